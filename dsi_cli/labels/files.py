@@ -12,6 +12,7 @@ their synsets.
 from __future__ import annotations
 
 import codecs
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,9 @@ def read_labels(path: str | Place) -> LabelList:
     text, reader = read_text(path), READERS.get(path.suffix.lower(), read_lines)
     try:
         names = reader(text)
+        name, times = Counter(names.names).most_common(1)[0]
+        if 2 * len({*names.names}) <= len(names.names):
+            raise ValueError(f"found the name {name[:40]!a} {times} times; keep one line per class, not one per image")
     except ValueError as error:
         raise UsageError(f"{path}: {error}; expected {EXPECTED}", code="label-file", reason=str(error)) from None
     source = path.name + numbering.numbering_note(names.first, len(names.names))

@@ -138,7 +138,7 @@ def _nearly_distinct(values: Sequence[object]) -> bool:
 
 
 def remove_quotes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names without quotation marks and following commas, if all names are quoted.
+    """Return names without quotation marks, if all names are quoted, and without commas, if all but the last end with one.
 
     >>> remove_quotes(['"apple",', '"bear"']), remove_quotes(["rock 'n' roll", "'til dawn"])
     (('apple', 'bear'), ("rock 'n' roll", "'til dawn"))
@@ -146,7 +146,7 @@ def remove_quotes(names: Sequence[str]) -> tuple[str, ...]:
     bare = [name.removesuffix(",").rstrip() for name in names]
     if all(len(name) > 1 and name[0] in "\"'" and name.count(name[0]) == 2 and name[-1] == name[0] for name in bare):
         return tuple(name[1:-1].strip() for name in bare)
-    return tuple(names)
+    return tuple(bare if len(names) > 1 and all(name.endswith(",") for name in names[:-1]) else names)
 
 
 def reason_no_order(numbers: Sequence[int]) -> str:

@@ -15,12 +15,13 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from dsi_cli.errors import count
 from dsi_cli.labels import numbering
-from dsi_cli.labels.index_maps import KEYS, IndexedNames, read_names, sort_by_index
+from dsi_cli.labels.index_maps import KEYS, MAX_DEPTH, IndexedNames, read_names, sort_by_index
 
-NAME_COLUMNS = ("name", "class_name", "class", "label", "names", "labels", "classes", "label_name", "title")
+NAME_COLUMNS = ("display_name", "name", "class_name", "class", "label", "names", "labels", "classes", "label_name", "title")
 """The names of columns with class names, in order of priority; a column of numbers does not count."""
 ID_COLUMNS = ("wnid", "synset", "id")
 """The names of columns with WordNet ids or synset names; the first cell that is not empty counts."""
@@ -37,6 +38,8 @@ _ID = re.compile(r"[nv]\d{8}")
 _ID_AND_NAME = re.compile(r"([nv]\d{8})\s+(\S.*)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*(?:\s*:[^=\n]*)?\s*=\s*(?=[\[({])")
 _LITERAL = re.compile(rf"(?:{_ASSIGNED.pattern})?[\[({{].*[\])}}][;,]?", re.DOTALL)
+_BULLET = re.compile(r"[-*•]\s+(?=\S)")
+_COMMENT = re.compile(r"\A(#.*\n)+(?=[^#\n])")
 _ITEM = re.compile(r"item\s*\{[^}]*\}\s*")
 """A class in a label map of TensorFlow, with its number in ``id`` and its name in ``name`` or ``display_name``."""
 
@@ -56,6 +59,9 @@ def read_lines(text: str) -> IndexedNames:
     if _LITERAL.fullmatch(text.strip()):
         literal = _parse_literal(text.strip())
         if literal is not None:
+            # Python joins quoted texts without a comma between them, as NumPy prints arrays.
+            if isinstance(literal, list | tuple) and len(literal) == 1 and re.search(r"(['\"])\s+\1", text):
+                raise ValueError("found names in quotes without commas between them; write one name per line")
             return _names_from_value(literal)
         has_bracket_per_line = re.match(r"[^\n]*[\])}]\s*\n", text.lstrip())
         if not has_bracket_per_line:
@@ -65,7 +71,8 @@ def read_lines(text: str) -> IndexedNames:
     header = map(_standard_column, re.split(r"\s*[\t,;]\s*", text.partition("\n")[0].strip()))
     if len(columns := _KNOWN.intersection(header)) > 1 and not columns.isdisjoint(NAME_COLUMNS):
         return read_table(text)
-    names = [line.strip() for line in text.strip().split("\n")]
+    text = _COMMENT.sub("", text)
+    names = _split_lines(text.strip())
     first = 1 + text[: len(text) - len(text.lstrip())].count("\n")
     if first > 1:
         raise ValueError("found line 1 empty")
@@ -77,6 +84,16 @@ def read_lines(text: str) -> IndexedNames:
     if is_header and numbering.split_numbers(names[1:]) is not None:
         names = names[1:]
     return _split_numbers_and_ids(numbering.remove_quotes(names))
+
+
+def _split_lines(text: str) -> list[str]:
+    """Return the lines without the bullets of a list; a single line holds several names, as classifiers have several classes."""
+    names = [line.strip() for line in text.split("\n")]
+    if all(map(_BULLET.match, names)):
+        return [_BULLET.sub("", name, count=1) for name in names]
+    if len(names) == 1 and not re.search(r"[\"'()\[\]{}]|[,;]$", text):
+        return [name.strip() for name in re.split(r"[,;\t]", text)]
+    return names
 
 
 def _read_item(item: str) -> tuple[int, str]:
@@ -120,11 +137,29 @@ def _parse_literal(text: str) -> object:
         return None
 
 
+def _are_objects(value: object) -> TypeGuard[list[dict[str, object]]]:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(item, dict) for item in value)
+
+
+def _unwrap(value: object) -> object:
+    """Return the list or index map under a known key of an object or under its only key; other values are unchanged."""
+    for _ in range(MAX_DEPTH):
+        if isinstance(value, dict):
+            only = [key for key, inner in value.items() if len(value) == 1 and not _are_objects(inner)]
+            keys = (*KEYS, "names", "categories", *only)
+            value = next((value[key] for key in keys if isinstance(value.get(key), dict | list | tuple)), value)
+    return value
+
+
 def _names_from_value(value: object) -> IndexedNames:
-    """Return the names of a list or an index map, or of an object that has one under a known key."""
-    if isinstance(value, dict):
-        lists = [value[key] for key in (*KEYS, "names") if isinstance(value.get(key), dict | list | tuple)]
-        value = lists[0] if lists else value
+    """Return the names of a list, an index map or a list of objects, or of an object that has one of these."""
+    value = _unwrap(value)
+    # A list of objects, such as the categories of COCO, is a table.
+    if _are_objects(value):
+        keys = [key for key in value[0] if all(isinstance(item.get(key), str | int) for item in value)]
+        cells = {key: [str(item[key]).strip() for item in value] for key in keys}
+        columns = [_Column(_standard_column(key), cells[key], numbering.parse_numbers(cells[key])) for key in keys]
+        return _names_from_columns(columns, range(1, len(value) + 1))
     names = read_names(value)
     if isinstance(value, dict):
         return names
@@ -153,7 +188,9 @@ def read_json(text: str) -> IndexedNames:
     except RecursionError:
         raise ValueError("found JSON that is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"found JSON that is damaged in line {error.lineno} ({error.msg})") from None
+        value = _parse_literal(text.strip())
+        if not value:
+            raise ValueError(f"found JSON that is damaged in line {error.lineno} ({error.msg})") from None
     except ValueError:
         raise ValueError("found JSON with a number of thousands of digits") from None
     return _names_from_value(value)
@@ -199,7 +236,10 @@ def read_table(text: str) -> IndexedNames:
     >>> read_table("name,superclass\ndog,pet\nrock,\n").superclasses
     ('pet', None)
     """
-    columns, lines = _read_columns(text)
+    return _names_from_columns(*_read_columns(text))
+
+
+def _names_from_columns(columns: Sequence[_Column], lines: Sequence[int]) -> IndexedNames:
     names = _name_column(columns, lines)
     ids = zip(*(column.cells for column in _id_columns(columns)), strict=True)
     wnids = [next(filter(None, cells), "") for cells in ids]
@@ -329,7 +369,7 @@ def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:
         message = f"found {len(columns)} columns without a header; write one above them, such as index,name,superclass"
         raise ValueError(message)
     found = ", ".join(ascii(column.name) for column in columns[:6])
-    raise ValueError(f"found the columns {found}, and none named {', '.join(NAME_COLUMNS[:4])}")
+    raise ValueError(f"found the columns {found}, and none named {', '.join(NAME_COLUMNS[1:5])}")
 
 
 def _class_numbers(columns: Sequence[_Column], names: _Column) -> list[int] | None:
