@@ -158,10 +158,6 @@ KEPT_SETTINGS = {
 }
 """The settings that later calls with the same output folder use again, each with its flag."""
 
-_REMOVABLE_SETTINGS = {
-    declared.field for declared in declared_options(Options) if declared.option.is_kept and declared.default is None
-}
-
 
 def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None) -> Options:
     """Return the options of a call of ``dsi analyze``, ``dsi watch`` or `dsi_cli.analyze`.
@@ -175,6 +171,8 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
         value = values.get(declared.field)
         if isinstance(value, PathLike):
             value = str(value)
+        if isinstance(value, str) and isinstance(getattr(Options, declared.field, None), tuple):
+            value = (value,)  # one value of a repeatable option
         elif isinstance(value, Iterable) and not isinstance(value, str):
             value = tuple(value)
             if declared.field == "labels":
@@ -187,7 +185,7 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
         given_settings |= {"predictions"}
     # "none" and an empty list of references count as given, so that no earlier value is used. They stand for the default.
     for name, value in list(given.items()):
-        if (value == NONE and name in _REMOVABLE_SETTINGS) or (value == () and name == "references"):
+        if (value in (NONE, (NONE,)) and name in KEPT_SETTINGS) or (value == () and name == "references"):
             del given[name]
     return Options(
         **given,

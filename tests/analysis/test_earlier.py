@@ -98,11 +98,9 @@ def test_settings_of_classes_and_heads_hold_in_later_calls(call, make_run, lists
     assert_same_output(tmp_path / "out", tmp_path / "fresh")
     tree.unlink()
     printed = call(run, code=2)
-    assert (
-        printed == f"dsi: {tree}, the --taxonomy of the earlier call, no longer exists; give --taxonomy FILE, or "
-        "--taxonomy none to remove it\n"
-    )
-    call(run, "--taxonomy", "none", "--reference", "path", "--head", "none", "--map", "none")
+    end = "no longer exists; give --taxonomy FILE, or --taxonomy none to remove it\n"
+    assert printed == f"dsi: {tree}, the --taxonomy of the earlier call, {end}"
+    call(run, "--taxonomy", "none", "--reference", "none", "--head", "none", "--map", "none", "--pos", "none")
     call(run, "--labels", lists[0], out="plain")
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
