@@ -147,6 +147,7 @@ def zero_rows(weight: FloatArray) -> list[int]:
 
 def as_rows(weight: FloatArray) -> NDArray[np.float64]:
     """Return ``weight`` as finite float64 rows ``(C, d)``; errors as for `weight_similarity`."""
+    weight = np.asarray(weight)
     if weight.ndim < 2 or weight.shape[0] < 2 or weight.size == 0:
         message = f"dsi needs the weights of two classes or more, (C, d); this array has shape {weight.shape}"
         raise UsageError(message, code="not-a-weight", shape=weight.shape)
@@ -250,6 +251,7 @@ def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
     >>> confusion_similarity(np.array([[3, 1], [0, 0]])).tolist()
     [[1.0, 0.25], [0.0, 1.0]]
     """
+    counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or (counts < 0).any():
         message = f"confusion counts are a square matrix of non-negative numbers; this one has shape {counts.shape}"
         raise UsageError(message, code="not-confusion-counts", shape=counts.shape)

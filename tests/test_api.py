@@ -116,26 +116,28 @@ def test_wordnet_csm_of_a_list():
     pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(("dog", "cat")), dsi_cli.wordnet_csm(np.array(["dog", "cat"])))
 
 
-def test_the_metrics_on_plain_arrays(real_heads):
+def test_the_metrics_on_plain_arrays_lists_and_frames(real_heads):
     weight = real_heads["garments"][15]
     ncsm, reference = dsi_cli.weight_similarity(weight), dsi_cli.wordnet_csm("fashion-mnist").to_numpy()
     assert_allclose(ncsm, oracles.ncsm(weight), rtol=0, atol=1e-6)
-    assert_allclose(dsi_cli.centred_weight_similarity(weight), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)
+    assert_allclose(dsi_cli.centred_weight_similarity(weight.tolist()), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)
     assert_allclose(dsi_cli.mean_row_ratio(weight), oracles.mean_row(weight), rtol=1e-6)
     assert_allclose(dsi_cli.sai(ncsm, reference), oracles.sai(ncsm, reference, "cosine"), rtol=1e-6)
     assert isinstance(dsi_cli.alignments(ncsm, reference, ["cosine"])["cosine"], dsi_cli.Alignment)
     for variant, function in (("mean", dsi_cli.mean_wsi), ("max", dsi_cli.max_wsi), ("min", dsi_cli.min_wsi)):
-        assert_allclose(function(ncsm), oracles.wsi(ncsm, variant), rtol=1e-6)
+        assert_allclose(function(pd.DataFrame(ncsm)), oracles.wsi(ncsm, variant), rtol=1e-6)
+    counts = pd.DataFrame(np.full((10, 10), 3))
+    assert dsi_cli.reliability(counts).classes_used == dsi_cli.idm(counts, reference)["all"].classes_used == 10
+    assert dsi_cli.confusion_similarity(counts).shape == (10, 10)
 
 
 def test_a_report_or_tracker_that_fails_is_a_warning_and_the_run_is_returned(make_run, tmp_path):
     pytest.importorskip("tensorboard")
-    out = tmp_path / "out"
-    (out / "report.html").mkdir(parents=True)
+    (out := tmp_path / "out").joinpath("report.html").mkdir(parents=True)
     (tmp_path / "file").touch()
     trackers = (f"tensorboard:{tmp_path}/file/logs", f"tensorboard:{tmp_path}/logs")
     with pytest.warns(UserWarning, match=f"^the tables in {out} are complete, but ") as warned:
-        run = dsi_cli.analyze(make_run(), out, draws=0, log_to=trackers)
+        run = dsi_cli.analyze(make_run(), out, draws=0, measures="pearson", log_to=trackers)
     assert run.epochs() == [0, 1, 2, 3]
     report, tracker = (str(one.message) for one in warned)
     assert f"{out}/report.html could not be written" in report

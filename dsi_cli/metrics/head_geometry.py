@@ -114,7 +114,7 @@ def geometry_and_spectrum(weight: NDArray[np.floating[Any]]) -> tuple[HeadGeomet
     The spectrum ``(min(C - 1, d),)`` contains the singular values of the centred vectors, the largest first. A value is 0 if it is
     below rounding. Parameters and errors are those of `head_geometry`.
     """
-    rows, scale = below_one(as_rows(np.asarray(weight)))
+    rows, scale = below_one(as_rows(weight))
     centred, mean = centre(rows), rows.mean(axis=0)
 
     # One product of the centred vectors is enough, because that of the vectors themselves follows from it.

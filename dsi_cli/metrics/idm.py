@@ -132,6 +132,7 @@ def idm(
     >>> round(result.value, 3), round(result.null_mean, 3), result.value == result.ceiling
     (0.667, 0.333, True)
     """
+    counts, csm = np.asarray(counts), np.asarray(csm)
     if counts.ndim != 2 or counts.shape != csm.shape or counts.shape[0] != counts.shape[1]:
         message = f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}"
         raise UsageError(message, code="not-square", shapes=(counts.shape, csm.shape))

@@ -46,6 +46,7 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     >>> round(reliability(counts).value, 1)
     1.0
     """
+    counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         message = f"a reliability needs a square matrix of counts; this one has shape {counts.shape}"
         raise UsageError(message, code="not-square", shape=counts.shape)

@@ -78,6 +78,7 @@ def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float6
 
 
 def _checked(csm: Csm) -> NDArray[np.float64]:
+    csm = np.asarray(csm)
     if csm.ndim != 2 or csm.shape[0] != csm.shape[1] or len(csm) < 2:
         message = f"the WSI needs a square matrix of two classes or more; this one has shape {csm.shape}"
         raise UsageError(message, code="not-square", shape=csm.shape)

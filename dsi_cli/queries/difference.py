@@ -95,6 +95,9 @@ class Difference:
     groups: pd.DataFrame
     notes: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return f"Difference({self.first.title!r}, {self.second.title!r}: {self.headline})"
+
     @property
     def moved(self) -> pd.DataFrame:
         """The classes that changed by more than rounding, the most changed first."""

@@ -96,11 +96,11 @@ class Destination(NamedTuple):
 
 
 def destinations(texts: Iterable[str]) -> list[Destination]:
-    """Return the destinations for the values of ``--log-to``, without duplicates.
+    """Return the destinations for one or several values of ``--log-to``, without duplicates.
 
     Raise `UsageError` if a value has another form, or a tracker's package is not installed.
     """
-    return [destination(text) for text in dict.fromkeys(texts)]
+    return [destination(text) for text in dict.fromkeys([texts] if isinstance(texts, str) else texts)]
 
 
 def destination(text: str) -> Destination:

@@ -42,6 +42,7 @@ def angle(one, other):
 def test_diff_of_two_epochs_has_angles_and_their_usual_variation():
     found = dsi_cli.diff(CNN / "epoch_001.safetensors", CNN / "epoch_020.safetensors")
     assert (len(found.moved), found.reason_no_angles, found.notes) == (100, None, [])
+    assert repr(found).endswith(f": {found.headline})")
     assert found.variation == "neighbouring checkpoints of epochs 15–20"
     heads = [dsi_cli.read_head(CNN / f"epoch_{epoch:03}.safetensors").astype(float) for epoch in (1, 20, *range(15, 21))]
     row = found.classes.set_index("name").loc["seal"]

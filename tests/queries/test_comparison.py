@@ -135,7 +135,7 @@ def test_compare_runs_of_other_classes_has_the_reason(tmp_path):
     reason = "2 classes in common, of 8 and 8: networks are compared on the same classes"
     assert (found.between[0].points, found.between[0].reason, found.between[0].common_classes) == ([], reason, 2)
     assert (found.equal[0].rows, found.equal[0].reason) == ([], reason)
-    assert (found.recommendation, found.coverage) == (f"a and b cannot be compared: {reason}", "")
+    assert (repr(found), found.coverage) == (f"Comparison(a, b: a and b cannot be compared: {reason})", "")
 
 
 def test_epochs_are_matched_on_those_completed(two, monkeypatch):

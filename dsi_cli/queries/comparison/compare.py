@@ -212,6 +212,9 @@ class Comparison:
     curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(run.label for run in self.runs)}: {self.recommendation})"
+
     @property
     def has_groups(self) -> bool:
         """True if some runs are repetitions of one training."""
