@@ -81,9 +81,9 @@ _COLUMN_NAMES = {
     "train_accuracy": "train_acc train_accuracy train/acc train_acc1 train_top1 acc accuracy",
     "test_accuracy": (
         "test_acc test_accuracy val_acc val_accuracy valid_acc eval_acc eval_accuracy eval/accuracy eval_top1 "
-        "val_acc1 test_acc1 val/acc val/accuracy test/acc metrics/accuracy_top1 val_top1 test_top1 accuracy/top1"
+        "val_acc1 test_acc1 val/acc val/accuracy test/acc metrics/accuracy_top1 val_top1 test_top1 accuracy/top1 accuracy_top-1"
     ),
-    "test_accuracy_top5": "test_acc5 val_acc5 eval_top5 test_top5 val_top5 metrics/accuracy_top5 accuracy/top5",
+    "test_accuracy_top5": "test_acc5 val_acc5 eval_top5 test_top5 val_top5 metrics/accuracy_top5 accuracy/top5 accuracy_top-5",
 }
 """The names of columns, separated by spaces, by curve."""
 _CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
@@ -168,9 +168,8 @@ def read_named_log(path: Place) -> TrainingLog:
     Raise `UsageError` if the log does not exist (``no-such-log``), cannot be read (``unreadable-log``), or has no epochs
     (``no-curves-in-log``).
     """
-    expected = (
-        "expected CSV with epochs, a JSON object per line or with lists, trainer_state.json, or TensorBoard event files"
-    )
+    expected = "expected a CSV file with the columns epoch and for example train_loss, val_loss, val_acc or lr, a JSON "
+    expected += "object per line or with lists of these names, trainer_state.json, or TensorBoard event files"
     if not (path.is_file() or path.is_dir()):
         raise UsageError(f"there is no log {path}; {expected}", code="no-such-log", path=str(path))
     try:
@@ -228,7 +227,7 @@ def _rows_of_text(text: IO[str]) -> Iterator[dict[str, Any]]:
                 yield row | {"epoch": epoch} if row.get("step") == epoch else row
         return
     delimiter = max(",;\t", key=header.count)
-    names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    names = [name.strip().lower().replace(" ", "_") for name in next(csv.reader([header], delimiter=delimiter), [])]
     yield from csv.DictReader(text, names, delimiter=delimiter, restkey="")
 
 

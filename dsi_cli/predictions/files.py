@@ -1,7 +1,7 @@
 """Predictions from a file, or from a folder with one file per epoch.
 
 NPY and NPZ files are arrays (`numpy_files`), Parquet and CSV files are tables with one row per sample (`tables`). In a folder, the
-last number in the name of a file is its epoch, and files without a number are not read.
+number after "epoch" or else the last number in the name of a file is its epoch. Files without a number are not read.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
         raise UsageError(message, code="folder-not-readable", reason=error.strerror) from None
     parts: list[EpochPredictions] = []
     for path in paths:
-        numbers = re.findall(r"[0-9]+", path.stem)
+        numbers = re.findall(r"epoch[ _=.-]?([0-9]+)", path.stem.lower()) or re.findall(r"[0-9]+", path.stem)
         if not numbers or path.suffix.lower() not in ARRAYS + TABLES or path.name.startswith(".") or not path.is_file():
             continue
         in_file = _read_file(path, axis)

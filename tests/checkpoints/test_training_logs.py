@@ -65,8 +65,9 @@ def test_read_log_gives_each_accuracy_to_its_split(text, expected, tmp_path):
     ("name", "text"),
     [
         ("training.log", "epoch;train_loss;val_acc\n3;2.5;0.5\n"),
-        ("log.csv", " epoch\tTrain_Loss\tval_acc\n3\t2.5\t0.5\n"),
+        ("log.csv", " epoch\tTrain Loss\tval_acc\n3\t2.5\t0.5\n"),
         ("log.txt", '{"train_loss": 2.5, "test_acc1": 50.0, "epoch": 3}\n\n{"train_loss": 2'),
+        ("log.txt", '{"loss": 2.5, "epoch": 3, "mode": "train"}\n{"mode": "val", "epoch": 3, "accuracy_top-1": 50.0}'),
     ],
 )
 def test_read_log_of_other_delimiters_or_json_lines_has_its_curves(name, text, tmp_path):
