@@ -33,8 +33,12 @@ def resolve_duplicates(records: Sequence[Record], *, begins_before_training: boo
     records = _with_epochs_completed(records, begins_before_training)
     # Keep the distinct saves of each epoch.
     resolved = {id(record): record for record in records}
-    for epoch in {record.epoch for record in records if record.status == OK and record.epoch is not None}:
-        resolved |= _resolve_epoch([record for record in records if record.status == OK and record.epoch == epoch])
+    saves: dict[int, list[Record]] = {}
+    for record in records:
+        if record.status == OK and record.epoch is not None:
+            saves.setdefault(record.epoch, []).append(record)
+    for saves_of_epoch in saves.values():
+        resolved |= _resolve_epoch(saves_of_epoch)
     kept = [record for record in resolved.values() if record.status == OK and record.epoch is not None]
     # Checkpoints without an epoch are skipped, unless the run has a single checkpoint.
     single = originals(records) if not kept and len(originals(records)) == 1 else []

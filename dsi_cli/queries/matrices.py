@@ -198,7 +198,7 @@ def class_distance(results: Results, epoch: int | None, split: str, run: str | N
     if csm is None:
         own, csm = "tncsm", matrix_or_none(results, run, "tncsm", epoch, split)
     # A missing matrix has NaN for all pairs of classes.
-    classes = int((results.classes["run"] == run).sum())
+    classes = len(results.rows_of("classes", run))
     missing = np.full((classes, classes), np.nan)
     if csm is None:
         own, csm = None, missing

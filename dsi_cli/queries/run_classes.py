@@ -35,7 +35,7 @@ Order = NDArray[np.intp]
 
 def class_rows(results: Results, run: str | None) -> pd.DataFrame:
     """Return a run's rows of the classes table by class index."""
-    return results.classes[results.classes["run"] == run].sort_values("class_index")
+    return results.rows_of("classes", run).sort_values("class_index")
 
 
 def class_names(results: Results, run: str | None) -> list[str]:
@@ -184,8 +184,8 @@ def synset_words(synset: str) -> str:
 
 def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = None) -> pd.DataFrame:
     """Return the agreement of classes and groups with the main reference at the last epoch with a value, of some epochs or all."""
-    rows = results.alignment_by_class
-    rows = results.fill_missing_epochs(rows[(rows["run"] == run) & rows["reference"].isin(results.references(run)[:1])])
+    rows = results.rows_of("alignment_by_class", run)
+    rows = results.fill_missing_epochs(rows[rows["reference"].isin(results.references(run)[:1])])
     if epochs is not None:
         rows = rows[rows["epoch"].isin(epochs)]
     last = rows.loc[rows["pearson"].notna(), "epoch"].max()
@@ -197,7 +197,7 @@ def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
 
     The frame is empty if the run has no classifier.
     """
-    rows = results.last_saves(results.geometry[results.geometry["run"] == run], "class_index")
+    rows = results.last_saves(results.rows_of("geometry", run), "class_index")
     return rows.pivot(index="class_index", columns="epoch", values=value).astype("float64")
 
 
@@ -207,7 +207,7 @@ def spectrum_by_epoch(results: Results, run: str) -> tuple[pd.DataFrame, pd.Seri
     The index is the number of the singular value, from 1. The last save of an epoch counts. Both are empty if the run has no
     classifier.
     """
-    rows = results.last_saves(results.spectrum[results.spectrum["run"] == run], "index")
+    rows = results.last_saves(results.rows_of("spectrum", run), "index")
     shares: pd.DataFrame = rows.pivot(index="index", columns="epoch", values="share").astype("float64")
     chance: pd.Series = rows.drop_duplicates("index", keep="last").set_index("index")["null_mean"].sort_index()
     return shares, chance

@@ -111,7 +111,7 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
         rows.append([int(index), four_digits, *six_digits(rest)])
     return {
         "epochs": [int(epoch) for epoch in epochs],
-        "features": int(results.checkpoints.loc[results.checkpoints["run"] == run, "features"].max()),
+        "features": int(results.rows_of("checkpoints", run)["features"].max()),
         "count": len(falling),
         "classes": rows,
         "spectrum": _spectrum_data(results, run),

@@ -120,7 +120,7 @@ class RunMatrices:
 
 def run_matrices(results: Results, run: str) -> RunMatrices:
     """Return the matrices of a training run; of very many classes, only the nearest classes are stored."""
-    classes = int((results.classes["run"] == run).sum())
+    classes = len(results.rows_of("classes", run))
     if results.is_vast(run):
         series, nearest = [], matrix_sources.nearest(results, run, classes)
     else:

@@ -83,7 +83,7 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     kinds = list(SYMMETRIC)
     found = [matrix for matrix in map(MatrixId.parse, names) if matrix.kind in SYMMETRIC]
     found.sort(key=lambda matrix: (kinds.index(matrix.kind), matrix.split != "test"))
-    classes = int((results.classes["run"] == run).sum())
+    classes = len(results.rows_of("classes", run))
     all_series: list[MatrixSeries] = []
     for matrix in found:
         stored = layout.stored_epochs(folder / str(matrix))
@@ -131,7 +131,7 @@ class StoredReference(NamedTuple):
 
 def references(results: Results, run: str) -> list[StoredReference]:
     """Return the reference matrices of a run, the main one first."""
-    labels_ids = results.classes.loc[results.classes["run"] == run, "labels_id"].dropna().unique()
+    labels_ids = results.rows_of("classes", run)["labels_id"].dropna().unique()
     stored = []
     for name, labels_id in product(results.references(run), labels_ids):
         path = layout.reference_path(results.path, name, labels_id)

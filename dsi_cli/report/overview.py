@@ -41,7 +41,7 @@ class ResultWarning(NamedTuple):
 def run_warnings(results: Results, run: str) -> list[ResultWarning]:
     """Return warnings about unused checkpoints, missing, unresolved and uncertain labels, and empty curves of a run."""
     found = []
-    checkpoints = results.checkpoints[results.checkpoints["run"] == run]
+    checkpoints = results.rows_of("checkpoints", run)
     folder = run_folder(results, run)
     for status, problem in (("failed", "cannot be read or analysed"), ("pending", "may still be being written")):
         rows = checkpoints[checkpoints["status"] == status]
@@ -58,7 +58,7 @@ def run_warnings(results: Results, run: str) -> list[ResultWarning]:
     else:
         command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"]) + " FILE_OR_PRESET"
         found.append(ResultWarning("The classes have no names, so nothing is compared with WordNet. Run", command))
-    return [*found, *_curve_warnings(results.curves[results.curves["run"] == run], has_labels=has_labels)]
+    return [*found, *_curve_warnings(results.rows_of("curves", run), has_labels=has_labels)]
 
 
 def result_warnings(results: Results) -> list[ResultWarning]:
@@ -75,7 +75,7 @@ def result_warnings(results: Results) -> list[ResultWarning]:
 
 def run_folder(results: Results, run: str) -> str:
     """Return the folder of a run's checkpoints."""
-    paths = results.checkpoints.loc[results.checkpoints["run"] == run, "path"]
+    paths = results.rows_of("checkpoints", run)["path"]
     return str(Path(paths.iloc[0]).parent) if len(paths) else "CHECKPOINTS"
 
 

@@ -137,12 +137,13 @@ def _add_classes(
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:
-    rows = results.checkpoints[results.checkpoints["run"] == run]
+    rows = results.rows_of("checkpoints", run)
     unused = rows[rows["status"] != "ok"]
     heads = results.usable_checkpoints(run)["head"].dropna().unique()
     options = sorted(layout.curve_options(results.path, run).items())
     chosen = {key.replace("_", " "): value for key, value in options if value not in (None, False)}
-    compared = results.curves[(results.curves["run"] == run) & results.curves["value"].notna()]["reference"].notna().any()
+    points = results.rows_of("curves", run)
+    compared = points.loc[points["value"].notna(), "reference"].notna().any()
     return {
         "name": run,
         "reference": reference_name(results.references(run)[0]) if compared else None,

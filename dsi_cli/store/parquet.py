@@ -219,11 +219,10 @@ def options_of(path: Path) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=100_000)
 def _read_metadata(path: Path, _identity: tuple[int, int, int]) -> Any:
-    """Return dsi's metadata of a file; cached, because a call reads the metadata of a table once per run."""
-    text = (pq.read_schema(_source(path)).metadata or {}).get(_KEY)
-    return json.loads(text) if text else {}
+    """Return dsi's metadata of a file; cached, because a call asks several times for the metadata of each stored file."""
+    return json.loads((pq.read_schema(_source(path)).metadata or {}).get(_KEY, b"{}"))
 
 
 def _schema(table: Table) -> pa.Schema:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -34,11 +34,10 @@ class Results:
     def __init__(self, out: str | Path, kept: object = None, only: str | None = None) -> None:
         self.path = Path(out)
         self._kept = kept
-        self._only: str | None = None
         layout.require_output(self.path)
-        if only is not None:
-            self._only = self.run_name(only)
-            del self.checkpoints  # it holds all runs, which were needed to check the name
+        self._only = None if only is None else Results(out).run_name(only)
+        self._positions: dict[str, dict[Hashable, Any]] = {}
+        """The positions of each run's rows, by the name of a table's attribute."""
 
     def __getitem__(self, run: str) -> Self:
         """Return the results of one training run, with the same attributes and methods.
@@ -74,10 +73,18 @@ class Results:
     typicality = _frame(schema.TYPICALITY, "The similarity of correct and wrong samples to their class's template.")
     typicality_histogram = _frame(schema.TYPICALITY_HISTOGRAM, "The histogram of sample cosines with the class's template.")
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The names of the runs in the folder."""
         return list(dict.fromkeys(self.checkpoints["run"]))
+
+    def rows_of(self, table: str, run: str | None = None) -> pd.DataFrame:
+        """Return a run's rows of a table, which is given by the name of its attribute, such as ``classes``."""
+        frame: pd.DataFrame = getattr(self, table)
+        if table not in self._positions:
+            positions = frame.groupby("run", sort=False).indices
+            self._positions[table] = {name: _as_slice(np.asarray(rows)) for name, rows in positions.items()}
+        return frame.iloc[self._positions[table].get(self.run_name(run), slice(0))]
 
     def epochs(self, run: str | None = None) -> list[int]:
         """Return the epochs of a run with matrices, in order; [0] if its only checkpoint has no epoch."""
@@ -89,7 +96,8 @@ class Results:
 
     def usable_checkpoints(self, run: str | None = None) -> pd.DataFrame:
         """Return a run's rows of the checkpoints table whose status is ok."""
-        return self.checkpoints[(self.checkpoints["run"] == self.run_name(run)) & (self.checkpoints["status"] == "ok")]
+        rows = self.rows_of("checkpoints", run)
+        return rows[rows["status"] == "ok"]
 
     def shown_epoch(self, epoch: int, run: str | None = None) -> str:
         """Return an epoch as text; ``–`` if the run's only checkpoint has no epoch."""
@@ -102,7 +110,7 @@ class Results:
         """
         name = self.run_name(run)
         others = self.references(name)[1:]
-        rows = self.curves[self.curves["run"] == name]
+        rows = self.rows_of("curves", name)
         is_other = rows["reference"].isin(others) | rows["reference"].str.contains("|", regex=False, na=False)
         return self.fill_missing_epochs(rows[~is_other])
 
@@ -298,18 +306,18 @@ class Results:
     def run_name(self, name: str | None) -> str:
         """Return the name of an existing run; without a name, that of the only run; raise `UsageError` for another name."""
         names = self.names
+        if name in names:
+            return str(name)
+        if name is None and len(names) == 1:
+            return names[0]
         listed = f"{self.path} holds {', '.join(names) or 'none'}"
         if name is None:
-            if len(names) == 1:
-                return names[0]
             hint = f"add --run {names[0]}, or another one (in Python run=)" if names else "run dsi analyze first"
             raise UsageError(f"{listed}; {hint}", code="ambiguous-run", runs=names)
-        if name not in names:
-            raise UsageError(f"no run {name!r}: {listed}{suggestion(name, names)}", code="unknown-run", run=name)
-        return name
+        raise UsageError(f"no run {name!r}: {listed}{suggestion(name, names)}", code="unknown-run", run=name)
 
     def _labels(self, run: str) -> pd.Index:
-        rows = self.classes[self.classes["run"] == run].sort_values("class_index")
+        rows = self.rows_of("classes", run).sort_values("class_index")
         names = [index if pd.isna(name) else name for index, name in zip(rows["class_index"], rows["name"], strict=True)]
         return pd.Index(names, name="class")
 
@@ -319,7 +327,7 @@ class Results:
         if reference is not None and names:
             require_choice("reference", reference, names, f"run {run!r} has no reference")
             names = [reference]
-        labels_ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
+        labels_ids = self.rows_of("classes", run)["labels_id"].dropna().unique()
         for path in [layout.reference_path(self.path, name, labels_id) for name in names[:1] for labels_id in labels_ids]:
             if path.is_file():
                 return pd.DataFrame(parquet.to_matrix(parquet.read(path)), index=labels, columns=labels)
@@ -332,6 +340,12 @@ class Results:
         reason = "its labels are missing or not in WordNet"
         message = f"run {run!r} has no reference matrix, because {reason}; run dsi analyze with --labels"
         raise UsageError(message, code="no-reference", run=run)
+
+
+def _as_slice(positions: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return rising positions as a slice if none is missing between them, because rows are not copied then."""
+    first, last = positions[0], positions[-1]
+    return slice(first, last + 1) if last - first == len(positions) - 1 else positions
 
 
 def brief_epochs(epochs: list[int]) -> str:

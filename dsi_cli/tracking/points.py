@@ -71,7 +71,7 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
     times = {int(row["epoch"]): row["modified_ns"] / 1e9 for row in saves if _is_number(row["modified_ns"])}
     values: dict[int, dict[str, float]] = {}
     left_out: dict[str, None] = {}
-    curves = results.curves[results.curves["run"] == run]
+    curves = results.rows_of("curves", run)
     points: list[Any] = results.last_saves(curves, *_NAME_COLUMNS, "reference").to_dict("records")
     for row in points:
         row_values = named_values(row)

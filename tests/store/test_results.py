@@ -66,6 +66,14 @@ def test_predictions_are_those_that_were_given(row, epoch, name, of_two):
     assert (set(found["run"]), set(found["split"])) == ({name}, {"test"})
 
 
+@pytest.mark.parametrize("table", ["curves", "classes", "checkpoints", "geometry", "typicality"])
+def test_rows_of_are_the_rows_of_one_run_and_none_of_an_empty_table(table, of_two):
+    run, _ = of_two
+    frame = getattr(run, table)
+    for name in run:
+        pd.testing.assert_frame_equal(run.rows_of(table, name), frame[frame["run"] == name])
+
+
 def test_csm_without_a_split_is_that_of_the_test_split(of_two):
     run, _ = of_two
     pd.testing.assert_frame_equal(run.csm("ccsm", 0, run="letters"), run.csm("ccsm", 0, "test", "letters"))

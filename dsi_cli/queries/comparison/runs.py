@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,10 +95,15 @@ class ComparedRun:
         of = None if of is None else of.format(own=self.own)
         if metric == "wsi" and of is not None:
             of, split = MatrixId.parse(of)
-        rows = self.curves[self.curves["metric"] == metric]
-        for column, text in (("of", of), ("split", split), ("variant", variant)):
-            rows = rows[rows[column].isna() if text is None else rows[column] == text]
-        return rows.set_index("epoch").sort_index()
+        key = (metric, of or "", split or "", variant or "")
+        return self._points.get(key, self.curves.iloc[:0].set_index("epoch"))
+
+    @cached_property
+    def _points(self) -> dict[Any, pd.DataFrame]:
+        """The points of all curves by epoch, by metric, of, split and variant; an empty text stands for a missing value."""
+        points = self.curves.set_index("epoch").sort_index()
+        keys = [points[name].fillna("") for name in ("metric", "of", "split", "variant")]
+        return dict(iter(points.groupby(keys, sort=False)))
 
 
 def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> list[ComparedRun]:
