@@ -92,17 +92,21 @@ def compare(
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:
+    from dsi_cli.queries.comparison.compare import NO_DIFFERENCE, UNDECIDED
     from dsi_cli.report.comparison_page import sentence
 
-    # The verdict is first, then the differences, and last what describes the runs.
+    # The verdict is first, then the differences, and last what describes the runs. Of many pairs, those that differ come first.
     console.print_sentence(sentence(comparison.recommendation, [line.group for line in comparison.runs]))
-    if len(comparison.verdicts) > 1:
-        for verdict in comparison.verdicts[:MAX_PAIRS]:
+    pairs = list(zip(comparison.verdicts, comparison.equal, strict=True))
+    if len(pairs) > MAX_PAIRS:
+        pairs.sort(key=lambda pair: pair[0].answer in (NO_DIFFERENCE, UNDECIDED))
+    if len(pairs) > 1:
+        for verdict, _ in pairs[:MAX_PAIRS]:
             pair = f"{verdict.first} and {verdict.second}"
             start = "" if verdict.sentence.startswith(pair) else f"{pair}: "
             console.print_sentence(f"- {start}{verdict.sentence}")
     has_forest = console.stdout_width() >= console.DEFAULT_WIDTH  # it repeats the numbers, so a narrow terminal has none
-    for equal in [equal for equal in comparison.equal if equal.rows][:MAX_TABLES]:
+    for equal in [equal for _, equal in pairs if equal.rows][:MAX_TABLES]:
         print()
         _print_differences(equal, has_forest=has_forest)
     if comparison.coverage:
@@ -118,7 +122,7 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     if len(comparison.equal) == 1 and different:
         console.print_sentence(f"Seen most differently: {', '.join(different[:5])}")
     if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
-        console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
+        console.note("not shown: other pairs; --run NAME chooses runs, and --json has all", quiet=quiet)
 
 
 def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> None:

@@ -313,15 +313,18 @@ def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
     """Return what the intervals cover, with the variation between trainings in our experiments if they do not cover it."""
     if not any(comparison.rows for comparison in comparisons):
         return ""
+    correction = "They are corrected for several criteria by Holm's method"
+    if len(comparisons) > 1:
+        correction += ", but not for several pairs, so up to 5 % of pairs of equal networks show a difference by chance"
     if all(comparison.is_repeated for comparison in comparisons):
         return (
             "the 95 % confidence intervals are over seeds, so they cover the choice of classes, test images and trainings."
-            " They are corrected for several criteria by Holm's method"
+            f" {correction}"
         )
     measured = ", ".join(f"{deviation:.3f} ({SHORT_TITLES[name]})" for name, deviation in SEED_DEVIATIONS.items())
     return (
-        "the 95 % confidence intervals cover the choice of classes or test images, but not of the seed. They are corrected for"
-        f" several criteria by Holm's method. In our experiments seeds had a standard deviation of {measured}."
+        "the 95 % confidence intervals cover the choice of classes or test images, but not of the seed."
+        f" {correction}. In our experiments seeds had a standard deviation of {measured}."
         " Train each network several times and give --group to cover seeds"
     )
 
