@@ -298,16 +298,18 @@ def test_read_matrix_with_an_empty_row_and_column_lacks_the_class(matrix, labels
     assert_array_equal(np.isnan(np.diagonal(found)), [False, False, True, False, False])
 
 
-def test_read_matrix_fills_an_empty_diagonal(matrix, labels, tmp_path):
-    np.fill_diagonal(matrix, np.nan)
+@pytest.mark.parametrize("itself", [np.nan, np.inf])
+def test_read_matrix_fills_an_empty_or_infinite_diagonal(matrix, labels, tmp_path, itself):
+    np.fill_diagonal(matrix, itself)
     found = references.read_matrix(saved(matrix, tmp_path / "m.npy"))
-    assert_array_equal(np.diagonal(found.for_labels(labels)), np.nanmax(matrix))
+    assert_array_equal(np.diagonal(found.for_labels(labels)), matrix[~np.eye(5, dtype=bool)].max())
 
 
 @pytest.mark.parametrize(
     ("places", "value", "code", "classes"),
     [
         ([(1, 3)], 9.0, "reference-not-symmetric", ("'dog'", "'car'")),
+        ([(1, 3), (4, 4)], [9.0, 1e300], "reference-not-symmetric", ("'dog'", "'car'")),  # NLTK's jcn of a class and itself
         ([(0, 2)], np.nan, "reference-not-finite", ("'cat'", "'oak'")),
         ([(0, 2), (2, 0)], np.inf, "reference-not-finite", ("'cat'", "'oak'")),
     ],

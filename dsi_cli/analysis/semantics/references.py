@@ -40,7 +40,7 @@ Names = tuple[str, ...] | None
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 SYMMETRY_TOLERANCE = 1e-6
-"""The allowed difference of symmetric values, as a fraction of the largest absolute value."""
+"""The allowed difference of symmetric values, as a fraction of the largest absolute value outside the diagonal."""
 NodesByClass = Callable[[ClassLabels], Mapping[int, int]]
 WORDNET_PREFIX = "wordnet:"
 EXPECTED = "path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
@@ -89,7 +89,7 @@ def read_matrix(path: Path) -> ReferenceMatrix:
         names: Names = None
         if path.suffix.lower() == ".npy":
             with path.open("rb") as array:  # np.load would call a file of another format pickled data
-                values = np.asarray(np.lib.format.read_array(array, allow_pickle=False), dtype=np.float64)
+                values = np.lib.format.read_array(array, allow_pickle=False).astype(np.float64, casting="same_kind")
         elif path.suffix.lower() == ".parquet":
             values, names = _read_parquet(path)
         else:
@@ -99,7 +99,7 @@ def read_matrix(path: Path) -> ReferenceMatrix:
     except OSError as error:
         message = f"the reference {path} cannot be read: {error.strerror or error}"
         raise UsageError(message, code="unreadable-reference", path=str(path)) from None
-    except (ValueError, OutputError) as error:
+    except (ValueError, TypeError, OutputError) as error:
         message = f"the reference {path} is not a matrix of numbers: {error}"
         raise UsageError(message, code="invalid-reference", path=str(path)) from None
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
@@ -119,7 +119,10 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
     np.fill_diagonal(empty, True)
     present = np.flatnonzero(~(empty.all(axis=1) & empty.all(axis=0)))
     inner = values[np.ix_(present, present)]
-    np.fill_diagonal(inner, np.nan_to_num(np.diagonal(inner), nan=np.nanmax(inner, initial=0.0)))
+    # A class may have no similarity to itself, or an infinite one, such as that of Jiang and Conrath.
+    diagonal, others = np.diagonal(inner), inner[~np.eye(len(inner), dtype=bool)]
+    largest = others[np.isfinite(others)].max(initial=0.0)
+    np.fill_diagonal(inner, np.where(np.isfinite(diagonal), diagonal, largest))
 
     def pair_names(pair: NDArray[np.intp]) -> tuple[str, ...]:
         return tuple(repr(names[present[k]]) if names else f"class {present[k]}" for k in pair)
@@ -130,7 +133,7 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
         message = f"the reference {path} has no finite value for {' and '.join(pair)}; give one, or leave out a whole class"
         raise UsageError(message, code="reference-not-finite", classes=pair)
     differences = np.abs(inner - inner.T)
-    if len(present) and differences.max() > SYMMETRY_TOLERANCE * np.abs(inner).max():
+    if len(others) and differences.max() > SYMMETRY_TOLERANCE * np.abs(others).max():
         row, column = np.unravel_index(differences.argmax(), differences.shape)
         pair = pair_names(np.array([row, column]))
         message = (
@@ -138,7 +141,6 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
             f"diagonal or {inner[column, row]:g} below it; make both equal"
         )
         raise UsageError(message, code="reference-not-symmetric", classes=pair)
-    diagonal, others = np.diagonal(inner), inner[~np.eye(len(inner), dtype=bool)]
     if len(others) and diagonal.max() <= others.min() < others.max():
         message = f"the reference {path} has {diagonal.max():g} on its diagonal and larger values elsewhere, as distances"
         message += " have; write similarities, whose largest values are on the diagonal"

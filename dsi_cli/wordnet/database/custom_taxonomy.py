@@ -237,6 +237,9 @@ def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> Non
     _require_depth(file, len(path))
     parent = path[-1] if path else None
     if isinstance(tree, list):
+        if any(isinstance(member, list) for member in tree):
+            message = f'{file}: a list in a list is no part of a tree; write {{"parent": ["child", ...]}}, or CSV for edges'
+            raise UsageError(message, code="taxonomy-not-a-tree", found="list")
         for member in tree:
             _add_tree(edges, file, member, path)
     elif isinstance(tree, dict) and isinstance(tree.get("name"), str):
