@@ -71,10 +71,7 @@ MAP, REVERSE, LIST = {0: "cat", 1: "dog"}, {"cat": 0, "dog": 1}, ["cat", "dog"]
         ({"meta": {"CLASSES": ("cat", "dog")}}, "CLASSES in meta of the checkpoint's metadata"),
         ({"meta": {"dataset_meta": {"classes": LIST}}}, "classes in meta.dataset_meta of the checkpoint's metadata"),
         ({"args": {"class_to_idx": REVERSE}}, "class_to_idx in args of the checkpoint's metadata"),
-        (
-            {"hyper_parameters": {"config": {"id2label": MAP}}},
-            "id2label in hyper_parameters.config of the checkpoint's metadata",
-        ),
+        ({"hparams": {"config": {"id2label": MAP}}}, "id2label in hparams.config of the checkpoint's metadata"),
         ({"names": MAP}, "names in the checkpoint's metadata"),
         ({"model": {"names": MAP}}, "names in model of the checkpoint's metadata"),
         ({"classes": 2, "class_names": LIST}, "class_names in the checkpoint's metadata"),
