@@ -79,6 +79,9 @@ def wordnet(
     custom = hierarchy.open_taxonomy(taxonomy)
     (reference,) = references.open_references([measure], custom, database)
     to_stdout = out == "-"
+    if to_stdout and as_json:
+        message = "-o - writes the matrix to stdout, so --json cannot print there; leave out one of them"
+        raise UsageError(message, code="options-conflict", options=("--out", "--json"))
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
@@ -101,7 +104,7 @@ def wordnet(
         else:
             frame = wordnet_matrix.to_frame(rows)
             export.write_file(frame, path, file_format, is_matrix=neighbors is None)
-    if as_json and not to_stdout:
+    if as_json:
         values = {"reference": reference.name, "out": str(path), "neighbors": neighbors}
         console.print_json(labels_document(resolved, resolved.resolutions, **values))
         return DONE

@@ -63,12 +63,15 @@ def export_frame(results: Results, query: ExportQuery) -> pd.DataFrame:
             message = "--sorted ranks all classes of a row; leave out --classes; --rows selects rows"
             raise UsageError(message, code="sorted-with-classes")
         return results.sorted(*matrix)
-    if rows is not None or classes is not None:
-        message = "--rows and --classes select a part of a matrix; leave them out for a table"
-        raise UsageError(message, code="classes-of-a-table")
     require_choice("table", table, TABLES)
-    frame: pd.DataFrame = getattr(results, table)
-    return frame if query.run is None else frame[frame["run"] == query.run]
+    of_matrix = ("epoch", "split", "step", "reference", "rows", "classes")
+    given = [f"--{name}" for name in of_matrix if getattr(query, name) is not None]
+    given += ["--kind"] * (query.kind != ExportQuery.kind) + ["--sorted"] * query.ranked
+    if given:
+        message = f"--table {table} writes all rows and columns of the table; leave out {', '.join(given)}"
+        raise UsageError(message, code="options-conflict", options=tuple(given))
+    frame: pd.DataFrame = getattr(results if query.run is None else results[query.run], table)
+    return frame
 
 
 def parse_classes(text: str | None, option: str) -> list[int | str] | None:

@@ -15,7 +15,7 @@ from dsi_cli import similarity
 from dsi_cli.errors import UsageError, expected, require_choice, suggestion
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 from dsi_cli.store import layout, parquet, schema
-from dsi_cli.store.schema import MATRIX_KINDS, SPLITS, Table
+from dsi_cli.store.schema import HEAD_KINDS, MATRIX_KINDS, SPLITS, Table
 
 
 def _frame(table: Table, meaning: str) -> cached_property[pd.DataFrame]:
@@ -167,6 +167,10 @@ class Results:
             if text is not None and not text.isidentifier():
                 message = f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test"
                 raise UsageError(message, code="unknown-kind")
+        if split is not None:
+            require_choice("split", split, SPLITS)
+        if kind in HEAD_KINDS:
+            split = None  # a head has no split
         labels = self._labels(name)
         if kind == "scsm":
             return self._part(self._reference(name, labels, reference), rows, classes)
@@ -180,8 +184,8 @@ class Results:
             matrix = parquet.padded(parquet.to_matrix(parquet.read(path)), len(labels))
             return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
         head = layout.head_path(self.path, name, epoch, step)
-        if not head.is_file() or kind not in ("ncsm", "ncsm_centred"):
-            raise self._missing_matrix(name, kind, epoch)
+        if not head.is_file() or kind not in HEAD_KINDS:
+            raise self._missing_matrix(name, kind, epoch, step)
         # Compute a part of a large matrix from the stored head.
         row_indices, column_indices = _class_indices(rows, labels), _class_indices(classes, labels)
         height, width = len(row_indices), len(column_indices)
@@ -198,12 +202,13 @@ class Results:
     def _epoch_or_last(self, run: str, epoch: int | None) -> int:
         return max(self.epochs(run), default=0) if epoch is None else int(epoch)
 
-    def _missing_matrix(self, run: str, kind: str, epoch: int) -> UsageError:
+    def _missing_matrix(self, run: str, kind: str, epoch: int, step: int | None) -> UsageError:
         """Return the error for a matrix that does not exist; its message lists the existing matrices."""
         kinds = sorted(member.name for member in (self.path / schema.CSMS.path / layout.folder_name(run)).glob("*/"))
         hint = "" if kind in MATRIX_KINDS else suggestion(kind, MATRIX_KINDS)
+        where = f"epoch {epoch}" if step is None else f"epoch {epoch}, step {step},"
         message = (
-            f"no {kind} of epoch {epoch} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"
+            f"no {kind} of {where} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"
             f" its matrices {', '.join(kinds) or 'none'}{hint}"
         )
         return UsageError(message, code="unknown-matrix", run=run, kind=kind, epoch=epoch)

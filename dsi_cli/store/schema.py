@@ -9,7 +9,8 @@ TEXT, INTEGER, FLOAT, FLAG = "string", "int64", "double", "bool"
 TEXTS, FLOATS, INTEGERS = "list<string>", "list<float>", "list<int64>"
 UNCERTAIN = 0.85
 """The confidence below which a person should check a synset: an eighth of ImageNet-1k, with six of seven wrong synsets."""
-MATRIX_KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
+HEAD_KINDS = ("ncsm", "ncsm_centred")
+MATRIX_KINDS = (*HEAD_KINDS, "ccsm", "tncsm", "scsm")
 SPLITS = ("test", "train")
 NETWORK_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
 """The names of matrices that hold the network's own similarity; the first one that an epoch has is used."""

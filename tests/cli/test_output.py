@@ -18,6 +18,7 @@ from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.cli import console
 from dsi_cli.cli.app import main_with_exit_code
 from dsi_cli.queries.epoch_summary import epoch_summaries
+from dsi_cli.queries.export import TABLES
 
 QUICK = ("--draws", 0, "--no-report")
 
@@ -310,21 +311,19 @@ def test_export_refuses_a_terminal_for_bytes(analysed, dsi, monkeypatch):
 
 
 ALL = "cifar100-cnn, cifar100-vit, collapsed, garments"
+STORED = "its epochs are 0, 1, ... 15, its matrices ccsm-test, ncsm"
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         ((), f"{{out}} holds {ALL}; add --run cifar100-cnn, or another one (in Python run=)"),
-        (
-            ("--run", "cifar100-vit", "--epoch", 77),
-            "no ncsm of epoch 77 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
-        ),
-        (
-            ("--table", "stages"),
-            "no table 'stages': expected one of curves, phases, checkpoints, classes, alignment_by_class, geometry, spectrum,"
-            " typicality, typicality_histogram",
-        ),
+        (("--run", "garments", "--epoch", 77), f"no ncsm of epoch 77 in run 'garments': {STORED}"),
+        (("--run", "garments", "--epoch", 3, "--step", 7), f"no ncsm of epoch 3, step 7, in run 'garments': {STORED}"),
+        (("--table", "stages"), f"no table 'stages': expected one of {', '.join(TABLES)}"),
+        (("--table", "curves", "--epoch", 3), "--table curves writes all rows and columns of the table; leave out --epoch"),
+        (("--table", "curves", "--run", "x"), f"no run 'x': {{out}} holds {ALL}"),
+        (("--run", "garments", "--split", "x"), "no split 'x': expected test or train"),
         (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),
         (("-o", "x.npy", "--table", "curves"), "NPY holds matrices: export a table as parquet or csv"),
         (

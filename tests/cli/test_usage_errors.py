@@ -106,6 +106,7 @@ def test_wordnet_neighbors_output_is_a_table(dsi, listed, tmp_path):
     pd.testing.assert_frame_equal(table, plain, check_dtype=False, rtol=1e-6)
     ended = dsi("wordnet", listed, "-o", tmp_path / "t.npy", "--neighbors", 2)
     assert ended == (2, "", "dsi: NPY holds matrices: export a table as parquet or csv\n")
+    assert "leave out one of them" in dsi("wordnet", listed, "-o", "-", "--json").err
     ended = dsi("wordnet", "imagenet12k", "--whole", "-o", tmp_path / "t2.csv")
     assert (ended.code, ended.out) == (2, "")
     assert "a matrix of 11,821 labels is written only as Parquet" in ended.err
