@@ -346,7 +346,8 @@ def stored_epochs(results: Results, query: NeighborQuery) -> list[int]:
 def _missing_matrix_error(results: Results, query: NeighborQuery, run: str) -> UsageError:
     files = layout.csm_path(results.path, run, "", None, 0), layout.neighbors_path(results.path, run, "", 0)
     stored = sorted({folder.name for file in files for folder in file.parent.glob("*/")})
-    options = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
+    data = f"--{query.split or SPLITS[0]}"
+    options = {"ncsm_centred": "--centred", "ccsm": f"{data} or --predictions", "tncsm": f"{data} and --templates"}
     hint = f"; dsi analyze writes it with {options[query.kind]}" if query.kind in options else ""
     if results.is_vast(run) and query.split is not None:
         hint = f"; dsi analyze writes none for more than {MAX_DENSE_CLASSES:,} classes"

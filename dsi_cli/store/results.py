@@ -278,7 +278,7 @@ class Results:
             epochs = layout.stored_epochs(path.parent)
             message = (
                 f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief_epochs(epochs) or 'none'};"
-                " dsi analyze makes them with --predictions or --test"
+                f" dsi analyze makes them with --predictions or --{split}"
             )
             raise UsageError(message, code=f"no-{table.path}", run=run, split=split)
         return path

@@ -70,7 +70,7 @@ CHECKPOINTS = Table("checkpoints.parquet", "one checkpoint file").with_columns(
     Column("extra_classes", INTEGER, "rows for no object or background"),
     Column("dtype", TEXT, "type of the stored weight"),
     Column("fingerprint", TEXT, "SHA-256 of the head"),
-    Column("status", TEXT, "ok, failed, skipped (a duplicate) or pending (still being written)"),
+    Column("status", TEXT, "ok, failed, skipped (a duplicate, or not among --epochs) or pending (still being written)"),
     Column("reason", TEXT, "why the status is not ok, or a warning"),
     Column("code", TEXT, "stable name of the reason, such as cut-off or duplicate"),
     Column("modified_ns", INTEGER, "time of the last change, in ns since 1970"),

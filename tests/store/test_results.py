@@ -115,7 +115,7 @@ def test_results_without_what_is_asked_for_raise(call, code, of_two):
     [
         (lambda run: run.epochs("leters"), r"no run 'leters': .* holds animals, letters; try letters"),
         (lambda run: run.csm("ncms", 0, run="letters"), "its matrices ccsm-test, ncsm; try ncsm"),
-        (lambda run: run.confusion(run="animals"), "there are 0, 2; dsi analyze makes them with --predictions or --test"),
+        (lambda run: run.confusion(0, "train", run="animals"), "dsi analyze makes them with --predictions or --train"),
     ],
 )
 def test_messages_name_what_exists(call, message, of_two):
