@@ -2,10 +2,10 @@
 
 Context words are read like labels, so that *computer equipment* is an equipment. If several labels share the words, only the
 senses that most of these labels can be hyponyms of count. For example, the *plants* of herbs and trees are not factories. A sense
-is *below* the words if it is one of their senses or a hyponym of one. A sense *mentions* the words if its gloss contains one of
-them or a synonym. A sense is *related* if its gloss contains the head of a narrow hypernym of the words (of a guitar,
-*instrument*), or if it is below such a hypernym. The parts of a compound or path are weaker evidence: they do not describe the
-whole label.
+is *below* the words if it is one of their senses or a hyponym of one, or if its gloss begins with one of them. A sense *mentions*
+the words if its gloss contains one of them or a synonym. A sense is *related* if its gloss contains the head of a narrow hypernym
+of the words (of a guitar, *instrument*), or if it is below such a hypernym. The parts of a compound or path are weaker evidence:
+they do not describe the whole label.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, find_cand
 Floats = npt.NDArray[np.float64]
 UNRELATED_PENALTY, SAME_FILE_PENALTY, HYPERNYM_PENALTY = 2.0, 1.8, 1.0
 """The penalties for a sense that does not fit its context: unrelated, in the same lexicographer file, related by a hypernym."""
-SUPERCLASS_WEIGHT = 3.0
+SUPERCLASS_WEIGHT = 1.5
 """The weight of a superclass relative to a bracket or folder."""
 MAX_NARROW_SIZE = 3000
 """The maximum number of synsets at and below a narrow hypernym."""
@@ -46,6 +47,10 @@ class LabelContext(NamedTuple):
     words: frozenset[str] = frozenset()
     wider: frozenset[int] = frozenset()
     heads: frozenset[str] = frozenset()
+
+    def fits(self, nodes: frozenset[int], words: Iterable[str]) -> bool:
+        """Return whether one of a sense's hypernyms is a sense of the context, or one of some words is a word of it."""
+        return bool(nodes & self.senses or self.words.intersection(words))
 
 
 def stems(text: str) -> list[str]:
@@ -114,23 +119,26 @@ def _fit_of_label(
     files = wordnet.kinds["file"]
     context_files = {files[node] for node in described.senses}
     glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
+    words_of_candidates = [stems(gloss) for gloss in glosses]
+    # Words without a noun sense, such as *electronic*, still exclude the senses that do not mention them if another sense does.
+    has_context = bool(context_files) or not described.words.isdisjoint(chain(*words_of_candidates))
     rows: list[tuple[float, float, float]] = []
-    for candidate, gloss in zip(reading.candidates, glosses, strict=True):
+    for candidate, words in zip(reading.candidates, words_of_candidates, strict=True):
         nodes = hypernym_closure(wordnet.taxonomy, candidate.node)
-        words = frozenset(stems(gloss))
-        is_related = bool(words & described.heads or nodes & described.wider)
+        is_related = bool(described.heads.intersection(words) or nodes & described.wider)
         # The penalty, by how closely the candidate is related to the context
-        if nodes & excluded.senses or words & excluded.words:
+        if excluded.fits(nodes, words):
             penalty = UNRELATED_PENALTY
-        elif nodes & described.senses or words & described.words or not context_files:
+        elif described.fits(nodes, words) or not has_context:
             penalty = 0.0
         elif is_related:
             penalty = HYPERNYM_PENALTY
         else:
             penalty = SAME_FILE_PENALTY if files[candidate.node] in context_files else UNRELATED_PENALTY
-        is_below = bool(nodes & descriptions.senses or (nodes - {candidate.node}) & part_senses)
-        is_mentioned = is_related or bool(words & (described.words | part_words))
-        rows.append((is_below + SUPERCLASS_WEIGHT * bool(nodes & superclass.senses), is_mentioned, penalty))
+        # A gloss that begins with the context states its kind: a bus is "a vehicle carrying many passengers".
+        is_below = descriptions.fits(nodes, words[:1]) or bool((nodes - {candidate.node}) & part_senses)
+        is_mentioned = is_related or bool((described.words | part_words).intersection(words))
+        rows.append((is_below + SUPERCLASS_WEIGHT * superclass.fits(nodes, words[:1]), is_mentioned, penalty))
     return rows
 
 
@@ -139,9 +147,10 @@ def context_fit(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[
 
     The first feature counts whether the candidate is below the context, where a superclass counts `SUPERCLASS_WEIGHT`. The
     second is 1 if the candidate mentions the context or is related to it. The penalty is 0 if the candidate is below its
-    description or superclass, or mentions it, or if these have no sense. Otherwise it is `HYPERNYM_PENALTY` for related senses,
-    `SAME_FILE_PENALTY` for senses in the same lexicographer file, and else `UNRELATED_PENALTY`. It is also `UNRELATED_PENALTY`
-    for a candidate that is below the words that the label excludes, or mentions them.
+    description or superclass, or mentions it, or if these have no sense and no candidate mentions them. Otherwise it is
+    `HYPERNYM_PENALTY` for related senses, `SAME_FILE_PENALTY` for senses in the same lexicographer file, and else
+    `UNRELATED_PENALTY`. It is also `UNRELATED_PENALTY` for a candidate that is below the words that the label excludes, or mentions
+    them.
     """
     contexts = label_contexts(readings, wordnet)
     rows = [row for reading in readings for row in _fit_of_label(reading, contexts, wordnet)]
