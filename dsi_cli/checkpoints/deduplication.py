@@ -95,15 +95,16 @@ def _are_steps(records: Sequence[Record]) -> bool:
 
 
 def epoch_name(record: Record) -> str:
-    """Return the name that states the epoch: the name of the file, or of its folder if only that has a number.
+    """Return the name that states the epoch: the name of the file, or of its step folder if only that has a number.
 
     The name of a repository's revision is empty, because it states neither an epoch nor a training.
     """
     path = PurePath(file_path(record))
     if _is_repository(record):
         return ""
-    in_folder = record.epoch_source == epochs.FOLDER_NAME and not any(map(str.isdigit, path.stem))
-    return path.parent.name if in_folder else path.name
+    if record.epoch_source != epochs.FOLDER_NAME or path.name.isdecimal():
+        return path.name
+    return next((name for name in reversed(path.parts) if epochs.is_step_folder(name)), path.name)
 
 
 def file_path(record: Record) -> str:

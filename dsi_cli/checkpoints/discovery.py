@@ -55,7 +55,7 @@ class CheckpointFile:
     @property
     def checkpoint_path(self) -> Place:
         """The path of the checkpoint: the file, or the step folder."""
-        if self.step_folder is not None and self.path.name in folders.MODEL_FILES:
+        if self.step_folder is not None and (self.path.name in folders.MODEL_FILES or self.step_folder.name.isdecimal()):
             return self.step_folder
         return self.path
 
@@ -137,7 +137,9 @@ def _search(paths: Sequence[str | os.PathLike[str]]) -> Folders:
         else:
             # A file that the user named is a checkpoint, whatever it contains.
             status = file_status(path) or os.stat_result((0,) * 10)
-            found.setdefault(path.parent, FolderContents()).files.append((path, status, None))
+            step = folders.step_folder(path.parent, [path.name])
+            found.setdefault((step or path).parent, FolderContents()).files.append((path, status, step))
+    folders.join_numbered_folders(found)
     return found
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dsi_cli.checkpoints import epochs, trainers
 from dsi_cli.checkpoints.epochs import EpochAndStep, is_step_folder
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import UNREAD_SUFFIXES, WHOLE_FOLDERS, is_checkpoint
@@ -81,36 +82,76 @@ def search_folder(top: Place, folders: Folders) -> None:
         add_folder(folder, files, folders, is_top=folder == top)
 
 
-def add_folder(folder: Place, files: list[str], folders: Folders, *, is_top: bool) -> None:
-    """Add a folder's files to its run, or to the run of its parent if the folder is one checkpoint."""
-    model = next((name for name in MODEL_FILES if _marks_a_checkpoint(name, files)), None)
+def model_file(files: Collection[str]) -> str | None:
+    """Return the one of some files that makes their folder one checkpoint, or None."""
+    return next((name for name in MODEL_FILES if _marks_a_checkpoint(name, files)), None)
+
+
+def step_folder(folder: Place, files: Collection[str], *, is_top: bool = False) -> Place | None:
+    """Return the folder that is one checkpoint and holds the given files of a folder; None if they are several checkpoints.
+
+    ``is_top`` means that the user named the folder.
+    """
+    model = model_file(files)
     is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
+    # A part of a checkpoint is alone in its folder: ``iter_500/mp_rank_00/model.pt``.
+    if not is_top and is_step_folder(folder.parent.name) and not epochs.training_number(folder.name):
+        is_step = is_step or model is not None or sum(name.lower().endswith(SUFFIXES) for name in files) == 1
     # The checkpoint is ``checkpoint-500`` of ``checkpoint-500/global_step500``, and ``7`` of ``7/default``.
     step = folder
     while is_step and (is_step_folder(step.parent.name) or (step.name == "default" and step.parent.name.isdecimal())):
         step = step.parent
-    run = step.parent if is_step else folder
+    return step if is_step else None
+
+
+def add_folder(folder: Place, files: list[str], folders: Folders, *, is_top: bool) -> None:
+    """Add a folder's files to its run, or to the run of its parent if the folder is one checkpoint."""
+    model, step = model_file(files), step_folder(folder, files, is_top=is_top)
+    run = folder if step is None else step.parent
     # A folder with a model's file is one checkpoint, and its other files belong to it.
     if model is not None:
         contents = folders.setdefault(run, FolderContents())
         contents.ignored += len(files) - 1
         status = file_status(folder / model)
         if status is not None:
-            contents.files.append((folder / model, status, step))
+            contents.files.append((folder / model, status, step or folder))
         return
     for name in files:
         path = folder / name
         status = file_status(path)
         contents = folders.setdefault(run, FolderContents())
         if status is not None and _may_be_checkpoint(path, status):
-            contents.files.append((path, status, folder if is_step else None))
+            contents.files.append((path, status, step))
         else:
             contents.ignored += 1
             if contents.unread is None and path.suffix.lower() in UNREAD_SUFFIXES:
                 contents.unread = path
 
 
-def _marks_a_checkpoint(name: str, files: list[str]) -> bool:
+def join_numbered_folders(folders: Folders) -> None:
+    """Join folders that are named by a number and hold one network each: ``1/model.pt``, ``2/model.pt``.
+
+    If they may be numbered trainings, those with further files (logs) stay apart, and
+    `dsi_cli.checkpoints.training_runs` separates the others by their contents.
+    """
+    groups: dict[tuple[Place, str], list[tuple[Place, tuple[Place, os.stat_result, Place | None]]]] = {}
+    for folder, contents in folders.items():
+        networks = [file for file in contents.files if not trainers.TRAINING_STATE.search(file[0].name)]
+        if folder.name.isdecimal() and len(networks) == 1:
+            groups.setdefault((folder.parent, networks[0][0].name), []).append((folder, networks[0]))
+    for (parent, name), group in groups.items():
+        have_logs = name not in MODEL_FILES and any(folders[folder].ignored for folder, _ in group)
+        are_trainings = have_logs and epochs.may_number_trainings([int(folder.name) for folder, _ in group])
+        if len(group) < 2 or are_trainings or epochs.COPY_NAMES.search(name) or epochs.has_epoch_label(name):
+            continue
+        run = folders.setdefault(parent, FolderContents())
+        for folder, (path, status, _) in group:
+            contents = folders.pop(folder)
+            run.files.append((path, status, folder))
+            run.ignored += contents.ignored + len(contents.files) - 1
+
+
+def _marks_a_checkpoint(name: str, files: Collection[str]) -> bool:
     """Return whether a folder has one of `MODEL_FILES`; ``.metadata`` counts only next to torch's ``.distcp`` files."""
     return name in files and (name != ".metadata" or any(file.endswith(".distcp") for file in files))
 

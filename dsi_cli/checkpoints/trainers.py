@@ -22,8 +22,8 @@ _AVERAGED = re.compile(
 _NOT_WEIGHTS = re.compile(
     r"optim|sched|^opt(_state)?$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$", re.IGNORECASE
 )
-_TRAINING_STATE = re.compile(
-    r"optim|sched|criterion|scaler|(?<![a-z])(opt|loss|rng|random_states?|training_args|history)(?![a-z])", re.IGNORECASE
+TRAINING_STATE = re.compile(
+    r"optim|sched|criterion|scaler|(?<![a-z])(opt|loss|rng|random_?states?|training_args|history)(?![a-z])", re.IGNORECASE
 )
 """Names of files that hold no network."""
 _AVERAGED_MODEL_COUNT = "n_averaged"
@@ -194,7 +194,7 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
     """
     if any("." in name or len(tensor.shape) > 1 for group in state_dicts for name, tensor in group.tensors.items()):
         return False
-    if _TRAINING_STATE.search(file_name) or _is_optimiser(tree):
+    if TRAINING_STATE.search(file_name) or _is_optimiser(tree):
         return True
     items = as_dict(tree).items()
     if isinstance(tree, int) or (items and all(isinstance(value, int | float) for _, value in items)):

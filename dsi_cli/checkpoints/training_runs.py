@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import deduplication, epochs, trainers
 from dsi_cli.checkpoints.discovery import TrainingRun
+from dsi_cli.checkpoints.formats import FOLDER_FORMATS
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.similarity import centre, unit_rows
 
@@ -145,25 +146,43 @@ def _store_training_numbers(records: Sequence[Record]) -> bool:
 
 
 def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[str, str]:
-    """Return the numbers from 0 or 1 in the names of files, by path, if the epochs in the contents do not rise with them.
+    """Return the numbers in the names of files or folders, by path, that number trainings and not epochs.
+
+    They begin with 0 or 1, or name folders, and the epochs in the contents do not rise with them.
 
     ``best_0.pt`` of epoch 7 and ``best_1.pt`` of epoch 4 are the best files of two folds. But if each head is almost the one of
     the epoch before, the numbers are ranks or slots of one training.
     """
     names = [deduplication.epoch_name(record) for record in records]
-    found = []
-    for name, (number, _), record in zip(names, epochs.numbers_in_names(names), records, strict=True):
-        if number is not None and record.epoch_source == epochs.CONTENTS and not epochs.has_epoch_label(name):
-            found.append((number, record))
-    found.sort(key=lambda pair: pair[0])
-    by_epoch = sorted([record for _, record in found], key=lambda record: record.epoch or 0)
-    if not epochs.may_number_trainings([number for number, _ in found]) or by_epoch == [record for _, record in found]:
+    numbers = {
+        record.path: number
+        for name, (number, _), record in zip(names, epochs.numbers_in_names(names), records, strict=True)
+        if number is not None and _may_number_a_training(name, record)
+    }
+    found = sorted((record for record in records if record.path in numbers), key=lambda record: numbers[record.path])
+    by_epoch = sorted(found, key=lambda record: record.epoch or 0)
+    stated = [record.epoch for record in found if record.epoch_source == epochs.CONTENTS]
+    are_folders = len(stated) == len(found) and all(map(str.isdecimal, names))
+    if not (are_folders or epochs.may_number_trainings(list(numbers.values()))):
         return {}
-    heads = [read_head(record) for record in by_epoch]
+    if by_epoch == found and len(set(stated)) == len(found):
+        return {}
+    if _are_continued([read_head(record) for record in by_epoch]):
+        return {}
+    return {path: str(number) for path, number in numbers.items()}
+
+
+def _are_continued(heads: Sequence[NDArray[np.float32] | None]) -> bool:
+    """Return whether each head is almost the one before."""
     pairs = [(new, old) for old, new in pairwise(heads) if old is not None and new is not None]
-    if len(pairs) == len(found) - 1 and all(_class_cosines(*pair).diagonal().mean() >= MIN_CONTINUED for pair in pairs):
-        return {}
-    return {record.path: str(number) for number, record in found}
+    cosines = [_class_cosines(*pair).diagonal().mean() for pair in pairs]
+    return len(pairs) == len(heads) - 1 and all(cosine >= MIN_CONTINUED for cosine in cosines)
+
+
+def _may_number_a_training(name: str, record: Record) -> bool:
+    """Return whether the number in a name is not known to be the epoch."""
+    is_folder = name.isdecimal() and record.epoch_source == epochs.FOLDER_NAME and record.format not in FOLDER_FORMATS
+    return (is_folder or record.epoch_source == epochs.CONTENTS) and not epochs.has_epoch_label(name)
 
 
 def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:

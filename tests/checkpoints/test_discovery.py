@@ -53,8 +53,7 @@ def test_a_step_folder_that_is_removed_during_the_search_is_passed_over(tmp_path
 
 
 def test_a_run_is_the_nearest_folder_and_epochs_sort_as_numbers(tmp_path):
-    for name in ("a/e10.pt", "a/e2.pt", "a/e1.pt", "b/deep/er/e1.pth"):
-        put(tmp_path / name)
+    _ = [put(tmp_path / name) for name in ("a/e10.pt", "a/e2.pt", "a/e1.pt", "b/deep/er/e1.pth")]
     assert names(tmp_path) == {"a": ["e1.pt", "e2.pt", "e10.pt"], "er": ["e1.pth"]}
 
 
@@ -69,13 +68,17 @@ def test_step_folders_collapse_into_their_run(tmp_path):
     assert run.ignored == 4
 
 
-def test_files_in_epoch_folders_collapse_as_well(tmp_path):
+@pytest.mark.parametrize(
+    "name", ["epoch_{}/weights.pt", "epoch_{}/rank_0/weights.pt", "iter_{}/mp_rank_00/model_optim_rng.pt"]
+)
+def test_files_in_epoch_folders_collapse_as_well(name, tmp_path):
     for epoch in (1, 2):
-        put(tmp_path / f"run/epoch_{epoch}/weights.pt")
-    (run,) = discover([tmp_path])
-    assert run.name == "run"
-    assert [one.checkpoint_path.name for one in run.checkpoints] == ["weights.pt", "weights.pt"]
-    assert [scan_checkpoint(one).record.epoch for one in run.checkpoints] == [1, 2]
+        put(tmp_path / "run" / name.format(epoch))
+    for paths in ([tmp_path], [f"{tmp_path}/run/{name.format('*')}"]):
+        (run,) = discover(paths)
+        assert (run.name, len(run.checkpoints)) == ("run", 2)
+        records = [scan_checkpoint(one).record for one in run.checkpoints]
+        assert [record.epoch or record.step for record in records] == [1, 2]
 
 
 def test_sharded_folders_are_one_checkpoint_of_all_bytes(tmp_path):
@@ -92,23 +95,19 @@ def test_discover_names_runs_by_the_shortest_unique_suffix(tmp_path):
     assert set(names(tmp_path)) == {"x/a/ckpt", "b/ckpt", "y/a/ckpt", "c"}
 
 
-def test_a_folder_named_after_its_contents_gives_its_run_the_name_above(tmp_path):
+def test_a_folder_named_after_its_contents_gives_its_run_the_name_above_or_the_name_that_runs_share(tmp_path):
     places = "a/checkpoints g/checkpoint b/weights c/models d/version_0/checkpoints e/version_0 e/version_1 f f/models"
     for name in places.split():
         put(tmp_path / name / "1.pt")
     assert set(names(tmp_path)) == {"a", "b", "c", "d", "g", "version_0", "version_1", "f", "models"}
     assert set(names(tmp_path / "e/version_1")) == {"e"}
-
-
-def test_a_folder_with_several_runs_in_the_output_has_the_name_that_they_share(tmp_path):
     put(tmp_path / "x/ckpts/1.pt")
-    known = {"x/ckpts/runA": str(tmp_path / "x/ckpts"), "x/ckpts/runB": str(tmp_path / "x/ckpts")}
-    assert set(names(tmp_path, known=known)) == {"x/ckpts"}
+    known = {f"x/ckpts/run{label}": str(tmp_path / "x/ckpts") for label in "AB"}
+    assert set(names(tmp_path / "x", known=known)) == {"x/ckpts"}
 
 
 def test_discover_accepts_globs_and_single_files(tmp_path):
-    for name in ("r1/1.pt", "r1/2.pt", "r2/1.pt"):
-        put(tmp_path / name)
+    _ = [put(tmp_path / name) for name in ("r1/1.pt", "r1/2.pt", "r2/1.pt")]
     assert names(f"{tmp_path}/r*/1.pt") == {"r1": ["1.pt"], "r2": ["1.pt"]}
     assert names(f"{tmp_path}/**/2.pt") == {"r1": ["2.pt"]}
     assert names(tmp_path / "r1/2.pt") == {"r1": ["2.pt"]}
@@ -161,15 +160,15 @@ def test_checkpoints_are_known_by_their_contents(tmp_path):
     [("ckpt.t7.gz", "gunzip {}/ckpt.t7.gz"), ("a b.pt", "mv '{}/a b.pt' '{}/a b.pt'.gz && gunzip '{}/a b.pt'.gz")],
 )
 def test_a_gzip_of_a_checkpoint_is_one_failed_row_with_the_command(name, command, tmp_path):
-    plain = put(tmp_path / "ckpt.t7")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / name).write_bytes(gzip.compress(plain.read_bytes()))
-    plain.unlink()
+    path = put(tmp_path / "run" / name)
+    path.write_bytes(gzip.compress(path.read_bytes()))
     (run,) = discover([tmp_path])
     (one,) = run.checkpoints
     record = scan_checkpoint(one).record
-    assert record.status == "failed"
-    assert record.reason == f"gzip-compressed; run {command}".replace("{}", str(tmp_path / "run"))
+    assert (record.status, record.reason) == (
+        "failed",
+        f"gzip-compressed; run {command}".replace("{}", str(tmp_path / "run")),
+    )
 
 
 def test_linked_folders_are_searched_once_under_their_own_name(tmp_path):
@@ -198,8 +197,7 @@ def test_links_that_lead_nowhere_are_rows_with_a_reason(tmp_path):
 
 
 def test_discover_run_next_to_known_run_gets_another_name(tmp_path):
-    put(tmp_path / "lr1/ckpt/1.pt")
-    put(tmp_path / "lr2/ckpt/1.pt")
+    _ = [put(tmp_path / f"{name}/ckpt/1.pt") for name in ("lr1", "lr2")]
     known = {"ckpt": str(tmp_path / "lr1/ckpt")}
     assert [run.name for run in discover([tmp_path], known)] == ["ckpt", "lr2/ckpt"]
     with errors.raises("run-name-taken", run="ckpt"):

@@ -37,9 +37,8 @@ def test_split_different_networks_are_runs_of_their_own(other, tmp_path):
 
 
 def test_split_a_pretrained_network_leaves_the_training_its_folders_name(tmp_path):
-    for epoch in (1, 2):
-        save(tmp_path / f"run/epoch_{epoch}.pt", seed=epoch)
-    save(tmp_path / "run/imagenet.pt", classes=1000)
+    for name, classes in (("epoch_1", 5), ("epoch_2", 5), ("imagenet", 1000)):
+        save(tmp_path / f"run/{name}.pt", classes=classes)
     assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}, "run/imagenet": {"imagenet.pt": None}}
 
 
@@ -86,10 +85,9 @@ def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
     save(tmp_path / "ckpts/best.pt", seed=12)
     save(tmp_path / "ckpts/runA_last.pt", seed=2)
     scanned = list(scan_paths([tmp_path], HeadOptions()))
-    assert {run.name: [one.path.name for one in run.checkpoints] for run, _ in scanned} == {
-        "ckpts/runA": ["runA_epoch_1.pt", "runA_epoch_2.pt", "runA_last.pt"],
-        "ckpts/runB": ["best.pt", "runB_epoch_1.pt", "runB_epoch_2.pt"],
-    }
+    names = {run.name: [one.path.name for one in run.checkpoints] for run, _ in scanned}
+    runs = (["runA_epoch_1.pt", "runA_epoch_2.pt", "runA_last.pt"], ["best.pt", "runB_epoch_1.pt", "runB_epoch_2.pt"])
+    assert names == dict(zip(("ckpts/runA", "ckpts/runB"), runs, strict=True))
     skipped = [record.path for _, records in scanned for record in records if record.status == "skipped"]
     assert sorted(path.rpartition("/")[2] for path in skipped) == ["best.pt", "runA_last.pt"]
 
@@ -139,8 +137,15 @@ def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(
         save(tmp_path / f"kaggle/net_{fold}.pt", seed=fold, epoch=9 - fold)
         save(tmp_path / f"own/my_run_{fold}.pt", seed=fold, epoch=fold)
         save(tmp_path / f"top/net_{fold}.pt", seed=0, epoch=9 - fold)
-    found = sorted(runs_of(tmp_path))
-    assert found == ["cv/0", "cv/1", "dg/art", "dg/photo", "kaggle/net_0", "kaggle/net_1", "one", "own", "top"]
+        for name, epoch in (("num", fold), ("same", None), ("trials", 9), ("seeds", None)):
+            stated = {} if epoch is None else {"epoch": epoch}
+            save(tmp_path / f"{name}/{fold}/net.pt", seed=0 if name == "same" else fold, **stated)
+            torch.save({"state": {}, "param_groups": []}, tmp_path / f"{name}/{fold}/optimizer.pt")
+        save(tmp_path / f"n/{fold}/best.pt")
+    parts = (
+        "cv/0 cv/1 dg/art dg/photo kaggle/net_0 kaggle/net_1 n/0 n/1 num one own same seeds/0 seeds/1 top trials/0 trials/1"
+    )
+    assert sorted(runs_of(tmp_path)) == sorted(name.removeprefix("n/") for name in parts.split())
 
 
 def test_split_backbone_of_a_classifier_in_another_file_of_its_epoch_is_not_used(tmp_path):
@@ -205,16 +210,13 @@ def test_join_growing_leaves_other_trainings_apart(parts):
     assert sorted(joined(*parts)) == sorted([[one.path for one in part] for part in parts])
 
 
-def test_join_growing_without_epochs_leaves_trainings_apart():
-    parts = [Record("run", f"{'ab'[n // 20]}.pt", classes=n, features=16, head="fc.weight") for n in (10, 20)]
-    assert len(join_growing([[part] for part in parts], lambda one: head(40)[: one.classes])) == 2
-
-
 def test_join_growing_unrelated_head_begins_a_training():
     heads = {0: head(10), 1: np.vstack([head(10), head(10, seed=1)]), 2: head(30, seed=2)}
     found = joined([record(0, 10)], [record(1, 20)], [record(2, 30)], heads=heads)
     assert found == [["epoch_0.pt", "epoch_1.pt"], ["epoch_2.pt"]]
 
 
-def test_join_growing_unreadable_head_leaves_trainings_apart():
+def test_join_growing_unreadable_head_or_missing_epochs_leave_trainings_apart():
+    parts = [Record("run", f"{'ab'[n // 20]}.pt", classes=n, features=16, head="fc.weight") for n in (10, 20)]
+    assert len(join_growing([[part] for part in parts], lambda one: head(40)[: one.classes])) == 2
     assert len(join_growing([[record(0, 10)], [record(1, 20)]], lambda _: None)) == 2

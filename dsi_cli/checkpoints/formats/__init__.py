@@ -170,6 +170,8 @@ FORMATS = (
 )
 WHOLE_FOLDERS = tuple(marker for format_ in FORMATS for marker in format_.markers if "*" not in marker)
 """The marker files of folders that hold exactly one checkpoint and are not searched further."""
+FOLDER_FORMATS = frozenset(format_.name for format_ in FORMATS if format_.markers)
+"""The names of the formats whose checkpoints are folders."""
 EXPECTED = "a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy"
 MAGICS = (_ZIP, _LEGACY, HDF5)
 
