@@ -242,8 +242,8 @@ def _require_file(path: Path, *other_suffixes: str) -> None:
     if not os.access(path, os.R_OK):
         raise UsageError(f"{path}: the file may not be read; allow it, or give another one", code="not-allowed")
     if path.suffix.lower() not in (*ARRAYS, *TABLES, *other_suffixes):
-        message = f"{path}: expected {EXPECTED}, found the suffix {path.suffix!a}; save a table with the columns target and "
-        message += "prediction, or arrays with the names targets and predictions"
+        message = f"{path}: expected {EXPECTED}, found the suffix {path.suffix!a}; save a table with the columns target "
+        message += "and prediction, or arrays with the names targets and predictions"
         raise UsageError(message, code="unknown-suffix", suffix=path.suffix)
 
 

@@ -142,9 +142,10 @@ def _known_columns(names: list[str], path: Path, required: str, expected: str) -
         remedy = "name the columns so"
         if len(names) == 1 and {*names[0]} & {*";\t|"}:
             remedy = "separate the columns by commas"
-        elif len(names) > 2 and required == "prediction":
-            remedy += "; of scores, write the argmax over the classes; if this is a confusion matrix, save its counts as an "
-            remedy += "array in an NPY or NPZ file"
+        elif not known and len(names) > 2:
+            remedy += "; if this is a confusion matrix, save its counts as an array in an NPY or NPZ file"
+        elif len(names) > 3:
+            remedy += "; if these are scores, write their argmax over the classes"
         raise UsageError(f"{path}: expected {expected}; found {listed}; {remedy}", code="missing-column", column=required)
     return known
 

@@ -90,7 +90,7 @@ def test_find_beside_needs_both_files(save, tmp_path):
         ("x" * 5000, "found no such file; check the path"),
         ("nul\0.npy", "found no such file; check the path"),
         ("pipe.npy", "found no such file; check the path"),
-        ("a.pkl", "found the suffix '.pkl'; save the file as one of these"),
+        ("a.pkl", "found the suffix '.pkl'; save a table with the columns target"),
     ],
 )
 def test_a_path_without_predictions_is_refused(save, tmp_path, name, message):

@@ -149,7 +149,7 @@ GOOD = "epoch,target,prediction\n0,cat,dog\n"
     [
         *(("epoch,target,prediction\n", "empty-table"), ("", "table-not-readable")),
         *((GOOD + "x,cat,cat\n", "table-not-readable"), (GOOD.encode("utf-16"), "table-not-readable")),
-        (b"epoch,target,prediction\n0,caf\xe9,dog\n", "table-not-readable"),
+        *((b"target,prediction\ncaf\xe9,dog\n", "table-not-readable"), ("target,p0,p1,p2\n2,0,.1,.9\n", "missing-column")),
         *(("image,class\n1.png,cat\n", "missing-column"), ("epoch,Target,Pred\n0,cat,dog\n", "missing-column")),
         *(("epoch;target;prediction\n0;cat;dog\n", "missing-column"), (",cat,dog\ncat,5,1\ndog,0,6\n", "missing-column")),
         *(("target,prediction,count\n0,1,20\n", "count-column"), (GOOD + "1,,cat\n", "unknown-class")),
@@ -164,7 +164,8 @@ def test_results_of_another_csv_file_raise(save, content, code):
         read_predictions(save("a.csv", content)).results([0, 1], 4, NAMES)
     text = str(caught.value)
     assert len(text.splitlines()) <= 2
-    assert ("by commas" in text, "matrix" in text) == ("epoch;" in str(content), "5,1" in str(content))
+    found = "by commas" in text, "matrix" in text, "argmax" in text
+    assert found == ("epoch;" in str(content), "5,1" in str(content), "p2" in str(content))
 
 
 @pytest.mark.parametrize(
