@@ -48,11 +48,11 @@ _STEP_FOLDER = re.compile(
 )
 _OTHER_LABEL = re.compile(
     r"[a-z]+=[-\d.e]+"
-    r"|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*(?:e-\d+)?",
+    r"|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs|wd)[ _.-]?\d+(?:\.\d+)*(?:e-\d+)?",
     re.IGNORECASE,
 )
 """A number with a label that is neither an epoch's nor a step's."""
-_DECIMAL = re.compile(r"(?<!lr)(?<!wd)(?<!\d)\d+\.\d+")
+_DECIMAL = re.compile(r"(?<!lr)(?<!wd)(?<!lr[ _=-])(?<!wd[ _=-])(?<!\d)\d+\.\d+")
 """A decimal number that is not a setting, of which one training has one."""
 _DATE = re.compile(
     r"(?<!\d)(19|20)\d{2}[-_.]?[01]\d[-_.]?[0-3]\d(?!\d)([-_ T.]*[0-2]\d[-_.:h]?[0-5]\d([-_.:m]?[0-5]\d)?(?!\d))?"

@@ -63,7 +63,8 @@ def test_split_pruned_and_normalised_weights_are_of_the_same_network(tmp_path):
     [
         *(("run{}_epoch_{}.pt", "AB"), ("{}_{}.pt", ["sgd", "adam"]), ("{}{}.pt", "ab"), ("seed{}_{}.pt", "12")),
         *(("epoch_{1}_{0}.pt", ["plain", "mixup"]), ("exp{}_epoch_{}.pt", "12"), ("client_{}_round_{}.pt", "01")),
-        *(("lr{}_epoch{}.pt", ["0.1", "0.01"]), ("head-{}.pt", ["mnist", "svhn"])),
+        *((f"lr{sign}{{}}_wd{sign}0.1_epoch{{}}.pt", ["0.1", "0.01"]) for sign in ("", "_", "=")),
+        *(("wd_{}_{}.pt", ["0.1", "0.01"]), ("head-{}.pt", ["mnist", "svhn"])),
     ],
 )
 @pytest.mark.parametrize("epochs", [(1, 2, 3), (1,)])
