@@ -119,7 +119,9 @@ def scan_all(
         scanned, heads = scan_run(run, known, scanner.for_run(run), epochs, engine, lambda: progress(next(done), total))
         runs += split_trainings(scanned, known, scanner.options, heads)
         weights |= heads
-    return runs, weights
+    # A folder with states of optimisers alone is no run.
+    with_networks = [run for run in runs if any(record.code != "no-network" for record in run.records)]
+    return with_networks or runs, weights
 
 
 def resolve_all_duplicates(

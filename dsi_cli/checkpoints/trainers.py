@@ -197,9 +197,19 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
     if TRAINING_STATE.search(file_name) or _is_optimiser(tree):
         return True
     items = as_dict(tree).items()
-    if isinstance(tree, int) or (items and all(isinstance(value, int | float) for _, value in items)):
+    if any(key == "last_epoch" or _NOT_WEIGHTS.search(str(key)) or _is_optimiser(value) for key, value in items):
         return True
-    return any(key == "last_epoch" or _NOT_WEIGHTS.search(str(key)) or _is_optimiser(value) for key, value in items)
+    # Numbers and texts, such as the losses of all epochs.
+    pending, seen = [tree], set()
+    for node in pending:
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, dict) or type(node) in (list, tuple):
+            pending += node.values() if isinstance(node, dict) else node
+        elif node is not None and not isinstance(node, int | float | str):
+            return False
+    return len(pending) > 1 or isinstance(tree, int)
 
 
 def _split_by_role(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -91,15 +91,15 @@ def test_scan_takes_each_file_of_several_epochs_for_a_run(tmp_path):
 def test_scan_skips_files_that_hold_no_network(tmp_path):
     model, optimizer = trained()
     torch.save(model.state_dict(), tmp_path / "params.pt")
-    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
-    torch.save(optimizer.state_dict(), tmp_path / "optimizer_3.pth")
-    torch.save(torch.optim.lr_scheduler.StepLR(optimizer, 3).state_dict(), tmp_path / "scheduler.pt")
-    torch.save(torch.nn.CrossEntropyLoss().state_dict(), tmp_path / "criterion.pt")
-    torch.save(torch.nn.CrossEntropyLoss(torch.ones(5)).state_dict(), tmp_path / "criterion_weighted.pt")
-    torch.save({"epoch": 3}, tmp_path / "extra_state.pt")
+    criterion, schedule = torch.nn.CrossEntropyLoss, torch.optim.lr_scheduler.StepLR(optimizer, 3)
+    names = "optimizer.pt optimizer_3.pth scheduler.pt criterion.pt criterion_b.pt extra_state.pt a.pkl b.randomstate"
+    states = [one.state_dict() for one in (optimizer, optimizer, schedule, criterion(), criterion(torch.ones(5)))]
+    states += [{"epoch": 3}, {"loss": [0.5, 0.25], "names": ("a", None)}, [torch.get_rng_state()]]
+    (tmp_path / "state").mkdir()  # a folder without networks is no run
+    for name, state in zip([*names.split(), "state/optimizer.pt"], [*states, states[0]], strict=True):
+        torch.save(state, tmp_path / name)
     found = {record.path.rpartition("/")[2]: record.status for record in records_of(tmp_path)}
-    assert (found.pop("params.pt"), set(found.values())) == ("ok", {"skipped"})
-    assert len(found) == 6
+    assert (found.pop("params.pt"), len(found), set(found.values())) == ("ok", 8, {"skipped"})
 
 
 def test_ema_reads_the_whole_state_dict_of_an_averaged_model(tmp_path):
@@ -107,5 +107,4 @@ def test_ema_reads_the_whole_state_dict_of_an_averaged_model(tmp_path):
     torch.save(model.state_dict(), tmp_path / "swa.pt")
     for ema in (True, False):
         (record,) = records_of(tmp_path, ema=ema)
-        assert (record.status, record.weights_used) == ("ok", "ema")
-        assert record.fingerprint == print_of(model.module)
+        assert (record.status, record.weights_used, record.fingerprint) == ("ok", "ema", print_of(model.module))
