@@ -39,7 +39,9 @@ _ID_AND_NAME = re.compile(r"([nv]\d{8})\s+(\S.*)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*(?:\s*:[^=\n]*)?\s*=\s*(?=[\[({])")
 _LITERAL = re.compile(rf"(?:{_ASSIGNED.pattern})?[\[({{].*[\])}}][;,]?", re.DOTALL)
 _BULLET = re.compile(r"[-*•]\s+(?=\S)")
-_COMMENT = re.compile(r"\A(#.*\n)+(?=[^#\n])")
+_COMMENT = re.compile(r"\A((?:#|//).*\n)+(?=[^#/\n])")
+_PRINTED = re.compile(r"\A\s*[A-Za-z_.]+\((\[.*\])(,[^\[\]]*)?\)\s*\Z", re.DOTALL)
+"""A list as Python, NumPy or pandas print it: ``dict_keys(['cat', 'dog'])``, ``array(['cat', 'dog'], dtype='<U3')``."""
 _ITEM = re.compile(r"item\s*\{[^}]*\}\s*")
 """A class in a label map of TensorFlow, with its number in ``id`` and its name in ``name`` or ``display_name``."""
 
@@ -56,6 +58,7 @@ def read_lines(text: str) -> IndexedNames:
     >>> read_lines("cat\ndog\n\n").names, read_lines("1 dog\n0 cat\n").names, read_lines("['cat', 'dog']").names
     (('cat', 'dog'), ('cat', 'dog'), ('cat', 'dog'))
     """
+    text = _PRINTED.sub(r"\1", text)
     if _LITERAL.fullmatch(text.strip()):
         literal = _parse_literal(text.strip())
         if literal is not None:
