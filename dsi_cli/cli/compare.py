@@ -92,14 +92,11 @@ def compare(
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:
-    from dsi_cli.queries.comparison.compare import NO_DIFFERENCE, UNDECIDED
     from dsi_cli.report.comparison_page import sentence
 
-    # The verdict is first, then the differences, and last what describes the runs. Of many pairs, those that differ come first.
+    # The verdict is first, then the differences, and last what describes the runs.
     console.print_sentence(sentence(comparison.recommendation, [line.group for line in comparison.runs]))
-    pairs = list(zip(comparison.verdicts, comparison.equal, strict=True))
-    if len(pairs) > MAX_PAIRS:
-        pairs.sort(key=lambda pair: pair[0].answer in (NO_DIFFERENCE, UNDECIDED))
+    pairs = comparison.pairs
     if len(pairs) > 1:
         for verdict, _ in pairs[:MAX_PAIRS]:
             pair = f"{verdict.first} and {verdict.second}"

@@ -16,7 +16,7 @@ import numpy as np
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
-from dsi_cli.queries.comparison.compare import MEASURES, OF_PAIRS, Comparison, ComparisonOptions
+from dsi_cli.queries.comparison.compare import MANY_PAIRS, MEASURES, OF_PAIRS, Comparison, ComparisonOptions
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, compare_classes
@@ -33,8 +33,6 @@ from dsi_cli.store.results import Results
 SCRIPTS = ("frame.js", "exports.js", "curves.js", "colours.js", "frames.js", "comparison.js")
 """Scripts of the page in the order in which they are joined."""
 FILE = "comparison.html"
-MAX_NETWORK_PAIRS = 15
-"""Maximum number of pairs of networks with curves."""
 MAX_PICTURES = 3
 """Maximum number of pairs of networks whose matrices are shown."""
 MAX_TICKS = 4
@@ -62,7 +60,7 @@ def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[s
 def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
     """Return the HTML page of a comparison; equal comparisons give equal pages."""
     pairs = []
-    for equal, verdict in zip(comparison.equal, comparison.verdicts, strict=True):
+    for verdict, equal in comparison.pairs:
         first, second = describe_epochs(equal.first_chosen), describe_epochs(equal.second_chosen)
         pairs.append({"verdict": verdict, "equal": equal, "forest": forest(equal.forest), "first": first, "second": second})
     names = list(dict.fromkeys(line.group for line in comparison.runs))
@@ -75,14 +73,14 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
         "pairs": pairs,
         "of_pairs": OF_PAIRS,
         "pictures": pictures,
-        "between": comparison.between[:MAX_NETWORK_PAIRS],
+        "between": comparison.between[:MANY_PAIRS],
         "measure": measure_title(comparison.measures[0]),
         "options": option_rows(options),
         "command": command(options, outputs),
         "number": number,
         "p_value_text": p_value_text,
         "sentence": lambda text: sentence(text, names),
-        "most_pairs": MAX_NETWORK_PAIRS,
+        "most_pairs": MANY_PAIRS,
     }
     return html.assemble("comparison.html", SCRIPTS, variables, {**curves(comparison), "pictures": pictures})
 
@@ -95,7 +93,7 @@ def curves(comparison: Comparison) -> dict[str, Any]:
     panels = [_panel(comparison, curve) for curve in CURVES]
     networks = _panel(comparison, NETWORK_CURVE)
     if not comparison.has_groups:
-        networks["lines"] = [_network_line(pair) for pair in comparison.between[:MAX_NETWORK_PAIRS] if pair.points]
+        networks["lines"] = [_network_line(pair) for pair in comparison.between[:MANY_PAIRS] if pair.points]
     return {"along": comparison.epochs, "panels": [panel for panel in panels if panel["lines"]], "networks": networks}
 
 
@@ -184,7 +182,7 @@ def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the matrices and classes of the first pairs of networks, in the display order of the first run."""
     runs = {line.label: ComparedRun(line.label, line.run, Results(line.output)) for line in comparison.runs}
     pictures = []
-    for equal in [equal for equal in comparison.equal if equal.classes][:MAX_PICTURES]:
+    for equal in [equal for _, equal in comparison.pairs if equal.classes][:MAX_PICTURES]:
         chosen = [*equal.first_chosen, *equal.second_chosen]
         epochs = {matched.run: matched.epoch for matched in chosen}
         at_epochs = runs_at_epochs([runs[matched.run] for matched in chosen], epochs, equal.split)

@@ -60,6 +60,8 @@ def test_render_with_markup_in_a_name_escapes_it(groups, tmp_path):
 def test_render_of_several_pairs_titles_each_with_its_answer(out):
     page = comparison_page.render(found := compare([out]), ASKED, ["out"])
     assert all(page.count(f": {OF_PAIRS[one.answer]}</summary>") for one in found.verdicts)
+    many = replace(found, verdicts=found.verdicts * 3, equal=found.equal * 3)
+    assert comparison_page.render(many, ASKED, ["out"]).count("<summary>3 more pairs</summary>") == 2
 
 
 def test_render_is_deterministic_and_has_no_external_requests(groups, tmp_path):

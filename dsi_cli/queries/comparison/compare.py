@@ -47,6 +47,8 @@ COMPARED_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", 
 """The options of an analysis that runs should have in common."""
 HALF_MAX = 0.5
 """A run is aligned from the first epoch whose excess is this share of the maximum."""
+MANY_PAIRS = 15
+"""The number of pairs that a screen or page shows at once."""
 MIN_Z_ALIGNED = 3.0
 """The maximum must be this many standard deviations above chance."""
 
@@ -214,6 +216,14 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(run.label for run in self.runs)}: {self.recommendation})"
+
+    @property
+    def pairs(self) -> list[tuple[Verdict, EqualAccuracyComparison]]:
+        """The pairs for display; of more than `MANY_PAIRS`, those that differ come first."""
+        pairs = list(zip(self.verdicts, self.equal, strict=True))
+        if len(pairs) > MANY_PAIRS:
+            pairs.sort(key=lambda pair: pair[0].answer in (NO_DIFFERENCE, UNDECIDED))
+        return pairs
 
     @property
     def has_groups(self) -> bool:
