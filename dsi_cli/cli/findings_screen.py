@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ def _print_trends(title: str, scale: str, trends: dict[str, Trend], styles: dict
     shown = _shown_runs(trends)
     epochs = sorted({point.epoch or 0 for name in shown for point in trends[name].points})
     high = max(trend.peak.value for trend in trends.values())
-    longest = max(len(_shortened(name)) for name in shown)
+    longest = max(len(_shortened(name, styles)) for name in shown)
     width = min(MAX_BARS, max(MIN_BARS, console.stdout_width() - 37 - longest))
     rows: list[list[str | Text]] = []
     for name in shown:
@@ -200,14 +200,24 @@ def _print_left_out(count: int) -> None:
 
 
 def _name(name: str, styles: dict[str, str]) -> Text:
-    return Text(terminal_text(_shortened(name)), styles[name])
+    return Text(terminal_text(_shortened(name, styles)), styles[name])
 
 
-def _shortened(name: str) -> str:
+def _shortened(name: str, names: Iterable[str]) -> str:
     """Return a name without its middle if it is long, because the names of runs often differ at their ends.
 
-    >>> _shortened("class_count_changes/epoch_2")
+    If several of all names would be equal, the end begins where they differ.
+
+    >>> _shortened("class_count_changes/epoch_2", [])
     'class_count_…nges/epoch_2'
+    >>> names = [f"train_fn_a1b_lr=0.{digit}_2026-01-01_10-00" for digit in "12"]
+    >>> [_shortened(name, names) for name in names]
+    ['train_fn_a1b…1_2026-01-01', 'train_fn_a1b…2_2026-01-01']
     """
     half = MAX_NAME_LENGTH // 2
-    return name if len(name) <= MAX_NAME_LENGTH + 1 else f"{name[:half]}…{name[-half:]}"
+    if len(name) <= MAX_NAME_LENGTH + 1:
+        return name
+    alike = [other for other in names if (other[:half], other[-half:]) == (name[:half], name[-half:])]
+    letters = enumerate(zip(*alike, strict=False))
+    start = next((place for place, those in letters if len(set(those)) > 1), len(name) - half)
+    return f"{name[:half]}…{name[start : start + half]}"
