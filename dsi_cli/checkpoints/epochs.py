@@ -35,9 +35,9 @@ _SUFFIXES = re.compile(
     r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz))+$",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"(?:^|[^a-z])(?:epoch|ep|(?<!\d)e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
+_EPOCH = re.compile(r"(?:^|[^a-z])(?:epoch|ep|(?<!\d)e)[ _=.-]*(-?\d{1,9})(?!\d)(\.\d+(?![\d.]))?", re.IGNORECASE)
 _ONE_PER_TRAINING = re.compile(r"(?<![a-z])(last|latest|final|newest)(?![a-z])", re.IGNORECASE)
-_GLUED_EPOCH = re.compile(r"epoch[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
+_GLUED_EPOCH = re.compile(r"epoch[ _=.-]*(\d{1,9})(?!\d)(\.\d+(?![\d.]))?", re.IGNORECASE)
 _ROUND = re.compile(r"(?:^|[^a-z])rounds?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP_FOLDER = re.compile(

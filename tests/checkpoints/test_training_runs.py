@@ -93,12 +93,6 @@ def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
     assert sorted(path.rpartition("/")[2] for path in skipped) == ["best.pt", "runA_last.pt"]
 
 
-def test_split_one_training_with_changing_names_stays_one_run(tmp_path):
-    for seed, name in enumerate(("warmup_epoch_1", "main_epoch_2", "epoch_3_acc0.91", "best_epoch_3")):
-        save(tmp_path / f"run/{name}.pt", seed=seed)
-    assert list(runs_of(tmp_path)) == ["run"]
-
-
 def test_split_saves_within_an_epoch_are_one_training(tmp_path):
     for seed, name in enumerate(("e1_s100", "e1_s200", "e2_s300", "e2_s400")):
         save(tmp_path / f"run/net_{name}.pt", seed=seed)
@@ -119,7 +113,8 @@ def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern,
     ("names", "expected"),
     [
         *(("best_fold0_epoch7 best_fold1_epoch4", [[7], [4]]), ("epoch_0 epoch_2 ema-epoch_1", [[0, 2], [1]])),
-        ("epoch0_C1 epoch0_C2 epoch1_C1 epoch1_C2", [[0, 1], [0, 1]]),
+        *(("epoch0_C1 epoch0_C2 epoch1_C1 epoch1_C2", [[0, 1], [0, 1]]), ("ep_0.5 ep_1.0 ep_2.0", [[0, 1, 2]])),
+        ("warmup_epoch_1 main_epoch_2 epoch_3_acc0.91 best_epoch_3", [[1, 2, 3]]),
         *(("last_0 last_1", [[None], [None]]), ("latest_5 latest_10", [[5, 10]])),
         *(("seed1_1 seed1_2 init", [[1, 2]]), ("fold0_best_ep1 fold0_best_ep2 init", [[1, 2]])),
     ],
