@@ -16,7 +16,7 @@ import numpy as np
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
-from dsi_cli.queries.comparison.compare import MANY_PAIRS, MEASURES, OF_PAIRS, Comparison, ComparisonOptions
+from dsi_cli.queries.comparison.compare import MANY_PAIRS, MEASURES, Comparison, ComparisonOptions
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, compare_classes
@@ -71,7 +71,6 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
         "comparison": comparison,
         "has_groups": comparison.has_groups,
         "pairs": pairs,
-        "of_pairs": OF_PAIRS,
         "pictures": pictures,
         "between": comparison.between[:MANY_PAIRS],
         "measure": measure_title(comparison.measures[0]),

@@ -336,12 +336,12 @@ MISSING = row_of("widm", low=None, high=None, excludes_zero=None, reason="no mis
 )
 def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, preferred):
     found = verdict(equal_of(*rows, trainings=3))
-    assert (found.answer, found.preferred) == (answer, preferred)
+    assert (found.answer, found.preferred, len(found.reasons)) == (answer, preferred, len(rows))
     assert found.sentence.startswith("Over 3 and 3 trainings, at an accuracy of 0.600, ")
-    assert len(found.reasons) == len(rows)
     single = verdict(equal_of(*rows))
     assert (single.answer, single.preferred) == (HIGHER if answer == PREFERRED else answer, None)
     assert single.sentence.startswith("In these two runs, ")
+    assert single.title.startswith(f"{preferred} is higher" if preferred else ("no ", "each "))
     if answer in (PREFERRED, MIXED):
         assert single.sentence.endswith("; another training may reverse it")
 

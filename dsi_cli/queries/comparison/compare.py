@@ -40,7 +40,7 @@ OF_PAIRS = {
     MIXED: "each network is higher in a criterion",
     UNDECIDED: "no comparison is possible",
 }
-"""The clause on each answer in a sentence on several pairs, or after the name of a pair."""
+"""The clause on each answer in a sentence on several pairs."""
 MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
 COMPARED_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
@@ -64,6 +64,8 @@ class Verdict:
     preferred: str | None
     """The name of the preferred group; None for single trainings."""
     sentence: str
+    title: str
+    """The clause of `OF_PAIRS` with the name of the network that is higher."""
     reasons: list[str]
     """A sentence for each quantity: its difference with the confidence interval, or why it was not compared."""
 
@@ -73,7 +75,8 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
     first, second = equal.first, equal.second
     reasons = [difference_sentence(equal, row) for row in equal.rows]
     if not equal.rows:
-        return Verdict(first, second, UNDECIDED, None, f"{first} and {second} cannot be compared: {equal.reason}", reasons)
+        sentence = f"{first} and {second} cannot be compared: {equal.reason}"
+        return Verdict(first, second, UNDECIDED, None, sentence, OF_PAIRS[UNDECIDED], reasons)
 
     # Collect the quantities in which each network is higher. The last accuracy has a section of its own.
     known = [row for row in equal.rows if row.is_main and row.quantity != "accuracy" and row.excludes_zero is not None]
@@ -96,7 +99,10 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
     trainings = "In these two runs"
     if max(len(equal.first_chosen), len(equal.second_chosen)) > 1:
         trainings = f"Over {len(equal.first_chosen)} and {len(equal.second_chosen)} trainings"
-    return Verdict(first, second, answer, preferred, f"{trainings}, {where}, {end}", reasons)
+    title = OF_PAIRS[answer]
+    if len(favoured) == 1:
+        title = title.replace("one network", next(iter(favoured)))
+    return Verdict(first, second, answer, preferred, f"{trainings}, {where}, {end}", title, reasons)
 
 
 def _claims(equal: EqualAccuracyComparison, different: list[CriterionRow]) -> str:
