@@ -114,7 +114,7 @@ def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern,
     [
         *(("best_fold0_epoch7 best_fold1_epoch4", [[7], [4]]), ("epoch_0 epoch_2 ema-epoch_1", [[0, 2], [1]])),
         *(("epoch0_C1 epoch0_C2 epoch1_C1 epoch1_C2", [[0, 1], [0, 1]]), ("ep_0.5 ep_1.0 ep_2.0", [[0, 1, 2]])),
-        ("warmup_epoch_1 main_epoch_2 epoch_3_acc0.91 best_epoch_3", [[1, 2, 3]]),
+        ("a_warmup_epoch_1 b_main_epoch_2 epoch_3_acc0.91 best_epoch_3", [[1, 2, 3]]),
         *(("last_0 last_1", [[None], [None]]), ("latest_5 latest_10", [[5, 10]])),
         *(("seed1_1 seed1_2 init", [[1, 2]]), ("fold0_best_ep1 fold0_best_ep2 init", [[1, 2]])),
     ],
