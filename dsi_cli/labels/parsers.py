@@ -94,9 +94,14 @@ def _split_lines(text: str) -> list[str]:
     names = [line.strip() for line in text.split("\n")]
     if all(map(_BULLET.match, names)):
         return [_BULLET.sub("", name, count=1) for name in names]
-    if len(names) == 1 and not re.search(r"[\"'()\[\]{}]|[,;]$", text):
-        return [name.strip() for name in re.split(r"[,;\t]", text)]
-    return names
+    if len(names) > 1:
+        return names
+    quoted = _parse_literal(f"[{text}]")
+    if isinstance(quoted, list) and len(quoted) > 1 and all(isinstance(name, str) for name in quoted):
+        return quoted
+    if re.search(r"[\"'()\[\]{}]", text):
+        return names
+    return [name.strip() for name in re.split(r"[,;\t]", text.rstrip(",; ") or text)]
 
 
 def _read_item(item: str) -> tuple[int, str]:

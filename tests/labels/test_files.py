@@ -36,7 +36,7 @@ def write(tmp_path):
         ("a.pbtxt", "item {\n id: 1 name: 'dog'\n}\nitem { name: 'n' id: 0 display_name: \"cat\" }\n", CATS),
         ("a.csv", "name\ncat\ndog\n", CATS),
         ("a.csv", "LabelName,DisplayName\n/m/1,cat\n/m/2,dog\n", CATS),
-        *[("a.txt", text, CATS) for text in ("cat,dog", "cat; dog\n", "cat\tdog\n", "// two\ncat\ndog\n")],
+        *[("a.txt", text, CATS) for text in ("cat,dog,", "'cat', \"dog\"", "cat; dog\n", "cat\tdog\n", "// 2\ncat\ndog")],
         *[("a.txt", text, CATS) for text in ("dict_keys(['cat', 'dog'])", "array(['cat',\n 'dog'], dtype='<U3')\n")],
         ("a.CSV", 'Label\n"cat"\n"dog"\n\n', CATS),
         ("a.csv", "label,class_name\n0,cat\n1,dog\n", CATS),
