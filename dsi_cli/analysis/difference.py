@@ -92,8 +92,9 @@ def diff(
 
 def _require_same_classes(first: Network, second: Network) -> None:
     if first.classes != second.classes:
+        a, b = (first.title, second.title) if first.title != second.title else (first.path, second.path)
         message = (
-            f"{first.title} has {first.classes} classes and {second.title} has {second.classes}, but dsi diff compares networks"
+            f"{a} has {first.classes} classes and {b} has {second.classes}, but dsi diff compares networks"
             " with the same classes; analyse both, and run dsi compare"
         )
         raise UsageError(message, code="different-classes", first=first.classes, second=second.classes)

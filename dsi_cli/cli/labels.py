@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import textwrap
@@ -162,7 +163,8 @@ def print_rows(rows: Sequence[Resolution]) -> None:
     """Print labels as a table with sense, confidence and definition, and for uncertain labels the reason."""
     cells = []
     for row in rows:
-        sure = "" if row.confidence is None else f"{row.confidence:.2f}"
+        integer = math.floor if row.is_uncertain else round  # 0.849 is not shown as 0.85, which needs no checking
+        sure = "" if row.confidence is None else f"{integer(100 * row.confidence) / 100:.2f}"
         mark, meaning = " ", textwrap.shorten(row.definition or "", 70, placeholder="...")
         if row.synset is None:
             meaning = row.reason or ""

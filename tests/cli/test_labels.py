@@ -36,6 +36,8 @@ def test_labels_table_marks_uncertain_senses(dsi, listed):
         "To choose their senses, edit the file that this command writes, then add --map map.csv:",
         f"  dsi labels {listed} --write-map map.csv",
     ]
+    listed.write_text("run\njump\nswim\n", encoding="utf-8")
+    assert dsi("labels", listed, "--pos", "verb").out.splitlines()[3].split()[:5] == ["?", "2", "swim", "swim.v.01", "0.84"]
 
 
 def test_labels_and_wordnet_list_the_same_uncertain_senses(dsi, listed, tmp_path):

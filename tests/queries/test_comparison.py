@@ -89,8 +89,9 @@ def test_the_same_name_in_two_outputs_is_told_apart(two, tmp_path):
 
 
 def test_compared_runs_of_too_few_unknown_or_repeated_runs_raises(two, tmp_path):
-    with raises("too-few-runs", runs=["slow"]):
+    with raises("too-few-runs", runs=["slow"]) as caught:
         compared_runs([two], ["slow"])
+    assert "add another --run" in str(caught.value)
     with raises("unknown-run", run="walk"):
         compared_runs([two], ["walk"])
     with raises("repeated-folder", path=two.resolve()):

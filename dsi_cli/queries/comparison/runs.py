@@ -127,7 +127,8 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     selected = [run for run in runs if run.epochs and (not names or run.label in names or run.name in names)]
     if len(selected) < 2:
         only = f"only {selected[0].label}" if selected else "no run with a usable checkpoint"
-        message = f"a comparison needs two runs or more, and there is {only}; name another results folder, too"
+        hint = "add another --run" if names else "name another results folder, too"
+        message = f"a comparison needs two runs or more, and there is {only}; {hint}"
         raise UsageError(message, code="too-few-runs", runs=[run.label for run in selected])
     return selected
 
