@@ -533,6 +533,7 @@ def test_search_opens_the_panel_of_a_class(page):
 
 def test_address_restores_the_view(page, open_page, out):
     choices = {"Run": "1", "Order of classes": "given", "Colours": "raw", "Difference shown": "epoch-1"}
+    choices |= {"Show": "one", "Horizontal axis": "accuracy", "Smoothing": "7", "Number for the agreement": "cosine/raw"}
     for label, value in choices.items():
         page.get_by_label(label, exact=True).select_option(value)
     set_epoch(page, 3)

@@ -70,6 +70,7 @@ function saveState() {
     const names = namesOf(run());
     const fragment = new URLSearchParams({ run: run().name, epoch: state.epoch, order: maps.order().name, scale: selection.scale });
     if (selection.difference) fragment.set("difference", selection.difference);
+    for (const [name, usual] of Object.entries(CHARTS)) if (state[name] !== usual) fragment.set(name, state[name]);
     for (const index of selection.classes) {
       const isUnique = names.indexOf(names[index]) === names.lastIndexOf(names[index]);
       fragment.append("class", isUnique ? names[index] : `#${index}`);
@@ -90,10 +91,11 @@ function classOfKey(names, key) {
   return number && Number(number[1]) < names.length ? Number(number[1]) : -1;
 }
 
-const state = {
-  run: 0, epoch: null, cursor: null, axis: "epoch", smoothing: "0", runs: DATA.runs.length > 1 ? "all" : "one",
-  number: agreementNumbers()[0]?.[0] ?? "pearson/excess",
+/** What the charts show at first; the address has what differs from this. */
+const CHARTS = {
+  runs: DATA.runs.length > 1 ? "all" : "one", axis: "epoch", smoothing: "0", number: agreementNumbers()[0]?.[0] ?? "pearson/excess",
 };
+const state = { run: 0, epoch: null, cursor: null, ...CHARTS };
 const slider = byId("epoch");
 const chartActions = { point: setCursor, pick: setEpoch };
 let panels = [];
@@ -144,24 +146,26 @@ function completeEpochsNote({ whole, epochs, matrices }) {
     + "The tables contain every value.";
 }
 
+/** Return the options of a choice for the charts as [value, title]; none if there is nothing to choose. */
+function chartOptions(name) {
+  const hasCurves = view().runs.some((index) => DATA.runs[index].epochs.length > 2);
+  if (name === "runs") return DATA.runs.length > 1 ? [["one", "this run"], ["all", "all runs"]] : [];
+  if (name === "number") return agreementNumbers().length > 1 ? agreementNumbers() : [];
+  if (!hasCurves) return [];
+  return name === "axis" ? axesOf(view().runs) : [["0", "none"], ["3", "mean of 3 epochs"], ["7", "mean of 7 epochs"]];
+}
+
 function drawControls() {
-  const numbers = agreementNumbers();
-  const list = (label, name, options) => choice(label, options, state[name], (value) => {
+  const list = (label, name) => (!chartOptions(name).length ? "" : choice(label, chartOptions(name), state[name], (value) => {
     state[name] = value;
     drawControls();
     drawPanels();
     markPanels();
-  });
-  const number = (label) => (numbers.length > 1 ? list(label, "number", numbers) : "");
-  const smoothings = [["0", "none"], ["3", "mean of 3 epochs"], ["7", "mean of 7 epochs"]];
-  const axes = axesOf(view().runs);
-  const hasCurves = view().runs.some((index) => DATA.runs[index].epochs.length > 2);
-  byId("overview-controls").replaceChildren(number("Charts show the agreement as"));
-  byId("curve-controls").replaceChildren(
-    DATA.runs.length > 1 ? list("Show", "runs", [["one", "this run"], ["all", "all runs"]]) : "",
-    hasCurves ? list("Horizontal axis", "axis", axes) : "",
-    hasCurves ? list("Smoothing", "smoothing", smoothings) : "",
-    number("Number for the agreement"));
+    saveState();
+  }));
+  byId("overview-controls").replaceChildren(list("Charts show the agreement as", "number"));
+  byId("curve-controls").replaceChildren(list("Show", "runs"), list("Horizontal axis", "axis"), list("Smoothing", "smoothing"),
+    list("Number for the agreement", "number"));
 }
 
 function drawPanels() {
@@ -264,7 +268,7 @@ classSearch(() => namesOf(run()), (index) => {
 pageKeys({ ",": () => stepEpoch(-1), ".": () => stepEpoch(1), r: () => maps.toggleScale(), f: () => maps.foldAll() });
 if (DATA.runs.length) restoreState();
 
-/** Show the run, epoch, classes and colours of the address; other values stay as they are. */
+/** Show the run, epoch, classes, colours and charts of the address; other values stay as they are. */
 function restoreState() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   const index = Math.max(0, DATA.runs.findIndex(({ name }) => name === wanted.get("run")));
@@ -274,6 +278,10 @@ function restoreState() {
   selection.difference = wanted.get("difference");
   const classes = wanted.getAll("class").map((key) => classOfKey(names, key)).filter((one) => one >= 0).slice(0, 2);
   if (classes.length) selection.classes = classes;
+  state.run = index;
+  for (const name of Object.keys(CHARTS)) {
+    if (chartOptions(name).some(([value]) => value === wanted.get(name))) state[name] = wanted.get(name);
+  }
   setRun(index);
   if (wanted.has("epoch")) setEpoch(Number(wanted.get("epoch")));
 }
