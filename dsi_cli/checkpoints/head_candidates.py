@@ -259,12 +259,23 @@ class _Network:
         consumer = self.consumer.get(layer.position)
         if consumer is None:
             return None
-        # Parallel heads have the same widths and the same name in different modules.
+        # In a file sorted by name, the layers that could take the output may take that of a layer in their own block.
         other = self.layers[consumer]
+        if self.is_sorted and all(self.has_own_input(it, layer) for it in self.layers if it.width_in == other.width_in):
+            return None
+        # Parallel heads have the same widths and the same name in different modules.
         has_same_widths = (layer.width_in, layer.width_out) == (other.width_in, other.width_out)
         has_same_name = layer.module[-1:] == other.module[-1:] and len(layer.module) > 1
         is_parallel = _is_named(layer) and has_same_widths and has_same_name
         return None if is_parallel else f"feeds {other.name}"
+
+    def has_own_input(self, layer: Layer, before: Layer) -> bool:
+        """Return whether a layer may take the output of a layer of its own module, and not that of a layer of another module."""
+        parent = layer.module[:-1]
+        if layer.kind == "norm" or before.module[: len(parent)] == parent:
+            return layer.kind == "norm"
+        block = (it for it in self.in_module(layer.path, parent, layer.position) if it.kind != "norm" and it is not layer)
+        return any(it.width_out == layer.width_in for it in block)
 
     def is_in_block(self, layer: Layer) -> str | None:
         body_block = _body_block(layer)
