@@ -84,7 +84,10 @@ def search_folder(top: Place, folders: Folders) -> None:
 
 def model_file(files: Collection[str]) -> str | None:
     """Return the one of some files that makes their folder one checkpoint, or None."""
-    return next((name for name in MODEL_FILES if _marks_a_checkpoint(name, files)), None)
+    has_epochs = any(name.lower().endswith(SUFFIXES) and epochs.has_epoch_label(name) for name in files)
+    # The last weights may be next to the epochs of their training.
+    names = [name for name in MODEL_FILES if name in WHOLE_FOLDERS or not (has_epochs and name.endswith(SUFFIXES))]
+    return next((name for name in names if _marks_a_checkpoint(name, files)), None)
 
 
 def step_folder(folder: Place, files: Collection[str], *, is_top: bool = False) -> Place | None:
@@ -96,7 +99,8 @@ def step_folder(folder: Place, files: Collection[str], *, is_top: bool = False) 
     is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
     # A part of a checkpoint is alone in its folder: ``iter_500/mp_rank_00/model.pt``.
     if not is_top and is_step_folder(folder.parent.name) and not epochs.training_number(folder.name):
-        is_step = is_step or model is not None or sum(name.lower().endswith(SUFFIXES) for name in files) == 1
+        weights = [name for name in files if name.lower().endswith(SUFFIXES)]
+        is_step = is_step or model is not None or (len(weights) == 1 and not epochs.COPY_NAMES.search(weights[0]))
     # The checkpoint is ``checkpoint-500`` of ``checkpoint-500/global_step500``, and ``7`` of ``7/default``.
     step = folder
     while is_step and (is_step_folder(step.parent.name) or (step.name == "default" and step.parent.name.isdecimal())):

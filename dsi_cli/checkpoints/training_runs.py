@@ -162,10 +162,9 @@ def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[st
     found = sorted((record for record in records if record.path in numbers), key=lambda record: numbers[record.path])
     by_epoch = sorted(found, key=lambda record: record.epoch or 0)
     stated = [record.epoch for record in found if record.epoch_source == epochs.CONTENTS]
-    are_folders = len(stated) == len(found) and all(map(str.isdecimal, names))
-    if not (are_folders or epochs.may_number_trainings(list(numbers.values()))):
-        return {}
-    if by_epoch == found and len(set(stated)) == len(found):
+    are_folders = all(map(str.isdecimal, names))
+    may_be_trainings = epochs.may_number_trainings(list(numbers.values())) or (are_folders and len(stated) == len(found))
+    if not may_be_trainings or (by_epoch == found and not (are_folders and len(set(stated)) < len(found))):
         return {}
     if _are_continued([read_head(record) for record in by_epoch]):
         return {}

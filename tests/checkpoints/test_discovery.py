@@ -66,6 +66,9 @@ def test_step_folders_collapse_into_their_run(tmp_path):
     assert {one.step_folder.name for one in run.checkpoints} == {"out", "checkpoint-500", "checkpoint-1000"}
     assert run.checkpoints[0].folder == tmp_path / "out"
     assert run.ignored == 4
+    put(tmp_path / "last/epoch_1.pt")
+    put_step(tmp_path / "last")
+    assert names(tmp_path / "last") == {"last": ["epoch_1.pt", "model.safetensors"]}
 
 
 @pytest.mark.parametrize(
@@ -74,8 +77,8 @@ def test_step_folders_collapse_into_their_run(tmp_path):
 def test_files_in_epoch_folders_collapse_as_well(name, tmp_path):
     for epoch in (1, 2):
         put(tmp_path / "run" / name.format(epoch))
-    for paths in ([tmp_path], [f"{tmp_path}/run/{name.format('*')}"]):
-        (run,) = discover(paths)
+    for path in (tmp_path, f"{tmp_path}/run/{name.format('*')}"):
+        (run,) = discover([path])
         assert (run.name, len(run.checkpoints)) == ("run", 2)
         records = [scan_checkpoint(one).record for one in run.checkpoints]
         assert [record.epoch or record.step for record in records] == [1, 2]

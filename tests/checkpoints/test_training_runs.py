@@ -128,20 +128,18 @@ def test_split_folds_averages_and_networks_are_apart_whatever_their_epochs(names
 def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(tmp_path):
     for epoch, name in enumerate(("dg/art_best", "dg/photo_best", "one/best_loss", "one/best_ece", "one/net18_last")):
         save(tmp_path / f"{name}.pt", seed=epoch, epoch=epoch)
+    rising = dict.fromkeys(("own/my_run_{}", "ab/sgd-{}", "ab/adam-{}", "num/{}/net"), range(2))
+    cases = rising | dict.fromkeys(("seeds/{}/net", "same/{}/net", "{}/best", "epoch9/x{}/best"), "")
+    cases |= {"kaggle/net_{}": (9, 8), "top/net_{}": (9, 8), "trials/{}/net": (9, 9)}
+    for seed, (name, stated) in enumerate(cases.items()):
+        for fold in (0, 1):
+            path, contents = tmp_path / f"{name.format(fold)}.pt", {"epoch": stated[fold]} if stated else {}
+            save(path, seed=seed * 9 + fold * (name[:3] not in ("top", "sam")), **contents)
+    torch.save({"state": {}, "param_groups": []}, tmp_path / "num/0/optimizer.pt")
     for fold in (0, 1):
         save(tmp_path / f"cv/best_{fold}.pt", seed=fold, epoch=9 + fold, fold=fold)
-        save(tmp_path / f"kaggle/net_{fold}.pt", seed=fold, epoch=9 - fold)
-        save(tmp_path / f"own/my_run_{fold}.pt", seed=fold, epoch=fold)
-        save(tmp_path / f"top/net_{fold}.pt", seed=0, epoch=9 - fold)
-        for name, epoch in (("num", fold), ("same", None), ("trials", 9), ("seeds", None)):
-            stated = {} if epoch is None else {"epoch": epoch}
-            save(tmp_path / f"{name}/{fold}/net.pt", seed=0 if name == "same" else fold, **stated)
-            torch.save({"state": {}, "param_groups": []}, tmp_path / f"{name}/{fold}/optimizer.pt")
-        save(tmp_path / f"n/{fold}/best.pt")
-    parts = (
-        "cv/0 cv/1 dg/art dg/photo kaggle/net_0 kaggle/net_1 n/0 n/1 num one own same seeds/0 seeds/1 top trials/0 trials/1"
-    )
-    assert sorted(runs_of(tmp_path)) == sorted(name.removeprefix("n/") for name in parts.split())
+    apart = "0 1 ab/adam ab/sgd cv/0 cv/1 dg/art dg/photo kaggle/net_0 kaggle/net_1 seeds/0 seeds/1 trials/0 trials/1 x0 x1"
+    assert sorted(runs_of(tmp_path)) == sorted([*apart.split(), "num", "one", "own", "same", "top"])
 
 
 def test_split_backbone_of_a_classifier_in_another_file_of_its_epoch_is_not_used(tmp_path):
