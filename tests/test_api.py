@@ -137,7 +137,7 @@ def test_a_report_or_tracker_that_fails_is_a_warning_and_the_run_is_returned(mak
     (tmp_path / "file").touch()
     trackers = (f"tensorboard:{tmp_path}/file/logs", f"tensorboard:{tmp_path}/logs")
     with pytest.warns(UserWarning, match=f"^the tables in {out} are complete, but ") as warned:
-        run = dsi_cli.analyze(make_run(), out, draws=0, measures="pearson", log_to=trackers)
+        run = dsi_cli.analyze(make_run(), out, draws=0, measures="pearson", quantiles=0.9, log_to=trackers)
     assert run.epochs() == [0, 1, 2, 3]
     report, tracker = (str(one.message) for one in warned)
     assert f"{out}/report.html could not be written" in report

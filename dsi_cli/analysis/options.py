@@ -171,7 +171,7 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
         value = values.get(declared.field)
         if isinstance(value, PathLike):
             value = str(value)
-        if isinstance(value, str) and isinstance(getattr(Options, declared.field, None), tuple):
+        if isinstance(value, str | float) and isinstance(getattr(Options, declared.field, None), tuple):
             value = (value,)  # one value of a repeatable option
         elif isinstance(value, Iterable) and not isinstance(value, str):
             value = tuple(value)

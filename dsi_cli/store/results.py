@@ -200,6 +200,8 @@ class Results:
         return pd.DataFrame(values, index=labels[row_indices], columns=labels[column_indices])
 
     def _epoch_or_last(self, run: str, epoch: int | None) -> int:
+        if epoch is not None and int(epoch) != float(epoch):
+            raise UsageError(f"epoch {epoch} is not a whole number", code="not-an-epoch", epoch=epoch)
         return max(self.epochs(run), default=0) if epoch is None else int(epoch)
 
     def _missing_matrix(self, run: str, kind: str, epoch: int, step: int | None) -> UsageError:
@@ -367,7 +369,7 @@ def _class_indices(classes: Sequence[int | str] | None, labels: pd.Index) -> NDA
     # The first of several classes with one name counts.
     indices_by_name = {str(name): index for index, name in reversed(list(enumerate(labels)))}
     indices = []
-    for name_or_index in classes:
+    for name_or_index in [classes] if isinstance(classes, str) else classes:
         index = indices_by_name.get(name_or_index) if isinstance(name_or_index, str) else int(name_or_index)
         if index is None or not 0 <= index < len(labels):
             message = f"no class {name_or_index!r}: expected a name, or an index from 0 to {len(labels) - 1}"

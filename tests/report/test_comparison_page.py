@@ -132,8 +132,7 @@ def test_page_shows_both_matrices_and_their_difference(open_file, two, out, tmp_
     names = results.classes[results.classes["run"] == first.run].sort_values("display_order")["name"].tolist()
     csm = results.csm("ncsm", first.epoch, run=first.run).loc[names, names].to_numpy()
     nearest = 100 * np.mean(csm[~np.eye(8, dtype=bool)] > csm[0, 1]) + 100 / 56
-    canvas = page.locator(".matrices canvas.thumbnail").first
-    canvas.scroll_into_view_if_needed()
+    (canvas := page.locator(".matrices canvas.thumbnail").first).scroll_into_view_if_needed()
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 1.5 * box["width"] / 8, box["y"] + 0.5 * box["height"] / 8)
     told = page.locator(".readout").inner_text()

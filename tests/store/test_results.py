@@ -103,6 +103,7 @@ def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
         (lambda run: run.confusion(2, run="letters", step=7), "no-confusions"),
         (lambda run: run.confusion(0, "../x", run="letters"), "unknown-split"),
         (lambda run: run.predictions(0, "", run="letters"), "unknown-split"),
+        (lambda run: run.csm("ncsm", 0.5, run="letters"), "not-an-epoch"),
     ],
 )
 def test_results_without_what_is_asked_for_raise(call, code, of_two):
@@ -114,6 +115,7 @@ def test_results_without_what_is_asked_for_raise(call, code, of_two):
     ("call", "message"),
     [
         (lambda run: run.epochs("leters"), r"no run 'leters': .* holds animals, letters; try letters"),
+        (lambda run: run.csm("ncsm", 0, run="letters", rows="dog"), "no class 'dog'"),
         (lambda run: run.csm("ncms", 0, run="letters"), "its matrices ccsm-test, ncsm; try ncsm"),
         (lambda run: run.confusion(0, "train", run="animals"), "dsi analyze makes them with --predictions or --train"),
     ],
