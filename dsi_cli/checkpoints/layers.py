@@ -385,6 +385,8 @@ def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
             return _spectral("weight_orig", tensors, "weight_u", "weight_v")
         refusal = "is only a part of the weight, and the mask that belongs to it is missing"
         return StoredWeight("weight_orig", refusal=refusal)
+    if {"weight_bar", "weight_u", "weight_v"} <= tensors.keys():  # spectral norm before it came to torch
+        return _spectral("weight_bar", tensors, "weight_u", "weight_v")
     if "weight_v" in tensors and len(tensors["weight_v"].shape) >= 2:
         if "weight_g" in tensors:
             return StoredWeight("weight_v", Factors(WEIGHT_NORM, {"lengths": tensors["weight_g"]}))
