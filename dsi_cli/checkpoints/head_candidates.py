@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import takewhile
+from functools import cached_property, partial
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -91,7 +90,7 @@ class CandidateReason(NamedTuple):
 Rules: TypeAlias = "tuple[tuple[str, str, Callable[[_Network, Layer], str | None]], ...]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeadCandidate:
     """A matrix that could be the head, with the evidence.
 
@@ -207,7 +206,64 @@ class _Network:
         self.image = _convolution_to_image(computing)
         self.stacks = [(layer, layer.weight.shape) for layer in self.layers if layer.kind == "stack" and layer.weight]
         self.numbered_norms = _norms_by_number(self.layers)
-        self.hidden_widths = {layer.width_in for layer in self.layers if layer.kind == "other"}
+        self.convolutions = [layer for layer in self.layers if layer.kind == "other"]
+
+    @cached_property
+    def hidden_widths(self) -> set[int]:
+        """The widths of the inputs of layers with a window."""
+        return {layer.width_in for layer in self.convolutions}
+
+    @cached_property
+    def trunk(self) -> Layer | None:
+        """The only layer with a window whose output no other layer takes; None if there are several or none."""
+        ends = [layer for layer in self.unused if layer.kind == "other"]
+        return ends[0] if len(ends) == 1 else None
+
+    @cached_property
+    def producers(self) -> dict[int, list[int]]:
+        """The positions of all layers whose output a layer takes, by its position."""
+        found: dict[int, list[int]] = {}
+        for producer, consumer in self.consumer.items():
+            found.setdefault(consumer, []).append(producer)
+        return found
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """For each layer, the position of the first of the layers in its module that are stored one after the other."""
+        found: list[int] = []
+        for layer in self.layers:
+            is_next = layer.position > 0 and _are_siblings(self.layers[layer.position - 1], layer)
+            found.append(found[-1] if is_next else layer.position)
+        return found
+
+    @cached_property
+    def unused_by_widths(self) -> dict[tuple[int, int], list[Layer]]:
+        """The layers whose output no other layer takes, by the widths of input and output."""
+        found: dict[tuple[int, int], list[Layer]] = {}
+        for layer in self.unused:
+            found.setdefault((layer.width_in, layer.width_out), []).append(layer)
+        return found
+
+    @cached_property
+    def inputs_by_module(self) -> set[tuple[int, tuple[str, ...]]]:
+        """The widths of the inputs of layers, with a module outside of which no layer is needed that computes the input.
+
+        It is the module of the layer, or the whole network () if no layer in that module computes its input.
+        """
+        layers = [layer for layer in self.layers if layer.kind != "norm"]
+        outputs = Counter((it.path, it.module[:end], it.width_out) for it in layers for end in range(len(it.module) + 1))
+        found = set()
+        for layer in layers:
+            parent = layer.module[:-1]
+            producers = outputs[layer.path, parent, layer.width_in] - (layer.width_in == layer.width_out)
+            found.add((layer.width_in, parent if producers else ()))
+        return found
+
+    @cached_property
+    def has_only_tables(self) -> bool:
+        """True if all layers are matrices without a bias, and none has the name of a classifier or takes another's output."""
+        are_tables = all(it.kind == "matrix" and not it.has_bias and not _is_named(it) for it in self.layers)
+        return are_tables and not self.consumer and len({it.path for it in self.layers}) == 1 < len(self.layers)
 
     def candidates(self, layer: Layer) -> list[HeadCandidate]:
         """Return the layer as a candidate, or an empty list if it has no matrix."""
@@ -238,17 +294,11 @@ class _Network:
         found = [(kind, find(self, layer)) for kind, _why, find in rules]
         return tuple(CandidateReason(kind, text) for kind, text in found if text is not None)
 
-    def in_module(self, path: tuple[str, ...], module: tuple[str, ...], position: int) -> Iterator[Layer]:
-        """Yield the layers of a module around the one at a position, which are stored one after the other."""
-        for positions in (range(position - 1, -1, -1), range(position, len(self.layers))):
-            near = (self.layers[index] for index in positions)
-            yield from takewhile(lambda it: (it.path, it.module[: len(module)]) == (path, module), near)
-
     def support(self, layer: Layer, fits: bool | None) -> tuple[str, ...]:
         evidence = {
             f"has a row for each of {self.classes} classes": bool(fits),
             "no other layer takes its output": layer.position not in self.consumer,
-            "takes the output of another layer": layer.position in self.consumer.values(),
+            "takes the output of another layer": layer.position in self.producer,
             "is the last layer": layer.position == self.last and self.ordered,
             "has a bias for each row": layer.has_bias,
             "its name means a classifier": _is_named(layer),
@@ -261,21 +311,14 @@ class _Network:
             return None
         # In a file sorted by name, the layers that could take the output may take that of a layer in their own block.
         other = self.layers[consumer]
-        if self.is_sorted and all(self.has_own_input(it, layer) for it in self.layers if it.width_in == other.width_in):
+        around = (layer.module[:end] for end in range(len(layer.module) + 1))
+        if self.is_sorted and not any((other.width_in, module) in self.inputs_by_module for module in around):
             return None
         # Parallel heads have the same widths and the same name in different modules.
         has_same_widths = (layer.width_in, layer.width_out) == (other.width_in, other.width_out)
         has_same_name = layer.module[-1:] == other.module[-1:] and len(layer.module) > 1
         is_parallel = _is_named(layer) and has_same_widths and has_same_name
         return None if is_parallel else f"feeds {other.name}"
-
-    def has_own_input(self, layer: Layer, before: Layer) -> bool:
-        """Return whether a layer may take the output of a layer of its own module, and not that of a layer of another module."""
-        parent = layer.module[:-1]
-        if layer.kind == "norm" or before.module[: len(parent)] == parent:
-            return layer.kind == "norm"
-        block = (it for it in self.in_module(layer.path, parent, layer.position) if it.kind != "norm" and it is not layer)
-        return any(it.width_out == layer.width_in for it in block)
 
     def is_in_block(self, layer: Layer) -> str | None:
         body_block = _body_block(layer)
@@ -347,9 +390,7 @@ class _Network:
         part = layer.module[:-1]
         if not part or not self.ordered or layer.kind != "matrix" or _MEANS_CLASSIFIER.match(layer.module[-1]):
             return None
-        start = layer.position
-        while start and (self.layers[start - 1].path, self.layers[start - 1].module[:-1]) == (layer.path, part):
-            start -= 1
+        start = self.starts[layer.position]
         width = self.layers[start].width_in
         is_later = self.first is not None and self.first.position < start < layer.position
         returns = is_later and width > 2 and layer.width_out in (width, width * width)
@@ -361,10 +402,11 @@ class _Network:
         if first is None or first.weight is None or not self.may_be_image(layer):
             return None
         values = prod(first.weight.shape[1:])
-        others = [other for other in self.layers if other.kind == "matrix" and other is not layer]
-        widths = [other.width_out for other in others if first.position <= other.position < layer.position]
-        is_fed = first.width_in in {other.width_out for other in others}
-        if is_fed or not layer.width_out == values > min(widths, default=values):
+        others = (other for other in self.layers if other.kind == "matrix" and other is not layer)
+        if layer.width_out != values or any(other.width_out == first.width_in for other in others):
+            return None
+        between = self.layers[first.position : layer.position]
+        if not any(other.kind == "matrix" and other.width_out < values for other in between):
             return None
         return f"has a row for each of the {values} inputs, as the end of an autoencoder does"
 
@@ -373,24 +415,23 @@ class _Network:
         parent = layer.module[:-1]
         if not parent or not self.ordered or layer.width_out in (self.classes, 2 * layer.width_in):
             return None
-        block = self.in_module(layer.path, parent, layer.position)
-        later = [it for it in block if it.position > layer.position and it.position not in self.consumer and it.has_bias]
-        is_modulated = any((it.width_in, it.width_out) == (layer.width_in, 2 * layer.width_in) for it in later)
-        return "takes an input that the layer after it scales and shifts, as in a diffusion model" if is_modulated else None
+        for scale in self.unused_by_widths.get((layer.width_in, 2 * layer.width_in), []):
+            if scale.position > layer.position and scale.has_bias and _is_in(scale, layer.path, parent):
+                return "takes an input that the layer after it scales and shifts, as in a diffusion model"
+        return None
 
     def widens(self, layer: Layer) -> str | None:
         # A generator, a decoder of points and the expander of self-supervised training widen from layer to layer.
         if not self.may_be_image(layer) or layer.width_out <= layer.width_in:
             return None
-        for other in self.layers:
-            is_before = self.consumer.get(other.position) == layer.position and _are_siblings(other, layer)
+        for other in (self.layers[position] for position in self.producers.get(layer.position, [])):
             are_linear = all(it.weight is not None and len(it.weight.shape) == 2 for it in (other, layer))
-            if is_before and are_linear and other.width_in < other.width_out:
+            if _are_siblings(other, layer) and are_linear and other.width_in < other.width_out:
                 return f"widens, as the layer {other.name} before it does"
         return None
 
     def is_prototypes(self, layer: Layer) -> str | None:
-        is_fed = layer.position in self.consumer.values()
+        is_fed = layer.position in self.producer
         is_named = layer.kind == "matrix" and any(map(_PROTOTYPES.match, layer.module[-1:]))
         return "may hold the prototypes of self-supervised training" if is_named and is_fed and not layer.has_bias else None
 
@@ -418,16 +459,14 @@ class _Network:
         return None
 
     def is_policy(self, layer: Layer) -> str | None:
-        for other in self.unused:
-            is_value = other.width_out == 1 and any(map(_VALUE.match, other.module))
-            if is_value and other.width_in == layer.width_in and other is not layer:
+        for other in self.unused_by_widths.get((layer.width_in, 1), []):
+            if other is not layer and any(map(_VALUE.match, other.module)):
                 return f"is next to the value {other.name}, as the policy of an agent is"
         return None
 
     def generates_weights(self, layer: Layer) -> str | None:
         # A hypernetwork takes another input than the trunk. It gives a matrix for the output of the trunk, and perhaps a bias.
-        ends = [it for it in self.unused if it.kind == "other"]
-        trunk = ends[-1] if len(ends) == 1 else None
+        trunk = self.trunk
         if trunk is None or trunk.width_out < 2 or not self.ordered:
             return None
         for other in self.layers:
@@ -469,9 +508,9 @@ class _Network:
     def is_shortcut(self, layer: Layer) -> str | None:
         # A block may add a 1x1 convolution of its input to the output of its convolutions (the U-Net of MONAI).
         parent = layer.module[:-1]
-        if not parent or layer.weight is None or _is_named(layer):
+        if not parent or layer.weight is None or layer.width_in not in self.hidden_widths or _is_named(layer):
             return None
-        block = [it for it in self.in_module(layer.path, parent, layer.position) if it.kind == "other"]
+        block = [it for it in self.convolutions if _is_in(it, layer.path, parent)]
         is_in_other = any(it.module == parent for it in block)  # a spline convolution has a matrix for the node itself
         if not is_in_other and (layer.position == self.last or len(layer.weight.shape) < 3):
             return None
@@ -533,23 +572,20 @@ class _Network:
         features = {width for end in self.unused for width in (end.width_in, end.width_out)}
         return "comes first, as a table of filters does" if is_table and layer.width_in not in features else None
 
-    def is_among_tables(self, layer: Layer) -> str | None:
+    def is_among_tables(self, _layer: Layer) -> str | None:
         # Embeddings of words or of a graph's nodes are stored without any other layer, and so are the columns of some networks.
-        tables = [it for it in self.layers if it.kind == "matrix" and not it.has_bias and it.path == layer.path]
-        if self.consumer or any(map(_is_named, tables)) or not len(tables) == len(self.layers) > 1:
-            return None
-        return "is one of several matrices without a bias, of which none takes the output of another"
+        several = "is one of several matrices without a bias, of which none takes the output of another"
+        return several if self.has_only_tables else None
 
     def ends_language_model(self, layer: Layer) -> str | None:
         # A language model has a row for each word in its first table and in its last layer.
         if not self.ordered or layer.kind != "matrix":
             return None
         is_vocabulary = layer.width_out >= WIDE
-        for table in self.unused:
-            is_same = (table.width_in, table.width_out) == (layer.width_in, layer.width_out) and not table.has_bias
+        for table in self.unused_by_widths.get((layer.width_in, layer.width_out), []):
             is_input = table is self.layers[0] and self.first is not None and self.first.width_in == table.width_in
             is_before = table.position < layer.position or (self.is_sorted and table is not layer)
-            if not is_same or not is_before or (layer.has_bias and not (is_vocabulary or is_input)):
+            if table.has_bias or not is_before or (layer.has_bias and not (is_vocabulary or is_input)):
                 continue
             if self.comes_first(table) or (is_vocabulary and NAME in _names(table)):
                 return f"has the shape of the table {table.name}, as in a language model"
@@ -576,6 +612,11 @@ def _convolution_to_image(computing: Sequence[Layer]) -> Layer | None:
 def _is_named(layer: Layer) -> bool:
     """Return whether the name of a layer or of a module around it means a classifier."""
     return any(map(_MEANS_CLASSIFIER.match, layer.module))
+
+
+def _is_in(layer: Layer, path: tuple[str, ...], module: tuple[str, ...]) -> bool:
+    """Return whether a layer is stored in a module or in a module of it."""
+    return layer.path == path and layer.module[: len(module)] == module
 
 
 def _are_siblings(one: Layer, other: Layer) -> bool:
@@ -645,8 +686,10 @@ def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
     unused: list[Layer] = []
     oriented = []
     for layer in layers:
-        takes_rows = any(other.width_out == layer.width_out and other.width_in != layer.width_in for other in unused)
-        if takes_rows and layer.position not in fed and _may_have_class_columns(layer):
+        may_be_transposed = layer.position not in fed and _may_have_class_columns(layer)
+        if may_be_transposed and any(
+            other.width_out == layer.width_out and other.width_in != layer.width_in for other in unused
+        ):
             layer = layer._replace(kind="raw", module=(*layer.module, "weight"), width_in=0, width_out=0)
         elif layer.kind in ("matrix", "other") and layer.position not in consumer:
             unused.append(layer)

@@ -167,7 +167,8 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
     """Return the candidates about which dsi has to ask, although another one is more plausible."""
     if not heads:
         return []
-    fitting = [it for it in candidates if it.fits is not False and it not in heads]
+    chosen = set(heads)
+    fitting = [it for it in candidates if it.fits is not False and it not in chosen]
     shown = [it for it in fitting if not it.hidden or it.kinds in ({NORMALISED}, {IN_BLOCK}, {IN_BLOCK, UNCLEAR_SIDE})]
     tests = (_may_hold_classes, _is_next_to_projection, _may_be_added, _may_follow)
     others = [it for it in shown if any(test(it, heads[0]) for test in tests)]

@@ -83,8 +83,7 @@ def test_scan_of_a_wide_convolution_names_it_and_sums_its_window_if_it_is_asked_
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 5, 3))
     found = scanned(model.state_dict(), tmp_path / "wide.pt")
     assert found.record.status == "failed"
-    reason = "the last layer is the convolution 2.weight (5, 8, 3, 3); if only global average pooling follows it, add --head 2.weight"
-    assert found.record.reason.endswith(reason)
+    assert found.record.reason.endswith("if only global average pooling follows it, add --head 2.weight")
 
     named = scan_checkpoint(require_file(tmp_path / "wide.pt"), HeadOptions(head="2"))
     assert_allclose(named.weight, model[2].weight.detach().sum((2, 3)), rtol=1e-5)

@@ -68,8 +68,7 @@ def test_predictions_are_those_that_were_given(row, epoch, name, of_two):
 
 @pytest.mark.parametrize("table", ["curves", "classes", "checkpoints", "geometry", "typicality"])
 def test_rows_of_are_the_rows_of_one_run_and_none_of_an_empty_table(table, of_two):
-    run, _ = of_two
-    frame = getattr(run, table)
+    run, frame = of_two[0], getattr(of_two[0], table)
     for name in run:
         pd.testing.assert_frame_equal(run.rows_of(table, name), frame[frame["run"] == name])
 
