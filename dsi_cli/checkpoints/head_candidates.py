@@ -246,9 +246,9 @@ class _Network:
 
     @cached_property
     def inputs_by_module(self) -> set[tuple[int, tuple[str, ...]]]:
-        """The widths of the inputs of layers, with a module outside of which no layer is needed that computes the input.
+        """The width of the input of each layer, with the module in which a layer computes an output of this width.
 
-        It is the module of the layer, or the whole network () if no layer in that module computes its input.
+        The module is that of the layer itself, or () for the whole network if no other layer in that module has such an output.
         """
         layers = [layer for layer in self.layers if layer.kind != "norm"]
         outputs = Counter((it.path, it.module[:end], it.width_out) for it in layers for end in range(len(it.module) + 1))

@@ -513,9 +513,10 @@ def _parallel_to(layer: Layer, unused: Sequence[Layer]) -> list[int]:
     """Return the positions of the layers that run in parallel to a layer: the levels of a pyramid, or a mean and a variance."""
     positions = []
     for other in unused:
-        is_level = stem(other) == stem(layer)
         has_same_place = other.module[:-1] == layer.module[:-1] and other.width_out == layer.width_out
-        if other.position != layer.position and has_same_place and (is_level or other.width_in == layer.width_in):
+        if other.position == layer.position or not has_same_place:
+            continue
+        if other.width_in == layer.width_in or stem(other) == stem(layer):
             positions.append(other.position)
     return positions
 

@@ -70,7 +70,8 @@ def compare(
     options = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES)
     require_choice("format", as_format, FORMATS)
     require_page_paths(out, html, "figures", "the comparison is a page")
-    comparison = compare_runs(outputs, options)
+    with console.progress(quiet=quiet or as_json) as display:
+        comparison = compare_runs(outputs, options, display.update)
     figures = []
     if out is not None:
         from dsi_cli.figures import curves

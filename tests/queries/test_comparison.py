@@ -154,8 +154,7 @@ def test_sai_between_networks_is_that_of_their_stored_matrices(two):
         first, second = (stored(two, run, "ncsm", point.at) for run in ("fast", "slow"))
         assert point.value == pytest.approx(oracles.sai(first, second, "pearson"), abs=1e-9)
         entry = alignments(first, second, ["pearson"], draws=0)["pearson"]
-        assert (point.null_mean, point.null_std, point.z) == (entry.null_mean, entry.null_std, entry.z)
-        assert point.reason is None
+        assert (point.null_mean, point.null_std, point.z, point.reason) == (entry.null_mean, entry.null_std, entry.z, None)
 
 
 def test_at_equal_accuracy_the_nearest_epochs_are_taken(two):
@@ -389,10 +388,11 @@ def test_reasons_state_if_the_confidence_interval_excludes_0():
 
 def test_coverage_names_the_variation_between_seeds_unless_all_are_repeated(two, seeds):
     coverage = compare([two]).coverage
-    assert "but not of the seed" in coverage
-    assert all(f"{deviation:.3f}" in coverage for deviation in SEED_DEVIATIONS.values())
-    found = compare([seeds], ComparisonOptions(group="seed"))
+    assert all(text in coverage for text in ("but not of the seed", *(f"{it:.3f}" for it in SEED_DEVIATIONS.values())))
+    calls = []
+    found = compare([seeds], ComparisonOptions(group="seed"), lambda *call: calls.append(call))
     assert "over seeds" in found.coverage
+    assert calls == [("at equal accuracy", 1, 1), *(("with each other", pair, 15) for pair in range(1, 16))]
     assert {(row.covers, row.seed_deviation) for row in found.equal[0].rows} == {("seeds", None)}
 
 

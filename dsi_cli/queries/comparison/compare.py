@@ -9,11 +9,11 @@ network is preferred only if it was trained several times, at least one criterio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import jackknife
@@ -41,6 +41,8 @@ OF_PAIRS = {
     UNDECIDED: "no comparison is possible",
 }
 """The clause on each answer in a sentence on several pairs."""
+Progress = Callable[[str, int, int], None]
+_Member = TypeVar("_Member", RepeatedRuns, ComparedRun)
 MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
 COMPARED_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
@@ -237,9 +239,12 @@ class Comparison:
         return any(run.group != run.label for run in self.runs)
 
 
-def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = None) -> Comparison:
+def compare(
+    outputs: Sequence[str | Path], options: ComparisonOptions | None = None, progress: Progress = lambda *_: None
+) -> Comparison:
     """Return a comparison of the runs of some results folders.
 
+    ``progress`` is called after each pair of runs with the stage, the number of its finished pairs, and that of all its pairs.
     Raise `UsageError` if a folder is not a results folder, fewer than two runs remain, or an option is invalid.
     """
     options = options or ComparisonOptions()
@@ -260,11 +265,12 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
         split = next((name for name in SPLITS if all(len(run.curve("accuracy", split=name)) for run in runs)), SPLITS[0])
     comparisons = [
         at_equal_accuracy(first, second, options.measures, options.tolerance, split)
-        for first, second in combinations(groups, 2)
+        for first, second in _with_progress("at equal accuracy", groups, progress)
     ]
     verdicts = [verdict(comparison) for comparison in comparisons]
     preferred = _preferred(groups, verdicts)
-    between = [cross_alignment(first, second, measure) for first, second in combinations(runs, 2)]
+    pairs = _with_progress("with each other", runs, progress)
+    between = [cross_alignment(first, second, measure) for first, second in pairs]
     return Comparison(
         epochs="epochs completed" if by_completed else "epoch",
         split=split,
@@ -279,6 +285,13 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
         curves=curve_bands(groups, split, measure) + network_bands(groups, between),
         notes=_notes(runs, split),
     )
+
+
+def _with_progress(stage: str, members: Sequence[_Member], progress: Progress) -> Iterator[tuple[_Member, _Member]]:
+    pairs = list(combinations(members, 2))
+    for done, pair in enumerate(pairs, start=1):
+        yield pair
+        progress(stage, done, len(pairs))
 
 
 def _run_summary(run: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
