@@ -199,7 +199,7 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
     items = as_dict(tree).items()
     if any(key == "last_epoch" or _NOT_WEIGHTS.search(str(key)) or _is_optimiser(value) for key, value in items):
         return True
-    # Numbers and texts, such as the losses of all epochs.
+    # Numbers with texts, such as the losses of all epochs.
     pending, seen = [tree], set()
     for node in pending:
         if id(node) in seen:
@@ -209,7 +209,7 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
             pending += node.values() if isinstance(node, dict) else node
         elif node is not None and not isinstance(node, int | float | str):
             return False
-    return len(pending) > 1 or isinstance(tree, int)
+    return any(isinstance(node, int | float) for node in pending)
 
 
 def _split_by_role(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
