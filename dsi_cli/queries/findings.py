@@ -10,7 +10,7 @@ semantically reasonable?
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,8 @@ Row = dict[str, Any]
 
 MIN_Z = 3.0
 """Standard deviations above the chance level from which a value counts as above chance."""
+MAX_P_VALUE = 0.05
+"""The largest p-value, corrected for the number of epochs and of runs, of an agreement that the headline states."""
 EARLY_SHARE = 0.5
 """Agreement comes early if the interval of t90 ends within this share of the training."""
 MAX_RELATIVE_ERROR = 0.25
@@ -89,9 +91,19 @@ class Trend:
         return max(above or self.points, key=lambda point: point.value)
 
     @property
+    def p_value(self) -> float | None:
+        """The p-value of all epochs together, by the method of Simes; None if no epoch has one."""
+        p_values = sorted(point.p_value for point in self.points if point.p_value is not None)
+        return min((len(p_values) * p_value / rank for rank, p_value in enumerate(p_values, start=1)), default=None)
+
+    @property
     def is_above_chance(self) -> bool:
-        """True if any value is above chance."""
-        return any(point.is_above_chance for point in self.points)
+        """True if any value is above chance, and more so than the largest of so many values by chance."""
+        return self.is_above_chance_among(1)
+
+    def is_above_chance_among(self, runs: int) -> bool:
+        """Return whether any value is above chance, also with a p-value that is corrected for the number of epochs and runs."""
+        return any(point.is_above_chance for point in self.points) and (self.p_value or 0.0) * runs <= MAX_P_VALUE
 
     def at(self, epoch: int | None) -> Point | None:
         """Return the point of an epoch; None if it has no value."""
@@ -313,7 +325,7 @@ def headline(runs: Sequence[RunFindings]) -> str:
     aligned = [(run, run.agreement) for run in usable if run.agreement]
     if not aligned:
         return _headline_without_agreement(usable)
-    learned = [(run, agreement) for run, agreement in aligned if agreement.is_above_chance]
+    learned = [(run, agreement) for run, agreement in aligned if agreement.is_above_chance_among(len(aligned))]
     if not learned:
         return _headline_within_chance(aligned)
 
@@ -323,15 +335,22 @@ def headline(runs: Sequence[RunFindings]) -> str:
     elif len(learned) > 1:
         subject = "Both networks" if len(learned) == 2 else f"All {len(learned)} networks"
     sentence = f"{subject} {_learned_clause(learned)}"
-    rest = [run.run for run, agreement in aligned if not agreement.is_above_chance]
-    if rest:
-        names = " and ".join(rest) if len(rest) <= 2 else f"{len(rest)} networks"
-        sentence += f" The agreement of {names} stayed within chance."
+    found = {run.run for run, _ in learned}
+    sentence += _rest_sentence({run.run: agreement for run, agreement in aligned if run.run not in found})
     misplaced = [run.run for run, _ in learned if _has_unrelated_mistakes(run)]
     if misplaced:
         sentence += f" The mistakes of {listed(misplaced, 3)} do not follow the network's own similarity,"
         sentence += " so check that predictions and truth have the same order of samples and classes."
     return sentence
+
+
+def _rest_sentence(rest: Mapping[str, Trend]) -> str:
+    """Return a sentence on the networks without an agreement above chance; empty if there are none."""
+    if not rest:
+        return ""
+    names = " and ".join(rest) if len(rest) <= 2 else f"{len(rest)} networks"
+    verb = "may be due to" if any(agreement.is_above_chance for agreement in rest.values()) else "stayed within"
+    return f" The agreement of {names} {verb} chance."
 
 
 def _has_unrelated_mistakes(run: RunFindings) -> bool:
@@ -398,6 +417,12 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
     most = f" (z at most {max(zs):.1f})" if zs else ""
     epochs = "" if all(len(run.epochs) == 1 for run, _ in aligned) else " at every epoch"
     structure = f"{first.reference}-like structure"
+    above = sum(point.is_above_chance for point in points)
+    if above:
+        are = "is" if above == 1 else "are"
+        return (
+            f"{subject} {structure}: {above} of {len(points)} values {are} above chance, as some are by chance alone{most}."
+        )
     if zs and max(zs) >= MIN_Z:
         return f"{subject} {structure}: the 95 % confidence interval of the agreement includes chance{epochs}{most}."
     sentence = f"{subject} {structure}: the agreement is within chance{epochs}{most}."

@@ -1,8 +1,4 @@
-"""Fixtures: small networks, trained by their libraries on a few images, and labelled data to run them on.
-
-The data is ten CIFAR-100 classes with ten images each. The expected predictions come from a plain loop with torch over weights
-that torch has loaded.
-"""
+"""Fixtures: networks trained by their libraries on ten images of ten CIFAR-100 classes, and predictions by a plain loop."""
 
 import argparse
 import copy

@@ -2,7 +2,6 @@
 
 Composer, DeepSpeed, fastai, Ignite, MMEngine and Ultralytics are not installed. Their files are written by torch with the keys and
 names that these trainers give. The numbers of epochs follow each trainer's convention.
-`trained.py` has the runs of timm, torchvision and transformers on images.
 """
 
 from collections.abc import Callable, Iterator

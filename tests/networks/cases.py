@@ -1,8 +1,4 @@
-"""The description of one network of the corpus, and the computation of its true classifier weight.
-
-The truth is measured: the head is called with the unit vectors, and what it returns is its weight. The logits that the whole
-model returns are compared with those of the head as well.
-"""
+"""The description of one network of the corpus, and its true classifier weight: what its head returns for the unit vectors."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence

@@ -116,6 +116,15 @@ def test_headline_of_a_trained_network_within_chance_asks_for_the_order_of_the_l
     assert headline([made(0.02, low_by=0.01)]).endswith("would give the same result, so check them.")
 
 
+@pytest.mark.parametrize(
+    ("p_value", "runs", "start"),
+    [(0.002, 1, "a learned"), (0.002, 60, "None of the 60 networks shows "), (1e-9, 60, "All")],
+)
+def test_headline_is_corrected_for_the_number_of_epochs_and_runs(p_value, runs, start):
+    points = tuple(Point(epoch, 0.4, 0.1, 0.7, 0.0, 0.1, z, p) for epoch, z, p in ((0, 0.0, 0.5), (1, 4.0, p_value)))
+    assert headline([replace(made(0.0, 0.0), agreement=Trend(points))] * runs).startswith(start)
+
+
 def test_value_is_above_chance_only_if_z_and_interval_agree():
     point = Point(0, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0)
     assert point.is_above_chance
