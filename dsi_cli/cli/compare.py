@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 SCALE = "0 is chance, 1 is perfect"
 MAX_TABLES = 3
 """The largest number of pairs of runs whose differences are printed as a table."""
-MAX_PAIRS = 15
-"""The largest number of pairs of runs that have a line."""
 FOREST_HALF = 7
 """The number of characters of the forest plot on each side of 0."""
 
@@ -93,13 +91,14 @@ def compare(
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:
+    from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.report.comparison_page import sentence
 
     # The verdict is first, then the differences, and last what describes the runs.
     console.print_sentence(sentence(comparison.recommendation, [line.group for line in comparison.runs]))
     pairs = comparison.pairs
     if len(pairs) > 1:
-        for verdict, _ in pairs[:MAX_PAIRS]:
+        for verdict, _ in pairs[:MANY_PAIRS]:
             pair = f"{verdict.first} and {verdict.second}"
             start = "" if verdict.sentence.startswith(pair) else f"{pair}: "
             console.print_sentence(f"- {start}{verdict.sentence}")
@@ -194,6 +193,7 @@ def _print_runs(comparison: Comparison) -> None:
 
 def _print_between(comparison: Comparison) -> None:
     """Print the similarity of two networks at a few epochs, or that of each pair of more networks at the last epoch."""
+    from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.comparison.criteria import measure_title
     from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
 
@@ -218,13 +218,13 @@ def _print_between(comparison: Comparison) -> None:
                     span = f"{band.low[-1]:.3f} to {band.high[-1]:.3f}"
                     rows.append([band.group, str(len(band.runs)), str(band.x[-1]), cell(band.mean[-1]), span])
         else:
-            for pair in comparison.between[:MAX_PAIRS]:
+            for pair in comparison.between[:MANY_PAIRS]:
                 if pair.points:
                     point = pair.points[-1]
                     rows.append([pair.first, pair.second, str(point.at), cell(point.excess), cell(point.z, ".1f")])
         if rows:
             console.print_title(f"{capitalized} of the networks with each other", f"{SCALE}; at their last common epoch")
             console.print_columns(titles, rows)
-    for pair in comparison.between[:MAX_PAIRS]:
+    for pair in comparison.between[:MANY_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
             console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}")

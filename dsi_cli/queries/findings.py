@@ -29,7 +29,7 @@ Row = dict[str, Any]
 MIN_Z = 3.0
 """Standard deviations above the chance level from which a value counts as above chance."""
 MAX_P_VALUE = 0.05
-"""The largest p-value, corrected for the number of epochs and of runs, of an agreement that the headline states."""
+"""The largest p-value, corrected for the number of epochs and of runs, of a value that is called above chance."""
 EARLY_SHARE = 0.5
 """Agreement comes early if the interval of t90 ends within this share of the training."""
 MAX_RELATIVE_ERROR = 0.25
@@ -98,12 +98,8 @@ class Trend:
 
     @property
     def is_above_chance(self) -> bool:
-        """True if any value is above chance, and more so than the largest of so many values by chance."""
-        return self.is_above_chance_among(1)
-
-    def is_above_chance_among(self, runs: int) -> bool:
-        """Return whether any value is above chance, also with a p-value that is corrected for the number of epochs and runs."""
-        return any(point.is_above_chance for point in self.points) and (self.p_value or 0.0) * runs <= MAX_P_VALUE
+        """True if any value is above chance, and the p-value of all epochs together is small."""
+        return any(point.is_above_chance for point in self.points) and (self.p_value or 0.0) <= MAX_P_VALUE
 
     def at(self, epoch: int | None) -> Point | None:
         """Return the point of an epoch; None if it has no value."""
@@ -325,7 +321,7 @@ def headline(runs: Sequence[RunFindings]) -> str:
     aligned = [(run, run.agreement) for run in usable if run.agreement]
     if not aligned:
         return _headline_without_agreement(usable)
-    learned = [(run, agreement) for run, agreement in aligned if agreement.is_above_chance_among(len(aligned))]
+    learned = _above_chance(aligned)
     if not learned:
         return _headline_within_chance(aligned)
 
@@ -342,6 +338,18 @@ def headline(runs: Sequence[RunFindings]) -> str:
         sentence += f" The mistakes of {listed(misplaced, 3)} do not follow the network's own similarity,"
         sentence += " so check that predictions and truth have the same order of samples and classes."
     return sentence
+
+
+def _above_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> list[tuple[RunFindings, Trend]]:
+    """Return the networks with an agreement above chance, of which 5 % at most are expected to be there by chance.
+
+    The p-values are corrected for the number of networks by the method of Benjamini and Hochberg (1995).
+    """
+    above = [(run.run, agreement.p_value or 0.0) for run, agreement in aligned if agreement.is_above_chance]
+    above.sort(key=lambda pair: pair[1])
+    ranks = [rank for rank, (_, p_value) in enumerate(above, start=1) if p_value * len(aligned) <= rank * MAX_P_VALUE]
+    names = {name for name, _ in above[: max(ranks, default=0)]}
+    return [(run, agreement) for run, agreement in aligned if run.run in names]
 
 
 def _rest_sentence(rest: Mapping[str, Trend]) -> str:
@@ -420,9 +428,7 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
     above = sum(point.is_above_chance for point in points)
     if above:
         are = "is" if above == 1 else "are"
-        return (
-            f"{subject} {structure}: {above} of {len(points)} values {are} above chance, as some are by chance alone{most}."
-        )
+        return f"{subject} {structure}: {above} of {len(points)} values {are} above chance, which chance alone can explain{most}."
     if zs and max(zs) >= MIN_Z:
         return f"{subject} {structure}: the 95 % confidence interval of the agreement includes chance{epochs}{most}."
     sentence = f"{subject} {structure}: the agreement is within chance{epochs}{most}."

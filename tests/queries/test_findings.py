@@ -117,12 +117,12 @@ def test_headline_of_a_trained_network_within_chance_asks_for_the_order_of_the_l
 
 
 @pytest.mark.parametrize(
-    ("p_value", "runs", "start"),
-    [(0.002, 1, "a learned"), (0.002, 60, "None of the 60 networks shows "), (1e-9, 60, "All")],
+    ("p_value", "lucky", "others", "start"),
+    [(0.002, 1, 0, "a "), (0.002, 1, 59, "None of the 60 "), (0.002, 60, 0, "All 60 "), (1e-9, 1, 59, "a ")],
 )
-def test_headline_is_corrected_for_the_number_of_epochs_and_runs(p_value, runs, start):
-    points = tuple(Point(epoch, 0.4, 0.1, 0.7, 0.0, 0.1, z, p) for epoch, z, p in ((0, 0.0, 0.5), (1, 4.0, p_value)))
-    assert headline([replace(made(0.0, 0.0), agreement=Trend(points))] * runs).startswith(start)
+def test_headline_is_corrected_for_the_number_of_epochs_and_runs(p_value, lucky, others, start):
+    points = (Point(0, 0.4, 0.1, 0.7, 0.0, 0.1, 0.0, 0.5), Point(1, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0, p_value))
+    assert headline([made(0.0, agreement=Trend(points))] * lucky + [made(0.0, z=0.0, run="b")] * others).startswith(start)
 
 
 def test_value_is_above_chance_only_if_z_and_interval_agree():
