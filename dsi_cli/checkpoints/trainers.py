@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, array_of
-from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 
 RAW, EMA = "raw", "ema"
 _AVERAGED = re.compile(
@@ -250,6 +250,8 @@ def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor
         if isinstance(node, list) or type(node) is tuple:
             items = list(enumerate(node[:_MAX_NODES]))
         tensors = {key: tensor for key, value in mapping.items() if (tensor := _tensor(key, value)) is not None}
+        if not path and isinstance(node, list):
+            tensors = _named_by_position(node)
         if tensors:
             yield path, tensors
         # Search the containers within, the first one first.
@@ -257,6 +259,57 @@ def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor
             is_container = isinstance(value, dict | list | PickledObject) or type(value) is tuple
             if is_container and not _is_optimiser(value) and not _NOT_WEIGHTS.search(str(key)):
                 pending.append(((*path, str(key)), value))
+
+
+def _named_by_position(arrays: Sequence[Any]) -> dict[str, Tensor]:
+    """Return the weights of a network that are stored as a list, in the order of its layers; empty for any other list.
+
+    Flower stores the values of a state dict, and Keras has ``get_weights()``. Each matrix begins a layer, whose bias may follow.
+    Normalisations have an even number of vectors.
+    """
+    layers: list[dict[int, Tensor]] = []
+    for index, item in enumerate(arrays[:_MAX_NODES]):
+        array = array_of(item) if isinstance(item, PickledObject) else item
+        if isinstance(array, int) or (isinstance(array, Tensor) and not array.shape):
+            continue  # a counter of batches
+        if not isinstance(array, Tensor) or array.dtype not in FLOATS or min(array.shape) < 1:
+            return {}
+        if len(array.shape) > 1 or not layers:
+            layers.append({})
+        layers[-1][index] = array
+    weight = _weight_name([[array.shape for array in layer.values()] for layer in layers])
+    if weight is None:
+        return {}
+    tensors: dict[str, Tensor] = {}
+    for layer in layers:
+        first, *vectors = layer
+        tensors[f"arr_{first}.{weight}"] = layer[first]
+        if len(vectors) % 2 == 1:
+            tensors[f"arr_{first}.bias"] = layer[vectors.pop(0)]
+        tensors |= {f"arr_{index}.weight": layer[index] for index in vectors}
+    return tensors
+
+
+def _weight_name(layers: Sequence[Sequence[tuple[int, ...]]]) -> str | None:
+    """Return whether matrices have a row (``weight``) or a column (``kernel``) for each output; None for data or predictions.
+
+    Parameters
+    ----------
+    layers : for each matrix its shape and those of the vectors after it.
+    """
+    pairs = [(vectors[0], matrix) for matrix, *vectors in layers if vectors]
+    columns = sum((vector == matrix[-1:]) - (vector == matrix[:1]) for vector, matrix in pairs)
+    name, width_in, width_out = ("kernel", -2, -1) if columns > 0 else ("weight", 1, 0)
+    # In a network, a matrix takes the output of another one, or the flattened output of a convolution.
+    outputs, channels = set[int](), set[int]()
+    for shape, *_ in layers:
+        if len(shape) == 1:
+            continue
+        if pairs and (shape[width_in] in outputs or any(shape[width_in] % width == 0 for width in channels)):
+            return name
+        outputs.add(shape[width_out])
+        channels |= {shape[width_out]} if len(shape) > 2 else set()
+    return None
 
 
 def _tensor(key: Any, value: Any) -> Tensor | None:

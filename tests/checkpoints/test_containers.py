@@ -95,6 +95,31 @@ def test_an_archive_of_flax_names(weight, tmp_path):
     assert scan_checkpoint(only(tmp_path)).record.step == 7
 
 
+@pytest.mark.parametrize("weights", ["torch", "keras"])
+@pytest.mark.parametrize("form", ["npz", "pickle", "torch-zip"])
+def test_a_list_of_arrays_is_read_as_layers(form, weights, net, weight, tmp_path):
+    arrays = [it.numpy() for it in net.state_dict().values()]
+    arrays.insert(2, np.array(7))  # a counter of batches
+    if weights == "keras":
+        arrays = [it.T for it in arrays]
+    if form == "npz":
+        np.savez(tmp_path / "round-1-weights", *arrays)
+    elif form == "pickle":
+        (tmp_path / "round-1-weights").write_bytes(pickle.dumps(arrays))
+    else:
+        torch.save([torch.from_numpy(it) for it in arrays], tmp_path / "round-1-weights")
+    (run,) = discover([tmp_path])
+    assert_head(run.checkpoints[0], weight, "arr_3." + {"torch": "weight", "keras": "kernel"}[weights], kind=form)
+
+
+def test_a_list_of_data_is_no_checkpoint(tmp_path):
+    images, features = np.ones((20, 8, 8, 3)), np.ones((30, 5))
+    np.savez(tmp_path / "images.npz", images, np.ones(20), images[:7], np.ones(7))
+    np.savez(tmp_path / "features.npz", features, np.ones((30, 3)), np.arange(3))
+    np.savez(tmp_path / "outputs.npz", features, features, features[0])
+    assert discover([tmp_path]) == []
+
+
 @pytest.mark.parametrize("made", ["scripted", "traced"])
 def test_torchscript_archive_is_read(made, net, weight, tmp_path):
     with warnings.catch_warnings():
@@ -104,12 +129,9 @@ def test_torchscript_archive_is_read(made, net, weight, tmp_path):
     assert_head(only(tmp_path), weight, kind="torchscript")
 
 
-def test_exported_program_is_read(net, weight, tmp_path):
+def test_exported_program_of_newer_and_older_torch_is_read(net, weight, tmp_path):
     torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), tmp_path / "epoch_1.pt2")
     assert_head(only(tmp_path), weight, kind="torch-export")
-
-
-def test_exported_program_of_older_torch_is_read(net, weight, tmp_path):
     torch.save(net.state_dict(), tmp_path / "inner.bin")
     with zipfile.ZipFile(tmp_path / "epoch_1.pt2", "w") as archive:
         archive.writestr("serialized_exported_program.json", "{}")
@@ -200,14 +222,8 @@ def test_distributed_metadata_that_is_wrong_is_refused(change, message, distribu
 
 
 def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
+    from torch.distributed.checkpoint import metadata as dcp_metadata
     from torch.distributed.checkpoint.filesystem import _StorageInfo
-    from torch.distributed.checkpoint.metadata import (
-        ChunkStorageMetadata,
-        Metadata,
-        MetadataIndex,
-        TensorProperties,
-        TensorStorageMetadata,
-    )
 
     folder = tmp_path / "run" / "step_7"
     folder.mkdir(parents=True)
@@ -215,11 +231,13 @@ def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
     for rank, (begin, end) in enumerate([(3, 5), (0, 3)]):
         torch.save(torch.from_numpy(weight[begin:end].copy()), folder / f"__{rank}_0.distcp")
         place = torch.Size((begin, 0))
-        chunks.append(ChunkStorageMetadata(place, torch.Size((end - begin, WIDTH))))
+        chunks.append(dcp_metadata.ChunkStorageMetadata(place, torch.Size((end - begin, WIDTH))))
         size = (folder / f"__{rank}_0.distcp").stat().st_size
-        storage[MetadataIndex("fc.weight", place, rank)] = _StorageInfo(f"__{rank}_0.distcp", 0, size)
-    tensor = TensorStorageMetadata(TensorProperties(torch.float32), torch.Size((CLASSES, WIDTH)), chunks)
-    metadata = Metadata({"fc.weight": tensor}, storage_data=storage)
+        storage[dcp_metadata.MetadataIndex("fc.weight", place, rank)] = _StorageInfo(f"__{rank}_0.distcp", 0, size)
+    tensor = dcp_metadata.TensorStorageMetadata(
+        dcp_metadata.TensorProperties(torch.float32), torch.Size((CLASSES, WIDTH)), chunks
+    )
+    metadata = dcp_metadata.Metadata({"fc.weight": tensor}, storage_data=storage)
     (folder / ".metadata").write_bytes(pickle.dumps(metadata))
     assert_head(only(folder), weight)
 

@@ -195,13 +195,13 @@ def is_checkpoint(source: RandomAccessFile) -> bool:
     format_, container = _recognise(source)
     if format_ is None or format_.name not in ("npz", "pickle"):
         return format_ is not None
-    if format_.name == "npz":
+    if format_.name == "npz" and "arr_0.npy" not in container.sizes:
         return _has_weight(name.removesuffix(".npy") for name in container.sizes)
     if source.size > _MAX_PICKLE_BYTES:
         return False
     from dsi_cli.checkpoints.trainers import state_dicts
 
-    return any(_has_weight(group.tensors) for group in state_dicts(_import_reader(format_).open_content(source).tree))
+    return any(_has_weight(group.tensors) for group in state_dicts(_import_reader(format_).open_content(container).tree))
 
 
 def _has_weight(names: Iterable[str]) -> bool:
