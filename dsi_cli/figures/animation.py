@@ -13,27 +13,24 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales, curves, heatmaps
-from dsi_cli.figures.catalogue import ANIMATION
+from dsi_cli.figures.catalogue import ANIMATION, FigureOptions
 from dsi_cli.figures.save import Progress
 from dsi_cli.figures.style import SCREEN, using
 from dsi_cli.queries import epoch_sampling, matrices
 from dsi_cli.queries.curve_panels import Panel
 from dsi_cli.queries.matrices import MatrixFrames
 from dsi_cli.store import atomic_write, layout
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from dsi_cli.figures.catalogue import FigureOptions
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 MAX_FRAMES = 100
 """Maximum number of epochs in an animation, because Pillow keeps all frames in memory; of more epochs, evenly spaced ones are
@@ -94,8 +91,6 @@ def animations(
 def _write_animation(
     results: Results, frames: MatrixFrames, options: FigureOptions, path: Path, progress: Progress
 ) -> Animation:
-    from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
-
     # The last epoch is repeated, so that it stays visible.
     existing = frames.among(options.epochs)
     epochs = epoch_sampling.evenly_spaced(existing, MAX_FRAMES)
@@ -131,8 +126,6 @@ def scene(
     results: Results, frames: MatrixFrames, epochs: Sequence[int], options: FigureOptions
 ) -> tuple[Figure, Callable[[int], list[Any]]]:
     """Return the figure, and the function that updates it for an epoch. Raw values are read once for their scale."""
-    from matplotlib.figure import Figure
-
     classes = heatmaps.class_layout(results, frames, options.order)
     size, kind = len(classes.names), frames.kind.name
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.curve_panels import Values
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CHANCE_BAND: dict[str, Any] = {"facecolor": "#d9d9d9", "linewidth": 0, "zorder": 1, "gid": "chance band"}
 SINGLE_EPOCH_MARGIN = 0.2
@@ -44,8 +46,6 @@ def grid(style: Style, parts: int, *, across: int | None = None, share_y: bool =
     By default, as many axes as fit the style are next to each other (`across`), and two by two of four axes. The `aspect` is
     the height of a panel relative to a third of the width, or to half of it on one column of a paper.
     """
-    from matplotlib.figure import Figure
-
     columns = min(parts, across or (2 if parts == 4 else 3), style.across)
     rows = -(-parts // columns)
     # A screen has room for less: one or two panels do not fill the width.
@@ -110,8 +110,6 @@ def _widen_single_epoch(epochs: NDArray[Any], *values: Values) -> tuple[Values, 
 
 def format_epochs(figure: Figure, text: str = "epoch") -> None:
     """Let all axes show the same epochs from edge to edge, with ticks at round whole numbers and faint horizontal lines."""
-    from matplotlib.ticker import MaxNLocator
-
     lines = [np.asarray(line.get_xdata(), dtype=float) for axes in figure.axes for line in axes.get_lines()]
     epochs = np.concatenate([line for line in lines if len(line)])
     for axes in figure.axes:
@@ -178,9 +176,6 @@ def name_lines(figure: Figure) -> None:
 
 def _band_handles(figure: Figure) -> dict[str, Any]:
     """Return the legend of the intervals and phases that a figure contains."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     areas = {area.get_gid() for axes in figure.axes for area in axes.collections}
     handles: dict[str, Any] = {}
     if "interval" in areas:
@@ -256,6 +251,4 @@ def short(name: str) -> str:
 
 def text_size(parameter: str) -> float:
     """Return a font size of the current style in points, such as that of ``legend.fontsize``."""
-    import matplotlib as mpl
-
     return float(cast("Any", mpl.rcParams)[parameter])

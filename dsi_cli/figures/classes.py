@@ -6,28 +6,26 @@ The geometry is that of the class vectors: norms, drift, distance from a simplex
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
+from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.heatmaps import frames_at_epochs, requested_frames, short_name
 from dsi_cli.figures.style import CHANCE, COLOURS, POSITIVE_COLOURS
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries import matrices
 from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
 from dsi_cli.queries.run_classes import agreement_rows, by_class, class_index_by_name, class_names, spectrum_by_epoch
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from dsi_cli.figures.catalogue import Drawing, FigureOptions
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 MAX_CLASSES = 40
 """Maximum number of classes with a row; of more classes, those of lowest and of highest agreement are shown."""
@@ -134,8 +132,6 @@ def scatter(results: Results, options: FigureOptions) -> Drawing | None:
     all_frames = frames_at_epochs(results, options, with_reference=True)
 
     def draw() -> Figure:
-        from matplotlib.colors import LinearSegmentedColormap
-
         figure = drawing.grid(options.style, len(all_frames), across=2, share_y=True, aspect=1.3)
         for axes, frames in zip(figure.axes, all_frames, strict=True):
             # Rank the pairs that both matrices have.

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from dsi_cli.figures.style import NEGATIVE_COLOURS, NO_VALUE, POSITIVE_COLOURS
 from dsi_cli.queries.matrices import block_means
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap, Normalize
-    from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
 CLIPPED_FRACTION = 0.005
 """Fraction of a matrix's raw values that the scale may clip at either end, so that extreme values do not dominate it."""
@@ -41,16 +40,12 @@ class ColorScale(NamedTuple):
     @property
     def palette(self) -> Colormap:
         """The colours; 0 is white if both signs occur."""
-        from matplotlib.colors import LinearSegmentedColormap
-
         colours = [*NEGATIVE_COLOURS[:0:-1], *POSITIVE_COLOURS] if self.low < 0 < self.high else POSITIVE_COLOURS
         return LinearSegmentedColormap.from_list("dsi", colours, 512).with_extremes(bad=NO_VALUE)
 
     @property
     def norm(self) -> Normalize:
         """Matplotlib's mapping of values to the unit interval."""
-        from matplotlib.colors import Normalize, PowerNorm
-
         return PowerNorm(0.5, self.low, self.high, clip=True) if self.root else Normalize(self.low, self.high, clip=True)
 
 
@@ -104,8 +99,6 @@ def cell_values(values: NDArray[Any], kind: str) -> NDArray[Any]:
 
 def draw_bar(figure: Figure, maps: Sequence[Axes], scale: ColorScale, text: str, location: str = "right") -> None:
     """Draw the colour bar of some maps, with a text."""
-    from matplotlib.cm import ScalarMappable
-
     mappable = ScalarMappable(scale.norm, scale.palette)
     bar = figure.colorbar(mappable, ax=maps, label=text, location=location, fraction=0.06, aspect=24, pad=0.02)
     bar.outline.set_visible(False)

@@ -10,25 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.save import save
 from dsi_cli.figures.style import CHANCE, SCREEN, Style, using
 from dsi_cli.queries import curve_panels
+from dsi_cli.queries.comparison.compare import Comparison
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE, CurveBand, RunCurve
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
 from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from dsi_cli.queries.comparison.compare import Comparison
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 AGREEMENT = PanelSpec("agreement", "Agreement", "agreement: 0 chance, 1 perfect", ("sai",), column="excess")
 """The agreement of two matrices: Pearson's correlation, or the excess of another measure over its chance level."""

@@ -6,23 +6,21 @@ network's tree is drawn alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from dsi_cli.figures import axes as drawing
+from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.heatmaps import class_layout, group_colours, group_entries, requested_frames, short_name
 from dsi_cli.figures.style import CHANCE, Style
 from dsi_cli.queries import matrices, run_classes
 from dsi_cli.queries.matrices import MatrixFrames
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
-
-    from dsi_cli.figures.catalogue import Drawing, FigureOptions
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 MAX_HEIGHT = {"screen": 12.0, "paper": 9.0}
 """Maximum height of a pair of trees in inches."""
@@ -118,8 +116,6 @@ def turn_forks(tree: Tree, rows: NDArray[Any]) -> Tree:
 
 def draw(pairs: list[Tanglegram], colours: dict[str, Any], style: Style) -> Figure:
     """Return the figure of the trees of one or more runs: below each other, or two side by side on two columns."""
-    from matplotlib.figure import Figure
-
     across = min(style.columns, len(pairs))
     rows = -(-len(pairs) // across)
     classes = max(len(pair.names) for pair in pairs)
@@ -139,8 +135,6 @@ def draw(pairs: list[Tanglegram], colours: dict[str, Any], style: Style) -> Figu
 
 def _draw_pair(part: SubFigure, pair: Tanglegram, size: float, style: Style) -> None:
     """Draw a run's tree at the left, WordNet's at the right, and names and lines between them."""
-    from matplotlib.collections import LineCollection
-
     part.suptitle(pair.title, weight="bold", size=style.size, parse_math=False)
     widths = [TREE_WIDTH, 1 - TREE_WIDTH] if pair.reference is None else [TREE_WIDTH, 1 - 2 * TREE_WIDTH, TREE_WIDTH]
     left, middle, *right = part.subplots(1, len(widths), width_ratios=widths)
@@ -170,8 +164,6 @@ def draw_tree(axes: Axes, tree: Tree) -> None:
 
     The axis shows the mean similarity of the two clusters that a fork joins, relative to the range of the tree.
     """
-    from matplotlib.collections import LineCollection
-
     heights = tree[:, 2]
     padding = 0.06 * float(heights.max() - heights.min()) or 0.01
     start = max(0.0, float(heights.min()) - padding)

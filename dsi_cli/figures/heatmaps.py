@@ -7,24 +7,24 @@ The diagonal is left out. A strip along the edges shows the group of each class.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales
+from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.style import NO_VALUE, Style
 from dsi_cli.queries import epoch_sampling, matrices, run_classes
 from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
 from dsi_cli.queries.run_classes import ClassGroup, Order
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from dsi_cli.figures.catalogue import Drawing, FigureOptions
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 MIN_GROUP_SHARE, MIN_GROUPED_SHARE = 0.03, 0.33
 """Minimum share of the classes in a group with a colour, and in all groups with colours together."""
@@ -176,8 +176,6 @@ def reorder(values: Values, order: Order) -> Values:
 
 def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str = "rank") -> Figure:
     """Return the figure of rows of panels of a kind; the scale is rank, raw, or difference for differences of percentile ranks."""
-    from matplotlib.figure import Figure
-
     # The reference is shown once, unless runs have other classes.
     shown = [row.panels for row in rows]
     for index, row in enumerate(rows):
@@ -247,8 +245,6 @@ def label_classes(
 
     Without groups, every n-th class has its name.
     """
-    from matplotlib.colors import to_rgb
-
     size = style.size - 2
     step = int(np.ceil(len(classes.names) * drawing.LINE_HEIGHT * size / (height * 72)))
     if with_names and (step == 1 or not classes.groups):
@@ -271,16 +267,12 @@ def label_classes(
 
 def group_colours(layouts: Sequence[ClassLayout]) -> dict[str, Any]:
     """Return a colour for each group of classes, by name."""
-    import matplotlib as mpl
-
     names = dict.fromkeys(group.name for layout in layouts for group in layout.groups)
     return {name: mpl.colormaps["tab20"](index % 20) for index, name in enumerate(names)}
 
 
 def group_entries(colours: Mapping[str, Any]) -> dict[str, Any]:
     """Return the legend of groups of classes."""
-    from matplotlib.patches import Patch
-
     return {short_name(name): Patch(color=colour, linewidth=0) for name, colour in colours.items()}
 
 

@@ -14,9 +14,12 @@ import textwrap
 from collections.abc import Iterable
 from itertools import product, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL.Image import Image
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Drawing, FigureOptions, Opener
@@ -24,14 +27,8 @@ from dsi_cli.figures.heatmaps import MAX_NAME_LENGTH, short_name
 from dsi_cli.figures.style import SCREEN, Style, using
 from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import PREDICTIONS, SPLITS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from PIL.Image import Image
-
-    from dsi_cli.store.results import Results
 
 PLOT_IMAGES = 20
 """Number of images in the figure of ``dsi plot``."""
@@ -69,8 +66,6 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
     `open_image` opens the image of any mode at a path. The text of its `UsageError` is the reason on a grey tile. Raise
     `UsageError` if the listing has more than `MAX_IMAGES` rows, or no row has a path.
     """
-    from matplotlib.figure import Figure
-
     if len(listing.rows) > MAX_IMAGES:
         message = f"{len(listing.rows)} images are too many for a contact sheet; use --most {MAX_IMAGES} or less"
         raise UsageError(message, code="too-many-images", images=len(listing.rows))

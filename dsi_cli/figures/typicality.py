@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
@@ -14,13 +17,7 @@ from dsi_cli.figures.style import COLOURS
 from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries.curve_panels import Values
 from dsi_cli.queries.epoch_summary import TypicalitySummary, typicality_summary
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 _Part = tuple[str, str, list[TypicalitySummary]]
 """A run, a split and its summaries by epoch."""
@@ -67,8 +64,6 @@ def table(results: Results, options: FigureOptions) -> Drawing | None:
     style = options.style
 
     def draw() -> Figure:
-        from matplotlib.figure import Figure
-
         row_height = style.size / 72 * 1.9
         rows = [epoch_sampling.log_spaced(list(summaries), MAX_TABLE_EPOCHS) for _, _, summaries in parts]
         heights = [row_height * (len(summaries) + 4) for summaries in rows]
