@@ -24,8 +24,7 @@ from typer.core import TyperCommand, TyperGroup
 from dsi_cli.cli import console, signals, urls
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError, nearest
 
-MAX_HELP_WIDTH = 110
-"""The largest width of a help text, in columns."""
+MAX_HELP_WIDTH = 110  # width of a help text, in columns
 COMMANDS = {
     "analyze": "Compare the classifiers of checkpoints with WordNet, and with their own mistakes",
     "watch": "Do as dsi analyze while training still writes, each checkpoint once it is complete",

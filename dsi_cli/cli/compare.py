@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, EqualAccuracyComparison
 
 SCALE = "0 is chance, 1 is perfect"
-MAX_TABLES = 3
-"""The largest number of pairs of runs whose differences are printed as a table."""
-FOREST_HALF = 7
-"""The number of characters of the forest plot on each side of 0."""
+MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
+FOREST_HALF = 7  # number of characters of the forest plot on each side of 0
 
 
 def compare(

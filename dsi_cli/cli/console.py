@@ -30,14 +30,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _logger = logging.getLogger("dsi_cli")
-MIN_WIDTH = 40
-"""The smallest width to which a sentence is wrapped, in columns."""
-MIN_TEXT_WIDTH = 12
-"""The width from which a column of text is not made narrower, in columns."""
-DEFAULT_WIDTH = 80
-"""The width for which a screen is laid out if stdout is not a terminal, in columns."""
-FILE_WIDTH = 10_000
-"""The width of a table in a file or a pipe, in columns, so that no line is wrapped."""
+MIN_WIDTH = 40  # smallest width to which a sentence is wrapped, in columns
+MIN_TEXT_WIDTH = 12  # width from which a column of text is not made narrower, in columns
+DEFAULT_WIDTH = 80  # width for which a screen is laid out if stdout is not a terminal, in columns
+FILE_WIDTH = 10_000  # width of a table in a file or a pipe, in columns, so that no line is wrapped
 _uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", default=())
 """The functions that upload the work done so far to an output folder on a server."""
 

@@ -15,8 +15,7 @@ from dsi_cli.errors import DONE
 if TYPE_CHECKING:
     from dsi_cli.queries.difference import Difference
 
-MAX_NAME_LENGTH = 20
-"""The largest number of characters of a name in a table."""
+MAX_NAME_LENGTH = 20  # characters of a name in a table
 MIN_NEIGHBORS_LENGTH = 14
 
 

@@ -22,8 +22,7 @@ from dsi_cli.errors import DONE, NOTHING, count
 from dsi_cli.version import __version__
 
 DISTRIBUTION = "dsi-cli"
-DIGESTS = "SHA256SUMS"
-"""The file with the digests of WordNet's tables, in the format of ``sha256sum``."""
+DIGESTS = "SHA256SUMS"  # file with the digests of WordNet's tables, in the format of ``sha256sum``
 SERVES = {
     "matplotlib": "dsi plot, dsi compare -o, dsi mistakes --sheet",
     "nltk": "--wordnet, --reference res:FILE, lin:FILE and jcn:FILE",
@@ -33,8 +32,7 @@ SERVES = {
     "torchvision": "--test, --train",
 }
 """Dependencies that the analysis of checkpoints does not need, with the commands and options that do."""
-NAMES = {"PIL": "pillow"}
-"""The package of each module that has another name."""
+NAMES = {"PIL": "pillow"}  # package of each module that has another name
 EXTRAS = {
     "all": "all extras",
     "datasets": "test sets in Parquet, tar shards, or saved by Hugging Face's library",

@@ -17,13 +17,10 @@ from dsi_cli.queries.findings import Mistakes, RunFindings, Trend, chance_range,
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
 
-MAX_RUNS = 8
-"""The largest number of runs that all have a line; of more runs, the highest and lowest have one."""
+MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
 MAX_NAME_LENGTH = 24
-MIN_BARS, MAX_BARS = 8, 40
-"""The range of the width of a sparkline, in columns."""
-RUN_COLOURS = COLOURS[:-1]
-"""The colours of runs in figures, without black, which a dark terminal does not show."""
+MIN_BARS, MAX_BARS = 8, 40  # range of the width of a sparkline, in columns
+RUN_COLOURS = COLOURS[:-1]  # colours of runs in figures, without black, which a dark terminal does not show
 
 
 def print_findings(summary: Summary) -> None:

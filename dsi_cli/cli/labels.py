@@ -29,10 +29,8 @@ WriteMap = Annotated[
 ]
 MAX_TABLE_ROWS = 2000
 """The largest number of rows of a table. More rows are printed as plain lines, because measuring the columns takes minutes."""
-MAX_LABEL_LENGTH = 40
-"""The largest number of characters of a label in a table."""
-MAX_ALTERNATIVES = 9
-"""The largest number of senses that are offered for a label."""
+MAX_LABEL_LENGTH = 40  # characters of a label in a table
+MAX_ALTERNATIVES = 9  # senses that are offered for a label
 
 
 def labels(

@@ -18,8 +18,7 @@ from dsi_cli.store import atomic_write
 if TYPE_CHECKING:
     from dsi_cli.queries.mistakes import ConfusedPair, Mistake, MistakeList
 
-MAX_NAME_LENGTH = 40
-"""The largest number of characters of a name in a table."""
+MAX_NAME_LENGTH = 40  # characters of a name in a table
 _COLUMNS = (
     ("sample", "sample", ""),
     ("truth", "truth", ""),

@@ -15,10 +15,8 @@ from dsi_cli.queries.matrices import SURPRISE_LEGEND
 if TYPE_CHECKING:
     from dsi_cli.queries.neighbors import NeighborHistory, NeighborList
 
-MAX_NAME_LENGTH = 28
-"""The largest number of characters of a name in a table."""
-MAX_BARS = 24
-"""The largest number of epochs that a row shows as bars."""
+MAX_NAME_LENGTH = 28  # characters of a name in a table
+MAX_BARS = 24  # epochs that a row shows as bars
 _COLUMNS = (
     ("", "place", "d"),
     ("class", "name", ""),

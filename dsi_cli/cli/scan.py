@@ -27,10 +27,8 @@ SHARED_COLUMNS = ("epoch from", "format", "classifier", "shape", "dtype", "weigh
 COLUMNS = ("file", "epoch", "finished", "epoch from", "step", "size", *SHARED_COLUMNS[1:], "status")
 NUMBER_COLUMNS = ("files", "epoch", "finished", "step", "size", "shape")
 STATUSES = ("ok", "skipped", "pending", "failed")
-MIN_FOLDED = 3
-"""The smallest number of files that share a row."""
-MAX_CANDIDATES = 8
-"""The largest number of candidates for the head that are printed."""
+MIN_FOLDED = 3  # files that share a row
+MAX_CANDIDATES = 8  # candidates for the head that are printed
 
 
 def scan(

@@ -18,10 +18,8 @@ from types import FrameType
 
 from dsi_cli.errors import DsiError
 
-_pending: list[int] = []
-"""Signals that arrived while an object was deleted."""
-_received: set[int] = set()
-"""Signals that arrived since their handlers were set."""
+_pending: list[int] = []  # signals that arrived while an object was deleted
+_received: set[int] = set()  # signals that arrived since their handlers were set
 
 
 class Terminated(KeyboardInterrupt):

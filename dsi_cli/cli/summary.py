@@ -51,8 +51,7 @@ TYPICALITY_COLUMNS = (
     ("classes", "wrong_classes", "z.0f"),
 )
 """Title, field and format of each column, for `console.print_records`."""
-MAX_NAMED = 5
-"""The largest number of labels, causes or runs that a message names; dsi counts the others."""
+MAX_NAMED = 5  # labels, causes or runs that a message names; dsi counts the others
 
 
 def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from dsi_cli.queries.epoch_summary import EpochSummary
     from dsi_cli.tracking import Destination
 
-STOPPED = "stopped"
-"""The reason for the end in addition to those of `dsi_cli.analysis.watch`: Ctrl-C or SIGTERM."""
+STOPPED = "stopped"  # reason for the end in addition to those of `dsi_cli.analysis.watch`: Ctrl-C or SIGTERM
 
 
 @takes(groups.WATCH)

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.semantics.class_labels import ClassLabels
     from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 
-MAX_LISTED_LABELS = 100
-"""The largest number of labels without a sense that dsi lists if the matrix goes to stdout."""
+MAX_LISTED_LABELS = 100  # labels without a sense that dsi lists if the matrix goes to stdout
 
 
 def wordnet(

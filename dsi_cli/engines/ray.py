@@ -41,10 +41,8 @@ from dsi_cli.engines import EngineOptions, Job, Lost, Result, usable_cores
 from dsi_cli.errors import EngineError, UsageError, first_line, is_installed
 from dsi_cli.version import __version__
 
-LOCAL_RAY = "local"
-"""Ray's address for starting Ray on this machine."""
-GCS_PORT, CLIENT_PORT = 6379, 10001
-"""The default ports of Ray."""
+LOCAL_RAY = "local"  # Ray's address for starting Ray on this machine
+GCS_PORT, CLIENT_PORT = 6379, 10001  # default ports of Ray
 _EXPECTED = f"auto, HOST:{GCS_PORT} or ray://HOST:{CLIENT_PORT}"
 PROBE_TIMEOUT_S = 5.0
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -58,12 +56,9 @@ Ray's sockets have paths about 70 characters longer, and the path of a socket ha
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 _LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """The setting that makes Ray use 127.0.0.1, also on Linux."""
-MAX_ATTEMPTS = 3
-"""The number of attempts for a job that kills its worker."""
-MAX_JOBS_PER_TASK = 16
-"""The maximum number of jobs per task; the first tasks have one job, so that a few jobs are distributed, too."""
-CLUSTER_CHECK_SECONDS = 30.0
-"""The time between two checks that the cluster still has a slot for a running task."""
+MAX_ATTEMPTS = 3  # attempts for a job that kills its worker
+MAX_JOBS_PER_TASK = 16  # jobs per task; the first tasks have one job, so that a few jobs are distributed, too
+CLUSTER_CHECK_SECONDS = 30.0  # time between two checks that the cluster still has a slot for a running task
 
 
 @contextmanager

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 Opener = Callable[[str], "Image"]
-Drawing = Callable[[], "Figure"]
-"""Draws a figure whose data were found, in the style of the options."""
+Drawing = Callable[[], "Figure"]  # draws a figure whose data were found, in the style of the options
 FORMATS = ("png", "svg", "pdf")
-SCALES = ("rank", "raw")
-"""The scales of a heat map: percentile ranks of pairs, or raw values."""
+SCALES = ("rank", "raw")  # scales of a heat map: percentile ranks of pairs, or raw values
 ANIMATION, ANIMATION_FORMATS = "animation", ("gif", "webp", "mp4")
 """The name of the animation and its formats. It takes long, so dsi draws it only if it is requested by name."""
 

@@ -27,18 +27,14 @@ from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
 from dsi_cli.queries.run_classes import agreement_rows, by_class, class_index_by_name, class_names, spectrum_by_epoch
 from dsi_cli.store.results import Results
 
-MAX_CLASSES = 40
-"""Maximum number of classes with a row; of more classes, those of lowest and of highest agreement are shown."""
+MAX_CLASSES = 40  # classes with a row; of more classes, those of lowest and of highest agreement are shown
 MAX_RANK, NAMED_RANK = 10, 5
 """The largest rank in a rank chart, and the largest rank at the last epoch of a class with a name and a colour."""
-OUTLIERS = 4
-"""Number of named pairs of either kind: near in the network and far in WordNet, and the reverse."""
-MAX_DOTS = 600
-"""Maximum number of pairs that are dots; more pairs are counted in hexagons."""
+OUTLIERS = 4  # number of named pairs of either kind: near in the network and far in WordNet, and the reverse
+MAX_DOTS = 600  # pairs that are dots; more pairs are counted in hexagons
 NAMED_CLASSES = 2
 """The number of classes with the longest, and of those with the shortest vectors at the last epoch that have names."""
-MAX_FAINT_CLASSES = 200
-"""The maximum number of other classes with a line."""
+MAX_FAINT_CLASSES = 200  # other classes with a line
 
 
 def agreement(results: Results, options: FigureOptions) -> Drawing | None:

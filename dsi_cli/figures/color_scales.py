@@ -25,8 +25,7 @@ MAX_CELLS = 125
 
 Few cells of such a matrix differ from 0, and single cells would be too small to see.
 """
-MEDIAN = 0.5
-"""The percentile rank below which all pairs are white."""
+MEDIAN = 0.5  # percentile rank below which all pairs are white
 
 
 class ColorScale(NamedTuple):

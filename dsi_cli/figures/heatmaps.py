@@ -30,13 +30,10 @@ MIN_GROUP_SHARE, MIN_GROUPED_SHARE = 0.03, 0.33
 """Minimum share of the classes in a group with a colour, and in all groups with colours together."""
 MAX_PANELS_ACROSS = {"screen": (4, 6), "paper": (2, 4)}
 """Maximum number of panels next to each other on one column and on two columns."""
-MAX_PANEL_SHARE = 0.4
-"""Maximum width of a panel relative to the figure."""
-DEFAULT_EPOCHS = 3
-"""The number of epochs of a figure without requested epochs."""
+MAX_PANEL_SHARE = 0.4  # width of a panel relative to the figure
+DEFAULT_EPOCHS = 3  # number of epochs of a figure without requested epochs
 MAX_NAME_LENGTH = 22
-STRIP_GAP, STRIP_WIDTH = 0.015, 0.035
-"""Distance and width of a strip of group colours relative to the map."""
+STRIP_GAP, STRIP_WIDTH = 0.015, 0.035  # distance and width of a strip of group colours relative to the map
 
 
 class MatrixPanel(NamedTuple):

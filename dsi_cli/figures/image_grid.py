@@ -30,14 +30,10 @@ from dsi_cli.store import atomic_write
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import PREDICTIONS, SPLITS
 
-PLOT_IMAGES = 20
-"""Number of images in the figure of ``dsi plot``."""
-MAX_IMAGES = 200
-"""Maximum number of images in a file of ``dsi mistakes --sheet``."""
-TILE_ASPECT = 1.35
-"""Height of an image with its caption relative to its width."""
-MAX_PIXELS = 512
-"""Maximum length in pixels of the longer side of an image."""
+PLOT_IMAGES = 20  # number of images in the figure of ``dsi plot``
+MAX_IMAGES = 200  # images in a file of ``dsi mistakes --sheet``
+TILE_ASPECT = 1.35  # height of an image with its caption relative to its width
+MAX_PIXELS = 512  # maximum length in pixels of the longer side of an image
 _CONTAINER = re.compile(r"(?P<file>.+?\.(?:parquet(?=#\d+$)|tar(?=/)))(?P<member>.+)", re.IGNORECASE)
 """The path of an image in a container: a row of a Parquet file, or a member of a tar archive."""
 

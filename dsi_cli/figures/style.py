@@ -11,23 +11,19 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 STYLES = ("screen", "paper")
-WIDTHS = {"screen": (8.0, 12.0), "paper": (3.35, 7.0)}
-"""Widths in inches on one column and on two columns."""
-FONT_SIZES = {"screen": 9.0, "paper": 7.0}
-"""Font sizes in points."""
+WIDTHS = {"screen": (8.0, 12.0), "paper": (3.35, 7.0)}  # widths in inches on one column and on two columns
+FONT_SIZES = {"screen": 9.0, "paper": 7.0}  # font sizes in points
 DOTS_PER_INCH = {"screen": 200, "paper": 300}
 PANELS_ACROSS = {"screen": (3, 3), "paper": (1, 3)}
 """Number of panels next to each other on one column and on two columns."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
 LINES = ("-", "--", "-.", ":")
-CHANCE = "#6b6b6b"
-"""Colour of chance levels, which are a thin grey line in a light grey band."""
+CHANCE = "#6b6b6b"  # colour of chance levels, which are a thin grey line in a light grey band
 POSITIVE_COLOURS = ("#ffffff", "#e5def9", "#cbbfec", "#b2a1dd", "#9983cd", "#8266bc", "#6b48aa", "#562797", "#41007e")
 NEGATIVE_COLOURS = ("#ffffff", "#f7e1d7", "#eac4b3", "#dca991", "#cc8e71", "#bb7350", "#a9582f", "#963e01", "#762f01")
 """The palettes of matrices from white in even steps of lightness, the same as in the report: values above and below 0."""
-NO_VALUE = "#c8c8cc"
-"""Grey for the diagonal and for classes without a value; neither palette contains it."""
+NO_VALUE = "#c8c8cc"  # grey for the diagonal and for classes without a value; neither palette contains it
 
 
 class Style(NamedTuple):

@@ -19,8 +19,7 @@ from dsi_cli.queries.curve_panels import Values
 from dsi_cli.queries.epoch_summary import TypicalitySummary, typicality_summary
 from dsi_cli.store.results import Results
 
-_Part = tuple[str, str, list[TypicalitySummary]]
-"""A run, a split and its summaries by epoch."""
+_Part = tuple[str, str, list[TypicalitySummary]]  # a run, a split and its summaries by epoch
 MAX_TABLE_EPOCHS = 8
 MAX_HISTOGRAM_EPOCHS = 4
 _CURVES = (

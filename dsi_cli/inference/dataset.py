@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TEST_SPLITS = ("test", "val", "valid", "validation")
-SPLITS = ("train", *TEST_SPLITS)
-"""The names of folders and shards with one split."""
+SPLITS = ("train", *TEST_SPLITS)  # names of folders and shards with one split
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,10 +26,8 @@ from dsi_cli.errors import UsageError
 from dsi_cli.inference.dataset import Samples
 from dsi_cli.inference.image_folder import reason_not_decoded
 
-SAMPLES_PER_PROGRESS = 64
-"""The number of samples between two calls of ``progress``."""
-SAMPLES_PER_TASK = 16
-"""The number of samples that a thread decodes in one task; two tasks per thread are queued."""
+SAMPLES_PER_PROGRESS = 64  # number of samples between two calls of ``progress``
+SAMPLES_PER_TASK = 16  # number of samples that a thread decodes in one task; two tasks per thread are queued
 
 Row: TypeAlias = "NDArray[np.uint8] | NDArray[np.float32]"
 Transform: TypeAlias = Callable[[Image], NDArray[np.uint8]]

@@ -22,8 +22,7 @@ from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates
 from dsi_cli.similarity import confusion_counts
 
 _log = logging.getLogger(__name__)
-BATCH_BYTES = 32 << 20
-"""The maximum size of a batch of float32 images if the user does not give the batch size."""
+BATCH_BYTES = 32 << 20  # maximum size of a batch of float32 images if the user does not give the batch size
 MAX_KEPT_BYTES = 128 << 20
 """The maximum size of the features that are kept for neural collapse; of more samples, every second, third, ... is kept."""
 MAX_BATCH_SIZE = 512

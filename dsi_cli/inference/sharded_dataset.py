@@ -36,8 +36,7 @@ IMAGE_COLUMNS = ("image", "img")
 TAR_IMAGES = tuple(suffix.removeprefix(".") for suffix in (*IMAGE_SUFFIXES, ".gif"))
 TAR_LABELS = ("cls", "txt", "json")
 JSON_KEYS = ("label", "class", "cls", "target")
-MAX_UNUSED_DAYS = 30
-"""The days after which a copy in the cache that no call has used is removed."""
+MAX_UNUSED_DAYS = 30  # days after which a copy in the cache that no call has used is removed
 _COMPRESSED = (".gz", ".bz2", ".xz", ".lz4", ".zst")
 _BATCH, _BUFFER = 64, 2**20
 """The number of rows and bytes per read of a Parquet file; Arrow would read a row group, which may be the whole file."""

@@ -39,8 +39,7 @@ class PanelSpec(NamedTuple):
     """The column of the curves table: value or excess."""
 
 
-NC2 = ("nc2_norms", "nc2_angles")
-"""The metrics of neural collapse that the weights alone give."""
+NC2 = ("nc2_norms", "nc2_angles")  # metrics of neural collapse that the weights alone give
 PANELS = (
     PanelSpec("sai", "Similarity alignment index", "SAI ({measure})", ("sai",)),
     PanelSpec("excess", "Alignment above chance", "SAI excess: 0 chance, 1 perfect", ("sai",), column="excess"),
@@ -75,8 +74,7 @@ PANELS = (
 )
 
 
-MAX_LEVELS = 6
-"""The largest number of levels of the hierarchy that have a curve; the table has all."""
+MAX_LEVELS = 6  # levels of the hierarchy that have a curve; the table has all
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,9 @@ from dsi_cli.metrics.head_geometry import Float64s, angles
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import DIFF_CLASSES, DIFF_TABLES
 
-MAX_PAIRS = 1_000_000
-"""The largest number of pairs in the table; of more pairs, it has those that changed most."""
-STORED_COSINE_ERROR = 2.0**-18
-"""The bound of the error of a stored similarity, which is a product in float32."""
-MAX_NAMED = 5
-"""The largest number of moved classes that the headline names."""
+MAX_PAIRS = 1_000_000  # pairs in the table; of more pairs, it has those that changed most
+STORED_COSINE_ERROR = 2.0**-18  # bound of the error of a stored similarity, which is a product in float32
+MAX_NAMED = 5  # moved classes that the headline names
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-MAX_COLUMNS = 6
-"""The default number of epochs that a table shows as columns."""
+MAX_COLUMNS = 6  # default number of epochs that a table shows as columns
 MAX_COMPARED_EPOCHS = 50
 """The number of epochs whose matrices are compared, which takes a second or two for 1,000 classes."""
 

@@ -26,20 +26,17 @@ from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES,
 
 Row = dict[str, Any]
 
-MIN_Z = 3.0
-"""Standard deviations above the chance level from which a value counts as above chance."""
+MIN_Z = 3.0  # standard deviations above the chance level from which a value counts as above chance
 MAX_P_VALUE = 0.05
 """The largest p-value, corrected for the number of epochs and of runs, of a value that is called above chance."""
-EARLY_SHARE = 0.5
-"""Agreement comes early if the interval of t90 ends within this share of the training."""
+EARLY_SHARE = 0.5  # the agreement comes early if the interval of t90 ends within this share of the training
 MAX_RELATIVE_ERROR = 0.25
 """The largest half-width of an interval, as a share of the value, of a value that the headline states."""
 WIDE_CHANCE = 0.2
 """If chance alone can reach this agreement, as with few classes, an agreement within chance has little meaning."""
 WEAK_AGREEMENT = 0.1
 """An agreement above chance whose interval ends below this is weak; many classes in a wrong order have one, too."""
-LEARNED_MULTIPLE = 3.0
-"""A network with this multiple of the accuracy by chance has learned to classify."""
+LEARNED_MULTIPLE = 3.0  # a network with this multiple of the accuracy by chance has learned to classify
 ORDER_ADVICE = (
     "Wrong labels, or labels in another order than the network's classes, would give the same result, so check them."
 )

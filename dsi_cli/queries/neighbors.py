@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-SPLIT_KINDS = ("ccsm", "tncsm")
-"""The kinds of matrices that belong to a split."""
+SPLIT_KINDS = ("ccsm", "tncsm")  # kinds of matrices that belong to a split
 
 
 @dataclass(frozen=True)

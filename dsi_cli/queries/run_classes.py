@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-MAX_LISTED_CLASSES = 12
-"""The largest number of classes that an error message lists."""
-_INDEX = " (class {})"
-"""The suffix that distinguishes classes of one name."""
+MAX_LISTED_CLASSES = 12  # classes that an error message lists
+_INDEX = " (class {})"  # suffix that distinguishes classes of one name
 _WITH_WNID = re.compile(r"(.+) \((n\d{8})\)(?: \(class \d+\))?")
 ORDERS = ("taxonomy", "given", "name", "cluster")
 Order = NDArray[np.intp]

@@ -21,8 +21,7 @@ from dsi_cli.remote.filesystem import WORKERS
 if TYPE_CHECKING:
     from dsi_cli.remote.remote_path import FileInfo, RemotePath
 
-_RESERVED_BYTES = 256 << 20
-"""The disk space that copies leave free."""
+_RESERVED_BYTES = 256 << 20  # disk space that copies leave free
 
 
 def fetch(url: str, folder: Path) -> Path:

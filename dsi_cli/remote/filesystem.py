@@ -21,14 +21,10 @@ from dsi_cli.remote import urls
 
 Result = TypeVar("Result")
 MAX_TRIES = 3
-FIRST_PAUSE_SECONDS = 0.3
-"""The pause before a request is repeated; it doubles before each further repetition."""
-MAX_FAILURES = 3
-"""The number of requests in a row that must fail finally before a server counts as lost."""
-RETRY_AFTER_SECONDS = 2.0
-"""The time in which dsi sends no request to a lost server."""
-WORKERS = 8
-"""The number of parallel requests."""
+FIRST_PAUSE_SECONDS = 0.3  # pause before a request is repeated; it doubles before each further repetition
+MAX_FAILURES = 3  # requests in a row that must fail finally before a server counts as lost
+RETRY_AFTER_SECONDS = 2.0  # time in which dsi sends no request to a lost server
+WORKERS = 8  # parallel requests
 SCHEMES = ("s3", "gs", "hf", "memory")
 """The tested schemes; dsi also opens URLs of any other scheme that fsspec knows."""
 _BOTOCORE_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}

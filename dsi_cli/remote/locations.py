@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 Place: TypeAlias = "Path | RemotePath"
 MLFLOW, WANDB = "mlflow", "wandb"
 _TRACKED = re.compile(rf"({MLFLOW}|{WANDB}):(?!//)(.+)")
-Scalars = dict[str, dict[int, float]]
-"""The last value of each step: ``{name in small letters: {step: value}}``."""
+Scalars = dict[str, dict[int, float]]  # last value of each step: ``{name in small letters: {step: value}}``
 
 
 def locate(location: str | os.PathLike[str]) -> Place:

@@ -28,12 +28,10 @@ COLUMNS = (
     *("samples_train", "samples_test"),
 )
 LONG_COLUMNS = ("definition", "candidates")
-MAX_CANDIDATES = 6
-"""Maximum number of candidate synsets per label in the table."""
+MAX_CANDIDATES = 6  # candidate synsets per label in the table
 MAX_CLASSES, MAX_EPOCHS = 1000, 40
 """The maximum number of classes and epochs with a geometry. Of more classes, it has those with the longest and shortest vectors."""
-MAX_SINGULAR_VALUES = 200
-"""The maximum number of singular values on the page, in equal steps."""
+MAX_SINGULAR_VALUES = 200  # singular values on the page, in equal steps
 
 
 def class_table(classes: pd.DataFrame) -> list[list[Any]]:

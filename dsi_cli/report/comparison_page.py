@@ -33,18 +33,14 @@ from dsi_cli.store.results import Results
 SCRIPTS = ("frame.js", "exports.js", "curves.js", "colours.js", "frames.js", "comparison.js")
 """Scripts of the page in the order in which they are joined."""
 FILE = "comparison.html"
-MAX_PICTURES = 3
-"""Maximum number of pairs of networks whose matrices are shown."""
-MAX_TICKS = 4
-"""The maximum number of ticks on each side of 0."""
+MAX_PICTURES = 3  # pairs of networks whose matrices are shown
+MAX_TICKS = 4  # ticks on each side of 0
 EDGE = 0.93
 """Ticks that are further from 0 than this share of the half width are left out, because their text would be cut off."""
-MAX_SIDE = 400
-"""Maximum number of rows of a shown matrix; larger matrices are shown as means of blocks."""
+MAX_SIDE = 400  # rows of a shown matrix; larger matrices are shown as means of blocks
 DIFFERENCE_SCRIPTS = ("frame.js", "colours.js", "diff.js")
 DIFFERENCE_FILE = "diff.html"
-MAX_DIFFERENCE_SIDE = 400
-"""Maximum number of rows of a shown matrix; of larger matrices the classes that moved most are shown."""
+MAX_DIFFERENCE_SIDE = 400  # rows of a shown matrix; of larger matrices the classes that moved most are shown
 MAX_ROWS = 50
 
 

@@ -26,8 +26,7 @@ SCRIPTS = (
 """Scripts of the report in the order in which they are joined."""
 STYLE = "style.css"
 PARTS = ("frame.html", "page.html", "tables.html", STYLE, *SCRIPTS)
-DIGEST = "dsi-tables"
-"""Name of the meta element with the digest of the tables from which the page was made."""
+DIGEST = "dsi-tables"  # name of the meta element with the digest of the tables from which the page was made
 
 
 def part(name: str) -> str:

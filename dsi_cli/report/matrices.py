@@ -23,17 +23,13 @@ from dsi_cli.report.matrix_sources import MatrixSeries, StoredReference
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES
 
-MAX_BYTES = 21_000_000
-"""Maximum size of all packed matrices as text: 4 MB less than the 25 MB of a page."""
+MAX_BYTES = 21_000_000  # size of all packed matrices as text: 4 MB less than the 25 MB of a page
 MANY_CLASSES = 256
-MAX_COMPLETE_EPOCHS = 20
-"""Maximum number of complete epochs of a run with more than `MANY_CLASSES` classes."""
+MAX_COMPLETE_EPOCHS = 20  # complete epochs of a run with more than `MANY_CLASSES` classes
 MAX_BLOCKS = 64
 """Number of blocks per row of a matrix of block means, without the blocks that begin at the start of a group."""
-RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])
-"""The scale of block means of percentile ranks."""
-MAX_FINE_REFERENCE = 2048
-"""Maximum number of classes of a reference matrix that is packed with the finest scale."""
+RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])  # scale of block means of percentile ranks
+MAX_FINE_REFERENCE = 2048  # classes of a reference matrix that is packed with the finest scale
 TITLES = {
     "ncsm": ("NCSM", "cosine similarity of the classifier's weights (−1 to 1)"),
     "ncsm_centred": ("Centred NCSM", "NCSM after subtraction of the mean weight row (−1 to 1)"),

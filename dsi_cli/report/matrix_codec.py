@@ -23,8 +23,7 @@ from dsi_cli.queries.neighbors import closest_of_stored
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVELS = (65_535, 4_095, 255)
-"""Numbers of distinct values of a scale, from fine to coarse."""
+LEVELS = (65_535, 4_095, 255)  # numbers of distinct values of a scale, from fine to coarse
 
 Codes = NDArray[np.uint16]
 MAX_PAIRS = 20

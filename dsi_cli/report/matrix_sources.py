@@ -29,14 +29,11 @@ COLOR_QUANTILES = (0.005, 0.995)
 A few extreme values would otherwise take all contrast from the others. In a confusion matrix most values are 0, so its upper
 quantile is that of the values above 0.
 """
-MAX_CACHED_BYTES = 256 * 2**20
-"""Maximum size of the matrices of one kind that stay in memory between two reads."""
-MAX_NEIGHBOR_EPOCHS = 8
-"""Maximum number of epochs with nearest classes for a run with very many classes."""
+MAX_CACHED_BYTES = 256 * 2**20  # size of the matrices of one kind that stay in memory between two reads
+MAX_NEIGHBOR_EPOCHS = 8  # epochs with nearest classes for a run with very many classes
 MAX_PAGE_CLASSES = 2**16
 """Maximum number of classes for which the page shows nearest classes, because class indices have 16 bits."""
-COST_SAMPLES = 5
-"""Number of matrices that are packed to estimate the size of a packed matrix."""
+COST_SAMPLES = 5  # number of matrices that are packed to estimate the size of a packed matrix
 
 Matrix = NDArray[np.float32]
 

@@ -24,8 +24,7 @@ from dsi_cli.store.schema import PHASES
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
-MAX_RUNS = 12
-"""Maximum number of runs in the table; the card counts the rest."""
+MAX_RUNS = 12  # runs in the table; the card counts the rest
 MAX_WARNINGS = 8
 
 

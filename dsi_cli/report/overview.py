@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-MAX_NAMED = 5
-"""Maximum number of labels or curves that a warning names."""
+MAX_NAMED = 5  # labels or curves that a warning names
 MAX_ROWS = 4
 """Maximum number of runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs."""
 FEW_CLASSES = 20

@@ -29,15 +29,13 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-Progress = Callable[[int, int], None]
-"""Receives the number of completed steps and the number of all steps."""
+Progress = Callable[[int, int], None]  # receives the number of completed steps and the number of all steps
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
 SAI = next(kind for kind in PANELS if kind.name == "sai")
 OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
 MAX_PAIRS = 30
 MAX_MISTAKES = 24
-THUMBNAIL_PIXELS = 64
-"""Maximum length in pixels of the longer side of a thumbnail."""
+THUMBNAIL_PIXELS = 64  # maximum length in pixels of the longer side of a thumbnail
 Opener = Callable[[str], "Image"]
 
 

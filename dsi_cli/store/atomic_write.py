@@ -12,8 +12,7 @@ from typing import IO
 
 from dsi_cli.errors import OutputError, UsageError
 
-OUTPUT_OPTION = "-o"
-"""The option with which most commands choose the output."""
+OUTPUT_OPTION = "-o"  # option with which most commands choose the output
 
 
 def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) -> None:

@@ -19,11 +19,9 @@ DEFAULT = "dsi-out"
 REPORT = "report.html"
 EVENTS = "events.out.tfevents.0.dsi."
 """The prefix of event files that dsi writes for TensorBoard; they are not logs of a training."""
-WEIGHT = "weight"
-"""The folder of a run's classifier heads, like the kind of a matrix for matrices."""
+WEIGHT = "weight"  # folder of a run's classifier heads, like the kind of a matrix for matrices
 LOCK = ".lock"
-INCOMPLETE = ".tmp"
-"""The folder of incomplete files."""
+INCOMPLETE = ".tmp"  # folder of incomplete files
 OUR_NAMES = frozenset({LOCK, INCOMPLETE, REPORT, *(table.path for table in TABLES)})
 """The names in a results folder; a folder with other names and without tables belongs to something else."""
 

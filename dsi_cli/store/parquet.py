@@ -36,8 +36,7 @@ _TYPES = {
     "list<float>": pa.list_(pa.float32()),
     "list<int64>": pa.list_(pa.int64()),
 }
-_MIN_GROUP_ROWS = 1000
-"""The minimum number of rows in a row group that ends with a run."""
+_MIN_GROUP_ROWS = 1000  # minimum number of rows in a row group that ends with a run
 _VALUE_DTYPES = {FLOATS: np.float32, INTEGERS: np.int64}
 
 

@@ -37,14 +37,11 @@ from dsi_cli.store.layout import INCOMPLETE, LOCK
 _log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 20.0
-LAST_UPLOAD_SECONDS = 60.0
-"""The time for which dsi repeats the last upload while the server does not respond."""
+LAST_UPLOAD_SECONDS = 60.0  # time for which dsi repeats the last upload while the server does not respond
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
 """The pauses between two attempts of the last upload; each pause is twice as long as the one before."""
-STALE_SECONDS = 300.0
-"""The age from which on a lock belongs to a process that no longer exists."""
-_NOT_DOWNLOADED = (LOCK, INCOMPLETE, "figures")
-"""The files and folders that no call reads."""
+STALE_SECONDS = 300.0  # age from which on a lock belongs to a process that no longer exists
+_NOT_DOWNLOADED = (LOCK, INCOMPLETE, "figures")  # files and folders that no call reads
 
 FileVersion = tuple[int, int, int]
 """The size, the time of the last change and the inode, which distinguish two versions of a file."""

@@ -45,8 +45,7 @@ _EPOCH = Column("epoch", INTEGER, "the trainer's number of the epoch")
 _COMPLETED = Column("epochs_completed", INTEGER, "finished epochs, if dsi knows how the trainer counts")
 _STEP = Column("step", INTEGER, "optimiser steps")
 _TIME = (_EPOCH, _COMPLETED, _STEP)
-_SAVE = (_RUN, *_TIME)
-"""The columns of a checkpoint."""
+_SAVE = (_RUN, *_TIME)  # columns of a checkpoint
 _SAVE_OF_SPLIT = (_RUN, Column("split", TEXT, "train or test; never null"), *_TIME)
 _CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
 _SIMILARITY = Column("similarity", FLOATS, "raw similarity to each class in order of class_index; null for a missing class")

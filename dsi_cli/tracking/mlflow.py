@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "dsi"
 TAG = "dsi.key"
-MAX_BATCH_METRICS = 1000
-"""The maximum number of metrics in one request to MLflow."""
+MAX_BATCH_METRICS = 1000  # metrics in one request to MLflow
 
 
 def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:

@@ -21,8 +21,7 @@ from dsi_cli.remote import urls
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
-SIMILARITY_INDICES = ("sai", "idm")
-"""The metrics that are meaningless without their chance level."""
+SIMILARITY_INDICES = ("sai", "idm")  # metrics that are meaningless without their chance level
 _SUFFIX_COLUMNS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}
 _NAME_COLUMNS = ("metric", "of", "variant", "split")
 _STEP_COLUMNS = ("epochs_completed", "step")

@@ -47,12 +47,9 @@ MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
 COMPARED_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
 """The options of an analysis that runs should have in common."""
-HALF_MAX = 0.5
-"""A run is aligned from the first epoch whose excess is this share of the maximum."""
-MANY_PAIRS = 15
-"""The number of pairs that a screen or page shows at once."""
-MIN_Z_ALIGNED = 3.0
-"""The maximum must be this many standard deviations above chance."""
+HALF_MAX = 0.5  # a run is aligned from the first epoch whose excess is this share of the maximum
+MANY_PAIRS = 15  # number of pairs that a screen or page shows at once
+MIN_Z_ALIGNED = 3.0  # the maximum must be this many standard deviations above chance
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,7 @@ from dsi_cli.queries.comparison.runs import ComparedRun, match_classes
 from dsi_cli.queries.matrices import none_if_nan
 
 EQUAL, LAST = "equal accuracy", "last epochs"
-MOST_DIFFERENT = 10
-"""The maximum number of classes that are listed as seen differently."""
+MOST_DIFFERENT = 10  # maximum number of classes that are listed as seen differently
 
 
 @dataclass(frozen=True)

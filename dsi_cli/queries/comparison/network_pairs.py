@@ -24,10 +24,8 @@ from dsi_cli.queries.epoch_sampling import log_spaced
 from dsi_cli.queries.matrices import none_if_nan, percentile_ranks
 from dsi_cli.queries.run_classes import class_names
 
-MAX_CLASSES_AT_ALL_EPOCHS, MAX_EPOCHS = 256, 20
-"""With more classes, at most this many epochs are compared."""
-NEAREST = 3
-"""The number of nearest classes that are listed."""
+MAX_CLASSES_AT_ALL_EPOCHS, MAX_EPOCHS = 256, 20  # with more classes, at most this many epochs are compared
+NEAREST = 3  # number of nearest classes that are listed
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from dsi_cli.queries.matrices import none_if_nan
 SEED_PATTERN = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
 """The pattern of ``--group seed``: it captures the name without the usual suffixes of repetitions."""
 BAND = "lowest to highest"
-NETWORKS = "networks"
-"""The name of the curve of the SAI between two networks."""
+NETWORKS = "networks"  # name of the curve of the SAI between two networks
 
 
 class RepeatedRuns(NamedTuple):

@@ -22,8 +22,7 @@ from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
-MAX_CACHED_BYTES = 64 << 20
-"""The size of the matrices of a run that stay in memory between two reads."""
+MAX_CACHED_BYTES = 64 << 20  # size of the matrices of a run that stay in memory between two reads
 
 
 @dataclass(frozen=True, eq=False)
