@@ -56,14 +56,10 @@ class Package:
     """A package that dsi depends on."""
 
     name: str
-    wanted: str
-    """The range of versions, empty for any."""
-    version: str | None
-    """The installed version; None if the package is not installed."""
-    is_allowed: bool
-    """True if the package is installed in a version within the range."""
-    extra: str | None
-    """The extra that asks for the package; None for what every installation has."""
+    wanted: str  # the range of versions, empty for any
+    version: str | None  # the installed version; None if the package is not installed
+    is_allowed: bool  # True if the package is installed in a version within the range
+    extra: str | None  # the extra that asks for the package; None for what every installation has
 
     @property
     def text(self) -> str:
@@ -78,12 +74,9 @@ class Part:
     """A part of an installation that works as a whole or not at all."""
 
     name: str
-    text: str
-    """The versions of its packages, or what is missing and for what dsi uses it."""
-    remedy: str | None = None
-    """The command that installs what is missing; None if nothing is."""
-    is_fatal: bool = False
-    """True if dsi cannot analyse anything without it."""
+    text: str  # the versions of its packages, or what is missing and for what dsi uses it
+    remedy: str | None = None  # the command that installs what is missing; None if nothing is
+    is_fatal: bool = False  # True if dsi cannot analyse anything without it
 
 
 def facts() -> dict[str, str]:

@@ -22,10 +22,8 @@ class UrlOutput(NamedTuple):
     """The option of a command that is a results folder."""
 
     option: str
-    is_written: bool = False
-    """True if the command writes tables or the report, so that it locks the folder."""
-    unread: tuple[str, ...] = ("predictions",)
-    """The folders and tables that the command does not read."""
+    is_written: bool = False  # True if the command writes tables or the report, so that it locks the folder
+    unread: tuple[str, ...] = ("predictions",)  # the folders and tables that the command does not read
 
 
 OUTPUTS = {

@@ -33,11 +33,9 @@ _MEMORY_FILES = (
 class EngineSpec(NamedTuple):
     """One engine."""
 
-    name: str
-    """The name of the engine and of its module."""
+    name: str  # the name of the engine and of its module
     title: str
-    options: tuple[str, ...] = ()
-    """The options that only this engine supports."""
+    options: tuple[str, ...] = ()  # the options that only this engine supports
 
 
 ENGINES = (

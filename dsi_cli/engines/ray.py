@@ -187,8 +187,7 @@ class TaskResources(NamedTuple):
 class _Task(NamedTuple):
     jobs: list[Any]
     failed_attempts: int
-    reference: Any
-    """Ray's reference to the results."""
+    reference: Any  # Ray's reference to the results
 
 
 @contextmanager

@@ -49,10 +49,8 @@ class Animation(NamedTuple):
     run: str
     matrix: str
     epochs: tuple[int, ...]
-    of: int
-    """The number of epochs that have a matrix."""
-    seconds: float
-    """The duration in seconds."""
+    of: int  # the number of epochs that have a matrix
+    seconds: float  # the duration in seconds
     bytes: int
 
     def __str__(self) -> str:

@@ -33,8 +33,7 @@ class ColorScale(NamedTuple):
 
     low: float
     high: float
-    root: bool = False
-    """True if the colours follow the square root of the value."""
+    root: bool = False  # True if the colours follow the square root of the value
 
     @property
     def palette(self) -> Colormap:

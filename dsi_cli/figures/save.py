@@ -46,10 +46,8 @@ class DrawnFiles(NamedTuple):
 
     folder: Path
     files: tuple[Path, ...]
-    without_data: tuple[str, ...]
-    """Names of figures for which the results folder has no data."""
-    animations: tuple[Animation, ...] = ()
-    """The animations among the files."""
+    without_data: tuple[str, ...]  # names of figures for which the results folder has no data
+    animations: tuple[Animation, ...] = ()  # the animations among the files
 
 
 def check_options(results: Results, options: FigureOptions) -> None:

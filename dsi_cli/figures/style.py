@@ -29,10 +29,8 @@ NO_VALUE = "#c8c8cc"  # grey for the diagonal and for classes without a value; n
 class Style(NamedTuple):
     """The look of a figure."""
 
-    name: str
-    """Either paper or screen."""
-    columns: int = 1
-    """Number of columns of a paper: 1 (3.35 inches) or 2 (7.0 inches)."""
+    name: str  # either paper or screen
+    columns: int = 1  # number of columns of a paper: 1 (3.35 inches) or 2 (7.0 inches)
 
     @property
     def width(self) -> float:

@@ -86,11 +86,9 @@ def feature_array(tensor: torch.Tensor, rows: int) -> NDArray[np.float64]:
 class Split:
     """A labelled split, ready for any number of checkpoints."""
 
-    targets: Ints
-    """``(N,)``, the classifier's class numbers."""
+    targets: Ints  # ``(N,)``, the classifier's class numbers
     batches: Batches
-    samples: Ints
-    """``(N,)``, the number of each sample in the data."""
+    samples: Ints  # ``(N,)``, the number of each sample in the data
     paths: list[str | None]
 
 

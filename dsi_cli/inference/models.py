@@ -94,14 +94,11 @@ def tokenize_names(folder: Path, names: Sequence[str] | None) -> dict[str, torch
 class ModelSpec:
     """The requirements for a model."""
 
-    classes: int | None
-    """The number of rows of the classifier; None without a classifier."""
+    classes: int | None  # the number of rows of the classifier; None without a classifier
     channels: int
     size: tuple[int, int] | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    """The user's arguments for the model's function."""
-    names: Sequence[str] | None = None
-    """The names of the classes, for a network with a text tower."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # the user's arguments for the model's function
+    names: Sequence[str] | None = None  # the names of the classes, for a network with a text tower
 
 
 @dataclass(frozen=True)

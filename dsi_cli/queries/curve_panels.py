@@ -87,8 +87,7 @@ class Series:
     split: str | None
     variant: str | None
     reference: str | None
-    label: str
-    """The label in a legend, such as SAI(NCSM, SCSM), NIDM of mistakes or max."""
+    label: str  # the label in a legend, such as SAI(NCSM, SCSM), NIDM of mistakes or max
     epochs: NDArray[np.int64]
     value: Values
     chance: Values

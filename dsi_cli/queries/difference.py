@@ -29,18 +29,13 @@ class Network:
     title: str
     path: str
     epoch: int | None = None
-    weight: NDArray[np.float32] | None = None
-    """The head ``(C, d)``; None if only similarities are known."""
-    similarity: NDArray[np.float32] | None = None
-    """The NCSM ``(C, C)`` of a network whose head is unknown."""
+    weight: NDArray[np.float32] | None = None  # the head ``(C, d)``; None if only similarities are known
+    similarity: NDArray[np.float32] | None = None  # the NCSM ``(C, C)`` of a network whose head is unknown
     dtype: str = "float32"
-    names: tuple[str, ...] | None = None
-    """The labels."""
-    readable_names: tuple[str, ...] = ()
-    """The labels with a word before each WordNet id."""
+    names: tuple[str, ...] | None = None  # the labels; None without any
+    readable_names: tuple[str, ...] = ()  # the labels with a word before each WordNet id
     groups: tuple[str | None, ...] = ()
-    order: tuple[int, ...] = ()
-    """The classes in display order."""
+    order: tuple[int, ...] = ()  # the classes in display order
 
     @property
     def classes(self) -> int:
@@ -68,11 +63,9 @@ class Network:
 class Variation:
     """The usual differences: between neighbouring epochs of one run, or between repetitions of one training."""
 
-    source: str
-    """A description of the compared checkpoints, for sentences."""
+    source: str  # a description of the compared checkpoints, for sentences
     pairs: list[tuple[Network, Network]]
-    has_angles: bool
-    """False for repetitions, whose class vectors have no common axes."""
+    has_angles: bool  # False for repetitions, whose class vectors have no common axes
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,21 +32,16 @@ FORMATS = ("parquet", "csv", "npy")
 class ExportQuery:
     """The table or matrix to export."""
 
-    table: str | None = None
-    """A name from `TABLES`, or None for a matrix."""
+    table: str | None = None  # a name from `TABLES`, or None for a matrix
     kind: str = "ncsm"
     epoch: int | None = None
     split: str | None = None
     run: str | None = None
-    step: int | None = None
-    """The step of an earlier save within the epoch."""
+    step: int | None = None  # the step of an earlier save within the epoch
     reference: str | None = None
-    ranked: bool = False
-    """True for the SoCSM instead of the CSM."""
-    rows: Sequence[int | str] | None = None
-    """The classes of the rows of a matrix; all if None."""
-    classes: Sequence[int | str] | None = None
-    """The classes of the columns of a matrix; all if None."""
+    ranked: bool = False  # True for the SoCSM instead of the CSM
+    rows: Sequence[int | str] | None = None  # the classes of the rows of a matrix; all if None
+    classes: Sequence[int | str] | None = None  # the classes of the columns of a matrix; all if None
 
 
 def export_frame(results: Results, query: ExportQuery) -> pd.DataFrame:

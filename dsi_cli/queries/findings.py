@@ -50,15 +50,12 @@ AGREEMENT_PREFIXES = ("agreement", "excess of")
 class Point:
     """The value of a quantity at one epoch; unknown values are None."""
 
-    epoch: int | None
-    """None if the only checkpoint of the run has no epoch number."""
+    epoch: int | None  # None if the only checkpoint of the run has no epoch number
     value: float
-    low: float | None = None
-    """The lower end of the 95 % confidence interval."""
+    low: float | None = None  # the lower end of the 95 % confidence interval
     high: float | None = None
     chance: float | None = None
-    chance_std: float | None = None
-    """The standard deviation of the value by chance."""
+    chance_std: float | None = None  # the standard deviation of the value by chance
     z: float | None = None
     p_value: float | None = None
 
@@ -108,10 +105,8 @@ class FirstEpoch:
     """The first epoch after which the network has been trained, and how far it had come."""
 
     epoch: int
-    share: float
-    """The agreement as a share of its peak."""
-    accuracy: float | None
-    """The accuracy on test, in [0, 1]."""
+    share: float  # the agreement as a share of its peak
+    accuracy: float | None  # the accuracy on test, in [0, 1]
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,8 @@ class MatrixKind(NamedTuple):
 
     name: str
     title: str
-    values: str
-    """The meaning of a value."""
-    splits: tuple[str | None, ...] = (None,)
-    """The splits in order of preference."""
+    values: str  # the meaning of a value
+    splits: tuple[str | None, ...] = (None,)  # the splits in order of preference
 
 
 KINDS = (
@@ -55,8 +53,7 @@ class MatrixFrames(NamedTuple):
     run: str
     kind: MatrixKind
     split: str | None
-    epochs: tuple[int, ...]
-    """The epochs that have a matrix, in order."""
+    epochs: tuple[int, ...]  # the epochs that have a matrix, in order
 
     @property
     def title(self) -> str:

@@ -114,12 +114,9 @@ def class_index_by_name(name: str, names: Sequence[str]) -> int:
 class ClassGroup(NamedTuple):
     """Adjacent classes of an order that share a group."""
 
-    name: str
-    """The readable name: the word of the hypernym without the rest of its synset name."""
-    first: int
-    """The index of the first class in the order."""
-    last: int
-    """The index of the last class in the order, inclusive."""
+    name: str  # the readable name: the word of the hypernym without the rest of its synset name
+    first: int  # the index of the first class in the order
+    last: int  # the index of the last class in the order, inclusive
 
 
 def taxonomy_order(classes: pd.DataFrame) -> Order:

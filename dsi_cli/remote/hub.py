@@ -27,10 +27,8 @@ _LOGIN = "; if it is private, run hf auth login or set HF_TOKEN"
 class History(NamedTuple):
     """The revisions of a folder in a repository, the oldest first."""
 
-    folder: RemotePath
-    """The folder at the revision that the URL names, or on the main branch."""
-    are_commits: bool
-    """True if the texts are titles of commits, and not names."""
+    folder: RemotePath  # the folder at the revision that the URL names, or on the main branch
+    are_commits: bool  # True if the texts are titles of commits, and not names
     revisions: list[Version]
 
 

@@ -130,16 +130,14 @@ class ForestRow(NamedTuple):
     difference: float | None
     low: float | None
     high: float | None
-    seeds: tuple[float, float] | None
-    """The start and the width of the range of 95 % of pairs of seeds."""
+    seeds: tuple[float, float] | None  # the start and the width of the range of 95 % of pairs of seeds
 
 
 class Forest(NamedTuple):
     """A forest plot; positive differences, which are to the right, favour the first network."""
 
     rows: list[ForestRow]
-    ticks: list[tuple[float, str]]
-    """The position and the text of each tick."""
+    ticks: list[tuple[float, str]]  # the position and the text of each tick
 
 
 def forest(rows: Sequence[CriterionRow]) -> Forest:

@@ -46,12 +46,9 @@ class BudgetNeed(NamedTuple):
 
     epochs: int
     classes: int
-    cost: Mapping[int, float]
-    """Bytes of all complete matrices of an epoch, for each of `LEVELS`."""
-    block_cost: float
-    """Bytes of the block means of an epoch."""
-    fixed: float
-    """Bytes that the run needs in any case."""
+    cost: Mapping[int, float]  # bytes of all complete matrices of an epoch, for each of `LEVELS`
+    block_cost: float  # bytes of the block means of an epoch
+    fixed: float  # bytes that the run needs in any case
 
 
 class BudgetShare(NamedTuple):
@@ -97,8 +94,7 @@ class RunMatrices:
     classes: int
     series: list[MatrixSeries]
     references: list[StoredReference]
-    nearest: dict[int, str]
-    """The packed nearest classes by epoch (`matrix_codec.pack_neighbors`)."""
+    nearest: dict[int, str]  # the packed nearest classes by epoch (`matrix_codec.pack_neighbors`)
 
     @property
     def own(self) -> MatrixSeries | None:

@@ -44,20 +44,14 @@ class MatrixSeries:
 
     matrix: MatrixId
     epochs: list[int]
-    read: Callable[[int], Matrix]
-    """Reads the matrix ``(C, C)`` of an epoch; missing values are NaN."""
+    read: Callable[[int], Matrix]  # reads the matrix ``(C, C)`` of an epoch; missing values are NaN
     low: float
     high: float
-    color_limits: tuple[float, float]
-    """The values at which the colours end."""
-    change: dict[int, float]
-    """Mean absolute difference from the previous epoch, by epoch; 0 for the first epoch."""
-    cost: dict[int, float]
-    """Estimated bytes of a packed matrix for each of `LEVELS`."""
-    empty: list[int]
-    """Epochs whose values are all 0; a confusion matrix without mistakes is empty."""
-    nearest: dict[int, str]
-    """The packed nearest classes by epoch, if they were asked for."""
+    color_limits: tuple[float, float]  # the values at which the colours end
+    change: dict[int, float]  # mean absolute difference from the previous epoch, by epoch; 0 for the first epoch
+    cost: dict[int, float]  # estimated bytes of a packed matrix for each of `LEVELS`
+    empty: list[int]  # epochs whose values are all 0; a confusion matrix without mistakes is empty
+    nearest: dict[int, str]  # the packed nearest classes by epoch, if they were asked for
 
     @property
     def symmetric(self) -> bool:
@@ -119,10 +113,8 @@ def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
 class StoredReference(NamedTuple):
     """A reference matrix of a run."""
 
-    name: str
-    """The name in the tables, such as ``wordnet3.0-path``."""
-    file: str
-    """The name of its file, which runs with the same labels share."""
+    name: str  # the name in the tables, such as ``wordnet3.0-path``
+    file: str  # the name of its file, which runs with the same labels share
     matrix: Matrix
 
 

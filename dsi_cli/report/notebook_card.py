@@ -33,8 +33,7 @@ class ReportFrame:
     """The report of a results folder in a frame for Jupyter."""
 
     path: Path
-    height: int
-    """The height in pixels."""
+    height: int  # the height in pixels
 
     def _repr_html_(self) -> str:
         # Jupyter serves files relative to the notebook, whose folder is the working directory.

@@ -33,8 +33,7 @@ class ResultWarning(NamedTuple):
     """A warning about results."""
 
     text: str
-    command: str = ""
-    """The command that helps, or shows more; empty without one."""
+    command: str = ""  # the command that helps, or shows more; empty without one
 
 
 def run_warnings(results: Results, run: str) -> list[ResultWarning]:
@@ -111,13 +110,10 @@ def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[Resul
 class TileRow(NamedTuple):
     """The values of one run in a tile, as text."""
 
-    run: int
-    """The index of the run."""
+    run: int  # the index of the run
     value: str
-    verdict: str
-    """Above chance or within chance; empty without a chance level."""
-    details: list[str]
-    """The interval, the chance level and the epoch of the peak."""
+    verdict: str  # above chance or within chance; empty without a chance level
+    details: list[str]  # the interval, the chance level and the epoch of the peak
 
 
 @dataclass(frozen=True)
@@ -127,10 +123,8 @@ class Tile:
     question: str
     scale: str
     rows: list[TileRow]
-    range_text: str = ""
-    """The range of the values of all runs, if the tile shows only the chosen run."""
-    reason: str = ""
-    """The reason why no run has a value."""
+    range_text: str = ""  # the range of the values of all runs, if the tile shows only the chosen run
+    reason: str = ""  # the reason why no run has a value
 
 
 def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:

@@ -43,10 +43,8 @@ Opener = Callable[[str], "Image"]
 class PageData:
     """The data of a report."""
 
-    runs: list[dict[str, Any]]
-    """For each run its name, command, unused files and options."""
-    overview: dict[str, Any]
-    """The text of the first screen."""
+    runs: list[dict[str, Any]]  # for each run its name, command, unused files and options
+    overview: dict[str, Any]  # the text of the first screen
     data: dict[str, Any]
     lines: matrices.Lines
 

@@ -24,10 +24,8 @@ from dsi_cli.errors import UsageError, is_installed
 class Tracker(NamedTuple):
     """An experiment tracker."""
 
-    name: str
-    """The name of the required package, of the extra that installs it, and of the module in this package."""
-    target: str
-    """The placeholder for the text after the colon of ``--log-to``."""
+    name: str  # the name of the required package, of the extra that installs it, and of the module in this package
+    target: str  # the placeholder for the text after the colon of ``--log-to``
     needs_target: bool
     meaning: str
 
@@ -54,24 +52,19 @@ def form(tracker: Tracker) -> str:
 class Logged:
     """The result of logging curves to a tracker."""
 
-    to: str
-    """The tracker's name."""
-    place: str
-    """A description of the target for the user."""
+    to: str  # the tracker's name
+    place: str  # a description of the target for the user
     runs: int
     points: int
-    next_step: str
-    """The command that shows the curves."""
-    left_out: list[str]
-    """The names of similarity indices without a chance level, which were not logged."""
+    next_step: str  # the command that shows the curves
+    left_out: list[str]  # the names of similarity indices without a chance level, which were not logged
 
 
 class Destination(NamedTuple):
     """A tracker and a target in it."""
 
     tracker: Tracker
-    target: str | None
-    """The text after the colon of ``--log-to``; None for the tracker's default."""
+    target: str | None  # the text after the colon of ``--log-to``; None for the tracker's default
 
     def send(self, out: Path, run: str | None = None) -> Logged:
         """Log the curves of a results folder, or of one of its runs; existing points are not logged again.

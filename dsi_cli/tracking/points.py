@@ -32,12 +32,9 @@ KEY_DIGITS = 16
 class EpochPoints:
     """The logged values of one epoch."""
 
-    number: int
-    """The trainer's number of the epoch."""
-    time: float
-    """The time of writing of the checkpoint in seconds since 1970; 0 if the tables do not contain it."""
-    values: dict[str, float]
-    """The values by name; all are finite."""
+    number: int  # the trainer's number of the epoch
+    time: float  # the time of writing of the checkpoint in seconds since 1970; 0 if the tables do not contain it
+    values: dict[str, float]  # the values by name; all are finite
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,10 @@ class RunPoints:
     """The logged values of one run."""
 
     name: str
-    key: str
-    """Hexadecimal digits that identify the run in every tracker, and stay the same when it is logged again."""
-    output: str
-    """The path or URL of the results folder."""
+    key: str  # hexadecimal digits that identify the run in every tracker, and stay the same when it is logged again
+    output: str  # the path or URL of the results folder
     epochs: list[EpochPoints]
-    left_out: list[str]
-    """The names of similarity indices without a chance level."""
+    left_out: list[str]  # the names of similarity indices without a chance level
 
     @property
     def count(self) -> int:

@@ -42,8 +42,7 @@ class RunAtEpoch:
 
     run: ComparedRun
     epoch: int
-    order: NDArray[np.intp]
-    """The run's class index of each common class ``(C,)``."""
+    order: NDArray[np.intp]  # the run's class index of each common class ``(C,)``
     split: str
 
     def csm(self, kind: str) -> NDArray[np.float32]:

@@ -29,10 +29,8 @@ MAX_CACHED_BYTES = 64 << 20  # size of the matrices of a run that stay in memory
 class ComparedRun:
     """One run of a results folder."""
 
-    label: str
-    """The unique label: the run's name, after a part of the folder's path if several runs share the name."""
-    name: str
-    """The run's name in its results folder."""
+    label: str  # the unique label: the run's name, after a part of the folder's path if several runs share the name
+    name: str  # the run's name in its results folder
     results: Results
 
     @cached_property
