@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, sparkline, terminal_text
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.metrics.phases import STABILISATION
 from dsi_cli.queries.findings import Mistakes, RunFindings, Trend, chance_range, headline, percent, run_findings
-
-if TYPE_CHECKING:
-    from dsi_cli.analysis.summary import RunSummary, Summary
 
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
 MAX_NAME_LENGTH = 24

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from matplotlib.figure import Figure
+
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.figures import style as styles
 from dsi_cli.figures.catalogue import (
@@ -24,12 +26,10 @@ from dsi_cli.figures.style import STYLES
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store import atomic_write
+from dsi_cli.store.results import Results
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from dsi_cli.figures.animation import Animation
-    from dsi_cli.store.results import Results
 
 Progress = Callable[[str, int, int], None]
 """Receives the current stage, the number of completed steps and the number of all steps."""

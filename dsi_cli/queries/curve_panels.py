@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import DISTANCES, MEASURES
 from dsi_cli.queries.epoch_sampling import evenly_spaced
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 Values = NDArray[np.float64]
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.queries.matrices import MatrixFrames, epoch_matrix
-
-if TYPE_CHECKING:
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 Item = TypeVar("Item")
 

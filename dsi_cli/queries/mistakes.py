@@ -7,7 +7,7 @@ and by WordNet similarity (`dsi_cli.queries.matrices`). Mistakes are sorted by `
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,8 @@ from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.queries.matrices import Ranks, class_distance, none_if_nan
 from dsi_cli.queries.run_classes import class_names, match_class_name
 from dsi_cli.store import layout
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, SPLITS, Table
-
-if TYPE_CHECKING:
-    from dsi_cli.store.results import Results
 
 ORDERS = {"unreasonable": "furthest from the truth first", "reasonable": "nearest to the truth first"}
 FARNESS_DIGITS = 12

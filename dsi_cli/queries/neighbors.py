@@ -7,9 +7,10 @@ has the WordNet similarity of the same two classes, which shows if the neighbour
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected, require_choice
@@ -19,13 +20,8 @@ from dsi_cli.queries.matrices import Ranks, is_surprise, matrix_or_none, none_if
 from dsi_cli.queries.run_classes import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
-from dsi_cli.store.results import brief_epochs
+from dsi_cli.store.results import Results, brief_epochs
 from dsi_cli.store.schema import MATRIX_KINDS, SPLITS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dsi_cli.store.results import Results
 
 SPLIT_KINDS = ("ccsm", "tncsm")  # kinds of matrices that belong to a split
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli import similarity
@@ -15,11 +16,7 @@ from dsi_cli.queries.run_classes import agreement_rows, by_class, readable_names
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import MatrixSeries
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 CommonHypernyms = Callable[[Sequence[str | None]], tuple[Sequence[str], NDArray[np.int32]]]
 """Takes a synset name per class; returns names, and for every two classes the index of a name, -1 for no hypernym."""
@@ -44,8 +41,6 @@ def class_table(classes: pd.DataFrame) -> list[list[Any]]:
 
 
 def _json_value(value: Any) -> Any:
-    import pandas as pd
-
     if hasattr(value, "tolist"):
         return value.tolist()[:MAX_CANDIDATES]
     return None if pd.isna(value) else value

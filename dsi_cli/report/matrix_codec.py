@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.queries.neighbors import closest_of_stored
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEVELS = (65_535, 4_095, 255)  # numbers of distinct values of a scale, from fine to coarse
 

@@ -11,7 +11,6 @@ import shlex
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dsi_cli.errors import UsageError
@@ -19,10 +18,8 @@ from dsi_cli.queries.epoch_summary import phases_line
 from dsi_cli.queries.findings import headline, table_rows
 from dsi_cli.report import html, overview
 from dsi_cli.store import layout
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import PHASES
-
-if TYPE_CHECKING:
-    from dsi_cli.store.results import Results
 
 MAX_RUNS = 12  # runs in the table; the card counts the rest
 MAX_WARNINGS = 8

@@ -9,19 +9,17 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store import layout, parquet
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dsi_cli.store.results import Results
 
 MAX_NAMED = 5  # labels or curves that a warning names
 MAX_ROWS = 4

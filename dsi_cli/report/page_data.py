@@ -22,12 +22,11 @@ from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import layout
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import SPLITS, UNCERTAIN
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from dsi_cli.store.results import Results
 
 Progress = Callable[[int, int], None]  # receives the number of completed steps and the number of all steps
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")

@@ -7,15 +7,12 @@ MLflow run and creates a new one. ``mlflow runs restore`` restores the deleted r
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dsi_cli.errors import OutputError
 from dsi_cli.remote import urls
-from dsi_cli.tracking.points import plain
+from dsi_cli.tracking.points import RunPoints, plain
 from dsi_cli.version import __version__
-
-if TYPE_CHECKING:
-    from dsi_cli.tracking.points import RunPoints
 
 EXPERIMENT = "dsi"
 TAG = "dsi.key"

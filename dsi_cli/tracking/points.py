@@ -13,13 +13,11 @@ import re
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
 from dsi_cli.remote import urls
-
-if TYPE_CHECKING:
-    from dsi_cli.store.results import Results
+from dsi_cli.store.results import Results
 
 SIMILARITY_INDICES = ("sai", "idm")  # metrics that are meaningless without their chance level
 _SUFFIX_COLUMNS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}

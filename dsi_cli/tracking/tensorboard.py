@@ -9,13 +9,10 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dsi_cli.errors import UsageError
 from dsi_cli.store import atomic_write, layout
-
-if TYPE_CHECKING:
-    from dsi_cli.tracking.points import RunPoints
+from dsi_cli.tracking.points import RunPoints
 
 OPTION = "--log-to tensorboard:DIR"
 

@@ -11,14 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.remote import urls
-from dsi_cli.tracking.points import plain
-
-if TYPE_CHECKING:
-    from dsi_cli.tracking.points import RunPoints
+from dsi_cli.tracking.points import RunPoints, plain
 
 PROJECT = "dsi"
 _MODE, _REPORTS = "WANDB_MODE", "WANDB_ERROR_REPORTING"
