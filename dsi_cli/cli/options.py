@@ -114,10 +114,7 @@ def takes(sections: Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], 
 
 
 def read_values(sections: Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a command by the name of the field, from those by the name of the command's parameter.
-
-    Raise `UsageError` if a text cannot be converted.
-    """
+    """Return a command's values by the name of the field; raise `UsageError` if a text cannot be converted."""
     values: dict[str, Any] = {}
     for group in chain.from_iterable(sections.values()):
         for declared in declared_options(group):

@@ -77,10 +77,7 @@ def watch(values: Mapping[str, Any]) -> int:
 
 
 def _last_epoch(until_epoch: int | None, options: Options) -> int | None:
-    """Return the epoch after which watching ends: the last one up to ``--until-epoch`` that ``--epochs`` selects.
-
-    Raise `UsageError` if ``--epochs`` selects no epoch up to that one.
-    """
+    """Return the last epoch up to ``--until-epoch`` that ``--epochs`` selects; raise `UsageError` if it selects none."""
     selected = epoch_filter(options.epochs)
     if until_epoch is None or selected is None:
         return until_epoch

@@ -145,10 +145,7 @@ ANIMATION_SPEC = FigureSpec(
 
 
 def figure_spec(name: str) -> FigureSpec:
-    """Return the description of a figure.
-
-    Raise `UsageError` if no figure has this name. The message suggests a similar name or the list of figures.
-    """
+    """Return the description of a figure; raise `UsageError`, which suggests a name, if it does not exist."""
     by_name = {spec.name: spec for spec in (*FIGURES, ANIMATION_SPEC)}
     if name in by_name:
         return by_name[name]

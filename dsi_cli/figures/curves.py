@@ -281,10 +281,7 @@ def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
 
 
 def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Path]:
-    """Write the figures into a folder, which is created if missing, and return their paths.
-
-    Raise `OutputError` if the folder or a file in it cannot be written.
-    """
+    """Write the figures into a folder, and return their paths; raise `OutputError` if one cannot be written."""
     paths = []
     for name, figure in comparison_figures(comparison):
         with using(SCREEN):

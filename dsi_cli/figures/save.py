@@ -51,10 +51,7 @@ class DrawnFiles(NamedTuple):
 
 
 def check_options(results: Results, options: FigureOptions) -> None:
-    """Check that the runs, measure, order, style and scale of some options exist.
-
-    Raise `UsageError` if one of them does not exist.
-    """
+    """Raise `UsageError` if a run, or the measure, order, style or scale of some options, does not exist."""
     for name in options.names(results):
         results.epochs(name)  # raises if there is no such run
     if options.measure is not None:
@@ -69,10 +66,7 @@ def check_options(results: Results, options: FigureOptions) -> None:
 
 
 def parse_epochs(text: str | None) -> tuple[int, ...] | None:
-    """Return the epochs of ``0,5,30`` or ``first:last:step``; None for all.
-
-    Raise `UsageError` if the text has another form.
-    """
+    """Return the epochs of ``0,5,30`` or ``first:last:step``, or None for all; raise `UsageError` for other texts."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?", text.strip())
@@ -157,10 +151,7 @@ def with_data(results: Results, options: FigureOptions) -> set[str]:
 
 
 def save(figure: Figure, path: Path, form: str) -> Path:
-    """Write a figure in the current style, completely or not at all, and return its path.
-
-    Raise `OutputError` if the file could not be written.
-    """
+    """Write a figure in the current style, and return its path; raise `OutputError` if it cannot be written."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, metadata=_METADATA[form])
     atomic_write.write_atomically(path, buffer.getvalue())

@@ -62,10 +62,7 @@ def open_samples(
 
 
 def image_at(path: str) -> Image:
-    """Return the image at a path of ``Samples.paths``: a file, ``FILE.parquet#ROW`` or ``FILE.tar/MEMBER``.
-
-    Raise `UsageError` if the image no longer exists or cannot be decoded.
-    """
+    """Return the image at a path of ``Samples.paths``; raise `UsageError` if it is gone or cannot be decoded."""
     try:
         if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
             if match := _ROW.fullmatch(path):

@@ -70,10 +70,7 @@ def find_dataset(spec: str) -> TorchvisionDataset | None:
 
 
 def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, train: bool) -> Samples:
-    """Return the samples of a split of a torchvision data set.
-
-    Raise `UsageError` if the folder is not given or lacks the data set, or if the download failed.
-    """
+    """Return the samples of a split of a torchvision data set; raise `UsageError` if it is not in the folder."""
     if root is None:
         message = f"{named.name}: expected the folder of the data set (with --download, it is created), found none; give "
         message += "--data-root FOLDER"

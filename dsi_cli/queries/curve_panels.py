@@ -154,10 +154,7 @@ def panels(
 
 
 def series(curves: pd.DataFrame, classes: Mapping[str, int]) -> list[Series]:
-    """Return all curves of a curves table. The last checkpoint of an epoch counts.
-
-    The chance level of accuracies is 1 over the number of classes of the run.
-    """
+    """Return the curves of a table by the last save of each epoch; accuracies have the chance level 1 / classes."""
     rows = curves.sort_values(["epoch", "step"], na_position="first", kind="stable")
     rows = rows.drop_duplicates([*_KEYS, "epoch"], keep="last")
     found: list[Series] = []

@@ -96,10 +96,7 @@ class Difference:
         )
 
     def save_tables(self, folder: Path) -> list[Path]:
-        """Write the three tables into a folder, and return their paths.
-
-        Raise `OutputError` if a file cannot be written.
-        """
+        """Write the three tables into a folder, and return their paths; raise `OutputError` if that fails."""
         paths = []
         for table, frame in zip(DIFF_TABLES, (self.classes, self.pairs, self.groups), strict=True):
             path = folder / table.path

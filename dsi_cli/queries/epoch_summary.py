@@ -70,10 +70,7 @@ class MistakeSummary:
 
 
 def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
-    """Return a summary of each epoch of a run, in order; the last checkpoint of an epoch counts.
-
-    Raise `OutputError` if the curves cannot be read.
-    """
+    """Return a summary of each epoch's last checkpoint, in order; raise `OutputError` if the curves are unreadable."""
     rows, own, measure = _run_curves(out, run)
     kind, split = MatrixId.parse(own)
     sai = {"measure": "variant", "value": "value", "chance": "null_mean", "excess": "excess", "z": "z", "reason": "reason"}

@@ -45,10 +45,7 @@ class ExportQuery:
 
 
 def export_frame(results: Results, query: ExportQuery) -> pd.DataFrame:
-    """Return the table or matrix to export.
-
-    Raise `UsageError` if the table or matrix does not exist, or the options contradict each other.
-    """
+    """Return the table or matrix to export; raise `UsageError` if it does not exist, or options contradict each other."""
     rows, classes, table = query.rows, query.classes, query.table
     if table is None:
         matrix = (query.kind, query.epoch, query.split, query.run, query.step, query.reference, rows)
@@ -98,10 +95,7 @@ def parse_classes(text: str | None, option: str) -> list[int | str] | None:
 
 
 def export_format(target: str, asked: str | None) -> str:
-    """Return the format: the one asked for, or else the suffix of the file name, or else ``csv``.
-
-    Raise `UsageError` if the format is not one of `FORMATS`.
-    """
+    """Return the format: that asked for, or the suffix of the file's name, or ``csv``; raise `UsageError` for others."""
     if asked is not None:
         require_choice("format", asked, FORMATS, "cannot export as")
     elif target:

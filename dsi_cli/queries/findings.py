@@ -172,10 +172,7 @@ class RunFindings:
 
 
 def run_findings(out: Path, run: str) -> RunFindings:
-    """Return the findings of a run from the tables of a results folder.
-
-    Raise `OutputError` if a table cannot be read.
-    """
+    """Return the findings of a run from the tables of a results folder; raise `OutputError` if one is unreadable."""
     # Select the rows of the main reference. The last checkpoint of an epoch counts.
     references = layout.references_of(out, run)
     curve_rows = [row for row in table_rows(out, CURVES, run) if row["reference"] not in references[1:]]

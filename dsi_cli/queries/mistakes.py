@@ -160,10 +160,7 @@ def worst_mistakes(results: Results, query: MistakeQuery | None = None) -> Mista
 
 
 def confused_pairs(results: Results, query: MistakeQuery | None = None) -> MistakeList[ConfusedPair]:
-    """Return the pairs of confused classes from the confusion counts, sorted by count, then by farness, then by class index.
-
-    `worst_mistakes` documents the errors.
-    """
+    """Return the confused pairs by count, then by farness, then by class index; errors as `worst_mistakes`."""
     query = _fill_defaults(results, query or MistakeQuery(), CONFUSIONS)
     counts = results.confusion(query.epoch, query.split, query.run).to_numpy()
     names, distance = class_names(results, query.run), class_distance(results, query.epoch, query.split, query.run)

@@ -99,10 +99,7 @@ def _spellings(label: str) -> tuple[str, ...]:
 
 
 def class_index_by_name(name: str, names: Sequence[str]) -> int:
-    """Return the index of the class with a name.
-
-    Raise `UsageError` if no class has the name (code ``unknown-class``), or several do (code ``ambiguous-class``).
-    """
+    """Return the index of the class with a name; raise `UsageError` if no class has the name, or several do."""
     indices = np.flatnonzero(match_class_name(name, names))
     if len(indices) > 1:
         listed = " or ".join(repr(names[int(index)]) for index in indices)
@@ -188,10 +185,7 @@ def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = No
 
 
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
-    """Return a value of the geometry table with a row per class index and a column per epoch; the last save of an epoch counts.
-
-    The frame is empty if the run has no classifier.
-    """
+    """Return a value of the geometry table by class index and epoch, of the last saves; empty without a classifier."""
     rows = results.last_saves(results.rows_of("geometry", run), "class_index")
     return rows.pivot(index="class_index", columns="epoch", values=value).astype("float64")
 

@@ -91,10 +91,7 @@ _lock = Lock()
 
 
 def local_file(file: locations.Place) -> Path:
-    """Return the path of a small file, or of its copy, which exists until the process ends, if the file is remote.
-
-    Raise `OSError` if the server refuses to send it.
-    """
+    """Return the path of a small file, or of its copy until the process ends; raise `OSError` if it is not sent."""
     if isinstance(file, Path):
         return file
     info = file.listed_info()

@@ -121,10 +121,7 @@ def register_trackers() -> None:
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it.
-
-    Raise `UsageError` if fsspec does not know the scheme, or its backend is not installed.
-    """
+    """Return the file system of a URL, and the path in it; raise `UsageError` for an unknown scheme or a missing backend."""
     from fsspec.core import url_to_fs
 
     scheme = urls.scheme_of(url) or ""

@@ -53,10 +53,7 @@ def _client(tracking_uri: str | None) -> Any:
 
 
 def find_runs(name: str) -> list[TrackedRun]:
-    """Return the run of an id, or all runs of an experiment, the oldest first.
-
-    Errors are those of `dsi_cli.remote.locations.find_tracked_runs`.
-    """
+    """Return the run of an id, or all runs of an experiment, the oldest first; errors as `find_tracked_runs`."""
     from mlflow import get_tracking_uri
     from mlflow.exceptions import MlflowException
 

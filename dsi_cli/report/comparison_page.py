@@ -45,10 +45,7 @@ MAX_ROWS = 50
 
 
 def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
-    """Write the page of a comparison, with the command line of its options and results folders, and return its path.
-
-    Raise `OutputError` if the page cannot be written.
-    """
+    """Write the page of a comparison, and return its path; raise `OutputError` if it cannot be written."""
     atomic_write.write_atomically(path, render(comparison, options, outputs).encode(errors="backslashreplace"))
     return path
 
@@ -141,10 +138,7 @@ class Forest(NamedTuple):
 
 
 def forest(rows: Sequence[CriterionRow]) -> Forest:
-    """Return the forest plot of some rows.
-
-    The scale holds all intervals. A range of seeds that is larger is cut off.
-    """
+    """Return the forest plot of some rows. The scale holds all intervals. A range of seeds that is larger is cut off."""
     ends = [abs(value) for row in rows for value in (row.low, row.high, row.difference) if value is not None]
     limit = 1.1 * (max(ends, default=0.0) or 1.0)
 
@@ -202,10 +196,7 @@ def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _packed_ranks(ranks: Values) -> tuple[int, str]:
-    """Return the side of a square of percentile ranks, and its bytes from 0 to 250 as base64.
-
-    NaN becomes 0. A large matrix is packed as block means.
-    """
+    """Return the side of percentile ranks, and their bytes from 0 (also NaN) to 250; many are packed as block means."""
     block = -(-len(ranks) // MAX_SIDE)
     if block > 1:
         ranks = block_means(ranks, np.arange(len(ranks)), range(0, len(ranks), block))
@@ -269,10 +260,7 @@ def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
 
 
 def save_difference(difference: Difference, path: Path) -> Path:
-    """Write the page of a difference and return its path.
-
-    Raise `OutputError` if the page cannot be written.
-    """
+    """Write the page of a difference, and return its path; raise `OutputError` if it cannot be written."""
     atomic_write.write_atomically(path, render_difference(difference).encode(errors="backslashreplace"))
     return path
 

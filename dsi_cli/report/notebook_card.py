@@ -42,10 +42,7 @@ class ReportFrame:
 
 
 def report_frame(results: Results, height: int) -> ReportFrame:
-    """Return a frame with the report of a results folder.
-
-    Raise `UsageError` if the folder has no report.
-    """
+    """Return a frame with the report of a results folder; raise `UsageError` if the folder has no report."""
     path = results.path / layout.REPORT
     if not path.is_file():
         command = shlex.join(["dsi", "report", str(results.path)])
@@ -54,10 +51,7 @@ def report_frame(results: Results, height: int) -> ReportFrame:
 
 
 def card(results: Results) -> str:
-    """Return the HTML fragment of a results folder; all names in it are escaped.
-
-    Raise `OutputError` if a table cannot be read.
-    """
+    """Return the HTML fragment of a results folder; raise `OutputError` if a table cannot be read."""
     findings = overview.all_findings(results)
     shown = findings[:MAX_RUNS]
     runs = []

@@ -140,10 +140,7 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
 
 
 def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
-    """Return one line on the runs, checkpoints, classes, labels and predictions.
-
-    A quantity that differs between runs is given as a range.
-    """
+    """Return one line on the runs, checkpoints, classes, labels and predictions, with ranges where runs differ."""
     parts = [count(len(findings), "run")]
     checkpoints = [len(run.epochs) for run in findings]
     parts.append(_range(checkpoints, "checkpoint") + (" each" if len(findings) > 1 and len(set(checkpoints)) == 1 else ""))

@@ -115,10 +115,7 @@ def require_usable(out: object, names: Collection[str], *, is_file: bool) -> Non
 
 
 def read_table(out: Path, table: Table, run: str | None = None) -> pa.Table:
-    """Return a table at the top of the results folder, or only the rows of one run; empty if the folder lacks the table.
-
-    Raise `OutputError` if the table cannot be read.
-    """
+    """Return a table, or a run's rows; empty if the folder lacks the table. Raise `OutputError` if it cannot be read."""
     path = out / table.path
     return parquet.read(path, run) if path.is_file() else parquet.from_rows(table, [])
 

@@ -106,10 +106,7 @@ def to_counts(table: pa.Table) -> NDArray[np.int64]:
 
 
 def to_matrix(table: pa.Table) -> NDArray[np.float32]:
-    """Return the similarities of a table as a float32 matrix ``(C, C)`` in order of ``class_index``; null becomes NaN.
-
-    Raise `OutputError` if the rows do not make a square matrix.
-    """
+    """Return similarities as a float32 matrix ``(C, C)``, NaN for null; raise `OutputError` if it is not square."""
     return _square(table, "similarity").astype(np.float32, copy=False)
 
 

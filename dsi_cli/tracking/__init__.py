@@ -89,10 +89,7 @@ class Destination(NamedTuple):
 
 
 def destinations(texts: Iterable[str]) -> list[Destination]:
-    """Return the destinations for one or several values of ``--log-to``, without duplicates.
-
-    Raise `UsageError` if a value has another form, or a tracker's package is not installed.
-    """
+    """Return the destinations for values of ``--log-to``, without duplicates; raise `UsageError` if one is invalid."""
     return [destination(text) for text in dict.fromkeys([texts] if isinstance(texts, str) else texts)]
 
 

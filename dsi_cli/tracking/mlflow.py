@@ -20,10 +20,7 @@ MAX_BATCH_METRICS = 1000  # metrics in one request to MLflow
 
 
 def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
-    """Log the curves of runs to a tracking URI, by default MLflow's; return the URI and the command that shows it.
-
-    Raise `OutputError` if the store does not exist or could not be written to.
-    """
+    """Log curves to a tracking URI, by default MLflow's; return it and the command to show it, or raise `OutputError`."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from mlflow import MlflowClient
