@@ -148,10 +148,8 @@ def _wrap(line: str, stream: IO[str], hanging: int) -> str:
 def print_columns(titles: Sequence[str], rows: Iterable[Sequence[str | Text]], indent: int = 0) -> None:
     """Print columns on stdout; in a file or a pipe their lines are not wrapped.
 
-    Parameters
-    ----------
-    titles : the title of each column; ``#`` precedes that of numbers, which are right-aligned and not wrapped.
-    rows : the cells; a `rich.text.Text` has a style, and its text must be that of `terminal_text`.
+    In ``titles``, ``#`` precedes the title of a column of numbers, which are right-aligned and not wrapped. A cell that is a
+    `rich.text.Text` has a style, and its text must be that of `terminal_text`.
     """
     from rich.table import Table
     from rich.text import Text

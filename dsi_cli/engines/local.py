@@ -60,14 +60,8 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
 def run_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Iterator[Result]:
     """Yield ``function(job)`` for each job in order; at most two jobs per worker are started in advance.
 
-    Parameters
-    ----------
-    function : called in several threads at once.
-    jobs : the jobs, drawn in the caller's thread when the caller takes results.
-    workers : the number of threads.
+    The jobs are drawn in the caller's thread when the caller takes results.
 
-    Notes
-    -----
     The first error of a job ends the iteration. If the caller leaves the iteration, no further job begins. dsi waits two seconds
     at most for the running jobs, because a job may wait for a server that does not respond. The threads are therefore daemons. A
     `concurrent.futures.ThreadPoolExecutor` has no daemons, because it joins its threads at the end of the process.

@@ -66,14 +66,8 @@ def animations(
 ) -> list[Animation]:
     """Write an animation of each run in each format: ``animation.gif``, with the run's name if there are several runs.
 
-    Raise `UsageError` if a format is MP4 and ffmpeg is missing, and `OutputError` if a file could not be written.
-
-    Parameters
-    ----------
-    options : all options except the style apply.
-    folder : output folder, created if missing.
-    formats : formats from `ANIMATION_FORMATS`.
-    progress : called with the stage, the number of completed frames and the number of all frames.
+    All options except the style apply. Raise `UsageError` if a format is MP4 and ffmpeg is missing, and `OutputError` if a file
+    could not be written.
     """
     if "mp4" in formats and shutil.which("ffmpeg") is None:
         message = "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format gif or webp"

@@ -92,16 +92,9 @@ def write(
     folder: Path,
     progress: Progress = lambda *_: None,
 ) -> DrawnFiles:
-    """Draw figures and write each of them in each format; every file is written completely or not at all.
+    """Draw figures, all without names, and write each in each format, by default png, and gif for the animation.
 
     Raise `UsageError` if a figure or a format does not exist, and `OutputError` if a file could not be written.
-
-    Parameters
-    ----------
-    names : names from `FIGURES`, or that of the animation; all figures if empty.
-    formats : file formats; by default png for figures and gif for the animation.
-    folder : output folder, created if missing.
-    progress : called with the stage, the number of completed steps and the number of all steps.
     """
     figure_formats, animation_formats = _split_formats(names, formats)
     specs = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)

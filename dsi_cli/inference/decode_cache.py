@@ -65,8 +65,6 @@ def decode(
     samples, transform, workers : the parameters of ``stream``.
     scratch : a folder for an unnamed temporary file, which is deleted with the array; None to use no file.
     in_memory_below, at_most : the maximum size in bytes in memory, and in a file; a file also needs a disk with twice the space.
-    skip_bad : True to leave out samples that cannot be decoded.
-    progress : a function that is called with the number of decoded samples and of all samples.
     announce : a function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``.
     """
     images: Row | None = None
@@ -115,7 +113,6 @@ def stream(
     ----------
     samples : the samples to decode; if they are not thread-safe, only the calling thread decodes.
     transform : a function from a PIL image to (channels, height, width) uint8; it is not applied to tensors.
-    order : sample numbers.
     workers : the number of threads; None for one per usable core. Below 2, only the calling thread decodes.
     on_bad : a function that is called with the number of a sample that cannot be decoded, and the reason, instead of an error.
     """

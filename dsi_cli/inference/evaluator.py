@@ -136,15 +136,12 @@ class Evaluator:
 
         Parameters
         ----------
-        split : the samples.
         classes : the number of classes, which are columns of the outputs.
         head : the name of the classifier module.
         has_classifier : False if the model's outputs are features.
-        templates : True to compute templates from the features.
         equal_samples : the number of samples of each class for second templates, which are chosen at random by ``seed``.
         class_columns : the columns of the classes among the outputs, without rows for the background.
         seed : the seed for the chance level of typicality.
-        progress : a function that is called with the number of samples in each batch.
         """
         _log.debug("%d samples on %s, torch %s", len(split.targets), self.device, torch.__version__)
         order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))

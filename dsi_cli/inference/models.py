@@ -42,10 +42,7 @@ _PARTS_OF_WEIGHT = re.compile(r"\.(weight|weight_orig|weight_v|parametrizations\
 class ZeroShot(torch.nn.Module):
     """A network that returns an image's logits, or its features without class names or a tokenizer.
 
-    Parameters
-    ----------
-    towers : the network from the library.
-    tokens : the input of the text tower with one row per class; None to return features.
+    ``tokens`` is the input of the text tower with one row per class; None to return features.
     """
 
     def __init__(self, towers: torch.nn.Module, tokens: dict[str, torch.Tensor] | None) -> None:

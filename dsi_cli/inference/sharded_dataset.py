@@ -45,13 +45,9 @@ _BATCH, _BUFFER = 64, 2**20
 def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> Samples:
     """Return the samples of Parquet files, of WebDataset tars, or of a folder from ``Dataset.save_to_disk``.
 
-    Raise `UsageError` if the ``datasets`` library is missing, a file is damaged, or if an image or a label is not clear.
+    The files are those of one split, in order, with the same columns. The label column is found by its name if it is None.
 
-    Parameters
-    ----------
-    shown : the source in the user's words.
-    files : the files of one split, in order, with the same columns: all Parquet, all tars, or the Arrow files of one folder.
-    label : the label column; None to find it by its name.
+    Raise `UsageError` if the ``datasets`` library is missing, a file is damaged, or if an image or a label is not clear.
     """
     kind = files[0].suffix.lower().removeprefix(".")
     with _datasets_library(shown) as datasets:

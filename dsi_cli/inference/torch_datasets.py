@@ -134,12 +134,7 @@ def open_custom(spec: str, train: bool) -> Samples:
     """Return the samples of the data set from the user's function.
 
     Raise `UsageError` if the function is unknown or fails, or its result is not a map-style data set of images or tensors
-    with class numbers.
-
-    Parameters
-    ----------
-    spec : a specification for which `user_code.is_function` is true.
-    train : the argument ``train=``, or ``split="train"`` or ``"test"``, if the function has such a parameter.
+    with class numbers. The function gets ``train=``, or ``split="train"`` or ``"test"``, if it has such a parameter.
     """
     from torch import Tensor
     from torch.utils.data import IterableDataset

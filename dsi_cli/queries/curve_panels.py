@@ -130,11 +130,7 @@ def panels(
 ) -> list[Panel]:
     """Return the panels that have at least one point, in the order of ``kinds``; curves of the main reference come first.
 
-    Parameters
-    ----------
-    results : the results folder.
-    names : the names of runs in it; all if None.
-    measure : the measure of the SAI; the first in the table if None. A kind of the SAI with a variant has this measure instead.
+    The measure of the SAI is the variant of its kind, or else ``measure``, or else the first in the table.
     """
     kinds, curves = list(kinds), results.curves
     measure = measure or next(iter(sai_measures(curves)), "cosine")

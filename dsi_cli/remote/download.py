@@ -61,16 +61,10 @@ def cache_folder() -> Path:
 
 
 def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], bool] = lambda _: True) -> dict[str, FileInfo]:
-    """Copy a file to a path, or the files in a folder to a local folder; return the files by their relative paths.
+    """Copy a file, or the selected files in a folder, to a local path; return the files by their relative paths.
 
     Raise `OSError` if the server refuses to send a file, or the disk cannot store it, and `UsageError` if the disk has too little
     space.
-
-    Parameters
-    ----------
-    path : the remote file or folder.
-    target : the local file or folder.
-    is_selected : a function that returns whether to copy the file with this relative path.
     """
     files = [(path, path.listed_info())] if path.is_file() else path.files()
     jobs = [(file.relative_to(path).as_posix(), file, info) for file, info in files]

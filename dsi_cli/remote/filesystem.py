@@ -51,15 +51,10 @@ class Server:
         self._next_request_time = 0.0
 
     def send(self, request: Callable[[], Result], *, is_cached: bool = False) -> Result:
-        """Return the result of a call of the file system.
+        """Return the result of a call of the file system. A cached result does not show whether the server is available.
 
         Raise `OSError` if the request failed finally. The error is a `FileNotFoundError`, `PermissionError`, `ConnectionError` or
         another `OSError`, and its ``strerror`` is one line.
-
-        Parameters
-        ----------
-        request : the call.
-        is_cached : whether the result comes from a cache, so that it does not show whether the server is available.
         """
         pause = FIRST_PAUSE_SECONDS
         for tries in range(1, self._max_tries + 1):

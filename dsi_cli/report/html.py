@@ -71,16 +71,9 @@ def assemble(
     lines: Mapping[str, Sequence[str]] | None = None,
     digest: str = "",
 ) -> str:
-    """Return a complete page.
+    """Return a page from a template that extends ``frame.html``, its variables, scripts, their data and packed matrices.
 
-    Parameters
-    ----------
-    template : a file in ``page/`` that extends ``frame.html``.
-    scripts : files in ``page/`` in the order in which they are joined.
-    variables : values for the template, which escapes them.
-    data : the data of the scripts, written as JSON.
-    lines : packed matrices by name.
-    digest : digest of the tables from which the page is made; empty for a page that is always written.
+    The digest is that of the tables from which the page is made; empty for a page that is always written.
     """
     from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup

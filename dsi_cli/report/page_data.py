@@ -54,15 +54,9 @@ def page_data(
     progress: Progress = lambda *_: None,
     common_hypernyms: CommonHypernyms | None = None,
 ) -> PageData:
-    """Return the data of the report of a results folder.
+    """Return the data of the report of a results folder; raise `OutputError` if a table cannot be read.
 
-    Raise `OutputError` if a table cannot be read.
-
-    Parameters
-    ----------
-    open_image : opens the image at a sample's path; None for a report without images.
-    progress : called after each step.
-    common_hypernyms : finds the common hypernyms of the classes' synsets; None for a report without them.
+    Without ``open_image``, the report has no images, and without ``common_hypernyms`` no common hypernyms.
     """
     # Read each matrix once to find the range of its values.
     steps = 2 * len(results.names)
