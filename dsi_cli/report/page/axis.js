@@ -22,9 +22,7 @@ function segmentsOf(order) {
 }
 
 /** Return whether folding the groups of an order makes a matrix much smaller. */
-function isFoldable(order) {
-  return order.groups.length > 1 && segmentsOf(order).length <= order.order.length / 2;
-}
+const isFoldable = (order) => order.groups.length > 1 && segmentsOf(order).length <= order.order.length / 2;
 
 /**
  * Return the axis of an order, in which the segments with the indices `folded` are one item each.
@@ -116,9 +114,7 @@ function drawEdges(context, plot, view, axis, edges, groupOf) {
   }
 }
 
-function itemAt(axis, position) {
-  return axis.itemOf(axis.order[position]);
-}
+const itemAt = (axis, position) => axis.itemOf(axis.order[position]);
 
 function drawName(context, isRow, middle, name, { left, top, strip }) {
   context.save();

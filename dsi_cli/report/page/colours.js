@@ -31,9 +31,7 @@ function pixelsOf(name = theme()) {
   return pixelTables[name];
 }
 
-function rgb(hex) {
-  return [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
-}
+const rgb = (hex) => [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
 
 /** Return the colour at a fraction between 0 and 1 of the way through some colours. */
 function interpolate(stops, fraction) {
@@ -43,9 +41,7 @@ function interpolate(stops, fraction) {
   return from.map((value, channel) => Math.round(value + (to[channel] - value) * (position - k)));
 }
 
-function pixel([red, green, blue]) {
-  return (255 << 24) | (blue << 16) | (green << 8) | red;
-}
+const pixel = ([red, green, blue]) => (255 << 24) | (blue << 16) | (green << 8) | red;
 
 /** Return a canvas of some width and height, where `pixelAt(k)` is the k-th pixel. */
 function pixelCanvas(width, height, pixelAt) {

@@ -97,9 +97,7 @@ function agreementScatter(pair) {
     faint(`Above the line, the agreement of a class is higher in ${pair.first}. The classes that differ most have names.`, "p"));
 }
 
-function shorten(name) {
-  return name.length > 48 ? `…${name.slice(-47)}` : name;
-}
+const shorten = (name) => (name.length > 48 ? `…${name.slice(-47)}` : name);
 
 /** Return the names of the classes that differ most, without those that would overlap another name or class. */
 function classNames(points, across, up) {

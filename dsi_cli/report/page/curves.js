@@ -88,9 +88,7 @@ function readingRow(line) {
   };
 }
 
-function deviations(z) {
-  return (Math.round(z * 10) / 10).toFixed(1).replace("-", "−");
-}
+const deviations = (z) => (Math.round(z * 10) / 10).toFixed(1).replace("-", "−");
 
 /** Return the epoch whose point on any line is nearest to a horizontal position in the plot. */
 function nearestEpoch(chart, scale, target) {
@@ -208,9 +206,7 @@ function tickLabel(text, x, y, anchor = "middle") {
   return svgElement("text", { class: "tick", x, y, "text-anchor": anchor }, text);
 }
 
-function straightLine(style, [x1, x2], [y1, y2]) {
-  return svgElement("line", { class: style, x1, x2, y1, y2 });
-}
+const straightLine = (style, [x1, x2], [y1, y2]) => svgElement("line", { class: style, x1, x2, y1, y2 });
 
 /** Return the products of some factors and a power of ten between two ends. */
 function logTicks(low, high, factors = [1, 2, 5]) {
@@ -320,9 +316,7 @@ function cursor(chart, scale, epoch) {
 }
 
 /** Return the classes of the colour and the dashes of a line, which together are unique for 28 lines. */
-function colourOf(index) {
-  return `c${index % COLOURS} round-${Math.floor(index / COLOURS) % DASHES}`;
-}
+const colourOf = (index) => `c${index % COLOURS} round-${Math.floor(index / COLOURS) % DASHES}`;
 
 /** Return the line of a curve's values. */
 function rawLine({ epochs, value, low, high, chance, chance_std: chanceStd, z }, index, label) {

@@ -212,9 +212,7 @@ function differencesOf(run, runIndex) {
 }
 
 /** Return a matrix of a run, or undefined. */
-function matrixOf(run, wanted) {
-  return run.matrices.find(({ name }) => name === wanted);
-}
+const matrixOf = (run, wanted) => run.matrices.find(({ name }) => name === wanted);
 
 /** Return the similarity matrix of a run's network, its reference, and its first confusion matrix; undefined if missing. */
 function mainMatrices(run) {

@@ -27,9 +27,7 @@ function download(fileName, blob) {
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
-function pngOf(canvas) {
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
-}
+const pngOf = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 
 /** Return rows as CSV: missing values are empty, and texts with separators or quotation marks are quoted. */
 function csvText(rows) {

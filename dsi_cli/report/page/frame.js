@@ -4,9 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Return an element with attributes and children; a child that is not a node becomes text. */
-function element(tag, attributes = {}, ...children) {
-  return fillNode(document.createElement(tag), attributes, children);
-}
+const element = (tag, attributes = {}, ...children) => fillNode(document.createElement(tag), attributes, children);
 
 /** Return an SVG element with attributes and children. */
 function svgElement(tag, attributes = {}, ...children) {
@@ -24,9 +22,7 @@ function fillNode(node, attributes, children) {
 }
 
 /** Return a text in a weaker colour. */
-function faint(text, tag = "span") {
-  return element(tag, { class: "faint" }, text);
-}
+const faint = (text, tag = "span") => element(tag, { class: "faint" }, text);
 
 /** Return the caption of a figure: its title, and notes in a weaker colour. */
 function figureTitle(title, ...notes) {
@@ -34,13 +30,9 @@ function figureTitle(title, ...notes) {
 }
 
 /** Return a button that looks like a link. */
-function linkButton(text, onclick) {
-  return element("button", { type: "button", class: "link", onclick }, text);
-}
+const linkButton = (text, onclick) => element("button", { type: "button", class: "link", onclick }, text);
 
-function byId(id) {
-  return document.getElementById(id);
-}
+const byId = (id) => document.getElementById(id);
 
 /** Return a number as text: three decimals by default, large whole numbers without decimals, a dash if it is missing. */
 function formatNumber(value, digits = 3) {
@@ -99,9 +91,7 @@ function setTheme(name) {
 }
 
 /** Return a colour of the style sheet for a canvas, which does not know its names. */
-function styleColour(name) {
-  return getComputedStyle(document.body).getPropertyValue(name);
-}
+const styleColour = (name) => getComputedStyle(document.body).getPropertyValue(name);
 
 let themeBeforePrint = null;
 let remembered = null;

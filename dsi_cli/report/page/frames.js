@@ -46,9 +46,7 @@ function frameIndex(matrix, size, i, j) {
 }
 
 /** Return the value of a code, or null if the value is missing. */
-function valueOf(scale, code) {
-  return code === 0 ? null : scale.low + (code - 1) * scale.step;
-}
+const valueOf = (scale, code) => (code === 0 ? null : scale.low + (code - 1) * scale.step);
 
 /** Return the frame of a matrix at an epoch: complete, as block means in an order of classes, or null. */
 async function frameOf(matrix, epoch, order) {
@@ -181,9 +179,7 @@ function meanOf(at, row, column) {
 }
 
 /** Return the shade of a percentile; the lower half is white. */
-function rankShade(percentile) {
-  return Math.max(0, 2 * percentile - 1);
-}
+const rankShade = (percentile) => Math.max(0, 2 * percentile - 1);
 
 /**
  * Return the shade of a value between the ends of the colours of its matrix: from 0, white, to 1, or from -1 to 1 if values have
@@ -213,6 +209,4 @@ function errorOf(scale) {
 }
 
 /** Return the names of a run's classes, by class index. */
-function namesOf(run) {
-  return DATA.classes[run.classes].map(({ name }, index) => name ?? `class ${index}`);
-}
+const namesOf = (run) => DATA.classes[run.classes].map(({ name }, index) => name ?? `class ${index}`);

@@ -66,9 +66,7 @@ function confusionText({ share, samples, count }) {
   return count == null ? percentText(share) : `${count} of ${samples} (${percentText(share)})`;
 }
 
-function percentText(share) {
-  return `${(100 * share).toFixed(1)} %`;
-}
+const percentText = (share) => `${(100 * share).toFixed(1)} %`;
 
 /** Return the elements that describe a pair of classes at an epoch, and the charts among them. */
 async function pairPanel(run, names, i, j, epoch, actions) {

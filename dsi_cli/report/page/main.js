@@ -102,9 +102,7 @@ let panels = [];
 let overviewPanels = [];
 let maps = null;
 
-function run() {
-  return DATA.runs[state.run];
-}
+const run = () => DATA.runs[state.run];
 
 /** Return which runs the charts show, on which axis, with how much smoothing, and by which number for the agreement. */
 function view() {
@@ -177,9 +175,7 @@ function drawPanels() {
   allPanels().forEach((panel) => panel.draw());
 }
 
-function allPanels() {
-  return [...overviewPanels, ...panels, maps].filter(Boolean);
-}
+const allPanels = () => [...overviewPanels, ...panels, maps].filter(Boolean);
 
 function markPanels() {
   allPanels().forEach((panel) => panel.mark(state.cursor ?? state.epoch));

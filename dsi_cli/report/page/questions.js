@@ -23,9 +23,7 @@ function agreementNumbers() {
     .filter(([number]) => DATA.curves.sai[number.split("/")[0]].series.some((series) => hasNumber(series, number)));
 }
 
-function hasNumber(series, number) {
-  return number.endsWith(RAW) || Boolean(series.excess);
-}
+const hasNumber = (series, number) => number.endsWith(RAW) || Boolean(series.excess);
 
 /** Return the text of the vertical axis for a number for the agreement. */
 function agreementAxis(number) {
@@ -112,9 +110,7 @@ function phaseRows(view, matches) {
 }
 
 /** Return true for the agreement of the network's own matrix with the main reference. */
-function isMainAgreement(series) {
-  return series.isMain && series.of === `${DATA.runs[series.run].own},scsm`;
-}
+const isMainAgreement = (series) => series.isMain && series.of === `${DATA.runs[series.run].own},scsm`;
 
 /** Return the chart of the agreement of all shown runs with the reference. */
 function agreementChart(view, isLarge) {

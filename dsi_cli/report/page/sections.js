@@ -88,9 +88,7 @@ async function confusedPairs(run, names, split, epoch) {
 }
 
 /** Return a rank as a whole number; the mean rank of equal values can lie between two. */
-function roundedRank(value) {
-  return value == null ? "–" : Math.round(value).toLocaleString("en");
-}
+const roundedRank = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en"));
 
 function rankColumn(matrix, name) {
   return { ...numberColumn(`rank in ${matrix}`, name), text: (row) => roundedRank(row[name]) };
@@ -125,9 +123,7 @@ function gallery(mistakes, own, reference) {
   return element("figure", {}, element("figcaption", { class: "caption" }, title), list, more);
 }
 
-function sampleImage({ image, sample, truth }) {
-  return element("img", { src: image, alt: `sample ${sample}: ${truth}` });
-}
+const sampleImage = ({ image, sample, truth }) => element("img", { src: image, alt: `sample ${sample}: ${truth}` });
 
 function classesSection(run) {
   const rows = DATA.classes[run.classes].map((row, index) => ({ index, ...row }));
@@ -159,9 +155,7 @@ function classesSection(run) {
 }
 
 /** Return the name of a group without the suffix of its synset: carnivore for carnivore.n.01. */
-function plainSynset(name) {
-  return name == null ? "–" : name.replace(/\.[^.]*\.\d+$/, "").replaceAll("_", " ");
-}
+const plainSynset = (name) => (name == null ? "–" : name.replace(/\.[^.]*\.\d+$/, "").replaceAll("_", " "));
 
 /** Return the question whether the class vectors become a simplex, with its charts; `chart` is that of the other questions. */
 function geometryQuestion(view, chart) {
@@ -241,13 +235,9 @@ function sparkline(values, largest) {
 const FIRST_ROWS = 200;
 
 /** Return the column of a table with the values of one name. */
-function column(title, name) {
-  return { title, value: (row) => row[name] };
-}
+const column = (title, name) => ({ title, value: (row) => row[name] });
 
-function numberColumn(title, name, digits = 3) {
-  return { ...column(title, name), number: true, digits };
-}
+const numberColumn = (title, name, digits = 3) => ({ ...column(title, name), number: true, digits });
 
 /** Return a table. A column is false or {title, value(row), text(row), node(row), number, style}; title and value are required. */
 function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROWS, hidesConstants = false } = {}) {
@@ -302,9 +292,7 @@ function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROW
 }
 
 /** Return a cell of the head of a table. */
-function headCell(content, isNumber) {
-  return element("th", { scope: "col", class: isNumber ? "number" : null }, content);
-}
+const headCell = (content, isNumber) => element("th", { scope: "col", class: isNumber ? "number" : null }, content);
 
 function textOf(column, row) {
   if (column.text) return column.text(row);
