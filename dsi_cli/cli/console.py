@@ -225,8 +225,7 @@ class ProgressDisplay(NamedTuple):
 
     update: Callable[[str, int, int], None]
     """Takes (stage, done, total) and draws a bar on stderr if stderr is a terminal."""
-    say: Callable[[str], None]
-    """Prints a note."""
+    say: Callable[[str], None]  # prints a note
 
 
 @contextmanager

@@ -31,20 +31,13 @@ ANIMATION, ANIMATION_FORMATS = "animation", ("gif", "webp", "mp4")
 class FigureOptions:
     """The options of a figure; the figure chooses a value for each option that is None."""
 
-    runs: tuple[str, ...] | None = None
-    """Names of the runs in drawing order; all runs if None."""
-    epochs: tuple[int, ...] | None = None
-    """Epoch numbers of the training run, for figures of single epochs."""
-    kind: str | None = None
-    """Kind of the matrices: ncsm, ncsm_centred, ccsm or tncsm."""
-    measure: str | None = None
-    """Measure of the SAI; the first in the table if None."""
-    order: str = "taxonomy"
-    """Order of the classes: one of `dsi_cli.queries.run_classes.ORDERS`."""
-    scale: str = "rank"
-    """Scale of the heat maps: one of `SCALES`."""
-    class_names: tuple[str, ...] | None = None
-    """Names of classes, for figures of single classes."""
+    runs: tuple[str, ...] | None = None  # names of the runs in drawing order; all runs if None
+    epochs: tuple[int, ...] | None = None  # epoch numbers of the training run, for figures of single epochs
+    kind: str | None = None  # kind of the matrices: ncsm, ncsm_centred, ccsm or tncsm
+    measure: str | None = None  # measure of the SAI; the first in the table if None
+    order: str = "taxonomy"  # order of the classes: one of `dsi_cli.queries.run_classes.ORDERS`
+    scale: str = "rank"  # scale of the heat maps: one of `SCALES`
+    class_names: tuple[str, ...] | None = None  # names of classes, for figures of single classes
     style: Style = SCREEN
     open_image: Opener | None = None
     """Opens the image at a sample's path, for the contact sheet. The text of its ``UsageError`` appears on a grey tile."""
@@ -57,12 +50,9 @@ class FigureOptions:
 class FigureSpec(NamedTuple):
     """The description of one figure."""
 
-    name: str
-    """The name on the command line and of the file."""
-    title: str
-    """A description for the list of figures."""
-    needs: str
-    """The data that the figure needs, for messages such as "sai needs labels"."""
+    name: str  # the name on the command line and of the file
+    title: str  # a description for the list of figures
+    needs: str  # the data that the figure needs, for messages such as "sai needs labels"
     source: str = "curves.draw"
     """The module and the function that return the figure's `Drawing`, or None; ``curves.draw`` also takes the name."""
 

@@ -38,10 +38,8 @@ class DecodedSplit(NamedTuple):
 
     images: Row
     """``(n, channels, height, width)``; float32 if the data set returns tensors, which are already transformed, else uint8."""
-    kept: NDArray[np.int64]
-    """``(n,)``, the sample number of each row, ascending."""
-    bad: tuple[tuple[str, str], ...]
-    """The location and the reason for each sample that could not be decoded."""
+    kept: NDArray[np.int64]  # ``(n,)``, the sample number of each row, ascending
+    bad: tuple[tuple[str, str], ...]  # the location and the reason for each sample that could not be decoded
 
 
 def decode(

@@ -103,8 +103,7 @@ class BuiltModel:
     """A model without the weights of a checkpoint."""
 
     model: torch.nn.Module
-    usual: Preprocessing = field(default_factory=Preprocessing)
-    """The preprocessing of its library."""
+    usual: Preprocessing = field(default_factory=Preprocessing)  # the preprocessing of its library
     zero_shot: ZeroShot | None = None
     """The model with its text tower as the classifier, which runs instead of ``model``."""
 
@@ -261,10 +260,8 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
 class _Fit(NamedTuple):
     """The tensors of a model and of a checkpoint, by the names of one naming scheme, with the differences."""
 
-    tensors: Mapping[str, torch.Tensor]
-    """The tensors of the model."""
-    arrays: dict[str, NDArray[Any]]
-    """The weights of the checkpoint, without the prefix of their names."""
+    tensors: Mapping[str, torch.Tensor]  # the tensors of the model
+    arrays: dict[str, NDArray[Any]]  # the weights of the checkpoint, without the prefix of their names
     prefix: str
     problems: dict[str, list[str]]
     """The names that only the model or only the checkpoint has, and the tensors with two shapes, by the kind of problem."""

@@ -45,8 +45,7 @@ class Preprocessing:
     """The height and width of the input; None for images of their original size."""
     crop_pct: float | None = None
     """The ratio of the input's size to the size of the resized shorter side; 1 if None."""
-    crop_mode: str | None = None
-    """``center``, or ``squash`` to resize both sides without a crop."""
+    crop_mode: str | None = None  # ``center``, or ``squash`` to resize both sides without a crop
     interpolation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

@@ -23,17 +23,13 @@ Values = NDArray[np.float64]
 class PanelSpec(NamedTuple):
     """The definition of a panel."""
 
-    name: str
-    """The name for the command line and for files."""
+    name: str  # the name for the command line and for files
     title: str
-    axis: str
-    """The label of the vertical axis; ``{measure}`` is replaced by the measure of the SAI."""
-    metrics: tuple[str, ...]
-    """The values of the column ``metric`` in the curves table."""
+    axis: str  # the label of the vertical axis; ``{measure}`` is replaced by the measure of the SAI
+    metrics: tuple[str, ...]  # the values of the column ``metric`` in the curves table
     variants: tuple[str, ...] | None = None
     """The variants of the metrics; all if None. The variant of the SAI is the measure."""
-    column: str = "value"
-    """The column of the curves table: value or excess."""
+    column: str = "value"  # the column of the curves table: value or excess
 
 
 NC2 = ("nc2_norms", "nc2_angles")  # metrics of neural collapse that the weights alone give

@@ -78,8 +78,7 @@ class Difference:
     reason_no_angles: str | None
     correlation_z: float | None
     """The correlation of the two vectors of each class, in standard deviations above chance; None if they cannot be compared."""
-    variation: str | None
-    """The source of the usual variation; None if it is unknown."""
+    variation: str | None  # the source of the usual variation; None if it is unknown
     classes: pd.DataFrame
     pairs: pd.DataFrame
     groups: pd.DataFrame

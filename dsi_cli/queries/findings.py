@@ -113,17 +113,13 @@ class FirstEpoch:
 class Mistakes:
     """The mistakes of a run on one split over its epochs."""
 
-    wrong: Trend
-    """The number of mistakes."""
-    samples: int | None
-    """The number of samples at the last epoch."""
+    wrong: Trend  # the number of mistakes
+    samples: int | None  # the number of samples at the last epoch
     accuracy: Trend | None
     nidm: Trend | None
     """The share of classes that are farther from the truth than a mistake is, by the network's similarity; over mistakes alone."""
-    widm: Trend | None
-    """The share of classes that are farther from the truth by the reference."""
-    left_out: str | None = None
-    """A sentence on mistakes that IDMs leave out at the last epoch; None without any."""
+    widm: Trend | None  # the share of classes that are farther from the truth by the reference
+    left_out: str | None = None  # a sentence on mistakes that IDMs leave out at the last epoch; None without any
 
 
 @dataclass(frozen=True)
@@ -133,30 +129,21 @@ class RunFindings:
     run: str
     epochs: tuple[int | None, ...]
     classes: int
-    samples: int | None
-    """The number of test samples at the last epoch with predictions."""
-    reference: str
-    """The name of the reference matrix for readers, such as WordNet."""
+    samples: int | None  # the number of test samples at the last epoch with predictions
+    reference: str  # the name of the reference matrix for readers, such as WordNet
     agreement: Trend | None
     """Pearson's correlation of the network's similarities and those of the reference: 0 is chance, 1 is perfect."""
-    no_agreement: str | None
-    """The reason for a missing agreement."""
+    no_agreement: str | None  # the reason for a missing agreement
     first_epoch: FirstEpoch | None
     """None if the agreement is never above chance, or if the tables do not tell which epoch is the first trained one."""
-    max_wsi: Trend | None
-    """The similarity of each class to its nearest classes (Max WSI), a cosine in [-1, 1]."""
-    accuracy: Trend | None
-    """The accuracy on test."""
-    loss: Trend | None = None
-    """The loss on test."""
+    max_wsi: Trend | None  # the similarity of each class to its nearest classes (Max WSI), a cosine in [-1, 1]
+    accuracy: Trend | None  # the accuracy on test
+    loss: Trend | None = None  # the loss on test
     own: str = NETWORK_MATRICES[0]
     """The matrix of the network's similarity: ncsm, or without a classifier tncsm-test or tncsm-train."""
-    mistakes: dict[str, Mistakes] = field(default_factory=dict)
-    """By split; test comes first."""
-    phases: tuple[Row, ...] = ()
-    """The rows of the phases of the agreement in the phases table."""
-    no_phases: str | None = None
-    """The reason why the agreement has no phases."""
+    mistakes: dict[str, Mistakes] = field(default_factory=dict)  # by split; test comes first
+    phases: tuple[Row, ...] = ()  # the rows of the phases of the agreement in the phases table
+    no_phases: str | None = None  # the reason why the agreement has no phases
     t90: Point | None = None
     """The epoch at which the agreement has gone 90 % of the way from chance to its plateau, in ``value``, with its interval."""
     first_classes: int | None = None

@@ -156,12 +156,9 @@ class ClassDistance:
 
     own: str | None
     """The matrix of the network's similarity, ncsm or tncsm; None if the run has neither at the epoch."""
-    rank: Ranks
-    """The rank by the network's similarity."""
-    furthest: int | None
-    """The largest such rank."""
-    wordnet: Ranks
-    """The WordNet similarity."""
+    rank: Ranks  # the rank by the network's similarity
+    furthest: int | None  # the largest such rank
+    wordnet: Ranks  # the WordNet similarity
     wordnet_rank: Ranks
     wordnet_furthest: int | None
 

@@ -106,25 +106,20 @@ def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:
 class Version(NamedTuple):
     """One version of a tracker's artifact, or one revision of a repository."""
 
-    folder: Place
-    """The folder, or the file, of this version."""
+    folder: Place  # the folder, or the file, of this version
     text: str
     """The text that may state the epoch: the file's name when it was logged, a commit's title, or the name of a tag or branch."""
-    error: OSError | None = None
-    """The reason why the version cannot be read."""
-    name: str | None = None
-    """The name of the file in the artifact, if ``folder`` is a file."""
+    error: OSError | None = None  # the reason why the version cannot be read
+    name: str | None = None  # the name of the file in the artifact, if ``folder`` is a file
 
 
 @dataclass(frozen=True)
 class TrackedRun:
     """One run of a tracker."""
 
-    tracker: str
-    """``MLflow`` or ``W&B``."""
+    tracker: str  # ``MLflow`` or ``W&B``
     name: str
-    folder: Place
-    """The folder of its artifacts."""
+    folder: Place  # the folder of its artifacts
     read_scalars: Callable[[Collection[str]], Scalars]
     """Takes the names of curves in small letters; raises `OSError` if the tracker does not send them."""
     versions: tuple[Version, ...] = ()

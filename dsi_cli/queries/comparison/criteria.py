@@ -85,12 +85,9 @@ class Criterion(NamedTuple):
 
     name: str
     title: str
-    is_criterion: bool
-    """True if the paper prefers the network with the higher value."""
-    is_main: bool
-    """True if its interval is corrected for several comparisons."""
-    covers: str
-    """The source of variation that the interval of the difference of two trainings covers."""
+    is_criterion: bool  # True if the paper prefers the network with the higher value
+    is_main: bool  # True if its interval is corrected for several comparisons
+    covers: str  # the source of variation that the interval of the difference of two trainings covers
     difference: Callable[[RunAtEpoch, RunAtEpoch], Difference]
     row: tuple[str, str | None, bool, str | None, str]
     """The rows of a run in the curves table: metric, of, True for rows with a split, variant, column."""

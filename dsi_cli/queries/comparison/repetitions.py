@@ -45,8 +45,7 @@ class RunCurve(NamedTuple):
     has_split: bool
     variant: str | None
     column: str = "value"
-    chance: bool = False
-    """True if figures show the chance level."""
+    chance: bool = False  # True if figures show the chance level
 
     def axis_title(self, measure: str, split: str) -> str:
         """Return the title of the vertical axis."""
@@ -75,13 +74,10 @@ class CurveBand:
     curve: str
     group: str
     runs: list[str]
-    x: list[int]
-    """The numbers of completed epochs if all runs have them, or else the epoch numbers."""
+    x: list[int]  # the numbers of completed epochs if all runs have them, or else the epoch numbers
     mean: list[float]
-    low: list[float]
-    """The lowest value of the runs; the mean for a single run."""
-    high: list[float]
-    """The highest value of the runs; the mean for a single run."""
+    low: list[float]  # the lowest value of the runs; the mean for a single run
+    high: list[float]  # the highest value of the runs; the mean for a single run
     chance: list[float | None]
     chance_std: list[float | None]
     """The standard deviation of the chance level on the scale of the curve; None for a group."""

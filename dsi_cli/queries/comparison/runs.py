@@ -146,14 +146,11 @@ def _labelled_runs(runs: Sequence[tuple[Results, str]]) -> list[ComparedRun]:
 class CommonClasses:
     """The common classes of two runs."""
 
-    common: int
-    """The number of common classes."""
+    common: int  # the number of common classes
     order: NDArray[np.intp] | None = None
     """The second run's class index of each class of the first ``(C,)``; None if the runs have different classes."""
-    by: str | None = None
-    """The key of the match: label list, WordNet id, name or class index."""
-    reason: str | None = None
-    """The reason for a missing order."""
+    by: str | None = None  # the key of the match: label list, WordNet id, name or class index
+    reason: str | None = None  # the reason for a missing order
 
 
 def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
