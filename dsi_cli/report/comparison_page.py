@@ -20,7 +20,7 @@ from dsi_cli.queries.comparison.compare import MANY_PAIRS, MEASURES, Comparison,
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, compare_classes
-from dsi_cli.queries.comparison.repetitions import CURVES, NETWORK_CURVE, CurveBand, RunCurve
+from dsi_cli.queries.comparison.repetitions import CURVES, NETWORK_CURVE, RunCurve
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.difference import Difference
 from dsi_cli.queries.matrices import block_means
@@ -102,22 +102,18 @@ def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
         axis += ": 0 is chance, 1 is perfect"
     lines = []
     for band in comparison.curves:
-        if band.curve == curve.name:
-            chance = [0.0] * len(band.x) if is_excess else band.chance
-            lines.append(_line(band, chance if is_excess or curve.chance else []))
+        if band.curve != curve.name:
+            continue
+        line: dict[str, Any] = {"label": band.group, "epochs": band.x, "value": six_digits(band.mean)}
+        if len(band.runs) > 1:
+            line["label"] += f", mean of {len(band.runs)}"
+            line |= {"low": six_digits(band.low), "high": six_digits(band.high)}
+        chance = [0.0] * len(band.x) if is_excess else band.chance
+        if (is_excess or curve.chance) and any(level is not None for level in chance):
+            line["chance"] = six_digits(chance)
+            line["margin"] = six_digits([None if std is None else NORMAL_QUANTILE * std for std in band.chance_std])
+        lines.append(line)
     return {"name": curve.name, "title": curve.title, "axis": axis, "isExcess": is_excess, "lines": lines}
-
-
-def _line(band: CurveBand, chance: Sequence[float | None]) -> dict[str, Any]:
-    line: dict[str, Any] = {"label": band.group, "epochs": band.x, "value": six_digits(band.mean)}
-    if len(band.runs) > 1:
-        line["label"] = f"{band.group}, mean of {len(band.runs)}"
-        line["low"] = six_digits(band.low)
-        line["high"] = six_digits(band.high)
-    if any(level is not None for level in chance):
-        line["chance"] = six_digits(chance)
-        line["margin"] = six_digits([None if std is None else NORMAL_QUANTILE * std for std in band.chance_std])
-    return line
 
 
 class ForestRow(NamedTuple):

@@ -14,6 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FunctionLoader
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
 from dsi_cli.version import __version__
 
 if TYPE_CHECKING:
@@ -75,9 +79,6 @@ def assemble(
 
     The digest is that of the tables from which the page is made; empty for a page that is always written.
     """
-    from jinja2.utils import htmlsafe_json_dumps
-    from markupsafe import Markup
-
     style, code = part(STYLE), script(scripts)
     return fill_template(
         template,
@@ -95,7 +96,5 @@ def assemble(
 
 def fill_template(template: str, **variables: Any) -> str:
     """Return a template of ``page/`` with its variables; values are escaped unless they are `Markup`."""
-    from jinja2 import Environment, FunctionLoader
-
     environment = Environment(loader=FunctionLoader(part), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(template).render(**variables)

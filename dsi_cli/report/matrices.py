@@ -157,17 +157,12 @@ def pack(
     packed = [
         _pack_series(series, share.levels, complete, orders, f"{prefix}-{series.name}", lines) for series in matrices.series
     ]
-    near = None
+    near: dict[str, Any] | None = None
     if matrices.nearest:
         lines[f"{prefix}-near"] = list(matrices.nearest.values())
-        near = {
-            "lines": f"{prefix}-near",
-            "of": "ncsm" if own is None else own.name,
-            "epochs": list(matrices.nearest),
-            "count": matrix_codec.neighbor_count(matrices.classes),
-            "pairs": matrix_codec.pair_count(matrices.classes),
-            **_scale_data(matrix_codec.NEIGHBOR_SCALE),
-        }
+        near = {"lines": f"{prefix}-near", "of": "ncsm" if own is None else own.name, "epochs": list(matrices.nearest)}
+        near |= {"count": matrix_codec.neighbor_count(matrices.classes), "pairs": matrix_codec.pair_count(matrices.classes)}
+        near |= _scale_data(matrix_codec.NEIGHBOR_SCALE)
     return {"whole": complete, "matrices": packed, "near": near}
 
 
@@ -231,19 +226,8 @@ def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]
             title = f"{title}, {reference}"
         if reference != "wordnet3.0-path":
             about = reference
-        result.append(
-            {
-                "name": "scsm",
-                "title": title,
-                "about": about,
-                "symmetric": True,
-                "lines": key,
-                "epochs": None,
-                "blocks": None,
-                "shown": color_limits,
-                **_scale_data(scale),
-            }
-        )
+        described = {"name": "scsm", "title": title, "about": about, "symmetric": True, "lines": key, "epochs": None}
+        result.append(described | {"blocks": None, "shown": color_limits} | _scale_data(scale))
     return result
 
 

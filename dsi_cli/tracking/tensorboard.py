@@ -10,6 +10,10 @@ import io
 import os
 from pathlib import Path
 
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
 from dsi_cli.errors import UsageError
 from dsi_cli.store import atomic_write, layout
 from dsi_cli.tracking.points import RunPoints
@@ -23,10 +27,6 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
     Raise `UsageError` if a run's folder holds event files of something else, and `OutputError` if the folder may not be written,
     or the disk is full.
     """
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
     assert target is not None
     # Check all folders before the first file is written.
     paths = [Path(target) / layout.folder_name(run.name) / f"{layout.EVENTS}{run.key}" for run in runs]
