@@ -41,26 +41,20 @@ from dsi_cli.similarity import mean_row_ratio
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS, SPECTRUM
 
-FLUSH_SECONDS = 20.0
-"""The time between two updates of the tables during a long analysis."""
+FLUSH_SECONDS = 20.0  # the time between two updates of the tables during a long analysis
 MAX_RESULT_BYTES = 256 << 20
 """The size of the new evaluation results in memory from which on they are compared, before the model runs again."""
-DENSE_WITHOUT_BUDGET = 256
-"""The number of classes up to which matrices are compared whole on every machine."""
-BYTES_PER_VALUE = 220
-"""The memory that comparing two whole matrices takes per value of one matrix, measured and rounded up."""
+DENSE_WITHOUT_BUDGET = 256  # the number of classes up to which matrices are compared whole on every machine
+BYTES_PER_VALUE = 220  # the memory that comparing two whole matrices takes per value of one matrix, measured and rounded up
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
     """The plan for making and comparing the matrices of a run."""
 
-    has_too_many_classes: bool
-    """True if there are too many classes for stored matrices."""
-    walk: BlockWalk | None
-    """The iteration over blocks of rows; None if matrices are compared whole."""
-    threads: int | None = None
-    """The number of threads that compare whole matrices, one epoch each; None for one per core."""
+    has_too_many_classes: bool  # True if there are too many classes for stored matrices
+    walk: BlockWalk | None  # the iteration over blocks of rows; None if matrices are compared whole
+    threads: int | None = None  # the number of threads that compare whole matrices, one epoch each; None for one per core
 
 
 def make_plan(classes: int, options: Options) -> MemoryPlan:
@@ -208,8 +202,7 @@ class _RunPlan(NamedTuple):
     matrices: MatrixWriter
     memory: MemoryPlan
     computation: Callable[[_Job], _Job]
-    reason_no_reference: str | None
-    """The reason why nothing can be aligned with the main reference."""
+    reason_no_reference: str | None  # the reason why nothing can be aligned with the main reference
 
 
 def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
@@ -246,12 +239,9 @@ class _Job(NamedTuple):
     rows: list[curves.Row]
     stored: StoredMatrices
     evaluations: list[EvaluationResult]
-    samples: dict[str, list[int]]
-    """The number of samples of each class, by split."""
-    by_class: pa.Table | None = None
-    """The new rows of the table of alignments by class; None if the earlier ones are valid."""
-    spectrum: pa.Table | None = None
-    """The new rows of the spectrum table; None if the earlier ones are valid."""
+    samples: dict[str, list[int]]  # the number of samples of each class, by split
+    by_class: pa.Table | None = None  # the new rows of the table of alignments by class; None if the earlier ones are valid
+    spectrum: pa.Table | None = None  # the new rows of the spectrum table; None if the earlier ones are valid
     failed: str | None = None
     """The reason why the checkpoint can no longer be used, or why the engine could not compute the rows."""
 

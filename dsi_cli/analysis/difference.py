@@ -35,10 +35,8 @@ from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 
 Item = TypeVar("Item")
-MAX_STEPS = 5
-"""The largest number of steps between neighbouring epochs that show the usual variation."""
-MAX_SIBLINGS = 6
-"""The number of files of a series before and after a checkpoint that are read for the usual variation."""
+MAX_STEPS = 5  # the largest number of steps between neighbouring epochs that show the usual variation
+MAX_SIBLINGS = 6  # the number of files of a series before and after a checkpoint that are read for the usual variation
 
 
 class Side(NamedTuple):

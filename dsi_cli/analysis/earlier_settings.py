@@ -20,8 +20,7 @@ from dsi_cli.remote import download, urls
 
 SETTINGS_OF_MAPPING = frozenset({"labels", "pos", "wordnet"})
 """The settings that a mapping belongs to: a call that is given one of these does not keep the mapping."""
-_COUNT_PREFIXES = ("res:", "lin:", "jcn:")
-"""The prefixes of a reference that names a file of information content."""
+_COUNT_PREFIXES = ("res:", "lin:", "jcn:")  # the prefixes of a reference that names a file of information content
 
 
 def with_kept_settings(

@@ -28,14 +28,12 @@ from dsi_cli.version import __version__
 _log = logging.getLogger(__name__)
 
 STAGE = "writing the report"
-HEAD_BYTES = 4096
-"""The size of the beginning of a page, which contains its digest."""
+HEAD_BYTES = 4096  # the size of the beginning of a page, which contains its digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IDLE_FACTOR = 9
-"""``dsi watch`` waits this many times as long as a report took before it writes the next one."""
+IDLE_FACTOR = 9  # ``dsi watch`` waits this many times as long as a report took before it writes the next one
 
 
 def write_report(out: Path, file: Path | None = None, progress: ReportProgress = lambda *_: None) -> Path:

@@ -22,10 +22,8 @@ from dsi_cli.tracking import Destination, Logged
 class RunOutcome(NamedTuple):
     """The result of comparing the matrices of a run."""
 
-    reused: int
-    """The number of epochs whose matrices were stored already."""
-    no_reference: str | None
-    """The reason why nothing can be aligned with the main reference."""
+    reused: int  # the number of epochs whose matrices were stored already
+    no_reference: str | None  # the reason why nothing can be aligned with the main reference
 
 
 @dataclass(frozen=True)
@@ -34,51 +32,33 @@ class RunSummary:
 
     name: str
     folder: str
-    statuses: dict[str, int]
-    """The number of checkpoints that are ok, failed, skipped and pending."""
-    ignored: int
-    """The number of files in the folder that are not checkpoints."""
+    statuses: dict[str, int]  # the number of checkpoints that are ok, failed, skipped and pending
+    ignored: int  # the number of files in the folder that are not checkpoints
     classes: int | None
-    labels: str | None
-    """The source of the labels, in words."""
-    labels_described: str | None
-    """The source of the labels, with the preset that they are, or that they are classes of."""
+    labels: str | None  # the source of the labels, in words
+    labels_described: str | None  # the source of the labels, with the preset that they are, or that they are classes of
     labels_command: str | None
     """The command ``dsi labels ...`` that shows the synset of each label; None if the labels are not in a file."""
-    preset: str | None
-    """The preset whose labels these are, in its order."""
-    known_to: str
-    """The name of the WordNet, or the file of the taxonomy, in which labels are looked up."""
+    preset: str | None  # the preset whose labels these are, in its order
+    known_to: str  # the name of the WordNet, or the file of the taxonomy, in which labels are looked up
     resolved: int
-    unresolved: list[tuple[str, str]]
-    """Labels without a synset, with the reasons."""
-    uncertain: list[tuple[str, str]]
-    """Labels and synsets whose confidence is below `dsi_cli.store.schema.UNCERTAIN`."""
-    are_placeholders: bool
-    """True if most labels are placeholders, such as ``class_7``."""
-    all_uncertain: str | None
-    """The reason why all chosen senses are uncertain, and what to do; None if they are not."""
+    unresolved: list[tuple[str, str]]  # labels without a synset, with the reasons
+    uncertain: list[tuple[str, str]]  # labels and synsets whose confidence is below `dsi_cli.store.schema.UNCERTAIN`
+    are_placeholders: bool  # True if most labels are placeholders, such as ``class_7``
+    all_uncertain: str | None  # the reason why all chosen senses are uncertain, and what to do; None if they are not
     log: str | None
     heads: list[str]
     weights_used: list[str]
-    read: int
-    """The number of heads read in this call."""
-    reused: int
-    """The number of epochs whose matrices were stored already."""
-    gone: int
-    """The number of checkpoints of an earlier call that no longer exist and whose results are kept."""
-    no_reference: str | None
-    """The reason why nothing can be aligned with the main reference."""
-    problems: list[tuple[str, str, str]]
-    """Path, status and reason of each failed or pending checkpoint."""
-    splits: dict[str, str] = field(default_factory=dict)
-    """The source of the predictions on each split, in words."""
-    evaluated: int = 0
-    """The number of evaluation results made in this call, one per epoch and split."""
+    read: int  # the number of heads read in this call
+    reused: int  # the number of epochs whose matrices were stored already
+    gone: int  # the number of checkpoints of an earlier call that no longer exist and whose results are kept
+    no_reference: str | None  # the reason why nothing can be aligned with the main reference
+    problems: list[tuple[str, str, str]]  # path, status and reason of each failed or pending checkpoint
+    splits: dict[str, str] = field(default_factory=dict)  # the source of the predictions on each split, in words
+    evaluated: int = 0  # the number of evaluation results made in this call, one per epoch and split
     not_evaluated: list[tuple[str, str, str]] = field(default_factory=list)
     """Path, split and reason of each evaluation result that could not be made."""
-    references: list[str] = field(default_factory=list)
-    """The names of the reference matrices, the main one first."""
+    references: list[str] = field(default_factory=list)  # the names of the reference matrices, the main one first
 
 
 @dataclass
@@ -89,16 +69,11 @@ class Summary:
     runs: list[RunSummary]
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    report: str | None = None
-    """The path of the HTML report; None without one."""
-    report_problem: str | None = None
-    """The reason why the report could not be written; the tables are complete."""
-    unchanged: bool = False
-    """True if the tables are the same as before this call."""
-    logged: list[Logged] = field(default_factory=list)
-    """The trackers that have the curves."""
-    logging_problems: list[str] = field(default_factory=list)
-    """The reason why curves could not be sent to a tracker."""
+    report: str | None = None  # the path of the HTML report; None without one
+    report_problem: str | None = None  # the reason why the report could not be written; the tables are complete
+    unchanged: bool = False  # True if the tables are the same as before this call
+    logged: list[Logged] = field(default_factory=list)  # the trackers that have the curves
+    logging_problems: list[str] = field(default_factory=list)  # the reason why curves could not be sent to a tracker
 
     @property
     def problems(self) -> list[str]:

@@ -26,8 +26,7 @@ from dsi_cli.store import layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 
-LISTING_INTERVAL_S = 10.0
-"""The seconds from one listing to the next."""
+LISTING_INTERVAL_S = 10.0  # the seconds from one listing to the next
 REACHED, IDLE = "reached", "idle"
 """The reason why watching ends: all runs reached the epoch of ``--until-epoch``, or nothing was new for ``--idle``."""
 
@@ -48,15 +47,13 @@ class UpdatedEvent(NamedTuple):
     """An analysis is finished."""
 
     summary: Summary
-    new: list[tuple[str, int]]
-    """Run and epoch of each result that is new or was made from other weights before."""
+    new: list[tuple[str, int]]  # run and epoch of each result that is new or was made from other weights before
 
 
 class EndedEvent(NamedTuple):
     """Watching has ended; this is always the last event."""
 
-    why: str
-    """`REACHED` or `IDLE`."""
+    why: str  # `REACHED` or `IDLE`
 
 
 Event = WaitingEvent | UpdatedEvent | EndedEvent

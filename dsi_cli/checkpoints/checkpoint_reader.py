@@ -31,12 +31,10 @@ _log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 3600
 """An incomplete file is ``pending`` if it was modified within this time. Otherwise nobody is writing it, and it is ``failed``."""
-MAX_CLASSES = 46_340
-"""The matrix of more classes has more values than a Parquet list column can count."""
+MAX_CLASSES = 46_340  # the matrix of more classes has more values than a Parquet list column can count
 MAX_NAME_LENGTH = 4096
 """The maximum number of characters in the head's name, which is stored in a table. No network has longer names."""
-MAX_REASON_CHARACTERS = 4000
-"""The maximum length of the reason why a checkpoint is not used."""
+MAX_REASON_CHARACTERS = 4000  # the maximum length of the reason why a checkpoint is not used
 _CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
 """The keys under which training loops save the names of the classes next to the weights."""
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
@@ -56,12 +54,9 @@ _FILE_ERRORS = (CheckpointError, RecursionError, MemoryError, OSError, ValueErro
 class HeadOptions:
     """The user's options for the classifier head."""
 
-    head: str | None = None
-    """The name of the head's weight; None to find it."""
-    ema: bool = False
-    """True for averaged weights instead of raw ones."""
-    keep_extra: bool = False
-    """True to keep rows for no object or background."""
+    head: str | None = None  # the name of the head's weight; None to find it
+    ema: bool = False  # True for averaged weights instead of raw ones
+    keep_extra: bool = False  # True to keep rows for no object or background
 
     @property
     def role(self) -> str:
@@ -74,10 +69,8 @@ class ScanResult:
     """The record of a checkpoint, and its classifier's weight."""
 
     record: Record
-    weight: NDArray[np.float32] | None = None
-    """``(classes, features)``; None if the record is not ``ok``."""
-    bias: NDArray[np.float32] | None = None
-    """``(classes,)``; None if the classifier has no bias, or if it is unknown."""
+    weight: NDArray[np.float32] | None = None  # ``(classes, features)``; None if the record is not ``ok``
+    bias: NDArray[np.float32] | None = None  # ``(classes,)``; None if the classifier has no bias, or if it is unknown
     file: CheckpointFile | None = None
     """The checkpoint. If its file holds several epochs, this is only one of them."""
 
@@ -87,8 +80,7 @@ class StateDict:
     """The weights of a model."""
 
     arrays: dict[str, NDArray[Any]]
-    head: str | None
-    """The name of the classifier's weight, if it was found."""
+    head: str | None  # the name of the classifier's weight, if it was found
 
 
 def scan_checkpoint(file: CheckpointFile, options: HeadOptions = HeadOptions(), classes: int | None = None) -> ScanResult:

@@ -34,12 +34,9 @@ class CheckpointFile:
     """A checkpoint before it is opened."""
 
     run: str
-    folder: Place
-    """The run's folder."""
-    path: Place
-    """The file to open."""
-    step_folder: Place | None
-    """The folder that is the checkpoint, if it is a folder."""
+    folder: Place  # the run's folder
+    path: Place  # the file to open
+    step_folder: Place | None  # the folder that is the checkpoint, if it is a folder
     bytes: int
     modified_ns: int
     moment: EpochAndStep | None = None
@@ -73,12 +70,10 @@ class TrainingRun:
     name: str
     folder: Place
     checkpoints: tuple[CheckpointFile, ...]
-    ignored: int = 0
-    """The number of other files in its folder."""
+    ignored: int = 0  # the number of other files in its folder
     is_part: bool = False
     """True for one of several runs in a folder. Its name follows from its files, and other files may belong to another run."""
-    tracked: TrackedRun | None = None
-    """The run of an experiment tracker, which has the curves."""
+    tracked: TrackedRun | None = None  # the run of an experiment tracker, which has the curves
 
 
 def discover(

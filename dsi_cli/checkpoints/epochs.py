@@ -71,12 +71,9 @@ _UNSPECIFIC_WORDS = _CHECKPOINT_WORDS | {
     *("best", "last", "latest", "final", "newest", "e", "ep", "epoch", "step", "iter", ""),
 }
 """Words of names that do not distinguish two trainings."""
-_STORES_NEXT_EPOCH = re.compile(r"(0|1\.[0-5])\.")
-"""The versions of Lightning that store the next epoch."""
-_MAX_DIGITS = 9
-"""Longer numbers are times and hashes."""
-_MIN_STEP_GAP = 500
-"""Numbers that differ by at least this much are steps, not epochs."""
+_STORES_NEXT_EPOCH = re.compile(r"(0|1\.[0-5])\.")  # the versions of Lightning that store the next epoch
+_MAX_DIGITS = 9  # longer numbers are times and hashes
+_MIN_STEP_GAP = 500  # numbers that differ by at least this much are steps, not epochs
 _UNGLUED_NUMBER = re.compile(r"(?<![a-z0-9])(\d{1,9})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
 COMMIT_TITLE, REVISION_NAME = "commit title", "revision name"
@@ -90,8 +87,7 @@ class EpochAndStep(NamedTuple):
     source: str | None = None
     """The source of ``epoch``: ``contents``, ``file name``, ``folder name``, ``commit title``, ``revision name`` or ``order``."""
     step: int | None = None
-    has_state: bool = False
-    """True if a revision has a trainer's state, which has precedence."""
+    has_state: bool = False  # True if a revision has a trainer's state, which has precedence
 
 
 def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:

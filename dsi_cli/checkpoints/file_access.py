@@ -32,8 +32,7 @@ _SHARE_OF_BEGINNING, _SHARE_OF_END = 512, 1024
 _MAX_STEP_BYTES = 1 << 20
 _REQUESTS_BEFORE_GROWTH = 8
 """The number of requests after which the reader seems to visit all items, so that each request reads more."""
-_MAX_CACHED_BYTES = 8 << 20
-"""The maximum size of cached ranges, in addition to the last one."""
+_MAX_CACHED_BYTES = 8 << 20  # the maximum size of cached ranges, in addition to the last one
 _MAX_JSON_BYTES = 16 << 20
 MAX_JSON_VALUES = 1_000_000
 """The maximum number of commas and opening brackets, because one byte of text can take fifty bytes of memory once parsed."""

@@ -32,8 +32,7 @@ MODEL_FILES = (
     *WHOLE_FOLDERS,
 )
 """The files that make a folder one checkpoint, the best first."""
-STATE_FILES = ("trainer_state.json", "config.json")
-"""The files with metadata in a folder that is one checkpoint."""
+STATE_FILES = ("trainer_state.json", "config.json")  # the files with metadata in a folder that is one checkpoint
 _OTHER_SUFFIXES = (
     ".json", ".txt", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".md", ".py", ".ipynb",
     ".yaml", ".yml", ".toml", ".npy", ".html", ".parquet", ".xml", ".sh", ".jsonl",
@@ -41,10 +40,8 @@ _OTHER_SUFFIXES = (
 """Suffixes of formats that hold no weights; such files are not opened."""
 _REMOTE_SUFFIXES = ("", ".model", ".weights", ".npz")
 """Further suffixes of remote files whose contents are checked; a request for every remote file would be slow."""
-LABEL_ENCODER = "label_encoder.pkl"
-"""The file of class names that scikit-learn pickled, which does not hold weights."""
-_OUTPUT_TABLE = "checkpoints.parquet"
-"""The file that marks a results folder of dsi, which is skipped."""
+LABEL_ENCODER = "label_encoder.pkl"  # the file of class names that scikit-learn pickled, which does not hold weights
+_OUTPUT_TABLE = "checkpoints.parquet"  # the file that marks a results folder of dsi, which is skipped
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
 _OPTIMISER = re.compile(r"optimizer(_\d+)?")
 """Accelerate's folder of the optimiser's state, next to the folder with the model's parts."""
@@ -58,12 +55,9 @@ class FolderContents:
     """The path, status and step folder of each checkpoint."""
     moments: list[EpochAndStep] = field(default_factory=list)
     """Epoch and step of each file if the files are revisions, the oldest first."""
-    ignored: int = 0
-    """The number of other files."""
-    unread: Place | None = None
-    """The first of the other files that may contain weights in a form that dsi does not read."""
-    name: str | None = None
-    """The name of the run in its tracker."""
+    ignored: int = 0  # the number of other files
+    unread: Place | None = None  # the first of the other files that may contain weights in a form that dsi does not read
+    name: str | None = None  # the name of the run in its tracker
     tracked: TrackedRun | None = None
 
 

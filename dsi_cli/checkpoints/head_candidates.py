@@ -36,8 +36,7 @@ _MEANS_CLASSIFIER = re.compile(
     re.IGNORECASE,
 )
 """Names of modules that mean a classifier."""
-_SAYS_CLASSES = re.compile(r"cl(ass|f|s)|logit", re.IGNORECASE)
-"""Names of modules that no projection has."""
+_SAYS_CLASSES = re.compile(r"cl(ass|f|s)|logit", re.IGNORECASE)  # names of modules that no projection has
 FEEDS, IN_BLOCK, NORMALISED, NO_OUTPUT, PROTOTYPES = "feeds", "block", "norm", "no output", "prototypes"
 UNCLEAR_SIDE, SINGLE_ROW, SQUARE, IMAGE, APART, TABLE = "unclear side", "one row", "square", "image", "apart", "table"
 NAME, POSITIONS, STATISTIC, OTHER_HEAD, STACK = "name", "positions", "statistic", "other head", "stack"
@@ -69,8 +68,7 @@ _ANY_OTHER_NAME = re.compile("|".join(pattern.pattern for _, _, pattern in _OTHE
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
 """Names of a detector's head, which may have one row more than classes."""
-WIDE = 256
-"""Without other evidence, a square matrix of at least this size is taken for a hidden layer."""
+WIDE = 256  # without other evidence, a square matrix of at least this size is taken for a hidden layer
 _PROTOTYPES = re.compile(r"^(prototypes?|last_layer)$", re.IGNORECASE)
 _VALUE = re.compile(r"^(critic|v|vf|value)(_|$)", re.IGNORECASE)
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
@@ -81,10 +79,8 @@ _BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\
 class CandidateReason(NamedTuple):
     """A reason against a candidate."""
 
-    kind: str
-    """One of this module's constants."""
-    text: str
-    """The description for the user."""
+    kind: str  # one of this module's constants
+    text: str  # the description for the user
 
 
 Rules: TypeAlias = "tuple[tuple[str, str, Callable[[_Network, Layer], str | None]], ...]"

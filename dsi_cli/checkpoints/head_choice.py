@@ -49,18 +49,12 @@ _IMPLAUSIBLE = 4
 class Head(NamedTuple):
     """The weight of the classifier head, and how its values follow from the file."""
 
-    name: str
-    """The name of the stored tensor."""
-    tensor: Tensor
-    """``(classes, features, ...)``, further axes of size 1."""
-    role: str
-    """``raw`` or ``ema``."""
-    path: tuple[str, ...] = ()
-    """The keys that lead to its state dict."""
-    factors: Factors = Factors()
-    """The parts of the weight, if it is stored in parts."""
-    bias: tuple[Tensor, ...] = ()
-    """The tensors of the same layer whose product is its bias; empty without a bias."""
+    name: str  # the name of the stored tensor
+    tensor: Tensor  # ``(classes, features, ...)``, further axes of size 1
+    role: str  # ``raw`` or ``ema``
+    path: tuple[str, ...] = ()  # the keys that lead to its state dict
+    factors: Factors = Factors()  # the parts of the weight, if it is stored in parts
+    bias: tuple[Tensor, ...] = ()  # the tensors of the same layer whose product is its bias; empty without a bias
 
     @property
     def full_name(self) -> str:

@@ -29,8 +29,7 @@ from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
 from dsi_cli.remote.locations import Place
 
-_ROWS_AT_ONCE = 4096
-"""The number of rows whose squares are in memory at a time."""
+_ROWS_AT_ONCE = 4096  # the number of rows whose squares are in memory at a time
 CONFIG_FILE = "adapter_config.json"
 
 

@@ -48,8 +48,7 @@ _ORIGINAL = "parametrizations.weight.original"
 _MAX_DIMENSIONS = 8
 _MAX_FACTORS = 8
 _IMAGE_CHANNELS = 4
-_PACKED = ("int32", "int8", "uint8")
-"""The dtypes that pack the weight of a quantised layer."""
+_PACKED = ("int32", "int8", "uint8")  # the dtypes that pack the weight of a quantised layer
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,9 @@ class Factors:
 class StoredWeight(NamedTuple):
     """The parameter of a module that is its weight, or the main part of it."""
 
-    parameter: str
-    """The name of the parameter in the module."""
+    parameter: str  # the name of the parameter in the module
     factors: Factors = Factors()
-    refusal: str | None = None
-    """The reason why the effective weight cannot be computed, if there is one."""
+    refusal: str | None = None  # the reason why the effective weight cannot be computed, if there is one
 
 
 class Layer(NamedTuple):
@@ -244,12 +241,9 @@ class _Module(NamedTuple):
     """The parameters of one module of a network."""
 
     group: NestedStateDict
-    path: tuple[str, ...]
-    """The module's path, without the names of wrappers."""
-    names: dict[str, str]
-    """``{name in the module: name in the state dict}``."""
-    parameters: dict[str, Tensor]
-    """The parameters by their names in the module."""
+    path: tuple[str, ...]  # the module's path, without the names of wrappers
+    names: dict[str, str]  # ``{name in the module: name in the state dict}``
+    parameters: dict[str, Tensor]  # the parameters by their names in the module
     position: int
     is_adapted: bool = False
 

@@ -17,8 +17,7 @@ class Record:
 
     run: str
     path: str
-    epoch: int | None = None
-    """The trainer's own number."""
+    epoch: int | None = None  # the trainer's own number
     epochs_completed: int | None = None
     epoch_source: str | None = None
     """``contents``, ``file name``, ``folder name``, ``commit title``, ``revision name`` or ``order``."""
@@ -26,32 +25,25 @@ class Record:
     format: str | None = None
     trainer: str | None = None
     bytes: int = 0
-    head: str | None = None
-    """The name of the classifier's weight."""
-    weights_used: str | None = None
-    """``raw`` or ``ema``."""
+    head: str | None = None  # the name of the classifier's weight
+    weights_used: str | None = None  # ``raw`` or ``ema``
     classes: int | None = None
     """The number of compared classes: the rows of the head without ``extra_classes``, unless the user keeps these."""
     features: int | None = None
-    extra_classes: int | None = None
-    """The number of rows for no object or background."""
+    extra_classes: int | None = None  # the number of rows for no object or background
     dtype: str | None = None
     fingerprint: str | None = None
     """The SHA-256 of the head as (rows, features) little-endian float32, including extra rows."""
     status: str = OK
-    reason: str | None = None
-    """The reason why the status is not ``ok``, or a note about a usable checkpoint."""
+    reason: str | None = None  # the reason why the status is not ``ok``, or a note about a usable checkpoint
     code: str | None = None
     """The stable name of the reason why the status is not ``ok``, such as ``cut-off``: reasons may be reworded, codes are not."""
     modified_ns: int = 0
-    counts_from: int | None = None
-    """The number that the trainer writes after its first epoch, if the contents show it."""
-    entry: str | None = None
-    """The label of one of several epochs in a file; None for a file with one checkpoint."""
+    counts_from: int | None = None  # the number that the trainer writes after its first epoch, if the contents show it
+    entry: str | None = None  # the label of one of several epochs in a file; None for a file with one checkpoint
     network: str | None = None
     """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head was found."""
-    fold: str | None = None
-    """The fold of the training data, if the contents state it."""
+    fold: str | None = None  # the fold of the training data, if the contents state it
     scalars: dict[str, float] = field(default_factory=dict)
     """Losses, accuracies and the learning rate in the contents, by their names in ``dsi_cli.checkpoints.training_logs``, as written
     until `dsi_cli.checkpoints.deduplication.resolve_duplicates` makes percentages fractions."""

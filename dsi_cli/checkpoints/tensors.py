@@ -40,8 +40,7 @@ ReadRange = Callable[[int, int], "bytes | memoryview"]
 class PartReader:
     """A `ReadRange` of one part of a file. Tied weights are equal because two readers of one part are equal."""
 
-    read: Callable[..., bytes | memoryview]
-    """A function from the part, an offset in it and a size to these bytes."""
+    read: Callable[..., bytes | memoryview]  # a function from the part, an offset in it and a size to these bytes
     part: Any
 
     def __call__(self, start: int, size: int) -> bytes | memoryview:
@@ -62,10 +61,8 @@ class Storage(NamedTuple):
     """A flat block of bytes inside a container."""
 
     key: str
-    dtype: str
-    """Empty for an untyped storage, whose size is in bytes."""
-    size: int
-    """The number of elements."""
+    dtype: str  # empty for an untyped storage, whose size is in bytes
+    size: int  # the number of elements
     read: ReadRange = _no_bytes
     is_big_endian: bool = False
 
@@ -73,11 +70,9 @@ class Storage(NamedTuple):
 class Quantiser(NamedTuple):
     """The parameters of a quantised tensor, whose values are ``(integer - zero) * scale``."""
 
-    scale: float | Any
-    """A number, or a tensor with one value for each index of ``axis``."""
+    scale: float | Any  # a number, or a tensor with one value for each index of ``axis``
     zero: int | Any
-    axis: int | None = None
-    """The axis along which scale and zero differ; None if they are single numbers."""
+    axis: int | None = None  # the axis along which scale and zero differ; None if they are single numbers
 
 
 class Tensor(NamedTuple):

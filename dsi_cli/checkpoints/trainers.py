@@ -26,16 +26,14 @@ TRAINING_STATE = re.compile(
     r"optim|sched|criterion|scaler|(?<![a-z])(opt|loss|rng|random_?states?|training_args|history)(?![a-z])", re.IGNORECASE
 )
 """Names of files that hold no network."""
-_AVERAGED_MODEL_COUNT = "n_averaged"
-"""The buffer of torch's ``AveragedModel``."""
+_AVERAGED_MODEL_COUNT = "n_averaged"  # the buffer of torch's ``AveragedModel``
 _LAYER_WEIGHT = re.compile(r"(^|\.)(weight\w*|kernel|parametrizations\.weight\.original\d)$")
 """Names of the weights of layers."""
 _MAX_DEPTH = 12
 _MAX_EPOCH = 1_000_000_000
 _MAX_PLAIN_VALUES = 1_000_000
 _MAX_NAME_LENGTH = 1024
-_CHARACTERS_PER_NODE = 64
-"""This many characters of names count as one more node."""
+_CHARACTERS_PER_NODE = 64  # this many characters of names count as one more node
 _MAX_NODES = 200_000
 """The maximum number of mappings, modules and parameters visited in one file. Shared ones count each time."""
 
@@ -43,20 +41,16 @@ _MAX_NODES = 200_000
 class NestedStateDict(NamedTuple):
     """The parameters of one model in a checkpoint."""
 
-    path: tuple[str, ...]
-    """The keys that lead to the state dict."""
-    tensors: dict[str, Tensor]
-    """The parameters by name, in the order of the file."""
-    role: str
-    """``raw`` or ``ema`` (any averaged weights)."""
+    path: tuple[str, ...]  # the keys that lead to the state dict
+    tensors: dict[str, Tensor]  # the parameters by name, in the order of the file
+    role: str  # ``raw`` or ``ema`` (any averaged weights)
 
 
 class Trainer(NamedTuple):
     """A trainer that is recognised by the contents of its checkpoints."""
 
     name: str
-    wrote: Callable[[dict[str, Any]], bool]
-    """A test of whether this trainer wrote a checkpoint, given its contents."""
+    wrote: Callable[[dict[str, Any]], bool]  # a test of whether this trainer wrote a checkpoint, given its contents
     counts_from: int | None
     """The number that it writes after the first epoch; None if it writes no epoch or its users choose the number."""
 
@@ -101,11 +95,9 @@ def trainer_of(tree: Any) -> Trainer:
 class SavedEpoch(NamedTuple):
     """One of several epochs that a file holds."""
 
-    label: str
-    """The key in a mapping, or the position in a list, which begins at 1."""
+    label: str  # the key in a mapping, or the position in a list, which begins at 1
     epoch: int
-    is_numbered: bool
-    """True if a key states the epoch; False if it is the position in a list."""
+    is_numbered: bool  # True if a key states the epoch; False if it is the position in a list
     tree: Any
 
 

@@ -41,14 +41,12 @@ LOG_FILES = (
     *("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json"),
     *("training.log", "log.txt", "history.json"),
 )
-_MMENGINE_LOGS = "*/vis_data/scalars.json"
-"""MMEngine's logs; the first folder is the time when a training started."""
+_MMENGINE_LOGS = "*/vis_data/scalars.json"  # MMEngine's logs; the first folder is the time when a training started
 _EVENT_FILES = "events.out.tfevents.*"
 _MAX_EVENT_FILES = 64
 _EPOCH_TAGS = ("epoch", "train/epoch")
 _MAX_LOG_BYTES = 64 << 20
-_MAX_CELL_LENGTH = 64
-"""The maximum number of characters in a column's name or in a number."""
+_MAX_CELL_LENGTH = 64  # the maximum number of characters in a column's name or in a number
 _CHECKPOINT_ACCURACY = ("acc", "accuracy")
 """Keys of the test accuracy in a checkpoint, because it decides whether to keep the checkpoint. In Keras logs, these names
 mean the training accuracy."""
@@ -94,21 +92,18 @@ _SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(("val", "valid
 _SPLITS |= {"test": "test", "testing": "test"}
 LOG_OFFSETS = {"ultralytics": 1, "keras": -1}
 """The number of an epoch in the log less that in the checkpoints, for trainers that count differently in the two."""
-_LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)
-"""The errors of a log that cannot be read."""
+_LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)  # the errors of a log that cannot be read
 
 
 @dataclass
 class TrainingLog:
     """The curves of one file, by the trainer's own epoch numbers."""
 
-    path: Place
-    """The file or folder; for a tracker only its name."""
+    path: Place  # the file or folder; for a tracker only its name
     by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
     begins_before_training: bool = False
     """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
-    has_numbers: bool = True
-    """False if the log does not number its epochs, so they count from 1."""
+    has_numbers: bool = True  # False if the log does not number its epochs, so they count from 1
 
     def at(self, epoch: int, trainer: str | None) -> dict[str, float]:
         """Return the values at the epoch of a checkpoint, which some trainers number differently in their log."""

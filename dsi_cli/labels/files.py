@@ -26,8 +26,7 @@ from dsi_cli.remote.locations import Place
 
 LABEL_FILE_NAMES = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
 """The names of label files next to checkpoints, in the order of the search; ``config.json`` counts if it has ``id2label``."""
-MAX_LABEL_FILE_BYTES = 64 * 2**20
-"""The maximum size of a label file; ImageNet-22k's list has one million bytes."""
+MAX_LABEL_FILE_BYTES = 64 * 2**20  # the maximum size of a label file; ImageNet-22k's list has one million bytes
 READERS = {".csv": read_table, ".tsv": read_table, ".json": read_json, ".yaml": read_yaml, ".yml": read_yaml}
 """The parser for each suffix; every other file is read as lines."""
 EXPECTED = "a label file (one name per line; .csv or .tsv with a column 'name'; .json or .yaml with a list or an index map)"

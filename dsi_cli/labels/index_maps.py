@@ -22,20 +22,16 @@ from dsi_cli.labels.presets import recognise
 KEYS = ("id2label", "label2id", "class_to_idx", "idx_to_class", "classes", "CLASSES", "class_names", "label_names")
 """The keys of class names in files of trainers, in the order of the search."""
 _PARAMETER = re.compile(r"(^|[./])(weight|bias|kernel|scale|gamma|beta|running_\w+|num_batches_tracked)$")
-MAX_DEPTH = 2
-"""The maximum number of levels below the top that are searched."""
+MAX_DEPTH = 2  # the maximum number of levels below the top that are searched
 
 
 class IndexedNames(NamedTuple):
     """Class names in the order of the classes."""
 
     names: tuple[str, ...]
-    wnids: tuple[str | None, ...] | None = None
-    """The id next to each name; None if the list has none at all."""
-    first: int = 0
-    """The number that the list gives class 0: 0 or 1."""
-    superclasses: tuple[str | None, ...] | None = None
-    """The superclass of each class; None if the list has none at all."""
+    wnids: tuple[str | None, ...] | None = None  # the id next to each name; None if the list has none at all
+    first: int = 0  # the number that the list gives class 0: 0 or 1
+    superclasses: tuple[str | None, ...] | None = None  # the superclass of each class; None if the list has none at all
 
 
 T = TypeVar("T")

@@ -22,32 +22,22 @@ from functools import cached_property
 LEADING_MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
 """Marks that are ignored if they are in front of all names."""
 _ID = re.compile(r"[nv]\d{8}")
-Aliases = Mapping[str, Sequence[str]]
-"""Other names of each class."""
-Ids = Sequence[str | None]
-"""The WordNet id or synset name of each class, or None."""
+Aliases = Mapping[str, Sequence[str]]  # other names of each class
+Ids = Sequence[str | None]  # the WordNet id or synset name of each class, or None
 
 
 @dataclass(frozen=True)
 class LabelList:
     """Class names in the classifier's order."""
 
-    names: tuple[str, ...]
-    """One name per class; a name may be repeated (ImageNet-1k has two cranes)."""
-    wnids: tuple[str | None, ...] | None
-    """The WordNet id or synset name of each class; None if the list has no ids."""
-    source: str
-    """The source of the list, for messages."""
-    preset: str | None = None
-    """The preset with the same classes."""
-    superclasses: tuple[str | None, ...] | None = None
-    """The superclass of each class; None if the list has no superclasses."""
-    subset_of: str | None = None
-    """The preset that contains all classes and others; the ids are then the preset's."""
-    is_reordered: bool = field(default=False, compare=False)
-    """True if the classes of the preset are in another order."""
-    path: str | None = field(default=None, compare=False)
-    """The file of the list, if any."""
+    names: tuple[str, ...]  # one name per class; a name may be repeated (ImageNet-1k has two cranes)
+    wnids: tuple[str | None, ...] | None  # the WordNet id or synset name of each class; None if the list has no ids
+    source: str  # the source of the list, for messages
+    preset: str | None = None  # the preset with the same classes
+    superclasses: tuple[str | None, ...] | None = None  # the superclass of each class; None if the list has no superclasses
+    subset_of: str | None = None  # the preset that contains all classes and others; the ids are then the preset's
+    is_reordered: bool = field(default=False, compare=False)  # True if the classes of the preset are in another order
+    path: str | None = field(default=None, compare=False)  # the file of the list, if any
 
     @property
     def description(self) -> str:

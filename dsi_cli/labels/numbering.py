@@ -20,12 +20,10 @@ _LEADING = re.compile(
 _TRAILING = re.compile(r"""(.*[^\s,:;|=>-])["']?(\s*(?:->|=>|[,:;|=\t])\s*|\s+)["']?(\d{1,9})["']?""")
 _JOINED = frozenset(("", ".", "_", "-"))
 """Separators after which a number stays in the name, because the name may be that of a folder (``001.ak47``)."""
-_CLEAR_SEPARATOR = re.compile(r"[,:;|=>\t]")
-"""A character that always separates a number from a name."""
+_CLEAR_SEPARATOR = re.compile(r"[,:;|=>\t]")  # a character that always separates a number from a name
 MIN_DISTINCT_SHARE = 0.9
 """The minimum share of names that differ without their numbers (*stage 1* and *stage 2* are names), and of differing numbers."""
-MAX_LINE_LENGTH = 1000
-"""The maximum number of characters of a line that is searched for numbers."""
+MAX_LINE_LENGTH = 1000  # the maximum number of characters of a line that is searched for numbers
 MAX_NAMES_IN_MESSAGE = 3
 
 
@@ -33,8 +31,7 @@ MAX_NAMES_IN_MESSAGE = 3
 class Numbering:
     """Names without their numbers."""
 
-    numbers: tuple[int, ...]
-    """The number next to each name, in the order given: a permutation of 0 to C - 1 or of 1 to C."""
+    numbers: tuple[int, ...]  # the number next to each name, in the order given: a permutation of 0 to C - 1 or of 1 to C
     names: tuple[str, ...]
     """The names in the same order, without the numbers unless these are joined to the names (``001.ak47``)."""
 

@@ -26,9 +26,7 @@ from __future__ import annotations
 MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman", "kendall", "kendall_a")
 """The measures of a SAI, in the order of tables and figures."""
 DEFAULT_MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman")
-DISTANCES = frozenset({"mae", "mse"})
-"""The measures of which a lower value means that the matrices are more similar."""
+DISTANCES = frozenset({"mae", "mse"})  # the measures of which a lower value means that the matrices are more similar
 WSI_QUANTILE = 0.95
-NORMAL_QUANTILE = 1.96
-"""A normal variable is within so many standard deviations of its mean with a probability of 95 %."""
+NORMAL_QUANTILE = 1.96  # a normal variable is within so many standard deviations of its mean with a probability of 95 %
 DEFAULT_REFERENCES = ("path",)

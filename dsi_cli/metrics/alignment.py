@@ -21,8 +21,7 @@ from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.prepared_matrix import ComparedMatrix, PairValues, PreparedMatrix
 
 Csm = NDArray[np.floating[Any]]
-SSIM_PERMUTATIONS = 200
-"""The default number of random relabellings for the chance level of ``ssim``."""
+SSIM_PERMUTATIONS = 200  # the default number of random relabellings for the chance level of ``ssim``
 MIN_SHIFTED_CLASSES, SHIFTS = 80, 20
 """With so many classes or more, each random relabelling for ``ssim`` is also shifted along the display order, which gives 20.
 Their windows are computed once. Over seeds, their deviation varies by 4 to 6 %, as that of independent relabellings does."""
@@ -30,14 +29,11 @@ MIN_THINNED_CLASSES, THINNED_STEP = 60, 4
 """With so many classes or more, every fourth window is used for the chance level of ``ssim``, down and across."""
 MAX_DEFAULT_CLASSES = 256
 """With more classes, the chance level of ``ssim`` and the draws of a comparison are computed on request only."""
-PIXELS_PER_BATCH = 1 << 18
-"""The number of pixels that are relabelled at once, so that they fit into the processor's cache."""
-EXACT = ("cosine", "mse", "pearson", "spearman")
-"""The measures whose chance level is exact."""
+PIXELS_PER_BATCH = 1 << 18  # the number of pixels that are relabelled at once, so that they fit into the processor's cache
+EXACT = ("cosine", "mse", "pearson", "spearman")  # the measures whose chance level is exact
 MIN_CLASSES = 4
 CONSTANT = "constant matrix: all off-diagonal values are the same, so there is no scale"
-VALUE_TOLERANCE = 1e-12
-"""Values of a measure that differ by less are equal up to rounding."""
+VALUE_TOLERANCE = 1e-12  # values of a measure that differ by less are equal up to rounding
 
 
 @dataclass(frozen=True)

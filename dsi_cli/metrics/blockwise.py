@@ -29,16 +29,11 @@ from dsi_cli.metrics.wsi import upper_tails
 Indices = NDArray[np.intp]
 Single = NDArray[np.float32]
 Result = TypeVar("Result")
-MAX_BLOCK_ROWS, MIN_BLOCK_ROWS = 128, 16
-"""The largest and the smallest number of rows of a block."""
-BYTES_PER_VALUE = 130
-"""The memory for each value of a block while two matrices are compared (measured, and rounded up)."""
-RANKED_ROWS = 16
-"""The number of rows that are ranked at once, so that they fit into the processor's cache."""
-TILE_SIDE = 1024
-"""The rows and columns of the parts in which the file of ranks is read."""
-MEASURES = ("cosine", "mse", "pearson")
-"""The measures of a SAI that follow from sums."""
+MAX_BLOCK_ROWS, MIN_BLOCK_ROWS = 128, 16  # the largest and the smallest number of rows of a block
+BYTES_PER_VALUE = 130  # the memory for each value of a block while two matrices are compared (measured, and rounded up)
+RANKED_ROWS = 16  # the number of rows that are ranked at once, so that they fit into the processor's cache
+TILE_SIDE = 1024  # the rows and columns of the parts in which the file of ranks is read
+MEASURES = ("cosine", "mse", "pearson")  # the measures of a SAI that follow from sums
 SHORT_OF_MEMORY = "whole matrices in memory; give more with --memory"
 TOO_MANY_CLASSES = "whole matrices, which are not made above 4,096 classes"
 """The requirements of measures that are not computed by blocks of rows, as the end of the reason why they are missing."""

@@ -19,8 +19,7 @@ from dsi_cli.metrics import measures, permutation_null
 from dsi_cli.metrics.measures import Values, off_diagonal
 
 Csm = NDArray[np.floating[Any]]
-MIN_CLASSES = 4
-"""The smallest number of classes of a matrix or group; three classes have too few relabellings."""
+MIN_CLASSES = 4  # the smallest number of classes of a matrix or group; three classes have too few relabellings
 SAME_THROUGHOUT = "all similarities within the group are the same, so there is no correlation"
 
 

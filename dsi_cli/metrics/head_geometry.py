@@ -28,16 +28,12 @@ from dsi_cli.errors import UsageError
 from dsi_cli.similarity import as_rows, below_one, centre, unit_rows
 
 Float64s = NDArray[np.float64]
-MAX_PAIRED_CLASSES = 4096
-"""The maximum number of classes for which every cosine is computed."""
-BLOCK_ROWS = 1024
-"""The number of rows of a product that are in memory at a time."""
+MAX_PAIRED_CLASSES = 4096  # the maximum number of classes for which every cosine is computed
+BLOCK_ROWS = 1024  # the number of rows of a product that are in memory at a time
 MIN_DRAWS, MAX_DRAWS, MAX_OPERATIONS = 3, 20, 2e9
 """The number of random heads for the chance level: as many as the operations for their spectra allow."""
-MIN_Z = 3.0
-"""The correlation of two heads, in standard deviations above chance, from which their angles are compared."""
-NEIGHBORS = 5
-"""The number of nearest classes that count as neighbours."""
+MIN_Z = 3.0  # the correlation of two heads, in standard deviations above chance, from which their angles are compared
+NEIGHBORS = 5  # the number of nearest classes that count as neighbours
 PRECISIONS = {
     "float64": (2.0**-24, 0.0),
     "float32": (2.0**-24, 0.0),

@@ -28,10 +28,8 @@ from dsi_cli.metrics.p_values import RelabelledMatrix
 
 Counts = NDArray[np.integer[Any]]
 MIN_CLASSES = 3
-MIN_DEVIATION = 1e-12
-"""A smaller deviation is rounding and counts as 0."""
-MIN_VARIANCE = 1e-14
-"""A smaller variance over shuffles, relative to the squared mean, is rounding and counts as 0."""
+MIN_DEVIATION = 1e-12  # a smaller deviation is rounding and counts as 0
+MIN_VARIANCE = 1e-14  # a smaller variance over shuffles, relative to the squared mean, is rounding and counts as 0
 NO_SAMPLE, NO_Z_OF_SHUFFLES = "no sample", "every shuffle of the predictions gives the same value, so there is no z"
 SET_SCORES = ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1")
 AVERAGES = ("micro", "macro")

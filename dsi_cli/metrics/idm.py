@@ -32,8 +32,7 @@ NO_MISTAKE = "no mistake"
 ALWAYS_RIGHT = f"{NO_MISTAKE}, so the value is its chance level"
 NO_Z = "every relabelling gives the same value, so there is no z"
 NORMAL_95 = 1.959963984540054
-MIN_ERROR = 1e-12
-"""The smallest standard error that is more than rounding."""
+MIN_ERROR = 1e-12  # the smallest standard error that is more than rounding
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,11 @@ from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.permutation_null import centred_off_diagonal
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 
-MEASURES = ("cosine", "pearson", "spearman")
-"""The measures that have an interval."""
+MEASURES = ("cosine", "pearson", "spearman")  # the measures that have an interval
 SUBTRACTED = 0.5
 """The share of `pair_variance` that is subtracted. With 0 the intervals of 100 classes hold the value in 98.7 % of cases, and
 with 1 those of 20 classes in 91.5 % (docs/method.md)."""
-ROUNDING = 1e-12
-"""A correlation that is nearer to 1 is 1."""
+ROUNDING = 1e-12  # a correlation that is nearer to 1 is 1
 LEVEL = 0.95
 
 

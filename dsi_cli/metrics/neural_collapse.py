@@ -24,8 +24,7 @@ from dsi_cli.metrics.head_geometry import head_geometry, random_heads
 from dsi_cli.similarity import centre
 
 Float64s = NDArray[np.float64]
-RELABELLINGS = 3
-"""The number of random relabellings of the samples for the chance level of NC1."""
+RELABELLINGS = 3  # the number of random relabellings of the samples for the chance level of NC1
 MIN_CLASSES = 2
 NC2 = (
     ("centred_norm_variation", "nc2_norms", "centred"),

@@ -28,8 +28,7 @@ MIN_EFFECTIVE_CLASSES = 20.0
 """If the spread of a matrix covers fewer classes, its rows, its columns or both, the classes are relabelled at random."""
 MAX_SKEWED_CLASSES, MAX_SKEWED_Z = 512, 8.0
 """With more classes and a larger z the skewness is neglected: its sums take ``C^3`` operations, and p is below 1e-10."""
-MAX_UNSAMPLED_P = 1e-5
-"""Below this p-value, the classes of no matrix are relabelled at random."""
+MAX_UNSAMPLED_P = 1e-5  # below this p-value, the classes of no matrix are relabelled at random
 SIMILAR_RELABELLINGS = 100
 """The number of relabellings at least as similar as the given labels after which no more are drawn."""
 MIN_RELABELLINGS, MAX_RELABELLINGS, MAX_TERMS = 5_000, 100_000, 40_000_000
@@ -39,8 +38,7 @@ RELABELLINGS_AT_ONCE, CACHED_TERMS = 500, 100_000
 """The number of relabellings that are drawn at a time, and of terms whose sums are computed at a time, in the cache."""
 MIN_FOURTH_CUMULANT, MIN_SADDLEPOINT_Z = 1e-6, 0.05
 """The tail is not corrected for a smaller fourth cumulant, nor near the mean, where the correction is 0 and not computable."""
-ROUNDING = 1e-11
-"""Sums that differ by less than this share of their absolute terms are equal up to rounding."""
+ROUNDING = 1e-11  # sums that differ by less than this share of their absolute terms are equal up to rounding
 Value = TypeVar("Value")
 
 _THREE_PAIRS = (

@@ -20,8 +20,7 @@ from dsi_cli.metrics.alignment import Alignment, alignments
 
 Csm = NDArray[np.floating[Any]]
 NAME = "partial_pearson"
-MIN_RESIDUAL = 1e-9
-"""A residual shorter than this share of the length of the off-diagonal values is rounding."""
+MIN_RESIDUAL = 1e-9  # a residual shorter than this share of the length of the off-diagonal values is rounding
 
 
 def residual_matrix(csm: Csm, given: Csm) -> NDArray[np.float64] | None:

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
-MAX_ENUMERATED_CLASSES = 7
-"""Up to this many classes all relabellings are enumerated instead."""
-ROUNDING = 1e-12
-"""A variance below this share of the sum of its absolute terms is rounding."""
+MAX_ENUMERATED_CLASSES = 7  # up to this many classes all relabellings are enumerated instead
+ROUNDING = 1e-12  # a variance below this share of the sum of its absolute terms is rounding
 
 
 @dataclass(frozen=True)

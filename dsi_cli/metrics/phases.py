@@ -23,17 +23,14 @@ from dsi_cli.errors import UsageError, count
 from dsi_cli.metrics.measures import Values
 
 SURGE, REFINEMENT, STABILISATION = "surge", "refinement", "stabilisation"
-LEVELS = {"t50": 0.5, "t90": 0.9, "t95": 0.95}
-"""Shares of the way from the start to the plateau."""
+LEVELS = {"t50": 0.5, "t90": 0.9, "t95": 0.95}  # shares of the way from the start to the plateau
 MIN_EPOCHS = 5
-DRAWS = 500
-"""The number of random curves for the intervals."""
+DRAWS = 500  # the number of random curves for the intervals
 FINAL_NOISE_DEVIATIONS = 2.0
 """A curve has its final value if it is within this many standard deviations of the noise between epochs."""
 MIN_GAIN_DEVIATIONS = 5.0
 """A gain must exceed this many standard deviations of the noise; 3 % of 1,000 autocorrelated noise curves do (docs/phases.md)."""
-MAX_LATE_GAIN = 0.1
-"""If the last third of a curve adds more than this share of the gain, the plateau is not reached."""
+MAX_LATE_GAIN = 0.1  # if the last third of a curve adds more than this share of the gain, the plateau is not reached
 
 
 @dataclass(frozen=True)

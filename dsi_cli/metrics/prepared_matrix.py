@@ -13,8 +13,7 @@ from dsi_cli.metrics.measures import Values, similarity_ranks
 from dsi_cli.metrics.p_values import RelabelledMatrix, lazy_property
 
 Csm = NDArray[np.floating[Any]]
-ROUNDING = 5e-7
-"""A range of off-diagonal values below this share of the largest value counts as rounding **[choice]**."""
+ROUNDING = 5e-7  # a range of off-diagonal values below this share of the largest value counts as rounding **[choice]**
 
 
 class PairValues:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.idm import NO_MISTAKE, Score
 
-HALVINGS = 20
-"""The default number of random halvings."""
+HALVINGS = 20  # the default number of random halvings
 MIN_VARIANCE = 1e-12
 """A smaller variance of the values of a half, relative to their squared mean, is rounding: they are equal."""
 

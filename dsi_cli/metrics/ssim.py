@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.floating[Any]]
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
-MIN_CLASSES = 2 * RADIUS + 2
-"""The smallest number of classes for which the image ``(C, C-1)`` holds a window."""
+MIN_CLASSES = 2 * RADIUS + 2  # the smallest number of classes for which the image ``(C, C-1)`` holds a window
 MIN_BAND_ROWS, MAX_BANDS = 45, 8
 """The smallest number of window rows in a band, and the largest number of bands. Adjacent bands share ten pixel rows."""
-_PIXELS_PER_BLOCK = 32
-"""The distance of the first windows of two blocks, which fit into the processor's cache."""
+_PIXELS_PER_BLOCK = 32  # the distance of the first windows of two blocks, which fit into the processor's cache
 
 
 def window_bands(classes: int, *, is_symmetric: bool) -> Iterator[tuple[tuple[slice, ...], NDArray[np.float32]]]:

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 SUBSETS = 200
 """The number of random subsets for ``null_mean``. If no more subsets exist, all of them are used."""
-BINS = 40
-"""The number of bins of the histogram of sample cosines over [-1, 1]."""
+BINS = 40  # the number of bins of the histogram of sample cosines over [-1, 1]
 Features = NDArray[np.floating[Any]]
 Float64s = NDArray[np.float64]
 

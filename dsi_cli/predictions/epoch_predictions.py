@@ -14,8 +14,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import confusion_counts
 
-AXES = ("rows", "columns")
-"""The axes of a confusion matrix, either of which may be the truth."""
+AXES = ("rows", "columns")  # the axes of a confusion matrix, either of which may be the truth
 Ints = NDArray[np.integer[Any]]
 
 

@@ -21,8 +21,7 @@ EXPECTED = (
     "predictions (epochs, samples) or confusions (epochs, C, C), in an NPZ file under these names "
     "(also read: targets, epochs, scores)"
 )
-MAX_BYTES = 8 * 2**30
-"""The maximum size of all unpacked arrays in an NPZ file."""
+MAX_BYTES = 8 * 2**30  # the maximum size of all unpacked arrays in an NPZ file
 
 
 def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:

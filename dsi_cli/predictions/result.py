@@ -14,14 +14,11 @@ from numpy.typing import NDArray
 class FeatureTemplates:
     """The mean features of a split's classes as sums, and the typicality of correct and wrong samples."""
 
-    sums: NDArray[np.float64]
-    """``(C, d)``, the sum of the features of each class's samples."""
-    samples: NDArray[np.int64]
-    """``(C,)``, the number of samples of each class."""
+    sums: NDArray[np.float64]  # ``(C, d)``, the sum of the features of each class's samples
+    samples: NDArray[np.int64]  # ``(C,)``, the number of samples of each class
     equal_sums: NDArray[np.float64] | None = None
     """As ``sums``, of as many samples of each class as both splits have; None unless this split has more of a class."""
-    equal_samples: NDArray[np.int64] | None = None
-    """``(C,)``, the number of samples in ``equal_sums``."""
+    equal_samples: NDArray[np.int64] | None = None  # ``(C,)``, the number of samples in ``equal_sums``
     typicality: Sequence[dict[str, Any]] = ()
     """Rows of the typicality table: class_index, correct, samples, group_cosine, null_mean, sample_cosine."""
     histograms: Sequence[Sequence[int]] = ()
@@ -43,30 +40,22 @@ class EvaluationResult:
     targets: NDArray[np.integer[Any]] | None = None
     """``(N,)``, the true class of each sample, in the order of the data like ``predictions``, ``scores`` and ``samples``."""
     predictions: NDArray[np.integer[Any]] | None = None
-    scores: NDArray[np.floating[Any]] | None = None
-    """``(N,)``, the probability of each prediction according to the network."""
-    samples: NDArray[np.int64] | None = None
-    """``(N,)``, the number of each sample in the data; None for 0 to N-1."""
-    paths: Sequence[str | None] | None = None
-    """The path of each sample's image."""
-    loss: float | None = None
-    """The mean cross-entropy over the samples."""
-    top5: int | None = None
-    """The number of samples whose true class has one of the five largest outputs."""
+    scores: NDArray[np.floating[Any]] | None = None  # ``(N,)``, the probability of each prediction according to the network
+    samples: NDArray[np.int64] | None = None  # ``(N,)``, the number of each sample in the data; None for 0 to N-1
+    paths: Sequence[str | None] | None = None  # the path of each sample's image
+    loss: float | None = None  # the mean cross-entropy over the samples
+    top5: int | None = None  # the number of samples whose true class has one of the five largest outputs
     templates: FeatureTemplates | None = None
     text_weight: NDArray[np.float32] | None = None
     """``(C, d)``, for a network with a text tower: the embeddings of the class names, which serve as its head."""
     description: dict[str, Any] = field(default_factory=dict)
     """A description of the source for people, as JSON; it is stored with the result."""
-    collapse: dict[str, Any] = field(default_factory=dict)
-    """`FeatureTemplates.collapse` of a stored result."""
-    split: str = ""
-    """The split of a stored result."""
+    collapse: dict[str, Any] = field(default_factory=dict)  # `FeatureTemplates.collapse` of a stored result
+    split: str = ""  # the split of a stored result
     ccsm: NDArray[np.float32] | None = None
     """``(C, C)``, the similarity of the classes by their confusions, of a stored result."""
     tncsm: NDArray[np.float32] | None = None
     """``(C, C)``, the similarity of the classes by their templates, of a stored result."""
     equal_tncsm: NDArray[np.float32] | None = None
     """``(C, C)``, the same from the samples of ``equal_samples``; None unless this split has more samples of a class."""
-    equal_samples: NDArray[np.int64] | None = None
-    """``(C,)``, the number of samples of each class in ``equal_tncsm``."""
+    equal_samples: NDArray[np.int64] | None = None  # ``(C,)``, the number of samples of each class in ``equal_tncsm``

@@ -18,13 +18,11 @@ from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPrediction
 
 COLUMNS = ("epoch", "target", "prediction", "sample", "path", "score", "run")
 """The columns that are read; other columns are ignored."""
-TEXT = ".txt"
-"""The suffix of files with one target per line."""
+TEXT = ".txt"  # the suffix of files with one target per line
 EXPECTED = "the columns epoch, target and prediction (also read: sample, path, score, run)"
 _NUMBERS = ("epoch", "sample", "score")
 
-Columns = dict[str, Any]
-"""Arrow's chunked arrays by column name."""
+Columns = dict[str, Any]  # Arrow's chunked arrays by column name
 
 
 def read_epochs(path: Path) -> list[EpochPredictions]:

@@ -287,8 +287,7 @@ DIFF_GROUPS = Table(
     Column("within_variation", FLOAT, "its root mean square between neighbouring epochs"),
     Column("between_change", FLOAT, "mean change of similarities to other classes"),
 )
-DIFF_TABLES = (DIFF_CLASSES, DIFF_PAIRS, DIFF_GROUPS)
-"""The tables of ``dsi diff``, which are not in a results folder."""
+DIFF_TABLES = (DIFF_CLASSES, DIFF_PAIRS, DIFF_GROUPS)  # the tables of ``dsi diff``, which are not in a results folder
 TABLES = (
     CHECKPOINTS, CLASSES, CURVES, EXTRA_CURVES, ALIGNMENT_BY_CLASS, GEOMETRY, SPECTRUM, PHASES, CSMS, NEIGHBORS, HEADS,
     REFERENCES, REFERENCE_NEIGHBORS, CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM,

@@ -29,14 +29,11 @@ from dsi_cli.store import parquet
 class HeadParameters(NamedTuple):
     """The parameters of a classifier head."""
 
-    weight: NDArray[np.float32]
-    """``(C, d)``."""
-    bias: NDArray[np.float32] | None = None
-    """``(C,)``; None if the head has no bias, or if it is unknown."""
+    weight: NDArray[np.float32]  # ``(C, d)``
+    bias: NDArray[np.float32] | None = None  # ``(C,)``; None if the head has no bias, or if it is unknown
 
 
-Weights = dict[str, HeadParameters]
-"""Heads by the path of their checkpoint."""
+Weights = dict[str, HeadParameters]  # heads by the path of their checkpoint
 _log = logging.getLogger(__name__)
 
 MAX_CACHED_BYTES = 128 << 20
@@ -48,15 +45,13 @@ class CheckpointScanner:
     """A callable that scans a checkpoint file, in this process or elsewhere."""
 
     options: HeadOptions
-    classes: int | None = None
-    """The number of classes, if the user gave labels."""
+    classes: int | None = None  # the number of classes, if the user gave labels
     classes_in_label_file: int | None = None
     """The number of labels in a file next to the checkpoints, which may not belong to them."""
     classes_in_targets: int | None = None
     """The number of classes in the targets next to the checkpoints, which may lack classes."""
     may_lack_head: bool = False
-    names_machine: bool = False
-    """True if the reason for a missing file names the machine that cannot see it."""
+    names_machine: bool = False  # True if the reason for a missing file names the machine that cannot see it
 
     def __call__(self, file: CheckpointFile) -> list[ScanResult]:
         """Return the checkpoint in a file, or each epoch of a file with several."""

@@ -31,8 +31,7 @@ KINDS: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
 MATRIX_TABLES = (CSMS, HEADS, NEIGHBORS)
 """The tables with matrices, and the tables that replace matrices too large to be stored."""
 
-Metadata = dict[str, Any]
-"""The options that a stored file contains about itself."""
+Metadata = dict[str, Any]  # the options that a stored file contains about itself
 
 
 @dataclass(frozen=True)

@@ -36,24 +36,20 @@ from dsi_cli.store import layout, parquet
 from dsi_cli.store.layout import WEIGHT
 from dsi_cli.store.schema import CSMS, HEADS, NEIGHBORS
 
-STORED_NEIGHBORS = 50
-"""The number of nearest classes that are stored for each class."""
+STORED_NEIGHBORS = 50  # the number of nearest classes that are stored for each class
 
 
 @dataclass(frozen=True)
 class StoredMatrices:
     """The stored matrices of one checkpoint."""
 
-    by_kind: dict[str, NDArray[np.float32]]
-    """The matrices ``(C, C)``, if they are needed."""
+    by_kind: dict[str, NDArray[np.float32]]  # the matrices ``(C, C)``, if they are needed
     mean_row: float
     zero_rows: list[int]
-    head: HeadParameters | None = None
-    """The head, if it is needed; it also replaces matrices too large to be stored."""
+    head: HeadParameters | None = None  # the head, if it is needed; it also replaces matrices too large to be stored
     statistics_of_blocks: Mapping[str, BlockStatistics] = field(default_factory=dict)
     """The statistics of matrices that were read in blocks of rows, by kind."""
-    failed: str | None = None
-    """The reason why the checkpoint can no longer be used."""
+    failed: str | None = None  # the reason why the checkpoint can no longer be used
 
     @property
     def has_matrices(self) -> bool:

@@ -22,14 +22,10 @@ class RunCheckpoints:
     """The checkpoints of one training run; each stage of an analysis returns a new value."""
 
     training: TrainingRun
-    records: tuple[Record, ...] = ()
-    """The records as scanned, before epochs and duplicates are resolved."""
-    resolved: tuple[Record, ...] = ()
-    """The records with their final epochs and statuses."""
-    heads_read: frozenset[str] = frozenset()
-    """The paths of the checkpoints whose heads were read in this call."""
-    names: tuple[str, ...] | None = None
-    """The names of the classes, if known."""
+    records: tuple[Record, ...] = ()  # the records as scanned, before epochs and duplicates are resolved
+    resolved: tuple[Record, ...] = ()  # the records with their final epochs and statuses
+    heads_read: frozenset[str] = frozenset()  # the paths of the checkpoints whose heads were read in this call
+    names: tuple[str, ...] | None = None  # the names of the classes, if known
     gone: frozenset[str] = frozenset()
     """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their matrices."""
     ignores_kept_labels: bool = False

@@ -39,10 +39,8 @@ from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
-ReportProgress = Callable[[str, int, int], None]
-"""Takes a stage in words, the number of things done, and their total."""
-READABLE_PARTS = 3
-"""The number of parts of a result's origin that can be shown to the user."""
+ReportProgress = Callable[[str, int, int], None]  # takes a stage in words, the number of things done, and their total
+READABLE_PARTS = 3  # the number of parts of a result's origin that can be shown to the user
 
 
 @dataclass
@@ -206,8 +204,7 @@ def _sources(
 class _RunToEvaluate(NamedTuple):
     run: RunCheckpoints
     labels: ClassLabels
-    has_fitted: bool
-    """True if the weights of a checkpoint are known to fit the model (`LoadedModel.has_fitted`)."""
+    has_fitted: bool  # True if the weights of a checkpoint are known to fit the model (`LoadedModel.has_fitted`)
 
 
 @dataclass
@@ -215,11 +212,9 @@ class EvaluationWorker:
     """A callable that runs the models of some runs in another process, and collects messages for the user."""
 
     runs: dict[str, _RunToEvaluate]
-    data_ids: dict[str, str]
-    """The id of the data that the calling process has, by split."""
+    data_ids: dict[str, str]  # the id of the data that the calling process has, by split
     options: Options
-    tasks_per_machine: int
-    """The number of workers that share the memory of a machine."""
+    tasks_per_machine: int  # the number of workers that share the memory of a machine
     _notes: list[str] = field(default_factory=list)
     _sources: dict[str, dict[str, ModelPredictions]] = field(default_factory=dict)
 

@@ -22,10 +22,8 @@ from dsi_cli.predictions.result import EvaluationResult
 class FilePredictions:
     """The predictions of one run in a file; a `dsi_cli.analysis.evaluation.stored.PredictionSource`."""
 
-    name: str
-    """The name of the file."""
-    description: str
-    """A description of the file and of the epochs that are used."""
+    name: str  # the name of the file
+    description: str  # a description of the file and of the epochs that are used
     results: dict[int, EvaluationResult]
     digests: dict[int, str]
     last_paths: frozenset[str]

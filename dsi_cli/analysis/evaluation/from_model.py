@@ -52,11 +52,9 @@ class DatasetCache:
 
     evaluation: Evaluation
     scratch: Path
-    notify: Notify
-    """Takes messages for the user."""
+    notify: Notify  # takes messages for the user
     progress: Callable[[str, int, int], None]
-    shares: int = 1
-    """The number of processes that share the memory of this machine."""
+    shares: int = 1  # the number of processes that share the memory of this machine
     samples: dict[str, Samples] = field(default_factory=dict, init=False)
     _cached: dict[tuple[str, Preprocessing], tuple[NDArray[np.int64], Batches]] = field(default_factory=dict, init=False)
 
@@ -294,10 +292,8 @@ class ModelPredictions:
     data: DatasetCache
     model: LoadedModel
     targets: NDArray[np.int64]
-    label_assumption: str | None
-    """An assumption about the labels, if no name says which class each is."""
-    progress: Callable[[int], None]
-    """Takes the number of images done."""
+    label_assumption: str | None  # an assumption about the labels, if no name says which class each is
+    progress: Callable[[int], None]  # takes the number of images done
     equal_samples: NDArray[np.int64] | None = None
     """The number of images of each class that both splits have; None unless this split has more of a class."""
     _cached_split: Split | None = None

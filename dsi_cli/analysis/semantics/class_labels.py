@@ -31,10 +31,8 @@ _log = logging.getLogger(__name__)
 
 DATASET_CLASS_NAMES = "the data's class names"
 """The source of labels that come from the dataset, not from a label file or a checkpoint."""
-MIN_KNOWN_CLASSES = 4
-"""The number of known classes that an alignment with a reference needs."""
-LIST_SUPERCLASSES = "list-superclasses"
-"""The name in the tables of superclasses that come from the label list."""
+MIN_KNOWN_CLASSES = 4  # the number of known classes that an alignment with a reference needs
+LIST_SUPERCLASSES = "list-superclasses"  # the name in the tables of superclasses that come from the label list
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,8 @@ class ClassLabels:
     classes: int
     label_list: LabelList | None
     resolutions: tuple[Resolution, ...]
-    wordnet: WordNet
-    """The WordNet in which the labels were looked up."""
-    taxonomy: CustomTaxonomy | None = None
-    """The taxonomy that replaces WordNet as the hierarchy."""
+    wordnet: WordNet  # the WordNet in which the labels were looked up
+    taxonomy: CustomTaxonomy | None = None  # the taxonomy that replaces WordNet as the hierarchy
 
     @property
     def senses_id(self) -> str | None:

@@ -19,28 +19,22 @@ from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
-MAX_PREPARED_MATRICES = 4
-"""The number of class subsets for which a matrix stays prepared."""
+MAX_PREPARED_MATRICES = 4  # the number of class subsets for which a matrix stays prepared
 
 
 @dataclass(frozen=True)
 class EpochMatrix:
     """One matrix of an epoch, or a reference matrix."""
 
-    name: str
-    """The kind, and the split if there is one: one of `dsi_cli.analysis.tables.curves.ORDER`."""
+    name: str  # the kind, and the split if there is one: one of `dsi_cli.analysis.tables.curves.ORDER`
     values: NDArray[np.float32] | RowSource
     """The dense matrix ``(C, C)``, NaN for missing classes; or the rows of `classes`, made on demand."""
-    classes: Classes
-    """The indices of the classes in the matrix."""
-    reliability: Score | None = None
-    """The reliability of a CCSM."""
-    statistics: BlockStatistics | None = None
-    """The statistics of a blockwise matrix, if they are known already."""
+    classes: Classes  # the indices of the classes in the matrix
+    reliability: Score | None = None  # the reliability of a CCSM
+    statistics: BlockStatistics | None = None  # the statistics of a blockwise matrix, if they are known already
     reference: str | None = None
     """The name of a reference matrix in the tables, such as ``wordnet3.0-path``; None for matrices of an epoch."""
-    reason_missing: str | None = None
-    """The reason why nothing can be aligned with this reference."""
+    reason_missing: str | None = None  # the reason why nothing can be aligned with this reference
     _sums: dict[bytes, MatrixSums] = field(default_factory=dict)
     _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
 
@@ -102,11 +96,8 @@ class EpochContext:
     """One checkpoint, and what its matrices and predictions are compared with."""
 
     labels: ClassLabels
-    references: Sequence[EpochMatrix]
-    """The reference matrices of the run, the main one first."""
+    references: Sequence[EpochMatrix]  # the reference matrices of the run, the main one first
     options: Options
-    walk: BlockWalk | None
-    """The iteration over blocks of rows; None if whole matrices are compared."""
-    scratch: Path
-    """The folder of temporary files, which only a comparison in blocks needs."""
+    walk: BlockWalk | None  # the iteration over blocks of rows; None if whole matrices are compared
+    scratch: Path  # the folder of temporary files, which only a comparison in blocks needs
     record: Record

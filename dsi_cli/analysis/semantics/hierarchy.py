@@ -34,20 +34,16 @@ SUPERCLASS_TREE_DEPTH = 2
 Shares = tuple[float, float]
 DEFAULT_SHARES: Shares = (0.03, 0.40)
 MIN_CLASSES = 2
-MIN_GAIN = 1e-12
-"""Sums of gains that differ by less are considered equal, because of rounding."""
+MIN_GAIN = 1e-12  # sums of gains that differ by less are considered equal, because of rounding
 
 
 @dataclass(frozen=True, eq=False)
 class CustomTaxonomy:
     """A taxonomy that was read from the user's file."""
 
-    name: str
-    """The name in the tables: the file name without its suffix."""
-    source: str
-    """The file name, for messages."""
-    fingerprint: str
-    """Twelve hex digits of a hash of its nodes, edges and names, which may come from several files."""
+    name: str  # the name in the tables: the file name without its suffix
+    source: str  # the file name, for messages
+    fingerprint: str  # twelve hex digits of a hash of its nodes, edges and names, which may come from several files
     taxonomy: Taxonomy
 
     def class_nodes(self, labels: LabelList | None) -> dict[int, int]:
@@ -81,11 +77,9 @@ def open_taxonomy(path: str | None) -> CustomTaxonomy | None:
 class Hierarchy:
     """The classes of a training run in a taxonomy."""
 
-    name: str
-    """The name in the tables, such as ``wordnet3.0``."""
+    name: str  # the name in the tables, such as ``wordnet3.0``
     taxonomy: Taxonomy
-    nodes: Mapping[int, int]
-    """The node of each class that the taxonomy contains, by class index."""
+    nodes: Mapping[int, int]  # the node of each class that the taxonomy contains, by class index
     classes: int
     is_custom: bool = False
     """True if the user supplied the taxonomy; a group of a custom taxonomy may hold most of the classes."""

@@ -51,8 +51,7 @@ class ReferenceMatrix:
     """A symmetric reference matrix from a file."""
 
     path: Path
-    values: Values
-    """The values ``(N, N)``, NaN in rows and columns of missing classes."""
+    values: Values  # the values ``(N, N)``, NaN in rows and columns of missing classes
     names: Names
 
     def for_labels(self, labels: ClassLabels) -> Values:
@@ -207,20 +206,15 @@ def _is_number(cell: str) -> bool:
 class ReferenceSource:
     """A reference of any run, with its files read."""
 
-    name: str
-    """The name in the tables."""
-    made_from: str | None
-    """Twelve hex digits of a hash of its files; None for WordNet's measures, which need no file."""
+    name: str  # the name in the tables
+    made_from: str | None  # twelve hex digits of a hash of its files; None for WordNet's measures, which need no file
     similarity: Callable[[ClassLabels], Values]
     """Returns the matrix ``(C, C)`` of a run's classes, NaN for classes that the reference lacks."""
-    source: str
-    """The name of the taxonomy or file in messages."""
-    is_matrix: bool = False
-    """True for a matrix file, which may not fit the classes of a run."""
+    source: str  # the name of the taxonomy or file in messages
+    is_matrix: bool = False  # True for a matrix file, which may not fit the classes of a run
     path_nodes: NodesByClass | None = None
     """Returns the node of each class, for path similarity, whose rows can be made on demand."""
-    taxonomy: Taxonomy | None = None
-    """The taxonomy of these nodes."""
+    taxonomy: Taxonomy | None = None  # the taxonomy of these nodes
 
     def for_labels(self, labels: ClassLabels, *, by_rows: bool = False) -> EpochMatrix:
         """Return the reference of a run's classes, if possible with rows made on demand (`by_rows`).

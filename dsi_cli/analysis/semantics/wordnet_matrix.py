@@ -31,8 +31,7 @@ from dsi_cli.wordnet.similarity.path_similarity import LABELS_PER_BLOCK, UNREACH
 if TYPE_CHECKING:
     import pandas as pd
 
-DEFAULT_NEIGHBORS = 10
-"""The number of nearest classes in the tables of long lists."""
+DEFAULT_NEIGHBORS = 10  # the number of nearest classes in the tables of long lists
 
 
 def resolve_label_list(

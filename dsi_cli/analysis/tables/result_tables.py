@@ -32,8 +32,7 @@ from dsi_cli.store.schema import NETWORK_MATRICES, Table
 EXTRA_METRICS = (*geometry.METRICS, *HIERARCHY_METRICS, "gap")
 """The metrics in ``extra_curves.parquet``; all others are in ``curves.parquet``."""
 MATRIX_METRICS = (*EXTRA_METRICS, "sai", "wsi", "mean_row", "reliability", "idm", "severity", "superclass_accuracy")
-EpochKey = tuple[str, str]
-"""Run, and epoch with step."""
+EpochKey = tuple[str, str]  # run, and epoch with step
 
 
 def epoch_key(run: str, epoch: int | None, step: int | None) -> EpochKey:

@@ -31,8 +31,7 @@ MAX_MESSAGE_BYTES = 24 << 20
 """The maximum size of the names, shapes and texts of one file; the state of a ViT-L/16 with Adam has 0.5 MB."""
 _MAX_TENSORS = 50_000
 _MAX_NAME_LENGTH = 1024
-_MAX_NAME_CHARACTERS = 4 << 20
-"""The maximum number of characters in all names of one file."""
+_MAX_NAME_CHARACTERS = 4 << 20  # the maximum number of characters in all names of one file
 _TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT = 64 << 20, 4
 """The limits of one tensor, of which the larger one counts: a size, or a multiple of the file's size.
 

@@ -32,8 +32,7 @@ from dsi_cli.errors import PendingError, UnreadableError
 
 _MAX_DEPTH = 32
 _MAX_OBJECTS = 20_000
-_MAX_CONFIG_LENGTH = 8 << 20
-"""The maximum length of a configuration; the largest networks of keras.applications have 1 MB."""
+_MAX_CONFIG_LENGTH = 8 << 20  # the maximum length of a configuration; the largest networks of keras.applications have 1 MB
 _INCOMPLETE_MESSAGES = ("truncated file", "already open for write", "addr overflow")
 """The messages of the HDF5 library about files that end too early, or that another process is writing."""
 OPTIMIZERS = frozenset({"optimizer", "optimizer_weights"})
@@ -167,8 +166,7 @@ def _texts(node: Any) -> dict[str, list[str]]:
 
 
 class _Dataset(NamedTuple):
-    address: int
-    """The address of its header, which mostly grows with the time of writing."""
+    address: int  # the address of its header, which mostly grows with the time of writing
     path: str
     dtype: str
     shape: tuple[int, ...]
@@ -176,11 +174,9 @@ class _Dataset(NamedTuple):
 
 @dataclass
 class _Group:
-    address: int
-    """The highest address in the group, because single parts can fill gaps at lower addresses."""
+    address: int  # the highest address in the group, because single parts can fill gaps at lower addresses
     members: dict[str, _Group | _Dataset] = field(default_factory=dict)
-    texts: dict[str, list[str]] = field(default_factory=dict)
-    """Its attributes that are texts."""
+    texts: dict[str, list[str]] = field(default_factory=dict)  # its attributes that are texts
 
     def text(self, name: str) -> str | None:
         """Return the first text of an attribute."""
@@ -196,14 +192,11 @@ class _Layer(NamedTuple):
     """A layer in a model's configuration."""
 
     name: str
-    layers: _Layers
-    """The layers of a nested model."""
-    is_output: bool
-    """True if the layer computes an output of its model."""
+    layers: _Layers  # the layers of a nested model
+    is_output: bool  # True if the layer computes an output of its model
 
 
-_Layers = dict[str, _Layer]
-"""The layers of a model by the names of their groups in Keras 3, in the model's order."""
+_Layers = dict[str, _Layer]  # the layers of a model by the names of their groups in Keras 3, in the model's order
 _Parameter = tuple[str, str, _Dataset, bool]
 """A parameter: a readable name, a name from its path, its array, and whether its layer computes an output of the model."""
 

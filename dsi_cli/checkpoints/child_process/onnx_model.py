@@ -28,13 +28,10 @@ from dsi_cli.errors import PendingError, UnreadableError
 _MIN_VERSION_WITH_OPSETS = 3
 """The first version of the format in which a model lists its operator sets, which follow the graph."""
 _MAX_TEXT_LENGTH = 1 << 20
-_LENGTH_PREFIXED = 2
-"""The wire type of a field that begins with its length."""
-_PASSING = frozenset({"Identity", "Cast", "CastLike"})
-"""Operators that pass a weight on unchanged."""
+_LENGTH_PREFIXED = 2  # the wire type of a field that begins with its length
+_PASSING = frozenset({"Identity", "Cast", "CastLike"})  # operators that pass a weight on unchanged
 _PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "FusedGemm"})
-_BIASED = frozenset({"Gemm", "FusedGemm", "Conv"})
-"""Operators whose third input is a bias."""
+_BIASED = frozenset({"Gemm", "FusedGemm", "Conv"})  # operators whose third input is a bias
 _LAYERS = _PRODUCTS | _BIASED
 _GENERIC = re.compile(
     r"(onnx::\w+_\d+|val_\d+|\d+|(t|transpose|permute|numpy_t)(_\d+)?|const_fold_opt__\d+|.*Constant(_\d+)?_output_\d+|.*/ReadVariableOp(:\d+)?)",
@@ -144,12 +141,10 @@ class _Weight:
 
     name: str
     tensor: TensorProto
-    first_use: int
-    """The index of the first node that uses it, or the number of nodes."""
+    first_use: int  # the index of the first node that uses it, or the number of nodes
     is_transposed: bool | None = None
     """True if the first product that uses the matrix takes it as (inputs, outputs); None if no product uses it."""
-    name_by_bias: str = ""
-    """The name that follows from the bias of its layer, which is better evidence than the module."""
+    name_by_bias: str = ""  # the name that follows from the bias of its layer, which is better evidence than the module
     name_by_module: str = ""
 
 

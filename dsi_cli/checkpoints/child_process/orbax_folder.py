@@ -19,10 +19,8 @@ from dsi_cli.checkpoints.child_process import FileContents, dtype_name
 from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.errors import PendingError, UnreadableError
 
-_DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}
-"""The driver of an array by the name of its metadata file."""
-_NNX_SUFFIX = ".value"
-"""The suffix of parameters that Flax's NNX wrapped."""
+_DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}  # the driver of an array by the name of its metadata file
+_NNX_SUFFIX = ".value"  # the suffix of parameters that Flax's NNX wrapped
 _MAX_SCALARS = 64
 _Open = Callable[[], Any]
 _CONTEXT = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}

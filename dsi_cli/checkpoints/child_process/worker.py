@@ -14,8 +14,7 @@ from dsi_cli.checkpoints.child_process.client import MAX_MESSAGE_BYTES
 from dsi_cli.checkpoints.file_access import RangeFile
 from dsi_cli.errors import CheckpointError, PendingError
 
-_BUFFER_BYTES = 8 << 10
-"""The minimum size of a request for bytes, because libraries read headers in small parts."""
+_BUFFER_BYTES = 8 << 10  # the minimum size of a request for bytes, because libraries read headers in small parts
 
 
 class Channel:

@@ -33,12 +33,10 @@ class CheckpointContent:
 
     The tree may hold cycles.
     """
-    notes: list[str] = field(default_factory=list)
-    """Warnings about a file that could be read, such as a wrong checksum."""
+    notes: list[str] = field(default_factory=list)  # warnings about a file that could be read, such as a wrong checksum
     outputs: list[str] | None = None
     """The names of the weights whose layers compute the outputs of the model; None if the file does not state them."""
-    format: str = ""
-    """The name in `FORMATS`."""
+    format: str = ""  # the name in `FORMATS`
 
 
 class OpenFiles(ExitStack):
@@ -58,8 +56,7 @@ class Format(NamedTuple):
     """One container: a file, a zip archive or a folder."""
 
     name: str
-    module: str
-    """The module of this package that reads it."""
+    module: str  # the module of this package that reads it
     matches_head: Callable[[bytes], bool] | None = None
     """A function that returns whether a file with these first bytes (at most 16) may have this format."""
     matches_entries: Callable[[Collection[str]], bool] | None = None
@@ -98,14 +95,12 @@ _OTHER_FORMATS = {
 """Formats that dsi does not read, by the suffix of the file."""
 UNREAD_SUFFIXES = frozenset({*_OTHER_FORMATS, ".bz2", ".gz", ".nemo", ".tgz", ".xz", ".zip", ".zst"})
 """Suffixes of files that may contain weights in a form that dsi does not read; its message says how to convert them."""
-_INFLATED_HEAD_BYTES = 64
-"""The number of bytes inflated from a gzip file, enough for the header and name of a zip entry."""
+_INFLATED_HEAD_BYTES = 64  # the number of bytes inflated from a gzip file, enough for the header and name of a zip entry
 _MAX_PICKLE_BYTES = 512 << 20
 """The maximum size of a pickle without a checkpoint's suffix that is read completely in search of weights."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_PICKLE = re.compile(rb"\x80[\x02-\x05](?!\x8a\n)")
-"""The begin of a pickle, except those that begin like `_LEGACY`."""
+_PICKLE = re.compile(rb"\x80[\x02-\x05](?!\x8a\n)")  # the begin of a pickle, except those that begin like `_LEGACY`
 _WEIGHT = re.compile(r"(^|[._/])(weights?|kernel|w)(_?\d+|_[a-z]+)?$", re.IGNORECASE)
 """The name of an array that is a weight: ``fc.weight``, ``W1``, ``w_out``."""
 

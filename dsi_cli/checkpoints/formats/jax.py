@@ -29,8 +29,7 @@ METADATA, *TREE_MARKERS = next(format_.markers for format_ in FORMATS if format_
 """The file that marks a checkpoint (Orbax before 0.6 does not write it), and the files that mark a tree in a checkpoint."""
 MANIFEST = "manifest.ocdbt"
 COMMITTED = "commit_success.txt"
-UNFINISHED = ".orbax-checkpoint-tmp"
-"""The text in a folder's name until the checkpoint is complete."""
+UNFINISHED = ".orbax-checkpoint-tmp"  # the text in a folder's name until the checkpoint is complete
 _MAX_TREES = 32
 _MAX_METADATA_BYTES = 1 << 20
 _MAX_FILES = 300_000

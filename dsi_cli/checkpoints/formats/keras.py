@@ -14,8 +14,7 @@ from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import UnreadableError
 
 _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
-_MAX_JSON_BYTES = 8 << 20
-"""The maximum size of a JSON entry; the largest networks of keras.applications have 1 MB."""
+_MAX_JSON_BYTES = 8 << 20  # the maximum size of a JSON entry; the largest networks of keras.applications have 1 MB
 _MAX_DEFLATED_WEIGHT_BYTES = 64 << 20
 """The maximum size of compressed weights, which must be kept in memory; Keras itself stores weights uncompressed."""
 

@@ -19,8 +19,7 @@ from dsi_cli.checkpoints.trainers import as_dict, plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_PICKLE_BYTES = 2 << 30
-_JOBLIB = b"joblib.numpy_pickle"
-"""The module that the pickles of joblib name."""
+_JOBLIB = b"joblib.numpy_pickle"  # the module that the pickles of joblib name
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:

@@ -19,8 +19,7 @@ _INFLATED_BYTES_LIMIT, _INFLATED_RATIO_LIMIT = 32 << 20, 2
 
 Compression makes trained weights only a tenth smaller.
 """
-_PREFETCH_EXTRA_BYTES = 1024
-"""The space for extra fields, padding and a small following entry."""
+_PREFETCH_EXTRA_BYTES = 1024  # the space for extra fields, padding and a small following entry
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 

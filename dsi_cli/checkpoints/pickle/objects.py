@@ -16,8 +16,7 @@ from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, PartReader, Quantiser, S
 from dsi_cli.errors import UnreadableError
 
 _SEQUENCES = (list, tuple)
-_MAX_KEY_LENGTH = 4096
-"""The maximum length of a dict key: two long keys that are equal would be compared at every use."""
+_MAX_KEY_LENGTH = 4096  # the maximum length of a dict key: two long keys that are equal would be compared at every use
 
 
 class PickledGlobal(NamedTuple):
@@ -198,8 +197,7 @@ HARMLESS: dict[PickledGlobal, Callable[..., Any]] = {
     PickledGlobal("torch._tensor", "_rebuild_from_type_v2"): _from_type,
 }
 """The names whose calls return plain data; if a maker returns None, the call becomes a `PickledObject`."""
-CHEAP = frozenset({_strided, _strided_v3, _first})
-"""The makers that visit only a few numbers, whatever their arguments are."""
+CHEAP = frozenset({_strided, _strided_v3, _first})  # the makers that visit only a few numbers, whatever their arguments are
 
 _STORAGE_DTYPES = {
     "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",

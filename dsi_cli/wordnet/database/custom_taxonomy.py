@@ -54,8 +54,7 @@ class Edges:
 
     parents: dict[str, list[str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    aliases: list[tuple[str, str]] = field(default_factory=list)
-    """Further names of nodes, each with the key."""
+    aliases: list[tuple[str, str]] = field(default_factory=list)  # further names of nodes, each with the key
 
     def add(self, child: str, parent: str | None) -> None:
         """Add a node with one of its parents, or a root."""

@@ -32,18 +32,12 @@ DETACHMENTS = {
 class Lexicon:
     """All lemmas of a part of speech."""
 
-    part: str
-    """``noun`` or ``verb``."""
-    rows: dict[str, int]
-    """The row of each lemma."""
-    starts: npt.NDArray[np.int32]
-    """``(L + 1,)``; the senses of row ``r`` are ``synsets[starts[r]:starts[r + 1]]``."""
-    synsets: npt.NDArray[np.int32]
-    """Nodes of the taxonomy, in sense order for each lemma."""
-    counts: npt.NDArray[np.int32]
-    """The count of each of these senses in tagged text."""
-    irregular: dict[str, list[str]]
-    """The base forms of each irregular form."""
+    part: str  # ``noun`` or ``verb``
+    rows: dict[str, int]  # the row of each lemma
+    starts: npt.NDArray[np.int32]  # ``(L + 1,)``; the senses of row ``r`` are ``synsets[starts[r]:starts[r + 1]]``
+    synsets: npt.NDArray[np.int32]  # nodes of the taxonomy, in sense order for each lemma
+    counts: npt.NDArray[np.int32]  # the count of each of these senses in tagged text
+    irregular: dict[str, list[str]]  # the base forms of each irregular form
 
     def senses(self, lemma: str) -> list[int]:
         """Return the nodes of exactly this lemma, in sense order; empty if the lemma is unknown."""

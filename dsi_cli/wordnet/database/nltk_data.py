@@ -18,11 +18,9 @@ from dsi_cli.errors import UsageError, first_line
 from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, PARTS, Taxonomy, hypernym_closure, offsets_and_values, parent_edges
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
-_HYPERNYM = re.compile(r" @i? (\d{8}) ")
-"""A pointer from a synset to a hypernym or instance hypernym, in WordNet's files."""
+_HYPERNYM = re.compile(r" @i? (\d{8}) ")  # a pointer from a synset to a hypernym or instance hypernym, in WordNet's files
 _PARTS = ("%p", "#p")
-_SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}
-"""The first characters of the sense codes in WordNet's count files."""
+_SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}  # the first characters of the sense codes in WordNet's count files
 
 
 def installed_names() -> list[str]:

@@ -23,30 +23,21 @@ Rows = npt.NDArray[np.intp]
 Nodes = Sequence[int] | npt.NDArray[np.integer[Any]]
 Tables = Callable[[str], Any]
 """A function that returns one of five tables by name: ``graph``, ``glosses``, ``kinds``, ``lemmas``, ``exceptions``."""
-MAX_DEPTH = 90
-"""The maximum number of edges from a root, because distances are stored as bytes."""
-PARTS = {"noun": "n", "verb": "v"}
-"""The parts of speech that have a taxonomy, and the first letter of their ids."""
+MAX_DEPTH = 90  # the maximum number of edges from a root, because distances are stored as bytes
+PARTS = {"noun": "n", "verb": "v"}  # the parts of speech that have a taxonomy, and the first letter of their ids
 
 
 @dataclass(frozen=True, eq=False)
 class Taxonomy:
     """A graph of hypernyms with M nodes."""
 
-    offsets: npt.NDArray[np.int32]
-    """Synset offsets ``(M,)`` in ascending order."""
-    names: tuple[str, ...]
-    """Synset names, such as ``dog.n.01``."""
-    depths: npt.NDArray[np.uint8]
-    """The number of edges on the longest path to a root ``(M,)``."""
-    starts: npt.NDArray[np.int32]
-    """``(M + 1,)``; the parents of node ``v`` are ``parents[starts[v]:starts[v + 1]]``."""
-    parents: npt.NDArray[np.int32]
-    """The parents of all nodes, in WordNet's order for each child."""
-    letter: str = "n"
-    """The first letter of ids: ``n`` or ``v``."""
-    simulates_root: bool = False
-    """True if all roots have a simulated common root."""
+    offsets: npt.NDArray[np.int32]  # synset offsets ``(M,)`` in ascending order
+    names: tuple[str, ...]  # synset names, such as ``dog.n.01``
+    depths: npt.NDArray[np.uint8]  # the number of edges on the longest path to a root ``(M,)``
+    starts: npt.NDArray[np.int32]  # ``(M + 1,)``; the parents of node ``v`` are ``parents[starts[v]:starts[v + 1]]``
+    parents: npt.NDArray[np.int32]  # the parents of all nodes, in WordNet's order for each child
+    letter: str = "n"  # the first letter of ids: ``n`` or ``v``
+    simulates_root: bool = False  # True if all roots have a simulated common root
     aliases: tuple[tuple[str, int], ...] = ()
     """Further names of nodes, each with the node; only custom taxonomies have some."""
 

@@ -21,14 +21,10 @@ _BYTE_COLUMNS = ("file", "instance", "parts", "derived")
 class WordNet:
     """The nouns or the verbs of a WordNet."""
 
-    name: str
-    """The name in references: ``wordnet3.0``, ``wordnet31``."""
-    title: str
-    """The name in messages: ``WordNet 3.0``, ``wordnet31``."""
-    part: str
-    """``noun`` or ``verb``."""
-    tables: Tables
-    """Returns a table by name."""
+    name: str  # the name in references: ``wordnet3.0``, ``wordnet31``
+    title: str  # the name in messages: ``WordNet 3.0``, ``wordnet31``
+    part: str  # ``noun`` or ``verb``
+    tables: Tables  # returns a table by name
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the shipped WordNet by name, because the other process has it, too."""

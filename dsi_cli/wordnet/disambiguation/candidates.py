@@ -33,10 +33,8 @@ SPELLING_VARIANTS = (
 )
 """British and American spellings, tried in both directions at every position of a word that WordNet lacks."""
 _BOTH_WAYS = (*SPELLING_VARIANTS, *((new, old) for old, new in SPELLING_VARIANTS))
-MAX_RESPELLED_LENGTH = 60
-"""The maximum number of characters of a word that is tried in other spellings."""
-MAX_HEAD_WORDS = 5
-"""The maximum number of words at the end of a compound that are looked up together."""
+MAX_RESPELLED_LENGTH = 60  # the maximum number of characters of a word that is tried in other spellings
+MAX_HEAD_WORDS = 5  # the maximum number of words at the end of a compound that are looked up together
 _PREPOSITIONS = frozenset(("of", "with", "in", "on", "for", "from", "at", "to", "without", "by"))
 _FILLERS = frozenset(
     ("a", "an", "the", "and", "or", "other", "others", "misc", "unknown", "class", "label", "thing", "things")
@@ -56,16 +54,11 @@ class Candidate:
     """A synset that a label could mean."""
 
     node: int
-    word: str
-    """The lemma that was looked up."""
-    how: str
-    """One of ``EXACT``, ``PLURAL``, ``SPELLED``, ``HEAD``."""
-    rank: int
-    """The index of the synset in the lemma's sense order."""
-    senses: int
-    """The number of senses of the lemma."""
-    names: int = 1
-    """The number of the label's names that can mean the synset."""
+    word: str  # the lemma that was looked up
+    how: str  # one of ``EXACT``, ``PLURAL``, ``SPELLED``, ``HEAD``
+    rank: int  # the index of the synset in the lemma's sense order
+    senses: int  # the number of senses of the lemma
+    names: int = 1  # the number of the label's names that can mean the synset
 
 
 def candidate_of(node: int, wordnet: WordNet) -> Candidate:

@@ -27,10 +27,8 @@ from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, find_cand
 Floats = npt.NDArray[np.float64]
 UNRELATED_PENALTY, SAME_FILE_PENALTY, HYPERNYM_PENALTY = 2.0, 1.8, 1.0
 """The penalties for a sense that does not fit its context: unrelated, in the same lexicographer file, related by a hypernym."""
-SUPERCLASS_WEIGHT = 1.5
-"""The weight of a superclass relative to a bracket or folder."""
-MAX_NARROW_SIZE = 3000
-"""The maximum number of synsets at and below a narrow hypernym."""
+SUPERCLASS_WEIGHT = 1.5  # the weight of a superclass relative to a bracket or folder
+MAX_NARROW_SIZE = 3000  # the maximum number of synsets at and below a narrow hypernym
 PERSONS = ("people", "person")
 """An irregular plural that WordNet's rules lack; the senses of "people" are groups, which have no person below them."""
 MAX_LEVELS_UP = 2

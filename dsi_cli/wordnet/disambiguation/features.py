@@ -82,26 +82,16 @@ class CandidateTable:
 
     wordnet: WordNet
     labels: Sequence[str]
-    readings: Sequence[LabelCandidates]
-    """The candidates of each label, and the words next to them."""
-    senses: Sequence[Candidate]
-    """The candidates of all labels ``(K,)``."""
-    label: Rows
-    """The index of the label of each candidate ``(K,)``."""
-    node: Rows
-    """The node of each candidate ``(K,)``."""
-    alone: Floats
-    """The features of each candidate by itself ``(K, len(LABEL_FEATURES))``."""
-    candidate: Rows
-    """The candidate of each of P pairs of a candidate and a node at or above its node ``(P,)``."""
-    hypernym: Rows
-    """The node of each pair ``(P,)``."""
-    group: Rows
-    """An index that pairs with the same label and the same hypernym share ``(P,)``."""
-    file: Rows
-    """The lexicographer file of each candidate ``(K,)``."""
-    unfit: Floats
-    """The penalty for not fitting the label's context ``(K,)``, from 0 to `context.UNRELATED_PENALTY`."""
+    readings: Sequence[LabelCandidates]  # the candidates of each label, and the words next to them
+    senses: Sequence[Candidate]  # the candidates of all labels ``(K,)``
+    label: Rows  # the index of the label of each candidate ``(K,)``
+    node: Rows  # the node of each candidate ``(K,)``
+    alone: Floats  # the features of each candidate by itself ``(K, len(LABEL_FEATURES))``
+    candidate: Rows  # the candidate of each of P pairs of a candidate and a node at or above its node ``(P,)``
+    hypernym: Rows  # the node of each pair ``(P,)``
+    group: Rows  # an index that pairs with the same label and the same hypernym share ``(P,)``
+    file: Rows  # the lexicographer file of each candidate ``(K,)``
+    unfit: Floats  # the penalty for not fitting the label's context ``(K,)``, from 0 to `context.UNRELATED_PENALTY`
 
     @property
     def count(self) -> int:

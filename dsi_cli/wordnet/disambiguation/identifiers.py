@@ -36,8 +36,7 @@ class Meaning:
     how: str
     node: int | None = None
     reason: str | None = None
-    words: LabelCandidates = NO_CANDIDATES
-    """The synsets of the label's words."""
+    words: LabelCandidates = NO_CANDIDATES  # the synsets of the label's words
 
     @property
     def is_open(self) -> bool:

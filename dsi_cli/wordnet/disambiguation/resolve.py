@@ -41,12 +41,10 @@ RESOLVED_BY = (
 )
 """The method by which a label was resolved; the first four are certain, the last two mark labels without a synset."""
 CERTAIN, PLACEHOLDER = RESOLVED_BY[:4], RESOLVED_BY[-1]
-MAX_SUGGESTIONS = 50
-"""The maximum number of unresolved labels with similar spellings, which take about 20 ms each."""
+MAX_SUGGESTIONS = 50  # the maximum number of unresolved labels with similar spellings, which take about 20 ms each
 FOREIGN_SHARE, FOREIGN_SHARE_OF_FEW, FEW_LABELS = 0.25, 0.5, 3
 """The share of unknown labels from which a list is foreign, also if fewer than three labels are unknown. See `is_foreign`."""
-MAX_CODE_LENGTH = 3
-"""The maximum number of letters of a label that may be a code, such as that of a language."""
+MAX_CODE_LENGTH = 3  # the maximum number of letters of a label that may be a code, such as that of a language
 MAX_PRESET_LABELS_READ = 4096
 """The maximum length of a preset for which the other meanings of labels are looked up, because this takes most of the time."""
 
@@ -59,20 +57,16 @@ class Resolution:
     in sense order, or only the synset itself. For a misspelled label, they are the synsets of the nearest word.
     """
 
-    index: int
-    """The index of the label in the list."""
+    index: int  # the index of the label in the list
     label: str
-    synset: str | None = None
-    """The name of the synset; like id and gloss, None if the label is unresolved."""
+    synset: str | None = None  # the name of the synset; like id and gloss, None if the label is unresolved
     wnid: str | None = None
     definition: str | None = None
-    resolved_by: str = "unresolved"
-    """One of ``RESOLVED_BY``."""
+    resolved_by: str = "unresolved"  # one of ``RESOLVED_BY``
     confidence: float | None = None
     """The probability in [0, 1] that this is the synset; 1.0 for those of ``CERTAIN``, None if unresolved."""
     candidates: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
-    """The probabilities of the candidates; empty if there was no choice."""
+    scores: tuple[float, ...] = ()  # the probabilities of the candidates; empty if there was no choice
     reason: str | None = None
     """The reason for this sense, or why the label is unresolved and what to do. None for ids."""
 

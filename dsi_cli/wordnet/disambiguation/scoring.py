@@ -99,18 +99,13 @@ EVIDENCE = {
     "the other sense is above or below other labels": ("above others", "below others"),
 }
 """Groups of features by their description, for the reasons of choices."""
-MIN_GAIN = 0.3
-"""The minimum difference of scores for a group of features to be mentioned."""
-ROUNDS = 8
-"""The number of rounds of mean-field inference."""
-HALF_TRUST_LABELS = 3.0
-"""The list length at which the weights for labels alone and the weights for lists count equally."""
-NO_SENSE_SCORE = -1.0
-"""The score of "none of these senses", which competes even with the only sense of a word."""
+MIN_GAIN = 0.3  # the minimum difference of scores for a group of features to be mentioned
+ROUNDS = 8  # the number of rounds of mean-field inference
+HALF_TRUST_LABELS = 3.0  # the list length at which the weights for labels alone and the weights for lists count equally
+NO_SENSE_SCORE = -1.0  # the score of "none of these senses", which competes even with the only sense of a word
 CONTEXT_PENALTY_WEIGHT = 2.5
 """The weight of the penalty for a sense that does not fit the label's bracket, folder or superclass."""
-MIN_SHARED_CHANCE = 0.05
-"""The minimum probability of a sense that replaces a sense which another label has."""
+MIN_SHARED_CHANCE = 0.05  # the minimum probability of a sense that replaces a sense which another label has
 FORM_CONFIDENCE = {HEAD: 0.6, SPELLED: 0.8}
 """The factors of confidence for words that were found only as a head or in another spelling."""
 MAX_UNCERTAIN_CONFIDENCE = 0.5
@@ -134,14 +129,10 @@ class SenseScores:
 
     candidates: Rows
     """Rows of the candidate table ``(K,)``, the chosen one first, then by decreasing probability; may be empty."""
-    chances: Floats
-    """The probabilities of the candidates ``(K,)``; their sum is 1."""
-    confidence: float
-    """The probability in [0, 1] that the chosen sense is right."""
-    is_displaced: bool
-    """True if a more probable sense was assigned to another label."""
-    is_off_topic: bool = False
-    """True if nearly all other labels have a topic that the chosen sense lacks."""
+    chances: Floats  # the probabilities of the candidates ``(K,)``; their sum is 1
+    confidence: float  # the probability in [0, 1] that the chosen sense is right
+    is_displaced: bool  # True if a more probable sense was assigned to another label
+    is_off_topic: bool = False  # True if nearly all other labels have a topic that the chosen sense lacks
 
 
 def load_weights(part: str) -> Weights:

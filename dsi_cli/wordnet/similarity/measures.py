@@ -30,11 +30,9 @@ from dsi_cli.wordnet.database.wordnet import WordNet
 from dsi_cli.wordnet.similarity import path_similarity
 from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE
 
-UNKNOWN = 1e300
-"""NLTK's information content of a synset with count 0, and its value for infinity."""
+UNKNOWN = 1e300  # NLTK's information content of a synset with count 0, and its value for infinity
 Similarities = npt.NDArray[np.float64]
-MAX_CLASSES = 8192
-"""The maximum number of classes for these measures, which use about 40 bytes of memory per pair."""
+MAX_CLASSES = 8192  # the maximum number of classes for these measures, which use about 40 bytes of memory per pair
 
 
 @dataclass(frozen=True, eq=False)
