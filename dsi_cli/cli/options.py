@@ -15,15 +15,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 
+from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.declaration import Choices, DeclaredOption, Option, declared_options
-from dsi_cli.analysis.option_groups.groups import (
-    ComparisonOptions,
-    InputOptions,
-    LabelOptions,
-    OutputOptions,
-    Sections,
-    preset_names,
-)
 from dsi_cli.errors import DsiError, UsageError
 from dsi_cli.store import atomic_write
 from dsi_cli.store.schema import MATRIX_KINDS
@@ -93,14 +86,14 @@ def _outputs(context: typer.Context) -> list[Path]:
     return [Path(path) for path in typed]
 
 
-def takes(sections: Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
+def takes(sections: groups.Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
     """Return a decorator that makes a command with the options of some sections out of a function.
 
     The function takes the values by the name of the field; see `read_values`.
     """
     parameters = []
-    for title, groups in sections.items():
-        parameters += [_parameter(declared, title) for group in groups for declared in declared_options(group)]
+    for title, members in sections.items():
+        parameters += [_parameter(declared, title) for group in members for declared in declared_options(group)]
 
     def decorate(function: Callable[[Mapping[str, Any]], int]) -> Command:
         def command(**typed: Any) -> int:
@@ -113,7 +106,7 @@ def takes(sections: Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], 
     return decorate
 
 
-def read_values(sections: Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
+def read_values(sections: groups.Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
     """Return a command's values by the name of the field; raise `UsageError` if a text cannot be converted."""
     values: dict[str, Any] = {}
     for group in chain.from_iterable(sections.values()):
@@ -207,24 +200,24 @@ def require_page_paths(out: Path | None, html: Path | None, contents: str, page:
 
 
 # Options of dsi analyze.
-Json = Annotated[bool, typer_info(OutputOptions, "json")]
-PerEpoch = Annotated[bool, typer_info(OutputOptions, "per_epoch")]
-Quiet = Annotated[bool, typer_info(OutputOptions, "quiet")]
-LogTo = Annotated[list[str] | None, typer_info(OutputOptions, "log_to")]
-Head = Annotated[str | None, typer_info(InputOptions, "head")]
-Revisions = Annotated[str | None, typer_info(InputOptions, "revisions")]
-Ema = Annotated[bool, typer_info(InputOptions, "ema", flag="--ema")]
-Labels = Annotated[str | None, typer_info(LabelOptions, "labels")]
-MapFile = Annotated[str | None, typer_info(LabelOptions, "mapping")]
-PartOfSpeech = Annotated[str, typer_info(LabelOptions, "pos")]
-WordNetName = Annotated[str | None, typer_info(LabelOptions, "wordnet")]
-TaxonomyFile = Annotated[str | None, typer_info(ComparisonOptions, "taxonomy")]
+Json = Annotated[bool, typer_info(groups.OutputOptions, "json")]
+PerEpoch = Annotated[bool, typer_info(groups.OutputOptions, "per_epoch")]
+Quiet = Annotated[bool, typer_info(groups.OutputOptions, "quiet")]
+LogTo = Annotated[list[str] | None, typer_info(groups.OutputOptions, "log_to")]
+Head = Annotated[str | None, typer_info(groups.InputOptions, "head")]
+Revisions = Annotated[str | None, typer_info(groups.InputOptions, "revisions")]
+Ema = Annotated[bool, typer_info(groups.InputOptions, "ema", flag="--ema")]
+Labels = Annotated[str | None, typer_info(groups.LabelOptions, "labels")]
+MapFile = Annotated[str | None, typer_info(groups.LabelOptions, "mapping")]
+PartOfSpeech = Annotated[str, typer_info(groups.LabelOptions, "pos")]
+WordNetName = Annotated[str | None, typer_info(groups.LabelOptions, "wordnet")]
+TaxonomyFile = Annotated[str | None, typer_info(groups.ComparisonOptions, "taxonomy")]
 
 # Options of other commands.
 LabelList = typer.Argument(
     metavar="LABELS",
     help="Label file (txt, csv, tsv, json, yaml) or a preset, for example imagenet1k.",
-    autocompletion=complete_from(preset_names),
+    autocompletion=complete_from(groups.preset_names),
 )
 Epoch = Annotated[
     int | None, option("--epoch", "EPOCH", "The trainer's own number; by default the last one.", complete_epochs)

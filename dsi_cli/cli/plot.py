@@ -12,16 +12,8 @@ from dsi_cli.cli import console
 from dsi_cli.cli.options import Json, Quiet, complete_classes, complete_figures, complete_runs, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.figures.catalogue import (
-    ANIMATION,
-    ANIMATION_FORMATS,
-    ANIMATION_SPEC,
-    FIGURES,
-    FORMATS,
-    SCALES,
-    FigureOptions,
-    figure_spec,
-)
+from dsi_cli.figures import catalogue
+from dsi_cli.figures.catalogue import ANIMATION, ANIMATION_FORMATS, FIGURES, FORMATS, SCALES, FigureOptions
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store.schema import MATRIX_KINDS
@@ -160,14 +152,14 @@ def _raise_without_data(names: Sequence[str], results: Results, options: FigureO
     if selection:
         problem = f" with this {' and '.join(selection)}; leave it out to draw what this folder has"
     else:
-        needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in names)
+        needs = "; ".join(f"{name} needs {catalogue.figure_spec(name).needs}" for name in names)
         problem = f", because this folder has no data: {needs}"
     raise UsageError(f"nothing to draw for {', '.join(names)}{problem}", code="nothing-to-draw", figures=names)
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:
     """Print the names of all figures; ``with_data`` holds those with data, and is None without a results folder."""
-    specs = (*FIGURES, ANIMATION_SPEC)
+    specs = (*FIGURES, catalogue.ANIMATION_SPEC)
     if as_json:
         document = []
         for spec in specs:

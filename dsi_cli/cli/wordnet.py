@@ -7,17 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from dsi_cli.cli import console
-from dsi_cli.cli.labels import (
-    Interactive,
-    WriteMap,
-    ask_senses,
-    labels_command,
-    labels_document,
-    print_counts,
-    print_rows,
-    require_other,
-    require_unedited,
-)
+from dsi_cli.cli import labels as label_lists
 from dsi_cli.cli.options import Json, LabelList, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError, listed, quoted
@@ -39,8 +29,8 @@ def wordnet(
         ),
     ] = None,
     map_file: MapFile = None,
-    write_map: WriteMap = None,
-    interactive: Interactive = False,
+    write_map: label_lists.WriteMap = None,
+    interactive: label_lists.Interactive = False,
     neighbors: Annotated[
         int | None,
         option(
@@ -83,12 +73,12 @@ def wordnet(
         raise UsageError(message, code="options-conflict", options=("--out", "--json"))
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
-    require_other(labels, path, write_map)
+    label_lists.require_other(labels, path, write_map)
     file_format = "parquet" if to_stdout else export.export_format(str(path), None)
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, database)
-    require_unedited(resolved, write_map, map_file)
+    label_lists.require_unedited(resolved, write_map, map_file)
     if interactive:
-        resolved = ask_senses(resolved, write_map)
+        resolved = label_lists.ask_senses(resolved, write_map)
     neighbors = wordnet_matrix.choose_neighbors(resolved, neighbors, whole=whole)
     export.require_matrix(file_format, is_matrix=neighbors is None)
     if neighbors is None and file_format != "parquet":
@@ -105,13 +95,14 @@ def wordnet(
             export.write_file(frame, path, file_format, is_matrix=neighbors is None)
     if as_json:
         values = {"reference": reference.name, "out": str(path), "neighbors": neighbors}
-        console.print_json(labels_document(resolved, resolved.resolutions, **values))
+        console.print_json(label_lists.labels_document(resolved, resolved.resolutions, **values))
         return DONE
     if custom is not None:
         _print_known(resolved, custom, quiet=quiet)
     else:
-        print_rows([] if to_stdout else resolved.to_check)
-        print_counts(resolved, labels_command(labels, map_file, pos, wordnet_name), write_map, quiet=quiet)
+        label_lists.print_rows([] if to_stdout else resolved.to_check)
+        command = label_lists.labels_command(labels, map_file, pos, wordnet_name)
+        label_lists.print_counts(resolved, command, write_map, quiet=quiet)
     if to_stdout:
         for row in resolved.unresolved[:MAX_LISTED_LABELS]:
             console.note(f"warning: label {row.index} is left out: {row.reason}", quiet=quiet)

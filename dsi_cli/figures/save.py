@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from matplotlib.figure import Figure
 
 from dsi_cli.errors import UsageError, require_choice
+from dsi_cli.figures import catalogue
 from dsi_cli.figures import style as styles
-from dsi_cli.figures.catalogue import (
-    ANIMATION,
-    ANIMATION_FORMATS,
-    ANIMATION_SPEC,
-    FIGURES,
-    FORMATS,
-    SCALES,
-    FigureOptions,
-    figure_spec,
-)
+from dsi_cli.figures.catalogue import ANIMATION, ANIMATION_FORMATS, FIGURES, FORMATS, SCALES, FigureOptions
 from dsi_cli.figures.style import STYLES
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.run_classes import ORDERS
@@ -97,7 +89,7 @@ def write(
     Raise `UsageError` if a figure or a format does not exist, and `OutputError` if a file could not be written.
     """
     figure_formats, animation_formats = _split_formats(names, formats)
-    specs = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)
+    specs = [catalogue.figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)
     files: list[Path] = []
     without_data: list[str] = []
     for done, spec in enumerate(specs):
@@ -140,7 +132,7 @@ def _split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[s
 
 def with_data(results: Results, options: FigureOptions) -> set[str]:
     """Return the names of the figures for which the results have data, without drawing them."""
-    return {spec.name for spec in (*FIGURES, ANIMATION_SPEC) if spec.find(results, options) is not None}
+    return {spec.name for spec in (*FIGURES, catalogue.ANIMATION_SPEC) if spec.find(results, options) is not None}
 
 
 def save(figure: Figure, path: Path, form: str) -> Path:

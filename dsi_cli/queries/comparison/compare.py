@@ -17,17 +17,11 @@ from typing import TypeVar, cast
 
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import jackknife
+from dsi_cli.queries.comparison import repetitions
 from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS, SHORT_TITLES, seed_range
 from dsi_cli.queries.comparison.equal_accuracy import EQUAL, CriterionRow, EqualAccuracyComparison, at_equal_accuracy
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, cross_alignment
-from dsi_cli.queries.comparison.repetitions import (
-    CurveBand,
-    RepeatedRuns,
-    all_know_completed_epochs,
-    curve_bands,
-    group_runs,
-    network_bands,
-)
+from dsi_cli.queries.comparison.repetitions import CurveBand, RepeatedRuns
 from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs
 from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLITS
@@ -254,8 +248,8 @@ def compare(
         require_choice("measure", name, jackknife.MEASURES, "no comparison by measure")
 
     runs = compared_runs(outputs, options.names)
-    groups = group_runs(runs, options.group)
-    by_completed = all_know_completed_epochs(runs)
+    groups = repetitions.group_runs(runs, options.group)
+    by_completed = repetitions.all_know_completed_epochs(runs)
     measure = options.measures[0]
     split = options.split
     if split is None:
@@ -279,7 +273,7 @@ def compare(
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
-        curves=curve_bands(groups, split, measure) + network_bands(groups, between),
+        curves=repetitions.curve_bands(groups, split, measure) + repetitions.network_bands(groups, between),
         notes=_notes(runs, split),
     )
 

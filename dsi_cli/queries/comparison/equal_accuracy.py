@@ -16,15 +16,8 @@ import numpy as np
 from dsi_cli.errors import count
 from dsi_cli.metrics.differences import holm
 from dsi_cli.metrics.jackknife import LEVEL
-from dsi_cli.queries.comparison.criteria import (
-    ACCURACY,
-    SEED_DEVIATIONS,
-    SEEDS,
-    Criterion,
-    RunAtEpoch,
-    criteria,
-    difference,
-)
+from dsi_cli.queries.comparison import criteria
+from dsi_cli.queries.comparison.criteria import ACCURACY, SEED_DEVIATIONS, SEEDS, Criterion, RunAtEpoch
 from dsi_cli.queries.comparison.network_pairs import ClassDifference, compare_classes
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
 from dsi_cli.queries.comparison.runs import ComparedRun, match_classes
@@ -140,7 +133,7 @@ def at_equal_accuracy(
     else:
         split_at = len(first.runs)
         last = [replace(at_epoch, epoch=at_epoch.run.epochs[-1]) for at_epoch in chosen]
-        rows = _rows(criteria(measures), chosen, last, split_at)
+        rows = _rows(criteria.criteria(measures), chosen, last, split_at)
         pair = compare_classes(chosen[:split_at], chosen[split_at:])
         if pair is not None:
             classes = pair.most_different[:MOST_DIFFERENT]
@@ -226,7 +219,7 @@ def _rows(
     found = {}
     for quantity in quantities:
         runs = last if quantity is ACCURACY else chosen
-        found[quantity] = difference(quantity, runs[:split_at], runs[split_at:])
+        found[quantity] = criteria.difference(quantity, runs[:split_at], runs[split_at:])
     main = [quantity for quantity in quantities if quantity.is_main and found[quantity].p_value is not None]
     steps = dict(zip(main, holm([found[quantity].p_value or 0.0 for quantity in main]), strict=True))
 
