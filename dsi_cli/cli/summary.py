@@ -127,15 +127,9 @@ def summary_document(summary: Summary) -> dict[str, object]:
             if trend is not None:
                 last, peak = asdict(trend.last), asdict(trend.peak)
                 values[name] = {"last": last, "peak": peak, "is_above_chance": trend.is_above_chance}
-        runs.append(
-            asdict(run)
-            | {
-                "epochs": [asdict(row) for row in epochs],
-                "mistakes": {split: [asdict(row) for row in rows] for split, rows in mistakes.items()},
-                "phases": table_rows(out, PHASES, run.name),
-                "findings": values,
-            }
-        )
+        by_split = {split: [asdict(row) for row in rows] for split, rows in mistakes.items()}
+        tables = {"epochs": [asdict(row) for row in epochs], "mistakes": by_split}
+        runs.append(asdict(run) | tables | {"phases": table_rows(out, PHASES, run.name), "findings": values})
     return asdict(summary) | {"exit_code": summary.exit_code, "headline": headline(findings), "runs": runs}
 
 

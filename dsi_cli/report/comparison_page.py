@@ -177,17 +177,10 @@ def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
         classes = [pair.classes[index] for index in order]
         side, first = _packed_ranks(pair.first[np.ix_(order, order)])
         _, second = _packed_ranks(pair.second[np.ix_(order, order)])
-        pictures.append(
-            {
-                "first": equal.first,
-                "second": equal.second,
-                "side": side,
-                "ranks": [first, second],
-                "names": [row.name for row in classes],
-                "agreements": [six_digits((row.first_agreement, row.second_agreement)) for row in classes],
-                "classes": [asdict(row) for row in equal.classes],
-            }
-        )
+        names = [row.name for row in classes]
+        agreements = [six_digits((row.first_agreement, row.second_agreement)) for row in classes]
+        picture = {"first": equal.first, "second": equal.second, "side": side, "ranks": [first, second], "names": names}
+        pictures.append(picture | {"agreements": agreements, "classes": [asdict(row) for row in equal.classes]})
     return pictures
 
 

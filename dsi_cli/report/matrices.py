@@ -177,7 +177,7 @@ def _pack_series(
 
     # Pack the means of the values and of their percentile ranks in blocks, at the other epochs and in each display order.
     block_epochs = [epoch for epoch in series.epochs if epoch not in complete]
-    blocks = None
+    blocks: dict[str, Any] | None = None
     if block_epochs:
         coarse = QuantizationScale(series.low, series.high, LEVELS[-1])
         starts = [block_starts(len(order["order"]), order["groups"]) for order in orders]
@@ -190,26 +190,15 @@ def _pack_series(
                 means = coarse.codes(block_means(matrix, np.asarray(order["order"]), edges))
                 mean_ranks = RANK_SCALE.codes(block_means(ranks, np.asarray(order["order"]), edges))
                 texts.append(matrix_codec.pack(np.concatenate([means.ravel(), mean_ranks.ravel()]), coarse.levels))
-        blocks = {
-            "lines": f"{name}-blocks",
-            "epochs": block_epochs,
-            "orders": [order["name"] for order in orders],
-            "starts": starts,
-            **_scale_data(coarse),
-        }
+        names = [order["name"] for order in orders]
+        blocks = {"lines": f"{name}-blocks", "epochs": block_epochs, "orders": names, "starts": starts}
+        blocks |= _scale_data(coarse)
     title, about = TITLES[kind]
-    return {
-        "name": series.name,
-        "title": title + (f", {split}" if split else ""),
-        "about": about,
-        "symmetric": symmetric,
-        "lines": name,
-        "epochs": complete_epochs,
-        "withoutMistakes": series.empty if kind == "ccsm" else [],
-        "blocks": blocks,
-        "shown": series.color_limits,
-        **_scale_data(scale),
-    }
+    if split:
+        title += f", {split}"
+    described: dict[str, Any] = {"name": series.name, "title": title, "about": about, "symmetric": symmetric, "lines": name}
+    described |= {"epochs": complete_epochs, "withoutMistakes": series.empty if kind == "ccsm" else []}
+    return described | {"blocks": blocks, "shown": series.color_limits} | _scale_data(scale)
 
 
 def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]:

@@ -161,36 +161,22 @@ def curves(results: Results) -> dict[str, Any]:
     kinds = [SAI._replace(variants=(measure,)) for measure in sai_measures(results.curves)]
     drawn = panels(results, kinds=[*kinds, *OTHERS])
     sai = {panel.measure: _panel(panel, results) for panel in drawn if panel.kind.name == "sai"}
-    return {
-        "measures": list(sai),
-        "sai": sai,
-        "others": [_panel(panel, results) for panel in drawn if panel.kind.name != "sai"],
-        "phases": phases(results),
-    }
+    others = [_panel(panel, results) for panel in drawn if panel.kind.name != "sai"]
+    return {"measures": list(sai), "sai": sai, "others": others, "phases": phases(results)}
 
 
 def _panel(panel: Panel, results: Results) -> dict[str, Any]:
-    return {
-        "name": panel.kind.name,
-        "title": panel.kind.title,
-        "axis": panel.axis,
-        "lower": panel.lower_is_closer,
-        "series": [_series(curve, results) for curve in panel.series],
-    }
+    kind, series = panel.kind, [_series(curve, results) for curve in panel.series]
+    return {"name": kind.name, "title": kind.title, "axis": panel.axis, "lower": panel.lower_is_closer, "series": series}
 
 
 def _series(curve: Series, results: Results) -> dict[str, Any]:
     """Return a curve without its empty columns."""
-    main_reference = results.references(curve.run)[:1]
-    data = {
-        "run": results.names.index(curve.run),
-        "of": curve.of,
-        "split": curve.split,
-        "label": curve.label,
-        "epochs": curve.epochs.tolist(),
-        # Phases belong to curves of the main reference or of no reference.
-        "isMain": curve.reference is None or curve.reference in main_reference,
-    }
+    # Phases belong to curves of the main reference or of no reference.
+    is_main = curve.reference is None or curve.reference in results.references(curve.run)[:1]
+    run = results.names.index(curve.run)
+    data: dict[str, Any] = {"run": run, "of": curve.of, "split": curve.split, "label": curve.label}
+    data |= {"epochs": curve.epochs.tolist(), "isMain": is_main}
     for name in FIELDS:
         values = getattr(curve, name)
         if not np.isnan(values).all():
@@ -220,15 +206,9 @@ def mistake_data(results: Results, found: RunFindings, open_image: Opener | None
         except UsageError:
             continue  # there are no predictions on this split
         epoch = listing.query.epoch
-        by_split[split] = {
-            "epoch": epoch,
-            "own": listing.own,
-            "furthest": listing.furthest,
-            "wordnet_furthest": listing.wordnet_furthest,
-            "found": listing.found,
-            "pairs": [asdict(row) for row in listing.rows],
-            "mistakes": None,
-        }
+        ranks = {"own": listing.own, "furthest": listing.furthest, "wordnet_furthest": listing.wordnet_furthest}
+        pairs = [asdict(row) for row in listing.rows]
+        by_split[split] = {"epoch": epoch, **ranks, "found": listing.found, "pairs": pairs, "mistakes": None}
         with suppress(UsageError):  # the run may have confusion counts, but no predictions per sample
             samples = worst_mistakes(results, MistakeQuery(found.run, epoch, split, most=MAX_MISTAKES))
             images = [asdict(row) | {"image": _data_url(row.path, open_image)} for row in samples.rows]
