@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shutil
 from abc import abstractmethod
+from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
 from threading import Lock
 from typing import Any
 
@@ -28,6 +28,7 @@ class ArtifactFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._copies: dict[str, Path] = {}
         self._folder = TemporaryFolder()
         self._lock = Lock()
+        self._numbers = count()
 
     @abstractmethod
     def list_folder(self, path: str) -> list[dict[str, Any]]:
@@ -35,7 +36,7 @@ class ArtifactFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     @abstractmethod
     def download(self, path: str, folder: Path) -> Path:
-        """Download a file into an empty folder, and return its path."""
+        """Download a file into a folder, and return its path."""
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """Return the entries of a folder."""
@@ -62,7 +63,7 @@ class ArtifactFileSystem(AbstractFileSystem):  # type: ignore[misc]
         with self._lock:
             copy = self._copies.get(path)
             if copy is None:
-                copy = self._copies[path] = self.download(path, Path(mkdtemp(dir=self._folder.path)))
+                copy = self._copies[path] = self.download(path, self._folder.path / str(next(self._numbers)))
         with copy.open("rb") as file:
             file.seek(start or 0)
             data = file.read(-1 if end is None else end - (start or 0))

@@ -36,6 +36,7 @@ class MlflowFileSystem(ArtifactFileSystem):
 
     def download(self, path: str, folder: Path) -> Path:
         """Download an artifact."""
+        folder.mkdir(parents=True, exist_ok=True)
         run, _, artifact = path.partition("/")
         return Path(self.client.download_artifacts(run, artifact, str(folder)))
 
