@@ -1,10 +1,11 @@
-"""Hooks of MkDocs: the report of the demo, a page for each public name, links to the glossary, and the size of pictures."""
+"""Hooks of MkDocs: the report of the demo, public names, keys of JSON, links to the glossary, and the size of pictures."""
 
 from __future__ import annotations
 
 import inspect
 import io
 import re
+import runpy
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -67,6 +68,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if source == "api.md":
         lines = [f"- [`{place}.{name}`](api/{name}.md): {first_line(place, name)}" for place, name in public_names()]
         return markdown.replace("NAMES", "\n".join(lines))
+    if source == "json.md":
+        return markdown.replace("KEYS", runpy.run_path(str(HERE / "json_keys.py"))["page"]())
     if source in SKIPPED or source.startswith("api/"):
         return markdown
     glossary = "../" * source.count("/") + "glossary.md"

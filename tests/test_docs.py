@@ -1,5 +1,6 @@
 """The commands and examples of the README and the docs do what they say."""
 
+import json
 import os
 import re
 import runpy
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dsi_cli.checkpoints.formats import FORMATS
@@ -93,6 +95,26 @@ def test_every_command_and_example_runs_in_its_order(page, demo, tmp_path):
 def test_pages_made_from_the_code_are_up_to_date(name):
     made = runpy.run_path(str(ROOT / "docs/make_pages.py"))["PAGES"][name]()
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, "run python docs/make_pages.py"
+
+
+def test_keys_of_json_are_those_on_their_page(dsi, make_run, tmp_path):
+    runs = [make_run(f"runs/{name}", seed=seed) for seed, name in enumerate("ab")]
+    for run in runs:
+        for name, array in (("preds", [np.arange(40) // 7] * 4), ("targets", np.arange(40) // 5)):
+            np.save(run / f"{name}.npy", array)
+    checkpoints = sorted(runs[0].glob("*.pt"))
+    named = {"RUNS": runs[0].parent, "OUT": tmp_path / "out", "FILE": checkpoints[0], "SECOND": checkpoints[-1]}
+    named["MATRIX"] = tmp_path / "x.csv"
+    made = runpy.run_path(str(ROOT / "docs/json_keys.py"))
+    for call, parts in made["JSON"].values():
+        ended = dsi(*(named.get(word, word) for word in call.split()), "--json")
+        printed = ended.out.splitlines()[-1] if call.startswith("watch") else ended.out
+        for path, sources in parts.items():
+            part = json.loads(printed)
+            for key in [None, *path.split(".")] if path else [None]:
+                part = part if key is None else next(iter(part.values())) if key == "NAME" else part[key]
+                part = part[0] if isinstance(part, list) else part
+            assert set(part) == made["keys"](*sources), (call, path, ended.err)
 
 
 def test_every_container_and_trainer_is_on_the_page_of_what_is_read():

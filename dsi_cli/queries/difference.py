@@ -119,9 +119,8 @@ class Difference:
         for column in ("angle", "angle_variation", "norm_change", "similarity_change", "similarity_variation"):
             values = self.classes[column].dropna()
             numbers[f"median_{column}"] = float(values.median()) if len(values) else None
-        if self.variation is not None:
-            numbers["moved_beyond_variation"] = int(self.classes["beyond_variation"].fillna(False).sum())
-        return numbers
+        beyond = None if self.variation is None else int(self.classes["beyond_variation"].fillna(False).sum())
+        return numbers | {"moved_beyond_variation": beyond}
 
     @property
     def headline(self) -> str:

@@ -1,0 +1,197 @@
+"""The keys of what each command prints with ``--json``, for the page ``json.md``; a test compares them with what is printed."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
+from typing import Any
+
+from dsi_cli.analysis.summary import RunSummary, Summary
+from dsi_cli.cli.doctor import Package
+from dsi_cli.figures.animation import Animation
+from dsi_cli.labels.presets import Preset
+from dsi_cli.queries import epoch_summary, mistakes, neighbors
+from dsi_cli.queries.comparison import compare, equal_accuracy, network_pairs, repetitions
+from dsi_cli.queries.findings import Point
+from dsi_cli.store.schema import DIFF_TABLES, TABLES
+from dsi_cli.wordnet.disambiguation.resolve import Resolution
+
+Source = type[Any] | str
+"""A class whose fields are keys, or a text: keys with notes, ``@TABLE -COLUMN`` for the columns of a table, ``+COMMAND``."""
+
+NEAR_AND_FAR = "surprise: True if the two classes are near by one similarity and far by the other."
+
+JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
+    "analyze": (
+        "analyze RUNS -o OUT --no-report",
+        {
+            "": (Summary, "headline: The finding in one or two sentences.; exit_code"),
+            "runs": (
+                RunSummary,
+                "epochs; mistakes: By split.; phases; findings: By quantity.; uncertain: Labels and synsets to check.",
+            ),
+            "runs.epochs": (epoch_summary.EpochSummary, "measure: The measure of the SAI."),
+            "runs.mistakes.NAME": (epoch_summary.MistakeSummary, "ccsm: The excess of SAI(NCSM, CCSM)."),
+            "runs.phases": ("@phases.parquet",),
+            "runs.findings.NAME": (
+                "last: The last value.; peak: The highest value, with the same keys.; is_above_chance: True if any epoch is.",
+            ),
+            "runs.findings.NAME.last": (Point,),
+        },
+    ),
+    "watch": (
+        "watch RUNS -o OUT --every 0.1s --idle 0.3s --no-report",
+        {"": ("event: ended.; why: What ended it.; +analyze",)},
+    ),
+    "scan": ("scan RUNS", {"": ("@checkpoints.parquet -modified_ns",)}),
+    "scan --why": (
+        "scan --why FILE",
+        {"": ("verdict; candidates",), "candidates": ("name; shape; for: The evidence for this layer.; against",)},
+    ),
+    "scan --tensors": ("scan --tensors FILE", {"": ("name; shape; dtype; weights: raw or ema.",)}),
+    "labels": (
+        "labels cifar10",
+        {
+            "": ("labels_id; preset; wordnet; pos; labels",),
+            "labels": (
+                Resolution,
+                "resolved_by: As in the table of classes.; confidence: 0 to 1, null if unresolved.; uncertain: True below 0.85.",
+            ),
+        },
+    ),
+    "labels --presets": ("labels --presets", {"": (Preset,)}),
+    "wordnet": (
+        "wordnet cifar10 -o MATRIX",
+        {"": ("labels_id; preset; reference; out; neighbors: The number of nearest labels.; labels: As of dsi labels.",)},
+    ),
+    "neighbors": (
+        "neighbors OUT --run a",
+        {"": (neighbors.NeighborQuery, neighbors.NeighborList), "rows": (neighbors.ClassPair, NEAR_AND_FAR)},
+    ),
+    "neighbors --class": (
+        "neighbors OUT --run a --class dog",
+        {"": ("+neighbors",), "rows": (neighbors.Neighbor, NEAR_AND_FAR)},
+    ),
+    "neighbors --over-epochs": (
+        "neighbors OUT --run a --class dog --over-epochs",
+        {
+            "": (neighbors.NeighborQuery, neighbors.NeighborHistory),
+            "rows": (neighbors.NeighborTrack,),
+            "rows.stays": (neighbors.Interval,),
+        },
+    ),
+    "mistakes": (
+        "mistakes OUT --run a",
+        {
+            "": (
+                mistakes.MistakeQuery,
+                mistakes.MistakeList,
+                "order: unreasonable or reasonable.; pairs: The most confused pairs.",
+            ),
+            "rows": (mistakes.Mistake, NEAR_AND_FAR),
+            "pairs": (mistakes.ConfusedPair, NEAR_AND_FAR),
+        },
+    ),
+    "compare": (
+        "compare OUT",
+        {
+            "": (compare.Comparison, "figures: The paths of the figures.; page: The path of the page."),
+            "runs": (compare.RunSummary,),
+            "between": (network_pairs.CrossAlignment,),
+            "between.points": (network_pairs.AlignmentPoint,),
+            "equal": (
+                equal_accuracy.EqualAccuracyComparison,
+                "classes: The ten classes that the networks see most differently.",
+            ),
+            "equal.first_chosen": (equal_accuracy.MatchedEpoch,),
+            "equal.rows": (equal_accuracy.CriterionRow,),
+            "equal.classes": (network_pairs.ClassDifference,),
+            "verdicts": (compare.Verdict, "title: The verdict as a title."),
+            "curves": (repetitions.CurveBand,),
+        },
+    ),
+    "diff": (
+        "diff FILE SECOND",
+        {
+            "": ("headline; summary; first; second; classes; pairs: At most the 100 most changed.; groups; files",),
+            "first": ("title; path; epoch; dtype",),
+            "summary": (
+                "classes; moved_beyond_rounding; nothing_moved; pairs_beyond_rounding; angles_compared; reason_no_angles;"
+                " correlation_z; variation; median_angle; median_angle_variation; median_norm_change;"
+                " median_similarity_change; median_similarity_variation; moved_beyond_variation",
+            ),
+            "classes": ("@diff_classes.parquet",),
+            "pairs": ("@diff_pairs.parquet",),
+            "groups": ("@diff_groups.parquet",),
+        },
+    ),
+    "plot": (
+        "plot OUT wsi animation",
+        {"": ("files; without_data: The names of figures.; out; films: The animations.",), "films": (Animation,)},
+    ),
+    "plot --list": ("plot OUT --list", {"": ("name; title; needs; has_data",)}),
+    "report": ("report OUT", {"": ("report: Its path.; bytes",)}),
+    "doctor": (
+        "doctor",
+        {
+            "": ("dsi; Python; system; machine; WordNet; packages; missing",),
+            "packages": (Package,),
+            "missing": ("what; remedy; is_fatal",),
+        },
+    ),
+}
+"""For each command a call for the test, and the keys of each part of its document, by the keys that lead there."""
+
+
+def notes(*sources: Source) -> dict[str, str]:
+    """Return the keys of a part, each with a note, which may be empty. The query of a list is no key, but its fields are."""
+    found: dict[str, str] = {}
+    for source in sources:
+        if isinstance(source, str):
+            found |= {key: note for key, _, note in (item.partition(": ") for item in source.split("; "))}
+            continue
+        body = ast.parse(inspect.getsource(source)).body[0].body  # type: ignore[attr-defined]
+        texts = {
+            before.target.id: inspect.cleandoc(after.value.value)
+            for before, after in pairwise(body)
+            if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+        }
+        names = [field.name for field in fields(source)] if is_dataclass(source) else source._fields
+        found |= {name: texts.get(name, "") for name in names if name != "query"}
+    return found
+
+
+def keys(*sources: Source) -> set[str]:
+    """Return the keys of a part; the columns of tables are keys."""
+    tables = {table.path: table for table in (*TABLES, *DIFF_TABLES)}
+    found: set[str] = set()
+    for key in notes(*sources):
+        name, *left_out = key.lstrip("@+").split(" -")
+        columns = {column.name for column in tables[name].columns} if key.startswith("@") else {name}
+        found |= keys(*JSON[name][1][""]) if key.startswith("+") else columns - set(left_out)
+    return found
+
+
+def page() -> str:
+    """Return the keys of all commands in Markdown."""
+    lines = []
+    for command, (_, parts) in JSON.items():
+        lines += ["", f"## `dsi {command}`"]
+        for path, sources in parts.items():
+            lines += ["", *([f"**{path}**", ""] if path else [])]
+            found = notes(*sources)
+            bare = [f"`{key}`" for key, note in found.items() if not note and key[0] not in "@+"]
+            lines += [f"- {', '.join(bare)}"] if bare else []
+            for key, note in found.items():
+                name, *left_out = key.lstrip("@+").split(" -")
+                if key.startswith("@"):
+                    without = "".join(f" without `{column}`" for column in left_out)
+                    lines.append(f"- the columns of [`{name}`](tables.md#{name.replace('.', '')}){without}")
+                elif key.startswith("+"):
+                    lines.append(f"- the keys of [`dsi {name}`](#dsi-{name})")
+                elif note:
+                    text = " ".join(note.split()).replace("``", "`").replace("None", "null")
+                    lines.append(f"- `{key}`: {text}")
+    return "\n".join(lines)
