@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,7 +26,7 @@ NEAR_AND_FAR = "surprise: True if the two classes are near by one similarity and
 
 JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "analyze": (
-        "analyze RUNS -o OUT --no-report",
+        "analyze runs -o out --no-report",
         {
             "": (Summary, "headline: The finding in one or two sentences.; exit_code"),
             "runs": (
@@ -42,15 +43,15 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         },
     ),
     "watch": (
-        "watch RUNS -o OUT --every 0.1s --idle 0.3s --no-report",
+        "watch runs -o out --every 0.1s --idle 0.3s --no-report",
         {"": ("event: ended.; why: What ended it.; +analyze",)},
     ),
-    "scan": ("scan RUNS", {"": ("@checkpoints.parquet -modified_ns",)}),
+    "scan": ("scan runs", {"": ("@checkpoints.parquet -modified_ns",)}),
     "scan --why": (
-        "scan --why FILE",
+        "scan --why runs/a/epoch_0.pt",
         {"": ("verdict; candidates",), "candidates": ("name; shape; for: The evidence for this layer.; against",)},
     ),
-    "scan --tensors": ("scan --tensors FILE", {"": ("name; shape; dtype; weights: raw or ema.",)}),
+    "scan --tensors": ("scan --tensors runs/a/epoch_0.pt", {"": ("name; shape; dtype; weights: raw or ema.",)}),
     "labels": (
         "labels cifar10",
         {
@@ -63,19 +64,19 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     ),
     "labels --presets": ("labels --presets", {"": (Preset,)}),
     "wordnet": (
-        "wordnet cifar10 -o MATRIX",
+        "wordnet cifar10 -o matrix.csv",
         {"": ("labels_id; preset; reference; out; neighbors: The number of nearest labels.; labels: As of dsi labels.",)},
     ),
     "neighbors": (
-        "neighbors OUT --run a",
+        "neighbors out --run a",
         {"": (neighbors.NeighborQuery, neighbors.NeighborList), "rows": (neighbors.ClassPair, NEAR_AND_FAR)},
     ),
     "neighbors --class": (
-        "neighbors OUT --run a --class dog",
+        "neighbors out --run a --class dog",
         {"": ("+neighbors",), "rows": (neighbors.Neighbor, NEAR_AND_FAR)},
     ),
     "neighbors --over-epochs": (
-        "neighbors OUT --run a --class dog --over-epochs",
+        "neighbors out --run a --class dog --over-epochs",
         {
             "": (neighbors.NeighborQuery, neighbors.NeighborHistory),
             "rows": (neighbors.NeighborTrack,),
@@ -83,7 +84,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         },
     ),
     "mistakes": (
-        "mistakes OUT --run a",
+        "mistakes out --run a",
         {
             "": (
                 mistakes.MistakeQuery,
@@ -95,7 +96,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         },
     ),
     "compare": (
-        "compare OUT",
+        "compare out",
         {
             "": (compare.Comparison, "figures: The paths of the figures.; page: The path of the page."),
             "runs": (compare.RunSummary,),
@@ -113,7 +114,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         },
     ),
     "diff": (
-        "diff FILE SECOND",
+        "diff runs/a/epoch_0.pt runs/a/epoch_3.pt",
         {
             "": ("headline; summary; first; second; classes; pairs: At most the 100 most changed.; groups; files",),
             "first": ("title; path; epoch; dtype",),
@@ -128,11 +129,11 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         },
     ),
     "plot": (
-        "plot OUT wsi animation",
+        "plot out wsi animation",
         {"": ("files; without_data: The names of figures.; out; films: The animations.",), "films": (Animation,)},
     ),
-    "plot --list": ("plot OUT --list", {"": ("name; title; needs; has_data",)}),
-    "report": ("report OUT", {"": ("report: Its path.; bytes",)}),
+    "plot --list": ("plot out --list", {"": ("name; title; needs; has_data",)}),
+    "report": ("report out", {"": ("report: Its path.; bytes",)}),
     "doctor": (
         "doctor",
         {
@@ -172,6 +173,15 @@ def keys(*sources: Source) -> set[str]:
         columns = {column.name for column in tables[name].columns} if key.startswith("@") else {name}
         found |= keys(*JSON[name][1][""]) if key.startswith("+") else columns - set(left_out)
     return found
+
+
+def keys_at(printed: str, path: str) -> set[str]:
+    """Return the keys of a part of what a command printed; of several lines the last counts."""
+    part = json.loads(printed[printed.rfind("\n{") + 1 :])
+    for key in path.split("."):
+        part = next(iter(part.values())) if key == "NAME" else part[key] if key else part
+        part = part[0] if isinstance(part, list) else part
+    return set(part)
 
 
 def page() -> str:

@@ -152,10 +152,8 @@ def test_scan_tensors_lists_shapes_as_json_and_text(dsi, make_run):
         {"name": "fc.weight", "shape": [8, 8], "dtype": "float32", "weights": "raw"},
         {"name": "fc.bias", "shape": [8], "dtype": "float32", "weights": "raw"},
     ]
-    assert [line.split(maxsplit=3) for line in dsi("scan", "--tensors", path).out.splitlines()] == [
-        ["fc.weight", "float32", "raw", "(8, 8)"],
-        ["fc.bias", "float32", "raw", "(8,)"],
-    ]
+    lines = [line.split(maxsplit=3) for line in dsi("scan", "--tensors", path).out.splitlines()]
+    assert lines == [["fc.weight", "float32", "raw", "(8, 8)"], ["fc.bias", "float32", "raw", "(8,)"]]
 
 
 def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):

@@ -5,6 +5,8 @@ import json
 
 def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
     run, out = make_run(), tmp_path / "out"
+    ended = dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
+    assert (ended.code, "report:" in ended.out, (out / "report.html").exists()) == (0, False, False)
     ended = dsi("analyze", run, "-o", out, "--draws", 0)
     assert ended.code == 0
     assert f"  Report     {out}/report.html" in ended.out.splitlines()
@@ -16,13 +18,6 @@ def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
     assert (tmp_path / "page.html").read_bytes() == (out / "report.html").read_bytes()
     document = json.loads(dsi("report", out, "--json").out)
     assert document == {"report": f"{out}/report.html", "bytes": (out / "report.html").stat().st_size}
-
-
-def test_analyze_no_report_writes_none(make_run, tmp_path, dsi):
-    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--draws", 0, "--no-report")
-    assert ended.code == 0
-    assert "report:" not in ended.out
-    assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, dsi):
