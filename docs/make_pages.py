@@ -91,7 +91,7 @@ def cli_page() -> str:
         "",
         "## Shared options",
         "",
-        "More of them are at [`dsi analyze`](#dsi-analyze). Most commands take `--json` and `-q`.",
+        "More of them are at [`dsi analyze`](#dsi-analyze). Most commands take `--json` ([keys](json.md)) and `-q`.",
         "",
     ]
     lines += [
@@ -123,11 +123,11 @@ def cli_page() -> str:
             lines += [option_line(one, command_context, {} if of_evaluation else names) for one in parameters]
         if name not in ("analyze", "watch"):
             flags = [
-                f"`{one.opts[-1]}`"
+                f"`{one.opts[-1] if one.param_type_name == 'option' else record[0].partition(' <')[0]}`"
                 for record, one in records[name].items()
-                if record in shared - every and uses[record] < 10 and one.param_type_name == "option"
+                if record in shared - every and uses[record] < 10
             ]
-            lines += ["", f"Shared options: {', '.join(flags)}."] if flags else []
+            lines += ["", f"Shared: {', '.join(flags)}."] if flags else []
         if name == "analyze":
             lines[lines.index("## `dsi analyze`") + 2] += (
                 "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the same name, unless this page gives another"

@@ -1,7 +1,5 @@
 """Every error that dsi raises on purpose, in one tree with exit codes, and the parts that messages share.
 
-::
-
     DsiError                  1   (never raised itself)
     ├── UsageError            2   an option, path or label list that cannot be right
     ├── NothingToAnalyseError 3   the paths are fine but hold nothing usable

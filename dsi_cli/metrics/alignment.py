@@ -1,8 +1,8 @@
 """SAI, the Similarity Alignment Index of two CSMs (arXiv 2505.21338, section 3.2), with its chance level **[ours]**.
 
 The classes that either matrix lacks and the diagonals are dropped. Each matrix is min-max scaled to [0, 1] with its own
-off-diagonal minimum and maximum. A measure then compares the values. All scaled values are non-negative, so the cosine of two
-unrelated matrices is 0.7 to 0.9: interpret a SAI only with its chance level (`Alignment.null_mean`).
+off-diagonal minimum and maximum. A measure then compares the values. All scaled values are non-negative, so the cosine of a
+network's matrix and an unrelated one is 0.6 to 0.9: interpret a SAI only with its chance level (`Alignment.null_mean`).
 """
 
 from __future__ import annotations

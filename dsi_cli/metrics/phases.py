@@ -29,7 +29,7 @@ DRAWS = 500  # the number of random curves for the intervals
 FINAL_NOISE_DEVIATIONS = 2.0
 """A curve has its final value if it is within this many standard deviations of the noise between epochs."""
 MIN_GAIN_DEVIATIONS = 5.0
-"""A gain must exceed this many standard deviations of the noise; 3 % of 1,000 autocorrelated noise curves do (docs/phases.md)."""
+"""A gain must exceed this many standard deviations of the noise; 2 % of 1,000 autocorrelated noise curves do (docs/phases.md)."""
 MAX_LATE_GAIN = 0.1  # if the last third of a curve adds more than this share of the gain, the plateau is not reached
 
 
