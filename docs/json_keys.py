@@ -153,12 +153,15 @@ def notes(*sources: Source) -> dict[str, str]:
         if isinstance(source, str):
             found |= {key: note for key, _, note in (item.partition(": ") for item in source.split("; "))}
             continue
-        body = ast.parse(inspect.getsource(source)).body[0].body  # type: ignore[attr-defined]
-        texts = {
-            before.target.id: inspect.cleandoc(after.value.value)
-            for before, after in pairwise(body)
-            if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        }
+        # The note is the docstring of the field, or a comment at the end of its line.
+        text = inspect.getsource(source)
+        body, texts = ast.parse(text).body[0].body, {}  # type: ignore[attr-defined]
+        for before, after in pairwise([*body, None]):
+            if isinstance(before, ast.AnnAssign):
+                comment = text.splitlines()[before.end_lineno - 1][before.end_col_offset :].partition("# ")[2]
+                is_docstring = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                note = inspect.cleandoc(after.value.value) if is_docstring else comment and f"{comment}."
+                texts[before.target.id] = note[:1].upper() + note[1:]
         names = [field.name for field in fields(source)] if is_dataclass(source) else source._fields
         found |= {name: texts.get(name, "") for name in names if name != "query"}
     return found

@@ -30,7 +30,7 @@ def tables_page() -> str:
         "# Tables",
         "",
         f"A results folder holds plain Parquet files (schema version {SCHEMA_VERSION}). The metadata of each file has the version",
-        "of dsi and the options under the key `dsi`. A column with an asterisk is never null.",
+        "of dsi and the options that shaped it under the key `dsi`. A column with an asterisk is never null.",
         "`pyarrow.parquet.read_schema(FILE)` prints all columns with their types. [Method](method.md) defines the values.",
         "",
         "Matrices are in `csms/RUN/KIND/EPOCH.parquet`, and references in `references/ID.parquet`. If an epoch was saved",
