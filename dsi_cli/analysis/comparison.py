@@ -154,8 +154,9 @@ def _in_batches(
 
 def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
     """Add the rows of a checkpoint to the tables, and yield warnings."""
-    record, log = job.record, call.logs[run.name]
-    rows = [*job.rows, *curves.trainer_rows(record, log, job.rows)]
+    record = job.record
+    trainer_values = curves.trainer_values(record, call.logs[run.name], is_last=run.step_in_names(record) is None)
+    rows = [*job.rows, *curves.trainer_rows(record, trainer_values, job.rows)]
     call.tables.add(record, rows, _curves_identity(call, record, run.common_classes), job.by_class, job.spectrum)
     for table, typicality in call.evaluations.typicality_rows(record):
         call.tables.typicality[table] += typicality
@@ -168,7 +169,7 @@ def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
         names = listed([repr(labels.names[index]) if labels else str(index) for index in zero_rows], 3)
         yield f"{run.name}: zero weights in class {names}, so the similarity to all others is 0"
     # Accuracies that differ from those that the trainer wrote
-    splits = collect.splits_with_other_accuracy(job.rows, curves.trainer_values(record, log))
+    splits = collect.splits_with_other_accuracy(job.rows, trainer_values)
     if splits:
         check = "that predictions and truth have the same order of samples and classes"
         if any(result.description.get("model") for result in job.evaluations):

@@ -158,7 +158,8 @@ def _find_log(training: TrainingRun, *, is_only_child: bool) -> TrainingLog | No
         return None
     if training.tracked is not None and (log := read_tracked_log(training.tracked)) is not None:
         return log
-    step_folders = {file.step_folder for file in training.checkpoints if file.step_folder}
+    # The final model may be next to the step folders.
+    step_folders = {file.step_folder for file in training.checkpoints if file.step_folder} - {training.folder}
     last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
     if training.checkpoints and training.checkpoints[-1].moment is not None:
         last_step = [training.checkpoints[-1].step_folder or training.folder]

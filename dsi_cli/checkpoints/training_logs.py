@@ -3,8 +3,8 @@
 dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``), files with a JSON
 object per line (DeiT's and MAE's ``log.txt``, MMEngine's ``scalars.json``), the Hugging Face Trainer's ``trainer_state.json``, and
 histories: an object of lists (Keras), or a list of objects. Without such a log, it reads TensorBoard's event files. Several
-rows of one epoch are merged, and the last value counts. A row may be that of one split (``phase``). Percentages are converted to
-fractions.
+rows of one epoch are merged, and the last value counts, except for a checkpoint of a step that the log has. A row may be that of
+one split (``phase``). Percentages are converted to fractions.
 
 If a history has no numbers of epochs, its values are epochs if each has one of the test split and all lists have the same length.
 They count like the checkpoints, from 0 or 1.
@@ -21,7 +21,7 @@ from __future__ import annotations
 import csv
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -92,6 +92,8 @@ _SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(("val", "valid
 _SPLITS |= {"test": "test", "testing": "test"}
 LOG_OFFSETS = {"ultralytics": 1, "keras": -1}
 """The number of an epoch in the log less that in the checkpoints, for trainers that count differently in the two."""
+_STEP_OFFSETS = {"lightning": -1}  # the same for steps, which Lightning logs by their numbers from 0
+_Moment = int | tuple[int, int]  # an epoch, or an epoch and a step
 _LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)  # the errors of a log that cannot be read
 
 
@@ -101,18 +103,25 @@ class TrainingLog:
 
     path: Place  # the file or folder; for a tracker only its name
     by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
+    by_step: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)  # by epoch, rounded down, and step
     begins_before_training: bool = False
     """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
     has_numbers: bool = True  # False if the log does not number its epochs, so they count from 1
 
-    def at(self, epoch: int, trainer: str | None) -> dict[str, float]:
-        """Return the values at the epoch of a checkpoint, which some trainers number differently in their log."""
+    def at(self, epoch: int, trainer: str | None, step: int | None = None, *, is_last: bool = True) -> dict[str, float]:
+        """Return the values at the step of a checkpoint, or else of its epoch, which some trainers number differently in their log.
+
+        The values of an epoch are those of its last checkpoint; ``is_last`` is False for an earlier one.
+        """
         offset = LOG_OFFSETS.get(trainer or "", 0)
         # Keras's own log begins with 0, and that of Ultralytics with 1. A log of another version, or one that was written by
         # hand, may begin with the same number as the checkpoints.
         if (0 in self.by_epoch and not self.begins_before_training) == (offset > 0):
             offset = 0
-        return self.by_epoch.get(epoch + offset, {})
+        values = self.by_epoch.get(epoch + offset, {}) if is_last else {}
+        if step is None:
+            return values
+        return values | self.by_step.get((epoch + offset, step + _STEP_OFFSETS.get(trainer or "", 0)), {})
 
     def counted_from_next(self, epochs: set[int]) -> TrainingLog:
         """Return the log numbered like checkpoints that store the next epoch, whose names state the present one.
@@ -124,7 +133,8 @@ class TrainingLog:
         has_names = self.by_epoch.keys() >= {epoch - 1 for epoch in epochs} and not self.by_epoch.keys() >= epochs
         if not begins_with_0 and not has_names:
             return self
-        return replace(self, by_epoch={epoch + 1: values for epoch, values in self.by_epoch.items()})
+        by_step = {(epoch + 1, step): values for (epoch, step), values in self.by_step.items()}
+        return replace(self, by_epoch={epoch + 1: values for epoch, values in self.by_epoch.items()}, by_step=by_step)
 
     def counted_like(self, epochs: set[int]) -> TrainingLog:
         """Return a log without numbers counted from 0 if the checkpoints begin at 0 and none has its last number from 1."""
@@ -196,7 +206,7 @@ def _read(path: Place) -> TrainingLog:
                 content = open_isolated("event_file", source.size, path=str(local.absolute()), tags=tags)
             for step, tag, value in content.tree["scalars"]:
                 scalars.setdefault(tag, {})[step] = value
-        return _log_of_rows(path, _rows_of_scalars(scalars))
+        return _log_of_rows(path, _rows_of_scalars(scalars), is_fraction=True)
     if path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
     if path.suffix == ".json" and not re.search(rb"}\r?\n{", data := path.read_bytes()):
@@ -241,7 +251,7 @@ def read_tracked_log(run: TrackedRun) -> TrainingLog | None:
         rows = _rows_of_scalars(run.read_scalars([*_CURVE_OF_COLUMN, *_EPOCH_TAGS]))
     except _LOG_ERRORS:
         return None
-    return _log_of_rows(Path(run.tracker), rows)
+    return _log_of_rows(Path(run.tracker), rows, is_fraction=True)
 
 
 def _event_files(path: Place) -> list[Place]:
@@ -263,12 +273,14 @@ def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
         _require_epochs(steps, curves)
     rows = []
     for step in steps:
-        epoch = step
+        epoch: float = step
         if epochs is not None:
             # The last value at or before the step, or the first one.
             index = max(0, bisect_right(epochs, step, key=lambda item: item[0]) - 1)
-            epoch = ceil(epochs[index][1])
-        rows.append({"epoch": epoch} | {tag: values[step] for tag, values in curves.items() if step in values})
+            epoch = epochs[index][1]
+        rows.append(
+            {"epoch": epoch, "step": step} | {tag: values[step] for tag, values in curves.items() if step in values}
+        )
     return rows
 
 
@@ -320,30 +332,46 @@ def _log_of_rows(
     log, rows = TrainingLog(path), list(rows)
     if is_history and not any("epoch" in row for row in rows) and all(map(_TEST_COLUMNS.intersection, rows)):
         log.has_numbers, rows = False, [row | {"epoch": number} for number, row in enumerate(rows, start=1)]
-    columns: dict[str, dict[int, float]] = {}
+    columns: dict[str, dict[_Moment, float]] = {}
+    moments: dict[_Moment, dict[str, float]] = {}
     trainings: set[str] = set()
     for row in rows:
         number = _finite_number(row.get("epoch"))
         if number is None:
             continue
         epoch = ceil(number) if is_fraction else int(number // 1)
-        log.by_epoch.setdefault(epoch, {})
+        moments.setdefault(epoch, {})
+        step = _finite_number(row.get("step"))
         trainings.add("".join(_word(row.get(column)) for column in _TRAINING_COLUMNS))
         for name, value in _labelled_cells(row):
-            if (number := _finite_number(value)) is not None:
-                columns.setdefault(name, {})[epoch] = number
+            if (cell := _finite_number(value)) is not None:
+                columns.setdefault(name, {})[epoch] = cell
+                if step is not None:
+                    columns[name][int(number // 1), int(step // 1)] = cell
     if len(trainings - {""}) > 1:
         raise UnreadableError("its rows are those of several trainings", code="several-trainings")
     _label_accuracy(columns)
-    # A curve is the column with the most epochs, because a mixture of "val_acc" and "test_acc" is no curve.
-    for curve, names in _COLUMN_NAMES.items():
-        column = max((columns.get(name, {}) for name in names.split()), key=len)
-        for epoch, value in column.items():
-            log.by_epoch[epoch][curve] = value
-    log.by_epoch = dict(zip(log.by_epoch, with_fractions(list(log.by_epoch.values())), strict=True))
+    moments |= _values_by_moment(columns)
+    for moment, values in zip(moments, with_fractions(list(moments.values())), strict=True):
+        if isinstance(moment, int):
+            log.by_epoch[moment] = values
+        else:
+            log.by_step[moment] = values
     if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
         log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
     return log
+
+
+def _values_by_moment(columns: Mapping[str, Mapping[_Moment, float]]) -> dict[_Moment, dict[str, float]]:
+    """Return the values of each epoch, and of each epoch and step, by the names of their curves."""
+    moments: dict[_Moment, dict[str, float]] = {}
+    # A curve is the column with the most epochs, because a mixture of "val_acc" and "test_acc" is no curve.
+    for curve, names in _COLUMN_NAMES.items():
+        candidates = [columns.get(name, {}) for name in names.split()]
+        column = max(candidates, key=lambda column: sum(isinstance(moment, int) for moment in column))
+        for moment, value in column.items():
+            moments.setdefault(moment, {})[curve] = value
+    return moments
 
 
 def _labelled_cells(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -355,7 +383,7 @@ def _labelled_cells(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _label_accuracy(columns: dict[str, dict[int, float]]) -> None:
+def _label_accuracy(columns: dict[str, dict[_Moment, float]]) -> None:
     """Rename an accuracy without a split if the loss has one, or remove it if nothing shows its split.
 
     Keras writes ``loss,acc,val_loss,val_acc``. In ``train_loss,val_loss,acc`` the accuracy is that of the test split.

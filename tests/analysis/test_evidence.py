@@ -1,6 +1,7 @@
 """What lies around a run's checkpoints is joined by evidence, not by guess."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -43,16 +44,18 @@ def test_analyze_log_above_several_runs_is_not_used(tmp_path):
     assert curve(tmp_path / "alone", metric="accuracy") == {1: 0.5}
 
 
-def test_hugging_faces_log_lies_in_the_last_step_folder(tmp_path):
-    for step, epoch in ((10, 1.0), (20, 2.0)):
+def test_hugging_faces_log_lies_in_the_last_step_folder_and_states_the_losses_of_steps(tmp_path):
+    for step, epoch in ((10, 1.0), (12, 1.2), (15, 1.5), (20, 2.0)):
         folder = tmp_path / "run" / f"checkpoint-{step}"
         folder.mkdir(parents=True)
         save_file({"classifier.weight": torch.randn(6, 8)}, folder / "model.safetensors")
         history = [{"epoch": e / 10, "loss": 3 - e / 10, "step": e} for e in range(5, step + 1, 5)]
         state = {"epoch": epoch, "global_step": step, "log_history": history}
         (folder / "trainer_state.json").write_text(json.dumps(state))
+    shutil.copy(folder / "model.safetensors", tmp_path / "run")  # trainer.save_model()
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert curve(tmp_path / "out", metric="loss", split="train") == {1: 2.0, 2: 1.0}
+    losses = Results(tmp_path / "out").curves.query("metric == 'loss'")[["epoch", "step", "value"]]
+    assert losses.to_numpy().tolist() == [[1, 10, 2.0], [1, 15, 1.5], [2, 20, 1.0]]
 
 
 def test_a_step_folder_whose_state_is_not_written_yet_has_no_epoch_and_gets_it_later(tmp_path):

@@ -30,6 +30,8 @@ def test_read_log_joins_rows_of_one_epoch(tmp_path):
         1: {"train_loss": 1.4, "test_loss": 1.25, "test_accuracy": 0.5, "learning_rate": 0.05},
     }
     assert not log.begins_before_training
+    at_step = {"train_loss": 1.5, "test_loss": 1.25, "test_accuracy": 0.5, "learning_rate": 0.05}
+    assert [log.at(1, "lightning", step, is_last=False) for step in (8, 9)] == [at_step, {}]
 
 
 def test_read_log_of_a_trainer_state_has_its_curves(tmp_path):
@@ -43,6 +45,7 @@ def test_read_log_of_a_trainer_state_has_its_curves(tmp_path):
     log = read_log(written(tmp_path / "trainer_state.json", json.dumps({"log_history": history})))
     first = {"train_loss": 1.5, "test_loss": 1.4, "test_accuracy": 0.75, "learning_rate": 0.1}
     assert log.by_epoch == {1: first, 2: {"train_loss": 1.2}}
+    assert log.at(0, "transformers", 1) == {"train_loss": 2.0, "learning_rate": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -103,8 +106,8 @@ def test_rows_of_mmengine_have_the_epoch_of_their_step(tmp_path):
 
 
 def test_read_log_takes_a_curve_from_one_column(tmp_path):
-    log = read_log(written(tmp_path / "log.csv", "epoch,val_acc,test_acc\n1,0.5,\n2,0.6,0.9\n"))
-    assert log.by_epoch == {1: {"test_accuracy": 0.5}, 2: {"test_accuracy": 0.6}}
+    path = written(tmp_path / "log.csv", "epoch,val_acc,test_acc\n1,0.5,\n2,0.6,0.9\n")
+    assert read_log(path).by_epoch == {1: {"test_accuracy": 0.5}, 2: {"test_accuracy": 0.6}}
 
 
 @pytest.mark.parametrize(
@@ -169,21 +172,23 @@ EXPECTED = {
 }
 
 
-def test_the_tag_epoch_says_which_epoch_a_step_belongs_to(tmp_path):
-    assert read_log(written_events(tmp_path, LIGHTNING)).by_epoch == read_named_log(tmp_path).by_epoch == EXPECTED
+def test_the_tag_epoch_says_which_epoch_a_step_belongs_to_if_no_other_log_is_there(tmp_path):
+    path = written_events(tmp_path / "run", LIGHTNING)
+    assert read_log(path).by_epoch == read_named_log(path.parent).by_epoch == find_log([path.parent]).by_epoch == EXPECTED
+    (tmp_path / "log.csv").write_text("epoch,test_acc\n0,0.75\n")
+    assert find_log([path.parent, tmp_path]).path.name == "log.csv"
 
 
 def test_hugging_faces_fractions_are_rounded_up(tmp_path):
-    path = written_events(
-        tmp_path, [("train/epoch", 0.5, 5), ("train/loss", 2.0, 5), ("train/epoch", 1.0, 10), ("eval/loss", 1.5, 10)]
-    )
-    assert read_log(path).by_epoch == {1: {"train_loss": 2.0, "test_loss": 1.5}}
+    scalars = [("train/epoch", 0.5, 5), ("train/loss", 2.0, 5), ("train/epoch", 1.0, 10), ("eval/loss", 1.5, 10)]
+    log = read_log(written_events(tmp_path, scalars))
+    assert log.by_epoch == {1: {"train_loss": 2.0, "test_loss": 1.5}}
+    assert log.at(0, "transformers", 5) == {"train_loss": 2.0}
 
 
 def test_steps_are_epochs_where_every_curve_has_them_in_a_row(tmp_path):
-    scalars = [("Loss/train", 3.0 - step, step) for step in (1, 2)] + [
-        ("Loss/test", 4.0 - step, step) for step in (0, 1, 2)
-    ]
+    scalars = [("Loss/train", 3.0 - step, step) for step in (1, 2)]
+    scalars += [("Loss/test", 4.0 - step, step) for step in (0, 1, 2)]
     log = read_log(written_events(tmp_path, scalars))
     rows = [{"test_loss": 4.0}, {"train_loss": 2.0, "test_loss": 3.0}, {"train_loss": 1.0, "test_loss": 2.0}]
     assert log.by_epoch == dict(enumerate(rows))
@@ -205,13 +210,6 @@ def test_steps_that_are_no_epochs_are_not_taken_for_them(tmp_path, scalars, reas
     with errors.raises("unreadable-log", UsageError) as caught:
         read_named_log(path)
     assert reason in caught.value.fields["reason"]
-
-
-def test_event_files_count_only_where_no_other_log_is_there(tmp_path):
-    path = written_events(tmp_path / "run", LIGHTNING)
-    assert find_log([path.parent]).by_epoch == EXPECTED
-    (tmp_path / "log.csv").write_text("epoch,test_acc\n0,0.75\n")
-    assert find_log([path.parent, tmp_path]).path.name == "log.csv"
 
 
 def test_a_file_that_is_still_being_written_counts_as_far_as_it_goes(tmp_path):
@@ -238,9 +236,8 @@ VERSION = record(b"\x1a\x0dbrain.Event:2")
     ],
 )
 def test_read_log_of_no_event_file_is_none(tmp_path, data):
-    path = tmp_path / "events.out.tfevents.1"
-    path.write_bytes(data)
-    assert read_log(path) is None
+    (tmp_path / "events.out.tfevents.1").write_bytes(data)
+    assert read_log(tmp_path / "events.out.tfevents.1") is None
 
 
 def test_a_named_log_that_is_not_there_or_has_no_epochs_is_an_error(tmp_path):

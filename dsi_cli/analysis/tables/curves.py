@@ -116,18 +116,21 @@ def mean_row(record: Record, value: float) -> Row:
     return _row(record, metric="mean_row", of="ncsm", value=value, classes_used=record.classes)
 
 
-def trainer_values(record: Record, log: TrainingLog | None) -> dict[str, float]:
-    """Return the values that the trainer wrote at an epoch, by their names in `dsi_cli.checkpoints.training_logs.CURVES`."""
+def trainer_values(record: Record, log: TrainingLog | None, *, is_last: bool) -> dict[str, float]:
+    """Return the values that the trainer wrote for a checkpoint, by their names in `dsi_cli.checkpoints.training_logs.CURVES`.
+
+    ``is_last`` is False for an earlier save of an epoch.
+    """
     values = dict(record.scalars)
     if log is not None and record.epoch is not None:
-        values |= log.at(record.epoch, record.trainer)
+        values |= log.at(record.epoch, record.trainer, record.step, is_last=is_last)
     return values
 
 
-def trainer_rows(record: Record, log: TrainingLog | None, computed: Sequence[Row]) -> list[Row]:
+def trainer_rows(record: Record, trainer_values: Mapping[str, float], computed: Sequence[Row]) -> list[Row]:
     """Return the rows of values that the trainer wrote, in its log or in the checkpoint, if their curve was not computed."""
     known = {(row["metric"], row.get("split")) for row in computed if row.get("value") is not None}
-    written = [(CURVES[name], value) for name, value in trainer_values(record, log).items() if name in CURVES]
+    written = [(CURVES[name], value) for name, value in trainer_values.items() if name in CURVES]
     missing = [(curve, value) for curve, value in written if (curve.metric, curve.split) not in known]
     return [_row(record, metric=curve.metric, split=curve.split, value=value) for curve, value in missing]
 
