@@ -112,7 +112,7 @@ def watch(
     files, analysed = _Files(paths, revisions), _AnalysedCheckpoints(Path(out))
     event: UpdatedEvent | WaitingEvent | None
     last_event: Event | None = None
-    last_news = clock()
+    why, last_news = IDLE, clock()
     while True:
         is_news, event = files.refresh(), files.waiting
         if files.at_rest:
@@ -123,8 +123,10 @@ def watch(
             last_event = event
         all_begun = files.begun.issuperset(paths)
         if isinstance(event, UpdatedEvent) and all_begun and analysed.have_reached(until_epoch, until_left_out):
-            yield EndedEvent(REACHED)
-            return
+            why = REACHED
+            sleep(every)
+            files.refresh()
+            break
         if is_news:
             last_news = clock()
         elif idle is not None and clock() - last_news >= idle:
@@ -138,7 +140,7 @@ def watch(
         why = event.reason if event is not None else "no checkpoint was complete"
         message = f"nothing was new for {idle:g} s, and nothing could be analysed: {why}"
         raise NothingToAnalyseError(message, code="idle", seconds=idle)
-    yield EndedEvent(IDLE)
+    yield EndedEvent(why)
 
 
 def _analyse(files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse) -> UpdatedEvent | WaitingEvent:

@@ -91,8 +91,7 @@ def test_a_checkpoint_is_analysed_once_it_is_at_rest(make_run, watched):
 def test_a_checkpoint_in_two_halves_with_a_pause_between(make_run, watched):
     run = make_run(epochs=1)
     first, second = in_pieces(run / "epoch_0.pt")
-    events = watched([run], first, nothing, nothing, nothing, second, nothing)
-    (none, pending, new) = events
+    none, pending, new = watched([run], first, nothing, nothing, nothing, second, nothing)
     assert none == WaitingEvent(f"no checkpoint yet under {run}")
     assert pending.reason.startswith("no checkpoint can be used: epoch_0.pt: ")
     assert new == updated(("run", 0))
@@ -172,9 +171,9 @@ def test_a_folder_that_vanishes_between_listing_and_analysis(is_empty, make_run,
 def test_watch_until_epoch_ends_with_the_epoch(make_run, watched):
     run = make_run(epochs=2)
     moments = (nothing, saves(run, 2), nothing, saves(run, 4), nothing, nothing)
-    events = watched([run], *moments, until_epoch=3)
-    assert events == [updated(("run", 0), ("run", 1)), updated(("run", 2)), updated(("run", 4)), EndedEvent(REACHED)]
-    assert watched([run], nothing, until_epoch=3) == [updated(), EndedEvent(REACHED)], "it is there already"
+    expected = [updated(("run", 0), ("run", 1)), updated(("run", 2)), updated(("run", 4)), updated(), EndedEvent(REACHED)]
+    assert watched([run], *moments, until_epoch=3) == expected
+    assert watched([run], nothing, nothing, until_epoch=3) == [updated(), updated(), EndedEvent(REACHED)], "already there"
 
 
 def test_until_an_epoch_that_is_never_saved_ends_with_a_later_one_that_is_left_out(make_run, watched, tmp_path):
@@ -183,15 +182,15 @@ def test_until_an_epoch_that_is_never_saved_ends_with_a_later_one_that_is_left_o
     moments = (nothing, saves(run, 5), nothing, saves(run, 6), nothing, nothing, nothing)
     analyse = lambda there: analyze(there, tmp_path / "out", replace(QUICK, epochs="0:6:4"))  # noqa: E731
     events = watched([run], *moments, analyse=analyse, until_epoch=4, until_left_out=6)
-    assert events == [updated(("run", 0)), updated(), updated(), EndedEvent(REACHED)], "epoch 5 does not end it"
+    assert events == [updated(("run", 0)), *[updated()] * 3, EndedEvent(REACHED)], "epoch 5 does not end it"
 
 
 def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):
     run = make_run(epochs=2)
     bad = lambda: save_head(run / "epoch_2.pt", torch.full((8, 8), torch.nan), epoch=2)  # noqa: E731
-    events = watched([run], nothing, bad, nothing, saves(run, 2), nothing, until_epoch=2)
-    assert [event.new for event in events[:-1]] == [[("run", 0), ("run", 1)], [], [("run", 2)]]
-    assert events[-1] == EndedEvent(REACHED)
+    *events, ended = watched([run], nothing, bad, nothing, saves(run, 2), nothing, nothing, until_epoch=2)
+    assert [event.new for event in events] == [[("run", 0), ("run", 1)], [], [("run", 2)], []]
+    assert ended == EndedEvent(REACHED)
 
 
 def test_idle_does_not_end_at_a_listing_with_a_new_checkpoint(make_run, watched):
@@ -200,11 +199,12 @@ def test_idle_does_not_end_at_a_listing_with_a_new_checkpoint(make_run, watched)
     assert events == [*(updated(("run", epoch)) for epoch in range(3)), updated(), EndedEvent(IDLE)]
 
 
-def test_idle_ends_it_with_the_last_row_of_the_log(make_run, watched, tmp_path):
+@pytest.mark.parametrize(("options", "why"), [({"idle": 100}, IDLE), ({"until_epoch": 1}, REACHED)])
+def test_the_end_comes_with_the_last_row_of_the_log(options, why, make_run, watched, tmp_path):
     run = make_run(epochs=1)
     log = lambda: (run / "log.csv").write_text("epoch,train_loss\n0,1.5\n1,1.2\n")  # noqa: E731
-    events = watched([run], nothing, saves(run, 1), nothing, log, *[nothing] * 20, idle=100)
-    assert events == [updated(("run", 0)), updated(("run", 1)), updated(), EndedEvent(IDLE)]
+    events = watched([run], nothing, saves(run, 1), nothing, log, *[nothing] * 20, **options)
+    assert events == [updated(("run", 0)), updated(("run", 1)), updated(), EndedEvent(why)]
     assert len(tables(tmp_path / "out")["curves"].query("metric == 'loss'")) == 2
     analyze([run], tmp_path / "plain", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "plain")
