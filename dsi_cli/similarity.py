@@ -17,18 +17,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dsi_cli.errors import NotFiniteError, UsageError, listed
 
 MAX_DENSE_CLASSES = 4096
 """The maximum number of classes for which a whole matrix is stored, or computed by default."""
-FloatArray = NDArray[np.floating[Any]]
 Float32Array = NDArray[np.float32]
 Counts = NDArray[np.integer[Any]]
 
 
-def weight_similarity(weight: FloatArray) -> Float32Array:
+def weight_similarity(weight: ArrayLike) -> Float32Array:
     """Return the cosine similarity of the classes' weight rows (the raw NCSM), in [-1, 1].
 
     Parameters
@@ -60,7 +59,7 @@ def weight_similarity(weight: FloatArray) -> Float32Array:
     return _cosine(as_rows(weight))
 
 
-def centred_weight_similarity(weight: FloatArray) -> Float32Array:
+def centred_weight_similarity(weight: ArrayLike) -> Float32Array:
     """Return the NCSM of ``W`` minus its mean row, in [-1, 1].
 
     Adding one vector to every row of a softmax classifier changes the NCSM, but no prediction and not this matrix. A row that
@@ -94,7 +93,7 @@ class Cosines:
         self.size = len(unit)
 
     @classmethod
-    def of(cls, weight: FloatArray, *, centred: bool = False) -> Cosines:
+    def of(cls, weight: ArrayLike, *, centred: bool = False) -> Cosines:
         """Return the NCSM of weights ``(C, d)``, minus their mean row if ``centred``; errors as for `weight_similarity`."""
         rows = as_rows(weight)
         if centred:
@@ -120,7 +119,7 @@ class Cosines:
         return Cosines(self.unit[np.asarray(indices, dtype=np.intp)])
 
 
-def mean_row_ratio(weight: FloatArray) -> float:
+def mean_row_ratio(weight: ArrayLike) -> float:
     """Return the length of the mean weight row relative to the mean row length, in [0, 1]; 0 if all rows are zero.
 
     The ratio measures the part of the NCSM that comes from the shared direction, which `centred_weight_similarity` removes.
@@ -140,12 +139,12 @@ def mean_row_ratio(weight: FloatArray) -> float:
     return float(np.linalg.norm(rows.mean(axis=0)) / np.linalg.norm(rows, axis=1).mean())
 
 
-def zero_rows(weight: FloatArray) -> list[int]:
+def zero_rows(weight: ArrayLike) -> list[int]:
     """Return the indices of the classes with a zero row, which has no direction."""
     return [int(index) for index in np.flatnonzero(~as_rows(weight).any(axis=1))]
 
 
-def as_rows(weight: FloatArray) -> NDArray[np.float64]:
+def as_rows(weight: ArrayLike) -> NDArray[np.float64]:
     """Return ``weight`` as finite float64 rows ``(C, d)``; errors as for `weight_similarity`."""
     weight = np.asarray(weight)
     if weight.ndim < 2 or weight.shape[0] < 2 or weight.size == 0:
@@ -230,7 +229,15 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
+def require_same_order(first: Any, second: Any) -> None:
+    """Raise `UsageError` (``class-order``) if two data frames have the same classes in different orders."""
+    names = [[str(name) for name in getattr(matrix, "columns", ())] for matrix in (first, second)]
+    if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
+        message = "the two matrices have the same classes in different orders; reorder one: b.loc[a.index, a.columns]"
+        raise UsageError(message, code="class-order")
+
+
+def confusion_similarity(counts: ArrayLike) -> NDArray[np.float32]:
     """Return the CCSM ``(C, C)`` float32, in [0, 1]: each row of counts over its sum, then the diagonal set to 1.
 
     The matrix is not symmetric in general. The row of a class without samples is 1 on the diagonal and 0 elsewhere;
@@ -252,7 +259,7 @@ def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
     [[1.0, 0.25], [0.0, 1.0]]
     """
     counts = np.asarray(counts)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or (counts < 0).any():
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not (counts >= 0).all():
         message = f"confusion counts are a square matrix of non-negative numbers; this one has shape {counts.shape}"
         raise UsageError(message, code="not-confusion-counts", shape=counts.shape)
     samples = counts.sum(axis=1, keepdims=True)

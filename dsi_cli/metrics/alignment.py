@@ -13,14 +13,15 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, jackknife, measures, p_values, permutation_null, ssim
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.prepared_matrix import ComparedMatrix, PairValues, PreparedMatrix
+from dsi_cli.similarity import require_same_order
 
-Csm = NDArray[np.floating[Any]]
+Csm = ArrayLike
 SSIM_PERMUTATIONS = 200  # the default number of random relabellings for the chance level of ``ssim``
 MIN_SHIFTED_CLASSES, SHIFTS = 80, 20
 """With so many classes or more, each random relabelling for ``ssim`` is also shifted along the display order, which gives 20.
@@ -131,7 +132,8 @@ def alignments(
     Raises
     ------
     UsageError
-        The matrices are not square (``not-square``) or hold infinite values (``csm-not-finite``), a measure is unknown
+        The matrices are not square (``not-square``) or hold infinite values (``csm-not-finite``), two data frames have the
+        same classes in different orders (``class-order``), a measure is unknown
         (``unknown-measure``), the order is no permutation (``not-a-permutation``) or a count is negative (``negative-count``).
 
     Examples
@@ -144,6 +146,7 @@ def alignments(
     names = [which] if isinstance(which, str) else list(which)
     for name in names:
         require_choice("measure", name, MEASURES)
+    require_same_order(a, b)
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 2 or a.shape != b.shape or a.shape[0] != a.shape[1]:
         message = f"a SAI compares two square matrices of one size; these have shapes {a.shape} and {b.shape}"

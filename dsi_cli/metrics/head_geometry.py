@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.similarity import as_rows, below_one, centre, unit_rows
@@ -76,7 +76,7 @@ class RandomHeads(NamedTuple):
     share_deviations: Float64s
 
 
-def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
+def head_geometry(weight: ArrayLike) -> HeadGeometry:
     """Return the indices of a head.
 
     Parameters
@@ -104,7 +104,7 @@ def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
     return geometry_and_spectrum(weight)[0]
 
 
-def geometry_and_spectrum(weight: NDArray[np.floating[Any]]) -> tuple[HeadGeometry, Float64s]:
+def geometry_and_spectrum(weight: ArrayLike) -> tuple[HeadGeometry, Float64s]:
     """Return the indices of a head, and its spectrum.
 
     The spectrum ``(min(C - 1, d),)`` contains the singular values of the centred vectors, the largest first. A value is 0 if it is

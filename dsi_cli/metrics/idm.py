@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import p_values
 from dsi_cli.metrics.measures import Values, similarity_ranks
 from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
+from dsi_cli.similarity import require_same_order
 
 Indices = NDArray[np.intp]
 VARIANTS = ("all", "errors", "macro")
@@ -93,8 +94,8 @@ class ConfusedPairs:
 
 
 def idm(
-    counts: NDArray[np.integer[Any]],
-    csm: NDArray[np.floating[Any]],
+    counts: ArrayLike,
+    csm: ArrayLike,
     *,
     ties: Literal["average", "min", "max"] = "average",
     seed: int = 0,
@@ -121,7 +122,9 @@ def idm(
     Raises
     ------
     UsageError
-        The two are not square matrices of one size (code ``not-square``), or ``ties`` is another name (``unknown-ties``).
+        The two are not square matrices of one size (code ``not-square``), the counts are no counts (``not-confusion-counts``),
+        two data frames have the same classes in different orders (``class-order``), or ``ties`` is another name
+        (``unknown-ties``).
 
     Examples
     --------
@@ -131,10 +134,13 @@ def idm(
     >>> round(result.value, 3), round(result.null_mean, 3), result.value == result.ceiling
     (0.667, 0.333, True)
     """
+    require_same_order(counts, csm)
     counts, csm = np.asarray(counts), np.asarray(csm)
     if counts.ndim != 2 or counts.shape != csm.shape or counts.shape[0] != counts.shape[1]:
         message = f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}"
         raise UsageError(message, code="not-square", shapes=(counts.shape, csm.shape))
+    if not ((counts >= 0) & (counts % 1 == 0)).all():
+        raise UsageError("the counts are not all whole numbers of 0 or more", code="not-confusion-counts")
     require_choice("ties", ties, TIES, "unknown rank of ties")
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used = counts[np.ix_(kept, kept)]

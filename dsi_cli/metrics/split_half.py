@@ -9,10 +9,9 @@ square root of the reliability is that with a noiseless CCSM (Spearman 1904, the
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.idm import NO_MISTAKE, Score
@@ -22,7 +21,7 @@ MIN_VARIANCE = 1e-12
 """A smaller variance of the values of a half, relative to their squared mean, is rounding: they are equal."""
 
 
-def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed: int = 0) -> Score:
+def reliability(counts: ArrayLike, halvings: int = HALVINGS, seed: int = 0) -> Score:
     """Return the split-half reliability ``2 r / (1 + r)`` of the CCSM of confusion counts, with r in [-1, 1].
 
     It is at most 1, and near or below 0 if the mistakes of the halves have nothing in common. Chance levels are missing.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import WSI_QUANTILE
 from dsi_cli.metrics.measures import off_diagonal
 
-Csm = NDArray[np.floating[Any]]
+Csm = ArrayLike
 
 
 def mean_wsi(csm: Csm) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import oracles
 from helpers.errors import raises
@@ -125,11 +126,9 @@ def test_a_spread_within_rounding_is_constant():
     assert np.ptp(flat[~np.eye(8, dtype=bool)]) > 0
     assert sai(flat, noise) is None
     assert sai(np.zeros((8, 8)), noise) is None
-    assert PreparedMatrix(-np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
-    assert PreparedMatrix(np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
-    assert not PreparedMatrix(np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
-    assert not PreparedMatrix(0.1 * np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
-    assert not PreparedMatrix(-np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
+    for factor, spread in ((-1, 4.9e-7), (1, 4.9e-7), (1, 5.1e-7), (0.1, 5.1e-7), (-1, 5.1e-7)):
+        matrix = PreparedMatrix(factor * np.where(np.eye(8) > 0, 1.0, 0.7 + spread * (noise > 0.5)))
+        assert matrix.is_constant == (spread < 5e-7)
 
 
 def test_reasons_up_to_256_classes(make_pair):
@@ -172,6 +171,9 @@ def test_above_256_classes_ssim_alone_lacks_its_chance_level(make_pair):
 def test_alignments_of_matrices_that_are_not_square_or_differ_in_size_raises(shapes):
     with raises("not-square", shapes=shapes):
         alignments(np.ones(shapes[0]), np.ones(shapes[1]))
+    frame = pd.DataFrame(np.eye(4), list("abcd"), list("abcd"))
+    with raises("class-order"):
+        alignments(frame, frame.iloc[::-1, ::-1])
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
@@ -187,12 +189,9 @@ def test_alignments_of_values_that_are_not_finite_raises(make_pair, bad, side):
     ("options", "code", "fields"),
     [
         ({"which": ["cosine", "rmse"]}, "unknown-measure", {"measure": "rmse"}),
-        ({"permutations": -1}, "negative-count", {"permutations": -1}),
-        ({"draws": -1}, "negative-count", {"draws": -1}),
-        ({"order": [0, 1, 2]}, "not-a-permutation", {"classes": 6}),
-        ({"order": [0, 1, 2, 3, 4, 4]}, "not-a-permutation", {"classes": 6}),
-        ({"order": [1, 2, 3, 4, 5, 6]}, "not-a-permutation", {"classes": 6}),
-        ({"order": [[0, 1, 2, 3, 4, 5]]}, "not-a-permutation", {"classes": 6}),
+        *(({name: -1}, "negative-count", {name: -1}) for name in ("permutations", "draws")),
+        *(({"order": order}, "not-a-permutation", {"classes": 6}) for order in ([0, 1, 2], [0, 1, 2, 3, 4, 4])),
+        *(({"order": order}, "not-a-permutation", {"classes": 6}) for order in ([1, 2, 3, 4, 5, 6], [[0, 1, 2, 3, 4, 5]])),
     ],
 )
 def test_alignments_with_an_invalid_option_raises(make_pair, options, code, fields):

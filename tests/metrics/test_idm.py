@@ -134,6 +134,9 @@ def test_idm_without_a_chance_level_has_the_reason():
 def test_idm_of_different_sizes_or_unknown_ties_raises():
     with raises("not-square", shapes=((3, 3), (4, 4))):
         idm(np.ones((3, 3), dtype=int), np.ones((4, 4)))
+    for number in (-1, 0.5, np.nan):
+        with raises("not-confusion-counts"):
+            idm(np.full((4, 4), number), np.ones((4, 4)))
     with raises("unknown-ties", ties="mean"):
         idm(np.ones((4, 4), dtype=int), np.ones((4, 4)), ties="mean")
 
