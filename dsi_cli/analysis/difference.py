@@ -73,7 +73,7 @@ def diff(
     for index, path in enumerate((first, first if second is None else second)):
         run = runs[min(index, len(runs) - 1)] if runs else None
         epoch = epochs[min(index, len(epochs) - 1)] if epochs else None
-        folder = None if urls.scheme_of(path) is not None else Path(urls.local_path(path)).expanduser()
+        folder = None if urls.scheme_of(path) is not None else Path(urls.local_path(path))
         if folder is not None and folder.is_dir() and layout.is_output(folder):
             sides.append(_read_results(folder, run, epoch))
         else:

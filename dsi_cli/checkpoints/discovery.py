@@ -152,7 +152,7 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
                 raise UsageError(f"no such file or folder: {shown}", code="no-such-path", path=shown)
             yield from sorted(matches, key=lambda match: natural_key(str(match)))
         else:
-            text = os.path.expanduser(urls.local_path(path))
+            text = urls.local_path(path)
             names = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True), key=natural_key)
             if not names and glob.has_magic(text):
                 raise UsageError(f"no file or folder fits the pattern {text}", code="no-such-path", path=text)

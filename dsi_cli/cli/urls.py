@@ -127,14 +127,14 @@ def _is_needed(output: UrlOutput, options: Mapping[str, Any]) -> Callable[[str],
 
 
 def _as_typed(value: Any) -> Any:
-    """Return a value with URLs as they were typed, because `Path` removes a slash; ``file://`` becomes a path."""
+    """Return a value with URLs as they were typed, because `Path` removes a slash; ``~`` and ``file://`` become paths."""
     if isinstance(value, list):
         return [_as_typed(part) for part in value]
     if isinstance(value, str):
         return urls.local_path(value)
     match = _FLATTENED.match(str(value)) if isinstance(value, Path) else None
     if match is None or value.exists():
-        return value
+        return Path(urls.local_path(value)) if isinstance(value, Path) else value
     slashes = "///" if match[1].lower() in urls.LOCAL else "//"
     url = f"{match[1]}:{slashes}{str(value)[match.end() :]}"
     return url if urls.scheme_of(url) else Path(urls.local_path(url))

@@ -6,6 +6,7 @@ and a message about a copy can show the URL.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def find_url(text: str) -> re.Match[str] | None:
 
 
 def local_path(path: str | PathLike[str]) -> str:
-    """Return a path, or the path of a ``file://`` URL.
+    """Return a path with the home folder for ``~``, or the path of a ``file://`` URL.
 
     >>> local_path("file:///runs/a%20b"), local_path("runs/a%20b")
     ('/runs/a b', 'runs/a%20b')
@@ -54,7 +55,7 @@ def local_path(path: str | PathLike[str]) -> str:
     text = fspath(path)
     match = _SCHEME.match(text)
     if match is None or match[1].lower() not in LOCAL:
-        return text
+        return os.path.expanduser(text)  # noqa: PTH111 (that of Path raises an error for unknown users)
     return unquote(text[match.end() :])
 
 
