@@ -184,9 +184,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return as_written[(swapped or near)[0]] if near else None
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: object, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown name: ``; try NAME`` with the known name of `nearest`, or an empty text."""
-    near = nearest(name, known)
+    near = nearest(str(name), known)
     return f"; try {near}" if near else ""
 
 

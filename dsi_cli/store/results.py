@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli import similarity
-from dsi_cli.errors import UsageError, expected, require_choice, suggestion
+from dsi_cli.errors import UsageError, count, require_choice, suggestion
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 from dsi_cli.store import layout, parquet, schema
 from dsi_cli.store.schema import HEAD_KINDS, MATRIX_KINDS, SPLITS, Table
@@ -52,7 +55,7 @@ class Results:
 
     def __repr__(self) -> str:
         """Return the folder, its runs and their epochs."""
-        epochs = [f"{name} ({len(self.epochs(name))} epochs)" for name in self.names]
+        epochs = [f"{name} ({count(len(self.epochs(name)), 'epoch')})" for name in self.names]
         return f"Results({str(self.path)!r}: {', '.join(epochs)})"
 
     @cached_property
@@ -75,8 +78,10 @@ class Results:
 
     @cached_property
     def names(self) -> list[str]:
-        """The names of the runs in the folder."""
-        return list(dict.fromkeys(self.checkpoints["run"]))
+        """The names of the runs in the folder, ``seed2`` before ``seed10``."""
+        numbers_in = re.compile(r"(\d{1,18})")
+        names = dict.fromkeys(self.checkpoints["run"])
+        return sorted(names, key=lambda name: [int(part) if part.isdecimal() else part for part in numbers_in.split(name)])
 
     def rows_of(self, table: str, run: str | None = None) -> pd.DataFrame:
         """Return a run's rows of a table, which is given by the name of its attribute, such as ``classes``."""
@@ -161,11 +166,12 @@ class Results:
         computes a part of it from the classifier in ``heads/``.
         """
         name = self.run_name(run)
-        if split is None:
+        if split is None and isinstance(kind, str):
             kind, split = schema.MatrixId.parse(kind)
-        for text in (kind, split):
-            if text is not None and not text.isidentifier():
-                message = f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test"
+        for text in (kind,) if split is None else (kind, split):
+            if not (isinstance(text, str) and text.isidentifier()):
+                hint = f"; for an epoch write epoch={text}" if isinstance(text, Integral) else ""
+                message = f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test{hint}"
                 raise UsageError(message, code="unknown-kind")
         if split is not None:
             require_choice("split", split, SPLITS)
@@ -200,9 +206,7 @@ class Results:
         return pd.DataFrame(values, index=labels[row_indices], columns=labels[column_indices])
 
     def _epoch_or_last(self, run: str, epoch: int | None) -> int:
-        if epoch is not None and int(epoch) != float(epoch):
-            raise UsageError(f"epoch {epoch} is not a whole number", code="not-an-epoch", epoch=epoch)
-        return max(self.epochs(run), default=0) if epoch is None else int(epoch)
+        return max(self.epochs(run), default=0) if epoch is None else whole_epoch(epoch)
 
     def _missing_matrix(self, run: str, kind: str, epoch: int, step: int | None) -> UsageError:
         """Return the error for a matrix that does not exist; its message lists the existing matrices."""
@@ -272,9 +276,7 @@ class Results:
         return parquet.read(path).to_pandas()
 
     def _split_path(self, table: Table, run: str, epoch: int | None, split: str, step: int | None) -> Path:
-        if not split.isidentifier():
-            message = f"{split!r} is not a split: {expected(split, ('train', 'test'))}"
-            raise UsageError(message, code="unknown-split", split=split)
+        require_choice("split", split, SPLITS)
         path = layout.split_path(self.path, table, run, split, self._epoch_or_last(run, epoch), step)
         if not path.is_file():
             epochs = layout.stored_epochs(path.parent)
@@ -355,6 +357,14 @@ def _as_slice(positions: NDArray[np.intp]) -> slice | NDArray[np.intp]:
     return slice(first, last + 1) if last - first == len(positions) - 1 else positions
 
 
+def whole_epoch(epoch: Any) -> int:
+    """Return the number of an epoch; raise `UsageError` if a value is not a whole number."""
+    with suppress(TypeError, ValueError, OverflowError):
+        if int(epoch) == float(epoch):
+            return int(epoch)
+    raise UsageError(f"epoch {epoch} is not a whole number", code="not-an-epoch", epoch=epoch)
+
+
 def brief_epochs(epochs: list[int]) -> str:
     """Return epochs as text; of many epochs, only the first two and the last one."""
     if len(epochs) > 8:
@@ -369,8 +379,10 @@ def _class_indices(classes: Sequence[int | str] | None, labels: pd.Index) -> NDA
     # The first of several classes with one name counts.
     indices_by_name = {str(name): index for index, name in reversed(list(enumerate(labels)))}
     indices = []
-    for name_or_index in [classes] if isinstance(classes, str) else classes:
-        index = indices_by_name.get(name_or_index) if isinstance(name_or_index, str) else int(name_or_index)
+    for name_or_index in [classes] if isinstance(classes, str | Integral) else classes:
+        index = indices_by_name.get(name_or_index) if isinstance(name_or_index, str) else None
+        if isinstance(name_or_index, Integral) and not isinstance(name_or_index, bool):
+            index = int(name_or_index)
         if index is None or not 0 <= index < len(labels):
             message = f"no class {name_or_index!r}: expected a name, or an index from 0 to {len(labels) - 1}"
             raise UsageError(message, code="unknown-class", name=name_or_index)

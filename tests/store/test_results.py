@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.errors import raises
 from helpers.oracles_testset import confusion
 from helpers.outputs import ANIMALS, heads, save_head
 from numpy.testing import assert_array_equal
@@ -43,7 +42,7 @@ def of_two(tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "classes", "labels"), [("animals", 8, ANIMALS), ("letters", 4, range(4))])
 @pytest.mark.parametrize(("row", "epoch"), [(0, 0), (1, 2)])
-def test_counts_are_square_labelled_and_exact(row, epoch, name, classes, labels, of_two):
+def test_counts_are_square_labelled_and_exact_and_predictions_are_those_given(row, epoch, name, classes, labels, of_two):
     run, given = of_two
     predictions, targets = given[name]
     found = run.confusion(epoch, run=name)
@@ -51,13 +50,6 @@ def test_counts_are_square_labelled_and_exact(row, epoch, name, classes, labels,
     assert found.dtypes.unique() == [np.int64]
     assert list(found.index) == list(found.columns) == list(labels)
     assert found.index.name == "class"
-
-
-@pytest.mark.parametrize("name", ["animals", "letters"])
-@pytest.mark.parametrize(("row", "epoch"), [(0, 0), (1, 2)])
-def test_predictions_are_those_that_were_given(row, epoch, name, of_two):
-    run, given = of_two
-    predictions, targets = given[name]
     found = run.predictions(epoch, run=name)
     assert list(found.columns) == [column.name for column in PREDICTIONS.columns]
     assert_array_equal(found["prediction"], predictions[row])
@@ -75,7 +67,9 @@ def test_rows_of_are_the_rows_of_one_run_and_none_of_an_empty_table(table, of_tw
 
 def test_csm_without_a_split_is_that_of_the_test_split(of_two):
     run, _ = of_two
-    pd.testing.assert_frame_equal(run.csm("ccsm", 0, run="letters"), run.csm("ccsm", 0, "test", "letters"))
+    csm = run.csm("ccsm", 0, "test", "letters")
+    pd.testing.assert_frame_equal(run.csm("ccsm", 0, run="letters"), csm)
+    assert_array_equal(run.csm("ccsm", np.int64(0), run="letters", rows=np.int64(2)), csm.iloc[[2]])
 
 
 def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
@@ -92,36 +86,30 @@ def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
 
 
 @pytest.mark.parametrize(
-    ("call", "code"),
+    ("call", "code", "message"),
     [
-        (lambda run: run.confusion(0), "ambiguous-run"),
-        (lambda run: run.predictions(0, run="cats"), "unknown-run"),
-        (lambda run: run.csm("ccsm", 1, "test", run="letters"), "unknown-matrix"),
-        (lambda run: run.predictions(1, run="letters"), "no-predictions"),
-        (lambda run: run.confusion(0, "train", run="letters"), "no-confusions"),
-        (lambda run: run.confusion(2, run="letters", step=7), "no-confusions"),
-        (lambda run: run.confusion(0, "../x", run="letters"), "unknown-split"),
-        (lambda run: run.predictions(0, "", run="letters"), "unknown-split"),
-        (lambda run: run.csm("ncsm", 0.5, run="letters"), "not-an-epoch"),
+        (lambda run: run.confusion(0), "ambiguous-run", None),
+        (lambda run: run.predictions(0, run="cats"), "unknown-run", None),
+        (lambda run: run.epochs("leters"), "unknown-run", r"no run 'leters': .* holds animals, letters; try letters"),
+        (lambda run: run[0], "unknown-run", "no run 0: "),
+        (lambda run: run.csm("ccsm", 1, "test", run="letters"), "unknown-matrix", None),
+        (lambda run: run.csm("ncms", 0, run="letters"), "unknown-matrix", "its matrices ccsm-test, ncsm; try ncsm"),
+        (lambda run: run.csm(2, run="letters"), "unknown-kind", "for an epoch write epoch=2$"),
+        (lambda run: run.csm(None, run="letters"), "unknown-kind", None),
+        (lambda run: run.predictions(1, run="letters"), "no-predictions", None),
+        (lambda run: run.confusion(0, "train", run="letters"), "no-confusions", "with --predictions or --train"),
+        (lambda run: run.confusion(2, run="letters", step=7), "no-confusions", None),
+        *((lambda run, it=it: run.confusion(0, it, "letters"), "unknown-split", "or train") for it in ("../x", "", None)),
+        *((lambda run, it=it: run.csm("ncsm", it, run="letters"), "not-an-epoch", None) for it in (0.5, "last", np.nan)),
+        (lambda run: run.csm("ncsm", 0, run="letters", rows="dog"), "unknown-class", "no class 'dog'"),
+        (lambda run: run.csm(run="letters", rows=[False, True]), "unknown-class", "no class False"),
+        (lambda run: run.csm(run="letters", rows=[1.5]), "unknown-class", None),
     ],
 )
-def test_results_without_what_is_asked_for_raise(call, code, of_two):
-    with raises(code, UsageError):
+def test_results_without_what_is_asked_for_raise_and_name_what_exists(call, code, message, of_two):
+    with pytest.raises(UsageError, match=message) as error:
         call(of_two[0])
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda run: run.epochs("leters"), r"no run 'leters': .* holds animals, letters; try letters"),
-        (lambda run: run.csm("ncsm", 0, run="letters", rows="dog"), "no class 'dog'"),
-        (lambda run: run.csm("ncms", 0, run="letters"), "its matrices ccsm-test, ncsm; try ncsm"),
-        (lambda run: run.confusion(0, "train", run="animals"), "dsi analyze makes them with --predictions or --train"),
-    ],
-)
-def test_messages_name_what_exists(call, message, of_two):
-    with pytest.raises(UsageError, match=message):
-        call(of_two[0])
+    assert error.value.code == code
 
 
 def test_the_answers_of_an_earlier_save_are_read_by_its_step(tmp_path):
