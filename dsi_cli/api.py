@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dsi_cli.tracking import Logged
 
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
+from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
 from dsi_cli.remote import urls
 from dsi_cli.store import layout, results
@@ -40,7 +41,7 @@ def analyze(
     *,
     labels: str | PathLike[str] | None = None,
     mapping: _Path | None = None,
-    references: Iterable[str] | None = None,
+    references: Iterable[_Path] | None = None,
     taxonomy: _Path | None = None,
     pos: str | None = None,
     wordnet: str | None = None,
@@ -123,9 +124,14 @@ def analyze(
     from dsi_cli.analysis.options import make_options
     from dsi_cli.tracking import destinations
 
-    trackers = destinations(log_to)
+    trackers = destinations(log_to or ())
     options = make_options(values, evaluation)
-    paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
+    given: Any = checkpoints
+    paths = list(given) if isinstance(given, Iterable) and not isinstance(given, str | PathLike) else [given]
+    for path in paths:
+        if not isinstance(path, str | PathLike):
+            message = f"checkpoints takes files, folders or URLs, not {type(path).__name__}"
+            raise UsageError(message, code="wrong-type", field="checkpoints")
     with _local_output(out, writes=True) as (folder, copies):
         evaluation = _download(options.evaluation, copies.path)
         options = replace(_download(options, copies.path), evaluation=evaluation)
@@ -278,7 +284,7 @@ def read_head(
         The path does not exist, or it is a folder of several checkpoints.
     """
     from dsi_cli.checkpoints import checkpoint_reader, discovery
-    from dsi_cli.errors import CheckpointError, UsageError
+    from dsi_cli.errors import CheckpointError
 
     files = [file for run in discovery.discover([checkpoint]) for file in run.checkpoints]
     if len(files) != 1:
@@ -294,8 +300,8 @@ def diff(
     first: _Path,
     second: _Path | None = None,
     *,
-    run: str | Sequence[str] = (),
-    epoch: int | Sequence[int] = (),
+    run: str | Sequence[str] | None = None,
+    epoch: int | Sequence[int] | None = None,
     labels: _Path | None = None,
     head: str | None = None,
     ema: bool = False,
@@ -323,8 +329,8 @@ def diff(
     return difference.diff(
         first,
         second,
-        runs=[run] if isinstance(run, str) else list(run),
-        epochs=[epoch] if isinstance(epoch, int) else list(epoch),
+        runs=[run] if isinstance(run, str) else list(run or ()),
+        epochs=[results.whole_epoch(one) for one in (() if epoch is None else np.atleast_1d(epoch))],
         labels=None if labels is None else fspath(labels),
         choice=HeadOptions(head, ema),
         group=group,
@@ -332,7 +338,7 @@ def diff(
 
 
 def wordnet_csm(
-    labels: _Path | Sequence[str],
+    labels: _Path | Iterable[str],
     measure: str = DEFAULT_REFERENCES[0],
     taxonomy: _Path | None = None,
     *,
@@ -367,8 +373,13 @@ def wordnet_csm(
 
     database = load_wordnet(pos, wordnet)
     tree = hierarchy.open_taxonomy(None if taxonomy is None else str(taxonomy))
-    (reference,) = references.open_references([measure], tree, database)
+    (reference,) = references.open_references([str(measure)], tree, database)
     source = fspath(labels) if isinstance(labels, PathLike) else labels
+    if not isinstance(source, str):
+        source = list(source) if isinstance(source, Iterable) else [source]
+        for label in source:
+            if not isinstance(label, str):
+                raise UsageError(f"labels takes texts, not {label!r}", code="wrong-type", field="labels")
     resolved = wordnet_matrix.resolve_label_list(source, None, database)
     names = pd.Index(resolved.label_list.names if resolved.label_list else (), name="class")
     return pd.DataFrame(reference.similarity(resolved), index=names, columns=names)

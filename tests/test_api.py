@@ -1,5 +1,6 @@
 """The functions that a notebook calls."""
 
+import inspect
 import re
 
 import numpy as np
@@ -101,9 +102,37 @@ def test_read_head_says_what_is_wrong(make_run, tmp_path):
         dsi_cli.read_head(path, head="fc2.weight")
 
 
-def test_analyze_with_a_list_as_labels_is_an_error(tmp_path):
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("checkpoints", value) for value in (None, 5, [None], torch.nn.Linear(1, 2))),
+        *(("epochs", value) for value in (5, np.int64(5), [0, 5])),
+        *(("permutations", 1.5), ("draws", "10"), ("quantiles", ["a"]), ("references", [np.eye(3)]), ("ema", "yes")),
+        *(("evaluation", "preds.csv"), ("predictions", np.zeros(3)), ("test", [1]), ("model", torch.nn.Linear(1, 2))),
+    ],
+)
+def test_a_value_of_another_type_is_an_error_that_names_the_argument(option, value, tmp_path):
+    with raises("wrong-type", UsageError, field=option):
+        if option in inspect.signature(dsi_cli.analyze).parameters:
+            dsi_cli.analyze(**{"checkpoints": tmp_path, "out": tmp_path / "out", option: value})
+        dsi_cli.Evaluation(**{option: value})
     with raises("labels-list", count=2):
         dsi_cli.analyze(tmp_path, labels=["cat", "dog"], out=tmp_path / "out")
+
+
+def test_paths_numbers_of_numpy_and_texts_of_the_command_line_are_converted(make_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run, matrix = make_run(), tmp_path / "own.npy"
+    np.save(matrix, np.eye(8))
+    options = {"references": [matrix], "quantiles": np.float32(0.5), "draws": np.int64(0), "memory": "1GB", "log_to": None}
+    found = dsi_cli.analyze(f"~/{run.relative_to(tmp_path)}", "~/out", **options)
+    assert (found.path, dsi_cli.open_results("~/out").names) == (tmp_path / "out", [run.name])
+    difference = dsi_cli.diff("~/out", run=None, epoch=(np.int64(0), "3"))
+    assert difference.headline == dsi_cli.diff("~/out", epoch=[0, 3]).headline
+    assert dsi_cli.diff(found.path, found.path, epoch=np.int64(1)).headline.startswith("The two heads are the same")
+    evaluation = dsi_cli.Evaluation(predictions=matrix, model_arguments={"depth": 4}, model="m", train="t", mean=np.ones(3))
+    assert (evaluation.predictions, evaluation.model_arguments) == (str(matrix), (("depth", 4),))
+    assert evaluation.mean == (1.0, 1.0, 1.0)
 
 
 def test_wordnet_csm_of_a_list():
@@ -114,6 +143,9 @@ def test_wordnet_csm_of_a_list():
     assert found.loc["qzx"].isna().all()
     assert_array_equal(np.diagonal(found)[:3], 1)
     pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(("dog", "cat")), dsi_cli.wordnet_csm(np.array(["dog", "cat"])))
+    for labels in (None, [1, 2], ["dog", None]):
+        with raises("wrong-type", UsageError, field="labels"):
+            dsi_cli.wordnet_csm(labels)
 
 
 def test_the_metrics_on_plain_arrays_lists_and_frames(real_heads):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.analysis.option_groups import groups
@@ -45,6 +44,8 @@ class Evaluation(groups.InferenceOptions, groups.ModelOptions, groups.Prediction
     predictions next to the checkpoints."""
 
     def __post_init__(self) -> None:
+        for declared in declared_options(Evaluation):
+            object.__setattr__(self, declared.field, declared.convert(getattr(self, declared.field)))
         require_choice("value", self.truth, groups.TRUTH, "--truth")
         require_choice("value", self.predictions_split, groups.SPLITS, "--predictions-split")
         has_predictions = self.predictions not in (None, NONE)
@@ -165,21 +166,19 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
     The values are by the name of the field, None if an option is not given. Paths and iterables are converted. The
     ``predictions`` of the evaluation may be ``"none"``.
     """
-    evaluation = evaluation or Evaluation()
+    evaluation = Evaluation() if evaluation is None else evaluation
+    if not isinstance(evaluation, Evaluation):
+        message = f"evaluation takes dsi_cli.Evaluation(predictions=FILE), for example, not {type(evaluation).__name__}"
+        raise UsageError(message, code="wrong-type", field="evaluation")
     given: dict[str, Any] = {}
     for declared in declared_options(Options):
         value = values.get(declared.field)
-        if isinstance(value, PathLike):
-            value = str(value)
-        if isinstance(value, str | float) and isinstance(getattr(Options, declared.field, None), tuple):
-            value = (value,)  # one value of a repeatable option
-        elif isinstance(value, Iterable) and not isinstance(value, str):
-            value = tuple(value)
-            if declared.field == "labels":
-                message = f"labels must be a file or a preset, not {count(len(value), 'name')}; write these to a file"
-                raise UsageError(message, code="labels-list", count=len(value))
+        if declared.field == "labels" and isinstance(value, Iterable) and not isinstance(value, str):
+            names = list(value)
+            message = f"labels must be a file or a preset, not {count(len(names), 'name')}; write these to a file"
+            raise UsageError(message, code="labels-list", count=len(names))
         if value is not None:
-            given[declared.field] = value
+            given[declared.field] = declared.convert(value)
     given_settings = KEPT_SETTINGS.keys() & given.keys()
     if evaluation.predictions is not None:
         given_settings |= {"predictions"}

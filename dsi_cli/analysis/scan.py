@@ -75,7 +75,8 @@ def find_runs(
             message = f"{listed} is a results folder; give the folder of the checkpoints"
             raise NothingToAnalyseError(message, code="is-results-folder")
         others, unread = find_other_files(paths)
-        message = f"no checkpoints under {listed} ({count(others, 'other file')}): expected {EXPECTED}"
+        where = f"under {listed} ({count(others, 'other file')})" if paths else "in an empty list of paths"
+        message = f"no checkpoints {where}: expected {EXPECTED}"
         if unread is not None:
             # The reason why the file cannot be read says how to convert it.
             message += f"; {unread.name}: {scan_checkpoint(require_file(unread)).record.reason}"

@@ -99,7 +99,7 @@ def destination(text: str) -> Destination:
     >>> destination("tensorboard:logs/dsi").target
     'logs/dsi'
     """
-    name, _, target = text.partition(":")
+    name, _, target = str(text).partition(":")
     tracker = next((tracker for tracker in TRACKERS if tracker.name == name), None)
     if tracker is None:
         message = f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is not one of these"

@@ -5,9 +5,12 @@ The command line, the Python API and the documentation read these declarations. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, fields
-from typing import Any, NamedTuple, get_args, get_type_hints
+from os import PathLike, fspath
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from dsi_cli.errors import UsageError
 
 _KEY = "option"
 Choices = Sequence[str] | Callable[[], Iterable[str]]
@@ -79,6 +82,38 @@ class DeclaredOption(NamedTuple):
     def parameter(self) -> str:
         """The name of the command's parameter: the flag as an identifier, or the field's name for the positional argument."""
         return self.option.flag.removeprefix("--").replace("-", "_") if self.option.flags else self.field
+
+    def convert(self, value: Any) -> Any:
+        """Return a value of Python code as one of the option's type; raise `UsageError` if it is of another type.
+
+        A path becomes text, a number of NumPy one of Python, a text what the command line makes of it, and an iterable or a
+        single value a tuple, if the option takes several.
+        """
+        value = self.option.parse(value) if isinstance(value, str) and self.option.parse else _plain(value)
+        if value is None:
+            return None
+        takes_several = get_origin(self.type) is tuple
+        kind = get_args(self.type)[0] if takes_several else self.type
+        if takes_several:
+            one = isinstance(value, str) or not isinstance(value, Iterable)
+            value = (value,) if one else tuple(map(_plain, value.items() if isinstance(value, Mapping) else value))
+        allowed = (float, int) if kind is float else get_origin(kind) or kind
+        for part in value if takes_several else (value,):
+            if not isinstance(part, allowed) or (isinstance(part, bool) and kind is not bool):
+                form = f"{_NOUNS.get(kind, 'a pair')} ({self.option.metavar})" if self.option.metavar else "True or False"
+                shown = repr(part) if isinstance(part, str | float | int) else type(part).__name__
+                raise UsageError(f"{self.field} takes {form}, not {shown}", code="wrong-type", field=self.field)
+        return value
+
+
+_NOUNS = {str: "a text", int: "a whole number", float: "a number"}
+
+
+def _plain(value: Any) -> Any:
+    """Return a path as text, and a single number of NumPy as a number of Python."""
+    if isinstance(value, PathLike):
+        return fspath(value)
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def declared_options(group: Any) -> tuple[DeclaredOption, ...]:

@@ -17,46 +17,21 @@ from dsi_cli.errors import UsageError
 
 SECTIONS = {"analyze": groups.ANALYZE, "watch": groups.WATCH}
 API = inspect.signature(dsi_cli.analyze).parameters
+AS_TYPED = """
+revisions=tags epochs=0:20:5 head=fc.weight log=log.csv labels=cifar10 mapping=map.csv pos=verb wordnet=wordnet31
+taxonomy=tree.csv predictions=p.npy targets=t.npy truth=columns predictions_split=train test=data train=data data_root=root
+label_column=label model=timm:resnet18 interpolation=bicubic device=cpu"""
+SWITCHES = ("ema", "keep_extra_classes", "centred", "download", "templates", "skip_bad_images", "autocast")
+NUMBERS = {"permutations": 7, "draws": 8, "image_size": 64, "crop_pct": 0.9, "channels": 1, "batch_size": 16}
 VALUES = {
-    "revisions": ("tags", "tags"),
-    "epochs": ("0:20:5", "0:20:5"),
-    "head": ("fc.weight", "fc.weight"),
-    "ema": (None, True),
-    "keep_extra_classes": (None, True),
-    "log": ("log.csv", "log.csv"),
-    "labels": ("cifar10", "cifar10"),
-    "mapping": ("map.csv", "map.csv"),
-    "pos": ("verb", "verb"),
-    "wordnet": ("wordnet31", "wordnet31"),
+    **{field: (text, text) for field, _, text in (one.partition("=") for one in AS_TYPED.split())},
+    **dict.fromkeys(SWITCHES, (None, True)),
+    **{field: (str(number), number) for field, number in NUMBERS.items()},
     "references": ("wup", ("wup",)),
-    "taxonomy": ("tree.csv", "tree.csv"),
-    "centred": (None, True),
     "measures": ("ssim", ("ssim",)),
     "quantiles": ("0.9", (0.9,)),
-    "permutations": ("7", 7),
-    "draws": ("8", 8),
-    "predictions": ("p.npy", "p.npy"),
-    "targets": ("t.npy", "t.npy"),
-    "truth": ("columns", "columns"),
-    "predictions_split": ("train", "train"),
-    "test": ("data", "data"),
-    "train": ("data", "data"),
-    "data_root": ("root", "root"),
-    "download": (None, True),
-    "label_column": ("label", "label"),
-    "model": ("timm:resnet18", "timm:resnet18"),
     "model_arguments": ("depth=4", (("depth", 4),)),
-    "templates": (None, True),
-    "image_size": ("64", 64),
-    "crop_pct": ("0.9", 0.9),
-    "interpolation": ("bicubic", "bicubic"),
-    "mean": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
-    "std": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
-    "channels": ("1", 1),
-    "skip_bad_images": (None, True),
-    "device": ("cpu", "cpu"),
-    "batch_size": ("16", 16),
-    "autocast": (None, True),
+    **dict.fromkeys(("mean", "std"), ("0.1,0.2,0.3", (0.1, 0.2, 0.3))),
     "cache": ("8GB", 8 * 10**9),
     "memory": ("4GB", 4 * 10**9),
 }
