@@ -251,14 +251,13 @@ def test_compare_without_predictions_uses_the_last_epochs(tmp_path):
 
 def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
     runs = compared_runs([two])
-    with raises("invalid-pattern", pattern="("):
-        group_runs(runs, "(")
-    with raises("no-captured-group", pattern="fast"):
-        group_runs(runs, "fast")
-    with raises("no-match", pattern="(zz)"):
-        group_runs(runs, "(zz)")
+    for code, pattern in (("invalid-pattern", "("), ("no-captured-group", "fast"), ("no-match", "(zz)")):
+        with raises(code, pattern=pattern):
+            group_runs(runs, pattern)
     with raises("one-group", group="x"):
         group_runs([replace(run, label=f"x_seed{index}") for index, run in enumerate(runs)], "seed")
+    named = [replace(runs[0], label=label) for label in ("cifar10", "cifar100", "vit-s1", "cnn/run2", "cnn-r1")]
+    assert [group.name for group in group_runs(named, "seed")] == ["cifar10", "cifar100", "vit", "cnn"]
 
 
 def test_groups_are_compared_by_their_means(seeds):

@@ -20,7 +20,7 @@ from dsi_cli.queries.comparison.network_pairs import CrossAlignment
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.matrices import none_if_nan
 
-SEED_PATTERN = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
+SEED_PATTERN = r"^(.*?)(?:[-_./]?(?:seed|run|rep|trial|fold)|(?:^|[-_./])[sr])[-_=]?\d+$"
 """The pattern of ``--group seed``: it captures the name without the usual suffixes of repetitions."""
 BAND = "lowest to highest"
 NETWORKS = "networks"  # name of the curve of the SAI between two networks
