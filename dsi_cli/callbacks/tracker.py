@@ -33,7 +33,7 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
-_NO_LABELS = "there are no labels, so nothing of WordNet; give them with labels="
+_NO_LABELS = "there are no labels to compare with WordNet; give them with labels="
 Index = Alignment | Score
 _log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class Tracker:
             if reason not in self._logged:
                 self._logged.add(reason)
                 names = [name for name, other_reason in self.reasons.items() if other_reason == reason]
-                _log.warning("not all of %s: %s", ", ".join(names), reason)
+                _log.warning("values of %s are missing: %s", ", ".join(names), reason)
         return values
 
     def _index_values(self, quantity: str, index: Index | None, missing: str | None) -> dict[str, float]:

@@ -184,8 +184,8 @@ def test_tracker_value_that_does_not_exist_has_the_reason(caplog):
             values = track(net, np.eye(CLASSES, dtype=int))
     assert set(values) == {"dsi/wsi_max", "dsi/wsi_min", "dsi/wsi_mean"}
     assert track.reasons == {
-        "sai": "there are no labels, so nothing of WordNet; give them with labels=",
-        "widm": "there are no labels, so nothing of WordNet; give them with labels=",
+        "sai": "there are no labels to compare with WordNet; give them with labels=",
+        "widm": "there are no labels to compare with WordNet; give them with labels=",
         "nidm": "no mistake",
     }
     assert len(caplog.records) == 2
