@@ -306,7 +306,6 @@ def _scan_head(
             raise
         chosen, rows, bias = _head_of_base_model(file.path, content, config, options, expected)
         fingerprint = head_weight.weight_hash(rows)
-        content.notes.append("the classifier of this adapter is that of its base model")
     record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
     record = replace(record, features=rows.shape[1], fingerprint=fingerprint, reason="; ".join(content.notes) or None)
     # Identify the network by the state dict of the head, which an adapter lacks.
@@ -390,8 +389,11 @@ def _head_of_base_model(
     # Add the adapter's change, if it changes the head.
     layer, tree = f"base_model.model.{chosen.name.removesuffix('.weight')}", trainers.as_dict(content.tree)
     down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
+    note = "the classifier of this adapter is that of its base model"
     if isinstance(down, Tensor) and isinstance(up, Tensor):
         rows = head_weight.apply_lora(rows, up, down, config, chosen.name)
+        note += ", changed by LoRA"
+    content.notes.append(note)
     return chosen, rows, bias
 
 

@@ -355,14 +355,14 @@ def configured(folder: Path, **options: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | options))
 
 
-@pytest.mark.parametrize(("options", "scale"), [({}, 2.0), ({"use_rslora": True}, 6 / 3**0.5)])
-def test_an_adapter_is_merged_with_its_base(options, scale, adapter, weight):
+@pytest.mark.parametrize(("layer", "options", "scale"), [("fc", {}, 2), ("fc", {"use_rslora": 1}, 12**0.5), ("body", {}, 0)])
+def test_an_adapter_is_merged_with_its_base(layer, options, scale, adapter, weight):
     configured(adapter, **options)
-    up, down = write_adapter(adapter)
+    up, down = write_adapter(adapter, layer)
     scanned = scan_checkpoint(only(adapter.parent))
     np.testing.assert_allclose(scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5)
-    assert scanned.record.head == "fc.weight"
-    assert scanned.record.reason == "the classifier of this adapter is that of its base model"
+    reason = "the classifier of this adapter is that of its base model" + ", changed by LoRA" * bool(scale)
+    assert (scanned.record.head, scanned.record.reason) == ("fc.weight", reason)
 
 
 @pytest.mark.parametrize(
