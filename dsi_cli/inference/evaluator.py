@@ -7,7 +7,7 @@ matter, because a network in evaluation mode processes samples independently. Fe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -32,14 +32,20 @@ Batches = Callable[[Ints, int], Iterator[NDArray[Any]]]
 """A function from (the order of samples, batch size) to an iterator of arrays ``(b, channels, height, width)``."""
 
 
-def tensor_of(outputs: Any) -> torch.Tensor:
-    """Return the logits or the features from the outputs of a model."""
+def tensor_of(outputs: Any, widths: Collection[int] = (), from_head: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the logits or the features from the outputs of a model.
+
+    The logits among several outputs, such as features or the logits of another head, are those of the classifier module if
+    they are known, or else the first of one of the widths.
+    """
     for name in ("logits", "pooler_output", "image_embeds", "last_hidden_state"):
-        tensor = getattr(outputs, name, None)
+        tensor = outputs.get(name) if isinstance(outputs, Mapping) else getattr(outputs, name, None)
         if isinstance(tensor, torch.Tensor):
             return tensor[:, 0] if name == "last_hidden_state" else tensor
     if isinstance(outputs, tuple | list) and outputs:
-        outputs = outputs[0]
+        tensors = [one for one in outputs if isinstance(one, torch.Tensor) and one.dim() == 2]
+        tensors = [one for one in tensors if one is from_head] or [one for one in tensors if one.shape[1] in widths]
+        outputs = (tensors or outputs)[0]
     if not isinstance(outputs, torch.Tensor):
         kind = type(outputs).__name__
         message = f"the model returns a {kind}; expected a tensor of (batch, classes)"
@@ -48,22 +54,23 @@ def tensor_of(outputs: Any) -> torch.Tensor:
 
 
 @contextmanager
-def record_inputs(model: torch.nn.Module, head: str | None) -> Iterator[list[torch.Tensor]]:
-    """Yield a list that receives the inputs of the classifier module when the model runs; it stays empty without a head."""
-    inputs: list[torch.Tensor] = []
-    if head is None:
-        yield inputs
+def record_head(model: torch.nn.Module, head: str | None) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield a mapping that receives the ``input`` and the ``output`` of the classifier module when the model runs.
+
+    It stays empty without a head, and for TorchScript, whose modules are not accessible.
+    """
+    recorded: dict[str, torch.Tensor] = {}
+    module = dict(model.named_modules()).get(head or "")
+    if not head or module is None or isinstance(model, torch.jit.ScriptModule):
+        yield recorded
         return
-    if isinstance(model, torch.jit.ScriptModule):
-        message = "features within TorchScript are not accessible; give the model's Python code with --model"
-        raise UsageError(message, code="torchscript-features")
 
-    def record(_module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        inputs[:] = [arguments[0] if arguments else next(iter(named.values()))]
+    def record(_module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        recorded.update(input=arguments[0] if arguments else next(iter(named.values())), output=output)
 
-    hook = model.get_submodule(head).register_forward_pre_hook(record, with_kwargs=True)
+    hook = module.register_forward_hook(record, with_kwargs=True)
     try:
-        yield inputs
+        yield recorded
     finally:
         hook.remove()
 
@@ -104,6 +111,10 @@ class Evaluator:
     """None for batches of at most `BATCH_BYTES`; the size is halved permanently if the memory is not sufficient."""
     autocast: bool = False
     _max_fitting_batch: int = field(default=MAX_BATCH_SIZE, init=False)
+    _widths: Collection[int] = field(default=(), init=False)
+    """The numbers of columns that logits may have."""
+    _recorded: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
+    """The input and the output of the head in the last batch."""
 
     def __post_init__(self) -> None:
         """Move the model to its device; convolutions are fastest with the memory format channels last."""
@@ -125,6 +136,7 @@ class Evaluator:
         has_classifier: bool = True,
         templates: bool = False,
         equal_samples: Ints | None = None,
+        columns: int | None = None,
         class_columns: slice = slice(None),
         seed: int = 0,
         progress: Callable[[int], None] = lambda _: None,
@@ -140,31 +152,38 @@ class Evaluator:
         head : the name of the classifier module.
         has_classifier : False if the model's outputs are features.
         equal_samples : the number of samples of each class for second templates, which are chosen at random by ``seed``.
-        class_columns : the columns of the classes among the outputs, without rows for the background.
+        columns : the number of rows of the head, which may have more than the classes; None for the number of classes.
+        class_columns : the columns of the classes among that many outputs, without rows for the background.
         seed : the seed for the chance level of typicality.
         """
         _log.debug("%d samples on %s, torch %s", len(split.targets), self.device, torch.__version__)
         order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))
         accumulator = _Accumulator(split, classes, seed, equal_samples, has_classifier=has_classifier)
-        recorded_head = head if templates and has_classifier else None
-        with record_inputs(self.model, recorded_head) as inputs:
+        needs_features = templates and has_classifier and head is not None
+        if needs_features and isinstance(self.model, torch.jit.ScriptModule):
+            message = "features within TorchScript are not accessible; give the model's Python code with --model"
+            raise UsageError(message, code="torchscript-features")
+        self._widths = {classes, columns or classes} if has_classifier else set()
+        with record_head(self.model, head if has_classifier else None) as self._recorded:
             for rows, outputs in self._outputs_of_batches(split, order):
                 logits = features = None
                 if has_classifier:
-                    if outputs.dim() != 2 or outputs[:, class_columns].shape != (len(rows), classes):
-                        shape, expected = tuple(outputs.shape), (len(rows), classes)
+                    if outputs.dim() != 2 or len(outputs) != len(rows) or outputs.shape[1] not in self._widths:
+                        shape, expected = tuple(outputs.shape), (len(rows), columns or classes)
                         message = f"the model's outputs have shape {shape}; expected {expected} for images and classes"
                         raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
-                    logits = outputs[:, class_columns].float().cpu().numpy()
+                    # A model may leave out the rows for the background by itself.
+                    outputs = outputs if outputs.shape[1] == classes else outputs[:, class_columns]
+                    logits = outputs.float().cpu().numpy()
                     if not np.isfinite(logits).all():
                         raise UnreadableError("the model's outputs are NaN or infinite", code="outputs-not-finite")
                 else:
                     features = feature_array(outputs, len(rows))
-                if recorded_head is not None:
-                    if not inputs:
+                if needs_features:
+                    if not self._recorded:
                         message = f"the model does not call its classifier {head}: its features are not accessible"
                         raise UsageError(message, code="head-not-called", head=head)
-                    features = feature_array(inputs.pop(), len(rows))
+                    features = feature_array(self._recorded["input"], len(rows))
                 accumulator.add(rows, logits, features)
                 progress(len(rows))
         return accumulator.result(self._class_vectors(head, class_columns) if templates else None)
@@ -200,13 +219,22 @@ class Evaluator:
                 tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
                 if images.dtype == np.uint8:
                     tensor = tensor.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
-                return tensor_of(self.model(tensor.contiguous(memory_format=self._layout)))
+                self._recorded.clear()
+                outputs = self.model(tensor.contiguous(memory_format=self._layout))
+                return tensor_of(outputs, self._widths, self._recorded.get("output"))
         except UsageError:
             raise
         except (RuntimeError, MemoryError) as error:
             is_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
-            if not (is_memory or any(words in str(error).lower() for words in _OUT_OF_MEMORY)):
-                message = f"the model cannot process these images: {first_line(error)}"
+            is_memory |= any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+            if not is_memory and self._layout is torch.channels_last:
+                # The network may need the usual memory format, for example because it calls `view`.
+                self._layout = torch.contiguous_format
+                if not isinstance(self.model, torch.jit.ScriptModule):
+                    self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+                return self._forward(images)
+            if not is_memory:
+                message = f"the model cannot process these images: {first_line(error)}; check --channels and --image-size"
                 raise UsageError(message, code="model-failed") from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
             message = f"the model cannot process these images: {type(error).__name__}: {first_line(error)}"

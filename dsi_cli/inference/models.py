@@ -36,6 +36,8 @@ _CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
 _CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels")
 _INNER = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _SHOWN = 4
+_COUNT_OF_BATCHES = "num_batches_tracked"
+"""The last part of the name of a buffer that old checkpoints lack, and that matters only to a training."""
 _PARTS_OF_WEIGHT = re.compile(r"\.(weight|weight_orig|weight_v|parametrizations\.weight\.original1)$")
 
 
@@ -176,7 +178,10 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     auto: Any = transformers.AutoModel if spec.classes is None else transformers.AutoModelForImageClassification
     model = auto.from_config(config, trust_remote_code=False)
     side = getattr(getattr(config, "vision_config", None) or config, "image_size", None)
-    usual = from_processor(read_sibling_json(folder, "preprocessor_config.json"))
+    facts = read_sibling_json(folder, "preprocessor_config.json")
+    if facts.get("do_flip_channel_order") is True:  # MobileViT takes blue before red
+        model.register_forward_pre_hook(lambda _model, images: images[0].flip(1))
+    usual = from_processor(facts)
     usual = usual.with_defaults(Preprocessing((side, side) if isinstance(side, int) else None))
     has_towers = all(getattr(config, tower, None) is not None for tower in ("text_config", "vision_config"))
     if spec.classes is None and has_towers:
@@ -248,8 +253,8 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
         missing, unexpected, _ = best.problems.values()
         raise UnreadableError(message, code="weights-do-not-fit", missing=missing, unexpected=unexpected)
     with torch.no_grad():
-        for name, tensor in best.tensors.items():
-            tensor.copy_(torch.from_numpy(best.arrays[name]))
+        for name in best.tensors.keys() & best.arrays.keys():
+            best.tensors[name].copy_(torch.from_numpy(best.arrays[name]))
     if head is None:
         return None
     weight = best.tensors[head.removeprefix(best.prefix)]
@@ -273,8 +278,8 @@ def _compare_names(tensors: Mapping[str, torch.Tensor], arrays: Mapping[str, NDA
     own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     shapes = {name: (own[name].shape, tuple(tensor.shape)) for name, tensor in tensors.items() if name in own}
     problems = {
-        "missing": [name for name in tensors if name not in own],
-        "unexpected": [name for name in own if name not in tensors],
+        "missing": [name for name in tensors if name not in own and not name.endswith(_COUNT_OF_BATCHES)],
+        "unexpected": [name for name in own if name not in tensors and not name.endswith(_COUNT_OF_BATCHES)],
         "of another shape": [f"{name} {found} for {wanted}" for name, (found, wanted) in shapes.items() if found != wanted],
     }
     return _Fit(tensors, own, prefix, problems)

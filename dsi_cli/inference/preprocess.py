@@ -154,34 +154,49 @@ def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
     if crop is None and size is not None and resized:
         crop = min(size) / resized
     interpolation = facts.get("interpolation")
+    mean, std = _values(facts.get("mean")), _values(facts.get("std"))
+    if None in (mean, std) and not isinstance(facts.get("mean", facts.get("std")), list | tuple):
+        mean = std = None  # a number alone is not of images, but for example of initial weights
+    if max((0.0, *(mean or ()), *(std or ()))) > 1:  # for values from 0 to 255
+        mean, std = (values and tuple(value / 255 for value in values) for values in (mean, std))
     return Preprocessing(
         size,
         crop_pct=crop,
         crop_mode="squash" if facts.get("crop_mode") == "squash" else None,
         interpolation=interpolation if interpolation in INTERPOLATIONS else None,
-        mean=_values(facts.get("mean")),
-        std=_values(facts.get("std")),
+        mean=mean,
+        std=std,
     )
 
 
 def from_processor(facts: Mapping[str, Any]) -> Preprocessing:
-    """Return the preprocessing in Hugging Face's ``preprocessor_config.json``."""
-    resize, crop = facts.get("size"), facts.get("crop_size")
-    shortest = _number(resize.get("shortest_edge")) if isinstance(resize, Mapping) else _number(resize)
-    is_cropped = facts.get("do_center_crop") is True
-    size = _size(crop) if is_cropped else _size(resize)
-    size = size or ((int(shortest), int(shortest)) if shortest else None)
+    """Return the preprocessing in Hugging Face's ``preprocessor_config.json``, with what only the code of a processor states."""
+    kind = str(facts.get("image_processor_type") or facts.get("feature_extractor_type"))
     resample, mean, std = facts.get("resample"), _values(facts.get("image_mean")), _values(facts.get("image_std"))
-    if facts.get("do_normalize") is False:
+    if facts.get("do_normalize") is False or (kind.startswith("MobileViT") and not facts.get("do_normalize")):
         mean, std = (0.0,), (1.0,)
-    return Preprocessing(
-        size,
-        crop_pct=min(size) / shortest if size and shortest else None,
-        crop_mode=None if shortest else "squash",
-        interpolation=dict(enumerate(_PILLOW_RESAMPLING)).get(resample) if isinstance(resample, int) else None,
-        mean=mean,
-        std=std,
-    )
+    elif facts.get("include_top") is True and std:  # EfficientNet's divides twice
+        std = tuple(value**2 for value in std)
+    interpolation = dict(enumerate(_PILLOW_RESAMPLING)).get(resample) if isinstance(resample, int) else None
+    return replace(_resizing(kind, facts), interpolation=interpolation, mean=mean, std=std)
+
+
+def _resizing(kind: str, facts: Mapping[str, Any]) -> Preprocessing:
+    """Return the size and the crop of a Hugging Face processor."""
+    resize, crop_pct, is_cropped = facts.get("size"), _number(facts.get("crop_pct")), facts.get("do_center_crop") is True
+    sides = _size(resize)
+    shortest = _number(resize.get("shortest_edge") if isinstance(resize, Mapping) else resize)
+    if kind.startswith(("ViT", "DeiT", "Beit")):  # a single number in old files is that of both sides
+        shortest = None
+    size = (_size(facts.get("crop_size")) if is_cropped else sides) or _size(shortest)
+    # Find the side that images are resized to; large images for ConvNeXt are not cropped.
+    is_squashed = not shortest or (kind.startswith("ConvNext") and shortest >= 384)
+    resized = shortest or min(sides or (0,))
+    if not is_squashed:
+        resized /= 224 / 256 if kind.startswith("Levit") else crop_pct or 1
+    if not (size and resized) or (is_squashed and not is_cropped):
+        return Preprocessing(size, crop_mode="squash" if is_squashed else None)
+    return Preprocessing(size, min(size) / resized, "squash" if is_squashed else None)
 
 
 def _size(value: Any) -> tuple[int, int] | None:
@@ -236,8 +251,12 @@ def recorded_model(file: CheckpointFile, trainer: str | None, facts: Mapping[str
 
 
 def input_channels(tensors: Mapping[str, Tensor]) -> int | None:
-    """Return the number of input channels of a model's first two-dimensional convolution; None without one."""
-    return next((tensor.shape[1] for tensor in tensors.values() if len(tensor.shape) == 4 and tensor.shape[2] > 1), None)
+    """Return the number of input channels of a model's first two-dimensional convolution; None without one.
+
+    A depthwise convolution may come first in the file. Its weights have one channel, too.
+    """
+    found = [tensor.shape[1] for tensor in tensors.values() if len(tensor.shape) == 4 and tensor.shape[2] > 1]
+    return 3 if found[:1] == [1] and 3 in found else next(iter(found), None)
 
 
 def read_sibling_json(folder: Place, name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
 from helpers import oracles_testset as oracles
 from helpers.oracles import ncsm
@@ -143,6 +144,14 @@ def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, ev
         assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
 
 
+@pytest.mark.parametrize("options", [(), ("--image-size", 32)])
+def test_images_that_a_librarys_usual_size_enlarges_are_told(options, few, tmp_path, evaluate):
+    (tmp_path / "timm").mkdir()
+    torch.save(timm.create_model("test_resnet", num_classes=10).state_dict(), tmp_path / "timm" / "epoch_0.pt")
+    ran = evaluate(tmp_path / "timm", "--model", "timm:test_resnet", *options)
+    assert ("warning: images of 32x32 are enlarged to 160x160" in ran.stderr) == (not options)
+
+
 def test_tensors_of_a_data_set_are_not_said_to_be_normalised(own_run, tmp_path, evaluate):
     code = "import torch\ndef tensors(): return torch.utils.data.TensorDataset(torch.rand(9, 3, 32, 32), torch.arange(9))"
     (tmp_path / "data.py").write_text(code)
@@ -173,7 +182,7 @@ def test_evaluate_malicious_checkpoint_is_not_run(own_run, tmp_path, evaluate):
             ("--model-arg", "width=8"),
             r"9 of another shape \(conv\.weight \(12, 3, 3, 3\) for \(8, 3, 3, 3\), conv\.bias .*\.\.\.\)",
         ),
-        (("--model", "timm:test_resnet"), r"\d+ missing \(.*\); 11 unexpected \(conv\.weight, .*\)"),
+        (("--model", "timm:test_resnet"), r"\d+ missing \(.*\); 10 unexpected \(conv\.weight, .*\)"),
     ],
 )
 def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evaluate):

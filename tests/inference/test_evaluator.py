@@ -161,7 +161,8 @@ def test_evaluate_with_kept_columns_compares_only_these(own_net, images, targets
     net = own_net(num_classes=CLASSES + 1)
     with torch.no_grad():
         net.classifier.bias[0] = 100
-    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", class_columns=slice(1, None))
+    kept = {"columns": CLASSES + 1, "class_columns": slice(1, None)}
+    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", **kept)
     logits, _ = plain(net.eval(), images)
     assert_array_equal(answer.predictions, logits[:, 1:].argmax(axis=1))
     assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)
@@ -175,25 +176,31 @@ def test_evaluate_with_autocast_is_near(net, images, targets):
 
 
 class Gives(nn.Module):
-    """Gives what a function makes of the logits."""
+    """Gives what a function makes of the logits; `view` needs a contiguous tensor."""
 
     def __init__(self, function, unused=False):
         super().__init__()
-        self.fc = nn.Linear(3, CLASSES)
+        self.conv, self.fc = nn.Conv2d(3, 3, 1), nn.Linear(3, CLASSES)
         self.function, self.unused = function, unused
 
     def forward(self, x):
-        x = x.mean((2, 3))
+        x = self.conv(x).view(-1, 3, 12 * 12).mean(2)
         return self.function(x @ self.fc.weight.T if self.unused else self.fc(x))
 
 
-@pytest.mark.parametrize("function", [lambda x: (x, None), lambda x: [x], lambda x: type("Output", (), {"logits": x})()])
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(lambda x: (x, None), lambda x: [x], lambda x: type("Output", (), {"logits": x})(), lambda x: {"logits": x}),
+        *(lambda x: (torch.cat([-x, x], 1), x), lambda x: (-x, x), lambda x: (x[:, :, None], x.log_softmax(1))),
+    ],
+)
 def test_logits_are_found_in_what_a_model_returns(function, images, targets):
     torch.manual_seed(0)
     model = Gives(function)
-    answer = Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc")
+    answer = Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc", class_columns=slice(CLASSES))
     with torch.no_grad():
-        wanted = model.fc(torch.from_numpy(images).float().div(255).mean((2, 3)))
+        wanted = model.fc(model.conv(torch.from_numpy(images).float().div(255)).mean((2, 3)))
     assert_allclose(answer.predictions, wanted.argmax(1))
 
 
@@ -202,18 +209,15 @@ def test_logits_are_found_in_what_a_model_returns(function, images, targets):
     [
         (lambda x: {"x": x}, "not-a-tensor"),
         (lambda _: (), "not-a-tensor"),
-        (lambda x: x[:, :4], "output-shape"),
-        (lambda x: x[:, :, None], "output-shape"),
-        (lambda x: x[:1], "output-shape"),
+        *((lambda x, width=width: x.repeat(1, 2)[:, :width], "output-shape") for width in (4, 2 * CLASSES)),
+        *((function, "output-shape") for function in (lambda x: x[:, :, None], lambda x: x[:1])),
         (lambda x: x * float("nan"), "outputs-not-finite"),
-        (lambda x: x.view(7), "model-failed"),
-        (lambda _: sys.exit(0), "model-failed"),
-        (lambda _: int("x\ny"), "model-failed"),
+        *((fails, "model-failed") for fails in (lambda x: x.view(7), lambda _: sys.exit(0), lambda _: int("x\ny"))),
     ],
 )
 def test_evaluate_of_a_model_without_logits_raises(function, code, images, targets):
     with raises(code):
-        Evaluator(Gives(function)).evaluate(split_of(images, targets), CLASSES, "fc")
+        Evaluator(Gives(function)).evaluate(split_of(images, targets), CLASSES, "fc", class_columns=slice(CLASSES))
 
 
 class Tokens(Gives):

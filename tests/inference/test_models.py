@@ -78,8 +78,7 @@ def test_torchvision_builds_a_listed_classifier_and_tells_its_preset():
 def test_transformers_builds_what_a_config_says(hugging_face_run):
     folder = hugging_face_run.files[0].parent
     built = build_model(f"transformers:{folder}", ModelSpec(10, 3))
-    assert shape_of(built.model) == (2, 10)
-    assert type(built.model).__name__ == "ViTForImageClassification"
+    assert (shape_of(built.model), type(built.model).__name__) == ((2, 10), "ViTForImageClassification")
     half = (0.5, 0.5, 0.5)
     assert built.usual == Preprocessing((32, 32), None, "squash", "bilinear", half, half)
     (folder.parent / "other").mkdir(exist_ok=True)
@@ -88,6 +87,10 @@ def test_transformers_builds_what_a_config_says(hugging_face_run):
     other = build_model(f"transformers:{folder.parent / 'other'}", wanted)
     assert other.model.classifier.in_features == 16
     assert other.usual.size == (32, 32)
+    (folder.parent / "other" / "preprocessor_config.json").write_text('{"do_flip_channel_order": true}')
+    reverse, image = build_model(f"transformers:{folder.parent / 'other'}", wanted).model, torch.rand(1, 3, 32, 32)
+    reverse.load_state_dict(other.model.state_dict())
+    assert torch.equal(reverse(image).logits, other.model(image.flip(1)).logits)
 
 
 @pytest.mark.parametrize(
@@ -105,25 +108,14 @@ def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(name, ch
 @pytest.mark.parametrize(
     ("spec", "arguments", "code"),
     [
-        ("resnet18", {}, "unknown-model-format"),
-        ("", {}, "unknown-model-format"),
-        ("timm:resnet18x", {}, "unknown-model"),
-        ("timm:hf-hub:timm/test_vit.r160_in1k", {}, "unknown-model"),
-        ("timm:../evil", {}, "unknown-model"),
-        ("timm:test_resnet", {"depth": 3}, "model-not-built"),
-        ("torchvision:zzz", {}, "unknown-model"),
-        ("torchvision:fcn_resnet50", {}, "unknown-model"),
-        ("torchvision:resnet18", {"depth": 3}, "model-not-built"),
+        *((spec, {}, "unknown-model-format") for spec in ("resnet18", "")),
+        *((f"timm:{name}", {}, "unknown-model") for name in ("resnet18x", "hf-hub:timm/test_vit.r160_in1k", "../evil")),
+        *((f"torchvision:{name}", {}, "unknown-model") for name in ("zzz", "fcn_resnet50")),
+        *((spec, {"depth": 3}, "model-not-built") for spec in ("timm:test_resnet", "torchvision:resnet18")),
         ("transformers:google/vit-base", {}, "no-config"),
-        ("torchscript:gone.pt", {}, "file-missing"),
-        ("torchscript:empty.pt", {}, "not-torchscript"),
-        ("torchscript:text.pt", {}, "not-torchscript"),
-        ("torchscript:zip.pt", {}, "not-torchscript"),
-        ("gone.py:build", {}, "file-missing"),
-        ("gone.module:build", {}, "user-code-failed"),
-        ("damaged.py:build", {}, "user-code-failed"),
-        ("imports.py:build", {}, "user-code-failed"),
-        ("ends.py:build", {}, "user-code-failed"),
+        *((spec, {}, "file-missing") for spec in ("torchscript:gone.pt", "gone.py:build")),
+        *((f"torchscript:{name}.pt", {}, "not-torchscript") for name in ("empty", "text", "zip")),
+        *((f"{file}:build", {}, "user-code-failed") for file in ("gone.module", "damaged.py", "imports.py", "ends.py")),
         ("late.py:Net", {}, "model-not-built"),
     ],
 )
@@ -147,11 +139,9 @@ def test_build_model_of_a_misspelled_name_lists_similar_ones(library, name):
 @pytest.mark.parametrize(
     ("name", "arguments", "code"),
     [
-        ("absent", {}, "unknown-function"),
-        ("time", {}, "unknown-function"),
+        *((name, {}, "unknown-function") for name in ("absent", "time")),
         ("nothing", {}, "not-a-model"),
-        ("fails", {}, "user-code-failed"),
-        ("leaves", {}, "user-code-failed"),
+        *((name, {}, "user-code-failed") for name in ("fails", "leaves")),
         ("strict", {}, "missing-model-argument"),
         ("strict", {"depth": 2}, "unknown-model-argument"),
         ("build", {"width": "wide"}, "user-code-failed"),
@@ -236,8 +226,13 @@ def test_a_model_that_is_wrapped_itself(wrapped):
 def test_load_weights_ignores_tensors_of_other_modules():
     source, model = Net(), Net()
     beside = {"criterion.weight": np.ones(3), "metric.fc.total": np.ones(()), "teacher.fc.weight": np.ones((3, 4))}
+    beside["model.num_batches_tracked"] = np.ones((), np.int64)  # of a frozen batch normalisation
     assert load_weights(model, state_of(source, "model.", **beside)) == "fc"
     assert_same(model, source)
+    model.norm = nn.BatchNorm1d(3)
+    norm = {name: np.full(3, 0.5, np.float32) for name in ("weight", "bias", "running_mean", "running_var")}
+    load_weights(model, state_of(source, **{f"norm.{name}": values for name, values in norm.items()}))
+    assert all((values == 0.5).all() for name, values in model.norm.state_dict().items() if name in norm)
 
 
 def test_the_classifiers_name_tells_which_of_two_models_is_meant():

@@ -111,10 +111,8 @@ def test_nothing_of_that_name_is_one_line(spec, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("files", "spec", "code"),
     [
-        (["a.zip"], "a.zip", "not-shards"),
-        (["a.tar", "b.parquet"], "*", "not-shards"),
-        ([], "*.parquet", "not-shards"),
-        (["notes"], ".", "no-images"),
+        *((files, "*", "not-shards") for files in (["a.zip"], ["a.tar", "b.parquet"])),
+        *(([], "*.parquet", "not-shards"), (["notes"], ".", "no-images")),
     ],
 )
 def test_open_samples_of_other_files_raises(tmp_path, files, spec, code):
@@ -127,12 +125,8 @@ def test_open_samples_of_other_files_raises(tmp_path, files, spec, code):
 @pytest.mark.parametrize(
     ("path", "code"),
     [
-        ("gone.png", "image-not-readable"),
-        ("a.parquet", "image-not-readable"),
-        ("a.tar/0.cls", "image-not-readable"),
-        ("a\0b", "image-not-readable"),
-        ("a.parquet#1", "shard-changed"),
-        ("a.tar/1.png", "shard-changed"),
+        *((path, "image-not-readable") for path in ("gone.png", "a.parquet", "a.tar/0.cls", "a\0b")),
+        *((path, "shard-changed") for path in ("a.parquet#1", "a.tar/1.png")),
         ("gone.parquet#1", "shard-not-readable"),
     ],
 )

@@ -157,6 +157,7 @@ class LoadedModel:
         if self.spec is None and file is not None:
             self.spec = preprocess.recorded_model(file, self.record.trainer, self.facts)
         self.prepared = Preprocessing()
+        self._first_image = partial(next(iter(data.samples.values())).image, 0)
         self._takes_tensors = all(samples.returns_tensors for samples in data.samples.values())
         self.has_fitted = False
         self.text_weight: NDArray[np.float32] | None = None
@@ -170,6 +171,13 @@ class LoadedModel:
     def has_classifier(self) -> bool:
         """True if the network has a head, or a text tower in place of one; known once the model is built."""
         return self.record.head is not None or (self._zero_shot is not None and self._zero_shot.tokens is not None)
+
+    @property
+    def columns(self) -> int | None:
+        """The number of rows of the model's head, with those that are not compared; None without a head."""
+        if self.record.classes is None or self.options.choice.keep_extra:
+            return self.record.classes
+        return self.record.classes + (self.record.extra_classes or 0)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -201,10 +209,6 @@ class LoadedModel:
                 f"the checkpoints of run {self.run.name!r} do not name their model; add --model with {models.EXPECTED}"
             )
             raise UsageError(message, code="unknown-model", run=self.run.name)
-        # The model's head also has the rows that are not compared.
-        rows = record.classes
-        if rows is not None and not choice.keep_extra:
-            rows += record.extra_classes or 0
         channels = options.channels
         if channels is None and record.path in self._files:
             tensors = checkpoint_reader.state_dict_tensors(self._files[record.path], choice, record.classes)
@@ -212,7 +216,7 @@ class LoadedModel:
         channels = channels or 3
         recorded = recorded_preprocessing(self.facts)
         size = self._requested_preprocessing().with_defaults(recorded).size
-        spec = models.ModelSpec(rows, channels, size, dict(options.model_arguments), self.run.names)
+        spec = models.ModelSpec(self.columns, channels, size, dict(options.model_arguments), self.run.names)
         built = models.build_model(self.spec, spec)
         self._model, self._zero_shot = built.model, built.zero_shot
 
@@ -231,11 +235,28 @@ class LoadedModel:
             origin += "; without a tokenizer next to it: features only"
         images = "tensors of the data set, without changes" if self._takes_tensors else self.prepared.describe()
         self.notify(f"{self.run.name}: model {self.spec}{origin}; images: {images}")
+        if not self._takes_tensors:
+            self._warn_of_preparation(has_usual_size=size is None and self.spec.startswith(_LIBRARIES))
         mean, std = self.prepared.mean, self.prepared.std
-        if not self._takes_tensors and None in (mean, std):
-            self.notify("warning: mean and std are unknown, so images are scaled to [0, 1] only; add --mean and --std")
         network, device = built.zero_shot or built.model, evaluator.resolve_device(options.device)
         return evaluator.Evaluator(network, mean, std, device, options.batch_size, options.autocast)
+
+    def _warn_of_preparation(self, *, has_usual_size: bool) -> None:
+        """Warn if mean or std are unknown, or if images are smaller than the library's usual size, which is used."""
+        unknown = [name for name in ("mean", "std") if getattr(self.prepared, name) is None]
+        if unknown:
+            names, options = (" and ".join(f"{dashes}{name}" for name in unknown) for dashes in ("", "--"))
+            self.notify(f"warning: images are scaled to [0, 1] without the unknown {names}; add {options}")
+        if not has_usual_size:
+            return
+        with suppress(Exception):  # images that cannot be decoded are reported later
+            image: Any = self._first_image()
+            if max(image.size) < min(self.prepared.size or (0,)):
+                given, usual = ("x".join(map(str, size)) for size in (image.size, self.prepared.size or ()))
+                self.notify(
+                    f"warning: images of {given} are enlarged to {usual}, which is usual for {self.spec}; if it was trained on"
+                    f" smaller ones, add --image-size, for example --image-size {max(image.size)} --crop-pct 1"
+                )
 
     def load(self, record: Record) -> tuple[Evaluator, str | None]:
         """Return the model with the weights of a checkpoint, and the name of its head's module.
@@ -336,6 +357,7 @@ class ModelPredictions:
             has_classifier=self.model.has_classifier,
             templates=self.needs_templates,
             equal_samples=self.equal_samples,
+            columns=self.model.columns,
             class_columns=slice(self.model.record.classes),
             seed=self.model.options.seed,
             progress=self.progress,
