@@ -54,8 +54,7 @@ _MAX_FOLDER_LENGTH = 24
 Ray's sockets have paths about 70 characters longer, and the path of a socket has at most 107 characters (103 on macOS).
 """
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-_LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""The setting that makes Ray use 127.0.0.1, also on Linux."""
+_LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # setting that makes Ray use 127.0.0.1, also on Linux
 MAX_ATTEMPTS = 3  # attempts for a job that kills its worker
 MAX_JOBS_PER_TASK = 16  # jobs per task; the first tasks have one job, so that a few jobs are distributed, too
 CLUSTER_CHECK_SECONDS = 30.0  # time between two checks that the cluster still has a slot for a running task

@@ -28,10 +28,8 @@ CHANCE_BAND: dict[str, Any] = {"facecolor": "#d9d9d9", "linewidth": 0, "zorder":
 SINGLE_EPOCH_MARGIN = 0.2  # epochs by which curves and bands of a single epoch extend to either side
 MAX_MARKED_POINTS = 8  # points of which each has a marker
 MAX_SHADED_CURVES = 2  # curves on one pair of axes with shaded intervals
-LETTER_WIDTH, LINE_HEIGHT = 0.58, 1.25
-"""Estimated width of a letter and height of a line relative to the font size."""
-MAX_NAME_SHARE = 0.45
-"""Maximum width of a name at the end of a line, relative to the panel; longer names are in a legend."""
+LETTER_WIDTH, LINE_HEIGHT = 0.58, 1.25  # estimated width of a letter and height of a line relative to the font size
+MAX_NAME_SHARE = 0.45  # width of a name at the end of a line, relative to the panel; longer names are in a legend
 PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, STABILISATION: 0.18}
 PHASE_HEIGHT = 0.05  # height of a bar of phases relative to the axes
 

@@ -28,8 +28,7 @@ from dsi_cli.store.results import Results
 
 MIN_GROUP_SHARE, MIN_GROUPED_SHARE = 0.03, 0.33
 """Minimum share of the classes in a group with a colour, and in all groups with colours together."""
-MAX_PANELS_ACROSS = {"screen": (4, 6), "paper": (2, 4)}
-"""Maximum number of panels next to each other on one column and on two columns."""
+MAX_PANELS_ACROSS = {"screen": (4, 6), "paper": (2, 4)}  # panels next to each other on one column and on two columns
 MAX_PANEL_SHARE = 0.4  # width of a panel relative to the figure
 DEFAULT_EPOCHS = 3  # number of epochs of a figure without requested epochs
 MAX_NAME_LENGTH = 22

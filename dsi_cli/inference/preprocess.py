@@ -41,8 +41,7 @@ _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
 class Preprocessing:
     """The preprocessing of an image; a field is None if no source defines it."""
 
-    size: tuple[int, int] | None = None
-    """The height and width of the input; None for images of their original size."""
+    size: tuple[int, int] | None = None  # the height and width of the input; None for images of their original size
     crop_pct: float | None = None
     """The ratio of the input's size to the size of the resized shorter side; 1 if None."""
     crop_mode: str | None = None  # ``center``, or ``squash`` to resize both sides without a crop

@@ -31,8 +31,7 @@ from dsi_cli.remote import download
 
 LABEL_COLUMNS = ("label", "labels", "fine_label", "target", "class", "cls")
 """The names of label columns in any case; CIFAR-100's ``coarse_label`` is deliberately missing."""
-IMAGE_COLUMNS = ("image", "img")
-"""The names of image columns that have priority if several columns could be the image."""
+IMAGE_COLUMNS = ("image", "img")  # names of image columns that have priority if several columns could be the image
 TAR_IMAGES = tuple(suffix.removeprefix(".") for suffix in (*IMAGE_SUFFIXES, ".gif"))
 TAR_LABELS = ("cls", "txt", "json")
 JSON_KEYS = ("label", "class", "cls", "target")

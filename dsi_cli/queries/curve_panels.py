@@ -202,8 +202,7 @@ _ORDER: dict[str | None, int] = {name: rank for rank, name in enumerate((*_MATRI
 """The rank of curves in the display order, by their matrices or variant; others come last."""
 _IDM_NAMES = {"ncsm": "NIDM", "scsm": "WIDM", "tncsm": "TNCSM's IDM", "ncsm_centred": "centred NIDM"}
 _METRIC_NAMES = {"accuracy_top5": "accuracy top-5", "hierarchical_f1": "hierarchical F1", "level_accuracy": "level"}
-_KEYS = ["run", "metric", "of", "split", "variant", "reference"]
-"""The columns of the curves table that identify a curve."""
+_KEYS = ["run", "metric", "of", "split", "variant", "reference"]  # columns of the curves table that identify a curve
 _COLUMNS = {"chance": "null_mean", "chance_std": "null_std"} | {
     name: name for name in ("value", "low", "high", "excess", "z")
 }

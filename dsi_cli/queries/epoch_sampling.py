@@ -21,8 +21,7 @@ from dsi_cli.store.results import Results
 Item = TypeVar("Item")
 
 MAX_COLUMNS = 6  # default number of epochs that a table shows as columns
-MAX_COMPARED_EPOCHS = 50
-"""The number of epochs whose matrices are compared, which takes a second or two for 1,000 classes."""
+MAX_COMPARED_EPOCHS = 50  # number of epochs whose matrices are compared, which takes a second or two for 1,000 classes
 
 
 def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:

@@ -31,19 +31,16 @@ class EpochSummary:
     epoch: int | None
     agreement: float | None = None
     """Pearson's correlation of NCSM and SCSM: 0 at chance, 1 if they are equal up to a positive linear rescaling."""
-    excess: float | None = None
-    """The excess of SAI(NCSM, SCSM): 0 at chance, 1 at identity."""
+    excess: float | None = None  # the excess of SAI(NCSM, SCSM): 0 at chance, 1 at identity
     z: float | None = None
     measure: str | None = None
     """The measure of the SAI: the first of the table in the order of `dsi_cli.metrics.MEASURES`."""
     value: float | None = None
-    chance: float | None = None
-    """The chance level of the SAI."""
+    chance: float | None = None  # the chance level of the SAI
     max_wsi: float | None = None
     min_wsi: float | None = None
     accuracy: float | None = None
-    reason: str | None = None
-    """The reason for a missing SAI."""
+    reason: str | None = None  # the reason for a missing SAI
 
 
 @dataclass(frozen=True)
@@ -55,13 +52,10 @@ class MistakeSummary:
     nidm: float | None = None
     """The IDM over mistakes alone by the network's similarity (NCSM, or TNCSM without a classifier)."""
     nidm_z: float | None = None
-    widm: float | None = None
-    """The IDM over mistakes alone by WordNet similarity."""
+    widm: float | None = None  # the IDM over mistakes alone by WordNet similarity
     widm_z: float | None = None
-    chance: float | None = None
-    """The chance level of both IDMs."""
-    ccsm: float | None = None
-    """The excess of SAI(NCSM, CCSM) over chance, by the measure of `EpochSummary`."""
+    chance: float | None = None  # the chance level of both IDMs
+    ccsm: float | None = None  # the excess of SAI(NCSM, CCSM) over chance, by the measure of `EpochSummary`
     ccsm_z: float | None = None
     gap: float | None = None
     """The excess of SAI(NCSM, TNCSM) on train minus that on test, from equally many images: the paper's sign of overfitting."""
@@ -137,10 +131,8 @@ class TypicalitySummary:
     """The cosine of a class's template with the mean feature of its correctly classified samples (the paper's figure)."""
     right_chance: float | None = None
     """The chance level of ``right``: the cosine with the mean of as many random samples of the class."""
-    right_sample: float | None = None
-    """The cosine of a single such sample with the template of the other samples."""
-    right_classes: int = 0
-    """The number of classes with such samples."""
+    right_sample: float | None = None  # the cosine of a single such sample with the template of the other samples
+    right_classes: int = 0  # the number of classes with such samples
     wrong: float | None = None
     wrong_chance: float | None = None
     wrong_sample: float | None = None

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 Values = NDArray[np.float32]
 Ranks = NDArray[np.float64]
 NEAR_SHARE = 0.1  # a class is near if its rank is in this share of the ranks, or 1
-FAR_SHARE = 0.5
-"""A class is far if its rank is beyond this share of the ranks, which is the mean at chance level."""
+FAR_SHARE = 0.5  # a class is far if its rank is beyond this share of the ranks, which is the mean at chance level
 SURPRISE_LEGEND = "! near (first tenth) by one similarity, far (second half) by the other"
 
 

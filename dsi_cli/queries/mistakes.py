@@ -28,19 +28,13 @@ FARNESS_DIGITS = 12
 class MistakeQuery:
     """The options of a list of mistakes."""
 
-    run: str | None = None
-    """The name of the run; optional if the results folder has one run."""
-    epoch: int | None = None
-    """The trainer's epoch number; the last epoch with predictions if None."""
+    run: str | None = None  # the name of the run; optional if the results folder has one run
+    epoch: int | None = None  # the trainer's epoch number; the last epoch with predictions if None
     split: str = "test"
-    truth: str | None = None
-    """The name of the class whose samples are listed; all if None."""
-    prediction: str | None = None
-    """The name of the predicted class; all if None."""
-    order: str = "unreasonable"
-    """A key of `ORDERS`."""
-    most: int = 10
-    """The maximum number of rows."""
+    truth: str | None = None  # the name of the class whose samples are listed; all if None
+    prediction: str | None = None  # the name of the predicted class; all if None
+    order: str = "unreasonable"  # a key of `ORDERS`
+    most: int = 10  # the maximum number of rows
 
 
 @dataclass(frozen=True)
@@ -54,8 +48,7 @@ class Mistake:
     truth_index: int
     prediction_index: int
     score: float | None
-    rank: float | None
-    """The rank by the network's similarity, from 1."""
+    rank: float | None  # the rank by the network's similarity, from 1
     wordnet_similarity: float | None
     wordnet_rank: float | None
     farness: float | None
@@ -73,8 +66,7 @@ class ConfusedPair:
     truth_index: int
     prediction_index: int
     count: int
-    share: float
-    """The share of the class's samples."""
+    share: float  # the share of the class's samples
     rank: float | None
     wordnet_similarity: float | None
     wordnet_rank: float | None
@@ -89,18 +81,12 @@ Row = TypeVar("Row", Mistake, ConfusedPair)
 class MistakeList(Generic[Row]):
     """The first mistakes, or confused pairs, that match a query."""
 
-    what: str
-    """mistakes or pairs."""
-    query: MistakeQuery
-    """The query with run and epoch filled in."""
-    own: str | None
-    """The matrix of ``rank``, ncsm or tncsm; None if the run has neither at that epoch."""
-    furthest: int | None
-    """The largest rank in that matrix."""
-    wordnet_furthest: int | None
-    """The largest WordNet rank."""
-    found: int
-    """The number of samples, or pairs, that match."""
+    what: str  # mistakes or pairs
+    query: MistakeQuery  # the query with run and epoch filled in
+    own: str | None  # the matrix of ``rank``, ncsm or tncsm; None if the run has neither at that epoch
+    furthest: int | None  # the largest rank in that matrix
+    wordnet_furthest: int | None  # the largest WordNet rank
+    found: int  # the number of samples, or pairs, that match
     rows: list[Row]
 
     @property

@@ -31,28 +31,22 @@ class NeighborQuery:
     """The options of a list of neighbours."""
 
     kind: str = "ncsm"
-    epoch: int | None = None
-    """The trainer's epoch number; the last epoch with such a matrix if None."""
-    split: str | None = None
-    """The split of a CCSM or TNCSM; test, or train without a test split, if None."""
-    run: str | None = None
-    """The name of the run; optional if the results folder has one run."""
-    most: int = 10
-    """The maximum number of rows."""
+    epoch: int | None = None  # the trainer's epoch number; the last epoch with such a matrix if None
+    split: str | None = None  # the split of a CCSM or TNCSM; test, or train without a test split, if None
+    run: str | None = None  # the name of the run; optional if the results folder has one run
+    most: int = 10  # the maximum number of rows
 
 
 @dataclass(frozen=True)
 class Neighbor:
     """One neighbour of a class; WordNet values are None if one of the two classes has no synset."""
 
-    place: int
-    """The position in the list, from 1; ties are in order of class index."""
+    place: int  # the position in the list, from 1; ties are in order of class index
     name: str
     class_index: int
     similarity: float
     wordnet_similarity: float | None
-    wordnet_rank: float | None
-    """The rank by WordNet similarity, from 1; ties have their mid-rank."""
+    wordnet_rank: float | None  # the rank by WordNet similarity, from 1; ties have their mid-rank
     surprise: bool = False
     """True if the two classes are near by one similarity and far by WordNet (`dsi_cli.queries.matrices.is_surprise`)."""
 
@@ -66,11 +60,9 @@ class ClassPair:
     second: str
     first_index: int
     second_index: int
-    similarity: float
-    """The similarity; the mean of both directions for an asymmetric matrix."""
+    similarity: float  # the similarity; the mean of both directions for an asymmetric matrix
     wordnet_similarity: float | None
-    wordnet_rank: float | None
-    """The rank among all pairs by WordNet similarity, from 1; ties have their mid-rank."""
+    wordnet_rank: float | None  # the rank among all pairs by WordNet similarity, from 1; ties have their mid-rank
     surprise: bool = False
 
 
@@ -78,14 +70,10 @@ class ClassPair:
 class NeighborList:
     """The nearest neighbours of a class, or the closest pairs."""
 
-    query: NeighborQuery
-    """The query with run, epoch and split filled in."""
-    of: str | None
-    """The name of the class; None for pairs."""
-    found: int
-    """The number of neighbours, or pairs, that exist."""
-    wordnet_furthest: int | None
-    """The largest WordNet rank, which is the number of them with a WordNet similarity."""
+    query: NeighborQuery  # the query with run, epoch and split filled in
+    of: str | None  # the name of the class; None for pairs
+    found: int  # the number of neighbours, or pairs, that exist
+    wordnet_furthest: int | None  # the largest WordNet rank, which is the number of them with a WordNet similarity
     symmetric: bool
     rows: list[Neighbor] | list[ClassPair]
     vast: bool = False
@@ -120,8 +108,7 @@ class Interval:
 
     entered: int
     last: int
-    left: int | None
-    """The next epoch, at which it was not among the nearest; None if the run ends before."""
+    left: int | None  # the next epoch, at which it was not among the nearest; None if the run ends before
 
 
 @dataclass(frozen=True)
@@ -130,23 +117,19 @@ class NeighborTrack:
 
     name: str
     class_index: int
-    places: list[int | None]
-    """The rank at each epoch, from 1; None where one of the two classes has no similarity."""
+    places: list[int | None]  # the rank at each epoch, from 1; None where one of the two classes has no similarity
     stays: list[Interval]
     wordnet_similarity: float | None
     wordnet_rank: float | None
-    surprise: bool = False
-    """True if the class is near at the last epoch and far in WordNet, or the other way round."""
+    surprise: bool = False  # True if the class is near at the last epoch and far in WordNet, or the other way round
 
 
 @dataclass(frozen=True)
 class NeighborHistory:
     """Every class that was among the nearest at an epoch, in order of its rank at the last epoch."""
 
-    query: NeighborQuery
-    """The query with run, split and the last epoch filled in."""
-    of: str
-    """The name of the class whose neighbours are listed."""
+    query: NeighborQuery  # the query with run, split and the last epoch filled in
+    of: str  # the name of the class whose neighbours are listed
     epochs: list[int]
     wordnet_furthest: int | None
     rows: list[NeighborTrack]

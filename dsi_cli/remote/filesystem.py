@@ -25,8 +25,7 @@ FIRST_PAUSE_SECONDS = 0.3  # pause before a request is repeated; it doubles befo
 MAX_FAILURES = 3  # requests in a row that must fail finally before a server counts as lost
 RETRY_AFTER_SECONDS = 2.0  # time in which dsi sends no request to a lost server
 WORKERS = 8  # parallel requests
-SCHEMES = ("s3", "gs", "hf", "memory")
-"""The tested schemes; dsi also opens URLs of any other scheme that fsspec knows."""
+SCHEMES = ("s3", "gs", "hf", "memory")  # the tested schemes; dsi also opens URLs of any other scheme that fsspec knows
 _BOTOCORE_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}
 _OPTIONS = {"s3": {"config_kwargs": _BOTOCORE_CONFIG}}
 """The options of a file system by scheme; the user's configuration of fsspec takes precedence."""

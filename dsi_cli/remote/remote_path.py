@@ -35,8 +35,7 @@ _LISTING_SCHEMES = ("s3", "gs")
 """The schemes whose file systems use a cached listing of a folder, but do not request the listing themselves."""
 _REFRESH = {"s3": {"refresh": True}, "hf": {"refresh": True, "expand_info": True}}
 """By scheme, the options with which a file system requests the information about one file again."""
-_COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")
-"""The commit in a path of the Hugging Face Hub, whose files never change."""
+_COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")  # the commit in a path of the Hugging Face Hub, whose files never change
 _MAX_SHARED_BYTES = 1 << 20
 
 

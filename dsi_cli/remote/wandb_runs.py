@@ -19,8 +19,7 @@ from dsi_cli.remote.artifacts import ArtifactFileSystem
 from dsi_cli.remote.locations import WANDB, Scalars, TrackedRun, Version
 from dsi_cli.remote.remote_path import path_for_url
 
-_OTHER_TYPES = re.compile(r"wandb-.*|code|dataset|job|run_table")
-"""Types of artifacts that hold no checkpoints."""
+_OTHER_TYPES = re.compile(r"wandb-.*|code|dataset|job|run_table")  # types of artifacts that hold no checkpoints
 _AUTOMATIC_ALIAS = re.compile(r"v\d+|latest|best")
 _TIMEOUT_S = 30
 _BLOCK, _FILE_HEADER, _RECORD_HEADER, _LAST_PARTS = 32768, 7, 7, (1, 4)

@@ -37,8 +37,7 @@ TITLES = {
     "ccsm": ("CCSM", "share of the row's samples predicted as the column (0 to 1)"),
     "scsm": ("SCSM", "path similarity in WordNet 3.0 (0 to 1)"),
 }
-Lines = dict[str, list[str]]
-"""Packed texts by name; each name becomes one element of the page with one line per text."""
+Lines = dict[str, list[str]]  # packed texts by name; each name becomes one element of the page with one line per text
 
 
 class BudgetNeed(NamedTuple):

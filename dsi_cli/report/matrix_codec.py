@@ -25,8 +25,7 @@ LEVELS = (65_535, 4_095, 255)  # numbers of distinct values of a scale, from fin
 
 Codes = NDArray[np.uint16]
 MAX_PAIRS = 20
-MISSING = -9.0
-"""Placeholder for a missing similarity: below every similarity, but above the -inf of the class itself."""
+MISSING = -9.0  # placeholder for a missing similarity: below every similarity, but above the -inf of the class itself
 
 
 class QuantizationScale(NamedTuple):

@@ -31,8 +31,7 @@ quantile is that of the values above 0.
 """
 MAX_CACHED_BYTES = 256 * 2**20  # size of the matrices of one kind that stay in memory between two reads
 MAX_NEIGHBOR_EPOCHS = 8  # epochs with nearest classes for a run with very many classes
-MAX_PAGE_CLASSES = 2**16
-"""Maximum number of classes for which the page shows nearest classes, because class indices have 16 bits."""
+MAX_PAGE_CLASSES = 2**16  # classes for which the page shows nearest classes, because class indices have 16 bits
 COST_SAMPLES = 5  # number of matrices that are packed to estimate the size of a packed matrix
 
 Matrix = NDArray[np.float32]

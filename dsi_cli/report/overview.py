@@ -22,8 +22,7 @@ from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
 
 MAX_NAMED = 5  # labels or curves that a warning names
-MAX_ROWS = 4
-"""Maximum number of runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs."""
+MAX_ROWS = 4  # runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs
 FEW_CLASSES = 20
 
 

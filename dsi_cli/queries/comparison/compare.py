@@ -54,11 +54,9 @@ class Verdict:
     second: str
     answer: str
     """preferred (repetitions only), higher, no difference shown, mixed, or undecided if the runs cannot be compared."""
-    preferred: str | None
-    """The name of the preferred group; None for single trainings."""
+    preferred: str | None  # the name of the preferred group; None for single trainings
     sentence: str
-    title: str
-    """The clause of `OF_PAIRS` with the name of the network that is higher."""
+    title: str  # the clause of `OF_PAIRS` with the name of the network that is higher
     reasons: list[str]
     """A sentence for each quantity: its difference with the confidence interval, or why it was not compared."""
 
@@ -145,16 +143,13 @@ def _higher(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
 class ComparisonOptions:
     """The options of a comparison."""
 
-    names: Sequence[str] = ()
-    """The names of runs; all if empty."""
+    names: Sequence[str] = ()  # the names of runs; all if empty
     group: str | None = None
     """A regular expression whose first captured part names a group of repetitions; ``seed`` for the usual suffixes."""
-    tolerance: float = 0.01
-    """The largest difference of accuracies that count as equal."""
+    tolerance: float = 0.01  # the largest difference of accuracies that count as equal
     split: str | None = None
     """The split of accuracy and mistakes, test or train; test if None, or train if a run has no accuracy on test."""
-    measures: Sequence[str] = MEASURES
-    """The measures of the SAI; the first is a criterion, the others describe."""
+    measures: Sequence[str] = MEASURES  # the measures of the SAI; the first is a criterion, the others describe
 
 
 @dataclass(frozen=True)
@@ -170,16 +165,14 @@ class RunSummary:
     last_epoch: int
     best_accuracy: float | None
     best_epoch: int | None
-    alignment: float | None
-    """The excess of the SAI with WordNet at the last epoch, by the first measure."""
+    alignment: float | None  # the excess of the SAI with WordNet at the last epoch, by the first measure
     aligned_at: int | None
     """The first epoch at which the excess was half of its maximum.
 
     Epochs are numbers of completed epochs if all runs have them. None if the maximum is less than 3 standard deviations above
     chance.
     """
-    has_epochs: bool = True
-    """False for a single checkpoint without an epoch number, which counts as epoch 0."""
+    has_epochs: bool = True  # False for a single checkpoint without an epoch number, which counts as epoch 0
 
     @property
     def span(self) -> str:
@@ -196,18 +189,15 @@ class RunSummary:
 class Comparison:
     """The comparison of several runs."""
 
-    epochs: str
-    """The unit of ``at``, ``x`` and ``aligned_at``: epochs completed or epoch."""
+    epochs: str  # the unit of ``at``, ``x`` and ``aligned_at``: epochs completed or epoch
     split: str
     measures: list[str]
     runs: list[RunSummary]
     between: list[CrossAlignment]
     equal: list[EqualAccuracyComparison]
     verdicts: list[Verdict]
-    preferred: str | None
-    """The group of repetitions that is preferred to all others; None for single trainings."""
-    recommendation: str
-    """The verdict in one sentence."""
+    preferred: str | None  # the group of repetitions that is preferred to all others; None for single trainings
+    recommendation: str  # the verdict in one sentence
     coverage: str
     """The sentences on what the confidence intervals cover, and what they do not; empty without intervals."""
     curves: list[CurveBand]

@@ -36,8 +36,7 @@ class MatchedEpoch:
     epochs_completed: int | None
     accuracy: float | None
     mistakes: int | None
-    has_epoch: bool = True
-    """True if the checkpoint has an epoch number; otherwise ``epoch`` is 0."""
+    has_epoch: bool = True  # True if the checkpoint has an epoch number; otherwise ``epoch`` is 0
 
 
 @dataclass(frozen=True)
@@ -46,25 +45,18 @@ class CriterionRow:
 
     quantity: str
     title: str
-    is_criterion: bool
-    """True if the paper prefers the network with the higher value."""
-    is_main: bool
-    """True for agreement, IDM, Max WSI and accuracy, whose intervals are corrected by Holm's method."""
+    is_criterion: bool  # True if the paper prefers the network with the higher value
+    is_main: bool  # True for agreement, IDM, Max WSI and accuracy, whose intervals are corrected by Holm's method
     covers: str
     """The source of variation that the interval covers: classes, test images, or seeds, which cover everything."""
     first: float | None
     second: float | None
-    difference: float | None
-    """The value of the first less that of the second."""
-    low: float | None
-    """The lower end of the confidence interval of the difference."""
+    difference: float | None  # the value of the first less that of the second
+    low: float | None  # the lower end of the confidence interval of the difference
     high: float | None
-    level: float
-    """The level of the interval: 0.95, or more after the correction."""
-    p_value: float | None
-    """The two-sided p-value of no difference, after the correction."""
-    excludes_zero: bool | None
-    """True if the interval excludes 0; None without an interval."""
+    level: float  # the level of the interval: 0.95, or more after the correction
+    p_value: float | None  # the two-sided p-value of no difference, after the correction
+    excludes_zero: bool | None  # True if the interval excludes 0; None without an interval
     seed_deviation: float | None
     """The standard deviation between trainings in our experiments; None for repetitions, whose interval covers it."""
     reason: str | None
@@ -76,17 +68,14 @@ class EqualAccuracyComparison:
 
     first: str
     second: str
-    basis: str
-    """The compared epochs: equal accuracy or last epochs."""
+    basis: str  # the compared epochs: equal accuracy or last epochs
     split: str
-    level: float | None
-    """The accuracy that all runs reach."""
+    level: float | None  # the accuracy that all runs reach
     tolerance: float
     first_chosen: list[MatchedEpoch]
     second_chosen: list[MatchedEpoch]
     rows: list[CriterionRow]
-    reason: str | None
-    """The reason for a missing level, or for missing rows."""
+    reason: str | None  # the reason for a missing level, or for missing rows
     classes: list[ClassDifference] = field(default_factory=list)
     """The classes that the networks see most differently, at most `MOST_DIFFERENT`."""
 
@@ -111,8 +100,7 @@ class AccuracyLevel(NamedTuple):
 
     value: float | None
     epochs: dict[str, int]
-    reason: str | None
-    """The reason for a missing level; the epochs are then the last ones."""
+    reason: str | None  # the reason for a missing level; the epochs are then the last ones
 
 
 def at_equal_accuracy(

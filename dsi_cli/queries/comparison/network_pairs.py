@@ -32,8 +32,7 @@ NEAREST = 3  # number of nearest classes that are listed
 class AlignmentPoint:
     """One measure at one epoch; missing values are None and have a ``reason``."""
 
-    at: int
-    """The number of completed epochs, or the common epoch number."""
+    at: int  # the number of completed epochs, or the common epoch number
     first_epoch: int
     second_epoch: int
     measure: str
@@ -52,15 +51,12 @@ class CrossAlignment:
 
     first: str
     second: str
-    of: str | None
-    """The two matrices, such as ``ncsm,ncsm``."""
-    matched_by: str
-    """The key of common epochs: epochs completed or epoch."""
+    of: str | None  # the two matrices, such as ``ncsm,ncsm``
+    matched_by: str  # the key of common epochs: epochs completed or epoch
     common_classes: int
     classes_by: str | None
     points: list[AlignmentPoint] = field(default_factory=list)
-    reason: str | None = None
-    """The reason for missing points."""
+    reason: str | None = None  # the reason for missing points
 
 
 def cross_alignment(first: ComparedRun, second: ComparedRun, measure: str) -> CrossAlignment:
@@ -106,16 +102,14 @@ class ClassDifference:
     first_agreement: float | None
     """The correlation of its similarities with those of WordNet in the first network; None without a synset."""
     second_agreement: float | None
-    first_nearest: list[str]
-    """The most similar classes in the first network."""
+    first_nearest: list[str]  # the most similar classes in the first network
     second_nearest: list[str]
 
 
 class NetworkPair(NamedTuple):
     """Two networks, or two groups of repetitions, with the classes in the order of the first run."""
 
-    first: Values
-    """The percentile ranks ``(C, C)`` of the first network, from 0 to 100, with 100 on the diagonal."""
+    first: Values  # the percentile ranks ``(C, C)`` of the first network, from 0 to 100, with 100 on the diagonal
     second: Values
     classes: list[ClassDifference]
 
