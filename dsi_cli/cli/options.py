@@ -87,10 +87,7 @@ def _outputs(context: typer.Context) -> list[Path]:
 
 
 def takes(sections: groups.Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
-    """Return a decorator that makes a command with the options of some sections out of a function.
-
-    The function takes the values by the name of the field; see `read_values`.
-    """
+    """Return a decorator that makes a command with some sections of options out of a function of `read_values`."""
     parameters = []
     for title, members in sections.items():
         parameters += [_parameter(declared, title) for group in members for declared in declared_options(group)]

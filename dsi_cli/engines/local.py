@@ -49,10 +49,7 @@ def open_engine(options: EngineOptions) -> Iterator[LocalEngine]:  # noqa: ARG00
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:
-    """Yield ``function(job)`` for each job in order, while libraries for matrix products use one thread; see `run_in_order`.
-
-    ``workers`` is the number of threads; one per usable core if None.
-    """
+    """Yield ``function(job)`` for each job in order, while libraries for matrix products use one thread."""
     with threadpool_limits(limits=1):
         yield from run_in_order(function, jobs, workers or usable_cores())
 

@@ -82,10 +82,7 @@ def draw_interval(axes: Axes, epochs: NDArray[Any], low: Values, high: Values, c
 
 
 def draw_chance(axes: Axes, epochs: NDArray[Any], level: Values, std: Values, colour: str = CHANCE) -> None:
-    """Draw a chance level, with its band if the standard deviation is known.
-
-    ``colour`` is that of the curve if the curves on the axes have different chance levels.
-    """
+    """Draw a chance level, with its band if the deviation is known, in the curve's colour if the levels differ."""
     if not np.isfinite(level).any():
         return
     epochs, level, spread = _widen_single_epoch(epochs, level, NORMAL_QUANTILE * std)
@@ -127,17 +124,14 @@ def set_title(axes: Axes, text: str) -> None:
 
 
 def draw_phases(axes: Axes, rows: Sequence[Mapping[Any, Any]], colour: str, level: int) -> None:
-    """Draw the phases of a run as a bar above the axes; ``level`` counts the bars below.
-
-    A line with ends is the 95 % confidence interval of the boundary between two phases.
-    """
+    """Draw the phases of a run as a bar above the axes; ``level`` counts the bars below."""
     bottom = 1.03 + level * 1.4 * PHASE_HEIGHT
     look: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "gid": "phase"}
     for row in rows:
         ends = [row["first_epoch"], row["last_epoch"]]
         tint = PHASE_TINTS[row["phase"]]
         axes.fill_between(ends, bottom, bottom + PHASE_HEIGHT, color=colour, alpha=tint, linewidth=0, **look)
-    for row in rows[:-1]:
+    for row in rows[:-1]:  # a line with ends is the 95 % confidence interval of the boundary between two phases
         ends, middle = [row["low"], row["high"]], [bottom + PHASE_HEIGHT / 2] * 2
         axes.plot(ends, middle, color="black", linewidth=0.8, marker="|", markersize=4, label="_boundary", **look)
 

@@ -81,15 +81,12 @@ def class_agreements(results: Results, run: str, epochs: tuple[int, ...] | None 
 
 
 def neighbors(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of the rank chart of a class's neighbours over the epochs, one panel per run and class.
-
-    Without a requested class, it is the one whose agreement with WordNet is lowest in the first run.
-    """
+    """Return the drawing of the rank chart of a class's neighbours over the epochs, one panel per run and class."""
     all_frames = requested_frames(results, options)
     if not all_frames:
         return None
     names = options.class_names
-    if not names:
+    if not names:  # take the class whose agreement with WordNet is lowest in the first run
         rows = class_agreements(results, all_frames[0].run)
         names = (str(rows["pearson"].idxmin()) if len(rows) else class_names(results, all_frames[0].run)[0],)
     parts = []

@@ -89,10 +89,7 @@ def draw_panel(panel: Panel, results: Results, options: FigureOptions) -> Figure
 
 
 def finish(figure: Figure, style: Style | None = None, shown: int = 0, runs: int = 0) -> Figure:
-    """Return the figure with names of its lines, and with titles and labels that are wrapped to the size of the axes.
-
-    The title of a figure mentions ``--run`` if it shows fewer runs than there are.
-    """
+    """Return the figure with names of its lines, and with titles and labels that are wrapped to the size of the axes."""
     if style is not None and shown < runs:
         text = f"{shown} of {runs} runs (choose others with --run)"
         figure.suptitle(drawing.wrap(text, style.width, style.size), fontsize=style.size)
@@ -226,10 +223,7 @@ def draw_against_accuracy(results: Results, options: FigureOptions) -> Drawing |
 
 
 def draw_training(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of the agreement with loss and learning rate (arXiv 2505.21338, figure I.1); None if no run has both.
-
-    It shows as many runs as fit next to each other; with more runs, its title mentions ``--run``.
-    """
+    """Return the drawing of the agreement with loss and learning rate (arXiv 2505.21338, I.1), or None without both."""
     by_run = {}
     for run in options.names(results):
         panels = [find_panel(name, results, [run], options.measure) for name in TRAINING_PANELS]
@@ -239,7 +233,7 @@ def draw_training(results: Results, options: FigureOptions) -> Drawing | None:
     style = options.style
 
     def draw() -> Figure:
-        shown = list(by_run)[: style.across]
+        shown = list(by_run)[: style.across]  # as many as fit next to each other
         rows = [index for index in range(len(TRAINING_PANELS)) if any(by_run[run][index] for run in shown)]
         figure = drawing.grid(style, len(rows) * len(shown), across=len(shown), aspect=0.7)
         for place, axes in enumerate(figure.axes):

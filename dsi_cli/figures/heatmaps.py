@@ -237,13 +237,10 @@ def _scales(panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str) -> dict
 def label_classes(
     axes: Axes, classes: ClassLayout, colours: Mapping[str, Any], height: float, style: Style, *, with_names: bool
 ) -> None:
-    """Write the names of the classes next to a map if they fit its height in inches; otherwise colour the groups.
-
-    Without groups, every n-th class has its name.
-    """
+    """Write the names of the classes next to a map if they fit its height in inches; otherwise colour the groups."""
     size = style.size - 2
     step = int(np.ceil(len(classes.names) * drawing.LINE_HEIGHT * size / (height * 72)))
-    if with_names and (step == 1 or not classes.groups):
+    if with_names and (step == 1 or not classes.groups):  # without groups, every n-th class has its name
         places = range(0, len(classes.names), step)
         axes.set_yticks(list(places), [short_name(classes.names[place]) for place in places], size=size, parse_math=False)
         axes.tick_params(axis="y", length=0, pad=2 + (STRIP_GAP + STRIP_WIDTH) * height * 72 * bool(classes.groups))

@@ -162,10 +162,7 @@ def series(curves: pd.DataFrame, classes: Mapping[str, int]) -> list[Series]:
 
 
 def _of_panel(curves: Iterable[Series], panel: Panel) -> list[Series]:
-    """Return the curves of a panel that have a value; the paper's main curves come first.
-
-    Of many levels of the hierarchy, `MAX_LEVELS` have a curve.
-    """
+    """Return the curves of a panel that have a value; the paper's main curves come first."""
     kind = panel.kind
     variants = (panel.measure,) if "sai" in kind.metrics else kind.variants
     found = []
@@ -173,7 +170,7 @@ def _of_panel(curves: Iterable[Series], panel: Panel) -> list[Series]:
         is_of_kind = curve.metric in kind.metrics and (variants is None or curve.variant in variants)
         if is_of_kind and not np.isnan(getattr(curve, kind.column)).all():
             found.append(curve)
-    if "level_accuracy" in kind.metrics:
+    if "level_accuracy" in kind.metrics:  # of many levels, some have a curve
         shown = evenly_spaced(sorted({int(curve.variant or 0) for curve in found}), MAX_LEVELS)
         found = [curve for curve in found if int(curve.variant or 0) in shown]
         return sorted(found, key=lambda curve: int(curve.variant or 0))

@@ -317,11 +317,9 @@ def headline(runs: Sequence[RunFindings]) -> str:
 
 
 def _above_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> list[tuple[RunFindings, Trend]]:
-    """Return the networks with an agreement above chance, of which 5 % at most are expected to be there by chance.
-
-    The p-values are corrected for the number of networks by the method of Benjamini and Hochberg (1995).
-    """
+    """Return the networks with an agreement above chance, of which 5 % at most are expected to be there by chance."""
     above = [(run.run, agreement.p_value or 0.0) for run, agreement in aligned if agreement.is_above_chance]
+    # Correct the p-values for the number of networks by the method of Benjamini and Hochberg (1995).
     above.sort(key=lambda pair: pair[1])
     ranks = [rank for rank, (_, p_value) in enumerate(above, start=1) if p_value * len(aligned) <= rank * MAX_P_VALUE]
     names = {name for name, _ in above[: max(ranks, default=0)]}

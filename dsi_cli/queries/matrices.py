@@ -168,10 +168,7 @@ class ClassDistance:
         return np.ma.masked_invalid(relative).mean(axis=0).filled(np.nan)
 
     def pair(self, truth: int, prediction: int) -> dict[str, Any]:
-        """Return ranks, similarity and farness of one pair by name, with None for missing values.
-
-        A pair is a surprise if it is near by the network's similarity and far by WordNet's, or the other way round.
-        """
+        """Return ranks, similarity and farness of one pair by name, with None for missing values; see `is_surprise`."""
         matrices = {
             "rank": self.rank,
             "wordnet_similarity": self.wordnet,

@@ -78,14 +78,11 @@ def match_url(url: str) -> list[RemotePath]:
 
 
 def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:
-    """Yield each folder with the names of its folders and files, top down; the caller may change the list of folders.
-
-    Links to folders are followed, but a link back to a folder does not repeat it.
-    """
+    """Yield each folder with the names of its folders and files, top down; the caller may change the list of folders."""
     if not isinstance(top, Path):
         yield from top.walk()
         return
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int]] = set()  # a link back to a folder does not repeat it
     for name, subfolders, files in os.walk(top, followlinks=True):
         folder = Path(name)
         try:

@@ -112,12 +112,9 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
 
 
 def _spectrum_data(results: Results, run: str) -> dict[str, Any] | None:
-    """Return the cumulative shares of the singular values at the first and the last epoch and by chance; None if unknown.
-
-    A single singular value, which two classes have, makes no chart.
-    """
+    """Return the cumulative shares of the singular values at the first and last epoch and by chance; None if unknown."""
     shares, chance = spectrum_by_epoch(results, run)
-    if len(shares) < 2:
+    if len(shares) < 2:  # the single singular value of two classes makes no chart
         return None
     numbers = evenly_spaced(list(shares.index), MAX_SINGULAR_VALUES)
     columns = {"chance": chance, "first": shares.iloc[:, 0], "last": shares.iloc[:, -1]}

@@ -46,13 +46,10 @@ class RunAtEpoch:
     split: str
 
     def csm(self, kind: str) -> NDArray[np.float32]:
-        """Return a matrix in the common order; ``own`` is that of the network's similarity.
-
-        Classes without a sample have a NaN diagonal in a CCSM.
-        """
+        """Return a matrix in the common order; ``own`` is that of the network's similarity."""
         name = {"own": self.run.own or "ncsm", "ccsm": f"ccsm-{self.split}"}.get(kind, kind)
         matrix = self.run.csm(name, self.epoch)[np.ix_(self.order, self.order)]
-        if kind == "ccsm":
+        if kind == "ccsm":  # classes without a sample have a NaN diagonal
             empty = np.flatnonzero(self.counts().sum(axis=1) == 0)
             matrix[empty, empty] = np.nan
         return matrix

@@ -60,10 +60,7 @@ class CrossAlignment:
 
 
 def cross_alignment(first: ComparedRun, second: ComparedRun, measure: str) -> CrossAlignment:
-    """Return the SAI of two networks' matrices at their common epochs, without confidence intervals.
-
-    With more than `MAX_CLASSES_AT_ALL_EPOCHS` classes, at most `MAX_EPOCHS` epochs are compared, with the first and the last.
-    """
+    """Return the SAI of two networks' matrices at their common epochs, without confidence intervals."""
     classes, (matched_by, epochs) = match_classes(first, second), match_epochs(first, second)
     result = CrossAlignment(first.label, second.label, None, matched_by, classes.common, classes.by)
     for run in (first, second):
