@@ -45,12 +45,7 @@ MATRIX_WORDS = {
     "ccsm": "mistakes",
     "tncsm": "features",
 }
-_PHASE_CURVES = {
-    "agreement": AGREEMENT_PREFIXES,
-    "sai": AGREEMENT_PREFIXES,
-    "excess": AGREEMENT_PREFIXES,
-    "wsi": ("wsi max",),
-}
+_PHASE_CURVES = dict.fromkeys(("agreement", "sai", "excess"), AGREEMENT_PREFIXES) | {"wsi": ("wsi max",)}
 """The prefixes of the curve whose phases a panel shows, by panel."""
 COMPARISON_PREFIX = "compare-"
 
