@@ -76,6 +76,17 @@ def page_data(
     for run_matrices, orders, share, found in zip(all_matrices, all_orders, shares, findings, strict=True):
         packed = matrices.pack(run_matrices, share, orders, f"m{len(data['runs'])}", lines)
         packed["matrices"] += matrices.pack_references(run_matrices, lines)
+        # Runs with the same classes share their table and its common hypernyms.
+        rows = class_rows(results, found.run)
+        table, synsets = classes.class_table(rows), rows["synset"]
+        if table not in data["classes"]:
+            name, hypernyms = f"hypernyms-{len(data['classes'])}", None
+            if common_hypernyms is not None and run_matrices.own is not None and synsets.notna().any():
+                known = synsets.astype(object).where(synsets.notna(), None).tolist()
+                hypernyms, text = classes.hypernym_data(known, common_hypernyms, name)
+                lines[name] = [text]
+            data["classes"].append(table)
+            data["hypernyms"].append(hypernyms)
         # The last checkpoint of an epoch has its optimiser steps.
         last = results.last_saves(results.usable_checkpoints(found.run)).dropna(subset=["step"])
         data["runs"].append(
@@ -83,7 +94,7 @@ def page_data(
                 "name": found.run,
                 "epochs": run_matrices.epochs,
                 "has_epochs": results.has_epochs(found.run),
-                "classes": _add_classes(results, run_matrices, data, lines, common_hypernyms),
+                "classes": data["classes"].index(table),
                 "orders": orders,
                 "reference": found.reference,
                 "own": found.own,
@@ -99,30 +110,6 @@ def page_data(
 
     methods = [_method(results, run) for run in results.names]
     return PageData(methods, overview.overview(results, findings), data, lines)
-
-
-def _add_classes(
-    results: Results,
-    run_matrices: matrices.RunMatrices,
-    data: dict[str, Any],
-    lines: matrices.Lines,
-    common_hypernyms: CommonHypernyms | None,
-) -> int:
-    """Add the table and the common hypernyms of a run's classes unless an earlier run has them, and return their index."""
-    rows = class_rows(results, run_matrices.name)
-    table = classes.class_table(rows)
-    if table in data["classes"]:
-        return int(data["classes"].index(table))
-    index = len(data["classes"])
-    data["classes"].append(table)
-    hypernyms, synsets = None, rows["synset"]
-    if common_hypernyms is not None and run_matrices.own is not None and synsets.notna().any():
-        name = f"hypernyms-{index}"
-        names = synsets.astype(object).where(synsets.notna(), None).tolist()
-        hypernyms, text = classes.hypernym_data(names, common_hypernyms, name)
-        lines[name] = [text]
-    data["hypernyms"].append(hypernyms)
-    return index
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:
