@@ -37,8 +37,7 @@ MAX_FRAMES = 100
 shown."""
 MAX_SECONDS, MIN_FRAMES_PER_SECOND, PAUSE_SECONDS = 12, 2, 2
 """Maximum duration without the pause, minimum frame rate, and duration of the last epoch."""
-MAP_WIDTH, CURVE_WIDTH, HEIGHT = 3.2, 3.2, 4.2
-"""Inches: width of a map and of the curve with their labels, and height of the figure."""
+MAP_WIDTH, CURVE_WIDTH, HEIGHT = 3.2, 3.2, 4.2  # inches: of a map, of the curve with its labels, and of the figure
 DPI = 100
 
 

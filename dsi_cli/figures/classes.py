@@ -32,8 +32,7 @@ MAX_RANK, NAMED_RANK = 10, 5
 """The largest rank in a rank chart, and the largest rank at the last epoch of a class with a name and a colour."""
 OUTLIERS = 4  # number of named pairs of either kind: near in the network and far in WordNet, and the reverse
 MAX_DOTS = 600  # pairs that are dots; more pairs are counted in hexagons
-NAMED_CLASSES = 2
-"""The number of classes with the longest, and of those with the shortest vectors at the last epoch that have names."""
+NAMED_CLASSES = 2  # classes with the longest, and with the shortest vectors at the last epoch, that have names
 MAX_FAINT_CLASSES = 200  # other classes with a line
 
 

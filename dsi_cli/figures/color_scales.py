@@ -18,8 +18,7 @@ from dsi_cli.queries.matrices import block_means
 
 CLIPPED_FRACTION = 0.005
 """Fraction of a matrix's raw values that the scale may clip at either end, so that extreme values do not dominate it."""
-SQUARE_ROOT_KINDS = ("ccsm",)
-"""Kinds whose raw colours follow the square root of the value, because most values are small fractions."""
+SQUARE_ROOT_KINDS = ("ccsm",)  # their raw colours follow the square root, because most values are small fractions
 MAX_CELLS = 125
 """Maximum number of cells per row of a map of these kinds; with more classes the map shows means of blocks.
 

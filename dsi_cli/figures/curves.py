@@ -29,15 +29,13 @@ from dsi_cli.store.results import Results
 AGREEMENT = PanelSpec("agreement", "Agreement", "agreement: 0 chance, 1 perfect", ("sai",), column="excess")
 """The agreement of two matrices: Pearson's correlation, or the excess of another measure over its chance level."""
 PANELS = (AGREEMENT, *curve_panels.PANELS)
-SEPARATE = ("agreement", "sai", "excess", "idm", "idm_errors")
-"""Panels with one pair of axes per curve, which share the vertical axis."""
+SEPARATE = ("agreement", "sai", "excess", "idm", "idm_errors")  # have one pair of axes per curve
 TRAINING_PANELS = ("agreement", "loss", "learning_rate")
 """The panels of the figure of the training, from top to bottom; each run has a column."""
 LOG_RATIO, RATE_RATIO = 50.0, 20.0
 """A loss has a logarithmic axis if its values span more than the first factor, and learning rates if those of the runs differ by
 more than the second."""
-MAX_LOG_SPAN = 1e5
-"""The largest factor that the axis of a learning rate spans. A rate that falls to almost 0 ends at the lower edge."""
+MAX_LOG_SPAN = 1e5  # of the axis of a learning rate; a rate that falls to almost 0 ends at the lower edge
 MATRIX_WORDS = {
     "ncsm": "network",
     "ncsm_centred": "centred network",

@@ -24,8 +24,7 @@ from dsi_cli.store.results import Results
 
 MAX_HEIGHT = {"screen": 12.0, "paper": 9.0}  # height of a pair of trees in inches
 MIN_FONT_SIZE = 3.6  # smallest legible font size of class names in points; smaller names are left out
-TREE_WIDTH, LINK_WIDTH = 0.24, 0.16
-"""Widths of a tree and of the lines between the trees, relative to the figure of a run."""
+TREE_WIDTH, LINK_WIDTH = 0.24, 0.16  # of a tree and of the lines between the trees, relative to a run's figure
 DARK = "#404040"
 
 

@@ -23,8 +23,7 @@ from dsi_cli.store.results import Results
 if TYPE_CHECKING:
     from dsi_cli.figures.animation import Animation
 
-Progress = Callable[[str, int, int], None]
-"""Receives the current stage, the number of completed steps and the number of all steps."""
+Progress = Callable[[str, int, int], None]  # receives the stage, the number of completed steps and that of all steps
 _METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},
     "svg": {"Date": None},

@@ -14,8 +14,7 @@ STYLES = ("screen", "paper")
 WIDTHS = {"screen": (8.0, 12.0), "paper": (3.35, 7.0)}  # widths in inches on one column and on two columns
 FONT_SIZES = {"screen": 9.0, "paper": 7.0}  # font sizes in points
 DOTS_PER_INCH = {"screen": 200, "paper": 300}
-PANELS_ACROSS = {"screen": (3, 3), "paper": (1, 3)}
-"""Number of panels next to each other on one column and on two columns."""
+PANELS_ACROSS = {"screen": (3, 3), "paper": (1, 3)}  # panels next to each other on one column and on two
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
 LINES = ("-", "--", "-.", ":")

@@ -106,8 +106,7 @@ class BuiltModel:
 
     model: torch.nn.Module
     usual: Preprocessing = field(default_factory=Preprocessing)  # the preprocessing of its library
-    zero_shot: ZeroShot | None = None
-    """The model with its text tower as the classifier, which runs instead of ``model``."""
+    zero_shot: ZeroShot | None = None  # the model with its text tower as the classifier, instead of ``model``
 
 
 def build_model(spec: str, requirements: ModelSpec) -> BuiltModel:

@@ -42,8 +42,7 @@ class Preprocessing:
     """The preprocessing of an image; a field is None if no source defines it."""
 
     size: tuple[int, int] | None = None  # the height and width of the input; None for images of their original size
-    crop_pct: float | None = None
-    """The ratio of the input's size to the size of the resized shorter side; 1 if None."""
+    crop_pct: float | None = None  # the input's size over that of the resized shorter side; 1 if None
     crop_mode: str | None = None  # ``center``, or ``squash`` to resize both sides without a crop
     interpolation: str | None = None
     mean: tuple[float, ...] | None = None

@@ -33,8 +33,7 @@ class EpochSummary:
     """Pearson's correlation of NCSM and SCSM: 0 at chance, 1 if they are equal up to a positive linear rescaling."""
     excess: float | None = None  # the excess of SAI(NCSM, SCSM): 0 at chance, 1 at identity
     z: float | None = None
-    measure: str | None = None
-    """The measure of the SAI: the first of the table in the order of `dsi_cli.metrics.MEASURES`."""
+    measure: str | None = None  # the measure of the SAI: the first of the table in the order of `MEASURES`
     value: float | None = None
     chance: float | None = None  # the chance level of the SAI
     max_wsi: float | None = None
@@ -49,8 +48,7 @@ class MistakeSummary:
 
     epoch: int | None
     mistakes: float | None = None
-    nidm: float | None = None
-    """The IDM over mistakes alone by the network's similarity (NCSM, or TNCSM without a classifier)."""
+    nidm: float | None = None  # the IDM over mistakes alone by the network's similarity (NCSM or TNCSM)
     nidm_z: float | None = None
     widm: float | None = None  # the IDM over mistakes alone by WordNet similarity
     widm_z: float | None = None
@@ -129,8 +127,7 @@ class TypicalitySummary:
     epoch: int | None
     right: float | None = None
     """The cosine of a class's template with the mean feature of its correctly classified samples (the paper's figure)."""
-    right_chance: float | None = None
-    """The chance level of ``right``: the cosine with the mean of as many random samples of the class."""
+    right_chance: float | None = None  # the cosine with the mean of as many random samples of the class
     right_sample: float | None = None  # the cosine of a single such sample with the template of the other samples
     right_classes: int = 0  # the number of classes with such samples
     wrong: float | None = None

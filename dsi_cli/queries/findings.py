@@ -27,15 +27,11 @@ from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES,
 Row = dict[str, Any]
 
 MIN_Z = 3.0  # standard deviations above the chance level from which a value counts as above chance
-MAX_P_VALUE = 0.05
-"""The largest p-value, corrected for the number of epochs and of runs, of a value that is called above chance."""
+MAX_P_VALUE = 0.05  # of a value that is called above chance, corrected for the number of epochs and of runs
 EARLY_SHARE = 0.5  # the agreement comes early if the interval of t90 ends within this share of the training
-MAX_RELATIVE_ERROR = 0.25
-"""The largest half-width of an interval, as a share of the value, of a value that the headline states."""
-WIDE_CHANCE = 0.2
-"""If chance alone can reach this agreement, as with few classes, an agreement within chance has little meaning."""
-WEAK_AGREEMENT = 0.1
-"""An agreement above chance whose interval ends below this is weak; many classes in a wrong order have one, too."""
+MAX_RELATIVE_ERROR = 0.25  # half-width of the interval of a value that the headline states, as a share of the value
+WIDE_CHANCE = 0.2  # if chance alone can reach this agreement, an agreement within chance has little meaning
+WEAK_AGREEMENT = 0.1  # an interval that ends below this is weak; many classes in a wrong order have one, too
 LEARNED_MULTIPLE = 3.0  # a network with this multiple of the accuracy by chance has learned to classify
 ORDER_ADVICE = (
     "Wrong labels, or labels in another order than the network's classes, would give the same result, so check them."
@@ -131,23 +127,20 @@ class RunFindings:
     classes: int
     samples: int | None  # the number of test samples at the last epoch with predictions
     reference: str  # the name of the reference matrix for readers, such as WordNet
-    agreement: Trend | None
-    """Pearson's correlation of the network's similarities and those of the reference: 0 is chance, 1 is perfect."""
+    agreement: Trend | None  # Pearson's correlation of similarities with those of the reference: 0 is chance, 1 is perfect
     no_agreement: str | None  # the reason for a missing agreement
     first_epoch: FirstEpoch | None
     """None if the agreement is never above chance, or if the tables do not tell which epoch is the first trained one."""
     max_wsi: Trend | None  # the similarity of each class to its nearest classes (Max WSI), a cosine in [-1, 1]
     accuracy: Trend | None  # the accuracy on test
     loss: Trend | None = None  # the loss on test
-    own: str = NETWORK_MATRICES[0]
-    """The matrix of the network's similarity: ncsm, or without a classifier tncsm-test or tncsm-train."""
+    own: str = NETWORK_MATRICES[0]  # the network's similarity: ncsm, or without a classifier tncsm-test or tncsm-train
     mistakes: dict[str, Mistakes] = field(default_factory=dict)  # by split; test comes first
     phases: tuple[Row, ...] = ()  # the rows of the phases of the agreement in the phases table
     no_phases: str | None = None  # the reason why the agreement has no phases
     t90: Point | None = None
     """The epoch at which the agreement has gone 90 % of the way from chance to its plateau, in ``value``, with its interval."""
-    first_classes: int | None = None
-    """The number of classes of the smallest head, over which curves are; None without a classifier."""
+    first_classes: int | None = None  # classes of the smallest head, over which curves are; None without a classifier
 
     @property
     def is_early(self) -> bool:

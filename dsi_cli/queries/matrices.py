@@ -153,8 +153,7 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[
 class ClassDistance:
     """Ranks and similarities ``(C, C)`` of truth (row) and prediction (column); NaN for missing values and diagonal ranks."""
 
-    own: str | None
-    """The matrix of the network's similarity, ncsm or tncsm; None if the run has neither at the epoch."""
+    own: str | None  # the matrix of the network's similarity, ncsm or tncsm; None if the epoch has neither
     rank: Ranks  # the rank by the network's similarity
     furthest: int | None  # the largest such rank
     wordnet: Ranks  # the WordNet similarity

@@ -20,8 +20,7 @@ from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, SPLITS, Table
 
 ORDERS = {"unreasonable": "furthest from the truth first", "reasonable": "nearest to the truth first"}
-FARNESS_DIGITS = 12
-"""The farness is rounded to this many digits before sorting, so that values that differ only by rounding are ties."""
+FARNESS_DIGITS = 12  # of the farness when it is sorted, so that values that differ only by rounding are ties
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,7 @@ class NeighborList:
     wordnet_furthest: int | None  # the largest WordNet rank, which is the number of them with a WordNet similarity
     symmetric: bool
     rows: list[Neighbor] | list[ClassPair]
-    vast: bool = False
-    """True if there are too many classes to store whole matrices, so that WordNet similarities are missing."""
+    vast: bool = False  # True if whole matrices are too large to store, so that WordNet similarities are missing
 
     @property
     def title(self) -> str:

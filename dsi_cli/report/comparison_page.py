@@ -35,8 +35,7 @@ SCRIPTS = ("frame.js", "exports.js", "curves.js", "colours.js", "frames.js", "co
 FILE = "comparison.html"
 MAX_PICTURES = 3  # pairs of networks whose matrices are shown
 MAX_TICKS = 4  # ticks on each side of 0
-EDGE = 0.93
-"""Ticks that are further from 0 than this share of the half width are left out, because their text would be cut off."""
+EDGE = 0.93  # ticks beyond this share of the half width are left out, because their text would be cut off
 MAX_SIDE = 400  # rows of a shown matrix; larger matrices are shown as means of blocks
 DIFFERENCE_SCRIPTS = ("frame.js", "colours.js", "diff.js")
 DIFFERENCE_FILE = "diff.html"

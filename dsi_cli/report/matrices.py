@@ -26,8 +26,7 @@ from dsi_cli.store.schema import NETWORK_MATRICES
 MAX_BYTES = 21_000_000  # size of all packed matrices as text: 4 MB less than the 25 MB of a page
 MANY_CLASSES = 256
 MAX_COMPLETE_EPOCHS = 20  # complete epochs of a run with more than `MANY_CLASSES` classes
-MAX_BLOCKS = 64
-"""Number of blocks per row of a matrix of block means, without the blocks that begin at the start of a group."""
+MAX_BLOCKS = 64  # blocks per row of a matrix of block means, without those that begin at the start of a group
 RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])  # scale of block means of percentile ranks
 MAX_FINE_REFERENCE = 2048  # classes of a reference matrix that is packed with the finest scale
 TITLES = {

@@ -17,8 +17,7 @@ from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, HEADS, NEIGHBORS, RE
 
 DEFAULT = "dsi-out"
 REPORT = "report.html"
-EVENTS = "events.out.tfevents.0.dsi."
-"""The prefix of event files that dsi writes for TensorBoard; they are not logs of a training."""
+EVENTS = "events.out.tfevents.0.dsi."  # the prefix of event files of dsi, which are not logs of a training
 WEIGHT = "weight"  # folder of a run's classifier heads, like the kind of a matrix for matrices
 LOCK = ".lock"
 INCOMPLETE = ".tmp"  # folder of incomplete files

@@ -43,8 +43,7 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
 STALE_SECONDS = 300.0  # age from which on a lock belongs to a process that no longer exists
 _NOT_DOWNLOADED = (LOCK, INCOMPLETE, "figures")  # files and folders that no call reads
 
-FileVersion = tuple[int, int, int]
-"""The size, the time of the last change and the inode, which distinguish two versions of a file."""
+FileVersion = tuple[int, int, int]  # size, time of the last change and inode, which distinguish two versions of a file
 
 
 class RemoteOutput:

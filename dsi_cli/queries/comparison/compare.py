@@ -57,8 +57,7 @@ class Verdict:
     preferred: str | None  # the name of the preferred group; None for single trainings
     sentence: str
     title: str  # the clause of `OF_PAIRS` with the name of the network that is higher
-    reasons: list[str]
-    """A sentence for each quantity: its difference with the confidence interval, or why it was not compared."""
+    reasons: list[str]  # for each quantity its difference with the interval, or why it was not compared
 
 
 def verdict(equal: EqualAccuracyComparison) -> Verdict:
@@ -198,8 +197,7 @@ class Comparison:
     verdicts: list[Verdict]
     preferred: str | None  # the group of repetitions that is preferred to all others; None for single trainings
     recommendation: str  # the verdict in one sentence
-    coverage: str
-    """The sentences on what the confidence intervals cover, and what they do not; empty without intervals."""
+    coverage: str  # what the confidence intervals cover, and what they do not; empty without intervals
     curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
 

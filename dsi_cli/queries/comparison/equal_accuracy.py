@@ -47,8 +47,7 @@ class CriterionRow:
     title: str
     is_criterion: bool  # True if the paper prefers the network with the higher value
     is_main: bool  # True for agreement, IDM, Max WSI and accuracy, whose intervals are corrected by Holm's method
-    covers: str
-    """The source of variation that the interval covers: classes, test images, or seeds, which cover everything."""
+    covers: str  # what the interval covers: classes, test images, or seeds, which cover everything
     first: float | None
     second: float | None
     difference: float | None  # the value of the first less that of the second
@@ -57,8 +56,7 @@ class CriterionRow:
     level: float  # the level of the interval: 0.95, or more after the correction
     p_value: float | None  # the two-sided p-value of no difference, after the correction
     excludes_zero: bool | None  # True if the interval excludes 0; None without an interval
-    seed_deviation: float | None
-    """The standard deviation between trainings in our experiments; None for repetitions, whose interval covers it."""
+    seed_deviation: float | None  # between trainings in our experiments; None for repetitions, whose interval covers it
     reason: str | None
 
 
@@ -76,8 +74,7 @@ class EqualAccuracyComparison:
     second_chosen: list[MatchedEpoch]
     rows: list[CriterionRow]
     reason: str | None  # the reason for a missing level, or for missing rows
-    classes: list[ClassDifference] = field(default_factory=list)
-    """The classes that the networks see most differently, at most `MOST_DIFFERENT`."""
+    classes: list[ClassDifference] = field(default_factory=list)  # those seen most differently, at most `MOST_DIFFERENT`
 
     @property
     def is_repeated(self) -> bool:

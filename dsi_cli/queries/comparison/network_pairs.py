@@ -96,8 +96,7 @@ class ClassDifference:
     name: str
     likeness: float | None
     """The correlation of its percentile ranks with the other classes in the two networks: 1 if the networks see it alike."""
-    first_agreement: float | None
-    """The correlation of its similarities with those of WordNet in the first network; None without a synset."""
+    first_agreement: float | None  # the correlation of its similarities with those of WordNet; None without a synset
     second_agreement: float | None
     first_nearest: list[str]  # the most similar classes in the first network
     second_nearest: list[str]

@@ -40,8 +40,7 @@ class RunCurve(NamedTuple):
     title: str
     axis: str
     metric: str
-    of: str | None
-    """The column ``of`` in the curves table; ``{own}`` is replaced by the matrix of the network's similarity."""
+    of: str | None  # the column ``of`` of the curves table; ``{own}`` is the matrix of the network's similarity
     has_split: bool
     variant: str | None
     column: str = "value"
@@ -79,8 +78,7 @@ class CurveBand:
     low: list[float]  # the lowest value of the runs; the mean for a single run
     high: list[float]  # the highest value of the runs; the mean for a single run
     chance: list[float | None]
-    chance_std: list[float | None]
-    """The standard deviation of the chance level on the scale of the curve; None for a group."""
+    chance_std: list[float | None]  # of the chance level on the scale of the curve; None for a group
 
 
 def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2) -> list[RepeatedRuns]:
