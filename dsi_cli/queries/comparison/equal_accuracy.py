@@ -121,7 +121,8 @@ def at_equal_accuracy(
         rows = _rows(criteria.criteria(measures), chosen, last, split_at)
         pair = compare_classes(chosen[:split_at], chosen[split_at:])
         if pair is not None:
-            classes = pair.most_different[:MOST_DIFFERENT]
+            known = [row for row in pair.classes if row.likeness is not None]
+            classes = sorted(known, key=lambda row: row.likeness or 0.0)[:MOST_DIFFERENT]
     return EqualAccuracyComparison(
         first=first.name,
         second=second.name,

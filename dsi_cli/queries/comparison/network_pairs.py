@@ -109,12 +109,6 @@ class NetworkPair(NamedTuple):
     second: Values
     classes: list[ClassDifference]
 
-    @property
-    def most_different(self) -> list[ClassDifference]:
-        """The classes with a likeness, lowest first."""
-        known = [row for row in self.classes if row.likeness is not None]
-        return sorted(known, key=lambda row: row.likeness or 0.0)
-
 
 def compare_classes(first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -> NetworkPair | None:
     """Return two networks, or groups of repetitions, by class; None if their matrices are too large to be stored or missing."""
