@@ -47,10 +47,7 @@ def _json_value(value: Any) -> Any:
 
 
 def display_orders(classes: pd.DataFrame, own: MatrixSeries | None) -> list[dict[str, Any]]:
-    """Return the orders of a run's classes, each with its title and its groups of neighbouring classes.
-
-    The page starts with the first order. The order by clusters needs the matrices of the network.
-    """
+    """Return the orders of a run's classes, the first one shown, with their titles and groups of neighbouring classes."""
     given, taxonomy = list(range(len(classes))), run_classes.taxonomy_order(classes).tolist()
     orders = [("given", "order of the classifier", given)]
     if classes["synset"].notna().any() or taxonomy != given:

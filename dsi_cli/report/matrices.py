@@ -143,10 +143,7 @@ def block_starts(classes: int, groups: Sequence[Sequence[Any]]) -> list[int]:
 def pack(
     matrices: RunMatrices, share: BudgetShare, orders: Sequence[Mapping[str, Any]], prefix: str, lines: Lines
 ) -> dict[str, Any]:
-    """Return the description of a run's matrices for the page, and add their packed texts to ``lines``.
-
-    The orders are those of `dsi_cli.report.classes.display_orders`. The new names in ``lines`` begin with the prefix.
-    """
+    """Return a run's matrices for the page, and add their packed texts to ``lines`` under names with the prefix."""
     # Complete matrices are at epochs between which the network's matrix changes most.
     own = matrices.own
     change = dict.fromkeys(matrices.epochs, 1.0) if own is None else own.change

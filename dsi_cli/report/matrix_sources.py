@@ -64,10 +64,7 @@ class MatrixSeries:
 
 
 def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
-    """Return the matrix series of a run that have a value, in display order, without the reference.
-
-    Each matrix is read once for its range of values. The first of `NETWORK_MATRICES` has the nearest classes.
-    """
+    """Return the matrix series of a run that have a value, in display order, without the reference."""
     folder = results.path / CSMS.path / layout.folder_name(run)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     kinds = list(SYMMETRIC)
@@ -79,6 +76,7 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
         stored = layout.stored_epochs(folder / str(matrix))
         epochs = [epoch for epoch in results.epochs(run) if epoch in stored]
         read = _cached_reader(results.path, run, matrix, classes)
+        # The first of the network's own matrices has the nearest classes.
         is_own = classes > 1 and str(matrix) in NETWORK_MATRICES
         has_own = any(series.name in NETWORK_MATRICES for series in all_series)
         series = _summarise_series(matrix, epochs, read, with_nearest=is_own and not has_own)
