@@ -355,9 +355,9 @@ def configured(folder: Path, **options: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | options))
 
 
-@pytest.mark.parametrize(("layer", "options", "scale"), [("fc", {}, 2), ("fc", {"use_rslora": 1}, 12**0.5), ("body", {}, 0)])
-def test_an_adapter_is_merged_with_its_base(layer, options, scale, adapter, weight):
-    configured(adapter, **options)
+@pytest.mark.parametrize(("layer", "rslora", "scale"), [("fc", False, 2), ("fc", True, 12**0.5), ("body", False, 0)])
+def test_an_adapter_is_merged_with_its_base(layer, rslora, scale, adapter, weight):
+    configured(adapter, use_rslora=rslora)
     up, down = write_adapter(adapter, layer)
     scanned = scan_checkpoint(only(adapter.parent))
     np.testing.assert_allclose(scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5)
