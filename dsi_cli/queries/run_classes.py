@@ -65,6 +65,7 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
     """
     if name is None:
         return np.ones(len(names), dtype=bool)
+    name = str(name)  # a class without a label is named after its index
     mask = np.array([label in (name, name + _INDEX.format(index)) for index, label in enumerate(names)])
     if not mask.any():
         mask = np.array([name.casefold() in _spellings(label) for label in names])

@@ -241,7 +241,7 @@ def test_common_level_is_the_highest_that_all_reach_at_the_earliest_epochs(
 def test_compare_without_predictions_uses_the_last_epochs(tmp_path):
     out = write_output(tmp_path / "out", write_run(tmp_path / "s2"), write_run(tmp_path / "s10", None, seed=1))
     (equal,) = compare([out]).equal
-    assert [run.label for run in compared_runs([out])] == ["s2", "s10"]
+    assert [run.label for run in compare(out).runs] == [run.label for run in compared_runs([out])] == ["s2", "s10"]
     assert (equal.basis, equal.level, equal.reason) == (LAST, None, "s10 has no accuracy on test")
     rows = {row.quantity: row for row in equal.rows}
     assert rows["sai_cosine"].excludes_zero is not None

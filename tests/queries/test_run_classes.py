@@ -27,8 +27,9 @@ def test_class_index_by_name_word_or_wnid_finds_the_class(text):
 
 
 def test_class_index_by_name_part_of_a_name_is_suggested():
-    with raises("unknown-class", name="oak", similar="oak_tree"):
-        class_index_by_name("oak", ["oak_tree", "wolf"])
+    for name, similar in (("oak", "oak_tree"), (3, "")):
+        with raises("unknown-class", name=str(name), similar=similar):
+            class_index_by_name(name, ["oak_tree", "wolf"])
 
 
 def test_class_index_by_name_wnid_of_two_classes_is_ambiguous():

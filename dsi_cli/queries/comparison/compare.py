@@ -235,7 +235,7 @@ def compare(
     for name in options.measures:
         require_choice("measure", name, jackknife.MEASURES, "no comparison by measure")
 
-    runs = compared_runs(outputs, options.names)
+    runs = compared_runs([outputs] if isinstance(outputs, str | Path) else outputs, options.names)
     groups = repetitions.group_runs(runs, options.group)
     by_completed = repetitions.all_know_completed_epochs(runs)
     measure = options.measures[0]
