@@ -160,10 +160,10 @@ class WordNetValues(NamedTuple):
     rank: Ranks
     furthest: int | None
 
-    def fields(self, index: int, place: int, last: int) -> dict[str, Any]:
-        """Return the values of one class or pair by field, and whether it is a surprise at a place of ``last`` in a list."""
+    def fields(self, index: int, own_rank: float, last: int) -> dict[str, Any]:
+        """Return the values of one class or pair by field, and whether it is a surprise at a mid-rank of ``last`` in a list."""
         similarity, rank = none_if_nan(self.similarity[index]), none_if_nan(self.rank[index])
-        surprise = is_surprise(place, last, rank, self.furthest)
+        surprise = is_surprise(none_if_nan(own_rank), last, rank, self.furthest)
         return {"wordnet_similarity": similarity, "wordnet_rank": rank, "surprise": surprise}
 
 
@@ -176,9 +176,10 @@ def nearest(results: Results, of: str, query: NeighborQuery | None = None) -> Ne
     names = class_names(results, query.run)
     index = class_index_by_name(of, names)
     similarity, order = _ordered_row(results, query, index)
+    ranks = mid_ranks(-similarity[order])
     wordnet = _wordnet_row(results, query, index)
     rows = [
-        Neighbor(place, names[j], j, float(similarity[j]), **wordnet.fields(j, place, len(order)))
+        Neighbor(place, names[j], j, float(similarity[j]), **wordnet.fields(j, ranks[place - 1], len(order)))
         for place, j in enumerate(order[: query.most].tolist(), start=1)
     ]
     return NeighborList(query, names[index], len(order), wordnet.furthest, True, rows, results.is_vast(query.run))
@@ -205,11 +206,12 @@ def closest_pairs(results: Results, query: NeighborQuery | None = None) -> Neigh
     wordnet = WordNetValues(semantic, rank, int(has_wordnet.sum()) or None)
     # Sort them by similarity, with NaN last.
     known = int((~np.isnan(similarity)).sum())
-    order = np.lexsort((second, first, -similarity))[: min(query.most, known)]
+    order = np.lexsort((second, first, -similarity))[:known]
+    ranks = mid_ranks(-similarity[order])
     rows = []
-    for place, index in enumerate(order.tolist(), start=1):
+    for place, index in enumerate(order[: query.most].tolist(), start=1):
         i, j = int(first[index]), int(second[index])
-        fields = wordnet.fields(index, place, known)
+        fields = wordnet.fields(index, ranks[place - 1], known)
         rows.append(ClassPair(place, names[i], names[j], i, j, float(similarity[index]), **fields))
     return NeighborList(query, None, known, wordnet.furthest, bool(np.array_equal(csm, csm.T, equal_nan=True)), rows)
 
@@ -255,14 +257,16 @@ def neighbor_history(results: Results, of: str, query: NeighborQuery | None = No
     places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
     is_near = np.zeros(places.shape, dtype=np.bool_)
     for row, epoch in enumerate(epochs):
-        _, order = _ordered_row(results, replace(query, epoch=epoch), index)
+        similarity, order = _ordered_row(results, replace(query, epoch=epoch), index)
         places[row, order] = np.arange(1, len(order) + 1)
         is_near[row, order[: query.most]] = True
+    own_ranks = np.full(len(names), np.nan)
+    own_ranks[order] = mid_ranks(-similarity[order])
     wordnet = _wordnet_row(results, query, index)
     rows = []
     for j in np.argsort(places[-1], kind="stable").tolist():
         if is_near[:, j].any():
-            stays, fields = _intervals(is_near[:, j], epochs), wordnet.fields(j, int(places[-1, j]), len(names) - 1)
+            stays, fields = _intervals(is_near[:, j], epochs), wordnet.fields(j, own_ranks[j], len(order))
             ranks = [place if place < len(names) else None for place in places[:, j].tolist()]
             rows.append(NeighborTrack(names[j], j, ranks, stays, **fields))
     return NeighborHistory(query, names[index], epochs, wordnet.furthest, rows)

@@ -55,6 +55,10 @@ def test_ties_stand_in_order_of_class_index(made):
     assert [row.class_index for row in nearest(Results(out), "cat", NeighborQuery(epoch=1)).rows] == [5, 1, 2, 3, 4, 6, 7]
     pairs = closest_pairs(Results(out), NeighborQuery(epoch=1, most=4)).rows
     assert [(row.first_index, row.second_index) for row in pairs] == [(0, 5), (0, 1), (0, 2), (0, 3)]
+    write_csm(out, np.full((8, 8), 0.25, np.float32), "ncsm", None, epoch=2)
+    lists = nearest(Results(out), "bee"), closest_pairs(Results(out)), neighbor_history(Results(out), "bee")
+    marked = [row.wordnet_rank for found in lists for row in found.rows if row.surprise]
+    assert max(marked) <= 2, "equal similarities are not near, so only what is near in WordNet is a surprise"
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -139,8 +143,7 @@ def test_neighbors_of_a_query_that_cannot_be_answered_raises(made, function, que
 
 
 def test_nearest_of_a_name_of_two_classes_raises_and_accepts_the_class_index(made):
-    labels = ("crane", "crane", *ANIMALS[2:])
-    out = made(labels=labels)
+    out = made(labels=("crane", "crane", *ANIMALS[2:]))
     with raises("ambiguous-class", name="crane", count=2):
         nearest(Results(out), "crane")
     found = nearest(Results(out), "crane (class 1)")
