@@ -300,6 +300,9 @@ def headline(runs: Sequence[RunFindings]) -> str:
     elif len(learned) > 1:
         subject = "Both networks" if len(learned) == 2 else f"All {len(learned)} networks"
     sentence = f"{subject} {_learned_clause(learned)}"
+    lost = [run.run for run, agreement in learned if not agreement.last.is_above_chance]
+    if lost:
+        sentence += f" At the last epoch, the agreement of {listed(lost, 3)} is within chance."
     found = {run.run for run, _ in learned}
     sentence += _rest_sentence({run.run: agreement for run, agreement in aligned if run.run not in found})
     misplaced = [run.run for run, _ in learned if _has_unrelated_mistakes(run)]

@@ -91,6 +91,7 @@ def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
     late, early = (headline([made(0, 0.1, 0.2, 0.3, 0.4, t90=Point(None, t, t - 0.1, t + 0.1))]) for t in (3.0, 1.0))
     assert late.startswith("a learned WordNet-like structure: its agreement is 0.40 at epoch 4")
     assert early.endswith("90 % of its plateau by epoch 1.0 of 4 (95 % CI 0.9 to 1.1).")
+    assert headline([made(0, 0.4, 0.02)]).endswith(" At the last epoch, the agreement of a is within chance.")
 
 
 @pytest.mark.parametrize(("std", "reach"), [(0.2, "0.60"), (0.5, "1.00")])
