@@ -120,13 +120,10 @@ def test_a_permuted_copy_is_the_same_network(tmp_path):
 
 def test_names_that_no_wordnet_has_are_matched_by_name(tmp_path):
     made_up = [f"qx{label}" for label in ANIMALS]
-    out = write_output(
-        tmp_path / "out",
-        write_run(tmp_path / "a", labels=made_up),
-        write_run(tmp_path / "b", labels=made_up, order=[1, 0, 2, 3, 4, 5, 6, 7]),
-    )
-    found = match_classes(*compared_runs([out]))
-    assert (found.by, found.order.tolist()) == ("name", [1, 0, 2, 3, 4, 5, 6, 7])
+    order = [1, 0, 2, 3, 4, 5, 6, 7]
+    runs = write_run(tmp_path / "a", labels=made_up), write_run(tmp_path / "b", labels=made_up, order=order)
+    found = match_classes(*compared_runs([write_output(tmp_path / "out", *runs)]))
+    assert (found.by, found.order.tolist()) == ("name", order)
 
 
 def test_compare_runs_of_other_classes_has_the_reason(tmp_path):
@@ -260,7 +257,7 @@ def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
     assert [group.name for group in group_runs(named, "seed")] == ["cifar10", "cifar100", "vit", "cnn"]
 
 
-def test_groups_are_compared_by_their_means(seeds):
+def test_groups_are_compared_by_their_means_and_ranges(seeds):
     found = compare([seeds], ComparisonOptions(group="seed"))
     (equal,) = found.equal
     assert (equal.first, equal.second, equal.basis, equal.level) == ("a", "b", EQUAL, 0.8)
@@ -275,23 +272,14 @@ def test_groups_are_compared_by_their_means(seeds):
         assert [row.first, row.second] == pytest.approx([np.mean(one) for one in values])
         assert row.low < row.difference < row.high
     assert len(found.between) == 15
-
-
-def test_a_band_is_from_the_lowest_to_the_highest(seeds):
-    bands = [band for band in compare([seeds], ComparisonOptions(group="seed")).curves if band.curve == "max_wsi"]
+    bands = [band for band in found.curves if band.curve == "max_wsi"]
     assert [(band.group, band.x) for band in bands] == [("a", [0, 1, 2]), ("b", [0, 1, 2])]
-    curves = Results(seeds).curves
     for band in bands:
-        values = np.array(
-            [curve(curves, f"{band.group}_seed{i}", metric="wsi", variant="max")["value"] for i in range(3)], dtype=float
-        )
+        values = np.array([curve(curves, f"{band.group}_seed{i}", metric="wsi", variant="max")["value"] for i in range(3)])
         assert band.mean == pytest.approx(values.mean(axis=0))
         assert band.low == values.min(axis=0).tolist()
         assert band.high == values.max(axis=0).tolist()
-
-
-def test_networks_of_groups_are_alike_within_and_between(seeds):
-    found = compare([seeds], ComparisonOptions(group="seed"))
+    # Networks are compared within and between groups.
     bands = {band.group: band for band in found.curves if band.curve == "networks"}
     assert {name: len(band.runs) for name, band in bands.items()} == {"within a": 3, "a – b": 9, "within b": 3}
     of = [one for one in found.between if one.first.startswith("a") and one.second.startswith("b")]
@@ -394,6 +382,10 @@ def test_coverage_names_the_variation_between_seeds_unless_all_are_repeated(two,
     assert "over seeds" in found.coverage
     assert calls == [("at equal accuracy", 1, 1), *(("with each other", pair, 15) for pair in range(1, 16))]
     assert {(row.covers, row.seed_deviation) for row in found.equal[0].rows} == {("seeds", None)}
+    runs = ["a_seed0", "a_seed1", "a_seed2", "b_seed0", "b_seed1"]
+    assert "over seeds, so" in compare([seeds], ComparisonOptions(runs, "(a|b)_seed[01]")).coverage
+    assert compare([seeds], ComparisonOptions(runs[:4], "seed")).coverage == "", "a single training gives no interval"
+    assert "seed, unless they are over seeds." in compare([seeds, two], ComparisonOptions(group="seed")).coverage
 
 
 def test_classes_seen_differently_are_those_whose_ranks_correlate_least(two):

@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import jackknife
 from dsi_cli.queries.comparison import repetitions
-from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS, SHORT_TITLES, seed_range
+from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS, SEEDS, SHORT_TITLES, seed_range
 from dsi_cli.queries.comparison.equal_accuracy import EQUAL, CriterionRow, EqualAccuracyComparison, at_equal_accuracy
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, cross_alignment
 from dsi_cli.queries.comparison.repetitions import CurveBand, RepeatedRuns
@@ -319,19 +319,21 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
 
 def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
     """Return what the intervals cover, with the variation between trainings in our experiments if they do not cover it."""
-    if not any(comparison.rows for comparison in comparisons):
+    covered = {row.covers for comparison in comparisons for row in comparison.rows if row.low is not None}
+    if not covered:
         return ""
     correction = "They are corrected for several criteria by Holm's method"
     if len(comparisons) > 1:
         correction += ", but not for several pairs, so up to 5 % of pairs of equal networks show a difference by chance"
-    if all(comparison.is_repeated for comparison in comparisons):
+    if covered == {SEEDS}:
         return (
             "the 95 % confidence intervals are over seeds, so they cover the choice of classes, test images and trainings."
             f" {correction}"
         )
+    unless = ", unless they are over seeds" if SEEDS in covered else ""
     measured = ", ".join(f"{deviation:.3f} ({SHORT_TITLES[name]})" for name, deviation in SEED_DEVIATIONS.items())
     return (
-        "the 95 % confidence intervals cover the choice of classes or test images, but not of the seed."
+        f"the 95 % confidence intervals cover the choice of classes or test images, but not of the seed{unless}."
         f" {correction}. In our experiments seeds had a standard deviation of {measured}."
         " Train each network several times and give --group to cover seeds"
     )
@@ -342,7 +344,7 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
     notes = []
     unknown = [run.label for run in runs if run.completed is None]
     if unknown:
-        notes.append(f"epochs are the trainers' own numbers: how {', '.join(unknown)} counts them is unknown")
+        notes.append(f"epochs are the trainers' own numbers: the way of counting is unknown for {', '.join(unknown)}")
     # Describe what the runs should have in common, and note what differs.
     described: dict[str, list[str]] = {}
     options = [layout.curve_options(run.results.path, run.name) for run in runs]
