@@ -179,7 +179,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     no_agreement = f"{reason[:1].upper()}{reason[1:]}."
     no_mistakes = no_widm = "There are no predictions on labelled data."
     if any(run.mistakes for run in findings):
-        no_mistakes = "dsi has no value, because no network makes a mistake."
+        no_mistakes = _reason_no_idm(findings)
         no_widm = no_agreement if reason else no_mistakes
     vectors = "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
     nidms, widms = ([_idm(run, name) for run in findings] for name in ("nidm", "widm"))
@@ -230,6 +230,12 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
             range_text = f"{' to '.join(ends)} in {count(len(values), 'run')}"
         made.append(Tile(question, scale, rows, range_text, "" if rows else reason))
     return made
+
+
+def _reason_no_idm(findings: Sequence[RunFindings]) -> str:
+    if any(point.value for run in findings for split in run.mistakes.values() for point in split.wrong.points):
+        return "dsi has no value; the warnings give the reason."
+    return "dsi has no value, because no network makes a mistake."
 
 
 def _idm_scale(findings: Sequence[RunFindings], levels: str) -> str:

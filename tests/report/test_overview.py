@@ -1,5 +1,7 @@
 """The text of the first screen agrees with the tables, and warnings name each cause once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,13 +30,11 @@ def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed
     assert overview.analysed_line(analysed.run, overview.all_findings(analysed.run)).startswith(said)
 
 
-def test_tiles_equal_the_curves_table(analysed):
+def test_tiles_equal_the_curves_table_and_have_no_peak_within_chance(analysed):
     curves = analysed.run.curves
     last = curves[(curves["run"] == "cifar100-vit") & (curves["epoch"] == 30)]
-    index = analysed.run.names.index("cifar100-vit")
-    rows = [
-        next(row for row in tile.rows if row.run == index) for tile in overview.tiles(overview.all_findings(analysed.run))
-    ]
+    tiles, names = overview.tiles(overview.all_findings(analysed.run)), analysed.run.names
+    rows = [next(row for row in tile.rows if row.run == names.index("cifar100-vit")) for tile in tiles]
     agreement = last.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").iloc[0]
     assert (rows[0].value, rows[0].verdict) == (f"{agreement['value']:.2f}", "above chance")
     assert rows[0].details[0] == f"95 % CI {agreement['low']:.2f} to {agreement['high']:.2f}"
@@ -43,6 +43,8 @@ def test_tiles_equal_the_curves_table(analysed):
     for row, of in ((rows[2], "ncsm"), (rows[3], "scsm")):
         idm = last[(last["metric"] == "idm") & (last["variant"] == "errors") & (last["of"] == of)]["value"].item()
         assert row.value == f"{100 * idm:.0f} %"
+    row = next(row for row in tiles[0].rows if row.run == names.index("collapsed"))
+    assert (row.verdict, any("peak" in detail for detail in row.details)) == ("within chance", False)
 
 
 def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
@@ -55,16 +57,15 @@ def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
 
 
 def test_tiles_of_values_before_the_last_epoch_name_the_epoch(run):
-    agreement, _, nidm, _ = overview.tiles(overview.all_findings(run))
+    (found,) = overview.all_findings(run)
+    agreement, _, nidm, _ = overview.tiles([found])
     assert nidm.rows[0].details[0] == "at epoch 2"
     assert "at most 86 %" in nidm.scale, "1 - 1 / 7"
     assert agreement.rows[0].details[0].startswith("95 % CI")
-
-
-def test_tile_of_a_run_within_chance_has_no_peak(analysed):
-    index = analysed.run.names.index("collapsed")
-    row = next(row for row in overview.tiles(overview.all_findings(analysed.run))[0].rows if row.run == index)
-    assert (row.verdict, any("peak" in detail for detail in row.details)) == ("within chance", False)
+    unranked = {"test": replace(found.mistakes["test"], nidm=None)}  # mistakes without ranks, as with two classes
+    assert (
+        overview.tiles([replace(found, mistakes=unranked)])[2].reason == "dsi has no value; the warnings give the reason."
+    )
 
 
 def test_peaks_table_equals_the_curves_table(analysed):

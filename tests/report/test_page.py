@@ -232,9 +232,11 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
     assert "The bar above a chart shows the phases" in page.locator(".phase-note").text_content()
 
 
-def test_panel_with_tiny_values_has_ticks_and_an_axis_label(open_page, tmp_path):
-    save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0], epoch=0)
+def test_page_of_two_classes_with_one_mistake_and_tiny_values(open_page, tmp_path):
+    save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0][:2], epoch=0)
     (tmp_path / "run" / "log.csv").write_text("epoch,lr\n0,2.2e-9\n")
+    np.save(tmp_path / "run" / "preds.npy", [[0, 1, 1]])
+    np.save(tmp_path / "run" / "targets.npy", [0, 1, 0])
     analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
     page = open_page(report_file.write_report(tmp_path / "out"))
     panel = page.locator(".panel", has=page.locator("h3", has_text="Learning rate"))
@@ -242,6 +244,10 @@ def test_panel_with_tiny_values_has_ticks_and_an_axis_label(open_page, tmp_path)
     assert (epoch, along) == ("0", "epoch")
     assert len(set(values)) == len(values) > 1
     assert all(value.endswith("e−9") for value in values)
+    *norms, _, _ = page.locator(".panel", has=page.locator("h3", has_text="Norms")).locator(".tick").all_text_contents()
+    assert not any("e−" in text for text in norms), "both norms are equal but for rounding"
+    said = ("confused 1 pair of classes. Rank 1 is the class most similar to the true class. A", "The 1 mistake furthest")
+    assert all(text in page.locator("#mistakes-body").text_content() for text in said)
 
 
 def test_first_screen_has_the_finding_four_tiles_charts_and_matrices(same_page):

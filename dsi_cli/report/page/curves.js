@@ -114,7 +114,8 @@ function scales(chart, width, height) {
   // A chance band is wide if there are few mistakes. It may extend the plot by a quarter of its height in either direction.
   const [minimum, maximum] = [low - (high - low) / 4, high + (high - low) / 4];
   extend(chanceBand, minimum, maximum);
-  const padding = (high - low || Math.abs(high) || 1) * 0.05;
+  // A range that is only rounding error, as that of the norms of two centred class vectors, counts as none.
+  const padding = ([high - low, Math.abs(high)].find((size) => size > 1e-12) ?? 1) * 0.05;
   if (chart.hasLogValues) [low, high] = [Math.max(low, high / MAX_LOG_SPAN) / 1.2, high * 1.2];
   else [low, high] = [low === 0 ? 0 : low - padding, high + padding];
   if (chart.isReversed) low = Math.max(1, low);

@@ -39,10 +39,10 @@ async function mistakesSection(run, names, epoch) {
     const note = found ? "" : `This page does not contain the confusion matrix of epoch ${epoch}. `;
     const own = (data.own || "").toUpperCase();
     const last = data.furthest || data.wordnet_furthest;
-    const lastRank = last ? `, and rank ${last} is the least similar class` : "";
+    const lastRank = last > 1 ? `, and rank ${last} is the least similar class` : "";
     return [
       element("h3", {}, `On ${split}, epoch ${run.has_epochs ? (found ? epoch : data.epoch) : "–"}`),
-      faint(`${note}The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} pairs of classes. `
+      faint(`${note}The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} ${shown.found === 1 ? "pair" : "pairs"} of classes. `
         + `Rank 1 is the class most similar to the true class${lastRank}. `
         + "A similarity explains a mistake if the predicted class is in the first tenth of its ranks.", "p"),
       element("div", { class: "two" }, dataTable("Most confused pairs", [
@@ -99,7 +99,7 @@ function gallery(mistakes, own, reference) {
   if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
   const at = mistakes.epoch == null ? "" : ` at epoch ${mistakes.epoch}`;
   const found = mistakes.found.toLocaleString("en");
-  const caption = `The ${mistakes.rows.length} mistakes furthest from the true class${at}, out of ${found}`;
+  const caption = `The ${mistakes.rows.length} ${mistakes.rows.length === 1 ? "mistake" : "mistakes"} furthest from the true class${at}, out of ${found}`;
   if (!mistakes.rows.some((row) => row.image)) {
     return dataTable(`${caption}. Images are shown if the predictions name them`, [
       { ...numberColumn("sample", "sample"), text: (row) => String(row.sample) },
