@@ -6,6 +6,7 @@ of lines, and line styles, distinguish the same curves in greyscale. A style set
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ CHANCE = "#6b6b6b"  # colour of chance levels, which are a thin grey line in a l
 POSITIVE_COLOURS = ("#ffffff", "#e5def9", "#cbbfec", "#b2a1dd", "#9983cd", "#8266bc", "#6b48aa", "#562797", "#41007e")
 NEGATIVE_COLOURS = ("#ffffff", "#f7e1d7", "#eac4b3", "#dca991", "#cc8e71", "#bb7350", "#a9582f", "#963e01", "#762f01")
 """The palettes of matrices from white in even steps of lightness, the same as in the report: values above and below 0."""
+OTHER_SCRIPTS = ("Noto Sans", "Noto Sans CJK JP", "PingFang SC", "Microsoft YaHei", "Arial Unicode MS")
+"""Fonts for characters that DejaVu Sans lacks, if they are installed; other such characters are drawn as boxes."""
 NO_VALUE = "#c8c8cc"  # grey for the diagonal and for classes without a value; neither palette contains it
 
 
@@ -81,6 +84,11 @@ SCREEN = Style("screen")
 def using(style: Style) -> Iterator[None]:
     """Apply a style within a ``with`` block, on the Agg canvas, which needs no window system."""
     import matplotlib as mpl
+    from matplotlib.font_manager import get_font_names
 
-    with mpl.rc_context(style.parameters | {"backend": "Agg"}):  # type: ignore[arg-type]
+    installed = set(get_font_names())
+    fonts = [style.parameters["font.family"], *(name for name in OTHER_SCRIPTS if name in installed)]
+    parameters = style.parameters | {"backend": "Agg", "font.family": fonts}
+    with mpl.rc_context(parameters), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
         yield

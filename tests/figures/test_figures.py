@@ -164,10 +164,9 @@ def test_typicality_histograms_have_no_overlapping_texts(style: Style):
 
 
 def test_figure_spec_of_unknown_name_suggests_a_similar_name():
-    with raises("unknown-figure", UsageError, figure="idm_error", suggestion="idm_errors"):
-        figure_spec("idm_error")
-    with raises("unknown-figure", UsageError, figure="xyzzy", suggestion=None):
-        figure_spec("xyzzy")
+    for name, suggestion in (("idm_error", "idm_errors"), ("xyzzy", None)):
+        with raises("unknown-figure", UsageError, figure=name, suggestion=suggestion):
+            figure_spec(name)
 
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])
@@ -188,15 +187,16 @@ def test_write_to_an_impossible_path_keeps_the_old_file(analysed: Analysed, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["wsi.png"]
 
 
-@pytest.mark.parametrize(
-    ("options", "field"),
-    [
-        (FigureOptions(measure="dice"), {"measure": "dice"}),
-        (FigureOptions(order="size"), {"order": "size"}),
-        (FigureOptions(style=Style("web")), {"style": "web"}),
-    ],
-)
-def test_check_options_with_unknown_value_raises(analysed: Analysed, options: FigureOptions, field: dict):
+def test_save_of_characters_that_no_font_has_gives_no_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder):
+    with using(SCREEN):
+        (figure := Figure()).text(0.5, 0.5, "猫 \ue000")
+        save.save(figure, tmp_path / "a.png", "png")
+    assert [str(one.message) for one in recwarn] == []
+
+
+@pytest.mark.parametrize("field", [{"measure": "dice"}, {"order": "size"}, {"style": "web"}])
+def test_check_options_with_unknown_value_raises(analysed: Analysed, field: dict):
+    options = FigureOptions(**({"style": Style("web")} if "style" in field else field))
     with raises(f"unknown-{next(iter(field))}", UsageError, **field):
         save.check_options(analysed.run, options)
     with raises("bad-epochs", UsageError, epochs="a"):
