@@ -70,7 +70,8 @@ class FigureSpec(NamedTuple):
 
 
 _PREDICTIONS = "predictions (--predictions, or --test with --model)"
-_LABELS = "labels in WordNet (--labels)"
+_MISTAKES = f"mistakes of three or more classes, from {_PREDICTIONS}"
+_LABELS = "labels of four or more classes in WordNet (--labels)"
 _ALIGNED = f"{_LABELS}, or {_PREDICTIONS}"
 _LOG = "a training log (--log)"
 _FEATURES = "features of samples (--test with --model)"
@@ -102,18 +103,22 @@ FIGURES = (
     FigureSpec("sai", "SAI of every two matrices with its chance level", _ALIGNED),
     FigureSpec("excess", "SAI excess over chance: 0 is chance, 1 is perfect", _ALIGNED),
     FigureSpec("wsi", "WSI: similarity of the classifier's weight rows (mean, max, min)", "a classifier"),
-    FigureSpec("idm", "IDM: similarity of predictions to the true class, with chance level", _PREDICTIONS),
-    FigureSpec("idm_errors", "IDM over mistakes only", _PREDICTIONS),
+    FigureSpec(
+        "idm",
+        "IDM: similarity of predictions to the true class, with chance level",
+        f"three or more classes, and {_PREDICTIONS}",
+    ),
+    FigureSpec("idm_errors", "IDM over mistakes only", _MISTAKES),
     FigureSpec("accuracy", "accuracy", f"{_LOG}, or {_PREDICTIONS}"),
     FigureSpec("loss", "loss", f"{_LOG}, or --test with --model"),
     FigureSpec("learning_rate", "learning rate", _LOG),
     FigureSpec("training", "agreement with loss and learning rate", f"{_LABELS}, and {_LOG}", "curves.draw_training"),
     FigureSpec("mistakes", "number of mistakes", _PREDICTIONS),
-    FigureSpec("severity", "severity of mistakes: height of the lowest common hypernym", f"{_LABELS}, and {_PREDICTIONS}"),
+    FigureSpec("severity", "severity of mistakes: height of the lowest common hypernym", f"{_LABELS}, and {_MISTAKES}"),
     FigureSpec("hierarchy", "hierarchical precision, recall and F1", f"{_LABELS}, and {_PREDICTIONS}"),
     FigureSpec("levels", "accuracy at each level of the hierarchy", f"{_LABELS}, and {_PREDICTIONS}"),
     FigureSpec("gap", "overfitting gap: agreement with templates of train minus test", _FEATURES),
-    FigureSpec("reliability", "split-half reliability of the confusion matrix", _PREDICTIONS),
+    FigureSpec("reliability", "split-half reliability of the confusion matrix", _MISTAKES),
     FigureSpec("mean_row", "length of the classifier's mean weight row", "a classifier"),
     FigureSpec(
         "geometry",

@@ -176,7 +176,8 @@ class RunSummary:
     @property
     def span(self) -> str:
         """The first and the last epoch for display."""
-        return f"{self.first_epoch}-{self.last_epoch}" if self.has_epochs else "–"
+        ends = dict.fromkeys((self.first_epoch, self.last_epoch))
+        return "-".join(map(str, ends)) if self.has_epochs else "–"
 
     @property
     def best_at(self) -> str:

@@ -42,7 +42,8 @@ async function mistakesSection(run, names, epoch) {
     const lastRank = last > 1 ? `, and rank ${last} is the least similar class` : "";
     return [
       element("h3", {}, `On ${split}, epoch ${run.has_epochs ? (found ? epoch : data.epoch) : "–"}`),
-      faint(`${note}The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} ${shown.found === 1 ? "pair" : "pairs"} of classes. `
+      faint(`${note}The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} `
+        + `${shown.found === 1 ? "pair" : "pairs"} of classes. `
         + `Rank 1 is the class most similar to the true class${lastRank}. `
         + "A similarity explains a mistake if the predicted class is in the first tenth of its ranks.", "p"),
       element("div", { class: "two" }, dataTable("Most confused pairs", [
@@ -99,7 +100,8 @@ function gallery(mistakes, own, reference) {
   if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
   const at = mistakes.epoch == null ? "" : ` at epoch ${mistakes.epoch}`;
   const found = mistakes.found.toLocaleString("en");
-  const caption = `The ${mistakes.rows.length} ${mistakes.rows.length === 1 ? "mistake" : "mistakes"} furthest from the true class${at}, out of ${found}`;
+  const most = mistakes.rows.length === 1 ? "1 mistake" : `${mistakes.rows.length} mistakes`;
+  const caption = `The ${most} furthest from the true class${at}, out of ${found}`;
   if (!mistakes.rows.some((row) => row.image)) {
     return dataTable(`${caption}. Images are shown if the predictions name them`, [
       { ...numberColumn("sample", "sample"), text: (row) => String(row.sample) },
