@@ -175,9 +175,11 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, t
 
 def test_page_of_groups_shows_bands(open_file, groups, tmp_path):
     page = open_file(saved(groups, tmp_path), width=400, scheme="dark")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 19, 23)"
-    assert (page.evaluate("window.hacked"), page.locator("img").count()) == (None, 0)
+    page.evaluate("document.querySelector('.forest-row > .values').append(' a long reason'.repeat(9))")
+    assert page.locator(".forest-row > :first-child").nth(1).bounding_box()["width"] > 100, "the name keeps its room"
+    width, colour = "document.documentElement.scrollWidth <= 400", "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(f"[{width}, {colour}, window.hacked ?? null]") == [True, "rgb(18, 19, 23)", None]
+    assert page.locator("img").count() == 0
     first = page.locator(".panel").nth(1)
     assert first.locator("polygon.interval").count() == 2
     band = next(one for one in groups.curves if one.curve == "alignment" and one.group == "cnn")
