@@ -172,7 +172,8 @@ def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
     splits = collect.splits_with_other_accuracy(job.rows, trainer_values)
     if splits:
         check = "that predictions and truth have the same order of samples and classes"
-        if any(result.description.get("model") for result in job.evaluations):
+        stores = [store for store in call.evaluations.stores[run.name] if store.split in splits]
+        if any(store.manifest(record).get("from", {}).get("model") for store in stores):
             check = "the images, their size, mean and std, and the order of the classes"
         yield f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote; check {check}"
 

@@ -155,8 +155,11 @@ def test_images_that_a_librarys_usual_size_enlarges_are_told(options, few, tmp_p
 def test_tensors_of_a_data_set_are_not_said_to_be_normalised(own_run, tmp_path, evaluate):
     code = "import torch\ndef tensors(): return torch.utils.data.TensorDataset(torch.rand(9, 3, 32, 32), torch.arange(9))"
     (tmp_path / "data.py").write_text(code)
-    ran = evaluate(own_run.folder, *own_run.options, "--epochs", 0, data=f"{tmp_path / 'data.py'}:tensors")
+    (tmp_path / "log.csv").write_text("epoch,val_acc\n0,0.99\n")
+    options = (*own_run.options, "--epochs", 0, "--log", tmp_path / "log.csv")
+    ran = evaluate(own_run.folder, *options, data=f"{tmp_path / 'data.py'}:tensors")
     assert "; images: tensors of the data set, without changes\n" in ran.stderr
+    assert "accuracy on test is not what the trainer wrote; check the images, their size, " in ran.stderr
 
 
 def test_evaluate_malicious_checkpoint_is_not_run(own_run, tmp_path, evaluate):
