@@ -25,6 +25,8 @@ from dsi_cli.inference import user_code
 from dsi_cli.inference.dataset import Samples, file_stamps, fingerprint, require_range, size_note
 from dsi_cli.inference.image_folder import open_file
 
+TARGETS_TO_COMPARE = 8
+"""About this many of ``.targets`` are compared with those of the items, which may have another order."""
 EXPECTED = "a map-style data set of (image, target) pairs"
 
 
@@ -158,10 +160,9 @@ def open_custom(spec: str, train: bool) -> Samples:
         if not size:
             message = f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items"
             raise UsageError(message, code="empty-data-set")
-        # `.targets` counts if it has an integer for each item; otherwise each item is read for its target.
-        (first_image, first), targets = _item(spec, dataset, 0), _integers(getattr(dataset, "targets", None))
-        is_stated = targets is not None and targets.shape == (size,) and targets[0] == first
-        if targets is None or not is_stated or getattr(dataset, "target_transform", None) is not None:
+        first_image, first = _item(spec, dataset, 0)
+        targets = _stated_targets(spec, dataset, first)
+        if targets is None:
             others = (_item(spec, dataset, number)[1] for number in range(1, size))
             targets = np.array([first, *others], dtype=np.int64)
         names = getattr(dataset, "classes", None)
@@ -189,6 +190,16 @@ def open_custom(spec: str, train: bool) -> Samples:
         is_threadsafe=False,
         returns_tensors=isinstance(first_image, Tensor) and first_image.is_floating_point(),
     )
+
+
+def _stated_targets(spec: str, dataset: Any, first: int) -> NDArray[np.int64] | None:
+    """Return ``.targets`` if it has an integer for each item, and some items have the same; None if each item must be read."""
+    size, targets = len(dataset), _integers(getattr(dataset, "targets", None))
+    if targets is None or targets.shape != (size,) or getattr(dataset, "target_transform", None) is not None:
+        return None
+    step = max(2, size // TARGETS_TO_COMPARE)
+    is_same = targets[0] == first and all(_item(spec, dataset, n)[1] == targets[n] for n in range(step, size, step))
+    return targets if is_same else None
 
 
 def _item(spec: str, dataset: Any, number: int) -> tuple[Any, int]:

@@ -235,6 +235,9 @@ class LoadedModel:
             origin += "; without a tokenizer next to it: features only"
         images = "tensors of the data set, without changes" if self._takes_tensors else self.prepared.describe()
         self.notify(f"{self.run.name}: model {self.spec}{origin}; images: {images}")
+        ignored = [name for name, value in asdict(self._requested_preprocessing()).items() if value is not None]
+        if self._takes_tensors and ignored:
+            self.notify(f"warning: {', '.join(ignored)} of the options do not apply to tensors of the data set")
         if not self._takes_tensors:
             self._warn_of_preparation(has_usual_size=size is None and self.spec.startswith(_LIBRARIES))
         mean, std = self.prepared.mean, self.prepared.std
