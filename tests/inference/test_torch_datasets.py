@@ -77,9 +77,8 @@ def test_pairs_of_images_and_numbers_are_samples(write):
     [
         *((f"targets={targets}", [0, 2]) for targets in ("[1, 0, 1]", "torch.tensor([1, 0, 1])")),
         *((fields, [0, 1, 2]) for fields in ("", "targets=[1, 0]", "targets=['b', 'a', 'b']")),
+        *((f"targets={targets}", [0, 1, 2]) for targets in ("[0, 0, 0]", "[[1], [0, 1], [1]]")),
         ("targets=[1, 1, 0]", [0, 2, 1, 2]),
-        ("targets=[[1], [0, 1], [1]]", [0, 1, 2]),
-        ("targets=[0, 0, 0]", [0, 1, 2]),
         ("targets=[1, 1, 1], target_transform=abs", [0, 1, 2]),
     ],
 )
