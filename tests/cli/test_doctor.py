@@ -51,11 +51,8 @@ def test_doctor_screen_names_installed_packages(columns, dsi, monkeypatch):
         assert said in " ".join(ended.out.split())
 
 
-def test_extras_each_have_a_purpose():
+def test_extras_each_have_a_purpose_and_serving_packages_are_dependencies():
     assert [name for name in PROJECT["optional-dependencies"] if name not in doctor.EXTRAS] == []
-
-
-def test_serving_packages_are_dependencies():
     assert set(doctor.SERVES) <= {text.partition(">=")[0] for text in PROJECT["dependencies"]}
 
 

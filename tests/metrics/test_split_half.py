@@ -64,12 +64,9 @@ def test_reliability_equals_the_oracle_of_other_halvings_within_sampling_error(c
     assert found.classes_used == classes - 2 * empty
 
 
-def test_halves_that_are_always_the_same_give_one():
+def test_reliability_is_one_of_equal_halves_and_about_0_of_noise():
     counts = 6 * np.roll(np.eye(4, dtype=int), 1, axis=1)
     assert_allclose(reliability(counts).value, 1.0, rtol=0, atol=1e-12)
-
-
-def test_mistakes_that_are_all_noise_are_about_0():
     found = [reliability(mistaken(30, 100, seed=seed, noise=1.0)).value for seed in range(30)]
     assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(30)
     assert np.std(found) < 0.12

@@ -45,12 +45,9 @@ def test_numbers_of_a_wrong_number_is_named_with_its_place():
         numbers([0, 100, 101])
 
 
-def test_numbers_of_a_name_without_known_names_is_refused():
+def test_numbers_of_a_name_without_known_names_or_beyond_the_rows_of_the_classifier_is_refused():
     assert numbers(["1", "0"], None) == [1, 0]
     with raises("unknown-class", UsageError, label="'cat'"):
         numbers(["cat"], None)
-
-
-def test_numbers_of_a_name_beyond_the_rows_of_the_classifier_is_refused():
     with pytest.raises(UsageError, match="the target 'dog' is not a class; expected 0 to 1"):
         numbers(["dog"], NAMES, 2)

@@ -26,13 +26,10 @@ def test_class_index_by_name_word_or_wnid_finds_the_class(text):
     assert class_index_by_name(text, NAMES) == (3 if text == "Man-eater" else 2)
 
 
-def test_class_index_by_name_part_of_a_name_is_suggested():
+def test_class_index_by_name_suggests_a_similar_name_and_refuses_an_ambiguous_one():
     for name, similar in (("oak", "oak_tree"), (3, "")):
         with raises("unknown-class", name=str(name), similar=similar):
             class_index_by_name(name, ["oak_tree", "wolf"])
-
-
-def test_class_index_by_name_wnid_of_two_classes_is_ambiguous():
     with raises("ambiguous-class", name="n02123045", count=2):
         class_index_by_name("n02123045", ["tabby (n02123045) (class 0)", "ship", "tabby (n02123045) (class 2)"])
 

@@ -19,11 +19,8 @@ def used_bytes(run, share):
     return run.fixed + share.complete * run.cost[share.levels] + (run.epochs - share.complete) * run.block_cost
 
 
-def test_shares_of_small_runs_are_complete_and_fine():
+def test_shares_of_small_runs_are_complete_and_fine_and_of_many_classes_have_20_epochs():
     assert shares([need(31, 100, 10_000), need(16, 10, 300)]) == [(31, LEVELS[0]), (16, LEVELS[0])]
-
-
-def test_shares_with_many_classes_have_at_most_20_complete_epochs():
     (share,) = shares([need(100, MANY_CLASSES + 1, 1_000)])
     assert share == (MAX_COMPLETE_EPOCHS, LEVELS[0])
 

@@ -15,16 +15,12 @@ def nodes():
     return [load().node(name) for name in NAMES]
 
 
-def test_the_graph_is_whole_and_has_one_root():
+def test_the_graph_is_whole_has_one_root_and_keeps_wordnets_order():
     graph = load()
     assert len(graph.offsets) == len(graph.names) == len(set(graph.names)) == 82115
     assert np.all(np.diff(graph.offsets) > 0)
     assert [graph.names[root] for root in np.flatnonzero(np.diff(graph.starts) == 0)] == ["entity.n.01"]
     assert np.all(graph.depths[np.repeat(np.arange(82115), np.diff(graph.starts))] > graph.depths[graph.parents])
-
-
-def test_parents_keep_wordnets_order():
-    graph = load()
     parents = [graph.names[node] for node in graph.parents_of(graph.node("dog.n.01"))]
     assert parents == ["canine.n.02", "domestic_animal.n.01"]
 
