@@ -13,7 +13,9 @@ NCSM can also be computed on demand (`Cosines`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -229,12 +231,29 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def require_same_order(first: Any, second: Any) -> None:
-    """Raise `UsageError` (``class-order``) if two data frames have the same classes in different orders."""
-    names = [[str(name) for name in getattr(matrix, "columns", ())] for matrix in (first, second)]
-    if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
-        message = "the two matrices have the same classes in different orders; reorder one: b.loc[a.index, a.columns]"
-        raise UsageError(message, code="class-order")
+def require_same_order(*matrices: Any) -> None:
+    """Raise `UsageError` (``class-order``) if data frames, or the rows and columns of one, have classes in different orders."""
+    frames = [matrix for matrix in matrices if hasattr(matrix, "columns")]
+    for frame in frames:
+        rows, columns = _places(getattr(frame, "index", ())), _places(frame.columns)
+        name_at = {place: name for name, place in columns.items()}
+        if rows.keys() & columns.keys() and any(name != name_at.get(place, name) for name, place in rows.items()):
+            message = (
+                "the rows and columns of a matrix are not the same classes in the same order; give both all classes with "
+            )
+            message += "matrix.reindex(index=classes, columns=classes, fill_value=0)"
+            raise UsageError(message, code="class-order")
+    for first, second in pairwise(_places(map(str, frame.columns)) for frame in frames):
+        if any(second.get(name, place) != place for name, place in first.items()):
+            message = "the two matrices have the same classes in different orders; reorder one: b.loc[a.index, a.columns]"
+            raise UsageError(message, code="class-order")
+
+
+def _places(names: Iterable[Any]) -> dict[Any, int]:
+    """Return the position of each name that is not repeated."""
+    names = list(names)
+    times = Counter(names)
+    return {name: place for place, name in enumerate(names) if times[name] == 1}
 
 
 def confusion_similarity(counts: ArrayLike) -> NDArray[np.float32]:
@@ -251,13 +270,15 @@ def confusion_similarity(counts: ArrayLike) -> NDArray[np.float32]:
     Raises
     ------
     UsageError
-        The counts are not a square matrix of non-negative numbers.
+        The counts are not a square matrix of non-negative numbers, or a data frame whose rows and columns have their classes in
+        different orders.
 
     Examples
     --------
     >>> confusion_similarity(np.array([[3, 1], [0, 0]])).tolist()
     [[1.0, 0.25], [0.0, 1.0]]
     """
+    require_same_order(counts)
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not (counts >= 0).all():
         message = f"confusion counts are a square matrix of non-negative numbers; this one has shape {counts.shape}"

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.idm import NO_MISTAKE, Score
+from dsi_cli.similarity import require_same_order
 
 HALVINGS = 20  # the default number of random halvings
 MIN_VARIANCE = 1e-12
@@ -44,6 +45,7 @@ def reliability(counts: ArrayLike, halvings: int = HALVINGS, seed: int = 0) -> S
     >>> round(reliability(counts).value, 1)
     1.0
     """
+    require_same_order(counts)
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         message = f"a reliability needs a square matrix of counts; this one has shape {counts.shape}"

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import WSI_QUANTILE
 from dsi_cli.metrics.measures import off_diagonal
+from dsi_cli.similarity import require_same_order
 
 Csm = ArrayLike
 
@@ -76,6 +77,7 @@ def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float6
 
 
 def _checked(csm: Csm) -> NDArray[np.float64]:
+    require_same_order(csm)
     csm = np.asarray(csm)
     if csm.ndim != 2 or csm.shape[0] != csm.shape[1] or len(csm) < 2:
         message = f"the WSI needs a square matrix of two classes or more; this one has shape {csm.shape}"

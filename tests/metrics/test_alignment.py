@@ -1,6 +1,7 @@
 """SAI: the value, its ceiling, and what is null for which reason."""
 
 from dataclasses import asdict
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ import dsi_cli.metrics as metrics
 from dsi_cli.metrics import DEFAULT_MEASURES
 from dsi_cli.metrics.alignment import Alignment, MatrixPair, alignments, sai
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
+from dsi_cli.metrics.split_half import reliability
+from dsi_cli.metrics.wsi import mean_wsi
+from dsi_cli.similarity import confusion_similarity
 
 KINDS = ("symmetric", "asymmetric", "tied", "tied-symmetric")
 ALL = metrics.MEASURES
@@ -99,18 +103,15 @@ def test_alignments_of_too_few_classes_have_the_reason(make_pair, classes):
     found = alignments(a, b, ALL, permutations=5)
     assert [entry.measure for entry in found.values()] == list(ALL)
     for entry in found.values():
-        expected = Alignment(
-            entry.measure, classes_used=classes, reason=f"{classes} classes in both matrices; an alignment needs 4 or more"
-        )
-        assert entry == expected
+        reason = f"{classes} classes in both matrices; an alignment needs 4 or more"
+        assert entry == Alignment(entry.measure, classes_used=classes, reason=reason)
 
 
 @pytest.mark.parametrize("other", ["a", "b", "both"])
 @pytest.mark.parametrize("level", [0.0, 0.25, -0.1])
 def test_a_constant_matrix_has_no_scale(make_pair, other, level):
     a, b = make_pair("asymmetric", 6)
-    flat = np.full((6, 6), level)
-    np.fill_diagonal(flat, 1.0)
+    flat = np.where(np.eye(6) > 0, 1.0, level)
     a, b = (flat if other != "a" else a), (flat if other != "b" else b)
     for name, entry in alignments(a, b, ALL).items():
         reason = "constant matrix: all off-diagonal values are the same, so there is no scale"
@@ -119,19 +120,17 @@ def test_a_constant_matrix_has_no_scale(make_pair, other, level):
 
 
 def test_a_spread_within_rounding_is_constant():
-    rng = np.random.default_rng(6)
-    noise = rng.random((8, 8))
+    noise = np.random.default_rng(6).random((8, 8))
     flat = (0.7 + 1e-7 * noise).astype(np.float32)
     np.fill_diagonal(flat, 1.0)
     assert np.ptp(flat[~np.eye(8, dtype=bool)]) > 0
-    assert sai(flat, noise) is None
-    assert sai(np.zeros((8, 8)), noise) is None
+    assert sai(flat, noise) is sai(np.zeros((8, 8)), noise) is None
     for factor, spread in ((-1, 4.9e-7), (1, 4.9e-7), (1, 5.1e-7), (0.1, 5.1e-7), (-1, 5.1e-7)):
         matrix = PreparedMatrix(factor * np.where(np.eye(8) > 0, 1.0, 0.7 + spread * (noise > 0.5)))
         assert matrix.is_constant == (spread < 5e-7)
 
 
-def test_reasons_up_to_256_classes(make_pair):
+def test_reasons_up_to_256_classes_and_above(make_pair):
     a, b = make_pair("asymmetric", 14)
     found = alignments(a, b, ALL)
     chance, deviation = "the chance level of this measure needs", "the deviation of this measure's chance level needs"
@@ -155,9 +154,6 @@ def test_reasons_up_to_256_classes(make_pair):
         "spearman": {"reason"},
         **{key: {"null_mean", "null_std", "z", "excess", "p_value", "low", "high"} for key in ("kendall", "kendall_a")},
     }
-
-
-def test_above_256_classes_ssim_alone_lacks_its_chance_level(make_pair):
     a, b = make_pair("symmetric", 257)
     found = alignments(a, b, ["cosine", "ssim"])
     assert None not in (found["cosine"].low, found["cosine"].z)
@@ -172,8 +168,15 @@ def test_alignments_of_matrices_that_are_not_square_or_differ_in_size_raises(sha
     with raises("not-square", shapes=shapes):
         alignments(np.ones(shapes[0]), np.ones(shapes[1]))
     frame = pd.DataFrame(np.eye(4), list("abcd"), list("abcd"))
-    with raises("class-order"):
-        alignments(frame, frame.iloc[::-1, ::-1])
+    for pair in [(frame, frame.iloc[::-1, ::-1]), (frame.iloc[:3, :3], frame.iloc[1:, 1:]), (frame, frame.iloc[::-1])]:
+        with raises("class-order"):
+            alignments(*pair)
+    repeated = pd.DataFrame(np.eye(4), ["a", "b", "b", "c"], ["a", "b", "b (2)", "c"])
+    alignments(repeated, pd.DataFrame(np.eye(4), list("abBc"), list("abBc")))
+    cross_table = pd.crosstab(np.array(list("abcd")), np.array(list("abce")))  # d is never predicted, and e has no sample
+    for function, other in product((mean_wsi, confusion_similarity, reliability), (frame.iloc[::-1], cross_table)):
+        with raises("class-order"):
+            function(other)
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
