@@ -26,10 +26,13 @@ class EncodedLabels:
     ----------
     codes : ``(N,)``, the class numbers; with ``names``, the position of each label in ``names``.
     names : the distinct labels, if they are names.
+    samples, paths : ``(N,)``, the numbers and images of the samples of a table with targets, if it has them.
     """
 
     codes: Ints
     names: tuple[str, ...] | None = None
+    samples: NDArray[np.int64] | None = None
+    paths: Sequence[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -43,7 +46,8 @@ def class_numbers(
 ) -> Ints:
     """Return the class number of each label: the class of this name if there is exactly one, else the number in the text.
 
-    Raise `UsageError` if a label is neither the number nor the name of exactly one class.
+    Raise `UsageError` if a label is neither the number nor the name of exactly one class, or if a label that is only a number
+    comes with one that is the name of a class of another number.
 
     Parameters
     ----------
@@ -67,6 +71,7 @@ def class_numbers(
                     value = float(name)
                     number = int(value) if value.is_integer() and 0 <= value < classes else -1
             number_of_name.append(number)
+        _require_one_kind(labels, number_of_name, by_name, classes, kind, locate)
         numbers = np.array(number_of_name, dtype=np.int32)[labels.codes]
     wrong = (numbers < 0) | (numbers >= classes)
     if wrong.any():
@@ -79,6 +84,30 @@ def class_numbers(
         message += "or give the classes that the predictions were made with (--labels)"
         raise UsageError(message, code="unknown-class", values=kind, label=label)
     return numbers
+
+
+def _require_one_kind(
+    labels: EncodedLabels,
+    numbers: Sequence[int],
+    by_name: Mapping[str, int],
+    classes: int,
+    kind: str,
+    locate: Callable[[int], str],
+) -> None:
+    """Raise `UsageError` if labels are numbers from 0 and the classes are called 1 to 10, for example."""
+    used = [(code, (labels.names or ())[code], numbers[code]) for code in np.unique(labels.codes).tolist()]
+    unnamed = [code for code, name, number in used if name not in by_name and number >= 0]
+    named = [name for _, name, number in used if name in by_name and name.isdecimal() and int(name) != number >= 0]
+    if unnamed and any(int(name) < classes for name in named):
+        label = ascii((labels.names or ())[unnamed[0]][:60])
+        message = (
+            f"{locate(int(np.argmax(labels.codes == unnamed[0])))}: the {kind} {label} is the number of a class and no "
+        )
+        message += (
+            f"name, but {named[0]!a} is the name of class {by_name[named[0]]}; write only names, or save integers in an "
+        )
+        message += "NPY, NPZ or Parquet file"
+        raise UsageError(message, code="unknown-class", values=kind, label=label)
 
 
 @dataclass(frozen=True)

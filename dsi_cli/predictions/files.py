@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -174,7 +175,22 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
             message = f"{part.location}: expected {len(labels):,} predictions, as {targets.name} has targets, found "
             message += f"{len(part.predictions):,}; {remedy}"
             raise UsageError(message, code="target-count", predictions=len(part.predictions), targets=len(labels))
+        _require_same_samples(part, labels, targets.name)
     return PredictionFile(name, targets.name, tuple(epochs), labels, truth)
+
+
+def _require_same_samples(part: EpochPredictions, targets: EncodedLabels, name: str) -> None:
+    """Raise `UsageError` if predictions and targets have the numbers of other samples, or the same images in another order."""
+    column = None
+    if part.samples is not None and targets.samples is not None and (part.samples != targets.samples).any():
+        column, remedy = "sample", "give both for the same samples"
+    elif part.paths != targets.paths and Counter(part.paths) == Counter(targets.paths):
+        column, remedy = "path", "add a column 'sample' to both"
+    if column is not None:
+        message = (
+            f"{part.location}: expected the samples of {name} in its order, found others in the column {column!r}; {remedy}"
+        )
+        raise UsageError(message, code="targets-contradict")
 
 
 def require_one_run(predictions: PredictionFile, runs: Sequence[str]) -> None:

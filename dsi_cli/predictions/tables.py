@@ -94,9 +94,12 @@ def read_targets(path: Path) -> EncodedLabels:
             raise UsageError(message, code="table-not-readable") from None
         code_of = {label: code for code, label in enumerate(dict.fromkeys(lines))}
         return EncodedLabels(np.array([code_of[line] for line in lines], dtype=np.int64), tuple(code_of))
-    columns = _read_columns(path, "target", "the column target (also read: sample)")
+    columns = _read_columns(path, "target", "the column target (also read: sample, path)")
     targets, samples = _labels(columns, "target", path), _whole_numbers(columns, "sample", path)
-    return targets if samples is None else targets[np.argsort(samples, kind="stable")]
+    order = np.argsort(np.arange(len(targets)) if samples is None else samples, kind="stable")
+    texts = _texts(_convert(columns["path"], "string", "path", path), "path", path) if "path" in columns else None
+    paths = None if texts is None else [texts[row] for row in order]
+    return EncodedLabels(targets.codes[order], targets.names, None if samples is None else samples[order], paths)
 
 
 def _read_columns(path: Path, required: str, expected: str) -> Columns:

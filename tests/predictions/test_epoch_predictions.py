@@ -11,12 +11,9 @@ NAMES = ("cat", "Dog", "dog", "aquarium_fish", "crane", "crane", "3", "none")
 
 
 def numbers(labels, names=NAMES, size=8):
-    coded = (
-        EncodedLabels(np.arange(len(labels)), tuple(labels))
-        if isinstance(labels[0], str)
-        else EncodedLabels(np.array(labels))
-    )
-    return class_numbers(coded, size, names, "target", "sample {}".format).tolist()
+    is_text = isinstance(labels[0], str)
+    coded = (np.arange(len(labels)), tuple(labels)) if is_text else (np.array(labels),)
+    return class_numbers(EncodedLabels(*coded), size, names, "target", "sample {}".format).tolist()
 
 
 @pytest.mark.parametrize(
@@ -39,15 +36,15 @@ def test_numbers_of_other_text_is_one_line_with_its_place(label):
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_of_a_wrong_number_is_named_with_its_place():
+def test_numbers_of_a_wrong_number_or_name_are_refused_with_the_place():
     assert numbers([0, 7]) == [0, 7]
     with pytest.raises(UsageError, match=r"^sample 1: the target 100 is not a class; expected 0 to 7"):
         numbers([0, 100, 101])
-
-
-def test_numbers_of_a_name_without_known_names_or_beyond_the_rows_of_the_classifier_is_refused():
     assert numbers(["1", "0"], None) == [1, 0]
     with raises("unknown-class", UsageError, label="'cat'"):
         numbers(["cat"], None)
     with pytest.raises(UsageError, match="the target 'dog' is not a class; expected 0 to 1"):
         numbers(["dog"], NAMES, 2)
+    assert numbers(["2", "1"], ("1", "2", "3"), 3) == [1, 0]
+    with pytest.raises(UsageError, match="sample 1: the target '0' is the number of a class and no name, but '2' is"):
+        numbers(["2", "0"], ("1", "2", "3"), 3)

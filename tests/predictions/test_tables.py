@@ -24,10 +24,7 @@ def write(tmp_path):
 
     def write(name, columns):
         table = pa.table(columns)
-        if name.endswith(".parquet"):
-            pa.parquet.write_table(table, tmp_path / name)
-        else:
-            pa.csv.write_csv(table, tmp_path / name)
+        (pa.parquet.write_table if name.endswith(".parquet") else pa.csv.write_csv)(table, tmp_path / name)
         return tmp_path / name
 
     return write
@@ -57,12 +54,8 @@ def shuffled(columns):
     ],
 )
 def test_labels_are_names_or_numbers(write, counts_of, columns, counts, name, form):
-    texts = (
-        columns
-        | {what: form(columns[what]) for what in ("target", "prediction")}
-        | {"other": ["x"] * len(columns["epoch"])}
-    )
-    assert_array_equal(counts_of(write(name, texts)), counts)
+    texts = {what: form(columns[what]) for what in ("target", "prediction")} | {"other": ["x"] * len(columns["epoch"])}
+    assert_array_equal(counts_of(write(name, columns | texts)), counts)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -79,8 +72,11 @@ def test_samples_paths_and_scores_come_in_order_of_the_samples(write, columns, p
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_truth_may_come_from_a_file(write, save, counts_of, columns, targets, counts, name):
+def test_the_truth_may_come_from_a_file_and_agrees_with_another(write, save, counts_of, columns, targets, counts, name):
+    with raises("targets-contradict"):
+        counts_of(write(name, columns), save("targets.npy", np.where(np.arange(SAMPLES) == 3, (targets + 1) % 3, targets)))
     truth = save("targets.npy", targets)
+    assert_array_equal(counts_of(write(name, columns), truth), counts)
     samples = {"sample": np.tile(np.arange(SAMPLES), EPOCHS)}
     del columns["target"]
     assert_array_equal(counts_of(write(name, columns), truth), counts)
@@ -100,17 +96,18 @@ def test_targets_are_a_column_in_the_order_of_the_samples(write, save, counts_of
     order = np.random.default_rng(0).permutation(len(targets))
     truth = write(name, {"sample": order, "target": NAMES[targets][order]})
     assert_array_equal(counts_of(save("preds.npy", predictions), truth), counts)
+    rows = {"prediction": predictions[0], "sample": np.arange(SAMPLES)}
+    assert_array_equal(counts_of(write("a.csv", rows), truth, epochs=[0]), counts[:1])
+    with raises("targets-contradict"):  # sample 0 is not in this file, and sample 40 not in the truth
+        read_predictions(write("a.csv", rows | {"sample": np.arange(SAMPLES) + 1}), truth)
+    paths = np.array([f"{number}.png" for number in range(SAMPLES)])
+    truth = write(name, {"path": paths[order], "target": targets[order]})
+    rows = {"prediction": predictions[0][order], "path": paths[order]}
+    assert_array_equal(counts_of(write("a.csv", rows), truth, epochs=[0]), counts[:1])
+    with raises("targets-contradict"):
+        read_predictions(write("a.csv", {"prediction": predictions[0], "path": paths}), truth)
     with raises("missing-column", column="target"):
         read_predictions(save("preds.npy", predictions), write(name, {"sample": order}))
-
-
-def test_a_truth_in_two_places_must_agree(write, save, counts_of, columns, targets, counts):
-    path = write("a.csv", columns)
-    assert_array_equal(counts_of(path, save("targets.npy", targets)), counts)
-    targets = targets.copy()
-    targets[3] = (targets[3] + 1) % 3
-    with raises("targets-contradict"):
-        counts_of(path, save("targets.npy", targets))
 
 
 @pytest.mark.parametrize("name", FORMATS)
