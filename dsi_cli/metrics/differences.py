@@ -104,7 +104,11 @@ class LabelledPredictions(NamedTuple):
         """Return samples with the given confusion counts ``(C, C)``, in no particular order."""
         row, column = np.nonzero(counts)
         times = counts[row, column]
-        return cls(np.repeat(row, times), np.repeat(column, times))
+        return _UnorderedPredictions(np.repeat(row, times), np.repeat(column, times))
+
+
+class _UnorderedPredictions(LabelledPredictions):
+    """Samples that cannot be matched with those of another network."""
 
 
 def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine") -> Difference:
@@ -142,9 +146,12 @@ def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) 
 
     Parameters
     ----------
-    first, second : raw NCSMs ``(C, C)`` of the same classes in the same order.
+    first, second : raw NCSMs ``(C, C)`` of the same classes in the same order
+        A class with a NaN diagonal in one of them is left out.
     quantile : the quantile of the max WSI, in [0, 1].
     """
+    kept = np.flatnonzero(~np.isnan(np.diagonal(first) + np.diagonal(second)))
+    first, second = (csm[np.ix_(kept, kept)] for csm in (first, second))
     a, b = max_wsi(first, quantile), max_wsi(second, quantile)
     if len(first) < MIN_CLASSES:
         return Difference(a, b, a - b, reason=f"no interval: it needs {MIN_CLASSES} classes or more")
@@ -235,7 +242,8 @@ def holm(p_values: Sequence[float]) -> list[HolmStep]:
 
 def _error_over_samples(first: LabelledPredictions, second: LabelledPredictions, effects: Sequence[Values]) -> float:
     """Return the standard error of a difference from the effect of each sample on the value of each network."""
-    if np.array_equal(first.targets, second.targets):
+    is_ordered = not any(isinstance(samples, _UnorderedPredictions) for samples in (first, second))
+    if is_ordered and np.array_equal(first.targets, second.targets):
         return float(np.linalg.norm(effects[0] - effects[1]))
     return float(np.hypot(np.linalg.norm(effects[0]), np.linalg.norm(effects[1])))
 

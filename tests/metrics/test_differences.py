@@ -116,9 +116,10 @@ def test_differences_over_other_samples_are_not_paired(networks):
         for one in (idm(counts_of(*two, 12), csm)["errors"] for two, csm in ((first, a), (second, a)))
     ]
     assert apart.error == pytest.approx(math.hypot(*variances), rel=0.01)
-    again = LabelledPredictions.from_counts(counts_of(*second, 12))
-    assert idm_difference((first, a), (again, a)).error == pytest.approx(apart.error)
-    assert accuracy_difference(first, again).value == pytest.approx(accuracy_difference(first, second).value)
+    again, counted = (LabelledPredictions.from_counts(counts_of(*one, 12)) for one in (second, first))
+    for one in (first, counted):
+        assert idm_difference((one, a), (again, a)).error == pytest.approx(apart.error)
+        assert accuracy_difference(one, again).value == pytest.approx(accuracy_difference(first, second).value)
 
 
 def test_a_class_without_a_sample_or_synset_plays_no_part_in_an_idm(networks):
@@ -148,6 +149,9 @@ def test_the_order_of_classes_changes_no_value(networks):
     after = alignment_difference(CsmPair(a[square], reference[square]), CsmPair(b[square], reference[square]))
     assert after.value == pytest.approx(before.value, abs=1e-12)
     assert max_wsi_difference(a[square], b[square]).value == pytest.approx(max_wsi_difference(a, b).value, abs=1e-12)
+    part, gap = max_wsi_difference(a[1:, 1:], b[1:, 1:]), a.copy()
+    gap[0] = gap[:, 0] = np.nan  # a head that grows
+    assert max_wsi_difference(gap, b) == part
 
 
 def test_a_correlation_is_divided_by_the_root_of_its_reliability(networks):
