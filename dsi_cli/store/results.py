@@ -202,7 +202,10 @@ class Results:
                 " classes of each class"
             )
             raise UsageError(message, code="matrix-too-large", kind=kind)
-        values = _cosines(head, kind, head.stat().st_mtime_ns).between(row_indices, column_indices)
+        cosines = _cosines(head, kind, head.stat().st_mtime_ns)
+        values = np.full((height, width), np.nan, dtype=np.float32)
+        known = [np.flatnonzero(indices < cosines.size) for indices in (row_indices, column_indices)]
+        values[np.ix_(*known)] = cosines.between(row_indices[known[0]], column_indices[known[1]])
         return pd.DataFrame(values, index=labels[row_indices], columns=labels[column_indices])
 
     def _epoch_or_last(self, run: str, epoch: int | None) -> int:

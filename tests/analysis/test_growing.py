@@ -70,6 +70,7 @@ def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(grow
         whole = results.csm("ncsm", epoch).to_numpy()
         assert_array_equal(whole[: len(weight), : len(weight)], weight_similarity(weight.numpy()))
         assert np.isnan(whole[len(weight) :]).all()
+        assert_array_equal(np.isnan(results.csm("ncsm_centred", epoch)), np.isnan(whole))
         stored = weight_similarity(weight.numpy())[:4, :4]
         mean = curves.query("metric == 'wsi' and variant == 'mean' and epoch == @epoch")["value"]
         assert mean.tolist() == pytest.approx([stored[np.triu_indices(4, 1)].mean()], abs=1e-6)
