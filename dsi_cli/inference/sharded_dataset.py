@@ -23,6 +23,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import ImageOps
 
 from dsi_cli.errors import UsageError, count, first_line
 from dsi_cli.inference.dataset import Samples, encode_labels, file_stamps, fingerprint, size_note
@@ -74,13 +75,18 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
         raise UsageError(message, code="not-a-label")
     targets, names = encode_labels(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
     identity = ("tar",) if kind == "tar" else (kind, label)
+
+    def decoded(sample: int) -> Any:
+        opened = open_bytes(_bytes(images[sample][image]))
+        return opened if kind == "tar" else ImageOps.exif_transpose(opened)  # as the library's trainings see it
+
     return Samples(
         source=f"{kind} {shown} {size_note(targets, names)}",
         id=fingerprint(*identity, file_stamps(files)),
         names=names,
         targets=targets,
         paths=[None] * len(places) if kind == "arrow" else places,
-        image=lambda sample: open_bytes(_bytes(images[sample][image])),
+        image=decoded,
         is_threadsafe=True,
         is_sorted=isinstance(labels[0], str),
     )

@@ -179,13 +179,14 @@ def open_custom(spec: str, train: bool) -> Samples:
             decoded.load()
         return decoded
 
-    code = file_stamps(user_code.code_files(spec))
+    code, files = file_stamps(user_code.code_files(spec)), file_paths(dataset)
+    stamps = file_stamps(path for path in map(Path, files) if path.is_file())
     return Samples(
         source=f"{spec} {size_note(targets, names)}",
-        id=fingerprint("own", spec, train, code, names, targets.tolist()),
+        id=fingerprint("own", spec, train, code, names, targets.tolist(), stamps),
         names=names,
         targets=targets,
-        paths=file_paths(dataset) or (None,) * size,
+        paths=files or (None,) * size,
         image=image,
         is_threadsafe=False,
         returns_tensors=isinstance(first_image, Tensor) and first_image.is_floating_point(),

@@ -58,7 +58,9 @@ def write(tmp_path):
     sys.modules.pop("mine", None)
 
 
-def test_a_function_is_told_by_its_colon():
+def test_a_function_is_told_by_its_colon_and_a_data_set_by_its_letters_and_digits():
+    found = [find_dataset(spec).name for spec in ("cifar10", "CIFAR-100", "fashion_mnist", "flowers", "food")]
+    assert found == ["CIFAR10", "CIFAR100", "FashionMNIST", "Flowers102", "Food101"]
     assert all(map(is_function, ("a:b", "a.b:c", "./a b.py:c", r"C:\a.py:f")))
     assert not any(map(is_function, ("a", "a:", ":b", "a:1b")))
 
@@ -112,10 +114,7 @@ def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeyp
     assert open_custom("module_of_mine:data", False).targets.tolist() == [3]
     assert open_custom(f"{tmp_path}/module_of_mine.py:data", False).targets.tolist() == [3]
     assert sys.path == [*before, str(tmp_path)], "the folder comes last afterwards"
-
-
-def test_a_file_that_is_called_like_a_module_of_python(write, monkeypatch):
-    import random
+    import random  # the file may have the name of a module of Python
 
     spec = write(
         """
@@ -148,18 +147,19 @@ def test_the_files_of_a_function_are_those_that_it_imports_from_its_folder(write
     assert [file.name for file in code_files(spec)] == ["mine.py"]
 
 
-def test_the_id_is_of_the_helpers_too(write, tmp_path, monkeypatch):
-    spec = write("import helper_of_mine\ndef data(): return Images([(IMAGE, 1)])")
-    ids = []
-    for size in (1, 1, 2):
-        write(f"SIZE = {size}{' ' * size}", "helper_of_mine.py")
-        os.utime(tmp_path / "helper_of_mine.py", ns=(0, 0))
-        monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
-        ids.append(open_custom(spec, False).id)
-    assert (ids[0] == ids[1], ids[0] == ids[2]) == (True, False)
-
-
-def test_the_id_is_of_the_split_the_targets_and_the_code(write):
+def test_the_id_is_of_the_split_the_targets_the_code_its_helpers_and_the_images(write, tmp_path, monkeypatch):
+    (tmp_path / "images" / "cat").mkdir(parents=True)
+    folder = f"from torchvision.datasets import ImageFolder\ndef data(): return ImageFolder({str(tmp_path / 'images')!r})"
+    for code in ("import helper_of_mine\ndef data(): return Images([(IMAGE, 1)])", folder):
+        spec, ids = write(code), []
+        for size in (1, 1, 2):
+            write(f"SIZE = {size}{' ' * size}", "helper_of_mine.py")
+            os.utime(tmp_path / "helper_of_mine.py", ns=(0, 0))
+            monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
+            Image.new("RGB", (size, size)).save(tmp_path / "images" / "cat" / "1.bmp")
+            os.utime(tmp_path / "images" / "cat" / "1.bmp", ns=(0, 0))
+            ids.append(open_custom(spec, False).id)
+        assert (ids[0] == ids[1], ids[0] == ids[2]) == (True, False)
     spec = write("def data(): return Images([(IMAGE, 1)])")
     first = open_custom(spec, False).id
     assert open_custom(spec, True).id != first
@@ -292,8 +292,3 @@ def test_a_missing_data_set_is_not_downloaded(tmp_path, named, train):
 def test_the_folder_must_be_given(named):
     with raises("no-data-root", UsageError, name=named.name):
         open_dataset(named, None, True, False)
-
-
-def test_find_dataset_accepts_other_spellings():
-    found = [find_dataset(spec).name for spec in ("cifar10", "CIFAR-100", "fashion_mnist", "flowers", "food")]
-    assert found == ["CIFAR10", "CIFAR100", "FashionMNIST", "Flowers102", "Food101"]
