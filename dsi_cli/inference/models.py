@@ -36,9 +36,10 @@ _CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
 _CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels")
 _INNER = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _SHOWN = 4
-_COUNT_OF_BATCHES = "num_batches_tracked"
-"""The last part of the name of a buffer that old checkpoints lack, and that matters only to a training."""
-_PARTS_OF_WEIGHT = re.compile(r"\.(weight|weight_orig|weight_v|parametrizations\.weight\.original1)$")
+_EXTRA_STATE = "_extra_state"  # the last part of the name of a module's own value, which is rarely a tensor
+_UNNEEDED = ("num_batches_tracked", _EXTRA_STATE)
+"""The last part of names that old checkpoints lack, and that matter only to a training."""
+_PARTS_OF_WEIGHT = re.compile(r"\.(weight|weight_orig|weight_v|parametrizations\.weight\.original1?)$")
 
 
 class ZeroShot(torch.nn.Module):
@@ -236,11 +237,22 @@ def _arguments(spec: str, function: Callable[..., Any], requirements: ModelSpec)
 _MAKERS = {"timm": _timm, "torchvision": _torchvision, "transformers": _transformers, "torchscript": _torchscript}
 
 
+def uses_batch_statistics(model: torch.nn.Module) -> bool:
+    """Return True if batch normalisation has no running statistics, so that a prediction depends on the other images."""
+    norms = (module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm))
+    return any(norm.running_mean is None for norm in norms)
+
+
 def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     """Copy a checkpoint's weights into a model; return the name of the classifier module, or None.
 
-    Raise `UnreadableError` if a name is missing or unexpected, or a shape differs.
+    Raise `UnreadableError` if a name is missing or unexpected, a shape differs, or the model is quantised.
     """
+    own = _named_values(model)
+    quantised = [name for name, value in own.items() if not isinstance(value, torch.Tensor) or value.is_quantized]
+    if quantised:
+        message = f"the weights do not fit the model, which is quantised ({listed(quantised, _SHOWN, ', ...')})"
+        raise UnreadableError(message, code="weights-do-not-fit", missing=quantised, unexpected=[])
     arrays = {_INNER.sub("", name): array for name, array in state.arrays.items()}
     head = _INNER.sub("", state.head) if state.head is not None else None
     # Compare the names and shapes under each naming scheme, and use the scheme with the fewest problems.
@@ -257,7 +269,7 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     if head is None:
         return None
     weight = best.tensors[head.removeprefix(best.prefix)]
-    name = next(name for name, tensor in model.state_dict().items() if _is_same(tensor, weight))
+    name = next(name for name, tensor in own.items() if _is_same(tensor, weight))
     return _PARTS_OF_WEIGHT.sub("", name)
 
 
@@ -277,8 +289,8 @@ def _compare_names(tensors: Mapping[str, torch.Tensor], arrays: Mapping[str, NDA
     own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     shapes = {name: (own[name].shape, tuple(tensor.shape)) for name, tensor in tensors.items() if name in own}
     problems = {
-        "missing": [name for name in tensors if name not in own and not name.endswith(_COUNT_OF_BATCHES)],
-        "unexpected": [name for name in own if name not in tensors and not name.endswith(_COUNT_OF_BATCHES)],
+        "missing": [name for name in tensors if name not in own and not name.endswith(_UNNEEDED)],
+        "unexpected": [name for name in own if name not in tensors and not name.endswith(_UNNEEDED)],
         "of another shape": [f"{name} {found} for {wanted}" for name, (found, wanted) in shapes.items() if found != wanted],
     }
     return _Fit(tensors, own, prefix, problems)
@@ -286,7 +298,7 @@ def _compare_names(tensors: Mapping[str, torch.Tensor], arrays: Mapping[str, NDA
 
 def _naming_schemes(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """Yield the model's tensors by their names in the model, and by their names in files of Hugging Face's library."""
-    tensors = model.state_dict()
+    tensors = _named_values(model)
     yield {_INNER.sub("", name): tensor for name, tensor in tensors.items()}
     if type(model).__module__.startswith("transformers."):
         try:
@@ -296,6 +308,10 @@ def _naming_schemes(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]
         in_files = revert_weight_conversion(cast(Any, model), tensors)
         if len(in_files) == len(tensors) and all(any(_is_same(a, b) for b in tensors.values()) for a in in_files.values()):
             yield dict(in_files)
+
+
+def _named_values(model: torch.nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in model.state_dict().items() if not name.endswith(_EXTRA_STATE)}
 
 
 def _is_same(tensor: torch.Tensor, other: torch.Tensor) -> bool:

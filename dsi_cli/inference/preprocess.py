@@ -32,7 +32,7 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 _PILLOW_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic")
 """The methods by Pillow's numbers, which Hugging Face's processors record."""
-_HOLDERS = ("args", "hyper_parameters", "hparams", "config", "cfg")
+_HOLDERS = ("args", "hyper_parameters", "hparams", "config", "cfg", "pretrained_cfg")
 _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
 """Hugging Face's names of networks with or without an image classifier."""
 
@@ -234,9 +234,12 @@ def recorded_facts(file: CheckpointFile) -> dict[str, Any]:
 def recorded_model(file: CheckpointFile, trainer: str | None, facts: Mapping[str, Any]) -> str | None:
     """Return the specification of the model that a trainer recorded, or None if it is not certain."""
     folder = file.metadata_folder
-    architectures = read_sibling_json(folder, "config.json").get("architectures")
+    config = read_sibling_json(folder, "config.json")
+    architectures = config.get("architectures")
     if isinstance(architectures, list) and any(map(_OF_IMAGES.fullmatch, map(str, architectures))):
         return f"transformers:{folder}"
+    if "pretrained_cfg" in config:  # timm's for Hugging Face's hub
+        trainer, facts = "timm", {"arch": config.get("architecture")}
     name = facts.get("model") if trainer == "torchvision" else facts.get("arch")
     if not isinstance(name, str):
         return None

@@ -19,6 +19,7 @@ from helpers.trained_models import QUICK
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from torch import nn
+from torchvision import models
 
 import dsi_cli
 from dsi_cli.checkpoints import checkpoint_reader
@@ -144,12 +145,27 @@ def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, ev
         assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
 
 
-@pytest.mark.parametrize("options", [(), ("--image-size", 32)])
-def test_images_that_a_librarys_usual_size_enlarges_are_told(options, few, tmp_path, evaluate):
-    (tmp_path / "timm").mkdir()
-    torch.save(timm.create_model("test_resnet", num_classes=10).state_dict(), tmp_path / "timm" / "epoch_0.pt")
-    ran = evaluate(tmp_path / "timm", "--model", "timm:test_resnet", *options)
-    assert ("warning: images of 32x32 are enlarged to 160x160" in ran.stderr) == (not options)
+def test_what_the_weights_alone_do_not_tell_is_recorded_or_told(tmp_path, evaluate):
+    def run(name, state, *options, **held):
+        (tmp_path / name).mkdir()
+        torch.save({"state_dict": state, "epoch": 0, **held}, tmp_path / name / "epoch_0.pt")
+        return evaluate(tmp_path / name, "--model", *options, out=f"out-{name}")
+
+    state, timms = timm.create_model("test_resnet", num_classes=10).state_dict(), ("timm:test_resnet", "--image-size", 96)
+    usual, recorded = run("usual", state, *timms), run("recorded", state, *timms, args={"gp": "max"})
+    given = run("given", state, *timms, "--model-arg", "global_pool=max")
+    enlarged = run("enlarged", state, timms[0])
+    assert ["warning: images of 32x32 are enlarged to 160x160" in ran.stderr for ran in (enlarged, usual)] == [True, False]
+    scores = [ran.predictions(0)["score"] for ran in (usual, recorded, given)]
+    assert_array_equal(scores[1], scores[2])
+    assert abs(scores[0] - scores[1]).max() > 1e-5
+    state = models.googlenet(num_classes=10, init_weights=False).state_dict()
+    assert "add --model-arg transform_input=True" in run("google", state, "torchvision:googlenet", *timms[1:]).stderr
+    norm = "nn.BatchNorm2d(3, track_running_stats=False), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 10)"
+    (tmp_path / "net.py").write_text(f"from torch import nn\ndef build(): return nn.Sequential({norm})")
+    state = {"0.weight": torch.ones(3), "0.bias": torch.ones(3), "3.weight": torch.randn(10, 48), "3.bias": torch.ones(10)}
+    assert "its predictions depend on the batches" in run("batches", state, f"{tmp_path / 'net.py'}:build").stderr
+    assert "warning: the model" not in usual.stderr
 
 
 def test_tensors_of_a_data_set_are_not_said_to_be_normalised(own_run, tmp_path, evaluate):

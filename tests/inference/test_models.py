@@ -2,6 +2,7 @@
 
 import json
 import sys
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -191,25 +192,17 @@ def assert_same(model, other):
         assert torch.equal(tensor, wanted[name]), name
 
 
+@pytest.mark.parametrize("inner", ["", "_fsdp_wrapped_module._checkpoint_wrapped_module._orig_mod."])
 @pytest.mark.parametrize(
     "prefix",
     ["", "module.", "model.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.module.", "net.a.b.", "fc."],
 )
-def test_a_wrappers_name_is_taken_off(prefix):
+def test_names_of_wrappers_are_taken_off(prefix, inner):
     torch.manual_seed(0)
     source, model = Net(), Net()
-    assert load_weights(model, state_of(source, prefix)) == "fc"
-    assert_same(model, source)
-
-
-def test_a_compiled_part_and_wrappers_of_fsdp_are_looked_through():
-    torch.manual_seed(0)
-    source, model = Net(), Net()
-    arrays = {
-        name.replace("body.", "body._fsdp_wrapped_module._checkpoint_wrapped_module._orig_mod."): tensor.numpy()
-        for name, tensor in source.state_dict().items()
-    }
-    assert load_weights(model, StateDict(arrays, "fc.weight")) == "fc"
+    weights = state_of(source, prefix)
+    arrays = {name.replace("body.", f"body.{inner}"): array for name, array in weights.arrays.items()}
+    assert load_weights(model, StateDict(arrays, weights.head)) == "fc"
     assert_same(model, source)
 
 
@@ -235,31 +228,38 @@ def test_load_weights_ignores_tensors_of_other_modules():
     assert all((values == 0.5).all() for name, values in model.norm.state_dict().items() if name in norm)
 
 
-def test_the_classifiers_name_tells_which_of_two_models_is_meant():
+def test_the_classifiers_name_or_the_most_names_tell_which_model_is_meant():
     torch.manual_seed(0)
     source, other, model = Net(), Net(), Net()
     both = state_of(other, "teacher.").arrays | state_of(source, "student.").arrays
     load_weights(model, StateDict(both, "student.fc.weight"))
     assert_same(model, source)
-
-
-def test_load_weights_without_a_classifier_follows_the_most_names():
-    torch.manual_seed(0)
     source, model = Net().body, Net().body
     arrays = {f"backbone.{name}": tensor.numpy() for name, tensor in source.state_dict().items()}
     assert load_weights(model, StateDict(arrays | {"projector.0.weight": np.ones((2, 2))}, None)) is None
     assert_same(model, source)
 
 
-@pytest.mark.parametrize("kind", ["parametrized", "old"])
-def test_the_module_of_a_weight_normed_classifier(kind):
-    norm = {"parametrized": nn.utils.parametrizations.weight_norm, "old": nn.utils.weight_norm}[kind]
+@pytest.mark.parametrize("norm", ["parametrizations.weight_norm", "weight_norm", "parametrizations.spectral_norm"])
+def test_the_module_of_a_normed_classifier(norm):
+    norm = attrgetter(norm)(nn.utils)
     source, model = Net(), Net()
     norm(source.fc)
     norm(model.fc)
-    (name,) = (one for one in source.state_dict() if one.endswith(("original1", "weight_v")))
+    (name,) = (one for one in source.state_dict() if one.endswith(("original", "original1", "weight_v")))
     assert load_weights(model, state_of(source, "module.", head=name)) == "fc"
     assert_same(model, source)
+
+
+def test_a_modules_own_state_is_no_weight_and_a_quantised_model_is_refused(monkeypatch):
+    source, model = Net(), Net()
+    weights = state_of(source)
+    monkeypatch.setattr(Net, "get_extra_state", lambda _: {"calls": 3}, raising=False)
+    assert load_weights(model, weights) == "fc"
+    assert torch.equal(model.fc.weight, source.fc.weight)
+    monkeypatch.setattr(Net, "state_dict", lambda _: {"fc.scale": 0.5, "fc._packed_params": (torch.ones(3, 4), None)})
+    with pytest.raises(UnreadableError, match=r"fit the model, which is quantised \(fc\.scale, fc\._packed_params\)"):
+        load_weights(model, weights)
 
 
 @pytest.mark.parametrize(
@@ -284,16 +284,11 @@ def test_the_module_of_a_weight_normed_classifier(kind):
 def test_load_weights_that_do_not_fit_raise_one_line(changed, message):
     arrays = state_of(Net()).arrays | changed
     held = StateDict({name: array for name, array in arrays.items() if array is not None}, "fc.weight")
-    with pytest.raises(UnreadableError, match=message) as caught:
-        load_weights(Net(), held)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_model_stays_as_it_is_where_the_weights_do_not_fit():
     model = Net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(UnreadableError, match=r"of another shape"):
-        load_weights(model, state_of(Net(width=6)))
+    with pytest.raises(UnreadableError, match=message) as caught:
+        load_weights(model, held)
+    assert "\n" not in str(caught.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -387,7 +382,7 @@ def test_class_names_are_the_classifier(run, tmp_path):
     assert {"ncsm,scsm", "ncsm,tncsm-test", "ncsm,ccsm-test"} <= set(curves["of"].dropna())
 
 
-def test_zero_shot_without_a_tokenizer_uses_templates(run, tmp_path):
+def test_zero_shot_without_a_tokenizer_uses_templates_and_needs_data(run, tmp_path, dsi):
     for path in run.rglob("tokenizer*"):
         path.unlink()
     said = []
@@ -396,9 +391,6 @@ def test_zero_shot_without_a_tokenizer_uses_templates(run, tmp_path):
     assert any("without a tokenizer next to it: features only" in line for line in said)
     assert set(pd.read_parquet(tmp_path / "out" / "curves.parquet").query("metric == 'sai'")["of"]) == {"tncsm-test,scsm"}
     assert not (tmp_path / "out" / "csms/clip/ncsm").exists()
-
-
-def test_zero_shot_without_data_has_no_classifier(run, tmp_path, dsi):
-    ended = dsi("analyze", run, "-o", tmp_path / "out")
+    ended = dsi("analyze", run, "-o", tmp_path / "without-data")
     assert ended.code == 3
     assert "no classifier among" in ended.err

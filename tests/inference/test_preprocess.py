@@ -278,13 +278,16 @@ def test_recorded_model_reads_each_place_of_the_name(held, expected, found):
     assert guessed(found(**held)) == expected
 
 
-def test_the_checkpoint_wins_over_what_lies_beside_it(found, tmp_path):
+def test_the_checkpoint_wins_over_what_lies_beside_it_and_a_damaged_one_says_nothing(found, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"arch": "resnet50", "mean": [0.1], "std": [0.2]}), encoding="utf-8")
     facts = preprocess.recorded_facts(found(arch="resnet18", mean=[0.5]))
     assert {name: facts[name] for name in ("arch", "mean", "std")} == {"arch": "resnet18", "mean": [0.5], "std": [0.2]}
-
-
-def test_a_file_that_cannot_be_read_says_nothing(tmp_path):
+    hub = {"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 32, 40], "mean": [0.1], "std": [0.2]}}
+    (tmp_path / "config.json").write_text(json.dumps(hub), encoding="utf-8")
+    assert guessed(found()) == "timm:resnet18"
+    expected = Preprocessing((32, 40), mean=(0.1,), std=(0.2,))
+    assert preprocess.recorded_preprocessing(preprocess.recorded_facts(found())) == expected
+    (tmp_path / "config.json").unlink()
     (tmp_path / "net.pt").write_bytes(b"nothing of interest")
     place = require_file(tmp_path / "net.pt")
     assert preprocess.recorded_facts(place) == {}

@@ -186,7 +186,7 @@ class LoadedModel:
         return {
             "model": self.spec,
             "code": _digest_of_code(self.spec or ""),
-            "arguments": [[name, repr(value)] for name, value in evaluation.model_arguments],
+            "arguments": [[name, repr(value)] for name, value in self._model_arguments().items()],
             "asked": asdict(self._requested_preprocessing()),
             "told": asdict(recorded_preprocessing(self.facts)),
             "autocast": evaluation.autocast,
@@ -216,7 +216,7 @@ class LoadedModel:
         channels = channels or 3
         recorded = recorded_preprocessing(self.facts)
         size = self._requested_preprocessing().with_defaults(recorded).size
-        spec = models.ModelSpec(self.columns, channels, size, dict(options.model_arguments), self.run.names)
+        spec = models.ModelSpec(self.columns, channels, size, self._model_arguments(), self.run.names)
         built = models.build_model(self.spec, spec)
         self._model, self._zero_shot = built.model, built.zero_shot
 
@@ -240,12 +240,24 @@ class LoadedModel:
             self.notify(f"warning: {', '.join(ignored)} of the options do not apply to tensors of the data set")
         if not self._takes_tensors:
             self._warn_of_preparation(has_usual_size=size is None and self.spec.startswith(_LIBRARIES))
+        if models.uses_batch_statistics(built.model):
+            self.notify("warning: the model normalises by the values of a batch, so its predictions depend on the batches")
         mean, std = self.prepared.mean, self.prepared.std
         network, device = built.zero_shot or built.model, evaluator.resolve_device(options.device)
         return evaluator.Evaluator(network, mean, std, device, options.batch_size, options.autocast)
 
+    def _model_arguments(self) -> dict[str, Any]:
+        """Return the user's arguments for the model's function, and the pooling that timm recorded."""
+        arguments = dict(self.options.evaluation.model_arguments)
+        pool = self.facts.get("gp") or self.facts.get("global_pool")
+        if self.spec is not None and self.spec.startswith("timm:") and isinstance(pool, str):
+            arguments.setdefault("global_pool", pool)
+        return arguments
+
     def _warn_of_preparation(self, *, has_usual_size: bool) -> None:
-        """Warn if mean or std are unknown, or if images are smaller than the library's usual size, which is used."""
+        """Warn if something about it is unknown, or if images are smaller than the library's usual size, which is used."""
+        if (self.spec or "").startswith("torchvision:") and getattr(self._model, "transform_input", None) is False:
+            self.notify("warning: if the training began with torchvision's weights, add --model-arg transform_input=True")
         unknown = [name for name in ("mean", "std") if getattr(self.prepared, name) is None]
         if unknown:
             names, options = (" and ".join(f"{dashes}{name}" for name in unknown) for dashes in ("", "--"))
