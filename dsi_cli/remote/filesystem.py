@@ -103,6 +103,11 @@ def options_of(scheme: str) -> dict[str, Any]:
     option, variable = _ADDRESS_VARIABLES.get(scheme, ("", ""))
     if os.environ.get(variable) and option not in user_options:
         options[option] = os.environ[variable]
+    if scheme in ("http", "https") and "client_kwargs" not in user_options:
+        from aiohttp import ClientTimeout
+
+        # By default, aiohttp waits five minutes for a response, and also breaks off a download that takes longer.
+        options["client_kwargs"] = {"timeout": ClientTimeout(total=None, sock_connect=5, sock_read=20)}
     return options
 
 
@@ -143,7 +148,9 @@ def _to_os_error(error: Exception) -> OSError:
     text = urls.clean_message(getattr(error, "strerror", None) or str(error)) or type(error).__name__
     # huggingface_hub hides the server's response behind an error of its own.
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    status = getattr(response, "status_code", None)
+    status = getattr(response, "status_code", None) or getattr(error, "status", None)  # of requests or httpx, or of aiohttp
+    if isinstance(response, dict):  # of botocore
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     if isinstance(error, PermissionError) or status in (401, 403):
         return PermissionError(errno.EACCES, f"the server denies access ({text})")
     if isinstance(status, int) and (status == 429 or status >= 500):

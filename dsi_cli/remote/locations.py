@@ -8,6 +8,7 @@ artifacts are folders. The clients of the trackers find the server and the crede
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -74,7 +75,8 @@ def match_url(url: str) -> list[RemotePath]:
         path = open_url(url)
         return [path] if path.exists() else []
     top = open_url(f"{head}{scheme_end}{fixed.rstrip('/')}")
-    return list(top.glob(rest[len(fixed) :].rstrip("/")))
+    pattern = rest[len(fixed) :].rstrip("/")
+    return list(top.glob(glob.escape(pattern))) or list(top.glob(pattern))  # a name like "run [2]" has precedence
 
 
 def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:

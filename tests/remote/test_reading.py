@@ -4,6 +4,7 @@ import io
 import pickle
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import fsspec
 import h5py
@@ -20,7 +21,7 @@ from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels import files
-from dsi_cli.remote import locations
+from dsi_cli.remote import filesystem, locations
 
 
 def saved(**options):
@@ -44,6 +45,13 @@ def as_safetensors():
 
 
 FORMATS = {"zip": saved, "legacy": lambda: saved(_use_new_zipfile_serialization=False), "safetensors": as_safetensors}
+
+
+def put(s3, key, weight, **more):
+    """Put a checkpoint on the server."""
+    written = io.BytesIO()
+    torch.save({"state_dict": {"fc.weight": weight}, **more}, written)
+    s3.put(key, written.getvalue())
 
 
 def looked_at(place):
@@ -84,9 +92,7 @@ def test_a_file_that_is_walked_item_by_item_costs_few_requests(s3, tmp_path):
 
 def test_looking_for_files_beside_costs_one_listing_of_each_folder(s3):
     for epoch, weight in enumerate(heads(3)):
-        written = io.BytesIO()
-        torch.save({"state_dict": {"fc.weight": weight}, "epoch": epoch}, written)
-        s3.put(f"sweep/run/epoch_{epoch}.pt", written.getvalue())
+        put(s3, f"sweep/run/epoch_{epoch}.pt", weight, epoch=epoch)
     s3.put("sweep/run/log.csv", b"epoch,train_loss\n0,1.0\n")
     s3.requests.clear()
     ((run, records),) = scan_paths([f"s3://{BUCKET}/sweep/run"], HeadOptions())
@@ -106,21 +112,13 @@ def test_every_trainers_files_are_read_as_on_this_machine(trainers_files, memory
 
 
 def test_patterns_and_single_files_are_found(memory):
-    for name in ("a/epoch_1.pt", "b/epoch_1.pt", "c/notes.txt"):
-        memory.pipe(f"/top/{name}", b"x" * 20)
+    for name in ("a/epoch_1.pt", "b/epoch_1.pt", "c/notes.txt", "../names/[ab]/epoch_1.pt", "../names/a/epoch_1.pt"):
+        memory.pipe(f"/top/{name}".replace("/top/..", ""), b"x" * 20)
     assert [run.name for run in discover(["memory://top/[ab]/"])] == ["a", "b"]
+    assert [run.name for run in discover(["memory://names/[ab]"])] == ["[ab]"], "a name has precedence"
     assert [run.name for run in discover(["memory://top/**/*.pt"])] == ["a", "b"]
     (run,) = discover(["memory://top/b/epoch_1.pt"])
     assert [str(one.path) for one in run.checkpoints] == ["memory://top/b/epoch_1.pt"]
-
-
-def test_a_place_can_be_sent_to_another_process(memory):
-    memory.pipe("/top/run/epoch_1.pt", b"x" * 20)
-    ((found,),) = (run.checkpoints for run in discover(["memory://top"]))
-    sent = pickle.loads(pickle.dumps(found))
-    assert sent == found
-    assert sent.path.read_bytes() == b"x" * 20
-    assert sent.path.parent.is_dir()
 
 
 def test_a_file_system_that_universal_pathlib_does_not_know_is_read_as_well(memory, recwarn):
@@ -133,9 +131,11 @@ def test_a_file_system_that_universal_pathlib_does_not_know_is_read_as_well(memo
 
     fsspec.register_implementation("other", Other, clobber=True)
     memory.pipe("/top/run/epoch_1.pt", b"x" * 20)
-    ((found,),) = (run.checkpoints for run in discover(["other://top"]))
-    sent = pickle.loads(pickle.dumps(found))
-    assert (str(sent.path), sent.path.read_bytes()) == ("other:///top/run/epoch_1.pt", b"x" * 20)
+    for url in ("memory://top", "other:///top"):
+        ((found,),) = (run.checkpoints for run in discover([url]))
+        sent = pickle.loads(pickle.dumps(found))
+        read = (str(sent.path), sent.path.read_bytes(), sent.path.parent.is_dir())
+        assert (sent, *read) == (found, f"{url}/run/epoch_1.pt", b"x" * 20, True), "a place can be sent to another process"
     assert not recwarn.list
 
 
@@ -148,9 +148,7 @@ def test_a_file_of_a_server_that_ignores_ranges_is_read(memory, monkeypatch):
 def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
     first, second = (torch.full((8, 4), value) for value in (1.0, 2.0))
     for weight in (first, second):
-        written = io.BytesIO()
-        torch.save({"state_dict": {"fc.weight": weight + torch.eye(8, 4)}}, written)
-        s3.put("run/last.pt", written.getvalue())
+        put(s3, "run/last.pt", weight + torch.eye(8, 4))
         if weight is first:
             ((found,),) = (run.checkpoints for run in discover([f"s3://{BUCKET}/run"]))
     assert scan_checkpoint(found).record.reason == "changed while it was read"
@@ -176,9 +174,7 @@ def test_discover_again_sees_new_and_removed_files(s3):
 
 
 def test_a_busy_server_is_asked_again(s3):
-    save = io.BytesIO()
-    torch.save({"state_dict": {"fc.weight": heads(1)[0]}}, save)
-    s3.put("run/epoch_1.pt", save.getvalue())
+    put(s3, "run/epoch_1.pt", heads(1)[0])
     left = [2]
 
     def refuses(method, path):
@@ -190,13 +186,24 @@ def test_a_busy_server_is_asked_again(s3):
     assert left[0] < 0
 
 
-def test_one_file_that_is_denied_is_a_row_with_the_reason(s3, monkeypatch):
+@pytest.mark.parametrize("attributes", [{"status": 500}, {"response": {"ResponseMetadata": {"HTTPStatusCode": 500}}}])
+def test_an_error_of_the_server_is_followed_by_another_try(attributes):
+    error = type("InternalError", (Exception,), attributes)()
+    assert filesystem.Server().send(Mock(side_effect=[error, 1])) == 1
+
+
+def test_a_web_server_that_does_not_answer_is_left_and_a_long_download_is_not():
+    pytest.importorskip("aiohttp")
+    timeout = filesystem.open_filesystem("https://host/epoch_1.pt")[0].client_kwargs["timeout"]
+    assert (timeout.total, timeout.sock_connect, timeout.sock_read) == (None, 5, 20)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_one_file_that_is_denied_is_a_row_with_the_reason(method, s3, monkeypatch):
     monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
     for epoch, weight in enumerate(heads(3)):
-        written = io.BytesIO()
-        torch.save({"state_dict": {"fc.weight": weight}, "epoch": epoch}, written)
-        s3.put(f"run/epoch_{epoch}.pt", written.getvalue())
-    s3.refuses = lambda _method, path: path.endswith("epoch_1.pt")
+        put(s3, f"run/epoch_{epoch}.pt", weight, epoch=epoch)
+    s3.refuses = lambda *asked: asked == (method, f"/{BUCKET}/run/epoch_1.pt")
     ((_, records),) = scan_paths([f"s3://{BUCKET}/run"], HeadOptions())
     assert [record.status for record in records] == ["ok", "failed", "ok"]
     assert records[1].reason.startswith("cannot be read: the server is too busy")
