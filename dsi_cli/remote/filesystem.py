@@ -38,6 +38,7 @@ _TRANSIENT_WORDS = (
     *("timeout", "connection", "incompleteread", "payload", "disconnected"),
     *("slowdown", "servererror", "protocolerror", "connecterror", "networkerror"),
 )
+_BUSY = (429, 500, *range(502, 600))  # HTTP status; 501 says that a server never does what was asked
 _CREDENTIAL_WORDS = ("credential", "token", "refresherror")
 
 
@@ -142,18 +143,23 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     return fs, str(path).rstrip("/")
 
 
+def _status_of(error: Exception) -> Any:
+    """Return the HTTP status in a backend's error, or None without one."""
+    # huggingface_hub and s3fs hide the server's response behind an error of their own.
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    if isinstance(response, dict):  # of botocore
+        return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return getattr(response, "status_code", None) or getattr(error, "status", None)  # the latter of aiohttp
+
+
 def _to_os_error(error: Exception) -> OSError:
     """Return a backend's error as an `OSError` with a text of one line without secrets."""
     names = " ".join(kind.__name__ for kind in type(error).__mro__).lower()
     text = urls.clean_message(getattr(error, "strerror", None) or str(error)) or type(error).__name__
-    # huggingface_hub hides the server's response behind an error of its own.
-    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    status = getattr(response, "status_code", None) or getattr(error, "status", None)  # of requests or httpx, or of aiohttp
-    if isinstance(response, dict):  # of botocore
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    status = _status_of(error)
     if isinstance(error, PermissionError) or status in (401, 403):
         return PermissionError(errno.EACCES, f"the server denies access ({text})")
-    if isinstance(status, int) and (status == 429 or status >= 500):
+    if status in _BUSY:
         return ConnectionError(errno.ECONNABORTED, f"the server is too busy ({text})")
     if isinstance(error, FileNotFoundError) or status == 404:
         return FileNotFoundError(errno.ENOENT, "not found on the server")
