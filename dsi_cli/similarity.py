@@ -283,7 +283,7 @@ def confusion_similarity(counts: ArrayLike) -> NDArray[np.float32]:
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not (counts >= 0).all():
         message = f"confusion counts are a square matrix of non-negative numbers; this one has shape {counts.shape}"
         raise UsageError(message, code="not-confusion-counts", shape=counts.shape)
-    samples = counts.sum(axis=1, keepdims=True)
+    samples = counts.sum(axis=1, keepdims=True, dtype=np.float64)
     shares = np.divide(counts, samples, out=np.zeros(counts.shape), where=samples > 0)
     np.fill_diagonal(shares, 1.0)
     return shares.astype(np.float32)

@@ -176,6 +176,7 @@ def test_similarity_is_the_oracles_a_class_without_samples_included():
     assert_allclose(confusion_similarity(counts), oracles.ccsm(counts), rtol=0, atol=1e-7)
     assert_array_equal(confusion_similarity(counts)[6], [0, 0, 0, 0, 0, 0, 1])
     assert_array_equal(confusion_similarity(2 * counts), confusion_similarity(counts))
+    assert_allclose(confusion_similarity(np.array([[6e4, 1e4], [1, 0]], np.float16))[0, 1], 1 / 7, rtol=1e-3)
     assert_array_equal(classes_with_samples(counts), range(6))
 
 
