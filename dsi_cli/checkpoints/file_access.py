@@ -121,6 +121,8 @@ class _RemoteRanges:
     def require_unchanged(self) -> None:
         try:
             is_unchanged = not self.requests or self._path.info_now() == self._info
+        except FileNotFoundError:
+            is_unchanged = False
         except OSError as error:
             raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
         if not is_unchanged:

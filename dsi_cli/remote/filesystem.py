@@ -90,6 +90,8 @@ _servers: WeakKeyDictionary[Any, Server] = WeakKeyDictionary()
 def server_of(fs: Any) -> Server:
     """Return the server behind a file system, which is the same object while the file system is in use."""
     if fs not in _servers:
+        if hasattr(fs, "retries"):
+            fs.retries = 1  # s3fs repeats a request five times by default, and dsi would repeat all of them
         _servers[fs] = Server(_TRIES.get(fs.protocol, MAX_TRIES))
     return _servers[fs]
 
