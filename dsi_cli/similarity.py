@@ -240,8 +240,8 @@ def require_same_order(*matrices: Any) -> None:
         if rows.keys() & columns.keys() and any(name != name_at.get(place, name) for name, place in rows.items()):
             message = (
                 "the rows and columns of a matrix are not the same classes in the same order; give both all classes with "
+                "matrix.reindex(index=classes, columns=classes, fill_value=0)"
             )
-            message += "matrix.reindex(index=classes, columns=classes, fill_value=0)"
             raise UsageError(message, code="class-order")
     for first, second in pairwise(_places(map(str, frame.columns)) for frame in frames):
         if any(second.get(name, place) != place for name, place in first.items()):

@@ -100,13 +100,11 @@ def _require_one_kind(
     named = [name for _, name, number in used if name in by_name and name.isdecimal() and int(name) != number >= 0]
     if unnamed and any(int(name) < classes for name in named):
         label = ascii((labels.names or ())[unnamed[0]][:60])
+        place = locate(int(np.argmax(labels.codes == unnamed[0])))
         message = (
-            f"{locate(int(np.argmax(labels.codes == unnamed[0])))}: the {kind} {label} is the number of a class and no "
+            f"{place}: the {kind} {label} is the number of a class and no name, but {named[0]!a} is the name of class "
+            f"{by_name[named[0]]}; write only names, or save integers in an NPY, NPZ or Parquet file"
         )
-        message += (
-            f"name, but {named[0]!a} is the name of class {by_name[named[0]]}; write only names, or save integers in an "
-        )
-        message += "NPY, NPZ or Parquet file"
         raise UsageError(message, code="unknown-class", values=kind, label=label)
 
 
