@@ -235,6 +235,10 @@ class RangeFile(io.RawIOBase):
             self._position += size
         return size
 
+    def readall(self) -> bytes:
+        """Return the rest of the file; Python would request it in parts of a few kilobytes."""
+        return b"".join(iter(lambda: self.read(_MAX_CACHED_BYTES) or b"", b""))
+
 
 def find_sibling(path: Place, name: str, description: str) -> Place:
     """Return the file in the same folder that a container refers to by its name.

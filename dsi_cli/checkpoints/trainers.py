@@ -194,12 +194,13 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
     # Numbers with texts, such as the losses of all epochs.
     pending, seen = [tree], set()
     for node in pending:
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
         if isinstance(node, dict) or type(node) in (list, tuple):
-            pending += node.values() if isinstance(node, dict) else node
+            if id(node) not in seen:
+                seen.add(id(node))
+                pending += node.values() if isinstance(node, dict) else node
         elif node is not None and not isinstance(node, int | float | str):
+            return False
+        if len(seen) > _MAX_NODES:
             return False
     return any(isinstance(node, int | float) for node in pending)
 

@@ -60,6 +60,7 @@ ATTACKS = {
     "inflates-to-40-mb-of-8-bits": lambda place: deflated(zeros(40_000, torch.float8_e5m2), place),
     "pickle-inflates-to-60-mb": lambda place: with_pickle(b"\x80\x02" + b"N0" * (30 << 20) + b"N.", place),
     "pickle-inflates-to-60-mb-of-dicts": lambda place: with_pickle(b"\x80\x02(" + b"}" * (60 << 20) + b"l.", place),
+    "pickle-of-tuples-in-tuples": lambda place: with_pickle(b"\x80\x02)" + b"\x85" * 3_000_000 + b".", place),
     "many-entries": lambda place: zips.write(
         entries_of({"fc.weight": torch.ones(4, 4)}, place) + [zips.Entry(f"x/data/x{n:x}", b"") for n in range(65_000)]
     ),

@@ -1,5 +1,6 @@
 """The child process that reads other libraries' formats: limits, crashes, missing packages."""
 
+import io
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.child_process.client import open_isolated
-from dsi_cli.checkpoints.file_access import RandomAccessFile
+from dsi_cli.checkpoints.file_access import RandomAccessFile, RangeFile
 from dsi_cli.errors import UnreadableError
 from fuzz.makers import MAKERS
 
@@ -51,6 +52,13 @@ def run(code: str, folder: Path, path: str = "", *options: str) -> str:
     command = [sys.executable, "-P", *(options or ("-c", code))]
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return " ".join((ended.stdout + ended.stderr).split())
+
+
+def test_a_whole_file_is_requested_in_large_parts():
+    sizes = []
+    file = io.BufferedReader(RangeFile(20 << 20, lambda _, size: sizes.append(size) or bytes(size)), 1 << 13)
+    assert len(file.read()) == 20 << 20 == sum(sizes)
+    assert len(sizes) == 3
 
 
 def test_one_child_serves_all_files(weights):

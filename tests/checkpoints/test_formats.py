@@ -69,7 +69,7 @@ def test_every_dtype_is_read_exactly(kind, dtype, tmp_path):
     assert found.dtype == expected(tensor).dtype or found.dtype == np.uint8  # bool as 0 and 1
 
 
-@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
+@pytest.mark.parametrize("kind", ["torch-zip", 2, 3, 4, 5])  # numbers: a legacy file with that protocol of its pickles
 def test_tensors_with_strides_and_offsets_are_read_exactly(kind, tmp_path):
     flat = torch.arange(1000, dtype=torch.float32)
     tree = {
@@ -83,25 +83,18 @@ def test_tensors_with_strides_and_offsets_are_read_exactly(kind, tmp_path):
         "overlapping": flat.as_strided((4, 5), (2, 1), 11),
         "channels-last": torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last),
     }
-    WRITERS[kind](tree, tmp_path / "x")
+    options = {} if kind == "torch-zip" else {"_use_new_zipfile_serialization": False, "pickle_protocol": kind}
+    torch.save(tree, tmp_path / "x", **options)
     found = read_all(tmp_path / "x")
     assert list(found) == list(tree)
     for name, tensor in tree.items():
         assert_array_equal(found[name], tensor.numpy(), err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
+@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy", "pickle"])
 def test_tied_weights_are_equal(kind, tmp_path):
-    tied = torch.ones(4, 3)
-    WRITERS[kind]({"fc": tied, "classifier": tied, "other": torch.ones(4, 3)}, tmp_path / "model")
-    with OpenFiles() as files:
-        tree = open_content(tmp_path / "model", files).tree
-    assert tree["fc"] == tree["classifier"] != tree["other"]
-
-
-def test_tied_arrays_of_a_pickle_are_equal(tmp_path):
-    tied = np.ones((4, 3))
-    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"fc": tied, "classifier": tied, "other": np.zeros((4, 3))}))
+    tied, other = (np.ones((4, 3)), np.zeros((4, 3))) if kind == "pickle" else (torch.ones(4, 3), torch.ones(4, 3))
+    WRITERS[kind]({"fc": tied, "classifier": tied, "other": other}, tmp_path / "model.pkl")
     with OpenFiles() as files:
         (found,) = state_dicts(open_content(tmp_path / "model.pkl", files).tree)
     assert found.tensors["fc"] == found.tensors["classifier"] != found.tensors["other"]

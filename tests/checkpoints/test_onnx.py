@@ -1,5 +1,6 @@
 """ONNX models: weights of torch's exporters by their own names, every way to store elements, and what lies in a file."""
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -212,14 +213,11 @@ def save_outside(path: Path, location: str = "w.bin", change: Callable[[object],
     return path
 
 
-def test_external_data_is_read(tmp_path):
-    found = read_all(save_outside(tmp_path / "x.onnx"))
+def test_external_data_is_read_or_pending(tmp_path):
+    path = save_outside(tmp_path / "x.onnx")
+    found = read_all(path)
     assert_array_equal(found["fc.weight"], WEIGHT)
     assert_array_equal(found["other"], WEIGHT + 1)
-
-
-def test_external_data_that_is_not_there_yet_is_pending(tmp_path):
-    path = save_outside(tmp_path / "x.onnx")
     data = (tmp_path / "w.bin").read_bytes()
     (tmp_path / "w.bin").write_bytes(data[:-1])
     with raises("cut-off", PendingError):
@@ -292,18 +290,18 @@ def test_a_lying_model_is_refused(name, tmp_path):
         read_all(tmp_path / "x.onnx")
 
 
+def test_a_model_that_onnx_could_not_write_is_refused_unread(small):
+    os.truncate(small, 1 << 31)
+    with raises("model-too-large", UnreadableError):
+        read_all(small)
+
+
 def test_models_are_recognised_and_others_are_not(small, tmp_path):
     assert formats_of(small.read_bytes()[:16]) == ["onnx"]
     assert formats_of(raw_model(tensor(1))[:16]) == ["onnx"]
     assert formats_of(b"\x08\x03" + raw_model(tensor(1))[6:][:14]) == ["onnx"]  # no producer
-    others = [
-        b"\x08",
-        b"\x08\x08",
-        b"\x08\x01\x12\xa9\x8f\x04\x0a\xb0\x10\x0a",
-        b"\x08\x04\x12\x10\x0a\x05image",
-        b"\x08 text, of a kind",
-        bytes(16),
-    ]
+    others = [b"\x08", b"\x08\x08", b"\x08\x01\x12\xa9\x8f\x04\x0a\xb0\x10\x0a", b"\x08\x04\x12\x10\x0a\x05image"]
+    others += [b"\x08 text, of a kind", bytes(16)]
     assert [formats_of(head) for head in others] == [[]] * len(others)
     (tmp_path / "model_without_suffix").write_bytes(small.read_bytes())
     assert len(discover([tmp_path])[0].checkpoints) == 2

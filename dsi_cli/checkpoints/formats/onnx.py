@@ -10,12 +10,17 @@ from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, PartReader, Tensor, from_o
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
+_PROTOCOL_BUFFER_LIMIT = 1 << 31
+
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a model: its weights in the order in which nodes use them, and ``__metadata__``.
 
     Errors are those of `formats.open_content`.
     """
+    if source.size >= _PROTOCOL_BUFFER_LIMIT:
+        message = f"an ONNX file of {source.size} bytes; it has less than 2 GiB, and other files store further elements"
+        raise UnreadableError(message, code="model-too-large")
     content = open_isolated("onnx_model", source.size, source.read_at)
     entries: dict[str, dict[str, str]] = content.tree.pop(EXTERNAL_DATA, {})
     sizes: dict[str, int] = {}
