@@ -11,34 +11,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.rows import write
-from dsi_cli import read_head, wordnet_csm
+from dsi_cli import analyze, read_head, wordnet_csm
 from dsi_cli.metrics import jackknife, p_values, permutation_null
-from dsi_cli.metrics.differences import (
-    CsmPair,
-    Difference,
-    LabelledPredictions,
-    accuracy_difference,
-    alignment_difference,
-    holm,
-    idm_difference,
-    max_wsi_difference,
-    mean_difference,
-)
 from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
+from dsi_cli.metrics.partial_mantel import partial_mantel
 from dsi_cli.metrics.phases import Phases, phases
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
+from dsi_cli.queries.comparison.compare import MEASURES
+from dsi_cli.queries.comparison.criteria import SHORT_TITLES
+from dsi_cli.queries.comparison.equal_accuracy import at_equal_accuracy
+from dsi_cli.queries.comparison.repetitions import RepeatedRuns
+from dsi_cli.queries.comparison.runs import compared_runs
 from dsi_cli.similarity import weight_similarity
 
 METHOD = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "statistics.md"
 HEAD = "heads/imagenet1k-efficientnet-lite0.npy"
 SAMPLES, RELABELLINGS, NOISE_CURVES, GROUPINGS = 1500, 300_000, 1000, 200
+TRIALS = 1000  # the number of simulated curves, and of simulated triples of matrices
 SEED = 20261
 NETWORKS = ("mean", "attn")
 Matrix = NDArray[np.floating]
@@ -48,11 +45,11 @@ Row = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Training:
-    """A training run: its NCSMs by epoch, its last predictions, and the reference matrix."""
+    """A training run: its NCSMs by epoch, the reference matrix, and the confusion counts ``(C, C)`` of the last epoch."""
 
     csms: list[Matrix]
     reference: Matrix
-    samples: LabelledPredictions
+    counts: NDArray[np.float64]
 
     @property
     def curve(self) -> NDArray[np.float64]:
@@ -91,21 +88,23 @@ def measure(data: Path) -> Iterator[Row]:
     cnn, vit = (load_training(data / "runs" / f"cifar100-{name}", "cifar100") for name in ("cnn", "vit"))
     yield lowered_pair(cnn)
     seeds = {name: [load_training(data / "seeds" / f"{name}_seed{seed}", None) for seed in range(12)] for name in NETWORKS}
-    yield from single_trainings(seeds)
-    yield from three_seeds(seeds)
+    yield from compared_networks(data / "seeds")
     yield thinning(cnn)
     yield from times_of_seeds(seeds)
     yield from refinements({"CNN": cnn, "ViT": vit})
     yield from tails(cnn)
-    yield noise()
+    yield from noise()
+    yield from simulated_times()
+    yield from partial_correlations()
 
 
 def load_training(folder: Path, labels: str | None) -> Training:
     """Return a training run of the shared data; its folder has the classes unless ``labels`` names a list."""
     reference = wordnet_csm(labels or str(folder / "classes.txt")).to_numpy(np.float32)
     csms = [weight_similarity(np.asarray(read_head(path))) for path in sorted(folder.glob("epoch_*.pt"))]
-    samples = LabelledPredictions(np.load(folder / "targets.npy"), np.load(folder / "preds.npy")[-1])
-    return Training(csms, reference, samples)
+    counts = np.zeros(reference.shape)
+    np.add.at(counts, (np.load(folder / "targets.npy"), np.load(folder / "preds.npy")[-1]), 1)
+    return Training(csms, reference, counts)
 
 
 def agreement(a: Matrix, b: Matrix) -> float:
@@ -157,60 +156,51 @@ def lowered_pair(run: Training) -> Row:
     return what, f"{excess[0]:.3f} to {excess[1]:.3f}; {pearson[0]:.3f} to {pearson[1]:.3f}", "the agreement stays"
 
 
-def differences_of(a: Training, b: Training) -> dict[str, Difference]:
-    """Return the differences of two trainings at their last epochs, by criterion."""
-    first, second = a.csms[-1], b.csms[-1]
-    return {
-        "agreement": alignment_difference(CsmPair(first, a.reference), CsmPair(second, b.reference), "pearson"),
-        "Max WSI": max_wsi_difference(first, second),
-        "NIDM": idm_difference((a.samples, first), (b.samples, second)),
-        "WIDM": idm_difference((a.samples, a.reference), (b.samples, b.reference)),
-        "accuracy": accuracy_difference(a.samples, b.samples),
-    }
+def compared_networks(folder: Path) -> Iterator[Row]:
+    """Yield how often ``dsi compare`` finds a difference between trainings, single or repeated, of one network or of two.
+
+    The runs are compared at equal accuracy, and their intervals are corrected by Holm's method.
+    """
+    with TemporaryDirectory() as out:
+        analyze(folder, out, permutations=0, report=False)
+        runs = compared_runs([out], ())
+        trainings = {name: [run for run in runs if run.name.startswith(name)] for name in NETWORKS}
+        for name, members in trainings.items():
+            single = [RepeatedRuns(run.label, [run]) for run in members]
+            yield _differing(
+                f"two seeds of one network ({name})", [*combinations(single, 2)], "no preference from single runs"
+            )
+        rng = np.random.default_rng(SEED)
+        for what, first, second in (
+            ("one network", "mean", "mean"),
+            ("one network", "attn", "attn"),
+            ("each network", *NETWORKS),
+        ):
+            pairs = []
+            for _ in range(GROUPINGS):
+                drawn = rng.permutation(12)
+                other = drawn[3:6] if first == second else rng.permutation(12)[:3]
+                chosen = ((first, drawn[:3]), (second, other))
+                a, b = (RepeatedRuns(name, [trainings[name][index] for index in which]) for name, which in chosen)
+                pairs.append((a, b))
+            wanted = "found in all" if first != second else "each 0 to 5 %, any 4 to 6 %"
+            yield _differing(f"three and three seeds of {what} ({first}, {second})", pairs, wanted)
 
 
-def single_trainings(seeds: dict[str, list[Training]]) -> Iterator[Row]:
-    """Yield how often intervals of two trainings that differ by the seed alone exclude 0, without and with Holm's correction."""
-    for name, trainings in seeds.items():
-        excluding, rejected = [], []
-        for a, b in combinations(trainings, 2):
-            found = differences_of(a, b)
-            excluding.append([difference.excludes_zero for difference in found.values()])
-            steps = holm([difference.p_value or 0.0 for difference in found.values()])
-            rejected.append(any(step.p_value < 0.05 for step in steps))
-        shares = 100 * np.mean(excluding, axis=0)
-        each = ", ".join(f"{criterion} {share:.0f}" for criterion, share in zip(found, shares, strict=True))
-        what = f"two seeds of one training ({name}): pairs with any CI that excludes 0 (each criterion)"
-        any_share = 100 * np.mean(np.any(excluding, axis=1))
-        corrected = 100 * np.mean(rejected)
-        yield what, f"{any_share:.0f} %, {corrected:.0f} % after Holm ({each} %)", "no preference from single runs"
-
-
-def three_seeds(seeds: dict[str, list[Training]]) -> Iterator[Row]:
-    """Yield how often intervals over three seeds per network exclude 0, for the same training and for different trainings."""
-    values = {name: [_last_values(training) for training in trainings] for name, trainings in seeds.items()}
-    rng = np.random.default_rng(SEED)
-    for what, first, second in (("the same", "mean", "mean"), ("the same", "attn", "attn"), ("different", *NETWORKS)):
-        excluding, rejected = [], []
-        for _ in range(GROUPINGS):
-            drawn = rng.permutation(12)
-            other = drawn[3:6] if first == second else rng.permutation(12)[:3]
-            a = np.array([values[first][index] for index in drawn[:3]])
-            b = np.array([values[second][index] for index in other])
-            found = [mean_difference(x.tolist(), y.tolist()) for x, y in zip(a.T, b.T, strict=True)]
-            excluding.append([difference.excludes_zero for difference in found])
-            rejected.append(any(step.p_value < 0.05 for step in holm([one.p_value or 0.0 for one in found])))
-        each = 100 * np.mean(excluding, axis=0)
-        wanted = "found in all" if first != second else "each 0 to 5 %, any 4 to 6 %"
-        any_share, corrected = 100 * np.mean(np.any(excluding, axis=1)), 100 * np.mean(rejected)
-        text = f"each {each.min():.0f} to {each.max():.0f} %, any {any_share:.0f} %, any after Holm {corrected:.0f} %"
-        yield f"three seeds per network, {what} training ({first}, {second}): CI excludes 0", text, wanted
-
-
-def _last_values(training: Training) -> list[float]:
-    """Return agreement, Max WSI, NIDM, WIDM and accuracy at the last epoch."""
-    values = [difference.first for difference in differences_of(training, training).values()]
-    return [value for value in values if value is not None]
+def _differing(what: str, pairs: list[tuple[RepeatedRuns, RepeatedRuns]], wanted: str) -> Row:
+    """Return in which share of pairs the interval of each criterion excludes 0, and that of any."""
+    found = [
+        {
+            row.quantity: bool(row.excludes_zero)
+            for row in at_equal_accuracy(*pair, MEASURES, 0.01, "test").rows
+            if row.is_main
+        }
+        for pair in pairs
+    ]
+    shares = {SHORT_TITLES[name]: np.mean([one[name] for one in found]) for name in found[0]}
+    shares["any"] = np.mean([any(one.values()) for one in found])
+    text = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items())
+    return f"{what}: the CI excludes 0", text, wanted
 
 
 def _end_of_surge(found: Phases) -> tuple[float, float, float]:
@@ -252,9 +242,7 @@ def refinements(runs: dict[str, Training]) -> Iterator[Row]:
 
 def tails(run: Training) -> Iterator[Row]:
     """Yield p-values of quantiles of many relabellings, for matrices with and without a formula."""
-    csm, classes = run.csms[1], len(run.reference)
-    counts = np.zeros((classes, classes))
-    np.add.at(counts, (run.samples.targets, run.samples.predictions), 1)
+    csm, counts, classes = run.csms[1], run.counts, len(run.reference)
     few = counts * (np.arange(classes) < 3)
     pairs = {
         "NCSM, WordNet": (csm, run.reference),
@@ -286,19 +274,54 @@ def tails(run: Training) -> Iterator[Row]:
         yield f"share of relabellings with z above 3 ({name})", f"{100 * np.mean(z > 3):.2f} %", "normal: 0.13 %"
 
 
-def noise() -> Row:
-    """Return how many curves of noise, with a correlation of 0.7 between neighbouring epochs, have a phase."""
-    rng, number = np.random.default_rng(SEED), 0
-    for _ in range(NOISE_CURVES):
-        curve = rng.standard_normal(31)
-        for epoch in range(1, 31):
-            curve[epoch] = 0.7 * curve[epoch - 1] + 0.51**0.5 * curve[epoch]
-        number += bool(phases(np.arange(31), curve).found)
-    return (
-        f"{NOISE_CURVES:,} noise curves of 31 epochs: have a phase",
-        f"{100 * number / NOISE_CURVES:.1f} %",
-        "at most 5 %",
-    )
+def noise() -> Iterator[Row]:
+    """Yield how many curves of noise have a phase, by the correlation of neighbouring epochs."""
+    for correlation in (0.0, 0.7):
+        rng, number = np.random.default_rng(SEED), 0
+        for _ in range(NOISE_CURVES):
+            curve = rng.standard_normal(31)
+            for epoch in range(1, 31):
+                curve[epoch] = correlation * curve[epoch - 1] + (1 - correlation**2) ** 0.5 * curve[epoch]
+            number += bool(phases(np.arange(31), curve).found)
+        what = f"{NOISE_CURVES:,} noise curves of 31 epochs with a correlation of {correlation:g} between neighbours: have a phase"
+        yield what, f"{100 * number / NOISE_CURVES:.1f} %", "at most 5 %"
+
+
+def simulated_times() -> Iterator[Row]:
+    """Yield how often the interval of t90 holds that of a saturating curve without noise and class effects."""
+    epochs, rng = np.arange(31), np.random.default_rng(SEED)
+    for rate in (0.2, 0.5, 1.0):
+        clean, holds = 0.5 * (1 - np.exp(-rate * epochs)), []
+        truth, *_ = _end_of_surge(phases(epochs, clean, start=0.0))
+        for spread in (0.002, 0.01):
+            for _ in range(TRIALS // 2):
+                effects = 0.6 * clean[:, None] ** 2 * rng.standard_normal(40)
+                curve = clean + spread * rng.standard_normal(31) + effects.mean(axis=1)
+                without = curve[:, None] - (effects - effects.mean(axis=1, keepdims=True)) / 39
+                found = phases(epochs, curve, start=0.0, without=without)
+                if found.found:
+                    _, low, high = _end_of_surge(found)
+                    holds.append(low <= truth <= high)
+        what = f"t90 of {len(holds):,} simulated curves with a rate of {rate:g} per epoch: 95 % CI holds the true one"
+        yield what, f"{100 * np.mean(holds):.0f} %", ""
+
+
+def partial_correlations() -> Iterator[Row]:
+    """Yield how often a network that sees only B has a partial correlation with A given B, by the noise of the known B."""
+    rng, classes = np.random.default_rng(SEED), 50
+
+    def matrix(width: int) -> Matrix:
+        return np.corrcoef(rng.standard_normal((classes, width)))
+
+    for error in (0.0, 0.1, 0.2, 0.3):
+        positive = 0
+        for _ in range(TRIALS):
+            b = matrix(10)
+            network, a, known = b + matrix(10), b + matrix(10), b + error * matrix(10)
+            p_value = partial_mantel(network, a, known).p_value
+            positive += p_value is not None and p_value < 0.05
+        what = f"partial correlation of a network that sees only B with A given B, known with an error of {error:g} of its spread"
+        yield f"{what}: p below 0.05", f"{100 * positive / TRIALS:.0f} %", "5 %" if not error else ""
 
 
 if __name__ == "__main__":
