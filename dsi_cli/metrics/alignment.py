@@ -114,9 +114,9 @@ def alignments(
         The display order of the classes, used only by ``ssim``. The given order if None.
     permutations : int, optional
         The number of random relabellings for the chance level of ``ssim``. The default is 200 for up to 256 classes, else 0.
-        A number also gives the deviation of ``mae`` and the chance level of ``kendall``, and every ``p_value`` comes from it.
-        With 0 there is no ``p_value`` if its approximation is not accurate (`dsi_cli.metrics.p_values`).
-        Up to 7 classes all relabellings are used instead.
+        A number also gives the deviation of ``mae`` and the chance level of ``kendall``, and every ``p_value`` comes from it,
+        unless no relabelling is as similar and the ``p_value`` is known without them. With 0 there is no ``p_value`` if
+        its approximation is not accurate (`dsi_cli.metrics.p_values`). Up to 7 classes all relabellings are used instead.
     draws : int, optional
         Any number above 0 asks for the interval of ``ssim``, which takes as long as its value once for each class.
     seed : int
@@ -280,6 +280,8 @@ class MatrixPair:
         # The p-value counts the relabellings that are at least as similar.
         sign = -1.0 if entry.measure in DISTANCES else 1.0
         similar = int((sign * values >= sign * value - VALUE_TOLERANCE).sum())
+        if not similar and entry.measure in EXACT:
+            return entry  # The p-value is below what so few relabellings can show, and it is known without them.
         return replace(entry, p_value=similar / len(values) if is_complete else (1 + similar) / (1 + len(values)))
 
     def _relabelled_values(self, name: str, relabellings: Iterable[NDArray[np.intp]]) -> Values:

@@ -111,12 +111,13 @@ def test_alignments_have_a_p_value_by_default(make_pair, kind, classes):
     assert found["cosine"].p_value == found["pearson"].p_value == found["mse"].p_value
     sampled = alignments(a, b, ["pearson"], permutations=1000)["pearson"].p_value
     assert found["pearson"].p_value == pytest.approx(sampled, abs=0.03)
+    few, default = (alignments(a, a, permutations=number)["pearson"].p_value for number in (5, None))
+    assert few == default < 0.001
 
 
 def test_p_value_of_few_classes_without_relabellings_has_the_reason(make_pair):
     entry = alignments(*make_pair("symmetric", 12), ["pearson"], permutations=0)["pearson"]
-    assert entry.p_value is None
-    assert "needs random relabellings" in entry.reason
+    assert (entry.p_value, "needs random relabellings" in entry.reason) == (None, True)
 
 
 @pytest.mark.parametrize("columns", [40, 2])
