@@ -76,8 +76,7 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
     if not any(row.is_criterion for row in known):
         answer, end = UNDECIDED, f"no criterion of {first} and {second} has a confidence interval"
     elif not different:
-        answer = NO_DIFFERENCE
-        end = f"the 95 % confidence intervals of all differences between {first} and {second} include 0"
+        answer, end = NO_DIFFERENCE, _no_difference(equal)
     else:
         answer = (NO_DIFFERENCE, HIGHER, MIXED)[len(favoured)]
         end = _claims(equal, different) + _reservation(equal, different)
@@ -93,6 +92,13 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
     if len(favoured) == 1:
         title = title.replace("one network", next(iter(favoured)))
     return Verdict(first, second, answer, preferred, f"{trainings}, {where}, {end}", title, reasons)
+
+
+def _no_difference(equal: EqualAccuracyComparison) -> str:
+    """Return that the interval of no difference excludes 0, except perhaps that of the last accuracy."""
+    intervals = f"the 95 % confidence intervals of all differences between {equal.first} and {equal.second} include 0"
+    is_better = equal.accuracy is not None and equal.accuracy.excludes_zero
+    return f"{intervals}, except that of the last accuracy" if is_better else intervals
 
 
 def _claims(equal: EqualAccuracyComparison, different: list[CriterionRow]) -> str:
