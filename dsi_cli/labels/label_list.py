@@ -89,8 +89,9 @@ def match_order(names: Sequence[str], wnids: Ids | None, known: LabelList, alias
     >>> match_order(["2_Dog", "1_Cat", "3_t shirt top"], None, pets, {}), match_order(["cat", "dog", "skirt"], None, pets, {})
     ((1, 0, 2), None)
     """
+    known_ids = known.names if are_ids(known.names) else known.wnids
     if are_ids(names):
-        return _match_ids(names, known.wnids)
+        return _match_ids(names, known_ids)
     keys = [name_key(name) for name in without_leading_marks(names)]
     order: tuple[int, ...] | None = tuple(range(len(keys)))
     # Names in the known order may be ambiguous: ImageNet-1k has two cranes.
@@ -98,7 +99,7 @@ def match_order(names: Sequence[str], wnids: Ids | None, known: LabelList, alias
     if not all(any(key in level[index] for level in levels) for index, key in enumerate(keys)):
         order = match_part(names, class_indices(known, aliases))
     if order is None:
-        return _match_ids(wnids, known.wnids)
+        return _match_ids(wnids, known_ids)
     if wnids is None or known.wnids is None or tuple(wnids) == tuple(known.wnids[index] for index in order):
         return order
     return None

@@ -65,8 +65,7 @@ def test_a_step_folder_whose_state_is_not_written_yet_has_no_epoch_and_gets_it_l
     (folder / "config.json").write_text("{}")
     save(tmp_path / "run/epoch_1.pt", 1)
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    rows = pd.read_parquet(tmp_path / "out/checkpoints.parquet").set_index("step")
-    assert rows.loc[1000, "status"] == "skipped"
+    assert pd.read_parquet(tmp_path / "out/checkpoints.parquet").set_index("step").loc[1000, "status"] == "skipped"
     (folder / "trainer_state.json").write_text(json.dumps({"epoch": 2.0, "global_step": 1000}))
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     rows = pd.read_parquet(tmp_path / "out/checkpoints.parquet").set_index("step")
@@ -124,8 +123,7 @@ def test_analyze_of_a_log_with_another_first_epoch_warns(tmp_path, epochs, name,
 
 
 def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
-    names = ["dog", "cat", "car", "oak", "rose", "cup"]
-    save(tmp_path / "run/epoch_1.pt", 1, classes=names)
+    save(tmp_path / "run/epoch_1.pt", 1, classes=["dog", "cat", "car", "oak", "rose", "cup"])
     (tmp_path / "run/classes.txt").write_text("dog\ncat\n")
     summary = analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert summary.runs[0].resolved == 6
@@ -141,8 +139,7 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
     assert "best.pt: epoch 1 again, as in epoch1.pt, with other weights" in warnings[1]
     save(tmp_path / "inet/epoch1.pt", 1, rows=1000)
     assert analyze([tmp_path / "inet"], tmp_path / "out2", Options(labels="imagenet1k", draws=0)).warnings == []
-    save(tmp_path / "few/epoch1.pt", 1, rows=3)
-    (tmp_path / "few/classes.txt").write_text("dog\ncat\ncar\n")
+    save(tmp_path / "few/epoch1.pt", 1, rows=3, classes=["dog", "cat", "car"])
     (few,) = analyze([tmp_path / "few"], tmp_path / "out3", QUICK).runs
     assert few.no_reference == "3 classes; an alignment needs 4 or more"
 
@@ -189,6 +186,15 @@ def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp
     assert warning.startswith("run: classes.txt is used, but classes in the checkpoint's metadata has the same classes in")
 
 
+def test_find_labels_in_another_order_than_the_ids_or_numbers_in_the_checkpoint_warns(tmp_path):
+    first, file = load_preset("imagenet1k"), tmp_path / "names.txt"
+    file.write_text("\n".join(first.names[:2] + first.names[11:1:-1]))
+    for own, name in ((first.wnids[:12], "n01484850"), (sorted(map(str, range(12))), "10")):  # 0, 1, 10, 11, 2
+        save(tmp_path / name / "epoch_1.pt", 1, rows=12, classes=list(own))
+        (warning,) = analyze([tmp_path / name], tmp_path / "out", Options(labels=str(file), draws=0)).warnings
+        assert warning.endswith(f"another order: class 2 is {name!r} there and {first.names[11]!r} here")
+
+
 def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Command, tmp_path):
     runs = [make_run("a"), make_run("b")]
     (runs[0] / "log.csv").write_text("epoch,test_loss\n0,9\n1,9\n2,9\n3,9\n")
@@ -214,14 +220,13 @@ def head_of(run):
     return record.head, record.reason
 
 
-@pytest.mark.parametrize(("labels", "head"), [("cat\ndog\nhorse\nfrog\nbird\n", "b.weight"), ("cat\ndog\nhorse\n", None)])
-def test_a_label_list_next_to_the_checkpoints_decides_if_its_number_fits(labels, head, run):
-    (run / "classes.txt").write_text(labels)
-    assert head_of(run)[0] == head
-
-
-def test_targets_next_to_the_checkpoints_decide_if_nothing_else_does(run):
+def test_labels_and_targets_next_to_the_checkpoints_decide_if_nothing_else_does(run):
+    names = ["cat", "dog", "horse", "frog", "bird", "lion", "bee"]
+    for number, head in ((5, "b.weight"), (3, None)):
+        (run / "classes.txt").write_text("\n".join(names[:number]))
+        assert head_of(run)[0] == head
+    (run / "classes.txt").unlink()
     np.save(run / "targets.npy", np.array([0, 4, 2]))
     assert head_of(run) == ("b.weight", None)
-    (run / "classes.txt").write_text("cat\ndog\nhorse\nfrog\nbird\nlion\nbee\n")
+    (run / "classes.txt").write_text("\n".join(names))
     assert head_of(run) == ("a.weight", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -374,11 +375,15 @@ def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[Chec
             continue  # this list is not used, so it need not be valid
         place = "" if nearby.path is None else " next to the checkpoints"
         both = f"{labels.source} is used, but {nearby.source}{place} has"
-        order = match_order(labels.names, labels.wnids, nearby, {})
+        order, what = match_order(labels.names, labels.wnids, nearby, {}), "the same classes in another order"
+        if order is None and len(identifiers.placeholders(nearby.names)) == len(nearby.names):
+            # Trainers sort folders with numbers as text (1, 10, 100, 2), but names come in the order of the numbers.
+            numbers = [int(re.sub(r"\D", "", name)) for name in nearby.names]
+            order, what = tuple(np.argsort(numbers, kind="stable").tolist()), "numbers for names, perhaps in another order"
         if order is not None and list(order) != sorted(order):
             index = next(index for index, there in enumerate(order) if index != there)
             names = f"class {index} is {quoted(nearby.names[index])} there and {quoted(labels.names[index])} here"
-            return [f"{both} the same classes in another order: {names}"]
+            return [f"{both} {what}: {names}"]
         common = {name_key(name) for name in nearby.names} & {name_key(name) for name in labels.names}
         is_named_file = nearby.path is not None and not are_ids(nearby.names)
         if order is None and is_named_file and 2 * len(common) < len(labels.names):
