@@ -55,9 +55,13 @@ def match_classes(
         # Numbers that are too high or repeated (``1`` and ``01``) have no match.
         numbers = [int(name) for name in samples.names]
         match = [number if number < classes and numbers.count(number) == 1 else None for number in numbers]
-        warnings.append(
-            f"the class names of {samples.source} are numbers, so dsi takes them as the classifier's class numbers, from 0"
-        )
+        warning = f"the class names of {samples.source} are numbers, so dsi takes them as the classifier's class "
+        warning += "numbers, from 0"
+        if numbers != sorted(numbers):
+            first = ", ".join(samples.names[:3])
+            warning += f"; if training sorted them as text, as torchvision's ImageFolder does ({first}, ...), "
+            warning += "give them the names of the labels"
+        warnings.append(warning)
     missing = [name for name, number in zip(samples.names, match, strict=True) if number is None]
     if missing:
         unused = [name for number, name in enumerate(names) if number not in match]
