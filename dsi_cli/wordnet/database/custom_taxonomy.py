@@ -18,6 +18,7 @@ import codecs
 import csv
 import io
 import json
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,9 +34,9 @@ from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, Taxonomy
 
-CHILD_COLUMNS = ("child", "class", "class_name", "name", "label", "node", "subclass", "hyponym")
-PARENT_COLUMNS = ("parent", "superclass", "supercategory", "category", "group", "coarse_label", "hypernym")
-"""The names of columns in the first line of a CSV file, in either order."""
+CHILD_WORDS = frozenset(("child", "class", "name", "label", "node", "id", "subclass", "subcategory", "fine", "hyponym"))
+PARENT_WORDS = frozenset(("parent", "superclass", "supercategory", "category", "group", "coarse", "hypernym"))
+"""Words in the names of columns in the first line of a CSV file (``child``, ``node_id``, ``Parent class``), in either order."""
 EXPECTED = (
     "a taxonomy: CSV with a line 'child,parent' for each edge, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist"
 )
@@ -107,10 +108,11 @@ def _csv_edges(file: Path, lines: Sequence[str]) -> Edges:
     first = next(filter(str.strip, lines), "")
     for number, row in enumerate(csv.reader(lines, delimiter=max(",;\t", key=first.count)), start=1):
         cells = [cell.strip() for cell in row]
-        header = [cell.lower() for cell in cells] if number == 1 else []
-        is_parent_first |= len(header) == 2 and header[0] in PARENT_COLUMNS and header[1] in CHILD_COLUMNS
-        is_header = is_parent_first or (len(header) == 2 and header[0] in CHILD_COLUMNS and header[1] in PARENT_COLUMNS)
-        if not any(cells) or (header and is_header):
+        words = [set(re.split(r"[\W_]+", cell.lower())) for cell in cells] if number == 1 else []
+        is_parent = [not PARENT_WORDS.isdisjoint(column) for column in words]
+        is_header = sorted(is_parent) == [False, True] and not CHILD_WORDS.isdisjoint(words[is_parent.index(False)])
+        is_parent_first |= is_header and is_parent[0]
+        if not any(cells) or is_header:
             continue
         if len(cells) != 2 or not all(cells):
             names = len([cell for cell in cells if cell])
@@ -243,6 +245,10 @@ def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> Non
             _add_tree(edges, file, member, path)
     elif isinstance(tree, dict) and isinstance(tree.get("name"), str):
         below = next((tree[key] for key in CHILDREN if tree.get(key)), None)
+        above = next((key for key in tree if key.lower() in PARENT_WORDS), None)
+        if above is not None and below is None and parent is None:
+            message = f"{file}: {tree['name']!r} has the key {above!r} but no children; write a CSV file with a line child,parent "
+            raise UsageError(message + "for each edge", code="taxonomy-not-a-tree", found=above)
         identity = next((str(tree[key]) for key in IDS if isinstance(tree.get(key), str | int)), None)
         _add_node(edges, file, tree["name"], below, path, identity)
     elif isinstance(tree, dict):
