@@ -175,7 +175,9 @@ def _by_words(label: str, folders: tuple[frozenset[str], bool], superclass: str 
     if match is not None:
         return match
     words = read_label_in_folder(label, folders[0], wordnet, has_groups=folders[1])
-    return Meaning("unresolved", words=replace(words, superclass=(superclass,) if superclass else ()))
+    # A number (of a cluster, or CIFAR-100's coarse label) is no context.
+    context = (superclass,) if superclass and not superclass.isdecimal() else ()
+    return Meaning("unresolved", words=replace(words, superclass=context))
 
 
 def _certain(index: int, label: str, meaning: Meaning, wordnet: WordNet) -> Resolution:
