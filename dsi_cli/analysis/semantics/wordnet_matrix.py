@@ -67,7 +67,7 @@ def reference_tables(labels: ClassLabels, neighbors: int | None, source: Referen
     """
     if source is not None and source.name != path_reference_name(labels):
         if neighbors is not None:
-            message = f"the nearest labels are by WordNet's path similarity, not {source.name}; add --whole for its matrix"
+            message = f"the nearest labels are by WordNet's path similarity, not {source.name}; add --whole instead of --neighbors"
             raise UsageError(message, code="neighbors-need-path-similarity", reference=source.name)
         matrix = source.for_labels(labels).dense
         if np.isnan(np.diagonal(matrix)).all():
