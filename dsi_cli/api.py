@@ -357,7 +357,7 @@ def wordnet_csm(
     Raises
     ------
     UsageError
-        The file or preset cannot be read, or the WordNet is not installed.
+        The file or preset cannot be read, the WordNet is not installed, or the measure does not use the taxonomy.
 
     Examples
     --------
@@ -373,7 +373,7 @@ def wordnet_csm(
 
     database = load_wordnet(pos, wordnet)
     tree = hierarchy.open_taxonomy(None if taxonomy is None else str(taxonomy))
-    (reference,) = references.open_references([str(measure)], tree, database)
+    reference = references.open_measure(str(measure), tree, database)
     source = fspath(labels) if isinstance(labels, PathLike) else labels
     if not isinstance(source, str):
         source = list(source) if isinstance(source, Iterable) else [source]

@@ -66,7 +66,7 @@ def wordnet(
 
     database = load_wordnet(pos, wordnet_name)
     custom = hierarchy.open_taxonomy(taxonomy)
-    (reference,) = references.open_references([measure], custom, database)
+    reference = references.open_measure(measure, custom, database)
     to_stdout = out == "-"
     if to_stdout and as_json:
         message = "-o - writes the matrix to stdout, so --json cannot print there; leave out one of them"

@@ -72,6 +72,9 @@ def test_open_references_names_each_form(human, tree, counts):
     ]  # fmt: skip
     found = references.open_references(["path", "wordnet:path", "wup"], open_taxonomy(str(tree)))
     assert [source.name for source in found] == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
+    for measure in (f"lin:{counts}", "wordnet:path"):
+        with raises("options-conflict", UsageError):
+            wordnet_csm(ANIMALS, measure, tree)
 
 
 @pytest.mark.parametrize("spec", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"])
@@ -340,13 +343,10 @@ def test_read_matrix_of_an_invalid_file_fails(tmp_path, text, code, message):
     assert message in str(caught.value)
 
 
-def test_for_labels_with_another_number_of_classes_fails(matrix, tmp_path):
+def test_for_labels_with_another_number_of_classes_or_unknown_ones_fails(matrix, tmp_path):
     found = references.read_matrix(saved(matrix, tmp_path / "m.npy"))
     with raises("wrong-reference-size", UsageError, size=(5, 5), classes=2):
         found.for_labels(labels_of("cat", "dog"))
-
-
-def test_for_labels_with_unknown_classes_names_them(matrix, tmp_path):
     found = references.read_matrix(saved(matrix, tmp_path / "m.csv"))
     with raises("class-not-in-reference", UsageError, names=["frog", "bee", "ant", "fly"]) as caught:
         found.for_labels(labels_of("cat", "frog", "bee", "ant", "fly"))

@@ -258,6 +258,15 @@ def open_references(
     return sources
 
 
+def open_measure(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
+    """Return the reference of a measure; raise `UsageError` also if a taxonomy is given that it does not use."""
+    (source,) = open_references([spec], taxonomy, wordnet)
+    if taxonomy is not None and source.taxonomy is not taxonomy.taxonomy:
+        message = f"{spec} is not a measure of the taxonomy {taxonomy.source}; take path, wup or lch, or leave out the taxonomy"
+        raise UsageError(message, code="options-conflict", options=("--taxonomy", "--measure"))
+    return source
+
+
 def check_references(sources: Sequence[ReferenceSource], labels_of_runs: Iterable[ClassLabels]) -> None:
     """Raise `UsageError` if a matrix file does not fit a run, before anything is written."""
     for source, labels in product([source for source in sources if source.is_matrix], labels_of_runs):
