@@ -181,9 +181,10 @@ def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp
     assert warning.startswith("run: the preset cifar10 is used, but ")
     assert warning.endswith("has the same classes in another order: class 0 is 'truck' there and 'airplane' here")
     assert analyze([tmp_path / "run"], tmp_path / "own", QUICK).runs[0].preset is None
-    (tmp_path / "run/classes.txt").write_text("\n".join(names))  # a file that dsi finds
-    (warning,) = analyze([tmp_path / "run"], tmp_path / "found", QUICK).warnings
-    assert warning.startswith("run: classes.txt is used, but classes in the checkpoint's metadata has the same classes in")
+    for listed, what in ((names, "the same classes in"), ([*names[:9], "tree"], "some of the classes in")):
+        (tmp_path / "run/classes.txt").write_text("\n".join(listed))  # a file that dsi finds
+        (warning, *_) = analyze([tmp_path / "run"], tmp_path / f"found-{listed[9]}", QUICK).warnings
+        assert warning.startswith(f"run: classes.txt is used, but classes in the checkpoint's metadata has {what}")
 
 
 def test_find_labels_in_another_order_than_the_ids_or_numbers_in_the_checkpoint_warns(tmp_path):
@@ -201,10 +202,9 @@ def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Comman
     (tmp_path / "mine.csv").write_text("epoch,test_loss\n0,4\n1,3\n2,2\n3,1\n")
     options = ["--log", tmp_path / "mine.csv", "--draws", 0, "--no-report"]
     assert dsi("analyze", *runs, "-o", tmp_path / "out", *options).code == 0
-    curves = Results(tmp_path / "out").curves
+    losses = Results(tmp_path / "out").curves.query("metric == 'loss'").sort_values("epoch")
     for name in ("a", "b"):
-        rows = curves[(curves["run"] == name) & (curves["metric"] == "loss")].sort_values("epoch")
-        assert rows["value"].tolist() == [4.0, 3.0, 2.0, 1.0]
+        assert losses.loc[losses["run"] == name, "value"].tolist() == [4.0, 3.0, 2.0, 1.0]
 
 
 @pytest.fixture

@@ -373,22 +373,34 @@ def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[Chec
     for nearby in _nearby_labels(run, readable):
         if isinstance(nearby, UsageError) or len(nearby.names) != len(labels.names):
             continue  # this list is not used, so it need not be valid
-        place = "" if nearby.path is None else " next to the checkpoints"
-        both = f"{labels.source} is used, but {nearby.source}{place} has"
-        order, what = match_order(labels.names, labels.wnids, nearby, {}), "the same classes in another order"
-        if order is None and len(identifiers.placeholders(nearby.names)) == len(nearby.names):
-            # Trainers sort folders with numbers as text (1, 10, 100, 2), but names come in the order of the numbers.
-            numbers = [int(re.sub(r"\D", "", name)) for name in nearby.names]
-            order, what = tuple(np.argsort(numbers, kind="stable").tolist()), "numbers for names, perhaps in another order"
-        if order is not None and list(order) != sorted(order):
-            index = next(index for index, there in enumerate(order) if index != there)
-            names = f"class {index} is {quoted(nearby.names[index])} there and {quoted(labels.names[index])} here"
-            return [f"{both} {what}: {names}"]
-        common = {name_key(name) for name in nearby.names} & {name_key(name) for name in labels.names}
-        is_named_file = nearby.path is not None and not are_ids(nearby.names)
-        if order is None and is_named_file and 2 * len(common) < len(labels.names):
-            return [f"{both} other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)"]
+        contradiction = _contradiction(labels, nearby)
+        if contradiction is not None:
+            place = "" if nearby.path is None else " next to the checkpoints"
+            return [f"{labels.source} is used, but {nearby.source}{place} has {contradiction}"]
     return []
+
+
+def _contradiction(labels: LabelList, nearby: LabelList) -> str | None:
+    """Return how the classes of a list of the run differ from those of the labels, or None if they do not contradict them."""
+    order, what = match_order(labels.names, labels.wnids, nearby, {}), "the same classes in another order"
+    there, here = ([name_key(name) for name in names] for names in (nearby.names, labels.names))
+    if order is not None:
+        moved = [index for index, other in enumerate(order) if index != other]
+    elif len(identifiers.placeholders(nearby.names)) == len(there):
+        # Trainers sort folders with numbers as text (1, 10, 100, 2), but names come in the order of the numbers.
+        numbers = [int(re.sub(r"\D", "", name)) for name in nearby.names]
+        moved = [index for index, number in enumerate(sorted(numbers)) if number != numbers[index]]
+        what = "numbers for names, perhaps in another order"
+    else:
+        common = {*there} & {*here}
+        if nearby.path is not None and not are_ids(nearby.names) and 2 * len(common) < len(here):
+            return f"other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)"
+        moved = [index for index, key in enumerate(here) if key in common and key != there[index]]
+        what = "some of the classes in another order"
+    if len(moved) < 2:
+        return None
+    name, other = quoted(labels.names[moved[0]]), quoted(nearby.names[moved[0]])
+    return f"{what}: class {moved[0]} is {other} there and {name} here"
 
 
 def _nearby_labels(run: TrainingRun, readable: Sequence[CheckpointFile]) -> Iterator[LabelList | UsageError]:

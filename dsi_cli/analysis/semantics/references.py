@@ -262,7 +262,7 @@ def open_measure(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet) -
     """Return the reference of a measure; raise `UsageError` also if a taxonomy is given that it does not use."""
     (source,) = open_references([spec], taxonomy, wordnet)
     if taxonomy is not None and source.taxonomy is not taxonomy.taxonomy:
-        message = f"{spec} is not a measure of the taxonomy {taxonomy.source}; take path, wup or lch, or leave out the taxonomy"
+        message = f"{spec} is no measure of {taxonomy.source}; take path, wup or lch, or leave out the taxonomy"
         raise UsageError(message, code="options-conflict", options=("--taxonomy", "--measure"))
     return source
 

@@ -200,6 +200,11 @@ def _json_edges(file: Path, text: str) -> Edges:
     is_table = isinstance(entries, list) and entries and all(isinstance(entry, dict) for entry in entries)
     if is_table and all("name" in entry and ("kingdom" in entry or "supercategory" in entry) for entry in entries):
         return _category_edges(entries)
+    keys = {key for entry in entries for key in entry} if is_table else set()
+    if "name" in keys and keys & PARENT_WORDS and keys.isdisjoint(CHILDREN):
+        found = min(keys & PARENT_WORDS)
+        message = f"{file}: the objects have a {found} but no children; write CSV with a line child,parent for each edge"
+        raise UsageError(message, code="taxonomy-not-a-tree", found=found)
     edges = Edges()
     _add_tree(edges, file, document, ())
     return edges
@@ -245,10 +250,6 @@ def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> Non
             _add_tree(edges, file, member, path)
     elif isinstance(tree, dict) and isinstance(tree.get("name"), str):
         below = next((tree[key] for key in CHILDREN if tree.get(key)), None)
-        above = next((key for key in tree if key.lower() in PARENT_WORDS), None)
-        if above is not None and below is None and parent is None:
-            message = f"{file}: {tree['name']!r} has the key {above!r} but no children; write a CSV file with a line child,parent "
-            raise UsageError(message + "for each edge", code="taxonomy-not-a-tree", found=above)
         identity = next((str(tree[key]) for key in IDS if isinstance(tree.get(key), str | int)), None)
         _add_node(edges, file, tree["name"], below, path, identity)
     elif isinstance(tree, dict):
