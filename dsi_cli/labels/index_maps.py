@@ -1,6 +1,7 @@
 """Read class names from the lists and index maps of JSON files and checkpoints.
 
 Three shapes are read: a list ``["cat", "dog"]``, an index map ``{0: "cat", 1: "dog"}``, and the reverse ``{"cat": 0, "dog": 1}``.
+The keys of an index map may also be WordNet ids (``{"n02121620": "cat"}``), whose order counts.
 The keys of an index map may be digits in quotes, and its values ``[id, name]`` pairs, as in Keras. The indices must be a
 permutation of 0 to n - 1, or of 1 to n. Mistakes are a ``ValueError`` that states what was found; the caller adds the file.
 
@@ -16,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from dsi_cli.errors import count
 from dsi_cli.labels import numbering
-from dsi_cli.labels.label_list import LabelList
+from dsi_cli.labels.label_list import LabelList, are_ids
 from dsi_cli.labels.presets import recognise
 
 KEYS = ("id2label", "label2id", "class_to_idx", "idx_to_class", "classes", "CLASSES", "class_names", "label_names")
@@ -49,6 +50,10 @@ def read_names(value: object) -> IndexedNames:
     IndexedNames(names=('cat', 'dog'), wnids=None, first=1, superclasses=None)
     """
     first = 0
+    if isinstance(value, dict) and all(isinstance(text, str) for text in (*value, *value.values())):
+        # Names by WordNet id are in the order of the ids, as trainers sort folders with these names.
+        is_index_map = any(_parse_index(text) is not None for text in value.values())
+        value = sorted(value.items()) if value and are_ids(list(value)) and not is_index_map else value
     if isinstance(value, dict):
         indices, values = _indices_and_values(value)
         first, value = min(indices), sort_by_index(indices, values)

@@ -14,12 +14,11 @@ def test_index_maps_may_begin_at_one(value):
     assert read_names(value) == IndexedNames(("cat", "dog"), first=1)
 
 
-def test_pairs_of_id_and_name_are_read():
+def test_ids_next_to_names_are_read_and_digits_may_be_names():
     found = read_names({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]})
     assert found == IndexedNames(("cat", "dog"), ("n02121620", "n02084071"))
-
-
-def test_digits_may_be_names():
+    assert read_names({"n02121620": "cat", "n02084071": "dog"}) == IndexedNames(("dog", "cat"), ("n02084071", "n02121620"))
+    assert read_names({"n02121620": "0", "n02084071": "1"}) == IndexedNames(("n02121620", "n02084071"))
     assert read_names({"0": 1, "1": 0}) == IndexedNames(("1", "0"))
     assert read_names({"0": "1", "1": "0"}) == IndexedNames(("1", "0"))
 
