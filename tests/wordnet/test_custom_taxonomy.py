@@ -66,9 +66,9 @@ def test_labels_mean_nodes_of_their_name_exactly_or_of_no_other_in_another_case(
     assert [None if node is None else tree.names[node] for node in found] == [
         "shirt", "shirt", "Pull-over", "Pull-over", None, None,
     ]  # fmt: skip
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, "Crane,machine\ncrane,bird\n"))
-    found = custom_taxonomy.match_labels(tree, ["Crane", "crane", "CRANE"])
-    assert [node is None for node in found] == [False, False, True]
+    tree = custom_taxonomy.read_taxonomy(written(tmp_path, "class ring,gift category\nCrane,machine\ncrane,bird\n"))
+    found = custom_taxonomy.match_labels(tree, ["Crane", "crane", "CRANE", "class ring"])
+    assert [node is None for node in found] == [False, False, True, False]
 
 
 @pytest.mark.parametrize(

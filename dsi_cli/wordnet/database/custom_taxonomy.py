@@ -110,7 +110,7 @@ def _csv_edges(file: Path, lines: Sequence[str]) -> Edges:
         cells = [cell.strip() for cell in row]
         words = [set(re.split(r"[\W_]+", cell.lower())) for cell in cells] if number == 1 else []
         is_parent = [not PARENT_WORDS.isdisjoint(column) for column in words]
-        is_header = sorted(is_parent) == [False, True] and not CHILD_WORDS.isdisjoint(words[is_parent.index(False)])
+        is_header = sorted(is_parent) == [False, True] and all(column <= CHILD_WORDS | PARENT_WORDS for column in words)
         is_parent_first |= is_header and is_parent[0]
         if not any(cells) or is_header:
             continue
