@@ -84,14 +84,14 @@ def stores_next_epoch(records: Sequence[Record]) -> bool:
 
 
 def _are_steps(records: Sequence[Record]) -> bool:
-    """Return whether the numbers in the names are steps, because the contents state the same steps (``checkpoint_100`` of Flax)."""
+    """Return whether the numbers in the names are steps, because the contents state the same steps (``100`` of Orbax)."""
     found = originals(records)
     numbers = sorted({record.epoch for record in found if record.epoch is not None and record.epoch == record.step})
     if len(numbers) < max(2, len(found)) or any(epochs.has_epoch_label(epoch_name(record)) for record in found):
         return False
     # Consecutive numbers are epochs, which some training loops call steps.
     are_apart = min(after - before for before, after in pairwise(numbers)) > 1
-    return are_apart and all(record.epoch_source == epochs.FILE_NAME for record in found)
+    return are_apart and all(record.epoch_source in (epochs.FILE_NAME, epochs.FOLDER_NAME) for record in found)
 
 
 def epoch_name(record: Record) -> str:
@@ -204,7 +204,9 @@ def _resolve_epoch(records: list[Record]) -> dict[int, Record]:
                 for one, other in ((record, rival), (rival, record)):
                     when = f"epoch {one.epoch}" if one.step is None else f"epoch {one.epoch}, step {one.step},"
                     reason = f"{when} is also in {other.name}, with other weights;"
-                    reason += " run dsi analyze with the files of one training only"
+                    reason += (
+                        " after a resumption, move the older file away, else run dsi analyze with the files of one training"
+                    )
                     resolved[id(one)] = replace(one, status=FAILED, reason=reason, code="several-trainings")
     return resolved
 

@@ -72,7 +72,7 @@ _UNSPECIFIC_WORDS = _CHECKPOINT_WORDS | {
 }
 """Words of names that do not distinguish two trainings."""
 _STORES_NEXT_EPOCH = re.compile(r"(0|1\.[0-5])\.")  # the versions of Lightning that store the next epoch
-_MAX_DIGITS = 9  # longer numbers are times and hashes
+MAX_DIGITS = 9  # longer numbers are times and hashes
 _MIN_STEP_GAP = 500  # numbers that differ by at least this much are steps, not epochs
 _UNGLUED_NUMBER = re.compile(r"(?<![a-z0-9])(\d{1,9})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
@@ -217,7 +217,7 @@ def _numbers_after_epochs(names: Sequence[str]) -> dict[int, NameNumbers]:
         columns = list(zip(*(parts for _, _, parts in group), strict=True))
         varying = [place for place in range(1, len(columns), 2) if len(set(columns[place])) > 1]
         found = {epoch for _, epoch, _ in group}
-        if len(varying) != 1 or len(found) == len(group) or max(map(len, columns[varying[0]])) > _MAX_DIGITS:
+        if len(varying) != 1 or len(found) == len(group) or max(map(len, columns[varying[0]])) > MAX_DIGITS:
             continue
         numbers = [int(number) for number in columns[varying[0]]]
         is_count = may_number_trainings(numbers)
@@ -256,7 +256,7 @@ def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:
         rows = [re.findall(r"\d+", texts[index]) for index in indices]
         # Leading zeros do not count.
         columns = [column for column in zip(*rows, strict=True) if len({digits.lstrip("0") for digits in column}) > 1]
-        if len(columns) != 1 or max(map(len, columns[0])) > _MAX_DIGITS:
+        if len(columns) != 1 or max(map(len, columns[0])) > MAX_DIGITS:
             continue
         numbers = [int(digits) for digits in columns[0]]
         # "last_0", "last_1" are the last checkpoints of two trainings.

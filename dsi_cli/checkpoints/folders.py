@@ -156,7 +156,7 @@ def _marks_a_checkpoint(name: str, files: Collection[str]) -> bool:
 
 def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
     suffix = path.suffix.lower()
-    if path.name == LABEL_ENCODER:
+    if path.name == LABEL_ENCODER or path.name.startswith("._"):  # macOS keeps attributes of a file in "._" and its name
         return False
     if suffix in SUFFIXES:
         return True

@@ -45,8 +45,12 @@ MIN_RECOGNISED = 0.8
 """The minimum share of older classes whose new vector is more similar to their own older vector than to all others."""
 MIN_STANDARD_DEVIATIONS = 4.0
 """The minimum mean cosine of old and new vectors, in standard deviations of independent directions."""
-MIN_CONTINUED = 0.9
-"""The minimum mean cosine of the class vectors of two checkpoints of one training; those of two seeds have about 0."""
+MIN_CONTINUED = 0.8
+"""The minimum mean cosine of the class vectors of two checkpoints of one training, except for the first two."""
+MAX_INDEPENDENT = 0.5
+"""The maximum of this cosine for two trainings. Those of two seeds have about 0."""
+MIN_INDEPENDENT = 3
+"""The minimum number of files that are trainings only because their class vectors are independent."""
 
 
 def split_training_runs(
@@ -108,7 +112,7 @@ def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
 
 def _group_by_training(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
     """Return the records of each training of one network."""
-    return [training for kind in _group_by_kind(records, read_head) for training in _group_by_label(kind)]
+    return [training for kind in _group_by_kind(records, read_head) for training in _group_by_label(kind, read_head)]
 
 
 def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
@@ -151,40 +155,66 @@ def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[st
     They begin with 0 or 1, or name folders, and the epochs in the contents do not rise with them.
 
     ``best_0.pt`` of epoch 7 and ``best_1.pt`` of epoch 4 are the best files of two folds. But if each head is almost the one of
-    the epoch before, the numbers are ranks or slots of one training.
+    the epoch before, the numbers are ranks or slots of one training. Without epochs in the contents, ``model_0.pt`` to
+    ``model_4.pt`` are folds or seeds if their heads are independent.
     """
     names = [deduplication.epoch_name(record) for record in records]
-    numbers = {
-        record.path: number
+    numbered = [
+        (number, name, record)
         for name, (number, _), record in zip(names, epochs.numbers_in_names(names), records, strict=True)
-        if number is not None and _may_number_a_training(name, record)
-    }
-    found = sorted((record for record in records if record.path in numbers), key=lambda record: numbers[record.path])
+        if number is not None and not epochs.has_epoch_label(name)
+    ]
+    stated = {record.path: number for number, name, record in numbered if _may_number_a_training(name, record)}
+    if not stated:
+        return _independent_numbers({number: record for number, _, record in numbered}, len(numbered), read_head)
+    found = sorted((record for _, _, record in numbered if record.path in stated), key=lambda record: stated[record.path])
+    are_trainings = _number_trainings(stated, found, all(map(str.isdecimal, names)), read_head)
+    return {path: str(number) for path, number in stated.items()} if are_trainings else {}
+
+
+def _number_trainings(numbers: Mapping[str, int], found: Sequence[Record], are_folders: bool, read_head: ReadHead) -> bool:
+    """Return whether the numbers of records, in their order, number trainings, according to the epochs in their contents."""
     by_epoch = sorted(found, key=lambda record: record.epoch or 0)
     stated = [record.epoch for record in found if record.epoch_source == epochs.CONTENTS]
-    are_folders = all(map(str.isdecimal, names))
     may_be_trainings = epochs.may_number_trainings(list(numbers.values())) or (are_folders and len(stated) == len(found))
     if not may_be_trainings or (by_epoch == found and not (are_folders and len(set(stated)) < len(found))):
+        return False
+    return not _are_continued([read_head(record) for record in by_epoch])
+
+
+def _independent_numbers(numbered: Mapping[int, Record], files: int, read_head: ReadHead) -> dict[str, str]:
+    """Return the numbers of trainings by path if each file has another number, and their heads are independent; else nothing."""
+    if not MIN_INDEPENDENT <= files == len(numbered) or not epochs.may_number_trainings(list(numbered)):
         return {}
-    if _are_continued([read_head(record) for record in by_epoch]):
-        return {}
-    return {path: str(number) for path, number in numbers.items()}
+    are_trainings = _are_independent([numbered[number] for number in sorted(numbered)], read_head)
+    return {record.path: str(number) for number, record in numbered.items()} if are_trainings else {}
 
 
 def _are_continued(heads: Sequence[NDArray[np.float32] | None]) -> bool:
-    """Return whether each head is almost the one before."""
+    """Return whether each head is almost the one before; the first pair of several may differ, because training begins with it."""
     pairs = [(new, old) for old, new in pairwise(heads) if old is not None and new is not None]
     cosines = [_class_cosines(*pair).diagonal().mean() for pair in pairs]
-    return len(pairs) == len(heads) - 1 and all(cosine >= MIN_CONTINUED for cosine in cosines)
+    return len(pairs) == len(heads) - 1 and all(cosine >= MIN_CONTINUED for cosine in cosines[1:] or cosines)
+
+
+def _are_independent(records: Sequence[Record], read_head: ReadHead) -> bool:
+    """Return whether no head of several classes is similar to the one before."""
+    # The last heads of one training are the most similar ones, so that few are read.
+    for new, old in pairwise(map(read_head, reversed(records))):
+        if old is None or new is None or min(len(old), len(new)) < 2:
+            return False
+        if _class_cosines(new, old).diagonal().mean() > MAX_INDEPENDENT:
+            return False
+    return True
 
 
 def _may_number_a_training(name: str, record: Record) -> bool:
     """Return whether the number in a name is not known to be the epoch."""
     is_folder = name.isdecimal() and record.epoch_source == epochs.FOLDER_NAME and record.format not in FOLDER_FORMATS
-    return (is_folder or record.epoch_source == epochs.CONTENTS) and not epochs.has_epoch_label(name)
+    return is_folder or record.epoch_source == epochs.CONTENTS
 
 
-def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
+def _group_by_label(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
     """Return the records of each training, by the words in their names if these occur with the same epochs or steps."""
     dated = deduplication.with_numbers_from_names(records)
     copies = [deduplication.is_copy(record) for record in records]
@@ -198,6 +228,7 @@ def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
             return [list(records)]
     if not _has_several_trainings(dated, labels, originals) and not (all(copies) and len(set(labels)) > 1):
         return [list(records)]
+    labels = _without_epochs(labels, dated, originals, read_head)
     # A copy whose name fits no original belongs to the training of the original with the same weights.
     label_by_weights = {records[index].fingerprint: labels[index] for index in originals}
     original_labels = {labels[index] for index in originals}
@@ -218,6 +249,30 @@ def _labels(records: Sequence[Record]) -> list[str]:
     if all(map(deduplication.is_copy, records)):
         return [_without(label, lambda word: word.lower() in _METRICS) for label in labels]
     return labels
+
+
+def _without_epochs(
+    labels: Sequence[str], dated: Sequence[Record], originals: Sequence[int], read_head: ReadHead
+) -> list[str]:
+    """Return the labels without a number at their end if it counts the epochs: ``stage1_01``, ``stage1_02``, ``stage2_01``.
+
+    The contents state it (or the next one) as the epoch. Without epochs in the contents, the heads with one label are similar.
+    """
+    counted: dict[str, list[tuple[int, Record]]] = {}
+    for index in originals:
+        label, _, number = labels[index].rpartition("_")
+        if not label or not number.isdecimal() or len(number) > epochs.MAX_DIGITS:
+            return list(labels)
+        counted.setdefault(label, []).append((int(number), dated[index]))
+    pairs = [pair for group in counted.values() for pair in group]
+    gaps = {None if record.epoch is None else record.epoch - number for number, record in pairs}
+    if gaps not in ({0}, {1}, {-1}, {None}):
+        return list(labels)
+    for group in counted.values():
+        ordered = [record for _, record in sorted(group, key=lambda pair: pair[0])]
+        if gaps == {None} and len(group) > 1 and _are_independent(ordered, read_head):
+            return list(labels)
+    return [label.rpartition("_")[0] if index in originals else label for index, label in enumerate(labels)]
 
 
 def _without(label: str, is_left_out: Callable[[str], bool]) -> str:

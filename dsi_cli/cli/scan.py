@@ -176,11 +176,12 @@ def _fold(files: list[tuple[Record, dict[str, str]]], *, show_all: bool) -> list
 
 
 def _range(name: str, group: list[tuple[Record, dict[str, str]]]) -> str:
-    """Return the text of a column for one file, or for the first and the last file of a group."""
+    """Return the text of a column for one file, or for the first and the last file of a group, or its range."""
     if name == "files":
         return f"{len(group):,}"
-    if name == "size":
-        group = sorted(group, key=lambda file: file[0].bytes)
+    order = {"size": "bytes", "epoch": "epoch", "finished": "epochs_completed", "step": "step"}
+    if name in order:
+        group = sorted(group, key=lambda file: getattr(file[0], order[name]) or 0)
     first, last = group[0][1][name], group[-1][1][name]
     if len(group) > 1 and name == "file":
         return f"{first} … {last}"

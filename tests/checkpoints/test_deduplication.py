@@ -18,26 +18,20 @@ def verdicts(records):
     return {record.path.rpartition("/")[2]: (record.status, record.epoch, record.reason) for record in records}
 
 
-def test_copies_are_skipped_and_say_of_what():
+def test_copies_are_skipped_and_say_of_what_but_a_frozen_head_is_none():
     copies = [at("last.pt"), at("best.pt", epoch=None, epoch_source=None), at("checkpoint.pt", epoch=2)]
     found = verdicts(deduplication.resolve_duplicates([A, *copies]))
     expected = {"last.pt": 1, "best.pt": None, "checkpoint.pt": 2}
     skipped = {name: ("skipped", epoch, "the same weights as epoch_1.pt") for name, epoch in expected.items()}
     assert found == {"epoch_1.pt": ("ok", 1, None), **skipped}
-
-
-def test_a_frozen_head_is_no_duplicate():
     assert [one.status for one in deduplication.resolve_duplicates([A, at("epoch_2.pt", epoch=2)])] == ["ok", "ok"]
 
 
-def test_two_saves_of_one_epoch_are_both_kept_and_the_last_stands_for_it():
+def test_two_saves_of_one_epoch_are_both_kept_and_the_last_stands_for_it_if_their_steps_tell_them_apart():
     settled = deduplication.resolve_duplicates([at("a.pt", step=10), at("b.pt", step=20, fingerprint="b")])
     assert [record.status for record in settled] == ["ok", "ok"]
     assert deduplication.stands_for_epoch(settled) == {(1, 10): False, (1, 20): True}
     assert [record.step for record in deduplication.sort_by_epoch(settled)] == [10, 20]
-
-
-def test_two_files_of_one_epoch_that_nothing_tells_apart_are_not_both_used():
     found = verdicts(deduplication.resolve_duplicates([A, at("other.pt", fingerprint="b")]))
     assert found["other.pt"] == ("skipped", 1, "epoch 1 again, as in epoch_1.pt, with other weights")
 
@@ -61,20 +55,15 @@ def test_finished_epochs_follow_the_trainers_habit(counts_from, completed):
     assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == completed
 
 
-def test_finished_epochs_at_step_0_are_none():
+def test_evidence_of_one_checkpoint_or_the_log_counts_for_the_run_and_no_epoch_is_finished_at_step_0():
     records = [at(f"epoch=0-step={n}.ckpt", epoch=0, step=n, counts_from=0, fingerprint=str(n)) for n in (0, 80)]
     assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == [0, 1]
-
-
-def test_evidence_of_one_checkpoint_or_the_log_counts_for_the_run():
     records = [at("e0.pt", epoch=0, counts_from=1), at("e1.pt", epoch=1, fingerprint="b")]
     assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == [0, 1]
     unknown = [replace(record, counts_from=None) for record in records]
     settled = deduplication.resolve_duplicates(unknown, begins_before_training=True)
     assert [record.epochs_completed for record in settled] == [0, 1]
-
-
-def test_conflicting_evidence_is_no_evidence():
+    # Conflicting evidence is no evidence.
     records = [at(f"e{epoch}.pt", epoch=epoch, counts_from=(1, 0, None)[epoch]) for epoch in (0, 1, 2)]
     assert deduplication.resolve_duplicates(records)[2].epochs_completed is None
 
@@ -88,10 +77,10 @@ def test_percentages_are_those_of_all_checkpoints():
 def test_settle_two_files_of_one_epoch_with_other_weights_fail_and_name_each_other():
     records = [A, at("epoch_1 (copy).pt", fingerprint="b"), at("epoch_2.pt", epoch=2)]
     found = verdicts(deduplication.resolve_duplicates(records))
-    reason = "epoch 1 is also in {}, with other weights; run dsi analyze with the files of one training only"
+    reason = "epoch 1 is also in {}, with other weights; after a resumption, move the older file away, "
+    reason += "else run dsi analyze with the files of one training"
     failed = {"epoch_1.pt": "epoch_1 (copy).pt", "epoch_1 (copy).pt": "epoch_1.pt"}
-    expected = {name: ("failed", 1, reason.format(other)) for name, other in failed.items()}
-    assert found == {**expected, "epoch_2.pt": ("ok", 2, None)}
+    assert found == {**{n: ("failed", 1, reason.format(o)) for n, o in failed.items()}, "epoch_2.pt": ("ok", 2, None)}
 
 
 @pytest.mark.parametrize("step", [None, 700])
@@ -110,15 +99,14 @@ def test_settle_the_only_checkpoint_of_a_run_has_no_epoch(names):
     assert deduplication.stands_for_epoch(settled) == {(None, None): True}
 
 
-def test_numbers_in_names_that_are_the_steps_in_the_contents_are_no_epochs():
-    records = [at(f"checkpoint_{n}", epoch=n, epoch_source="file name", step=n, fingerprint=str(n)) for n in (100, 200)]
+@pytest.mark.parametrize(("name", "source"), [("checkpoint_{}", "file name"), ("{}", "folder name")])
+def test_numbers_in_names_that_are_the_steps_in_the_contents_are_no_epochs(name, source):
+    records = [at(name.format(n), epoch=n, epoch_source=source, step=n, fingerprint=str(n)) for n in (100, 200)]
     copy = at("checkpoint", epoch=None, epoch_source=None, fingerprint="100")
     settled = [record for record in deduplication.resolve_duplicates([*records, copy]) if record.status == "ok"]
     found = [(record.epoch, record.epoch_source, record.step) for record in settled]
     assert found == [(1, "order", 100), (2, "order", 200)]
-
-
-@pytest.mark.parametrize("name", ["epoch_{}.pt", "model_{}.pt"])
-def test_consecutive_numbers_that_are_also_steps_are_epochs(name):
-    records = [at(name.format(n), epoch=n, epoch_source="file name", step=n, fingerprint=str(n)) for n in (5, 6)]
-    assert [record.epoch for record in deduplication.resolve_duplicates(records)] == [5, 6]
+    # Consecutive numbers are epochs.
+    for name in ("epoch_{}.pt", "model_{}.pt"):
+        records = [at(name.format(n), epoch=n, epoch_source="file name", step=n, fingerprint=str(n)) for n in (5, 6)]
+        assert [record.epoch for record in deduplication.resolve_duplicates(records)] == [5, 6]

@@ -128,13 +128,13 @@ def test_missing_paths_suggest_the_nearest(tmp_path):
 
 def test_discover_counts_files_that_are_no_checkpoints(tmp_path):
     put(tmp_path / "run/1.pt")
-    for name in ("log.csv", "args.yaml", "README.md", "notes", "data.npy"):
+    for name in ("log.csv", "args.yaml", "README.md", "notes", "data.npy", "._1.pt"):
         (tmp_path / "run" / name).write_text("some text, longer than sixteen bytes")
     (tmp_path / "run/.git").mkdir()
     (tmp_path / "run/.git/x.pt").write_text("not looked at")
     (run,) = discover([tmp_path])
-    assert (len(run.checkpoints), run.ignored) == (1, 5)
-    assert find_other_files([tmp_path])[0] == 5
+    assert (len(run.checkpoints), run.ignored) == (1, 6)
+    assert find_other_files([tmp_path])[0] == 6
     assert find_other_files([tmp_path / "run/log.csv"])[0] == 0
 
 

@@ -1,5 +1,7 @@
 """Folders that hold several networks or several trainings: a run of each, never one merged run."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -29,25 +31,24 @@ def runs_of(folder):
 
 
 @pytest.mark.parametrize("other", [{"hidden": 9}, {"classes": 6}])
-def test_split_different_networks_are_runs_of_their_own(other, tmp_path):
+def test_split_different_networks_are_runs_of_their_own_and_a_pretrained_one_leaves_the_folders_name(other, tmp_path):
     for epoch in (1, 2):
         save(tmp_path / f"run/small_{epoch}.pt", seed=epoch)
         save(tmp_path / f"run/large_{epoch}.pt", seed=epoch, **other)
     assert runs_of(tmp_path) == {f"run/{n}": {f"{n}_1.pt": 1, f"{n}_2.pt": 2} for n in ("small", "large")}
-
-
-def test_split_a_pretrained_network_leaves_the_training_its_folders_name(tmp_path):
     for name, classes in (("epoch_1", 5), ("epoch_2", 5), ("imagenet", 1000)):
-        save(tmp_path / f"run/{name}.pt", classes=classes)
-    assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}, "run/imagenet": {"imagenet.pt": None}}
+        save(tmp_path / f"pretrained/run/{name}.pt", classes=classes)
+    assert runs_of(tmp_path / "pretrained") == {
+        "run": {"epoch_1.pt": 1, "epoch_2.pt": 2},
+        "run/imagenet": {"imagenet.pt": None},
+    }
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
 def test_split_pruned_and_normalised_weights_are_of_the_same_network(tmp_path):
     (tmp_path / "run").mkdir()
-    for epoch, change in enumerate(
-        (None, torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.weight_norm), start=1
-    ):
+    norms = torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.weight_norm
+    for epoch, change in enumerate((None, *norms), start=1):
         torch.manual_seed(epoch)
         model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5))
         if change is not None:
@@ -77,6 +78,20 @@ def test_split_several_trainings_are_a_run_each(pattern, labels, epochs, tmp_pat
     epochs = epochs if "{}_" in pattern or "epoch" in pattern or "{}{}" in pattern else epochs[:1]
     assert all(name.startswith("ckpts/") and len(files) == len(epochs) for name, files in found.items())
     assert len(epochs) == 1 or all(list(files.values()) == list(epochs) for files in found.values())
+
+
+def test_split_numbers_count_epochs_if_the_heads_are_similar_and_trainings_if_they_are_independent(tmp_path):
+    names = ("once/net_{}", "init/{}/net", "two/exp1_{}", "two/exp2_{}", "folds/net_{}", "grid/exp1_{}", "grid/exp2_{}")
+    for seed, name in enumerate(names):
+        generator = torch.Generator().manual_seed(seed)
+        first, weight = torch.randn(2, 5, 8, generator=generator)
+        for number in range(4):
+            weight = weight * (name[:4] not in ("fold", "grid")) * 9 + torch.randn(5, 8, generator=generator)
+            head = first + weight / 2 if number == 0 and name[:4] == "init" else weight
+            torch.save({"0.weight": torch.ones(8, 12), "2.weight": head}, save(tmp_path / f"{name.format(number)}.pt"))
+    folds = {f"folds/net_{n}": [n] for n in range(4)} | {f"grid/exp{k}_{n}": [None] for k in (1, 2) for n in range(4)}
+    found = {name: sorted(files.values(), key=str) for name, files in runs_of(tmp_path).items()}
+    assert found == folds | {name: [0, 1, 2, 3] for name in ("once", "init", "two/exp1", "two/exp2")}
 
 
 def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
@@ -144,10 +159,10 @@ def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(
 
 def test_split_backbone_of_a_classifier_in_another_file_of_its_epoch_is_not_used(tmp_path):
     for epoch in (1, 2, 3):
-        save(tmp_path / f"run/features_{epoch}.pt", seed=epoch, classes=7)
+        save(tmp_path / f"run/features_epoch_{epoch}.pt", seed=epoch, classes=7)
     for epoch in (1, 2):
         torch.save({"fc.weight": torch.randn(5, 7)}, tmp_path / f"run/clf_{epoch}.pt")
-    assert runs_of(tmp_path) == {"run/features": {"features_3.pt": 3}, "run/clf": {"clf_1.pt": 1, "clf_2.pt": 2}}
+    assert runs_of(tmp_path) == {"run/features": {"features_epoch_3.pt": 3}, "run/clf": {"clf_1.pt": 1, "clf_2.pt": 2}}
 
 
 def head(classes, features=16, seed=0):
@@ -166,14 +181,10 @@ def joined(*trainings, heads=None):
     return [[one.path for one in training] for training in join_growing([list(training) for training in trainings], read)]
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.5])
-@pytest.mark.parametrize("classes", [2, 3, 10])
-def test_has_grown_from_older_rows_with_noise(classes, noise):
+def test_has_grown_from_older_rows_with_noise_but_not_from_another_network_or_order_of_rows():
     wide = head(20, features=64)
-    assert has_grown_from(wide, wide[:classes] + noise * head(classes, features=64, seed=1))
-
-
-def test_has_grown_from_another_network_or_order_of_rows_is_false():
+    for classes, noise in itertools.product((2, 3, 10), (0.0, 0.5)):
+        assert has_grown_from(wide, wide[:classes] + noise * head(classes, features=64, seed=1))
     for seed in range(20):
         wide, shared = head(20, seed=seed), 5 * head(1)  # a direction that all rows share does not count
         assert not any(has_grown_from(wide, head(classes, seed=seed + 100)) for classes in (2, 3, 5, 10, 19))
@@ -204,13 +215,10 @@ def test_join_growing_leaves_other_trainings_apart(parts):
     assert sorted(joined(*parts)) == sorted([[one.path for one in part] for part in parts])
 
 
-def test_join_growing_unrelated_head_begins_a_training():
+def test_join_growing_unrelated_or_unreadable_head_or_missing_epochs_begin_a_training():
     heads = {0: head(10), 1: np.vstack([head(10), head(10, seed=1)]), 2: head(30, seed=2)}
     found = joined([record(0, 10)], [record(1, 20)], [record(2, 30)], heads=heads)
     assert found == [["epoch_0.pt", "epoch_1.pt"], ["epoch_2.pt"]]
-
-
-def test_join_growing_unreadable_head_or_missing_epochs_leave_trainings_apart():
     parts = [Record("run", f"{'ab'[n // 20]}.pt", classes=n, features=16, head="fc.weight") for n in (10, 20)]
     assert len(join_growing([[part] for part in parts], lambda one: head(40)[: one.classes])) == 2
     assert len(join_growing([[record(0, 10)], [record(1, 20)]], lambda _: None)) == 2

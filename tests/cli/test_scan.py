@@ -52,6 +52,10 @@ def test_scan_shows_finished_epochs_beside_the_trainers_own_number(tmp_path, dsi
     assert "finished" in found.out
     assert [row[:3] for row in rows] == [["e0.ckpt", "0", "1"], ["e1.ckpt", "1", "2"]]
     assert "epoch from contents" in found.out
+    # The epochs of many files are a range, whatever the order of their names.
+    for epoch, name in ((2, "a"), (3, "b"), (1, "c")):
+        torch.save({"fc.weight": torch.randn(5, 8), "epoch": epoch}, tmp_path / f"e{name}.pth")
+    assert [line.split()[4] for line in dsi("scan", *tmp_path.glob("*.pth")).out.splitlines() if "…" in line] == ["1–3"]
 
 
 def test_scan_why_of_a_folder_that_is_one_checkpoint_explains_its_head(tmp_path, dsi):
