@@ -78,15 +78,19 @@ def _pool(outputs: Any) -> torch.Tensor:
     return outputs if isinstance(outputs, torch.Tensor) else outputs.pooler_output
 
 
-def tokenize_names(folder: Path, names: Sequence[str] | None) -> dict[str, torch.Tensor] | None:
-    """Return the class names as inputs of the text tower; None without names, or without a tokenizer in the folder."""
+def tokenize_names(folder: Path, names: Sequence[str] | None, length: int | None = None) -> dict[str, torch.Tensor] | None:
+    """Return the class names as inputs of the text tower; None without names, or without a tokenizer in the folder.
+
+    All texts are padded to ``length`` tokens, or without it to the longest text.
+    """
     if names is None or not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "spiece.model")):
         return None
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     texts = [PROMPT.format(name.split(",")[0].replace("_", " ").strip()) for name in names]
-    inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    padding = "max_length" if length is not None else True
+    inputs = tokenizer(texts, padding=padding, max_length=length, truncation=True, return_tensors="pt")
     return {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
 
 
@@ -185,7 +189,9 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     usual = usual.with_defaults(Preprocessing((side, side) if isinstance(side, int) else None))
     has_towers = all(getattr(config, tower, None) is not None for tower in ("text_config", "vision_config"))
     if spec.classes is None and has_towers:
-        return BuiltModel(model, usual, ZeroShot(model, tokenize_names(folder, spec.names)))
+        # SigLIP's text tower takes the last position, padding included, and was trained with texts of the full length.
+        length = config.text_config.max_position_embeddings if config.model_type.startswith("siglip") else None
+        return BuiltModel(model, usual, ZeroShot(model, tokenize_names(folder, spec.names, length)))
     return BuiltModel(model, usual)
 
 

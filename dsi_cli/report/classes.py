@@ -16,6 +16,7 @@ from dsi_cli.queries.run_classes import agreement_rows, by_class, readable_names
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import MatrixSeries
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 
 CommonHypernyms = Callable[[Sequence[str | None]], tuple[Sequence[str], NDArray[np.int32]]]
@@ -93,6 +94,9 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
     half = MAX_CLASSES // 2
     shown = falling if len(falling) <= MAX_CLASSES else falling[:half].append(falling[-half:])
     epochs = evenly_spaced(list(norms.columns), MAX_EPOCHS)
+    features = results.rows_of("checkpoints", run)["features"].max()
+    if pd.isna(features):  # the head consists of text embeddings, which no checkpoint contains
+        features = parquet.to_rows(parquet.read(layout.head_path(results.path, run, int(last))), "weight").shape[1]
     parts = [by_class(results, run, name).reindex(shown) for name in ("bias", "angle_previous", "angle_last")]
     columns = [parts[0][last], parts[1][last], parts[2][norms.columns[0]]]
     rows = []
@@ -101,7 +105,7 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
         rows.append([int(index), four_digits, *six_digits(rest)])
     return {
         "epochs": [int(epoch) for epoch in epochs],
-        "features": int(results.rows_of("checkpoints", run)["features"].max()),
+        "features": int(features),
         "count": len(falling),
         "classes": rows,
         "spectrum": _spectrum_data(results, run),

@@ -18,10 +18,13 @@ from torch import nn
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
+from dsi_cli.analysis.report_file import write_report
 from dsi_cli.checkpoints.checkpoint_reader import StateDict
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference.models import ModelSpec, build_model, load_weights
 from dsi_cli.inference.preprocess import Preprocessing
+from dsi_cli.report.classes import geometry_data
+from dsi_cli.store.results import Results
 
 NAMED = """
 from torch import nn
@@ -306,28 +309,31 @@ def tokenizer():
     ends = [(name, vocabulary[name]) for name in ("[BOS]", "[EOS]")]
     made.post_processor = tokenizers.processors.TemplateProcessing(single="[BOS] $A [EOS]", special_tokens=ends)
     names = {"pad_token": "[PAD]", "bos_token": "[BOS]", "eos_token": "[EOS]", "unk_token": "[UNK]"}
+    names["model_input_names"] = ["input_ids"]  # as SigLIP's; CLIP's text tower is causal, and needs no mask
     return transformers.PreTrainedTokenizerFast(tokenizer_object=made, **names), vocabulary
 
 
-def towers(vocabulary, seed):
+def towers(kind, vocabulary, seed):
     import transformers
 
     size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = {"vocab_size": len(vocabulary), "max_position_embeddings": 12, "initializer_factor": 4.0, **size}
     text |= {"eos_token_id": vocabulary["[EOS]"], "bos_token_id": vocabulary["[BOS]"], "pad_token_id": 0}
     image = {"image_size": 16, "patch_size": 8, "initializer_factor": 4.0, **size}
-    config = transformers.CLIPConfig(text_config=text, vision_config=image, projection_dim=8, initializer_factor=4.0)
     torch.manual_seed(seed)
+    if kind == "siglip":
+        return transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=image)).eval()
+    config = transformers.CLIPConfig(text_config=text, vision_config=image, projection_dim=8, initializer_factor=4.0)
     return transformers.CLIPModel(config).eval()
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(params=["clip"])
+def run(request, tmp_path):
     """Two checkpoints as the Trainer lays them down, and images in class folders."""
     words, vocabulary = tokenizer()
     for step in (1, 2):
-        folder = tmp_path / "clip" / f"checkpoint-{step}"
-        towers(vocabulary, step).save_pretrained(folder)
+        folder = tmp_path / request.param / f"checkpoint-{step}"
+        towers(request.param, vocabulary, step).save_pretrained(folder)
         words.save_pretrained(folder)
         state = {"epoch": float(step), "global_step": step, "log_history": []}
         (folder / "trainer_state.json").write_text(json.dumps(state))
@@ -337,7 +343,7 @@ def run(tmp_path):
         for number in range(5):
             pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
-    return tmp_path / "clip"
+    return tmp_path / request.param
 
 
 def by_hand(folder):
@@ -345,14 +351,15 @@ def by_hand(folder):
     import transformers
 
     words, _ = tokenizer()
-    model = transformers.CLIPModel.from_pretrained(folder).eval()
+    model = transformers.AutoModel.from_pretrained(folder).eval()
     paths = sorted((folder.parents[1] / "images").glob("*/*.png"))
     pixels = np.stack([np.asarray(Image.open(path)) for path in paths]).transpose(0, 3, 1, 2)
     images = (torch.from_numpy(pixels).float() / 255 - 0.5) / 0.25
-    tokens = words([f"a photo of a {name}." for name in NAMES], padding=True, return_tensors="pt")
+    padding = {"padding": "max_length", "max_length": 12} if folder.parent.name == "siglip" else {"padding": True}
+    tokens = words([f"a photo of a {name}." for name in NAMES], **padding, return_tensors="pt")
     with torch.no_grad():
         # With and without its own forward: the whole network's logits, and what goes into them.
-        whole = model(pixel_values=images, input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+        whole = model(pixel_values=images, input_ids=tokens["input_ids"])
     return whole.logits_per_image.numpy(), whole.image_embeds.numpy(), whole.text_embeds.numpy()
 
 
@@ -360,6 +367,7 @@ def matrix(path):
     return np.stack(pd.read_parquet(path)["similarity"])
 
 
+@pytest.mark.parametrize("run", ["clip", "siglip"], indirect=True)
 def test_class_names_are_the_classifier(run, tmp_path):
     out = tmp_path / "out"
     evaluation = Evaluation(test=str(tmp_path / "images"), **EVALUATED)
@@ -369,17 +377,22 @@ def test_class_names_are_the_classifier(run, tmp_path):
     curves = pd.read_parquet(out / "curves.parquet")
     for epoch in (1, 2):
         logits, features, text = by_hand(run / f"checkpoint-{epoch}")
-        assert_allclose(matrix(out / f"csms/clip/ncsm/{epoch}.parquet"), oracles.ncsm(text), atol=1e-6)
-        counts = stored_counts(out, "clip", epoch)
+        assert_allclose(matrix(out / f"csms/{run.name}/ncsm/{epoch}.parquet"), oracles.ncsm(text), atol=1e-6)
+        counts = stored_counts(out, run.name, epoch)
         assert_array_equal(
             counts, np.array([[(logits.argmax(1)[targets == i] == j).sum() for j in range(6)] for i in range(6)])
         )
         assert_allclose(
-            matrix(out / f"csms/clip/tncsm-test/{epoch}.parquet"), template_similarity(features, targets, 6), atol=1e-5
+            matrix(out / f"csms/{run.name}/tncsm-test/{epoch}.parquet"),
+            template_similarity(features, targets, 6),
+            atol=1e-5,
         )
         found = curves.query("epoch == @epoch and metric == 'accuracy'")["value"].item()
         assert found == accuracy(counts)
     assert {"ncsm,scsm", "ncsm,tncsm-test", "ncsm,ccsm-test"} <= set(curves["of"].dropna())
+    write_report(out)
+    text_width = by_hand(run / "checkpoint-1")[2].shape[1]
+    assert geometry_data(Results(out), run.name)["features"] == text_width
 
 
 def test_zero_shot_without_a_tokenizer_uses_templates_and_needs_data(run, tmp_path, dsi):
