@@ -278,6 +278,8 @@ class _Accumulator:
         targets = self.split.targets[rows]
         if logits is not None:
             wide = logits.astype(np.float64)
+            if (wide >= 0).all() and np.allclose(wide.sum(axis=1), 1, atol=1e-4):  # the network ends with a softmax
+                wide = np.log(np.maximum(wide, np.finfo(np.float32).tiny))
             largest = wide.max(axis=1)
             self.predictions[rows] = logits.argmax(axis=1)
             log_sum = largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))

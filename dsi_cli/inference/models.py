@@ -122,7 +122,7 @@ def build_model(spec: str, requirements: ModelSpec) -> BuiltModel:
         raise UsageError(f"--model takes {EXPECTED}; found {spec!r}", code="unknown-model-format", spec=spec)
     try:
         built = maker(name, requirements) if maker else _from_function(spec, requirements)
-        (built.zero_shot or built.model).eval()
+        (built.zero_shot or built.model).eval().float()  # the type of the images
     except UsageError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 (a library's or the user's code may raise anything)

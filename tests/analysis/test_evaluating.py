@@ -169,12 +169,13 @@ def test_what_the_weights_alone_do_not_tell_is_recorded_or_told(tmp_path, evalua
 
 
 def test_tensors_of_a_data_set_are_not_said_to_be_normalised(own_run, tmp_path, evaluate):
-    code = "import torch\ndef tensors(): return torch.utils.data.TensorDataset(torch.rand(9, 3, 32, 32), torch.arange(9))"
+    code = "import torch\nprint('a line')\ndef tensors(): return torch.utils.data.TensorDataset(torch.rand(9, 3, 32, 32), torch.arange(9))"
     (tmp_path / "data.py").write_text(code)
     (tmp_path / "log.csv").write_text("epoch,val_acc\n0,0.99\n")
     options = (*own_run.options, "--epochs", 0, "--log", tmp_path / "log.csv", "--std", 0.3)
     ran = evaluate(own_run.folder, *options, data=f"{tmp_path / 'data.py'}:tensors")
     assert "; images: tensors of the data set, without changes\nwarning: std of the options do not apply " in ran.stderr
+    assert "a line" not in ran.stdout
     assert "accuracy on test is not what the trainer wrote; check the images, their size, " in ran.stderr
 
 

@@ -193,6 +193,7 @@ class Gives(nn.Module):
     [
         *(lambda x: (x, None), lambda x: [x], lambda x: type("Output", (), {"logits": x})(), lambda x: {"logits": x}),
         *(lambda x: (torch.cat([-x, x], 1), x), lambda x: (-x, x), lambda x: (x[:, :, None], x.log_softmax(1))),
+        lambda x: x.softmax(1),
     ],
 )
 def test_logits_are_found_in_what_a_model_returns(function, images, targets):
@@ -202,6 +203,7 @@ def test_logits_are_found_in_what_a_model_returns(function, images, targets):
     with torch.no_grad():
         wanted = model.fc(model.conv(torch.from_numpy(images).float().div(255)).mean((2, 3)))
     assert_allclose(answer.predictions, wanted.argmax(1))
+    assert answer.loss == pytest.approx(oracles.cross_entropy(wanted, targets), rel=1e-5)
 
 
 @pytest.mark.parametrize(

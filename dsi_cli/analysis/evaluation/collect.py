@@ -7,8 +7,10 @@ once for all its checkpoints. The data must be the same there; it is compared by
 from __future__ import annotations
 
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import repeat
@@ -67,7 +69,8 @@ class Inputs(NamedTuple):
 def open_inputs(out: Path, options: Options, notify: Notify, report: ReportProgress) -> Inputs:
     """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
     evaluation, predictions = options.evaluation, None
-    data = DatasetCache(evaluation, layout.temporary_folder(out), notify, report) if evaluation.data else None
+    with redirect_stdout(sys.stderr):  # the code of a data set may print
+        data = DatasetCache(evaluation, layout.temporary_folder(out), notify, report) if evaluation.data else None
     if evaluation.predictions is not None:
         predictions = files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
     return Inputs(data, predictions)

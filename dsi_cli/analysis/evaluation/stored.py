@@ -10,6 +10,8 @@ If a call has a source for a split, only results of this source count. Without a
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,8 @@ MATRIX_PARTS = ("ccsm", "tncsm", "tncsm_equal")
 def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationResult | str:
     """Return the result of a checkpoint, or the reason of its `CheckpointError`; other errors are raised."""
     try:
-        return source.evaluate(record)
+        with redirect_stdout(sys.stderr):  # the user's code may print, and stdout holds only the results of dsi
+            return source.evaluate(record)
     except CheckpointError as error:
         return str(error)
 
