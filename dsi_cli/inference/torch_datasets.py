@@ -165,12 +165,7 @@ def open_custom(spec: str, train: bool) -> Samples:
         if targets is None:
             others = (_item(spec, dataset, number)[1] for number in range(1, size))
             targets = np.array([first, *others], dtype=np.int64)
-        names = getattr(dataset, "classes", None)
-        if names is not None:
-            if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-                message = f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}; correct or remove it"
-                raise UsageError(message, code="not-class-names")
-            names = tuple(names)
+        names = _class_names(spec, dataset, targets)
     require_range(targets, names, lambda sample: f"{spec}, sample {sample}")
 
     def image(sample: int) -> Any:
@@ -191,6 +186,27 @@ def open_custom(spec: str, train: bool) -> Samples:
         is_threadsafe=False,
         returns_tensors=isinstance(first_image, Tensor) and first_image.is_floating_point(),
     )
+
+
+def _class_names(spec: str, dataset: Any, targets: NDArray[np.int64]) -> tuple[str, ...] | None:
+    """Return ``.classes`` in the order of the targets ``(N,)`` of the items; None without names, or if they have other numbers."""
+    names, numbers = getattr(dataset, "classes", None), getattr(dataset, "class_to_idx", None)
+    if names is None:
+        return None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        message = f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}; correct or remove it"
+        raise UsageError(message, code="not-class-names")
+    # A `target_transform`, for example, gives each class another number.
+    stated = _integers(getattr(dataset, "targets", None))
+    if stated is not None and stated.shape == targets.shape:
+        pairs = np.unique([stated, targets], axis=1)
+        if pairs.shape[1] == len(np.unique(stated)) and (pairs[0] != pairs[1]).any():
+            return None
+    if isinstance(numbers, dict) and {*numbers} == {*names}:
+        if sorted(numbers.values()) != list(range(len(names))):
+            return None
+        names = sorted(names, key=numbers.__getitem__)
+    return tuple(names)
 
 
 def _stated_targets(spec: str, dataset: Any, first: int) -> NDArray[np.int64] | None:

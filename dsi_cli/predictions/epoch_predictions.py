@@ -15,6 +15,7 @@ from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import confusion_counts
 
 AXES = ("rows", "columns")  # the axes of a confusion matrix, either of which may be the truth
+MIN_BALANCED_CLASSES = 10  # the number of classes from which predictions are not balanced by chance
 Ints = NDArray[np.integer[Any]]
 
 
@@ -192,13 +193,19 @@ def require_truth_axis(results: Mapping[int, EvaluationResult], name: str, axis:
     """Raise `UsageError` if the truth of confusion counts of several epochs is probably on the other axis.
 
     In one test set, each class has the same number of samples at every epoch. If the sums along the truth differ between epochs,
-    and those along the other axis do not, then the other axis is probably the truth.
+    and those along the other axis do not, then the other axis is probably the truth. The same holds for the classes of one epoch,
+    because many test sets are balanced, and predictions of several classes hardly ever.
     """
     counts = [result.counts for result in results.values() if result.predictions is None]
-    differs_along_truth = any((matrix.sum(axis=1) != counts[0].sum(axis=1)).any() for matrix in counts)
-    differs_along_other = any((matrix.sum(axis=0) != counts[0].sum(axis=0)).any() for matrix in counts)
-    if differs_along_truth and not differs_along_other:
+    if len(counts) == 1 and len(counts[0]) < MIN_BALANCED_CLASSES:
+        return
+    differs = []
+    for along in (1, 0):
+        sums = [matrix.sum(axis=along) for matrix in counts]
+        differs.append(any((one != (sums[0] if len(sums) > 1 else one[0])).any() for one in sums))
+    if differs == [True, False]:
         other = AXES[1 - AXES.index(axis)]
-        message = f"{name}: expected the same samples of each class at every epoch, found that they differ along the "
-        message += f"{axis} and are the same along the other axis, which seems to be the truth; give --truth {other}"
+        expected = "the same samples of each class at every epoch" if len(counts) > 1 else "as many samples of each class"
+        message = f"{name}: expected {expected}, found that they differ along the {axis} and are the same along the other "
+        message += f"axis, which seems to be the truth; give --truth {other}"
         raise UsageError(message, code="truth-axis", axis=axis)

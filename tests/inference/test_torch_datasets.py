@@ -65,11 +65,20 @@ def test_a_function_is_told_by_its_colon_and_a_data_set_by_its_letters_and_digit
     assert not any(map(is_function, ("a", "a:", ":b", "a:1b")))
 
 
-def test_pairs_of_images_and_numbers_are_samples(write):
-    spec = write("def data(): return Images([(IMAGE, 1), (IMAGE, 0)], classes=['cat', 'dog'])")
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ("", ("cat", "dog")),
+        ("class_to_idx={'cat': 1, 'dog': 0}", ("dog", "cat")),
+        ("class_to_idx={'cat': 0, 'dog': 7}", None),  # of a network with more classes
+        ("targets=[0, 1], target_transform=lambda number: 1 - number", None),
+    ],
+)
+def test_pairs_of_images_and_numbers_are_samples(write, fields, names):
+    spec = write(f"def data(): return Images([(IMAGE, 1), (IMAGE, 0)], classes=['cat', 'dog'], {fields})")
     samples = open_custom(spec, False)
     assert samples.source == f"{spec} (2 images, 2 classes)"
-    assert (samples.targets.tolist(), samples.names, samples.is_threadsafe) == ([1, 0], ("cat", "dog"), False)
+    assert (samples.targets.tolist(), samples.names, samples.is_threadsafe) == ([1, 0], names, False)
     assert samples.paths == (None, None)
     assert samples.image(0).size == (4, 4)
 

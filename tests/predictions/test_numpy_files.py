@@ -61,6 +61,10 @@ def test_counts_with_the_truth_on_columns_are_transposed(save, counts_of, counts
         counts_of(path)
     with raises("truth-axis", axis="columns"):
         counts_of(save("cm.npy", counts), truth="columns")
+    balanced = np.random.default_rng(4).multinomial(20, [0.1] * 10, 10)[None]
+    assert read_predictions(save("cm.npy", balanced)).results([0], 10)[0].counts.sum() == 200
+    with raises("truth-axis", axis="rows"):
+        read_predictions(save("cm.npy", balanced.transpose(0, 2, 1))).results([0], 10)
 
 
 def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
