@@ -169,7 +169,8 @@ def test_what_the_weights_alone_do_not_tell_is_recorded_or_told(tmp_path, evalua
 
 
 def test_tensors_of_a_data_set_are_not_said_to_be_normalised(own_run, tmp_path, evaluate):
-    code = "import torch\nprint('a line')\ndef tensors(): return torch.utils.data.TensorDataset(torch.rand(9, 3, 32, 32), torch.arange(9))"
+    made = "torch.utils.data.TensorDataset(torch.rand(9, 3, 32, 32), torch.arange(9))"
+    code = f"import torch\nprint('a line')\ndef tensors(): return {made}"
     (tmp_path / "data.py").write_text(code)
     (tmp_path / "log.csv").write_text("epoch,val_acc\n0,0.99\n")
     options = (*own_run.options, "--epochs", 0, "--log", tmp_path / "log.csv", "--std", 0.3)
