@@ -83,17 +83,12 @@ class Trained:
     """A run of checkpoints, and what its library makes of them."""
 
     folder: Path
-    files: Sequence[Path]
-    """A checkpoint an epoch, in order."""
-    load: Callable[[Path], torch.nn.Module]
-    """Read a checkpoint by the library itself."""
-    transform: Callable[[Image.Image], torch.Tensor]
-    """The library's own, to the model's input."""
-    options: Sequence[object] = ()
-    """For the command, where nothing in the checkpoints says it."""
+    files: Sequence[Path]  # a checkpoint an epoch, in order
+    load: Callable[[Path], torch.nn.Module]  # reads a checkpoint by the library itself
+    transform: Callable[[Image.Image], torch.Tensor]  # the library's own, to the model's input
+    options: Sequence[object] = ()  # for the command, where nothing in the checkpoints says it
 
     def model(self, epoch: int) -> torch.nn.Module:
-        """Return the model with the weights of an epoch."""
         return self.load(self.files[epoch]).eval()
 
 
@@ -107,7 +102,6 @@ class Looped:
 
     @property
     def predictions(self) -> np.ndarray:
-        """The class of the largest output."""
         return self.logits.argmax(axis=1)
 
 
@@ -120,15 +114,12 @@ class Ran:
     stderr: str
     out: Path
     run: str
-    errors: list[str] = field(default_factory=list)
-    """Lines on stderr that say what went wrong."""
+    errors: list[str] = field(default_factory=list)  # lines on stderr that say what went wrong
 
     def curves(self, query: str) -> pd.DataFrame:
-        """Return the points of the curves that a query of pandas finds."""
         return all_curves(self.out).query(query)
 
     def value(self, query: str) -> float:
-        """Return the value of the one point that a query finds."""
         (value,) = self.curves(query)["value"]
         return float(value)
 
@@ -138,15 +129,12 @@ class Ran:
         return pd.read_parquet(path).sort_values("sample", ignore_index=True)
 
     def counts(self, epoch: int) -> np.ndarray:
-        """Return the confusion counts at an epoch."""
         return np.stack(pd.read_parquet(self.out / "confusions" / self.run / "test" / f"{epoch}.parquet")["count"])
 
     def matrix(self, kind: str, epoch: int) -> np.ndarray:
-        """Return a stored matrix, such as ``tncsm-test``."""
         return np.stack(pd.read_parquet(self.out / "csms" / self.run / kind / f"{epoch}.parquet")["similarity"])
 
     def typicality(self, epoch: int) -> pd.DataFrame:
-        """Return the rows of the typicality table at an epoch."""
         return pd.read_parquet(self.out / "typicality.parquet").query(f"epoch == {epoch}").reset_index(drop=True)
 
 

@@ -20,8 +20,6 @@ SAMPLES = 53
 
 
 def split_of(images, targets):
-    """Return a split of images in memory."""
-
     def batches(order, size):
         for start in range(0, len(order), size):
             yield images[order[start : start + size]]
@@ -45,7 +43,6 @@ def targets():
 
 @pytest.fixture
 def net(own_net):
-    """Return a classifier that is right at times."""
     torch.manual_seed(3)
     model = own_net(num_classes=CLASSES, width=8).eval()
     with torch.no_grad():

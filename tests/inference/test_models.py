@@ -43,8 +43,6 @@ def positional(num_classes, in_ch, /): return _net(num_classes, in_ch)
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a user's file and return its path."""
-
     def written(text, name="builders_of_mine.py"):
         (tmp_path / name).write_text(text, encoding="utf-8")
         return tmp_path / name
@@ -113,8 +111,11 @@ def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(name, ch
     ("spec", "arguments", "code"),
     [
         *((spec, {}, "unknown-model-format") for spec in ("resnet18", "")),
-        *((f"timm:{name}", {}, "unknown-model") for name in ("resnet18x", "hf-hub:timm/test_vit.r160_in1k", "../evil")),
-        *((f"torchvision:{name}", {}, "unknown-model") for name in ("zzz", "fcn_resnet50")),
+        *(
+            (f"timm:{name}", {}, "unknown-model")
+            for name in ("test_resnets", "resnet18x", "hf-hub:timm/test_vit.r160_in1k", "../evil")
+        ),
+        *((f"torchvision:{name}", {}, "unknown-model") for name in ("zzz", "resnets", "fcn_resnet50")),
         *((spec, {"depth": 3}, "model-not-built") for spec in ("timm:test_resnet", "torchvision:resnet18")),
         ("transformers:google/vit-base", {}, "no-config"),
         *((spec, {}, "file-missing") for spec in ("torchscript:gone.pt", "gone.py:build")),
@@ -130,14 +131,9 @@ def test_build_model_of_a_wrong_specification_raises(spec, arguments, code, tmp_
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     monkeypatch.chdir(tmp_path)
-    with raises(code, UsageError):
+    with raises(code, UsageError) as caught:
         build_model(spec, ModelSpec(10, 3, None, arguments))
-
-
-@pytest.mark.parametrize(("library", "name"), [("timm", "test_resnets"), ("torchvision", "resnet")])
-def test_build_model_of_a_misspelled_name_lists_similar_ones(library, name):
-    with pytest.raises(UsageError, match=r"; it has .*resnet"):
-        build_model(f"{library}:{name}", ModelSpec(10, 3))
+    assert "resnets" not in spec or "; it has " in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +157,7 @@ def test_build_model_of_a_function_without_a_model_raises(name, arguments, code,
 @pytest.mark.parametrize(
     "config",
     [
-        "{",
-        "{}",
-        '{"model_type": "bert"}',
+        *("{", "{}", '{"model_type": "bert"}'),
         '{"model_type": "mine", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Net"}}',
     ],
 )
@@ -391,8 +385,7 @@ def test_class_names_are_the_classifier(run, tmp_path):
         assert found == accuracy(counts)
     assert {"ncsm,scsm", "ncsm,tncsm-test", "ncsm,ccsm-test"} <= set(curves["of"].dropna())
     write_report(out)
-    text_width = by_hand(run / "checkpoint-1")[2].shape[1]
-    assert geometry_data(Results(out), run.name)["features"] == text_width
+    assert geometry_data(Results(out), run.name)["features"] == text.shape[1]
 
 
 def test_zero_shot_without_a_tokenizer_uses_templates_and_needs_data(run, tmp_path, dsi):

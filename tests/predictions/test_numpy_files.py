@@ -147,9 +147,7 @@ def zipped(members, compression=zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in members:
-            archive.writestr(
-                zipfile.ZipInfo(name), content, compression
-            )  # without the time of day, which is in a test's name
+            archive.writestr(zipfile.ZipInfo(name), content, compression)  # without the time, which is in a test's name
     return file.getvalue()
 
 
@@ -161,11 +159,7 @@ class Bomb:
 
 
 HOSTILE = [
-    b"",
-    b"cat\n",
-    b"\x93NUMPY",
-    b"\x93NUMPY\x03\x00\x01\x00\x00\x00\n",
-    pickle.dumps(Bomb()),
+    *(b"", b"cat\n", b"\x93NUMPY", b"\x93NUMPY\x03\x00\x01\x00\x00\x00\n", pickle.dumps(Bomb())),
     saved(np.arange(9))[:-1],
     saved(np.arange(9)) + saved(np.arange(9)),
     saved(np.array([Bomb()], dtype=object)),
@@ -173,9 +167,7 @@ HOSTILE = [
     npy(described(shape=f"({10**15},)")),
     npy(described(shape="(-1, 2)")),
     npy(described("('<i4', (1000000000,))")),
-    npy("-" * 5000 + "1"),
-    npy("{"),
-    npy("{'descr': 1, 'fortran_order': 2, 'shape': 3}"),
+    *map(npy, ("-" * 5000 + "1", "{", "{'descr': 1, 'fortran_order': 2, 'shape': 3}")),
     b"PK\x03\x04" + bytes(100),
     zipped([("predictions.npy", saved(np.array([Bomb()], dtype=object)))]),
     zipped([("predictions.npy", saved(np.arange(9))[:-1])]),
