@@ -133,7 +133,7 @@ def analyze(
     summaries = [summarise(run, labels[run.name], logs[run.name], evaluations, names, outcomes[run.name]) for run in runs]
     warnings = list(dict.fromkeys(warnings + evaluations.warnings + more_warnings))
     unchanged = digest == digest_of_tables(out)
-    return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started, unchanged=unchanged)
+    return Summary(str(out), summaries, warnings, time.monotonic() - started, unchanged=unchanged)
 
 
 def _require_usable(runs: Sequence[RunCheckpoints], tables: ResultTables) -> None:

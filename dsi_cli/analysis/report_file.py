@@ -78,7 +78,7 @@ def _write_if_outdated(out: Path, file: Path, temporary: Path, progress: ReportP
         return file
     data = page_data.page_data(Results(out), _open_image, partial(progress, STAGE), common_hypernyms)
     page = html.render(data, out.resolve().name, digest)
-    atomic_write.write_atomically(file, page.encode(), temporary)
+    atomic_write.write_atomically(file, page.encode("utf-8", "backslashreplace"), temporary)
     _log.debug("%s: %d characters", file, len(page))
     return file
 

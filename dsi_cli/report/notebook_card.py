@@ -35,7 +35,7 @@ class ReportFrame:
     def _repr_html_(self) -> str:
         # Jupyter serves files relative to the notebook, whose folder is the working directory.
         try:
-            source = quote(Path(os.path.relpath(self.path)).as_posix())
+            source = quote(os.fsencode(Path(os.path.relpath(self.path)).as_posix()))
         except ValueError:  # on Windows, the report is on another drive
             source = self.path.as_uri()
         return f'<iframe src="{escape(source)}" width="100%" height="{self.height}" style="border:0"></iframe>'

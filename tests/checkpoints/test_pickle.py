@@ -26,15 +26,9 @@ from dsi_cli.errors import UnreadableError
 PROTOCOLS = range(6)
 KEYS = st.one_of(st.text(max_size=20), st.integers(-(2**59), 2**59), st.binary(max_size=20), st.booleans(), st.none())
 LEAVES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**200), 2**200),
-    st.floats(allow_nan=False),
-    st.text(max_size=40),
-    st.binary(max_size=40),
-    st.sets(KEYS, max_size=4),
-    st.frozensets(KEYS, max_size=4),
-)
+    st.none(), st.booleans(), st.integers(-(2**200), 2**200), st.floats(allow_nan=False), st.text(max_size=40),
+    st.binary(max_size=40), st.sets(KEYS, max_size=4), st.frozensets(KEYS, max_size=4),
+)  # fmt: skip
 PLAIN = st.recursive(
     LEAVES,
     lambda inner: st.one_of(

@@ -344,13 +344,13 @@ def test_analyze_epochs_that_select_nothing_exit_with_3(dsi, make_run, tmp_path)
 def test_names_with_control_characters_are_printed_escaped(dsi, make_run, tmp_path):
     name = "run\n\x1b[31mred\u202e"
     shown = r"run\n\x1b[31mred\u202e"
-    run, out = make_run(name, epochs=2), tmp_path / f"out {name}"
+    run, out = make_run(name, epochs=2), tmp_path / f"out\udcff {name}"
     save_head(run / f"epoch_2{name}.pt", torch.full((8, 8), torch.nan))
-    for ended in (dsi("analyze", run, "-o", out, *QUICK), dsi("scan", run)):
+    for ended in (dsi("analyze", run, "-o", out, "--draws", 0), dsi("scan", run)):
         assert ended.code == 4
         assert shown in ended.err
         assert shown in ended.out.replace("\n", "")
         assert not {"\x1b", "\u202e"} & set(ended.out + ended.err)
     ended = dsi("export", out, "--run", "x")
-    failed(ended, 2, f"no run 'x': {tmp_path}/out {shown} holds {shown}")
+    failed(ended, 2, f"no run 'x': {tmp_path}/out\\udcff {shown} holds {shown}")
     assert dsi("export", out, "--run", name).code == 0

@@ -70,11 +70,11 @@ def test_card_of_many_runs_shows_the_first(make_run, tmp_path, monkeypatch):
 
 
 def test_show_report_is_a_frame_with_a_source_relative_to_the_notebook(make_run, tmp_path, monkeypatch):
-    run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out & more", draws=0, report=False)
+    run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out & more\udcff", draws=0, report=False)
     with raises("no-report", UsageError, path=str(run.path)):
         run.show_report()
     assert not any(text in run._repr_html_() for text in ("report.html", "results.show_report()"))
     (run.path / "report.html").write_text("<p>report")
     assert all(text in run._repr_html_() for text in ("report.html", "results.show_report()"))
     monkeypatch.chdir(tmp_path)
-    assert '<iframe src="out%20%26%20more/report.html" width="100%" height="400"' in run.show_report(400)._repr_html_()
+    assert '<iframe src="out%20%26%20more%FF/report.html" width="100%" height="400"' in run.show_report(400)._repr_html_()

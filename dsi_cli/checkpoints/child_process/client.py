@@ -37,6 +37,8 @@ _TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT = 64 << 20, 4
 
 A file can be smaller than its tensors, because compressed zeros take little space.
 """
+_IMPORT_SECONDS = 120.0
+"""The limit for starting the child and importing the library, which takes long from a cold disk or on a busy machine."""
 _PACKAGES = {
     "hdf5": ("h5py", "keras"),
     "onnx_model": ("onnx", "onnx"),
@@ -68,7 +70,7 @@ def open_isolated(
     file_size : the size of the file in bytes, or the size of all files in a folder.
     read_at : reads bytes of the file; None if the reader opens files by path.
     seconds : the limit of wall-clock time and of processor time for one request; each 50 MB of the file add one second. The time
-        in which the parent reads bytes for the child does not count.
+        in which the child imports the library, or the parent reads bytes for it, does not count.
     memory : the limit of address space in bytes, in addition to three times the size of the file.
     options : further arguments of the reader that JSON can represent.
     """
@@ -134,7 +136,7 @@ class _Child:
             process = self._running_process()
             assert process.stdin is not None
             assert process.stdout is not None
-            self._seconds = request["seconds"]
+            self._seconds = _IMPORT_SECONDS
             message, data = request, b""
             try:
                 while True:
@@ -145,6 +147,9 @@ class _Child:
                     if not line.endswith(b"\n"):
                         raise EOFError
                     reply = json.loads(line)
+                    if "is_ready" in reply:
+                        self._seconds, message, data = request["seconds"], {}, b""
+                        continue
                     if "offset" not in reply or read_at is None:
                         break
                     # The child requests a range of the file; the time of reading it does not count.

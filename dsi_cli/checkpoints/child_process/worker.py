@@ -77,10 +77,12 @@ def main() -> None:
         request, _ = channel.receive()
         _set_limits(request["seconds"], request["memory"])
         try:
+            reader = import_module(f"dsi_cli.checkpoints.child_process.{request['reader']}")
+            channel.send({"is_ready": True})
+            channel.receive()
             # The last file stays open, because its tensors are requested one after another.
             if contents is None or file_number != request["file"]:
                 file_number, contents = request["file"], None
-                reader = import_module(f"dsi_cli.checkpoints.child_process.{request['reader']}")
                 file = io.BufferedReader(RangeFile(request["size"], channel.read_at), _BUFFER_BYTES)
                 contents = reader.open_file(file, **request["options"])
             if request["key"] is None:
