@@ -121,7 +121,7 @@ def histograms(results: Results, options: FigureOptions) -> Drawing | None:
         figure.supylabel("share of samples", fontsize=options.style.size)
         figure.draw_without_rendering()
         for axes in figure.axes:
-            if axes.xaxis.get_tick_params()["labelbottom"]:
+            if axes.xaxis.get_tick_params().get("labelbottom", True):
                 text = "cosine of a sample with its class's template"
                 axes.set_xlabel(drawing.wrap(text, axes.bbox.width / figure.dpi, drawing.text_size("axes.labelsize")))
         drawing.draw_legend(figure, handles)
