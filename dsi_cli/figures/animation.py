@@ -143,7 +143,7 @@ def scene(
     maps = [map_axes]
     if reference is not None:
         wordnet = heatmaps.reorder(reference, classes.order)
-        titles[others[0]] = "WordNet"
+        titles[others[0]] = matrices.reference_title(results, frames.run)
         if is_raw:
             of_wordnet = color_scales.raw_scale([wordnet], "scsm")
             color_scales.draw_cells(others[0], wordnet, of_wordnet, size)

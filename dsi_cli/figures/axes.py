@@ -31,6 +31,7 @@ MAX_SHADED_CURVES = 2  # curves on one pair of axes with shaded intervals
 LETTER_WIDTH, LINE_HEIGHT = 0.58, 1.25  # estimated width of a letter and height of a line relative to the font size
 MAX_NAME_SHARE = 0.45  # width of a name at the end of a line, relative to the panel; longer names are in a legend
 PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, STABILISATION: 0.18}
+MAX_PHASE_BARS = 6  # runs whose phases fit above the axes
 PHASE_HEIGHT = 0.05  # height of a bar of phases relative to the axes
 
 

@@ -61,7 +61,8 @@ def agreement(results: Results, options: FigureOptions) -> Drawing | None:
             axes.plot(at["pearson"], places, "o", color=colour, markersize=3.5, label=drawing.short(run), gid="dots")
         axes.axvline(0, color=CHANCE, linewidth=0.8)
         axes.set_yticks(places, [short_name(str(name)) for name in shown], size=style.size - 2, parse_math=False)
-        axes.set(ylim=(-0.7, len(shown) - 0.3), xlabel=curves.AGREEMENT.axis, title="Agreement of each class with WordNet")
+        title = f"Agreement of each class with {matrices.reference_title(results, next(iter(by_run)))}"
+        axes.set(ylim=(-0.7, len(shown) - 0.3), xlabel=curves.AGREEMENT.axis, title=title)
         axes.grid(axis="y", color="#eeeeee", linewidth=0.5)
         axes.set_axisbelow(True)
         handles, texts = axes.get_legend_handles_labels()
@@ -154,7 +155,7 @@ def scatter(results: Results, options: FigureOptions) -> Drawing | None:
             _name_outliers(axes, of_wordnet, of_network, texts)
             title = f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}"
             axes.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal")
-            axes.set_xlabel("rank in WordNet (1 is the most similar pair)")
+            axes.set_xlabel(f"rank in {matrices.reference_title(results, frames.run)} (1 is the most similar pair)")
             # Both axes show percentiles. Their ticks are ranks at round numbers.
             step = max(1, int(float(f"{len(texts) / 4:.0e}")))
             ranks = [1, *range(step, len(texts) + 1, step)]

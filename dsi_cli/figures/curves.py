@@ -19,7 +19,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.save import save
 from dsi_cli.figures.style import CHANCE, SCREEN, Style, using
-from dsi_cli.queries import curve_panels
+from dsi_cli.queries import curve_panels, matrices
 from dsi_cli.queries.comparison.compare import Comparison
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE, CurveBand, RunCurve
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
@@ -144,8 +144,8 @@ def _choose_scale(axes: Axes, curves: Sequence[Series], panel: Panel) -> None:
 def draw_phases(
     figure: Figure, results: Results, panel: Panel, parts: Sequence[Sequence[Series]], names: Sequence[str]
 ) -> None:
-    """Draw the phases of each run above the axes with its agreement with the reference or its Max WSI."""
-    if panel.kind.name not in _PHASE_CURVES:
+    """Draw the phases of each run above the axes with its agreement with the reference or its Max WSI, if there are few runs."""
+    if panel.kind.name not in _PHASE_CURVES or len({curve.run for curve in panel.series}) > drawing.MAX_PHASE_BARS:
         return
     prefixes, table = _PHASE_CURVES[panel.kind.name], results.phases
     for axes, part in zip(figure.axes, parts, strict=True):
@@ -208,7 +208,8 @@ def draw_against_accuracy(results: Results, options: FigureOptions) -> Drawing |
                 text = f"epoch {results.shown_epoch(int(epochs[1]), run)}"
                 size = options.style.size - 2
                 axes.annotate(text, (x[1], y[1]), (4, -9), textcoords="offset points", color=colour, size=size)
-        axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title="Agreement with WordNet against accuracy")
+        title = f"Agreement with {matrices.reference_title(results, next(iter(pairs)))} against accuracy"
+        axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title=title)
         axes.set_xlim(left=0)
         return finish(figure)
 

@@ -40,6 +40,7 @@ class Tanglegram(NamedTuple):
     colours: list[Any]
     network: Tree
     reference: Tree | None
+    reference_title: str = "WordNet"
 
 
 def figure(results: Results, options: FigureOptions) -> Drawing | None:
@@ -86,6 +87,7 @@ def tanglegram(results: Results, frames: MatrixFrames, colours: dict[str, Any], 
         [colours.get(groups[index], CHANCE) for index in known],
         network,
         other,
+        "" if other is None else matrices.reference_title(results, frames.run),
     )
 
 
@@ -141,7 +143,7 @@ def _draw_pair(part: SubFigure, pair: Tanglegram, size: float, style: Style) -> 
     if pair.reference is not None:
         draw_tree(right[0], pair.reference)
         right[0].invert_xaxis()
-        right[0].set_title("WordNet", weight="normal", loc="right")
+        right[0].set_title(pair.reference_title, weight="normal", loc="right")
         ends.append((pair.reference, 0.99, "right"))
         link = LINK_WIDTH / (1 - 2 * TREE_WIDTH) if size >= MIN_FONT_SIZE else 0.9
         rows = zip(leaf_rows(pair.network), leaf_rows(pair.reference), strict=True)

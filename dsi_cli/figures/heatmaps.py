@@ -81,7 +81,7 @@ def difference(results: Results, options: FigureOptions) -> Drawing | None:
             of_wordnet = matrices.percentile_ranks(color_scales.cell_values(reference.values, kind.name))
             shown = [panel._replace(values=matrices.percentile_ranks(panel.values) - of_wordnet) for panel in panels]
             rows.append(row._replace(panels=shown))
-        return draw(rows, kind, options.style, "difference")
+        return draw(rows, kind, options.style, "difference", reference.title)
 
     return draw_differences if all_frames else None
 
@@ -133,7 +133,8 @@ def heatmap_rows(
             panels.append(MatrixPanel(title, color_scales.cell_values(values, frames.kind.name)))
         reference = matrices.reference_matrix(results, frames.run)
         if reference is not None:
-            panels.append(MatrixPanel("WordNet", reorder(reference, classes.order), is_reference=True))
+            name = matrices.reference_title(results, frames.run)
+            panels.append(MatrixPanel(name, reorder(reference, classes.order), is_reference=True))
         title = f"{drawing.short(frames.run)}: {matrix_title(frames, len(classes.names))}"
         rows.append(HeatmapRow(title, classes, panels))
     return rows
@@ -170,8 +171,8 @@ def reorder(values: Values, order: Order) -> Values:
     return values[np.ix_(order, order)]
 
 
-def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str = "rank") -> Figure:
-    """Return the figure of rows of panels of a kind; the scale is rank, raw, or difference for differences of percentile ranks."""
+def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str = "rank", other: str = "WordNet") -> Figure:
+    """Return the figure of rows of panels of a kind; the scale is rank, raw, or difference for ranks minus those of `other`."""
     # The reference is shown once, unless runs have other classes.
     shown = [row.panels for row in rows]
     for index, row in enumerate(rows):
@@ -185,7 +186,7 @@ def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str 
     all_axes = figure.subplots(sum(lines), across, squeeze=False)
 
     # The network's matrices share one scale, and raw values of the reference have another.
-    scales = _scales([one for of_row in shown for one in of_row], kind, scale)
+    scales = _scales([one for of_row in shown for one in of_row], kind, scale, other)
     colours = group_colours([row.classes for row in rows])
     line = 0
     for row, of_row in zip(rows, shown, strict=True):
@@ -218,10 +219,13 @@ def _panel_width(rows: Sequence[HeatmapRow], across: int, style: Style) -> float
     return min((style.width - room) / across, MAX_PANEL_SHARE * style.width)
 
 
-def _scales(panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str) -> dict[bool, tuple[color_scales.ColorScale, str]]:
+def _scales(
+    panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str, other: str
+) -> dict[bool, tuple[color_scales.ColorScale, str]]:
     """Return the scale and the text of its bar for the network's matrices (False) and, if there is one, the reference (True)."""
     if scale == "difference":
-        text = "\N{LEFTWARDS ARROW} nearer in WordNet | in the network \N{RIGHTWARDS ARROW}\nshare of all ranks"
+        # Short lines, because the figure of one run is low.
+        text = f"\N{LEFTWARDS ARROW} nearer in {other}\nnearer in the network \N{RIGHTWARDS ARROW}\nshare of all ranks"
         return {False: (color_scales.DIFFERENCES, text)}
     if scale == "rank":
         ranks = (color_scales.RANKS, "rank of a pair")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics.measures import mid_ranks, similarity_ranks
+from dsi_cli.queries.findings import reference_name
 from dsi_cli.store import layout
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ def reference_matrix(results: Results, run: str) -> Values | None:
         values = values.copy()
         np.fill_diagonal(values, np.nan)
     return values
+
+
+def reference_title(results: Results, run: str) -> str:
+    """Return the name of a run's main reference for readers, such as WordNet; see `findings.reference_name`."""
+    return reference_name(results.references(run)[0])
 
 
 def matrix_or_none(

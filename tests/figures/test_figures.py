@@ -1,6 +1,7 @@
 """The figures show the values of the tables and all chance levels, texts do not overlap, and files are reproducible."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,12 +11,16 @@ import pandas as pd
 import pytest
 from helpers.analysed_runs import Analysed
 from helpers.errors import raises
+from helpers.outputs import ANIMALS, write_checkpoints
 from helpers.overlap import assert_clear
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import curves, save
 from dsi_cli.figures.axes import draw_line, spread
@@ -45,6 +50,16 @@ def lines(figure: Figure, gid: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for line in one.get_lines():
             if line.get_gid() == gid:
                 yield np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+
+
+def test_figures_name_a_hierarchy_that_replaces_wordnet(tmp_path: Path):
+    write_checkpoints(tmp_path / "run", 2)
+    kinds = "".join(f"{name},{kind}\n" for name, kind in zip(ANIMALS, "aabbccdd", strict=True))
+    (tmp_path / "kinds.csv").write_text(f"child,parent\n{kinds}a,e\nb,e\nc,f\nd,f\ne,g\nf,g\n", encoding="utf-8")
+    analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, taxonomy=str(tmp_path / "kinds.csv")))
+    for name in ("heatmaps", "difference", "scatter", "agreement_by_class", "dendrogram"):
+        texts = [text.get_text() for text in drawn(Results(tmp_path / "out"), name, ("run",)).findobj(Text)]
+        assert [any(word in text for text in texts) for word in ("kinds-path", "WordNet")] == [True, False], name
 
 
 @pytest.mark.parametrize(("points", "marked"), [(8, list(range(8))), (9, [0, 2, 8])])
@@ -108,8 +123,7 @@ def test_curves_with_a_chance_level_show_it(analysed: Analysed, name: str, runs:
 @pytest.mark.parametrize("name", ["agreement", "excess"])
 def test_excess_shows_zero_as_chance_level(analysed: Analysed, name: str):
     figure = drawn(analysed.run, name)
-    assert [set(y) for _, y in lines(figure, "chance")] == [{0.0}] * len(figure.axes)
-    assert len(figure.axes) == 3
+    assert ([set(y) for _, y in lines(figure, "chance")], len(figure.axes)) == ([{0.0}] * len(figure.axes), 3)
 
 
 def test_curves_of_two_runs_have_a_panel_per_curve_and_a_colour_per_run(analysed: Analysed):
@@ -214,6 +228,15 @@ def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):
     assert all(bar.get_paths()[0].vertices[:, 1].min() > 1 for bar in bars[0])
     assert [x.tolist() for x, _ in lines(figure, "phase")][2:] == rows[["low", "high"]].to_numpy()[:2].tolist()
     assert {text.get_text() for text in figure.legends[0].get_texts()} >= {"surge", "95 % CI of a boundary"}
+    (panel,) = curve_panels.panels(analysed.run, [CNN], "pearson", [PANELS["agreement"]])
+    results = SimpleNamespace(phases=pd.concat([rows.assign(run=f"run {number}") for number in range(7)]))
+    for runs, count in ((6, 18), (7, 0)):
+        names = [f"run {number}" for number in range(runs)]
+        series = [replace(curve, run=name) for curve in panel.series for name in names]
+        with using(SCREEN):
+            options = SimpleNamespace(names=lambda _, names=names: names, style=SCREEN)
+            figure = curves.draw_panel(replace(panel, series=series), results, options)
+        assert [area.get_gid() for area in figure.axes[0].collections].count("phase") == count
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=10).map(sorted))

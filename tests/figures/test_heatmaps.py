@@ -89,6 +89,12 @@ def test_difference_is_the_rank_in_the_network_minus_that_in_wordnet(analysed: A
     (shown,) = (axes.images[0] for axes in maps(figure))
     np.testing.assert_allclose(shown.get_array().compressed(), (of_network - of_wordnet).compressed())
     assert shown.get_clim() == (-1, 1)
+    with using(Style("screen")):
+        low = figure_spec("difference").draw(analysed.run, FigureOptions((CNN,)))
+    assert low is not None
+    low.draw_without_rendering()
+    box = low.axes[-1].yaxis.label.get_window_extent()
+    assert 0 <= box.y0 < box.y1 <= low.bbox.height
 
 
 @pytest.mark.parametrize("style", TWO_STYLES, ids=lambda style: style.name)
@@ -118,8 +124,7 @@ def test_groups_have_a_strip_of_colours_and_a_legend(analysed: Analysed):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["living thing"]
     left, top = maps(figure)[0].child_axes
     colours = left.images[0].get_array()[:, 0]
-    assert len({tuple(colour) for colour in colours}) == 2
-    assert len({tuple(colour) for colour in colours[:40]}) == 1
+    assert (len({tuple(colour) for colour in colours}), len({tuple(colour) for colour in colours[:40]})) == (2, 1)
     np.testing.assert_array_equal(top.images[0].get_array()[0], colours)
     assert_clear(figure)
 
