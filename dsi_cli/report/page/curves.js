@@ -14,6 +14,8 @@ const HEIGHT = { small: 210, large: 330 };
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 38 };
 const LABEL_HEIGHT = 14;
 const PHASE_ROW_HEIGHT = 26;
+const NAMED_LINES = 4; // runs that the tiles name; the first page is printed with the readings of more lines
+const SINGLE_WIDTH = 16; // width of the chance band and the confidence interval of a single epoch, in pixels
 const NORMAL_QUANTILE = 1.96;
 const MAX_LOG_SPAN = 1e5; // a rate that falls to almost 0 at the end ends at the lower edge of its plot
 const MANY_LINES = 6; // a chart of more lines has no confidence bands, and one chance band
@@ -27,6 +29,7 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
   const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" },
     figureTitle(chart.title, chart.axis), plot, element("div", { class: "scroll" }, table),
     exportMenu(chart.title, { svg: () => plot, csv: () => curveRows(chart) }));
+  node.classList.toggle("many", chart.lines.length > NAMED_LINES);
   let scale = null;
   const epochAt = (event) => nearestEpoch(chart, scale, event.clientX - plot.getBoundingClientRect().left);
   plot.addEventListener("pointermove", (event) => point(epochAt(event)));
@@ -122,11 +125,13 @@ function scales(chart, width, height) {
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
   const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
-  const [left, right] = [MARGIN.left, width - Math.max(MARGIN.right, labelWidth)];
+  const rows = rowTicks(low, high, height, chart.hasLogValues);
+  const left = Math.max(MARGIN.left, ...rows.map(({ text }) => textWidth(text) + 8));
+  const right = width - Math.max(MARGIN.right, labelWidth);
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
   return {
-    width, height, first, last, low, high, left, right, top, bottom, labels, phaseRows,
-    along: chart.along || "epoch", isLog: chart.isLog, hasLogValues: chart.hasLogValues,
+    width, height, first, last, low, high, left, right, top, bottom, labels, phaseRows, rows,
+    along: chart.along || "epoch", isLog: chart.isLog,
     x: (position) => {
       const [at, from, to] = [position, first, last].map((one) => (chart.isLog ? Math.log1p(Math.max(0, one)) : one));
       return to === from ? (left + right) / 2 : left + ((at - from) / (to - from)) * (right - left);
@@ -183,18 +188,23 @@ function chanceBand(line, k) {
   return [line.chance[k] - margin, line.chance[k] + margin];
 }
 
-function axes({ left, right, bottom, height, low, high, first, last, x, y, along, isLog, hasLogValues }) {
-  const linearRows = ticks(low, high, height > HEIGHT.small ? 6 : 4);
-  const rows = hasLogValues ? logTicks(low, high, high > 100 * low ? [1] : undefined) : linearRows;
-  const step = rows.length > 1 ? rows[1] - rows[0] : 1;
+/** Return the values and texts of the ticks of the vertical axis. */
+function rowTicks(low, high, height, hasLogValues) {
   const logText = (value) => String(value < 0.001 ? value.toExponential() : value).replace("-", "−");
+  if (hasLogValues) return logTicks(low, high, high > 100 * low ? [1] : undefined).map((value) => ({ value, text: logText(value) }));
+  const values = ticks(low, high, height > HEIGHT.small ? 6 : 4);
+  const step = values.length > 1 ? values[1] - values[0] : 1;
+  return values.map((value) => ({ value, text: tickText(value, step) }));
+}
+
+function axes({ left, right, bottom, height, first, last, rows, x, y, along, isLog }) {
   const positions = isLog ? [0, ...logTicks(1, last)] : ticks(first, last, Math.max(3, Math.floor((right - left) / 60)));
   const columns = positions.filter((value) => value >= first && (along === "accuracy" || Number.isInteger(value)));
   const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
-    ...rows.flatMap((value) => [
+    ...rows.flatMap(({ value, text }) => [
       straightLine("grid", [left, right], [y(value), y(value)]),
-      tickLabel(hasLogValues ? logText(value) : tickText(value, step), left - 6, y(value) + 4, "end"),
+      tickLabel(text, left - 6, y(value) + 4, "end"),
     ]),
     ...columns.map((value) => tickLabel(tickText(value, columnStep), x(value), height - 21)),
     tickLabel(along, (left + right) / 2, height - 4),
@@ -225,10 +235,12 @@ function tickText(value, step) {
   return text.replaceAll("-", "−");
 }
 
-/** Return the points of some values of a line as text, from left to right. */
+/** Return the points of some values of a line as text, from left to right. A single value has a point on either side. */
 function pointsOf(line, valueAt, scale) {
   const known = line.x.map((x, k) => [x, valueAt(k)]).filter(([x, value]) => x != null && value != null);
-  return known.sort((a, b) => a[0] - b[0]).map(([x, value]) => `${scale.x(x).toFixed(1)},${scale.y(value).toFixed(1)}`);
+  const sides = known.length === 1 ? [-SINGLE_WIDTH / 2, SINGLE_WIDTH / 2] : [0];
+  const points = known.sort((a, b) => a[0] - b[0]).flatMap(([x, value]) => sides.map((side) => [scale.x(x) + side, scale.y(value)]));
+  return points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`);
 }
 
 /** Return the outline of the area between two values of a line. */

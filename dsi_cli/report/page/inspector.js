@@ -24,6 +24,9 @@ async function nearestAt(run, epoch) {
   };
 }
 
+/** Return the title of an epoch of a run, which may have no epoch numbers. */
+const epochTitle = (run, epoch) => `epoch ${run.has_epochs ? epoch : "–"}`;
+
 /** Return the complete frames of a matrix over the epochs: [{epoch, frame}]. */
 async function completeFrames(matrix) {
   return Promise.all((matrix?.epochs || []).map(async (epoch) => ({ epoch, frame: await frameOf(matrix, epoch, null) })));
@@ -153,7 +156,7 @@ async function classPanel(run, names, index, epoch, actions) {
   return { charts: [], parts: [
     element("h3", {}, names[index]),
     definition ? faint(definition, "p") : null,
-    near ? dataTable(`Nearest classes to ${names[index]} at epoch ${run.has_epochs ? epoch : "–"}`, [
+    near ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, epoch)}`, [
       numberColumn("rank", "rank", 0),
       { title: "class", value: ({ other }) => names[other], node: link },
       numberColumn(run.near.of.toUpperCase(), "value"),

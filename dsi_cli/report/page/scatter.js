@@ -58,7 +58,7 @@ function surprises(x, y, size, sign) {
 /** Return the figure of the scatter, with a function `draw()`; `open(i, j)` is called with the pair of a click. */
 function scatterPlot(run, names, ranks, open) {
   const canvas = element("canvas", { class: "scatter", role: "img",
-    "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at epoch ${ranks.epoch}. `
+    "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at ${epochTitle(run, ranks.epoch)}. `
       + "The tables next to it list the pairs that differ most." });
   const isDense = ranks.x.length > MAX_DOTS;
   const readout = element("p", { class: "faint", role: "status" },
@@ -93,7 +93,7 @@ function scatterPlot(run, names, ranks, open) {
     context.strokeStyle = styleColour("--rule");
     context.strokeRect(left, top, plot, side - top - bottom);
     const rankTicks = (pairs) => [1, ...ticks(pairs / 8, pairs, 4)]
-      .map((rank) => [rank.toLocaleString("en"), 1 - (rank - 0.5) / pairs]);
+      .map((rank) => [rank < 10000 ? rank.toLocaleString("en") : tickText(rank), 1 - (rank - 0.5) / pairs]);
     context.textAlign = "center";
     rankTicks(ranks.pairsX).forEach(([text, tick]) => context.fillText(text, at.x(tick), side - bottom + 15));
     context.textAlign = "right";
@@ -177,7 +177,7 @@ function scatterPlot(run, names, ranks, open) {
   canvas.addEventListener("click", (event) => { const pair = pairAt(event); if (pair) open(pair.i, pair.j); });
   const shown = isDense ? "darker cells have more pairs" : "one dot per pair";
   const node = element("figure", { class: "scatter-figure" },
-    figureTitle(`Ranks in the network and in ${run.reference}`, `${shown}; epoch ${ranks.epoch}; pairs of equal rank are spread`),
+    figureTitle(`Ranks in the network and in ${run.reference}`, `${shown}; ${epochTitle(run, ranks.epoch)}; pairs of equal rank are spread`),
     canvas, readout, exportMenu(`${run.name} ranks epoch ${ranks.epoch}`, { canvas: exportCanvas, csv: exportRows }));
 
   function exportCanvas() {

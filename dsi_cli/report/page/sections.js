@@ -14,8 +14,8 @@ function agreementSection(run, names) {
   ];
   const without = small ? ` (without ${small} groups that have too few classes or only equal similarities)` : "";
   return [
-    faint(`The tables list the lowest agreement at epoch ${epoch} first. The agreement of a class is the Pearson correlation of `
-      + `its similarities to all other classes in the ${of.toUpperCase()} with those in the reference. The agreement of a group `
+    faint(`The tables list the lowest agreement at ${epochTitle(run, epoch)} first. The agreement of a class is the Pearson correlation `
+      + `of its similarities to all other classes in the ${of.toUpperCase()} with those in the reference. The agreement of a group `
       + "uses the similarities between its classes. 0 is chance, and 1 is perfect. z is the number of standard deviations above "
       + "chance; values from -2 to 2 are within chance, and of 100 classes a few leave this range by chance.", "p"),
     element("div", { class: "two" },
@@ -41,7 +41,7 @@ async function mistakesSection(run, names, epoch) {
     const last = data.furthest || data.wordnet_furthest;
     const lastRank = last > 1 ? `, and rank ${last} is the least similar class` : "";
     return [
-      element("h3", {}, `On ${split}, epoch ${run.has_epochs ? (found ? epoch : data.epoch) : "–"}`),
+      element("h3", {}, `On ${split}, ${epochTitle(run, found ? epoch : data.epoch)}`),
       faint(`${note}The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} `
         + `${shown.found === 1 ? "pair" : "pairs"} of classes. `
         + `Rank 1 is the class most similar to the true class${lastRank}. `
@@ -200,19 +200,20 @@ function geometrySection(run, names) {
   const chance = 180 / Math.PI / Math.sqrt(run.geometry.features);
   const all = count.toLocaleString("en");
   return [
-    faint(`The table describes the class vectors, which are the rows of the classifier, at epoch ${epochs.at(-1)}. In networks `
-      + "trained on unbalanced data, rare classes often have short vectors (Kang et al. 2020, arXiv 1910.09217). Unrelated "
+    faint(`The table describes the class vectors, which are the rows of the classifier, at ${epochTitle(run, epochs.at(-1))}. In `
+      + "networks trained on unbalanced data, rare classes often have short vectors (Kang et al. 2020, arXiv 1910.09217). Unrelated "
       + `directions have an angle of 90 ± ${chance.toFixed(1)} degrees (standard deviation).`
       + (count > rows.length ? ` Of ${all} classes, the table has those with the longest and the shortest vectors.` : ""), "p"),
     dataTable("Class vectors", shown, rows, { filter: "Filter class vectors", first: 12 }),
-    ...(run.geometry.spectrum ? [spectrumChart(run.geometry.spectrum)] : []),
+    ...(run.geometry.spectrum ? [spectrumChart(run)] : []),
   ];
 }
 
 /** Return the chart of the cumulative shares of the singular values at the first and the last epoch. */
-function spectrumChart({ numbers, epochs, chance, first, last }) {
+function spectrumChart(run) {
+  const { numbers, epochs, chance, first, last } = run.geometry.spectrum;
   const lines = [[epochs[0], first], [epochs[1], last]].slice(epochs[0] === epochs[1] ? 1 : 0)
-    .map(([epoch, value], k) => rawLine({ epochs: numbers, value, chance }, k, `epoch ${epoch}`));
+    .map(([epoch, value], k) => rawLine({ epochs: numbers, value, chance }, k, epochTitle(run, epoch)));
   const chart = {
     title: "Spectrum of the centred head", axis: "share of the squared singular values", lines,
     along: "number of singular values, the largest first", item: "singular value",
