@@ -7,7 +7,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -181,7 +181,7 @@ def print_rows(rows: Sequence[Resolution]) -> None:
 def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     """Return the labels with the senses that the user chooses for the uncertain ones.
 
-    Ctrl-C writes the choices so far to ``write_map``.
+    Ctrl-C writes the choices so far to ``write_map``, without the labels that are still to be asked about.
 
     Raise `UsageError` if stdin or stderr is not a terminal.
     """
@@ -209,7 +209,9 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
             chosen[row.index] = sense
     except KeyboardInterrupt:
         if write_map is not None:
-            wordnet_matrix.write_map(resolve(), write_map)
+            answered = resolve()
+            certain = tuple(row for row in answered.resolutions if not row.is_uncertain)
+            wordnet_matrix.write_map(replace(answered, resolutions=certain), write_map)
             print(file=sys.stderr)  # the terminal shows ^C on the line of the question
             console.note(f"{write_map} contains your choices so far; to continue with them, add --map {write_map}")
         raise
@@ -233,6 +235,8 @@ def _read_sense(row: Resolution) -> str | None:
     print("  > ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     text = line.strip()
+    if not line:
+        print(file=sys.stderr)  # Ctrl-D leaves the cursor on the line of the question
     if not line or text == "q":
         return None
     if text in ("", "-"):
