@@ -144,8 +144,10 @@ def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
     assert updated["event"] == "updated"
     plain = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--json").out)
     assert updated["epochs"] == [{"run": "run", **line} for line in plain["runs"][0]["epochs"]]
-    assert (last.pop("event"), last.pop("why")) == ("ended", "idle")
-    assert last | {"seconds": 0} == plain | {"seconds": 0}
+    assert (last.pop("event"), last.pop("why"), last | {"seconds": 0}) == ("ended", "idle", plain | {"seconds": 0})
+    told = dsi("watch", tmp_path / "none", "-o", out, "--every", "0.1s", "--idle", "0.3s", "--json")
+    error = {"error": told.err.removeprefix("dsi: ").rstrip(), "exit_code": told.code}
+    assert list(map(json.loads, told.out.splitlines())) == [error]
 
 
 def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
