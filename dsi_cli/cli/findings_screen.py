@@ -148,7 +148,7 @@ def _share(trend: Trend | None, epoch: int | None) -> Text:
     if trend is None:
         return Text("-")
     text = percent(trend.last.value) + ("" if trend.last.epoch == epoch else f" at epoch {trend.last.epoch}")
-    return Text(text, "bold") if trend.last.is_above_chance else Text(f"{text}, within chance")
+    return Text(text, "bold") if trend.last.is_above_chance else Text(f"{text}, {trend.last.verdict}")
 
 
 def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> None:

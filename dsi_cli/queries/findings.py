@@ -62,6 +62,13 @@ class Point:
             return False
         return self.low is None or self.chance is None or self.low > self.chance
 
+    @property
+    def verdict(self) -> str:
+        """The side of chance on which the value is, or within chance."""
+        if self.is_above_chance:
+            return "above chance"
+        return "within chance" if self.z is None or self.z > -MIN_Z else "below chance"
+
 
 @dataclass(frozen=True)
 class Trend:
@@ -401,7 +408,8 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
         return f"{subject} {structure}: {above} of {len(points)} values {are} above chance, which chance alone can explain{most}."
     if zs and max(zs) >= MIN_Z:
         return f"{subject} {structure}: the 95 % confidence interval of the agreement includes chance{epochs}{most}."
-    sentence = f"{subject} {structure}: the agreement is within chance{epochs}{most}."
+    verdicts = " or ".join(sorted({point.verdict.split()[0] for point in points}, reverse=True))
+    sentence = f"{subject} {structure}: the agreement is {verdicts} chance{epochs}{most}."
 
     # Tell what explains or qualifies this: a wide chance level, or an accuracy.
     reach = min(1.0, max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0))

@@ -109,7 +109,7 @@ class TileRow(NamedTuple):
 
     run: int  # the index of the run
     value: str
-    verdict: str  # above chance or within chance; empty without a chance level
+    verdict: str  # above, within or below chance; empty without a chance level
     details: list[str]  # the interval, the chance level and the epoch of the peak
 
 
@@ -246,9 +246,7 @@ def _idm_scale(findings: Sequence[RunFindings], levels: str) -> str:
 
 def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[int | None]) -> TileRow:
     last, peak = trend.last, trend.peak
-    verdict = ""
-    if last.z is not None:
-        verdict = "above chance" if last.is_above_chance else "within chance"
+    verdict = "" if last.z is None else last.verdict
     # A later epoch has no value without predictions, or without a mistake.
     details = [f"at epoch {last.epoch}"] if last.epoch != epochs[-1] else []
     if last.low is not None and last.high is not None:

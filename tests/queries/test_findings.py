@@ -97,6 +97,9 @@ def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
 @pytest.mark.parametrize(("std", "reach"), [(0.2, "0.60"), (0.5, "1.00")])
 def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance(std, reach):
     text = headline([replace(made(0.1), classes=5, agreement=Trend((Point(0, 0.1, -0.2, 0.4, 0.0, std, 0.5),)))])
+    assert headline([made(-0.3, -0.2, z=-5.0)]).startswith(
+        "a shows no WordNet-like structure: the agreement is below chance"
+    )
     assert text.endswith(f"within chance (z at most 0.5). With 5 classes, chance alone can reach {reach}.")
     assert headline([made(0.5, low_by=0.6)]).endswith("interval of the agreement includes chance (z at most 30.0).")
 
