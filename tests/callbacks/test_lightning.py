@@ -96,8 +96,7 @@ def test_training_is_the_same_to_the_last_bit_with_and_without(tmp_path):
     theirs, ours = without.state_dict(), with_it.state_dict()
     assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
     losses = [pd.read_csv(tmp_path / part / "log" / "metrics.csv")["loss_epoch"].dropna() for part in ("with", "without")]
-    assert losses[0].tolist() == losses[1].tolist()
-    assert len(losses[0]) == EPOCHS
+    assert (losses[0].tolist(), len(losses[0])) == (losses[1].tolist(), EPOCHS)
 
 
 def test_the_batches_are_those_that_the_trainer_would_run(tmp_path):

@@ -53,8 +53,7 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
         shown = next(text for text in lines if text.startswith(f"{line.label} "))
         assert shown.split()[:5] == [line.label, "8", "0-2", f"{line.best_accuracy:.3f}", "2"]
     assert f"Seen most differently: {', '.join(row.name for row in equal.classes[:5])}" in lines
-    assert ended.err == "".join(f"note: {note}\n" for note in found.notes)
-    assert dsi("compare", two, "--quiet").err == ""
+    assert (ended.err, dsi("compare", two, "--quiet").err) == ("".join(f"note: {note}\n" for note in found.notes), "")
     assert "\nSAI excess, cosine of the two networks" in dsi("compare", two, "--measure", "cosine").out
 
 

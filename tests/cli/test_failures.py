@@ -187,8 +187,7 @@ def test_analyze_weights_that_are_not_finite_fail_one_checkpoint(dsi, make_run, 
     }
     assert set(tables(out)["curves"]["epoch"]) == {0, 2}
     quiet = dsi("analyze", run, "-o", out, *QUICK, "--quiet")
-    assert quiet.err == f"run: failed: {run}/epoch_1.pt: NaN or infinite weights in class 2, 5 of 8\n"
-    assert quiet.code == 4
+    assert (quiet.err, quiet.code) == (f"run: failed: {run}/epoch_1.pt: NaN or infinite weights in class 2, 5 of 8\n", 4)
 
 
 def test_analyze_zero_class_vector_warns(dsi, make_run, tmp_path):

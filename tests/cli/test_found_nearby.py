@@ -95,8 +95,7 @@ def test_names_within_a_checkpoint_of_ultralytics_are_found(dsi, tmp_path, monke
     (tmp_path / "weights").mkdir()
     torch.save(saved | {"train_args": {"task": "classify"}}, tmp_path / "weights" / "epoch1.pt")
     out = tmp_path / "out"
-    assert dsi("analyze", tmp_path / "weights", "-o", out, *QUICK).code == 0
-    assert names(out) == list(ANIMALS)
+    assert (dsi("analyze", tmp_path / "weights", "-o", out, *QUICK).code, names(out)) == (0, list(ANIMALS))
 
 
 @pytest.fixture

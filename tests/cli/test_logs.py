@@ -11,8 +11,7 @@ from dsi_cli.cli.app import COMMANDS, app
 def test_verbose_scan_logs_each_file_on_stderr(dsi, make_run):
     run = make_run()
     plain, verbose = dsi("scan", run, "-q"), dsi("scan", run, "-q", "--verbose")
-    assert (verbose.code, verbose.out) == (plain.code, plain.out)
-    assert plain.err == ""
+    assert (verbose.code, verbose.out, plain.err) == (plain.code, plain.out, "")
     first, *others = verbose.err.splitlines()
     assert re.fullmatch(r" +0\.\d{3} s  dsi_cli: dsi \d[\w.]+, Python 3[\d.]+, .*", first)
     assert len(others) == 4  # a line per file

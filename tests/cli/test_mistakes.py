@@ -83,8 +83,7 @@ def test_mistakes_pairs_table_equals_the_counts(out, dsi):
 
 def test_mistakes_of_a_class_without_mistakes_exits_with_0(out, tmp_path, dsi):
     ended = dsi("mistakes", out, "--truth", "bee", "--sheet", tmp_path / "bee.png")
-    assert ended.code == 0
-    assert ended.out == f"run, epoch 1, test: no mistakes of bee\nsheet: {tmp_path / 'bee.png'}\n"
+    assert (ended.code, ended.out) == (0, f"run, epoch 1, test: no mistakes of bee\nsheet: {tmp_path / 'bee.png'}\n")
     assert Image.open(tmp_path / "bee.png").format == "PNG"
 
 

@@ -66,8 +66,7 @@ def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
     row = next(row for row in history.rows if row.places[-1] == 1)
     (line,) = (line for line in ended.out.splitlines() if line.startswith(f"{row.name} "))
     first, bars, last, rank = line.removeprefix(row.name).rstrip("! ").split()
-    assert (first, last, rank) == (str(row.places[0]), "1", f"{int(row.wordnet_rank + 0.5)}")
-    assert (len(bars), bars[-1]) == (24, "▇")
+    assert (first, last, rank, len(bars), bars[-1]) == (str(row.places[0]), "1", f"{int(row.wordnet_rank + 0.5)}", 24, "▇")
     assert ended.err == "not shown: 1 class that was among them at other epochs only; --json has all\n"
     assert max(map(len, ended.out.splitlines()[3:])) <= 80
 

@@ -124,12 +124,10 @@ def test_wordnet_screen_and_mapping_name_the_senses(dsi, tmp_path):
 
 def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
     ended = dsi("wordnet", "cifar10", "--neighbors", "2", "-o", tmp_path / "x.parquet")
-    assert ended.code == 0
-    assert ended.out.splitlines()[-1] == f"the nearest 2 of each of 10 labels: {tmp_path / 'x.parquet'}"
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, f"the nearest 2 of each of 10 labels: {tmp_path / 'x.parquet'}")
     row = dsi_cli.wordnet_csm("cifar10").loc["cat"].drop("cat").sort_values(ascending=False, kind="stable")
     rows = pd.read_parquet(tmp_path / "x.parquet").query("name == 'cat'")
-    assert rows["neighbor_name"].to_list() == list(row.index[:2])
-    assert rows["similarity"].to_list() == list(row[:2])
+    assert (rows["neighbor_name"].to_list(), rows["similarity"].to_list()) == (list(row.index[:2]), list(row[:2]))
     ended = dsi("wordnet", "cifar10", "--neighbors", "2", "--whole", "-o", tmp_path / "y.parquet")
     message = "--whole and --neighbors 2 exclude each other; leave one out"
     assert (ended.code, ended.out, ended.err) == (2, "", f"dsi: {message}\n")
@@ -162,8 +160,7 @@ def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):
     told = dsi("analyze", run, "-o", tmp_path / "told", *QUICK)
     quiet = dsi("analyze", run, "-o", tmp_path / "quiet", *QUICK, "--quiet")
     assert told.err.count("\n") > 2
-    assert (quiet.code, quiet.err) == (0, "")
-    assert quiet.out == told.out.replace("told", "quiet")
+    assert (quiet.code, quiet.err, quiet.out) == (0, "", told.out.replace("told", "quiet"))
     for arguments in (("scan", run), ("wordnet", run / "classes.txt", "-o", tmp_path / "x.parquet")):
         told, quiet = dsi(*arguments), dsi(*arguments, "--quiet")
         assert told.err != ""
@@ -241,8 +238,7 @@ def test_output_into_a_closed_pipe_exits_with_0(analysed, arguments):
 def test_dsi_without_a_command_shows_the_help(dsi, dsi_process):
     assert dsi("--version") == (0, f"dsi {dsi_cli.__version__}\n", "")
     ended = dsi("--help")
-    assert ended == dsi()
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended, ended.code, ended.err) == (dsi(), 0, "")
     assert dsi_process() == ended, "python -m dsi_cli is the command"
 
 
@@ -272,8 +268,7 @@ def test_export_of_a_matrix_in_each_format(kind, split, ranked, exported, analys
         pd.read_csv(exported("csv", *where)).set_index("class").astype(int if ranked else np.float32),
     ):
         np.testing.assert_array_equal(found.to_numpy(), expected.to_numpy())
-        assert list(found.index) == list(expected.index)
-        assert list(found.columns) == list(map(str, expected.columns))
+        assert (list(found.index), list(found.columns)) == (list(expected.index), list(map(str, expected.columns)))
     assert_frame_equal(one(f"{kind}-test" if split else kind, epoch=3, run="garments"), expected)
     found = np.load(exported("npy", *where), allow_pickle=False)
     np.testing.assert_array_equal(found, expected.to_numpy())
@@ -286,8 +281,7 @@ def test_export_of_a_table(table, exported, analysed):
     found = pd.read_parquet(exported("parquet", "--table", table))
     assert_frame_equal(found, whole, check_dtype=False)
     found = pd.read_csv(exported("csv", "--table", table, "--run", "cifar100-vit"))
-    assert len(found) == (whole["run"] == "cifar100-vit").sum()
-    assert set(found["run"]) == {"cifar100-vit"}
+    assert (len(found), set(found["run"])) == ((whole["run"] == "cifar100-vit").sum(), {"cifar100-vit"})
 
 
 def test_export_to_stdout_writes_csv_or_npy(capfdbinary, analysed):

@@ -28,8 +28,7 @@ def test_plot_draws_all_figures_with_data(analysed: Analysed, dsi: Command, tmp_
 
 def test_plot_named_figure_is_written_in_each_format(analysed: Analysed, dsi: Command, tmp_path: Path):
     ended = dsi("plot", analysed.out, "wsi", "-o", tmp_path, "--format", "svg", "--format", "pdf", "--style", "paper")
-    assert ended.code == 0
-    assert ended.out.split() == [str(tmp_path / "wsi.svg"), str(tmp_path / "wsi.pdf")]
+    assert (ended.code, ended.out.split()) == (0, [str(tmp_path / "wsi.svg"), str(tmp_path / "wsi.pdf")])
 
 
 def test_plot_list_needs_no_output(dsi: Command):

@@ -85,8 +85,7 @@ def test_wordnet_output_has_the_format_of_its_suffix(dsi, listed, make_run, tmp_
     expected = pd.read_parquet(made(dsi, listed, tmp_path / "t.parquet"))
     matrix = np.stack(expected["similarity"].to_list())
     wide = pd.read_csv(made(dsi, listed, tmp_path / "t.csv"))
-    assert wide.columns.to_list() == ["class", *ANIMALS]
-    assert wide["class"].to_list() == list(ANIMALS)
+    assert (wide.columns.to_list(), wide["class"].to_list()) == (["class", *ANIMALS], list(ANIMALS))
     np.testing.assert_allclose(wide[list(ANIMALS)], matrix, rtol=1e-6)
     np.testing.assert_array_equal(np.load(made(dsi, listed, tmp_path / "T.NPY")), matrix)
     assert dsi("analyze", make_run(), "-o", tmp_path / "out", "--draws", 0, "--no-report").code == 0

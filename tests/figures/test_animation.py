@@ -50,8 +50,7 @@ def test_animation_has_one_frame_per_epoch_and_the_reported_duration(made: dict[
     assert (film.path.name, film.epochs) == (f"animation{ending}", SHOWN)
     frames = frames_of(film.path)
     assert len(frames) in (5, 8), "Pillow may join the last frame's repetitions"
-    assert sum(lasts for _, lasts in frames) == 4000
-    assert film.seconds == 4.0
+    assert (sum(lasts for _, lasts in frames), film.seconds) == (4000, 4.0)
     assert film.bytes == film.path.stat().st_size < 1_000_000
     assert str(film) == f"{FASHION}, NCSM: 5 epochs, 4.0 s"
 
@@ -132,8 +131,7 @@ def test_animation_with_failing_ffmpeg_leaves_no_file(monkeypatch: pytest.Monkey
 
 def test_plot_command_makes_the_animation_only_by_name(analysed: Analysed, dsi: Command, tmp_path: Path):
     ended = dsi("plot", analysed.out, "animation", "--run", FASHION, "--epochs", "0,3", "-f", "webp", "-o", tmp_path)
-    assert ended.code == 0
-    assert ended.out.split() == [str(tmp_path / "animation.webp")]
+    assert (ended.code, ended.out.split()) == (0, [str(tmp_path / "animation.webp")])
     assert f"{FASHION}, NCSM: 2 epochs, 2.5 s" in ended.err
     for figure, kind, said in (
         ("wsi", "gif", "only the animation can be written as gif; run dsi plot OUT animation --format gif"),

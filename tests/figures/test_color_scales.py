@@ -29,8 +29,7 @@ def test_shares_begin_with_white_at_0_and_follow_the_square_root():
     values[:, :3] = 0.04
     values[0, 5] = 1.0
     scale = color_scales.raw_scale([values], "ccsm")
-    assert scale == pytest.approx((0.0, 0.04, True))
-    assert scale.norm(0.01) == pytest.approx(0.5)
+    assert (scale, scale.norm(0.01)) == (pytest.approx((0.0, 0.04, True)), pytest.approx(0.5))
     assert scale.palette(0.0) == (1, 1, 1, 1)
 
 

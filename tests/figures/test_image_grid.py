@@ -126,8 +126,7 @@ def test_save_writes_in_one_step_and_the_same_bytes_again(tmp_path):
     assert save(listing(["a"]), tiny, path) == {}
     first = path.read_bytes()
     save(listing(["a"]), tiny, path)
-    assert path.read_bytes() == first
-    assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
+    assert (path.read_bytes(), [file.name for file in tmp_path.iterdir()]) == (first, ["sheet.png"])
 
 
 @pytest.fixture

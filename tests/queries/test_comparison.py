@@ -106,8 +106,7 @@ def test_a_permuted_copy_is_the_same_network(tmp_path):
     a, b = compared_runs([out])
     match = match_classes(a, b)
     assert (match.common, match.by) == (8, "WordNet id")
-    assert [order[place] for place in match.order] == list(range(8))
-    assert match_classes(a, a).by == "label list"
+    assert ([order[place] for place in match.order], match_classes(a, a).by) == (list(range(8)), "label list")
     found = compare([out])
     assert [point.value for point in found.between[0].points] == pytest.approx([1.0] * 3)
     (equal,) = found.equal
@@ -276,8 +275,7 @@ def test_groups_are_compared_by_their_means_and_ranges(seeds):
     assert [(band.group, band.x) for band in bands] == [("a", [0, 1, 2]), ("b", [0, 1, 2])]
     for band in bands:
         values = np.array([curve(curves, f"{band.group}_seed{i}", metric="wsi", variant="max")["value"] for i in range(3)])
-        assert band.mean == pytest.approx(values.mean(axis=0))
-        assert band.low == values.min(axis=0).tolist()
+        assert (band.mean, band.low) == (pytest.approx(values.mean(axis=0)), values.min(axis=0).tolist())
         assert band.high == values.max(axis=0).tolist()
     # Networks are compared within and between groups.
     bands = {band.group: band for band in found.curves if band.curve == "networks"}
@@ -285,8 +283,7 @@ def test_groups_are_compared_by_their_means_and_ranges(seeds):
     of = [one for one in found.between if one.first.startswith("a") and one.second.startswith("b")]
     values = np.array([[point.excess for point in one.points] for one in of])
     assert bands["a – b"].mean == pytest.approx(values.mean(axis=0))
-    assert bands["a – b"].low == values.min(axis=0).tolist()
-    assert bands["a – b"].high == values.max(axis=0).tolist()
+    assert (bands["a – b"].low, bands["a – b"].high) == (values.min(axis=0).tolist(), values.max(axis=0).tolist())
 
 
 def row_of(quantity, difference=0.0, half=0.1, is_criterion=True, **changed):

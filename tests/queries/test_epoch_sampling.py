@@ -17,8 +17,7 @@ CNN = "cifar100-cnn"
 @given(st.integers(1, 900), st.integers(2, 300))
 def test_evenly_spaced_keeps_the_ends_and_steps_differ_by_one_at_most(count: int, most: int):
     epochs = evenly_spaced(range(count), most)
-    assert len(epochs) == min(count, most)
-    assert (epochs[0], epochs[-1]) == (0, count - 1)
+    assert (len(epochs), epochs[0], epochs[-1]) == (min(count, most), 0, count - 1)
     steps = np.diff(epochs)
     assert len(steps) == 0 or steps.max() - steps.min() <= 1
 
@@ -35,8 +34,7 @@ def test_log_spaced_keeps_the_ends_and_steps_grow(count):
 def test_front_loaded_selects_epochs_where_much_changes():
     changes = [0.0] + [1.0] * 10 + [0.01] * 90
     indices = front_loaded(changes, 12)
-    assert indices[0] == 0
-    assert indices[-1] == 100
+    assert (indices[0], indices[-1]) == (0, 100)
     assert len(indices) == len(set(indices)) == 12
     assert sum(index <= 10 for index in indices) >= 8
 

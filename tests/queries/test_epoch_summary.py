@@ -44,8 +44,7 @@ def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
 def test_mistakes_are_the_curves(analysed):
     curves = analysed.run.curves.query("run == 'cifar100-vit'")
     found = mistake_summaries(analysed.out, "cifar100-vit")
-    assert list(found) == ["test"]
-    assert [line.epoch for line in found["test"]] == list(range(31))
+    assert (list(found), [line.epoch for line in found["test"]]) == (["test"], list(range(31)))
     errors = curves.query("metric == 'idm' and variant == 'errors'")
     for field, column, where in (
         ("nidm", "value", "of == 'ncsm'"),
@@ -121,6 +120,5 @@ def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
     rows = [entry(2, 0, True, 1, 0.1), entry(1, 0, True, 1, 0.2, step=5), entry(1, 0, True, 1, 0.3, step=9)]
     layout.write_rows(out, TYPICALITY, [entry(1, 0, True, 1, 0.7, split="train"), *rows], {})
     found = epoch_summary.typicality_summary(out, "run")
-    assert list(found) == ["test", "train"]
-    assert [(line.epoch, line.right) for line in found["test"]] == [(1, 0.3), (2, 0.1)]
+    assert (list(found), [(line.epoch, line.right) for line in found["test"]]) == (["test", "train"], [(1, 0.3), (2, 0.1)])
     assert found["test"][0].wrong is None

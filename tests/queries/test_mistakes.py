@@ -75,14 +75,12 @@ def test_samples_are_those_of_a_slow_loop(made, order, sign):
         if i != j
     ]
     found = worst_mistakes(Results(out), MistakeQuery(order=order, most=1000))
-    assert [row.sample for row in found.rows] == [sample for _, _, sample in sorted(wrong)]
-    assert found.found == len(wrong)
+    assert ([row.sample for row in found.rows], found.found) == ([sample for _, _, sample in sorted(wrong)], len(wrong))
     for row in found.rows:
         i, j = target[row.sample], prediction[row.sample]
         assert (row.truth_index, row.prediction_index, row.score) == (i, j, score[row.sample])
         assert (row.truth, row.prediction) == (LABELS[i], LABELS[j])
-        assert known_of(row) == known[i, j][:3]
-        assert row.farness == pytest.approx(known[i, j][3], abs=1e-9)
+        assert (known_of(row), row.farness) == (known[i, j][:3], pytest.approx(known[i, j][3], abs=1e-9))
         assert (row.wordnet_rank is None) == ("qwxzy" in (row.truth, row.prediction))
     assert (found.own, found.furthest, found.wordnet_furthest) == ("ncsm", 7, 6)
 

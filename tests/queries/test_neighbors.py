@@ -77,8 +77,7 @@ def test_closest_pairs_are_those_of_a_slow_loop(made, symmetric):
     assert ("mean of its two directions" in found.legend) is not symmetric
     for row in found.rows:
         at = (row.first_index, row.second_index)
-        assert row.similarity == mean[at]
-        assert row.wordnet_rank == slow_rank(semantic, every.index(at))
+        assert (row.similarity, row.wordnet_rank) == (mean[at], slow_rank(semantic, every.index(at)))
 
 
 def test_what_a_matrix_lacks_is_no_neighbour(made):

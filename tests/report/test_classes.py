@@ -67,8 +67,7 @@ def test_geometry_data_lists_the_longest_vector_first(results):
     assert [row[0] for row in data["classes"]] == np.argsort(-norms[:, -1]).tolist()
     assert (data["epochs"], data["features"], data["count"]) == ([0, 1, 2], 8, 8)
     for index, shown, bias, previous, drift in data["classes"]:
-        assert shown == pytest.approx(norms[index], rel=1e-3)
-        assert bias == index
+        assert (shown, bias) == (pytest.approx(norms[index], rel=1e-3), index)
         assert 0 < min(previous, drift) <= max(previous, drift) < 180
 
 

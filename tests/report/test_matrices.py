@@ -27,15 +27,13 @@ def test_shares_of_small_runs_are_complete_and_fine_and_of_many_classes_have_20_
 
 def test_shares_with_little_space_are_coarser_before_they_have_fewer_epochs():
     run = need(100, 200, 100_000)
-    assert shares([run], 16_000_000) == [(100, LEVELS[1])]
-    assert shares([run], 11_000_000) == [(100, LEVELS[2])]
+    assert (shares([run], 16_000_000), shares([run], 11_000_000)) == ([(100, LEVELS[1])], [(100, LEVELS[2])])
     assert shares([run], 5_000_000) == [(50, LEVELS[2])]
 
 
 def test_shares_of_a_small_run_leave_bytes_to_a_large_run():
     large, small = need(100, 200, 100_000), need(10, 10, 100)
-    assert shares([large, small], 10_100_000)[0].complete == 100
-    assert shares([large, large], 10_100_000)[0].complete == 50
+    assert (shares([large, small], 10_100_000)[0].complete, shares([large, large], 10_100_000)[0].complete) == (100, 50)
 
 
 @pytest.mark.parametrize("seed", range(20))

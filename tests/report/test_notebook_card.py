@@ -52,8 +52,7 @@ def test_card_with_markup_in_names_escapes_them_and_is_legible(make_run, open_fi
     assert "<script" not in run._repr_html_()
     for scheme, ink in (("light", "rgb(0, 0, 0)"), ("dark", "rgb(255, 255, 255)")):
         page = text_of(run, open_file, tmp_path, scheme=scheme)
-        assert page.locator("p").first.inner_text() == f"Results of dsi in {run.path}"
-        assert page.locator("img").count() == 0
+        assert (page.locator("p").first.inner_text(), page.locator("img").count()) == (f"Results of dsi in {run.path}", 0)
         assert page.evaluate("window.hacked") is None
         assert page.locator("tbody td").first.inner_text() == HOSTILE
         assert HOSTILE in page.locator(".dsi-warnings").inner_text()

@@ -44,14 +44,12 @@ def test_mlflow_has_what_the_tables_hold_and_again_no_point_twice(
     assert {run: values for run, (_, values) in first.items()} == {
         run: expected_plain(out, run) for run in ("cnn", "vit=1")
     }
-    assert log_curves(out, f"mlflow:{mlflow_store}").points == logged.points
-    assert logged_runs(client, name) == first
+    assert (log_curves(out, f"mlflow:{mlflow_store}").points, logged_runs(client, name)) == (logged.points, first)
     grow(out)
     log_curves(out, f"mlflow:{mlflow_store}", run="cnn")
     grown = logged_runs(client, name)
     assert grown["cnn"] == (first["cnn"][0], expected_plain(out, "cnn"))
-    assert grown["vit=1"] == first["vit=1"]
-    assert set(grown["cnn"][1]["loss/train"]) == {0, 1, 2, 3}
+    assert (grown["vit=1"], set(grown["cnn"][1]["loss/train"])) == (first["vit=1"], {0, 1, 2, 3})
     (point,) = [one for one in client.get_metric_history(grown["cnn"][0], "loss/train") if one.step == 2]
     assert point.timestamp == pytest.approx((runs / "cnn/epoch_2.pt").stat().st_mtime * 1000, abs=1)
 

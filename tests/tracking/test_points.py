@@ -32,8 +32,7 @@ def test_every_value_of_the_curves_table_is_logged_under_its_name(out, expected)
     found = points.points_of_results(Results(out))
     assert [run.name for run in found] == ["cnn", "vit=1"]
     for run in found:
-        assert by_name(run) == expected(out, run.name)
-        assert run.count == sum(map(len, expected(out, run.name).values()))
+        assert (by_name(run), run.count) == (expected(out, run.name), sum(map(len, expected(out, run.name).values())))
 
 
 def test_points_of_a_run_with_predictions_have_their_names(real):
@@ -78,8 +77,7 @@ def test_the_last_save_of_an_epoch_counts_in_whatever_order_the_rows_are(out):
     later = curves[first].assign(step=15, value=curves[first]["value"] + 1, null_mean=0.5)
     pd.concat([later, curves]).to_parquet(out / "curves.parquet")
     found = by_name(points.points_of_results(Results(out), "cnn")[0])
-    assert found["step"] == {0: 0, 1: 15, 2: 20}
-    assert found["loss/train"] == {0: 2.0, 1: 2.75, 2: 1.5}
+    assert (found["step"], found["loss/train"]) == ({0: 0, 1: 15, 2: 20}, {0: 2.0, 1: 2.75, 2: 1.5})
 
 
 def test_the_key_stays_with_the_output_and_the_training(out, grow, tmp_path):

@@ -81,8 +81,7 @@ def test_wandb_has_what_the_tables_hold_and_again_no_point_twice(out, tmp_path, 
     assert log_curves(out, "wandb:other", run="cnn").place == "wandb, offline, project other"
     again = logged_runs(tmp_path / "wandb")
     assert again["cnn"] == (first["cnn"][0], "other", expected_plain(out, "cnn"))
-    assert again["vit=1"] == first["vit=1"]
-    assert set(again["cnn"][2]["loss/train"]) == {0, 1, 2, 3}
+    assert (again["vit=1"], set(again["cnn"][2]["loss/train"])) == (first["vit=1"], {0, 1, 2, 3})
 
 
 def test_nothing_but_the_curves_is_recorded(out, tmp_path):
