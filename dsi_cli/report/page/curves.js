@@ -191,7 +191,8 @@ function chanceBand(line, k) {
 /** Return the values and texts of the ticks of the vertical axis. */
 function rowTicks(low, high, height, hasLogValues) {
   const logText = (value) => String(value < 0.001 ? value.toExponential() : value).replace("-", "−");
-  if (hasLogValues) return logTicks(low, high, high > 100 * low ? [1] : undefined).map((value) => ({ value, text: logText(value) }));
+  const powers = high > 100 * low ? [1] : undefined;
+  if (hasLogValues) return logTicks(low, high, powers).map((value) => ({ value, text: logText(value) }));
   const values = ticks(low, high, height > HEIGHT.small ? 6 : 4);
   const step = values.length > 1 ? values[1] - values[0] : 1;
   return values.map((value) => ({ value, text: tickText(value, step) }));
