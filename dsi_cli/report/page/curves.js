@@ -240,7 +240,7 @@ function tickText(value, step) {
 function pointsOf(line, valueAt, scale) {
   const known = line.x.map((x, k) => [x, valueAt(k)]).filter(([x, value]) => x != null && value != null);
   const sides = known.length === 1 ? [-SINGLE_WIDTH / 2, SINGLE_WIDTH / 2] : [0];
-  const points = known.sort((a, b) => a[0] - b[0]).flatMap(([x, value]) => sides.map((side) => [scale.x(x) + side, scale.y(value)]));
+  const points = known.sort((a, b) => a[0] - b[0]).flatMap(([x, value]) => sides.map((dx) => [scale.x(x) + dx, scale.y(value)]));
   return points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`);
 }
 

@@ -58,8 +58,8 @@ function surprises(x, y, size, sign) {
 /** Return the figure of the scatter, with a function `draw()`; `open(i, j)` is called with the pair of a click. */
 function scatterPlot(run, names, ranks, open) {
   const canvas = element("canvas", { class: "scatter", role: "img",
-    "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at ${epochTitle(run, ranks.epoch)}. `
-      + "The tables next to it list the pairs that differ most." });
+    "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at `
+      + `${epochTitle(run, ranks.epoch)}. The tables next to it list the pairs that differ most.` });
   const isDense = ranks.x.length > MAX_DOTS;
   const readout = element("p", { class: "faint", role: "status" },
     "Point at the chart to read the nearest pair, and click to open it. Without a relation, "
@@ -175,9 +175,9 @@ function scatterPlot(run, names, ranks, open) {
     readout.textContent = `${names[pair.i]} – ${names[pair.j]}: rank ${own} in the network, ${reference} in ${run.reference}.`;
   });
   canvas.addEventListener("click", (event) => { const pair = pairAt(event); if (pair) open(pair.i, pair.j); });
-  const shown = isDense ? "darker cells have more pairs" : "one dot per pair";
+  const shown = `${isDense ? "darker cells have more pairs" : "one dot per pair"}; ${epochTitle(run, ranks.epoch)}`;
   const node = element("figure", { class: "scatter-figure" },
-    figureTitle(`Ranks in the network and in ${run.reference}`, `${shown}; ${epochTitle(run, ranks.epoch)}; pairs of equal rank are spread`),
+    figureTitle(`Ranks in the network and in ${run.reference}`, `${shown}; pairs of equal rank are spread`),
     canvas, readout, exportMenu(`${run.name} ranks epoch ${ranks.epoch}`, { canvas: exportCanvas, csv: exportRows }));
 
   function exportCanvas() {

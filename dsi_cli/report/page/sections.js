@@ -14,8 +14,8 @@ function agreementSection(run, names) {
   ];
   const without = small ? ` (without ${small} groups that have too few classes or only equal similarities)` : "";
   return [
-    faint(`The tables list the lowest agreement at ${epochTitle(run, epoch)} first. The agreement of a class is the Pearson correlation `
-      + `of its similarities to all other classes in the ${of.toUpperCase()} with those in the reference. The agreement of a group `
+    faint(`The tables list the lowest agreement at ${epochTitle(run, epoch)} first. The agreement of a class is the Pearson `
+      + `correlation of its similarities to all other classes in the ${of.toUpperCase()} with those in the reference. The agreement of a group `
       + "uses the similarities between its classes. 0 is chance, and 1 is perfect. z is the number of standard deviations above "
       + "chance; values from -2 to 2 are within chance, and of 100 classes a few leave this range by chance.", "p"),
     element("div", { class: "two" },
@@ -201,8 +201,8 @@ function geometrySection(run, names) {
   const all = count.toLocaleString("en");
   return [
     faint(`The table describes the class vectors, which are the rows of the classifier, at ${epochTitle(run, epochs.at(-1))}. In `
-      + "networks trained on unbalanced data, rare classes often have short vectors (Kang et al. 2020, arXiv 1910.09217). Unrelated "
-      + `directions have an angle of 90 ± ${chance.toFixed(1)} degrees (standard deviation).`
+      + "networks trained on unbalanced data, rare classes often have short vectors (Kang et al. 2020, arXiv 1910.09217). "
+      + `Unrelated directions have an angle of 90 ± ${chance.toFixed(1)} degrees (standard deviation).`
       + (count > rows.length ? ` Of ${all} classes, the table has those with the longest and the shortest vectors.` : ""), "p"),
     dataTable("Class vectors", shown, rows, { filter: "Filter class vectors", first: 12 }),
     ...(run.geometry.spectrum ? [spectrumChart(run)] : []),
