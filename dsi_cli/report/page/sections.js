@@ -16,8 +16,9 @@ function agreementSection(run, names) {
   return [
     faint(`The tables list the lowest agreement at ${epochTitle(run, epoch)} first. The agreement of a class is the Pearson `
       + `correlation of its similarities to all other classes in the ${of.toUpperCase()} with those in the reference. The `
-      + "agreement of a group uses the similarities between its classes. 0 is chance, and 1 is perfect. z is the number of standard deviations above "
-      + "chance; values from -2 to 2 are within chance, and of 100 classes a few leave this range by chance.", "p"),
+      + "agreement of a group uses the similarities between its classes. 0 is chance, and 1 is perfect. z is the number of "
+      + "standard deviations above chance; values from -2 to 2 are within chance, and of 100 classes a few leave this range "
+      + "by chance.", "p"),
     element("div", { class: "two" },
       dataTable("Classes", [column("class", "name"), ...numbers],
         classes.map(([index, pearson, z]) => ({ name: names[index], pearson, z })), { first: 12 }),
