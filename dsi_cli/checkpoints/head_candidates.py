@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 from dsi_cli.checkpoints.layers import (
     PLAIN,
+    SPECTRAL_NORM,
     WINDOW,
     Layer,
     consumers,
@@ -25,6 +26,7 @@ from dsi_cli.checkpoints.layers import (
     is_registration_order,
     is_sorted_by_name,
     layers_of,
+    stem,
 )
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
@@ -54,7 +56,7 @@ _OTHER_NAME_PATTERNS = (
     (NAME, "a memory", r"codebook|queue|bank|memory"),
     (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|quer(y|ies)|key(?!point)|value|pooler"),
     (NAME, "a projection", r"(?<!out_)proj|contrast|neck|align|merger|connector"),
-    (NAME, "a part that makes an image", r"recon|generator"),
+    (NAME, "a part that makes an image", r"recon|generator|^to_pixels?$|^decoder_pred"),
     (NAME, "a head for boxes or masks", r"bbox(?!_head)|box_?reg|mask_head|rpn"),
     (NAME, "a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
     (NAME, "a gate", r"gate|gating|router|squeeze|^se\d*$|excit"),
@@ -325,9 +327,13 @@ class _Network:
             return f"is in a block of {self.body_blocks[body_block]} layers"
         if times < 2 or _is_named(layer):
             return None
-        # The last of several blocks in a chain ends the network.
+        # The last of several blocks in a chain ends the network. The one before it may have a layer with a window.
         block = self.block_of[layer.position]
         before = [other for other in self.layers if self.block_of[other.position] == block and other is not layer][-1]
+        producer = self.layers[self.producer.get(layer.position, layer.position)]
+        is_in_other = producer.module[:-1] != layer.module[:-1] and producer.module[-1:] == layer.module[-1:]
+        if is_in_other and stem(producer) == stem(layer) and producer.path == layer.path:
+            before = producer
         different = sum(part != other for part, other in zip(layer.module, before.module, strict=True))
         is_in_last = self.ordered and layer.module[:-1] == self.layers[self.last].module[:-1]
         ends_chain = is_in_last and different == 1 and before.width_out == layer.width_in
@@ -454,10 +460,26 @@ class _Network:
                 return f"has the sizes of {other.name} {shape}, which may hold the classes"
         return None
 
+    def feeds_stack(self, layer: Layer) -> str | None:
+        # Several vectors for each class (sub-centres, prototypes) are a parameter with three axes.
+        if layer.kind != "matrix" or layer.width_out == self.classes or _is_named(layer):
+            return None
+        for other, shape in self.stacks:
+            if min(shape) > 1 and shape[-1] == layer.width_out:
+                return f"may feed {other.name} {shape}, which may hold several vectors for each class"
+        return None
+
     def is_policy(self, layer: Layer) -> str | None:
         for other in self.unused_by_widths.get((layer.width_in, 1), []):
             if other is not layer and any(map(_VALUE.match, other.module)):
                 return f"is next to the value {other.name}, as the policy of an agent is"
+        return None
+
+    def is_class_table(self, layer: Layer) -> str | None:
+        # The discriminator of a GAN may add the product of its features and a vector of the class to its score.
+        for score in self.unused_by_widths.get((layer.width_in, 1), []):
+            if layer.factors.kind == score.factors.kind == SPECTRAL_NORM and score.has_bias > layer.has_bias:
+                return f"has no bias and is next to the score {score.name}, as the classes of a discriminator are"
         return None
 
     def generates_weights(self, layer: Layer) -> str | None:
@@ -490,6 +512,7 @@ class _Network:
         last = self.layers[self.last]
         is_before = layer.position in self.consumer and layer.width_out == last.width_out
         is_window = last.kind == "other" and last.weight is not None and last.position not in self.consumer
+        is_window = is_window and self.normalised(last, range(3, 99)) is None
         return f"comes before the convolution {last.name} with as many outputs" if is_before and is_window else None
 
     def follows_convolution(self, layer: Layer) -> str | None:
@@ -672,10 +695,11 @@ def _named(kind: str, network: _Network, layer: Layer) -> str | None:
     return None if is_head and text is not None and "projection" in text else text
 
 
-def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
+def orient(layers: Sequence[Layer], classes: int | None, *, may_be_table: bool = True) -> list[Layer]:
     """Return the layers with the widths of raw parameters, if evidence shows which axis is the output.
 
     A margin of SphereFace or AM-Softmax stores its weight with a column for each class, and nothing computes its input otherwise.
+    A parameter called ``weight`` may be a lookup table, unless the user names it as the head.
     """
     consumer = consumers(layers, ordered=True)
     fed = set(consumer.values())
@@ -694,7 +718,7 @@ def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
         return oriented
     widths = {layer.width_out for layer in oriented if layer.kind != "raw"}
     unused = _unused_layers(oriented, consumers(oriented, ordered=True))
-    return [_orient_parameter(layer, widths, unused, classes) if layer.kind == "raw" else layer for layer in oriented]
+    return [_orient_parameter(it, widths, unused, classes, may_be_table) if it.kind == "raw" else it for it in oriented]
 
 
 def _may_have_class_columns(layer: Layer) -> bool:
@@ -720,7 +744,9 @@ def _unused_sides(rows: int, columns: int, unused: Sequence[Layer]) -> set[int]:
     return {layer.width_out for layer in unused if layer.width_out in sides != {layer.width_in, layer.width_out}}
 
 
-def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], classes: int | None) -> Layer:
+def _orient_parameter(
+    layer: Layer, widths: set[int], unused: Sequence[Layer], classes: int | None, may_be_table: bool
+) -> Layer:
     """Return a raw parameter with its classes as rows, if the number of classes or the widths of other layers show them."""
     weight = layer.weight
     assert weight is not None
@@ -737,8 +763,8 @@ def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], c
     inputs = {rows, columns} & widths
     if len(inputs) == 2 or rows == columns:
         inputs = _unused_sides(rows, columns, unused)
-    if name == "weight":
-        inputs = set()  # a table of as many rows as classes looks like the weight of a margin
+    if name == "weight":  # a table of as many rows as classes looks like the weight of a margin
+        inputs = set() if may_be_table else _unused_sides(rows, columns, unused)
     # The number of classes is the strongest evidence, then the axis that takes the output of a layer.
     has_class_columns = convention
     if classes is not None and classes in (rows, columns) and rows != columns:
@@ -765,6 +791,7 @@ HIDDEN_RULES: Rules = (
 DOUBT_RULES: Rules = (
     (NORMALISED, "A normalisation rarely follows logits.", lambda net, it: net.normalised(it, range(3))),
     (STACK, "A parameter with three axes may hold the classes.", _Network.is_like_stack),
+    (STACK, "A parameter with three axes may take the output.", _Network.feeds_stack),
     (OTHER_HEAD, "A head for another purpose, or a copy, has the shape of the head.", partial(_named, OTHER_HEAD)),
     (NAME, "Authors name the other parts of a network.", partial(_named, NAME)),
     (POSITIONS, "A table of positions has no rows for classes.", partial(_named, POSITIONS)),
@@ -780,6 +807,7 @@ DOUBT_RULES: Rules = (
     (PROTOTYPES, "Self-supervised training ends in prototypes, which are no classes.", _Network.is_prototypes),
     (NAME, "A projection of self-supervised training has no classes.", _Network.is_projection),
     (NAME, "The actions of an agent are no classes of images.", _Network.is_policy),
+    (TABLE, "A discriminator takes the class as an input.", _Network.is_class_table),
     (OTHER_HEAD, "A hypernetwork computes the head.", _Network.generates_weights),
     (WINDOW, "The last layer may be a convolution without global pooling.", _Network.precedes_convolution),
     (WINDOW, "The last layer may be unused, and the convolution before it the classifier.", _Network.follows_convolution),

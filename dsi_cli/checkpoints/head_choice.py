@@ -32,7 +32,19 @@ from dsi_cli.checkpoints.head_candidates import (
     orient,
     rank_candidates,
 )
-from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of, stem
+from dsi_cli.checkpoints.layers import (
+    IN_LOSS,
+    PLAIN,
+    WINDOW,
+    Factors,
+    Layer,
+    consumers,
+    is_matrix,
+    is_registration_order,
+    is_sorted_by_name,
+    layers_of,
+    stem,
+)
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import EMA, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, NoHeadError
@@ -379,7 +391,7 @@ def _advice_on_unknown_names(groups: Sequence[NestedStateDict]) -> str:
 
 def _layers_named(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> list[Layer]:
     """Return the layers with a name, or else the matrices with it, such as the mean of a Bayesian layer."""
-    layers = orient(layers_of(groups), classes)
+    layers = orient(layers_of(groups), classes, may_be_table=False)
     matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
     return matches or [layer for layer in _plain_matrices(groups) if f".{layer.full_name}".endswith(f".{head_name}")]
 
@@ -435,13 +447,24 @@ def _not_a_matrix(name: str, tensor: Tensor) -> NoHeadError:
 def _ambiguous(plausible: Sequence[HeadCandidate]) -> AmbiguousHeadError:
     ordered = sorted(plausible, key=lambda candidate: candidate.layer.position)
     titles = [candidate.title for candidate in ordered]
-    example = ordered[-1].name
+    # A parameter of the model is stored before its layers, but may take the output of the last one.
+    last = ordered[-1].layer
+    takers = [it for it in ordered if it.layer.kind == "raw" and it.is_certain and it.layer.width_in == last.width_out]
+    example = (takers or ordered)[-1].name
     return AmbiguousHeadError(
         f"{len(titles)} tensors could be the classifier: {', '.join(titles[:_MAX_LISTED])};"
         f" choose one, for example with --head {example}",
         candidates=tuple(titles),
         example=example,
     )
+
+
+def _final_convolution(groups: Sequence[NestedStateDict]) -> Layer | None:
+    """Return the last layer if it is a convolution whose output no layer takes; the user must name it as the head."""
+    layers = layers_of(groups)
+    ordered = all(is_registration_order(group.tensors) for group in groups) and not is_sorted_by_name(groups)
+    is_final = bool(layers) and _is_wide_convolution(layers[-1])
+    return layers[-1] if is_final and layers[-1].position not in consumers(layers, ordered=ordered) else None
 
 
 def _no_classifier_message(
@@ -457,9 +480,8 @@ def _no_classifier_message(
                 f"no classifier: {name} {tensor.shape} predicts classes by a convolution larger than 1x1,"
                 " so no row of it is a class"
             )
-    # The last layer may be a convolution before global average pooling, which the user must name.
-    final = next(reversed(layers_of(groups)), None)
-    if final is not None and final.weight is not None and _is_wide_convolution(final):
+    final = _final_convolution(groups)
+    if final is not None and final.weight is not None:
         return (
             f"no classifier{count} among {len(tensors)} tensors; the last layer is the convolution"
             f" {final.name} {final.weight.shape}; if only global average pooling follows it, add --head {final.name}"

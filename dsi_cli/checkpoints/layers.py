@@ -47,6 +47,7 @@ _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put toge
 _ORIGINAL = "parametrizations.weight.original"
 _MAX_DIMENSIONS = 8
 _MAX_FACTORS = 8
+_MAX_CONSUMERS = 256
 _IMAGE_CHANNELS = 4
 _PACKED = ("int32", "int8", "uint8")  # the dtypes that pack the weight of a quantised layer
 
@@ -454,7 +455,8 @@ def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
     """Return ``{position of a layer: position of the layer that takes its output}``.
 
     With ``ordered``, the layers are in the order in which the network's code registered them. A layer then takes the output of the
-    last layer before it whose output width equals its input width. Otherwise it may take the output of any other such layer.
+    last layer before it whose output width equals its input width. Otherwise it may take the output of any other such layer, but
+    not that of a layer with the same name and a higher number (``fc2`` and ``fc3``).
     """
     if ordered:
         return dict(_edges(layers))
@@ -462,10 +464,14 @@ def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
     by_input: dict[int, list[Layer]] = {}
     for layer in computing:
         by_input.setdefault(layer.width_in, []).append(layer)
+    keys = {layer.position: (stem(layer), _numbers(layer)) for layer in computing}
     found = {}
     for layer in computing:
-        for consumer in by_input.get(layer.width_out, ()):
-            if consumer.position != layer.position and not _is_image_after_scores(layer, consumer):
+        name, numbers = keys[layer.position]
+        for consumer in by_input.get(layer.width_out, ())[:_MAX_CONSUMERS]:
+            other_name, other_numbers = keys[consumer.position]
+            is_earlier = name == other_name and len(numbers) == len(other_numbers) and other_numbers <= numbers
+            if not is_earlier and not _is_image_after_scores(layer, consumer):
                 found[layer.position] = consumer.position
                 break
     return found
@@ -518,6 +524,11 @@ def _parallel_to(layer: Layer, unused: Sequence[Layer]) -> list[int]:
 def stem(layer: Layer) -> tuple[str, ...]:
     """Return the parts of a layer's path without their numbers."""
     return tuple(re.sub(r"\d+", "", part) for part in layer.module)
+
+
+def _numbers(layer: Layer) -> list[int]:
+    """Return the numbers in a layer's path."""
+    return [int(number) for number in re.findall(r"\d{1,9}", ".".join(layer.module))]
 
 
 def _own_parameters_last(layers: Sequence[Layer]) -> list[Layer]:

@@ -59,11 +59,8 @@ def state_of(name: str, classes: int = 10) -> dict[str, torch.Tensor]:
 def test_choose_head_of_timm_models_is_their_classifier(name):
     import timm
 
-    with torch.device("meta"):
-        model = timm.create_model(name, num_classes=10)
-    classifier = model.default_cfg["classifier"]
+    classifier, state = timm.get_pretrained_cfg(name).classifier, state_of(name)
     main = classifier if isinstance(classifier, str) else classifier[0]
-    state = model.state_dict()
     for prefix in ("", "module."):
         assert chosen(records(state, prefix)) == f"{prefix}{main}.weight"
     assert chosen(records(state), classes=10) == f"{main}.weight"
@@ -119,6 +116,11 @@ def test_raw_and_averaged_weights_are_chosen_by_role():
     assert choose_head(groups, EMA) == Head("module.fc.weight", ema["module.fc.weight"], EMA, path=("model_ema",))
 
 
+def test_the_example_is_the_parameter_that_takes_the_output_of_the_last_layer():
+    with errors.raises("ambiguous-head", AmbiguousHeadError, example="prototypes"):
+        chosen(tensors(prototypes=(10, 24), conv__weight=(64, 3, 3, 3), fc__weight=(24, 64)))
+
+
 TWO = {"head_a__head__weight": (10, 16), "head_b__head__weight": (10, 16), "head_a__head__bias": (10,)}
 
 
@@ -143,8 +145,7 @@ def test_a_matrix_of_the_loss_on_top_of_an_embedding_is_the_classifier(name, sha
 
 
 def test_a_matrix_of_the_loss_within_the_models_own_state_dict():
-    found = tensors(model__fc__weight=(12, 16), loss__W=(12, 10))
-    assert choose_head([NestedStateDict((), found, RAW)], RAW).name == "loss.W"
+    assert chosen(tensors(model__fc__weight=(12, 16), loss__W=(12, 10))) == "loss.W"
     averaged = NestedStateDict(("ema",), tensors(fc__weight=(12, 16)), EMA)
     assert choose_head([averaged, NestedStateDict(("loss",), tensors(W=(12, 10)), RAW)], EMA).name == "W"
 
@@ -162,23 +163,22 @@ def test_a_matrix_of_the_loss_of_which_it_is_not_clear_makes_the_head_doubtful(n
     with errors.raises("ambiguous-head", AmbiguousHeadError, example=f"loss.{name}") as caught:
         choose_head(embedding_and_loss(name, shape), RAW)
     assert [title.split(" ")[0] for title in caught.value.fields["candidates"]] == ["model.fc.weight", f"loss.{name}"]
+    # If the user names it, the side that takes the output of the network has the features.
+    named = choose_head(embedding_and_loss(name, shape), RAW, head_name=f"loss.{name}").tensor.shape
+    assert named == ((10, 12) if shape == (12, 10) else shape)
 
 
 @pytest.mark.parametrize(
-    ("names", "expected", "shape"),
+    "names",
     [
-        (
-            {"conv__kernel": (3, 3, 8, 16), "Dense_0__kernel": (16, 32), "Dense_1__kernel": (32, 10)},
-            "Dense_1.kernel",
-            (10, 32),
-        ),
-        ({"body__kernel": (16, 32), "head__kernel": (32, 10)}, "head.kernel", (10, 32)),
-        ({"classifier__kernel": (1, 1, 32, 10)}, "classifier.kernel", (10, 32, 1, 1)),
+        {"conv__kernel": (3, 3, 8, 16), "Dense_0__kernel": (16, 32), "Dense_1__kernel": (32, 10)},
+        {"body__kernel": (16, 32), "head__kernel": (32, 10)},
+        {"classifier__kernel": (1, 1, 32, 10)},
     ],
 )
-def test_a_kernel_has_a_column_for_each_class(names, expected, shape):
-    found = choose_head([NestedStateDict((), tensors(**names), RAW)], RAW)
-    assert (found.name, found.tensor.shape) == (expected, shape)
+def test_a_kernel_has_a_column_for_each_class(names):
+    (last, shape), found = list(names.items())[-1], choose_head([NestedStateDict((), tensors(**names), RAW)], RAW)
+    assert (found.name, found.tensor.shape) == (last.replace("__", "."), (10, 32, *shape[:-2]))
 
 
 @pytest.mark.parametrize(
