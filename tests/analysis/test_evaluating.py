@@ -433,14 +433,9 @@ def test_evaluate_again_loads_no_torch(own_run, few, tmp_path):
 def test_evaluate_again_after_changed_options(own_run, evaluate, evaluations):
     given = own_run.options
     evaluate(own_run.folder, *given)
-    for options, count in [
-        (("--mean", "0.4,0.5,0.5"), 2),
-        (("--std", 0.3), 2),
-        (("--image-size", 24), 2),
-        (("--model-arg", "slow=0.0"), 2),
-        (("--templates", "--autocast"), 2),
-        (("--batch-size", 10, "--cache", 0, "--epochs", 1, "--centred"), 0),
-    ]:
+    changes = [("--mean", "0.4,0.5,0.5"), ("--std", 0.3), ("--image-size", 24), ("--model-arg", "slow=0.0")]
+    changes += [("--templates", "--autocast"), ("--batch-size", 10, "--cache", 0, "--epochs", 1, "--centred")]
+    for options, count in zip(changes, [2] * 5 + [0], strict=True):
         del evaluations[:]
         given = (*given, *options)
         assert (evaluate(own_run.folder, *given).code, len(evaluations)) == (0, count), options
@@ -457,10 +452,17 @@ def test_evaluate_again_after_changed_data_or_code(make_own, few, nets, tmp_path
     assert evaluate(run.folder, *spec, data=data).code == 0
     assert evaluations == [100, 100, 101, 101]
     code.write_text(code.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-    assert evaluate(run.folder, *spec, data=data).code == 0
-    assert evaluations[4:] == [101, 101]
-    assert evaluate(run.folder, *spec, data=data).code == 0
-    assert len(evaluations) == 6
+    for _ in range(2):
+        assert (evaluate(run.folder, *spec, data=data).code, evaluations[4:]) == (0, [101, 101])
+
+
+def test_analyze_stored_results_with_labels_in_another_order_are_refused(own_run, few, tmp_path, evaluate):
+    names, labels = sorted(path.name for path in few.iterdir() if path.is_dir()), tmp_path / "labels.txt"
+    for order, data, code in ((names, few, 0), (names, None, 0), (names[::-1], None, 2), (names[::-1], few, 0)):
+        labels.write_text("\n".join(order), encoding="utf-8")
+        options = own_run.options if data else ()
+        ran = evaluate(own_run.folder, *options, "--labels", labels, data=data)
+        assert (ran.code, "on test were made with other labels" in ran.stderr) == (code, code == 2), ran.stderr
 
 
 @pytest.mark.slow

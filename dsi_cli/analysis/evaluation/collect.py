@@ -176,6 +176,7 @@ def prepare_evaluations(
             elif manifests:
                 earlier = manifests[0][1].get("from", {}).get("source", "unknown")
                 descriptions[store.split] = f"{earlier}, from an earlier call"
+                _require_same_labels(run, store.split, manifests, labels[run.name])
                 warnings += _mixed_sources(store.split, manifests)
         evaluations.warnings += [f"{run.name}: {warning}" for warning in warnings]
     return evaluations
@@ -283,6 +284,19 @@ def _results_from_cluster(
                 data.notify(note)
         progress.add(source.images)
         yield result
+
+
+def _require_same_labels(
+    run: RunCheckpoints, split: str, manifests: Sequence[tuple[int, Metadata]], labels: ClassLabels
+) -> None:
+    """Raise `UsageError` if names of other labels than those of this call gave the targets of a stored result."""
+    used = {manifest.get("from", {}).get("labels_id") for _, manifest in manifests} - {None}
+    if labels.label_list is not None and used - {labels.label_list.id}:
+        message = (
+            f"the results of run {run.name!r} on {split} were made with other labels, whose names gave the class of each"
+        )
+        message += f" image; add --{split} with the data to make them again, or choose another output with -o"
+        raise UsageError(message, code="other-labels", run=run.name, split=split)
 
 
 def _mixed_sources(split: str, manifests: Sequence[tuple[int, Metadata]]) -> list[str]:
