@@ -302,7 +302,8 @@ def equal_of(*rows, basis=EQUAL, trainings=1):
     return EqualAccuracyComparison("a", "b", basis, "test", 0.6, 0.01, chosen, chosen, list(rows), reason)
 
 
-TWO = "In these two runs, at an accuracy of 0.600"
+AT = "trainings, at an accuracy of 0.600"
+TWO, NONE = f"In these two runs, {AT[11:]}", "the 95 % confidence intervals of all differences between a and b include 0"
 MISSING = row_of("widm", low=None, high=None, excludes_zero=None, reason="no mistake")
 
 
@@ -347,13 +348,12 @@ def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, pre
         ),
         (
             equal_of(row_of("agreement"), row_of("max_wsi", 0.5, is_criterion=False), trainings=2),
-            "Over 2 and 2 trainings, at an accuracy of 0.600, max_wsi is higher in a, but no criterion has a 95 % confidence "
-            "interval that excludes 0",
+            f"Over 2 and 2 {AT}, max_wsi is higher in a, but no criterion has a 95 % confidence interval that excludes 0",
         ),
-        (equal_of(row_of("agreement")), f"{TWO}, the 95 % confidence intervals of all differences between a and b include 0"),
+        (equal_of(row_of("agreement")), f"{TWO}, {NONE}"),
         (
             equal_of(row_of("agreement"), row_of("accuracy", 0.5, is_criterion=False)),
-            f"{TWO}, the 95 % confidence intervals of all differences between a and b include 0, except that of the last accuracy",
+            f"{TWO}, {NONE}, except that of the last accuracy",
         ),
     ],
 )
