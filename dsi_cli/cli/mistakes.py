@@ -27,8 +27,8 @@ _COLUMNS = (
     ("share", "share", ".3f"),
     ("score", "score", ".3f"),
     ("{own}\nrank", "rank", ".0f"),
-    ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
-    ("WordNet\nrank", "wordnet_rank", ".0f"),
+    ("{reference}\nsimilarity", "wordnet_similarity", ".3f"),
+    ("{reference}\nrank", "wordnet_rank", ".0f"),
     ("", "surprise", ""),
 )
 """Title, field and format of each column, for `console.print_records`."""
@@ -145,7 +145,7 @@ def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
         if row.get("path"):
             row["sample"] = row["path"].removeprefix(f"{folder}/" if folder else "")
     own = (listing.own or "").upper()
-    columns = [(title.format(own=own), field, form) for title, field, form in _COLUMNS]
+    columns = [(title.format(own=own, reference=listing.reference), field, form) for title, field, form in _COLUMNS]
     console.print_records(columns, rows)
     if folder:
         print(terminal_text(f"images in {folder}"))

@@ -23,8 +23,8 @@ _COLUMNS = (
     ("class", "first", ""),
     ("and", "second", ""),
     ("similarity", "similarity", ".3f"),
-    ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
-    ("WordNet\nrank", "wordnet_rank", ",.0f"),
+    ("{reference}\nsimilarity", "wordnet_similarity", ".3f"),
+    ("{reference}\nrank", "wordnet_rank", ",.0f"),
     ("", "surprise", ""),
 )
 """Title, field and format of each column, for `console.print_records`."""
@@ -89,7 +89,8 @@ def _print_listing(listing: NeighborList) -> None:
         console.print_sentence(SURPRISE_LEGEND)
     for row in rows:
         row |= {name: shorten(row[name], MAX_NAME_LENGTH) for name in ("name", "first", "second") if name in row}
-    console.print_records(_COLUMNS, rows)
+    columns = [(title.format(reference=listing.reference), field, form) for title, field, form in _COLUMNS]
+    console.print_records(columns, rows)
 
 
 def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
@@ -110,7 +111,7 @@ def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
         if history.wordnet_furthest is not None:
             cells[-1] += [cell(row.wordnet_rank, ".0f"), "!" if row.surprise else ""]
     if history.wordnet_furthest is not None:
-        titles += ["#WordNet\nrank", ""]
+        titles += [f"#{history.reference}\nrank", ""]
     console.print_columns(titles, cells)
     if len(rows) < len(history.rows):
         left_out = len(history.rows) - len(rows)

@@ -263,7 +263,8 @@ def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
             (axes,) = figure.axes
             for index, band in enumerate(bands):
                 _draw_band(axes, index, band, curve, shades_chance=len(bands) <= drawing.MAX_SHADED_CURVES)
-            axes.set(ylabel=curve.axis_title(comparison.measures[0], comparison.split), title=curve.title)
+            title = curve.title.replace("WordNet", comparison.reference)
+            axes.set(ylabel=curve.axis_title(comparison.measures[0], comparison.split), title=title)
             drawing.format_epochs(figure, comparison.epochs)
             yield curve.name, finish(figure)
 

@@ -89,7 +89,7 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
         reason = _draw_image(axes, row.path, open_image, style)
         if reason is not None:
             unopened[index] = reason
-        named_ranks = (((listing.own or "").upper(), row.rank), ("WordNet", row.wordnet_rank))
+        named_ranks = (((listing.own or "").upper(), row.rank), (listing.reference, row.wordnet_rank))
         ranks = " · ".join(f"{name} #{rank:g}" for name, rank in named_ranks if rank is not None)
         score = "" if row.score is None else f"score {row.score:.3f} · "
         caption = [f"→ {short_name(row.prediction)}", ranks or "no rank", f"{score}sample {row.sample}"]

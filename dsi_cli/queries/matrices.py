@@ -101,9 +101,9 @@ def reference_matrix(results: Results, run: str) -> Values | None:
     return values
 
 
-def reference_title(results: Results, run: str) -> str:
-    """Return the name of a run's main reference for readers, such as WordNet; see `findings.reference_name`."""
-    return reference_name(results.references(run)[0])
+def reference_title(results: Results, run: str | None) -> str:
+    """Return the name of a run's main reference for readers, WordNet if it has none; see `findings.reference_name`."""
+    return reference_name(next(iter(results.references(run)), "wordnet"))
 
 
 def matrix_or_none(

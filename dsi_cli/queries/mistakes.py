@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, require_choice
-from dsi_cli.queries.matrices import Ranks, class_distance, none_if_nan
+from dsi_cli.queries.matrices import Ranks, class_distance, none_if_nan, reference_title
 from dsi_cli.queries.run_classes import class_names, match_class_name
 from dsi_cli.store import layout
 from dsi_cli.store.results import Results
@@ -87,6 +87,7 @@ class MistakeList(Generic[Row]):
     wordnet_furthest: int | None  # the largest WordNet rank
     found: int  # the number of samples, or pairs, that match
     rows: list[Row]
+    reference: str = "WordNet"  # the name of the matrix of the WordNet values for readers
 
     @property
     def title(self) -> str:
@@ -111,7 +112,7 @@ class MistakeList(Generic[Row]):
         if own or wordnet:
             legend += f"; ranks from 1, the most similar to the truth, to {own or wordnet}"
         if own and wordnet and own != wordnet:
-            legend += f" (WordNet: {wordnet})"
+            legend += f" ({self.reference}: {wordnet})"
         return legend
 
 
@@ -141,7 +142,8 @@ def worst_mistakes(results: Results, query: MistakeQuery | None = None) -> Mista
         )
         for row in wrong.iloc[order].to_dict("records")
     ]
-    return MistakeList("mistakes", query, distance.own, distance.furthest, distance.wordnet_furthest, len(wrong), rows)
+    ranks, reference = (distance.own, distance.furthest, distance.wordnet_furthest), reference_title(results, query.run)
+    return MistakeList("mistakes", query, *ranks, len(wrong), rows, reference)
 
 
 def confused_pairs(results: Results, query: MistakeQuery | None = None) -> MistakeList[ConfusedPair]:
@@ -165,7 +167,8 @@ def confused_pairs(results: Results, query: MistakeQuery | None = None) -> Mista
         )
         for i, j in zip(truth[order].tolist(), prediction[order].tolist(), strict=True)
     ]
-    return MistakeList("pairs", query, distance.own, distance.furthest, distance.wordnet_furthest, len(truth), rows)
+    ranks, reference = (distance.own, distance.furthest, distance.wordnet_furthest), reference_title(results, query.run)
+    return MistakeList("pairs", query, *ranks, len(truth), rows, reference)
 
 
 def _fill_defaults(results: Results, query: MistakeQuery, table: Table) -> MistakeQuery:

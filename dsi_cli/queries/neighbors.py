@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError, expected, require_choice
 from dsi_cli.metrics.measures import mid_ranks
 from dsi_cli.queries.epoch_sampling import log_spaced
-from dsi_cli.queries.matrices import Ranks, is_surprise, matrix_or_none, none_if_nan, ranks_among_known
+from dsi_cli.queries.matrices import Ranks, is_surprise, matrix_or_none, none_if_nan, ranks_among_known, reference_title
 from dsi_cli.queries.run_classes import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
@@ -77,6 +77,7 @@ class NeighborList:
     symmetric: bool
     rows: list[Neighbor] | list[ClassPair]
     vast: bool = False  # True if whole matrices are too large to store, so that WordNet similarities are missing
+    reference: str = "WordNet"  # the name of the matrix of the WordNet values for readers
 
     @property
     def title(self) -> str:
@@ -95,9 +96,9 @@ class NeighborList:
             parts.append("the similarity of a pair is the mean of its two directions")
         if self.wordnet_furthest:
             ranks = f"from 1, the most similar, to {self.wordnet_furthest:,}"
-            parts.append(f"WordNet ranks {ranks}; ties share their mean rank")
+            parts.append(f"{self.reference} ranks {ranks}; ties share their mean rank")
         if self.vast:
-            parts.append(f"WordNet similarities are not available for more than {MAX_DENSE_CLASSES:,} classes")
+            parts.append(f"{self.reference} similarities are not available for more than {MAX_DENSE_CLASSES:,} classes")
         return "; ".join(parts) or None
 
 
@@ -132,6 +133,7 @@ class NeighborHistory:
     epochs: list[int]
     wordnet_furthest: int | None
     rows: list[NeighborTrack]
+    reference: str = "WordNet"  # as in `NeighborList`
 
     @property
     def title(self) -> str:
@@ -182,7 +184,8 @@ def nearest(results: Results, of: str, query: NeighborQuery | None = None) -> Ne
         Neighbor(place, names[j], j, float(similarity[j]), **wordnet.fields(j, ranks[place - 1], len(order)))
         for place, j in enumerate(order[: query.most].tolist(), start=1)
     ]
-    return NeighborList(query, names[index], len(order), wordnet.furthest, True, rows, results.is_vast(query.run))
+    is_vast, reference = results.is_vast(query.run), reference_title(results, query.run)
+    return NeighborList(query, names[index], len(order), wordnet.furthest, True, rows, is_vast, reference)
 
 
 def closest_pairs(results: Results, query: NeighborQuery | None = None) -> NeighborList:
@@ -213,7 +216,8 @@ def closest_pairs(results: Results, query: NeighborQuery | None = None) -> Neigh
         i, j = int(first[index]), int(second[index])
         fields = wordnet.fields(index, ranks[place - 1], known)
         rows.append(ClassPair(place, names[i], names[j], i, j, float(similarity[index]), **fields))
-    return NeighborList(query, None, known, wordnet.furthest, bool(np.array_equal(csm, csm.T, equal_nan=True)), rows)
+    is_symmetric, reference = bool(np.array_equal(csm, csm.T, equal_nan=True)), reference_title(results, query.run)
+    return NeighborList(query, None, known, wordnet.furthest, is_symmetric, rows, reference=reference)
 
 
 def _closest_stored_pairs(results: Results, query: NeighborQuery) -> NeighborList:
@@ -226,7 +230,8 @@ def _closest_stored_pairs(results: Results, query: NeighborQuery) -> NeighborLis
     rows = []
     for place, ((i, j), similarity) in enumerate(zip(*closest_of_stored(near, query.most), strict=True), start=1):
         rows.append(ClassPair(place, names[i], names[j], int(i), int(j), float(similarity), None, None))
-    return NeighborList(query, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
+    found = len(names) * (len(names) - 1) // 2
+    return NeighborList(query, None, found, None, True, rows, True, reference_title(results, query.run))
 
 
 def closest_of_stored(near: pd.DataFrame, most: int) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
@@ -269,7 +274,7 @@ def neighbor_history(results: Results, of: str, query: NeighborQuery | None = No
             stays, fields = _intervals(is_near[:, j], epochs), wordnet.fields(j, own_ranks[j], len(order))
             ranks = [place if place < len(names) else None for place in places[:, j].tolist()]
             rows.append(NeighborTrack(names[j], j, ranks, stays, **fields))
-    return NeighborHistory(query, names[index], epochs, wordnet.furthest, rows)
+    return NeighborHistory(query, names[index], epochs, wordnet.furthest, rows, reference_title(results, query.run))
 
 
 def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:

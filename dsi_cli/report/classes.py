@@ -52,7 +52,7 @@ def display_orders(classes: pd.DataFrame, own: MatrixSeries | None) -> list[dict
     given, taxonomy = list(range(len(classes))), run_classes.taxonomy_order(classes).tolist()
     orders = [("given", "order of the classifier", given)]
     if classes["synset"].notna().any() or taxonomy != given:
-        orders.insert(0, ("taxonomy", "WordNet's taxonomy", taxonomy))
+        orders.insert(0, ("taxonomy", "taxonomy", taxonomy))
     if own is not None and len(classes) > 2:
         clusters = run_classes.cluster_order(own.read(own.epochs[-1])).tolist()
         orders.append(("cluster", f"clusters of the last {own.name.upper()}", clusters))

@@ -85,7 +85,8 @@ def curves(comparison: Comparison) -> dict[str, Any]:
     networks = _panel(comparison, NETWORK_CURVE)
     if not comparison.has_groups:
         networks["lines"] = [_network_line(pair) for pair in comparison.between[:MANY_PAIRS] if pair.points]
-    return {"along": comparison.epochs, "panels": [panel for panel in panels if panel["lines"]], "networks": networks}
+    shown = [panel for panel in panels if panel["lines"]]
+    return {"along": comparison.epochs, "reference": comparison.reference, "panels": shown, "networks": networks}
 
 
 def _network_line(pair: CrossAlignment) -> dict[str, Any]:
@@ -112,7 +113,8 @@ def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
             line["chance"] = six_digits(chance)
             line["margin"] = six_digits([None if std is None else NORMAL_QUANTILE * std for std in band.chance_std])
         lines.append(line)
-    return {"name": curve.name, "title": curve.title, "axis": axis, "isExcess": is_excess, "lines": lines}
+    title = curve.title.replace("WordNet", comparison.reference)
+    return {"name": curve.name, "title": title, "axis": axis, "isExcess": is_excess, "lines": lines}
 
 
 class ForestRow(NamedTuple):

@@ -54,7 +54,7 @@ def test_mistakes_json_equals_the_api(out, dsi, option, make):
     assert document == {**expected.pop("query"), **{key: value for key, value in expected.items() if key != "rows"}}
 
 
-def test_mistakes_table_equals_the_api(out, images, dsi):
+def test_mistakes_tables_equal_the_api_and_the_counts(out, images, dsi):
     ended = dsi("mistakes", out)
     assert (ended.code, ended.err) == (0, "")
     pairs, _, samples = ended.out.partition("\n\n")
@@ -71,9 +71,6 @@ def test_mistakes_table_equals_the_api(out, images, dsi):
             assert value in line
     assert "[red]horse" in ended.out
     assert LONG[:40] + "..." in ended.out
-
-
-def test_mistakes_pairs_table_equals_the_counts(out, dsi):
     ended = dsi("mistakes", out, "--pairs", "--truth", "cat")
     title, _, *head, line = ended.out.splitlines()
     assert title == "run, epoch 1, test: 1 of 1 pairs of cat"

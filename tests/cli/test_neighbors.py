@@ -35,7 +35,7 @@ def test_neighbors_json_equals_the_api(out, dsi, arguments, make):
     assert json.loads(ended.out) == {**expected.pop("query"), **expected}
 
 
-def test_neighbors_class_table_equals_the_api(out, dsi):
+def test_neighbors_tables_equal_the_api(out, dsi):
     ended = dsi("neighbors", out, "--class", "cat", "-n", 7)
     rows = nearest(Results(out), "cat").rows
     lines = ended.out.splitlines()
@@ -50,9 +50,6 @@ def test_neighbors_class_table_equals_the_api(out, dsi):
         assert line.endswith("!") is row.surprise
     assert "[red]horse" in ended.out
     assert LONG[:28] + "..." in ended.out
-
-
-def test_neighbors_pairs_table_equals_the_api(out, dsi):
     ended = dsi("neighbors", out, "-k", 2)
     assert ended.out.splitlines()[0] == "run, NCSM, epoch 7: the 2 closest of 28 pairs"
     assert f"{closest_pairs(Results(out)).rows[0].similarity:.3f}" in ended.out.splitlines()[-2]

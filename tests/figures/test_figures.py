@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from helpers.analysed_runs import Analysed
 from helpers.errors import raises
-from helpers.outputs import ANIMALS, write_checkpoints
+from helpers.outputs import ANIMALS, write_checkpoints, write_counts, write_predictions
 from helpers.overlap import assert_clear
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,14 +52,23 @@ def lines(figure: Figure, gid: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 yield np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
 
 
-def test_figures_name_a_hierarchy_that_replaces_wordnet(tmp_path: Path):
-    write_checkpoints(tmp_path / "run", 2)
+def test_figures_lists_and_comparisons_name_a_hierarchy_that_replaces_wordnet(tmp_path: Path, dsi):
+    for run in ("run", "other"):
+        write_checkpoints(tmp_path / "runs" / run, 2)
     kinds = "".join(f"{name},{kind}\n" for name, kind in zip(ANIMALS, "aabbccdd", strict=True))
     (tmp_path / "kinds.csv").write_text(f"child,parent\n{kinds}a,e\nb,e\nc,f\nd,f\ne,g\nf,g\n", encoding="utf-8")
-    analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, taxonomy=str(tmp_path / "kinds.csv")))
+    out, page = tmp_path / "out", tmp_path / "page.html"
+    analyze([tmp_path / "runs"], out, Options(draws=0, taxonomy=str(tmp_path / "kinds.csv")))
     for name in ("heatmaps", "difference", "scatter", "agreement_by_class", "dendrogram"):
-        texts = [text.get_text() for text in drawn(Results(tmp_path / "out"), name, ("run",)).findobj(Text)]
+        texts = [text.get_text() for text in drawn(Results(out), name, ("run",)).findobj(Text)]
         assert [any(word in text for text in texts) for word in ("kinds-path", "WordNet")] == [True, False], name
+    write_predictions(out, [0, 1, 2], [1, 2, 4])
+    write_counts(out, np.eye(8, dtype=int) + 1)
+    for command in ("mistakes", "neighbors", "neighbors --class cat", "neighbors --class cat --over-epochs"):
+        ended = dsi(*command.split(), out, "--run", "run")
+        assert ("kinds-path" in ended.out, "WordNet" in ended.out) == (True, False), command
+    texts = dsi("compare", out, "--html", page).out + page.read_text(encoding="utf-8").partition("<script")[0]
+    assert ("Agreement with kinds-path" in texts, "WordNet" in texts) == (True, False)
 
 
 @pytest.mark.parametrize(("points", "marked"), [(8, list(range(8))), (9, [0, 2, 8])])

@@ -23,10 +23,10 @@ def noise(width, height, channels=3, seed=0):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
 
-def listing(paths, truth="cat", prediction="dog", **fields):
+def listing(paths, truth="cat", prediction="dog", reference="WordNet", **fields):
     ranks = {"score": 0.5, "rank": 1.5, "wordnet_similarity": 0.1, "wordnet_rank": 3.0, "farness": 0.5} | fields
     rows = [Mistake(sample, path, truth, prediction, 0, 1, **ranks) for sample, path in enumerate(paths)]
-    return MistakeList("mistakes", MistakeQuery("run", 3), "ncsm", 7, 6, len(rows), rows)
+    return MistakeList("mistakes", MistakeQuery("run", 3), "ncsm", 7, 6, len(rows), rows, reference)
 
 
 def tiny(path):
@@ -92,6 +92,7 @@ def test_grid_shows_why_an_image_cannot_be_opened():
 def test_grid_caption_holds_truth_prediction_ranks_and_score():
     (axes, *_), _, _ = drawn(listing(["a"]), tiny)
     assert caption(axes) == ["cat", "→ dog", "NCSM #1.5 · WordNet #3", "score 0.500 · sample 0"]
+    assert caption(drawn(listing(["a"], reference="kinds"), tiny)[0][0])[2] == "NCSM #1.5 · kinds #3"
     (axes, *_), _, _ = drawn(listing(["a"], rank=None, wordnet_rank=None, score=None), tiny)
     assert caption(axes)[2:] == ["no rank", "sample 0"]
 
@@ -105,17 +106,13 @@ def test_grid_cuts_names_and_keeps_them_in_their_tile(truth):
     assert_clear(tiles[0].figure)
 
 
-def test_grid_heading_describes_the_listing():
-    with using(STYLE):
-        figure, _ = grid(listing(["a"]), tiny, STYLE)
+def test_grid_heading_describes_the_listing_which_needs_paths():
+    figure = drawn(listing(["a"]), tiny)[0][0].figure
     assert figure.get_suptitle() == "run, epoch 3, test: 1 of 1 mistakes"
     assert " ".join(figure.get_supxlabel().split()) == (
         "The true class is bold, → is the prediction, and # is its rank. "
         "Furthest from the truth first; ranks from 1, the most similar to the truth, to 7 (WordNet: 6)."
     )
-
-
-def test_grid_of_predictions_without_paths_is_refused():
     with raises("no-image-paths", UsageError):
         grid(listing([None, None]), tiny, STYLE)
 

@@ -22,7 +22,7 @@ from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS, SEEDS, SHORT_TI
 from dsi_cli.queries.comparison.equal_accuracy import EQUAL, CriterionRow, EqualAccuracyComparison, at_equal_accuracy
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, cross_alignment
 from dsi_cli.queries.comparison.repetitions import CurveBand, RepeatedRuns
-from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs
+from dsi_cli.queries.comparison.runs import ComparedRun, common_reference, compared_runs
 from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLITS
 
@@ -207,6 +207,7 @@ class Comparison:
     coverage: str  # what the confidence intervals cover, and what they do not; empty without intervals
     curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
+    reference: str = "WordNet"  # what the agreement is with, for readers
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(run.label for run in self.runs)}: {self.recommendation})"
@@ -270,6 +271,7 @@ def compare(
         coverage=_coverage(comparisons),
         curves=repetitions.curve_bands(groups, split, measure) + repetitions.network_bands(groups, between),
         notes=_notes(runs, split),
+        reference=common_reference(runs),
     )
 
 

@@ -20,7 +20,7 @@ from dsi_cli.queries.comparison import criteria
 from dsi_cli.queries.comparison.criteria import ACCURACY, SEED_DEVIATIONS, SEEDS, Criterion, RunAtEpoch
 from dsi_cli.queries.comparison.network_pairs import ClassDifference, compare_classes
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
-from dsi_cli.queries.comparison.runs import ComparedRun, match_classes
+from dsi_cli.queries.comparison.runs import ComparedRun, common_reference, match_classes
 from dsi_cli.queries.matrices import none_if_nan
 
 EQUAL, LAST = "equal accuracy", "last epochs"
@@ -209,14 +209,14 @@ def _rows(
     main = [quantity for quantity in quantities if quantity.is_main and found[quantity].p_value is not None]
     steps = dict(zip(main, holm([found[quantity].p_value or 0.0 for quantity in main]), strict=True))
 
-    rows = []
+    rows, reference = [], common_reference([at_epoch.run for at_epoch in chosen])
     for quantity, result in found.items():
         level = steps[quantity].level if quantity in steps else LEVEL
         low, high = result.interval(level) or (None, None)
         rows.append(
             CriterionRow(
                 quantity=quantity.name,
-                title=quantity.title,
+                title=quantity.title.replace("WordNet", reference),
                 is_criterion=quantity.is_criterion,
                 is_main=quantity.is_main,
                 covers=SEEDS if len(chosen) > 2 else quantity.covers,

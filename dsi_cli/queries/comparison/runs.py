@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, count, suggestion
+from dsi_cli.queries.matrices import reference_title
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
@@ -101,6 +102,12 @@ class ComparedRun:
         points = self.curves.set_index("epoch").sort_index()
         keys = [points[name].fillna("") for name in ("metric", "of", "split", "variant")]
         return dict(iter(points.groupby(keys, sort=False)))
+
+
+def common_reference(runs: Sequence[ComparedRun]) -> str:
+    """Return the name of the main reference for readers, without a name if the runs have different ones."""
+    names = {reference_title(run.results, run.name) for run in runs}
+    return names.pop() if len(names) == 1 else "the reference"
 
 
 def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> list[ComparedRun]:

@@ -84,7 +84,7 @@ function agreementScatter(pair) {
   ]);
   const dots = points.map(({ name, x, y }) => svgElement("circle", { class: "c0", cx: across(x), cy: up(y), r: 4 },
     svgElement("title", {}, `${name}: ${formatNumber(y, 2)} in ${pair.first}, ${formatNumber(x, 2)} in ${pair.second}`)));
-  const title = "Agreement of each class with WordNet";
+  const title = `Agreement of each class with ${DATA.reference}`;
   const middle = (top + size - bottom) / 2;
   const upName = tickLabel(shorten(pair.first), 14, middle);
   upName.setAttribute("transform", `rotate(-90 14 ${middle})`);
