@@ -297,7 +297,5 @@ def _system_error(error: OSError) -> tuple[int, str | None]:
 
 
 def _bug(error: Exception) -> str:
-    return (
-        f"this is a bug in dsi ({type(error).__name__}: {error}); please report it with what `dsi doctor` prints,"
-        " and what the same command prints with --verbose"
-    )
+    advice = "please report it with what `dsi doctor` prints, and what the same command prints with --verbose"
+    return f"this is a bug in dsi ({type(error).__name__}: {error}); {advice}"

@@ -256,10 +256,8 @@ def _left_out(rows: Sequence[Row], key: tuple[str, str, str, str], wrong: Point)
     used = next((row["samples_used"] for row in idms if row["epoch"] == wrong.epoch), None)
     if used is None or used >= wrong.value:
         return None
-    return (
-        f"{wrong.value - used:,.0f} of {wrong.value:,.0f} mistakes are predictions of classes without samples, "
-        "and IDM, severity and superclass accuracy leave them out"
-    )
+    counts = f"{wrong.value - used:,.0f} of {wrong.value:,.0f} mistakes"
+    return f"{counts} are predictions of classes without samples, and IDM, severity and superclass accuracy leave them out"
 
 
 def _agreement_phases(rows: Sequence[Row]) -> tuple[tuple[Row, ...], str | None, Point | None]:

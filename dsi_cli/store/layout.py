@@ -98,10 +98,8 @@ def require_output(out: Path) -> None:
         message = f"there is no results folder {out}; run dsi analyze CHECKPOINTS -o {out} first"
         raise UsageError(message, code="no-output", path=str(out))
     if not is_output(out):
-        message = (
-            f"{out} is not a results folder, because it has no {CHECKPOINTS.path}; give the folder that dsi analyze wrote"
-        )
-        raise UsageError(message, code="not-an-output", path=str(out))
+        problem = f"{out} is not a results folder, because it has no {CHECKPOINTS.path}"
+        raise UsageError(f"{problem}; give the folder that dsi analyze wrote", code="not-an-output", path=str(out))
 
 
 def require_usable(out: object, names: Collection[str], *, is_file: bool) -> None:

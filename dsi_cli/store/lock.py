@@ -44,9 +44,8 @@ def exclusive(out: Path) -> Iterator[None]:
         holder = ""
         with suppress(OSError):
             holder = path.read_text(encoding="utf-8", errors="replace")[:100].strip()
-        raise BusyError(
-            f"another dsi ({holder or 'unknown process'}) is writing to {out}; wait for it, or choose another folder with -o"
-        ) from None
+        problem = f"another dsi ({holder or 'unknown process'}) is writing to {out}"
+        raise BusyError(f"{problem}; wait for it, or choose another folder with -o") from None
     except OSError as error:
         if error.errno not in _NO_LOCK_ERRORS:
             raise atomic_write.write_error(out, error) from None

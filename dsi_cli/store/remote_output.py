@@ -193,9 +193,8 @@ class RemoteOutput:
             lock_info = (self._remote / LOCK).info_now()
             if lock_info is not None and time.time() - lock_info.modified_ns / 1e9 < STALE_SECONDS:
                 owner = self._lock_text().rpartition(" ")[0] or "unknown process"
-                raise BusyError(
-                    f"another dsi ({owner}) is writing to {self.url}: wait for it; if it is dead, delete {self.url}/{LOCK}"
-                )
+                problem = f"another dsi ({owner}) is writing to {self.url}"
+                raise BusyError(f"{problem}: wait for it; if it is dead, delete {self.url}/{LOCK}")
             (self._remote / LOCK).write_bytes(self._owner.encode())
         except OSError as error:
             raise OutputError(f"{self.url} could not be written: {error.strerror or error}", code="cannot-write") from None

@@ -196,12 +196,11 @@ class Results:
         row_indices, column_indices = _class_indices(rows, labels), _class_indices(classes, labels)
         height, width = len(row_indices), len(column_indices)
         if height * width > similarity.MAX_DENSE_CLASSES**2:
-            message = (
-                f"the {kind} of {width:,} classes is not stored, and {height:,} x {width:,} values are too many at once; select a"
-                f" part with .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100; neighbors/ holds the nearest"
-                " classes of each class"
-            )
-            raise UsageError(message, code="matrix-too-large", kind=kind)
+            part = f"{height:,} x {width:,} values"
+            problem = f"the {kind} of {width:,} classes is not stored, and {part} are too many at once"
+            advice = f"select a part with .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100"
+            advice += "; neighbors/ holds the nearest classes of each class"
+            raise UsageError(f"{problem}; {advice}", code="matrix-too-large", kind=kind)
         cosines = _cosines(head, kind, head.stat().st_mtime_ns)
         values = np.full((height, width), np.nan, dtype=np.float32)
         known = [np.flatnonzero(indices < cosines.size) for indices in (row_indices, column_indices)]
@@ -216,10 +215,8 @@ class Results:
         kinds = sorted(member.name for member in (self.path / schema.CSMS.path / layout.folder_name(run)).glob("*/"))
         hint = "" if kind in MATRIX_KINDS else suggestion(kind, MATRIX_KINDS)
         where = f"epoch {epoch}" if step is None else f"epoch {epoch}, step {step},"
-        message = (
-            f"no {kind} of {where} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"
-            f" its matrices {', '.join(kinds) or 'none'}{hint}"
-        )
+        message = f"no {kind} of {where} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))}"
+        message += f", its matrices {', '.join(kinds) or 'none'}{hint}"
         return UsageError(message, code="unknown-matrix", run=run, kind=kind, epoch=epoch)
 
     @staticmethod
@@ -231,11 +228,9 @@ class Results:
     def require_matrices(self, run: str | None = None) -> None:
         """Raise `UsageError` if a run has so many classes that no matrix is stored; for functions that need complete matrices."""
         if self.is_vast(run):
-            raise UsageError(
-                f"this needs whole matrices, which are not stored for more than {MAX_DENSE_CLASSES:,} classes;"
-                " dsi neighbors lists the nearest classes, and dsi export --rows writes a part",
-                code="matrix-too-large",
-            )
+            problem = f"this needs whole matrices, which are not stored for more than {MAX_DENSE_CLASSES:,} classes"
+            advice = "dsi neighbors lists the nearest classes, and dsi export --rows writes a part"
+            raise UsageError(f"{problem}; {advice}", code="matrix-too-large")
 
     def is_vast(self, run: str | None = None) -> bool:
         """Return whether a run has so many classes that ``neighbors/`` replaces the stored matrices."""
@@ -251,12 +246,10 @@ class Results:
         name = self.run_name(run)
         path = layout.neighbors_path(self.path, name, kind, self._epoch_or_last(name, epoch), step)
         if not path.is_file():
-            epochs = brief_epochs(self.epochs(name))
-            message = (
-                f"no {schema.NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {epochs};"
-                f" up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm"
-            )
-            raise UsageError(message, code="no-neighbors", run=name)
+            problem = f"no {schema.NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}"
+            epochs = f"its epochs are {brief_epochs(self.epochs(name))}"
+            reason = f"up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm"
+            raise UsageError(f"{problem}: {epochs}; {reason}", code="no-neighbors", run=name)
         return parquet.read(path).to_pandas()
 
     def confusion(
@@ -282,11 +275,9 @@ class Results:
         require_choice("split", split, SPLITS)
         path = layout.split_path(self.path, table, run, split, self._epoch_or_last(run, epoch), step)
         if not path.is_file():
-            epochs = layout.stored_epochs(path.parent)
-            message = (
-                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief_epochs(epochs) or 'none'};"
-                f" dsi analyze makes them with --predictions or --{split}"
-            )
+            epochs = brief_epochs(layout.stored_epochs(path.parent)) or "none"
+            message = f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {epochs}"
+            message += f"; dsi analyze makes them with --predictions or --{split}"
             raise UsageError(message, code=f"no-{table.path}", run=run, split=split)
         return path
 
@@ -344,11 +335,9 @@ class Results:
             if path.is_file():
                 return pd.DataFrame(parquet.to_matrix(parquet.read(path)), index=labels, columns=labels)
         if self.is_vast(run):
-            raise UsageError(
-                f"the reference matrix of {len(labels):,} classes is not stored; dsi wordnet LABELS writes the nearest of each, and"
-                " with --whole the matrix",
-                code="matrix-too-large",
-            )
+            advice = "dsi wordnet LABELS writes the nearest of each, and with --whole the matrix"
+            message = f"the reference matrix of {len(labels):,} classes is not stored; {advice}"
+            raise UsageError(message, code="matrix-too-large")
         reason = "its labels are missing or not in WordNet"
         message = f"run {run!r} has no reference matrix, because {reason}; run dsi analyze with --labels"
         raise UsageError(message, code="no-reference", run=run)
