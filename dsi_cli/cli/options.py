@@ -37,13 +37,6 @@ def complete_from(names: Choices) -> Complete:
     return complete
 
 
-def complete_figures(incomplete: str) -> list[str]:
-    """Return the names of the figures and of the animation."""
-    from dsi_cli.figures.catalogue import ANIMATION_SPEC, FIGURES
-
-    return _beginning([figure.name for figure in (*FIGURES, ANIMATION_SPEC)], incomplete)
-
-
 def _complete_column(table: str, column: str) -> Complete:
     """Return a function that completes the texts in a column of the results folders on the line."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Json, Quiet, complete_classes, complete_figures, complete_runs, option, switch
+from dsi_cli.cli.options import Json, Quiet, complete_classes, complete_from, complete_runs, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures import catalogue
@@ -35,7 +35,7 @@ def plot(
         typer.Argument(
             metavar="FIGURE",
             help=f"Names: {', '.join(spec.name for spec in FIGURES)}, {ANIMATION}. Default: all figures that have data.",
-            autocompletion=complete_figures,
+            autocompletion=complete_from([*(spec.name for spec in FIGURES), ANIMATION]),
         ),
     ] = None,
     out: Annotated[Path | None, option("--out -o", "DIR", "Folder for the files. Default: OUTPUT/figures.")] = None,
