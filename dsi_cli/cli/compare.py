@@ -111,11 +111,9 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     print()
     _print_runs(comparison)
     _print_between(comparison)
-    different = [
-        row.name for equal in comparison.equal for row in equal.classes if row.likeness is None or row.likeness < 1
-    ]
-    if len(comparison.equal) == 1 and different:
-        console.print_sentence(f"Seen most differently: {', '.join(different[:5])}")
+    unlike = [row.name for equal in comparison.equal for row in equal.classes if row.likeness is None or row.likeness < 1]
+    if len(comparison.equal) == 1 and unlike:
+        console.print_sentence(f"Seen most differently: {', '.join(unlike[:5])}")
     if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
         console.note("not shown: other pairs; --run NAME chooses runs, and --json has all", quiet=quiet)
 

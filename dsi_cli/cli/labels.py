@@ -112,16 +112,13 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
     if why := labels.reason_all_uncertain():
         console.note(why, quiet=quiet)
     other = "verb" if labels.wordnet.part == "noun" else "noun"
-    of_other_part = [
-        row for row in labels.resolutions if row.is_uncertain and (row.reason or "").endswith(f"--pos {other}")
-    ]
-    if of_other_part and len(of_other_part) == uncertain:
+    ids_of_other = [row for row in labels.to_check if (row.reason or "").endswith(f"--pos {other}")]
+    if ids_of_other and len(ids_of_other) == uncertain:
         console.note(f"These labels are ids of {other}s:", quiet=quiet)
         console.note_command(f"{command.partition(' --pos ')[0]} --pos {other}", quiet=quiet)
     elif write_map is not None:
-        console.note(
-            f"The senses are in {write_map}. Edit the column synset or wnid, then add --map {write_map}.", quiet=quiet
-        )
+        advice = f"Edit the column synset or wnid, then add --map {write_map}."
+        console.note(f"The senses are in {write_map}. {advice}", quiet=quiet)
     elif uncertain:
         console.note("To choose their senses, edit the file that this command writes, then add --map map.csv:", quiet=quiet)
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)

@@ -79,9 +79,8 @@ def scan(
     records = [record for _, run_records in runs for record in run_records]
     if as_json:
         hidden = ("modified_ns", "counts_from", "entry", "network", "fold", "scalars")
-        console.print_json(
-            [{key: value for key, value in asdict(record).items() if key not in hidden} for record in records]
-        )
+        rows = [{key: value for key, value in asdict(record).items() if key not in hidden} for record in records]
+        console.print_json(rows)
     else:
         for run, run_records in runs:
             _print_run(run, run_records, show_all=show_all)

@@ -174,9 +174,8 @@ def _print_failures(summary: Summary) -> None:
         if len(run.problems) > 1:
             console.note_command(shlex.join(["dsi", "scan", run.folder]))
         for split in dict.fromkeys(split for _, split, _ in run.not_evaluated):
-            missing = [
-                (path, f"have no predictions on {split}", why) for path, other, why in run.not_evaluated if other == split
-            ]
+            status = f"have no predictions on {split}"
+            missing = [(path, status, why) for path, other, why in run.not_evaluated if other == split]
             for line in messages_by_cause(missing, single=f"{{name}} has no predictions on {split}: {{reason}}"):
                 console.note(f"{run.name}: {line}")
 

@@ -174,15 +174,11 @@ class ClassDistance:
 
     def pair(self, truth: int, prediction: int) -> dict[str, Any]:
         """Return ranks, similarity and farness of one pair by name, with None for missing values; see `is_surprise`."""
-        matrices = {
-            "rank": self.rank,
-            "wordnet_similarity": self.wordnet,
-            "wordnet_rank": self.wordnet_rank,
-            "farness": self.farness,
-        }
-        values = {name: none_if_nan(matrix[truth, prediction]) for name, matrix in matrices.items()}
-        surprise = is_surprise(values["rank"], self.furthest, values["wordnet_rank"], self.wordnet_furthest)
-        return {**values, "surprise": surprise}
+        matrices = (self.rank, self.wordnet, self.wordnet_rank, self.farness)
+        rank, similarity, wordnet_rank, farness = (none_if_nan(matrix[truth, prediction]) for matrix in matrices)
+        surprise = is_surprise(rank, self.furthest, wordnet_rank, self.wordnet_furthest)
+        values = {"rank": rank, "wordnet_similarity": similarity, "wordnet_rank": wordnet_rank, "farness": farness}
+        return values | {"surprise": surprise}
 
 
 def class_distance(results: Results, epoch: int | None, split: str, run: str | None) -> ClassDistance:

@@ -279,11 +279,9 @@ def neighbor_history(results: Results, of: str, query: NeighborQuery | None = No
 
 def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
     """Return the intervals of epochs at which a class was among the nearest."""
-    changes = np.flatnonzero(np.diff(is_near, prepend=False, append=False)).tolist()
+    changes = np.flatnonzero(np.diff(is_near, prepend=False, append=False)).reshape(-1, 2).tolist()
     left = [*epochs, None]
-    return [
-        Interval(epochs[start], epochs[end - 1], left[end]) for start, end in zip(changes[::2], changes[1::2], strict=True)
-    ]
+    return [Interval(epochs[start], epochs[end - 1], left[end]) for start, end in changes]
 
 
 def _fill_defaults(results: Results, query: NeighborQuery) -> NeighborQuery:

@@ -71,11 +71,7 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
             continue
         row_values |= {column: float(row[column]) for column in _STEP_COLUMNS if _is_number(row[column])}
         values.setdefault(int(row["epoch"]), {}).update(row_values)
-    epochs = [
-        EpochPoints(epoch, times.get(epoch, 0.0), epoch_values)
-        for epoch, epoch_values in sorted(values.items())
-        if epoch_values
-    ]
+    epochs = [EpochPoints(epoch, times.get(epoch, 0.0), named) for epoch, named in sorted(values.items()) if named]
     # Another call for the same results has the same key; another training or folder has a different one.
     output = urls.address(results.path)
     first_classifier = [str(row["fingerprint"]) for row in saves[:1]]
