@@ -48,6 +48,7 @@ _TIME = (_EPOCH, _COMPLETED, _STEP)
 _SAVE = (_RUN, *_TIME)  # columns of a checkpoint
 _SAVE_OF_SPLIT = (_RUN, Column("split", TEXT, "train or test; never null"), *_TIME)
 _CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
+_NAME = Column("name", TEXT, "the label")
 _SIMILARITY = Column("similarity", FLOATS, "raw similarity to each class in order of class_index; null for a missing class")
 _SELF_DUALITY = "cosine of the centred class vector and mean feature (NC3): 0 is chance"
 _NEAREST_CENTRE = "share of samples predicted as the class with the nearest mean feature (NC4)"
@@ -78,7 +79,7 @@ CLASSES = Table("classes.parquet", "one class").with_columns(
     _RUN,
     Column("labels_id", TEXT, "the label list; null without labels"),
     _CLASS,
-    Column("name", TEXT, "the label"),
+    _NAME,
     Column("synset", TEXT, "WordNet synset, e.g. dog.n.01"),
     Column("wnid", TEXT, "its WordNet id, e.g. n02084071"),
     Column("definition", TEXT, "WordNet's gloss"),
@@ -188,12 +189,7 @@ HEADS = Table("heads", "the row of one class in the classifier head").with_colum
     Column("bias", FLOAT, "the bias of the class; null if the head has none"),
 )
 _REFERENCE = Column("reference", TEXT, "e.g. wordnet3.0-path; never null")
-_NAMED_CLASS = (
-    _REFERENCE,
-    Column("labels_id", TEXT, "the label list; never null"),
-    _CLASS,
-    Column("name", TEXT, "the label"),
-)
+_NAMED_CLASS = (_REFERENCE, Column("labels_id", TEXT, "the label list; never null"), _CLASS, _NAME)
 REFERENCES = Table("references", "the row of one class in a reference matrix", (*_NAMED_CLASS, _SIMILARITY))
 REFERENCE_NEIGHBORS = Table(
     "reference_neighbors", "one class and one of its nearest classes in a reference (`dsi wordnet`)"
