@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 from threading import Thread
 
@@ -42,10 +42,9 @@ class LocalEngine:
         return map(function, jobs) if per_machine else map_in_order(function, jobs)
 
 
-@contextmanager
-def open_engine(options: EngineOptions) -> Iterator[LocalEngine]:  # noqa: ARG001 (nothing to choose)
-    """Yield the engine."""
-    yield LocalEngine()
+def open_engine(options: EngineOptions) -> AbstractContextManager[LocalEngine]:  # noqa: ARG001 (nothing to choose)
+    """Return a context manager of the engine."""
+    return nullcontext(LocalEngine())
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:

@@ -20,8 +20,6 @@ from dsi_cli.remote.download import TemporaryFolder
 class ArtifactFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """The artifacts of a tracker, which are downloaded as a whole and exist on this machine only while they are read."""
 
-    cachable = True
-
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.dircache: dict[str, list[dict[str, Any]]] = {}

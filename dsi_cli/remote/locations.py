@@ -87,12 +87,10 @@ def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:
     seen: set[tuple[int, int]] = set()  # a link back to a folder does not repeat it
     for name, subfolders, files in os.walk(top, followlinks=True):
         folder = Path(name)
-        try:
+        status = None
+        with suppress(OSError):  # A trainer that keeps only the newest step folders may remove one at any time.
             status = folder.stat()
-        except OSError:  # A trainer that keeps only the newest step folders may remove one at any time.
-            subfolders.clear()
-            continue
-        if (status.st_dev, status.st_ino) in seen:
+        if status is None or (status.st_dev, status.st_ino) in seen:
             subfolders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))

@@ -22,9 +22,8 @@ def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) 
     """
     if Path(path).suffix.lower() in suffixes:
         return
-    listed = suffixes[0]
-    if len(suffixes) > 1:
-        listed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+    *others, last = suffixes
+    listed = f"{', '.join(others)} or {last}" if others else last
     message = f"{description}: expected a name that ends in {listed}, found {str(path)!r}"
     raise UsageError(message, code="wrong-suffix", path=str(path))
 
