@@ -160,14 +160,13 @@ def print_rows(rows: Sequence[Resolution]) -> None:
     for row in rows:
         integer = math.floor if row.is_uncertain else round  # 0.849 is not shown as 0.85, which needs no checking
         sure = "" if row.confidence is None else f"{integer(100 * row.confidence) / 100:.2f}"
-        mark, meaning = " ", textwrap.shorten(row.definition or "", 70, placeholder="...")
+        mark = "?" if row.is_uncertain else " "
+        meaning = textwrap.shorten(row.definition or "", 70, placeholder="...")
         if row.synset is None:
             meaning = row.reason or ""
         elif row.is_uncertain:
             others = [name for name in row.candidates if name != row.synset][:3]
             meaning += f" [{row.reason}{'; or ' if others else ''}{', '.join(others)}]"
-        if row.is_uncertain:
-            mark = "?"
         cells.append((mark, str(row.index), shorten(row.label, MAX_LABEL_LENGTH), row.synset or "-", sure, meaning))
     if len(rows) > MAX_TABLE_ROWS:
         print("\n".join(terminal_text("  ".join(texts)) for texts in cells))

@@ -91,8 +91,7 @@ def wordnet(
         if file_format == "parquet":
             wordnet_matrix.write_blocks(rows, stream or path, reference)
         else:
-            frame = wordnet_matrix.to_frame(rows)
-            export.write_file(frame, path, file_format, is_matrix=neighbors is None)
+            export.write_file(wordnet_matrix.to_frame(rows), path, file_format, is_matrix=neighbors is None)
     if as_json:
         values = {"reference": reference.name, "out": str(path), "neighbors": neighbors}
         console.print_json(label_lists.labels_document(resolved, resolved.resolutions, **values))

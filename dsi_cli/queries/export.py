@@ -62,8 +62,7 @@ def export_frame(results: Results, query: ExportQuery) -> pd.DataFrame:
     if given:
         message = f"--table {table} writes all rows and columns of the table; leave out {', '.join(given)}"
         raise UsageError(message, code="options-conflict", options=tuple(given))
-    frame: pd.DataFrame = getattr(results if query.run is None else results[query.run], table)
-    return frame
+    return getattr(results if query.run is None else results[query.run], table)
 
 
 def parse_classes(text: str | None, option: str) -> list[int | str] | None:

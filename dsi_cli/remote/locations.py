@@ -133,8 +133,7 @@ def find_tracked_runs(text: str) -> list[TrackedRun] | None:
     if match is None:
         return None
     try:
-        runs: list[TrackedRun] = import_module(f"dsi_cli.remote.{match[1]}_runs").find_runs(match[2])
+        return import_module(f"dsi_cli.remote.{match[1]}_runs").find_runs(match[2])
     except ImportError:
         message = f"{match[1]}: paths need a package that is not installed; run pip install 'dsi-cli[{match[1]}]'"
         raise UsageError(message, code="package-missing", scheme=match[1]) from None
-    return runs

@@ -119,10 +119,9 @@ def read_table(out: Path, table: Table, run: str | None = None) -> pa.Table:
 
 def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:
     """Return the rows of an earlier call; empty if there was none, or if its table is damaged and must be rebuilt."""
-    rows: list[dict[str, Any]] = []
     with suppress(OutputError):
-        rows = read_table(out, table).to_pylist()
-    return rows
+        return read_table(out, table).to_pylist()
+    return []
 
 
 def earlier_options(out: Path, table: Table) -> dict[str, Any]:
