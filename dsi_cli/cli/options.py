@@ -30,11 +30,7 @@ Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of
 
 def complete_from(names: Choices) -> Complete:
     """Return a function that completes names; a function that returns the names is called when the shell asks."""
-
-    def complete(incomplete: str) -> list[str]:
-        return _beginning(names() if callable(names) else names, incomplete)
-
-    return complete
+    return lambda incomplete: _beginning(names() if callable(names) else names, incomplete)
 
 
 def _complete_column(table: str, column: str) -> Complete:
