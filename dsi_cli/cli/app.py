@@ -237,7 +237,7 @@ def main_with_exit_code(arguments: list[str]) -> int:
     if error is not None:
         console.error(error)
         if "--json" in arguments:
-            console.print_json({"error": error, "exit_code": code}, is_line="watch" in arguments)
+            console.print_json({"error": error, "exit_code": code}, is_line=arguments[0] == "watch")
     return code
 
 
@@ -245,7 +245,7 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
     """Return the exit code of a call, and the error message if there is one."""
     command: Any = typer.main.get_command(app)
     interrupted = "interrupted"
-    if {"analyze", "watch", "demo"}.intersection(arguments):  # other commands keep no unfinished work
+    if arguments[:1] in (["analyze"], ["watch"], ["demo"]):  # other commands keep no unfinished work
         interrupted += "; finished work is kept, so run the same command again to continue"
     try:
         code = command.main(arguments or ["--help"], prog_name="dsi", standalone_mode=False)
