@@ -87,7 +87,7 @@ def tanglegram(results: Results, frames: MatrixFrames, colours: dict[str, Any], 
         [colours.get(groups[index], CHANCE) for index in known],
         network,
         other,
-        "" if other is None else matrices.reference_title(results, frames.run),
+        matrices.reference_title(results, frames.run),
     )
 
 
