@@ -49,7 +49,7 @@ def match_classes(
         return _match_by_number(samples, classes)
     if samples.names == tuple(names):  # equal lists match even if a name is repeated
         return samples.targets, _warn_without_image(samples, samples.targets, names)
-    match = _match_by_name(samples.names, samples.wnids, names, wnids)
+    match = match_by_name(samples.names, samples.wnids, names, wnids)
     warnings = []
     if None in match and all(_is_number(name) for name in samples.names):
         # Numbers that are too high or repeated (``1`` and ``01``) have no match.
@@ -76,7 +76,7 @@ def match_classes(
     return targets, warnings + _warn_without_image(samples, targets, names)
 
 
-def _match_by_name(
+def match_by_name(
     data: Sequence[str], data_ids: Sequence[str | None] | None, names: Sequence[str], ids: Sequence[str | None] | None
 ) -> list[int | None]:
     """Return the classifier's class for each class of the data; None if no rule leaves exactly one candidate."""

@@ -202,7 +202,7 @@ def _class_names(spec: str, dataset: Any, targets: NDArray[np.int64]) -> tuple[s
         pairs = np.unique([stated, targets], axis=1)
         if pairs.shape[1] == len(np.unique(stated)) and (pairs[0] != pairs[1]).any():
             return None
-    if isinstance(numbers, dict) and {*numbers} == {*names}:
+    if isinstance(numbers, dict) and {*numbers} == {*names} and len(numbers) == len(names):
         if sorted(numbers.values()) != list(range(len(names))):
             return None
         names = sorted(names, key=numbers.__getitem__)

@@ -458,10 +458,10 @@ def test_evaluate_again_after_changed_data_or_code(make_own, few, nets, tmp_path
 
 def test_analyze_stored_results_with_labels_in_another_order_are_refused(own_run, few, tmp_path, evaluate):
     names, labels = sorted(path.name for path in few.iterdir() if path.is_dir()), tmp_path / "labels.txt"
-    for order, data, code in ((names, few, 0), (names, None, 0), (names[::-1], None, 2), (names[::-1], few, 0)):
+    orders = [names, *[[name.replace("_", " ") for name in names]] * 3, *[names[::-1]] * 2]
+    for order, data, code in zip(orders, (few, None, few, None, None, few), (0, 0, 0, 0, 2, 0), strict=True):
         labels.write_text("\n".join(order), encoding="utf-8")
-        options = own_run.options if data else ()
-        ran = evaluate(own_run.folder, *options, "--labels", labels, data=data)
+        ran = evaluate(own_run.folder, *(own_run.options if data else ()), "--labels", labels, data=data)
         assert (ran.code, "on test were made with other labels" in ran.stderr) == (code, code == 2), ran.stderr
 
 

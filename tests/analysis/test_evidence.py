@@ -185,6 +185,9 @@ def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp
         (tmp_path / "run/classes.txt").write_text("\n".join(listed))  # a file that dsi finds
         (warning, *_) = analyze([tmp_path / "run"], tmp_path / f"found-{listed[9]}", QUICK).warnings
         assert warning.startswith(f"run: classes.txt is used, but classes in the checkpoint's metadata has {what}")
+    (tmp_path / "run/classes.txt").write_text("\n".join([*names[:8], *names[:2]]))  # two names without a certain place
+    save(tmp_path / "run/epoch_1.pt", 1, rows=10, classes=[*names[:8], "boat", "lorry"])
+    assert not any("is used, but" in text for text in analyze([tmp_path / "run"], tmp_path / "repeated", QUICK).warnings)
 
 
 def test_find_labels_in_another_order_than_the_ids_or_numbers_in_the_checkpoint_warns(tmp_path):

@@ -289,14 +289,17 @@ def _results_from_cluster(
 def _require_same_labels(
     run: RunCheckpoints, split: str, manifests: Sequence[tuple[int, Metadata]], labels: ClassLabels
 ) -> None:
-    """Raise `UsageError` if names of other labels than those of this call gave the targets of a stored result."""
-    used = {manifest.get("from", {}).get("labels_id") for _, manifest in manifests} - {None}
-    if labels.label_list is not None and used - {labels.label_list.id}:
-        message = (
-            f"the results of run {run.name!r} on {split} were made with other labels, whose names gave the class of each"
-        )
-        message += f" image; add --{split} with the data to make them again, or choose another output with -o"
-        raise UsageError(message, code="other-labels", run=run.name, split=split)
+    """Raise `UsageError` if class names that gave the targets of a stored result are names of other classes in this call."""
+    from dsi_cli.inference.class_matching import match_by_name
+
+    used = {tuple((manifest.get("from", {}).get("class_numbers") or {}).items()) for _, manifest in manifests}
+    names, wnids = [entry.label for entry in labels.resolutions], [entry.wnid for entry in labels.resolutions]
+    for numbers in used - {()} if names else ():
+        now = match_by_name([name for name, _ in numbers], None, names, wnids)
+        if any(number not in (earlier, None) for number, (_, earlier) in zip(now, numbers, strict=True)):
+            message = f"the results of run {run.name!r} on {split} were made with other labels, whose names gave the class "
+            message += f"of each image; add --{split} with the data to make them again, or choose another output with -o"
+            raise UsageError(message, code="other-labels", run=run.name, split=split)
 
 
 def _mixed_sources(split: str, manifests: Sequence[tuple[int, Metadata]]) -> list[str]:

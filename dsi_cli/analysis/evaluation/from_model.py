@@ -329,7 +329,7 @@ class ModelPredictions:
     model: LoadedModel
     targets: NDArray[np.int64]
     label_assumption: str | None  # an assumption about the labels, if no name says which class each is
-    labels_id: str | None  # the id of the labels whose names gave the targets; None if no names did
+    class_numbers: dict[str, int] | None  # the number that each class name of the data got from the labels; None without
     progress: Callable[[int], None]  # takes the number of images done
     equal_samples: NDArray[np.int64] | None = None
     """The number of images of each class that both splits have; None unless this split has more of a class."""
@@ -382,7 +382,7 @@ class ModelPredictions:
             "source": self.data.samples[self.split].source,
             "model": self.model.spec,
             "preprocessing": asdict(self.model.prepared),
-            "labels_id": self.labels_id,
+            "class_numbers": self.class_numbers,
         }
         return replace(result, description=description, text_weight=self.model.text_weight)
 
@@ -418,8 +418,12 @@ def model_for_run(
             label_assumption = "labels are taken as class numbers"
         elif names is None and not samples.is_sorted:
             label_assumption = "class names are taken to be in the classifier's order"
-        labels_id = listed.id if listed is not None and names is not None and samples.names is not None else None
-        sources[split] = ModelPredictions(split, data, model, targets, label_assumption, labels_id, progress)
+        class_numbers = None
+        if names is not None and samples.names is not None:
+            numbers, first = np.unique(targets, return_index=True)
+            own_names = (samples.names[index] for index in samples.targets[first])
+            class_numbers = dict(zip(own_names, numbers.tolist(), strict=True))
+        sources[split] = ModelPredictions(split, data, model, targets, label_assumption, class_numbers, progress)
     if len(sources) > 1 and options.evaluation.templates:
         counts = {split: np.bincount(source.targets, minlength=labels.classes) for split, source in sources.items()}
         equal = np.min(list(counts.values()), axis=0)

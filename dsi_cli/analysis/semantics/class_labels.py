@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
@@ -392,7 +393,8 @@ def _contradiction(labels: LabelList, nearby: LabelList) -> str | None:
         moved = [index for index, number in enumerate(sorted(numbers)) if number != numbers[index]]
         what = "numbers for names, perhaps in another order"
     else:
-        common = {*there} & {*here}
+        most = Counter(there) | Counter(here)
+        common = {key for key in {*there} & {*here} if most[key] == 1}  # a repeated name has no certain place
         if nearby.path is not None and not are_ids(nearby.names) and 2 * len(common) < len(here):
             return f"other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)"
         moved = [index for index, key in enumerate(here) if key in common and key != there[index]]
