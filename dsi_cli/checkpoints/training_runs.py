@@ -47,8 +47,10 @@ MIN_STANDARD_DEVIATIONS = 4.0
 """The minimum mean cosine of old and new vectors, in standard deviations of independent directions."""
 MIN_CONTINUED = 0.8
 """The minimum mean cosine of the class vectors of two checkpoints of one training, except for the first two."""
-MAX_INDEPENDENT = 0.5
+MAX_INDEPENDENT = 0.3
 """The maximum of this cosine for two trainings. Those of two seeds have about 0."""
+MIN_SPREAD = 0.5
+"""The minimum norm of their centred class vectors, as a share of the larger norm of both heads; those of collapse have less."""
 MIN_INDEPENDENT = 3
 """The minimum number of files that are trainings only because their class vectors are independent."""
 
@@ -203,7 +205,11 @@ def _are_independent(records: Sequence[Record], read_head: ReadHead) -> bool:
     for new, old in pairwise(map(read_head, reversed(records))):
         if old is None or new is None or min(len(old), len(new)) < 2:
             return False
-        if _class_cosines(new, old).diagonal().mean() > MAX_INDEPENDENT:
+        if abs(_class_cosines(new, old).diagonal().mean()) > MAX_INDEPENDENT:
+            return False
+        # The norm of a head changes while a training diverges or collapses.
+        spread = min(np.linalg.norm(head - head.mean(axis=0)) for head in (old, new))
+        if spread <= MIN_SPREAD * max(map(np.linalg.norm, (old, new))):
             return False
     return True
 

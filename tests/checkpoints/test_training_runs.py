@@ -82,16 +82,17 @@ def test_split_several_trainings_are_a_run_each(pattern, labels, epochs, tmp_pat
 
 def test_split_numbers_count_epochs_if_the_heads_are_similar_and_trainings_if_they_are_independent(tmp_path):
     names = ("once/net_{}", "init/{}/net", "two/exp1_{}", "two/exp2_{}", "folds/net_{}", "grid/exp1_{}", "grid/exp2_{}")
-    for seed, name in enumerate(names):
+    for seed, name in enumerate([*names, "diverged/net_{}", "equal/net_{}", "turned/net_{}"]):
         generator = torch.Generator().manual_seed(seed)
         first, weight = torch.randn(2, 5, 8, generator=generator)
         for number in range(4):
-            weight = weight * (name[:4] not in ("fold", "grid")) * 9 + torch.randn(5, 8, generator=generator)
-            head = first + weight / 2 if number == 0 and name[:4] == "init" else weight
+            weight = weight * (seed < 4) * 9 + torch.randn(5, 8, generator=generator)
+            changed = {"diverged": weight * 9**number, "equal": 9 + weight, "turned": first * (-1) ** number}
+            head = first + weight / 2 if (name[:4], number) == ("init", 0) else changed.get(name[:-7], weight)
             torch.save({"0.weight": torch.ones(8, 12), "2.weight": head}, save(tmp_path / f"{name.format(number)}.pt"))
     folds = {f"folds/net_{n}": [n] for n in range(4)} | {f"grid/exp{k}_{n}": [None] for k in (1, 2) for n in range(4)}
     found = {name: sorted(files.values(), key=str) for name, files in runs_of(tmp_path).items()}
-    assert found == folds | {name: [0, 1, 2, 3] for name in ("once", "init", "two/exp1", "two/exp2")}
+    assert found == folds | {name: [0, 1, 2, 3] for name in ("once", "init", "two/exp1", "two/exp2", *changed)}
 
 
 def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
@@ -176,8 +177,7 @@ def record(epoch, classes, name="fc.weight", features=16, **fields):
 
 def joined(*trainings, heads=None):
     """Return the paths of the trainings after joining; all heads are the first rows of one head unless they are given."""
-    whole = head(40)
-    read = (lambda one: heads[one.epoch]) if heads else (lambda one: whole[: one.classes])
+    read = (lambda one: heads[one.epoch]) if heads else (lambda one: head(40)[: one.classes])
     return [[one.path for one in training] for training in join_growing([list(training) for training in trainings], read)]
 
 
