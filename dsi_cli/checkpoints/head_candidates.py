@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -66,7 +66,7 @@ _OTHER_NAME_PATTERNS = (
 )
 """Names of modules that are not the classifier: the kind of the reason, the meaning of the name, and its pattern."""
 _OTHER_NAMES = tuple((kind, meaning, re.compile(pattern, re.I)) for kind, meaning, pattern in _OTHER_NAME_PATTERNS)
-_ANY_OTHER_NAME = re.compile("|".join(pattern.pattern for _, _, pattern in _OTHER_NAMES), re.IGNORECASE)
+_search_other_name = lru_cache(4096)(re.compile("|".join(it.pattern for _, _, it in _OTHER_NAMES), re.IGNORECASE).search)
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
 """Names of a detector's head, which may have one row more than classes."""
@@ -673,8 +673,8 @@ def _body_block(layer: Layer) -> tuple[object, ...] | None:
 
 def _names(layer: Layer) -> dict[str, str]:
     """Return ``{kind: text}`` of the reason that the name of a layer gives against it; empty without a reason."""
-    # One search with all patterns is faster for the many names that match none.
-    if any(map(_ANY_OTHER_NAME.search, layer.module)):
+    # One search with all patterns is faster for the many names that match none, and most modules have several layers.
+    if any(map(_search_other_name, layer.module)):
         for kind, meaning, pattern in _OTHER_NAMES:
             if any(map(pattern.search, layer.module)):
                 # A layer with a bias is not a table of positions, but may compute one.

@@ -188,7 +188,7 @@ def _independent_numbers(numbered: Mapping[int, Record], files: int, read_head: 
     """Return the numbers of trainings by path if each file has another number, and their heads are independent; else nothing."""
     if not MIN_INDEPENDENT <= files == len(numbered) or not epochs.may_number_trainings(list(numbered)):
         return {}
-    are_trainings = _are_independent([numbered[number] for number in sorted(numbered)], read_head)
+    are_trainings = _are_independent([numbered[number] for number in sorted(numbered)], read_head, MIN_SPREAD)
     return {record.path: str(number) for number, record in numbered.items()} if are_trainings else {}
 
 
@@ -199,7 +199,7 @@ def _are_continued(heads: Sequence[NDArray[np.float32] | None]) -> bool:
     return len(pairs) == len(heads) - 1 and all(cosine >= MIN_CONTINUED for cosine in cosines[1:] or cosines)
 
 
-def _are_independent(records: Sequence[Record], read_head: ReadHead) -> bool:
+def _are_independent(records: Sequence[Record], read_head: ReadHead, min_spread: float = 0.0) -> bool:
     """Return whether no head of several classes is similar to the one before."""
     # The last heads of one training are the most similar ones, so that few are read.
     for new, old in pairwise(map(read_head, reversed(records))):
@@ -209,7 +209,7 @@ def _are_independent(records: Sequence[Record], read_head: ReadHead) -> bool:
             return False
         # The norm of a head changes while a training diverges or collapses.
         spread = min(np.linalg.norm(head - head.mean(axis=0)) for head in (old, new))
-        if spread <= MIN_SPREAD * max(map(np.linalg.norm, (old, new))):
+        if spread <= min_spread * max(map(np.linalg.norm, (old, new))):
             return False
     return True
 

@@ -86,7 +86,7 @@ def test_split_numbers_count_epochs_if_the_heads_are_similar_and_trainings_if_th
         generator = torch.Generator().manual_seed(seed)
         first, weight = torch.randn(2, 5, 8, generator=generator)
         for number in range(4):
-            weight = weight * (seed < 4) * 9 + torch.randn(5, 8, generator=generator)
+            weight = weight * (seed < 4) * 9 + torch.randn(5, 8, generator=generator) * 9 ** (number * (name[:4] == "grid"))
             changed = {"diverged": weight * 9**number, "equal": 9 + weight, "turned": first * (-1) ** number}
             head = first + weight / 2 if (name[:4], number) == ("init", 0) else changed.get(name[:-7], weight)
             torch.save({"0.weight": torch.ones(8, 12), "2.weight": head}, save(tmp_path / f"{name.format(number)}.pt"))
