@@ -203,10 +203,8 @@ def _resolve_epoch(records: list[Record]) -> dict[int, Record]:
             if rival is not None:
                 for one, other in ((record, rival), (rival, record)):
                     when = f"epoch {one.epoch}" if one.step is None else f"epoch {one.epoch}, step {one.step},"
-                    reason = f"{when} is also in {other.name}, with other weights;"
-                    reason += (
-                        " after a resumption, move the older file away, else run dsi analyze with the files of one training"
-                    )
+                    reason = f"{when} is also in {other.name}, with other weights; after a resumption, move the older file"
+                    reason += " away, else run dsi analyze with the files of one training"
                     resolved[id(one)] = replace(one, status=FAILED, reason=reason, code="several-trainings")
     return resolved
 

@@ -205,11 +205,10 @@ def _are_independent(records: Sequence[Record], read_head: ReadHead, min_spread:
     for new, old in pairwise(map(read_head, reversed(records))):
         if old is None or new is None or min(len(old), len(new)) < 2:
             return False
-        if abs(_class_cosines(new, old).diagonal().mean()) > MAX_INDEPENDENT:
-            return False
         # The norm of a head changes while a training diverges or collapses.
         spread = min(np.linalg.norm(head - head.mean(axis=0)) for head in (old, new))
-        if spread <= min_spread * max(map(np.linalg.norm, (old, new))):
+        is_similar = abs(_class_cosines(new, old).diagonal().mean()) > MAX_INDEPENDENT
+        if is_similar or spread <= min_spread * max(map(np.linalg.norm, (old, new))):
             return False
     return True
 

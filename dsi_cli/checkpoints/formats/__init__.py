@@ -100,7 +100,7 @@ _MAX_PICKLE_BYTES = 512 << 20
 """The maximum size of a pickle without a checkpoint's suffix that is read completely in search of weights."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_LATER_LEGACY = re.compile(rb"\x80(\x03|[\x04\x05]\x95\r\0{7})\x8a\nl\xfc\x9c")  # with ``pickle_protocol=4``, for example
+_ANY_LEGACY = re.compile(rb"\x80([\x02\x03]|[\x04\x05]\x95\r\0{7})\x8a\nl\xfc\x9c")  # such as with ``pickle_protocol=4``
 _PICKLE = re.compile(rb"\x80[\x02-\x05](?!\x8a\n)")  # the begin of a pickle, except those that begin like `_LEGACY`
 _WEIGHT = re.compile(r"(^|[._/])(weights?|kernel|w)(_?\d+|_[a-z]+)?$", re.IGNORECASE)
 """The name of an array that is a weight: ``fc.weight``, ``W1``, ``w_out``."""
@@ -151,9 +151,7 @@ FORMATS = (
     Format("torch-zip", "torch_save", matches_entries=_has_files("data.pkl")),
     Format("keras", "keras", matches_entries=_has_files("model.weights.h5")),
     Format("npz", "npz", matches_entries=lambda entries: {name[-4:] for name in entries} == {".npy"}),
-    Format(
-        "torch-legacy", "torch_save", matches_head=lambda head: head.startswith(_LEGACY) or bool(_LATER_LEGACY.match(head))
-    ),
+    Format("torch-legacy", "torch_save", matches_head=lambda head: bool(_ANY_LEGACY.match(head))),
     # The first eight bytes are the length of a JSON object, which is less than 2 ** 32.
     Format("safetensors", "safetensors", matches_head=lambda head: head[4:9] == b"\0\0\0\0{"),
     Format("hdf5", "keras", matches_head=lambda head: head.startswith(HDF5)),
