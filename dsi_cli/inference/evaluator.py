@@ -111,10 +111,6 @@ class Evaluator:
     """None for batches of at most `BATCH_BYTES`; the size is halved permanently if the memory is not sufficient."""
     autocast: bool = False
     _max_fitting_batch: int = field(default=MAX_BATCH_SIZE, init=False)
-    _widths: Collection[int] = field(default=(), init=False)
-    """The numbers of columns that logits may have."""
-    _recorded: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
-    """The input and the output of the head in the last batch."""
 
     def __post_init__(self) -> None:
         """Move the model to its device; convolutions are fastest with the memory format channels last."""
@@ -163,12 +159,12 @@ class Evaluator:
         if needs_features and isinstance(self.model, torch.jit.ScriptModule):
             message = "features within TorchScript are not accessible; give the model's Python code with --model"
             raise UsageError(message, code="torchscript-features")
-        self._widths = {classes, columns or classes} if has_classifier else set()
-        with record_head(self.model, head if has_classifier else None) as self._recorded:
-            for rows, outputs in self._outputs_of_batches(split, order):
+        widths = {classes, columns or classes} if has_classifier else set()
+        with record_head(self.model, head if has_classifier else None) as recorded:
+            for rows, outputs in self._outputs_of_batches(split, order, widths, recorded):
                 logits = features = None
                 if has_classifier:
-                    if outputs.dim() != 2 or len(outputs) != len(rows) or outputs.shape[1] not in self._widths:
+                    if outputs.dim() != 2 or len(outputs) != len(rows) or outputs.shape[1] not in widths:
                         shape, expected = tuple(outputs.shape), (len(rows), columns or classes)
                         message = f"the model's outputs have shape {shape}; expected {expected} for images and classes"
                         raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
@@ -180,10 +176,10 @@ class Evaluator:
                 else:
                     features = feature_array(outputs, len(rows))
                 if needs_features:
-                    if not self._recorded:
+                    if not recorded:
                         message = f"the model does not call its classifier {head}: its features are not accessible"
                         raise UsageError(message, code="head-not-called", head=head)
-                    features = feature_array(self._recorded["input"], len(rows))
+                    features = feature_array(recorded["input"], len(rows))
                 accumulator.add(rows, logits, features)
                 progress(len(rows))
         return accumulator.result(self._class_vectors(head, class_columns) if templates else None)
@@ -195,8 +191,16 @@ class Evaluator:
             return None
         return weight.detach().float().cpu().numpy().reshape(len(weight), -1)[class_columns]
 
-    def _outputs_of_batches(self, split: Split, order: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
-        """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient."""
+    def _outputs_of_batches(
+        self, split: Split, order: Ints, widths: Collection[int], recorded: dict[str, torch.Tensor]
+    ) -> Iterator[tuple[Ints, torch.Tensor]]:
+        """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient.
+
+        Parameters
+        ----------
+        widths : the numbers of columns that logits may have.
+        recorded : receives the input and the output of the head in the last batch (`record_head`).
+        """
         if self.batch_size is None:
             first = next(iter(split.batches(order[:1], 1)))
             self.batch_size = int(max(1, min(MAX_BATCH_SIZE, BATCH_BYTES // (first[0].size * 4))))
@@ -204,13 +208,15 @@ class Evaluator:
         while done < len(order):
             for images in split.batches(order[done:], min(self.batch_size, self._max_fitting_batch)):
                 rows = order[done : done + len(images)]
-                outputs = self._forward(images)
+                outputs = self._forward(images, widths, recorded)
                 if outputs is None:
                     break  # retry with smaller batches
                 yield rows, outputs
                 done += len(rows)
 
-    def _forward(self, images: NDArray[Any]) -> torch.Tensor | None:
+    def _forward(
+        self, images: NDArray[Any], widths: Collection[int], recorded: dict[str, torch.Tensor]
+    ) -> torch.Tensor | None:
         """Return the model's outputs; if the memory is not sufficient, halve the batch size and return None."""
         try:
             autocast = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast)
@@ -219,9 +225,9 @@ class Evaluator:
                 tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
                 if images.dtype == np.uint8:
                     tensor = tensor.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
-                self._recorded.clear()
+                recorded.clear()
                 outputs = self.model(tensor.contiguous(memory_format=self._layout))
-                return tensor_of(outputs, self._widths, self._recorded.get("output"))
+                return tensor_of(outputs, widths, recorded.get("output"))
         except UsageError:
             raise
         except (RuntimeError, MemoryError) as error:
@@ -232,7 +238,7 @@ class Evaluator:
                 self._layout = torch.contiguous_format
                 if not isinstance(self.model, torch.jit.ScriptModule):
                     self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-                return self._forward(images)
+                return self._forward(images, widths, recorded)
             if not is_memory:
                 message = f"the model cannot process these images: {first_line(error)}; check --channels and --image-size"
                 raise UsageError(message, code="model-failed") from None

@@ -34,7 +34,7 @@ def picture(size, mode="RGB", seed=0):
 def as_model_takes(prepared, image):
     """Return what a model is given of an image: transformed here, scaled and normalised by the evaluator."""
     row = prepared.transform()(image)
-    return Evaluator(torch.nn.Identity(), prepared.mean, prepared.std)._forward(row[None])[0]
+    return Evaluator(torch.nn.Identity(), prepared.mean, prepared.std)._forward(row[None], (), {})[0]
 
 
 @pytest.mark.parametrize(
