@@ -478,7 +478,8 @@ class _Network:
     def is_class_table(self, layer: Layer) -> str | None:
         # The discriminator of a GAN may add the product of its features and a vector of the class to its score.
         for score in self.unused_by_widths.get((layer.width_in, 1), []):
-            if layer.factors.kind == score.factors.kind == SPECTRAL_NORM and score.has_bias > layer.has_bias:
+            is_normalised = layer.factors.kind == score.factors.kind == SPECTRAL_NORM
+            if is_normalised and score.has_bias and not layer.has_bias:
                 return f"has no bias and is next to the score {score.name}, as the classes of a discriminator are"
         return None
 

@@ -47,7 +47,7 @@ _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put toge
 _ORIGINAL = "parametrizations.weight.original"
 _MAX_DIMENSIONS = 8
 _MAX_FACTORS = 8
-_MAX_CONSUMERS = 256
+_MAX_CONSUMERS = 256  # layers of one width that are compared with a layer; hostile files have many thousands
 _IMAGE_CHANNELS = 4
 _PACKED = ("int32", "int8", "uint8")  # the dtypes that pack the weight of a quantised layer
 
