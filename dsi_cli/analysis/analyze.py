@@ -96,7 +96,7 @@ def analyze(
         scanner = CheckpointScanner(
             options.choice,
             may_lack_head=bool(options.evaluation.data) and options.evaluation.templates,
-            names_machine=engine.is_elsewhere,
+            names_machine=engine is not None,
         )
         prepared = []
         for run in found:

@@ -80,7 +80,7 @@ class Call:
     labels: dict[str, ClassLabels]
     logs: dict[str, TrainingLog | None]
     evaluations: RunEvaluations
-    engine: Engine
+    engine: Engine | None  # None for threads of this process
 
 
 def compare_runs(
@@ -278,7 +278,7 @@ def _curves_identity(call: Call, record: Record, common: int | None) -> str:
     return identity if record.classes == common else f"{identity} of {common} classes"
 
 
-def _with_missing_rows(engine: Engine, plan: _RunPlan, jobs: Iterable[_Job]) -> Iterator[_Job]:
+def _with_missing_rows(engine: Engine | None, plan: _RunPlan, jobs: Iterable[_Job]) -> Iterator[_Job]:
     """Yield all jobs in their order with their rows; jobs whose rows are known are not sent to the engine."""
     taken: deque[_Job] = deque()
 
@@ -290,7 +290,7 @@ def _with_missing_rows(engine: Engine, plan: _RunPlan, jobs: Iterable[_Job]) -> 
 
     if plan.memory.walk is not None:  # the threads share the blocks of one epoch
         computed_jobs: Iterator[_Job] = map(plan.computation, pending())
-    elif engine.is_elsewhere:
+    elif engine is not None:
         computed_jobs = engine.map_in_order(plan.computation, pending(), lambda job, reason: job._replace(failed=reason))
     else:
         computed_jobs = local.map_in_order(plan.computation, pending(), plan.memory.threads)

@@ -25,7 +25,7 @@ from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_tracked_log
-from dsi_cli.engines import Engine, EngineOptions, open_engine
+from dsi_cli.engines import Engine
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.remote import urls
@@ -96,15 +96,14 @@ def scan_resolved(
     The number of the user's labels (`listed`) is evidence for the head; `epochs` and `progress` are those of `scan_all`.
     """
     scanner = CheckpointScanner(choice, None if listed is None else len(listed.names))
-    with open_engine(EngineOptions()) as engine:
-        runs, weights = scan_all([(run, scanner, KnownCheckpoints()) for run in found], engine, epochs, progress)
+    runs, weights = scan_all([(run, scanner, KnownCheckpoints()) for run in found], None, epochs, progress)
     resolved, _ = resolve_all_duplicates(runs, None)
     return resolved, weights
 
 
 def scan_all(
     found: Sequence[tuple[TrainingRun, CheckpointScanner, KnownCheckpoints]],
-    engine: Engine,
+    engine: Engine | None,
     epochs: range | None,
     progress: Callable[[int, int], None],
 ) -> tuple[list[RunCheckpoints], Weights]:

@@ -1,16 +1,16 @@
 """Engines, which distribute jobs: they apply a function to jobs and return the results in the order of the jobs.
 
 - ``local``: threads of this process
-- ``ray``: tasks of a Ray cluster, or of Ray on this machine
+- ``ray``: tasks of a Ray cluster, or of Ray on this machine, as an `Engine`
 
-To add an engine, add a module with ``open_engine(options)`` to this package, and a line to `ENGINES`.
+To add an `Engine`, add a module with ``open_engine(options)`` to this package, and a line to `ENGINES`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -74,10 +74,7 @@ class EngineOptions:
 
 
 class Engine(Protocol):
-    """The interface of a job executor."""
-
-    is_elsewhere: bool
-    """True if other machines do the jobs. Then functions are pickled, and jobs see the files of these machines."""
+    """The interface to other machines that do jobs: functions are pickled, and jobs see the files of these machines."""
 
     def tasks_per_machine(self) -> int:
         """Return how many jobs that need a machine each (see `map_in_order`) one machine does in parallel."""
@@ -100,8 +97,13 @@ class Engine(Protocol):
         """
 
 
-def open_engine(options: EngineOptions) -> AbstractContextManager[Engine]:
-    """Return a context manager of the engine; raise `UsageError` if it is not installed. The first job checks the address."""
+def open_engine(options: EngineOptions) -> AbstractContextManager[Engine | None]:
+    """Return a context manager of the engine, or of None for threads of this process (`dsi_cli.engines.local`).
+
+    Raise `UsageError` if the engine is not installed. The first job checks the address.
+    """
+    if options.name == DEFAULT:
+        return nullcontext()
     return import_module(f"dsi_cli.engines.{options.name}").open_engine(options)
 
 

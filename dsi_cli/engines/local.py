@@ -1,4 +1,4 @@
-"""The engine for one machine, with one thread per core.
+"""Jobs in threads of this process, one per core.
 
 Threads share their data, and work in notebooks and during uploads. NumPy releases Python's lock during operations on large arrays:
 two threads analyse 1,000 classes 1.3 times as fast as one, and 100 classes as fast as one.
@@ -12,39 +12,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 from threading import Thread
 
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.engines import EngineOptions, Job, Lost, Result, usable_cores
-
-
-class LocalEngine:
-    """The local machine as an `Engine`."""
-
-    is_elsewhere = False
-
-    def tasks_per_machine(self) -> int:
-        """Return 1, because this machine does one such job after another."""
-        return 1
-
-    def map_in_order(
-        self,
-        function: Callable[[Job], Result],
-        jobs: Iterable[Job],
-        lost: Lost[Job, Result],  # noqa: ARG002 (no thread is lost)
-        *,
-        per_machine: bool = False,
-    ) -> Iterator[Result]:
-        """Yield the results in order, computed in threads, or with `per_machine` in the caller's thread; see `Engine`."""
-        return map(function, jobs) if per_machine else map_in_order(function, jobs)
-
-
-def open_engine(options: EngineOptions) -> AbstractContextManager[LocalEngine]:  # noqa: ARG001 (nothing to choose)
-    """Return a context manager of the engine."""
-    return nullcontext(LocalEngine())
+from dsi_cli.engines import Job, Result, usable_cores
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:

@@ -205,7 +205,6 @@ class RayEngine:
 
     options: EngineOptions
     _stack: ExitStack
-    is_elsewhere = True
 
     def tasks_per_machine(self) -> int:
         """Return how many jobs that need a machine each one node does at most in parallel."""

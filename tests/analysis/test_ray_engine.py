@@ -22,8 +22,6 @@ def copied(one):
 class Copies:
     """An engine in this process that has nothing but copies of what it is given, as another process has."""
 
-    is_elsewhere = True
-
     def __init__(self, before):
         self.before = before
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.engines import EngineOptions, local, open_engine
+from dsi_cli.engines import local
 from dsi_cli.engines.local import map_in_order
 
 
@@ -64,14 +64,13 @@ def test_libraries_that_multiply_are_held_to_one_thread_meanwhile():
     assert {count for counts in list(map_in_order(threads, range(4))) for count in counts} == {1}
 
 
-def test_an_engine_next_to_other_threads_uses_all_cores(monkeypatch):
+def test_jobs_next_to_other_threads_use_all_cores(monkeypatch):
     monkeypatch.setattr(local, "usable_cores", lambda: 3)
     meeting = threading.Barrier(3, timeout=100)
     found = []
 
     def work():
-        with open_engine(EngineOptions()) as engine:
-            found.extend(engine.map_in_order(lambda _: meeting.wait(), range(3), None))
+        found.extend(map_in_order(lambda _: meeting.wait(), range(3)))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -93,7 +93,7 @@ def scan_run(
     known: KnownCheckpoints,
     scanner: CheckpointScanner,
     epochs: range | None,
-    engine: Engine,
+    engine: Engine | None,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[RunCheckpoints, Weights]:
     """Scan the checkpoints of a run, except those with known records; return them, and the heads that stay in memory.
@@ -125,10 +125,13 @@ def scan_run(
     return RunCheckpoints(training, tuple(records), heads_read=frozenset(heads_read), names=names), weights
 
 
-def scan_files(scanner: CheckpointScanner, files: Sequence[CheckpointFile], engine: Engine) -> Iterator[list[ScanResult]]:
+def scan_files(
+    scanner: CheckpointScanner, files: Sequence[CheckpointFile], engine: Engine | None
+) -> Iterator[list[ScanResult]]:
     """Yield the results of each file, in order; remote files are read with more threads than there are cores."""
-    if not engine.is_elsewhere and any(not isinstance(file.path, Path) for file in files):
-        return local.map_in_order(scanner, files, filesystem.WORKERS)
+    if engine is None:
+        is_remote = any(not isinstance(file.path, Path) for file in files)
+        return local.map_in_order(scanner, files, filesystem.WORKERS if is_remote else None)
 
     def lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
         record = Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns)

@@ -91,12 +91,12 @@ class RunEvaluations:
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def make(
-        self, runs: Sequence[RunCheckpoints], progress: ImageProgress, engine: Engine
+        self, runs: Sequence[RunCheckpoints], progress: ImageProgress, engine: Engine | None
     ) -> Iterator[dict[str, EvaluationResult]]:
         """Make and store the missing results of one checkpoint after another, and yield the new ones of each by split.
 
-        The checkpoints are those that are usable now. The engine runs models, one after another in this process, or elsewhere.
-        At the end, files that belong to no checkpoint are removed.
+        The checkpoints are those that are usable now. The engine runs models elsewhere; without one, they run one after another
+        in this process. At the end, files that belong to no checkpoint are removed.
         """
         every_store = [store for stores in self.stores.values() for store in stores]
         for store in every_store:
@@ -104,7 +104,7 @@ class RunEvaluations:
         records = [record for run in runs for record in run.usable]
         jobs = [(store, record) for record in records for store in self.stores[record.run]]
         progress.total = sum(store.source.images for store, record in jobs if store.source and store.needs(record))
-        made_elsewhere = _results_from_cluster(jobs, progress, engine) if engine.is_elsewhere else repeat(None)
+        made_elsewhere = repeat(None) if engine is None else _results_from_cluster(jobs, progress, engine)
         for record in records:
             results = {}
             for store in self.stores[record.run]:
