@@ -136,9 +136,7 @@ def _classes_rows(setup: Setup) -> list[Row]:
     for classes in (20, 40) if setup.quick else (100, 300, 1000):
         weight = np.random.default_rng(0).normal(size=(classes, _WIDTH)).astype(np.float32)
         csm, scsm = weight_similarity(weight), semantic[:classes, :classes]
-        # An analysis prepares the reference once for all epochs.
-        reference = PreparedMatrix(scsm)
-        reference.prepare()
+        reference = PreparedMatrix(scsm)  # an analysis prepares it once for all epochs
         path = setup.folder / "csm.parquet"
 
         def store(csm: Any = csm, path: Path = path) -> None:

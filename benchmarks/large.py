@@ -172,7 +172,6 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     csm, own = weight_similarity(weight), weight_similarity(weight[kept])
     side, order = PreparedMatrix(semantic[np.ix_(kept, kept)]), np.arange(len(kept))
-    side.prepare()
     counts = np.random.default_rng(0).poisson(0.05, csm.shape) + 9 * np.eye(len(csm), dtype=np.int64)
     path = setup.folder / "csm.parquet"
 

@@ -223,11 +223,6 @@ def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
             table = wordnet_matrix.matrix_table(labels, reference.dense, source.name)
             parquet.write(table, path, metadata, scratch)
 
-    if memory.walk is None:
-        # Prepare the references now, to avoid duplicate work in threads.
-        for reference in references:
-            if reference.reason_missing is None:
-                reference.of_classes(reference.classes)
     matrices = MatrixWriter(out, run, options, weights, memory.walk if memory.has_too_many_classes else None)
     context = partial(EpochContext, labels, references, options, memory.walk, scratch)
     computation = partial(_compute_rows, context, run.common_classes)

@@ -152,12 +152,6 @@ class RelabelledMatrix:
         row, column = np.nonzero(differences)
         return row, column, differences[row, column]
 
-    def prepare(self) -> None:
-        """Compute now what several threads would otherwise compute repeatedly."""
-        _ = self.moments, self.effective_classes
-        if self.classes <= MAX_SKEWED_CLASSES:
-            _ = self.third_sums, self.fourth_sums
-
 
 def deviation(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
     """Return the exact standard deviation of S over all relabellings of the classes of one matrix."""

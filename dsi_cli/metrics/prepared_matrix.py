@@ -115,11 +115,3 @@ class PreparedMatrix:
     def row_ranks(self) -> RelabelledMatrix:
         """The negated ranks of `similarity_ranks`, which are larger for more similar classes."""
         return RelabelledMatrix(-similarity_ranks(self.matrix))
-
-    def prepare(self) -> None:
-        """Compute the derived values now, so that threads do not compute them repeatedly."""
-        if not self.is_constant:
-            pairs = self.scaled.upper_pairs if self.is_symmetric else self.scaled.all_pairs
-            _ = pairs.rising, self.scaled.class_sums, self.ranked.class_sums, self.least_without
-            for matrix in (self.scaled, self.ranked, self.row_ranks):
-                matrix.prepare()

@@ -50,8 +50,6 @@ class EpochMatrix:
         prepared = self._prepared.get(key)
         if prepared is None:
             prepared = PreparedMatrix(self.dense[np.ix_(kept, kept)])
-            if self.name == SCSM:
-                prepared.prepare()  # the epochs share a reference, which avoids duplicate work in threads
             if len(self._prepared) >= MAX_PREPARED_MATRICES:
                 self._prepared.clear()
             self._prepared[key] = prepared
