@@ -259,7 +259,7 @@ def tails(run: Training) -> Iterator[Row]:
         sums = np.concatenate(
             [flat.take(some[:, row] * classes + some[:, column]) @ weight for some in np.array_split(orders, 100)]
         )
-        z = (sums - sums.mean()) / p_values.deviation(x, y)
+        z = (sums - sums.mean()) / permutation_null.product_deviation(x.moments, y.moments)
         found = []
         for share in (0.05, 0.01, 0.001):
             index = np.argsort(z)[-int(share * len(z))]

@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import p_values
 from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_MISTAKE, NO_Z, Score, interval, pooled_error
 from dsi_cli.metrics.measures import Values, off_diagonal
-from dsi_cli.metrics.p_values import RelabelledMatrix
+from dsi_cli.metrics.permutation_null import Moments, product_deviation
 
 Counts = NDArray[np.integer[Any]]
 MIN_CLASSES = 3
@@ -112,7 +111,7 @@ def _relabelled_score(counts: Values, matrix: Values, best: float, no_sample: st
     mean = best - error_rate * (best - float(others.mean()))
     nearest = others.max(axis=1) if best else others.min(axis=1)
     ceiling = best * (1 - error_rate) + float(wrong @ nearest)
-    std = p_values.deviation(RelabelledMatrix(weight), RelabelledMatrix(matrix))
+    std = product_deviation(Moments.of(weight), Moments.of(matrix))
     low, high = interval(value, pooled_error(counts, matrix))
     score = replace(score, value=value, null_mean=mean, null_std=0.0, ceiling=ceiling, low=low, high=high)
     if error_rate == 0.0:

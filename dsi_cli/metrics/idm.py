@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dsi_cli.errors import UsageError, require_choice
-from dsi_cli.metrics import p_values
+from dsi_cli.metrics import p_values, permutation_null
 from dsi_cli.metrics.measures import Values, similarity_ranks
 from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
@@ -176,7 +176,7 @@ def idm_of_prepared(
         dense = np.zeros_like(rank)
         dense[row, column] = weight
         mistakes = RelabelledMatrix(dense)
-        deviation = p_values.deviation(mistakes, ranks)
+        deviation = permutation_null.product_deviation(mistakes.moments, ranks.moments)
         return ChanceLevel(deviation, lambda z: p_values.p_value(mistakes, ranks, z, seed, may_draw=may_draw))
 
     return idm_variants(pairs, chance_level)

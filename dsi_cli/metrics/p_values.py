@@ -153,14 +153,6 @@ class RelabelledMatrix:
         return row, column, differences[row, column]
 
 
-def deviation(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
-    """Return the exact standard deviation of S over all relabellings of the classes of one matrix."""
-    if x.classes <= permutation_null.MAX_ENUMERATED_CLASSES:
-        orders, values = permutation_null.every_relabelling(x.classes), permutation_null.centred_off_diagonal(x.values)
-        return float(np.std([float((values * y.values[np.ix_(order, order)]).sum()) for order in orders]))
-    return permutation_null.product_deviation(x.moments, y.moments)
-
-
 def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *, may_draw: bool = True) -> float | None:
     """Return the share of relabellings with an S of at least that of the given labels.
 

@@ -55,12 +55,12 @@ class Moments:
 
 
 def product_deviation(x: Moments, y: Moments) -> float:
-    """Return the standard deviation of ``sum_ij x_ij y_p(i)p(j)`` over all relabellings ``p``, exact for 4 classes or more."""
+    """Return the standard deviation of ``sum_ij x_ij y_p(i)p(j)`` over all relabellings ``p``, exact for 3 classes or more."""
     n = x.classes
     (a1, a2, a3, a4, a5, a6), (b1, b2, b3, b4, b5, b6) = x.sums, y.sums
     pairs, triples = n * (n - 1), n * (n - 1) * (n - 2)
     terms = np.array([a1 * b1, a2 * b2, a3 * b3, a4 * b4, 2 * a5 * b5, a6 * b6])
-    terms /= [pairs, pairs, triples, triples, triples, triples * (n - 3)]
+    terms /= [pairs, pairs, triples, triples, triples, triples * max(n - 3, 1)]  # the last one of three classes is 0
     second = float(terms.sum())
     # The terms cancel up to rounding if every relabelling gives the same sum.
     return second**0.5 if second > ROUNDING * float(np.abs(terms).sum()) else 0.0
