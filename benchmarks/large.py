@@ -163,6 +163,7 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.metrics import DEFAULT_MEASURES, class_alignment, idm, wsi
     from dsi_cli.metrics.alignment import MatrixPair
+    from dsi_cli.metrics.measures import off_diagonal
     from dsi_cli.metrics.prepared_matrix import PreparedMatrix
     from dsi_cli.similarity import weight_similarity
     from dsi_cli.store import parquet
@@ -190,7 +191,7 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
         "SAI, mae": lambda: sai("mae"),
         "SAI, spearman": lambda: sai("spearman"),
         "SAI, ssim": lambda: sai("ssim"),
-        "alignment by class": lambda: class_alignment.align_classes(own, side.matrix),
+        "alignment by class": lambda: class_alignment.align_rows(off_diagonal(own), off_diagonal(side.matrix)),
         "IDM of one matrix": lambda: idm.idm(counts, csm),
         "Parquet, flushed to the disk": store,
     }

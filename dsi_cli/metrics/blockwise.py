@@ -271,7 +271,7 @@ def alignments_in_blocks(
     -------
     entries : dict, the alignments by measure.
     pearson : (C,)
-        The correlations of `dsi_cli.metrics.class_alignment.align_classes`, or None if the matrices cannot be aligned.
+        The correlations of `dsi_cli.metrics.class_alignment.align_rows`, or None if the matrices cannot be aligned.
     """
     a = known[0] or block_statistics(first, walk).sums
     b = known[1] or block_statistics(second, walk).sums

@@ -31,27 +31,11 @@ class GroupAlignment(NamedTuple):
     reason: str | None = None
 
 
-def align_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
-    """Return the correlation of each class's rows in two CSMs ``(C,)``, in [-1, 1], and its z; NaN for a constant row.
-
-    Parameters
-    ----------
-    a, b : (C, C), CSMs of the same three or more classes in the same order, without NaN.
-
-    Examples
-    --------
-    >>> a = np.array([[1, .9, .1, .2], [.9, 1, .2, .1], [.1, .2, 1, .8], [.2, .1, .8, 1]])
-    >>> pearson, z = align_classes(a, a)
-    >>> pearson.round(6).tolist(), z.round(3).tolist()
-    ([1.0, 1.0, 1.0, 1.0], [1.414, 1.414, 1.414, 1.414])
-    """
-    x, y = (off_diagonal(np.asarray(csm, dtype=np.float64)) for csm in (a, b))
-    pearson = align_rows(x, y)
-    return pearson, standardize(pearson)
-
-
 def align_rows(x: Values, y: Values) -> Values:
-    """Return the correlation of each row of two arrays ``(B, n)``, in [-1, 1]; NaN for constant rows."""
+    """Return the correlation of each row of two arrays ``(B, n)``, in [-1, 1]; NaN for constant rows.
+
+    Of rows without the diagonal, this is the alignment of each class.
+    """
     is_constant = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
     x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (x, y))
     lengths = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))

@@ -11,7 +11,7 @@ from dsi_cli.analysis.semantics.epoch_context import Classes, EpochContext, Epoc
 from dsi_cli.metrics import class_alignment, jackknife
 from dsi_cli.metrics.blockwise import alignments_in_blocks
 from dsi_cli.metrics.class_alignment import GroupAlignment
-from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
@@ -30,9 +30,8 @@ def class_alignment_tables(
         return
     without = np.full(len(kept), np.nan)
     if context.walk is None:
-        square = np.ix_(kept, kept)
-        pearson = class_alignment.align_classes(network.dense[square], reference.dense[square])[0]
         first, second = network.of_classes(kept), reference.of_classes(kept)
+        pearson = class_alignment.align_rows(off_diagonal(first.matrix), off_diagonal(second.matrix))
         if not first.is_constant and not second.is_constant:
             without = jackknife.excess_without(first, second, "pearson")
     if pearson is None:
