@@ -48,28 +48,22 @@ DENSE_WITHOUT_BUDGET = 256  # the number of classes up to which matrices are com
 BYTES_PER_VALUE = 220  # the memory that comparing two whole matrices takes per value of one matrix, measured and rounded up
 
 
-@dataclass(frozen=True)
-class MemoryPlan:
-    """The plan for making and comparing the matrices of a run."""
+def walk_and_threads(classes: int, options: Options) -> tuple[BlockWalk | None, int | None]:
+    """Return the iteration over blocks of rows by which matrices of so many classes are compared; None if they are whole.
 
-    has_too_many_classes: bool  # True if there are too many classes for stored matrices
-    walk: BlockWalk | None  # the iteration over blocks of rows; None if matrices are compared whole
-    threads: int | None = None  # the number of threads that compare whole matrices, one epoch each; None for one per core
-
-
-def make_plan(classes: int, options: Options) -> MemoryPlan:
-    """Return the plan for a run with this number of classes."""
-    has_too_many_classes = classes > similarity.MAX_DENSE_CLASSES
+    Also return the number of threads that compare whole matrices, one epoch each; None for one per core.
+    """
     if classes <= DENSE_WITHOUT_BUDGET:
-        return MemoryPlan(has_too_many_classes, None)
+        return None, None
     free = engines.free_memory()
     budget = options.memory if options.memory is not None else free // 2
     cores = engines.usable_cores()
     needed = classes**2 * BYTES_PER_VALUE
-    if not has_too_many_classes and needed <= (options.memory if options.memory is not None else free):
-        return MemoryPlan(has_too_many_classes, None, min(max(budget // needed, 1), cores))
-    reason = TOO_MANY_CLASSES if has_too_many_classes else SHORT_OF_MEMORY
-    return MemoryPlan(has_too_many_classes, BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason))
+    is_vast = classes > similarity.MAX_DENSE_CLASSES
+    if not is_vast and needed <= (options.memory if options.memory is not None else free):
+        return None, min(max(budget // needed, 1), cores)
+    reason = TOO_MANY_CLASSES if is_vast else SHORT_OF_MEMORY
+    return BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason), None
 
 
 @dataclass(frozen=True)
@@ -202,7 +196,8 @@ def _compute_rows(context_of: Callable[[Record], EpochContext], common: int | No
 
 class _RunPlan(NamedTuple):
     matrices: MatrixWriter
-    memory: MemoryPlan
+    walk: BlockWalk | None
+    threads: int | None
     computation: Callable[[_Job], _Job]
     reason_no_reference: str | None  # the reason why nothing can be aligned with the main reference
 
@@ -211,11 +206,12 @@ def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
     """Return how the epochs of a run are compared, after writing its reference matrices."""
     labels, tables = call.labels[run.name], call.tables
     out, options, scratch = tables.out, tables.options, layout.temporary_folder(tables.out)
-    memory = make_plan(labels.classes, options)
-    references = [source.for_labels(labels, by_rows=memory.has_too_many_classes) for source in tables.references]
+    walk, threads = walk_and_threads(labels.classes, options)
+    is_vast = labels.classes > similarity.MAX_DENSE_CLASSES
+    references = [source.for_labels(labels, by_rows=is_vast) for source in tables.references]
     # Write the reference matrices that are not stored, except for those without any class of the run.
     for source, reference in zip(tables.references, references, strict=True):
-        if memory.has_too_many_classes or labels.label_list is None or not len(reference.classes):
+        if is_vast or labels.label_list is None or not len(reference.classes):
             continue
         path = layout.reference_path(out, source.name, labels.label_list.id)
         metadata = {**source.table_options, "mapping": labels.senses_id}
@@ -223,10 +219,10 @@ def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
             table = wordnet_matrix.matrix_table(labels, reference.dense, source.name)
             parquet.write(table, path, metadata, scratch)
 
-    matrices = MatrixWriter(out, run, options, weights, memory.walk if memory.has_too_many_classes else None)
-    context = partial(EpochContext, labels, references, options, memory.walk, scratch)
+    matrices = MatrixWriter(out, run, options, weights, walk if is_vast else None)
+    context = partial(EpochContext, labels, references, options, walk, scratch)
     computation = partial(_compute_rows, context, run.common_classes)
-    return _RunPlan(matrices, memory, computation, references[0].reason_missing)
+    return _RunPlan(matrices, walk, threads, computation, references[0].reason_missing)
 
 
 class _Job(NamedTuple):
@@ -252,7 +248,7 @@ def _make_job(call: Call, plan: _RunPlan, record: Record, new_results: dict[str,
     """Return the job of a checkpoint, with its earlier rows if these are still valid."""
     identity = _curves_identity(call, record, plan.matrices.run.common_classes)
     rows = call.tables.reusable_rows(record, call.labels[record.run], identity)
-    if plan.memory.walk is None and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
+    if plan.walk is None and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     evaluations = [
         new_results.get(store.split) or store.stored(record)
@@ -283,12 +279,12 @@ def _with_missing_rows(engine: Engine | None, plan: _RunPlan, jobs: Iterable[_Jo
             if not job.is_known:
                 yield job
 
-    if plan.memory.walk is not None:  # the threads share the blocks of one epoch
+    if plan.walk is not None:  # the threads share the blocks of one epoch
         computed_jobs: Iterator[_Job] = map(plan.computation, pending())
     elif engine is not None:
         computed_jobs = engine.map_in_order(plan.computation, pending(), lambda job, reason: job._replace(failed=reason))
     else:
-        computed_jobs = local.map_in_order(plan.computation, pending(), plan.memory.threads)
+        computed_jobs = local.map_in_order(plan.computation, pending(), plan.threads)
     for computed in computed_jobs:
         while taken[0].is_known:
             yield taken.popleft()

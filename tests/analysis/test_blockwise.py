@@ -102,10 +102,10 @@ def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
     require_same(curves_of(out), curves_of(whole))
 
 
-def test_make_plan_without_a_limit_uses_all_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walk_and_threads_without_a_limit_uses_all_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "free_memory", lambda: 1000**2 * comparison.BYTES_PER_VALUE)
-    assert comparison.make_plan(1000, Options()).threads == 1
-    assert comparison.make_plan(1001, Options()).walk is not None
+    assert comparison.walk_and_threads(1000, Options()) == (None, 1)
+    assert comparison.walk_and_threads(1001, Options())[0] is not None
 
 
 @pytest.fixture

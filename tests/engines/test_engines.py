@@ -9,6 +9,7 @@ from dsi_cli.analysis import comparison
 from dsi_cli.analysis.options import Options
 from dsi_cli.engines import DEFAULT, EngineOptions, open_engine
 from dsi_cli.errors import UsageError
+from dsi_cli.metrics.blockwise import SHORT_OF_MEMORY, TOO_MANY_CLASSES
 
 
 def test_open_engine_uses_threads_by_default():
@@ -53,17 +54,17 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("classes", "budget", "is_vast", "by_blocks", "threads"),
+    ("classes", "budget", "requirement", "threads"),
     [
-        (256, 1, False, False, None),
-        (257, 1, False, True, None),
-        (1000, 4 << 30, False, False, 2),
-        (1000, 300_000_000, False, False, 1),
-        (4096, 1 << 20, False, True, None),
-        (4097, 1 << 50, True, True, None),
+        (256, 1, None, None),
+        (257, 1, SHORT_OF_MEMORY, None),
+        (1000, 4 << 30, None, 2),
+        (1000, 300_000_000, None, 1),
+        (4096, 1 << 20, SHORT_OF_MEMORY, None),
+        (4097, 1 << 50, TOO_MANY_CLASSES, None),
     ],
 )
-def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, threads, monkeypatch):
+def test_matrices_are_whole_where_they_fit(classes, budget, requirement, threads, monkeypatch):
     monkeypatch.setattr(engines, "usable_cores", lambda: 2)
-    found = comparison.make_plan(classes, Options(memory=budget))
-    assert (found.has_too_many_classes, found.walk is not None, found.threads) == (is_vast, by_blocks, threads)
+    walk, found = comparison.walk_and_threads(classes, Options(memory=budget))
+    assert (walk and walk.requirement, found) == (requirement, threads)
