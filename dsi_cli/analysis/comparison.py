@@ -181,12 +181,8 @@ def _compute_rows(context_of: Callable[[Record], EpochContext], common: int | No
     matrices = curves.epoch_matrices(job.stored, job.evaluations, context, common)
     rows, table = curves.curve_rows(matrices, job.evaluations, context)
     spectrum = parquet.from_rows(SPECTRUM, [])
-    if job.stored.has_matrices:
-        mean_row = job.stored.mean_row
-        if head is not None and common != job.record.classes:
-            mean_row = mean_row_ratio(head.weight[:common])
-        rows.append(curves.mean_row(replace(job.record, classes=common), mean_row))
     if head is not None:
+        rows.append(curves.mean_row(replace(job.record, classes=common), mean_row_ratio(head.weight[:common])))
         geometry_rows, spectrum = geometry.head_rows(job.record, head.weight[:common])
         rows += geometry_rows
     by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])

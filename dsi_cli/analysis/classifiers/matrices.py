@@ -31,7 +31,7 @@ from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError
 from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, block_statistics
-from dsi_cli.similarity import Cosines, mean_row_ratio, zero_rows
+from dsi_cli.similarity import Cosines, zero_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.layout import WEIGHT
 from dsi_cli.store.schema import CSMS, HEADS, NEIGHBORS
@@ -44,7 +44,6 @@ class StoredMatrices:
     """The stored matrices of one checkpoint."""
 
     by_kind: dict[str, NDArray[np.float32]]  # the matrices ``(C, C)``, if they are needed
-    mean_row: float
     zero_rows: list[int]
     head: HeadParameters | None = None  # the head, if it is needed; it also replaces matrices too large to be stored
     statistics_of_blocks: Mapping[str, BlockStatistics] = field(default_factory=dict)
@@ -132,8 +131,7 @@ class MatrixWriter:
                 matrices[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
         self.reused += all_existed and bool(statistics)
         head = (head or self.stored_head(record)) if wanted else None
-        mean_row, zero_rows = float(statistics.get("mean_row", 0.0)), list(statistics.get("zero_rows", []))
-        return StoredMatrices(matrices, mean_row, zero_rows, head, statistics_of_blocks, failed)
+        return StoredMatrices(matrices, list(statistics.get("zero_rows", [])), head, statistics_of_blocks, failed)
 
     def stored_head(self, record: Record) -> HeadParameters | None:
         """Return the stored head of a checkpoint; None if it is not stored."""
@@ -191,8 +189,7 @@ class MatrixWriter:
             }
             table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, constants, varying)
         path = self._path(record, kind)
-        statistics = {"mean_row": mean_row_ratio(head.weight), "zero_rows": zero_rows(head.weight)}
-        self._stored[path] = self._expected_metadata(record) | statistics
+        self._stored[path] = self._expected_metadata(record) | {"zero_rows": zero_rows(head.weight)}
         parquet.write(table, path, self._stored[path], layout.temporary_folder(self.out))
         return matrix
 
