@@ -80,7 +80,9 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(clas
             assert (entry.value, entry.null_mean, entry.classes_used) == (None, None, classes)
         assert (entry.reason or "").endswith(TOO_MANY_CLASSES)
     assert pearson is not None
-    assert_allclose(pearson, class_alignment.align_rows(*(off_diagonal(csm.astype(np.float64)) for csm in (a, b))), rtol=1e-9)
+    assert_allclose(
+        pearson, class_alignment.align_rows(*(off_diagonal(csm.astype(np.float64)) for csm in (a, b))), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize(

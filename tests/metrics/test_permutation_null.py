@@ -53,7 +53,7 @@ def test_null_and_p_value_equal_full_enumeration(make_pair, kind, classes, measu
     assert_allclose([entry.null_mean, entry.null_std, entry.p_value], [mean, std, p_value], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("classes", [4, 5, 6, 7])
+@pytest.mark.parametrize("classes", [3, 4, 5, 6, 7])
 @pytest.mark.parametrize("kind", [*KINDS, "tied-symmetric"])
 def test_mantels_deviation_equals_full_enumeration(make_pair, kind, classes):
     a, b = (oracles.scaled_square(matrix) for matrix in make_pair(kind, classes))
