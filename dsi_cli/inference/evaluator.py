@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UnreadableError, UsageError, first_line
 from dsi_cli.metrics import neural_collapse, typicality
-from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates
-from dsi_cli.similarity import confusion_counts
+from dsi_cli.predictions.result import EvaluationResult
+from dsi_cli.similarity import MAX_DENSE_CLASSES, confusion_counts, template_similarity
 
 _log = logging.getLogger(__name__)
 BATCH_BYTES = 32 << 20  # maximum size of a batch of float32 images if the user does not give the batch size
@@ -326,31 +326,34 @@ class _Accumulator:
         """Return the evaluation result on the whole split; ``weight`` are the rows of the classifier, if they are known."""
         for number in list(self._batches):
             self._finish_class(number)
-        split = self.split
-        if not self.has_classifier:
-            return EvaluationResult(templates=self._templates(None))
-        return EvaluationResult(
-            confusion_counts(split.targets, self.predictions, self.classes),
-            split.targets,
-            self.predictions,
-            self.scores,
-            split.samples,
-            split.paths,
-            loss=self.loss / len(split.targets),
-            top5=self.top5 if self.classes > 5 else None,
-            templates=self._templates(weight),
-        )
+        split, result = self.split, EvaluationResult()
+        if self.has_classifier:
+            result = EvaluationResult(
+                confusion_counts(split.targets, self.predictions, self.classes),
+                split.targets,
+                self.predictions,
+                self.scores,
+                split.samples,
+                split.paths,
+                loss=self.loss / len(split.targets),
+                top5=self.top5 if self.classes > 5 else None,
+            )
+        return self._with_templates(result, weight) if self._sums.size else result
 
-    def _templates(self, weight: NDArray[np.float32] | None) -> FeatureTemplates | None:
-        """Return the templates, and the values of neural collapse; without a classifier, the latter are only NC1 and NC2."""
-        if not self._sums.size:
-            return None
-        targets, equal_sums = self.split.targets, None if self.equal_samples is None else self._equal_sums
+    def _with_templates(self, result: EvaluationResult, weight: NDArray[np.float32] | None) -> EvaluationResult:
+        """Return the result with the values of features; without a classifier, neural collapse has only NC1 and NC2."""
+        targets, equal = self.split.targets, self.equal_samples
         features, samples = np.concatenate(self._kept_features), np.concatenate(self._kept_samples)
         predictions = self.predictions[samples] if self.has_classifier else None
         collapse = neural_collapse.collapse_values(features, targets[samples], predictions, weight, self.seed)
-        numbers, histograms = np.bincount(targets, minlength=self.classes), self._histograms.tolist()
-        return FeatureTemplates(self._sums, numbers, equal_sums, self.equal_samples, self._typicality, histograms, collapse)
+        result = replace(result, typicality=self._typicality, histograms=self._histograms.tolist(), collapse=collapse)
+        if self.classes > MAX_DENSE_CLASSES:
+            return result
+        numbers = np.bincount(targets, minlength=self.classes)
+        result = replace(result, tncsm=template_similarity(self._sums, numbers), equal_samples=equal)
+        if equal is not None and (equal > 0).sum() > 1:
+            result = replace(result, equal_tncsm=template_similarity(self._equal_sums, equal))
+        return result
 
 
 @contextmanager

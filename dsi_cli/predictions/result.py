@@ -11,28 +11,11 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class FeatureTemplates:
-    """The mean features of a split's classes as sums, and the typicality of correct and wrong samples."""
-
-    sums: NDArray[np.float64]  # ``(C, d)``, the sum of the features of each class's samples
-    samples: NDArray[np.int64]  # ``(C,)``, the number of samples of each class
-    equal_sums: NDArray[np.float64] | None = None
-    """As ``sums``, of as many samples of each class as both splits have; None unless this split has more of a class."""
-    equal_samples: NDArray[np.int64] | None = None  # ``(C,)``, the number of samples in ``equal_sums``
-    typicality: Sequence[dict[str, Any]] = ()
-    """Rows of the typicality table: class_index, correct, samples, group_cosine, null_mean, sample_cosine."""
-    histograms: Sequence[Sequence[int]] = ()
-    """The number of sample cosines in each bin over [-1, 1], for the wrong samples and for the correct ones."""
-    collapse: dict[str, Any] = field(default_factory=dict)
-    """The indices of neural collapse as rows of the curves table, and values by class, as JSON."""
-
-
-@dataclass(frozen=True)
 class EvaluationResult:
     """The evaluation result of a network on one split; a value is None if its source does not give it.
 
     The source gives predictions as class numbers, which are rows of the classifier; a confusion matrix gives only ``counts``, and
-    a network without a classifier only ``templates``. When dsi stores the result, it adds the matrices.
+    a network without a classifier only what features give. When dsi stores the result, it adds the CCSM.
     """
 
     counts: Any = None
@@ -45,17 +28,21 @@ class EvaluationResult:
     paths: Sequence[str | None] | None = None  # the path of each sample's image
     loss: float | None = None  # the mean cross-entropy over the samples
     top5: int | None = None  # the number of samples whose true class has one of the five largest outputs
-    templates: FeatureTemplates | None = None
     text_weight: NDArray[np.float32] | None = None
     """``(C, d)``, for a network with a text tower: the embeddings of the class names, which serve as its head."""
     description: dict[str, Any] = field(default_factory=dict)
     """A description of the source for people, as JSON; it is stored with the result."""
-    collapse: dict[str, Any] = field(default_factory=dict)  # `FeatureTemplates.collapse` of a stored result
+    typicality: Sequence[dict[str, Any]] = ()
+    """Rows of the typicality table: class_index, correct, samples, group_cosine, null_mean, sample_cosine."""
+    histograms: Sequence[Sequence[int]] = ()
+    """The number of sample cosines in each bin over [-1, 1], for the wrong samples and for the correct ones."""
+    collapse: dict[str, Any] = field(default_factory=dict)
+    """The indices of neural collapse as rows of the curves table, and values by class, as JSON."""
     split: str = ""  # the split of a stored result
     ccsm: NDArray[np.float32] | None = None
     """``(C, C)``, the similarity of the classes by their confusions, of a stored result."""
     tncsm: NDArray[np.float32] | None = None
-    """``(C, C)``, the similarity of the classes by their templates, of a stored result."""
+    """``(C, C)``, the similarity of the classes by their templates; None for too many classes."""
     equal_tncsm: NDArray[np.float32] | None = None
     """``(C, C)``, the same from the samples of ``equal_samples``; None unless this split has more samples of a class."""
     equal_samples: NDArray[np.int64] | None = None  # ``(C,)``, the number of samples of each class in ``equal_tncsm``

@@ -13,7 +13,6 @@ from torch import nn
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.evaluator import Evaluator, Split, resolve_device
 from dsi_cli.metrics.neural_collapse import collapse_values
-from dsi_cli.similarity import template_similarity
 
 CLASSES = 6
 SAMPLES = 53
@@ -71,12 +70,11 @@ def test_evaluate_templates_and_typicality_equal_the_oracles(conv_head, own_net,
     predictions = logits.argmax(axis=1)
     answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert_array_equal(answer.predictions, predictions)
-    assert_array_equal(answer.templates.samples, np.bincount(targets, minlength=CLASSES))
-    present = np.flatnonzero(answer.templates.samples)
-    tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
+    present = np.flatnonzero(np.bincount(targets, minlength=CLASSES))
+    assert_array_equal(np.flatnonzero(~np.isnan(answer.tncsm.diagonal())), present)
     wanted = np.asarray(oracles.template_similarity(features, targets, CLASSES), dtype=float)
-    assert_allclose(tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
-    collapse = answer.templates.collapse
+    assert_allclose(answer.tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
+    collapse = answer.collapse
     wanted_collapse = collapse_values(features, targets, predictions, net.classifier.weight.detach().flatten(1).numpy())
     assert [row["metric"] for row in collapse["rows"]] == ["nc1", "nc2_norms", "nc2_angles", "nc2_angles", "nc3", "nc4"]
     for row, expected in zip(collapse["rows"], wanted_collapse["rows"], strict=True):
@@ -85,7 +83,7 @@ def test_evaluate_templates_and_typicality_equal_the_oracles(conv_head, own_net,
     assert collapse["self_duality"] == pytest.approx(wanted_collapse["self_duality"], abs=1e-4)
     assert collapse["nearest_centre"] == wanted_collapse["nearest_centre"]
     rows, right, wrong = oracles.typicality(features, list(targets), list(predictions), CLASSES)
-    found = {(row["class_index"], row["correct"]): row for row in answer.templates.typicality}
+    found = {(row["class_index"], row["correct"]): row for row in answer.typicality}
     assert set(found) == {(row["class_index"], row["correct"]) for row in rows if row["class_index"] != 4}
     for row in rows:
         if row["class_index"] == 4:
@@ -94,7 +92,7 @@ def test_evaluate_templates_and_typicality_equal_the_oracles(conv_head, own_net,
         assert ours["samples"] == row["samples"]
         for name in ("group_cosine", "sample_cosine"):
             assert ours[name] == (None if row[name] is None else pytest.approx(row[name], abs=1e-6)), (row, name)
-    for counts, cosines in zip(answer.templates.histograms, (wrong, right), strict=True):
+    for counts, cosines in zip(answer.histograms, (wrong, right), strict=True):
         assert_array_equal(counts, np.histogram(cosines, bins=40, range=(-1, 1))[0])
 
 
@@ -112,8 +110,8 @@ def test_the_size_of_batches_changes_nothing(size, templates, net, images, targe
     assert_allclose(found.scores, wanted.scores, rtol=1e-5)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
     if templates:
-        assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
-        for one, other in zip(found.templates.typicality, wanted.templates.typicality, strict=True):
+        assert_allclose(found.tncsm, wanted.tncsm, atol=1e-6)
+        for one, other in zip(found.typicality, wanted.typicality, strict=True):
             assert one == pytest.approx(other, abs=1e-6)
 
 
@@ -127,7 +125,7 @@ def test_batches_shrink_where_the_memory_is_short(words, own_net, images, target
     found = evaluator.evaluate(split_of(images, targets), CLASSES, "classifier", templates=True, progress=seen.append)
     assert (sum(seen), max(seen)) == (SAMPLES, 6)  # 53, 26, 13, 6
     assert_array_equal(found.predictions, wanted.predictions)
-    assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
+    assert_allclose(found.tncsm, wanted.tncsm, atol=1e-6)
     net.limit, seen = 6, []
     evaluator.evaluate(split_of(images, targets), CLASSES, "classifier", progress=seen.append)
     assert set(seen) == {6, 5}
@@ -149,7 +147,7 @@ def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets
     found = Evaluator(net, batch_size=16).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert calls[:6] == [16, 16, 16, 8, 8, 4]
     assert_array_equal(found.predictions, wanted.predictions)
-    assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
+    assert_allclose(found.tncsm, wanted.tncsm, atol=1e-6)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
 
 
@@ -169,7 +167,7 @@ def test_evaluate_with_autocast_is_near(net, images, targets):
     wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     found = Evaluator(net, autocast=True).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert (found.predictions == wanted.predictions).mean() > 0.9
-    assert_allclose(found.templates.sums, wanted.templates.sums, rtol=0.05, atol=0.5)
+    assert_allclose(found.tncsm, wanted.tncsm, atol=0.05)
 
 
 class Gives(nn.Module):

@@ -34,7 +34,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity import confusion_counts, confusion_similarity, template_similarity
+from dsi_cli.similarity import confusion_counts, confusion_similarity
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
@@ -139,7 +139,9 @@ class EvaluationStore:
         if result is None:
             result = evaluate_or_reason(self.source, record)
         if isinstance(result, EvaluationResult):
-            result = _with_matrices(replace(result, split=self.split))
+            result = replace(result, split=self.split)
+            if result.counts is not None and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
+                result = replace(result, ccsm=confusion_similarity(result.counts))
             if result.counts is None and result.tncsm is None:
                 result = f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared"
         if isinstance(result, str):
@@ -151,8 +153,8 @@ class EvaluationStore:
         metadata["source"] = self.source.provenance(record)
         tables = _tables(record, result)
         manifest = metadata | {"parts": [*tables], "loss": result.loss, "top5": result.top5, "from": result.description}
-        if result.templates is not None:
-            manifest |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
+        if result.histograms:
+            manifest |= {"typicality": list(result.typicality), "histograms": result.histograms}
             manifest["collapse"] = result.collapse
         if result.equal_samples is not None:
             manifest["equal_samples"] = result.equal_samples.tolist()
@@ -168,7 +170,7 @@ class EvaluationStore:
         self._manifests[record.path] = manifest
         self.made += 1
         # Only what the tables are made from stays in memory.
-        return replace(result, targets=None, predictions=None, scores=None, samples=None, paths=None, templates=None)
+        return replace(result, targets=None, predictions=None, scores=None, samples=None, paths=None, typicality=())
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the result of a checkpoint changes."""
@@ -243,23 +245,6 @@ class EvaluationStore:
             return True
         equal = self.source.equal_samples
         return "tncsm" in manifest["parts"] and (equal is None or manifest.get("equal_samples") == equal.tolist())
-
-
-def _with_matrices(result: EvaluationResult) -> EvaluationResult:
-    """Return a result with its matrices, unless there are too many classes for them."""
-    if result.counts is not None and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
-        result = replace(result, ccsm=confusion_similarity(result.counts))
-    templates = result.templates
-    if templates is None:
-        return result
-    result = replace(result, collapse=templates.collapse)
-    if len(templates.sums) > similarity.MAX_DENSE_CLASSES:
-        return result
-    tncsm, equal = template_similarity(templates.sums, templates.samples), templates.equal_samples
-    result = replace(result, tncsm=tncsm, equal_samples=equal)
-    if templates.equal_sums is not None and equal is not None and (equal > 0).sum() > 1:
-        result = replace(result, equal_tncsm=template_similarity(templates.equal_sums, equal))
-    return result
 
 
 def _tables(record: Record, result: EvaluationResult) -> dict[str, Any]:
