@@ -123,15 +123,14 @@ def _require_same(hand: dict[str, dict[str, dict[str, float]]], ours: dict[tuple
 
 def _classes_rows(setup: Setup) -> list[Row]:
     """Return the time of one epoch of more and more classes, part by part, and of the same values by hand."""
-    from dsi_cli import weight_similarity
-    from dsi_cli.analysis.semantics import wordnet_matrix
+    from dsi_cli import weight_similarity, wordnet_csm
     from dsi_cli.metrics import DEFAULT_MEASURES
     from dsi_cli.metrics.alignment import MAX_DEFAULT_CLASSES, MatrixPair
     from dsi_cli.metrics.prepared_matrix import PreparedMatrix
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
-    semantic = wordnet_matrix.resolve_label_list("imagenet1k").similarity().astype(np.float32)
+    semantic = wordnet_csm("imagenet1k").to_numpy(np.float32)
     rows = []
     for classes in (20, 40) if setup.quick else (100, 300, 1000):
         weight = np.random.default_rng(0).normal(size=(classes, _WIDTH)).astype(np.float32)

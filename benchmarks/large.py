@@ -96,9 +96,9 @@ def _plain_row(setup: Setup, weights: list[NDArray[np.float32]], labels: str, ou
     missing = [name for name in ("scipy", "skimage", "sklearn") if find_spec(name) is None]
     if missing:
         return skipped(PART, what, f"{', '.join(missing)} not installed", f"at least {OVER_PLAIN:g}x")
-    from dsi_cli.analysis.semantics import wordnet_matrix
+    from dsi_cli import wordnet_csm
 
-    semantic, path = wordnet_matrix.resolve_label_list(labels).similarity().astype(np.float32), setup.folder / "plain"
+    semantic, path = wordnet_csm(labels).to_numpy(np.float32), setup.folder / "plain"
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     semantic = np.asarray(semantic[np.ix_(kept, kept)])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -160,7 +160,7 @@ def _part_rows(setup: Setup, weight: NDArray[np.float32], labels: str) -> list[R
 
 
 def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[str, Callable[[], Any]]:
-    from dsi_cli.analysis.semantics import wordnet_matrix
+    from dsi_cli import wordnet_csm
     from dsi_cli.metrics import DEFAULT_MEASURES, class_alignment, idm, wsi
     from dsi_cli.metrics.alignment import MatrixPair
     from dsi_cli.metrics.measures import off_diagonal
@@ -169,7 +169,7 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
-    semantic = wordnet_matrix.resolve_label_list(labels).similarity().astype(np.float32)
+    semantic = wordnet_csm(labels).to_numpy(np.float32)
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     csm, own = weight_similarity(weight), weight_similarity(weight[kept])
     side, order = PreparedMatrix(semantic[np.ix_(kept, kept)]), np.arange(len(kept))

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.analysis.semantics import wordnet_matrix
+from dsi_cli.analysis.semantics import references, wordnet_matrix
 from dsi_cli.checkpoints import head_weight, trainers
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.head_choice import Head, choose_head
 from dsi_cli.checkpoints.tensors import FLOATS, NUMPY_DTYPES, Storage, contiguous
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, DsiError, NoHeadError, UsageError
+from dsi_cli.metrics import DEFAULT_REFERENCES
 from dsi_cli.metrics.alignment import Alignment, alignments
 from dsi_cli.metrics.idm import Score, idm
 from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
@@ -86,11 +87,13 @@ class Tracker:
         self._reference: NDArray[np.float32] | None = None
         if labels is not None:
             source = fspath(labels) if isinstance(labels, PathLike) else labels
-            resolved = wordnet_matrix.resolve_label_list(source, wordnet=load_wordnet(pos, wordnet))
+            database = load_wordnet(pos, wordnet)
+            resolved = wordnet_matrix.resolve_label_list(source, wordnet=database)
+            reference = references.open_measure(DEFAULT_REFERENCES[0], None, database).for_labels(resolved)
             self._label_count = resolved.classes
-            self._no_reference_reason = resolved.reason_no_reference()
+            self._no_reference_reason = reference.reason_missing
             if not self._no_reference_reason:
-                self._reference = resolved.similarity().astype(np.float32)
+                self._reference = reference.dense
         self._head_name = head
         self._head: Head | None = None
         self.classes: int | None = None

@@ -9,13 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
 
+from dsi_cli import wordnet_csm
 from dsi_cli.analysis.semantics import wordnet_matrix
+from dsi_cli.analysis.semantics.references import open_references
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 
 
 def written(labels, tmp_path, neighbors=None):
-    wordnet_matrix.write_blocks(wordnet_matrix.reference_tables(labels, neighbors), tmp_path / "x.parquet")
+    (source,) = open_references(["path"])
+    wordnet_matrix.write_blocks(wordnet_matrix.reference_tables(labels, neighbors, source), tmp_path / "x.parquet", source)
     return pd.read_parquet(tmp_path / "x.parquet")
 
 
@@ -37,7 +40,7 @@ def test_reference_tables_in_blocks_give_the_whole_matrix(names, block, tmp_path
     assert list(found.columns) == [column.name for column in REFERENCES.columns]
     assert found["name"].to_list() == list(labels.label_list.names)
     assert found["class_index"].to_list() == list(range(labels.classes))
-    assert_array_equal(np.stack(found["similarity"]).astype(np.float32), labels.similarity().astype(np.float32))
+    assert_array_equal(np.stack(found["similarity"]).astype(np.float32), wordnet_csm(names).astype(np.float32))
     file = pq.ParquetFile(tmp_path / "x.parquet")
     assert max(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)) <= max(block, 1)
     assert parquet.options_of(tmp_path / "x.parquet") == {"reference": "wordnet3.0-path"}
@@ -47,7 +50,7 @@ def test_reference_tables_with_neighbors_match_the_matrix(tmp_path):
     labels = wordnet_matrix.resolve_label_list("oxford-pets")
     found = written(labels, tmp_path, 3)
     assert list(found.columns) == [column.name for column in REFERENCE_NEIGHBORS.columns]
-    matrix = labels.similarity()
+    matrix = wordnet_csm("oxford-pets").to_numpy(copy=True)
     np.fill_diagonal(matrix, np.nan)
     names = labels.label_list.names
     assert set(found["class_index"]) == {r.index for r in labels.resolutions if r.wnid}

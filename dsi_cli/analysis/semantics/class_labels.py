@@ -9,7 +9,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics import hierarchy, label_files
-from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy, scatter_to_classes
+from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy
 from dsi_cli.checkpoints.checkpoint_reader import read_metadata
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.errors import UsageError, count, quoted
@@ -27,7 +27,6 @@ from dsi_cli.wordnet.database import wordnet
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet, same_synset_in
 from dsi_cli.wordnet.disambiguation import identifiers, resolve
 from dsi_cli.wordnet.disambiguation.resolve import Resolution
-from dsi_cli.wordnet.similarity import path_similarity
 
 _log = logging.getLogger(__name__)
 
@@ -205,11 +204,6 @@ class ClassLabels:
             return f"{count(known, 'class')}; {use} needs {MIN_KNOWN_CLASSES} or more"
         are = "is" if known == 1 else "are"
         return f"{known} of {self.classes} labels {are} known to {source}; {use} needs {MIN_KNOWN_CLASSES} or more"
-
-    def similarity(self) -> NDArray[np.float64]:
-        """Return WordNet's path similarity of the classes ``(C, C)``, NaN for classes without a synset."""
-        measure = partial(path_similarity.path_similarity, taxonomy=self.wordnet.taxonomy)
-        return scatter_to_classes(self.nodes, self.classes, measure)
 
     @cached_property
     def dataset_superclasses(self) -> tuple[str | None, ...] | None:

@@ -15,9 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.analysis.semantics import label_files
 from dsi_cli.analysis.semantics.class_labels import ClassLabels, read_choices, resolve_labels
+from dsi_cli.analysis.semantics.epoch_context import EpochMatrix
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import LabelList
@@ -58,44 +58,32 @@ def choose_neighbors(labels: ClassLabels, neighbors: int | None, *, whole: bool)
     return neighbors
 
 
-def reference_tables(labels: ClassLabels, neighbors: int | None, source: ReferenceSource | None = None) -> Iterator[Any]:
+def reference_tables(labels: ClassLabels, neighbors: int | None, source: ReferenceSource) -> Iterator[Any]:
     """Return an iterator over the blocks of a ``references`` table, or of a ``reference_neighbors`` table.
 
-    `neighbors` is the number of nearest classes, None for the whole matrix. The default reference is WordNet's path
-    similarity; others have one block. Raise `NothingToAnalyseError` if the reference contains no label, and `UsageError` for
-    the nearest classes of another reference than path similarity.
+    `neighbors` is the number of nearest classes, None for the whole matrix. Raise `NothingToAnalyseError` if the reference
+    contains no label, and `UsageError` for the nearest classes of another reference than WordNet's path similarity.
     """
-    if source is not None and source.name != path_reference_name(labels):
-        if neighbors is not None:
-            message = f"the nearest labels are by WordNet's path similarity, not {source.name}; add --whole instead of --neighbors"
-            raise UsageError(message, code="neighbors-need-path-similarity", reference=source.name)
-        matrix = source.for_labels(labels).dense
-        if np.isnan(np.diagonal(matrix)).all():
-            raise _no_label_known(labels, source.source)
-        return iter([matrix_table(labels, matrix, source.name)])
-    if not labels.resolved:
-        raise _no_label_known(labels, "WordNet")
-    return _matrix_blocks(labels) if neighbors is None else _neighbor_blocks(labels, neighbors)
+    is_path = source.name == f"{labels.wordnet.id}-path"
+    if neighbors is not None and not is_path:
+        message = (
+            f"the nearest labels are by WordNet's path similarity, not {source.name}; add --whole instead of --neighbors"
+        )
+        raise UsageError(message, code="neighbors-need-path-similarity", reference=source.name)
+    matrix = source.for_labels(labels, by_rows=is_path)
+    if not len(matrix.classes):
+        reason = f": {labels.unresolved[0].reason}" if labels.unresolved else ""
+        message = f"none of {labels.classes} labels is known to {source.source}{reason}"
+        raise NothingToAnalyseError(message, code="no-label-known", classes=labels.classes, source=source.source)
+    return _matrix_blocks(labels, matrix) if neighbors is None else _neighbor_blocks(labels, matrix, neighbors)
 
 
-def _no_label_known(labels: ClassLabels, source: str) -> NothingToAnalyseError:
-    reason = f": {labels.unresolved[0].reason}" if labels.unresolved else ""
-    message = f"none of {labels.classes} labels is known to {source}{reason}"
-    return NothingToAnalyseError(message, code="no-label-known", classes=labels.classes, source=source)
-
-
-def path_reference_name(labels: ClassLabels) -> str:
-    """Return the name of the reference by path similarity, such as ``wordnet3.0-path``."""
-    return f"{labels.wordnet.id}-path"
-
-
-def write_blocks(blocks: Iterator[Any], target: Path | IO[bytes], source: ReferenceSource | None = None) -> None:
+def write_blocks(blocks: Iterator[Any], target: Path | IO[bytes], source: ReferenceSource) -> None:
     """Write the blocks of `reference_tables`, for the same reference, to a path, an open file or a pipe."""
-    options = {"reference": REFERENCE} if source is None else source.table_options
     if isinstance(target, Path):
-        parquet.write_blocks(blocks, target, options, target.parent)
+        parquet.write_blocks(blocks, target, source.table_options, target.parent)
     else:
-        parquet.write_stream(blocks, target, options)
+        parquet.write_stream(blocks, target, source.table_options)
 
 
 def to_frame(blocks: Iterator[Any]) -> pd.DataFrame:
@@ -126,7 +114,7 @@ def map_contents(labels: ClassLabels) -> bytes:
     return text.getvalue().encode()
 
 
-def matrix_table(labels: ClassLabels, matrix: NDArray[np.float32], reference: str, first_row: int = 0) -> Any:
+def matrix_table(labels: ClassLabels, matrix: NDArray[np.float32], reference: str | None, first_row: int = 0) -> Any:
     """Return the rows ``(N, C)`` of a reference matrix, of which the first is that of class ``first_row``, as a table."""
     assert labels.label_list is not None
     constants = {"reference": reference, "labels_id": labels.label_list.id}
@@ -135,25 +123,26 @@ def matrix_table(labels: ClassLabels, matrix: NDArray[np.float32], reference: st
     return parquet.from_matrix(REFERENCES, matrix, constants, varying)
 
 
-def _matrix_blocks(labels: ClassLabels) -> Iterator[Any]:
-    """Yield the rows of `ClassLabels.similarity` in blocks; a class without a synset has nulls."""
-    known, rows = _path_rows(labels)
+def _matrix_blocks(labels: ClassLabels, matrix: EpochMatrix) -> Iterator[Any]:
+    """Yield the rows of a reference matrix in blocks; a class that the reference lacks has nulls."""
+    known, rows = matrix.classes, matrix.rows(matrix.classes)
     for start in range(0, labels.classes, LABELS_PER_BLOCK):
         first, last = np.searchsorted(known, [start, start + LABELS_PER_BLOCK])
-        matrix = np.full((min(LABELS_PER_BLOCK, labels.classes - start), labels.classes), np.nan, dtype=np.float32)
+        block = np.full((min(LABELS_PER_BLOCK, labels.classes - start), labels.classes), np.nan, dtype=np.float32)
         if first < last:
-            matrix[np.ix_(known[first:last] - start, known)] = rows.block(first, last)
-        yield matrix_table(labels, matrix, path_reference_name(labels), start)
+            block[np.ix_(known[first:last] - start, known)] = rows.block(first, last)
+        yield matrix_table(labels, block, matrix.reference, start)
 
 
-def _neighbor_blocks(labels: ClassLabels, count: int) -> Iterator[Any]:
-    """Yield the nearest classes of each class in blocks; without classes that no path reaches."""
+def _neighbor_blocks(labels: ClassLabels, matrix: EpochMatrix, count: int) -> Iterator[Any]:
+    """Yield the nearest classes of each class by path similarity in blocks; without classes that no path reaches."""
     assert labels.label_list is not None
-    known, rows = _path_rows(labels)
+    known, rows = matrix.classes, matrix.values
+    assert isinstance(rows, PathRows)
     if count == 0 or len(known) < 2:
         return
     names = np.array(labels.label_list.names, dtype=object)
-    constants = {"reference": path_reference_name(labels), "labels_id": labels.label_list.id}
+    constants = {"reference": matrix.reference, "labels_id": labels.label_list.id}
     for start in range(0, len(known), LABELS_PER_BLOCK):
         stop = min(start + LABELS_PER_BLOCK, len(known))
         near = nearest_of_rows(-without_diagonal(rows.distances(start, stop), start).astype(np.int16), count, start)
@@ -165,9 +154,3 @@ def _neighbor_blocks(labels: ClassLabels, count: int) -> Iterator[Any]:
         varying |= {"rank": near.rank[has_path], "ties": near.ties[has_path]}
         varying["similarity"] = 1.0 / (1.0 - near.value[has_path])
         yield parquet.from_columns(REFERENCE_NEIGHBORS, len(label), constants, varying)
-
-
-def _path_rows(labels: ClassLabels) -> tuple[NDArray[np.intp], PathRows]:
-    """Return the classes with a synset, and the rows of their path similarity."""
-    nodes = labels.nodes
-    return np.array(list(nodes)), PathRows(list(nodes.values()), labels.wordnet.taxonomy)
