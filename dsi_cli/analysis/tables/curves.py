@@ -18,9 +18,9 @@ from dsi_cli.analysis.semantics.epoch_context import SCSM, Classes, EpochContext
 from dsi_cli.analysis.tables.class_alignment import class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
-from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, jackknife, partial_mantel, wsi
+from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, jackknife, partial_mantel
 from dsi_cli.metrics.alignment import Alignment
-from dsi_cli.metrics.blockwise import alignments_in_blocks, block_statistics, idm_in_blocks
+from dsi_cli.metrics.blockwise import BlockWalk, alignments_in_blocks, block_statistics, idm_in_blocks
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
 from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score, idm_of_prepared, reason_no_idm
@@ -152,18 +152,12 @@ def _alignment_row(record: Record, entry: Alignment, **values: Any) -> Row:
 
 def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
     """Return the mean, the largest and the smallest WSI of a matrix."""
-    quantiles = context.options.quantiles
-    if context.walk is None:
-        square = matrix.dense[np.ix_(matrix.classes, matrix.classes)]
-        values = {"mean": wsi.mean_wsi(square)}
-        measures = {"max": wsi.max_wsi, "min": wsi.min_wsi}
-        tails = {(name, quantile): measures[name](square, quantile) for quantile in quantiles for name in measures}
-    else:
-        statistics = matrix.statistics
-        if statistics is None:
-            statistics = block_statistics(matrix.rows(matrix.classes), context.walk, quantiles)
-        values, tails = {"mean": statistics.mean_wsi}, statistics.wsi
-    for (name, quantile), value in tails.items():
+    statistics = matrix.statistics
+    if statistics is None:
+        walk = context.walk or BlockWalk()
+        statistics = block_statistics(matrix.rows(matrix.classes), walk, context.options.quantiles)
+    values = {"mean": statistics.mean_wsi}
+    for (name, quantile), value in statistics.wsi.items():
         suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
         values[name + suffix] = value
     common = {"metric": "wsi", "of": matrix.kind, "split": matrix.split, "classes_used": len(matrix.classes)}
