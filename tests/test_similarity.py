@@ -180,19 +180,6 @@ def test_similarity_is_the_oracles_a_class_without_samples_included():
     assert_array_equal(classes_with_samples(counts), range(6))
 
 
-@pytest.mark.parametrize(
-    ("targets", "predictions", "code", "fields"),
-    [
-        ([0, 1], [0], "shapes", {"targets": (2,), "predictions": (1,)}),
-        ([0, 7], [0, 1], "unknown-class", {"values": "target", "number": 7}),
-        ([0, 1], [0, -1], "unknown-class", {"values": "prediction", "number": -1}),
-    ],
-)
-def test_confusion_counts_invalid_input_is_refused(targets, predictions, code, fields):
-    with raises(code, UsageError, **fields):
-        confusion_counts(np.array(targets), np.array(predictions), 7)
-
-
 @pytest.mark.parametrize("counts", [np.ones((2, 3), dtype=int), np.array([[1, -1], [0, 1]]), np.ones(4, dtype=int)])
 def test_confusion_similarity_of_another_matrix_is_refused(counts):
     with raises("not-confusion-counts", UsageError):
