@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, count
+from dsi_cli.errors import count
 from dsi_cli.metrics.measures import Values
 
 SURGE, REFINEMENT, STABILISATION = "surge", "refinement", "stabilisation"
@@ -87,11 +87,6 @@ def phases(
         Without phases, but with a reason, if the curve has fewer than five values, does not rise above start, gain and noise, or
         still rises at its end.
 
-    Raises
-    ------
-    UsageError
-        The epochs do not increase (code ``epochs-not-increasing``).
-
     Examples
     --------
     >>> curve = np.interp(np.arange(31), [0, 4, 12, 30], [0.0, 0.4, 0.38, 0.38])
@@ -99,9 +94,6 @@ def phases(
     [('surge', 3.6), ('refinement', 12.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.6), ('t95', 3.8)]
     """
     time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if not np.all(np.diff(time) > 0):
-        message = "phases need epochs that increase; sort the points, and keep one point per epoch"
-        raise UsageError(message, code="epochs-not-increasing")
     known = np.isfinite(curve)
     time, curve = time[known], curve[known]
     if len(time) < MIN_EPOCHS:

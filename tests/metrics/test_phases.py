@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from helpers.errors import raises
 
 from dsi_cli.metrics.phases import phases
 
@@ -112,8 +111,3 @@ def test_interval_holds_the_time_of_the_curve_without_noise():
         assert t90.low <= t90.last_epoch <= t90.high
         held += t90.low <= truth <= t90.high
     assert held >= 0.85 * 60
-
-
-def test_phases_of_epochs_that_do_not_increase_raises():
-    with raises("epochs-not-increasing"):
-        phases(np.array([0, 2, 1]), np.zeros(3))
