@@ -46,8 +46,7 @@ def decode(
     samples: Samples,
     transform: Transform,
     *,
-    workers: int | None = None,
-    scratch: Path | None = None,
+    scratch: Path,
     in_memory_below: int,
     at_most: int,
     skip_bad: bool = False,
@@ -60,8 +59,8 @@ def decode(
 
     Parameters
     ----------
-    samples, transform, workers : the parameters of ``stream``.
-    scratch : a folder for an unnamed temporary file, which is deleted with the array; None to use no file.
+    samples, transform : the parameters of ``stream``.
+    scratch : a folder for an unnamed temporary file, which is deleted with the array.
     in_memory_below, at_most : the maximum size in bytes in memory, and in a file; a file also needs a disk with twice the space.
     announce : a function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``.
     """
@@ -78,7 +77,7 @@ def decode(
         bad.append((samples.locate(sample), reason))
         report()
 
-    with contextlib.closing(stream(samples, transform, range(len(samples)), workers=workers, on_bad=leave_out)) as rows:
+    with contextlib.closing(stream(samples, transform, range(len(samples)), on_bad=leave_out)) as rows:
         for sample, row in rows:
             if images is None:
                 images = _allocate_rows(row, len(samples), scratch, in_memory_below, at_most, announce)
@@ -96,12 +95,7 @@ def decode(
 
 
 def stream(
-    samples: Samples,
-    transform: Transform,
-    order: Sequence[int],
-    *,
-    workers: int | None = None,
-    on_bad: Callable[[int, str], None] | None = None,
+    samples: Samples, transform: Transform, order: Sequence[int], on_bad: Callable[[int, str], None] | None = None
 ) -> Generator[tuple[int, Row], None, None]:
     """Yield (sample number, decoded row) in a given order; the caller must exhaust or close the generator.
 
@@ -111,7 +105,6 @@ def stream(
     ----------
     samples : the samples to decode; if they are not thread-safe, only the calling thread decodes.
     transform : a function from a PIL image to (channels, height, width) uint8; it is not applied to tensors.
-    workers : the number of threads; None for one per usable core. Below 2, only the calling thread decodes.
     on_bad : a function that is called with the number of a sample that cannot be decoded, and the reason, instead of an error.
     """
     # Pillow warns about odd metadata and about images above 90 megapixels. The filter stays in the process:
@@ -122,9 +115,8 @@ def stream(
         return [(number, _decode_sample(samples, number, transform)) for number in numbers]
 
     tasks = (order[start : start + SAMPLES_PER_TASK] for start in range(0, len(order), SAMPLES_PER_TASK))
-    threads = usable_cores() if workers is None else workers
-    is_parallel = samples.is_threadsafe and threads > 1
-    results = run_in_order(decode_task, tasks, threads) if is_parallel else map(decode_task, tasks)
+    is_parallel = samples.is_threadsafe and usable_cores() > 1
+    results = run_in_order(decode_task, tasks, usable_cores()) if is_parallel else map(decode_task, tasks)
     first: tuple[int, Row] | None = None
     for sample, row in itertools.chain.from_iterable(results):
         if isinstance(row, str):
@@ -160,7 +152,7 @@ def _decode_sample(samples: Samples, number: int, transform: Transform) -> Row |
 
 
 def _allocate_rows(
-    row: Row, count: int, scratch: Path | None, in_memory_below: int, at_most: int, announce: Callable[[str], None]
+    row: Row, count: int, scratch: Path, in_memory_below: int, at_most: int, announce: Callable[[str], None]
 ) -> Row | None:
     """Return an empty array for all rows, in memory or in a file; None if they are too large."""
     size = row.nbytes * count
@@ -169,7 +161,7 @@ def _allocate_rows(
     if size <= in_memory_below:
         announce(f"{shown_size} of decoded images, in memory")
         return np.empty(shape, dtype=row.dtype)
-    if scratch is None or size > at_most or shutil.disk_usage(scratch).free < 2 * size:
+    if size > at_most or shutil.disk_usage(scratch).free < 2 * size:
         return None
     announce(f"{shown_size} of decoded images, in a temporary file")
     try:
