@@ -128,9 +128,9 @@ def analyze(
         evaluations = collect.prepare_evaluations(out, runs, labels, options, inputs, images)
         call = comparison.Call(tables, labels, logs, evaluations, engine)
         new_results = evaluations.make(runs, images, engine)
-        runs, outcomes, more_warnings = comparison.compare_runs(call, runs, weights, new_results, progress)
+        runs, more_warnings = comparison.compare_runs(call, runs, weights, new_results, progress)
     names = [source.name for source in sources]
-    summaries = [summarise(run, labels[run.name], logs[run.name], evaluations, names, outcomes[run.name]) for run in runs]
+    summaries = [summarise(run, labels[run.name], logs[run.name], evaluations, names) for run in runs]
     warnings = list(dict.fromkeys(warnings + evaluations.warnings + more_warnings))
     unchanged = digest == digest_of_tables(out)
     return Summary(str(out), summaries, warnings, time.monotonic() - started, unchanged=unchanged)

@@ -28,7 +28,6 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import EpochContext
-from dsi_cli.analysis.summary import RunOutcome
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.records import Record
@@ -83,16 +82,15 @@ def compare_runs(
     weights: Weights,
     new_results: Iterator[dict[str, EvaluationResult]],
     progress: ReportProgress,
-) -> tuple[list[RunCheckpoints], dict[str, RunOutcome], list[str]]:
+) -> tuple[list[RunCheckpoints], list[str]]:
     """Write all matrices and tables; the tables also from time to time.
 
     `weights` are the heads in memory, and `new_results` the results that this call makes, for each checkpoint in turn. Return
-    the runs with the checkpoints that failed meanwhile, the outcome of each run, and warnings.
+    the runs with the checkpoints that failed meanwhile, and warnings.
     """
     runs = list(runs)
     done, total = 0, sum(len(run.usable) for run in runs)
     flushed = time.monotonic()
-    outcomes: dict[str, RunOutcome] = {}
     epochs_of_warning: dict[str, list[int]] = {}
     for position, run in enumerate(runs):
         plan = _plan_run(call, run, weights)
@@ -116,8 +114,10 @@ def compare_runs(
             run.name, runs[position].usable, plan.matrices.stored_head, evaluations.collapse, evaluations.identity
         )
         layout.remove(plan.matrices.unused_files())
-        runs[position] = replace(runs[position], heads_read=run.heads_read | plan.matrices.heads_read)
-        outcomes[run.name] = RunOutcome(plan.matrices.reused, plan.reason_no_reference)
+        heads_read, reused = run.heads_read | plan.matrices.heads_read, plan.matrices.reused
+        runs[position] = replace(
+            runs[position], heads_read=heads_read, reused=reused, no_reference=plan.reason_no_reference
+        )
     deque(new_results, maxlen=0)  # let it remove files that belong to no checkpoint
     call.tables.write(runs, call.labels)
 
@@ -126,7 +126,7 @@ def compare_runs(
     for warning, epochs in epochs_of_warning.items():
         when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
         warnings.append(f"{warning} ({when})")
-    return runs, outcomes, warnings
+    return runs, warnings
 
 
 def _in_batches(

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation.collect import RunEvaluations
@@ -17,13 +16,6 @@ from dsi_cli.checkpoints.records import FAILED, PENDING
 from dsi_cli.checkpoints.training_logs import TrainingLog
 from dsi_cli.errors import DONE, OUTPUT, PARTIAL, OutputError, UsageError
 from dsi_cli.tracking import Destination, Logged
-
-
-class RunOutcome(NamedTuple):
-    """The result of comparing the matrices of a run."""
-
-    reused: int  # the number of epochs whose matrices were stored already
-    no_reference: str | None  # the reason why nothing can be aligned with the main reference
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,6 @@ def summarise(
     log: TrainingLog | None,
     evaluations: RunEvaluations,
     references: list[str],
-    outcome: RunOutcome,
 ) -> RunSummary:
     """Return the summary of a run that was analysed."""
     name, usable, label_list = run.name, run.usable, labels.label_list
@@ -134,9 +125,9 @@ def summarise(
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),
         read=len(run.heads_read),
-        reused=outcome.reused,
+        reused=run.reused,
         gone=len(run.gone),
-        no_reference=outcome.no_reference,
+        no_reference=run.no_reference,
         problems=[(r.path, r.status, r.reason or "") for r in run.resolved if r.status in (FAILED, PENDING)],
         splits=evaluations.sources[name],
         evaluated=sum(store.made for store in evaluations.stores[name]),

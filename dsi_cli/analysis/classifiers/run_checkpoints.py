@@ -25,6 +25,8 @@ class RunCheckpoints:
     records: tuple[Record, ...] = ()  # the records as scanned, before epochs and duplicates are resolved
     resolved: tuple[Record, ...] = ()  # the records with their final epochs and statuses
     heads_read: frozenset[str] = frozenset()  # the paths of the checkpoints whose heads were read in this call
+    reused: int = 0  # the number of epochs whose matrices were stored already
+    no_reference: str | None = None  # the reason why nothing can be aligned with the main reference
     names: tuple[str, ...] | None = None  # the names of the classes, if known
     gone: frozenset[str] = frozenset()
     """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their matrices."""
