@@ -21,6 +21,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, check_c
 from dsi_cli.analysis.semantics import class_labels, label_files
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
+from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.records import OK, SKIPPED, Record
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import name_key
@@ -290,13 +291,9 @@ def _of_run(path: str, run: str | None, epoch: int | None, parts: list[RunCheckp
 
 def _siblings(path: Path) -> list[Path]:
     """Return a checkpoint and those next to it whose names differ in digits only, such as ``epoch_1.pt`` and ``epoch_2.pt``."""
-
-    def number(other: Path) -> list[int]:
-        return [int(digits) for digits in re.findall(r"\d+", other.name)]
-
     pattern = re.compile(re.sub(r"\d+", r"\\d+", re.escape(path.name)))
     alike = [other for other in path.absolute().parent.iterdir() if pattern.fullmatch(other.name)]
-    alike = sorted((other for other in alike if other.is_dir() == path.is_dir()), key=number)
+    alike = sorted((other for other in alike if other.is_dir() == path.is_dir()), key=lambda other: natural_key(other.name))
     names = [other.name for other in alike]
     return list(_around(alike, names.index(path.name))) if path.name in names else [path]
 
