@@ -226,16 +226,12 @@ class MatrixPair:
         if name == "mae":
             mean = permutation_null.mean_absolute_difference(x.rising, y.rising)
         elif name in EXACT:
-            a, b = (matrix.moments for matrix in self._compared(name))
-            deviation = permutation_null.product_deviation(a, b)
-            if name in ("pearson", "spearman"):
-                mean, std = 0.0, deviation / float(np.sqrt(a.sums[0] * b.sums[0]))
-            else:
-                # The deviation is that of a sum over all ordered pairs.
-                number = len(x.values)
-                deviation *= number / (self.a.classes * (self.a.classes - 1))
-                first, second = ((float(pairs.values.sum()), float(pairs.values @ pairs.values)) for pairs in (x, y))
-                mean, std = chance_level(name, number, first, second, deviation)
+            # The deviation is that of a sum over all ordered pairs.
+            number = len(x.values)
+            deviation = permutation_null.product_deviation(*(matrix.moments for matrix in self._compared(name)))
+            deviation *= number / (self.a.classes * (self.a.classes - 1))
+            first, second = ((float(pairs.values.sum()), float(pairs.values @ pairs.values)) for pairs in (x, y))
+            mean, std = chance_level(name, number, first, second, deviation)
         return Alignment(name, value, mean, std, ceiling=ceiling, classes_used=self.a.classes)
 
     def _exact_ssim(self) -> Alignment:
@@ -354,7 +350,7 @@ def reason_too_few_classes(classes: int) -> str | None:
 def chance_level(
     name: str, number: int, first: tuple[float, float], second: tuple[float, float], deviation: float
 ) -> tuple[float, float]:
-    """Return the exact mean and deviation over relabellings of ``cosine``, ``mse`` or ``pearson``.
+    """Return the exact mean and deviation over relabellings of ``cosine``, ``mse`` or a correlation.
 
     Parameters
     ----------
