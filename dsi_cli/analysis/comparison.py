@@ -237,7 +237,7 @@ class _Job(NamedTuple):
     @property
     def is_known(self) -> bool:
         """True if there is nothing to compute."""
-        return self.failed is not None or not (self.stored.has_matrices or self.evaluations)
+        return self.failed is not None or not (self.stored.by_kind or self.stored.head or self.evaluations)
 
 
 def _make_job(call: Call, plan: _RunPlan, record: Record, new_results: dict[str, EvaluationResult]) -> _Job:

@@ -50,11 +50,6 @@ class StoredMatrices:
     """The statistics of matrices that were read in blocks of rows, by kind."""
     failed: str | None = None  # the reason why the checkpoint can no longer be used
 
-    @property
-    def has_matrices(self) -> bool:
-        """True if matrices are needed and known."""
-        return bool(self.by_kind) or self.head is not None
-
 
 class MatrixWriter:
     """The heads and matrices of one run in a results folder.
