@@ -87,7 +87,7 @@ def analyze(
         # Open everything that the options name, so that mistakes are found before long work.
         wordnet, taxonomy = load_wordnet(options.pos, options.wordnet), hierarchy.open_taxonomy(options.taxonomy)
         sources = references.open_references(options.references, taxonomy, wordnet)
-        inputs = collect.open_inputs(out, options, say, progress)
+        data, predictions = collect.open_inputs(out, options, say, progress)
         log = None if options.log is None else read_named_log(Path(options.log))
         engine = stack.enter_context(open_engine(options.engine))
         listed = None if options.labels is None else label_files.read_labels_option(options.labels)
@@ -120,12 +120,12 @@ def analyze(
         _require_usable(runs, tables)
 
         # Find labels, make evaluation results, and compare all matrices.
-        names_of_data = None if inputs.data is None else inputs.data.names
+        names_of_data = None if data is None else data.names
         runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
         warnings += _log_warnings(runs, logs)
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(progress)
-        evaluations = collect.prepare_evaluations(out, runs, labels, options, inputs, images)
+        evaluations = collect.prepare_evaluations(out, runs, labels, options, data, predictions, images)
         call = comparison.Call(tables, labels, logs, evaluations, engine)
         new_results = evaluations.make(runs, images, engine)
         runs, more_warnings = comparison.compare_runs(call, runs, weights, new_results, progress)

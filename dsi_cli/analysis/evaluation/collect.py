@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import repeat
 from math import sqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -59,21 +59,16 @@ class ImageProgress:
         self.report("running the model on images", self.done, self.total)
 
 
-class Inputs(NamedTuple):
-    """The labelled data and the predictions that the options name."""
-
-    data: DatasetCache | None
-    predictions: PredictionFile | None
-
-
-def open_inputs(out: Path, options: Options, notify: Notify, report: ReportProgress) -> Inputs:
+def open_inputs(
+    out: Path, options: Options, notify: Notify, report: ReportProgress
+) -> tuple[DatasetCache | None, PredictionFile | None]:
     """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
     evaluation, predictions = options.evaluation, None
     with redirect_stdout(sys.stderr):  # the code of a data set may print
         data = DatasetCache(evaluation, layout.temporary_folder(out), notify, report) if evaluation.data else None
     if evaluation.predictions is not None:
         predictions = files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
-    return Inputs(data, predictions)
+    return data, predictions
 
 
 @dataclass
@@ -152,19 +147,20 @@ def prepare_evaluations(
     runs: Sequence[RunCheckpoints],
     labels: Mapping[str, ClassLabels],
     options: Options,
-    inputs: Inputs,
+    data: DatasetCache | None,
+    predictions: PredictionFile | None,
     progress: ImageProgress,
 ) -> RunEvaluations:
     """Return the stored results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
     evaluations = RunEvaluations()
-    if inputs.predictions is not None:
+    if predictions is not None:
         usable = [run.name for run in runs if run.usable and labels[run.name].classes]
-        files.require_one_run(inputs.predictions, usable)
+        files.require_one_run(predictions, usable)
     for run in runs:
         sources: dict[str, PredictionSource] = {}
         warnings: list[str] = []
         if run.usable and labels[run.name].classes:
-            sources, warnings = _sources(run, labels[run.name], options, inputs, progress)
+            sources, warnings = _sources(run, labels[run.name], options, data, predictions, progress)
         evaluations.stores[run.name] = [EvaluationStore(out, run, split, sources.get(split), options) for split in SPLITS]
         descriptions = evaluations.sources[run.name] = {}
         for store in evaluations.stores[run.name]:
@@ -183,18 +179,23 @@ def prepare_evaluations(
 
 
 def _sources(
-    run: RunCheckpoints, labels: ClassLabels, options: Options, inputs: Inputs, progress: ImageProgress
+    run: RunCheckpoints,
+    labels: ClassLabels,
+    options: Options,
+    data: DatasetCache | None,
+    predictions: PredictionFile | None,
+    progress: ImageProgress,
 ) -> tuple[dict[str, PredictionSource], list[str]]:
     """Return the source of each split, and warnings; options come before predictions next to the checkpoints."""
     sources: dict[str, PredictionSource] = {}
     warnings: list[str | None] = []
-    if inputs.data is not None:
-        models, class_warnings = model_for_run(inputs.data, run, labels, options, progress.add)
+    if data is not None:
+        models, class_warnings = model_for_run(data, run, labels, options, progress.add)
         sources |= models
         warnings += class_warnings
-    if inputs.predictions is not None:
+    if predictions is not None:
         split = options.evaluation.predictions_split
-        sources[split], warning = from_file.predictions_for_run(inputs.predictions, run, labels)
+        sources[split], warning = from_file.predictions_for_run(predictions, run, labels)
         warnings.append(warning)
     before = options.evaluation.predictions_before
     if "test" not in sources and (before is None or before[1] != "test"):
@@ -205,17 +206,12 @@ def _sources(
     return sources, [warning for warning in warnings if warning is not None]
 
 
-class _RunToEvaluate(NamedTuple):
-    run: RunCheckpoints
-    labels: ClassLabels
-    has_fitted: bool  # True if the weights of a checkpoint are known to fit the model (`LoadedModel.has_fitted`)
-
-
 @dataclass
 class EvaluationWorker:
     """A callable that runs the models of some runs in another process, and collects messages for the user."""
 
-    runs: dict[str, _RunToEvaluate]
+    runs: dict[str, tuple[RunCheckpoints, ClassLabels, bool]]
+    """Each run with its labels, and with `LoadedModel.has_fitted`."""
     data_ids: dict[str, str]  # the id of the data that the calling process has, by split
     options: Options
     tasks_per_machine: int  # the number of workers that share the memory of a machine
@@ -267,7 +263,7 @@ def _results_from_cluster(
         yield from repeat(None, len(jobs))
         return
     data, models = needed[0].data, [source.model for source in needed]
-    runs = {model.run.name: _RunToEvaluate(model.run, model.labels, model.has_fitted) for model in models}
+    runs = {model.run.name: (model.run, model.labels, model.has_fitted) for model in models}
     data_ids = {split: samples.id for split, samples in data.samples.items()}
     worker = EvaluationWorker(runs, data_ids, models[0].options, engine.tasks_per_machine())
     sent = [(source.split, record) for source, (_, record) in zip(sources, jobs, strict=True) if source is not None]
