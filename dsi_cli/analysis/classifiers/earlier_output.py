@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -95,25 +95,18 @@ def _record(row: Any) -> Record | None:
         return None
 
 
-class Relocation(NamedTuple):
-    """A stored file, the checkpoint that it was made from, and the path that the file should have."""
-
-    source: Path
-    target: Path
-    record: Record
-
-
 def epoch_metadata(record: Record) -> dict[str, Any]:
     """Return the part of a file's metadata that changes with the epoch of its checkpoint."""
     return {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
 
 
-def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, dict[str, Any]]:
+def relocate(relocations: Iterable[tuple[Path, Path, Record]], temporary: Path) -> dict[Path, dict[str, Any]]:
     """Move files to their new paths, in this order, with the epochs in their contents; return the metadata of each new path.
 
-    Files that have their path and epoch already are left out. Files may swap paths: each file first gets a name that no epoch
-    has. A call that is killed in between leaves complete files under such names, and the next call moves these. Incomplete files
-    are in the folder `temporary`.
+    A relocation is the path of a stored file, the path that it should have, and the checkpoint that it was made from. Files that
+    have their path and epoch already are left out. Files may swap paths: each file first gets a name that no epoch has. A call
+    that is killed in between leaves complete files under such names, and the next call moves these. Incomplete files are in the
+    folder `temporary`.
     """
     parked = []
     for source, target, record in relocations:
@@ -122,7 +115,7 @@ def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, d
             source = source.replace(source.with_name(f"moving-{uuid4().hex}.parquet"))
         elif parquet.options_of(source).items() >= epoch_metadata(record).items():
             continue
-        parked.append(Relocation(source, target, record))
+        parked.append((source, target, record))
     moved = {}
     for source, target, record in parked:
         columns = {name: getattr(record, name) for name in ("epoch", "epochs_completed", "step")}

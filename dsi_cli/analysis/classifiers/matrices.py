@@ -19,7 +19,6 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     KINDS,
     MATRIX_TABLES,
     Metadata,
-    Relocation,
     epoch_metadata,
     files_of_run,
     provenance_key,
@@ -81,7 +80,7 @@ class MatrixWriter:
         for path, metadata in self._stored.items():
             record = records.get(provenance_key(metadata))
             if record is not None:
-                relocations.append(Relocation(path, self._path(record, path.parent.name), record))
+                relocations.append((path, self._path(record, path.parent.name), record))
         self._stored |= relocate(relocations, layout.temporary_folder(out))
 
     def unused_files(self) -> list[Path]:

@@ -21,7 +21,6 @@ import numpy as np
 from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.earlier_output import (
     Metadata,
-    Relocation,
     epoch_metadata,
     files_of_run,
     provenance_key,
@@ -113,7 +112,7 @@ class EvaluationStore:
         for record in self.run.usable:
             for part in self._manifests.get(record.path, {}).get("parts", ()):  # the manifest is in the last part
                 path, _ = self._files[record.path][part]
-                relocations.append(Relocation(path, self._path(record, part), record))
+                relocations.append((path, self._path(record, part), record))
                 self._owners.pop(path, None)
         moved = relocate(relocations, layout.temporary_folder(self.out))
         for _, target, record in relocations:
