@@ -144,9 +144,6 @@ def idm(
     require_choice("ties", ties, TIES, "unknown rank of ties")
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used = counts[np.ix_(kept, kept)]
-    missing = reason_no_idm(len(kept), int(used.sum()))
-    if missing is not None:
-        return empty_result(missing, len(kept), int(used.sum()))
     prepared = PreparedMatrix(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
     ranks = None if ties == "average" else RelabelledMatrix(-similarity_ranks(prepared.matrix, ties))
     return idm_of_prepared(used, prepared, ranks, seed=seed, may_draw=may_draw)
@@ -160,10 +157,13 @@ def idm_of_prepared(
     seed: int = 0,
     may_draw: bool = True,
 ) -> dict[str, Score]:
-    """Return the IDM of the counts ``(C, C)`` of three or more classes with samples by a prepared CSM of these classes.
+    """Return the IDM of the counts ``(C, C)`` of classes with samples by a prepared CSM of these classes.
 
     ``ranks`` are its negated ranks, which are the mid-ranks if None.
     """
+    missing = reason_no_idm(len(counts), int(counts.sum()))
+    if missing is not None:
+        return empty_result(missing, len(counts), int(counts.sum()))
     ranks = ranks or matrix.row_ranks
     rank = -ranks.values
     nearest = np.where(np.eye(len(rank), dtype=bool), np.inf, rank).min(axis=1)

@@ -23,7 +23,7 @@ from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import BlockWalk, alignments_in_blocks, block_statistics, idm_in_blocks
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
-from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score, idm_of_prepared, reason_no_idm
+from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score, idm_of_prepared
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.split_half import reliability
@@ -319,13 +319,8 @@ def _idm_rows(evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], con
             scores = idm_in_blocks(csr_array(counts), matrix.rows(classes), classes, context.walk, context.scratch)
         else:
             kept = classes[counts[classes].sum(axis=1) > 0]
-            used = counts[np.ix_(kept, kept)]
-            reason = reason_no_idm(len(kept), int(used.sum()))
-            if reason is not None:
-                scores = no_idm(reason, len(kept), int(used.sum()))
-            else:
-                may_draw = options.permutations != 0
-                scores = idm_of_prepared(used, matrix.of_classes(kept), seed=options.seed, may_draw=may_draw)
+            used, may_draw = counts[np.ix_(kept, kept)], options.permutations != 0
+            scores = idm_of_prepared(used, matrix.of_classes(kept), seed=options.seed, may_draw=may_draw)
         columns = {"metric": "idm", "of": matrix.kind, "split": evaluation.split, "reference": matrix.reference}
         rows += [_row(context.record, **columns, **vars(score)) for score in scores.values()]
     return rows
