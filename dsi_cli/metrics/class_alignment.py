@@ -49,9 +49,10 @@ def standardize(pearson: Values) -> Values:
 
 
 def align_group(a: Csm, b: Csm) -> GroupAlignment:
-    """Return the SAI by Pearson's correlation among a group's classes, and its z, from the group's rows and columns ``(G, G)``."""
-    if len(a) < MIN_CLASSES:
-        return group_too_small(len(a))
+    """Return the SAI by Pearson's correlation among a group's classes, and its z, from its rows and columns ``(G, G)``.
+
+    The group has `MIN_CLASSES` or more.
+    """
     square = [np.asarray(csm, dtype=np.float64) for csm in (a, b)]
     x, y = (off_diagonal(csm).ravel() for csm in square)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -62,8 +63,3 @@ def align_group(a: Csm, b: Csm) -> GroupAlignment:
     if deviation == 0:
         return GroupAlignment(pearson, reason="every relabelling gives the same value, so there is no z")
     return GroupAlignment(pearson, pearson / deviation)
-
-
-def group_too_small(classes: int) -> GroupAlignment:
-    """Return the missing alignment of a group with fewer than `MIN_CLASSES`."""
-    return GroupAlignment(reason=f"{classes} classes: the alignment of a group needs {MIN_CLASSES} or more")

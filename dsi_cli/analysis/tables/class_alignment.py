@@ -50,11 +50,12 @@ def class_alignment_tables(
     rows = []
     for group in sorted({group for group in groups if group is not None}):
         members = kept[[name == group for name in groups]]
-        if context.walk is None:
+        if len(members) < class_alignment.MIN_CLASSES:
+            reason = f"{len(members)} classes: the alignment of a group needs {class_alignment.MIN_CLASSES} or more"
+            result = GroupAlignment(reason=reason)
+        elif context.walk is None:
             square = np.ix_(members, members)
             result = class_alignment.align_group(network.dense[square], reference.dense[square])
-        elif len(members) < class_alignment.MIN_CLASSES:
-            result = class_alignment.group_too_small(len(members))
         else:
             alignments, _ = alignments_in_blocks(network.rows(members), reference.rows(members), ["pearson"], context.walk)
             entry = alignments["pearson"]
