@@ -124,10 +124,9 @@ def analyze(
         runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
         warnings += _log_warnings(runs, logs)
         references.check_references(sources, labels.values())
-        images = collect.ImageProgress(progress)
-        evaluations = collect.prepare_evaluations(out, runs, labels, options, data, predictions, images)
+        evaluations = collect.prepare_evaluations(out, runs, labels, options, data, predictions, progress)
         call = comparison.Call(tables, labels, logs, evaluations, engine)
-        new_results = evaluations.make(runs, images, engine)
+        new_results = evaluations.make(runs, engine)
         runs, more_warnings = comparison.compare_runs(call, runs, weights, new_results, progress)
     names = [source.name for source in sources]
     summaries = [summarise(run, labels[run.name], logs[run.name], evaluations, names) for run in runs]

@@ -45,20 +45,6 @@ ReportProgress = Callable[[str, int, int], None]  # takes a stage in words, the 
 READABLE_PARTS = 3  # the number of parts of a result's origin that can be shown to the user
 
 
-@dataclass
-class ImageProgress:
-    """The progress of running models, in images."""
-
-    report: ReportProgress
-    done: int = 0
-    total: int = 0
-
-    def add(self, images: int) -> None:
-        """Count images that are done."""
-        self.done += images
-        self.report("running the model on images", self.done, self.total)
-
-
 def open_inputs(
     out: Path, options: Options, notify: Notify, report: ReportProgress
 ) -> tuple[DatasetCache | None, PredictionFile | None]:
@@ -81,13 +67,19 @@ class RunEvaluations:
     sources : a description of the source of the results, by run and split.
     """
 
+    report: ReportProgress
     stores: dict[str, list[EvaluationStore]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    _images_done: int = 0
+    _images: int = 0
 
-    def make(
-        self, runs: Sequence[RunCheckpoints], progress: ImageProgress, engine: Engine | None
-    ) -> Iterator[dict[str, EvaluationResult]]:
+    def add_images(self, images: int) -> None:
+        """Report the progress of running models."""
+        self._images_done += images
+        self.report("running the model on images", self._images_done, self._images)
+
+    def make(self, runs: Sequence[RunCheckpoints], engine: Engine | None) -> Iterator[dict[str, EvaluationResult]]:
         """Make and store the missing results of one checkpoint after another, and yield the new ones of each by split.
 
         The checkpoints are those that are usable now. The engine runs models elsewhere; without one, they run one after another
@@ -98,8 +90,8 @@ class RunEvaluations:
             store.relocate()
         records = [record for run in runs for record in run.usable]
         jobs = [(store, record) for record in records for store in self.stores[record.run]]
-        progress.total = sum(store.source.images for store, record in jobs if store.source and store.needs(record))
-        made_elsewhere = repeat(None) if engine is None else _results_from_cluster(jobs, progress, engine)
+        self._images = sum(store.source.images for store, record in jobs if store.source and store.needs(record))
+        made_elsewhere = repeat(None) if engine is None else _results_from_cluster(jobs, self.add_images, engine)
         for record in records:
             results = {}
             for store in self.stores[record.run]:
@@ -149,10 +141,10 @@ def prepare_evaluations(
     options: Options,
     data: DatasetCache | None,
     predictions: PredictionFile | None,
-    progress: ImageProgress,
+    report: ReportProgress,
 ) -> RunEvaluations:
     """Return the stored results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
-    evaluations = RunEvaluations()
+    evaluations = RunEvaluations(report)
     if predictions is not None:
         usable = [run.name for run in runs if run.usable and labels[run.name].classes]
         files.require_one_run(predictions, usable)
@@ -160,7 +152,7 @@ def prepare_evaluations(
         sources: dict[str, PredictionSource] = {}
         warnings: list[str] = []
         if run.usable and labels[run.name].classes:
-            sources, warnings = _sources(run, labels[run.name], options, data, predictions, progress)
+            sources, warnings = _sources(run, labels[run.name], options, data, predictions, evaluations.add_images)
         evaluations.stores[run.name] = [EvaluationStore(out, run, split, sources.get(split), options) for split in SPLITS]
         descriptions = evaluations.sources[run.name] = {}
         for store in evaluations.stores[run.name]:
@@ -184,13 +176,13 @@ def _sources(
     options: Options,
     data: DatasetCache | None,
     predictions: PredictionFile | None,
-    progress: ImageProgress,
+    progress: Callable[[int], None],
 ) -> tuple[dict[str, PredictionSource], list[str]]:
     """Return the source of each split, and warnings; options come before predictions next to the checkpoints."""
     sources: dict[str, PredictionSource] = {}
     warnings: list[str | None] = []
     if data is not None:
-        models, class_warnings = model_for_run(data, run, labels, options, progress.add)
+        models, class_warnings = model_for_run(data, run, labels, options, progress)
         sources |= models
         warnings += class_warnings
     if predictions is not None:
@@ -248,7 +240,7 @@ class EvaluationWorker:
 
 
 def _results_from_cluster(
-    jobs: Sequence[tuple[EvaluationStore, Record]], progress: ImageProgress, engine: Engine
+    jobs: Sequence[tuple[EvaluationStore, Record]], progress: Callable[[int], None], engine: Engine
 ) -> Iterator[EvaluationResult | str | None]:
     """Yield for each job the result of running its model on the cluster, or the reason why it failed.
 
@@ -278,7 +270,7 @@ def _results_from_cluster(
             if note not in shown_notes:
                 shown_notes.add(note)
                 data.notify(note)
-        progress.add(source.images)
+        progress(source.images)
         yield result
 
 
