@@ -98,17 +98,14 @@ class LabelledPredictions(NamedTuple):
     """The class index of each sample ``(N,)``."""
     predictions: Integers
     """The predicted class index of each sample ``(N,)``."""
+    are_ordered: bool = True  # False if they cannot be matched with the samples of another network
 
     @classmethod
     def from_counts(cls, counts: Integers) -> LabelledPredictions:
         """Return samples with the given confusion counts ``(C, C)``, in no particular order."""
         row, column = np.nonzero(counts)
         times = counts[row, column]
-        return _UnorderedPredictions(np.repeat(row, times), np.repeat(column, times))
-
-
-class _UnorderedPredictions(LabelledPredictions):
-    """Samples that cannot be matched with those of another network."""
+        return cls(np.repeat(row, times), np.repeat(column, times), are_ordered=False)
 
 
 def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine") -> Difference:
@@ -242,8 +239,7 @@ def holm(p_values: Sequence[float]) -> list[HolmStep]:
 
 def _error_over_samples(first: LabelledPredictions, second: LabelledPredictions, effects: Sequence[Values]) -> float:
     """Return the standard error of a difference from the effect of each sample on the value of each network."""
-    is_ordered = not any(isinstance(samples, _UnorderedPredictions) for samples in (first, second))
-    if is_ordered and np.array_equal(first.targets, second.targets):
+    if first.are_ordered and second.are_ordered and np.array_equal(first.targets, second.targets):
         return float(np.linalg.norm(effects[0] - effects[1]))
     return float(np.hypot(np.linalg.norm(effects[0]), np.linalg.norm(effects[1])))
 

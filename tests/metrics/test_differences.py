@@ -73,7 +73,8 @@ def test_a_wsi_difference_is_that_of_a_slow_loop(networks, kind, quantile):
     assert_allclose([found.low, found.high], [found.value - half, found.value + half], rtol=1e-9, atol=1e-12)
 
 
-def counts_of(targets, predictions, classes):
+def counts_of(samples, classes):
+    targets, predictions, _ = samples
     return np.bincount(targets * classes + predictions, minlength=classes**2).reshape(classes, classes)
 
 
@@ -93,7 +94,7 @@ def test_an_idm_difference_is_what_a_bootstrap_of_samples_gives(networks):
     a, b, _ = networks(12)
     first, second = predictions_of(12, 0), predictions_of(12, 1)
     found, accuracy = idm_difference((first, a), (second, b)), accuracy_difference(first, second)
-    alone = [idm(counts_of(*one, 12), csm)["errors"] for one, csm in ((first, a), (second, b))]
+    alone = [idm(counts_of(one, 12), csm)["errors"] for one, csm in ((first, a), (second, b))]
     assert (found.first, found.second) == pytest.approx((alone[0].value, alone[1].value))
     rng, drawn = np.random.default_rng(0), []
     for _ in range(400):
@@ -113,10 +114,10 @@ def test_differences_over_other_samples_are_not_paired(networks):
     assert apart.error > 1.2 * paired.error
     variances = [
         (one.high - one.low) / 2 / 1.96
-        for one in (idm(counts_of(*two, 12), csm)["errors"] for two, csm in ((first, a), (second, a)))
+        for one in (idm(counts_of(two, 12), csm)["errors"] for two, csm in ((first, a), (second, a)))
     ]
     assert apart.error == pytest.approx(math.hypot(*variances), rel=0.01)
-    again, counted = (LabelledPredictions.from_counts(counts_of(*one, 12)) for one in (second, first))
+    again, counted = (LabelledPredictions.from_counts(counts_of(one, 12)) for one in (second, first))
     for one in (first, counted):
         assert idm_difference((one, a), (again, a)).error == pytest.approx(apart.error)
         assert accuracy_difference(one, again).value == pytest.approx(accuracy_difference(first, second).value)
@@ -127,7 +128,7 @@ def test_a_class_without_a_sample_or_synset_plays_no_part_in_an_idm(networks):
     a[3, :] = a[:, 3] = np.nan
     first = predictions_of(12, 0, np.array([k for k in range(12) if k != 5] * 60))
     found = idm_difference((first, a), (predictions_of(12, 1), b))
-    counts = counts_of(*first, 12)
+    counts = counts_of(first, 12)
     kept = np.ix_(*[[i for i in range(12) if i not in (3, 5)]] * 2)
     assert found.first == pytest.approx(idm(counts[kept], a[kept])["errors"].value)
 
