@@ -41,12 +41,11 @@ def epoch_key(run: str, epoch: int | None, step: int | None) -> EpochKey:
 
 
 class EpochTable:
-    """A table whose rows are computed epoch by epoch: new rows, and the rows of earlier calls that are still valid."""
+    """A table whose rows are computed epoch by epoch; new rows replace those of earlier calls."""
 
     def __init__(self, out: Path, table: Table) -> None:
         self.out, self.table = out, table
-        self.earlier: dict[EpochKey, pa.Table] = {}
-        self._added: dict[EpochKey, pa.Table] = {}
+        self.tables: dict[EpochKey, pa.Table] = {}
         # The earlier rows of each epoch; none if the table is missing, damaged or of another schema
         earlier = empty = parquet.from_rows(table, [])
         with suppress(OutputError):
@@ -55,23 +54,23 @@ class EpochTable:
             keys = list(map(epoch_key, *(earlier[name].to_pylist() for name in ("run", "epoch", "step"))))
             starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]
             for start, end in pairwise([*starts, len(keys)]):
-                self.earlier[keys[start]] = earlier.slice(start, end - start)
+                self.tables[keys[start]] = earlier.slice(start, end - start)
 
     def add(self, record: Record, table: pa.Table | None) -> None:
         """Add the rows of an epoch; None keeps the rows of the earlier call, if there are any."""
         key = epoch_key(record.run, record.epoch, record.step)
         if table is None:
-            table = self.earlier.get(key)
+            table = self.tables.get(key)
         if table is not None:
-            self._added[key] = parquet.with_constants(table, {"epochs_completed": record.epochs_completed})
+            self.tables[key] = parquet.with_constants(table, {"epochs_completed": record.epochs_completed})
 
     def of_run(self, run: str) -> list[pa.Table]:
         """Return the rows of each epoch of a run that has rows."""
-        return [table for key, table in (self.earlier | self._added).items() if key[0] == run and len(table)]
+        return [table for key, table in self.tables.items() if key[0] == run and len(table)]
 
     def write(self, runs: Collection[str], valid: Mapping[str, Collection[str]]) -> None:
         """Write the valid rows of these runs, given by epoch with step, and the unchanged rows of all other runs."""
-        every = (self.earlier | self._added).items()
+        every = self.tables.items()
         tables = [table for (run, epoch), table in every if len(table) and (run not in runs or epoch in valid.get(run, ()))]
         path = self.out / self.table.path
         if not tables:
@@ -146,11 +145,11 @@ class ResultTables:
         # An epoch whose network is aligned with a reference has rows in the class alignment table, unless that is new or was lost.
         of_network = {f"{name},{SCSM}" for name in NETWORK_MATRICES}
         is_aligned = any(row["metric"] == "sai" and row["of"] in of_network and row["value"] is not None for row in rows)
-        if is_aligned and key not in self._class_alignment.earlier:
+        if is_aligned and key not in self._class_alignment.tables:
             return []
         # A head with a rank has rows in the spectrum table.
         ranks = [row["value"] for row in rows if row["metric"] == "effective_rank" and row["variant"] == "centred"]
-        if any(rank is not None for rank in ranks) and key not in self._spectrum.earlier:
+        if any(rank is not None for rank in ranks) and key not in self._spectrum.tables:
             return []
         return [row | {"epochs_completed": record.epochs_completed} for row in rows]
 
