@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Sequence
@@ -61,7 +60,7 @@ def decode(
     ----------
     samples, transform : the parameters of ``stream``.
     scratch : a folder for an unnamed temporary file, which is deleted with the array.
-    in_memory_below, at_most : the maximum size in bytes in memory, and in a file; a file also needs a disk with twice the space.
+    in_memory_below, at_most : the maximum size in bytes in memory, and in a file.
     announce : a function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``.
     """
     images: Row | None = None
@@ -161,7 +160,7 @@ def _allocate_rows(
     if size <= in_memory_below:
         announce(f"{shown_size} of decoded images, in memory")
         return np.empty(shape, dtype=row.dtype)
-    if size > at_most or shutil.disk_usage(scratch).free < 2 * size:
+    if size > at_most:
         return None
     announce(f"{shown_size} of decoded images, in a temporary file")
     try:
