@@ -170,7 +170,7 @@ def _find_labels(
                 # Labels that an earlier call gave for other runs are used if the run has none of its own and as many classes.
                 own, _ = class_labels.find_labels(run.training, None, files, classes)
                 run = replace(run, ignores_kept_labels=own is not None or len(listed.names) != classes)
-            given = None if run.ignores_kept_labels else options.labels
+            given = None if run.ignores_kept_labels else listed
             names = names_of_data or run.names
             labels, run_warnings = class_labels.find_labels(run.training, given, files, classes, names)
             # A later call opens no checkpoint that an earlier one has read.
@@ -185,7 +185,7 @@ def _find_labels(
         named_runs.append(replace(run, names=labels.names))
         if given is not None:
             check_class_count(run, options.choice, labels.names, labels.source)
-        choices = class_labels.read_choices(options.mapping if given == options.labels else None, labels, wordnet)
+        choices = class_labels.read_choices(options.mapping if given is listed else None, labels, wordnet)
         labels_of_run[run.name] = class_labels.resolve_labels(labels, choices, wordnet, taxonomy)
     return named_runs, labels_of_run, warnings
 

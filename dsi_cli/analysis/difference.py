@@ -230,8 +230,8 @@ def _read_checkpoints(
 
     # Find the labels, and read the heads that are not in memory.
     file_of = {file.display_path: file for file in part.training.checkpoints}
-    label_list, _ = class_labels.find_labels(part.training, labels, [file_of[record.path]], record.classes, part.names)
-    if label_list is not None and labels is not None:
+    label_list, _ = class_labels.find_labels(part.training, listed, [file_of[record.path]], record.classes, part.names)
+    if label_list is not None and listed is not None:
         check_class_count(part, choice, label_list.names, label_list.source)
     known, names = class_labels.without_labels(record.classes or 0), None
     if label_list is not None:

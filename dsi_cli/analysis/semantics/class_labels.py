@@ -327,20 +327,19 @@ def without_labels(classes: int, wordnet: WordNet | None = None, taxonomy: Custo
 
 def find_labels(
     run: TrainingRun,
-    option: str | None,
+    given: LabelList | None,
     readable: Sequence[CheckpointFile],
     classes: int | None,
     dataset_names: tuple[str, ...] | None = None,
 ) -> tuple[LabelList | None, list[str]]:
     """Return the labels of a run, and warnings about label lists that dsi found but cannot use.
 
-    Without an option, dsi takes the first list with the right number of labels. It searches next to the checkpoints, in the
-    parent folder, in the first readable checkpoint and finally in the dataset. A run without a classifier has no number of
-    classes, and its labels are those of the dataset. Raise `UsageError` if the labels of the option cannot be read.
+    Unless the user has given labels, dsi takes the first list with the right number of them. It searches next to the checkpoints,
+    in the parent folder, in the first readable checkpoint and finally in the dataset. A run without a classifier has no number of
+    classes, and its labels are those of the dataset.
     """
-    if option is not None:
-        labels = label_files.read_labels_option(option)
-        return labels, _contradictions(labels, run, readable)
+    if given is not None:
+        return given, _contradictions(given, run, readable)
     from_dataset = None if dataset_names is None else presets.recognise(dataset_names, DATASET_CLASS_NAMES, None)
     if classes is None:
         return from_dataset, []
