@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dsi_cli.analysis.classifiers import earlier_output
-from dsi_cli.analysis.classifiers.earlier_output import Relocation, relocate
+from dsi_cli.analysis.classifiers.earlier_output import relocate
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import CSMS
@@ -36,7 +36,7 @@ def contents(folder):
 
 def test_files_that_swap_their_epochs_keep_their_contents(store, tmp_path):
     one, two = store(1, 10), store(2, 20)
-    moves = [Relocation(one, two, Record("run", "10.pt", epoch=2)), Relocation(two, one, Record("run", "20.pt", epoch=1))]
+    moves = [(one, two, Record("run", "10.pt", epoch=2)), (two, one, Record("run", "20.pt", epoch=1))]
     assert set(relocate(moves, tmp_path / ".tmp")) == {one, two}
     assert contents(one.parent) == {"1.parquet": ("20.pt", 20, 1), "2.parquet": ("10.pt", 10, 2)}
 
@@ -46,12 +46,12 @@ def test_a_file_left_by_a_killed_move_is_not_overwritten_by_a_later_one(store, t
     with monkeypatch.context() as patched:
         patched.setattr(earlier_output.parquet, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            relocate([Relocation(one, one.with_name("2.parquet"), Record("run", "10.pt", epoch=2))], tmp_path / ".tmp")
+            relocate([(one, one.with_name("2.parquet"), Record("run", "10.pt", epoch=2))], tmp_path / ".tmp")
     (left,) = one.parent.glob("*.parquet")
     store(1, 20)
     moves = [
-        Relocation(one, one.with_name("2.parquet"), Record("run", "20.pt", epoch=2)),
-        Relocation(left, one.with_name("3.parquet"), Record("run", "10.pt", epoch=3)),
+        (one, one.with_name("2.parquet"), Record("run", "20.pt", epoch=2)),
+        (left, one.with_name("3.parquet"), Record("run", "10.pt", epoch=3)),
     ]
     relocate(moves, tmp_path / ".tmp")
     assert contents(one.parent) == {"2.parquet": ("20.pt", 20, 2), "3.parquet": ("10.pt", 10, 3)}
