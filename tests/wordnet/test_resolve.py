@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from helpers.read_counters import calls
 
-from dsi_cli.labels.presets import PRESETS, load_preset
+from dsi_cli.labels.presets import PRESETS, load_preset, recognise
 from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure, load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation.candidates import read_label
 from dsi_cli.wordnet.disambiguation.features import LIST_FEATURES, candidate_table, list_features
-from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, resolve
+from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, resolve, resolve_part
 
 
 def only(label, wnid=None, preset=None):
@@ -124,21 +124,16 @@ def test_synonyms_find_the_sense_that_imagenet_means():
 
 
 @pytest.mark.parametrize(
-    ("others", "synset"),
-    [
-        (["heron", "stork", "flamingo", "pelican"], "crane.n.05"),
-        (["excavator", "forklift", "lathe", "pump", "bulldozer", "tractor", "winch", "drill"], "crane.n.04"),
-    ],
+    "words",
+    ["crane.n.05 heron stork flamingo pelican", "crane.n.04 excavator forklift lathe pump bulldozer tractor winch drill"],
 )
-def test_the_list_decides_between_senses(others, synset):
+def test_the_list_decides_between_senses(words):
+    synset, *others = words.split()
     found = resolve(["crane", *others])[0]
+    assert resolve(["a", "b", "c", "crane"], ["n02006656", "n02007558", "n02002724", None])[3].synset == "crane.n.05"
     assert found.synset == synset
     assert "near '" in found.reason
     assert found.confidence > UNCERTAIN
-
-
-def test_an_id_beside_another_label_speaks_for_the_list():
-    assert resolve(["a", "b", "c", "crane"], [*["n02006656", "n02007558", "n02002724"], None])[3].synset == "crane.n.05"
 
 
 def test_two_labels_share_a_synset_only_as_compounds_or_where_nothing_else_fits():
@@ -185,8 +180,7 @@ def test_a_sense_that_contradicts_its_context_is_uncertain(labels, superclasses)
     [
         ("saddle (bicycle)", "bicycle_seat.n.01"),  # its gloss names the bracket
         ("boot (car)", "boot.n.02"),  # its gloss names a synonym of the bracket
-        ("mouse (computer equipment)", "mouse.n.04"),
-        ("iron (for clothing)", "iron.n.04"),
+        *(("mouse (computer equipment)", "mouse.n.04"), ("iron (for clothing)", "iron.n.04")),
         ("bow (violin)", "bow.n.02"),  # its gloss names an instrument
         ("crane (machine)", "crane.n.04"),  # a device
         ("mouse (electronic)", "mouse.n.04"),  # its gloss names the bracket, which is no noun
@@ -205,15 +199,11 @@ def test_a_folder_counts_in_the_sense_that_most_of_its_labels_fit():
         assert [row.synset for row in rows if row.is_uncertain] == 2 * ["church.n.02"] + 2 * ["stadium.n.01"]
 
 
-def test_a_superclass_with_which_the_gloss_begins_is_its_kind():
+def test_a_superclass_that_is_of_the_same_kind_or_a_number_contradicts_nothing():
     rows = resolve(["bus", "apple", "cat"], superclasses=["vehicles", "fruit", "animal"])  # WordNet's bus is no vehicle
     assert [row.synset for row in rows] == ["bus.n.01", "apple.n.01", "cat.n.01"]
-
-
-@pytest.mark.parametrize("pair", ["fork kitchen", "pizza food", "toilet furniture", "lion 0"])
-def test_a_superclass_that_is_of_the_same_kind_or_a_number_contradicts_nothing(pair):
-    label, superclass = pair.split()
-    assert "no sense fits" not in resolve([label, "spoon"], superclasses=[superclass, "kitchen"])[0].reason
+    for label, superclass in (("fork", "kitchen"), ("pizza", "food"), ("toilet", "furniture"), ("lion", "0")):
+        assert "no sense fits" not in resolve([label, "spoon"], superclasses=[superclass, "kitchen"])[0].reason
 
 
 def test_resolve_prefers_a_sense_that_all_labels_share():
@@ -261,9 +251,7 @@ def test_a_sense_below_what_is_excluded_does_not_win():
     assert not is_below(negated.synset, "jewelry.n.01")
     assert resolve(["bat (not an animal)", "cat", "dog", "mouse"])[0].synset != "bat.n.01"
     assert resolve(["crane (non bird)", "heron", "stork", "flamingo"])[0].synset != "crane.n.05"
-
-
-def test_where_only_an_excluded_sense_is_left_the_label_is_uncertain():
+    # If only an excluded sense is left, the label is uncertain.
     found = resolve(["brooch (non-jewelry)", "cat", "dog"])[0]
     assert found.is_uncertain
     assert "no sense fits its context (not 'jewelry')" in found.reason
@@ -283,7 +271,19 @@ def test_chosen_senses_of_a_foreign_list_are_uncertain():
 
 
 def test_sense_with_another_topic_than_all_other_labels_is_uncertain():
-    for words in ("morel chanterelle shiitake truffle parasol", "cat dog cow hen pig empty"):
+    # Uncertain labels (*mass*, *skipper*) say nothing about the topic.
+    xray = "pneumonia emphysema hernia fibrosis atelectasis mass nodule thickening finding edema infiltration"
+    insects = "monarch moth bee ant comma skipper peacock swallowtail viceroy admiral question_mark"
+    for words in ("morel chanterelle shiitake truffle parasol", "cat dog cow hen pig empty", xray, insects):
         *_, almost_last, last = resolve(words.split())
         assert (last.is_uncertain, "unlike nearly all other labels" in last.reason) == (True, True)
         assert "unlike" not in almost_last.reason
+    assert not resolve(["cat", "dog", "cow", "hen", "pig", "seal (stamp)"])[-1].is_uncertain, "it fits its context"
+
+
+def test_sense_of_a_longer_preset_that_contradicts_the_list_is_uncertain():
+    part = recognise(["bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "mouse"])
+    *others, mouse = resolve_part(resolve(part.names, part.wnids, "coco80"), "coco80", resolve(part.names))
+    assert (mouse.synset, mouse.candidates[1]) == ("mouse.n.04", "mouse.n.01")
+    assert {row.resolved_by for row in others} == {"preset"}
+    assert (mouse.is_uncertain, "rather than mouse.n.01" in mouse.reason) == (True, True)

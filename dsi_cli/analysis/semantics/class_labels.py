@@ -276,6 +276,9 @@ def resolve_labels(
         else:
             wnids = None
     resolutions = resolve.resolve(labels.names, wnids, preset, choices, labels.superclasses, wordnet)
+    if preset is not None and preset == labels.subset_of:
+        by_words = resolve.resolve(labels.names, superclasses=labels.superclasses, wordnet=wordnet)
+        resolutions = resolve.resolve_part(resolutions, preset, by_words)
     result = ClassLabels(len(labels.names), labels, tuple(resolutions), wordnet, taxonomy)
     _log.debug("%d labels from %s, preset %s: %d in WordNet", result.classes, labels.source, labels.preset, result.resolved)
     return result

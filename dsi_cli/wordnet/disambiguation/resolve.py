@@ -144,6 +144,23 @@ def resolve(
     return [_certain(index, labels[index], meaning, wordnet) for index, meaning in enumerate(meanings)]
 
 
+def resolve_part(found: Sequence[Resolution], preset: str, by_words: Sequence[Resolution]) -> list[Resolution]:
+    """Return the resolutions of labels by a preset with further classes, given their resolutions without the preset.
+
+    The names may be those of another list. So the preset's sense of a label is uncertain if the words certainly have another one:
+    a *mouse* among ten animals is not COCO's device.
+    """
+    result = []
+    for one, other in zip(found, by_words, strict=True):
+        if one.synset is None or one.resolved_by != "preset" or other.is_uncertain or other.synset == one.synset:
+            result.append(one)
+            continue
+        reason = f"the sense in the preset {preset}, rather than {other.synset}: that one fits the other labels better"
+        sense = replace(one, resolved_by="chosen sense", confidence=scoring.MAX_UNCERTAIN_CONFIDENCE, reason=reason)
+        result.append(replace(sense, candidates=tuple(dict.fromkeys((one.synset, *other.candidates)))))
+    return result
+
+
 def is_foreign(unknown: int, labels: int) -> bool:
     """Return whether a list with unknown labels is probably one of names or of words in another language.
 

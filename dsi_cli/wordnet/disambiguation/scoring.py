@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.disambiguation.candidates import HEAD, SPELLED
@@ -113,6 +114,8 @@ MAX_UNCERTAIN_CONFIDENCE = 0.5
 fits the label's bracket, folder or superclass, or the sense has another topic than nearly all other labels."""
 MIN_TOPIC_SHARE, MIN_TOPIC_LABELS, MAX_TOPIC_SIZE = 0.8, 4, 0.1
 """A topic is a hypernym or lexicographer file of this share and number of the other labels, and of at most this share of nouns."""
+MAX_RARE_SHARE, MAX_RARE_LABELS = 0.1, 2
+"""A lexicographer file is rare among the certain senses if it has at most this share or number of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +156,8 @@ def select_senses(table: CandidateTable, weights: Weights) -> list[SenseScores]:
     numbers = Counter(keys)
     duplicates = frozenset(index for index, key in enumerate(keys) if numbers[key] > 1)
     assigned = _assign_senses(table, chances, duplicates)
-    off_topic = _off_topic(table, assigned)
+    trust = fit_chances[table.label] * np.array([FORM_CONFIDENCE.get(sense.how, 1.0) for sense in table.senses])
+    off_topic = _off_topic(table, assigned, chances * trust >= UNCERTAIN)
     # Rank the candidates of each label.
     starts = np.searchsorted(table.label, np.arange(1, table.count))
     choices = []
@@ -167,7 +171,7 @@ def select_senses(table: CandidateTable, weights: Weights) -> list[SenseScores]:
         confidence = chances[pick]
         if is_displaced:
             confidence = chances[pick] / max(chances[pick], 1.0 - chances[order[1]])
-        confidence = float(confidence * fit_chances[index]) * FORM_CONFIDENCE.get(table.senses[pick].how, 1.0)
+        confidence = float(confidence * trust[pick])
         if is_displaced or off_topic[pick] or index in duplicates or table.unfit[pick] == UNRELATED_PENALTY:
             confidence = min(confidence, MAX_UNCERTAIN_CONFIDENCE)
         choices.append(SenseScores(order, chances[order], min(confidence, 1.0), is_displaced, bool(off_topic[pick])))
@@ -222,8 +226,12 @@ def _assign_senses(table: CandidateTable, chances: Floats, duplicates: frozenset
     return np.where(assigned < 0, best, assigned)
 
 
-def _off_topic(table: CandidateTable, assigned: Rows) -> npt.NDArray[np.bool_]:
-    """Return for each candidate whether nearly all labels have a topic and this assigned sense has none ``(K,)``."""
+def _off_topic(table: CandidateTable, assigned: Rows, certain: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return for each candidate whether nearly all labels have a topic and this assigned sense has none ``(K,)``.
+
+    The topic of the certain senses counts, too, for a sense whose lexicographer file is rare among them. A sense that fits its
+    context (``mouse (computer)``) needs no topic.
+    """
     is_assigned = np.isin(np.arange(len(table.node)), assigned)
     kinds, nodes = table.wordnet.kinds, len(table.wordnet.taxonomy.offsets)
     # Each assigned candidate is paired with its hypernyms, and with its lexicographer file as a further node.
@@ -231,11 +239,15 @@ def _off_topic(table: CandidateTable, assigned: Rows) -> npt.NDArray[np.bool_]:
     candidate = np.concatenate([table.candidate[pairs], np.flatnonzero(is_assigned)])
     node = np.concatenate([table.hypernym[pairs], nodes + table.file[is_assigned]])
     size = np.concatenate([kinds["size"], np.bincount(kinds["file"])])
-    labels = np.bincount(node, minlength=len(size))
-    least = max(MIN_TOPIC_SHARE * (is_assigned.sum() - 1), MIN_TOPIC_LABELS)
-    is_topic = (labels >= least) & (size <= MAX_TOPIC_SIZE * nodes)
-    has_topic = np.bincount(candidate, is_topic[node], minlength=len(table.node)) > 0
-    return is_assigned & ~has_topic & is_topic.any()
+    is_off = np.zeros(len(table.node), dtype=bool)
+    for counted in (is_assigned, is_assigned & certain):
+        labels = np.bincount(node, counted[candidate], minlength=len(size))
+        least = max(MIN_TOPIC_SHARE * (counted.sum() - 1), MIN_TOPIC_LABELS)
+        is_topic = (labels >= least) & (size <= MAX_TOPIC_SIZE * nodes)
+        has_topic = np.bincount(candidate, is_topic[node], minlength=len(table.node)) > 0
+        is_rare = labels[nodes + table.file] <= max(MAX_RARE_SHARE * counted.sum(), MAX_RARE_LABELS)
+        is_off |= is_assigned & ~has_topic & is_topic.any() & (is_rare | (counted is is_assigned))
+    return is_off & (table.alone[:, LABEL_FEATURES.index("context")] == 0)
 
 
 def _closeness(table: CandidateTable, best: Rows, duplicates: frozenset[int]) -> Floats:
