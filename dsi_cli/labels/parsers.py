@@ -24,7 +24,8 @@ from dsi_cli.labels.index_maps import KEYS, MAX_DEPTH, IndexedNames, read_names,
 NAME_COLUMNS = ("display_name", "name", "class_name", "class", "label", "names", "labels", "classes", "label_name", "title")
 """The names of columns with class names, in order of priority; a column of numbers does not count."""
 ID_COLUMNS = ("wnid", "synset", "id")
-"""The names of columns with WordNet ids or synset names; the first cell that is not empty counts."""
+"""The names of columns with WordNet ids or synset names; the first cell that is not empty counts. Without one, the first column of
+different WordNet ids counts."""
 INDEX_COLUMNS = (
     *("index", "class_index", "label_index", "target_index"),
     *("idx", "class_idx", "label_idx", "target_idx"),
@@ -74,11 +75,11 @@ def read_lines(text: str) -> IndexedNames:
     header = map(_standard_column, re.split(r"\s*[\t,;]\s*", text.partition("\n")[0].strip()))
     if len(columns := _KNOWN.intersection(header)) > 1 and not columns.isdisjoint(NAME_COLUMNS):
         return read_table(text)
-    text = _COMMENT.sub("", text)
+    lines, text = text.count("\n"), _COMMENT.sub("", text)
+    first = 1 + lines - text.count("\n")  # the number of the first line after the comments
     names = _split_lines(text.strip())
-    first = 1 + text[: len(text) - len(text.lstrip())].count("\n")
-    if first > 1:
-        raise ValueError("found line 1 empty")
+    if text[: len(text) - len(text.lstrip())].count("\n"):
+        raise ValueError(f"found line {first} empty")
     if "" in names:
         raise ValueError(f"found line {first + names.index('')} empty")
     # The first line may name the columns of numbers and names (``index name``).
@@ -288,8 +289,8 @@ def _read_columns(text: str) -> tuple[list[_Column], list[int]]:
     rows = _read_rows(text)
     header = [_standard_column(cell) for cell in rows[0][1]]
     width = len(header)
-    if _ID.fullmatch(header[0]):
-        header = [*["wnid", "name"][:width], *[""] * (width - 2)]
+    if any(map(_ID.fullmatch, header)):
+        header = _columns_around_id(header)
     elif width > 1 and all(len(row) == width for _, row in rows) and _KNOWN.isdisjoint(header) and _has_order(rows):
         header = [""] * width
     else:
@@ -309,6 +310,15 @@ def _read_columns(text: str) -> tuple[list[_Column], list[int]]:
             line, row = short
             raise ValueError(f"found {count(len(row), 'column')} in line {line}, fewer than in the first")
     return columns, [line for line, _ in rows]
+
+
+def _columns_around_id(cells: Sequence[str]) -> list[str]:
+    """Return the columns of a table without a header: the id, and the name after it or else before it."""
+    place = [bool(_ID.fullmatch(cell)) for cell in cells].index(True)
+    header = [""] * len(cells)
+    header[place + 1 if place + 1 < len(cells) else place - 1] = "name"
+    header[place] = "wnid"
+    return header
 
 
 _KNOWN = {*NAME_COLUMNS, *ID_COLUMNS, *INDEX_COLUMNS, *SUPERCLASS_COLUMNS}
@@ -354,7 +364,10 @@ def _id_columns(columns: Sequence[_Column]) -> list[_Column]:
     ids = []
     for name in ID_COLUMNS:
         ids += [column for column in columns if column.name == name and (name != "id" or column.numbers is None)]
-    return ids + [column for column in columns if not column.name and all(map(_ID.fullmatch, column.cells))]
+    others = [
+        column for column in columns if column.name not in SUPERCLASS_COLUMNS and len({*column.cells}) == len(column.cells)
+    ]
+    return ids or [column for column in others if all(map(_ID.fullmatch, column.cells))][:1]
 
 
 def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:
@@ -382,7 +395,8 @@ def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:
 
 def _class_numbers(columns: Sequence[_Column], names: _Column) -> list[int] | None:
     """Return the class number of each row by a column with a known name, else by any permutation; None without one."""
-    others = [column for column in columns if column is not names]
+    ids = _id_columns(columns)
+    others = [column for column in columns if column is not names and column not in ids]
     known = [
         column for column in others if column.name in INDEX_COLUMNS and (column.name != "id" or column.numbers is not None)
     ]

@@ -14,6 +14,7 @@ from dsi_cli.labels.files import find_label_file, read_labels, read_labels_or_pr
 
 CATS = (("cat", "dog"), None)
 WITH_IDS = (("cat", "dog"), ("n02121620", "n02084071"))
+ROWS = "n02121620,cat\nn02084071,dog\n"
 
 
 @pytest.fixture
@@ -34,22 +35,20 @@ def write(tmp_path):
         ("words.txt", "n02121620 cat\nn02084071\tdog\n", WITH_IDS),
         ("objectInfo150.txt", "Idx\tRatio\tName\n1\t.1\tdog\n0\t.2\tcat\n", CATS),
         ("a.pbtxt", "item {\n id: 1 name: 'dog'\n}\nitem { name: 'n' id: 0 display_name: \"cat\" }\n", CATS),
-        ("a.csv", "name\ncat\ndog\n", CATS),
-        ("a.csv", "LabelName,DisplayName\n/m/1,cat\n/m/2,dog\n", CATS),
+        *[("a.csv", text, CATS) for text in ("LabelName,DisplayName\n/m/1,cat\n/m/2,dog\n", "id,class\n1,dog\n0,cat\n")],
         *[("a.txt", text, CATS) for text in ("cat,dog,", "'cat', \"dog\"", "cat; dog\n", "cat\tdog\n", "// 2\ncat\ndog")],
         *[("a.txt", text, CATS) for text in ("dict_keys(['cat', 'dog'])", "array(['cat',\n 'dog'], dtype='<U3')\n")],
         ("a.CSV", 'Label\n"cat"\n"dog"\n\n', CATS),
-        ("a.csv", "label,class_name\n0,cat\n1,dog\n", CATS),
-        ("a.csv", "id,class\n1,dog\n0,cat\n", CATS),
+        *[("a.csv", text, CATS) for text in ("name\ncat\ndog\n", "label,class_name\n0,cat\n1,dog\n")],
         ("a.csv", "index,name,synset,wnid,confidence\n1,dog,dog.n.01,n02084071,\n0,cat,,n02121620,1.0\n", WITH_IDS),
         ("a.csv", "name,synset\ncat,cat.n.01\ndog,\n", (("cat", "dog"), ("cat.n.01", None))),
         ("a.csv", "wnid\nn02121620\nn02084071\n", (WITH_IDS[1], WITH_IDS[1])),
         ("a.csv", 'name,wnid\n"tench, Tinca tinca",n01440764\n', (("tench, Tinca tinca",), ("n01440764",))),
         ("a.tsv", "n02121620\tcat\tcat.n.01\nn02084071\tdog\tdog.n.01\n", WITH_IDS),
         ("a.tsv", "name\twnid\ncat\tn02121620\ndog\t", (("cat", "dog"), ("n02121620", None))),
-        ("a.csv", "n02121620,cat\nn02084071,dog\n", WITH_IDS),
-        ("a.json", '["cat", "dog"]', CATS),
-        ("a.json", '{"0": "cat", "1": "dog"}', CATS),
+        *[("a.csv", f"{line}{ROWS}", WITH_IDS) for line in ("", "class_id,name\n", "WordNet id,label\n")],
+        *[("a.csv", text, WITH_IDS) for text in ("cat,n02121620\ndog,n02084071\n", "0,n02121620,cat\n1,n02084071,dog\n")],
+        *[("a.json", text, CATS) for text in ('["cat", "dog"]', '{"0": "cat", "1": "dog"}')],
         ("class_to_idx.json", '{"dog": 1, "cat": 0}', CATS),
         ("imagenet_class_index.json", '{"0": ["n02121620", "cat"], "1": ["n02084071", "dog"]}', WITH_IDS),
         ("config.json", '{"model": 1, "id2label": {"0": "cat", "1": "dog"}, "label2id": {"cat": 0}}', CATS),
@@ -75,7 +74,7 @@ def test_read_labels_reads_each_encoding(write, encoding, suffix):
     [
         ("a.txt", "", "found an empty file; write the class names into it"),
         ("a.txt", b"\xef\xbb\xbf", "found an empty file"),
-        ("a.txt", "cat\n\ndog\n", "found line 2 empty; expected a label file"),
+        *[("a.txt", f"{top}cat\n\ndog\n", f"found line {n} empty; expected") for top, n in (("", 2), ("# x\n# y\n", 4))],
         ("a.txt", b"PK\x03\x04\x00\x00", "found a file that is not text; save it as UTF-8, or name another"),
         ("a.txt", "cat\n".encode("utf-16-le"), "not text"),
         ("a.txt", b"caf\x81", "not text"),
