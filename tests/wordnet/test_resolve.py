@@ -131,7 +131,8 @@ def test_the_list_decides_between_senses(words):
     synset, *others = words.split()
     found = resolve(["crane", *others])[0]
     assert resolve(["a", "b", "c", "crane"], ["n02006656", "n02007558", "n02002724", None])[3].synset == "crane.n.05"
-    assert found.synset == synset
+    prompts = [f"a photo of a {word}" for word in ("crane", *others)]
+    assert (found.synset, resolve(prompts)[0].synset) == (synset, synset)
     assert "near '" in found.reason
     assert found.confidence > UNCERTAIN
 

@@ -42,6 +42,8 @@ _FILLERS = frozenset(
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _BETWEEN_NAMES = re.compile(r"[;|]|,(?!(?<=\b\w,)\w\b|(?<=\d,)\d)")
 """Between two names; a comma between single characters or numbers, as in N,N-dimethyl, belongs to a formula."""
+_PHRASE = re.compile(r"(.+?[\s_]of)([\s_]+(?:an?|the))?[\s_]+(?=\S)", re.IGNORECASE)
+"""The beginning of a prompt, such as *a photo of a*."""
 _LETTER_FOLDER = re.compile(r"^/?[^\W\d_]/(?=.)")
 _LEADING_NUMBER = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
 _TRAILING_NUMBER = re.compile(r"(?<=[^\W\d_])[\s._:;,|(\[\-]+\d+\W*$")
@@ -188,6 +190,20 @@ def without_common_folders(labels: Sequence[str]) -> list[str]:
     folders = zip(*(path[:-1] for path in paths), strict=False)
     common = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, folders))
     return ["/".join(path[common:]) for path in paths] if common > 1 and len(labels) > 2 else list(labels)
+
+
+def without_common_phrase(labels: Sequence[str]) -> list[str]:
+    """Return labels without a beginning such as *a photo of a* if all of several labels have it, because it distinguishes none.
+
+    >>> without_common_phrase(["a photo of a cat", "a photo of an owl", "A photo of mice"])
+    ['cat', 'owl', 'mice']
+    >>> without_common_phrase(["king of hearts", "king of spades", "king of clubs"])
+    ['king of hearts', 'king of spades', 'king of clubs']
+    """
+    phrases = [match for label in labels if (match := _PHRASE.match(label))]
+    is_common = len(phrases) == len(labels) > 2 and len({match[1].casefold() for match in phrases}) == 1
+    has_article = any(match[2] for match in phrases)
+    return [match.string[match.end() :] for match in phrases] if is_common and has_article else list(labels)
 
 
 def shared_folders(labels: Sequence[str]) -> tuple[frozenset[str], bool]:

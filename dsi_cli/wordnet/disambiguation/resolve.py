@@ -31,6 +31,7 @@ from dsi_cli.wordnet.disambiguation.candidates import (
     read_label_in_folder,
     shared_folders,
     without_common_folders,
+    without_common_phrase,
 )
 from dsi_cli.wordnet.disambiguation.features import CandidateTable, candidate_table
 from dsi_cli.wordnet.disambiguation.identifiers import Meaning, expected_label, look_up_id, placeholders, reason_unusable
@@ -116,7 +117,7 @@ def resolve(
     if wnids is not None and len(wnids) != len(labels):
         message = f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids"
         raise UsageError(message, code="id-count", labels=len(labels), ids=len(wnids))
-    names = without_common_folders(labels)
+    names = without_common_phrase(without_common_folders(labels))
     folders, nameless = shared_folders(names), placeholders(names)
     reads_words = preset is None or len(labels) <= MAX_PRESET_LABELS_READ
     meanings = []
