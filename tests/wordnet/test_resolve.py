@@ -182,8 +182,8 @@ def test_a_sense_that_contradicts_its_context_is_uncertain(labels, superclasses)
         ("saddle (bicycle)", "bicycle_seat.n.01"),  # its gloss names the bracket
         ("boot (car)", "boot.n.02"),  # its gloss names a synonym of the bracket
         *(("mouse (computer equipment)", "mouse.n.04"), ("iron (for clothing)", "iron.n.04")),
-        ("bow (violin)", "bow.n.02"),  # its gloss names an instrument
-        ("crane (machine)", "crane.n.04"),  # a device
+        *(("bow (violin)", "bow.n.02"), ("crane (machine)", "crane.n.04")),  # its gloss names an instrument, a device
+        *(("grape (fruit)", "grape.n.01"), ("wolf (spider)", "wolf_spider.n.01")),  # a kind, or a part of the name
         ("mouse (electronic)", "mouse.n.04"),  # its gloss names the bracket, which is no noun
     ],
 )

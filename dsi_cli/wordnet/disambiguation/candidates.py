@@ -155,8 +155,10 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
 
 def _readings(text: str, wordnet: WordNet) -> Iterator[LabelCandidates]:
     """Yield the candidates of a label by each step, which may be none."""
-    # The unchanged text
-    yield LabelCandidates(find_candidates(text, wordnet))
+    # The unchanged text, unless it is a name and its kind in a bracket: a *grape (fruit)* is no grapefruit.
+    outside, inside = _BRACKET.sub("", text), " ".join(_BRACKET.findall(text))
+    if not (inside and _kinds_of_head(find_candidates(outside, wordnet), find_candidates(inside, wordnet), wordnet)):
+        yield LabelCandidates(find_candidates(text, wordnet))
     # The text without its leading and trailing number (``001.ak47``, ``0 airplane``, ``crane (2)``)
     bare = _TRAILING_NUMBER.sub("", _LEADING_NUMBER.sub("", text))
     if bare and bare != text:
