@@ -12,16 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from dsi_cli.errors import listed
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
-from dsi_cli.store import layout, parquet
+from dsi_cli.store import layout
 from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES, PHASES, MatrixId, Table
 
 Row = dict[str, Any]
@@ -271,17 +267,7 @@ def _agreement_phases(rows: Sequence[Row]) -> tuple[tuple[Row, ...], str | None,
 
 def table_rows(out: Path, table: Table, run: str) -> list[Row]:
     """Return the rows of a run in a table; none if the results folder does not have the table."""
-    path = out / table.path
-    if not path.is_file():
-        return []
-    stat = path.stat()
-    return _read_table(path, (stat.st_size, stat.st_mtime_ns)).filter(pc.field("run") == run).to_pylist()
-
-
-@lru_cache(maxsize=4)
-def _read_table(path: Path, _identity: tuple[int, int]) -> pa.Table:
-    """Return a table; cached, because it is needed once for each run."""
-    return parquet.read(path)
+    return layout.read_table(out, table, run).to_pylist()
 
 
 def headline(runs: Sequence[RunFindings]) -> str:
