@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from dsi_cli.cli import console
 from dsi_cli.cli.options import Epoch, Kind, LogTo, Output, Quiet, Run, Split, option, switch
@@ -66,9 +66,9 @@ def export(
     stream = None
     if out == "-":
         stream = sys.stdout.buffer if file_format == "csv" else console.binary_stdout("add -o FILE, or --format csv")
-    selected = export.parse_classes(rows, "--rows"), export.parse_classes(classes, "--classes")
-    query = export.ExportQuery(table, kind, epoch, split, run, step, reference, ranked, *selected)
-    frame = export.export_frame(Results(output), query)
+    selection: dict[str, Any] = {"epoch": epoch, "split": split, "step": step, "reference": reference, "kind": kind}
+    selection |= {"rows": export.parse_classes(rows, "--rows"), "classes": export.parse_classes(classes, "--classes")}
+    frame = export.export_frame(Results(output), table, ranked=ranked, run=run, **selection)
     if stream is not None:
         export.write_stream(frame, stream, file_format, is_matrix=table is None)
         return DONE

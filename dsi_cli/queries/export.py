@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,41 +26,27 @@ MAX_SELECTED_CLASSES = 10_000_000
 FORMATS = ("parquet", "csv", "npy")
 
 
-@dataclass(frozen=True)
-class ExportQuery:
-    """The table or matrix to export."""
+def export_frame(results: Results, table: str | None = None, *, ranked: bool = False, **selection: Any) -> pd.DataFrame:
+    """Return a table, or without the name of a table a matrix, or its SoCSM if ``ranked``.
 
-    table: str | None = None  # a name from `TABLES`, or None for a matrix
-    kind: str = "ncsm"
-    epoch: int | None = None
-    split: str | None = None
-    run: str | None = None
-    step: int | None = None  # the step of an earlier save within the epoch
-    reference: str | None = None
-    ranked: bool = False  # True for the SoCSM instead of the CSM
-    rows: Sequence[int | str] | None = None  # the classes of the rows of a matrix; all if None
-    classes: Sequence[int | str] | None = None  # the classes of the columns of a matrix; all if None
-
-
-def export_frame(results: Results, query: ExportQuery) -> pd.DataFrame:
-    """Return the table or matrix to export; raise `UsageError` if it does not exist, or options contradict each other."""
-    rows, classes, table = query.rows, query.classes, query.table
+    The selection has the parameters of `Results.csm`. Raise `UsageError` if the table or matrix does not exist, or parameters
+    contradict each other.
+    """
     if table is None:
-        matrix = (query.kind, query.epoch, query.split, query.run, query.step, query.reference, rows)
-        if not query.ranked:
-            return results.csm(*matrix, classes)
-        if classes is not None:
+        if not ranked:
+            return results.csm(**selection)
+        if selection.pop("classes", None) is not None:
             message = "--sorted ranks all classes of a row; leave out --classes; --rows selects rows"
             raise UsageError(message, code="sorted-with-classes")
-        return results.sorted(*matrix)
+        return results.sorted(**selection)
     require_choice("table", table, TABLES)
-    of_matrix = ("epoch", "split", "step", "reference", "rows", "classes")
-    given = [f"--{name}" for name in of_matrix if getattr(query, name) is not None]
-    given += ["--kind"] * (query.kind != ExportQuery.kind) + ["--sorted"] * query.ranked
+    run = selection.pop("run", None)
+    given = [f"--{name}" for name, value in selection.items() if value is not None and (name, value) != ("kind", "ncsm")]
+    given += ["--sorted"] * ranked
     if given:
         message = f"--table {table} writes all rows and columns of the table; leave out {', '.join(given)}"
         raise UsageError(message, code="options-conflict", options=tuple(given))
-    return getattr(results if query.run is None else results[query.run], table)
+    return getattr(results if run is None else results[run], table)
 
 
 def parse_classes(text: str | None, option: str) -> list[int | str] | None:

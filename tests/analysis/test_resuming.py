@@ -27,7 +27,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.export import ExportQuery, export_frame
+from dsi_cli.queries.export import export_frame
 from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
 
@@ -173,7 +173,7 @@ def test_analyze_keeps_all_saves_within_an_epoch(make_run, tmp_path, monkeypatch
     assert_array_equal(stored()["1-20.parquet"], weight_similarity(weights[1].numpy()))
     assert_array_equal(stored()["1.parquet"], weight_similarity(weights[2].numpy()))
     assert_array_equal(Results(out).csm(epoch=1, step=20), stored()["1-20.parquet"])
-    assert_array_equal(export_frame(Results(out), ExportQuery(epoch=1, step=20)), stored()["1-20.parquet"])
+    assert_array_equal(export_frame(Results(out), epoch=1, step=20), stored()["1-20.parquet"])
     curves = tables(out)["curves"].query("metric == 'wsi' and variant == 'max'")
     assert list(zip(curves["epoch"], curves["step"], strict=True)) == [(0, 10), (1, 20), (1, 30)]
 
