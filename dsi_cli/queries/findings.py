@@ -59,6 +59,11 @@ class Point:
         return self.low is None or self.chance is None or self.low > self.chance
 
     @property
+    def is_precise(self) -> bool:
+        """True if the value is above chance and its interval, if it has one, is narrow."""
+        return self.is_above_chance and (self.low is None or self.value - self.low <= MAX_RELATIVE_ERROR * self.value)
+
+    @property
     def verdict(self) -> str:
         """The side of chance on which the value is, or within chance."""
         if self.is_above_chance:
@@ -100,15 +105,6 @@ class Trend:
 
 
 @dataclass(frozen=True)
-class FirstEpoch:
-    """The first epoch after which the network has been trained, and how far it had come."""
-
-    epoch: int
-    share: float  # the agreement as a share of its peak
-    accuracy: float | None  # the accuracy on test, in [0, 1]
-
-
-@dataclass(frozen=True)
 class Mistakes:
     """The mistakes of a run on one split over its epochs."""
 
@@ -132,8 +128,8 @@ class RunFindings:
     reference: str  # the name of the reference matrix for readers, such as WordNet
     agreement: Trend | None  # Pearson's correlation of similarities with those of the reference: 0 is chance, 1 is perfect
     no_agreement: str | None  # the reason for a missing agreement
-    first_epoch: FirstEpoch | None
-    """None if the agreement is never above chance, or if the tables do not tell which epoch is the first trained one."""
+    first_trained: Point | None
+    """The agreement at the first epoch after which the network has been trained; None if unknown, or never above chance."""
     max_wsi: Trend | None  # the similarity of each class to its nearest classes (Max WSI), a cosine in [-1, 1]
     accuracy: Trend | None  # the accuracy on test
     loss: Trend | None = None  # the loss on test
@@ -192,7 +188,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
         reference=reference_name(references[0] if references else "wordnet"),
         agreement=agreement,
         no_agreement=None if agreement else _reason_no_agreement(curve_rows, f"{own},scsm"),
-        first_epoch=_first_epoch(curve_rows, agreement, accuracy),
+        first_trained=_first_trained(curve_rows, agreement),
         max_wsi=trend("wsi", kind, own_split, "max"),
         accuracy=accuracy,
         loss=trend("loss", split="test"),
@@ -235,15 +231,11 @@ def _reason_no_agreement(rows: Sequence[Row], pair: str) -> str:
     return next((row["reason"] for row in aligned if row["reason"]), "the classes have no reference matrix")
 
 
-def _first_epoch(rows: Sequence[Row], agreement: Trend | None, accuracy: Trend | None) -> FirstEpoch | None:
+def _first_trained(rows: Sequence[Row], agreement: Trend | None) -> Point | None:
     if agreement is None or len(agreement.points) < 2 or not agreement.peak.is_above_chance:
         return None
     trained = {row["epoch"] for row in rows if (row["epochs_completed"] or 0) >= 1}
-    first = next((point for point in agreement.points if point.epoch in trained), None)
-    if first is None or first.epoch is None:
-        return None
-    at_first = accuracy and accuracy.at(first.epoch)
-    return FirstEpoch(first.epoch, first.value / agreement.peak.value, at_first.value if at_first else None)
+    return next((point for point in agreement.points if point.epoch in trained), None)
 
 
 def _left_out(rows: Sequence[Row], key: tuple[str, str, str, str], wrong: Point) -> str | None:
@@ -341,15 +333,19 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
         return _peak_clause(learned, structure)
 
     # Name the network that was nearest to its peak after its first trained epoch, if that value is precise enough.
-    precise: dict[str, FirstEpoch] = {}
+    precise = []
     for run, agreement in learned:
-        if run.first_epoch is not None and _is_precise(agreement.at(run.first_epoch.epoch)):
-            precise[run.run] = run.first_epoch
+        first = run.first_trained
+        if first is not None and first.is_precise:
+            precise.append((first.value / agreement.peak.value, first.epoch, run))
     if precise:
-        name, first = max(precise.items(), key=lambda item: item[1].share)
-        accuracy = "" if first.accuracy is None else f", at {percent(first.accuracy)} accuracy"
-        share, name = percent(first.share), "it" if is_single else name
-        return f"learned {structure} early: {name} had {share} of its peak agreement after epoch {first.epoch}{accuracy}."
+        share, epoch, run = max(precise, key=lambda network: network[0])
+        at_first = run.accuracy and run.accuracy.at(epoch)
+        accuracy = f", at {percent(at_first.value)} accuracy" if at_first else ""
+        name = "it" if is_single else run.run
+        return (
+            f"learned {structure} early: {name} had {percent(share)} of its peak agreement after epoch {epoch}{accuracy}."
+        )
     times = [(run.t90, run) for run in runs if run.t90]
     t90, run = min(times, key=lambda pair: pair[0].value)
     name = "it" if is_single else run.run
@@ -369,13 +365,6 @@ def _peak_clause(learned: Sequence[tuple[RunFindings, Trend]], structure: str) -
     if all(len(run.epochs) == 1 for run, _ in learned):
         verb = "has" if is_single else "have"
     return f"{verb} {structure}: {owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})."
-
-
-def _is_precise(point: Point | None) -> bool:
-    """Return whether a value is above chance and its interval is narrow."""
-    if point is None or not point.is_above_chance:
-        return False
-    return point.low is None or point.value - point.low <= MAX_RELATIVE_ERROR * point.value
 
 
 def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str:
