@@ -74,7 +74,9 @@ def compare(
 
         figures = [str(path) for path in curves.save_comparison(comparison, out, as_format)]
         html = html or out / comparison_page.FILE
-    page = None if html is None else str(comparison_page.save(comparison, options, outputs, html))
+    page = None
+    if html is not None:
+        page = str(comparison_page.save(comparison_page.render(comparison, options, outputs), html))
     if as_json:
         console.print_json({**asdict(comparison), "figures": figures, "page": page})
         return DONE

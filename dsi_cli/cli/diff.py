@@ -68,7 +68,8 @@ def diff(
     found = compare(first, second, runs=run or (), epochs=epoch or (), labels=labels, choice=choice, group=group)
     files = [] if out is None else found.save_tables(out)
     if out is not None or html is not None:
-        files.append(comparison_page.save_difference(found, html or Path(out or ".") / comparison_page.DIFFERENCE_FILE))
+        page = comparison_page.render_difference(found)
+        files.append(comparison_page.save(page, html or Path(out or ".") / comparison_page.DIFFERENCE_FILE))
     if as_json:
         console.print_json(document(found) | {"files": list(map(str, files))})
         return DONE

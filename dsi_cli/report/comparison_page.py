@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from math import isnan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -43,9 +43,9 @@ MAX_DIFFERENCE_SIDE = 400  # rows of a shown matrix; of larger matrices the clas
 MAX_ROWS = 50
 
 
-def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
-    """Write the page of a comparison, and return its path; raise `OutputError` if it cannot be written."""
-    atomic_write.write_atomically(path, render(comparison, options, outputs).encode(errors="backslashreplace"))
+def save(page: str, path: Path) -> Path:
+    """Write a page, and return its path; raise `OutputError` if it cannot be written."""
+    atomic_write.write_atomically(path, page.encode(errors="backslashreplace"))
     return path
 
 
@@ -117,25 +117,12 @@ def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
     return {"name": curve.name, "title": title, "axis": axis, "isExcess": is_excess, "lines": lines}
 
 
-class ForestRow(NamedTuple):
-    """The positions of one row in percent of the width; None if the value is missing."""
+def forest(rows: Sequence[CriterionRow]) -> dict[str, Any]:
+    """Return the positions of some rows and of ticks with their texts in a forest plot, in percent of the width; None if missing.
 
-    row: CriterionRow
-    difference: float | None
-    low: float | None
-    high: float | None
-    seeds: tuple[float, float] | None  # the start and the width of the range of 95 % of pairs of seeds
-
-
-class Forest(NamedTuple):
-    """A forest plot; positive differences, which are to the right, favour the first network."""
-
-    rows: list[ForestRow]
-    ticks: list[tuple[float, str]]  # the position and the text of each tick
-
-
-def forest(rows: Sequence[CriterionRow]) -> Forest:
-    """Return the forest plot of some rows. The scale holds all intervals. A range of seeds that is larger is cut off."""
+    Positive differences, which are to the right, favour the first network. The scale holds all intervals. The range of 95 % of
+    pairs of seeds, its start and its width, is cut off if it is larger.
+    """
     ends = [abs(value) for row in rows for value in (row.low, row.high, row.difference) if value is not None]
     limit = 1.1 * (max(ends, default=0.0) or 1.0)
 
@@ -148,7 +135,8 @@ def forest(rows: Sequence[CriterionRow]) -> Forest:
         if row.seed_deviation is not None:
             half = min(50.0, 50 * seed_range(row.seed_deviation) / limit)
             seeds = (round(50 - half, 2), round(2 * half, 2))
-        placed.append(ForestRow(row, position(row.difference), position(row.low), position(row.high), seeds))
+        ends_of_row = {name: position(getattr(row, name)) for name in ("difference", "low", "high")}
+        placed.append({"row": row, "seeds": seeds, **ends_of_row})
 
     # Choose the smallest round step that gives few ticks.
     unit = 10.0 ** np.floor(np.log10(limit))
@@ -159,7 +147,7 @@ def forest(rows: Sequence[CriterionRow]) -> Forest:
     for multiple in range(-count, count + 1):
         text = "0" if multiple == 0 else f"{multiple * step:+.{digits}f}".replace("-", "−")
         ticks.append((round(50 + 50 * multiple * step / limit, 2), text))
-    return Forest(placed, ticks)
+    return {"rows": placed, "ticks": ticks}
 
 
 def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
@@ -247,12 +235,6 @@ def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
         for measure in options.measures:
             words += ["--measure", measure]
     return shlex.join([*words, "--html", FILE])
-
-
-def save_difference(difference: Difference, path: Path) -> Path:
-    """Write the page of a difference, and return its path; raise `OutputError` if it cannot be written."""
-    atomic_write.write_atomically(path, render_difference(difference).encode(errors="backslashreplace"))
-    return path
 
 
 def render_difference(difference: Difference) -> str:

@@ -122,7 +122,7 @@ def test_diff_of_a_pruned_copy_names_the_moved_classes(write, tmp_path):
         assert (path.name, list(stored.columns)) == (table.path, [column.name for column in table.columns])
         assert len(stored) == len(frame)
     assert pd.read_parquet(paths[0])["angle"].to_numpy() == pytest.approx(found.classes["angle"], nan_ok=True)
-    page = comparison_page.save_difference(found, tmp_path / "page.html").read_text()
+    page = comparison_page.save(comparison_page.render_difference(found), tmp_path / "page.html").read_text()
     assert all(name in page for name in (*PRUNED, "B minus A", "angle (°)"))
 
 

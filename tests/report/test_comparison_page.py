@@ -42,7 +42,7 @@ def groups(out):
 
 
 def saved(comparison, tmp_path, asked=ASKED):
-    return comparison_page.save(comparison, asked, ["out"], tmp_path / "page.html")
+    return comparison_page.save(comparison_page.render(comparison, asked, ["out"]), tmp_path / "page.html")
 
 
 def shown(value, form="z.3f"):
@@ -84,17 +84,17 @@ def test_forest_places_all_intervals_on_one_scale_with_0_in_the_middle(two):
     rows = two.equal[0].forest
     plot = forest(rows)
     ends = [abs(end) for row in rows for end in (row.low, row.high) if end is not None]
-    for item in plot.rows:
-        for end, position in ((item.row.low, item.low), (item.row.difference, item.difference), (item.row.high, item.high)):
+    for item in plot["rows"]:
+        for end, position in ((getattr(item["row"], name), item[name]) for name in ("low", "difference", "high")):
             assert (position is None) == (end is None)
             if end is not None:
                 assert position == pytest.approx(50 + 50 / 1.1 * end / max(ends), abs=0.01)
-        half = 50 / 1.1 * 1.96 * 2**0.5 * item.row.seed_deviation / max(ends)
-        assert item.seeds == pytest.approx((max(0, 50 - half), min(100, 2 * half)), abs=0.02)
-    assert (50.0, "0") in plot.ticks
-    assert 3 <= len(plot.ticks) <= 9
-    assert [text for at, text in plot.ticks if at < 50] == [
-        text.replace("+", "−") for at, text in plot.ticks[::-1] if at > 50
+        half = 50 / 1.1 * 1.96 * 2**0.5 * item["row"].seed_deviation / max(ends)
+        assert item["seeds"] == pytest.approx((max(0, 50 - half), min(100, 2 * half)), abs=0.02)
+    assert (50.0, "0") in plot["ticks"]
+    assert 3 <= len(plot["ticks"]) <= 9
+    assert [text for at, text in plot["ticks"] if at < 50] == [
+        text.replace("+", "−") for at, text in plot["ticks"][::-1] if at > 50
     ]
 
 
