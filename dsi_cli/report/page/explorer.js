@@ -12,7 +12,7 @@ const REST_DELAY = 200; // milliseconds, so that a moving slider redraws only th
 function matrixExplorer(run, runIndex, names, chartActions, changed) {
   const differences = differencesOf(run, runIndex);
   const actions = { chart: chartActions, read: showReading, open: (...classes) => select(classes), fold: toggleFold };
-  const maps = heatMaps(run, names, selection.scale, actions);
+  const maps = heatMaps(run, names, actions);
   let epoch = null;
   let charts = [];
   let scatter = null;
@@ -103,7 +103,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 
   function setScale(scale) {
     selection.scale = scale;
-    maps.setScale(scale);
+    maps.paint();
     changed();
   }
 
@@ -130,7 +130,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
     ({ scatter } = section);
     scatter?.draw();
     if (!selection.classes.length) selection.classes = section.start ?? [0];
-    maps.select(selection.classes);
+    maps.showSelected();
     changed();
   }
 
@@ -149,7 +149,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
   function select(classes) {
     selection.classes = classes;
     unfold(classes);
-    maps.select(classes);
+    maps.showSelected();
     changed();
     return showInspector();
   }

@@ -8,11 +8,9 @@ const MAP_KEYS = "heat map. Arrow keys move to another cell, Enter opens the pai
  * Return the heat maps of a run. `actions` are `read(reading, event)`, `open(...classes)` and `fold(segment)`, which are called
  * for a pointer on a cell, for clicks on a class or a pair, and for clicks on a folded group.
  */
-function heatMaps(run, names, scale, actions) {
+function heatMaps(run, names, actions) {
   const groups = groupsOfRun(run);
-  const current = {
-    epoch: null, order: run.orders[0], axis: null, scale, difference: null, cell: null, drag: null, pointer: null, selected: [],
-  };
+  const current = { epoch: null, order: run.orders[0], axis: null, difference: null, cell: null, drag: null, pointer: null };
   const view = { x: 0, y: 0, size: names.length };
   let token = 0;
   const maps = run.matrices.map((matrix) => mapOf(matrix, matrix.title, matrix.about));
@@ -49,16 +47,9 @@ function heatMaps(run, names, scale, actions) {
     });
     differenceMap.frame = layer;
     paint();
-    readAgain();
   }
 
-  function setScale(newScale) {
-    current.scale = newScale;
-    paint();
-    readAgain();
-  }
-
-  /** Draw all heat maps in the colours of the theme. */
+  /** Draw all heat maps in the colours of the theme and the scale, and read the cell under the pointer again. */
   function paint() {
     if (!current.axis) return;
     for (const map of maps) {
@@ -66,10 +57,10 @@ function heatMaps(run, names, scale, actions) {
       const hasValues = frame && !map.isEmpty;
       const { items } = current.axis;
       let shade = (value) => Math.max(-1, Math.min(1, value / DIFFERENCE_LIMIT));
-      if (matrix) shade = current.scale === "rank" ? rankShade : (value) => rawShade(matrix, value);
+      if (matrix) shade = selection.scale === "rank" ? rankShade : (value) => rawShade(matrix, value);
       Object.assign(map, { layer: null, picture: null });
       if (hasValues) {
-        map.layer = matrix ? layerOf(matrix, frame, current.order.order, current.scale) : frame.at;
+        map.layer = matrix ? layerOf(matrix, frame, current.order.order, selection.scale) : frame.at;
         const grid = gridOf(map.layer, items, matrix ? matrix.symmetric : frame.symmetric);
         map.picture = gridPicture(matrix && hasRankedBlocks(map) ? rankedGrid(grid) : grid, items, shade);
       }
@@ -77,11 +68,12 @@ function heatMaps(run, names, scale, actions) {
       drawBar(map);
     }
     draw();
+    readAgain();
   }
 
   /** Return whether the colours of a map are ranks of blocks, because means of ranks differ too little to be seen. */
   function hasRankedBlocks({ frame }) {
-    return current.scale === "rank" && (frame.starts || current.axis.size < names.length);
+    return selection.scale === "rank" && (frame.starts || current.axis.size < names.length);
   }
 
   function noteOf(map) {
@@ -92,14 +84,14 @@ function heatMaps(run, names, scale, actions) {
     const notes = [];
     if (frame.starts) notes.push(`The map shows the means of ${frame.starts.length} × ${frame.starts.length} blocks of `
       + "neighbouring classes, because this page does not contain the complete matrix of this epoch.");
-    const isRounded = matrix && current.scale === "raw" && frame.scale.step > 1e-3;
+    const isRounded = matrix && selection.scale === "raw" && frame.scale.step > 1e-3;
     if (!matrix) notes.push(`The strongest colours are a difference of ${100 * DIFFERENCE_LIMIT} % of all ranks or more.`);
     if (isRounded) notes.push(`The rounding error of the values is at most ${errorOf(frame.scale)}.`);
     return notes.join(" ");
   }
 
   function drawBar({ matrix, bar, ends }) {
-    const isSigned = !matrix || (current.scale === "raw" && matrix.shown[0] < 0);
+    const isSigned = !matrix || (selection.scale === "raw" && matrix.shown[0] < 0);
     bar.getContext("2d").drawImage(colourBar(isSigned ? -1 : 0), 0, 0);
     ends.replaceChildren(...barLabels(matrix).map((text) => element("span", {}, text)));
   }
@@ -107,7 +99,7 @@ function heatMaps(run, names, scale, actions) {
   /** Return the labels at the start, the middle and the end of a colour bar. */
   function barLabels(matrix) {
     if (!matrix) return current.difference ? [current.difference.less, "", current.difference.more] : [];
-    if (current.scale === "rank") return ["less similar half", "nearest 25 %", "rank 1"];
+    if (selection.scale === "rank") return ["less similar half", "nearest 25 %", "rank 1"];
     const [from, to] = matrix.shown;
     const last = matrix.low + (matrix.levels - 1) * matrix.step;
     const middle = matrix.symmetric ? (from + to) / 2 : from + (to - from) / 4;
@@ -170,8 +162,8 @@ function heatMaps(run, names, scale, actions) {
         context.strokeRect(left + (x - view.x) * cell, top + (y - view.y) * cell, width * cell, height * cell);
       }
     };
-    const { axis, cell: pointed, selected } = current;
-    const items = selected.map((index) => axis.itemOf(index));
+    const { axis, cell: pointed } = current;
+    const items = selection.classes.map((index) => axis.itemOf(index));
     if (items.length === 1) {
       box(-1, items[0], axis.size + 2, 1);
       box(items[0], -1, 1, axis.size + 2);
@@ -372,11 +364,9 @@ function heatMaps(run, names, scale, actions) {
     setView(0, 0, current.axis.size);
   }
 
-  /** Mark a class, a pair of classes, or nothing. */
-  function select(classes) {
-    current.selected = classes;
-    if (current.axis && classes.length) showItems(current.axis.itemOf(classes[0]), current.axis.itemOf(classes.at(-1)));
-    draw();
+  /** Mark the selected class or pair of classes, and move the view so that it shows them. */
+  function showSelected() {
+    if (current.axis) showItems(current.axis.itemOf(selection.classes[0]), current.axis.itemOf(selection.classes.at(-1)));
   }
 
   /** Return a canvas with a map, its title and its colour bar. */
@@ -413,5 +403,5 @@ function heatMaps(run, names, scale, actions) {
     return [["", ...items.map(({ name }) => name)], ...rows];
   }
 
-  return { maps, differenceMap, groups, show, paint, setScale, draw, zoom, reset, select, exportCanvas, exportRows };
+  return { maps, differenceMap, groups, show, paint, draw, zoom, reset, showSelected, exportCanvas, exportRows };
 }
