@@ -181,10 +181,9 @@ def scene(
 
 def curve_panel(results: Results, frames: MatrixFrames, measure: str | None = None) -> Panel | None:
     """Return the first agreement of a run's matrix, or its max WSI if it has no agreement; None without either."""
-    name = f"{frames.kind.name}-{frames.split}" if frames.split else frames.kind.name
     for metric in ("agreement", "wsi"):
         panel = curves.find_panel(metric, results, [frames.run], measure)
-        found = [curve for curve in panel.series if name in (curve.of or "").split(",")] if panel else []
+        found = [curve for curve in panel.series if frames.name in (curve.of or "").split(",")] if panel else []
         if panel is not None and found:
             return replace(panel, series=found[:1])
     return None

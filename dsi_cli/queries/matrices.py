@@ -6,7 +6,7 @@ with ties at their mid-rank. Classes that a matrix lacks have no rank and do not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,7 @@ from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics.measures import mid_ranks, similarity_ranks
 from dsi_cli.queries.findings import reference_name
 from dsi_cli.store import layout
+from dsi_cli.store.schema import SPLIT_KINDS, SPLITS, MatrixId
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
@@ -30,21 +31,39 @@ SURPRISE_LEGEND = "! near (first tenth) by one similarity, far (second half) by 
 
 
 class MatrixKind(NamedTuple):
-    """A kind of matrix with its texts for figures."""
+    """A kind of matrix with its texts for figures and for the report."""
 
     name: str
     title: str
     values: str  # the meaning of a value
-    splits: tuple[str | None, ...] = (None,)  # the splits in order of preference
+    about: str  # the same with the range of the values
+
+    @property
+    def is_symmetric(self) -> bool:
+        """True if the matrices are symmetric; in a confusion matrix, a row is the truth."""
+        return self.name != "ccsm"
+
+    @property
+    def splits(self) -> tuple[str | None, ...]:
+        """The splits that have such a matrix, in order of preference; None for a matrix without a split."""
+        return SPLITS if self.name in SPLIT_KINDS else (None,)
 
 
 KINDS = (
-    MatrixKind("ncsm", "NCSM", "cosine of weights"),
-    MatrixKind("ncsm_centred", "centred NCSM", "cosine of centred weights"),
-    MatrixKind("tncsm", "TNCSM", "cosine of mean features", ("test", "train")),
-    MatrixKind("ccsm", "CCSM", "share of row taken for column", ("test", "train")),
+    MatrixKind("ncsm", "NCSM", "cosine of weights", "cosine similarity of the classifier's weights (−1 to 1)"),
+    MatrixKind(
+        "ncsm_centred",
+        "centred NCSM",
+        "cosine of centred weights",
+        "NCSM after subtraction of the mean weight row (−1 to 1)",
+    ),
+    MatrixKind("tncsm", "TNCSM", "cosine of mean features", "cosine similarity of the classes' mean features (−1 to 1)"),
+    MatrixKind(
+        "ccsm", "CCSM", "share of row taken for column", "share of the row's samples predicted as the column (0 to 1)"
+    ),
 )
-REFERENCE = MatrixKind("scsm", "SCSM", "similarity in WordNet")
+"""The kinds of matrices in the order of preference and of the report."""
+REFERENCE = MatrixKind("scsm", "SCSM", "similarity in WordNet", "path similarity in WordNet 3.0 (0 to 1)")
 
 
 class MatrixFrames(NamedTuple):
@@ -60,6 +79,11 @@ class MatrixFrames(NamedTuple):
         """The title in a figure, such as ``NCSM`` or ``CCSM on test``."""
         return f"{self.kind.title} on {self.split}" if self.split else self.kind.title
 
+    @property
+    def name(self) -> str:
+        """The kind with its split, such as ``ncsm`` or ``ccsm-test``."""
+        return str(MatrixId(self.kind.name, self.split))
+
     def among(self, epochs: Sequence[int] | None) -> list[int]:
         """Return the epochs that are in ``epochs``, in order; all if None."""
         return [epoch for epoch in self.epochs if epochs is None or epoch in epochs]
@@ -74,15 +98,17 @@ def matrix_frames(results: Results, run: str, kind: str | None = None) -> Matrix
     known = [matrix_kind.name for matrix_kind in KINDS]
     if kind is not None and kind not in known:
         raise UsageError(f"{kind!r} is not a matrix of epochs: {expected(kind, known)}", code="unknown-kind", matrix=kind)
-    for matrix_kind in KINDS:
-        if kind not in (None, matrix_kind.name):
-            continue
-        for split in matrix_kind.splits:
-            stored = layout.stored_epochs(layout.csm_path(results.path, run, matrix_kind.name, split, 0).parent)
+    return next((frames for frames in all_frames(results, run) if kind in (None, frames.kind.name)), None)
+
+
+def all_frames(results: Results, run: str) -> Iterator[MatrixFrames]:
+    """Yield the matrices of each kind and split that a run has, in the order of `KINDS`."""
+    for kind in KINDS:
+        for split in kind.splits:
+            stored = layout.stored_epochs(layout.csm_path(results.path, run, kind.name, split, 0).parent)
             epochs = tuple(epoch for epoch in results.epochs(run) if epoch in stored)
             if epochs:
-                return MatrixFrames(run, matrix_kind, split, epochs)
-    return None
+                yield MatrixFrames(run, kind, split, epochs)
 
 
 def epoch_matrix(results: Results, frames: MatrixFrames, epoch: int) -> Values:

@@ -21,9 +21,7 @@ from dsi_cli.queries.run_classes import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
 from dsi_cli.store.results import Results, brief_epochs
-from dsi_cli.store.schema import MATRIX_KINDS, SPLITS
-
-SPLIT_KINDS = ("ccsm", "tncsm")  # kinds of matrices that belong to a split
+from dsi_cli.store.schema import MATRIX_KINDS, SPLIT_KINDS, SPLITS
 
 
 @dataclass(frozen=True)

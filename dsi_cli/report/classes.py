@@ -54,8 +54,8 @@ def display_orders(classes: pd.DataFrame, own: MatrixSeries | None) -> list[dict
     if classes["synset"].notna().any() or taxonomy != given:
         orders.insert(0, ("taxonomy", "taxonomy", taxonomy))
     if own is not None and len(classes) > 2:
-        clusters = run_classes.cluster_order(own.read(own.epochs[-1])).tolist()
-        orders.append(("cluster", f"clusters of the last {own.name.upper()}", clusters))
+        clusters = run_classes.cluster_order(own.read(own.frames.epochs[-1])).tolist()
+        orders.append(("cluster", f"clusters of the last {own.frames.name.upper()}", clusters))
     described = []
     for name, title, order in orders:
         groups = [list(group) for group in run_classes.class_groups(classes, np.asarray(order))]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.queries import epoch_sampling
-from dsi_cli.queries.matrices import block_means
+from dsi_cli.queries.matrices import REFERENCE, block_means
 from dsi_cli.report import matrix_codec, matrix_sources
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import MatrixSeries, StoredReference
@@ -29,13 +29,6 @@ MAX_COMPLETE_EPOCHS = 20  # complete epochs of a run with more than `MANY_CLASSE
 MAX_BLOCKS = 64  # blocks per row of a matrix of block means, without those that begin at the start of a group
 RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])  # scale of block means of percentile ranks
 MAX_FINE_REFERENCE = 2048  # classes of a reference matrix that is packed with the finest scale
-TITLES = {
-    "ncsm": ("NCSM", "cosine similarity of the classifier's weights (−1 to 1)"),
-    "ncsm_centred": ("Centred NCSM", "NCSM after subtraction of the mean weight row (−1 to 1)"),
-    "tncsm": ("TNCSM", "cosine similarity of the classes' mean features (−1 to 1)"),
-    "ccsm": ("CCSM", "share of the row's samples predicted as the column (0 to 1)"),
-    "scsm": ("SCSM", "path similarity in WordNet 3.0 (0 to 1)"),
-}
 Lines = dict[str, list[str]]  # packed texts by name; each name becomes one element of the page with one line per text
 
 
@@ -97,7 +90,7 @@ class RunMatrices:
     @property
     def own(self) -> MatrixSeries | None:
         """The network's similarity matrix, or None if the run has none."""
-        return next((series for series in self.series if series.name in NETWORK_MATRICES), None)
+        return next((series for series in self.series if series.frames.name in NETWORK_MATRICES), None)
 
     def need(self, orders: int) -> BudgetNeed:
         """Return the size that the run needs in the page, with a number of display orders."""
@@ -150,12 +143,17 @@ def pack(
     epochs = list(change)
     complete = [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), share.complete)]
     packed = [
-        _pack_series(series, share.levels, complete, orders, f"{prefix}-{series.name}", lines) for series in matrices.series
+        _pack_series(series, share.levels, complete, orders, f"{prefix}-{series.frames.name}", lines)
+        for series in matrices.series
     ]
     near: dict[str, Any] | None = None
     if matrices.nearest:
         lines[f"{prefix}-near"] = list(matrices.nearest.values())
-        near = {"lines": f"{prefix}-near", "of": "ncsm" if own is None else own.name, "epochs": list(matrices.nearest)}
+        near = {
+            "lines": f"{prefix}-near",
+            "of": "ncsm" if own is None else own.frames.name,
+            "epochs": list(matrices.nearest),
+        }
         near |= {"count": matrix_codec.neighbor_count(matrices.classes), "pairs": matrix_codec.pair_count(matrices.classes)}
         near |= _scale_data(matrix_codec.NEIGHBOR_SCALE)
     return {"whole": complete, "matrices": packed, "near": near}
@@ -165,13 +163,13 @@ def _pack_series(
     series: MatrixSeries, levels: int, complete: Sequence[int], orders: Sequence[Mapping[str, Any]], name: str, lines: Lines
 ) -> dict[str, Any]:
     # Pack the complete matrices.
-    symmetric, (kind, split) = series.symmetric, series.matrix
+    kind, symmetric = series.frames.kind, series.frames.kind.is_symmetric
     scale = QuantizationScale(series.low, series.high, levels)
-    complete_epochs = [epoch for epoch in series.epochs if epoch in complete]
+    complete_epochs = [epoch for epoch in series.frames.epochs if epoch in complete]
     lines[name] = [_pack_matrix(series.read(epoch), scale, symmetric=symmetric) for epoch in complete_epochs]
 
     # Pack the means of the values and of their percentile ranks in blocks, at the other epochs and in each display order.
-    block_epochs = [epoch for epoch in series.epochs if epoch not in complete]
+    block_epochs = [epoch for epoch in series.frames.epochs if epoch not in complete]
     blocks: dict[str, Any] | None = None
     if block_epochs:
         coarse = QuantizationScale(series.low, series.high, LEVELS[-1])
@@ -188,11 +186,9 @@ def _pack_series(
         names = [order["name"] for order in orders]
         blocks = {"lines": f"{name}-blocks", "epochs": block_epochs, "orders": names, "starts": starts}
         blocks |= _scale_data(coarse)
-    title, about = TITLES[kind]
-    if split:
-        title += f", {split}"
-    described: dict[str, Any] = {"name": series.name, "title": title, "about": about, "symmetric": symmetric, "lines": name}
-    described |= {"epochs": complete_epochs, "withoutMistakes": series.empty if kind == "ccsm" else []}
+    title = f"{kind.title[0].upper()}{kind.title[1:]}" + (f", {series.frames.split}" if series.frames.split else "")
+    described: dict[str, Any] = {"name": series.frames.name, "title": title, "about": kind.about, "symmetric": symmetric}
+    described |= {"lines": name, "epochs": complete_epochs, "withoutMistakes": [] if symmetric else series.empty}
     return described | {"blocks": blocks, "shown": series.color_limits} | _scale_data(scale)
 
 
@@ -205,7 +201,7 @@ def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]
         key = f"reference-{file}"
         if key not in lines:
             lines[key] = [_pack_matrix(matrix, scale, symmetric=True)]
-        title, about = TITLES["scsm"]
+        title, about = REFERENCE.title, REFERENCE.about
         if len(matrices.references) > 1:
             title = f"{title}, {reference}"
         if reference != "wordnet3.0-path":

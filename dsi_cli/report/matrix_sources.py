@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from dsi_cli.engines import local
 from dsi_cli.queries import epoch_sampling
+from dsi_cli.queries.matrices import MatrixFrames, all_frames
 from dsi_cli.report import matrix_codec
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CSMS, NETWORK_MATRICES, MatrixId
+from dsi_cli.store.schema import NETWORK_MATRICES
 
-SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
-"""True if matrices of a kind are symmetric; the kinds are in display order."""
 COLOR_QUANTILES = (0.005, 0.995)
 """Quantiles of the off-diagonal values at which the colours end, as the median over the epochs.
 
@@ -41,8 +40,7 @@ Matrix = NDArray[np.float32]
 class MatrixSeries:
     """One kind of matrix of a training run over the epochs, with the range of its values and the size of its packed matrices."""
 
-    matrix: MatrixId
-    epochs: list[int]
+    frames: MatrixFrames
     read: Callable[[int], Matrix]  # reads the matrix ``(C, C)`` of an epoch; missing values are NaN
     low: float
     high: float
@@ -52,46 +50,30 @@ class MatrixSeries:
     empty: list[int]  # epochs whose values are all 0; a confusion matrix without mistakes is empty
     nearest: dict[int, str]  # the packed nearest classes by epoch, if they were asked for
 
-    @property
-    def symmetric(self) -> bool:
-        """True if the matrices are symmetric."""
-        return SYMMETRIC[self.matrix.kind]
-
-    @property
-    def name(self) -> str:
-        """The kind with its split, as in ccsm-test."""
-        return str(self.matrix)
-
 
 def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     """Return the matrix series of a run that have a value, in display order, without the reference."""
-    folder = results.path / CSMS.path / layout.folder_name(run)
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    kinds = list(SYMMETRIC)
-    found = [matrix for matrix in map(MatrixId.parse, names) if matrix.kind in SYMMETRIC]
-    found.sort(key=lambda matrix: (kinds.index(matrix.kind), matrix.split != "test"))
     classes = len(results.rows_of("classes", run))
     all_series: list[MatrixSeries] = []
-    for matrix in found:
-        stored = layout.stored_epochs(folder / str(matrix))
-        epochs = [epoch for epoch in results.epochs(run) if epoch in stored]
-        read = _cached_reader(results.path, run, matrix, classes)
+    for frames in all_frames(results, run):
+        read = _cached_reader(results.path, frames, classes)
         # The first of the network's own matrices has the nearest classes.
-        is_own = classes > 1 and str(matrix) in NETWORK_MATRICES
-        has_own = any(series.name in NETWORK_MATRICES for series in all_series)
-        series = _summarise_series(matrix, epochs, read, with_nearest=is_own and not has_own)
+        is_own = classes > 1 and frames.name in NETWORK_MATRICES
+        has_own = any(series.frames.name in NETWORK_MATRICES for series in all_series)
+        series = _summarise_series(frames, read, with_nearest=is_own and not has_own)
         if series is not None:
             all_series.append(series)
     return all_series
 
 
-def _cached_reader(out: Path, run: str, matrix: MatrixId, classes: int) -> Callable[[int], Matrix]:
+def _cached_reader(out: Path, frames: MatrixFrames, classes: int) -> Callable[[int], Matrix]:
     """Return a function that returns the matrix ``(C, C)`` of an epoch; it keeps up to `MAX_CACHED_BYTES` in memory."""
 
     @lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))
     def read(epoch: int) -> Matrix:
         # `Results.csm` takes twice as long, because it makes a table with the names of the classes.
-        return parquet.padded(parquet.to_matrix(parquet.read(layout.csm_path(out, run, *matrix, epoch))), classes)
+        path = layout.csm_path(out, frames.run, frames.kind.name, frames.split, epoch)
+        return parquet.padded(parquet.to_matrix(parquet.read(path)), classes)
 
     return read
 
@@ -126,11 +108,9 @@ def references(results: Results, run: str) -> list[StoredReference]:
     return stored
 
 
-def _summarise_series(
-    matrix_id: MatrixId, epochs: list[int], read: Callable[[int], Matrix], *, with_nearest: bool
-) -> MatrixSeries | None:
-    """Return the series of the matrices of some epochs; None if no matrix has a value."""
-    symmetric = SYMMETRIC[matrix_id.kind]
+def _summarise_series(frames: MatrixFrames, read: Callable[[int], Matrix], *, with_nearest: bool) -> MatrixSeries | None:
+    """Return the series of some matrices; None if no matrix has a value."""
+    symmetric, epochs = frames.kind.is_symmetric, frames.epochs
     limits: list[tuple[float, ...]] = []
     change: dict[int, float] = {}
     empty: list[int] = []
@@ -165,7 +145,7 @@ def _summarise_series(
     for levels in LEVELS:
         scale = QuantizationScale(low, high, levels)
         cost[levels] = sum(len(pack(scale.codes(values), levels)) for values in samples) / len(samples)
-    return MatrixSeries(matrix_id, epochs, read, low, high, color_limits, change, cost, empty, nearest)
+    return MatrixSeries(frames, read, low, high, color_limits, change, cost, empty, nearest)
 
 
 def value_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:

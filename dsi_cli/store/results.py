@@ -18,7 +18,7 @@ from dsi_cli import similarity
 from dsi_cli.errors import UsageError, count, require_choice, suggestion
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 from dsi_cli.store import layout, parquet, schema
-from dsi_cli.store.schema import HEAD_KINDS, MATRIX_KINDS, SPLITS, Table
+from dsi_cli.store.schema import HEAD_KINDS, MATRIX_KINDS, SPLIT_KINDS, SPLITS, Table
 
 
 def _frame(table: Table, meaning: str) -> cached_property[pd.DataFrame]:
@@ -181,7 +181,7 @@ class Results:
         if kind == "scsm":
             return self._part(self._reference(name, labels, reference), rows, classes)
         epoch = self._epoch_or_last(name, epoch)
-        if split is None and kind in ("ccsm", "tncsm"):
+        if split is None and kind in SPLIT_KINDS:
             split = next(
                 (part for part in SPLITS if layout.csm_path(self.path, name, kind, part, epoch, step).is_file()), None
             )

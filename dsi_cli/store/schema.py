@@ -12,6 +12,7 @@ UNCERTAIN = 0.85
 HEAD_KINDS = ("ncsm", "ncsm_centred")
 MATRIX_KINDS = (*HEAD_KINDS, "ccsm", "tncsm", "scsm")
 SPLITS = ("test", "train")
+SPLIT_KINDS = ("ccsm", "tncsm")  # kinds of matrices that belong to a split
 NETWORK_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
 """The names of matrices that hold the network's own similarity; the first one that an epoch has is used."""
 
