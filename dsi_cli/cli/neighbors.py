@@ -10,6 +10,7 @@ from dsi_cli.cli import console
 from dsi_cli.cli.options import Epoch, Json, Kind, Output, Quiet, Run, Split, complete_classes, option, switch
 from dsi_cli.cli.text import cell, shorten, sparkline
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.queries.epoch_sampling import log_spaced
 from dsi_cli.queries.matrices import SURPRISE_LEGEND
 
 if TYPE_CHECKING:
@@ -94,8 +95,9 @@ def _print_listing(listing: NeighborList) -> None:
 
 
 def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
-    most = history.query.most
-    rows = [row for row in history.rows if any((row.places[index] or most + 1) <= most for index in history.shown)]
+    # Of many epochs, some decide which classes are shown; most are early, where most changes.
+    shown, most = log_spaced(range(len(history.epochs))), history.query.most
+    rows = [row for row in history.rows if any((row.places[index] or most + 1) <= most for index in shown)]
     console.print_sentence(history.title)
     console.print_sentence("rank 1 is the most similar class and has the highest bar")
     if any(row.surprise for row in rows):

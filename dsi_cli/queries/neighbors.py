@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected, require_choice
 from dsi_cli.metrics.measures import mid_ranks
-from dsi_cli.queries.epoch_sampling import log_spaced
 from dsi_cli.queries.matrices import Ranks, is_surprise, matrix_or_none, none_if_nan, ranks_among_known, reference_title
 from dsi_cli.queries.run_classes import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
@@ -146,11 +145,6 @@ class NeighborHistory:
             neighbors = f"the {rows} classes nearest"
         matrix = matrix_title(replace(self.query, epoch=None))
         return f"{matrix}, epochs {self.epochs[0]} to {self.epochs[-1]}: {neighbors} to {self.of}"
-
-    @property
-    def shown(self) -> list[int]:
-        """The indices of the epochs that a table shows; most are early, where most changes."""
-        return log_spaced(range(len(self.epochs)))
 
 
 class WordNetValues(NamedTuple):
