@@ -124,7 +124,6 @@ class RunFindings:
     run: str
     epochs: tuple[int | None, ...]
     classes: int
-    samples: int | None  # the number of test samples at the last epoch with predictions
     reference: str  # the name of the reference matrix for readers, such as WordNet
     agreement: Trend | None  # Pearson's correlation of similarities with those of the reference: 0 is chance, 1 is perfect
     no_agreement: str | None  # the reason for a missing agreement
@@ -184,7 +183,6 @@ def run_findings(out: Path, run: str) -> RunFindings:
         run=run,
         epochs=tuple(sorted({row["epoch"] for row in checkpoints}, key=lambda epoch: epoch or 0)),
         classes=len(table_rows(out, CLASSES, run)),
-        samples=mistakes["test"].samples if "test" in mistakes else None,
         reference=reference_name(references[0] if references else "wordnet"),
         agreement=agreement,
         no_agreement=None if agreement else _reason_no_agreement(curve_rows, f"{own},scsm"),

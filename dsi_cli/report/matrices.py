@@ -142,28 +142,27 @@ def pack(
     change = dict.fromkeys(matrices.epochs, 1.0) if own is None else own.change
     epochs = list(change)
     complete = [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), share.complete)]
-    packed = [
-        _pack_series(series, share.levels, complete, orders, f"{prefix}-{series.frames.name}", lines)
-        for series in matrices.series
-    ]
+    packed = [_pack_series(series, share.levels, complete, orders, prefix, lines) for series in matrices.series]
     near: dict[str, Any] | None = None
     if matrices.nearest:
         lines[f"{prefix}-near"] = list(matrices.nearest.values())
-        near = {
-            "lines": f"{prefix}-near",
-            "of": "ncsm" if own is None else own.frames.name,
-            "epochs": list(matrices.nearest),
-        }
+        of = "ncsm" if own is None else own.frames.name
+        near = {"lines": f"{prefix}-near", "of": of, "epochs": list(matrices.nearest)}
         near |= {"count": matrix_codec.neighbor_count(matrices.classes), "pairs": matrix_codec.pair_count(matrices.classes)}
         near |= _scale_data(matrix_codec.NEIGHBOR_SCALE)
     return {"whole": complete, "matrices": packed, "near": near}
 
 
 def _pack_series(
-    series: MatrixSeries, levels: int, complete: Sequence[int], orders: Sequence[Mapping[str, Any]], name: str, lines: Lines
+    series: MatrixSeries,
+    levels: int,
+    complete: Sequence[int],
+    orders: Sequence[Mapping[str, Any]],
+    prefix: str,
+    lines: Lines,
 ) -> dict[str, Any]:
     # Pack the complete matrices.
-    kind, symmetric = series.frames.kind, series.frames.kind.is_symmetric
+    kind, symmetric, name = series.frames.kind, series.frames.kind.is_symmetric, f"{prefix}-{series.frames.name}"
     scale = QuantizationScale(series.low, series.high, levels)
     complete_epochs = [epoch for epoch in series.frames.epochs if epoch in complete]
     lines[name] = [_pack_matrix(series.read(epoch), scale, symmetric=symmetric) for epoch in complete_epochs]

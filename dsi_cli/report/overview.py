@@ -159,7 +159,7 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
     else:
         parts.append(f"{classes}, {_range(missing, 'class')} without a synset")
 
-    samples = [run.samples for run in findings if run.samples]
+    samples = [test.samples for run in findings if (test := run.mistakes.get("test")) and test.samples]
     parts.append(_range(samples, "test sample") if samples else "no predictions")
     if len(set(epochs)) > 1:
         parts.append("values at the last epoch")

@@ -83,7 +83,7 @@ def test_headline_without_agreement_gives_the_reason(make_results, labels, optio
 def made(*values: float, z: float = 30.0, low_by: float = 0.05, **fields) -> RunFindings:
     """Return the findings of a run with an agreement of these values from epoch 0 on."""
     points = tuple(Point(epoch, value, value - low_by, value + low_by, 0.0, 0.01, z) for epoch, value in enumerate(values))
-    run = RunFindings("a", tuple(range(len(values))), 100, None, "WordNet", Trend(points), None, None, None, None)
+    run = RunFindings("a", tuple(range(len(values))), 100, "WordNet", Trend(points), None, None, None, None)
     return replace(run, **fields)
 
 

@@ -202,10 +202,7 @@ function formatValue(value, scale) {
 
 /** Return the maximum rounding error of a scale, rounded up to one digit. */
 function errorOf(scale) {
-  const error = (scale.step / 2) * 1.05;
-  const digit = Math.floor(Math.log10(error));
-  const up = Math.ceil(error / 10 ** digit - 1e-9);
-  return up === 10 ? String(Number(`1e${digit + 1}`)) : String(Number(`${up}e${digit}`));
+  return ((scale.step / 2) * 1.05).toLocaleString("en", { maximumSignificantDigits: 1, roundingMode: "ceil" });
 }
 
 /** Return the names of a run's classes, by class index. */
