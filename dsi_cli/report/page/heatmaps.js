@@ -134,11 +134,6 @@ function heatMaps(run, names, actions) {
       context.imageSmoothingEnabled = (plot * ratio) / view.size < 1;
       context.imageSmoothingQuality = "high";
       context.drawImage(map.picture, view.x, view.y, view.size, view.size, edges.left, edges.top, plot, plot);
-    } else {
-      const text = `no ${map.isEmpty ? "mistakes" : "matrix"} at this epoch`;
-      context.fillStyle = styleColour("--faint");
-      context.textAlign = "center";
-      context.fillText(text, edges.left + plot / 2, edges.top + plot / 2);
     }
     drawEdges(context, plot, view, current.axis, edges, (index) => groups.of[index]);
     context.save();
