@@ -434,8 +434,8 @@ def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
     nearest = np.argsort(-ncsm[chosen], kind="stable")[:-1]
     assert panel.locator("h3").first.inner_text() == LABELS[chosen]
     assert panel.locator("tbody td:nth-child(2)").all_inner_texts() == [LABELS[k] for k in nearest]
-    assert panel.locator(".rank-chart .tick").all_text_contents()[: CLASSES - 1] == [str(k + 1) for k in range(CLASSES - 1)]
-    assert set(panel.locator(".rank-name title").all_text_contents()) == {LABELS[k] for k in nearest}
+    assert panel.locator("figure .tick").all_text_contents()[: CLASSES - 1] == [str(k + 1) for k in range(CLASSES - 1)]
+    assert set(panel.locator(".curve:not(.others) title").all_text_contents()) == {LABELS[k] for k in nearest}
 
 
 def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out):

@@ -6,6 +6,9 @@
 // `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart, the
 // horizontal axis is the logarithm of the epoch plus 1. If `hasLogValues` is true, the vertical axis is logarithmic. If
 // `isReversed` is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
+// A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. A line without
+// a colour is in the background and has no label. A line with a shorter `name` for its end shows its label to a pointer. `exported`
+// are its values as text, for CSV and screen readers, by default `value`.
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
@@ -24,7 +27,8 @@ const MANY_LINES = 6; // a chart of more lines has no confidence bands, and one 
 function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
   chart = { ...chart, lines: chart.lines.map((line) => ({ ...line, x: line.x ?? line.epochs, hasDots: Boolean(line.x) })) };
   const plot = svgElement("svg", { class: chart.isLarge ? "plot large" : "plot", role: "img", "aria-label": describePanel(chart) });
-  const readings = chart.lines.map(readingRow);
+  if (chart.height) plot.style.height = `${chart.height}px`;
+  const readings = chart.rows ? [] : chart.lines.map(readingRow);
   const table = element("table", { class: "readings" }, element("tbody", {}, readings.map((reading) => reading.row)));
   const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" },
     figureTitle(chart.title, chart.axis), plot, element("div", { class: "scroll" }, table),
@@ -55,8 +59,8 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
 
 /** Return the description of a chart for screen readers. */
 function describePanel(chart) {
-  const descriptions = chart.lines.map((line) => {
-    const known = line.value.map((value, k) => [value, line.epochs[k]]).filter(([value]) => value != null);
+  const descriptions = chart.lines.filter(({ colour }) => colour).map((line) => {
+    const known = (line.exported ?? line.value).map((value, k) => [value, line.epochs[k]]).filter(([value]) => value != null);
     if (!known.length) return `${line.label}: no values`;
     const high = known.reduce((best, point) => (point[0] > best[0] ? point : best));
     const [first, last] = [known[0], known[known.length - 1]];
@@ -125,7 +129,7 @@ function scales(chart, width, height) {
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
   const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
-  const rows = rowTicks(low, high, height, chart.hasLogValues);
+  const rows = chart.rows ?? rowTicks(low, high, height, chart.hasLogValues);
   const left = Math.max(MARGIN.left, ...rows.map(({ text }) => textWidth(text) + 8));
   const right = width - Math.max(MARGIN.right, labelWidth);
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
@@ -146,10 +150,10 @@ function scales(chart, width, height) {
 
 /** Return the labels at the right ends of the lines; none if they take more than 45 % of the width, or do not fit in the height. */
 function labelsAtEnds(chart, width, height) {
-  const labels = chart.lines.map((line) => {
+  const labels = chart.lines.filter(({ colour }) => colour).map((line) => {
     const k = line.value.findLastIndex((value) => value != null);
     const value = formatNumber(line.value[k], 2);
-    let text = chart.isLarge ? `${line.label} ${value}` : line.label;
+    let text = chart.isLarge ? `${line.label} ${value}` : line.name ?? line.label;
     if (chart.lines.length === 1) text = value;
     return { text, value: line.value[k], colour: line.colour, isBold: chart.isLarge };
   });
@@ -273,7 +277,8 @@ function curveMarks(line, scale, hasBand) {
     const points = outline(line, (k) => line.low[k], (k) => line.high[k], scale);
     marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points }));
   }
-  const curve = (values, style) => svgElement("path", { class: `curve ${line.colour} ${style}`, d: path(line, values, scale) });
+  const curve = (values, style) => svgElement("path", { class: `curve ${line.colour ?? "others"} ${style}`,
+    d: path(line, values, scale) }, line.name && svgElement("title", {}, line.label));
   if (line.smooth) marks.push(curve(line.value, "unsmoothed"));
   marks.push(curve(line.smooth ?? line.value, line.isFaint ? "second" : ""));
   const dots = line.hasDots ? line.x.map((_, k) => dotAt(line, k, 2.2, scale)).filter(Boolean) : [];
@@ -323,7 +328,8 @@ function describePhase({ name, first, last, low, high }) {
 }
 
 function cursor(chart, scale, epoch) {
-  const marks = chart.lines.map((line) => dotAt(line, line.epochs.indexOf(epoch), 4, scale)).filter(Boolean);
+  const marks = chart.lines.filter(({ colour }) => colour).map((line) => dotAt(line, line.epochs.indexOf(epoch), 4, scale))
+    .filter(Boolean);
   if (!marks.length || chart.along === "accuracy") return marks;
   const column = marks.at(-1).getAttribute("cx");
   return [straightLine("cursor-line", [column, column], [scale.top, scale.bottom]), ...marks];

@@ -72,7 +72,8 @@ async function svgCanvas(svg) {
 function curveRows({ lines, along }) {
   const epochs = [...new Set(lines.flatMap((line) => line.epochs))].sort((a, b) => a - b);
   const columns = lines.flatMap((line) => ["value", "chance", "low", "high"].filter((key) => line[key])
-    .map((key) => ({ title: key === "value" ? line.label : `${line.label} ${key}`, epochs: line.epochs, values: line[key] })));
+    .map((key) => ({ title: key === "value" ? line.label : `${line.label} ${key}`, epochs: line.epochs,
+      values: (key === "value" && line.exported) || line[key] })));
   const rows = epochs.map((epoch) => [epoch, ...columns.map((column) => column.values[column.epochs.indexOf(epoch)])]);
   return [[along || "epoch", ...columns.map(({ title }) => title)], ...rows];
 }

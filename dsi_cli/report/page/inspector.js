@@ -153,7 +153,7 @@ async function classPanel(run, names, index, epoch, actions) {
   const link = ({ other }) => linkButton(names[other], () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
   const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
-  return { charts: [], parts: [
+  return { charts: chart ? [chart] : [], parts: [
     element("h3", {}, names[index]),
     definition ? faint(definition, "p") : null,
     near ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, epoch)}`, [
@@ -162,7 +162,7 @@ async function classPanel(run, names, index, epoch, actions) {
       numberColumn(run.near.of.toUpperCase(), "value"),
       referenceFrame && rankColumn(run.reference, "referenceRank"),
     ], rows) : element("p", {}, "The network has no class similarity matrix at this epoch."),
-    chart,
+    chart?.node,
     confusionList(run, names, mistakeFrame, index, actions),
   ] };
 }
@@ -184,59 +184,27 @@ function confusionList(run, names, frame, index, actions) {
     list(`Predicted as ${names[index]}`, (other) => [other, index]));
 }
 
-const RANK_CHART = { width: 380, row: 20, left: 26, right: 120, top: 14, bottom: 24 };
 const MAX_RANK_LINES = 7;
+const RANK_HEIGHT = 20;
 
-/** Return the rank chart of a class as a figure, or null if the page has its neighbours at fewer than two epochs. */
+/** Return the chart of a class's neighbours over the epochs, or null if the page has them at fewer than two epochs. */
 async function rankChart(run, names, index, epoch, actions) {
   const { epochs = [], count = 0 } = run.near || {};
   if (epochs.length < 2) return null;
   const nearestByEpoch = await Promise.all(epochs.map((at) => nearestAt(run, at)));
   const neighbours = nearestByEpoch.map((near) => near.neighbours(index).map(({ other }) => other));
-  const now = neighbours[Math.max(0, epochs.indexOf(epoch))];
-  const shown = now.slice(0, MAX_RANK_LINES);
-  const rows = count + (count < names.length - 1 ? 1 : 0);
-  const { width, row, left, right, top, bottom } = RANK_CHART;
-  const height = top + rows * row + bottom;
-  const [first, last] = [epochs[0], epochs.at(-1)];
-  const x = (at) => left + ((at - first) / (last - first)) * (width - left - right);
-  const y = (rank) => top + (rank - 0.5) * row;
-  const rankAt = (k, other) => neighbours[k].indexOf(other) + 1 || count + 1;
-  const pointAt = (other) => (at, k) => `${x(at).toFixed(1)} ${y(Math.min(rows, rankAt(k, other))).toFixed(1)}`;
-  const line = (other, style) => svgElement("path", { class: `curve ${style}`, d: `M${epochs.map(pointAt(other)).join("L")}` },
-    svgElement("title", {}, names[other]));
-  const columns = [...new Set(neighbours.flat())];
-  const ranking = now.map((other, k) => `${k + 1} ${names[other]}`).join(", ");
-  const plot = svgElement("svg", { class: "rank-chart", viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": `Ranks of the nearest classes to ${names[index]} over epochs. At epoch ${epoch}: ${ranking}.` },
-    ...Array.from({ length: rows }, (_, k) => tickLabel(k < count ? k + 1 : `>${count}`, left - 8, y(k + 1) + 4, "end")),
-    ...ticks(first, last, 4).filter(Number.isInteger).map((at) => tickLabel(at, x(at), height - 6)),
-    tickLabel("epoch", x(last) + 14, height - 6, null),
-    straightLine("cursor-line", [x(epoch), x(epoch)], [top, height - bottom]),
-    ...columns.filter((other) => !shown.includes(other)).map((other) => line(other, "others")),
-    ...shown.map((other, k) => line(other, `c${k % COLOURS}`)),
-    ...rankLabels(neighbours, shown, names, rankAt, x(last), y, rows));
-  plot.addEventListener("click", (event) => {
-    const box = plot.getBoundingClientRect();
-    const at = first + ((((event.clientX - box.left) / box.width) * width - left) / (width - left - right)) * (last - first);
-    actions.chart.pick(nearestTo(at, epochs));
-  });
-  const ranksAt = (at, k) => [at, ...columns.map((other) => neighbours[k].indexOf(other) + 1 || null)];
-  const rankRows = () => [["epoch", ...columns.map((other) => names[other])], ...epochs.map(ranksAt)];
-  return element("figure", { class: "panel" },
-    figureTitle(`Neighbours of ${names[index]} over epochs`, `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`), plot,
-    exportMenu(`${run.name} neighbours of ${names[index]}`, { svg: () => plot, csv: rankRows }));
-}
-
-/** Return the names at the ends of the lines. Classes that share the last row are below each other only while there is room. */
-function rankLabels(neighbours, shown, names, rankAt, x, y, rows) {
-  const lastRank = (other) => Math.min(rows, rankAt(neighbours.length - 1, other));
-  const labels = shown.map((other, k) => ({ other, k, rank: lastRank(other) })).sort((a, b) => a.rank - b.rank);
-  let lowest = -Infinity;
-  return labels.map(({ other, k, rank }) => {
-    const at = Math.max(y(rank) + 4, lowest + 13);
-    lowest = at;
+  const shown = neighbours[Math.max(0, epochs.indexOf(epoch))].slice(0, MAX_RANK_LINES);
+  const others = [...new Set(neighbours.flat())].filter((other) => !shown.includes(other));
+  // All classes that are not among the nearest share the last row.
+  const last = Math.min(count + 1, names.length - 1);
+  const line = (other, colour) => {
+    const ranks = neighbours.map((nearestClasses) => nearestClasses.indexOf(other) + 1 || null);
     const name = names[other].length > 18 ? `${names[other].slice(0, 17)}…` : names[other];
-    return svgElement("text", { class: `rank-name c${k % COLOURS}`, x: x + 6, y: at }, name, svgElement("title", {}, names[other]));
-  });
+    return { label: names[other], name, colour, epochs, value: ranks.map((rank) => rank ?? last), exported: ranks };
+  };
+  const lines = [...others.map((other) => line(other, null)), ...shown.map((other, k) => line(other, `c${k % COLOURS}`))];
+  const rows = Array.from({ length: last }, (_, k) => ({ value: k + 1, text: k < count ? `${k + 1}` : `>${count}` }));
+  const axis = `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`;
+  return curvePanel({ title: `Neighbours of ${names[index]} over epochs`, axis, lines, rows, height: (last + 2) * RANK_HEIGHT,
+    isReversed: true }, actions.chart);
 }
