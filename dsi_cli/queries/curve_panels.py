@@ -132,7 +132,7 @@ def panels(
     measure = measure or next(iter(sai_measures(curves)), "cosine")
     # Copying the whole table would take most of the time.
     is_drawn = curves["metric"].isin([metric for kind in kinds for metric in kind.metrics])
-    curves = results.fill_missing_epochs(curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]])
+    curves = curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]]
     drawn = series(curves, {str(name): count for name, count in results.classes["run"].value_counts().items()})
     filled = [Panel(kind, kind.variants[0] if "sai" in kind.metrics and kind.variants else measure) for kind in kinds]
     for name in results.names if names is None else names:
@@ -147,10 +147,8 @@ def panels(
 
 def series(curves: pd.DataFrame, classes: Mapping[str, int]) -> list[Series]:
     """Return the curves of a table by the last save of each epoch; accuracies have the chance level 1 / classes."""
-    rows = curves.sort_values(["epoch", "step"], na_position="first", kind="stable")
-    rows = rows.drop_duplicates([*_KEYS, "epoch"], keep="last")
     found: list[Series] = []
-    for values, group in rows.groupby(_KEYS, dropna=False, sort=False):
+    for values, group in Results.last_saves(curves, *_KEYS).groupby(_KEYS, dropna=False, sort=False):
         texts = cast("tuple[Any, ...]", values)
         key = {name: text if isinstance(text, str) else None for name, text in zip(_KEYS, texts, strict=True)}
         columns = {name: group[column].to_numpy(dtype=np.float64, na_value=np.nan) for name, column in _COLUMNS.items()}

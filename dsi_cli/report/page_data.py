@@ -9,11 +9,12 @@ import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dsi_cli.errors import UsageError
+from dsi_cli.figures.catalogue import Opener
 from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_measures
 from dsi_cli.queries.findings import PHASE_NAMES, RunFindings, is_agreement, reference_name
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
@@ -25,9 +26,6 @@ from dsi_cli.store import layout
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import SPLITS, UNCERTAIN
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 Progress = Callable[[int, int], None]  # receives the number of completed steps and the number of all steps
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
 SAI = next(kind for kind in PANELS if kind.name == "sai")
@@ -35,7 +33,6 @@ OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
 MAX_PAIRS = 30
 MAX_MISTAKES = 24
 THUMBNAIL_PIXELS = 64  # maximum length in pixels of the longer side of a thumbnail
-Opener = Callable[[str], "Image"]
 
 
 @dataclass(frozen=True)
