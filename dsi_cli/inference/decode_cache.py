@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,6 @@ Row: TypeAlias = "NDArray[np.uint8] | NDArray[np.float32]"
 Transform: TypeAlias = Callable[[Image], NDArray[np.uint8]]
 
 
-class DecodedSplit(NamedTuple):
-    """A split that is ready for the model."""
-
-    images: Row
-    """``(n, channels, height, width)``; float32 if the data set returns tensors, which are already transformed, else uint8."""
-    kept: NDArray[np.int64]  # ``(n,)``, the sample number of each row, ascending
-    bad: tuple[tuple[str, str], ...]  # the location and the reason for each sample that could not be decoded
-
-
 def decode(
     samples: Samples,
     transform: Transform,
@@ -51,8 +42,11 @@ def decode(
     skip_bad: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
     announce: Callable[[str], None] = lambda text: None,  # noqa: ARG005
-) -> DecodedSplit | None:
-    """Return all decoded samples; None if they are too large to keep (then ``stream`` decodes them again for each use).
+) -> tuple[Row, NDArray[np.int64], list[tuple[str, str]]] | None:
+    """Return all decoded samples, the number of each, and location and reason of those that cannot be decoded.
+
+    None if they are too large to keep (then ``stream`` decodes them again for each use). The samples are
+    ``(n, channels, height, width)`` uint8, or float32 if the data set returns tensors, which are already transformed.
 
     Raise `UsageError` if samples cannot be decoded and ``skip_bad`` is false, or if no sample can be decoded.
 
@@ -90,7 +84,7 @@ def decode(
         message = f"{len(bad):,} of {len(samples):,} images cannot be decoded, such as {bad[0][0]} ({bad[0][1]}); {remedy}"
         raise UsageError(message, code="bad-images", bad=len(bad), samples=len(samples))
     assert images is not None
-    return DecodedSplit(images[: len(kept)], np.array(kept, dtype=np.int64), tuple(bad))
+    return images[: len(kept)], np.array(kept, dtype=np.int64), bad
 
 
 def stream(

@@ -59,20 +59,22 @@ def _oracle(paths):
 @pytest.mark.usefixtures("workers")
 def test_all_images_are_decoded_in_order(samples):
     announced, progress = [], []
-    decoded = decode(samples, _array, announce=announced.append, progress=lambda *done: progress.append(done), **MEMORY)
-    np.testing.assert_array_equal(decoded.images, _oracle(samples.paths))
-    assert decoded.images.dtype == np.uint8
-    assert decoded.kept.tolist() == list(range(1000))
-    assert decoded.bad == ()
+    images, kept, bad = decode(
+        samples, _array, announce=announced.append, progress=lambda *done: progress.append(done), **MEMORY
+    )
+    np.testing.assert_array_equal(images, _oracle(samples.paths))
+    assert images.dtype == np.uint8
+    assert kept.tolist() == list(range(1000))
+    assert bad == []
     assert announced == ["3.1 MB of decoded images, in memory"]
     assert progress == [(done, 1000) for done in [*range(64, 1000, 64), 1000]]
 
 
 def test_above_the_memorys_share_they_are_in_a_file_without_a_name(samples, tmp_path):
     announced = []
-    decoded = decode(samples, _array, scratch=tmp_path, in_memory_below=10**6, at_most=10**9, announce=announced.append)
-    assert isinstance(decoded.images, np.memmap)
-    np.testing.assert_array_equal(decoded.images, _oracle(samples.paths))
+    images, *_ = decode(samples, _array, scratch=tmp_path, in_memory_below=10**6, at_most=10**9, announce=announced.append)
+    assert isinstance(images, np.memmap)
+    np.testing.assert_array_equal(images, _oracle(samples.paths))
     assert announced == ["3.1 MB of decoded images, in a temporary file"]
     assert list(tmp_path.iterdir()) == []
 
@@ -93,11 +95,11 @@ def test_bad_images_are_counted_and_the_first_is_named(damaged):
 
 @pytest.mark.parametrize("below", [0, 10**9])
 def test_bad_images_are_left_out_and_listed(damaged, tmp_path, below):
-    decoded = decode(damaged, _array, scratch=tmp_path, in_memory_below=below, at_most=10**9, skip_bad=True)
-    assert decoded.kept.tolist() == [1, 3, 4, 5, 6, 7, 8]
-    assert [path for path, _ in decoded.bad] == [damaged.paths[number] for number in (0, 2, 9)]
-    assert "truncated" in decoded.bad[1][1]
-    np.testing.assert_array_equal(decoded.images, _oracle([damaged.paths[number] for number in decoded.kept]))
+    images, kept, bad = decode(damaged, _array, scratch=tmp_path, in_memory_below=below, at_most=10**9, skip_bad=True)
+    assert kept.tolist() == [1, 3, 4, 5, 6, 7, 8]
+    assert [path for path, _ in bad] == [damaged.paths[number] for number in (0, 2, 9)]
+    assert "truncated" in bad[1][1]
+    np.testing.assert_array_equal(images, _oracle([damaged.paths[number] for number in kept]))
 
 
 @pytest.mark.parametrize("skip_bad", [False, True])
@@ -116,18 +118,18 @@ def test_a_decompression_bomb_is_a_bad_image_and_a_large_image_is_none(tmp_path,
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # Pillow warns above it, and refuses above twice as many
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        decoded = decode(open_samples(str(tmp_path)), _array, skip_bad=True, **MEMORY)
-    assert decoded.kept.tolist() == [0, 1]
-    assert "decompression bomb" in decoded.bad[0][1]
+        _, kept, bad = decode(open_samples(str(tmp_path)), _array, skip_bad=True, **MEMORY)
+    assert kept.tolist() == [0, 1]
+    assert "decompression bomb" in bad[0][1]
 
 
 def test_tensors_are_kept_as_floats(tmp_path):
     code = "import torch\nfrom torch.utils.data import TensorDataset\n"
     code += "def data(): return TensorDataset(torch.arange(12.0).reshape(3, 1, 2, 2), torch.tensor([0, 1, 1]))\n"
     (tmp_path / "tensors_of_mine.py").write_text(code)
-    decoded = decode(open_samples(f"{tmp_path}/tensors_of_mine.py:data"), _array, **MEMORY)
-    assert decoded.images.dtype == np.float32
-    np.testing.assert_array_equal(decoded.images, np.arange(12.0).reshape(3, 1, 2, 2))
+    images, *_ = decode(open_samples(f"{tmp_path}/tensors_of_mine.py:data"), _array, **MEMORY)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images, np.arange(12.0).reshape(3, 1, 2, 2))
 
 
 def _samples(image, count=100, is_threadsafe=True):

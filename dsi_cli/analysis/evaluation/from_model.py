@@ -104,15 +104,15 @@ class DatasetCache:
             announce=lambda text: self.notify(f"{split}: {text}"),
         )
         if decoded is not None:
-            self._warn_of_bad(split, decoded.bad)
-            images = decoded.images
+            images, kept, bad_samples = decoded
+            self._warn_of_bad(split, bad_samples)
 
             def batches_from_cache(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
                 for rows in np.split(order, range(size, len(order), size)):
                     is_slice = bool((np.diff(rows) == 1).all())  # a slice needs no copy
                     yield images[rows[0] : rows[-1] + 1] if is_slice else images[rows]
 
-            return decoded.kept, batches_from_cache
+            return kept, batches_from_cache
         self.notify(f"{split}: --cache is too small for all images, so dsi decodes them again for each checkpoint")
         kept = np.arange(len(samples))
         if skip_bad:
