@@ -273,20 +273,6 @@ def check_references(sources: Sequence[ReferenceSource], labels_of_runs: Iterabl
         source.for_labels(labels)
 
 
-def clip_to_range(matrix: Values) -> Values:
-    """Return a matrix without the infinities of measures of information content.
-
-    A class that is unknown has NaN in its whole row. The largest finite value replaces infinite values, and undefined values on
-    the diagonal.
-    """
-    known = np.logical_not(np.isnan(matrix).all(axis=1), dtype=bool)
-    is_undefined = (np.abs(matrix) >= UNKNOWN / 2) | (np.isnan(matrix) & known[:, None] & known)
-    if not is_undefined.any():
-        return matrix
-    finite = matrix[~is_undefined & ~np.isnan(matrix)]
-    return np.where(is_undefined, finite.max(initial=0.0), matrix)
-
-
 def _open_reference(spec: str, custom: CustomTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
     # A measure between the nodes of classes in the custom taxonomy or in WordNet
     kind = spec.removeprefix(WORDNET_PREFIX)
@@ -311,7 +297,11 @@ def _open_reference(spec: str, custom: CustomTaxonomy | None, wordnet: WordNet) 
         def informed_similarity(labels: ClassLabels) -> Values:
             known = {index: node for index, node in labels.nodes.items() if information.counts[node] > 0}
             matrix = scatter_to_classes(known, labels.classes, lambda nodes: by_information(nodes, information))
-            return clip_to_range(matrix)
+            # The largest finite value replaces infinite values, and undefined ones on the diagonal. Unknown classes stay NaN.
+            has_values = np.logical_not(np.isnan(matrix).all(axis=1), dtype=bool)
+            is_undefined = (np.abs(matrix) >= UNKNOWN / 2) | (np.isnan(matrix) & has_values[:, None] & has_values)
+            finite = matrix[~is_undefined & ~np.isnan(matrix)]
+            return np.where(is_undefined, finite.max(initial=0.0), matrix)
 
         file = Path(path)
         name = f"{wordnet.id}-{kind}-{safe_filename(file.stem)}"
