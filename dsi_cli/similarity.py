@@ -246,8 +246,7 @@ def _places(names: Iterable[Any]) -> dict[Any, int]:
 def confusion_similarity(counts: ArrayLike) -> NDArray[np.float32]:
     """Return the CCSM ``(C, C)`` float32, in [0, 1]: each row of counts over its sum, then the diagonal set to 1.
 
-    The matrix is not symmetric in general. The row of a class without samples is 1 on the diagonal and 0 elsewhere;
-    `classes_with_samples` returns the classes for metrics.
+    The matrix is not symmetric in general. The row of a class without samples is 1 on the diagonal and 0 elsewhere.
 
     Parameters
     ----------
@@ -274,11 +273,6 @@ def confusion_similarity(counts: ArrayLike) -> NDArray[np.float32]:
     shares = np.divide(counts, samples, out=np.zeros(counts.shape), where=samples > 0)
     np.fill_diagonal(shares, 1.0)
     return shares.astype(np.float32)
-
-
-def classes_with_samples(counts: Counts) -> NDArray[np.intp]:
-    """Return the classes with samples in the split."""
-    return np.flatnonzero(counts.sum(axis=1) > 0)
 
 
 def template_similarity(sums: NDArray[np.floating[Any]], samples: NDArray[np.integer[Any]]) -> NDArray[np.float32]:

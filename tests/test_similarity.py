@@ -14,7 +14,6 @@ from dsi_cli.similarity import (
     Cosines,
     as_rows,
     centred_weight_similarity,
-    classes_with_samples,
     confusion_counts,
     confusion_similarity,
     mean_row_ratio,
@@ -177,7 +176,6 @@ def test_similarity_is_the_oracles_a_class_without_samples_included():
     assert_array_equal(confusion_similarity(counts)[6], [0, 0, 0, 0, 0, 0, 1])
     assert_array_equal(confusion_similarity(2 * counts), confusion_similarity(counts))
     assert_allclose(confusion_similarity(np.array([[6e4, 1e4], [1, 0]], np.float16))[0, 1], 1 / 7, rtol=1e-3)
-    assert_array_equal(classes_with_samples(counts), range(6))
 
 
 @pytest.mark.parametrize("counts", [np.ones((2, 3), dtype=int), np.array([[1, -1], [0, 1]]), np.ones(4, dtype=int)])
@@ -191,7 +189,6 @@ def test_a_class_with_one_sample_takes_part_and_types_are_stored_ones():
     similarity = confusion_similarity(counts)
     assert similarity.dtype == np.float32
     assert_array_equal(similarity, [[1, 1, 0], [0, 1, 0.25], [0, 0, 1]])
-    assert_array_equal(classes_with_samples(counts), [0, 1])
 
 
 def featured(classes: int, samples: int, width: int, seed: int = 0):

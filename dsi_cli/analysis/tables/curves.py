@@ -28,7 +28,7 @@ from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines, classes_with_samples
+from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 
 Row = dict[str, Any]
 
@@ -59,7 +59,7 @@ def epoch_matrices(
             name, present = f"tncsm-{evaluation.split}", np.flatnonzero(~np.isnan(np.diagonal(evaluation.tncsm)))
             matrices[name] = EpochMatrix(name, evaluation.tncsm, present)
         if evaluation.ccsm is not None and evaluation.counts is not None:
-            name, present = f"ccsm-{evaluation.split}", classes_with_samples(evaluation.counts)
+            name, present = f"ccsm-{evaluation.split}", np.flatnonzero(evaluation.counts.sum(axis=1) > 0)
             split_half = reliability(evaluation.counts, seed=options.seed)
             matrices[name] = EpochMatrix(name, evaluation.ccsm, present, split_half)
     ordered = [matrices[name] for name in ORDER if name in matrices]
