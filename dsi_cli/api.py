@@ -117,7 +117,8 @@ def analyze(
     Warns
     -----
     UserWarning
-        The report could not be written, or a tracker did not get the curves. The tables are complete nevertheless.
+        The results may be wrong, for example because labels have another order than next to the checkpoints. Or the report could
+        not be written, or a tracker did not get the curves; then the tables are complete.
     """
     values = dict(locals())  # the parameters have the names of the fields of `Options`
     from dsi_cli.analysis import analyze, report_file
@@ -139,8 +140,9 @@ def analyze(
         if report:
             report_file.add_report(summary)
         summary.send_curves(trackers)
-    for problem in summary.problems:
-        warnings.warn(f"the tables in {out} are complete, but {problem}", stacklevel=2)
+    problems = [f"the tables in {out} are complete, but {problem}" for problem in summary.problems]
+    for text in (*summary.warnings, *problems):
+        warnings.warn(text, stacklevel=2)
     return Results(folder, copies)
 
 

@@ -79,11 +79,9 @@ def test_sorted_is_by_falling_similarity_the_class_itself_first(run):
 
 def test_read_head_of_a_file(four_runs, tmp_path):
     path = four_runs / "cifar100-vit" / "epoch_030.pt"
-    found = dsi_cli.read_head(path)
-    expected = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]["head.weight"].numpy()
-    assert found.dtype == np.float32
-    assert_array_equal(found, expected)
-    assert_array_equal(dsi_cli.read_head(str(path), head="head.weight"), expected)
+    expected = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]["head.weight"].float().numpy()
+    for found in (dsi_cli.read_head(path), dsi_cli.read_head(str(path), head="head.weight")):
+        assert_array_equal(found, expected, strict=True)  # of the same dtype, too
 
 
 def test_read_head_says_what_is_wrong(make_run, tmp_path):
@@ -163,17 +161,19 @@ def test_the_metrics_on_plain_arrays_lists_and_frames(real_heads):
     assert dsi_cli.confusion_similarity(counts).shape == (10, 10)
 
 
-def test_a_report_or_tracker_that_fails_is_a_warning_and_the_run_is_returned(make_run, tmp_path):
+def test_a_report_or_tracker_that_fails_and_a_warning_of_the_command_are_warnings(make_run, tmp_path):
     pytest.importorskip("tensorboard")
     (out := tmp_path / "out").joinpath("report.html").mkdir(parents=True)
     (tmp_path / "file").touch()
     trackers = (f"tensorboard:{tmp_path}/file/logs", f"tensorboard:{tmp_path}/logs")
+    folder = make_run()
+    for name, shape in (("preds.npy", (9, 2)), ("targets.npy", 2)):  # the run has fewer epochs
+        np.save(folder / name, np.zeros(shape, dtype=int))
     with pytest.warns(UserWarning, match=f"^the tables in {out} are complete, but ") as warned:
-        run = dsi_cli.analyze(make_run(), out, draws=0, measures="pearson", quantiles=0.9, log_to=trackers)
+        run = dsi_cli.analyze(folder, out, draws=0, measures="pearson", quantiles=0.9, log_to=trackers)
     assert run.epochs() == [0, 1, 2, 3]
-    report, tracker = (str(one.message) for one in warned)
-    assert f"{out}/report.html could not be written" in report
-    assert f"{tmp_path}/file/logs" in tracker
+    texts = ("preds.npy next to the checkpoints", f"{out}/report.html could not be written", f"{tmp_path}/file/logs")
+    assert all(text in str(one.message) for text, one in zip(texts, warned, strict=True))
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*")), "the second tracker has the curves"
 
 
