@@ -68,6 +68,11 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
+def colour_round(index: int) -> int:
+    """Return how many earlier runs have the colour of the run with this index; line styles or markers distinguish these."""
+    return index // len(COLOURS)
+
+
 def draw_line(axes: Axes, x: NDArray[Any], y: Values, label: str, **look: Any) -> None:
     """Draw one curve, with a marker at each point if there are few points, and otherwise at points without neighbours."""
     known = np.pad(np.isfinite(y), 1)
@@ -150,6 +155,8 @@ def name_lines(figure: Figure) -> None:
     longest = max((len(text) for found in ends for text, _ in found), default=0)
     fits = longest * LETTER_WIDTH * size <= MAX_NAME_SHARE * panel
     for axes, found in zip(figure.axes, ends, strict=True):
+        colours = [colour for (_, colour), (_, line) in found.items() if line.get_gid() == "curve"]
+        fits = fits and len(set(colours)) == len(colours)  # only a legend shows the line styles of curves with one colour
         fits = fits and len(found) * LINE_HEIGHT * size <= axes.bbox.height / figure.dpi * 72
     lines = {text: line for found in ends for (text, _), (_, line) in found.items()}
     entries = ({} if fits else lines) | _band_handles(figure)
@@ -221,10 +228,10 @@ def draw_legend(figure: Figure, entries: dict[str, Any]) -> None:
     """Draw a legend below all axes in as many columns as fit, and make the figure higher by its height."""
     size = text_size("legend.fontsize")
     width, height = figure.get_size_inches()
-    entry_width = (max(map(len, entries)) * LETTER_WIDTH + 4.2) * size
+    entry_width = (max(map(len, entries)) * LETTER_WIDTH + 5.4) * size
     rows = -(-len(entries) // max(1, int(width * 72 / entry_width)))
     figure.set_size_inches(width, height + (rows * 1.5 + 0.5) * size / 72)
-    look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "handlelength": 1.8, "columnspacing": 1.2}
+    look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "handlelength": 3.0, "columnspacing": 1.2}
     figure.legend(list(entries.values()), list(entries), ncols=-(-len(entries) // rows), **look)
 
 

@@ -20,7 +20,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.heatmaps import frames_at_epochs, requested_frames, short_name
-from dsi_cli.figures.style import CHANCE, COLOURS, POSITIVE_COLOURS
+from dsi_cli.figures.style import CHANCE, COLOURS, MARKERS, POSITIVE_COLOURS
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries import matrices
 from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
@@ -56,9 +56,11 @@ def agreement(results: Results, options: FigureOptions) -> Drawing | None:
         for run, rows in by_run.items():
             at = rows.reindex(shown)
             spread = NORMAL_QUANTILE * (at["pearson"] / at["z"]).abs().to_numpy(dtype=np.float64)
-            colour = drawing.colour(names.index(run))
+            index = names.index(run)
+            marker = MARKERS[drawing.colour_round(index) % len(MARKERS)]
             axes.fill_betweenx(places, -spread, spread, **drawing.CHANCE_BAND)
-            axes.plot(at["pearson"], places, "o", color=colour, markersize=3.5, label=drawing.short(run), gid="dots")
+            look: dict[str, Any] = {"color": drawing.colour(index), "marker": marker, "linestyle": "", "markersize": 3.5}
+            axes.plot(at["pearson"], places, label=drawing.short(run), gid="dots", **look)
         axes.axvline(0, color=CHANCE, linewidth=0.8)
         axes.set_yticks(places, [short_name(str(name)) for name in shown], size=style.size - 2, parse_math=False)
         title = f"Agreement of each class with {matrices.reference_title(results, next(iter(by_run)))}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -105,7 +106,9 @@ def draw_curves(axes: Axes, curves: Sequence[Series], panel: Panel, names: Seque
         if len(runs) == 1 and len(labels) > 1:
             name, colour = curve.label, drawing.colour(line)
         else:
-            name, colour = drawing.short(curve.run), drawing.colour(names.index(curve.run))
+            index = names.index(curve.run)
+            name, colour = drawing.short(curve.run), drawing.colour(index)
+            line += drawing.colour_round(index)
         # The interval of a SAI belongs to its excess, not to the raw value.
         if len(runs) <= drawing.MAX_SHADED_CURVES and (is_excess or curve.metric != "sai"):
             drawing.draw_interval(axes, curve.epochs, curve.low, curve.high, colour)
@@ -200,9 +203,11 @@ def draw_against_accuracy(results: Results, options: FigureOptions) -> Drawing |
         for run, (agreement, accuracy) in pairs.items():
             epochs, at, there = np.intersect1d(agreement.epochs, accuracy.epochs, return_indices=True)
             x, y = accuracy.value[there], agreement.excess[at]
-            colour, rising = drawing.colour(options.names(results).index(run)), np.argsort(x)
+            index, rising = options.names(results).index(run), np.argsort(x)
+            colour, line = drawing.colour(index), drawing.line_style(drawing.colour_round(index))
             drawing.draw_chance(axes, x[rising], np.zeros(len(x)), agreement.excess_std[at][rising])
-            axes.plot(x, y, label=drawing.short(run), gid="curve", zorder=3, color=colour, marker="o", markersize=3)
+            look: dict[str, Any] = {"color": colour, "linestyle": line, "marker": "o", "markersize": 3, "zorder": 3}
+            axes.plot(x, y, label=drawing.short(run), gid="curve", **look)
             axes.vlines(x, agreement.low[at], agreement.high[at], color=colour, alpha=0.25, linewidth=1.5, gid="interval")
             if len(epochs) > 1:
                 text = f"epoch {results.shown_epoch(int(epochs[1]), run)}"

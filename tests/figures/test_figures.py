@@ -167,9 +167,7 @@ def test_training_stacks_panels_with_one_axis_of_epochs(analysed: Analysed):
 @pytest.mark.parametrize(("style", "runs"), list(zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True)))
 def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, runs):
     looked = 0
-    for one in FIGURES:
-        if one.name in OWN_TESTS:
-            continue
+    for one in (one for one in FIGURES if one.name not in OWN_TESTS):
         with using(style):
             figure = one.draw(analysed.run, FigureOptions(runs, style=style))
             if figure is not None:
@@ -238,14 +236,16 @@ def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):
     assert [x.tolist() for x, _ in lines(figure, "phase")][2:] == rows[["low", "high"]].to_numpy()[:2].tolist()
     assert {text.get_text() for text in figure.legends[0].get_texts()} >= {"surge", "95 % CI of a boundary"}
     (panel,) = curve_panels.panels(analysed.run, [CNN], "pearson", [PANELS["agreement"]])
-    results = SimpleNamespace(phases=pd.concat([rows.assign(run=f"run {number}") for number in range(7)]))
-    for runs, count in ((6, 18), (7, 0)):
+    results = SimpleNamespace(phases=pd.concat([rows.assign(run=f"run {number}") for number in range(8)]))
+    for runs, count in ((6, 18), (7, 0), (8, 0)):
         names = [f"run {number}" for number in range(runs)]
         series = [replace(curve, run=name) for curve in panel.series for name in names]
         with using(SCREEN):
             options = SimpleNamespace(names=lambda _, names=names: names, style=SCREEN)
             figure = curves.draw_panel(replace(panel, series=series), results, options)
         assert [area.get_gid() for area in figure.axes[0].collections].count("phase") == count
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].get_lines() if line.get_gid() == "curve"}
+    assert len(looks) == len(names) == 8, "the palette has seven colours"
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=10).map(sorted))
