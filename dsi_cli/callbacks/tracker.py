@@ -22,7 +22,8 @@ from threadpoolctl import threadpool_limits
 from dsi_cli.analysis.semantics import references, wordnet_matrix
 from dsi_cli.checkpoints import head_weight, trainers
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.head_choice import Head, choose_head
+from dsi_cli.checkpoints.head_choice import choose_head
+from dsi_cli.checkpoints.layers import Layer
 from dsi_cli.checkpoints.tensors import FLOATS, NUMPY_DTYPES, Storage, contiguous
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, DsiError, NoHeadError, UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
@@ -95,7 +96,7 @@ class Tracker:
             if not self._no_reference_reason:
                 self._reference = reference.dense
         self._head_name = head
-        self._head: Head | None = None
+        self._head: Layer | None = None
         self.classes: int | None = None
         self.reasons: dict[str, str] = {}
         self._logged: set[str] = set()
@@ -139,7 +140,7 @@ class Tracker:
             self._head = self._find_head(content)
         return head_weight.head_rows(content, self._head)
 
-    def _find_head(self, content: CheckpointContent) -> Head:
+    def _find_head(self, content: CheckpointContent) -> Layer:
         groups = trainers.state_dicts(content.tree)
         try:
             try:

@@ -330,7 +330,7 @@ def _scan_head(
     return ScanResult(replace(record, status=FAILED, reason=reason, code=code), bias=bias)
 
 
-def _refuse_other_part(file: CheckpointFile, chosen: head_choice.Head) -> None:
+def _refuse_other_part(file: CheckpointFile, chosen: layers.Layer) -> None:
     """Raise `BackboneError` if the name of a file says that it holds another part of the network.
 
     Names may mislead, so this counts only for a layer that was saved alone, and for SpeechBrain's ``embedding_model``.
@@ -365,7 +365,7 @@ def _choose_head(
     outputs: Sequence[str] | None,
     *,
     with_background: bool = False,
-) -> head_choice.Head:
+) -> layers.Layer:
     return head_choice.choose_head(
         groups, options.role, head_name=options.head, classes=classes, with_background=with_background, outputs=outputs
     )
@@ -373,7 +373,7 @@ def _choose_head(
 
 def _head_of_base_model(
     path: Place, content: CheckpointContent, config: Any, options: HeadOptions, classes: int | None
-) -> tuple[head_choice.Head, NDArray[np.float32], NDArray[np.float32] | None]:
+) -> tuple[layers.Layer, NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the classifier of an adapter's base model, its weight with the adapter's change, and its bias.
 
     `path` and `content` are those of the adapter, and `config` is its configuration. The bias is None if there is none, or the
@@ -471,6 +471,6 @@ def _choose_state_dict(
     return _state_dict_of(chosen, groups), chosen.name
 
 
-def _state_dict_of(head: head_choice.Head, groups: Sequence[NestedStateDict]) -> dict[str, Tensor]:
+def _state_dict_of(head: layers.Layer, groups: Sequence[NestedStateDict]) -> dict[str, Tensor]:
     """Return the state dict in which a head was found; empty for the head of another file."""
     return next((group.tensors for group in groups if group.path == head.path and head.name in group.tensors), {})

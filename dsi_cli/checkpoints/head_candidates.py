@@ -749,8 +749,7 @@ def _orient_parameter(
     layer: Layer, widths: set[int], unused: Sequence[Layer], classes: int | None, may_be_table: bool
 ) -> Layer:
     """Return a raw parameter with its classes as rows, if the number of classes or the widths of other layers show them."""
-    weight = layer.weight
-    assert weight is not None
+    weight = layer.tensor
     rows, columns = weight.shape[:2]
     if len(weight.shape) > 2:  # the outputs of a 1x1 convolution are its rows
         return layer._replace(width_out=rows, width_in=columns)

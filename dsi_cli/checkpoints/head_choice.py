@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from dsi_cli.checkpoints.head_candidates import (
     FEEDS,
@@ -58,22 +57,6 @@ _MAX_LISTED = 5
 _IMPLAUSIBLE = 4
 
 
-class Head(NamedTuple):
-    """The weight of the classifier head, and how its values follow from the file."""
-
-    name: str  # the name of the stored tensor
-    tensor: Tensor  # ``(classes, features, ...)``, further axes of size 1
-    role: str  # ``raw`` or ``ema``
-    path: tuple[str, ...] = ()  # the keys that lead to its state dict
-    factors: Factors = Factors()  # the parts of the weight, if it is stored in parts
-    bias: tuple[Tensor, ...] = ()  # the tensors of the same layer whose product is its bias; empty without a bias
-
-    @property
-    def full_name(self) -> str:
-        """The keys and the name, which distinguish two models in one file."""
-        return ".".join((*self.path, self.name))
-
-
 def choose_head(
     state_dicts: Iterable[NestedStateDict],
     role: str,
@@ -82,7 +65,7 @@ def choose_head(
     classes: int | None = None,
     with_background: bool = False,
     outputs: Sequence[str] | None = None,
-) -> Head:
+) -> Layer:
     """Return the classifier head among a checkpoint's state dicts.
 
     Raise `NoHeadError` if no tensor is a classifier head, or the wanted tensor cannot be one. Raise `BackboneError` if the file
@@ -115,11 +98,7 @@ def choose_head(
     best = heads[0]
     if best.layer.refusal is not None:
         raise _refused(best.name, best.tensor.shape, f"{best.title} {best.layer.refusal}")
-    return _head(best.layer, best.tensor)
-
-
-def _head(layer: Layer, tensor: Tensor) -> Head:
-    return Head(layer.name, tensor, layer.role, layer.path, layer.factors, layer.bias)
+    return best.layer
 
 
 def _refused(name: str, shape: tuple[int, ...], message: str) -> NoHeadError:
@@ -357,7 +336,7 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     return [candidate for candidate in remaining if not any(map(_BEST_COPY.search, candidate.layer.path))] or remaining
 
 
-def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Head:
+def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Layer:
     matches = _layers_named(groups, head_name, classes)
     exact = [layer for layer in matches if head_name in (layer.name, layer.full_name)]
     matches = exact or matches
@@ -369,17 +348,16 @@ def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes:
         message = f"--head {head_name} fits {len(names)} tensors ({listed}); give the whole name of one"
         raise AmbiguousHeadError(message, code="ambiguous-head-name", head=head_name, candidates=tuple(names))
     # Check that the weight can be used.
-    layer, weight = matches[0], matches[0].weight
-    assert weight is not None
+    layer, weight = matches[0], matches[0].tensor
     if layer.refusal is not None:
         raise _refused(layer.name, weight.shape, f"{layer.name} {layer.refusal}")
     if _is_wide_convolution(layer):
-        return _head(layer._replace(factors=Factors(WINDOW)), weight)
+        return layer._replace(factors=Factors(WINDOW))
     if not is_matrix(weight) or weight.dtype not in FLOATS:
         raise _not_a_matrix(layer.name, weight)
     if classes is not None and len(weight.shape) == 2 and weight.shape[1] == classes != weight.shape[0]:
-        weight = weight.transposed
-    return _head(layer, weight)
+        return layer._replace(weight=weight.transposed)
+    return layer
 
 
 def _advice_on_unknown_names(groups: Sequence[NestedStateDict]) -> str:

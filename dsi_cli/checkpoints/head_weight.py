@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import layers
 from dsi_cli.checkpoints.folders import MODEL_FILES
 from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_content
-from dsi_cli.checkpoints.head_choice import Head
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
@@ -33,7 +32,7 @@ _ROWS_AT_ONCE = 4096  # the number of rows whose squares are in memory at a time
 CONFIG_FILE = "adapter_config.json"
 
 
-def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None) -> NDArray[np.float32]:
+def head_rows(content: CheckpointContent, head: layers.Layer, adapter_config: Any = None) -> NDArray[np.float32]:
     """Return the effective weight of a head, ``(classes, features)`` in float32.
 
     Raise `CheckpointError` if a tensor cannot be read, or the parts do not fit together.
@@ -85,7 +84,7 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
         return stored
 
 
-def stored_rows(head: Head) -> NDArray[np.float32]:
+def stored_rows(head: layers.Layer) -> NDArray[np.float32]:
     """Return the head's stored tensor as a contiguous float32 matrix with one row for each class."""
     values = head.tensor.read()
     with np.errstate(over="ignore"):
@@ -93,7 +92,7 @@ def stored_rows(head: Head) -> NDArray[np.float32]:
     return rows
 
 
-def head_bias(head: Head, classes: int) -> NDArray[np.float32] | None:
+def head_bias(head: layers.Layer, classes: int) -> NDArray[np.float32] | None:
     """Return the bias of a head, ``(classes,)`` float32; None if the file has not one value per class, or it cannot be read."""
     if not head.bias or any(part.shape != (classes,) for part in head.bias) or head.bias[0].dtype not in FLOATS:
         return None
@@ -105,7 +104,7 @@ def head_bias(head: Head, classes: int) -> NDArray[np.float32] | None:
     return bias
 
 
-def fingerprint(head: Head, effective: NDArray[np.float32]) -> str:
+def fingerprint(head: layers.Layer, effective: NDArray[np.float32]) -> str:
     """Return the SHA-256, in hex, of a head as (classes, features) little-endian float32.
 
     This is the hash of the effective weight. With spectral norm, it is the hash of the stored weight. Dividing by a single number
@@ -119,7 +118,7 @@ def weight_hash(weight: NDArray[np.float32]) -> str:
     return hashlib.sha256(np.ascontiguousarray(weight, dtype="<f4").data).hexdigest()
 
 
-def _apply_weight_norm(directions: NDArray[np.float32], lengths: NDArray[Any], head: Head) -> NDArray[np.float32]:
+def _apply_weight_norm(directions: NDArray[np.float32], lengths: NDArray[Any], head: layers.Layer) -> NDArray[np.float32]:
     """Return the weight ``g * v / |v|``. The shape of ``g`` decides whether the norm is that of a row, a column or the matrix."""
     gain = lengths.astype(np.float32)
     if gain.size == 1:

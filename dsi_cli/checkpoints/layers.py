@@ -112,6 +112,12 @@ class Layer(NamedTuple):
     is_transposed: bool = False
 
     @property
+    def tensor(self) -> Tensor:
+        """The weight of a layer that has one."""
+        assert self.weight is not None
+        return self.weight
+
+    @property
     def full_name(self) -> str:
         """The keys and the name of the weight, which distinguish two models in one file."""
         return ".".join((*self.path, self.name))

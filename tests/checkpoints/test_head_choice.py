@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import errors
 
-from dsi_cli.checkpoints.head_choice import Head, choose_head
+from dsi_cli.checkpoints.head_choice import choose_head
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous
 from dsi_cli.checkpoints.trainers import EMA, RAW, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, NoHeadError
@@ -112,8 +112,11 @@ def test_choose_head_of_a_backbone_raises(name):
 def test_raw_and_averaged_weights_are_chosen_by_role():
     raw, ema = tensors(fc__weight=(10, 16)), tensors(module__fc__weight=(10, 16))
     groups = [NestedStateDict(("model",), raw, RAW), NestedStateDict(("model_ema",), ema, EMA)]
-    assert choose_head(groups, RAW) == Head("fc.weight", raw["fc.weight"], RAW, path=("model",))
-    assert choose_head(groups, EMA) == Head("module.fc.weight", ema["module.fc.weight"], EMA, path=("model_ema",))
+    heads = [choose_head(groups, role) for role in (RAW, EMA)]
+    assert [(head.full_name, head.tensor, head.role) for head in heads] == [
+        ("model.fc.weight", raw["fc.weight"], RAW),
+        ("model_ema.module.fc.weight", ema["module.fc.weight"], EMA),
+    ]
 
 
 def test_the_example_is_the_parameter_that_takes_the_output_of_the_last_layer():
