@@ -26,30 +26,21 @@ _Open = Callable[[], Any]
 _CONTEXT = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
 
 
-def open_file(_file: IO[bytes], trees: dict[str, str], is_store: dict[str, bool]) -> FileContents:
-    """Return the arrays of a checkpoint; each name begins with the name of its tree and a slash.
-
-    Parameters
-    ----------
-    trees : the folder of each tree by the tree's name.
-    is_store : whether a tree is an OCDBT store.
-    """
+def open_file(_file: IO[bytes], folder: str, is_store: bool) -> FileContents:
+    """Return the arrays of the tree in a folder; ``is_store`` is True for an OCDBT store."""
     arrays: dict[str, _Open] = {}
     listing = FileContents(lambda key: _read(arrays[key]))
-    for tree, folder in trees.items():
-        taken: set[str] = set()
-        numbers = 0
-        for full_name, dtype, shape, open_array in _arrays(folder, is_store=is_store[tree]):
-            short_name = full_name.removesuffix(_NNX_SUFFIX)
-            name = full_name if short_name in taken else short_name
-            taken.add(name)
-            is_number = shape == [] and "." not in name and numbers < _MAX_SCALARS
-            if is_number and np.dtype(dtype).kind in "biuf":
-                numbers += 1
-                listing.values[f"{tree}/{name}"] = _read(open_array).item()
-            else:
-                arrays[f"{tree}/{full_name}"] = open_array
-                listing.tensors.append((f"{tree}/{name}", dtype, shape, f"{tree}/{full_name}"))
+    taken: set[str] = set()
+    for full_name, dtype, shape, open_array in _arrays(folder, is_store=is_store):
+        short_name = full_name.removesuffix(_NNX_SUFFIX)
+        name = full_name if short_name in taken else short_name
+        taken.add(name)
+        is_number = shape == [] and "." not in name and len(listing.values) < _MAX_SCALARS
+        if is_number and np.dtype(dtype).kind in "biuf":
+            listing.values[name] = _read(open_array).item()
+        else:
+            arrays[full_name] = open_array
+            listing.tensors.append((name, dtype, shape, full_name))
     return listing
 
 

@@ -69,21 +69,16 @@ def open_folder(main: Place, files: OpenFiles) -> CheckpointContent:
         with RandomAccessFile(part) as source:
             files.sources.append(source)
     local = Path(os.path.realpath(root)) if isinstance(root, Path) else _download(root, parts, files)
-    folders = {name: local / name if name else local for name in names}
-    content = open_isolated(
-        "orbax_folder",
-        sum(source.size for source in files.sources),
-        trees={name: str(folder) for name, folder in folders.items()},
-        is_store={name: (folder / MANIFEST).is_file() for name, folder in folders.items()},
-    )
-    trees: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for name, leaf in content.tree.items():
-        tree, _, rest = name.partition("/")
-        trees[tree][rest] = leaf
-    if not any(isinstance(leaf, Tensor) for leaf in content.tree.values()):
+    size = sum(source.size for source in files.sources)
+    trees: dict[str, dict[str, Any]] = {}
+    for name in names:
+        folder = local / name
+        is_store = (folder / MANIFEST).is_file()
+        trees[name] = open_isolated("orbax_folder", size, folder=str(folder), is_store=is_store).tree
+    if not any(isinstance(leaf, Tensor) for leaves in trees.values() for leaf in leaves.values()):
         raise PendingError("an Orbax checkpoint without arrays (yet)", code="no-arrays")
     groups = {name: _group_trees(leaves) for name, leaves in trees.items()}
-    return replace(content, tree=next(iter(groups.values())) if len(groups) == 1 else groups)
+    return CheckpointContent(groups[names[0]] if len(names) == 1 else groups)
 
 
 def _is_committed(main: Place) -> bool:
