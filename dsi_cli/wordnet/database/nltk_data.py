@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
+from collections.abc import Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsi_cli.errors import UsageError, first_line
-from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, PARTS, Taxonomy, hypernym_closure, offsets_and_values, parent_edges
+from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, PARTS
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 _HYPERNYM = re.compile(r" @i? (\d{8}) ")  # a pointer from a synset to a hypernym or instance hypernym, in WordNet's files
@@ -87,13 +90,13 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     synsets = sorted(reader.all_synsets(PARTS[part]), key=lambda synset: synset.offset())
     row = {synset.offset(): k for k, synset in enumerate(synsets)}
 
-    parents = pa.array(_parents(reader, part, row), pa.list_(pa.int32()))
-    taxonomy = _taxonomy(parents)
+    parents = _parents(reader, part, row)
+    depths, sizes = _depths_and_sizes(parents)
     graph = {
         "offset": pa.array(list(row), pa.int32()),
         "name": pa.array([synset.name() for synset in synsets], pa.string()),
-        "depth": pa.array(taxonomy.depths, pa.uint8()),
-        "parents": parents,
+        "depth": pa.array(depths, pa.uint8()),
+        "parents": pa.array(parents, pa.list_(pa.int32())),
     }
 
     # The properties of each synset: lexicographer file, instance, parts, derived words, number of hyponyms with itself
@@ -102,8 +105,6 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
         sum(len(others) for (_, symbol), others in synset._lemma_pointers.items() if symbol == "+") for synset in synsets
     ]
     parts = [sum(len(synset._pointers.get(symbol, ())) for symbol in _PARTS) for synset in synsets]
-    hypernyms = (hypernym for node in range(len(row)) for hypernym in hypernym_closure(taxonomy, node))
-    sizes = np.bincount(np.fromiter(hypernyms, np.intp), minlength=len(row))
     kinds = {
         "file": pa.array([files[synset.lexname()] for synset in synsets], pa.uint8()),
         "instance": pa.array([int("@i" in synset._pointers) for synset in synsets], pa.uint8()),
@@ -135,20 +136,18 @@ def _parents(reader: Any, part: str, row: dict[int, int]) -> list[list[int]]:
     return [[row[int(hypernym)] for hypernym in _HYPERNYM.findall(pointers[offset])] for offset in row]
 
 
-def _taxonomy(parents: Any) -> Taxonomy:
-    """Return the graph with the depths of its nodes, which are computed from the roots down."""
-    starts, flat = offsets_and_values(pa.chunked_array([parents]))
-    count = len(parents)
-    depths = np.zeros(count, dtype=np.uint8)
-    taxonomy = Taxonomy(np.arange(count, dtype=np.int32), (), depths, starts, flat)
-    child, parent = parent_edges(taxonomy, np.arange(count))
-    for _ in range(MAX_DEPTH + 1):
-        deeper = np.zeros_like(depths)
-        np.maximum.at(deeper, child, depths[parent] + np.uint8(1))
-        if (deeper == depths).all():
-            return taxonomy
-        depths[:] = deeper
-    raise ValueError(f"hypernyms form a cycle, or are more than {MAX_DEPTH} deep")
+def _depths_and_sizes(parents: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+    """Return the depth of each synset, and the number of its hyponyms with itself, from the rows of its hypernyms."""
+    depths: dict[int, int] = {}
+    closures: dict[int, set[int]] = {}
+    sizes: Counter[int] = Counter()
+    for node in TopologicalSorter(dict(enumerate(parents))).static_order():
+        depths[node] = max((depths[parent] + 1 for parent in parents[node]), default=0)
+        closures[node] = {node}.union(*(closures[parent] for parent in parents[node]))
+        sizes.update(closures[node])
+    if max(depths.values(), default=0) > MAX_DEPTH:
+        raise ValueError(f"hypernyms are more than {MAX_DEPTH} deep")
+    return [depths[node] for node in range(len(parents))], [sizes[node] for node in range(len(parents))]
 
 
 def _lemmas(reader: Any, part: str, row: dict[int, int]) -> Any:
