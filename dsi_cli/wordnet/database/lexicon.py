@@ -48,17 +48,12 @@ class Lexicon:
 
     def lemmas(self, node: int) -> list[str]:
         """Return the lemmas of a node in alphabetical order."""
-        first, end = np.searchsorted(self.synsets, [node, node + 1], sorter=self._order_by_node)
-        senses = np.sort(self._order_by_node[first:end])
-        return [self._lemmas[row] for row in np.searchsorted(self.starts, senses, side="right") - 1]
+        lemmas: list[str] = self._lemma_of_sense[self.synsets == node].tolist()
+        return lemmas
 
     @cached_property
-    def _lemmas(self) -> list[str]:
-        return list(self.rows)
-
-    @cached_property
-    def _order_by_node(self) -> npt.NDArray[np.intp]:
-        return np.argsort(self.synsets, kind="stable")
+    def _lemma_of_sense(self) -> npt.NDArray[np.object_]:
+        return np.repeat(np.array(list(self.rows), dtype=object), np.diff(self.starts))
 
     @cached_property
     def by_letters(self) -> dict[str, list[str]]:
@@ -69,14 +64,6 @@ class Lexicon:
         for form, lemma in zip(forms, self.rows, strict=True):
             if form != lemma:
                 lemmas.setdefault(form, []).append(lemma)
-        return lemmas
-
-    @cached_property
-    def by_first_letter(self) -> dict[str, list[str]]:
-        """All lemmas by their first letter."""
-        lemmas: dict[str, list[str]] = {}
-        for lemma in self.rows:
-            lemmas.setdefault(lemma[0], []).append(lemma)
         return lemmas
 
 
@@ -152,6 +139,6 @@ def nearest_lemmas(word: str, words: Lexicon) -> tuple[str, ...]:
     ('elephant',)
     """
     letters = set(word)
-    lemmas = words.by_first_letter.get(word[:1], ())
-    similar = [lemma for lemma in lemmas if abs(len(lemma) - len(word)) <= 2 and len(letters - set(lemma)) <= 2]
+    same_letter = [lemma for lemma in words.rows if lemma[0] == word[:1]]
+    similar = [lemma for lemma in same_letter if abs(len(lemma) - len(word)) <= 2 and len(letters - set(lemma)) <= 2]
     return tuple(difflib.get_close_matches(word, similar, n=3, cutoff=0.8))
