@@ -6,13 +6,7 @@ from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_array_equal
 
 from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
-from dsi_cli.wordnet.similarity.path_similarity import (
-    NO_HYPERNYM,
-    PathRows,
-    common_heights,
-    path_distances,
-    path_similarity,
-)
+from dsi_cli.wordnet.similarity.path_similarity import NO_HYPERNYM, UNREACHABLE, PathRows, common_heights, path_similarity
 
 
 def slow_distance(taxonomy, a, b):
@@ -27,7 +21,7 @@ def slow_distance(taxonomy, a, b):
         return found
 
     first, second = ways(a), ways(b)
-    return min((first[v] + second[v] for v in first.keys() & second.keys()), default=NO_HYPERNYM)
+    return min((first[v] + second[v] for v in first.keys() & second.keys()), default=UNREACHABLE)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -36,13 +30,13 @@ def test_distances_are_those_of_a_slow_search(seed):
     taxonomy = random_taxonomy(rng, 40)
     nodes = rng.integers(0, 40, 30)
     expected = [[slow_distance(taxonomy, int(a), int(b)) for b in nodes] for a in nodes]
-    assert_array_equal(path_distances(nodes, taxonomy), expected)
+    assert_array_equal(PathRows(nodes, taxonomy).distances(0, len(nodes)), expected)
 
 
 def test_without_a_common_hypernym_the_similarity_is_zero_and_there_is_no_height():
     nothing = np.zeros(3, np.int32)
     taxonomy = Taxonomy(np.array([1, 2]), ("a", "b"), np.zeros(2, np.uint8), nothing, np.array([], np.int32))
-    assert_array_equal(path_distances([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
+    assert_array_equal(PathRows([0, 1], taxonomy).distances(0, 2), [[0, UNREACHABLE], [UNREACHABLE, 0]])
     assert_array_equal(path_similarity([0, 1], taxonomy), np.eye(2))
     assert_array_equal(common_heights([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
 
@@ -70,7 +64,7 @@ def test_rows_on_demand_are_those_of_the_matrix(sense):
     rows = PathRows(nodes, taxonomy)
     assert rows.size == 6
     assert_array_equal(rows.block(1, 4), expected[1:4])
-    assert_array_equal(rows.distances(1, 4), path_distances(nodes, taxonomy)[1:4])
+    assert_array_equal(rows.distances(1, 4), rows.distances(0, 6)[1:4])
     assert_array_equal(rows.take([4, 2, 0]).block(0, 3), expected[np.ix_([4, 2, 0], [4, 2, 0])])
 
 

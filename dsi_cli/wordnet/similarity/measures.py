@@ -163,9 +163,9 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     if deepest == 0:
         message = "Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this taxonomy has no edge"
         raise UsageError(message, code="taxonomy-without-edges")
-    distances = path_similarity.path_distances(check_class_count(nodes), taxonomy)
-    table = [-log((distance + 1) / (2.0 * deepest)) for distance in range(int(distances.max(initial=0)) + 1)]
-    return np.where(distances == path_similarity.NO_HYPERNYM, 0.0, np.array(table)[distances])
+    table = np.zeros(256)
+    table[:UNREACHABLE] = [-log((distance + 1) / (2.0 * deepest)) for distance in range(UNREACHABLE)]
+    return path_similarity.all_pairs(check_class_count(nodes), taxonomy, table)
 
 
 def res_similarity(nodes: Nodes, information: InformationContent) -> Similarities:

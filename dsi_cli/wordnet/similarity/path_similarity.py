@@ -28,28 +28,13 @@ from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, ancestors, 
 
 Bytes = npt.NDArray[np.uint8]
 NO_HYPERNYM = -1
-"""The distance, height and hypernym of two nodes without a common one; nouns and verbs of WordNet 3.0 always have one."""
+"""The height and hypernym of two nodes without a common one; nouns and verbs of WordNet 3.0 always have one."""
 LABELS_PER_BLOCK = 512
 """The number of labels that are compared with all labels at once; their rows fit into the processor's cache."""
 UNREACHABLE = 200
 """The byte for "no path": longer than any path (WordNet's longest has 38 edges), and adding an edge cannot exceed 255."""
 _SIMILARITIES = np.where(np.arange(256) < UNREACHABLE, 1.0 / (1.0 + np.arange(256)), 0.0)
 """The similarity for each distance."""
-
-
-def path_distances(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.int16]:
-    """Return the shortest paths between nodes through a common hypernym, in edges: ``(N, N)`` int16, symmetric, 0 for one node.
-
-    Pairs without a common hypernym have `NO_HYPERNYM`. Parameters and errors are those of `path_similarity`.
-
-    >>> path_distances([load().node(name) for name in ("dog.n.01", "cat.n.01", "car.n.01")])
-    array([[ 0,  4, 12],
-           [ 4,  0, 17],
-           [12, 17,  0]], dtype=int16)
-    """
-    table = np.arange(256, dtype=np.int16)
-    table[UNREACHABLE:] = NO_HYPERNYM
-    return _all_pairs(nodes, taxonomy, table)
 
 
 def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.float64]:
@@ -74,7 +59,7 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
     array([[1. , 0.2],
            [0.2, 1. ]])
     """
-    return _all_pairs(nodes, taxonomy, _SIMILARITIES)
+    return all_pairs(nodes, taxonomy, _SIMILARITIES)
 
 
 class PathRows:
@@ -180,8 +165,8 @@ def shorten_over_parents(levels: AncestorLevels, rows: Bytes) -> None:
         np.minimum(rows[first:last], through_parent, out=rows[first:last])
 
 
-def _all_pairs(nodes: Nodes, taxonomy: Taxonomy | None, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return ``table[distance]`` for all pairs."""
+def all_pairs(nodes: Nodes, taxonomy: Taxonomy | None, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ``table[distance]`` for all pairs: ``(N, N)``, symmetric; the table has 256 values, `UNREACHABLE` without a path."""
     rows = PathRows(nodes, taxonomy)
     out = np.empty((rows.size, rows.size), dtype=table.dtype)
     for start in range(0, rows.size, LABELS_PER_BLOCK):
