@@ -33,7 +33,6 @@ from dsi_cli.wordnet.disambiguation.features import (
     candidate_table,
     list_features,
 )
-from dsi_cli.wordnet.disambiguation.scoring import Weights
 
 PENALTY = 1.0
 """L2 on each weight, where a label of ImageNet-1k counts 1."""
@@ -132,17 +131,18 @@ def _with_bracket(name: str, node: int, rng: np.random.Generator) -> str:
     return f"{name} ({_own_name(int(rng.choice(above)))})" if above else name
 
 
-def fit(some: Sequence[Known], keep: Sequence[NDArray[np.bool_]]) -> Weights:
+def fit(some: Sequence[Known], keep: Sequence[NDArray[np.bool_]]) -> Floats:
     """Return the weights fitted on the labels to keep of each list."""
     first = _fit(some, [one.field.alone for one in some], keep)
-    weights = Weights(first, np.concatenate([first, np.zeros(len(LIST_FEATURES))]))
+    alone = np.append(first, np.zeros(len(LIST_FEATURES)))
+    weights = np.array([alone, alone])
     for turn in range(ROUNDS):
         evidence = []
         for one in some:
-            alone = scoring.softmax(one.field, one.field.alone @ first)
-            chances = scoring.infer_senses(one.field, weights) if turn else alone
+            first_chances = scoring.softmax(one.field, one.field.alone @ first)
+            chances = scoring.infer_senses(one.field, weights) if turn else first_chances
             evidence.append(np.hstack([one.field.alone, list_features(one.field, chances)]))
-        weights = Weights(first, _fit(some, evidence, keep))
+        weights = np.array([alone, _fit(some, evidence, keep)])
     return weights
 
 
@@ -180,7 +180,7 @@ def folds(one: Known) -> NDArray[np.intp]:
     return np.random.default_rng(0).integers(0, FOLDS, 10_000)[np.array(one.keys) % 10_000].astype(np.intp)
 
 
-def held_out(some: Sequence[Known], weights_of: Sequence[Weights]) -> list[list[tuple[int, float]]]:
+def held_out(some: Sequence[Known], weights_of: Sequence[Floats]) -> list[list[tuple[int, float]]]:
     """Return for each list the node and confidence of each label, by weights that were fitted without its fold; -1 for none."""
     found: list[list[tuple[int, float]]] = [[(-1, 0.0)] * len(one.labels) for one in some]
     for turn, weights in enumerate(weights_of):
@@ -193,7 +193,7 @@ def held_out(some: Sequence[Known], weights_of: Sequence[Weights]) -> list[list[
     return found
 
 
-def fit_without_each_fold(some: Sequence[Known]) -> list[Weights]:
+def fit_without_each_fold(some: Sequence[Known]) -> list[Floats]:
     """Return the weights fitted without the first fold, without the second, and so on."""
     return [fit(some, [folds(one) != turn for one in some]) for turn in range(FOLDS)]
 
@@ -202,10 +202,9 @@ def main() -> int:
     """Fit on everything and print the literal table."""
     some = lists()
     weights = fit(some, [np.ones(len(one.labels), dtype=bool) for one in some])
-    first = dict(zip(LABEL_FEATURES, weights.alone, strict=True))
     print("WEIGHTS: dict[str, tuple[float, float]] = {")
-    for name, then in zip((*LABEL_FEATURES, *LIST_FEATURES), weights.in_list, strict=True):
-        print(f'    "{name}": ({first.get(name, 0.0):.2f}, {then:.2f}),')
+    for name, alone, in_list in zip((*LABEL_FEATURES, *LIST_FEATURES), *weights, strict=True):
+        print(f'    "{name}": ({alone:.2f}, {in_list:.2f}),')
     print("}")
     return 0
 

@@ -33,7 +33,7 @@ from dsi_cli.wordnet.disambiguation.candidates import (
     without_common_folders,
     without_common_phrase,
 )
-from dsi_cli.wordnet.disambiguation.features import CandidateTable, candidate_table
+from dsi_cli.wordnet.disambiguation.features import CandidateTable, Floats, candidate_table
 from dsi_cli.wordnet.disambiguation.identifiers import Meaning, expected_label, look_up_id, placeholders, reason_unusable
 
 RESOLVED_BY = (
@@ -267,7 +267,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
 
 
 def _suggest(
-    table: CandidateTable, unknown: Sequence[int], weights: scoring.Weights
+    table: CandidateTable, unknown: Sequence[int], weights: Floats
 ) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Return by the index of unknown labels the lemmas of similar spelling, if any, and the synsets of the first of them."""
     hints = {}

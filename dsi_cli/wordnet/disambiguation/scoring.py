@@ -119,14 +119,6 @@ MAX_RARE_SHARE, MAX_RARE_LABELS = 0.1, 2
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
-    """One weight for each feature: ``alone`` for single labels, ``in_list`` for labels in a list."""
-
-    alone: Floats
-    in_list: Floats
-
-
-@dataclass(frozen=True, eq=False)
 class SenseScores:
     """The ranked senses of one label."""
 
@@ -138,14 +130,16 @@ class SenseScores:
     is_off_topic: bool = False  # True if nearly all other labels have a topic that the chosen sense lacks
 
 
-def load_weights(part: str) -> Weights:
-    """Return the weights of nouns or of verbs as arrays, in the order of ``LABEL_FEATURES`` and ``LIST_FEATURES``."""
+def load_weights(part: str) -> Floats:
+    """Return the weights of nouns or of verbs ``(2, F)``: a row for single labels, and one for labels in a list.
+
+    The columns are in the order of ``LABEL_FEATURES`` and ``LIST_FEATURES``.
+    """
     weights = NOUN_WEIGHTS if part == "noun" else VERB_WEIGHTS
-    alone = np.array([weights[name][0] for name in LABEL_FEATURES])
-    return Weights(alone, np.array([weights[name][1] for name in (*LABEL_FEATURES, *LIST_FEATURES)]))
+    return np.array([[weights[name][row] for name in (*LABEL_FEATURES, *LIST_FEATURES)] for row in (0, 1)])
 
 
-def select_senses(table: CandidateTable, weights: Weights) -> list[SenseScores]:
+def select_senses(table: CandidateTable, weights: Floats) -> list[SenseScores]:
     """Return the senses chosen jointly for all labels of a list; the order of the list does not matter."""
     chances = infer_senses(table, weights)
     # The probability that a label means any of its candidates rather than none (``NO_SENSE_SCORE``)
@@ -178,24 +172,23 @@ def select_senses(table: CandidateTable, weights: Weights) -> list[SenseScores]:
     return choices
 
 
-def infer_senses(table: CandidateTable, weights: Weights) -> Floats:
+def infer_senses(table: CandidateTable, weights: Floats) -> Floats:
     """Return the probabilities of all candidates ``(K,)``; their sum is 1 for each label."""
     penalty = CONTEXT_PENALTY_WEIGHT * table.unfit
-    chances = softmax(table, table.alone @ weights.alone - penalty)
+    chances = softmax(table, table.alone @ weights[0, : len(LABEL_FEATURES)] - penalty)
     for _ in range(ROUNDS):
         chances = 0.5 * (chances + softmax(table, scores(table, chances, weights).sum(axis=1) - penalty))
     return chances
 
 
-def scores(table: CandidateTable, chances: Floats, weights: Weights) -> Floats:
+def scores(table: CandidateTable, chances: Floats, weights: Floats) -> Floats:
     """Return the weighted features of each candidate, ``(K, len(LABEL_FEATURES) + len(LIST_FEATURES))``.
 
     The shorter the list, the more the weights for labels alone count.
     """
     trust = table.count / (table.count + HALF_TRUST_LABELS)
-    alone = np.concatenate([weights.alone, np.zeros(len(LIST_FEATURES))])
     features: Floats = np.hstack([table.alone, list_features(table, chances)])
-    return features * (trust * weights.in_list + (1.0 - trust) * alone)
+    return features * (trust * weights[1] + (1.0 - trust) * weights[0])
 
 
 def softmax(table: CandidateTable, scores: Floats) -> Floats:
@@ -266,7 +259,7 @@ def _closeness(table: CandidateTable, best: Rows, duplicates: frozenset[int]) ->
     return closeness
 
 
-def explain_choices(table: CandidateTable, choices: Sequence[SenseScores], weights: Weights) -> list[str]:
+def explain_choices(table: CandidateTable, choices: Sequence[SenseScores], weights: Floats) -> list[str]:
     """Return the reason for the chosen candidate of each label; empty for labels without candidates."""
     graph, chances = table.wordnet.taxonomy, np.zeros(len(table.node))
     for choice in choices:
