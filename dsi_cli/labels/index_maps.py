@@ -72,18 +72,11 @@ def _is_pair_of_texts(item: object) -> bool:
 def sort_by_index(indices: Sequence[int], values: Sequence[T]) -> list[T]:
     """Return the values in order of their indices.
 
-    Raise `ValueError` if the indices are not a permutation of 0 to n - 1 or of 1 to n; the message names the first wrong index.
+    Raise `ValueError` if the indices are not a permutation of 0 to n - 1 or of 1 to n.
     """
-    by_index: dict[int, T] = {}
-    for index, value in zip(indices, values, strict=True):
-        if index in by_index:
-            raise ValueError(f"found index {_shorten(index)} twice")
-        by_index[index] = value
-    first = 1 if by_index and min(by_index) == 1 else 0
-    for index in range(first, first + len(by_index)):
-        if index not in by_index:
-            span = f"{_shorten(min(by_index))} to {_shorten(max(by_index))}"
-            raise ValueError(f"found indices from {span} without {index}; they must start at 0 or 1 and have no gaps")
+    if numbering.first_number(indices) is None:
+        raise ValueError(numbering.reason_no_order(indices))
+    by_index = dict(zip(indices, values, strict=True))
     return [by_index[index] for index in sorted(by_index)]
 
 
@@ -126,10 +119,6 @@ def _type_name(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
     default = "a number" if isinstance(value, int | float) else f"a {type(value).__name__}"
     return names.get(type(value), default)
-
-
-def _shorten(index: int) -> str:
-    return str(index) if abs(index) < 10**9 else "a number beyond 10^9"
 
 
 def from_metadata(mapping: object) -> LabelList | None:

@@ -92,7 +92,7 @@ def test_read_labels_reads_each_encoding(write, encoding, suffix):
         ("a.json", '["cat", ', "found JSON that is damaged in line 1"),
         ("a.json", "[" * 100_000, "found JSON that is nested too deeply"),
         ("a.json", "[" + "1" * 10_000 + "]", "thousands of digits"),
-        ("a.json", '{"id2label": {"0": "cat", "2": "dog"}}', "without 1"),
+        ("a.json", '{"id2label": {"0": "cat", "2": "dog"}}', "from 0 to 2 for 2 names"),
         ("config.json", '{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}', "found only placeholders"),
     ],
 )
