@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import epochs, head_choice, head_weight, layers, trainers, training_logs
+from dsi_cli.checkpoints import epochs, head_weight, layers, trainers, training_logs
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.file_access import read_json_or_none
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, OpenFiles, open_content
 from dsi_cli.checkpoints.head_candidates import DETECTOR, HeadCandidate, rank_candidates
+from dsi_cli.checkpoints.head_choice import choose_head, usable_state_dicts
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
 from dsi_cli.checkpoints.trainers import NestedStateDict
@@ -192,9 +193,11 @@ def explain_head_choice(
         stated = _stated_classes(file, content.tree)
         expected = classes if stated is None else stated
         groups = trainers.state_dicts(content.tree)
-        candidates = rank_candidates(head_choice.usable_state_dicts(groups, options.role), expected, content.outputs)
+        candidates = rank_candidates(usable_state_dicts(groups, options.role), expected, content.outputs)
         try:
-            chosen = _choose_head(groups, options, expected, content.outputs, with_background=stated is not None)
+            chosen = choose_head(
+                groups, options.role, options.head, expected, content.outputs, with_background=stated is not None
+            )
         except CheckpointError as error:
             return str(error), candidates
     return f"the head is {chosen.name} {chosen.tensor.shape}", candidates
@@ -289,7 +292,9 @@ def _scan_head(
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network"))
     # Find the head and compute its effective weight.
     try:
-        chosen = _choose_head(groups, options, expected, content.outputs, with_background=stated is not None)
+        chosen = choose_head(
+            groups, options.role, options.head, expected, content.outputs, with_background=stated is not None
+        )
         if options.head is None:
             _refuse_other_part(file, chosen)
         if len(chosen.name) > MAX_NAME_LENGTH:
@@ -358,19 +363,6 @@ def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | N
     return slice(1, None) if is_torchvision else slice(-1)
 
 
-def _choose_head(
-    groups: list[NestedStateDict],
-    options: HeadOptions,
-    classes: int | None,
-    outputs: Sequence[str] | None,
-    *,
-    with_background: bool = False,
-) -> layers.Layer:
-    return head_choice.choose_head(
-        groups, options.role, head_name=options.head, classes=classes, with_background=with_background, outputs=outputs
-    )
-
-
 def _head_of_base_model(
     path: Place, content: CheckpointContent, config: Any, options: HeadOptions, classes: int | None
 ) -> tuple[layers.Layer, NDArray[np.float32], NDArray[np.float32] | None]:
@@ -382,7 +374,7 @@ def _head_of_base_model(
     bias = None
     with OpenFiles() as files:
         base = head_weight.open_base_model(path, config, files)
-        chosen = _choose_head(trainers.state_dicts(base.tree), options, classes, base.outputs)
+        chosen = choose_head(trainers.state_dicts(base.tree), options.role, options.head, classes, base.outputs)
         rows = head_weight.head_rows(base, chosen)
         if trainers.as_dict(config).get("bias", "none") == "none":
             bias = head_weight.head_bias(chosen, len(rows))
@@ -462,7 +454,7 @@ def _choose_state_dict(
     """Return the tensors of the state dict with the head, and the head's name if it was found."""
     groups = trainers.state_dicts(content.tree)
     try:
-        chosen = _choose_head(groups, options, classes, content.outputs)
+        chosen = choose_head(groups, options.role, options.head, classes, content.outputs)
     except NoHeadError:
         usable = [group for group in groups if group.role == options.role] or groups
         if not usable or options.head is not None:

@@ -60,11 +60,11 @@ _IMPLAUSIBLE = 4
 def choose_head(
     state_dicts: Iterable[NestedStateDict],
     role: str,
-    *,
     head_name: str | None = None,
     classes: int | None = None,
-    with_background: bool = False,
     outputs: Sequence[str] | None = None,
+    *,
+    with_background: bool = False,
 ) -> Layer:
     """Return the classifier head among a checkpoint's state dicts.
 
@@ -78,8 +78,8 @@ def choose_head(
     role : ``raw`` or ``ema``; if a file has only averaged weights, they are also used as raw ones.
     head_name : the head's name as the user gave it: the complete name of a tensor or layer, or the end of a name.
     classes : the number of classes, if labels or metadata state it.
-    with_background : whether any network may have one row more than classes; otherwise only detectors may.
     outputs : the names of the weights that compute outputs of the model, if the file has a graph.
+    with_background : whether any network may have one row more than classes; otherwise only detectors may.
     """
     groups = usable_state_dicts(list(state_dicts), role)
     if head_name is not None:
