@@ -135,11 +135,6 @@ class EpochPredictions:
     rows: NDArray[np.intp] | None = None
     counts: NDArray[np.int64] | None = None
 
-    @property
-    def lacks_targets(self) -> bool:
-        """True if there are predictions without targets."""
-        return self.predictions is not None and self.targets is None
-
     def result(
         self, classes: int, names: Sequence[str] | None, truth: Ints | None, truth_name: str | None
     ) -> EvaluationResult:

@@ -154,7 +154,7 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
     path = Path(path)
     is_folder = os.path.isdir(path)  # noqa: PTH112 (any text is accepted)
     epochs = _read_folder(path, truth) if is_folder else _read_file(path, truth)
-    lacks_targets = any(part.lacks_targets for part in epochs)
+    lacks_targets = any(part.predictions is not None and part.targets is None for part in epochs)
     # Find the targets: given by the user, next to the predictions, or among them.
     if targets is None and lacks_targets:
         targets = (path if is_folder else path.parent) / PREDICTION_FILE_NAMES[1]

@@ -114,8 +114,6 @@ def _inflate(source: RandomAccessFile, offset: int, compressed_size: int, size: 
             chunk = source.read_at(offset, min(1 << 20, end - offset))
             offset += len(chunk)
             data += decompressor.decompress(chunk, size - len(data))
-            while decompressor.unconsumed_tail and len(data) < size:
-                data += decompressor.decompress(decompressor.unconsumed_tail, size - len(data))
     except zlib.error:
         raise UnreadableError("a deflated entry of the zip archive is damaged", code="damaged-archive") from None
     if len(data) < size:
