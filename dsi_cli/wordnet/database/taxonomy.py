@@ -72,18 +72,6 @@ class Taxonomy:
         return [int(parent) for parent in self.parents[self.starts[node] : self.starts[node + 1]]]
 
     @cached_property
-    def shortest_depths(self) -> npt.NDArray[np.int16]:
-        """The number of edges on the shortest path to a root ``(M,)``; ``depths`` has the longest path."""
-        shortest = np.zeros(len(self.offsets), dtype=np.int16)
-        for depth in range(1, int(self.depths.max(initial=0)) + 1):
-            nodes = np.flatnonzero(self.depths == depth)
-            child, parent = parent_edges(self, nodes)
-            least = np.full(len(nodes), np.iinfo(np.int16).max, dtype=np.int16)
-            np.minimum.at(least, child, shortest[parent])
-            shortest[nodes] = least + 1
-        return shortest
-
-    @cached_property
     def _by_name(self) -> dict[str, int]:
         return {name: node for node, name in enumerate(self.names)}
 

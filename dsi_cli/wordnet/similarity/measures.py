@@ -123,8 +123,9 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     """
     taxonomy = taxonomy or load()
     levels = path_similarity.ancestor_levels(taxonomy, check_class_count(nodes))
-    # Sort the ancestors by NLTK's preference: by shortest depth, then by name.
-    depth = taxonomy.shortest_depths[levels.nodes]
+    # Sort the ancestors by NLTK's preference: by their shortest path to a root, then by name.
+    depth = np.where(np.diff(levels.graph.starts) > 0, UNREACHABLE, 0).astype(np.uint8)
+    path_similarity.shorten_over_parents(levels, depth)
     ranks = np.argsort(np.argsort([taxonomy.names[node] for node in levels.nodes], kind="stable"))
     order = np.lexsort((-ranks, depth))
     preference = np.argsort(order).astype(np.int32)
