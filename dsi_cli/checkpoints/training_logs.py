@@ -107,6 +107,7 @@ class TrainingLog:
     begins_before_training: bool = False
     """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
     has_numbers: bool = True  # False if the log does not number its epochs, so they count from 1
+    is_numbered_alike: bool = False  # True if the log shows that it has the numbers of the checkpoints
 
     def at(self, epoch: int, trainer: str | None, step: int | None = None, *, is_last: bool = True) -> dict[str, float]:
         """Return the values at the step of a checkpoint, or else of its epoch, which some trainers number differently in their log.
@@ -116,7 +117,7 @@ class TrainingLog:
         offset = LOG_OFFSETS.get(trainer or "", 0)
         # Keras's own log begins with 0, and that of Ultralytics with 1. A log of another version, or one that was written by
         # hand, may begin with the same number as the checkpoints.
-        if (0 in self.by_epoch and not self.begins_before_training) == (offset > 0):
+        if self.is_numbered_alike or (0 in self.by_epoch and not self.begins_before_training) == (offset > 0):
             offset = 0
         values = self.by_epoch.get(epoch + offset, {}) if is_last else {}
         if step is None:
@@ -137,10 +138,14 @@ class TrainingLog:
         return replace(self, by_epoch={epoch + 1: values for epoch, values in self.by_epoch.items()}, by_step=by_step)
 
     def counted_like(self, epochs: set[int]) -> TrainingLog:
-        """Return a log without numbers counted from 0 if the checkpoints begin at 0 and none has its last number from 1."""
+        """Return the log numbered like checkpoints that begin with 0, if it has or may have all of their numbers.
+
+        A log without numbers may count from 0 if no checkpoint has its last number from 1.
+        """
         if self.has_numbers or 0 not in epochs or len(self.by_epoch) in epochs:
-            return self
-        return replace(self, by_epoch={epoch - 1: values for epoch, values in self.by_epoch.items()})
+            return replace(self, is_numbered_alike={0} < epochs <= self.by_epoch.keys())
+        by_epoch = {epoch - 1: values for epoch, values in self.by_epoch.items()}
+        return replace(self, by_epoch=by_epoch, is_numbered_alike=True)
 
     def is_shifted(self, epochs: set[int]) -> bool:
         """Return whether the log seems to number the same epochs as the checkpoints, but from another first number."""

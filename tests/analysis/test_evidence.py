@@ -80,16 +80,25 @@ def test_ultralytics_counts_its_log_from_1_or_0_and_its_checkpoints_from_0(first
     assert curve(tmp_path / "out", metric="accuracy") == {0: 0.25}
 
 
-def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "header", "expected"),
+    [
+        *(("model.01-0.50", "epoch", {1: 0.25}), ("e0 e1 e2", "epoch", {1: 0.25, 2: 0.5})),
+        *(("e0 e1", header, {0: 0.25, 1: 0.5}) for header in ("epoch", "")),  # a custom loop
+    ],
+)
+def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(names, header, expected, tmp_path):
     (tmp_path / "run").mkdir()
-    with h5py.File(tmp_path / "run" / "model.01-0.50.h5", "w") as file:
-        file.attrs["keras_version"] = "2.15.0"
-        file["model_weights/dense/dense/kernel:0"] = torch.randn(8, 6).numpy()
-        file["model_weights"].attrs["layer_names"] = [b"dense"]
-        file["model_weights/dense"].attrs["weight_names"] = [b"dense/kernel:0"]
-    (tmp_path / "run/history.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.2,2,0.25,2\n1,0.5,1,0.5,1\n")
+    for name in names.split():
+        with h5py.File(tmp_path / f"run/{name}.h5", "w") as file:
+            file.attrs["keras_version"] = "2.15.0"
+            file["model_weights/dense/dense/kernel:0"] = torch.randn(8, 6).numpy()
+            file["model_weights"].attrs["layer_names"] = [b"dense"]
+            file["model_weights/dense"].attrs["weight_names"] = [b"dense/kernel:0"]
+    log = f"{header},accuracy,loss,val_accuracy,val_loss\n0,0.2,2,0.25,2\n1,0.5,1,0.5,1\n"
+    (tmp_path / "run/history.csv").write_text(log)
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert curve(tmp_path / "out", metric="accuracy", split="test") == {1: 0.25}
+    assert curve(tmp_path / "out", metric="accuracy", split="test") == expected
 
 
 @pytest.mark.parametrize(
