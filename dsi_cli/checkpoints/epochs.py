@@ -166,11 +166,13 @@ def numbers_in_names(names: Sequence[str]) -> list[NameNumbers]:
 
     1. A number after a word for epoch or step always counts.
     2. If some names are equal except for one number, that number counts, even if it is glued to a word. It is a step if the
-       numbers are too large or too far apart for epochs.
+       numbers are too large or too far apart for epochs. Of several such numbers, only one may count the files from 0 or 1.
     3. Any other name counts as in `epoch_in_name`, unless it contains a word that is not about checkpoints.
 
     >>> [n.epoch for n in numbers_in_names(["model1.pt", "model2.pt", "model10.pt"])]
     [1, 2, 10]
+    >>> [n.epoch for n in numbers_in_names(["m_1_85.pt", "m_2_85.pt", "m_3_90.pt"])]
+    [1, 2, 3]
     >>> [n.step for n in numbers_in_names(["ckpt_005000.pt", "ckpt_010000.pt"])]
     [5000, 10000]
     >>> numbers_in_names(["vit_b_16.pth", "resnet18.pth", "model_3.pth"])[1:]
@@ -246,7 +248,7 @@ def _groups_by_epoch_label(names: Sequence[str]) -> list[list[tuple[int, int, li
 
 
 def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:
-    """Return ``{index of the name: its number}`` for names that are equal except for one number."""
+    """Return ``{index of the name: its number}`` for names that are equal except for one number, or one counter and others."""
     groups: dict[str, list[int]] = {}
     texts = [_without_labelled_numbers(name) for name in names]
     for index, text in enumerate(texts):
@@ -254,8 +256,7 @@ def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:
     series: dict[int, NameNumbers] = {}
     for indices in groups.values():
         rows = [re.findall(r"\d+", texts[index]) for index in indices]
-        # Leading zeros do not count.
-        columns = [column for column in zip(*rows, strict=True) if len({digits.lstrip("0") for digits in column}) > 1]
+        columns = _varying_columns(rows)
         if len(columns) != 1 or max(map(len, columns[0])) > MAX_DIGITS:
             continue
         numbers = [int(digits) for digits in columns[0]]
@@ -267,6 +268,15 @@ def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:
         kind = "step" if max(numbers) >= MIN_STEP_NUMBER or min(gaps) >= _MIN_STEP_GAP else "epoch"
         series |= {index: NameNumbers(**{kind: number}) for index, number in zip(indices, numbers, strict=True)}
     return series
+
+
+def _varying_columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return the columns of numbers that vary; of several in many rows, only those that count the rows (3 of ``model_3_85``)."""
+    # Leading zeros do not count.
+    columns = [column for column in zip(*rows, strict=True) if len({digits.lstrip("0") for digits in column}) > 1]
+    if len(columns) < 2 or len(rows) < 3:
+        return columns
+    return [column for column in columns if len(set(column)) == len(rows) and may_number_trainings(list(map(int, column)))]
 
 
 def may_number_trainings(numbers: Sequence[int]) -> bool:

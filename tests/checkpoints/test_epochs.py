@@ -94,28 +94,20 @@ def test_numbers_within_names_sort_as_numbers():
 
 
 @pytest.mark.parametrize(
-    ("pattern", "numbers"),
+    ("kind", "pattern", "numbers"),
     [
-        *(("model{}.pt", [1, 2, 10]), ("net{}", [1, 2]), ("weights{}", [1, 2]), ("m{}.keras", [1, 2])),
-        *(("ckpt_{:06d}.pt", [5, 10]), ("cifar10_resnet18_{}.pth", [3, 4, 5]), ("a_ep90_{}.pt", [10, 20])),
-        *(("20240131_{}_acc0.9.pt", [1, 2]), ("vit_b_16-{}.safetensors", [7, 8]), ("checkpoint-{}.pth", [100, 200, 400])),
+        *(("epoch", "model{}.pt", [1, 2, 10]), ("epoch", "net{}", [1, 2]), ("epoch", "weights{}", [1, 2])),
+        *(("epoch", "m{}.keras", [1, 2]), ("epoch", "ckpt_{:06d}.pt", [5, 10]), ("epoch", "a_ep90_{}.pt", [10, 20])),
+        *(("epoch", "cifar10_resnet18_{}.pth", [3, 4, 5]), ("epoch", "20240131_{}_acc0.9.pt", [1, 2])),
+        *(("epoch", "vit_b_16-{}.safetensors", [7, 8]), ("epoch", "checkpoint-{}.pth", [100, 200, 400])),
+        *(("step", "iter_{}.pt", [1, 2]), ("step", "step-{}", [1, 2]), ("step", "model_{:07d}.pth", [4999, 9999])),
+        *(("step", "net{}.pt", [30_000, 60_000]), ("step", "ckpt_{}.pt", [12_500, 25_000])),
+        ("step", "ckpt{}.pt", [500, 1000, 1500]),
     ],
 )
-def test_numbers_in_names_the_one_number_that_differs_is_the_epoch(pattern, numbers):
+def test_numbers_in_names_the_one_number_that_differs_is_the_epoch_or_a_step(kind, pattern, numbers):
     found = epochs.numbers_in_names([pattern.format(number) for number in numbers])
-    assert [(one.epoch, one.step) for one in found] == [(number, None) for number in numbers]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "numbers"),
-    [
-        *(("iter_{}.pt", [1, 2]), ("step-{}", [1, 2]), ("model_{:07d}.pth", [4999, 9999])),
-        *(("net{}.pt", [30_000, 60_000]), ("ckpt_{}.pt", [12_500, 25_000]), ("ckpt{}.pt", [500, 1000, 1500])),
-    ],
-)
-def test_numbers_in_names_are_steps_if_a_word_or_their_size_says_so(pattern, numbers):
-    found = epochs.numbers_in_names([pattern.format(number) for number in numbers])
-    assert [(one.epoch, one.step) for one in found] == [(None, number) for number in numbers]
+    assert found == [epochs.NameNumbers(**{kind: number}) for number in numbers]
 
 
 @pytest.mark.parametrize(
