@@ -6,6 +6,8 @@ one epoch are both kept and distinguished by their steps. The last one represent
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -107,6 +109,30 @@ def epoch_name(record: Record) -> str:
     return next((name for name in reversed(path.parts) if epochs.is_step_folder(name)), path.name)
 
 
+def training_name(record: Record) -> str:
+    """Return the name that identifies the training: that of the epoch, and that of the file or W&B's artifact if it is another."""
+    name, path = epoch_name(record), PurePath(file_path(record))
+    artifact = path.parent.name if re.search(r":v\d+$", path.parent.name) else ""
+    return "_".join(dict.fromkeys(filter(None, (artifact, name, path.name)))) if name else ""
+
+
+def with_folder_names(records: Sequence[Record]) -> list[Record]:
+    """Return the records of a folder; those whose file name recurs in other step folders have the epochs of these folders.
+
+    ``epoch_1/net_2.pt`` and ``epoch_3/net_2.pt`` are the epochs 1 and 3 of a second network.
+    """
+    counts = Counter(map(epoch_name, records))
+    result = []
+    for record in records:
+        is_dated = record.epoch_source in _SETTLED_SOURCES or record.trainer == trainers.HUGGING_FACE
+        step = next(filter(epochs.is_step_folder, reversed(PurePath(record.path).parts[:-1])), "")
+        in_step = {epochs.epoch_in_name(step), epochs.step_in_name(step)} != {None}
+        if counts[epoch_name(record)] > 1 and in_step and not is_dated:
+            record = replace(record, epoch=None, epoch_source=epochs.FOLDER_NAME)
+        result.append(record)
+    return result
+
+
 def file_path(record: Record) -> str:
     """Return the path of a record's file, which may hold several epochs."""
     return record.path if record.entry is None else record.path.removesuffix(f"[{record.entry}]")
@@ -128,11 +154,14 @@ def _number_by_order(records: Sequence[Record]) -> list[Record]:
     if len(ordered) < 2 or any(record.epoch is not None for record in records if record.status == OK):
         return list(records)
     ordered.sort(key=lambda record: epochs.natural_key(record.path))
+    positions: list[Any] = [id(record) for record in ordered]
     if all(record.step is not None for record in ordered):
         ordered.sort(key=lambda record: record.step or 0)
+        positions = [record.step for record in ordered]  # different weights of one step are not two epochs
+    order = {position: number for number, position in enumerate(dict.fromkeys(positions), start=1)}
     numbered = {
-        id(record): replace(record, epoch=number, epoch_source=epochs.ORDER)
-        for number, record in enumerate(ordered, start=1)
+        id(record): replace(record, epoch=order[position], epoch_source=epochs.ORDER)
+        for record, position in zip(ordered, positions, strict=True)
     }
     return [numbered.get(id(record), record) for record in records]
 

@@ -73,6 +73,7 @@ def split_training_runs(
     earlier : ``{path: run name}`` of an earlier output; these runs keep their names.
     read_head : reads the head of a checkpoint, to recognise a head that grows (`dsi_cli.checkpoints.training_runs`).
     """
+    records = deduplication.with_folder_names(records)
     parts: list[list[Record]] = []
     for network in _group_by_network([record for record in records if record.status == OK]):
         # Each file that holds several epochs is a run, and all other files are grouped by name.
@@ -123,7 +124,7 @@ def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[
     numbers = _training_numbers(records, read_head)
     is_epoch = _store_training_numbers(records)
     for record in records:
-        name = deduplication.epoch_name(record)
+        name = deduplication.training_name(record)
         stated = "" if is_epoch else epochs.training_number(name)
         number = record.fold or stated or numbers.get(record.path, "")
         kinds[record.path] = number, trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
@@ -248,8 +249,8 @@ def _group_by_label(records: Sequence[Record], read_head: ReadHead) -> list[list
 
 def _labels(records: Sequence[Record]) -> list[str]:
     """Return the words and numbers in the name of each record that identify its training."""
-    names = [deduplication.epoch_name(record) for record in records]
-    numbers = epochs.numbers_in_names(names)
+    names = list(map(deduplication.training_name, records))
+    numbers = epochs.numbers_in_names([deduplication.epoch_name(record) for record in records])
     labels = [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
     if all(map(deduplication.is_copy, records)):
         return [_without(label, lambda word: word.lower() in _METRICS) for label in labels]

@@ -25,7 +25,7 @@ def save(path, *, seed=0, hidden=8, classes=5, **contents):
 def runs_of(folder):
     """Return, by run, the epoch of each file that is used."""
     return {
-        run.name: {record.path.rpartition("/")[2]: record.epoch for record in records if record.status == "ok"}
+        run.name: {record.path.removeprefix(f"{run.folder}/"): record.epoch for record in records if record.status == "ok"}
         for run, records in scan_paths([folder], HeadOptions())
     }
 
@@ -118,21 +118,17 @@ def test_split_saves_within_an_epoch_are_one_training(tmp_path):
     assert moments == [(1, 100), (1, 200), (2, 300), (2, 400)]
 
 
-@pytest.mark.parametrize("pattern", ["fold{}_best.pt", "run{}_last.pt", "{}_best.pt"])
-def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern, tmp_path):
-    for seed in (1, 2, 3):
-        save(tmp_path / "cv" / pattern.format("abc"[seed - 1] if pattern[0] == "{" else seed), seed=seed)
-    assert [list(files.values()) for files in runs_of(tmp_path).values()] == [[None]] * 3
-
-
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
         *(("best_fold0_epoch7 best_fold1_epoch4", [[7], [4]]), ("epoch_0 epoch_2 ema-epoch_1", [[0, 2], [1]])),
         *(("epoch0_C1 epoch0_C2 epoch1_C1 epoch1_C2", [[0, 1], [0, 1]]), ("ep_0.5 ep_1.0 ep_2.0", [[0, 1, 2]])),
         ("a_warmup_epoch_1 b_main_epoch_2 epoch_3_acc0.91 best_epoch_3", [[1, 2, 3]]),
-        *(("last_0 last_1", [[None], [None]]), ("latest_5 latest_10", [[5, 10]])),
+        *((" ".join(map(name.format, "123")), [[None]] * 3) for name in ("fold{}_best", "run{}_last")),
+        *(("last_0 last_1", [[None], [None]]), ("latest_5 latest_10", [[5, 10]]), ("a_best b_best c_best", [[None]] * 3)),
         *(("seed1_1 seed1_2 init", [[1, 2]]), ("fold0_best_ep1 fold0_best_ep2 init", [[1, 2]])),
+        *(("ep0/vit_16 ep3/vit_16", [[0, 3]]), ("ep0/n_0 ep0/n_1 ep3/n_0 ep3/n_1", [[0, 3], [0, 3]])),
+        *(("step9/c1 step9/c2 step18/c1 step18/c2", [[1, 2], [1, 2]]), ("CKPT+26-1-2+31/m CKPT+26-1-2+42/m", [[1, 2]])),
     ],
 )
 def test_split_folds_averages_and_networks_are_apart_whatever_their_epochs(names, expected, tmp_path):
@@ -144,7 +140,7 @@ def test_split_folds_averages_and_networks_are_apart_whatever_their_epochs(names
 def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(tmp_path):
     for epoch, name in enumerate(("dg/art_best", "dg/photo_best", "one/best_loss", "one/best_ece", "one/net18_last")):
         save(tmp_path / f"{name}.pt", seed=epoch, epoch=epoch)
-    rising = dict.fromkeys(("own/my_run_{}", "ab/sgd-{}", "ab/adam-{}", "num/{}/net"), range(2))
+    rising = dict.fromkeys(("own/my_run_{}", "ab/sgd-{}", "ab/adam-{}", "num/{}/net", "wb/a:v{}/m", "wb/b:v{}/m"), range(2))
     cases = rising | dict.fromkeys(("seeds/{}/net", "same/{}/net", "{}/best", "epoch9/x{}/best"), "")
     cases |= {"kaggle/net_{}": (9, 8), "top/net_{}": (9, 8), "trials/{}/net": (9, 9)}
     for seed, (name, stated) in enumerate(cases.items()):
@@ -155,7 +151,7 @@ def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(
     for fold in (0, 1):
         save(tmp_path / f"cv/best_{fold}.pt", seed=fold, epoch=9 + fold, fold=fold)
     apart = "0 1 ab/adam ab/sgd cv/0 cv/1 dg/art dg/photo kaggle/net_0 kaggle/net_1 seeds/0 seeds/1 trials/0 trials/1 x0 x1"
-    assert sorted(runs_of(tmp_path)) == sorted([*apart.split(), "num", "one", "own", "same", "top"])
+    assert sorted(runs_of(tmp_path)) == sorted([*apart.split(), "num", "one", "own", "same", "top", "wb/a_m", "wb/b_m"])
 
 
 def test_split_backbone_of_a_classifier_in_another_file_of_its_epoch_is_not_used(tmp_path):
