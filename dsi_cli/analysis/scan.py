@@ -22,6 +22,7 @@ from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, sca
 from dsi_cli.checkpoints.deduplication import stores_next_epoch
 from dsi_cli.checkpoints.discovery import TrainingRun, discover, find_other_files
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
+from dsi_cli.checkpoints.folders import TRACKER_FOLDERS
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_tracked_log
@@ -80,6 +81,9 @@ def find_runs(
         if unread is not None:
             # The reason why the file cannot be read says how to convert it.
             message += f"; {unread.name}: {scan_checkpoint(require_file(unread)).record.reason}"
+        trackers = [Path(path, name) for path in paths if urls.scheme_of(path) is None for name in TRACKER_FOLDERS]
+        if tracker := next((folder for folder in trackers if folder.is_dir()), None):
+            message += f"; dsi searches {tracker} only if you name it"
         raise NothingToAnalyseError(message, code="no-checkpoints")
     return runs
 

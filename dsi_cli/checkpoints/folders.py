@@ -42,7 +42,8 @@ _REMOTE_SUFFIXES = ("", ".model", ".weights", ".npz")
 """Further suffixes of remote files whose contents are checked; a request for every remote file would be slow."""
 LABEL_ENCODER = "label_encoder.pkl"  # the file of class names that scikit-learn pickled, which does not hold weights
 _OUTPUT_TABLE = "checkpoints.parquet"  # the file that marks a results folder of dsi, which is skipped
-_IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
+TRACKER_FOLDERS = ("wandb", "mlruns")  # folders with copies of checkpoints, which are searched only if the user names them
+_IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", ".cache", "node_modules", *TRACKER_FOLDERS})
 _OPTIMISER = re.compile(r"optimizer(_\d+)?")
 """Accelerate's folder of the optimiser's state, next to the folder with the model's parts."""
 

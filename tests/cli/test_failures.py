@@ -68,7 +68,8 @@ def test_folder_without_checkpoints_exits_with_3(names, said, dsi, tmp_path):
         (tmp_path / "other" / name).write_text("nothing of interest to anybody", encoding="utf-8")
     expected = f"no checkpoints under {tmp_path}/other ({said}): expected {EXPECTED}"
     failed(dsi("analyze", tmp_path / "other", "-o", tmp_path / "out"), 3, expected)
-    failed(dsi("scan", tmp_path / "other"), 3, expected)
+    (tmp_path / "other/wandb").mkdir()
+    failed(dsi("scan", tmp_path / "other"), 3, f"{expected}; dsi searches {tmp_path}/other/wandb only if you name it")
     assert not (tmp_path / "out").exists()
 
 
