@@ -135,6 +135,7 @@ def _search(paths: Sequence[str | os.PathLike[str]]) -> Folders:
             step = folders.step_folder(path.parent, [path.name])
             found.setdefault((step or path).parent, FolderContents()).files.append((path, status, step))
     folders.join_numbered_folders(found)
+    folders.join_copies(found)
     return found
 
 

@@ -150,6 +150,18 @@ def join_numbered_folders(folders: Folders) -> None:
             run.ignored += contents.ignored + len(contents.files) - 1
 
 
+def join_copies(folders: Folders) -> None:
+    """Join folders such as ``final`` and ``best_model`` with the step folders next to them, one of which they repeat."""
+    for folder, contents in list(folders.items()):
+        run = folders.get(folder.parent)
+        has_steps = run is not None and any(step is not None and is_step_folder(step.name) for _, _, step in run.files)
+        is_model = [path.name in MODEL_FILES for path, _, _ in contents.files] == [True]
+        if run is not None and has_steps and is_model and epochs.COPY_NAMES.search(folder.name):
+            run.files += contents.files
+            run.ignored += contents.ignored
+            del folders[folder]
+
+
 def _marks_a_checkpoint(name: str, files: Collection[str]) -> bool:
     """Return whether a folder has one of `MODEL_FILES`; ``.metadata`` counts only next to torch's ``.distcp`` files."""
     return name in files and (name != ".metadata" or any(file.endswith(".distcp") for file in files))

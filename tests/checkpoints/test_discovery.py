@@ -60,10 +60,12 @@ def test_a_run_is_the_nearest_folder_and_epochs_sort_as_numbers(tmp_path):
 def test_step_folders_collapse_into_their_run(tmp_path):
     for step in (1000, 500):
         put_step(tmp_path / f"out/checkpoint-{step}", config__json="{}", trainer_state__json="{}")
-    put_step(tmp_path / "out")
-    assert names(tmp_path) == {"out": ["checkpoint-500", "checkpoint-1000", "out"]}
-    (run,) = discover([tmp_path])
-    assert {one.step_folder.name for one in run.checkpoints} == {"out", "checkpoint-500", "checkpoint-1000"}
+    for name in ("out", "out/best_model", "best"):
+        put_step(tmp_path / name)
+    folders = ["best_model", "checkpoint-500", "checkpoint-1000", "out"]
+    assert names(tmp_path) == {"best": ["best"], "out": folders}
+    (run,) = discover([tmp_path / "out"])
+    assert {one.step_folder.name for one in run.checkpoints} == set(folders)
     assert run.checkpoints[0].folder == tmp_path / "out"
     assert run.ignored == 4
     put(tmp_path / "last/epoch_1.pt")
