@@ -60,8 +60,7 @@ def test_a_run_is_the_nearest_folder_and_epochs_sort_as_numbers(tmp_path):
 def test_step_folders_collapse_into_their_run(tmp_path):
     for step in (1000, 500):
         put_step(tmp_path / f"out/checkpoint-{step}", config__json="{}", trainer_state__json="{}")
-    for name in ("out", "out/best_model", "best"):
-        put_step(tmp_path / name)
+    _ = [put_step(tmp_path / name) for name in ("out", "out/best_model", "best")]
     folders = ["best_model", "checkpoint-500", "checkpoint-1000", "out"]
     assert names(tmp_path) == {"best": ["best"], "out": folders}
     (run,) = discover([tmp_path / "out"])

@@ -145,6 +145,7 @@ LIES = {
     "no-dtype": (array(((1,), 3, bytes(4))), UnreadableError, "damaged"),
     "many-dims": (array(((1,) * 50, "float32", bytes(4))), UnreadableError, "impossible-shape"),
     "no-bytes": (array(((1,), "float32", "abcd")), UnreadableError, "damaged"),
+    "burn": (msgpack.packb({"metadata": {"v": 1}, "item": {"fc": 1}}), UnreadableError, "unread-format"),
     "no-row": (array({"a": 1}), UnreadableError, "damaged"),
     "no-chunks": (chunked({"0": 1}, {}), UnreadableError, "damaged-chunks"),
     "chunk-shape": (chunked({"0": "a"}, {"0": ONE}), UnreadableError, "damaged-chunks"),

@@ -19,7 +19,7 @@ from typing import Any
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json_or_none
-from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent, OpenFiles
+from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent, OpenFiles, unread_format
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote import locations
@@ -43,7 +43,10 @@ _COLLECTIONS = frozenset({"params", "opt_state", "batch_stats", "ema_params", "m
 def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a MessagePack file; errors as `formats.open_content`."""
     content = open_isolated("flax_msgpack", source.size, source.read_at)
-    return replace(content, tree=_group_trees(content.tree))
+    tree = _group_trees(content.tree)
+    if set(tree) == {"metadata", "item"}:  # its arrays are not those of Flax
+        raise unread_format("Burn")
+    return replace(content, tree=tree)
 
 
 def open_folder(main: Place, files: OpenFiles) -> CheckpointContent:
