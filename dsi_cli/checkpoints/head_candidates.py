@@ -202,9 +202,15 @@ class _Network:
         self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
         self.image = _convolution_to_image(computing)
-        self.stacks = [(layer, layer.weight.shape) for layer in self.layers if layer.kind == "stack" and layer.weight]
         self.numbered_norms = _norms_by_number(self.layers)
         self.convolutions = [layer for layer in self.layers if layer.kind == "other"]
+
+    @cached_property
+    def stacks(self) -> list[tuple[Layer, tuple[int, ...]]]:
+        """The parameters with three axes; a convolution that nothing feeds, and that feeds nothing, may be one."""
+        alone = {it.position for it in self.unused if not it.has_bias and it.position not in self.producer}
+        found = [it for it in self.layers if it.kind == "stack" or (it.kind == "other" and it.position in alone)]
+        return [(it, it.weight.shape) for it in found if it.weight and len(it.weight.shape) == 3]
 
     @cached_property
     def hidden_widths(self) -> set[int]:

@@ -160,7 +160,15 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
     # The classifier that a trunk was trained with may be unused, because layers with a row for each label follow it.
     rows = [it for it in fitting if it.kinds == {SINGLE_ROW} and it.layer.position > heads[0].layer.position]
     others += rows if _is_in_trunk(heads[0]) else []
+    others += [it for it in _experts(heads[0], fitting) if it not in others]
     return others or _classifiers_before(heads[0], candidates) or _logits_before(heads[0], candidates)
+
+
+def _experts(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
+    """Return the ends of several networks, if the best candidate has a row for each: it may weight them (mixture of experts)."""
+    ends = [it for it in candidates if it.kinds == {IN_BLOCK} and len(it.tensor.shape) == 2]
+    times = Counter(stem(it.layer) for it in ends if it.layer.width_out < it.layer.width_in)
+    return [it for it in ends if times[stem(it.layer)] == best.tensor.shape[0]]
 
 
 def _is_in_trunk(candidate: HeadCandidate) -> bool:
