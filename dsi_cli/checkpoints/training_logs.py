@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
+from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, first_line
@@ -39,9 +40,10 @@ from dsi_cli.store import layout
 
 LOG_FILES = (
     *("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json"),
-    *("training.log", "log.txt", "history.json"),
+    *("training.log", "log.txt", "log.tsv", "history.json"),
 )
-_MMENGINE_LOGS = "*/vis_data/scalars.json"  # MMEngine's logs; the first folder is the time when a training started
+_NESTED_LOGS = ("*/vis_data/scalars.json", "csv/version_*/metrics.csv")
+"""The logs of MMEngine, in a folder for the time of its start, and of the Lightning-Hydra-Template."""
 _EVENT_FILES = "events.out.tfevents.*"
 _MAX_EVENT_FILES = 64
 _EPOCH_TAGS = ("epoch", "train/epoch")
@@ -159,7 +161,9 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
     """Return the log in the first of these folders with a readable log, or None."""
     for folder in folders:
         paths = [folder / name for name in LOG_FILES]
-        paths += sorted(folder.glob(_MMENGINE_LOGS))[-1:] if isinstance(folder, Path) else []
+        if isinstance(folder, Path):
+            for pattern in _NESTED_LOGS:
+                paths += sorted(folder.glob(pattern), key=lambda path: natural_key(str(path)))[-1:]
         for path in paths:
             log = read_log(path) if path.is_file() else None
             if log is not None and log.by_epoch:

@@ -132,7 +132,11 @@ def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
     assert find_log(places).path == above
     written(run / "metrics.csv", "no,epochs\n1,2\n")
     assert find_log(places).path == above
-    beside = written(run / "summary.csv", "epoch,train_loss\n0,2\n")
+    for version in (9, 10):
+        (run / "csv" / f"version_{version}").mkdir(parents=True)
+        nested = written(run / "csv" / f"version_{version}" / "metrics.csv", "epoch,step,val/acc\n0,9,0.5\n")
+    assert find_log(places).path == nested
+    beside = written(run / "log.tsv", "epoch\ttrain_loss\n0\t2\n")
     assert find_log(places).path == beside
 
 
