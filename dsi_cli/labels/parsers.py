@@ -35,6 +35,8 @@ INDEX_COLUMNS = (
 """The names of columns with class numbers; ``id`` and columns of `NAME_COLUMNS` count if all their values are numbers."""
 SUPERCLASS_COLUMNS = ("superclass", "supercategory", "coarse_label", "group", "category", "parent")
 """The names of columns with superclasses, in order of priority."""
+_OF_PARENT = re.compile(r"super|parent|hypernym|coarse|(?:group|category)$")
+"""In the name of a column whose WordNet ids are those of superclasses."""
 _ID = re.compile(r"[nv]\d{8}")
 _ID_AND_NAME = re.compile(r"([nv]\d{8})\s+(\S.*)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*(?:\s*:[^=\n]*)?\s*=\s*(?=[\[({])")
@@ -365,7 +367,7 @@ def _id_columns(columns: Sequence[_Column]) -> list[_Column]:
     for name in ID_COLUMNS:
         ids += [column for column in columns if column.name == name and (name != "id" or column.numbers is None)]
     others = [
-        column for column in columns if column.name not in SUPERCLASS_COLUMNS and len({*column.cells}) == len(column.cells)
+        column for column in columns if not _OF_PARENT.search(column.name) and len({*column.cells}) == len(column.cells)
     ]
     return ids or [column for column in others if all(map(_ID.fullmatch, column.cells))][:1]
 

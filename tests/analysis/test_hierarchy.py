@@ -232,6 +232,11 @@ def test_analyze_with_another_part_of_speech_equals_a_first_call(make_run, tmp_p
     assert rows.loc[rows["variant"] != "ssim", "value"].notna().all()
 
 
+def test_resolve_labels_doubts_no_sense_of_most_classes_of_a_preset():
+    labels = LabelList(load_preset("coco80").names[1:], None, "the test")
+    assert {row.resolved_by for row in class_labels.resolve_labels(labels).resolutions} == {"preset"}
+
+
 def test_resolve_labels_of_a_preset_as_verbs_fails():
     with raises("preset-needs-nouns", UsageError, preset="cifar10", pos="verb"):
         class_labels.resolve_labels(load_preset("cifar10"), wordnet=load_wordnet("verb"))

@@ -40,6 +40,7 @@ def write(tmp_path):
         *[("a.txt", text, CATS) for text in ("dict_keys(['cat', 'dog'])", "array(['cat',\n 'dog'], dtype='<U3')\n")],
         ("a.CSV", 'Label\n"cat"\n"dog"\n\n', CATS),
         *[("a.csv", text, CATS) for text in ("name\ncat\ndog\n", "label,class_name\n0,cat\n1,dog\n")],
+        *[("a.csv", f"name,{column}\ncat,n02120997\ndog,n02083346\n", CATS) for column in ("hypernym", "parent_wnid")],
         ("a.csv", "index,name,synset,wnid,confidence\n1,dog,dog.n.01,n02084071,\n0,cat,,n02121620,1.0\n", WITH_IDS),
         ("a.csv", "name,synset\ncat,cat.n.01\ndog,\n", (("cat", "dog"), ("cat.n.01", None))),
         ("a.csv", "wnid\nn02121620\nn02084071\n", (WITH_IDS[1], WITH_IDS[1])),

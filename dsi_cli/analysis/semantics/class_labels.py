@@ -276,7 +276,7 @@ def resolve_labels(
         else:
             wnids = None
     resolutions = resolve.resolve(labels.names, wnids, preset, choices, labels.superclasses, wordnet)
-    if preset is not None and preset == labels.subset_of:
+    if preset is not None and preset == labels.subset_of and 2 * len(labels.names) < len(presets.load_preset(preset).names):
         by_words = resolve.resolve(labels.names, superclasses=labels.superclasses, wordnet=wordnet)
         resolutions = resolve.resolve_part(resolutions, preset, by_words)
     result = ClassLabels(len(labels.names), labels, tuple(resolutions), wordnet, taxonomy)

@@ -146,7 +146,7 @@ def resolve(
 
 
 def resolve_part(found: Sequence[Resolution], preset: str, by_words: Sequence[Resolution]) -> list[Resolution]:
-    """Return the resolutions of labels by a preset with further classes, given their resolutions without the preset.
+    """Return the resolutions of a small part of a preset's labels by the preset, given their resolutions without it.
 
     The names may be those of another list. So the preset's sense of a label is uncertain if the words certainly have another one:
     a *mouse* among ten animals is not COCO's device.
