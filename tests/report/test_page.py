@@ -436,6 +436,8 @@ def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
     assert panel.locator("tbody td:nth-child(2)").all_inner_texts() == [LABELS[k] for k in nearest]
     assert panel.locator("figure .tick").all_text_contents()[: CLASSES - 1] == [str(k + 1) for k in range(CLASSES - 1)]
     assert set(panel.locator(".curve:not(.others) title").all_text_contents()) == {LABELS[k] for k in nearest}
+    assert panel.get_by_label(f"CSV of first neighbours of {LABELS[chosen]}", exact=True).count() == 1
+    assert ", best 1 at epoch " in panel.locator("svg.plot").get_attribute("aria-label")
 
 
 def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out):
@@ -590,10 +592,10 @@ def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
     np.fill_diagonal(expected, np.nan)
     np.testing.assert_allclose(values, expected, atol=1e-4)
     assert downloaded("PNG of first NCSM").read_bytes().startswith(b"\x89PNG")
-    chart = downloaded("SVG of Similarity over epochs").read_text(encoding="utf-8")
-    assert ElementTree.fromstring(chart).tag.endswith("svg")
-    assert downloaded("PNG of Similarity over epochs").stat().st_size > 1000
-    with downloaded("CSV of Similarity over epochs").open(newline="") as file:
+    chart = f"first {page.locator('#inspector h3').first.inner_text().replace(' – ', ' ')} Similarity over epochs"
+    assert ElementTree.fromstring(downloaded(f"SVG of {chart}").read_text(encoding="utf-8")).tag.endswith("svg")
+    assert downloaded(f"PNG of {chart}").stat().st_size > 1000
+    with downloaded(f"CSV of {chart}").open(newline="") as file:
         assert [row[0] for row in csv.reader(file)] == ["epoch", *map(str, range(EPOCHS))]
 
 

@@ -6,9 +6,9 @@
 // `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart, the
 // horizontal axis is the logarithm of the epoch plus 1. If `hasLogValues` is true, the vertical axis is logarithmic. If
 // `isReversed` is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
-// A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. A line without
-// a colour is in the background and has no label. A line with a shorter `name` for its end shows its label to a pointer. `exported`
-// are its values as text, for CSV and screen readers, by default `value`.
+// A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. `file` is the
+// name of its downloads, by default `title`. A line without a colour is in the background and has no label. A line with a shorter
+// `name` for its end shows its label to a pointer. `exported` are its values as text, for CSV and screen readers, by default `value`.
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
@@ -32,7 +32,7 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
   const table = element("table", { class: "readings" }, element("tbody", {}, readings.map((reading) => reading.row)));
   const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" },
     figureTitle(chart.title, chart.axis), plot, element("div", { class: "scroll" }, table),
-    exportMenu(chart.title, { svg: () => plot, csv: () => curveRows(chart) }));
+    exportMenu(chart.file ?? chart.title, { svg: () => plot, csv: () => curveRows(chart) }));
   node.classList.toggle("many", chart.lines.length > NAMED_LINES);
   let scale = null;
   const epochAt = (event) => nearestEpoch(chart, scale, event.clientX - plot.getBoundingClientRect().left);
@@ -62,19 +62,23 @@ function describePanel(chart) {
   const descriptions = chart.lines.filter(({ colour }) => colour).map((line) => {
     const known = (line.exported ?? line.value).map((value, k) => [value, line.epochs[k]]).filter(([value]) => value != null);
     if (!known.length) return `${line.label}: no values`;
-    const high = known.reduce((best, point) => (point[0] > best[0] ? point : best));
+    const sign = chart.isReversed ? -1 : 1;
+    const extreme = known.reduce((best, point) => (sign * point[0] > sign * best[0] ? point : best));
     const [first, last] = [known[0], known[known.length - 1]];
-    const at = ([value, position]) => `${formatNumber(value)} at ${chart.item ?? "epoch"} ${position}`;
-    return `${line.label}: ${at(first)}, ${at(last)}, highest ${at(high)}`;
+    const at = ([value, position]) => `${formatNumber(value, digitsOf(line))} at ${chart.item ?? "epoch"} ${position}`;
+    return `${line.label}: ${at(first)}, ${at(last)}, ${chart.isReversed ? "best" : "highest"} ${at(extreme)}`;
   });
   return `${chart.title}. ${descriptions.join(". ")}.`;
 }
+
+/** Return the number of decimals of a line's values. */
+const digitsOf = ({ value }) => (value.every((number) => number == null || Number.isInteger(number)) ? 0 : 3);
 
 /** Return the table row below a plot that shows the values of a curve at the cursor. */
 function readingRow(line) {
   const value = element("td", { class: "number" });
   const details = element("td", { class: "number faint" });
-  const digits = line.value.every((number) => number == null || Number.isInteger(number)) ? 0 : 3;
+  const digits = digitsOf(line);
   const swatch = svgElement("svg", { class: "swatch", viewBox: "0 0 14 8", "aria-hidden": "true" },
     svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: `${line.colour} ${line.isFaint ? "second" : ""}` }));
   const hasDetails = line.chance || line.low;

@@ -81,7 +81,8 @@ async function pairPanel(run, names, i, j, epoch, actions) {
   const [there, back] = [confusion(run, mistakeFrame, size, i, j), confusion(run, mistakeFrame, size, j, i)];
   const codeIn = (frame) => frame?.codes[frameIndex(frame.scale, size, i, j)];
   const percentiles = rows.map(([, frame]) => frame).filter(codeIn).map((frame) => ranksOf(frame).percentile[codeIn(frame)]);
-  const charts = pairCharts(own, history, reference, referenceFrame, size, i, j).map((chart) => curvePanel(chart, actions.chart));
+  const charts = pairCharts(own, history, reference, referenceFrame, size, i, j).map((chart) =>
+    curvePanel({ ...chart, file: `${run.name} ${names[i]} ${names[j]} ${chart.title}` }, actions.chart));
   const images = imagesOf(run, i, j);
   const heads = ["matrix", "similarity", "rank of all pairs"].map((title, k) => headCell(title, k > 0));
   return { charts, parts: [
@@ -205,6 +206,7 @@ async function rankChart(run, names, index, epoch, actions) {
   const lines = [...others.map((other) => line(other, null)), ...shown.map((other, k) => line(other, `c${k % COLOURS}`))];
   const rows = Array.from({ length: last }, (_, k) => ({ value: k + 1, text: k < count ? `${k + 1}` : `>${count}` }));
   const axis = `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`;
-  return curvePanel({ title: `Neighbours of ${names[index]} over epochs`, axis, lines, rows, height: (last + 2) * RANK_HEIGHT,
-    isReversed: true }, actions.chart);
+  const file = `${run.name} neighbours of ${names[index]}`;
+  return curvePanel({ title: `Neighbours of ${names[index]} over epochs`, file, axis, lines, rows,
+    height: (last + 2) * RANK_HEIGHT, isReversed: true }, actions.chart);
 }
