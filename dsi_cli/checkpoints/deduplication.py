@@ -110,10 +110,15 @@ def epoch_name(record: Record) -> str:
 
 
 def training_name(record: Record) -> str:
-    """Return the name that identifies the training: that of the epoch, and that of the file or W&B's artifact if it is another."""
+    """Return the name that identifies the training: that of the epoch, and that of the file or W&B's artifact if it is another.
+
+    A file with a number does not count in a folder without a word for epoch or step: ``ckpt_1/n_2.pt`` may be an epoch.
+    """
     name, path = epoch_name(record), PurePath(file_path(record))
     artifact = path.parent.name if re.search(r":v\d+$", path.parent.name) else ""
-    return "_".join(dict.fromkeys(filter(None, (artifact, name, path.name)))) if name else ""
+    is_clear = artifact or epochs.has_epoch_label(name) or epochs.step_in_name(name) is not None
+    file = path.name if is_clear or not any(map(str.isdigit, path.stem)) else ""
+    return "_".join(dict.fromkeys(filter(None, (artifact, name, file)))) if name else ""
 
 
 def with_folder_names(records: Sequence[Record]) -> list[Record]:

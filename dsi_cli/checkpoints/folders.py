@@ -155,7 +155,7 @@ def join_copies(folders: Folders) -> None:
     for folder, contents in list(folders.items()):
         run = folders.get(folder.parent)
         has_steps = run is not None and any(step is not None and is_step_folder(step.name) for _, _, step in run.files)
-        is_model = [path.name in MODEL_FILES for path, _, _ in contents.files] == [True]
+        is_model = [step for _, _, step in contents.files] == [folder]
         if run is not None and has_steps and is_model and epochs.COPY_NAMES.search(folder.name):
             run.files += contents.files
             run.ignored += contents.ignored

@@ -129,6 +129,7 @@ def test_split_saves_within_an_epoch_are_one_training(tmp_path):
         *(("seed1_1 seed1_2 init", [[1, 2]]), ("fold0_best_ep1 fold0_best_ep2 init", [[1, 2]])),
         *(("ep0/vit_16 ep3/vit_16", [[0, 3]]), ("ep0/n_0 ep0/n_1 ep3/n_0 ep3/n_1", [[0, 3], [0, 3]])),
         *(("step9/c1 step9/c2 step18/c1 step18/c2", [[1, 2], [1, 2]]), ("CKPT+26-1-2+31/m CKPT+26-1-2+42/m", [[1, 2]])),
+        *((" ".join(map(name.format, "0011", "0101")), [[]]) for name in ("ckpt_{}/n_{}", "ckpt_{}/n_{}_9")),
     ],
 )
 def test_split_folds_averages_and_networks_are_apart_whatever_their_epochs(names, expected, tmp_path):
