@@ -583,8 +583,7 @@ def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
         waiting.value.save_as(path)
         return path
 
-    with downloaded("CSV of first NCSM").open(newline="", encoding="utf-8") as file:
-        head, *rows = csv.reader(file)
+    head, *rows = csv.reader(downloaded("CSV of first NCSM").read_text(encoding="utf-8").splitlines())
     _, order = stored_reference(out, "first")
     assert head[1:] == [row[0] for row in rows] == [LABELS[k] for k in order]
     values = np.array([[float(cell or "nan") for cell in row[1:]] for row in rows])
@@ -595,8 +594,8 @@ def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
     chart = f"first {page.locator('#inspector h3').first.inner_text().replace(' – ', ' ')} Similarity over epochs"
     assert ElementTree.fromstring(downloaded(f"SVG of {chart}").read_text(encoding="utf-8")).tag.endswith("svg")
     assert downloaded(f"PNG of {chart}").stat().st_size > 1000
-    with downloaded(f"CSV of {chart}").open(newline="") as file:
-        assert [row[0] for row in csv.reader(file)] == ["epoch", *map(str, range(EPOCHS))]
+    rows = csv.reader(downloaded(f"CSV of {chart}").read_text().splitlines())
+    assert [row[0] for row in rows] == ["epoch", *map(str, range(EPOCHS))]
 
 
 def test_keys_step_through_epochs_and_list_themselves(page):

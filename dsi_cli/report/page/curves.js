@@ -8,7 +8,7 @@
 // `isReversed` is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
 // A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. `file` is the
 // name of its downloads, by default `title`. A line without a colour is in the background and has no label. A line with a shorter
-// `name` for its end shows its label to a pointer. `exported` are its values as text, for CSV and screen readers, by default `value`.
+// `name` for its end shows its label to a pointer. `exported` are its values as text, for CSV and screen readers, or else `value`.
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
