@@ -426,9 +426,8 @@ def test_folded_groups_show_means_and_unfold_by_a_click(open_page, grouped):
 
 def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
     set_epoch(same_page, 2)
-    _, order = stored_reference(out, "first")
     panel = open_cell(same_page, 3, 3)
-    chosen = order[3]
+    chosen = stored_reference(out, "first")[1][3]
     ncsm = stored(out, "first", "ncsm", 2).astype(float)
     np.fill_diagonal(ncsm, -np.inf)
     nearest = np.argsort(-ncsm[chosen], kind="stable")[:-1]
