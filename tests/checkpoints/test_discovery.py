@@ -58,15 +58,13 @@ def test_a_run_is_the_nearest_folder_and_epochs_sort_as_numbers(tmp_path):
 
 
 def test_step_folders_collapse_into_their_run(tmp_path):
-    for step in (1000, 500):
-        put_step(tmp_path / f"out/checkpoint-{step}", config__json="{}", trainer_state__json="{}")
+    _ = [put_step(tmp_path / f"out/checkpoint-{step}", config__json="{}", trainer_state__json="{}") for step in (1000, 500)]
     _ = [put_step(tmp_path / name) for name in ("out", "out/best_model", "best", "out/final_run/checkpoint-9")]
     folders = ["best_model", "checkpoint-500", "checkpoint-1000", "out"]
     assert names(tmp_path) == {"best": ["best"], "final_run": ["checkpoint-9"], "out": folders}
     _, run = discover([tmp_path / "out"])
     assert {one.step_folder.name for one in run.checkpoints} == set(folders)
-    assert run.checkpoints[0].folder == tmp_path / "out"
-    assert run.ignored == 4
+    assert (run.checkpoints[0].folder, run.ignored) == (tmp_path / "out", 4)
     put(tmp_path / "last/epoch_1.pt")
     put_step(tmp_path / "last")
     assert names(tmp_path / "last") == {"last": ["epoch_1.pt", "model.safetensors"]}
