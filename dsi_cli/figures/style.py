@@ -18,7 +18,7 @@ DOTS_PER_INCH = {"screen": 200, "paper": 300}
 PANELS_ACROSS = {"screen": (3, 3), "paper": (1, 3)}  # panels next to each other on one column and on two
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
-LINES, MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D")
+LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D")
 CHANCE = "#6b6b6b"  # colour of chance levels, which are a thin grey line in a light grey band
 POSITIVE_COLOURS = ("#ffffff", "#e5def9", "#cbbfec", "#b2a1dd", "#9983cd", "#8266bc", "#6b48aa", "#562797", "#41007e")
 NEGATIVE_COLOURS = ("#ffffff", "#f7e1d7", "#eac4b3", "#dca991", "#cc8e71", "#bb7350", "#a9582f", "#963e01", "#762f01")
