@@ -193,7 +193,7 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
     classes = class_rows(results, run)
     head, weight, similarity = layout.head_path(results.path, run, epoch), None, None
     if head.is_file():
-        weight = np.asarray(parquet.to_rows(parquet.read(head), "weight"), dtype=np.float32)
+        weight = np.asarray(parquet.read_weight(head), dtype=np.float32)
         classes = classes.iloc[: len(weight)]  # the head of a later epoch may have more classes
     else:
         similarity = results.csm("ncsm", epoch, run=run).to_numpy()

@@ -96,7 +96,7 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
     epochs = evenly_spaced(list(norms.columns), MAX_EPOCHS)
     features = results.rows_of("checkpoints", run)["features"].max()
     if pd.isna(features):  # the head consists of text embeddings, which no checkpoint contains
-        features = parquet.to_rows(parquet.read(layout.head_path(results.path, run, int(last))), "weight").shape[1]
+        features = parquet.read_weight(layout.head_path(results.path, run, int(last))).shape[1]
     parts = [by_class(results, run, name).reindex(shown) for name in ("bias", "angle_previous", "angle_last")]
     columns = [parts[0][last], parts[1][last], parts[2][norms.columns[0]]]
     rows = []

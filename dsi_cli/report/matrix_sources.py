@@ -73,7 +73,7 @@ def _cached_reader(out: Path, frames: MatrixFrames, classes: int) -> Callable[[i
     def read(epoch: int) -> Matrix:
         # `Results.csm` takes twice as long, because it makes a table with the names of the classes.
         path = layout.csm_path(out, frames.run, frames.kind.name, frames.split, epoch)
-        return parquet.padded(parquet.to_matrix(parquet.read(path)), classes)
+        return parquet.padded(parquet.read_matrix(path), classes)
 
     return read
 
@@ -104,7 +104,7 @@ def references(results: Results, run: str) -> list[StoredReference]:
     for name, labels_id in product(results.references(run), labels_ids):
         path = layout.reference_path(results.path, name, labels_id)
         if path.is_file():
-            stored.append(StoredReference(name, path.name, parquet.to_matrix(parquet.read(path))))
+            stored.append(StoredReference(name, path.name, parquet.read_matrix(path)))
     return stored
 
 

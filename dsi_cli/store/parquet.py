@@ -110,6 +110,16 @@ def to_matrix(table: pa.Table) -> NDArray[np.float32]:
     return _square(table, "similarity").astype(np.float32, copy=False)
 
 
+def read_matrix(path: Path) -> NDArray[np.float32]:
+    """Return the matrix of a file as `to_matrix` does; other columns are not read."""
+    return to_matrix(read(path, columns=("class_index", "similarity")))
+
+
+def read_weight(path: Path) -> NDArray[np.float32]:
+    """Return the class vectors ``(C, d)`` of a stored head; other columns are not read."""
+    return to_rows(read(path, columns=("class_index", "weight")), "weight")
+
+
 def padded(matrix: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
     """Return a matrix ``(classes, classes)`` with NaN for the classes that a head did not have yet when it grew."""
     return np.pad(matrix, (0, max(classes - len(matrix), 0)), constant_values=np.nan)
@@ -182,13 +192,13 @@ def by_run(table: pa.Table) -> Iterator[pa.Table]:
     yield table.slice(begin)
 
 
-def read(path: Path, run: str | None = None) -> pa.Table:
-    """Return the table in a file, or only the rows of one run; raise `OutputError` if the file cannot be read."""
+def read(path: Path, run: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table in a file, or some of its rows or columns; raise `OutputError` if the file cannot be read."""
     try:
         if run is not None:
-            return pq.read_table(_source(path), partitioning=None, filters=[("run", "=", run)])
+            return pq.read_table(_source(path), columns=columns, partitioning=None, filters=[("run", "=", run)])
         with pq.ParquetFile(_source(path)) as file:  # twice as fast as `read_table`, which supports many files
-            return file.read(use_threads=False)
+            return file.read(columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"{path} cannot be read: {first_line(error)}", code="cannot-read", path=str(path)) from None
 

@@ -187,7 +187,7 @@ class Results:
             )
         path = layout.csm_path(self.path, name, kind, split, epoch, step)
         if path.is_file():
-            matrix = parquet.padded(parquet.to_matrix(parquet.read(path)), len(labels))
+            matrix = parquet.padded(parquet.read_matrix(path), len(labels))
             return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
         head = layout.head_path(self.path, name, epoch, step)
         if not head.is_file() or kind not in HEAD_KINDS:
@@ -333,7 +333,7 @@ class Results:
         labels_ids = self.rows_of("classes", run)["labels_id"].dropna().unique()
         for path in [layout.reference_path(self.path, name, labels_id) for name in names[:1] for labels_id in labels_ids]:
             if path.is_file():
-                return pd.DataFrame(parquet.to_matrix(parquet.read(path)), index=labels, columns=labels)
+                return pd.DataFrame(parquet.read_matrix(path), index=labels, columns=labels)
         if self.is_vast(run):
             advice = "dsi wordnet LABELS writes the nearest of each, and with --whole the matrix"
             message = f"the reference matrix of {len(labels):,} classes is not stored; {advice}"
@@ -384,5 +384,5 @@ def _class_indices(classes: Sequence[int | str] | None, labels: pd.Index) -> NDA
 
 @lru_cache(maxsize=1)
 def _cosines(head: Path, kind: str, _modified_ns: int) -> Cosines:
-    weight = parquet.to_rows(parquet.read(head), "weight")
+    weight = parquet.read_weight(head)
     return Cosines.of(weight, centred=kind == "ncsm_centred")

@@ -158,7 +158,7 @@ def split_trainings(
         if record.path in weights:
             return weights[record.path].weight
         if record.path in known.heads:
-            return parquet.to_rows(parquet.read(known.heads[record.path]), "weight")
+            return parquet.read_weight(known.heads[record.path])
         file = files.get(record.path)
         return None if file is None else scan_checkpoint(file, options, record.classes).weight
 

@@ -122,7 +122,7 @@ class MatrixWriter:
             self.paths.add(path)
             statistics = self._stored[path]
             if wanted and kind != WEIGHT and self.walk is None:
-                matrices[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
+                matrices[kind] = matrix if matrix is not None else parquet.read_matrix(path)
         self.reused += all_existed and bool(statistics)
         head = (head or self.stored_head(record)) if wanted else None
         return StoredMatrices(matrices, list(statistics.get("zero_rows", [])), head, statistics_of_blocks, failed)
@@ -131,7 +131,7 @@ class MatrixWriter:
         """Return the stored head of a checkpoint; None if it is not stored."""
         if not self._is_stored(record, WEIGHT):
             return None
-        table = parquet.by_class(parquet.read(self._path(record, WEIGHT)))
+        table = parquet.by_class(parquet.read(self._path(record, WEIGHT), columns=("class_index", "weight", "bias")))
         bias = None
         if "bias" in table.column_names and not table["bias"].null_count:
             bias = table["bias"].to_numpy().astype(np.float32)

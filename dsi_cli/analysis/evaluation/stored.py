@@ -191,7 +191,7 @@ class EvaluationStore:
         manifest = self.manifest(record)
         parts = manifest.get("parts", ())
         matrices = {
-            part: parquet.to_matrix(parquet.read(self._path(record, part))) for part in MATRIX_PARTS if part in parts
+            part: parquet.read_matrix(self._path(record, part)) for part in MATRIX_PARTS if part in parts
         }
         counts = None
         if CONFUSIONS.path in parts:
