@@ -33,7 +33,7 @@ from dsi_cli.wordnet.disambiguation.candidates import (
     without_common_folders,
     without_common_phrase,
 )
-from dsi_cli.wordnet.disambiguation.features import CandidateTable, Floats, candidate_table
+from dsi_cli.wordnet.disambiguation.features import candidate_table
 from dsi_cli.wordnet.disambiguation.identifiers import Meaning, expected_label, look_up_id, placeholders, reason_unusable
 
 RESOLVED_BY = (
@@ -231,7 +231,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
     choices = scoring.select_senses(table, weights)
     explanations = scoring.explain_choices(table, choices, weights)
     unknown = [index for index, meaning in enumerate(meanings) if meaning.is_open and not meaning.words.candidates]
-    suggestions = _suggest(table, unknown[:MAX_SUGGESTIONS], weights)
+    suggestions = {index: _suggest(labels[index], wordnet) for index in unknown[:MAX_SUGGESTIONS]}
     # In a list of codes (*fr*, *pt*), two unknown labels are enough.
     are_codes = 2 * sum(len(label) <= MAX_CODE_LENGTH for label in labels) > len(labels)
     has_foreign_words = is_foreign(len(unknown), len(labels)) or (are_codes and len(unknown) > 1)
@@ -266,30 +266,15 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
             yield _with_synset(resolution, picked.node, wordnet)
 
 
-def _suggest(
-    table: CandidateTable, unknown: Sequence[int], weights: Floats
-) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return by the index of unknown labels the lemmas of similar spelling, if any, and the synsets of the first of them."""
-    hints = {}
-    for index in unknown:
-        words = normalize_label(table.labels[index].split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
-        # The last word is the head of a compound.
-        lemmas = lexicon.nearest_lemmas("_".join(words), table.wordnet.words)
-        if not lemmas and len(words) > 1:
-            lemmas = lexicon.nearest_lemmas(words[-1], table.wordnet.words)
-        if lemmas:
-            hints[index] = lemmas
-    if not hints:
-        return {}
-    readings = list(table.readings)
-    for index, lemmas in hints.items():
-        readings[index] = LabelCandidates(find_candidates(lemmas[0], table.wordnet))
-    hinted = candidate_table(table.labels, readings, table.wordnet)
-    ranked, names = scoring.select_senses(hinted, weights), table.wordnet.taxonomy.names
-    return {
-        index: (lemmas, tuple(names[hinted.node[row]] for row in ranked[index].candidates))
-        for index, lemmas in hints.items()
-    }
+def _suggest(label: str, wordnet: WordNet) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the lemmas whose spelling is similar to that of a label, if any, and the synsets of the first of them."""
+    words = normalize_label(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
+    # The last word is the head of a compound.
+    lemmas = lexicon.nearest_lemmas("_".join(words), wordnet.words)
+    if not lemmas and len(words) > 1:
+        lemmas = lexicon.nearest_lemmas(words[-1], wordnet.words)
+    candidates = find_candidates(lemmas[0], wordnet) if lemmas else ()
+    return lemmas, tuple(wordnet.taxonomy.names[candidate.node] for candidate in candidates)
 
 
 def _resolved_by(picked: Candidate, candidates: int, wordnet: WordNet) -> str:

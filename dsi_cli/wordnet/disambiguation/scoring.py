@@ -149,7 +149,7 @@ def select_senses(table: CandidateTable, weights: Floats) -> list[SenseScores]:
     keys = [lexicon.letters_and_digits(label) for label in table.labels]
     numbers = Counter(keys)
     duplicates = frozenset(index for index, key in enumerate(keys) if numbers[key] > 1)
-    assigned = _assign_senses(table, chances, duplicates)
+    assigned = _assign_senses(table, chances)
     trust = fit_chances[table.label] * np.array([FORM_CONFIDENCE.get(sense.how, 1.0) for sense in table.senses])
     off_topic = _off_topic(table, assigned, chances * trust >= UNCERTAIN)
     # Rank the candidates of each label.
@@ -199,15 +199,14 @@ def softmax(table: CandidateTable, scores: Floats) -> Floats:
     return raised / np.bincount(table.label, raised, minlength=table.count)[table.label]
 
 
-def _assign_senses(table: CandidateTable, chances: Floats, duplicates: frozenset[int]) -> Rows:
+def _assign_senses(table: CandidateTable, chances: Floats) -> Rows:
     """Return the candidate of each label (-1 without any); a synset is assigned once, except as the head of a compound."""
     best = np.full(table.count, -1, dtype=np.intp)
     order = np.argsort(-chances, kind="stable")
     best[table.label[order[::-1]]] = order[::-1]
-    closeness = _closeness(table, best, duplicates)
     assigned = np.full(table.count, -1, dtype=np.intp)
     used: set[int] = set()
-    for row in np.lexsort((-closeness, -chances)):
+    for row in order:
         if chances[row] < MIN_SHARED_CHANCE:
             break
         # Several compounds may share a head ("annual crop" and "permanent crop"), and several actions a verb.
@@ -241,22 +240,6 @@ def _off_topic(table: CandidateTable, assigned: Rows, certain: npt.NDArray[np.bo
         is_rare = labels[nodes + table.file] <= max(MAX_RARE_SHARE * counted.sum(), MAX_RARE_LABELS)
         is_off |= is_assigned & ~has_topic & is_topic.any() & (is_rare | (counted is is_assigned))
     return is_off & (table.alone[:, LABEL_FEATURES.index("context")] == 0)
-
-
-def _closeness(table: CandidateTable, best: Rows, duplicates: frozenset[int]) -> Floats:
-    """Return how close the candidates of duplicate labels are to the neighbouring labels of the list."""
-    # This is the only evidence that distinguishes duplicates, because data sets are often sorted by topic.
-    closeness, sizes = np.zeros(len(table.node)), table.wordnet.kinds["size"]
-    for row in np.flatnonzero(np.isin(table.label, list(duplicates))):
-        label = table.label[row]
-        hypernyms = hypernym_closure(table.wordnet.taxonomy, int(table.node[row]))
-        for index in (label - 2, label - 1, label + 1, label + 2):
-            if not 0 <= index < table.count or index in duplicates or best[index] < 0:
-                continue
-            common = hypernyms & hypernym_closure(table.wordnet.taxonomy, int(table.node[best[index]]))
-            size = min((int(sizes[node]) for node in common), default=len(sizes))
-            closeness[row] = max(closeness[row], -np.log(size) + 12.0)
-    return closeness
 
 
 def explain_choices(table: CandidateTable, choices: Sequence[SenseScores], weights: Floats) -> list[str]:
