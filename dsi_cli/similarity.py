@@ -162,15 +162,15 @@ def as_rows(weight: ArrayLike) -> NDArray[np.float64]:
 
 def below_one(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return the rows divided by their largest absolute value, and this value, so that huge rows have a finite mean."""
-    peak = float(np.abs(rows).max())
+    peak = float(_peak(rows))
     with np.errstate(over="ignore"):  # NumPy 1.26 warns of overflow for denormals although the result is right
         return rows / (peak or 1.0), peak
 
 
 def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return rows ``(C, d)`` of length 1; zero rows stay zero."""
-    peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-    scaled = rows / np.where(peak > 0, peak, 1.0)
+    peak = _peak(rows, axis=1)
+    scaled = rows / np.where(peak > 0, peak, 1.0)[:, None]
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
     return scaled / np.where(length > 0, length, 1.0)
 
@@ -178,9 +178,14 @@ def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def centre(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return rows minus their mean; a row that equals the mean up to rounding becomes zero."""
     centred: NDArray[np.float64] = rows - rows.mean(axis=0)
-    rounding = len(rows) * np.finfo(np.float64).eps * np.abs(rows).max(initial=0.0)
-    centred[np.abs(centred).max(axis=1, initial=0.0) <= rounding] = 0.0
+    rounding = len(rows) * np.finfo(np.float64).eps * _peak(rows)
+    centred[_peak(centred, axis=1) <= rounding] = 0.0
     return centred
+
+
+def _peak(rows: NDArray[np.float64], axis: int | None = None) -> Any:
+    """Return the largest absolute value along an axis, without a temporary array of absolute values."""
+    return np.maximum(rows.max(axis=axis, initial=0.0), -rows.min(axis=axis, initial=0.0))
 
 
 def _cosine(rows: NDArray[np.float64]) -> Float32Array:

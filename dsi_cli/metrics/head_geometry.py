@@ -245,11 +245,17 @@ def angles(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) 
 
 def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
     """Return the same as `angles` for rows that are of length 1 already, or zero."""
-    result: Float64s = np.degrees(
-        2 * np.arctan2(np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1))
-    )
-    result[~(first.any(axis=1) & second.any(axis=1))] = np.nan
+    difference, total = row_lengths(first - second), row_lengths(first + second)
+    result: Float64s = np.degrees(2 * np.arctan2(difference, total))
+    # The sum of both squares is 4, but 2 or 0 if a row is zero.
+    result[difference**2 + total**2 < 3] = np.nan
     return result
+
+
+def row_lengths(rows: Float64s) -> Float64s:
+    """Return the Euclidean length of each row, without a temporary array of their squares."""
+    lengths: Float64s = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return lengths
 
 
 class Rounding(NamedTuple):

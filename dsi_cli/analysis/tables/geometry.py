@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.classifiers.checkpoint_scanner import HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
-from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, spectrum_shares
+from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, row_lengths, spectrum_shares
 from dsi_cli.similarity import centre, unit_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import GEOMETRY, SPECTRUM
@@ -115,11 +115,12 @@ class GeometryTable:
             if head is None:
                 continue
             weight = head.weight.astype(np.float64)
-            unit = unit_rows(weight)
+            norm = row_lengths(weight)
+            unit = weight / np.where(norm > 0, norm, 1.0)[:, None]
             columns = {
                 "class_index": np.arange(len(weight)),
-                "norm": np.linalg.norm(weight, axis=1),
-                "centred_norm": np.linalg.norm(centre(weight), axis=1),
+                "norm": norm,
+                "centred_norm": row_lengths(centre(weight)),
                 "angle_previous": _drift(unit, previous_unit),
                 "angle_last": _drift(unit, last_unit),
             }
