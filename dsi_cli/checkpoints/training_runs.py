@@ -47,12 +47,6 @@ MIN_STANDARD_DEVIATIONS = 4.0
 """The minimum mean cosine of old and new vectors, in standard deviations of independent directions."""
 MIN_CONTINUED = 0.8
 """The minimum mean cosine of the class vectors of two checkpoints of one training, except for the first two."""
-MAX_INDEPENDENT = 0.3
-"""The maximum of this cosine for two trainings. Those of two seeds have about 0."""
-MIN_SPREAD = 0.5
-"""The minimum norm of their centred class vectors, as a share of the larger norm of both heads; those of collapse have less."""
-MIN_INDEPENDENT = 3
-"""The minimum number of files that are trainings only because their class vectors are independent."""
 
 
 def split_training_runs(
@@ -115,7 +109,7 @@ def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
 
 def _group_by_training(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
     """Return the records of each training of one network."""
-    return [training for kind in _group_by_kind(records, read_head) for training in _group_by_label(kind, read_head)]
+    return [training for kind in _group_by_kind(records, read_head) for training in _group_by_label(kind)]
 
 
 def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
@@ -158,19 +152,15 @@ def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[st
     They begin with 0 or 1, or name folders, and the epochs in the contents do not rise with them.
 
     ``best_0.pt`` of epoch 7 and ``best_1.pt`` of epoch 4 are the best files of two folds. But if each head is almost the one of
-    the epoch before, the numbers are ranks or slots of one training. Without epochs in the contents, ``model_0.pt`` to
-    ``model_4.pt`` are folds or seeds if their heads are independent.
+    the epoch before, the numbers are ranks or slots of one training.
     """
     names = [deduplication.epoch_name(record) for record in records]
-    numbered = [
-        (number, name, record)
+    stated = {
+        record.path: number
         for name, (number, _), record in zip(names, epochs.numbers_in_names(names), records, strict=True)
-        if number is not None and not epochs.has_epoch_label(name)
-    ]
-    stated = {record.path: number for number, name, record in numbered if _may_number_a_training(name, record)}
-    if not stated:
-        return _independent_numbers({number: record for number, _, record in numbered}, len(numbered), read_head)
-    found = sorted((record for _, _, record in numbered if record.path in stated), key=lambda record: stated[record.path])
+        if number is not None and not epochs.has_epoch_label(name) and _may_number_a_training(name, record)
+    }
+    found = sorted((record for record in records if record.path in stated), key=lambda record: stated[record.path])
     are_trainings = _number_trainings(stated, found, all(map(str.isdecimal, names)), read_head)
     return {path: str(number) for path, number in stated.items()} if are_trainings else {}
 
@@ -185,33 +175,11 @@ def _number_trainings(numbers: Mapping[str, int], found: Sequence[Record], are_f
     return not _are_continued([read_head(record) for record in by_epoch])
 
 
-def _independent_numbers(numbered: Mapping[int, Record], files: int, read_head: ReadHead) -> dict[str, str]:
-    """Return the numbers of trainings by path if each file has another number, and their heads are independent; else nothing."""
-    if not MIN_INDEPENDENT <= files == len(numbered) or not epochs.may_number_trainings(list(numbered)):
-        return {}
-    are_trainings = _are_independent([numbered[number] for number in sorted(numbered)], read_head, MIN_SPREAD)
-    return {record.path: str(number) for number, record in numbered.items()} if are_trainings else {}
-
-
 def _are_continued(heads: Sequence[NDArray[np.float32] | None]) -> bool:
     """Return whether each head is almost the one before; the first pair of several may differ, because training begins with it."""
     pairs = [(new, old) for old, new in pairwise(heads) if old is not None and new is not None]
     cosines = [_class_cosines(*pair).diagonal().mean() for pair in pairs]
     return len(pairs) == len(heads) - 1 and all(cosine >= MIN_CONTINUED for cosine in cosines[1:] or cosines)
-
-
-def _are_independent(records: Sequence[Record], read_head: ReadHead, min_spread: float = 0.0) -> bool:
-    """Return whether no head of several classes is similar to the one before."""
-    # The last heads of one training are the most similar ones, so that few are read.
-    for new, old in pairwise(map(read_head, reversed(records))):
-        if old is None or new is None or min(len(old), len(new)) < 2:
-            return False
-        # The norm of a head changes while a training diverges or collapses.
-        spread = min(np.linalg.norm(head - head.mean(axis=0)) for head in (old, new))
-        is_similar = abs(_class_cosines(new, old).diagonal().mean()) > MAX_INDEPENDENT
-        if is_similar or spread <= min_spread * max(map(np.linalg.norm, (old, new))):
-            return False
-    return True
 
 
 def _may_number_a_training(name: str, record: Record) -> bool:
@@ -220,7 +188,7 @@ def _may_number_a_training(name: str, record: Record) -> bool:
     return is_folder or record.epoch_source == epochs.CONTENTS
 
 
-def _group_by_label(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
+def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training, by the words in their names if these occur with the same epochs or steps."""
     dated = deduplication.with_numbers_from_names(records)
     copies = [deduplication.is_copy(record) for record in records]
@@ -234,7 +202,7 @@ def _group_by_label(records: Sequence[Record], read_head: ReadHead) -> list[list
             return [list(records)]
     if not _has_several_trainings(dated, labels, originals) and not (all(copies) and len(set(labels)) > 1):
         return [list(records)]
-    labels = _without_epochs(labels, dated, originals, read_head)
+    labels = _without_epochs(labels, dated, originals)
     # A copy whose name fits no original belongs to the training of the original with the same weights.
     label_by_weights = {records[index].fingerprint: labels[index] for index in originals}
     original_labels = {labels[index] for index in originals}
@@ -257,27 +225,20 @@ def _labels(records: Sequence[Record]) -> list[str]:
     return labels
 
 
-def _without_epochs(
-    labels: Sequence[str], dated: Sequence[Record], originals: Sequence[int], read_head: ReadHead
-) -> list[str]:
+def _without_epochs(labels: Sequence[str], dated: Sequence[Record], originals: Sequence[int]) -> list[str]:
     """Return the labels without a number at their end if it counts the epochs: ``stage1_01``, ``stage1_02``, ``stage2_01``.
 
-    The contents state it (or the next one) as the epoch. Without epochs in the contents, the heads with one label are similar.
+    The contents state it (or the next one) as the epoch, or state no epoch.
     """
-    counted: dict[str, list[tuple[int, Record]]] = {}
+    gaps = set()
     for index in originals:
         label, _, number = labels[index].rpartition("_")
         if not label or not number.isdecimal() or len(number) > epochs.MAX_DIGITS:
             return list(labels)
-        counted.setdefault(label, []).append((int(number), dated[index]))
-    pairs = [pair for group in counted.values() for pair in group]
-    gaps = {None if record.epoch is None else record.epoch - number for number, record in pairs}
+        epoch = dated[index].epoch
+        gaps.add(None if epoch is None else epoch - int(number))
     if gaps not in ({0}, {1}, {-1}, {None}):
         return list(labels)
-    for group in counted.values():
-        ordered = [record for _, record in sorted(group, key=lambda pair: pair[0])]
-        if gaps == {None} and len(group) > 1 and _are_independent(ordered, read_head):
-            return list(labels)
     return [label.rpartition("_")[0] if index in originals else label for index, label in enumerate(labels)]
 
 

@@ -80,19 +80,17 @@ def test_split_several_trainings_are_a_run_each(pattern, labels, epochs, tmp_pat
     assert len(epochs) == 1 or all(list(files.values()) == list(epochs) for files in found.values())
 
 
-def test_split_numbers_count_epochs_if_the_heads_are_similar_and_trainings_if_they_are_independent(tmp_path):
-    names = ("once/net_{}", "init/{}/net", "two/exp1_{}", "two/exp2_{}", "folds/net_{}", "grid/exp1_{}", "grid/exp2_{}")
-    for seed, name in enumerate([*names, "diverged/net_{}", "equal/net_{}", "turned/net_{}"]):
-        generator = torch.Generator().manual_seed(seed)
-        first, weight = torch.randn(2, 5, 8, generator=generator)
-        for number in range(4):
-            weight = weight * (seed < 4) * 9 + torch.randn(5, 8, generator=generator) * 9 ** (number * (name[:4] == "grid"))
-            changed = {"diverged": weight * 9**number, "equal": 9 + weight, "turned": first * (-1) ** number}
-            head = first + weight / 2 if (name[:4], number) == ("init", 0) else changed.get(name[:-7], weight)
-            torch.save({"0.weight": torch.ones(8, 12), "2.weight": head}, save(tmp_path / f"{name.format(number)}.pt"))
-    folds = {f"folds/net_{n}": [n] for n in range(4)} | {f"grid/exp{k}_{n}": [None] for k in (1, 2) for n in range(4)}
-    found = {name: sorted(files.values(), key=str) for name, files in runs_of(tmp_path).items()}
-    assert found == folds | {name: [0, 1, 2, 3] for name in ("once", "init", "two/exp1", "two/exp2", *changed)}
+def test_split_numbers_count_epochs_whatever_the_heads_are_but_those_of_folders_only_if_they_are_similar(tmp_path):
+    runs = {"a/net{}": "1234", "b/weights{}": "1234", "c/ckpt_{}": "123", "d/m{}": "12", "e/model_{}": "0123"}
+    runs |= {"init/{}/net": "0123", "two/exp1_{}": "0123", "two/exp2_{}": "0123"}
+    for seed, (name, numbers) in enumerate(runs.items()):
+        first, last = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(seed))
+        for number in numbers:
+            path = save(tmp_path / f"{name.format(number)}.pt", seed=9 * seed + int(number))
+            if name == "init/{}/net":
+                torch.save({"0.weight": torch.ones(8, 12), "2.weight": first + (number > "0") * 9 * last}, path)
+    expected = {name.removesuffix("_{}") if "two" in name else name.partition("/")[0]: runs[name] for name in runs}
+    assert {name: "".join(map(str, files.values())) for name, files in runs_of(tmp_path).items()} == expected
 
 
 def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
