@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import parquet
@@ -129,10 +130,22 @@ def earlier_options(out: Path, table: Table) -> dict[str, Any]:
     return parquet.options_of(out / table.path)
 
 
-def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:
-    """Write a table at the top of the results folder; its rows are sorted by run."""
-    parts = parquet.by_run(parquet.from_rows(table, rows))
-    parquet.write_blocks(parts, out / table.path, options, temporary_folder(out))
+def write_runs(
+    out: Path, table: Table, runs: Collection[str], rows: pa.Table, options: Mapping[str, Any] | None = None
+) -> pa.Table:
+    """Write the rows of these runs, and the earlier rows of all other runs, sorted by run; return the table.
+
+    A damaged table has no earlier rows. If the options are None, a table without rows is removed.
+    """
+    others = parquet.from_rows(table, [])
+    with suppress(OutputError):
+        others = read_table(out, table).filter(~pc.field("run").isin(pa.array(runs, pa.string())))
+    whole = pa.concat_tables([rows, others], promote_options="default").select(rows.column_names).sort_by("run")
+    if not len(whole) and options is None:
+        remove([out / table.path])
+    else:
+        parquet.write_blocks(parquet.by_run(whole), out / table.path, options or {}, temporary_folder(out))
+    return whole
 
 
 def remove(files: Iterable[Path]) -> None:

@@ -10,7 +10,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.queries import epoch_summary
 from dsi_cli.queries.epoch_summary import epoch_summaries, mistake_summaries, phases_line
 from dsi_cli.queries.findings import table_rows
-from dsi_cli.store import layout, lock
+from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CHECKPOINTS, PHASES, TYPICALITY
 
@@ -103,14 +103,14 @@ def entry(epoch, index, correct, samples, group, *, step=None, split="test", sam
 @pytest.fixture
 def out(tmp_path):
     with lock.exclusive(tmp_path / "out"):
-        layout.write_rows(tmp_path / "out", CHECKPOINTS, [], {})
+        layout.write_runs(tmp_path / "out", CHECKPOINTS, [], parquet.from_rows(CHECKPOINTS, []), {})
     return tmp_path / "out"
 
 
 def test_means_are_over_the_classes_that_have_such_samples(out):
     rows = [entry(3, 0, True, 4, 1.0), entry(3, 0, False, 0, None, sample=None), entry(3, 1, True, 1, 0.5, sample=None)]
     rows.append(entry(3, 1, False, 2, 0.25))
-    layout.write_rows(out, TYPICALITY, rows, {})
+    layout.write_runs(out, TYPICALITY, ["run"], parquet.from_rows(TYPICALITY, rows))
     (line,) = epoch_summary.typicality_summary(out, "run")["test"]
     assert (line.epoch, line.right, line.right_chance, line.right_sample, line.right_classes) == (3, 0.75, 0.9, 0.5, 2)
     assert (line.wrong, line.wrong_classes) == (0.25, 1)
@@ -118,7 +118,8 @@ def test_means_are_over_the_classes_that_have_such_samples(out):
 
 def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
     rows = [entry(2, 0, True, 1, 0.1), entry(1, 0, True, 1, 0.2, step=5), entry(1, 0, True, 1, 0.3, step=9)]
-    layout.write_rows(out, TYPICALITY, [entry(1, 0, True, 1, 0.7, split="train"), *rows], {})
+    rows.append(entry(1, 0, True, 1, 0.7, split="train"))
+    layout.write_runs(out, TYPICALITY, ["run"], parquet.from_rows(TYPICALITY, rows))
     found = epoch_summary.typicality_summary(out, "run")
     assert (list(found), [(line.epoch, line.right) for line in found["test"]]) == (["test", "train"], [(1, 0.3), (2, 0.1)])
     assert found["test"][0].wrong is None

@@ -122,6 +122,6 @@ def test_lock_accepts_what_a_killed_call_left(left, tmp_path):
 def test_a_damaged_table_counts_as_none(tmp_path):
     (tmp_path / CURVES.path).write_bytes(b"PAR1")
     assert (layout.earlier_rows(tmp_path, CURVES), layout.earlier_options(tmp_path, CURVES)) == ([], {})
-    layout.write_rows(tmp_path, CURVES, [{"run": "a", "epoch": 1}], {"a": 1})
+    layout.write_runs(tmp_path, CURVES, ["a"], parquet.from_rows(CURVES, [{"run": "a", "epoch": 1}]), {"a": 1})
     assert [row["run"] for row in layout.earlier_rows(tmp_path, CURVES)] == ["a"]
     assert layout.earlier_options(tmp_path, CURVES) == {"a": 1}

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.checkpoint_scanner import HeadParameters
@@ -137,12 +136,6 @@ class GeometryTable:
 
     def write(self) -> None:
         """Write the table with the unchanged rows of all other runs."""
-        if not self._added:
-            return
-        path = self.out / GEOMETRY.path
-        tables = list(self._added.values())
-        earlier = layout.read_table(self.out, GEOMETRY)
-        if earlier.schema.equals(tables[0].schema):
-            tables.append(earlier.filter(~pc.field("run").isin(list(self._added))))
-        table = pa.concat_tables(tables).sort_by("run")
-        parquet.write_blocks(parquet.by_run(table), path, {"made": self._made}, layout.temporary_folder(self.out))
+        if self._added:
+            rows = pa.concat_tables(self._added.values())
+            layout.write_runs(self.out, GEOMETRY, self._added, rows, {"made": self._made})

@@ -70,19 +70,10 @@ class EpochTable:
 
     def write(self, runs: Collection[str], valid: Mapping[str, Collection[str]]) -> None:
         """Write the valid rows of these runs, given by epoch with step, and the unchanged rows of all other runs."""
-        every = self.tables.items()
-        tables = [table for (run, epoch), table in every if len(table) and (run not in runs or epoch in valid.get(run, ()))]
-        path = self.out / self.table.path
-        if not tables:
-            layout.remove([path])
-            return
-
-        def sort_key(table: pa.Table) -> tuple[Any, ...]:
-            run, epoch, step = (table[name][0].as_py() for name in ("run", "epoch", "step"))
-            return run, epoch or 0, step is not None, step or 0
-
-        whole = pa.concat_tables(sorted(tables, key=sort_key))
-        parquet.write_blocks(parquet.by_run(whole), path, {}, layout.temporary_folder(self.out))
+        tables = [table for (run, epoch), table in self.tables.items() if len(table) and epoch in valid.get(run, ())]
+        tables.sort(key=lambda table: curves.sort_key(table.slice(0, 1).to_pylist()[0]))
+        rows = pa.concat_tables([parquet.from_rows(self.table, []), *tables])
+        layout.write_runs(self.out, self.table, runs, rows)
 
 
 class ResultTables:
@@ -120,16 +111,14 @@ class ResultTables:
         self.samples: dict[str, dict[str, list[int]]] = {}
         self.typicality: dict[Table, list[dict[str, Any]]] = {schema.TYPICALITY: [], schema.TYPICALITY_HISTOGRAM: []}
         self._provenance: dict[str, dict[str, str]] = {}
-        # Rows of other runs stay. Rows of these runs may be reused if they are still valid.
+        # Rows of these runs may be reused if they are still valid.
         self._rows: list[curves.Row] = []
         self._reusable: dict[tuple[str, str], list[curves.Row]] = {}
         # If dsi died between the two tables of curves, none of their rows is valid.
         is_complete = layout.earlier_options(out, schema.EXTRA_CURVES) == self._earlier_curves
         for row in [*layout.earlier_rows(out, schema.CURVES), *layout.earlier_rows(out, schema.EXTRA_CURVES)]:
             is_computed = row["metric"] in MATRIX_METRICS or row["samples_used"] is not None or row["reason"] is not None
-            if row["run"] not in self.runs:
-                self._rows.append(row)
-            elif is_complete and is_computed:
+            if row["run"] in self.runs and is_complete and is_computed:
                 self._reusable.setdefault(epoch_key(row["run"], row["epoch"], row["step"]), []).append(row)
 
     def reusable_rows(self, record: Record, labels: ClassLabels, evaluation_id: str) -> list[curves.Row]:
@@ -183,7 +172,8 @@ class ResultTables:
                     rows += reusable
                     provenance.setdefault(run, {})[epoch] = made.get(run, {}).get(epoch, "")
         self._write_checkpoints(runs)
-        classes = self._write_classes(labels)
+        of_labels = [row for run, its in labels.items() for row in its.class_rows(run, self.samples.get(run, {}))]
+        classes = self._write_rows(schema.CLASSES, of_labels, {})
 
         # Write the tables by epoch before the curves, whose options say which rows are valid. If dsi dies in between,
         # those options are still the earlier ones, and the new rows do not count.
@@ -195,34 +185,23 @@ class ResultTables:
         options["labels"] = self._earlier_curves.get("labels", {}) | labels_ids
         extra = [row for row in rows if row["metric"] in EXTRA_METRICS]
         main = [row for row in rows if row["metric"] not in EXTRA_METRICS]
-        layout.write_rows(self.out, schema.EXTRA_CURVES, sorted(extra, key=curves.sort_key), options)
-        layout.write_rows(self.out, schema.CURVES, sorted(main, key=curves.sort_key), options)
+        self._write_rows(schema.EXTRA_CURVES, sorted(extra, key=curves.sort_key), options)
+        self._write_rows(schema.CURVES, sorted(main, key=curves.sort_key), options)
 
         # Geometry and phases need all epochs of a run.
         tables = dict(self.typicality)
         if is_whole:
             self.geometry.write()
-            analysed = [row for row in rows if row["run"] in self.runs]
-            tables[schema.PHASES] = phases.phase_rows(analysed, self.references[0].name, self._class_alignment.of_run)
+            tables[schema.PHASES] = phases.phase_rows(rows, self.references[0].name, self._class_alignment.of_run)
         for table, added in tables.items():
-            all_rows = self._with_other_runs(table, added)
-            if all_rows:
-                layout.write_rows(self.out, table, all_rows, {})
-            else:
-                layout.remove([self.out / table.path])
+            self._write_rows(table, added)
 
         # The references of all runs stay.
         used = set()
-        for run, labels_id in {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}:
+        for run, labels_id in set(zip(classes["run"].to_pylist(), classes["labels_id"].to_pylist(), strict=True)):
             names = layout.reference_names(shaping.get(run, {}))
             used |= {layout.reference_path(self.out, name, labels_id) for name in names}
         layout.remove(set((self.out / schema.REFERENCES.path).glob("*.parquet")) - used)
-
-    def _write_classes(self, labels_of_runs: Mapping[str, ClassLabels]) -> list[dict[str, Any]]:
-        rows = [row for run, labels in labels_of_runs.items() for row in labels.class_rows(run, self.samples.get(run, {}))]
-        rows = self._with_other_runs(schema.CLASSES, rows)
-        layout.write_rows(self.out, schema.CLASSES, rows, {})
-        return rows
 
     def _write_checkpoints(self, runs: Sequence[RunCheckpoints]) -> None:
         earlier = self._earlier_checkpoints
@@ -241,15 +220,14 @@ class ResultTables:
         if settings:
             options["settings"] = settings
         records = [vars(record) for run in runs for record in run.resolved]
-        layout.write_rows(self.out, schema.CHECKPOINTS, self._with_other_runs(schema.CHECKPOINTS, records), options)
+        self._write_rows(schema.CHECKPOINTS, records, options)
 
     def _of_other_runs(self, by_run: Mapping[str, Any]) -> dict[str, Any]:
         return {run: value for run, value in by_run.items() if run not in self.runs}
 
-    def _with_other_runs(self, table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the rows with the earlier rows of all other runs, sorted by run."""
-        others = [row for row in layout.earlier_rows(self.out, table) if row["run"] not in self.runs]
-        return sorted(others + rows, key=lambda row: str(row["run"]))
+    def _write_rows(self, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any] | None = None) -> pa.Table:
+        """Write these rows and the earlier rows of all other runs, and return the table; see `layout.write_runs`."""
+        return layout.write_runs(self.out, table, self.runs, parquet.from_rows(table, rows), options)
 
 
 def _provenance(record: Record, evaluation_id: str) -> str:
