@@ -13,7 +13,7 @@ The Python API, whose names are loaded on first use::
     mean_wsi, max_wsi, min_wsi  NCSM -> how similar its classes are
     confusion_similarity, idm   confusion counts -> CCSM; with a CSM: how similar confused classes are
     reliability        confusion counts -> how much of the CCSM is more than noise
-    head_geometry      classifier weight -> rank and neural collapse (NC2); random_geometry has the chance levels
+    head_geometry      classifier weight -> rank and neural collapse (NC2)
     template_similarity  sums of features by class -> TNCSM
     Evaluation         for `analyze`: predictions, or data and the model
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.api import Results, analyze, diff, log_curves, open_results, open_run, read_head, wordnet_csm
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
-    from dsi_cli.metrics.head_geometry import head_geometry, random_geometry
+    from dsi_cli.metrics.head_geometry import head_geometry
     from dsi_cli.metrics.idm import idm
     from dsi_cli.metrics.split_half import reliability
     from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
@@ -45,7 +45,7 @@ _NAMES = {
     "dsi_cli.api": "Results analyze diff log_curves open_results open_run read_head wordnet_csm",
     "dsi_cli.analysis.options": "Evaluation Options",
     "dsi_cli.metrics.alignment": "Alignment alignments sai",
-    "dsi_cli.metrics.head_geometry": "head_geometry random_geometry",
+    "dsi_cli.metrics.head_geometry": "head_geometry",
     "dsi_cli.metrics.idm": "idm",
     "dsi_cli.metrics.split_half": "reliability",
     "dsi_cli.metrics.wsi": "max_wsi mean_wsi min_wsi",
@@ -56,8 +56,8 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names.spl
 __all__ = [
     "Alignment", "Evaluation", "Options", "Results", "__version__", "alignments", "analyze", "centred_weight_similarity",
     "confusion_similarity", "diff", "head_geometry", "idm", "log_curves", "max_wsi", "mean_row_ratio", "mean_wsi",
-    "min_wsi", "open_results", "open_run", "random_geometry", "read_head", "reliability", "sai", "template_similarity",
-    "weight_similarity", "wordnet_csm",
+    "min_wsi", "open_results", "open_run", "read_head", "reliability", "sai", "template_similarity", "weight_similarity",
+    "wordnet_csm",
 ]  # fmt: skip
 
 

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dsi_cli.errors import UsageError
 from dsi_cli.similarity import as_rows, below_one, centre, unit_rows
 
 Float64s = NDArray[np.float64]
@@ -141,32 +140,6 @@ def norm_variation(rows: Float64s) -> float | None:
     """Return the standard deviation of the norms of rows over their mean (NC2); None if all are zero."""
     norms = np.linalg.norm(rows, axis=1)
     return float(norms.std() / norms.mean()) if norms.any() else None
-
-
-def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeometry]:
-    """Return the means and the standard deviations of the indices over seeded heads of independent normal values.
-
-    These are the chance levels of a head ``(classes, features)``, which an untrained network usually has, too.
-
-    Parameters
-    ----------
-    classes, features : int, the shape of the head, two classes or more.
-
-    Returns
-    -------
-    tuple of HeadGeometry
-        The means and the standard deviations, over 3 to 20 heads.
-
-    Raises
-    ------
-    UsageError
-        There are fewer than two classes.
-    """
-    if classes < 2 or features < 1:
-        message = f"a head of {classes} classes and {features} features has no geometry: two classes or more are needed"
-        raise UsageError(message, code="not-a-weight", shape=(classes, features))
-    heads = random_heads(classes, features)
-    return heads.means, heads.deviations
 
 
 @lru_cache(maxsize=16)
