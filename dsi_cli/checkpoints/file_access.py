@@ -274,7 +274,7 @@ def read_json_or_none(path: Place) -> Any:
     try:
         if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
             return None
-        return parse_json(path.read_bytes() if isinstance(path, Path) else path.read_shared())
+        return parse_json(path.read_bytes())
     except (OSError, UnreadableError):
         return None
 

@@ -15,9 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import PurePosixPath
-from threading import Lock
 from typing import IO, Any, NamedTuple, TypeVar
 
 from fsspec.utils import glob_translate
@@ -36,7 +34,6 @@ _LISTING_SCHEMES = ("s3", "gs")
 _REFRESH = {"s3": {"refresh": True}, "hf": {"refresh": True, "expand_info": True}}
 """By scheme, the options with which a file system requests the information about one file again."""
 _COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")  # the commit in a path of the Hugging Face Hub, whose files never change
-_MAX_SHARED_BYTES = 1 << 20
 
 
 class FileInfo(NamedTuple):
@@ -49,12 +46,6 @@ class FileInfo(NamedTuple):
     If the server has a tag of the contents, the tag replaces the fractions of a second. Two changes in one second are
     therefore different. If the server has no time, the number depends only on the tag.
     """
-
-
-@lru_cache(maxsize=64)
-def _shared_content(tag: str) -> tuple[Lock, list[bytes]]:  # noqa: ARG001 (the key of the cache)
-    """Return the lock of the thread that requests the file with a tag, and a list for its bytes."""
-    return Lock(), []
 
 
 class RemotePath(ProxyUPath):  # type: ignore[misc]
@@ -206,17 +197,6 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
     def read_bytes(self) -> bytes:
         """Return the whole file; raise `OSError` if the server does not send it."""
         return self._send(lambda: bytes(self.fs.cat_file(self.path)))
-
-    def read_shared(self) -> bytes:
-        """Return a small file, which is requested once for all revisions in which it is the same; errors as `read_bytes`."""
-        tag = self.tag() if self.protocol == "hf" and self.listed_info().size <= _MAX_SHARED_BYTES else None
-        if tag is None:
-            return self.read_bytes()
-        lock, content = _shared_content(tag)
-        with lock:
-            if not content:
-                content.append(self.read_bytes())
-            return content[0]
 
     def release(self) -> None:
         """Remove the copy that some file systems keep while a file is read."""
