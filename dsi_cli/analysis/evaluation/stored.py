@@ -190,9 +190,7 @@ class EvaluationStore:
         """Return the counts, the matrices, loss and top-5 of a checkpoint's stored result; an empty one if none counts."""
         manifest = self.manifest(record)
         parts = manifest.get("parts", ())
-        matrices = {
-            part: parquet.read_matrix(self._path(record, part)) for part in MATRIX_PARTS if part in parts
-        }
+        matrices = {part: parquet.read_matrix(self._path(record, part)) for part in MATRIX_PARTS if part in parts}
         counts = None
         if CONFUSIONS.path in parts:
             counts = parquet.to_counts(parquet.read(self._path(record, CONFUSIONS.path)))
