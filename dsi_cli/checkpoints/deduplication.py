@@ -158,6 +158,8 @@ def _number_by_order(records: Sequence[Record]) -> list[Record]:
     ordered = originals(records)
     if len(ordered) < 2 or any(record.epoch is not None for record in records if record.status == OK):
         return list(records)
+    if any(record.step is not None for record in ordered):  # the name of a commit shows no order
+        ordered = [record for record in ordered if record.step is not None or not _is_repository(record)]
     ordered.sort(key=lambda record: epochs.natural_key(record.path))
     positions: list[Any] = [id(record) for record in ordered]
     if all(record.step is not None for record in ordered):

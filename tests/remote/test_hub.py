@@ -175,6 +175,10 @@ def test_the_best_model_at_the_end_is_no_epoch(hub):
     files = {"model.safetensors": model(heads(EPOCHS)[7]), "trainer_state.json": state(3, 30)}
     repository.commit("End of training", files)
     assert {record.epoch: record.status for record in records_of()} == {1: "ok", 2: "ok", 3: "ok", None: "skipped"}
+    repository = hub.repositories["lab/animals"] = Repository()
+    for number, title in enumerate(("step 5", "step 10", "step 15", "End of training")):
+        repository.commit(title, {"model.safetensors": models()[number]})
+    assert {record.epoch: record.step for record in records_of()} == {1: 5, 2: 10, 3: 15, None: None}
 
 
 def test_a_broken_revision_is_one_failed_row(hub):
