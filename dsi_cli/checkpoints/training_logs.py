@@ -21,7 +21,8 @@ from __future__ import annotations
 import csv
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -95,7 +96,6 @@ _SPLITS |= {"test": "test", "testing": "test"}
 LOG_OFFSETS = {"ultralytics": 1, "keras": -1}
 """The number of an epoch in the log less that in the checkpoints, for trainers that count differently in the two."""
 _STEP_OFFSETS = {"lightning": -1}  # the same for steps, which Lightning logs by their numbers from 0
-_Moment = int | tuple[int, int]  # an epoch, or an epoch and a step
 _LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)  # the errors of a log that cannot be read
 
 
@@ -341,69 +341,54 @@ def _log_of_rows(
     log, rows = TrainingLog(path), list(rows)
     if is_history and not any("epoch" in row for row in rows) and all(map(_TEST_COLUMNS.intersection, rows)):
         log.has_numbers, rows = False, [row | {"epoch": number} for number, row in enumerate(rows, start=1)]
-    columns: dict[str, dict[_Moment, float]] = {}
-    moments: dict[_Moment, dict[str, float]] = {}
+    epochs: dict[int, dict[str, float]] = {}
+    steps: dict[tuple[int, int], dict[str, float]] = {}
     trainings: set[str] = set()
     for row in rows:
-        number = _finite_number(row.get("epoch"))
-        if number is None:
+        epoch, step = _finite_number(row.get("epoch")), _finite_number(row.get("step"))
+        if epoch is None:
             continue
-        epoch = ceil(number) if is_fraction else int(number // 1)
-        moments.setdefault(epoch, {})
-        step = _finite_number(row.get("step"))
         trainings.add("".join(_word(row.get(column)) for column in _TRAINING_COLUMNS))
-        for name, value in _labelled_cells(row):
-            if (cell := _finite_number(value)) is not None:
-                columns.setdefault(name, {})[epoch] = cell
-                if step is not None:
-                    columns[name][int(number // 1), int(step // 1)] = cell
+        values = _values_by_column(row)
+        epochs.setdefault(ceil(epoch) if is_fraction else int(epoch // 1), {}).update(values)
+        if step is not None:
+            steps.setdefault((int(epoch // 1), int(step // 1)), {}).update(values)
     if len(trainings - {""}) > 1:
         raise UnreadableError("its rows are those of several trainings", code="several-trainings")
-    _label_accuracy(columns)
-    moments |= _values_by_moment(columns)
-    for moment, values in zip(moments, with_fractions(list(moments.values())), strict=True):
-        if isinstance(moment, int):
-            log.by_epoch[moment] = values
-        else:
-            log.by_step[moment] = values
+    columns = _columns_of_curves(Counter(chain.from_iterable(epochs.values())))
+    merged = [*epochs.values(), *steps.values()]
+    curves = with_fractions([{columns[name]: values[name] for name in values if name in columns} for values in merged])
+    log.by_epoch = dict(zip(epochs, curves, strict=False))
+    log.by_step = dict(zip(steps, curves[len(epochs) :], strict=True))
     if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
         log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
     return log
 
 
-def _values_by_moment(columns: Mapping[str, Mapping[_Moment, float]]) -> dict[_Moment, dict[str, float]]:
-    """Return the values of each epoch, and of each epoch and step, by the names of their curves."""
-    moments: dict[_Moment, dict[str, float]] = {}
-    # A curve is the column with the most epochs, because a mixture of "val_acc" and "test_acc" is no curve.
-    for curve, names in _COLUMN_NAMES.items():
-        candidates = [columns.get(name, {}) for name in names.split()]
-        column = max(candidates, key=lambda column: sum(isinstance(moment, int) for moment in column))
-        for moment, value in column.items():
-            moments.setdefault(moment, {})[curve] = value
-    return moments
-
-
-def _labelled_cells(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the known columns of a row; a row of one split (``phase,loss,acc``) is read like ``train_loss,train_acc``."""
+def _values_by_column(row: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers in the known columns; a row of one split (``phase,loss,acc``) is read like ``train_loss,train_acc``."""
     split = next((_SPLITS[word] for column in _SPLIT_COLUMNS if (word := _word(row.get(column))) in _SPLITS), "")
-    for key, value in row.items():
+    values: dict[str, float] = {}
+    for key, cell in row.items():
         name = f"{split}_{key}" if f"{split}_{key}" in _CURVE_OF_COLUMN else key
-        if name in _CURVE_OF_COLUMN:
-            yield name, value
+        if name in _CURVE_OF_COLUMN and (number := _finite_number(cell)) is not None:
+            values[name] = number
+    return values
 
 
-def _label_accuracy(columns: dict[str, dict[_Moment, float]]) -> None:
-    """Rename an accuracy without a split if the loss has one, or remove it if nothing shows its split.
+def _columns_of_curves(epochs: Counter[str]) -> dict[str, str]:
+    """Return the curves by their columns, given the number of epochs in each column of a log.
 
-    Keras writes ``loss,acc,val_loss,val_acc``. In ``train_loss,val_loss,acc`` the accuracy is that of the test split.
+    A curve is the column with the most epochs, because a mixture of ``val_acc`` and ``test_acc`` is no curve. An accuracy without a
+    split is left out if the loss has one and nothing shows that of the accuracy.
     """
-    curves = {_CURVE_OF_COLUMN[name] for name in columns if name not in ("loss", *_CHECKPOINT_ACCURACY)}
-    if "loss" in columns or "test_accuracy" in curves or not curves & {"train_loss", "test_loss"}:
-        return
-    for name in _CHECKPOINT_ACCURACY:
-        column = columns.pop(name, None)
-        if column is not None and "test_loss" in curves:
-            columns["test_acc"] = column
+    candidates = {curve: names.split() for curve, names in _COLUMN_NAMES.items()}
+    # Keras writes ``loss,acc,val_loss,val_acc``. In ``train_loss,val_loss,acc`` the accuracy is that of the test split.
+    stated = {_CURVE_OF_COLUMN[name] for name in epochs if name not in ("loss", *_CHECKPOINT_ACCURACY)}
+    if "loss" not in epochs and "test_accuracy" not in stated and stated & {"train_loss", "test_loss"}:
+        candidates["train_accuracy"] = [name for name in candidates["train_accuracy"] if name not in _CHECKPOINT_ACCURACY]
+        candidates["test_accuracy"] = ["accuracy" if "accuracy" in epochs else "acc"] if "test_loss" in stated else []
+    return {max(names, key=epochs.__getitem__): curve for curve, names in candidates.items() if names}
 
 
 def _word(value: Any) -> str:
