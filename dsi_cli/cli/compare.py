@@ -76,7 +76,7 @@ def compare(
         html = html or out / comparison_page.FILE
     page = None
     if html is not None:
-        page = str(comparison_page.save(comparison_page.render(comparison, options, outputs), html))
+        page = str(comparison_page.save(comparison_page.render(comparison), html))
     if as_json:
         console.print_json({**asdict(comparison), "figures": figures, "page": page})
         return DONE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import isnan
@@ -16,7 +15,7 @@ import numpy as np
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
-from dsi_cli.queries.comparison.compare import MANY_PAIRS, MEASURES, Comparison, ComparisonOptions
+from dsi_cli.queries.comparison.compare import MANY_PAIRS, Comparison
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, compare_classes
@@ -49,7 +48,7 @@ def save(page: str, path: Path) -> Path:
     return path
 
 
-def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
+def render(comparison: Comparison) -> str:
     """Return the HTML page of a comparison; equal comparisons give equal pages."""
     pairs = []
     for verdict, equal in comparison.pairs:
@@ -66,8 +65,6 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
         "pictures": pictures,
         "between": comparison.between[:MANY_PAIRS],
         "measure": measure_title(comparison.measures[0]),
-        "options": option_rows(options),
-        "command": command(options, outputs),
         "number": number,
         "p_value_text": p_value_text,
         "sentence": lambda text: sentence(text, names),
@@ -203,38 +200,6 @@ def sentence(text: str, names: Sequence[str] = ()) -> str:
     """
     text = re.sub(r"(?<![^\s(])-(?=\d)", "−", text)
     return (text if text.startswith(tuple(names)) else text[:1].upper() + text[1:]) + "."
-
-
-def option_rows(options: ComparisonOptions) -> list[tuple[str, str]]:
-    """Return the name and value of each option as text."""
-    return [
-        ("runs", ", ".join(options.names) or "all"),
-        ("repetitions (--group)", options.group or "none: each run is compared by itself"),
-        ("tolerance of accuracy", f"{options.tolerance:g}"),
-        ("split", options.split or "default: test if all runs have it"),
-        ("measures of the SAI", ", ".join(options.measures)),
-    ]
-
-
-def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
-    """Return the command line that repeats the comparison.
-
-    >>> command(ComparisonOptions(names=["a", "b c"], tolerance=0.02), ["out"])
-    "dsi compare out --run a --run 'b c' --tolerance 0.02 --html comparison.html"
-    """
-    words = ["dsi", "compare", *map(str, outputs)]
-    for name in options.names:
-        words += ["--run", name]
-    if options.group is not None:
-        words += ["--group", options.group]
-    if options.tolerance != ComparisonOptions().tolerance:
-        words += ["--tolerance", f"{options.tolerance:g}"]
-    if options.split is not None:
-        words += ["--split", options.split]
-    if tuple(options.measures) != MEASURES:
-        for measure in options.measures:
-            words += ["--measure", measure]
-    return shlex.join([*words, "--html", FILE])
 
 
 def render_difference(difference: Difference) -> str:

@@ -15,7 +15,6 @@ from dsi_cli.report.comparison_page import forest
 from dsi_cli.store.results import Results
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
-ASKED = ComparisonOptions()
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +32,16 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(out):
-    return compare([out], replace(ASKED, names=Results(out).names[::2]))
+    return compare([out], ComparisonOptions(names=Results(out).names[::2]))
 
 
 @pytest.fixture(scope="module")
 def groups(out):
-    return compare([out], replace(ASKED, group="seed"))
+    return compare([out], ComparisonOptions(group="seed"))
 
 
-def saved(comparison, tmp_path, asked=ASKED):
-    return comparison_page.save(comparison_page.render(comparison, asked, ["out"]), tmp_path / "page.html")
+def saved(comparison, tmp_path):
+    return comparison_page.save(comparison_page.render(comparison), tmp_path / "page.html")
 
 
 def shown(value, form="z.3f"):
@@ -58,26 +57,17 @@ def test_render_with_markup_in_a_name_escapes_it(groups, tmp_path):
 
 
 def test_render_of_several_pairs_titles_each_with_its_answer(out):
-    page = comparison_page.render(found := compare([out]), ASKED, ["out"])
+    page = comparison_page.render(found := compare([out]))
     assert all(page.count(f"{one.title.removeprefix(HOSTILE)}</summary>") for one in found.verdicts)
     many = replace(found, verdicts=found.verdicts * 3, equal=found.equal * 3)
-    assert comparison_page.render(many, ASKED, ["out"]).count("<summary>3 more pairs</summary>") == 2
+    assert comparison_page.render(many).count("<summary>3 more pairs</summary>") == 2
 
 
 def test_render_is_deterministic_and_has_no_external_requests(groups, tmp_path):
     page = saved(groups, tmp_path).read_text(encoding="utf-8")
     assert "default-src &#39;none&#39;" in page
     assert re.findall(r'(?:src|href|url\()\s*=?\s*["\']?(?!#|data:)(\w+:|//)', page) == []
-    assert comparison_page.render(groups, ASKED, ["out"]) == page
-
-
-def test_command_contains_all_options():
-    asked = ComparisonOptions(("a", "b"), "(.*)-try", 0.02, "train", ("pearson",))
-    assert comparison_page.command(asked, ["x", "y z"]) == (
-        "dsi compare x 'y z' --run a --run b --group '(.*)-try' --tolerance 0.02 --split train --measure pearson"
-        " --html comparison.html"
-    )
-    assert comparison_page.command(ComparisonOptions(), ["out"]) == "dsi compare out --html comparison.html"
+    assert comparison_page.render(groups) == page
 
 
 def test_forest_places_all_intervals_on_one_scale_with_0_in_the_middle(two):
