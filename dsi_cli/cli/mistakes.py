@@ -57,7 +57,6 @@ def mistakes(
     sheet: Annotated[
         Path | None, option("--sheet", "FILE", "Also write a PNG of the images with their classes and ranks.")
     ] = None,
-    images: Annotated[Path | None, option("--images", "DIR", "Folder of the images, if they have moved.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -77,9 +76,6 @@ def mistakes(
 
     if pairs and sheet is not None:
         raise UsageError("a contact sheet shows samples; leave out --pairs, or --sheet", code="options-conflict")
-    if images is not None and sheet is None:
-        message = "--images is the folder of the images of a contact sheet; add --sheet FILE.png"
-        raise UsageError(message, code="images-without-sheet")
     if sheet is not None:
         atomic_write.require_suffix(sheet, (".png",), "a contact sheet is a PNG")
     results, query = Results(output), MistakeQuery(run, epoch, split, truth, prediction, order, most)
@@ -94,7 +90,7 @@ def mistakes(
     confused = confused_pairs(results, samples.query)
     added: dict[str, Any] = {"pairs": [asdict(row) for row in confused.rows]}
     if sheet is not None:
-        unopened = _make_sheet(samples, sheet, images, quiet=quiet or as_json)
+        unopened = _make_sheet(samples, sheet, quiet=quiet or as_json)
         added |= {"sheet": str(sheet), "unopened": unopened}
     if as_json:
         console.print_json(console.query_document(samples) | added)
@@ -108,23 +104,17 @@ def mistakes(
     return DONE
 
 
-def _make_sheet(listing: MistakeList[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
+def _make_sheet(listing: MistakeList[Mistake], sheet: Path, *, quiet: bool) -> dict[int, str]:
     """Write the contact sheet; return the reason for each sample whose image could not be opened."""
     from dsi_cli.figures import image_grid
-    from dsi_cli.figures.image_grid import RelocatedImages
     from dsi_cli.inference.open_dataset import image_at
 
-    open_image = image_at
-    if images is not None:
-        relocated = RelocatedImages(images, [row.path for row in listing.rows if row.path])
-        open_image = lambda path: image_at(relocated(path))  # noqa: E731
-    failed = image_grid.save(listing, open_image, sheet)
+    failed = image_grid.save(listing, image_at, sheet)
     unopened = {listing.rows[index].sample: reason for index, reason in failed.items()}
     if unopened:
         reason = next(iter(unopened.values()))
-        hint = "" if images else "; if they have moved, add --images FOLDER"
         counts = f"{len(unopened)} of {console.count(len(listing.rows), 'image')}"
-        console.note(f"warning: {counts} could not be opened: {reason}{hint}", quiet=quiet)
+        console.note(f"warning: {counts} could not be opened: {reason}", quiet=quiet)
     return unopened
 
 
