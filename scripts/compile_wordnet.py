@@ -15,7 +15,6 @@ one pointer, *suppression*, at another verb, so that the verbs between the two a
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -90,12 +89,6 @@ def compile_wordnet(source: Path, target: Path) -> None:
         (target / "LICENSE").write_text(licence.read(), encoding="utf-8")
 
 
-def digests(target: Path) -> str:
-    """Return the SHA-256 of each table as ``sha256sum`` writes it: by these ``dsi doctor`` knows what was shipped."""
-    found = {path.relative_to(target).as_posix(): path.read_bytes() for path in sorted(target.rglob("*.parquet"))}
-    return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in found.items())
-
-
 def main() -> None:
     """Read the command line and compile."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -103,7 +96,6 @@ def main() -> None:
     parser.add_argument("target", type=Path, nargs="?", default=TARGET, help="folder to write (default: the package's)")
     options = parser.parse_args()
     compile_wordnet(options.source.resolve(), options.target)
-    (options.target / "SHA256SUMS").write_text(digests(options.target), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ The facts are read from the metadata of the installed packages, and the ranges o
 
 from __future__ import annotations
 
-import hashlib
 import platform
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -22,7 +20,6 @@ from dsi_cli.errors import DONE, NOTHING, count
 from dsi_cli.version import __version__
 
 DISTRIBUTION = "dsi-cli"
-DIGESTS = "SHA256SUMS"  # file with the digests of WordNet's tables, in the format of ``sha256sum``
 SERVES = {
     "matplotlib": "dsi plot, dsi compare -o, dsi mistakes --sheet",
     "nltk": "--wordnet, --reference res:FILE, lin:FILE and jcn:FILE",
@@ -69,24 +66,14 @@ class Package:
         return f"{self.name} {self.version}" + ("" if self.is_allowed else f" is not {self.wanted}")
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of an installation that works as a whole or not at all."""
-
-    name: str
-    text: str  # the versions of its packages, or what is missing and for what dsi uses it
-    remedy: str | None = None  # the command that installs what is missing; None if nothing is
-    is_fatal: bool = False  # True if dsi cannot analyse anything without it
-
-
 def facts() -> dict[str, str]:
-    """Return versions and the machine as dsi counts it, in words; what a report of a bug needs."""
-    memory = engines.free_memory() / 1e9
+    """Return versions and the machine in words; what a report of a bug needs."""
     return {
         "dsi": f"{__version__}, in {files('dsi_cli')}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}",
         "system": platform.platform(),
-        "machine": f"{count(engines.usable_cores(), 'core')}, {memory:.1f} GB of memory free",
+        "machine": count(engines.usable_cores(), "core"),
+        "WordNet": "3.0, in the package",
     }
 
 
@@ -111,65 +98,13 @@ def packages() -> list[Package]:
     return found
 
 
-def parts(packages: list[Package]) -> list[Part]:
-    """Return the parts of the installation: WordNet, the required packages, each optional one, each extra, and ffmpeg."""
-    damage = wordnet_damage()
-    reinstall = None if damage is None else f'pip install --force-reinstall --no-deps "{DISTRIBUTION}"'
-    found = [Part("WordNet", damage or "3.0, as shipped", reinstall, is_fatal=damage is not None)]
-    core = [package for package in packages if package.extra is None]
-    ready = [package.text for package in core if package.is_allowed and package.name not in SERVES]
-    if ready:
-        found.append(Part("required", ", ".join(ready)))
-    found += [_core_part(package) for package in core if package.name in SERVES or not package.is_allowed]
-    # The extra "all" asks for what the others ask for.
-    extras = dict.fromkeys(package.extra for package in packages if package.extra not in (None, "all"))
-    found += [_extra_part(str(extra), [package for package in packages if package.extra == extra]) for extra in extras]
-    if shutil.which("ffmpeg") is not None:
-        found.append(Part("ffmpeg", "installed"))
-    else:
-        purpose = "dsi plot OUT animation --format mp4"
-        found.append(Part("ffmpeg", f"not installed ({purpose})", "apt install ffmpeg, or brew install ffmpeg"))
-    return found
-
-
-def _core_part(package: Package) -> Part:
-    if package.is_allowed:
-        return Part(package.name, str(package.version))
-    text = "not installed" if package.version is None else f"{package.version} is not {package.wanted}"
-    purpose = f" ({SERVES[package.name]})" if package.name in SERVES else ""
-    is_fatal = package.version is None and package.name not in SERVES
-    return Part(package.name, text + purpose, f'pip install "{package.name}{package.wanted}"', is_fatal)
-
-
-def _extra_part(extra: str, packages: list[Package]) -> Part:
-    lacks = [package for package in packages if not package.is_allowed]
-    text = ", ".join(package.text for package in lacks or packages)
-    if not lacks:
-        return Part(extra, text)
-    purpose = f" ({EXTRAS[extra]})" if extra in EXTRAS else ""
-    return Part(extra, text + purpose, f'pip install "{DISTRIBUTION}[{extra}]"')
-
-
-def wordnet_damage() -> str | None:
-    """Return what is wrong with WordNet's tables, or None if each file is the one that was shipped."""
-    folder = files("dsi_cli.wordnet") / "data"
-    try:
-        for line in (folder / DIGESTS).read_text(encoding="utf-8").splitlines():
-            digest, name = line.split()
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
-                return f"{name} is not the file that was shipped"
-    except (OSError, ValueError) as error:
-        return f"its files cannot be read ({error})"
-    return None
-
-
 def doctor(
     as_json: Json = False, quiet: Annotated[bool, switch("--quiet -q", "Print only what is missing.")] = False
 ) -> int:
     """Print versions, and which packages are missing.
 
     A line is marked ✓ if its part is ready, – if it is optional and missing, and ✗ if dsi does not work without it. The exit
-    code is 3 if a required package is missing or the tables of WordNet are damaged.
+    code is 3 if a required package is missing.
 
     Examples
     --------
@@ -177,21 +112,34 @@ def doctor(
     dsi doctor -q  # only what is missing
     """
     machine, dependencies = facts(), packages()
-    found = parts(dependencies)
-    missing = sorted((part for part in found if part.remedy is not None), key=lambda part: not part.is_fatal)
+    # A part is a package of every installation, or an extra. The extra "all" asks for what the others ask for.
+    parts: dict[str, list[Package]] = {}
+    for package in dependencies:
+        if package.extra != "all":
+            parts.setdefault(package.extra or package.name, []).append(package)
+    width = max(map(len, [*parts, *machine])) + 4
+    missing, lines = [], []
+    for name, members in parts.items():
+        lacks = [package for package in members if not package.is_allowed]
+        text = ", ".join(package.text.removeprefix(f"{name} ") for package in lacks or members)
+        if not lacks:
+            lines.append((f"✓ {name:<{width - 2}}{text}", None))
+            continue
+        purpose = SERVES.get(name) or EXTRAS.get(name)
+        text += f" ({purpose})" if purpose else ""
+        is_core = lacks[0].extra is None
+        is_fatal = is_core and lacks[0].version is None and name not in SERVES
+        remedy = f'pip install "{name}{lacks[0].wanted}"' if is_core else f'pip install "{DISTRIBUTION}[{name}]"'
+        missing.append({"what": f"{name}: {text}", "remedy": remedy, "is_fatal": is_fatal})
+        lines.append((f"{'✗' if is_fatal else '–'} {name:<{width - 2}}{text}", remedy))
     if as_json:
-        rows = [{"what": f"{part.name}: {part.text}", "remedy": part.remedy, "is_fatal": part.is_fatal} for part in missing]
-        machine |= {"WordNet": found[0].text}
-        console.print_json({**machine, "packages": [asdict(package) for package in dependencies], "missing": rows})
+        console.print_json({**machine, "packages": [asdict(package) for package in dependencies], "missing": missing})
     else:
-        width = max(len(part.name) for part in found) + 4
-        for name in [] if quiet else ["dsi", "Python", "system", "machine"]:
-            console.print_sentence(f"  {name:<{width - 2}}{machine[name]}", hanging=width)
-        for part in missing if quiet else found:
-            sign = "✓"
-            if part.remedy is not None:
-                sign = "✗" if part.is_fatal else "–"
-            console.print_sentence(f"{sign} {part.name:<{width - 2}}{part.text}", hanging=width)
-            if part.remedy is not None:
-                print(terminal_text(f"{'':<{width}}{part.remedy}"))  # a command stays on one line, so that it can be pasted
-    return NOTHING if any(part.is_fatal for part in missing) else DONE
+        for name, fact in [] if quiet else machine.items():
+            console.print_sentence(f"  {name:<{width - 2}}{fact}", hanging=width)
+        for line, remedy in lines:
+            if remedy is not None or not quiet:
+                console.print_sentence(line, hanging=width)
+            if remedy is not None:
+                print(terminal_text(f"{'':<{width}}{remedy}"))  # a command stays on one line, so that it can be pasted
+    return NOTHING if any(row["is_fatal"] for row in missing) else DONE

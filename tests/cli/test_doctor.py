@@ -1,8 +1,6 @@
 """What an installation has and lacks."""
 
 import json
-import runpy
-import shutil
 import sys
 import tomllib
 from importlib import metadata
@@ -39,7 +37,7 @@ def test_doctor_json_names_installed_packages(dsi):
     for name in ("numpy", "pandas", "typer"):
         assert found[name] == metadata.version(name)
     assert sys.version.split()[0] in document["Python"]
-    assert document["WordNet"] == "3.0, as shipped"
+    assert document["WordNet"] == "3.0, in the package"
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
@@ -47,7 +45,11 @@ def test_doctor_screen_names_installed_packages(columns, dsi, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     ended = dsi("doctor")
     assert (ended.code, ended.err) == (0, "")
-    for said in ("✓ WordNet 3.0, as shipped", f"numpy {metadata.version('numpy')}", f"✓ torch {metadata.version('torch')}"):
+    for said in (
+        "WordNet 3.0, in the package",
+        f"numpy {metadata.version('numpy')}",
+        f"✓ torch {metadata.version('torch')}",
+    ):
         assert said in " ".join(ended.out.split())
 
 
@@ -61,9 +63,8 @@ def test_doctor_missing_package_gives_the_install_command(pretend, dsi):
         Requires_Dist=["torch>=2.2", "numpy>=900", "pandas>=2.1", 'xyzzy>=3; extra == "remote"'], Provides_Extra=["remote"]
     )
     ended = dsi("doctor", "-q")
-    lines = [line for line in ended.out.splitlines() if "ffmpeg" not in line]
     assert ended.code == 0
-    assert [" ".join(line.split()) for line in lines if "apt install" not in line] == [
+    assert [" ".join(line.split()) for line in ended.out.splitlines()] == [
         f"– numpy {metadata.version('numpy')} is not >=900",
         'pip install "numpy>=900"',
         f"– remote xyzzy is not installed ({doctor.EXTRAS['remote']})",
@@ -75,23 +76,7 @@ def test_doctor_missing_required_package_exits_with_3(pretend, dsi):
     pretend(Requires_Dist=["xyzzy>=3"])
     ended = dsi("doctor", "-q")
     assert ended.code == 3
-    assert [line.strip() for line in ended.out.splitlines()][:2] == ["✗ xyzzy    not installed", 'pip install "xyzzy>=3"']
-
-
-def test_wordnet_damage_of_changed_tables_is_found(tmp_path, monkeypatch):
-    shipped = Path(str(doctor.files("dsi_cli.wordnet"))) / "data"
-    shutil.copytree(shipped, tmp_path / "data")
-    monkeypatch.setattr(doctor, "files", lambda _: tmp_path)
-    assert doctor.wordnet_damage() is None
-    table = next((tmp_path / "data").rglob("*graph.parquet"))
-    table.write_bytes(table.read_bytes()[:-1] + b"x")
-    assert doctor.wordnet_damage() == f"{table.relative_to(tmp_path / 'data')} is not the file that was shipped"
-    table.unlink()
-    assert "cannot be read" in doctor.wordnet_damage()
-
-
-def test_wordnet_digests_equal_the_tables():
-    """After new tables: sha256sum in dsi_cli/wordnet/data, or scripts/compile_wordnet.py, which writes them."""
-    made = runpy.run_path(str(ROOT / "scripts/compile_wordnet.py"))
-    folder = ROOT / "dsi_cli/wordnet/data"
-    assert (folder / doctor.DIGESTS).read_text(encoding="utf-8") == made["digests"](folder)
+    assert [line.strip() for line in ended.out.splitlines()][:2] == [
+        "✗ xyzzy      is not installed",
+        'pip install "xyzzy>=3"',
+    ]
