@@ -68,6 +68,7 @@ def watch(values: Mapping[str, Any]) -> int:
     except KeyboardInterrupt:
         if printer.summary is None and not watch.usable_checkpoints(output.out):
             raise
+        signals.received.clear()
         return printer.close(STOPPED, "stopped", DONE)
     if event == watch.EndedEvent(watch.REACHED):
         return printer.close(watch.REACHED, f"the training has reached epoch {waiting.until_epoch}")

@@ -77,6 +77,6 @@ def test_doctor_missing_required_package_exits_with_3(pretend, dsi):
     ended = dsi("doctor", "-q")
     assert ended.code == 3
     assert [line.strip() for line in ended.out.splitlines()][:2] == [
-        "✗ xyzzy      is not installed",
+        "✗ xyzzy    is not installed",
         'pip install "xyzzy>=3"',
     ]

@@ -37,6 +37,7 @@ def test_interrupted_by_a_signal_that_becomes_another_error_raises(number):
         make_class()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("die", [lambda deed: deed(), Dying, lambda deed: weakref.finalize(set(), deed)])
 @pytest.mark.parametrize("heard", [signals.check, lambda: signals.sleep(60), None])
 def test_signal_raises_or_if_an_object_is_deleted_at_the_next_check_or_at_the_end(heard, die, number):
