@@ -12,17 +12,16 @@ import os
 import signal
 import sys
 from collections import UserDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dsi_cli.cli import console, signals, urls
-from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError, nearest
+from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError
 
 MAX_HELP_WIDTH = 110  # width of a help text, in columns
 COMMANDS = {
@@ -47,48 +46,14 @@ PATH_ERRORS = ("ENAMETOOLONG", "ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM",
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports.")]
 
 
-def _usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
-    """Return what is wrong with a call, from click's error and its command objects by name."""
-    word = next((argument for argument in arguments if not argument.startswith("-")), "")
-    name = word if word in commands else None
-    # Only the error for an unknown option has these two attributes.
-    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
-        before = arguments[: arguments.index(word)] if word else arguments
-        is_before = any(argument.startswith(error.option_name) for argument in before)
-        return _unknown_option(error.option_name, name, commands, is_before=is_before)
-    if name is None:
-        near = nearest(word, commands)
-        if near is None and word and Path(word).exists():
-            return f"{word} is a path, not a command; run dsi analyze {word}"
-        hint = f"{near}, or dsi " if near else ""
-        return f"there is no command {word!r}; run dsi {hint}--help"
-    message = str(error.format_message()).rstrip(".").partition(", unable to")[0]
+def _usage_line(error: Any, arguments: Sequence[str]) -> str:
+    """Return what is wrong with a call, from click's error."""
+    message = str(error.format_message()).replace(". Did you mean ", "; try ").rstrip(".?").partition(", unable to")[0]
     value = _wrong_value(error, arguments)
     if value is not None and value not in message:
         message += f"; found {value!r}"
-    if "extra argument" in message and "--class" in _flags(commands[name]):
-        message += ", but a class needs --class"
-    return f"{message[:1].lower()}{message[1:]}; run dsi {name} --help"
-
-
-def _unknown_option(flag: str, name: str | None, commands: Mapping[str, Any], *, is_before: bool) -> str:
-    owners = [owner for owner, command in commands.items() if flag in _flags(command)]
-    if name is None or (is_before and name in owners):
-        hint = f"write dsi {name or owners[0]} ... {flag}" if owners else "run dsi --help"
-        return f"there is no option {flag} before the command; {hint}"
-    hint = ""
-    if owners:
-        hint = f"it is an option of {', '.join(f'dsi {owner}' for owner in owners)}; "
-    elif flag.startswith("--"):
-        known = [option.removeprefix("--") for option in _flags(commands[name]) if option.startswith("--")]
-        near = nearest(flag.removeprefix("--"), known)
-        hint = f"use --{near}, or " if near else ""
-    return f"dsi {name} has no option {flag}; {hint}run dsi {name} --help"
-
-
-def _flags(command: Any) -> list[str]:
-    names = [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)]
-    return [name for name in names if name.startswith("-")]
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "dsi"
+    return f"{message[:1].lower()}{message[1:]}; run {command} --help"
 
 
 def _wrong_value(error: Any, arguments: Sequence[str]) -> str | None:
@@ -270,7 +235,7 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
         return _missing_package(error)
     except Exception as error:  # noqa: BLE001 (the outermost function: a bug is reported, not shown as a traceback)
         if hasattr(error, "format_message"):  # only click's errors for wrong usage have this method
-            return USAGE, _usage_line(error, arguments, command.commands)
+            return USAGE, _usage_line(error, arguments)
         return BUG, _bug(error)
 
 

@@ -45,7 +45,7 @@ def states(out):
         (("scan", "gone", "--json"), 2, "no such file or folder: gone"),
         (("wordnet", "--json", "gone.txt"), 2, "gone.txt"),
         (("mistakes", "{folder}", "--json"), 2, "{folder}"),
-        (("scan", "--json", "--no-such-option"), 2, "dsi scan has no option --no-such-option;"),
+        (("scan", "--json", "--no-such-option"), 2, "no such option: --no-such-option;"),
     ],
 )
 def test_json_of_a_failed_command_has_the_error(arguments, code, message, dsi, tmp_path, monkeypatch):
