@@ -110,18 +110,13 @@ def heatmap_rows(
 ) -> list[HeatmapRow]:
     """Return the panels of the runs that have a matrix at a requested epoch; the reference matrix is the last panel of a row.
 
-    Without requested epochs, `DEFAULT_EPOCHS` epochs are chosen between which the matrices change most. Runs with the same epochs
-    show the same choice. The default kind of `matrices.frames` determines it, so that figures of two kinds show the same epochs.
+    Without requested epochs, it has `DEFAULT_EPOCHS` epochs in logarithmic steps.
     """
-    default_frames = [matrices.matrix_frames(results, frames.run) or frames for frames in all_frames]
-    have_equal_epochs = len({frames.epochs for frames in default_frames}) == 1
     rows = []
-    for frames, default in zip(all_frames, default_frames, strict=True):
+    for frames in all_frames:
         existing = frames.among(epochs)
         if epochs is None:
-            deciding = default_frames if have_equal_epochs else [default]
-            chosen = epoch_sampling.epochs_of_most_change(results, deciding, DEFAULT_EPOCHS)
-            existing = frames.among(chosen) or epoch_sampling.epochs_of_most_change(results, [frames], DEFAULT_EPOCHS)
+            existing = epoch_sampling.log_spaced(existing, DEFAULT_EPOCHS)
         if not existing:
             continue
         classes, panels = class_layout(results, frames, order), []

@@ -1,9 +1,8 @@
 """Select a few of many epochs, for tables, figures and pages that cannot show all of them.
 
-``evenly_spaced``          equal steps.
-``log_spaced``             most of the early epochs, by logarithmic steps.
-``front_loaded``           epochs between which a matrix changes equally, from known changes.
-``epochs_of_most_change``  epochs between which matrices change equally, from the stored matrices.
+``evenly_spaced``  equal steps.
+``log_spaced``     most of the early epochs, by logarithmic steps.
+``front_loaded``   epochs between which a matrix changes equally, from known changes.
 """
 
 from __future__ import annotations
@@ -13,15 +12,10 @@ from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-
-from dsi_cli.queries.matrices import MatrixFrames, epoch_matrix
-from dsi_cli.store.results import Results
 
 Item = TypeVar("Item")
 
 MAX_COLUMNS = 6  # default number of epochs that a table shows as columns
-MAX_COMPARED_EPOCHS = 50  # number of epochs whose matrices are compared, which takes a second or two for 1,000 classes
 
 
 def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
@@ -70,26 +64,3 @@ def front_loaded(changes: Sequence[float], count: int) -> list[int]:
         kept.append(min(range(start + 1, end), key=lambda index: abs(total[index] - middle)))
         kept.sort()
     return kept
-
-
-def epochs_of_most_change(results: Results, frames: Sequence[MatrixFrames], count: int) -> list[int]:
-    """Return up to ``count`` epochs, with the first and the last, between which matrices change about equally.
-
-    The change between two epochs is the root mean square difference of their off-diagonal values. The changes of a run
-    are divided by their sum and averaged over runs, which have the same epochs. At most two matrices are in memory.
-    """
-    epochs = evenly_spaced(frames[0].epochs, max(MAX_COMPARED_EPOCHS, count))
-    if count < 2 or len(epochs) <= count:
-        return epochs[-count:]
-    changes = np.mean([_relative_changes(results, matrices, epochs) for matrices in frames], axis=0)
-    return [epochs[index] for index in front_loaded(changes.tolist(), count)]
-
-
-def _relative_changes(results: Results, frames: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
-    """Return the change of each epoch from the one before, relative to the sum of all changes."""
-    changes, before = [0.0], epoch_matrix(results, frames, epochs[0])
-    for epoch in epochs[1:]:
-        after = epoch_matrix(results, frames, epoch)
-        changes.append(float(np.sqrt(np.nanmean(np.square(after - before, dtype=np.float64)))) if len(after) > 1 else 0.0)
-        before = after
-    return np.array(changes) / (sum(changes) or 1.0)

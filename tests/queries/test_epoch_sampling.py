@@ -1,17 +1,11 @@
 """Each selection of epochs keeps the first and the last, and has its own steps."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from helpers.analysed_runs import Analysed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsi_cli.queries.epoch_sampling import MAX_COLUMNS, epochs_of_most_change, evenly_spaced, front_loaded, log_spaced
-from dsi_cli.queries.matrices import matrix_frames
-
-CNN = "cifar100-cnn"
+from dsi_cli.queries.epoch_sampling import MAX_COLUMNS, evenly_spaced, front_loaded, log_spaced
 
 
 @given(st.integers(1, 900), st.integers(2, 300))
@@ -37,15 +31,3 @@ def test_front_loaded_selects_epochs_where_much_changes():
     assert (indices[0], indices[-1]) == (0, 100)
     assert len(indices) == len(set(indices)) == 12
     assert sum(index <= 10 for index in indices) >= 8
-
-
-def test_epochs_of_most_change_are_at_equal_parts_of_the_change(analysed: Analysed):
-    frames = matrix_frames(analysed.run, CNN)
-    assert frames is not None
-    stored = [analysed.run.csm("ncsm", epoch, run=CNN).to_numpy(dtype=np.float64) for epoch in frames.epochs]
-    total = np.cumsum([0.0] + [np.linalg.norm(after - before) for before, after in pairwise(stored)])
-    epochs = epochs_of_most_change(analysed.run, [frames], 3)
-    assert epochs == [int(np.argmin(np.abs(total - total[-1] * part))) for part in (0, 1 / 2, 1)]
-    assert epochs[1] < 10, "the surge is early"
-    assert epochs_of_most_change(analysed.run, [frames], 1) == [30]
-    assert epochs_of_most_change(analysed.run, [frames], 99) == list(range(31))
