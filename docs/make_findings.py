@@ -24,7 +24,7 @@ from dsi_cli.metrics.differences import (
     idm_difference,
     max_wsi_difference,
 )
-from dsi_cli.queries.epoch_summary import PHASE_NAMES
+from dsi_cli.queries.findings import PHASE_NAMES
 from dsi_cli.queries.run_classes import by_class
 
 PAGE = Path(__file__).parent / "findings.md"

@@ -4,7 +4,7 @@
 ``run_classes``       the names, display orders, groups and geometry of classes.
 ``matrices``          the matrices of a run, and the ranks of classes by the network and by WordNet.
 ``epoch_sampling``    the selection of a few of many epochs.
-``epoch_summary``     alignment, WSI, accuracy, mistakes and typicality by epoch, and the phases in sentences.
+``epoch_summary``     alignment, WSI, accuracy, mistakes and typicality by epoch.
 ``findings``          the findings of each run, and one sentence about all runs.
 ``mistakes``          the worst mistakes and the most confused pairs of an epoch.
 ``neighbors``         the classes nearest to a class at one epoch or over the epochs, and the closest pairs.

@@ -1,27 +1,24 @@
-"""Summaries of a run by epoch (alignment, WSI, accuracy, mistakes, typicality), and sentences on its phases and curves.
+"""Summaries of a run by epoch: alignment, WSI, accuracy, mistakes and typicality.
 
-The phases are those of arXiv 2505.21338, section 5. The typicality of correctly and wrongly classified samples is a mean over
-classes, as in the paper's table H.1.
+The typicality of correctly and wrongly classified samples is a mean over classes, as in table H.1 of arXiv 2505.21338.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
-from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
-from dsi_cli.queries.findings import PHASE_NAMES, Row, is_agreement, network_matrix, table_rows
+from dsi_cli.queries.findings import Row, network_matrix, table_rows
 from dsi_cli.queries.matrices import none_if_nan
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, EXTRA_CURVES, TYPICALITY, MatrixId
 
 _FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
 """The suffix of the fields by column of the table."""
-_TITLES = {"wsi max": "Max WSI", "widm test": "WIDM of mistakes", "widm train": "WIDM of mistakes on train"}
 
 
 @dataclass(frozen=True)
@@ -152,36 +149,3 @@ def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]
                 fields[name + suffix] = none_if_nan(of_kind[column].mean())
         summaries.setdefault(split, []).append(TypicalitySummary(None if epoch < 0 else int(epoch), **fields))
     return dict(sorted(summaries.items()))
-
-
-def phases_line(rows: Sequence[Row]) -> str:
-    """Return a line with the phases of the first curve that has any, or with the reason why the first curve has none.
-
-    The rows are those of a run in the phases table, which must have some.
-
-    >>> surge = {"curve": "wsi max", "phase": "surge", "first_epoch": 0, "last_epoch": 2.72, "low": 1.8, "high": 4.03, "gain": 0.3}
-    >>> rest = surge | {"phase": "refinement", "first_epoch": 2.72, "last_epoch": 20, "low": 17, "high": 30, "gain": -0.007}
-    >>> phases_line([surge, rest])
-    'phases of Max WSI: surge to epoch 2.7 (95 % CI 1.8 to 4.0), refinement to epoch 20 (17 to 30), change since the peak -0.007'
-    """
-    curve = next((row["curve"] for row in rows if row["phase"]), None)
-    if curve is None:
-        return f"no phases in {_title(rows[0]['curve'])}: {rows[0]['reason']}"
-    parts = []
-    for row in rows:
-        if row["curve"] != curve or row["phase"] not in PHASE_NAMES:
-            continue
-        if row["phase"] == STABILISATION:
-            parts.append("then stabilisation")
-            continue
-        digits = 1 if row["phase"] == SURGE else 0
-        end, low, high = (f"{row[name]:.{digits}f}" for name in ("last_epoch", "low", "high"))
-        label = "" if parts else "95 % CI "
-        parts.append(f"{row['phase']} to epoch {end} ({label}{low} to {high})")
-        if row["phase"] == REFINEMENT:
-            parts.append(f"change since the peak {row['gain']:+.3f}")
-    return f"phases of {_title(curve)}: {', '.join(parts)}"
-
-
-def _title(curve: str) -> str:
-    return "the agreement" if is_agreement(curve) else _TITLES.get(curve, curve)

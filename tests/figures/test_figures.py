@@ -27,7 +27,7 @@ from dsi_cli.figures.axes import draw_line, spread
 from dsi_cli.figures.catalogue import FIGURES, FigureOptions, figure_spec
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import curve_panels
-from dsi_cli.queries.epoch_summary import PHASE_NAMES
+from dsi_cli.queries.findings import PHASE_NAMES
 from dsi_cli.store.results import Results
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"

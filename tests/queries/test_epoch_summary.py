@@ -8,11 +8,10 @@ from helpers.outputs import heads, save_head
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries import epoch_summary
-from dsi_cli.queries.epoch_summary import epoch_summaries, mistake_summaries, phases_line
-from dsi_cli.queries.findings import table_rows
+from dsi_cli.queries.epoch_summary import epoch_summaries, mistake_summaries
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CHECKPOINTS, PHASES, TYPICALITY
+from dsi_cli.store.schema import CHECKPOINTS, TYPICALITY
 
 
 def test_lines_are_the_curves(analysed):
@@ -62,29 +61,6 @@ def test_mistakes_are_the_curves(analysed):
 
 
 AGREEMENT = "agreement ncsm,scsm"
-
-
-def row(phase, first, last, low=None, high=None, gain=0.3, curve=AGREEMENT):
-    ends = {"low": last if low is None else low, "high": last if high is None else high}
-    return {"curve": curve, "phase": phase, "first_epoch": first, "last_epoch": last, "gain": gain, "reason": None, **ends}
-
-
-def none(curve=AGREEMENT, reason="too short"):
-    return {"curve": curve, "phase": None, "reason": reason}
-
-
-def test_the_line_of_phases():
-    rows = [none(), row("surge", 0, 2.7, 1.8, 4.03, curve="wsi max"), row("stabilisation", 2.7, 30, curve="wsi max")]
-    assert phases_line(rows) == "phases of Max WSI: surge to epoch 2.7 (95 % CI 1.8 to 4.0), then stabilisation"
-    assert phases_line([none(), none("wsi max", "other")]) == "no phases in the agreement: too short"
-
-
-def test_whole_runs_in_words(analysed):
-    lines = {run: phases_line(table_rows(analysed.out, PHASES, run)) for run in analysed.run.names}
-    for run, end in (("cifar100-cnn", "2.7"), ("cifar100-vit", "5.9")):
-        assert lines[run].startswith(f"phases of the agreement: surge to epoch {end} (95 % CI ")
-    assert lines["collapsed"].startswith("no phases in the agreement: ")
-    assert table_rows(analysed.out, PHASES, "another") == []
 
 
 def test_the_document_of_the_command_has_the_phases(dsi, make_run, tmp_path):
