@@ -33,10 +33,7 @@ PANELS = (AGREEMENT, *curve_panels.PANELS)
 SEPARATE = ("agreement", "sai", "excess", "idm", "idm_errors")  # have one pair of axes per curve
 TRAINING_PANELS = ("agreement", "loss", "learning_rate")
 """The panels of the figure of the training, from top to bottom; each run has a column."""
-LOG_RATIO, RATE_RATIO = 50.0, 20.0
-"""A loss has a logarithmic axis if its values span more than the first factor, and learning rates if those of the runs differ by
-more than the second."""
-MAX_LOG_SPAN = 1e5  # of the axis of a learning rate; a rate that falls to almost 0 ends at the lower edge
+LOG_RATIO = 50.0  # a loss has a logarithmic axis if its values span a larger factor
 MATRIX_WORDS = {
     "ncsm": "network",
     "ncsm_centred": "centred network",
@@ -120,27 +117,12 @@ def draw_curves(axes: Axes, curves: Sequence[Series], panel: Panel, names: Seque
         drawing.draw_line(
             axes, curve.epochs, values, name if has_name else "_only", color=colour, linestyle=drawing.line_style(line)
         )
-    _choose_scale(axes, curves, panel)
-
-
-def _choose_scale(axes: Axes, curves: Sequence[Series], panel: Panel) -> None:
-    """Let values of many magnitudes have a logarithmic axis, and counts and other learning rates begin at 0."""
-    name = panel.kind.name
-    known = [curve.value[np.isfinite(curve.value)] for curve in curves]
-    if name == "loss":
-        values = np.concatenate(known)
+    # A loss of many magnitudes has a logarithmic axis, and counts and learning rates begin at 0.
+    if panel.kind.name == "loss":
+        values = np.concatenate([curve.value[np.isfinite(curve.value)] for curve in curves])
         if values.min() > 0 and values.max() > LOG_RATIO * values.min():
             axes.set_yscale("log")
-    elif name == "learning_rate":
-        # The rate of one run falls by many magnitudes, too, so only the highest rates of the runs count.
-        highest = np.array([values.max() for values in known if values.max() > 0])
-        if len(highest) and highest.max() > RATE_RATIO * highest.min():
-            positive = np.concatenate(known)[np.concatenate(known) > 0]
-            axes.set_yscale("log", nonpositive="mask")
-            axes.set_ylim(bottom=max(positive.min(), positive.max() / MAX_LOG_SPAN) / 1.2)
-        else:
-            axes.set_ylim(bottom=0)
-    elif name == "mistakes":
+    elif panel.kind.name in ("learning_rate", "mistakes"):
         axes.set_ylim(bottom=0)
 
 

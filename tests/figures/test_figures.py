@@ -78,21 +78,6 @@ def test_draw_line_marks_few_points_or_those_without_neighbours(points: int, mar
     assert np.flatnonzero(axes.get_lines()[0].get_markevery()).tolist() == marked
 
 
-@pytest.mark.parametrize(("highest", "scale"), [(0.019, "linear"), (0.021, "log")])
-def test_draw_curves_of_learning_rates_is_logarithmic_above_a_factor_of_20(highest: float, scale: str):
-    nan = np.full(3, np.nan)
-    rates = (np.array([0.0, 0.001, 0.001]), np.array([0.001, highest, 0.001]))
-    series = [
-        curve_panels.Series(
-            run, "learning_rate", None, None, None, None, "learning rate", np.arange(3), value, nan, nan, nan, nan, nan, nan
-        )
-        for run, value in zip("ab", rates, strict=True)
-    ]
-    axes = Figure().subplots()
-    curves.draw_curves(axes, series, curve_panels.Panel(PANELS["learning_rate"], "cosine", series), ["a", "b"])
-    assert axes.get_yscale() == scale
-
-
 @pytest.mark.parametrize("runs", [(CNN,), (CNN, VIT)])
 @pytest.mark.parametrize(
     "name", ["agreement", "sai", "excess", "wsi", "idm", "idm_errors", "loss", "learning_rate", "mistakes"]

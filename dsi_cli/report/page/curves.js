@@ -4,8 +4,8 @@
 // A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the epochs; the
 // chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval {low, high}; z;
 // `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart, the
-// horizontal axis is the logarithm of the epoch plus 1. If `hasLogValues` is true, the vertical axis is logarithmic. If
-// `isReversed` is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
+// horizontal axis is the logarithm of the epoch plus 1. If `isReversed` is true, small values are at the top. If `isRange` is true,
+// the table below the plot also shows low and high.
 // A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. `file` is the
 // name of its downloads, by default `title`. A line without a colour is in the background and has no label. A line with a shorter
 // `name` for its end shows its label to a pointer. `exported` are its values as text, for CSV and screen readers, or else `value`.
@@ -20,7 +20,6 @@ const PHASE_ROW_HEIGHT = 26;
 const NAMED_LINES = 4; // runs that the tiles name; the first page is printed with the readings of more lines
 const SINGLE_WIDTH = 16; // width of the chance band and the confidence interval of a single epoch, in pixels
 const NORMAL_QUANTILE = 1.96;
-const MAX_LOG_SPAN = 1e5; // a rate that falls to almost 0 at the end ends at the lower edge of its plot
 const MANY_LINES = 6; // a chart of more lines has no confidence bands, and one chance band
 
 /** Return a chart: its `node`, `draw()` for the current width, and `mark(epoch)` for the cursor. */
@@ -116,7 +115,7 @@ function scales(chart, width, height) {
   let [low, high] = [Infinity, -Infinity];
   const extend = (valuesAt, minimum, maximum) => {
     for (const value of chart.lines.flatMap((line) => line.epochs.flatMap((_, k) => valuesAt(line, k)))) {
-      if (value == null || (chart.hasLogValues && value <= 0)) continue;
+      if (value == null) continue;
       low = Math.min(low, Math.max(value, minimum));
       high = Math.max(high, Math.min(value, maximum));
     }
@@ -127,13 +126,12 @@ function scales(chart, width, height) {
   extend(chanceBand, minimum, maximum);
   // A range that is only rounding error, as that of the norms of two centred class vectors, counts as none.
   const padding = ([high - low, Math.abs(high)].find((size) => size > 1e-12) ?? 1) * 0.05;
-  if (chart.hasLogValues) [low, high] = [Math.max(low, high / MAX_LOG_SPAN) / 1.2, high * 1.2];
-  else [low, high] = [low === 0 ? 0 : low - padding, high + padding];
+  [low, high] = [low === 0 ? 0 : low - padding, high + padding];
   if (chart.isReversed) low = Math.max(1, low);
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
   const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
-  const rows = chart.rows ?? rowTicks(low, high, height, chart.hasLogValues);
+  const rows = chart.rows ?? rowTicks(low, high, height);
   const left = Math.max(MARGIN.left, ...rows.map(({ text }) => textWidth(text) + 8));
   const right = width - Math.max(MARGIN.right, labelWidth);
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
@@ -145,8 +143,7 @@ function scales(chart, width, height) {
       return to === from ? (left + right) / 2 : left + ((at - from) / (to - from)) * (right - left);
     },
     y: (value) => {
-      const [at, from, to] = [value, low, high].map((one) => (chart.hasLogValues ? Math.log(Math.max(0, one)) : one));
-      const fraction = Math.min(1, Math.max(0, (at - from) / (to - from)));
+      const fraction = Math.min(1, Math.max(0, (value - low) / (high - low)));
       return top + (chart.isReversed ? fraction : 1 - fraction) * (bottom - top);
     },
   };
@@ -197,17 +194,14 @@ function chanceBand(line, k) {
 }
 
 /** Return the values and texts of the ticks of the vertical axis. */
-function rowTicks(low, high, height, hasLogValues) {
-  const logText = (value) => String(value < 0.001 ? value.toExponential() : value).replace("-", "−");
-  const powers = high > 100 * low ? [1] : undefined;
-  if (hasLogValues) return logTicks(low, high, powers).map((value) => ({ value, text: logText(value) }));
+function rowTicks(low, high, height) {
   const values = ticks(low, high, height > HEIGHT.small ? 6 : 4);
   const step = values.length > 1 ? values[1] - values[0] : 1;
   return values.map((value) => ({ value, text: tickText(value, step) }));
 }
 
 function axes({ left, right, bottom, height, first, last, rows, x, y, along, isLog }) {
-  const positions = isLog ? [0, ...logTicks(1, last)] : ticks(first, last, Math.max(3, Math.floor((right - left) / 60)));
+  const positions = isLog ? [0, ...logTicks(last)] : ticks(first, last, Math.max(3, Math.floor((right - left) / 60)));
   const columns = positions.filter((value) => value >= first && (along === "accuracy" || Number.isInteger(value)));
   const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
@@ -228,12 +222,10 @@ function tickLabel(text, x, y, anchor = "middle") {
 
 const straightLine = (style, [x1, x2], [y1, y2]) => svgElement("line", { class: style, x1, x2, y1, y2 });
 
-/** Return the products of some factors and a power of ten between two ends. */
-function logTicks(low, high, factors = [1, 2, 5]) {
-  const first = Math.floor(Math.log10(low));
-  const powers = Array.from({ length: Math.floor(Math.log10(high)) - first + 1 }, (_, k) => first + k);
-  const products = powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)));
-  return products.filter((value) => value >= low && value <= high);
+/** Return 1, 2 and 5 times each power of ten, up to a value of at least 1. */
+function logTicks(high) {
+  const powers = Array.from({ length: Math.floor(Math.log10(high)) + 1 }, (_, power) => 10 ** power);
+  return powers.flatMap((power) => [power, 2 * power, 5 * power]).filter((value) => value <= high);
 }
 
 function tickText(value, step) {

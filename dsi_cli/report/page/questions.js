@@ -9,7 +9,6 @@ const MEASURES = { cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
 const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau, the "
   + "refinement until the curve stays within its noise, and the rest is stabilisation. The box at a boundary is its 95 % "
   + "confidence interval.";
-const MAX_LINEAR_RATIO = 20; // runs whose highest learning rates differ by a larger factor have a logarithmic axis
 
 /**
  * Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column".
@@ -58,13 +57,10 @@ function chartOf(view, title, axis, curves, options = {}) {
     return { ...line, smooth, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
   const hasCurve = lines.some((line) => line.epochs.length > 1);
-  const highest = lines.map((line) => Math.max(...line.value)).filter((value) => value > 0);
-  const hasLogValues = curves.some(({ panel }) => panel.name === "learning_rate")
-    && Math.max(...highest) > MAX_LINEAR_RATIO * Math.min(...highest);
   const phases = options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [];
   const isLog = view.axis === "log";
   const along = isLog ? "epoch" : view.axis;
-  return { title, axis, lines, hasLogValues, along, isLog, phases, isLarge: options.isLarge && hasCurve };
+  return { title, axis, lines, along, isLog, phases, isLarge: options.isLarge && hasCurve };
 }
 
 /** Return the means of values in symmetric windows, which are shorter at the ends; a value without a number stays without one. */
