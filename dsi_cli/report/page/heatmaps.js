@@ -266,12 +266,6 @@ function heatMaps(run, names, actions) {
     });
     canvas.addEventListener("pointerup", (event) => drop(canvas, event));
     canvas.addEventListener("pointercancel", () => { current.drag = null; draw(); });
-    canvas.addEventListener("dblclick", reset);
-    canvas.addEventListener("wheel", (event) => {
-      if (document.activeElement !== canvas && !event.ctrlKey) return;
-      event.preventDefault();
-      zoom(event.deltaY < 0 ? 1.25 : 0.8, cellAt(canvas, event));
-    }, { passive: false });
     canvas.addEventListener("keydown", (event) => key(event));
   }
 
@@ -347,9 +341,9 @@ function heatMaps(run, names, actions) {
     if (current.pointer && !current.drag) point(current.pointer.canvas, current.pointer);
   }
 
-  function zoom(factor, around = null) {
-    let middle = around ?? { column: view.x + view.size / 2, row: view.y + view.size / 2 };
-    if (!around && current.cell) middle = { column: current.cell.column + 0.5, row: current.cell.row + 0.5 };
+  function zoom(factor) {
+    let middle = { column: view.x + view.size / 2, row: view.y + view.size / 2 };
+    if (current.cell) middle = { column: current.cell.column + 0.5, row: current.cell.row + 0.5 };
     const side = allowedSize(view.size / factor);
     const ratio = side / view.size;
     setView(middle.column - (middle.column - view.x) * ratio, middle.row - (middle.row - view.y) * ratio, side);
