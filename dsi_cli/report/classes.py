@@ -27,8 +27,7 @@ COLUMNS = (
 )
 LONG_COLUMNS = ("definition", "candidates")
 MAX_CANDIDATES = 6  # candidate synsets per label in the table
-MAX_CLASSES, MAX_EPOCHS = 1000, 40
-"""The maximum number of classes and epochs with a geometry. Of more classes, it has those with the longest and shortest vectors."""
+MAX_CLASSES = 1000  # classes with a geometry; of more classes, those with the longest and the shortest vectors
 MAX_SINGULAR_VALUES = 200  # singular values on the page, in equal steps
 
 
@@ -85,7 +84,7 @@ def class_agreement(results: Results, run: str) -> dict[str, Any] | None:
 
 
 def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
-    """Return epochs, classes (index, norms, bias, drift), longest vector first, and spectrum; None without a classifier."""
+    """Return the first and last epoch, the classes, the longest vector first, and the spectrum; None without a classifier."""
     norms = by_class(results, run, "norm")
     if norms.empty:
         return None
@@ -93,18 +92,15 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
     falling = norms[last].sort_values(ascending=False, kind="stable").index
     half = MAX_CLASSES // 2
     shown = falling if len(falling) <= MAX_CLASSES else falling[:half].append(falling[-half:])
-    epochs = evenly_spaced(list(norms.columns), MAX_EPOCHS)
     features = results.rows_of("checkpoints", run)["features"].max()
     if pd.isna(features):  # the head consists of text embeddings, which no checkpoint contains
         features = parquet.read_weight(layout.head_path(results.path, run, int(last))).shape[1]
     parts = [by_class(results, run, name).reindex(shown) for name in ("bias", "angle_previous", "angle_last")]
-    columns = [parts[0][last], parts[1][last], parts[2][norms.columns[0]]]
-    rows = []
-    for index, history, *rest in zip(shown, norms.loc[shown, epochs].to_numpy(), *columns, strict=True):
-        four_digits = [None if np.isnan(norm) else float(f"{norm:.4g}") for norm in history]
-        rows.append([int(index), four_digits, *six_digits(rest)])
+    first_norms = norms.loc[shown].bfill(axis=1).iloc[:, 0]
+    columns = [first_norms, norms.loc[shown, last], parts[0][last], parts[1][last], parts[2][norms.columns[0]]]
+    rows = [[int(index), *six_digits(values)] for index, *values in zip(shown, *columns, strict=True)]
     return {
-        "epochs": [int(epoch) for epoch in epochs],
+        "epochs": sorted({int(norms.columns[0]), int(last)}),
         "features": int(features),
         "count": len(falling),
         "classes": rows,

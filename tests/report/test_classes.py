@@ -65,15 +65,14 @@ def test_geometry_data_lists_the_longest_vector_first(results):
     data = classes.geometry_data(results, "run")
     norms = np.stack([weight.norm(dim=1).numpy() for weight in heads(3)], axis=1)
     assert [row[0] for row in data["classes"]] == np.argsort(-norms[:, -1]).tolist()
-    assert (data["epochs"], data["features"], data["count"]) == ([0, 1, 2], 8, 8)
-    for index, shown, bias, previous, drift in data["classes"]:
-        assert (shown, bias) == (pytest.approx(norms[index], rel=1e-3), index)
+    assert (data["epochs"], data["features"], data["count"]) == ([0, 2], 8, 8)
+    for index, first, last, bias, previous, drift in data["classes"]:
+        assert (first, last, bias) == (*(pytest.approx(norms[index, at], rel=1e-5) for at in (0, -1)), index)
         assert 0 < min(previous, drift) <= max(previous, drift) < 180
 
 
 def test_geometry_data_of_many_classes_has_both_ends(results, monkeypatch):
     monkeypatch.setattr(classes, "MAX_CLASSES", 4)
-    monkeypatch.setattr(classes, "MAX_EPOCHS", 2)
     spectrum = classes.spectrum_by_epoch
     monkeypatch.setattr(classes, "spectrum_by_epoch", lambda *run: [table[:1] for table in spectrum(*run)])
     data = classes.geometry_data(results, "run")

@@ -183,16 +183,13 @@ function geometryQuestion(view, chart) {
 /** Return the table of the class vectors of a run, the longest first, and the chart of the spectrum. */
 function geometrySection(run, names) {
   const { epochs, count, classes } = run.geometry;
-  const rows = classes.map(([index, norms, bias, previous, drift]) => (
-    { name: names[index], norms, norm: norms.at(-1), start: norms.find((norm) => norm != null), bias, previous, drift }));
-  const largest = Math.max(...rows.flatMap(({ norms }) => norms));
-  const change = ({ norm, start }) => norm - start;
+  const rows = classes.map(([index, start, norm, bias, previous, drift]) => (
+    { name: names[index], start, norm, bias, previous, drift }));
   const shown = [
     column("class", "name"),
     numberColumn("norm", "norm"),
     ...(epochs.length > 1 ? [
       numberColumn("first norm", "start"),
-      { title: "norm over the epochs", value: change, text: () => "", node: ({ norms }) => sparkline(norms, largest) },
       numberColumn("angle to the checkpoint before (degrees)", "previous", 2),
       numberColumn(`angle since epoch ${epochs[0]} (degrees)`, "drift", 1),
     ] : []),
@@ -222,18 +219,6 @@ function spectrumChart(run) {
   const panel = curvePanel(chart, { point: (number) => panel.mark(number ?? numbers[0]) });
   new ResizeObserver(() => { panel.draw(); panel.mark(numbers[0]); }).observe(panel.node);
   return element("div", { class: "panels" }, panel.node);
-}
-
-/** Return a small chart of values from 0 to `largest`, with its first and last value as text for screen readers. */
-function sparkline(values, largest) {
-  const [width, height] = [96, 18];
-  const known = values.map((value, k) => [k, value]).filter(([, value]) => value != null);
-  const x = (k) => (1 + (width - 2) * k / Math.max(1, values.length - 1)).toFixed(1);
-  const y = (value) => (height - 1 - (height - 2) * value / (largest || 1)).toFixed(1);
-  const points = known.map(([k, value]) => `${x(k)},${y(value)}`);
-  const label = `from ${formatNumber(known[0]?.[1], 3)} to ${formatNumber(values[values.length - 1], 3)}`;
-  return svgElement("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
-    svgElement("polyline", { points: points.join(" "), fill: "none", stroke: "currentColor", "stroke-width": 1.2 }));
 }
 
 const FIRST_ROWS = 200;
