@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -15,7 +15,6 @@ from dsi_cli.metrics.phases import STABILISATION
 from dsi_cli.queries.findings import Mistakes, RunFindings, Trend, chance_range, headline, percent, run_findings
 
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
-MAX_NAME_LENGTH = 24
 MIN_BARS, MAX_BARS = 8, 40  # range of the width of a sparkline, in columns
 RUN_COLOURS = COLOURS[:-1]  # colours of runs in figures, without black, which a dark terminal does not show
 
@@ -84,7 +83,7 @@ def _print_trends(title: str, scale: str, trends: dict[str, Trend], styles: dict
     shown = _shown_runs(trends)
     epochs = sorted({point.epoch or 0 for name in shown for point in trends[name].points})
     high = max(trend.peak.value for trend in trends.values())
-    longest = max(len(_shortened(name, styles)) for name in shown)
+    longest = max(map(len, shown))
     width = min(MAX_BARS, max(MIN_BARS, console.stdout_width() - 37 - longest))
     rows: list[list[str | Text]] = []
     for name in shown:
@@ -194,24 +193,4 @@ def _print_left_out(count: int) -> None:
 
 
 def _name(name: str, styles: dict[str, str]) -> Text:
-    return Text(terminal_text(_shortened(name, styles)), styles[name])
-
-
-def _shortened(name: str, names: Iterable[str]) -> str:
-    """Return a name without its middle if it is long, because the names of runs often differ at their ends.
-
-    If several of all names would be equal, the end begins where they differ.
-
-    >>> _shortened("class_count_changes/epoch_2", [])
-    'class_count_…nges/epoch_2'
-    >>> names = [f"train_fn_a1b_lr=0.{digit}_2026-01-01_10-00" for digit in "12"]
-    >>> [_shortened(name, names) for name in names]
-    ['train_fn_a1b…1_2026-01-01', 'train_fn_a1b…2_2026-01-01']
-    """
-    half = MAX_NAME_LENGTH // 2
-    if len(name) <= MAX_NAME_LENGTH + 1:
-        return name
-    alike = [other for other in names if (other[:half], other[-half:]) == (name[:half], name[-half:])]
-    letters = enumerate(zip(*alike, strict=False))
-    start = next((place for place, those in letters if len(set(those)) > 1), len(name) - half)
-    return f"{name[:half]}…{name[start : start + half]}"
+    return Text(terminal_text(name), styles[name])
