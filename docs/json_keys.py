@@ -11,7 +11,6 @@ from typing import Any
 
 from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli.doctor import Package
-from dsi_cli.figures.animation import Animation
 from dsi_cli.labels.presets import Preset
 from dsi_cli.queries import epoch_summary, mistakes, neighbors
 from dsi_cli.queries.comparison import compare, equal_accuracy, network_pairs, repetitions
@@ -130,7 +129,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     ),
     "plot": (
         "plot out wsi animation",
-        {"": ("files; without_data: The names of figures.; out; films: The animations.",), "films": (Animation,)},
+        {"": ("files; without_data: The names of figures.; out",)},
     ),
     "plot --list": ("plot out --list", {"": ("name; title; needs; has_data",)}),
     "report": ("report out", {"": ("report: Its path.; bytes",)}),

@@ -134,12 +134,11 @@ def _print_drawn(drawn: DrawnFiles, *, as_json: bool, quiet: bool) -> None:
             "files": [str(path) for path in drawn.files],
             "without_data": list(drawn.without_data),
             "out": str(drawn.folder),
-            "films": [{**animation._asdict(), "path": str(animation.path)} for animation in drawn.animations],
         }
         console.print_json(document)
         return
-    for animation in drawn.animations:
-        console.note(str(animation), quiet=quiet)
+    for note in drawn.notes:
+        console.note(note, quiet=quiet)
     for path in drawn.files:
         print(terminal_text(str(path)))
 

@@ -13,14 +13,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dsi_cli.errors import OutputError, UsageError, count
+from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales, curves, heatmaps
 from dsi_cli.figures.catalogue import ANIMATION, FigureOptions
@@ -41,29 +41,12 @@ MAP_WIDTH, CURVE_WIDTH, HEIGHT = 3.2, 3.2, 4.2  # inches: of a map, of the curve
 DPI = 100
 
 
-class Animation(NamedTuple):
-    """The description of a written animation."""
-
-    path: Path
-    run: str
-    matrix: str
-    epochs: tuple[int, ...]
-    of: int  # the number of epochs that have a matrix
-    seconds: float  # the duration in seconds
-    bytes: int
-
-    def __str__(self) -> str:
-        """Return a one-line description."""
-        epochs = count(self.of, "epoch")
-        if self.of > len(self.epochs):
-            epochs = f"{len(self.epochs)} of {epochs}, evenly spaced"
-        return f"{self.run}, {self.matrix}: {epochs}, {self.seconds:.1f} s"
-
-
 def animations(
     results: Results, options: FigureOptions, folder: Path, formats: Sequence[str], progress: Progress = lambda *_: None
-) -> list[Animation]:
+) -> tuple[list[Path], list[str]]:
     """Write an animation of each run in each format: ``animation.gif``, with the run's name if there are several runs.
+
+    Return the paths, and a note on each run with more epochs than an animation can have.
 
     All options except the style apply. Raise `UsageError` if a format is MP4 and ffmpeg is missing, and `OutputError` if a file
     could not be written.
@@ -72,19 +55,21 @@ def animations(
         message = "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format gif or webp"
         raise UsageError(message, code="no-ffmpeg")
     all_frames = heatmaps.frames_at_epochs(results, options)
-    written = []
+    written, notes = [], []
     for frames in all_frames:
+        count = len(frames.among(options.epochs))
+        if count > MAX_FRAMES:
+            notes.append(f"{frames.run}: the animation shows {MAX_FRAMES} of {count} epochs, evenly spaced")
         name = ANIMATION if len(all_frames) == 1 else f"{ANIMATION}-{layout.folder_name(frames.run)}"
         written += [_write_animation(results, frames, options, folder / f"{name}.{form}", progress) for form in formats]
-    return written
+    return written, notes
 
 
 def _write_animation(
     results: Results, frames: MatrixFrames, options: FigureOptions, path: Path, progress: Progress
-) -> Animation:
+) -> Path:
     # The last epoch is repeated, so that it stays visible.
-    existing = frames.among(options.epochs)
-    epochs = epoch_sampling.evenly_spaced(existing, MAX_FRAMES)
+    epochs = epoch_sampling.evenly_spaced(frames.among(options.epochs), MAX_FRAMES)
     rate = max(MIN_FRAMES_PER_SECOND, math.ceil(len(epochs) / MAX_SECONDS))
     frame_epochs = [*epochs, *[epochs[-1]] * (PAUSE_SECONDS * rate - 1)]
 
@@ -102,15 +87,7 @@ def _write_animation(
             message = f"ffmpeg could not write {path}; use --format gif or webp"
             raise OutputError(message, code="ffmpeg-failed", path=str(path)) from None
         atomic_write.write_atomically(path, temporary.read_bytes())
-    return Animation(
-        path=path,
-        run=frames.run,
-        matrix=frames.title,
-        epochs=tuple(epochs),
-        of=len(existing),
-        seconds=len(frame_epochs) / rate,
-        bytes=path.stat().st_size,
-    )
+    return path
 
 
 def scene(

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -19,9 +19,6 @@ from dsi_cli.queries import curve_panels
 from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store import atomic_write
 from dsi_cli.store.results import Results
-
-if TYPE_CHECKING:
-    from dsi_cli.figures.animation import Animation
 
 Progress = Callable[[str, int, int], None]  # receives the stage, the number of completed steps and that of all steps
 _METADATA: dict[str, dict[str, str | None]] = {
@@ -38,7 +35,7 @@ class DrawnFiles(NamedTuple):
     folder: Path
     files: tuple[Path, ...]
     without_data: tuple[str, ...]  # names of figures for which the results folder has no data
-    animations: tuple[Animation, ...] = ()  # the animations among the files
+    notes: tuple[str, ...] = ()
 
 
 def check_options(results: Results, options: FigureOptions) -> None:
@@ -105,11 +102,10 @@ def write(
 
     from dsi_cli.figures import animation
 
-    animations = animation.animations(results, options, folder, animation_formats, progress)
+    animations, notes = animation.animations(results, options, folder, animation_formats, progress)
     if not animations:
         without_data.append(ANIMATION)
-    files += [written.path for written in animations]
-    return DrawnFiles(folder, tuple(files), tuple(without_data), tuple(animations))
+    return DrawnFiles(folder, (*files, *animations), tuple(without_data), tuple(notes))
 
 
 def _split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
