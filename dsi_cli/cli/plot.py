@@ -121,10 +121,6 @@ def plot(
     _print_drawn(drawn, as_json=as_json, quiet=quiet)
     if figures and drawn.without_data and not as_json:
         _raise_without_data(drawn.without_data, results, options)
-    absent = [] if epochs is None or ":" in epochs else save.absent(results, options)
-    if absent:
-        noun = "epoch" if len(absent) == 1 else "epochs"
-        console.note(f"warning: no run has matrices of {noun} {', '.join(map(str, absent))}", quiet=quiet)
     return DONE
 
 
@@ -147,13 +143,9 @@ def _raise_without_data(names: Sequence[str], results: Results, options: FigureO
     """Raise a `UsageError` for figures that the user named and that have no data."""
     for run in options.names(results):
         results.require_matrices(run)
-    selection = [flag for flag, value in (("--epochs", options.epochs), ("--kind", options.kind)) if value is not None]
-    if selection:
-        problem = f" with this {' and '.join(selection)}; leave it out to draw what this folder has"
-    else:
-        needs = "; ".join(f"{name} needs {catalogue.figure_spec(name).needs}" for name in names)
-        problem = f", because this folder has no data: {needs}"
-    raise UsageError(f"nothing to draw for {', '.join(names)}{problem}", code="nothing-to-draw", figures=names)
+    needs = "; ".join(f"{name} needs {catalogue.figure_spec(name).needs}" for name in names)
+    problem = f"this folder has no data for {', '.join(names)} with these options: {needs}"
+    raise UsageError(problem, code="nothing-to-draw", figures=names)
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:

@@ -66,12 +66,6 @@ def parse_epochs(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in text.split(","))
 
 
-def absent(results: Results, options: FigureOptions) -> list[int]:
-    """Return the requested epochs that no run has."""
-    existing = {epoch for name in options.names(results) for epoch in results.epochs(name)}
-    return [epoch for epoch in options.epochs or () if epoch not in existing]
-
-
 def write(
     results: Results,
     names: Sequence[str],
