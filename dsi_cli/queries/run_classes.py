@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from difflib import get_close_matches
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +60,7 @@ def readable_name(label: Any, wnid: Any, synset: Any) -> Any:
 def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
     """Return a mask of the classes with a name, of those with a synonym in their label, or of all classes if the name is None.
 
-    Raise `UsageError` if no class has the name (code ``unknown-class``); the message suggests similar names.
+    Raise `UsageError` if no class has the name (code ``unknown-class``); the message suggests a similar name.
     """
     if name is None:
         return np.ones(len(names), dtype=bool)
@@ -73,14 +72,7 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
         mask = np.array([name.casefold() in _synonyms(label.casefold()) for label in names])
     if mask.any():
         return mask
-    # Suggest the classes with a similar name or synonym.
-    labels_by_word: dict[str, list[str]] = {}
-    for label in names:
-        for word in (label, *_synonyms(label)):
-            labels_by_word.setdefault(word.lower(), []).append(label)
-    parts = [word for word in labels_by_word if name.lower() in word]
-    close = get_close_matches(name.lower(), labels_by_word, n=3) or parts[:3]
-    similar = " or ".join(dict.fromkeys(label for word in close for label in labels_by_word[word]))
+    similar = nearest(name, names) or ""
     hint = "dsi export OUT --table classes lists them"
     if similar:
         hint = f"try {similar}"

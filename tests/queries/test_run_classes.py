@@ -27,7 +27,7 @@ def test_class_index_by_name_word_or_wnid_finds_the_class(text):
 
 
 def test_class_index_by_name_suggests_a_similar_name_and_refuses_an_ambiguous_one():
-    for name, similar in (("oak", "oak_tree"), (3, "")):
+    for name, similar in (("oaktree", "oak_tree"), (3, "")):
         with raises("unknown-class", name=str(name), similar=similar):
             class_index_by_name(name, ["oak_tree", "wolf"])
     with raises("ambiguous-class", name="n02123045", count=2):
