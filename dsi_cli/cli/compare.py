@@ -190,39 +190,25 @@ def _print_runs(comparison: Comparison) -> None:
 
 
 def _print_between(comparison: Comparison) -> None:
-    """Print the similarity of two networks at a few epochs, or that of each pair of more networks at the last epoch."""
+    """Print the similarity of networks at their last common epoch; that of groups is the mean over pairs of runs."""
     from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.comparison.criteria import measure_title
     from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
 
     title = measure_title(comparison.measures[0])
-    capitalized = title[:1].upper() + title[1:]
-    if len(comparison.between) == 1:
-        (only,) = comparison.between
-        if only.points:
-            last = len(only.points) - 1
-            picked = [only.points[index] for index in sorted({0, last // 4, last})]
-            shown = ", ".join(f"{cell(point.excess)} at {point.at}" for point in picked)
-            begin = f"{capitalized} of the two networks ({SCALE}), by {only.matched_by}"
-            console.print_sentence(f"{begin}: {shown}")
-    else:
-        # Groups have the mean over pairs of runs and the range.
-        titles = ["first", "second", "#epoch", f"#{title}", "#z"]
-        rows = []
-        if comparison.has_groups:
-            titles = ["", "#pairs", "#epoch", "#mean", f"#{BAND}"]
-            for band in comparison.curves:
-                if band.curve == NETWORKS:
-                    span = f"{band.low[-1]:.3f} to {band.high[-1]:.3f}"
-                    rows.append([band.group, str(len(band.runs)), str(band.x[-1]), cell(band.mean[-1]), span])
-        else:
-            for pair in comparison.between[:MANY_PAIRS]:
-                if pair.points:
-                    point = pair.points[-1]
-                    rows.append([pair.first, pair.second, str(point.at), cell(point.excess), cell(point.z, ".1f")])
-        if rows:
-            console.print_title(f"{capitalized} of the networks with each other", f"{SCALE}; at their last common epoch")
-            console.print_columns(titles, rows)
+    titles = ["", "#pairs", "#epoch", f"#{title}", f"#{BAND}"]
+    rows = []
+    for band in [band for band in comparison.curves if band.curve == NETWORKS][:MANY_PAIRS]:
+        span = f"{band.low[-1]:.3f} to {band.high[-1]:.3f}"
+        rows.append([band.group, str(len(band.runs)), str(band.x[-1]), cell(band.mean[-1]), span])
+    if not comparison.has_groups:
+        for cells in (titles, *rows):
+            del cells[4], cells[1]
+    if rows:
+        console.print_title(
+            f"{title[:1].upper()}{title[1:]} of the networks with each other", f"{SCALE}; at their last common epoch"
+        )
+        console.print_columns(titles, rows)
     for pair in comparison.between[:MANY_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
             console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}")
