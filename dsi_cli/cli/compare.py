@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Html, Json, Quiet, complete_runs, option, require_page_paths
+from dsi_cli.cli.options import Html, Json, Quiet, complete_runs, option
 from dsi_cli.cli.text import cell, terminal_text
 from dsi_cli.errors import DONE, require_choice
+from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     from dsi_cli.queries.comparison.compare import Comparison
@@ -65,7 +66,8 @@ def compare(
 
     options = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES)
     require_choice("format", as_format, FORMATS)
-    require_page_paths(out, html, "figures", "the comparison is a page")
+    if html is not None:
+        atomic_write.require_suffix(html, (".html", ".htm"), "the comparison is a page")
     with console.progress(quiet=quiet or as_json) as display:
         comparison = compare_runs(outputs, options, display.update)
     figures = []

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Ema, Head, Html, Json, Labels, Quiet, option, require_page_paths
+from dsi_cli.cli.options import Ema, Head, Html, Json, Labels, Quiet, option
 from dsi_cli.cli.text import cell, shorten, terminal_text
 from dsi_cli.errors import DONE
+from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     from dsi_cli.queries.difference import Difference
@@ -63,7 +64,8 @@ def diff(
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
     from dsi_cli.report import comparison_page
 
-    require_page_paths(out, html, "tables", "the difference is a page")
+    if html is not None:
+        atomic_write.require_suffix(html, (".html", ".htm"), "the difference is a page")
     choice = HeadOptions(head, ema)
     found = compare(first, second, runs=run or (), epochs=epoch or (), labels=labels, choice=choice, group=group)
     files = [] if out is None else found.save_tables(out)

@@ -17,8 +17,7 @@ import typer
 
 from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.declaration import Choices, DeclaredOption, Option, declared_options
-from dsi_cli.errors import DsiError, UsageError
-from dsi_cli.store import atomic_write
+from dsi_cli.errors import DsiError
 from dsi_cli.store.schema import MATRIX_KINDS
 
 Complete = Callable[..., list[str]]
@@ -166,23 +165,6 @@ def option(flags: str, metavar: str, help: str, choices: Sequence[str] | Complet
 def switch(flags: str, help: str) -> Any:
     """Return Typer's description of an option without a value; its names are separated by spaces."""
     return typer.Option(*flags.split(), help=help)
-
-
-def require_page_paths(out: Path | None, html: Path | None, contents: str, page: str) -> None:
-    """Check the paths of a command that writes files, called ``contents`` in messages, into a folder, and a page.
-
-    Raise `UsageError` if the folder is a file (code ``not-a-folder``), or the page is a folder (``not-a-file``) or no
-    HTML by its name.
-    """
-    if out is not None and out.exists() and not out.is_dir():
-        message = f"{contents} go into a folder, and {out} is a file; give another name to -o"
-        raise UsageError(message, code="not-a-folder", path=str(out))
-    if html is None:
-        return
-    if html.is_dir():
-        hint = f"the page is a file, and {html} is a folder; give --html a name in it, or the folder to -o"
-        raise UsageError(hint, code="not-a-file", path=str(html))
-    atomic_write.require_suffix(html, (".html", ".htm"), page)
 
 
 # Options of dsi analyze.

@@ -103,7 +103,6 @@ def test_compare_html_writes_the_page_alone(two, tmp_path, dsi):
     [
         (("--tolerance", 2), "the tolerance of accuracy 2 is not in [0, 1)"),
         (("-o", "x", "--format", "gif"), "no format 'gif': expected one of png, svg, pdf"),
-        (("-o", "pyproject.toml"), "figures go into a folder, and pyproject.toml is a file"),
     ],
 )
 def test_compare_wrong_usage_is_one_line(two, dsi, arguments, words):
