@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from dsi_cli import engines
 from dsi_cli.cli import console
@@ -98,6 +99,34 @@ def packages() -> list[Package]:
     return found
 
 
+class Part(NamedTuple):
+    """A package of every installation, or an extra."""
+
+    name: str
+    text: str  # the versions of its packages, or what is missing and for what dsi uses it
+    remedy: str | None  # the command that installs what is missing; None if nothing is
+    is_fatal: bool  # True if dsi cannot analyse anything without it
+
+
+def parts(packages: list[Package]) -> Iterator[Part]:
+    """Yield the parts of the installation. The extra "all" is left out, because it asks for what the others ask for."""
+    members: dict[str, list[Package]] = {}
+    for package in packages:
+        if package.extra != "all":
+            members.setdefault(package.extra or package.name, []).append(package)
+    for name, of_part in members.items():
+        lacks = [package for package in of_part if not package.is_allowed]
+        text = ", ".join(package.text.removeprefix(f"{name} ") for package in lacks or of_part)
+        if not lacks:
+            yield Part(name, text, None, is_fatal=False)
+            continue
+        purpose = SERVES.get(name) or EXTRAS.get(name)
+        is_core = lacks[0].extra is None
+        remedy = f'pip install "{name}{lacks[0].wanted}"' if is_core else f'pip install "{DISTRIBUTION}[{name}]"'
+        is_fatal = is_core and lacks[0].version is None and name not in SERVES
+        yield Part(name, text + (f" ({purpose})" if purpose else ""), remedy, is_fatal)
+
+
 def doctor(
     as_json: Json = False, quiet: Annotated[bool, switch("--quiet -q", "Print only what is missing.")] = False
 ) -> int:
@@ -112,34 +141,20 @@ def doctor(
     dsi doctor -q  # only what is missing
     """
     machine, dependencies = facts(), packages()
-    # A part is a package of every installation, or an extra. The extra "all" asks for what the others ask for.
-    parts: dict[str, list[Package]] = {}
-    for package in dependencies:
-        if package.extra != "all":
-            parts.setdefault(package.extra or package.name, []).append(package)
-    width = max(map(len, [*parts, *machine])) + 4
-    missing, lines = [], []
-    for name, members in parts.items():
-        lacks = [package for package in members if not package.is_allowed]
-        text = ", ".join(package.text.removeprefix(f"{name} ") for package in lacks or members)
-        if not lacks:
-            lines.append((f"✓ {name:<{width - 2}}{text}", None))
-            continue
-        purpose = SERVES.get(name) or EXTRAS.get(name)
-        text += f" ({purpose})" if purpose else ""
-        is_core = lacks[0].extra is None
-        is_fatal = is_core and lacks[0].version is None and name not in SERVES
-        remedy = f'pip install "{name}{lacks[0].wanted}"' if is_core else f'pip install "{DISTRIBUTION}[{name}]"'
-        missing.append({"what": f"{name}: {text}", "remedy": remedy, "is_fatal": is_fatal})
-        lines.append((f"{'✗' if is_fatal else '–'} {name:<{width - 2}}{text}", remedy))
+    found = list(parts(dependencies))
+    missing = [part for part in found if part.remedy is not None]
     if as_json:
-        console.print_json({**machine, "packages": [asdict(package) for package in dependencies], "missing": missing})
+        rows = [{"what": f"{part.name}: {part.text}", "remedy": part.remedy, "is_fatal": part.is_fatal} for part in missing]
+        console.print_json({**machine, "packages": [asdict(package) for package in dependencies], "missing": rows})
     else:
+        width = max(len(name) for name in (*machine, *(part.name for part in found))) + 4
         for name, fact in [] if quiet else machine.items():
             console.print_sentence(f"  {name:<{width - 2}}{fact}", hanging=width)
-        for line, remedy in lines:
-            if remedy is not None or not quiet:
-                console.print_sentence(line, hanging=width)
-            if remedy is not None:
-                print(terminal_text(f"{'':<{width}}{remedy}"))  # a command stays on one line, so that it can be pasted
-    return NOTHING if any(row["is_fatal"] for row in missing) else DONE
+        for part in missing if quiet else found:
+            sign = "✓"
+            if part.remedy is not None:
+                sign = "✗" if part.is_fatal else "–"
+            console.print_sentence(f"{sign} {part.name:<{width - 2}}{part.text}", hanging=width)
+            if part.remedy is not None:
+                print(terminal_text(f"{'':<{width}}{part.remedy}"))  # a command stays on one line, so that it can be pasted
+    return NOTHING if any(part.is_fatal for part in missing) else DONE

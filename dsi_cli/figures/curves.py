@@ -117,12 +117,16 @@ def draw_curves(axes: Axes, curves: Sequence[Series], panel: Panel, names: Seque
         drawing.draw_line(
             axes, curve.epochs, values, name if has_name else "_only", color=colour, linestyle=drawing.line_style(line)
         )
-    # A loss of many magnitudes has a logarithmic axis, and counts and learning rates begin at 0.
-    if panel.kind.name == "loss":
+    _choose_scale(axes, curves, panel.kind.name)
+
+
+def _choose_scale(axes: Axes, curves: Sequence[Series], name: str) -> None:
+    """Let a loss of many magnitudes have a logarithmic axis, and counts and learning rates begin at 0."""
+    if name == "loss":
         values = np.concatenate([curve.value[np.isfinite(curve.value)] for curve in curves])
         if values.min() > 0 and values.max() > LOG_RATIO * values.min():
             axes.set_yscale("log")
-    elif panel.kind.name in ("learning_rate", "mistakes"):
+    elif name in ("learning_rate", "mistakes"):
         axes.set_ylim(bottom=0)
 
 
