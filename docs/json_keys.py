@@ -12,7 +12,7 @@ from typing import Any
 from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli.doctor import Package
 from dsi_cli.labels.presets import Preset
-from dsi_cli.queries import epoch_summary, mistakes, neighbors
+from dsi_cli.queries import mistakes, neighbors
 from dsi_cli.queries.comparison import compare, equal_accuracy, network_pairs, repetitions
 from dsi_cli.queries.findings import Point
 from dsi_cli.store.schema import DIFF_TABLES, TABLES
@@ -32,8 +32,19 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                 RunSummary,
                 "epochs; mistakes: By split.; phases; findings: By quantity.; uncertain: Labels and synsets to check.",
             ),
-            "runs.epochs": (epoch_summary.EpochSummary, "measure: The measure of the SAI."),
-            "runs.mistakes.NAME": (epoch_summary.MistakeSummary, "ccsm: The excess of SAI(NCSM, CCSM)."),
+            "runs.epochs": (
+                "epoch; agreement: Pearson's correlation of NCSM and SCSM: 0 at chance, 1 if they are equal up to a positive "
+                "linear rescaling.; excess: The excess of SAI(NCSM, SCSM): 0 at chance, 1 at identity.; z; "
+                "measure: The measure of the SAI.; value; chance: The chance level of the SAI.; max_wsi; min_wsi; "
+                "accuracy; reason: The reason for a missing SAI.",
+            ),
+            "runs.mistakes.NAME": (
+                "epoch; mistakes; nidm: The IDM over mistakes alone by the network's similarity (NCSM or TNCSM).; nidm_z; "
+                "widm: The IDM over mistakes alone by WordNet similarity.; widm_z; chance: The chance level of both IDMs.; "
+                "ccsm: The excess of SAI(NCSM, CCSM).; ccsm_z; gap: The excess of SAI(NCSM, TNCSM) on train minus that on test, "
+                "from equally many images: the paper's sign of overfitting.; hierarchy: Value and chance level of the scores by "
+                "the hierarchy: ``hierarchical_f1/micro``, ``level_accuracy/1``, ...",
+            ),
             "runs.phases": ("@phases.parquet",),
             "runs.findings.NAME": (
                 "last: The last value.; peak: The highest value, with the same keys.; is_above_chance: True if any epoch is.",

@@ -15,31 +15,10 @@ from dsi_cli.errors import listed
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
-    from dsi_cli.queries.epoch_summary import EpochSummary, MistakeSummary, TypicalitySummary
+    from dsi_cli.queries.epoch_summary import EpochField
+    from dsi_cli.queries.findings import Row
     from dsi_cli.tracking import Logged
 
-EPOCH_COLUMNS = (
-    ("epoch", "epoch", ">"),
-    ("agreement", "agreement", "z.3f"),
-    ("z", "z", "z.1f"),
-    ("SAI ({measure})", "value", "z.3f"),
-    ("by chance", "chance", "z.3f"),
-    ("Max WSI", "max_wsi", "z.3f"),
-    ("Min WSI", "min_wsi", "z.3f"),
-    ("accuracy", "accuracy", "z.3f"),
-)
-MISTAKE_COLUMNS = (
-    ("epoch", "epoch", ">"),
-    ("mistakes", "mistakes", "z.0f"),
-    ("NIDM", "nidm", "z.3f"),
-    ("z", "nidm_z", "z.1f"),
-    ("WIDM", "widm", "z.3f"),
-    ("z", "widm_z", "z.1f"),
-    ("by chance", "chance", "z.3f"),
-    ("SAI with CCSM", "ccsm", "z.3f"),
-    ("z", "ccsm_z", "z.1f"),
-    ("gap", "gap", "z.3f"),
-)
 TYPICALITY_COLUMNS = (
     ("epoch", "epoch", ">"),
     ("right", "right", "z.3f"),
@@ -60,21 +39,25 @@ def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
 
     for run in runs:
         epochs = epoch_summary.epoch_summaries(out, run)
-        measure = next((row.measure for row in epochs if row.measure), "")
-        columns = [(title.format(measure=measure), field, form) for title, field, form in EPOCH_COLUMNS]
-        _print_table(f"{run}: agreement: 0 is chance, 1 is perfect; z counts deviations above chance", epochs, columns)
+        title = f"{run}: agreement: 0 is chance, 1 is perfect; z counts deviations above chance"
+        _print_table(title, epochs, _columns(epoch_summary.EPOCH_FIELDS, epochs))
         for split, mistakes in epoch_summary.mistake_summaries(out, run).items():
             title = f"{run}: mistakes on {split}: NIDM and WIDM of mistakes, which is 1 at most"
-            _print_table(title, mistakes, MISTAKE_COLUMNS)
+            _print_table(title, mistakes, _columns(epoch_summary.MISTAKE_FIELDS, mistakes))
         for split, rows in epoch_summary.typicality_summary(out, run).items():
-            _print_table(f"{run}: cosine with the class template on {split}", rows, TYPICALITY_COLUMNS)
+            title = f"{run}: cosine with the class template on {split}"
+            _print_table(title, [asdict(row) for row in rows], TYPICALITY_COLUMNS)
 
 
-def _print_table(
-    title: str, rows: Sequence[EpochSummary | MistakeSummary | TypicalitySummary], columns: Sequence[tuple[str, str, str]]
-) -> None:
+def _columns(fields: Sequence[EpochField], rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    measure = next((row["measure"] for row in rows if row.get("measure")), "")
+    shown = [(field.title.format(measure=measure), field.key, field.form) for field in fields if field.title]
+    return [("epoch", "epoch", ">"), *shown]
+
+
+def _print_table(title: str, rows: Sequence[Row], columns: Sequence[tuple[str, str, str]]) -> None:
     """Print a table unless it has epochs only; a checkpoint without an epoch number has a dash."""
-    records = [asdict(row) | {"epoch": "-" if row.epoch is None else row.epoch} for row in rows]
+    records = [row | {"epoch": "-" if row["epoch"] is None else row["epoch"]} for row in rows]
     if any(record[field] is not None for record in records for _, field, _ in columns[1:]):
         print()
         console.print_sentence(title)
@@ -127,8 +110,7 @@ def summary_document(summary: Summary) -> dict[str, object]:
             if trend is not None:
                 last, peak = asdict(trend.last), asdict(trend.peak)
                 values[name] = {"last": last, "peak": peak, "is_above_chance": trend.is_above_chance}
-        by_split = {split: [asdict(row) for row in rows] for split, rows in mistakes.items()}
-        tables = {"epochs": [asdict(row) for row in epochs], "mistakes": by_split}
+        tables = {"epochs": epochs, "mistakes": mistakes}
         runs.append(asdict(run) | tables | {"phases": table_rows(out, PHASES, run.name), "findings": values})
     return asdict(summary) | {"exit_code": summary.exit_code, "headline": headline(findings), "runs": runs}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.options import Options
     from dsi_cli.analysis.summary import Summary
     from dsi_cli.analysis.watch import Analyse, AnyPath, Event
-    from dsi_cli.queries.epoch_summary import EpochSummary
+    from dsi_cli.queries.findings import Row
     from dsi_cli.tracking import Destination
 
 STOPPED = "stopped"  # reason for the end in addition to those of `dsi_cli.analysis.watch`: Ctrl-C or SIGTERM
@@ -136,15 +136,15 @@ class WatchPrinter:
         epochs = []
         for run_name in sorted({name for name, _ in event.new}):
             summaries = epoch_summary.epoch_summaries(Path(event.summary.out), run_name)
-            epochs += [(run_name, line) for line in summaries if (run_name, line.epoch or 0) in event.new]
+            epochs += [(run_name, line) for line in summaries if (run_name, line["epoch"] or 0) in event.new]
             # The results are those of the files that exist, or that were deleted, but not of earlier contents of a file.
-            known = {line.epoch or 0 for line in summaries}
+            known = {line["epoch"] or 0 for line in summaries}
             if not known.issuperset(self._epochs_of.setdefault(run_name, known)):
                 overwritten = "the results lack epochs whose file was overwritten; save one file per epoch"
                 self.print_once(f"warning: {run_name}: {overwritten}", self.note)
             self._epochs_of[run_name] = known
         if epochs and self.output.json:
-            rows = [{"run": run, **asdict(line)} for run, line in epochs]
+            rows = [{"run": run, **line} for run, line in epochs]
             console.print_json({"event": "updated", "epochs": rows}, is_line=True)
         elif epochs:
             console.settle()
@@ -172,15 +172,15 @@ class WatchPrinter:
         return code
 
 
-def _epoch_line(run: str, summary: EpochSummary) -> str:
+def _epoch_line(run: str, summary: Row) -> str:
     """Return the line of an epoch: its values as far as they are known, and without the agreement the excess of the SAI."""
-    epoch = "–" if summary.epoch is None else summary.epoch
+    epoch = "–" if summary["epoch"] is None else summary["epoch"]
     parts = [f"{run}  epoch {epoch:>3}"]
-    name, value = "agreement", summary.agreement
+    name, value = "agreement", summary["agreement"]
     if value is None:
-        name, value = "SAI excess", summary.excess
+        name, value = "SAI excess", summary["excess"]
     if value is not None:
-        parts.append(f"{name} {cell(value, 'z.3f'):>6}  z {cell(summary.z, 'z.1f'):>5}")
-    if summary.max_wsi is not None:
-        parts.append(f"WSI max {cell(summary.max_wsi, 'z.3f')} min {cell(summary.min_wsi, 'z.3f'):>6}")
+        parts.append(f"{name} {cell(value, 'z.3f'):>6}  z {cell(summary['z'], 'z.1f'):>5}")
+    if summary["max_wsi"] is not None:
+        parts.append(f"WSI max {cell(summary['max_wsi'], 'z.3f')} min {cell(summary['min_wsi'], 'z.3f'):>6}")
     return "  ".join(parts)

@@ -5,10 +5,10 @@ The typicality of correctly and wrongly classified samples is a mean over classe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
@@ -21,100 +21,92 @@ _FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample
 """The suffix of the fields by column of the table."""
 
 
-@dataclass(frozen=True)
-class EpochSummary:
-    """One epoch; missing values are None, and so is the epoch of a single checkpoint without an epoch number."""
+class EpochField(NamedTuple):
+    """A value of an epoch: its key, the title and format of its column in tables, and the point of a curve that holds it."""
 
-    epoch: int | None
-    agreement: float | None = None
-    """Pearson's correlation of NCSM and SCSM: 0 at chance, 1 if they are equal up to a positive linear rescaling."""
-    excess: float | None = None  # the excess of SAI(NCSM, SCSM): 0 at chance, 1 at identity
-    z: float | None = None
-    measure: str | None = None  # the measure of the SAI: the first of the table in the order of `MEASURES`
-    value: float | None = None
-    chance: float | None = None  # the chance level of the SAI
-    max_wsi: float | None = None
-    min_wsi: float | None = None
-    accuracy: float | None = None
-    reason: str | None = None  # the reason for a missing SAI
+    key: str
+    title: str  # empty for a value that only JSON has
+    form: str
+    curve: tuple[str, str | None, str | None, str | None]  # metric, of, split and variant, with names in braces
+    column: str = "value"
 
 
-@dataclass(frozen=True)
-class MistakeSummary:
-    """The mistakes of one epoch on one split; missing values are None."""
-
-    epoch: int | None
-    mistakes: float | None = None
-    nidm: float | None = None  # the IDM over mistakes alone by the network's similarity (NCSM or TNCSM)
-    nidm_z: float | None = None
-    widm: float | None = None  # the IDM over mistakes alone by WordNet similarity
-    widm_z: float | None = None
-    chance: float | None = None  # the chance level of both IDMs
-    ccsm: float | None = None  # the excess of SAI(NCSM, CCSM) over chance, by the measure of `EpochSummary`
-    ccsm_z: float | None = None
-    gap: float | None = None
-    """The excess of SAI(NCSM, TNCSM) on train minus that on test, from equally many images: the paper's sign of overfitting."""
-    hierarchy: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Value and chance level of the scores by the hierarchy: ``hierarchical_f1/micro``, ``level_accuracy/1``, ..."""
-
-
-def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
-    """Return a summary of each epoch's last checkpoint, in order; raise `OutputError` if the curves are unreadable."""
-    rows, own, measure = _run_curves(out, run)
-    kind, split = MatrixId.parse(own)
-    sai = {"measure": "variant", "value": "value", "chance": "null_mean", "excess": "excess", "z": "z", "reason": "reason"}
-    columns = {
-        ("sai", f"{own},scsm", None, "pearson"): {"agreement": "value"},
-        ("sai", f"{own},scsm", None, measure): sai | ({"agreement": "value"} if measure == "pearson" else {}),
-        ("wsi", kind, split, "max"): {"max_wsi": "value"},
-        ("wsi", kind, split, "min"): {"min_wsi": "value"},
-        ("accuracy", None, "test", None): {"accuracy": "value"},
-    }
-    return [EpochSummary(epoch, **fields) for epoch, fields in _fields_by_epoch(rows, columns).items()]
+_SAI, _SAI_CCSM = ("sai", "{own},scsm", None, "{measure}"), ("sai", "{own},ccsm-{split}", None, "{measure}")
+_NIDM, _WIDM = ("idm", "{kind}", "{split}", "errors"), ("idm", "scsm", "{split}", "errors")
+EPOCH_FIELDS = (
+    EpochField("agreement", "agreement", "z.3f", ("sai", "{own},scsm", None, "pearson")),
+    EpochField("excess", "", "", _SAI, "excess"),
+    EpochField("z", "z", "z.1f", _SAI, "z"),
+    EpochField("measure", "", "", _SAI, "variant"),
+    EpochField("value", "SAI ({measure})", "z.3f", _SAI),
+    EpochField("chance", "by chance", "z.3f", _SAI, "null_mean"),
+    EpochField("max_wsi", "Max WSI", "z.3f", ("wsi", "{kind}", "{own_split}", "max")),
+    EpochField("min_wsi", "Min WSI", "z.3f", ("wsi", "{kind}", "{own_split}", "min")),
+    EpochField("accuracy", "accuracy", "z.3f", ("accuracy", None, "test", None)),
+    EpochField("reason", "", "", _SAI, "reason"),
+)
+MISTAKE_FIELDS = (
+    EpochField("mistakes", "mistakes", "z.0f", ("mistakes", None, "{split}", None)),
+    EpochField("nidm", "NIDM", "z.3f", _NIDM),
+    EpochField("nidm_z", "z", "z.1f", _NIDM, "z"),
+    EpochField("widm", "WIDM", "z.3f", _WIDM),
+    EpochField("widm_z", "z", "z.1f", _WIDM, "z"),
+    EpochField("chance", "by chance", "z.3f", _NIDM, "null_mean"),
+    EpochField("ccsm", "SAI with CCSM", "z.3f", _SAI_CCSM, "excess"),
+    EpochField("ccsm_z", "z", "z.1f", _SAI_CCSM, "z"),
+    EpochField("gap", "gap", "z.3f", ("gap", "ncsm,tncsm", None, "{measure}")),
+)
 
 
-def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
-    """Return the mistakes of each epoch, in order, for each split with predictions; `epoch_summaries` documents the errors."""
-    rows, own, measure = _run_curves(out, run)
-    summaries: dict[str, list[MistakeSummary]] = {}
+def epoch_summaries(out: Path, run: str) -> list[Row]:
+    """Return `EPOCH_FIELDS` of each epoch's last checkpoint, in order; raise `OutputError` if the curves are unreadable.
+
+    The epoch of a single checkpoint without an epoch number is None, and so are missing values.
+    """
+    rows, names = _run_curves(out, run)
+    return _summaries(rows, EPOCH_FIELDS, names)
+
+
+def mistake_summaries(out: Path, run: str) -> dict[str, list[Row]]:
+    """Return `MISTAKE_FIELDS` of each epoch, in order, and the scores by the hierarchy, for each split with predictions."""
+    rows, names = _run_curves(out, run)
+    summaries: dict[str, list[Row]] = {}
     for split in sorted({row["split"] for row in rows if row["metric"] == "mistakes"}, reverse=True):
-        columns = {
-            ("gap", "ncsm,tncsm", None, measure): {"gap": "value"},
-            ("sai", f"{own},ccsm-{split}", None, measure): {"ccsm": "excess", "ccsm_z": "z"},
-            ("mistakes", None, split, None): {"mistakes": "value"},
-            ("idm", "scsm", split, "errors"): {"widm": "value", "widm_z": "z"},
-            ("idm", MatrixId.parse(own).kind, split, "errors"): {"nidm": "value", "nidm_z": "z", "chance": "null_mean"},
-        }
         scores: dict[int | None, dict[str, dict[str, float | None]]] = {}
         for row in rows:
             if row["metric"] in HIERARCHY_METRICS and row["split"] == split and row["value"] is not None:
                 name = "/".join(filter(None, (row["metric"], row["variant"])))
                 scores.setdefault(row["epoch"], {})[name] = {"value": row["value"], "chance": row["null_mean"]}
+        found = _summaries(rows, MISTAKE_FIELDS, names | {"split": split})
         summaries[split] = [
-            MistakeSummary(epoch, **fields, hierarchy=scores.get(epoch, {}))
-            for epoch, fields in _fields_by_epoch(rows, columns).items()
-            if "mistakes" in fields
+            row | {"hierarchy": scores.get(row["epoch"], {})} for row in found if row["mistakes"] is not None
         ]
     return summaries
 
 
-def _run_curves(out: Path, run: str) -> tuple[list[Row], str, str | None]:
-    """Return a run's rows for its main reference, the matrix of the network's similarity, and the first measure of the SAI."""
+def _run_curves(out: Path, run: str) -> tuple[list[Row], dict[str, str | None]]:
+    """Return a run's rows for its main reference, and the names that the curves of fields contain."""
     others = set(layout.references_of(out, run)[1:])
     rows = [*table_rows(out, CURVES, run), *table_rows(out, EXTRA_CURVES, run)]
     rows = [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
     variants = {row["variant"] for row in rows if row["metric"] == "sai"}
+    own = network_matrix(rows)
+    kind, split = MatrixId.parse(own)
     measure = next((measure for measure in MEASURES if measure in variants), None)
-    return rows, network_matrix(rows), measure
+    return rows, {"own": own, "kind": kind, "own_split": split, "measure": measure}
 
 
-def _fields_by_epoch(rows: list[Row], columns: Mapping[Any, Mapping[str, str]]) -> dict[int | None, Row]:
-    """Return the fields of each epoch, in order; ``columns`` has their columns by (metric, of, split, variant)."""
-    fields: dict[int | None, Row] = {}
+def _summaries(rows: list[Row], fields: Sequence[EpochField], names: Mapping[str, str | None]) -> list[Row]:
+    """Return the values of the fields of each epoch by key, in order."""
+    fields_of: dict[tuple[str, ...], list[EpochField]] = {}
+    for field in fields:
+        fields_of.setdefault(tuple(str(part).format(**names) for part in field.curve), []).append(field)
+    epochs: dict[int | None, Row] = {}
     for row in rows:
-        chosen = columns.get((row["metric"], row["of"], row["split"], row["variant"]), {})
-        fields.setdefault(row["epoch"], {}).update({field: row[column] for field, column in chosen.items()})
-    return dict(sorted(fields.items(), key=lambda item: item[0] or 0))
+        values = epochs.setdefault(row["epoch"], {"epoch": row["epoch"]} | dict.fromkeys(field.key for field in fields))
+        curve = tuple(str(row[name]) for name in ("metric", "of", "split", "variant"))
+        values |= {field.key: row[field.column] for field in fields_of.get(curve, [])}
+    return sorted(epochs.values(), key=lambda values: values["epoch"] or 0)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def test_summaries_and_panels_show_the_main_reference(make_run, human, tmp_path)
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick(str(path), "path"))
     main = curve(tables(out)["curves"], "run", of="ncsm,scsm", reference="human-views", variant="cosine")
-    assert [line.value for line in epoch_summary.epoch_summaries(out, "run")] == main["value"].tolist()
+    assert [line["value"] for line in epoch_summary.epoch_summaries(out, "run")] == main["value"].tolist()
     (panel,) = (panel for panel in curve_panels.panels(Results(out), measure="cosine") if panel.kind.name == "sai")
     assert [one.label for one in panel.series] == ["SAI(NCSM, SCSM), human-views", "SAI(NCSM, SCSM)"]
     analyze([tmp_path / "run"], out, quick("wup", str(path)))

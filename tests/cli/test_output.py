@@ -4,7 +4,6 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -141,7 +140,7 @@ def test_analyze_json_equals_the_tables(dsi, make_run, tmp_path):
     assert (found["out"], found["exit_code"], found["warnings"]) == (str(out), 0, [])
     (told,) = found["runs"]
     assert (told["name"], told["folder"], told["statuses"], told["read"]) == ("run", str(run), {"ok": 3}, 3)
-    assert told["epochs"] == [asdict(line) for line in epoch_summaries(out, "run")]
+    assert told["epochs"] == epoch_summaries(out, "run")
 
 
 def test_scan_tensors_lists_shapes_as_json_and_text(dsi, make_run):
