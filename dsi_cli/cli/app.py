@@ -52,7 +52,7 @@ def _usage_line(error: Any, arguments: Sequence[str]) -> str:
     value = _wrong_value(error, arguments)
     if value is not None and value not in message:
         message += f"; found {value!r}"
-    command = error.ctx.command_path if getattr(error, "ctx", None) else "dsi"
+    command = " ".join(["dsi", *(word for word in arguments[:1] if word in COMMANDS)])
     return f"{message[:1].lower()}{message[1:]}; run {command} --help"
 
 

@@ -206,10 +206,11 @@ def _print_between(comparison: Comparison) -> None:
     if not comparison.has_groups:
         for cells in (titles, *rows):
             del cells[4], cells[1]
-    if rows:
-        console.print_title(
-            f"{title[:1].upper()}{title[1:]} of the networks with each other", f"{SCALE}; at their last common epoch"
-        )
+    begin = f"{title[:1].upper()}{title[1:]} of the networks with each other"
+    if len(comparison.between) == len(rows) == 1:
+        console.print_sentence(f"{begin} ({SCALE}): {rows[0][2]} at {rows[0][1]}")
+    elif rows:
+        console.print_title(begin, f"{SCALE}; at their last common epoch")
         console.print_columns(titles, rows)
     for pair in comparison.between[:MANY_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
