@@ -65,7 +65,7 @@ def test_diff_networks_of_different_widths_have_no_angles(dsi):
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [((FIRST,), 2), ((FIRST, LAST, "--html", "a"), 2), ((FIRST, LAST, "-o", FIRST), 2), ((FIRST, CNN / "classes.txt"), 3)],
+    [((FIRST,), 2), ((FIRST, LAST, "--html", "a"), 2), ((FIRST, LAST, "-o", FIRST), 5), ((FIRST, CNN / "classes.txt"), 3)],
 )
 def test_diff_wrong_input_is_one_line(arguments, code, dsi):
     ended = dsi("diff", *arguments)
