@@ -89,7 +89,8 @@ _COLUMN_NAMES = {
 """The names of columns, separated by spaces, by curve."""
 _CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
 _TEST_COLUMNS = {name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"}
-_SPLIT_COLUMNS, _TRAINING_COLUMNS = ("phase", "split", "mode", "set"), ("fold", "seed", "trial", "run", "model")
+_SPLIT_COLUMNS = ("phase", "split", "mode", "set")
+_TRAINING_COLUMNS = ("fold", "seed", "trial", "run", "model", "model_name", "arch")
 """Columns that state the split or the training of a row."""
 _SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val")
 _SPLITS |= {"test": "test", "testing": "test"}

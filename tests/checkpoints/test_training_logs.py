@@ -114,6 +114,7 @@ def test_read_log_takes_a_curve_from_one_column(tmp_path):
     "text",
     [
         *("", "\n\n", "a,b\n1,2\n", "epoch\nnot a number\n", "epoch,train_loss\nnan,1\ninf,2\n", '"' + "x" * 200_000),
+        "epoch,model_name,train_loss\n1,resnet18,2\n1,vgg16,1\n",
         *("\0\0\0", "epoch\n1,2,3,4\n", "fold,epoch,val_acc\n1,1,0.5\n2,1,0.6\n", "run,epoch,loss\na,1,2\nb,1,1\n"),
     ],
 )
