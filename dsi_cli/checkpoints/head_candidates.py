@@ -51,6 +51,7 @@ _OTHER_NAME_PATTERNS = (
         r"discrim|critic|domain|adv|(^|_)rot(at|_|$)|jigsaw|regress",
     ),
     (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
+    (OTHER_HEAD, "a copy of the network", r"^(old|original)_(net|model|backbone)"),
     (POSITIONS, "a table of positions", r"(^|_)pos($|_)|position|relative|rel_?pos"),
     (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup|^latents?$"),
     (NAME, "a memory", r"codebook|queue|bank|memory"),

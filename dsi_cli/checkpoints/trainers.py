@@ -20,7 +20,7 @@ _AVERAGED = re.compile(
     r"(^|[_.])(ema|swa|averaged?|shadow|teacher)(?=$|[_.])|^ema(?=$|[_.]|model|net)|(?-i:[a-z]E(ma|MA)$)", re.IGNORECASE
 )
 _NOT_WEIGHTS = re.compile(
-    r"optim|sched|^opt(_state)?$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$", re.IGNORECASE
+    r"optim|sched|^opt(_state)?$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$|^buffer$", re.IGNORECASE
 )
 TRAINING_STATE = re.compile(
     r"optim|sched|criterion|scaler|(?<![a-z])(opt|loss|rng|random_?states?|training_args|history)(?![a-z])", re.IGNORECASE
