@@ -332,16 +332,22 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     A head in a part called a trunk and a single row are unlikely if another candidate comes last. A 1x1 convolution is unlikely if
     a linear layer has the name of a classifier. So is a head in a copy of the weights that the file keeps as the best ones.
     """
-    remaining = list(plausible)
-    last = max((candidate.layer.position for candidate in remaining), default=0)
-    outside = [it for it in remaining if not _is_in_trunk(it)]
-    remaining = outside if any(it.layer.position == last for it in outside) else remaining
+    last = max((candidate.layer.position for candidate in plausible), default=0)
+    remaining = _outside_trunk(plausible, last)
     wide = [it for it in remaining if it.tensor.shape[0] > 1]
     remaining = wide if any(it.layer.position == last for it in wide) else remaining
     linear = [candidate for candidate in remaining if len(candidate.tensor.shape) == 2 or candidate.is_named]
     if any(candidate.is_named for candidate in linear):
         remaining = linear
     return [candidate for candidate in remaining if not any(map(_BEST_COPY.search, candidate.layer.path))] or remaining
+
+
+def _outside_trunk(plausible: Sequence[HeadCandidate], last: int) -> list[HeadCandidate]:
+    """Return the candidates outside parts called a trunk if one of them comes last, and does not return features to a trunk."""
+    outside = [it for it in plausible if not _is_in_trunk(it)]
+    widths = {it.layer.width_in for it in plausible if _is_in_trunk(it)}
+    is_head = any(it.layer.position == last and it.layer.width_out not in widths for it in outside)
+    return outside if is_head else list(plausible)
 
 
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Layer:
