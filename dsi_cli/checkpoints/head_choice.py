@@ -270,6 +270,7 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
             continue
         own, after = stem(candidate.layer), stem(best.layer)
         is_chain = stems[own] > 1 and own[:-1] == after[:-1] and (own == after or stems[after] == 1)
+        is_chain = is_chain and candidate.layer.has_bias == best.layer.has_bias  # a matrix of label noise has no bias
         is_square = rows == columns == candidate.tensor.shape[0]
         only_feeds = candidate.layer.path == best.layer.path and candidate.kinds == {FEEDS}
         may_be_coarser = candidate.is_named or any(map(_COARSER.search, best.layer.module))
