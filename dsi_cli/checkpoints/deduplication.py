@@ -89,7 +89,7 @@ def _are_steps(records: Sequence[Record]) -> bool:
     """Return whether the numbers in the names are steps, because the contents state the same steps (``100`` of Orbax)."""
     found = originals(records)
     numbers = sorted({record.epoch for record in found if record.epoch is not None and record.epoch == record.step})
-    if len(numbers) < max(2, len(found)) or any(epochs.has_epoch_label(epoch_name(record)) for record in found):
+    if len(numbers) < max(2, len(found)) or any(epochs.parse(epoch_name(record)).epoch is not None for record in found):
         return False
     # Consecutive numbers are epochs, which some training loops call steps.
     are_apart = min(after - before for before, after in pairwise(numbers)) > 1
@@ -116,7 +116,7 @@ def training_name(record: Record) -> str:
     """
     name, path = epoch_name(record), PurePath(file_path(record))
     artifact = path.parent.name if re.search(r":v\d+$", path.parent.name) else ""
-    is_clear = artifact or epochs.has_epoch_label(name) or epochs.step_in_name(name) is not None
+    is_clear = artifact or epochs.parse(name).epoch is not None or epochs.parse(name).step is not None
     file = path.name if is_clear or not any(map(str.isdigit, path.stem)) else ""
     return "_".join(dict.fromkeys(filter(None, (artifact, name, file)))) if name else ""
 
@@ -131,7 +131,7 @@ def with_folder_names(records: Sequence[Record]) -> list[Record]:
     for record in records:
         is_dated = record.epoch_source in _SETTLED_SOURCES or record.trainer == trainers.HUGGING_FACE
         step = next(filter(epochs.is_step_folder, reversed(PurePath(record.path).parts[:-1])), "")
-        in_step = {epochs.epoch_in_name(step), epochs.step_in_name(step)} != {None}
+        in_step = (epochs.parse(step).stated_epoch, epochs.parse(step).step) != (None, None)
         if counts[epoch_name(record)] > 1 and in_step and not is_dated:
             record = replace(record, epoch=None, epoch_source=epochs.FOLDER_NAME)
         result.append(record)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple
@@ -35,11 +37,10 @@ _SUFFIXES = re.compile(
     r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz))+$",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"(?:^|[^a-z])(?:epoch|ep|(?<!\d)e)[ _=.-]*(-?\d{1,9})(?!\d)(\.\d+(?![\d.]))?", re.IGNORECASE)
+_EPOCH = re.compile(r"(?:epoch|(?<![a-z])ep|(?<![a-z\d])e)[ _=.-]*(\d{1,9})(?!\d)(\.\d+(?![\d.]))?", re.IGNORECASE)
 _ONE_PER_TRAINING = re.compile(r"(?<![a-z])(last|latest|final|newest)(?![a-z])", re.IGNORECASE)
-_GLUED_EPOCH = re.compile(r"epoch[ _=.-]*(\d{1,9})(?!\d)(\.\d+(?![\d.]))?", re.IGNORECASE)
-_ROUND = re.compile(r"(?:^|[^a-z])rounds?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
-_STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
+_ROUND = re.compile(r"(?<![a-z])rounds?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
+_STEP = re.compile(r"(?<![a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP_FOLDER = re.compile(
     r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+(-step=\d+(-v\d+)?)?"
     r"|ckpt\+[-+\d]+"  # SpeechBrain
@@ -104,8 +105,8 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
         return EpochAndStep(epoch, CONTENTS, step)
     for name, source in zip(names, (FILE_NAME, FOLDER_NAME), strict=False):
         if step is None:
-            step = step_in_name(name)
-        epoch = epoch_in_name(name)
+            step = parse(name).step
+        epoch = parse(name).stated_epoch
         if epoch is not None:
             return EpochAndStep(epoch, source, step)
     return EpochAndStep(None, None, step)
@@ -123,7 +124,7 @@ def _epoch_in_contents(tree: Any, name: str) -> int | None:
         epoch = None
     # Lightning before 1.6 stores the next epoch, except at the end of a training with max_steps.
     version = tree.get("pytorch-lightning_version") if isinstance(tree, dict) else None
-    if epoch and isinstance(version, str) and _STORES_NEXT_EPOCH.match(version) and epoch_in_name(name) != epoch:
+    if epoch and isinstance(version, str) and _STORES_NEXT_EPOCH.match(version) and parse(name).stated_epoch != epoch:
         epoch -= 1
     if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
         # (model, optimizer, epoch): its only whole number is the epoch, unless it is large enough for a step.
@@ -133,25 +134,67 @@ def _epoch_in_contents(tree: Any, name: str) -> int | None:
     return epoch
 
 
-def epoch_in_name(name: str) -> int | None:
-    """Return the epoch that a file or folder name states; None if it states none or is ambiguous.
+@dataclass(frozen=True)
+class Name:
+    """The name of a file or folder, without suffixes and accents, and what it says alone."""
 
-    A number counts if a word for epoch precedes it. Otherwise it counts if it is the only free-standing number. Decimals, dates,
-    parts of words and numbers with another label do not count.
+    text: str
+    epoch: int | None  # after a word for epoch, or else after ``round`` (federated training)
+    step: int | None  # after a word for step
+    training: str  # the part that numbers a training and not a checkpoint: ``seed1``; an empty text if it has none
+    words: str  # the text without dates, scores, epochs and steps that have a label
+    pattern: str | None
+    """The text without dates, decimals and numbers with a label, and with "#" for each number after the epoch's, or for all.
 
-    >>> [epoch_in_name(n) for n in ("epoch=03-step=80.ckpt", "model_12.pth", "20240131-235959_e07_v2_acc0.93.pth")]
+    It is None for ``epoch=3``, after which other numbers say nothing."""
+    numbers: tuple[str, ...]  # the numbers in the pattern
+    number: int | None  # the only free-standing number without a label
+    last_number: int | None  # the number without a label at the end, which may be that of the checkpoint
+
+    @property
+    def stated_epoch(self) -> int | None:
+        """The number after a word for epoch, or else the only free-standing number without a label."""
+        return self.number if self.epoch is None else self.epoch
+
+
+@cache
+def parse(name: str) -> Name:
+    """Return what a name says.
+
+    Decimals, dates, parts of words and numbers with another label are no epochs.
+
+    >>> [parse(n).stated_epoch for n in ("epoch=03-step=80.ckpt", "model_12.pth", "20240131-235959_e07_v2_acc0.93.pth")]
     [3, 12, 7]
-    >>> [epoch_in_name(n) for n in ("resnet50_8xb32_in1k.pth", "best.pt", "checkpoint_1_2.pt")]
+    >>> [parse(n).stated_epoch for n in ("resnet50_8xb32_in1k.pth", "best.pt", "checkpoint_1_2.pt")]
     [None, None, None]
+    >>> parse("best_seed1_epoch_7.pt").training, parse("runB1.pt").last_number, parse("epoch=3-step=80.ckpt").step
+    ('seed1', 1, 80)
     """
-    text = _plain_text(name)
-    labelled = _labelled_epoch(text)
-    if labelled:
-        return int(labelled[1])
-    for pattern in (_DATE, _STEP, _OTHER_LABEL, _DECIMAL):
+    decomposed = unicodedata.normalize("NFKD", _SUFFIXES.sub("", name))
+    text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    epoch_word = _EPOCH if _EPOCH.search(text) else _ROUND
+    epoch, step, training = epoch_word.search(text), _STEP.search(text), _TRAINING_NUMBER.search(text)
+    rest = _without(text, _DATE, _STEP, _OTHER_LABEL, _DECIMAL)
+    label = epoch_word.search(rest) if epoch else None
+    start, tail = (rest[: label.start()] + "\0", rest[label.end() :]) if label else ("", rest)
+    free, last = _UNGLUED_NUMBER.findall(rest), re.search(r"(?<!\d)(\d{1,9})$", rest.rstrip())
+    return Name(
+        text,
+        int(epoch[1]) if epoch else None,
+        int(step[1]) if step else None,
+        training[0].lower() if training else "",
+        _without(text, _DATE, _SCORE, epoch_word, _STEP, _DECIMAL),
+        None if epoch and not label else (start + re.sub(r"\d+", "#", tail)).lower(),
+        tuple(re.findall(r"\d+", tail)),
+        int(free[0]) if len(free) == 1 else None,
+        int(last[1]) if last else None,
+    )
+
+
+def _without(text: str, *patterns: re.Pattern[str]) -> str:
+    for pattern in patterns:
         text = pattern.sub(" ", text)
-    numbers = _UNGLUED_NUMBER.findall(text)
-    return int(numbers[0]) if len(numbers) == 1 else None
+    return text
 
 
 class NameNumbers(NamedTuple):
@@ -167,107 +210,66 @@ def numbers_in_names(names: Sequence[str]) -> list[NameNumbers]:
     1. A number after a word for epoch or step always counts.
     2. If some names are equal except for one number, that number counts, even if it is glued to a word. It is a step if the
        numbers are too large or too far apart for epochs. Of several such numbers, only one may count the files from 0 or 1.
-    3. Any other name counts as in `epoch_in_name`, unless it contains a word that is not about checkpoints.
+    3. The only free-standing number of any other name counts, unless the name contains a word that is not about checkpoints.
+    4. If some names of one epoch are equal except for one later number, that is a step (``e1_s100``, ``e1_s200``), unless it counts
+       networks of one training, and so repeats in other epochs: ``ep1_net1``, ``ep1_net2``, ``ep2_net1``. If the epoch in all of
+       them seems to be the length of the training, the number is the epoch (``ep100_10``, ``ep100_20``), or that of a training if
+       it counts from 0 or 1.
 
     >>> [n.epoch for n in numbers_in_names(["model1.pt", "model2.pt", "model10.pt"])]
     [1, 2, 10]
     >>> [n.epoch for n in numbers_in_names(["m_1_85.pt", "m_2_85.pt", "m_3_90.pt"])]
     [1, 2, 3]
+    >>> [n.epoch for n in numbers_in_names(["ep90_10.pt", "ep90_20.pt", "ep90_best.pt", "epoch=90.ckpt"])]
+    [10, 20, None, 90]
     >>> [n.step for n in numbers_in_names(["ckpt_005000.pt", "ckpt_010000.pt"])]
     [5000, 10000]
     >>> numbers_in_names(["vit_b_16.pth", "resnet18.pth", "model_3.pth"])[1:]
     [NameNumbers(epoch=None, step=None), NameNumbers(epoch=3, step=None)]
     """
-    series, after_epochs = _series_numbers(names), _numbers_after_epochs(names)
-    numbers = []
-    for index, name in enumerate(names):
-        text = _plain_text(name)
-        labelled, step = _labelled_epoch(text), step_in_name(name)
-        if step is None and index in after_epochs:
-            numbers.append(after_epochs[index])
-        elif labelled or step is not None:
-            numbers.append(NameNumbers(int(labelled[1]) if labelled else None, step))
-        elif index in series:
-            numbers.append(series[index])
-        else:
-            number = epoch_in_name(name)
-            if number is None or set(re.findall(r"[a-z]+", text.lower())) - _CHECKPOINT_WORDS:
-                numbers.append(NameNumbers())
-            elif number >= MIN_STEP_NUMBER:
-                numbers.append(NameNumbers(step=number))
-            else:
-                numbers.append(NameNumbers(number))
-    return numbers
-
-
-def _labelled_epoch(text: str) -> re.Match[str] | None:
-    """Return the number after a word for epoch, or else after ``round`` (federated training)."""
-    return _EPOCH.search(text) or _GLUED_EPOCH.search(text) or _ROUND.search(text)
-
-
-def _numbers_after_epochs(names: Sequence[str]) -> dict[int, NameNumbers]:
-    """Return ``{index of the name: its numbers}`` for names of one epoch that differ in one later number: ``e1_s100``, ``e1_s200``.
-
-    The number is a step, unless it counts networks of one training, and so repeats in other epochs: ``ep1_net1``, ``ep1_net2``,
-    ``ep2_net1``. If the epoch in all names seems to be the length of the training, the number is the epoch (``ep100_10``,
-    ``ep100_20``), or that of a training if it counts from 0 or 1. Other names with this length (``ep100_best``) have no epoch.
-    """
-    groups = _groups_by_epoch_label(names)
-    # The number is the only one that varies, and an epoch occurs several times.
-    result: dict[int, NameNumbers] = {}
-    for group in groups:
-        columns = list(zip(*(parts for _, _, parts in group), strict=True))
-        varying = [place for place in range(1, len(columns), 2) if len(set(columns[place])) > 1]
-        found = {epoch for _, epoch, _ in group}
-        if len(varying) != 1 or len(found) == len(group) or max(map(len, columns[varying[0]])) > MAX_DIGITS:
-            continue
-        numbers = [int(number) for number in columns[varying[0]]]
-        is_count = may_number_trainings(numbers)
-        if len(found) == 1 and max(numbers) <= max(found):
-            same_length = {index: NameNumbers() for others in groups for index, epoch, _ in others if epoch in found}
-            result = same_length | result
-            result |= {
-                index: NameNumbers(None if is_count else number) for (index, *_), number in zip(group, numbers, strict=True)
-            }
-        elif not is_count or min(Counter(numbers).values()) == 1:
-            result |= {index: NameNumbers(epoch, number) for (index, epoch, _), number in zip(group, numbers, strict=True)}
-    return result
-
-
-def _groups_by_epoch_label(names: Sequence[str]) -> list[list[tuple[int, int, list[str]]]]:
-    """Return index, epoch and the parts after the epoch of each name with an epoch, by names that are equal except for numbers."""
-    groups: dict[str, list[tuple[int, int, list[str]]]] = {}
-    for index, name in enumerate(names):
-        text = _without_labelled_numbers(name)
-        labelled = _labelled_epoch(text)
-        if labelled:
-            tail = text[labelled.end() :]
-            key = text[: labelled.start()] + re.sub(r"\d+", "#", tail)
-            groups.setdefault(key.lower(), []).append((index, int(labelled[1]), re.split(r"(\d+)", tail)))
-    return list(groups.values())
-
-
-def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:
-    """Return ``{index of the name: its number}`` for names that are equal except for one number, or one counter and others."""
+    parsed = [parse(name) for name in names]
     groups: dict[str, list[int]] = {}
-    texts = [_without_labelled_numbers(name) for name in names]
-    for index, text in enumerate(texts):
-        groups.setdefault(re.sub(r"\d+", "#", text.lower()), []).append(index)
-    series: dict[int, NameNumbers] = {}
-    for indices in groups.values():
-        rows = [re.findall(r"\d+", texts[index]) for index in indices]
-        columns = _varying_columns(rows)
-        if len(columns) != 1 or max(map(len, columns[0])) > MAX_DIGITS:
-            continue
-        numbers = [int(digits) for digits in columns[0]]
+    for index, name in enumerate(parsed):
+        if name.step is None and name.pattern is not None:
+            groups.setdefault(name.pattern, []).append(index)
+    found: dict[int, NameNumbers] = {}
+    for group in groups.values():
+        found |= zip(group, _numbers_in_series([parsed[index] for index in group]), strict=False)
+    # An epoch that is the length of the training is none in other names (``ep100_best``).
+    lengths = {parsed[index].epoch for index, numbers in found.items() if numbers.step is None}
+    return [found.get(index) or _numbers_alone(name, lengths) for index, name in enumerate(parsed)]
+
+
+def _numbers_in_series(names: Sequence[Name]) -> list[NameNumbers]:
+    """Return the numbers of names with one pattern, or nothing if their number is neither an epoch nor a step."""
+    columns = _varying_columns([name.numbers for name in names])
+    if len(columns) != 1 or max(map(len, columns[0])) > MAX_DIGITS:
+        return []
+    numbers, stated = [int(digits) for digits in columns[0]], [name.epoch for name in names]
+    is_count = may_number_trainings(numbers)
+    if stated[0] is None:
         # "last_0", "last_1" are the last checkpoints of two trainings.
-        if _ONE_PER_TRAINING.search(texts[indices[0]]) and may_number_trainings(numbers):
-            continue
+        if is_count and _ONE_PER_TRAINING.search(names[0].text):
+            return []
         # Large numbers and numbers with large gaps are steps.
         gaps = [after - before for before, after in pairwise(sorted(set(numbers)))]
-        kind = "step" if max(numbers) >= MIN_STEP_NUMBER or min(gaps) >= _MIN_STEP_GAP else "epoch"
-        series |= {index: NameNumbers(**{kind: number}) for index, number in zip(indices, numbers, strict=True)}
-    return series
+        are_steps = max(numbers) >= MIN_STEP_NUMBER or min(gaps) >= _MIN_STEP_GAP
+        return [NameNumbers(step=number) if are_steps else NameNumbers(number) for number in numbers]
+    if len(set(stated)) == len(names):
+        return []
+    if len(set(stated)) == 1 and max(numbers) <= stated[0]:
+        return [NameNumbers(None if is_count else number) for number in numbers]
+    return [] if is_count and min(Counter(numbers).values()) > 1 else list(map(NameNumbers, stated, numbers))
+
+
+def _numbers_alone(name: Name, lengths: Collection[int | None]) -> NameNumbers:
+    """Return the numbers of a name that is like no other; ``lengths`` are the lengths of trainings, which are no epochs."""
+    if name.epoch is not None or name.step is not None:
+        is_length = name.step is None and name.pattern is not None and name.epoch in lengths
+        return NameNumbers(None if is_length else name.epoch, name.step)
+    if name.number is None or set(re.findall(r"[a-z]+", name.text.lower())) - _CHECKPOINT_WORDS:
+        return NameNumbers()
+    return NameNumbers(step=name.number) if name.number >= MIN_STEP_NUMBER else NameNumbers(name.number)
 
 
 def _varying_columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -284,14 +286,6 @@ def may_number_trainings(numbers: Sequence[int]) -> bool:
     return min(numbers, default=2) in (0, 1) and max(numbers) - min(numbers) < len(set(numbers))
 
 
-def _without_labelled_numbers(name: str) -> str:
-    """Return a name without numbers that are scores, versions, dates and the like."""
-    text = _plain_text(name)
-    for pattern in (_DATE, _OTHER_LABEL, _DECIMAL):
-        text = pattern.sub(" ", text)
-    return text
-
-
 def training_in_name(name: str, numbers: NameNumbers) -> str:
     """Return the words and numbers of a name that identify the training, not the checkpoint and not a score.
 
@@ -302,52 +296,14 @@ def training_in_name(name: str, numbers: NameNumbers) -> str:
     >>> training_in_name("checkpoint_3_best.pt", NameNumbers(3)), training_in_name("epoch=3-v1.ckpt", NameNumbers(3))
     ('', 'v1')
     """
-    text = _plain_text(name)
-    has_step_label = step_in_name(name) is not None
-    words = (_EPOCH, _GLUED_EPOCH) if _EPOCH.search(text) or _GLUED_EPOCH.search(text) else (_ROUND,)
-    for pattern in (_DATE, _SCORE, *words, _STEP, _DECIMAL):
-        text = pattern.sub(" ", text)
+    parsed = parse(name)
+    text = parsed.words
     # Remove the last occurrence of each number that had no label.
-    for number, has_label in ((numbers.step, has_step_label), (numbers.epoch, has_epoch_label(name))):
-        if number is not None and not has_label:
+    for number, labelled in ((numbers.step, parsed.step), (numbers.epoch, parsed.epoch)):
+        if number is not None and labelled is None:
             text = re.sub(rf"^(.*)(?<!\d)0*{number}(?!\d)", r"\1 ", text, flags=re.DOTALL)
     parts = re.split(r"[^A-Za-z0-9]+", text)
     return "_".join(part for part in parts if part.lower() not in _UNSPECIFIC_WORDS)
-
-
-def has_epoch_label(name: str) -> bool:
-    """Return whether a name has a number after a word for epoch: ``epoch_3.pt``."""
-    return _labelled_epoch(_plain_text(name)) is not None
-
-
-def training_number(name: str) -> str:
-    """Return the part of a name that numbers a training and not a checkpoint; an empty text if it has none.
-
-    >>> training_number("best_seed1_epoch_7.pt"), training_number("epoch_7.pt")
-    ('seed1', '')
-    """
-    match = _TRAINING_NUMBER.search(_plain_text(name))
-    return match[0].lower() if match else ""
-
-
-def last_number(name: str) -> int | None:
-    """Return the number at the end of a name, which may be that of the checkpoint; None if the name has none.
-
-    >>> last_number("runB1.pt"), last_number("runB_best.pt")
-    (1, None)
-    """
-    match = re.search(r"(?<!\d)(\d{1,9})$", _without_labelled_numbers(name).rstrip())
-    return int(match[1]) if match else None
-
-
-def step_in_name(name: str) -> int | None:
-    """Return the optimiser step that a file or folder name states, or None.
-
-    >>> step_in_name("epoch=3-step=80.ckpt"), step_in_name("model_12.pth")
-    (80, None)
-    """
-    match = _STEP.search(_plain_text(name))
-    return int(match[1]) if match else None
 
 
 def is_step_folder(name: str) -> bool:
@@ -356,7 +312,7 @@ def is_step_folder(name: str) -> bool:
     >>> [is_step_folder(name) for name in ("checkpoint-500", "epoch=3-step=80.ckpt", "model:v3", "resnet18_v2")]
     [True, True, True, False]
     """
-    return bool(_STEP_FOLDER.fullmatch(_plain_text(name)))
+    return bool(_STEP_FOLDER.fullmatch(parse(name).text))
 
 
 def epochs_completed(epoch: int | None, counts_from: int | None) -> int | None:
@@ -369,12 +325,6 @@ def epochs_completed(epoch: int | None, counts_from: int | None) -> int | None:
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Return a key that sorts ``e2`` before ``e10``."""
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d{1,18})", name) if part)
-
-
-def _plain_text(name: str) -> str:
-    """Return a name without its suffixes and without accents."""
-    decomposed = unicodedata.normalize("NFKD", _SUFFIXES.sub("", name))
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
 def _first_number(tree: Any, keys: Sequence[str]) -> int | None:

@@ -79,7 +79,7 @@ def search_folder(top: Place, folders: Folders) -> None:
 
 def model_file(files: Collection[str]) -> str | None:
     """Return the one of some files that makes their folder one checkpoint, or None."""
-    has_epochs = any(name.lower().endswith(SUFFIXES) and epochs.has_epoch_label(name) for name in files)
+    has_epochs = any(name.lower().endswith(SUFFIXES) and epochs.parse(name).epoch is not None for name in files)
     # The last weights may be next to the epochs of their training.
     names = [name for name in MODEL_FILES if name in WHOLE_FOLDERS or not (has_epochs and name.endswith(SUFFIXES))]
     return next((name for name in names if _marks_a_checkpoint(name, files)), None)
@@ -93,7 +93,7 @@ def step_folder(folder: Place, files: Collection[str], *, is_top: bool = False) 
     model = model_file(files)
     is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
     # A part of a checkpoint is alone in its folder: ``iter_500/mp_rank_00/model.pt``.
-    if not is_top and is_step_folder(folder.parent.name) and not epochs.training_number(folder.name):
+    if not is_top and is_step_folder(folder.parent.name) and not epochs.parse(folder.name).training:
         weights = [name for name in files if name.lower().endswith(SUFFIXES)]
         is_step = is_step or model is not None or (len(weights) == 1 and not epochs.COPY_NAMES.search(weights[0]))
     # The checkpoint is ``checkpoint-500`` of ``checkpoint-500/global_step500``, and ``7`` of ``7/default``.
@@ -141,7 +141,7 @@ def join_numbered_folders(folders: Folders) -> None:
     for (parent, name), group in groups.items():
         have_logs = name not in MODEL_FILES and any(folders[folder].ignored for folder, _ in group)
         are_trainings = have_logs and epochs.may_number_trainings([int(folder.name) for folder, _ in group])
-        if len(group) < 2 or are_trainings or epochs.COPY_NAMES.search(name) or epochs.has_epoch_label(name):
+        if len(group) < 2 or are_trainings or epochs.COPY_NAMES.search(name) or epochs.parse(name).epoch is not None:
             continue
         run = folders.setdefault(parent, FolderContents())
         for folder, (path, status, _) in group:

@@ -119,12 +119,12 @@ def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[
     is_epoch = _store_training_numbers(records)
     for record in records:
         name = deduplication.training_name(record)
-        stated = "" if is_epoch else epochs.training_number(name)
+        stated = "" if is_epoch else epochs.parse(name).training
         number = record.fold or stated or numbers.get(record.path, "")
         kinds[record.path] = number, trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
     # best.pt and checkpoint.pt belong to the file with the same weights, or else to the only kind of other files.
     originals = [record for record in records if not deduplication.is_secondary(record)]
-    originals = originals or [record for record in records if epochs.has_epoch_label(deduplication.epoch_name(record))]
+    originals = originals or [record for record in records if epochs.parse(deduplication.epoch_name(record)).epoch is not None]
     kind_by_weights = {record.fingerprint: kinds[record.path] for record in originals}
     only_kind = {kinds[record.path] for record in originals}
     groups: dict[tuple[str, bool], list[Record]] = {}
@@ -140,7 +140,7 @@ def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[
 
 def _store_training_numbers(records: Sequence[Record]) -> bool:
     """Return whether the contents of numbered files state the number (or the next one) as the epoch: ``my_run_10.pt``."""
-    numbers = [re.findall(r"\d+", epochs.training_number(deduplication.epoch_name(record))) for record in records]
+    numbers = [re.findall(r"\d+", epochs.parse(deduplication.epoch_name(record)).training) for record in records]
     found = [(int(number[0]), record) for number, record in zip(numbers, records, strict=True) if number]
     gaps = {(record.epoch or 0) - number for number, record in found if record.epoch_source == epochs.CONTENTS}
     return len({number for number, _ in found}) > 1 and gaps in ({0}, {1})
@@ -158,7 +158,7 @@ def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[st
     stated = {
         record.path: number
         for name, (number, _), record in zip(names, epochs.numbers_in_names(names), records, strict=True)
-        if number is not None and not epochs.has_epoch_label(name) and _may_number_a_training(name, record)
+        if number is not None and epochs.parse(name).epoch is None and _may_number_a_training(name, record)
     }
     found = sorted((record for record in records if record.path in stated), key=lambda record: stated[record.path])
     are_trainings = _number_trainings(stated, found, all(map(str.isdecimal, names)), read_head)
@@ -250,10 +250,10 @@ def _without(label: str, is_left_out: Callable[[str], bool]) -> str:
 def _has_several_trainings(dated: Sequence[Record], labels: Sequence[str], originals: Sequence[int]) -> bool:
     """Return whether an epoch or step has different weights under names that differ in more than numbers and scores."""
     names = [deduplication.epoch_name(record) for record in dated]
-    if sum(bool(epochs.training_number(names[index])) and dated[index].epoch is None for index in originals) > 1:
+    if sum(bool(epochs.parse(names[index]).training) and dated[index].epoch is None for index in originals) > 1:
         return len({labels[index] for index in originals}) > 1
     # Words without a number name networks, not moments, but single letters have an order.
-    if all((dated[it].epoch, dated[it].step, epochs.last_number(names[it])) == (None, None, None) for it in originals):
+    if all((dated[it].epoch, dated[it].step, epochs.parse(names[it]).last_number) == (None, None, None) for it in originals):
         return len({labels[it] for it in originals}) > 1 and any(len(labels[it]) > 1 for it in originals)
     first_seen: dict[tuple[int | None, int | None], tuple[str, str | None]] = {}
     for index in originals:
@@ -261,7 +261,7 @@ def _has_several_trainings(dated: Sequence[Record], labels: Sequence[str], origi
         moment = (record.epoch, record.step)
         if moment == (None, None):
             # A number at the end of the name may be the epoch.
-            moment = (epochs.last_number(names[index]), None)
+            moment = (epochs.parse(names[index]).last_number, None)
             label = label.removesuffix(str(moment[0])).rstrip("_")
         if moment == (None, None):
             continue

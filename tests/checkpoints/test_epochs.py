@@ -6,11 +6,10 @@ from dsi_cli.checkpoints import epochs
 from dsi_cli.checkpoints.epochs import (
     EpochAndStep,
     epoch_and_step,
-    epoch_in_name,
     epochs_completed,
     is_step_folder,
     natural_key,
-    step_in_name,
+    parse,
 )
 
 NAMES = {
@@ -37,7 +36,7 @@ NAMES = {
 
 @pytest.mark.parametrize(("name", "expected"), [(name, stated) for stated, names in NAMES.items() for name in names])
 def test_a_name_states_epoch_and_step_or_neither(name, expected):
-    assert (epoch_in_name(name), step_in_name(name)) == expected
+    assert (parse(name).stated_epoch, parse(name).step) == expected
 
 
 @pytest.mark.parametrize(
