@@ -17,9 +17,6 @@ from typing import Any
 from dsi_cli.checkpoints import epochs, trainers, training_logs
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 
-_SETTLED_SOURCES = (epochs.CONTENTS, epochs.ORDER, epochs.COMMIT_TITLE, epochs.REVISION_NAME)
-"""The sources of epochs that the names of a run's files do not change."""
-
 
 def resolve_duplicates(records: Sequence[Record], *, begins_before_training: bool = False) -> list[Record]:
     """Return the records of one run, in the same order, with epochs, finished epochs, duplicates and percentages resolved.
@@ -67,11 +64,17 @@ def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
     numbers = epochs.numbers_in_names([epoch_name(record) for record in records])
     dated = []
     for record, (epoch, step) in zip(records, numbers, strict=True):
-        if record.epoch_source not in _SETTLED_SOURCES and record.trainer != trainers.HUGGING_FACE:
+        if not _is_settled(record):
             source = None if epoch is None else record.epoch_source or epochs.FILE_NAME
             record = replace(record, epoch=epoch, epoch_source=source, step=step if record.step is None else record.step)
         dated.append(record)
     return [replace(record, epoch=None, epoch_source=None) for record in dated] if _are_steps(dated) else dated
+
+
+def _is_settled(record: Record) -> bool:
+    """Return whether the names of a run's files do not change the epoch of a record."""
+    from_name = (None, epochs.FILE_NAME, epochs.FOLDER_NAME)
+    return record.trainer == trainers.HUGGING_FACE or record.epoch_source not in from_name
 
 
 def stores_next_epoch(records: Sequence[Record]) -> bool:
@@ -89,7 +92,7 @@ def _are_steps(records: Sequence[Record]) -> bool:
     """Return whether the numbers in the names are steps, because the contents state the same steps (``100`` of Orbax)."""
     found = originals(records)
     numbers = sorted({record.epoch for record in found if record.epoch is not None and record.epoch == record.step})
-    if len(numbers) < max(2, len(found)) or any(epochs.parse(epoch_name(record)).epoch is not None for record in found):
+    if len(numbers) < max(2, len(found)) or any(parsed(record).epoch is not None for record in found):
         return False
     # Consecutive numbers are epochs, which some training loops call steps.
     are_apart = min(after - before for before, after in pairwise(numbers)) > 1
@@ -107,6 +110,11 @@ def epoch_name(record: Record) -> str:
     if record.epoch_source != epochs.FOLDER_NAME or path.name.isdecimal():
         return path.name
     return next((name for name in reversed(path.parts) if epochs.is_step_folder(name)), path.name)
+
+
+def parsed(record: Record) -> epochs.Name:
+    """Return what the name that states the epoch says."""
+    return epochs.parse(epoch_name(record))
 
 
 def training_name(record: Record) -> str:
@@ -129,10 +137,9 @@ def with_folder_names(records: Sequence[Record]) -> list[Record]:
     counts = Counter(map(epoch_name, records))
     result = []
     for record in records:
-        is_dated = record.epoch_source in _SETTLED_SOURCES or record.trainer == trainers.HUGGING_FACE
-        step = next(filter(epochs.is_step_folder, reversed(PurePath(record.path).parts[:-1])), "")
-        in_step = (epochs.parse(step).stated_epoch, epochs.parse(step).step) != (None, None)
-        if counts[epoch_name(record)] > 1 and in_step and not is_dated:
+        step = epochs.parse(next(filter(epochs.is_step_folder, reversed(PurePath(record.path).parts[:-1])), ""))
+        in_step = (step.stated_epoch, step.step) != (None, None)
+        if counts[epoch_name(record)] > 1 and in_step and not _is_settled(record):
             record = replace(record, epoch=None, epoch_source=epochs.FOLDER_NAME)
         result.append(record)
     return result

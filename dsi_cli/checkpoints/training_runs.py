@@ -68,15 +68,8 @@ def split_training_runs(
     read_head : reads the head of a checkpoint, to recognise a head that grows (`dsi_cli.checkpoints.training_runs`).
     """
     records = deduplication.with_folder_names(records)
-    parts: list[list[Record]] = []
-    for network in _group_by_network([record for record in records if record.status == OK]):
-        # Each file that holds several epochs is a run, and all other files are grouped by name.
-        groups: dict[str | None, list[Record]] = {}
-        for record in network:
-            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
-        for group in groups.values():
-            parts += _group_by_training(group, read_head)
-    parts = sorted(join_growing(parts, read_head), key=len, reverse=True) or [[]]
+    trainings = _group_by_training([record for record in records if record.status == OK], read_head)
+    parts = sorted(join_growing(trainings, read_head), key=len, reverse=True) or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
     for name, part in zip(_run_names(run.name, parts, earlier or {}), parts, strict=True):
@@ -90,6 +83,20 @@ def split_training_runs(
         renamed = [record if record.run == name else replace(record, run=name) for record in part]
         runs.append((replace(run, name=name, checkpoints=files, ignored=ignored, is_part=is_part), renamed))
     return runs
+
+
+def _group_by_training(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
+    """Return the records of each training of each network."""
+    trainings: list[list[Record]] = []
+    for network in _group_by_network(records):
+        # Each file that holds several epochs is a run, and all other files are grouped by name.
+        groups: dict[str | None, list[Record]] = {}
+        for record in network:
+            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
+        for group in groups.values():
+            for kind in _group_by_kind(group, read_head):
+                trainings += _group_by_label(kind)
+    return trainings
 
 
 def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
@@ -107,24 +114,16 @@ def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def _group_by_training(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
-    """Return the records of each training of one network."""
-    return [training for kind in _group_by_kind(records, read_head) for training in _group_by_label(kind)]
-
-
 def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
     """Return the records of each fold or seed that the names state, and of averaged weights, whatever their epochs are."""
+    numbers = _numbers_by_contents(records, read_head) | _stated_numbers(records)
     kinds = {}
-    numbers = _training_numbers(records, read_head)
-    is_epoch = _store_training_numbers(records)
     for record in records:
-        name = deduplication.training_name(record)
-        stated = "" if is_epoch else epochs.parse(name).training
-        number = record.fold or stated or numbers.get(record.path, "")
-        kinds[record.path] = number, trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
+        name = re.sub(r"[\W_]+", "_", deduplication.training_name(record))
+        kinds[record.path] = record.fold or numbers.get(record.path, ""), trainers.is_averaged(name)
     # best.pt and checkpoint.pt belong to the file with the same weights, or else to the only kind of other files.
     originals = [record for record in records if not deduplication.is_secondary(record)]
-    originals = originals or [record for record in records if epochs.parse(deduplication.epoch_name(record)).epoch is not None]
+    originals = originals or [record for record in records if deduplication.parsed(record).epoch is not None]
     kind_by_weights = {record.fingerprint: kinds[record.path] for record in originals}
     only_kind = {kinds[record.path] for record in originals}
     groups: dict[tuple[str, bool], list[Record]] = {}
@@ -138,15 +137,16 @@ def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[
     return list(groups.values())
 
 
-def _store_training_numbers(records: Sequence[Record]) -> bool:
-    """Return whether the contents of numbered files state the number (or the next one) as the epoch: ``my_run_10.pt``."""
-    numbers = [re.findall(r"\d+", epochs.parse(deduplication.epoch_name(record)).training) for record in records]
-    found = [(int(number[0]), record) for number, record in zip(numbers, records, strict=True) if number]
-    gaps = {(record.epoch or 0) - number for number, record in found if record.epoch_source == epochs.CONTENTS}
-    return len({number for number, _ in found}) > 1 and gaps in ({0}, {1})
+def _stated_numbers(records: Sequence[Record]) -> dict[str, str]:
+    """Return the folds, seeds and the like in the names, by path, unless the contents state them as epochs: ``my_run_10.pt``."""
+    stated = {record.path: epochs.parse(deduplication.training_name(record)).training for record in records}
+    numbers = {path: int(re.sub(r"\D", "", name)) for path, name in stated.items() if name}
+    found = [record for record in records if record.path in numbers and record.epoch_source == epochs.CONTENTS]
+    gaps = {(record.epoch or 0) - numbers[record.path] for record in found}
+    return {} if len(set(numbers.values())) > 1 and gaps in ({0}, {1}) else {path: stated[path] for path in numbers}
 
 
-def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[str, str]:
+def _numbers_by_contents(records: Sequence[Record], read_head: ReadHead) -> dict[str, str]:
     """Return the numbers in the names of files or folders, by path, that number trainings and not epochs.
 
     They begin with 0 or 1, or name folders, and the epochs in the contents do not rise with them.
@@ -154,25 +154,21 @@ def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[st
     ``best_0.pt`` of epoch 7 and ``best_1.pt`` of epoch 4 are the best files of two folds. But if each head is almost the one of
     the epoch before, the numbers are ranks or slots of one training.
     """
-    names = [deduplication.epoch_name(record) for record in records]
-    stated = {
-        record.path: number
-        for name, (number, _), record in zip(names, epochs.numbers_in_names(names), records, strict=True)
-        if number is not None and epochs.parse(name).epoch is None and _may_number_a_training(name, record)
-    }
-    found = sorted((record for record in records if record.path in stated), key=lambda record: stated[record.path])
-    are_trainings = _number_trainings(stated, found, all(map(str.isdecimal, names)), read_head)
-    return {path: str(number) for path, number in stated.items()} if are_trainings else {}
-
-
-def _number_trainings(numbers: Mapping[str, int], found: Sequence[Record], are_folders: bool, read_head: ReadHead) -> bool:
-    """Return whether the numbers of records, in their order, number trainings, according to the epochs in their contents."""
-    by_epoch = sorted(found, key=lambda record: record.epoch or 0)
-    stated = [record.epoch for record in found if record.epoch_source == epochs.CONTENTS]
-    may_be_trainings = epochs.may_number_trainings(list(numbers.values())) or (are_folders and len(stated) == len(found))
-    if not may_be_trainings or (by_epoch == found and not (are_folders and len(set(stated)) < len(found))):
-        return False
-    return not _are_continued([read_head(record) for record in by_epoch])
+    names = list(map(deduplication.epoch_name, records))
+    found: list[tuple[int, Record]] = []
+    for record, name, (number, _) in zip(records, names, epochs.numbers_in_names(names), strict=True):
+        source = epochs.FOLDER_NAME if name.isdecimal() and record.format not in FOLDER_FORMATS else epochs.CONTENTS
+        if number is not None and epochs.parse(name).epoch is None and record.epoch_source in (source, epochs.CONTENTS):
+            found.append((number, record))
+    found.sort(key=lambda pair: pair[0])
+    by_epoch = sorted(found, key=lambda pair: pair[1].epoch or 0)
+    stated = [record.epoch for _, record in found if record.epoch_source == epochs.CONTENTS]
+    are_folders = all(map(str.isdecimal, names))
+    may_be = epochs.may_number_trainings([number for number, _ in found]) or (are_folders and len(stated) == len(found))
+    if not may_be or (by_epoch == found and not (are_folders and len(set(stated)) < len(found))):
+        return {}
+    are_continued = _are_continued([read_head(record) for _, record in by_epoch])
+    return {} if are_continued else {record.path: str(number) for number, record in found}
 
 
 def _are_continued(heads: Sequence[NDArray[np.float32] | None]) -> bool:
@@ -182,25 +178,19 @@ def _are_continued(heads: Sequence[NDArray[np.float32] | None]) -> bool:
     return len(pairs) == len(heads) - 1 and all(cosine >= MIN_CONTINUED for cosine in cosines[1:] or cosines)
 
 
-def _may_number_a_training(name: str, record: Record) -> bool:
-    """Return whether the number in a name is not known to be the epoch."""
-    is_folder = name.isdecimal() and record.epoch_source == epochs.FOLDER_NAME and record.format not in FOLDER_FORMATS
-    return is_folder or record.epoch_source == epochs.CONTENTS
-
-
 def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training, by the words in their names if these occur with the same epochs or steps."""
-    dated = deduplication.with_numbers_from_names(records)
-    copies = [deduplication.is_copy(record) for record in records]
-    originals = [index for index, is_copy in enumerate(copies) if not is_copy or all(copies)]
-    labels = _labels(records)
-    # One training if each original has its own epoch or step, but the best checkpoints of a training have the same words.
+    dated, labels = deduplication.with_numbers_from_names(records), _labels(records)
+    are_copies = all(map(deduplication.is_copy, records))
+    originals = [index for index, record in enumerate(records) if are_copies or not deduplication.is_copy(record)]
     moments = {(dated[index].epoch, dated[index].step) for index in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
+        # One training has an epoch or step for each original, but the best checkpoints of a training also have the same words.
         labels = [_without(label, str.isdecimal) for label in labels]
-        if not all(copies) or "" in labels or len(set(labels)) < 2:
-            return [list(records)]
-    if not _has_several_trainings(dated, labels, originals) and not (all(copies) and len(set(labels)) > 1):
+        is_apart = are_copies and "" not in labels and len(set(labels)) > 1
+    else:
+        is_apart = _has_several_trainings(dated, labels, originals) or (are_copies and len(set(labels)) > 1)
+    if not is_apart:
         return [list(records)]
     labels = _without_epochs(labels, dated, originals)
     # A copy whose name fits no original belongs to the training of the original with the same weights.
@@ -249,26 +239,23 @@ def _without(label: str, is_left_out: Callable[[str], bool]) -> str:
 
 def _has_several_trainings(dated: Sequence[Record], labels: Sequence[str], originals: Sequence[int]) -> bool:
     """Return whether an epoch or step has different weights under names that differ in more than numbers and scores."""
-    names = [deduplication.epoch_name(record) for record in dated]
-    if sum(bool(epochs.parse(names[index]).training) and dated[index].epoch is None for index in originals) > 1:
+    undated = [index for index in originals if dated[index].epoch is None and deduplication.parsed(dated[index]).training]
+    if len(undated) > 1:
         return len({labels[index] for index in originals}) > 1
-    # Words without a number name networks, not moments, but single letters have an order.
-    if all((dated[it].epoch, dated[it].step, epochs.parse(names[it]).last_number) == (None, None, None) for it in originals):
-        return len({labels[it] for it in originals}) > 1 and any(len(labels[it]) > 1 for it in originals)
-    first_seen: dict[tuple[int | None, int | None], tuple[str, str | None]] = {}
+    seen: dict[tuple[int | None, int | None], list[tuple[str, str | None]]] = {}
     for index in originals:
         record, label = dated[index], labels[index]
-        moment = (record.epoch, record.step)
+        moment = record.epoch, record.step
         if moment == (None, None):
             # A number at the end of the name may be the epoch.
-            moment = (epochs.parse(names[index]).last_number, None)
+            moment = deduplication.parsed(record).last_number, None
             label = label.removesuffix(str(moment[0])).rstrip("_")
-        if moment == (None, None):
-            continue
-        other_label, other_fingerprint = first_seen.setdefault(moment, (label, record.fingerprint))
-        if other_label != label and other_fingerprint != record.fingerprint:
-            return True
-    return False
+        seen.setdefault(moment, []).append((label, record.fingerprint))
+    # Words without a number name networks, not moments, but single letters have an order.
+    if set(seen) == {(None, None)}:
+        return len({label for label, _ in seen[None, None]}) > 1 and any(len(label) > 1 for label, _ in seen[None, None])
+    seen.pop((None, None), None)
+    return any(label != first[0] and weights != first[1] for first, *others in seen.values() for label, weights in others)
 
 
 def _add_unusable(records: Sequence[Record], parts: list[list[Record]]) -> None:
@@ -296,14 +283,10 @@ def _run_names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[
     for part, label in zip(parts, labels, strict=True):
         known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(1)
         stem = PurePath(deduplication.epoch_name(part[0])).stem if part else ""
-        candidates = [known[0][0]] if known else []
-        # Nothing shows which of several single files is that of the folder.
-        if label:
-            candidates.append(f"{folder}/{label}")
-        elif len(part) != 1 or labels.count(label) == 1:
-            candidates.append(folder)
-        candidates += [f"{folder}/{stem}"]
-        candidates += [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
+        # Nothing shows which of several single files without a label is that of the folder.
+        own = [f"{folder}/{label}" if label else folder] if label or len(part) != 1 or labels.count(label) == 1 else []
+        numbered = [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
+        candidates = [*(name for name, _ in known), *own, f"{folder}/{stem}", *numbered]
         names.append(next(name for name in candidates if name not in names))
     return names
 
