@@ -71,6 +71,7 @@ def test_analyze_writes_norm_bias_and_drift_of_each_class(made):
             before = weights[epoch - 1].double().numpy()
             assert_allclose(column(results, "angle_previous", epoch), list(map(angle, rows, before)), atol=1e-5)
     assert np.isnan(column(results, "angle_previous", 0)).all()
+    assert not column(results, "angle_last", 3).any()
 
 
 def test_analyze_curves_equal_the_oracle_with_chance_levels(made):

@@ -20,7 +20,7 @@ from dsi_cli.analysis.classifiers.checkpoint_scanner import HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
 from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, row_lengths, spectrum_shares
-from dsi_cli.similarity import centre, unit_rows
+from dsi_cli.similarity import centre
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import GEOMETRY, SPECTRUM
 
@@ -68,6 +68,11 @@ def head_rows(record: Record, weight: NDArray[np.float32]) -> tuple[list[dict[st
     return rows, parquet.from_columns(SPECTRUM, len(spectrum), record.key_columns | {"classes_used": classes}, columns)
 
 
+def _norms_and_units(weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    norm = row_lengths(weight)
+    return norm, weight / np.where(norm > 0, norm, 1.0)[:, None]
+
+
 def _drift(unit: NDArray[np.float64], other: NDArray[np.float64] | None) -> pa.Array:
     """Return the angle of each unit class vector to that of another head; null for classes that the other head lacks."""
     drift = np.full(len(unit), np.nan)
@@ -107,15 +112,14 @@ class GeometryTable:
 
         tables = [parquet.from_rows(GEOMETRY, [])]
         last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
-        last_unit = None if last is None else unit_rows(last.weight.astype(np.float64))
+        last_unit = None if last is None else _norms_and_units(last.weight.astype(np.float64))[1]
         previous_unit = None
         # The heads are read in advance by other threads.
         for record, head in zip(records, local.map_in_order(stored_head, records), strict=True):
             if head is None:
                 continue
             weight = head.weight.astype(np.float64)
-            norm = row_lengths(weight)
-            unit = weight / np.where(norm > 0, norm, 1.0)[:, None]
+            norm, unit = _norms_and_units(weight)
             columns = {
                 "class_index": np.arange(len(weight)),
                 "norm": norm,
