@@ -139,8 +139,11 @@ def write_runs(
     """
     others = parquet.from_rows(table, [])
     with suppress(OutputError):
-        others = read_table(out, table).filter(~pc.field("run").isin(pa.array(runs, pa.string())))
-    whole = pa.concat_tables([rows, others], promote_options="default").select(rows.column_names).sort_by("run")
+        earlier = read_table(out, table).filter(~pc.field("run").isin(pa.array(runs, pa.string())))
+        # Another program may have written the same values with other types.
+        every = pa.concat_tables([others, earlier], promote_options="permissive")
+        others = every.select(rows.column_names).cast(rows.schema)
+    whole = pa.concat_tables([rows, others]).sort_by("run")
     if not len(whole) and options is None:
         remove([out / table.path])
     else:

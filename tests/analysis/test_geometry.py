@@ -131,7 +131,11 @@ def test_analyze_lost_table_is_made_from_stored_heads(table, tmp_path):
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
     garble(tmp_path / "run")
+    data = (tmp_path / "out" / table).read_bytes()
     (tmp_path / "out" / table).unlink()
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert_same_output(tmp_path / "out", tmp_path / "copy")
+    (tmp_path / "out" / table).write_bytes(b"PAR1" + bytes(400) + data[404:])  # its options are whole
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "copy")
 

@@ -119,9 +119,13 @@ def test_lock_accepts_what_a_killed_call_left(left, tmp_path):
         assert (tmp_path / ".lock").exists()
 
 
-def test_a_damaged_table_counts_as_none(tmp_path):
+def test_a_damaged_table_counts_as_none_and_one_of_another_program_keeps_its_rows(tmp_path):
     (tmp_path / CURVES.path).write_bytes(b"PAR1")
     assert (layout.earlier_rows(tmp_path, CURVES), layout.earlier_options(tmp_path, CURVES)) == ([], {})
     layout.write_runs(tmp_path, CURVES, ["a"], parquet.from_rows(CURVES, [{"run": "a", "epoch": 1}]), {"a": 1})
     assert [row["run"] for row in layout.earlier_rows(tmp_path, CURVES)] == ["a"]
     assert layout.earlier_options(tmp_path, CURVES) == {"a": 1}
+    pd.read_parquet(tmp_path / CURVES.path).to_parquet(tmp_path / CURVES.path)  # other types of text and of missing numbers
+    whole = layout.write_runs(tmp_path, CURVES, ["b"], parquet.from_rows(CURVES, [{"run": "b", "epoch": 2, "step": 3}]))
+    expected = parquet.from_rows(CURVES, [{"run": "a", "epoch": 1}, {"run": "b", "epoch": 2, "step": 3}])
+    assert (whole.schema, whole.to_pylist()) == (expected.schema, expected.to_pylist())

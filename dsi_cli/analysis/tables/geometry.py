@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.classifiers.checkpoint_scanner import HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
+from dsi_cli.errors import OutputError
 from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, row_lengths, spectrum_shares
 from dsi_cli.similarity import centre
 from dsi_cli.store import layout, parquet
@@ -87,7 +89,10 @@ class GeometryTable:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self._made: dict[str, str] = layout.earlier_options(out, GEOMETRY).get("made", {})
+        self._made: dict[str, str] = {}
+        with suppress(OutputError):  # no rows of a damaged table are valid, although its options may be readable
+            layout.read_table(out, GEOMETRY)
+            self._made = layout.earlier_options(out, GEOMETRY).get("made", {})
         self._added: dict[str, pa.Table] = {}
 
     def add(
