@@ -121,6 +121,9 @@ def plot(
     _print_drawn(drawn, as_json=as_json, quiet=quiet)
     if figures and drawn.without_data and not as_json:
         _raise_without_data(drawn.without_data, results, options)
+    absent = set(options.epochs or ()).difference(*(results.epochs(name) for name in options.names(results)))
+    if absent and epochs is not None and ":" not in epochs:
+        console.note(f"warning: no run has epoch {', '.join(map(str, sorted(absent)))}", quiet=quiet)
     return DONE
 
 

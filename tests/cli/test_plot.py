@@ -54,6 +54,12 @@ def test_plot_list_of_an_output_says_what_lacks_data(dsi: Command, tmp_path: Pat
     assert [one["name"] for one in json.loads(dsi("plot", out, "--list", "--json").out) if not one["has_data"]] == names
 
 
+def test_plot_missing_epoch_warns(analysed: Analysed, dsi: Command, tmp_path: Path):
+    for epochs, warned in (("7,99", "warning: no run has epoch 99\n"), ("7:99:7", "")):
+        ended = dsi("plot", analysed.out, "heatmaps", "--run", "cifar100-cnn", "--epochs", epochs, "-o", tmp_path)
+        assert (ended.code, ended.err) == (0, warned)
+
+
 def test_plot_wrong_usage_says_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
     for arguments, code, message in (
         (("wsii",), 2, "no figure 'wsii': use wsi"),
