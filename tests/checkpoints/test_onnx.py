@@ -274,7 +274,7 @@ def tensor(*dims: int, dtype: int = 1, data: bytes = field(9, b"abcd")) -> bytes
 
 LIES = {
     "no-graph": (b"\x08\x08\x12\x02me" + field(8, b"\x10\x0d"), PendingError, "cut-off"),
-    "endless": (raw_model(b"\xff" * 20), PendingError, "cut-off"),
+    "endless": (raw_model(b"\xff" * 20), UnreadableError, "damaged"),
     "shape": (raw_model(tensor(2)), UnreadableError, "damaged"),
     "huge": (raw_model(tensor(1 << 62, 4)), UnreadableError, "impossible-shape"),
     "same-name": (raw_model(tensor(1) * 2), UnreadableError, "duplicate-name"),

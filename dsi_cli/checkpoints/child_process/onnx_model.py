@@ -28,6 +28,7 @@ from dsi_cli.errors import PendingError, UnreadableError
 _MIN_VERSION_WITH_OPSETS = 3
 """The first version of the format in which a model lists its operator sets, which follow the graph."""
 _MAX_TEXT_LENGTH = 1 << 20
+_LENGTH_PREFIXED = 2  # the wire type of a field that begins with its length
 _PASSING = frozenset({"Identity", "Cast", "CastLike"})  # operators that pass a weight on unchanged
 _PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "FusedGemm"})
 _BIASED = frozenset({"Gemm", "FusedGemm", "Conv"})  # operators whose third input is a bias
@@ -53,10 +54,13 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 
 def open_file(file: IO[bytes]) -> FileContents:
     """Return the weights of a model in the order in which its nodes use them, and its metadata."""
+    data = file.read()
     try:
-        model: ModelProto = ModelProto.FromString(file.read())
+        model: ModelProto = ModelProto.FromString(data)
     except DecodeError:
-        raise PendingError("onnx cannot read the model; it may be incomplete", code="cut-off") from None
+        if _breaks_off(data):
+            raise PendingError("the model breaks off in the middle", code="cut-off") from None
+        raise UnreadableError("damaged: onnx cannot read it", code="damaged") from None
     if not model.HasField("graph"):
         raise PendingError("breaks off before its graph", code="cut-off")
     if model.ir_version >= _MIN_VERSION_WITH_OPSETS and not model.opset_import:
@@ -87,6 +91,32 @@ def open_file(file: IO[bytes]) -> FileContents:
     if external:
         listing.values[EXTERNAL_DATA] = external
     return listing
+
+
+def _breaks_off(data: bytes) -> bool:
+    """Return whether the last field of the message extends beyond its end."""
+    offset = 0
+    while offset < len(data):
+        tag, offset = _varint(data, offset)
+        size, offset = _varint(data, offset)
+        if tag & 7 not in (0, _LENGTH_PREFIXED):
+            return False
+        if tag & 7 == _LENGTH_PREFIXED:
+            offset += size
+    return offset > len(data)
+
+
+def _varint(data: bytes, offset: int) -> tuple[int, int]:
+    """Return a number of seven bits per byte and the offset after it, which is beyond the end if the number breaks off."""
+    number = 0
+    for index in range(10):
+        if offset + index >= len(data):
+            return 0, len(data) + 1
+        byte = data[offset + index]
+        number |= (byte & 127) << 7 * index
+        if byte < 128:
+            return number, offset + index + 1
+    return number, offset + 10
 
 
 def _metadata(model: ModelProto) -> dict[str, Any]:
