@@ -85,6 +85,7 @@ def watch(
     every: float = LISTING_INTERVAL_S,
     revisions: str | None = None,
     until_epoch: int | None = None,
+    until_left_out: int | None = None,
     idle: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -98,8 +99,8 @@ def watch(
     analyse : called whenever a new or changed checkpoint is at rest.
     every : the seconds from one listing to the next.
     revisions : the revisions of repositories to read.
-    until_epoch : end when each path has checkpoints, and each run has one of this epoch or a later one that is usable, or that
-        ``--epochs`` leaves out.
+    until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one.
+    until_left_out : end also for runs that have a checkpoint of this epoch or a later one which ``--epochs`` leaves out.
     idle : end when nothing was new for this many seconds.
     sleep, clock : functions of time, for tests.
 
@@ -120,7 +121,8 @@ def watch(
         if event is not None and event != last_event:
             yield event
             last_event = event
-        if isinstance(event, UpdatedEvent) and files.begun.issuperset(paths) and analysed.have_reached(until_epoch):
+        all_begun = files.begun.issuperset(paths)
+        if isinstance(event, UpdatedEvent) and all_begun and analysed.have_reached(until_epoch, until_left_out):
             why = REACHED
             sleep(every)
             files.refresh()
@@ -224,13 +226,18 @@ class _AnalysedCheckpoints:
         before, self._checkpoints = self._checkpoints, usable_checkpoints(self.out)
         return sorted({(run, epoch or 0) for run, epoch, *_ in self._checkpoints - before if run in self.runs})
 
-    def have_reached(self, epoch: int | None) -> bool:
-        """Return whether each run has a checkpoint of this epoch or a later one that is usable, or that ``--epochs`` leaves out."""
+    def have_reached(self, epoch: int | None, left_out: int | None) -> bool:
+        """Return whether each run has a usable checkpoint of ``epoch``, or one of ``left_out`` that ``--epochs`` leaves out.
+
+        Later epochs count, too. Without ``epoch``, the result is False.
+        """
         if epoch is None:
             return False
-        rows = layout.earlier_rows(self.out, CHECKPOINTS)
-        counted = [row for row in rows if row["status"] == OK or row["code"] == "not-in-epochs"]
-        return self.runs <= {row["run"] for row in counted if (row["epoch"] or 0) >= epoch}
+        runs = {run for run, last, *_ in self._checkpoints if (last or 0) >= epoch}
+        if left_out is not None:
+            rows = layout.earlier_rows(self.out, CHECKPOINTS)
+            runs |= {row["run"] for row in rows if row["code"] == "not-in-epochs" and row["epoch"] >= left_out}
+        return self.runs <= runs
 
 
 def usable_checkpoints(out: Path) -> set[tuple[str, int | None, int | None, str | None]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.analysis.option_groups import groups
-from dsi_cli.analysis.option_groups.text_values import format_seconds
+from dsi_cli.analysis.option_groups.text_values import epoch_filter, format_seconds
 from dsi_cli.cli import console, signals
 from dsi_cli.cli.analyze import read_options
 from dsi_cli.cli.options import instance, takes
@@ -49,6 +49,7 @@ def watch(values: Mapping[str, Any]) -> int:
         raise UsageError(message, code="idle-too-short", idle=waiting.idle, every=waiting.every)
     trackers = destinations(output.log_to)
     options = read_options(values)
+    last_epoch = _last_epoch(waiting.until_epoch, options)
     printer = WatchPrinter(output)
     try:
         watch.check(values["checkpoints"], output.out, options)
@@ -59,7 +60,8 @@ def watch(values: Mapping[str, Any]) -> int:
             _analysis_with_progress(options, trackers, printer),
             every=waiting.every,
             revisions=options.revisions,
-            until_epoch=waiting.until_epoch,
+            until_epoch=last_epoch,
+            until_left_out=waiting.until_epoch,
             idle=waiting.idle,
             sleep=signals.sleep,
         )
@@ -71,8 +73,20 @@ def watch(values: Mapping[str, Any]) -> int:
         signals.received.clear()
         return printer.close(STOPPED, "stopped", DONE)
     if event == watch.EndedEvent(watch.REACHED):
-        return printer.close(watch.REACHED, f"the training has reached epoch {waiting.until_epoch}")
+        return printer.close(watch.REACHED, f"the training has reached epoch {last_epoch}")
     return printer.close(watch.IDLE, f"nothing was new for {format_seconds(waiting.idle or 0)}")
+
+
+def _last_epoch(until_epoch: int | None, options: Options) -> int | None:
+    """Return the last epoch up to ``--until-epoch`` that ``--epochs`` selects; raise `UsageError` if it selects none."""
+    selected = epoch_filter(options.epochs)
+    if until_epoch is None or selected is None:
+        return until_epoch
+    selected = range(selected.start, min(selected.stop, until_epoch + 1), selected.step)
+    if not selected:
+        message = f"--epochs {options.epochs} selects no epoch up to --until-epoch {until_epoch}; change one of them"
+        raise UsageError(message, code="no-epoch-to-wait-for", epochs=options.epochs, until_epoch=until_epoch)
+    return selected[-1]
 
 
 def _analysis_with_progress(options: Options, trackers: Sequence[Destination], printer: WatchPrinter) -> Analyse:

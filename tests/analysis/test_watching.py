@@ -181,7 +181,7 @@ def test_until_an_epoch_that_is_never_saved_ends_with_a_later_one_that_is_left_o
     run = make_run(epochs=1)
     moments = (nothing, saves(run, 5), nothing, saves(run, 6), nothing, nothing, nothing)
     analyse = lambda there: analyze(there, tmp_path / "out", replace(QUICK, epochs="0:6:4"))  # noqa: E731
-    events = watched([run], *moments, analyse=analyse, until_epoch=6)
+    events = watched([run], *moments, analyse=analyse, until_epoch=4, until_left_out=6)
     assert events == [updated(("run", 0)), *[updated()] * 3, EndedEvent(REACHED)], "epoch 5 does not end it"
 
 

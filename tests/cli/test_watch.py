@@ -162,7 +162,7 @@ def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
     )
     ended = dsi("watch", run, "-o", tmp_path / "out", *options, "--every", "0.1s", "--until-epoch", 3)
     assert ended.code == 0, ended.err
-    assert "the training has reached epoch 3\n" in ended.err, "which --epochs leaves out"
+    assert "the training has reached epoch 2\n" in ended.err, "the last epoch up to --until-epoch that --epochs selects"
     assert dsi("analyze", run, "-o", tmp_path / "plain", *options).code == 0
     curves = tables(tmp_path / "out")["curves"]
     assert set(curves.query("metric == 'sai'")["variant"]) == {"pearson", "pearson_corrected"}
@@ -185,6 +185,7 @@ def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
+        ("--epochs 5:9 --until-epoch 4", "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them"),
         ("--log-to paper", "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper' is not one of these"),
         ("--every 0s", "--every takes a time, for example 90s, 30m or 2h; '0s' is not of that form"),
         ("--idle 10s", "--idle 10s is not longer than --every 10s; use --idle 20s or longer"),
