@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected, require_choice
@@ -186,8 +187,7 @@ def closest_pairs(results: Results, query: NeighborQuery | None = None) -> Neigh
     """
     query = _fill_defaults(results, query or NeighborQuery())
     if results.is_vast(query.run):
-        message = f"the closest pairs of more than {MAX_DENSE_CLASSES:,} classes are not known; name a class with --class"
-        raise UsageError(message, code="too-many-classes")
+        return _closest_stored_pairs(results, query)
     names = class_names(results, query.run)
     csm = results.csm(query.kind, query.epoch, query.split, query.run).to_numpy(dtype=np.float64)
     first, second = np.triu_indices(len(csm), 1)
@@ -210,6 +210,29 @@ def closest_pairs(results: Results, query: NeighborQuery | None = None) -> Neigh
         rows.append(ClassPair(place, names[i], names[j], i, j, float(similarity[index]), **fields))
     is_symmetric, reference = bool(np.array_equal(csm, csm.T, equal_nan=True)), reference_title(results, query.run)
     return NeighborList(query, None, known, wordnet.furthest, is_symmetric, rows, reference=reference)
+
+
+def _closest_stored_pairs(results: Results, query: NeighborQuery) -> NeighborList:
+    """Return the closest pairs from the stored ``k`` nearest classes of each class, which contain the ``k`` closest pairs."""
+    names, near = class_names(results, query.run), results.neighbors(query.kind, query.epoch, query.run)
+    stored = len(near) // len(names)
+    if query.most > stored:
+        message = f"{len(names):,} classes have only their {stored} nearest classes stored: list {stored} pairs or fewer"
+        raise UsageError(message, code="too-many-pairs", classes=len(names), stored=stored)
+    rows = []
+    for place, ((i, j), similarity) in enumerate(zip(*closest_of_stored(near, query.most), strict=True), start=1):
+        rows.append(ClassPair(place, names[i], names[j], int(i), int(j), float(similarity), None, None))
+    found = len(names) * (len(names) - 1) // 2
+    return NeighborList(query, None, found, None, True, rows, True, reference_title(results, query.run))
+
+
+def closest_of_stored(near: pd.DataFrame, most: int) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
+    """Return the closest pairs ``(most, 2)`` among stored neighbours and their similarities; ties are in order of class index."""
+    ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
+    pairs, first_rows = np.unique(ends, axis=0, return_index=True)
+    similarity = near["similarity"].to_numpy()[first_rows]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[:most]
+    return pairs[order], similarity[order]
 
 
 def neighbor_history(results: Results, of: str, query: NeighborQuery | None = None) -> NeighborHistory:

@@ -74,14 +74,18 @@ def test_a_whole_matrix_is_refused_and_the_message_says_how_to_ask_for_a_part(ou
         Results(out).neighbors("tncsm")
 
 
-def test_neighbours_are_those_of_the_whole_matrix_and_pairs_are_refused(out: Path, weights: list[np.ndarray]) -> None:
+def test_neighbours_and_pairs_are_those_of_the_whole_matrix(out: Path, weights: list[np.ndarray]) -> None:
     expected = weight_similarity(weights[1]).astype(float)
     listing = nearest(Results(out), "dog", NeighborQuery(most=3))
     assert [row.class_index for row in listing.rows] == [k for k in np.argsort(-expected[1]) if k != 1][:3]
     assert listing.found == 7
     assert "WordNet similarities are not available" in (listing.legend or "")
-    with raises("too-many-classes"):
-        closest_pairs(Results(out))
+    first, second = np.triu_indices(8, 1)
+    best = np.argsort(-expected[first, second])[:5]
+    pairs = closest_pairs(Results(out), NeighborQuery(most=5))
+    assert [(row.first_index, row.second_index) for row in pairs.rows] == list(zip(first[best], second[best], strict=True))
+    with raises("too-many-pairs", classes=8, stored=7):
+        closest_pairs(Results(out), NeighborQuery(most=8))
 
 
 def test_the_report_is_made_and_says_what_it_lacks(out: Path) -> None:
