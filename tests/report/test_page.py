@@ -660,13 +660,3 @@ def test_maps_between_complete_epochs_show_block_means_and_a_note(open_page, out
         assert text.startswith("mean of the block: rank ")
         value, error = number(text)
         assert value == pytest.approx(matrix[0 : starts[1], first:end].mean(), abs=error)
-
-
-def test_page_of_very_many_classes_has_no_link_to_matrices_nor_search_of_their_panel(open_file, out, tmp_path, monkeypatch):
-    monkeypatch.setattr(matrices.matrix_sources, "matrix_series", lambda *_: [])
-    monkeypatch.setattr(matrices.matrix_sources, "references", lambda *_: [])
-    page = open_file(report_file.write_report(out, tmp_path / "vast.html"))
-    wait_for(page, "Boolean(document.querySelector('#classes-body table'))")
-    shown = page.locator("nav a:visible").all_inner_texts()
-    assert shown == ["Curves", "Agreement", "Mistakes", "Geometry", "Classes", "Method"]
-    assert page.locator("#search:visible, #matrices:visible, #closest:visible").count() == 0

@@ -20,6 +20,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
   let rest = null;
   if (selection.classes.some((index) => index >= names.length)) selection.classes = [];
 
+  byId("matrices").hidden = !run.matrices.length;
   byId("maps").dataset.count = maps.maps.length;
   byId("maps").replaceChildren(...maps.maps.map(({ node }) => node));
   maps.maps.forEach((map) => map.node.append(exportMenu(`${run.name} ${map.title}`,
@@ -120,6 +121,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 
   async function showSurprises() {
     const token = ++tokens.surprises;
+    byId("closest").hidden = completeEpochNear(run, epoch) == null;
     if (byId("closest").hidden) return;
     const open = (i, j) => { select([i, j]); byId("inspector").scrollIntoView({ block: "nearest" }); };
     const section = await surpriseSection(run, names, epoch, open);

@@ -161,7 +161,7 @@ async function classPanel(run, names, index, epoch, actions) {
       { title: "class", value: ({ other }) => names[other], node: link },
       similarityColumn(own),
       referenceFrame && rankColumn(run.reference, "referenceRank"),
-    ], rows) : element("p", {}, "This page has no complete matrix of the network: dsi neighbors lists the nearest classes."),
+    ], rows) : element("p", {}, "This page has no complete class similarity matrix of the network."),
     chart?.node,
     confusionList(run, names, mistakeFrame, index, actions),
   ] };

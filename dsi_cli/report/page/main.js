@@ -121,13 +121,12 @@ function setRun(index) {
   const names = namesOf(run());
   maps = matrixExplorer(run(), index, names, chartActions, selectionChanged);
   byId("agreement-name").textContent = `Agreement of single classes with ${run().reference}`;
-  const { matrices, agreement, geometry } = run();
-  const closest = completeEpochNear(run(), 0) != null;
-  for (const [id, has] of Object.entries({ matrices: matrices.length, closest, search: matrices.length, agreement, geometry })) {
-    [byId(id), document.querySelector(`nav a[href="#${id}"]`)].forEach((node) => { if (node) node.hidden = !has; });
+  for (const [id, section] of Object.entries({ agreement: agreementSection, geometry: geometrySection })) {
+    const isMissing = !run()[id];
+    byId(id).hidden = isMissing;
+    document.querySelector(`nav a[href="#${id}"]`).hidden = isMissing;
+    byId(`${id}-body`).replaceChildren(...(isMissing ? [] : section(run(), names)));
   }
-  byId("agreement-body").replaceChildren(...(agreement ? agreementSection(run(), names) : []));
-  byId("geometry-body").replaceChildren(...(geometry ? geometrySection(run(), names) : []));
   byId("classes-body").replaceChildren(classesSection(run()));
   drawControls();
   drawPanels();
