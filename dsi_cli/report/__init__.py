@@ -5,7 +5,7 @@
 ``overview``         the text of the first screen: finding, tiles, warnings, limits
 ``classes``          data of single classes: tables, orders, agreement with the reference, geometry, common hypernyms
 ``matrix_sources``   the matrices of a run, read one at a time
-``matrix_codec``     packing of matrices as whole numbers
+``matrix_codec``     packing of matrices and of nearest classes as whole numbers
 ``matrices``         the packed matrices of a run, and how many of them fit into the page
 ``comparison_page``  the pages of a comparison of runs and of the difference of two networks
 ``notebook_card``    the HTML that a notebook shows for a results folder

@@ -26,11 +26,20 @@ from dsi_cli.store.schema import NETWORK_MATRICES
 MAX_BYTES = 21_000_000  # size of all packed matrices as text: 4 MB less than the 25 MB of a page
 MANY_CLASSES = 256
 MAX_COMPLETE_EPOCHS = 20  # complete epochs of a run with more than `MANY_CLASSES` classes
-MAX_ORDERS = 3  # display orders of the classes of a run (`classes.display_orders`)
 MAX_BLOCKS = 64  # blocks per row of a matrix of block means, without those that begin at the start of a group
 RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])  # scale of block means of percentile ranks
 MAX_FINE_REFERENCE = 2048  # classes of a reference matrix that is packed with the finest scale
 Lines = dict[str, list[str]]  # packed texts by name; each name becomes one element of the page with one line per text
+
+
+class BudgetNeed(NamedTuple):
+    """The sizes of a run's data."""
+
+    epochs: int
+    classes: int
+    cost: Mapping[int, float]  # bytes of all complete matrices of an epoch, for each of `LEVELS`
+    block_cost: float  # bytes of the block means of an epoch
+    fixed: float  # bytes that the run needs in any case
 
 
 class BudgetShare(NamedTuple):
@@ -38,6 +47,33 @@ class BudgetShare(NamedTuple):
 
     complete: int
     levels: int
+
+
+def shares(needs: Sequence[BudgetNeed], total: int = MAX_BYTES) -> list[BudgetShare]:
+    """Return the share of each run in the order of ``needs``."""
+    by_index: dict[int, BudgetShare] = {}
+    remaining = float(total)
+    smallest_first = sorted(range(len(needs)), key=lambda index: needs[index].cost[LEVELS[-1]] * needs[index].epochs)
+    for done, index in enumerate(smallest_first):
+        by_index[index], used = _share(needs[index], remaining / (len(needs) - done))
+        remaining -= used
+    return [by_index[index] for index in range(len(needs))]
+
+
+def _share(need: BudgetNeed, limit: float) -> tuple[BudgetShare, float]:
+    """Return the share of a run that has at most ``limit`` bytes, and the bytes that it uses."""
+    # Keep as many complete epochs as allowed at the finest scale that fits.
+    most = need.epochs if need.classes <= MANY_CLASSES else min(MAX_COMPLETE_EPOCHS, need.epochs)
+    for levels in LEVELS:
+        used = need.fixed + need.cost[levels] * most + need.block_cost * (need.epochs - most)
+        if used <= limit:
+            return BudgetShare(most, levels), used
+    # Otherwise keep as many as fit at the coarsest scale.
+    levels = LEVELS[-1]
+    spare = limit - need.fixed - need.block_cost * need.epochs
+    complete = max(0, min(most, int(spare // max(1.0, need.cost[levels] - need.block_cost))))
+    used = need.fixed + need.cost[levels] * complete + need.block_cost * (need.epochs - complete)
+    return BudgetShare(complete, levels), used
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,46 +85,31 @@ class RunMatrices:
     classes: int
     series: list[MatrixSeries]
     references: list[StoredReference]
+    nearest: dict[int, str]  # the packed nearest classes by epoch (`matrix_codec.pack_neighbors`)
 
     @property
     def own(self) -> MatrixSeries | None:
         """The network's similarity matrix, or None if the run has none."""
         return next((series for series in self.series if series.frames.name in NETWORK_MATRICES), None)
 
+    def need(self, orders: int) -> BudgetNeed:
+        """Return the size that the run needs in the page, with a number of display orders."""
+        cost = {levels: sum(series.cost[levels] for series in self.series) for levels in LEVELS}
+        blocks = block_count(self.classes)
+        fixed = sum(map(len, self.nearest.values())) + sum(2 * reference.matrix.size for reference in self.references) / 4
+        block_cost = 2 * blocks * blocks * orders * len(self.series) * 0.9
+        return BudgetNeed(len(self.epochs), self.classes, cost, block_cost, fixed)
+
 
 def run_matrices(results: Results, run: str) -> RunMatrices:
-    """Return the matrices of a training run; of very many classes, none are stored."""
+    """Return the matrices of a training run; of very many classes, only the nearest classes are stored."""
     classes = len(results.rows_of("classes", run))
-    series = [] if results.is_vast(run) else matrix_sources.matrix_series(results, run)
-    return RunMatrices(run, results.epochs(run), classes, series, matrix_sources.references(results, run))
-
-
-def shares(runs: Sequence[RunMatrices], total: int = MAX_BYTES) -> list[BudgetShare]:
-    """Return the share of each run. A byte takes 4/3 bytes as text; what the compression saves is not counted."""
-    by_index: dict[int, BudgetShare] = {}
-    remaining = float(total)
-    sizes = [4 / 3 * sum(_packed_values(run, series) for series in run.series) for run in runs]
-    smallest_first = sorted(range(len(runs)), key=lambda index: sizes[index] * len(runs[index].epochs))
-    for done, index in enumerate(smallest_first):
-        run, size, epochs = runs[index], sizes[index], len(runs[index].epochs)
-        fixed = sum(reference.matrix.size / 2 for reference in run.references)
-        limit = remaining / (len(runs) - done) - fixed
-        blocks = 2 * block_count(run.classes) ** 2 * MAX_ORDERS * len(run.series)
-        # Keep as many complete epochs as allowed on the fine scale, or else as many as fit on the coarse scale.
-        complete = epochs if run.classes <= MANY_CLASSES else min(MAX_COMPLETE_EPOCHS, epochs)
-        levels, value_bytes = LEVELS[0], 2
-        if value_bytes * size * complete + blocks * (epochs - complete) > limit:
-            levels, value_bytes = LEVELS[1], 1
-            complete = max(0, min(complete, int((limit - blocks * epochs) // max(1.0, size - blocks))))
-        by_index[index] = BudgetShare(complete, levels)
-        remaining -= fixed + value_bytes * size * complete + blocks * (epochs - complete)
-    return [by_index[index] for index in range(len(runs))]
-
-
-def _packed_values(run: RunMatrices, series: MatrixSeries) -> float:
-    """Return the number of values of a frame; of a frame that is mostly 0, four for each other value, because zeros compress."""
-    pairs = run.classes * (run.classes - 1)
-    return min(pairs / 2 if series.frames.kind.is_symmetric else pairs, 4 * series.most_values)
+    if results.is_vast(run):
+        series, nearest = [], matrix_sources.nearest(results, run, classes)
+    else:
+        series = matrix_sources.matrix_series(results, run)
+        nearest = next((of_kind.nearest for of_kind in series if of_kind.nearest), {})
+    return RunMatrices(run, results.epochs(run), classes, series, matrix_sources.references(results, run), nearest)
 
 
 def block_count(classes: int) -> int:
@@ -122,7 +143,14 @@ def pack(
     epochs = list(change)
     complete = [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), share.complete)]
     packed = [_pack_series(series, share.levels, complete, orders, prefix, lines) for series in matrices.series]
-    return {"whole": complete, "matrices": packed}
+    near: dict[str, Any] | None = None
+    if matrices.nearest:
+        lines[f"{prefix}-near"] = list(matrices.nearest.values())
+        of = "ncsm" if own is None else own.frames.name
+        near = {"lines": f"{prefix}-near", "of": of, "epochs": list(matrices.nearest)}
+        near |= {"count": matrix_codec.neighbor_count(matrices.classes), "pairs": matrix_codec.pair_count(matrices.classes)}
+        near |= _scale_data(matrix_codec.NEIGHBOR_SCALE)
+    return {"whole": complete, "matrices": packed, "near": near}
 
 
 def _pack_series(

@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.engines import local
+from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries.matrices import MatrixFrames, all_frames
-from dsi_cli.report.matrix_codec import off_diagonal
+from dsi_cli.report import matrix_codec
+from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
+from dsi_cli.store.schema import NETWORK_MATRICES
 
 COLOR_QUANTILES = (0.005, 0.995)
 """Quantiles of the off-diagonal values at which the colours end, as the median over the epochs.
@@ -26,13 +29,16 @@ A few extreme values would otherwise take all contrast from the others. In a con
 quantile is that of the values above 0.
 """
 MAX_CACHED_BYTES = 256 * 2**20  # size of the matrices of one kind that stay in memory between two reads
+MAX_NEIGHBOR_EPOCHS = 8  # epochs with nearest classes for a run with very many classes
+MAX_PAGE_CLASSES = 2**16  # classes for which the page shows nearest classes, because class indices have 16 bits
+COST_SAMPLES = 5  # number of matrices that are packed to estimate the size of a packed matrix
 
 Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class MatrixSeries:
-    """One kind of matrix of a training run over the epochs, with the range of its values."""
+    """One kind of matrix of a training run over the epochs, with the range of its values and the size of its packed matrices."""
 
     frames: MatrixFrames
     read: Callable[[int], Matrix]  # reads the matrix ``(C, C)`` of an epoch; missing values are NaN
@@ -40,8 +46,9 @@ class MatrixSeries:
     high: float
     color_limits: tuple[float, float]  # the values at which the colours end
     change: dict[int, float]  # mean absolute difference from the previous epoch, by epoch; 0 for the first epoch
-    most_values: int  # the largest number of off-diagonal values of an epoch that are not 0
+    cost: dict[int, float]  # estimated bytes of a packed matrix for each of `LEVELS`
     empty: list[int]  # epochs whose values are all 0; a confusion matrix without mistakes is empty
+    nearest: dict[int, str]  # the packed nearest classes by epoch, if they were asked for
 
 
 def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
@@ -50,7 +57,10 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     all_series: list[MatrixSeries] = []
     for frames in all_frames(results, run):
         read = _cached_reader(results.path, frames, classes)
-        series = _summarise_series(frames, read)
+        # The first of the network's own matrices has the nearest classes.
+        is_own = classes > 1 and frames.name in NETWORK_MATRICES
+        has_own = any(series.frames.name in NETWORK_MATRICES for series in all_series)
+        series = _summarise_series(frames, read, with_nearest=is_own and not has_own)
         if series is not None:
             all_series.append(series)
     return all_series
@@ -66,6 +76,17 @@ def _cached_reader(out: Path, frames: MatrixFrames, classes: int) -> Callable[[i
         return parquet.padded(parquet.read_matrix(path), classes)
 
     return read
+
+
+def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
+    """Return the packed nearest classes by epoch, at most `MAX_NEIGHBOR_EPOCHS`, of a run whose matrices are not stored."""
+    if classes > MAX_PAGE_CLASSES:
+        return {}
+    epochs = [epoch for epoch in results.epochs(run) if layout.neighbors_path(results.path, run, "ncsm", epoch).is_file()]
+    return {
+        epoch: matrix_codec.pack_stored_neighbors(results.neighbors("ncsm", epoch, run), classes)
+        for epoch in epoch_sampling.evenly_spaced(epochs, MAX_NEIGHBOR_EPOCHS)
+    }
 
 
 class StoredReference(NamedTuple):
@@ -87,21 +108,22 @@ def references(results: Results, run: str) -> list[StoredReference]:
     return stored
 
 
-def _summarise_series(frames: MatrixFrames, read: Callable[[int], Matrix]) -> MatrixSeries | None:
+def _summarise_series(frames: MatrixFrames, read: Callable[[int], Matrix], *, with_nearest: bool) -> MatrixSeries | None:
     """Return the series of some matrices; None if no matrix has a value."""
     symmetric, epochs = frames.kind.is_symmetric, frames.epochs
     limits: list[tuple[float, ...]] = []
     change: dict[int, float] = {}
     empty: list[int] = []
-    most_values = 0
+    nearest: dict[int, str] = {}
     previous: NDArray[Any] | None = None
     # The next matrix is read while this one is processed.
     for epoch, matrix in zip(epochs, local.map_in_order(read, epochs, workers=1), strict=True):
+        if with_nearest:
+            nearest[epoch] = matrix_codec.pack_neighbors(matrix)
         values = off_diagonal(matrix, symmetric=symmetric)
         known = values[~np.isnan(values)]
         if len(known):
             limits.append((float(known.min()), *_quantiles(known, is_sparse=not symmetric), float(known.max())))
-        most_values = max(most_values, int(np.count_nonzero(known)))
         if not known.any():
             empty.append(epoch)
         change[epoch] = 0.0
@@ -115,7 +137,15 @@ def _summarise_series(frames: MatrixFrames, read: Callable[[int], Matrix]) -> Ma
     lows, lower_quantiles, upper_quantiles, highs = zip(*limits, strict=True)
     low, high = min(lows), max(highs)
     color_limits = _color_limits(median(lower_quantiles), median(upper_quantiles), high)
-    return MatrixSeries(frames, read, low, high, color_limits, change, most_values, empty)
+
+    # The size of a packed matrix is the mean of a few.
+    sampled = epoch_sampling.evenly_spaced(epochs, COST_SAMPLES)
+    samples = [off_diagonal(read(epoch), symmetric=symmetric) for epoch in sampled]
+    cost = {}
+    for levels in LEVELS:
+        scale = QuantizationScale(low, high, levels)
+        cost[levels] = sum(len(pack(scale.codes(values), levels)) for values in samples) / len(samples)
+    return MatrixSeries(frames, read, low, high, color_limits, change, cost, empty, nearest)
 
 
 def value_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:

@@ -302,8 +302,7 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
     if any(run.epochs and len(run.epochs) < 5 for run in findings):
         yield "With fewer than five epochs, no phases can be found."
     if any(results.is_vast(run.run) for run in findings):
-        command = f"dsi neighbors {shlex.quote(str(results.path))} --class CLASS"
-        yield f"The matrices have too many classes to be stored. {command} lists the nearest classes of a class."
+        yield "The matrices have too many classes to be stored. The page shows the nearest classes of each class."
 
 
 def peaks_table(findings: Sequence[RunFindings]) -> list[list[str]]:

@@ -64,11 +64,12 @@ def page_data(
     all_orders = [classes.display_orders(class_rows(results, run.name), run.own) for run in all_matrices]
 
     # Divide the size of the page among the runs, and pack their matrices.
+    needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]
     data: dict[str, Any] = {"runs": [], "class_columns": classes.COLUMNS, "classes": [], "hypernyms": []}
     data |= {"uncertain": UNCERTAIN, "curves": curves(results)}
     lines: matrices.Lines = {}
     findings = overview.all_findings(results)
-    shares = matrices.shares(all_matrices)
+    shares = matrices.shares(needs)
     for run_matrices, orders, share, found in zip(all_matrices, all_orders, shares, findings, strict=True):
         packed = matrices.pack(run_matrices, share, orders, f"m{len(data['runs'])}", lines)
         packed["matrices"] += matrices.pack_references(run_matrices, lines)

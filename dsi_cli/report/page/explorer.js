@@ -20,7 +20,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
   let rest = null;
   if (selection.classes.some((index) => index >= names.length)) selection.classes = [];
 
-  byId("matrices").hidden = !run.matrices.length;
+  byId("matrices").hidden = !run.matrices.length && !run.near;
   byId("maps").dataset.count = maps.maps.length;
   byId("maps").replaceChildren(...maps.maps.map(({ node }) => node));
   maps.maps.forEach((map) => map.node.append(exportMenu(`${run.name} ${map.title}`,
@@ -121,8 +121,8 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 
   async function showSurprises() {
     const token = ++tokens.surprises;
-    byId("closest").hidden = completeEpochNear(run, epoch) == null;
-    if (byId("closest").hidden) return;
+    byId("closest").hidden = !run.near;
+    if (!run.near) return;
     const open = (i, j) => { select([i, j]); byId("inspector").scrollIntoView({ block: "nearest" }); };
     const section = await surpriseSection(run, names, epoch, open);
     if (token !== tokens.surprises) return;
@@ -217,7 +217,7 @@ const matrixOf = (run, wanted) => run.matrices.find(({ name }) => name === wante
 /** Return the similarity matrix of a run's network, its reference, and its first confusion matrix; undefined if missing. */
 function mainMatrices(run) {
   const mistakes = run.matrices.find(({ symmetric }) => !symmetric);
-  return { own: matrixOf(run, run.own), reference: matrixOf(run, "scsm"), mistakes };
+  return { own: matrixOf(run, run.near?.of), reference: matrixOf(run, "scsm"), mistakes };
 }
 
 /** Return the layer of a difference of percentiles (`layerOf`) at an epoch, or null if one of its matrices does not exist. */

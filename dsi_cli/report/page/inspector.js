@@ -1,24 +1,28 @@
 // The panel next to the matrices: one pair of classes, or one class with its neighbours and the chart of their ranks over epochs.
 
+const nearest = new Map();
 const MAX_CONFUSIONS = 5;
-const NEIGHBOURS = 10;
 
-/** Return the epoch whose complete matrix of the network is nearest to an epoch, or null without a complete matrix. */
-function completeEpochNear(run, epoch) {
-  const epochs = mainMatrices(run).own?.epochs ?? [];
-  return epochs.length ? nearestTo(epoch, epochs) : null;
+/** Return the neighbours of every class and the closest pairs at an epoch, or null; `matrix_codec.py` packs them. */
+async function nearestAt(run, epoch) {
+  const near = run.near;
+  const line = near ? near.epochs.indexOf(epoch) : -1;
+  if (line < 0) return null;
+  const key = `${near.lines}/${line}`;
+  if (!nearest.has(key)) nearest.set(key, await unpack(near.lines, line, near.levels));
+  const numbers = nearest.get(key);
+  const size = DATA.classes[run.classes].length;
+  const part = (start, count) => [...numbers.subarray(start, start + count)];
+  const valueAt = (k) => valueOf(near, numbers[k]);
+  const values = size * near.count; // the values of the neighbours are after their indices
+  const pairs = 2 * values;
+  return {
+    neighbours: (index) => part(index * near.count, near.count)
+      .map((other, k) => ({ other, value: valueAt(values + index * near.count + k) })),
+    pairs: part(pairs, near.pairs)
+      .map((i, k) => ({ i, j: numbers[pairs + near.pairs + k], value: valueAt(pairs + 2 * near.pairs + k) })),
+  };
 }
-
-/** Return the nearest classes to a class in a complete frame of a symmetric matrix, with their values: [{other, value}]. */
-function nearestClasses(matrix, frame, size, index) {
-  const codeOf = (other) => frame.codes[frameIndex(matrix, size, index, other)];
-  return Array.from({ length: size }, (_, other) => other).filter((other) => other !== index)
-    .map((other) => ({ other, code: codeOf(other) })).sort((a, b) => b.code - a.code)
-    .slice(0, NEIGHBOURS).map(({ other, code }) => ({ other, value: valueOf(matrix, code) }));
-}
-
-/** Return the column of the similarities in a matrix, with the digits that the precision of the page allows. */
-const similarityColumn = (matrix) => numberColumn(matrix.name.toUpperCase(), "value", matrix.levels > 255 ? 3 : 2);
 
 /** Return the title of an epoch of a run, which may have no epoch numbers. */
 const epochTitle = (run, epoch) => `epoch ${run.has_epochs ? epoch : "–"}`;
@@ -143,25 +147,22 @@ function imagesOf(run, i, j) {
 
 /** Return the elements that describe a class at an epoch. */
 async function classPanel(run, names, index, epoch, actions) {
-  const { own, reference, mistakes } = mainMatrices(run);
-  const complete = completeEpochNear(run, epoch);
+  const { reference, mistakes } = mainMatrices(run);
   const [referenceFrame, mistakeFrame] = await completeFramesAt(epoch, reference, mistakes);
-  const [ownFrame] = await completeFramesAt(complete, own);
-  const chart = await rankChart(run, names, index, complete, actions);
+  const [near, chart] = await Promise.all([nearestAt(run, epoch), rankChart(run, names, index, epoch, actions)]);
   const { definition } = DATA.classes[run.classes][index];
   const link = ({ other }) => linkButton(names[other], () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
-  const rows = ownFrame && nearestClasses(own, ownFrame, names.length, index).map((row) => (
-    { ...row, rank: neighbourRank(own, ownFrame, names.length, index, row.other), referenceRank: rankOf(row.other) }));
+  const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
   return { charts: chart ? [chart] : [], parts: [
     element("h3", {}, names[index]),
     definition ? faint(definition, "p") : null,
-    rows ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, complete)}`, [
-      { ...numberColumn("rank", "rank"), text: ({ rank }) => roundedRank(rank) },
+    near ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, epoch)}`, [
+      numberColumn("rank", "rank", 0),
       { title: "class", value: ({ other }) => names[other], node: link },
-      similarityColumn(own),
+      numberColumn(run.near.of.toUpperCase(), "value"),
       referenceFrame && rankColumn(run.reference, "referenceRank"),
-    ], rows) : element("p", {}, "This page has no complete class similarity matrix of the network."),
+    ], rows) : element("p", {}, "The network has no class similarity matrix at this epoch."),
     chart?.node,
     confusionList(run, names, mistakeFrame, index, actions),
   ] };
@@ -187,26 +188,24 @@ function confusionList(run, names, frame, index, actions) {
 const MAX_RANK_LINES = 7;
 const RANK_HEIGHT = 20;
 
-/** Return the chart of a class's neighbours over the epochs, or null with fewer than two complete matrices. */
+/** Return the chart of a class's neighbours over the epochs, or null if the page has them at fewer than two epochs. */
 async function rankChart(run, names, index, epoch, actions) {
-  const { own } = mainMatrices(run);
-  const frames = await completeFrames(own);
-  if (frames.length < 2) return null;
-  const epochs = frames.map((at) => at.epoch);
-  const neighbours = frames.map(({ frame }) => nearestClasses(own, frame, names.length, index).map(({ other }) => other));
-  const count = neighbours[0].length;
-  const shown = neighbours[epochs.indexOf(epoch)].slice(0, MAX_RANK_LINES);
+  const { epochs = [], count = 0 } = run.near || {};
+  if (epochs.length < 2) return null;
+  const nearestByEpoch = await Promise.all(epochs.map((at) => nearestAt(run, at)));
+  const neighbours = nearestByEpoch.map((near) => near.neighbours(index).map(({ other }) => other));
+  const shown = neighbours[Math.max(0, epochs.indexOf(epoch))].slice(0, MAX_RANK_LINES);
   const others = [...new Set(neighbours.flat())].filter((other) => !shown.includes(other));
   // All classes that are not among the nearest share the last row.
   const last = Math.min(count + 1, names.length - 1);
   const line = (other, colour) => {
-    const ranks = neighbours.map((atEpoch) => atEpoch.indexOf(other) + 1 || null);
+    const ranks = neighbours.map((nearestClasses) => nearestClasses.indexOf(other) + 1 || null);
     const name = names[other].length > 18 ? `${names[other].slice(0, 17)}…` : names[other];
     return { label: names[other], name, colour, epochs, value: ranks.map((rank) => rank ?? last), exported: ranks };
   };
   const lines = [...others.map((other) => line(other, null)), ...shown.map((other, k) => line(other, `c${k % COLOURS}`))];
   const rows = Array.from({ length: last }, (_, k) => ({ value: k + 1, text: k < count ? `${k + 1}` : `>${count}` }));
-  const axis = `rank by ${own.name.toUpperCase()}: 1 is the nearest class`;
+  const axis = `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`;
   const file = `${run.name} neighbours of ${names[index]}`;
   return curvePanel({ title: `Neighbours of ${names[index]} over epochs`, file, axis, lines, rows,
     height: (last + 2) * RANK_HEIGHT, isReversed: true }, actions.chart);

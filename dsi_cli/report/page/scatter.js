@@ -6,19 +6,19 @@ const MAX_CELLS = 110; // per side of the density
 const PAIRS_PER_CELL = 4;
 const MAX_DENSITY = 4;
 const SURPRISES = 8;
-const CLOSEST = 20;
 const GOLDEN_RATIO = 0.6180339887;
 const PLASTIC_RATIO = 0.7548776662;
 
 /**
- * Return the pairs of a run at a complete epoch: their percentiles `y` in the network and `x` in the reference, the numbers of
- * pairs with a value, and the most surprising pairs in both directions; null without a reference. `spreadX` and `spreadY` are the
- * percentiles with equal values spread evenly over their ranks.
+ * Return the pairs of a run at an epoch: their percentiles `y` in the network and `x` in the reference, the numbers of pairs with a
+ * value, and the most surprising pairs in both directions; null without both matrices. `spreadX` and `spreadY` are the percentiles
+ * with equal values spread evenly over their ranks.
  */
 async function pairRanks(run, size, epoch) {
   const { own, reference } = mainMatrices(run);
-  if (!reference) return null;
-  const [frame, referenceFrame] = await completeFramesAt(epoch, own, reference);
+  if (!own?.epochs.length || !reference) return null;
+  const nearestEpoch = nearestTo(epoch, own.epochs);
+  const [frame, referenceFrame] = await completeFramesAt(nearestEpoch, own, reference);
   const spreadRanks = ({ codes, scale }, ratio) => {
     const { counts, pairs, percentile } = ranksOf({ codes, scale });
     const percentiles = Float32Array.from(codes, (code) => percentile[code]);
@@ -27,9 +27,8 @@ async function pairRanks(run, size, epoch) {
   };
   const [x, spreadX, pairsX] = spreadRanks(referenceFrame, GOLDEN_RATIO);
   const [y, spreadY, pairsY] = spreadRanks(frame, PLASTIC_RATIO);
-  const [near, far] = [1, -1].map((sign) => largestPairs(size, SURPRISES, (k) => sign * (y[k] - x[k]))
-    .map((row) => ({ ...row, x: x[row.k], y: y[row.k] })));
-  return { epoch, own, x, y, pairsX, pairsY, spreadX, spreadY, near, far };
+  const [near, far] = [1, -1].map((sign) => surprises(x, y, size, sign));
+  return { epoch: nearestEpoch, own, x, y, pairsX, pairsY, spreadX, spreadY, near, far };
 }
 
 /** Call `visit(i, j, k)` for each pair of classes i < j in the order of a symmetric frame, where k is the index in the frame. */
@@ -39,21 +38,21 @@ function forEachPair(size, visit) {
   }
 }
 
-/** Return the pairs with the largest positive scores, where `scoreOf(k)` is that of the k-th pair: [{i, j, k, score}]. */
-function largestPairs(size, count, scoreOf) {
+/** Return the pairs with the largest difference of percentiles in one direction: [{i, j, x, y}]. */
+function surprises(x, y, size, sign) {
   const best = [];
   let lowest = 0;
   forEachPair(size, (i, j, k) => {
-    const score = scoreOf(k);
-    if (!(score > lowest)) return;
-    best.push({ i, j, k, score });
-    if (best.length > 4 * count) {
-      best.sort((a, b) => b.score - a.score);
-      best.length = count;
-      lowest = best.at(-1).score;
+    const difference = sign * (y[k] - x[k]);
+    if (!(difference > lowest)) return;
+    best.push({ i, j, k, x: x[k], y: y[k], difference });
+    if (best.length > 4 * SURPRISES) {
+      best.sort((a, b) => b.difference - a.difference);
+      best.length = SURPRISES;
+      lowest = best.at(-1).difference;
     }
   });
-  return best.sort((a, b) => b.score - a.score).slice(0, count);
+  return best.sort((a, b) => b.difference - a.difference).slice(0, SURPRISES);
 }
 
 /** Return the figure of the scatter, with a function `draw()`; `open(i, j)` is called with the pair of a click. */
@@ -200,22 +199,20 @@ function scatterPlot(run, names, ranks, open) {
 
 /** Return the elements of the section on surprising pairs at an epoch, its scatter, and the pair that is open at first. */
 async function surpriseSection(run, names, epoch, open) {
-  const { own } = mainMatrices(run);
-  const complete = completeEpochNear(run, epoch);
-  const ranks = await pairRanks(run, names.length, complete);
-  const { codes } = await frameOf(own, complete, null);
+  const [ranks, near] = await Promise.all([pairRanks(run, names.length, epoch), nearestAt(run, epoch)]);
   const title = ({ i, j }) => `${names[i]} – ${names[j]}`;
   const pair = { title: "pair", value: title, node: (row) => linkButton(title(row), () => open(row.i, row.j)) };
   const rank = (matrix, name, pairs) =>
     ({ ...numberColumn(`rank in ${matrix}`, name), text: (row) => roundedRank(rankAt(row[name], pairs)) });
-  const referenceRank = ({ k }) => (ranks && !Number.isNaN(ranks.x[k]) ? rankAt(ranks.x[k], ranks.pairsX) : null);
-  const pairs = largestPairs(names.length, CLOSEST, (k) => codes[k])
-    .map((row) => ({ ...row, value: valueOf(own, row.score), referenceRank: referenceRank(row) }));
-  const at = complete === epoch ? "" : ` at ${epochTitle(run, complete)}`;
-  const closest = dataTable(`Closest pairs of all classes by ${own.name.toUpperCase()}${at}`,
-    [pair, similarityColumn(own), ranks && rankColumn(run.reference, "referenceRank")], pairs);
+  const referenceRank = ({ i, j }) => {
+    const percentile = ranks.x[frameIndex({ symmetric: true }, names.length, i, j)];
+    return Number.isNaN(percentile) ? null : rankAt(percentile, ranks.pairsX);
+  };
+  const closest = near && dataTable(`Closest pairs of all classes by ${run.near.of.toUpperCase()}`, [
+    pair, numberColumn(run.near.of.toUpperCase(), "value"), ranks && rankColumn(run.reference, "referenceRank"),
+  ], near.pairs.map((row) => ({ ...row, referenceRank: ranks && referenceRank(row) })));
   const classesOf = ([first]) => (first ? [first.i, first.j] : null);
-  if (!ranks) return { parts: [closest], scatter: null, start: classesOf(pairs) };
+  if (!ranks) return { parts: [closest], scatter: null, start: classesOf(near?.pairs ?? []) };
   const columns = [pair, rank("the network", "y", ranks.pairsY), rank(run.reference, "x", ranks.pairsX)];
   const tables = element("div", {}, dataTable(`Nearer in the network than in ${run.reference}`, columns, ranks.near),
     dataTable(`Nearer in ${run.reference} than in the network`, columns, ranks.far));
