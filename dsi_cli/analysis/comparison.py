@@ -43,6 +43,8 @@ from dsi_cli.store.schema import ALIGNMENT_BY_CLASS, SPECTRUM
 FLUSH_SECONDS = 20.0  # the time between two updates of the tables during a long analysis
 MAX_RESULT_BYTES = 256 << 20
 """The size of the new evaluation results in memory from which on they are compared, before the model runs again."""
+MIN_STEPS, UNRELATED_ANGLE = 2, 80.0
+"""dsi warns if at least so many steps between checkpoints all have at least this mean angle of the class vectors, in degrees."""
 DENSE_WITHOUT_BUDGET = 256  # the number of classes up to which matrices are compared whole on every machine
 BYTES_PER_VALUE = 220  # the memory that comparing two whole matrices takes per value of one matrix, measured and rounded up
 
@@ -126,6 +128,11 @@ def compare_runs(
     for warning, epochs in epochs_of_warning.items():
         when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
         warnings.append(f"{warning} ({when})")
+    for run in runs:
+        angles = call.tables.geometry.angles_between_checkpoints(run.name)
+        if len(angles) >= MIN_STEPS and min(angles) >= UNRELATED_ANGLE:
+            unrelated = f"the class vectors of successive checkpoints are unrelated (angles of {min(angles):.0f}\u00b0 or more)"
+            warnings.append(f"{run.name}: {unrelated}; if these are separate trainings, put each into a folder of its own")
     return runs, warnings
 
 

@@ -244,3 +244,11 @@ def test_analyze_adapter_has_the_bias_of_its_base_model_unless_it_may_change_it(
     analyze([adapter], tmp_path / "out", QUICK)
     found = dsi_cli.open_results(tmp_path / "out").geometry["bias"].to_numpy(dtype=float)
     assert_allclose(found, np.full(8, np.nan) if expected is None else expected.numpy())
+
+
+def test_analyze_unrelated_heads_of_one_run_give_a_warning(tmp_path):
+    for epoch in range(3):
+        save(tmp_path / "folds" / f"model_{epoch}.pt", torch.randn(8, 64, generator=torch.Generator().manual_seed(epoch)))
+    (warning,) = analyze([tmp_path / "folds"], tmp_path / "out", QUICK).warnings
+    assert warning.startswith("folds: the class vectors of successive checkpoints are unrelated")
+    assert "put each into a folder of its own" in warning

@@ -143,6 +143,14 @@ class GeometryTable:
             previous_unit = unit
         self._added[run] = pa.concat_tables(tables)
 
+    def angles_between_checkpoints(self, run: str) -> list[float]:
+        """Return the mean angle of all class vectors to those of the checkpoint before, in degrees, for each stored checkpoint."""
+        if not (self.out / GEOMETRY.path).is_file():
+            return []
+        table = parquet.read(self.out / GEOMETRY.path, run, ["epoch", "step", "angle_previous"])
+        means = table.group_by(["epoch", "step"]).aggregate([("angle_previous", "mean")])["angle_previous_mean"]
+        return [float(angle) for angle in means.drop_null().to_pylist()]
+
     def write(self) -> None:
         """Write the table with the unchanged rows of all other runs."""
         if self._added:
