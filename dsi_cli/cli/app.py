@@ -48,6 +48,8 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on s
 
 def _usage_line(error: Any, arguments: Sequence[str]) -> str:
     """Return what is wrong with a call, from click's error."""
+    if arguments[0] not in COMMANDS and os.path.exists(arguments[0]):  # noqa: PTH110 (False for a name that is too long)
+        return f"{arguments[0]} is a path, not a command; run dsi analyze {arguments[0]}"
     message = str(error.format_message()).replace(". Did you mean ", "; try ").rstrip(".?").partition(", unable to")[0]
     value = _wrong_value(error, arguments)
     if value is not None and value not in message:

@@ -32,6 +32,10 @@ def test_wrong_usage_suggests_the_right_command(arguments, line, dsi):
     assert dsi(*arguments) == (2, "", f"dsi: {line}\n")
 
 
+def test_path_in_place_of_a_command_suggests_analyze(dsi, tmp_path):
+    assert dsi(tmp_path) == (2, "", f"dsi: {tmp_path} is a path, not a command; run dsi analyze {tmp_path}\n")
+
+
 @pytest.mark.parametrize("columns", [80, 200])
 @pytest.mark.parametrize("verb", [None, *COMMANDS])
 def test_help_fits_and_keeps_examples_whole(verb, columns, dsi, monkeypatch):
