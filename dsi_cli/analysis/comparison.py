@@ -131,8 +131,8 @@ def compare_runs(
     for run in runs:
         angles = call.tables.geometry.angles_between_checkpoints(run.name)
         if len(angles) >= MIN_STEPS and min(angles) >= UNRELATED_ANGLE:
-            unrelated = f"the class vectors of successive checkpoints are unrelated (angles of {min(angles):.0f}\u00b0 or more)"
-            warnings.append(f"{run.name}: {unrelated}; if these are separate trainings, put each into a folder of its own")
+            found = f"the class vectors of successive checkpoints are unrelated (angles of {min(angles):.0f}\u00b0 or more)"
+            warnings.append(f"{run.name}: {found}; if these are separate trainings, put each into a folder of its own")
     return runs, warnings
 
 
