@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import parquet
@@ -137,6 +136,8 @@ def write_runs(
 
     A damaged table has no earlier rows. If the options are None, a table without rows is removed.
     """
+    import pyarrow.compute as pc  # 10 MB of memory, which commands that only read do not need
+
     others = parquet.from_rows(table, [])
     with suppress(OutputError):
         earlier = read_table(out, table).filter(~pc.field("run").isin(pa.array(runs, pa.string())))
