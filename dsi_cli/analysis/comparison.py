@@ -128,12 +128,16 @@ def compare_runs(
     for warning, epochs in epochs_of_warning.items():
         when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
         warnings.append(f"{warning} ({when})")
+    return runs, [*warnings, *_unrelated_heads(call, runs)]
+
+
+def _unrelated_heads(call: Call, runs: Sequence[RunCheckpoints]) -> Iterator[str]:
+    """Yield a warning for each run whose checkpoints seem to be separate trainings, by the angles of their class vectors."""
     for run in runs:
         angles = call.tables.geometry.angles_between_checkpoints(run.name)
         if len(angles) >= MIN_STEPS and min(angles) >= UNRELATED_ANGLE:
             found = f"the class vectors of successive checkpoints are unrelated (angles of {min(angles):.0f}\u00b0 or more)"
-            warnings.append(f"{run.name}: {found}; if these are separate trainings, put each into a folder of its own")
-    return runs, warnings
+            yield f"{run.name}: {found}; if these are separate trainings, put each into a folder of its own"
 
 
 def _in_batches(
