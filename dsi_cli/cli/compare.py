@@ -208,7 +208,9 @@ def _print_between(comparison: Comparison) -> None:
             del cells[4], cells[1]
     begin = f"{title[:1].upper()}{title[1:]} of the networks with each other"
     if len(comparison.between) == len(rows) == 1:
-        console.print_sentence(f"{begin} ({SCALE}), by {comparison.between[0].matched_by}: {rows[0][2]} at {rows[0][1]}")
+        (pair,) = comparison.between
+        z = "" if pair.points[-1].z is None else f" (z = {pair.points[-1].z:.0f})"
+        console.print_sentence(f"{begin} ({SCALE}), by {pair.matched_by}: {rows[0][2]} at {rows[0][1]}{z}")
     elif rows:
         console.print_title(begin, f"{SCALE}; at their last common epoch")
         console.print_columns(titles, rows)

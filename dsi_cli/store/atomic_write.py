@@ -30,13 +30,19 @@ def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) 
 
 @contextmanager
 def open_atomically(
-    path: Path, scratch: Path | None = None, *, make_folder: bool = True, option: str = OUTPUT_OPTION
+    path: Path,
+    scratch: Path | None = None,
+    *,
+    make_folder: bool = True,
+    is_durable: bool = False,
+    option: str = OUTPUT_OPTION,
 ) -> Iterator[IO[bytes]]:
     """Open a file that replaces ``path`` in one step when the block ends without an error.
 
-    The incomplete file is in ``scratch``, a folder on the same disk, or else hidden next to ``path``. Raise `OutputError` if
-    the path may not be written, the disk is full, or the folder is missing and not made (`make_folder`). The message names the
-    option of the command that chooses another path.
+    The incomplete file is in ``scratch``, a folder on the same disk, or else hidden next to ``path``. A durable file also
+    survives a power failure; waiting for the disk takes longer than writing a matrix. Raise `OutputError` if the path may not
+    be written, the disk is full, or the folder is missing and not made (`make_folder`). The message names the option of the
+    command that chooses another path.
     """
     part = (scratch or path.parent) / f".{uuid.uuid4().hex}.part"
     try:
@@ -45,8 +51,9 @@ def open_atomically(
             part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
         raise write_error(path, error, option) from None

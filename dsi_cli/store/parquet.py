@@ -153,13 +153,15 @@ def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path
     write_blocks([table], path, options, scratch)
 
 
-def write_blocks(blocks: Iterable[pa.Table], path: Path, options: Mapping[str, Any], scratch: Path) -> None:
+def write_blocks(
+    blocks: Iterable[pa.Table], path: Path, options: Mapping[str, Any], scratch: Path, *, is_durable: bool = False
+) -> None:
     """Write the rows of tables of one schema to ``path`` in one step; create its folder.
 
     Each block, of which there is at least one, becomes a row group, so that only one is in memory. The options that affected the
-    table are stored as JSON. ``scratch`` is a folder on the same disk for the incomplete file.
+    table are stored as JSON. ``scratch`` and `is_durable` are those of `open_atomically`.
     """
-    with open_atomically(path, scratch) as file:
+    with open_atomically(path, scratch, is_durable=is_durable) as file:
         write_stream(blocks, file, options)
 
 

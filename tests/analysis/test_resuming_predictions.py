@@ -363,6 +363,7 @@ def test_strays_and_damaged_files_are_set_right(make_run, tmp_path):
     for part in PARTS:
         (out / part / "2.parquet").write_bytes(before[f"{part}/2.parquet"][:100])
         (out / part / "3.parquet").unlink()
+        (out / part / "1.parquet").write_bytes(bytes(len(before[f"{part}/1.parquet"])))  # after a power failure
         analyze([run], out, QUICK)
         assert contents(out) == before, part
 
@@ -389,10 +390,10 @@ def die_after(monkeypatch, files):
     """Let the call die when it is about to write one file more than that many."""
     real, left = parquet.write_blocks, iter(range(files))
 
-    def write(*arguments):
+    def write(*arguments, **options):
         if next(left, None) is None:
             raise Died
-        real(*arguments)
+        real(*arguments, **options)
 
     monkeypatch.setattr(parquet, "write_blocks", write)
 

@@ -54,7 +54,7 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
         assert shown.split()[:5] == [line.label, "8", "0-2", f"{line.best_accuracy:.3f}", "2"]
     assert f"Seen most differently: {', '.join(row.name for row in equal.classes[:5])}" in lines
     assert (ended.err, dsi("compare", two, "--quiet").err) == ("".join(f"note: {note}\n" for note in found.notes), "")
-    between = r"\nSAI excess, cosine of the networks with each other \([^)]*\), by epoch: -?\d\.\d+ at 2\n"
+    between = r"\nSAI excess, cosine of the networks with each other \([^)]*\), by epoch: -?\d\.\d+ at 2 \(z = -?\d+\)\n"
     assert re.search(between, dsi("compare", two, "--measure", "cosine").out)
 
 

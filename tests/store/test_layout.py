@@ -129,3 +129,12 @@ def test_a_damaged_table_counts_as_none_and_one_of_another_program_keeps_its_row
     whole = layout.write_runs(tmp_path, CURVES, ["b"], parquet.from_rows(CURVES, [{"run": "b", "epoch": 2, "step": 3}]))
     expected = parquet.from_rows(CURVES, [{"run": "a", "epoch": 1}, {"run": "b", "epoch": 2, "step": 3}])
     assert (whole.schema, whole.to_pylist()) == (expected.schema, expected.to_pylist())
+
+
+def test_only_the_tables_of_all_runs_wait_for_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    parquet.write(parquet.from_rows(CURVES, []), tmp_path / "curves.parquet", {}, tmp_path)
+    assert not synced
+    layout.write_runs(tmp_path, CURVES, [], parquet.from_rows(CURVES, []), {})
+    assert len(synced) == 1
