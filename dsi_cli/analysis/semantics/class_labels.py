@@ -46,7 +46,7 @@ class ClassLabels:
     wordnet: WordNet  # the WordNet in which the labels were looked up
     taxonomy: CustomTaxonomy | None = None  # the taxonomy that replaces WordNet as the hierarchy
 
-    @property
+    @cached_property
     def senses_id(self) -> str | None:
         """The hash of the labels and their synsets, in twelve hex digits; None without labels."""
         if self.label_list is None:
@@ -56,7 +56,7 @@ class ClassLabels:
             parts.append(self.wordnet.id)
         return _digest(parts)
 
-    @property
+    @cached_property
     def semantics_id(self) -> str | None:
         """The hash of `senses_id`, the custom taxonomy and the superclasses of the list; None without labels."""
         if self.label_list is None or self.senses_id is None:
