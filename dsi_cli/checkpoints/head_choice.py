@@ -93,9 +93,10 @@ def choose_head(
         heads = _heads_by_count(candidates, classes)
     if not heads:
         raise BackboneError(_no_classifier_message(groups, candidates, classes))
-    if len(heads) > 1:
+    # A file may hold a network and its classifier, or a module and its state dict, which share the bytes of the head.
+    if any((head.tensor, head.layer.factors) != (heads[0].tensor, heads[0].layer.factors) for head in heads):
         raise _ambiguous(heads)
-    best = heads[0]
+    best = max(heads, key=lambda head: (len(head.layer.module), head.layer.position))
     if best.layer.refusal is not None:
         raise _refused(best.name, best.tensor.shape, f"{best.title} {best.layer.refusal}")
     return best.layer

@@ -71,6 +71,13 @@ def test_two_equal_heads_are_asked_about():
     candidates = ("head.0.weight (10, 96)", "head.1.weight (10, 192)")
     with errors.raises("ambiguous-head", AmbiguousHeadError, candidates=candidates, example="head.1.weight"):
         chosen(records(state))
+    # A classifier and the state dict of its network, saved in one file, share their bytes.
+    (head,) = tensors(fc__weight=(10, 8)).values()
+    network = NestedStateDict(("state_dict",), {"classifier.fc.weight": head}, RAW)
+    parts = [network, NestedStateDict(("classifier",), {"fc.weight": head}, RAW)]
+    assert choose_head(parts, RAW).name == choose_head(parts, RAW, classes=10).name == "classifier.fc.weight"
+    with errors.raises("ambiguous-head", AmbiguousHeadError):
+        choose_head([network, NestedStateDict(("classifier",), tensors(head__weight=(10, 8)), RAW)], RAW)
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
