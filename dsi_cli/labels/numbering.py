@@ -97,7 +97,7 @@ def first_names(numbering: Numbering) -> str:
 
 def _split(names: Sequence[str], pattern: re.Pattern[str], number_group: int, name_group: int) -> Numbering | None:
     """Return the numbering of all names by a pattern, whose second group is the separator."""
-    if len(names) < 2 or any(len(name) > MAX_LINE_LENGTH for name in names):
+    if len(names) < 2 or max(map(len, names)) > MAX_LINE_LENGTH:
         return None
     matches = [match for name in names if (match := pattern.fullmatch(name.strip()))]
     if len(matches) < len(names):
@@ -109,7 +109,11 @@ def _split(names: Sequence[str], pattern: re.Pattern[str], number_group: int, na
     if not is_clear and not _nearly_distinct(bare):
         return None
     if first_number(numbers) is None:
-        _require_part_of_names(numbers, is_joined=is_joined, is_apart=is_clear and pattern is _LEADING)
+        # Numbers without an order are usually a part of the names (*7 up*). But numbers before clear separators, or nearly
+        # distinct ones of at most C, are class numbers with a gap or a repetition.
+        is_apart = is_clear and pattern is _LEADING
+        if is_apart or (not is_joined and _nearly_distinct(numbers) and max(numbers) <= len(numbers)):
+            raise ValueError(reason_no_order(numbers))
         return None
     if not is_joined:
         return Numbering(numbers, bare)
@@ -121,13 +125,6 @@ def _split(names: Sequence[str], pattern: re.Pattern[str], number_group: int, na
         message += f"{first_names(joined)} by the numbers; write the names in the classifier's order, without the numbers"
         raise ValueError(message)
     return joined
-
-
-def _require_part_of_names(numbers: Sequence[int], *, is_joined: bool, is_apart: bool) -> None:
-    """Raise `ValueError` if numbers without an order are class numbers rather than a part of the names (*7 up*)."""
-    # Nearly distinct numbers of at most C are class numbers with a gap or a repetition.
-    if is_apart or (not is_joined and _nearly_distinct(numbers) and max(numbers) <= len(numbers)):
-        raise ValueError(reason_no_order(numbers))
 
 
 def _nearly_distinct(values: Sequence[object]) -> bool:

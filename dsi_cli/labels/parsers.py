@@ -152,19 +152,14 @@ def _are_objects(value: object) -> TypeGuard[list[dict[str, object]]]:
     return isinstance(value, list) and len(value) > 0 and all(isinstance(item, dict) for item in value)
 
 
-def _unwrap(value: object) -> object:
-    """Return the list or index map under a known key of an object or under its only key; other values are unchanged."""
+def _names_from_value(value: object) -> IndexedNames:
+    """Return the names of a list, an index map or a list of objects, or of an object that has one of these."""
+    # An object may have the names under a known key, or under its only key.
     for _ in range(MAX_DEPTH):
         if isinstance(value, dict):
             only = [key for key, inner in value.items() if len(value) == 1 and not _are_objects(inner)]
-            keys = (*KEYS, "names", "categories", *only)
-            value = next((value[key] for key in keys if isinstance(value.get(key), dict | list | tuple)), value)
-    return value
-
-
-def _names_from_value(value: object) -> IndexedNames:
-    """Return the names of a list, an index map or a list of objects, or of an object that has one of these."""
-    value = _unwrap(value)
+            known = (*KEYS, "names", "categories", *only)
+            value = next((value[key] for key in known if isinstance(value.get(key), dict | list | tuple)), value)
     # A list of objects, such as the categories of COCO, is a table.
     if _are_objects(value):
         keys = [key for key in value[0] if all(isinstance(item.get(key), str | int) for item in value)]
@@ -247,7 +242,16 @@ def read_table(text: str) -> IndexedNames:
     >>> read_table("name,superclass\ndog,pet\nrock,\n").superclasses
     ('pet', None)
     """
-    return _names_from_columns(*_read_columns(text))
+    rows = read_cells(text)
+    # Empty lines are allowed only at the end.
+    while not any(rows[-1][1]) and len(rows) > 1:
+        rows.pop()
+    for line, row in rows:
+        if not any(row):
+            raise ValueError(f"found line {line} empty")
+        if any("\n" in cell for cell in row):
+            raise ValueError(f"found a quotation mark that is not closed before line {line}")
+    return _names_from_columns(*_read_columns(rows))
 
 
 def _names_from_columns(columns: Sequence[_Column], lines: Sequence[int]) -> IndexedNames:
@@ -286,9 +290,8 @@ def _none_if_empty(cells: Sequence[str]) -> tuple[str | None, ...] | None:
     return tuple(cell or None for cell in cells) if any(cells) else None
 
 
-def _read_columns(text: str) -> tuple[list[_Column], list[int]]:
+def _read_columns(rows: list[tuple[int, list[str]]]) -> tuple[list[_Column], list[int]]:
     """Return the columns of a table, and the line number of each row."""
-    rows = _read_rows(text)
     header = [_standard_column(cell) for cell in rows[0][1]]
     width = len(header)
     if any(map(_ID.fullmatch, header)):
@@ -336,19 +339,6 @@ def _has_order(rows: list[tuple[int, list[str]]]) -> bool:
     """Return whether a column numbers the rows with the first line, which is then a class and no header."""
     columns = zip(*(row for _, row in rows), strict=True)
     return any(numbering.first_number(numbering.parse_numbers(column)) is not None for column in columns)
-
-
-def _read_rows(text: str) -> list[tuple[int, list[str]]]:
-    """Return the cells of each row with the line number; empty lines at the end are left out."""
-    rows = read_cells(text)
-    while not any(rows[-1][1]) and len(rows) > 1:
-        rows.pop()
-    for line, row in rows:
-        if not any(row):
-            raise ValueError(f"found line {line} empty")
-        if any("\n" in cell for cell in row):
-            raise ValueError(f"found a quotation mark that is not closed before line {line}")
-    return rows
 
 
 def read_cells(text: str) -> list[tuple[int, list[str]]]:

@@ -6,7 +6,6 @@ The columns ``epoch`` and ``run`` assign rows to an epoch and a run. Within an e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,15 @@ def read_epochs(path: Path) -> list[EpochPredictions]:
     if "run" in columns:
         runs = _labels({"run": _convert(columns["run"], "string", "run", path)}, "run", path)
 
-    # Select the rows of each run and epoch.
+    # Sort the rows by run, epoch and sample, and select those of each run and epoch.
+    keys = [key for key in (epochs, None if runs is None else runs.codes) if key is not None]
+    size = len(fields["predictions"])
+    order = np.lexsort([fields.get("samples", np.arange(size)), *keys])
+    is_first = np.zeros(size, dtype=bool)
+    for key in keys:
+        is_first[1:] |= key[order][1:] != key[order][:-1]
     parts = []
-    for rows in _groups(len(fields["predictions"]), runs, epochs, fields.get("samples")):
+    for rows in np.split(order, np.flatnonzero(is_first)):
         epoch = None if epochs is None else int(epochs[rows[0]])
         location = str(path) if epoch is None else f"{path}, epoch {epoch}"
         run = runs.names[runs.codes[rows[0]]] if runs is not None and runs.names is not None else None
@@ -196,15 +201,3 @@ def _convert(column: Any, kind: str, name: str, path: Path) -> Any:
     except (pa.ArrowException, UnicodeError) as error:
         message = f"{path}: expected {kind} in the column {name}, found {first_line(error)}; correct it"
         raise UsageError(message, code="column-type", column=name, type=kind) from None
-
-
-def _groups(
-    size: int, runs: EncodedLabels | None, epochs: NDArray[np.int64] | None, samples: NDArray[np.int64] | None
-) -> Iterator[NDArray[np.intp]]:
-    """Yield the rows of each run and epoch, ordered by sample."""
-    keys = [key for key in (epochs, None if runs is None else runs.codes) if key is not None]
-    order = np.lexsort([np.arange(size) if samples is None else samples, *keys])
-    is_first = np.zeros(size, dtype=bool)
-    for key in keys:
-        is_first[1:] |= key[order][1:] != key[order][:-1]
-    yield from np.split(order, np.flatnonzero(is_first))

@@ -90,7 +90,10 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     synsets = sorted(reader.all_synsets(PARTS[part]), key=lambda synset: synset.offset())
     row = {synset.offset(): k for k, synset in enumerate(synsets)}
 
-    parents = _parents(reader, part, row)
+    # The rows of each synset's hypernyms and instance hypernyms, in the order of WordNet's files
+    with reader.open(f"data.{part}") as file:
+        pointers = {int(line[:8]): line.partition("|")[0] for line in file if line[:8].isdigit()}
+    parents = [[row[int(hypernym)] for hypernym in _HYPERNYM.findall(pointers[offset])] for offset in row]
     depths, sizes = _depths_and_sizes(parents)
     graph = {
         "offset": pa.array(list(row), pa.int32()),
@@ -127,13 +130,6 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
         "lemmas": _lemmas(reader, part, row),
         "exceptions": pa.table(exceptions),
     }
-
-
-def _parents(reader: Any, part: str, row: dict[int, int]) -> list[list[int]]:
-    """Return the rows of each synset's hypernyms and instance hypernyms, in the order of WordNet's files."""
-    with reader.open(f"data.{part}") as file:
-        pointers = {int(line[:8]): line.partition("|")[0] for line in file if line[:8].isdigit()}
-    return [[row[int(hypernym)] for hypernym in _HYPERNYM.findall(pointers[offset])] for offset in row]
 
 
 def _depths_and_sizes(parents: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:

@@ -262,22 +262,17 @@ def _read_path(text: str, wordnet: WordNet) -> LabelCandidates:
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if pieces == [text]:
         return LabelCandidates()
-    if len(pieces) >= 2 or pieces == [text.strip("/ ")]:
-        readings = [read_label(piece, wordnet).candidates for piece in pieces]
-        candidates = next((part for part in _without_hypernyms(readings, wordnet) if part), ())
-        return LabelCandidates(candidates, tuple(pieces))
-    return read_label(pieces[0], wordnet) if pieces else LabelCandidates()
-
-
-def _without_hypernyms(parts: list[tuple[Candidate, ...]], wordnet: WordNet) -> list[tuple[Candidate, ...]]:
-    """Return the parts of a path without the parts that can mean a hypernym of another part (vehicle/car is a car)."""
+    if len(pieces) < 2 and pieces != [text.strip("/ ")]:
+        return read_label(pieces[0], wordnet) if pieces else LabelCandidates()
+    # Prefer the parts that cannot mean a hypernym of another part (vehicle/car is a car). The hypernyms of a part are without
+    # its own nodes, so each part can be compared with the hypernyms of all parts.
+    parts = [read_label(piece, wordnet).candidates for piece in pieces]
     nodes = [{candidate.node for candidate in part} for part in parts]
-    # The hypernyms of a part are without its own nodes, so each part can be compared with the hypernyms of all parts.
     hypernyms: set[int] = set()
     for part_nodes in nodes:
         hypernyms |= {other for node in part_nodes for other in hypernym_closure(wordnet.taxonomy, node)} - part_nodes
     specific = [part for part, part_nodes in zip(parts, nodes, strict=True) if not part_nodes & hypernyms]
-    return specific if any(specific) else parts
+    return LabelCandidates(next(filter(None, (*specific, *parts)), ()), tuple(pieces))
 
 
 def _read_head_noun(words: list[str], wordnet: WordNet) -> LabelCandidates:

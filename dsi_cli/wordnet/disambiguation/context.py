@@ -57,26 +57,6 @@ def stems(text: str) -> list[str]:
     return [word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP_WORDS]
 
 
-def label_contexts(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str, LabelContext]:
-    """Return the meaning of all descriptions, superclasses and excluded words in this list of labels."""
-    # Count for each sense of a text the labels that can be hyponyms of it.
-    fitting: dict[str, Counter[int]] = {}
-    for reading in readings:
-        closures = [hypernym_closure(wordnet.taxonomy, candidate.node) for candidate in reading.candidates]
-        hypernyms: frozenset[int] = frozenset().union(*closures)
-        for text in (*reading.descriptions, *reading.superclass):
-            fitting.setdefault(text, Counter()).update(hypernyms & _senses(text, wordnet))
-    # Keep the senses that fit most labels.
-    contexts = {}
-    for text in {text for row in readings for text in (*row.descriptions, *row.superclass, *row.excluded)}:
-        senses, counts = _senses(text, wordnet), fitting.get(text)
-        if counts:
-            most = max(counts.values())
-            senses = frozenset(node for node, count in counts.items() if count == most)
-        contexts[text] = _context(text, senses, wordnet)
-    return contexts
-
-
 @lru_cache(maxsize=4096)
 def _senses(text: str, wordnet: WordNet) -> frozenset[int]:
     plural, singular = PERSONS
@@ -150,7 +130,21 @@ def context_fit(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[
     `UNRELATED_PENALTY`. It is also `UNRELATED_PENALTY` for a candidate that is below the words that the label excludes, or mentions
     them.
     """
-    contexts = label_contexts(readings, wordnet)
+    # Count for each sense of a description or superclass the labels that can be hyponyms of it.
+    fitting: dict[str, Counter[int]] = {}
+    for reading in readings:
+        closures = [hypernym_closure(wordnet.taxonomy, candidate.node) for candidate in reading.candidates]
+        hypernyms: frozenset[int] = frozenset().union(*closures)
+        for text in (*reading.descriptions, *reading.superclass):
+            fitting.setdefault(text, Counter()).update(hypernyms & _senses(text, wordnet))
+    # Keep the senses that fit most labels.
+    contexts = {}
+    for text in {text for row in readings for text in (*row.descriptions, *row.superclass, *row.excluded)}:
+        senses, counts = _senses(text, wordnet), fitting.get(text)
+        if counts:
+            most = max(counts.values())
+            senses = frozenset(node for node, count in counts.items() if count == most)
+        contexts[text] = _context(text, senses, wordnet)
     rows = [row for reading in readings for row in _fit_of_label(reading, contexts, wordnet)]
     columns = np.array(rows, dtype=np.float64).reshape(-1, 3).T
     return list(columns[:2]), columns[2]
