@@ -31,9 +31,9 @@ def read_epochs(path: Path) -> list[EpochPredictions]:
     """
     columns = _read_columns(path, "prediction", EXPECTED)
     # Convert the columns with one value per sample; the names are those in `EpochPredictions`.
-    fields: dict[str, Any] = {"predictions": _labels(columns, "prediction", path)}
+    fields: dict[str, Any] = {"predictions": _labels(columns["prediction"], "prediction", path)}
     if "target" in columns:
-        fields["targets"] = _labels(columns, "target", path)
+        fields["targets"] = _labels(columns["target"], "target", path)
     if "sample" in columns:
         fields["samples"] = _whole_numbers(columns, "sample", path)
     if "score" in columns:
@@ -43,7 +43,7 @@ def read_epochs(path: Path) -> list[EpochPredictions]:
         fields["paths"] = np.array(texts, dtype=object)
     epochs, runs = _whole_numbers(columns, "epoch", path), None
     if "run" in columns:
-        runs = _labels({"run": _convert(columns["run"], "string", "run", path)}, "run", path)
+        runs = _labels(_convert(columns["run"], "string", "run", path), "run", path)
 
     # Sort the rows by run, epoch and sample, and select those of each run and epoch.
     keys = [key for key in (epochs, None if runs is None else runs.codes) if key is not None]
@@ -100,7 +100,7 @@ def read_targets(path: Path) -> EncodedLabels:
         code_of = {label: code for code, label in enumerate(dict.fromkeys(lines))}
         return EncodedLabels(np.array([code_of[line] for line in lines], dtype=np.int64), tuple(code_of))
     columns = _read_columns(path, "target", "the column target (also read: sample, path)")
-    targets, samples = _labels(columns, "target", path), _whole_numbers(columns, "sample", path)
+    targets, samples = _labels(columns["target"], "target", path), _whole_numbers(columns, "sample", path)
     order = np.argsort(np.arange(len(targets)) if samples is None else samples, kind="stable")
     texts = _texts(_convert(columns["path"], "string", "path", path), "path", path) if "path" in columns else None
     paths = None if texts is None else [texts[row] for row in order]
@@ -156,11 +156,10 @@ def _known_columns(names: list[str], path: Path, required: str, expected: str) -
     return known
 
 
-def _labels(columns: Columns, name: str, path: Path) -> EncodedLabels:
+def _labels(column: Any, name: str, path: Path) -> EncodedLabels:
     """Return a column of numbers or text; raise `UsageError` if a value is missing."""
     import pyarrow as pa
 
-    column = columns[name]
     if column.null_count:
         message = f"{path}: expected a value in each row of the column {name}, found {column.null_count:,} rows without "
         message += "one; fill them in"
@@ -186,8 +185,7 @@ def _whole_numbers(columns: Columns, name: str, path: Path) -> NDArray[np.int64]
     """Return a column of whole numbers, or None without the column."""
     if name not in columns:
         return None
-    column = _convert(columns[name], "int64", name, path)
-    return _labels({name: column}, name, path).codes.astype(np.int64)
+    return _labels(_convert(columns[name], "int64", name, path), name, path).codes.astype(np.int64)
 
 
 def _convert(column: Any, kind: str, name: str, path: Path) -> Any:
