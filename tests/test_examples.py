@@ -1,6 +1,5 @@
 """The training example, from images to an analysis, and that its networks are the demo's."""
 
-import io
 import os
 import runpy
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.pictures import write_parquet
+from helpers.pictures import encoded, write_parquet
 from numpy.testing import assert_allclose
 from PIL import Image
 
@@ -25,9 +24,7 @@ def png(rng, target):
     """Return an image with its class's colour and noise."""
     colour = np.array([target % 5, target // 5 % 5, target // 25]) * 50
     pixels = np.clip(colour + rng.integers(0, 50, (32, 32, 3)), 0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(pixels), "png")
 
 
 @pytest.fixture(scope="module")

@@ -266,12 +266,6 @@ def test_read_matrix_takes_the_names_of_a_pandas_index(matrix, labels, tmp_path,
     assert_allclose(references.read_matrix(tmp_path / "m.parquet").for_labels(labels), matrix)
 
 
-def test_read_matrix_of_distances_fails(matrix, tmp_path):
-    np.fill_diagonal(matrix, 0)
-    with raises("reference-of-distances", UsageError):
-        references.read_matrix(saved(matrix, tmp_path / "m.npy"))
-
-
 def test_for_labels_accepts_synsets_and_ids_as_names(matrix, labels, tmp_path):
     frame(matrix, ("cat.n.01", "n02084071", "oak", "car", "zebra crossing")).to_csv(tmp_path / "m.csv")
     assert_allclose(references.read_matrix(tmp_path / "m.csv").for_labels(labels), matrix)
@@ -309,17 +303,19 @@ def test_read_matrix_fills_an_empty_or_infinite_diagonal(matrix, labels, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("places", "value", "code", "classes"),
+    ("places", "value", "code", "fields"),
     [
-        ([(1, 3)], 9.0, "reference-not-symmetric", ("'dog'", "'car'")),
-        ([(1, 3), (4, 4)], [9.0, 1e300], "reference-not-symmetric", ("'dog'", "'car'")),  # NLTK's jcn of a class and itself
-        ([(0, 2)], np.nan, "reference-not-finite", ("'cat'", "'oak'")),
-        ([(0, 2), (2, 0)], np.inf, "reference-not-finite", ("'cat'", "'oak'")),
+        ([(1, 3)], 9.0, "reference-not-symmetric", {"classes": ("'dog'", "'car'")}),
+        # NLTK's jcn of a class and itself
+        ([(1, 3), (4, 4)], [9.0, 1e300], "reference-not-symmetric", {"classes": ("'dog'", "'car'")}),
+        ([(0, 2)], np.nan, "reference-not-finite", {"classes": ("'cat'", "'oak'")}),
+        ([(0, 2), (2, 0)], np.inf, "reference-not-finite", {"classes": ("'cat'", "'oak'")}),
+        ([(k, k) for k in range(5)], 0.0, "reference-of-distances", {}),
     ],
 )
-def test_read_matrix_with_invalid_values_names_the_classes(matrix, tmp_path, places, value, code, classes):
+def test_read_matrix_with_invalid_values_names_the_classes(matrix, tmp_path, places, value, code, fields):
     matrix[tuple(zip(*places, strict=True))] = value
-    with raises(code, UsageError, classes=classes):
+    with raises(code, UsageError, **fields):
         references.read_matrix(saved(matrix, tmp_path / "m.csv"))
 
 

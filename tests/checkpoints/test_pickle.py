@@ -1,18 +1,17 @@
 """The inert pickle reader: the same plain data as `pickle`, nothing executed, everything bounded."""
 
-import io
 import os
 import pickle
 import subprocess
 import sys
 import textwrap
-import zipfile
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.checkpoint_files import saved_pickle
 from helpers.errors import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,14 +42,6 @@ PLAIN = st.recursive(
 
 def read(data: bytes) -> object:
     return read_pickle(data)[0]
-
-
-def saved_pickle(value: object) -> bytes:
-    """Return the pickle inside the zip archive that torch.save writes."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    with zipfile.ZipFile(buffer) as archive:
-        return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
 
 
 def _kinds(value: object) -> object:

@@ -1,12 +1,11 @@
 """What trainers wrote: state dicts with their roles, the trainer, plain metadata, the head to the last bit, epochs and steps."""
 
 import argparse
-import io
-import zipfile
 from pathlib import PurePosixPath
 
 import pytest
 import torch
+from helpers.checkpoint_files import saved_pickle
 from helpers.trainers import TRAINERS
 from numpy.testing import assert_array_equal
 
@@ -24,11 +23,7 @@ SD = {"fc.weight": WEIGHT}
 
 def inert(tree: object) -> object:
     """Return a tree as it comes back from torch.save through the inert reader."""
-    buffer = io.BytesIO()
-    torch.save(tree, buffer)
-    with zipfile.ZipFile(buffer) as archive:
-        data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-    return read_pickle(data, persistent_load=storage_of)[0]
+    return read_pickle(saved_pickle(tree), persistent_load=storage_of)[0]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """What the tests of several readers do with a checkpoint file."""
 
+import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
 from dsi_cli.checkpoints.formats import FORMATS, OpenFiles, open_content
@@ -25,6 +27,14 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
         content = open_content(path, files)
         read(content.tree if isinstance(content.tree, dict) else {}, "")
     return found
+
+
+def saved_pickle(value: object) -> bytes:
+    """Return the pickle inside the zip archive that torch.save writes."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
 
 
 def formats_of(head: bytes) -> list[str]:

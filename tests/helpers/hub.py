@@ -148,16 +148,11 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             kind, revision, path = match[2], unquote(match[3] or "main"), unquote(match[4] or "")
             if kind == "refs":
                 refs = {"branches": ("heads", repository.branches), "tags": ("tags", repository.tags)}
-                self.reply_json(
-                    {"converts": []}
-                    | {
-                        name: [
-                            {"name": ref, "ref": f"refs/{part}/{ref}", "targetCommit": commit}
-                            for ref, commit in known.items()
-                        ]
-                        for name, (part, known) in refs.items()
-                    }
-                )
+                about = {"converts": []}
+                for name, (part, known) in refs.items():
+                    items = known.items()
+                    about[name] = [{"name": ref, "ref": f"refs/{part}/{ref}", "targetCommit": one} for ref, one in items]
+                self.reply_json(about)
                 return
             commit = repository.at(revision)
             if commit is None:
@@ -168,16 +163,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             elif kind == "commits":
                 history = repository.commits[: repository.commits.index(commit) + 1][::-1]
                 number = int(parse_qs(address.query).get("p", ["0"])[0])
-                items = [
-                    {
-                        "id": one.id,
-                        "title": one.title,
-                        "message": "",
-                        "date": "2024-05-01T12:00:00.000Z",
-                        "authors": [{"user": "me"}],
-                    }
-                    for one in history[number * hub.page : (number + 1) * hub.page]
-                ]
+                shared = {"message": "", "date": "2024-05-01T12:00:00.000Z", "authors": [{"user": "me"}]}
+                on_page = history[number * hub.page : (number + 1) * hub.page]
+                items = [shared | {"id": one.id, "title": one.title} for one in on_page]
                 more = (number + 1) * hub.page < len(history)
                 link = {"Link": f'<{hub.url}{address.path}?p={number + 1}>; rel="next"'} if more else {}
                 self.reply_json(items, **link)

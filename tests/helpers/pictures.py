@@ -32,6 +32,20 @@ def write(folder: Path, classes: Sequence[str], *, each: int, size: int, mode: s
     return folder
 
 
+def encoded(image, kind, **options):
+    """Return an image as the bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write_small(path):
+    """Write an image of four black pixels, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (2, 2)).save(path)
+    return path
+
+
 def write_parquet(path, data, labels, *, names=None, column="label", image="image", plain=False, **options):
     """Write encoded images and labels as Hugging Face ``datasets`` does, or as plain binary."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,20 +71,19 @@ def _net() -> Net:
     return Net()
 
 
-def accelerate(folder: Path) -> list[Expected]:
+def accelerate(folder: Path) -> Iterator[Expected]:
     from accelerate import Accelerator
 
-    net, found = _net(), []
+    net = _net()
     accelerator = Accelerator(cpu=True)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     net, optimizer = accelerator.prepare(net, optimizer)
     for epoch, _ in enumerate(_training(net)):
         accelerator.save_state(str(folder / f"epoch_{epoch}"))
-        found.append(Expected(f"epoch_{epoch}", _head(accelerator.unwrap_model(net)), epoch, None))
-    return found
+        yield Expected(f"epoch_{epoch}", _head(accelerator.unwrap_model(net)), epoch, None)
 
 
-def lightning(folder: Path) -> list[Expected]:
+def lightning(folder: Path) -> Iterator[Expected]:
     from lightning.pytorch import LightningModule, Trainer
     from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -108,25 +107,22 @@ def lightning(folder: Path) -> list[Expected]:
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     trainer = Trainer(max_epochs=2, callbacks=[saver], **quiet)
     trainer.fit(Module(), torch.utils.data.DataLoader(_batches(), batch_size=None))
-    steps = [STEPS, 2 * STEPS]
-    return [
-        Expected(f"epoch={epoch}-step={steps[epoch]}.ckpt", weight, epoch, epoch + 1, steps[epoch])
-        for epoch, weight in enumerate(heads)
-    ]
+    for epoch, weight in enumerate(heads):
+        step = STEPS * (epoch + 1)
+        yield Expected(f"epoch={epoch}-step={step}.ckpt", weight, epoch, epoch + 1, step)
 
 
-def torch_distributed(folder: Path) -> list[Expected]:
+def torch_distributed(folder: Path) -> Iterator[Expected]:
     import torch.distributed.checkpoint as dcp
 
-    net, found = _net(), []
+    net = _net()
     for epoch, _ in enumerate(_training(net)):
         step = STEPS * (epoch + 1)
         dcp.save({"app": {"model": net.state_dict()}}, checkpoint_id=folder / f"step-{step}", no_dist=True)
-        found.append(Expected(f"step-{step}", _head(net), None, None, step))
-    return found
+        yield Expected(f"step-{step}", _head(net), None, None, step)
 
 
-def transformers(folder: Path) -> list[Expected]:
+def transformers(folder: Path) -> Iterator[Expected]:
     """Write the folders of the Trainer, with the weights in several safetensors files."""
     from transformers import ViTConfig, ViTForImageClassification
     from transformers.trainer_callback import TrainerState
@@ -134,60 +130,54 @@ def transformers(folder: Path) -> list[Expected]:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     torch.manual_seed(0)
     model = ViTForImageClassification(ViTConfig(**sizes, image_size=8, patch_size=4, num_labels=CLASSES))
-    found = []
     for epoch in (1, 2):
         step, place = STEPS * epoch, folder / f"checkpoint-{STEPS * epoch}"
         nn.init.normal_(model.classifier.weight)
         model.save_pretrained(place, max_shard_size="8KB")
         TrainerState(epoch=float(epoch), global_step=step).save_to_json(str(place / "trainer_state.json"))
-        found.append(Expected(place.name, model.classifier.weight.detach().numpy().copy(), epoch, epoch, step))
+        yield Expected(place.name, model.classifier.weight.detach().numpy().copy(), epoch, epoch, step)
     assert len(list(folder.glob("checkpoint-3/model-*.safetensors"))) > 1
-    return found
 
 
-def examples_of_pytorch(folder: Path) -> list[Expected]:
+def examples_of_pytorch(folder: Path) -> Iterator[Expected]:
     """Write what ``examples/imagenet`` of PyTorch does: it stores the next epoch, behind the wrapper of several GPUs."""
-    net, found = _net(), []
+    net = _net()
     for epoch, optimizer in enumerate(_training(net)):
         state = {f"module.{name}": tensor for name, tensor in net.state_dict().items()}
         held = {"epoch": epoch + 1, "arch": "resnet18", "state_dict": state, "best_acc1": 50.0}
         torch.save({**held, "optimizer": optimizer.state_dict()}, folder / f"checkpoint_{epoch + 1:04}.pth.tar")
-        found.append(Expected(f"checkpoint_{epoch + 1:04}.pth.tar", _head(net), epoch + 1, epoch + 1))
-    return found
+        yield Expected(f"checkpoint_{epoch + 1:04}.pth.tar", _head(net), epoch + 1, epoch + 1)
 
 
-def compiled(folder: Path) -> list[Expected]:
+def compiled(folder: Path) -> Iterator[Expected]:
     """Write the bare weights of a network that was compiled: the epoch is in the name alone."""
-    net, found = _net(), []
+    net = _net()
     for epoch, _ in enumerate(_training(net)):
         torch.save({f"_orig_mod.{name}": tensor for name, tensor in net.state_dict().items()}, folder / f"model-{epoch}.pt")
-        found.append(Expected(f"model-{epoch}.pt", _head(net), epoch, None))
-    return found
+        yield Expected(f"model-{epoch}.pt", _head(net), epoch, None)
 
 
-def safetensors(folder: Path) -> list[Expected]:
+def safetensors(folder: Path) -> Iterator[Expected]:
     from safetensors.torch import save_file
 
-    net, found = _net(), []
+    net = _net()
     for epoch, _ in enumerate(_training(net), start=1):
         save_file(net.state_dict(), folder / f"model_epoch{epoch}.safetensors", metadata={"epoch": str(epoch)})
-        found.append(Expected(f"model_epoch{epoch}.safetensors", _head(net), epoch, None))
-    return found
+        yield Expected(f"model_epoch{epoch}.safetensors", _head(net), epoch, None)
 
 
-def composer(folder: Path) -> list[Expected]:
-    net, found = _net(), []
+def composer(folder: Path) -> Iterator[Expected]:
+    net = _net()
     for epoch, _ in enumerate(_training(net), start=1):
         step = STEPS * epoch
         state = {"model": net.state_dict(), "timestamp": {"iteration": 0, "epoch": epoch, "batch": step}, "optimizers": {}}
         torch.save({"state": state, "rng": []}, folder / f"ep{epoch}-ba{step}-rank0.pt")
-        found.append(Expected(f"ep{epoch}-ba{step}-rank0.pt", _head(net), epoch, epoch, step))
-    return found
+        yield Expected(f"ep{epoch}-ba{step}-rank0.pt", _head(net), epoch, epoch, step)
 
 
-def deepspeed(folder: Path) -> list[Expected]:
+def deepspeed(folder: Path) -> Iterator[Expected]:
     """Write the whole weights that the stages 0 to 2 keep next to the optimiser's parts."""
-    net, found = _net(), []
+    net = _net()
     for epoch, _ in enumerate(_training(net)):
         step = STEPS * (epoch + 1)
         place = folder / f"global_step{step}"
@@ -195,53 +185,49 @@ def deepspeed(folder: Path) -> list[Expected]:
         held = {"module": net.state_dict(), "optimizer": None, "global_steps": step, "dp_world_size": 1}
         torch.save({**held, "ds_version": "0.19.8"}, place / "mp_rank_00_model_states.pt")
         (folder / "latest").write_text(place.name, encoding="utf-8")
-        found.append(Expected(place.name, _head(net), None, None, step))
-    return found
+        yield Expected(place.name, _head(net), None, None, step)
 
 
-def deepspeed_zero3(folder: Path) -> list[Expected]:
+def deepspeed_zero3(folder: Path) -> Iterator[Expected]:
     net = _net()
     (folder / "global_step12").mkdir()
     write_zero3(folder / "global_step12", dict(net.named_parameters()))
-    return [Expected("global_step12", _head(net), 2, None, 12)]
+    yield Expected("global_step12", _head(net), 2, None, 12)
 
 
-def fastai(folder: Path) -> list[Expected]:
-    net, found = _net(), []
+def fastai(folder: Path) -> Iterator[Expected]:
+    net = _net()
     for epoch, _ in enumerate(_training(net)):
         torch.save(
             {"model": net.state_dict(), "opt": {"state": [], "hypers": [{"lr": 0.1}]}}, folder / f"model_{epoch}.pth"
         )
-        found.append(Expected(f"model_{epoch}.pth", _head(net), epoch, epoch + 1))
-    return found
+        yield Expected(f"model_{epoch}.pth", _head(net), epoch, epoch + 1)
 
 
-def ignite(folder: Path) -> list[Expected]:
+def ignite(folder: Path) -> Iterator[Expected]:
     """Write Ignite's default: the number in the name is the iteration, and the trainer's state has the length of an epoch."""
-    net, found = _net(), []
+    net = _net()
     for epoch, optimizer in enumerate(_training(net), start=1):
         step = STEPS * epoch
         trainer = {"epoch_length": STEPS, "iteration": step, "max_epochs": 2}
         held = {"model": net.state_dict(), "optimizer": optimizer.state_dict(), "trainer": trainer}
         torch.save(held, folder / f"checkpoint_{step}.pt")
-        found.append(Expected(f"checkpoint_{step}.pt", _head(net), epoch, epoch, step))
-    return found
+        yield Expected(f"checkpoint_{step}.pt", _head(net), epoch, epoch, step)
 
 
-def mmengine(folder: Path) -> list[Expected]:
-    net, found = _net(), []
+def mmengine(folder: Path) -> Iterator[Expected]:
+    net = _net()
     for epoch, optimizer in enumerate(_training(net), start=1):
         meta = {"epoch": epoch, "iter": STEPS * epoch, "mmengine_version": "0.10.7", "experiment_name": "run"}
         held = {"meta": meta, "state_dict": net.state_dict(), "optimizer": optimizer.state_dict(), "message_hub": {}}
         torch.save({**held, "param_schedulers": []}, folder / f"epoch_{epoch}.pth")
         (folder / "last_checkpoint").write_text(str(folder / f"epoch_{epoch}.pth"), encoding="utf-8")
-        found.append(Expected(f"epoch_{epoch}.pth", _head(net), epoch, epoch, STEPS * epoch))
-    return found
+        yield Expected(f"epoch_{epoch}.pth", _head(net), epoch, epoch, STEPS * epoch)
 
 
-def ultralytics(folder: Path) -> list[Expected]:
+def ultralytics(folder: Path) -> Iterator[Expected]:
     """Write whole modules of 16-bit floats under the averaged model's key, as Ultralytics does."""
-    net, found = _net(), []
+    net = _net()
     for epoch, _ in enumerate(_training(net)):
         halves = _net()
         halves.load_state_dict(net.state_dict())
@@ -249,11 +235,10 @@ def ultralytics(folder: Path) -> list[Expected]:
         torch.save(
             {**held, "optimizer": None, "train_args": {"task": "classify"}, "version": "8.4"}, folder / f"epoch{epoch}.pt"
         )
-        found.append(Expected(f"epoch{epoch}.pt", halves.fc.weight.detach().float().numpy(), epoch, epoch + 1))
-    return found
+        yield Expected(f"epoch{epoch}.pt", halves.fc.weight.detach().float().numpy(), epoch, epoch + 1)
 
 
-TRAINERS: tuple[Callable[[Path], list[Expected]], ...] = (
+TRAINERS: tuple[Callable[[Path], Iterator[Expected]], ...] = (
     *(accelerate, compiled, composer, deepspeed, deepspeed_zero3, examples_of_pytorch, fastai),
     *(ignite, lightning, mmengine, safetensors, torch_distributed, transformers, ultralytics),
 )
@@ -265,5 +250,5 @@ def write_all(folder: Path) -> dict[str, list[Expected]]:
     for write in TRAINERS:
         place = folder / write.__name__
         place.mkdir(parents=True)
-        found[write.__name__] = write(place)
+        found[write.__name__] = list(write(place))
     return found

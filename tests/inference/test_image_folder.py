@@ -1,13 +1,13 @@
 """Class folders: torchvision's order and classes, links, hidden things, splits."""
 
 import gc
-import io
 import os
 import shutil
 import warnings
 
 import numpy as np
 import pytest
+from helpers.pictures import encoded, write_small
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
@@ -22,12 +22,6 @@ from dsi_cli.inference.image_folder import (
 )
 
 
-def _image(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (2, 2)).save(path)
-    return path
-
-
 def _same_as_torchvision(folder):
     ours, theirs = open_image_folder(folder), ImageFolder(str(folder), allow_empty=True)
     assert list(ours.paths) == [path for path, _ in theirs.samples]
@@ -37,7 +31,7 @@ def _same_as_torchvision(folder):
 
 def test_any_depth_any_case_and_empty_classes_are_torchvisions(tmp_path):
     for name in ("b/z.png", "b/a/1.PNG", "b/a-b/2.png", "b/a/c/3.png", "a/10.png", "a/9.png", "Z/1.png"):
-        _image(tmp_path / name)
+        write_small(tmp_path / name)
     (tmp_path / "b" / "notes.txt").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "classes.txt").touch()
@@ -45,7 +39,7 @@ def test_any_depth_any_case_and_empty_classes_are_torchvisions(tmp_path):
 
 
 def test_links_are_followed_and_loops_end(tmp_path):
-    _image(tmp_path / "elsewhere" / "1.png")
+    write_small(tmp_path / "elsewhere" / "1.png")
     data = tmp_path / "data"
     data.mkdir()
     (data / "a").symlink_to(tmp_path / "elsewhere")
@@ -58,13 +52,13 @@ def test_links_are_followed_and_loops_end(tmp_path):
 
 
 def test_a_link_to_nothing_is_no_image(tmp_path):
-    _image(tmp_path / "a" / "1.png")
+    write_small(tmp_path / "a" / "1.png")
     (tmp_path / "a" / "2.png").symlink_to(tmp_path / "gone.png")
     assert len(open_image_folder(tmp_path)) == 1
 
 
 def test_the_id_is_of_names_sizes_and_times_wherever_the_folder_lies(tmp_path):
-    path = _image(tmp_path / "one" / "a" / "1.png")
+    path = write_small(tmp_path / "one" / "a" / "1.png")
     first = open_image_folder(tmp_path / "one").id
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     assert open_image_folder(tmp_path / "two").id == first
@@ -104,12 +98,6 @@ def test_a_folder_without_images_is_refused(tmp_path):
     assert not has_images(tmp_path)
 
 
-def _encoded(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])
 def test_the_colour_mode_is_the_files(tmp_path, mode):
     Image.new(mode, (4, 3)).save(tmp_path / "a.png")
@@ -121,7 +109,7 @@ def test_the_colour_mode_is_the_files(tmp_path, mode):
 def test_the_first_frame_of_several_is_read_and_the_file_closed(tmp_path, kind, mode):
     frames = [Image.new(mode, (8, 8), value) for value in (1, 2)]
     path = tmp_path / "a"
-    path.write_bytes(_encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+    path.write_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
         image = open_file(path).convert("RGB")
@@ -143,7 +131,7 @@ def _error(function, *args):
 
 
 def test_reason_not_decoded_is_one_line(tmp_path, monkeypatch):
-    whole = _encoded(Image.effect_noise((64, 64), 90), "JPEG")
+    whole = encoded(Image.effect_noise((64, 64), 90), "JPEG")
     assert _error(open_bytes, b"not an image") == "not an image that Pillow can read"
     assert _error(open_bytes, b"") == "not an image that Pillow can read"
     assert "truncated" in _error(open_bytes, whole[: len(whole) // 2])

@@ -1,12 +1,11 @@
 """A source by whatever it is called, and one image of it again."""
 
-import io
 import shutil
 
 import numpy as np
 import pytest
 from helpers.errors import raises
-from helpers.pictures import write_parquet, write_tar
+from helpers.pictures import encoded, write_parquet, write_small, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError
@@ -55,36 +54,25 @@ def test_every_image_is_found_again_where_it_lies(layouts):
             np.testing.assert_array_equal(np.asarray(image_at(samples.paths[number])), np.asarray(samples.image(number)))
 
 
-def _image(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (2, 2)).save(path)
-
-
-def _png():
-    buffer = io.BytesIO()
-    Image.new("L", (2, 2)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize(("train", "count", "test"), [(True, 2, "test"), (False, 1, "test"), (False, 1, "validation")])
 def test_the_split_is_chosen_by_folder(tmp_path, train, count, test):
     for name in ("train/a/1.png", "train/a/2.png", f"{test}/a/3.png"):
-        _image(tmp_path / name)
+        write_small(tmp_path / name)
     samples = open_samples(str(tmp_path), train=train)
     assert len(samples) == count
     assert f"image folder {tmp_path / ('train' if train else test)} (" in samples.source
 
 
 def test_split_folders_may_hold_shards(tmp_path):
-    write_parquet(tmp_path / "train" / "0000.parquet", [_png()] * 2, [0, 1])
-    write_tar(tmp_path / "test" / "0.tar", [("0.png", _png()), ("0.cls", b"0")])
+    write_parquet(tmp_path / "train" / "0000.parquet", [encoded(Image.new("L", (2, 2)), "PNG")] * 2, [0, 1])
+    write_tar(tmp_path / "test" / "0.tar", [("0.png", encoded(Image.new("L", (2, 2)), "PNG")), ("0.cls", b"0")])
     assert len(open_samples(str(tmp_path), train=True)) == 2
     assert len(open_samples(str(tmp_path))) == 1
 
 
 def test_several_test_shards_are_named_and_a_pattern_decides(tmp_path):
     for name in ("test", "validation"):
-        write_parquet(tmp_path / f"{name}-0.parquet", [_png()], [0])
+        write_parquet(tmp_path / f"{name}-0.parquet", [encoded(Image.new("L", (2, 2)), "PNG")], [0])
     with raises("several-splits", splits=["test", "validation"]):
         open_samples(str(tmp_path))
     assert len(open_samples(str(tmp_path / "test-*.parquet"))) == 1
@@ -92,7 +80,7 @@ def test_several_test_shards_are_named_and_a_pattern_decides(tmp_path):
 
 
 def test_a_file_or_folder_comes_before_a_name(tmp_path, monkeypatch):
-    _image(tmp_path / "cifar10" / "a" / "1.png")
+    write_small(tmp_path / "cifar10" / "a" / "1.png")
     monkeypatch.chdir(tmp_path)
     assert open_samples("cifar10").names == ("a",)
     with raises("no-data-root", name="CIFAR100"):
@@ -131,7 +119,7 @@ def test_open_samples_of_other_files_raises(tmp_path, files, spec, code):
     ],
 )
 def test_image_at_of_a_missing_image_raises(tmp_path, path, code):
-    write_parquet(tmp_path / "a.parquet", [_png()], [0])
-    write_tar(tmp_path / "a.tar", [("0.png", _png()), ("0.cls", b"0")])
+    write_parquet(tmp_path / "a.parquet", [encoded(Image.new("L", (2, 2)), "PNG")], [0])
+    write_tar(tmp_path / "a.tar", [("0.png", encoded(Image.new("L", (2, 2)), "PNG")), ("0.cls", b"0")])
     with raises(code, UsageError):
         image_at(str(tmp_path / path))

@@ -1,13 +1,13 @@
 """How an image becomes a model's input: to the last bit what the libraries do, and where that is known from."""
 
 import argparse
-import io
 import json
 
 import numpy as np
 import pytest
 import torch
 from helpers.errors import raises
+from helpers.pictures import encoded
 from PIL import Image
 
 from dsi_cli.checkpoints import checkpoint_reader
@@ -121,17 +121,10 @@ def test_any_colour_mode_fits_any_number_of_channels(mode, channels):
     assert (row.shape, row.dtype) == ((channels, 5, 5), np.uint8)
 
 
-def stored(image, **options):
-    """Return an image as a PNG file gives it back."""
-    file = io.BytesIO()
-    image.save(file, "png", **options)
-    return open_bytes(file.getvalue())
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_sixteen_bits_are_scaled_not_clipped(channels):
     values = np.arange(0, 65536, 1040, dtype=np.uint16)[:63].reshape(7, 9)
-    found = stored(Image.fromarray(values))
+    found = open_bytes(encoded(Image.fromarray(values), "png"))
     assert found.mode == "I;16"
     row = Preprocessing(channels=channels).transform()(found)
     for channel in row:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.errors import raises
-from helpers.pictures import write_parquet, write_tar
+from helpers.pictures import encoded, write_parquet, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError
@@ -202,9 +202,7 @@ def test_one_large_row_group_is_read_in_any_order_by_threads_and_in_little_memor
     cells = []
     for row in range(8000):
         noise[0, 0, 0] = row % 256
-        buffer = io.BytesIO()
-        Image.fromarray(noise).save(buffer, "BMP")
-        cells.append(buffer.getvalue())
+        cells.append(encoded(Image.fromarray(noise), "BMP"))
     pq.write_table(
         pa.table({"image": cells, "label": [0] * 8000}), tmp_path / "a.parquet", use_dictionary=False, compression="none"
     )

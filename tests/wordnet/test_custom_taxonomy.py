@@ -8,7 +8,6 @@ from helpers.errors import raises
 from scipy.io import savemat
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database import custom_taxonomy
 from dsi_cli.wordnet.database.custom_taxonomy import ROOT, match_labels, read_taxonomy
 from dsi_cli.wordnet.similarity.measures import lch_similarity, wup_similarity
 from dsi_cli.wordnet.similarity.path_similarity import path_similarity
@@ -18,10 +17,9 @@ PARENTS_FIRST = "\n".join(",".join(reversed(line.split(","))) for line in CLOTHE
 COLUMNS = [CLOTHES.replace("child,parent", names) for names in ("node_id,Parent ID", "fine_label,coarse_label")]
 
 
-def written(tmp_path, text, encoding="utf-8"):
-    path = tmp_path / "tree.csv"
-    path.write_bytes(text.encode(encoding))
-    return path
+def read_text(tmp_path, text, name="tree.csv", encoding="utf-8"):
+    (tmp_path / name).write_text(text, encoding=encoding)
+    return read_taxonomy(tmp_path / name)
 
 
 def similarities(tree, measure, *names):
@@ -30,7 +28,7 @@ def similarities(tree, measure, *names):
 
 @pytest.mark.parametrize("text", [CLOTHES, CLOTHES.replace(",", "\t"), CLOTHES.replace(",", ";"), PARENTS_FIRST, *COLUMNS])
 def test_a_tree_is_read_with_its_depths(text, tmp_path):
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, text))
+    tree = read_text(tmp_path, text)
     assert tree.names == ("Pull-over", "clothes", "shirt", "shoe", "sneaker", "top", "trouser")
     assert dict(zip(tree.names, tree.depths.tolist(), strict=True)) == {
         "clothes": 0, "top": 1, "shoe": 1, "trouser": 1, "shirt": 2, "Pull-over": 2, "sneaker": 2,
@@ -39,7 +37,7 @@ def test_a_tree_is_read_with_its_depths(text, tmp_path):
 
 
 def test_the_measures_are_those_of_the_tree(tmp_path):
-    tree, of = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES)), ("shirt", "Pull-over", "sneaker")
+    tree, of = read_text(tmp_path, CLOTHES), ("shirt", "Pull-over", "sneaker")
     assert similarities(tree, path_similarity, *of)[0].tolist() == [1, 1 / 3, 1 / 5]
     # Twice the depth in nodes of what both share, divided by the sum of both depths
     assert similarities(tree, wup_similarity, *of)[0].tolist() == pytest.approx([1, 4 / 6, 2 / 6])
@@ -48,26 +46,26 @@ def test_the_measures_are_those_of_the_tree(tmp_path):
 
 def test_a_node_may_have_several_parents_and_a_line_may_come_twice(tmp_path):
     text = "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n"
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, text))
+    tree = read_text(tmp_path, text)
     assert [tree.names[parent] for parent in tree.parents_of(tree.names.index("dog"))] == ["canine", "pet"]
     assert similarities(tree, path_similarity, "dog", "cat")[0, 1] == pytest.approx(1 / 3)
 
 
 def test_several_roots_are_put_under_one(tmp_path):
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, "cat,animal\noak,plant\n"))
-    assert custom_taxonomy.ROOT in tree.names
+    tree = read_text(tmp_path, "cat,animal\noak,plant\n")
+    assert ROOT in tree.names
     assert similarities(tree, path_similarity, "cat", "oak")[0, 1] == pytest.approx(1 / 5)
     assert similarities(tree, wup_similarity, "cat", "oak")[0, 1] == pytest.approx(2 / 6)
 
 
 def test_labels_mean_nodes_of_their_name_exactly_or_of_no_other_in_another_case(tmp_path):
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES))
-    found = custom_taxonomy.match_labels(tree, ["shirt", " Shirt ", "pull_over", "PULL OVER", "boot", ""])
+    tree = read_text(tmp_path, CLOTHES)
+    found = match_labels(tree, ["shirt", " Shirt ", "pull_over", "PULL OVER", "boot", ""])
     assert [None if node is None else tree.names[node] for node in found] == [
         "shirt", "shirt", "Pull-over", "Pull-over", None, None,
     ]  # fmt: skip
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, "class ring,gift category\nCrane,machine\ncrane,bird\n"))
-    found = custom_taxonomy.match_labels(tree, ["Crane", "crane", "CRANE", "class ring"])
+    tree = read_text(tmp_path, "class ring,gift category\nCrane,machine\ncrane,bird\n")
+    found = match_labels(tree, ["Crane", "crane", "CRANE", "class ring"])
     assert [node is None for node in found] == [False, False, True, False]
 
 
@@ -87,14 +85,14 @@ def test_labels_mean_nodes_of_their_name_exactly_or_of_no_other_in_another_case(
 )
 def test_read_taxonomy_invalid_file_is_refused(tmp_path, text, code, fields):
     with raises(code, UsageError, **fields):
-        custom_taxonomy.read_taxonomy(written(tmp_path, text))
+        read_text(tmp_path, text)
 
 
 def test_read_taxonomy_unreadable_file_is_refused(tmp_path):
     with raises("taxonomy-not-readable", UsageError, reason="No such file or directory"):
         read_taxonomy(tmp_path / "nothing.csv")
     with raises("taxonomy-not-text", UsageError):
-        read_taxonomy(written(tmp_path, "fougère,plante\n", "latin-1"))
+        read_text(tmp_path, "fougère,plante\n", encoding="latin-1")
 
 
 EDGES = {"cat": {"pet"}, "dog": {"pet", "guard"}, "pet": {"animal"}, "guard": {"animal"}, "animal": set()}
@@ -102,11 +100,6 @@ EDGES = {"cat": {"pet"}, "dog": {"pet", "guard"}, "pet": {"animal"}, "guard": {"
 
 def edges_of(tree):
     return {name: {tree.names[parent] for parent in tree.parents_of(node)} for node, name in enumerate(tree.names)}
-
-
-def read_text(tmp_path, text, name="tree.json"):
-    (tmp_path / name).write_text(text)
-    return read_taxonomy(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -121,11 +114,12 @@ def read_text(tmp_path, text, name="tree.json"):
     ],
 )  # fmt: skip
 def test_read_taxonomy_json_tree_has_its_edges(tmp_path, document):
-    assert edges_of(read_text(tmp_path, json.dumps(document))) == EDGES
+    assert edges_of(read_text(tmp_path, json.dumps(document), "tree.json")) == EDGES
 
 
 def test_read_taxonomy_json_inner_nodes_of_one_name_stay_apart(tmp_path):
-    tree = read_text(tmp_path, json.dumps({"animal": {"other": ["bee"]}, "plant": {"other": ["fern"], "plant": None}}))
+    document = {"animal": {"other": ["bee"]}, "plant": {"other": ["fern"], "plant": None}}
+    tree = read_text(tmp_path, json.dumps(document), "tree.json")
     assert edges_of(tree) == {
         ROOT: set(), "animal": {ROOT}, "plant (/plant)": {ROOT}, "plant": {"plant (/plant)"},
         "other (animal)": {"animal"}, "other (plant)": {"plant (/plant)"}, "bee": {"other (animal)"},
@@ -179,7 +173,7 @@ def test_read_taxonomy_inaturalist_categories_have_their_ranks(tmp_path):
         for k, (above, name, common) in enumerate(rows)
     ]
     for document in (categories, {"categories": categories, "images": []}):
-        tree = read_text(tmp_path, json.dumps(document))
+        tree = read_text(tmp_path, json.dumps(document), "tree.json")
         edges = edges_of(tree)
         assert edges["Satyrium titus"] == edges["Satyrium acadica"] == {"Satyrium (Lycaenidae)"}
         assert edges["Satyrium carneum"] == {"Satyrium (Santalaceae)"}
@@ -193,7 +187,7 @@ def test_read_taxonomy_inaturalist_categories_have_their_ranks(tmp_path):
 def test_read_taxonomy_coco_class_may_have_the_name_of_its_supercategory(tmp_path):
     rows = [("person", "person"), ("vehicle", "car"), ("vehicle", "bus")]
     document = {"categories": [{"id": k, "name": name, "supercategory": above} for k, (above, name) in enumerate(rows)]}
-    edges = edges_of(read_text(tmp_path, json.dumps(document)))
+    edges = edges_of(read_text(tmp_path, json.dumps(document), "tree.json"))
     assert edges["person"] == {"person (/person)"}
     assert edges["car"] == edges["bus"] == {"vehicle"}
 
@@ -215,7 +209,7 @@ def test_read_taxonomy_coco_class_may_have_the_name_of_its_supercategory(tmp_pat
 )
 def test_read_taxonomy_invalid_json_is_refused(tmp_path, text, code):
     with raises(code, UsageError):
-        read_text(tmp_path, text)
+        read_text(tmp_path, text, "tree.json")
 
 
 def test_read_taxonomy_invalid_mat_file_is_refused(tmp_path):
