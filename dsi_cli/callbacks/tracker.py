@@ -35,7 +35,6 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
-_NO_LABELS = "there are no labels to compare with WordNet; give them with labels="
 Index = Alignment | Score
 _log = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class Tracker:
         wordnet: str | None = None,
     ) -> None:
         self._label_count: int | None = None
-        self._no_reference_reason: str | None = _NO_LABELS
+        self._no_reference_reason: str | None = "there are no labels to compare with WordNet; give them with labels="
         self._reference: NDArray[np.float32] | None = None
         if labels is not None:
             source = fspath(labels) if isinstance(labels, PathLike) else labels

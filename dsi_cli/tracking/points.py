@@ -22,8 +22,6 @@ from dsi_cli.store.results import Results
 SIMILARITY_INDICES = ("sai", "idm")  # metrics that are meaningless without their chance level
 _SUFFIX_COLUMNS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}
 _NAME_COLUMNS = ("metric", "of", "variant", "split")
-_STEP_COLUMNS = ("epochs_completed", "step")
-KEY_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,14 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
         if row_values is None:
             left_out[name_of(row)] = None
             continue
-        row_values |= {column: float(row[column]) for column in _STEP_COLUMNS if _is_number(row[column])}
+        row_values |= {column: float(row[column]) for column in ("epochs_completed", "step") if _is_number(row[column])}
         values.setdefault(int(row["epoch"]), {}).update(row_values)
     epochs = [EpochPoints(epoch, times.get(epoch, 0.0), named) for epoch, named in sorted(values.items()) if named]
     # Another call for the same results has the same key; another training or folder has a different one.
     output = urls.address(results.path)
     first_classifier = [str(row["fingerprint"]) for row in saves[:1]]
     text = "\0".join([output, run, *first_classifier])
-    key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:KEY_DIGITS]
+    key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
     return RunPoints(run, key, output, epochs, list(left_out))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.errors import raises
 from helpers.outputs import assert_same_output, garble
 from numpy.testing import assert_array_equal
 from PIL import Image
@@ -161,9 +162,8 @@ def test_analyze_growing_head_with_a_model_is_an_error_with_both_numbers(tmp_pat
     (tmp_path / "model.py").write_text("raise AssertionError('the model is not built')\n")
     evaluation = Evaluation(test=str(tmp_path / "images"), model=f"{tmp_path}/model.py:build")
     options = Options(draws=0, permutations=0, labels=write_labels(tmp_path), evaluation=evaluation)
-    with pytest.raises(UsageError) as error:
+    with raises("growing-head", UsageError) as error:
         analyze([tmp_path / "run"], tmp_path / "out", options)
-    assert error.value.code == "growing-head"
     assert error.value.fields == {"run": "run", "classes": (4, 9)}
 
 
@@ -185,10 +185,8 @@ def test_analyze_other_widths_are_runs_of_their_own(arguments, tmp_path):
 def test_analyze_labels_of_another_number_than_the_last_head_are_refused(count, tmp_path):
     write_run(tmp_path / "run")
     labels = write_labels(tmp_path, [*NAMES, "oak"][:count])
-    with pytest.raises(UsageError) as error:
+    with raises("label-count", UsageError, labels=count, classes=9):
         analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, permutations=0, labels=labels))
-    assert error.value.code == "label-count"
-    assert (error.value.fields["labels"], error.value.fields["classes"]) == (count, 9)
 
 
 def test_analyze_label_file_of_the_last_head_next_to_the_checkpoints_is_used(tmp_path):

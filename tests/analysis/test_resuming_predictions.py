@@ -92,6 +92,15 @@ def assert_answers_are(out, predictions, run="run"):
         assert curves.loc[epoch, "value"] == (row == TARGETS).mean()
 
 
+@pytest.fixture
+def answered(make_run, tmp_path):
+    """Return an analysed run with predictions next to it, ``drawn(4)``, and its results."""
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    return run, out
+
+
 @pytest.mark.parametrize("way", ["beside", "named"])
 def test_analyze_again_with_predictions_changes_nothing(way, make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
@@ -148,10 +157,8 @@ def test_analyze_new_checkpoint_with_a_new_row_writes_only_its_files(make_run, t
     assert_like_a_first_call(out, [run], QUICK)
 
 
-def test_analyze_other_curve_options_keep_the_predictions(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    lay_beside(run, drawn(4))
-    analyze([run], out, QUICK)
+def test_analyze_other_curve_options_keep_the_predictions(answered, tmp_path):
+    run, out = answered
     before, files = contents(out), stamps(out)
     other = Options(draws=0, measures=("pearson",), quantiles=(0.8,), seed=3)
     for folder in (out, tmp_path / "fresh"):
@@ -178,10 +185,8 @@ def test_analyze_rows_for_the_usable_epochs_alone_warn(make_run, tmp_path):
     assert_answers_are(tmp_path / "out", dict(zip((0, 2, 3), predictions, strict=False)))
 
 
-def test_without_predictions_what_is_there_stays_with_its_rows(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    lay_beside(run, drawn(4))
-    analyze([run], out, QUICK)
+def test_without_predictions_what_is_there_stays_with_its_rows(answered):
+    run, out = answered
     before, files = contents(out), stamps(out)
     for name in ("preds.npy", "targets.npy"):
         (run / name).unlink()
@@ -194,10 +199,8 @@ def test_without_predictions_what_is_there_stays_with_its_rows(make_run, tmp_pat
     assert contents(out) == before, "the rows can be made again from the counts"
 
 
-def test_predictions_beside_that_do_not_fit_are_told_and_what_is_there_stays(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    lay_beside(run, drawn(4))
-    analyze([run], out, QUICK)
+def test_predictions_beside_that_do_not_fit_are_told_and_what_is_there_stays(answered):
+    run, out = answered
     before = contents(out)
     lay_beside(run, drawn(7))
     summary = analyze([run], out, QUICK)
@@ -298,10 +301,8 @@ def test_epochs_chosen_out_of_an_array_of_all(make_run, tmp_path):
 
 
 @pytest.mark.parametrize("beside", [{}, {"optimizer": "so its size is another"}], ids=["same size", "other size"])
-def test_a_replaced_checkpoint_keeps_the_answers_that_are_given(beside, make_run, tmp_path):
-    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
-    lay_beside(run, predictions)
-    analyze([run], out, QUICK)
+def test_a_replaced_checkpoint_keeps_the_answers_that_are_given(beside, answered):
+    run, out = answered
     files = stamps(out)
     save_head(run / "epoch_2.pt", heads(1, seed=5)[0], epoch=2, **beside)
     analyze([run], out, QUICK)
@@ -310,10 +311,8 @@ def test_a_replaced_checkpoint_keeps_the_answers_that_are_given(beside, make_run
 
 
 @pytest.mark.parametrize("is_given", [True, False], ids=["given again", "no longer given"])
-def test_deleted_checkpoints_keep_their_answers(is_given, make_run, tmp_path):
-    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
-    lay_beside(run, predictions)
-    analyze([run], out, QUICK)
+def test_deleted_checkpoints_keep_their_answers(is_given, answered):
+    run, out = answered
     before = {name: frame.sort_values(list(frame.columns[:2])) for name, frame in tables(out).items()}
     files = stamps(out)
     for epoch in (1, 3):
@@ -323,7 +322,7 @@ def test_deleted_checkpoints_keep_their_answers(is_given, make_run, tmp_path):
     (told,) = analyze([run], out, QUICK).runs
     assert (told.gone, told.evaluated) == (2, 0)
     assert changed(out, files) <= TOP
-    assert_answers_are(out, dict(enumerate(predictions)))
+    assert_answers_are(out, dict(enumerate(drawn(4))))
     for name, frame in tables(out).items():
         found = frame.sort_values(list(frame.columns[:2])).reset_index(drop=True)
         pd.testing.assert_frame_equal(found, before[name].reset_index(drop=True), obj=name)
@@ -350,10 +349,8 @@ def test_answers_move_along_with_their_checkpoints(is_given, make_run, tmp_path)
         assert_like_a_first_call(out, [run], options)
 
 
-def test_strays_and_damaged_files_are_set_right(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    lay_beside(run, drawn(4))
-    analyze([run], out, QUICK)
+def test_strays_and_damaged_files_are_set_right(answered):
+    run, out = answered
     before = contents(out)
     for part in PARTS:
         shutil.copyfile(out / part / "1.parquet", out / part / "7.parquet")

@@ -41,8 +41,7 @@ EXPECTED = (
     "a taxonomy: CSV with a line 'child,parent' for each edge, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist"
 )
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
-NAME_FILES = ("node_names.txt", "words.txt")
-CHILDREN, IDS = ("children", "subclasses"), ("wnid", "id")
+CHILDREN = ("children", "subclasses")
 ROOT = "*ROOT*"
 
 
@@ -149,7 +148,7 @@ def _id_edges(file: Path, pairs: Iterable[Sequence[str]]) -> Edges:
     for parent, child in pairs:
         edges.add(child, parent)
     known = {}
-    names = next(filter(Path.is_file, map(file.with_name, NAME_FILES)), None)
+    names = next(filter(Path.is_file, map(file.with_name, ("node_names.txt", "words.txt"))), None)
     if names is not None:
         known = dict(line.split("\t", 1) for line in _read_text(names).splitlines() if "\t" in line)
     graph = taxonomy.load()
@@ -250,7 +249,7 @@ def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> Non
             _add_tree(edges, file, member, path)
     elif isinstance(tree, dict) and isinstance(tree.get("name"), str):
         below = next((tree[key] for key in CHILDREN if tree.get(key)), None)
-        identity = next((str(tree[key]) for key in IDS if isinstance(tree.get(key), str | int)), None)
+        identity = next((str(tree[key]) for key in ("wnid", "id") if isinstance(tree.get(key), str | int)), None)
         _add_node(edges, file, tree["name"], below, path, identity)
     elif isinstance(tree, dict):
         for name, below in tree.items():

@@ -22,7 +22,6 @@ from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, PARTS
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 _HYPERNYM = re.compile(r" @i? (\d{8}) ")  # a pointer from a synset to a hypernym or instance hypernym, in WordNet's files
-_PARTS = ("%p", "#p")
 _SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}  # the first characters of the sense codes in WordNet's count files
 
 
@@ -107,7 +106,7 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     derived = [
         sum(len(others) for (_, symbol), others in synset._lemma_pointers.items() if symbol == "+") for synset in synsets
     ]
-    parts = [sum(len(synset._pointers.get(symbol, ())) for symbol in _PARTS) for synset in synsets]
+    parts = [sum(len(synset._pointers.get(symbol, ())) for symbol in ("%p", "#p")) for synset in synsets]
     kinds = {
         "file": pa.array([files[synset.lexname()] for synset in synsets], pa.uint8()),
         "instance": pa.array([int("@i" in synset._pointers) for synset in synsets], pa.uint8()),
