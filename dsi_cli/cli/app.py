@@ -199,7 +199,9 @@ def _main(
 
 def main_with_exit_code(arguments: list[str]) -> int:
     """Return the exit code of a call; an error is one line on stderr, and with ``--json`` a document on stdout."""
-    console.open_streams()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the process was started with a closed stream
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     code, error = _run(arguments)
     if error is not None:
         console.error(error)
@@ -231,8 +233,15 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
             return DONE, None
         code = TERMINATED if isinstance(cause, signals.Terminated) else INTERRUPTED
         return code, interrupted
-    except OSError as error:
-        return _system_error(error)
+    except OSError as error:  # no other module handles it
+        reason = error.strerror or str(error)
+        if error.filename is None:  # most often a full disk behind `>`, so that stdout takes no more text
+            console.error(f"stdout, or a file that is open, could not be written or read: {reason}")
+            return OUTPUT, None
+        message = f"{os.fsdecode(error.filename)}: {reason}"
+        if errno.errorcode.get(error.errno or 0, "") in PATH_ERRORS:
+            return USAGE, f"{message}; check the path"
+        return OUTPUT, message
     except ModuleNotFoundError as error:
         return _missing_package(error)
     except Exception as error:  # noqa: BLE001 (the outermost function: a bug is reported, not shown as a traceback)
@@ -250,17 +259,6 @@ def _missing_package(error: ModuleNotFoundError) -> tuple[int, str]:
     if package not in SERVES:
         return BUG, _bug(error)
     return USAGE, f"{package} is not installed, which dsi needs for {SERVES[package]}; run pip install {package}"
-
-
-def _system_error(error: OSError) -> tuple[int, str | None]:
-    """Return the exit code and the message for an error of the system that no other module handles."""
-    reason = error.strerror or str(error)
-    if error.filename is None:  # most often a full disk behind `>`, so that stdout takes no more text
-        console.error(f"stdout, or a file that is open, could not be written or read: {reason}")
-        return OUTPUT, None
-    if errno.errorcode.get(error.errno or 0, "") in PATH_ERRORS:
-        return USAGE, f"{os.fsdecode(error.filename)}: {reason}; check the path"
-    return OUTPUT, f"{os.fsdecode(error.filename)}: {reason}"
 
 
 def _bug(error: Exception) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import re
 import sys
@@ -70,13 +69,6 @@ class _Format(logging.Formatter):
         record.since = record.created - self.start_time
         record.module_name = record.name.removeprefix("dsi_cli.")
         return terminal_lines(super().format(record))
-
-
-def open_streams() -> None:
-    """Open stdout and stderr if the process was started with closed ones."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def error(message: str) -> None:
