@@ -90,7 +90,15 @@ def mistakes(
     confused = confused_pairs(results, samples.query)
     added: dict[str, Any] = {"pairs": [asdict(row) for row in confused.rows]}
     if sheet is not None:
-        unopened = _make_sheet(samples, sheet, quiet=quiet or as_json)
+        from dsi_cli.figures import image_grid
+        from dsi_cli.inference.open_dataset import image_at
+
+        failed = image_grid.save(samples, image_at, sheet)
+        unopened = {samples.rows[index].sample: reason for index, reason in failed.items()}
+        if unopened:
+            counts = f"{len(unopened)} of {console.count(len(samples.rows), 'image')}"
+            message = f"warning: {counts} could not be opened: {next(iter(unopened.values()))}"
+            console.note(message, quiet=quiet or as_json)
         added |= {"sheet": str(sheet), "unopened": unopened}
     if as_json:
         console.print_json(console.query_document(samples) | added)
@@ -102,20 +110,6 @@ def mistakes(
     if sheet is not None:
         print(f"sheet: {terminal_text(str(sheet))}")
     return DONE
-
-
-def _make_sheet(listing: MistakeList[Mistake], sheet: Path, *, quiet: bool) -> dict[int, str]:
-    """Write the contact sheet; return the reason for each sample whose image could not be opened."""
-    from dsi_cli.figures import image_grid
-    from dsi_cli.inference.open_dataset import image_at
-
-    failed = image_grid.save(listing, image_at, sheet)
-    unopened = {listing.rows[index].sample: reason for index, reason in failed.items()}
-    if unopened:
-        reason = next(iter(unopened.values()))
-        counts = f"{len(unopened)} of {console.count(len(listing.rows), 'image')}"
-        console.note(f"warning: {counts} could not be opened: {reason}", quiet=quiet)
-    return unopened
 
 
 def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:

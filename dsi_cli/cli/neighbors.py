@@ -74,24 +74,21 @@ def neighbors(
         found = nearest(results, class_name, query)
     if as_json:
         console.print_json(console.query_document(found))
-    elif isinstance(found, NeighborHistory):
+        return DONE
+    if isinstance(found, NeighborHistory):
         _print_history(found, quiet=quiet)
-    else:
-        _print_listing(found)
-    return DONE
-
-
-def _print_listing(listing: NeighborList) -> None:
-    console.print_sentence(listing.title)
-    if listing.legend:
-        console.print_sentence(listing.legend)
-    rows = [asdict(row) for row in listing.rows]
+        return DONE
+    console.print_sentence(found.title)
+    if found.legend:
+        console.print_sentence(found.legend)
+    rows = [asdict(row) for row in found.rows]
     if any(row["surprise"] for row in rows):
         console.print_sentence(SURPRISE_LEGEND)
     for row in rows:
         row |= {name: shorten(row[name], MAX_NAME_LENGTH) for name in ("name", "first", "second") if name in row}
-    columns = [(title.format(reference=listing.reference), field, form) for title, field, form in _COLUMNS]
+    columns = [(title.format(reference=found.reference), field, form) for title, field, form in _COLUMNS]
     console.print_records(columns, rows)
+    return DONE
 
 
 def _print_history(history: NeighborHistory, *, quiet: bool) -> None:

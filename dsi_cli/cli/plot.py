@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +19,6 @@ from dsi_cli.store.schema import MATRIX_KINDS
 
 if TYPE_CHECKING:
     from dsi_cli.figures.save import DrawnFiles
-    from dsi_cli.store.results import Results
 
 
 def plot(
@@ -120,7 +118,11 @@ def plot(
         drawn = save.write(results, figures or (), options, formats, out or output / "figures", display.update)
     _print_drawn(drawn, as_json=as_json, quiet=quiet)
     if figures and drawn.without_data and not as_json:
-        _raise_without_data(drawn.without_data, results, options)
+        for name in options.names(results):
+            results.require_matrices(name)
+        needs = "; ".join(f"{name} needs {catalogue.figure_spec(name).needs}" for name in drawn.without_data)
+        problem = f"this folder has no data for {', '.join(drawn.without_data)} with these options: {needs}"
+        raise UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
     absent = set(options.epochs or ()).difference(*(results.epochs(name) for name in options.names(results)))
     if absent and epochs is not None and ":" not in epochs:
         console.note(f"warning: no run has epoch {', '.join(map(str, sorted(absent)))}", quiet=quiet)
@@ -140,15 +142,6 @@ def _print_drawn(drawn: DrawnFiles, *, as_json: bool, quiet: bool) -> None:
         console.note(note, quiet=quiet)
     for path in drawn.files:
         print(terminal_text(str(path)))
-
-
-def _raise_without_data(names: Sequence[str], results: Results, options: FigureOptions) -> NoReturn:
-    """Raise a `UsageError` for figures that the user named and that have no data."""
-    for run in options.names(results):
-        results.require_matrices(run)
-    needs = "; ".join(f"{name} needs {catalogue.figure_spec(name).needs}" for name in names)
-    problem = f"this folder has no data for {', '.join(names)} with these options: {needs}"
-    raise UsageError(problem, code="nothing-to-draw", figures=names)
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:

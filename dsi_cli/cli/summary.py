@@ -120,7 +120,15 @@ def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
     # Runs with the same files share a line.
     names: dict[str, list[str]] = {}
     for run in runs:
-        names.setdefault("; ".join(_files_used(run)), []).append(run.name)
+        files = []
+        if run.labels:
+            files.append(f"labels: {run.labels_described}; {run.resolved} of {run.classes} in {run.known_to}")
+        if run.log:
+            files.append(f"losses and accuracies: {run.log}")
+        files += [f"{split}: {source}" for split, source in run.splits.items()]
+        if len(run.references) > 1:
+            files.append(f"references: {', '.join(run.references)}, of which the first is shown")
+        names.setdefault("; ".join(files), []).append(run.name)
     for used, users in names.items():
         if used:
             of_runs = f" for {listed(users, MAX_NAMED)}" if len(names) > 1 else ""
@@ -131,16 +139,6 @@ def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
     for run in runs:
         if run.gone:
             yield f"{run.name}: dsi keeps the results of {console.count(run.gone, 'checkpoint')} that no longer exist"
-
-
-def _files_used(run: RunSummary) -> Iterator[str]:
-    if run.labels:
-        yield f"labels: {run.labels_described}; {run.resolved} of {run.classes} in {run.known_to}"
-    if run.log:
-        yield f"losses and accuracies: {run.log}"
-    yield from (f"{split}: {source}" for split, source in run.splits.items())
-    if len(run.references) > 1:
-        yield f"references: {', '.join(run.references)}, of which the first is shown"
 
 
 def _print_failures(summary: Summary) -> None:

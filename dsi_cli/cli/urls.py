@@ -7,8 +7,9 @@ dsi reads checkpoints in place. It downloads other files, and keeps a local copy
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +56,17 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
         return
     from tempfile import TemporaryDirectory
 
-    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, CACHE
+    # Imported here, so that dsi --help does not import it.
+    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, CACHE, DOWNLOAD, declared_options
+    from dsi_cli.analysis.option_groups.groups import ANALYZE
     from dsi_cli.remote import download
 
-    handling, output = url_handling(), OUTPUTS.get(command)
+    # By the name of the parameter, this is what happens to a URL. URLs in other parameters are refused.
+    handling = {"map_file": DOWNLOAD, "measure": DOWNLOAD, "tensors": AS_IT_IS, "first": AS_IT_IS, "second": AS_IT_IS}
+    for declared in chain.from_iterable(map(declared_options, chain.from_iterable(ANALYZE.values()))):
+        if declared.option.url is not None:
+            handling[declared.parameter] = declared.option.url
+    output = OUTPUTS.get(command)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
         stack.enter_context(urls.urls_in_messages(folder))
@@ -81,40 +89,15 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
         yield typed | local
 
 
-def url_handling() -> dict[str, str]:
-    """Return what happens to a URL, by the name of the command's parameter; URLs in other parameters are refused."""
-    # Imported here, so that dsi --help does not import it.
-    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, DOWNLOAD, declared_options
-    from dsi_cli.analysis.option_groups.groups import ANALYZE
-
-    return {"map_file": DOWNLOAD, "measure": DOWNLOAD, "tensors": AS_IT_IS, "first": AS_IT_IS, "second": AS_IT_IS} | {
-        declared.parameter: declared.option.url
-        for groups in ANALYZE.values()
-        for group in groups
-        for declared in declared_options(group)
-        if declared.option.url is not None
-    }
-
-
 def _local_output(url: str, output: UrlOutput, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:
     """Return the local copy of a results folder, which is uploaded at the end if the command writes to it."""
     from dsi_cli.store.remote_output import RemoteOutput
 
-    remote_output = RemoteOutput(url, folder, _is_needed(output, options))
-    if output.is_written and options.get("file") is None:
-        stack.enter_context(remote_output.writing())
-    else:
-        stack.callback(remote_output.finish)
-    stack.enter_context(console.uploading(remote_output.finish))
-    return remote_output.path
-
-
-def _is_needed(output: UrlOutput, options: Mapping[str, Any]) -> Callable[[str], bool]:
-    """Return a function that returns whether the command needs a file, from the file's path in the results folder."""
     kind, epoch = options.get("kind"), options.get("epoch")
     is_one_kind = output.option == "output" and isinstance(kind, str) and not output.is_written
 
     def is_needed(path: str) -> bool:
+        """Return whether the command needs a file, from its path in the results folder."""
         top, *rest = path.split("/")
         if top in output.unread:
             return False
@@ -123,7 +106,13 @@ def _is_needed(output: UrlOutput, options: Mapping[str, Any]) -> Callable[[str],
         is_kind = MatrixId.parse(rest[-2]).kind == kind
         return is_kind and (epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch))
 
-    return is_needed
+    remote_output = RemoteOutput(url, folder, is_needed)
+    if output.is_written and options.get("file") is None:
+        stack.enter_context(remote_output.writing())
+    else:
+        stack.callback(remote_output.finish)
+    stack.enter_context(console.uploading(remote_output.finish))
+    return remote_output.path
 
 
 def _as_typed(value: Any) -> Any:

@@ -49,7 +49,14 @@ def watch(values: Mapping[str, Any]) -> int:
         raise UsageError(message, code="idle-too-short", idle=waiting.idle, every=waiting.every)
     trackers = destinations(output.log_to)
     options = read_options(values)
-    last_epoch = _last_epoch(waiting.until_epoch, options)
+    # The last epoch is that up to --until-epoch which --epochs selects.
+    last_epoch, selected = waiting.until_epoch, epoch_filter(options.epochs)
+    if last_epoch is not None and selected is not None:
+        selected = range(selected.start, min(selected.stop, last_epoch + 1), selected.step)
+        if not selected:
+            message = f"--epochs {options.epochs} selects no epoch up to --until-epoch {last_epoch}; change one of them"
+            raise UsageError(message, code="no-epoch-to-wait-for", epochs=options.epochs, until_epoch=last_epoch)
+        last_epoch = selected[-1]
     printer = WatchPrinter(output)
     try:
         watch.check(values["checkpoints"], output.out, options)
@@ -75,18 +82,6 @@ def watch(values: Mapping[str, Any]) -> int:
     if event == watch.EndedEvent(watch.REACHED):
         return printer.close(watch.REACHED, f"the training has reached epoch {last_epoch}")
     return printer.close(watch.IDLE, f"nothing was new for {format_seconds(waiting.idle or 0)}")
-
-
-def _last_epoch(until_epoch: int | None, options: Options) -> int | None:
-    """Return the last epoch up to ``--until-epoch`` that ``--epochs`` selects; raise `UsageError` if it selects none."""
-    selected = epoch_filter(options.epochs)
-    if until_epoch is None or selected is None:
-        return until_epoch
-    selected = range(selected.start, min(selected.stop, until_epoch + 1), selected.step)
-    if not selected:
-        message = f"--epochs {options.epochs} selects no epoch up to --until-epoch {until_epoch}; change one of them"
-        raise UsageError(message, code="no-epoch-to-wait-for", epochs=options.epochs, until_epoch=until_epoch)
-    return selected[-1]
 
 
 def _analysis_with_progress(options: Options, trackers: Sequence[Destination], printer: WatchPrinter) -> Analyse:
