@@ -260,20 +260,15 @@ def neighbor_history(results: Results, of: str, query: NeighborQuery | None = No
     own_ranks = np.full(len(names), np.nan)
     own_ranks[order] = mid_ranks(-similarity[order])
     wordnet = _wordnet_row(results, query, index)
-    rows = []
+    rows, following = [], [*epochs, None]
     for j in np.argsort(places[-1], kind="stable").tolist():
         if is_near[:, j].any():
-            stays, fields = _intervals(is_near[:, j], epochs), wordnet.fields(j, own_ranks[j], len(order))
+            changes = np.flatnonzero(np.diff(is_near[:, j], prepend=False, append=False)).reshape(-1, 2).tolist()
+            stays = [Interval(epochs[start], epochs[end - 1], following[end]) for start, end in changes]
+            fields = wordnet.fields(j, own_ranks[j], len(order))
             ranks = [place if place < len(names) else None for place in places[:, j].tolist()]
             rows.append(NeighborTrack(names[j], j, ranks, stays, **fields))
     return NeighborHistory(query, names[index], epochs, wordnet.furthest, rows, reference_title(results, query.run))
-
-
-def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
-    """Return the intervals of epochs at which a class was among the nearest."""
-    changes = np.flatnonzero(np.diff(is_near, prepend=False, append=False)).reshape(-1, 2).tolist()
-    left = [*epochs, None]
-    return [Interval(epochs[start], epochs[end - 1], left[end]) for start, end in changes]
 
 
 def _fill_defaults(results: Results, query: NeighborQuery) -> NeighborQuery:

@@ -69,7 +69,8 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
     if not mask.any():
         mask = np.array([name.casefold() in _spellings(label) for label in names])
     if not mask.any():
-        mask = np.array([name.casefold() in _synonyms(label.casefold()) for label in names])
+        synonyms = [label.casefold().partition(" (class ")[0].split(", ") for label in names]
+        mask = np.array([name.casefold() in texts for texts in synonyms])
     if mask.any():
         return mask
     similar = nearest(name, names) or ""
@@ -79,10 +80,6 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
     elif len(names) <= MAX_LISTED_CLASSES:
         hint = f"expected one of {', '.join(names)}"
     raise UsageError(f"no class {name!r}: {hint}", code="unknown-class", name=name, similar=similar)
-
-
-def _synonyms(label: str) -> list[str]:
-    return label.partition(" (class ")[0].split(", ")
 
 
 def _spellings(label: str) -> tuple[str, ...]:
