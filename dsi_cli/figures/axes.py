@@ -166,8 +166,14 @@ def name_lines(figure: Figure) -> None:
     for index, axes in enumerate(figure.axes):
         following = figure.axes[index + 1 : index + 2]
         is_last = not following or not np.isclose(following[0].get_position().y0, axes.get_position().y0)
-        if fits and (is_last or set(ends[index + 1]) != set(ends[index])):
-            _write_names(axes, _line_ends(axes), size)
+        if not fits or (not is_last and set(ends[index + 1]) == set(ends[index])):
+            continue
+        # The names are as near to the heights of their lines as they fit.
+        rising = sorted(_line_ends(axes).items(), key=lambda end: end[1][0])
+        places = spread([at for _, (at, _) in rising], LINE_HEIGHT * size, 0, axes.bbox.height / figure.dpi * 72)
+        look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "size": size}
+        for ((text, colour), _), place in zip(rising, places, strict=True):
+            axes.annotate(text, (1, 0), (0.4 * size, place), color=colour, parse_math=False, **look)
 
 
 def _band_handles(figure: Figure) -> dict[str, Any]:
@@ -195,16 +201,6 @@ def _line_ends(axes: Axes) -> dict[tuple[str, str], tuple[float, Any]]:
             inside = np.clip(pixels - axes.bbox.y0, 0, axes.bbox.height)
             found.setdefault((name, str(line.get_color())), (float(inside) * 72 / figure.dpi, line))
     return found
-
-
-def _write_names(axes: Axes, ends: dict[tuple[str, str], tuple[float, Any]], size: float) -> None:
-    """Write names to the right of axes, as near to the heights of their lines as they fit."""
-    rising = sorted(ends.items(), key=lambda end: end[1][0])
-    height = axes.bbox.height / cast("Figure", axes.figure).dpi * 72
-    places = spread([at for _, (at, _) in rising], LINE_HEIGHT * size, 0, height)
-    look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "size": size}
-    for ((text, colour), _), place in zip(rising, places, strict=True):
-        axes.annotate(text, (1, 0), (0.4 * size, place), color=colour, parse_math=False, **look)
 
 
 def spread(positions: Sequence[float], distance: float, low: float, high: float) -> list[float]:

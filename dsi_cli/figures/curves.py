@@ -64,7 +64,15 @@ def draw_panel(panel: Panel, results: Results, options: FigureOptions) -> Figure
     """Return the figure of a panel; the order of the requested runs determines their colours."""
     names = options.names(results)
     runs = list(dict.fromkeys(curve.run for curve in panel.series))
-    parts = _split_into_axes(panel, len(runs))
+    by_label: dict[str, list[Series]] = {}
+    for curve in panel.series:
+        by_label.setdefault(curve.label, []).append(curve)
+    parts = list(by_label.values())
+    if panel.kind.name not in SEPARATE and len(runs) == 1:
+        # The curves of one run share a pair of axes, except those with a chance level.
+        with_chance = [part for part in parts if any(np.isfinite(curve.chance).any() for curve in part)]
+        shared = [curve for part in parts if part not in with_chance for curve in part]
+        parts = [*with_chance, shared] if shared else with_chance
     is_separate = len(parts) > 1 or panel.kind.name in SEPARATE
     figure = drawing.grid(options.style, len(parts), share_y=is_separate)
 
@@ -157,19 +165,6 @@ def curve_title(curve: Series, panel: Panel) -> str:
         return curve.label
     parts = [part.removesuffix("-test").partition("-") for part in (curve.of or "").split(",")]
     return " and ".join(MATRIX_WORDS.get(kind, kind) + (f" ({split})" if split else "") for kind, _, split in parts)
-
-
-def _split_into_axes(panel: Panel, runs: int) -> list[list[Series]]:
-    """Return the curves of each pair of axes."""
-    by_label: dict[str, list[Series]] = {}
-    for curve in panel.series:
-        by_label.setdefault(curve.label, []).append(curve)
-    parts = list(by_label.values())
-    if panel.kind.name in SEPARATE or runs > 1:
-        return parts
-    with_chance = [part for part in parts if any(np.isfinite(curve.chance).any() for curve in part)]
-    shared = [curve for part in parts if part not in with_chance for curve in part]
-    return [*with_chance, shared] if shared else with_chance
 
 
 def draw_against_accuracy(results: Results, options: FigureOptions) -> Drawing | None:

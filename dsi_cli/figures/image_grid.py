@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL.Image import Image
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Drawing, FigureOptions, Opener
@@ -112,7 +111,7 @@ def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) 
     reason = None if path else "the predictions contain no path of this image"
     if path:
         try:
-            pixels = _pixels(open_image(path))
+            image = open_image(path)
         except UsageError as error:
             reason = str(error).removeprefix(f"{path}: ")
     if reason is not None:
@@ -120,18 +119,16 @@ def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) 
         axes.set(facecolor="#dcdcdc", aspect=1)
         axes.text(0.04, 0.96, "\n".join(lines[:10]), size=style.size * 0.7, va="top", parse_math=False, clip_on=True)
         return reason
+    # An image of more than 8 bits has one channel and keeps its values. Other images are drawn as RGBA.
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        pixels = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    else:
+        image = image.convert("RGBA")
+        image.thumbnail((MAX_PIXELS, MAX_PIXELS))
+        pixels = np.asarray(image)
     smoothing = "nearest" if max(pixels.shape[:2]) <= 128 else "antialiased"
     axes.imshow(pixels, cmap="gray", interpolation=smoothing)
     return None
-
-
-def _pixels(image: Image) -> Any:
-    """Return an image as RGBA of at most `MAX_PIXELS` pixels per side, or as one channel if it has more than 8 bits."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return np.nan_to_num(np.asarray(image, dtype=np.float64))
-    image = image.convert("RGBA")
-    image.thumbnail((MAX_PIXELS, MAX_PIXELS))
-    return np.asarray(image)
 
 
 def _printable(text: str) -> str:

@@ -78,32 +78,7 @@ def write(
 
     Raise `UsageError` if a figure or a format does not exist, and `OutputError` if a file could not be written.
     """
-    figure_formats, animation_formats = _split_formats(names, formats)
-    specs = [catalogue.figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)
-    files: list[Path] = []
-    without_data: list[str] = []
-    for done, spec in enumerate(specs):
-        progress("drawing figures", done, len(specs))
-        with styles.using(options.style):
-            figure = spec.draw(results, options)
-            if figure is None:
-                without_data.append(spec.name)
-            else:
-                files += [save(figure, folder / f"{spec.name}.{form}", form) for form in figure_formats]
-    progress("drawing figures", len(specs), len(specs))
-    if ANIMATION not in names:
-        return DrawnFiles(folder, tuple(files), tuple(without_data))
-
-    from dsi_cli.figures import animation
-
-    animations, notes = animation.animations(results, options, folder, animation_formats, progress)
-    if not animations:
-        without_data.append(ANIMATION)
-    return DrawnFiles(folder, (*files, *animations), tuple(without_data), tuple(notes))
-
-
-def _split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the formats of the figures and those of the animation; raise `UsageError` if no requested figure can have one."""
+    # A format is for figures or for the animation, one of which must be requested.
     for form in formats:
         require_choice("format", form, [*FORMATS, *ANIMATION_FORMATS], "there is no format")
     figure_formats = [form for form in formats if form in FORMATS]
@@ -116,7 +91,28 @@ def _split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[s
         form = figure_formats[0]
         message = f"the animation cannot be written as {form}; use one of {', '.join(ANIMATION_FORMATS)}"
         raise UsageError(message, code="figure-format", format=form)
-    return figure_formats or ["png"], animation_formats or ["gif"]
+
+    specs = [catalogue.figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)
+    files: list[Path] = []
+    without_data: list[str] = []
+    for done, spec in enumerate(specs):
+        progress("drawing figures", done, len(specs))
+        with styles.using(options.style):
+            figure = spec.draw(results, options)
+            if figure is None:
+                without_data.append(spec.name)
+            else:
+                files += [save(figure, folder / f"{spec.name}.{form}", form) for form in figure_formats or ["png"]]
+    progress("drawing figures", len(specs), len(specs))
+    if ANIMATION not in names:
+        return DrawnFiles(folder, tuple(files), tuple(without_data))
+
+    from dsi_cli.figures import animation
+
+    animations, notes = animation.animations(results, options, folder, animation_formats or ["gif"], progress)
+    if not animations:
+        without_data.append(ANIMATION)
+    return DrawnFiles(folder, (*files, *animations), tuple(without_data), tuple(notes))
 
 
 def with_data(results: Results, options: FigureOptions) -> set[str]:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dsi_cli.figures import axes as drawing
@@ -113,9 +111,18 @@ def histograms(results: Results, options: FigureOptions) -> Drawing | None:
                 shown = [epoch for epoch in epochs if epoch in options.epochs] or epochs[-1:]
             parts += [(run, split, epoch) for epoch in shown]
         figure = drawing.grid(options.style, len(parts), share_y=True)
+        handles: dict[str, Any] = {}
+        looks: tuple[tuple[bool, str, dict[str, Any]], ...] = (
+            (True, "right", {"color": COLOURS[0], "alpha": 0.5}),
+            (False, "wrong", {"fill": False, "edgecolor": COLOURS[1], "hatch": "///"}),
+        )
         for axes, (run, split, epoch) in zip(figure.axes, parts, strict=True):
             part = frame[(frame["run"] == run) & (frame["split"] == split) & (frame["epoch"] == epoch)]
-            handles = _draw_histogram(axes, part)
+            for is_right, label, look in looks:
+                bins = part[part["correct"] == is_right].sort_values("low")
+                shares = bins["samples"].to_numpy(dtype=float) / max(1.0, float(bins["samples"].sum()))
+                widths = (bins["high"] - bins["low"]).to_numpy(dtype=float)
+                handles[label] = axes.bar(bins["low"].to_numpy(dtype=float), shares, widths, align="edge", **look)
             axes.set_xlim(frame["low"].min(), frame["high"].max())
             axes.set_title(f"{drawing.short(run)}, {split}, epoch {epoch}")
         figure.supylabel("share of samples", fontsize=options.style.size)
@@ -128,18 +135,3 @@ def histograms(results: Results, options: FigureOptions) -> Drawing | None:
         return figure
 
     return None if frame.empty else draw
-
-
-def _draw_histogram(axes: Axes, part: pd.DataFrame) -> dict[str, Any]:
-    """Draw the shares of right and wrong samples, and return the legend."""
-    handles: dict[str, Any] = {}
-    looks: tuple[tuple[bool, str, dict[str, Any]], ...] = (
-        (True, "right", {"color": COLOURS[0], "alpha": 0.5}),
-        (False, "wrong", {"fill": False, "edgecolor": COLOURS[1], "hatch": "///"}),
-    )
-    for correct, label, look in looks:
-        rows = part[part["correct"] == correct].sort_values("low")
-        shares = rows["samples"].to_numpy(dtype=float) / max(1.0, float(rows["samples"].sum()))
-        widths = (rows["high"] - rows["low"]).to_numpy(dtype=float)
-        handles[label] = axes.bar(rows["low"].to_numpy(dtype=float), shares, widths, align="edge", **look)
-    return handles
