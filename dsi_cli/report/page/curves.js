@@ -34,7 +34,14 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
     exportMenu(chart.file ?? chart.title, { svg: () => plot, csv: () => curveRows(chart) }));
   node.classList.toggle("many", chart.lines.length > NAMED_LINES);
   let scale = null;
-  const epochAt = (event) => nearestEpoch(chart, scale, event.clientX - plot.getBoundingClientRect().left);
+  // A pointer is on the epoch whose point on any line is nearest to it horizontally.
+  const points = chart.lines.flatMap(({ epochs, x }) => epochs.map((epoch, k) => ({ epoch, x: x[k] })))
+    .filter(({ x }) => x != null);
+  const epochAt = (event) => {
+    const target = event.clientX - plot.getBoundingClientRect().left;
+    const distances = points.map(({ x }) => Math.abs(scale.x(x) - target));
+    return points[distances.indexOf(Math.min(...distances))]?.epoch ?? null;
+  };
   plot.addEventListener("pointermove", (event) => point(epochAt(event)));
   plot.addEventListener("pointerleave", () => point(null));
   plot.addEventListener("click", (event) => pick(epochAt(event)));
@@ -51,7 +58,14 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
     },
     mark(epoch) {
       readings.forEach((reading) => reading.show(epoch));
-      if (scale) plot.querySelector(".cursor").replaceChildren(...cursor(chart, scale, epoch));
+      if (!scale) return;
+      const dots = chart.lines.filter(({ colour }) => colour).map((line) => dotAt(line, line.epochs.indexOf(epoch), 4, scale))
+        .filter(Boolean);
+      const column = dots.at(-1)?.getAttribute("cx");
+      if (column && chart.along !== "accuracy") {
+        dots.unshift(straightLine("cursor-line", [column, column], [scale.top, scale.bottom]));
+      }
+      plot.querySelector(".cursor").replaceChildren(...dots);
     },
   };
 }
@@ -99,14 +113,6 @@ function readingRow(line) {
 }
 
 const deviations = (z) => (Math.round(z * 10) / 10).toFixed(1).replace("-", "−");
-
-/** Return the epoch whose point on any line is nearest to a horizontal position in the plot. */
-function nearestEpoch(chart, scale, target) {
-  const points = chart.lines.flatMap((line) => line.epochs.map((epoch, k) => ({ epoch, x: line.x[k] }))
-    .filter(({ x }) => x != null));
-  const distances = points.map(({ x }) => Math.abs(scale.x(x) - target));
-  return points[distances.indexOf(Math.min(...distances))]?.epoch ?? null;
-}
 
 /** Return the scales that map positions and values to a plot of the given width and height. */
 function scales(chart, width, height) {
@@ -201,7 +207,11 @@ function rowTicks(low, high, height) {
 }
 
 function axes({ left, right, bottom, height, first, last, rows, x, y, along, isLog }) {
-  const positions = isLog ? [0, ...logTicks(last)] : ticks(first, last, Math.max(3, Math.floor((right - left) / 60)));
+  let positions = ticks(first, last, Math.max(3, Math.floor((right - left) / 60)));
+  if (isLog) { // 0, and 1, 2 and 5 times each power of ten
+    const powers = Array.from({ length: Math.floor(Math.log10(last)) + 1 }, (_, power) => 10 ** power);
+    positions = [0, ...powers.flatMap((power) => [power, 2 * power, 5 * power]).filter((value) => value <= last)];
+  }
   const columns = positions.filter((value) => value >= first && (along === "accuracy" || Number.isInteger(value)));
   const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
@@ -221,12 +231,6 @@ function tickLabel(text, x, y, anchor = "middle") {
 }
 
 const straightLine = (style, [x1, x2], [y1, y2]) => svgElement("line", { class: style, x1, x2, y1, y2 });
-
-/** Return 1, 2 and 5 times each power of ten, up to a value of at least 1. */
-function logTicks(high) {
-  const powers = Array.from({ length: Math.floor(Math.log10(high)) + 1 }, (_, power) => 10 ** power);
-  return powers.flatMap((power) => [power, 2 * power, 5 * power]).filter((value) => value <= high);
-}
 
 function tickText(value, step) {
   const exponent = (number) => Math.floor(Math.log10(Math.abs(number)));
@@ -273,8 +277,15 @@ function curveMarks(line, scale, hasBand) {
     const points = outline(line, (k) => line.low[k], (k) => line.high[k], scale);
     marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points }));
   }
-  const curve = (values, style) => svgElement("path", { class: `curve ${line.colour ?? "others"} ${style}`,
-    d: path(line, values, scale) }, line.name && svgElement("title", {}, line.label));
+  const curve = (values, style) => {
+    // The path has a gap where a value is missing.
+    const isKnown = (k) => values[k] != null && line.x[k] != null;
+    const at = (k) => `${scale.x(line.x[k]).toFixed(1)} ${scale.y(values[k]).toFixed(1)}`;
+    const step = (k) => (isKnown(k - 1) ? `L${at(k)}` : `M${at(k)}h0`);
+    const d = values.map((_, k) => (isKnown(k) ? step(k) : "")).join("");
+    const title = line.name && svgElement("title", {}, line.label);
+    return svgElement("path", { class: `curve ${line.colour ?? "others"} ${style}`, d }, title);
+  };
   if (line.smooth) marks.push(curve(line.value, "unsmoothed"));
   marks.push(curve(line.smooth ?? line.value, line.isFaint ? "second" : ""));
   const dots = line.hasDots ? line.x.map((_, k) => dotAt(line, k, 2.2, scale)).filter(Boolean) : [];
@@ -287,18 +298,13 @@ function dotAt(line, k, r, scale) {
   return x == null || value == null ? null : svgElement("circle", { class: line.colour, cx: scale.x(x), cy: scale.y(value), r });
 }
 
-/** Return the path of a line through its values; it has a gap where a value is missing. */
-function path(line, values, scale) {
-  const isKnown = (k) => values[k] != null && line.x[k] != null;
-  const at = (k) => `${scale.x(line.x[k]).toFixed(1)} ${scale.y(values[k]).toFixed(1)}`;
-  const step = (k) => (isKnown(k - 1) ? `L${at(k)}` : `M${at(k)}h0`);
-  return values.map((_, k) => (isKnown(k) ? step(k) : "")).join("");
-}
-
 /** Return a bar of phases for each run, above the plot. The boundary of two phases is drawn as its confidence interval. */
 function phaseMarks(chart, scale) {
-  const bar = (style, y, height, x, width, phase) =>
-    svgElement("rect", { class: style, x, y, width, height }, svgElement("title", {}, describePhase(phase)));
+  const bar = (style, y, height, x, width, { name, first, last, low, high }) => {
+    const interval = low === high ? "" : ` (95 % CI of the end: ${low} to ${high})`;
+    const title = svgElement("title", {}, `${name}, epochs ${first} to ${last}${interval}`);
+    return svgElement("rect", { class: style, x, y, width, height }, title);
+  };
   return scale.phaseRows.flatMap((row, k) => {
     const top = MARGIN.top + k * PHASE_ROW_HEIGHT;
     const at = (epoch) => scale.x(Math.min(scale.last, Math.max(scale.first, epoch)));
@@ -316,19 +322,6 @@ function phaseMarks(chart, scale) {
     ]);
     return [...bars, ...boundaries].filter(Boolean);
   });
-}
-
-function describePhase({ name, first, last, low, high }) {
-  const interval = low === high ? "" : ` (95 % CI of the end: ${low} to ${high})`;
-  return `${name}, epochs ${first} to ${last}${interval}`;
-}
-
-function cursor(chart, scale, epoch) {
-  const marks = chart.lines.filter(({ colour }) => colour).map((line) => dotAt(line, line.epochs.indexOf(epoch), 4, scale))
-    .filter(Boolean);
-  if (!marks.length || chart.along === "accuracy") return marks;
-  const column = marks.at(-1).getAttribute("cx");
-  return [straightLine("cursor-line", [column, column], [scale.top, scale.bottom]), ...marks];
 }
 
 /** Return the classes of the colour and the dashes of a line, which together are unique for 28 lines. */

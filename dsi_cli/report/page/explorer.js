@@ -148,19 +148,16 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
   /** Open one class or a pair of classes in the panel, and mark it in the maps. */
   function select(classes) {
     selection.classes = classes;
-    unfold(classes);
+    // Unfold the groups of the classes.
+    const positions = classes.map((index) => order().order.indexOf(index));
+    const segments = positions.map((position) => segmentsOf(order()).findIndex(({ last }) => position <= last));
+    if (segments.some((segment) => folded().delete(segment))) {
+      drawControls();
+      showMaps();
+    }
     maps.showSelected();
     changed();
     return showInspector();
-  }
-
-  /** Unfold the groups of some classes. */
-  function unfold(classes) {
-    const positions = classes.map((index) => order().order.indexOf(index));
-    const segments = positions.map((position) => segmentsOf(order()).findIndex(({ last }) => position <= last));
-    if (!segments.some((segment) => folded().delete(segment))) return;
-    drawControls();
-    showMaps();
   }
 
   return {

@@ -13,18 +13,16 @@ const STYLE_PROPERTIES = [
 function exportMenu(name, { canvas, svg, csv }) {
   const stem = name.normalize("NFKD").replace(/[^\w.+-]+/g, "-").replace(/^-+|-+$/g, "").toLowerCase() || "chart";
   const button = (title, make) => element("button", { type: "button", class: "link", "aria-label": `${title} of ${name}`,
-    onclick: async () => download(`${stem}.${title.toLowerCase()}`, await make()) }, title);
+    onclick: async () => {
+      const url = URL.createObjectURL(await make());
+      element("a", { href: url, download: `${stem}.${title.toLowerCase()}` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    } }, title);
   return element("span", { class: "exports" },
     canvas ? button("PNG", async () => pngOf(await canvas())) : null,
     svg ? button("PNG", async () => pngOf(await svgCanvas(await svg()))) : null,
     svg ? button("SVG", async () => new Blob([svgText(await svg())], { type: "image/svg+xml" })) : null,
     csv ? button("CSV", async () => new Blob([csvText(await csv())], { type: "text/csv" })) : null);
-}
-
-function download(fileName, blob) {
-  const url = URL.createObjectURL(blob);
-  element("a", { href: url, download: fileName }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
 const pngOf = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/png"));

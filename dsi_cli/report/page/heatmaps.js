@@ -60,20 +60,19 @@ function heatMaps(run, names, actions) {
       if (matrix) shade = selection.scale === "rank" ? rankShade : (value) => rawShade(matrix, value);
       Object.assign(map, { layer: null, picture: null });
       if (hasValues) {
+        // The colours of blocks are ranks among the blocks, because means of ranks differ too little to be seen.
+        const isRanked = matrix && selection.scale === "rank" && (frame.starts || items.length < names.length);
         map.layer = matrix ? layerOf(matrix, frame, current.order.order, selection.scale) : frame.at;
         const grid = gridOf(map.layer, items, matrix ? matrix.symmetric : frame.symmetric);
-        map.picture = gridPicture(matrix && hasRankedBlocks(map) ? rankedGrid(grid) : grid, items, shade);
+        map.picture = gridPicture(isRanked ? rankedGrid(grid) : grid, items, shade);
       }
       map.note.textContent = noteOf(map);
-      drawBar(map);
+      const isSigned = !matrix || (selection.scale === "raw" && matrix.shown[0] < 0);
+      map.bar.getContext("2d").drawImage(colourBar(isSigned ? -1 : 0), 0, 0);
+      map.ends.replaceChildren(...barLabels(matrix).map((text) => element("span", {}, text)));
     }
     draw();
     readAgain();
-  }
-
-  /** Return whether the colours of a map are ranks of blocks, because means of ranks differ too little to be seen. */
-  function hasRankedBlocks({ frame }) {
-    return selection.scale === "rank" && (frame.starts || current.axis.size < names.length);
   }
 
   function noteOf(map) {
@@ -88,12 +87,6 @@ function heatMaps(run, names, actions) {
     if (!matrix) notes.push(`The strongest colours are a difference of ${100 * DIFFERENCE_LIMIT} % of all ranks or more.`);
     if (isRounded) notes.push(`The rounding error of the values is at most ${errorOf(frame.scale)}.`);
     return notes.join(" ");
-  }
-
-  function drawBar({ matrix, bar, ends }) {
-    const isSigned = !matrix || (selection.scale === "raw" && matrix.shown[0] < 0);
-    bar.getContext("2d").drawImage(colourBar(isSigned ? -1 : 0), 0, 0);
-    ends.replaceChildren(...barLabels(matrix).map((text) => element("span", {}, text)));
   }
 
   /** Return the labels at the start, the middle and the end of a colour bar. */

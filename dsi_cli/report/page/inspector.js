@@ -27,23 +27,10 @@ async function nearestAt(run, epoch) {
 /** Return the title of an epoch of a run, which may have no epoch numbers. */
 const epochTitle = (run, epoch) => `epoch ${run.has_epochs ? epoch : "–"}`;
 
-/** Return the complete frames of a matrix over the epochs: [{epoch, frame}]. */
-async function completeFrames(matrix) {
-  return Promise.all((matrix?.epochs || []).map(async (epoch) => ({ epoch, frame: await frameOf(matrix, epoch, null) })));
-}
-
 /** Return the complete frames of some matrices at an epoch, null for each matrix without one. */
 function completeFramesAt(epoch, ...matrices) {
   const isComplete = (matrix) => matrix && (!matrix.epochs || matrix.epochs.includes(epoch));
   return Promise.all(matrices.map((matrix) => (isComplete(matrix) ? frameOf(matrix, epoch, null) : null)));
-}
-
-/** Return the name of the lowest common hypernym of two classes, or null. */
-async function commonHypernym(run, size, i, j) {
-  const hypernyms = DATA.hypernyms[run.classes];
-  if (!hypernyms) return null;
-  const code = (await unpack(hypernyms.lines, 0, hypernyms.levels))[frameIndex(hypernyms, size, i, j)];
-  return code ? hypernyms.names[code - 1] : null;
 }
 
 /** Return the rank of a class among the neighbours of another one in a matrix, from 1; equal values share their mean rank. */
@@ -76,14 +63,20 @@ async function pairPanel(run, names, i, j, epoch, actions) {
   const size = names.length;
   const { own, reference, mistakes } = mainMatrices(run);
   const [ownFrame, referenceFrame, mistakeFrame] = await completeFramesAt(epoch, own, reference, mistakes);
-  const [hypernym, history] = await Promise.all([commonHypernym(run, size, i, j), completeFrames(own)]);
+  const frames = (own?.epochs || []).map(async (at) => ({ epoch: at, frame: await frameOf(own, at, null) }));
+  const hypernyms = DATA.hypernyms[run.classes];
+  const [codes, ...history] = await Promise.all([hypernyms && unpack(hypernyms.lines, 0, hypernyms.levels), ...frames]);
+  const hypernym = hypernyms?.names[codes[frameIndex(hypernyms, size, i, j)] - 1]; // code 0 is a pair without one
   const rows = [[own, ownFrame], [reference, referenceFrame]].filter(([matrix]) => matrix);
   const [there, back] = [confusion(run, mistakeFrame, size, i, j), confusion(run, mistakeFrame, size, j, i)];
   const codeIn = (frame) => frame?.codes[frameIndex(frame.scale, size, i, j)];
   const percentiles = rows.map(([, frame]) => frame).filter(codeIn).map((frame) => ranksOf(frame).percentile[codeIn(frame)]);
   const charts = pairCharts(own, history, reference, referenceFrame, size, i, j).map((chart) =>
     curvePanel({ ...chart, file: `${run.name} ${names[i]} ${names[j]} ${chart.title}` }, actions.chart));
-  const images = imagesOf(run, i, j);
+  // The mistakes of the report's list that confuse the two classes may have images.
+  const isPair = ({ truth_index: a, prediction_index: b }) => (a === i && b === j) || (a === j && b === i);
+  const images = Object.values(run.mistaken).flatMap(({ mistakes }) => mistakes?.rows || [])
+    .filter((row) => row.image && isPair(row));
   const heads = ["matrix", "similarity", "rank of all pairs"].map((title, k) => headCell(title, k > 0));
   return { charts, parts: [
     element("h3", {}, linkButton(names[i], () => actions.open(i)), " – ", linkButton(names[j], () => actions.open(j))),
@@ -137,12 +130,6 @@ function pairCharts(own, history, reference, referenceFrame, size, i, j) {
     { title: "Similarity over epochs", axis: own.title, lines: [line(own, "c0", codes.map((value) => valueOf(own, value)))] },
     { title: "Rank over epochs", axis: "1 is the most similar pair", lines, isReversed: true },
   ];
-}
-
-/** Return the mistakes of the report's list that confuse two classes and have an image. */
-function imagesOf(run, i, j) {
-  const isPair = ({ truth_index: a, prediction_index: b }) => (a === i && b === j) || (a === j && b === i);
-  return Object.values(run.mistaken).flatMap(({ mistakes }) => mistakes?.rows || []).filter((row) => row.image && isPair(row));
 }
 
 /** Return the elements that describe a class at an epoch. */

@@ -196,7 +196,12 @@ function setEpoch(epoch) {
   const epochText = run().has_epochs ? epoch : "–";
   slider.setAttribute("aria-valuetext", `epoch ${epochText}`);
   document.querySelectorAll(".epoch-now").forEach((node) => { node.textContent = epochText; });
-  byId("epoch-facts").textContent = factsAt(epoch);
+  // The text next to the slider has the agreement and the accuracy of the chosen run.
+  const [series] = curvesOf({ ...view(), runs: [state.run] }, "sai", isMainAgreement).map((curve) => curve.series);
+  const agreement = (state.number?.endsWith(RAW) ? series?.value : series?.excess)?.[series.epochs.indexOf(epoch)];
+  const facts = [["agreement", agreement], ["accuracy", accuracies[state.run].get(epoch)]];
+  byId("epoch-facts").textContent = facts.filter(([, value]) => value != null)
+    .map(([name, value]) => `${name} ${formatNumber(value, 2)}`).join(" · ");
   markPanels();
   maps.show(epoch);
   showSmallMatrices();
@@ -209,17 +214,6 @@ async function showMistakes(epoch) {
   if (epoch === state.epoch) byId("mistakes-body").replaceChildren(...nodes.filter(Boolean));
 }
 
-/** Return the text next to the slider: the agreement and the accuracy of the chosen run at an epoch. */
-function factsAt(epoch) {
-  const [series] = curvesOf({ ...view(), runs: [state.run] }, "sai", isMainAgreement).map((curve) => curve.series);
-  const agreement = (state.number?.endsWith(RAW) ? series?.value : series?.excess)?.[series.epochs.indexOf(epoch)];
-  const accuracy = accuracies[state.run].get(epoch);
-  return [
-    agreement == null ? null : `agreement ${formatNumber(agreement, 2)}`,
-    accuracy == null ? null : `accuracy ${formatNumber(accuracy, 2)}`,
-  ].filter(Boolean).join(" · ");
-}
-
 let smallToken = 0; // the number of the last call, because an earlier call may finish later
 let smallOrder = null;
 
@@ -229,7 +223,9 @@ async function showSmallMatrices() {
   const nodes = run().matrices.length ? await smallMatrices(run(), state.epoch, maps.order()) : [];
   if (ownToken !== smallToken) return;
   byId("small-matrices").replaceChildren(...nodes);
-  byId("small-legend").replaceChildren(...(nodes.length ? [rankLegend()] : []));
+  const legend = element("div", { class: "rank-legend" },
+    faint("One cell per pair of classes: less similar half"), colourBar(), faint("rank 1, the most similar pair"));
+  byId("small-legend").replaceChildren(...(nodes.length ? [legend] : []));
 }
 
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));

@@ -1,5 +1,6 @@
 // The first screen, and the charts of the curves table by the four questions of the paper, with the rest under "More curves".
 
+const MAX_PHASE_ROWS = 3;
 const RAW = "raw";
 const EXCESS = "excess";
 const CORRELATIONS = {
@@ -57,7 +58,14 @@ function chartOf(view, title, axis, curves, options = {}) {
     return { ...line, smooth, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
   const hasCurve = lines.some((line) => line.epochs.length > 1);
-  const phases = options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [];
+  let phases = [];
+  if (options.phasesOf && view.axis === "epoch" && view.runs.length <= MAX_PHASE_ROWS) {
+    phases = view.runs.map((index) => ({
+      label: DATA.runs[index].name, colour: isShared ? colourOf(index) : "c0",
+      phases: DATA.curves.phases.filter((row) => row.place === index && options.phasesOf(row))
+        .map((row) => ({ name: row.phase, first: row.first_epoch, last: row.last_epoch, low: row.low, high: row.high })),
+    }));
+  }
   const isLog = view.axis === "log";
   const along = isLog ? "epoch" : view.axis;
   return { title, axis, lines, along, isLog, phases, isLarge: options.isLarge && hasCurve };
@@ -92,17 +100,6 @@ function axesOf(runs) {
   return [["epoch", "epoch"], ["log", "epoch, logarithmic"],
     ...(runs.every((index) => DATA.runs[index].steps?.size > 1) ? [["step", "step"]] : []),
     ...(runs.every((index) => accuracies[index].size > 1) ? [["accuracy", "accuracy"]] : [])];
-}
-
-const MAX_PHASE_ROWS = 3;
-
-function phaseRows(view, matches) {
-  if (view.runs.length > MAX_PHASE_ROWS) return [];
-  return view.runs.map((index) => ({
-    label: DATA.runs[index].name, colour: view.runs.length > 1 ? colourOf(index) : "c0",
-    phases: DATA.curves.phases.filter((phase) => phase.place === index && matches(phase))
-      .map((phase) => ({ name: phase.phase, first: phase.first_epoch, last: phase.last_epoch, low: phase.low, high: phase.high })),
-  }));
 }
 
 /** Return true for the agreement of the network's own matrix with the main reference. */
@@ -237,10 +234,4 @@ async function smallMatrices(run, epoch, order) {
     const link = element("a", { href: "#matrices" }, canvas);
     return element("figure", { class: "small-matrix" }, link, element("figcaption", {}, parts[k][2]));
   }).filter(Boolean);
-}
-
-/** Return the legend of the small matrices. */
-function rankLegend() {
-  return element("div", { class: "rank-legend" },
-    faint("One cell per pair of classes: less similar half"), colourBar(), faint("rank 1, the most similar pair"));
 }

@@ -221,15 +221,13 @@ function spectrumChart(run) {
   return element("div", { class: "panels" }, panel.node);
 }
 
-const FIRST_ROWS = 200;
-
 /** Return the column of a table with the values of one name. */
 const column = (title, name) => ({ title, value: (row) => row[name] });
 
 const numberColumn = (title, name, digits = 3) => ({ ...column(title, name), number: true, digits });
 
 /** Return a table. A column is false or {title, value(row), text(row), node(row), number, style}; title and value are required. */
-function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROWS, hidesConstants = false } = {}) {
+function dataTable(caption, allColumns, rows, { filter = null, first = 200, hidesConstants = false } = {}) {
   const isSame = (column) => rows.every((row) => textOf(column, row) === textOf(column, rows[0]));
   const isConstant = (column) => hidesConstants && rows.length > 3 && isSame(column);
   const given = allColumns.filter(Boolean);
