@@ -99,26 +99,23 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
     first_norms = norms.loc[shown].bfill(axis=1).iloc[:, 0]
     columns = [first_norms, norms.loc[shown, last], parts[0][last], parts[1][last], parts[2][norms.columns[0]]]
     rows = [[int(index), *six_digits(values)] for index, *values in zip(shown, *columns, strict=True)]
+    # The spectrum has the cumulative shares of the singular values at the first and last epoch and by chance.
+    shares, chance = spectrum_by_epoch(results, run)
+    spectrum: dict[str, Any] | None = None
+    if len(shares) > 1:  # the single singular value of two classes makes no chart
+        numbers = evenly_spaced(list(shares.index), MAX_SINGULAR_VALUES)
+        spectrum = {
+            "numbers": [int(number) for number in numbers],
+            "epochs": [int(epoch) for epoch in shares.columns[[0, -1]]],
+        }
+        for name, column in (("chance", chance), ("first", shares.iloc[:, 0]), ("last", shares.iloc[:, -1])):
+            spectrum[name] = [float(f"{share:.4f}") for share in column.cumsum()[numbers]]
     return {
         "epochs": sorted({int(norms.columns[0]), int(last)}),
         "features": int(features),
         "count": len(falling),
         "classes": rows,
-        "spectrum": _spectrum_data(results, run),
-    }
-
-
-def _spectrum_data(results: Results, run: str) -> dict[str, Any] | None:
-    """Return the cumulative shares of the singular values at the first and last epoch and by chance; None if unknown."""
-    shares, chance = spectrum_by_epoch(results, run)
-    if len(shares) < 2:  # the single singular value of two classes makes no chart
-        return None
-    numbers = evenly_spaced(list(shares.index), MAX_SINGULAR_VALUES)
-    columns = {"chance": chance, "first": shares.iloc[:, 0], "last": shares.iloc[:, -1]}
-    return {
-        "numbers": [int(number) for number in numbers],
-        "epochs": [int(epoch) for epoch in shares.columns[[0, -1]]],
-        **{name: [float(f"{share:.4f}") for share in column.cumsum()[numbers]] for name, column in columns.items()},
+        "spectrum": spectrum,
     }
 
 

@@ -18,7 +18,7 @@ from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.comparison.compare import MANY_PAIRS, Comparison
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
-from dsi_cli.queries.comparison.network_pairs import CrossAlignment, compare_classes
+from dsi_cli.queries.comparison.network_pairs import compare_classes
 from dsi_cli.queries.comparison.repetitions import CURVES, NETWORK_CURVE, RunCurve
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.difference import Difference
@@ -81,15 +81,14 @@ def curves(comparison: Comparison) -> dict[str, Any]:
     panels = [_panel(comparison, curve) for curve in CURVES]
     networks = _panel(comparison, NETWORK_CURVE)
     if not comparison.has_groups:
-        networks["lines"] = [_network_line(pair) for pair in comparison.between[:MANY_PAIRS] if pair.points]
+        columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
+        networks["lines"] = []
+        for pair in [pair for pair in comparison.between[:MANY_PAIRS] if pair.points]:
+            line = {"label": f"{pair.first} – {pair.second}", "epochs": [point.at for point in pair.points]}
+            values = {key: six_digits([getattr(point, column) for point in pair.points]) for key, column in columns.items()}
+            networks["lines"].append(line | values)
     shown = [panel for panel in panels if panel["lines"]]
     return {"along": comparison.epochs, "reference": comparison.reference, "panels": shown, "networks": networks}
-
-
-def _network_line(pair: CrossAlignment) -> dict[str, Any]:
-    columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
-    values = {name: six_digits([getattr(point, column) for point in pair.points]) for name, column in columns.items()}
-    return {"label": f"{pair.first} – {pair.second}", "epochs": [point.at for point in pair.points], **values}
 
 
 def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:

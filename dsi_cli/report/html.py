@@ -52,15 +52,6 @@ def six_digits(values: Iterable[float | None]) -> list[float | None]:
     return [None if value is None or math.isnan(value) else float(f"{value:.6g}") for value in values]
 
 
-def policy(style: str, code: str) -> str:
-    """Return a content security policy that allows this style sheet, this script and images in the page, and nothing else."""
-    style_hash, code_hash = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, code))
-    return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{code_hash}'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
 def render(contents: PageData, title: str, digest: str) -> str:
     """Return the report of a results folder as HTML, from the folder's name and the digest of its tables."""
     variables = {"title": title, "runs": contents.runs, "overview": contents.overview}
@@ -80,13 +71,16 @@ def assemble(
     The digest is that of the tables from which the page is made; empty for a page that is always written.
     """
     style, code = part(STYLE), script(scripts)
+    # The content security policy allows this style sheet, this script and images in the page, and nothing else.
+    style_hash, code_hash = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, code))
+    policy = f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{code_hash}'; img-src data: blob:; "
     return fill_template(
         template,
         **variables,
         version=__version__,
         digest_name=DIGEST,
         digest=digest,
-        policy=policy(style, code),
+        policy=policy + "base-uri 'none'; form-action 'none'",
         style=Markup(style),  # noqa: S704 (a file of this package)
         script=Markup(code),  # noqa: S704 (files of this package)
         data=htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),

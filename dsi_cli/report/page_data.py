@@ -15,7 +15,7 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
-from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_measures
+from dsi_cli.queries.curve_panels import PANELS, Panel, panels, sai_measures
 from dsi_cli.queries.findings import PHASE_NAMES, RunFindings, is_agreement, reference_name
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
 from dsi_cli.queries.run_classes import class_rows
@@ -150,22 +150,19 @@ def curves(results: Results) -> dict[str, Any]:
 
 
 def _panel(panel: Panel, results: Results) -> dict[str, Any]:
-    kind, series = panel.kind, [_series(curve, results) for curve in panel.series]
+    kind, series = panel.kind, []
+    for curve in panel.series:
+        # Phases belong to curves of the main reference or of no reference.
+        is_main = curve.reference is None or curve.reference in results.references(curve.run)[:1]
+        run = results.names.index(curve.run)
+        data: dict[str, Any] = {"run": run, "of": curve.of, "split": curve.split, "label": curve.label}
+        data |= {"epochs": curve.epochs.tolist(), "isMain": is_main}
+        for name in FIELDS:
+            values = getattr(curve, name)
+            if not np.isnan(values).all():  # the page has no empty columns
+                data[name] = six_digits(values)
+        series.append(data)
     return {"name": kind.name, "title": kind.title, "axis": panel.axis, "lower": panel.lower_is_closer, "series": series}
-
-
-def _series(curve: Series, results: Results) -> dict[str, Any]:
-    """Return a curve without its empty columns."""
-    # Phases belong to curves of the main reference or of no reference.
-    is_main = curve.reference is None or curve.reference in results.references(curve.run)[:1]
-    run = results.names.index(curve.run)
-    data: dict[str, Any] = {"run": run, "of": curve.of, "split": curve.split, "label": curve.label}
-    data |= {"epochs": curve.epochs.tolist(), "isMain": is_main}
-    for name in FIELDS:
-        values = getattr(curve, name)
-        if not np.isnan(values).all():
-            data[name] = six_digits(values)
-    return data
 
 
 def phases(results: Results) -> list[dict[str, Any]]:
