@@ -43,7 +43,6 @@ MATRIX_WORDS = {
 }
 _PHASE_CURVES = dict.fromkeys(("agreement", "sai", "excess"), AGREEMENT_PREFIXES) | {"wsi": ("wsi max",)}
 """The prefixes of the curve whose phases a panel shows, by panel."""
-COMPARISON_PREFIX = "compare-"
 
 
 def draw(name: str, results: Results, options: FigureOptions) -> Drawing | None:
@@ -257,11 +256,8 @@ def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
 
 def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Path]:
     """Write the figures into a folder, and return their paths; raise `OutputError` if one cannot be written."""
-    paths = []
-    for name, figure in comparison_figures(comparison):
-        with using(SCREEN):
-            paths.append(save(figure, folder / f"{COMPARISON_PREFIX}{name}.{kind}", kind))
-    return paths
+    # The style stays in effect until the next figure is drawn.
+    return [save(figure, folder / f"compare-{name}.{kind}", kind) for name, figure in comparison_figures(comparison)]
 
 
 def _draw_band(axes: Axes, index: int, band: CurveBand, curve: RunCurve, *, shades_chance: bool) -> None:

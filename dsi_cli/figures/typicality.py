@@ -27,7 +27,6 @@ _CURVES = (
     ("wrong_sample", COLOURS[1], "--", "wrong: single samples"),
 )
 _COLUMNS = ("right", "right_chance", "right_sample", "wrong", "wrong_chance", "wrong_sample")
-_HEADS = ("epoch", "right", "chance", "single", "wrong", "chance", "single")
 _TABLE_NOTE = (
     "Cosine similarity (at most 1) of the class's template with the mean feature of its right or wrong samples. Chance: with the "
     "mean feature of as many random samples of the class. Single: mean over single samples."
@@ -73,7 +72,8 @@ def table(results: Results, options: FigureOptions) -> Drawing | None:
                 epoch = "–" if summary.epoch is None else str(summary.epoch)
                 values = [getattr(summary, field) for field in _COLUMNS]
                 cells.append([epoch, *("-" if value is None else f"{value:.3f}" for value in values)])
-            table: Any = axes.table(cells, colLabels=list(_HEADS), loc="center", cellLoc="right", edges="horizontal")
+            titles = ["epoch", "right", "chance", "single", "wrong", "chance", "single"]
+            table: Any = axes.table(cells, colLabels=titles, loc="center", cellLoc="right", edges="horizontal")
             table.auto_set_font_size(False)
             table.set_fontsize(float(axes.xaxis.label.get_fontsize()) - 1)
             for cell in table.get_celld().values():

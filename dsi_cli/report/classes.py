@@ -25,7 +25,6 @@ COLUMNS = (
     *("name", "synset", "definition", "resolved_by", "confidence", "candidates", "group"),
     *("samples_train", "samples_test"),
 )
-LONG_COLUMNS = ("definition", "candidates")
 MAX_CANDIDATES = 6  # candidate synsets per label in the table
 MAX_CLASSES = 1000  # classes with a geometry; of more classes, those with the longest and the shortest vectors
 MAX_SINGULAR_VALUES = 200  # singular values on the page, in equal steps
@@ -33,7 +32,7 @@ MAX_SINGULAR_VALUES = 200  # singular values on the page, in equal steps
 
 def class_table(classes: pd.DataFrame) -> list[list[Any]]:
     """Return one row per class with the values of `COLUMNS`; the long columns are empty if there are very many classes."""
-    empty = LONG_COLUMNS if len(classes) > similarity.MAX_DENSE_CLASSES else ()
+    empty = ("definition", "candidates") if len(classes) > similarity.MAX_DENSE_CLASSES else ()
     return [
         [None if column in empty else _json_value(row.get(column)) for column in COLUMNS]
         for row in classes.assign(name=readable_names(classes)).to_dict("records")

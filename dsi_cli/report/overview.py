@@ -17,9 +17,8 @@ from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
 from dsi_cli.queries.run_classes import class_rows
-from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
+from dsi_cli.store.schema import UNCERTAIN
 
 MAX_NAMED = 5  # labels or curves that a warning names
 MAX_ROWS = 4  # runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs
@@ -329,16 +328,3 @@ def peaks_table(findings: Sequence[RunFindings]) -> list[list[str]]:
 def all_findings(results: Results) -> list[RunFindings]:
     """Return the findings of all runs of a results folder."""
     return [run_findings(results.path, run) for run in results.names]
-
-
-def prediction_sources(results: Results, run: str) -> list[tuple[str, str]]:
-    """Return the splits of a run's predictions with a description of their source, where it is known."""
-    sources = []
-    for split in SPLITS:
-        path = layout.split_path(results.path, CONFUSIONS, run, split, 0)
-        last_epoch = max(layout.stored_epochs(path.parent), default=0)
-        provenance = parquet.options_of(path.with_stem(str(last_epoch))).get("from")
-        source = provenance.get("source") if isinstance(provenance, dict) else None
-        if isinstance(source, str):
-            sources.append((split, source))
-    return sources

@@ -22,9 +22,9 @@ from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
-from dsi_cli.store import layout
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import SPLITS, UNCERTAIN
+from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
 
 Progress = Callable[[int, int], None]  # receives the number of completed steps and the number of all steps
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
@@ -117,12 +117,20 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     chosen = {key.replace("_", " "): value for key, value in options if value not in (None, False)}
     points = results.rows_of("curves", run)
     compared = points.loc[points["value"].notna(), "reference"].notna().any()
+    # The newest predictions on a split name their source, if it is known.
+    predictions = []
+    for split in SPLITS:
+        path = layout.split_path(results.path, CONFUSIONS, run, split, 0)
+        last_epoch = max(layout.stored_epochs(path.parent), default=0)
+        provenance = parquet.options_of(path.with_stem(str(last_epoch))).get("from")
+        if isinstance(provenance, dict) and isinstance(provenance.get("source"), str):
+            predictions.append((split, provenance["source"]))
     return {
         "name": run,
         "reference": reference_name(results.references(run)[0]) if compared else None,
         "command": shlex.join(["dsi", "analyze", overview.run_folder(results, run), "-o", str(results.path)]),
         "heads": ", ".join(map(str, heads)),
-        "predictions": overview.prediction_sources(results, run),
+        "predictions": predictions,
         "files": [(row["path"], row["status"], row["reason"] or "") for row in unused.to_dict("records")],
         "options": [(key, _option_text(value)) for key, value in chosen.items()],
     }

@@ -60,19 +60,6 @@ function groupsOfRun(run) {
 }
 
 /**
- * Return the legend of an order: its groups with their colours. If groups are folded, the legend has all segments, with the numbers
- * that the edges of the maps have.
- */
-function groupLegend(order, folded, groups, names) {
-  if (!folded.size) return [...groups.numbers].map(([name, colour]) => ({ name, colour }));
-  return segmentsOf(order).map(({ title, first, last }, k) => {
-    const classes = order.order.slice(first, last + 1);
-    const members = classes.map((index) => names[index]);
-    return { name: `${k + 1} ${title ?? members[0]}`, colour: groups.of[classes[0]], title: members.join(", ") };
-  });
-}
-
-/**
  * Return the edges of a map for labels: {left, top}, and which labels are drawn: "names" of classes if there is room, "numbers" of
  * the segments if some are folded, otherwise "none".
  */

@@ -78,8 +78,16 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
         + (isFolded ? " A block has the colour of its mean's rank among all blocks." : "")));
     const swatch = (colour) => svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" },
       svgElement("rect", { width: 10, height: 10, fill: groupColour(colour) }));
-    byId("group-legend").replaceChildren(...groupLegend(order(), folded(), maps.groups, names)
-      .map(({ name, colour, title }) => element("li", { title }, swatch(colour), name)));
+    let legend = [...maps.groups.numbers].map(([name, colour]) => ({ name, colour }));
+    if (isFolded) { // all segments, with the numbers that the edges of the maps have
+      legend = segmentsOf(order()).map(({ title, first, last }, k) => {
+        const classes = order().order.slice(first, last + 1);
+        const members = classes.map((index) => names[index]);
+        return { name: `${k + 1} ${title ?? members[0]}`, colour: maps.groups.of[classes[0]], title: members.join(", ") };
+      });
+    }
+    byId("group-legend").replaceChildren(...legend.map(({ name, colour, title }) =>
+      element("li", { title }, swatch(colour), name)));
     drawDifferences();
   }
 
