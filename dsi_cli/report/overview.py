@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
@@ -46,13 +44,35 @@ def run_warnings(results: Results, run: str) -> list[ResultWarning]:
             text = f"{skipped}, {Path(first['path']).name}: {first['reason']}"
             found.append(ResultWarning(text, shlex.join(["dsi", "scan", folder])))
     classes = class_rows(results, run)
-    has_labels = bool(classes["name"].notna().any())
-    if has_labels:
-        found += _label_warnings(classes)
-    else:
+    named = classes[classes["name"].notna()]
+    if named.empty:
         command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"]) + " FILE_OR_PRESET"
         found.append(ResultWarning("The classes have no names, so nothing is compared with WordNet. Run", command))
-    return [*found, *_curve_warnings(results.rows_of("curves", run), has_labels=has_labels)]
+    unresolved = named["synset"].isna()
+    uncertain = ~unresolved & (named["confidence"] < UNCERTAIN)
+    for mask, text in (
+        (unresolved, "The comparison with WordNet leaves out {labels} without a synset: {names}"),
+        (uncertain, f"{{labels}} may have a wrong synset (confidence below {UNCERTAIN} on a scale from 0 to 1): {{names}}"),
+    ):
+        if mask.any():
+            names = named.loc[mask, "name"].tolist()
+            text = text.format(labels=count(len(names), "label"), names=listed(names, MAX_NAMED))
+            found.append(ResultWarning(text))
+    # Each reason why curves have no values has one warning; a curve with some values shows its gaps itself.
+    curves = results.rows_of("curves", run)
+    names_of: dict[str, list[str]] = {}
+    for (metric, matrices), rows in curves[curves["variant"] != "pearson_corrected"].groupby(
+        ["metric", "of"], dropna=False
+    ):
+        is_hierarchical = metric in (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
+        needs_reference = is_hierarchical or str(matrices).endswith("scsm")
+        reasons = rows["reason"].dropna()
+        if rows["value"].notna().any() or not len(reasons) or (needs_reference and named.empty):
+            continue
+        name = f"{str(metric).upper()}({matrices})" if isinstance(matrices, str) else str(metric).replace("_", " ")
+        names_of.setdefault(reasons.iloc[0], []).append(name)
+    found += [ResultWarning(f"{', '.join(names)}: no values, because {reason}") for reason, names in names_of.items()]
+    return found
 
 
 def result_warnings(results: Results) -> list[ResultWarning]:
@@ -71,36 +91,6 @@ def run_folder(results: Results, run: str) -> str:
     """Return the folder of a run's checkpoints."""
     paths = results.rows_of("checkpoints", run)["path"]
     return str(Path(paths.iloc[0]).parent) if len(paths) else "CHECKPOINTS"
-
-
-def _label_warnings(classes: pd.DataFrame) -> Iterator[ResultWarning]:
-    named = classes[classes["name"].notna()]
-    unresolved = named["synset"].isna()
-    uncertain = ~unresolved & (named["confidence"] < UNCERTAIN)
-    for rows, text in (
-        (unresolved, "The comparison with WordNet leaves out {labels} without a synset: {names}"),
-        (uncertain, f"{{labels}} may have a wrong synset (confidence below {UNCERTAIN} on a scale from 0 to 1): {{names}}"),
-    ):
-        if rows.any():
-            names = named.loc[rows, "name"].tolist()
-            yield ResultWarning(text.format(labels=count(len(names), "label"), names=listed(names, MAX_NAMED)))
-
-
-def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[ResultWarning]:
-    """Yield one warning for each reason why curves have no values; a curve with some values shows its gaps itself."""
-    names_of: dict[str, list[str]] = {}
-    for (metric, matrices), rows in curves[curves["variant"] != "pearson_corrected"].groupby(
-        ["metric", "of"], dropna=False
-    ):
-        is_hierarchical = metric in (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
-        needs_reference = is_hierarchical or str(matrices).endswith("scsm")
-        reasons = rows["reason"].dropna()
-        if rows["value"].notna().any() or not len(reasons) or (needs_reference and not has_labels):
-            continue
-        name = f"{str(metric).upper()}({matrices})" if isinstance(matrices, str) else str(metric).replace("_", " ")
-        names_of.setdefault(reasons.iloc[0], []).append(name)
-    for reason, names in names_of.items():
-        yield ResultWarning(f"{', '.join(names)}: no values, because {reason}")
 
 
 class TileRow(NamedTuple):
