@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 import typer
 
 from dsi_cli.analysis.option_groups import groups
-from dsi_cli.analysis.option_groups.declaration import Choices, DeclaredOption, Option, declared_options
+from dsi_cli.analysis.option_groups.declaration import Choices, Option, declared_options
 from dsi_cli.errors import DsiError
 from dsi_cli.store.schema import MATRIX_KINDS
 
@@ -78,7 +78,21 @@ def takes(sections: groups.Sections) -> Callable[[Callable[[Mapping[str, Any]], 
     """Return a decorator that makes a command with some sections of options out of a function of `read_values`."""
     parameters = []
     for title, members in sections.items():
-        parameters += [_parameter(declared, title) for group in members for declared in declared_options(group)]
+        for declared in chain.from_iterable(map(declared_options, members)):
+            option, kind, default = declared.option, declared.type, declared.default
+            # The parameter has the type of the text on the command line. A tuple without a default is one text with several
+            # numbers, such as 0.485,0.456,0.406.
+            is_repeatable = get_origin(kind) is tuple and default is not None
+            if is_repeatable:
+                kind = list[str] if option.parse is not None else list[get_args(kind)[0]]  # type: ignore[misc]
+            elif option.parse is not None:
+                kind, default = str, option.text_default
+            if not option.flags:
+                default = inspect.Parameter.empty
+            elif is_repeatable or option.is_kept or default is None:  # dsi has to see whether the option was given
+                kind, default = kind | None, None
+            parameter = inspect.Parameter(declared.parameter, inspect.Parameter.KEYWORD_ONLY, default=default)
+            parameters.append(parameter.replace(annotation=Annotated[kind, _typer_info(option, title)]))
 
     def decorate(function: Callable[[Mapping[str, Any]], int]) -> Command:
         def command(**typed: Any) -> int:
@@ -115,28 +129,6 @@ def instance(group: type[Group], values: Mapping[str, Any]) -> Group:
     """Return a group with those of the values that belong to it."""
     fields = (declared.field for declared in declared_options(group))
     return group(**{field: values[field] for field in fields if values.get(field) is not None})
-
-
-def _parameter(declared: DeclaredOption, section: str) -> inspect.Parameter:
-    """Return the parameter of the command for one option; its type is that of the text on the command line."""
-    option = declared.option
-    # A tuple without a default is one text with several numbers, such as 0.485,0.456,0.406.
-    is_repeatable = get_origin(declared.type) is tuple and declared.default is not None
-    kind, default = declared.type, declared.default
-    if is_repeatable:
-        kind = list[str] if option.parse is not None else list[get_args(declared.type)[0]]  # type: ignore[misc]
-    elif option.parse is not None:
-        kind, default = str, option.text_default
-    if not option.flags:
-        default = inspect.Parameter.empty
-    elif is_repeatable or option.is_kept or default is None:  # dsi has to see whether the option was given
-        kind, default = kind | None, None
-    return inspect.Parameter(
-        declared.parameter,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=default,
-        annotation=Annotated[kind, _typer_info(option, section)],
-    )
 
 
 def _typer_info(option: Option, section: str | None) -> Any:
