@@ -57,10 +57,20 @@ def labels(
     dsi labels --presets
     """
     from dsi_cli.analysis.semantics import wordnet_matrix
+    from dsi_cli.labels.presets import PRESETS
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     if presets:
-        _print_presets(labels, as_json=as_json)
+        if labels is not None:
+            message = f"--presets lists the presets and takes no label list; leave out {labels[:60]!a}"
+            raise UsageError(message, code="options-conflict", labels=labels)
+        if as_json:
+            console.print_json([asdict(preset) for preset in PRESETS])
+            return DONE
+        wide = max(len(preset.name) for preset in PRESETS)
+        for preset in PRESETS:
+            text = f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}"
+            console.print_sentence(text, hanging=wide + 10)
         return DONE
     if labels is None:
         raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets", code="no-labels")
@@ -240,18 +250,3 @@ def _read_sense(row: Resolution) -> str | None:
     if text.isascii() and text.isdecimal() and 1 <= int(text[:3]) <= min(len(row.candidates), MAX_ALTERNATIVES):
         return row.candidates[int(text) - 1]
     return text
-
-
-def _print_presets(labels: str | None, *, as_json: bool) -> None:
-    from dsi_cli.labels.presets import PRESETS
-
-    if labels is not None:
-        message = f"--presets lists the presets and takes no label list; leave out {labels[:60]!a}"
-        raise UsageError(message, code="options-conflict", labels=labels)
-    if as_json:
-        console.print_json([asdict(preset) for preset in PRESETS])
-        return
-    wide = max(len(preset.name) for preset in PRESETS)
-    for preset in PRESETS:
-        text = f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}"
-        console.print_sentence(text, hanging=wide + 10)

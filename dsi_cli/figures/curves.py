@@ -22,7 +22,7 @@ from dsi_cli.figures.save import save
 from dsi_cli.figures.style import CHANCE, SCREEN, Style, using
 from dsi_cli.queries import curve_panels, matrices
 from dsi_cli.queries.comparison.compare import Comparison
-from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE, CurveBand, RunCurve
+from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
 from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
 from dsi_cli.store.results import Results
@@ -246,8 +246,22 @@ def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
         with using(SCREEN):
             figure = drawing.grid(SCREEN, 1)
             (axes,) = figure.axes
+            is_excess = curve.column == "excess"
             for index, band in enumerate(bands):
-                _draw_band(axes, index, band, curve, shades_chance=len(bands) <= drawing.MAX_SHADED_CURVES)
+                colour, epochs = drawing.colour(index), np.array(band.x, dtype=np.float64)
+                label = drawing.short(band.group)
+                if len(band.runs) > 1:
+                    label += f": mean of {len(band.runs)}, {BAND}"
+                mean = np.array(band.mean, dtype=np.float64)
+                drawing.draw_line(axes, epochs, mean, label, color=colour, linestyle=drawing.line_style(index))
+                if band.low != band.high:
+                    axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
+                if is_excess or curve.chance:
+                    level = np.zeros(len(epochs)) if is_excess else np.array(band.chance, dtype=np.float64)
+                    std = np.array(band.chance_std, dtype=np.float64)
+                    if len(bands) > drawing.MAX_SHADED_CURVES:
+                        std[:] = np.nan  # the bands of chance would hide each other
+                    drawing.draw_chance(axes, epochs, level, std)
             title = curve.title.replace("WordNet", comparison.reference)
             axes.set(ylabel=curve.axis_title(comparison.measures[0], comparison.split), title=title)
             drawing.format_epochs(figure, comparison.epochs)
@@ -258,20 +272,3 @@ def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Pat
     """Write the figures into a folder, and return their paths; raise `OutputError` if one cannot be written."""
     # The style stays in effect until the next figure is drawn.
     return [save(figure, folder / f"compare-{name}.{kind}", kind) for name, figure in comparison_figures(comparison)]
-
-
-def _draw_band(axes: Axes, index: int, band: CurveBand, curve: RunCurve, *, shades_chance: bool) -> None:
-    """Draw the curve of a run or group. Bands of chance are left out if there are so many curves that they hide each other."""
-    colour, epochs = drawing.colour(index), np.array(band.x, dtype=np.float64)
-    label = drawing.short(band.group)
-    if len(band.runs) > 1:
-        label += f": mean of {len(band.runs)}, {BAND}"
-    mean = np.array(band.mean, dtype=np.float64)
-    drawing.draw_line(axes, epochs, mean, label, color=colour, linestyle=drawing.line_style(index))
-    if band.low != band.high:
-        axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
-    is_excess = curve.column == "excess"
-    if is_excess or curve.chance:
-        level = np.zeros(len(epochs)) if is_excess else np.array(band.chance, dtype=np.float64)
-        std = np.array(band.chance_std, dtype=np.float64) if shades_chance else np.full(len(epochs), np.nan)
-        drawing.draw_chance(axes, epochs, level, std)
