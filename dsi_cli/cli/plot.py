@@ -117,7 +117,7 @@ def plot(
     with console.progress(quiet=quiet or as_json) as display:
         drawn = save.write(results, figures or (), options, formats, out or output / "figures", display.update)
     _print_drawn(drawn, as_json=as_json, quiet=quiet)
-    if figures and drawn.without_data and not as_json:
+    if figures and drawn.without_data and not as_json:  # a figure that the user named must have data
         for name in options.names(results):
             results.require_matrices(name)
         needs = "; ".join(f"{name} needs {catalogue.figure_spec(name).needs}" for name in drawn.without_data)

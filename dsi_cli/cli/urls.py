@@ -61,7 +61,7 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
     from dsi_cli.analysis.option_groups.groups import ANALYZE
     from dsi_cli.remote import download
 
-    # By the name of the parameter, this is what happens to a URL. URLs in other parameters are refused.
+    # What happens to a URL depends on the parameter. URLs in other parameters are refused.
     handling = {"map_file": DOWNLOAD, "measure": DOWNLOAD, "tensors": AS_IT_IS, "first": AS_IT_IS, "second": AS_IT_IS}
     for declared in chain.from_iterable(map(declared_options, chain.from_iterable(ANALYZE.values()))):
         if declared.option.url is not None:

@@ -49,7 +49,7 @@ def watch(values: Mapping[str, Any]) -> int:
         raise UsageError(message, code="idle-too-short", idle=waiting.idle, every=waiting.every)
     trackers = destinations(output.log_to)
     options = read_options(values)
-    # The last epoch is that up to --until-epoch which --epochs selects.
+    # Of the epochs up to --until-epoch, dsi waits for the last one that --epochs selects.
     last_epoch, selected = waiting.until_epoch, epoch_filter(options.epochs)
     if last_epoch is not None and selected is not None:
         selected = range(selected.start, min(selected.stop, last_epoch + 1), selected.step)

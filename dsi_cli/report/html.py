@@ -74,13 +74,14 @@ def assemble(
     # The content security policy allows this style sheet, this script and images in the page, and nothing else.
     style_hash, code_hash = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, code))
     policy = f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{code_hash}'; img-src data: blob:; "
+    policy += "base-uri 'none'; form-action 'none'"
     return fill_template(
         template,
         **variables,
         version=__version__,
         digest_name=DIGEST,
         digest=digest,
-        policy=policy + "base-uri 'none'; form-action 'none'",
+        policy=policy,
         style=Markup(style),  # noqa: S704 (a file of this package)
         script=Markup(code),  # noqa: S704 (files of this package)
         data=htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),
