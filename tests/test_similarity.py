@@ -153,21 +153,17 @@ def test_rows_are_those_of_the_whole_matrix(centred, whole):
     assert (found[0, 1], found[0, 2], found[3, 0]) == (1.0, 1.0, 1.0)
 
 
-def test_counts_of_very_many_classes_are_sparse(monkeypatch):
-    targets, predictions = np.array([0, 0, 1, 2]), np.array([0, 0, 2, 2])
-    dense = confusion_counts(targets, predictions, 3)
-    monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 2)
-    found = confusion_counts(targets, predictions, 3)
-    assert issparse(found)
-    assert_array_equal(found.toarray(), dense)
-
-
 RNG = np.random.default_rng(3)
 TARGETS, PREDICTIONS = RNG.integers(0, 6, 400), RNG.integers(0, 7, 400)
 
 
-def test_counts_are_scikit_learns():
-    assert_array_equal(confusion_counts(TARGETS, PREDICTIONS, 7), confusion_matrix(TARGETS, PREDICTIONS, labels=range(7)))
+def test_counts_are_scikit_learns_and_sparse_for_very_many_classes(monkeypatch):
+    expected = confusion_matrix(TARGETS, PREDICTIONS, labels=range(7))
+    assert_array_equal(confusion_counts(TARGETS, PREDICTIONS, 7), expected)
+    monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 2)
+    found = confusion_counts(TARGETS, PREDICTIONS, 7)
+    assert issparse(found)
+    assert_array_equal(found.toarray(), expected)
 
 
 def test_similarity_is_the_oracles_a_class_without_samples_included():

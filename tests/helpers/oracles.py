@@ -115,22 +115,17 @@ def _compare_as_given(x: Array, y: Array, measure: str) -> float:
     raise ValueError(f"unknown measure {measure!r}")
 
 
-def _ssim(x: Array, y: Array) -> float:
-    """Structural similarity of two images in [0, 1], the mean over all but a border of 5."""
-    from skimage.metrics import structural_similarity
-
-    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-    _, full = structural_similarity(x, y, full=True, **options, K1=0.01, K2=0.03)
-    return float(np.mean(full[SSIM_BORDER:-SSIM_BORDER, SSIM_BORDER:-SSIM_BORDER]))
-
-
 def sai(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> float:
     """Return the alignment of two raw matrices; for ``ssim`` both are already in display order."""
-    off_a, off_b = offdiagonal(a), offdiagonal(b)
     if measure == "ssim":
-        if len(off_a) < SSIM_MIN_CLASSES:
+        from skimage.metrics import structural_similarity
+
+        x, y = minmax(offdiagonal(a)), minmax(offdiagonal(b))
+        if len(x) < SSIM_MIN_CLASSES:
             raise ValueError(f"ssim needs {SSIM_MIN_CLASSES} classes")
-        return _ssim(minmax(off_a), minmax(off_b))
+        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+        _, full = structural_similarity(x, y, full=True, **options, K1=0.01, K2=0.03)
+        return float(np.mean(full[SSIM_BORDER:-SSIM_BORDER, SSIM_BORDER:-SSIM_BORDER]))
     return _compare(*_pair_values(a, b, measure), measure)
 
 
@@ -139,17 +134,10 @@ def _relabelled(matrix: Array, order: Sequence[int]) -> Array:
     return matrix[np.ix_(order, order)]
 
 
-def all_relabellings(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> Array:
-    """Measure for every relabelling of the classes of ``b``: ``C!`` values, the identity's first."""
-    second = np.asarray(b, dtype=np.float64)
-    orders = itertools.permutations(range(len(second)))
-    return np.array([sai(a, _relabelled(second, order), measure) for order in orders])
-
-
 def null_by_enumeration(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> tuple[float, float, float]:
     """Return mean, standard deviation and p-value over all relabellings, the identity among them."""
-    values = all_relabellings(a, b, measure)
-    own = sai(a, b, measure)
+    second, own = np.asarray(b, dtype=np.float64), sai(a, b, measure)
+    values = [sai(a, _relabelled(second, order), measure) for order in itertools.permutations(range(len(second)))]
     if measure in DISTANCES:
         as_alike = [value <= own + TOLERANCE for value in values]
     else:
@@ -200,7 +188,8 @@ def jackknife_interval(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> tupl
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if measure == "spearman":
-        first, second = (_ranked(one) for one in (first, second))
+        ranks = (stats.rankdata(offdiagonal(one)).reshape(len(one), -1) for one in (first, second))
+        first, second = map(_with_zero_diagonal, ranks)
     plain = "cosine" if measure == "cosine" else "pearson"
     whole = _excess_of(first, second, plain)
     without = [
@@ -235,10 +224,6 @@ def _with_zero_diagonal(values: Array) -> Array:
     square = np.zeros((len(values), len(values)))
     square[~np.eye(len(values), dtype=bool)] = values.ravel()
     return square
-
-
-def _ranked(matrix: Array) -> Array:
-    return _with_zero_diagonal(stats.rankdata(offdiagonal(matrix)).reshape(len(matrix), -1))
 
 
 def _excess_of(a: Array, b: Array, measure: str) -> float:
