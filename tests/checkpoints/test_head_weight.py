@@ -4,7 +4,6 @@ import json
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -16,9 +15,9 @@ from dsi_cli.callbacks import Tracker
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, require_file, scan_checkpoint
 
 
-def network(seed: int = 0) -> nn.Sequential:
+def network() -> nn.Sequential:
     """Return a small network, whose last layer is the head."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 6))
 
 
@@ -54,19 +53,15 @@ def test_scan_of_spectral_norm_from_before_torch_had_it_is_composed(tmp_path):
     assert_allclose(scanned(state, tmp_path / "epoch_1.pt").weight, expected.detach().numpy(), rtol=1e-5, atol=1e-7)
 
 
-def with_lora() -> tuple[dict[str, torch.Tensor], np.ndarray]:
-    """Return the state dict of a network with peft's LoRA on its head, and the head's effective weight (alpha 8, rank 4)."""
+def test_scan_of_lora_on_the_head_is_composed_if_the_config_tells_the_scale(tmp_path):
+    # The state dict of a network with peft's LoRA on its head (alpha 8, rank 4)
     model = network()
     state = {f"base_model.model.{name}": tensor for name, tensor in model.state_dict().items() if not name.startswith("2.")}
     down, up = torch.randn(4, 16), torch.randn(6, 4)
     head = "base_model.model.2"
     state |= {f"{head}.base_layer.weight": model[2].weight.detach(), f"{head}.base_layer.bias": model[2].bias.detach()}
     state |= {f"{head}.lora_A.default.weight": down, f"{head}.lora_B.default.weight": up}
-    return state, (model[2].weight + 2.0 * up @ down).detach().numpy()
-
-
-def test_scan_of_lora_on_the_head_is_composed_if_the_config_tells_the_scale(tmp_path):
-    state, expected = with_lora()
+    expected = (model[2].weight + 2.0 * up @ down).detach().numpy()
     (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "r": 4}))
     assert_allclose(scanned(state, tmp_path / "pytorch_model.bin").weight, expected, rtol=1e-5, atol=1e-5)
 
