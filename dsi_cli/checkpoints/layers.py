@@ -44,7 +44,7 @@ _PART = re.compile(
 )
 """Names of parts of a weight, of biases, and of the state of torch's optimisers, which some files store next to the parameters."""
 _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put together"
-_ORIGINAL = "parametrizations.weight.original"
+_PARAMETRISED = "parametrizations.weight."
 _MAX_DIMENSIONS = 8
 _MAX_FACTORS = 8
 _MAX_CONSUMERS = 256  # layers of one width that are compared with a layer; hostile files have many thousands
@@ -54,17 +54,13 @@ _PACKED = ("int32", "int8", "uint8")  # the dtypes that pack the weight of a qua
 
 @dataclass(frozen=True)
 class Factors:
-    """The tensors from which the effective weight of a layer is computed.
-
-    Attributes
-    ----------
-    kind : one of `PLAIN`, `PRUNED` (weight times mask), `WEIGHT_NORM` (directions times lengths), `SPECTRAL_NORM` (weight divided
-        by its largest singular value), `LORA` (weight plus a scaled product of two thin matrices) and `WINDOW`.
-    tensors : the further tensors by their role: ``mask``; ``lengths``; ``left`` and ``right`` singular vector; ``down`` and ``up``.
-    """
+    """The tensors from which the effective weight of a layer is computed."""
 
     kind: str = PLAIN
+    """One of `PLAIN`, `PRUNED` (weight times mask), `WEIGHT_NORM` (directions times lengths), `SPECTRAL_NORM` (weight divided by
+    its largest singular value), `LORA` (weight plus a scaled product of two thin matrices) and `WINDOW`."""
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    """The further tensors by their role: ``mask``; ``lengths``; ``left`` and ``right`` singular vector; ``down`` and ``up``."""
 
 
 class StoredWeight(NamedTuple):
@@ -76,40 +72,25 @@ class StoredWeight(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A layer of a network.
+    """A layer of a network."""
 
-    Attributes
-    ----------
-    name : the name of its weight in the state dict.
-    path : the keys that lead to the state dict.
-    role : ``raw`` or ``ema``.
-    module : the parts of the layer's path, without the names of wrappers.
-    weight : the stored weight with its first axis as the output, if the layer has a known weight.
-    width_in, width_out : the widths of input and output; 0 if they are not known.
-    position : the index of the layer in the order of the file.
-    kind : ``matrix`` (linear layer or 1x1 convolution), ``raw`` (a parameter of the model itself), ``stack`` (such a parameter with
-        three axes), ``norm`` or ``other``.
-    has_bias : whether it has a bias.
-    bias : the tensors whose product is its bias: one, or for a pruned bias also the mask; empty if the bias is unknown.
-    factors : the parts of its effective weight.
-    refusal : the reason why its weight cannot be used, if there is one.
-    is_transposed : whether the file stores the outputs as columns.
-    """
-
-    name: str
-    path: tuple[str, ...]
-    role: str
-    module: tuple[str, ...]
-    weight: Tensor | None
-    width_in: int
-    width_out: int
-    position: int
+    name: str  # the name of its weight in the state dict
+    path: tuple[str, ...]  # the keys that lead to the state dict
+    role: str  # ``raw`` or ``ema``
+    module: tuple[str, ...]  # the parts of the layer's path, without the names of wrappers
+    weight: Tensor | None  # the stored weight with its first axis as the output, if the layer has a known weight
+    width_in: int  # the width of its input; 0 if it is not known
+    width_out: int  # the width of its output; 0 if it is not known
+    position: int  # the index of the layer in the order of the file
     kind: str
+    """``matrix`` (linear layer or 1x1 convolution), ``raw`` (a parameter of the model itself), ``stack`` (such a parameter with
+    three axes), ``norm`` or ``other``."""
     has_bias: bool = False
     bias: tuple[Tensor, ...] = ()
-    factors: Factors = Factors()
-    refusal: str | None = None
-    is_transposed: bool = False
+    """The tensors whose product is its bias: one, or for a pruned bias also the mask; empty if the bias is unknown."""
+    factors: Factors = Factors()  # the parts of its effective weight
+    refusal: str | None = None  # the reason why its weight cannot be used, if there is one
+    is_transposed: bool = False  # True if the file stores the outputs as columns
 
     @property
     def tensor(self) -> Tensor:
@@ -210,7 +191,11 @@ def _modules(group: NestedStateDict) -> list[_Module]:
         path, parameter = _split_name(short)
         if path not in modules:
             is_adapted = path in adapted or path.rpartition(".")[0] in adapted
-            modules[path] = _Module(group, _unwrapped(path), {}, {}, 0, is_adapted)
+            # Leave out the names of wrappers at the beginning of the path.
+            parts = path.split(".") if path else []
+            while len(parts) > 1 and parts[0] in _WRAPPERS:
+                del parts[0]
+            modules[path] = _Module(group, tuple(parts), {}, {}, 0, is_adapted)
         modules[path].names.setdefault(parameter, name)
         modules[path].parameters.setdefault(parameter, tensor)
     _move_biases(modules)
@@ -299,8 +284,7 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     if weight.dtype not in FLOATS:
         refusal = f"has {weight.dtype} elements, which dsi does not read"
     kind = "matrix" if is_matrix(weight) else "other"
-    width_in, width_out = _widths(weight, bias_shape)
-    layer = module.layer(parameter, kind, width_in, width_out)
+    layer = module.layer(parameter, kind, *_widths(weight, bias_shape))
     if factors.kind != LORA:
         refusal = refusal or layer.refusal
     has_bias = "bias" in module.parameters or "bias_orig" in module.parameters
@@ -354,10 +338,9 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
         is_convolution = len(tensor.shape) == 4 and is_matrix(tensor)
         is_raw = (len(tensor.shape) == 2 or is_convolution) and min(tensor.shape[:2]) > 1
         if (is_raw or len(tensor.shape) == 3) and tensor.dtype in FLOATS:
-            layer = module.layer(name, "raw" if is_raw else "stack", 0, 0)._replace(
-                module=(*module.path, name), weight=tensor
-            )
-            layers.append(layer._replace(position=module.position + len(layers)))
+            layer = module.layer(name, "raw" if is_raw else "stack", 0, 0)
+            position = module.position + len(layers)
+            layers.append(layer._replace(module=(*module.path, name), weight=tensor, position=position))
     return layers
 
 
@@ -376,9 +359,9 @@ def _are_written_by_hand(
 
 def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
     """Return the weight among the parameters of a module; None if it has none."""
-    parametrised = [name for name in tensors if name.startswith("parametrizations.weight.")]
-    if parametrised:
-        return _parametrised(tensors, parametrised)
+    parts = {name.removeprefix(_PARAMETRISED) for name in tensors if name.startswith(_PARAMETRISED)}
+    if parts:
+        return _parametrised(tensors, parts)
     if "weight_orig" in tensors:
         if "weight_mask" in tensors:
             return StoredWeight("weight_orig", Factors(PRUNED, {"mask": tensors["weight_mask"]}))
@@ -426,20 +409,16 @@ def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeigh
     return StoredWeight(weight, refusal=_ADAPTED if is_adapted else None)
 
 
-def _parametrised(tensors: Mapping[str, Tensor], names: Sequence[str]) -> StoredWeight | None:
-    """Return the weight of a layer that uses `torch.nn.utils.parametrize`; `names` are those of its parametrisation."""
-    prefix = "parametrizations.weight."
-    parts = {name.removeprefix(prefix) for name in names}
+def _parametrised(tensors: Mapping[str, Tensor], parts: set[str]) -> StoredWeight | None:
+    """Return the weight of a layer that uses `torch.nn.utils.parametrize`, which stores it in these parts."""
     if parts == {"original0", "original1"}:
-        lengths = tensors[f"{_ORIGINAL}0"]
-        return StoredWeight(f"{_ORIGINAL}1", Factors(WEIGHT_NORM, {"lengths": lengths}))
-    main = next((name for name in (_ORIGINAL, f"{_ORIGINAL}1", f"{_ORIGINAL}0") if name in tensors), None)
-    if main is None:
-        return None
+        lengths = tensors[f"{_PARAMETRISED}original0"]
+        return StoredWeight(f"{_PARAMETRISED}original1", Factors(WEIGHT_NORM, {"lengths": lengths}))
     if parts == {"original", "0._u", "0._v"}:
-        return _spectral(main, tensors, f"{prefix}0._u", f"{prefix}0._v")
+        return _spectral(f"{_PARAMETRISED}original", tensors, f"{_PARAMETRISED}0._u", f"{_PARAMETRISED}0._v")
     refusal = "is only the input of a parametrisation, whose function is not stored in the file"
-    return StoredWeight(main, refusal=refusal)
+    main = next((part for part in ("original", "original1", "original0") if part in parts), None)
+    return None if main is None else StoredWeight(f"{_PARAMETRISED}{main}", refusal=refusal)
 
 
 def _spectral(weight: str, tensors: Mapping[str, Tensor], left: str, right: str) -> StoredWeight:
@@ -447,14 +426,6 @@ def _spectral(weight: str, tensors: Mapping[str, Tensor], left: str, right: str)
     if right not in tensors:
         return StoredWeight(weight, refusal="is only a part of the weight, and its singular vectors are missing")
     return StoredWeight(weight, Factors(SPECTRAL_NORM, {"left": tensors[left], "right": tensors[right]}))
-
-
-def _unwrapped(path: str) -> tuple[str, ...]:
-    """Return the parts of a module's path without the names of wrappers at its beginning."""
-    parts = path.split(".") if path else []
-    while len(parts) > 1 and parts[0] in _WRAPPERS:
-        del parts[0]
-    return tuple(parts)
 
 
 def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
@@ -468,9 +439,11 @@ def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
         return dict(_edges(layers))
     computing = [layer for layer in layers if _computes(layer)]
     by_input: dict[int, list[Layer]] = {}
+    keys: dict[int, tuple[tuple[str, ...], list[int]]] = {}
     for layer in computing:
         by_input.setdefault(layer.width_in, []).append(layer)
-    keys = {layer.position: (stem(layer), _numbers(layer)) for layer in computing}
+        numbers = [int(number) for number in re.findall(r"\d{1,9}", ".".join(layer.module))]
+        keys[layer.position] = stem(layer), numbers
     found = {}
     for layer in computing:
         name, numbers = keys[layer.position]
@@ -530,11 +503,6 @@ def _parallel_to(layer: Layer, unused: Sequence[Layer]) -> list[int]:
 def stem(layer: Layer) -> tuple[str, ...]:
     """Return the parts of a layer's path without their numbers."""
     return tuple(re.sub(r"\d+", "", part) for part in layer.module)
-
-
-def _numbers(layer: Layer) -> list[int]:
-    """Return the numbers in a layer's path."""
-    return [int(number) for number in re.findall(r"\d{1,9}", ".".join(layer.module))]
 
 
 def _own_parameters_last(layers: Sequence[Layer]) -> list[Layer]:
