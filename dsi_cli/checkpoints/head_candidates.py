@@ -91,34 +91,21 @@ Rules: TypeAlias = "tuple[tuple[str, str, Callable[[_Network, Layer], str | None
 
 @dataclass(frozen=True, eq=False)
 class HeadCandidate:
-    """A matrix that could be the head, with the evidence.
+    """A matrix that could be the head, with the evidence."""
 
-    Attributes
-    ----------
-    layer : the layer that it belongs to.
-    name : the name of its tensor, with the keys that lead to its state dict if there are several.
-    tensor : the weight with one row for each output.
-    support : the evidence for it.
-    doubts : the evidence against it that could be a coincidence (a name, a normalisation after a linear layer).
-    hidden : the evidence that it is not the last layer of the network.
-    is_named : whether its name means a classifier.
-    is_alone : whether the file has no other layer, and the axis of the classes is known.
-    fits : whether it has a row for each class; None if the number of classes is not known.
-    feeds : the position of the layer that takes its output; None if there is none.
-    may_take_output : whether it is a parameter of its own, and has the width of an output that no layer takes on one of its sides.
-    """
-
-    layer: Layer
-    name: str
-    tensor: Tensor
-    support: tuple[str, ...]
+    layer: Layer  # the layer that it belongs to
+    name: str  # the name of its tensor, with the keys that lead to its state dict if there are several
+    tensor: Tensor  # the weight with one row for each output
+    support: tuple[str, ...]  # the evidence for it
     doubts: tuple[CandidateReason, ...]
-    hidden: tuple[CandidateReason, ...]
-    is_named: bool
-    is_alone: bool
-    fits: bool | None
-    feeds: int | None
+    """The evidence against it that could be a coincidence (a name, a normalisation after a linear layer)."""
+    hidden: tuple[CandidateReason, ...]  # the evidence that it is not the last layer of the network
+    is_named: bool  # True if its name means a classifier
+    is_alone: bool  # True if the file has no other layer, and the axis of the classes is known
+    fits: bool | None  # True if it has a row for each class; None if the number of classes is not known
+    feeds: int | None  # the position of the layer that takes its output; None if there is none
     may_take_output: bool
+    """True if it is a parameter of its own, and one of its sides has the width of an output that no layer takes."""
 
     @property
     def is_certain(self) -> bool:
@@ -146,16 +133,12 @@ def rank_candidates(
 ) -> list[HeadCandidate]:
     """Return every matrix that could be the head, the most plausible first, each with its evidence.
 
-    Parameters
-    ----------
-    groups : the state dicts of one checkpoint.
-    classes : the number of classes, if it is known.
-    outputs : the names of the weights that compute outputs of the model, if the file has a graph.
+    ``outputs`` are the names of the weights that compute outputs of the model, if the file has a graph.
     """
     layers = layers_of(groups)
     ordered = all(is_registration_order(group.tensors) for group in groups)
     network = _Network(layers, ordered, is_sorted_by_name(groups), classes)
-    candidates = [candidate for layer in layers for candidate in network.candidates(layer)]
+    candidates = [it for layer in network.layers if (it := network.candidate(layer)) is not None]
     # Tied weights are one candidate.
     distinct = {(candidate.tensor, candidate.layer.path): candidate for candidate in candidates}
     ranked = sorted(
@@ -203,8 +186,11 @@ class _Network:
         self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
         self.image = _convolution_to_image(computing)
-        self.numbered_norms = _norms_by_number(self.layers)
         self.convolutions = [layer for layer in self.layers if layer.kind == "other"]
+        self.numbered_norms: dict[tuple[object, ...], list[Layer]] = {}
+        for layer in self.layers:
+            if layer.kind == "norm":
+                self.numbered_norms.setdefault(_numbered(layer), []).append(layer)
 
     @cached_property
     def stacks(self) -> list[tuple[Layer, tuple[int, ...]]]:
@@ -270,36 +256,14 @@ class _Network:
         are_tables = all(it.kind == "matrix" and not it.has_bias and not _is_named(it) for it in self.layers)
         return are_tables and not self.consumer and len({it.path for it in self.layers}) == 1 < len(self.layers)
 
-    def candidates(self, layer: Layer) -> list[HeadCandidate]:
-        """Return the layer as a candidate, or an empty list if it has no matrix."""
-        layer = self.layers[layer.position]
+    def candidate(self, layer: Layer) -> HeadCandidate | None:
+        """Return the layer as a candidate, or None if it has no matrix."""
         weight = layer.weight
         if weight is None or layer.kind not in ("matrix", "raw") or not is_matrix(weight):
-            return []
+            return None
         rows, fits = weight.shape[0], None
         if self.classes is not None:
             fits = rows == self.classes or (rows == self.classes + 1 and DETECTOR.search(layer.name) is not None)
-        return [
-            HeadCandidate(
-                layer=layer,
-                name=layer.name,
-                tensor=weight,
-                support=self.support(layer, fits),
-                doubts=self.reasons(layer, DOUBT_RULES),
-                hidden=self.reasons(layer, HIDDEN_RULES),
-                is_named=_is_named(layer),
-                is_alone=self.matrices == 1 and layer.width_out > 0,
-                fits=fits,
-                feeds=self.consumer.get(layer.position),
-                may_take_output=layer.kind == "raw" and bool(_unused_sides(rows, weight.shape[1], self.unused)),
-            )
-        ]
-
-    def reasons(self, layer: Layer, rules: Rules) -> tuple[CandidateReason, ...]:
-        found = [(kind, find(self, layer)) for kind, _why, find in rules]
-        return tuple(CandidateReason(kind, text) for kind, text in found if text is not None)
-
-    def support(self, layer: Layer, fits: bool | None) -> tuple[str, ...]:
         evidence = {
             f"has a row for each of {self.classes} classes": bool(fits),
             "no other layer takes its output": layer.position not in self.consumer,
@@ -308,7 +272,23 @@ class _Network:
             "has a bias for each row": layer.has_bias,
             "its name means a classifier": _is_named(layer),
         }
-        return tuple(text for text, holds in evidence.items() if holds)
+        return HeadCandidate(
+            layer=layer,
+            name=layer.name,
+            tensor=weight,
+            support=tuple(text for text, holds in evidence.items() if holds),
+            doubts=self.reasons(layer, DOUBT_RULES),
+            hidden=self.reasons(layer, HIDDEN_RULES),
+            is_named=_is_named(layer),
+            is_alone=self.matrices == 1 and layer.width_out > 0,
+            fits=fits,
+            feeds=self.consumer.get(layer.position),
+            may_take_output=layer.kind == "raw" and bool(_unused_sides(rows, weight.shape[1], self.unused)),
+        )
+
+    def reasons(self, layer: Layer, rules: Rules) -> tuple[CandidateReason, ...]:
+        found = [(kind, find(self, layer)) for kind, _why, find in rules]
+        return tuple(CandidateReason(kind, text) for kind, text in found if text is not None)
 
     def feeds_another(self, layer: Layer) -> str | None:
         consumer = self.consumer.get(layer.position)
@@ -590,14 +570,11 @@ class _Network:
     def precedes_network(self, layer: Layer) -> str | None:
         # A module before the network may hold a table alone (mel filters), which takes no features.
         parent = layer.module[:-1]
-        is_first = self.first is not None and layer.position < self.first.position
-        is_table = (
-            is_first
-            and parent
-            and not any(it.module[: len(parent)] == parent for it in self.layers if it.kind in ("matrix", "other"))
-        )
+        if self.first is None or layer.position >= self.first.position or not parent:
+            return None
+        is_alone = not any(it.module[: len(parent)] == parent for it in self.layers if it.kind in ("matrix", "other"))
         features = {width for end in self.unused for width in (end.width_in, end.width_out)}
-        return "comes first, as a table of filters does" if is_table and layer.width_in not in features else None
+        return "comes first, as a table of filters does" if is_alone and layer.width_in not in features else None
 
     def is_among_tables(self, _layer: Layer) -> str | None:
         # Embeddings of words or of a graph's nodes are stored without any other layer, and so are the columns of some networks.
@@ -654,15 +631,6 @@ def _are_siblings(one: Layer, other: Layer) -> bool:
 def _numbered(layer: Layer) -> tuple[object, ...]:
     """Return the module around a layer and the layer's numbers in it, which ``conv1`` and ``bn1`` share."""
     return (layer.path, *layer.module[:-1], *re.findall(r"\d+", "".join(layer.module[-1:])))
-
-
-def _norms_by_number(layers: Sequence[Layer]) -> dict[tuple[object, ...], list[Layer]]:
-    """Return the normalisations by `_numbered`."""
-    found: dict[tuple[object, ...], list[Layer]] = {}
-    for layer in layers:
-        if layer.kind == "norm":
-            found.setdefault(_numbered(layer), []).append(layer)
-    return found
 
 
 def _block(layer: Layer) -> tuple[object, ...] | None:

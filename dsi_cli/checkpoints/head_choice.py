@@ -85,7 +85,10 @@ def choose_head(
     if head_name is not None:
         return _find_named_head(groups, head_name, classes)
     candidates = rank_candidates(groups, None, outputs)
-    heads = _heads_by_structure(candidates)
+    # Without the number of classes, the most plausible candidates may be the head; several if dsi has to ask.
+    tier = min(map(_tier, candidates), default=_IMPLAUSIBLE)
+    heads = _without_unlikely([it for it in candidates if _tier(it) == tier < _IMPLAUSIBLE])
+    heads += _rivals(heads, candidates)
     if classes is not None and [head.tensor.shape[0] for head in heads] != [classes]:
         candidates = rank_candidates(groups, classes, outputs)
         if with_background and not any(candidate.fits for candidate in candidates):
@@ -95,15 +98,20 @@ def choose_head(
         raise BackboneError(_no_classifier_message(groups, candidates, classes))
     # A file may hold a network and its classifier, or a module and its state dict, which share the bytes of the head.
     if any((head.tensor, head.layer.factors) != (heads[0].tensor, heads[0].layer.factors) for head in heads):
-        raise _ambiguous(heads)
+        heads.sort(key=lambda candidate: candidate.layer.position)
+        titles = [candidate.title for candidate in heads]
+        # A parameter of the model is stored before its layers, but may take the output of the last one.
+        width = heads[-1].layer.width_out
+        takers = [it for it in heads if it.layer.kind == "raw" and it.is_certain and it.layer.width_in == width]
+        example = (takers or heads)[-1].name
+        message = f"{len(titles)} tensors could be the classifier: {', '.join(titles[:_MAX_LISTED])};"
+        message += f" choose one, for example with --head {example}"
+        raise AmbiguousHeadError(message, candidates=tuple(titles), example=example)
     best = max(heads, key=lambda head: (len(head.layer.module), head.layer.position))
     if best.layer.refusal is not None:
-        raise _refused(best.name, best.tensor.shape, f"{best.title} {best.layer.refusal}")
+        message = f"{best.title} {best.layer.refusal}"
+        raise NoHeadError(message, code="unusable-head", head=best.name, shape=best.tensor.shape)
     return best.layer
-
-
-def _refused(name: str, shape: tuple[int, ...], message: str) -> NoHeadError:
-    return NoHeadError(message, code="unusable-head", head=name, shape=shape)
 
 
 def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:
@@ -125,13 +133,6 @@ def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[Nes
         "no weights in this file that have names; it may hold an optimiser, a frozen TorchScript module or a list of arrays"
     )
     raise NoHeadError(message, code="no-weights")
-
-
-def _heads_by_structure(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
-    """Return the candidates that may be the head, without the number of classes; several if dsi has to ask."""
-    tier = min(map(_tier, candidates), default=_IMPLAUSIBLE)
-    heads = _without_unlikely([it for it in candidates if _tier(it) == tier < _IMPLAUSIBLE])
-    return heads + _rivals(heads, candidates)
 
 
 def _tier(candidate: HeadCandidate) -> int:
@@ -353,9 +354,11 @@ def _outside_trunk(plausible: Sequence[HeadCandidate], last: int) -> list[HeadCa
 
 
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Layer:
-    matches = _layers_named(groups, head_name, classes)
-    exact = [layer for layer in matches if head_name in (layer.name, layer.full_name)]
-    matches = exact or matches
+    layers = orient(layers_of(groups), classes, may_be_table=False)
+    matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
+    # Any other matrix may be the head, too, such as the mean of a Bayesian layer.
+    matches = matches or [layer for layer in _plain_matrices(groups) if f".{layer.full_name}".endswith(f".{head_name}")]
+    matches = [layer for layer in matches if head_name in (layer.name, layer.full_name)] or matches
     if not matches:
         raise _no_such_head(groups, head_name, classes)
     if len(matches) > 1:
@@ -366,7 +369,7 @@ def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes:
     # Check that the weight can be used.
     layer, weight = matches[0], matches[0].tensor
     if layer.refusal is not None:
-        raise _refused(layer.name, weight.shape, f"{layer.name} {layer.refusal}")
+        raise NoHeadError(f"{layer.name} {layer.refusal}", code="unusable-head", head=layer.name, shape=weight.shape)
     if _is_wide_convolution(layer):
         return layer._replace(factors=Factors(WINDOW))
     if not is_matrix(weight) or weight.dtype not in FLOATS:
@@ -381,13 +384,6 @@ def _advice_on_unknown_names(groups: Sequence[NestedStateDict]) -> str:
     matrices = [layer.name for layer in _plain_matrices(groups)]
     likely = [name for name in matrices if name.rpartition(".")[0] == matrices[-1].rpartition(".")[0]]
     return f"whose names dsi does not know; add --head {likely[0]}" if likely else "and no matrix at all"
-
-
-def _layers_named(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> list[Layer]:
-    """Return the layers with a name, or else the matrices with it, such as the mean of a Bayesian layer."""
-    layers = orient(layers_of(groups), classes, may_be_table=False)
-    matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
-    return matches or [layer for layer in _plain_matrices(groups) if f".{layer.full_name}".endswith(f".{head_name}")]
 
 
 def _plain_matrices(groups: Sequence[NestedStateDict]) -> list[Layer]:
@@ -429,28 +425,9 @@ def _no_such_head(groups: Sequence[NestedStateDict], head_name: str, classes: in
 
 
 def _not_a_matrix(name: str, tensor: Tensor) -> NoHeadError:
-    return NoHeadError(
-        f"{name} is {tensor.dtype} of shape {tensor.shape}; a classifier head is a floating-point matrix of (classes, features)",
-        code="head-not-matrix",
-        head=name,
-        shape=tensor.shape,
-        dtype=tensor.dtype,
-    )
-
-
-def _ambiguous(plausible: Sequence[HeadCandidate]) -> AmbiguousHeadError:
-    ordered = sorted(plausible, key=lambda candidate: candidate.layer.position)
-    titles = [candidate.title for candidate in ordered]
-    # A parameter of the model is stored before its layers, but may take the output of the last one.
-    last = ordered[-1].layer
-    takers = [it for it in ordered if it.layer.kind == "raw" and it.is_certain and it.layer.width_in == last.width_out]
-    example = (takers or ordered)[-1].name
-    return AmbiguousHeadError(
-        f"{len(titles)} tensors could be the classifier: {', '.join(titles[:_MAX_LISTED])};"
-        f" choose one, for example with --head {example}",
-        candidates=tuple(titles),
-        example=example,
-    )
+    message = f"{name} is {tensor.dtype} of shape {tensor.shape}; a classifier head is a floating-point matrix"
+    message += " of (classes, features)"
+    return NoHeadError(message, code="head-not-matrix", head=name, shape=tensor.shape, dtype=tensor.dtype)
 
 
 def _final_convolution(groups: Sequence[NestedStateDict]) -> Layer | None:
