@@ -159,7 +159,7 @@ def _new_record(file: CheckpointFile) -> Record:
 def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> Record:
     # The name may state the epoch if the contents were not read.
     if record.trainer is None:
-        record = _with_epoch(record, {}, _names_with_epoch(file), file.moment)
+        record = _with_epoch(record, {}, file)
     if isinstance(error, CheckpointError):
         is_pending = isinstance(error, PendingError) and time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
         # A hostile file may have names of any length.
@@ -222,7 +222,7 @@ def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trai
     """Return the record with trainer, epoch, step and logged values, which do not depend on the head."""
     trainer = trainers.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
-    record = _with_epoch(record, tree, _names_with_epoch(file), file.moment)
+    record = _with_epoch(record, tree, file)
     fold = trainers.as_dict(tree).get("fold")
     if type(fold) is int:
         record = replace(record, fold=f"fold{fold}")
@@ -246,29 +246,25 @@ def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trai
     return replace(record, counts_from=1) if has_momentum or is_null else record
 
 
-def _with_epoch(record: Record, tree: Any, names: tuple[str, ...], moment: epochs.EpochAndStep | None = None) -> Record:
-    """Return the record with epoch and step of its contents or names, or else of the revision's commit or name."""
+def _with_epoch(record: Record, tree: Any, file: CheckpointFile | None = None) -> Record:
+    """Return the record with epoch and step of its contents or of the file's name, or else of the revision's commit or name."""
+    names = [""]
+    if file is not None and file.entry is None and file.moment is None:
+        names = ["" if file.path.name in WHOLE_FOLDERS else file.path.name]
+        names += [file.step_folder.name] if file.step_folder else []
     epoch, source, step, _ = epochs.epoch_and_step(tree, names)
-    if moment is not None:
-        step = moment.step if step is None else step
-        if epoch is None and moment.source is not None:
-            epoch, source = moment.epoch, moment.source
+    if file is not None and file.moment is not None:
+        step = file.moment.step if step is None else step
+        if epoch is None and file.moment.source is not None:
+            epoch, source = file.moment.epoch, file.moment.source
     return replace(record, epoch=epoch, epoch_source=source, step=step)
-
-
-def _names_with_epoch(file: CheckpointFile) -> tuple[str, ...]:
-    """Return the names that may state the epoch: the name of the file, then that of its step folder."""
-    if file.entry is not None or file.moment is not None:
-        return ("",)
-    file_name = "" if file.path.name in WHOLE_FOLDERS else file.path.name
-    return (file_name, file.step_folder.name) if file.step_folder else (file_name,)
 
 
 def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: str) -> Record:
     """Return the record with epoch and step from the metadata of a Hugging Face folder, if it is one."""
     state = _sibling_json(file, "trainer_state.json") if file.moment is None or file.moment.has_state else None
     if isinstance(state, dict):
-        stated = _with_epoch(replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state, ("",))
+        stated = _with_epoch(replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state)
         if stated.epoch is not None or file.moment is None:
             return stated
     # Before the Trainer has written its state, the number of the folder is the step.
