@@ -68,7 +68,15 @@ def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
             source = None if epoch is None else record.epoch_source or epochs.FILE_NAME
             record = replace(record, epoch=epoch, epoch_source=source, step=step if record.step is None else record.step)
         dated.append(record)
-    return [replace(record, epoch=None, epoch_source=None) for record in dated] if _are_steps(dated) else dated
+    # The numbers in the names are steps if the contents state the same steps (``100`` of Orbax).
+    found = originals(dated)
+    steps = sorted({record.epoch for record in found if record.epoch is not None and record.epoch == record.step})
+    if len(steps) < max(2, len(found)) or any(parsed(record).epoch is not None for record in found):
+        return dated
+    # Consecutive numbers are epochs, which some training loops call steps.
+    are_apart = min(after - before for before, after in pairwise(steps)) > 1
+    are_in_names = all(record.epoch_source in (epochs.FILE_NAME, epochs.FOLDER_NAME) for record in found)
+    return [replace(record, epoch=None, epoch_source=None) for record in dated] if are_apart and are_in_names else dated
 
 
 def _is_settled(record: Record) -> bool:
@@ -86,17 +94,6 @@ def stores_next_epoch(records: Sequence[Record]) -> bool:
     named = epochs.numbers_in_names([epoch_name(record) for record in found])
     pairs = [(number.epoch, record.epoch) for number, record in zip(named, found, strict=True) if number.epoch is not None]
     return len(pairs) > 1 and all(epoch is not None and epoch == name + 1 for name, epoch in pairs)
-
-
-def _are_steps(records: Sequence[Record]) -> bool:
-    """Return whether the numbers in the names are steps, because the contents state the same steps (``100`` of Orbax)."""
-    found = originals(records)
-    numbers = sorted({record.epoch for record in found if record.epoch is not None and record.epoch == record.step})
-    if len(numbers) < max(2, len(found)) or any(parsed(record).epoch is not None for record in found):
-        return False
-    # Consecutive numbers are epochs, which some training loops call steps.
-    are_apart = min(after - before for before, after in pairwise(numbers)) > 1
-    return are_apart and all(record.epoch_source in (epochs.FILE_NAME, epochs.FOLDER_NAME) for record in found)
 
 
 def epoch_name(record: Record) -> str:

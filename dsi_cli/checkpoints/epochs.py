@@ -94,10 +94,7 @@ class EpochAndStep(NamedTuple):
 def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     """Return epoch and step of a checkpoint.
 
-    Parameters
-    ----------
-    tree : the inert contents.
-    names : the file's name without folders, then the name of its step folder if it has one.
+    ``names`` are the file's name without folders, then the name of its step folder if it has one.
     """
     step, epoch = _first_number(tree, STEP_KEYS), _epoch_in_contents(tree, names[0])
     # A copy (best, last) with a negative epoch is dated by its name.

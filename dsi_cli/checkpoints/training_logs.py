@@ -224,7 +224,14 @@ def _read(path: Place) -> TrainingLog:
         history = as_dict(tree).get("log_history")
         if isinstance(history, list):
             return _log_of_rows(path, filter(as_dict, history), is_fraction=True)
-        rows = filter(as_dict, tree) if isinstance(tree, list) else _rows_of_lists(as_dict(tree))
+        if isinstance(tree, list):
+            return _log_of_rows(path, filter(as_dict, tree), is_history=True)
+        # An object has a list, or pandas' object of row numbers, for each curve.
+        lists = {str(name).lower(): list(as_dict(values).values()) or values for name, values in as_dict(tree).items()}
+        columns = {name: lists[name] for name in (*_CURVE_OF_COLUMN, "epoch") if isinstance(lists.get(name), list)}
+        if len({len(column) for column in columns.values()}) > 1:
+            raise UnreadableError("its lists have different lengths", code="different-lengths")
+        rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         return _log_of_rows(path, rows, is_history=True)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
         return _log_of_rows(path, _rows_of_text(table), is_history=path.stem == "history")
@@ -244,15 +251,6 @@ def _rows_of_text(text: IO[str]) -> Iterator[dict[str, Any]]:
     delimiter = max(",;\t", key=header.count)
     names = [name.strip().lower().replace(" ", "_") for name in next(csv.reader([header], delimiter=delimiter), [])]
     yield from csv.DictReader(text, names, delimiter=delimiter, restkey="")
-
-
-def _rows_of_lists(tree: dict[Any, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an object with a list, or pandas' object of row numbers, for each curve."""
-    lists = {str(name).lower(): list(as_dict(values).values()) or values for name, values in tree.items()}
-    columns = {name: lists[name] for name in (*_CURVE_OF_COLUMN, "epoch") if isinstance(lists.get(name), list)}
-    if len({len(column) for column in columns.values()}) > 1:
-        raise UnreadableError("its lists have different lengths", code="different-lengths")
-    yield from (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
 def read_tracked_log(run: TrackedRun) -> TrainingLog | None:

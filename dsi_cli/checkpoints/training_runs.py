@@ -68,7 +68,15 @@ def split_training_runs(
     read_head : reads the head of a checkpoint, to recognise a head that grows (`dsi_cli.checkpoints.training_runs`).
     """
     records = deduplication.with_folder_names(records)
-    trainings = _group_by_training([record for record in records if record.status == OK], read_head)
+    trainings: list[list[Record]] = []
+    for network in _group_by_network([record for record in records if record.status == OK]):
+        # Each file that holds several epochs is a run, and all other files are grouped by name.
+        groups: dict[str | None, list[Record]] = {}
+        for record in network:
+            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
+        for group in groups.values():
+            for kind in _group_by_kind(group, read_head):
+                trainings += _group_by_label(kind)
     parts = sorted(join_growing(trainings, read_head), key=len, reverse=True) or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
@@ -80,23 +88,9 @@ def split_training_runs(
         is_part = len(parts) > 1 and name != run.name
         order = {file.display_path: index for index, file in enumerate(files)}
         part.sort(key=lambda record: order.get(record.path, len(order)))
-        renamed = [record if record.run == name else replace(record, run=name) for record in part]
+        renamed = [replace(record, run=name) for record in part]
         runs.append((replace(run, name=name, checkpoints=files, ignored=ignored, is_part=is_part), renamed))
     return runs
-
-
-def _group_by_training(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
-    """Return the records of each training of each network."""
-    trainings: list[list[Record]] = []
-    for network in _group_by_network(records):
-        # Each file that holds several epochs is a run, and all other files are grouped by name.
-        groups: dict[str | None, list[Record]] = {}
-        for record in network:
-            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
-        for group in groups.values():
-            for kind in _group_by_kind(group, read_head):
-                trainings += _group_by_label(kind)
-    return trainings
 
 
 def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
@@ -315,12 +309,9 @@ def _class_cosines(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[
 
 
 def join_growing(trainings: Sequence[list[Record]], read_head: ReadHead) -> list[list[Record]]:
-    """Return the records of each training, those of a growing head as one training.
+    """Return the records of each training of a folder, those of a growing head as one training.
 
-    Parameters
-    ----------
-    trainings : the usable records of each training of a folder, each of one network.
-    read_head : reads the head of a checkpoint; it is called twice for each step of a head that may have grown.
+    ``read_head`` reads the head of a checkpoint; it is called twice for each step of a head that may have grown.
     """
     joined: list[list[Record]] = []
     by_head: dict[tuple[str | None, int | None, str | None], list[list[Record]]] = {}

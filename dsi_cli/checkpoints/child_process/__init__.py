@@ -22,22 +22,15 @@ EXTERNAL_DATA = "__external_data__"
 
 @dataclass
 class FileContents:
-    """The contents of one file.
+    """The contents of one file."""
 
-    Attributes
-    ----------
-    read : a function that returns the tensor with a key; without tensors, it is not called.
-    tensors : the name, dtype (named as in `dsi_cli.checkpoints.tensors`), shape and key of each tensor, in the network's order.
-    values : all other contents by name, as values that JSON can represent.
-    outputs : the names of the weights whose layers compute the outputs of the model; None if the file does not state them.
-    transposed : the names of matrices that are stored as (inputs, outputs).
-    """
-
-    read: Callable[[str], NDArray[Any]] | None = None
+    read: Callable[[str], NDArray[Any]] | None = None  # returns the tensor with a key; without tensors, it is not called
     tensors: list[tuple[str, str, list[int], str]] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)
+    """The name, dtype (named as in `dsi_cli.checkpoints.tensors`), shape and key of each tensor, in the network's order."""
+    values: dict[str, Any] = field(default_factory=dict)  # all other contents by name, as values that JSON can represent
     outputs: list[str] | None = None
-    transposed: list[str] = field(default_factory=list)
+    """The names of the weights whose layers compute the outputs of the model; None if the file does not state them."""
+    transposed: list[str] = field(default_factory=list)  # the names of matrices that are stored as (inputs, outputs)
 
 
 def dtype_name(array_dtype: Any) -> str:

@@ -12,7 +12,6 @@ from typing import IO, Any, NamedTuple
 
 import msgpack
 import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.child_process import FileContents
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, contiguous, decode, itemsize
@@ -47,11 +46,7 @@ def open_file(file: IO[bytes]) -> FileContents:
     if not isinstance(tree, dict):
         raise UnreadableError("its contents are not a mapping", code="not-a-mapping")
     arrays: dict[str, _Array] = {}
-
-    def read(name: str) -> NDArray[Any]:
-        return np.frombuffer(arrays[name].data, np.uint8)
-
-    listing = FileContents(read)
+    listing = FileContents(lambda name: np.frombuffer(arrays[name].data, np.uint8))
     for name, leaf in _flatten(tree).items():
         if isinstance(leaf, _Array) and (leaf.shape or leaf.dtype not in NUMPY_DTYPES):
             arrays[name] = leaf

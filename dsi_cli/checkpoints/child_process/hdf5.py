@@ -125,7 +125,13 @@ def _problem(error: BaseException) -> PendingError | UnreadableError:
 
 def _read_group(group: Any, path: str, depth: int, remaining: list[int]) -> _Group:
     """Return the record of an h5py group; ``remaining[0]`` is the number of objects that may still follow."""
-    record = _Group(_address(group), texts=_texts(group))
+    record = _Group(_address(group))
+    for name in group.attrs:
+        with suppress(OSError, TypeError, ValueError, RuntimeError, KeyError):
+            value = group.attrs[name]
+            items = value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]
+            strings = [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items]
+            record.texts[name] = [item for item in strings if isinstance(item, str)]
     for name in group:
         if depth == 0 and name in OPTIMIZERS:
             continue
@@ -152,17 +158,6 @@ def _read_group(group: Any, path: str, depth: int, remaining: list[int]) -> _Gro
 
 def _address(node: Any) -> int:
     return int(h5py.h5o.get_info(node.id).addr)
-
-
-def _texts(node: Any) -> dict[str, list[str]]:
-    texts = {}
-    for name in node.attrs:
-        with suppress(OSError, TypeError, ValueError, RuntimeError, KeyError):
-            value = node.attrs[name]
-            items = value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]
-            strings = [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items]
-            texts[name] = [item for item in strings if isinstance(item, str)]
-    return texts
 
 
 class _Dataset(NamedTuple):

@@ -19,7 +19,6 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from dsi_cli.checkpoints.child_process import EXTERNAL_DATA, FileContents, dtype_name
@@ -67,11 +66,7 @@ def open_file(file: IO[bytes]) -> FileContents:
         raise PendingError("breaks off behind its graph", code="cut-off")
     graph = Graph(model.graph)
     weights = list(graph.weights.values())
-
-    def read(key: str) -> NDArray[Any]:
-        return np.asarray(numpy_helper.to_array(weights[int(key)].tensor))
-
-    listing = FileContents(read, outputs=graph.outputs())
+    listing = FileContents(lambda key: np.asarray(numpy_helper.to_array(weights[int(key)].tensor)), outputs=graph.outputs())
     external: dict[str, dict[str, str]] = {}
     for index, weight in sorted(enumerate(weights), key=lambda item: item[1].first_use):
         tensor, key = weight.tensor, str(index)
