@@ -21,10 +21,7 @@ from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 def resolve_duplicates(records: Sequence[Record], *, begins_before_training: bool = False) -> list[Record]:
     """Return the records of one run, in the same order, with epochs, finished epochs, duplicates and percentages resolved.
 
-    Parameters
-    ----------
-    records : the records as scanned.
-    begins_before_training : whether the training log shows that epoch 0 was written before training.
+    ``begins_before_training`` means that the training log shows that epoch 0 was written before training.
     """
     scalars = training_logs.with_fractions([record.scalars for record in records])
     records = [replace(record, scalars=values) for record, values in zip(records, scalars, strict=True)]

@@ -147,17 +147,12 @@ class RandomAccessFile:
 
     `UnreadableError` is raised if the file does not exist, may not be read, or is not regular. A pipe is never opened, because
     opening it would block.
-
-    Attributes
-    ----------
-    path : the location of the file.
-    size : the size in bytes when the file was opened.
     """
 
     def __init__(self, path: Place) -> None:
         self.path = path
         self._ranges = _LocalRanges(path) if isinstance(path, Path) else _RemoteRanges(path)
-        self.size = self._ranges.size
+        self.size = self._ranges.size  # in bytes, when the file was opened
         self._offset = 0
 
     @property

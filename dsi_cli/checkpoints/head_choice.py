@@ -129,10 +129,8 @@ def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[Nes
     if groups:
         message = "no averaged (EMA) weights in this file; leave out --ema to use the raw ones"
         raise NoHeadError(message, code="no-ema-weights")
-    message = (
-        "no weights in this file that have names; it may hold an optimiser, a frozen TorchScript module or a list of arrays"
-    )
-    raise NoHeadError(message, code="no-weights")
+    message = "no weights in this file that have names; it may hold an optimiser, a frozen TorchScript module"
+    raise NoHeadError(f"{message} or a list of arrays", code="no-weights")
 
 
 def _tier(candidate: HeadCandidate) -> int:
@@ -439,34 +437,29 @@ def _final_convolution(groups: Sequence[NestedStateDict]) -> Layer | None:
 
 
 def _no_classifier_message(
-    groups: Sequence[NestedStateDict], candidates: Sequence[HeadCandidate], classes: int | None = None
+    groups: Sequence[NestedStateDict], candidates: Sequence[HeadCandidate], classes: int | None
 ) -> str:
-    count = "" if classes is None else f" with {classes} rows"
-    # A detector may predict classes by a convolution with a window (RetinaNet, FCOS, SSD).
     tensors = [item for group in groups for item in group.tensors.items()]
+    count = "" if classes is None else f" with {classes} rows"
+    message = f"no classifier{count} among {len(tensors)} tensors"
+    # A detector may predict classes by a convolution with a window (RetinaNet, FCOS, SSD).
     for name, tensor in reversed(tensors):
         is_wide = len(tensor.shape) == 4 and not is_matrix(tensor)
         if is_wide and re.search(r"cls_logits|cls_score|classification_head", name):
-            return (
-                f"no classifier: {name} {tensor.shape} predicts classes by a convolution larger than 1x1,"
-                " so no row of it is a class"
-            )
+            reason = "predicts classes by a convolution larger than 1x1, so no row of it is a class"
+            return f"no classifier: {name} {tensor.shape} {reason}"
     final = _final_convolution(groups)
     if final is not None and final.weight is not None:
-        return (
-            f"no classifier{count} among {len(tensors)} tensors; the last layer is the convolution"
-            f" {final.name} {final.weight.shape}; if only global average pooling follows it, add --head {final.name}"
-        )
+        advice = f"if only global average pooling follows it, add --head {final.name}"
+        return f"{message}; the last layer is the convolution {final.name} {final.weight.shape}; {advice}"
     flat = next((name for name, _ in tensors if "flat_param" in name), None)
     if flat is not None:
         return f"no classifier: {flat} holds the weights of one FSDP rank; save with StateDictType.FULL_STATE_DICT"
     if not candidates:
-        return f"no classifier{count} among {len(tensors)} tensors, {_advice_on_unknown_names(groups)}"
+        return f"{message}, {_advice_on_unknown_names(groups)}"
     listed = "; ".join(", which ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])
     advice = f"add --head {candidates[0].name}"
     if UNCLEAR_SIDE in candidates[0].kinds and classes is None:
         advice = "add --labels FILE, whose number of labels decides"
-    return (
-        f"no classifier{count} among {len(tensors)} tensors, as in a backbone or an adapter; the best candidates are {listed};"
-        f" if one is the head, {advice}; a network without a head needs --templates, --test DATA and --model"
-    )
+    advice += "; a network without a head needs --templates, --test DATA and --model"
+    return f"{message}, as in a backbone or an adapter; the best candidates are {listed}; if one is the head, {advice}"

@@ -35,13 +35,8 @@ CONFIG_FILE = "adapter_config.json"
 def head_rows(content: CheckpointContent, head: layers.Layer, adapter_config: Any = None) -> NDArray[np.float32]:
     """Return the effective weight of a head, ``(classes, features)`` in float32.
 
+    ``adapter_config`` is the contents of ``adapter_config.json``, with the scale of a LoRA adapter.
     Raise `CheckpointError` if a tensor cannot be read, or the parts do not fit together.
-
-    Parameters
-    ----------
-    content : the opened checkpoint.
-    head : the tensors of the head.
-    adapter_config : the contents of ``adapter_config.json``, with the scale of a LoRA adapter.
     """
     kind, parts = head.factors.kind, head.factors.tensors
     # The scan reports weights that are not finite, so NumPy's warnings are not needed.
@@ -49,20 +44,16 @@ def head_rows(content: CheckpointContent, head: layers.Layer, adapter_config: An
         if kind == layers.WINDOW:
             # A convolution before global average pooling. Except for the border, the mean output of a class over all positions is
             # the sum of its window times the mean of each channel.
-            height, width = head.tensor.shape[2:]
-            content.notes.append(
-                f"each row is the sum over the {height} x {width} window of a convolution, for global average pooling"
-            )
+            size = " x ".join(map(str, head.tensor.shape[2:]))
+            content.notes.append(f"each row is the sum over the {size} window of a convolution, for global average pooling")
             values = head.tensor.read().astype(np.float32)
             return np.ascontiguousarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
         stored = stored_rows(head)
         if kind == layers.PRUNED:
             mask = parts["mask"].read()
             if mask.size != stored.size or mask.shape[0] != stored.shape[0]:
-                message = (
-                    f"{head.name} of shape {stored.shape} has a pruning mask of shape {mask.shape}, which does not fit it"
-                )
-                raise NoHeadError(message, code="misfit-mask", head=head.name)
+                message = f"{head.name} of shape {stored.shape} has a pruning mask of shape {mask.shape}"
+                raise NoHeadError(f"{message}, which does not fit it", code="misfit-mask", head=head.name)
             return stored * mask.reshape(stored.shape).astype(np.float32)
         if kind == layers.WEIGHT_NORM:
             return _apply_weight_norm(stored, parts["lengths"].read(), head)

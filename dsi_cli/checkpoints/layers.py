@@ -399,9 +399,8 @@ def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeigh
     for (name, one), (other, two) in combinations(others[:_MAX_FACTORS], 2):
         rest = Counter((*one, *two)) - Counter(tensors[weight].shape)
         if len(one) == len(two) == 2 == sum(rest.values()) and len(rest) == 1 and 1 not in rest:
-            refusal = (
-                f"is changed by the parameters {name!r} and {other!r} next to it, in a way that the file does not contain"
-            )
+            names = f"{name!r} and {other!r}"
+            refusal = f"is changed by the parameters {names} next to it, in a way that the file does not contain"
             return StoredWeight(weight, refusal=refusal)
     if "lora_A" in tensors and "lora_B" in tensors and "lora_magnitude_vector" not in tensors:
         return StoredWeight(weight, Factors(LORA, {"down": tensors["lora_A"], "up": tensors["lora_B"]}))

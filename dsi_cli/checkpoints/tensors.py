@@ -30,8 +30,6 @@ FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name or name.star
 """The possible dtypes of a classifier's weight."""
 _FLOAT8 = {"float8_e4m3fn": (3, 7, [0x7F, 0xFF]), "float8_e4m3fnuz": (3, 8, [0x80]), "float8_e5m2fnuz": (2, 16, [0x80])}
 """The number of mantissa bits, the bias of the exponent and the codes of NaN of 8-bit floats without infinities."""
-
-
 ReadRange = Callable[[int, int], "bytes | memoryview"]
 """A function from an offset and a size to exactly these bytes; it raises `CheckpointError` if they cannot be read."""
 

@@ -177,12 +177,6 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
     """Return whether a file holds only the state of an optimiser, a scheduler or a criterion, and no network.
 
     Its name or its contents must show it. A file whose weights cannot be found for another reason is not such a file.
-
-    Parameters
-    ----------
-    tree : the contents.
-    state_dicts : the `state_dicts` in the contents.
-    file_name : the file's name without folders.
     """
     if any("." in name or len(tensor.shape) > 1 for group in state_dicts for name, tensor in group.tensors.items()):
         return False
@@ -286,9 +280,7 @@ def _named_by_position(arrays: Sequence[Any]) -> dict[str, Tensor]:
 def _weight_name(layers: Sequence[Sequence[tuple[int, ...]]]) -> str | None:
     """Return whether matrices have a row (``weight``) or a column (``kernel``) for each output; None for data or predictions.
 
-    Parameters
-    ----------
-    layers : for each matrix its shape and those of the vectors after it.
+    ``layers`` has the shape of each matrix and those of the vectors after it.
     """
     pairs = [(vectors[0], matrix) for matrix, *vectors in layers if vectors]
     columns = sum((vector == matrix[-1:]) - (vector == matrix[:1]) for vector, matrix in pairs)

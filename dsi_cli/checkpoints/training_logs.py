@@ -286,9 +286,8 @@ def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
             # The last value at or before the step, or the first one.
             index = max(0, bisect_right(epochs, step, key=lambda item: item[0]) - 1)
             epoch = epochs[index][1]
-        rows.append(
-            {"epoch": epoch, "step": step} | {tag: values[step] for tag, values in curves.items() if step in values}
-        )
+        values_of_step = {tag: values[step] for tag, values in curves.items() if step in values}
+        rows.append({"epoch": epoch, "step": step} | values_of_step)
     return rows
 
 

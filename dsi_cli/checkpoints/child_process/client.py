@@ -47,12 +47,8 @@ _PACKAGES = {
     "event_file": ("tensorboard", "tensorboard"),
 }
 """The package that each reader needs, and the extra that installs it."""
-
-
 ReadAt = Callable[[int, int], bytes]
 """A function from an offset and a size to exactly these bytes of a file, such as `RandomAccessFile.read_at`."""
-
-
 _file_numbers = count()
 
 
@@ -82,6 +78,9 @@ def open_isolated(
     request = {"reader": reader, "file": next(_file_numbers), "size": file_size, "options": options}
     request |= {"seconds": seconds + file_size / 50e6, "memory": memory + 3 * file_size}
     contents, _ = _child(os.getpid()).exchange(request | {"key": None}, read_at)
+    tensors, transposed = contents["tensors"], set(contents["transposed"])
+    if len(tensors) > _MAX_TENSORS:
+        raise UnreadableError(f"it has {len(tensors)} tensors; dsi reads up to {_MAX_TENSORS}", code="too-many-tensors")
 
     def read(key: str, dtype: str, elements: int, start: int, size: int) -> memoryview:
         expected_size = elements * itemsize(dtype)
@@ -94,14 +93,7 @@ def open_isolated(
             raise UnreadableError(message, code="size-mismatch")
         return data[start : start + size]
 
-    return CheckpointContent(_tree_of_tensors(contents, read) | contents["values"], outputs=contents["outputs"])
-
-
-def _tree_of_tensors(contents: dict[str, Any], read: Callable[..., memoryview]) -> dict[str, Any]:
-    """Return the tensors of a file by name; raise `UnreadableError` for names and shapes that are too large."""
-    tensors, transposed = contents["tensors"], set(contents["transposed"])
-    if len(tensors) > _MAX_TENSORS:
-        raise UnreadableError(f"it has {len(tensors)} tensors; dsi reads up to {_MAX_TENSORS}", code="too-many-tensors")
+    # List the tensors by name. A hostile file may have names and shapes of any size.
     tree: dict[str, Any] = {}
     characters = 0
     for name, dtype, shape, key in tensors:
@@ -114,7 +106,7 @@ def _tree_of_tensors(contents: dict[str, Any], read: Callable[..., memoryview]) 
         storage = Storage(key, dtype, prod(shape), partial(read, key, dtype, prod(shape)))
         tensor = contiguous(dtype, tuple(shape), storage)
         tree[name] = tensor.transposed if name in transposed else tensor
-    return tree
+    return CheckpointContent(tree | contents["values"], outputs=contents["outputs"])
 
 
 @cache

@@ -13,14 +13,9 @@ from dsi_cli.errors import UnreadableError
 
 
 def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
-    """Return the scalars of a file as rows of step, tag (in lower case) and value.
+    """Return the scalars of a file as rows of step, tag and value; all tags are in lower case.
 
-    A file that is still being written ends with its last complete record.
-
-    Parameters
-    ----------
-    path : the file, which TensorBoard opens by path.
-    tags : the requested tags in lower case.
+    TensorBoard opens the file by its path. A file that is still being written ends with its last complete record.
     """
     requested_tags = set(tags)
     events = LegacyEventFileLoader(path).Load()

@@ -63,11 +63,7 @@ _MAX_LAYERS = 20_000
 def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> FileContents:
     """Return the parameters of an HDF5 file except those of the optimiser.
 
-    Parameters
-    ----------
-    file : the file.
-    config : the JSON text of the model's configuration, if it is stored in another file.
-    version : the version of Keras, if it is stored in another file.
+    Another file may store the model's configuration (``config``, a JSON text) and the version of Keras.
     """
     try:
         opened = h5py.File(file, "r")

@@ -28,11 +28,6 @@ class Archive:
 
     `PendingError` is raised if the archive has no directory: it was cut off, or is still being written. `UnreadableError` is raised
     if the directory is damaged, or has two entries with one name.
-
-    Attributes
-    ----------
-    sizes : the uncompressed size of each entry by name, in the order of the directory.
-    notes : warnings about entries that could be read.
     """
 
     def __init__(self, source: RandomAccessFile) -> None:
@@ -49,8 +44,10 @@ class Archive:
         if len(self._entries) != len(infos):
             message = "the zip archive has two entries of one name: readers differ on which counts"
             raise UnreadableError(message, code="duplicate-entry")
-        self.sizes = {name: entry.file_size for name, entry in self._entries.items()}
-        self.notes: list[str] = []
+        self.sizes = {
+            name: entry.file_size for name, entry in self._entries.items()
+        }  # uncompressed, in the directory's order
+        self.notes: list[str] = []  # warnings about entries that could be read
 
     def read_entry(self, name: str, max_size: int) -> bytes:
         """Return the bytes of an entry; raise `UnreadableError` if it has more than ``max_size``."""
