@@ -45,11 +45,8 @@ NAME, POSITIONS, STATISTIC, OTHER_HEAD, STACK = "name", "positions", "statistic"
 """The kinds of reasons against a candidate. `OTHER_HEAD` is the name of a head for another purpose or of a copy."""
 _OTHER_NAME_PATTERNS = (
     (OTHER_HEAD, "an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
-    (
-        OTHER_HEAD,
-        "a discriminator or a head for another task",
-        r"discrim|critic|domain|adv|(^|_)rot(at|_|$)|jigsaw|regress",
-    ),
+    (OTHER_HEAD, "a discriminator or a head for another task", r"discrim|critic|domain|adv|jigsaw|regress"),
+    (OTHER_HEAD, "a discriminator or a head for another task", r"(^|_)rot(at|_|$)"),
     (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
     (OTHER_HEAD, "a copy of the network", r"^(old|original)_(net|model|backbone)"),
     (POSITIONS, "a table of positions", r"(^|_)pos($|_)|position|relative|rel_?pos"),

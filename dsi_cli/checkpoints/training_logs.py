@@ -276,9 +276,15 @@ def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
     curves = {tag: values for tag, values in scalars.items() if tag not in _EPOCH_TAGS}
     if not curves:
         raise UnreadableError("no losses, accuracies or learning rate in it by a name that is known", code="no-known-tags")
-    steps = sorted({step for values in curves.values() for step in values})
+    steps = sorted(set[int]().union(*curves.values()))
     if epochs is None:
-        _require_epochs(steps, curves)
+        # Steps are epochs if they are consecutive, and each curve, one of them of the test split, has all of them.
+        is_consecutive = steps[0] in (0, 1) and steps == list(range(steps[0], steps[-1] + 1))
+        complete = [tag for tag, values in curves.items() if set(steps[1:]) <= set(values)]
+        has_test_curve = is_consecutive and any(tag in _TEST_COLUMNS for tag in complete)
+        if not has_test_curve or len(complete) < len(curves):
+            problem = "its curves have different steps" if has_test_curve else "its steps are not epochs"
+            raise UnreadableError(f"{problem}, and no tag 'epoch' gives the epoch of a step", code="no-epochs")
     rows = []
     for step in steps:
         epoch: float = step
@@ -289,16 +295,6 @@ def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
         values_of_step = {tag: values[step] for tag, values in curves.items() if step in values}
         rows.append({"epoch": epoch, "step": step} | values_of_step)
     return rows
-
-
-def _require_epochs(steps: list[int], curves: Scalars) -> None:
-    """Raise `UnreadableError` unless the steps are consecutive and each curve, one of them of the test split, has all of them."""
-    is_consecutive = steps[0] in (0, 1) and steps == list(range(steps[0], steps[-1] + 1))
-    complete = [tag for tag, values in curves.items() if set(steps[1:]) <= set(values)]
-    has_test_curve = is_consecutive and any(tag in _TEST_COLUMNS for tag in complete)
-    if not has_test_curve or len(complete) < len(curves):
-        problem = "its curves have different steps" if has_test_curve else "its steps are not epochs"
-        raise UnreadableError(f"{problem}, and no tag 'epoch' gives the epoch of a step", code="no-epochs")
 
 
 def scalars_of(tree: Any) -> dict[str, float]:

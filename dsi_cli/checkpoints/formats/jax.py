@@ -71,7 +71,15 @@ def open_folder(main: Place, files: OpenFiles) -> CheckpointContent:
     for part in parts:
         with RandomAccessFile(part) as source:
             files.sources.append(source)
-    local = Path(os.path.realpath(root)) if isinstance(root, Path) else _download(root, parts, files)
+    if isinstance(root, Path):
+        local = Path(os.path.realpath(root))
+    else:
+        # TensorStore opens files by path, so it reads temporary copies of remote files.
+        local = Path(files.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
+        for part in parts:
+            copy = local / str(PurePosixPath(*part.parts[len(root.parts) :]))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(part.read_bytes())
     size = sum(source.size for source in files.sources)
     trees: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -110,16 +118,6 @@ def _tree_names(root: Place) -> list[str]:
 
 def _is_tree(folder: Place) -> bool:
     return any((folder / marker).is_file() for marker in TREE_MARKERS)
-
-
-def _download(root: Place, parts: list[Place], files: OpenFiles) -> Path:
-    """Return a temporary folder with copies of a remote checkpoint's files, because TensorStore opens files by path."""
-    folder = Path(files.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
-    for part in parts:
-        copy = folder / str(PurePosixPath(*part.parts[len(root.parts) :]))
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(part.read_bytes())
-    return folder
 
 
 def _group_trees(leaves: Mapping[str, Any]) -> dict[str, Any]:
