@@ -36,8 +36,6 @@ MAX_CLASSES = 46_340  # the matrix of more classes has more values than a Parque
 MAX_NAME_LENGTH = 4096
 """The maximum number of characters in the head's name, which is stored in a table. No network has longer names."""
 MAX_REASON_CHARACTERS = 4000  # the maximum length of the reason why a checkpoint is not used
-_CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
-"""The keys under which training loops save the names of the classes next to the weights."""
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
 """The name of the head in torchvision and Detectron2, where it always has a row for the background."""
 _OTHER_PART = re.compile(r"(?<![a-z])(backbone|decoder|embedder|embedding_model|encoder|projector|trunk)(?![a-z])", re.I)
@@ -394,7 +392,7 @@ def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
     if isinstance(classes, list | tuple) and len(classes) > 1:
         return len(classes)
     # Custom training loops
-    for key in _CLASS_NAME_KEYS:
+    for key in ("class_to_idx", "classes", "class_names"):
         names = contents.get(key)
         if isinstance(names, dict | list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names):
             return len(names)

@@ -132,9 +132,7 @@ def rank_candidates(
 
     ``outputs`` are the names of the weights that compute outputs of the model, if the file has a graph.
     """
-    layers = layers_of(groups)
-    ordered = all(is_registration_order(group.tensors) for group in groups)
-    network = _Network(layers, ordered, is_sorted_by_name(groups), classes)
+    network = _Network(groups, classes)
     candidates = [it for layer in network.layers if (it := network.candidate(layer)) is not None]
     # Tied weights are one candidate.
     distinct = {(candidate.tensor, candidate.layer.path): candidate for candidate in candidates}
@@ -161,13 +159,14 @@ def rank_candidates(
 class _Network:
     """The structure of a network, with which the layers are judged."""
 
-    def __init__(self, layers: Sequence[Layer], ordered: bool, is_sorted: bool, classes: int | None) -> None:
+    def __init__(self, groups: Sequence[NestedStateDict], classes: int | None) -> None:
+        layers = layers_of(groups)
         self.layers = orient(layers, classes)
-        self.ordered = ordered
-        self.is_sorted = is_sorted
+        self.ordered = all(is_registration_order(group.tensors) for group in groups)
+        self.is_sorted = is_sorted_by_name(groups)
         self.classes = classes
         self.modules = {".".join(layer.module) for layer in self.layers}
-        self.consumer = consumers(self.layers, ordered=ordered)
+        self.consumer = consumers(self.layers, ordered=self.ordered)
         self.producer = {consumer: producer for producer, consumer in self.consumer.items()}
         self.unused = _unused_layers(self.layers, self.consumer)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.

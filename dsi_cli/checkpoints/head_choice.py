@@ -354,7 +354,7 @@ def _outside_trunk(plausible: Sequence[HeadCandidate], last: int) -> list[HeadCa
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Layer:
     layers = orient(layers_of(groups), classes, may_be_table=False)
     matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
-    # Any other matrix may be the head, too, such as the mean of a Bayesian layer.
+    # If no layer has this name, any other matrix may be the head, such as the mean of a Bayesian layer.
     matches = matches or [layer for layer in _plain_matrices(groups) if f".{layer.full_name}".endswith(f".{head_name}")]
     matches = [layer for layer in matches if head_name in (layer.name, layer.full_name)] or matches
     if not matches:

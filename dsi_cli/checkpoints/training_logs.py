@@ -43,8 +43,6 @@ LOG_FILES = (
     *("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json"),
     *("training.log", "log.txt", "log.tsv", "history.json"),
 )
-_NESTED_LOGS = ("*/vis_data/scalars.json", "csv/version_*/metrics.csv")
-"""The logs of MMEngine, in a folder for the time of its start, and of the Lightning-Hydra-Template."""
 _EVENT_FILES = "events.out.tfevents.*"
 _MAX_EVENT_FILES = 64
 _EPOCH_TAGS = ("epoch", "train/epoch")
@@ -163,7 +161,7 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
     for folder in folders:
         paths = [folder / name for name in LOG_FILES]
         if isinstance(folder, Path):
-            for pattern in _NESTED_LOGS:
+            for pattern in ("*/vis_data/scalars.json", "csv/version_*/metrics.csv"):  # MMEngine, Lightning-Hydra-Template
                 paths += sorted(folder.glob(pattern), key=lambda path: natural_key(str(path)))[-1:]
         for path in paths:
             log = read_log(path) if path.is_file() else None

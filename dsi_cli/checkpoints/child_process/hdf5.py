@@ -35,7 +35,6 @@ _MAX_OBJECTS = 20_000
 _MAX_CONFIG_LENGTH = 8 << 20  # the maximum length of a configuration; the largest networks of keras.applications have 1 MB
 _INCOMPLETE_MESSAGES = ("truncated file", "already open for write", "addr overflow")
 """The messages of the HDF5 library about files that end too early, or that another process is writing."""
-OPTIMIZERS = frozenset({"optimizer", "optimizer_weights"})
 _WEIGHTS = "model_weights"
 _LAYERS = frozenset({"layers", "_layer_checkpoint_dependencies"})
 _VARS = "vars"
@@ -129,7 +128,7 @@ def _read_group(group: Any, path: str, depth: int, remaining: list[int]) -> _Gro
             strings = [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items]
             record.texts[name] = [item for item in strings if isinstance(item, str)]
     for name in group:
-        if depth == 0 and name in OPTIMIZERS:
+        if depth == 0 and name in ("optimizer", "optimizer_weights"):
             continue
         remaining[0] -= 1
         if remaining[0] < 0 or depth >= _MAX_DEPTH:

@@ -24,8 +24,6 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from dsi_cli.checkpoints.child_process import EXTERNAL_DATA, FileContents, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
 
-_MIN_VERSION_WITH_OPSETS = 3
-"""The first version of the format in which a model lists its operator sets, which follow the graph."""
 _MAX_TEXT_LENGTH = 1 << 20
 _LENGTH_PREFIXED = 2  # the wire type of a field that begins with its length
 _PASSING = frozenset({"Identity", "Cast", "CastLike"})  # operators that pass a weight on unchanged
@@ -48,7 +46,6 @@ _FOLLOWED = frozenset(
     }
 )
 """Operators between the classifier and the output; the search for the output layer continues with their first input."""
-_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def open_file(file: IO[bytes]) -> FileContents:
@@ -62,7 +59,8 @@ def open_file(file: IO[bytes]) -> FileContents:
         raise UnreadableError("damaged: onnx cannot read it", code="damaged") from None
     if not model.HasField("graph"):
         raise PendingError("breaks off before its graph", code="cut-off")
-    if model.ir_version >= _MIN_VERSION_WITH_OPSETS and not model.opset_import:
+    # Since version 3 of the format, a model lists its operator sets, which follow the graph.
+    if model.ir_version >= 3 and not model.opset_import:
         raise PendingError("breaks off behind its graph", code="cut-off")
     graph = Graph(model.graph)
     weights = list(graph.weights.values())
@@ -233,7 +231,7 @@ class Graph:
         if node.op_type in _BIASED:
             self._name_by_bias(weight, self._value(node.input, 2))
         # Torch's newer exporter stores the scopes of a node: ``"['', 'body', 'body.0', 'linear']"`` for the module ``body.0``.
-        scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "")
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), "")
         modules = ["", *re.findall(r"'([^']*)'", scopes)[:-1]]
         module = modules[-1] or _module(node.name)
         if module and not weight.name_by_module:

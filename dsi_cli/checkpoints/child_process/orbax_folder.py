@@ -20,10 +20,8 @@ from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.errors import PendingError, UnreadableError
 
 _DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}  # the driver of an array by the name of its metadata file
-_NNX_SUFFIX = ".value"  # the suffix of parameters that Flax's NNX wrapped
 _MAX_SCALARS = 64
 _Open = Callable[[], Any]
-_CONTEXT = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
 
 
 def open_file(_file: IO[bytes], folder: str, is_store: bool) -> FileContents:
@@ -32,7 +30,7 @@ def open_file(_file: IO[bytes], folder: str, is_store: bool) -> FileContents:
     listing = FileContents(lambda key: _read(arrays[key]))
     taken: set[str] = set()
     for full_name, dtype, shape, open_array in _arrays(folder, is_store=is_store):
-        short_name = full_name.removesuffix(_NNX_SUFFIX)
+        short_name = full_name.removesuffix(".value")  # which Flax's NNX adds
         name = full_name if short_name in taken else short_name
         taken.add(name)
         is_number = shape == [] and "." not in name and len(listing.values) < _MAX_SCALARS
@@ -48,7 +46,7 @@ def _arrays(folder: str, *, is_store: bool) -> Iterator[tuple[str, str, list[int
     """Yield the name, dtype, shape and function `tensorstore.open` of each array of a tree, in the natural order of names."""
     base = {"driver": "file", "path": f"{folder}/"}
     spec: dict[str, Any] = {"driver": "ocdbt", "base": base} if is_store else base
-    context = tensorstore.Context(_CONTEXT)
+    context = tensorstore.Context({"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}})
     try:
         kvstore = tensorstore.KvStore.open(spec, context=context).result()
         keys = {key.decode("utf-8", "backslashreplace") for key in kvstore.list().result()}

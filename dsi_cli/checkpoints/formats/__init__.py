@@ -169,7 +169,6 @@ WHOLE_FOLDERS = tuple(marker for format_ in FORMATS for marker in format_.marker
 FOLDER_FORMATS = frozenset(format_.name for format_ in FORMATS if format_.markers)
 """The names of the formats whose checkpoints are folders."""
 EXPECTED = "a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy"
-MAGICS = (_ZIP, _LEGACY, HDF5)
 
 
 def is_checkpoint(source: RandomAccessFile) -> bool:
@@ -243,7 +242,7 @@ def open_source(source: RandomAccessFile) -> CheckpointContent:
         message = f"a zip archive, but not a checkpoint that dsi reads: its entries are {listed[:200]}"
         raise UnreadableError(message, code="unknown-archive")
     head = source.head(16)
-    if any(magic.startswith(head) for magic in MAGICS):
+    if any(magic.startswith(head) for magic in (_ZIP, _LEGACY, HDF5)):
         raise PendingError("empty, or breaks off in its first bytes", code="empty-file")
     name = shlex.quote(str(source.path).encode("utf-8", "backslashreplace").decode("utf-8"))
     if head.startswith(_GZIP):

@@ -27,8 +27,6 @@ from dsi_cli.remote.locations import Place
 
 METADATA, *TREE_MARKERS = next(format_.markers for format_ in FORMATS if format_.name == "orbax")
 """The file that marks a checkpoint (Orbax before 0.6 does not write it), and the files that mark a tree in a checkpoint."""
-MANIFEST = "manifest.ocdbt"
-COMMITTED = "commit_success.txt"
 UNFINISHED = ".orbax-checkpoint-tmp"  # the text in a folder's name until the checkpoint is complete
 _MAX_TREES = 32
 _MAX_METADATA_BYTES = 1 << 20
@@ -84,7 +82,7 @@ def open_folder(main: Place, files: OpenFiles) -> CheckpointContent:
     trees: dict[str, dict[str, Any]] = {}
     for name in names:
         folder = local / name
-        is_store = (folder / MANIFEST).is_file()
+        is_store = (folder / "manifest.ocdbt").is_file()
         trees[name] = open_isolated("orbax_folder", size, folder=str(folder), is_store=is_store).tree
     if not any(isinstance(leaf, Tensor) for leaves in trees.values() for leaf in leaves.values()):
         raise PendingError("an Orbax checkpoint without arrays (yet)", code="no-arrays")
@@ -97,7 +95,7 @@ def _is_committed(main: Place) -> bool:
     root = main.parent
     if any(UNFINISHED in part for part in (*main.parts[-2:], *root.parts[-2:])):
         return False
-    if not (root / METADATA).is_file() or (root / COMMITTED).is_file():
+    if not (root / METADATA).is_file() or (root / "commit_success.txt").is_file():
         return True
     with RandomAccessFile(root / METADATA) as source:
         metadata = parse_json_or_none(source.head(_MAX_METADATA_BYTES))

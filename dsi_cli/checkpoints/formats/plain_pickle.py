@@ -19,7 +19,6 @@ from dsi_cli.checkpoints.trainers import as_dict, plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_PICKLE_BYTES = 2 << 30
-_JOBLIB = b"joblib.numpy_pickle"  # the module that the pickles of joblib name
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
@@ -34,7 +33,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         raise PendingError(f"{error}: cut off, or still being written", code="cut-off") from None
     except UnreadableError:
         # joblib writes the bytes of arrays between the instructions of the pickle.
-        if _JOBLIB in data:
+        if b"joblib.numpy_pickle" in data:
             raise unread_format("joblib") from None
         raise
     return CheckpointContent(tree)
