@@ -254,9 +254,6 @@ def _has_several_trainings(dated: Sequence[Record], labels: Sequence[str], origi
 
 def _add_unusable(records: Sequence[Record], parts: list[list[Record]]) -> None:
     """Add each record that cannot be used to the training whose label its name has, or else to the largest training."""
-    if len(parts) == 1:
-        parts[0] += records
-        return
     labels = [_common_label(part) for part in parts]
     for record in records:
         fitting = [part for part, label in zip(parts, labels, strict=True) if label == _common_label([record])]
