@@ -284,8 +284,12 @@ def _ways(lines: tuple[str, ...], *, are_ordered: bool) -> _Ways:
     index = {_kind(pattern, are_ordered): number for number, pattern in enumerate(patterns)}
     coincidences = np.zeros((len(patterns), len(patterns)))
     for number, pattern in enumerate(patterns):
-        for merged in _partitions(sorted(set("".join(pattern)))):
-            pairs = [merged[pair[0]] + merged[pair[1]] for pair in pattern]
+        # All ways to make some of the letters the same, as the new name of each letter
+        partitions: list[dict[str, str]] = [{}]
+        for letter in sorted(set("".join(pattern))):
+            partitions = [{**names, letter: name} for names in partitions for name in {*names.values(), letter}]
+        for names in partitions:
+            pairs = [names[pair[0]] + names[pair[1]] for pair in pattern]
             if all(pair[0] != pair[1] for pair in pairs):  # the diagonal is 0
                 coincidences[number, index[_kind(pairs, are_ordered)]] += 1
     classes = np.array([len(set("".join(pattern))) for pattern in patterns])
@@ -299,14 +303,6 @@ def _kind(pairs: Sequence[str], are_ordered: bool) -> tuple[int, tuple[Any, ...]
     first, second = ("".join(letters) for letters in zip(*pairs, strict=True))
     uses = [tuple((first.count(letter), second.count(letter)) for letter in pair) for pair in pairs]
     return len(set(pairs)), tuple(sorted(uses))
-
-
-def _partitions(letters: Sequence[str]) -> list[dict[str, str]]:
-    """Return all ways to make some of the letters the same, as the new name of each letter."""
-    partitions: list[dict[str, str]] = [{}]
-    for letter in letters:
-        partitions = [{**partition, letter: name} for partition in partitions for name in {*partition.values(), letter}]
-    return partitions
 
 
 def _product(x: Values) -> NDArray[np.floating[Any]]:

@@ -65,11 +65,20 @@ def class_typicality(features: Features, is_right: NDArray[np.bool_], seed: int 
     """
     rows = np.asarray(features, dtype=np.float64)
     total = rows.sum(axis=0)
+    count, size = len(rows), int(is_right.sum())
     # The cosine of a sample with the sum of all others equals that with their mean.
-    cosines = np.full(1, np.nan) if len(rows) == 1 else _cosine(rows, total - rows)
-    right_null, wrong_null = _chance_levels(rows, total, int(is_right.sum()), seed)
-    right = _sample_group(rows[is_right], total, cosines[is_right], right_null)
-    wrong = _sample_group(rows[~is_right], total, cosines[~is_right], wrong_null)
+    cosines = np.full(1, np.nan) if count == 1 else _cosine(rows, total - rows)
+    # The chance level: take all subsets, or random ones if there are too many, as rows of ones and zeros.
+    if comb(count, size) <= SUBSETS:
+        members = np.array(list(combinations(range(count), size)), dtype=np.intp)
+    else:
+        members = np.random.default_rng(seed).random((SUBSETS, count)).argsort(axis=1)[:, :size]
+    subsets = np.zeros((len(members), count))
+    np.put_along_axis(subsets, members, 1.0, axis=1)
+    sums = subsets @ rows
+    # A subset is chosen with its complement, which has the size of the other group.
+    right = _sample_group(rows[is_right], total, cosines[is_right], float(_cosine(sums, total).mean()))
+    wrong = _sample_group(rows[~is_right], total, cosines[~is_right], float(_cosine(total - sums, total).mean()))
     return ClassTypicality(right, wrong, cosines)
 
 
@@ -90,17 +99,3 @@ def _cosine(a: Float64s, b: Float64s) -> Float64s:
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     products = (a * b).sum(axis=-1)
     return np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))
-
-
-def _chance_levels(rows: Float64s, total: Float64s, size: int, seed: int | tuple[int, ...]) -> tuple[float, float]:
-    """Return the mean group cosine of subsets of ``size`` samples, and that of their complements."""
-    count = len(rows)
-    # Take all subsets, or random ones if there are too many, as rows of ones and zeros.
-    if comb(count, size) <= SUBSETS:
-        members = np.array(list(combinations(range(count), size)), dtype=np.intp)
-    else:
-        members = np.random.default_rng(seed).random((SUBSETS, count)).argsort(axis=1)[:, :size]
-    subsets = np.zeros((len(members), count))
-    np.put_along_axis(subsets, members, 1.0, axis=1)
-    sums = subsets @ rows
-    return float(_cosine(sums, total).mean()), float(_cosine(total - sums, total).mean())
