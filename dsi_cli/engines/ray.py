@@ -263,7 +263,15 @@ class RayEngine:
             tasks.popleft()
             attempts = task.failed_attempts + 1
             if len(task.jobs) == 1 and attempts >= MAX_ATTEMPTS:
-                yield lost(task.jobs[0], f"given up after {MAX_ATTEMPTS} attempts: {_failure_reason(error)}")
+                reasons = {
+                    exceptions.OutOfMemoryError: "it ran out of memory",
+                    exceptions.NodeDiedError: "its node is gone",
+                    exceptions.ObjectLostError: "its node is gone, with the result",
+                    exceptions.WorkerCrashedError: "its process ended (out of memory, killed, or a crash)",
+                }
+                message = f"{type(error).__name__}: {first_line(error)}"
+                reason = next((reason for kind, reason in reasons.items() if isinstance(error, kind)), message)
+                yield lost(task.jobs[0], f"given up after {MAX_ATTEMPTS} attempts: {reason}")
             else:
                 tasks.extendleft([start([job], attempts) for job in task.jobs][::-1])
         else:
@@ -339,16 +347,3 @@ def _cause(error: Any) -> Exception:
         reason = str(cause).strip().splitlines()[-1][:300]
         return EngineError(f"a node of the Ray cluster could not take a checkpoint: {reason}")
     return cause
-
-
-def _failure_reason(error: Exception) -> str:
-    from ray import exceptions
-
-    reasons = {
-        exceptions.OutOfMemoryError: "it ran out of memory",
-        exceptions.NodeDiedError: "its node is gone",
-        exceptions.ObjectLostError: "its node is gone, with the result",
-        exceptions.WorkerCrashedError: "its process ended (out of memory, killed, or a crash)",
-    }
-    message = f"{type(error).__name__}: {first_line(error)}"
-    return next((reason for kind, reason in reasons.items() if isinstance(error, kind)), message)
