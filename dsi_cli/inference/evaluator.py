@@ -338,18 +338,16 @@ class _Accumulator:
                 loss=self.loss / len(split.targets),
                 top5=self.top5 if self.classes > 5 else None,
             )
-        return self._with_templates(result, weight) if self._sums.size else result
-
-    def _with_templates(self, result: EvaluationResult, weight: NDArray[np.float32] | None) -> EvaluationResult:
-        """Return the result with the values of features; without a classifier, neural collapse has only NC1 and NC2."""
-        targets, equal = self.split.targets, self.equal_samples
+        if not self._sums.size:
+            return result
+        # Add the values of features. Without a classifier, neural collapse has only NC1 and NC2.
         features, samples = np.concatenate(self._kept_features), np.concatenate(self._kept_samples)
         predictions = self.predictions[samples] if self.has_classifier else None
-        collapse = neural_collapse.collapse_values(features, targets[samples], predictions, weight, self.seed)
+        collapse = neural_collapse.collapse_values(features, split.targets[samples], predictions, weight, self.seed)
         result = replace(result, typicality=self._typicality, histograms=self._histograms.tolist(), collapse=collapse)
         if self.classes > MAX_DENSE_CLASSES:
             return result
-        numbers = np.bincount(targets, minlength=self.classes)
+        numbers, equal = np.bincount(split.targets, minlength=self.classes), self.equal_samples
         result = replace(result, tncsm=template_similarity(self._sums, numbers), equal_samples=equal)
         if equal is not None and (equal > 0).sum() > 1:
             result = replace(result, equal_tncsm=template_similarity(self._equal_sums, equal))

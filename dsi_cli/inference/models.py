@@ -291,7 +291,14 @@ class _Fit(NamedTuple):
 
 def _compare_names(tensors: Mapping[str, torch.Tensor], arrays: Mapping[str, NDArray[Any]], head: str | None) -> _Fit:
     """Return how the weights of a checkpoint fit the tensors of a model; `head` is the name of the classifier's weight."""
-    prefix = _find_prefix(tensors, arrays, head)
+    # Find the prefix of the model's names in the checkpoint: the one that matches the most names.
+    counts: Counter[str] = Counter()
+    for name in arrays:
+        ends = (0, *(dot.end() for dot in re.finditer(r"\.", name)))
+        counts.update(name[:end] for end in ends if name[end:] in tensors)
+    possible = [prefix for prefix in counts if head is None or head.startswith(prefix)]
+    prefix = max(possible, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
+    # Compare names and shapes.
     own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     shapes = {name: (own[name].shape, tuple(tensor.shape)) for name, tensor in tensors.items() if name in own}
     problems = {
@@ -322,13 +329,3 @@ def _named_values(model: torch.nn.Module) -> dict[str, Any]:
 
 def _is_same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
     return tensor.data_ptr() == other.data_ptr() and tensor.shape == other.shape
-
-
-def _find_prefix(tensors: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], head: str | None) -> str:
-    """Return the prefix of the model's names in the checkpoint that matches the most names."""
-    counts: Counter[str] = Counter()
-    for name in arrays:
-        ends = (0, *(dot.end() for dot in re.finditer(r"\.", name)))
-        counts.update(name[:end] for end in ends if name[end:] in tensors)
-    possible = [prefix for prefix in counts if head is None or head.startswith(prefix)]
-    return max(possible, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
