@@ -87,7 +87,19 @@ class RemoteOutput:
         the block. Raise `OutputError` if the upload failed. Each uploaded file is complete, and all files are kept on this
         machine.
         """
-        self._take_lock()
+        # Take the lock. A new request is necessary, because the download may have taken minutes since the listing.
+        try:
+            lock_info = (self._remote / LOCK).info_now()
+            if lock_info is not None and time.time() - lock_info.modified_ns / 1e9 < STALE_SECONDS:
+                owner = self._lock_text().rpartition(" ")[0] or "unknown process"
+                problem = f"another dsi ({owner}) is writing to {self.url}"
+                raise BusyError(f"{problem}: wait for it; if it is dead, delete {self.url}/{LOCK}")
+            (self._remote / LOCK).write_bytes(self._owner.encode())
+        except OSError as error:
+            raise OutputError(f"{self.url} could not be written: {error.strerror or error}", code="cannot-write") from None
+        self._is_writing = True
+
+        # Upload changes in a thread while the block runs.
         self._is_interruptible = current_thread() is main_thread()
         is_over = Event()
         thread = Thread(target=self._flush_until, args=(is_over,), daemon=True, name="dsi-upload")
@@ -185,20 +197,6 @@ class RemoteOutput:
             return
         (self._remote / name).write_bytes(data)
         self._uploaded[name] = version
-
-    def _take_lock(self) -> None:
-        """Take the lock; raise `BusyError` if another process holds it, and `OutputError` if the server cannot be used."""
-        try:
-            # A new request is necessary, because the download may have taken minutes since the listing.
-            lock_info = (self._remote / LOCK).info_now()
-            if lock_info is not None and time.time() - lock_info.modified_ns / 1e9 < STALE_SECONDS:
-                owner = self._lock_text().rpartition(" ")[0] or "unknown process"
-                problem = f"another dsi ({owner}) is writing to {self.url}"
-                raise BusyError(f"{problem}: wait for it; if it is dead, delete {self.url}/{LOCK}")
-            (self._remote / LOCK).write_bytes(self._owner.encode())
-        except OSError as error:
-            raise OutputError(f"{self.url} could not be written: {error.strerror or error}", code="cannot-write") from None
-        self._is_writing = True
 
     def _lock_text(self) -> str:
         """Return the text of the lock file; empty if it does not exist, or the server does not respond."""
