@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,12 +72,21 @@ class ThrottledReport:
 
 
 def _write_if_outdated(out: Path, file: Path, temporary: Path, progress: ReportProgress) -> Path:
-    digest = digest_of(out)
-    if digest == digest_in(file):
-        _log.debug("%s is up to date", file)
-        return file
+    # The digest changes with dsi, with the contents of the tables at the top, and with the names of the files of single epochs.
+    # What these files were made from is recorded in the curves table.
+    digest = hashlib.sha256(f"{__version__} {digest_of_tables(out)}".encode())
+    for name in html.PARTS:
+        digest.update(html.part(name).encode())
+    for table in TABLES:
+        for path in sorted((out / table.path).glob("**/*.parquet")):
+            digest.update(os.fsencode(path.relative_to(out)))
+    with suppress(OSError), file.open("rb") as existing:
+        beginning = existing.read(HEAD_BYTES).decode(errors="replace")
+        if f'name="{html.DIGEST}" content="{digest.hexdigest()}"' in beginning:
+            _log.debug("%s is up to date", file)
+            return file
     data = page_data.page_data(Results(out), _open_image, partial(progress, STAGE), common_hypernyms)
-    page = html.render(data, out.resolve().name, digest)
+    page = html.render(data, out.resolve().name, digest.hexdigest())
     atomic_write.write_atomically(file, page.encode("utf-8", "backslashreplace"), temporary)
     _log.debug("%s: %d characters", file, len(page))
     return file
@@ -107,29 +116,3 @@ def common_hypernyms(synsets: Sequence[str | None]) -> tuple[Sequence[str], NDAr
     if known:
         hypernyms[np.ix_(known, known)] = lowest_common_hypernyms([nodes[index] for index in known])
     return load().names, hypernyms
-
-
-def digest_of(out: Path) -> str:
-    """Return text that changes when the tables or dsi change.
-
-    It depends on the contents of the tables at the top and on the names of the files of single epochs. What these files were made
-    from is recorded in the curves table.
-    """
-    digest = hashlib.sha256(f"{__version__} {digest_of_tables(out)}".encode())
-    for name in html.PARTS:
-        digest.update(html.part(name).encode())
-    for table in TABLES:
-        for path in sorted((out / table.path).glob("**/*.parquet")):
-            digest.update(os.fsencode(path.relative_to(out)))
-    return digest.hexdigest()
-
-
-def digest_in(file: Path) -> str | None:
-    """Return the digest in a page; None without a page that dsi wrote."""
-    try:
-        with file.open("rb") as page:
-            head = page.read(HEAD_BYTES).decode(errors="replace")
-    except OSError:
-        return None
-    match = re.search(rf'name="{html.DIGEST}" content="([0-9a-f]+)"', head)
-    return match[1] if match else None
