@@ -191,10 +191,12 @@ def _sources(
         warnings.append(warning)
     before = options.evaluation.predictions_before
     if "test" not in sources and (before is None or before[1] != "test"):
-        nearby, warning = from_file.predictions_next_to_checkpoints(run, labels)
-        if nearby is not None:
-            sources["test"] = nearby
-        warnings.append(warning)
+        try:
+            if (paths := files.find_prediction_files(run.training.folder)) is not None:
+                sources["test"], warning = from_file.predictions_for_run(files.read_predictions(*paths), run, labels)
+                warnings.append(warning)
+        except UsageError as error:
+            warnings.append(f"{files.PREDICTION_FILE_NAMES[0]} next to the checkpoints is not used: {error}")
     return sources, [warning for warning in warnings if warning is not None]
 
 

@@ -13,7 +13,6 @@ from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filt
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
-from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, shorten_epochs
 from dsi_cli.predictions.result import EvaluationResult
 
@@ -101,17 +100,6 @@ def _file_predictions(
         {epoch: _digest(result) for epoch, result in results.items()},
         frozenset(record.path for record in run.usable if run.is_last_of_epoch[record.epoch, record.step]),
     )
-
-
-def predictions_next_to_checkpoints(run: RunCheckpoints, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
-    """Return the predictions next to a run's checkpoints, or a warning why they are not used; None and None without any."""
-    try:
-        paths = files.find_prediction_files(run.training.folder)
-        if paths is None:
-            return None, None
-        return predictions_for_run(files.read_predictions(*paths), run, labels)
-    except UsageError as error:
-        return None, f"{files.PREDICTION_FILE_NAMES[0]} next to the checkpoints is not used: {error}"
 
 
 def _all_epochs(run: RunCheckpoints) -> list[int]:
