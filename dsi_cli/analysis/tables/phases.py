@@ -19,11 +19,9 @@ from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]
-AgreementWithoutEach = Mapping[tuple[int | None, int | None], NDArray[np.float64]]
+AgreementWithoutEach = dict[tuple[int | None, int | None], NDArray[np.float64]]
 """The agreement without each class ``(C,)``, by epoch and step."""
 COLUMNS = ("first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
-REASON_INTERVALS = "the 95 % confidence interval includes chance at every epoch, so the curve stays within chance"
-REASON_WITHIN_CHANCE = "the agreement stays within chance, so this curve is not that of a network that learns"
 
 
 def phase_rows(
@@ -42,22 +40,20 @@ def phase_rows(
             points_of_runs.setdefault(row["run"], []).append(row)
     rows: list[Row] = []
     for run, points in points_of_runs.items():
-        for curve, result in _phases_of_run(points, reference, _agreement_without_each(class_alignment_of(run), reference)):
+        # The rows of classes with the main reference; those of groups have no class index.
+        without_each: AgreementWithoutEach = {}
+        for table in class_alignment_of(run):
+            classes = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())
+            if len(classes):
+                key = classes["epoch"][0].as_py(), classes["step"][0].as_py()
+                without_each[key] = classes["pearson_without"].to_numpy()
+        for curve, result in _phases_of_run(points, reference, without_each):
             if not result.found:
                 rows.append({"run": run, "curve": curve, "reason": result.reason})
             for phase in result.found:
                 values = {name: getattr(phase, name) for name in COLUMNS}
                 rows.append({"run": run, "curve": curve, "phase": phase.name} | values)
     return rows
-
-
-def _agreement_without_each(tables: Iterable[pa.Table], reference: str) -> AgreementWithoutEach:
-    values = {}
-    for table in tables:
-        rows = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())
-        if len(rows):
-            values[rows["epoch"][0].as_py(), rows["step"][0].as_py()] = rows["pearson_without"].to_numpy()
-    return values
 
 
 def _phases_of_run(
@@ -76,7 +72,8 @@ def _phases_of_run(
 
     # WSI max, which means nothing as long as the agreement stays within chance
     if not agreement.found and "within chance" in (agreement.reason or ""):
-        yield "wsi max", Phases(reason=REASON_WITHIN_CHANCE)
+        reason = "the agreement stays within chance, so this curve is not that of a network that learns"
+        yield "wsi max", Phases(reason=reason)
     else:
         columns = {"metric": "wsi", "of": kind, "variant": "max", "split": split}
         yield "wsi max", _phases(_last_saves(_select(points, columns)), "value")
@@ -137,7 +134,8 @@ def _phases(
         return Phases(reason=next((row["reason"] for row in points if row.get("reason")), "the run has no such curve"))
     result = phases(_column(points, "epoch"), values, start=start, least_gain=min_gain, without=without)
     if result.found and start is not None and np.all(_column(points, "low") <= start):
-        return Phases(reason=REASON_INTERVALS)
+        reason = "the 95 % confidence interval includes chance at every epoch, so the curve stays within chance"
+        return Phases(reason=reason)
     return result
 
 
