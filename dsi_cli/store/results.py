@@ -87,8 +87,11 @@ class Results:
         """Return a run's rows of a table, which is given by the name of its attribute, such as ``classes``."""
         frame: pd.DataFrame = getattr(self, table)
         if table not in self._positions:
-            positions = frame.groupby("run", sort=False).indices
-            self._positions[table] = {name: _as_slice(np.asarray(rows)) for name, rows in positions.items()}
+            self._positions[table] = {}
+            for name, rows in frame.groupby("run", sort=False).indices.items():
+                # Rows without a gap between them are a slice, because they are not copied then.
+                has_gap = rows[-1] - rows[0] + 1 > len(rows)
+                self._positions[table][name] = rows if has_gap else slice(rows[0], rows[-1] + 1)
         return frame.iloc[self._positions[table].get(self.run_name(run), slice(0))]
 
     def epochs(self, run: str | None = None) -> list[int]:
@@ -341,12 +344,6 @@ class Results:
         reason = "its labels are missing or not in WordNet"
         message = f"run {run!r} has no reference matrix, because {reason}; run dsi analyze with --labels"
         raise UsageError(message, code="no-reference", run=run)
-
-
-def _as_slice(positions: NDArray[np.intp]) -> slice | NDArray[np.intp]:
-    """Return rising positions as a slice if none is missing between them, because rows are not copied then."""
-    first, last = positions[0], positions[-1]
-    return slice(first, last + 1) if last - first == len(positions) - 1 else positions
 
 
 def whole_epoch(epoch: Any) -> int:
