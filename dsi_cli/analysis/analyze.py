@@ -116,7 +116,7 @@ def analyze(
         # Resolve epochs and duplicates.
         runs, logs = scan.resolve_all_duplicates(runs, epochs, log)
         if listed is not None:
-            runs = fail_other_networks(runs, len(listed.names), listed.source)
+            runs = fail_other_networks(runs, listed)
         _require_usable(runs, tables)
 
         # Find labels, make evaluation results, and compare all matrices.
@@ -184,7 +184,7 @@ def _find_labels(
             continue
         named_runs.append(replace(run, names=labels.names))
         if given is not None:
-            check_class_count(run, options.choice, labels.names, labels.source)
+            check_class_count(run, options.choice, labels)
         choices = class_labels.read_choices(options.mapping if given is listed else None, labels, wordnet)
         labels_of_run[run.name] = class_labels.resolve_labels(labels, choices, wordnet, taxonomy)
     return named_runs, labels_of_run, warnings

@@ -36,7 +36,6 @@ from dsi_cli.engines import Engine, local
 from dsi_cli.errors import listed
 from dsi_cli.metrics.blockwise import SHORT_OF_MEMORY, TOO_MANY_CLASSES, BlockWalk, rows_within
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity import mean_row_ratio
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS, SPECTRUM
 
@@ -193,8 +192,9 @@ def _compute_rows(context_of: Callable[[Record], EpochContext], common: int | No
     rows, table = curves.curve_rows(matrices, job.evaluations, context)
     spectrum = parquet.from_rows(SPECTRUM, [])
     if head is not None:
-        rows.append(curves.mean_row(replace(job.record, classes=common), mean_row_ratio(head.weight[:common])))
-        geometry_rows, spectrum = geometry.head_rows(job.record, head.weight[:common])
+        weight = head.weight[:common]
+        rows.append(curves.mean_row(replace(job.record, classes=common), similarity.mean_row_ratio(weight)))
+        geometry_rows, spectrum = geometry.head_rows(job.record, weight)
         rows += geometry_rows
     by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])
     stored = replace(job.stored, by_kind={}, head=None, statistics_of_blocks={})

@@ -52,9 +52,9 @@ def scan_paths(
     listed = None if labels is None else label_files.read_labels_option(labels)
     runs, _ = scan_resolved(found, choice, listed, range(0), progress)  # no head needs to stay in memory
     if listed is not None:
-        runs = fail_other_networks(runs, len(listed.names), listed.source)
+        runs = fail_other_networks(runs, listed)
         for run in runs:
-            check_class_count(run, choice, listed.names, listed.source)
+            check_class_count(run, choice, listed)
     return [(run.training, list(run.resolved)) for run in runs]
 
 

@@ -15,6 +15,7 @@ from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, messages_by_cause
 from dsi_cli.checkpoints.trainers import network_id
 from dsi_cli.errors import CheckpointError, UsageError, count
+from dsi_cli.labels.label_list import LabelList
 
 
 @dataclass(frozen=True)
@@ -128,18 +129,19 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
     return "; ".join(reasons[:3]) + more
 
 
-def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: str) -> list[RunCheckpoints]:
+def fail_other_networks(runs: Sequence[RunCheckpoints], labels: LabelList) -> list[RunCheckpoints]:
     """Fail networks whose class count is not that of the labels, if another network in the same folder fits the labels.
 
     A pretrained network next to the checkpoints of a training does not make the labels wrong. Runs that do not use them stay.
     """
+    classes = len(labels.names)
     folders = {run.training.folder for run in runs if run.classes == classes and not run.ignores_kept_labels}
     checked = []
     for run in runs:
         if run.training.folder in folders and run.classes != classes and not run.ignores_kept_labels:
-            labels = f"{source} has {count(classes, 'label')}"
+            has = f"{labels.source} has {count(classes, 'label')}"
             known = [(record.path, record.classes) for record in run.usable if record.classes is not None]
-            run = run.with_failures({path: f"has {count(size, 'class')}, {labels}" for path, size in known}, "class-count")
+            run = run.with_failures({path: f"has {count(size, 'class')}, {has}" for path, size in known}, "class-count")
         checked.append(run)
     return checked
 
@@ -170,18 +172,18 @@ def fail_backbones(runs: Sequence[RunCheckpoints]) -> list[RunCheckpoints]:
     return checked
 
 
-def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[str, ...], source: str) -> None:
+def check_class_count(run: RunCheckpoints, options: HeadOptions, labels: LabelList) -> None:
     """Raise `UsageError` if the heads of a run have another number of rows than the user's labels.
 
     The message names a matrix with one row per label, if the file contains one.
     """
-    classes = len(names)
+    classes = len(labels.names)
     if run.classes in (None, 0, classes):
         return
     other = next(record for record in run.usable if record.classes == run.classes)
     fields: dict[str, Any] = {"run": run.name, "classes": other.classes, "labels": classes}
-    first = ", ".join(repr(name) for name in names[:3])
-    mismatch = f"{source} has {count(classes, 'label')} ({first}, ...), but the classifier of run {run.name!r} has "
+    first = ", ".join(map(repr, labels.names[:3]))
+    mismatch = f"{labels.source} has {count(classes, 'label')} ({first}, ...), but the classifier of run {run.name!r} has "
     mismatch += count(other.classes or 0, "class")
     # Look for the matrices in the checkpoint that have one row per label.
     fitting: list[str] = []
