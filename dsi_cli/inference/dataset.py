@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-TEST_SPLITS = ("test", "val", "valid", "validation")
-SPLITS = ("train", *TEST_SPLITS)  # names of folders and shards with one split
+SPLITS = ("train", "test", "val", "valid", "validation")  # names of folders and shards with one split
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,6 @@ def decode(
 
     Parameters
     ----------
-    samples, transform : the parameters of ``stream``.
     scratch : a folder for an unnamed temporary file, which is deleted with the array.
     in_memory_below, at_most : the maximum size in bytes in memory, and in a file.
     announce : a function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``.

@@ -196,10 +196,7 @@ class Evaluator:
     ) -> Iterator[tuple[Ints, torch.Tensor]]:
         """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient.
 
-        Parameters
-        ----------
-        widths : the numbers of columns that logits may have.
-        recorded : receives the input and the output of the head in the last batch (`record_head`).
+        ``recorded`` receives the input and the output of the head in each batch (`record_head`).
         """
         if self.batch_size is None:
             first = next(iter(split.batches(order[:1], 1)))
@@ -273,13 +270,10 @@ class _Accumulator:
         self._kept_samples: list[Ints] = []
 
     def add(self, rows: Ints, logits: NDArray[np.float32] | None, features: NDArray[np.float64] | None) -> None:
-        """Add one batch of B samples.
+        """Add one batch of B samples, given by their numbers in the split; in the order of their classes if there are features.
 
-        Parameters
-        ----------
-        rows : (B,), the numbers of the samples in the split; in the order of their classes if there are features.
-        logits : (B, classes), or None without a classifier.
-        features : (B, d), the inputs of the classifier; None without templates.
+        Logits are ``(B, classes)``, or None without a classifier. Features ``(B, d)`` are the inputs of the classifier, or None
+        without templates.
         """
         targets = self.split.targets[rows]
         if logits is not None:

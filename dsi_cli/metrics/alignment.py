@@ -184,9 +184,7 @@ class MatrixPair:
     ) -> dict[str, Alignment]:
         """Return the alignment by each measure of ``which``; the function `alignments` documents the parameters.
 
-        Parameters
-        ----------
-        with_p_value : whether to compute the p-values of `EXACT` measures, whose sums take most of the time.
+        ``with_p_value`` is False to leave out the p-values of `EXACT` measures, whose sums take most of the time.
         """
         missing = reason_too_few_classes(self.a.classes)
         if missing is None and (self.a.is_constant or self.b.is_constant):
@@ -352,11 +350,8 @@ def chance_level(
 ) -> tuple[float, float]:
     """Return the exact mean and deviation over relabellings of ``cosine``, ``mse`` or a correlation.
 
-    Parameters
-    ----------
-    number : the number of values of each matrix.
-    first, second : the sum of the scaled values of a matrix, and the sum of their squares.
-    deviation : the deviation of the sum of the products of the values.
+    ``first`` and ``second`` are the sum of the scaled values of a matrix, and that of their squares; ``number`` is the number of
+    these values. ``deviation`` is that of the sum of the products of both matrices' values.
     """
     (x, xx), (y, yy) = first, second
     if name == "cosine":
@@ -381,12 +376,7 @@ def with_excess(entry: Alignment) -> Alignment:
 
 
 def with_reasons(entry: Alignment, no_interval: str | None = None) -> Alignment:
-    """Return an entry of `with_excess` with a reason for each missing field.
-
-    Parameters
-    ----------
-    no_interval : the reason for a missing interval; it depends on the measure if None.
-    """
+    """Return an entry of `with_excess` with a reason for each missing field; that of an interval is ``no_interval``, if given."""
     if entry.value is None:
         return entry
     missing = [entry.reason] if entry.reason else []

@@ -181,10 +181,7 @@ def block_statistics(
 ) -> BlockStatistics:
     """Return the statistics of a matrix of two classes or more.
 
-    Parameters
-    ----------
-    quantiles : the quantiles of the max and min WSI.
-    neighbors : the number of nearest classes of each class, or 0 for none.
+    The max and min WSI are those of the quantiles. ``neighbors`` is the number of nearest classes of each class, or 0 for none.
     """
 
     def values_of_block(start: int, stop: int) -> tuple[MatrixSums, dict[tuple[str, float], Values], NearestClasses | None]:
@@ -226,10 +223,7 @@ def block_statistics(
 def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClasses:
     """Return the ``count`` nearest other classes of each row, or all if there are fewer.
 
-    Parameters
-    ----------
-    values : (B, C-1), the rows without their diagonal values; larger is nearer.
-    start : the index of the first row in the matrix.
+    The values ``(B, C-1)`` are rows without their diagonal values, and larger is nearer. The first is row ``start`` of the matrix.
     """
     count = min(count, values.shape[1])
     edges = np.partition(values, -count, axis=1)[:, -count]

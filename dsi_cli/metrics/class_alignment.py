@@ -20,7 +20,6 @@ from dsi_cli.metrics.measures import Values, off_diagonal
 
 Csm = NDArray[np.floating[Any]]
 MIN_CLASSES = 4  # the smallest number of classes of a matrix or group; three classes have too few relabellings
-SAME_THROUGHOUT = "all similarities within the group are the same, so there is no correlation"
 
 
 class GroupAlignment(NamedTuple):
@@ -56,7 +55,7 @@ def align_group(a: Csm, b: Csm) -> GroupAlignment:
     square = [np.asarray(csm, dtype=np.float64) for csm in (a, b)]
     x, y = (off_diagonal(csm).ravel() for csm in square)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return GroupAlignment(reason=SAME_THROUGHOUT)
+        return GroupAlignment(reason="all similarities within the group are the same, so there is no correlation")
     first, second = map(permutation_null.Moments.of, square)
     deviation = permutation_null.product_deviation(first, second) / float(np.sqrt(first.sums[0] * second.sums[0]))
     pearson = measures.pearson(x, y)

@@ -139,13 +139,9 @@ def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine
 
 
 def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) -> Difference:
-    """Return the difference of two networks' max WSI.
+    """Return the difference of two networks' max WSI, from raw NCSMs ``(C, C)`` of the same classes in the same order.
 
-    Parameters
-    ----------
-    first, second : raw NCSMs ``(C, C)`` of the same classes in the same order
-        A class with a NaN diagonal in one of them is left out.
-    quantile : the quantile of the max WSI, in [0, 1].
+    A class with a NaN diagonal in one of them is left out.
     """
     kept = np.flatnonzero(~np.isnan(np.diagonal(first) + np.diagonal(second)))
     first, second = (csm[np.ix_(kept, kept)] for csm in (first, second))

@@ -243,14 +243,8 @@ class Rounding(NamedTuple):
 
 
 def rounding(first: NDArray[Any], second: NDArray[Any], dtypes: tuple[str, str]) -> Rounding:
-    """Return what rounding to the dtypes of two heads of the same shape can explain.
+    """Return what rounding to the dtypes of two heads of the same shape can explain; dtypes not in `PRECISIONS` explain nothing.
 
-    Parameters
-    ----------
-    dtypes : keys of `PRECISIONS`; other dtypes explain nothing.
-
-    Examples
-    --------
     >>> weight = np.array([[1.0, 0.1], [0.3, 2.0]], dtype=np.float32)
     >>> rounding(weight, weight.astype(np.float16), ("float32", "float16")).exceeded.tolist()
     [False, False]

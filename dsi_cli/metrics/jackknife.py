@@ -39,11 +39,8 @@ def standard_error(without: Values) -> float | None:
 def interval(excess: float, without: Values, pair_variance: float | None = None) -> tuple[float, float] | None:
     """Return the 95 % confidence interval of an excess, within [-1, 1]; None if ``without`` holds NaN.
 
-    Parameters
-    ----------
-    excess : the excess with all classes.
-    without : the excess with each class left out in turn ``(C,)``, from `excess_without`.
-    pair_variance : the result of `pair_variance` for a correlation, whose interval is on Fisher's scale; None for other measures.
+    ``without`` is the result of `excess_without`. ``pair_variance`` is that of the function of this name for a correlation, whose
+    interval is on Fisher's scale; None for other measures.
     """
     from scipy.special import stdtrit
 

@@ -62,14 +62,7 @@ def class_means(
 def within_class_variability(
     features: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]], seed: int = 0
 ) -> CollapseIndex:
-    """Return NC1; 0 for complete collapse, and large if classes overlap.
-
-    Parameters
-    ----------
-    features : (n, d) float.
-    targets : (n,) int.
-    seed : the seed of the relabellings.
-    """
+    """Return NC1 of features ``(n, d)`` with targets ``(n,)``; 0 for complete collapse, and large if classes overlap."""
     value = _variability(features, targets)
     if value is None:
         return CollapseIndex(reason="fewer than two classes, or no difference between class means")
@@ -104,9 +97,7 @@ def _variability(features: NDArray[np.floating[Any]], targets: NDArray[np.intege
 def self_duality(weight: NDArray[np.floating[Any]], means: NDArray[np.floating[Any]]) -> tuple[CollapseIndex, Float64s]:
     """Return NC3, in [0, 4], and the cosine of each centred class vector with its centred class mean, NaN without direction.
 
-    Parameters
-    ----------
-    weight, means : (C, d) float, the classifier's rows and the mean features of the same classes.
+    The classifier's rows and the mean features ``(C, d)`` are of the same classes.
     """
     first, second = centre(np.asarray(weight, dtype=np.float64)), centre(np.asarray(means, dtype=np.float64))
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
@@ -124,13 +115,7 @@ def self_duality(weight: NDArray[np.floating[Any]], means: NDArray[np.floating[A
 def nearest_centre(
     features: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]], predictions: NDArray[np.integer[Any]]
 ) -> tuple[CollapseIndex, NDArray[np.bool_]]:
-    """Return NC4, in [0, 1], and whether the prediction of each sample is the class with the nearest mean.
-
-    Parameters
-    ----------
-    features : (n, d) float.
-    targets, predictions : (n,) int.
-    """
+    """Return NC4, in [0, 1], and whether the prediction of each of the n samples is the class with the nearest mean."""
     means, classes = class_means(features, targets)
     distances = (means**2).sum(axis=1) - 2 * features @ means.T
     nearest = classes[distances.argmin(axis=1)]
@@ -149,21 +134,11 @@ def collapse_values(
     weight: NDArray[np.floating[Any]] | None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return all indices of a split as rows of the curves table, and values by class, as JSON.
+    """Return all indices of a split as ``rows`` of the curves table, and values by class, as JSON.
 
-    Parameters
-    ----------
-    features : (n, d) float.
-    targets : (n,) int.
-    predictions : (n,) int
-        None without a classifier.
-    weight : (C, d) float, the rows of the classifier; None if they are unknown.
-    seed : the seed of the relabellings.
-
-    Returns
-    -------
-    dict
-        ``rows``, and ``classes`` with the class indices, ``self_duality`` and ``nearest_centre`` where they are known.
+    The values by class are ``classes`` with the class indices, and ``self_duality`` and ``nearest_centre`` where they are known.
+    Features are ``(n, d)``, targets and predictions ``(n,)``. Without a classifier there are no predictions. ``weight`` are its
+    rows ``(C, d)``, if they are known, and ``seed`` is that of the relabellings.
     """
     means, classes = class_means(features, targets)
     rows = [{"metric": "nc1", **vars(within_class_variability(features, targets, seed))}]

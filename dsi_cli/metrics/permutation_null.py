@@ -37,11 +37,7 @@ class Moments:
     def of_sums(cls, rows: Values, columns: Values, squares: float, crossed: float) -> Moments:
         """Return Mantel's sums of a matrix from sums of its off-diagonal values.
 
-        Parameters
-        ----------
-        rows, columns : (n,) the sum of each row and of each column.
-        squares : the sum of ``x_ij x_ij``.
-        crossed : the sum of ``x_ij x_ji``.
+        These are the sum of each row and of each column ``(n,)``, that of ``x_ij x_ij`` and that of ``x_ij x_ji``.
         """
         n = len(rows)
         mean = float(rows.sum()) / (n * (n - 1))

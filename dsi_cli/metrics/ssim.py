@@ -46,9 +46,7 @@ def window_bands(classes: int, *, is_symmetric: bool) -> Iterator[tuple[tuple[sl
 def mean_ssim(x: Values, y: Values, *, is_symmetric: bool = False) -> NDArray[np.float64]:
     """Return the mean SSIM ``(n,)`` of images ``(C, n, C-1)`` with images ``(C, 1 or n, C-1)``, each in [-1, 1].
 
-    Parameters
-    ----------
-    is_symmetric : whether both images are those of symmetric matrices.
+    If both are images of symmetric matrices (``is_symmetric``), half of the windows are computed.
     """
     totals, weight = np.zeros(x.shape[1]), 0.0
     for band, weights in window_bands(len(x), is_symmetric=is_symmetric):
