@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +102,18 @@ def scan_run(
     """
     # Use the records of an earlier call for files that were complete and have not changed.
     earlier = {file.display_path: record for file in run.checkpoints if (record := known.of_unchanged(file)) is not None}
-    new_results = scan_files(scanner, [file for file in run.checkpoints if file.display_path not in earlier], engine)
+    unread = [file for file in run.checkpoints if file.display_path not in earlier]
+
+    def lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
+        record = Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns)
+        return [ScanResult(replace(record, status=FAILED, reason=reason, code="worker-lost"), file=file)]
+
+    if engine is not None:
+        new_results = engine.map_in_order(scanner, unread, lost)
+    else:  # remote files are read with more threads than there are cores
+        is_remote = any(not isinstance(file.path, Path) for file in unread)
+        new_results = local.map_in_order(scanner, unread, filesystem.WORKERS if is_remote else None)
+
     records: list[Record] = []
     weights: Weights = {}
     heads_read: set[str] = set()
@@ -123,21 +134,6 @@ def scan_run(
         progress()
     training, names = replace(run, checkpoints=tuple(files)), tuple(known.names) or None
     return RunCheckpoints(training, tuple(records), heads_read=frozenset(heads_read), names=names), weights
-
-
-def scan_files(
-    scanner: CheckpointScanner, files: Sequence[CheckpointFile], engine: Engine | None
-) -> Iterator[list[ScanResult]]:
-    """Yield the results of each file, in order; remote files are read with more threads than there are cores."""
-    if engine is None:
-        is_remote = any(not isinstance(file.path, Path) for file in files)
-        return local.map_in_order(scanner, files, filesystem.WORKERS if is_remote else None)
-
-    def lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
-        record = Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns)
-        return [ScanResult(replace(record, status=FAILED, reason=reason, code="worker-lost"), file=file)]
-
-    return engine.map_in_order(scanner, files, lost)
 
 
 def split_trainings(
