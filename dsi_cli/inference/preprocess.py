@@ -110,7 +110,13 @@ class Preprocessing:
             steps = list(evaluation_transform.transforms[:-1])  # the last step returns a tensor
 
         def transform(image: Image) -> NDArray[np.uint8]:
-            image = _to_eight_bits(image)
+            # Scale 16-bit grey values to 8 bits, because Pillow would clip them.
+            if image.mode.startswith("I"):
+                values = np.asarray(image)
+                if image.mode != "I" or values.max(initial=0) > 255:
+                    from PIL.Image import fromarray
+
+                    image = fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
             if image.mode != mode:
                 image = image.convert(mode)
             for step in steps:
@@ -120,18 +126,6 @@ class Preprocessing:
             return np.ascontiguousarray(pixels, dtype=np.uint8)
 
         return transform
-
-
-def _to_eight_bits(image: Image) -> Image:
-    """Return an image with 16-bit grey values scaled to 8 bits, because Pillow would clip them; other images are unchanged."""
-    if not image.mode.startswith("I"):
-        return image
-    from PIL.Image import fromarray
-
-    values = np.asarray(image)
-    if image.mode == "I" and values.max(initial=0) <= 255:
-        return image
-    return fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
 
 
 def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] | None:
