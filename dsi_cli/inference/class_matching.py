@@ -26,24 +26,13 @@ _LISTED = 3
 def match_classes(
     samples: Samples, classes: int, names: Sequence[str] | None, wnids: Sequence[str | None] | None
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the samples' targets as the classifier's class numbers, and warnings.
+    """Return the samples' targets ``(N,)`` as the classifier's class numbers, and warnings.
+
+    ``names`` and ``wnids`` are those of the classifier's classes in its order, if known. The warnings are about classes without
+    an image, about names that are used as class numbers, and about sorted names that are used as the classifier's order.
 
     Raise `UsageError` if a class of the data has no match or several. If one side has no names, raise it if the data have
     more classes than the classifier, or names for fewer.
-
-    Parameters
-    ----------
-    samples : the data; ``targets`` are indices of ``samples.names``.
-    classes : the number of classes of the classifier.
-    names, wnids : the names and ids of the classifier's classes in its order, if known.
-
-    Returns
-    -------
-    targets : (N,) int64
-        The class numbers in 0 to ``classes`` - 1.
-    warnings : list of str
-        Warnings about classes without an image, about names that are used as class numbers, and about sorted names that are used
-        as the classifier's order.
     """
     if samples.names is None or names is None:
         return _match_by_number(samples, classes)

@@ -253,19 +253,11 @@ def alignments_in_blocks(
     walk: BlockWalk,
     known: tuple[MatrixSums | None, MatrixSums | None] = (None, None),
 ) -> tuple[dict[str, Alignment], Values | None]:
-    """Return the SAI of two matrices by each measure, and the correlation of each class's rows.
+    """Return the SAI of two matrices of the same classes by each measure, and the correlation of each class's rows.
 
-    Parameters
-    ----------
-    first, second : matrices of the same classes in the same order.
-    which : names from `dsi_cli.metrics.MEASURES`; names that are not in this module's `MEASURES` have a reason and no value.
-    known : the sums of the two matrices, or None to compute them.
-
-    Returns
-    -------
-    entries : dict, the alignments by measure.
-    pearson : (C,)
-        The correlations of `dsi_cli.metrics.class_alignment.align_rows`, or None if the matrices cannot be aligned.
+    Measures that are not in this module's `MEASURES` have a reason and no value. The sums of a matrix are computed if they are
+    not ``known``. The correlations are those of `dsi_cli.metrics.class_alignment.align_rows`, or None if the matrices cannot be
+    aligned.
     """
     a = known[0] or block_statistics(first, walk).sums
     b = known[1] or block_statistics(second, walk).sums

@@ -157,13 +157,7 @@ def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *
     """Return the share of relabellings with an S of at least that of the given labels.
 
     It is exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001, or 1.3 if neither matrix is symmetric. None
-    if random relabellings are needed and ``may_draw`` is False.
-
-    Parameters
-    ----------
-    z : the standard deviations of S above its mean.
-    seed : the seed of the random relabellings.
-    may_draw : whether classes may be relabelled at random.
+    if random relabellings are needed and ``may_draw`` is False. ``z`` is the number of standard deviations of S above its mean.
     """
     if x.classes <= permutation_null.MAX_ENUMERATED_CLASSES:
         return sampled_tail(x, y, seed)

@@ -43,15 +43,9 @@ def residual_matrix(csm: Csm, given: Csm) -> NDArray[np.float64] | None:
 def partial_mantel(a: Csm, b: Csm, given: Csm, *, permutations: int | None = None, seed: int = 0) -> Alignment:
     """Return the partial correlation of two CSMs given a third, in [-1, 1], with its chance level.
 
-    The value is missing, with the reason, if the third matrix explains one of the others.
+    The CSMs ``(C, C)`` are of the same classes in the same order, without NaN. The value is missing, with the reason, if the third
+    matrix explains one of the others. `dsi_cli.metrics.alignment.alignments` documents the options.
 
-    Parameters
-    ----------
-    a, b, given : (C, C), CSMs of the same classes in the same order, without NaN.
-    permutations, seed : options of `dsi_cli.metrics.alignment.alignments`.
-
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> looks, rest = (np.corrcoef(rng.normal(size=(9, 20))) for _ in range(2))
     >>> round(partial_mantel(looks + rest, looks + rest, looks).value, 6)
