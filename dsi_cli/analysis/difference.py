@@ -181,10 +181,12 @@ def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:
 
 
 def _chosen_epoch(epochs: Sequence[int], epoch: int | None, where: str) -> int:
-    if epoch is not None and epoch not in epochs:
+    if epoch is None:
+        return max(epochs)
+    if epoch not in epochs:
         message = f"no epoch {epoch} in {where}: its epochs are {', '.join(map(str, epochs))}"
         raise UsageError(message, code="unknown-epoch", epoch=epoch)
-    return max(epochs) if epoch is None else epoch
+    return epoch
 
 
 def _stored_network(results: Results, run: str, epoch: int) -> Network:

@@ -87,11 +87,10 @@ class Results:
         """Return a run's rows of a table, which is given by the name of its attribute, such as ``classes``."""
         frame: pd.DataFrame = getattr(self, table)
         if table not in self._positions:
-            self._positions[table] = {}
-            for name, rows in frame.groupby("run", sort=False).indices.items():
-                # Rows without a gap between them are a slice, because they are not copied then.
-                has_gap = rows[-1] - rows[0] + 1 > len(rows)
-                self._positions[table][name] = rows if has_gap else slice(rows[0], rows[-1] + 1)
+            self._positions[table] = dict(frame.groupby("run", sort=False).indices)
+            for name, rows in self._positions[table].items():
+                if rows[-1] - rows[0] + 1 == len(rows):  # without a gap between them, a slice copies no rows
+                    self._positions[table][name] = slice(rows[0], rows[-1] + 1)
         return frame.iloc[self._positions[table].get(self.run_name(run), slice(0))]
 
     def epochs(self, run: str | None = None) -> list[int]:

@@ -65,7 +65,8 @@ def predictions_for_run(
             results = predictions.results(epochs, labels.classes, names, run.name)
         except UsageError as error:
             # Of the usable epochs, an error in the contents says more than the number of rows of all epochs.
-            first_error = error if first_error is None or error.code != "epoch-count" else first_error
+            if first_error is None or error.code != "epoch-count":
+                first_error = error
             continue
         used = [results[epoch] for epoch in usable if epoch in results]
         if not used:
