@@ -37,10 +37,22 @@ def with_kept_settings(
     for name in KEPT_SETTINGS:
         if name in options.given_settings or (name == "mapping" and SETTINGS_OF_MAPPING & options.given_settings):
             continue
-        value = _common_value(name, {run: recorded[run].get(name) for run in sorted(runs) if run in recorded})
+        by_run = {run: recorded[run].get(name) for run in sorted(runs) if run in recorded}
+        if name in ("labels", "mapping"):  # runs without labels or mapping do not count for these
+            by_run = {run: value for run, value in by_run.items() if value is not None}
+        # All runs with a record must share the value.
+        first_run, first_value = next(iter(by_run.items()), (None, None))
+        for run, value in by_run.items():
+            if value != first_value:
+                flag = KEPT_SETTINGS[name]
+                message = (
+                    f"earlier calls gave the runs {first_run!r} and {run!r} different {flag} ({_display(first_value)} and "
+                    f"{_display(value)}); give {flag} again, or analyse one run at a time"
+                )
+                raise UsageError(message, code="settings-differ", option=flag, runs=(first_run, run))
         # Predictions of an earlier call do not replace those that this call makes for the same split.
-        if value is not None and not (name == "predictions" and value[1] in options.evaluation.data):
-            kept[name] = value
+        if first_value is not None and not (name == "predictions" and first_value[1] in options.evaluation.data):
+            kept[name] = first_value
     lines = [
         f"{name.replace('_', ' ')} from the earlier call: {_display(value)}"
         for name, value in kept.items()
@@ -82,24 +94,6 @@ def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
         settings.pop("labels", None)
         settings.pop("mapping", None)
     return {name: value for name, value in settings.items() if value is not None}
-
-
-def _common_value(name: str, values: Mapping[str, Any]) -> Any:
-    """Return the value of a setting that all runs with a record share; runs without labels or mapping do not count for these."""
-    if name in ("labels", "mapping"):
-        values = {run: value for run, value in values.items() if value is not None}
-    if not values:
-        return None
-    (first_run, first_value), *others = values.items()
-    for run, value in others:
-        if value != first_value:
-            flag = KEPT_SETTINGS[name]
-            message = (
-                f"earlier calls gave the runs {first_run!r} and {run!r} different {flag} ({_display(first_value)} and "
-                f"{_display(value)}); give {flag} again, or analyse one run at a time"
-            )
-            raise UsageError(message, code="settings-differ", option=flag, runs=(first_run, run))
-    return first_value
 
 
 def _display(value: Any) -> str:

@@ -182,14 +182,27 @@ class LoadedModel:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """The values that determine the predictions, known without building the model."""
-        evaluation = self.options.evaluation
+        # Find the files that define the model; there are none if a library defines it. Nothing is executed.
+        spec = self.spec or ""
+        kind, _, name = spec.partition(":")
+        files: list[Path] = []
+        if kind == "transformers":
+            files = [Path(name) / file for file in _HUGGING_FACE_FILES]
+        elif kind == "torchscript":
+            files = [Path(name)]
+        elif kind not in _LIBRARIES and user_code.is_function(spec):
+            files = user_code.code_files(spec)
+        files = [file for file in files if file.is_file()]
+        code = hashlib.sha256()
+        for file in files:
+            code.update(file.name.encode(errors="backslashreplace") + hashlib.sha256(file.read_bytes()).digest())
         return {
             "model": self.spec,
-            "code": _digest_of_code(self.spec or ""),
+            "code": code.hexdigest()[:16] if files else None,
             "arguments": [[name, repr(value)] for name, value in self._model_arguments().items()],
             "asked": asdict(self._requested_preprocessing()),
             "told": asdict(recorded_preprocessing(self.facts)),
-            "autocast": evaluation.autocast,
+            "autocast": self.options.evaluation.autocast,
             "names": self.run.names if self.record.head is None else None,
         }
 
@@ -430,20 +443,3 @@ def model_for_run(
         for split, source in sources.items():
             source.equal_samples = equal if (counts[split] > equal).any() else None
     return sources, warnings
-
-
-def _digest_of_code(spec: str) -> str | None:
-    """Return a digest of the files that define a model; None if a library defines it. Nothing is executed."""
-    kind, _, name = spec.partition(":")
-    files: list[Path] = []
-    if kind == "transformers":
-        files = [Path(name) / file for file in _HUGGING_FACE_FILES]
-    elif kind == "torchscript":
-        files = [Path(name)]
-    elif kind not in _LIBRARIES and user_code.is_function(spec):
-        files = user_code.code_files(spec)
-    files = [file for file in files if file.is_file()]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode(errors="backslashreplace") + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16] if files else None
