@@ -679,8 +679,11 @@ def orient(layers: Sequence[Layer], classes: int | None, *, may_be_table: bool =
     oriented = []
     for layer in layers:
         may_be_transposed = layer.position not in fed and _may_have_class_columns(layer)
-        if may_be_transposed and any(
-            other.width_out == layer.width_out and other.width_in != layer.width_in for other in unused
+        # A margin is often saved alone, and its embedding has a power of two as its width.
+        is_margin = len(layers) == 1 and layer.width_out >= 128 and layer.width_out.bit_count() == 1
+        is_margin = is_margin and (layer.width_in == classes or layer.width_in.bit_count() > 1)
+        if may_be_transposed and (
+            is_margin or any(it.width_out == layer.width_out and it.width_in != layer.width_in for it in unused)
         ):
             layer = layer._replace(kind="raw", module=(*layer.module, "weight"), width_in=0, width_out=0)
         elif layer.kind in ("matrix", "other") and layer.position not in consumer:
