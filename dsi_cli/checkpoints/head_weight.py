@@ -54,6 +54,9 @@ def head_rows(content: CheckpointContent, head: layers.Layer, adapter_config: An
             if mask.size != stored.size or mask.shape[0] != stored.shape[0]:
                 message = f"{head.name} of shape {stored.shape} has a pruning mask of shape {mask.shape}"
                 raise NoHeadError(f"{message}, which does not fit it", code="misfit-mask", head=head.name)
+            if not head.name.endswith("weight_orig") and not np.isin(mask, (0, 1)).all():
+                message = f"{head.name} has a mask with other values than 0 and 1, and the file does not contain its use"
+                raise NoHeadError(message, code="unusable-head", head=head.name, shape=stored.shape)
             return stored * mask.reshape(stored.shape).astype(np.float32)
         if kind == layers.WEIGHT_NORM:
             return _apply_weight_norm(stored, parts["lengths"].read(), head)

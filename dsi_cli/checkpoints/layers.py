@@ -380,6 +380,10 @@ def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
         return StoredWeight("_packed_params")
     for name in ("weight", "kernel"):
         if name in tensors and len(tensors[name].shape) >= 2:
+            # A pruned layer that is written by hand multiplies the weight by the mask, too (SNIP, SynFlow).
+            mask = tensors.get(f"{name}_mask", tensors.get("mask"))
+            if mask is not None and mask.shape == tensors[name].shape:
+                return StoredWeight(name, Factors(PRUNED, {"mask": mask}))
             return _plain_or_adapted(name, tensors)
     return None
 
@@ -391,7 +395,8 @@ def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeigh
     for name, tensor in tensors.items():
         is_other = not (name.startswith(("bias", "weight", "kernel")) or _PART.match(name))
         is_scale = rows > 1 and prod(tensor.shape) == rows == tensor.shape[0]
-        if is_other and (is_scale or tensor.shape == tensors[weight].shape):
+        # A threshold sets the smaller elements to 0 (STR).
+        if is_other and any((is_scale, tensor.shape == tensors[weight].shape, "threshold" in name.lower())):
             refusal = f"is scaled by the parameter {name!r} next to it, in a way that the file does not contain"
             return StoredWeight(weight, refusal=refusal)
     # Two thin matrices are a low-rank adapter, or the factors of the members of an ensemble (BatchEnsemble).

@@ -53,6 +53,18 @@ def test_scan_of_spectral_norm_from_before_torch_had_it_is_composed(tmp_path):
     assert_allclose(scanned(state, tmp_path / "epoch_1.pt").weight, expected.detach().numpy(), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["mask", "weight_mask"])
+def test_scan_multiplies_a_weight_by_the_binary_mask_next_to_it(name, tmp_path):
+    state = dict(network().state_dict())
+    weight = state["2.weight"]
+    for mask in (weight > 0, (weight > 0).float()):
+        found = scanned(state | {f"2.{name}": mask}, tmp_path / "epoch_1.pt")
+        assert_allclose(found.weight, weight * mask)
+    assert "other values than 0 and 1" in scanned(state | {f"2.{name}": weight}, tmp_path / "epoch_1.pt").record.reason
+    threshold = scanned(state | {"2.sparseThreshold": torch.zeros(1, 1)}, tmp_path / "epoch_1.pt")
+    assert "scaled by the parameter 'sparseThreshold'" in threshold.record.reason
+
+
 def test_scan_of_lora_on_the_head_is_composed_if_the_config_tells_the_scale(tmp_path):
     # The state dict of a network with peft's LoRA on its head (alpha 8, rank 4)
     model = network()
