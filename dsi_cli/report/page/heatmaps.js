@@ -25,7 +25,17 @@ function heatMaps(run, names, actions) {
     const caption = figureTitle(title, about);
     const map = { matrix, title, canvas, bar, ends, note, caption, frame: null, layer: null, picture: null, isEmpty: false };
     map.node = element("figure", { class: "heat" }, caption, canvas, element("div", { class: "legend" }, bar, ends), note);
-    listen(map);
+    canvas.addEventListener("pointermove", (event) => { if (current.axis) (current.drag ? drag : point)(canvas, event); });
+    canvas.addEventListener("pointerleave", () => { if (!current.drag && current.axis) point(canvas, null); });
+    canvas.addEventListener("pointerdown", (event) => {
+      const start = current.axis && cellAt(canvas, event);
+      if (!start || event.button !== 0) return;
+      current.drag = { start, from: { ...view }, x: event.clientX, y: event.clientY, moved: false, area: null };
+      if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointerup", (event) => drop(canvas, event));
+    canvas.addEventListener("pointercancel", () => { current.drag = null; draw(); });
+    canvas.addEventListener("keydown", key);
     return map;
   }
 
@@ -246,20 +256,6 @@ function heatMaps(run, names, actions) {
     const { strip, mode } = maps.find((map) => map.canvas === canvas).edges;
     if (toPlot > strip + 2 && axis.isSingle(item) && mode === "names") actions.open(axis.order[axis.items[item].first]);
     else actions.fold(axis.items[item].segment);
-  }
-
-  function listen({ canvas }) {
-    canvas.addEventListener("pointermove", (event) => { if (current.axis) (current.drag ? drag : point)(canvas, event); });
-    canvas.addEventListener("pointerleave", () => { if (!current.drag && current.axis) point(canvas, null); });
-    canvas.addEventListener("pointerdown", (event) => {
-      const start = current.axis && cellAt(canvas, event);
-      if (!start || event.button !== 0) return;
-      current.drag = { start, from: { ...view }, x: event.clientX, y: event.clientY, moved: false, area: null };
-      if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
-    });
-    canvas.addEventListener("pointerup", (event) => drop(canvas, event));
-    canvas.addEventListener("pointercancel", () => { current.drag = null; draw(); });
-    canvas.addEventListener("keydown", (event) => key(event));
   }
 
   /** Move the view if it shows a part of the matrix; otherwise mark the square to zoom to. */

@@ -19,27 +19,6 @@ function findClass(names, text) {
   return tests.map((test) => lower.findIndex(test)).find((index) => index >= 0) ?? -1;
 }
 
-/** Let the search field of the page call `choose(index)` with a class; `names()` are the classes that can be found. */
-function classSearch(names, choose) {
-  const field = byId("search");
-  const options = () => names().map((name) => element("option", { value: name }));
-  field.addEventListener("focus", () => byId("class-names").replaceChildren(...options()));
-  field.addEventListener("input", () => field.setCustomValidity(""));
-  field.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") field.blur();
-    if (event.key !== "Enter") return;
-    const index = findClass(names(), field.value);
-    if (index < 0) {
-      field.setCustomValidity("No class has this name.");
-      field.reportValidity();
-      return;
-    }
-    field.value = "";
-    field.blur();
-    choose(index);
-  });
-}
-
 /** Let keys without a field in focus call the functions of `actions` by key. */
 function pageKeys(actions) {
   const rows = KEYS.map(([key, use]) =>
@@ -253,7 +232,22 @@ document.querySelectorAll('nav a[href^="#"]').forEach((link) => link.addEventLis
   event.preventDefault(); // the fragment of the address keeps the state
   document.querySelector(link.getAttribute("href")).scrollIntoView();
 }));
-classSearch(() => namesOf(run()), (index) => {
+const search = byId("search");
+search.addEventListener("focus", () => {
+  byId("class-names").replaceChildren(...namesOf(run()).map((name) => element("option", { value: name })));
+});
+search.addEventListener("input", () => search.setCustomValidity(""));
+search.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") search.blur();
+  if (event.key !== "Enter") return;
+  const index = findClass(namesOf(run()), search.value);
+  if (index < 0) {
+    search.setCustomValidity("No class has this name.");
+    search.reportValidity();
+    return;
+  }
+  search.value = "";
+  search.blur();
   document.querySelector('nav a[href="#matrices"]').click();
   maps.select([index]);
 });
