@@ -249,7 +249,8 @@ def _with_epoch(record: Record, tree: Any, file: CheckpointFile | None = None) -
     names = [""]
     if file is not None and file.entry is None and file.moment is None:
         names = ["" if file.path.name in WHOLE_FOLDERS else file.path.name]
-        names += [file.step_folder.name] if file.step_folder else []
+        if file.step_folder is not None:
+            names.append(file.step_folder.name)
     epoch, source, step, _ = epochs.epoch_and_step(tree, names)
     if file is not None and file.moment is not None:
         step = file.moment.step if step is None else step

@@ -264,7 +264,8 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
     found = []
     for candidate in candidates:
         if candidate.feeds not in copies:
-            found += [candidate] if _is_square_classifier(candidate, best) else []
+            if _is_square_classifier(candidate, best):
+                found.append(candidate)
             continue
         if candidate.doubts:
             continue

@@ -421,8 +421,10 @@ def _parametrised(tensors: Mapping[str, Tensor], parts: set[str]) -> StoredWeigh
     if parts == {"original", "0._u", "0._v"}:
         return _spectral(f"{_PARAMETRISED}original", tensors, f"{_PARAMETRISED}0._u", f"{_PARAMETRISED}0._v")
     refusal = "is only the input of a parametrisation, whose function is not stored in the file"
-    main = next((part for part in ("original", "original1", "original0") if part in parts), None)
-    return None if main is None else StoredWeight(f"{_PARAMETRISED}{main}", refusal=refusal)
+    for main in ("original", "original1", "original0"):
+        if main in parts:
+            return StoredWeight(f"{_PARAMETRISED}{main}", refusal=refusal)
+    return None
 
 
 def _spectral(weight: str, tensors: Mapping[str, Tensor], left: str, right: str) -> StoredWeight:

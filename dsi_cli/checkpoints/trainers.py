@@ -89,7 +89,7 @@ HUGGING_FACE, PLAIN = "transformers", "plain"
 def trainer_of(tree: Any) -> Trainer:
     """Return the trainer that wrote a checkpoint with these contents; `PLAIN` (a custom training loop) if none is recognised."""
     plain = Trainer(PLAIN, lambda _tree: True, None)
-    return next((trainer for trainer in TRAINERS if trainer.wrote(tree)), plain) if isinstance(tree, dict) else plain
+    return next((trainer for trainer in TRAINERS if isinstance(tree, dict) and trainer.wrote(tree)), plain)
 
 
 class SavedEpoch(NamedTuple):
