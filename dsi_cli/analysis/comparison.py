@@ -55,12 +55,15 @@ def walk_and_threads(classes: int, options: Options) -> tuple[BlockWalk | None, 
     """
     if classes <= DENSE_WITHOUT_BUDGET:
         return None, None
-    free = engines.free_memory()
-    budget = options.memory if options.memory is not None else free // 2
+    if options.memory is None:
+        limit = engines.free_memory()
+        budget = limit // 2
+    else:
+        limit = budget = options.memory
     cores = engines.usable_cores()
     needed = classes**2 * BYTES_PER_VALUE
     is_vast = classes > similarity.MAX_DENSE_CLASSES
-    if not is_vast and needed <= (options.memory if options.memory is not None else free):
+    if not is_vast and needed <= limit:
         return None, min(max(budget // needed, 1), cores)
     reason = TOO_MANY_CLASSES if is_vast else SHORT_OF_MEMORY
     return BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason), None

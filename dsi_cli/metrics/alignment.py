@@ -266,10 +266,10 @@ class MatrixPair:
             rng = np.random.default_rng(seed)
             orders = (rng.permutation(classes) for _ in range(drawn))
             values = self._relabelled_values(entry.measure, orders)[:count]
-            if entry.null_mean is None or entry.null_std is None:
-                mean = float(values.mean()) if entry.null_mean is None else entry.null_mean
-                std_or_none = float(values.std(ddof=1)) if len(values) > 1 else None
-                entry = replace(entry, null_mean=mean, null_std=std_or_none)
+            if entry.null_mean is None:
+                entry = replace(entry, null_mean=float(values.mean()))
+            if entry.null_std is None and len(values) > 1:
+                entry = replace(entry, null_std=float(values.std(ddof=1)))
 
         # The p-value counts the relabellings that are at least as similar.
         sign = -1.0 if entry.measure in DISTANCES else 1.0
