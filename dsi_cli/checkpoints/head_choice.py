@@ -100,10 +100,7 @@ def choose_head(
     if any((head.tensor, head.layer.factors) != (heads[0].tensor, heads[0].layer.factors) for head in heads):
         heads.sort(key=lambda candidate: candidate.layer.position)
         titles = [candidate.title for candidate in heads]
-        # A parameter of the model is stored before its layers, but may take the output of the last one.
-        width = heads[-1].layer.width_out
-        takers = [it for it in heads if it.layer.kind == "raw" and it.is_certain and it.layer.width_in == width]
-        example = (takers or heads)[-1].name
+        example = _example(heads)
         message = f"{len(titles)} tensors could be the classifier: {', '.join(titles[:_MAX_LISTED])};"
         message += f" choose one, for example with --head {example}"
         raise AmbiguousHeadError(message, candidates=tuple(titles), example=example)
@@ -112,6 +109,16 @@ def choose_head(
         message = f"{best.title} {best.layer.refusal}"
         raise NoHeadError(message, code="unusable-head", head=best.name, shape=best.tensor.shape)
     return best.layer
+
+
+def _example(heads: Sequence[HeadCandidate]) -> str:
+    """Return the name of the candidate that a message proposes; `heads` are in the order of the file."""
+    # A parameter of the model is stored before its layers, but may take the output of the last one.
+    width = heads[-1].layer.width_out
+    takers = [it for it in heads if it.layer.kind == "raw" and it.is_certain and it.layer.width_in == width]
+    # Copies of the network (a teacher, masks, first weights) are stored after it.
+    module = (takers or heads)[-1].layer.module
+    return next(it.name for it in heads if it.layer.module == module)
 
 
 def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:

@@ -130,6 +130,12 @@ def test_the_example_is_the_parameter_that_takes_the_output_of_the_last_layer():
         chosen(tensors(prototypes=(10, 24), conv__weight=(64, 3, 3, 3), fc__weight=(24, 64)))
 
 
+def test_the_example_is_the_first_of_several_copies_of_a_network():
+    states = {"state_dict": tensors(fc__weight=(10, 16)), "masks": tensors(module__fc__weight=(10, 16))}
+    with errors.raises("ambiguous-head", AmbiguousHeadError, example="state_dict.fc.weight"):
+        choose_head([NestedStateDict((key,), state, RAW) for key, state in states.items()], RAW)
+
+
 TWO = {"head_a__head__weight": (10, 16), "head_b__head__weight": (10, 16), "head_a__head__bias": (10,)}
 
 
