@@ -177,7 +177,8 @@ def _number_by_order(records: Sequence[Record]) -> list[Record]:
 def _skip_copies(records: Sequence[Record]) -> list[Record]:
     """Return the records without files that another file repeats under a number, and whose own epoch counts differently.
 
-    Such files are ``best.pt`` and ``checkpoint.pt``. The epoch in their contents may be that of the next epoch.
+    Such files are ``best.pt`` and ``checkpoint.pt``. The epoch in their contents may be that of the next epoch, and that of
+    Hugging Face's best model, which is loaded at the end, is the last one.
     """
     numbered = {
         record.fingerprint: record
@@ -189,7 +190,7 @@ def _skip_copies(records: Sequence[Record]) -> list[Record]:
         twin = numbered.get(record.fingerprint or "")
         if twin is not None and record.status == OK and record.epoch_source == epochs.CONTENTS and is_secondary(record):
             is_named = is_copy(record) and twin.epoch_source == epochs.FILE_NAME
-            if is_named or abs((record.epoch or 0) - (twin.epoch or 0)) == 1:
+            if is_named or record.trainer == trainers.HUGGING_FACE or abs((record.epoch or 0) - (twin.epoch or 0)) == 1:
                 record = _skip_as_twin(record, twin)
         result.append(record)
     return result
@@ -247,8 +248,10 @@ def _resolve_epoch(records: list[Record]) -> dict[int, Record]:
 
 
 def is_secondary(record: Record) -> bool:
-    """Return whether a file of the same epoch with a number in its name has precedence."""
-    return is_copy(record) or not any(map(str.isdigit, epoch_name(record)))
+    """Return whether a file of the same epoch with a number in its name has precedence, or Hugging Face's folder of a step."""
+    name = epoch_name(record)
+    is_final = record.trainer == trainers.HUGGING_FACE and record.epoch_source == epochs.CONTENTS
+    return is_copy(record) or not any(map(str.isdigit, name)) or (is_final and not epochs.is_step_folder(name))
 
 
 def originals(records: Iterable[Record]) -> list[Record]:

@@ -176,7 +176,8 @@ def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training, by the words in their names if these occur with the same epochs or steps."""
     dated, labels = deduplication.with_numbers_from_names(records), _labels(records)
     are_copies = all(map(deduplication.is_copy, records))
-    originals = [index for index, record in enumerate(records) if are_copies or not deduplication.is_copy(record)]
+    paths = {record.path for record in deduplication.originals(records)}
+    originals = [index for index, record in enumerate(records) if record.path in paths]
     moments = {(dated[index].epoch, dated[index].step) for index in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
         # One training has an epoch or step for each original, but the best checkpoints of a training also have the same words.

@@ -107,6 +107,15 @@ def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
     assert sorted(path.rpartition("/")[2] for path in skipped) == ["best.pt", "runA_last.pt"]
 
 
+@pytest.mark.parametrize("folder", ["beans", "vit-b16-beans"])
+def test_split_the_best_model_that_hugging_face_loads_at_the_end_is_a_copy(folder, tmp_path):
+    for seed, place, epoch in ((1, "checkpoint-10", 1), (2, "checkpoint-20", 2), (1, ".", 2)):
+        path = save(tmp_path / folder / place / "pytorch_model.bin", seed=seed)
+        path.with_name("config.json").write_text("{}")
+        path.with_name("trainer_state.json").write_text(f'{{"epoch": {epoch}.0, "global_step": {epoch * 10}}}')
+    assert runs_of(tmp_path) == {folder: {"checkpoint-10": 1, "checkpoint-20": 2}}
+
+
 def test_split_saves_within_an_epoch_are_one_training(tmp_path):
     for seed, name in enumerate(("e1_s100", "e1_s200", "e2_s300", "e2_s400")):
         save(tmp_path / f"run/net_{name}.pt", seed=seed)
