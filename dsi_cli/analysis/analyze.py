@@ -217,7 +217,8 @@ def _log_warnings(runs: Sequence[RunCheckpoints], logs: Mapping[str, TrainingLog
     """Yield a warning for each log that seems to number the epochs of its run differently."""
     for run in runs:
         log = logs[run.name]
-        epochs = {record.epoch for record in run.usable if record.epoch is not None}
+        # A log has no row for a checkpoint from before the training.
+        epochs = {record.epoch for record in run.usable if record.epoch is not None and record.epochs_completed != 0}
         knows_both = any(record.trainer in LOG_OFFSETS for record in run.usable)
         if log is not None and not (knows_both or log.has_numbers or max(log.by_epoch, default=0) in epochs):
             reason = f"{log.path.name} has no numbers of epochs, so dsi counts them from {min(log.by_epoch)}"

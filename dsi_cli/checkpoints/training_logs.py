@@ -72,15 +72,21 @@ CURVES: dict[str, LoggedCurve] = {
 
 _FRACTIONS = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
 _COLUMN_NAMES = {
-    "train_loss": "train_loss train/loss loss/train train_loss_epoch loss",
+    "train_loss": "train_loss train/loss loss/train training/loss train_loss_epoch loss",
     "test_loss": (
-        "test_loss val_loss valid_loss eval_loss validation_loss test/loss val/loss eval/loss loss/test loss/val"
+        "test_loss val_loss valid_loss eval_loss validation_loss test/loss val/loss eval/loss loss/test loss/val "
+        "valid/loss validation/loss loss/valid loss/validation"
     ),
     "learning_rate": "lr learning_rate train_lr lr-sgd lr-adam lr-adamw lr/pg0 train/lr train/learning_rate",
-    "train_accuracy": "train_acc train_accuracy train/acc train_acc1 train_top1 acc accuracy",
+    "train_accuracy": (
+        "train_acc train_accuracy train/acc train_acc1 train_top1 train/accuracy accuracy/train acc/train training/accuracy "
+        "acc accuracy"
+    ),
     "test_accuracy": (
         "test_acc test_accuracy val_acc val_accuracy valid_acc eval_acc eval_accuracy eval/accuracy eval_top1 "
-        "val_acc1 test_acc1 val/acc val/accuracy test/acc metrics/accuracy_top1 val_top1 test_top1 accuracy/top1 accuracy_top-1"
+        "val_acc1 test_acc1 val/acc val/accuracy test/acc metrics/accuracy_top1 val_top1 test_top1 accuracy/top1 accuracy_top-1 "
+        "test/accuracy valid/accuracy validation/accuracy accuracy/test accuracy/val accuracy/valid accuracy/validation "
+        "acc/test acc/val valid_accuracy validation_accuracy"
     ),
     "test_accuracy_top5": "test_acc5 val_acc5 eval_top5 test_top5 val_top5 metrics/accuracy_top5 accuracy/top5 accuracy_top-5",
 }
@@ -153,6 +159,9 @@ class TrainingLog:
         if epochs <= self.by_epoch.keys() or len(epochs) < 3:
             return False
         offset = max(self.by_epoch) - max(epochs)
+        # A longer log without the checkpoints' epoch 0 may number it 1, whatever its last number is.
+        if offset > 0 and 0 in epochs:
+            offset = 1
         return abs(offset) == 1 and all(epoch + offset in self.by_epoch for epoch in epochs)
 
 

@@ -119,6 +119,13 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(lo
     [
         ((0, 1, 2), "log.csv", "epoch,test_acc\n1,1\n2,1\n3,1", "log.csv numbers the epochs from 1, the checkpoints from"),
         ((0, 1, 2), "log.csv", "epoch,test_acc\n1,0.5\n2,0.5", None),
+        (
+            (0, 2, 4),
+            "log.csv",
+            "epoch,test_acc" + "".join(f"\n{n},1" for n in range(1, 7)),
+            "log.csv numbers the epochs from 1",
+        ),
+        ((0, 2, 4), "log.csv", "epoch,test_acc" + "".join(f"\n{n},1" for n in range(1, 5)), None),
         ((1, 2), "history.json", '{"val_acc": [0.1, 0.2, 0.3]}', "history.json has no numbers of epochs"),
         ((1, 3), "history.json", '{"val_acc": [0.1, 0.2, 0.3]}', None),
     ],

@@ -56,6 +56,10 @@ def test_read_log_of_a_trainer_state_has_its_curves(tmp_path):
         ("train_loss,acc 2,0.4", {"train_loss": 2.0}),
         ("phase,acc,lr train,0.4,1 Val,0.3,1", {"train_accuracy": 0.4, "test_accuracy": 0.3, "learning_rate": 1.0}),
         ("fold,val_acc 1,0.5", {"test_accuracy": 0.5}),
+        (
+            "Accuracy/train,Accuracy/test,Loss/valid 0.4,0.3,2",
+            {"train_accuracy": 0.4, "test_accuracy": 0.3, "test_loss": 2.0},
+        ),
     ],
 )
 def test_read_log_gives_each_accuracy_to_its_split(text, expected, tmp_path):
