@@ -217,9 +217,10 @@ def find_prediction_files(folder: Place) -> tuple[Path, Path] | None:
     return paths[0], paths[1]
 
 
-def _read_file(path: Path, axis: str) -> list[EpochPredictions]:
+def _read_file(path: Path, axis: str, *, is_one_epoch: bool = False) -> list[EpochPredictions]:
     _require_file(path)
-    return numpy_files.read_epochs(path, axis) if path.suffix.lower() in ARRAYS else tables.read_epochs(path)
+    is_array = path.suffix.lower() in ARRAYS
+    return numpy_files.read_epochs(path, axis, is_one_epoch=is_one_epoch) if is_array else tables.read_epochs(path)
 
 
 def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
@@ -234,7 +235,7 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
         numbers = re.findall(r"epoch[ _=.-]?([0-9]+)", path.stem.lower()) or re.findall(r"[0-9]+", path.stem)
         if not numbers or path.suffix.lower() not in ARRAYS + TABLES or path.name.startswith(".") or not path.is_file():
             continue
-        in_file = _read_file(path, axis)
+        in_file = _read_file(path, axis, is_one_epoch=True)
         epoch = int(numbers[-1])
         if {part.epoch for part in in_file} - {None, epoch} or len({part.run for part in in_file}) < len(in_file):
             epochs = sorted({part.epoch for part in in_file if part.epoch is not None})

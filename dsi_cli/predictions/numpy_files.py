@@ -1,8 +1,8 @@
 """NPY and NPZ files with arrays of predictions, targets or confusion counts. Files are never unpickled.
 
 An array has one row per epoch: predictions are ``(epochs, samples)``, confusion counts ``(epochs, C, C)``. The predictions of one
-epoch may be ``(samples,)``. An NPY file holds confusion counts if its array has three axes. The arrays of an NPZ file have the
-names ``predictions`` or ``confusions``, ``targets``, ``epochs`` and ``scores``.
+epoch may be ``(samples,)``. An NPY file holds confusion counts if its array has three axes, or is square in a folder with one
+file per epoch. The arrays of an NPZ file have the names ``predictions`` or ``confusions``, ``targets``, ``epochs`` and ``scores``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXPECTED = (
 MAX_BYTES = 8 * 2**30  # the maximum size of all unpacked arrays in an NPZ file
 
 
-def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
+def read_epochs(path: Path, axis: str, *, is_one_epoch: bool = False) -> list[EpochPredictions]:
     """Return the epochs of an NPY or NPZ file in the order of its rows.
 
     Raise `UsageError` if the file cannot be read, or if its arrays have other names, shapes or types.
@@ -33,10 +33,12 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
     ----------
     path : the file.
     axis : "rows" or "columns", the axis of a confusion matrix that is the truth.
+    is_one_epoch : whether the file has the predictions of one epoch, so a square array is a confusion matrix.
     """
     arrays = _load(path)
     if "" in arrays:
         array = arrays.pop("")
+        array = array[None] if is_one_epoch and array.ndim == 2 and len(array) == array.shape[1] > 1 else array
         arrays["confusions" if array.ndim == 3 else "predictions"] = array
     message = f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez, of "
     error = UsageError(f"{message}scores their argmax over the classes", code="predictions-array")

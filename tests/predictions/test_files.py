@@ -63,6 +63,9 @@ def test_the_epoch_in_a_file_must_be_the_one_in_its_name(save, tmp_path):
     with pytest.raises(UsageError, match="found epochs 4, 5"):
         read_predictions(tmp_path / "f")
     path.unlink()
+    save("f/e4.npy", np.array([[3, 0], [1, 2]]))  # a square array of one epoch is a confusion matrix
+    found = read_predictions(tmp_path / "f").results([3, 4], 2)
+    assert {epoch: result.counts.tolist() for epoch, result in found.items()} == {3: [[0, 0], [0, 1]], 4: [[3, 0], [1, 2]]}
     save("f/e4.npy", np.ones((2, 3, 3)))
     with pytest.raises(UsageError, match=r"e4.npy: expected the predictions of epoch 4 alone, .* found 2 rows"):
         read_predictions(tmp_path / "f")
