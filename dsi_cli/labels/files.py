@@ -24,7 +24,10 @@ from dsi_cli.labels.parsers import read_cells, read_json, read_lines, read_table
 from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, recognise
 from dsi_cli.remote.locations import Place
 
-LABEL_FILE_NAMES = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
+LABEL_FILE_NAMES = (
+    *("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "class_indices.json", "class_names.json"),
+    "config.json",
+)
 """The names of label files next to checkpoints, in the order of the search; ``config.json`` counts if it has ``id2label``."""
 MAX_LABEL_FILE_BYTES = 64 * 2**20  # the maximum size of a label file; ImageNet-22k's list has one million bytes
 READERS = {".csv": read_table, ".tsv": read_table, ".json": read_json, ".yaml": read_yaml, ".yml": read_yaml}

@@ -141,7 +141,8 @@ def test_find_label_file_follows_the_order_of_names(write, tmp_path):
     for content in ('{"mean": [0.5]}', "{", '{"id2label": {"0": "LABEL_0"}}', '{"id2label": 3}', b"\x80\x02\x00"):
         write("config.json", content)
         assert find_label_file(tmp_path) is None
-    contents = {"config.json": '{"id2label": {"0": "cat"}}', "class_to_idx.json": '{"cat": 0}'}
+    contents = {"config.json": '{"id2label": {"0": "cat"}}', "class_names.json": '["cat"]'}
+    contents |= dict.fromkeys(("class_indices.json", "class_to_idx.json"), '{"cat": 0}')
     for name, content in (contents | dict.fromkeys(("class_names.txt", "labels.txt", "classes.txt"), "cat")).items():
         path = write(name, content)
         assert find_label_file(tmp_path) == path
