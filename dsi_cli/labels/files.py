@@ -25,7 +25,12 @@ from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, recognise
 from dsi_cli.remote.locations import Place
 
 LABEL_FILE_NAMES = (
-    *("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "class_indices.json", "class_names.json"),
+    "classes.txt",
+    "labels.txt",
+    "class_names.txt",
+    "class_to_idx.json",
+    "class_indices.json",
+    "class_names.json",
     "config.json",
 )
 """The names of label files next to checkpoints, in the order of the search; ``config.json`` counts if it has ``id2label``."""
