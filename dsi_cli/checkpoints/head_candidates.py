@@ -59,7 +59,7 @@ _OTHER_NAME_PATTERNS = (
     (NAME, "a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
     (NAME, "a gate", r"gate|gating|router|squeeze|^se\d*$|excit"),
     (NAME, "a part of the body", r"downsample|shortcut|reduction|conv_?stem|conv_?(dw|pw|head)|last_conv|pre_|^pool|lora_"),
-    (STATISTIC, "a statistic", r"confmat|cent(er|roid)s?$|covariance"),
+    (STATISTIC, "a statistic", r"confmat|cent(er|roid)s?$|covariance|(^|_)(rho|sigma)$"),
     (NAME, "the tower of another input", r"^text(_|$)"),
 )
 """Names of modules that are not the classifier: the kind of the reason, the meaning of the name, and its pattern."""
