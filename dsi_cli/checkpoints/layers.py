@@ -380,12 +380,18 @@ def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
         return StoredWeight("_packed_params")
     for name in ("weight", "kernel"):
         if name in tensors and len(tensors[name].shape) >= 2:
-            # A pruned layer that is written by hand multiplies the weight by the mask, too (SNIP, SynFlow).
-            mask = tensors.get(f"{name}_mask", tensors.get("mask"))
-            if mask is not None and mask.shape == tensors[name].shape:
-                return StoredWeight(name, Factors(PRUNED, {"mask": mask}))
-            return _plain_or_adapted(name, tensors)
+            return _masked(name, tensors) or _plain_or_adapted(name, tensors)
     return None
+
+
+def _masked(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeight | None:
+    """Return a weight with the mask next to it, with which layers written by hand multiply it (SNIP, SynFlow); None without one."""
+    mask = next((name for name in (f"{weight}_mask", "mask") if name in tensors), None)
+    if mask is None or tensors[mask].shape != tensors[weight].shape:
+        return None
+    # A further scale, threshold or adapter next to the weight is a reason to refuse it.
+    others = {name: tensor for name, tensor in tensors.items() if name != mask}
+    return _plain_or_adapted(weight, others)._replace(factors=Factors(PRUNED, {"mask": tensors[mask]}))
 
 
 def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeight:

@@ -61,8 +61,10 @@ def test_scan_multiplies_a_weight_by_the_binary_mask_next_to_it(name, tmp_path):
         found = scanned(state | {f"2.{name}": mask}, tmp_path / "epoch_1.pt")
         assert_allclose(found.weight, weight * mask)
     assert "other values than 0 and 1" in scanned(state | {f"2.{name}": weight}, tmp_path / "epoch_1.pt").record.reason
-    threshold = scanned(state | {"2.sparseThreshold": torch.zeros(1, 1)}, tmp_path / "epoch_1.pt")
-    assert "scaled by the parameter 'sparseThreshold'" in threshold.record.reason
+    for masks in ({}, {f"2.{name}": (weight > 0).float()}):
+        for other, tensor in {"sparseThreshold": torch.zeros(1, 1), "gain": torch.ones(6), "scores": weight}.items():
+            found = scanned(state | masks | {f"2.{other}": tensor}, tmp_path / "epoch_1.pt")
+            assert f"scaled by the parameter '{other}'" in found.record.reason
 
 
 def test_scan_of_lora_on_the_head_is_composed_if_the_config_tells_the_scale(tmp_path):
