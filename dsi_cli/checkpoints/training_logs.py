@@ -286,7 +286,7 @@ def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
     steps = sorted(set[int]().union(*curves.values()))
     if epochs is None:
         # Steps are epochs if they are consecutive, and each curve, one of them of the test split, has all of them.
-        is_consecutive = steps[0] in (0, 1) and steps == list(range(steps[0], steps[-1] + 1))
+        is_consecutive = steps[0] in (0, 1) and steps[-1] - steps[0] == len(steps) - 1
         complete = [tag for tag, values in curves.items() if set(steps[1:]) <= set(values)]
         has_test_curve = is_consecutive and any(tag in _TEST_COLUMNS for tag in complete)
         if not has_test_curve or len(complete) < len(curves):

@@ -209,6 +209,7 @@ def test_steps_are_epochs_where_every_curve_has_them_in_a_row(tmp_path):
     [
         ([("train/loss", 1.0, step) for step in range(9)], "its steps are not epochs"),
         ([("train/loss", 1.0, step) for step in range(9)] + [("val/loss", 1.0, 8)], "its steps are not epochs"),
+        ([("val/loss", 1.0, step) for step in (0, 1 << 40)], "its steps are not epochs"),  # a step counts tokens
         ([("val/loss", 1.0, step) for step in range(4)] + [("train/loss", 1.0, 2)], "its curves have different steps"),
         ([("unknown", 1.0, 0)], "no losses, accuracies or learning rate"),
     ],
