@@ -263,8 +263,8 @@ def _add_unusable(records: Sequence[Record], parts: list[list[Record]]) -> None:
 
 def _common_label(part: Sequence[Record]) -> str:
     """Return the common label in the names of a training's files, or an empty text if they have none or several."""
-    originals = [record for record in part if not deduplication.is_copy(record)] or part
-    labels = {label for label, record in zip(_labels(part), part, strict=True) if record in originals}
+    are_copies = list(map(deduplication.is_copy, part))
+    labels = {label for label, is_copy in zip(_labels(part), are_copies, strict=True) if not is_copy or all(are_copies)}
     return labels.pop() if len(labels) == 1 else ""
 
 

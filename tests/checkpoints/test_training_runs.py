@@ -9,8 +9,9 @@ import torch.nn.utils.prune
 
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
+from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.training_runs import has_grown_from, join_growing
+from dsi_cli.checkpoints.training_runs import has_grown_from, join_growing, split_training_runs
 
 
 def save(path, *, seed=0, hidden=8, classes=5, **contents):
@@ -183,6 +184,12 @@ def joined(*trainings, heads=None):
     """Return the paths of the trainings after joining; all heads are the first rows of one head unless they are given."""
     read = (lambda one: heads[one.epoch]) if heads else (lambda one: head(40)[: one.classes])
     return [[one.path for one in training] for training in join_growing([list(training) for training in trainings], read)]
+
+
+def test_split_does_not_compare_each_record_with_all_others(tmp_path, monkeypatch):
+    records = [Record("run", f"run/epoch_{epoch}.pt", epoch, classes=5, fingerprint=str(epoch)) for epoch in range(9)]
+    monkeypatch.setattr(Record, "__eq__", lambda *_: pytest.fail("two records are compared"))
+    assert len(split_training_runs(TrainingRun("run", tmp_path, ()), records)) == 1
 
 
 def test_has_grown_from_older_rows_with_noise_but_not_from_another_network_or_order_of_rows():
