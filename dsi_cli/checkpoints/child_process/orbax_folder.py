@@ -30,7 +30,7 @@ def open_file(_file: IO[bytes], folder: str, is_store: bool) -> FileContents:
     listing = FileContents(lambda key: _read(arrays[key]))
     taken: set[str] = set()
     for full_name, dtype, shape, open_array in _arrays(folder, is_store=is_store):
-        short_name = full_name.removesuffix(".value")  # which Flax's NNX adds
+        short_name = full_name.removesuffix(".value")  # NNX of Flax adds this suffix
         name = full_name if short_name in taken else short_name
         taken.add(name)
         is_number = shape == [] and "." not in name and len(listing.values) < _MAX_SCALARS

@@ -44,10 +44,9 @@ class Archive:
         if len(self._entries) != len(infos):
             message = "the zip archive has two entries of one name: readers differ on which counts"
             raise UnreadableError(message, code="duplicate-entry")
-        self.sizes = {
-            name: entry.file_size for name, entry in self._entries.items()
-        }  # uncompressed, in the directory's order
-        self.notes: list[str] = []  # warnings about entries that could be read
+        # The uncompressed size of each entry, in the order of the directory, and warnings about entries that could be read
+        self.sizes = {name: entry.file_size for name, entry in self._entries.items()}
+        self.notes: list[str] = []
 
     def read_entry(self, name: str, max_size: int) -> bytes:
         """Return the bytes of an entry; raise `UnreadableError` if it has more than ``max_size``."""
