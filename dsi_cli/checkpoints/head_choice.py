@@ -97,7 +97,8 @@ def choose_head(
     if not heads:
         raise BackboneError(_no_classifier_message(groups, candidates, classes))
     # A file may hold a network and its classifier, or a module and its state dict, which share the bytes of the head.
-    if any((head.tensor, head.layer.factors) != (heads[0].tensor, heads[0].layer.factors) for head in heads):
+    stored = [(head.tensor, head.layer.factors, head.layer.bias, head.layer.refusal) for head in heads]
+    if any(parts != stored[0] for parts in stored):
         heads.sort(key=lambda candidate: candidate.layer.position)
         titles = [candidate.title for candidate in heads]
         example = _example(heads)

@@ -76,8 +76,11 @@ def test_two_equal_heads_are_asked_about():
     network = NestedStateDict(("state_dict",), {"classifier.fc.weight": head}, RAW)
     parts = [network, NestedStateDict(("classifier",), {"fc.weight": head}, RAW)]
     assert choose_head(parts, RAW).name == choose_head(parts, RAW, classes=10).name == "classifier.fc.weight"
-    with errors.raises("ambiguous-head", AmbiguousHeadError):
-        choose_head([network, NestedStateDict(("classifier",), tensors(head__weight=(10, 8)), RAW)], RAW)
+    others = [tensors(head__weight=(10, 8)), {"fc.weight": head} | tensors(fc__bias=(10,))]
+    others.append({"fc.weight": head} | tensors(fc__threshold=(1,)))
+    for other in others:
+        with errors.raises("ambiguous-head", AmbiguousHeadError):
+            choose_head([network, NestedStateDict(("classifier",), other, RAW)], RAW)
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
