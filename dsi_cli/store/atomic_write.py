@@ -34,14 +34,14 @@ def open_atomically(
     scratch: Path | None = None,
     *,
     make_folder: bool = True,
-    is_durable: bool = False,
+    is_durable: bool = True,
     option: str = OUTPUT_OPTION,
 ) -> Iterator[IO[bytes]]:
     """Open a file that replaces ``path`` in one step when the block ends without an error.
 
-    The incomplete file is in ``scratch``, a folder on the same disk, or else hidden next to ``path``. A durable file also
-    survives a power failure; waiting for the disk takes longer than writing a matrix. Raise `OutputError` if the path may not
-    be written, the disk is full, or the folder is missing and not made (`make_folder`). The message names the option of the
+    The incomplete file is in ``scratch``, a folder on the same disk, or else hidden next to ``path``. A power failure may damage
+    a file that is not durable, but waiting for the disk takes longer than writing a matrix. Raise `OutputError` if the path may
+    not be written, the disk is full, or the folder is missing and not made (`make_folder`). The message names the option of the
     command that chooses another path.
     """
     part = (scratch or path.parent) / f".{uuid.uuid4().hex}.part"

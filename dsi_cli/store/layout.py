@@ -148,8 +148,7 @@ def write_runs(
     if not len(whole) and options is None:
         remove([out / table.path])
     else:
-        # These rows may outlive their checkpoints. A matrix that a power failure damages is made again.
-        parquet.write_blocks(parquet.by_run(whole), out / table.path, options or {}, temporary_folder(out), is_durable=True)
+        parquet.write_blocks(parquet.by_run(whole), out / table.path, options or {}, temporary_folder(out))
     return whole
 
 

@@ -148,13 +148,13 @@ def _square(table: pa.Table, column: str) -> NDArray[Any]:
     return rows
 
 
-def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path) -> None:
+def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path, *, is_durable: bool = True) -> None:
     """Write a table to ``path`` in one step; parameters and errors as in `write_blocks`."""
-    write_blocks([table], path, options, scratch)
+    write_blocks([table], path, options, scratch, is_durable=is_durable)
 
 
 def write_blocks(
-    blocks: Iterable[pa.Table], path: Path, options: Mapping[str, Any], scratch: Path, *, is_durable: bool = False
+    blocks: Iterable[pa.Table], path: Path, options: Mapping[str, Any], scratch: Path, *, is_durable: bool = True
 ) -> None:
     """Write the rows of tables of one schema to ``path`` in one step; create its folder.
 
@@ -178,6 +178,7 @@ def write_stream(blocks: Iterable[pa.Table], file: IO[bytes], options: Mapping[s
         compression="zstd",
         use_dictionary=[field.name for field in schema if field.type == pa.string()],
         use_byte_stream_split=[f"{name}.list.element" for name in lists],
+        write_page_checksum=True,
     ) as writer:
         for table in chain([first], remaining):
             writer.write_table(table.replace_schema_metadata(schema.metadata))
@@ -198,11 +199,18 @@ def read(path: Path, run: str | None = None, columns: Sequence[str] | None = Non
     """Return the table in a file, or some of its rows or columns; raise `OutputError` if the file cannot be read."""
     try:
         if run is not None:
-            return pq.read_table(_source(path), columns=columns, partitioning=None, filters=[("run", "=", run)])
-        with pq.ParquetFile(_source(path)) as file:  # twice as fast as `read_table`, which supports many files
+            rows: dict[str, Any] = {
+                "filters": [("run", "=", run)],
+                "partitioning": None,
+                "page_checksum_verification": True,
+            }
+            return pq.read_table(_source(path), columns=columns, **rows)
+        # `ParquetFile` is twice as fast as `read_table`, which supports many files.
+        with pq.ParquetFile(_source(path), page_checksum_verification=True) as file:
             return file.read(columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"{path} cannot be read: {first_line(error)}", code="cannot-read", path=str(path)) from None
+        message = f"{path} cannot be read: {first_line(error)}; if it is damaged, remove it and run dsi analyze again"
+        raise OutputError(message, code="cannot-read", path=str(path)) from None
 
 
 def _source(path: Path) -> Any:

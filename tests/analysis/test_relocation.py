@@ -1,5 +1,7 @@
 """Stored files move with the epochs of their checkpoints, and none takes the place of another."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -34,11 +36,14 @@ def contents(folder):
     }
 
 
-def test_files_that_swap_their_epochs_keep_their_contents(store, tmp_path):
+def test_files_that_swap_their_epochs_keep_their_contents(store, tmp_path, monkeypatch):
     one, two = store(1, 10), store(2, 20)
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
     moves = [(one, two, Record("run", "10.pt", epoch=2)), (two, one, Record("run", "20.pt", epoch=1))]
     assert set(relocate(moves, tmp_path / ".tmp")) == {one, two}
     assert contents(one.parent) == {"1.parquet": ("20.pt", 20, 1), "2.parquet": ("10.pt", 10, 2)}
+    assert len(synced) == 2, "their checkpoints may be gone"
 
 
 def test_a_file_left_by_a_killed_move_is_not_overwritten_by_a_later_one(store, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from helpers.errors import raises
 
 from dsi_cli.analysis.classifiers.earlier_output import files_of_run
 from dsi_cli.errors import OutputError
-from dsi_cli.store import layout, lock, parquet
+from dsi_cli.store import atomic_write, layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES, PREDICTIONS
 
 
@@ -131,10 +131,11 @@ def test_a_damaged_table_counts_as_none_and_one_of_another_program_keeps_its_row
     assert (whole.schema, whole.to_pylist()) == (expected.schema, expected.to_pylist())
 
 
-def test_only_the_tables_of_all_runs_wait_for_the_disk(tmp_path, monkeypatch):
+def test_a_file_waits_for_the_disk_unless_it_is_not_durable(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    parquet.write(parquet.from_rows(CURVES, []), tmp_path / "curves.parquet", {}, tmp_path)
+    parquet.write(parquet.from_rows(CURVES, []), tmp_path / "curves.parquet", {}, tmp_path, is_durable=False)
     assert not synced
     layout.write_runs(tmp_path, CURVES, [], parquet.from_rows(CURVES, []), {})
-    assert len(synced) == 1
+    atomic_write.write_atomically(tmp_path / "map.csv", b"")
+    assert len(synced) == 2

@@ -82,9 +82,17 @@ def test_options_of_another_origin_count_as_none(described, tmp_path):
 
 
 def test_read_of_a_damaged_file_is_one_line(tmp_path):
-    (tmp_path / "m.parquet").write_bytes(b"PAR1 and no more")
+    path = tmp_path / "m.parquet"
+    path.write_bytes(b"PAR1 and no more")
     with raises("cannot-read", OutputError):
-        parquet.read(tmp_path / "m.parquet")
+        parquet.read(path)
+    noise = np.frombuffer(np.random.default_rng(0).bytes(60 * 60 * 4), np.float32).reshape(60, 60)
+    parquet.write(matrix_table(noise), path, {}, tmp_path)  # noise is stored without compression, whose errors are found
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + bytes(1024) + data[5120:])  # the beginning and the end are as before
+    for run in (None, "r"):
+        with raises("cannot-read", OutputError):
+            parquet.read(path, run)
 
 
 def test_a_failed_write_leaves_the_old_file(matrix, tmp_path):

@@ -184,7 +184,8 @@ class MatrixWriter:
             table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, constants, varying)
         path = self._path(record, kind)
         self._stored[path] = self._expected_metadata(record) | {"zero_rows": zero_rows(head.weight)}
-        parquet.write(table, path, self._stored[path], layout.temporary_folder(self.out))
+        # A matrix that a power failure damages is made again.
+        parquet.write(table, path, self._stored[path], layout.temporary_folder(self.out), is_durable=False)
         return matrix
 
     def _read_head(self, record: Record) -> HeadParameters:

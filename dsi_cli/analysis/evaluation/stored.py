@@ -160,11 +160,12 @@ class EvaluationStore:
         if result.counts is not None:
             manifest["classes"] = result.counts.shape[0]
 
-        # Write the parts; the last one contains the manifest.
+        # Write the parts; the last one contains the manifest. Parts that a power failure damages are made again.
         for number, (part, table) in enumerate(tables.items(), start=1):
             path = self._path(record, part)
             is_last = number == len(tables)
-            parquet.write(table, path, manifest if is_last else metadata, layout.temporary_folder(self.out))
+            contents = manifest if is_last else metadata
+            parquet.write(table, path, contents, layout.temporary_folder(self.out), is_durable=False)
             self._owners[path] = record.path
         self._manifests[record.path] = manifest
         self.made += 1
