@@ -421,7 +421,20 @@ def test_folded_groups_show_means_and_unfold_by_a_click(open_page, grouped):
     page.mouse.up()
     page.wait_for_timeout(200)
     assert " × " in point_at(page, 0, 0, 1)[0]
-    assert page.get_by_role("button", name="Fold groups").is_visible()
+    page.get_by_role("button", name="Unfold groups").click()
+    page.get_by_role("button", name="Fold groups", exact=True).click()
+    page.wait_for_timeout(200)
+    point_at(page, 0, 1, 1, size=4)  # felines with each other
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    assert point_at(page, 0, 1, 2, size=5)[0] == "cat × lion"
+    canines, vehicles = "(dog|wolf)", "(car|truck|taxi)"
+    pairs = re.compile(f"^({canines} – {vehicles}|{vehicles} – {canines})$")
+    page.locator("#closest button").filter(has_text=pairs).first.click()
+    page.wait_for_timeout(200)
+    corner = point_at(page, 0, 0, 7)[0]
+    assert re.fullmatch(f"{canines} × {vehicles}", corner), f"both groups of the pair are unfolded: {corner}"
 
 
 def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):

@@ -159,7 +159,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
     // Unfold the groups of the classes.
     const positions = classes.map((index) => order().order.indexOf(index));
     const segments = positions.map((position) => segmentsOf(order()).findIndex(({ last }) => position <= last));
-    if (segments.some((segment) => folded().delete(segment))) {
+    if (segments.filter((segment) => folded().delete(segment)).length) {
       drawControls();
       showMaps();
     }

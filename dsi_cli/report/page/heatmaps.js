@@ -242,7 +242,7 @@ function heatMaps(run, names, actions) {
   /** Open the pair or the class of a cell, or unfold its groups. */
   function open({ row, column }) {
     const { axis } = current;
-    const folded = [row, column].filter((item) => !axis.isSingle(item));
+    const folded = [...new Set([row, column])].filter((item) => !axis.isSingle(item));
     if (folded.length) return folded.forEach((item) => actions.fold(axis.items[item].segment));
     const [i, j] = [row, column].map((item) => axis.order[axis.items[item].first]);
     if (i === j) actions.open(i);
