@@ -63,6 +63,7 @@ def draw_panel(panel: Panel, results: Results, options: FigureOptions) -> Figure
     """Return the figure of a panel; the order of the requested runs determines their colours."""
     names = options.names(results)
     runs = list(dict.fromkeys(curve.run for curve in panel.series))
+    # Curves with the same label share a pair of axes.
     by_label: dict[str, list[Series]] = {}
     for curve in panel.series:
         by_label.setdefault(curve.label, []).append(curve)

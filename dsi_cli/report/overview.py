@@ -33,6 +33,7 @@ class ResultWarning(NamedTuple):
 def run_warnings(results: Results, run: str) -> list[ResultWarning]:
     """Return warnings about unused checkpoints, missing, unresolved and uncertain labels, and empty curves of a run."""
     found = []
+    # Checkpoints that are not used
     checkpoints = results.rows_of("checkpoints", run)
     folder = run_folder(results, run)
     for status, problem in (("failed", "cannot be read or analysed"), ("pending", "may still be being written")):
@@ -43,6 +44,8 @@ def run_warnings(results: Results, run: str) -> list[ResultWarning]:
             skipped = f"dsi skipped {count(len(rows), 'checkpoint')} that {problem}{example}"
             text = f"{skipped}, {Path(first['path']).name}: {first['reason']}"
             found.append(ResultWarning(text, shlex.join(["dsi", "scan", folder])))
+
+    # Missing, unresolved and uncertain labels
     classes = class_rows(results, run)
     named = classes[classes["name"].notna()]
     if named.empty:
@@ -58,12 +61,12 @@ def run_warnings(results: Results, run: str) -> list[ResultWarning]:
             names = named.loc[mask, "name"].tolist()
             text = text.format(labels=count(len(names), "label"), names=listed(names, MAX_NAMED))
             found.append(ResultWarning(text))
+
     # Each reason why curves have no values has one warning; a curve with some values shows its gaps itself.
     curves = results.rows_of("curves", run)
+    curves = curves[curves["variant"] != "pearson_corrected"]
     names_of: dict[str, list[str]] = {}
-    for (metric, matrices), rows in curves[curves["variant"] != "pearson_corrected"].groupby(
-        ["metric", "of"], dropna=False
-    ):
+    for (metric, matrices), rows in curves.groupby(["metric", "of"], dropna=False):
         is_hierarchical = metric in (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
         needs_reference = is_hierarchical or str(matrices).endswith("scsm")
         reasons = rows["reason"].dropna()
