@@ -51,7 +51,11 @@ def test_our_own_reader_reads_it_but_takes_it_for_no_trainings_log(out, tmp_path
     log_curves(out, f"tensorboard:{tmp_path}/tb", run="cnn")
     folder = tmp_path / "tb/cnn"
     log = training_logs.read_log(file_of(folder))
-    assert log.by_epoch == {e: {"train_loss": 2 - e / 4, "test_loss": 2.5 - e / 4} for e in range(3)}
+    expected = {
+        epoch: {"train_loss": 2 - epoch / 4, "test_loss": 2.5 - epoch / 4, "test_accuracy": pytest.approx(accuracy)}
+        for epoch, accuracy in enumerate((0.55, 0.55, 0.6125))
+    }
+    assert log.by_epoch == expected
     assert training_logs.find_log([folder]) is None
 
 
