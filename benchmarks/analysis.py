@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -136,11 +137,12 @@ def _classes_rows(setup: Setup) -> list[Row]:
         weight = np.random.default_rng(0).normal(size=(classes, _WIDTH)).astype(np.float32)
         csm, scsm = weight_similarity(weight), semantic[:classes, :classes]
         reference = PreparedMatrix(scsm)  # an analysis prepares it once for all epochs
-        path = setup.folder / "csm.parquet"
+        paths = (setup.folder / f"csm-{classes}-{number}.parquet" for number in count())  # an analysis writes new files
 
-        def store(csm: Any = csm, path: Path = path) -> None:
+        def store(csm: Any = csm, paths: Iterator[Path] = paths) -> None:
+            path = next(paths)
             table = parquet.from_matrix(CSMS, csm, {"run": "a", "kind": "ncsm"}, {"class_index": range(len(csm))})
-            parquet.write(table, path, {}, path.parent)
+            parquet.write(table, path, {}, path.parent, is_durable=False)  # as the matrix of an epoch
 
         parts = {
             "NCSM": lambda weight=weight: weight_similarity(weight),
