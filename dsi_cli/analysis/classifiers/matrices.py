@@ -184,7 +184,7 @@ class MatrixWriter:
             table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, constants, varying)
         path = self._path(record, kind)
         self._stored[path] = self._expected_metadata(record) | {"zero_rows": zero_rows(head.weight)}
-        # A matrix that a power failure damages is made again.
+        # After a power failure, the footer or the checksums show that a matrix is damaged.
         parquet.write(table, path, self._stored[path], layout.temporary_folder(self.out), is_durable=False)
         return matrix
 

@@ -160,7 +160,7 @@ class EvaluationStore:
         if result.counts is not None:
             manifest["classes"] = result.counts.shape[0]
 
-        # Write the parts; the last one contains the manifest. Parts that a power failure damages are made again.
+        # Write the parts; the last one contains the manifest. After a power failure, checksums show damaged parts.
         for number, (part, table) in enumerate(tables.items(), start=1):
             path = self._path(record, part)
             is_last = number == len(tables)
