@@ -143,8 +143,18 @@ def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
         if chosen and all(one.weight is None or _reason_no_angles(one, other)[0] is None for one, other in chosen):
             span = f"{chosen[0][0].epoch}–{chosen[-1][1].epoch}"
             has_angles = all(network.weight is not None for pair in chosen for network in pair)
-            return Variation(f"neighbouring checkpoints of epochs {span}", chosen, has_angles)
+            return Variation(f"neighbouring checkpoints of epochs {span}", _step(chosen), chosen, has_angles)
     return None
+
+
+def _step(pairs: Sequence[tuple[Network, Network]]) -> str:
+    """Return the name of one step between neighbouring checkpoints."""
+    lengths = {(after.epoch or 0) - (before.epoch or 0) for before, after in pairs}
+    if lengths == {1}:
+        return "one usual epoch"
+    if len(lengths) == 1:
+        return f"one usual step of {lengths.pop()} epochs"
+    return "one usual step between checkpoints"
 
 
 def _variation_of_repetitions(side: Side, pattern: str) -> Variation:
@@ -164,7 +174,8 @@ def _variation_of_repetitions(side: Side, pattern: str) -> Variation:
     if not pairs:
         message = f"--group {pattern!r} finds no other repetition of {run} among the runs {', '.join(results.names)}"
         raise UsageError(message, code="no-repetitions", group=pattern)
-    return Variation(f"{len(networks)} repetitions of {repetitions.name}", pairs, has_angles=False)
+    source = f"{len(networks)} repetitions of {repetitions.name}"
+    return Variation(source, "the usual difference", pairs, has_angles=False)
 
 
 def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:

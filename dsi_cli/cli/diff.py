@@ -144,7 +144,7 @@ def _print_classes(found: Difference, most: int) -> None:
     for name, row, cells in zip(names, shown, rows, strict=True):
         cells.insert(0, name)
         cells += [shorten(", ".join(row[key]), width) for key in ("gained", "lost")]
-    console.print_title(title, "usual: between epochs or repetitions")
+    console.print_title(title, f"usual: {found.variation or 'unknown'}")
     console.print_columns([*titles, "nearest: gained", "lost"], rows, indent=2)
 
 

@@ -64,6 +64,7 @@ class Variation:
     """The usual differences: between neighbouring epochs of one run, or between repetitions of one training."""
 
     source: str  # a description of the compared checkpoints, for sentences
+    step: str  # one of these differences, for sentences, such as "one usual epoch"
     pairs: list[tuple[Network, Network]]
     has_angles: bool  # False for repetitions, whose class vectors have no common axes
 
@@ -79,6 +80,7 @@ class Difference:
     correlation_z: float | None
     """The correlation of the two vectors of each class, in standard deviations above chance; None if they cannot be compared."""
     variation: str | None  # the source of the usual variation; None if it is unknown
+    step: str | None  # one usual difference, for sentences; None if it is unknown
     classes: pd.DataFrame
     pairs: pd.DataFrame
     groups: pd.DataFrame
@@ -124,29 +126,46 @@ class Difference:
 
     @property
     def headline(self) -> str:
-        """The finding in one or two sentences."""
+        """The finding in one or two sentences: the median, compared with a usual difference, and what rounding explains."""
         total, moved = count(len(self.names), "class"), self.moved
         if moved.empty:
             if self.reason_no_angles is None and not self.classes["change"].any():
                 return f"The two heads are the same: no weight of {total} differs."
             dtypes = " and ".join(dict.fromkeys((self.first.dtype, self.second.dtype)))
             return f"Nothing moved beyond rounding: {dtypes} explain every difference of {total}."
-        text = f"All {total}" if len(moved) == len(self.names) else f"{len(moved):,} of {total}"
-        text += " moved beyond rounding" if self.reason_no_angles is None else " differ by more than rounding"
+        rounding = f"All {total}" if len(moved) == len(self.names) else f"{len(moved):,} of {total}"
+        rounding += " moved beyond rounding" if self.reason_no_angles is None else " differ by more than rounding"
         if len(moved) <= MAX_NAMED:
-            text += f": {', '.join(moved['name'])}"
+            rounding += f": {', '.join(moved['name'])}"
         column, title, unit = "angle", "angle", "°"
         # The vectors of repetitions have no angles that the angles between two epochs could be compared with.
         has_usual = self.variation is None or self.classes["angle_variation"].notna().any()
         if self.reason_no_angles is not None or not has_usual:
             column, title, unit = "similarity_change", "change of a similarity", ""
-        values = moved[column].dropna()
-        if len(values):
-            text += f". The median {title} is {values.median():.3g}{unit}"
-            if self.variation is not None:
-                usual = moved[f"{column.partition('_')[0]}_variation"].median()
-                text += f"; between {self.variation} it is {usual:.3g}{unit}"
-        return f"{text}."
+        median = moved[column].median()
+        usual = moved[f"{column.partition('_')[0]}_variation"].median()
+        if np.isnan(median):
+            return f"{rounding}."
+        which = "" if len(moved) == len(self.names) else " of those that moved"
+        text = f"The median {title}{which} is {median:.3g}{unit}"
+        if self.step is not None and not np.isnan(usual):
+            text += f", {_times(median, usual)} {self.step} ({usual:.3g}{unit} between {self.variation})"
+        return f"{text}. {rounding}."
+
+
+def _times(value: float, usual: float) -> str:
+    """Return how a value compares with the usual one, as words before a noun.
+
+    >>> _times(2.5, 3.9), _times(3.9, 3.9), _times(5.85, 3.9), _times(58, 3.9), _times(1, 0)
+    ('less than', 'about as much as', '1.5 times', '15 times', 'more than')
+    """
+    if value > usual == 0:
+        return "more than"
+    if value < 0.95 * usual:
+        return "less than"
+    if value < 1.05 * usual or usual == 0:
+        return "about as much as"
+    return f"{value / usual:{'.1f' if value < 10 * usual else ',.0f'}} times"
 
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -214,8 +233,8 @@ def compare(
     notes = []
     if len(row) == MAX_PAIRS < len(names) * (len(names) - 1) // 2:
         notes.append(f"the table of pairs has the {MAX_PAIRS:,} pairs that changed most")
-    source = None if variation is None else variation.source
-    return Difference(first, second, names, reason_no_angles, z, source, rows, pairs, group_rows, notes)
+    source, step = (None, None) if variation is None else (variation.source, variation.step)
+    return Difference(first, second, names, reason_no_angles, z, source, step, rows, pairs, group_rows, notes)
 
 
 def _rounding(first: Network, second: Network, reason_no_angles: str | None) -> head_geometry.Rounding:

@@ -1,6 +1,8 @@
 """``dsi diff`` in Python: two epochs, copies in other dtypes, pruned copies, independent networks, and inputs that do not fit."""
 
 import json
+import re
+import shutil
 from importlib.resources import files
 
 import numpy as np
@@ -44,6 +46,10 @@ def test_diff_of_two_epochs_has_angles_and_their_usual_variation():
     assert (len(found.moved), found.reason_no_angles, found.notes) == (100, None, [])
     assert repr(found).endswith(f": {found.headline})")
     assert found.variation == "neighbouring checkpoints of epochs 15–20"
+    assert found.headline == (
+        "The median angle is 58°, 13 times one usual epoch (4.39° between neighbouring checkpoints of epochs 15–20)."
+        " All 100 classes moved beyond rounding."
+    )
     heads = [dsi_cli.read_head(CNN / f"epoch_{epoch:03}.safetensors").astype(float) for epoch in (1, 20, *range(15, 21))]
     row = found.classes.set_index("name").loc["seal"]
     index = row["class_index"]
@@ -66,6 +72,22 @@ def test_diff_of_two_epochs_has_angles_and_their_usual_variation():
     square = (after - before)[np.ix_(inside, inside)]
     assert group["within_change"] == pytest.approx(square[np.triu_indices(len(inside), 1)].mean(), abs=1e-6)
     assert group["classes"] == len(inside) == 5
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept", "step"),
+    [
+        (29, 30, range(31), "less than one usual epoch (0.498° between neighbouring checkpoints of epochs 24–29)"),
+        (28, 30, range(0, 31, 2), "less than one usual step of 2 epochs ("),
+        (1, 30, (1, 2, 5, 10, 30), "times one usual step between checkpoints ("),
+    ],
+)
+def test_diff_headline_compares_with_one_usual_step_of_the_checkpoints(tmp_path, first, second, kept, step):
+    for epoch in kept:
+        shutil.copy(CNN / f"epoch_{epoch:03}.safetensors", tmp_path)
+    found = dsi_cli.diff(tmp_path / f"epoch_{first:03}.safetensors", tmp_path / f"epoch_{second:03}.safetensors")
+    assert step in found.headline
+    assert found.headline.endswith(" All 100 classes moved beyond rounding.")
 
 
 def test_diff_of_folders_and_results_equals_that_of_files(tmp_path):
@@ -108,7 +130,10 @@ def test_diff_of_a_pruned_copy_names_the_moved_classes(write, tmp_path):
         weight[index][np.abs(weight[index]) < 0.05] = 0
     found = dsi_cli.diff(LAST, write(weight))
     assert set(found.moved["name"]) == set(PRUNED)
-    assert all(name in found.headline for name in PRUNED)
+    assert found.headline == (
+        "The median angle of those that moved is 6.68°, 17 times one usual epoch (0.4° between neighbouring checkpoints of epochs"
+        f" 25–30). 3 of 100 classes moved beyond rounding: {', '.join(found.moved['name'])}."
+    )
     assert found.moved["beyond_variation"].all()
     assert (found.moved["zeroed"] > 50).all()
     pairs = found.pairs[found.pairs["beyond_rounding"]]
@@ -123,7 +148,9 @@ def test_diff_of_a_pruned_copy_names_the_moved_classes(write, tmp_path):
         assert len(stored) == len(frame)
     assert pd.read_parquet(paths[0])["angle"].to_numpy() == pytest.approx(found.classes["angle"], nan_ok=True)
     page = comparison_page.save(comparison_page.render_difference(found), tmp_path / "page.html").read_text()
-    assert all(name in page for name in (*PRUNED, "B minus A", "angle (°)"))
+    assert all(
+        name in page for name in (*PRUNED, "B minus A", "angle (°)", "The 3 classes that moved beyond rounding; usual")
+    )
 
 
 def test_diff_zero_class_vector_has_moved(write):
@@ -140,6 +167,7 @@ def test_diff_of_two_files_has_no_usual_variation(write):
     weight = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
     found = dsi_cli.diff(write(weight, "base.safetensors"), write(weight * 2, "tuned.safetensors"))
     assert (found.variation, found.names) == (None, list("01234567"))
+    assert found.headline == "The median angle is 0°. All 8 classes moved beyond rounding."
     assert found.classes[["angle_variation", "similarity_variation"]].isna().all(axis=None)
     assert found.classes["beyond_variation"].isna().all()
     assert found.classes["norm_change"].tolist() == [1] * 8
@@ -179,7 +207,10 @@ def test_diff_with_a_group_uses_the_variation_of_repetitions(write, tmp_path):
     assert found.classes["similarity_variation"].notna().all()
     assert found.classes["angle_variation"].isna().all()
     found = dsi_cli.diff(tmp_path / "out", run=["cnn_seed0"], epoch=[1, 2], group="seed")
-    assert (found.reason_no_angles, "; between 3 repetitions of cnn it is 0." in found.headline) == (None, True)
+    assert found.reason_no_angles is None
+    assert re.search(
+        r"times the usual difference \(0\.\d+ between 3 repetitions of cnn\)\. All 12 classes moved", found.headline
+    )
     with raises("no-repetitions", UsageError):
         dsi_cli.diff(runs[0], runs[1], group="seed")
     with raises("no-repetitions", UsageError):

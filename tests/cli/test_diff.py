@@ -25,9 +25,11 @@ def test_diff_screen_has_finding_classes_pairs_and_groups(dsi):
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert len(lines) <= 25
-    assert max(map(len, (line.rstrip() for line in lines if not line.startswith("All")))) <= 80
+    assert max(map(len, (line.rstrip() for line in lines if not line.startswith("The median")))) <= 80
     found = dsi_cli.diff(FIRST, LAST)
     assert found.headline in lines
+    assert json.loads(dsi("diff", FIRST, LAST, "--json").out)["headline"] == found.headline
+    assert "Classes that moved most   usual: neighbouring checkpoints of epochs 25–30" in lines
     row = found.moved.iloc[0]
     shown = next(line for line in lines if line.startswith(f"  {row['name']} "))
     assert f"{row['angle']:.1f}°" in shown
@@ -54,7 +56,12 @@ def test_diff_json_and_files_equal_the_api(dsi, tmp_path):
     assert (sorted(path.name for path in out.iterdir()), len(pd.read_parquet(out / names[1]))) == (sorted(names), 4950)
     page = tmp_path / "page.html"
     assert str(page) in dsi("diff", FIRST, LAST, "--html", page).out
-    assert page.is_file()
+    text = page.read_text(encoding="utf-8")
+    assert f">{found.headline}</h2>" in text
+    assert (
+        "The 50 classes that moved most, of 100 that moved beyond rounding; usual values are those between neighbouring"
+        in text
+    )
 
 
 def test_diff_networks_of_different_widths_have_no_angles(dsi):
