@@ -110,8 +110,9 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
         _print_differences(equal, has_forest=has_forest)
     if comparison.coverage:
         print()
-        dots = has_forest and any(row.seed_deviation for equal in comparison.equal for row in equal.rows)
-        console.print_sentence(sentence(comparison.coverage) + " Dots hold 95 % of pairs of seeds." * dots)
+        has_dots = has_forest and any(row.seed_range for equal in comparison.equal for row in equal.forest)
+        dots = " Dots: 95 % of pairs of trainings of one group differ by less, to judge by these runs."
+        console.print_sentence(sentence(comparison.coverage) + dots * has_dots)
     print()
     _print_runs(comparison)
     _print_between(comparison)
@@ -143,7 +144,7 @@ def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> N
         forest = "" if row is equal.accuracy else _forest_line(row, largest)
         values = [cell(row.first), cell(row.second), cell(row.difference, "+.3f")]
         lines.append([SHORT_TITLES.get(row.quantity, row.title), *values, interval, forest, covers])
-    columns = ["", "#first", "#second", "#diff.", "#95 % CI", "#<second|first >", "CI over"]
+    columns = ["", "#first", "#second", "#diff.", "#95 % CI", "|<second|first >", "CI over"]
     if not has_forest:
         for cells in (columns, *lines):
             del cells[5]
@@ -155,23 +156,32 @@ def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> N
 
 
 def _forest_line(row: CriterionRow, largest: float) -> str:
-    """Return an interval as text, with 0 in the middle: ``|`` is 0, ``o`` the difference, brackets are the ends."""
-    from dsi_cli.queries.comparison.criteria import seed_range
+    """Return an interval as text, with 0 in the middle: ``|`` is 0, ``o`` the difference, brackets are the ends.
+
+    An end that is not 0 is left or right of 0, so that the line shows whether the interval excludes 0.
+    """
 
     def place(value: float) -> int:
         return FOREST_HALF + max(-FOREST_HALF, min(FOREST_HALF, round(FOREST_HALF * value / largest)))
 
+    def place_end(value: float) -> int:
+        if value == 0 or place(value) != FOREST_HALF:
+            return place(value)
+        return FOREST_HALF + (1 if value > 0 else -1)
+
     line = [" "] * (2 * FOREST_HALF + 1)
-    if row.seed_deviation is not None:
-        reach = place(seed_range(row.seed_deviation)) - FOREST_HALF
+    if row.seed_range is not None:
+        reach = place(row.seed_range) - FOREST_HALF
         line[FOREST_HALF - reach : FOREST_HALF + reach + 1] = "." * (2 * reach + 1)
-    if row.low is not None and row.high is not None:
-        low, high = place(row.low), place(row.high)
+    difference = None if row.difference is None else place(row.difference)
+    if difference is not None and row.low is not None and row.high is not None:
+        low, high = place_end(row.low), place_end(row.high)
+        difference = max(low, min(high, difference))
         line[low : high + 1] = "-" * (high - low + 1)
         line[low], line[high] = "[", "]"
     line[FOREST_HALF] = "|"
-    if row.difference is not None:
-        line[place(row.difference)] = "o"
+    if difference is not None:
+        line[difference] = "o"
     return "".join(line)
 
 
@@ -179,12 +189,11 @@ def _print_runs(comparison: Comparison) -> None:
     from dsi_cli.queries.comparison.criteria import measure_title
 
     title = measure_title(comparison.measures[0])
-    titles = ["run", "group", "#classes", "#epochs", "#best\naccuracy", "#at", f"#last\n{title}", "#half of\nbest at"]
+    titles = ["run", "group", "#classes", "#epochs", "#best\naccuracy", f"#last\n{title}", "#half of the\nhighest"]
     rows = []
     for line in comparison.runs:
-        best_at = "-" if line.best_epoch is None else line.best_at
-        rows.append([line.label, line.group, str(line.classes), line.span, cell(line.best_accuracy), best_at])
-        rows[-1] += [cell(line.alignment), cell(line.aligned_at, "d")]
+        rows.append([line.label, line.group, str(line.classes), line.span])
+        rows[-1] += [cell(line.best_accuracy) + line.best_at, cell(line.alignment), line.half_at(comparison.epochs) or "-"]
     if not comparison.has_groups:
         for cells in (titles, *rows):
             del cells[1]

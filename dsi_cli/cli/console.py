@@ -140,24 +140,25 @@ def _wrap(line: str, stream: IO[str], hanging: int) -> str:
 def print_columns(titles: Sequence[str], rows: Iterable[Sequence[str | Text]], indent: int = 0) -> None:
     """Print columns on stdout; in a file or a pipe their lines are not wrapped.
 
-    In ``titles``, ``#`` precedes the title of a column of numbers, which are right-aligned and not wrapped. A cell that is a
-    `rich.text.Text` has a style, and its text must be that of `terminal_text`.
+    In ``titles``, ``#`` precedes the title of a column of numbers, which are right-aligned and not wrapped, and ``|`` that of a
+    column of drawings, which are left-aligned and not wrapped. A cell that is a `rich.text.Text` has a style, and its text must be
+    that of `terminal_text`.
     """
     from rich.table import Table
     from rich.text import Text
 
-    lines = [[Text(terminal_lines(title.removeprefix("#"))) for title in titles]]
+    lines = [[Text(terminal_lines(title.lstrip("#|"))) for title in titles]]
     for row in rows:
         first, *rest = (Text(terminal_text(cell)) if isinstance(cell, str) else cell for cell in row)
         lines.append([Text(" " * indent) + first, *rest])
     table = Table(pad_edge=False, box=None, header_style="bold", show_header=any(titles), padding=(0, 2, 0, 0))
     needed = 0
     for title, cells in zip(titles, zip(*lines, strict=True), strict=True):
-        is_number = title.startswith("#")
-        justify: Literal["right", "left"] = "right" if is_number else "left"
-        table.add_column(cells[0], justify=justify, no_wrap=is_number, overflow="fold")
+        justify: Literal["right", "left"] = "right" if title.startswith("#") else "left"
+        is_whole = title.startswith(("#", "|"))
+        table.add_column(cells[0], justify=justify, no_wrap=is_whole, overflow="fold")
         longest = max(line.cell_len for cell in cells for line in cell.split())
-        needed += 2 + (longest if is_number else min(longest, MIN_TEXT_WIDTH))
+        needed += 2 + (longest if is_whole else min(longest, MIN_TEXT_WIDTH))
     for texts in lines[1:]:
         table.add_row(*texts)
     # In a narrower terminal rich would leave out columns, but the terminal itself breaks long lines.

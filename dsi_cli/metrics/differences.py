@@ -44,6 +44,10 @@ class Difference:
     freedom: float = 0.0
     """The degrees of freedom of Student's t."""
     reason: str | None = None
+    seed_deviation: float | None = None
+    """The standard deviation between repetitions of one network, pooled over both networks; None if neither has two."""
+    seed_range: float | None = None
+    """The prediction limit: the difference of 95 % of pairs of further repetitions of one network is at most as large."""
 
     def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
         """Return the confidence interval of a level, such as 0.95; None without a standard error."""
@@ -189,7 +193,7 @@ def accuracy_difference(first: LabelledPredictions, second: LabelledPredictions)
 
 
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Return the difference of the means of two networks' repetitions, with Welch's interval.
+    """Return the difference of the means of two networks' repetitions, with Welch's interval and the spread of repetitions.
 
     >>> difference = mean_difference([0.50, 0.52, 0.51], [0.40, 0.42, 0.41])
     >>> round(difference.value, 3), round(difference.low, 3), round(difference.high, 3), difference.excludes_zero
@@ -200,13 +204,32 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
         return Difference(reason="no repetition has a value")
     means = float(a.mean()), float(b.mean())
     value = means[0] - means[1]
+    deviation, limit = _spread_of_repetitions(a, b)
     if len(a) < 2 or len(b) < 2:
-        return Difference(*means, value, reason="an interval over repetitions needs two or more of each")
+        reason = "an interval over repetitions needs two or more of each"
+        return Difference(*means, value, reason=reason, seed_deviation=deviation, seed_range=limit)
     variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     freedom = len(a) + len(b) - 2.0
     if variances.any():
         freedom = float(variances.sum() ** 2 / (variances**2 / [len(a) - 1, len(b) - 1]).sum())
-    return Difference(*means, value, float(variances.sum() ** 0.5), freedom)
+    error = float(variances.sum() ** 0.5)
+    return Difference(*means, value, error, freedom, seed_deviation=deviation, seed_range=limit)
+
+
+def _spread_of_repetitions(a: Values, b: Values) -> tuple[float | None, float | None]:
+    """Return the pooled standard deviation of two networks' repetitions, and the range of differences of 95 % of pairs.
+
+    The range is Student's prediction interval of the difference of two further repetitions of one network, so few repetitions
+    give a wide one. Both are None if no network has two repetitions.
+    """
+    from scipy.special import stdtrit
+
+    freedom = len(a) + len(b) - 2
+    if freedom == 0:
+        return None, None
+    squares = ((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()
+    deviation = float((squares / freedom) ** 0.5)
+    return deviation, float(stdtrit(freedom, (1 + LEVEL) / 2)) * 2**0.5 * deviation
 
 
 class HolmStep(NamedTuple):

@@ -16,7 +16,7 @@ from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.comparison.compare import MANY_PAIRS, Comparison
-from dsi_cli.queries.comparison.criteria import measure_title, seed_range
+from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
 from dsi_cli.queries.comparison.network_pairs import compare_classes
 from dsi_cli.queries.comparison.repetitions import CURVES, NETWORK_CURVE, RunCurve
@@ -117,7 +117,7 @@ def forest(rows: Sequence[CriterionRow]) -> dict[str, Any]:
     """Return the positions of some rows and of ticks with their texts in a forest plot, in percent of the width; None if missing.
 
     Positive differences, which are to the right, favour the first network. The scale holds all intervals. The range of 95 % of
-    pairs of seeds, its start and its width, is cut off if it is larger.
+    pairs of repetitions, its start and its width, is cut off if it is larger.
     """
     ends = [abs(value) for row in rows for value in (row.low, row.high, row.difference) if value is not None]
     limit = 1.1 * (max(ends, default=0.0) or 1.0)
@@ -128,8 +128,8 @@ def forest(rows: Sequence[CriterionRow]) -> dict[str, Any]:
     placed = []
     for row in rows:
         seeds = None
-        if row.seed_deviation is not None:
-            half = min(50.0, 50 * seed_range(row.seed_deviation) / limit)
+        if row.seed_range is not None:
+            half = min(50.0, 50 * row.seed_range / limit)
             seeds = (round(50 - half, 2), round(2 * half, 2))
         ends_of_row = {name: position(getattr(row, name)) for name in ("difference", "low", "high")}
         placed.append({"row": row, "seeds": seeds, **ends_of_row})

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import asdict, replace
 
 import pytest
@@ -48,10 +49,11 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
             assert f" {row.difference:+.3f}  {row.low:+.3f} to {row.high:+.3f}" in line
             assert line.split()[-1] == row.covers.removeprefix("test ")
     assert "first:  fast, epoch 1, accuracy 0.600, 160 mistakes" in lines
-    assert any(line.startswith(f"T{found.coverage[1:]}. Dots") for line in lines)
+    assert f"T{found.coverage[1:]}." in lines, "no dots without repetitions"
     for line in found.runs:
         shown = next(text for text in lines if text.startswith(f"{line.label} "))
-        assert shown.split()[:5] == [line.label, "8", "0-2", f"{line.best_accuracy:.3f}", "2"]
+        assert shown.split()[:7] == [line.label, "8", "0-2", f"{line.best_accuracy:.3f}", "at", "epoch", "2"]
+        assert shown.endswith(f"at epoch {line.aligned_at}" if line.aligned_at is not None else "-")
     assert f"Seen most differently: {', '.join(row.name for row in equal.classes[:5])}" in lines
     assert (ended.err, dsi("compare", two, "--quiet").err) == ("".join(f"note: {note}\n" for note in found.notes), "")
     between = r"\nSAI excess, cosine of the networks with each other \([^)]*\), by epoch: -?\d\.\d+ at 2 \(z = -?\d+\)\n"
@@ -72,10 +74,43 @@ def test_compare_screen_keeps_the_case_of_a_name_at_the_start(tmp_path, dsi):
     assert dsi("compare", write_output(tmp_path / "out", *runs)).out.startswith("fast and slow cannot be compared: ")
 
 
-def test_forest_line_shows_the_interval_and_the_range_of_seeds():
-    row = CriterionRow(*("widm", "WIDM", True, True, "images", 0.5, 0.4, 0.1, 0.05, 0.15, 0.95, 0.01, True), 0.02, None)
-    assert _forest_line(row, 0.15) == "    ...|.[--o-]"
-    assert _forest_line(replace(row, low=None, high=None, difference=None, seed_deviation=None), 1.0).strip() == "|"
+ROW = CriterionRow(*("widm", "WIDM", True, True, "images", 0.5, 0.4, 0.1, 0.05, 0.15, 0.95, 0.01, True), 0.01, 0.055, None)
+
+
+@pytest.mark.parametrize(
+    ("low", "difference", "high", "seed_range", "line"),
+    [
+        (0.05, 0.1, 0.15, 0.055, "    ...|.[--o-]"),
+        (0.05, 0.1, 0.15, None, "       | [--o-]"),
+        (0.001, 0.07, 0.15, None, "       |[-o---]"),  # the interval excludes 0, though its end is near
+        (-0.15, -0.07, 0.001, None, "[---o--|]      "),
+        (-0.001, 0.0, 0.001, None, "      [o]      "),
+        (0.001, 0.004, 0.009, None, "       |o      "),
+        (None, 0.1, None, 0.5, ".......|....o.."),
+        (None, None, None, None, "       |       "),
+    ],
+)
+def test_forest_line_shows_on_which_side_of_0_the_interval_ends(low, difference, high, seed_range, line):
+    row = replace(ROW, low=low, difference=difference, high=high, seed_range=seed_range)
+    assert _forest_line(row, 0.15) == line
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_compare_screen_has_0_in_one_column_of_all_rows(two, dsi, monkeypatch, is_terminal):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    (equal,) = compare([two]).equal
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in dsi("compare", two).out.splitlines()]
+    first = next(index for index, line in enumerate(lines) if "<second|first >" in line)
+    zero = lines[first].index("|")
+    largest = max(abs(end) for row in equal.forest for end in (row.low, row.high))
+    for line, row in zip(lines[first + 1 :], equal.forest, strict=False):
+        plot = line[zero - 7 : zero + 8]
+        assert plot == _forest_line(row, largest)
+        assert plot[7] in "|o"
+        assert line[: zero - 7].rstrip().endswith(f"{row.high:+.3f}")
+    assert len({_forest_line(row, largest).rstrip() for row in equal.forest}) > 1
 
 
 @pytest.mark.slow
@@ -86,6 +121,7 @@ def test_compare_groups_writes_figures_and_page(tmp_path, dsi):
     ended = dsi("compare", out, "--group", "seed", "-o", figures, "--format", "svg")
     assert ended.code == 0
     assert "first:  a, epochs 1, 1" in ended.out
+    assert "Dots: 95 % of pairs of trainings of one group differ by less, to judge by these runs." in ended.out
     lines = ended.out.splitlines()
     assert [line.split()[:3] for line in lines if "within" in line] == [["within", "a", "1"], ["within", "b", "1"]]
     assert lines[-2:] == [f"figure: {figures / 'compare-networks.svg'}", f"page: {figures / 'comparison.html'}"]

@@ -142,6 +142,25 @@ def test_means_of_repetitions_have_welchs_interval():
     assert_allclose([found.first, found.second, found.value], [a.mean(), b.mean(), a.mean() - b.mean()])
 
 
+@pytest.mark.parametrize("sizes", [(3, 3), (4, 1), (2, 5)])
+def test_seed_range_of_simulated_repetitions_holds_95_percent_of_further_pairs(sizes):
+    rng, holds = np.random.default_rng(1), []
+    for _ in range(1500):
+        a, b = rng.normal(0.5, 0.02, sizes[0]), rng.normal(0.3, 0.02, sizes[1])
+        found = mean_difference(a.tolist(), b.tolist())
+        assert found.seed_deviation == pytest.approx(
+            np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in (a, b)) / (sum(sizes) - 2))
+        )
+        first, second = rng.normal(0.4, 0.02, (2, 10))
+        holds.append(np.mean(np.abs(first - second) <= found.seed_range))
+    assert 0.93 < np.mean(holds) < 0.97
+
+
+def test_seed_range_of_single_trainings_is_unknown():
+    found = mean_difference([0.5], [0.4])
+    assert (found.seed_deviation, found.seed_range) == (None, None)
+
+
 def test_the_order_of_classes_changes_no_value(networks):
     a, b, reference = networks()
     order = np.random.default_rng(5).permutation(12)

@@ -36,7 +36,6 @@ from dsi_cli.queries.comparison.compare import (
     compare,
     verdict,
 )
-from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
     LAST,
@@ -270,6 +269,8 @@ def test_groups_are_compared_by_their_means_and_ranges(seeds):
         row = next(row for row in equal.rows if row.quantity == name)
         assert [row.first, row.second] == pytest.approx([np.mean(one) for one in values])
         assert row.low < row.difference < row.high
+        assert row.seed_deviation == pytest.approx(np.mean([np.var(one, ddof=1) for one in values]) ** 0.5)
+        assert row.seed_range == pytest.approx(stats.t(4).ppf(0.975) * 2**0.5 * row.seed_deviation)
     assert (len(found.between), replace(found.runs[0], last_epoch=0).span) == (15, "0")
     bands = [band for band in found.curves if band.curve == "max_wsi"]
     assert [(band.group, band.x) for band in bands] == [("a", [0, 1, 2]), ("b", [0, 1, 2])]
@@ -291,7 +292,7 @@ def row_of(quantity, difference=0.0, half=0.1, is_criterion=True, **changed):
     excludes = not low <= 0 <= high
     row = CriterionRow(
         *(quantity, quantity, is_criterion, True, "classes", 0.5, 0.5),
-        *(difference, low, high, 0.95, 0.04 if excludes else 0.5, excludes, 0.01, None),
+        *(difference, low, high, 0.95, 0.04 if excludes else 0.5, excludes, None, None, None),
     )
     return replace(row, **changed)
 
@@ -336,19 +337,21 @@ def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, pre
     [
         (
             equal_of(row_of("agreement", 0.5), row_of("widm", -0.5), row_of("max_wsi", 0.5, is_criterion=False)),
-            f"{TWO}, agreement and max_wsi are higher in a, and widm is higher in b; another training may reverse it",
+            f"{TWO}, agreement is higher in a, and widm is higher in b, and max_wsi, which only describes a network, is higher in a"
+            "; another training may reverse it",
         ),
         (
             equal_of(row_of("agreement", 0.02, 0.01)),
-            f"{TWO}, agreement is higher in a; seeds alone differed as much in our experiments; another training may reverse it",
+            f"{TWO}, agreement is higher in a; another training may reverse it",
         ),
         (
             equal_of(row_of("agreement", 0.5), basis=LAST),
             "In these two runs, at the last epochs, agreement is higher in a; that may be due to their accuracy",
         ),
         (
-            equal_of(row_of("agreement"), row_of("max_wsi", 0.5, is_criterion=False), trainings=2),
-            f"Over 2 and 2 {AT}, max_wsi is higher in a, but no criterion has a 95 % confidence interval that excludes 0",
+            equal_of(row_of("agreement"), row_of("widm"), row_of("max_wsi", 0.5, is_criterion=False), trainings=2),
+            f"Over 2 and 2 {AT}, no criterion tells the networks apart: the 95 % confidence intervals of agreement and widm"
+            " include 0, and max_wsi, which only describes a network, is higher in a",
         ),
         (equal_of(row_of("agreement")), f"{TWO}, {NONE}"),
         (
@@ -371,14 +374,15 @@ def test_reasons_state_if_the_confidence_interval_excludes_0():
     ]
 
 
-def test_coverage_names_the_variation_between_seeds_unless_all_are_repeated(two, seeds):
-    coverage = compare([two]).coverage
-    assert all(text in coverage for text in ("but not of the seed", *(f"{it:.3f}" for it in SEED_DEVIATIONS.values())))
+def test_coverage_excludes_the_seed_unless_all_are_repeated(two, seeds):
+    found = compare([two])
+    assert "but not of the seed." in found.coverage
+    assert {(row.seed_deviation, row.seed_range) for row in found.equal[0].rows} == {(None, None)}, "there are no seeds"
     calls = []
     found = compare([seeds], ComparisonOptions(group="seed"), lambda *call: calls.append(call))
     assert "over seeds" in found.coverage
     assert calls == [("at equal accuracy", 1, 1), *(("with each other", pair, 15) for pair in range(1, 16))]
-    assert {(row.covers, row.seed_deviation) for row in found.equal[0].rows} == {("seeds", None)}
+    assert {row.covers for row in found.equal[0].rows} == {"seeds"}
     runs = ["a_seed0", "a_seed1", "a_seed2", "b_seed0", "b_seed1"]
     assert "over seeds, so" in compare([seeds], ComparisonOptions(runs, "(a|b)_seed[01]")).coverage
     assert compare([seeds], ComparisonOptions(runs[:4], "seed")).coverage == "", "a single training gives no interval"

@@ -79,13 +79,22 @@ def test_forest_places_all_intervals_on_one_scale_with_0_in_the_middle(two):
             assert (position is None) == (end is None)
             if end is not None:
                 assert position == pytest.approx(50 + 50 / 1.1 * end / max(ends), abs=0.01)
-        half = 50 / 1.1 * 1.96 * 2**0.5 * item["row"].seed_deviation / max(ends)
-        assert item["seeds"] == pytest.approx((max(0, 50 - half), min(100, 2 * half)), abs=0.02)
+        assert item["seeds"] is None
     assert (50.0, "0") in plot["ticks"]
     assert 3 <= len(plot["ticks"]) <= 9
     assert [text for at, text in plot["ticks"] if at < 50] == [
         text.replace("+", "−") for at, text in plot["ticks"][::-1] if at > 50
     ]
+
+
+def test_forest_of_repetitions_has_the_range_of_their_pairs(groups, two):
+    rows = groups.equal[0].forest
+    largest = max(abs(end) for row in rows for end in (row.low, row.high))
+    for item in forest(rows)["rows"]:
+        half = 50 / 1.1 * item["row"].seed_range / largest
+        assert item["seeds"] == pytest.approx((max(0, 50 - half), min(100, 2 * half)), abs=0.02)
+    explained = "95&nbsp;% of pairs of trainings"
+    assert [explained in comparison_page.render(found) for found in (groups, two)] == [True, False]
 
 
 def table(page, section):

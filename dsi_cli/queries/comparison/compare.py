@@ -15,10 +15,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar, cast
 
-from dsi_cli.errors import UsageError, require_choice
+from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import jackknife
 from dsi_cli.queries.comparison import repetitions
-from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS, SEEDS, SHORT_TITLES, seed_range
+from dsi_cli.queries.comparison.criteria import SEEDS
 from dsi_cli.queries.comparison.equal_accuracy import EQUAL, CriterionRow, EqualAccuracyComparison, at_equal_accuracy
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, cross_alignment
 from dsi_cli.queries.comparison.repetitions import CurveBand, RepeatedRuns
@@ -79,7 +79,7 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
         answer, end = NO_DIFFERENCE, _no_difference(equal)
     else:
         answer = (NO_DIFFERENCE, HIGHER, MIXED)[len(favoured)]
-        end = _claims(equal, different) + _reservation(equal, different)
+        end = _claims(equal, known) + _reservation(equal)
     if answer == HIGHER and equal.basis == EQUAL and equal.is_repeated:
         (preferred,) = favoured
         answer = PREFERRED
@@ -101,29 +101,39 @@ def _no_difference(equal: EqualAccuracyComparison) -> str:
     return f"{intervals}, except that of the last accuracy" if is_better else intervals
 
 
-def _claims(equal: EqualAccuracyComparison, different: list[CriterionRow]) -> str:
-    """Return in which quantities each network is higher."""
+def _claims(equal: EqualAccuracyComparison, known: list[CriterionRow]) -> str:
+    """Return in which criteria each network is higher, and then what only describes the networks."""
+    criteria = [row for row in known if row.is_criterion]
     titles: dict[str, list[str]] = {}
-    for row in different:
-        titles.setdefault(_higher(equal, row), []).append(row.title.replace("Agreement", "agreement"))
+    for row in criteria:
+        if row.excludes_zero:
+            titles.setdefault(_higher(equal, row), []).append(_lower_case(row.title))
     claims = []
     for name, higher in titles.items():
-        listed = higher[0] if len(higher) == 1 else f"{', '.join(higher[:-1])} and {higher[-1]}"
-        claims.append(f"{listed} {'is' if len(higher) == 1 else 'are'} higher in {name}")
-    if not any(row.is_criterion for row in different):
-        claims[-1] += ", but no criterion has a 95 % confidence interval that excludes 0"
+        claims.append(f"{_listed(higher)} {'is' if len(higher) == 1 else 'are'} higher in {name}")
+    if not claims:
+        unclear = _listed([_lower_case(row.title) for row in criteria])
+        claims.append(f"no criterion tells the networks apart: the 95 % confidence intervals of {unclear} include 0")
+    descriptions = [row for row in known if row.excludes_zero and not row.is_criterion]
+    claims += [f"{row.title}, which only describes a network, is higher in {_higher(equal, row)}" for row in descriptions]
     return ", and ".join(claims)
 
 
-def _reservation(equal: EqualAccuracyComparison, different: list[CriterionRow]) -> str:
+def _lower_case(title: str) -> str:
+    return title.replace("Agreement", "agreement")
+
+
+def _listed(texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def _reservation(equal: EqualAccuracyComparison) -> str:
     """Return why the differences may be due to something else."""
     if equal.basis != EQUAL:
         return "; that may be due to their accuracy"
     if equal.is_repeated:
         return ""
-    within = (row.seed_deviation and abs(row.difference or 0.0) <= seed_range(row.seed_deviation) for row in different)
-    seeds = "; seeds alone differed as much in our experiments" if all(within) else ""
-    return f"{seeds}; another training may reverse it"
+    return "; another training may reverse it"
 
 
 def difference_sentence(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
@@ -187,8 +197,14 @@ class RunSummary:
 
     @property
     def best_at(self) -> str:
-        """The epoch with the best accuracy for display."""
-        return "–" if self.best_epoch is None or not self.has_epochs else str(self.best_epoch)
+        """The epoch with the best accuracy, to display after it."""
+        return f" at epoch {self.best_epoch}" if self.best_epoch is not None and self.has_epochs else ""
+
+    def half_at(self, unit: str) -> str:
+        """Return when the excess was half of its maximum, for display; ``unit`` is that of `Comparison.epochs`."""
+        if self.aligned_at is None or not self.has_epochs:
+            return ""
+        return f"at epoch {self.aligned_at}" if unit == "epoch" else f"after {count(self.aligned_at, 'epoch')}"
 
 
 @dataclass(frozen=True)
@@ -327,7 +343,7 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
 
 
 def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
-    """Return what the intervals cover, with the variation between trainings in our experiments if they do not cover it."""
+    """Return what the intervals cover, and what they do not."""
     covered = {row.covers for comparison in comparisons for row in comparison.rows if row.low is not None}
     if not covered:
         return ""
@@ -340,11 +356,9 @@ def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
             f" {correction}"
         )
     unless = ", unless they are over seeds" if SEEDS in covered else ""
-    measured = ", ".join(f"{deviation:.3f} ({SHORT_TITLES[name]})" for name, deviation in SEED_DEVIATIONS.items())
     return (
         f"the 95 % confidence intervals cover the choice of classes or test images, but not of the seed{unless}."
-        f" {correction}. In our experiments seeds had a standard deviation of {measured}."
-        " Train each network several times and give --group to cover seeds"
+        f" {correction}. Train each network several times and give --group to cover seeds"
     )
 
 

@@ -13,15 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import NORMAL_QUANTILE, differences
+from dsi_cli.metrics import differences
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
 from dsi_cli.queries.comparison.runs import ComparedRun
 
 CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"
 """The sources of variation that a confidence interval covers: other classes, other samples, or other trainings."""
-SEED_DEVIATIONS = {"sai_pearson": 0.018, "widm": 0.009, "nidm": 0.013, "max_wsi": 0.006, "accuracy": 0.004}
-"""The standard deviation between trainings of one network: the larger one of two text networks with 12 seeds each."""
-
 SHORT_TITLES = {
     "sai_pearson": "agreement",
     "widm": "WIDM",
@@ -29,11 +26,6 @@ SHORT_TITLES = {
     "max_wsi": "Max WSI",
     "accuracy": "last accuracy",
 }
-
-
-def seed_range(deviation: float) -> float:
-    """Return the half width that holds the difference of 95 % of pairs of trainings, given their standard deviation."""
-    return NORMAL_QUANTILE * 2**0.5 * deviation
 
 
 @dataclass(frozen=True)
@@ -108,17 +100,17 @@ def difference(quantity: Criterion, first: Sequence[RunAtEpoch], second: Sequenc
             return quantity.difference(first[0], second[0])
         except UsageError as error:
             return Difference(reason=str(error))
-    # The values of repetitions are in their curves tables.
+    values = [[stored_value(quantity, at_epoch) for at_epoch in runs] for runs in (first, second)]
+    known = [[value for value in of_runs if not np.isnan(value)] for of_runs in values]
+    return differences.mean_difference(*known)
+
+
+def stored_value(quantity: Criterion, at_epoch: RunAtEpoch) -> float:
+    """Return the value of a quantity in a run's curves table; NaN if it is missing."""
     metric, of, has_split, variant, column = quantity.row
-    values: tuple[list[float], list[float]] = [], []
-    for runs, known in zip((first, second), values, strict=True):
-        for at_epoch in runs:
-            name = of and of.replace("{split}", at_epoch.split)
-            points = at_epoch.run.curve(metric, name, at_epoch.split if has_split else None, variant)
-            number = points[column].get(at_epoch.epoch, np.nan)
-            if not np.isnan(number):
-                known.append(float(number))
-    return differences.mean_difference(*values)
+    name = of and of.replace("{split}", at_epoch.split)
+    points = at_epoch.run.curve(metric, name, at_epoch.split if has_split else None, variant)
+    return float(points[column].get(at_epoch.epoch, np.nan))
 
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
@@ -139,11 +131,12 @@ def _idm_criterion(name: str, title: str, kind: str, of: str) -> Criterion:
     return Criterion(name, title, True, True, IMAGES, idm_difference, ("idm", of, True, "errors", "value"))
 
 
-def _corrected_criterion(name: str, title: str, kind: str, of: str) -> Criterion:
+def _corrected_criterion(name: str, matrices: str, kind: str, of: str) -> Criterion:
     def sai_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
         a, b = (CsmPair(run.csm(kind), run.csm("ccsm"), run.reliability()) for run in (first, second))
         return differences.alignment_difference(a, b, "pearson")
 
+    title = f"SAI({matrices}), corrected for the noise of the CCSM"
     return Criterion(name, title, False, False, CLASSES, sai_difference, ("sai", of, False, "pearson_corrected", "value"))
 
 
@@ -172,6 +165,6 @@ _MAIN = (
     ACCURACY,
 )
 _DESCRIPTIONS = (
-    _corrected_criterion("sai_ccsm_scsm", "SAI(CCSM, SCSM), corrected", "scsm", "ccsm-{split},scsm"),
-    _corrected_criterion("sai_own_ccsm", "SAI(NCSM, CCSM), corrected", "own", "{own},ccsm-{split}"),
+    _corrected_criterion("sai_ccsm_scsm", "CCSM, SCSM", "scsm", "ccsm-{split},scsm"),
+    _corrected_criterion("sai_own_ccsm", "NCSM, CCSM", "own", "{own},ccsm-{split}"),
 )

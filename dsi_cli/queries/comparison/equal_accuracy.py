@@ -17,7 +17,7 @@ from dsi_cli.errors import count
 from dsi_cli.metrics.differences import holm
 from dsi_cli.metrics.jackknife import LEVEL
 from dsi_cli.queries.comparison import criteria
-from dsi_cli.queries.comparison.criteria import ACCURACY, SEED_DEVIATIONS, SEEDS, Criterion, RunAtEpoch
+from dsi_cli.queries.comparison.criteria import ACCURACY, SEEDS, Criterion, RunAtEpoch
 from dsi_cli.queries.comparison.network_pairs import ClassDifference, compare_classes
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
 from dsi_cli.queries.comparison.runs import ComparedRun, common_reference, match_classes
@@ -56,7 +56,8 @@ class CriterionRow:
     level: float  # the level of the interval: 0.95, or more after the correction
     p_value: float | None  # the two-sided p-value of no difference, after the correction
     excludes_zero: bool | None  # True if the interval excludes 0; None without an interval
-    seed_deviation: float | None  # between trainings in our experiments; None for repetitions, whose interval covers it
+    seed_deviation: float | None  # standard deviation between the repetitions of one network; None if neither has two
+    seed_range: float | None  # 95 % of pairs of repetitions of one network differ by at most this
     reason: str | None
 
 
@@ -228,7 +229,8 @@ def _rows(
                 level=level,
                 p_value=steps[quantity].p_value if quantity in steps else result.p_value,
                 excludes_zero=None if low is None or high is None else not low <= 0.0 <= high,
-                seed_deviation=None if len(chosen) > 2 else SEED_DEVIATIONS.get(quantity.name),
+                seed_deviation=result.seed_deviation,
+                seed_range=result.seed_range,
                 reason=result.reason,
             )
         )
