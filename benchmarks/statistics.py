@@ -1,7 +1,7 @@
 """The coverage of intervals, p-values and phases: ``make bench-statistics`` writes ``benchmarks/results/statistics.md``.
 
-The data are the 1,000 classes of a published ImageNet classifier, two CIFAR-100 runs, and 12 trainings each of two text networks
-that differ by the seed alone. All draws are seeded.
+The data are the 1,000 classes of a published ImageNet classifier, two CIFAR-100 runs, and trainings that differ by the seed alone:
+12 each of two text networks, and 6 each of two networks on CIFAR-100. All draws are seeded.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 from threadpoolctl import threadpool_limits
 
 from benchmarks.rows import write
 from dsi_cli import analyze, read_head, wordnet_csm
 from dsi_cli.metrics import jackknife, p_values, permutation_null
+from dsi_cli.metrics.differences import mean_difference
 from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.partial_mantel import partial_mantel
 from dsi_cli.metrics.phases import Phases, phases
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.queries.comparison.compare import MEASURES
-from dsi_cli.queries.comparison.criteria import SHORT_TITLES
+from dsi_cli.queries.comparison.criteria import SHORT_TITLES, RunAtEpoch, criteria, stored_value
 from dsi_cli.queries.comparison.equal_accuracy import at_equal_accuracy
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
-from dsi_cli.queries.comparison.runs import compared_runs
+from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs
 from dsi_cli.similarity import weight_similarity
 
 METHOD = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "statistics.md"
@@ -88,7 +90,8 @@ def measure(data: Path) -> Iterator[Row]:
     cnn, vit = (load_training(data / "runs" / f"cifar100-{name}", "cifar100") for name in ("cnn", "vit"))
     yield lowered_pair(cnn)
     seeds = {name: [load_training(data / "seeds" / f"{name}_seed{seed}", None) for seed in range(12)] for name in NETWORKS}
-    yield from compared_networks(data / "seeds")
+    yield from compared_networks(data / "seeds", NETWORKS)
+    yield from compared_networks(data / "seeds-cifar100", ("cnn", "vit"))
     yield thinning(cnn)
     yield from times_of_seeds(seeds)
     yield from refinements({"CNN": cnn, "ViT": vit})
@@ -156,7 +159,7 @@ def lowered_pair(run: Training) -> Row:
     return what, f"{excess[0]:.3f} to {excess[1]:.3f}; {pearson[0]:.3f} to {pearson[1]:.3f}", "the agreement stays"
 
 
-def compared_networks(folder: Path) -> Iterator[Row]:
+def compared_networks(folder: Path, networks: tuple[str, str]) -> Iterator[Row]:
     """Yield how often ``dsi compare`` finds a difference between trainings, single or repeated, of one network or of two.
 
     The runs are compared at equal accuracy, and their intervals are corrected by Holm's method.
@@ -164,31 +167,35 @@ def compared_networks(folder: Path) -> Iterator[Row]:
     with TemporaryDirectory() as out:
         analyze(folder, out, permutations=0, report=False)
         runs = compared_runs([out], ())
-        trainings = {name: [run for run in runs if run.name.startswith(name)] for name in NETWORKS}
+        trainings = {name: [run for run in runs if run.name.startswith(name)] for name in networks}
         for name, members in trainings.items():
             single = [RepeatedRuns(run.label, [run]) for run in members]
+            pairs = [*combinations(single, 2)]
             yield _differing(
-                f"two seeds of one network ({name})", [*combinations(single, 2)], "no preference from single runs"
+                f"two seeds of one network ({name})", pairs, len(members) // 2, "no preference from single runs"
             )
-        rng = np.random.default_rng(SEED)
-        for what, first, second in (
-            ("one network", "mean", "mean"),
-            ("one network", "attn", "attn"),
-            ("each network", *NETWORKS),
-        ):
+        rng, seeds = np.random.default_rng(SEED), len(runs) // 2
+        first, second = networks
+        for a, b in ((first, first), (second, second), networks):
             pairs = []
             for _ in range(GROUPINGS):
-                drawn = rng.permutation(12)
-                other = drawn[3:6] if first == second else rng.permutation(12)[:3]
-                chosen = ((first, drawn[:3]), (second, other))
-                a, b = (RepeatedRuns(name, [trainings[name][index] for index in which]) for name, which in chosen)
-                pairs.append((a, b))
-            wanted = "found in all" if first != second else "each 0 to 5 %, any 4 to 6 %"
-            yield _differing(f"three and three seeds of {what} ({first}, {second})", pairs, wanted)
+                drawn = rng.permutation(seeds)
+                other = drawn[3:6] if a == b else rng.permutation(seeds)[:3]
+                chosen = ((a, drawn[:3]), (b, other))
+                x, y = (RepeatedRuns(name, [trainings[name][index] for index in which]) for name, which in chosen)
+                pairs.append((x, y))
+            wanted = "found in all" if a != b else "each 0 to 5 %, any 4 to 6 %"
+            disjoint = seeds // 3 if a != b else seeds // 6
+            which = "each network" if a != b else "one network"
+            yield _differing(f"three and three seeds of {which} ({a}, {b})", pairs, disjoint, wanted)
+        yield _within_dots(trainings)
 
 
-def _differing(what: str, pairs: list[tuple[RepeatedRuns, RepeatedRuns]], wanted: str) -> Row:
-    """Return in which share of pairs the interval of each criterion excludes 0, and that of any."""
+def _differing(what: str, pairs: list[tuple[RepeatedRuns, RepeatedRuns]], disjoint: int, wanted: str) -> Row:
+    """Return in which share of pairs the interval of each criterion excludes 0, and that of any.
+
+    Pairs share seeds, so that the interval of a share counts only as many pairs as share none (`disjoint`).
+    """
     found = [
         {
             row.quantity: bool(row.excludes_zero)
@@ -197,10 +204,39 @@ def _differing(what: str, pairs: list[tuple[RepeatedRuns, RepeatedRuns]], wanted
         }
         for pair in pairs
     ]
-    shares = {SHORT_TITLES[name]: np.mean([one[name] for one in found]) for name in found[0]}
-    shares["any"] = np.mean([any(one.values()) for one in found])
-    text = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items())
-    return f"{what}: the CI excludes 0", text, wanted
+    shares = {SHORT_TITLES[name]: float(np.mean([one[name] for one in found])) for name in found[0]}
+    shares["any"] = float(np.mean([any(one.values()) for one in found]))
+    texts = []
+    for name, share in shares.items():
+        low, high = share_interval(share, disjoint)
+        texts.append(f"{name} {100 * share:.1f} % [{100 * low:.0f}, {100 * high:.0f}]")
+    return f"{what}: the CI excludes 0 [95 % CI of the share; disjoint pairs: {disjoint}]", ", ".join(texts), wanted
+
+
+def share_interval(share: float, independent: int) -> tuple[float, float]:
+    """Return the exact 95 % confidence interval of a share of independent comparisons (Clopper and Pearson 1934)."""
+    hits = share * independent
+    low = float(betaincinv(hits, independent - hits + 1, 0.025)) if share > 0 else 0.0
+    high = float(betaincinv(hits + 1, independent - hits, 0.975)) if share < 1 else 1.0
+    return low, high
+
+
+def _within_dots(trainings: dict[str, list[ComparedRun]]) -> Row:
+    """Return how often two seeds differ by less than the range that ``dsi compare`` draws from three other seeds of each."""
+    quantities = [quantity for quantity in criteria(MEASURES) if quantity.is_main]
+    shares = []
+    for quantity in quantities:
+        at_epochs = [[RunAtEpoch(run, run.epochs[-1], np.arange(0), "test") for run in runs] for runs in trainings.values()]
+        values = [np.array([stored_value(quantity, at_epoch) for at_epoch in runs]) for runs in at_epochs]
+        rng, holds = np.random.default_rng(SEED), []
+        for _ in range(GROUPINGS):
+            drawn = [rng.permutation(of_network) for of_network in values]
+            limit = mean_difference(*(of_network[:3].tolist() for of_network in drawn)).seed_range
+            assert limit is not None
+            holds += [abs(a - b) <= limit for of_network in drawn for a, b in combinations(of_network[3:], 2)]
+        shares.append(f"{SHORT_TITLES[quantity.name]} {100 * np.mean(holds):.0f} %")
+    names = " and ".join(trainings)
+    return f"pairs of seeds within the dots that three other seeds of {names} give", ", ".join(shares), "about 95 %"
 
 
 def _end_of_surge(found: Phases) -> tuple[float, float, float]:

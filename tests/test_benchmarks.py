@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy.stats import binomtest
 
 from benchmarks import rows
+from benchmarks.statistics import share_interval
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +23,12 @@ def page(tmp_path_factory):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
     return page.read_text()
+
+
+@pytest.mark.parametrize(("hits", "number"), [(0, 6), (2, 6), (3, 3)])
+def test_share_interval_is_the_exact_one_of_independent_comparisons(hits, number):
+    expected = binomtest(hits, number).proportion_ci()
+    assert share_interval(hits / number, number) == pytest.approx((expected.low, expected.high))
 
 
 def test_the_page_keeps_what_stands_around_the_tables(page):
