@@ -120,7 +120,7 @@ def query_document(listing: Any) -> dict[str, Any]:
 
 
 def print_sentence(text: str, *, indent: int = 0, hanging: int = 2) -> None:
-    """Print a sentence on stdout; on a terminal it is wrapped between words, but not within ``4 to 17``.
+    """Print a sentence on stdout; on a terminal it is wrapped between words, but not within ``4 to 17`` or ``95 %``.
 
     `indent` is the number of spaces before the first line, and `hanging` that before the other lines.
     """
@@ -132,7 +132,7 @@ def _wrap(line: str, stream: IO[str], hanging: int) -> str:
     if not stream.isatty():
         return line
     width = max(MIN_WIDTH, get_terminal_size().columns)
-    joined = re.sub(r"\d+ to \d+", lambda match: match[0].replace(" ", "\0"), line)
+    joined = re.sub(r"\d+ to \d+|\d+ %", lambda match: match[0].replace(" ", "\0"), line)
     wrapped = fill(joined, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
     return wrapped.replace("\0", " ")
 

@@ -337,7 +337,7 @@ def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, pre
     [
         (
             equal_of(row_of("agreement", 0.5), row_of("widm", -0.5), row_of("max_wsi", 0.5, is_criterion=False)),
-            f"{TWO}, agreement is higher in a, and widm is higher in b, and max_wsi, which only describes a network, is higher in a"
+            f"{TWO}, agreement is higher in a, and widm is higher in b; max_wsi, which only describes a network, is higher in a"
             "; another training may reverse it",
         ),
         (
@@ -351,7 +351,7 @@ def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, pre
         (
             equal_of(row_of("agreement"), row_of("widm"), row_of("max_wsi", 0.5, is_criterion=False), trainings=2),
             f"Over 2 and 2 {AT}, no criterion tells the networks apart: the 95 % confidence intervals of agreement and widm"
-            " include 0, and max_wsi, which only describes a network, is higher in a",
+            " include 0; max_wsi, which only describes a network, is higher in a",
         ),
         (equal_of(row_of("agreement")), f"{TWO}, {NONE}"),
         (

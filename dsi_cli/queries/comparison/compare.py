@@ -114,9 +114,11 @@ def _claims(equal: EqualAccuracyComparison, known: list[CriterionRow]) -> str:
     if not claims:
         unclear = _listed([_lower_case(row.title) for row in criteria])
         claims.append(f"no criterion tells the networks apart: the 95 % confidence intervals of {unclear} include 0")
-    descriptions = [row for row in known if row.excludes_zero and not row.is_criterion]
-    claims += [f"{row.title}, which only describes a network, is higher in {_higher(equal, row)}" for row in descriptions]
-    return ", and ".join(claims)
+    text = ", and ".join(claims)
+    for row in known:
+        if row.excludes_zero and not row.is_criterion:
+            text += f"; {row.title}, which only describes a network, is higher in {_higher(equal, row)}"
+    return text
 
 
 def _lower_case(title: str) -> str:
