@@ -108,12 +108,13 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     for equal in [equal for _, equal in pairs if equal.rows][:MAX_TABLES]:
         print()
         _print_differences(equal, has_forest=has_forest)
-    if comparison.coverage:
-        print()
-        has_dots = has_forest and any(row.seed_range for equal in comparison.equal for row in equal.forest)
-        dots = " Dots: 95 % of pairs of trainings of one group differ by less, to judge by these runs."
-        console.print_sentence(sentence(comparison.coverage) + dots * has_dots)
     print()
+    legend = [sentence(comparison.coverage)] if comparison.coverage else []
+    if has_forest and any(row.seed_range for equal in comparison.equal for row in equal.forest):
+        legend.append("Dots: 95 % of pairs of trainings of one group differ by less, to judge by these runs.")
+    if legend:
+        console.print_sentence(" ".join(legend))
+        print()
     _print_runs(comparison)
     _print_between(comparison)
     unlike = [row.name for equal in comparison.equal for row in equal.classes if row.likeness is None or row.likeness < 1]

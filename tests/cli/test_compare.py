@@ -113,6 +113,13 @@ def test_compare_screen_has_0_in_one_column_of_all_rows(two, dsi, monkeypatch, i
     assert len({_forest_line(row, largest).rstrip() for row in equal.forest}) > 1
 
 
+def test_compare_screen_of_a_group_and_a_single_training_explains_the_dots(tmp_path, dsi):
+    runs = [write_run(tmp_path / name, (0.5, 0.8), seed=seed) for seed, name in enumerate(("a_seed0", "a_seed1", "b"))]
+    lines = dsi("compare", write_output(tmp_path / "out", *runs), "--group", "seed").out.splitlines()
+    assert any("..." in line for line in lines[3:8])
+    assert "Dots: 95 % of pairs of trainings of one group differ by less, to judge by these runs." in lines
+
+
 @pytest.mark.slow
 def test_compare_groups_writes_figures_and_page(tmp_path, dsi):
     runs = [write_run(tmp_path / f"{name}_seed{i}", (0.5, 0.8), seed=i) for name in "ab" for i in range(2)]

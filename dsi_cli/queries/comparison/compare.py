@@ -75,11 +75,11 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
     preferred = None
     if not any(row.is_criterion for row in known):
         answer, end = UNDECIDED, f"no criterion of {first} and {second} has a confidence interval"
-    elif not different:
-        answer, end = NO_DIFFERENCE, _no_difference(equal)
     else:
         answer = (NO_DIFFERENCE, HIGHER, MIXED)[len(favoured)]
-        end = _claims(equal, known) + _reservation(equal)
+        end = _claims(equal, known)
+        if different:
+            end += _reservation(equal)
     if answer == HIGHER and equal.basis == EQUAL and equal.is_repeated:
         (preferred,) = favoured
         answer = PREFERRED
@@ -94,13 +94,6 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
     return Verdict(first, second, answer, preferred, f"{trainings}, {where}, {end}", title, reasons)
 
 
-def _no_difference(equal: EqualAccuracyComparison) -> str:
-    """Return that the interval of no difference excludes 0, except perhaps that of the last accuracy."""
-    intervals = f"the 95 % confidence intervals of all differences between {equal.first} and {equal.second} include 0"
-    is_better = equal.accuracy is not None and equal.accuracy.excludes_zero
-    return f"{intervals}, except that of the last accuracy" if is_better else intervals
-
-
 def _claims(equal: EqualAccuracyComparison, known: list[CriterionRow]) -> str:
     """Return in which criteria each network is higher, and then what only describes the networks."""
     criteria = [row for row in known if row.is_criterion]
@@ -113,7 +106,8 @@ def _claims(equal: EqualAccuracyComparison, known: list[CriterionRow]) -> str:
         claims.append(f"{_listed(higher)} {'is' if len(higher) == 1 else 'are'} higher in {name}")
     if not claims:
         unclear = _listed([_lower_case(row.title) for row in criteria])
-        claims.append(f"no criterion tells the networks apart: the 95 % confidence intervals of {unclear} include 0")
+        pair = f"{equal.first} and {equal.second}"
+        claims.append(f"no criterion tells {pair} apart: the 95 % confidence intervals of {unclear} include 0")
     text = ", and ".join(claims)
     for row in known:
         if row.excludes_zero and not row.is_criterion:
