@@ -46,3 +46,10 @@ def test_console_command_is_never_broken(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     console.note_command(TEXT)
     assert capsys.readouterr().err == f"  {TEXT}\n"
+
+
+def test_print_sentence_in_a_narrow_terminal_keeps_numbers_with_their_units(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    console.print_sentence(f"{'x' * 36} 95 % of {'x' * 30} 4 to 17")
+    assert capsys.readouterr().out.splitlines() == ["x" * 36, f"  95 % of {'x' * 30}", "  4 to 17"]
