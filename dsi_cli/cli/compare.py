@@ -109,12 +109,7 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
         print()
         _print_differences(equal, has_forest=has_forest)
     print()
-    legend = [sentence(comparison.coverage)] if comparison.coverage else []
-    if has_forest and any(row.seed_range for equal in comparison.equal for row in equal.forest):
-        legend.append("Dots: 95 % of pairs of trainings of one group differ by less, to judge by these runs.")
-    if legend:
-        console.print_sentence(" ".join(legend))
-        print()
+    _print_legend(comparison, has_forest=has_forest)
     _print_runs(comparison)
     _print_between(comparison)
     unlike = [row.name for equal in comparison.equal for row in equal.classes if row.likeness is None or row.likeness < 1]
@@ -122,6 +117,18 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
         console.print_sentence(f"Seen most differently: {', '.join(unlike[:5])}")
     if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
         console.note("not shown: other pairs; --run NAME chooses runs, and --json has all", quiet=quiet)
+
+
+def _print_legend(comparison: Comparison, *, has_forest: bool) -> None:
+    """Print what the intervals and the dots of the forest plots show."""
+    from dsi_cli.report.comparison_page import sentence
+
+    legend = [sentence(comparison.coverage)] if comparison.coverage else []
+    if has_forest and any(row.seed_range for equal in comparison.equal for row in equal.forest):
+        legend.append("Dots: 95 % of pairs of trainings of one group differ by less, to judge by these runs.")
+    if legend:
+        console.print_sentence(" ".join(legend))
+        print()
 
 
 def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> None:
