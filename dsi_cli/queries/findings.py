@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.errors import listed
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES, PHASES, MatrixId, Table
 
 Row = dict[str, Any]
 
-MIN_Z = 3.0  # standard deviations above the chance level from which a value counts as above chance
 MAX_P_VALUE = 0.05  # of a value that is called above chance, corrected for the number of epochs and of runs
 EARLY_SHARE = 0.5  # the agreement comes early if the interval of t90 ends within this share of the training
 MAX_RELATIVE_ERROR = 0.25  # half-width of the interval of a value that the headline states, as a share of the value
 WIDE_CHANCE = 0.2  # if chance alone can reach this agreement, an agreement within chance has little meaning
-WEAK_AGREEMENT = 0.1  # an interval that ends below this is weak; many classes in a wrong order have one, too
+CLEAR_AGREEMENT = 0.2  # an agreement from which the headline states that a network has learned structure
+WEAK_AGREEMENT = 0.1  # a network with most of its classes in a wrong order can have this agreement
 LEARNED_MULTIPLE = 3.0  # a network with this multiple of the accuracy by chance has learned to classify
 ORDER_ADVICE = (
     "Wrong labels, or labels in another order than the network's classes, would give the same result, so check them."
@@ -57,6 +58,12 @@ class Point:
         if self.z is None or self.z < MIN_Z:
             return False
         return self.low is None or self.chance is None or self.low > self.chance
+
+    @property
+    def is_clear(self) -> bool:
+        """True for an agreement above chance from `CLEAR_AGREEMENT` on whose interval, if it has one, excludes `WEAK_AGREEMENT`."""
+        is_large = self.is_above_chance and self.value >= CLEAR_AGREEMENT
+        return is_large and (self.low is None or self.low >= WEAK_AGREEMENT)
 
     @property
     def is_precise(self) -> bool:
@@ -271,26 +278,36 @@ def headline(runs: Sequence[RunFindings]) -> str:
     aligned = [(run, run.agreement) for run in usable if run.agreement]
     if not aligned:
         return _headline_without_agreement(usable)
-    learned = _above_chance(aligned)
-    if not learned:
+    above = _above_chance(aligned)
+    if not above:
         return _headline_within_chance(aligned)
 
-    subject = learned[0][0].run
-    if 1 < len(learned) < len(usable):
-        subject = f"{len(learned)} of {len(usable)} networks"
-    elif len(learned) > 1:
-        subject = "Both networks" if len(learned) == 2 else f"All {len(learned)} networks"
-    sentence = f"{subject} {_learned_clause(learned)}"
-    lost = [run.run for run, agreement in learned if not agreement.last.is_above_chance]
-    if lost:
-        sentence += f" At the last epoch, the agreement of {listed(lost, 3)} is within chance."
-    found = {run.run for run, _ in learned}
-    sentence += _rest_sentence({run.run: agreement for run, agreement in aligned if run.run not in found})
-    misplaced = [run.run for run, _ in learned if _has_unrelated_mistakes(run)]
+    # Each network is in one sentence: that of clear agreements, of weak or uncertain ones, or of the rest.
+    clear = [(run, agreement) for run, agreement in above if agreement.peak.is_clear]
+    others = [(run, agreement) for run, agreement in above if not agreement.peak.is_clear]
+    sentences = []
+    if clear:
+        subject = clear[0][0].run
+        if 1 < len(clear) < len(usable):
+            subject = f"{len(clear)} of {len(usable)} networks"
+        elif len(clear) > 1:
+            subject = "Both networks" if len(clear) == 2 else f"All {len(clear)} networks"
+        sentences += [f"{subject} {_learned_clause(clear)}", *_lost_sentences(clear)]
+    if others:
+        sentences.append(_weak_sentence(others))
+    if not clear:
+        peaks = [agreement.peak for _, agreement in others]
+        is_tiny = all(peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks)
+        sentences.append(_accuracy_clause([run for run, _ in others], has_advice=is_tiny))
+    found = {run.run for run, _ in above}
+    sentences.append(_rest_sentence({run.run: agreement for run, agreement in aligned if run.run not in found}))
+    misplaced = [run.run for run, _ in above if _has_unrelated_mistakes(run)]
     if misplaced:
-        sentence += f" The mistakes of {listed(misplaced, 3)} do not follow the network's own similarity,"
-        sentence += " so check that predictions and truth have the same order of samples and classes."
-    return sentence
+        sentences.append(
+            f"The mistakes of {listed(misplaced, 3)} do not follow the network's own similarity,"
+            " so check that predictions and truth have the same order of samples and classes."
+        )
+    return " ".join(filter(None, sentences))
 
 
 def _above_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> list[tuple[RunFindings, Trend]]:
@@ -307,9 +324,12 @@ def _rest_sentence(rest: Mapping[str, Trend]) -> str:
     """Return a sentence on the networks without an agreement above chance; empty if there are none."""
     if not rest:
         return ""
-    names = " and ".join(rest) if len(rest) <= 2 else f"{len(rest)} networks"
     verb = "may be due to" if any(agreement.is_above_chance for agreement in rest.values()) else "stayed within"
-    return f" The agreement of {names} {verb} chance."
+    return f"The agreement of {_names(list(rest))} {verb} chance."
+
+
+def _names(runs: Sequence[str]) -> str:
+    return " and ".join(runs) if len(runs) <= 2 else f"{len(runs)} networks"
 
 
 def _has_unrelated_mistakes(run: RunFindings) -> bool:
@@ -324,9 +344,6 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
     runs = [run for run, _ in learned]
     is_single = len(runs) == 1
     structure = f"{runs[0].reference}-like structure"
-    peaks = [agreement.peak for _, agreement in learned]
-    if all(peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks):
-        return f"{_peak_clause(learned, f'hardly any {structure}')} {ORDER_ADVICE}"
     if not all(run.is_early for run in runs):
         return _peak_clause(learned, structure)
 
@@ -354,15 +371,45 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
 def _peak_clause(learned: Sequence[tuple[RunFindings, Trend]], structure: str) -> str:
     """Return the highest agreement as the rest of a sentence on what the networks learned."""
     is_single = len(learned) == 1
-    run, agreement = max(learned, key=lambda pair: pair[1].peak.value)
-    peak = agreement.peak
+    run, value = _highest(learned)
     owner = "its agreement is" if is_single else f"the highest agreement is that of {run.run},"
-    interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
-    epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
     verb = "learned"
     if all(len(run.epochs) == 1 for run, _ in learned):
         verb = "has" if is_single else "have"
-    return f"{verb} {structure}: {owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})."
+    return f"{verb} {structure}: {owner} {value}."
+
+
+def _highest(networks: Sequence[tuple[RunFindings, Trend]]) -> tuple[RunFindings, str]:
+    """Return the network with the highest agreement, and this agreement as text with its epoch, scale and interval."""
+    run, agreement = max(networks, key=lambda pair: pair[1].peak.value)
+    peak = agreement.peak
+    epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
+    interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
+    return run, f"{peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})"
+
+
+def _weak_sentence(networks: Sequence[tuple[RunFindings, Trend]]) -> str:
+    """Return a sentence on networks with an agreement that is above chance, but small, or known too imprecisely."""
+    run, value = _highest(networks)
+    sizes = ["weak" if agreement.peak.value < CLEAR_AGREEMENT else "uncertain" for _, agreement in networks]
+    size = " or ".join(sorted(set(sizes), reverse=True))
+    highest = "" if len(networks) == 1 else f"the highest is that of {run.run}, "
+    names = _names([run.run for run, _ in networks])
+    return f"The agreement of {names} with {run.reference} is above chance, but {size}: {highest}{value}."
+
+
+def _lost_sentences(clear: Sequence[tuple[RunFindings, Trend]]) -> list[str]:
+    """Return sentences on the networks whose clear agreement is weak, or not above chance, at the last epoch."""
+    names_by_state: dict[str, list[str]] = {}
+    for run, agreement in clear:
+        last = agreement.last
+        if not last.is_above_chance:
+            names_by_state.setdefault(last.verdict, []).append(run.run)
+        elif last.high is not None and last.high < CLEAR_AGREEMENT:
+            names_by_state.setdefault("weak", []).append(run.run)
+    return [
+        f"At the last epoch, the agreement of {listed(names, 3)} is {state}." for state, names in names_by_state.items()
+    ]
 
 
 def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str:
@@ -386,18 +433,18 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
     reach = min(1.0, max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0))
     if reach > WIDE_CHANCE:
         return f"{sentence} With {first.first_classes or first.classes} classes, chance alone can reach {reach:.2f}."
-    return sentence + _accuracy_clause([run for run, _ in aligned])
+    return f"{sentence} {_accuracy_clause([run for run, _ in aligned])}".rstrip()
 
 
-def _accuracy_clause(runs: Sequence[RunFindings]) -> str:
-    """Return the accuracy of networks without structure, and what to check if they have learned to classify."""
+def _accuracy_clause(runs: Sequence[RunFindings], has_advice: bool = True) -> str:
+    """Return the accuracy of networks without clear structure, and what to check if they have learned to classify."""
     accuracies = [point.value for run in runs if run.accuracy for point in run.accuracy.points]
-    sentence = ""
+    sentences = []
     if accuracies:
-        sentence = f" {'Its' if len(runs) == 1 else 'The highest'} accuracy reached {percent(max(accuracies))}."
-    if not accuracies or max(accuracies) * runs[0].classes > LEARNED_MULTIPLE:
-        sentence += f" {ORDER_ADVICE}"
-    return sentence
+        sentences.append(f"{'Its' if len(runs) == 1 else 'The highest'} accuracy reached {percent(max(accuracies))}.")
+    if has_advice and (not accuracies or max(accuracies) * runs[0].classes > LEARNED_MULTIPLE):
+        sentences.append(ORDER_ADVICE)
+    return " ".join(sentences)
 
 
 def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
