@@ -51,6 +51,7 @@ class Point:
     chance_std: float | None = None  # the standard deviation of the value by chance
     z: float | None = None
     p_value: float | None = None
+    ceiling: float | None = None  # the highest value that could be reached
 
     @property
     def is_above_chance(self) -> bool:
@@ -167,7 +168,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
     def trend(metric: str, of: str | None = None, split: str | None = None, variant: str | None = None) -> Trend | None:
         key = (metric, of, split, variant)
         rows = [row for row in curve_rows if (row["metric"], row["of"], row["split"], row["variant"]) == key]
-        columns = ("epoch", "value", "low", "high", "null_mean", "null_std", "z", "p_value")
+        columns = ("epoch", "value", "low", "high", "null_mean", "null_std", "z", "p_value", "ceiling")
         by_epoch = {row["epoch"]: Point(*(row[column] for column in columns)) for row in rows if row["value"] is not None}
         points = tuple(sorted(by_epoch.values(), key=lambda point: point.epoch or 0))
         return Trend(points) if points else None
@@ -471,5 +472,14 @@ def percent(share: float) -> str:
 
 def chance_range(trends: Iterable[Trend | None]) -> str:
     """Return the chance level of NIDM and WIDM in percent, its range if runs differ in it, or an empty text if it is unknown."""
-    levels = sorted(trend.last.chance for trend in trends if trend is not None and trend.last.chance is not None)
-    return " to ".join(dict.fromkeys(percent(level) for level in levels[:1] + levels[-1:]))
+    return percent_range(trend.last.chance for trend in trends if trend is not None)
+
+
+def percent_range(shares: Iterable[float | None]) -> str:
+    """Return the known shares in percent, or their range; an empty text if none is known.
+
+    >>> percent_range([0.442, None, 0.495])
+    '44 % to 50 %'
+    """
+    known = sorted(share for share in shares if share is not None)
+    return " to ".join(dict.fromkeys(percent(share) for share in known[:1] + known[-1:]))
