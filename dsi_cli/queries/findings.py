@@ -10,7 +10,7 @@ semantically reasonable?
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,6 @@ class Point:
         return self.low is None or self.chance is None or self.low > self.chance
 
     @property
-    def is_clear(self) -> bool:
-        """True for an agreement above chance from `CLEAR_AGREEMENT` on whose interval, if it has one, excludes `WEAK_AGREEMENT`."""
-        is_large = self.is_above_chance and self.value >= CLEAR_AGREEMENT
-        return is_large and (self.low is None or self.low >= WEAK_AGREEMENT)
-
-    @property
     def is_precise(self) -> bool:
         """True if the value is above chance and its interval, if it has one, is narrow."""
         return self.is_above_chance and (self.low is None or self.value - self.low <= MAX_RELATIVE_ERROR * self.value)
@@ -77,6 +71,15 @@ class Point:
         if self.is_above_chance:
             return "above chance"
         return "within chance" if self.z is None or self.z > -MIN_Z else "below chance"
+
+    @property
+    def strength(self) -> str:
+        """How large an agreement is: within or below chance, weak, uncertain if its interval is wide, or clear."""
+        if not self.is_above_chance:
+            return self.verdict
+        if self.value < CLEAR_AGREEMENT:
+            return "weak"
+        return "clear" if self.low is None or self.low >= WEAK_AGREEMENT else "uncertain"
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class RunFindings:
     t90: Point | None = None
     """The epoch at which the agreement has gone 90 % of the way from chance to its plateau, in ``value``, with its interval."""
     first_classes: int | None = None  # classes of the smallest head, over which curves are; None without a classifier
+    has_names: bool = True  # False if no class has a name
 
     @property
     def is_early(self) -> bool:
@@ -186,11 +190,12 @@ def run_findings(out: Path, run: str) -> RunFindings:
             mistakes[split] = Mistakes(wrong, samples, trend("accuracy", split=split), nidm, widm, left_out)
 
     checkpoints = [row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"]
+    classes = table_rows(out, CLASSES, run)
     phases, no_phases, t90 = _agreement_phases(table_rows(out, PHASES, run))
     return RunFindings(
         run=run,
         epochs=tuple(sorted({row["epoch"] for row in checkpoints}, key=lambda epoch: epoch or 0)),
-        classes=len(table_rows(out, CLASSES, run)),
+        classes=len(classes),
         reference=reference_name(references[0] if references else "wordnet"),
         agreement=agreement,
         no_agreement=None if agreement else _reason_no_agreement(curve_rows, f"{own},scsm"),
@@ -204,6 +209,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
         no_phases=no_phases,
         t90=t90,
         first_classes=min((row["classes"] for row in checkpoints if row["classes"]), default=None),
+        has_names=any(row["name"] is not None for row in classes),
     )
 
 
@@ -284,8 +290,8 @@ def headline(runs: Sequence[RunFindings]) -> str:
         return _headline_within_chance(aligned)
 
     # Each network is in one sentence: that of clear agreements, of weak or uncertain ones, or of the rest.
-    clear = [(run, agreement) for run, agreement in above if agreement.peak.is_clear]
-    others = [(run, agreement) for run, agreement in above if not agreement.peak.is_clear]
+    clear = [(run, agreement) for run, agreement in above if agreement.peak.strength == "clear"]
+    others = [pair for pair in above if pair not in clear]
     sentences = []
     if clear:
         subject = clear[0][0].run
@@ -300,8 +306,7 @@ def headline(runs: Sequence[RunFindings]) -> str:
         peaks = [agreement.peak for _, agreement in others]
         is_tiny = all(peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks)
         sentences.append(_accuracy_clause([run for run, _ in others], has_advice=is_tiny))
-    found = {run.run for run, _ in above}
-    sentences.append(_rest_sentence({run.run: agreement for run, agreement in aligned if run.run not in found}))
+    sentences.append(_rest_sentence([pair for pair in aligned if pair not in above]))
     misplaced = [run.run for run, _ in above if _has_unrelated_mistakes(run)]
     if misplaced:
         sentences.append(
@@ -321,12 +326,12 @@ def _above_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> list[tuple[Ru
     return [(run, agreement) for run, agreement in aligned if run.run in names]
 
 
-def _rest_sentence(rest: Mapping[str, Trend]) -> str:
+def _rest_sentence(rest: Sequence[tuple[RunFindings, Trend]]) -> str:
     """Return a sentence on the networks without an agreement above chance; empty if there are none."""
     if not rest:
         return ""
-    verb = "may be due to" if any(agreement.is_above_chance for agreement in rest.values()) else "stayed within"
-    return f"The agreement of {_names(list(rest))} {verb} chance."
+    verb = "may be due to" if any(agreement.is_above_chance for _, agreement in rest) else "stayed within"
+    return f"The agreement of {_names([run.run for run, _ in rest])} {verb} chance."
 
 
 def _names(runs: Sequence[str]) -> str:
@@ -392,25 +397,19 @@ def _highest(networks: Sequence[tuple[RunFindings, Trend]]) -> tuple[RunFindings
 def _weak_sentence(networks: Sequence[tuple[RunFindings, Trend]]) -> str:
     """Return a sentence on networks with an agreement that is above chance, but small, or known too imprecisely."""
     run, value = _highest(networks)
-    sizes = ["weak" if agreement.peak.value < CLEAR_AGREEMENT else "uncertain" for _, agreement in networks]
-    size = " or ".join(sorted(set(sizes), reverse=True))
-    highest = "" if len(networks) == 1 else f"the highest is that of {run.run}, "
+    strengths = {agreement.peak.strength for _, agreement in networks}
     names = _names([run.run for run, _ in networks])
-    return f"The agreement of {names} with {run.reference} is above chance, but {size}: {highest}{value}."
+    highest = "" if len(networks) == 1 else f"the highest is that of {run.run}, "
+    but = " or ".join(sorted(strengths, reverse=True))
+    return f"The agreement of {names} with {run.reference} is above chance, but {but}: {highest}{value}."
 
 
 def _lost_sentences(clear: Sequence[tuple[RunFindings, Trend]]) -> list[str]:
-    """Return sentences on the networks whose clear agreement is weak, or not above chance, at the last epoch."""
-    names_by_state: dict[str, list[str]] = {}
-    for run, agreement in clear:
-        last = agreement.last
-        if not last.is_above_chance:
-            names_by_state.setdefault(last.verdict, []).append(run.run)
-        elif last.high is not None and last.high < CLEAR_AGREEMENT:
-            names_by_state.setdefault("weak", []).append(run.run)
-    return [
-        f"At the last epoch, the agreement of {listed(names, 3)} is {state}." for state, names in names_by_state.items()
-    ]
+    """Return sentences on the networks whose agreement was clear, and is not at the last epoch."""
+    strengths = [(agreement.last.strength, run.run) for run, agreement in clear]
+    lost = {strength: [run for other, run in strengths if other == strength] for strength, _ in strengths}
+    lost.pop("clear", None)
+    return [f"At the last epoch, the agreement of {listed(names, 3)} is {strength}." for strength, names in lost.items()]
 
 
 def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str:
@@ -451,6 +450,8 @@ def _accuracy_clause(runs: Sequence[RunFindings], has_advice: bool = True) -> st
 def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
     """Return what mistakes show without an agreement, and the reason why it is missing."""
     reason = f"The agreement with {usable[0].reference} is unknown ({(usable[0].no_agreement or '').rstrip('.')})."
+    if not any(run.has_names for run in usable):
+        reason = f"The classes have no names, so dsi cannot compare them with {usable[0].reference}."
     nidms = {run.run: next((mistakes.nidm for mistakes in run.mistakes.values()), None) for run in usable}
     following = [(nidm.last, name) for name, nidm in nidms.items() if nidm and nidm.last.is_above_chance]
     if not following:
@@ -468,11 +469,6 @@ def percent(share: float) -> str:
     '18 %'
     """
     return f"{100 * share:.0f} %"
-
-
-def chance_range(trends: Iterable[Trend | None]) -> str:
-    """Return the chance level of NIDM and WIDM in percent, its range if runs differ in it, or an empty text if it is unknown."""
-    return percent_range(trend.last.chance for trend in trends if trend is not None)
 
 
 def percent_range(shares: Iterable[float | None]) -> str:

@@ -6,14 +6,14 @@ Each cause of a warning has one warning, with the command that helps.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
-from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, percent_range, run_findings
+from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, percent_range, run_findings
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import UNCERTAIN
@@ -21,6 +21,8 @@ from dsi_cli.store.schema import UNCERTAIN
 MAX_NAMED = 5  # labels or curves that a warning names
 MAX_ROWS = 4  # runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs
 FEW_CLASSES = 20
+BEST = ("highest accuracy", "lowest loss")  # the criteria by which an epoch is worth keeping
+PEAKS = ("highest agreement", "highest Max WSI", "highest NIDM of mistakes", "highest WIDM of mistakes")
 
 
 class ResultWarning(NamedTuple):
@@ -50,10 +52,8 @@ def run_warnings(results: Results, run: str) -> list[ResultWarning]:
     named = classes[classes["name"].notna()]
     if named.empty:
         command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"]) + " FILE"
-        advice = (
-            "Run this command with a text file that has one class name per line, or with a preset of dsi labels --presets:"
-        )
-        found.append(ResultWarning(f"The classes have no names, so dsi compares nothing with WordNet. {advice}", command))
+        advice = "replace FILE by a text file with one class name per line, or by a preset that dsi labels --presets lists"
+        found.append(ResultWarning(f"To name the classes, run this command, and {advice}:", command))
     unresolved = named["synset"].isna()
     uncertain = ~unresolved & (named["confidence"] < UNCERTAIN)
     for mask, text in (
@@ -139,7 +139,8 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
         "not_shown": list(_not_shown(results, findings)),
         "warnings": [*result_warnings(results), *(ResultWarning(f"{run}: {text}") for run, text in left_out)],
         "last_epoch": next((run.epochs[-1] for run in findings if run.epochs), None),
-        **best_epochs(findings),
+        "best": peaks_table(findings, BEST),
+        "peaks": peaks_table(findings, PEAKS),
     }
 
 
@@ -180,6 +181,8 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     reference = findings[0].reference
     reason = next((run.no_agreement for run in findings if run.no_agreement), "").split(":")[0].rstrip(".")
     no_agreement = f"{reason[:1].upper()}{reason[1:]}."
+    if not any(run.has_names for run in findings):
+        no_agreement = "The classes have no names."
     no_mistakes = no_widm = "There are no predictions on labelled data."
     if any(run.mistakes for run in findings):
         no_mistakes = _reason_no_idm(findings)
@@ -242,9 +245,9 @@ def _reason_no_idm(findings: Sequence[RunFindings]) -> str:
 
 def _idm_scale(trends: Sequence[Trend | None]) -> str:
     """Return the chance level of an IDM of mistakes, and its maximum, which equal similarities of the nearest classes lower."""
-    levels = chance_range(trends)
-    ceiling = percent_range(trend.last.ceiling for trend in trends if trend is not None)
-    return f"; chance {levels}, at most {ceiling}" if levels and ceiling else ""
+    last = [trend.last for trend in trends if trend]
+    levels, ceilings = percent_range(point.chance for point in last), percent_range(point.ceiling for point in last)
+    return f"; chance {levels}, at most {ceilings}" if levels and ceilings else ""
 
 
 def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[int | None]) -> TileRow:
@@ -311,43 +314,27 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
         yield "The matrices have too many classes to be stored. The page shows the nearest classes of each class."
 
 
-def best_epochs(findings: Sequence[RunFindings]) -> dict[str, list[list[str]]]:
-    """Return the best epoch of each run by accuracy and loss ("best") and the peaks of other quantities ("peaks").
-
-    Each is a table of text below a heading, and is empty without several epochs, or without a value.
-    """
-    best: dict[str, dict[str, str]] = {}
-    peaks: dict[str, dict[str, str]] = {}
-    for run in findings:
-        if len(run.epochs) < 2:
-            continue
-        best[run.run] = _peak_cells({"highest accuracy": (run.accuracy, _three_decimals)})
-        if run.loss:
-            lowest = min(run.loss.points, key=lambda point: point.value)
-            best[run.run]["lowest loss"] = f"{lowest.value:.3f} at epoch {lowest.epoch}"
-        described = {
-            "highest agreement": (run.agreement, _three_decimals),
-            "highest Max WSI": (run.max_wsi, _three_decimals),
-            "highest NIDM of mistakes": (_idm(run, "nidm"), percent),
-            "highest WIDM of mistakes": (_idm(run, "widm"), percent),
-        }
-        peaks[run.run] = _peak_cells(described)
-    return {"best": _peaks_table(best), "peaks": _peaks_table(peaks)}
+def peaks_table(findings: Sequence[RunFindings], titles: Sequence[str]) -> list[list[str]]:
+    """Return the best epoch of each run by some criteria as rows of text below a heading; empty without several epochs."""
+    rows = {run.run: _peaks(run) for run in findings if len(run.epochs) > 1}
+    shown = [title for title in titles if any(title in cells for cells in rows.values())]
+    table = [[run, *(cells.get(title, "–") for title in shown)] for run, cells in rows.items()]
+    return [["run", *shown], *table] if shown else []
 
 
-def _peak_cells(trends: Mapping[str, tuple[Trend | None, Callable[[float], str]]]) -> dict[str, str]:
-    known = {title: (trend.peak, text) for title, (trend, text) in trends.items() if trend}
-    return {title: f"{text(peak.value)} at epoch {peak.epoch}" for title, (peak, text) in known.items()}
-
-
-def _peaks_table(cells_by_run: Mapping[str, Mapping[str, str]]) -> list[list[str]]:
-    titles = list(dict.fromkeys(title for cells in cells_by_run.values() for title in cells))
-    rows = [[run, *(cells.get(title, "–") for title in titles)] for run, cells in cells_by_run.items()]
-    return [["run", *titles], *rows] if titles else []
-
-
-def _three_decimals(value: float) -> str:
-    return f"{value:.3f}"
+def _peaks(run: RunFindings) -> dict[str, str]:
+    trends: list[tuple[str, Trend | None, Callable[[float], str]]] = [
+        ("highest accuracy", run.accuracy, "{:.3f}".format),
+        ("highest agreement", run.agreement, "{:.3f}".format),
+        ("highest Max WSI", run.max_wsi, "{:.3f}".format),
+        ("highest NIDM of mistakes", _idm(run, "nidm"), percent),
+        ("highest WIDM of mistakes", _idm(run, "widm"), percent),
+    ]
+    cells = {title: f"{text(trend.peak.value)} at epoch {trend.peak.epoch}" for title, trend, text in trends if trend}
+    if run.loss:
+        lowest = min(run.loss.points, key=lambda point: point.value)
+        cells["lowest loss"] = f"{lowest.value:.3f} at epoch {lowest.epoch}"
+    return cells
 
 
 def all_findings(results: Results) -> list[RunFindings]:

@@ -67,7 +67,7 @@ def test_headline_of_real_runs(found):
 @pytest.mark.parametrize(
     ("labels", "options", "start"),
     [
-        (None, {}, "The agreement with WordNet is unknown (no labels; "),
+        (None, {}, "The classes have no names, so dsi cannot compare them with WordNet."),
         (ANIMALS, {"measures": ("cosine",)}, "The agreement with WordNet is unknown (pearson is not among the measures; "),
         (
             ("one", "two", "three", "four", "five", "six", "seven", "eight"),

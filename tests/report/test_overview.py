@@ -68,7 +68,7 @@ def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
     assert page_data.page_data(results).runs[0]["reference"] is None
     assert "8 classes without names" in overview.analysed_line(results, overview.all_findings(results))
     assert [bool(tile.reason) for tile in tiles] == [True, False, True, True]
-    assert (tiles[0].reason[:9], tiles[2].reason[:24]) == ("No labels", "There are no predictions")
+    assert (tiles[0].reason, tiles[2].reason[:24]) == ("The classes have no names.", "There are no predictions")
 
 
 def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
@@ -84,11 +84,11 @@ def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
 
 
 def test_best_epochs_by_accuracy_and_loss_equal_the_curves_table(analysed):
-    tables = overview.best_epochs(overview.all_findings(analysed.run))
-    heading, *rows = tables["best"]
+    screen = overview.overview(analysed.run, overview.all_findings(analysed.run))
+    heading, *rows = screen["best"]
     assert heading == ["run", "highest accuracy", "lowest loss"]
-    assert [title for title in tables["peaks"][0] if "accuracy" in title or "loss" in title] == []
-    assert any(" % at epoch " in cell for cell in tables["peaks"][1]), "an IDM is in percent, as in the tiles"
+    assert [title for title in screen["peaks"][0] if "accuracy" in title or "loss" in title] == []
+    assert any(" % at epoch " in cell for cell in screen["peaks"][1]), "an IDM is in percent, as in the tiles"
     curves = analysed.run.curves_of("cifar100-cnn")
     cells = dict(zip(heading, next(row for row in rows if row[0] == "cifar100-cnn"), strict=True))
     accuracy = curves.query("metric == 'accuracy' and split == 'test'").set_index("epoch")["value"]
