@@ -74,7 +74,7 @@ class Point:
 
     @property
     def strength(self) -> str:
-        """How large an agreement is: within or below chance, weak, uncertain if its interval is wide, or clear."""
+        """The size of an agreement: within or below chance, weak, uncertain if its interval is wide, or clear."""
         if not self.is_above_chance:
             return self.verdict
         if self.value < CLEAR_AGREEMENT:
@@ -292,20 +292,7 @@ def headline(runs: Sequence[RunFindings]) -> str:
     # Each network is in one sentence: that of clear agreements, of weak or uncertain ones, or of the rest.
     clear = [(run, agreement) for run, agreement in above if agreement.peak.strength == "clear"]
     others = [pair for pair in above if pair not in clear]
-    sentences = []
-    if clear:
-        subject = clear[0][0].run
-        if 1 < len(clear) < len(usable):
-            subject = f"{len(clear)} of {len(usable)} networks"
-        elif len(clear) > 1:
-            subject = "Both networks" if len(clear) == 2 else f"All {len(clear)} networks"
-        sentences += [f"{subject} {_learned_clause(clear)}", *_lost_sentences(clear)]
-    if others:
-        sentences.append(_weak_sentence(others))
-    if not clear:
-        peaks = [agreement.peak for _, agreement in others]
-        is_tiny = all(peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks)
-        sentences.append(_accuracy_clause([run for run, _ in others], has_advice=is_tiny))
+    sentences = [*_clear_sentences(clear, len(usable)), *_weak_sentences(others, are_all=not clear)]
     sentences.append(_rest_sentence([pair for pair in aligned if pair not in above]))
     misplaced = [run.run for run, _ in above if _has_unrelated_mistakes(run)]
     if misplaced:
@@ -324,6 +311,24 @@ def _above_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> list[tuple[Ru
     ranks = [rank for rank, (_, p_value) in enumerate(above, start=1) if p_value * len(aligned) <= rank * MAX_P_VALUE]
     names = {name for name, _ in above[: max(ranks, default=0)]}
     return [(run, agreement) for run, agreement in aligned if run.run in names]
+
+
+def _clear_sentences(clear: Sequence[tuple[RunFindings, Trend]], count: int) -> list[str]:
+    """Return what networks with a clear agreement learned, of ``count`` networks, and whether it is clear at the last epoch."""
+    if not clear:
+        return []
+    subject = clear[0][0].run
+    if 1 < len(clear) < count:
+        subject = f"{len(clear)} of {count} networks"
+    elif len(clear) > 1:
+        subject = "Both networks" if len(clear) == 2 else f"All {len(clear)} networks"
+
+    # Group the networks by the strength of the agreement at the last epoch.
+    strengths = [(agreement.last.strength, run.run) for run, agreement in clear]
+    lost = {strength: [run for other, run in strengths if other == strength] for strength, _ in strengths}
+    lost.pop("clear", None)
+    at_end = [f"At the last epoch, the agreement of {listed(names, 3)} is {strength}." for strength, names in lost.items()]
+    return [f"{subject} {_learned_clause(clear)}", *at_end]
 
 
 def _rest_sentence(rest: Sequence[tuple[RunFindings, Trend]]) -> str:
@@ -394,22 +399,21 @@ def _highest(networks: Sequence[tuple[RunFindings, Trend]]) -> tuple[RunFindings
     return run, f"{peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})"
 
 
-def _weak_sentence(networks: Sequence[tuple[RunFindings, Trend]]) -> str:
-    """Return a sentence on networks with an agreement that is above chance, but small, or known too imprecisely."""
+def _weak_sentences(networks: Sequence[tuple[RunFindings, Trend]], are_all: bool) -> list[str]:
+    """Return what is known of networks with an agreement that is above chance, but small, or known too imprecisely.
+
+    If no network has a clear agreement (``are_all``), their accuracy follows.
+    """
+    if not networks:
+        return []
     run, value = _highest(networks)
-    strengths = {agreement.peak.strength for _, agreement in networks}
-    names = _names([run.run for run, _ in networks])
+    runs, peaks = [run for run, _ in networks], [agreement.peak for _, agreement in networks]
     highest = "" if len(networks) == 1 else f"the highest is that of {run.run}, "
-    but = " or ".join(sorted(strengths, reverse=True))
-    return f"The agreement of {names} with {run.reference} is above chance, but {but}: {highest}{value}."
-
-
-def _lost_sentences(clear: Sequence[tuple[RunFindings, Trend]]) -> list[str]:
-    """Return sentences on the networks whose agreement was clear, and is not at the last epoch."""
-    strengths = [(agreement.last.strength, run.run) for run, agreement in clear]
-    lost = {strength: [run for other, run in strengths if other == strength] for strength, _ in strengths}
-    lost.pop("clear", None)
-    return [f"At the last epoch, the agreement of {listed(names, 3)} is {strength}." for strength, names in lost.items()]
+    but = " or ".join(sorted({peak.strength for peak in peaks}, reverse=True))
+    names = _names([run.run for run in runs])
+    sentence = f"The agreement of {names} with {run.reference} is above chance, but {but}: {highest}{value}."
+    is_tiny = all(peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks)
+    return [sentence, _accuracy_clause(runs, has_advice=is_tiny)] if are_all else [sentence]
 
 
 def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str:

@@ -140,7 +140,7 @@ function scales(chart, width, height) {
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
   const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
-  const rows = chart.rows ?? rowTicks(low, high, height, chart.lines[0].isShare);
+  const rows = chart.rows ?? rowTicks(low, high, height, chart.lines[0]?.isShare);
   const left = Math.max(MARGIN.left, ...rows.map(({ text }) => textWidth(text) + 8));
   const right = width - Math.max(MARGIN.right, labelWidth);
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
