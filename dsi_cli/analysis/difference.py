@@ -25,7 +25,8 @@ from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.records import OK, SKIPPED, Record
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import name_key
-from dsi_cli.metrics.head_geometry import MIN_Z, correlation_z
+from dsi_cli.metrics.head_geometry import correlation_z
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison.repetitions import group_runs
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.difference import Difference, Network, Variation, compare

@@ -12,7 +12,7 @@ from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, sparkline, terminal_text
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.metrics.phases import STABILISATION
-from dsi_cli.queries.findings import Mistakes, RunFindings, Trend, chance_range, headline, percent, run_findings
+from dsi_cli.queries.findings import Mistakes, RunFindings, Trend, headline, percent, percent_range, run_findings
 
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
 MIN_BARS, MAX_BARS = 8, 40  # range of the width of a sparkline, in columns
@@ -114,7 +114,8 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
     if not findings:
         return
     mistakes = {run.run: run.mistakes[split] for run in findings}
-    levels = chance_range(trend for of_run in mistakes.values() for trend in (of_run.nidm, of_run.widm))
+    idms = [trend for of_run in mistakes.values() for trend in (of_run.nidm, of_run.widm)]
+    levels = percent_range(trend.last.chance for trend in idms if trend)
     chance = f", chance {levels}" if levels else ""
     console.print_title(f"Mistakes on {split}", f"share of classes that are farther from the truth{chance}")
     trends = {}

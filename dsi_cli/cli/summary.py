@@ -39,10 +39,10 @@ def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
 
     for run in runs:
         epochs = epoch_summary.epoch_summaries(out, run)
-        title = f"{run}: agreement: 0 is chance, 1 is perfect; z counts deviations above chance"
+        title = f"{run}: agreement: 0 is chance, 1 is perfect; z counts the deviations of the SAI above chance"
         _print_table(title, epochs, _columns(epoch_summary.EPOCH_FIELDS, epochs))
         for split, mistakes in epoch_summary.mistake_summaries(out, run).items():
-            title = f"{run}: mistakes on {split}: NIDM and WIDM of mistakes, which is 1 at most"
+            title = f"{run}: mistakes on {split}: NIDM and WIDM of mistakes are shares of classes that are farther from the truth"
             _print_table(title, mistakes, _columns(epoch_summary.MISTAKE_FIELDS, mistakes))
         for split, rows in epoch_summary.typicality_summary(out, run).items():
             title = f"{run}: cosine with the class template on {split}"
@@ -231,10 +231,11 @@ def _print_next_steps(summary: Summary, *, quiet: bool) -> None:
         steps.insert(0, ("Compare", shlex.join(["dsi", "compare", out]), ""))
     if len(summary.runs) == 1 and summary.runs[0].labels is None and summary.runs[0].classes:
         run = summary.runs[0]
-        command = shlex.join(["dsi", "analyze", run.folder, "--labels", "classes.txt", "-o", out])
+        command = shlex.join(["dsi", "analyze", run.folder, "-o", out, "--labels"])
         # Several data sets have as many classes, so that only the user knows whether one of these presets is right.
         presets = ", ".join(preset.name for preset in PRESETS if preset.classes == run.classes)
-        steps.insert(0, ("Labels", command + (f"  # or the preset of your data set: {presets}" if presets else ""), ""))
+        choice = f", or a preset of {run.classes} classes: {presets}" if presets else ""
+        steps.insert(0, ("Labels", f"{command} FILE  # a text file with one class name per line{choice}", ""))
     if summary.report is not None:
         link = "" if "://" in summary.report else f"link {Path(summary.report).absolute().as_uri()}"
         steps.insert(0, ("Report", summary.report, link))

@@ -47,12 +47,13 @@ def cell(value: float | None, form: str = ".3f", unit: str = "") -> str:
 
     Mid-ranks without decimals are rounded up, as in the report.
 
-    >>> cell(18.5, ",.0f"), cell(0.25, ".1f")
-    ('19', '0.2')
+    >>> cell(18.5, ",.0f"), cell(0.25, ".1f"), cell(0.809, ".1%")
+    ('19', '0.2', '80.9 %')
     """
     if value is None or value != value:
         return "-"
-    return f"{math.floor(value + 0.5) if form.endswith('.0f') else value:{form}}{unit}"
+    text = f"{math.floor(value + 0.5) if form.endswith('.0f') else value:{form}}"
+    return text.replace("%", " %") + unit
 
 
 def sparkline(values: Sequence[float | None], high: float, width: int) -> str:

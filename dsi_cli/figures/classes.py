@@ -21,7 +21,7 @@ from dsi_cli.figures import curves
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.heatmaps import frames_at_epochs, requested_frames, short_name
 from dsi_cli.figures.style import CHANCE, COLOURS, MARKERS, POSITIVE_COLOURS
-from dsi_cli.metrics import NORMAL_QUANTILE
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries import matrices
 from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
 from dsi_cli.queries.run_classes import agreement_rows, by_class, class_index_by_name, class_names, spectrum_by_epoch
@@ -55,7 +55,7 @@ def agreement(results: Results, options: FigureOptions) -> Drawing | None:
         places = np.arange(len(shown))
         for run, rows in by_run.items():
             at = rows.reindex(shown)
-            spread = NORMAL_QUANTILE * (at["pearson"] / at["z"]).abs().to_numpy(dtype=np.float64)
+            spread = MIN_Z * (at["pearson"] / at["z"]).abs().to_numpy(dtype=np.float64)
             index = names.index(run)
             marker = MARKERS[drawing.colour_round(index) % len(MARKERS)]
             axes.fill_betweenx(places, -spread, spread, **drawing.CHANCE_BAND)
@@ -68,7 +68,9 @@ def agreement(results: Results, options: FigureOptions) -> Drawing | None:
         axes.grid(axis="y", color="#eeeeee", linewidth=0.5)
         axes.set_axisbelow(True)
         handles, texts = axes.get_legend_handles_labels()
-        drawing.draw_legend(figure, dict(zip([*texts, "chance ± 2 std"], [*handles, axes.collections[0]], strict=True)))
+        drawing.draw_legend(
+            figure, dict(zip([*texts, f"chance ± {MIN_Z:g} std"], [*handles, axes.collections[0]], strict=True))
+        )
         return figure
 
     return draw if by_run else None

@@ -31,7 +31,6 @@ MAX_PAIRED_CLASSES = 4096  # the maximum number of classes for which every cosin
 BLOCK_ROWS = 1024  # the number of rows of a product that are in memory at a time
 MIN_DRAWS, MAX_DRAWS, MAX_OPERATIONS = 3, 20, 2e9
 """The number of random heads for the chance level: as many as the operations for their spectra allow."""
-MIN_Z = 3.0  # the correlation of two heads, in standard deviations above chance, from which their angles are compared
 NEIGHBORS = 5  # the number of nearest classes that count as neighbours
 PRECISIONS = {
     "float64": (2.0**-24, 0.0),

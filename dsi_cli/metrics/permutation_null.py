@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+MIN_Z = 3.0  # standard deviations above the chance level from which a value counts as above chance, everywhere
 MAX_ENUMERATED_CLASSES = 7  # up to this many classes all relabellings are enumerated instead
 ROUNDING = 1e-12  # a variance below this share of the sum of its absolute terms is rounding
 

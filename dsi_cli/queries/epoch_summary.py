@@ -36,10 +36,10 @@ _NIDM, _WIDM = ("idm", "{kind}", "{split}", "errors"), ("idm", "scsm", "{split}"
 EPOCH_FIELDS = (
     EpochField("agreement", "agreement", "z.3f", ("sai", "{own},scsm", None, "pearson")),
     EpochField("excess", "", "", _SAI, "excess"),
-    EpochField("z", "z", "z.1f", _SAI, "z"),
     EpochField("measure", "", "", _SAI, "variant"),
     EpochField("value", "SAI ({measure})", "z.3f", _SAI),
     EpochField("chance", "by chance", "z.3f", _SAI, "null_mean"),
+    EpochField("z", "z", "z.1f", _SAI, "z"),
     EpochField("max_wsi", "Max WSI", "z.3f", ("wsi", "{kind}", "{own_split}", "max")),
     EpochField("min_wsi", "Min WSI", "z.3f", ("wsi", "{kind}", "{own_split}", "min")),
     EpochField("accuracy", "accuracy", "z.3f", ("accuracy", None, "test", None)),
@@ -47,11 +47,11 @@ EPOCH_FIELDS = (
 )
 MISTAKE_FIELDS = (
     EpochField("mistakes", "mistakes", "z.0f", ("mistakes", None, "{split}", None)),
-    EpochField("nidm", "NIDM", "z.3f", _NIDM),
+    EpochField("nidm", "NIDM", "z.1%", _NIDM),
     EpochField("nidm_z", "z", "z.1f", _NIDM, "z"),
-    EpochField("widm", "WIDM", "z.3f", _WIDM),
+    EpochField("widm", "WIDM", "z.1%", _WIDM),
     EpochField("widm_z", "z", "z.1f", _WIDM, "z"),
-    EpochField("chance", "by chance", "z.3f", _NIDM, "null_mean"),
+    EpochField("chance", "by chance", "z.1%", _NIDM, "null_mean"),
     EpochField("ccsm", "SAI with CCSM", "z.3f", _SAI_CCSM, "excess"),
     EpochField("ccsm_z", "z", "z.1f", _SAI_CCSM, "z"),
     EpochField("gap", "gap", "z.3f", ("gap", "ncsm,tncsm", None, "{measure}")),

@@ -10,24 +10,25 @@ semantically reasonable?
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dsi_cli.errors import listed
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES, PHASES, MatrixId, Table
 
 Row = dict[str, Any]
 
-MIN_Z = 3.0  # standard deviations above the chance level from which a value counts as above chance
 MAX_P_VALUE = 0.05  # of a value that is called above chance, corrected for the number of epochs and of runs
 EARLY_SHARE = 0.5  # the agreement comes early if the interval of t90 ends within this share of the training
 MAX_RELATIVE_ERROR = 0.25  # half-width of the interval of a value that the headline states, as a share of the value
 WIDE_CHANCE = 0.2  # if chance alone can reach this agreement, an agreement within chance has little meaning
-WEAK_AGREEMENT = 0.1  # an interval that ends below this is weak; many classes in a wrong order have one, too
+CLEAR_AGREEMENT = 0.2  # an agreement from which the headline states that a network has learned structure
+WEAK_AGREEMENT = 0.1  # a network with most of its classes in a wrong order can have this agreement
 LEARNED_MULTIPLE = 3.0  # a network with this multiple of the accuracy by chance has learned to classify
 ORDER_ADVICE = (
     "Wrong labels, or labels in another order than the network's classes, would give the same result, so check them."
@@ -50,6 +51,7 @@ class Point:
     chance_std: float | None = None  # the standard deviation of the value by chance
     z: float | None = None
     p_value: float | None = None
+    ceiling: float | None = None  # the highest value that could be reached
 
     @property
     def is_above_chance(self) -> bool:
@@ -69,6 +71,15 @@ class Point:
         if self.is_above_chance:
             return "above chance"
         return "within chance" if self.z is None or self.z > -MIN_Z else "below chance"
+
+    @property
+    def strength(self) -> str:
+        """The size of an agreement: within or below chance, weak, uncertain if its interval is wide, or clear."""
+        if not self.is_above_chance:
+            return self.verdict
+        if self.value < CLEAR_AGREEMENT:
+            return "weak"
+        return "clear" if self.low is None or self.low >= WEAK_AGREEMENT else "uncertain"
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,7 @@ class RunFindings:
     t90: Point | None = None
     """The epoch at which the agreement has gone 90 % of the way from chance to its plateau, in ``value``, with its interval."""
     first_classes: int | None = None  # classes of the smallest head, over which curves are; None without a classifier
+    has_names: bool = True  # False if no class has a name
 
     @property
     def is_early(self) -> bool:
@@ -160,7 +172,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
     def trend(metric: str, of: str | None = None, split: str | None = None, variant: str | None = None) -> Trend | None:
         key = (metric, of, split, variant)
         rows = [row for row in curve_rows if (row["metric"], row["of"], row["split"], row["variant"]) == key]
-        columns = ("epoch", "value", "low", "high", "null_mean", "null_std", "z", "p_value")
+        columns = ("epoch", "value", "low", "high", "null_mean", "null_std", "z", "p_value", "ceiling")
         by_epoch = {row["epoch"]: Point(*(row[column] for column in columns)) for row in rows if row["value"] is not None}
         points = tuple(sorted(by_epoch.values(), key=lambda point: point.epoch or 0))
         return Trend(points) if points else None
@@ -178,11 +190,12 @@ def run_findings(out: Path, run: str) -> RunFindings:
             mistakes[split] = Mistakes(wrong, samples, trend("accuracy", split=split), nidm, widm, left_out)
 
     checkpoints = [row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"]
+    classes = table_rows(out, CLASSES, run)
     phases, no_phases, t90 = _agreement_phases(table_rows(out, PHASES, run))
     return RunFindings(
         run=run,
         epochs=tuple(sorted({row["epoch"] for row in checkpoints}, key=lambda epoch: epoch or 0)),
-        classes=len(table_rows(out, CLASSES, run)),
+        classes=len(classes),
         reference=reference_name(references[0] if references else "wordnet"),
         agreement=agreement,
         no_agreement=None if agreement else _reason_no_agreement(curve_rows, f"{own},scsm"),
@@ -196,6 +209,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
         no_phases=no_phases,
         t90=t90,
         first_classes=min((row["classes"] for row in checkpoints if row["classes"]), default=None),
+        has_names=any(row["name"] is not None for row in classes),
     )
 
 
@@ -271,26 +285,22 @@ def headline(runs: Sequence[RunFindings]) -> str:
     aligned = [(run, run.agreement) for run in usable if run.agreement]
     if not aligned:
         return _headline_without_agreement(usable)
-    learned = _above_chance(aligned)
-    if not learned:
+    above = _above_chance(aligned)
+    if not above:
         return _headline_within_chance(aligned)
 
-    subject = learned[0][0].run
-    if 1 < len(learned) < len(usable):
-        subject = f"{len(learned)} of {len(usable)} networks"
-    elif len(learned) > 1:
-        subject = "Both networks" if len(learned) == 2 else f"All {len(learned)} networks"
-    sentence = f"{subject} {_learned_clause(learned)}"
-    lost = [run.run for run, agreement in learned if not agreement.last.is_above_chance]
-    if lost:
-        sentence += f" At the last epoch, the agreement of {listed(lost, 3)} is within chance."
-    found = {run.run for run, _ in learned}
-    sentence += _rest_sentence({run.run: agreement for run, agreement in aligned if run.run not in found})
-    misplaced = [run.run for run, _ in learned if _has_unrelated_mistakes(run)]
+    # Each network is in one sentence: that of clear agreements, of weak or uncertain ones, or of the rest.
+    clear = [(run, agreement) for run, agreement in above if agreement.peak.strength == "clear"]
+    others = [pair for pair in above if pair not in clear]
+    sentences = [*_clear_sentences(clear, len(usable)), *_weak_sentences(others, are_all=not clear)]
+    sentences.append(_rest_sentence([pair for pair in aligned if pair not in above]))
+    misplaced = [run.run for run, _ in above if _has_unrelated_mistakes(run)]
     if misplaced:
-        sentence += f" The mistakes of {listed(misplaced, 3)} do not follow the network's own similarity,"
-        sentence += " so check that predictions and truth have the same order of samples and classes."
-    return sentence
+        sentences.append(
+            f"The mistakes of {listed(misplaced, 3)} do not follow the network's own similarity,"
+            " so check that predictions and truth have the same order of samples and classes."
+        )
+    return " ".join(filter(None, sentences))
 
 
 def _above_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> list[tuple[RunFindings, Trend]]:
@@ -303,13 +313,34 @@ def _above_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> list[tuple[Ru
     return [(run, agreement) for run, agreement in aligned if run.run in names]
 
 
-def _rest_sentence(rest: Mapping[str, Trend]) -> str:
+def _clear_sentences(clear: Sequence[tuple[RunFindings, Trend]], count: int) -> list[str]:
+    """Return what networks with a clear agreement learned, of ``count`` networks, and whether it is clear at the last epoch."""
+    if not clear:
+        return []
+    subject = clear[0][0].run
+    if 1 < len(clear) < count:
+        subject = f"{len(clear)} of {count} networks"
+    elif len(clear) > 1:
+        subject = "Both networks" if len(clear) == 2 else f"All {len(clear)} networks"
+
+    # Group the networks by the strength of the agreement at the last epoch.
+    strengths = [(agreement.last.strength, run.run) for run, agreement in clear]
+    lost = {strength: [run for other, run in strengths if other == strength] for strength, _ in strengths}
+    lost.pop("clear", None)
+    at_end = [f"At the last epoch, the agreement of {listed(names, 3)} is {strength}." for strength, names in lost.items()]
+    return [f"{subject} {_learned_clause(clear)}", *at_end]
+
+
+def _rest_sentence(rest: Sequence[tuple[RunFindings, Trend]]) -> str:
     """Return a sentence on the networks without an agreement above chance; empty if there are none."""
     if not rest:
         return ""
-    names = " and ".join(rest) if len(rest) <= 2 else f"{len(rest)} networks"
-    verb = "may be due to" if any(agreement.is_above_chance for agreement in rest.values()) else "stayed within"
-    return f" The agreement of {names} {verb} chance."
+    verb = "may be due to" if any(agreement.is_above_chance for _, agreement in rest) else "stayed within"
+    return f"The agreement of {_names([run.run for run, _ in rest])} {verb} chance."
+
+
+def _names(runs: Sequence[str]) -> str:
+    return " and ".join(runs) if len(runs) <= 2 else f"{len(runs)} networks"
 
 
 def _has_unrelated_mistakes(run: RunFindings) -> bool:
@@ -324,9 +355,6 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
     runs = [run for run, _ in learned]
     is_single = len(runs) == 1
     structure = f"{runs[0].reference}-like structure"
-    peaks = [agreement.peak for _, agreement in learned]
-    if all(peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks):
-        return f"{_peak_clause(learned, f'hardly any {structure}')} {ORDER_ADVICE}"
     if not all(run.is_early for run in runs):
         return _peak_clause(learned, structure)
 
@@ -354,15 +382,38 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
 def _peak_clause(learned: Sequence[tuple[RunFindings, Trend]], structure: str) -> str:
     """Return the highest agreement as the rest of a sentence on what the networks learned."""
     is_single = len(learned) == 1
-    run, agreement = max(learned, key=lambda pair: pair[1].peak.value)
-    peak = agreement.peak
+    run, value = _highest(learned)
     owner = "its agreement is" if is_single else f"the highest agreement is that of {run.run},"
-    interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
-    epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
     verb = "learned"
     if all(len(run.epochs) == 1 for run, _ in learned):
         verb = "has" if is_single else "have"
-    return f"{verb} {structure}: {owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})."
+    return f"{verb} {structure}: {owner} {value}."
+
+
+def _highest(networks: Sequence[tuple[RunFindings, Trend]]) -> tuple[RunFindings, str]:
+    """Return the network with the highest agreement, and this agreement as text with its epoch, scale and interval."""
+    run, agreement = max(networks, key=lambda pair: pair[1].peak.value)
+    peak = agreement.peak
+    epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
+    interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
+    return run, f"{peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})"
+
+
+def _weak_sentences(networks: Sequence[tuple[RunFindings, Trend]], are_all: bool) -> list[str]:
+    """Return what is known of networks with an agreement that is above chance, but small, or known too imprecisely.
+
+    If no network has a clear agreement (``are_all``), their accuracy follows.
+    """
+    if not networks:
+        return []
+    run, value = _highest(networks)
+    runs, peaks = [run for run, _ in networks], [agreement.peak for _, agreement in networks]
+    highest = "" if len(networks) == 1 else f"the highest is that of {run.run}, "
+    but = " or ".join(sorted({peak.strength for peak in peaks}, reverse=True))
+    names = _names([run.run for run in runs])
+    sentence = f"The agreement of {names} with {run.reference} is above chance, but {but}: {highest}{value}."
+    is_tiny = all(peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks)
+    return [sentence, _accuracy_clause(runs, has_advice=is_tiny)] if are_all else [sentence]
 
 
 def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str:
@@ -386,23 +437,25 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
     reach = min(1.0, max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0))
     if reach > WIDE_CHANCE:
         return f"{sentence} With {first.first_classes or first.classes} classes, chance alone can reach {reach:.2f}."
-    return sentence + _accuracy_clause([run for run, _ in aligned])
+    return f"{sentence} {_accuracy_clause([run for run, _ in aligned])}".rstrip()
 
 
-def _accuracy_clause(runs: Sequence[RunFindings]) -> str:
-    """Return the accuracy of networks without structure, and what to check if they have learned to classify."""
+def _accuracy_clause(runs: Sequence[RunFindings], has_advice: bool = True) -> str:
+    """Return the accuracy of networks without clear structure, and what to check if they have learned to classify."""
     accuracies = [point.value for run in runs if run.accuracy for point in run.accuracy.points]
-    sentence = ""
+    sentences = []
     if accuracies:
-        sentence = f" {'Its' if len(runs) == 1 else 'The highest'} accuracy reached {percent(max(accuracies))}."
-    if not accuracies or max(accuracies) * runs[0].classes > LEARNED_MULTIPLE:
-        sentence += f" {ORDER_ADVICE}"
-    return sentence
+        sentences.append(f"{'Its' if len(runs) == 1 else 'The highest'} accuracy reached {percent(max(accuracies))}.")
+    if has_advice and (not accuracies or max(accuracies) * runs[0].classes > LEARNED_MULTIPLE):
+        sentences.append(ORDER_ADVICE)
+    return " ".join(sentences)
 
 
 def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
     """Return what mistakes show without an agreement, and the reason why it is missing."""
     reason = f"The agreement with {usable[0].reference} is unknown ({(usable[0].no_agreement or '').rstrip('.')})."
+    if not any(run.has_names for run in usable):
+        reason = f"The classes have no names, so dsi cannot compare them with {usable[0].reference}."
     nidms = {run.run: next((mistakes.nidm for mistakes in run.mistakes.values()), None) for run in usable}
     following = [(nidm.last, name) for name, nidm in nidms.items() if nidm and nidm.last.is_above_chance]
     if not following:
@@ -422,7 +475,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def chance_range(trends: Iterable[Trend | None]) -> str:
-    """Return the chance level of NIDM and WIDM in percent, its range if runs differ in it, or an empty text if it is unknown."""
-    levels = sorted(trend.last.chance for trend in trends if trend is not None and trend.last.chance is not None)
-    return " to ".join(dict.fromkeys(percent(level) for level in levels[:1] + levels[-1:]))
+def percent_range(shares: Iterable[float | None]) -> str:
+    """Return the known shares in percent, or their range; an empty text if none is known.
+
+    >>> percent_range([0.442, None, 0.495])
+    '44 % to 50 %'
+    """
+    known = sorted(share for share in shares if share is not None)
+    return " to ".join(dict.fromkeys(percent(share) for share in known[:1] + known[-1:]))

@@ -164,14 +164,20 @@ def synset_words(synset: str) -> str:
     return synset.rsplit(".", 2)[0].replace("_", " ")
 
 
-def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = None) -> pd.DataFrame:
-    """Return the agreement of classes and groups with the main reference at the last epoch with a value, of some epochs or all."""
+def agreement_by_epoch(results: Results, run: str) -> dict[int, pd.DataFrame]:
+    """Return the agreement of classes and groups with the main reference at each epoch with a value, in order."""
     rows = results.rows_of("alignment_by_class", run)
     rows = results.fill_missing_epochs(rows[rows["reference"].isin(results.references(run)[:1])])
-    if epochs is not None:
-        rows = rows[rows["epoch"].isin(epochs)]
-    last = rows.loc[rows["pearson"].notna(), "epoch"].max()
-    return rows[rows["epoch"] == last].drop_duplicates(["class_index", "group"], keep="last")
+    rows = rows.drop_duplicates(["epoch", "class_index", "group"], keep="last")
+    epochs = sorted(rows.loc[rows["pearson"].notna(), "epoch"].unique())
+    return {int(epoch): rows[rows["epoch"] == epoch] for epoch in epochs}
+
+
+def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = None) -> pd.DataFrame:
+    """Return the agreement of classes and groups at the last epoch with a value, of some epochs or all; empty without one."""
+    by_epoch = agreement_by_epoch(results, run)
+    chosen = [epoch for epoch in by_epoch if epochs is None or epoch in epochs]
+    return by_epoch[max(chosen)] if chosen else results.rows_of("alignment_by_class", run).iloc[:0]
 
 
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:

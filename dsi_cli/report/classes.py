@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dsi_cli import similarity
 from dsi_cli.queries import run_classes
 from dsi_cli.queries.epoch_sampling import evenly_spaced
-from dsi_cli.queries.run_classes import agreement_rows, by_class, readable_names, spectrum_by_epoch, synset_words
+from dsi_cli.queries.run_classes import agreement_by_epoch, by_class, readable_names, spectrum_by_epoch, synset_words
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import MatrixSeries
@@ -27,6 +27,7 @@ COLUMNS = (
 )
 MAX_CANDIDATES = 6  # candidate synsets per label in the table
 MAX_CLASSES = 1000  # classes with a geometry; of more classes, those with the longest and the shortest vectors
+MAX_AGREEMENTS = 40_000  # agreements of single classes and groups on the page, of all runs and epochs
 MAX_SINGULAR_VALUES = 200  # singular values on the page, in equal steps
 
 
@@ -61,25 +62,37 @@ def display_orders(classes: pd.DataFrame, own: MatrixSeries | None) -> list[dict
     return described
 
 
-def class_agreement(results: Results, run: str) -> dict[str, Any] | None:
-    """Return the agreement of each class and group with the main reference, lowest first; None if nothing was measured."""
-    last = agreement_rows(results, run).sort_values("pearson", kind="stable")
-    if last.empty:
-        return None
+def class_agreements(results: Results, run: str, runs: int) -> list[dict[str, Any]]:
+    """Return the agreement of each class and group with the main reference at each epoch, lowest first; empty without values.
+
+    The page has at most `MAX_AGREEMENTS` values of all ``runs`` together, or else fewer epochs, with the first and the last.
+    """
+    by_epoch = agreement_by_epoch(results, run)
+    if not by_epoch:
+        return []
+    epochs_shown = MAX_AGREEMENTS // (runs * max(map(len, by_epoch.values())))
+    shown = evenly_spaced(list(by_epoch), max(2, epochs_shown))
+    return [_class_agreement(epoch, by_epoch[epoch]) for epoch in shown]
+
+
+def _class_agreement(epoch: int, rows: pd.DataFrame) -> dict[str, Any]:
+    rows = rows.sort_values("pearson", kind="stable")
     # A row belongs either to a class or to a group; a group that is too small has no value.
-    is_class = last["class_index"].notna()
-    classes = last[is_class].to_dict("records")
-    groups = last[~is_class & last["pearson"].notna()].to_dict("records")
+    is_class = rows["class_index"].notna()
+    classes = rows[is_class].to_dict("records")
+    groups = rows[~is_class & rows["pearson"].notna()].to_dict("records")
     return {
-        "epoch": int(last["epoch"].iloc[0]),
-        "of": str(last["of"].iloc[0]),
-        "classes": [[int(row["class_index"]), *six_digits((row["pearson"], row["z"]))] for row in classes],
-        "groups": [
-            [synset_words(str(row["group"])), *six_digits((row["pearson"], row["z"])), int(row["classes_used"])]
-            for row in groups
-        ],
+        "epoch": epoch,
+        "of": str(rows["of"].iloc[0]),
+        "classes": [[int(row["class_index"]), *_rounded(row)] for row in classes],
+        "groups": [[synset_words(str(row["group"])), *_rounded(row), int(row["classes_used"])] for row in groups],
         "small": int((~is_class).sum()) - len(groups),
     }
+
+
+def _rounded(row: dict[Any, Any]) -> list[float | None]:
+    """Return the agreement and its z with four decimals; the page shows three."""
+    return [None if pd.isna(value) else round(float(value), 4) for value in (row["pearson"], row["z"])]
 
 
 def geometry_data(results: Results, run: str) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from jinja2 import Environment, FunctionLoader
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.version import __version__
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def six_digits(values: Iterable[float | None]) -> list[float | None]:
 
 def render(contents: PageData, title: str, digest: str) -> str:
     """Return the report of a results folder as HTML, from the folder's name and the digest of its tables."""
-    variables = {"title": title, "runs": contents.runs, "overview": contents.overview}
+    min_z = f"{MIN_Z:g}"
+    variables = {"title": title, "runs": contents.runs, "overview": contents.overview, "min_z": min_z}
     return assemble("page.html", SCRIPTS, variables, contents.data, contents.lines, digest)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
-from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
+from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, percent_range, run_findings
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import UNCERTAIN
@@ -21,6 +21,8 @@ from dsi_cli.store.schema import UNCERTAIN
 MAX_NAMED = 5  # labels or curves that a warning names
 MAX_ROWS = 4  # runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs
 FEW_CLASSES = 20
+BEST = ("highest accuracy", "lowest loss")  # the criteria by which an epoch is worth keeping
+PEAKS = ("highest agreement", "highest Max WSI", "highest NIDM of mistakes", "highest WIDM of mistakes")
 
 
 class ResultWarning(NamedTuple):
@@ -49,8 +51,9 @@ def run_warnings(results: Results, run: str) -> list[ResultWarning]:
     classes = class_rows(results, run)
     named = classes[classes["name"].notna()]
     if named.empty:
-        command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"]) + " FILE_OR_PRESET"
-        found.append(ResultWarning("The classes have no names, so nothing is compared with WordNet. Run", command))
+        command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"]) + " FILE"
+        advice = "replace FILE by a text file with one class name per line, or by a preset that dsi labels --presets lists"
+        found.append(ResultWarning(f"To name the classes, run this command, and {advice}:", command))
     unresolved = named["synset"].isna()
     uncertain = ~unresolved & (named["confidence"] < UNCERTAIN)
     for mask, text in (
@@ -96,13 +99,22 @@ def run_folder(results: Results, run: str) -> str:
     return str(Path(paths.iloc[0]).parent) if len(paths) else "CHECKPOINTS"
 
 
-class TileRow(NamedTuple):
+@dataclass(frozen=True)
+class TilePoint:
+    """The value of one run at one epoch in a tile, as text."""
+
+    epoch: int | None
+    value: str
+    verdict: str  # above, within or below chance; empty without a chance level
+    details: str  # the 95 % confidence interval, and the peak and the first value over all epochs
+
+
+@dataclass(frozen=True)
+class TileRow:
     """The values of one run in a tile, as text."""
 
     run: int  # the index of the run
-    value: str
-    verdict: str  # above, within or below chance; empty without a chance level
-    details: list[str]  # the interval, the chance level and the epoch of the peak
+    points: list[TilePoint]  # the epochs with a value, in order
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,9 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
         "shown": list(_shown(findings)),
         "not_shown": list(_not_shown(results, findings)),
         "warnings": [*result_warnings(results), *(ResultWarning(f"{run}: {text}") for run, text in left_out)],
-        "peaks": peaks_table(findings),
+        "last_epoch": next((run.epochs[-1] for run in findings if run.epochs), None),
+        "best": peaks_table(findings, BEST),
+        "peaks": peaks_table(findings, PEAKS),
     }
 
 
@@ -153,8 +167,6 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
 
     samples = [test.samples for run in findings if (test := run.mistakes.get("test")) and test.samples]
     parts.append(_range(samples, "test sample") if samples else "no predictions")
-    if len(set(epochs)) > 1:
-        parts.append("values at the last epoch")
     return " · ".join(parts)
 
 
@@ -164,24 +176,25 @@ def _range(numbers: Sequence[int], noun: str) -> str:
 
 
 def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
-    """Return a tile for each of the four questions; values are those of the last epoch that has one."""
-    # Find the reasons why values are missing, and the chance level of the IDMs.
+    """Return a tile for each of the four questions, with the values of all epochs."""
+    # Find the reasons why values are missing.
     reference = findings[0].reference
     reason = next((run.no_agreement for run in findings if run.no_agreement), "").split(":")[0].rstrip(".")
     no_agreement = f"{reason[:1].upper()}{reason[1:]}."
+    if not any(run.has_names for run in findings):
+        no_agreement = "The classes have no names."
     no_mistakes = no_widm = "There are no predictions on labelled data."
     if any(run.mistakes for run in findings):
         no_mistakes = _reason_no_idm(findings)
         no_widm = no_agreement if reason else no_mistakes
     vectors = "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
     nidms, widms = ([_idm(run, name) for run in findings] for name in ("nidm", "widm"))
-    chance = _idm_scale(findings, chance_range((*nidms, *widms)))
 
     questions: list[tuple[str, str, list[Trend | None], Callable[[float], str], str]] = [
         (
             f"Does its similarity agree with {reference}?",
-            f"Are classes that are close in {reference} also close for the network? Correlation over all pairs of classes: "
-            "0 is chance, 1 is perfect",
+            f"Are classes that are close in {reference} also close for the network? The agreement is the correlation over all "
+            "pairs of classes: 0 is chance, 1 is perfect",
             [run.agreement for run in findings],
             _decimal,
             no_agreement,
@@ -197,7 +210,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         (
             "Do mistakes follow its own similarity?",
             "If a prediction is wrong: the share of classes that the network finds less similar to the true class than this "
-            f"prediction{chance} (NIDM of mistakes)",
+            f"prediction{_idm_scale(nidms)} (NIDM of mistakes)",
             nidms,
             percent,
             no_mistakes,
@@ -205,7 +218,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         (
             "Are mistakes semantically reasonable?",
             f"If a prediction is wrong: the share of classes that are farther from the true class in {reference} than this "
-            f"prediction{chance} (WIDM of mistakes)",
+            f"prediction{_idm_scale(widms)} (WIDM of mistakes)",
             widms,
             percent,
             no_widm,
@@ -219,7 +232,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         range_text = ""
         if len(values) > MAX_ROWS:
             ends = dict.fromkeys((text(min(values)), text(max(values))))
-            range_text = f"{' to '.join(ends)} in {count(len(values), 'run')}"
+            range_text = f"{' to '.join(ends)} in {count(len(values), 'run')} at the last epoch"
         made.append(Tile(question, scale, rows, range_text, "" if rows else reason))
     return made
 
@@ -230,24 +243,28 @@ def _reason_no_idm(findings: Sequence[RunFindings]) -> str:
     return "dsi has no value, because no network makes a mistake."
 
 
-def _idm_scale(findings: Sequence[RunFindings], levels: str) -> str:
-    """Return the chance level and the maximum of an IDM of mistakes: the best mistake is the nearest of the other classes."""
-    others = max(run.first_classes or run.classes for run in findings) - 1
-    return f"; chance {levels}, at most {percent(1 - 1 / others)}" if levels else ""
+def _idm_scale(trends: Sequence[Trend | None]) -> str:
+    """Return the chance level of an IDM of mistakes, and its maximum, which equal similarities of the nearest classes lower."""
+    last = [trend.last for trend in trends if trend]
+    levels, ceilings = percent_range(point.chance for point in last), percent_range(point.ceiling for point in last)
+    return f"; chance {levels}, at most {ceilings}" if levels and ceilings else ""
 
 
 def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[int | None]) -> TileRow:
     last, peak = trend.last, trend.peak
-    verdict = "" if last.z is None else last.verdict
-    # A later epoch has no value without predictions, or without a mistake.
-    details = [f"at epoch {last.epoch}"] if last.epoch != epochs[-1] else []
-    if last.low is not None and last.high is not None:
-        details.append(f"95 % CI {text(last.low)} to {text(last.high)}")
+    shared = []  # details that hold for all epochs
     if len(epochs) > 1 and (last.z is None or trend.is_above_chance):
-        details.append(f"peak {text(peak.value)} at epoch {peak.epoch}")
+        shared.append(f"peak {text(peak.value)} at epoch {peak.epoch}")
     if last.z is None and len(trend.points) > 1 and peak != trend.points[0]:
-        details.append(f"{text(trend.points[0].value)} at epoch {trend.points[0].epoch}")
-    return TileRow(run, text(last.value), verdict, details)
+        shared.append(f"{text(trend.points[0].value)} at epoch {trend.points[0].epoch}")
+    points = []
+    for point in trend.points:
+        interval = []
+        if point.low is not None and point.high is not None:
+            interval = [f"95 % CI {text(point.low)} to {text(point.high)}"]
+        verdict = "" if point.z is None else point.verdict
+        points.append(TilePoint(point.epoch, text(point.value), verdict, "; ".join(interval + shared)))
+    return TileRow(run, points)
 
 
 def _decimal(value: float) -> str:
@@ -297,25 +314,27 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
         yield "The matrices have too many classes to be stored. The page shows the nearest classes of each class."
 
 
-def peaks_table(findings: Sequence[RunFindings]) -> list[list[str]]:
-    """Return the best epoch of each run by each criterion as rows of text below a heading; empty without several epochs."""
-    if all(len(run.epochs) < 2 for run in findings):
-        return []
-    rows = {}
-    for run in findings:
-        trends = {
-            "highest agreement": run.agreement,
-            "highest Max WSI": run.max_wsi,
-            "highest NIDM of mistakes": _idm(run, "nidm"),
-            "highest WIDM of mistakes": _idm(run, "widm"),
-            "highest accuracy": run.accuracy,
-        }
-        points = {title: trend.peak for title, trend in trends.items() if trend}
-        if run.loss:
-            points["lowest loss"] = min(run.loss.points, key=lambda point: point.value)
-        rows[run.run] = {title: f"{point.value:.3f} at epoch {point.epoch}" for title, point in points.items()}
-    titles = [title for title in [*trends, "lowest loss"] if any(title in cells for cells in rows.values())]
-    return [["run", *titles], *([run, *(cells.get(title, "–") for title in titles)] for run, cells in rows.items())]
+def peaks_table(findings: Sequence[RunFindings], titles: Sequence[str]) -> list[list[str]]:
+    """Return the best epoch of each run by some criteria as rows of text below a heading; empty without several epochs."""
+    rows = {run.run: _peaks(run) for run in findings if len(run.epochs) > 1}
+    shown = [title for title in titles if any(title in cells for cells in rows.values())]
+    table = [[run, *(cells.get(title, "–") for title in shown)] for run, cells in rows.items()]
+    return [["run", *shown], *table] if shown else []
+
+
+def _peaks(run: RunFindings) -> dict[str, str]:
+    trends: list[tuple[str, Trend | None, Callable[[float], str]]] = [
+        ("highest accuracy", run.accuracy, "{:.3f}".format),
+        ("highest agreement", run.agreement, "{:.3f}".format),
+        ("highest Max WSI", run.max_wsi, "{:.3f}".format),
+        ("highest NIDM of mistakes", _idm(run, "nidm"), percent),
+        ("highest WIDM of mistakes", _idm(run, "widm"), percent),
+    ]
+    cells = {title: f"{text(trend.peak.value)} at epoch {trend.peak.epoch}" for title, trend, text in trends if trend}
+    if run.loss:
+        lowest = min(run.loss.points, key=lambda point: point.value)
+        cells["lowest loss"] = f"{lowest.value:.3f} at epoch {lowest.epoch}"
+    return cells
 
 
 def all_findings(results: Results) -> list[RunFindings]:

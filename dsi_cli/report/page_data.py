@@ -15,6 +15,7 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.curve_panels import PANELS, Panel, panels, sai_measures
 from dsi_cli.queries.findings import PHASE_NAMES, RunFindings, is_agreement, reference_name
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
@@ -66,7 +67,7 @@ def page_data(
     # Divide the size of the page among the runs, and pack their matrices.
     needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]
     data: dict[str, Any] = {"runs": [], "class_columns": classes.COLUMNS, "classes": [], "hypernyms": []}
-    data |= {"uncertain": UNCERTAIN, "curves": curves(results)}
+    data |= {"uncertain": UNCERTAIN, "min_z": MIN_Z, "curves": curves(results)}
     lines: matrices.Lines = {}
     findings = overview.all_findings(results)
     shares = matrices.shares(needs)
@@ -97,7 +98,7 @@ def page_data(
                 "own": found.own,
                 "splits": list(found.mistakes),
                 "steps": last[["epoch", "step"]].astype(int).to_numpy().tolist(),
-                "agreement": classes.class_agreement(results, found.run),
+                "agreement": classes.class_agreements(results, found.run, len(results.names)),
                 "geometry": classes.geometry_data(results, found.run),
                 "mistaken": mistake_data(results, found, open_image),
                 **packed,
@@ -106,7 +107,9 @@ def page_data(
         progress(len(results.names) + len(data["runs"]), steps)
 
     methods = [_method(results, run) for run in results.names]
-    return PageData(methods, overview.overview(results, findings), data, lines)
+    first_screen = overview.overview(results, findings)
+    data["tiles"] = [[asdict(row) for row in tile.rows] for tile in first_screen["tiles"]]
+    return PageData(methods, first_screen, data, lines)
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:

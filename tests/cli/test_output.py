@@ -169,7 +169,7 @@ def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):
 def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     shown = dsi("analyze", run, "-o", out, *QUICK, "--per-epoch").out.splitlines()
-    header = "epoch agreement z SAI (cosine) by chance Max WSI Min WSI"
+    header = "epoch agreement SAI (cosine) by chance z Max WSI Min WSI"
     (start,) = [index for index, line in enumerate(shown) if line.split() == header.split()]  # no accuracy is known
     curves = tables(out)["curves"]
     sai, agreement = (
@@ -178,12 +178,11 @@ def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(dsi, make_
     wsi = curves.query("metric == 'wsi'").set_index(["epoch", "variant"])["value"]
     for epoch, line in enumerate(shown[start + 1 : start + 4]):
         row = sai.loc[epoch]
-        numbers = (row["value"], row["null_mean"], wsi[epoch, "max"], wsi[epoch, "min"])
         expected = [
             str(epoch),
-            f"{agreement.loc[epoch, 'value']:.3f}",
+            *(f"{number:.3f}" for number in (agreement.loc[epoch, "value"], row["value"], row["null_mean"])),
             f"{row['z']:.1f}",
-            *(f"{number:.3f}" for number in numbers),
+            *(f"{wsi[epoch, name]:.3f}" for name in ("max", "min")),
         ]
         assert line.split() == expected
 
@@ -206,6 +205,27 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
     assert all(f"used for {name}: labels: " in first.err for name in ("garments", "cifar100-cnn"))
     # The same call shows the findings again.
     assert dsi(*call).out == f"Nothing new: 2 checkpoints already analysed.\n{first.out}"
+
+
+def test_analyze_per_epoch_shows_shares_of_classes_in_percent(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=2), tmp_path / "out"
+    np.save(run / "preds.npy", np.tile((np.arange(40) + (np.arange(40) < 9)) % 8, (2, 1)))
+    np.save(run / "targets.npy", np.arange(40) % 8)
+    shown = dsi("analyze", run, "-o", out, *QUICK, "--per-epoch").out
+    (nidm,) = tables(out)["curves"].query("metric == 'idm' and of == 'ncsm' and variant == 'errors' and epoch == 1")[
+        "value"
+    ]
+    table = shown.partition("shares of classes that are farther from the truth\n")[2]
+    assert f" {100 * nidm:.1f} % " in table.splitlines()[2]
+
+
+def test_analyze_without_labels_offers_a_command_with_a_placeholder(dsi, make_run, tmp_path):
+    run, out = make_run(labels=None), tmp_path / "out"
+    (line,) = [line for line in dsi("analyze", run, "-o", out, *QUICK).out.splitlines() if line.startswith("  Labels")]
+    assert line.split(maxsplit=1)[1].startswith(
+        f"dsi analyze {run} -o {out} --labels FILE  # a text file with one class name"
+    )
+    assert not (run / "classes.txt").exists()
 
 
 @pytest.mark.parametrize(("epochs", "line"), [(2, "accuracy  epoch"), (4, "at epoch 2")])

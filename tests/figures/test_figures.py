@@ -26,6 +26,7 @@ from dsi_cli.figures import curves, save
 from dsi_cli.figures.axes import draw_line, spread
 from dsi_cli.figures.catalogue import FIGURES, FigureOptions, figure_spec
 from dsi_cli.figures.style import STYLES, Style, using
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.findings import PHASE_NAMES
 from dsi_cli.store.results import Results
@@ -241,3 +242,12 @@ def test_spread_keeps_order_distance_and_bounds_and_what_is_far_apart(places: li
     assert moved[-1] <= 100 + 1e-9
     if all(after - before >= 10 for before, after in pairwise(places)):
         np.testing.assert_allclose(moved, places, atol=1e-9)
+
+
+def test_agreement_by_class_draws_chance_up_to_the_threshold_of_all_values(analysed: Analysed):
+    figure = drawn(analysed.run, "agreement_by_class")
+    assert f"chance ± {MIN_Z:g} std" in [text.get_text() for text in figure.findobj(Text)]
+    rows = analysed.run.alignment_by_class.query("run == @CNN and class_index.notna() and epoch == 30")
+    (band,) = figure.axes[0].collections[:1]
+    half_width = band.get_paths()[0].get_extents().x1
+    assert half_width == pytest.approx(MIN_Z / np.sqrt(rows["class_index"].nunique() - 2))

@@ -67,7 +67,7 @@ def test_headline_of_real_runs(found):
 @pytest.mark.parametrize(
     ("labels", "options", "start"),
     [
-        (None, {}, "The agreement with WordNet is unknown (no labels; "),
+        (None, {}, "The classes have no names, so dsi cannot compare them with WordNet."),
         (ANIMALS, {"measures": ("cosine",)}, "The agreement with WordNet is unknown (pearson is not among the measures; "),
         (
             ("one", "two", "three", "four", "five", "six", "seven", "eight"),
@@ -92,6 +92,48 @@ def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
     assert late.startswith("a learned WordNet-like structure: its agreement is 0.40 at epoch 4")
     assert early.endswith("90 % of its plateau by epoch 1.0 of 4 (95 % CI 0.9 to 1.1).")
     assert headline([made(0, 0.4, 0.02)]).endswith(" At the last epoch, the agreement of a is within chance.")
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "size"),
+    [(0.1, 0.001, 0.19, "weak"), (0.19, 0.15, 0.23, "weak"), (0.5, 0.03, 0.8, "uncertain"), (0.02, 0.01, 0.03, "weak")],
+)
+def test_headline_of_a_small_or_imprecise_agreement_states_it_plainly(value, low, high, size):
+    agreement = Trend((Point(0, 0.0, -0.1, 0.1, 0.0, 0.01, 0.0), Point(1, value, low, high, 0.0, 0.01, 4.0)))
+    network = made(0.0, 0.0, agreement=agreement, accuracy=Trend((Point(1, 0.1),)))
+    said = f"above chance, but {size}: {value:.2f} at epoch 1 (0 is chance, 1 is perfect, 95 % CI {low:.2f} to {high:.2f})."
+    text = headline([network])
+    assert text.startswith(f"The agreement of a with WordNet is {said} Its accuracy reached 10 %.")
+    assert ("in another order" in text) == (high < 0.1), "a tiny agreement may be due to the order of labels"
+    both = headline([made(0.0, 0.4, run="b"), network])
+    assert both.startswith("b learned WordNet-like structure: its agreement is 0.40 at epoch 1")
+    assert both.endswith(f"The agreement of a with WordNet is {said}")
+
+
+def test_headline_needs_an_agreement_of_0_2_whose_interval_excludes_0_1():
+    for value, low_by, is_clear in ((0.2, 0.1, True), (0.199, 0.05, False), (0.25, 0.16, False)):
+        assert ("learned WordNet-like structure" in headline([made(0.0, value, low_by=low_by)])) == is_clear
+    without_interval = Trend((Point(0, 0.2, z=9.0), Point(1, 0.3, z=9.0)))
+    assert headline([made(0.0, 0.0, agreement=without_interval)]).startswith("a learned WordNet-like structure")
+
+
+def test_headline_of_several_weak_networks_gives_the_highest():
+    weak = [made(0.0, value, run=name) for name, value in (("a", 0.12), ("b", 0.15))]
+    text = headline(weak)
+    assert text.startswith(
+        "The agreement of a and b with WordNet is above chance, but weak: the highest is that of b, 0.15 at"
+    )
+    wide = made(0.0, 0.3, low_by=0.25, run="c")
+    assert headline([*weak, wide]).startswith(
+        "The agreement of 3 networks with WordNet is above chance, but weak or uncertain"
+    )
+    within = made(0.0, 0.1, z=0.0, run="d")
+    assert headline([weak[0], within]).endswith("The agreement of d stayed within chance.")
+
+
+def test_headline_of_a_lost_agreement_gives_its_state_at_the_last_epoch():
+    assert headline([made(0, 0.4, 0.1, low_by=0.06)]).endswith(" At the last epoch, the agreement of a is weak.")
+    assert headline([made(0, 0.4, 0.3)]).count("At the last epoch") == 0
 
 
 @pytest.mark.parametrize(("std", "reach"), [(0.2, "0.60"), (0.5, "1.00")])

@@ -25,7 +25,7 @@ def run(make_run, tmp_path):
 
 def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed):
     said = "1 run · 4 checkpoints · epochs 0 to 3 · 8 classes, 1 class without a synset · 40 test samples"
-    assert overview.analysed_line(run, overview.all_findings(run)) == f"{said} · values at the last epoch"
+    assert overview.analysed_line(run, overview.all_findings(run)) == said
     said = "4 runs · 16 to 31 checkpoints · epochs 0 to 30 · 10 to 100 classes, all in WordNet · 10,000 test"
     assert overview.analysed_line(analysed.run, overview.all_findings(analysed.run)).startswith(said)
 
@@ -36,15 +36,30 @@ def test_tiles_equal_the_curves_table_and_have_no_peak_within_chance(analysed):
     tiles, names = overview.tiles(overview.all_findings(analysed.run)), analysed.run.names
     rows = [next(row for row in tile.rows if row.run == names.index("cifar100-vit")) for tile in tiles]
     agreement = last.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").iloc[0]
-    assert (rows[0].value, rows[0].verdict) == (f"{agreement['value']:.2f}", "above chance")
-    assert rows[0].details[0] == f"95 % CI {agreement['low']:.2f} to {agreement['high']:.2f}"
+    shown = rows[0].points[-1]
+    assert (shown.epoch, shown.value, shown.verdict) == (30, f"{agreement['value']:.2f}", "above chance")
+    assert shown.details.startswith(f"95 % CI {agreement['low']:.2f} to {agreement['high']:.2f}; peak 0.46 at epoch 16")
     wsi = last.query("metric == 'wsi' and variant == 'max'")["value"].item()
-    assert rows[1].value == f"{wsi:.2f}"
+    assert rows[1].points[-1].value == f"{wsi:.2f}"
     for row, of in ((rows[2], "ncsm"), (rows[3], "scsm")):
         idm = last[(last["metric"] == "idm") & (last["variant"] == "errors") & (last["of"] == of)]["value"].item()
-        assert row.value == f"{100 * idm:.0f} %"
-    row = next(row for row in tiles[0].rows if row.run == names.index("collapsed"))
-    assert (row.verdict, any("peak" in detail for detail in row.details)) == ("within chance", False)
+        assert row.points[-1].value == f"{100 * idm:.0f} %"
+    shown = next(row for row in tiles[0].rows if row.run == names.index("collapsed")).points[-1]
+    assert (shown.verdict, "peak" in shown.details) == ("within chance", False)
+
+
+def test_tiles_have_the_values_of_every_epoch_and_the_ceilings_of_the_table(analysed):
+    found = [run for run in overview.all_findings(analysed.run) if run.run == "cifar100-cnn"]
+    tiles = overview.tiles(found)
+    curves = analysed.run.curves_of("cifar100-cnn")
+    errors = curves[(curves["metric"] == "idm") & (curves["variant"] == "errors") & (curves["split"] == "test")]
+    for tile, of in ((tiles[2], "ncsm"), (tiles[3], "scsm")):
+        rows = errors[errors["of"] == of]
+        assert [(point.epoch, point.value) for point in tile.rows[0].points] == [
+            (epoch, f"{100 * value:.0f} %") for epoch, value in zip(rows["epoch"], rows["value"], strict=True)
+        ]
+        assert f"at most {100 * rows['ceiling'].iloc[-1]:.0f} %" in tile.scale
+    assert ["at most 99 %" in tiles[2].scale, "at most 98 %" in tiles[3].scale] == [True, True]
 
 
 def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
@@ -53,23 +68,27 @@ def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
     assert page_data.page_data(results).runs[0]["reference"] is None
     assert "8 classes without names" in overview.analysed_line(results, overview.all_findings(results))
     assert [bool(tile.reason) for tile in tiles] == [True, False, True, True]
-    assert (tiles[0].reason[:9], tiles[2].reason[:24]) == ("No labels", "There are no predictions")
+    assert (tiles[0].reason, tiles[2].reason[:24]) == ("The classes have no names.", "There are no predictions")
 
 
-def test_tiles_of_values_before_the_last_epoch_name_the_epoch(run):
+def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
     (found,) = overview.all_findings(run)
     agreement, _, nidm, _ = overview.tiles([found])
-    assert nidm.rows[0].details[0] == "at epoch 2"
+    assert [point.epoch for point in nidm.rows[0].points] == [0, 1, 2]
     assert "at most 86 %" in nidm.scale, "1 - 1 / 7"
-    assert agreement.rows[0].details[0].startswith("95 % CI")
+    assert agreement.rows[0].points[0].details.startswith("95 % CI")
     unranked = {"test": replace(found.mistakes["test"], nidm=None)}  # mistakes without ranks, as with two classes
     assert (
         overview.tiles([replace(found, mistakes=unranked)])[2].reason == "dsi has no value; the warnings give the reason."
     )
 
 
-def test_peaks_table_equals_the_curves_table(analysed):
-    heading, *rows = overview.peaks_table(overview.all_findings(analysed.run))
+def test_best_epochs_by_accuracy_and_loss_equal_the_curves_table(analysed):
+    screen = overview.overview(analysed.run, overview.all_findings(analysed.run))
+    heading, *rows = screen["best"]
+    assert heading == ["run", "highest accuracy", "lowest loss"]
+    assert [title for title in screen["peaks"][0] if "accuracy" in title or "loss" in title] == []
+    assert any(" % at epoch " in cell for cell in screen["peaks"][1]), "an IDM is in percent, as in the tiles"
     curves = analysed.run.curves_of("cifar100-cnn")
     cells = dict(zip(heading, next(row for row in rows if row[0] == "cifar100-cnn"), strict=True))
     accuracy = curves.query("metric == 'accuracy' and split == 'test'").set_index("epoch")["value"]
@@ -94,4 +113,4 @@ def test_missing_labels_are_one_warning_with_a_command(make_run, tmp_path):
     results = Results(tmp_path / "out")
     warning, left_out = overview.overview(results, overview.all_findings(results))["warnings"]
     assert left_out.text.startswith("run: 5 of 33 mistakes are predictions of classes without samples, ")
-    assert warning.command == f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE_OR_PRESET"
+    assert warning.command == f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE"

@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs
 from dsi_cli.report import matrices
 from dsi_cli.store.results import Results
@@ -191,10 +192,11 @@ def test_controls_are_reachable_by_tab_and_have_a_name(page):
 
 
 def test_raw_sai_is_shown_with_its_chance_level(page):
-    page.get_by_label("Number for the agreement").select_option("cosine/raw")
+    page.get_by_label("Measure", exact=True).select_option("cosine/raw")
     for shown in ("one", "all"):
         page.get_by_label("Show", exact=True).select_option(shown)
-        panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of the network with WordNet"))
+        title = page.locator("h3", has_text="Cosine SAI (raw) of the network with WordNet")
+        panel = page.locator("#questions .panel", has=title)
         lines = panel.locator("path.curve").count()
         assert lines == (1 if shown == "one" else 2)
         assert (panel.locator("path.chance").count(), panel.locator("polygon.band").count()) == (lines, lines)
@@ -207,7 +209,7 @@ def test_measure_without_a_chance_level_has_no_excess(open_page, out, tmp_path):
     table = pq.read_table(out / "curves.parquet")
     rows = [row | {"excess": None} if row["variant"] == "cosine" else row for row in table.to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "curves.parquet")
-    numbers = open_page(report_file.write_report(tmp_path / "out")).get_by_label("Number for the agreement")
+    numbers = open_page(report_file.write_report(tmp_path / "out")).get_by_label("Measure", exact=True)
     assert "cosine/raw" in (values := numbers.evaluate("select => [...select.options].map(({ value }) => value)"))
     assert "cosine/excess" not in values
 
@@ -564,7 +566,7 @@ def test_search_opens_the_panel_of_a_class(page):
 
 def test_address_restores_the_view(page, open_page, out):
     choices = {"Run": "1", "Order of classes": "given", "Colours": "raw", "Difference shown": "epoch-1"}
-    choices |= {"Show": "one", "Horizontal axis": "accuracy", "Smoothing": "7", "Number for the agreement": "cosine/raw"}
+    choices |= {"Show": "one", "Horizontal axis": "accuracy", "Smoothing": "7", "Measure": "cosine/raw"}
     for label, value in choices.items():
         page.get_by_label(label, exact=True).select_option(value)
     set_epoch(page, 3)
@@ -623,13 +625,99 @@ def test_keys_step_through_epochs_and_list_themselves(page):
     assert not page.locator("dialog").is_visible()
 
 
-def test_agreement_section_lists_the_lowest_agreement_first(same_page, out):
+@pytest.mark.parametrize("epoch", [1, EPOCHS - 1])
+def test_agreement_section_lists_the_lowest_agreement_of_the_epoch_first(same_page, out, epoch):
+    set_epoch(same_page, epoch)
     table = Results(out).alignment_by_class.query("run == 'first' and class_index.notna()")
-    last = table[table["epoch"] == EPOCHS - 1].sort_values("pearson")
+    rows = table[table["epoch"] == epoch].sort_values("pearson")
+    assert same_page.locator("#agreement h2").inner_text() == f"Agreement of single classes with WordNet at epoch {epoch}"
     told = same_page.locator("#agreement table").first.locator("tbody tr")
-    assert told.locator("td:nth-child(1)").all_inner_texts() == [LABELS[int(index)] for index in last["class_index"]]
+    assert told.locator("td:nth-child(1)").all_inner_texts() == [LABELS[int(index)] for index in rows["class_index"]]
     numbers = [float(text.replace("−", "-")) for text in told.locator("td:nth-child(2)").all_inner_texts()]
-    assert numbers == pytest.approx(last["pearson"].tolist(), abs=5.1e-4)
+    assert numbers == pytest.approx(rows["pearson"].tolist(), abs=6e-4)
+
+
+def test_agreement_section_uses_the_threshold_of_all_values(open_page, out, tmp_path):
+    shutil.copytree(out, tmp_path / "out")
+    table = pq.read_table(out / "alignment_by_class.parquet")
+    z_by_class = dict(enumerate((2.8, MIN_Z, -2.9, -MIN_Z, 0.0), start=1))
+    rows = [row | {"z": z_by_class.get(row["class_index"], 0.0)} for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "alignment_by_class.parquet")
+    page = open_page(report_file.write_report(tmp_path / "out"))
+    rows = [row.locator("td").all_inner_texts() for row in page.locator("#agreement table").first.locator("tbody tr").all()]
+    verdicts = {name: verdict for name, _, _, verdict in rows}
+    expected = ("within chance", "above chance", "within chance", "below chance", "within chance")
+    assert [verdicts[name] for name in LABELS[1:6]] == list(expected)
+    assert f"above chance from a z of {MIN_Z:g} on" in page.locator("#agreement").inner_text()
+
+
+def test_tiles_have_the_values_of_the_epoch(same_page, out):
+    curves = Results(out).curves.query("run == 'second'")
+    queries = (
+        "metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'",
+        "metric == 'wsi' and variant == 'max'",
+        "metric == 'idm' and of == 'ncsm' and variant == 'errors'",
+        "metric == 'idm' and of == 'scsm' and variant == 'errors'",
+    )
+    for epoch in (2, EPOCHS - 1):
+        set_epoch(same_page, epoch)
+        assert f"the four tiles are at epoch {epoch}" in same_page.locator("#overview").inner_text()
+        for tile, query in zip(same_page.locator(".tile").all(), queries, strict=True):
+            value = curves.query(query).set_index("epoch").loc[epoch, "value"]
+            text = f"{100 * value:.0f} %" if "idm" in query else f"{value:.2f}".replace("-", "−")
+            assert tile.locator(".tile-value").nth(1).inner_text() == text
+
+
+def test_tile_of_an_epoch_without_a_value_shows_the_last_one_before_with_its_epoch(open_page, tmp_path):
+    run = tmp_path / "run"
+    write_checkpoints(run, 4, ANIMALS)
+    targets = np.arange(40) % 8
+    predictions = np.tile(targets, (4, 1))
+    predictions[:3, 0] = 5
+    np.save(run / "preds.npy", predictions)
+    np.save(run / "targets.npy", targets)
+    analyze([run], tmp_path / "out", Options(draws=0))
+    page = open_page(report_file.write_report(tmp_path / "out"))
+    details = page.locator(".tile").nth(2).locator(".tile-details")
+    assert re.fullmatch("(within|above|below) chance at epoch 2", details.inner_text().split(";")[0])
+    set_epoch(page, 1)
+    assert "at epoch" not in details.inner_text().split(";")[0], "a value of the chosen epoch needs no epoch"
+
+
+def test_headings_of_sections_name_their_epoch(same_page):
+    set_epoch(same_page, 2)
+    wait_for(same_page, "document.querySelector('#mistakes-body h3').textContent == 'On test, epoch 2'")
+    headings = same_page.locator("#matrices h2, #closest h2, #agreement h2").all_inner_texts()
+    assert all(heading.endswith("at epoch 2") for heading in headings)
+    assert same_page.locator("#geometry h2").inner_text() == "Class geometry at the last epoch"
+    furthest = same_page.locator("#mistakes caption").nth(1).inner_text()
+    assert f"at epoch {EPOCHS - 1}, the last one with mistakes" in furthest
+
+
+def test_another_measure_is_named_and_the_first_screen_stays_with_the_agreement(page):
+    def titles(place):
+        return page.locator(f"{place} h3").all_text_contents()
+
+    first_screen = page.locator("#overview").inner_text()
+    assert titles("#hero") == ["Agreement of the network with WordNet over epochs", "Agreement against accuracy"]
+    page.get_by_label("Measure", exact=True).select_option("cosine/excess")
+    assert page.locator("#overview").inner_text() == first_screen
+    assert page.locator("#overview select").count() == 0
+    assert not any("Agreement" in title for title in titles("#questions"))
+    assert sum(title.startswith("Cosine SAI (excess) of ") for title in titles("#questions .question")) == 3
+    agreement = page.locator(".tile-value").first.inner_text()
+    assert page.locator("#epoch-facts").inner_text().startswith(f"agreement {agreement} · accuracy ")
+
+
+def test_idm_is_in_percent_in_charts(same_page, out):
+    set_epoch(same_page, 2)
+    rows = Results(out).curves.query("run == 'first' and metric == 'idm' and of == 'ncsm' and variant == 'errors'")
+    row = rows.set_index("epoch").loc[2]
+    panel = same_page.locator("#questions .panel", has=same_page.locator("h3", has_text="NIDM of mistakes"))
+    readings = panel.locator(".readings tr").first.inner_text()
+    assert f"{100 * row['value']:.1f} %" in readings
+    assert f"95 % CI {100 * row['low']:.1f} % to {100 * row['high']:.1f} %" in readings
+    assert all(text.endswith(" %") for text in panel.locator(".tick[text-anchor=end]").all_text_contents())
 
 
 def test_run_switch_changes_all_sections(page, out):

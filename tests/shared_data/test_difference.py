@@ -5,7 +5,8 @@ from itertools import combinations, product
 import numpy as np
 
 from dsi_cli import diff, read_head
-from dsi_cli.metrics.head_geometry import MIN_Z, correlation_z
+from dsi_cli.metrics.head_geometry import correlation_z
+from dsi_cli.metrics.permutation_null import MIN_Z
 
 
 def test_correlation_of_seeds_is_chance_and_that_of_epochs_is_not(shared):

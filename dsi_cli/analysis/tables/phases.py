@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.analysis.semantics.epoch_context import SCSM
 from dsi_cli.metrics import MEASURES
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import Phases, phases
-from dsi_cli.queries.findings import MIN_Z
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Row = dict[str, Any]

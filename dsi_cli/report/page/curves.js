@@ -3,9 +3,9 @@
 // A chart is {title, axis, lines, phases, along, isLarge}, where `along` is the label of the horizontal axis, by default "epoch".
 // A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the epochs; the
 // chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval {low, high}; z;
-// `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart, the
-// horizontal axis is the logarithm of the epoch plus 1. If `isReversed` is true, small values are at the top. If `isRange` is true,
-// the table below the plot also shows low and high.
+// `smooth`, values for a smooth line over a faint one; `isFaint` for a dashed line; and `isShare` for values in percent. If `isLog`
+// is true for a chart, the horizontal axis is the logarithm of the epoch plus 1. If `isReversed` is true, small values are at the
+// top. If `isRange` is true, the table below the plot also shows low and high.
 // A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. `file` is the
 // name of its downloads, by default `title`. A line without a colour is in the background and has no label. A line with a shorter
 // `name` for its end shows its label to a pointer. `exported` are its values as text, for CSV and screen readers, or else `value`.
@@ -78,7 +78,7 @@ function describePanel(chart) {
     const sign = chart.isReversed ? -1 : 1;
     const extreme = known.reduce((best, point) => (sign * point[0] > sign * best[0] ? point : best));
     const [first, last] = [known[0], known[known.length - 1]];
-    const at = ([value, position]) => `${formatNumber(value, digitsOf(line))} at ${chart.item ?? "epoch"} ${position}`;
+    const at = ([value, position]) => `${valueText(line, value)} at ${chart.item ?? "epoch"} ${position}`;
     return `${line.label}: ${at(first)}, ${at(last)}, ${chart.isReversed ? "best" : "highest"} ${at(extreme)}`;
   });
   return `${chart.title}. ${descriptions.join(". ")}.`;
@@ -87,11 +87,14 @@ function describePanel(chart) {
 /** Return the number of decimals of a line's values. */
 const digitsOf = ({ value }) => (value.every((number) => number == null || Number.isInteger(number)) ? 0 : 3);
 
+/** Return a value of a line as text; a share of classes is in percent, as everywhere on the page. */
+const valueText = (line, value, digits = digitsOf(line)) => (line.isShare && value != null
+  ? `${formatNumber(100 * value, digits < 3 ? 0 : 1)} %` : formatNumber(value, digits));
+
 /** Return the table row below a plot that shows the values of a curve at the cursor. */
 function readingRow(line) {
   const value = element("td", { class: "number" });
   const details = element("td", { class: "number faint" });
-  const digits = digitsOf(line);
   const swatch = svgElement("svg", { class: "swatch", viewBox: "0 0 14 8", "aria-hidden": "true" },
     svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: `${line.colour} ${line.isFaint ? "second" : ""}` }));
   const hasDetails = line.chance || line.low;
@@ -100,12 +103,12 @@ function readingRow(line) {
     show(epoch) {
       const k = line.epochs.indexOf(epoch);
       const [low, high, chance, z] = [line.low, line.high, line.chance, line.z].map((values) => values?.[k] ?? null);
-      value.textContent = formatNumber(line.value[k], digits);
+      value.textContent = valueText(line, line.value[k]);
       const parts = [];
       // An end near 0 has the decimals of the other end.
-      const end = (number) => formatNumber(Math.max(-low, high) < 0.001 ? number : Math.round(number * 1000) / 1000);
+      const end = (number) => valueText(line, Math.max(-low, high) < 0.001 ? number : Math.round(number * 1000) / 1000, 3);
       if (low != null && high != null) parts.push(`${line.isRange ? "" : "95 % CI "}${end(low)} to ${end(high)}`);
-      if (chance != null && !line.isRange && !line.isExcess) parts.push(`chance ${formatNumber(chance)}`);
+      if (chance != null && !line.isRange && !line.isExcess) parts.push(`chance ${valueText(line, chance, 3)}`);
       if (chance != null && !line.isRange && z != null && low == null) parts.push(`z ${deviations(z)}`);
       details.textContent = parts.join(", ");
     },
@@ -137,7 +140,7 @@ function scales(chart, width, height) {
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
   const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
-  const rows = chart.rows ?? rowTicks(low, high, height);
+  const rows = chart.rows ?? rowTicks(low, high, height, chart.lines[0]?.isShare);
   const left = Math.max(MARGIN.left, ...rows.map(({ text }) => textWidth(text) + 8));
   const right = width - Math.max(MARGIN.right, labelWidth);
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
@@ -159,7 +162,7 @@ function scales(chart, width, height) {
 function labelsAtEnds(chart, width, height) {
   const labels = chart.lines.filter(({ colour }) => colour).map((line) => {
     const k = line.value.findLastIndex((value) => value != null);
-    const value = formatNumber(line.value[k], 2);
+    const value = valueText(line, line.value[k], 2);
     let text = chart.isLarge ? `${line.label} ${value}` : line.name ?? line.label;
     if (chart.lines.length === 1) text = value;
     return { text, value: line.value[k], colour: line.colour, isBold: chart.isLarge };
@@ -200,10 +203,10 @@ function chanceBand(line, k) {
 }
 
 /** Return the values and texts of the ticks of the vertical axis. */
-function rowTicks(low, high, height) {
+function rowTicks(low, high, height, isShare) {
   const values = ticks(low, high, height > HEIGHT.small ? 6 : 4);
   const step = values.length > 1 ? values[1] - values[0] : 1;
-  return values.map((value) => ({ value, text: tickText(value, step) }));
+  return values.map((value) => ({ value, text: isShare ? `${tickText(100 * value, 100 * step)} %` : tickText(value, step) }));
 }
 
 function axes({ left, right, bottom, height, first, last, rows, x, y, along, isLog }) {

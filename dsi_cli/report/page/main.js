@@ -72,8 +72,10 @@ function classOfKey(names, key) {
 
 /** What the charts show at first; the address has what differs from this. */
 const CHARTS = {
-  runs: DATA.runs.length > 1 ? "all" : "one", axis: "epoch", smoothing: "0", number: agreementNumbers()[0]?.[0] ?? "pearson/excess",
+  runs: DATA.runs.length > 1 ? "all" : "one", axis: "epoch", smoothing: "0", number: measures()[0]?.[0] ?? "pearson/excess",
 };
+/** The first screen shows all runs by the agreement, or by the first measure without it. */
+const FIRST_SCREEN = { runs: DATA.runs.map((_, index) => index), number: CHARTS.number, smoothing: 0 };
 const state = { run: 0, epoch: null, cursor: null, ...CHARTS };
 const slider = byId("epoch");
 const chartActions = { point: setCursor, pick: setEpoch };
@@ -83,7 +85,7 @@ let maps = null;
 
 const run = () => DATA.runs[state.run];
 
-/** Return which runs the charts show, on which axis, with how much smoothing, and by which number for the agreement. */
+/** Return which runs the charts show, on which axis, with how much smoothing, and by which measure. */
 function view() {
   const { number, axis, smoothing } = state;
   const runs = state.runs === "all" ? DATA.runs.map((_, index) => index) : [state.run];
@@ -99,13 +101,11 @@ function setRun(index) {
   document.querySelectorAll(".run-part").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
   const names = namesOf(run());
   maps = matrixExplorer(run(), index, names, chartActions, selectionChanged);
-  byId("agreement-name").textContent = `Agreement of single classes with ${run().reference}`;
-  for (const [id, section] of Object.entries({ agreement: agreementSection, geometry: geometrySection })) {
-    const isMissing = !run()[id];
+  for (const [id, isMissing] of [["agreement", !run().agreement.length], ["geometry", !run().geometry]]) {
     byId(id).hidden = isMissing;
     document.querySelector(`nav a[href="#${id}"]`).hidden = isMissing;
-    byId(`${id}-body`).replaceChildren(...(isMissing ? [] : section(run(), names)));
   }
+  byId("geometry-body").replaceChildren(...(run().geometry ? geometrySection(run(), names) : []));
   byId("classes-body").replaceChildren(classesSection(run()));
   drawControls();
   drawPanels();
@@ -127,7 +127,7 @@ function completeEpochsNote({ whole, epochs, matrices }) {
 function chartOptions(name) {
   const hasCurves = view().runs.some((index) => DATA.runs[index].epochs.length > 2);
   if (name === "runs") return DATA.runs.length > 1 ? [["one", "this run"], ["all", "all runs"]] : [];
-  if (name === "number") return agreementNumbers().length > 1 ? agreementNumbers() : [];
+  if (name === "number") return measures().length > 1 ? measures() : [];
   if (!hasCurves) return [];
   return name === "axis" ? axesOf(view().runs) : [["0", "none"], ["3", "mean of 3 epochs"], ["7", "mean of 7 epochs"]];
 }
@@ -140,16 +140,15 @@ function drawControls() {
     markPanels();
     saveState();
   }));
-  byId("overview-controls").replaceChildren(list("Charts show the agreement as", "number"));
   byId("curve-controls").replaceChildren(list("Show", "runs"), list("Horizontal axis", "axis"), list("Smoothing", "smoothing"),
-    list("Number for the agreement", "number"));
+    list("Measure", "number"));
 }
 
 function drawPanels() {
   const { nodes, panels: drawn } = questionSections(view(), chartActions);
   panels = drawn;
   byId("questions").replaceChildren(...nodes);
-  overviewPanels = overviewCharts({ ...view(), smoothing: 0, runs: DATA.runs.map((_, index) => index) }, chartActions);
+  overviewPanels = overviewCharts({ ...view(), ...FIRST_SCREEN }, chartActions);
   byId("hero").replaceChildren(...overviewPanels.map((panel) => panel.node));
   allPanels().forEach((panel) => panel.draw());
 }
@@ -175,17 +174,34 @@ function setEpoch(epoch) {
   const epochText = run().has_epochs ? epoch : "–";
   slider.setAttribute("aria-valuetext", `epoch ${epochText}`);
   document.querySelectorAll(".epoch-now").forEach((node) => { node.textContent = epochText; });
-  // The text next to the slider has the agreement and the accuracy of the chosen run.
-  const [series] = curvesOf({ ...view(), runs: [state.run] }, "sai", isMainAgreement).map((curve) => curve.series);
-  const agreement = (state.number?.endsWith(RAW) ? series?.value : series?.excess)?.[series.epochs.indexOf(epoch)];
-  const facts = [["agreement", agreement], ["accuracy", accuracies[state.run].get(epoch)]];
-  byId("epoch-facts").textContent = facts.filter(([, value]) => value != null)
-    .map(([name, value]) => `${name} ${formatNumber(value, 2)}`).join(" · ");
+  const accuracy = accuracies[state.run].get(epoch);
+  const agreement = tileAt(DATA.tiles[0].find((row) => row.run === state.run), epoch);
+  byId("epoch-facts").textContent = [agreement?.epoch === epoch && `agreement ${agreement.value}`,
+    accuracy != null && `accuracy ${formatNumber(accuracy, 2)}`].filter(Boolean).join(" · ");
+  showTiles(epoch);
+  if (run().agreement.length) {
+    const section = agreementSection(run(), namesOf(run()), epoch);
+    byId("agreement-name").textContent = `${run().reference} at ${epochTitle(run(), section.epoch)}`;
+    byId("agreement-body").replaceChildren(...section.nodes);
+  }
   markPanels();
   maps.show(epoch);
   showSmallMatrices();
   showMistakes(epoch);
   saveState();
+}
+
+/** Return the values of a run in a tile at an epoch, or else at its last epoch before, or at its first one. */
+const tileAt = (row, epoch) => row?.points.findLast((point) => point.epoch <= epoch) ?? row?.points[0];
+
+function showTiles(epoch) {
+  for (const node of document.querySelectorAll(".tile-row")) {
+    const { epoch: at, value, verdict, details } = tileAt(DATA.tiles[node.dataset.tile][node.dataset.row], epoch);
+    node.querySelector(".tile-value").textContent = value;
+    const text = [at == null || at === epoch ? "" : `at epoch ${at}`, details].filter(Boolean).join("; ");
+    const style = `verdict ${verdict.split(" ")[0]}`;
+    node.querySelector(".tile-details").replaceChildren(element("span", { class: style }, verdict), ` ${text}`);
+  }
 }
 
 async function showMistakes(epoch) {

@@ -3,36 +3,42 @@
 const MAX_PHASE_ROWS = 3;
 const RAW = "raw";
 const EXCESS = "excess";
-const CORRELATIONS = {
-  pearson: "Pearson correlation", spearman: "Spearman correlation", kendall: "Kendall's tau", kendall_a: "Kendall's tau-a",
+const MEASURES = {
+  pearson: "Agreement", spearman: "Spearman correlation", kendall: "Kendall's tau", kendall_a: "Kendall's tau-a",
+  cosine: "Cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE",
 };
-const MEASURES = { cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
+const CORRELATIONS = ["pearson", "spearman", "kendall", "kendall_a"]; // their chance level is 0, so the excess is the value
 const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau, the "
   + "refinement until the curve stays within its noise, and the rest is stabilisation. The box at a boundary is its 95 % "
   + "confidence interval.";
 
 /**
- * Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column".
+ * Return the measures of two matrices, as [value, title] for a drop-down list; the value is "measure/column".
  * A measure without a chance level, such as SSIM with many classes, has no excess.
  */
-function agreementNumbers() {
-  const measures = [...DATA.curves.measures].sort((a, b) => (b === "pearson") - (a === "pearson"));
-  return measures.flatMap((name) => (name in CORRELATIONS
-    ? [[`${name}/${EXCESS}`, CORRELATIONS[name]]]
-    : [EXCESS, RAW].map((column) => [`${name}/${column}`, `${MEASURES[name] || name}, ${column}`])))
-    .filter(([number]) => DATA.curves.sai[number.split("/")[0]].series.some((series) => hasNumber(series, number)));
+function measures() {
+  const names = [...DATA.curves.measures].sort((a, b) => (b === "pearson") - (a === "pearson"));
+  return names.flatMap((name) => (CORRELATIONS.includes(name) ? [EXCESS] : [EXCESS, RAW]).map((column) => `${name}/${column}`))
+    .filter((number) => DATA.curves.sai[number.split("/")[0]].series.some((series) => hasNumber(series, number)))
+    .map((number) => [number, measureName(number)]);
 }
 
 const hasNumber = (series, number) => number.endsWith(RAW) || Boolean(series.excess);
 
-/** Return the text of the vertical axis for a number for the agreement. */
-function agreementAxis(number) {
+/** Return the name of a measure, which begins the titles of its charts. Only Pearson's correlation is called the agreement. */
+function measureName(number) {
+  const [measure, column] = number.split("/");
+  return `${MEASURES[measure] ?? measure}${CORRELATIONS.includes(measure) ? "" : ` (${column})`}`;
+}
+
+/** Return the text of the vertical axis for a measure. */
+function measureAxis(number) {
   const [measure, column] = number.split("/");
   if (column === EXCESS) return "0 is chance, 1 is perfect";
   return `${DATA.curves.sai[measure].axis}${DATA.curves.sai[measure].lower ? ", lower is more similar" : ""}`;
 }
 
-/** Return the curves of a panel of the table for some runs, the agreement of matrices by the chosen number. */
+/** Return the curves of a panel of the table for some runs, those of two matrices by the chosen measure. */
 function curvesOf(view, panelName, matches = () => true) {
   const isSai = panelName === "sai";
   const panel = isSai ? DATA.curves.sai[view.number.split("/")[0]] : DATA.curves.others.find(({ name }) => name === panelName);
@@ -51,7 +57,7 @@ function chartOf(view, title, axis, curves, options = {}) {
     let label = isShared ? `${name}, ${series.label}` : series.label;
     if (labels.length === 1) label = name;
     // The interval of a SAI belongs to its excess, so a raw SAI has none.
-    let line = rawLine(series, colour, label);
+    let line = { ...rawLine(series, colour, label), isShare: panel.name.startsWith("idm") };
     if (panel.name === "sai") line = { ...line, low: null, high: null };
     if (panel.name === "sai" && view.number.endsWith(EXCESS)) line = excessLine(series, colour, label, panel.lower);
     const smooth = view.smoothing ? movingMean(line.value, view.smoothing) : undefined;
@@ -105,11 +111,11 @@ function axesOf(runs) {
 /** Return true for the agreement of the network's own matrix with the main reference. */
 const isMainAgreement = (series) => series.isMain && series.of === `${DATA.runs[series.run].own},scsm`;
 
-/** Return the chart of the agreement of all shown runs with the reference. */
-function agreementChart(view, isLarge) {
-  const title = `Agreement of the network with ${DATA.runs[view.runs[0]].reference}`;
-  const options = { isLarge, phasesOf: (phase) => phase.of_agreement };
-  return chartOf(view, title, agreementAxis(view.number), curvesOf(view, "sai", isMainAgreement), options);
+/** Return the chart of all shown runs with the reference by the chosen measure. Phases belong to the first measure. */
+function referenceChart(view) {
+  const title = `${measureName(view.number)} of the network with ${DATA.runs[view.runs[0]].reference}`;
+  const options = { isLarge: true, phasesOf: (phase) => phase.of_agreement && view.number === measures()[0][0] };
+  return chartOf(view, title, measureAxis(view.number), curvesOf(view, "sai", isMainAgreement), options);
 }
 
 /** Return the four questions with their charts, and the charts of all remaining curves. */
@@ -124,7 +130,7 @@ function questions(view) {
   const mistakesOf = (series) => `ccsm-${splitOf(series)}`;
   const chart = (title, axis, panelName, matches, options) =>
     chartOf(view, title, axis, take(curvesOf(view, panelName, matches)), options);
-  const sai = (title, matches) => chart(title, agreementAxis(view.number), "sai", matches);
+  const sai = (matrices, matches) => chart(`${measureName(view.number)} of ${matrices}`, measureAxis(view.number), "sai", matches);
   const idm = (title, matches, phasesOf) => chart(title, "share of classes farther from the truth", "idm_errors",
     (series) => isFirstSplit(series) && matches(series), { isLarge: true, phasesOf });
   take(curvesOf(view, "sai", isMainAgreement));
@@ -132,7 +138,7 @@ function questions(view) {
     {
       title: `Does its similarity agree with ${reference}?`,
       text: `The chart compares the similarities of all pairs of classes in the network (${name}) with those in ${reference}.`,
-      charts: [agreementChart(view, true)],
+      charts: [referenceChart(view)],
     },
     {
       title: "How similar are neighbouring classes?",
@@ -151,7 +157,7 @@ function questions(view) {
         + "prediction. If a mistake falls on a random wrong class, half of the classes are.",
       charts: [
         idm("NIDM of mistakes", (series) => series.of === ownOf(series).split("-")[0]),
-        sai("Agreement of the network with its mistakes", (series) => series.of === `${ownOf(series)},${mistakesOf(series)}`),
+        sai("the network with its mistakes", (series) => series.of === `${ownOf(series)},${mistakesOf(series)}`),
       ],
     },
     {
@@ -160,7 +166,7 @@ function questions(view) {
         + "prediction.",
       charts: [
         idm("WIDM of mistakes", ({ isMain, of }) => isMain && of === "scsm", ({ curve }) => curve.startsWith("widm test")),
-        sai(`Agreement of the mistakes with ${reference}`, (series) => series.isMain && series.of === `${mistakesOf(series)},scsm`),
+        sai(`the mistakes with ${reference}`, (series) => series.isMain && series.of === `${mistakesOf(series)},scsm`),
         chart("Severity of mistakes", "height of the lowest common hypernym, lower is nearer", "severity",
           (series) => isFirstSplit(series) && series.isMain),
       ],
@@ -179,12 +185,13 @@ function remainingCharts(view, used) {
     const curves = curvesOf(view, name, (series) => !used.has(series));
     if (!curves.length) return [];
     const { panel } = curves[0];
-    const axis = name === "sai" ? agreementAxis(view.number) : panel.axis;
+    const isSai = name === "sai";
+    const axis = isSai ? measureAxis(view.number) : panel.axis;
     const labels = [...new Set(curves.map(({ series }) => series.label))];
-    const title = name === "sai" ? "Agreement of other matrices" : panel.title;
+    const title = isSai ? `${measureName(view.number)} of other matrices` : panel.title;
     if (view.runs.length === 1 || labels.length === 1) return [chartOf(view, title, axis, curves)];
     const labelled = (label) => curves.filter(({ series }) => series.label === label);
-    return labels.map((label) => chartOf(view, `${panel.title}: ${label}`, axis, labelled(label)));
+    return labels.map((label) => chartOf(view, `${title}: ${label}`, axis, labelled(label)));
   });
 }
 
@@ -207,13 +214,13 @@ function questionSections(view, actions) {
 
 /** Return the two charts of the first screen. */
 function overviewCharts(view, actions) {
-  const agreement = agreementChart({ ...view, axis: "epoch" }, true);
-  if (!agreement.lines.length) return [];
-  const isSingle = agreement.lines.every((line) => line.epochs.length < 2);
-  const charts = isSingle ? [] : [{ ...agreement, title: `${agreement.title} over epochs`, phases: [] }];
+  const overEpochs = referenceChart({ ...view, axis: "epoch" });
+  if (!overEpochs.lines.length) return [];
+  const isSingle = overEpochs.lines.every((line) => line.epochs.length < 2);
+  const charts = isSingle ? [] : [{ ...overEpochs, title: `${overEpochs.title} over epochs`, phases: [] }];
   const hasAccuracy = view.runs.every((index) => accuracies[index].size > 1);
-  const againstAccuracy = agreementChart({ ...view, axis: "accuracy" }, true);
-  if (hasAccuracy) charts.push({ ...againstAccuracy, title: "Agreement against accuracy", phases: [] });
+  const title = `${measureName(view.number)} against accuracy`;
+  if (hasAccuracy) charts.push({ ...referenceChart({ ...view, axis: "accuracy" }), title, phases: [] });
   return charts.map((chart) => curvePanel(chart, actions));
 }
 

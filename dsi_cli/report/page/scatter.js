@@ -63,7 +63,7 @@ function scatterPlot(run, names, ranks, open) {
   const isDense = ranks.x.length > MAX_DOTS;
   const readout = element("p", { class: "faint", role: "status" },
     "Point at the chart to read the nearest pair, and click to open it. Without a relation, "
-      + (isDense ? "all cells would be equally dark." : "the dots would be spread evenly."));
+      + (isDense ? "all cells would have the same colour." : "the dots would be spread evenly."));
   const { size: side, left, right, top, bottom } = SCATTER;
   const plot = side - left - right;
   const at = { x: (percentile) => left + percentile * plot, y: (percentile) => top + (1 - percentile) * (side - top - bottom) };
@@ -175,7 +175,7 @@ function scatterPlot(run, names, ranks, open) {
     readout.textContent = `${names[pair.i]} – ${names[pair.j]}: rank ${own} in the network, ${reference} in ${run.reference}.`;
   });
   canvas.addEventListener("click", (event) => { const pair = pairAt(event); if (pair) open(pair.i, pair.j); });
-  const shown = `${isDense ? "darker cells have more pairs" : "one dot per pair"}; ${epochTitle(run, ranks.epoch)}`;
+  const shown = `${isDense ? "cells of a stronger colour have more pairs" : "one dot per pair"}; ${epochTitle(run, ranks.epoch)}`;
   const node = element("figure", { class: "scatter-figure" },
     figureTitle(`Ranks in the network and in ${run.reference}`, `${shown}; pairs of equal rank are spread`),
     canvas, readout, exportMenu(`${run.name} ranks epoch ${ranks.epoch}`, { canvas: exportCanvas, csv: exportRows }));

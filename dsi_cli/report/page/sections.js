@@ -3,28 +3,32 @@
 const SHOWN_MISTAKES = 8;
 const MAX_CONFUSED_PAIRS = 30;
 
-/** Return tables of the agreement of single classes and groups with the reference at the last epoch, lowest first. */
-function agreementSection(run, names) {
-  const { epoch, of, classes, groups, small } = run.agreement;
-  const verdict = ({ z }) => (z == null || z >= 2 ? "" : z > -2 ? "within chance" : "below chance");
+/** Return the epoch whose agreement of single classes the page shows at an epoch, and tables of this agreement, lowest first. */
+function agreementSection(run, names, epochNow) {
+  const epoch = nearestTo(epochNow, run.agreement.map(({ epoch: one }) => one));
+  const { of, classes, groups, small } = run.agreement.find((one) => one.epoch === epoch);
+  const verdict = ({ z }) => {
+    if (z == null || Math.abs(z) < DATA.min_z) return z == null ? "" : "within chance";
+    return z > 0 ? "above chance" : "below chance";
+  };
   const numbers = [
-    numberColumn("correlation", "pearson"),
+    numberColumn("agreement", "pearson"),
     { ...numberColumn("z", "z"), text: ({ z }) => (z == null ? "–" : deviations(z)) },
     { title: "compared with chance", value: verdict, style: "faint" },
   ];
   const without = small ? ` (without ${small} groups that have too few classes or only equal similarities)` : "";
-  return [
-    faint(`The tables list the lowest agreement at ${epochTitle(run, epoch)} first. The agreement of a class is the Pearson `
-      + `correlation of its similarities to all other classes in the ${of.toUpperCase()} with those in the reference. The `
-      + "agreement of a group uses the similarities between its classes. 0 is chance, and 1 is perfect. z is the number of "
-      + "standard deviations above chance; values from -2 to 2 are within chance, and of 100 classes a few leave this range "
-      + "by chance.", "p"),
+  const nodes = [
+    faint("The tables list the lowest agreement first. The agreement of a class is the Pearson correlation of its similarities to "
+      + `all other classes in the ${of.toUpperCase()} with those in the reference. The agreement of a group uses the similarities `
+      + "between its classes. 0 is chance, and 1 is perfect. z is the number of standard deviations above chance. An agreement is "
+      + `above chance from a z of ${DATA.min_z} on, and below chance from −${DATA.min_z} on.`, "p"),
     element("div", { class: "two" },
       dataTable("Classes", [column("class", "name"), ...numbers],
         classes.map(([index, pearson, z]) => ({ name: names[index], pearson, z })), { first: 12 }),
       groups.length ? dataTable(`Groups${without}`, [column("group", "name"), numberColumn("classes", "count", 0), ...numbers],
         groups.map(([name, pearson, z, count]) => ({ name, pearson, z, count })), { first: 12 }) : null),
   ];
+  return { epoch, nodes: nodes.filter(Boolean) };
 }
 
 /** Return the most confused pairs at an epoch, and the mistakes furthest from the truth at the last epoch with a mistake. */
@@ -99,7 +103,7 @@ function rankColumn(matrix, name) {
 /** Return the mistakes that are furthest from the true class, as images if any can be opened, otherwise as a table. */
 function gallery(mistakes, own, reference) {
   if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
-  const at = mistakes.epoch == null ? "" : ` at epoch ${mistakes.epoch}`;
+  const at = mistakes.epoch == null ? "" : ` at epoch ${mistakes.epoch}, the last one with mistakes`;
   const found = mistakes.found.toLocaleString("en");
   const most = mistakes.rows.length === 1 ? "1 mistake" : `${mistakes.rows.length} mistakes`;
   const caption = `The ${most} furthest from the true class${at}, out of ${found}`;
@@ -213,7 +217,7 @@ function spectrumChart(run) {
   const lines = [[epochs[0], first], [epochs[1], last]].slice(epochs[0] === epochs[1] ? 1 : 0)
     .map(([epoch, value], k) => rawLine({ epochs: numbers, value, chance }, k, epochTitle(run, epoch)));
   const chart = {
-    title: "Spectrum of the centred head", axis: "share of the squared singular values", lines,
+    title: "Spectrum of the centred head at the first and the last epoch", axis: "share of the squared singular values", lines,
     along: "number of singular values, the largest first", item: "singular value",
   };
   const panel = curvePanel(chart, { point: (number) => panel.mark(number ?? numbers[0]) });
