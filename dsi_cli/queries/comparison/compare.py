@@ -17,6 +17,7 @@ from typing import TypeVar, cast
 
 from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import jackknife
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison import repetitions
 from dsi_cli.queries.comparison.criteria import SEEDS
 from dsi_cli.queries.comparison.equal_accuracy import EQUAL, CriterionRow, EqualAccuracyComparison, at_equal_accuracy
@@ -43,7 +44,6 @@ COMPARED_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", 
 """The options of an analysis that runs should have in common."""
 HALF_MAX = 0.5  # a run is aligned from the first epoch whose excess is this share of the maximum
 MANY_PAIRS = 15  # number of pairs that a screen or page shows at once
-MIN_Z_ALIGNED = 3.0  # the maximum must be this many standard deviations above chance
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ def _run_summary(run: ComparedRun, group: str, split: str, measure: str, by_comp
     rows = run.curve("sai", "{own},scsm", None, measure)
     excess = rows["excess"].dropna()
     aligned_at = None
-    if len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) > MIN_Z_ALIGNED:
+    if len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) >= MIN_Z:
         epoch = excess.index[excess >= HALF_MAX * excess.max()][0]
         aligned_at = int(rows["epochs_completed"][epoch] if by_completed else epoch)
     return RunSummary(
