@@ -136,7 +136,7 @@ class PredictionOptions:
 
     predictions: str | None = option(
         "--predictions FILE",
-        "Stored predictions or confusion matrices: Parquet, CSV, NPY or NPZ, or a folder with one file per epoch.",
+        "Stored predictions, scores or confusion matrices: Parquet, CSV, NPY or NPZ, or a folder with one file per epoch or run.",
         is_kept=True,
         url=DOWNLOAD,
     )
