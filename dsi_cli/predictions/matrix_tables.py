@@ -75,6 +75,27 @@ def _with_class_names(part: EpochPredictions, names: tuple[str, ...] | None) -> 
 
 def _read_numbers(path: Path) -> _NumberTable | None:
     """Return the array in a CSV file; None if the file cannot be read, is a table, or has a cell without a number."""
+    header, columns = _read_columns(path)
+    rows, corner = None, ""
+    if columns and _are_row_names(header, columns[0]):
+        rows = tuple(str(name).strip() for name in columns.pop(0).to_pylist())
+        if header is not None:
+            corner = header.pop(0)
+    if header is not None and names_by_role(header, {"target": TARGET, "prediction": PREDICTION}):
+        return None  # a table, from which a column is missing
+    if len(columns) < MIN_COLUMNS or not all(map(_has_numbers, columns)):
+        return None
+    values = np.column_stack([column.to_numpy() for column in columns])
+    if header is None and len(values) != len(columns) and (values[0] == np.arange(len(columns))).all():
+        values = values[1:]  # a header of numbers
+    column_names = None if header is None else tuple(name.strip() for name in header)
+    if all(_are_numbers_from_0(names) for names in (rows, column_names) if names is not None):
+        rows = column_names = None
+    return _NumberTable(values, rows, column_names, corner)
+
+
+def _read_columns(path: Path) -> tuple[list[str] | None, list[Any]]:
+    """Return the header of a CSV file, if it has text, and Arrow's columns of the other lines; no columns without any rows."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -88,31 +109,20 @@ def _read_numbers(path: Path) -> _NumberTable | None:
         with path.open("rb") as stream:
             table = arrow_csv.read_csv(stream, reading, arrow_csv.ParseOptions(delimiter=delimiter))
     except (pa.ArrowException, OSError, UnicodeError, csv.Error, StopIteration):
-        return None
-    if len(cells) != table.num_columns:
-        return None
+        return None, []
+    is_complete = table.num_rows > 0 and len(cells) == table.num_columns
+    return cells if has_header else None, table.columns if is_complete else []
 
-    # A first column without numbers, or under a text next to numbers or to nothing, names the rows.
-    header = cells if has_header else None
-    corner, rows = "", None
-    are_others_numbers = all(map(_is_number, cells[1:]))
-    if pa.types.is_string(table.column(0).type) or (has_header and (not cells[0].strip() or are_others_numbers)):
-        corner = cells[0] if has_header else ""
-        rows = tuple(str(name).strip() for name in table.column(0).to_pylist())
-        table = table.select(range(1, table.num_columns))
-        header = None if header is None else header[1:]
-    if header is not None and names_by_role(header, {"target": TARGET, "prediction": PREDICTION}):
-        return None  # a table, from which a column is missing
-    columns = [column for column in table.columns if column.type in (pa.int64(), pa.float64()) and not column.null_count]
-    if len(columns) < max(table.num_columns, MIN_COLUMNS) or not table.num_rows:
-        return None
-    values = np.column_stack([column.to_numpy() for column in columns])
-    if header is None and len(values) != len(columns) and (values[0] == np.arange(len(columns))).all():
-        values = values[1:]  # a header of numbers
-    column_names = None if header is None else tuple(name.strip() for name in header)
-    if all(_are_numbers_from_0(names) for names in (rows, column_names) if names is not None):
-        rows = column_names = None
-    return _NumberTable(values, rows, column_names, corner)
+
+def _are_row_names(header: Sequence[str] | None, first_column: Any) -> bool:
+    """Return whether the first column names the rows: it has text, or no name, or its name is a text and all others numbers."""
+    if str(first_column.type) == "string":
+        return True
+    return header is not None and (not header[0].strip() or all(map(_is_number, header[1:])))
+
+
+def _has_numbers(column: Any) -> bool:
+    return str(column.type) in ("int64", "double") and not column.null_count
 
 
 def _is_number(cell: str) -> bool:

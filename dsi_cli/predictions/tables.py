@@ -50,6 +50,11 @@ def read_epochs(path: Path, axis: str, find_targets: FindTargets) -> list[EpochP
         if parts is None:
             raise
         return parts
+    return _epochs_of_columns(columns, path)
+
+
+def _epochs_of_columns(columns: Columns, path: Path) -> list[EpochPredictions]:
+    """Return the predictions in the columns of a table by run and epoch; raise `UsageError` as `read_epochs` does."""
     # Convert the columns with one value per sample; the names are those in `EpochPredictions`.
     fields: dict[str, Any] = {"predictions": _labels(columns["prediction"], "prediction", path)}
     if "target" in columns:
