@@ -38,10 +38,10 @@ from dsi_cli.checkpoints.epochs import ORDER
 from dsi_cli.checkpoints.records import FAILED, SKIPPED
 from dsi_cli.checkpoints.training_logs import LOG_OFFSETS, TrainingLog, read_named_log
 from dsi_cli.engines import open_engine
-from dsi_cli.errors import NothingToAnalyseError, count
+from dsi_cli.errors import NothingToAnalyseError, OutputError, count
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.store import layout, lock
-from dsi_cli.store.schema import CHECKPOINTS
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
 _log = logging.getLogger(__name__)
@@ -121,7 +121,8 @@ def analyze(
 
         # Find labels, make evaluation results, and compare all matrices.
         names_of_data = None if data is None else data.names
-        runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
+        earlier_ids = _earlier_label_ids(out)
+        runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, earlier_ids, wordnet, taxonomy)
         warnings += _log_warnings(runs, logs)
         references.check_references(sources, labels.values())
         evaluations = collect.prepare_evaluations(out, runs, labels, options, data, predictions, progress)
@@ -144,17 +145,28 @@ def _require_usable(runs: Sequence[RunCheckpoints], tables: ResultTables) -> Non
         raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
 
 
+def _earlier_label_ids(out: Path) -> dict[str, str | None]:
+    """Return the id of the labels of each run in an earlier call; empty if there was none."""
+    try:
+        classes = layout.read_table(out, CLASSES).select(["run", "labels_id"])
+    except OutputError:
+        return {}
+    return dict(zip(*(column.to_pylist() for column in classes.columns), strict=True))
+
+
 def _find_labels(
     runs: Sequence[RunCheckpoints],
     options: Options,
     listed: LabelList | None,
     names_of_data: tuple[str, ...] | None,
+    earlier_ids: Mapping[str, str | None],
     wordnet: WordNet,
     taxonomy: CustomTaxonomy | None,
 ) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
     """Return the runs with class names, the labels of each run, resolved in WordNet or the taxonomy, and warnings.
 
-    `listed` are the labels of the options, and `names_of_data` the class names of the labelled data.
+    `listed` are the labels of the options, `names_of_data` the class names of the labelled data, and `earlier_ids` the ids of the
+    labels of each run in an earlier call.
     """
     named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}
@@ -172,10 +184,12 @@ def _find_labels(
                 run = replace(run, ignores_kept_labels=own is not None or len(listed.names) != classes)
             given = None if run.ignores_kept_labels else listed
             names = names_of_data or run.names
-            labels, run_warnings = class_labels.find_labels(run.training, given, files, classes, names)
+            is_read_anew = usable <= run.heads_read
+            earlier_id = None if is_read_anew else earlier_ids.get(run.name)
+            labels, run_warnings = class_labels.find_labels(run.training, given, files, classes, names, earlier_id)
             # A later call opens no checkpoint that an earlier one has read.
-            if given is None and usable <= run.heads_read:
-                run_warnings += class_labels.contradictions_of_file(labels, run.training, files)
+            if given is None and is_read_anew:
+                run_warnings += class_labels.contradictions_of_found(labels, run.training, files)
         run_warnings += _run_warnings(run, labels)
         warnings += [f"{run.name}: {warning}" for warning in run_warnings]
         if labels is None:

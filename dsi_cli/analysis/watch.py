@@ -27,6 +27,8 @@ from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 LISTING_INTERVAL_S = 10.0  # the seconds from one listing to the next
+LISTINGS_FOR_RUNS = 30
+"""The number of listings without news after which no further run is expected in a folder whose runs have reached their epoch."""
 REACHED, IDLE = "reached", "idle"
 """The reason why watching ends: all runs reached the epoch of ``--until-epoch``, or nothing was new for ``--idle``."""
 
@@ -50,13 +52,20 @@ class UpdatedEvent(NamedTuple):
     new: list[tuple[str, int]]  # run and epoch of each result that is new or was made from other weights before
 
 
+class ReachedEvent(NamedTuple):
+    """All runs have reached their epoch, but a watched folder may get further runs; sent once for each set of runs."""
+
+    runs: tuple[str, ...]
+    seconds: float  # the time without news until watching ends
+
+
 class EndedEvent(NamedTuple):
     """Watching has ended; this is always the last event."""
 
     why: str  # `REACHED` or `IDLE`
 
 
-Event = WaitingEvent | UpdatedEvent | EndedEvent
+Event = WaitingEvent | UpdatedEvent | ReachedEvent | EndedEvent
 
 
 def check(paths: Sequence[AnyPath], out: AnyPath, options: Options) -> None:
@@ -99,9 +108,11 @@ def watch(
     analyse : called whenever a new or changed checkpoint is at rest.
     every : the seconds from one listing to the next.
     revisions : the revisions of repositories to read.
-    until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one.
+    until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one. If a path is a
+        folder of runs, which may get others, dsi then goes on until nothing was new for ``idle`` seconds.
     until_left_out : end also for runs that have a checkpoint of this epoch or a later one which ``--epochs`` leaves out.
-    idle : end when nothing was new for this many seconds.
+    idle : end when nothing was new for this many seconds. For a folder of runs that have reached ``until_epoch``, the default is
+        the time of `LISTINGS_FOR_RUNS` listings.
     sleep, clock : functions of time, for tests.
 
     Notes
@@ -112,6 +123,7 @@ def watch(
     files, analysed = _Files(paths, revisions), _AnalysedCheckpoints(Path(out))
     event: UpdatedEvent | WaitingEvent | None
     last_event: Event | None = None
+    reached: ReachedEvent | None = None
     why, last_news = IDLE, clock()
     while True:
         is_news, event = files.refresh(), files.waiting
@@ -121,18 +133,33 @@ def watch(
         if event is not None and event != last_event:
             yield event
             last_event = event
-        all_begun = files.begun.issuperset(paths)
-        if isinstance(event, UpdatedEvent) and all_begun and analysed.have_reached(until_epoch, until_left_out):
-            why = REACHED
-            sleep(every)
-            files.refresh()
-            break
+        if isinstance(event, UpdatedEvent):
+            has_reached = files.begun.issuperset(paths) and analysed.have_reached(until_epoch, until_left_out)
+            why = REACHED if has_reached else IDLE
+        limit = idle
+        if why == REACHED:
+            if not files.may_get_runs:
+                sleep(every)
+                files.refresh()
+                break
+            limit = LISTINGS_FOR_RUNS * every if idle is None else idle
+            previous, reached = reached, ReachedEvent(tuple(sorted(analysed.runs)), limit)
+            if reached != previous:
+                yield reached
         if is_news:
             last_news = clock()
-        elif idle is not None and clock() - last_news >= idle:
+        elif limit is not None and clock() - last_news >= limit:
             break
         sleep(every)
     # Analyse once more: trainers write after their last checkpoint, for example the last row of their log.
+    yield from _last_events(files, analysed, analyse, last_event, idle)
+    yield EndedEvent(why)
+
+
+def _last_events(
+    files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse, last_event: Event | None, idle: float | None
+) -> Iterator[Event]:
+    """Yield the event of the last analysis; raise `NothingToAnalyseError` if nothing was ever analysed."""
     event = _analyse(files, analysed, analyse) if files.existing else files.waiting
     if isinstance(event, UpdatedEvent) or (analysed.runs and event is not None and event != last_event):
         yield event
@@ -140,7 +167,6 @@ def watch(
         why = event.reason if event is not None else "no checkpoint was complete"
         message = f"nothing was new for {idle:g} s, and nothing could be analysed: {why}"
         raise NothingToAnalyseError(message, code="idle", seconds=idle)
-    yield EndedEvent(why)
 
 
 def _analyse(files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
@@ -166,6 +192,7 @@ class _Files:
     waiting : why there is nothing to analyse; None if there is a checkpoint.
     at_rest : size and modification time of the files that have stopped changing and are not analysed yet, by path.
     begun : the paths that have had a checkpoint.
+    may_get_runs : whether a path is a folder of runs, so that another one may begin later.
     """
 
     def __init__(self, paths: Sequence[AnyPath], revisions: str | None = None) -> None:
@@ -175,6 +202,7 @@ class _Files:
         self.waiting: WaitingEvent | None = None
         self.at_rest: dict[Place, tuple[int, int]] = {}
         self.begun: set[AnyPath] = set()
+        self.may_get_runs = False
         self._seen: dict[Place, tuple[int, int]] = {}
         self._analysed: dict[Place, tuple[int, int]] = {}
 
@@ -207,6 +235,9 @@ class _Files:
             self.existing.append(path)
             if runs:
                 self.begun.add(path)
+            # The run of a single folder has the name of this folder.
+            is_folder_of_run = len(runs) == 1 and runs[0].name == Path(path).absolute().name
+            self.may_get_runs |= len(runs) > 1 or (bool(runs) and Path(path).is_dir() and not is_folder_of_run)
             files |= {file.path: (file.bytes, file.modified_ns) for run in runs for file in run.checkpoints}
         self.waiting = None if files or self._seen else WaitingEvent(reason)
         return files

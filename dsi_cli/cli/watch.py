@@ -31,7 +31,8 @@ def watch(values: Mapping[str, Any]) -> int:
     """Do as dsi analyze while training still writes, each checkpoint once it is complete.
 
     The folder need not exist yet. dsi prints a line per new epoch, and at the end what dsi analyze prints. It ends by Ctrl-C,
-    by --until-epoch or by --idle.
+    by --until-epoch or by --idle. A folder of runs may get further runs. Once all its runs have reached --until-epoch, dsi goes
+    on until nothing was new for --idle.
 
     Examples
     --------
@@ -80,7 +81,7 @@ def watch(values: Mapping[str, Any]) -> int:
         signals.received.clear()
         return printer.close(STOPPED, "stopped", DONE)
     if event == watch.EndedEvent(watch.REACHED):
-        return printer.close(watch.REACHED, f"the training has reached epoch {last_epoch}")
+        return printer.close(watch.REACHED, printer.describe_reached(last_epoch))
     return printer.close(watch.IDLE, f"nothing was new for {format_seconds(waiting.idle or 0)}")
 
 
@@ -131,20 +132,19 @@ class WatchPrinter:
 
         if isinstance(event, watch.WaitingEvent):
             self.note(f"waiting: {event.reason}")
+        if isinstance(event, watch.ReachedEvent):
+            wait = f"dsi ends if nothing is new for {format_seconds(event.seconds)} (--idle)"
+            self.note(f"waiting for further runs: {console.count(len(event.runs), 'run')} reached the epoch; {wait}")
         if not isinstance(event, watch.UpdatedEvent):
             return
         self.summary = event.summary
-        # Print what is wrong with checkpoints, except with those that training still writes.
-        for run in event.summary.runs:
-            for path, status, reason in run.problems:
-                if status == "failed":
-                    self.print_once(f"  failed: {path}: {reason}", self.note)
-            for path, split, reason in run.not_evaluated:
-                self.print_once(f"  {path} has no predictions on {split}: {reason}", self.note)
+        self._show_problems(event.summary)
         # The values of the new epochs are in the tables.
         epochs = []
         for run_name in sorted({name for name, _ in event.new}):
-            summaries = epoch_summary.epoch_summaries(Path(event.summary.out), run_name)
+            more_fields = () if self.output.json else (epoch_summary.TRAIN_ACCURACY,)
+            fields = (*epoch_summary.EPOCH_FIELDS, *more_fields)
+            summaries = epoch_summary.epoch_summaries(Path(event.summary.out), run_name, fields)
             epochs += [(run_name, line) for line in summaries if (run_name, line["epoch"] or 0) in event.new]
             # The results are those of the files that exist, or that were deleted, but not of earlier contents of a file.
             known = {line["epoch"] or 0 for line in summaries}
@@ -159,6 +159,22 @@ class WatchPrinter:
             console.settle()
             for name, line in epochs:
                 print(terminal_text(_epoch_line(name, line)), flush=True)
+
+    def _show_problems(self, summary: Summary) -> None:
+        """Print what is wrong with checkpoints, except with those that training still writes."""
+        for run in summary.runs:
+            for path, status, reason in run.problems:
+                if status == "failed":
+                    self.print_once(f"  failed: {path}: {reason}", self.note)
+            for path, split, reason in run.not_evaluated:
+                self.print_once(f"  {path} has no predictions on {split}: {reason}", self.note)
+
+    def describe_reached(self, epoch: int | None) -> str:
+        """Return that the training has reached an epoch; if there are several runs, that these have."""
+        runs = [] if self.summary is None else [run.name for run in self.summary.runs]
+        if len(runs) < 2:
+            return f"the training has reached epoch {epoch}"
+        return f"{len(runs)} runs have reached epoch {epoch}: {', '.join(runs)}; for runs that begin later, call dsi watch again"
 
     def close(self, reason: str, text: str, exit_code: int | None = None) -> int:
         """Print why watching ended and the last summary; return the exit code, by default that of the last analysis."""
@@ -182,7 +198,7 @@ class WatchPrinter:
 
 
 def _epoch_line(run: str, summary: Row) -> str:
-    """Return the line of an epoch: its values as far as they are known, and without the agreement the excess of the SAI."""
+    """Return the line of an epoch: its values as far as they are known, with the SAI or the accuracy on train for missing ones."""
     epoch = "–" if summary["epoch"] is None else summary["epoch"]
     parts = [f"{run}  epoch {epoch:>3}"]
     name, value = "agreement", summary["agreement"]
@@ -192,4 +208,8 @@ def _epoch_line(run: str, summary: Row) -> str:
         parts.append(f"{name} {cell(value, 'z.3f'):>6}  z {cell(summary['z'], 'z.1f'):>5}")
     if summary["max_wsi"] is not None:
         parts.append(f"WSI max {cell(summary['max_wsi'], 'z.3f')} min {cell(summary['min_wsi'], 'z.3f'):>6}")
+    for name, value in (("accuracy", summary["accuracy"]), ("train accuracy", summary.get("train_accuracy"))):
+        if value is not None:
+            parts.append(f"{name} {cell(value, 'z.3f')}")
+            break
     return "  ".join(parts)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -94,14 +95,13 @@ def read_labels(path: str | Place) -> LabelList:
     return replace(recognise(names.names, source, names.wnids), superclasses=names.superclasses, path=str(path))
 
 
-def find_label_file(folder: str | Place) -> Place | None:
-    """Return the first label file of `LABEL_FILE_NAMES` in a folder, or None."""
+def find_label_files(folder: str | Place) -> Iterator[Place]:
+    """Yield the label files of `LABEL_FILE_NAMES` in a folder."""
     folder = Path(folder) if isinstance(folder, str) else folder
     for name in LABEL_FILE_NAMES:
         path = folder / name
         if path.is_file() and (name != "config.json" or _has_names(path)):
-            return path
-    return None
+            yield path
 
 
 def _has_names(config: Place) -> bool:

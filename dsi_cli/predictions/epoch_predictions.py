@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,27 @@ from dsi_cli.similarity import confusion_counts
 AXES = ("rows", "columns")  # the axes of a confusion matrix, either of which may be the truth
 MIN_BALANCED_CLASSES = 10  # the number of classes from which predictions are not balanced by chance
 Ints = NDArray[np.integer[Any]]
+TARGET = ("target", "y_true", "y_test", "true", "truth", "ground_truth", "actual", "label")
+PREDICTION = ("prediction", "y_pred", "pred", "predicted")
+"""The names of the true class and the predicted class in tables and NPZ files, the most certain first."""
+_NAME_END = re.compile(r"(_label|_class)?(es|s)?$")
+
+
+def names_by_role(names: Collection[str], roles: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return for each role the first of its names that a file has: the role itself, or a name in any case and in the plural.
+
+    >>> names_by_role(["idx", "True Label", "y_preds"], {"target": TARGET, "prediction": PREDICTION, "epoch": ("epoch",)})
+    {'target': 'True Label', 'prediction': 'y_preds'}
+    """
+    by_key: dict[str, str] = {}
+    for name in names:
+        by_key.setdefault(_NAME_END.sub("", re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"), count=1), name)
+    found = {}
+    for role, keys in roles.items():
+        known = [by_key[key] for key in keys if key in by_key]
+        if role in names or known:
+            found[role] = role if role in names else known[0]
+    return found
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,9 @@ class EpochPredictions:
     scores, samples, paths : ``(N,)``, the fields of `EvaluationResult` with the same names.
     rows : ``(N,)``, the table row of each sample, for messages.
     counts : ``(C, C)``, confusion counts, where rows are the truth. A file has either counts or predictions.
+    classes_of_counts : the class labels of the rows and of the columns of ``counts``, if the file has them.
+    score_columns : the number of scores of each sample whose arg max is the prediction; None if the file has predictions.
+    ties : the number of these samples with several largest scores, of which the first one counts.
     """
 
     location: str
@@ -134,6 +159,9 @@ class EpochPredictions:
     paths: Sequence[str | None] | None = None
     rows: NDArray[np.intp] | None = None
     counts: NDArray[np.int64] | None = None
+    classes_of_counts: tuple[EncodedLabels, EncodedLabels] | None = None
+    score_columns: int | None = None
+    ties: int = 0
 
     def result(
         self, classes: int, names: Sequence[str] | None, truth: Ints | None, truth_name: str | None
@@ -149,12 +177,8 @@ class EpochPredictions:
         truth : (N,) int, the class numbers in the file with targets, or None.
         truth_name : the name of that file.
         """
-        counts: Any = self.counts
+        counts: Any = self._counts(classes, names)
         if counts is not None:
-            if len(counts) != classes:
-                message = f"{self.location}: expected confusion counts of {classes} classes, as the classifier has, found "
-                message += f"{len(counts)}; give the counts of this classifier"
-                raise UsageError(message, code="counts-classes", found=len(counts), classes=classes)
             if not counts.any():
                 message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
                 raise UsageError(message, code="counts-zero")
@@ -165,6 +189,10 @@ class EpochPredictions:
                 raise UsageError(message, code="counts-contradict-targets")
             return EvaluationResult(counts)
         assert self.predictions is not None
+        if self.score_columns not in (None, classes):
+            message = f"{self.location}: expected {classes} scores of each sample, as the classifier has classes, found "
+            message += f"{self.score_columns}; give the scores of this classifier"
+            raise UsageError(message, code="score-classes", found=self.score_columns, classes=classes)
         predictions = class_numbers(self.predictions, classes, names, "prediction", self._locate)
         targets = truth
         if self.targets is not None:
@@ -177,6 +205,29 @@ class EpochPredictions:
         assert targets is not None  # `files.read` refuses predictions without targets
         counts = confusion_counts(targets, predictions, classes)
         return EvaluationResult(counts, targets, predictions, self.scores, self.samples, self.paths)
+
+    def _counts(self, classes: int, names: Sequence[str] | None) -> NDArray[np.int64] | None:
+        """Return the confusion counts in the order of the classes; classes that the labels of the file lack have none."""
+        if self.counts is None:
+            return None
+        if self.classes_of_counts is not None:
+            indices = []
+            for axis, labels in zip(("row", "column"), self.classes_of_counts, strict=True):
+                place = f"{self.location}, {axis}"
+                numbers = class_numbers(labels, classes, names, "label", f"{place} {{}}".format)
+                if len({*numbers.tolist()}) < len(numbers):
+                    message = f"{self.location}: expected each class once, found one twice among the {axis}s; rename it"
+                    raise UsageError(message, code="repeated-class", axis=axis)
+                indices.append(numbers)
+            counts = np.zeros((classes, classes), dtype=np.int64)
+            counts[np.ix_(*indices)] = self.counts
+            return counts
+        if len(self.counts) != classes:
+            message = f"{self.location}: expected confusion counts of {classes} classes, as the classifier has, found "
+            message += f"{len(self.counts)}; give the counts of all classes of this classifier (scikit-learn: "
+            message += f"confusion_matrix(y_true, y_pred, labels=range({classes})))"
+            raise UsageError(message, code="counts-classes", found=len(self.counts), classes=classes)
+        return self.counts
 
     def _locate(self, sample: int) -> str:
         if self.rows is None:

@@ -1,4 +1,4 @@
-"""Predictions from a file, or from a folder with one file per epoch.
+"""Predictions from a file, from a folder with one file per epoch, or from a folder with the predictions of each run.
 
 NPY and NPZ files are arrays (`numpy_files`), Parquet and CSV files are tables with one row per sample (`tables`). In a folder, the
 number after "epoch" or else the last number in the name of a file is its epoch. Files without a number are not read.
@@ -9,21 +9,26 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 from dsi_cli.errors import UsageError, count, listed
 from dsi_cli.predictions import numpy_files, tables
 from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, class_numbers, require_truth_axis
+from dsi_cli.predictions.numpy_files import FindTargets
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
 
 ARRAYS, TABLES = (".npy", ".npz"), (".parquet", ".csv")
-PREDICTION_FILE_NAMES = ("preds.npy", "targets.npy")
-"""The names of the two files next to checkpoints that are read if both exist."""
-EXPECTED = f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder with one file per epoch"
+TARGETS_FILE = "targets.npy"
+NEARBY_FILES = ("preds.npy", "predictions.csv", "predictions.parquet", "predictions.npz")
+"""The names of the files next to checkpoints that are read, in the order of the search; ``preds.npy`` needs `TARGETS_FILE`."""
+EXPECTED = f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder with one file per epoch or run"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class PredictionFile:
     axis: str
 
     @property
+    def run_names(self) -> list[str]:
+        """The names of the runs in the file, in order."""
+        return sorted({part.run for part in self.epochs if part.run is not None})
+
+    @property
     def is_in_order(self) -> bool:
         """True if the file does not name epochs, so that its rows are the run's epochs in order."""
         return self.epochs[0].epoch is None
@@ -57,10 +67,42 @@ class PredictionFile:
         if sizes:
             contents = f"{' to '.join(f'{size:,}' for size in sorted({min(sizes), max(sizes)}))} samples"
             truth = "truth from"
+        if any(part.score_columns is not None for part in self.epochs):
+            contents += "; arg max of the scores"
+            ties = sum(part.ties for part in self.epochs)
+            if ties:
+                contents += f", the first class for {count(ties, 'tie')}"
         if with_count:
             contents = f"{count(len(results), 'epoch')}, {contents}"
         description = f"{self.name} ({contents})"
         return description if self.truth_name is None else f"{description}, {truth} {self.truth_name}"
+
+    def of_run(self, run: str, _folder: Place) -> PredictionFile | None:
+        """Return the file if it has predictions of a run, perhaps among those of others, else None."""
+        return self if any(part.run in (None, run) for part in self.epochs) else None
+
+    def has_one_epoch(self, run: str | None) -> bool:
+        """Return whether the file has the predictions of a single epoch of a run, and does not name the epoch."""
+        return self.is_in_order and len(self._of_run(run)) == 1
+
+    def last_epoch(self, epochs: Sequence[int], usable: Sequence[int], run: str) -> int:
+        """Return the last one of a run's epochs, to which predictions of one epoch belong that `has_one_epoch` found.
+
+        Raise `UsageError` if this epoch cannot be used, or if the targets of the table are repeated as often as there are epochs.
+        """
+        (part,) = self._of_run(run)
+        remedy = "add a column 'epoch', or give an NPZ with `epochs`"
+        if epochs[-1] not in usable:
+            message = f"{self.name} names no epoch, and the last one of run {run!r}, {epochs[-1]}, cannot be used; {remedy}"
+            raise UsageError(message, code="epoch-count", rows=1, epochs=len(epochs))
+        targets = np.zeros(0) if part.targets is None else part.targets.codes
+        samples = len(targets) // len(epochs)
+        # Targets that only count the classes (0, 1, 2, 0, 1, 2) are repeated within an epoch.
+        if len(np.unique(targets)) < samples and (targets == np.resize(targets[:samples], len(targets))).all():
+            message = f"{self.name}: expected the targets of one epoch, found the same {samples:,} targets {len(epochs)} times, as "
+            message += f"run {run!r} has epochs; {remedy}"
+            raise UsageError(message, code="repeated-targets", epochs=len(epochs))
+        return epochs[-1]
 
     def unused_epochs(self, epochs: Collection[int], run: str | None = None) -> list[int]:
         """Return the epochs in the file that are not among the run's ``epochs``."""
@@ -99,16 +141,11 @@ class PredictionFile:
 
     def _of_run(self, run: str | None) -> list[EpochPredictions]:
         """Return the predictions of a run; predictions that do not name a run belong to any run."""
-        runs = sorted({part.run for part in self.epochs if part.run is not None})
+        runs = self.run_names
         if run is None and len(runs) > 1:
             message = f"{self.name}: expected the predictions of one run, found {_shorten_names(runs)}; keep those of one"
             raise UsageError(message, code="several-runs", runs=runs)
-        parts = [part for part in self.epochs if run is None or part.run in (None, run)]
-        if not parts:
-            message = f"{self.name}: expected rows of the run {run!a}, found only {_shorten_names(runs)}; correct the "
-            message += "column 'run', or drop it"
-            raise UsageError(message, code="unknown-run", run=run)
-        return parts
+        return [part for part in self.epochs if run is None or part.run in (None, run)]
 
     def _by_epoch(self, epochs: Sequence[int], run: str | None) -> dict[int, EpochPredictions]:
         """Return predictions by the run's epochs, in the run's order; errors as for `results`."""
@@ -116,11 +153,10 @@ class PredictionFile:
         # Without epochs in the file, the rows are the run's epochs in order.
         if parts[0].epoch is None:
             if len(parts) != len(epochs):
-                rows = count(len(parts), "row")
-                remedy = "give one row per epoch in the run's order, or give an NPZ with `epochs`"
-                if parts[0].rows is not None:
-                    rows, remedy = "no epochs", "add a column 'epoch'"
-                message = f"{self.name} has {rows}, {run_name} has {count(len(epochs), 'epoch')}: {remedy}"
+                message = (
+                    f"{self.name} has {count(len(parts), 'row')}, {run_name} has {count(len(epochs), 'epoch')}: give one "
+                )
+                message += "row per epoch in the run's order, or give an NPZ with `epochs`"
                 raise UsageError(message, code="epoch-count", rows=len(parts), epochs=len(epochs))
             return dict(zip(epochs, parts, strict=True))
         by_epoch: dict[int, EpochPredictions] = {}
@@ -139,6 +175,50 @@ class PredictionFile:
         return common
 
 
+@dataclass(frozen=True)
+class RunFolders:
+    """A folder with a subfolder for each run, which has one of `NEARBY_FILES`.
+
+    Attributes
+    ----------
+    folder : the folder, which may be the one of the checkpoints.
+    targets, axis : the options ``targets`` and ``truth`` of `read_predictions` for the files of all runs.
+    """
+
+    folder: Path
+    targets: str | Path | None
+    axis: str
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.folder.name or str(self.folder)
+
+    def find(self, run: str, folder: Place) -> Path | None:
+        """Return the subfolder with the predictions of a run, or None.
+
+        Its path is the end of the path of the run's checkpoints, and includes the run's name, which no other run has. A folder such
+        as ``checkpoints`` below the one of the name may be missing.
+        """
+        names, parts = tuple(run.split("/")), tuple(folder.parts)
+        starts = [start for start in range(len(parts)) if parts[start : start + len(names)] == names]
+        candidates = [names]
+        if starts:
+            first = int(parts[0] == folder.anchor)
+            ends = (len(parts), starts[-1] + len(names))
+            candidates = [parts[start:end] for start in range(first, starts[-1] + 1) for end in ends]
+        subfolders = (self.folder.joinpath(*candidate) for candidate in candidates)
+        return next((subfolder for subfolder in subfolders if nearby_names(subfolder)), None)
+
+    def of_run(self, run: str, folder: Place) -> PredictionFile | None:
+        """Return the predictions of a run, or None if it has none yet; raise `UsageError` as `read_predictions` does."""
+        subfolder = self.find(run, folder)
+        found = None if subfolder is None else find_prediction_files(subfolder)
+        if found is None:
+            return None
+        return read_predictions(found[0], self.targets or found[1], truth=self.axis)
+
+
 def read_predictions(path: str | Path, targets: str | Path | None = None, *, truth: str = "rows") -> PredictionFile:
     """Return the predictions in a file, or in a folder with one file per epoch.
 
@@ -153,30 +233,36 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
     """
     path = Path(path)
     is_folder = os.path.isdir(path)  # noqa: PTH112 (any text is accepted)
-    epochs = _read_folder(path, truth) if is_folder else _read_file(path, truth)
+    folder = path if is_folder else path.parent
+    truth_path = folder / TARGETS_FILE if targets is None else Path(targets)
+    has_truth = targets is not None or os.path.isfile(truth_path)  # noqa: PTH113
+    find_targets = cache(lambda: _read_targets(truth_path) if has_truth else None)
+    epochs = _read_folder(path, truth, find_targets) if is_folder else _read_file(path, truth, find_targets)
     lacks_targets = any(part.predictions is not None and part.targets is None for part in epochs)
-    # Find the targets: given by the user, next to the predictions, or among them.
-    if targets is None and lacks_targets:
-        targets = (path if is_folder else path.parent) / PREDICTION_FILE_NAMES[1]
-        if not targets.is_file():
-            message = f"{path}: expected a target for each prediction, found none; give them with --targets, or confusion "
-            message += "matrices as an array (epochs, C, C)"
-            raise UsageError(message, code="no-targets")
+    if lacks_targets and not has_truth:
+        message = (
+            f"{path}: expected a target for each prediction, found none; give them with --targets, or the counts of a "
+        )
+        message += "confusion matrix as an array (C, C)"
+        raise UsageError(message, code="no-targets")
     name = path.name or str(path)
-    if targets is None:
+    labels = find_targets() if lacks_targets or targets is not None else None
+    if labels is None:
         return PredictionFile(name, None, tuple(epochs), None, truth)
-    targets = Path(targets)
-    _require_file(targets, tables.TEXT)
-    labels = (numpy_files if targets.suffix.lower() in ARRAYS else tables).read_targets(targets)
     for part in epochs:
         if part.predictions is not None and len(part.predictions) != len(labels):
             is_table_without_epochs = part.epoch is None and part.rows is not None
             remedy = "add a column 'epoch'" if is_table_without_epochs else "give both for the same samples"
-            message = f"{part.location}: expected {len(labels):,} predictions, as {targets.name} has targets, found "
+            message = f"{part.location}: expected {len(labels):,} predictions, as {truth_path.name} has targets, found "
             message += f"{len(part.predictions):,}; {remedy}"
             raise UsageError(message, code="target-count", predictions=len(part.predictions), targets=len(labels))
-        _require_same_samples(part, labels, targets.name)
-    return PredictionFile(name, targets.name, tuple(epochs), labels, truth)
+        _require_same_samples(part, labels, truth_path.name)
+    return PredictionFile(name, truth_path.name, tuple(epochs), labels, truth)
+
+
+def _read_targets(path: Path) -> EncodedLabels:
+    _require_file(path, tables.TEXT)
+    return (numpy_files if path.suffix.lower() in ARRAYS else tables).read_targets(path)
 
 
 def _require_same_samples(part: EpochPredictions, targets: EncodedLabels, name: str) -> None:
@@ -193,37 +279,88 @@ def _require_same_samples(part: EpochPredictions, targets: EncodedLabels, name: 
         raise UsageError(message, code="targets-contradict")
 
 
-def require_one_run(predictions: PredictionFile, runs: Sequence[str]) -> None:
-    """Raise `UsageError` if there are several runs, and a part of the file does not name its run."""
+def open_predictions(
+    path: str | Path, targets: str | Path | None = None, *, truth: str = "rows"
+) -> PredictionFile | RunFolders:
+    """Return the predictions in a file or a folder, also in a folder with a subfolder for each run.
+
+    A folder without files that name their epoch may hold one of `NEARBY_FILES`, or subfolders that do. Errors and parameters are
+    those of `read_predictions`.
+    """
+    try:
+        return read_predictions(path, targets, truth=truth)
+    except UsageError as error:
+        if error.code != "no-epoch-files":
+            raise
+        folder = Path(path)
+        found = find_prediction_files(folder)
+        if found is not None:
+            return read_predictions(found[0], targets or found[1], truth=truth)
+        subfolders = (subfolder for level in ("*", "*/*") for subfolder in folder.glob(level))
+        if not any(nearby_names(subfolder) for subfolder in subfolders):
+            raise
+        return RunFolders(folder, targets, truth)
+
+
+def require_runs(predictions: PredictionFile | RunFolders, runs: Mapping[str, Place]) -> None:
+    """Raise `UsageError` if no run has predictions, or if one of several runs may have them and the file does not say which.
+
+    The runs are given by name, with their folders.
+    """
+    if isinstance(predictions, RunFolders):
+        if not any(predictions.find(run, folder) for run, folder in runs.items()):
+            message = (
+                f"{predictions.name}: expected a subfolder with predictions ({', '.join(NEARBY_FILES)}) for a run, found "
+            )
+            message += f"none for {_shorten_names([*runs])}; name the subfolders as the runs"
+            raise UsageError(message, code="unknown-run", run=next(iter(runs), None))
+        return
+    named = predictions.run_names
+    if named and not {None, *runs} & {part.run for part in predictions.epochs}:
+        message = (
+            f"{predictions.name}: expected rows of {_shorten_names([*runs])}, found only {_shorten_names(named)}; correct "
+        )
+        message += "the column 'run', or drop it if the file has one run"
+        raise UsageError(message, code="unknown-run", run=next(iter(runs), None))
     if len(runs) > 1 and any(part.run is None for part in predictions.epochs):
         message = f"{predictions.name} does not name the run of its predictions, and there are {len(runs)}: "
-        message += f"{_shorten_names(runs)}; analyse one run at a time (dsi analyze FOLDER --predictions "
+        message += f"{_shorten_names([*runs])}; analyse one run at a time (dsi analyze FOLDER --predictions "
         message += f"{predictions.name}), or give a table with a column 'run'"
-        raise UsageError(message, code="predictions-without-run", runs=runs)
+        raise UsageError(message, code="predictions-without-run", runs=[*runs])
 
 
-def find_prediction_files(folder: Place) -> tuple[Path, Path] | None:
-    """Return ``preds.npy`` and ``targets.npy`` in a folder, or None; remote files are downloaded."""
-    predictions, targets = (folder / name for name in PREDICTION_FILE_NAMES)
-    if not (predictions.is_file() and targets.is_file()):
+def nearby_names(folder: Place) -> list[str]:
+    """Return those of `NEARBY_FILES` that a folder has."""
+    names = [name for name in NEARBY_FILES if (folder / name).is_file()]
+    return [name for name in names if name != NEARBY_FILES[0] or (folder / TARGETS_FILE).is_file()]
+
+
+def find_prediction_files(folder: Place) -> tuple[Path, Path | None] | None:
+    """Return the first of `NEARBY_FILES` in a folder, with ``targets.npy`` if it needs it; remote files are downloaded.
+
+    Return None if the folder has none.
+    """
+    names = nearby_names(folder)
+    if not names:
         return None
-    paths = []
-    for path in (predictions, targets):
+    paths: list[Path | None] = []
+    for name in (names[0], TARGETS_FILE) if names[0] == NEARBY_FILES[0] else names[:1]:
         try:
-            paths.append(download.local_file(path))
+            paths.append(download.local_file(folder / name))
         except OSError as error:
-            message = f"{path}: expected {EXPECTED}, but the file could not be downloaded ({error.strerror})"
+            message = f"{folder / name}: expected {EXPECTED}, but the file could not be downloaded ({error.strerror})"
             raise UsageError(message, code="download-failed", reason=error.strerror) from None
-    return paths[0], paths[1]
+    predictions, targets = [*paths, None][:2]
+    assert predictions is not None
+    return predictions, targets
 
 
-def _read_file(path: Path, axis: str, *, is_one_epoch: bool = False) -> list[EpochPredictions]:
+def _read_file(path: Path, axis: str, find_targets: FindTargets) -> list[EpochPredictions]:
     _require_file(path)
-    is_array = path.suffix.lower() in ARRAYS
-    return numpy_files.read_epochs(path, axis, is_one_epoch=is_one_epoch) if is_array else tables.read_epochs(path)
+    return (numpy_files if path.suffix.lower() in ARRAYS else tables).read_epochs(path, axis, find_targets)
 
 
-def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
+def _read_folder(folder: Path, axis: str, find_targets: FindTargets) -> list[EpochPredictions]:
     """Return the predictions in the files of a folder, one file per epoch, in the order of the epochs."""
     try:
         paths = sorted(folder.iterdir())
@@ -235,7 +372,7 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
         numbers = re.findall(r"epoch[ _=.-]?([0-9]+)", path.stem.lower()) or re.findall(r"[0-9]+", path.stem)
         if not numbers or path.suffix.lower() not in ARRAYS + TABLES or path.name.startswith(".") or not path.is_file():
             continue
-        in_file = _read_file(path, axis, is_one_epoch=True)
+        in_file = _read_file(path, axis, find_targets)
         epoch = int(numbers[-1])
         if {part.epoch for part in in_file} - {None, epoch} or len({part.run for part in in_file}) < len(in_file):
             epochs = sorted({part.epoch for part in in_file if part.epoch is not None})
@@ -245,8 +382,12 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
             raise UsageError(message, code="several-epochs-in-file", epoch=epoch)
         parts += [replace(part, epoch=epoch, location=str(path)) for part in in_file]
     if not parts:
-        message = f"{folder}: expected files ({', '.join(ARRAYS + TABLES)}) with the epoch as the last number in the name, "
-        message += "found none; name one file with all epochs, or put the epoch into the names"
+        message = (
+            f"{folder}: expected files ({', '.join(ARRAYS + TABLES)}) with the epoch as the last number in the name, or a "
+        )
+        message += (
+            f"subfolder for each run with {' or '.join(NEARBY_FILES[:2])}, found neither; name one file with all epochs"
+        )
         raise UsageError(message, code="no-epoch-files")
     return sorted(parts, key=lambda part: (part.run or "", part.epoch or 0))
 

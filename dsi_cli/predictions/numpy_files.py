@@ -1,30 +1,50 @@
-"""NPY and NPZ files with arrays of predictions, targets or confusion counts. Files are never unpickled.
+"""NPY and NPZ files with arrays of predictions, scores, targets or confusion counts. Files are never unpickled.
 
-An array has one row per epoch: predictions are ``(epochs, samples)``, confusion counts ``(epochs, C, C)``. The predictions of one
-epoch may be ``(samples,)``. An NPY file holds confusion counts if its array has three axes, or is square in a folder with one
-file per epoch. The arrays of an NPZ file have the names ``predictions`` or ``confusions``, ``targets``, ``epochs`` and ``scores``.
+An array has one row per epoch: predictions are ``(epochs, samples)``, scores ``(epochs, samples, C)`` and confusion counts
+``(epochs, C, C)``. The array of one epoch may lack the first axis. Scores are probabilities or logits, of which the arg max is the
+prediction. The arrays of an NPZ file have the names ``predictions`` or ``confusions``, ``targets``, ``epochs`` and ``scores``, the
+score of each prediction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, first_line
-from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, Ints
+from dsi_cli.errors import UsageError, count, first_line
+from dsi_cli.predictions.epoch_predictions import (
+    PREDICTION,
+    TARGET,
+    EncodedLabels,
+    EpochPredictions,
+    Ints,
+    names_by_role,
+)
 
 EXPECTED = (
-    "predictions (epochs, samples) or confusions (epochs, C, C), in an NPZ file under these names "
-    "(also read: targets, epochs, scores)"
+    "predictions (epochs, samples), scores (samples, C) or confusions (epochs, C, C), in an NPZ file under the names predictions "
+    "or confusions (also read: targets, epochs, scores)"
 )
 MAX_BYTES = 8 * 2**30  # the maximum size of all unpacked arrays in an NPZ file
+ARRAY_NAMES = {
+    "predictions": PREDICTION,
+    "targets": TARGET,
+    "confusions": ("confusion", "confusion_matrix", "cm"),
+    "epochs": ("epoch",),
+    "scores": ("score",),
+}
+"""The names of each array in an NPZ file (`names_by_role`)."""
+SCORE_NAMES = ("logits", "probabilities", "probs", "scores")  # the names of scores ``(samples, C)`` without predictions
+Arrays = Mapping[str, NDArray[Any]]
+FindTargets = Callable[[], EncodedLabels | None]
+"""Returns the targets that the user gave or that are in the same folder, or None."""
 
 
-def read_epochs(path: Path, axis: str, *, is_one_epoch: bool = False) -> list[EpochPredictions]:
+def read_epochs(path: Path, axis: str, find_targets: FindTargets) -> list[EpochPredictions]:
     """Return the epochs of an NPY or NPZ file in the order of its rows.
 
     Raise `UsageError` if the file cannot be read, or if its arrays have other names, shapes or types.
@@ -33,37 +53,79 @@ def read_epochs(path: Path, axis: str, *, is_one_epoch: bool = False) -> list[Ep
     ----------
     path : the file.
     axis : "rows" or "columns", the axis of a confusion matrix that is the truth.
-    is_one_epoch : whether the file has the predictions of one epoch, so a square array is a confusion matrix.
+    find_targets : a square array is a confusion matrix unless it can be the predictions of these targets.
     """
     arrays = _load(path)
-    if "" in arrays:
-        array = arrays.pop("")
-        array = array[None] if is_one_epoch and array.ndim == 2 and len(array) == array.shape[1] > 1 else array
-        arrays["confusions" if array.ndim == 3 else "predictions"] = array
-    message = f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez, of "
-    error = UsageError(f"{message}scores their argmax over the classes", code="predictions-array")
+    if "" not in arrays:
+        roles = names_by_role(arrays, ARRAY_NAMES)
+        score_name = next((name for name in SCORE_NAMES if name in arrays), None)
+        if score_name is not None and not roles.keys() & {"predictions", "confusions"}:
+            roles["predictions"] = score_name
+        arrays |= {role: arrays[name] for role, name in roles.items()}
+    return epochs_of_arrays(arrays, path, axis, find_targets)
+
+
+def epochs_of_arrays(arrays: Arrays, path: Path, axis: str, find_targets: FindTargets) -> list[EpochPredictions]:
+    """Return the epochs of arrays by name, where an array without a name is called ""; for the rest see `read_epochs`."""
+    error = UsageError(
+        f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez",
+        code="predictions-array",
+    )
+    arrays = dict(arrays)
+    unnamed = arrays.pop("", None)
+    if unnamed is not None:
+        arrays["confusions" if _are_confusions(unnamed, find_targets) else "predictions"] = unnamed
     predictions, confusions = arrays.get("predictions"), arrays.get("confusions")
     if (predictions is None) == (confusions is None):
         raise error
     if confusions is not None:
+        confusions = confusions[None] if confusions.ndim == 2 else confusions
         if confusions.ndim != 3 or confusions.shape[1] != confusions.shape[2] or not confusions.size:
             raise error
-        if axis == "columns":
-            confusions = confusions.swapaxes(1, 2)
-        expected = "counts of samples instead of rates or normalised rows"
-        counts = _whole_numbers(confusions, f"{path}, confusions", expected).astype(np.int64)
-        if (counts < 0).any():
-            message = f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it"
-            raise UsageError(message, code="negative-count")
-        contents = [{"counts": matrix} for matrix in counts]
+        contents = [{"counts": matrix} for matrix in confusion_counts(confusions, path, axis)]
     else:
         assert predictions is not None
-        if predictions.ndim not in (1, 2) or not predictions.size:
+        if not predictions.size:
             raise error
-        contents = _predictions(np.atleast_2d(predictions), arrays, error, path)
+        contents = _predictions(predictions, arrays, error, path, find_targets)
     epochs = _epochs(arrays.get("epochs"), len(contents), path)
     parts = [f"{path}, row {row}" if epoch is None else f"{path}, epoch {epoch}" for row, epoch in enumerate(epochs)]
+    if epochs == [None]:
+        parts = [str(path)]
     return [EpochPredictions(part, epoch, **fields) for part, epoch, fields in zip(parts, epochs, contents, strict=True)]
+
+
+def confusion_counts(values: NDArray[Any], path: Path, axis: str) -> NDArray[np.int64]:
+    """Return confusion counts ``(..., C, C)`` with the truth on the rows; raise `UsageError` if they are no counts of samples."""
+    if axis == "columns":
+        values = values.swapaxes(-2, -1)
+    expected = "counts of samples instead of rates, normalised rows, or scores of as many samples as classes"
+    counts = _whole_numbers(values, f"{path}, confusions", expected).astype(np.int64)
+    if (counts < 0).any():
+        message = f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it"
+        raise UsageError(message, code="negative-count")
+    return counts
+
+
+def _are_confusions(array: NDArray[Any], find_targets: FindTargets) -> bool:
+    """Return whether an array without a name is one of confusion matrices.
+
+    A square array may also have the predictions of as many epochs as samples. It is a confusion matrix if there are no targets
+    for such predictions, or if the samples of each class are as many as in the targets.
+    """
+    if (
+        array.ndim not in (2, 3)
+        or array.shape[-1] != array.shape[-2]
+        or array.dtype.kind not in "iuf"
+        or array.shape[-1] < 2
+    ):
+        return False
+    targets = find_targets()
+    if array.ndim == 3 or targets is None or len(targets) != len(array):
+        return True
+    samples_of_classes = sorted(np.unique(targets.codes, return_counts=True)[1].tolist())
+    sums = [array.sum(axis=axis) for axis in (0, 1)]
+    return any(sorted(along[along != 0].tolist()) == samples_of_classes for along in sums)
 
 
 def read_targets(path: Path) -> EncodedLabels:
@@ -72,7 +134,9 @@ def read_targets(path: Path) -> EncodedLabels:
     Raise `UsageError` if the file cannot be read, or if its array has another name, shape or type.
     """
     arrays = _load(path)
-    targets = arrays.get("", arrays.get("targets"))
+    targets = arrays.get(names_by_role(arrays, ARRAY_NAMES).get("targets", ""))
+    if targets is not None:
+        targets = _one_per_sample(targets)
     if targets is None or targets.ndim != 1 or not targets.size:
         message = f"{path}: expected targets (samples,), in an NPZ file under this name; found {_shapes(arrays)}; save "
         raise UsageError(f"{message}them with numpy.save", code="targets-array")
@@ -108,21 +172,90 @@ def _shapes(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _predictions(
-    predictions: NDArray[Any], arrays: Mapping[str, NDArray[Any]], error: UsageError, path: Path
+    values: NDArray[Any], arrays: Arrays, error: UsageError, path: Path, find_targets: FindTargets
 ) -> list[dict[str, Any]]:
     """Return the fields of each epoch; targets of ``(samples,)`` apply to all epochs."""
-    labels = _labels(predictions, f"{path}, predictions")
-    fields: dict[str, Any] = {"predictions": labels}
-    if "targets" in arrays:
-        if arrays["targets"].shape not in (predictions.shape, predictions.shape[1:]):
+    # Find the number of samples, by the targets in this file or in another one.
+    targets = arrays.get("targets")
+    if targets is not None:
+        targets = _one_per_sample(targets)
+    found = find_targets() if targets is None else None
+    samples = None if found is None else len(found)
+    if targets is not None and targets.ndim:
+        samples = targets.shape[-1]
+
+    # Replace scores by their arg max.
+    if values.shape == (samples, 1):
+        values = values[:, 0]
+    score_columns, ties = None, np.zeros(len(np.atleast_2d(values)), dtype=np.intp)
+    if _are_scores(values, samples):
+        scores = values.reshape(-1, *values.shape[-2:])
+        score_columns, ties = scores.shape[-1], _count_ties(scores, path)
+        values = scores.argmax(axis=-1)
+    if values.ndim > 2:
+        raise error
+    predictions = _labels(np.atleast_2d(values), f"{path}, predictions")
+    shape = predictions.codes.shape
+
+    # Select the values of each epoch.
+    fields: dict[str, Any] = {"predictions": predictions}
+    if targets is not None:
+        if targets.shape not in (shape, shape[1:]):
             raise error
-        targets = np.broadcast_to(arrays["targets"], predictions.shape)
-        fields["targets"] = _labels(targets, f"{path}, targets")
-    if "scores" in arrays:
-        if arrays["scores"].shape != predictions.shape or arrays["scores"].dtype.kind != "f":
+        fields["targets"] = _labels(np.broadcast_to(targets, shape), f"{path}, targets")
+    confidences = arrays.get("scores")
+    if confidences is not None and score_columns is None:
+        if confidences.shape != arrays["predictions"].shape or confidences.dtype.kind != "f":
             raise error
-        fields["scores"] = arrays["scores"]
-    return [{name: values[row] for name, values in fields.items()} for row in range(len(predictions))]
+        fields["scores"] = confidences.reshape(shape)
+    return [
+        {name: labels[row] for name, labels in fields.items()} | {"score_columns": score_columns, "ties": int(ties[row])}
+        for row in range(shape[0])
+    ]
+
+
+def _are_scores(values: NDArray[Any], samples: int | None) -> bool:
+    """Return whether an array has the scores of each class on its last axis: numbers with fractions, or one-hot rows.
+
+    An array of two axes has one row per epoch or one per sample. If the number of samples is known, it decides.
+    """
+    if values.ndim not in (2, 3) or values.shape[-1] < 2 or values.dtype.kind not in "biuf":
+        return False
+    could_be_labels = values.ndim == 2 and samples == values.shape[1] != values.shape[0]
+    if could_be_labels:
+        return False
+    if values.dtype.kind == "f":
+        finite = values[np.isfinite(values)]
+        if (finite != np.round(finite)).any():
+            return True
+    return _is_one_hot(values) and (values.ndim == 3 or samples == values.shape[0] != values.shape[1])
+
+
+def _is_one_hot(values: NDArray[Any]) -> bool:
+    """Return whether each row has a single 1 and otherwise zeros."""
+    return bool(((values == 0) | (values == 1)).all() and (values.sum(axis=-1) == 1).all())
+
+
+def _count_ties(scores: NDArray[Any], path: Path) -> NDArray[np.intp]:
+    """Return the number of samples of each epoch with several largest scores; raise `UsageError` if a score is not a number."""
+    has_nan = np.isnan(scores).any(axis=-1)
+    if has_nan.any():
+        epoch, sample = (int(index[0]) for index in np.nonzero(has_nan))
+        row = f", row {epoch}" if len(scores) > 1 else ""
+        message = f"{path}{row}, sample {sample}: expected scores, found NaN, as in {count(int(has_nan.sum()), 'sample')}; "
+        message += "leave these samples out of the scores and the targets, or this epoch if all of them are NaN"
+        raise UsageError(message, code="nan-score", samples=int(has_nan.sum()))
+    is_largest = scores == scores.max(axis=-1, keepdims=True)
+    ties: NDArray[np.intp] = (is_largest.sum(axis=-1) > 1).sum(axis=-1)
+    return ties
+
+
+def _one_per_sample(targets: NDArray[Any]) -> NDArray[Any]:
+    """Return targets ``(samples,)`` of a column ``(samples, 1)`` or of one-hot rows; other targets as they are."""
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        return targets[:, 0]
+    is_long = targets.ndim == 2 and targets.dtype.kind in "biuf" and len(targets) > targets.shape[1] > 1
+    return targets.argmax(axis=1) if is_long and _is_one_hot(targets) else targets
 
 
 def _labels(values: NDArray[Any], location: str) -> EncodedLabels:

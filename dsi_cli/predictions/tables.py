@@ -1,7 +1,7 @@
-"""Parquet and CSV files with one row per sample, and columns with exactly the names in `COLUMNS`.
+"""Parquet and CSV files with one row per sample, and columns with the names in `COLUMNS`.
 
-The columns ``epoch`` and ``run`` assign rows to an epoch and a run. Within an epoch, rows are in the order of the column
-``sample``, or without it in the order of the file.
+Other columns are ignored. The columns ``epoch`` and ``run`` assign rows to an epoch and a run. Within an epoch, rows have the order
+of the column ``sample``, or without it in the order of the file.
 """
 
 from __future__ import annotations
@@ -13,23 +13,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, first_line
-from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions
+from dsi_cli.predictions import matrix_tables
+from dsi_cli.predictions.epoch_predictions import PREDICTION, TARGET, EncodedLabels, EpochPredictions, names_by_role
+from dsi_cli.predictions.numpy_files import FindTargets
 
-COLUMNS = ("epoch", "target", "prediction", "sample", "path", "score", "run")
-"""The columns that are read; other columns are ignored."""
+COLUMNS = {
+    "epoch": ("epoch",),
+    "target": TARGET,
+    "prediction": PREDICTION,
+    "run": ("run",),
+    "sample": (),
+    "path": (),
+    "score": (),
+}
+"""The columns that are read, with their further names (`names_by_role`)."""
+CSV = ".csv"
 TEXT = ".txt"  # the suffix of files with one target per line
-EXPECTED = "the columns epoch, target and prediction (also read: sample, path, score, run)"
+EXPECTED = "the columns target and prediction (also read: epoch, sample, path, score, run; y_true and y_pred)"
 _NUMBERS = ("epoch", "sample", "score")
 
 Columns = dict[str, Any]  # Arrow's chunked arrays by column name
 
 
-def read_epochs(path: Path) -> list[EpochPredictions]:
-    """Return the predictions in a table by run and epoch, in the order of both.
+def read_epochs(path: Path, axis: str, find_targets: FindTargets) -> list[EpochPredictions]:
+    """Return the predictions in a table by run and epoch, in the order of both, or those in a CSV file with an array.
 
-    Raise `UsageError` if the file cannot be read, has no rows, lacks a column, or has a missing or wrong value.
+    Raise `UsageError` if the file cannot be read, has no rows, lacks a column, or has a missing or wrong value. The parameters are
+    those of `matrix_tables.read_epochs`.
     """
-    columns = _read_columns(path, "prediction", EXPECTED)
+    try:
+        columns = _read_columns(path, "prediction", EXPECTED)
+    except UsageError as error:
+        parts = None
+        if error.code in ("missing-column", "table-not-readable") and path.suffix.lower() == CSV:
+            parts = matrix_tables.read_epochs(path, axis, find_targets)
+        if parts is None:
+            raise
+        return parts
+    return _epochs_of_columns(columns, path)
+
+
+def _epochs_of_columns(columns: Columns, path: Path) -> list[EpochPredictions]:
+    """Return the predictions in the columns of a table by run and epoch; raise `UsageError` as `read_epochs` does."""
     # Convert the columns with one value per sample; the names are those in `EpochPredictions`.
     fields: dict[str, Any] = {"predictions": _labels(columns["prediction"], "prediction", path)}
     if "target" in columns:
@@ -116,16 +141,16 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
     try:
         with path.open("rb") as stream:
             schema = parquet.read_schema(stream) if is_parquet else csv.open_csv(stream).schema
-        known = _known_columns(schema.names, path, required, expected)
+        names = _known_columns(schema.names, path, required, expected)
         with path.open("rb") as stream:
             if is_parquet:
-                table = parquet.ParquetFile(stream).read(columns=known)
+                table = parquet.ParquetFile(stream).read(columns=[*names.values()])
             else:
                 # Labels in a CSV file are text, because a class may have the name 7.
-                types = {name: pa.float64() if name in _NUMBERS else pa.string() for name in known}
-                options = csv.ConvertOptions(include_columns=known, column_types=types)
+                types = {name: pa.float64() if role in _NUMBERS else pa.string() for role, name in names.items()}
+                options = csv.ConvertOptions(include_columns=[*types], column_types=types)
                 table = csv.read_csv(stream, convert_options=options)
-        columns: Columns = {name: table.column(name) for name in known}
+        columns: Columns = {role: table.column(name) for role, name in names.items()}
     except (pa.ArrowException, OSError, UnicodeError) as error:
         message = f"{path}: expected a table with {expected}, found {first_line(error)}; write it again"
         raise UsageError(message, code="table-not-readable") from None
@@ -134,13 +159,13 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
     return columns
 
 
-def _known_columns(names: list[str], path: Path, required: str, expected: str) -> list[str]:
-    """Return the names of the columns that are read; raise `UsageError` if one is repeated or the required one is missing."""
-    known = [name for name in names if name in COLUMNS]
-    if len(known) > len({*known}):
-        message = f"{path}: expected each column once, found {', '.join(known)}; rename the others"
+def _known_columns(names: list[str], path: Path, required: str, expected: str) -> dict[str, str]:
+    """Return the name of each column that is read; raise `UsageError` if it is repeated or the required one is missing."""
+    known = names_by_role(names, COLUMNS)
+    if any(names.count(name) > 1 for name in known.values()):
+        message = f"{path}: expected each column once, found {', '.join(names[:12])}; rename the others"
         raise UsageError(message, code="repeated-column")
-    if "count" in names:  # a row for several samples would be read as one sample
+    if "count" in names and required in known:  # a row for several samples would be read as one sample
         message = f"{path}: expected one row per sample, found a column 'count'; give confusion counts in an NPZ file"
         raise UsageError(message, code="count-column")
     if required not in known:
@@ -149,7 +174,7 @@ def _known_columns(names: list[str], path: Path, required: str, expected: str) -
         if len(names) == 1 and {*names[0]} & {*";\t|"}:
             remedy = "separate the columns by commas"
         elif not known and len(names) > 2:
-            remedy += "; if this is a confusion matrix, save its counts as an array in an NPY or NPZ file"
+            remedy += "; if this is a confusion matrix, write its counts alone, with numpy.savetxt for example"
         elif len(names) > 3:
             remedy += "; if these are scores, write their argmax over the classes"
         raise UsageError(f"{path}: expected {expected}; found {listed}; {remedy}", code="missing-column", column=required)

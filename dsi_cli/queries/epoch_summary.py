@@ -45,6 +45,7 @@ EPOCH_FIELDS = (
     EpochField("accuracy", "accuracy", "z.3f", ("accuracy", None, "test", None)),
     EpochField("reason", "", "", _SAI, "reason"),
 )
+TRAIN_ACCURACY = EpochField("train_accuracy", "", "", ("accuracy", None, "train", None))
 MISTAKE_FIELDS = (
     EpochField("mistakes", "mistakes", "z.0f", ("mistakes", None, "{split}", None)),
     EpochField("nidm", "NIDM", "z.1%", _NIDM),
@@ -58,13 +59,13 @@ MISTAKE_FIELDS = (
 )
 
 
-def epoch_summaries(out: Path, run: str) -> list[Row]:
-    """Return `EPOCH_FIELDS` of each epoch's last checkpoint, in order; raise `OutputError` if the curves are unreadable.
+def epoch_summaries(out: Path, run: str, fields: Sequence[EpochField] = EPOCH_FIELDS) -> list[Row]:
+    """Return the fields of each epoch's last checkpoint, in order; raise `OutputError` if the curves are unreadable.
 
     The epoch of a single checkpoint without an epoch number is None, and so are missing values.
     """
     rows, names = _run_curves(out, run)
-    return _summaries(rows, EPOCH_FIELDS, names)
+    return _summaries(rows, fields, names)
 
 
 def mistake_summaries(out: Path, run: str) -> dict[str, list[Row]]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -9,12 +10,14 @@ import pandas as pd
 import pytest
 import torch
 from helpers.analysed_runs import Command, MakeRun
+from helpers.errors import raises
 from safetensors.torch import save_file
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
+from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
 from dsi_cli.store.results import Results
 
@@ -200,10 +203,43 @@ def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp
     for listed, what in ((names, "the same classes in"), ([*names[:9], "tree"], "some of the classes in")):
         (tmp_path / "run/classes.txt").write_text("\n".join(listed))  # a file that dsi finds
         (warning, *_) = analyze([tmp_path / "run"], tmp_path / f"found-{listed[9]}", QUICK).warnings
-        assert warning.startswith(f"run: classes.txt is used, but classes in the checkpoint's metadata has {what}")
+        assert warning.startswith(
+            "run: classes in the checkpoint's metadata is used, but classes.txt next to the checkpoints has "
+        )
+        assert f" has {what} another order: class " in warning
     (tmp_path / "run/classes.txt").write_text("\n".join([*names[:8], *names[:2]]))  # two names without a certain place
     save(tmp_path / "run/epoch_1.pt", 1, rows=10, classes=[*names[:8], "boat", "lorry"])
     assert not any("is used, but" in text for text in analyze([tmp_path / "run"], tmp_path / "repeated", QUICK).warnings)
+
+
+def test_find_labels_takes_names_in_a_checkpoint_before_files_but_numbers_after_them(tmp_path):
+    names = list(load_preset("cifar10").names)
+    for place, own, expected in (("names", names[::-1], names[::-1]), ("numbers", list("0123456789"), names)):
+        save(tmp_path / place / "epoch_1.pt", 1, rows=10, classes=own)
+        (tmp_path / place / "classes.txt").write_text("\n".join(names))
+        analyze([tmp_path / place], tmp_path / f"out-{place}", QUICK)
+        assert Results(tmp_path / f"out-{place}").classes["name"].to_list() == expected
+
+
+@pytest.mark.parametrize("place", ["run", "."])
+def test_find_labels_in_two_files_with_different_orders_raises(tmp_path, place):
+    run, names = tmp_path / "run", list(load_preset("cifar10").names)
+    save(run / "epoch_1.pt", 1, rows=10)
+    (run / "classes.txt").write_text("\n".join(names))
+    other = tmp_path / place / "class_to_idx.json"
+    other.write_text(json.dumps({name: index for index, name in enumerate(names)}))
+    assert analyze([run], tmp_path / "same", QUICK).runs[0].preset == "cifar10"
+    other.write_text(json.dumps({name: index for index, name in enumerate(sorted(names, reverse=True))}))
+    with raises("label-files-disagree", UsageError, path=str(run / "classes.txt"), other=str(other)) as caught:
+        analyze([run], tmp_path / "out", QUICK)
+    assert str(caught.value).endswith(f"with --labels {run / 'classes.txt'} or --labels {other}")
+    (warning,) = analyze([run], tmp_path / "out", replace(QUICK, labels=str(other))).warnings
+    assert (
+        "class_to_idx.json is used, but classes.txt next to the checkpoints has the same classes in another order"
+        in warning
+    )
+    save(run / "epoch_1.pt", 1, rows=10, classes=names)  # the names in a checkpoint decide
+    assert Results(analyze([run], tmp_path / "own", QUICK).out).classes["name"].to_list() == names
 
 
 def test_find_labels_in_another_order_than_the_ids_or_numbers_in_the_checkpoint_warns(tmp_path):

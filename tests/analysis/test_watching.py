@@ -13,7 +13,7 @@ from helpers.outputs import assert_same_output, heads, save_head, tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.watch import IDLE, REACHED, EndedEvent, UpdatedEvent, WaitingEvent, check, watch
+from dsi_cli.analysis.watch import IDLE, REACHED, EndedEvent, ReachedEvent, UpdatedEvent, WaitingEvent, check, watch
 from dsi_cli.errors import UsageError
 from dsi_cli.store import lock
 from dsi_cli.store.results import Results
@@ -47,7 +47,7 @@ def watched(tmp_path):
                 raise KeyboardInterrupt
             moment()
 
-        clock = {"clock": lambda: 10.0 * next(now)} if "idle" in options else {}
+        clock = {"clock": lambda: 10.0 * next(now)} if {"idle", "until_epoch"} & options.keys() else {}
         try:
             for event in watch(paths, tmp_path / "out", analysed, sleep=sleep, **clock, **options):
                 events.append(event._replace(summary=None) if isinstance(event, UpdatedEvent) else event)  # noqa: PERF401
@@ -174,6 +174,27 @@ def test_watch_until_epoch_ends_with_the_epoch(make_run, watched):
     expected = [updated(("run", 0), ("run", 1)), updated(("run", 2)), updated(("run", 4)), updated(), EndedEvent(REACHED)]
     assert watched([run], *moments, until_epoch=3) == expected
     assert watched([run], nothing, nothing, until_epoch=3) == [updated(), updated(), EndedEvent(REACHED)], "already there"
+
+
+@pytest.mark.parametrize("idle", [None, 50])
+def test_watch_until_epoch_of_a_folder_of_runs_waits_for_others(idle, make_run, watched, tmp_path):
+    runs = [make_run(f"runs/{name}", epochs=2, seed=ord(name)) for name in "ab"]
+    begins = lambda: make_run("runs/c", epochs=1, seed=3)  # noqa: E731
+    moments = (*[nothing] * 4, begins, *[nothing] * 40, saves(tmp_path / "runs" / "c", 1), *[nothing] * 40)
+    options = {"until_epoch": 1} | ({} if idle is None else {"idle": idle})
+    events = watched([runs[0].parent], *moments, **options)
+    first = [updated(("a", 0), ("a", 1), ("b", 0), ("b", 1)), ReachedEvent(("a", "b"), idle or 300)]
+    if idle is None:
+        others = [updated(("c", 0)), updated(("c", 1)), ReachedEvent(("a", "b", "c"), 300), updated(), EndedEvent(REACHED)]
+    else:
+        others = [updated(("c", 0)), updated(), EndedEvent(IDLE)]
+    assert events == first + others
+
+
+def test_watch_until_epoch_of_named_runs_ends_with_them(make_run, watched):
+    paths = [make_run(f"runs/{name}", epochs=2, seed=ord(name)) for name in "ab"]
+    new = updated(("a", 0), ("a", 1), ("b", 0), ("b", 1))
+    assert watched(paths, nothing, nothing, until_epoch=1) == [new, updated(), EndedEvent(REACHED)]
 
 
 def test_until_an_epoch_that_is_never_saved_ends_with_a_later_one_that_is_left_out(make_run, watched, tmp_path):

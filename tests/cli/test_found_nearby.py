@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.outputs import ANIMALS
+from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import LabelEncoder
 
 QUICK = ("--draws", 0, "--no-report")
@@ -142,3 +143,69 @@ def test_predictions_of_one_run_are_not_taken_for_several(dsi, make_run, tmp_pat
     assert dsi("analyze", tmp_path / "runs", "-o", out, "--predictions", answers / "both.parquet", *QUICK).code == 0
     curves = pd.read_parquet(out / "curves.parquet").query("metric == 'accuracy' and epoch == 3").set_index("run")
     assert curves["value"].to_dict() == {"a": 1, "b": 0.5}
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Return true classes and predictions of 200 samples, of which 150 are right."""
+    targets = np.random.default_rng(1).integers(0, len(ANIMALS), 200)
+    return targets, np.where(np.arange(200) % 4 == 0, (targets + 1) % len(ANIMALS), targets)
+
+
+def accuracies(out):
+    curves = pd.read_parquet(out / "curves.parquet").query("metric == 'accuracy'").dropna(subset="value")
+    return dict(zip(zip(curves["run"], curves["epoch"], strict=True), curves["value"], strict=True))
+
+
+def test_predictions_without_epoch_belong_to_the_last_one_and_a_line_says_so(dsi, make_run, tmp_path, scored):
+    run, (targets, predicted) = make_run(), scored
+    np.save(tmp_path / "targets.npy", targets)
+    np.save(tmp_path / "cm.npy", confusion_matrix(targets, predicted))
+    np.save(tmp_path / "y_pred.npy", predicted)
+    np.save(tmp_path / "logits.npy", np.eye(len(ANIMALS))[predicted] + 0.25)
+    pd.DataFrame({"y_true": targets, "y_pred": predicted, "idx": 1}).to_csv(tmp_path / "y.csv", index=False)
+    for name in ("cm.npy", "y_pred.npy", "logits.npy", "y.csv"):
+        ended = dsi("analyze", run, "-o", tmp_path / name.replace(".", "-"), "--predictions", tmp_path / name, *QUICK)
+        assert ended.code == 0, ended.err
+        assert f"{name} names no epoch, so dsi takes its predictions for the last of 4, epoch 3; if they" in ended.err
+        assert accuracies(tmp_path / name.replace(".", "-")) == {("run", 3): 0.75}
+
+
+def test_predictions_without_epoch_that_may_belong_to_another_are_refused(dsi, make_run, tmp_path, scored):
+    run, (targets, predicted) = make_run(), scored
+    table = pd.DataFrame({"y_true": targets, "y_pred": predicted})
+    pd.concat([table] * 4).to_csv(tmp_path / "four.csv")
+    ended = dsi("analyze", run, "-o", tmp_path / "out", "--predictions", tmp_path / "four.csv", *QUICK)
+    assert (ended.code, "found the same 200 targets 4 times" in ended.err) == (2, True), ended.err
+    table.to_csv(tmp_path / "one.csv")
+    (run / "epoch_3.pt").write_bytes((run / "epoch_3.pt").read_bytes()[:-50])
+    ended = dsi("analyze", run, "-o", tmp_path / "out", "--predictions", tmp_path / "one.csv", *QUICK)
+    assert (ended.code, "the last one of run 'run', 3, cannot be used; add a column 'epoch'" in ended.err) == (2, True)
+
+
+def test_predictions_csv_next_to_checkpoints_is_found_for_each_run(dsi, make_run, tmp_path, scored):
+    targets, predicted = scored
+    for name in "abc":
+        make_run(f"runs/{name}", seed=ord(name))
+    pd.DataFrame({"y_true": targets, "y_pred": predicted}).to_csv(tmp_path / "runs" / "a" / "predictions.csv")
+    table = pd.DataFrame({"target": targets, "prediction": targets, "epoch": 1})
+    table.to_csv(tmp_path / "runs" / "b" / "predictions.csv")
+    for number, given in enumerate(((), ("--predictions", tmp_path / "runs"))):
+        ended = dsi("analyze", tmp_path / "runs", "-o", tmp_path / f"out{number}", *given, *QUICK)
+        assert ended.code == 0, ended.err
+        assert accuracies(tmp_path / f"out{number}") == {("a", 3): 0.75, ("b", 1): 1}
+        assert ("c: runs has no predictions of this run" in ended.err) == bool(given)
+
+
+def test_a_run_without_rows_in_a_shared_file_has_no_predictions(dsi, make_run, tmp_path, scored):
+    targets, predicted = scored
+    for name in "ab":
+        make_run(f"runs/{name}", seed=ord(name))
+    table = pd.DataFrame({"run": "a", "epoch": 2, "y_true": targets, "y_pred": predicted})
+    table.to_csv(tmp_path / "all.csv")
+    ended = dsi("analyze", tmp_path / "runs", "-o", tmp_path / "out", "--predictions", tmp_path / "all.csv", *QUICK)
+    assert (ended.code, accuracies(tmp_path / "out")) == (0, {("a", 2): 0.75})
+    assert "b: all.csv has no predictions of this run\n" in ended.err
+    table.assign(run="A").to_csv(tmp_path / "all.csv")
+    ended = dsi("analyze", tmp_path / "runs", "-o", tmp_path / "out2", "--predictions", tmp_path / "all.csv", *QUICK)
+    assert (ended.code, "expected rows of 'a', 'b', found only 'A'; correct the column 'run'" in ended.err) == (2, True)

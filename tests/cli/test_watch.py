@@ -171,6 +171,25 @@ def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
 
+@pytest.mark.parametrize(("column", "title"), [("val_acc", "accuracy"), ("train_acc", "train accuracy")])
+def test_watch_prints_the_accuracy_of_a_log(column, title, make_run, dsi, tmp_path):
+    run = make_run(epochs=2)
+    (run / "log.csv").write_text(f"epoch,train_loss,{column}\n0,3,0.25\n1,2,0.5\n", encoding="utf-8")
+    ended = dsi("watch", run, "-o", tmp_path / "out", *QUICK, "--every", "0.1s", "--until-epoch", 1)
+    assert [line.rpartition("  ")[2] for line in ended.out.splitlines()[:2]] == [f"{title} 0.250", f"{title} 0.500"]
+
+
+def test_watch_of_a_folder_of_runs_prints_which_it_waited_for(make_run, dsi, tmp_path):
+    for name in "ab":
+        make_run(f"runs/{name}", epochs=2, seed=ord(name))
+    ended = dsi(
+        "watch", tmp_path / "runs", "-o", tmp_path / "out", *QUICK, "--every", "0.1s", "--until-epoch", 1, "--idle", "0.5s"
+    )
+    assert ended.code == 0
+    assert "waiting for further runs: 2 runs reached the epoch; dsi ends if nothing is new for 0.5s (--idle)\n" in ended.err
+    assert "2 runs have reached epoch 1: a, b; for runs that begin later, call dsi watch again\n" in ended.err
+
+
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="the tracker that this test logs to")
 def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
     run, logs = make_run(epochs=2), tmp_path / "logs"

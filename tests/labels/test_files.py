@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files, parsers
-from dsi_cli.labels.files import find_label_file, read_labels, read_labels_or_preset
+from dsi_cli.labels.files import find_label_files, read_labels, read_labels_or_preset
 
 CATS = (("cat", "dog"), None)
 WITH_IDS = (("cat", "dog"), ("n02121620", "n02084071"))
@@ -136,16 +136,16 @@ def test_read_labels_or_preset_of_neither_raises(spec, monkeypatch, tmp_path):
 
 
 def test_find_label_file_follows_the_order_of_names(write, tmp_path):
-    assert find_label_file(tmp_path) is None
-    assert find_label_file(tmp_path / "none") is None
+    assert [*find_label_files(tmp_path)] == []
+    assert [*find_label_files(tmp_path / "none")] == []
     for content in ('{"mean": [0.5]}', "{", '{"id2label": {"0": "LABEL_0"}}', '{"id2label": 3}', b"\x80\x02\x00"):
         write("config.json", content)
-        assert find_label_file(tmp_path) is None
+        assert [*find_label_files(tmp_path)] == []
     contents = {"config.json": '{"id2label": {"0": "cat"}}', "class_names.json": '["cat"]'}
     contents |= dict.fromkeys(("class_indices.json", "class_to_idx.json"), '{"cat": 0}')
     for name, content in (contents | dict.fromkeys(("class_names.txt", "labels.txt", "classes.txt"), "cat")).items():
         path = write(name, content)
-        assert find_label_file(tmp_path) == path
+        assert next(find_label_files(tmp_path)) == path
 
 
 WORDS = "10 cat dog n01440764 -> name class_id label index id names: é 1e5 5_x"

@@ -1,6 +1,7 @@
 """Real runs, folders with one file per epoch, sources in words, and paths without predictions."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.files import find_prediction_files, read_predictions
+from dsi_cli.predictions.files import find_prediction_files, nearby_names, open_predictions, read_predictions, require_runs
 
 NAMES = ("cat", "dog", "aquarium_fish", "7")
 
@@ -84,6 +85,32 @@ def test_find_beside_needs_both_files(save, tmp_path):
     assert find_prediction_files(tmp_path / "none") is None
     save("targets.npy", np.zeros(1))
     assert find_prediction_files(tmp_path) == (tmp_path / "preds.npy", tmp_path / "targets.npy")
+    save("predictions.csv", "target,prediction\n0,1\n")
+    assert nearby_names(tmp_path) == ["preds.npy", "predictions.csv"]
+    (tmp_path / "targets.npy").unlink()
+    assert find_prediction_files(tmp_path) == (tmp_path / "predictions.csv", None)
+
+
+@pytest.mark.parametrize("checkpoints", ["", "checkpoints"])
+def test_a_folder_with_predictions_of_each_run_is_matched_by_the_path_of_the_run(save, tmp_path, checkpoints):
+    save("preds/cnn/seed0/predictions.csv", "y_true,y_pred\n0,1\n1,1\n")
+    save("preds/seed1/predictions.npz", {"predictions": np.array([1, 0]), "targets": np.array([0, 1])})
+    found = open_predictions(tmp_path / "preds")
+    assert found.name == "preds"
+    runs = {name: Path("/x/runs/cnn", name, checkpoints) for name in ("seed0", "seed1", "seed2")}
+    accuracies = []
+    for name, folder in runs.items():
+        of_run = found.of_run(name, folder)
+        result = None if of_run is None else of_run.results([5], 2, run=name)[5]
+        accuracies.append(None if result is None else result.counts.trace() / 2)
+    assert accuracies == [0.5, 0, None]
+    assert found.of_run("vit/seed1", Path("/x/runs/vit/seed1")) is None, "a name of two folders is not that of one"
+    require_runs(found, runs)
+    with raises("unknown-run"):
+        require_runs(found, {"other": Path("/x/other")})
+    assert open_predictions(tmp_path / "preds" / "seed1").name == "predictions.npz"
+    with raises("no-epoch-files"):
+        open_predictions(save("empty/model.pt", "x").parent)
 
 
 @pytest.mark.parametrize(

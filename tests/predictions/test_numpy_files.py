@@ -78,6 +78,59 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
         counts_of(transposed, truth, epochs=[0])
 
 
+def test_a_square_array_is_a_confusion_matrix_unless_targets_fit_predictions(save, counts_of, targets, counts):
+    assert_array_equal(counts_of(save("cm.npy", counts[0]), epochs=[5]), counts[:1])
+    truth = save("targets.npy", targets)
+    assert_array_equal(counts_of(save("cm.npy", counts[0]), epochs=[5]), counts[:1])
+    assert_array_equal(counts_of(save("cm.npy", counts[0]), truth, epochs=[5]), counts[:1])
+    # Predictions of as many epochs as samples, and a confusion matrix of as many samples as classes
+    save("targets.npy", np.array([0, 1, 2, 3]))
+    predictions = np.array([[0, 1, 2, 3], [0, 1, 2, 0], [3, 3, 3, 3], [0, 0, 0, 0]])
+    assert counts_of(save("p.npy", predictions), epochs=range(4)).sum() == 16
+    assert_array_equal(counts_of(save("p.npy", np.eye(4)[[1, 1, 2, 3]]), epochs=[5]), [np.eye(4)[[1, 1, 2, 3]]])
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "one-hot", "three axes"])
+def test_read_predictions_of_scores_takes_the_arg_max_and_describes_it(save, counts_of, targets, predictions, counts, kind):
+    logits = np.random.default_rng(0).normal(size=(*predictions.shape, 4)) + 9 * np.eye(4)[predictions]
+    scores = {"probabilities": np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), "one-hot": np.eye(4)[predictions]}
+    values = scores.get(kind, logits)
+    values, epochs = (values, [0, 1, 2]) if kind == "three axes" else (values[1], [5])
+    expected = counts if kind == "three axes" else counts[1:2]
+    path, truth = save("scores.npy", values), save("targets.npy", targets)
+    assert_array_equal(counts_of(path, epochs=epochs), expected)
+    read = read_predictions(path, truth)
+    description = read.describe(read.results(epochs, 4).values(), with_count=False)
+    assert description == "scores.npy (40 samples; arg max of the scores), truth from targets.npy"
+    with raises("score-classes", found=4, classes=5):
+        read.results(epochs, 5)
+    for name in ("y_pred", "logits", "probs", "predictions"):
+        assert_array_equal(counts_of(save("s.npz", {name: values, "y_true": targets}), epochs=epochs), expected)
+
+
+def test_scores_with_ties_or_nan_are_counted_or_refused(save, targets, predictions):
+    save("targets.npy", targets)
+    scores = 0.5 + np.eye(4)[predictions[0]]
+    scores[3:5] = [[0.1, 0.7, 0.7, 0], [0.5, 0.5, 0.5, 0.5]]
+    read = read_predictions(save("s.npy", scores))
+    (found,) = read.results([5], 4).values()
+    assert found.predictions[3:5].tolist() == [1, 0]
+    assert "arg max of the scores, the first class for 2 ties" in read.describe([found])
+    scores[7, 2] = np.nan
+    with pytest.raises(UsageError, match=r"s.npy, sample 7: expected scores, found NaN, as in 1 sample; ") as caught:
+        read_predictions(save("s.npy", scores))
+    assert caught.value.code == "nan-score"
+
+
+def test_predictions_and_targets_as_keras_has_them_give_the_counts(save, counts_of, targets, predictions, counts):
+    column, one_hot = save("column.npy", targets[:, None]), save("one_hot.npy", np.eye(4)[targets])
+    for truth in (column, one_hot):
+        assert_array_equal(counts_of(save("p.npy", predictions), truth), counts)
+        assert_array_equal(counts_of(save("p.npy", predictions[1][:, None]), truth, epochs=[5]), counts[1:2])
+    with raises("not-whole-numbers"):  # the output of one sigmoid
+        counts_of(save("p.npy", np.full((len(targets), 1), 0.5)), column, epochs=[5])
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -85,7 +138,7 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
         *((np.zeros((2, 0)), "predictions-array"), ({}, "predictions-array"), ({"confusions": P}, "predictions-array")),
         ({"predictions": P, "targets": T[:3]}, "predictions-array"),
         ({"predictions": P, "targets": T, "scores": T / 2}, "predictions-array"),
-        *(({"predictions": P, "targets": T, "scores": P.astype("U")}, "predictions-array"), (P / 2, "not-whole-numbers")),
+        *(({"predictions": P, "targets": T, "scores": P.astype("U")}, "predictions-array"), (P / 2, "no-targets")),
         *((P > 1, "not-whole-numbers"), (np.zeros((1, 2, 2)) + 0.5, "not-whole-numbers")),
         ({"predictions": P, "targets": T, "epochs": [1, 2, 2.5]}, "not-whole-numbers"),
         *((P.astype("M8[s]"), "numpy-not-readable"), (np.zeros((1, 2, 2)) - 1, "negative-count")),
@@ -103,7 +156,7 @@ def test_read_predictions_of_other_arrays_raises_one_line(save, content, code):
     ("name", "content", "code"),
     [
         *(("t.npy", np.zeros((2, 3)), "targets-array"), ("t.npy", np.zeros(0), "targets-array")),
-        *(("t.npz", {"labels": T}, "targets-array"), ("t.npy", np.array([0, np.nan]), "not-whole-numbers")),
+        *(("t.npz", {"classes": T}, "targets-array"), ("t.npy", np.array([0, np.nan]), "not-whole-numbers")),
         ("t.txt", b"1\n\xff\n", "table-not-readable"),
     ],
 )

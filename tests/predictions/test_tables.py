@@ -1,5 +1,7 @@
 """Parquet and CSV with one row per sample, and tables that are refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.files import read_predictions
+from dsi_cli.predictions.files import read_predictions, require_runs
 
 NAMES = np.array(["cat", "dog", "aquarium_fish", "7"])
 EPOCHS, SAMPLES = 3, 40
@@ -120,8 +122,10 @@ def test_rows_of_other_runs_do_not_count(write, counts_of, columns, counts, name
     assert counts_of(path, run="vit")[:, :, 1:].sum() == 0
     with raises("several-runs", runs=["cnn", "vit"]):
         counts_of(path)
+    assert read_predictions(path).of_run("x", Path("runs/x")) is None
     with raises("unknown-run", run="x"):
-        counts_of(path, run="x")
+        require_runs(read_predictions(path), {"x": Path("runs/x")})
+    require_runs(read_predictions(path), {"x": Path("runs/x"), "vit": Path("runs/vit")})
     assert_array_equal(counts_of(write(name, columns), run="any"), counts)
 
 
@@ -138,6 +142,31 @@ def test_one_epoch_needs_no_column_and_several_do(write, save, counts_of, column
         read_predictions(write(name, {"prediction": every["prediction"]}), save("t.npy", targets))
 
 
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    ("target", "prediction"),
+    [
+        *(("y_true", "y_pred"), ("true", "pred"), ("label", "prediction"), ("target", "y_pred"), ("y_test", "y_pred")),
+        *(("True Label", "Predicted Label"), ("ground_truth", "preds"), ("actual_class", "predicted_class")),
+    ],
+)
+def test_columns_with_other_names_are_read(write, counts_of, columns, counts, name, target, prediction):
+    table = {
+        "idx": np.arange(120) % 7,
+        target: columns["target"],
+        prediction: columns["prediction"],
+        "Epoch": columns["epoch"],
+    }
+    assert_array_equal(counts_of(write(name, table | {"confidence": np.full(120, 0.5)})), counts)
+
+
+def test_the_exact_name_of_a_column_comes_before_others(write, counts_of, columns, counts):
+    others = {"label": ["x"] * 120, "y_pred": columns["prediction"][::-1]}
+    assert_array_equal(counts_of(write("a.csv", others | columns)), counts)
+    table = {"label": ["x"] * 120, "y_true": columns["target"], "pred": columns["prediction"], "epoch": columns["epoch"]}
+    assert_array_equal(counts_of(write("a.csv", table)), counts)
+
+
 GOOD = "epoch,target,prediction\n0,cat,dog\n"
 
 
@@ -147,8 +176,8 @@ GOOD = "epoch,target,prediction\n0,cat,dog\n"
         *(("epoch,target,prediction\n", "empty-table"), ("", "table-not-readable")),
         *((GOOD + "x,cat,cat\n", "table-not-readable"), (GOOD.encode("utf-16"), "table-not-readable")),
         *((b"target,prediction\ncaf\xe9,dog\n", "table-not-readable"), ("target,p0,p1,p2\n2,0,.1,.9\n", "missing-column")),
-        *(("image,class\n1.png,cat\n", "missing-column"), ("epoch,Target,Pred\n0,cat,dog\n", "missing-column")),
-        *(("epoch;target;prediction\n0;cat;dog\n", "missing-column"), (",cat,dog\ncat,5,1\ndog,0,6\n", "missing-column")),
+        *(("image,class\n1.png,cat\n", "missing-column"), ("epoch;target;prediction\n0;cat;dog\n", "missing-column")),
+        *((",cat,dog\ncat,5,\ndog,0,6\n", "missing-column"), (",cat,dog\ncat,5,1\ndog,0,6\n", "epoch-count")),
         *(("target,prediction,count\n0,1,20\n", "count-column"), (GOOD + "1,,cat\n", "unknown-class")),
         *((GOOD + "1,horse,cat\n", "unknown-class"), (GOOD + ",cat,cat\n", "missing-value")),
         *((GOOD + "1.5,cat,cat\n", "column-type"), ("epoch,target,target,prediction\n0,1,1,1\n", "repeated-column")),
@@ -162,7 +191,7 @@ def test_results_of_another_csv_file_raise(save, content, code):
     text = str(caught.value)
     assert len(text.splitlines()) <= 2
     found = "by commas" in text, "matrix" in text, "argmax" in text
-    assert found == ("epoch;" in str(content), "5,1" in str(content), "p2" in str(content))
+    assert found == ("epoch;" in str(content), "5,\n" in str(content), "p2" in str(content))
 
 
 @pytest.mark.parametrize(

@@ -161,14 +161,14 @@ def test_discover_again_sees_new_and_removed_files(s3):
         s3.put(f"sweep/{name}", b"x" * 20)
     (run,) = discover([f"s3://{BUCKET}/sweep/run"])
     assert [one.checkpoint_path.name for one in run.checkpoints] == ["checkpoint-5", "epoch_1.pt"]
-    assert files.find_label_file(run.folder.parent) is None
+    assert [*files.find_label_files(run.folder.parent)] == []
     s3.delete("sweep/run/epoch_1.pt")
     for name in ("run/epoch_2.pt", "run/checkpoint-6/pytorch_model.bin", "run/checkpoint-5/optimizer.pt", "classes.txt"):
         s3.put(f"sweep/{name}", b"x" * 20)
     (run,) = discover([f"s3://{BUCKET}/sweep/run"])
     assert [one.checkpoint_path.name for one in run.checkpoints] == ["checkpoint-5", "checkpoint-6", "epoch_2.pt"]
     assert (run.checkpoints[0].checkpoint_path / "optimizer.pt").is_file()
-    assert str(files.find_label_file(run.folder.parent)) == f"s3://{BUCKET}/sweep/classes.txt"
+    assert str(next(files.find_label_files(run.folder.parent))) == f"s3://{BUCKET}/sweep/classes.txt"
 
 
 def test_a_busy_server_is_asked_again(s3):

@@ -271,6 +271,24 @@ def test_chosen_senses_of_a_foreign_list_are_uncertain():
     assert [row.label for row in rows if row.synset is not None and row.label in animals and row.is_uncertain] == []
 
 
+def test_chosen_senses_of_a_list_that_mostly_lacks_synsets_are_uncertain():
+    for missing in (
+        ["0", "1", "2", "3"],
+        ["class_0", "class_1", "class_2", "class_3"],
+        ["n99999999", "n99999998", "n99999997", "\0"],
+    ):
+        rows = resolve([*missing, "cat", "dog", "horse"])
+        assert all(row.is_uncertain for row in rows)
+        assert [row.synset for row in rows[4:]] == ["cat.n.01", "dog.n.01", "horse.n.01"]
+        assert rows[4].confidence == 0.5
+    rows = resolve(["class_0", "class_1", "cat", "dog", "horse"])
+    assert [row.is_uncertain for row in rows] == [True, True, False, False, False]
+    # A class that the user left out is not missing, and an id is certain.
+    left_out = resolve(["apple", "pear", "plum", "cat", "dog"], chosen={0: "", 1: "", 2: ""})
+    assert [row.is_uncertain for row in left_out] == [False] * 5
+    assert not resolve(["0", "1", "2", "n02084071"])[-1].is_uncertain
+
+
 def test_sense_with_another_topic_than_all_other_labels_is_uncertain():
     # Uncertain labels (*mass*, *skipper*) say nothing about the topic.
     xray = "pneumonia emphysema hernia fibrosis atelectasis mass nodule thickening finding edema infiltration"

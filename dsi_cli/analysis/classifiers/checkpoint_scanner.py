@@ -76,7 +76,7 @@ class CheckpointScanner:
         if self.classes is not None:
             return self
         labels, classes, targets_file = None, None, run.folder / "targets.npy"
-        label_file = label_files.find_label_file(run.folder)
+        label_file = next(label_files.find_label_files(run.folder), None)
         if label_file is not None:
             with suppress(UsageError):
                 labels = len(label_files.read_labels_or_preset(str(label_file)).names)

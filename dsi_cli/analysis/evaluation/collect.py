@@ -36,7 +36,7 @@ from dsi_cli.engines import Engine
 from dsi_cli.errors import UsageError, count
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import PredictionFile, shorten_epochs
+from dsi_cli.predictions.files import PredictionFile, RunFolders, shorten_epochs
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
@@ -47,13 +47,13 @@ READABLE_PARTS = 3  # the number of parts of a result's origin that can be shown
 
 def open_inputs(
     out: Path, options: Options, notify: Notify, report: ReportProgress
-) -> tuple[DatasetCache | None, PredictionFile | None]:
+) -> tuple[DatasetCache | None, PredictionFile | RunFolders | None]:
     """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
     evaluation, predictions = options.evaluation, None
     with redirect_stdout(sys.stderr):  # the code of a data set may print
         data = DatasetCache(evaluation, layout.temporary_folder(out), notify, report) if evaluation.data else None
     if evaluation.predictions is not None:
-        predictions = files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
+        predictions = files.open_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
     return data, predictions
 
 
@@ -140,14 +140,14 @@ def prepare_evaluations(
     labels: Mapping[str, ClassLabels],
     options: Options,
     data: DatasetCache | None,
-    predictions: PredictionFile | None,
+    predictions: PredictionFile | RunFolders | None,
     report: ReportProgress,
 ) -> RunEvaluations:
     """Return the stored results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
     evaluations = RunEvaluations(report)
     if predictions is not None:
-        usable = [run.name for run in runs if run.usable and labels[run.name].classes]
-        files.require_one_run(predictions, usable)
+        usable = {run.name: run.training.folder for run in runs if run.usable and labels[run.name].classes}
+        files.require_runs(predictions, usable)
     for run in runs:
         sources: dict[str, PredictionSource] = {}
         warnings: list[str] = []
@@ -175,7 +175,7 @@ def _sources(
     labels: ClassLabels,
     options: Options,
     data: DatasetCache | None,
-    predictions: PredictionFile | None,
+    predictions: PredictionFile | RunFolders | None,
     progress: Callable[[int], None],
 ) -> tuple[dict[str, PredictionSource], list[str]]:
     """Return the source of each split, and warnings; options come before predictions next to the checkpoints."""
@@ -185,19 +185,45 @@ def _sources(
         models, class_warnings = model_for_run(data, run, labels, options, progress)
         sources |= models
         warnings += class_warnings
+    given_splits = {*sources}
     if predictions is not None:
         split = options.evaluation.predictions_split
-        sources[split], warning = from_file.predictions_for_run(predictions, run, labels)
-        warnings.append(warning)
-    before = options.evaluation.predictions_before
-    if "test" not in sources and (before is None or before[1] != "test"):
-        try:
-            if (paths := files.find_prediction_files(run.training.folder)) is not None:
-                sources["test"], warning = from_file.predictions_for_run(files.read_predictions(*paths), run, labels)
-                warnings.append(warning)
-        except UsageError as error:
-            warnings.append(f"{files.PREDICTION_FILE_NAMES[0]} next to the checkpoints is not used: {error}")
+        given_splits.add(split)
+        of_run = predictions.of_run(run.name, run.training.folder)
+        if of_run is None:
+            warnings.append(f"{predictions.name} has no predictions of this run")
+        else:
+            sources[split], warning = from_file.predictions_for_run(of_run, run, labels)
+            warnings.append(warning)
+    if options.evaluation.predictions_before is not None:
+        given_splits.add(options.evaluation.predictions_before[1])
+    if "test" not in given_splits:
+        sources_nearby, nearby_warnings = _nearby_predictions(run, labels)
+        sources |= sources_nearby
+        warnings += nearby_warnings
     return sources, [warning for warning in warnings if warning is not None]
+
+
+def _nearby_predictions(run: RunCheckpoints, labels: ClassLabels) -> tuple[dict[str, PredictionSource], list[str | None]]:
+    """Return the predictions next to the checkpoints of a run as the source of the test split, if they fit, and warnings."""
+    sources: dict[str, PredictionSource] = {}
+    folder = run.training.folder
+    names = files.nearby_names(folder)
+    warnings: list[str | None] = [
+        f"{name} next to the checkpoints is not used, because {names[0]} is; choose with --predictions FILE"
+        for name in names[1:]
+    ]
+    try:
+        paths = files.find_prediction_files(folder)
+        found = None if paths is None else files.read_predictions(*paths).of_run(run.name, folder)
+        if found is not None:
+            sources["test"], warning = from_file.predictions_for_run(found, run, labels)
+            warnings.append(warning)
+        elif names:
+            warnings.append(f"{names[0]} next to the checkpoints is not used, because its column 'run' has other runs")
+    except UsageError as error:
+        warnings.append(f"{names[0]} next to the checkpoints is not used: {error}")
+    return sources, warnings
 
 
 @dataclass

@@ -53,11 +53,20 @@ def predictions_for_run(
 ) -> tuple[FilePredictions, str | None]:
     """Return the predictions of one run, and a warning if their epochs are not exactly those of the run.
 
-    Raise `UsageError` if the predictions do not fit the classes or the epochs of the run.
+    Raise `UsageError` if the predictions do not fit the classes or the epochs of the run. Predictions of one epoch without its
+    number are those of the last epoch.
     """
     names = labels.label_list.names if labels.label_list is not None else None
     usable = sorted({record.epoch or 0 for record in run.usable})
     every = _all_epochs(run)
+    if len(every) > 1 and predictions.has_one_epoch(run.name):
+        last = predictions.last_epoch(every, usable, run.name)
+        results = predictions.results([last], labels.classes, names, run.name)
+        warning = (
+            f"{predictions.name} names no epoch, so dsi takes its predictions for the last of {len(every)}, epoch {last}; "
+        )
+        warning += "if they belong to another, add a column 'epoch', or give an NPZ with `epochs`"
+        return _file_predictions(predictions, run, results, [*results.values()]), warning
     first_error: UsageError | None = None
     # The rows of an array belong to all epochs of the run, or else to the usable ones.
     for epochs in filter(None, (every, usable)):

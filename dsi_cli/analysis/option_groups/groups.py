@@ -136,7 +136,7 @@ class PredictionOptions:
 
     predictions: str | None = option(
         "--predictions FILE",
-        "Stored predictions or confusion matrices: Parquet, CSV, NPY or NPZ, or a folder with one file per epoch.",
+        "Stored predictions, scores or confusion matrices: Parquet, CSV, NPY or NPZ, or a folder with one file per epoch or run.",
         is_kept=True,
         url=DOWNLOAD,
     )
@@ -292,13 +292,13 @@ class WatchOptions:
     )
     until_epoch: int | None = option(
         "--until-epoch EPOCH",
-        "End once every run has this epoch (the trainer's own number).",
+        "End once every run has this epoch (the trainer's own number). In a folder of runs, dsi then waits for others (--idle).",
         minimum=0,
         is_terminal_only=True,
     )
     idle: float | None = option(
         "--idle TIME",
-        "End when nothing was new for this long: 90s, 30m, 2h.",
+        "End when nothing was new for this long: 90s, 30m, 2h. Default for a folder of runs after --until-epoch: 30 times --every.",
         parse=partial(text_values.parse_seconds, "--idle"),
         is_terminal_only=True,
     )

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,13 +163,14 @@ class ClassLabels:
 
     def reason_all_uncertain(self) -> str | None:
         """Return why all chosen senses are uncertain and what to do, or None if they are not."""
-        unknown = sum(entry.resolved_by != resolve.PLACEHOLDER for entry in self.unresolved)
+        lacking = [entry for entry in self.unresolved if entry.resolved_by not in resolve.CERTAIN]
+        unknown = sum(entry.resolved_by != resolve.PLACEHOLDER for entry in lacking)
         is_any_chosen = any(entry.synset and entry.resolved_by not in resolve.CERTAIN for entry in self.resolutions)
-        if self.taxonomy is not None or not is_any_chosen or not resolve.is_foreign(unknown, self.classes):
+        if self.taxonomy is not None or not is_any_chosen or not resolve.is_foreign(unknown, len(lacking), self.classes):
             return None
         return (
-            f"{unknown} of {count(self.classes, 'label')} are unknown to {self.lookup_source}, so the senses of the others are "
-            "uncertain, too; add --taxonomy FILE or --reference FILE, or choose the synsets with --map FILE"
+            f"{len(lacking)} of {count(self.classes, 'label')} are unknown to {self.lookup_source}, so the senses of the others "
+            "are uncertain, too; add --taxonomy FILE or --reference FILE, or choose the synsets with --map FILE"
         )
 
     def reason_no_reference(self) -> str | None:
@@ -334,12 +336,16 @@ def find_labels(
     readable: Sequence[CheckpointFile],
     classes: int | None,
     dataset_names: tuple[str, ...] | None = None,
+    earlier_id: str | None = None,
 ) -> tuple[LabelList | None, list[str]]:
     """Return the labels of a run, and warnings about label lists that dsi found but cannot use.
 
-    Unless the user has given labels, dsi takes the first list with the right number of them. It searches next to the checkpoints,
-    in the parent folder, in the first readable checkpoint and finally in the dataset. A run without a classifier has no number of
-    classes, and its labels are those of the dataset.
+    Unless the user has given labels, dsi takes the first list with the right number of them. It searches in the first readable
+    checkpoint, next to the checkpoints, in the parent folder and finally in the dataset. Numbers and placeholders in a checkpoint
+    come after the files. A run without a classifier has no number of classes, and its labels are those of the dataset.
+    ``earlier_id`` is the id of the labels of an earlier call. If they are in a file, no checkpoint is opened again.
+
+    Raise `UsageError` if a label file was found, and another one has the same classes in another order.
     """
     if given is not None:
         return given, _contradictions(given, run, readable)
@@ -347,39 +353,63 @@ def find_labels(
     if classes is None:
         return from_dataset, []
     warnings: list[str] = []
-    for candidate in _nearby_labels(run, readable):
+    found: LabelList | None = None
+    for candidate in _nearby_labels(run, readable, earlier_id):
+        is_file_found = found is not None and found.path is not None
         if isinstance(candidate, UsageError):
-            warnings.append(str(candidate))
-        elif len(candidate.names) == classes:
-            return candidate, warnings
-        else:
+            warnings += [] if is_file_found else [str(candidate)]
+        elif len(candidate.names) != classes:
             number, expected = count(len(candidate.names), "label"), count(classes, "class")
-            warnings.append(f"{candidate.source} is not used, because it has {number} and the classifier {expected}")
-    if from_dataset is not None and len(from_dataset.names) == classes:
-        return from_dataset, warnings
-    return None, warnings
+            text = f"{candidate.source} is not used, because it has {number} and the classifier {expected}"
+            warnings += [] if is_file_found else [text]
+        elif found is None:
+            found = candidate
+        elif is_file_found and candidate.path is not None:
+            _require_same_order(found, candidate)
+    if found is None and from_dataset is not None and len(from_dataset.names) == classes:
+        found = from_dataset
+    return found, warnings
 
 
-def contradictions_of_file(labels: LabelList | None, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
-    """Return a warning if the names in a checkpoint contradict a label file that was found next to it."""
-    return _contradictions(labels, run, readable) if labels is not None and labels.path is not None else []
+def _require_same_order(labels: LabelList, other: LabelList) -> None:
+    """Raise `UsageError` if two label files have the same classes in another order."""
+    contradiction = _contradiction(labels, other)
+    if contradiction is not None and contradiction.is_order:
+        first, second = (shlex.quote(path or "") for path in (labels.path, other.path))
+        message = (
+            f"{labels.path} and {other.path} disagree, and the second has {contradiction.text}; choose one of them with "
+        )
+        message += f"--labels {first} or --labels {second}"
+        raise UsageError(message, code="label-files-disagree", path=labels.path, other=other.path)
+
+
+def contradictions_of_found(labels: LabelList | None, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
+    """Return a warning if labels that were found for a run contradict those in a checkpoint or in a file."""
+    return [] if labels is None else _contradictions(labels, run, readable)
 
 
 def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
     """Return a warning if a list of the run has the same classes in another order, or a file has as many other classes."""
-    for nearby in _nearby_labels(run, readable):
+    for nearby in chain(_labels_in_files(run), _labels_in_checkpoint(readable)):
         if isinstance(nearby, UsageError) or len(nearby.names) != len(labels.names):
             continue  # this list is not used, so it need not be valid
         contradiction = _contradiction(labels, nearby)
         if contradiction is not None:
             place = "" if nearby.path is None else " next to the checkpoints"
-            return [f"{labels.source} is used, but {nearby.source}{place} has {contradiction}"]
+            return [f"{labels.source} is used, but {nearby.source}{place} has {contradiction.text}"]
     return []
 
 
-def _contradiction(labels: LabelList, nearby: LabelList) -> str | None:
+class _Contradiction(NamedTuple):
+    """A difference between two label lists."""
+
+    text: str
+    is_order: bool  # True if a class of both lists has another number
+
+
+def _contradiction(labels: LabelList, nearby: LabelList) -> _Contradiction | None:
     """Return how the classes of a list of the run differ from those of the labels, or None if they do not contradict them."""
-    order, what = match_order(labels.names, labels.wnids, nearby, {}), "the same classes in another order"
+    order, what, is_order = match_order(labels.names, labels.wnids, nearby, {}), "the same classes in another order", True
     there, here = ([name_key(name) for name in names] for names in (nearby.names, labels.names))
     if order is not None:
         moved = [index for index, other in enumerate(order) if index != other]
@@ -387,29 +417,46 @@ def _contradiction(labels: LabelList, nearby: LabelList) -> str | None:
         # Trainers sort folders with numbers as text (1, 10, 100, 2), but names come in the order of the numbers.
         numbers = [int(re.sub(r"\D", "", name)) for name in nearby.names]
         moved = [index for index, number in enumerate(sorted(numbers)) if number != numbers[index]]
-        what = "numbers for names, perhaps in another order"
+        what, is_order = "numbers for names, perhaps in another order", False
     else:
         most = Counter(there) | Counter(here)
         common = {key for key in {*there} & {*here} if most[key] == 1}  # a repeated name has no certain place
-        if nearby.path is not None and not are_ids(nearby.names) and 2 * len(common) < len(here):
-            return f"other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)"
+        has_ids = are_ids(nearby.names) or are_ids(labels.names)
+        if nearby.path is not None and not has_ids and 2 * len(common) < len(here):
+            return _Contradiction(f"other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)", is_order=False)
         moved = [index for index, key in enumerate(here) if key in common and key != there[index]]
         what = "some of the classes in another order"
     if len(moved) < 2:
         return None
     name, other = quoted(labels.names[moved[0]]), quoted(nearby.names[moved[0]])
-    return f"{what}: class {moved[0]} is {other} there and {name} here"
+    return _Contradiction(f"{what}: class {moved[0]} is {other} there and {name} here", is_order)
 
 
-def _nearby_labels(run: TrainingRun, readable: Sequence[CheckpointFile]) -> Iterator[LabelList | UsageError]:
-    """Yield the label lists in the folders and the first checkpoint of a run, or the error of a file that cannot be read."""
+def _nearby_labels(
+    run: TrainingRun, readable: Sequence[CheckpointFile], earlier_id: str | None
+) -> Iterator[LabelList | UsageError]:
+    """Yield the label lists of a run in the order of `find_labels`, or the error of a file that cannot be read."""
+    in_files = list(_labels_in_files(run))
+    ids = [labels.id for labels in in_files if isinstance(labels, LabelList)]
+    in_checkpoint = [] if earlier_id in ids else list(_labels_in_checkpoint(readable))
+    numbered = [labels for labels in in_checkpoint if 2 * len(identifiers.placeholders(labels.names)) > len(labels.names)]
+    yield from (labels for labels in in_checkpoint if labels not in numbered)
+    yield from in_files
+    yield from numbered
+
+
+def _labels_in_files(run: TrainingRun) -> Iterator[LabelList | UsageError]:
+    """Yield the lists in the label files of a run's folder and its parent, or the error of a file that cannot be read."""
     for folder in (run.folder, run.folder.parent):
-        path = label_files.find_label_file(folder)
-        if path is not None:
+        for path in label_files.find_label_files(folder):
             try:
                 yield label_files.read_label_file(path)
             except UsageError as error:
                 yield error
+
+
+def _labels_in_checkpoint(readable: Sequence[CheckpointFile]) -> Iterator[LabelList]:
+    """Yield the label lists in the first of some checkpoints."""
     for checkpoint in readable[:1]:
         for part in read_metadata(checkpoint) or ():
             labels = index_maps.from_metadata(part)

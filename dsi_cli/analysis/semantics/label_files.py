@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,10 +31,12 @@ def read_label_file(path: Place) -> LabelList:
     return _read_label_encoder(path) if path.suffix.lower() in PICKLE_SUFFIXES else files.read_labels(path)
 
 
-def find_label_file(folder: Place) -> Place | None:
-    """Return the label file in a folder, or else the label encoder, or None."""
+def find_label_files(folder: Place) -> Iterator[Place]:
+    """Yield the label files in a folder in the order of their importance, and the label encoder."""
+    yield from files.find_label_files(folder)
     encoder = folder / LABEL_ENCODER
-    return files.find_label_file(folder) or (encoder if encoder.is_file() else None)
+    if encoder.is_file():
+        yield encoder
 
 
 def _read_label_encoder(path: Place) -> LabelList:

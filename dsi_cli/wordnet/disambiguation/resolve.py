@@ -162,12 +162,13 @@ def resolve_part(found: Sequence[Resolution], preset: str, by_words: Sequence[Re
     return result
 
 
-def is_foreign(unknown: int, labels: int) -> bool:
-    """Return whether a list with unknown labels is probably one of names or of words in another language.
+def is_foreign(unknown: int, lacking: int, labels: int) -> bool:
+    """Return whether a list with ``unknown`` words is probably one of names, codes, or words in another language.
 
-    Every chosen sense of such a list is uncertain: a *Jaguar* may be a car, and a *Gift* poison.
+    The same holds if most labels are ``lacking`` a synset for any reason, for example because they are numbers. Every chosen sense
+    of such a list is uncertain: a *Jaguar* may be a car, and a *Gift* poison.
     """
-    return unknown >= (FOREIGN_SHARE_OF_FEW if unknown < FEW_LABELS else FOREIGN_SHARE) * labels
+    return 2 * lacking > labels or unknown >= (FOREIGN_SHARE_OF_FEW if unknown < FEW_LABELS else FOREIGN_SHARE) * labels
 
 
 def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, reads_words: bool = True) -> Meaning:
@@ -234,7 +235,8 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
     suggestions = {index: _suggest(labels[index], wordnet) for index in unknown[:MAX_SUGGESTIONS]}
     # In a list of codes (*fr*, *pt*), two unknown labels are enough.
     are_codes = 2 * sum(len(label) <= MAX_CODE_LENGTH for label in labels) > len(labels)
-    has_foreign_words = is_foreign(len(unknown), len(labels)) or (are_codes and len(unknown) > 1)
+    lacking = sum(map(_lacks_synset, meanings))
+    has_foreign_words = is_foreign(len(unknown), lacking, len(labels)) or (are_codes and len(unknown) > 1)
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
         if not meaning.is_open:
             yield _certain(index, label, meaning, wordnet)
@@ -251,7 +253,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
             picked = table.senses[choice.candidates[0]]
             confidence, reason = round(choice.confidence, 4), explanations[index]
             if has_foreign_words:
-                reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
+                reason += f"; {lacking} of the {len(labels)} labels are unknown to {wordnet.title}:"
                 reason += " this one may be a name or a word of another language"
                 confidence = min(confidence, scoring.MAX_UNCERTAIN_CONFIDENCE)
             resolution = Resolution(
@@ -264,6 +266,12 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
                 reason=reason,
             )
             yield _with_synset(resolution, picked.node, wordnet)
+
+
+def _lacks_synset(meaning: Meaning) -> bool:
+    """Return whether a label has no synset, unless the user left it out."""
+    has_candidates = meaning.is_open and bool(meaning.words.candidates)
+    return meaning.node is None and meaning.how != "map" and not has_candidates
 
 
 def _suggest(label: str, wordnet: WordNet) -> tuple[tuple[str, ...], tuple[str, ...]]:
