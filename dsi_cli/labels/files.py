@@ -35,6 +35,7 @@ LABEL_FILE_NAMES = (
 )
 """The names of label files next to checkpoints, in the order of the search; ``config.json`` counts if it has ``id2label``."""
 MAX_LABEL_FILE_BYTES = 64 * 2**20  # the maximum size of a label file; ImageNet-22k's list has one million bytes
+MAX_NAME_LENGTH = 1000  # the maximum number of characters of a class name
 READERS = {".csv": read_table, ".tsv": read_table, ".json": read_json, ".yaml": read_yaml, ".yml": read_yaml}
 """The parser for each suffix; every other file is read as lines."""
 EXPECTED = "a label file (one name per line; .csv or .tsv with a column 'name'; .json or .yaml with a list or an index map)"
@@ -86,6 +87,9 @@ def read_labels(path: str | Place) -> LabelList:
     try:
         names = reader(text)
         name, times = Counter(names.names).most_common(1)[0]
+        longest = max(names.names, key=len)
+        if len(longest) > MAX_NAME_LENGTH:
+            raise ValueError(f"found a name of {len(longest)} characters ({longest[:40]!a}...); shorten it")
         if 2 * len({*names.names}) <= len(names.names):
             raise ValueError(f"found the name {name[:40]!a} {times} times; keep one line per class, not one per image")
     except ValueError as error:
