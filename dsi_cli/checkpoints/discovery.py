@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -43,6 +43,8 @@ class CheckpointFile:
     """Epoch and step of a revision if its contents do not state them; None for an ordinary file."""
     entry: str | None = None
     """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds several epochs; None for a single checkpoint."""
+    inputs: tuple[Path, ...] = ()
+    """The folders on this machine that the user named, in which an adapter's base model may be; empty for other checkpoints."""
 
     @property
     def metadata_folder(self) -> Place:
@@ -96,14 +98,17 @@ def discover(
     progress : called with the number of listed revisions and their total.
     """
     found: Folders = {}
+    inputs: tuple[Path, ...] = ()
     if revisions is None:
-        found = _search(paths)
+        expanded = list(_expand(paths))
+        inputs = tuple(path for path in expanded if isinstance(path, Path) and path.is_dir())
+        found = _search(expanded)
     else:
         for url in paths:
             search_revisions(os.fspath(url), revisions, found, progress)
     with_checkpoints = {folder: contents for folder, contents in found.items() if contents.files}
     names = _run_names(with_checkpoints, known or {})
-    runs = [_training_run(names[folder], folder, contents) for folder, contents in with_checkpoints.items()]
+    runs = [_training_run(names[folder], folder, contents, inputs) for folder, contents in with_checkpoints.items()]
     return sorted(runs, key=lambda run: natural_key(run.name))
 
 
@@ -112,7 +117,7 @@ def find_other_files(paths: Sequence[str | os.PathLike[str]]) -> tuple[int, Plac
 
     Also return one of them that may contain weights in a form that dsi does not read, or None.
     """
-    folders = _search(paths).values()
+    folders = _search(_expand(paths)).values()
     unread = next((contents.unread for contents in folders if contents.unread is not None), None)
     return sum(contents.ignored for contents in folders), unread
 
@@ -122,9 +127,9 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _search(paths: Sequence[str | os.PathLike[str]]) -> Folders:
+def _search(paths: Iterable[Place | TrackedRun]) -> Folders:
     found: Folders = {}
-    for path in _expand(paths):
+    for path in paths:
         if isinstance(path, TrackedRun):
             search_tracked_run(path, found)
         elif path.is_dir():
@@ -166,7 +171,7 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
                 yield Path(os.path.abspath(name))
 
 
-def _training_run(name: str, folder: Place, contents: FolderContents) -> TrainingRun:
+def _training_run(name: str, folder: Place, contents: FolderContents, inputs: tuple[Path, ...]) -> TrainingRun:
     files, moments = contents.files, contents.moments
     if not moments:
         files = sorted(files, key=lambda file: natural_key(str(file[0]).removeprefix(f"{folder}/")))
@@ -181,7 +186,9 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
         # A server without times gives tags of less than a second, each of which may change.
         modified = max(times) if max(times) >= _NANO else sum(times) % _NANO
         moment = moments[index] if moments else None
-        checkpoints.append(CheckpointFile(name, folder, path, step_folder, size, modified, moment))
+        is_adapter = path.name.startswith("adapter_model.")
+        file = CheckpointFile(name, folder, path, step_folder, size, modified, moment, inputs=inputs if is_adapter else ())
+        checkpoints.append(file)
     # Two models in one step folder are two checkpoints.
     counts = Counter(file.display_path for file in checkpoints)
     distinct: dict[Place, CheckpointFile] = {}
