@@ -23,6 +23,7 @@ from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place, TrackedRun, find_tracked_runs
+from dsi_cli.store.layout import folder_key, unique_run
 
 _NANO = 10**9
 _CONTENT_FOLDER = re.compile(r"checkpoints?|weights|models|version_\d+", re.IGNORECASE)
@@ -201,8 +202,14 @@ def _training_run(name: str, folder: Place, contents: FolderContents, inputs: tu
 def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
     """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique."""
     names: dict[Place, str] = {}
+    known_keys, taken = frozenset(map(folder_key, known)), set[str]()
     name_parts = _name_parts(list(found))
-    counts = Counter(parts[-length:] for parts in name_parts.values() for length in range(1, len(parts)))
+    # Two names that differ only in case are the same folder on macOS and Windows.
+    keys = {folder: tuple(map(folder_key, parts)) for folder, parts in name_parts.items()}
+    counts, key_counts = (
+        Counter(parts[-length:] for parts in of_folders.values() for length in range(1, len(parts)))
+        for of_folders in (name_parts, keys)
+    )
     for folder in found:
         text = printable(str(folder))
         known_names = [name for name, known_folder in known.items() if known_folder == text]
@@ -211,18 +218,21 @@ def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
             columns = zip(*(name.split("/") for name in known_names), strict=False)
             common = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, columns)]
             names[folder] = "/".join(common) or min(known_names, key=len)
+            taken.add(folder_key(names[folder]))
             continue
         parts = name_parts[folder]
-        suffixes = (parts[-length:] for length in range(1, len(parts)))
-        unique = next((suffix for suffix in suffixes if counts[suffix] == 1), parts[1:])
+        lengths = [length for length in range(1, len(parts)) if counts[parts[-length:]] == 1]
+        portable = [length for length in lengths if key_counts[keys[folder][-length:]] == 1]
+        unique = parts[-min(portable or lengths) :] if lengths else parts[1:]
         name = printable(found[folder].name or "/".join(unique)) or "root"
-        if name in names.values():  # two runs of a tracker
+        if found[folder].name and folder_key(name) in taken:  # two runs of a tracker
             name += "/" + "/".join(unique)
         if name in known:
             message = f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name; choose "
             message += "another output with -o, or rename a folder"
             raise UsageError(message, code="run-name-taken", run=name, folder=text, known_folder=known[name])
-        names[folder] = name
+        names[folder] = unique_run(name, taken, known_keys)
+        taken.add(folder_key(names[folder]))
     return names
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,8 @@ from typing import IO
 
 from dsi_cli.errors import OutputError, UsageError
 
+_OPEN_ELSEWHERE = (5, 32)  # the errors of Windows for a file that another program has open
+_PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 OUTPUT_OPTION = "-o"  # option with which most commands choose the output
 
 
@@ -54,12 +57,26 @@ def open_atomically(
             if is_durable:
                 file.flush()
                 os.fsync(file.fileno())
-        part.replace(path)
+        _replace(part, path)
     except OSError as error:
         raise write_error(path, error, option) from None
     finally:
         with suppress(OSError):  # after a success, the file no longer exists
             part.unlink()
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Move a file to its final name; on Windows, wait while another program has the earlier file open."""
+    for pause in _PAUSES_SECONDS:
+        try:
+            part.replace(path)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _OPEN_ELSEWHERE:
+                raise
+            time.sleep(pause)
+        else:
+            return
+    part.replace(path)
 
 
 def write_atomically(
