@@ -23,6 +23,7 @@ from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.parsers import read_cells, read_json, read_lines, read_table, read_yaml
 from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, recognise
 from dsi_cli.remote.locations import Place
+from dsi_cli.store import spreadsheet
 
 LABEL_FILE_NAMES = (
     "classes.txt",
@@ -195,11 +196,11 @@ def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[in
             message = f"{where}: there is no class {index[:20]!a}; the labels are 0 to {len(labels.names) - 1}"
             raise UsageError(message, code="mapping-unknown-class", name=index)
         label = labels.names[int(index)]
-        if name and name != label.strip():
+        if name and name not in (label.strip(), spreadsheet.cell_text(label.strip())):
             message = f"{where}: class {index} is {quoted(label)}, not {quoted(name)}; give the mapping of these labels"
             raise UsageError(message, code="mapping-other-labels", index=int(index), name=name, label=label)
         return [int(index)]
-    classes = [k for k, label in enumerate(labels.names) if label.strip() == name]
+    classes = [k for k, label in enumerate(labels.names) if name in (label.strip(), spreadsheet.cell_text(label.strip()))]
     if not classes:
         similar = nearest(name, labels.names)
         hint = f"; try {quoted(similar)}" if similar else f"; the labels are those of {labels.source}"

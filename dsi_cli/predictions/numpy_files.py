@@ -7,6 +7,7 @@ file per epoch. The arrays of an NPZ file have the names ``predictions`` or ``co
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def read_targets(path: Path) -> EncodedLabels:
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file by name; the array of an NPY file has the name ""."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # an impossible shape, which is an error below
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 arrays = {"": loaded}

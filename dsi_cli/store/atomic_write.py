@@ -15,6 +15,7 @@ from dsi_cli.errors import OutputError, UsageError
 
 _OPEN_ELSEWHERE = (5, 32)  # the errors of Windows for a file that another program has open
 _PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+DISK_FULL = "disk-full"  # code of the error if the disk, or the user's share of it, is full
 OUTPUT_OPTION = "-o"  # option with which most commands choose the output
 
 
@@ -95,6 +96,6 @@ def write_atomically(
 def write_error(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> OutputError:
     """Return the error that says why a path could not be written; ``option`` chooses another path."""
     reason, code = f"{error.strerror or error}; choose another output with {option}", "cannot-write"
-    if error.errno == errno.ENOSPC:
-        reason, code = "the disk is full; free some space and run the same command again to go on", "disk-full"
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        reason, code = "the disk is full; free some space and run the same command again to go on", DISK_FULL
     return OutputError(f"{path} could not be written: {reason}", code=code, path=str(path))
