@@ -203,13 +203,7 @@ def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
     """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique."""
     names: dict[Place, str] = {}
     known_keys, taken = frozenset(map(folder_key, known)), set[str]()
-    name_parts = _name_parts(list(found))
-    # Two names that differ only in case are the same folder on macOS and Windows.
-    keys = {folder: tuple(map(folder_key, parts)) for folder, parts in name_parts.items()}
-    counts, key_counts = (
-        Counter(parts[-length:] for parts in of_folders.values() for length in range(1, len(parts)))
-        for of_folders in (name_parts, keys)
-    )
+    suffixes = _unique_suffixes(_name_parts(list(found)))
     for folder in found:
         text = printable(str(folder))
         known_names = [name for name, known_folder in known.items() if known_folder == text]
@@ -220,10 +214,7 @@ def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
             names[folder] = "/".join(common) or min(known_names, key=len)
             taken.add(folder_key(names[folder]))
             continue
-        parts = name_parts[folder]
-        lengths = [length for length in range(1, len(parts)) if counts[parts[-length:]] == 1]
-        portable = [length for length in lengths if key_counts[keys[folder][-length:]] == 1]
-        unique = parts[-min(portable or lengths) :] if lengths else parts[1:]
+        unique = suffixes[folder]
         name = printable(found[folder].name or "/".join(unique)) or "root"
         if found[folder].name and folder_key(name) in taken:  # two runs of a tracker
             name += "/" + "/".join(unique)
@@ -234,6 +225,24 @@ def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
         names[folder] = unique_run(name, taken, known_keys)
         taken.add(folder_key(names[folder]))
     return names
+
+
+def _unique_suffixes(name_parts: dict[Place, tuple[str, ...]]) -> dict[Place, tuple[str, ...]]:
+    """Return the shortest suffix of each folder's parts that no other folder has.
+
+    Suffixes that differ only in case are the same folder on macOS and Windows, so a longer one is preferred if it helps.
+    """
+    keys = {folder: tuple(map(folder_key, parts)) for folder, parts in name_parts.items()}
+    counts, key_counts = (
+        Counter(parts[-length:] for parts in of_folders.values() for length in range(1, len(parts)))
+        for of_folders in (name_parts, keys)
+    )
+    suffixes = {}
+    for folder, parts in name_parts.items():
+        lengths = [length for length in range(1, len(parts)) if counts[parts[-length:]] == 1]
+        portable = [length for length in lengths if key_counts[keys[folder][-length:]] == 1]
+        suffixes[folder] = parts[-min(portable or lengths) :] if lengths else parts[1:]
+    return suffixes
 
 
 def _name_parts(folders: Sequence[Place]) -> dict[Place, tuple[str, ...]]:

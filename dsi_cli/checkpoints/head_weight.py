@@ -168,24 +168,27 @@ def open_base_model(adapter: Place, config: Any, files: OpenFiles, inputs: Seque
     # On Windows, opening \\host\share would send the user's password hash to that host.
     is_on_network = name[0] in "\\/" and name[1:2] in ("\\", "/")
     near = (adapter.parent, adapter.parent.parent)
-    folders = [] if is_on_network else [folder / name for folder in near]
-    allowed = [folder for folder in folders if any(is_inside(folder, root) for root in (*near, *inputs))]
-    outside = [folder for folder in folders if folder not in allowed]
-    for folder in allowed:
-        for model in MODEL_FILES:
-            if not model.startswith("adapter_") and (folder / model).is_file():
-                return open_content(folder / model, files)
-    if not allowed or any(folder.is_dir() for folder in outside):
-        message = (
-            f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is outside its folder; copy it next "
-        )
-        message += "to the adapter"
-        if not is_on_network:
-            message += f", or name it after the adapter: {shlex.quote(os.path.normpath(adapter.parent / name)[:200])}"
-        raise NoHeadError(message, code="base-model-outside", base_model=name)
+    found = [] if is_on_network else [folder / name for folder in near]
+    allowed = [folder for folder in found if any(is_inside(folder, root) for root in (*near, *inputs))]
+    models = (folder / model for folder in allowed for model in MODEL_FILES if not model.startswith("adapter_"))
+    base = next((model for model in models if model.is_file()), None)
+    if base is not None:
+        return open_content(base, files)
+    if not allowed or any(folder.is_dir() for folder in found if folder not in allowed):
+        raise _base_model_outside(adapter, name, is_on_network=is_on_network)
     message = f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here; put it next to the "
     message += "adapter, or merge the adapter (merge_and_unload in peft) before saving"
     raise NoHeadError(message, code="no-base-model", base_model=name)
+
+
+def _base_model_outside(adapter: Place, name: str, *, is_on_network: bool) -> NoHeadError:
+    message = (
+        f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is outside its folder; copy it next "
+    )
+    message += "to the adapter"
+    if not is_on_network:
+        message += f", or name it after the adapter: {shlex.quote(os.path.normpath(adapter.parent / name)[:200])}"
+    return NoHeadError(message, code="base-model-outside", base_model=name)
 
 
 def apply_lora(rows: NDArray[np.float32], up: Tensor, down: Tensor, config: Any, weight: str) -> NDArray[np.float32]:

@@ -138,7 +138,7 @@ def write_stream(
 
     is_text = [not pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
     texts = frame.assign(**{name: frame[name].map(cell) for name in frame.columns[is_text]})
-    header = [cell(str(name)) for name in frame.columns]
+    header = [show(spreadsheet.cell_text(str(name))) for name in frame.columns]
     texts.to_csv(stream, index=False, header=header, lineterminator="\n")
 
 
