@@ -160,11 +160,7 @@ def open_base_model(adapter: Place, config: Any, files: OpenFiles, inputs: Seque
     files : closes the file of the base model.
     inputs : the folders that the user named; other folders than these and the two of the adapter are not searched.
     """
-    name = as_dict(config).get("base_model_name_or_path")
-    if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
-        message = "no classifier in this adapter (LoRA), and it does not name its base model; keep the classifier with "
-        message += "modules_to_save"
-        raise NoHeadError(message, code="no-base-model-name")
+    name = _base_model_name(config)
     # On Windows, opening \\host\share would send the user's password hash to that host.
     is_on_network = name[0] in "\\/" and name[1:2] in ("\\", "/")
     near = (adapter.parent, adapter.parent.parent)
@@ -179,6 +175,15 @@ def open_base_model(adapter: Place, config: Any, files: OpenFiles, inputs: Seque
     message = f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here; put it next to the "
     message += "adapter, or merge the adapter (merge_and_unload in peft) before saving"
     raise NoHeadError(message, code="no-base-model", base_model=name)
+
+
+def _base_model_name(config: Any) -> str:
+    name = as_dict(config).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
+        message = "no classifier in this adapter (LoRA), and it does not name its base model; keep the classifier with "
+        message += "modules_to_save"
+        raise NoHeadError(message, code="no-base-model-name")
+    return name
 
 
 def _base_model_outside(adapter: Place, name: str, *, is_on_network: bool) -> NoHeadError:
