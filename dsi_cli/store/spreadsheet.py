@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def cell_text(text: str) -> str:
@@ -14,6 +14,6 @@ def cell_text(text: str) -> str:
     >>> cell_text("=cmd|' /C calc'!A0"), cell_text("-0.5"), cell_text("cat")
     ("'=cmd|' /C calc'!A0", '-0.5', 'cat')
     """
-    if not text.startswith(_FORMULA_STARTS) or _NUMBER.fullmatch(text):
+    if not text.startswith(_FORMULA_STARTS) or _PLAIN_NUMBER.fullmatch(text):
         return text
     return f"'{text}"
