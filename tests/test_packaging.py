@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from helpers.notebooks import assert_it_shows
 from test_docs import commands, follow
 
@@ -57,7 +58,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
 def test_the_metadata_name_licences_extras_and_ranges(wheel):
     with zipfile.ZipFile(wheel) as archive:
         lines = archive.read(f"dsi_cli-{__version__}.dist-info/METADATA").decode().splitlines()
-    assert "License-Expression: MIT" in lines
+    assert "License-Expression: MIT AND Apache-2.0 AND LicenseRef-WordNet-3.0" in lines
     assert "Requires-Python: >=3.11" in lines
     extras = {line.split(": ")[1] for line in lines if line.startswith("Provides-Extra: ")}
     assert extras == set(PROJECT["optional-dependencies"])
@@ -144,3 +145,23 @@ def test_the_oldest_versions_are_the_lower_bounds():
     found = runpy.run_path(str(ROOT / "scripts/oldest.py"))["lower_bounds"]()
     bounds = dict(text.partition(",")[0].split(">=") for text in PROJECT["dependencies"])
     assert found == {name: bound for name, bound in bounds.items() if name not in ("torch", "torchvision", "timm")}
+
+
+@pytest.mark.parametrize("workflow", ["ci.yml", "release.yml"])
+def test_workflow_names_each_action_by_its_commit(workflow):
+    text = (ROOT / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
+    actions = re.findall(r"uses: ([^\s#]+)(.*)", text)
+    assert actions
+    for action, comment in actions:
+        assert action.startswith("./") or (
+            re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) and re.search(r"# v\d", comment)
+        ), action
+
+
+def test_release_publishes_only_after_the_tests():
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    assert jobs["test"]["uses"] == "./.github/workflows/ci.yml"
+    assert (jobs["build"]["needs"], jobs["publish"]["needs"]) == ("test", "build")
+    called = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    assert "workflow_call" in called[True]  # YAML 1.1 reads the key "on" as a boolean

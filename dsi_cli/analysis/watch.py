@@ -20,9 +20,9 @@ from dsi_cli.analysis.summary import Summary
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.checkpoints.training_logs import read_named_log
-from dsi_cli.errors import BusyError, NothingToAnalyseError, UnreachableError, UsageError
+from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UnreachableError, UsageError
 from dsi_cli.remote.locations import Place
-from dsi_cli.store import layout, lock
+from dsi_cli.store import atomic_write, layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 
@@ -172,7 +172,10 @@ def _last_events(
 def _analyse(files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
     try:
         summary = analyse(files.existing)
-    except (BusyError, UnreachableError) as error:
+    except (OutputError, UnreachableError) as error:
+        # Another process ends, and a person can free the disk; other problems of the output remain.
+        if isinstance(error, OutputError) and not isinstance(error, BusyError) and error.code != atomic_write.DISK_FULL:
+            raise
         return WaitingEvent(str(error), is_blocked=True)
     except (NothingToAnalyseError, UsageError) as error:
         # An error about a wrong path does not count if the folder vanished between the listing and the analysis.

@@ -161,7 +161,7 @@ def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> R
     if isinstance(error, CheckpointError):
         is_pending = isinstance(error, PendingError) and time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
         # A hostile file may have names of any length.
-        reason = str(error)[:MAX_REASON_CHARACTERS]
+        reason = printable(str(error))[:MAX_REASON_CHARACTERS]
         return replace(record, status=PENDING if is_pending else FAILED, reason=reason, code=error.code)
     if isinstance(error, RecursionError | MemoryError):
         return replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})", code="too-much")
@@ -304,7 +304,7 @@ def _scan_head(
         config = _sibling_json(file, head_weight.CONFIG_FILE) if is_adapter else None
         if config is None:
             raise
-        chosen, rows, bias = _head_of_base_model(file.path, content, config, options, expected)
+        chosen, rows, bias = _head_of_base_model(file, content, config, options, expected)
         fingerprint = head_weight.weight_hash(rows)
     record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
     record = replace(record, features=rows.shape[1], fingerprint=fingerprint, reason="; ".join(content.notes) or None)
@@ -359,16 +359,16 @@ def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | N
 
 
 def _head_of_base_model(
-    path: Place, content: CheckpointContent, config: Any, options: HeadOptions, classes: int | None
+    file: CheckpointFile, content: CheckpointContent, config: Any, options: HeadOptions, classes: int | None
 ) -> tuple[layers.Layer, NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the classifier of an adapter's base model, its weight with the adapter's change, and its bias.
 
-    `path` and `content` are those of the adapter, and `config` is its configuration. The bias is None if there is none, or the
+    `file` and `content` are those of the adapter, and `config` is its configuration. The bias is None if there is none, or the
     adapter may change it. Raise `CheckpointError` if the base model cannot be read.
     """
     bias = None
     with OpenFiles() as files:
-        base = head_weight.open_base_model(path, config, files)
+        base = head_weight.open_base_model(file.path, config, files, file.inputs)
         chosen = choose_head(trainers.state_dicts(base.tree), options.role, options.head, classes, base.outputs)
         rows = head_weight.head_rows(base, chosen)
         if trainers.as_dict(config).get("bias", "none") == "none":

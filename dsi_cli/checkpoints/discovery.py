@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -23,6 +23,7 @@ from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place, TrackedRun, find_tracked_runs
+from dsi_cli.store.layout import folder_key, unique_run
 
 _NANO = 10**9
 _CONTENT_FOLDER = re.compile(r"checkpoints?|weights|models|version_\d+", re.IGNORECASE)
@@ -43,6 +44,8 @@ class CheckpointFile:
     """Epoch and step of a revision if its contents do not state them; None for an ordinary file."""
     entry: str | None = None
     """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds several epochs; None for a single checkpoint."""
+    inputs: tuple[Path, ...] = ()
+    """The folders on this machine that the user named, in which an adapter's base model may be; empty for other checkpoints."""
 
     @property
     def metadata_folder(self) -> Place:
@@ -96,14 +99,17 @@ def discover(
     progress : called with the number of listed revisions and their total.
     """
     found: Folders = {}
+    inputs: tuple[Path, ...] = ()
     if revisions is None:
-        found = _search(paths)
+        expanded = list(_expand(paths))
+        inputs = tuple(path for path in expanded if isinstance(path, Path) and path.is_dir())
+        found = _search(expanded)
     else:
         for url in paths:
             search_revisions(os.fspath(url), revisions, found, progress)
     with_checkpoints = {folder: contents for folder, contents in found.items() if contents.files}
     names = _run_names(with_checkpoints, known or {})
-    runs = [_training_run(names[folder], folder, contents) for folder, contents in with_checkpoints.items()]
+    runs = [_training_run(names[folder], folder, contents, inputs) for folder, contents in with_checkpoints.items()]
     return sorted(runs, key=lambda run: natural_key(run.name))
 
 
@@ -112,7 +118,7 @@ def find_other_files(paths: Sequence[str | os.PathLike[str]]) -> tuple[int, Plac
 
     Also return one of them that may contain weights in a form that dsi does not read, or None.
     """
-    folders = _search(paths).values()
+    folders = _search(_expand(paths)).values()
     unread = next((contents.unread for contents in folders if contents.unread is not None), None)
     return sum(contents.ignored for contents in folders), unread
 
@@ -122,9 +128,9 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _search(paths: Sequence[str | os.PathLike[str]]) -> Folders:
+def _search(paths: Iterable[Place | TrackedRun]) -> Folders:
     found: Folders = {}
-    for path in _expand(paths):
+    for path in paths:
         if isinstance(path, TrackedRun):
             search_tracked_run(path, found)
         elif path.is_dir():
@@ -166,7 +172,7 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
                 yield Path(os.path.abspath(name))
 
 
-def _training_run(name: str, folder: Place, contents: FolderContents) -> TrainingRun:
+def _training_run(name: str, folder: Place, contents: FolderContents, inputs: tuple[Path, ...]) -> TrainingRun:
     files, moments = contents.files, contents.moments
     if not moments:
         files = sorted(files, key=lambda file: natural_key(str(file[0]).removeprefix(f"{folder}/")))
@@ -181,7 +187,9 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
         # A server without times gives tags of less than a second, each of which may change.
         modified = max(times) if max(times) >= _NANO else sum(times) % _NANO
         moment = moments[index] if moments else None
-        checkpoints.append(CheckpointFile(name, folder, path, step_folder, size, modified, moment))
+        is_adapter = path.name.startswith("adapter_model.")
+        file = CheckpointFile(name, folder, path, step_folder, size, modified, moment, inputs=inputs if is_adapter else ())
+        checkpoints.append(file)
     # Two models in one step folder are two checkpoints.
     counts = Counter(file.display_path for file in checkpoints)
     distinct: dict[Place, CheckpointFile] = {}
@@ -194,8 +202,8 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
 def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
     """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique."""
     names: dict[Place, str] = {}
-    name_parts = _name_parts(list(found))
-    counts = Counter(parts[-length:] for parts in name_parts.values() for length in range(1, len(parts)))
+    known_keys, taken = frozenset(map(folder_key, known)), set[str]()
+    suffixes = _unique_suffixes(_name_parts(list(found)))
     for folder in found:
         text = printable(str(folder))
         known_names = [name for name, known_folder in known.items() if known_folder == text]
@@ -204,19 +212,37 @@ def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
             columns = zip(*(name.split("/") for name in known_names), strict=False)
             common = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, columns)]
             names[folder] = "/".join(common) or min(known_names, key=len)
+            taken.add(folder_key(names[folder]))
             continue
-        parts = name_parts[folder]
-        suffixes = (parts[-length:] for length in range(1, len(parts)))
-        unique = next((suffix for suffix in suffixes if counts[suffix] == 1), parts[1:])
+        unique = suffixes[folder]
         name = printable(found[folder].name or "/".join(unique)) or "root"
-        if name in names.values():  # two runs of a tracker
+        if found[folder].name and folder_key(name) in taken:  # two runs of a tracker
             name += "/" + "/".join(unique)
         if name in known:
             message = f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name; choose "
             message += "another output with -o, or rename a folder"
             raise UsageError(message, code="run-name-taken", run=name, folder=text, known_folder=known[name])
-        names[folder] = name
+        names[folder] = unique_run(name, taken, known_keys)
+        taken.add(folder_key(names[folder]))
     return names
+
+
+def _unique_suffixes(name_parts: dict[Place, tuple[str, ...]]) -> dict[Place, tuple[str, ...]]:
+    """Return the shortest suffix of each folder's parts that no other folder has.
+
+    Suffixes that differ only in case are the same folder on macOS and Windows, so a longer one is preferred if it helps.
+    """
+    keys = {folder: tuple(map(folder_key, parts)) for folder, parts in name_parts.items()}
+    counts, key_counts = (
+        Counter(parts[-length:] for parts in of_folders.values() for length in range(1, len(parts)))
+        for of_folders in (name_parts, keys)
+    )
+    suffixes = {}
+    for folder, parts in name_parts.items():
+        lengths = [length for length in range(1, len(parts)) if counts[parts[-length:]] == 1]
+        portable = [length for length in lengths if key_counts[keys[folder][-length:]] == 1]
+        suffixes[folder] = parts[-min(portable or lengths) :] if lengths else parts[1:]
+    return suffixes
 
 
 def _name_parts(folders: Sequence[Place]) -> dict[Place, tuple[str, ...]]:

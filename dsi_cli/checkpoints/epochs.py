@@ -34,7 +34,7 @@ MIN_STEP_NUMBER = 10_000
 COPY_NAMES = re.compile(r"(^|[^a-z])(best|last|latest|final|newest)([^a-z]|$)", re.IGNORECASE)
 """Names of files that are copies of another epoch's."""
 _SUFFIXES = re.compile(
-    r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz))+$",
+    r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz)){1,9}$",
     re.IGNORECASE,
 )
 _EPOCH = re.compile(r"(?:epoch|(?<![a-z])ep|(?<![a-z\d])e)[ _=.-]*(\d{1,9})(?!\d)(\.\d+(?![\d.]))?", re.IGNORECASE)
@@ -48,7 +48,7 @@ _STEP_FOLDER = re.compile(
     re.IGNORECASE,
 )
 _OTHER_LABEL = re.compile(
-    r"[a-z]+=[-\d.e]+"
+    r"[a-z]{1,40}=[-\d.e]+"
     r"|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs|wd)[ _.-]?\d+(?:\.\d+)*(?:e-\d+)?",
     re.IGNORECASE,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 from collections.abc import Callable
 from copy import copy
@@ -43,15 +44,25 @@ class _LocalRanges:
 
     def __init__(self, path: Path) -> None:
         try:
-            info = path.stat()
-            if not stat.S_ISREG(info.st_mode):
-                raise UnreadableError("not a regular file", code="not-a-regular-file")
-            self._file = path.open("rb", buffering=0)
+            self._require_regular(path.stat())
+            self._file = open(path, "rb", buffering=0, opener=_open_without_blocking)  # noqa: SIM115
+            info = os.fstat(self._file.fileno())
         except OSError as error:
             raise UnreadableError(f"cannot be opened: {error.strerror or error}", code="cannot-open") from None
+        # Another file may have taken its place before it was opened.
+        try:
+            self._require_regular(info)
+        except UnreadableError:
+            self._file.close()
+            raise
         self._lock = Lock()
         self.size = info.st_size
         self.bytes_read = 0
+
+    @staticmethod
+    def _require_regular(info: os.stat_result) -> None:
+        if not stat.S_ISREG(info.st_mode):
+            raise UnreadableError("not a regular file", code="not-a-regular-file")
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         data = remaining = np.empty(size, dtype=np.uint8).data
@@ -75,6 +86,11 @@ class _LocalRanges:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _open_without_blocking(path: str, flags: int) -> int:
+    """Open a file; a pipe without a writer would block."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 class _RemoteRanges:
@@ -238,14 +254,41 @@ class RangeFile(io.RawIOBase):
 def find_sibling(path: Place, name: str, description: str) -> Place:
     """Return the file in the same folder that a container refers to by its name.
 
-    Raise `UnreadableError` if the name leads out of the folder, and `PendingError` if the file does not exist (yet).
+    Raise `UnreadableError` if the name or a link leads out of the folder, and `PendingError` if the file does not exist (yet).
     """
     if not name or Path(name).name != name or name == ".." or {"\\", "\0"} & set(name):
         message = f"refers to a {description} outside its own folder: {name[:80]!r}"
         raise UnreadableError(message, code="outside-folder", name=name)
     if len(name) > _MAX_NAME_LENGTH or not (path.parent / name).exists():
         raise PendingError(f"{description} {name[:80]!r} does not exist", code="missing-part", name=name)
+    require_inside(path.parent / name, path.parent, f"{description} {name[:80]!r}")
     return path.parent / name
+
+
+def require_inside(part: Place, folder: Place, description: str) -> None:
+    """Raise `UnreadableError` if a link leads from a part of a checkpoint out of the checkpoint's folder.
+
+    Otherwise a downloaded checkpoint could bring a private file of this machine into the results.
+    """
+    if not is_inside(part, folder):
+        message = f"{description} is a link to a file outside its folder; replace the link with a copy of that file"
+        raise UnreadableError(message, code="outside-folder", name=part.name)
+
+
+def is_inside(path: Place, folder: Place) -> bool:
+    """Return whether a path is in a folder after all links are followed.
+
+    In the cache of Hugging Face, the files in ``snapshots/COMMIT`` are links into the folder ``blobs`` of the same model.
+    """
+    if not isinstance(path, Path) or not isinstance(folder, Path):  # a server has no links
+        return ".." not in path.parts and str(path).startswith(f"{folder}/")
+    try:
+        real, home = (Path(os.path.realpath(one)) for one in (path, folder))
+    except (OSError, ValueError):
+        return False
+    snapshots = [parent for parent in (home, *home.parents) if parent.name == "snapshots"]
+    blobs = [parent.parent / "blobs" for parent in snapshots[:1]]
+    return any(real.is_relative_to(allowed) for allowed in (home, *blobs))
 
 
 def parse_json(data: bytes) -> Any:

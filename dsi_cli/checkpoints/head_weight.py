@@ -15,12 +15,16 @@ Miyato et al. 2018 (arXiv 1802.05957).
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import layers
+from dsi_cli.checkpoints.file_access import is_inside
 from dsi_cli.checkpoints.folders import MODEL_FILES
 from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_content
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
@@ -142,26 +146,54 @@ def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.sqrt(sums[:, 0])
 
 
-def open_base_model(adapter: Place, config: Any, files: OpenFiles) -> CheckpointContent:
+def open_base_model(adapter: Place, config: Any, files: OpenFiles, inputs: Sequence[Place] = ()) -> CheckpointContent:
     """Return the content of an adapter's base model.
 
-    Raise `NoHeadError` if the adapter does not name its base model (``no-base-model-name``), or it is not on this machine
-    (``no-base-model``). Raise `CheckpointError` if the base model cannot be read.
+    Raise `NoHeadError` if the adapter does not name its base model (``no-base-model-name``), it is not on this machine
+    (``no-base-model``), or it is neither near the adapter nor an input (``base-model-outside``). Raise `CheckpointError` if the
+    base model cannot be read.
 
-    ``config`` holds the contents of ``adapter_config.json``. ``files`` closes the file of the base model.
+    Parameters
+    ----------
+    adapter : the file of the adapter.
+    config : the contents of ``adapter_config.json``.
+    files : closes the file of the base model.
+    inputs : the folders that the user named; other folders than these and the two of the adapter are not searched.
     """
+    name = _base_model_name(config)
+    # On Windows, opening \\host\share would send the user's password hash to that host.
+    is_on_network = name[0] in "\\/" and name[1:2] in ("\\", "/")
+    near = (adapter.parent, adapter.parent.parent)
+    found = [] if is_on_network else [folder / name for folder in near]
+    allowed = [folder for folder in found if any(is_inside(folder, root) for root in (*near, *inputs))]
+    models = (folder / model for folder in allowed for model in MODEL_FILES if not model.startswith("adapter_"))
+    base = next((model for model in models if model.is_file()), None)
+    if base is not None:
+        return open_content(base, files)
+    if not allowed or any(folder.is_dir() for folder in found if folder not in allowed):
+        raise _base_model_outside(adapter, name, is_on_network=is_on_network)
+    message = f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here; put it next to the "
+    message += "adapter, or merge the adapter (merge_and_unload in peft) before saving"
+    raise NoHeadError(message, code="no-base-model", base_model=name)
+
+
+def _base_model_name(config: Any) -> str:
     name = as_dict(config).get("base_model_name_or_path")
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
         message = "no classifier in this adapter (LoRA), and it does not name its base model; keep the classifier with "
         message += "modules_to_save"
         raise NoHeadError(message, code="no-base-model-name")
-    for folder in (adapter.parent / name, adapter.parent.parent / name):
-        for model in MODEL_FILES:
-            if not model.startswith("adapter_") and (folder / model).is_file():
-                return open_content(folder / model, files)
-    message = f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here; put it next to the "
-    message += "adapter, or merge the adapter (merge_and_unload in peft) before saving"
-    raise NoHeadError(message, code="no-base-model", base_model=name)
+    return name
+
+
+def _base_model_outside(adapter: Place, name: str, *, is_on_network: bool) -> NoHeadError:
+    message = (
+        f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is outside its folder; copy it next "
+    )
+    message += "to the adapter"
+    if not is_on_network:
+        message += f", or name it after the adapter: {shlex.quote(os.path.normpath(adapter.parent / name)[:200])}"
+    return NoHeadError(message, code="base-model-outside", base_model=name)
 
 
 def apply_lora(rows: NDArray[np.float32], up: Tensor, down: Tensor, config: Any, weight: str) -> NDArray[np.float32]:

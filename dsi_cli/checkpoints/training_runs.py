@@ -31,6 +31,7 @@ from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.formats import FOLDER_FORMATS
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.similarity import centre, unit_rows
+from dsi_cli.store.layout import folder_key
 
 ReadHead = Callable[[Record], "NDArray[np.float32] | None"]
 """Returns the weight ``(C, d)`` of a checkpoint's head, or None if it cannot be read."""
@@ -279,7 +280,8 @@ def _run_names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[
         own = [f"{folder}/{label}" if label else folder] if label or len(part) != 1 or labels.count(label) == 1 else []
         numbered = [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
         candidates = [*(name for name, _ in known), *own, f"{folder}/{stem}", *numbered]
-        names.append(next(name for name in candidates if name not in names))
+        taken = set(map(folder_key, names))
+        names.append(next(name for name in candidates if folder_key(name) not in taken))
     return names
 
 

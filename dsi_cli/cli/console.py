@@ -132,7 +132,7 @@ def _wrap(line: str, stream: IO[str], hanging: int) -> str:
     if not stream.isatty():
         return line
     width = max(MIN_WIDTH, get_terminal_size().columns)
-    joined = re.sub(r"\d+ to \d+|\d+ %", lambda match: match[0].replace(" ", "\0"), line)
+    joined = re.sub(r"(?<!\d)\d+ (?:to \d+|%)", lambda match: match[0].replace(" ", "\0"), line)
     wrapped = fill(joined, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
     return wrapped.replace("\0", " ")
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from dsi_cli.cli import console
 from dsi_cli.cli.options import Epoch, Kind, LogTo, Output, Quiet, Run, Split, option, switch
 from dsi_cli.cli.summary import print_logged
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.export import TABLES
 
@@ -70,7 +71,8 @@ def export(
     selection |= {"rows": export.parse_classes(rows, "--rows"), "classes": export.parse_classes(classes, "--classes")}
     frame = export.export_frame(Results(output), table, ranked=ranked, run=run, **selection)
     if stream is not None:
-        export.write_stream(frame, stream, file_format, is_matrix=table is None)
+        show = terminal_text if sys.stdout.isatty() else str
+        export.write_stream(frame, stream, file_format, is_matrix=table is None, show=show)
         return DONE
     export.write_file(frame, Path(out), file_format, is_matrix=table is None)
     console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)

@@ -99,6 +99,10 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
         except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
             message = f"Ray cannot be used at --address {address} ({first_line(error)})"
             raise UsageError(message, code="ray-unusable") from None
+        except Exception as error:  # noqa: BLE001  Ray raises a bare Exception if a node does not start in time
+            message = f"Ray did not start ({first_line(error)}); on a slow or busy machine, set the environment variable "
+            message += "RAY_raylet_start_wait_time_s=300, or leave out --engine ray"
+            raise EngineError(message, code="ray-not-started") from None
         yield
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError, listed
 from dsi_cli.inference.dataset import Samples
 
-_SYNONYMS = re.compile(r"\s*,\s*|\s+-\s+")
+_SYNONYMS = re.compile(r",|\s-\s")
 _WNID = re.compile(r"n\d{8}")
 _LISTED = 3
 

@@ -27,7 +27,7 @@ _NAMES = ", ".join(row.name for row in DATASETS)
 EXPECTED = f"a data set: a folder of class folders, .parquet or .tar shards, a name ({_NAMES}), or module:function"
 _SPLIT = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?![a-z])", re.IGNORECASE)
 _ROW = re.compile(r"(?P<file>.+\.parquet)#(?P<row>\d+)", re.IGNORECASE)
-_MEMBER = re.compile(r"(?P<shard>.+?\.tar)/(?P<name>.+)", re.IGNORECASE)
+_MEMBER = re.compile(r"(?P<shard>.+?\.tar)/(?P<name>.+)", re.IGNORECASE | re.DOTALL)
 
 
 def open_samples(
@@ -67,7 +67,7 @@ def image_at(path: str) -> Image:
         if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
             if match := _ROW.fullmatch(path):
                 return image_folder.open_bytes(sharded_dataset.row_bytes(Path(match["file"]), int(match["row"])))
-            if match := _MEMBER.fullmatch(path):
+            if match := _MEMBER.match(path):
                 return image_folder.open_bytes(sharded_dataset.member_bytes(Path(match["shard"]), match["name"]))
         return image_folder.open_file(path)
     except UsageError:

@@ -24,6 +24,7 @@ from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.parsers import read_cells, read_json, read_lines, read_table, read_yaml
 from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, recognise
 from dsi_cli.remote.locations import Place
+from dsi_cli.store import spreadsheet
 
 LABEL_FILE_NAMES = (
     "classes.txt",
@@ -36,6 +37,7 @@ LABEL_FILE_NAMES = (
 )
 """The names of label files next to checkpoints, in the order of the search; ``config.json`` counts if it has ``id2label``."""
 MAX_LABEL_FILE_BYTES = 64 * 2**20  # the maximum size of a label file; ImageNet-22k's list has one million bytes
+MAX_NAME_LENGTH = 1000  # the maximum number of characters of a class name
 READERS = {".csv": read_table, ".tsv": read_table, ".json": read_json, ".yaml": read_yaml, ".yml": read_yaml}
 """The parser for each suffix; every other file is read as lines."""
 EXPECTED = "a label file (one name per line; .csv or .tsv with a column 'name'; .json or .yaml with a list or an index map)"
@@ -87,6 +89,9 @@ def read_labels(path: str | Place) -> LabelList:
     try:
         names = reader(text)
         name, times = Counter(names.names).most_common(1)[0]
+        longest = max(names.names, key=len)
+        if len(longest) > MAX_NAME_LENGTH:
+            raise ValueError(f"found a name of {len(longest)} characters ({longest[:40]!a}...); shorten it")
         if 2 * len({*names.names}) <= len(names.names):
             raise ValueError(f"found the name {name[:40]!a} {times} times; keep one line per class, not one per image")
     except ValueError as error:
@@ -191,11 +196,11 @@ def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[in
             message = f"{where}: there is no class {index[:20]!a}; the labels are 0 to {len(labels.names) - 1}"
             raise UsageError(message, code="mapping-unknown-class", name=index)
         label = labels.names[int(index)]
-        if name and name != label.strip():
+        if name and name not in (label.strip(), spreadsheet.cell_text(label.strip())):
             message = f"{where}: class {index} is {quoted(label)}, not {quoted(name)}; give the mapping of these labels"
             raise UsageError(message, code="mapping-other-labels", index=int(index), name=name, label=label)
         return [int(index)]
-    classes = [k for k, label in enumerate(labels.names) if label.strip() == name]
+    classes = [k for k, label in enumerate(labels.names) if name in (label.strip(), spreadsheet.cell_text(label.strip()))]
     if not classes:
         similar = nearest(name, labels.names)
         hint = f"; try {quoted(similar)}" if similar else f"; the labels are those of {labels.source}"

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-LEADING_MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
+LEADING_MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d{1,20}[\s._:-]+"), re.compile(r"/[a-z]/"))
 """Marks that are ignored if they are in front of all names."""
 _ID = re.compile(r"[nv]\d{8}")
 Aliases = Mapping[str, Sequence[str]]  # other names of each class

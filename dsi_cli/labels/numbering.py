@@ -14,10 +14,10 @@ from dataclasses import dataclass
 _WHOLE = re.compile(r"(\d{1,9})(?:\.0+)?")
 _LEADING = re.compile(
     r"""[\[(#"']?(?:(?:class|label|category|index|idx|id)[\s_#:]*)?(\d{1,9})[\])"']?"""
-    r"""(\s*(?:->|=>|[,:;|=\t)])\s*|\s+-\s+|\.?\s+|[._-])(?=\S)(.*[^\W_].*)""",
+    r"""(\s*+(?:->|=>|[,:;|=)])\s*+|\s++-\s++|\.?\s++|[._-])(?=\S)(?=[\W_]*+[^\W_])(.*)""",
     re.IGNORECASE,
 )
-_TRAILING = re.compile(r"""(.*[^\s,:;|=>-])["']?(\s*(?:->|=>|[,:;|=\t])\s*|\s+)["']?(\d{1,9})["']?""")
+_TRAILING = re.compile(r"""\A(.*[^\s,:;|=>-])["']?(\s*+(?:->|=>|[,:;|=])\s*+|\s++)["']?(\d{1,9})["']?""")
 _JOINED = frozenset(("", ".", "_", "-"))
 """Separators after which a number stays in the name, because the name may be that of a folder (``001.ak47``)."""
 _CLEAR_SEPARATOR = re.compile(r"[,:;|=>\t]")  # a character that always separates a number from a name

@@ -35,17 +35,19 @@ INDEX_COLUMNS = (
 """The names of columns with class numbers; ``id`` and columns of `NAME_COLUMNS` count if all their values are numbers."""
 SUPERCLASS_COLUMNS = ("superclass", "supercategory", "coarse_label", "group", "category", "parent")
 """The names of columns with superclasses, in order of priority."""
+MAX_LINE_LENGTH = 2**20
+"""The maximum number of characters of a line of names or of a table; the names of ImageNet-22k in one line have about that many."""
 _OF_PARENT = re.compile(r"super|parent|hypernym|coarse|(?:group|category)$")
 """In the name of a column whose WordNet ids are those of superclasses."""
 _ID = re.compile(r"[nv]\d{8}")
 _ID_AND_NAME = re.compile(r"([nv]\d{8})\s+(\S.*)")
-_ASSIGNED = re.compile(r"[A-Za-z_]\w*(?:\s*:[^=\n]*)?\s*=\s*(?=[\[({])")
+_ASSIGNED = re.compile(r"^[A-Za-z_]\w*+(?:\s*+:[^=\n]*+)?\s*+=\s*+(?=[\[({])", re.MULTILINE)
 _LITERAL = re.compile(rf"(?:{_ASSIGNED.pattern})?[\[({{].*[\])}}][;,]?", re.DOTALL)
 _BULLET = re.compile(r"[-*•]\s+(?=\S)")
 _COMMENT = re.compile(r"\A((?:#|//).*\n)+(?=[^#/\n])")
 _PRINTED = re.compile(r"\A\s*[A-Za-z_.]+\((\[.*\])(,[^\[\]]*)?\)\s*\Z", re.DOTALL)
 """A list as Python, NumPy or pandas print it: ``dict_keys(['cat', 'dog'])``, ``array(['cat', 'dog'], dtype='<U3')``."""
-_ITEM = re.compile(r"item\s*\{[^}]*\}\s*")
+_ITEM = re.compile(r"item\s*\{[^{}]*\}\s*")
 """A class in a label map of TensorFlow, with its number in ``id`` and its name in ``name`` or ``display_name``."""
 
 
@@ -74,7 +76,8 @@ def read_lines(text: str) -> IndexedNames:
             raise ValueError("found a list in brackets that neither Python nor JSON can read")
     if re.fullmatch(rf"({_ITEM.pattern})+", text.strip()):
         return _names_from_value(dict(map(_read_item, _ITEM.findall(text))))
-    header = map(_standard_column, re.split(r"\s*[\t,;]\s*", text.partition("\n")[0].strip()))
+    _require_short_lines(text)
+    header = map(_standard_column, re.split(r"[\t,;]", text.partition("\n")[0].strip()))
     if len(columns := _KNOWN.intersection(header)) > 1 and not columns.isdisjoint(NAME_COLUMNS):
         return read_table(text)
     lines, text = text.count("\n"), _COMMENT.sub("", text)
@@ -90,6 +93,12 @@ def read_lines(text: str) -> IndexedNames:
     if is_header and numbering.split_numbers(names[1:]) is not None:
         names = names[1:]
     return _split_numbers_and_ids(numbering.remove_quotes(names))
+
+
+def _require_short_lines(text: str) -> None:
+    longest = max(map(len, text.split("\n")))
+    if longest > MAX_LINE_LENGTH:
+        raise ValueError(f"found a line of {longest} characters; write one name per line")
 
 
 def _split_lines(text: str) -> list[str]:
@@ -108,10 +117,12 @@ def _split_lines(text: str) -> list[str]:
 
 
 def _read_item(item: str) -> tuple[int, str]:
-    number, name = re.search(r"\bid:\s*(\d+)", item), re.search(r"name:\s*(['\"])(.+?)\1(?![\s\S]*display_name)", item)
+    number = re.search(r"\bid:\s*(\d+)", item)
+    last = max(item.rfind("display_name"), 0)  # it has precedence over the name
+    name = re.search(r"name:\s*(?:'([^'\n]+)'|\"([^\"\n]+)\")", item[last:])
     if number is None or name is None:
         raise ValueError(f"found an item of a label map without an id or a name ({item[:40]!a})")
-    return int(number[1]), name[2]
+    return int(number[1]), name[1] or name[2]
 
 
 def _split_numbers_and_ids(names: Sequence[str]) -> IndexedNames:
@@ -343,6 +354,7 @@ def _has_order(rows: list[tuple[int, list[str]]]) -> bool:
 
 def read_cells(text: str) -> list[tuple[int, list[str]]]:
     """Return the stripped cells of each row with the line number; raise `ValueError` for a damaged table."""
+    _require_short_lines(text)
     first = text.split("\n", 1)[0]
     separator = "\t" if "\t" in first else max(",;", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)

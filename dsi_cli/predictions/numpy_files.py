@@ -8,6 +8,7 @@ score of each prediction.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,8 @@ def read_targets(path: Path) -> EncodedLabels:
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file by name; the array of an NPY file has the name ""."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # an impossible shape, which is an error below
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 arrays = {"": loaded}

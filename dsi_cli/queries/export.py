@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from dsi_cli.errors import UsageError, require_choice
-from dsi_cli.store import atomic_write
+from dsi_cli.store import atomic_write, spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,18 +93,33 @@ def require_matrix(kind: str, *, is_matrix: bool) -> None:
         raise UsageError("NPY holds matrices: export a table as parquet or csv", code="npy-of-a-table")
 
 
-def write_stream(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix: bool) -> None:
+def write_stream(
+    frame: pd.DataFrame,
+    stream: IO[bytes],
+    kind: str,
+    *,
+    is_matrix: bool,
+    show: Callable[[str], str] = str,
+) -> None:
     """Write a frame to an open stream; the first column ``class`` of a matrix holds its class names.
 
     Raise `UsageError` if the frame is a table and the format NPY (code ``npy-of-a-table``).
+
+    Parameters
+    ----------
+    frame : the matrix or table.
+    stream : the open stream.
+    kind : the format: parquet, csv or npy.
+    is_matrix : whether the frame is a matrix.
+    show : changes each text of a CSV file, for example for a terminal.
     """
     require_matrix(kind, is_matrix=is_matrix)
     if kind == "npy":
         np.save(stream, frame.to_numpy(), allow_pickle=False)
         return
-    if is_matrix:
-        import pandas as pd
+    import pandas as pd
 
+    if is_matrix:
         # The class names become the first column. Repeated column names get a number.
         names = pd.Series([str(column) for column in frame.columns])
         numbers = names.groupby(names).cumcount() + 1
@@ -116,10 +132,14 @@ def write_stream(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix
 
     # Write lists as JSON, because NumPy's text of them lacks commas and contains line breaks.
     def cell(value: object) -> object:
-        return json.dumps(value.tolist(), ensure_ascii=False) if isinstance(value, np.ndarray) else value
+        if isinstance(value, np.ndarray):
+            value = json.dumps(value.tolist(), ensure_ascii=False)
+        return show(spreadsheet.cell_text(value)) if isinstance(value, str) else value
 
-    objects = frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]
-    frame.assign(**{name: frame[name].map(cell) for name in objects}).to_csv(stream, index=False, lineterminator="\n")
+    is_text = [not pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    texts = frame.assign(**{name: frame[name].map(cell) for name in frame.columns[is_text]})
+    header = [show(spreadsheet.cell_text(str(name))) for name in frame.columns]
+    texts.to_csv(stream, index=False, header=header, lineterminator="\n")
 
 
 def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:

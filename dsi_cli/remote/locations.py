@@ -70,7 +70,7 @@ def open_url(url: str) -> RemotePath:
 def match_url(url: str) -> list[RemotePath]:
     """Return the remote path of a URL, or all matches of a pattern; empty if nothing exists. Errors as `locate`."""
     head, scheme_end, rest = url.partition("://")
-    fixed = re.split(r"[^/]*[*?\[]", rest, maxsplit=1)[0]
+    fixed = re.split(r"(?<![^/])[^/]*[*?\[]", rest, maxsplit=1)[0]
     if fixed == rest or head.lower() in ("http", "https"):
         path = open_url(url)
         return [path] if path.exists() else []

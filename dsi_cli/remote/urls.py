@@ -18,9 +18,9 @@ from urllib.parse import unquote
 from dsi_cli.errors import DsiError
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_TO_END = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
+_TO_END = re.compile(r"[a-z][a-z0-9+.-]{1,40}://.*", re.IGNORECASE)
 _HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
-_IN_TEXT = re.compile(r"\b[a-z][a-z0-9+.-]+://[^\s'\"<>]+", re.IGNORECASE)
+_IN_TEXT = re.compile(r"\b[a-z][a-z0-9+.-]{1,40}://[^\s'\"<>]+", re.IGNORECASE)
 LOCAL = ("file", "local")
 _folders: ContextVar[tuple[Path, ...]] = ContextVar("folders of copies", default=())
 

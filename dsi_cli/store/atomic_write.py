@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,9 @@ from typing import IO
 
 from dsi_cli.errors import OutputError, UsageError
 
+_OPEN_ELSEWHERE = (5, 32)  # the errors of Windows for a file that another program has open
+_PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+DISK_FULL = "disk-full"  # code of the error if the disk, or the user's share of it, is full
 OUTPUT_OPTION = "-o"  # option with which most commands choose the output
 
 
@@ -54,12 +58,26 @@ def open_atomically(
             if is_durable:
                 file.flush()
                 os.fsync(file.fileno())
-        part.replace(path)
+        _replace(part, path)
     except OSError as error:
         raise write_error(path, error, option) from None
     finally:
         with suppress(OSError):  # after a success, the file no longer exists
             part.unlink()
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Move a file to its final name; on Windows, wait while another program has the earlier file open."""
+    for pause in _PAUSES_SECONDS:
+        try:
+            part.replace(path)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _OPEN_ELSEWHERE:
+                raise
+            time.sleep(pause)
+        else:
+            return
+    part.replace(path)
 
 
 def write_atomically(
@@ -78,6 +96,6 @@ def write_atomically(
 def write_error(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> OutputError:
     """Return the error that says why a path could not be written; ``option`` chooses another path."""
     reason, code = f"{error.strerror or error}; choose another output with {option}", "cannot-write"
-    if error.errno == errno.ENOSPC:
-        reason, code = "the disk is full; free some space and run the same command again to go on", "disk-full"
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        reason, code = "the disk is full; free some space and run the same command again to go on", DISK_FULL
     return OutputError(f"{path} could not be written: {reason}", code=code, path=str(path))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,17 @@ REPORT = "report.html"
 EVENTS = "events.out.tfevents.0.dsi."  # the prefix of event files of dsi, which are not logs of a training
 WEIGHT = "weight"  # folder of a run's classifier heads, like the kind of a matrix for matrices
 LOCK = ".lock"
+_UNSAFE = re.compile(
+    r"[=%\\:*?\"<>|\x00-\x1f\x7f]"
+    r"|(?<![^/])[._]"  # a hidden folder
+    r"|[. ](?![^/])"  # Windows drops these at the end
+    # The first letter of a device of Windows: CON, PRN, AUX, NUL, COM1, LPT1
+    r"|(?<![^/])[acnlp](?=(?:(?<=c)on|(?<=p)rn|(?<=a)ux|(?<=n)ul|(?:(?<=c)om|(?<=l)pt)[0-9¹²³]) *(?:[./]|\Z))",
+    re.IGNORECASE,
+)
+"""The characters in a run's name that some system or reader refuses in the name of a folder."""
+_MAX_NAME_BYTES, _KEPT_BYTES = 240, 200
+"""The maximum size of a folder's name, and the size of what a checksum follows if it is longer; most systems have 255 bytes."""
 INCOMPLETE = ".tmp"  # folder of incomplete files
 OUR_NAMES = frozenset({LOCK, INCOMPLETE, REPORT, *(table.path for table in TABLES)})
 """The names in a results folder; a folder with other names and without tables belongs to something else."""
@@ -73,13 +88,45 @@ def reference_names(shaping: Mapping[str, Any]) -> list[str]:
 
 
 def folder_name(run: str) -> str:
-    """Return a run's name as a relative path that every Parquet reader accepts: no ``key=value``, no hidden folder.
+    """Return a run's name as a relative path that every system and every Parquet reader accepts.
 
-    >>> folder_name("sweep/lr=0.1"), folder_name(".hidden")
-    ('sweep/lr%3D0.1', '%2Ehidden')
+    Characters that Windows refuses, the signs of ``key=value``, and the first sign of a hidden folder or of a device's name are
+    written as ``%`` and their number. A checksum replaces the end of a long part.
+
+    >>> folder_name("sweep/lr=0.1"), folder_name(".hidden"), folder_name("a:b?"), folder_name("NUL")
+    ('sweep/lr%3D0.1', '%2Ehidden', 'a%3Ab%3F', '%4EUL')
     """
-    escaped = re.sub(r"[=%\\\x00-\x1f\x7f]|(?<![^/])[._]", lambda match: f"%{ord(match[0]):02X}", run)
-    return "/".join(part for part in escaped.split("/") if part)
+    escaped = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", run)
+    return "/".join(_short_name(part) for part in escaped.split("/") if part)
+
+
+def _short_name(name: str) -> str:
+    data = name.encode("utf-8", "surrogatepass")
+    if len(data) <= _MAX_NAME_BYTES:
+        return name
+    return f"{data[:_KEPT_BYTES].decode('utf-8', 'ignore')}~{hashlib.sha256(data).hexdigest()[:16]}"
+
+
+@lru_cache(maxsize=4096)
+def folder_key(run: str) -> str:
+    """Return a text that is equal for two runs whose folders are the same one on some system.
+
+    macOS and Windows ignore the case of names, and macOS also the form in which Unicode stores accents.
+
+    >>> folder_key("Net") == folder_key("net"), folder_key("net") == folder_key("net2")
+    (True, False)
+    """
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", folder_name(run)).casefold())
+
+
+def unique_run(name: str, *taken: Collection[str]) -> str:
+    """Return a run's name, with a number if its folder would be that of another run; ``taken`` are collections of their keys.
+
+    >>> unique_run("net", {folder_key("Net")}), unique_run("net", {folder_key("cnn")})
+    ('net-2', 'net')
+    """
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(unique for unique in names if not any(folder_key(unique) in keys for keys in taken))
 
 
 def temporary_folder(out: Path) -> Path:

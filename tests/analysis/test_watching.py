@@ -1,5 +1,6 @@
 """What is analysed while a folder changes between one listing and the next; the changes are real, only the waiting is not."""
 
+import errno
 import os
 import shutil
 from contextlib import ExitStack
@@ -14,8 +15,8 @@ from helpers.outputs import assert_same_output, heads, save_head, tables
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.watch import IDLE, REACHED, EndedEvent, ReachedEvent, UpdatedEvent, WaitingEvent, check, watch
-from dsi_cli.errors import UsageError
-from dsi_cli.store import lock
+from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.store import atomic_write, lock
 from dsi_cli.store.results import Results
 
 QUICK = Options(draws=0, measures=("cosine",))
@@ -252,6 +253,27 @@ def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):
     )
     assert waiting == WaitingEvent(reason, is_blocked=True)
     assert new == updated(("run", 0))
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, None), (errno.EROFS, "cannot-write")])
+def test_watch_waits_for_space_on_a_full_disk_and_ends_if_the_output_cannot_be_written(
+    number, code, make_run, watched, tmp_path
+):
+    run = make_run(epochs=1)
+    failures = [atomic_write.write_error(tmp_path / "out", OSError(number, os.strerror(number)))] * 2
+
+    def analyse(there):
+        if failures:
+            raise failures.pop()
+        return analyze(there, tmp_path / "out", QUICK)
+
+    if code is None:
+        waiting, new = watched([run], nothing, nothing, nothing, nothing, analyse=analyse)
+        assert (waiting.is_blocked, "the disk is full" in waiting.reason) == (True, True)
+        assert new == updated(("run", 0))
+    else:
+        with raises(code, OutputError):
+            watched([run], nothing, nothing, analyse=analyse)
 
 
 def test_the_output_is_locked_during_an_analysis_alone(make_run, watched, tmp_path):

@@ -1,6 +1,7 @@
 """Containers beside the usual files: what the real libraries write is read exactly, what is lacking or damaged is said."""
 
 import json
+import os
 import pickle
 import shutil
 import warnings
@@ -182,6 +183,14 @@ def test_distributed_checkpoint_is_read(net, distributed):
     assert_head(only(distributed), weight, "app.model.fc.weight")
 
 
+def test_distributed_checkpoint_with_a_part_in_a_link_out_of_its_folder_is_refused(distributed):
+    (part,) = distributed.glob("*.distcp")
+    private = distributed.parent.parent / "private"
+    part.rename(private)
+    part.symlink_to(private)
+    assert f"{part.name!r} is a link to a file outside its folder" in refused(only(distributed))
+
+
 def changed(folder: Path, change) -> CheckpointFile:
     """Return a distributed checkpoint whose metadata were changed; by torch's own classes."""
     path = folder / ".metadata"
@@ -342,6 +351,12 @@ def adapter(net, tmp_path):
     return folder
 
 
+def only_with_base(adapter: Path) -> CheckpointFile:
+    """Return the adapter, for a user who names its run and its base model."""
+    runs = discover([adapter.parent, adapter.parent.parent / "base"])
+    return next(file for run in runs for file in run.checkpoints if file.path.name.startswith("adapter_model"))
+
+
 def write_adapter(folder: Path, layer: str = "fc", rank: int = 3) -> tuple[np.ndarray, np.ndarray]:
     generator = torch.Generator().manual_seed(1)
     up, down = (torch.randn(*shape, generator=generator) for shape in ((CLASSES, rank), (rank, WIDTH)))
@@ -359,7 +374,7 @@ def configured(folder: Path, **options: object) -> None:
 def test_an_adapter_is_merged_with_its_base(layer, rslora, scale, adapter, weight):
     configured(adapter, use_rslora=rslora)
     up, down = write_adapter(adapter, layer)
-    scanned = scan_checkpoint(only(adapter.parent))
+    scanned = scan_checkpoint(only_with_base(adapter))
     np.testing.assert_allclose(scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5)
     reason = "the classifier of this adapter is that of its base model" + ", changed by LoRA" * bool(scale)
     assert (scanned.record.head, scanned.record.reason) == ("fc.weight", reason)
@@ -377,14 +392,49 @@ def test_an_adapter_is_merged_with_its_base(layer, rslora, scale, adapter, weigh
 )
 def test_an_adapter_that_cannot_be_merged_says_why(options, message, adapter):
     configured(adapter, **options)
-    assert message in refused(only(adapter.parent))
+    assert message in refused(only_with_base(adapter))
 
 
 @pytest.mark.parametrize("contents", [["text"], {f"base_model.model.fc.lora_{side}.weight": "text" for side in "AB"}])
 def test_an_adapter_without_matrices_has_the_head_of_its_base(contents, adapter, weight):
     (adapter / "adapter_model.safetensors").unlink()
     torch.save(contents, adapter / "adapter_model.bin")
-    np.testing.assert_array_equal(scan_checkpoint(only(adapter.parent)).weight, weight)
+    np.testing.assert_array_equal(scan_checkpoint(only_with_base(adapter)).weight, weight)
+
+
+@pytest.mark.parametrize("name", ["base", "./base", "../base", "{run}/base"])
+def test_scan_checkpoint_of_an_adapter_with_its_base_near_it_reads_the_base(name, adapter):
+    shutil.move(adapter.parent.parent / "base", adapter.parent / "base")
+    configured(adapter, base_model_name_or_path=name.format(run=adapter.parent))
+    scanned = [scan_checkpoint(file) for run in discover([adapter]) for file in run.checkpoints]
+    assert [(result.record.status, result.record.head) for result in scanned] == [("ok", "fc.weight")]
+
+
+@pytest.mark.parametrize("name", ["{top}/base", "../../base", "link", "../../../etc", "/\ud800"])
+def test_scan_checkpoint_of_an_adapter_with_its_base_elsewhere_asks_for_it(name, adapter):
+    top = adapter.parent.parent
+    if name == "link":
+        (adapter / name).symlink_to(top / "base")
+    configured(adapter, base_model_name_or_path=name.format(top=top))
+    files = [file for run in discover([adapter.parent]) for file in run.checkpoints]
+    record = scan_checkpoint(next(file for file in files if file.path.parent == adapter)).record
+    assert (record.status, record.code) == ("failed", "base-model-outside")
+    expected = os.path.normpath(adapter / name.format(top=top)) if name.isascii() else "'/\\ud800'"
+    assert f"name it after the adapter: {expected}" in record.reason
+    if "base" in name or name == "link":
+        assert scan_checkpoint(only_with_base(adapter)).record.status == "ok"
+
+
+@pytest.mark.parametrize("name", ["\\\\host\\share", "//host/share", "\\/host/share", "/\\host/share"])
+def test_scan_checkpoint_of_an_adapter_with_its_base_on_a_network_never_looks_for_it(name, adapter, monkeypatch):
+    configured(adapter, base_model_name_or_path=name)
+    file = only_with_base(adapter)
+    looked_at = []
+    look = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **options: looked_at.append(path) or look(path, **options))
+    assert scan_checkpoint(file).record.code == "base-model-outside"
+    assert looked_at
+    assert not [path for path in looked_at if "host" in str(path)]
 
 
 def test_fsdp_folders_of_accelerate_are_read(distributed, net):

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover, find_other_files
 from dsi_cli.errors import UsageError
+from dsi_cli.store.layout import folder_key
 
 
 def put(path: Path, rows: int = 3) -> Path:
@@ -204,3 +205,25 @@ def test_discover_run_next_to_known_run_gets_another_name(tmp_path):
     assert [run.name for run in discover([tmp_path], known)] == ["ckpt", "lr2/ckpt"]
     with errors.raises("run-name-taken", run="ckpt"):
         discover([tmp_path / "lr2"], known)
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["x/Net", "y/net"], ["x/Net", "y/net"]),
+        (["Net", "net"], ["Net", "net-2"]),
+        (["cafe\u0301", "caf\xe9"], ["cafe\u0301", "caf\xe9-2"]),
+        (["a/Net", "a/net", "b/net"], ["Net", "a/net", "b/net"]),
+        (["Net", "vit"], ["Net", "vit"]),
+    ],
+)
+def test_discover_of_names_that_differ_only_in_case_gives_each_run_a_folder_of_its_own(folders, names, tmp_path):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "epoch_1.pt").write_bytes(b"x" * 100)
+    found = {run.folder: run.name for run in discover([tmp_path])}
+    assert [found[tmp_path / folder] for folder in folders] == names
+    assert len(set(map(folder_key, found.values()))) == len(folders)
+    # A later call keeps the names, whichever folders it finds first.
+    known = {name: str(folder) for folder, name in found.items()}
+    assert {run.folder: run.name for run in discover([tmp_path], known)} == found

@@ -1,6 +1,7 @@
 """Containers: what the real libraries write is read exactly, what is damaged is refused, little is asked for."""
 
 import json
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -136,6 +137,38 @@ def test_shards_are_read_as_one(tmp_path):
 def test_open_content_of_a_shard_outside_the_folder_or_missing_raises_the_code(name, code, error, tmp_path):
     with raises(code, error, name=name):
         read_all(write_shards(tmp_path, {"a.weight": name}))
+
+
+def test_open_content_of_a_shard_that_is_a_link_out_of_the_folder_raises(tmp_path):
+    index = write_shards(tmp_path)
+    (tmp_path / "inside.bin").write_bytes((tmp_path / "m-1.safetensors").read_bytes())
+    (tmp_path / "m-1.safetensors").unlink()
+    (tmp_path / "m-1.safetensors").symlink_to("inside.bin")
+    assert_array_equal(read_all(index)["a.weight"], np.ones((2, 3)))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    index = write_shards(folder)
+    (folder / "m-1.safetensors").unlink()
+    (folder / "m-1.safetensors").symlink_to("../inside.bin")
+    with raises("outside-folder", UnreadableError, name="m-1.safetensors"):
+        read_all(index)
+
+
+@pytest.mark.parametrize(("target", "code"), [("model", None), ("other", "outside-folder")])
+def test_open_content_in_the_cache_of_hugging_face_follows_links_within_one_model(target, code, tmp_path):
+    model = tmp_path / "models--org--model"
+    snapshot, blobs = model / "snapshots" / "0123abcd", tmp_path / f"models--org--{target}" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir(parents=True)
+    write_shards(blobs)
+    for file in blobs.iterdir():
+        (snapshot / file.name).symlink_to(Path(os.path.relpath(blobs, snapshot)) / file.name)
+    index = snapshot / "model.safetensors.index.json"
+    if code is None:
+        assert_array_equal(read_all(index)["a.weight"], np.ones((2, 3)))
+    else:
+        with raises(code, UnreadableError):
+            read_all(index)
 
 
 @pytest.mark.parametrize(
@@ -290,3 +323,22 @@ def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
         assert_array_equal(content.tree["fc.weight"].read(), np.ones((10, 64)))
         assert source.size > 20_000_000
         assert source.bytes_read < (1_100_000 if kind == "torch-legacy" else 140_000)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_random_access_file_that_becomes_a_pipe_before_it_is_opened_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "epoch_1.pt"
+    path.write_bytes(b"a file")
+    look = Path.stat
+
+    def stat(self, **options):
+        info = look(self, **options)
+        if self == path:
+            path.unlink()
+            os.mkfifo(path)
+        return info
+
+    monkeypatch.setattr(Path, "stat", stat)
+    # Without O_NONBLOCK, this would wait for a writer forever.
+    with raises("not-a-regular-file", UnreadableError):
+        RandomAccessFile(path)

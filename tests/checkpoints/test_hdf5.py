@@ -1,5 +1,9 @@
 """HDF5: what h5py writes is read exactly; what is damaged, hostile or unfinished is refused, within bounds."""
 
+import shutil
+import subprocess
+import sys
+
 import h5py
 import ml_dtypes
 import numpy as np
@@ -10,6 +14,7 @@ from helpers.memory_limits import scanned
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
+from dsi_cli.checkpoints.child_process import client
 from dsi_cli.checkpoints.formats import OpenFiles, open_content
 from dsi_cli.errors import UnreadableError
 
@@ -139,3 +144,42 @@ def test_a_file_that_asks_for_much_fails_within_bounds(name, tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         write(file)
     assert reason in scanned(tmp_path / "x.h5")[1]
+
+
+PLUGIN = """
+#include <stdio.h>
+__attribute__((constructor)) static void run(void) { FILE *file = fopen("MARK", "w"); if (file) fclose(file); }
+"""
+READ_WITH_H5PY = "import h5py, sys; h5py.File(sys.argv[1])['fc/weight'][()]"
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Return the file that a plug-in of HDF5 writes once it is loaded; its folder is the one that HDF5 searches."""
+    compiler = shutil.which("cc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs a C compiler")
+    folder, mark = tmp_path / "plugins", tmp_path / "mark"
+    folder.mkdir()
+    (tmp_path / "plugin.c").write_text(PLUGIN.replace("MARK", str(mark)))
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", folder / "libplugin.so", tmp_path / "plugin.c"], check=True)
+    monkeypatch.setenv("HDF5_PLUGIN_PATH", str(folder))
+    return mark
+
+
+def test_open_content_of_a_chunk_with_an_unknown_filter_loads_no_plugin(plugin, tmp_path, monkeypatch):
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("fc/weight", data=values("f4"), compression="gzip")
+    data = path.read_bytes()
+    start = data.index(b"deflate") - 8  # here is the number of the filter
+    path.write_bytes(data[:start] + (32_123).to_bytes(2, "little") + data[start + 2 :])
+    # h5py alone loads it.
+    subprocess.run([sys.executable, "-c", READ_WITH_H5PY, path], capture_output=True, check=False)
+    assert plugin.exists()
+    plugin.unlink()
+    child = client._Child()  # with this environment
+    monkeypatch.setattr(client, "_child", lambda _pid: child)
+    with OpenFiles() as files, pytest.raises(UnreadableError):
+        open_content(path, files).tree["fc.weight"].read()
+    assert not plugin.exists()

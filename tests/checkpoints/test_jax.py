@@ -341,17 +341,30 @@ def test_a_bomb_of_zeros_stays_within_bounds(tmp_path):
     assert "is more than a file of" in scanned(main)[1]
 
 
+def replace_by_links(file_or_folder: str, folder: Path, target: Path) -> None:
+    """Move a folder's contents, and put links to the files or to their folder in their place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(target)
+    if file_or_folder == "folder":
+        folder.symlink_to(target)
+        return
+    folder.mkdir()
+    for file in target.iterdir():
+        (folder / file.name).symlink_to(file)
+
+
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_links_are_followed_wherever_they_lead(what, tmp_path):
-    """As in Hugging Face's cache, where every file is a link out of its folder."""
+def test_orbax_links_out_of_the_checkpoint_are_refused(what, tmp_path):
     main = store(tmp_path / "in", {NAME: np.random.default_rng(0).random((500, 500))})
-    (tmp_path / "in/d").rename(tmp_path / "d")
-    if what == "folder":
-        (tmp_path / "in/d").symlink_to(tmp_path / "d")
-    else:
-        (tmp_path / "in/d").mkdir()
-        for file in (tmp_path / "d").iterdir():
-            (tmp_path / "in/d" / file.name).symlink_to(file)
+    replace_by_links(what, tmp_path / "in/d", tmp_path / "private")
+    with raises("outside-folder", UnreadableError):
+        arrays(main)
+
+
+def test_orbax_links_in_the_cache_of_hugging_face_are_followed(tmp_path):
+    model = tmp_path / "models--org--name"
+    main = store(model / "snapshots/0123abcd", {NAME: np.random.default_rng(0).random((500, 500))})
+    replace_by_links("file", model / "snapshots/0123abcd/d", model / "blobs")
     assert arrays(main)[NAME].shape == (500, 500)
 
 

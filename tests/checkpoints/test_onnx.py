@@ -227,6 +227,16 @@ def test_external_data_is_read_or_pending(tmp_path):
         read_all(path)
 
 
+def test_external_data_in_a_link_out_of_the_folder_is_refused(tmp_path):
+    folder = tmp_path / "downloaded"
+    folder.mkdir()
+    path = save_outside(folder / "x.onnx")
+    (folder / "w.bin").rename(tmp_path / "private")
+    (folder / "w.bin").symlink_to("../private")
+    with raises("outside-folder", UnreadableError, name="w.bin"):
+        read_all(path)
+
+
 @pytest.mark.parametrize("location", ["../w.bin", "..", "", "a\\w.bin", ".//etc/passwd"])
 def test_external_data_outside_the_folder_is_refused(location, tmp_path):
     path = save_outside(tmp_path / "x.onnx", change=lambda one: setattr(one.external_data[0], "value", location))

@@ -314,6 +314,17 @@ def test_export_to_stdout_writes_csv_or_npy(capfdbinary, analysed):
     np.testing.assert_array_equal(np.load(io.BytesIO(capfdbinary.readouterr().out)), expected)
 
 
+def test_export_to_a_terminal_escapes_control_characters(make_run, monkeypatch, capfdbinary, tmp_path):
+    run = make_run("\x1b[31mred\x07", epochs=1)
+    assert main_with_exit_code(["analyze", str(run), "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    capfdbinary.readouterr()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main_with_exit_code(["export", str(tmp_path / "out"), "--table", "checkpoints", "--format", "csv"]) == 0
+    out, _ = capfdbinary.readouterr()
+    assert b"\\x1b[31mred\\x07" in out
+    assert not set(b"\x1b\x07") & set(out)
+
+
 def test_export_refuses_a_terminal_for_bytes(analysed, dsi, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     hint = "add -o FILE, or --format csv"

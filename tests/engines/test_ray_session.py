@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from dsi_cli.engines import EngineOptions, open_engine
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import EngineError, UsageError
 
-pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
+ray = pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
 
 
 def refuses(job, reason):
@@ -45,3 +45,15 @@ def test_an_address_where_something_else_answers():
             pytest.raises(UsageError, match=f"^--address {address}: the server there is not Ray "),
         ):
             list(found.map_in_order(abs, [1], refuses))
+
+
+def test_ray_that_does_not_start_in_time_is_an_error_of_the_engine(monkeypatch):
+    def init(address, **options):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    message = r"^Ray did not start \(The current node timed out during startup\.\); .*RAY_raylet_start_wait_time_s=300"
+    with open_engine(EngineOptions("ray")) as found, pytest.raises(EngineError, match=message) as caught:
+        list(found.map_in_order(abs, [1], refuses))
+    assert caught.value.exit_code == 5

@@ -105,6 +105,34 @@ def test_read_labels_of_a_wrong_file_raises_one_line(write, name, content, messa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("unit", [" ", "\t", ",", "=", "a", "a:", "x = ", "'", "[", "item {", "item { id: 1 name: '"])
+def test_read_labels_of_a_line_of_10_mb_raises(write, unit):
+    # The test measures no time: it would run for hours with an expression that takes quadratic time.
+    line = unit * (10_000_000 // len(unit))
+    with pytest.raises(UsageError, match="found a line of"):
+        read_labels(write("classes.txt", f"a:{line}b\ncat\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.csv", "name,{}\ncat\n"), ("a.json", '["cat", "{}"]'), ("a.yaml", "[cat, {}]")]
+)
+@pytest.mark.parametrize("unit", [",", " x"])
+def test_read_labels_of_another_format_with_a_line_of_10_mb_raises(write, name, text, unit):
+    with pytest.raises(UsageError, match=r"found a (line|name) of|damaged"):
+        read_labels(write(name, text.format(unit * 5_000_000)))
+
+
+def test_read_labels_of_a_name_of_a_thousand_characters_reads_it_and_no_longer_one(write):
+    assert len(read_labels(write("classes.txt", "x" * files.MAX_NAME_LENGTH + "\ncat\n")).names[0]) == 1000
+    with pytest.raises(UsageError, match="name of 1001 characters"):
+        read_labels(write("classes.txt", "x" * (files.MAX_NAME_LENGTH + 1) + "\ncat\n"))
+
+
+def test_read_labels_of_names_in_one_long_line_reads_them(write):
+    names = [f"class of animals number {index:05}" for index in range(22_000)]
+    assert read_labels(write("classes.txt", ", ".join(names))).names == tuple(names)
+
+
 def test_read_labels_of_no_file_raises(tmp_path, monkeypatch, write):
     with raises("file-missing", UsageError):
         read_labels(tmp_path / "none.txt")

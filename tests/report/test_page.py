@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,6 +16,7 @@ from helpers.outputs import ANIMALS, heads, save_head, stored, stored_reference,
 from helpers.table_comparison import write_output, write_run
 from scipy.stats import rankdata
 
+from dsi_cli import report
 from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -610,6 +612,35 @@ def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
     assert downloaded(f"PNG of {chart}").stat().st_size > 1000
     rows = csv.reader(downloaded(f"CSV of {chart}").read_text().splitlines())
     assert [row[0] for row in rows] == ["epoch", *map(str, range(EPOCHS))]
+
+
+def run_export_code(page, code):
+    """Return the value of code that uses the functions of the page's exports."""
+    source = (Path(report.__file__).parent / "page" / "exports.js").read_text(encoding="utf-8")
+    element = "const element = (tag, values) => Object.assign(document.createElement(tag), values);"
+    element += (
+        "const svgElement = (tag, values) => { const node = document.createElementNS('http://www.w3.org/2000/svg', tag);"
+    )
+    element += "for (const [name, value] of Object.entries(values)) node.setAttribute(name, value); return node; };"
+    return page.evaluate(f"async () => {{ {element} {source} {code} }}")
+
+
+def test_csv_of_the_page_marks_texts_that_a_spreadsheet_would_run(page):
+    rows = "return csvText([['=1+1', '-cat', '-0.5', -0.5, null, 'cat']]);"
+    assert run_export_code(page, rows) == "'=1+1,'-cat,-0.5,-0.5,,cat\r\n"
+
+
+def test_picture_of_a_chart_with_a_control_character_in_a_name_is_made(page):
+    code = """
+      const svg = svgElement("svg", { viewBox: "0 0 30 20" });
+      svg.append(svgElement("text", { "aria-label": "a\\x07b" }));
+      svg.firstChild.textContent = "a\\x1bb";
+      document.body.append(svg);
+      const canvas = await svgCanvas(svg);
+      svg.remove();
+      return canvas.width;
+    """
+    assert run_export_code(page, code) == 60
 
 
 def test_keys_step_through_epochs_and_list_themselves(page):

@@ -1,9 +1,11 @@
 """The output folder: where things lie, and who may write."""
 
 import errno
+import hashlib
 import os
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -29,18 +31,43 @@ def test_the_files_of_a_run_are_not_those_of_a_run_inside_it(tmp_path):
         ("resnet18", "resnet18"),
         ("sweep/lr=0.1", "sweep/lr%3D0.1"),
         (".hidden/_private", "%2Ehidden/%5Fprivate"),
-        ("..", "%2E."),
+        ("..", "%2E%2E"),
         ("a%3Db", "a%253Db"),
-        ("été: 日本 1*2?", "été: 日本 1*2?"),
+        ("été: 日本 1*2?", "été%3A 日本 1%2A2%3F"),
         ("a\nb", "a%0Ab"),
+        ('a<b>|"c"\\d', "a%3Cb%3E%7C%22c%22%5Cd"),
+        ("ends with a dot./and a space ", "ends with a dot%2E/and a space%20"),
+        ("CON/nul.txt/Lpt9", "%43ON/%6Eul.txt/%4Cpt9"),
+        ("console/null/com10/epoch_1.5", "console/null/com10/epoch_1.5"),
+        ("ResNet-18 (v2)/Net", "ResNet-18 (v2)/Net"),
+        ("x" * 240, "x" * 240),
+        ("=" * 255, "%3D" * 66 + "%3~" + hashlib.sha256(b"%3D" * 255).hexdigest()[:16]),
+        ("é" * 250, "é" * 100 + "~" + hashlib.sha256("é".encode() * 250).hexdigest()[:16]),
     ],
 )
 def test_folders_of_runs_are_read_by_every_reader(run, folder, tmp_path):
     assert layout.folder_name(run) == folder
+    assert max(len(part.encode()) for part in folder.split("/")) <= 240
     path = layout.csm_path(tmp_path, run, "ncsm", None, 0)
     path.parent.mkdir(parents=True)
     pd.DataFrame({"a": [1]}).to_parquet(path)
     assert list(pd.read_parquet(tmp_path / "csms").columns) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("Net", "net"), ("caf\xe9", "cafe\u0301"), ("STRASSE", "strasse"), ("a:b", "A:B")]
+)
+def test_folder_key_of_two_runs_that_share_a_folder_on_macos_or_windows_is_the_same(name, other):
+    assert layout.folder_name(name) != layout.folder_name(other)
+    assert layout.folder_key(name) == layout.folder_key(other)
+    assert layout.unique_run(other, {layout.folder_key(name)}) == f"{other}-2"
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("a:b", "a%3Ab"), ("A" * 300, "a" * 300), ("x" * 300, "x" * 301), ("CON", "con")]
+)
+def test_folder_key_of_two_runs_with_folders_of_their_own_differs(name, other):
+    assert layout.folder_key(name) != layout.folder_key(other)
 
 
 def test_an_empty_folder_is_left_as_little_as_it_was_made(tmp_path):
@@ -63,7 +90,7 @@ def test_the_lock_goes_when_the_work_fails(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES])
 def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch, caplog):
     fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
 
@@ -77,6 +104,22 @@ def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch,
     (warning,) = caplog.messages
     assert f"the file system of {tmp_path / 'out'} has no locks ({os.strerror(number)})" in warning
     assert [path.name for path in (tmp_path / "out").iterdir()] == [CHECKPOINTS.path]
+
+
+def test_a_file_system_that_reports_a_held_lock_as_denied_is_busy(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
+    real = fcntl.flock
+
+    def report(file, operation):
+        try:
+            real(file, operation)
+        except BlockingIOError:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+
+    monkeypatch.setattr(fcntl, "flock", report)
+    out = tmp_path / "out"
+    with lock.exclusive(out), pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing"):
+        lock.exclusive(out).__enter__()
 
 
 def test_an_error_of_the_lock_that_is_not_about_locks_is_an_error_of_the_output(tmp_path, monkeypatch):
@@ -139,3 +182,42 @@ def test_a_file_waits_for_the_disk_unless_it_is_not_durable(tmp_path, monkeypatc
     layout.write_runs(tmp_path, CURVES, [], parquet.from_rows(CURVES, []), {})
     atomic_write.write_atomically(tmp_path / "map.csv", b"")
     assert len(synced) == 2
+
+
+@pytest.mark.parametrize(("winerror", "failures"), [(32, 3), (5, 1), (13, 1), (None, 1)])
+def test_write_atomically_waits_on_windows_for_a_reader_of_the_file(winerror, failures, tmp_path, monkeypatch):
+    real, calls, pauses = Path.replace, [], []
+
+    def replace(part, path):
+        calls.append(path)
+        if len(calls) <= failures:
+            error = PermissionError(errno.EACCES, "Permission denied")
+            error.winerror = winerror
+            raise error
+        return real(part, path)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(atomic_write.time, "sleep", pauses.append)
+    path = tmp_path / "curves.parquet"
+    path.write_bytes(b"old")
+    if winerror in (5, 32):
+        atomic_write.write_atomically(path, b"new")
+        assert (path.read_bytes(), len(pauses)) == (b"new", failures)
+    else:
+        with raises("cannot-write", OutputError):
+            atomic_write.write_atomically(path, b"new")
+        assert (path.read_bytes(), pauses) == (b"old", [])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_atomically_gives_up_if_a_reader_never_closes_the_file(tmp_path, monkeypatch):
+    error = PermissionError(errno.EACCES, "Permission denied")
+    error.winerror = 32
+
+    def replace(part, path):
+        raise error
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(atomic_write.time, "sleep", lambda _seconds: None)
+    with raises("cannot-write", OutputError):
+        atomic_write.write_atomically(tmp_path / "curves.parquet", b"new")

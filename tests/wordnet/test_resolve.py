@@ -306,3 +306,8 @@ def test_sense_of_a_longer_preset_that_contradicts_the_list_is_uncertain():
     assert (mouse.synset, mouse.candidates[1]) == ("mouse.n.04", "mouse.n.01")
     assert {row.resolved_by for row in others} == {"preset"}
     assert (mouse.is_uncertain, "rather than mouse.n.01" in mouse.reason) == (True, True)
+
+
+@pytest.mark.parametrize("unit", ["1 ", "(", "not ", "a/", "dog of "])
+def test_read_label_of_thousands_of_words_finds_no_sense(unit):
+    assert read_label(unit * 5000 + "dog").candidates == ()

@@ -23,7 +23,7 @@ from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.blockwise import nearest_of_rows, without_diagonal
 from dsi_cli.similarity import MAX_DENSE_CLASSES as MAX_DENSE_CLASSES
-from dsi_cli.store import atomic_write, parquet
+from dsi_cli.store import atomic_write, parquet, spreadsheet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet.database.wordnet import WordNet
 from dsi_cli.wordnet.similarity.path_similarity import LABELS_PER_BLOCK, UNREACHABLE, PathRows
@@ -109,7 +109,13 @@ def map_contents(labels: ClassLabels) -> bytes:
     writer = csv.writer(text)
     writer.writerow(("index", "name", "synset", "wnid", "confidence", "reason"))
     for resolution in labels.resolutions:
-        row = [resolution.index, resolution.label, resolution.synset, resolution.wnid, resolution.confidence]
+        row = [
+            resolution.index,
+            spreadsheet.cell_text(resolution.label),
+            resolution.synset,
+            resolution.wnid,
+            resolution.confidence,
+        ]
         writer.writerow([*row, resolution.reason or resolution.resolved_by])
     return text.getvalue().encode()
 

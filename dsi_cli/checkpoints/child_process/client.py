@@ -47,6 +47,8 @@ _PACKAGES = {
     "event_file": ("tensorboard", "tensorboard"),
 }
 """The package that each reader needs, and the extra that installs it."""
+_NO_PLUGINS = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_PLUGIN_PATH": os.devnull, "HDF5_VOL_CONNECTOR": ""}
+"""Without this, a file that names an unknown filter makes HDF5 run code of each library in its folder for plug-ins."""
 ReadAt = Callable[[int, int], bytes]
 """A function from an offset and a size to exactly these bytes of a file, such as `RandomAccessFile.read_at`."""
 _file_numbers = count()
@@ -181,6 +183,7 @@ class _Child:
         root = str(Path(__file__).resolve().parents[3])
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
         environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
+        environment |= _NO_PLUGINS
         # -P, because a folder of checkpoints may hold a json.py that must not be imported.
         command = [sys.executable, "-P", "-m", "dsi_cli.checkpoints.child_process.worker"]
         try:

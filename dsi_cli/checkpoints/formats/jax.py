@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
-from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json_or_none
+from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json_or_none, require_inside
 from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent, OpenFiles, unread_format
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
@@ -67,6 +67,7 @@ def open_folder(main: Place, files: OpenFiles) -> CheckpointContent:
     if len(parts) > _MAX_FILES:
         raise UnreadableError(f"it has more than {_MAX_FILES} files", code="too-many-files")
     for part in parts:
+        require_inside(part, root, f"file {part.name[:80]!r}")
         with RandomAccessFile(part) as source:
             files.sources.append(source)
     if isinstance(root, Path):

@@ -27,11 +27,15 @@ function exportMenu(name, { canvas, svg, csv }) {
 
 const pngOf = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 
-/** Return rows as CSV: missing values are empty, and texts with separators or quotation marks are quoted. */
+/**
+ * Return rows as CSV: missing values are empty, and texts with separators or quotation marks are quoted. An apostrophe is in front
+ * of a text that a spreadsheet would run as a formula.
+ */
 function csvText(rows) {
   const cell = (value) => {
     if (value == null || Number.isNaN(value)) return "";
-    const text = String(value);
+    const isFormula = typeof value === "string" && /^[=+\-@\t\r\n]/.test(value) && Number.isNaN(Number(value));
+    const text = isFormula ? `'${value}` : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return `${rows.map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
@@ -52,7 +56,8 @@ function svgText(svg) {
   copy.setAttribute("height", viewHeight);
   const paper = svgElement("rect", { width: viewWidth, height: viewHeight, fill: getComputedStyle(document.body).backgroundColor });
   copy.prepend(paper);
-  return new XMLSerializer().serializeToString(copy);
+  // XML has no control characters, which may be in the name of a run.
+  return new XMLSerializer().serializeToString(copy).replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, "\ufffd");
 }
 
 /** Return a canvas with the picture of an SVG element. */

@@ -34,6 +34,7 @@ SPELLING_VARIANTS = (
 """British and American spellings, tried in both directions at every position of a word that WordNet lacks."""
 _BOTH_WAYS = (*SPELLING_VARIANTS, *((new, old) for old, new in SPELLING_VARIANTS))
 MAX_RESPELLED_LENGTH = 60  # the maximum number of characters of a word that is tried in other spellings
+MAX_LABEL_LENGTH = 300  # a longer label is a description, in which no word is looked up
 MAX_HEAD_WORDS = 5  # the maximum number of words at the end of a compound that are looked up together
 _PREPOSITIONS = frozenset(("of", "with", "in", "on", "for", "from", "at", "to", "without", "by"))
 _FILLERS = frozenset(
@@ -45,10 +46,10 @@ _BETWEEN_NAMES = re.compile(r"[;|]|,(?!(?<=\b\w,)\w\b|(?<=\d,)\d)")
 _PHRASE = re.compile(r"(.+?[\s_]of)([\s_]+(?:an?|the))?[\s_]+(?=\S)", re.IGNORECASE)
 """The beginning of a prompt, such as *a photo of a*."""
 _LETTER_FOLDER = re.compile(r"^/?[^\W\d_]/(?=.)")
-_LEADING_NUMBER = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
+_LEADING_NUMBER = re.compile(r"^\W*\d+[\s._:;,)\]\-]++(?=.*[^\W\d_])")
 _TRAILING_NUMBER = re.compile(r"(?<=[^\W\d_])[\s._:;,|(\[\-]+\d+\W*$")
 _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
-_NEGATED = re.compile(r"(?:non|not|no|without|except)(?:[\s_\-]+(?:an?|the))?[\s_\-]+(\w.*)", re.IGNORECASE)
+_NEGATED = re.compile(r"(?:non|not|no|without|except)(?:[\s_\-]+(?:an?|the))?[\s_\-]+([^\W_].*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     >>> reading.candidates[0].word, reading.context
     ('ride', ('Horse',))
     """
+    if len(label) > MAX_LABEL_LENGTH:
+        return NO_CANDIDATES
     readings = _readings(normalize_label(label), wordnet or load_wordnet())
     return next((reading for reading in readings if reading.candidates), NO_CANDIDATES)
 

@@ -18,14 +18,14 @@ EXAMPLES = {"noun": ("n02084071", "dog.n.01"), "verb": ("v01926311", "run.v.01")
 """An id of WordNet 3.0 and a synset name for each part of speech."""
 _SYNSET_NAME = re.compile(r"(?P<lemma>\S.*)\.(?P<kind>[nvasr])\.(?P<sense>\d{1,3})")
 _OTHER_ID = re.compile(r"[asr]\d{8}")
-_ID_NEXT_TO_WORDS = re.compile(r"(?P<id>[nv]\d{8})[\s_:,;./(\[-]+\S.*|\S.*?[\s_:,;./(\[-]+(?P<last>[nv]\d{8})[)\]]?")
+_ID_NEXT_TO_WORDS = re.compile(r"(?P<id>[nv]\d{8})[\s_:,;./(\[-]\s*\S.*|\S.*[\s_:,;./(\[-](?P<last>[nv]\d{8})[)\]]?")
 _NLTK_SYNSET = re.compile(r"""synset\(["'](.+)["']\)""")
 _NUMBER = r"[\s_:.#-]*\d{1,9}"
 _GENERIC = re.compile(
     rf"(?:class|classe|klasse|label|lbl|category|cat|cls|target|index|idx|id|no|nr){_NUMBER}", re.IGNORECASE
 )
 _WORDNET_ID = re.compile(r"[nvars]-?\d{8}", re.IGNORECASE)
-_NUMBERED = re.compile(rf"(.*?){_NUMBER}", re.DOTALL)
+_NUMBERED = re.compile(rf"(.{{0,99}}?){_NUMBER}", re.DOTALL)
 _PART_NAMES = {letter: part for part, letter in PARTS.items()} | {"a": "adjective", "s": "adjective", "r": "adverb"}
 
 
