@@ -130,16 +130,8 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
 
 
 def _epoch_in_contents(tree: Any, name: str, step: int | None) -> int | None:
-    """Return the number of the epoch that the trainer stored; ``name`` is that of the file.
-
-    Of a fraction, the epoch counts only if a step states the moment in it (Hugging Face).
-    """
-    stated = _first_number(tree, EPOCH_KEYS)
-    if stated is not None and not stated.is_integer() and step is None:
-        if parse(name).stated_epoch is None:
-            raise UnreadableError(fraction_of_epoch(f"{stated:g}"), code="fraction-of-epoch", epoch=stated)
-        stated = None
-    epoch = None if stated is None else floor(stated)
+    """Return the number of the epoch that the trainer stored; ``name`` is that of the file."""
+    epoch = _stated_epoch(tree, name, step)
     # Ignite
     iteration = _first_whole_number(tree, ["trainer.iteration"])
     length = _first_whole_number(tree, ["trainer.epoch_length"])
@@ -158,6 +150,16 @@ def _epoch_in_contents(tree: Any, name: str, step: int | None) -> int | None:
         if len(numbers) == 1 and 0 <= numbers[0] < MIN_STEP_NUMBER:
             epoch = numbers[0]
     return epoch
+
+
+def _stated_epoch(tree: Any, name: str, step: int | None) -> int | None:
+    """Return the epoch in the contents; of a fraction, the epoch counts only if a step states the moment in it (Hugging Face)."""
+    stated = _first_number(tree, EPOCH_KEYS)
+    if stated is None or stated.is_integer() or step is not None:
+        return None if stated is None else floor(stated)
+    if parse(name).stated_epoch is None:
+        raise UnreadableError(fraction_of_epoch(f"{stated:g}"), code="fraction-of-epoch", epoch=stated)
+    return None
 
 
 def fraction_of_epoch(epoch: str) -> str:
@@ -209,18 +211,16 @@ def parse(name: str) -> Name:
     text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     epoch_word = _EPOCH if _EPOCH.search(text) else _ROUND
     epoch, step, training = epoch_word.search(text), _STEP.search(text), _TRAINING_NUMBER.search(text)
-    decimals = epoch[2] if epoch and epoch_word is _EPOCH else None
-    # Longer decimals are dates, times and losses.
-    is_fraction = decimals is not None and len(decimals) <= MAX_DECIMALS and float(decimals) > 0 and step is None
+    fraction = None if step else _fraction_of_epoch(text)
     rest = _without(text, _DATE, _STEP, _OTHER_LABEL, _DECIMAL)
     label = epoch_word.search(rest) if epoch else None
     start, tail = (rest[: label.start()] + "\0", rest[label.end() :]) if label else ("", rest)
-    has_pattern = (label or not epoch) and not is_fraction
+    has_pattern = (label or not epoch) and fraction is None
     free, last = _UNGLUED_NUMBER.findall(rest), re.search(r"(?<!\d)(\d{1,9})$", rest.rstrip())
     return Name(
         text,
-        int(epoch[1]) if epoch and not is_fraction else None,
-        f"{epoch[1]}{decimals}" if epoch and is_fraction else None,
+        int(epoch[1]) if epoch and fraction is None else None,
+        fraction,
         int(step[1]) if step else None,
         training[0].lower() if training else "",
         _without(text, _DATE, _SCORE, epoch_word, _STEP, _DECIMAL),
@@ -229,6 +229,15 @@ def parse(name: str) -> Name:
         int(free[0]) if len(free) == 1 else None,
         int(last[1]) if last else None,
     )
+
+
+def _fraction_of_epoch(text: str) -> str | None:
+    """Return the number after a word for epoch if it is no whole number, or None."""
+    epoch = _EPOCH.search(text)
+    # Longer decimals are dates, times and losses.
+    if epoch is None or epoch[2] is None or len(epoch[2]) > MAX_DECIMALS or float(epoch[2]) == 0:
+        return None
+    return epoch[1] + epoch[2]
 
 
 def _without(text: str, *patterns: re.Pattern[str]) -> str:

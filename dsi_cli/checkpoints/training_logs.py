@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from math import ceil, isfinite
+from math import ceil, floor, isfinite
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -368,15 +368,12 @@ def with_fractions(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
 def _log_of_rows(
     path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool = False, is_history: bool = False
 ) -> TrainingLog:
-    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1.
+    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1, and else 0.3 to none.
 
     With ``is_history``, rows without an epoch are epochs if each has a value of the test split.
     """
     log, rows = TrainingLog(path), list(rows)
-    trainings: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        trainings.setdefault(tuple(_word(row.get(column)) for column in _TRAINING_COLUMNS), []).append(row)
-    trainings.pop(("",) * len(_TRAINING_COLUMNS), None)
+    trainings = _rows_by_training(rows)
     if len(trainings) > 1:
         log.trainings = {values: _log_of_rows(path, rows_of_one) for values, rows_of_one in trainings.items()}
         return log
@@ -384,24 +381,40 @@ def _log_of_rows(
         log.has_numbers, rows = False, [row | {"epoch": number} for number, row in enumerate(rows, start=1)]
     epochs: dict[int, dict[str, float]] = {}
     steps: dict[tuple[int, int], dict[str, float]] = {}
-    match = None if path.name in LOG_FILES else _SPLIT_IN_NAME.search(path.name)
-    split = _SPLITS[match[1].lower()] if match else ""
+    split = _split_in_name(path.name)
     for row in rows:
         epoch, step = _finite_number(row.get("epoch")), _finite_number(row.get("step"))
         if epoch is None:
             continue
         values = _values_by_column(row, split)
-        epochs.setdefault(ceil(epoch) if is_fraction else int(epoch // 1), {}).update(values)
+        if is_fraction or epoch.is_integer():
+            epochs.setdefault(ceil(epoch), {}).update(values)
         if step is not None:
-            steps.setdefault((int(epoch // 1), int(step // 1)), {}).update(values)
+            steps.setdefault((floor(epoch), floor(step)), {}).update(values)
     columns = _columns_of_curves(Counter(chain.from_iterable(epochs.values())))
     merged = [*epochs.values(), *steps.values()]
     curves = with_fractions([{columns[name]: values[name] for name in values if name in columns} for values in merged])
     log.by_epoch = dict(zip(epochs, curves, strict=False))
     log.by_step = dict(zip(steps, curves[len(epochs) :], strict=True))
-    if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
-        log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
+    with_loss = [epoch for epoch, values in log.by_epoch.items() if "train_loss" in values]
+    log.begins_before_training = 0 in log.by_epoch and 0 not in with_loss and max(with_loss, default=0) > 0
     return log
+
+
+def _split_in_name(name: str) -> str:
+    """Return the split of all rows of a file by its name, or an empty text."""
+    match = None if name in LOG_FILES else _SPLIT_IN_NAME.search(name)
+    return _SPLITS[match[1].lower()] if match else ""
+
+
+def _rows_by_training(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Return the rows by the values that identify their training, without rows that have none."""
+    trainings: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        values = tuple(_word(row.get(column)) for column in _TRAINING_COLUMNS)
+        if any(values):
+            trainings.setdefault(values, []).append(row)
+    return trainings
 
 
 def _values_by_column(row: dict[str, Any], split: str) -> dict[str, float]:
@@ -439,8 +452,8 @@ def _words(text: str) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    """Return a text without spaces and in lower case; an empty text for anything else."""
-    return value.strip().lower() if isinstance(value, str) else ""
+    """Return a text without spaces and in lower case, or a whole number as text; an empty text for anything else."""
+    return str(value).strip().lower() if isinstance(value, str | int) else ""
 
 
 def _finite_number(value: Any) -> float | None:
@@ -448,7 +461,9 @@ def _finite_number(value: Any) -> float | None:
     is_short = not isinstance(value, str) or len(value) <= _MAX_CELL_LENGTH
     if isinstance(value, str | int | float) and not isinstance(value, bool) and is_short:
         with suppress(ValueError, OverflowError):
-            is_percentage = isinstance(value, str) and value.rstrip().endswith("%")
-            number = float(value.rstrip(" %")) / 100 if is_percentage else float(value)
+            scale, text = 1.0, value
+            if isinstance(value, str) and value.rstrip().endswith("%"):
+                scale, text = 100.0, value.rstrip(" %")
+            number = float(text) / scale
             return number if isfinite(number) else None
     return None

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import PurePath
@@ -76,18 +76,12 @@ def split_training_runs(
     records = deduplication.with_folder_names(records)
     trainings: list[list[Record]] = []
     numbered_apart: set[str] = set()
-    for network in _group_by_network([record for record in records if record.status == OK]):
-        # Each file that holds several epochs is a run, and all other files are grouped by name.
-        groups: dict[str | None, list[Record]] = {}
-        for record in network:
-            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
-        for group in groups.values():
-            for kind in _group_by_kind(group, read_head):
-                for training in _group_by_label(kind):
-                    parts = _separate_unrelated(training, read_head)
-                    trainings += parts
-                    if len(parts) > 1:
-                        numbered_apart |= {record.path for record in training}
+    for group in _groups_by_contents([record for record in records if record.status == OK], read_head):
+        for training in _group_by_label(group):
+            parts = _separate_unrelated(training, read_head)
+            trainings += parts
+            if len(parts) > 1:
+                numbered_apart |= {record.path for record in training}
     parts = sorted(join_growing(trainings, read_head), key=len, reverse=True) or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
@@ -104,6 +98,17 @@ def split_training_runs(
         named = replace(run, name=name, checkpoints=files, ignored=ignored, is_part=is_part, is_numbered_apart=is_apart)
         runs.append((named, renamed))
     return runs
+
+
+def _groups_by_contents(records: Sequence[Record], read_head: ReadHead) -> Iterator[list[Record]]:
+    """Yield the records of each network, file with several epochs, fold or seed."""
+    for network in _group_by_network(records):
+        # Each file that holds several epochs is a run, and all other files are grouped by name.
+        groups: dict[str | None, list[Record]] = {}
+        for record in network:
+            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
+        for group in groups.values():
+            yield from _group_by_kind(group, read_head)
 
 
 def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
@@ -324,12 +329,15 @@ def _run_names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[
     names: list[str] = []
     labels = [_common_label(part) if len(parts) > 1 else "" for part in parts]
     for part, label in zip(parts, labels, strict=True):
-        known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(1)
+        known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(2)
+        # Files that seemed to be trainings of their own, and that later files continue, lose their names.
+        if len(known) > 1 and known[0][1] == known[1][1]:
+            known = []
         stem = PurePath(deduplication.epoch_name(part[0])).stem if part else ""
         # Nothing shows which of several single files without a label is that of the folder.
         own = [f"{folder}/{label}" if label else folder] if label or len(part) != 1 or labels.count(label) == 1 else []
         numbered = [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
-        candidates = [*(name for name, _ in known), *own, f"{folder}/{stem}", *numbered]
+        candidates = [*(name for name, _ in known[:1]), *own, f"{folder}/{stem}", *numbered]
         names.append(next(name for name in candidates if name not in names))
     return names
 
