@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from os import PathLike
@@ -181,12 +182,19 @@ def _join_log(run: RunCheckpoints, log: TrainingLog, *, is_named: bool) -> tuple
     has = f"the epochs {_range(log.by_epoch)}" if log.has_numbers else f"{len(log.by_epoch)} rows without numbers of epochs"
     numbers = f"{log.path.name} has {has}, and the checkpoints have {_range(epochs)}"
     if shift is None and not is_named:
-        advice = f"if equal numbers are the same epochs, add --log {log.path}"
+        advice = f"if equal numbers are the same epochs, add {_log_option(log.path)}"
         return None, f"{run.name}: {numbers}, so dsi does not join them; {advice}"
     if not shift or not log.has_numbers:
         return log.shifted(shift or 0), None
     first = min(epoch for epoch in epochs if epoch + shift in log.by_epoch)
     return log.shifted(shift), f"{run.name}: {numbers}, so dsi takes epoch {first + shift} of the log for epoch {first}"
+
+
+def _log_option(path: Place) -> str:
+    """Return the option that names a log; a tracker's log must be exported first."""
+    if isinstance(path, Path) and not path.exists():
+        return "--log FILE with these values as CSV"
+    return shlex.join(["--log", printable(str(path))])
 
 
 def _range(epochs: Collection[int]) -> str:
@@ -198,7 +206,7 @@ def _warnings_of_other_logs(run: RunCheckpoints, places: Sequence[Place]) -> Ite
     folder = run.training.folder
     paths = other_logs(folder, is_shared=False) + other_logs(folder.parent, is_shared=folder.parent not in places)
     for path in paths:
-        yield f"dsi does not join the log {path.name}; to use it, add --log {path}"
+        yield f"dsi does not join the log {path.name}; to use it, add {_log_option(path)}"
 
 
 def _epochs(run: RunCheckpoints) -> set[int]:

@@ -136,7 +136,7 @@ class TrainingLog:
     def of_run(self, run: str) -> TrainingLog | None:
         """Return the log of the training whose values are all in the run's name; None if none or several are.
 
-        >>> log = TrainingLog(Path("log.csv"), trainings={(seed,): TrainingLog(Path(seed)) for seed in ("1", "10")})
+        >>> log = TrainingLog(Path("log.csv"), trainings={(seed,): TrainingLog(Path(seed), {1: {}}) for seed in ("1", "10")})
         >>> log.of_run("cnn_seed10").path.name, log.of_run("cnn_seed2")
         ('10', None)
         """
@@ -144,7 +144,7 @@ class TrainingLog:
             return self
         words = set(_words(run))
         found = [log for values, log in self.trainings.items() if all(words.issuperset(_words(text)) for text in values)]
-        return found[0] if len(found) == 1 else None
+        return found[0] if len(found) == 1 and found[0].by_epoch else None
 
     @property
     def numbers(self) -> EpochNumbers:
