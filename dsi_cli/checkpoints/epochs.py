@@ -164,7 +164,7 @@ def _stated_epoch(tree: Any, name: str, step: int | None) -> int | None:
 
 def fraction_of_epoch(epoch: str) -> str:
     """Return why a checkpoint with a fraction of an epoch is not used, and what to do."""
-    advice = "name the file by its step, as in step_1500.pt, or by a whole epoch"
+    advice = "name all files of the run by their steps, as in step_1500.pt"
     return f"states the epoch {epoch}, and dsi numbers epochs by whole numbers; {advice}"
 
 
