@@ -36,7 +36,7 @@ from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.epochs import ORDER
 from dsi_cli.checkpoints.records import FAILED, SKIPPED
-from dsi_cli.checkpoints.training_logs import LOG_OFFSETS, TrainingLog, read_named_log
+from dsi_cli.checkpoints.training_logs import read_named_log
 from dsi_cli.engines import open_engine
 from dsi_cli.errors import NothingToAnalyseError, OutputError, count
 from dsi_cli.labels.label_list import LabelList
@@ -114,7 +114,7 @@ def analyze(
         tables = ResultTables(out, {run.name for run in runs}, options, sources, taxonomy)
 
         # Resolve epochs and duplicates.
-        runs, logs = scan.resolve_all_duplicates(runs, epochs, log)
+        runs, logs, log_warnings = scan.resolve_all_duplicates(runs, epochs, log)
         if listed is not None:
             runs = fail_other_networks(runs, listed)
         _require_usable(runs, tables)
@@ -123,7 +123,7 @@ def analyze(
         names_of_data = None if data is None else data.names
         earlier_ids = _earlier_label_ids(out)
         runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, earlier_ids, wordnet, taxonomy)
-        warnings += _log_warnings(runs, logs)
+        warnings += log_warnings
         references.check_references(sources, labels.values())
         evaluations = collect.prepare_evaluations(out, runs, labels, options, data, predictions, progress)
         call = comparison.Call(tables, labels, logs, evaluations, engine)
@@ -225,18 +225,3 @@ def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str
         if any(file.moment is not None for file in run.training.checkpoints) and by == "names":
             by = "revisions"
         yield f"no file names its epoch, so dsi numbers them from 1 by their {by} and joins no log"
-
-
-def _log_warnings(runs: Sequence[RunCheckpoints], logs: Mapping[str, TrainingLog | None]) -> Iterator[str]:
-    """Yield a warning for each log that seems to number the epochs of its run differently."""
-    for run in runs:
-        log = logs[run.name]
-        # A log has no row for a checkpoint from before the training.
-        epochs = {record.epoch for record in run.usable if record.epoch is not None and record.epochs_completed != 0}
-        knows_both = any(record.trainer in LOG_OFFSETS for record in run.usable)
-        if log is not None and not (knows_both or log.has_numbers or max(log.by_epoch, default=0) in epochs):
-            reason = f"{log.path.name} has no numbers of epochs, so dsi counts them from {min(log.by_epoch)}"
-            yield f"{run.name}: {reason}; add a list 'epoch' if another number is the first"
-        elif log is not None and not knows_both and log.is_shifted(epochs):
-            first = f"{log.path.name} numbers the epochs from {min(log.by_epoch)}, the checkpoints from {min(epochs)}"
-            yield f"{run.name}: {first}, and dsi joins equal numbers; renumber one of them if both mean the same epochs"

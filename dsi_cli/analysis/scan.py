@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -15,21 +16,25 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     check_class_count,
     fail_backbones,
     fail_other_networks,
+    is_filtered,
     resolve_duplicates,
 )
 from dsi_cli.analysis.semantics import label_files
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.deduplication import stores_next_epoch
-from dsi_cli.checkpoints.discovery import TrainingRun, discover, find_other_files
+from dsi_cli.checkpoints.discovery import TrainingRun, discover, find_other_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.folders import TRACKER_FOLDERS
 from dsi_cli.checkpoints.formats import EXPECTED
-from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_tracked_log
+from dsi_cli.checkpoints.log_numbers import EpochNumbers, find_shift
+from dsi_cli.checkpoints.records import OK, Record
+from dsi_cli.checkpoints.trainers import HUGGING_FACE
+from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, other_logs, read_tracked_log
 from dsi_cli.engines import Engine
-from dsi_cli.errors import NothingToAnalyseError, count
+from dsi_cli.errors import NothingToAnalyseError, count, listed
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.remote import urls
+from dsi_cli.remote.locations import Place
 from dsi_cli.store import layout
 
 
@@ -101,7 +106,7 @@ def scan_resolved(
     """
     scanner = CheckpointScanner(choice, None if listed is None else len(listed.names))
     runs, weights = scan_all([(run, scanner, KnownCheckpoints()) for run in found], None, epochs, progress)
-    resolved, _ = resolve_all_duplicates(runs, None)
+    resolved, _, _ = resolve_all_duplicates(runs, None)
     return resolved, weights
 
 
@@ -130,42 +135,123 @@ def scan_all(
 
 def resolve_all_duplicates(
     runs: Sequence[RunCheckpoints], epochs: range | None, log: TrainingLog | None = None
-) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None]]:
-    """Return the runs with resolved epochs and duplicates, and the training log of each; a run without epochs has no log.
+) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None], list[str]]:
+    """Return the runs with resolved epochs and duplicates, the training log of each, and warnings about logs.
 
-    The log is that of all runs, or else the one next to each run's checkpoints.
+    The log is that of all runs, or else the one next to each run's checkpoints. It is None if there is none, and if its epochs
+    cannot be those of the checkpoints.
     """
     folders = {run.training.folder for run in runs}
     siblings = Counter(folder.parent for folder in folders)
     resolved: list[RunCheckpoints] = []
     logs: dict[str, TrainingLog | None] = {}
+    warnings: list[str] = []
     for run in runs:
-        found = log or _find_log(run.training, is_only_child=siblings[run.training.folder.parent] == 1)
+        places = _places_of_log(run.training, is_only_child=siblings[run.training.folder.parent] == 1)
+        found = log.of_run(run.name) if log is not None else _find_log(run.training, places)
         run = resolve_duplicates(run, epochs, found is not None and found.begins_before_training)
         resolved.append(run)
-        epochs_of_run = {record.epoch for record in run.usable if record.epoch is not None}
-        found = found and found.counted_like(epochs_of_run)
-        if found is not None and stores_next_epoch(run.usable):
-            found = found.counted_from_next(epochs_of_run)
-        has_epochs = all(record.epoch_source != ORDER for record in run.usable)
-        logs[run.name] = found if has_epochs else None
-    return fail_backbones(resolved), logs
+        joined, warning = None, None
+        if run.usable and all(record.epoch_source != ORDER for record in run.usable):
+            if found is not None:
+                joined, warning = _join_log(run, found, is_named=log is not None)
+            elif log is not None:
+                warning = f"{run.name}: the values in {log.path} that identify a training are not in the run's name"
+            elif _epochs(run):
+                warnings += _warnings_of_other_logs(run, places)
+        logs[run.name] = joined
+        warnings += [] if warning is None else [warning]
+    warnings += _warnings_of_separation(resolved)
+    return fail_backbones(resolved), logs, list(dict.fromkeys(warnings))
 
 
-def _find_log(training: TrainingRun, *, is_only_child: bool) -> TrainingLog | None:
-    """Return the log next to the checkpoints of a run.
+def _warnings_of_separation(runs: Sequence[RunCheckpoints]) -> Iterator[str]:
+    """Yield a warning for each folder whose files are runs of their own because their heads are unrelated."""
+    names: dict[Place, list[str]] = {}
+    for run in runs:
+        if run.training.is_numbered_apart:
+            names.setdefault(run.training.folder, []).extend(Path(record.path).name for record in run.usable)
+    for folder, files in names.items():
+        found = f"{printable(folder.name)}: the class vectors of {listed(sorted(files, key=natural_key), 3)} are unrelated"
+        yield f"{found}, so each is a run; if they are epochs of one training, name them epoch_1, epoch_2, ..."
 
-    A log in the parent folder counts only if a single folder with checkpoints is in it. A log next to the checkpoints of
-    several trainings counts only for the training with the folder's name, since nothing says which training wrote it.
+
+def _join_log(run: RunCheckpoints, log: TrainingLog, *, is_named: bool) -> tuple[TrainingLog | None, str | None]:
+    """Return a log with the numbers of a run's checkpoints, or None if it may number the epochs differently, and a warning."""
+    shift, epochs = _shift_of_log(run, log), _epochs(run)
+    has = f"the epochs {_range(log.by_epoch)}" if log.has_numbers else f"{len(log.by_epoch)} rows without numbers of epochs"
+    numbers = f"{log.path.name} has {has}, and the checkpoints have {_range(epochs)}"
+    if shift is None and not is_named:
+        advice = f"if equal numbers are the same epochs, add {_log_option(log.path)}"
+        return None, f"{run.name}: {numbers}, so dsi does not join them; {advice}"
+    if not shift or not log.has_numbers:
+        return log.shifted(shift or 0), None
+    first = min(epoch for epoch in epochs if epoch + shift in log.by_epoch)
+    return log.shifted(shift), f"{run.name}: {numbers}, so dsi takes epoch {first + shift} of the log for epoch {first}"
+
+
+def _log_option(path: Place) -> str:
+    """Return the option that names a log; a tracker's log must be exported first."""
+    if isinstance(path, Path) and not path.exists():
+        return "--log FILE with these values as CSV"
+    return shlex.join(["--log", printable(str(path))])
+
+
+def _range(epochs: Collection[int]) -> str:
+    return f"{min(epochs)} to {max(epochs)}" if len(epochs) > 1 else str(*epochs)
+
+
+def _warnings_of_other_logs(run: RunCheckpoints, places: Sequence[Place]) -> Iterator[str]:
+    """Yield a warning for each log near a run's checkpoints that dsi does not join, with the option that does."""
+    folder = run.training.folder
+    paths = other_logs(folder, is_shared=False) + other_logs(folder.parent, is_shared=folder.parent not in places)
+    for path in paths:
+        yield f"dsi does not join the log {path.name}; to use it, add {_log_option(path)}"
+
+
+def _epochs(run: RunCheckpoints) -> set[int]:
+    """Return the epochs of a run's checkpoints, also of those that ``--epochs`` leaves out."""
+    records = [record for record in run.resolved if record.status == OK or is_filtered(record)]
+    return {record.epoch for record in records if record.epoch is not None}
+
+
+def _shift_of_log(run: RunCheckpoints, log: TrainingLog) -> int | None:
+    """Return the number of an epoch in a log less that of its checkpoint, or None if it is unknown."""
+    trainers = {record.trainer for record in run.usable}
+    # Hugging Face's log and checkpoints state fractions of epochs.
+    if HUGGING_FACE in trainers or not _epochs(run):
+        return 0
+    finished = [record for record in run.usable if record.epochs_completed]
+    firsts = {(record.epoch or 0) - (record.epochs_completed or 0) + 1 for record in finished}
+    counts_from = firsts.pop() if len(firsts) == 1 else None
+    files = EpochNumbers(frozenset(_epochs(run)), counts_from)
+    # Keras counts the epochs in names from 1, and those in its log from 0.
+    is_one_less = "keras" in trainers or stores_next_epoch(run.usable)
+    return find_shift(files, log.numbers, -1 if is_one_less else None)
+
+
+def _places_of_log(training: TrainingRun, *, is_only_child: bool) -> list[Place]:
+    """Return the folders in which the log of a run may be.
+
+    A log in the parent folder counts only if a single folder with checkpoints is in it.
     """
-    if training.is_part:
-        return None
-    if training.tracked is not None and (log := read_tracked_log(training.tracked)) is not None:
-        return log
     # The final model may be next to the step folders.
     step_folders = {file.step_folder for file in training.checkpoints if file.step_folder} - {training.folder}
     last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
     if training.checkpoints and training.checkpoints[-1].moment is not None:
         last_step = [training.checkpoints[-1].step_folder or training.folder]
     parent = [training.folder.parent] if is_only_child else []
-    return find_log([training.folder, *parent, *last_step])
+    return [training.folder, *parent, *last_step]
+
+
+def _find_log(training: TrainingRun, places: Sequence[Place]) -> TrainingLog | None:
+    """Return the log of a run in one of these folders, or that of its tracker.
+
+    A log next to the checkpoints of several trainings counts only for the training with the folder's name, since nothing says which
+    training wrote it.
+    """
+    if training.is_part:
+        return None
+    if training.tracked is not None and (log := read_tracked_log(training.tracked)) is not None:
+        return log
+    return find_log(places)

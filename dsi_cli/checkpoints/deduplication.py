@@ -18,14 +18,24 @@ from dsi_cli.checkpoints import epochs, trainers, training_logs
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 
 
-def resolve_duplicates(records: Sequence[Record], *, begins_before_training: bool = False) -> list[Record]:
+def resolve_duplicates(
+    records: Sequence[Record], *, begins_before_training: bool = False, is_numbered_apart: bool = False
+) -> list[Record]:
     """Return the records of one run, in the same order, with epochs, finished epochs, duplicates and percentages resolved.
 
-    ``begins_before_training`` means that the training log shows that epoch 0 was written before training.
+    ``begins_before_training`` means that the training log shows that epoch 0 was written before training, and ``is_numbered_apart``
+    that numbers in the names are those of trainings.
     """
     scalars = training_logs.with_fractions([record.scalars for record in records])
     records = [replace(record, scalars=values) for record, values in zip(records, scalars, strict=True)]
-    records = _skip_copies(_number_by_order(with_numbers_from_names(records)))
+    records = _without_fractions(records)
+    dated = with_numbers_from_names(records)
+    if is_numbered_apart:
+        dated = [
+            later if has_stated_moment(record, later) else replace(record, epoch=None, epoch_source=None)
+            for record, later in zip(records, dated, strict=True)
+        ]
+    records = _skip_copies(_number_by_order(dated))
     records = _with_epochs_completed(records, begins_before_training)
     # Keep the distinct saves of each epoch.
     resolved = {id(record): record for record in records}
@@ -56,9 +66,12 @@ def stands_for_epoch(records: Sequence[Record]) -> dict[tuple[int | None, int | 
 def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
     """Return the records of a run with epochs and steps from their names.
 
-    An epoch in the contents has precedence over one in a name, and so has the metadata of a Hugging Face folder.
+    An epoch in the contents has precedence over one in a name, and so has the metadata of a Hugging Face folder. But if all
+    contents state one epoch, such as the length of the training, and the names have different ones, the names count.
     """
     numbers = epochs.numbers_in_names([epoch_name(record) for record in records])
+    if _state_one_epoch(records, numbers):
+        records = [_with_moment_in_name(record, *number) for record, number in zip(records, numbers, strict=True)]
     dated = []
     for record, (epoch, step) in zip(records, numbers, strict=True):
         if not _is_settled(record):
@@ -76,10 +89,55 @@ def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
     return [replace(record, epoch=None, epoch_source=None) for record in dated] if are_apart and are_in_names else dated
 
 
+def _state_one_epoch(records: Sequence[Record], numbers: Sequence[epochs.NameNumbers]) -> bool:
+    """Return whether the contents of all records state one epoch, and the names of the originals different epochs or steps."""
+    stated = {(record.epoch, record.step, record.epoch_source) for record in records if record.status == OK}
+    paths = {record.path for record in originals(records)}
+    named = [number for record, number in zip(records, numbers, strict=True) if record.path in paths]
+    is_constant = len(stated) == 1 and stated.pop()[2] == epochs.CONTENTS
+    return is_constant and epochs.NameNumbers() not in named and 1 < len(named) == len(set(named))
+
+
+def _with_moment_in_name(record: Record, epoch: int | None, step: int | None) -> Record:
+    """Return a record with the step in its name, and without the epoch in its contents unless only a step is in its name."""
+    if _is_hugging_face(record):
+        return record
+    if epoch is None and step is not None:
+        return replace(record, step=step)
+    return replace(record, epoch=None, epoch_source=None)
+
+
+def _without_fractions(records: Sequence[Record]) -> list[Record]:
+    """Return the records; those whose name states a fraction of an epoch, and whose contents state no epoch, are failed."""
+    result = []
+    for record in records:
+        fraction = parsed(record).fraction
+        if record.status == OK and fraction is not None and record.epoch is None:
+            reason = epochs.fraction_of_epoch(fraction)
+            record = replace(record, status=FAILED, reason=reason, code="fraction-of-epoch")
+        result.append(record)
+    return result
+
+
+def has_stated_moment(record: Record, dated: Record) -> bool:
+    """Return whether the contents, a revision, or a word in the name state the epoch or step of a record.
+
+    Other numbers in names may be those of trainings. ``dated`` is the record with the numbers in its name.
+    """
+    name = parsed(record)
+    is_named = name.epoch is not None or name.step is not None
+    from_number = (None, epochs.FILE_NAME, epochs.FOLDER_NAME)
+    return is_named or record.step is not None or _is_hugging_face(record) or dated.epoch_source not in from_number
+
+
+def _is_hugging_face(record: Record) -> bool:
+    return record.trainer == trainers.HUGGING_FACE
+
+
 def _is_settled(record: Record) -> bool:
     """Return whether the names of a run's files do not change the epoch of a record."""
     from_name = (None, epochs.FILE_NAME, epochs.FOLDER_NAME)
-    return record.trainer == trainers.HUGGING_FACE or record.epoch_source not in from_name
+    return _is_hugging_face(record) or record.epoch_source not in from_name
 
 
 def stores_next_epoch(records: Sequence[Record]) -> bool:
@@ -161,7 +219,8 @@ def _number_by_order(records: Sequence[Record]) -> list[Record]:
         return list(records)
     if any(record.step is not None for record in ordered):  # the name of a commit shows no order
         ordered = [record for record in ordered if record.step is not None or not _is_repository(record)]
-    ordered.sort(key=lambda record: epochs.natural_key(record.path))
+    keys = epochs.order_keys([record.path for record in ordered])
+    ordered.sort(key=lambda record: keys[record.path])
     positions: list[Any] = [id(record) for record in ordered]
     if all(record.step is not None for record in ordered):
         ordered.sort(key=lambda record: record.step or 0)

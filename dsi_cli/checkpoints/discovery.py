@@ -76,6 +76,10 @@ class TrainingRun:
     ignored: int = 0  # the number of other files in its folder
     is_part: bool = False
     """True for one of several runs in a folder. Its name follows from its files, and other files may belong to another run."""
+    is_numbered_apart: bool = False
+    """True if nothing but the number or the place of a name states the epoch of the files, and their heads are unrelated.
+
+    Each of these files is then a run, and its number is no epoch."""
     tracked: TrackedRun | None = None  # the run of an experiment tracker, which has the curves
 
 

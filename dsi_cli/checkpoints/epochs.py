@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from math import isfinite
+from math import floor, isfinite
 from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import CheckpointError
+from dsi_cli.errors import CheckpointError, UnreadableError
 
 EPOCH_KEYS = (
     *("epoch", "meta.epoch", "trainer.epoch", "current_epoch", "epochs_completed"),
@@ -37,7 +37,11 @@ _SUFFIXES = re.compile(
     r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz)){1,9}$",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"(?:epoch|(?<![a-z])ep|(?<![a-z\d])e)[ _=.-]*(\d{1,9})(?!\d)(\.\d+(?![\d.]))?", re.IGNORECASE)
+_SIGN = r"(?:(?<=[ _=.-])-)?"
+"""A minus after another separator: ``epoch_-1``, but not ``epoch-1``."""
+_EPOCH = re.compile(
+    rf"(?:epoch|(?<![a-z])ep|(?<![a-z\d])e)[ _=.-]*?({_SIGN}\d{{1,9}})(?!\d)(\.\d+(?![\d.]))?", re.IGNORECASE
+)
 _ONE_PER_TRAINING = re.compile(r"(?<![a-z])(last|latest|final|newest)(?![a-z])", re.IGNORECASE)
 _ROUND = re.compile(r"(?<![a-z])rounds?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?<![a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
@@ -55,16 +59,28 @@ _OTHER_LABEL = re.compile(
 """A number with a label that is neither an epoch's nor a step's."""
 _DECIMAL = re.compile(r"(?<!lr)(?<!wd)(?<!lr[ _=-])(?<!wd[ _=-])(?<!\d)\d+\.\d+")
 """A decimal number that is not a setting, of which one training has one."""
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = re.compile(rf"(?<![a-z])({'|'.join(_MONTHS)})(?=[-_ ]?\d)", re.IGNORECASE)
+_YEAR_LAST = re.compile(r"(?<!\d)([0-3]\d)[-_.]([0-3]\d)[-_.]((?:19|20)\d{2})(?!\d)")
+_TIME = r"[0-2]\d[-_.:h]?[0-5]\d([-_.:m]?[0-5]\d)?(?!\d)"
 _DATE = re.compile(
-    r"(?<!\d)(19|20)\d{2}[-_.]?[01]\d[-_.]?[0-3]\d(?!\d)([-_ T.]*[0-2]\d[-_.:h]?[0-5]\d([-_.:m]?[0-5]\d)?(?!\d))?"
+    rf"(?<!\d)(19|20)\d{{2}}[-_.]?[01]\d[-_.]?[0-3]\d(?!\d)([-_ T.]*{_TIME})?"
+    rf"|{_YEAR_LAST.pattern}([-_ T.]*{_TIME})?"
+    rf"|{_MONTH.pattern}[-_ ]?[0-3]?\d(?!\d)[-_ T.]+{_TIME}"
+    r"|(?<!\d)[0-2]\d[-:][0-5]\d[-:][0-5]\d(?!\d)"
+    r"|(?<!\d)1\d{9}(\d{3})?(?!\d)",  # seconds or milliseconds since 1970
+    re.IGNORECASE,
 )
+"""A date or a time, which orders checkpoints and is no epoch."""
 _SCORE = re.compile(
     r"(?<![a-z])(?!(?<=-)v\d+$)((?!seed|run|k?fold|trial|lr|bs|wd)[a-z]+=[-\d.e]+|"
     r"(acc|accuracy|loss|top|f1|map|auc|err|error|score|v|ver|version)"
     r"[ =_.-]*\d+(\.\d+)?(?![a-z\d]))",
     re.IGNORECASE,
 )
-_TRAINING_NUMBER = re.compile(r"(?<![a-z])(seed|run|k?fold|trial)[ =_.-]*\d+", re.IGNORECASE)
+_TRAINING_NUMBER = re.compile(
+    r"(?<![a-z])(seed|run|k?fold|cv|trial|client|worker|member|replica|width|depth)[ =_.-]*\d+", re.IGNORECASE
+)
 _CHECKPOINT_WORDS = frozenset(
     ["model", "ckpt", "checkpoint", "weights", "net", "network", "state", "dict", "params", "snapshot"]
 )
@@ -73,9 +89,11 @@ _UNSPECIFIC_WORDS = _CHECKPOINT_WORDS | {
 }
 """Words of names that do not distinguish two trainings."""
 _STORES_NEXT_EPOCH = re.compile(r"(0|1\.[0-5])\.")  # the versions of Lightning that store the next epoch
+MAX_DECIMALS = 4  # the maximum length of the decimals of an epoch, with the point
 MAX_DIGITS = 9  # longer numbers are times and hashes
 _MIN_STEP_GAP = 500  # numbers that differ by at least this much are steps, not epochs
-_UNGLUED_NUMBER = re.compile(r"(?<![a-z0-9])(\d{1,9})(?![a-z0-9])", re.IGNORECASE)
+_NUMBER = re.compile(rf"{_SIGN}\d+")
+_UNGLUED_NUMBER = re.compile(rf"(?<![a-z0-9])({_SIGN}\d{{1,9}})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
 COMMIT_TITLE, REVISION_NAME = "commit title", "revision name"
 """Sources of the epochs of revisions: the title of a commit, or the name of a tag or branch."""
@@ -94,9 +112,11 @@ class EpochAndStep(NamedTuple):
 def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     """Return epoch and step of a checkpoint.
 
-    ``names`` are the file's name without folders, then the name of its step folder if it has one.
+    ``names`` are the file's name without folders, then the name of its step folder if it has one. Raise `UnreadableError` if the
+    contents state a fraction of an epoch (``fraction-of-epoch``), and neither a step nor the name states when it was saved.
     """
-    step, epoch = _first_number(tree, STEP_KEYS), _epoch_in_contents(tree, names[0])
+    step = _first_whole_number(tree, STEP_KEYS)
+    epoch = _epoch_in_contents(tree, names[0], step)
     # A copy (best, last) with a negative epoch is dated by its name.
     if epoch is not None and not (epoch < 0 and COPY_NAMES.search(names[0])):
         return EpochAndStep(epoch, CONTENTS, step)
@@ -109,11 +129,12 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     return EpochAndStep(None, None, step)
 
 
-def _epoch_in_contents(tree: Any, name: str) -> int | None:
+def _epoch_in_contents(tree: Any, name: str, step: int | None) -> int | None:
     """Return the number of the epoch that the trainer stored; ``name`` is that of the file."""
-    epoch = _first_number(tree, EPOCH_KEYS)
+    epoch = _stated_epoch(tree, name, step)
     # Ignite
-    iteration, length = _first_number(tree, ["trainer.iteration"]), _first_number(tree, ["trainer.epoch_length"])
+    iteration = _first_whole_number(tree, ["trainer.iteration"])
+    length = _first_whole_number(tree, ["trainer.epoch_length"])
     if iteration is not None and length is not None and length > 0:
         epoch = iteration // length
     # MMEngine's loop over iterations always stores the epoch 0; its loop over epochs begins with 1.
@@ -131,12 +152,29 @@ def _epoch_in_contents(tree: Any, name: str) -> int | None:
     return epoch
 
 
+def _stated_epoch(tree: Any, name: str, step: int | None) -> int | None:
+    """Return the epoch in the contents; of a fraction, the epoch counts only if a step states the moment in it (Hugging Face)."""
+    stated = _first_number(tree, EPOCH_KEYS)
+    if stated is None or stated.is_integer() or step is not None:
+        return None if stated is None else floor(stated)
+    if parse(name).stated_epoch is None:
+        raise UnreadableError(fraction_of_epoch(f"{stated:g}"), code="fraction-of-epoch", epoch=stated)
+    return None
+
+
+def fraction_of_epoch(epoch: str) -> str:
+    """Return why a checkpoint with a fraction of an epoch is not used, and what to do."""
+    advice = "name all files of the run by their steps, as in step_1500.pt"
+    return f"states the epoch {epoch}, and dsi numbers epochs by whole numbers; {advice}"
+
+
 @dataclass(frozen=True)
 class Name:
     """The name of a file or folder, without suffixes and accents, and what it says alone."""
 
     text: str
-    epoch: int | None  # after a word for epoch, or else after ``round`` (federated training)
+    epoch: int | None  # a whole number after a word for epoch, or else after ``round`` (federated training)
+    fraction: str | None  # the number after a word for epoch if it is no whole number: ``1.5``
     step: int | None  # after a word for step
     training: str  # the part that numbers a training and not a checkpoint: ``seed1``; an empty text if it has none
     words: str  # the text without dates, scores, epochs and steps that have a label
@@ -151,7 +189,7 @@ class Name:
     @property
     def stated_epoch(self) -> int | None:
         """The number after a word for epoch, or else the only free-standing number without a label."""
-        return self.number if self.epoch is None else self.epoch
+        return self.number if self.epoch is None and self.fraction is None else self.epoch
 
 
 @cache
@@ -164,6 +202,8 @@ def parse(name: str) -> Name:
     [3, 12, 7]
     >>> [parse(n).stated_epoch for n in ("resnet50_8xb32_in1k.pth", "best.pt", "checkpoint_1_2.pt")]
     [None, None, None]
+    >>> parse("epoch_-1.pt").epoch, parse("epoch_1.0.pt").epoch, parse("epoch_1.5.pt").fraction
+    (-1, 1, '1.5')
     >>> parse("best_seed1_epoch_7.pt").training, parse("runB1.pt").last_number, parse("epoch=3-step=80.ckpt").step
     ('seed1', 1, 80)
     """
@@ -171,21 +211,33 @@ def parse(name: str) -> Name:
     text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     epoch_word = _EPOCH if _EPOCH.search(text) else _ROUND
     epoch, step, training = epoch_word.search(text), _STEP.search(text), _TRAINING_NUMBER.search(text)
+    fraction = None if step else _fraction_of_epoch(text)
     rest = _without(text, _DATE, _STEP, _OTHER_LABEL, _DECIMAL)
     label = epoch_word.search(rest) if epoch else None
     start, tail = (rest[: label.start()] + "\0", rest[label.end() :]) if label else ("", rest)
+    has_pattern = (label or not epoch) and fraction is None
     free, last = _UNGLUED_NUMBER.findall(rest), re.search(r"(?<!\d)(\d{1,9})$", rest.rstrip())
     return Name(
         text,
-        int(epoch[1]) if epoch else None,
+        int(epoch[1]) if epoch and fraction is None else None,
+        fraction,
         int(step[1]) if step else None,
         training[0].lower() if training else "",
         _without(text, _DATE, _SCORE, epoch_word, _STEP, _DECIMAL),
-        None if epoch and not label else (start + re.sub(r"\d+", "#", tail)).lower(),
-        tuple(re.findall(r"\d+", tail)),
+        (start + _NUMBER.sub("#", tail)).lower() if has_pattern else None,
+        tuple(_NUMBER.findall(tail)),
         int(free[0]) if len(free) == 1 else None,
         int(last[1]) if last else None,
     )
+
+
+def _fraction_of_epoch(text: str) -> str | None:
+    """Return the number after a word for epoch if it is no whole number, or None."""
+    epoch = _EPOCH.search(text)
+    # Longer decimals are dates, times and losses.
+    if epoch is None or epoch[2] is None or len(epoch[2]) > MAX_DECIMALS or float(epoch[2]) == 0:
+        return None
+    return epoch[1] + epoch[2]
 
 
 def _without(text: str, *patterns: re.Pattern[str]) -> str:
@@ -264,7 +316,11 @@ def _numbers_alone(name: Name, lengths: Collection[int | None]) -> NameNumbers:
     if name.epoch is not None or name.step is not None:
         is_length = name.step is None and name.pattern is not None and name.epoch in lengths
         return NameNumbers(None if is_length else name.epoch, name.step)
-    if name.number is None or set(re.findall(r"[a-z]+", name.text.lower())) - _CHECKPOINT_WORDS:
+    if (
+        name.number is None
+        or name.fraction is not None
+        or set(re.findall(r"[a-z]+", name.text.lower())) - _CHECKPOINT_WORDS
+    ):
         return NameNumbers()
     return NameNumbers(step=name.number) if name.number >= MIN_STEP_NUMBER else NameNumbers(name.number)
 
@@ -324,18 +380,42 @@ def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d{1,18})", name) if part)
 
 
-def _first_number(tree: Any, keys: Sequence[str]) -> int | None:
-    """Return the first whole number under one of the keys."""
+def order_keys(names: Sequence[str]) -> dict[str, tuple[tuple[int, int | str], ...]]:
+    """Return keys by name that sort the names like `natural_key`, and dates by the calendar.
+
+    The day of ``02-03-2024`` is the first number, unless the second number of another name is none of a month.
+
+    >>> names = ["net_Feb02", "net_Jan31", "net_Jan4", "a_30-01-2024", "a_02-02-2024"]
+    >>> sorted(names, key=order_keys(names).__getitem__)
+    ['a_30-01-2024', 'a_02-02-2024', 'net_Jan4', 'net_Jan31', 'net_Feb02']
+    """
+    is_month_first = any(int(date[2]) > len(_MONTHS) for name in names for date in _YEAR_LAST.finditer(name))
+    year_first = r"\3-\1-\2" if is_month_first else r"\3-\2-\1"
+    keys = {}
+    for name in names:
+        text = _MONTH.sub(lambda month: f"{_MONTHS.index(month[1].lower()) + 1}-", name)
+        keys[name] = natural_key(_YEAR_LAST.sub(year_first, text))
+    return keys
+
+
+def _first_whole_number(tree: Any, keys: Sequence[str]) -> int | None:
+    """Return the first number under one of the keys, rounded down."""
+    number = _first_number(tree, keys)
+    return None if number is None else floor(number)
+
+
+def _first_number(tree: Any, keys: Sequence[str]) -> float | None:
+    """Return the first finite number under one of the keys."""
     for key in keys:
         node = tree
         for part in key.split("."):
             node = node.get(part) if isinstance(node, dict) else None
         # The metadata of safetensors are texts.
         if key.startswith("__metadata__") and isinstance(node, str) and re.fullmatch(r"-?\d{1,12}", node):
-            return int(node)
+            return float(node)
         if isinstance(node, Tensor) and node.shape in ((), (1,)):
             with suppress(CheckpointError):
                 node = node.read().item()
         if isinstance(node, int | float) and not isinstance(node, bool) and isfinite(node) and abs(node) < 1e12:
-            return int(node // 1)
+            return float(node)
     return None

@@ -7,7 +7,7 @@ rows of one epoch are merged, and the last value counts, except for a checkpoint
 one split (``phase``). Percentages are converted to fractions.
 
 If a history has no numbers of epochs, its values are epochs if each has one of the test split and all lists have the same length.
-They count like the checkpoints, from 0 or 1.
+They count like the checkpoints, from 0 or 1 (`dsi_cli.checkpoints.log_numbers`).
 
 dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
 
@@ -26,13 +26,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from math import ceil, isfinite
+from math import ceil, floor, isfinite
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
+from dsi_cli.checkpoints.log_numbers import EpochNumbers
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, first_line
 from dsi_cli.remote import download
@@ -41,10 +42,14 @@ from dsi_cli.store import layout
 
 LOG_FILES = (
     *("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json"),
-    *("training.log", "log.txt", "log.tsv", "history.json"),
+    *("training.log", "log.txt", "log.tsv", "history.json", "metrics.jsonl", "log.jsonl"),
 )
 _EVENT_FILES = "events.out.tfevents.*"
 _MAX_EVENT_FILES = 64
+_OTHER_LOGS = re.compile(r"\.(csv|tsv|jsonl?|log|txt)$", re.IGNORECASE)
+_MAX_OTHER_LOGS = 64
+"""The number of files and event folders next to checkpoints that are tried as a log."""
+_BEGINNING_BYTES = 4096
 _EPOCH_TAGS = ("epoch", "train/epoch")
 _MAX_LOG_BYTES = 64 << 20
 _MAX_CELL_LENGTH = 64  # the maximum number of characters in a column's name or in a number
@@ -98,9 +103,10 @@ _TRAINING_COLUMNS = ("fold", "seed", "trial", "run", "model", "model_name", "arc
 """Columns that state the split or the training of a row."""
 _SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val")
 _SPLITS |= {"test": "test", "testing": "test"}
-LOG_OFFSETS = {"ultralytics": 1, "keras": -1}
-"""The number of an epoch in the log less that in the checkpoints, for trainers that count differently in the two."""
-_STEP_OFFSETS = {"lightning": -1}  # the same for steps, which Lightning logs by their numbers from 0
+_SPLIT_IN_NAME = re.compile(r"(?<![a-z])(train|val|valid|validation|dev|eval|test)(?![a-z])", re.IGNORECASE)
+"""The split of a file: ``train_log.csv``."""
+_STEP_OFFSETS = {"lightning": -1}
+"""The number of a step in the log less that in the checkpoints: Lightning logs the steps by their numbers from 0."""
 _LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)  # the errors of a log that cannot be read
 
 
@@ -113,56 +119,43 @@ class TrainingLog:
     by_step: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)  # by epoch, rounded down, and step
     begins_before_training: bool = False
     """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
+    trainings: dict[tuple[str, ...], TrainingLog] = field(default_factory=dict)
+    """The log of each training by the values that identify it, such as its seed, if the rows are of several trainings."""
     has_numbers: bool = True  # False if the log does not number its epochs, so they count from 1
-    is_numbered_alike: bool = False  # True if the log shows that it has the numbers of the checkpoints
 
     def at(self, epoch: int, trainer: str | None, step: int | None = None, *, is_last: bool = True) -> dict[str, float]:
-        """Return the values at the step of a checkpoint, or else of its epoch, which some trainers number differently in their log.
+        """Return the values at the step of a checkpoint, or else of its epoch.
 
         The values of an epoch are those of its last checkpoint; ``is_last`` is False for an earlier one.
         """
-        offset = LOG_OFFSETS.get(trainer or "", 0)
-        # Keras's own log begins with 0, and that of Ultralytics with 1. A log of another version, or one that was written by
-        # hand, may begin with the same number as the checkpoints.
-        if self.is_numbered_alike or (0 in self.by_epoch and not self.begins_before_training) == (offset > 0):
-            offset = 0
-        values = self.by_epoch.get(epoch + offset, {}) if is_last else {}
+        values = self.by_epoch.get(epoch, {}) if is_last else {}
         if step is None:
             return values
-        return values | self.by_step.get((epoch + offset, step + _STEP_OFFSETS.get(trainer or "", 0)), {})
+        return values | self.by_step.get((epoch, step + _STEP_OFFSETS.get(trainer or "", 0)), {})
 
-    def counted_from_next(self, epochs: set[int]) -> TrainingLog:
-        """Return the log numbered like checkpoints that store the next epoch, whose names state the present one.
+    def of_run(self, run: str) -> TrainingLog | None:
+        """Return the log of the training whose values are all in the run's name; None if none or several are.
 
-        The names have the log's numbers if the log begins with 0, or if it has all of their numbers and not all of the `epochs`
-        in the contents.
+        >>> log = TrainingLog(Path("log.csv"), trainings={(seed,): TrainingLog(Path(seed), {1: {}}) for seed in ("1", "10")})
+        >>> log.of_run("cnn_seed10").path.name, log.of_run("cnn_seed2")
+        ('10', None)
         """
-        begins_with_0 = 0 in self.by_epoch and not self.begins_before_training
-        has_names = self.by_epoch.keys() >= {epoch - 1 for epoch in epochs} and not self.by_epoch.keys() >= epochs
-        if not begins_with_0 and not has_names:
+        if not self.trainings:
             return self
-        by_step = {(epoch + 1, step): values for (epoch, step), values in self.by_step.items()}
-        return replace(self, by_epoch={epoch + 1: values for epoch, values in self.by_epoch.items()}, by_step=by_step)
+        words = set(_words(run))
+        found = [log for values, log in self.trainings.items() if all(words.issuperset(_words(text)) for text in values)]
+        return found[0] if len(found) == 1 and found[0].by_epoch else None
 
-    def counted_like(self, epochs: set[int]) -> TrainingLog:
-        """Return the log numbered like checkpoints that begin with 0, if it has or may have all of their numbers.
+    @property
+    def numbers(self) -> EpochNumbers:
+        """The numbers of the epochs in the log."""
+        counts_from = 1 if self.begins_before_training else None
+        return EpochNumbers(frozenset(self.by_epoch), counts_from, self.has_numbers)
 
-        A log without numbers may count from 0 if no checkpoint has its last number from 1.
-        """
-        if self.has_numbers or 0 not in epochs or len(self.by_epoch) in epochs:
-            return replace(self, is_numbered_alike={0} < epochs <= self.by_epoch.keys())
-        by_epoch = {epoch - 1: values for epoch, values in self.by_epoch.items()}
-        return replace(self, by_epoch=by_epoch, is_numbered_alike=True)
-
-    def is_shifted(self, epochs: set[int]) -> bool:
-        """Return whether the log seems to number the same epochs as the checkpoints, but from another first number."""
-        if epochs <= self.by_epoch.keys() or len(epochs) < 3:
-            return False
-        offset = max(self.by_epoch) - max(epochs)
-        # A longer log without the checkpoints' epoch 0 may number it 1, whatever its last number is.
-        if offset > 0 and 0 in epochs:
-            offset = 1
-        return abs(offset) == 1 and all(epoch + offset in self.by_epoch for epoch in epochs)
+    def shifted(self, shift: int) -> TrainingLog:
+        """Return the log with the numbers of the checkpoints, which are lower than its own by the shift."""
+        by_step = {(epoch - shift, step): values for (epoch, step), values in self.by_step.items()}
+        return replace(self, by_epoch={epoch - shift: values for epoch, values in self.by_epoch.items()}, by_step=by_step)
 
 
 def find_log(folders: Sequence[Place]) -> TrainingLog | None:
@@ -184,6 +177,32 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
     return None
 
 
+def other_logs(folder: Place, *, is_shared: bool) -> list[Place]:
+    """Return the logs in a local folder that dsi reads only if the user names them.
+
+    These are also folders with event files in it, unless the folder ``is_shared`` by several runs.
+    """
+    if not isinstance(folder, Path):
+        return []
+    with suppress(OSError):
+        candidates = {path for path in folder.iterdir() if _OTHER_LOGS.search(path.name) and _may_be_log(path)}
+        if not is_shared:
+            candidates |= {path.parent for pattern in ("*/", "*/*/") for path in folder.glob(pattern + _EVENT_FILES)}
+        logs = [read_log(path) for path in sorted(candidates, key=str)[:_MAX_OTHER_LOGS]]
+        return [log.path for log in logs if log is not None and (any(log.by_epoch.values()) or log.trainings)]
+    return []
+
+
+def _may_be_log(path: Path) -> bool:
+    """Return whether a text begins with the names of an epoch and of a curve."""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                beginning = file.read(_BEGINNING_BYTES).lower()
+            return b"epoch" in beginning and re.search(rb"loss|acc|lr|top1", beginning) is not None
+    return False
+
+
 def read_named_log(path: Place) -> TrainingLog:
     """Return the curves of a log that the user named: a CSV file, a trainer's state, an event file or a folder of event files.
 
@@ -196,13 +215,24 @@ def read_named_log(path: Place) -> TrainingLog:
         raise UsageError(f"there is no log {path}; {expected}", code="no-such-log", path=str(path))
     try:
         log = _read(path)
+        for other in _files_of_other_splits(path):
+            for epoch, values in _read(other).by_epoch.items():
+                log.by_epoch[epoch] = values | log.by_epoch.get(epoch, {})
     except _LOG_ERRORS as error:
         reason = first_line(error)
         message = f"the log {path} cannot be read ({reason}); {expected}"
         raise UsageError(message, code="unreadable-log", path=str(path), reason=reason) from None
-    if not any(log.by_epoch.values()):
+    if not any(log.by_epoch.values()) and not log.trainings:
         raise UsageError(f"the log {path} has no curve by epochs; {expected}", code="no-curves-in-log", path=str(path))
     return log
+
+
+def _files_of_other_splits(path: Place) -> list[Place]:
+    """Return the files whose names differ from that of a log only in the split: ``val_log.csv`` of ``train_log.csv``."""
+    if not _SPLIT_IN_NAME.search(path.name):
+        return []
+    names = [_SPLIT_IN_NAME.sub(split, path.name) for split in ("train", *_SPLITS)]
+    return [path.with_name(name) for name in dict.fromkeys(names) if name != path.name and path.with_name(name).is_file()]
 
 
 def read_log(path: Place) -> TrainingLog | None:
@@ -321,54 +351,78 @@ def scalars_of(tree: Any) -> dict[str, float]:
 def with_fractions(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
     """Return the values of a training's epochs with percentages as fractions.
 
-    An accuracy with a value above 1 is in percent throughout, because 1.0 may be 1 % and 100 %.
+    An accuracy with a value above 1 is in percent throughout, because 1.0 may be 1 % and 100 %. One with a value above 100 is left
+    out, because it is neither.
 
     >>> with_fractions([{"test_accuracy": 1.0}, {"test_accuracy": 35.0}])
     [{'test_accuracy': 0.01}, {'test_accuracy': 0.35}]
     """
-    percentages = {curve for values in rows for curve in _FRACTIONS if values.get(curve, 0.0) > 1.0}
-    return [{curve: value / (100.0 if curve in percentages else 1.0) for curve, value in values.items()} for values in rows]
+    highest = {curve: max((values.get(curve, 0.0) for values in rows), default=0.0) for curve in _FRACTIONS}
+    scales = {curve: 100.0 for curve, value in highest.items() if value > 1.0}
+    counts = {curve for curve, value in highest.items() if value > 100.0}
+    return [
+        {curve: value / scales.get(curve, 1.0) for curve, value in values.items() if curve not in counts} for values in rows
+    ]
 
 
 def _log_of_rows(
     path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool = False, is_history: bool = False
 ) -> TrainingLog:
-    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1.
+    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1, and else 0.3 to none.
 
     With ``is_history``, rows without an epoch are epochs if each has a value of the test split.
-
-    Raise `UnreadableError` if the rows are those of several trainings (``several-trainings``).
     """
     log, rows = TrainingLog(path), list(rows)
+    trainings = _rows_by_training(rows)
+    if len(trainings) > 1:
+        log.trainings = {values: _log_of_rows(path, rows_of_one) for values, rows_of_one in trainings.items()}
+        return log
     if is_history and not any("epoch" in row for row in rows) and all(map(_TEST_COLUMNS.intersection, rows)):
         log.has_numbers, rows = False, [row | {"epoch": number} for number, row in enumerate(rows, start=1)]
     epochs: dict[int, dict[str, float]] = {}
     steps: dict[tuple[int, int], dict[str, float]] = {}
-    trainings: set[str] = set()
+    split = _split_in_name(path.name)
     for row in rows:
         epoch, step = _finite_number(row.get("epoch")), _finite_number(row.get("step"))
         if epoch is None:
             continue
-        trainings.add("".join(_word(row.get(column)) for column in _TRAINING_COLUMNS))
-        values = _values_by_column(row)
-        epochs.setdefault(ceil(epoch) if is_fraction else int(epoch // 1), {}).update(values)
+        values = _values_by_column(row, split)
+        if is_fraction or epoch.is_integer():
+            epochs.setdefault(ceil(epoch), {}).update(values)
         if step is not None:
-            steps.setdefault((int(epoch // 1), int(step // 1)), {}).update(values)
-    if len(trainings - {""}) > 1:
-        raise UnreadableError("its rows are those of several trainings", code="several-trainings")
+            steps.setdefault((floor(epoch), floor(step)), {}).update(values)
     columns = _columns_of_curves(Counter(chain.from_iterable(epochs.values())))
     merged = [*epochs.values(), *steps.values()]
     curves = with_fractions([{columns[name]: values[name] for name in values if name in columns} for values in merged])
     log.by_epoch = dict(zip(epochs, curves, strict=False))
     log.by_step = dict(zip(steps, curves[len(epochs) :], strict=True))
-    if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
-        log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
+    with_loss = [epoch for epoch, values in log.by_epoch.items() if "train_loss" in values]
+    log.begins_before_training = 0 in log.by_epoch and 0 not in with_loss and max(with_loss, default=0) > 0
     return log
 
 
-def _values_by_column(row: dict[str, Any]) -> dict[str, float]:
-    """Return the numbers in the known columns; a row of one split (``phase,loss,acc``) is read like ``train_loss,train_acc``."""
-    split = next((_SPLITS[word] for column in _SPLIT_COLUMNS if (word := _word(row.get(column))) in _SPLITS), "")
+def _split_in_name(name: str) -> str:
+    """Return the split of all rows of a file by its name, or an empty text."""
+    match = None if name in LOG_FILES else _SPLIT_IN_NAME.search(name)
+    return _SPLITS[match[1].lower()] if match else ""
+
+
+def _rows_by_training(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Return the rows by the values that identify their training, without rows that have none."""
+    trainings: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        values = tuple(_word(row.get(column)) for column in _TRAINING_COLUMNS)
+        if any(values):
+            trainings.setdefault(values, []).append(row)
+    return trainings
+
+
+def _values_by_column(row: dict[str, Any], split: str) -> dict[str, float]:
+    """Return the numbers in the known columns; a row of one split (``phase,loss,acc``) is read like ``train_loss,train_acc``.
+
+    ``split`` is that of the file, or an empty text.
+    """
+    split = next((_SPLITS[word] for column in _SPLIT_COLUMNS if (word := _word(row.get(column))) in _SPLITS), split)
     values: dict[str, float] = {}
     for key, cell in row.items():
         name = f"{split}_{key}" if f"{split}_{key}" in _CURVE_OF_COLUMN else key
@@ -392,9 +446,14 @@ def _columns_of_curves(epochs: Counter[str]) -> dict[str, str]:
     return {max(names, key=epochs.__getitem__): curve for curve, names in candidates.items() if names}
 
 
+def _words(text: str) -> list[str]:
+    """Return the words and numbers in a text: ``seed``, ``10``."""
+    return re.findall(r"[a-z]+|\d+", text.lower())
+
+
 def _word(value: Any) -> str:
-    """Return a text without spaces and in lower case; an empty text for anything else."""
-    return value.strip().lower() if isinstance(value, str) else ""
+    """Return a text without spaces and in lower case, or a whole number as text; an empty text for anything else."""
+    return str(value).strip().lower() if isinstance(value, str | int) else ""
 
 
 def _finite_number(value: Any) -> float | None:
@@ -402,6 +461,9 @@ def _finite_number(value: Any) -> float | None:
     is_short = not isinstance(value, str) or len(value) <= _MAX_CELL_LENGTH
     if isinstance(value, str | int | float) and not isinstance(value, bool) and is_short:
         with suppress(ValueError, OverflowError):
-            number = float(value)
+            scale, text = 1.0, value
+            if isinstance(value, str) and value.rstrip().endswith("%"):
+                scale, text = 100.0, value.rstrip(" %")
+            number = float(text) / scale
             return number if isfinite(number) else None
     return None

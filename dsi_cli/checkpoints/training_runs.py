@@ -6,6 +6,9 @@ Checkpoints of one network belong to several trainings if the same epoch or step
 files that are all the best or last ones of trainings with different names (``art_best.pt``, ``photo_best.pt``), and files whose
 names have no number at all (``sgd.pt``, ``adam.pt``).
 
+Numbers without a word for epoch or step (``m_1.pt``, ``m_2.pt``), and names alone, give epochs only if the class vectors of two
+successive checkpoints are related. If all are unrelated, each file is a training of its own: a fold, a seed, a client, a width.
+
 Checkpoints whose head grows (a class-incremental training with 10, 20, ... classes) are one training only if all of this holds:
 
 - the heads have the same name and the same number of features,
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import PurePath
@@ -28,7 +31,6 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import deduplication, epochs, trainers
 from dsi_cli.checkpoints.discovery import TrainingRun
-from dsi_cli.checkpoints.formats import FOLDER_FORMATS
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.similarity import centre, unit_rows
 from dsi_cli.store.layout import folder_key
@@ -46,6 +48,10 @@ MIN_RECOGNISED = 0.8
 """The minimum share of older classes whose new vector is more similar to their own older vector than to all others."""
 MIN_STANDARD_DEVIATIONS = 4.0
 """The minimum mean cosine of old and new vectors, in standard deviations of independent directions."""
+MAX_UNRELATED = 0.174
+"""The maximum mean cosine of the class vectors of unrelated networks with many classes and features: that of 80 degrees."""
+RELATED_STANDARD_DEVIATIONS = 3.0
+"""The mean cosine of related networks exceeds that of independent directions by more than this."""
 MIN_CONTINUED = 0.8
 """The minimum mean cosine of the class vectors of two checkpoints of one training, except for the first two."""
 
@@ -70,14 +76,13 @@ def split_training_runs(
     """
     records = deduplication.with_folder_names(records)
     trainings: list[list[Record]] = []
-    for network in _group_by_network([record for record in records if record.status == OK]):
-        # Each file that holds several epochs is a run, and all other files are grouped by name.
-        groups: dict[str | None, list[Record]] = {}
-        for record in network:
-            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
-        for group in groups.values():
-            for kind in _group_by_kind(group, read_head):
-                trainings += _group_by_label(kind)
+    numbered_apart: set[str] = set()
+    for group in _groups_by_contents([record for record in records if record.status == OK], read_head):
+        for training in _group_by_label(group):
+            parts = _separate_unrelated(training, read_head)
+            trainings += parts
+            if len(parts) > 1:
+                numbered_apart |= {record.path for record in training}
     parts = sorted(join_growing(trainings, read_head), key=len, reverse=True) or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
@@ -90,8 +95,21 @@ def split_training_runs(
         order = {file.display_path: index for index, file in enumerate(files)}
         part.sort(key=lambda record: order.get(record.path, len(order)))
         renamed = [replace(record, run=name) for record in part]
-        runs.append((replace(run, name=name, checkpoints=files, ignored=ignored, is_part=is_part), renamed))
+        is_apart = not numbered_apart.isdisjoint(paths)
+        named = replace(run, name=name, checkpoints=files, ignored=ignored, is_part=is_part, is_numbered_apart=is_apart)
+        runs.append((named, renamed))
     return runs
+
+
+def _groups_by_contents(records: Sequence[Record], read_head: ReadHead) -> Iterator[list[Record]]:
+    """Yield the records of each network, file with several epochs, fold or seed."""
+    for network in _group_by_network(records):
+        # Each file that holds several epochs is a run, and all other files are grouped by name.
+        groups: dict[str | None, list[Record]] = {}
+        for record in network:
+            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
+        for group in groups.values():
+            yield from _group_by_kind(group, read_head)
 
 
 def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
@@ -152,14 +170,16 @@ def _numbers_by_contents(records: Sequence[Record], read_head: ReadHead) -> dict
     names = list(map(deduplication.epoch_name, records))
     found: list[tuple[int, Record]] = []
     for record, name, (number, _) in zip(records, names, epochs.numbers_in_names(names), strict=True):
-        source = epochs.FOLDER_NAME if name.isdecimal() and record.format not in FOLDER_FORMATS else epochs.CONTENTS
-        if number is not None and epochs.parse(name).epoch is None and record.epoch_source in (source, epochs.CONTENTS):
+        if number is not None and epochs.parse(name).epoch is None and record.epoch_source == epochs.CONTENTS:
             found.append((number, record))
     found.sort(key=lambda pair: pair[0])
     by_epoch = sorted(found, key=lambda pair: pair[1].epoch or 0)
-    stated = [record.epoch for _, record in found if record.epoch_source == epochs.CONTENTS]
+    stated = [record.epoch for _, record in found]
     are_folders = all(map(str.isdecimal, names))
-    may_be = epochs.may_number_trainings([number for number, _ in found]) or (are_folders and len(stated) == len(found))
+    # One epoch in all of them is the length of the training, and says nothing about the numbers.
+    if not are_folders and len(set(stated)) == 1 < len(stated):
+        return {}
+    may_be = epochs.may_number_trainings([number for number, _ in found]) or are_folders
     if not may_be or (by_epoch == found and not (are_folders and len(set(stated)) < len(found))):
         return {}
     are_continued = _are_continued([read_head(record) for _, record in by_epoch])
@@ -171,6 +191,42 @@ def _are_continued(heads: Sequence[NDArray[np.float32] | None]) -> bool:
     pairs = [(new, old) for old, new in pairwise(heads) if old is not None and new is not None]
     cosines = [_class_cosines(*pair).diagonal().mean() for pair in pairs]
     return len(pairs) == len(heads) - 1 and all(cosine >= MIN_CONTINUED for cosine in cosines[1:] or cosines)
+
+
+def _separate_unrelated(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
+    """Return the records of each training if only numbers or names order its files, and no head continues the one before.
+
+    A copy (``best.pt``) goes to the file with the same weights.
+    """
+    dated = deduplication.with_numbers_from_names(records)
+    ordered = deduplication.originals(dated)
+    paths = {record.path for record in ordered}
+    pairs = zip(records, dated, strict=True)
+    are_stated = any(deduplication.has_stated_moment(*pair) for pair in pairs if pair[0].path in paths)
+    if len(ordered) < 2 or are_stated:
+        return [list(records)]
+    keys = epochs.order_keys([record.path for record in ordered])
+    ordered.sort(key=lambda record: (record.epoch or 0, record.step or 0, keys[record.path]))
+    # The last checkpoints of a training are the most similar ones.
+    later = read_head(ordered[-1])
+    for record in reversed(ordered[:-1]):
+        head = read_head(record)
+        if head is None or later is None or _are_related(later, head):
+            return [list(records)]
+        later = head
+    trainings: dict[str, list[Record]] = {record.path: [] for record in ordered}
+    path_by_weights = {record.fingerprint: record.path for record in ordered}
+    for record in records:
+        path = record.path if record.path in trainings else path_by_weights.get(record.fingerprint, ordered[-1].path)
+        trainings[path].append(record)
+    return list(trainings.values())
+
+
+def _are_related(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
+    """Return whether two heads ``(C, d)`` are more similar than heads of independent trainings."""
+    classes, features = first.shape
+    chance = RELATED_STANDARD_DEVIATIONS / np.sqrt(max(1, classes - 1) * features)
+    return bool(_class_cosines(second, first).diagonal().mean() > min(max(MAX_UNRELATED, chance), MIN_CONTINUED))
 
 
 def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
@@ -274,12 +330,15 @@ def _run_names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[
     names: list[str] = []
     labels = [_common_label(part) if len(parts) > 1 else "" for part in parts]
     for part, label in zip(parts, labels, strict=True):
-        known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(1)
+        known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(2)
+        # Files that seemed to be trainings of their own, and that later files continue, lose their names.
+        if len(known) > 1 and known[0][1] == known[1][1]:
+            known = []
         stem = PurePath(deduplication.epoch_name(part[0])).stem if part else ""
         # Nothing shows which of several single files without a label is that of the folder.
         own = [f"{folder}/{label}" if label else folder] if label or len(part) != 1 or labels.count(label) == 1 else []
         numbered = [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
-        candidates = [*(name for name, _ in known), *own, f"{folder}/{stem}", *numbered]
+        candidates = [*(name for name, _ in known[:1]), *own, f"{folder}/{stem}", *numbered]
         taken = set(map(folder_key, names))
         names.append(next(name for name in candidates if folder_key(name) not in taken))
     return names

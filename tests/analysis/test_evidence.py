@@ -12,6 +12,7 @@ import torch
 from helpers.analysed_runs import Command, MakeRun
 from helpers.errors import raises
 from safetensors.torch import save_file
+from torch.utils.tensorboard import SummaryWriter
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -106,7 +107,7 @@ def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(names, header, e
 
 @pytest.mark.parametrize(
     ("logged", "expected"),
-    [(range(26), [0.09, 0.19]), (range(1, 20), [0.09, 0.19]), (range(1, 26), [0.10, 0.20]), (range(1, 16), [0.10])],
+    [(range(26), [0.09, 0.19]), (range(1, 20), [0.09, 0.19]), (range(1, 26), [0.10, 0.20]), (range(1, 16), [])],
 )
 def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(logged, expected, tmp_path):
     for epoch in (9, 19):
@@ -118,27 +119,103 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(lo
 
 
 @pytest.mark.parametrize(
-    ("epochs", "name", "text", "expected"),
+    ("epochs", "name", "text", "expected", "values"),
     [
-        ((0, 1, 2), "log.csv", "epoch,test_acc\n1,1\n2,1\n3,1", "log.csv numbers the epochs from 1, the checkpoints from"),
-        ((0, 1, 2), "log.csv", "epoch,test_acc\n1,0.5\n2,0.5", None),
+        (
+            (0, 1, 2),
+            "log.csv",
+            "epoch,test_acc\n1,0.1\n2,0.2\n3,0.3",
+            "log.csv has the epochs 1 to 3, and the checkpoints have 0 to 2, so dsi takes epoch 1 of the log for epoch 0",
+            {0: 0.1, 1: 0.2, 2: 0.3},
+        ),
+        (
+            (1, 2),
+            "log.csv",
+            "epoch,test_acc\n0,0.1\n1,0.2",
+            "log.csv has the epochs 0 to 1, and the checkpoints have 1 to 2, so dsi takes epoch 0 of the log for epoch 1",
+            {1: 0.1, 2: 0.2},
+        ),
+        ((0, 1, 2), "log.csv", "epoch,test_acc\n1,0.5\n2,0.6", None, {1: 0.5, 2: 0.6}),
         (
             (0, 2, 4),
             "log.csv",
             "epoch,test_acc" + "".join(f"\n{n},1" for n in range(1, 7)),
-            "log.csv numbers the epochs from 1",
+            "log.csv has the epochs 1 to 6, and the checkpoints have 0 to 4, so dsi does not join them; if equal numbers are",
+            {},
         ),
-        ((0, 2, 4), "log.csv", "epoch,test_acc" + "".join(f"\n{n},1" for n in range(1, 5)), None),
-        ((1, 2), "history.json", '{"val_acc": [0.1, 0.2, 0.3]}', "history.json has no numbers of epochs"),
-        ((1, 3), "history.json", '{"val_acc": [0.1, 0.2, 0.3]}', None),
+        ((0, 2), "log.csv", "epoch,test_acc\n1,0.1\n2,0.2", None, {2: 0.2}),
+        (
+            (1, 2),
+            "history.json",
+            '{"val_acc": [0.1, 0.2, 0.3]}',
+            "history.json has 3 rows without numbers of epochs, and the checkpoints have 1 to 2, so dsi does not join them",
+            {},
+        ),
+        ((1, 3), "history.json", '{"val_acc": [0.1, 0.2, 0.3]}', None, {1: 0.1, 3: 0.3}),
+        ((0, 1), "history.json", '{"val_acc": [0.1, 0.2]}', None, {0: 0.1, 1: 0.2}),
     ],
 )
-def test_analyze_of_a_log_with_another_first_epoch_warns(tmp_path, epochs, name, text, expected):
+def test_analyze_log_of_another_first_epoch_is_shifted_or_left_out(tmp_path, epochs, name, text, expected, values):
     for epoch in epochs:
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
     (tmp_path / "run" / name).write_text(text)
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert [warning.startswith(f"run: {expected}") for warning in warnings if name in warning] == [True] * bool(expected)
+    assert curve(tmp_path / "out", metric="accuracy") == values
+
+
+def test_analyze_named_log_that_may_be_shifted_joins_equal_numbers(tmp_path):
+    for epoch in (5, 10, 15):
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
+    log = tmp_path / "run/log.csv"
+    log.write_text("epoch,test_acc\n" + "".join(f"{n},0.{n:02}\n" for n in range(20)))
+    warning, _ = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    assert warning.endswith(f"add --log {log}")
+    assert curve(tmp_path / "out", metric="accuracy") == {}
+    warnings = analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, log=str(log))).warnings
+    assert not any("log.csv" in warning for warning in warnings)
+    assert curve(tmp_path / "out", metric="accuracy") == {5: 0.05, 10: 0.1, 15: 0.15}
+
+
+def test_analyze_epochs_that_are_left_out_do_not_change_the_numbers_of_a_log(tmp_path):
+    for epoch in (1, 2, 3, 4):
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
+    (tmp_path / "run/log.csv").write_text("epoch,test_acc\n0,0.1\n1,0.2\n2,0.3\n3,0.4\n")
+    analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, epochs="2:3"))
+    assert curve(tmp_path / "out", metric="accuracy") == {2: 0.2, 3: 0.3}
+
+
+def test_analyze_names_logs_that_it_does_not_join_with_the_option_that_does(tmp_path):
+    for epoch in (1, 2):
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
+    for split, value in (("train", 0.9), ("val", 0.5)):
+        (tmp_path / f"run/{split}_log.csv").write_text(f"epoch,loss,acc\n1,2,{value}\n2,1,{value}\n")
+    with SummaryWriter(tmp_path / "run/tb/first") as writer:
+        for epoch in (1, 2):
+            writer.add_scalar("Accuracy/test", 0.25, epoch)
+    (tmp_path / "run/notes.csv").write_text("epoch,mood\n1,good\n")
+    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    logs = [tmp_path / "run" / name for name in ("tb/first", "train_log.csv", "val_log.csv")]
+    assert warnings == [f"dsi does not join the log {log.name}; to use it, add --log {log}" for log in logs]
+    for log, expected in zip(logs, (0.25, 0.5, 0.5), strict=True):
+        analyze([tmp_path / "run"], tmp_path / log.name, Options(draws=0, log=str(log)))
+        assert curve(tmp_path / log.name, metric="accuracy", split="test") == {1: expected, 2: expected}
+    assert curve(tmp_path / "val_log.csv", metric="accuracy", split="train") == {1: 0.9, 2: 0.9}
+
+
+def test_analyze_log_with_the_rows_of_several_runs_gives_each_run_its_own(tmp_path):
+    for run in ("cnn_seed1", "cnn_seed10"):
+        save(tmp_path / "runs" / run / "epoch_1.pt", 1)
+    log = tmp_path / "runs/results.csv"
+    log.write_text("seed,epoch,test_acc\n1,1,0.25\n10,1,0.5\n3,1,0.75\n")
+    (warning,) = analyze([tmp_path / "runs"], tmp_path / "out", QUICK).warnings
+    assert warning == f"dsi does not join the log results.csv; to use it, add --log {log}"
+    analyze([tmp_path / "runs"], tmp_path / "out", Options(draws=0, log=str(log)))
+    assert curve(tmp_path / "out", metric="accuracy", run="cnn_seed1") == {1: 0.25}
+    assert curve(tmp_path / "out", metric="accuracy", run="cnn_seed10") == {1: 0.5}
+    save(tmp_path / "vit/epoch_1.pt", 1)
+    (warning,) = analyze([tmp_path / "vit"], tmp_path / "vit-out", Options(draws=0, log=str(log))).warnings
+    assert warning == f"vit: the values in {log} that identify a training are not in the run's name"
 
 
 def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
@@ -166,7 +243,7 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
 def test_analyze_guessed_order_of_files_warns(tmp_path):
     (tmp_path / "run").mkdir()
     for name in ("best", "last"):
-        torch.save({"fc.weight": torch.randn(6, 8)}, tmp_path / "run" / f"{name}.pt")
+        torch.save({"fc.weight": torch.eye(6, 8) + len(name) * torch.ones(6, 8)}, tmp_path / "run" / f"{name}.pt")
     (tmp_path / "run/log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert warnings == ["run: no file names its epoch, so dsi numbers them from 1 by their names and joins no log"]

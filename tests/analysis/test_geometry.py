@@ -248,7 +248,15 @@ def test_analyze_adapter_has_the_bias_of_its_base_model_unless_it_may_change_it(
 
 def test_analyze_unrelated_heads_of_one_run_give_a_warning(tmp_path):
     for epoch in range(3):
-        save(tmp_path / "folds" / f"model_{epoch}.pt", torch.randn(8, 64, generator=torch.Generator().manual_seed(epoch)))
-    (warning,) = analyze([tmp_path / "folds"], tmp_path / "out", QUICK).warnings
-    assert warning.startswith("folds: the class vectors of successive checkpoints are unrelated")
+        head = torch.randn(8, 64, generator=torch.Generator().manual_seed(epoch))
+        save(tmp_path / "epochs" / f"epoch_{epoch}.pt", head)
+        save(tmp_path / "folds" / f"model_{epoch}.pt", head)
+    (warning,) = analyze([tmp_path / "epochs"], tmp_path / "out", QUICK).warnings
+    assert warning.startswith("epochs: the class vectors of successive checkpoints are unrelated")
     assert "put each into a folder of its own" in warning
+    summary = analyze([tmp_path / "folds"], tmp_path / "apart", QUICK)
+    (warning,) = summary.warnings
+    found = "folds: the class vectors of model_0.pt, model_1.pt, model_2.pt are unrelated, so each is a run"
+    assert warning == f"{found}; if they are epochs of one training, name them epoch_1, epoch_2, ..."
+    assert [run.name for run in summary.runs] == ["folds/model_0", "folds/model_1", "folds/model_2"]
+    assert summary.exit_code == 0

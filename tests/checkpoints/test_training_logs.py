@@ -91,11 +91,12 @@ def test_read_log_of_other_delimiters_or_json_lines_has_its_curves(name, text, t
         ("history.csv", ",loss,val_accuracy\n0,2,25\n1,1,50\n"),
     ],
 )
-def test_history_without_numbers_counts_like_the_checkpoints(name, text, tmp_path):
+def test_history_without_numbers_counts_its_rows_from_1(name, text, tmp_path):
     written(tmp_path / name, text)
     rows = [{"train_loss": 2.0, "test_accuracy": 0.25}, {"train_loss": 1.0, "test_accuracy": 0.5}]
-    for epochs, first in (({1, 2}, 1), ({0, 1}, 0), ({0, 1, 2}, 1)):
-        assert find_log([tmp_path]).counted_like(epochs).by_epoch == dict(enumerate(rows, start=first))
+    log = find_log([tmp_path])
+    assert log.by_epoch == dict(enumerate(rows, start=1))
+    assert not log.has_numbers
     written(tmp_path / name, text.replace("val_accuracy", "val_iou"))  # nothing shows that its rows are epochs
     assert find_log([tmp_path]) is None
 
@@ -143,6 +144,36 @@ def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
     assert find_log(places).path == nested
     beside = written(run / "log.tsv", "epoch\ttrain_loss\n0\t2\n")
     assert find_log(places).path == beside
+
+
+def test_read_log_takes_no_row_of_a_fraction_of_an_epoch(tmp_path):
+    log = read_log(written(tmp_path / "log.csv", "epoch,val_acc\n0.5,0.1\n1.0,0.2\n1.5,0.3\n"))
+    assert log.by_epoch == {1: {"test_accuracy": 0.2}}
+
+
+def test_read_log_of_json_lines_of_several_seeds_has_no_common_curve(tmp_path):
+    rows = [{"seed": seed, "epoch": 1, "val_acc": seed / 10} for seed in (1, 2)]
+    log = read_log(written(tmp_path / "metrics.jsonl", "\n".join(map(json.dumps, rows))))
+    assert log.by_epoch == {}
+    assert log.of_run("net_seed2").by_epoch == {1: {"test_accuracy": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ("9.5 50 100", [0.095, 0.5, 1.0]),
+        ("0.5 1 50", [0.005, 0.01, 0.5]),
+        ("9.5% 50% 100%", [0.095, 0.5, 1.0]),
+        ("0.5% 0.9% 1 %", [0.005, 0.009, 0.01]),
+        ("0.095 0.5 1", [0.095, 0.5, 1.0]),
+        ("950 5000 10000", [None] * 3),  # the number of correct predictions
+    ],
+)
+def test_read_log_accuracy_in_percent_is_a_fraction(cells, expected, tmp_path):
+    cells = cells.replace("1 %", "1% ").split()
+    rows = "".join(f"{epoch},{cell}\n" for epoch, cell in enumerate(cells))
+    log = read_log(written(tmp_path / "log.csv", f"epoch,val_acc\n{rows}"))
+    assert [values.get("test_accuracy") for values in log.by_epoch.values()] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,16 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_runs import has_grown_from, join_growing, split_training_runs
 
 
-def save(path, *, seed=0, hidden=8, classes=5, **contents):
-    """Save a small network as a user would, within a dict if it says more than the weights."""
+def save(path, *, seed=0, hidden=8, classes=5, training=None, **contents):
+    """Save a small network as a user would, within a dict if it says more than the weights.
+
+    Networks of one training have related heads; without it, their heads are unrelated.
+    """
     torch.manual_seed(seed)
     model = torch.nn.Sequential(torch.nn.Linear(12, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, classes))
+    if training is not None:
+        first = torch.randn(classes, hidden, generator=torch.Generator().manual_seed(training))
+        model[2].weight.data = first + 0.1 * model[2].weight.data
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model": model.state_dict(), **contents} if contents else model.state_dict(), path)
     return path
@@ -34,8 +40,8 @@ def runs_of(folder):
 @pytest.mark.parametrize("other", [{"hidden": 9}, {"classes": 6}])
 def test_split_different_networks_are_runs_of_their_own_and_a_pretrained_one_leaves_the_folders_name(other, tmp_path):
     for epoch in (1, 2):
-        save(tmp_path / f"run/small_{epoch}.pt", seed=epoch)
-        save(tmp_path / f"run/large_{epoch}.pt", seed=epoch, **other)
+        save(tmp_path / f"run/small_{epoch}.pt", seed=epoch, training=0)
+        save(tmp_path / f"run/large_{epoch}.pt", seed=epoch, training=1, **other)
     assert runs_of(tmp_path) == {f"run/{n}": {f"{n}_1.pt": 1, f"{n}_2.pt": 2} for n in ("small", "large")}
     for name, classes in (("epoch_1", 5), ("epoch_2", 5), ("imagenet", 1000)):
         save(tmp_path / f"pretrained/run/{name}.pt", classes=classes)
@@ -73,7 +79,7 @@ def test_split_pruned_and_normalised_weights_are_of_the_same_network(tmp_path):
 def test_split_several_trainings_are_a_run_each(pattern, labels, epochs, tmp_path):
     for seed, label in enumerate(labels):
         for epoch in epochs:
-            save(tmp_path / "ckpts" / pattern.format(label, epoch), seed=10 * seed + epoch)
+            save(tmp_path / "ckpts" / pattern.format(label, epoch), seed=10 * seed + epoch, training=seed)
     found = runs_of(tmp_path)
     assert len(found) == 2
     epochs = epochs if "{}_" in pattern or "epoch" in pattern or "{}{}" in pattern else epochs[:1]
@@ -81,17 +87,96 @@ def test_split_several_trainings_are_a_run_each(pattern, labels, epochs, tmp_pat
     assert len(epochs) == 1 or all(list(files.values()) == list(epochs) for files in found.values())
 
 
-def test_split_numbers_count_epochs_whatever_the_heads_are_but_those_of_folders_only_if_they_are_similar(tmp_path):
-    runs = {"a/net{}": "1234", "b/weights{}": "1234", "c/ckpt_{}": "123", "d/m{}": "12", "e/model_{}": "0123"}
-    runs |= {"init/{}/net": "0123", "two/exp1_{}": "0123", "two/exp2_{}": "0123"}
-    for seed, (name, numbers) in enumerate(runs.items()):
-        first, last = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(seed))
+def test_split_numbers_and_the_order_of_names_count_epochs_if_heads_are_related(tmp_path):
+    names = {"net{}": "1234", "{}": "01", "ckpt_{}": "123", "resnet18_{}": "0123", "{}/net": "0123", "m_2026-12-0{}": "12"}
+    for training, (name, numbers) in enumerate(names.items()):
         for number in numbers:
-            path = save(tmp_path / f"{name.format(number)}.pt", seed=9 * seed + int(number))
-            if name == "init/{}/net":
-                torch.save({"0.weight": torch.ones(8, 12), "2.weight": first + (number > "0") * 9 * last}, path)
-    expected = {name.removesuffix("_{}") if "two" in name else name.partition("/")[0]: runs[name] for name in runs}
-    assert {name: "".join(map(str, files.values())) for name, files in runs_of(tmp_path).items()} == expected
+            # The first head may be unrelated, because training begins with it.
+            seed = 99 if number == "0" and len(numbers) > 2 else training
+            save(tmp_path / f"r{training}" / f"{name.format(number)}.pt", seed=int(number), training=seed)
+    found = [list(files.values()) for files in runs_of(tmp_path).values()]
+    assert found == [[1, 2, 3, 4], [0, 1], [1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *("model_0 model_1 model_2", "net1 net2", "m_1of3 m_2of3 m_3of3", "0/net 1/net 2/net", "w12345 w54321"),
+        *("a b", "model checkpoint", "net_lr1e-1 net_lr1e-2", "net_2026-11-01 net_2026-12-01", "1706000000 1706009999"),
+    ],
+)
+def test_split_unrelated_heads_are_trainings_if_only_numbers_or_names_order_them(names, tmp_path):
+    for seed, name in enumerate(names.split()):
+        save(tmp_path / f"run/{name}.pt", seed=seed, hidden=32)
+    assert [list(files.values()) for files in runs_of(tmp_path).values()] == [[None]] * len(names.split())
+
+
+def test_split_copy_goes_with_the_training_whose_weights_it_has_if_numbers_name_trainings(tmp_path):
+    for seed, name in enumerate(("model_0", "model_1", "model_2")):
+        save(tmp_path / f"run/{name}.pt", seed=seed, hidden=32)
+    save(tmp_path / "run/best.pt", seed=1, hidden=32)
+    statuses = {
+        record.path.rpartition("/")[2]: (run.name, record.status)
+        for run, records in scan_paths([tmp_path], HeadOptions())
+        for record in records
+    }
+    assert statuses["best.pt"] == (statuses["model_1.pt"][0], "skipped")
+    assert len({run for run, _ in statuses.values()}) == 3
+
+
+@pytest.mark.parametrize("name", ["epoch_{}", "e{}", "step_{}", "iter{}"])
+def test_split_unrelated_heads_are_a_training_if_the_names_state_epochs_or_steps(name, tmp_path):
+    for number in (1, 2, 3):
+        save(tmp_path / f"run/{name.format(number)}.pt", seed=number, hidden=32)
+    assert [list(files.values()) for files in runs_of(tmp_path).values()] == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("name", ["client_{}", "cv{}", "fold-{}", "seed4{}", "worker{}", "width{}"])
+def test_split_numbers_of_folds_clients_and_widths_are_no_epochs_even_if_heads_are_related(name, tmp_path):
+    for number in (1, 2, 3):
+        save(tmp_path / f"run/{name.format(number)}.pt", seed=number, training=0)
+    assert [list(files.values()) for files in runs_of(tmp_path).values()] == [[None]] * 3
+
+
+@pytest.mark.parametrize("stated", [5, 0])
+def test_split_names_count_if_the_contents_state_one_epoch(stated, tmp_path):
+    """As PyTorch's tutorial saves: the epoch in the contents is a constant."""
+    for number in (1, 2, 3):
+        save(tmp_path / f"run/model_{number}.pt", seed=number, training=0, epoch=stated)
+        save(tmp_path / f"steps/step_{number}00.pt", seed=number, training=0, epoch=stated)
+        save(tmp_path / f"folds/model_{number}.pt", seed=number, hidden=32, epoch=stated)
+    save(tmp_path / "run/best.pt", seed=3, training=0, epoch=stated)
+    found = runs_of(tmp_path)
+    assert found.pop("run") == {f"model_{number}.pt": number for number in (1, 2, 3)}
+    assert found.pop("steps") == {f"step_{number}00.pt": stated for number in (1, 2, 3)}
+    assert [list(files.values()) for files in found.values()] == [[stated]] * 3
+
+
+def test_split_fractions_of_epochs_are_refused_and_negative_numbers_are_read(tmp_path):
+    for number, name in enumerate(("epoch_0.5", "epoch_1.0", "epoch_1.5", "epoch_-1", "epoch=-2")):
+        save(tmp_path / f"run/{name}.pt", seed=number, training=0)
+    save(tmp_path / "run/mid.pt", seed=9, training=0, epoch=2.5)
+    assert runs_of(tmp_path) == {"run": {"epoch_-1.pt": -1, "epoch_1.0.pt": 1, "epoch=-2.pt": -2}}
+    ((_, records),) = scan_paths([tmp_path], HeadOptions())
+    refused = {record.path.rpartition("/")[2]: record for record in records if record.status == "failed"}
+    assert sorted(refused) == ["epoch_0.5.pt", "epoch_1.5.pt", "mid.pt"]
+    assert {record.code for record in refused.values()} == {"fraction-of-epoch"}
+    assert refused["mid.pt"].reason.startswith("states the epoch 2.5, and dsi numbers epochs by whole numbers")
+
+
+def test_split_dates_and_times_are_an_order(tmp_path):
+    dates = ("28-01-2026 30-01-2026 02-02-2026", "Jan31_10-20-30 Feb01_10-20-30", "1706000000 1706000100 1706000200")
+    dates += ("09-30-00 10-30-00 11-30-00", "2026-01-31T10:20:30 2026-02-01T00:00:00")
+    for number, names in enumerate(dates):
+        for seed, name in enumerate(names.split()):
+            save(tmp_path / f"r{number}/model_{name}.pt", seed=seed, training=0)
+    found = runs_of(tmp_path)
+    expected = {f"r{number}": names.split() for number, names in enumerate(dates)}
+    assert {run: sorted(files.values()) for run, files in found.items()} == {
+        run: list(range(1, len(names) + 1)) for run, names in expected.items()
+    }
+    for run, names in expected.items():
+        assert [found[run][f"model_{name}.pt"] for name in names] == list(range(1, len(names) + 1))
 
 
 def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
@@ -130,7 +215,7 @@ def test_split_saves_within_an_epoch_are_one_training(tmp_path):
     ("names", "expected"),
     [
         *(("best_fold0_epoch7 best_fold1_epoch4", [[7], [4]]), ("epoch_0 epoch_2 ema-epoch_1", [[0, 2], [1]])),
-        *(("epoch0_C1 epoch0_C2 epoch1_C1 epoch1_C2", [[0, 1], [0, 1]]), ("ep_0.5 ep_1.0 ep_2.0", [[0, 1, 2]])),
+        ("epoch0_C1 epoch0_C2 epoch1_C1 epoch1_C2", [[0, 1], [0, 1]]),
         ("a_warmup_epoch_1 b_main_epoch_2 epoch_3_acc0.91 best_epoch_3", [[1, 2, 3]]),
         *((" ".join(map(name.format, "123")), [[None]] * 3) for name in ("fold{}_best", "run{}_last")),
         *(("last_0 last_1", [[None], [None]]), ("latest_5 latest_10", [[5, 10]]), ("a_best b_best c_best", [[None]] * 3)),
@@ -142,7 +227,7 @@ def test_split_saves_within_an_epoch_are_one_training(tmp_path):
 )
 def test_split_folds_averages_and_networks_are_apart_whatever_their_epochs(names, expected, tmp_path):
     for seed, name in enumerate(names.split()):
-        save(tmp_path / f"run/{name}.pt", seed=seed)
+        save(tmp_path / f"run/{name}.pt", seed=seed, training=0)
     assert [list(files.values()) for files in runs_of(tmp_path).values()] == expected
 
 
@@ -167,7 +252,7 @@ def test_split_backbone_of_a_classifier_in_another_file_of_its_epoch_is_not_used
     for epoch in (1, 2, 3):
         save(tmp_path / f"run/features_epoch_{epoch}.pt", seed=epoch, classes=7)
     for epoch in (1, 2):
-        torch.save({"fc.weight": torch.randn(5, 7)}, tmp_path / f"run/clf_{epoch}.pt")
+        torch.save({"fc.weight": torch.ones(5, 7) * torch.arange(5)[:, None] + epoch}, tmp_path / f"run/clf_{epoch}.pt")
     assert runs_of(tmp_path) == {"run/features": {"features_epoch_3.pt": 3}, "run/clf": {"clf_1.pt": 1, "clf_2.pt": 2}}
 
 

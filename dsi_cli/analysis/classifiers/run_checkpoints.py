@@ -97,7 +97,12 @@ def is_selected(record: Record, epochs: range | None) -> bool:
 def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_training: bool) -> RunCheckpoints:
     """Return a run with resolved epochs and duplicates, without the epochs that ``--epochs`` leaves out."""
     resolved = []
-    for record in deduplication.resolve_duplicates(run.records, begins_before_training=begins_before_training):
+    records = deduplication.resolve_duplicates(
+        run.records,
+        begins_before_training=begins_before_training,
+        is_numbered_apart=run.training.is_numbered_apart,
+    )
+    for record in records:
         if record.status == OK and not is_selected(record, epochs):
             record = replace(record, status=SKIPPED, reason="not among --epochs", code="not-in-epochs")
         resolved.append(record)
