@@ -169,10 +169,12 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
         parts = []
         for phase in run.phases:
             if phase["phase"] == STABILISATION:
-                parts.append("then stable")
+                reason = f" ({phase['reason']})" if phase["reason"] else ""
+                parts.append(f"then stable{reason}")
             else:
                 interval = f"{phase['low']:.0f}–{phase['high']:.0f}"
-                parts.append(f"{phase['phase']} to {phase['last_epoch']:.0f} ({interval})")
+                until = "by epoch" if phase.get("is_censored") else "to"
+                parts.append(f"{phase['phase']} {until} {phase['last_epoch']:.0f} ({interval})")
         rows.append([_name(run.run, styles), ", ".join(parts) or f"none: {run.no_phases}"])
     console.print_columns(["", ""], rows, indent=2)
 

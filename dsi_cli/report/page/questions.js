@@ -7,9 +7,9 @@ const CORRELATIONS = {
   pearson: "Pearson correlation", spearman: "Spearman correlation", kendall: "Kendall's tau", kendall_a: "Kendall's tau-a",
 };
 const MEASURES = { cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
-const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau, the "
-  + "refinement until the curve stays within its noise, and the rest is stabilisation. The box at a boundary is its 95 % "
-  + "confidence interval.";
+const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau. A "
+  + "refinement is a decline beyond noise after it, and the rest is stabilisation. The box at a boundary is its 95 % confidence "
+  + "interval.";
 
 /**
  * Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column".
@@ -63,7 +63,7 @@ function chartOf(view, title, axis, curves, options = {}) {
     phases = view.runs.map((index) => ({
       label: DATA.runs[index].name, colour: isShared ? colourOf(index) : "c0",
       phases: DATA.curves.phases.filter((row) => row.place === index && options.phasesOf(row))
-        .map((row) => ({ name: row.phase, first: row.first_epoch, last: row.last_epoch, low: row.low, high: row.high })),
+        .map(({ phase: name, first_epoch: first, last_epoch: last, low, high, reason }) => ({ name, first, last, low, high, reason })),
     }));
   }
   const isLog = view.axis === "log";
