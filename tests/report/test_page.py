@@ -228,7 +228,11 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
     panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of the network with WordNet"))
     assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
     surge = "surge, epochs 0 to 1.25 (95 % CI of the end: 1 to 2.5)"
-    assert panel.locator("title").all_text_contents() == [surge, "stabilisation, epochs 1.25 to 5: no decline beyond noise", surge]
+    assert panel.locator("title").all_text_contents() == [
+        surge,
+        "stabilisation, epochs 1.25 to 5: no decline beyond noise",
+        surge,
+    ]
     assert panel.locator("rect.phase.stabilisation").count() == 1
     box, end = (panel.locator(f"{kind}.boundary").bounding_box() for kind in ("rect", "line"))
     assert box["x"] < end["x"] < box["x"] + box["width"]
