@@ -126,10 +126,11 @@ def lines(trials: int, run: Callable[..., list[object]]) -> Iterator[str]:
         yield f"| {described(setting)} | {' | '.join(rate(int(number), len(results)) for number in hits)} |"
 
     yield "\n| curves of a steep rise with a refinement | no decline | decline of 10 % |\n|---|---|---|"
-    for epochs, classes, memory in product((31, 16), ("", "own", "common"), (0.0, 0.5, 0.7, 0.9)):
+    kinds = [*product((31, 16), (1,), ("", "own", "common")), (31, 3, "")]
+    for (epochs, step, classes), memory in product(kinds, (0.0, 0.5, 0.7, 0.9)):
         rates = []
         for decline in (0.0, DECLINE):
-            setting = Setting(0.6, 0.01, memory, 1, epochs, classes, decline)
+            setting = Setting(0.6, 0.01, memory, step, epochs, classes, decline)
             results = [result for result in run(is_refined, [setting] * trials, seeds) if result is not None]
             rates.append(rate(sum(map(bool, results)), len(results)))
         yield f"| {described(setting)} | {' | '.join(rates)} |"

@@ -43,7 +43,7 @@ MIN_WALK_DEVIATIONS = 3.0
 MAX_LATE_GAIN = 0.1  # if the last third of a curve adds more than this share of the gain, the plateau is not reached
 NOISE_WINDOW, CENTRE_WINDOW = 1.5, 2.0
 """A local parabola reaches from the time since the first epoch divided by this factor to the time multiplied by it."""
-ASSUMED_AUTOCORRELATION = 0.3  # of curves with too few epochs to measure it
+ASSUMED_FOR_INTERVALS, ASSUMED_FOR_DECLINE = 0.3, 0.9  # autocorrelations of curves with too few epochs to measure them
 AUTOCORRELATION_ERRORS = 1.2
 """The autocorrelation is raised by this many standard errors, since few epochs understate it (docs/phases.md has the effect)."""
 NO_DECLINE = "no decline beyond noise"
@@ -164,8 +164,8 @@ def phases(
     if without is not None:
         without = without[known]
         without = without if np.isfinite(without).all() else None
-    noise_after_rise = _noise(time, curve, risen)
-    change = _change_after(time, curve, without, float(measured[2]), noise_after_rise)
+    noise_after_rise = _noise(time, curve, risen, ASSUMED_FOR_INTERVALS)
+    change = _change_after(time, curve, without, float(measured[2]), _noise(time, curve, risen, ASSUMED_FOR_DECLINE))
     # The random curves have the curve itself as their centre up to t90, and a smooth curve after it.
     centre = curve.copy()
     centre[risen:] = (_local_parabolas(time, CENTRE_WINDOW) @ curve)[risen:]
@@ -219,7 +219,8 @@ def _in_order(time: Values, measured: Values, drawn: Values, change: Change | No
         reason = NO_DECLINE
         if change is None:
             reason = f"a decline cannot be tested with fewer than {MIN_LATE_EPOCHS} epochs after t95"
-        yield Phase(STABILISATION, surged, last, last, last, *(change or (None, None, None)), reason=reason)
+        amount, amount_low, amount_high = change or (None, None, None)
+        yield Phase(STABILISATION, surged, last, last, last, amount, amount_low, amount_high, reason=reason)
     for end, name in enumerate(LEVELS):
         yield phase(name, first, end, gain)
 
@@ -249,16 +250,15 @@ def _change_after(time: Values, curve: Values, without: Values | None, t95: floa
     return change, change - half, change + half
 
 
-def _noise(time: Values, curve: Values, risen: int) -> Noise:
-    """Return the noise between epochs after the rise."""
+def _noise(time: Values, curve: Values, risen: int, assumed: float) -> Noise:
+    """Return the noise between epochs after the rise; with few epochs, its autocorrelation is the assumed one."""
     # The residuals from local parabolas; epochs with few neighbours have none.
     residual = (np.eye(len(time)) - _local_parabolas(time, NOISE_WINDOW))[risen:]
     residual = residual[np.any(residual, axis=1)]
     if len(residual) < MIN_LATE_EPOCHS:
         late = curve[risen:] if len(curve) - risen >= MIN_LATE_EPOCHS else curve
-        a = ASSUMED_AUTOCORRELATION
-        variance = np.square(np.diff(late, 2)).mean() / (6 - 8 * a + 2 * a * a)
-        return Noise(float(np.sqrt(variance)), a, max(1.0, 2 * (len(late) - 2) / 3))
+        variance = np.square(np.diff(late, 2)).mean() / (6 - 8 * assumed + 2 * assumed**2)
+        return Noise(float(np.sqrt(variance)), assumed, max(1.0, 2 * (len(late) - 2) / 3))
     measured = residual @ curve
     # The sums of squares and of products of neighbours that a process with deviation 1 would have, for each autocorrelation
     lags = range(1 - len(time), len(time))
@@ -269,11 +269,10 @@ def _noise(time: Values, curve: Values, risen: int) -> Noise:
     grid = np.linspace(0, 0.95, 20)
     powers = grid[:, None] ** np.arange(len(time))
     expected = powers @ squares
-    wanted = (measured[1:] @ measured[:-1]) / max(measured @ measured, 1e-300) + AUTOCORRELATION_ERRORS / len(
-        measured
-    ) ** 0.5
+    square = float(measured @ measured)
+    wanted = float(measured[1:] @ measured[:-1]) / (square or 1.0) + AUTOCORRELATION_ERRORS / len(measured) ** 0.5
     best = int(np.argmin(np.abs(powers @ neighbours / expected - wanted)))
-    deviation = float(np.sqrt(measured @ measured / expected[best]))
+    deviation = float(np.sqrt(square / expected[best]))
     return Noise(deviation, float(grid[best]), float(squares[0]))
 
 
