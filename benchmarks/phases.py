@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rows import write
-from dsi_cli.metrics.phases import REFINEMENT, Phases, phases
+from dsi_cli.metrics.phases import FINAL_NOISE_DEVIATIONS, REFINEMENT, Phases, phases
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "phases.md"
 PLATEAU, CLASSES, SPREAD, DECLINE = 0.5, 40, 0.6, 0.05
@@ -104,6 +104,20 @@ def noise_trial(epochs: int, memory: float, start: float | None, seed: int) -> b
     return bool(phases(np.arange(epochs), curve, start=start, least_gain=3.0 if start == 0 else 0.0, draws=2).found)
 
 
+def is_end_held(deviation: float, memory: float, seed: int) -> bool | None:
+    """Return whether the interval of the end of a refinement holds the epoch from which the clean curve is near its final value.
+
+    The curve declines by a fifth of its rise from epoch 5 to 15. None if no refinement is found.
+    """
+    epochs = np.arange(31)
+    clean = PLATEAU * (1 - np.exp(-0.8 * epochs) - np.clip((epochs - 5) / 10, 0, 1) / 5)
+    is_far = np.abs(clean - np.median(clean[-3:])) > FINAL_NOISE_DEVIATIONS * deviation
+    truth = np.flatnonzero(is_far)[-1] + 1
+    curve = clean + deviation * process(np.random.default_rng([SEED, seed]), memory, 31)
+    found = phases(epochs, curve, start=0.0, draws=DRAWS, seed=seed).found
+    return next((phase.low <= truth <= phase.high for phase in found if phase.name == REFINEMENT), None)
+
+
 def described(setting: Setting) -> str:
     """Return the setting in words."""
     noise = "independent noise" if not setting.memory else f"AR {setting.memory:g}"
@@ -124,6 +138,15 @@ def lines(trials: int, run: Callable[..., list[object]]) -> Iterator[str]:
         results = [result for result in run(held, [setting] * trials, seeds) if result]
         hits = np.sum(results, axis=0)
         yield f"| {described(setting)} | {' | '.join(rate(int(number), len(results)) for number in hits)} |"
+
+    yield "\n| decline by 20 % of the rise from epoch 5 to 15 | refinement found | 95 % interval holds its end |\n|---|---|---|"
+    for deviation, memory in product((0.002, 0.005), (0.0, 0.5)):
+        results = [
+            is_held for is_held in run(is_end_held, [deviation] * trials, [memory] * trials, seeds) if is_held is not None
+        ]
+        noise = "independent noise" if not memory else f"AR {memory:g}"
+        kind = f"{noise} of {100 * deviation / PLATEAU:g} %, 31 epochs, every checkpoint"
+        yield f"| {kind} | {rate(len(results), trials)} | {rate(sum(map(bool, results)), len(results))} |"
 
     yield "\n| curves of a steep rise with a refinement | no decline | decline of 10 % |\n|---|---|---|"
     kinds = [*product((31, 16), (1,), ("", "own", "common")), (31, 3, "")]
