@@ -130,7 +130,7 @@ def phases(
     --------
     >>> curve = np.interp(np.arange(31), [0, 4, 12, 30], [0.0, 0.4, 0.35, 0.35])
     >>> [(phase.name, round(phase.last_epoch, 1)) for phase in phases(np.arange(31), curve).found]
-    [('surge', 3.6), ('refinement', 12.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.6), ('t95', 3.8)]
+    [('surge', 3.5), ('refinement', 11.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.5), ('t95', 3.7)]
     """
     time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
     known = np.isfinite(curve)
