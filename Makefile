@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-senses fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -72,6 +72,9 @@ bench-senses: $(READY)  ## how often the right sense of a label is chosen; write
 
 bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; writes benchmarks/results/statistics.md
 	$(BIN)/python -m benchmarks.statistics
+
+bench-phases: $(READY)  ## how often phases are claimed and their intervals hold, on simulated curves; writes the table of docs/phases.md
+	$(BIN)/python -m benchmarks.phases
 
 OLDEST_TOOLS := pytest pytest-xdist h5py hypothesis playwright safetensors scikit-image scikit-learn
 OLDEST_TESTS := $(addprefix tests/, analysis cli engines figures labels metrics predictions queries report store test_api.py test_similarity.py wordnet) dsi_cli

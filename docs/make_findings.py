@@ -24,6 +24,8 @@ from dsi_cli.metrics.differences import (
     idm_difference,
     max_wsi_difference,
 )
+from dsi_cli.metrics.phases import phases as curve_phases
+from dsi_cli.metrics.phases import t90_difference
 from dsi_cli.queries.findings import PHASE_NAMES
 from dsi_cli.queries.run_classes import by_class
 
@@ -60,34 +62,47 @@ class Finding(NamedTuple):
 
 
 def phases(run: Results) -> Finding:
-    found = [(short, row) for name, short in RUNS.items() for row in phases_of(run, name)]
-    shown = [row["phase"] for _, row in found] == ["surge", "refinement", "stabilisation"] * 2
-    rows = [(short, row["phase"], end_of(row), gain_of(row)) for short, row in found if row["phase"] != "stabilisation"]
+    rows, shown = [], []
+    for name, short in RUNS.items():
+        surge, *later = phases_of(run, name)
+        shown.append([phase["phase"] for phase in later] == ["refinement", "stabilisation"])
+        change = "a decline" if later[0]["phase"] == "refinement" else later[0]["reason"]
+        rows.append((short, end_of(surge), gain_of(surge), gain_of(later[0]), change))
     return Finding(
         "Agreement with WordNet surges, is refined, and stabilises",
-        "shown" if shown else "not shown",
-        ("run", "phase", "ends at epoch", "change of the agreement"),
+        verdict(shown),
+        ("run", "the surge ends at epoch", "gain of the surge", "change over the plateau", "this is"),
         rows,
-        "[Phases](phases.md) has the definitions.",
+        "It is shown if the change over the plateau, after t95, is a decline beyond noise. [Phases](phases.md) has the "
+        "definitions.",
     )
 
 
 def surge(run: Results) -> Finding:
-    rows = []
-    cnn, vit = (next(row for row in phases_of(run, name) if row["phase"] == "surge") for name in RUNS)
-    for name, short in RUNS.items():
+    rows, found = [], []
+    for index, (name, short) in enumerate(RUNS.items()):
         agreement = sai(run, name, "ncsm,scsm", "pearson")
         value, first = agreement["value"], agreement.loc[1]
         half = value.index[value >= value.max() / 2][0]
         share = f"{with_interval(first)}, {first['value'] / value.max():.0%} of the highest"
-        rows.append((short, str(half), share))
+        rows.append((short, end_of(phases_of(run, name)[0]), str(half), share))
+        classes = run.alignment_by_class
+        classes = classes[(classes["run"] == name) & classes["class_index"].notna()]
+        without = classes.pivot(index="epoch", columns="class_index", values="pearson_without").sort_index()
+        found.append(
+            curve_phases(value.index.to_numpy(), value.to_numpy(), start=0.0, without=without.to_numpy(), run=index)
+        )
+    interval = t90_difference(*found)
+    assert interval is not None
+    low, high = interval
     return Finding(
         "The CNN's agreement surges before the ViT's",
-        "shown, by one run of each" if cnn["high"] < vit["low"] else "not shown",
-        ("run", "half of the highest agreement by epoch", "agreement at epoch 1"),
+        "shown, by one run of each" if low > 0 else "not shown",
+        ("run", "the surge ends at epoch", "half of the highest agreement by epoch", "agreement at epoch 1"),
         rows,
-        "It is shown if the intervals of the ends of the two surges do not overlap. The learning rate of the ViT warms up for one "
-        "epoch more, which also delays it.",
+        f"The surge of the ViT ends {low:.1f} to {high:.1f} epochs after that of the CNN. This 95 % confidence interval is paired: "
+        "both runs have the same random weights of the classes. The learning rate of the ViT warms up for one epoch more, which "
+        "also delays it.",
     )
 
 
@@ -96,19 +111,19 @@ def refinement(run: Results) -> Finding:
     for name, short in RUNS.items():
         wsi = curve(run, name, metric="wsi", of="ncsm", variant="max")["value"]
         peak, last = int(wsi.idxmax()), int(wsi.index[-1])
-        before, after = (run.csm("ncsm", epoch, run=name).to_numpy() for epoch in (peak, last))
-        scsm = run.csm("scsm", run=name).to_numpy()
-        fall = max_wsi_difference(before, after)
-        gain = alignment_difference(CsmPair(after, scsm), CsmPair(before, scsm), "pearson")
-        shown.append(rises(fall) and not falls(gain))
-        rows.append((short, f"{wsi[0]:.3f}", f"{wsi[peak]:.3f} at {peak}", f"{wsi[last]:.3f}", told(fall), told(gain)))
+        fall = max_wsi_difference(*(run.csm("ncsm", epoch, run=name).to_numpy() for epoch in (peak, last)))
+        plateau = phases_of(run, name)[1]
+        shown.append(rises(fall) and plateau["gain_high"] >= 0)
+        rows.append(
+            (short, f"{wsi[0]:.3f}", f"{wsi[peak]:.3f} at {peak}", f"{wsi[last]:.3f}", told(fall), gain_of(plateau))
+        )
     return Finding(
         "After the surge, neighbouring classes move apart again and the agreement does not fall",
         verdict(shown),
-        ("run", "Max WSI, epoch 0", "highest", "last", "fall", "change of the agreement since then"),
+        ("run", "Max WSI, epoch 0", "highest", "last", "fall", "change of the agreement over its plateau"),
         rows,
         "Max WSI is the cosine similarity of a class to its nearest classes (1 is identical). Its level depends on the "
-        "width of the head, so do not compare it between the runs.",
+        "width of the head, so do not compare it between the runs. The plateau of the agreement begins at its t95.",
     )
 
 
@@ -279,10 +294,6 @@ def with_interval(row: Any) -> str:
 
 def rises(found: Difference) -> bool:
     return found.low is not None and found.low > 0
-
-
-def falls(found: Difference) -> bool:
-    return found.high is not None and found.high < 0
 
 
 def told(found: Difference) -> str:

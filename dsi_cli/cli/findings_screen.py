@@ -163,19 +163,22 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
         return
     console.print_title("Phases of the agreement", "the last epoch with its 95 % CI")
     shown = _shown_runs({run.run: run.agreement for run in findings if run.agreement is not None})
-    rows: list[list[str | Text]] = []
-    for run in findings:
-        if run.run not in shown:
-            continue
-        parts = []
-        for phase in run.phases:
-            if phase["phase"] == STABILISATION:
-                parts.append("then stable")
-            else:
-                interval = f"{phase['low']:.0f}–{phase['high']:.0f}"
-                parts.append(f"{phase['phase']} to {phase['last_epoch']:.0f} ({interval})")
-        rows.append([_name(run.run, styles), ", ".join(parts) or f"none: {run.no_phases}"])
+    rows: list[list[str | Text]] = [[_name(run.run, styles), phases_text(run)] for run in findings if run.run in shown]
     console.print_columns(["", ""], rows, indent=2)
+
+
+def phases_text(run: RunFindings) -> str:
+    """Return the phases of a run with their ends, or the reason why it has none."""
+    parts = []
+    for phase in run.phases:
+        if phase["phase"] == STABILISATION:
+            reason = f" ({phase['reason']})" if phase["reason"] else ""
+            parts.append(f"then stable{reason}")
+        else:
+            until = "by epoch" if phase.get("is_censored") else "to"
+            interval = f"{phase['low']:.0f}–{phase['high']:.0f}"
+            parts.append(f"{phase['phase']} {until} {phase['last_epoch']:.0f} ({interval})")
+    return ", ".join(parts) or f"none: {run.no_phases}"
 
 
 def _shown_runs(trends: dict[str, Trend]) -> list[str]:

@@ -2,43 +2,58 @@
 
 - The *plateau* is the largest running median of three epochs.
 - The *surge* lasts until t90, when the curve has gone 90 % of the way from its start to the plateau.
-- The *refinement* lasts from t90 until the curve stays within its noise of its final value.
+- The *refinement* is a decline after t95 that is more than noise. It lasts from t90 until the curve stays within its noise of its
+  final value.
 - The *stabilisation* is the rest.
 
-The confidence intervals come from random curves. In each of them every class has a random weight, the same at all epochs, and every
-epoch has independent noise. The spread over classes is that of the jackknife (`dsi_cli.metrics.jackknife`). The noise between
-epochs is estimated from second differences of the curve after t90 (Gasser, Sroka and Jennen-Steinmetz 1986,
-doi:10.1093/biomet/73.3.625).
+The last value less the largest cannot be positive, so it is no measure of a decline. The slope of a least-squares line can have
+either sign. Its standard error has two parts: the jackknife over classes of the same line (`dsi_cli.metrics.jackknife`), and
+autocorrelated noise between epochs.
+
+The intervals of times and gains come from random curves. In each of them every class has a random weight, the same at all epochs,
+and the epochs have noise that continues from one to the next, an autoregressive process of order 1. Its deviation and its
+autocorrelation are those with which the residuals of the curve from a local parabola have their measured variance and covariance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import count
+from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.measures import Values
 
 SURGE, REFINEMENT, STABILISATION = "surge", "refinement", "stabilisation"
 LEVELS = {"t50": 0.5, "t90": 0.9, "t95": 0.95}  # shares of the way from the start to the plateau
-MIN_EPOCHS = 5
-DRAWS = 500  # the number of random curves for the intervals
+MIN_EPOCHS = 8
+MIN_LATE_EPOCHS = 5  # the number of epochs after the rise from which noise and decline are measured
+DRAWS = 5000  # the number of random curves for the intervals
+CHUNK = 4_000_000  # the number of values of the random curves that are in memory at a time
 FINAL_NOISE_DEVIATIONS = 2.0
 """A curve has its final value if it is within this many standard deviations of the noise between epochs."""
 MIN_GAIN_DEVIATIONS = 5.0
-"""A gain must exceed this many standard deviations of the noise; 2 % of 1,000 autocorrelated noise curves do (docs/phases.md)."""
+"""A gain must exceed this many standard deviations of the noise."""
+MIN_WALK_DEVIATIONS = 3.0
+"""Without a chance level, a gain must exceed this many standard deviations of a random walk with the steps of the plateau."""
 MAX_LATE_GAIN = 0.1  # if the last third of a curve adds more than this share of the gain, the plateau is not reached
+NOISE_WINDOW, CENTRE_WINDOW = 1.5, 2.0
+"""A local parabola reaches from the time since the first epoch divided by this factor to the time multiplied by it."""
+ASSUMED_FOR_INTERVALS, ASSUMED_FOR_DECLINE = 0.3, 0.9  # autocorrelations of curves with too few epochs to measure them
+AUTOCORRELATION_ERRORS = 1.2
+"""The autocorrelation is raised by this many standard errors, since few epochs understate it (docs/phases.md has the effect)."""
+NO_DECLINE = "no decline beyond noise"
 
 
 @dataclass(frozen=True)
 class Phase:
     """A phase of a curve, or the time at which the curve reaches a share of its plateau (t50, t90, t95).
 
-    Epochs are interpolated between checkpoints. ``low`` and ``high`` are the 95 % confidence interval of ``last_epoch``, and
-    ``gain`` is the change of the curve during the phase.
+    Epochs are interpolated between checkpoints. ``low`` and ``high`` are the 95 % confidence interval of ``last_epoch``.
     """
 
     name: str
@@ -46,9 +61,14 @@ class Phase:
     last_epoch: float
     low: float
     high: float
-    gain: float
-    gain_low: float
-    gain_high: float
+    gain: float | None
+    """The gain up to the plateau; for refinement and stabilisation the change over the plateau."""
+    gain_low: float | None
+    gain_high: float | None
+    is_censored: bool = False
+    """True if the curve reaches its level before the second checkpoint; last_epoch is then that of the second checkpoint."""
+    reason: str | None = None
+    """For a stabilisation, why no refinement precedes it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +77,20 @@ class Phases:
 
     found: tuple[Phase, ...] = ()
     reason: str | None = None
+    t90_draws: Values | None = field(default=None, compare=False, repr=False)
+    """The t90 of random curves, for `t90_difference`."""
+
+
+Change = tuple[float, float, float]
+"""A change of the curve with its 95 % confidence interval."""
+
+
+class Noise(NamedTuple):
+    """Autoregressive noise of order 1 between epochs."""
+
+    deviation: float
+    autocorrelation: float
+    freedom: float  # the degrees of freedom of the deviation
 
 
 def phases(
@@ -67,6 +101,8 @@ def phases(
     least_gain: float = 0.0,
     without: Values | None = None,
     seed: int = 0,
+    draws: int = DRAWS,
+    run: int = 0,
 ) -> Phases:
     """Return the phases of a curve.
 
@@ -80,18 +116,21 @@ def phases(
     least_gain : the gain that the curve must exceed, in the units of the values.
     without : (n, C), optional, the values with each class left out in turn, for the intervals.
     seed : the seed of the random curves.
+    draws : the number of random curves.
+    run : a number that differs between runs that `t90_difference` compares. Their random curves have the same weights of the
+        classes, and independent noise.
 
     Returns
     -------
     Phases
-        Without phases, but with a reason, if the curve has fewer than five values, does not rise above start, gain and noise, or
+        Without phases, but with a reason, if the curve has fewer than eight values, does not rise above start, gain and noise, or
         still rises at its end.
 
     Examples
     --------
-    >>> curve = np.interp(np.arange(31), [0, 4, 12, 30], [0.0, 0.4, 0.38, 0.38])
+    >>> curve = np.interp(np.arange(31), [0, 4, 12, 30], [0.0, 0.4, 0.35, 0.35])
     >>> [(phase.name, round(phase.last_epoch, 1)) for phase in phases(np.arange(31), curve).found]
-    [('surge', 3.6), ('refinement', 12.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.6), ('t95', 3.8)]
+    [('surge', 3.5), ('refinement', 11.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.5), ('t95', 3.7)]
     """
     time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
     known = np.isfinite(curve)
@@ -106,14 +145,15 @@ def phases(
         return Phases(reason="the curve does not rise above its start, so it stays within chance")
     if gain <= least_gain:
         return Phases(reason=f"the curve rises by {gain:.3g}, which is within chance (up to {least_gain:.3g})")
-    # Estimate the noise after the rise, from second differences. Without a chance level, the spread of the second half of the
-    # curve separates a curve that drifts from one that rises.
-    risen = _times_reached(time, curve[None], np.array([begin + LEVELS["t90"] * gain]))[0]
-    after_rise = curve[np.searchsorted(time, risen) :]
-    stable = after_rise if len(after_rise) >= MIN_EPOCHS else curve
+    # Estimate the noise after the rise, from second differences. A curve without a chance level must also rise by more than a
+    # random walk with the steps of its plateau.
+    measured = _quantities(time, curve[None], begin)[0][0]
+    risen = int(np.searchsorted(time, measured[1]))
+    after_rise = curve[risen:]
+    stable = after_rise if len(after_rise) >= MIN_LATE_EPOCHS else curve
     noise = float(np.sqrt(np.square(np.diff(stable, 2)).mean() / 6))
-    drift = float(curve[len(curve) // 2 :].std()) if start is None else 0.0
-    if gain <= MIN_GAIN_DEVIATIONS * max(noise, drift):
+    walk = float(np.diff(stable).std(ddof=1)) * (len(curve) - 1) ** 0.5 if start is None else 0.0
+    if gain <= max(MIN_GAIN_DEVIATIONS * noise, MIN_WALK_DEVIATIONS * walk):
         noise_text = "which is within its noise"
         if stable is curve:
             noise_text = f"but with {count(len(after_rise), 'epoch')} after the rise, its noise is unknown"
@@ -121,65 +161,210 @@ def phases(
     if medians.argmax() == len(medians) - 1 and medians[-1] - medians[2 * len(medians) // 3] > MAX_LATE_GAIN * gain:
         return Phases(reason="the curve still rises at its end, so its plateau is not known")
 
-    measured = _times_and_gains(time, curve[None], begin, noise)[0].tolist()
-    # Random curves have the noise between epochs and the spread over classes.
-    rng = np.random.default_rng(seed)
-    random_curves = curve + noise * rng.standard_normal((DRAWS, len(curve)))
-    if without is not None and np.isfinite(without[known]).all():
-        effects, classes = without[known] - without[known].mean(axis=1, keepdims=True), without.shape[1]
-        weights = rng.standard_normal((DRAWS, classes)) * np.sqrt((classes - 1) / classes)
-        random_curves += weights @ effects.T
-    drawn = _times_and_gains(time, random_curves, begin, noise)
-    return Phases(tuple(_phases_with_intervals(time, measured, drawn)))
+    if without is not None:
+        without = without[known]
+        without = without if np.isfinite(without).all() else None
+    noise_after_rise = _noise(time, curve, risen, ASSUMED_FOR_INTERVALS)
+    change = _change_after(time, curve, without, float(measured[2]), _noise(time, curve, risen, ASSUMED_FOR_DECLINE))
+    # The random curves have the curve itself as their centre up to t90, and a smooth curve after it.
+    centre = curve.copy()
+    centre[risen:] = (_local_parabolas(time, CENTRE_WINDOW) @ curve)[risen:]
+    deviation = noise_after_rise.deviation if change is not None and change[2] < 0 else None
+    chunks = [
+        _quantities(time, curves, begin, deviation)
+        for curves in _random_curves(centre, noise_after_rise, without, draws, (seed, run))
+    ]
+    linear, cubic = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+    measured, at_centre = (_quantities(time, one[None], begin, deviation)[0][0] for one in (curve, centre))
+    # Noise raises the largest running median and so delays all times. The draws are shifted by the delay of the median draw.
+    drawn = np.concatenate([linear, cubic]) + measured + at_centre - 2 * np.median(linear, axis=0)
+    return Phases(tuple(_in_order(time, measured, drawn, change)), t90_draws=drawn[:, 1])
+
+
+def t90_difference(first: Phases, second: Phases) -> tuple[float, float] | None:
+    """Return the 95 % confidence interval of t90 of the second curve less that of the first; None if one has no phases.
+
+    Both come from `phases` with values without each of the same classes, with the same seed and with different runs.
+    """
+    if first.t90_draws is None or second.t90_draws is None:
+        return None
+    low, high = np.percentile(second.t90_draws - first.t90_draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _in_order(time: Values, measured: Values, drawn: Values, change: Change | None) -> Iterator[Phase]:
+    """Yield the phases and times, with limits that are in order and within the epochs."""
+    first, last = float(time[0]), float(time[-1])
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    low, high = np.minimum(low, measured), np.maximum(high, measured)
+    gain = (float(measured[3]), float(low[3]), float(high[3]))
+    # Between the first two checkpoints nothing is known of the time.
+    index = [0, 1, 2, 4][: len(measured) - 1]
+    is_censored = measured[index] < time[1]
+    ends = np.where(is_censored, np.where(measured[index] > first, time[1], first), measured[index])
+    low, high = np.clip(low[index], first, last), np.clip(np.maximum(high[index], ends), first, last)
+    low = np.where(low < time[1], first, low)
+    low, high = np.maximum.accumulate(low), np.maximum.accumulate(high)
+
+    def phase(name: str, begin: float, end: int, amount: Change) -> Phase:
+        return Phase(name, begin, float(ends[end]), float(low[end]), float(high[end]), *amount, bool(is_censored[end]))
+
+    yield phase(SURGE, first, 1, gain)
+    surged = float(ends[1])
+    if change is not None and change[2] < 0:
+        yield phase(REFINEMENT, surged, 3, change)
+        if ends[3] < last:
+            yield Phase(STABILISATION, float(ends[3]), last, last, last, 0.0, 0.0, 0.0)
+    elif surged < last:
+        reason = NO_DECLINE
+        if change is None:
+            reason = f"a decline cannot be tested with fewer than {MIN_LATE_EPOCHS} epochs after t95"
+        amount, amount_low, amount_high = change or (None, None, None)
+        yield Phase(STABILISATION, surged, last, last, last, amount, amount_low, amount_high, reason=reason)
+    for end, name in enumerate(LEVELS):
+        yield phase(name, first, end, gain)
+
+
+def _change_after(time: Values, curve: Values, without: Values | None, t95: float, noise: Noise) -> Change | None:
+    """Return the change of a line through the curve after t95, with its 95 % confidence interval; None with too few epochs.
+
+    The epoch that reaches t95 is left out, since it is chosen for its high value.
+    """
+    from scipy.special import stdtrit
+
+    late = np.flatnonzero(time >= t95)[1:]
+    if len(late) < MIN_LATE_EPOCHS:
+        return None
+    since = time[late] - time[late].mean()
+    line = since / (since @ since) * (time[late[-1]] - time[late[0]])
+    change = float(line @ curve[late])
+    lags = np.abs(np.subtract.outer(np.arange(len(late)), np.arange(len(late))))
+    variance = noise.deviation**2 * float(line @ noise.autocorrelation**lags @ line)
+    total, freedoms = variance, variance**2 / noise.freedom
+    if without is not None:
+        of_classes = (jackknife.standard_error(line @ without[late]) or 0.0) ** 2
+        total, freedoms = total + of_classes, freedoms + of_classes**2 / (without.shape[1] - 1)
+    if total == 0:
+        return change, change, change
+    half = float(stdtrit(total**2 / freedoms, 0.975)) * total**0.5
+    return change, change - half, change + half
+
+
+def _noise(time: Values, curve: Values, risen: int, assumed: float) -> Noise:
+    """Return the noise between epochs after the rise; with few epochs, its autocorrelation is the assumed one."""
+    # The residuals from local parabolas; epochs with few neighbours have none.
+    residual = (np.eye(len(time)) - _local_parabolas(time, NOISE_WINDOW))[risen:]
+    residual = residual[np.any(residual, axis=1)]
+    if len(residual) < MIN_LATE_EPOCHS:
+        late = curve[risen:] if len(curve) - risen >= MIN_LATE_EPOCHS else curve
+        variance = np.square(np.diff(late, 2)).mean() / (6 - 8 * assumed + 2 * assumed**2)
+        return Noise(float(np.sqrt(variance)), assumed, max(1.0, 2 * (len(late) - 2) / 3))
+    measured = residual @ curve
+    # The sums of squares and of products of neighbours that a process with deviation 1 would have, for each autocorrelation
+    lags = range(1 - len(time), len(time))
+    squares, neighbours = np.zeros(len(time)), np.zeros(len(time))
+    for product, sums in ((residual.T @ residual, squares), (residual[1:].T @ residual[:-1], neighbours)):
+        for lag in lags:
+            sums[abs(lag)] += np.trace(product, lag)
+    grid = np.linspace(0, 0.95, 20)
+    powers = grid[:, None] ** np.arange(len(time))
+    expected = powers @ squares
+    square = float(measured @ measured)
+    wanted = float(measured[1:] @ measured[:-1]) / (square or 1.0) + AUTOCORRELATION_ERRORS / len(measured) ** 0.5
+    best = int(np.argmin(np.abs(powers @ neighbours / expected - wanted)))
+    deviation = float(np.sqrt(square / expected[best]))
+    return Noise(deviation, float(grid[best]), float(squares[0]))
+
+
+def _random_curves(
+    centre: Values, noise: Noise, without: Values | None, draws: int, seeds: tuple[int, int]
+) -> Iterator[Values]:
+    """Yield random curves around a centre, in chunks ``(k, n)``."""
+    seed, run = seeds
+    of_classes, of_noise = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1, run])
+    size = max(1, CHUNK // len(centre))
+    for begin in range(0, draws, size):
+        part = min(size, draws - begin)
+        process = of_noise.standard_normal((len(centre), part))
+        fresh = (1 - noise.autocorrelation**2) ** 0.5
+        for epoch in range(1, len(centre)):
+            process[epoch] = noise.autocorrelation * process[epoch - 1] + fresh * process[epoch]
+        deviations = noise.deviation * np.sqrt(noise.freedom / of_noise.chisquare(noise.freedom, part))
+        curves = centre + (process * deviations).T
+        if without is not None:
+            effects, classes = without - without.mean(axis=1, keepdims=True), without.shape[1]
+            weights = of_classes.standard_normal((part, classes)) * np.sqrt((classes - 1) / classes)
+            curves += weights @ effects.T
+        yield curves
+
+
+def _local_parabolas(time: Values, window: float) -> Values:
+    """Return the matrix ``(n, n)`` that smooths a curve: the value of a parabola through the epochs near each epoch.
+
+    An epoch with fewer than `MIN_LATE_EPOCHS` epochs in the window keeps its value.
+    """
+    since = time - time[0]
+    smoother = np.eye(len(time))
+    for index, at in enumerate(since):
+        near = np.flatnonzero((since <= at * window) & (since * window >= at))
+        if len(near) >= MIN_LATE_EPOCHS:
+            smoother[index] = 0
+            smoother[index, near] = np.linalg.pinv(np.vander(since[near] - at, 3))[2]
+    return smoother
 
 
 def _running_medians(curves: Values) -> Values:
     """Return the medians ``(..., n-2)`` of three consecutive values."""
-    return np.median(np.lib.stride_tricks.sliding_window_view(curves, 3, axis=-1), axis=-1)
+    first, second, third = curves[..., :-2], curves[..., 1:-1], curves[..., 2:]
+    return np.maximum(np.minimum(first, second), np.minimum(np.maximum(first, second), third))
 
 
-def _times_reached(time: Values, curves: Values, levels: Values) -> Values:
-    """Return the interpolated time at which each curve first reaches its level, or the first epoch if it starts above."""
-    row, index = np.arange(len(curves)), np.argmax(curves >= levels[:, None], axis=1)
-    before = np.maximum(index - 1, 0)
-    rise = np.where(index > 0, curves[row, index] - curves[row, before], 1.0)
-    return time[before] + (levels - curves[row, before]) / rise * (time[index] - time[before])
+def _quantities(time: Values, curves: Values, begin: float, deviation: float | None = None) -> tuple[Values, Values]:
+    """Return t50, t90, t95 and the gain of each curve, with lines and with cubics between the epochs.
 
-
-def _times_and_gains(time: Values, curves: Values, begin: float, noise: float) -> Values:
-    """Return, for each curve, t50, t90, t95, the end of the refinement, the gain of the surge and the change since the plateau."""
-    medians = _running_medians(curves)
-    plateau, final = medians.max(axis=1), medians[:, -1]
-    times = [_times_reached(time, curves, begin + share * (plateau - begin)) for share in LEVELS.values()]
-    # The curve has settled after the last epoch that is far from the final value.
-    is_far = (np.abs(curves - final[:, None]) > FINAL_NOISE_DEVIATIONS * noise) & (time >= times[1][:, None])
-    after_far = np.where(is_far.any(axis=1), len(time) - np.argmax(is_far[:, ::-1], axis=1), 0)
-    settled = np.maximum(times[1], time[np.minimum(after_far, len(time) - 1)])
-    return np.stack([*times, settled, plateau - begin, final - plateau], axis=1)
-
-
-def _phases_with_intervals(time: Values, measured: list[float], drawn: Values) -> Iterator[Phase]:
-    """Yield the phases and times with the 2.5 and 97.5 percentiles over the random curves.
-
-    Noise raises the largest running median and so delays all times. A random curve has the noise of the curve and again its own.
-    The percentiles are therefore shifted back by twice the median delay of the random curves.
+    With the deviation of the noise, the end of the refinement is the last column.
     """
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0) - 2 * (np.median(drawn, axis=0) - measured)
-    low, high = np.minimum(low, measured), np.maximum(high, measured)
-    t50, t90, t95, settled, gain, change = range(6)
-    first, last = float(time[0]), float(time[-1])
-    low[:gain], high[:gain] = np.clip(low[:gain], first, last), np.clip(high[:gain], first, last)
-    low[settled] = max(low[settled], low[t90])  # the refinement begins at t90
+    gain = _running_medians(curves).max(axis=1) - begin
+    times = [_times_reached(time, curves, begin + share * gain) for share in LEVELS.values()]
+    linear, cubic = zip(*times, strict=True)
+    common = [gain] if deviation is None else [gain, _settled(time, curves, linear[1], deviation)]
+    return np.stack([*linear, *common], axis=1), np.stack([*cubic, *common], axis=1)
 
-    def phase(name: str, begin: float, end: int, amount: int) -> Phase:
-        ends = (float(measured[end]), float(low[end]), float(high[end]))
-        return Phase(name, begin, *ends, measured[amount], float(low[amount]), float(high[amount]))
 
-    if measured[t90] > first:
-        yield phase(SURGE, first, t90, gain)
-    if measured[settled] > measured[t90]:
-        yield phase(REFINEMENT, measured[t90], settled, change)
-    if measured[settled] < last:
-        yield Phase(STABILISATION, measured[settled], last, last, last, 0.0, 0.0, 0.0)
-    for index, name in ((t50, "t50"), (t90, "t90"), (t95, "t95")):
-        yield phase(name, first, index, gain)
+def _times_reached(time: Values, curves: Values, levels: Values) -> tuple[Values, Values]:
+    """Return when each curve first reaches its level, on a line and on a cubic, or the first epoch if it starts above.
+
+    The cubic is monotone, with the slopes of Fritsch and Butland 1984 (doi:10.1137/0905021) for equal steps. What lies between the
+    line and the cubic is not known without more checkpoints.
+    """
+    row, index = np.arange(len(curves)), np.argmax(curves >= levels[:, None], axis=1)
+    before, last = np.maximum(index - 1, 0), len(time) - 1
+    a, b, step = curves[row, before], curves[row, index], time[index] - time[before]
+    is_later = index > 0
+    share = (levels - a) / np.where(is_later, b - a, 1.0)
+    # The slopes at both ends, in units of the step
+    slopes = np.diff(curves, axis=1) / np.diff(time)
+    here = slopes[row, before]
+    start = _harmonic_mean(slopes[row, np.maximum(before - 1, 0)], here) * step
+    end = _harmonic_mean(here, slopes[row, np.minimum(index, last - 1)]) * step
+    low, high = np.zeros(len(curves)), np.ones(len(curves))
+    for _ in range(20):  # bisection
+        x = (low + high) / 2
+        value = a + x * x * (3 - 2 * x) * (b - a) + x * (1 - x) * ((1 - x) * start - x * end)
+        is_below = value < levels
+        low, high = np.where(is_below, x, low), np.where(is_below, high, x)
+    return time[before] + share * step, time[before] + np.where(is_later, low, 0.0) * step
+
+
+def _harmonic_mean(first: Values, second: Values) -> Values:
+    """Return the harmonic mean of two slopes of the same sign, else 0."""
+    is_same = first * second > 0
+    return np.where(is_same, 2 * first * second / np.where(is_same, first + second, 1.0), 0.0)
+
+
+def _settled(time: Values, curves: Values, t90: Values, deviation: float) -> Values:
+    """Return the epoch from which each curve stays near its final value."""
+    final = _running_medians(curves)[:, -1]
+    is_far = (np.abs(curves - final[:, None]) > FINAL_NOISE_DEVIATIONS * deviation) & (time >= t90[:, None])
+    after_far = np.where(is_far.any(axis=1), len(time) - np.argmax(is_far[:, ::-1], axis=1), 0)
+    return np.maximum(t90, time[np.minimum(after_far, len(time) - 1)])

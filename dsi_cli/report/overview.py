@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
+from dsi_cli.metrics.phases import MIN_EPOCHS
 from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, percent_range, run_findings
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
@@ -308,8 +309,8 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
     classes = min(run.first_classes or run.classes for run in findings)
     if classes < FEW_CLASSES:
         yield f"With {classes} classes, chance alone gives large values, and the intervals are wide."
-    if any(run.epochs and len(run.epochs) < 5 for run in findings):
-        yield "With fewer than five epochs, no phases can be found."
+    if any(run.epochs and len(run.epochs) < MIN_EPOCHS for run in findings):
+        yield f"With fewer than {MIN_EPOCHS} epochs, no phases can be found."
     if any(results.is_vast(run.run) for run in findings):
         yield "The matrices have too many classes to be stored. The page shows the nearest classes of each class."
 

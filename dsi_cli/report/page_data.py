@@ -180,9 +180,10 @@ def phases(results: Results) -> list[dict[str, Any]]:
     """Return the phases of all runs; "place" is the index of the run."""
     rows = results.phases[results.phases["phase"].isin(PHASE_NAMES) & results.phases["run"].isin(results.names)]
     shown = []
-    for row in rows.to_dict("records"):
+    for row in rows.fillna({"reason": ""}).to_dict("records"):
         place, curve = results.names.index(row["run"]), row["curve"]
-        data = {"place": place, "curve": curve, "of_agreement": is_agreement(curve), "phase": row["phase"]}
+        data = {"place": place, "curve": curve, "of_agreement": is_agreement(curve)}
+        data |= {"phase": row["phase"], "reason": row["reason"]}
         shown.append(data | {name: round(row[name], 2) for name in ("first_epoch", "last_epoch", "low", "high")})
     return shown
 

@@ -161,10 +161,11 @@ PHASES = Table("phases.parquet", "one phase of a curve, or one curve without pha
     Column("phase", TEXT, "surge, refinement, stabilisation; or t50, t90, t95; null if none is found"),
     Column("first_epoch", FLOAT, "first epoch, interpolated"),
     Column("last_epoch", FLOAT, "last epoch, interpolated; for t50, t90 and t95 the epoch that reaches this share"),
+    Column("is_censored", FLAG, "true if this is before the second checkpoint, so that last_epoch is an upper limit"),
     *_pair("low", "high", FLOAT, "ends of the 95 % confidence interval of last_epoch"),
-    Column("gain", FLOAT, "gain up to the plateau; for a refinement since the plateau"),
+    Column("gain", FLOAT, "gain up to the plateau; for refinement and stabilisation the change over the plateau"),
     *_pair("gain_low", "gain_high", FLOAT, "ends of its 95 % confidence interval"),
-    Column("reason", TEXT, "why there is no phase"),
+    Column("reason", TEXT, "why there is no phase, or for a stabilisation no refinement"),
 )
 CSMS = Table("csms", "the row of one class in one matrix").with_columns(
     _RUN,

@@ -70,7 +70,7 @@ def test_the_document_of_the_command_has_the_phases(dsi, make_run, tmp_path):
     document = json.loads(dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", "--json").out)
     (run,) = document["runs"]
     assert [one["curve"] for one in run["phases"]] == [AGREEMENT, "wsi max"]
-    assert run["phases"][0]["reason"] == "3 epochs have a value; at least 5 are needed"
+    assert run["phases"][0]["reason"] == "3 epochs have a value; at least 8 are needed"
 
 
 def entry(epoch, index, correct, samples, group, *, step=None, split="test", sample=0.5):

@@ -44,8 +44,8 @@ def test_mistakes_equal_the_curves_table(analysed, found):
 def test_phases_equal_the_phases_table(analysed, found):
     phases = analysed.run.phases.query("run == 'cifar100-cnn' and curve == 'agreement ncsm,scsm'").set_index("phase")
     findings = found["cifar100-cnn"]
-    assert [phase["phase"] for phase in findings.phases] == ["surge", "refinement", "stabilisation"]
-    assert findings.phases[1]["gain"] == phases["gain"]["refinement"]
+    assert [phase["phase"] for phase in findings.phases] == ["surge", "stabilisation"]
+    assert findings.phases[1]["gain"] == phases["gain"]["stabilisation"]
     assert (findings.t90.value, findings.t90.high) == tuple(phases.loc["t90", ["last_epoch", "high"]])
     assert found["collapsed"].phases == ()
     assert "within chance" in found["collapsed"].no_phases

@@ -221,7 +221,9 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
     first = {"run": "first", "curve": "agreement ncsm,scsm", "reason": None}
     rows = [
         first | {"phase": "surge", "first_epoch": 0.0, "last_epoch": 1.25, "low": 1.0, "high": 2.5},
-        first | {"phase": "stabilisation", "first_epoch": 1.25, "last_epoch": 5.0, "low": 5.0, "high": 5.0},
+        first
+        | {"phase": "stabilisation", "first_epoch": 1.25, "last_epoch": 5.0, "low": 5.0, "high": 5.0}
+        | {"reason": "no decline beyond noise"},
         first | {"phase": "t50", "first_epoch": 0.0, "last_epoch": 0.5, "low": 0.25, "high": 1.0},
     ]
     table = pq.read_table(out / "phases.parquet")
@@ -230,7 +232,12 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
     panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of the network with WordNet"))
     assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
     surge = "surge, epochs 0 to 1.25 (95 % CI of the end: 1 to 2.5)"
-    assert panel.locator("title").all_text_contents() == [surge, "stabilisation, epochs 1.25 to 5", surge]
+    assert panel.locator("title").all_text_contents() == [
+        surge,
+        "stabilisation, epochs 1.25 to 5: no decline beyond noise",
+        surge,
+    ]
+    assert panel.locator("rect.phase.stabilisation").count() == 1
     box, end = (panel.locator(f"{kind}.boundary").bounding_box() for kind in ("rect", "line"))
     assert box["x"] < end["x"] < box["x"] + box["width"]
     assert "The bar above a chart shows the phases" in page.locator(".phase-note").text_content()

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 Point = Mapping[str, Any]
 AgreementWithoutEach = dict[tuple[int | None, int | None], NDArray[np.float64]]
 """The agreement without each class ``(C,)``, by epoch and step."""
-COLUMNS = ("first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
+COLUMNS = ("first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high", "is_censored", "reason")
 
 
 def phase_rows(

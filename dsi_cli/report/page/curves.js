@@ -9,7 +9,7 @@
 // A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. `file` is the
 // name of its downloads, by default `title`. A line without a colour is in the background and has no label. A line with a shorter
 // `name` for its end shows its label to a pointer. `exported` are its values as text, for CSV and screen readers, or else `value`.
-// `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
+// `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high, reason}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
 const DASHES = 4; // the classes round-0 to round-3 of the style sheet
@@ -303,19 +303,19 @@ function dotAt(line, k, r, scale) {
 
 /** Return a bar of phases for each run, above the plot. The boundary of two phases is drawn as its confidence interval. */
 function phaseMarks(chart, scale) {
-  const bar = (style, y, height, x, width, { name, first, last, low, high }) => {
+  const bar = (style, y, height, x, width, { name, first, last, low, high, reason }) => {
     const interval = low === high ? "" : ` (95 % CI of the end: ${low} to ${high})`;
-    const title = svgElement("title", {}, `${name}, epochs ${first} to ${last}${interval}`);
+    const title = svgElement("title", {}, `${name}, epochs ${first} to ${last}${interval}${reason ? `: ${reason}` : ""}`);
     return svgElement("rect", { class: style, x, y, width, height }, title);
   };
   return scale.phaseRows.flatMap((row, k) => {
     const top = MARGIN.top + k * PHASE_ROW_HEIGHT;
     const at = (epoch) => scale.x(Math.min(scale.last, Math.max(scale.first, epoch)));
-    const bars = row.phases.flatMap((phase, index) => {
+    const bars = row.phases.flatMap((phase) => {
       const [from, to] = [at(phase.first), at(phase.last)];
       const label = [phase.name, `${phase.name.slice(0, 4)}.`].find((text) => to - from > text.length * 6.3);
       return [
-        bar(`phase ${row.colour} phase-${index}`, top + 10, 5, from, Math.max(0, to - from), phase),
+        bar(`phase ${row.colour} ${phase.name}`, top + 10, 5, from, Math.max(0, to - from), phase),
         label ? svgElement("text", { class: "phase-name", x: (from + to) / 2, y: top + 6, "text-anchor": "middle" }, label) : null,
       ];
     });

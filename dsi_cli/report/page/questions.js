@@ -8,9 +8,9 @@ const MEASURES = {
   cosine: "Cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE",
 };
 const CORRELATIONS = ["pearson", "spearman", "kendall", "kendall_a"]; // their chance level is 0, so the excess is the value
-const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau, the "
-  + "refinement until the curve stays within its noise, and the rest is stabilisation. The box at a boundary is its 95 % "
-  + "confidence interval.";
+const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau. A "
+  + "refinement is a decline beyond noise after it, and the rest is stabilisation. The box at a boundary is its 95 % confidence "
+  + "interval.";
 
 /**
  * Return the measures of two matrices, as [value, title] for a drop-down list; the value is "measure/column".
@@ -69,7 +69,7 @@ function chartOf(view, title, axis, curves, options = {}) {
     phases = view.runs.map((index) => ({
       label: DATA.runs[index].name, colour: isShared ? colourOf(index) : "c0",
       phases: DATA.curves.phases.filter((row) => row.place === index && options.phasesOf(row))
-        .map((row) => ({ name: row.phase, first: row.first_epoch, last: row.last_epoch, low: row.low, high: row.high })),
+        .map(({ phase: name, first_epoch: first, last_epoch: last, low, high, reason }) => ({ name, first, last, low, high, reason })),
     }));
   }
   const isLog = view.axis === "log";
