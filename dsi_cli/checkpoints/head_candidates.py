@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from math import prod
+from math import isqrt, prod
 from typing import NamedTuple, TypeAlias
 
 from dsi_cli.checkpoints.layers import (
@@ -69,7 +69,8 @@ _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
 """Names of a detector's head, which may have one row more than classes."""
 WIDE = 256  # without other evidence, a square matrix of at least this size is taken for a hidden layer
-_PROTOTYPES = re.compile(r"^(prototypes?|last_layer)$", re.IGNORECASE)
+_PROTOTYPES = re.compile(r"(^|_)prototypes?\d*$", re.IGNORECASE)
+_MAX_CHAIN = 8  # the number of layers that a rule follows back from a candidate
 _VALUE = re.compile(r"^(critic|v|vf|value)(_|$)", re.IGNORECASE)
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
 _BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\d+)(?:\.\d+)*\.[a-z_]", re.IGNORECASE)
@@ -161,9 +162,9 @@ class _Network:
 
     def __init__(self, groups: Sequence[NestedStateDict], classes: int | None) -> None:
         layers = layers_of(groups)
-        self.layers = orient(layers, classes)
         self.ordered = all(is_registration_order(group.tensors) for group in groups)
         self.is_sorted = is_sorted_by_name(groups)
+        self.layers = orient(layers, classes, is_sorted=self.is_sorted)
         self.classes = classes
         self.modules = {".".join(layer.module) for layer in self.layers}
         self.consumer = consumers(self.layers, ordered=self.ordered)
@@ -194,6 +195,22 @@ class _Network:
         alone = {it.position for it in self.unused if not it.has_bias and it.position not in self.producer}
         found = [it for it in self.layers if it.kind == "stack" or (it.kind == "other" and it.position in alone)]
         return [(it, it.weight.shape) for it in found if it.weight and len(it.weight.shape) == 3]
+
+    @cached_property
+    def experts(self) -> dict[tuple[int, int], list[Layer]]:
+        """The parameters that may hold the matrices of several experts, by their number and the width of the input.
+
+        They are stored as (experts, inputs, outputs), or as (experts, outputs, inputs) with a matrix of biases.
+        """
+        found: dict[tuple[int, int], list[Layer]] = {}
+        unused = (it for it in self.unused if it.kind == "other" and it.weight)
+        for layer in (*(it for it in self.layers if it.kind == "stack"), *unused):
+            shape, bias = layer.tensor.shape, [len(part.shape) for part in layer.bias]
+            if len(shape) == 3 and shape[0] > 1 and bias in ([], [2]):
+                inputs = shape[1:] if bias or "expert" in layer.name.lower() else shape[1:2]
+                for width in inputs:
+                    found.setdefault((shape[0], width), []).append(layer)
+        return found
 
     @cached_property
     def hidden_widths(self) -> set[int]:
@@ -230,6 +247,11 @@ class _Network:
         for layer in self.unused:
             found.setdefault((layer.width_in, layer.width_out), []).append(layer)
         return found
+
+    @cached_property
+    def linear_by_widths(self) -> dict[tuple[int, int], Layer]:
+        """A linear layer for each pair of widths of input and output."""
+        return {(layer.width_in, layer.width_out): layer for layer in self.layers if _is_linear(layer)}
 
     @cached_property
     def inputs_by_module(self) -> set[tuple[int, tuple[str, ...]]]:
@@ -406,19 +428,46 @@ class _Network:
         return None
 
     def widens(self, layer: Layer) -> str | None:
-        # A generator, a decoder of points and the expander of self-supervised training widen from layer to layer.
-        if not self.may_be_image(layer) or layer.width_out <= layer.width_in:
+        # A generator, a decoder of points and the expander of self-supervised training widen from layer to layer. The last layer
+        # of a decoder may be narrower again (CapsNet).
+        if layer.kind != "matrix" or layer.width_out == self.classes or _is_named(layer):
             return None
-        for other in (self.layers[position] for position in self.producers.get(layer.position, [])):
-            are_linear = all(it.weight is not None and len(it.weight.shape) == 2 for it in (other, layer))
-            if _are_siblings(other, layer) and are_linear and other.width_in < other.width_out:
-                return f"widens, as the layer {other.name} before it does"
-        return None
+        before = self.widening_layers_before(layer)
+        widens = layer.width_out > layer.width_in
+        is_image = len(before) > 1 and layer.width_out >= WIDE and layer.width_out > before[-1].width_in
+        return f"widens, as the layer {before[0].name} before it does" if before and (widens or is_image) else None
+
+    def widening_layers_before(self, layer: Layer) -> list[Layer]:
+        """Return the linear layers of the same module that feed a layer one after the other, the last first, while each widens."""
+        found: list[Layer] = []
+        while len(found) < _MAX_CHAIN:
+            inputs = (self.layers[position] for position in self.producers.get(layer.position, [])[:_MAX_CHAIN])
+            linear = (it for it in inputs if _is_linear(it) and _is_linear(layer) and _are_siblings(it, layer))
+            before = next((it for it in linear if it.width_in < it.width_out), None)
+            if before is None:
+                break
+            found.append(before)
+            layer = before
+        return found
+
+    def mirrors_linear(self, layer: Layer) -> str | None:
+        # An autoencoder flattens a map into a code and returns to the map. The order of a sorted file does not show this.
+        if (self.ordered and not self.is_sorted) or not _is_linear(layer):
+            return None
+        other = self.linear_by_widths.get((layer.width_out, layer.width_in))
+        size = max(layer.width_in, layer.width_out)
+        channels = self.hidden_widths | {layer.width_out for layer in self.convolutions}
+        pixels = [size // width for width in channels if width > 4 and size % width == 0]
+        is_map = any(number >= 4 and isqrt(number) ** 2 == number for number in pixels)
+        if other is None or other is layer or not is_map:
+            return None
+        return f"returns from the width of {other.name} to its input, as an autoencoder does"
 
     def is_prototypes(self, layer: Layer) -> str | None:
         is_fed = layer.position in self.producer
-        is_named = layer.kind == "matrix" and any(map(_PROTOTYPES.match, layer.module[-1:]))
-        return "may hold the prototypes of self-supervised training" if is_named and is_fed and not layer.has_bias else None
+        is_last = layer.module[-1:] == ("last_layer",) and is_fed and not layer.has_bias
+        is_named = layer.kind == "matrix" and any(map(_PROTOTYPES.search, layer.module))
+        return "may hold the prototypes of self-supervised training" if is_named or is_last else None
 
     def is_projection(self, layer: Layer) -> str | None:
         # Contrastive training often ends in a square layer and one whose width is a power of two (SimCLR, SupCon, MoCo).
@@ -433,10 +482,12 @@ class _Network:
 
     def is_like_stack(self, layer: Layer) -> str | None:
         # A parameter with three axes may hold the class vectors, which a table of queries or of class means resembles.
-        is_named = _is_named(layer) and not _names(layer)
-        if layer.weight is None or layer.has_bias or is_named or layer.width_in == layer.width_out:
+        if layer.weight is None or layer.width_in == layer.width_out:
             return None
-        for other, shape in self.stacks:
+        for other in self.experts.get((layer.width_out, layer.width_in), []):
+            return f"has a row for each matrix of {other.name} {other.tensor.shape}, as a gate over experts does"
+        is_named = _is_named(layer) and not _names(layer)
+        for other, shape in () if layer.has_bias or is_named else self.stacks:
             # A prompt has fewer rows than the vectors of the classes next to it, with the same features.
             is_prompt = layer.kind == "raw" and _are_siblings(other, layer) and shape[-1] == layer.width_in and shape[0] > 1
             if is_prompt or not Counter(layer.weight.shape[:2]) - Counter(shape):
@@ -614,6 +665,11 @@ def _is_named(layer: Layer) -> bool:
     return any(map(_MEANS_CLASSIFIER.match, layer.module))
 
 
+def _is_linear(layer: Layer) -> bool:
+    """Return whether a layer is linear, and not a convolution or a parameter of the model."""
+    return layer.kind == "matrix" and layer.weight is not None and len(layer.weight.shape) == 2
+
+
 def _is_in(layer: Layer, path: tuple[str, ...], module: tuple[str, ...]) -> bool:
     """Return whether a layer is stored in a module or in a module of it."""
     return layer.path == path and layer.module[: len(module)] == module
@@ -667,28 +723,32 @@ def _named(kind: str, network: _Network, layer: Layer) -> str | None:
     return None if is_head and text is not None and "projection" in text else text
 
 
-def orient(layers: Sequence[Layer], classes: int | None, *, may_be_table: bool = True) -> list[Layer]:
-    """Return the layers with the widths of raw parameters, if evidence shows which axis is the output.
+def orient(layers: Sequence[Layer], classes: int | None, *, is_sorted: bool, may_be_table: bool = True) -> list[Layer]:
+    """Return the layers with the widths of raw parameters and of weights without a bias, if evidence shows the axis of the output.
 
-    A margin of SphereFace or AM-Softmax stores its weight with a column for each class, and nothing computes its input otherwise.
+    Some authors store the weight of a last layer with a column for each class (LDAM, MagFace, SphereFace). The axis that takes the
+    output of the layer before is the input. If both axes could take one, the layer has no widths, which makes it unclear.
     A parameter called ``weight`` may be a lookup table, unless the user names it as the head.
     """
     consumer = consumers(layers, ordered=True)
     fed = set(consumer.values())
-    unused: list[Layer] = []
-    oriented = []
-    for layer in layers:
-        may_be_transposed = layer.position not in fed and _may_have_class_columns(layer)
-        # A margin is often saved alone, and its embedding has a power of two as its width.
-        is_margin = len(layers) == 1 and layer.width_out >= 128 and layer.width_out.bit_count() == 1
-        is_margin = is_margin and (layer.width_in == classes or layer.width_in.bit_count() > 1)
-        if may_be_transposed and (
-            is_margin or any(it.width_out == layer.width_out and it.width_in != layer.width_in for it in unused)
-        ):
-            layer = layer._replace(kind="raw", module=(*layer.module, "weight"), width_in=0, width_out=0)
-        elif layer.kind in ("matrix", "other") and layer.position not in consumer:
-            unused.append(layer)
-        oriented.append(layer)
+    without_bias = [layer for layer in layers if _may_have_class_columns(layer)]
+    last = [layer for layer in without_bias if layer.position not in consumer]
+    positions = {layer.position for layer in last}
+    ends = _first_ends([it._replace(kind="norm") if it.position in positions else it for it in layers], is_sorted=is_sorted)
+    all_ends = _first_ends(layers, is_sorted=is_sorted)
+    # A square weight has the orientation of the other weights without a bias.
+    has_rows = any(it.position in fed and it.width_in != it.width_out for it in without_bias)
+    times = Counter(map(_block, layers))
+    oriented = list(layers)
+    for layer in last:
+        is_repeated = _block(layer) is not None and times[_block(layer)] > 1
+        if len(layers) == 1 and _may_be_margin(layer, classes):
+            oriented[layer.position] = _without_sides(layer)
+        elif layer.is_in_loss or (is_repeated and layer.position not in fed):
+            oriented[layer.position] = _orient_weight(layer, all_ends, is_decidable=False)
+        elif not is_repeated and (layer.width_in != layer.width_out or not has_rows):
+            oriented[layer.position] = _orient_weight(layer, ends, is_decidable=True)
     if not any(layer.kind == "raw" for layer in oriented):
         return oriented
     widths = {layer.width_out for layer in oriented if layer.kind != "raw"}
@@ -699,8 +759,52 @@ def orient(layers: Sequence[Layer], classes: int | None, *, may_be_table: bool =
 def _may_have_class_columns(layer: Layer) -> bool:
     """Return whether a layer is a plain matrix without a bias, which could be stored transposed."""
     is_plain = layer.kind == "matrix" and layer.factors.kind == PLAIN and not (layer.has_bias or layer.is_transposed)
-    has_two_widths = layer.weight is not None and len(layer.weight.shape) == 2 and layer.width_in != layer.width_out
-    return is_plain and has_two_widths and not _names(layer)
+    has_unknown_side = layer.weight is not None and len(layer.weight.shape) == 2 and not layer.weight.has_output_rows
+    return is_plain and has_unknown_side and not _names(layer)
+
+
+def _first_ends(layers: Sequence[Layer], *, is_sorted: bool) -> dict[int, list[tuple[int, int]]]:
+    """Return the inputs' widths and the positions of the layers whose output no other layer takes, by the width of the output.
+
+    There are at most two for each width, with different inputs; that of a convolution of images is -1. In a file sorted by name, the
+    positions are -1.
+    """
+    ends: dict[int, list[tuple[int, int]]] = {}
+    for layer in _unused_layers(layers, consumers(layers, ordered=True)):
+        same = ends.setdefault(layer.width_out, [])
+        width_in = -1 if layer.weight is not None and len(layer.weight.shape) > 3 else layer.width_in
+        if len(same) < 2 and all(width_in != width for width, _ in same):
+            same.append((width_in, -1 if is_sorted else layer.position))
+    return ends
+
+
+def _orient_weight(layer: Layer, ends: Mapping[int, Sequence[tuple[int, int]]], *, is_decidable: bool) -> Layer:
+    """Return a weight without a bias with its classes as rows, or as a raw parameter if the side of the classes is unclear."""
+    rows, columns = layer.width_out, layer.width_in
+    is_square = rows == columns
+    taken = set()
+    for width, other in ((rows, columns), (columns, rows)):
+        # A second matrix of the same shape is parallel and gives no input.
+        if any(
+            (is_square or width_in != other) and position < layer.position for width_in, position in ends.get(width, ())
+        ):
+            taken.add(width)
+    if rows not in taken:
+        return layer
+    if is_decidable and taken == {rows} and not is_square:
+        return layer._replace(weight=layer.tensor.transposed, is_transposed=True, width_in=rows, width_out=columns)
+    return _without_sides(layer)
+
+
+def _without_sides(layer: Layer) -> Layer:
+    """Return a weight as a parameter whose input and output are not known."""
+    return layer._replace(kind="raw", module=(*layer.module, "weight"), width_in=0, width_out=0)
+
+
+def _may_be_margin(layer: Layer, classes: int | None) -> bool:
+    """Return whether a weight that was saved alone may be a margin, whose embedding often has a power of two as its width."""
+    is_embedding = layer.width_out >= 128 and layer.width_out.bit_count() == 1
+    return is_embedding and (layer.width_in == classes or layer.width_in.bit_count() > 1)
 
 
 def _unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list[Layer]:
@@ -725,7 +829,7 @@ def _orient_parameter(
     """Return a raw parameter with its classes as rows, if the number of classes or the widths of other layers show them."""
     weight = layer.tensor
     rows, columns = weight.shape[:2]
-    if len(weight.shape) > 2:  # the outputs of a 1x1 convolution are its rows
+    if len(weight.shape) > 2 or weight.has_output_rows:  # the outputs of a 1x1 convolution are its rows
         return layer._replace(width_out=rows, width_in=columns)
     name = layer.module[-1]
     if name == "fc":
@@ -778,6 +882,7 @@ DOUBT_RULES: Rules = (
     (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
     (IMAGE, "A transformer that removes noise has no classes.", _Network.is_modulated),
     (IMAGE, "A head rarely is the second of two widening layers.", _Network.widens),
+    (IMAGE, "A decoder returns to the width that its encoder had.", _Network.mirrors_linear),
     (PROTOTYPES, "Self-supervised training ends in prototypes, which are no classes.", _Network.is_prototypes),
     (NAME, "A projection of self-supervised training has no classes.", _Network.is_projection),
     (NAME, "The actions of an agent are no classes of images.", _Network.is_policy),

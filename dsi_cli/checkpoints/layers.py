@@ -138,12 +138,13 @@ def _orient_square_weights(layers: list[Layer]) -> list[Layer]:
     transposed = [layer.is_transposed for layer in linear if layer.width_in != layer.width_out]
     if not any(transposed):
         return layers
-    square = {layer.position for layer in linear if layer.width_in == layer.width_out}
+    unknown = [layer for layer in linear if not (layer.is_transposed or layer.tensor.has_output_rows)]
+    square = {layer.position for layer in unknown if layer.width_in == layer.width_out}
     oriented = []
     for layer in layers:
-        if layer.position in square and layer.weight is not None:
+        if layer.position in square:
             if all(transposed):
-                layer = layer._replace(weight=layer.weight.transposed, is_transposed=True)
+                layer = layer._replace(weight=layer.tensor.transposed, is_transposed=True)
             else:
                 refusal = "is square, and other layers of this file store their outputs both as rows and as columns"
                 layer = layer._replace(refusal=refusal)
@@ -278,7 +279,7 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     # The bias shows that a matrix has a column for each output (graph convolutions, GPT-2).
     bias_shape = module.parameters["bias"].shape if "bias" in module.parameters else None
     has_output_columns = len(weight.shape) == 2 and bias_shape == weight.shape[1:] != weight.shape[:1]
-    is_transposed = parameter == "kernel" or has_output_columns
+    is_transposed = (parameter == "kernel" or has_output_columns) and not weight.has_output_rows
     if is_transposed:
         weight = weight.transposed
     if weight.dtype not in FLOATS:
@@ -474,11 +475,15 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
     unused: list[Layer] = []
     without_input: list[Layer] = []
     consumed: set[int] = set()
+    previous: Layer | None = None
+    is_fed = False  # True if the previous layer takes the output of another one
     for layer in _own_parameters_last(layers):
         if not _computes(layer):
             continue
         producer = producers.get(layer.width_in)
-        if producer is not None and not _is_image_after_scores(layers[producer], layer):
+        if previous is not None and is_fed and _gives_map(previous, layer):
+            inputs = [previous.position]
+        elif producer is not None and not _is_image_after_scores(layers[producer], layer):
             # A layer with a single output scores one branch, as in attention.
             inputs = [producer, *(_parallel_to(layers[producer], unused) if layer.width_out > 1 else [])]
         else:
@@ -489,6 +494,7 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
             yield position, layer.position
         if not inputs and layer.kind == "matrix" and layer.has_bias:
             without_input.append(layer)
+        previous, is_fed = layer, bool(inputs)
         unused = [earlier for earlier in unused if earlier.position not in inputs][-5:]
         if layer.width_out:
             producers[layer.width_out] = layer.position
@@ -556,13 +562,17 @@ def _inputs_of_other_width(layer: Layer, unused: Sequence[Layer]) -> list[int]:
     if not unused or layer.weight is None:
         return []
     before = unused[-1]
-    takes_map = len(layer.weight.shape) > 2
-    gives_map = before.weight is None or len(before.weight.shape) > 2
-    is_input = False
-    if gives_map and not takes_map:
+    is_input = _gives_map(before, layer)
+    if len(layer.weight.shape) == 2 and (before.weight is None or len(before.weight.shape) > 2):
         # A linear layer may take the flattened output of a convolution.
         is_input = before.width_out > 1 and width % before.width_out == 0
-    elif takes_map and not gives_map:
-        # In a generator of images, a convolution takes the output of a linear layer as a map of four pixels or more.
-        is_input = width > _IMAGE_CHANNELS and before.width_out >= 4 * width and before.width_out % width == 0
     return [before.position] if is_input else []
+
+
+def _gives_map(layer: Layer, consumer: Layer) -> bool:
+    """Return whether a convolution takes the output of a linear layer as a map of four pixels or more, as in a decoder."""
+    if layer.weight is None or consumer.weight is None:
+        return False
+    is_linear_before_window = len(layer.weight.shape) == 2 < len(consumer.weight.shape)
+    pixels, rest = divmod(layer.width_out, max(consumer.width_in, 1))
+    return is_linear_before_window and consumer.width_in > _IMAGE_CHANNELS and pixels >= 4 and rest == 0
