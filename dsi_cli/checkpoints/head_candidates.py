@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
+from itertools import combinations, islice
 from math import isqrt, prod
 from typing import NamedTuple, TypeAlias
 
@@ -70,6 +71,7 @@ DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_c
 """Names of a detector's head, which may have one row more than classes."""
 WIDE = 256  # without other evidence, a square matrix of at least this size is taken for a hidden layer
 _PROTOTYPES = re.compile(r"(^|_)prototypes?\d*$", re.IGNORECASE)
+_MAX_NEAR = 64  # the number of layers with which a rule compares a candidate, so that its time is linear
 _MAX_CHAIN = 8  # the number of layers that a rule follows back from a candidate
 _VALUE = re.compile(r"^(critic|v|vf|value)(_|$)", re.IGNORECASE)
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
@@ -84,6 +86,8 @@ class CandidateReason(NamedTuple):
     text: str  # the description for the user
 
 
+_Ends: TypeAlias = "dict[int, list[tuple[int, int]]]"
+"""The input's width and the position of some layers, by the width of their output."""
 Rules: TypeAlias = "tuple[tuple[str, str, Callable[[_Network, Layer], str | None]], ...]"
 
 
@@ -145,11 +149,12 @@ def rank_candidates(
     if len({candidate.layer.path for candidate in ranked}) > 1:
         ranked = [replace(candidate, name=candidate.layer.full_name) for candidate in ranked]
     # Candidates that compute an output come first. The graph overrules the evidence of position and name.
-    chosen = [candidate for candidate in ranked if candidate.layer.name in (outputs or ())]
+    names = frozenset(outputs or ())
+    chosen = [candidate for candidate in ranked if candidate.layer.name in names]
     if not chosen:
         return ranked
     no_output = CandidateReason(NO_OUTPUT, "computes no output of the model, by its graph")
-    others = [replace(other, hidden=(*other.hidden, no_output)) for other in ranked if other not in chosen]
+    others = [replace(other, hidden=(*other.hidden, no_output)) for other in ranked if other.layer.name not in names]
     if len(chosen) == 1:
         doubts = tuple(doubt for doubt in chosen[0].doubts if doubt.kind in (SINGLE_ROW, UNCLEAR_SIDE))
         support = (*chosen[0].support, "computes an output of the model, by its graph")
@@ -171,6 +176,7 @@ class _Network:
         self.producer = {consumer: producer for producer, consumer in self.consumer.items()}
         self.unused = _unused_layers(self.layers, self.consumer)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
+        self.unused_outputs = Counter(layer.width_out for layer in self.unused)
         self.block_of = [_block(layer) for layer in self.layers]
         self.blocks = Counter(self.block_of)
         self.blocks[None] = 0
@@ -184,6 +190,7 @@ class _Network:
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
         self.image = _convolution_to_image(computing)
         self.convolutions = [layer for layer in self.layers if layer.kind == "other"]
+        self.modules_of_convolutions = {(layer.path, layer.module) for layer in self.convolutions}
         self.numbered_norms: dict[tuple[object, ...], list[Layer]] = {}
         for layer in self.layers:
             if layer.kind == "norm":
@@ -195,6 +202,27 @@ class _Network:
         alone = {it.position for it in self.unused if not it.has_bias and it.position not in self.producer}
         found = [it for it in self.layers if it.kind == "stack" or (it.kind == "other" and it.position in alone)]
         return [(it, it.weight.shape) for it in found if it.weight and len(it.weight.shape) == 3]
+
+    @cached_property
+    def layers_by_block(self) -> dict[tuple[object, ...] | None, list[Layer]]:
+        """The layers at each path in numbered blocks."""
+        found: dict[tuple[object, ...] | None, list[Layer]] = {}
+        for layer in self.layers:
+            found.setdefault(self.block_of[layer.position], []).append(layer)
+        return found
+
+    @cached_property
+    def ends(self) -> _Ends:
+        """The layers whose output no other layer takes, by the width of their output."""
+        return _first_ends(self.unused, is_sorted=False)
+
+    @cached_property
+    def siblings(self) -> dict[tuple[object, ...], list[Layer]]:
+        """The layers of each module, by path, module and widths."""
+        found: dict[tuple[object, ...], list[Layer]] = {}
+        for layer in self.layers:
+            found.setdefault(_place(layer, layer.width_in, layer.width_out), []).append(layer)
+        return found
 
     @cached_property
     def experts(self) -> dict[tuple[int, int], list[Layer]]:
@@ -211,6 +239,24 @@ class _Network:
                 for width in inputs:
                     found.setdefault((shape[0], width), []).append(layer)
         return found
+
+    @cached_property
+    def stacks_by_sizes(self) -> dict[tuple[object, ...], Layer]:
+        """A parameter with three axes for each two of its sizes, for its place and last size, and for the last of three sizes."""
+        found: dict[tuple[object, ...], Layer] = {}
+        for layer, shape in self.stacks:
+            for pair in combinations(sorted(shape), 2):
+                found.setdefault(pair, layer)
+            if shape[0] > 1:
+                found.setdefault((*_place(layer), shape[-1]), layer)
+            if min(shape) > 1:
+                found.setdefault(shape[-1:], layer)
+        return found
+
+    @cached_property
+    def attentions(self) -> list[tuple[Layer, int, int]]:
+        """The parameters that score several attention heads, with the numbers of heads and of outputs of each."""
+        return [(it, shape[1], shape[2]) for it, shape in self.stacks if shape[0] == 1 < min(shape[1:])][:_MAX_NEAR]
 
     @cached_property
     def hidden_widths(self) -> set[int]:
@@ -230,6 +276,20 @@ class _Network:
         for producer, consumer in self.consumer.items():
             found.setdefault(consumer, []).append(producer)
         return found
+
+    @cached_property
+    def roots(self) -> list[int]:
+        """For each layer, the position of the first layer of the chain that feeds it."""
+        found: dict[int, int] = {}
+        for layer in self.layers:
+            chain = dict.fromkeys([layer.position])
+            last = layer.position
+            while last not in found and self.producer.get(last, last) not in chain:
+                last = self.producer[last]
+                chain[last] = None
+            root = found.get(last, last)
+            found |= dict.fromkeys(chain, root)
+        return [found[layer.position] for layer in self.layers]
 
     @cached_property
     def starts(self) -> list[int]:
@@ -252,6 +312,61 @@ class _Network:
     def linear_by_widths(self) -> dict[tuple[int, int], Layer]:
         """A linear layer for each pair of widths of input and output."""
         return {(layer.width_in, layer.width_out): layer for layer in self.layers if _is_linear(layer)}
+
+    @cached_property
+    def scales(self) -> dict[tuple[object, ...], int]:
+        """The last position of a layer with twice as many outputs as inputs, by path, module around it and width of the input."""
+        unused = (layer for layer in self.unused if layer.has_bias and layer.width_out == 2 * layer.width_in)
+        ends = ((layer, end) for layer in unused for end in range(len(layer.module) + 1))
+        return {(layer.path, layer.module[:end], layer.width_in): layer.position for layer, end in ends}
+
+    @cached_property
+    def matrix_outputs(self) -> Counter[int]:
+        """The number of matrices with each width of the output."""
+        return Counter(layer.width_out for layer in self.layers if layer.kind == "matrix")
+
+    @cached_property
+    def first_narrow(self) -> int | None:
+        """The position of the first matrix with fewer outputs than the first layer has input values; None without one."""
+        first = self.first
+        if first is None or first.weight is None:
+            return None
+        values = prod(first.weight.shape[1:])
+        later = self.layers[first.position :]
+        return next((it.position for it in later if it.kind == "matrix" and it.width_out < values), None)
+
+    @cached_property
+    def blocks_of_convolutions(self) -> dict[tuple[object, ...], tuple[set[int], set[int]]]:
+        """The widths of the inputs and of the outputs of the convolutions in each module."""
+        found: dict[tuple[object, ...], tuple[set[int], set[int]]] = {}
+        for layer in self.convolutions:
+            for end in range(len(layer.module) + 1):
+                inputs, outputs = found.setdefault((layer.path, layer.module[:end]), (set(), set()))
+                inputs.add(layer.width_in)
+                outputs.add(layer.width_out)
+        return found
+
+    @cached_property
+    def modules_of_layers(self) -> set[tuple[str, ...]]:
+        """The modules that contain a layer that computes."""
+        layers = [layer for layer in self.layers if layer.kind in ("matrix", "other")]
+        return {layer.module[:end] for layer in layers for end in range(len(layer.module) + 1)}
+
+    @cached_property
+    def feature_widths(self) -> set[int]:
+        """The widths of the inputs and outputs of layers whose output no other layer takes."""
+        return {width for end in self.unused for width in (end.width_in, end.width_out)}
+
+    @cached_property
+    def language_tables(self) -> dict[tuple[int, int], list[Layer]]:
+        """The first two tables of words, by their widths: matrices without a bias that come first or have the name of a table."""
+        found: dict[tuple[int, int], list[Layer]] = {}
+        for widths, layers in self.unused_by_widths.items():
+            is_vocabulary = widths[1] >= WIDE
+            without_bias = (layer for layer in layers if not layer.has_bias)
+            tables = (it for it in without_bias if self.comes_first(it) or (is_vocabulary and NAME in _names(it)))
+            found[widths] = list(islice(tables, 2))
+        return found
 
     @cached_property
     def inputs_by_module(self) -> set[tuple[int, tuple[str, ...]]]:
@@ -301,7 +416,7 @@ class _Network:
             is_alone=self.matrices == 1 and layer.width_out > 0,
             fits=fits,
             feeds=self.consumer.get(layer.position),
-            may_take_output=layer.kind == "raw" and bool(_unused_sides(rows, weight.shape[1], self.unused)),
+            may_take_output=layer.kind == "raw" and bool(_unused_sides(rows, weight.shape[1], self.ends)),
         )
 
     def reasons(self, layer: Layer, rules: Rules) -> tuple[CandidateReason, ...]:
@@ -334,7 +449,7 @@ class _Network:
             return None
         # The last of several blocks in a chain ends the network. The one before it may have a layer with a window.
         block = self.block_of[layer.position]
-        before = [other for other in self.layers if self.block_of[other.position] == block and other is not layer][-1]
+        before = next(other for other in reversed(self.layers_by_block[block]) if other is not layer)
         producer = self.layers[self.producer.get(layer.position, layer.position)]
         is_in_other = producer.module[:-1] != layer.module[:-1] and producer.module[-1:] == layer.module[-1:]
         if is_in_other and stem(producer) == stem(layer) and producer.path == layer.path:
@@ -352,7 +467,7 @@ class _Network:
         if self.is_sorted and layer.width_in != layer.width_out:
             # "bn" comes before "conv", and "bn1", "bn2" and "bn3" come before "conv1".
             before = self.layers[max(layer.position - 1, 0) : layer.position]
-            norms = [*before, *self.numbered_norms.get(_numbered(layer), [])]
+            norms = [*before, *self.numbered_norms.get(_numbered(layer), [])[:_MAX_NEAR]]
             near += [norm for norm in norms if not self.normalises_another(norm, layer)]
         for norm in near:
             parent = norm.module[:-1]
@@ -373,7 +488,7 @@ class _Network:
         if layer.width_out == 0:
             return "may have its classes in rows or in columns"
         # The first of two thin matrices is a factor of a head of low rank (U in U @ V), and means precede a covariance (LDA).
-        for other in self.layers[layer.position + 1 :]:
+        for other in self.layers[layer.position + 1 : layer.position + 1 + _MAX_NEAR]:
             sizes = () if other.weight is None else other.weight.shape
             is_near = other.kind == "raw" and other.module[:-1] == layer.module[:-1] and layer.width_in in sizes
             is_square = len(set(sizes)) == 1 and layer.width_in != layer.width_out
@@ -409,11 +524,11 @@ class _Network:
         if first is None or first.weight is None or not self.may_be_image(layer):
             return None
         values = prod(first.weight.shape[1:])
-        others = (other for other in self.layers if other.kind == "matrix" and other is not layer)
-        if layer.width_out != values or any(other.width_out == first.width_in for other in others):
+        others = self.matrix_outputs[first.width_in] - (layer.width_out == first.width_in)
+        if layer.width_out != values or others:
             return None
-        between = self.layers[first.position : layer.position]
-        if not any(other.kind == "matrix" and other.width_out < values for other in between):
+        narrow = self.first_narrow
+        if narrow is None or narrow >= layer.position:
             return None
         return f"has a row for each of the {values} inputs, as the end of an autoencoder does"
 
@@ -422,10 +537,9 @@ class _Network:
         parent = layer.module[:-1]
         if not parent or not self.ordered or layer.width_out in (self.classes, 2 * layer.width_in):
             return None
-        for scale in self.unused_by_widths.get((layer.width_in, 2 * layer.width_in), []):
-            if scale.position > layer.position and scale.has_bias and _is_in(scale, layer.path, parent):
-                return "takes an input that the layer after it scales and shifts, as in a diffusion model"
-        return None
+        scale = self.scales.get((layer.path, parent, layer.width_in), -1)
+        is_scaled = scale > layer.position
+        return "takes an input that the layer after it scales and shifts, as in a diffusion model" if is_scaled else None
 
     def widens(self, layer: Layer) -> str | None:
         # A generator, a decoder of points and the expander of self-supervised training widen from layer to layer. The last layer
@@ -486,32 +600,31 @@ class _Network:
             return None
         for other in self.experts.get((layer.width_out, layer.width_in), []):
             return f"has a row for each matrix of {other.name} {other.tensor.shape}, as a gate over experts does"
-        is_named = _is_named(layer) and not _names(layer)
-        for other, shape in () if layer.has_bias or is_named else self.stacks:
-            # A prompt has fewer rows than the vectors of the classes next to it, with the same features.
-            is_prompt = layer.kind == "raw" and _are_siblings(other, layer) and shape[-1] == layer.width_in and shape[0] > 1
-            if is_prompt or not Counter(layer.weight.shape[:2]) - Counter(shape):
-                return f"has the sizes of {other.name} {shape}, which may hold the classes"
-        return None
+        if layer.has_bias or (_is_named(layer) and not _names(layer)):
+            return None
+        # A prompt has fewer rows than the vectors of the classes next to it, with the same features.
+        stack = self.stacks_by_sizes.get((*_place(layer), layer.width_in)) if layer.kind == "raw" else None
+        stack = stack or self.stacks_by_sizes.get(tuple(sorted(layer.weight.shape[:2])))
+        return None if stack is None else f"has the sizes of {stack.name} {stack.tensor.shape}, which may hold the classes"
 
     def feeds_stack(self, layer: Layer) -> str | None:
         # Several vectors for each class (sub-centres, prototypes) are a parameter with three axes.
         if layer.kind != "matrix" or layer.width_out == self.classes or _is_named(layer):
             return None
-        for other, shape in self.stacks:
-            if min(shape) > 1 and shape[-1] == layer.width_out:
-                return f"may feed {other.name} {shape}, which may hold several vectors for each class"
-        return None
+        stack = self.stacks_by_sizes.get((layer.width_out,))
+        if stack is None:
+            return None
+        return f"may feed {stack.name} {stack.tensor.shape}, which may hold several vectors for each class"
 
     def is_policy(self, layer: Layer) -> str | None:
-        for other in self.unused_by_widths.get((layer.width_in, 1), []):
+        for other in self.unused_by_widths.get((layer.width_in, 1), [])[:_MAX_NEAR]:
             if other is not layer and any(map(_VALUE.match, other.module)):
                 return f"is next to the value {other.name}, as the policy of an agent is"
         return None
 
     def is_class_table(self, layer: Layer) -> str | None:
         # The discriminator of a GAN may add the product of its features and a vector of the class to its score.
-        for score in self.unused_by_widths.get((layer.width_in, 1), []):
+        for score in self.unused_by_widths.get((layer.width_in, 1), [])[:_MAX_NEAR]:
             is_normalised = layer.factors.kind == score.factors.kind == SPECTRAL_NORM
             if is_normalised and score.has_bias and not layer.has_bias:
                 return f"has no bias and is next to the score {score.name}, as the classes of a discriminator are"
@@ -522,15 +635,12 @@ class _Network:
         trunk = self.trunk
         if trunk is None or trunk.width_out < 2 or not self.ordered:
             return None
-        for other in self.layers:
+        generated = self.siblings.get(_place(layer, layer.width_in, layer.width_out * trunk.width_out), [])[:_MAX_NEAR]
+        for other in (layer, *generated):
             rows, rest = divmod(other.width_out, trunk.width_out)
-            is_generated = other is layer or rows == layer.width_out
-            is_near = other.kind == "matrix" and _are_siblings(other, layer) and other.width_in == layer.width_in
-            if rest or rows < 2 or not is_generated or not is_near:
+            if rest or rows < 2 or other.kind != "matrix":
                 continue
-            root = other
-            while root.position in self.producer:
-                root = self.layers[self.producer[root.position]]
+            root = self.layers[self.roots[other.position]]
             is_linear = root.weight is not None and len(root.weight.shape) == 2
             if is_linear and root.kind == "matrix" and root.position > trunk.position:
                 return f"depends on {root.width_in} values that the trunk does not compute, as in a hypernetwork"
@@ -564,27 +674,27 @@ class _Network:
         parent = layer.module[:-1]
         if not parent or layer.weight is None or layer.width_in not in self.hidden_widths or _is_named(layer):
             return None
-        block = [it for it in self.convolutions if _is_in(it, layer.path, parent)]
-        is_in_other = any(it.module == parent for it in block)  # a spline convolution has a matrix for the node itself
+        inputs, outputs = self.blocks_of_convolutions.get((layer.path, parent), (set(), set()))
+        # A spline convolution has a matrix for the node itself.
+        is_in_other = (layer.path, parent) in self.modules_of_convolutions
         if not is_in_other and (layer.position == self.last or len(layer.weight.shape) < 3):
             return None
-        is_beside = layer.width_in in {it.width_in for it in block} and layer.width_out in {it.width_out for it in block}
+        is_beside = layer.width_in in inputs and layer.width_out in outputs
         return "is next to convolutions from its input to its output, as a shortcut is" if is_beside else None
 
     def has_attention_heads(self, layer: Layer) -> str | None:
         # A graph attention has a row for each class and each of its heads, whose outputs are averaged in the last layer.
-        for other, (first, heads, width) in self.stacks:
-            if _are_siblings(other, layer) and first == 1 < min(heads, width) and heads * width == layer.width_out:
+        for other, heads, width in self.attentions:
+            if _are_siblings(other, layer) and heads * width == layer.width_out:
                 return f"has {heads} x {width} rows, which may be those of {heads} attention heads, by {other.name}"
         return None
 
     def is_added_to_attention(self, layer: Layer) -> str | None:
         # A residual of a graph attention has a row for each class, and the attention for each class and head.
-        for scores, (first, heads, width) in self.stacks:
-            if first == 1 < min(heads, width) and width == layer.width_out:
-                values = [it for it in self.unused if _are_siblings(scores, it) and it.width_in == layer.width_in]
-                if any(it.width_out == heads * width for it in values):
-                    return f"may be added to the output of {heads} attention heads, by {scores.name}"
+        for scores, heads, width in self.attentions:
+            values = self.siblings.get((*_place(scores), layer.width_in, heads * width), [])
+            if width == layer.width_out and any(it.position not in self.consumer for it in values):
+                return f"may be added to the output of {heads} attention heads, by {scores.name}"
         return None
 
     def has_tails(self, layer: Layer) -> str | None:
@@ -619,9 +729,8 @@ class _Network:
         parent = layer.module[:-1]
         if self.first is None or layer.position >= self.first.position or not parent:
             return None
-        is_alone = not any(it.module[: len(parent)] == parent for it in self.layers if it.kind in ("matrix", "other"))
-        features = {width for end in self.unused for width in (end.width_in, end.width_out)}
-        return "comes first, as a table of filters does" if is_alone and layer.width_in not in features else None
+        is_filter = parent not in self.modules_of_layers and layer.width_in not in self.feature_widths
+        return "comes first, as a table of filters does" if is_filter else None
 
     def is_among_tables(self, _layer: Layer) -> str | None:
         # Embeddings of words or of a graph's nodes are stored without any other layer, and so are the columns of some networks.
@@ -633,12 +742,10 @@ class _Network:
         if not self.ordered or layer.kind != "matrix":
             return None
         is_vocabulary = layer.width_out >= WIDE
-        for table in self.unused_by_widths.get((layer.width_in, layer.width_out), []):
+        for table in self.language_tables.get((layer.width_in, layer.width_out), []):
             is_input = table is self.layers[0] and self.first is not None and self.first.width_in == table.width_in
             is_before = table.position < layer.position or (self.is_sorted and table is not layer)
-            if table.has_bias or not is_before or (layer.has_bias and not (is_vocabulary or is_input)):
-                continue
-            if self.comes_first(table) or (is_vocabulary and NAME in _names(table)):
+            if is_before and (not layer.has_bias or is_vocabulary or is_input):
                 return f"has the shape of the table {table.name}, as in a language model"
         return None
 
@@ -647,8 +754,9 @@ class _Network:
         first = self.first
         if self.is_sorted or first is None or layer.position >= first.position or layer.kind != "matrix":
             return False
-        ends = {other.width_out for other in self.unused if other is not layer}
-        is_head = layer.width_in in ends and layer.width_in != first.width_in
+        is_own_width = layer.width_in == layer.width_out and layer.position not in self.consumer
+        is_end = self.unused_outputs[layer.width_in] > is_own_width
+        is_head = is_end and layer.width_in != first.width_in
         return self.matrices > 1 and bool(layer.module) and not _is_named(layer) and not is_head
 
 
@@ -670,9 +778,9 @@ def _is_linear(layer: Layer) -> bool:
     return layer.kind == "matrix" and layer.weight is not None and len(layer.weight.shape) == 2
 
 
-def _is_in(layer: Layer, path: tuple[str, ...], module: tuple[str, ...]) -> bool:
-    """Return whether a layer is stored in a module or in a module of it."""
-    return layer.path == path and layer.module[: len(module)] == module
+def _place(layer: Layer, *widths: int) -> tuple[object, ...]:
+    """Return the state dict and the module in which a layer is stored, and further keys."""
+    return (layer.path, layer.module[:-1], *widths)
 
 
 def _are_siblings(one: Layer, other: Layer) -> bool:
@@ -735,8 +843,9 @@ def orient(layers: Sequence[Layer], classes: int | None, *, is_sorted: bool, may
     without_bias = [layer for layer in layers if _may_have_class_columns(layer)]
     last = [layer for layer in without_bias if layer.position not in consumer]
     positions = {layer.position for layer in last}
-    ends = _first_ends([it._replace(kind="norm") if it.position in positions else it for it in layers], is_sorted=is_sorted)
-    all_ends = _first_ends(layers, is_sorted=is_sorted)
+    others = [it._replace(kind="norm") if it.position in positions else it for it in layers]
+    ends = _first_ends(_unused_layers(others, consumers(others, ordered=True)), is_sorted=is_sorted)
+    all_ends = _first_ends(_unused_layers(layers, consumer), is_sorted=is_sorted)
     # A square weight has the orientation of the other weights without a bias.
     has_rows = any(it.position in fed and it.width_in != it.width_out for it in without_bias)
     times = Counter(map(_block, layers))
@@ -752,7 +861,7 @@ def orient(layers: Sequence[Layer], classes: int | None, *, is_sorted: bool, may
     if not any(layer.kind == "raw" for layer in oriented):
         return oriented
     widths = {layer.width_out for layer in oriented if layer.kind != "raw"}
-    unused = _unused_layers(oriented, consumers(oriented, ordered=True))
+    unused = _first_ends(_unused_layers(oriented, consumers(oriented, ordered=True)), is_sorted=False)
     return [_orient_parameter(it, widths, unused, classes, may_be_table) if it.kind == "raw" else it for it in oriented]
 
 
@@ -763,14 +872,13 @@ def _may_have_class_columns(layer: Layer) -> bool:
     return is_plain and has_unknown_side and not _names(layer)
 
 
-def _first_ends(layers: Sequence[Layer], *, is_sorted: bool) -> dict[int, list[tuple[int, int]]]:
-    """Return the inputs' widths and the positions of the layers whose output no other layer takes, by the width of the output.
+def _first_ends(unused: Sequence[Layer], *, is_sorted: bool) -> _Ends:
+    """Return the layers whose output no other layer takes, by its width: at most two for each width, with different inputs.
 
-    There are at most two for each width, with different inputs; that of a convolution of images is -1. In a file sorted by name, the
-    positions are -1.
+    The width of the input is -1 for a convolution of images, and the position is -1 in a file sorted by name.
     """
-    ends: dict[int, list[tuple[int, int]]] = {}
-    for layer in _unused_layers(layers, consumers(layers, ordered=True)):
+    ends: _Ends = {}
+    for layer in unused:
         same = ends.setdefault(layer.width_out, [])
         width_in = -1 if layer.weight is not None and len(layer.weight.shape) > 3 else layer.width_in
         if len(same) < 2 and all(width_in != width for width, _ in same):
@@ -778,7 +886,7 @@ def _first_ends(layers: Sequence[Layer], *, is_sorted: bool) -> dict[int, list[t
     return ends
 
 
-def _orient_weight(layer: Layer, ends: Mapping[int, Sequence[tuple[int, int]]], *, is_decidable: bool) -> Layer:
+def _orient_weight(layer: Layer, ends: _Ends, *, is_decidable: bool) -> Layer:
     """Return a weight without a bias with its classes as rows, or as a raw parameter if the side of the classes is unclear."""
     rows, columns = layer.width_out, layer.width_in
     is_square = rows == columns
@@ -812,20 +920,18 @@ def _unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list
     return [layer for layer in layers if layer.kind in ("matrix", "other") and layer.position not in consumer]
 
 
-def _unused_sides(rows: int, columns: int, unused: Sequence[Layer]) -> set[int]:
+def _unused_sides(rows: int, columns: int, ends: _Ends) -> set[int]:
     """Return those of the two sizes of a matrix with which it could take the output of a layer whose output no other layer takes.
 
     A square matrix, or a second matrix of the layer's own shape (prototypes, a running mean), does not take its output.
     """
-    sides = {rows, columns}
     if rows == columns:
         return set()
-    return {layer.width_out for layer in unused if layer.width_out in sides != {layer.width_in, layer.width_out}}
+    pairs = ((rows, columns), (columns, rows))
+    return {side for side, other in pairs if any(width_in != other for width_in, _ in ends.get(side, ()))}
 
 
-def _orient_parameter(
-    layer: Layer, widths: set[int], unused: Sequence[Layer], classes: int | None, may_be_table: bool
-) -> Layer:
+def _orient_parameter(layer: Layer, widths: set[int], unused: _Ends, classes: int | None, may_be_table: bool) -> Layer:
     """Return a raw parameter with its classes as rows, if the number of classes or the widths of other layers show them."""
     weight = layer.tensor
     rows, columns = weight.shape[:2]

@@ -204,7 +204,8 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
     # The classifier that a trunk was trained with may be unused, because layers with a row for each label follow it.
     rows = [it for it in fitting if it.kinds == {SINGLE_ROW} and it.layer.position > heads[0].layer.position]
     others += rows if _is_in_trunk(heads[0]) else []
-    others += [it for it in _experts(heads[0], fitting) if it not in others]
+    listed = set(others)
+    others += [it for it in _experts(heads[0], fitting) if it not in listed]
     return others or _classifiers_before(heads[0], candidates) or _logits_before(heads[0], candidates)
 
 
