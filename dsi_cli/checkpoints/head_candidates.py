@@ -62,6 +62,11 @@ _OTHER_NAME_PATTERNS = (
     (NAME, "a part of the body", r"downsample|shortcut|reduction|conv_?stem|conv_?(dw|pw|head)|last_conv|pre_|^pool|lora_"),
     (STATISTIC, "a statistic", r"confmat|cent(er|roid)s?$|covariance|(^|_)(rho|sigma)$"),
     (NAME, "the tower of another input", r"^text(_|$)"),
+    (
+        TABLE,
+        "a fitted value of scikit-learn other than the coefficients",
+        r"^(?!coef_$)[a-z_]*[a-z]_$|^_(fit|standard|average)_",
+    ),
 )
 """Names of modules that are not the classifier: the kind of the reason, the meaning of the name, and its pattern."""
 _OTHER_NAMES = tuple((kind, meaning, re.compile(pattern, re.I)) for kind, meaning, pattern in _OTHER_NAME_PATTERNS)
@@ -1000,6 +1005,7 @@ DOUBT_RULES: Rules = (
     (SQUARE, "Several heads of attention have a row for each class.", _Network.has_attention_heads),
     (WINDOW, "A residual of an attention is a part of the classifier.", _Network.is_added_to_attention),
     (NAME, "The layers of an adaptive softmax predict a part of the classes each.", _Network.has_tails),
+    (TABLE, "scikit-learn stores the coefficients of each class in coef_.", partial(_named, TABLE)),
     (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
     (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),
     (TABLE, "A file may hold lookup tables alone.", _Network.is_among_tables),

@@ -39,7 +39,7 @@ _TRAINED_COPY = re.compile(r"\.modules_to_save\.[^.]+")
 _LORA_FACTOR = re.compile(r"\.(lora_[AB])(?:\.[^.]+)?\.weight$|\.(lora_[AB])$")
 _LORA_EXTRA = re.compile(r"\.lora_(?:embedding_[AB]|magnitude_vector)(?=\.|$)")
 _PART = re.compile(
-    r"lora_|weight_|bias|([a-z]+_)?b\d*$"
+    r"lora_|weight_|bias|intercept|([a-z]+_)?b\d*$"
     r"|(exp_avg|exp_avg_sq|max_exp_avg_sq|exp_inf|momentum_buffer|square_avg|grad_avg|acc_delta)$"
 )
 """Names of parts of a weight, of biases, and of the state of torch's optimisers, which some files store next to the parameters."""
@@ -325,12 +325,26 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     weight and a vector is such a layer if the names are repeated in another module, or the vector has the name of a bias.
     """
     weights = [(name, it) for name, it in module.parameters.items() if len(it.shape) >= 2 and not _PART.match(name)]
-    biases = [(name, it) for name, it in module.parameters.items() if len(it.shape) == 1]
+    biases = [(name, it) for name, it in module.parameters.items() if len(it.shape) == 1 or _is_bias_in_matrix(name, it)]
+    # Only the names distinguish a bias from other vectors, such as losses.
+    if len(weights) != len(biases):
+        biases = [(name, it) for name, it in biases if _PART.match(name)]
+    # The coefficients of a linear model of scikit-learn have a row for each class.
+    coefficients = [(name, it) for name, it in weights if name in ("coef", "coef_")]
+    if coefficients and len(biases) == 1 == len(coefficients):
+        weights = coefficients
     layers: list[Layer] = []
     if _are_written_by_hand(weights, biases, is_repeated):
         for position, ((name, weight), (bias_name, bias)) in enumerate(zip(weights, biases, strict=True), module.position):
             # The bias shows which axis of a weight is the output.
-            key = "kernel" if bias.shape == weight.shape[-1:] != weight.shape[:1] else "weight"
+            is_kernel = name.startswith("coefs_") or bias.shape[-1:] == weight.shape[-1:] != weight.shape[:1]
+            has_row_or_column = len(bias.shape) == 2
+            if has_row_or_column:  # a column of biases is added to W @ x, and a row to x @ W
+                is_kernel = bias.shape[0] == 1
+                bias = bias._replace(shape=(max(bias.shape),), strides=(max(bias.strides),))
+            key = "kernel" if is_kernel else "weight"
+            if name in ("coef", "coef_") or (has_row_or_column and not is_kernel):
+                weight = weight._replace(has_output_rows=True)
             names = {key: module.names[name], "bias": module.names[bias_name]}
             pair = _Module(module.group, (*module.path, name), names, {key: weight, "bias": bias}, position)
             layers += filter(None, [_linear_or_convolution(pair)])
@@ -345,6 +359,11 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     return layers
 
 
+def _is_bias_in_matrix(name: str, tensor: Tensor) -> bool:
+    """Return whether a matrix of a single row or column has the name of a bias, as in networks written with NumPy."""
+    return len(tensor.shape) == 2 and min(tensor.shape) == 1 and _PART.match(name) is not None
+
+
 def _are_written_by_hand(
     weights: Sequence[tuple[str, Tensor]], biases: Sequence[tuple[str, Tensor]], is_repeated: bool
 ) -> bool:
@@ -353,9 +372,15 @@ def _are_written_by_hand(
     if not 0 < len(weights) == len(biases) or any(len(it.shape) == 3 and it.shape[0] == 1 for _, it in weights):
         return False
     pairs = list(zip(weights, biases, strict=True))
-    has_bias_name = any(_PART.match(name) and len(set(weight.shape)) > 1 for (_, weight), (name, _) in pairs)
-    is_clear = len(weights) > 1 or is_repeated or has_bias_name
-    return is_clear and all(bias.shape[0] in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
+    # A square weight and a vector do not show which axis is the output.
+    known = [
+        (name, bias_name)
+        for (name, weight), (bias_name, bias) in pairs
+        if name.startswith("coef") or len(set(weight.shape)) > 1 or len(bias.shape) == 2
+    ]
+    has_bias_name = any(_PART.match(bias_name) for _, bias_name in known)
+    is_clear = is_repeated or has_bias_name or (len(weights) > 1 and bool(known))
+    return is_clear and all(max(bias.shape) in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
 
 
 def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
