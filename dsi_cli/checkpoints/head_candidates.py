@@ -62,15 +62,11 @@ _OTHER_NAME_PATTERNS = (
     (NAME, "a part of the body", r"downsample|shortcut|reduction|conv_?stem|conv_?(dw|pw|head)|last_conv|pre_|^pool|lora_"),
     (STATISTIC, "a statistic", r"confmat|cent(er|roid)s?$|covariance|(^|_)(rho|sigma)$"),
     (NAME, "the tower of another input", r"^text(_|$)"),
-    (
-        TABLE,
-        "a fitted value of scikit-learn other than the coefficients",
-        r"^(?!coef_$)[a-z_]*[a-z]_$|^_(fit|standard|average)_",
-    ),
 )
 """Names of modules that are not the classifier: the kind of the reason, the meaning of the name, and its pattern."""
 _OTHER_NAMES = tuple((kind, meaning, re.compile(pattern, re.I)) for kind, meaning, pattern in _OTHER_NAME_PATTERNS)
 _search_other_name = lru_cache(4096)(re.compile("|".join(it.pattern for _, _, it in _OTHER_NAMES), re.IGNORECASE).search)
+_FITTED = re.compile(r"^(?!coef_$)\w*[a-z]_$|^_(fit|standard|average)_")
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
 """Names of a detector's head, which may have one row more than classes."""
@@ -712,6 +708,10 @@ class _Network:
         """Return whether neither the name nor the number of rows of a layer shows that its outputs are classes."""
         return self.ordered and layer.kind == "matrix" and layer.width_out != self.classes and not _is_named(layer)
 
+    def is_fitted_value(self, layer: Layer) -> str | None:
+        is_fitted = layer.kind == "raw" and _FITTED.search(layer.module[-1]) is not None
+        return "has the name of a fitted value of scikit-learn other than the coefficients" if is_fitted else None
+
     def is_apart(self, layer: Layer) -> str | None:
         is_apart = layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks
         return "is stored next to the network, not in it" if is_apart else None
@@ -1005,7 +1005,7 @@ DOUBT_RULES: Rules = (
     (SQUARE, "Several heads of attention have a row for each class.", _Network.has_attention_heads),
     (WINDOW, "A residual of an attention is a part of the classifier.", _Network.is_added_to_attention),
     (NAME, "The layers of an adaptive softmax predict a part of the classes each.", _Network.has_tails),
-    (TABLE, "scikit-learn stores the coefficients of each class in coef_.", partial(_named, TABLE)),
+    (TABLE, "scikit-learn stores the coefficients of each class in coef_.", _Network.is_fitted_value),
     (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
     (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),
     (TABLE, "A file may hold lookup tables alone.", _Network.is_among_tables),

@@ -1,5 +1,6 @@
 """The axis of the classes: given by a graph or a format, or shown by the layers around a weight; and heads in several parts."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def test_scan_onnx_kernel_has_the_rows_of_the_graph(widths, is_turned, tmp_path)
 
 
 def test_scan_square_kernel_of_keras_is_turned_once(tmp_path):
-    keras = pytest.importorskip("keras")
+    os.environ["KERAS_BACKEND"] = "torch"
+    keras = pytest.importorskip("keras", minversion="3.0")
     layers = [keras.layers.Dense(10), keras.layers.Dense(10)]
     model = keras.Sequential([keras.Input((20,)), *layers])
     model.save(tmp_path / "x.h5")
