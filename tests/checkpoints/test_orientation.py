@@ -45,10 +45,10 @@ def test_scan_onnx_kernel_has_the_rows_of_the_graph(widths, is_turned, tmp_path)
 def test_scan_square_kernel_of_keras_is_turned_once(tmp_path):
     os.environ["KERAS_BACKEND"] = "torch"
     keras = pytest.importorskip("keras", minversion="3.0")
-    layers = [keras.layers.Dense(10), keras.layers.Dense(10)]
+    layers = [keras.layers.Dense(16), keras.layers.Dense(10), keras.layers.Dense(10, name="predictions")]
     model = keras.Sequential([keras.Input((20,)), *layers])
     model.save(tmp_path / "x.h5")
-    assert_allclose(scanned(tmp_path / "x.h5").weight, layers[1].get_weights()[0].T)
+    assert_allclose(scanned(tmp_path / "x.h5").weight, layers[-1].get_weights()[0].T)
 
 
 @pytest.mark.parametrize("classes", [10, 32, 64])
