@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from math import prod
+from itertools import combinations, islice
+from math import isqrt, prod
 from typing import NamedTuple, TypeAlias
 
 from dsi_cli.checkpoints.layers import (
@@ -65,11 +66,14 @@ _OTHER_NAME_PATTERNS = (
 """Names of modules that are not the classifier: the kind of the reason, the meaning of the name, and its pattern."""
 _OTHER_NAMES = tuple((kind, meaning, re.compile(pattern, re.I)) for kind, meaning, pattern in _OTHER_NAME_PATTERNS)
 _search_other_name = lru_cache(4096)(re.compile("|".join(it.pattern for _, _, it in _OTHER_NAMES), re.IGNORECASE).search)
+_FITTED = re.compile(r"^(?!coef_$)\w*[a-z]_$|^_(fit|standard|average)_")
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
 """Names of a detector's head, which may have one row more than classes."""
 WIDE = 256  # without other evidence, a square matrix of at least this size is taken for a hidden layer
-_PROTOTYPES = re.compile(r"^(prototypes?|last_layer)$", re.IGNORECASE)
+_PROTOTYPES = re.compile(r"(^|_)prototypes?\d*$", re.IGNORECASE)
+_MAX_NEAR = 64  # the number of layers with which a rule compares a candidate, so that its time is linear
+_MAX_CHAIN = 8  # the number of layers that a rule follows back from a candidate
 _VALUE = re.compile(r"^(critic|v|vf|value)(_|$)", re.IGNORECASE)
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
 _BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\d+)(?:\.\d+)*\.[a-z_]", re.IGNORECASE)
@@ -83,6 +87,8 @@ class CandidateReason(NamedTuple):
     text: str  # the description for the user
 
 
+_Ends: TypeAlias = "dict[int, list[tuple[int, int]]]"
+"""The input's width and the position of some layers, by the width of their output."""
 Rules: TypeAlias = "tuple[tuple[str, str, Callable[[_Network, Layer], str | None]], ...]"
 
 
@@ -144,11 +150,12 @@ def rank_candidates(
     if len({candidate.layer.path for candidate in ranked}) > 1:
         ranked = [replace(candidate, name=candidate.layer.full_name) for candidate in ranked]
     # Candidates that compute an output come first. The graph overrules the evidence of position and name.
-    chosen = [candidate for candidate in ranked if candidate.layer.name in (outputs or ())]
+    names = frozenset(outputs or ())
+    chosen = [candidate for candidate in ranked if candidate.layer.name in names]
     if not chosen:
         return ranked
     no_output = CandidateReason(NO_OUTPUT, "computes no output of the model, by its graph")
-    others = [replace(other, hidden=(*other.hidden, no_output)) for other in ranked if other not in chosen]
+    others = [replace(other, hidden=(*other.hidden, no_output)) for other in ranked if other.layer.name not in names]
     if len(chosen) == 1:
         doubts = tuple(doubt for doubt in chosen[0].doubts if doubt.kind in (SINGLE_ROW, UNCLEAR_SIDE))
         support = (*chosen[0].support, "computes an output of the model, by its graph")
@@ -161,15 +168,16 @@ class _Network:
 
     def __init__(self, groups: Sequence[NestedStateDict], classes: int | None) -> None:
         layers = layers_of(groups)
-        self.layers = orient(layers, classes)
         self.ordered = all(is_registration_order(group.tensors) for group in groups)
         self.is_sorted = is_sorted_by_name(groups)
+        self.layers = orient(layers, classes, is_sorted=self.is_sorted)
         self.classes = classes
         self.modules = {".".join(layer.module) for layer in self.layers}
         self.consumer = consumers(self.layers, ordered=self.ordered)
         self.producer = {consumer: producer for producer, consumer in self.consumer.items()}
         self.unused = _unused_layers(self.layers, self.consumer)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
+        self.unused_outputs = Counter(layer.width_out for layer in self.unused)
         self.block_of = [_block(layer) for layer in self.layers]
         self.blocks = Counter(self.block_of)
         self.blocks[None] = 0
@@ -183,6 +191,7 @@ class _Network:
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
         self.image = _convolution_to_image(computing)
         self.convolutions = [layer for layer in self.layers if layer.kind == "other"]
+        self.modules_of_convolutions = {(layer.path, layer.module) for layer in self.convolutions}
         self.numbered_norms: dict[tuple[object, ...], list[Layer]] = {}
         for layer in self.layers:
             if layer.kind == "norm":
@@ -194,6 +203,61 @@ class _Network:
         alone = {it.position for it in self.unused if not it.has_bias and it.position not in self.producer}
         found = [it for it in self.layers if it.kind == "stack" or (it.kind == "other" and it.position in alone)]
         return [(it, it.weight.shape) for it in found if it.weight and len(it.weight.shape) == 3]
+
+    @cached_property
+    def layers_by_block(self) -> dict[tuple[object, ...] | None, list[Layer]]:
+        """The layers at each path in numbered blocks."""
+        found: dict[tuple[object, ...] | None, list[Layer]] = {}
+        for layer in self.layers:
+            found.setdefault(self.block_of[layer.position], []).append(layer)
+        return found
+
+    @cached_property
+    def ends(self) -> _Ends:
+        """The layers whose output no other layer takes, by the width of their output."""
+        return _first_ends(self.unused, is_sorted=False)
+
+    @cached_property
+    def siblings(self) -> dict[tuple[object, ...], list[Layer]]:
+        """The layers of each module, by path, module and widths."""
+        found: dict[tuple[object, ...], list[Layer]] = {}
+        for layer in self.layers:
+            found.setdefault(_place(layer, layer.width_in, layer.width_out), []).append(layer)
+        return found
+
+    @cached_property
+    def experts(self) -> dict[tuple[int, int], list[Layer]]:
+        """The parameters that may hold the matrices of several experts, by their number and the width of the input.
+
+        They are stored as (experts, inputs, outputs), or as (experts, outputs, inputs) with a matrix of biases.
+        """
+        found: dict[tuple[int, int], list[Layer]] = {}
+        unused = (it for it in self.unused if it.kind == "other" and it.weight)
+        for layer in (*(it for it in self.layers if it.kind == "stack"), *unused):
+            shape, bias = layer.tensor.shape, [len(part.shape) for part in layer.bias]
+            if len(shape) == 3 and shape[0] > 1 and bias in ([], [2]):
+                inputs = shape[1:] if bias or "expert" in layer.name.lower() else shape[1:2]
+                for width in inputs:
+                    found.setdefault((shape[0], width), []).append(layer)
+        return found
+
+    @cached_property
+    def stacks_by_sizes(self) -> dict[tuple[object, ...], Layer]:
+        """A parameter with three axes for each two of its sizes, for its place and last size, and for the last of three sizes."""
+        found: dict[tuple[object, ...], Layer] = {}
+        for layer, shape in self.stacks:
+            for pair in combinations(sorted(shape), 2):
+                found.setdefault(pair, layer)
+            if shape[0] > 1:
+                found.setdefault((*_place(layer), shape[-1]), layer)
+            if min(shape) > 1:
+                found.setdefault(shape[-1:], layer)
+        return found
+
+    @cached_property
+    def attentions(self) -> list[tuple[Layer, int, int]]:
+        """The parameters that score several attention heads, with the numbers of heads and of outputs of each."""
+        return [(it, shape[1], shape[2]) for it, shape in self.stacks if shape[0] == 1 < min(shape[1:])][:_MAX_NEAR]
 
     @cached_property
     def hidden_widths(self) -> set[int]:
@@ -215,6 +279,20 @@ class _Network:
         return found
 
     @cached_property
+    def roots(self) -> list[int]:
+        """For each layer, the position of the first layer of the chain that feeds it."""
+        found: dict[int, int] = {}
+        for layer in self.layers:
+            chain = dict.fromkeys([layer.position])
+            last = layer.position
+            while last not in found and self.producer.get(last, last) not in chain:
+                last = self.producer[last]
+                chain[last] = None
+            root = found.get(last, last)
+            found |= dict.fromkeys(chain, root)
+        return [found[layer.position] for layer in self.layers]
+
+    @cached_property
     def starts(self) -> list[int]:
         """For each layer, the position of the first of the layers in its module that are stored one after the other."""
         found: list[int] = []
@@ -229,6 +307,66 @@ class _Network:
         found: dict[tuple[int, int], list[Layer]] = {}
         for layer in self.unused:
             found.setdefault((layer.width_in, layer.width_out), []).append(layer)
+        return found
+
+    @cached_property
+    def linear_by_widths(self) -> dict[tuple[int, int], Layer]:
+        """A linear layer for each pair of widths of input and output."""
+        return {(layer.width_in, layer.width_out): layer for layer in self.layers if _is_linear(layer)}
+
+    @cached_property
+    def scales(self) -> dict[tuple[object, ...], int]:
+        """The last position of a layer with twice as many outputs as inputs, by path, module around it and width of the input."""
+        unused = (layer for layer in self.unused if layer.has_bias and layer.width_out == 2 * layer.width_in)
+        ends = ((layer, end) for layer in unused for end in range(len(layer.module) + 1))
+        return {(layer.path, layer.module[:end], layer.width_in): layer.position for layer, end in ends}
+
+    @cached_property
+    def matrix_outputs(self) -> Counter[int]:
+        """The number of matrices with each width of the output."""
+        return Counter(layer.width_out for layer in self.layers if layer.kind == "matrix")
+
+    @cached_property
+    def first_narrow(self) -> int | None:
+        """The position of the first matrix with fewer outputs than the first layer has input values; None without one."""
+        first = self.first
+        if first is None or first.weight is None:
+            return None
+        values = prod(first.weight.shape[1:])
+        later = self.layers[first.position :]
+        return next((it.position for it in later if it.kind == "matrix" and it.width_out < values), None)
+
+    @cached_property
+    def blocks_of_convolutions(self) -> dict[tuple[object, ...], tuple[set[int], set[int]]]:
+        """The widths of the inputs and of the outputs of the convolutions in each module."""
+        found: dict[tuple[object, ...], tuple[set[int], set[int]]] = {}
+        for layer in self.convolutions:
+            for end in range(len(layer.module) + 1):
+                inputs, outputs = found.setdefault((layer.path, layer.module[:end]), (set(), set()))
+                inputs.add(layer.width_in)
+                outputs.add(layer.width_out)
+        return found
+
+    @cached_property
+    def modules_of_layers(self) -> set[tuple[str, ...]]:
+        """The modules that contain a layer that computes."""
+        layers = [layer for layer in self.layers if layer.kind in ("matrix", "other")]
+        return {layer.module[:end] for layer in layers for end in range(len(layer.module) + 1)}
+
+    @cached_property
+    def feature_widths(self) -> set[int]:
+        """The widths of the inputs and outputs of layers whose output no other layer takes."""
+        return {width for end in self.unused for width in (end.width_in, end.width_out)}
+
+    @cached_property
+    def language_tables(self) -> dict[tuple[int, int], list[Layer]]:
+        """The first two tables of words, by their widths: matrices without a bias that come first or have the name of a table."""
+        found: dict[tuple[int, int], list[Layer]] = {}
+        for widths, layers in self.unused_by_widths.items():
+            is_vocabulary = widths[1] >= WIDE
+            without_bias = (layer for layer in layers if not layer.has_bias)
+            tables = (it for it in without_bias if self.comes_first(it) or (is_vocabulary and NAME in _names(it)))
+            found[widths] = list(islice(tables, 2))
         return found
 
     @cached_property
@@ -279,7 +417,7 @@ class _Network:
             is_alone=self.matrices == 1 and layer.width_out > 0,
             fits=fits,
             feeds=self.consumer.get(layer.position),
-            may_take_output=layer.kind == "raw" and bool(_unused_sides(rows, weight.shape[1], self.unused)),
+            may_take_output=layer.kind == "raw" and bool(_unused_sides(rows, weight.shape[1], self.ends)),
         )
 
     def reasons(self, layer: Layer, rules: Rules) -> tuple[CandidateReason, ...]:
@@ -312,7 +450,7 @@ class _Network:
             return None
         # The last of several blocks in a chain ends the network. The one before it may have a layer with a window.
         block = self.block_of[layer.position]
-        before = [other for other in self.layers if self.block_of[other.position] == block and other is not layer][-1]
+        before = next(other for other in reversed(self.layers_by_block[block]) if other is not layer)
         producer = self.layers[self.producer.get(layer.position, layer.position)]
         is_in_other = producer.module[:-1] != layer.module[:-1] and producer.module[-1:] == layer.module[-1:]
         if is_in_other and stem(producer) == stem(layer) and producer.path == layer.path:
@@ -330,7 +468,7 @@ class _Network:
         if self.is_sorted and layer.width_in != layer.width_out:
             # "bn" comes before "conv", and "bn1", "bn2" and "bn3" come before "conv1".
             before = self.layers[max(layer.position - 1, 0) : layer.position]
-            norms = [*before, *self.numbered_norms.get(_numbered(layer), [])]
+            norms = [*before, *self.numbered_norms.get(_numbered(layer), [])[:_MAX_NEAR]]
             near += [norm for norm in norms if not self.normalises_another(norm, layer)]
         for norm in near:
             parent = norm.module[:-1]
@@ -351,7 +489,7 @@ class _Network:
         if layer.width_out == 0:
             return "may have its classes in rows or in columns"
         # The first of two thin matrices is a factor of a head of low rank (U in U @ V), and means precede a covariance (LDA).
-        for other in self.layers[layer.position + 1 :]:
+        for other in self.layers[layer.position + 1 : layer.position + 1 + _MAX_NEAR]:
             sizes = () if other.weight is None else other.weight.shape
             is_near = other.kind == "raw" and other.module[:-1] == layer.module[:-1] and layer.width_in in sizes
             is_square = len(set(sizes)) == 1 and layer.width_in != layer.width_out
@@ -387,11 +525,11 @@ class _Network:
         if first is None or first.weight is None or not self.may_be_image(layer):
             return None
         values = prod(first.weight.shape[1:])
-        others = (other for other in self.layers if other.kind == "matrix" and other is not layer)
-        if layer.width_out != values or any(other.width_out == first.width_in for other in others):
+        others = self.matrix_outputs[first.width_in] - (layer.width_out == first.width_in)
+        if layer.width_out != values or others:
             return None
-        between = self.layers[first.position : layer.position]
-        if not any(other.kind == "matrix" and other.width_out < values for other in between):
+        narrow = self.first_narrow
+        if narrow is None or narrow >= layer.position:
             return None
         return f"has a row for each of the {values} inputs, as the end of an autoencoder does"
 
@@ -400,25 +538,51 @@ class _Network:
         parent = layer.module[:-1]
         if not parent or not self.ordered or layer.width_out in (self.classes, 2 * layer.width_in):
             return None
-        for scale in self.unused_by_widths.get((layer.width_in, 2 * layer.width_in), []):
-            if scale.position > layer.position and scale.has_bias and _is_in(scale, layer.path, parent):
-                return "takes an input that the layer after it scales and shifts, as in a diffusion model"
-        return None
+        scale = self.scales.get((layer.path, parent, layer.width_in), -1)
+        is_scaled = scale > layer.position
+        return "takes an input that the layer after it scales and shifts, as in a diffusion model" if is_scaled else None
 
     def widens(self, layer: Layer) -> str | None:
-        # A generator, a decoder of points and the expander of self-supervised training widen from layer to layer.
-        if not self.may_be_image(layer) or layer.width_out <= layer.width_in:
+        # A generator, a decoder of points and the expander of self-supervised training widen from layer to layer. The last layer
+        # of a decoder may be narrower again (CapsNet).
+        if layer.kind != "matrix" or layer.width_out == self.classes or _is_named(layer):
             return None
-        for other in (self.layers[position] for position in self.producers.get(layer.position, [])):
-            are_linear = all(it.weight is not None and len(it.weight.shape) == 2 for it in (other, layer))
-            if _are_siblings(other, layer) and are_linear and other.width_in < other.width_out:
-                return f"widens, as the layer {other.name} before it does"
-        return None
+        before = self.widening_layers_before(layer)
+        widens = layer.width_out > layer.width_in
+        is_image = len(before) > 1 and layer.width_out >= WIDE and layer.width_out > before[-1].width_in
+        return f"widens, as the layer {before[0].name} before it does" if before and (widens or is_image) else None
+
+    def widening_layers_before(self, layer: Layer) -> list[Layer]:
+        """Return the linear layers of the same module that feed a layer one after the other, the last first, while each widens."""
+        found: list[Layer] = []
+        while len(found) < _MAX_CHAIN:
+            inputs = (self.layers[position] for position in self.producers.get(layer.position, [])[:_MAX_CHAIN])
+            linear = (it for it in inputs if _is_linear(it) and _is_linear(layer) and _are_siblings(it, layer))
+            before = next((it for it in linear if it.width_in < it.width_out), None)
+            if before is None:
+                break
+            found.append(before)
+            layer = before
+        return found
+
+    def mirrors_linear(self, layer: Layer) -> str | None:
+        # An autoencoder flattens a map into a code and returns to the map. The order of a sorted file does not show this.
+        if (self.ordered and not self.is_sorted) or not _is_linear(layer):
+            return None
+        other = self.linear_by_widths.get((layer.width_out, layer.width_in))
+        size = max(layer.width_in, layer.width_out)
+        channels = self.hidden_widths | {layer.width_out for layer in self.convolutions}
+        pixels = [size // width for width in channels if width > 4 and size % width == 0]
+        is_map = any(number >= 4 and isqrt(number) ** 2 == number for number in pixels)
+        if other is None or other is layer or not is_map:
+            return None
+        return f"returns from the width of {other.name} to its input, as an autoencoder does"
 
     def is_prototypes(self, layer: Layer) -> str | None:
         is_fed = layer.position in self.producer
-        is_named = layer.kind == "matrix" and any(map(_PROTOTYPES.match, layer.module[-1:]))
-        return "may hold the prototypes of self-supervised training" if is_named and is_fed and not layer.has_bias else None
+        is_last = layer.module[-1:] == ("last_layer",) and is_fed and not layer.has_bias
+        is_named = layer.kind == "matrix" and any(map(_PROTOTYPES.search, layer.module))
+        return "may hold the prototypes of self-supervised training" if is_named or is_last else None
 
     def is_projection(self, layer: Layer) -> str | None:
         # Contrastive training often ends in a square layer and one whose width is a power of two (SimCLR, SupCon, MoCo).
@@ -433,34 +597,35 @@ class _Network:
 
     def is_like_stack(self, layer: Layer) -> str | None:
         # A parameter with three axes may hold the class vectors, which a table of queries or of class means resembles.
-        is_named = _is_named(layer) and not _names(layer)
-        if layer.weight is None or layer.has_bias or is_named or layer.width_in == layer.width_out:
+        if layer.weight is None or layer.width_in == layer.width_out:
             return None
-        for other, shape in self.stacks:
-            # A prompt has fewer rows than the vectors of the classes next to it, with the same features.
-            is_prompt = layer.kind == "raw" and _are_siblings(other, layer) and shape[-1] == layer.width_in and shape[0] > 1
-            if is_prompt or not Counter(layer.weight.shape[:2]) - Counter(shape):
-                return f"has the sizes of {other.name} {shape}, which may hold the classes"
-        return None
+        for other in self.experts.get((layer.width_out, layer.width_in), []):
+            return f"has a row for each matrix of {other.name} {other.tensor.shape}, as a gate over experts does"
+        if layer.has_bias or (_is_named(layer) and not _names(layer)):
+            return None
+        # A prompt has fewer rows than the vectors of the classes next to it, with the same features.
+        stack = self.stacks_by_sizes.get((*_place(layer), layer.width_in)) if layer.kind == "raw" else None
+        stack = stack or self.stacks_by_sizes.get(tuple(sorted(layer.weight.shape[:2])))
+        return None if stack is None else f"has the sizes of {stack.name} {stack.tensor.shape}, which may hold the classes"
 
     def feeds_stack(self, layer: Layer) -> str | None:
         # Several vectors for each class (sub-centres, prototypes) are a parameter with three axes.
         if layer.kind != "matrix" or layer.width_out == self.classes or _is_named(layer):
             return None
-        for other, shape in self.stacks:
-            if min(shape) > 1 and shape[-1] == layer.width_out:
-                return f"may feed {other.name} {shape}, which may hold several vectors for each class"
-        return None
+        stack = self.stacks_by_sizes.get((layer.width_out,))
+        if stack is None:
+            return None
+        return f"may feed {stack.name} {stack.tensor.shape}, which may hold several vectors for each class"
 
     def is_policy(self, layer: Layer) -> str | None:
-        for other in self.unused_by_widths.get((layer.width_in, 1), []):
+        for other in self.unused_by_widths.get((layer.width_in, 1), [])[:_MAX_NEAR]:
             if other is not layer and any(map(_VALUE.match, other.module)):
                 return f"is next to the value {other.name}, as the policy of an agent is"
         return None
 
     def is_class_table(self, layer: Layer) -> str | None:
         # The discriminator of a GAN may add the product of its features and a vector of the class to its score.
-        for score in self.unused_by_widths.get((layer.width_in, 1), []):
+        for score in self.unused_by_widths.get((layer.width_in, 1), [])[:_MAX_NEAR]:
             is_normalised = layer.factors.kind == score.factors.kind == SPECTRAL_NORM
             if is_normalised and score.has_bias and not layer.has_bias:
                 return f"has no bias and is next to the score {score.name}, as the classes of a discriminator are"
@@ -471,15 +636,12 @@ class _Network:
         trunk = self.trunk
         if trunk is None or trunk.width_out < 2 or not self.ordered:
             return None
-        for other in self.layers:
+        generated = self.siblings.get(_place(layer, layer.width_in, layer.width_out * trunk.width_out), [])[:_MAX_NEAR]
+        for other in (layer, *generated):
             rows, rest = divmod(other.width_out, trunk.width_out)
-            is_generated = other is layer or rows == layer.width_out
-            is_near = other.kind == "matrix" and _are_siblings(other, layer) and other.width_in == layer.width_in
-            if rest or rows < 2 or not is_generated or not is_near:
+            if rest or rows < 2 or other.kind != "matrix":
                 continue
-            root = other
-            while root.position in self.producer:
-                root = self.layers[self.producer[root.position]]
+            root = self.layers[self.roots[other.position]]
             is_linear = root.weight is not None and len(root.weight.shape) == 2
             if is_linear and root.kind == "matrix" and root.position > trunk.position:
                 return f"depends on {root.width_in} values that the trunk does not compute, as in a hypernetwork"
@@ -513,27 +675,27 @@ class _Network:
         parent = layer.module[:-1]
         if not parent or layer.weight is None or layer.width_in not in self.hidden_widths or _is_named(layer):
             return None
-        block = [it for it in self.convolutions if _is_in(it, layer.path, parent)]
-        is_in_other = any(it.module == parent for it in block)  # a spline convolution has a matrix for the node itself
+        inputs, outputs = self.blocks_of_convolutions.get((layer.path, parent), (set(), set()))
+        # A spline convolution has a matrix for the node itself.
+        is_in_other = (layer.path, parent) in self.modules_of_convolutions
         if not is_in_other and (layer.position == self.last or len(layer.weight.shape) < 3):
             return None
-        is_beside = layer.width_in in {it.width_in for it in block} and layer.width_out in {it.width_out for it in block}
+        is_beside = layer.width_in in inputs and layer.width_out in outputs
         return "is next to convolutions from its input to its output, as a shortcut is" if is_beside else None
 
     def has_attention_heads(self, layer: Layer) -> str | None:
         # A graph attention has a row for each class and each of its heads, whose outputs are averaged in the last layer.
-        for other, (first, heads, width) in self.stacks:
-            if _are_siblings(other, layer) and first == 1 < min(heads, width) and heads * width == layer.width_out:
+        for other, heads, width in self.attentions:
+            if _are_siblings(other, layer) and heads * width == layer.width_out:
                 return f"has {heads} x {width} rows, which may be those of {heads} attention heads, by {other.name}"
         return None
 
     def is_added_to_attention(self, layer: Layer) -> str | None:
         # A residual of a graph attention has a row for each class, and the attention for each class and head.
-        for scores, (first, heads, width) in self.stacks:
-            if first == 1 < min(heads, width) and width == layer.width_out:
-                values = [it for it in self.unused if _are_siblings(scores, it) and it.width_in == layer.width_in]
-                if any(it.width_out == heads * width for it in values):
-                    return f"may be added to the output of {heads} attention heads, by {scores.name}"
+        for scores, heads, width in self.attentions:
+            values = self.siblings.get((*_place(scores), layer.width_in, heads * width), [])
+            if width == layer.width_out and any(it.position not in self.consumer for it in values):
+                return f"may be added to the output of {heads} attention heads, by {scores.name}"
         return None
 
     def has_tails(self, layer: Layer) -> str | None:
@@ -545,6 +707,10 @@ class _Network:
     def may_be_image(self, layer: Layer) -> bool:
         """Return whether neither the name nor the number of rows of a layer shows that its outputs are classes."""
         return self.ordered and layer.kind == "matrix" and layer.width_out != self.classes and not _is_named(layer)
+
+    def is_fitted_value(self, layer: Layer) -> str | None:
+        is_fitted = layer.kind == "raw" and _FITTED.search(layer.module[-1]) is not None
+        return "has the name of a fitted value of scikit-learn other than the coefficients" if is_fitted else None
 
     def is_apart(self, layer: Layer) -> str | None:
         is_apart = layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks
@@ -568,9 +734,8 @@ class _Network:
         parent = layer.module[:-1]
         if self.first is None or layer.position >= self.first.position or not parent:
             return None
-        is_alone = not any(it.module[: len(parent)] == parent for it in self.layers if it.kind in ("matrix", "other"))
-        features = {width for end in self.unused for width in (end.width_in, end.width_out)}
-        return "comes first, as a table of filters does" if is_alone and layer.width_in not in features else None
+        is_filter = parent not in self.modules_of_layers and layer.width_in not in self.feature_widths
+        return "comes first, as a table of filters does" if is_filter else None
 
     def is_among_tables(self, _layer: Layer) -> str | None:
         # Embeddings of words or of a graph's nodes are stored without any other layer, and so are the columns of some networks.
@@ -582,12 +747,10 @@ class _Network:
         if not self.ordered or layer.kind != "matrix":
             return None
         is_vocabulary = layer.width_out >= WIDE
-        for table in self.unused_by_widths.get((layer.width_in, layer.width_out), []):
+        for table in self.language_tables.get((layer.width_in, layer.width_out), []):
             is_input = table is self.layers[0] and self.first is not None and self.first.width_in == table.width_in
             is_before = table.position < layer.position or (self.is_sorted and table is not layer)
-            if table.has_bias or not is_before or (layer.has_bias and not (is_vocabulary or is_input)):
-                continue
-            if self.comes_first(table) or (is_vocabulary and NAME in _names(table)):
+            if is_before and (not layer.has_bias or is_vocabulary or is_input):
                 return f"has the shape of the table {table.name}, as in a language model"
         return None
 
@@ -596,8 +759,9 @@ class _Network:
         first = self.first
         if self.is_sorted or first is None or layer.position >= first.position or layer.kind != "matrix":
             return False
-        ends = {other.width_out for other in self.unused if other is not layer}
-        is_head = layer.width_in in ends and layer.width_in != first.width_in
+        is_own_width = layer.width_in == layer.width_out and layer.position not in self.consumer
+        is_end = self.unused_outputs[layer.width_in] > is_own_width
+        is_head = is_end and layer.width_in != first.width_in
         return self.matrices > 1 and bool(layer.module) and not _is_named(layer) and not is_head
 
 
@@ -614,9 +778,14 @@ def _is_named(layer: Layer) -> bool:
     return any(map(_MEANS_CLASSIFIER.match, layer.module))
 
 
-def _is_in(layer: Layer, path: tuple[str, ...], module: tuple[str, ...]) -> bool:
-    """Return whether a layer is stored in a module or in a module of it."""
-    return layer.path == path and layer.module[: len(module)] == module
+def _is_linear(layer: Layer) -> bool:
+    """Return whether a layer is linear, and not a convolution or a parameter of the model."""
+    return layer.kind == "matrix" and layer.weight is not None and len(layer.weight.shape) == 2
+
+
+def _place(layer: Layer, *widths: int) -> tuple[object, ...]:
+    """Return the state dict and the module in which a layer is stored, and further keys."""
+    return (layer.path, layer.module[:-1], *widths)
 
 
 def _are_siblings(one: Layer, other: Layer) -> bool:
@@ -667,40 +836,88 @@ def _named(kind: str, network: _Network, layer: Layer) -> str | None:
     return None if is_head and text is not None and "projection" in text else text
 
 
-def orient(layers: Sequence[Layer], classes: int | None, *, may_be_table: bool = True) -> list[Layer]:
-    """Return the layers with the widths of raw parameters, if evidence shows which axis is the output.
+def orient(layers: Sequence[Layer], classes: int | None, *, is_sorted: bool, may_be_table: bool = True) -> list[Layer]:
+    """Return the layers with the widths of raw parameters and of weights without a bias, if evidence shows the axis of the output.
 
-    A margin of SphereFace or AM-Softmax stores its weight with a column for each class, and nothing computes its input otherwise.
+    Some authors store the weight of a last layer with a column for each class (LDAM, MagFace, SphereFace). The axis that takes the
+    output of the layer before is the input. If both axes could take one, the layer has no widths, which makes it unclear.
     A parameter called ``weight`` may be a lookup table, unless the user names it as the head.
     """
     consumer = consumers(layers, ordered=True)
     fed = set(consumer.values())
-    unused: list[Layer] = []
-    oriented = []
-    for layer in layers:
-        may_be_transposed = layer.position not in fed and _may_have_class_columns(layer)
-        # A margin is often saved alone, and its embedding has a power of two as its width.
-        is_margin = len(layers) == 1 and layer.width_out >= 128 and layer.width_out.bit_count() == 1
-        is_margin = is_margin and (layer.width_in == classes or layer.width_in.bit_count() > 1)
-        if may_be_transposed and (
-            is_margin or any(it.width_out == layer.width_out and it.width_in != layer.width_in for it in unused)
-        ):
-            layer = layer._replace(kind="raw", module=(*layer.module, "weight"), width_in=0, width_out=0)
-        elif layer.kind in ("matrix", "other") and layer.position not in consumer:
-            unused.append(layer)
-        oriented.append(layer)
+    without_bias = [layer for layer in layers if _may_have_class_columns(layer)]
+    last = [layer for layer in without_bias if layer.position not in consumer]
+    positions = {layer.position for layer in last}
+    others = [it._replace(kind="norm") if it.position in positions else it for it in layers]
+    ends = _first_ends(_unused_layers(others, consumers(others, ordered=True)), is_sorted=is_sorted)
+    all_ends = _first_ends(_unused_layers(layers, consumer), is_sorted=is_sorted)
+    # A square weight has the orientation of the other weights without a bias.
+    has_rows = any(it.position in fed and it.width_in != it.width_out for it in without_bias)
+    times = Counter(map(_block, layers))
+    oriented = list(layers)
+    for layer in last:
+        is_repeated = _block(layer) is not None and times[_block(layer)] > 1
+        if len(layers) == 1 and _may_be_margin(layer, classes):
+            oriented[layer.position] = _without_sides(layer)
+        elif layer.is_in_loss or (is_repeated and layer.position not in fed):
+            oriented[layer.position] = _orient_weight(layer, all_ends, is_decidable=False)
+        elif not is_repeated and (layer.width_in != layer.width_out or not has_rows):
+            oriented[layer.position] = _orient_weight(layer, ends, is_decidable=True)
     if not any(layer.kind == "raw" for layer in oriented):
         return oriented
     widths = {layer.width_out for layer in oriented if layer.kind != "raw"}
-    unused = _unused_layers(oriented, consumers(oriented, ordered=True))
+    unused = _first_ends(_unused_layers(oriented, consumers(oriented, ordered=True)), is_sorted=False)
     return [_orient_parameter(it, widths, unused, classes, may_be_table) if it.kind == "raw" else it for it in oriented]
 
 
 def _may_have_class_columns(layer: Layer) -> bool:
     """Return whether a layer is a plain matrix without a bias, which could be stored transposed."""
     is_plain = layer.kind == "matrix" and layer.factors.kind == PLAIN and not (layer.has_bias or layer.is_transposed)
-    has_two_widths = layer.weight is not None and len(layer.weight.shape) == 2 and layer.width_in != layer.width_out
-    return is_plain and has_two_widths and not _names(layer)
+    has_unknown_side = layer.weight is not None and len(layer.weight.shape) == 2 and not layer.weight.has_output_rows
+    return is_plain and has_unknown_side and not _names(layer)
+
+
+def _first_ends(unused: Sequence[Layer], *, is_sorted: bool) -> _Ends:
+    """Return the layers whose output no other layer takes, by its width: at most two for each width, with different inputs.
+
+    The width of the input is -1 for a convolution of images, and the position is -1 in a file sorted by name.
+    """
+    ends: _Ends = {}
+    for layer in unused:
+        same = ends.setdefault(layer.width_out, [])
+        width_in = -1 if layer.weight is not None and len(layer.weight.shape) > 3 else layer.width_in
+        if len(same) < 2 and all(width_in != width for width, _ in same):
+            same.append((width_in, -1 if is_sorted else layer.position))
+    return ends
+
+
+def _orient_weight(layer: Layer, ends: _Ends, *, is_decidable: bool) -> Layer:
+    """Return a weight without a bias with its classes as rows, or as a raw parameter if the side of the classes is unclear."""
+    rows, columns = layer.width_out, layer.width_in
+    is_square = rows == columns
+    taken = set()
+    for width, other in ((rows, columns), (columns, rows)):
+        # A second matrix of the same shape is parallel and gives no input.
+        if any(
+            (is_square or width_in != other) and position < layer.position for width_in, position in ends.get(width, ())
+        ):
+            taken.add(width)
+    if rows not in taken:
+        return layer
+    if is_decidable and taken == {rows} and not is_square:
+        return layer._replace(weight=layer.tensor.transposed, is_transposed=True, width_in=rows, width_out=columns)
+    return _without_sides(layer)
+
+
+def _without_sides(layer: Layer) -> Layer:
+    """Return a weight as a parameter whose input and output are not known."""
+    return layer._replace(kind="raw", module=(*layer.module, "weight"), width_in=0, width_out=0)
+
+
+def _may_be_margin(layer: Layer, classes: int | None) -> bool:
+    """Return whether a weight that was saved alone may be a margin, whose embedding often has a power of two as its width."""
+    is_embedding = layer.width_out >= 128 and layer.width_out.bit_count() == 1
+    return is_embedding and (layer.width_in == classes or layer.width_in.bit_count() > 1)
 
 
 def _unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list[Layer]:
@@ -708,24 +925,22 @@ def _unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list
     return [layer for layer in layers if layer.kind in ("matrix", "other") and layer.position not in consumer]
 
 
-def _unused_sides(rows: int, columns: int, unused: Sequence[Layer]) -> set[int]:
+def _unused_sides(rows: int, columns: int, ends: _Ends) -> set[int]:
     """Return those of the two sizes of a matrix with which it could take the output of a layer whose output no other layer takes.
 
     A square matrix, or a second matrix of the layer's own shape (prototypes, a running mean), does not take its output.
     """
-    sides = {rows, columns}
     if rows == columns:
         return set()
-    return {layer.width_out for layer in unused if layer.width_out in sides != {layer.width_in, layer.width_out}}
+    pairs = ((rows, columns), (columns, rows))
+    return {side for side, other in pairs if any(width_in != other for width_in, _ in ends.get(side, ()))}
 
 
-def _orient_parameter(
-    layer: Layer, widths: set[int], unused: Sequence[Layer], classes: int | None, may_be_table: bool
-) -> Layer:
+def _orient_parameter(layer: Layer, widths: set[int], unused: _Ends, classes: int | None, may_be_table: bool) -> Layer:
     """Return a raw parameter with its classes as rows, if the number of classes or the widths of other layers show them."""
     weight = layer.tensor
     rows, columns = weight.shape[:2]
-    if len(weight.shape) > 2:  # the outputs of a 1x1 convolution are its rows
+    if len(weight.shape) > 2 or weight.has_output_rows:  # the outputs of a 1x1 convolution are its rows
         return layer._replace(width_out=rows, width_in=columns)
     name = layer.module[-1]
     if name == "fc":
@@ -778,6 +993,7 @@ DOUBT_RULES: Rules = (
     (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
     (IMAGE, "A transformer that removes noise has no classes.", _Network.is_modulated),
     (IMAGE, "A head rarely is the second of two widening layers.", _Network.widens),
+    (IMAGE, "A decoder returns to the width that its encoder had.", _Network.mirrors_linear),
     (PROTOTYPES, "Self-supervised training ends in prototypes, which are no classes.", _Network.is_prototypes),
     (NAME, "A projection of self-supervised training has no classes.", _Network.is_projection),
     (NAME, "The actions of an agent are no classes of images.", _Network.is_policy),
@@ -789,6 +1005,7 @@ DOUBT_RULES: Rules = (
     (SQUARE, "Several heads of attention have a row for each class.", _Network.has_attention_heads),
     (WINDOW, "A residual of an attention is a part of the classifier.", _Network.is_added_to_attention),
     (NAME, "The layers of an adaptive softmax predict a part of the classes each.", _Network.has_tails),
+    (TABLE, "scikit-learn stores the coefficients of each class in coef_.", _Network.is_fitted_value),
     (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
     (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),
     (TABLE, "A file may hold lookup tables alone.", _Network.is_among_tables),

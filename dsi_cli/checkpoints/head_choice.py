@@ -44,7 +44,7 @@ from dsi_cli.checkpoints.layers import (
     layers_of,
     stem,
 )
-from dsi_cli.checkpoints.tensors import FLOATS, Tensor
+from dsi_cli.checkpoints.tensors import FLOATS, Tensor, join_rows
 from dsi_cli.checkpoints.trainers import EMA, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, NoHeadError
 
@@ -76,13 +76,17 @@ def choose_head(
     ----------
     state_dicts : the state dicts of one checkpoint.
     role : ``raw`` or ``ema``; if a file has only averaged weights, they are also used as raw ones.
-    head_name : the head's name as the user gave it: the complete name of a tensor or layer, or the end of a name.
+    head_name : the head's name as the user gave it: the complete name of a tensor or layer, or the end of a name; for a head in
+        several parts, their names in order with commas between them.
     classes : the number of classes, if labels or metadata state it.
     outputs : the names of the weights that compute outputs of the model, if the file has a graph.
     with_background : whether any network may have one row more than classes; otherwise only detectors may.
     """
     groups = usable_state_dicts(list(state_dicts), role)
     if head_name is not None:
+        names = [name.strip() for name in head_name.split(",")]
+        if len(names) > 1:
+            return _join([_find_named_head(groups, name, None) for name in names])
         return _find_named_head(groups, head_name, classes)
     candidates = rank_candidates(groups, None, outputs)
     # Without the number of classes, the most plausible candidates may be the head; several if dsi has to ask.
@@ -104,6 +108,9 @@ def choose_head(
         example = _example(heads)
         message = f"{len(titles)} tensors could be the classifier: {', '.join(titles[:_MAX_LISTED])};"
         message += f" choose one, for example with --head {example}"
+        parts = _parts_in_order(heads)
+        if len(parts) > 1:
+            message += f"; if they are the parts of one classifier, add --head {_names_of(parts)}"
         raise AmbiguousHeadError(message, candidates=tuple(titles), example=example)
     best = max(heads, key=lambda head: (len(head.layer.module), head.layer.position))
     if best.layer.refusal is not None:
@@ -113,13 +120,42 @@ def choose_head(
 
 
 def _example(heads: Sequence[HeadCandidate]) -> str:
-    """Return the name of the candidate that a message proposes; `heads` are in the order of the file."""
-    # A parameter of the model is stored before its layers, but may take the output of the last one.
-    width = heads[-1].layer.width_out
-    takers = [it for it in heads if it.layer.kind == "raw" and it.is_certain and it.layer.width_in == width]
+    """Return the name of the most plausible candidate; `heads` are in the order of the file."""
+    widths = {it.layer.width_out for it in heads}
+
+    def plausibility(head: HeadCandidate) -> tuple[bool, bool, bool]:
+        # A parameter of the model is stored before its layers, but may take the output of one of them.
+        takes_output = head.layer.kind == "raw" and head.is_certain and head.layer.width_in in widths
+        return takes_output or head.layer.is_in_loss, head.is_certain, head.is_named
+
+    best = max(reversed(heads), key=plausibility)
     # Copies of the network (a teacher, masks, first weights) are stored after it.
-    module = (takers or heads)[-1].layer.module
-    return next(it.name for it in heads if it.layer.module == module)
+    return next(it.name for it in heads if it.layer.module == best.layer.module)
+
+
+def _parts_in_order(heads: Sequence[HeadCandidate]) -> list[HeadCandidate]:
+    """Return the candidates if their rows may be the classes of one head, in order (``fc1`` and ``fc2``, ``heads.0`` and on)."""
+    places = {(it.layer.path, stem(it.layer), it.layer.width_in) for it in heads}
+    is_plain = all(it.layer.factors.kind == PLAIN and it.layer.width_in > 0 for it in heads)
+    return list(heads) if len(places) == 1 and is_plain else []
+
+
+def _names_of(parts: Sequence[HeadCandidate]) -> str:
+    return ",".join(part.name for part in parts)
+
+
+def _join(parts: Sequence[Layer]) -> Layer:
+    """Return a head that is stored in several parts, whose rows follow one another."""
+    name = ",".join(part.name for part in parts)
+    features = {part.tensor.shape[1:] for part in parts}
+    if len(features) > 1 or any(part.factors.kind != PLAIN for part in parts):
+        shapes = ", ".join(str(part.tensor.shape) for part in parts)
+        message = f"{name} of the shapes {shapes} cannot be the parts of one classifier; give plain weights of one width"
+        raise NoHeadError(message, code="misfit-parts", head=name)
+    weight = join_rows([part.tensor for part in parts])
+    biases = [part.bias[0] for part in parts if len(part.bias) == 1 and len(part.bias[0].shape) == 1]
+    bias = (join_rows(biases),) if len(biases) == len(parts) else ()
+    return parts[0]._replace(name=name, weight=weight, width_out=weight.shape[0], bias=bias)
 
 
 def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:
@@ -168,7 +204,8 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
     # The classifier that a trunk was trained with may be unused, because layers with a row for each label follow it.
     rows = [it for it in fitting if it.kinds == {SINGLE_ROW} and it.layer.position > heads[0].layer.position]
     others += rows if _is_in_trunk(heads[0]) else []
-    others += [it for it in _experts(heads[0], fitting) if it not in others]
+    listed = set(others)
+    others += [it for it in _experts(heads[0], fitting) if it not in listed]
     return others or _classifiers_before(heads[0], candidates) or _logits_before(heads[0], candidates)
 
 
@@ -222,6 +259,12 @@ def _may_follow(candidate: HeadCandidate, best: HeadCandidate) -> bool:
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether dsi has to ask about a candidate with doubts next to the best candidate."""
     layer, rows = candidate.layer, best.tensor.shape[0]
+    # A parameter that may take the output of the best candidate may hold the vectors of the classes (label embeddings).
+    sides = set(candidate.tensor.shape[:2])
+    takes_best = rows in sides != set(best.tensor.shape[:2])
+    may_take_output = layer.kind == "raw" and candidate.may_take_output
+    if takes_best and may_take_output and candidate.kinds <= {NAME, UNCLEAR_SIDE}:
+        return True
     # One of several parallel matrices in a list, not square, which take the input of an unnamed candidate.
     if candidate.kinds == {IN_BLOCK, UNCLEAR_SIDE}:
         return not best.is_named and {best.layer.width_in} < set(candidate.tensor.shape)
@@ -311,6 +354,7 @@ def _heads_by_count(candidates: Sequence[HeadCandidate], classes: int) -> list[H
     if not fitting and any(candidate.is_certain for candidate in candidates):
         best = tuple(candidate.title for candidate in candidates[:_MAX_LISTED])
         message = f"no matrix has {classes} rows, one for each class; the best candidates are {', '.join(best)}"
+        message += _parts_advice(candidates, classes)
         raise ClassCountError(message, classes=classes, candidates=best)
     # The number of rows outweighs all reasons against a candidate but these.
     contradictions = {IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE, POSITIONS, STACK, WINDOW}
@@ -321,6 +365,26 @@ def _heads_by_count(candidates: Sequence[HeadCandidate], classes: int) -> list[H
     certain = [candidate for candidate in not_hidden if not candidate.doubts]
     heads = _without_unlikely(certain or not_hidden)
     return heads + _rivals(heads, candidates)
+
+
+def _parts_advice(candidates: Sequence[HeadCandidate], classes: int) -> str:
+    """Return what is known of matrices that have the rows of all classes together, or several rows for each class."""
+    layers: dict[tuple[str, ...], list[HeadCandidate]] = {}
+    for candidate in candidates:
+        if candidate.kinds <= {IN_BLOCK}:
+            layers.setdefault(stem(candidate.layer), []).append(candidate)
+    for parts in layers.values():
+        parts.sort(key=lambda candidate: candidate.layer.position)
+        if sum(part.tensor.shape[0] for part in parts) == classes and _parts_in_order(parts):
+            return (
+                f"; if the {len(parts)} of them with {classes} rows together are its parts, add --head {_names_of(parts)}"
+            )
+    for candidate in candidates:
+        times, rest = divmod(candidate.tensor.shape[0], classes)
+        if candidate.is_certain and times > 1 and not rest:
+            several = f"; {candidate.name} has {times} rows for each class (members of an ensemble, sub-centres or votes)"
+            return f"{several}, which dsi does not put together"
+    return ""
 
 
 def _parts(candidates: Sequence[HeadCandidate], classes: int) -> list[HeadCandidate]:
@@ -361,7 +425,7 @@ def _outside_trunk(plausible: Sequence[HeadCandidate], last: int) -> list[HeadCa
 
 
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Layer:
-    layers = orient(layers_of(groups), classes, may_be_table=False)
+    layers = orient(layers_of(groups), classes, is_sorted=is_sorted_by_name(groups), may_be_table=False)
     matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
     # If no layer has this name, any other matrix may be the head, such as the mean of a Bayesian layer.
     matches = matches or [layer for layer in _plain_matrices(groups) if f".{layer.full_name}".endswith(f".{head_name}")]
@@ -381,7 +445,8 @@ def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes:
         return layer._replace(factors=Factors(WINDOW))
     if not is_matrix(weight) or weight.dtype not in FLOATS:
         raise _not_a_matrix(layer.name, weight)
-    if classes is not None and len(weight.shape) == 2 and weight.shape[1] == classes != weight.shape[0]:
+    has_class_columns = len(weight.shape) == 2 and weight.shape[1] == classes != weight.shape[0]
+    if has_class_columns and not weight.has_output_rows:
         return layer._replace(weight=weight.transposed)
     return layer
 
@@ -468,7 +533,8 @@ def _no_classifier_message(
         return f"{message}, {_advice_on_unknown_names(groups)}"
     listed = "; ".join(", which ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])
     advice = f"add --head {candidates[0].name}"
-    if UNCLEAR_SIDE in candidates[0].kinds and classes is None:
+    is_square = len(set(candidates[0].tensor.shape[:2])) == 1
+    if UNCLEAR_SIDE in candidates[0].kinds and classes is None and not is_square:
         advice = "add --labels FILE, whose number of labels decides"
     advice += "; a network without a head needs --templates, --test DATA and --model"
     return f"{message}, as in a backbone or an adapter; the best candidates are {listed}; if one is the head, {advice}"

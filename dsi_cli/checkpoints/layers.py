@@ -39,7 +39,7 @@ _TRAINED_COPY = re.compile(r"\.modules_to_save\.[^.]+")
 _LORA_FACTOR = re.compile(r"\.(lora_[AB])(?:\.[^.]+)?\.weight$|\.(lora_[AB])$")
 _LORA_EXTRA = re.compile(r"\.lora_(?:embedding_[AB]|magnitude_vector)(?=\.|$)")
 _PART = re.compile(
-    r"lora_|weight_|bias|([a-z]+_)?b\d*$"
+    r"lora_|weight_|bias|intercept|([a-z]+_)?b\d*$"
     r"|(exp_avg|exp_avg_sq|max_exp_avg_sq|exp_inf|momentum_buffer|square_avg|grad_avg|acc_delta)$"
 )
 """Names of parts of a weight, of biases, and of the state of torch's optimisers, which some files store next to the parameters."""
@@ -138,12 +138,13 @@ def _orient_square_weights(layers: list[Layer]) -> list[Layer]:
     transposed = [layer.is_transposed for layer in linear if layer.width_in != layer.width_out]
     if not any(transposed):
         return layers
-    square = {layer.position for layer in linear if layer.width_in == layer.width_out}
+    unknown = [layer for layer in linear if not (layer.is_transposed or layer.tensor.has_output_rows)]
+    square = {layer.position for layer in unknown if layer.width_in == layer.width_out}
     oriented = []
     for layer in layers:
-        if layer.position in square and layer.weight is not None:
+        if layer.position in square:
             if all(transposed):
-                layer = layer._replace(weight=layer.weight.transposed, is_transposed=True)
+                layer = layer._replace(weight=layer.tensor.transposed, is_transposed=True)
             else:
                 refusal = "is square, and other layers of this file store their outputs both as rows and as columns"
                 layer = layer._replace(refusal=refusal)
@@ -278,7 +279,7 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     # The bias shows that a matrix has a column for each output (graph convolutions, GPT-2).
     bias_shape = module.parameters["bias"].shape if "bias" in module.parameters else None
     has_output_columns = len(weight.shape) == 2 and bias_shape == weight.shape[1:] != weight.shape[:1]
-    is_transposed = parameter == "kernel" or has_output_columns
+    is_transposed = (parameter == "kernel" or has_output_columns) and not weight.has_output_rows
     if is_transposed:
         weight = weight.transposed
     if weight.dtype not in FLOATS:
@@ -324,12 +325,26 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     weight and a vector is such a layer if the names are repeated in another module, or the vector has the name of a bias.
     """
     weights = [(name, it) for name, it in module.parameters.items() if len(it.shape) >= 2 and not _PART.match(name)]
-    biases = [(name, it) for name, it in module.parameters.items() if len(it.shape) == 1]
+    biases = [(name, it) for name, it in module.parameters.items() if len(it.shape) == 1 or _is_bias_in_matrix(name, it)]
+    # Only the names distinguish a bias from other vectors, such as losses.
+    if len(weights) != len(biases):
+        biases = [(name, it) for name, it in biases if _PART.match(name)]
+    # The coefficients of a linear model of scikit-learn have a row for each class.
+    coefficients = [(name, it) for name, it in weights if name in ("coef", "coef_")]
+    if coefficients and len(biases) == 1 == len(coefficients):
+        weights = coefficients
     layers: list[Layer] = []
     if _are_written_by_hand(weights, biases, is_repeated):
         for position, ((name, weight), (bias_name, bias)) in enumerate(zip(weights, biases, strict=True), module.position):
             # The bias shows which axis of a weight is the output.
-            key = "kernel" if bias.shape == weight.shape[-1:] != weight.shape[:1] else "weight"
+            is_kernel = name.startswith("coefs_") or bias.shape[-1:] == weight.shape[-1:] != weight.shape[:1]
+            has_row_or_column = len(bias.shape) == 2
+            if has_row_or_column:  # a column of biases is added to W @ x, and a row to x @ W
+                is_kernel = bias.shape[0] == 1
+                bias = bias._replace(shape=(max(bias.shape),), strides=(max(bias.strides),))
+            key = "kernel" if is_kernel else "weight"
+            if name in ("coef", "coef_") or (has_row_or_column and not is_kernel):
+                weight = weight._replace(has_output_rows=True)
             names = {key: module.names[name], "bias": module.names[bias_name]}
             pair = _Module(module.group, (*module.path, name), names, {key: weight, "bias": bias}, position)
             layers += filter(None, [_linear_or_convolution(pair)])
@@ -344,6 +359,11 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     return layers
 
 
+def _is_bias_in_matrix(name: str, tensor: Tensor) -> bool:
+    """Return whether a matrix of a single row or column has the name of a bias, as in networks written with NumPy."""
+    return len(tensor.shape) == 2 and min(tensor.shape) == 1 and _PART.match(name) is not None
+
+
 def _are_written_by_hand(
     weights: Sequence[tuple[str, Tensor]], biases: Sequence[tuple[str, Tensor]], is_repeated: bool
 ) -> bool:
@@ -352,9 +372,15 @@ def _are_written_by_hand(
     if not 0 < len(weights) == len(biases) or any(len(it.shape) == 3 and it.shape[0] == 1 for _, it in weights):
         return False
     pairs = list(zip(weights, biases, strict=True))
-    has_bias_name = any(_PART.match(name) and len(set(weight.shape)) > 1 for (_, weight), (name, _) in pairs)
-    is_clear = len(weights) > 1 or is_repeated or has_bias_name
-    return is_clear and all(bias.shape[0] in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
+    # A square weight and a vector do not show which axis is the output.
+    known = [
+        (name, bias_name)
+        for (name, weight), (bias_name, bias) in pairs
+        if name.startswith("coef") or len(set(weight.shape)) > 1 or len(bias.shape) == 2
+    ]
+    has_bias_name = any(_PART.match(bias_name) for _, bias_name in known)
+    is_clear = is_repeated or has_bias_name or (len(weights) > 1 and bool(known))
+    return is_clear and all(max(bias.shape) in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
 
 
 def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
@@ -474,11 +500,15 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
     unused: list[Layer] = []
     without_input: list[Layer] = []
     consumed: set[int] = set()
+    previous: Layer | None = None
+    is_fed = False  # True if the previous layer takes the output of another one
     for layer in _own_parameters_last(layers):
         if not _computes(layer):
             continue
         producer = producers.get(layer.width_in)
-        if producer is not None and not _is_image_after_scores(layers[producer], layer):
+        if previous is not None and is_fed and _gives_map(previous, layer):
+            inputs = [previous.position]
+        elif producer is not None and not _is_image_after_scores(layers[producer], layer):
             # A layer with a single output scores one branch, as in attention.
             inputs = [producer, *(_parallel_to(layers[producer], unused) if layer.width_out > 1 else [])]
         else:
@@ -489,6 +519,7 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
             yield position, layer.position
         if not inputs and layer.kind == "matrix" and layer.has_bias:
             without_input.append(layer)
+        previous, is_fed = layer, bool(inputs)
         unused = [earlier for earlier in unused if earlier.position not in inputs][-5:]
         if layer.width_out:
             producers[layer.width_out] = layer.position
@@ -556,13 +587,17 @@ def _inputs_of_other_width(layer: Layer, unused: Sequence[Layer]) -> list[int]:
     if not unused or layer.weight is None:
         return []
     before = unused[-1]
-    takes_map = len(layer.weight.shape) > 2
-    gives_map = before.weight is None or len(before.weight.shape) > 2
-    is_input = False
-    if gives_map and not takes_map:
+    is_input = _gives_map(before, layer)
+    if len(layer.weight.shape) == 2 and (before.weight is None or len(before.weight.shape) > 2):
         # A linear layer may take the flattened output of a convolution.
         is_input = before.width_out > 1 and width % before.width_out == 0
-    elif takes_map and not gives_map:
-        # In a generator of images, a convolution takes the output of a linear layer as a map of four pixels or more.
-        is_input = width > _IMAGE_CHANNELS and before.width_out >= 4 * width and before.width_out % width == 0
     return [before.position] if is_input else []
+
+
+def _gives_map(layer: Layer, consumer: Layer) -> bool:
+    """Return whether a convolution takes the output of a linear layer as a map of four pixels or more, as in a decoder."""
+    if layer.weight is None or consumer.weight is None:
+        return False
+    is_linear_before_window = len(layer.weight.shape) == 2 < len(consumer.weight.shape)
+    pixels, rest = divmod(layer.width_out, max(consumer.width_in, 1))
+    return is_linear_before_window and consumer.width_in > _IMAGE_CHANNELS and pixels >= 4 and rest == 0

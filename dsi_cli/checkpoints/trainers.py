@@ -29,6 +29,8 @@ TRAINING_STATE = re.compile(
 _AVERAGED_MODEL_COUNT = "n_averaged"  # the buffer of torch's ``AveragedModel``
 _LAYER_WEIGHT = re.compile(r"(^|\.)(weight\w*|kernel|parametrizations\.weight\.original\d)$")
 """Names of the weights of layers."""
+_LISTS = (("coefs_", "weights", "W"), ("intercepts_", "biases", "b"))
+"""The names of the lists of weights and of biases of networks that are written without a library of layers."""
 _MAX_DEPTH = 12
 _MAX_EPOCH = 1_000_000_000
 _MAX_PLAIN_VALUES = 1_000_000
@@ -237,6 +239,7 @@ def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor
         if isinstance(node, list) or type(node) is tuple:
             items = list(enumerate(node[:_MAX_NODES]))
         tensors = {key: tensor for key, value in mapping.items() if (tensor := _tensor(key, value)) is not None}
+        tensors |= _layers_in_lists(mapping)
         if not path and isinstance(node, list):
             tensors = _named_by_position(node)
         if tensors:
@@ -246,6 +249,22 @@ def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor
             is_container = isinstance(value, dict | list | PickledObject) or type(value) is tuple
             if is_container and not _is_optimiser(value) and not _NOT_WEIGHTS.search(str(key)):
                 pending.append(((*path, str(key)), value))
+
+
+def _layers_in_lists(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Return the weights and biases that a network of NumPy or scikit-learn keeps in two lists, named by their numbers."""
+    tensors: dict[str, Tensor] = {}
+    lists = [[(key, mapping[key]) for key in keys if isinstance(mapping.get(key), list)] for keys in _LISTS]
+    if any(len(found) != 1 for found in lists):
+        return {}
+    (weights_key, weights), (biases_key, biases) = lists[0][0], lists[1][0]
+    for index, (weight, bias) in enumerate(zip(weights[:_MAX_NODES], biases, strict=False)):
+        for key, value in ((weights_key, weight), (biases_key, bias)):
+            tensor = _tensor(key, value)
+            if tensor is None or tensor.dtype not in FLOATS:
+                return {}
+            tensors[f"{key}{index}"] = tensor
+    return tensors
 
 
 def _named_by_position(arrays: Sequence[Any]) -> dict[str, Tensor]:

@@ -1,6 +1,9 @@
 """The choice of the classifier: right on real architectures, never quietly wrong, and clear where it has to ask."""
 
 import re
+import sys
+from contextlib import suppress
+from types import FrameType
 
 import pytest
 import torch
@@ -258,3 +261,32 @@ def test_choose_head_several_plausible_layers_asks(shapes, candidates, is_sorted
     with pytest.raises(AmbiguousHeadError) as raised:
         chosen(found)
     assert {title.split(" ")[0] for title in raised.value.fields["candidates"]} >= set(candidates)
+
+
+def steps_of_choice(pattern: str, shape: tuple[int, ...], count: int) -> int:
+    """Return the number of lines of Python that the choice among as many equal tensors executes."""
+    found = {
+        pattern.format(index): contiguous("float32", shape, Storage(str(index), "float32", 640)) for index in range(count)
+    }
+    steps = 0
+
+    def trace(_frame: FrameType, event: str, _value: object) -> object:
+        nonlocal steps
+        steps += event == "line"
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(NoHeadError, AmbiguousHeadError):
+            chosen(found)
+    finally:
+        sys.settrace(previous)
+    return steps
+
+
+@pytest.mark.parametrize("shape", [(10, 4), (2, 10, 4)], ids=str)
+@pytest.mark.parametrize("pattern", ["l{}.weight", "blocks.{}.mlp.fc.weight", "p{}"])
+def test_choose_head_many_tensors_takes_linear_steps(pattern, shape):
+    few, many = (steps_of_choice(pattern, shape, count) for count in (100, 400))
+    assert many < 4.5 * few

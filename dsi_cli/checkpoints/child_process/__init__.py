@@ -30,7 +30,8 @@ class FileContents:
     values: dict[str, Any] = field(default_factory=dict)  # all other contents by name, as values that JSON can represent
     outputs: list[str] | None = None
     """The names of the weights whose layers compute the outputs of the model; None if the file does not state them."""
-    transposed: list[str] = field(default_factory=list)  # the names of matrices that are stored as (inputs, outputs)
+    output_axes: dict[str, int] = field(default_factory=dict)
+    """The axis of the outputs, 0 or 1, by the name of the weight, if the file states it; a matrix with axis 1 is transposed."""
 
 
 def dtype_name(array_dtype: Any) -> str:

@@ -80,7 +80,7 @@ def open_isolated(
     request = {"reader": reader, "file": next(_file_numbers), "size": file_size, "options": options}
     request |= {"seconds": seconds + file_size / 50e6, "memory": memory + 3 * file_size}
     contents, _ = _child(os.getpid()).exchange(request | {"key": None}, read_at)
-    tensors, transposed = contents["tensors"], set(contents["transposed"])
+    tensors = contents["tensors"]
     if len(tensors) > _MAX_TENSORS:
         raise UnreadableError(f"it has {len(tensors)} tensors; dsi reads up to {_MAX_TENSORS}", code="too-many-tensors")
 
@@ -107,7 +107,9 @@ def open_isolated(
             raise UnreadableError(f"{name[:80]!r} has no possible shape", code="impossible-shape")
         storage = Storage(key, dtype, prod(shape), partial(read, key, dtype, prod(shape)))
         tensor = contiguous(dtype, tuple(shape), storage)
-        tree[name] = tensor.transposed if name in transposed else tensor
+        axis = contents["output_axes"].get(name)
+        tensor = tensor.transposed if axis == 1 else tensor
+        tree[name] = tensor._replace(has_output_rows=axis is not None)
     return CheckpointContent(tree | contents["values"], outputs=contents["outputs"])
 
 

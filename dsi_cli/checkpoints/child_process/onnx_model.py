@@ -74,8 +74,9 @@ def open_file(file: IO[bytes]) -> FileContents:
             is_text = tensor.data_type == TensorProto.STRING
             dtype = "string" if is_text else dtype_name(helper.tensor_dtype_to_np_dtype(tensor.data_type))
         listing.tensors.append((weight.name, dtype, list(tensor.dims), key))
-        if weight.is_transposed and len(tensor.dims) == 2:
-            listing.transposed.append(weight.name)
+        is_matrix = len(tensor.dims) == 2
+        if weight.is_convolution or (is_matrix and weight.is_transposed is not None):
+            listing.output_axes[weight.name] = int(is_matrix and bool(weight.is_transposed))
         if tensor.data_location == TensorProto.EXTERNAL:
             external[key] = {entry.key: entry.value for entry in tensor.external_data}
     metadata = _metadata(model)
@@ -139,6 +140,7 @@ class _Weight:
     """True if the first product that uses the matrix takes it as (inputs, outputs); None if no product uses it."""
     name_by_bias: str = ""  # the name that follows from the bias of its layer, which is better evidence than the module
     name_by_module: str = ""
+    is_convolution: bool = False  # True if a convolution uses it, whose first axis is the output
 
 
 class _Value(NamedTuple):
@@ -228,6 +230,7 @@ class Graph:
         if value is None or not node.output:
             return
         weight = self._products[node.output[0]] = value.weight
+        weight.is_convolution |= node.op_type == "Conv"
         if node.op_type in _BIASED:
             self._name_by_bias(weight, self._value(node.input, 2))
         # Torch's newer exporter stores the scopes of a node: ``"['', 'body', 'body.0', 'linear']"`` for the module ``body.0``.

@@ -86,7 +86,7 @@ def main() -> None:
                 file = io.BufferedReader(RangeFile(request["size"], channel.read_at), _BUFFER_BYTES)
                 contents = reader.open_file(file, **request["options"])
             if request["key"] is None:
-                channel.send({name: getattr(contents, name) for name in ("tensors", "values", "outputs", "transposed")})
+                channel.send({name: getattr(contents, name) for name in ("tensors", "values", "outputs", "output_axes")})
                 continue
             array = np.ascontiguousarray(contents.read(request["key"]))
             array = array.astype(array.dtype.newbyteorder("<"), copy=False)

@@ -14,11 +14,14 @@ import numpy as np
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent, unread_format
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, dtype_of
+from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, array_of, dtype_of
+from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import as_dict, plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_PICKLE_BYTES = 2 << 30
+_PADDLE_NAMES = "StructuredToParameterName@@"
+"""The entry by which a state dict of Paddle is recognised; its linear layers store a column for each output."""
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
@@ -36,7 +39,20 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         if b"joblib.numpy_pickle" in data:
             raise unread_format("joblib") from None
         raise
+    if isinstance(tree, dict) and _PADDLE_NAMES in tree:
+        tree = {name: _with_output_rows(name, value) for name, value in tree.items()}
     return CheckpointContent(tree)
+
+
+def _with_output_rows(name: Any, value: Any) -> Any:
+    """Return an entry of Paddle's state dict, the weight of a linear layer with its outputs as rows.
+
+    The name of a table of embeddings, which has a row for each entry, is only known to be such by its name.
+    """
+    array = array_of(value) if isinstance(value, PickledObject) else value
+    if not isinstance(array, Tensor) or len(array.shape) != 2 or not str(name).endswith("weight") or "emb" in str(name):
+        return value
+    return array.transposed._replace(has_output_rows=True)
 
 
 def read_class_names(data: bytes) -> Any:
