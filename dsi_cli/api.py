@@ -6,8 +6,7 @@ Each function does the same as its command, and raises an error where the comman
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -73,7 +72,7 @@ def analyze(
     ----------
     checkpoints : one or several files, folders or glob patterns, or URLs of these, or runs of a tracker (``mlflow:RUN``,
         ``wandb:ENTITY/PROJECT/RUN``).
-    out : the output folder, or its URL; a second call brings it up to date and reads only what is new.
+    out : the output folder; a second call brings it up to date and reads only what is new.
     labels : a label file, or the name of a preset; if None, the labels of an earlier call, else those
         in or next to the checkpoints.
     mapping : a CSV file with the sense of each label (``dsi labels --write-map``), which overrides every other source.
@@ -123,6 +122,7 @@ def analyze(
     values = dict(locals())  # the parameters have the names of the fields of `Options`
     from dsi_cli.analysis import analyze, report_file
     from dsi_cli.analysis.options import make_options
+    from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.tracking import destinations
 
     trackers = destinations(log_to or ())
@@ -133,7 +133,9 @@ def analyze(
         if not isinstance(path, str | PathLike):
             message = f"checkpoints takes files, folders or URLs, not {type(path).__name__}"
             raise UsageError(message, code="wrong-type", field="checkpoints")
-    with _local_output(out, writes=True) as (folder, copies):
+    urls.require_local_output(out)
+    folder, copies = Path(urls.local_path(out)), TemporaryFolder()
+    with urls.urls_in_messages(copies.path):
         evaluation = _download(options.evaluation, copies.path)
         options = replace(_download(options, copies.path), evaluation=evaluation)
         summary = analyze.analyze(paths, folder, options)
@@ -143,7 +145,7 @@ def analyze(
     problems = [f"the tables in {out} are complete, but {problem}" for problem in summary.problems]
     for text in (*summary.warnings, *problems):
         warnings.warn(text, stacklevel=2)
-    return Results(folder, copies)
+    return Results(folder)
 
 
 class Results(results.Results):
@@ -188,21 +190,15 @@ class Results(results.Results):
         return report_frame(self, height)
 
 
-@contextmanager
-def _local_output(out: _Path, *, writes: bool = False) -> Iterator[tuple[Path, TemporaryFolder]]:
-    """Yield the local output folder, and the folder of downloaded copies, which exist until its object is collected."""
-    from dsi_cli.remote.download import TemporaryFolder
-    from dsi_cli.store.remote_output import RemoteOutput
+def _downloaded(out: _Path) -> tuple[Path, TemporaryFolder | None]:
+    """Return the local path of a results folder, and the object that keeps its copy if it is a URL."""
+    from dsi_cli.remote import download
 
-    temporary = TemporaryFolder()
-    with urls.urls_in_messages(temporary.path), ExitStack() as stack:
-        if urls.scheme_of(out) is None:
-            yield Path(urls.local_path(out)), temporary
-            return
-        remote_output = RemoteOutput(fspath(out), temporary.path)
-        if writes:
-            stack.enter_context(remote_output.writing())
-        yield remote_output.path, temporary
+    if urls.scheme_of(out) is None:
+        return Path(urls.local_path(out)), None
+    copies = download.TemporaryFolder()
+    with urls.urls_in_messages(copies.path):
+        return download.fetch_results(fspath(out), copies.path), copies
 
 
 def _download(options: _Options, folder: Path) -> _Options:
@@ -243,8 +239,8 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     """
     from dsi_cli.tracking import destination
 
-    with _local_output(out) as (folder, _copies):
-        return destination(log_to).send(folder, run)
+    folder, _copies = _downloaded(out)
+    return destination(log_to).send(folder, run)
 
 
 def open_results(out: _Path = layout.DEFAULT) -> Results:
@@ -259,10 +255,7 @@ def open_results(out: _Path = layout.DEFAULT) -> Results:
     UsageError
         The folder does not exist, or is not a results folder.
     """
-    if urls.scheme_of(out) is None:
-        return Results(urls.local_path(out))
-    with _local_output(out) as (folder, copies):
-        return Results(folder, copies)
+    return Results(*_downloaded(out))
 
 
 open_run = open_results

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict
 from shutil import get_terminal_size
 from textwrap import fill
@@ -33,8 +32,6 @@ MIN_WIDTH = 40  # smallest width to which a sentence is wrapped, in columns
 MIN_TEXT_WIDTH = 12  # width from which a column of text is not made narrower, in columns
 DEFAULT_WIDTH = 80  # width for which a screen is laid out if stdout is not a terminal, in columns
 FILE_WIDTH = 10_000  # width of a table in a file or a pipe, in columns, so that no line is wrapped
-_uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", default=())
-"""The functions that upload the work done so far to an output folder on a server."""
 
 
 @contextmanager
@@ -88,25 +85,8 @@ def note_command(command: str, *, quiet: bool = False) -> None:
         print(f"  {terminal_text(command)}", file=sys.stderr)
 
 
-@contextmanager
-def uploading(upload: Callable[[], None]) -> Iterator[None]:
-    """Let `settle` call a function that uploads the work done so far."""
-    token = _uploads.set((*_uploads.get(), upload))
-    try:
-        yield
-    finally:
-        _uploads.reset(token)
-
-
-def settle() -> None:
-    """Upload the work done so far, before dsi prints that it is done; errors are those of the upload."""
-    for upload in _uploads.get():
-        upload()
-
-
 def print_json(document: Any, *, is_line: bool = False) -> None:
     """Print a JSON document, or one of a stream as one line, which is flushed because the reader waits for it."""
-    settle()
     import json
 
     text = json.dumps(document, indent=None if is_line else 2, ensure_ascii=True, allow_nan=False)

@@ -66,7 +66,6 @@ def _print_table(title: str, rows: Sequence[Row], columns: Sequence[tuple[str, s
 
 def print_summary(summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bool = False) -> None:
     """Print the findings of an analysis, warnings and the next steps, or one JSON document."""
-    console.settle()
     if as_json:
         console.print_json(summary_document(summary))
         return

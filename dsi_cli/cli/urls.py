@@ -1,7 +1,6 @@
 """Options whose value is a URL: a command gets local paths, and its messages show the URLs.
 
-dsi reads checkpoints in place. It downloads other files, and keeps a local copy of an output folder
-(`dsi_cli.store.remote_output`).
+dsi reads checkpoints in place, and downloads everything else. It writes results to local folders only.
 """
 
 from __future__ import annotations
@@ -13,30 +12,30 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dsi_cli.cli import console
 from dsi_cli.errors import UsageError
 from dsi_cli.remote import urls
 from dsi_cli.store.schema import MatrixId
 
 
-class UrlOutput(NamedTuple):
+class ResultsOption(NamedTuple):
     """The option of a command that is a results folder."""
 
-    option: str
-    is_written: bool = False  # True if the command writes tables or the report, so that it locks the folder
-    unread: tuple[str, ...] = ("predictions",)  # the folders and tables that the command does not read
+    name: str
+    other_output: str | None = None
+    """The option that makes the command write to another path; the empty text if the command never writes to the folder."""
+    unread: tuple[str, ...] = ()  # the folders and tables that the command does not read
 
 
-OUTPUTS = {
-    "analyze": UrlOutput("out", is_written=True, unread=()),
-    "watch": UrlOutput("out", is_written=True, unread=()),
-    "demo": UrlOutput("out", is_written=True, unread=()),
-    "report": UrlOutput("output", is_written=True, unread=()),
-    "plot": UrlOutput("output", unread=()),
-    "mistakes": UrlOutput("output", unread=()),
-    "neighbors": UrlOutput("output"),
-    "export": UrlOutput("output"),
-    "compare": UrlOutput("outputs"),
+RESULTS = {
+    "analyze": ResultsOption("out"),
+    "watch": ResultsOption("out"),
+    "demo": ResultsOption("out"),
+    "report": ResultsOption("output", "file", ("predictions",)),
+    "plot": ResultsOption("output", "out"),
+    "mistakes": ResultsOption("output", ""),
+    "neighbors": ResultsOption("output", "", ("predictions",)),
+    "export": ResultsOption("output", "", ("predictions",)),
+    "compare": ResultsOption("outputs", "", ("predictions",)),
 }
 """The results folder of each command."""
 _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
@@ -47,7 +46,7 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
     """Yield a command's options with local paths in place of URLs.
 
     Raise `UsageError` if an option that needs a local path is a URL, or a URL leads to no file. Raise `OutputError` if
-    the server of the output cannot be reached, or refuses a file.
+    a results folder cannot be downloaded.
     """
     typed = {name: _as_typed(value) for name, value in options.items()}
     values = {name: value for name, value in typed.items() if _has_url(value)}
@@ -66,7 +65,7 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
     for declared in chain.from_iterable(map(declared_options, chain.from_iterable(ANALYZE.values()))):
         if declared.option.url is not None:
             handling[declared.parameter] = declared.option.url
-    output = OUTPUTS.get(command)
+    results = RESULTS.get(command)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
         stack.enter_context(urls.urls_in_messages(folder))
@@ -77,8 +76,8 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
             texts = dict.fromkeys(value) if isinstance(value, list) else [value]
             paths: dict[Any, str | Path] = {}
             for text in filter(_has_url, texts):
-                if output is not None and output.option == name:
-                    paths[text] = _local_output(text, output, folder, options, stack)
+                if results is not None and results.name == name:
+                    paths[text] = _downloaded_results(text, results, folder, options)
                 elif name in handling:
                     target = download.cache_folder() if handling[name] == CACHE else folder
                     paths[text] = download.localize(text, target)
@@ -89,30 +88,29 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
         yield typed | local
 
 
-def _local_output(url: str, output: UrlOutput, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:
-    """Return the local copy of a results folder, which is uploaded at the end if the command writes to it."""
-    from dsi_cli.store.remote_output import RemoteOutput
+def _downloaded_results(url: str, results: ResultsOption, folder: Path, options: Mapping[str, Any]) -> Path:
+    """Return the local copy of a results folder; raise `UsageError` if the command would write to the folder."""
+    from dsi_cli.remote import download
 
+    if results.other_output is None:
+        urls.require_local_output(url)
+    elif results.other_output and options[results.other_output] is None:
+        message = f"{urls.without_secrets(url)} cannot be written to; add -o with a path of this machine"
+        raise UsageError(message, code="url-output", option="--out")
     kind, epoch = options.get("kind"), options.get("epoch")
-    is_one_kind = output.option == "output" and isinstance(kind, str) and not output.is_written
+    is_one_kind = results.name == "output" and isinstance(kind, str)
 
     def is_needed(path: str) -> bool:
         """Return whether the command needs a file, from its path in the results folder."""
         top, *rest = path.split("/")
-        if top in output.unread:
+        if top in results.unread:
             return False
         if top != "csms" or not is_one_kind or len(rest) < 2:
             return True
         is_kind = MatrixId.parse(rest[-2]).kind == kind
         return is_kind and (epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch))
 
-    remote_output = RemoteOutput(url, folder, is_needed)
-    if output.is_written and options.get("file") is None:
-        stack.enter_context(remote_output.writing())
-    else:
-        stack.callback(remote_output.finish)
-    stack.enter_context(console.uploading(remote_output.finish))
-    return remote_output.path
+    return download.fetch_results(url, folder, is_needed)
 
 
 def _as_typed(value: Any) -> Any:

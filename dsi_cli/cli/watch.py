@@ -156,7 +156,6 @@ class WatchPrinter:
             rows = [{"run": run, **line} for run, line in epochs]
             console.print_json({"event": "updated", "epochs": rows}, is_line=True)
         elif epochs:
-            console.settle()
             for name, line in epochs:
                 print(terminal_text(_epoch_line(name, line)), flush=True)
 

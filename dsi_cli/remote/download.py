@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from dsi_cli.errors import NothingToAnalyseError, UsageError
+from dsi_cli.errors import NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.filesystem import WORKERS
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _RESERVED_BYTES = 256 << 20  # disk space that copies leave free
 
 
-def fetch(url: str, folder: Path) -> Path:
-    """Download a file, a folder with all its files, or all matches of a pattern; return the local path.
+def fetch(url: str, folder: Path, is_selected: Callable[[str], bool] = lambda _: True) -> Path:
+    """Download a file, a folder with its selected files, or all matches of a pattern; return the local path.
 
     A file is not downloaded again if the local copy has the same size and time.
 
@@ -39,10 +39,24 @@ def fetch(url: str, folder: Path) -> Path:
         raise UsageError(f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path")
     for path in paths:
         try:
-            fetch_below(path, urls.copy_path(str(path), folder))
+            fetch_below(path, urls.copy_path(str(path), folder), is_selected)
         except OSError as error:
             raise UsageError(f"{path} could not be downloaded: {error.strerror or error}", code="download-failed") from None
     return urls.copy_path(url, folder)
+
+
+def fetch_results(url: str, folder: Path, is_needed: Callable[[str], bool] = lambda _: True) -> Path:
+    """Download the needed files of a results folder; return the local path.
+
+    `is_needed` takes the relative path of a file. Raise `UsageError` if the folder does not exist, and `OutputError` if the server
+    does not send it.
+    """
+    try:
+        return fetch(url, folder, is_needed)
+    except UsageError as error:
+        if error.code not in ("unreachable", "download-failed"):
+            raise
+        raise OutputError(str(error), code=error.code) from None
 
 
 def localize(text: str, folder: Path) -> str:
@@ -60,8 +74,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
 
 
-def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], bool] = lambda _: True) -> dict[str, FileInfo]:
-    """Copy a file, or the selected files in a folder, to a local path; return the files by their relative paths.
+def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], bool] = lambda _: True) -> None:
+    """Copy a file, or the selected files in a folder, to a local path.
 
     Raise `OSError` if the server refuses to send a file, or the disk cannot store it, and `UsageError` if the disk has too little
     space.
@@ -78,7 +92,6 @@ def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], boo
         raise UsageError(message, code="disk-full")
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda job: _download(job[1], job[2], target / job[0]), jobs))
-    return {relative_path: info for relative_path, _, info in jobs}
 
 
 _lock = Lock()

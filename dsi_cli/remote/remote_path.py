@@ -203,19 +203,6 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         if hasattr(self.fs, "release"):
             self.fs.release(self.path)
 
-    def write_bytes(self, data: bytes) -> int:
-        """Write the whole file in one step; raise `OSError` if the server does not accept it."""
-        self._send(lambda: self.fs.pipe_file(self.path, data))
-        return len(data)
-
-    def unlink(self, missing_ok: bool = False) -> None:
-        """Remove the file; raise `OSError` if the server does not remove it."""
-        try:
-            self._send(lambda: self.fs.rm_file(self.path))
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
-
     def open(
         self, mode: str = "r", encoding: str | None = None, errors: str | None = None, newline: str | None = None
     ) -> IO[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from urllib.parse import unquote
 
-from dsi_cli.errors import DsiError
+from dsi_cli.errors import DsiError, UsageError
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _TO_END = re.compile(r"[a-z][a-z0-9+.-]{1,40}://.*", re.IGNORECASE)
@@ -78,6 +79,26 @@ def without_secrets(url: str) -> str:
         rest = rest.partition("?")[0].partition("#")[0]
         host = host.partition("?")[0]
     return f"{match[0]}{host.rpartition('@')[2]}{slash}{rest}"
+
+
+def require_local_output(out: str | PathLike[str]) -> None:
+    """Raise `UsageError` if an output folder is a URL; the message has the command that uploads a local folder."""
+    scheme = scheme_of(out)
+    if scheme is None:
+        return
+    url = without_secrets(fspath(out)).rstrip("/")
+    folder = url.rpartition("/")[2] or "dsi-out"
+    if scheme == "s3":
+        upload = f"aws s3 sync {shlex.quote(folder)} {shlex.quote(url)}"
+    elif scheme == "hf":
+        repository = "/".join(url.removeprefix("hf://").removeprefix("datasets/").split("/")[:2])
+        upload = f"hf upload {shlex.quote(repository)} {shlex.quote(folder)} {shlex.quote(folder)}"
+    else:
+        call = f"import fsspec; fsspec.filesystem({scheme!r}).put({f'{folder}/'!r}, {f'{url}/'!r}, recursive=True)"
+        upload = f"python -c {shlex.quote(call)}"
+    advice = f"give -o {shlex.quote(folder)}, and then run: {upload}"
+    message = f"the output must be a folder of this machine, not {url}; {advice}"
+    raise UsageError(message, code="url-output", option="--out")
 
 
 def clean_message(text: str) -> str:

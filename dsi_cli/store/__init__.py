@@ -5,7 +5,6 @@
 - ``lock``: allows only one writer at a time
 - ``parquet``: converts one table to and from one Parquet file, with the options that affected it
 - ``atomic_write``: writes any file completely or not at all
-- ``remote_output``: a results folder behind a URL, edited in a local folder
 - ``results``: `Results`, the tables as DataFrames
 
 The files of single checkpoints are the source of truth; the tables at the top of the folder are rebuilt from them.

@@ -254,9 +254,7 @@ class MemoryOptions:
 class OutputOptions:
     """The output folder, the trackers, and the printed output."""
 
-    out: Path = option(  # noqa: RUF009 (it returns a field)
-        "--out -o DIR", "Output folder, or its URL.", default=Path("dsi-out")
-    )
+    out: Path = option("--out -o DIR", "Output folder.", default=Path("dsi-out"))  # noqa: RUF009 (it returns a field)
     report: bool = option("--report/--no-report", "Write report.html.", default=True)
     log_to: tuple[str, ...] = option(
         "--log-to TRACKER",
