@@ -269,4 +269,4 @@ def test_read_epochs_of_a_file_with_an_impossible_shape_raises_without_a_warning
     header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     with raises("numpy-not-readable", UsageError):
-        numpy_files.read_epochs(path, "rows")
+        numpy_files.read_epochs(path, "rows", lambda: None)

@@ -9,7 +9,8 @@
 // A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. `file` is the
 // name of its downloads, by default `title`. A line without a colour is in the background and has no label. A line with a shorter
 // `name` for its end shows its label to a pointer. `exported` are its values as text, for CSV and screen readers, or else `value`.
-// `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high, reason}]}, where low and high belong to `last`.
+// `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high, reason}]}, where low and high belong to
+// `last`.
 
 const COLOURS = 7;
 const DASHES = 4; // the classes round-0 to round-3 of the style sheet

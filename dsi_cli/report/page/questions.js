@@ -69,7 +69,9 @@ function chartOf(view, title, axis, curves, options = {}) {
     phases = view.runs.map((index) => ({
       label: DATA.runs[index].name, colour: isShared ? colourOf(index) : "c0",
       phases: DATA.curves.phases.filter((row) => row.place === index && options.phasesOf(row))
-        .map(({ phase: name, first_epoch: first, last_epoch: last, low, high, reason }) => ({ name, first, last, low, high, reason })),
+        .map(({ phase: name, first_epoch: first, last_epoch: last, low, high, reason }) => (
+          { name, first, last, low, high, reason }
+        )),
     }));
   }
   const isLog = view.axis === "log";
