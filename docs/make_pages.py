@@ -41,6 +41,9 @@ def tables_page() -> str:
         "If two names differ only in case, the second run gets a number (`Net` and `net-2`), because they would be one folder",
         "on macOS and Windows.",
         "",
+        "`.cache` is for dsi alone: later calls read it instead of checkpoints. If you delete it, the next call reads all"
+        " checkpoints again.",
+        "",
         "## Columns of several tables",
         "",
         "Tables of a run have `run`, and tables of an epoch also `epoch`, `epochs_completed` and `step`.",

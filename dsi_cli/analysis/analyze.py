@@ -1,50 +1,47 @@
-"""Analyse checkpoints: classifier heads, similarity matrices, metrics and tables, with progress as events.
-
-The steps are: find the runs, scan each checkpoint, resolve epochs and duplicates, find labels, store evaluation results, and
-compare matrices (`dsi_cli.analysis.comparison`). Results of an earlier call that are still valid are kept.
-"""
+"""Analyse checkpoints: make a plan, compute the rows of each checkpoint that the cache does not have, and write the tables."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from os import PathLike
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from dsi_cli.analysis import comparison, earlier_settings, scan
-from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner
-from dsi_cli.analysis.classifiers.earlier_output import known_records
-from dsi_cli.analysis.classifiers.run_checkpoints import (
-    RunCheckpoints,
-    check_class_count,
-    fail_other_networks,
-    reason_nothing_usable,
-)
+import pyarrow as pa
+
+from dsi_cli import similarity
+from dsi_cli.analysis import earlier_settings, previous_plan
+from dsi_cli.analysis.cache import ROWS, key_of
+from dsi_cli.analysis.classifiers.heads import HeadParameters, head_table
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
+from dsi_cli.analysis.epoch_rows import KINDS, Checkpoint, EpochRows, RowsPlan, epoch_rows, matrix_table
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import ReportProgress
-from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, references
-from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
-from dsi_cli.analysis.summary import Summary, digest_of_tables, summarise
-from dsi_cli.analysis.tables.result_tables import ResultTables
+from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
+from dsi_cli.analysis.semantics import wordnet_matrix
+from dsi_cli.analysis.summary import Summary, summarise
+from dsi_cli.analysis.tables import curves, geometry
+from dsi_cli.analysis.tables.epoch_files import EpochFiles
+from dsi_cli.analysis.tables.result_tables import RunRows, write_tables
 from dsi_cli.checkpoints.discovery import printable
-from dsi_cli.checkpoints.epochs import ORDER
-from dsi_cli.checkpoints.records import FAILED, SKIPPED
-from dsi_cli.checkpoints.training_logs import read_named_log
-from dsi_cli.engines import open_engine
-from dsi_cli.errors import NothingToAnalyseError, OutputError, count
-from dsi_cli.labels.label_list import LabelList
-from dsi_cli.store import layout, lock
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES
-from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.checkpoints.records import FAILED, Record
+from dsi_cli.engines import Engine, local, open_engine
+from dsi_cli.errors import NothingToAnalyseError, UsageError, listed
+from dsi_cli.store import layout, lock, parquet
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, EXTRA_CURVES, REFERENCES
 
 _log = logging.getLogger(__name__)
+
+MIN_STEPS, UNRELATED_ANGLE = 2, 80.0
+"""dsi warns if at least so many steps between checkpoints all have at least this mean angle of the class vectors, in degrees."""
 
 
 def analyze(
@@ -66,162 +63,249 @@ def analyze(
     started = time.monotonic()
     _log.debug("%s", options)
     out = Path(out)
-    with lock.exclusive(out), ExitStack() as stack:
-        # Find the runs. A folder may contain several trainings, and then several runs are stored for it.
-        digest = digest_of_tables(out)
-        earlier = layout.earlier_options(out, CHECKPOINTS)
-        folders, recorded = earlier.get("folders", {}), earlier.get("settings", {})
-        found = scan.find_runs(paths, folders, options.revisions, partial(progress, "listing revisions"))
-        stored_runs: dict[str, list[str]] = {}
-        for run in found:
-            _log.debug("run %s in %s: %d files, %d others", run.name, run.folder, len(run.checkpoints), run.ignored)
-            stored_runs[run.name] = [name for name in folders if folders[name] == printable(str(run.folder))]
+    with lock.exclusive(out), open_engine(options.engine) as engine:
+        with _nothing_left_by_errors(out):
+            plan = make_plan(paths, out, options, engine, progress, say)
+        if previous_plan.is_missing(out):
+            folder = layout.set_aside(out)
+            say(f"{out} has results of dsi 0.2: they are now in {folder}, and dsi analyses all checkpoints again")
+        previous_plan.write(out, plan.previous)  # if dsi dies before it writes the new plan, the folder has the earlier one
+        made = compute_rows(plan, engine, progress)
+        is_changed = write_results(plan, made)
+    summaries = [summarise(one.run, plan, reused=one.reused, no_reference=one.reason_no_reference) for one in made]
+    warnings = [*plan.warnings, *plan.evaluations.warnings]
+    for one in made:
+        warnings += _checkpoint_warnings(plan, one)
+    for one in made:
+        warnings += _unrelated_heads(out, one.run.name)
+    seconds = time.monotonic() - started
+    return Summary(str(out), summaries, list(dict.fromkeys(warnings)), seconds, unchanged=not is_changed)
 
-        # Take over the settings of earlier calls.
-        options, lines = earlier_settings.with_kept_settings(
-            options, recorded, {name for names in stored_runs.values() for name in names}
+
+@dataclass
+class MadeRows:
+    """The rows of one run."""
+
+    run: RunCheckpoints  # with the checkpoints that failed meanwhile
+    reason_no_reference: str | None  # the reason why nothing can be aligned with the main reference
+    rows: dict[str, EpochRows] = field(default_factory=dict)  # by the path of the checkpoint
+    keys: dict[str, str] = field(default_factory=dict)  # by the path of the checkpoint
+    reused: int = 0  # the number of checkpoints whose rows were in the cache
+
+
+def compute_rows(plan: Plan, engine: Engine | None, progress: ReportProgress) -> list[MadeRows]:
+    """Make the missing evaluations and rows of all checkpoints, keep them in the cache, and write the files of each epoch."""
+    plan.evaluations.make(plan.runs, engine)
+    done, total = 0, sum(len(run.usable) for run in plan.runs)
+    made = []
+    for run in plan.runs:
+        rows_plan, files = plan.rows_plan(run), EpochFiles(plan.out, run.name)
+        of_run = MadeRows(run, rows_plan.references[0].reason_missing)
+        failed: dict[str, str] = {}
+        for record, key, rows in _remembered_rows(plan, rows_plan, run.usable, engine):
+            if isinstance(rows, str):
+                failed[record.path] = rows
+            else:
+                _write_epoch(plan, rows_plan, files, run.step_in_names(record), record, key, rows)
+                of_run.rows[record.path], of_run.keys[record.path] = replace(rows, matrices={}, is_new=False), key
+                of_run.reused += not rows.is_new
+            done += 1
+            progress("comparing matrices", done, total)
+        of_run.run = run.with_failures(failed, "unreadable")
+        files.remove_others()
+        made.append(of_run)
+    return made
+
+
+class _Taken(NamedTuple):
+    """A checkpoint with its rows if the cache has them."""
+
+    record: Record
+    key: str
+    rows: EpochRows | None
+
+
+def _remembered_rows(
+    plan: Plan, rows_plan: RowsPlan, records: Sequence[Record], engine: Engine | None
+) -> Iterator[tuple[Record, str, EpochRows | str]]:
+    """Yield each checkpoint with the key of its rows and the rows, or the reason why the engine could not compute them."""
+    evaluations, entries = plan.evaluations, plan.cache
+    taken: deque[_Taken] = deque()
+
+    def missing() -> Iterator[Checkpoint]:
+        for record in records:
+            key = rows_plan.key(record, evaluations.keys(record))
+            entry = entries.get(ROWS, key)
+            taken.append(_Taken(record, key, None if entry is None else EpochRows.of_entry(entry)))
+            if entry is None:
+                results = [split.result(record) for split in evaluations.splits[record.run]]
+                yield Checkpoint(plan.head_of(record), [result for result in results if result is not None])
+
+    function = partial(epoch_rows, rows_plan)
+    computed: Iterator[EpochRows | str]
+    if rows_plan.walk is not None:  # the threads share the blocks of one epoch
+        computed = map(function, missing())
+    elif engine is not None:
+        computed = engine.map_in_order(function, missing(), lambda _checkpoint, reason: reason)
+    else:
+        computed = local.map_in_order(function, missing(), rows_plan.threads)
+    for rows in computed:
+        while (known := taken[0].rows) is not None:
+            record, key, _ = taken.popleft()
+            yield record, key, known
+        record, key, _ = taken.popleft()
+        if isinstance(rows, EpochRows):
+            entries.put(ROWS, key, rows.as_entry())
+        yield record, key, rows
+    for record, key, remembered in taken:
+        assert remembered is not None
+        yield record, key, remembered
+
+
+def _write_epoch(
+    plan: Plan, rows_plan: RowsPlan, files: EpochFiles, step: int | None, record: Record, key: str, rows: EpochRows
+) -> None:
+    """Write the files of a checkpoint whose key differs."""
+    for split in plan.evaluations.splits[record.run]:
+        files.evaluation(record, step, split)
+    head_key = plan.head_key(record)
+    if head_key is None:
+        return
+
+    @cache
+    def head() -> HeadParameters:
+        found = plan.head_of(record)
+        assert found is not None, f"the head of {record.path} was removed from the cache"
+        return found
+
+    def table(kind: str) -> pa.Table:
+        if rows_plan.is_vast:
+            return rows.nearest[kind]
+        matrix = rows.matrices.get(kind)
+        return matrix_table(kind, KINDS[kind](head().weight) if matrix is None else matrix)
+
+    files.head(record, step, head_key, lambda: head_table(head()))
+    for kind in rows_plan.kinds:
+        if rows_plan.is_vast:
+            files.nearest(record, step, kind, key, partial(table, kind))
+        else:
+            files.matrix(record, step, kind, head_key, partial(table, kind))
+
+
+def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
+    """Write the tables and references, record the plan for the next call, and return whether a table changed."""
+    _write_references(plan)
+    runs = []
+    for one in made:
+        name = one.run.name
+        reference = plan.sources[0].name
+        runs.append(
+            RunRows(
+                one.run, plan.labels[name], plan.logs[name], plan.evaluations, reference, one.rows, one.keys, plan.head_of
+            )
         )
-        for line in lines:
-            say(line)
+    settings: dict[str, Any] = {run.run.name: None for run in made}
+    if plan.options.given_settings is not None:
+        for one in made:
+            if one.run.usable:  # a wrong --head must not hold in the next call
+                has_labels = not one.run.ignores_kept_labels
+                settings[one.run.name] = earlier_settings.record(plan.options, has_labels=has_labels)
+    folders = {run.run.name: printable(str(run.run.training.folder)) for run in made}
+    shaping = dict.fromkeys(settings, plan.curve_options)
+    options = {CHECKPOINTS: {"folders": folders, "settings": settings}, CURVES: {"shaping": shaping}}
+    is_changed = write_tables(plan.out, runs, options)
 
-        # Open everything that the options name, so that mistakes are found before long work.
-        wordnet, taxonomy = load_wordnet(options.pos, options.wordnet), hierarchy.open_taxonomy(options.taxonomy)
-        sources = references.open_references(options.references, taxonomy, wordnet)
-        data, predictions = collect.open_inputs(out, options, say, progress)
-        log = None if options.log is None else read_named_log(Path(options.log))
-        engine = stack.enter_context(open_engine(options.engine))
-        listed = None if options.labels is None else label_files.read_labels_option(options.labels)
-
-        # Scan the checkpoints. Labels that are kept from an earlier call may not hold for the runs of a new folder.
-        scanner = CheckpointScanner(
-            options.choice,
-            may_lack_head=bool(options.evaluation.data) and options.evaluation.templates,
-            names_machine=engine is not None,
-        )
-        prepared = []
-        for run in found:
-            names = stored_runs[run.name]
-            is_new = earlier_settings.uses_labels_of_other_runs(options, recorded, names)
-            classes = None if listed is None or is_new else len(listed.names)
-            known = known_records(out, dict.fromkeys([run.name, *names]), options.shaping_matrices)
-            prepared.append((run, replace(scanner, classes=classes), known))
-        epochs = epoch_filter(options.epochs)
-        runs, weights = scan.scan_all(prepared, engine, epochs, partial(progress, "reading classifiers"))
-        runs = [
-            replace(run, ignores_kept_labels=earlier_settings.uses_labels_of_other_runs(options, recorded, [run.name]))
-            for run in runs
-        ]
-        tables = ResultTables(out, {run.name for run in runs}, options, sources, taxonomy)
-
-        # Resolve epochs and duplicates.
-        runs, logs, log_warnings = scan.resolve_all_duplicates(runs, epochs, log)
-        if listed is not None:
-            runs = fail_other_networks(runs, listed)
-        _require_usable(runs, tables)
-
-        # Find labels, make evaluation results, and compare all matrices.
-        names_of_data = None if data is None else data.names
-        earlier_ids = _earlier_label_ids(out)
-        runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, earlier_ids, wordnet, taxonomy)
-        warnings += log_warnings
-        references.check_references(sources, labels.values())
-        evaluations = collect.prepare_evaluations(out, runs, labels, options, data, predictions, progress)
-        call = comparison.Call(tables, labels, logs, evaluations, engine)
-        new_results = evaluations.make(runs, engine)
-        runs, more_warnings = comparison.compare_runs(call, runs, weights, new_results, progress)
-    names = [source.name for source in sources]
-    summaries = [summarise(run, labels[run.name], logs[run.name], evaluations, names) for run in runs]
-    warnings = list(dict.fromkeys(warnings + evaluations.warnings + more_warnings))
-    unchanged = digest == digest_of_tables(out)
-    return Summary(str(out), summaries, warnings, time.monotonic() - started, unchanged=unchanged)
+    # Remove the references and the entries that no run uses.
+    next_plan = plan.for_next_call([one.run for one in made], {path: key for one in made for path, key in one.keys.items()})
+    previous_plan.write(plan.out, next_plan)
+    entries = {entry for run in next_plan.values() for entry in run.entries}
+    plan.cache.prune(entries)
+    _remove_references(plan.out)
+    return is_changed
 
 
-def _require_usable(runs: Sequence[RunCheckpoints], tables: ResultTables) -> None:
-    """Raise `NothingToAnalyseError` if no run has a usable checkpoint, after writing the reasons into a new folder."""
-    reason = reason_nothing_usable(runs)
-    if reason is not None:
-        if not tables.folders and any(r.status == FAILED for run in runs for r in run.resolved):
-            tables.write(runs, {})
-        raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
-
-
-def _earlier_label_ids(out: Path) -> dict[str, str | None]:
-    """Return the id of the labels of each run in an earlier call; empty if there was none."""
+@contextmanager
+def _nothing_left_by_errors(out: Path) -> Iterator[None]:
+    """Remove the cache of a new results folder if the block raises; without a usable checkpoint, write the reasons."""
     try:
-        classes = layout.read_table(out, CLASSES).select(["run", "labels_id"])
-    except OutputError:
-        return {}
-    return dict(zip(*(column.to_pylist() for column in classes.columns), strict=True))
+        yield
+    except (UsageError, NothingToAnalyseError) as error:
+        if not layout.is_output(out):
+            shutil.rmtree(out / layout.CACHE, ignore_errors=True)
+        if isinstance(error, NothingUsableError):
+            _write_reasons(out, error.runs)
+        raise
 
 
-def _find_labels(
-    runs: Sequence[RunCheckpoints],
-    options: Options,
-    listed: LabelList | None,
-    names_of_data: tuple[str, ...] | None,
-    earlier_ids: Mapping[str, str | None],
-    wordnet: WordNet,
-    taxonomy: CustomTaxonomy | None,
-) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
-    """Return the runs with class names, the labels of each run, resolved in WordNet or the taxonomy, and warnings.
+def _write_reasons(out: Path, runs: Sequence[RunCheckpoints]) -> None:
+    """Write the reasons why no checkpoint is usable into a new results folder."""
+    if not layout.earlier_options(out, CHECKPOINTS) and any(r.status == FAILED for run in runs for r in run.resolved):
+        records = [vars(record) for run in runs for record in run.resolved]
+        folders = {run.name: printable(str(run.training.folder)) for run in runs}
+        previous_plan.write(out, {})
+        for table in (CLASSES, CURVES, EXTRA_CURVES):
+            layout.write_runs(out, table, list(folders), parquet.from_rows(table, []))
+        layout.write_runs(out, CHECKPOINTS, list(folders), parquet.from_rows(CHECKPOINTS, records), {"folders": folders})
 
-    `listed` are the labels of the options, `names_of_data` the class names of the labelled data, and `earlier_ids` the ids of the
-    labels of each run in an earlier call.
-    """
-    named_runs: list[RunCheckpoints] = []
-    labels_of_run: dict[str, ClassLabels] = {}
-    warnings: list[str] = []
-    for run in runs:
-        classes = run.classes
-        usable = {record.path for record in run.usable if record.classes == classes}
-        files = [file for file in run.training.checkpoints if file.display_path in usable]
-        given, labels = None, None
-        run_warnings: list[str] = []
-        if classes != 0:
-            if run.ignores_kept_labels and listed is not None:
-                # Labels that an earlier call gave for other runs are used if the run has none of its own and as many classes.
-                own, _ = class_labels.find_labels(run.training, None, files, classes)
-                run = replace(run, ignores_kept_labels=own is not None or len(listed.names) != classes)
-            given = None if run.ignores_kept_labels else listed
-            names = names_of_data or run.names
-            is_read_anew = usable <= run.heads_read
-            earlier_id = None if is_read_anew else earlier_ids.get(run.name)
-            labels, run_warnings = class_labels.find_labels(run.training, given, files, classes, names, earlier_id)
-            # A later call opens no checkpoint that an earlier one has read.
-            if given is None and is_read_anew:
-                run_warnings += class_labels.contradictions_of_found(labels, run.training, files)
-        run_warnings += _run_warnings(run, labels)
-        warnings += [f"{run.name}: {warning}" for warning in run_warnings]
-        if labels is None:
-            named_runs.append(replace(run, names=None))
-            labels_of_run[run.name] = class_labels.without_labels(classes or 0, wordnet, taxonomy)
+
+def _write_references(plan: Plan) -> None:
+    """Write the reference matrices that are not stored, except for those without any class of the run."""
+    for labels in plan.labels.values():
+        if labels.label_list is None or labels.classes > similarity.MAX_DENSE_CLASSES:
             continue
-        named_runs.append(replace(run, names=labels.names))
-        if given is not None:
-            check_class_count(run, options.choice, labels)
-        choices = class_labels.read_choices(options.mapping if given is listed else None, labels, wordnet)
-        labels_of_run[run.name] = class_labels.resolve_labels(labels, choices, wordnet, taxonomy)
-    return named_runs, labels_of_run, warnings
+        for source in plan.sources:
+            path = layout.reference_path(plan.out, source.name, labels.label_list.id)
+            metadata = {**source.table_options, "key": key_of("reference", source.table_options, labels.senses_id)}
+            if parquet.options_of(path) == metadata:
+                continue
+            reference = source.for_labels(labels)
+            if len(reference.classes):
+                table = wordnet_matrix.matrix_table(labels, reference.dense, source.name)
+                parquet.write(table, path, metadata, layout.temporary_folder(plan.out))
 
 
-def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:
-    """Yield warnings about repeated labels, skipped checkpoints other than duplicates, growing heads and guessed epochs."""
-    if labels is not None and labels.duplicates and labels.preset is None:
-        twice = ", ".join(map(repr, labels.duplicates[:3]))
-        yield f"{labels.source}: labels that occur twice ({twice}) get different senses if there are several; check these"
-    expected = ("duplicate", "not-in-epochs", "no-network")
-    skipped = [r for r in run.resolved if r.status == SKIPPED and r.code not in expected]
-    if skipped:
-        are = "are" if len(skipped) > 1 else "is"
-        first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
-        yield f"{count(len(skipped), 'checkpoint')} {are} left out, such as {first}"
-    if run.common_classes != run.classes:
-        yield (
-            f"the head grows from {run.common_classes:,} to {run.classes:,} classes, so curves are over the first"
-            f" {run.common_classes:,}, which every epoch has"
+def _remove_references(out: Path) -> None:
+    """Remove the reference matrices that no run uses."""
+    used = set()
+    classes = layout.read_table(out, CLASSES)
+    for run, labels_id in set(zip(classes["run"].to_pylist(), classes["labels_id"].to_pylist(), strict=True)):
+        used |= {layout.reference_path(out, name, labels_id) for name in layout.references_of(out, run)}
+    layout.remove(set((out / REFERENCES.path).glob("*.parquet")) - used)
+
+
+def _checkpoint_warnings(plan: Plan, made: MadeRows) -> list[str]:
+    """Return one line for each warning about checkpoints of a run, with the epochs."""
+    run, labels = made.run.name, plan.labels[made.run.name].label_list
+    epochs_of: dict[str, list[int]] = {}
+    for record in made.run.usable:
+        rows, epoch = made.rows[record.path], record.epoch or 0
+        # Classes whose weights are all zero
+        if rows.zero_rows:
+            names = listed([repr(labels.names[index]) if labels else str(index) for index in rows.zero_rows], 3)
+            warning = f"{run}: zero weights in class {names}, so the similarity to all others is 0"
+            epochs_of.setdefault(warning, []).append(epoch)
+        # Accuracies that differ from those that the trainer wrote
+        is_last = made.run.step_in_names(record) is None
+        splits = collect.splits_with_other_accuracy(
+            rows.curves, curves.trainer_values(record, plan.logs[run], is_last=is_last)
         )
-    if any(r.epoch_source == ORDER for r in run.usable) and len(run.usable) > 1:
-        by = "steps" if all(r.step is not None for r in run.usable) else "names"
-        if any(file.moment is not None for file in run.training.checkpoints) and by == "names":
-            by = "revisions"
-        yield f"no file names its epoch, so dsi numbers them from 1 by their {by} and joins no log"
+        if splits:
+            check = "that predictions and truth have the same order of samples and classes"
+            evaluations = [one for one in plan.evaluations.splits[run] if one.split in splits]
+            if any(one.info(record).get("from", {}).get("model") for one in evaluations):
+                check = "the images, their size, mean and std, and the order of the classes"
+            warning = f"{run}: accuracy on {' and '.join(splits)} is not what the trainer wrote; check {check}"
+            epochs_of.setdefault(warning, []).append(epoch)
+    lines = []
+    for warning, epochs in epochs_of.items():
+        when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+        lines.append(f"{warning} ({when})")
+    return lines
+
+
+def _unrelated_heads(out: Path, run: str) -> Iterator[str]:
+    """Yield a warning if the checkpoints of a run seem to be separate trainings, by the angles of their class vectors."""
+    angles = geometry.angles_between_checkpoints(out, run)
+    if len(angles) >= MIN_STEPS and min(angles) >= UNRELATED_ANGLE:
+        found = f"the class vectors of successive checkpoints are unrelated (angles of {min(angles):.0f}\u00b0 or more)"
+        yield f"{run}: {found}; if these are separate trainings, put each into a folder of its own"

@@ -239,7 +239,7 @@ def _read_checkpoints(
     is_single = len(targets) == 1
     if is_single and local is not None:
         named = discover(_siblings(local))
-    parts, weights = scan.scan_resolved(named, choice, listed)
+    parts, heads = scan.scan_resolved(named, choice, listed)
     part, record = _single(path, targets[0], epoch, parts) if is_single else _of_run(path, run, epoch, parts)
 
     # Find the labels, and read the heads that are not in memory.
@@ -252,7 +252,8 @@ def _read_checkpoints(
         known, names = class_labels.resolve_labels(label_list), label_list.names
 
     def network(one: Record) -> Network:
-        weight = weights[one.path].weight if one.path in weights else scan_checkpoint(file_of[one.path], choice).weight
+        head = heads.get(one.path)
+        weight = scan_checkpoint(file_of[one.path], choice).weight if head is None else head.weight
         return Network(
             title=Path(one.path).name if is_single else f"{part.name}, epoch {one.epoch}",
             path=one.path,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, Weights, scan_run, split_trainings
-from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
+from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, scan_run, split_trainings
+from dsi_cli.analysis.classifiers.heads import Heads
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
     check_class_count,
@@ -19,6 +19,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     is_filtered,
     resolve_duplicates,
 )
+from dsi_cli.analysis.previous_plan import PlannedRun
 from dsi_cli.analysis.semantics import label_files
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.deduplication import stores_next_epoch
@@ -55,7 +56,7 @@ def scan_paths(
     """
     found = find_runs(paths, revisions=revisions)
     listed = None if labels is None else label_files.read_labels_option(labels)
-    runs, _ = scan_resolved(found, choice, listed, range(0), progress)  # no head needs to stay in memory
+    runs, _ = scan_resolved(found, choice, listed, progress)
     if listed is not None:
         runs = fail_other_networks(runs, listed)
         for run in runs:
@@ -97,40 +98,36 @@ def scan_resolved(
     found: Sequence[TrainingRun],
     choice: HeadOptions,
     listed: LabelList | None,
-    epochs: range | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[list[RunCheckpoints], Weights]:
+) -> tuple[list[RunCheckpoints], Heads]:
     """Return the runs with resolved epochs and duplicates, and the heads in memory, without results of earlier calls.
 
-    The number of the user's labels (`listed`) is evidence for the head; `epochs` and `progress` are those of `scan_all`.
+    The number of the user's labels (`listed`) is evidence for the head; `progress` is that of `scan_all`.
     """
-    scanner = CheckpointScanner(choice, None if listed is None else len(listed.names))
-    runs, weights = scan_all([(run, scanner, KnownCheckpoints()) for run in found], None, epochs, progress)
+    scanner, heads = CheckpointScanner(choice, None if listed is None else len(listed.names)), Heads()
+    runs = scan_all([(run, scanner, {}) for run in found], heads, None, progress)
     resolved, _, _ = resolve_all_duplicates(runs, None)
-    return resolved, weights
+    return resolved, heads
 
 
 def scan_all(
-    found: Sequence[tuple[TrainingRun, CheckpointScanner, KnownCheckpoints]],
+    found: Sequence[tuple[TrainingRun, CheckpointScanner, Mapping[str, PlannedRun]]],
+    heads: Heads,
     engine: Engine | None,
-    epochs: range | None,
     progress: Callable[[int, int], None],
-) -> tuple[list[RunCheckpoints], Weights]:
-    """Scan the checkpoints of some folders; return their training runs, and the heads that stay in memory.
+) -> list[RunCheckpoints]:
+    """Scan the checkpoints of some folders that `heads` does not have, and return their training runs.
 
-    Each folder has its scanner and the records of an earlier call. Only heads of the epochs stay in memory, or of all epochs
-    if None. `progress` takes the number of files read and their total.
+    Each folder has its scanner and its runs in an earlier call. `progress` takes the number of files read and their total.
     """
     runs: list[RunCheckpoints] = []
-    weights: Weights = {}
     done, total = itertools.count(1), sum(len(run.checkpoints) for run, _, _ in found)
-    for run, scanner, known in found:
-        scanned, heads = scan_run(run, known, scanner.for_run(run), epochs, engine, lambda: progress(next(done), total))
-        runs += split_trainings(scanned, known, scanner.options, heads)
-        weights |= heads
+    for run, scanner, previous in found:
+        scanned = scan_run(run, scanner.for_run(run), heads, previous, engine, lambda: progress(next(done), total))
+        runs += split_trainings(scanned, heads, previous)
     # A folder with states of optimisers alone is no run.
     with_networks = [run for run in runs if any(record.code != "no-network" for record in run.records)]
-    return with_networks or runs, weights
+    return with_networks or runs
 
 
 def resolve_all_duplicates(

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
-from dsi_cli.analysis.evaluation.collect import RunEvaluations
-from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.plan import Plan
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING
-from dsi_cli.checkpoints.training_logs import TrainingLog
 from dsi_cli.errors import DONE, OUTPUT, PARTIAL, OutputError, UsageError
 from dsi_cli.tracking import Destination, Logged
 
@@ -42,7 +40,7 @@ class RunSummary:
     heads: list[str]
     weights_used: list[str]
     read: int  # the number of heads read in this call
-    reused: int  # the number of epochs whose matrices were stored already
+    reused: int  # the number of epochs whose rows were known
     gone: int  # the number of checkpoints of an earlier call that no longer exist and whose results are kept
     no_reference: str | None  # the reason why nothing can be aligned with the main reference
     problems: list[tuple[str, str, str]]  # path, status and reason of each failed or pending checkpoint
@@ -96,15 +94,10 @@ def digest_of_tables(out: Path) -> str:
     return digest.hexdigest()
 
 
-def summarise(
-    run: RunCheckpoints,
-    labels: ClassLabels,
-    log: TrainingLog | None,
-    evaluations: RunEvaluations,
-    references: list[str],
-) -> RunSummary:
+def summarise(run: RunCheckpoints, plan: Plan, *, reused: int, no_reference: str | None) -> RunSummary:
     """Return the summary of a run that was analysed."""
-    name, usable, label_list = run.name, run.usable, labels.label_list
+    name, usable, labels, log = run.name, run.usable, plan.labels[run.name], plan.logs[run.name]
+    label_list, evaluations = labels.label_list, plan.evaluations
     return RunSummary(
         name=name,
         folder=printable(str(run.training.folder)),
@@ -125,12 +118,12 @@ def summarise(
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),
         read=len(run.heads_read),
-        reused=run.reused,
+        reused=reused,
         gone=len(run.gone),
-        no_reference=run.no_reference,
+        no_reference=no_reference,
         problems=[(r.path, r.status, r.reason or "") for r in run.resolved if r.status in (FAILED, PENDING)],
         splits=evaluations.sources[name],
-        evaluated=sum(store.made for store in evaluations.stores[name]),
-        not_evaluated=[(path, s.split, reason) for s in evaluations.stores[name] for path, reason in s.failed.items()],
-        references=references,
+        evaluated=sum(split.made for split in evaluations.splits[name]),
+        not_evaluated=[(path, s.split, reason) for s in evaluations.splits[name] for path, reason in s.failed.items()],
+        references=[source.name for source in plan.sources],
     )

@@ -58,6 +58,11 @@ class Record:
         return PurePath(self.path).name if revision is None else "/".join(parts[revision:])
 
     @property
+    def version(self) -> tuple[int, int, str | None]:
+        """The size, the time and the head, which change when the file is overwritten."""
+        return self.bytes, self.modified_ns, self.fingerprint
+
+    @property
     def key_columns(self) -> dict[str, Any]:
         """The columns that identify the checkpoint in every table."""
         return {"run": self.run, "epoch": self.epoch, "epochs_completed": self.epochs_completed, "step": self.step}

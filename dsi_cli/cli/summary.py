@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dsi_cli.checkpoints.records import OK, SKIPPED
 from dsi_cli.cli import console
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import listed
@@ -71,13 +72,16 @@ def print_summary(summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bo
         return
     from dsi_cli.cli.findings_screen import print_findings
 
-    if summary.unchanged and not summary.problems:
-        known = sum(run.statuses.get("ok", 0) for run in summary.runs)
-        console.print_sentence(f"Nothing new: {console.count(known, 'checkpoint')} already analysed.")
-    else:
+    is_new = not summary.unchanged or bool(summary.problems)
+    if is_new:
         for line in _notes(summary.runs):
             console.note(line, quiet=quiet)
-    print_findings(summary)
+        print_findings(summary)
+    else:
+        known = sum(run.statuses.get(OK, 0) for run in summary.runs)
+        every = sum(number for run in summary.runs for status, number in run.statuses.items() if status != SKIPPED)
+        report = "" if summary.report is None else f" {summary.report} is up to date."
+        console.print_sentence(f"Nothing new: {known} of {console.count(every, 'checkpoint')}.{report}")
     _print_failures(summary)
     for warning, command in _warnings(summary):
         console.note(f"warning: {warning}", quiet=quiet)
@@ -85,7 +89,8 @@ def print_summary(summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bo
             console.note_command(command, quiet=quiet)
     if per_epoch:
         print_epoch_tables(Path(summary.out), [run.name for run in summary.runs])
-    _print_next_steps(summary, quiet=quiet)
+    if is_new:
+        _print_next_steps(summary, quiet=quiet)
     for logged in summary.logged:
         print_logged(logged, quiet=quiet)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +16,19 @@ import pyarrow as pa
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, HEADS, NEIGHBORS, REFERENCES, TABLES, Table
+from dsi_cli.store.schema import (
+    CHECKPOINTS,
+    CLASSES,
+    CSMS,
+    CURVES,
+    EXTRA_CURVES,
+    GEOMETRY,
+    HEADS,
+    NEIGHBORS,
+    REFERENCES,
+    TABLES,
+    Table,
+)
 
 DEFAULT = "dsi-out"
 REPORT = "report.html"
@@ -36,8 +47,13 @@ _UNSAFE = re.compile(
 _MAX_NAME_BYTES, _KEPT_BYTES = 240, 200
 """The maximum size of a folder's name, and the size of what a checksum follows if it is longer; most systems have 255 bytes."""
 INCOMPLETE = ".tmp"  # folder of incomplete files
-OUR_NAMES = frozenset({LOCK, INCOMPLETE, REPORT, *(table.path for table in TABLES)})
+CACHE = ".cache"  # folder of `dsi_cli.analysis.cache`
+OUR_NAMES = frozenset({LOCK, INCOMPLETE, CACHE, REPORT, *(table.path for table in TABLES)})
 """The names in a results folder; a folder with other names and without tables belongs to something else."""
+
+
+ALWAYS = (CHECKPOINTS, CLASSES, CURVES, EXTRA_CURVES, GEOMETRY)
+"""The tables that a results folder has even if they have no rows."""
 
 
 def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int | None, step: int | None = None) -> Path:
@@ -178,10 +194,10 @@ def earlier_options(out: Path, table: Table) -> dict[str, Any]:
 
 def write_runs(
     out: Path, table: Table, runs: Collection[str], rows: pa.Table, options: Mapping[str, Any] | None = None
-) -> pa.Table:
-    """Write the rows of these runs, and the earlier rows of all other runs, sorted by run; return the table.
+) -> bool:
+    """Write the rows of these runs, and the earlier rows of all other runs, sorted by run; return whether a file changed.
 
-    A damaged table has no earlier rows. If the options are None, a table without rows is removed.
+    A damaged table has no earlier rows. A table without rows is removed, except for those that every results folder has.
     """
     import pyarrow.compute as pc  # 10 MB of memory, which commands that only read do not need
 
@@ -192,19 +208,27 @@ def write_runs(
         every = pa.concat_tables([others, earlier], promote_options="permissive")
         others = every.select(rows.column_names).cast(rows.schema)
     whole = pa.concat_tables([rows, others]).sort_by("run")
-    if not len(whole) and options is None:
-        remove([out / table.path])
-    else:
-        parquet.write_blocks(parquet.by_run(whole), out / table.path, options or {}, temporary_folder(out))
-    return whole
+    path = out / table.path
+    if not len(whole) and table not in ALWAYS:
+        existed = path.is_file()
+        remove([path])
+        return existed
+    parquet.write_blocks(parquet.by_run(whole), path, options or {}, temporary_folder(out))
+    return True
+
+
+def set_aside(out: Path) -> Path:
+    """Move the results in an output folder to a new folder next to it, and return that folder; figures and other files stay."""
+    numbers = (out.with_name(f"{out.name}-before-{number}") for number in count(1))
+    folder = next(path for path in numbers if not path.exists())
+    folder.mkdir()
+    for name in OUR_NAMES - {LOCK, INCOMPLETE, CACHE}:
+        if (out / name).exists():
+            (out / name).replace(folder / name)
+    return folder
 
 
 def remove(files: Iterable[Path]) -> None:
     """Remove files that no record refers to any longer."""
     for file in files:
         file.unlink(missing_ok=True)
-
-
-def canonical_json(options: Mapping[str, Any]) -> str:
-    """Return options as a text; two texts are equal exactly if the options are equal."""
-    return json.dumps(options, sort_keys=True)

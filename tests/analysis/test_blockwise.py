@@ -10,7 +10,7 @@ from helpers.outputs import heads, save_head, tables
 from numpy.testing import assert_allclose
 
 from dsi_cli import engines, similarity
-from dsi_cli.analysis import comparison
+from dsi_cli.analysis import epoch_rows
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.metrics.measures import similarity_ranks
@@ -88,7 +88,7 @@ def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> No
 def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
     run_folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "DENSE_WITHOUT_BUDGET", 0)
+    monkeypatch.setattr(epoch_rows, "DENSE_WITHOUT_BUDGET", 0)
     out = tmp_path / "out"
     analyze([run_folder], out, replace(OPTIONS, memory=1))
     require_sums(curves_of(out), curves_of(whole), "needs whole matrices in memory; give more with --memory")
@@ -103,15 +103,15 @@ def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
 
 
 def test_walk_and_threads_without_a_limit_uses_all_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "free_memory", lambda: 1000**2 * comparison.BYTES_PER_VALUE)
-    assert comparison.walk_and_threads(1000, Options()) == (None, 1)
-    assert comparison.walk_and_threads(1001, Options())[0] is not None
+    monkeypatch.setattr(engines, "free_memory", lambda: 1000**2 * epoch_rows.BYTES_PER_VALUE)
+    assert epoch_rows.walk_and_threads(1000, Options()) == (None, 1)
+    assert epoch_rows.walk_and_threads(1001, Options())[0] is not None
 
 
 @pytest.fixture
 def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the output of a run with more classes than `MAX_DENSE_CLASSES`."""
-    monkeypatch.setattr(comparison, "DENSE_WITHOUT_BUDGET", 0)
+    monkeypatch.setattr(epoch_rows, "DENSE_WITHOUT_BUDGET", 0)
     monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 12)
     analyze([run_folder], tmp_path / "out", OPTIONS)
     return tmp_path / "out"
@@ -160,5 +160,5 @@ def test_analyze_again_above_the_dense_limit_replaces_only_a_lost_file(
     lost = vast / "neighbors" / "run" / "ncsm" / "1.parquet"
     lost.unlink()
     curves = (vast / "curves.parquet").read_bytes()
-    assert (analyze([run_folder], vast, OPTIONS).runs[0].reused, lost.read_bytes()) == (2, before[lost][1])
+    assert (analyze([run_folder], vast, OPTIONS).runs[0].reused, lost.read_bytes()) == (3, before[lost][1])
     assert (vast / "curves.parquet").read_bytes() == curves

@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers.errors import raises
 from helpers.outputs import (
+    ANIMALS,
     assert_like_a_first_call,
     assert_same_output,
     contents,
@@ -69,7 +70,7 @@ def test_analyze_again_reads_no_head(make_run, tmp_path, monkeypatch, dsi):
     dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")  # the command also records its settings
     ended = dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
     assert ended.code == 0
-    assert ended.out.startswith("Nothing new: 4 checkpoints already analysed.")
+    assert ended.out.startswith("Nothing new: 4 of 4 checkpoints.")
 
 
 def test_analyze_again_reads_no_failed_or_duplicate_checkpoint(make_run, tmp_path, monkeypatch):
@@ -83,6 +84,30 @@ def test_analyze_again_reads_no_failed_or_duplicate_checkpoint(make_run, tmp_pat
     assert (told.read, told.reused, opened) == (0, 4, [])
     assert told.statuses == {"ok": 4, "skipped": 1, "failed": 1}
     assert contents(out) == before
+
+
+def test_analyze_of_results_without_a_cache_sets_them_aside_and_keeps_their_settings(make_run, tmp_path, dsi):
+    run, out, labels = make_run(labels=None), tmp_path / "out", tmp_path / "animals.txt"
+    labels.write_text("\n".join(ANIMALS), encoding="utf-8")
+    dsi("analyze", run, "-o", out, "--draws", 0, "--no-report", "--labels", labels)
+    shutil.rmtree(out / ".cache")
+    before = contents(out)
+    ended = dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
+    line = f"{out} has results of dsi 0.2: they are now in {out}-before-1, and dsi analyses all checkpoints again"
+    assert line in ended.err.splitlines()
+    assert contents(tmp_path / "out-before-1") == before
+    assert contents(out) == before
+    assert "Nothing new: 4 of 4 checkpoints." in dsi("analyze", run, "-o", out, "--draws", 0, "--no-report").out
+
+
+def test_analyze_with_one_more_checkpoint_makes_one_entry_of_each_kind(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    before = {str(path) for path in (out / ".cache").glob("*/*")}
+    save_head(run / "epoch_4.pt", heads(1, seed=5)[0], epoch=4)
+    analyze([run], out, QUICK)
+    new = {str(path) for path in (out / ".cache").glob("*/*")} - before
+    assert sorted(path.split("/")[-2] for path in new) == ["heads", "rows"]
 
 
 def test_a_deleted_checkpoint_gives_way_to_a_new_file_of_its_epoch(make_run, tmp_path):
@@ -104,7 +129,7 @@ def test_analyze_with_other_labels_changes_only_the_alignment(make_run, tmp_path
     others.write_text("\n".join(("cat", "dog", "ship", "truck", "rose", "oak", "chair", "cup")), encoding="utf-8")
     options = Options(draws=0, labels=str(others))
     told, opened = again(run, out, monkeypatch, options)
-    assert (told.read, told.reused, opened) == (0, 4, [])
+    assert (told.read, told.reused, opened) == (0, 0, []), "no checkpoint is opened, and all rows are new"
     assert {name for name in before if name.startswith("csms")} == {n for n in contents(out) if n.startswith("csms")}
     assert all(contents(out)[name] == data for name, data in before.items() if name.startswith("csms"))
     assert_like_a_first_call(out, [run], options)
@@ -216,5 +241,5 @@ def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(number, co
     left = len(matrices(out))
     assert 5 <= left < LONG
     (told,) = analyze([run], out, QUICK).runs
-    assert (told.reused, told.read) == (left, LONG - left)
+    assert (told.reused, told.read) == (left, 0), "all heads had been read"
     assert_same_output(out, longer / "out")

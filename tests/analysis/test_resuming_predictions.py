@@ -21,7 +21,6 @@ from numpy.testing import assert_array_equal
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.store import parquet
 from dsi_cli.store.results import Results
 
 SAMPLES = 160
@@ -115,19 +114,6 @@ def test_analyze_again_with_predictions_changes_nothing(way, make_run, tmp_path,
     assert (told.evaluated, told.reused, told.read) == (0, 4, 0)
     assert contents(out) == before
     assert changed(out, files) <= TOP
-
-
-def test_new_results_are_compared_from_memory_in_parts_that_fit(make_run, tmp_path, monkeypatch):
-    run, out = make_run(), tmp_path / "out"
-    lay_beside(run, drawn(4))
-    monkeypatch.setattr("dsi_cli.analysis.comparison.MAX_RESULT_BYTES", 0)
-    for reader in ("to_counts", "to_matrix"):
-        monkeypatch.setattr(parquet, reader, None)
-    analyze([run], out, Options(draws=0, epochs="0:2"))
-    monkeypatch.undo()
-    (told,) = analyze([run], out, QUICK).runs
-    assert told.evaluated == 1
-    assert_like_a_first_call(out, [run], QUICK)
 
 
 def test_changed_predictions_of_one_epoch_make_that_epoch_anew(make_run, tmp_path):
@@ -225,13 +211,11 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
     before = contents(out)
     fewer = written(tmp_path / "two.npz", drawn(4, seed=1)[[1, 3]], [1, 3])
     assert analyze([run], out, fewer).warnings == ["run: two.npz has no predictions for 2 of 4 epochs: 0, 2"]
-    assert {name: contents(out)[name] for epoch in (0, 2) for name in answers_of(epoch)} == {
-        name: before[name] for epoch in (0, 2) for name in answers_of(epoch)
-    }
+    assert not contents(out).keys() & (answers_of(0) | answers_of(2)), "what does not count is in the cache alone"
     assert_array_equal(stored_counts(out, "run", 1), counted(drawn(4, seed=1)[1]))
     found = tables(out)["curves"].query("metric == 'accuracy'").set_index("epoch")
     assert list(found["value"].dropna().index) == [1, 3]
-    reason = "two.npz has no predictions for epoch {}; the stored predictions of another source do not count and are kept"
+    reason = "two.npz has no predictions for epoch {}"
     assert list(found["reason"].dropna()) == [reason.format(0), reason.format(2)]
     assert tables(out)["curves"].query("epoch == 0 and of.str.contains('ccsm', na=False)").empty
     (warning,) = analyze([run], out, QUICK).warnings
@@ -306,7 +290,7 @@ def test_a_replaced_checkpoint_keeps_the_answers_that_are_given(beside, answered
     files = stamps(out)
     save_head(run / "epoch_2.pt", heads(1, seed=5)[0], epoch=2, **beside)
     analyze([run], out, QUICK)
-    assert changed(out, files) - TOP == answers_of(2) | {"csms/run/ncsm/2.parquet", "heads/run/weight/2.parquet"}
+    assert changed(out, files) - TOP == {"csms/run/ncsm/2.parquet", "heads/run/weight/2.parquet"}
     assert_like_a_first_call(out, [run], QUICK)
 
 
@@ -377,90 +361,3 @@ def test_analyze_another_run_keeps_the_predictions_of_the_first(make_run, tmp_pa
     pd.testing.assert_frame_equal(tables(out)["curves"].query("run == 'one'"), first)
     assert_answers_are(out, dict(enumerate(drawn(4))), "one")
     assert_answers_are(out, dict(enumerate(drawn(4, seed=1))), "two")
-
-
-class Died(KeyboardInterrupt):
-    """What stops a call in these tests."""
-
-
-def die_after(monkeypatch, files):
-    """Let the call die when it is about to write one file more than that many."""
-    real, left = parquet.write_blocks, iter(range(files))
-
-    def write(*arguments, **options):
-        if next(left, None) is None:
-            raise Died
-        real(*arguments, **options)
-
-    monkeypatch.setattr(parquet, "write_blocks", write)
-
-
-def analysed_up_to(run, out, options, files, monkeypatch):
-    with monkeypatch.context() as patch:
-        die_after(patch, files)
-        with pytest.raises(Died, match=r"^$"):
-            analyze([run], out, options)
-
-
-ALL_FILES = 3 * 4 + 4 + 1 + 3
-"""Answers, matrices, the reference, the tables at the top."""
-
-
-def moments(files):
-    """Return numbers of files after which a call dies; `make test` includes three of them."""
-    few = (1, files // 2, files - 1)
-    return [number if number in few else pytest.param(number, marks=pytest.mark.slow) for number in range(files)]
-
-
-@pytest.mark.parametrize("files", moments(ALL_FILES))
-def test_analyze_killed_at_any_file_is_continued(files, make_run, tmp_path, monkeypatch):
-    run, out = make_run(), tmp_path / "out"
-    lay_beside(run, drawn(4))
-    analysed_up_to(run, out, QUICK, files, monkeypatch)
-    marks = len(list(out.glob("confusions/**/*.parquet")))
-    whole = set().union(*(answers_of(epoch) for epoch in range(marks)))
-    before = {name: stamp for name, stamp in stamps(out).items() if name in whole} if marks else {}
-    (told,) = analyze([run], out, QUICK).runs
-    assert told.evaluated == 4 - marks, "what was whole is not made again"
-    assert not changed(out, before) & whole
-    assert_like_a_first_call(out, [run], QUICK)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("files", range(3 * 4 + 3))
-def test_analyze_killed_between_two_predictions_mixes_none(files, make_run, tmp_path, monkeypatch):
-    """Whether they are given again or the first ones are: no answer may be of the counts of one and the samples of another."""
-    run, out, other = make_run(), tmp_path / "out", tmp_path / "other"
-    one, two = written(tmp_path / "one.npz", drawn(4)), written(tmp_path / "two.npz", drawn(4, seed=1))
-    analyze([run], out, one)
-    before = contents(out)
-    analysed_up_to(run, out, two, files, monkeypatch)
-    shutil.copytree(out, other)
-    analyze([run], other, two)
-    analyze([run], tmp_path / "fresh", two)
-    assert_same_output(other, tmp_path / "fresh")
-    analyze([run], out, one)
-    assert contents(out) == before
-
-
-@pytest.mark.parametrize("files", moments(3 * 4 + 3))
-def test_analyze_after_a_killed_call_without_predictions_keeps_only_whole_epochs(files, make_run, tmp_path, monkeypatch):
-    run, out = make_run(), tmp_path / "out"
-    options = written(tmp_path / "one.npz", drawn(4))
-    analysed_up_to(run, out, options, files, monkeypatch)
-    marks = len(list(out.glob("confusions/**/*.parquet")))
-    analyze([run], out, QUICK)
-    assert_answers_are(out, dict(enumerate(drawn(4)[:marks])))
-
-
-@pytest.mark.parametrize("files", moments(3 * 3))
-@pytest.mark.parametrize("is_given", [True, False], ids=["given again", "no longer given"])
-def test_a_call_that_dies_while_answers_move_loses_none(is_given, files, make_run, tmp_path, monkeypatch):
-    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(4), drawn(4)
-    numbered_by_order(run, "bcd", weights[1:])
-    analyze([run], out, written(tmp_path / "answers.npz", predictions[1:]))
-    numbered_by_order(run, "a", weights[:1])
-    options = written(tmp_path / "answers.npz", predictions) if is_given else QUICK
-    analysed_up_to(run, out, options, files, monkeypatch)
-    analyze([run], out, options)
-    assert_answers_are(out, dict(list(enumerate(predictions, start=1))[0 if is_given else 1 :]))

@@ -203,8 +203,7 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
     first = dsi(*call)
     assert "share of classes that are farther from the truth, chance 44 % to 49 %" in first.out
     assert all(f"used for {name}: labels: " in first.err for name in ("garments", "cifar100-cnn"))
-    # The same call shows the findings again.
-    assert dsi(*call).out == f"Nothing new: 2 checkpoints already analysed.\n{first.out}"
+    assert dsi(*call).out == "Nothing new: 2 of 2 checkpoints.\n"
 
 
 def test_analyze_per_epoch_shows_shares_of_classes_in_percent(dsi, make_run, tmp_path):

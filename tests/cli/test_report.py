@@ -9,7 +9,7 @@ def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
     assert (ended.code, "report:" in ended.out, (out / "report.html").exists()) == (0, False, False)
     ended = dsi("analyze", run, "-o", out, "--draws", 0)
     assert ended.code == 0
-    assert f"  Report     {out}/report.html" in ended.out.splitlines()
+    assert ended.out == f"Nothing new: 4 of 4 checkpoints. {out}/report.html is up to date.\n"
     document = json.loads(dsi("analyze", run, "-o", out, "--draws", 0, "--json").out)
     assert (document["report"], document["report_problem"]) == (f"{out}/report.html", None)
     ended = dsi("report", out, "-o", tmp_path / "page.html")

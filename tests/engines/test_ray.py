@@ -16,7 +16,7 @@ from helpers.outputs import contents
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, scan_run
-from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
+from dsi_cli.analysis.classifiers.heads import Heads
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.checkpoints.discovery import discover
@@ -213,17 +213,18 @@ def killer(num_classes):
 
 def test_a_checkpoint_whose_scan_kills_the_worker_is_a_failed_row(engine, make_run):
     (run,) = discover([make_run(epochs=3)])
-    scanner = CheckpointScanner(HeadOptions(), None, may_lack_head=False, names_machine=True)
 
-    def kills(found):
-        if found.path.name == "epoch_1.pt":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return scanner(found)
+    class Killing(CheckpointScanner):
+        def __call__(self, found):
+            if found.path.name == "epoch_1.pt":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__call__(found)
 
-    scanned, weights = scan_run(run, KnownCheckpoints(), kills, None, engine)
+    heads = Heads()
+    scanned = scan_run(run, Killing(HeadOptions(), names_machine=True), heads, {}, engine)
     assert [record.status for record in scanned.records] == ["ok", "failed", "ok"]
     assert scanned.records[1].reason.startswith("given up after 3 attempts: its process ended")
-    assert len(weights) == 2
+    assert [heads.get(record.path) is not None for record in scanned.records] == [True, False, True]
 
 
 def test_a_checkpoint_that_a_node_does_not_see_is_a_failed_row(cluster, make_run, tmp_path):

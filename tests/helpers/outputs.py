@@ -73,8 +73,9 @@ def all_curves(out: Path) -> pd.DataFrame:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Return every file of an output."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    """Return every file of an output, without its cache."""
+    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(".cache")}
 
 
 def assert_same_output(out: Path, other: Path) -> None:

@@ -11,18 +11,18 @@ import pandas as pd
 import pytest
 from helpers.errors import raises
 
-from dsi_cli.analysis.classifiers.earlier_output import files_of_run
+from dsi_cli.analysis.tables.epoch_files import EpochFiles
 from dsi_cli.errors import OutputError
 from dsi_cli.store import atomic_write, layout, lock, parquet
-from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES, PREDICTIONS
+from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES
 
 
-def test_the_files_of_a_run_are_not_those_of_a_run_inside_it(tmp_path):
-    for run in ("a", "a/test", "a/test/test", "b"):
-        path = layout.split_path(tmp_path, CONFUSIONS, run, "test", 0)
-        parquet.write(parquet.from_rows(CONFUSIONS, []), path, {"of": run}, tmp_path / ".tmp")
-        assert files_of_run(tmp_path, run, [CONFUSIONS]) == {path: {"of": run}}
-    assert files_of_run(tmp_path, "a", [PREDICTIONS]) == {}
+def test_remove_others_keeps_the_files_of_a_run_inside_the_run(tmp_path):
+    paths = {run: layout.split_path(tmp_path, CONFUSIONS, run, "test", 0) for run in ("a", "a/test", "a/test/test", "b")}
+    for path in paths.values():
+        parquet.write(parquet.from_rows(CONFUSIONS, []), path, {}, tmp_path / ".tmp")
+    EpochFiles(tmp_path, "a").remove_others()
+    assert [run for run, path in paths.items() if path.is_file()] == ["a/test", "a/test/test", "b"]
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,11 @@ def test_a_damaged_table_counts_as_none_and_one_of_another_program_keeps_its_row
     assert [row["run"] for row in layout.earlier_rows(tmp_path, CURVES)] == ["a"]
     assert layout.earlier_options(tmp_path, CURVES) == {"a": 1}
     pd.read_parquet(tmp_path / CURVES.path).to_parquet(tmp_path / CURVES.path)  # other types of text and of missing numbers
-    whole = layout.write_runs(tmp_path, CURVES, ["b"], parquet.from_rows(CURVES, [{"run": "b", "epoch": 2, "step": 3}]))
+    layout.write_runs(tmp_path, CURVES, ["b"], parquet.from_rows(CURVES, [{"run": "b", "epoch": 2, "step": 3}]))
+    whole = layout.read_table(tmp_path, CURVES)
     expected = parquet.from_rows(CURVES, [{"run": "a", "epoch": 1}, {"run": "b", "epoch": 2, "step": 3}])
-    assert (whole.schema, whole.to_pylist()) == (expected.schema, expected.to_pylist())
+    assert whole.schema.equals(expected.schema)
+    assert whole.to_pylist() == expected.to_pylist()
 
 
 def test_a_file_waits_for_the_disk_unless_it_is_not_durable(tmp_path, monkeypatch):

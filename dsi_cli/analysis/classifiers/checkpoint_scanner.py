@@ -1,43 +1,31 @@
-"""Scan the checkpoints of a run; files that an earlier call has scanned and that have not changed are not read again."""
+"""Scan the checkpoints of a run, except for files that have not changed since they were scanned."""
 
 from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
-from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_selected
+from dsi_cli.analysis.cache import key_of
+from dsi_cli.analysis.classifiers.heads import Heads
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
+from dsi_cli.analysis.previous_plan import PlannedRun
 from dsi_cli.checkpoints import training_runs
-from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, scan_checkpoint, scan_each
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, scan_each
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, Record
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files
 from dsi_cli.remote import filesystem
-from dsi_cli.store import parquet
 
-
-class HeadParameters(NamedTuple):
-    """The parameters of a classifier head."""
-
-    weight: NDArray[np.float32]  # ``(C, d)``
-    bias: NDArray[np.float32] | None = None  # ``(C,)``; None if the head has no bias, or if it is unknown
-
-
-Weights = dict[str, HeadParameters]  # heads by the path of their checkpoint
 _log = logging.getLogger(__name__)
-
-MAX_CACHED_BYTES = 128 << 20
-"""The total size of the heads that stay in memory between scanning and comparing; others are read a second time."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +75,40 @@ class CheckpointScanner:
                     classes = int(targets.max()) + 1
         return replace(self, classes_in_label_file=labels, classes_in_targets=classes)
 
+    def remembered(self, file: CheckpointFile, heads: Heads) -> list[ScanResult] | None:
+        """Return what an earlier scan of a file gave, without the weights; None if it must be scanned."""
+        results = heads.remembered(file, self.key(file))
+        # A head that was found without labels is also the one that has as many classes as the labels.
+        wanted = self.classes if self.classes is not None else self.classes_in_label_file
+        if results is None and wanted is not None:
+            without_labels = replace(self, classes=None, classes_in_label_file=None, classes_in_targets=None)
+            results = heads.remembered(file, without_labels.key(file))
+            if results is not None and any(result.record.classes != wanted for result in results):
+                return None
+        return results
+
+    def key(self, file: CheckpointFile) -> str:
+        """Return the key of what scanning a file gives."""
+        version = [file.display_path, file.bytes, file.modified_ns, file.moment]
+        wanted = self.classes if self.classes is not None else self.classes_in_label_file
+        evidence = [wanted, self.classes_in_targets if wanted is None else None]
+        return key_of("head", version, asdict(self.options), evidence, self.may_lack_head)
+
 
 def scan_run(
     run: TrainingRun,
-    known: KnownCheckpoints,
     scanner: CheckpointScanner,
-    epochs: range | None,
+    heads: Heads,
+    previous: Mapping[str, PlannedRun],
     engine: Engine | None,
     progress: Callable[[], None] = lambda: None,
-) -> tuple[RunCheckpoints, Weights]:
-    """Scan the checkpoints of a run, except those with known records; return them, and the heads that stay in memory.
+) -> RunCheckpoints:
+    """Scan the checkpoints of a folder that `heads` does not have; `progress` is called after each file.
 
-    Heads of the given epochs may stay in memory, or of all epochs if None. `progress` is called after each file.
+    `previous` are the runs of the folder in an earlier call with the same options for heads.
     """
-    # Use the records of an earlier call for files that were complete and have not changed.
-    earlier = {file.display_path: record for file in run.checkpoints if (record := known.of_unchanged(file)) is not None}
-    unread = [file for file in run.checkpoints if file.display_path not in earlier]
+    remembered = {file: results for file in run.checkpoints if (results := scanner.remembered(file, heads))}
+    unread = [file for file in run.checkpoints if file not in remembered]
 
     def lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
         record = Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns)
@@ -115,48 +121,40 @@ def scan_run(
         new_results = local.map_in_order(scanner, unread, filesystem.WORKERS if is_remote else None)
 
     records: list[Record] = []
-    weights: Weights = {}
-    heads_read: set[str] = set()
-    cached_bytes = 0
     files: list[CheckpointFile] = []
+    heads_read: set[str] = set()
     for file in run.checkpoints:
-        is_new = file.display_path not in earlier
-        for result in next(new_results) if is_new else [ScanResult(earlier[file.display_path], file=file)]:
-            record, weight = result.record, result.weight
+        results = remembered.get(file)
+        if results is None:
+            results = next(new_results)
+            heads.add(scanner.key(file), results)
+            heads_read |= {result.record.path for result in results if result.record.fingerprint is not None}
+        for result in results:
             files.append(result.file or file)
-            records.append(record)
-            if is_new and record.fingerprint is not None:
-                heads_read.add(record.path)
-            if weight is not None and cached_bytes + weight.nbytes <= MAX_CACHED_BYTES and is_selected(record, epochs):
-                cached_bytes += weight.nbytes
-                weights[record.path] = HeadParameters(weight, result.bias)
-            _log.debug("%s", record)
+            records.append(result.record)
+            _log.debug("%s", result.record)
         progress()
-    training, names = replace(run, checkpoints=tuple(files)), tuple(known.names) or None
-    return RunCheckpoints(training, tuple(records), heads_read=frozenset(heads_read), names=names), weights
+    names = next((planned.names for planned in previous.values() if planned.names), None)
+    training = replace(run, checkpoints=tuple(files))
+    return RunCheckpoints(training, tuple(records), heads_read=frozenset(heads_read), names=names)
 
 
-def split_trainings(
-    scanned: RunCheckpoints, known: KnownCheckpoints, options: HeadOptions, weights: Weights
-) -> list[RunCheckpoints]:
+def split_trainings(scanned: RunCheckpoints, heads: Heads, previous: Mapping[str, PlannedRun]) -> list[RunCheckpoints]:
     """Return the training runs of a scanned folder (`dsi_cli.checkpoints.training_runs`).
 
     An earlier call may have found another training in the same folder whose files no longer exist. Its checkpoints count
     when dsi separates the trainings, so that the two are not joined.
     """
     present = {record.path for record in scanned.records}
-    earlier = {path: record.run for path, record in {**known.without_matrix, **known.with_matrix}.items()}
+    earlier = {one.record.path: name for name, planned in previous.items() for one in planned.checkpoints}
     present_runs = {run for path, run in earlier.items() if path in present}
-    gone = [record for record in known.with_matrix.values() if record.run not in present_runs]
-    files = {file.display_path: file for file in scanned.training.checkpoints}
+    deleted = [one for planned in previous.values() for one in planned.checkpoints if one.record.path not in present]
+    used = [one.record for one in deleted if one.rows is not None and heads.restore(one.record.path, one.head)]
+    gone = [record for record in used if record.run not in present_runs]
 
     def read_head(record: Record) -> NDArray[np.float32] | None:
-        if record.path in weights:
-            return weights[record.path].weight
-        if record.path in known.heads:
-            return parquet.read_weight(known.heads[record.path])
-        file = files.get(record.path)
-        return None if file is None else scan_checkpoint(file, options, record.classes).weight
+        head = heads.get(record.path)
+        return None if head is None else head.weight
 
     parts = []
     records_and_gone = [*scanned.records, *gone]
@@ -164,21 +162,21 @@ def split_trainings(
         own = [record for record in records if record.path in present]
         if not own:
             continue
-        missing = _missing_records(run, own, known)
+        missing = _missing_records(run, own, used)
         read = scanned.heads_read & {record.path for record in own}
         missing_paths = frozenset(record.path for record in missing)
         parts.append(RunCheckpoints(run, (*own, *missing), heads_read=read, names=scanned.names, gone=missing_paths))
     return parts
 
 
-def _missing_records(run: TrainingRun, records: Sequence[Record], known: KnownCheckpoints) -> list[Record]:
+def _missing_records(run: TrainingRun, records: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
     """Return the records of checkpoints that no longer exist, except for epochs that another file has now."""
     present = {file.display_path for file in run.checkpoints}
     epochs = {(record.epoch, record.step) for record in records if record.status == OK and record.epoch is not None}
     renamed = {record.fingerprint for record in records if record.epoch is None}
     missing = []
-    for path, record in known.with_matrix.items():
+    for record in earlier:
         is_replaced = (record.epoch, record.step) in epochs or (record.epoch is None and record.fingerprint in renamed)
-        if record.run == run.name and path not in present and not is_replaced:
+        if record.run == run.name and record.path not in present and not is_replaced:
             missing.append(record)
     return missing

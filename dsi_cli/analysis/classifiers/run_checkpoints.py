@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,9 @@ class RunCheckpoints:
     records: tuple[Record, ...] = ()  # the records as scanned, before epochs and duplicates are resolved
     resolved: tuple[Record, ...] = ()  # the records with their final epochs and statuses
     heads_read: frozenset[str] = frozenset()  # the paths of the checkpoints whose heads were read in this call
-    reused: int = 0  # the number of epochs whose matrices were stored already
-    no_reference: str | None = None  # the reason why nothing can be aligned with the main reference
     names: tuple[str, ...] | None = None  # the names of the classes, if known
     gone: frozenset[str] = frozenset()
-    """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their matrices."""
+    """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their results."""
     ignores_kept_labels: bool = False
     """True if labels kept from an earlier call, which were given for other runs, are not used for this run."""
 
@@ -49,7 +47,7 @@ class RunCheckpoints:
 
     @cached_property
     def usable(self) -> list[Record]:
-        """The checkpoints that have a matrix, in the order of their epochs."""
+        """The checkpoints that are in the results, in the order of their epochs."""
         return deduplication.sort_by_epoch(self.resolved)
 
     @cached_property
@@ -67,14 +65,6 @@ class RunCheckpoints:
         return None if self.is_last_of_epoch[record.epoch, record.step] else record.step
 
     @cached_property
-    def _raw_records(self) -> dict[str, dict[str, Any]]:
-        return {record.path: dict(vars(record)) for record in self.records}
-
-    def provenance(self, record: Record, shaping: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the checkpoint, as scanned, and the options that affect matrices: the metadata that all its files share."""
-        return {"record": self._raw_records[record.path], "shaping": shaping}
-
-    @cached_property
     def common_classes(self) -> int | None:
         """The number of classes of the smallest head, which all heads have; None and 0 as for `classes`."""
         return min(self._class_counts, default=None if self.usable else 0)
@@ -89,11 +79,6 @@ def is_filtered(record: Record) -> bool:
     return record.code == "not-in-epochs"
 
 
-def is_selected(record: Record, epochs: range | None) -> bool:
-    """Return whether ``--epochs`` includes a checkpoint; checkpoints without an epoch are always included."""
-    return epochs is None or record.epoch is None or record.epoch in epochs
-
-
 def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_training: bool) -> RunCheckpoints:
     """Return a run with resolved epochs and duplicates, without the epochs that ``--epochs`` leaves out."""
     resolved = []
@@ -103,21 +88,12 @@ def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_
         is_numbered_apart=run.training.is_numbered_apart,
     )
     for record in records:
-        if record.status == OK and not is_selected(record, epochs):
+        # Checkpoints without an epoch are always included.
+        is_included = epochs is None or record.epoch is None or record.epoch in epochs
+        if record.status == OK and not is_included:
             record = replace(record, status=SKIPPED, reason="not among --epochs", code="not-in-epochs")
         resolved.append(record)
     return replace(run, resolved=tuple(resolved))
-
-
-def records_without_matrix(run: RunCheckpoints) -> list[dict[str, Any]]:
-    """Return the records, as scanned, that no matrix file contains.
-
-    Failures are included only if the head was read (NaN weights). Other failures may disappear with other permissions,
-    other labels or a newer dsi.
-    """
-    usable = {record.path for record in run.usable}
-    certain = [record for record in run.records if record.status == OK or (record.status == FAILED and record.fingerprint)]
-    return [asdict(record) for record in certain if record.path not in usable]
 
 
 def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:

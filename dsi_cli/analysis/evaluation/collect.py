@@ -20,13 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from dsi_cli.analysis.classifiers.earlier_output import Metadata
+from dsi_cli.analysis.cache import Cache, Entry
+from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation import from_file
 from dsi_cli.analysis.evaluation.from_model import DatasetCache, ModelPredictions, Notify, model_for_run
-from dsi_cli.analysis.evaluation.stored import EvaluationStore, PredictionSource, evaluate_or_reason
+from dsi_cli.analysis.evaluation.split_evaluations import PredictionSource, SplitEvaluations, evaluate_or_reason
 from dsi_cli.analysis.option_groups.groups import SPLITS
 from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.previous_plan import PlannedRun
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.tables import curves
 from dsi_cli.analysis.tables.curves import Row
@@ -63,12 +65,12 @@ class RunEvaluations:
 
     Attributes
     ----------
-    stores : the results of each run, one store per split.
+    splits : the results of each run on each split.
     sources : a description of the source of the results, by run and split.
     """
 
     report: ReportProgress
-    stores: dict[str, list[EvaluationStore]] = field(default_factory=dict)
+    splits: dict[str, list[SplitEvaluations]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     _images_done: int = 0
@@ -79,50 +81,42 @@ class RunEvaluations:
         self._images_done += images
         self.report("running the model on images", self._images_done, self._images)
 
-    def make(self, runs: Sequence[RunCheckpoints], engine: Engine | None) -> Iterator[dict[str, EvaluationResult]]:
-        """Make and store the missing results of one checkpoint after another, and yield the new ones of each by split.
+    def make(self, runs: Sequence[RunCheckpoints], engine: Engine | None) -> None:
+        """Make the missing results of all usable checkpoints, one after another.
 
-        The checkpoints are those that are usable now. The engine runs models elsewhere; without one, they run one after another
-        in this process. At the end, files that belong to no checkpoint are removed.
+        The engine runs models elsewhere; without one, they run in this process.
         """
-        every_store = [store for stores in self.stores.values() for store in stores]
-        for store in every_store:
-            store.relocate()
         records = [record for run in runs for record in run.usable]
-        jobs = [(store, record) for record in records for store in self.stores[record.run]]
-        self._images = sum(store.source.images for store, record in jobs if store.source and store.needs(record))
-        made_elsewhere = repeat(None) if engine is None else _results_from_cluster(jobs, self.add_images, engine)
+        jobs = [(split, record) for record in records for split in self.splits[record.run]]
+        self._images = sum(split.source.images for split, record in jobs if split.source and split.needs(record))
+        made_elsewhere = iter(repeat(None) if engine is None else _results_from_cluster(jobs, self.add_images, engine))
         for record in records:
-            results = {}
-            for store in self.stores[record.run]:
-                result = store.make(record, next(made_elsewhere))
-                if result is not None:
-                    results[store.split] = result
-            yield results
-        for store in every_store:
-            layout.remove(store.unused_files())
+            for split in self.splits[record.run]:
+                split.make(record, next(made_elsewhere))
 
-    def identity(self, record: Record) -> str:
-        """Return text that changes when the results of a checkpoint change; empty without any."""
-        return " ".join(
-            f"{store.split}:{store.identity(record)}"
-            for store in self.stores[record.run]
-            if store.manifest(record) or store.reason_missing(record)
-        )
+    def keys(self, record: Record) -> dict[str, str]:
+        """Return the keys of the results of a checkpoint that count in this call, by split."""
+        counting = {split.split: split.counting(record) for split in self.splits[record.run]}
+        return {split: saved.key for split, saved in counting.items() if saved is not None}
+
+    def text_head(self, record: Record) -> HeadParameters | None:
+        """Return the text embeddings that serve as the head of a checkpoint; None without a text tower."""
+        heads = (split.text_head(record) for split in self.splits[record.run])
+        return next((head for head in heads if head is not None), None)
 
     def missing_rows(self, record: Record) -> list[Row]:
         """Return the rows of the curves table that say why a checkpoint has no result."""
-        reasons = {store.split: store.reason_missing(record) for store in self.stores[record.run]}
+        reasons = {split.split: split.reason_missing(record) for split in self.splits[record.run]}
         return [row for split, reason in reasons.items() if reason for row in curves.missing_rows(split, reason, record)]
 
     def typicality_rows(self, record: Record) -> Iterator[tuple[Table, list[Row]]]:
         """Yield the rows of the typicality tables of a checkpoint."""
-        for store in self.stores[record.run]:
-            manifest = store.manifest(record)
-            columns = record.key_columns | {"split": store.split}
-            yield TYPICALITY, [columns | row for row in manifest.get("typicality", [])]
+        for split in self.splits[record.run]:
+            info = split.info(record)
+            columns = record.key_columns | {"split": split.split}
+            yield TYPICALITY, [columns | row for row in info.get("typicality", [])]
             rows = []
-            for is_right, counts in zip((False, True), manifest.get("histograms", []), strict=False):
+            for is_right, counts in zip((False, True), info.get("histograms", []), strict=False):
                 edges = np.linspace(-1.0, 1.0, len(counts) + 1).tolist()
                 for low, high, samples in zip(edges, edges[1:], counts, strict=False):
                     rows.append(columns | {"correct": is_right, "low": low, "high": high, "samples": samples})
@@ -130,20 +124,21 @@ class RunEvaluations:
 
     def collapse(self, record: Record) -> dict[str, dict[str, Any]]:
         """Return the values by class of neural collapse at a checkpoint, by split."""
-        manifests = {store.split: store.manifest(record).get("collapse") for store in self.stores[record.run]}
-        return {split: values for split, values in manifests.items() if values}
+        values = {split.split: split.info(record).get("collapse") for split in self.splits[record.run]}
+        return {split: of_split for split, of_split in values.items() if of_split}
 
 
 def prepare_evaluations(
-    out: Path,
+    cache: Cache,
     runs: Sequence[RunCheckpoints],
     labels: Mapping[str, ClassLabels],
     options: Options,
     data: DatasetCache | None,
     predictions: PredictionFile | RunFolders | None,
+    previous: Mapping[str, PlannedRun],
     report: ReportProgress,
 ) -> RunEvaluations:
-    """Return the stored results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
+    """Return the results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
     evaluations = RunEvaluations(report)
     if predictions is not None:
         usable = {run.name: run.training.folder for run in runs if run.usable and labels[run.name].classes}
@@ -153,19 +148,22 @@ def prepare_evaluations(
         warnings: list[str] = []
         if run.usable and labels[run.name].classes:
             sources, warnings = _sources(run, labels[run.name], options, data, predictions, evaluations.add_images)
-        evaluations.stores[run.name] = [EvaluationStore(out, run, split, sources.get(split), options) for split in SPLITS]
+        checkpoints = {one.record.path: one for one in previous.get(run.name, PlannedRun()).checkpoints}
+        evaluations.splits[run.name] = [
+            SplitEvaluations(cache, run, split, sources.get(split), checkpoints) for split in SPLITS
+        ]
         descriptions = evaluations.sources[run.name] = {}
-        for store in evaluations.stores[run.name]:
-            manifests = [(record.epoch or 0, manifest) for record in run.usable if (manifest := store.manifest(record))]
-            if store.source is not None:
-                descriptions[store.split] = store.source.description
-                if isinstance(store.source, ModelPredictions):
-                    store.source.model.has_fitted |= bool(manifests)
-            elif manifests:
-                earlier = manifests[0][1].get("from", {}).get("source", "unknown")
-                descriptions[store.split] = f"{earlier}, from an earlier call"
-                _require_same_labels(run, store.split, manifests, labels[run.name])
-                warnings += _mixed_sources(store.split, manifests)
+        for split in evaluations.splits[run.name]:
+            infos = [(record.epoch or 0, info) for record in run.usable if (info := split.info(record))]
+            if split.source is not None:
+                descriptions[split.split] = split.source.description
+                if isinstance(split.source, ModelPredictions):
+                    split.source.model.has_fitted |= bool(infos)
+            elif infos:
+                earlier = infos[0][1]["from"].get("source", "unknown")
+                descriptions[split.split] = f"{earlier}, from an earlier call"
+                _require_same_labels(run, split.split, infos, labels[run.name])
+                warnings += _mixed_sources(split.split, infos)
         evaluations.warnings += [f"{run.name}: {warning}" for warning in warnings]
     return evaluations
 
@@ -268,15 +266,15 @@ class EvaluationWorker:
 
 
 def _results_from_cluster(
-    jobs: Sequence[tuple[EvaluationStore, Record]], progress: Callable[[int], None], engine: Engine
+    jobs: Sequence[tuple[SplitEvaluations, Record]], progress: Callable[[int], None], engine: Engine
 ) -> Iterator[EvaluationResult | str | None]:
     """Yield for each job the result of running its model on the cluster, or the reason why it failed.
 
     For jobs that need no model, yield None.
     """
     sources = [
-        store.source if isinstance(store.source, ModelPredictions) and store.needs(record) else None
-        for store, record in jobs
+        split.source if isinstance(split.source, ModelPredictions) and split.needs(record) else None
+        for split, record in jobs
     ]
     needed = [source for source in sources if source is not None]
     if not needed:
@@ -302,13 +300,11 @@ def _results_from_cluster(
         yield result
 
 
-def _require_same_labels(
-    run: RunCheckpoints, split: str, manifests: Sequence[tuple[int, Metadata]], labels: ClassLabels
-) -> None:
+def _require_same_labels(run: RunCheckpoints, split: str, infos: Sequence[tuple[int, Entry]], labels: ClassLabels) -> None:
     """Raise `UsageError` if class names that gave the targets of a stored result are names of other classes in this call."""
     from dsi_cli.inference.class_matching import match_by_name
 
-    used = {tuple((manifest.get("from", {}).get("class_numbers") or {}).items()) for _, manifest in manifests}
+    used = {tuple((info["from"].get("class_numbers") or {}).items()) for _, info in infos}
     names, wnids = [entry.label for entry in labels.resolutions], [entry.wnid for entry in labels.resolutions]
     for numbers in used - {()} if names else ():
         now = match_by_name([name for name, _ in numbers], None, names, wnids)
@@ -318,15 +314,15 @@ def _require_same_labels(
             raise UsageError(message, code="other-labels", run=run.name, split=split)
 
 
-def _mixed_sources(split: str, manifests: Sequence[tuple[int, Metadata]]) -> list[str]:
-    """Return a warning if the stored results of a split, whose epochs and manifests are given, come from different sources."""
-    # Group the epochs by what their results were made from: data, model and images in words, and everything as JSON.
+def _mixed_sources(split: str, infos: Sequence[tuple[int, Entry]]) -> list[str]:
+    """Return a warning if the results of a split, whose epochs and values are given, come from different sources."""
+    # Group the epochs by what their results were made from: data, model and images in words, and the model's source.
     epochs_of: dict[tuple[str, str, str, str], list[int]] = {}
-    for epoch, manifest in manifests:
-        description, source = manifest.get("from", {}), manifest.get("source", {})
+    for epoch, info in infos:
+        description = info["from"]
         preprocessing = description.get("preprocessing")
         images = Preprocessing(**preprocessing).describe() if preprocessing else ""
-        everything = "" if "predictions" in source else layout.canonical_json(source)
+        everything = description.get("origin", "")
         origin = str(description.get("source", "unknown")), str(description.get("model") or ""), images, everything
         epochs_of.setdefault(origin, []).append(epoch)
     if len(epochs_of) < 2:

@@ -19,7 +19,7 @@ from dsi_cli.predictions.result import EvaluationResult
 
 @dataclass(frozen=True)
 class FilePredictions:
-    """The predictions of one run in a file; a `dsi_cli.analysis.evaluation.stored.PredictionSource`."""
+    """The predictions of one run in a file; a `dsi_cli.analysis.evaluation.split_evaluations.PredictionSource`."""
 
     name: str  # the name of the file
     description: str  # a description of the file and of the epochs that are used

@@ -8,6 +8,7 @@ result is needed.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -335,7 +336,7 @@ class LoadedModel:
 
 @dataclass
 class ModelPredictions:
-    """The predictions of a run's model on one split, as a source of evaluation results (`stored.PredictionSource`)."""
+    """The predictions of a run's model on one split, as a source of evaluation results (`split_evaluations.PredictionSource`)."""
 
     split: str
     data: DatasetCache
@@ -396,6 +397,7 @@ class ModelPredictions:
             "model": self.model.spec,
             "preprocessing": asdict(self.model.prepared),
             "class_numbers": self.class_numbers,
+            "origin": json.dumps(self.provenance(record), sort_keys=True),
         }
         return replace(result, description=description, text_weight=self.model.text_weight)
 

@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from dsi_cli import similarity
-from dsi_cli.analysis.classifiers.matrices import StoredMatrices
+from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.analysis.semantics.epoch_context import SCSM, Classes, EpochContext, EpochMatrix, network_matrix
 from dsi_cli.analysis.tables.class_alignment import class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
 from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, jackknife, partial_mantel
 from dsi_cli.metrics.alignment import Alignment
-from dsi_cli.metrics.blockwise import BlockWalk, alignments_in_blocks, block_statistics, idm_in_blocks
+from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, alignments_in_blocks, block_statistics, idm_in_blocks
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
 from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score, idm_of_prepared
@@ -41,19 +42,26 @@ ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccs
 
 
 def epoch_matrices(
-    stored: StoredMatrices, evaluations: Sequence[EvaluationResult], context: EpochContext, common: int | None = None
+    dense: Mapping[str, NDArray[np.float32]],
+    head: HeadParameters | None,
+    statistics_of_blocks: Mapping[str, BlockStatistics],
+    evaluations: Sequence[EvaluationResult],
+    context: EpochContext,
+    common: int | None = None,
 ) -> list[EpochMatrix]:
-    """Return the matrices of an epoch in `ORDER`, only with the first ``common`` classes, which all epochs of a run have."""
-    matrices = {kind: EpochMatrix(kind, matrix, np.arange(len(matrix))) for kind, matrix in stored.by_kind.items()}
-    # Without dense matrices, the classifier's weights give the rows.
+    """Return the matrices of an epoch in `ORDER`, only with the first ``common`` classes, which all epochs of a run have.
+
+    `dense` are the matrices of the weights; without them, the head gives their rows, and `statistics_of_blocks` their statistics.
+    """
+    matrices = {kind: EpochMatrix(kind, matrix, np.arange(len(matrix))) for kind, matrix in dense.items()}
     options = context.options
-    if stored.head is not None and not stored.by_kind and context.walk is not None:
-        weight = stored.head.weight
-        for kind in ("ncsm", "ncsm_centred") if options.centred else ("ncsm",):
-            rows = Cosines.of(weight, centred=kind == "ncsm_centred").take(np.arange(len(weight))[:common])
-            statistics = stored.statistics_of_blocks.get(kind) if rows.size == len(weight) else None
-            statistics = statistics or block_statistics(rows, context.walk, options.quantiles)
-            matrices[kind] = EpochMatrix(kind, rows, np.arange(rows.size), statistics=statistics)
+    for kind, known in statistics_of_blocks.items():
+        assert head is not None, "the blocks were read from the head"
+        assert context.walk is not None, "the matrix was read in blocks"
+        weight = head.weight
+        rows = Cosines.of(weight, centred=kind == "ncsm_centred").take(np.arange(len(weight))[:common])
+        statistics = known if rows.size == len(weight) else block_statistics(rows, context.walk, options.quantiles)
+        matrices[kind] = EpochMatrix(kind, rows, np.arange(rows.size), statistics=statistics)
     for evaluation in evaluations:
         if evaluation.tncsm is not None:
             name, present = f"tncsm-{evaluation.split}", np.flatnonzero(~np.isnan(np.diagonal(evaluation.tncsm)))

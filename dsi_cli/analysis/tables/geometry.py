@@ -1,15 +1,11 @@
 """The geometry of the classifier's vectors: its rows of the curves table, its spectrum, and the table of classes by checkpoint.
 
-The rows of the geometry table are computed from the stored heads (``heads/``), because the angles to the last checkpoint change
-with every new checkpoint. They stay if no checkpoint of the run changed.
+The rows of the geometry table need all heads of a run, because the angles to the last checkpoint change with every new checkpoint.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.classifiers.checkpoint_scanner import HeadParameters
+from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
-from dsi_cli.errors import OutputError
 from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, row_lengths, spectrum_shares
 from dsi_cli.similarity import centre
-from dsi_cli.store import layout, parquet
+from dsi_cli.store import parquet
 from dsi_cli.store.schema import GEOMETRY, SPECTRUM
 
 INDICES = {
@@ -84,75 +79,48 @@ def _drift(unit: NDArray[np.float64], other: NDArray[np.float64] | None) -> pa.A
     return pa.array(drift, from_pandas=True)
 
 
-class GeometryTable:
-    """The geometry table during an analysis."""
+def geometry_rows(
+    records: Sequence[Record],
+    head_of: Callable[[Record], HeadParameters | None],
+    collapse: Callable[[Record], dict[str, dict[str, Any]]],
+) -> pa.Table:
+    """Return the rows of a run, whose checkpoints are in the order of their epochs; those without a head have no rows.
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self._made: dict[str, str] = {}
-        with suppress(OutputError):  # no rows of a damaged table are valid, although its options may be readable
-            layout.read_table(out, GEOMETRY)
-            self._made = layout.earlier_options(out, GEOMETRY).get("made", {})
-        self._added: dict[str, pa.Table] = {}
+    `collapse` returns the values by class of neural collapse at a checkpoint, by split.
+    """
+    tables = [parquet.from_rows(GEOMETRY, [])]
+    last = next((head for head in map(head_of, reversed(records)) if head is not None), None)
+    last_unit = None if last is None else _norms_and_units(last.weight.astype(np.float64))[1]
+    previous_unit = None
+    # The heads are read in advance by other threads.
+    for record, head in zip(records, local.map_in_order(head_of, records), strict=True):
+        if head is None:
+            continue
+        weight = head.weight.astype(np.float64)
+        norm, unit = _norms_and_units(weight)
+        columns = {
+            "class_index": np.arange(len(weight)),
+            "norm": norm,
+            "centred_norm": row_lengths(centre(weight)),
+            "angle_previous": _drift(unit, previous_unit),
+            "angle_last": _drift(unit, last_unit),
+        }
+        if head.bias is not None:
+            columns["bias"] = head.bias.astype(np.float64)
+        for split, values in collapse(record).items():
+            for name in {"self_duality", "nearest_centre"} & values.keys():
+                column = np.full(len(weight), np.nan)
+                column[values["classes"]] = np.array(values[name], dtype=np.float64)
+                columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
+        tables.append(parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns))
+        previous_unit = unit
+    return pa.concat_tables(tables)
 
-    def add(
-        self,
-        run: str,
-        records: Sequence[Record],
-        stored_head: Callable[[Record], HeadParameters | None],
-        collapse: Callable[[Record], dict[str, dict[str, Any]]],
-        identity: Callable[[Record], str],
-    ) -> None:
-        """Add the rows of a run, unless the earlier rows are valid; checkpoints without a stored head have no rows.
 
-        `collapse` returns the values by class of neural collapse at a checkpoint, by split, and `identity` a text that changes
-        with the evaluations of a checkpoint.
-        """
-        origins = [[record.fingerprint, record.modified_ns, identity(record)] for record in records]
-        made_from = [record.key_columns | {"made_from": origin} for record, origin in zip(records, origins, strict=True)]
-        digest = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
-        if self._made.get(run) == digest:
-            return
-        self._made[run] = digest
-
-        tables = [parquet.from_rows(GEOMETRY, [])]
-        last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
-        last_unit = None if last is None else _norms_and_units(last.weight.astype(np.float64))[1]
-        previous_unit = None
-        # The heads are read in advance by other threads.
-        for record, head in zip(records, local.map_in_order(stored_head, records), strict=True):
-            if head is None:
-                continue
-            weight = head.weight.astype(np.float64)
-            norm, unit = _norms_and_units(weight)
-            columns = {
-                "class_index": np.arange(len(weight)),
-                "norm": norm,
-                "centred_norm": row_lengths(centre(weight)),
-                "angle_previous": _drift(unit, previous_unit),
-                "angle_last": _drift(unit, last_unit),
-            }
-            if head.bias is not None:
-                columns["bias"] = head.bias.astype(np.float64)
-            for split, values in collapse(record).items():
-                for name in {"self_duality", "nearest_centre"} & values.keys():
-                    column = np.full(len(weight), np.nan)
-                    column[values["classes"]] = np.array(values[name], dtype=np.float64)
-                    columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
-            tables.append(parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns))
-            previous_unit = unit
-        self._added[run] = pa.concat_tables(tables)
-
-    def angles_between_checkpoints(self, run: str) -> list[float]:
-        """Return the mean angle of all class vectors to those of the checkpoint before, in degrees, for each stored checkpoint."""
-        if not (self.out / GEOMETRY.path).is_file():
-            return []
-        table = parquet.read(self.out / GEOMETRY.path, run, ["epoch", "step", "angle_previous"])
-        means = table.group_by(["epoch", "step"]).aggregate([("angle_previous", "mean")])["angle_previous_mean"]
-        return [float(angle) for angle in means.drop_null().to_pylist()]
-
-    def write(self) -> None:
-        """Write the table with the unchanged rows of all other runs."""
-        if self._added:
-            rows = pa.concat_tables(self._added.values())
-            layout.write_runs(self.out, GEOMETRY, self._added, rows, {"made": self._made})
+def angles_between_checkpoints(out: Path, run: str) -> list[float]:
+    """Return the mean angle of all class vectors to those of the checkpoint before, in degrees, for each stored checkpoint."""
+    if not (out / GEOMETRY.path).is_file():
+        return []
+    table = parquet.read(out / GEOMETRY.path, run, ["epoch", "step", "angle_previous"])
+    means = table.group_by(["epoch", "step"]).aggregate([("angle_previous", "mean")])["angle_previous_mean"]
+    return [float(angle) for angle in means.drop_null().to_pylist()]

@@ -1,0 +1,111 @@
+"""The cache of an output folder: what was read or computed once, under the hash of everything that it depends on.
+
+An entry is a file ``OUT/.cache/KIND/KEY`` with JSON values and Arrow tables. Its key says what it was made from, so an entry never
+becomes wrong; it only becomes unused. A call that is killed loses the entry that it was writing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsi_cli.errors import OutputError
+from dsi_cli.store import layout
+from dsi_cli.store.atomic_write import open_atomically
+from dsi_cli.store.schema import SCHEMA_VERSION
+from dsi_cli.version import __version__
+
+HEADS, EVALUATIONS, ROWS = "heads", "evaluations", "rows"
+"""The kinds of entries: what scanning a file gives, the evaluation of a checkpoint on a split, and the rows of a checkpoint."""
+_NAMES = b"names"  # the key of the metadata that lists the names of the values
+_PARQUET = b"PAR1"
+Entry = dict[str, Any]
+"""The values of an entry by name: JSON or an Arrow table."""
+
+
+def key_of(*parts: Any) -> str:
+    """Return the key of what depends on these parts, which are JSON, and on the version of dsi."""
+    text = json.dumps([SCHEMA_VERSION, __version__, *parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Cache:
+    """The entries in an output folder, which is locked."""
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out / layout.CACHE
+        self._scratch = layout.temporary_folder(out)
+
+    def has(self, kind: str, key: str) -> bool:
+        """Return whether there is an entry."""
+        return self._path(kind, key).is_file()
+
+    def get(self, kind: str, key: str, names: Collection[str] | None = None) -> Entry | None:
+        """Return an entry, or only the values of these names; None if there is none. A damaged entry is removed."""
+        entry: Entry = {}
+        try:
+            with (
+                self._path(kind, key).open("rb") as source,
+                pq.ParquetFile(source, page_checksum_verification=True) as file,
+            ):
+                stored = json.loads(file.schema_arrow.metadata[_NAMES])
+                for group, name in enumerate(stored):
+                    if names is None or name in names:
+                        entry[name] = _decoded(file.read_row_group(group)["value"][0].as_py())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            self._path(kind, key).unlink(missing_ok=True)
+            return None
+        return entry
+
+    def read(self, kind: str, key: str, names: Collection[str]) -> Entry:
+        """Return the values of these names in an entry that this call relies on; raise `OutputError` if it is damaged."""
+        entry = self.get(kind, key, names)
+        if entry is None:
+            message = f"an entry of {self.folder} was damaged, and dsi has removed it; run the same command again"
+            raise OutputError(message, code="damaged-cache")
+        return entry
+
+    def put(self, kind: str, key: str, entry: Mapping[str, Any]) -> None:
+        """Write an entry in one step; raise `OutputError` if this fails."""
+        # Each value is a row group, so that one can be read alone. After a power failure, checksums show that an entry is damaged.
+        schema = pa.schema([("value", pa.large_binary())], metadata={_NAMES: json.dumps([*entry])})
+        with (
+            open_atomically(self._path(kind, key), self._scratch, is_durable=False) as file,
+            pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_page_checksum=True) as writer,
+        ):
+            for value in entry.values():
+                writer.write_table(pa.table([pa.array([_encoded(value)], pa.large_binary())], schema=schema))
+
+    def prune(self, used: Collection[tuple[str, str]]) -> None:
+        """Remove all entries except for these, which are given by kind and key."""
+        paths = {self._path(kind, key) for kind, key in used}
+        for path in self.folder.glob("*/*"):
+            if path not in paths:
+                path.unlink(missing_ok=True)
+
+    def _path(self, kind: str, key: str) -> Path:
+        return self.folder / kind / key
+
+
+def _encoded(value: Any) -> bytes:
+    """Return a table as a Parquet file, and any other value as JSON."""
+    if not isinstance(value, pa.Table):
+        return json.dumps(value).encode()
+    buffer = io.BytesIO()
+    pq.write_table(value, buffer, compression="none")
+    return buffer.getvalue()
+
+
+def _decoded(data: bytes) -> Any:
+    if data.startswith(_PARQUET):
+        return pq.read_table(pa.BufferReader(data), use_threads=False)
+    return json.loads(data)
