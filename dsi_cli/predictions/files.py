@@ -18,7 +18,7 @@ import numpy as np
 
 from dsi_cli.errors import UsageError, count, listed
 from dsi_cli.predictions import numpy_files, tables
-from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, class_numbers, require_truth_axis
+from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, Ints, class_numbers, require_truth_axis
 from dsi_cli.predictions.numpy_files import FindTargets
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
@@ -88,20 +88,18 @@ class PredictionFile:
     def last_epoch(self, epochs: Sequence[int], usable: Sequence[int], run: str) -> int:
         """Return the last one of a run's epochs, to which predictions of one epoch belong that `has_one_epoch` found.
 
-        Raise `UsageError` if this epoch cannot be used, or if the targets of the table are repeated as often as there are epochs.
+        Raise `UsageError` if this epoch cannot be used, or if the targets are those of several epochs or trainings.
         """
         (part,) = self._of_run(run)
         remedy = "add a column 'epoch', or give an NPZ with `epochs`"
         if epochs[-1] not in usable:
             message = f"{self.name} names no epoch, and the last one of run {run!r}, {epochs[-1]}, cannot be used; {remedy}"
             raise UsageError(message, code="epoch-count", rows=1, epochs=len(epochs))
-        targets = np.zeros(0) if part.targets is None else part.targets.codes
-        samples = len(targets) // len(epochs)
-        # Targets that only count the classes (0, 1, 2, 0, 1, 2) are repeated within an epoch.
-        if len(np.unique(targets)) < samples and (targets == np.resize(targets[:samples], len(targets))).all():
-            message = f"{self.name}: expected the targets of one epoch, found the same {samples:,} targets {len(epochs)} times, as "
-            message += f"run {run!r} has epochs; {remedy}"
-            raise UsageError(message, code="repeated-targets", epochs=len(epochs))
+        times = 1 if part.targets is None else _repetitions(part.targets.codes)
+        if times > 1:
+            message = f"{self.name}: expected the targets of one epoch, found the same {len(part.targets or ()) // times:,} targets "
+            message += f"{times} times; {remedy}, or add a column 'run' if these are several trainings"
+            raise UsageError(message, code="repeated-targets", times=times)
         return epochs[-1]
 
     def unused_epochs(self, epochs: Collection[int], run: str | None = None) -> list[int]:
@@ -114,7 +112,7 @@ class PredictionFile:
         """Return the predictions for a run's epochs as class numbers, in the run's order.
 
         Raise `UsageError` if there are fewer or more rows than epochs, no common epoch, or no such run. Also raise it if a label is
-        not a class, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
+        not a class, each epoch is one before or after one of the run's, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
 
         Parameters
         ----------
@@ -172,6 +170,13 @@ class PredictionFile:
             message = f"{self.name}: expected epochs of {run_name} ({shorten_epochs(epochs)}), found "
             message += f"{shorten_epochs([*by_epoch])}, none in common; number the epochs as the run does"
             raise UsageError(message, code="no-common-epoch")
+        shifts = {epoch - other for epoch, other in zip(sorted(by_epoch), epochs, strict=False)}
+        if 1 < len(by_epoch) == len(epochs) and shifts in ({1}, {-1}):
+            message = (
+                f"{self.name} numbers the epochs {shorten_epochs([*by_epoch])}, and {run_name} {shorten_epochs(epochs)}; "
+            )
+            message += "number them as the checkpoints are numbered (dsi scan), or leave out the epoch that the run lacks"
+            raise UsageError(message, code="shifted-epochs")
         return common
 
 
@@ -258,6 +263,19 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
             raise UsageError(message, code="target-count", predictions=len(part.predictions), targets=len(labels))
         _require_same_samples(part, labels, truth_path.name)
     return PredictionFile(name, truth_path.name, tuple(epochs), labels, truth)
+
+
+def _repetitions(targets: Ints) -> int:
+    """Return how often targets repeat the same samples; targets that only count the classes (0, 1, 2, 0, 1, 2) do not.
+
+    >>> _repetitions(np.array([0, 0, 1, 0, 0, 1])), _repetitions(np.array([0, 1, 2, 0, 1, 2]))
+    (2, 1)
+    """
+    for samples in range(1, len(targets) // 2 + 1):
+        if len(targets) % samples == 0 and (targets == np.resize(targets[:samples], len(targets))).all():
+            is_count = len(np.unique(targets)) == samples
+            return 1 if is_count else len(targets) // samples
+    return 1
 
 
 def _read_targets(path: Path) -> EncodedLabels:

@@ -99,7 +99,9 @@ def confusion_counts(values: NDArray[Any], path: Path, axis: str) -> NDArray[np.
     """Return confusion counts ``(..., C, C)`` with the truth on the rows; raise `UsageError` if they are no counts of samples."""
     if axis == "columns":
         values = values.swapaxes(-2, -1)
-    expected = "counts of samples instead of rates, normalised rows, or scores of as many samples as classes"
+    expected = (
+        "counts of samples (confusion_matrix without normalize), or for scores of as many samples as classes --targets"
+    )
     counts = _whole_numbers(values, f"{path}, confusions", expected).astype(np.int64)
     if (counts < 0).any():
         message = f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it"

@@ -73,6 +73,8 @@ def predictions_for_run(
         try:
             results = predictions.results(epochs, labels.classes, names, run.name)
         except UsageError as error:
+            if error.code == "shifted-epochs":
+                raise
             # Of the usable epochs, an error in the contents says more than the number of rows of all epochs.
             if first_error is None or error.code != "epoch-count":
                 first_error = error
