@@ -69,9 +69,6 @@ class PredictionFile:
             truth = "truth from"
         if any(part.score_columns is not None for part in self.epochs):
             contents += "; arg max of the scores"
-            ties = sum(part.ties for part in self.epochs)
-            if ties:
-                contents += f", the first class for {count(ties, 'tie')}"
         if with_count:
             contents = f"{count(len(results), 'epoch')}, {contents}"
         description = f"{self.name} ({contents})"
@@ -97,8 +94,10 @@ class PredictionFile:
             raise UsageError(message, code="epoch-count", rows=1, epochs=len(epochs))
         times = 1 if part.targets is None else _repetitions(part.targets.codes)
         if times > 1:
-            message = f"{self.name}: expected the targets of one epoch, found the same {len(part.targets or ()) // times:,} targets "
-            message += f"{times} times; {remedy}, or add a column 'run' if these are several trainings"
+            message = (
+                f"{self.name}: expected the targets of one epoch, found the same ones {times} times; {remedy}, or add a "
+            )
+            message += "column 'run' if these are several trainings"
             raise UsageError(message, code="repeated-targets", times=times)
         return epochs[-1]
 
@@ -112,7 +111,7 @@ class PredictionFile:
         """Return the predictions for a run's epochs as class numbers, in the run's order.
 
         Raise `UsageError` if there are fewer or more rows than epochs, no common epoch, or no such run. Also raise it if a label is
-        not a class, each epoch is one before or after one of the run's, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
+        not a class, all epochs are one off, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
 
         Parameters
         ----------
@@ -187,10 +186,12 @@ class RunFolders:
     Attributes
     ----------
     folder : the folder, which may be the one of the checkpoints.
+    subfolders : those of its subfolders that have predictions.
     targets, axis : the options ``targets`` and ``truth`` of `read_predictions` for the files of all runs.
     """
 
     folder: Path
+    subfolders: tuple[Path, ...]
     targets: str | Path | None
     axis: str
 
@@ -202,18 +203,14 @@ class RunFolders:
     def find(self, run: str, folder: Place) -> Path | None:
         """Return the subfolder with the predictions of a run, or None.
 
-        Its path is the end of the path of the run's checkpoints, and includes the run's name, which no other run has. A folder such
-        as ``checkpoints`` below the one of the name may be missing.
+        Its path below the folder includes the run's name, which no other run has, and is a part of the path of the run's
+        checkpoints. In that path, a folder such as ``checkpoints`` may follow.
         """
-        names, parts = tuple(run.split("/")), tuple(folder.parts)
-        starts = [start for start in range(len(parts)) if parts[start : start + len(names)] == names]
-        candidates = [names]
-        if starts:
-            first = int(parts[0] == folder.anchor)
-            ends = (len(parts), starts[-1] + len(names))
-            candidates = [parts[start:end] for start in range(first, starts[-1] + 1) for end in ends]
-        subfolders = (self.folder.joinpath(*candidate) for candidate in candidates)
-        return next((subfolder for subfolder in subfolders if nearby_names(subfolder)), None)
+        for subfolder in self.subfolders:
+            path = f"/{subfolder.relative_to(self.folder).as_posix()}/"
+            if f"/{run}/" in path and path in f"{'/'.join(folder.parts)}/":
+                return subfolder
+        return None
 
     def of_run(self, run: str, folder: Place) -> PredictionFile | None:
         """Return the predictions of a run, or None if it has none yet; raise `UsageError` as `read_predictions` does."""
@@ -314,10 +311,11 @@ def open_predictions(
         found = find_prediction_files(folder)
         if found is not None:
             return read_predictions(found[0], targets or found[1], truth=truth)
-        subfolders = (subfolder for level in ("*", "*/*") for subfolder in folder.glob(level))
-        if not any(nearby_names(subfolder) for subfolder in subfolders):
+        places = [place for level in ("*", "*/*", "*/*/*") for place in sorted(folder.glob(level)) if place.is_dir()]
+        subfolders = tuple(place for place in places if nearby_names(place))
+        if not subfolders:
             raise
-        return RunFolders(folder, targets, truth)
+        return RunFolders(folder, subfolders, targets, truth)
 
 
 def require_runs(predictions: PredictionFile | RunFolders, runs: Mapping[str, Place]) -> None:

@@ -49,7 +49,7 @@ class _NumberTable:
 def read_epochs(path: Path, axis: str, find_targets: FindTargets) -> list[EpochPredictions] | None:
     """Return the predictions or the confusion counts in a CSV file; None if it does not hold an array of numbers.
 
-    Raise `UsageError` as for `numpy_files.read_epochs`, or if the names in the table give the truth on the other axis than ``axis``.
+    Raise `UsageError` as for `numpy_files.read_epochs`, or if names in the table give the truth on the other axis.
     """
     table = _read_numbers(path)
     if table is None:
