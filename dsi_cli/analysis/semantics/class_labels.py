@@ -385,7 +385,10 @@ def _require_same_order(labels: LabelList, other: LabelList) -> None:
 
 def contradictions_of_found(labels: LabelList | None, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
     """Return a warning if labels that were found for a run contradict those in a checkpoint or in a file."""
-    return [] if labels is None else _contradictions(labels, run, readable)
+    if labels is None:
+        return []
+    # Labels of a checkpoint are compared with files only, so that this checkpoint is not opened again.
+    return _contradictions(labels, run, readable if labels.path is not None else ())
 
 
 def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
