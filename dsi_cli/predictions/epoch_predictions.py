@@ -32,13 +32,18 @@ def names_by_role(names: Collection[str], roles: Mapping[str, Sequence[str]]) ->
     """
     by_key: dict[str, str] = {}
     for name in names:
-        by_key.setdefault(_NAME_END.sub("", re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"), count=1), name)
+        by_key.setdefault(_key(name), name)
     found = {}
-    for role, keys in roles.items():
-        known = [by_key[key] for key in keys if key in by_key]
+    for role, other_names in roles.items():
+        known = [by_key[_key(name)] for name in other_names if _key(name) in by_key]
         if role in names or known:
             found[role] = role if role in names else known[0]
     return found
+
+
+def _key(name: str) -> str:
+    """Return a name in lower case, without the plural and without ``label`` or ``class`` at its end."""
+    return _NAME_END.sub("", re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"), count=1)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,6 @@ class EpochPredictions:
     counts : ``(C, C)``, confusion counts, where rows are the truth. A file has either counts or predictions.
     classes_of_counts : the class labels of the rows and of the columns of ``counts``, if the file has them.
     score_columns : the number of scores of each sample whose arg max is the prediction; None if the file has predictions.
-    ties : the number of these samples with several largest scores, of which the first one counts.
     """
 
     location: str
@@ -161,7 +165,6 @@ class EpochPredictions:
     counts: NDArray[np.int64] | None = None
     classes_of_counts: tuple[EncodedLabels, EncodedLabels] | None = None
     score_columns: int | None = None
-    ties: int = 0
 
     def result(
         self, classes: int, names: Sequence[str] | None, truth: Ints | None, truth_name: str | None

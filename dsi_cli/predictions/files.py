@@ -18,7 +18,7 @@ import numpy as np
 
 from dsi_cli.errors import UsageError, count, listed
 from dsi_cli.predictions import numpy_files, tables
-from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, class_numbers, require_truth_axis
+from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, Ints, class_numbers, require_truth_axis
 from dsi_cli.predictions.numpy_files import FindTargets
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
@@ -69,9 +69,6 @@ class PredictionFile:
             truth = "truth from"
         if any(part.score_columns is not None for part in self.epochs):
             contents += "; arg max of the scores"
-            ties = sum(part.ties for part in self.epochs)
-            if ties:
-                contents += f", the first class for {count(ties, 'tie')}"
         if with_count:
             contents = f"{count(len(results), 'epoch')}, {contents}"
         description = f"{self.name} ({contents})"
@@ -88,20 +85,20 @@ class PredictionFile:
     def last_epoch(self, epochs: Sequence[int], usable: Sequence[int], run: str) -> int:
         """Return the last one of a run's epochs, to which predictions of one epoch belong that `has_one_epoch` found.
 
-        Raise `UsageError` if this epoch cannot be used, or if the targets of the table are repeated as often as there are epochs.
+        Raise `UsageError` if this epoch cannot be used, or if the targets are those of several epochs or trainings.
         """
         (part,) = self._of_run(run)
         remedy = "add a column 'epoch', or give an NPZ with `epochs`"
         if epochs[-1] not in usable:
             message = f"{self.name} names no epoch, and the last one of run {run!r}, {epochs[-1]}, cannot be used; {remedy}"
             raise UsageError(message, code="epoch-count", rows=1, epochs=len(epochs))
-        targets = np.zeros(0) if part.targets is None else part.targets.codes
-        samples = len(targets) // len(epochs)
-        # Targets that only count the classes (0, 1, 2, 0, 1, 2) are repeated within an epoch.
-        if len(np.unique(targets)) < samples and (targets == np.resize(targets[:samples], len(targets))).all():
-            message = f"{self.name}: expected the targets of one epoch, found the same {samples:,} targets {len(epochs)} times, as "
-            message += f"run {run!r} has epochs; {remedy}"
-            raise UsageError(message, code="repeated-targets", epochs=len(epochs))
+        times = 1 if part.targets is None else _repetitions(part.targets.codes)
+        if times > 1:
+            message = (
+                f"{self.name}: expected the targets of one epoch, found the same ones {times} times; {remedy}, or add a "
+            )
+            message += "column 'run' if these are several trainings"
+            raise UsageError(message, code="repeated-targets", times=times)
         return epochs[-1]
 
     def unused_epochs(self, epochs: Collection[int], run: str | None = None) -> list[int]:
@@ -114,7 +111,7 @@ class PredictionFile:
         """Return the predictions for a run's epochs as class numbers, in the run's order.
 
         Raise `UsageError` if there are fewer or more rows than epochs, no common epoch, or no such run. Also raise it if a label is
-        not a class, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
+        not a class, all epochs are one off, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
 
         Parameters
         ----------
@@ -172,6 +169,13 @@ class PredictionFile:
             message = f"{self.name}: expected epochs of {run_name} ({shorten_epochs(epochs)}), found "
             message += f"{shorten_epochs([*by_epoch])}, none in common; number the epochs as the run does"
             raise UsageError(message, code="no-common-epoch")
+        shifts = {epoch - other for epoch, other in zip(sorted(by_epoch), epochs, strict=False)}
+        if 1 < len(by_epoch) == len(epochs) and shifts in ({1}, {-1}):
+            message = (
+                f"{self.name} numbers the epochs {shorten_epochs([*by_epoch])}, and {run_name} {shorten_epochs(epochs)}; "
+            )
+            message += "number them as the checkpoints are numbered (dsi scan), or leave out the epoch that the run lacks"
+            raise UsageError(message, code="shifted-epochs")
         return common
 
 
@@ -182,10 +186,12 @@ class RunFolders:
     Attributes
     ----------
     folder : the folder, which may be the one of the checkpoints.
+    subfolders : those of its subfolders that have predictions.
     targets, axis : the options ``targets`` and ``truth`` of `read_predictions` for the files of all runs.
     """
 
     folder: Path
+    subfolders: tuple[Path, ...]
     targets: str | Path | None
     axis: str
 
@@ -197,18 +203,14 @@ class RunFolders:
     def find(self, run: str, folder: Place) -> Path | None:
         """Return the subfolder with the predictions of a run, or None.
 
-        Its path is the end of the path of the run's checkpoints, and includes the run's name, which no other run has. A folder such
-        as ``checkpoints`` below the one of the name may be missing.
+        Its path below the folder includes the run's name, which no other run has, and is a part of the path of the run's
+        checkpoints. In that path, a folder such as ``checkpoints`` may follow.
         """
-        names, parts = tuple(run.split("/")), tuple(folder.parts)
-        starts = [start for start in range(len(parts)) if parts[start : start + len(names)] == names]
-        candidates = [names]
-        if starts:
-            first = int(parts[0] == folder.anchor)
-            ends = (len(parts), starts[-1] + len(names))
-            candidates = [parts[start:end] for start in range(first, starts[-1] + 1) for end in ends]
-        subfolders = (self.folder.joinpath(*candidate) for candidate in candidates)
-        return next((subfolder for subfolder in subfolders if nearby_names(subfolder)), None)
+        for subfolder in self.subfolders:
+            path = f"/{subfolder.relative_to(self.folder).as_posix()}/"
+            if f"/{run}/" in path and path in f"{'/'.join(folder.parts)}/":
+                return subfolder
+        return None
 
     def of_run(self, run: str, folder: Place) -> PredictionFile | None:
         """Return the predictions of a run, or None if it has none yet; raise `UsageError` as `read_predictions` does."""
@@ -260,6 +262,19 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
     return PredictionFile(name, truth_path.name, tuple(epochs), labels, truth)
 
 
+def _repetitions(targets: Ints) -> int:
+    """Return how often targets repeat the same samples; targets that only count the classes (0, 1, 2, 0, 1, 2) do not.
+
+    >>> _repetitions(np.array([0, 0, 1, 0, 0, 1])), _repetitions(np.array([0, 1, 2, 0, 1, 2]))
+    (2, 1)
+    """
+    for samples in range(1, len(targets) // 2 + 1):
+        if len(targets) % samples == 0 and (targets == np.resize(targets[:samples], len(targets))).all():
+            is_count = len(np.unique(targets)) == samples
+            return 1 if is_count else len(targets) // samples
+    return 1
+
+
 def _read_targets(path: Path) -> EncodedLabels:
     _require_file(path, tables.TEXT)
     return (numpy_files if path.suffix.lower() in ARRAYS else tables).read_targets(path)
@@ -296,10 +311,11 @@ def open_predictions(
         found = find_prediction_files(folder)
         if found is not None:
             return read_predictions(found[0], targets or found[1], truth=truth)
-        subfolders = (subfolder for level in ("*", "*/*") for subfolder in folder.glob(level))
-        if not any(nearby_names(subfolder) for subfolder in subfolders):
+        places = [place for level in ("*", "*/*", "*/*/*") for place in sorted(folder.glob(level)) if place.is_dir()]
+        subfolders = tuple(place for place in places if nearby_names(place))
+        if not subfolders:
             raise
-        return RunFolders(folder, targets, truth)
+        return RunFolders(folder, subfolders, targets, truth)
 
 
 def require_runs(predictions: PredictionFile | RunFolders, runs: Mapping[str, Place]) -> None:

@@ -7,6 +7,7 @@ order. Names that only number the classes from 0 are ignored, because pandas wri
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from dsi_cli.predictions.numpy_files import FindTargets
 
 DELIMITERS = ",;\t "
 MIN_COLUMNS = 2  # a single column holds labels
+ROLES = {"rows": [name for name in TARGET if name != "label"], "columns": PREDICTION}
+"""The names of the truth and of the predictions, by the axis that usually has them; `label` may be either."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,29 +39,42 @@ class _NumberTable:
     @property
     def are_counts(self) -> bool:
         """True if the array is a confusion matrix; ``pandas.crosstab`` leaves out classes that never occur."""
-        has_names = self.rows is not None and self.columns is not None
-        is_square = self.values.shape[0] == self.values.shape[1]
-        return is_square or (has_names and bool((self.values == np.round(self.values)).all()))
+        if self.values.shape[0] == self.values.shape[1]:
+            return True
+        if self.rows is None or self.columns is None or len({*self.rows}) < len(self.rows):
+            return False
+        return bool((self.values == np.round(self.values)).all())
 
 
 def read_epochs(path: Path, axis: str, find_targets: FindTargets) -> list[EpochPredictions] | None:
     """Return the predictions or the confusion counts in a CSV file; None if it does not hold an array of numbers.
 
-    Raise `UsageError` as for `numpy_files.read_epochs`, or if the corner of the table names the other axis than ``axis``.
+    Raise `UsageError` as for `numpy_files.read_epochs`, or if names in the table give the truth on the other axis.
     """
     table = _read_numbers(path)
     if table is None:
         return None
+    (row_role, rows), (column_role, columns) = _split_role(table.rows), _split_role(table.columns)
+    corner_role = _role(table.corner)
     if not table.are_counts:
+        if corner_role is not None:
+            return None  # a column of labels
         parts = numpy_files.epochs_of_arrays({"": table.values}, path, axis, find_targets)
-        return [_with_class_names(part, table.columns) for part in parts]
-    roles = names_by_role([table.corner], {"rows": TARGET, "columns": PREDICTION})
-    if roles and axis not in roles:
-        (other,) = roles
-        message = f"{path}: expected the truth on the {axis}, found rows called {table.corner[:40]!a}; give --truth {other}"
-        raise UsageError(message, code="truth-axis", axis=axis)
+        return [_with_class_names(part, columns) for part in parts]
+
+    # Names such as true_cat and pred_cat, or the corner of pandas.crosstab, give the axis of the truth.
+    row_role = row_role or corner_role
+    is_transposed = row_role == "columns" or column_role == "rows"
+    is_usual = row_role == "rows" or column_role == "columns"
+    stated = "columns" if is_transposed else "rows"
+    if is_usual != is_transposed and stated != axis:
+        message = f"{path}: expected the truth on the {axis}, but the names in this table give it on the {stated}; "
+        raise UsageError(f"{message}give --truth {stated}", code="truth-axis", axis=axis)
+
     counts = numpy_files.confusion_counts(table.values, path, axis)
-    rows, columns = table.rows or table.columns, table.columns or table.rows
+    if all(_are_numbers_from_0(names) for names in (rows, columns) if names is not None):
+        rows = columns = None
+    rows, columns = rows or columns, columns or rows
     names = None
     if rows is not None and columns is not None:
         labels = [EncodedLabels(np.arange(len(axis_names)), axis_names) for axis_names in (rows, columns)]
@@ -66,9 +82,29 @@ def read_epochs(path: Path, axis: str, find_targets: FindTargets) -> list[EpochP
     return [EpochPredictions(str(path), counts=counts, classes_of_counts=names)]
 
 
+def _role(text: str) -> str | None:
+    """Return which axis usually has such a name, or None."""
+    return next(iter(names_by_role([text], ROLES)), None)
+
+
+def _split_role(names: tuple[str, ...] | None) -> tuple[str | None, tuple[str, ...] | None]:
+    """Return the role in names of classes such as ``true_cat`` and ``true_dog``, and the names without it.
+
+    >>> _split_role(("Predicted cat", "Predicted dog"))
+    ('columns', ('cat', 'dog'))
+    """
+    if names is None:
+        return None, None
+    parts = [re.split("[ _:]", name, maxsplit=1) for name in names]
+    role = _role(parts[0][0])
+    if role is None or any(len(part) < 2 or part[0] != parts[0][0] for part in parts):
+        return None, names
+    return role, tuple(part[1].strip() for part in parts)
+
+
 def _with_class_names(part: EpochPredictions, names: tuple[str, ...] | None) -> EpochPredictions:
     """Return predictions whose class numbers are columns of scores with names."""
-    if names is None or part.score_columns is None or part.predictions is None:
+    if names is None or part.score_columns is None or part.predictions is None or _are_numbers_from_0(names):
         return part
     return replace(part, predictions=EncodedLabels(part.predictions.codes, names))
 
@@ -88,10 +124,7 @@ def _read_numbers(path: Path) -> _NumberTable | None:
     values = np.column_stack([column.to_numpy() for column in columns])
     if header is None and len(values) != len(columns) and (values[0] == np.arange(len(columns))).all():
         values = values[1:]  # a header of numbers
-    column_names = None if header is None else tuple(name.strip() for name in header)
-    if all(_are_numbers_from_0(names) for names in (rows, column_names) if names is not None):
-        rows = column_names = None
-    return _NumberTable(values, rows, column_names, corner)
+    return _NumberTable(values, rows, None if header is None else tuple(name.strip() for name in header), corner)
 
 
 def _read_columns(path: Path) -> tuple[list[str] | None, list[Any]]:
@@ -101,7 +134,7 @@ def _read_columns(path: Path) -> tuple[list[str] | None, list[Any]]:
 
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
-            line = text.readline()
+            line = text.readline().removeprefix("# ")  # as numpy.savetxt writes a header
         delimiter = next((mark for mark in DELIMITERS if mark in line), ",")
         cells = next(csv.reader([line], delimiter=delimiter))
         has_header = not all(map(_is_number, cells))

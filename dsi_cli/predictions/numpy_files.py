@@ -32,14 +32,13 @@ EXPECTED = (
 )
 MAX_BYTES = 8 * 2**30  # the maximum size of all unpacked arrays in an NPZ file
 ARRAY_NAMES = {
-    "predictions": PREDICTION,
+    "predictions": (*PREDICTION, "logits", "probabilities", "probs"),
     "targets": TARGET,
     "confusions": ("confusion", "confusion_matrix", "cm"),
     "epochs": ("epoch",),
     "scores": ("score",),
 }
 """The names of each array in an NPZ file (`names_by_role`)."""
-SCORE_NAMES = ("logits", "probabilities", "probs", "scores")  # the names of scores ``(samples, C)`` without predictions
 Arrays = Mapping[str, NDArray[Any]]
 FindTargets = Callable[[], EncodedLabels | None]
 """Returns the targets that the user gave or that are in the same folder, or None."""
@@ -58,11 +57,7 @@ def read_epochs(path: Path, axis: str, find_targets: FindTargets) -> list[EpochP
     """
     arrays = _load(path)
     if "" not in arrays:
-        roles = names_by_role(arrays, ARRAY_NAMES)
-        score_name = next((name for name in SCORE_NAMES if name in arrays), None)
-        if score_name is not None and not roles.keys() & {"predictions", "confusions"}:
-            roles["predictions"] = score_name
-        arrays |= {role: arrays[name] for role, name in roles.items()}
+        arrays |= {role: arrays[name] for role, name in names_by_role(arrays, ARRAY_NAMES).items()}
     return epochs_of_arrays(arrays, path, axis, find_targets)
 
 
@@ -100,7 +95,9 @@ def confusion_counts(values: NDArray[Any], path: Path, axis: str) -> NDArray[np.
     """Return confusion counts ``(..., C, C)`` with the truth on the rows; raise `UsageError` if they are no counts of samples."""
     if axis == "columns":
         values = values.swapaxes(-2, -1)
-    expected = "counts of samples instead of rates, normalised rows, or scores of as many samples as classes"
+    expected = (
+        "counts of samples (confusion_matrix without normalize), or for scores of as many samples as classes --targets"
+    )
     counts = _whole_numbers(values, f"{path}, confusions", expected).astype(np.int64)
     if (counts < 0).any():
         message = f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it"
@@ -188,11 +185,12 @@ def _predictions(
 
     # Replace scores by their arg max.
     if values.shape == (samples, 1):
-        values = values[:, 0]
-    score_columns, ties = None, np.zeros(len(np.atleast_2d(values)), dtype=np.intp)
+        values = _one_per_sample(values)
+    score_columns = None
     if _are_scores(values, samples):
+        score_columns = values.shape[-1]
         scores = values.reshape(-1, *values.shape[-2:])
-        score_columns, ties = scores.shape[-1], _count_ties(scores, path)
+        _require_numbers(scores, path)
         values = scores.argmax(axis=-1)
     if values.ndim > 2:
         raise error
@@ -210,10 +208,8 @@ def _predictions(
         if confidences.shape != arrays["predictions"].shape or confidences.dtype.kind != "f":
             raise error
         fields["scores"] = confidences.reshape(shape)
-    return [
-        {name: labels[row] for name, labels in fields.items()} | {"score_columns": score_columns, "ties": int(ties[row])}
-        for row in range(shape[0])
-    ]
+    epochs = range(shape[0])
+    return [{name: labels[row] for name, labels in fields.items()} | {"score_columns": score_columns} for row in epochs]
 
 
 def _are_scores(values: NDArray[Any], samples: int | None) -> bool:
@@ -238,26 +234,20 @@ def _is_one_hot(values: NDArray[Any]) -> bool:
     return bool(((values == 0) | (values == 1)).all() and (values.sum(axis=-1) == 1).all())
 
 
-def _count_ties(scores: NDArray[Any], path: Path) -> NDArray[np.intp]:
-    """Return the number of samples of each epoch with several largest scores; raise `UsageError` if a score is not a number."""
-    has_nan = np.isnan(scores).any(axis=-1)
-    if has_nan.any():
-        epoch, sample = (int(index[0]) for index in np.nonzero(has_nan))
-        row = f", row {epoch}" if len(scores) > 1 else ""
-        message = f"{path}{row}, sample {sample}: expected scores, found NaN, as in {count(int(has_nan.sum()), 'sample')}; "
-        message += "leave these samples out of the scores and the targets, or this epoch if all of them are NaN"
-        raise UsageError(message, code="nan-score", samples=int(has_nan.sum()))
-    is_largest = scores == scores.max(axis=-1, keepdims=True)
-    ties: NDArray[np.intp] = (is_largest.sum(axis=-1) > 1).sum(axis=-1)
-    return ties
+def _require_numbers(scores: NDArray[Any], path: Path) -> None:
+    """Raise `UsageError` if a score ``(epochs, samples, C)`` is not a number."""
+    places = np.argwhere(np.isnan(scores).any(axis=-1))
+    if not len(places):
+        return
+    row = f", row {places[0][0]}" if len(scores) > 1 else ""
+    message = f"{path}{row}, sample {places[0][1]}: expected scores, found NaN, as in {count(len(places), 'sample')}; "
+    message += "leave these samples out of the scores and the targets, or this epoch if all of them are NaN"
+    raise UsageError(message, code="nan-score", samples=len(places))
 
 
-def _one_per_sample(targets: NDArray[Any]) -> NDArray[Any]:
-    """Return targets ``(samples,)`` of a column ``(samples, 1)`` or of one-hot rows; other targets as they are."""
-    if targets.ndim == 2 and targets.shape[1] == 1:
-        return targets[:, 0]
-    is_long = targets.ndim == 2 and targets.dtype.kind in "biuf" and len(targets) > targets.shape[1] > 1
-    return targets.argmax(axis=1) if is_long and _is_one_hot(targets) else targets
+def _one_per_sample(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values ``(samples,)`` of a column ``(samples, 1)``, as Keras has it; other values as they are."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def _labels(values: NDArray[Any], location: str) -> EncodedLabels:

@@ -41,15 +41,21 @@ def read_epochs(path: Path, axis: str, find_targets: FindTargets) -> list[EpochP
     Raise `UsageError` if the file cannot be read, has no rows, lacks a column, or has a missing or wrong value. The parameters are
     those of `matrix_tables.read_epochs`.
     """
+    columns: Columns = {}
+    error: UsageError | None = None
     try:
         columns = _read_columns(path, "prediction", EXPECTED)
-    except UsageError as error:
-        parts = None
-        if error.code in ("missing-column", "table-not-readable") and path.suffix.lower() == CSV:
-            parts = matrix_tables.read_epochs(path, axis, find_targets)
-        if parts is None:
+    except UsageError as caught:
+        if caught.code not in ("missing-column", "table-not-readable"):
             raise
-        return parts
+        error = caught
+    # A file without a table may hold an array; pandas.crosstab calls the rows of a matrix "Predicted".
+    if path.suffix.lower() == CSV and {*columns} <= {"prediction"}:
+        parts = matrix_tables.read_epochs(path, axis, find_targets)
+        if parts is not None:
+            return parts
+    if error is not None:
+        raise error
     return _epochs_of_columns(columns, path)
 
 

@@ -285,7 +285,7 @@ def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
             "The chance band holds 95 % of the values that arise if the classes are relabelled at random."
         )
         yield "The interval of the agreement shows how much it would change with other classes of the same kind."
-    if any(run.is_early for run in findings):
+    if " early" in headline(findings):
         yield "Early means that 90 % of the rise of the agreement, with its interval, lies in the first half of the training."
     if any(run.mistakes for run in findings):
         yield (
@@ -303,7 +303,8 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
             "No interval covers another seed of the same training. "
             f"Overlapping bands do not show that runs are equal: {command} compares them."
         )
-    yield "A higher agreement does not mean a better classifier, and a peak is not a reason to stop a training."
+    if any(run.agreement for run in findings):
+        yield "A higher agreement does not mean a better classifier, and a peak is not a reason to stop a training."
     if any(run.accuracy and len(run.accuracy.points) > 1 for run in findings):
         yield "The epoch with the best accuracy on test is chosen on test, so this accuracy is a little too high."
     classes = min(run.first_classes or run.classes for run in findings)

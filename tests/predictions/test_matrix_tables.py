@@ -76,6 +76,42 @@ def test_read_predictions_of_a_crosstab_fills_missing_classes_and_checks_the_axi
         counts_of(path, truth="columns", epochs=[5])
 
 
+@pytest.mark.parametrize("mark", ["true_{} pred_{}", "true:{} pred:{}", "Actual_{} Predicted_{}"])
+def test_read_predictions_of_a_matrix_takes_the_axis_of_the_truth_from_its_names(tmp_path, counts_of, matrix, mark):
+    path, (rows, columns) = tmp_path / "cm.csv", mark.split()
+    for labels in (NAMES, range(4)):
+        index, names = ([text.format(label) for label in labels] for text in (rows, columns))
+        pd.DataFrame(matrix, index, names).to_csv(path)
+        assert_array_equal(counts_of(path, epochs=[5]), [matrix])
+        pd.DataFrame(matrix.T, names, index).to_csv(path)
+        with raises("truth-axis", axis="rows"):
+            counts_of(path, epochs=[5])
+        assert_array_equal(counts_of(path, truth="columns", epochs=[5]), [matrix])
+
+
+def test_read_predictions_of_a_transposed_crosstab_needs_the_option(tmp_path, counts_of, targets):
+    path, predicted = tmp_path / "cm.csv", np.where(targets == 1, 0, targets)
+    expected = confusion_matrix(targets, predicted, labels=range(4))
+    pd.crosstab(pd.Series(NAMES[predicted], name="Predicted"), pd.Series(NAMES[targets], name="Actual")).to_csv(path)
+    with raises("truth-axis", axis="rows"):
+        counts_of(path, epochs=[5])
+    assert_array_equal(counts_of(path, truth="columns", epochs=[5]), [expected])
+
+
+def test_read_predictions_of_labels_with_other_numbers_is_no_matrix(save, tmp_path, targets, predictions):
+    save("targets.npy", targets)
+    rows = {"y_pred": NAMES[predictions[1]], "confidence": np.linspace(0, 1, 40), "loss": np.linspace(3, 1, 40)}
+    pd.DataFrame(rows).to_csv(tmp_path / "p.csv", index=False)
+    found = read_predictions(tmp_path / "p.csv").results([5], 4, NAMES)
+    assert_array_equal(found[5].predictions, predictions[1])
+
+
+def test_read_predictions_of_a_matrix_with_a_header_of_savetxt_takes_its_names(tmp_path, counts_of, matrix):
+    path = tmp_path / "cm.csv"
+    np.savetxt(path, matrix[np.ix_(ORDER, ORDER)], fmt="%d", delimiter=",", header=",".join(NAMES[ORDER]))
+    assert_array_equal(counts_of(path, epochs=[5]), [matrix])
+
+
 @pytest.mark.parametrize("content", ["3.5,1\n1,4\n", "-1,2\n1,4\n", "1,2,3\n4,5,6\n7,8,9\n"])
 def test_read_predictions_of_other_numbers_in_csv_raises(save, counts_of, content):
     with raises({"3": "not-whole-numbers", "-": "negative-count", "1": "counts-classes"}[content[0]]):

@@ -167,6 +167,23 @@ def test_the_exact_name_of_a_column_comes_before_others(write, counts_of, column
     assert_array_equal(counts_of(write("a.csv", table)), counts)
 
 
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_epochs_that_all_differ_by_one_are_refused(write, counts_of, columns, counts, shift):
+    table = columns | {"epoch": np.asarray(columns["epoch"]) + shift}
+    with raises("shifted-epochs"):
+        counts_of(write("a.csv", table))
+    # An epoch that the run lacks, among those that it has
+    assert_array_equal(counts_of(write("a.csv", table), epochs=[shift, shift + 1]), counts[:2])
+
+
+def test_one_epoch_with_the_samples_of_several_trainings_is_refused(write, targets):
+    table = {"seed": np.repeat([0, 1], len(targets)), "y_true": np.tile(targets, 2), "y_pred": np.tile(targets, 2)}
+    with raises("repeated-targets", times=2):
+        read_predictions(write("a.csv", table)).last_epoch([1, 2, 3], [1, 2, 3], "run")
+    counted = {"y_true": np.resize(np.arange(4), 40), "y_pred": np.zeros(40, dtype=int)}
+    assert read_predictions(write("a.csv", counted)).last_epoch([1, 2, 3], [1, 2, 3], "run") == 3
+
+
 GOOD = "epoch,target,prediction\n0,cat,dog\n"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.queries.findings import Point
 from dsi_cli.report import overview, page_data
 from dsi_cli.store.results import Results
 
@@ -114,3 +115,15 @@ def test_missing_labels_are_one_warning_with_a_command(make_run, tmp_path):
     warning, left_out = overview.overview(results, overview.all_findings(results))["warnings"]
     assert left_out.text.startswith("run: 5 of 33 mistakes are predictions of classes without samples, ")
     assert warning.command == f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE"
+
+
+def test_explanations_without_an_agreement_do_not_mention_it(make_run, tmp_path):
+    # As with --measure spearman, which has phases but no agreement
+    analyze([make_run(epochs=4)], tmp_path / "out", Options(draws=0))
+    results = Results(tmp_path / "out")
+    (found,) = overview.all_findings(results)
+    early = replace(found, agreement=None, t90=Point(1, 1.0, high=1.0))
+    assert early.is_early
+    page = overview.overview(results, [early])
+    assert not [text for text in (*page["shown"], *page["not_shown"]) if "agreement" in text]
+    assert "A higher agreement" in str(overview.overview(results, [found])["not_shown"])

@@ -62,17 +62,17 @@ def predictions_for_run(
     if len(every) > 1 and predictions.has_one_epoch(run.name):
         last = predictions.last_epoch(every, usable, run.name)
         results = predictions.results([last], labels.classes, names, run.name)
-        warning = (
-            f"{predictions.name} names no epoch, so dsi takes its predictions for the last of {len(every)}, epoch {last}; "
+        return _file_predictions(predictions, run, results, [*results.values()]), _last_epoch_warning(
+            predictions.name, every
         )
-        warning += "if they belong to another, add a column 'epoch', or give an NPZ with `epochs`"
-        return _file_predictions(predictions, run, results, [*results.values()]), warning
     first_error: UsageError | None = None
     # The rows of an array belong to all epochs of the run, or else to the usable ones.
     for epochs in filter(None, (every, usable)):
         try:
             results = predictions.results(epochs, labels.classes, names, run.name)
         except UsageError as error:
+            if error.code == "shifted-epochs":
+                raise
             # Of the usable epochs, an error in the contents says more than the number of rows of all epochs.
             if first_error is None or error.code != "epoch-count":
                 first_error = error
@@ -82,12 +82,7 @@ def predictions_for_run(
             continue
         source = _file_predictions(predictions, run, results, used)
         if epochs is not every and predictions.is_in_order:
-            left_out = [epoch for epoch in every if epoch not in usable]
-            return source, (
-                f"{predictions.name} has {count(len(usable), 'row')} and the run {count(len(every), 'epoch')}, so dsi takes "
-                f"the rows for {_epochs(usable)}, without the unused checkpoints of {_epochs(left_out)}; "
-                "if they belong to others, give an NPZ with `epochs`"
-            )
+            return source, _usable_epochs_warning(predictions.name, every, usable)
         others = predictions.unused_epochs({record.epoch or 0 for record in run.resolved}, run.name)
         return source, _mismatch(predictions.name, usable, results, others)
     message = f"run {run.name!r} has no epoch that predictions could belong to"
@@ -117,6 +112,22 @@ def _all_epochs(run: RunCheckpoints) -> list[int]:
     if run.usable and all(record.epoch is None for record in run.usable):
         return [0]
     return sorted({r.epoch for r in run.resolved if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
+
+
+def _last_epoch_warning(name: str, epochs: Sequence[int]) -> str:
+    return (
+        f"{name} names no epoch, so dsi takes its predictions for the last of {len(epochs)}, epoch {epochs[-1]}; "
+        "if they belong to another, add a column 'epoch', or give an NPZ with `epochs`"
+    )
+
+
+def _usable_epochs_warning(name: str, every: Sequence[int], usable: Sequence[int]) -> str:
+    left_out = [epoch for epoch in every if epoch not in usable]
+    return (
+        f"{name} has {count(len(usable), 'row')} and the run {count(len(every), 'epoch')}, so dsi takes "
+        f"the rows for {_epochs(usable)}, without the unused checkpoints of {_epochs(left_out)}; "
+        "if they belong to others, give an NPZ with `epochs`"
+    )
 
 
 def _mismatch(name: str, usable: Sequence[int], found: Collection[int], others: Sequence[int]) -> str | None:

@@ -355,17 +355,17 @@ def find_labels(
     warnings: list[str] = []
     found: LabelList | None = None
     for candidate in _nearby_labels(run, readable, earlier_id):
-        is_file_found = found is not None and found.path is not None
-        if isinstance(candidate, UsageError):
-            warnings += [] if is_file_found else [str(candidate)]
+        if found is not None and found.path is not None:
+            # Other files of as many classes must have the same order as the first one.
+            if not isinstance(candidate, UsageError) and candidate.path is not None and len(candidate.names) == classes:
+                _require_same_order(found, candidate)
+        elif isinstance(candidate, UsageError):
+            warnings.append(str(candidate))
         elif len(candidate.names) != classes:
             number, expected = count(len(candidate.names), "label"), count(classes, "class")
-            text = f"{candidate.source} is not used, because it has {number} and the classifier {expected}"
-            warnings += [] if is_file_found else [text]
+            warnings.append(f"{candidate.source} is not used, because it has {number} and the classifier {expected}")
         elif found is None:
             found = candidate
-        elif is_file_found and candidate.path is not None:
-            _require_same_order(found, candidate)
     if found is None and from_dataset is not None and len(from_dataset.names) == classes:
         found = from_dataset
     return found, warnings
@@ -387,8 +387,8 @@ def contradictions_of_found(labels: LabelList | None, run: TrainingRun, readable
     """Return a warning if labels that were found for a run contradict those in a checkpoint or in a file."""
     if labels is None:
         return []
-    # Labels from a checkpoint need not be compared with themselves.
-    return _contradictions(labels, run, readable if labels.path is not None else [])
+    # Labels of a checkpoint are compared with files only, so that this checkpoint is not opened again.
+    return _contradictions(labels, run, readable if labels.path is not None else ())
 
 
 def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
