@@ -167,10 +167,9 @@ class _Network:
     """The structure of a network, with which the layers are judged."""
 
     def __init__(self, groups: Sequence[NestedStateDict], classes: int | None) -> None:
-        layers = layers_of(groups)
         self.ordered = all(is_registration_order(group.tensors) for group in groups)
         self.is_sorted = is_sorted_by_name(groups)
-        self.layers = orient(layers, classes, is_sorted=self.is_sorted)
+        self.layers = orient(layers_of(groups), classes, is_sorted=self.is_sorted)
         self.classes = classes
         self.modules = {".".join(layer.module) for layer in self.layers}
         self.consumer = consumers(self.layers, ordered=self.ordered)
@@ -187,15 +186,20 @@ class _Network:
         not_tables = [layer for layer in computing if layer.kind == "other" or layer.has_bias]
         self.first = next(iter(not_tables or self.layers), None)
         self.last = computing[-1].position if computing else 0
-        self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
+        self.has_networks = any(layer.path and layer.kind != "raw" for layer in self.layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
         self.image = _convolution_to_image(computing)
         self.convolutions = [layer for layer in self.layers if layer.kind == "other"]
         self.modules_of_convolutions = {(layer.path, layer.module) for layer in self.convolutions}
-        self.numbered_norms: dict[tuple[object, ...], list[Layer]] = {}
+
+    @cached_property
+    def numbered_norms(self) -> dict[tuple[object, ...], list[Layer]]:
+        """The normalisations of each module by their numbers."""
+        found: dict[tuple[object, ...], list[Layer]] = {}
         for layer in self.layers:
             if layer.kind == "norm":
-                self.numbered_norms.setdefault(_numbered(layer), []).append(layer)
+                found.setdefault(_numbered(layer), []).append(layer)
+        return found
 
     @cached_property
     def stacks(self) -> list[tuple[Layer, tuple[int, ...]]]:
@@ -863,11 +867,14 @@ def orient(layers: Sequence[Layer], classes: int | None, *, is_sorted: bool, may
             oriented[layer.position] = _orient_weight(layer, all_ends, is_decidable=False)
         elif not is_repeated and (layer.width_in != layer.width_out or not has_rows):
             oriented[layer.position] = _orient_weight(layer, ends, is_decidable=True)
-    if not any(layer.kind == "raw" for layer in oriented):
-        return oriented
-    widths = {layer.width_out for layer in oriented if layer.kind != "raw"}
-    unused = _first_ends(_unused_layers(oriented, consumers(oriented, ordered=True)), is_sorted=False)
-    return [_orient_parameter(it, widths, unused, classes, may_be_table) if it.kind == "raw" else it for it in oriented]
+    return _orient_parameters(oriented, classes, may_be_table=may_be_table)
+
+
+def _orient_parameters(layers: Sequence[Layer], classes: int | None, *, may_be_table: bool) -> list[Layer]:
+    """Return the layers with the widths of raw parameters, if evidence shows the axis of the output."""
+    widths = {layer.width_out for layer in layers if layer.kind != "raw"}
+    unused = _first_ends(_unused_layers(layers, consumers(layers, ordered=True)), is_sorted=False)
+    return [_orient_parameter(it, widths, unused, classes, may_be_table) if it.kind == "raw" else it for it in layers]
 
 
 def _may_have_class_columns(layer: Layer) -> bool:
