@@ -476,15 +476,16 @@ def _spectral(weight: str, tensors: Mapping[str, Tensor], left: str, right: str)
     return StoredWeight(weight, Factors(SPECTRAL_NORM, {"left": tensors[left], "right": tensors[right]}))
 
 
-def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
+def consumers(layers: Sequence[Layer], *, ordered: bool, is_sorted: bool = False) -> dict[int, int]:
     """Return ``{position of a layer: position of the layer that takes its output}``.
 
     With ``ordered``, the layers are in the order in which the network's code registered them. A layer then takes the output of the
     last layer before it whose output width equals its input width. Otherwise it may take the output of any other such layer, but
-    not that of a layer with the same name and a higher number (``fc2`` and ``fc3``).
+    not that of a layer with the same name and a higher number (``fc2`` and ``fc3``). In a file that is sorted by name, the next
+    layer says nothing of a layer.
     """
     if ordered:
-        return dict(_edges(layers))
+        return dict(_edges(layers, is_sorted=is_sorted))
     computing = [layer for layer in layers if _computes(layer)]
     by_input: dict[int, list[Layer]] = {}
     keys: dict[int, tuple[tuple[str, ...], list[int]]] = {}
@@ -504,7 +505,7 @@ def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
     return found
 
 
-def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
+def _edges(layers: Sequence[Layer], *, is_sorted: bool) -> Iterator[tuple[int, int]]:
     """Yield the positions of a layer and of its consumer, given the order of the network's code."""
     producers: dict[int, int] = {}
     unused: list[Layer] = []
@@ -512,7 +513,7 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
     consumed: set[int] = set()
     fed: Layer | None = None  # the previous layer, if it takes the output of another one
     for layer in filter(_computes, _own_parameters_last(layers)):
-        if fed is not None and _gives_map(fed, layer):
+        if fed is not None and not is_sorted and _gives_map(fed, layer):
             inputs = [fed.position]
         else:
             producer = producers.get(layer.width_in)
