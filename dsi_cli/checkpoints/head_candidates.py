@@ -925,17 +925,18 @@ def _orient_weight(layer: Layer, before: Layer | None, ends: _Ends, norms: set[i
     """Return a weight without a bias with its classes as rows, or as a raw parameter if the side of the classes is unclear.
 
     The layer ``before`` it is None in a file sorted by name. There, a normalisation with the width of the columns may come before
-    it (DenseNet). The columns may also be the input if they are a multiple of the rows, because a convolution may be flattened.
+    it (DenseNet). The columns may be a multiple of the width of their input, if a convolution is flattened or outputs are joined.
     """
     rows, columns = layer.width_out, layer.width_in
     is_square = rows == columns
-    is_fed = before is not None and before.width_out == columns != rows
+    is_fed = before is not None and before.width_out not in (1, rows) and columns % before.width_out == 0
+    is_parallel = before is not None and before.width_out < before.width_in == rows  # another head may come before
     # A second matrix of the same shape is parallel and gives no input.
     takers = {
         width: [it for it in ends.get(width, ()) if (is_square or it[0] != other) and it[1] < layer.position]
         for width, other in ((rows, columns), (columns, rows))
     }
-    if is_fed or not takers[rows]:
+    if (is_fed and not is_parallel) or not takers[rows]:
         return layer
     may_be_input = bool(takers[columns]) or columns in norms or columns % rows == 0
     if is_decidable and not may_be_input:
