@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import combinations, islice
@@ -167,13 +167,12 @@ class _Network:
     """The structure of a network, with which the layers are judged."""
 
     def __init__(self, groups: Sequence[NestedStateDict], classes: int | None) -> None:
-        layers = layers_of(groups)
         self.ordered = all(is_registration_order(group.tensors) for group in groups)
         self.is_sorted = is_sorted_by_name(groups)
-        self.layers = orient(layers, classes, is_sorted=self.is_sorted)
+        self.layers = orient(layers_of(groups), classes, is_sorted=self.is_sorted)
         self.classes = classes
         self.modules = {".".join(layer.module) for layer in self.layers}
-        self.consumer = consumers(self.layers, ordered=self.ordered)
+        self.consumer = consumers(self.layers, ordered=self.ordered, is_sorted=self.is_sorted)
         self.producer = {consumer: producer for producer, consumer in self.consumer.items()}
         self.unused = _unused_layers(self.layers, self.consumer)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
@@ -187,15 +186,20 @@ class _Network:
         not_tables = [layer for layer in computing if layer.kind == "other" or layer.has_bias]
         self.first = next(iter(not_tables or self.layers), None)
         self.last = computing[-1].position if computing else 0
-        self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
+        self.has_networks = any(layer.path and layer.kind != "raw" for layer in self.layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
         self.image = _convolution_to_image(computing)
         self.convolutions = [layer for layer in self.layers if layer.kind == "other"]
         self.modules_of_convolutions = {(layer.path, layer.module) for layer in self.convolutions}
-        self.numbered_norms: dict[tuple[object, ...], list[Layer]] = {}
+
+    @cached_property
+    def numbered_norms(self) -> dict[tuple[object, ...], list[Layer]]:
+        """The normalisations of each module by their numbers."""
+        found: dict[tuple[object, ...], list[Layer]] = {}
         for layer in self.layers:
             if layer.kind == "norm":
-                self.numbered_norms.setdefault(_numbered(layer), []).append(layer)
+                found.setdefault(_numbered(layer), []).append(layer)
+        return found
 
     @cached_property
     def stacks(self) -> list[tuple[Layer, tuple[int, ...]]]:
@@ -488,6 +492,8 @@ class _Network:
             return None
         if layer.width_out == 0:
             return "may have its classes in rows or in columns"
+        if layer.module[-1].isdigit():  # in a list of parameters (PODNet)
+            return "may have several rows for each class"
         # The first of two thin matrices is a factor of a head of low rank (U in U @ V), and means precede a covariance (LDA).
         for other in self.layers[layer.position + 1 : layer.position + 1 + _MAX_NEAR]:
             sizes = () if other.weight is None else other.weight.shape
@@ -843,31 +849,47 @@ def orient(layers: Sequence[Layer], classes: int | None, *, is_sorted: bool, may
     output of the layer before is the input. If both axes could take one, the layer has no widths, which makes it unclear.
     A parameter called ``weight`` may be a lookup table, unless the user names it as the head.
     """
-    consumer = consumers(layers, ordered=True)
+    return _orient_parameters(_orient_weights(layers, classes, is_sorted=is_sorted), classes, may_be_table=may_be_table)
+
+
+def _orient_weights(layers: Sequence[Layer], classes: int | None, *, is_sorted: bool) -> list[Layer]:
+    """Return the layers, with the last weights without a bias oriented."""
+    consumer = consumers(layers, ordered=True, is_sorted=is_sorted)
     fed = set(consumer.values())
     without_bias = [layer for layer in layers if _may_have_class_columns(layer)]
-    last = [layer for layer in without_bias if layer.position not in consumer]
-    positions = {layer.position for layer in last}
-    others = [it._replace(kind="norm") if it.position in positions else it for it in layers]
-    ends = _first_ends(_unused_layers(others, consumers(others, ordered=True)), is_sorted=is_sorted)
+    last = {layer.position: layer for layer in without_bias if layer.position not in consumer}
+    ends = _ends_without(last, layers, is_sorted=is_sorted)
     all_ends = _first_ends(_unused_layers(layers, consumer), is_sorted=is_sorted)
-    # A square weight has the orientation of the other weights without a bias.
-    has_rows = any(it.position in fed and it.width_in != it.width_out for it in without_bias)
+    norms = {it.width_out for it in layers if it.kind == "norm"} if is_sorted else set()
+    # A square weight has the orientation of the other weights without a bias, which the layers before or after them show.
+    linked = fed | consumer.keys()
+    has_rows = any(it.position in linked and it.width_in != it.width_out for it in without_bias)
     times = Counter(map(_block, layers))
+    times[None] = 0
     oriented = list(layers)
-    for layer in last:
-        is_repeated = _block(layer) is not None and times[_block(layer)] > 1
+    for layer in last.values():
+        is_repeated = times[_block(layer)] > 1
+        before = layers[layer.position - 1] if layer.position and not is_sorted else None
         if len(layers) == 1 and _may_be_margin(layer, classes):
             oriented[layer.position] = _without_sides(layer)
         elif layer.is_in_loss or (is_repeated and layer.position not in fed):
-            oriented[layer.position] = _orient_weight(layer, all_ends, is_decidable=False)
-        elif not is_repeated and (layer.width_in != layer.width_out or not has_rows):
-            oriented[layer.position] = _orient_weight(layer, ends, is_decidable=True)
-    if not any(layer.kind == "raw" for layer in oriented):
-        return oriented
-    widths = {layer.width_out for layer in oriented if layer.kind != "raw"}
-    unused = _first_ends(_unused_layers(oriented, consumers(oriented, ordered=True)), is_sorted=False)
-    return [_orient_parameter(it, widths, unused, classes, may_be_table) if it.kind == "raw" else it for it in oriented]
+            oriented[layer.position] = _orient_weight(layer, before, all_ends, norms, is_decidable=False)
+        elif not (is_repeated or _is_usual_square(layer, before, has_rows)):
+            oriented[layer.position] = _orient_weight(layer, before, ends, norms, is_decidable=True)
+    return oriented
+
+
+def _ends_without(left_out: Container[int], layers: Sequence[Layer], *, is_sorted: bool) -> _Ends:
+    """Return the layers whose output no other layer takes, if the layers at some positions are left out."""
+    others = [it._replace(kind="norm") if it.position in left_out else it for it in layers]
+    return _first_ends(_unused_layers(others, consumers(others, ordered=True, is_sorted=is_sorted)), is_sorted=is_sorted)
+
+
+def _orient_parameters(layers: Sequence[Layer], classes: int | None, *, may_be_table: bool) -> list[Layer]:
+    """Return the layers with the widths of raw parameters, if evidence shows the axis of the output."""
+    widths = {layer.width_out for layer in layers if layer.kind != "raw"}
+    unused = _first_ends(_unused_layers(layers, consumers(layers, ordered=True)), is_sorted=False)
+    return [_orient_parameter(it, widths, unused, classes, may_be_table) if it.kind == "raw" else it for it in layers]
 
 
 def _may_have_class_columns(layer: Layer) -> bool:
@@ -891,20 +913,33 @@ def _first_ends(unused: Sequence[Layer], *, is_sorted: bool) -> _Ends:
     return ends
 
 
-def _orient_weight(layer: Layer, ends: _Ends, *, is_decidable: bool) -> Layer:
-    """Return a weight without a bias with its classes as rows, or as a raw parameter if the side of the classes is unclear."""
+def _is_usual_square(layer: Layer, before: Layer | None, has_rows: bool) -> bool:
+    """Return whether a weight without a bias is square, and other layers or its name show that its outputs are its rows."""
+    if layer.width_in != layer.width_out:
+        return False
+    is_sibling = before is not None and _is_linear(before) and stem(before) == stem(layer)
+    return has_rows or is_sibling or _is_named(layer) or layer.module[-1:] == ("fc",)
+
+
+def _orient_weight(layer: Layer, before: Layer | None, ends: _Ends, norms: set[int], *, is_decidable: bool) -> Layer:
+    """Return a weight without a bias with its classes as rows, or as a raw parameter if the side of the classes is unclear.
+
+    The layer ``before`` it is None in a file sorted by name. There, a normalisation with the width of the columns may come before
+    it (DenseNet). The columns may be a multiple of the width of their input, if a convolution is flattened or outputs are joined.
+    """
     rows, columns = layer.width_out, layer.width_in
     is_square = rows == columns
-    taken = set()
-    for width, other in ((rows, columns), (columns, rows)):
-        # A second matrix of the same shape is parallel and gives no input.
-        if any(
-            (is_square or width_in != other) and position < layer.position for width_in, position in ends.get(width, ())
-        ):
-            taken.add(width)
-    if rows not in taken:
+    is_fed = before is not None and before.width_out not in (1, rows) and columns % before.width_out == 0
+    is_parallel = before is not None and before.width_out < before.width_in == rows  # another head may come before
+    # A second matrix of the same shape is parallel and gives no input.
+    takers = {
+        width: [it for it in ends.get(width, ()) if (is_square or it[0] != other) and it[1] < layer.position]
+        for width, other in ((rows, columns), (columns, rows))
+    }
+    if (is_fed and not is_parallel) or not takers[rows]:
         return layer
-    if is_decidable and taken == {rows} and not is_square:
+    may_be_input = bool(takers[columns]) or columns in norms or columns % rows == 0
+    if is_decidable and not may_be_input:
         return layer._replace(weight=layer.tensor.transposed, is_transposed=True, width_in=rows, width_out=columns)
     return _without_sides(layer)
 

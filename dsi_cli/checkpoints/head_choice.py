@@ -259,21 +259,13 @@ def _may_follow(candidate: HeadCandidate, best: HeadCandidate) -> bool:
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether dsi has to ask about a candidate with doubts next to the best candidate."""
     layer, rows = candidate.layer, best.tensor.shape[0]
-    # A parameter that may take the output of the best candidate may hold the vectors of the classes (label embeddings).
-    sides = set(candidate.tensor.shape[:2])
-    takes_best = rows in sides != set(best.tensor.shape[:2])
-    may_take_output = layer.kind == "raw" and candidate.may_take_output
-    if takes_best and may_take_output and candidate.kinds <= {NAME, UNCLEAR_SIDE}:
+    if _may_embed_labels(candidate, best):
         return True
     # One of several parallel matrices in a list, not square, which take the input of an unnamed candidate.
     if candidate.kinds == {IN_BLOCK, UNCLEAR_SIDE}:
         return not best.is_named and {best.layer.width_in} < set(candidate.tensor.shape)
-    # A matrix of a loss, one that may take the output of the network, or a twin, whose axis of the classes is not known.
     if candidate.kinds == {UNCLEAR_SIDE}:
-        takes_best = best.layer.kind == "raw" and rows in candidate.tensor.shape
-        has_same_sides = sorted(best.tensor.shape[:2]) == sorted(candidate.tensor.shape[:2])
-        is_twin = has_same_sides and not (best.is_named or best.layer.has_bias)
-        return layer.is_in_loss or candidate.may_take_output or takes_best or is_twin
+        return layer.is_in_loss or candidate.may_take_output or _may_be_twin(candidate, best)
     # A layer in parallel to the best candidate, from which only a normalisation distinguishes it.
     if candidate.kinds == {NORMALISED}:
         return layer.module[:-1] == best.layer.module[:-1] and candidate.tensor.shape == best.tensor.shape
@@ -288,6 +280,22 @@ def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     # The centres of other classes than an unnamed candidate has.
     is_statistic = candidate.kinds == {STATISTIC} and not layer.is_in_loss and layer.kind == "raw"
     return is_statistic and layer.width_out not in (0, rows)
+
+
+def _may_be_twin(candidate: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether a matrix whose axis of the classes is not known may take the output of the best one, or be its twin."""
+    if best.layer.kind == "raw" and best.tensor.shape[0] in candidate.tensor.shape:
+        return True
+    has_same_sides = sorted(best.tensor.shape[:2]) == sorted(candidate.tensor.shape[:2])
+    return has_same_sides and not (best.is_named or best.layer.has_bias)
+
+
+def _may_embed_labels(candidate: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether a parameter that may take the output of the best candidate may hold the vectors of the classes."""
+    if not candidate.may_take_output or not candidate.kinds <= {NAME, UNCLEAR_SIDE}:
+        return False
+    sides = set(candidate.tensor.shape[:2])
+    return best.tensor.shape[0] in sides != set(best.tensor.shape[:2])
 
 
 def _classifiers_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:

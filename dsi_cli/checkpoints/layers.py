@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
@@ -230,6 +230,10 @@ def _split_name(name: str) -> tuple[str, str]:
     return module.removesuffix(suffix), parameter
 
 
+_Named: TypeAlias = tuple[str, Tensor]
+"""A parameter with its name in the module."""
+
+
 class _Module(NamedTuple):
     """The parameters of one module of a network."""
 
@@ -324,31 +328,12 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     Layers written by hand have as many vectors as weights, and the i-th vector is the bias of the i-th weight. A single pair of a
     weight and a vector is such a layer if the names are repeated in another module, or the vector has the name of a bias.
     """
-    weights = [(name, it) for name, it in module.parameters.items() if len(it.shape) >= 2 and not _PART.match(name)]
-    biases = [(name, it) for name, it in module.parameters.items() if len(it.shape) == 1 or _is_bias_in_matrix(name, it)]
-    # Only the names distinguish a bias from other vectors, such as losses.
-    if len(weights) != len(biases):
-        biases = [(name, it) for name, it in biases if _PART.match(name)]
-    # The coefficients of a linear model of scikit-learn have a row for each class.
-    coefficients = [(name, it) for name, it in weights if name in ("coef", "coef_")]
-    if coefficients and len(biases) == 1 == len(coefficients):
-        weights = coefficients
-    layers: list[Layer] = []
+    weights, biases = _weights_and_biases(module.parameters)
     if _are_written_by_hand(weights, biases, is_repeated):
-        for position, ((name, weight), (bias_name, bias)) in enumerate(zip(weights, biases, strict=True), module.position):
-            # The bias shows which axis of a weight is the output.
-            is_kernel = name.startswith("coefs_") or bias.shape[-1:] == weight.shape[-1:] != weight.shape[:1]
-            has_row_or_column = len(bias.shape) == 2
-            if has_row_or_column:  # a column of biases is added to W @ x, and a row to x @ W
-                is_kernel = bias.shape[0] == 1
-                bias = bias._replace(shape=(max(bias.shape),), strides=(max(bias.strides),))
-            key = "kernel" if is_kernel else "weight"
-            if name in ("coef", "coef_") or (has_row_or_column and not is_kernel):
-                weight = weight._replace(has_output_rows=True)
-            names = {key: module.names[name], "bias": module.names[bias_name]}
-            pair = _Module(module.group, (*module.path, name), names, {key: weight, "bias": bias}, position)
-            layers += filter(None, [_linear_or_convolution(pair)])
-        return layers
+        pairs = enumerate(zip(weights, biases, strict=True), module.position)
+        found = [_linear_or_convolution(_written_by_hand(module, position, *pair)) for position, pair in pairs]
+        return [layer for layer in found if layer is not None]
+    layers: list[Layer] = []
     for name, tensor in weights:
         is_convolution = len(tensor.shape) == 4 and is_matrix(tensor)
         is_raw = (len(tensor.shape) == 2 or is_convolution) and min(tensor.shape[:2]) > 1
@@ -359,14 +344,39 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     return layers
 
 
+def _weights_and_biases(parameters: Mapping[str, Tensor]) -> tuple[list[_Named], list[_Named]]:
+    """Return the parameters that may be the weights of layers written by hand, and those that may be their biases."""
+    weights = [(name, it) for name, it in parameters.items() if len(it.shape) >= 2 and not _PART.match(name)]
+    biases = [(name, it) for name, it in parameters.items() if len(it.shape) == 1 or _is_bias_in_matrix(name, it)]
+    # Only the names distinguish a bias from other vectors, such as losses.
+    if len(weights) != len(biases):
+        biases = [(name, it) for name, it in biases if _PART.match(name)]
+    # The coefficients of a linear model of scikit-learn have a row for each class.
+    coefficients = [(name, it) for name, it in weights if name in ("coef", "coef_")]
+    return (coefficients if len(biases) == 1 == len(coefficients) else weights), biases
+
+
+def _written_by_hand(module: _Module, position: int, named_weight: _Named, named_bias: _Named) -> _Module:
+    """Return a weight and its bias as a module of their own; the bias shows which axis of the weight is the output."""
+    (name, weight), (bias_name, bias) = named_weight, named_bias
+    is_kernel = name.startswith("coefs_") or bias.shape[-1:] == weight.shape[-1:] != weight.shape[:1]
+    has_row_or_column = len(bias.shape) == 2
+    if has_row_or_column:  # a column of biases is added to W @ x, and a row to x @ W
+        is_kernel = bias.shape[0] == 1
+        bias = bias._replace(shape=(max(bias.shape),), strides=(max(bias.strides),))
+    if name in ("coef", "coef_") or (has_row_or_column and not is_kernel):
+        weight = weight._replace(has_output_rows=True)
+    key = "kernel" if is_kernel else "weight"
+    names = {key: module.names[name], "bias": module.names[bias_name]}
+    return _Module(module.group, (*module.path, name), names, {key: weight, "bias": bias}, position)
+
+
 def _is_bias_in_matrix(name: str, tensor: Tensor) -> bool:
     """Return whether a matrix of a single row or column has the name of a bias, as in networks written with NumPy."""
     return len(tensor.shape) == 2 and min(tensor.shape) == 1 and _PART.match(name) is not None
 
 
-def _are_written_by_hand(
-    weights: Sequence[tuple[str, Tensor]], biases: Sequence[tuple[str, Tensor]], is_repeated: bool
-) -> bool:
+def _are_written_by_hand(weights: Sequence[_Named], biases: Sequence[_Named], is_repeated: bool) -> bool:
     """Return whether the i-th vector is the bias of the i-th weight; parameters as in `_own_parameters`."""
     # A stack of a single matrix scores attention (GATv2).
     if not 0 < len(weights) == len(biases) or any(len(it.shape) == 3 and it.shape[0] == 1 for _, it in weights):
@@ -466,15 +476,16 @@ def _spectral(weight: str, tensors: Mapping[str, Tensor], left: str, right: str)
     return StoredWeight(weight, Factors(SPECTRAL_NORM, {"left": tensors[left], "right": tensors[right]}))
 
 
-def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
+def consumers(layers: Sequence[Layer], *, ordered: bool, is_sorted: bool = False) -> dict[int, int]:
     """Return ``{position of a layer: position of the layer that takes its output}``.
 
     With ``ordered``, the layers are in the order in which the network's code registered them. A layer then takes the output of the
     last layer before it whose output width equals its input width. Otherwise it may take the output of any other such layer, but
-    not that of a layer with the same name and a higher number (``fc2`` and ``fc3``).
+    not that of a layer with the same name and a higher number (``fc2`` and ``fc3``). In a file that is sorted by name, the next
+    layer says nothing of a layer.
     """
     if ordered:
-        return dict(_edges(layers))
+        return dict(_edges(layers, is_sorted=is_sorted))
     computing = [layer for layer in layers if _computes(layer)]
     by_input: dict[int, list[Layer]] = {}
     keys: dict[int, tuple[tuple[str, ...], list[int]]] = {}
@@ -494,41 +505,43 @@ def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
     return found
 
 
-def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
+def _edges(layers: Sequence[Layer], *, is_sorted: bool) -> Iterator[tuple[int, int]]:
     """Yield the positions of a layer and of its consumer, given the order of the network's code."""
     producers: dict[int, int] = {}
     unused: list[Layer] = []
     without_input: list[Layer] = []
     consumed: set[int] = set()
-    previous: Layer | None = None
-    is_fed = False  # True if the previous layer takes the output of another one
-    for layer in _own_parameters_last(layers):
-        if not _computes(layer):
-            continue
-        producer = producers.get(layer.width_in)
-        if previous is not None and is_fed and _gives_map(previous, layer):
-            inputs = [previous.position]
-        elif producer is not None and not _is_image_after_scores(layers[producer], layer):
-            # A layer with a single output scores one branch, as in attention.
-            inputs = [producer, *(_parallel_to(layers[producer], unused) if layer.width_out > 1 else [])]
+    fed: Layer | None = None  # the previous layer, if it takes the output of another one
+    for layer in filter(_computes, _own_parameters_last(layers)):
+        if fed is not None and not is_sorted and _gives_map(fed, layer):
+            inputs = [fed.position]
         else:
-            parts = _inputs_of_other_width(layer, unused)
-            inputs = list(dict.fromkeys(chain(parts, *(_parallel_to(layers[part], unused) for part in parts))))
+            producer = producers.get(layer.width_in)
+            inputs = _inputs_of(layer, None if producer is None else layers[producer], unused)
         for position in inputs:
             consumed.add(position)
             yield position, layer.position
         if not inputs and layer.kind == "matrix" and layer.has_bias:
             without_input.append(layer)
-        previous, is_fed = layer, bool(inputs)
+        fed = layer if inputs else None
         unused = [earlier for earlier in unused if earlier.position not in inputs][-5:]
-        if layer.width_out:
-            producers[layer.width_out] = layer.position
-            unused.append(layer)
+        unused.append(layer)
+        producers[layer.width_out] = layer.position
     # A layer may be registered before the layer that feeds it.
     for layer in without_input:
-        later = [other for other in unused if other.position > layer.position and other.width_out == layer.width_in]
-        if later and layer.position not in consumed:
-            yield later[-1].position, layer.position
+        later = [other.position for other in unused if other.width_out == layer.width_in]
+        if layer.position not in consumed and later and later[-1] > layer.position:
+            yield later[-1], layer.position
+
+
+def _inputs_of(layer: Layer, producer: Layer | None, unused: Sequence[Layer]) -> list[int]:
+    """Return the positions of the layers whose outputs a layer takes; the producer is the last layer with the right width."""
+    if producer is not None and not _is_image_after_scores(producer, layer):
+        # A layer with a single output scores one branch, as in attention.
+        return [producer.position, *(_parallel_to(producer, unused) if layer.width_out > 1 else [])]
+    parts = _inputs_of_other_width(layer, unused)
+    by_position = {it.position: it for it in unused}
+    return list(dict.fromkeys(chain(parts, *(_parallel_to(by_position[part], unused) for part in parts))))
 
 
 def _parallel_to(layer: Layer, unused: Sequence[Layer]) -> list[int]:

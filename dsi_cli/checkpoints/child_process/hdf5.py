@@ -103,6 +103,13 @@ def _read(opened: h5py.File, path: str) -> NDArray[Any]:
     if dataset.external is not None or dataset.is_virtual:
         message = f"{path[:80]!r} has its elements in another file, which dsi does not open"
         raise UnreadableError(message, code="outside-folder")
+    # For a filter that may be left out, HDF5 2.0 can return elements of a chunk that it could not decode.
+    pipeline = dataset.id.get_create_plist()
+    filters = [pipeline.get_filter(index)[0] for index in range(pipeline.get_nfilters())]
+    missing = next((number for number in filters if not h5py.h5z.filter_avail(number)), None)
+    if missing is not None:
+        message = f"{path[:80]!r} is compressed by the filter {missing} of HDF5, which dsi does not have"
+        raise UnreadableError(f"{message}; save it again with compression='gzip'", code="missing-filter")
     if dataset.size and not dataset.id.get_storage_size():
         raise UnreadableError(f"{path[:80]!r} has elements that were never written", code="missing-elements")
     try:
