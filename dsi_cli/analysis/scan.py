@@ -27,7 +27,7 @@ from dsi_cli.checkpoints.discovery import TrainingRun, discover, find_other_file
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.folders import TRACKER_FOLDERS
 from dsi_cli.checkpoints.formats import EXPECTED
-from dsi_cli.checkpoints.log_numbers import EpochNumbers, find_shift
+from dsi_cli.checkpoints.log_numbers import EpochNumbers, find_shift, shift_by_values
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.checkpoints.trainers import HUGGING_FACE
 from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, other_logs, read_tracked_log
@@ -179,7 +179,7 @@ def _join_log(run: RunCheckpoints, log: TrainingLog, *, is_named: bool) -> tuple
     has = f"the epochs {_range(log.by_epoch)}" if log.has_numbers else f"{len(log.by_epoch)} rows without numbers of epochs"
     numbers = f"{log.path.name} has {has}, and the checkpoints have {_range(epochs)}"
     if shift is None and not is_named:
-        advice = f"if equal numbers are the same epochs, add {_log_option(log.path)}"
+        advice = f"change the numbers in the log, or, if equal numbers are the same epochs, add {_log_option(log.path)}"
         return None, f"{run.name}: {numbers}, so dsi does not join them; {advice}"
     if not shift or not log.has_numbers:
         return log.shifted(shift or 0), None
@@ -218,6 +218,11 @@ def _shift_of_log(run: RunCheckpoints, log: TrainingLog) -> int | None:
     # Hugging Face's log and checkpoints state fractions of epochs.
     if HUGGING_FACE in trainers or not _epochs(run):
         return 0
+    by_values = shift_by_values(
+        {record.epoch: record.scalars for record in run.usable if record.epoch is not None}, log.by_epoch
+    )
+    if by_values is not None:
+        return by_values
     finished = [record for record in run.usable if record.epochs_completed]
     firsts = {(record.epoch or 0) - (record.epochs_completed or 0) + 1 for record in finished}
     counts_from = firsts.pop() if len(firsts) == 1 else None

@@ -2,18 +2,23 @@
 
 A shift is the number of an epoch in the log less that of its checkpoint: -1, 0 or 1. A shift explains the files if each has a row.
 If several shifts do, evidence decides (`_evidence`). Without enough evidence, dsi joins nothing, because a value that is one epoch
-off looks right.
+off looks right. An accuracy or a loss in the checkpoints that is also in the log comes before all other evidence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import pairwise
-from math import gcd
+from math import gcd, isclose
 from typing import NamedTuple
 
 SHIFTS = (0, -1, 1)
 MIN_EVIDENCE = 2
+COMPARED = ("test_accuracy", "train_accuracy", "test_loss", "train_loss")
+MAX_ROUNDING = 1e-4  # the maximum difference of a value in a checkpoint and in its row, which may be rounded
+
+
+ValuesByEpoch = Mapping[int, Mapping[str, float]]  # the values of curves by epoch
 
 
 class EpochNumbers(NamedTuple):
@@ -65,6 +70,30 @@ def find_shift(files: EpochNumbers, log: EpochNumbers, usual_shift: int | None =
     return best if evidence[best] >= enough and evidence[best] > evidence[second] else None
 
 
+def shift_by_values(files: ValuesByEpoch, log: ValuesByEpoch) -> int | None:
+    """Return the only shift under which the rows of a log have the values that the checkpoints state, or None.
+
+    >>> log = {epoch: {"test_accuracy": 0.1 * epoch} for epoch in range(9)}
+    >>> shift_by_values({4: {"test_accuracy": 0.3}}, log), shift_by_values({4: {"test_accuracy": 0.35}}, log)
+    (-1, None)
+    """
+    found = set()
+    for curve in COMPARED:
+        fitting = [shift for shift in SHIFTS if _has_values(files, log, shift, curve)]
+        if len(fitting) == 1:
+            found.add(fitting[0])
+    return found.pop() if len(found) == 1 else None
+
+
+def _has_values(files: ValuesByEpoch, log: ValuesByEpoch, shift: int, curve: str) -> bool:
+    """Return whether a curve has a value in some checkpoints, and the same one in their rows."""
+    rows = {epoch: log.get(epoch + shift, {}) for epoch in files}
+    pairs = [
+        (values[curve], rows[epoch][curve]) for epoch, values in files.items() if curve in values and curve in rows[epoch]
+    ]
+    return bool(pairs) and all(isclose(*pair, rel_tol=0, abs_tol=MAX_ROUNDING) for pair in pairs)
+
+
 def _shifts_with_all_files(files: EpochNumbers, log: EpochNumbers) -> list[int]:
     """Return the shifts with a row for each file. A file 0 needs none if it may be from before the training."""
     possible = [shift for shift in SHIFTS if _shifted(files.numbers, shift) <= log.numbers]
@@ -93,10 +122,13 @@ def _trained(files: EpochNumbers) -> frozenset[int]:
 def _evidence(files: EpochNumbers, log: EpochNumbers, shift: int, usual_shift: int | None) -> int:
     """Return the number of reasons for a shift: the first and the last epoch are the same, or the numbers, or it is usual."""
     shifted = _shifted(files.numbers, shift)
-    reasons = [max(shifted) == max(log.numbers), shift == 0 and log.are_stated, shift == usual_shift]
+    begins_alike = None not in (files.first, log.first) and log.first == (files.first or 0) + shift
+    # Each third file of an epoch from 1 has another number in a log from 0.
+    is_contradicted = None not in (files.first_by_spacing, log.first) and not begins_alike
+    reasons = [max(shifted) == max(log.numbers), shift == usual_shift]
+    reasons.append(shift == 0 and log.are_stated and not is_contradicted)
     # Each row has a file.
     reasons += [shifted == log.numbers] * 2
-    begins_alike = None not in (files.first, log.first) and log.first == (files.first or 0) + shift
     # A file 0 may be from before the training.
     is_certain = files.counts_from is not None or (log.are_stated and 0 not in files.numbers)
     reasons += [begins_alike] * (2 if is_certain and files.first_by_spacing is None else 1)

@@ -33,6 +33,7 @@ from typing import IO, Any, NamedTuple
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
+from dsi_cli.checkpoints.folders import SUFFIXES
 from dsi_cli.checkpoints.log_numbers import EpochNumbers
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, first_line
@@ -180,17 +181,24 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
 def other_logs(folder: Place, *, is_shared: bool) -> list[Place]:
     """Return the logs in a local folder that dsi reads only if the user names them.
 
-    These are also folders with event files in it, unless the folder ``is_shared`` by several runs.
+    These are also folders with event files in it, unless the folder ``is_shared`` by several runs or has checkpoints of its own.
     """
     if not isinstance(folder, Path):
         return []
     with suppress(OSError):
         candidates = {path for path in folder.iterdir() if _OTHER_LOGS.search(path.name) and _may_be_log(path)}
         if not is_shared:
-            candidates |= {path.parent for pattern in ("*/", "*/*/") for path in folder.glob(pattern + _EVENT_FILES)}
+            event_folders = {path.parent for pattern in ("*/", "*/*/") for path in folder.glob(pattern + _EVENT_FILES)}
+            candidates |= {path for path in event_folders if not _has_checkpoints(path)}
         logs = [read_log(path) for path in sorted(candidates, key=str)[:_MAX_OTHER_LOGS]]
         return [log.path for log in logs if log is not None and (any(log.by_epoch.values()) or log.trainings)]
     return []
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    """Return whether a folder, or a folder in it, has checkpoints, so that its log is that of their run."""
+    files = chain(folder.glob("*"), folder.glob("*/*"))
+    return any(path.name.lower().endswith(SUFFIXES) for path in files)
 
 
 def _may_be_log(path: Path) -> bool:

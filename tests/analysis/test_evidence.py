@@ -140,7 +140,7 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(lo
             (0, 2, 4),
             "log.csv",
             "epoch,test_acc" + "".join(f"\n{n},1" for n in range(1, 7)),
-            "log.csv has the epochs 1 to 6, and the checkpoints have 0 to 4, so dsi does not join them; if equal numbers are",
+            "log.csv has the epochs 1 to 6, and the checkpoints have 0 to 4, so dsi does not join them; change the numbers",
             {},
         ),
         ((0, 2), "log.csv", "epoch,test_acc\n1,0.1\n2,0.2", None, {2: 0.2}),
@@ -162,6 +162,17 @@ def test_analyze_log_of_another_first_epoch_is_shifted_or_left_out(tmp_path, epo
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert [warning.startswith(f"run: {expected}") for warning in warnings if name in warning] == [True] * bool(expected)
     assert curve(tmp_path / "out", metric="accuracy") == values
+
+
+@pytest.mark.parametrize(("shift", "printed"), [(0, []), (-1, ["takes epoch 11 of the log for epoch 12"])])
+def test_analyze_accuracy_in_a_checkpoint_decides_how_the_log_counts(shift, printed, tmp_path):
+    for epoch in (12, 17, 23):
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch, val_acc=epoch)
+    log = "".join(f"{epoch + shift},{epoch}\n" for epoch in range(1, 31))
+    (tmp_path / "run/log.csv").write_text("epoch,val_acc\n" + log)
+    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    assert [warning.partition(", so dsi ")[2] for warning in warnings if "log.csv" in warning] == printed
+    assert curve(tmp_path / "out", metric="accuracy") == {12: 0.12, 17: 0.17, 23: 0.23}
 
 
 def test_analyze_named_log_that_may_be_shifted_joins_equal_numbers(tmp_path):
@@ -194,6 +205,9 @@ def test_analyze_names_logs_that_it_does_not_join_with_the_option_that_does(tmp_
         for epoch in (1, 2):
             writer.add_scalar("Accuracy/test", 0.25, epoch)
     (tmp_path / "run/notes.csv").write_text("epoch,mood\n1,good\n")
+    with SummaryWriter(tmp_path / "other") as writer:
+        writer.add_scalar("Accuracy/test", 0.25, 1)
+    save(tmp_path / "other/epoch_1.pt", 1)
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     logs = [tmp_path / "run" / name for name in ("tb/first", "train_log.csv", "val_log.csv")]
     assert warnings == [f"dsi does not join the log {log.name}; to use it, add --log {log}" for log in logs]
