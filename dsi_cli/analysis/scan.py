@@ -218,18 +218,18 @@ def _shift_of_log(run: RunCheckpoints, log: TrainingLog) -> int | None:
     # Hugging Face's log and checkpoints state fractions of epochs.
     if HUGGING_FACE in trainers or not _epochs(run):
         return 0
-    by_values = shift_by_values(
-        {record.epoch: record.scalars for record in run.usable if record.epoch is not None}, log.by_epoch
-    )
-    if by_values is not None:
-        return by_values
     finished = [record for record in run.usable if record.epochs_completed]
     firsts = {(record.epoch or 0) - (record.epochs_completed or 0) + 1 for record in finished}
     counts_from = firsts.pop() if len(firsts) == 1 else None
     files = EpochNumbers(frozenset(_epochs(run)), counts_from)
     # Keras counts the epochs in names from 1, and those in its log from 0.
     is_one_less = "keras" in trainers or stores_next_epoch(run.usable)
-    return find_shift(files, log.numbers, -1 if is_one_less else None)
+    by_numbers = find_shift(files, log.numbers, -1 if is_one_less else None)
+    stated = {record.epoch: record.scalars for record in run.usable if record.epoch is not None}
+    by_values = shift_by_values(stated, log.by_epoch)
+    # A checkpoint may state the accuracy of the epoch before.
+    found = {by_numbers, by_values} - {None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _places_of_log(training: TrainingRun, *, is_only_child: bool) -> list[Place]:

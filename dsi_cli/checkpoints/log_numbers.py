@@ -2,7 +2,8 @@
 
 A shift is the number of an epoch in the log less that of its checkpoint: -1, 0 or 1. A shift explains the files if each has a row.
 If several shifts do, evidence decides (`_evidence`). Without enough evidence, dsi joins nothing, because a value that is one epoch
-off looks right. An accuracy or a loss in the checkpoints that is also in the log comes before all other evidence.
+off looks right. If the log has an accuracy or a loss of the checkpoints under only one shift, that shift is right, unless the numbers
+show another one.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ class EpochNumbers(NamedTuple):
     @property
     def first(self) -> int | None:
         """The number of the first finished epoch, if it is known or the numbers show it; else None."""
-        lowest = min(self.numbers)
-        if self.counts_from is not None or lowest in (0, 1):
-            return lowest if self.counts_from is None else self.counts_from
-        return self.first_by_spacing
+        if self.counts_from is not None:
+            return self.counts_from
+        lowest, by_spacing = min(self.numbers), self.first_by_spacing
+        # 1, 3, 5 may be each second epoch from 0, or the first one and each second one after it.
+        if lowest == 1 and by_spacing == 0:
+            return None
+        return lowest if lowest in (0, 1) else by_spacing
 
     @property
     def first_by_spacing(self) -> int | None:

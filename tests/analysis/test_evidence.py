@@ -175,6 +175,15 @@ def test_analyze_accuracy_in_a_checkpoint_decides_how_the_log_counts(shift, prin
     assert curve(tmp_path / "out", metric="accuracy") == {12: 0.12, 17: 0.17, 23: 0.23}
 
 
+def test_analyze_log_whose_numbers_and_accuracies_show_different_shifts_is_left_out(tmp_path):
+    for epoch in range(2, 9):
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch, val_acc=(epoch - 1) / 10)
+    (tmp_path / "run/log.csv").write_text("epoch,val_loss,val_acc\n" + "".join(f"{n},{n},{n / 10}\n" for n in range(1, 9)))
+    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    assert any("so dsi does not join them" in warning for warning in warnings)
+    assert curve(tmp_path / "out", metric="loss") == {}
+
+
 def test_analyze_named_log_that_may_be_shifted_joins_equal_numbers(tmp_path):
     for epoch in (5, 10, 15):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)

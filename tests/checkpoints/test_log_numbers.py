@@ -20,7 +20,7 @@ def shift_of(files, log, counts_from=None, *, are_stated=True, usual_shift=None)
         ([4, 9, 14, 19], range(1, 21), 1),
         (range(16, 21), range(20), -1),  # only the last files are kept
         (range(16, 21), range(1, 21), 0),
-        ([1, 3, 7], range(1, 11), 0),
+        ([1, 4, 8], range(1, 11), 0),
         ([12, 17, 30], range(1, 31), 0),
     ],
 )
@@ -33,6 +33,7 @@ def test_find_shift_one_way_of_counting_explains_all_files(files, log, expected)
     [
         ([5, 10, 15], range(20)),  # each fifth of 20 epochs from 1, or each fifth from 0 without the first
         ([3, 6, 9], range(10)),  # each third epoch, from 1 by the files and from 0 by the log, of 10 epochs
+        ([1, 3, 5], range(1, 7)),  # each second of 6 epochs from 0, or the first one and each second one after it
         ([12, 17, 23], range(1, 31)),
         (range(15, 20), range(1, 21)),
         (range(1, 20), range(20)),
