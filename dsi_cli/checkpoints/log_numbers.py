@@ -2,8 +2,8 @@
 
 A shift is the number of an epoch in the log less that of its checkpoint: -1, 0 or 1. A shift explains the files if each has a row.
 If several shifts do, evidence decides (`_evidence`). Without enough evidence, dsi joins nothing, because a value that is one epoch
-off looks right. If the log has an accuracy or a loss of the checkpoints under only one shift, that shift is right, unless the numbers
-show another one.
+off looks right. If the log has an accuracy or a loss of the checkpoints under only one shift, that shift is right, unless the
+numbers show another one.
 """
 
 from __future__ import annotations
