@@ -72,6 +72,8 @@ def analyze(
         previous_plan.write(out, plan.previous)  # if dsi dies before it writes the new plan, the folder has the earlier one
         made = compute_rows(plan, engine, progress)
         is_changed = write_results(plan, made)
+        for name in plan.replaced:
+            say(f"the checkpoints of {name} now belong to another run, so dsi removed its earlier results")
     summaries = [summarise(one.run, plan, reused=one.reused, no_reference=one.reason_no_reference) for one in made]
     warnings = [*plan.warnings, *plan.evaluations.warnings]
     for one in made:
@@ -210,10 +212,14 @@ def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
             if one.run.usable:  # a wrong --head must not hold in the next call
                 has_labels = not one.run.ignores_kept_labels
                 settings[one.run.name] = earlier_settings.record(plan.options, has_labels=has_labels)
-    folders = {run.run.name: printable(str(run.run.training.folder)) for run in made}
-    shaping = dict.fromkeys(settings, plan.curve_options)
+    folders: dict[str, str | None] = {run.run.name: printable(str(run.run.training.folder)) for run in made}
+    shaping: dict[str, Any] = dict.fromkeys(settings, plan.curve_options)
+    for by_run in (folders, settings, shaping):
+        by_run.update(dict.fromkeys(plan.replaced))
     options = {CHECKPOINTS: {"folders": folders, "settings": settings}, CURVES: {"shaping": shaping}}
-    is_changed = write_tables(plan.out, runs, options)
+    is_changed = write_tables(plan.out, runs, options, plan.replaced)
+    for name in plan.replaced:
+        EpochFiles(plan.out, name).remove_others()
 
     # Remove the references and the entries that no run uses.
     next_plan = plan.for_next_call([one.run for one in made], {path: key for one in made for path, key in one.keys.items()})

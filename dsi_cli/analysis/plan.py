@@ -73,6 +73,21 @@ class Plan:
             "taxonomy": self.taxonomy and {"name": self.taxonomy.name, "made_from": self.taxonomy.fingerprint},
         }
 
+    @property
+    def replaced(self) -> list[str]:
+        """The runs of the previous call whose checkpoints all belong to other runs now.
+
+        Later checkpoints may show that two runs of a folder are one training.
+        """
+        names = {run.name for run in self.runs}
+        present = {record.path for run in self.runs for record in run.records}
+        replaced = []
+        for name, run in self.previous.items():
+            paths = {one.record.path for one in run.checkpoints}
+            if name not in names and paths and paths <= present:
+                replaced.append(name)
+        return replaced
+
     def rows_plan(self, run: RunCheckpoints) -> RowsPlan:
         """Return what the checkpoints of a run are compared with."""
         labels = self.labels[run.name]
@@ -102,7 +117,7 @@ class Plan:
 
     def for_next_call(self, runs: Sequence[RunCheckpoints], rows: Mapping[str, str]) -> dict[str, PlannedRun]:
         """Return all runs for the next call; `rows` has the keys of rows by the path of the checkpoint."""
-        planned = dict(self.previous)
+        planned = {name: run for name, run in self.previous.items() if name not in self.replaced}
         earlier = {one.record.path: one for run in self.previous.values() for one in run.checkpoints}
         for run in runs:
             checkpoints = []

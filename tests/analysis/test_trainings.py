@@ -66,3 +66,28 @@ def test_analyze_labels_of_one_network_fail_the_other_network(ckpts, dsi):
     assert found.code == errors.PARTIAL, found.err
     assert "imagenet.pt: has 9 classes, labels.txt has 5 labels" in found.err
     assert "0 classes" not in found.out + found.err
+
+
+def test_analyze_runs_that_later_files_join_leave_no_results(dsi, tmp_path):
+    folder, out = tmp_path / "run", tmp_path / "out"
+    folder.mkdir()
+    last = torch.randn(9, 8, generator=torch.Generator().manual_seed(1))
+    heads = [torch.randn(9, 8, generator=torch.Generator().manual_seed(0)), last, last * 1.1, last * 1.2]
+    for number in (0, 1):
+        torch.save({"fc.weight": heads[number]}, folder / f"m_{number}.pt")
+    other = tmp_path / "other"
+    other.mkdir()
+    torch.save({"fc.weight": last[:4]}, other / "epoch_1.pt")
+    assert list(analysed(dsi, folder, other, "-o", out)) == ["other", "run/m_0", "run/m_1"]
+    for number in (2, 3):
+        torch.save({"fc.weight": heads[number]}, folder / f"m_{number}.pt")
+    found = dsi("analyze", folder, "-o", out, "--no-report")
+    assert "the checkpoints of run/m_0 now belong to another run, so dsi removed its earlier results" in found.err
+    assert rows_of(out) == {"other": ["epoch_1.pt"], "run": [f"m_{number}.pt" for number in range(4)]}
+    for table in out.glob("*.parquet"):
+        assert set(pd.read_parquet(table, columns=["run"])["run"]) <= {"other", "run"}, table.name
+    assert not [file for file in out.rglob("*.parquet") if "m_0" in str(file.parent) or "m_1" in str(file.parent)]
+    again = dsi("analyze", folder, "-o", out, "--no-report")
+    assert "earlier results" not in again.err
+    assert list(analysed(dsi, other, "-o", out)) == ["other"]
+    assert set(rows_of(out)) == {"other", "run"}

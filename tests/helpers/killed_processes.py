@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from dsi_cli.analysis.previous_plan import FILE
 from dsi_cli.cli.app import main_with_exit_code
-from dsi_cli.store.layout import OUR_NAMES, REPORT
+from dsi_cli.store.layout import CACHE, OUR_NAMES, REPORT
 
 ANEW = 0.3
 """How often what was left is thrown away, so that beginnings are killed as often as ends."""
@@ -97,6 +98,9 @@ def torn(out: Path) -> list[str]:
         place = path.relative_to(out)
         if place.parts[0] in (".tmp", ".lock") or path.is_dir():
             continue
+        if str(place) == f"{CACHE}/{FILE}":
+            json.loads(path.read_text(encoding="utf-8"))
+            continue
         if str(place) == REPORT:
             if not path.read_text(encoding="utf-8").rstrip().endswith("</html>"):
                 wrong.append(f"{place}: no end")
@@ -105,7 +109,7 @@ def torn(out: Path) -> list[str]:
             pq.read_table(path, partitioning=None)
         except Exception as error:  # noqa: BLE001 - whatever a reader says, the file is torn
             wrong.append(f"{place}: {type(error).__name__}: {error}")
-        if place.parts[0] not in FINAL or path.suffix != ".parquet":
+        if place.parts[0] not in FINAL or (path.suffix != ".parquet" and place.parts[0] != CACHE):
             wrong.append(f"{place}: a stray")
     return wrong
 

@@ -133,8 +133,10 @@ TOP_TABLES = (
 )
 
 
-def write_tables(out: Path, runs: Sequence[RunRows], options: Mapping[Table, Mapping[str, Any]]) -> bool:
-    """Write the rows of runs whose key differs; return whether anything was written.
+def write_tables(
+    out: Path, runs: Sequence[RunRows], options: Mapping[Table, Mapping[str, Any]], removed: Sequence[str] = ()
+) -> bool:
+    """Write the rows of runs whose key differs, and remove those of some runs; return whether anything was written.
 
     `options` are further metadata of some tables, by run: what later calls and the report read. None removes those of a run.
     """
@@ -149,10 +151,12 @@ def write_tables(out: Path, runs: Sequence[RunRows], options: Mapping[Table, Map
         for name, by_run in more.items():
             every = {**earlier.get(name, {}), **by_run}
             merged[name] = {run: value for run, value in every.items() if value is not None}
-        if not changed and all(earlier.get(name) == by_run for name, by_run in merged.items()):
+        gone = [name for name in removed if name in keys]
+        if not changed and not gone and all(earlier.get(name) == by_run for name, by_run in merged.items()):
             continue
         rows = pa.concat_tables([parquet.from_rows(table, []), *(run.table(table) for run in changed)])
-        merged["keys"] = {**keys, **{run.run.name: key_of(run.key, table.path) for run in changed}}
-        names = [run.run.name for run in changed]
+        keys = {**keys, **{run.run.name: key_of(run.key, table.path) for run in changed}}
+        merged["keys"] = {run: key for run, key in keys.items() if run not in gone}
+        names = [*(run.run.name for run in changed), *gone]
         is_changed |= layout.write_runs(out, table, names, rows, merged)
     return is_changed
