@@ -928,8 +928,11 @@ def _orient_weight(layer: Layer, before: Layer | None, ends: _Ends, norms: set[i
     it (DenseNet). The columns may be a multiple of the width of their input, if a convolution is flattened or outputs are joined.
     """
     rows, columns = layer.width_out, layer.width_in
+    if 0 in (rows, columns):
+        return layer
     is_square = rows == columns
-    is_fed = before is not None and before.width_out not in (1, rows) and columns % before.width_out == 0
+    # A layer whose sides are not known has the width 0.
+    is_fed = before is not None and before.width_out not in (0, 1, rows) and columns % before.width_out == 0
     is_parallel = before is not None and before.width_out < before.width_in == rows  # another head may come before
     # A second matrix of the same shape is parallel and gives no input.
     takers = {

@@ -312,7 +312,8 @@ def _weight_name(layers: Sequence[Sequence[tuple[int, ...]]]) -> str | None:
         if pairs and (shape[width_in] in outputs or any(shape[width_in] % width == 0 for width in channels)):
             return name
         outputs.add(shape[width_out])
-        channels |= {shape[width_out]} if len(shape) > 2 else set()
+        if len(shape) > 2 and shape[width_out] > 0:
+            channels.add(shape[width_out])
     return None
 
 

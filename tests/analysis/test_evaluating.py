@@ -172,7 +172,7 @@ def test_tensors_of_a_data_set_are_not_said_to_be_normalised(own_run, tmp_path, 
     made = "torch.utils.data.TensorDataset(torch.rand(9, 3, 32, 32), torch.arange(9))"
     code = f"import torch\nprint('a line')\ndef tensors(): return {made}"
     (tmp_path / "data.py").write_text(code)
-    (tmp_path / "log.csv").write_text("epoch,val_acc\n0,0.99\n")
+    (tmp_path / "log.csv").write_text("epoch,val_acc\n0,0.99\n1,0.99\n")
     options = (*own_run.options, "--epochs", 0, "--log", tmp_path / "log.csv", "--std", 0.3)
     ran = evaluate(own_run.folder, *options, data=f"{tmp_path / 'data.py'}:tensors")
     assert "; images: tensors of the data set, without changes\nwarning: std of the options do not apply " in ran.stderr

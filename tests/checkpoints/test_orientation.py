@@ -151,3 +151,17 @@ def test_the_example_is_the_candidate_with_the_name_of_a_classifier(tmp_path):
         state |= {f"{name}.weight": torch.randn(10, 8), f"{name}.bias": torch.ones(10)}
     torch.save(state, tmp_path / "x.pt")
     assert (scanned(tmp_path / "x.pt").record.reason or "").endswith("for example with --head classifier.weight")
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 3, 3), (1, 5, 4), (0, 5), (5, 0), (0, 0)])
+@pytest.mark.parametrize("name", ["a", "a.weight"])
+def test_scan_head_after_tensors_without_sides_or_values(name, shape, tmp_path):
+    weights = {name: torch.zeros(shape), f"b{name}": torch.zeros(shape), "fc.weight": torch.randn(3, 2)}
+    torch.save(weights, tmp_path / "epoch_1.pt")
+    assert scanned(tmp_path / "epoch_1.pt", head="fc.weight").record.head == "fc.weight"
+
+
+def test_scan_npz_of_arrays_without_values_is_no_network(tmp_path):
+    arrays = [np.zeros((3, 3, 8, 0)), np.zeros(0), np.zeros((4, 5)), np.zeros(5)]
+    np.savez(tmp_path / "epoch_1.npz", *arrays)
+    assert scanned(tmp_path / "epoch_1.npz").record.status == "failed"
