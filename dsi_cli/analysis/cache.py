@@ -2,19 +2,22 @@
 
 An entry is a file ``OUT/.cache/KIND/KEY`` with JSON values and Arrow tables. Its key says what it was made from, so an entry never
 becomes wrong; it only becomes unused. A call that is killed loses the entry that it was writing.
+
+The first line of a file has its own checksum, and as JSON the name, the number of bytes and the checksum of each value, and whether
+it is a table. The values follow: tables in the stream format of Arrow, others as JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import os
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dsi_cli.errors import OutputError
 from dsi_cli.store import layout
@@ -24,8 +27,6 @@ from dsi_cli.version import __version__
 
 HEADS, EVALUATIONS, ROWS = "heads", "evaluations", "rows"
 """The kinds of entries: what scanning a file gives, the evaluation of a checkpoint on a split, and the rows of a checkpoint."""
-_NAMES = b"names"  # the key of the metadata that lists the names of the values
-_PARQUET = b"PAR1"
 Entry = dict[str, Any]
 """The values of an entry by name: JSON or an Arrow table."""
 
@@ -51,14 +52,16 @@ class Cache:
         """Return an entry, or only the values of these names; None if there is none. A damaged entry is removed."""
         entry: Entry = {}
         try:
-            with (
-                self._path(kind, key).open("rb") as source,
-                pq.ParquetFile(source, page_checksum_verification=True) as file,
-            ):
-                stored = json.loads(file.schema_arrow.metadata[_NAMES])
-                for group, name in enumerate(stored):
-                    if names is None or name in names:
-                        entry[name] = _decoded(file.read_row_group(group)["value"][0].as_py())
+            with self._path(kind, key).open("rb") as file:
+                checksum, line = file.readline().split(b" ", 1)
+                _check(line, int(checksum, 16))
+                for name, size, checksum, is_table in json.loads(line):
+                    if names is not None and name not in names:
+                        file.seek(size, os.SEEK_CUR)
+                        continue
+                    data = file.read(size)
+                    _check(data, checksum)
+                    entry[name] = pa.ipc.open_stream(data).read_all() if is_table else json.loads(data)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
@@ -76,14 +79,13 @@ class Cache:
 
     def put(self, kind: str, key: str, entry: Mapping[str, Any]) -> None:
         """Write an entry in one step; raise `OutputError` if this fails."""
-        # Each value is a row group, so that one can be read alone. After a power failure, checksums show that an entry is damaged.
-        schema = pa.schema([("value", pa.large_binary())], metadata={_NAMES: json.dumps([*entry])})
-        with (
-            open_atomically(self._path(kind, key), self._scratch, is_durable=False) as file,
-            pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_page_checksum=True) as writer,
-        ):
-            for value in entry.values():
-                writer.write_table(pa.table([pa.array([_encoded(value)], pa.large_binary())], schema=schema))
+        # After a power failure, checksums show that an entry is damaged.
+        values = {name: _encoded(value) for name, value in entry.items()}
+        header = [(name, len(data), zlib.crc32(data), isinstance(entry[name], pa.Table)) for name, data in values.items()]
+        with open_atomically(self._path(kind, key), self._scratch, is_durable=False) as file:
+            line = json.dumps(header).encode() + b"\n"
+            file.write(b"%08x " % zlib.crc32(line))
+            file.writelines([line, *values.values()])
 
     def prune(self, used: Collection[tuple[str, str]]) -> None:
         """Remove all entries except for these, which are given by kind and key."""
@@ -96,16 +98,17 @@ class Cache:
         return self.folder / kind / key
 
 
+def _check(data: bytes, checksum: int) -> None:
+    """Raise `ValueError` if data are damaged."""
+    if zlib.crc32(data) != checksum:
+        raise ValueError("the data are damaged")
+
+
 def _encoded(value: Any) -> bytes:
-    """Return a table as a Parquet file, and any other value as JSON."""
+    """Return a table in the stream format of Arrow, and any other value as JSON."""
     if not isinstance(value, pa.Table):
         return json.dumps(value).encode()
-    buffer = io.BytesIO()
-    pq.write_table(value, buffer, compression="none")
-    return buffer.getvalue()
-
-
-def _decoded(data: bytes) -> Any:
-    if data.startswith(_PARQUET):
-        return pq.read_table(pa.BufferReader(data), use_threads=False)
-    return json.loads(data)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, value.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_table(value)
+    return bytes(sink.getvalue())

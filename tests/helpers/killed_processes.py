@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from dsi_cli.analysis.cache import Cache
 from dsi_cli.analysis.previous_plan import FILE
 from dsi_cli.cli.app import main_with_exit_code
 from dsi_cli.store.layout import CACHE, OUR_NAMES, REPORT
@@ -101,6 +102,11 @@ def torn(out: Path) -> list[str]:
         if str(place) == f"{CACHE}/{FILE}":
             json.loads(path.read_text(encoding="utf-8"))
             continue
+        if place.parts[0] == CACHE:
+            _, kind, key = place.parts
+            if Cache(out).get(kind, key) is None:
+                wrong.append(f"{place}: damaged")
+            continue
         if str(place) == REPORT:
             if not path.read_text(encoding="utf-8").rstrip().endswith("</html>"):
                 wrong.append(f"{place}: no end")
@@ -109,7 +115,7 @@ def torn(out: Path) -> list[str]:
             pq.read_table(path, partitioning=None)
         except Exception as error:  # noqa: BLE001 - whatever a reader says, the file is torn
             wrong.append(f"{place}: {type(error).__name__}: {error}")
-        if place.parts[0] not in FINAL or (path.suffix != ".parquet" and place.parts[0] != CACHE):
+        if place.parts[0] not in FINAL or path.suffix != ".parquet":
             wrong.append(f"{place}: a stray")
     return wrong
 
