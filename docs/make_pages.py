@@ -41,8 +41,8 @@ def tables_page() -> str:
         "If two names differ only in case, the second run gets a number (`Net` and `net-2`), because they would be one folder",
         "on macOS and Windows.",
         "",
-        "`.cache` is for dsi alone: later calls read it instead of checkpoints. If you delete it, the next call reads all"
-        " checkpoints again.",
+        "`.cache` is for dsi alone: later calls read it instead of checkpoints. If you delete it, the next call moves"
+        " the results to `OUT-before-1` and reads all checkpoints again.",
         "",
         "## Columns of several tables",
         "",
