@@ -1,4 +1,6 @@
-"""``python -m benchmarks``: measure, print the tables, and write them into ``benchmarks/results/performance.md``."""
+"""``python -m benchmarks``: measure, print the tables, and write them into
+``benchmarks/results/performance.md``.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ def main(arguments: Sequence[str]) -> int:
         folder = Path(given).resolve() if given else Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         setup = Setup(folder, _nltk_data(asked.nltk_data), asked.quick, _shared())
-        rows = [row for part, _ in PARTS if part in asked.parts for row in _measured(part, setup)]
+        rows = [
+            row
+            for part, _ in PARTS
+            if part in asked.parts
+            for row in _measured(part, setup)
+        ]
         text = f"{_where()}\n\n{tables(rows, PARTS)}"
     print(text)
     if asked.page is not None:
@@ -53,11 +60,31 @@ def main(arguments: Sequence[str]) -> int:
 def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     names = [part for part, _ in PARTS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"out of {', '.join(names)}; all if none is named")
-    parser.add_argument("--page", type=Path, help="the page to write; benchmarks/results/performance.md for all parts")
-    parser.add_argument("--scratch", help=f"a folder for the large files, kept for the next time (or {SCRATCH})")
-    parser.add_argument("--nltk-data", type=Path, help="NLTK's data folder with corpora/wordnet (or NLTK_DATA)")
-    parser.add_argument("--quick", action="store_true", help="tiny files, few rounds: only a test that all parts run")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"out of {', '.join(names)}; all if none is named",
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        help="the page to write; benchmarks/results/performance.md for all parts",
+    )
+    parser.add_argument(
+        "--scratch",
+        help=f"a folder for the large files, kept for the next time (or {SCRATCH})",
+    )
+    parser.add_argument(
+        "--nltk-data",
+        type=Path,
+        help="NLTK's data folder with corpora/wordnet (or NLTK_DATA)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="tiny files, few rounds: only a test that all parts run",
+    )
     asked = parser.parse_args(arguments)
     unknown = sorted(set(asked.parts) - set(names))
     if unknown:
@@ -76,18 +103,32 @@ def _measured(part: str, setup: Setup) -> list[Row]:
     try:
         rows: list[Row] = import_module(f"benchmarks.{part}").measure(setup)
     except (ImportError, OSError, RuntimeError) as error:
-        rows = [skipped(part, part, f"{type(error).__name__}: {str(error).splitlines()[-1][:200]}")]
+        rows = [
+            skipped(
+                part,
+                part,
+                f"{type(error).__name__}: {str(error).splitlines()[-1][:200]}",
+            )
+        ]
     print(f"  {time.monotonic() - began:.0f} s", file=sys.stderr)
     return rows
 
 
 def _shared() -> Path | None:
-    """Return the folder of data outside the repository that ``DSI_SHARED`` names; None if the variable is not set."""
-    return Path(os.environ["DSI_SHARED"]).absolute() if os.environ.get("DSI_SHARED") else None
+    """Return the folder of data outside the repository that ``DSI_SHARED`` names; None
+    if the variable is not set.
+    """
+    return (
+        Path(os.environ["DSI_SHARED"]).absolute()
+        if os.environ.get("DSI_SHARED")
+        else None
+    )
 
 
 def _nltk_data(given: Path | None) -> Path | None:
-    """Return the folder of NLTK's data: the given one, or that of ``NLTK_DATA``, or that of the shared data."""
+    """Return the folder of NLTK's data: the given one, or that of ``NLTK_DATA``, or
+    that of the shared data.
+    """
     named = Path(os.environ["NLTK_DATA"]) if os.environ.get("NLTK_DATA") else None
     shared = _shared()
     found = [given, named, shared / "wordnet" / "nltk_data" if shared else None]
@@ -96,15 +137,27 @@ def _nltk_data(given: Path | None) -> Path | None:
 
 def _where() -> str:
     """Return when and on what the figures were measured."""
-    libraries = ("torch", "numpy", "scipy", "pyarrow", "nltk", "scikit-learn", "scikit-image", "safetensors")
+    libraries = (
+        "torch",
+        "numpy",
+        "scipy",
+        "pyarrow",
+        "nltk",
+        "scikit-learn",
+        "scikit-image",
+        "safetensors",
+    )
     versions = ", ".join(f"{name} {_version(name)}" for name in libraries)
-    busy = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    busy = (
+        f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    )
     if hasattr(os, "nice") and os.nice(0):
         busy += f", nice {os.nice(0)}"
     day = datetime.now(UTC).date().isoformat()
     return (
-        f"Measured {day} by `python -m benchmarks` on {_processor()}, {os.cpu_count()} cores{busy}, {platform.system()}."
-        f" Python {platform.python_version()}, {versions}, dsi {_version('dsi-cli')}."
+        f"Measured {day} by `python -m benchmarks` on {_processor()}, {os.cpu_count()}"
+        f" cores{busy}, {platform.system()}. Python {platform.python_version()},"
+        f" {versions}, dsi {_version('dsi-cli')}."
     )
 
 
@@ -118,7 +171,11 @@ def _version(name: str) -> str:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.partition(":")[2].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         if names:
             return names[0]
     return platform.processor() or platform.machine()

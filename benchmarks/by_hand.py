@@ -1,9 +1,12 @@
-"""The way by hand: what a notebook does for the same curves with the usual libraries, values alone.
+"""The way by hand: what a notebook does for the same curves with the usual libraries,
+values alone.
 
-Load each checkpoint, scikit-learn's cosine similarity, a double loop over NLTK's ``path_similarity``, scikit-image's SSIM,
-SciPy's rank correlation. No chance level, no interval, no ceiling, no WSI, no tables.
+Load each checkpoint, scikit-learn's cosine similarity, a double loop over NLTK's
+``path_similarity``, scikit-image's SSIM, SciPy's rank correlation. No chance level, no
+interval, no ceiling, no WSI, no tables.
 
-``python -m benchmarks.by_hand RUNS LABELS`` prints JSON: run -> epoch -> measure -> value. ``NLTK_DATA`` must be set.
+``python -m benchmarks.by_hand RUNS LABELS`` prints JSON: run -> epoch -> measure ->
+value. ``NLTK_DATA`` must be set.
 """
 
 from __future__ import annotations
@@ -21,12 +24,18 @@ def main(runs: Path, labels: Path) -> dict[str, dict[int, dict[str, float]]]:
     from safetensors.numpy import load_file
     from sklearn.metrics.pairwise import cosine_similarity
 
-    semantic = off_diagonal(wordnet_similarity([line.split("\t")[2] for line in labels.read_text().splitlines()]))
+    semantic = off_diagonal(
+        wordnet_similarity(
+            [line.split("\t")[2] for line in labels.read_text().splitlines()]
+        )
+    )
     found: dict[str, dict[int, dict[str, float]]] = {}
     for path in sorted(runs.rglob("*.safetensors")):
         (weight,) = (tensor for tensor in load_file(path).values() if tensor.ndim == 2)
         learned = off_diagonal(cosine_similarity(weight).astype(np.float64))
-        found.setdefault(path.parent.name, {})[int(path.stem.rpartition("_")[2])] = alignment(learned, semantic)
+        found.setdefault(path.parent.name, {})[int(path.stem.rpartition("_")[2])] = (
+            alignment(learned, semantic)
+        )
     return found
 
 
@@ -55,7 +64,12 @@ def alignment(a: Any, b: Any) -> dict[str, float]:
     from skimage.metrics import structural_similarity
 
     x, y = a.ravel(), b.ravel()
-    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    window = {
+        "gaussian_weights": True,
+        "sigma": 1.5,
+        "use_sample_covariance": False,
+        "data_range": 1.0,
+    }
     return {
         "cosine": float(x @ y / np.sqrt((x @ x) * (y @ y))),
         "ssim": float(structural_similarity(a, b, **window)),

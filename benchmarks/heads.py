@@ -1,4 +1,6 @@
-"""The classifier out of a large checkpoint: `dsi_cli.read_head` compared with torch and safetensors."""
+"""The classifier out of a large checkpoint: `dsi_cli.read_head` compared with torch and
+safetensors.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,17 @@ _SAFE = "safetensors.safe_open"
 _WAYS = {
     "read_head": ("from dsi_cli import read_head", "read_head(path)"),
     _LOAD: ("import torch", "torch.load(path)['state_dict']['head.weight'].numpy()"),
-    _MMAP: ("import torch", "torch.load(path, mmap=True, weights_only=True)['state_dict']['head.weight'].numpy().copy()"),
-    _SAFE: ("from safetensors import safe_open", "safe_open(path, 'np').get_tensor('head.weight')"),
+    _MMAP: (
+        "import torch",
+        (
+            "torch.load(path, mmap=True,"
+            " weights_only=True)['state_dict']['head.weight'].numpy().copy()"
+        ),
+    ),
+    _SAFE: (
+        "from safetensors import safe_open",
+        "safe_open(path, 'np').get_tensor('head.weight')",
+    ),
 }
 """Each way's import, and the expression that is timed."""
 _PROGRAM = """
@@ -44,25 +55,51 @@ def measure(setup: Setup) -> list[Row]:
     """Return the rows of this part."""
     missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
     if missing:
-        return [skipped(PART, "the head of a large checkpoint", f"{' and '.join(missing)} is not installed")]
+        return [
+            skipped(
+                PART,
+                "the head of a large checkpoint",
+                f"{' and '.join(missing)} is not installed",
+            )
+        ]
     files = large(setup)
-    rows = [*_bytes_rows(files), *_first_rows(setup, files), *_again_rows(setup, files), *_process_rows(setup, files)]
+    rows = [
+        *_bytes_rows(files),
+        *_first_rows(setup, files),
+        *_again_rows(setup, files),
+        *_process_rows(setup, files),
+    ]
     return rows if setup.quick else [*rows, _corpus_row(setup)]
 
 
 def _corpus_row(setup: Setup) -> Row:
-    """Return how long `dsi scan` takes for the corpus of real trainers' files, if ``DSI_SHARED`` names its folder."""
+    """Return how long `dsi scan` takes for the corpus of real trainers' files, if
+    ``DSI_SHARED`` names its folder.
+    """
     what = "`dsi scan` of a corpus of real trainers' files"
     if setup.shared is None:
         return skipped(PART, what, "DSI_SHARED is not set")
     folder = setup.folder / "corpus"
     folder.mkdir(exist_ok=True)
-    subprocess.run(["tar", "-xzf", setup.shared / "zoo" / "corpus.tar.gz", "-C", folder], check=True)
+    subprocess.run(
+        ["tar", "-xzf", setup.shared / "zoo" / "corpus.tar.gz", "-C", folder],
+        check=True,
+    )
     command = timing.dsi("scan", str(folder))
-    took = timing.turns({"scan": lambda: timing.run(command, {0, PARTIAL})}, setup.rounds(3), warm_up=True)["scan"]
+    took = timing.turns(
+        {"scan": lambda: timing.run(command, {0, PARTIAL})},
+        setup.rounds(3),
+        warm_up=True,
+    )["scan"]
     files = sum(path.is_file() for path in folder.rglob("*"))
     return Row(
-        PART, what, seconds(took), f"{files:,} files of all kinds", None, f"below {LONGEST_SCAN:g} s", took < LONGEST_SCAN
+        PART,
+        what,
+        seconds(took),
+        f"{files:,} files of all kinds",
+        None,
+        f"below {LONGEST_SCAN:g} s",
+        took < LONGEST_SCAN,
     )
 
 
@@ -85,13 +122,23 @@ def _bytes_rows(files: Large) -> list[Row]:
         ours = f"{megabytes(read)}, {100 * read / size:.3g} % of the file"
         what = f"bytes asked for, {name} file of {megabytes(size)}"
         rows.append(
-            Row(PART, what, ours, f"torch.load: {megabytes(size)}", size / read, "at most 0.5 %", read <= MOST_SHARE * size)
+            Row(
+                PART,
+                what,
+                ours,
+                f"torch.load: {megabytes(size)}",
+                size / read,
+                "at most 0.5 %",
+                read <= MOST_SHARE * size,
+            )
         )
     return rows
 
 
 def _first_rows(setup: Setup, files: Large) -> list[Row]:
-    """Return the seconds of the first large file in a process that has read a small one; a loop reuses torch's memory."""
+    """Return the seconds of the first large file in a process that has read a small
+    one; a loop reuses torch's memory.
+    """
     small = large(setup._replace(quick=True))
     rows = []
     ways = (("zip", _LOAD, OVER_LOAD), ("zip", _MMAP, None), ("legacy", _LOAD, None))
@@ -100,15 +147,30 @@ def _first_rows(setup: Setup, files: Large) -> list[Row]:
         ours, theirs = _alternating(setup.rounds(9), "read_head", other, paths)
         took = [median(float(one.said) for one in found) for found in (ours, theirs)]
         ratio = took[1] / took[0]
-        needed = (f"at least {required:g}x", ratio >= required) if required else ("", None)
+        needed = (
+            (f"at least {required:g}x", ratio >= required) if required else ("", None)
+        )
         what = f"the head, {container}, first large file of a warm process"
-        rows.append(Row(PART, what, seconds(took[0]), f"{other}: {seconds(took[1])}", ratio, *needed))
+        rows.append(
+            Row(
+                PART,
+                what,
+                seconds(took[0]),
+                f"{other}: {seconds(took[1])}",
+                ratio,
+                *needed,
+            )
+        )
     return rows
 
 
 def _again_rows(setup: Setup, files: Large) -> list[Row]:
     """Return the seconds in a loop over one file, in one process."""
-    ways = (("zip", _MMAP, 31, OVER_MMAP), ("zip", _LOAD, 9, None), ("safetensors", _SAFE, 31, None))
+    ways = (
+        ("zip", _MMAP, 31, OVER_MMAP),
+        ("zip", _LOAD, 9, None),
+        ("safetensors", _SAFE, 31, None),
+    )
     rows = []
     for container, other, rounds, required in ways:
         path = getattr(files, container)
@@ -119,7 +181,11 @@ def _again_rows(setup: Setup, files: Large) -> list[Row]:
         what = f"the head, {container}, the same file again and again"
         beside = f"{other}: {seconds(found['other'])}"
         ratio = found["other"] / found["ours"]
-        needed = (f"at least {required:g}x", ratio >= required) if required and not setup.quick else ("", None)
+        needed = (
+            (f"at least {required:g}x", ratio >= required)
+            if required and not setup.quick
+            else ("", None)
+        )
         rows.append(Row(PART, what, seconds(found["ours"]), beside, ratio, *needed))
     return rows
 
@@ -129,11 +195,24 @@ def _process_rows(setup: Setup, files: Large) -> list[Row]:
     rows = []
     ways = (("safetensors", _SAFE), ("zip", _MMAP), ("zip", _LOAD))
     for container, other in ways[: 1 if setup.quick else None]:
-        ours, theirs = _alternating(setup.rounds(3), "read_head", other, (str(getattr(files, container)),))
-        mine, its = ((median(one.seconds for one in found), median(one.peak for one in found)) for found in (ours, theirs))
+        ours, theirs = _alternating(
+            setup.rounds(3), "read_head", other, (str(getattr(files, container)),)
+        )
+        mine, its = (
+            (median(one.seconds for one in found), median(one.peak for one in found))
+            for found in (ours, theirs)
+        )
         what = f"the head, {container}, a process of its own: seconds, peak memory"
         beside = f"{other}: {seconds(its[0])}, {megabytes(its[1])}"
-        rows.append(Row(PART, what, f"{seconds(mine[0])}, {megabytes(mine[1])}", beside, its[0] / mine[0]))
+        rows.append(
+            Row(
+                PART,
+                what,
+                f"{seconds(mine[0])}, {megabytes(mine[1])}",
+                beside,
+                its[0] / mine[0],
+            )
+        )
     return rows
 
 
@@ -141,8 +220,13 @@ def _alternating(
     rounds: int, first: str, second: str, paths: tuple[str, ...]
 ) -> tuple[list[timing.Process], list[timing.Process]]:
     """Return the processes of two ways, which take turns."""
-    programs = [_PROGRAM.format(imports=_WAYS[way][0], read=_WAYS[way][1]) for way in (first, second)]
-    found = [[timing.python(program, *paths) for program in programs] for _ in range(rounds)]
+    programs = [
+        _PROGRAM.format(imports=_WAYS[way][0], read=_WAYS[way][1])
+        for way in (first, second)
+    ]
+    found = [
+        [timing.python(program, *paths) for program in programs] for _ in range(rounds)
+    ]
     return [ours for ours, _ in found], [theirs for _, theirs in found]
 
 

@@ -1,8 +1,10 @@
-"""Hundreds of checkpoints of ResNet-18 with Adam's state: a whole analysis, one more checkpoint, a scan of a thousand.
+"""Hundreds of checkpoints of ResNet-18 with Adam's state: a whole analysis, one more
+checkpoint, a scan of a thousand.
 
-The checkpoints take little disk. PyTorch writes one file, with zeros in all but the classifier. Each checkpoint is a copy of
-it with another classifier and epoch, in which blocks of zeros are holes. A program that reads a whole file still reads all its
-bytes, and the sums of the archive's parts (CRC-32) are right.
+The checkpoints take little disk. PyTorch writes one file, with zeros in all but the
+classifier. Each checkpoint is a copy of it with another classifier and epoch, in which
+blocks of zeros are holes. A program that reads a whole file still reads all its bytes,
+and the sums of the archive's parts (CRC-32) are right.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from benchmarks.wordnet import nltk_wordnet
 
 FEATURES = 512
 FIRST_EPOCH = 256
-"""Numbers from 256 to 65,535 take as many bytes in a pickle: copies differ in nothing but the number."""
+"""Numbers from 256 to 65,535 take as many bytes in a pickle: copies differ in nothing
+but the number.
+"""
 _EPOCH = b"\x05\x00\x00\x00epochq\x01M"
 _HEAD = 7.5
 _BLOCK = 4096
@@ -55,21 +59,40 @@ def measure(setup: Setup) -> list[Row]:
     """Return the rows of this part."""
     missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
     if missing:
-        return [skipped(PART, "many checkpoints of ResNet-18", f"{' and '.join(missing)} not installed")]
+        return [
+            skipped(
+                PART,
+                "many checkpoints of ResNet-18",
+                f"{' and '.join(missing)} not installed",
+            )
+        ]
     number = 2 if setup.quick else CHECKPOINTS
     run = write_sparse_run(setup.folder / f"resnet18-{number}", number + 1, LABELS)
     paths = sorted(run.glob("*.pth"))
     loads, ours = _head_times(setup, paths)
     whole, rows = _whole_rows(setup, paths[:-1], loads)
     heads = Row(
-        PART, "reading one head of these", seconds(ours), f"torch.load: {seconds(loads)}", loads / ours,
-        f"at least {HEAD_OVER_LOAD:g}x", loads / ours >= HEAD_OVER_LOAD,
-    )  # fmt: skip
-    return [*rows, _bytes_row(paths[:-1]), heads, _by_hand_row(setup, paths[:-1], whole), _scan_row(setup, paths)]
+        PART,
+        "reading one head of these",
+        seconds(ours),
+        f"torch.load: {seconds(loads)}",
+        loads / ours,
+        f"at least {HEAD_OVER_LOAD:g}x",
+        loads / ours >= HEAD_OVER_LOAD,
+    )
+    return [
+        *rows,
+        _bytes_row(paths[:-1]),
+        heads,
+        _by_hand_row(setup, paths[:-1], whole),
+        _scan_row(setup, paths),
+    ]
 
 
 def _head_times(setup: Setup, paths: list[Path]) -> tuple[float, float]:
-    """Return the median seconds of `torch.load` and of our reader, each of one checkpoint after another."""
+    """Return the median seconds of `torch.load` and of our reader, each of one
+    checkpoint after another.
+    """
     import torch
 
     from dsi_cli import read_head
@@ -83,8 +106,12 @@ def _head_times(setup: Setup, paths: list[Path]) -> tuple[float, float]:
     return found["torch"], found["ours"]
 
 
-def _whole_rows(setup: Setup, paths: list[Path], load: float) -> tuple[float, list[Row]]:
-    """Return the seconds of the whole command, and the rows of it and of a call after one more checkpoint."""
+def _whole_rows(
+    setup: Setup, paths: list[Path], load: float
+) -> tuple[float, list[Row]]:
+    """Return the seconds of the whole command, and the rows of it and of a call after
+    one more checkpoint.
+    """
     run = _linked(setup.folder / "many", paths)
     out = setup.folder / "out"
     command = ["analyze", str(run), "--labels", LABELS, "-o", str(out), "--json"]
@@ -96,26 +123,58 @@ def _whole_rows(setup: Setup, paths: list[Path], load: float) -> tuple[float, li
         os.link(sorted(paths[0].parent.glob("*.pth"))[-1], run / "last_one.pth")
         more.append(timing.python(_VERB, *command))
     shutil.rmtree(out, ignore_errors=True)
-    took, peak = float(np.median([one.seconds for one in found])), timing.peak_of_all(_VERB, *command)
+    took, peak = (
+        float(np.median([one.seconds for one in found])),
+        timing.peak_of_all(_VERB, *command),
+    )
     again, read = float(np.median([one.seconds for one in more])), _read(more[0].said)
     loading = load * len(paths)
-    what = f"`dsi analyze`, {len(paths)} checkpoints, WordNet, intervals and nulls, Parquet and report: whole command"
-    beside = f"torch.load of each alone, from {min(_SAMPLE, len(paths))} of them: {seconds(loading)}"
+    what = (
+        f"`dsi analyze`, {len(paths)} checkpoints, WordNet, intervals and nulls,"
+        " Parquet and report: whole command"
+    )
+    beside = (
+        f"torch.load of each alone, from {min(_SAMPLE, len(paths))} of them:"
+        f" {seconds(loading)}"
+    )
     rows = [
-        Row(PART, what, seconds(took), beside, loading / took, f"below {WHOLE:g} s", took < WHOLE),
         Row(
-            PART, "the same beside torch.load alone", seconds(took), beside, loading / took,
-            f"at least {WHOLE_OVER_LOAD:g}x", loading / took >= WHOLE_OVER_LOAD,
+            PART,
+            what,
+            seconds(took),
+            beside,
+            loading / took,
+            f"below {WHOLE:g} s",
+            took < WHOLE,
         ),
         Row(
-            PART, "the same, peak memory of all its processes together", megabytes(peak), "", None,
-            f"below {megabytes(MOST_MEMORY)}", peak < MOST_MEMORY,
+            PART,
+            "the same beside torch.load alone",
+            seconds(took),
+            beside,
+            loading / took,
+            f"at least {WHOLE_OVER_LOAD:g}x",
+            loading / took >= WHOLE_OVER_LOAD,
         ),
         Row(
-            PART, f"one checkpoint more: heads read: {read}", seconds(again), f"all anew: {seconds(took)}", took / again,
-            f"below {ONE_MORE:g} s", again < ONE_MORE,
+            PART,
+            "the same, peak memory of all its processes together",
+            megabytes(peak),
+            "",
+            None,
+            f"below {megabytes(MOST_MEMORY)}",
+            peak < MOST_MEMORY,
         ),
-    ]  # fmt: skip
+        Row(
+            PART,
+            f"one checkpoint more: heads read: {read}",
+            seconds(again),
+            f"all anew: {seconds(took)}",
+            took / again,
+            f"below {ONE_MORE:g} s",
+            again < ONE_MORE,
+        ),
+    ]
     return took, rows
 
 
@@ -124,7 +183,9 @@ def _read(said: str) -> int:
 
 
 def _linked(folder: Path, paths: list[Path], number: int | None = None) -> Path:
-    """Return a new folder with so many hard links to checkpoints, as many as there are if None."""
+    """Return a new folder with so many hard links to checkpoints, as many as there are
+    if None.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for index, path in zip(range(number or len(paths)), cycle(paths), strict=False):
@@ -136,9 +197,20 @@ def _bytes_row(paths: list[Path]) -> Row:
     read, size = sum(map(asked, paths)), sum(path.stat().st_size for path in paths)
     bandwidth = _bandwidth(paths)
     ours = f"{megabytes(read)}, {100 * read / size:.3g} % of {size / 1e9:,.1f} GB"
-    beside = f"floor: {seconds(read / bandwidth)} at the {bandwidth / 1e9:.2g} GB/s that plain reading of these files gives"
+    beside = (
+        f"floor: {seconds(read / bandwidth)} at the {bandwidth / 1e9:.2g} GB/s that"
+        " plain reading of these files gives"
+    )
     required = f"at most {100 * MOST_SHARE:g} %"
-    return Row(PART, "bytes asked for", ours, beside, size / read, required, read <= MOST_SHARE * size)
+    return Row(
+        PART,
+        "bytes asked for",
+        ours,
+        beside,
+        size / read,
+        required,
+        read <= MOST_SHARE * size,
+    )
 
 
 def _bandwidth(paths: list[Path]) -> float:
@@ -150,32 +222,45 @@ def _bandwidth(paths: list[Path]) -> float:
 
 
 def _by_hand_row(setup: Setup, paths: list[Path], whole: float) -> Row:
-    """Return the row of the author's way: every file loaded, pairs in a double loop, scikit-image, ranks by sorting."""
+    """Return the row of the author's way: every file loaded, pairs in a double loop,
+    scikit-image, ranks by sorting.
+    """
     what = f"the same beside the author's way, values alone, {len(paths)} checkpoints"
-    missing = [name for name in ("nltk", "sklearn", "skimage", "scipy") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("nltk", "sklearn", "skimage", "scipy")
+        if find_spec(name) is None
+    ]
     wn = nltk_wordnet(setup.nltk_data)
     if missing or isinstance(wn, str):
-        return skipped(PART, what, f"{', '.join(missing)} not installed" if missing else str(wn))
+        return skipped(
+            PART, what, f"{', '.join(missing)} not installed" if missing else str(wn)
+        )
     import torch
     from sklearn.metrics.pairwise import cosine_similarity
 
     from dsi_cli.analysis.semantics import wordnet_matrix
 
-    names = [str(one.synset) for one in wordnet_matrix.resolve_label_list(LABELS).resolutions][
-        : 20 if setup.quick else None
-    ]
+    names = [
+        str(one.synset) for one in wordnet_matrix.resolve_label_list(LABELS).resolutions
+    ][: 20 if setup.quick else None]
     began = time.perf_counter()
     semantic = by_hand.off_diagonal(by_hand.wordnet_similarity(names))
     once = time.perf_counter() - began
     sample = paths[: 2 if setup.quick else _SAMPLE]
     began = time.perf_counter()
     for path in sample:
-        learned = cosine_similarity(torch.load(path)["state_dict"]["fc.weight"][: len(names)].numpy())
+        learned = cosine_similarity(
+            torch.load(path)["state_dict"]["fc.weight"][: len(names)].numpy()
+        )
         np.argsort(np.argsort(-learned, axis=1), axis=1)
         by_hand.alignment(by_hand.off_diagonal(learned.astype(np.float64)), semantic)
     each = (time.perf_counter() - began) / len(sample)
     theirs = once + each * len(paths)
-    beside = f"{seconds(theirs)}: NLTK's double loop {seconds(once)} once, {seconds(each)} a checkpoint, from {len(sample)}"
+    beside = (
+        f"{seconds(theirs)}: NLTK's double loop {seconds(once)} once, {seconds(each)} a"
+        f" checkpoint, from {len(sample)}"
+    )
     return Row(PART, what, seconds(whole), beside, theirs / whole)
 
 
@@ -183,15 +268,31 @@ def _scan_row(setup: Setup, paths: list[Path]) -> Row:
     number = 2 if setup.quick else SCANNED
     run = _linked(setup.folder / "scanned", paths, number)
     done = [timing.python(_VERB, "scan", str(run)) for _ in range(setup.rounds(3))]
-    took, peak = (float(np.median([getattr(one, name) for one in done])) for name in ("seconds", "peak"))
+    took, peak = (
+        float(np.median([getattr(one, name) for one in done]))
+        for name in ("seconds", "peak")
+    )
     what = f"`dsi scan` of {number:,} files, whole command, and its peak memory"
     beside = f"links to {len(paths):,} checkpoints"
-    return Row(PART, what, f"{seconds(took)}, {megabytes(peak)}", beside, None, f"below {SCAN:g} s", took < SCAN)
+    return Row(
+        PART,
+        what,
+        f"{seconds(took)}, {megabytes(peak)}",
+        beside,
+        None,
+        f"below {SCAN:g} s",
+        took < SCAN,
+    )
 
 
 def write_sparse_run(folder: Path, checkpoints: int, labels: str = "cifar100") -> Path:
-    """Write a run of so many checkpoints ``epoch_NNNNN.pth``; one that is there already stays. Return the folder."""
-    paths = [folder / f"epoch_{FIRST_EPOCH + number:05d}.pth" for number in range(checkpoints)]
+    """Write a run of so many checkpoints ``epoch_NNNNN.pth``; one that is there already
+    stays. Return the folder.
+    """
+    paths = [
+        folder / f"epoch_{FIRST_EPOCH + number:05d}.pth"
+        for number in range(checkpoints)
+    ]
     if all(path.exists() for path in paths):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +333,9 @@ def _save(path: Path, classes: int) -> None:
 
 
 class _Part:
-    """A file of the archive, stored as it is: where its bytes lie, and the places of their sum."""
+    """A file of the archive, stored as it is: where its bytes lie, and the places of
+    their sum.
+    """
 
     def __init__(self, whole: bytes, info: zipfile.ZipInfo, entry: int) -> None:
         name, extra = struct.unpack_from("<HH", whole, info.header_offset + 26)
@@ -253,7 +356,9 @@ class _Part:
 
 
 def _parts(path: Path) -> tuple[_Part, _Part]:
-    """Return the pickle and the classifier's storage of an archive that `_save` wrote."""
+    """Return the pickle and the classifier's storage of an archive that `_save`
+    wrote.
+    """
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         entry, found = archive.start_dir, {}

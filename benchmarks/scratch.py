@@ -1,7 +1,8 @@
-"""The files that are measured, made once and kept for later runs where a scratch folder is given.
+"""The files that are measured, made once and kept for later runs where a scratch folder
+is given.
 
-``python -m benchmarks.scratch FOLDER full|quick`` makes the large checkpoint in a separate process, so that its memory is
-not the measuring one's.
+``python -m benchmarks.scratch FOLDER full|quick`` makes the large checkpoint in a
+separate process, so that its memory is not the measuring one's.
 """
 
 from __future__ import annotations
@@ -44,22 +45,41 @@ class Large(NamedTuple):
 def large(setup: Setup) -> Large:
     """Return the large checkpoint; made if it is not there."""
     size = "quick" if setup.quick else "full"
-    found = Large(*(setup.folder / f"{size}.{suffix}" for suffix in ("pth", "legacy.pth", "safetensors")))
+    found = Large(
+        *(
+            setup.folder / f"{size}.{suffix}"
+            for suffix in ("pth", "legacy.pth", "safetensors")
+        )
+    )
     if not all(path.exists() for path in found):
-        timing.run([sys.executable, "-m", "benchmarks.scratch", str(setup.folder), size])
+        timing.run(
+            [sys.executable, "-m", "benchmarks.scratch", str(setup.folder), size]
+        )
     return found
 
 
-def small_run(folder: Path, checkpoints: int, classes: int = 10, width: int = 64) -> Path:
-    """Return a folder with a run of small safetensors checkpoints whose heads drift from one epoch to the next."""
+def small_run(
+    folder: Path, checkpoints: int, classes: int = 10, width: int = 64
+) -> Path:
+    """Return a folder with a run of small safetensors checkpoints whose heads drift
+    from one epoch to the next.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     head = rng.normal(size=(classes, width)).astype("<f4")
     for epoch in range(checkpoints):
         head = (head + 0.1 * rng.normal(size=head.shape)).astype("<f4")
-        entry = {"dtype": "F32", "shape": list(head.shape), "data_offsets": [0, head.nbytes]}
-        header = json.dumps({"__metadata__": {"epoch": str(epoch)}, "fc.weight": entry}).encode()
-        (folder / f"epoch_{epoch:03}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + head.tobytes())
+        entry = {
+            "dtype": "F32",
+            "shape": list(head.shape),
+            "data_offsets": [0, head.nbytes],
+        }
+        header = json.dumps(
+            {"__metadata__": {"epoch": str(epoch)}, "fc.weight": entry}
+        ).encode()
+        (folder / f"epoch_{epoch:03}.safetensors").write_bytes(
+            struct.pack("<Q", len(header)) + header + head.tobytes()
+        )
     return folder
 
 
@@ -75,13 +95,23 @@ def _make(folder: Path, size: str) -> None:
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     state, adam = model.state_dict(), optimizer.state_dict()
-    checkpoint = {"epoch": 5, "arch": "vit_base_patch16_224", "state_dict": state, "optimizer": adam}
+    checkpoint = {
+        "epoch": 5,
+        "arch": "vit_base_patch16_224",
+        "state_dict": state,
+        "optimizer": adam,
+    }
     names = [name for name, _ in model.named_parameters()]
     flat = dict(state)
     for index, moments in adam["state"].items():
-        flat |= {f"optimizer.{names[index]}.{kind}": moments[kind] for kind in ("exp_avg", "exp_avg_sq")}
+        flat |= {
+            f"optimizer.{names[index]}.{kind}": moments[kind]
+            for kind in ("exp_avg", "exp_avg_sq")
+        }
     torch.save(checkpoint, folder / f"{size}.pth")
-    torch.save(checkpoint, folder / f"{size}.legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save(
+        checkpoint, folder / f"{size}.legacy.pth", _use_new_zipfile_serialization=False
+    )
     save_file(flat, folder / f"{size}.safetensors")
 
 

@@ -1,12 +1,17 @@
-"""``python -m benchmarks.sense_weights``: fit the weights of `dsi_cli.wordnet.disambiguation.scoring`, and print them.
+"""``python -m benchmarks.sense_weights``: fit the weights of
+`dsi_cli.wordnet.disambiguation.scoring`, and print them.
 
-They are fitted by the likelihood of the right senses (a conditional logit, L2), first for labels alone, then in rounds
-for the list's chances that the weights of the last round give. The lists, each label with the synset that it means:
+They are fitted by the likelihood of the right senses (a conditional logit, L2), first
+for labels alone, then in rounds for the list's chances that the weights of the last
+round give. The lists, each label with the synset that it means:
 
-- ImageNet-1k by each class's first name; by a name at random; by all names; with a hypernym in brackets at random
+- ImageNet-1k by each class's first name; by a name at random; by all names; with a
+  hypernym in brackets at random
 - CIFAR-100, CIFAR-10, COCO and Fashion-MNIST; CIFAR-100 in the plural
-- the hypernyms of ImageNet-1k's classes by their own first names, and together with the classes
-- ImageNet-1k in 25 pieces of 40 neighbours, and 25 random samples of 40: a list need not be long
+- the hypernyms of ImageNet-1k's classes by their own first names, and together with the
+  classes
+- ImageNet-1k in 25 pieces of 40 neighbours, and 25 random samples of 40: a list need
+  not be long
 
 The truth is that of the presets of these names. No other list is among them.
 """
@@ -43,7 +48,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A list of labels with the nodes that they mean; ``keys`` tie copies of a class together, for folds."""
+    """A list of labels with the nodes that they mean; ``keys`` tie copies of a class
+    together, for folds.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -58,29 +65,61 @@ class Known:
         return np.array(self.nodes)[self.field.label] == self.field.node
 
 
-def known(name: str, labels: Sequence[str], nodes: Sequence[int], keys: Sequence[int], weight: float) -> Known:
+def known(
+    name: str,
+    labels: Sequence[str],
+    nodes: Sequence[int],
+    keys: Sequence[int],
+    weight: float,
+) -> Known:
     """Return a list with its candidates."""
     readings = tuple(candidates.read_label(label) for label in labels)
-    return Known(name, tuple(labels), tuple(nodes), tuple(keys), weight, candidate_table(labels, readings, load_wordnet()))
+    return Known(
+        name,
+        tuple(labels),
+        tuple(nodes),
+        tuple(keys),
+        weight,
+        candidate_table(labels, readings, load_wordnet()),
+    )
 
 
 def table(name: str) -> list[tuple[int, str]]:
     """Return the nodes and labels of a preset."""
     graph, preset = taxonomy.load(), load_preset(name)
     nodes = [graph.node(wnid or "") for wnid in preset.wnids or ()]
-    return [(node, label) for node, label in zip(nodes, preset.names, strict=True) if node is not None]
+    return [
+        (node, label)
+        for node, label in zip(nodes, preset.names, strict=True)
+        if node is not None
+    ]
 
 
 def lists() -> list[Known]:
     """Return all lists that the weights are fitted on."""
     rows = table("imagenet1k")
     made = [*_of_imagenet(rows), *_pieces(rows)]
-    for name, weight in (("cifar100", 2.0), ("cifar10", 1.0), ("coco80", 2.0), ("fashion-mnist", 1.0)):
+    for name, weight in (
+        ("cifar100", 2.0),
+        ("cifar10", 1.0),
+        ("coco80", 2.0),
+        ("fashion-mnist", 1.0),
+    ):
         these = table(name)
         nodes = [node for node, _ in these]
-        made.append(known(name, [label for _, label in these], nodes, range(len(these)), weight))
+        made.append(
+            known(name, [label for _, label in these], nodes, range(len(these)), weight)
+        )
         if name == "cifar100":
-            made.append(known(f"{name}, plural", [plural(label) for _, label in these], nodes, range(len(these)), 0.5))
+            made.append(
+                known(
+                    f"{name}, plural",
+                    [plural(label) for _, label in these],
+                    nodes,
+                    range(len(these)),
+                    0.5,
+                )
+            )
     return made
 
 
@@ -89,33 +128,69 @@ def _of_imagenet(rows: Sequence[tuple[int, str]]) -> list[Known]:
     nodes, keys = [node for node, _ in rows], list(range(len(rows)))
     names = [[name.strip() for name in label.split(",")] for _, label in rows]
     first = [some[0] for some in names]
-    brackets = [_with_bracket(name, node, rng) for name, node in zip(first, nodes, strict=True)]
+    brackets = [
+        _with_bracket(name, node, rng) for name, node in zip(first, nodes, strict=True)
+    ]
     parents = taxonomy.load().parents_of
-    above = sorted({node for one in nodes for parent in parents(one) for node in (parent, *parents(parent))})
+    above = sorted(
+        {
+            node
+            for one in nodes
+            for parent in parents(one)
+            for node in (parent, *parents(parent))
+        }
+    )
     own = [_own_name(node) for node in above]
     return [
         known("imagenet1k", first, nodes, keys, 1.0),
-        known("imagenet1k, a name at random", [str(rng.choice(some)) for some in names], nodes, keys, 0.5),
+        known(
+            "imagenet1k, a name at random",
+            [str(rng.choice(some)) for some in names],
+            nodes,
+            keys,
+            0.5,
+        ),
         known("imagenet1k, all names", [label for _, label in rows], nodes, keys, 0.3),
         known("imagenet1k, with a bracket", brackets, nodes, keys, 0.2),
         known("hypernyms", own, above, range(len(above)), 0.3),
-        known("imagenet1k and hypernyms", first + own, nodes + above, [*keys, *range(len(above))], 0.2),
+        known(
+            "imagenet1k and hypernyms",
+            first + own,
+            nodes + above,
+            [*keys, *range(len(above))],
+            0.2,
+        ),
     ]
 
 
 def _pieces(rows: Sequence[tuple[int, str]]) -> list[Known]:
     rng = np.random.default_rng(0)
     parts = [list(range(start, start + 40)) for start in range(0, len(rows), 40)]
-    parts += [sorted(rng.choice(len(rows), 40, replace=False).tolist()) for _ in range(25)]
+    parts += [
+        sorted(rng.choice(len(rows), 40, replace=False).tolist()) for _ in range(25)
+    ]
     first = [label.split(",")[0] for _, label in rows]
-    return [known("40 of imagenet1k", [first[k] for k in part], [rows[k][0] for k in part], part, 0.3) for part in parts]
+    return [
+        known(
+            "40 of imagenet1k",
+            [first[k] for k in part],
+            [rows[k][0] for k in part],
+            part,
+            0.3,
+        )
+        for part in parts
+    ]
 
 
 def plural(name: str) -> str:
     """Return the regular plural of a name."""
     if name.endswith(("s", "x", "ch", "sh")):
         return f"{name}es"
-    return f"{name[:-1]}ies" if name.endswith("y") and name[-2] not in "aeiou" else f"{name}s"
+    return (
+        f"{name[:-1]}ies"
+        if name.endswith("y") and name[-2] not in "aeiou"
+        else f"{name}s"
+    )
 
 
 def _own_name(node: int) -> str:
@@ -140,13 +215,19 @@ def fit(some: Sequence[Known], keep: Sequence[NDArray[np.bool_]]) -> Floats:
         evidence = []
         for one in some:
             first_chances = scoring.softmax(one.field, one.field.alone @ first)
-            chances = scoring.infer_senses(one.field, weights) if turn else first_chances
-            evidence.append(np.hstack([one.field.alone, list_features(one.field, chances)]))
+            chances = (
+                scoring.infer_senses(one.field, weights) if turn else first_chances
+            )
+            evidence.append(
+                np.hstack([one.field.alone, list_features(one.field, chances)])
+            )
         weights = np.array([alone, _fit(some, evidence, keep)])
     return weights
 
 
-def _fit(some: Sequence[Known], evidence: Sequence[Floats], keep: Sequence[NDArray[np.bool_]]) -> Floats:
+def _fit(
+    some: Sequence[Known], evidence: Sequence[Floats], keep: Sequence[NDArray[np.bool_]]
+) -> Floats:
     parts = [_usable(*row) for row in zip(some, evidence, keep, strict=True)]
 
     def loss(weights: Floats) -> tuple[float, Floats]:
@@ -161,12 +242,18 @@ def _fit(some: Sequence[Known], evidence: Sequence[Floats], keep: Sequence[NDArr
             slope = slope - weight * (x.T @ (right - chances))
         return total, slope
 
-    result: Any = minimize(loss, np.zeros(evidence[0].shape[1]), jac=True, method="L-BFGS-B")
+    result: Any = minimize(
+        loss, np.zeros(evidence[0].shape[1]), jac=True, method="L-BFGS-B"
+    )
     return np.asarray(result.x)
 
 
-def _usable(one: Known, evidence: Floats, keep: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.intp], Any, float]:
-    """Return the candidates of labels that are kept, have several and the right one among them; and where each starts."""
+def _usable(
+    one: Known, evidence: Floats, keep: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.intp], Any, float]:
+    """Return the candidates of labels that are kept, have several and the right one
+    among them; and where each starts.
+    """
     label, right = one.field.label, one.right
     several = np.bincount(label, minlength=one.field.count) > 1
     has_right = np.bincount(label, right, minlength=one.field.count) == 1
@@ -176,25 +263,42 @@ def _usable(one: Known, evidence: Floats, keep: NDArray[np.bool_]) -> tuple[Floa
 
 
 def folds(one: Known) -> NDArray[np.intp]:
-    """Return the fold of each label; copies of a class are in one fold in all lists of ImageNet."""
-    return np.random.default_rng(0).integers(0, FOLDS, 10_000)[np.array(one.keys) % 10_000].astype(np.intp)
+    """Return the fold of each label; copies of a class are in one fold in all lists of
+    ImageNet.
+    """
+    return (
+        np.random.default_rng(0)
+        .integers(0, FOLDS, 10_000)[np.array(one.keys) % 10_000]
+        .astype(np.intp)
+    )
 
 
-def held_out(some: Sequence[Known], weights_of: Sequence[Floats]) -> list[list[tuple[int, float]]]:
-    """Return for each list the node and confidence of each label, by weights that were fitted without its fold; -1 for none."""
-    found: list[list[tuple[int, float]]] = [[(-1, 0.0)] * len(one.labels) for one in some]
+def held_out(
+    some: Sequence[Known], weights_of: Sequence[Floats]
+) -> list[list[tuple[int, float]]]:
+    """Return for each list the node and confidence of each label, by weights that were
+    fitted without its fold; -1 for none.
+    """
+    found: list[list[tuple[int, float]]] = [
+        [(-1, 0.0)] * len(one.labels) for one in some
+    ]
     for turn, weights in enumerate(weights_of):
         for one, row in zip(some, found, strict=True):
             choices = scoring.select_senses(one.field, weights)
             for k in np.flatnonzero(folds(one) == turn):
                 choice = choices[k]
                 if len(choice.candidates):
-                    row[k] = int(one.field.node[choice.candidates[0]]), choice.confidence
+                    row[k] = (
+                        int(one.field.node[choice.candidates[0]]),
+                        choice.confidence,
+                    )
     return found
 
 
 def fit_without_each_fold(some: Sequence[Known]) -> list[Floats]:
-    """Return the weights fitted without the first fold, without the second, and so on."""
+    """Return the weights fitted without the first fold, without the second, and so
+    on.
+    """
     return [fit(some, [folds(one) != turn for one in some]) for turn in range(FOLDS)]
 
 
@@ -203,7 +307,9 @@ def main() -> int:
     some = lists()
     weights = fit(some, [np.ones(len(one.labels), dtype=bool) for one in some])
     print("WEIGHTS: dict[str, tuple[float, float]] = {")
-    for name, alone, in_list in zip((*LABEL_FEATURES, *LIST_FEATURES), *weights, strict=True):
+    for name, alone, in_list in zip(
+        (*LABEL_FEATURES, *LIST_FEATURES), *weights, strict=True
+    ):
         print(f'    "{name}": ({alone:.2f}, {in_list:.2f}),')
     print("}")
     return 0

@@ -27,10 +27,39 @@ def measure(setup: Setup) -> list[Row]:
     over = {name: found[name] / found["pass"] for name in ("help", "scan")}
     required = (f"at most {OVER_PASS:g}x", over["help"] <= OVER_PASS)
     rows = [
-        Row(PART, "`dsi --help`, times a bare interpreter", seconds(found["help"]), beside, over["help"], *required),
-        Row(PART, f"{_SCAN}, times a bare interpreter", seconds(found["scan"]), beside, over["scan"]),
+        Row(
+            PART,
+            "`dsi --help`, times a bare interpreter",
+            seconds(found["help"]),
+            beside,
+            over["help"],
+            *required,
+        ),
+        Row(
+            PART,
+            f"{_SCAN}, times a bare interpreter",
+            seconds(found["scan"]),
+            beside,
+            over["scan"],
+        ),
     ]
     if find_spec("torch") is None:
-        return [*rows, skipped(PART, f"{_SCAN}, beside the import of torch", "torch is not installed")]
-    torch = timing.command_turns({"torch": [sys.executable, "-c", "import torch"]}, setup.rounds(3))["torch"]
-    return [*rows, Row(PART, _SCAN, seconds(found["scan"]), f"import torch: {seconds(torch)}", torch / found["scan"])]
+        return [
+            *rows,
+            skipped(
+                PART, f"{_SCAN}, beside the import of torch", "torch is not installed"
+            ),
+        ]
+    torch = timing.command_turns(
+        {"torch": [sys.executable, "-c", "import torch"]}, setup.rounds(3)
+    )["torch"]
+    return [
+        *rows,
+        Row(
+            PART,
+            _SCAN,
+            seconds(found["scan"]),
+            f"import torch: {seconds(torch)}",
+            torch / found["scan"],
+        ),
+    ]

@@ -1,7 +1,9 @@
-"""One epoch of a classifier whose matrices are not stored: 21,841 classes of width 1,280, with predictions.
+"""One epoch of a classifier whose matrices are not stored: 21,841 classes of width
+1,280, with predictions.
 
-``python -m benchmarks.vast FOLDER LABELS WIDTH`` writes the checkpoint and the predictions in a separate process, so that its
-memory is not the measured one's. Its rows are structured as WordNet is (`benchmarks.interpolated`).
+``python -m benchmarks.vast FOLDER LABELS WIDTH`` writes the checkpoint and the
+predictions in a separate process, so that its memory is not the measured one's. Its
+rows are structured as WordNet is (`benchmarks.interpolated`).
 """
 
 from __future__ import annotations
@@ -30,25 +32,41 @@ print(f"\\ncode {code} cpu {used.ru_utime + used.ru_stime}")
 
 
 def measure(setup: Setup) -> list[Row]:
-    """Return the row of this part; in quick mode of ImageNet-1k's classes, by blocks as well."""
+    """Return the row of this part; in quick mode of ImageNet-1k's classes, by blocks as
+    well.
+    """
     labels, width = ("imagenet1k", "16") if setup.quick else ("imagenet22k", "1280")
     run, out = setup.folder / f"{labels}-{width}" / "run", setup.folder / "vast-out"
     if not (run / "targets.npy").exists():
         timing.run([sys.executable, "-m", "benchmarks.vast", str(run), labels, width])
     shutil.rmtree(out, ignore_errors=True)
     few = ("--memory", "10MB", "--measure", "cosine") if setup.quick else ()
-    done = timing.python(_RUN, "analyze", str(run), "--labels", labels, "-o", str(out), "--quiet", *few)
+    done = timing.python(
+        _RUN, "analyze", str(run), "--labels", labels, "-o", str(out), "--quiet", *few
+    )
     found = re.search(r"code (\d+) cpu ([\d.]+)", done.said)
     if found is None or found[1] != "0":
-        raise RuntimeError(f"dsi analyze of {labels} failed: {done.said.strip()[-200:]}")
+        raise RuntimeError(
+            f"dsi analyze of {labels} failed: {done.said.strip()[-200:]}"
+        )
     holds = None if setup.quick else done.seconds < SECONDS and done.peak < BYTES
-    what = f"`dsi analyze`, one epoch of {labels}, width {width}, with predictions, report and all"
-    cost = f"{seconds(done.seconds)}, {seconds(float(found[2]))} of CPU, {megabytes(done.peak)} at most"
-    return [Row(PART, what, cost, "", None, "below 180 s on two idle cores, 4 GB", holds)]
+    what = (
+        f"`dsi analyze`, one epoch of {labels}, width {width}, with predictions, report"
+        " and all"
+    )
+    cost = (
+        f"{seconds(done.seconds)}, {seconds(float(found[2]))} of CPU,"
+        f" {megabytes(done.peak)} at most"
+    )
+    return [
+        Row(PART, what, cost, "", None, "below 180 s on two idle cores, 4 GB", holds)
+    ]
 
 
 def write(folder: Path, labels: str, width: int, seed: int = 0) -> None:
-    """Write one checkpoint, and predictions of two samples a class: the class nearest to a noisy copy of the class's weight."""
+    """Write one checkpoint, and predictions of two samples a class: the class nearest
+    to a noisy copy of the class's weight.
+    """
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +75,9 @@ def write(folder: Path, labels: str, width: int, seed: int = 0) -> None:
     targets = np.repeat(np.arange(len(weight)), 2)
     found = []
     for some in np.array_split(targets, max(1, len(targets) // 2048)):
-        noise = generator.standard_normal((len(some), width), dtype=np.float32) * np.float32(4 / np.sqrt(width))
+        noise = generator.standard_normal(
+            (len(some), width), dtype=np.float32
+        ) * np.float32(4 / np.sqrt(width))
         found.append(np.argmax((weight[some] + noise) @ weight.T, axis=1))
     np.save(folder / "preds.npy", np.concatenate(found)[None].astype(np.int32))
     np.save(folder / "targets.npy", targets)

@@ -1,4 +1,6 @@
-"""Path similarity of ImageNet-1k's labels: ours for all pairs, compared with NLTK's loop over them, and the whole command."""
+"""Path similarity of ImageNet-1k's labels: ours for all pairs, compared with NLTK's
+loop over them, and the whole command.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def measure(setup: Setup) -> list[Row]:
 
 
 def nltk_wordnet(folder: Path | None) -> Any:
-    """Return NLTK's WordNet reader on a folder of its data, or the reason why there is none."""
+    """Return NLTK's WordNet reader on a folder of its data, or the reason why there is
+    none.
+    """
     if find_spec("nltk") is None:
         return "nltk is not installed"
     if folder is None or not folder.is_dir():
@@ -50,16 +54,25 @@ def _kernel_row(setup: Setup) -> Row:
     wn = nltk_wordnet(setup.nltk_data)
     if isinstance(wn, str):
         return skipped(PART, _KERNEL, wn, required)
-    names = [resolution.synset for resolution in wordnet_matrix.resolve_label_list(PRESET).resolutions if resolution.synset]
+    names = [
+        resolution.synset
+        for resolution in wordnet_matrix.resolve_label_list(PRESET).resolutions
+        if resolution.synset
+    ]
     nodes = [taxonomy.load().node(name) for name in names]
     synsets = [wn.synset(name) for name in names]
     matrix = path_similarity.path_similarity(nodes)
     rng = random.Random(0)
-    sample = [tuple(rng.choices(range(len(names)), k=2)) for _ in range(200 if setup.quick else _SAMPLE)]
+    sample = [
+        tuple(rng.choices(range(len(names)), k=2))
+        for _ in range(200 if setup.quick else _SAMPLE)
+    ]
     for i, j in sample[:200]:
         if matrix[i, j] != synsets[i].path_similarity(synsets[j]):
             raise AssertionError(f"{names[i]} and {names[j]}: NLTK says something else")
-    blocks = [[(synsets[i], synsets[j]) for i, j in sample[start::5]] for start in range(5)]
+    blocks = [
+        [(synsets[i], synsets[j]) for i, j in sample[start::5]] for start in range(5)
+    ]
     next_block = iter([*blocks, *blocks])
     calls = {
         "ours": lambda: path_similarity.path_similarity(nodes),
@@ -68,9 +81,20 @@ def _kernel_row(setup: Setup) -> Row:
     found = timing.turns(calls, 5)
     half = len(names) * (len(names) - 1) // 2
     theirs = found["nltk"] / len(blocks[0]) * half
-    beside = f"NLTK's loop over half the pairs, {half:,}, extrapolated from {len(sample):,} at random: {seconds(theirs)}"
+    beside = (
+        f"NLTK's loop over half the pairs, {half:,}, extrapolated from {len(sample):,}"
+        f" at random: {seconds(theirs)}"
+    )
     ratio = theirs / found["ours"]
-    return Row(PART, _KERNEL, seconds(found["ours"]), beside, ratio, required, ratio >= OVER_NLTK)
+    return Row(
+        PART,
+        _KERNEL,
+        seconds(found["ours"]),
+        beside,
+        ratio,
+        required,
+        ratio >= OVER_NLTK,
+    )
 
 
 def _command_rows(setup: Setup) -> list[Row]:
@@ -86,7 +110,8 @@ def _command_rows(setup: Setup) -> list[Row]:
             PART,
             f"`dsi wordnet {PRESET} -o FILE`, whole command, times the import of NumPy",
             seconds(found["dsi"]),
-            f"import numpy: {seconds(found['numpy'])}; python -c pass: {seconds(found['pass'])}",
+            f"import numpy: {seconds(found['numpy'])}; python -c pass:"
+            f" {seconds(found['pass'])}",
             found["dsi"] / found["numpy"],
             f"below {COMMAND_SECONDS:g} s",
             found["dsi"] < COMMAND_SECONDS,

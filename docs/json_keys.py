@@ -1,4 +1,6 @@
-"""The keys of what each command prints with ``--json``, for the page ``json.md``; a test compares them with what is printed."""
+"""The keys of what each command prints with ``--json``, for the page ``json.md``; a
+test compares them with what is printed.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,24 @@ from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli.doctor import Package
 from dsi_cli.labels.presets import Preset
 from dsi_cli.queries import mistakes, neighbors
-from dsi_cli.queries.comparison import compare, equal_accuracy, network_pairs, repetitions
+from dsi_cli.queries.comparison import (
+    compare,
+    equal_accuracy,
+    network_pairs,
+    repetitions,
+)
 from dsi_cli.queries.findings import Point
 from dsi_cli.store.schema import DIFF_TABLES, TABLES
 from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
 Source = type[Any] | str
-"""A class whose fields are keys, or a text: keys with notes, ``@TABLE -COLUMN`` for the columns of a table, ``+COMMAND``."""
+"""A class whose fields are keys, or a text: keys with notes, ``@TABLE -COLUMN`` for the
+columns of a table, ``+COMMAND``.
+"""
 
-NEAR_AND_FAR = "surprise: True if the two classes are near by one similarity and far by the other."
+NEAR_AND_FAR = (
+    "surprise: True if the two classes are near by one similarity and far by the other."
+)
 
 JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "analyze": (
@@ -30,24 +41,40 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
             "": (Summary, "headline: The finding in one or two sentences.; exit_code"),
             "runs": (
                 RunSummary,
-                "epochs; mistakes: By split.; phases; findings: By quantity.; uncertain: Labels and synsets to check.",
+                (
+                    "epochs; mistakes: By split.; phases; findings: By quantity.;"
+                    " uncertain: Labels and synsets to check."
+                ),
             ),
             "runs.epochs": (
-                "epoch; agreement: Pearson's correlation of NCSM and SCSM: 0 at chance, 1 if they are equal up to a positive "
-                "linear rescaling.; excess: The excess of SAI(NCSM, SCSM): 0 at chance, 1 at identity.; z; "
-                "measure: The measure of the SAI.; value; chance: The chance level of the SAI.; max_wsi; min_wsi; "
-                "accuracy; reason: The reason for a missing SAI.",
+                (
+                    "epoch; agreement: Pearson's correlation of NCSM and SCSM: 0 at"
+                    " chance, 1 if they are equal up to a positive linear rescaling.;"
+                    " excess: The excess of SAI(NCSM, SCSM): 0 at chance, 1 at"
+                    " identity.; z; measure: The measure of the SAI.; value; chance:"
+                    " The chance level of the SAI.; max_wsi; min_wsi; accuracy; reason:"
+                    " The reason for a missing SAI."
+                ),
             ),
             "runs.mistakes.NAME": (
-                "epoch; mistakes; nidm: The IDM over mistakes alone by the network's similarity (NCSM or TNCSM).; nidm_z; "
-                "widm: The IDM over mistakes alone by WordNet similarity.; widm_z; chance: The chance level of both IDMs.; "
-                "ccsm: The excess of SAI(NCSM, CCSM).; ccsm_z; gap: The excess of SAI(NCSM, TNCSM) on train minus that on test, "
-                "from equally many images: the paper's sign of overfitting.; hierarchy: Value and chance level of the scores by "
-                "the hierarchy: ``hierarchical_f1/micro``, ``level_accuracy/1``, ...",
+                (
+                    "epoch; mistakes; nidm: The IDM over mistakes alone by the"
+                    " network's similarity (NCSM or TNCSM).; nidm_z; widm: The IDM over"
+                    " mistakes alone by WordNet similarity.; widm_z; chance: The chance"
+                    " level of both IDMs.; ccsm: The excess of SAI(NCSM, CCSM).;"
+                    " ccsm_z; gap: The excess of SAI(NCSM, TNCSM) on train minus that"
+                    " on test, from equally many images: the paper's sign of"
+                    " overfitting.; hierarchy: Value and chance level of the scores by"
+                    " the hierarchy: ``hierarchical_f1/micro``,"
+                    " ``level_accuracy/1``, ..."
+                ),
             ),
             "runs.phases": ("@phases.parquet",),
             "runs.findings.NAME": (
-                "last: The last value.; peak: The highest value, with the same keys.; is_above_chance: True if any epoch is.",
+                (
+                    "last: The last value.; peak: The highest value, with the same"
+                    " keys.; is_above_chance: True if any epoch is."
+                ),
             ),
             "runs.findings.NAME.last": (Point,),
         },
@@ -59,27 +86,46 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "scan": ("scan runs", {"": ("@checkpoints.parquet -modified_ns",)}),
     "scan --why": (
         "scan --why runs/a/epoch_0.pt",
-        {"": ("verdict; candidates",), "candidates": ("name; shape; for: The evidence for this layer.; against",)},
+        {
+            "": ("verdict; candidates",),
+            "candidates": ("name; shape; for: The evidence for this layer.; against",),
+        },
     ),
-    "scan --tensors": ("scan --tensors runs/a/epoch_0.pt", {"": ("name; shape; dtype; weights: raw or ema.",)}),
+    "scan --tensors": (
+        "scan --tensors runs/a/epoch_0.pt",
+        {"": ("name; shape; dtype; weights: raw or ema.",)},
+    ),
     "labels": (
         "labels cifar10",
         {
             "": ("labels_id; preset; wordnet; pos; labels",),
             "labels": (
                 Resolution,
-                "resolved_by: As in the table of classes.; confidence: 0 to 1, null if unresolved.; uncertain: True below 0.85.",
+                (
+                    "resolved_by: As in the table of classes.; confidence: 0 to 1, null"
+                    " if unresolved.; uncertain: True below 0.85."
+                ),
             ),
         },
     ),
     "labels --presets": ("labels --presets", {"": (Preset,)}),
     "wordnet": (
         "wordnet cifar10 -o matrix.csv",
-        {"": ("labels_id; preset; reference; out; neighbors: The number of nearest labels.; labels: As of dsi labels.",)},
+        {
+            "": (
+                (
+                    "labels_id; preset; reference; out; neighbors: The number of"
+                    " nearest labels.; labels: As of dsi labels."
+                ),
+            )
+        },
     ),
     "neighbors": (
         "neighbors out --run a",
-        {"": (neighbors.NeighborQuery, neighbors.NeighborList), "rows": (neighbors.ClassPair, NEAR_AND_FAR)},
+        {
+            "": (neighbors.NeighborQuery, neighbors.NeighborList),
+            "rows": (neighbors.ClassPair, NEAR_AND_FAR),
+        },
     ),
     "neighbors --class": (
         "neighbors out --run a --class dog",
@@ -108,7 +154,10 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "compare": (
         "compare out",
         {
-            "": (compare.Comparison, "figures: The paths of the figures.; page: The path of the page."),
+            "": (
+                compare.Comparison,
+                "figures: The paths of the figures.; page: The path of the page.",
+            ),
             "runs": (compare.RunSummary,),
             "between": (network_pairs.CrossAlignment,),
             "between.points": (network_pairs.AlignmentPoint,),
@@ -126,12 +175,21 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "diff": (
         "diff runs/a/epoch_0.pt runs/a/epoch_3.pt",
         {
-            "": ("headline; summary; first; second; classes; pairs: At most the 100 most changed.; groups; files",),
+            "": (
+                (
+                    "headline; summary; first; second; classes; pairs: At most the 100"
+                    " most changed.; groups; files"
+                ),
+            ),
             "first": ("title; path; epoch; dtype",),
             "summary": (
-                "classes; moved_beyond_rounding; nothing_moved; pairs_beyond_rounding; angles_compared; reason_no_angles;"
-                " correlation_z; variation; median_angle; median_angle_variation; median_norm_change;"
-                " median_similarity_change; median_similarity_variation; moved_beyond_variation",
+                (
+                    "classes; moved_beyond_rounding; nothing_moved;"
+                    " pairs_beyond_rounding; angles_compared; reason_no_angles;"
+                    " correlation_z; variation; median_angle; median_angle_variation;"
+                    " median_norm_change; median_similarity_change;"
+                    " median_similarity_variation; moved_beyond_variation"
+                ),
             ),
             "classes": ("@diff_classes.parquet",),
             "pairs": ("@diff_pairs.parquet",),
@@ -153,26 +211,47 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         },
     ),
 }
-"""For each command a call for the test, and the keys of each part of its document, by the keys that lead there."""
+"""For each command a call for the test, and the keys of each part of its document, by
+the keys that lead there.
+"""
 
 
 def notes(*sources: Source) -> dict[str, str]:
-    """Return the keys of a part, each with a note, which may be empty. The query of a list is no key, but its fields are."""
+    """Return the keys of a part, each with a note, which may be empty. The query of a
+    list is no key, but its fields are.
+    """
     found: dict[str, str] = {}
     for source in sources:
         if isinstance(source, str):
-            found |= {key: note for key, _, note in (item.partition(": ") for item in source.split("; "))}
+            found |= {
+                key: note
+                for key, _, note in (
+                    item.partition(": ") for item in source.split("; ")
+                )
+            }
             continue
         # The note is the docstring of the field, or a comment at the end of its line.
         text = inspect.getsource(source)
         body, texts = ast.parse(text).body[0].body, {}  # type: ignore[attr-defined]
         for before, after in pairwise([*body, None]):
             if isinstance(before, ast.AnnAssign):
-                comment = text.splitlines()[before.end_lineno - 1][before.end_col_offset :].partition("# ")[2]
-                is_docstring = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                note = inspect.cleandoc(after.value.value) if is_docstring else comment and f"{comment}."
+                comment = text.splitlines()[before.end_lineno - 1][
+                    before.end_col_offset :
+                ].partition("# ")[2]
+                is_docstring = isinstance(after, ast.Expr) and isinstance(
+                    after.value, ast.Constant
+                )
+                note = (
+                    inspect.cleandoc(after.value.value)
+                    if is_docstring
+                    else comment and f"{comment}."
+                )
                 texts[before.target.id] = note[:1].upper() + note[1:]
-        names = [field.name for field in fields(source)] if is_dataclass(source) else source._fields
+        names = (
+            [field.name for field in fields(source)]
+            if is_dataclass(source)
+            else source._fields
+        )
         found |= {name: texts.get(name, "") for name in names if name != "query"}
     return found
 
@@ -183,16 +262,26 @@ def keys(*sources: Source) -> set[str]:
     found: set[str] = set()
     for key in notes(*sources):
         name, *left_out = key.lstrip("@+").split(" -")
-        columns = {column.name for column in tables[name].columns} if key.startswith("@") else {name}
-        found |= keys(*JSON[name][1][""]) if key.startswith("+") else columns - set(left_out)
+        columns = (
+            {column.name for column in tables[name].columns}
+            if key.startswith("@")
+            else {name}
+        )
+        found |= (
+            keys(*JSON[name][1][""]) if key.startswith("+") else columns - set(left_out)
+        )
     return found
 
 
 def keys_at(printed: str, path: str) -> set[str]:
-    """Return the keys of a part of what a command printed; of several lines the last counts."""
+    """Return the keys of a part of what a command printed; of several lines the last
+    counts.
+    """
     part = json.loads(printed[printed.rfind("\n{") + 1 :])
     for key in path.split("."):
-        part = next(iter(part.values())) if key == "NAME" else part[key] if key else part
+        part = (
+            next(iter(part.values())) if key == "NAME" else part[key] if key else part
+        )
         part = part[0] if isinstance(part, list) else part
     return set(part)
 
@@ -205,16 +294,27 @@ def page() -> str:
         for path, sources in parts.items():
             lines += ["", *([f"**{path}**", ""] if path else [])]
             found = notes(*sources)
-            bare = [f"`{key}`" for key, note in found.items() if not note and key[0] not in "@+"]
+            bare = [
+                f"`{key}`"
+                for key, note in found.items()
+                if not note and key[0] not in "@+"
+            ]
             lines += [f"- {', '.join(bare)}"] if bare else []
             for key, note in found.items():
                 name, *left_out = key.lstrip("@+").split(" -")
                 if key.startswith("@"):
                     without = "".join(f" without `{column}`" for column in left_out)
-                    lines.append(f"- the columns of [`{name}`](tables.md#{name.replace('.', '')}){without}")
+                    lines.append(
+                        "- the columns of"
+                        f" [`{name}`](tables.md#{name.replace('.', '')}){without}"
+                    )
                 elif key.startswith("+"):
                     lines.append(f"- the keys of [`dsi {name}`](#dsi-{name})")
                 elif note:
-                    text = " ".join(note.split()).replace("``", "`").replace("None", "null")
+                    text = (
+                        " ".join(note.split())
+                        .replace("``", "`")
+                        .replace("None", "null")
+                    )
                     lines.append(f"- `{key}`: {text}")
     return "\n".join(lines)

@@ -1,6 +1,8 @@
-"""Draw the pictures of the README and the docs with dsi's own figures, from the results folder of ``dsi demo``: make figures.
+"""Draw the pictures of the README and the docs with dsi's own figures, from the results
+folder of ``dsi demo``: make figures.
 
-Each is a PNG of few colours, at twice the resolution at which the pages show it. Equal tables and libraries give equal bytes.
+Each is a PNG of few colours, at twice the resolution at which the pages show it. Equal
+tables and libraries give equal bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +20,13 @@ from PIL import Image
 
 from dsi_cli import open_results
 from dsi_cli.figures.catalogue import FigureOptions, figure_spec
-from dsi_cli.figures.style import NEGATIVE_COLOURS, NO_VALUE, POSITIVE_COLOURS, Style, using
+from dsi_cli.figures.style import (
+    NEGATIVE_COLOURS,
+    NO_VALUE,
+    POSITIVE_COLOURS,
+    Style,
+    using,
+)
 
 IMAGES = Path(__file__).parent / "images"
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -53,7 +61,9 @@ PICTURES = (
     Picture("accuracy", BOTH),
     Picture("heatmaps", FigureOptions((CNN,), (0, 1, 30))),
     Picture("difference", FigureOptions((CNN,), (0, 1, 30))),
-    Picture("heatmaps", FigureOptions((VIT,), (1, 5, 30), kind="ccsm"), "heatmaps-ccsm"),
+    Picture(
+        "heatmaps", FigureOptions((VIT,), (1, 5, 30), kind="ccsm"), "heatmaps-ccsm"
+    ),
     Picture("neighbors", BOTH),
     Picture("dendrogram", FigureOptions((CNN,))),
 )
@@ -61,13 +71,18 @@ ALIGNMENT = PICTURES[0].path
 
 
 def map_palette() -> Image.Image:
-    """Return an image with the colours of maps, groups and greys: those that Pillow chooses would merge groups."""
+    """Return an image with the colours of maps, groups and greys: those that Pillow
+    chooses would merge groups.
+    """
     steps = np.linspace(0, 1, 16)
     maps = [
-        LinearSegmentedColormap.from_list("dsi", colours)(steps)[:, :3] for colours in (POSITIVE_COLOURS, NEGATIVE_COLOURS)
+        LinearSegmentedColormap.from_list("dsi", colours)(steps)[:, :3]
+        for colours in (POSITIVE_COLOURS, NEGATIVE_COLOURS)
     ]
     greys = np.repeat(np.linspace(0, 1, 32)[:, None], 3, axis=1)
-    colours = np.vstack([*maps, mpl.colormaps["tab20"](range(20))[:, :3], [to_rgb(NO_VALUE)], greys])
+    colours = np.vstack(
+        [*maps, mpl.colormaps["tab20"](range(20))[:, :3], [to_rgb(NO_VALUE)], greys]
+    )
     image = Image.new("P", (1, 1))
     image.putpalette(np.round(255 * colours).astype(np.uint8).tobytes())
     return image
@@ -86,20 +101,34 @@ ADD_NUMBERS = """parts => parts.forEach((part, index) => {
 
 
 def report_pictures(out: Path) -> None:
-    """Take pictures of the first screen of the report by the system's Chromium: light, dark, and with numbered parts."""
+    """Take pictures of the first screen of the report by the system's Chromium: light,
+    dark, and with numbered parts.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name, scheme, height in (("light", "light", 1180), ("dark", "dark", 1180), ("numbered", "light", 1640)):
-            page = browser.new_page(viewport={"width": 1280, "height": height}, device_scale_factor=2, color_scheme=scheme)
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        for name, scheme, height in (
+            ("light", "light", 1180),
+            ("dark", "dark", 1180),
+            ("numbered", "light", 1640),
+        ):
+            page = browser.new_page(
+                viewport={"width": 1280, "height": height},
+                device_scale_factor=2,
+                color_scheme=scheme,
+            )
             page.goto((out / "report.html").resolve().as_uri())
             page.wait_for_selector("canvas")
             page.wait_for_timeout(1000)
             if name == "numbered":
                 page.evaluate(ADD_NUMBERS, NUMBERED)
             with Image.open(io.BytesIO(page.screenshot())) as image:
-                pixels = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+                pixels = image.convert("RGB").quantize(
+                    COLOURS, dither=Image.Dither.NONE
+                )
             pixels.save(IMAGES / f"report-{name}.png", optimize=True)
         browser.close()
 
@@ -115,8 +144,14 @@ def main(out: Path) -> None:
             figure.savefig(buffer, dpi=DOTS_PER_INCH)
         with Image.open(buffer) as image:
             pixels = image.convert("RGB")
-        palette = map_palette() if picture.name in ("heatmaps", "difference", "dendrogram") else None
-        pixels.quantize(COLOURS, palette=palette, dither=Image.Dither.NONE).save(picture.path, optimize=True)
+        palette = (
+            map_palette()
+            if picture.name in ("heatmaps", "difference", "dendrogram")
+            else None
+        )
+        pixels.quantize(COLOURS, palette=palette, dither=Image.Dither.NONE).save(
+            picture.path, optimize=True
+        )
         assert picture.path.stat().st_size <= MAX_BYTES, picture.path
 
 

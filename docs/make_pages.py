@@ -1,4 +1,5 @@
-"""Write the pages that are made from the code: ``tables.md`` from the schema, ``cli.md`` from the commands.
+"""Write the pages that are made from the code: ``tables.md`` from the schema,
+``cli.md`` from the commands.
 
 python docs/make_pages.py writes them; the tests compare.
 """
@@ -17,41 +18,91 @@ from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.option_groups.groups import ANALYZE
 from dsi_cli.analysis.options import Evaluation
 from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
-from dsi_cli.store.schema import DIFF_TABLES, EXTRA_CURVES, SCHEMA_VERSION, TABLES, Column
+from dsi_cli.store.schema import (
+    DIFF_TABLES,
+    EXTRA_CURVES,
+    SCHEMA_VERSION,
+    TABLES,
+    Column,
+)
 
 HERE = Path(__file__).parent
 NEVER_NULL = "; never null"
-BOUNDS = re.compile(r" *\[(?:(default: [^];]*); )?(?:required|[0-9.]*[x<>=]+[0-9.<>=x]*)\]")
-DSI_ALONE = "`dsi --version` prints the version, and `dsi --install-completion` installs shell completion."
+BOUNDS = re.compile(
+    r" *\[(?:(default: [^];]*); )?(?:required|[0-9.]*[x<>=]+[0-9.<>=x]*)\]"
+)
+DSI_ALONE = (
+    "`dsi --version` prints the version, and `dsi --install-completion` installs shell"
+    " completion."
+)
 
 
 def tables_page() -> str:
     lines = [
         "# Tables",
         "",
-        f"A results folder holds plain Parquet files (schema version {SCHEMA_VERSION}). The metadata of each file has the version",
-        "of dsi and the options that shaped it under the key `dsi`. A column with an asterisk is never null.",
-        "`pyarrow.parquet.read_schema(FILE)` prints all columns with their types. [Method](method.md) defines the values.",
+        (
+            "A results folder holds plain Parquet files (schema version"
+            f" {SCHEMA_VERSION}). The metadata of each file has the version"
+        ),
+        (
+            "of dsi and the options that shaped it under the key `dsi`. A column with"
+            " an asterisk is never null."
+        ),
+        (
+            "`pyarrow.parquet.read_schema(FILE)` prints all columns with their types."
+            " [Method](method.md) defines the values."
+        ),
         "",
-        "Matrices are in `csms/RUN/KIND/EPOCH.parquet`, and references in `references/ID.parquet`. If an epoch was saved",
-        "several times, `EPOCH-STEP.parquet` holds an earlier save. You can read a whole folder as one dataset.",
+        (
+            "Matrices are in `csms/RUN/KIND/EPOCH.parquet`, and references in"
+            " `references/ID.parquet`. If an epoch was saved"
+        ),
+        (
+            "several times, `EPOCH-STEP.parquet` holds an earlier save. You can read a"
+            " whole folder as one dataset."
+        ),
         "",
-        "`RUN` is the name of the run. Characters that some system refuses are written as `%` and their number: `lr%3D0.1`",
-        "is the folder of `lr=0.1`, and `%43ON` that of `CON`. A checksum replaces the end of a part of more than 240 bytes.",
-        "If two names differ only in case, the second run gets a number (`Net` and `net-2`), because they would be one folder",
+        (
+            "`RUN` is the name of the run. Characters that some system refuses are"
+            " written as `%` and their number: `lr%3D0.1`"
+        ),
+        (
+            "is the folder of `lr=0.1`, and `%43ON` that of `CON`. A checksum replaces"
+            " the end of a part of more than 240 bytes."
+        ),
+        (
+            "If two names differ only in case, the second run gets a number (`Net` and"
+            " `net-2`), because they would be one folder"
+        ),
         "on macOS and Windows.",
         "",
-        "`.cache` is for dsi alone: later calls read it instead of checkpoints. If you delete it, the next call moves"
-        " the results to `OUT-before-1` and reads all checkpoints again.",
+        (
+            "`.cache` is for dsi alone: later calls read it instead of checkpoints. If"
+            " you delete it, the next call moves the results to `OUT-before-1` and"
+            " reads all checkpoints again."
+        ),
         "",
         "## Columns of several tables",
         "",
-        "Tables of a run have `run`, and tables of an epoch also `epoch`, `epochs_completed` and `step`.",
+        (
+            "Tables of a run have `run`, and tables of an epoch also `epoch`,"
+            " `epochs_completed` and `step`."
+        ),
         "",
     ]
-    uses = Counter(column for table in TABLES for column in table.columns if table is not EXTRA_CURVES)
+    uses = Counter(
+        column
+        for table in TABLES
+        for column in table.columns
+        if table is not EXTRA_CURVES
+    )
     # Of two meanings of a name, only the more frequent one is common.
-    by_name = {column.name: column for column, count in reversed(uses.most_common()) if count > 1}
+    by_name = {
+        column.name: column
+        for column, count in reversed(uses.most_common())
+        if count > 1
+    }
     common = [column for column in uses if by_name.get(column.name) == column]
     lines += column_lines(common)
     for table in (*TABLES, *DIFF_TABLES):
@@ -65,26 +116,47 @@ def tables_page() -> str:
 
 
 def column_lines(columns: Iterable[Column]) -> list[str]:
-    """Return a list item for each meaning, with the names of the columns that have it."""
+    """Return a list item for each meaning, with the names of the columns that have
+    it.
+    """
     names: dict[str, list[str]] = {}
     for column in columns:
         never_null = "*" if column.meaning.endswith(NEVER_NULL) else ""
-        names.setdefault(column.meaning.removesuffix(NEVER_NULL), []).append(f"`{column.name}`{never_null}")
-    return [f"- {', '.join(of_meaning)}: {meaning}" for meaning, of_meaning in names.items()]
+        names.setdefault(column.meaning.removesuffix(NEVER_NULL), []).append(
+            f"`{column.name}`{never_null}"
+        )
+    return [
+        f"- {', '.join(of_meaning)}: {meaning}" for meaning, of_meaning in names.items()
+    ]
 
 
 def cli_page() -> str:
-    """Return the command reference: for each command its description, and its options by section."""
+    """Return the command reference: for each command its description, and its options
+    by section.
+    """
     group: Any = typer.main.get_command(app)
     context = group.make_context("dsi", [], resilient_parsing=True)
     contexts = {
-        name: group.commands[name].make_context(name, [], parent=context, resilient_parsing=True) for name in COMMANDS
+        name: (
+            group.commands[name].make_context(
+                name, [], parent=context, resilient_parsing=True
+            )
+        )
+        for name in COMMANDS
     }
-    lines = ["# Command line", "", f"`dsi COMMAND --help` prints the same, with examples. {DSI_ALONE}"]
+    lines = [
+        "# Command line",
+        "",
+        f"`dsi COMMAND --help` prints the same, with examples. {DSI_ALONE}",
+    ]
 
     # A parameter that several commands have with the same text is listed once.
     records = {
-        name: {one.get_help_record(contexts[name]): one for one in contexts[name].command.params} for name in COMMANDS
+        name: {
+            one.get_help_record(contexts[name]): one
+            for one in contexts[name].command.params
+        }
+        for name in COMMANDS
     }
     uses = Counter(record for of_command in records.values() for record in of_command)
     shared = {record for record, count in uses.items() if record and count > 1}
@@ -99,7 +171,10 @@ def cli_page() -> str:
         "",
         "## Shared options",
         "",
-        "More of them are at [`dsi analyze`](#dsi-analyze). Most commands take `--json` ([keys](json.md)) and `-q`.",
+        (
+            "More of them are at [`dsi analyze`](#dsi-analyze). Most commands take"
+            " `--json` ([keys](json.md)) and `-q`."
+        ),
         "",
     ]
     lines += [
@@ -115,20 +190,34 @@ def cli_page() -> str:
         left_out = every if name == "analyze" else shared
         if name == "watch":
             left_out = shared | set(records["analyze"])
-            lines += ["", "The command also takes the options of [`dsi analyze`](#dsi-analyze)."]
+            lines += [
+                "",
+                "The command also takes the options of [`dsi analyze`](#dsi-analyze).",
+            ]
         sections: dict[str, list[Any]] = {}
         for parameter in command.params:
             record = parameter.get_help_record(command_context)
-            if record is None or record in left_out or (name, parameter.name) == ("watch", "checkpoints"):
+            if (
+                record is None
+                or record in left_out
+                or (name, parameter.name) == ("watch", "checkpoints")
+            ):
                 continue
             title = parameter.rich_help_panel or ""
             sections.setdefault(title, []).append(parameter)
         for title, parameters in sections.items():
             names = python_names() if name == "analyze" else {}
-            of_evaluation = all(names.get(one.name, "").startswith("Evaluation.") for one in parameters)
-            heading = f"**{title}**" + (" (in Python, fields of `Evaluation`)" if of_evaluation else "")
+            of_evaluation = all(
+                names.get(one.name, "").startswith("Evaluation.") for one in parameters
+            )
+            heading = f"**{title}**" + (
+                " (in Python, fields of `Evaluation`)" if of_evaluation else ""
+            )
             lines += ["", *([heading, ""] if title else [])]
-            lines += [option_line(one, command_context, {} if of_evaluation else names) for one in parameters]
+            lines += [
+                option_line(one, command_context, {} if of_evaluation else names)
+                for one in parameters
+            ]
         if name not in ("analyze", "watch"):
             flags = [
                 f"`{one.opts[-1] if one.param_type_name == 'option' else record[0].partition(' <')[0]}`"
@@ -138,14 +227,18 @@ def cli_page() -> str:
             lines += ["", f"Shared: {', '.join(flags)}."] if flags else []
         if name == "analyze":
             lines[lines.index("## `dsi analyze`") + 2] += (
-                "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the same name, unless this page gives another"
-                "\none."
+                "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the"
+                " same name, unless this page gives another\none."
             )
     return "\n".join(lines) + "\n"
 
 
-def option_line(parameter: Any, context: Any, names: Mapping[str, str] | None = None) -> str:
-    """Return an option as a list item, with its name in Python if this is not the name of the flag."""
+def option_line(
+    parameter: Any, context: Any, names: Mapping[str, str] | None = None
+) -> str:
+    """Return an option as a list item, with its name in Python if this is not the name
+    of the flag.
+    """
     flags, text = parameter.get_help_record(context)
     if parameter.param_type_name == "argument":
         flags = flags.partition(" <")[0]
@@ -158,10 +251,17 @@ def option_line(parameter: Any, context: Any, names: Mapping[str, str] | None = 
 
 
 def python_names() -> dict[str, str]:
-    """Return the name in Python of each option of ``dsi analyze``, by the parameter of the command."""
+    """Return the name in Python of each option of ``dsi analyze``, by the parameter of
+    the command.
+    """
     evaluation = {declared.field for declared in declared_options(Evaluation)}
     names = {}
-    for declared in (declared for groups in ANALYZE.values() for group in groups for declared in declared_options(group)):
+    for declared in (
+        declared
+        for groups in ANALYZE.values()
+        for group in groups
+        for declared in declared_options(group)
+    ):
         if declared.field in evaluation:
             names[declared.parameter] = f"Evaluation.{declared.field}"
         elif not declared.option.is_terminal_only:

@@ -1,4 +1,5 @@
-"""Every error that dsi raises on purpose, in one tree with exit codes, and the parts that messages share.
+"""Every error that dsi raises on purpose, in one tree with exit codes, and the parts
+that messages share.
 
     DsiError                  1   (never raised itself)
     ├── UsageError            2   an option, path or label list that cannot be right
@@ -7,25 +8,36 @@
     ├── OutputError           5   the output could not be written or read back
     │   └── BusyError             another process writes to it now
     ├── EngineError           5   the machines that do the work are gone
-    └── CheckpointError           the reason of one file, which is a row of the checkpoints table and never ends a run
-        ├── PendingError          the file is still being written
-        ├── UnreadableError       the file is damaged, hostile, or of a kind that dsi does not read
-        ├── NoHeadError           the file has no classifier
-        │   ├── BackboneError     the network has no classifier
-        │   └── ClassCountError   no matrix has as many rows as there are classes
-        ├── AmbiguousHeadError    several tensors could be the classifier
-        └── NotFiniteError        the classifier has NaN or infinite weights
+    └── CheckpointError           the reason of one file, which is a row of the
+        checkpoints table and never ends a run ├── PendingError          the file is
+        still being written ├── UnreadableError       the file is damaged, hostile, or
+        of a kind that dsi does not read ├── NoHeadError           the file has no
+        classifier │   ├── BackboneError     the network has no classifier │   └──
+        ClassCountError   no matrix has as many rows as there are classes ├──
+        AmbiguousHeadError    several tensors could be the classifier └── NotFiniteError
+        the classifier has NaN or infinite weights
 
-A message says what was expected, what was found and what to do, in one line. Each error also has a stable `code` and the
-values of its message as `fields`.
+A message says what was expected, what was found and what to do, in one line. Each error
+also has a stable `code` and the values of its message as `fields`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 5, 130, 143
-"""The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not be used."""
+DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED, TERMINATED = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    130,
+    143,
+)
+"""The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not
+be used.
+"""
 
 
 class DsiError(Exception):
@@ -34,7 +46,8 @@ class DsiError(Exception):
     Parameters
     ----------
     message : one line: what was expected, what was found and what to do.
-    code : a stable name of the kind of error, such as ``unknown-run``; the class's own if None.
+    code : a stable name of the kind of error, such as ``unknown-run``; the class's own
+        if None.
     fields : the values that the message names.
 
     Attributes
@@ -47,7 +60,9 @@ class DsiError(Exception):
     exit_code = BUG
     code = "error"
 
-    def __init__(self, message: str, *, code: str | None = None, **fields: object) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, **fields: object
+    ) -> None:
         super().__init__(message)
         self.code = code or type(self).code
         self.fields = fields
@@ -143,7 +158,8 @@ class NotFiniteError(CheckpointError):
 
 
 def expected(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: the known names, and the most similar one.
+    """Return the end of a message about an unknown name: the known names, and the most
+    similar one.
 
     >>> expected("ncms", ["ncsm", "ccsm", "tncsm"])
     'expected one of ncsm, ccsm, tncsm; try ncsm'
@@ -155,8 +171,11 @@ def expected(name: str, known: Iterable[str]) -> str:
     return f"expected {choices}{suggestion(name, names)}"
 
 
-def require_choice(what: str, value: str, choices: Iterable[str], problem: str | None = None) -> None:
-    """Raise a `UsageError` with the code ``unknown-WHAT`` unless a value is one of the choices.
+def require_choice(
+    what: str, value: str, choices: Iterable[str], problem: str | None = None
+) -> None:
+    """Raise a `UsageError` with the code ``unknown-WHAT`` unless a value is one of the
+    choices.
 
     The message begins with ``problem``, by default ``no WHAT``, and lists the choices.
 
@@ -170,7 +189,8 @@ def require_choice(what: str, value: str, choices: Iterable[str], problem: str |
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name with the most similar spelling, or None if no name is similar.
+    """Return the known name with the most similar spelling, or None if no name is
+    similar.
 
     >>> nearest("Cosin", ["cosine", "ssim"]), nearest("sia", ["wsi", "sai"]), nearest("x", ["cosine", "ssim"])
     ('cosine', 'sai', None)
@@ -185,22 +205,28 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: ``; try NAME`` with the known name of `nearest`, or an empty text."""
+    """Return the end of a message about an unknown name: ``; try NAME`` with the known
+    name of `nearest`, or an empty text.
+    """
     near = nearest(str(name), known)
     return f"; try {near}" if near else ""
 
 
 def listed(names: Sequence[str], most: int, more: str = " and {} more") -> str:
-    """Return the first ``most`` names, and ``more`` with the number of the others if there are any.
+    """Return the first ``most`` names, and ``more`` with the number of the others if
+    there are any.
 
     >>> listed(["a", "b", "c"], 2), listed(["a", "b", "c"], 2, ", ..."), listed(["a"], 2)
     ('a, b and 1 more', 'a, b, ...', 'a')
     """
-    return ", ".join(names[:most]) + (more.format(len(names) - most) if len(names) > most else "")
+    return ", ".join(names[:most]) + (
+        more.format(len(names) - most) if len(names) > most else ""
+    )
 
 
 def quoted(text: str, most: int = 60) -> str:
-    r"""Return a text in quotes, shortened to ``most`` characters; control and direction characters are escaped.
+    r"""Return a text in quotes, shortened to ``most`` characters; control and direction
+    characters are escaped.
 
     >>> quoted("Bär"), quoted("a long name", 8), quoted("\u202e\n")
     ("'Bär'", "'a lon...'", "'\\u202e\\n'")
@@ -209,17 +235,22 @@ def quoted(text: str, most: int = 60) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of an error's message, or else the name of its class; control characters are escaped.
+    r"""Return the first line of an error's message, or else the name of its class;
+    control characters are escaped.
 
     >>> first_line(ValueError("found a\tb\nin row 3")), first_line(ValueError())
     ('found a\\tb', 'ValueError')
     """
     line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line[:200])
+    return "".join(
+        letter if letter.isprintable() else repr(letter)[1:-1] for letter in line[:200]
+    )
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a package can be imported; not if an import hook blocks it, nor for a data folder of that name."""
+    """Return whether a package can be imported; not if an import hook blocks it, nor
+    for a data folder of that name.
+    """
     from importlib.util import find_spec
 
     try:

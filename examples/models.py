@@ -1,6 +1,8 @@
-"""The two networks of dsi's demo: a small CNN and a tiny ViT; each takes ``(N, 3, 32, 32)`` float images and returns logits.
+"""The two networks of dsi's demo: a small CNN and a tiny ViT; each takes ``(N, 3, 32,
+32)`` float images and returns logits.
 
-``cnn`` and ``vit`` build them, here and for ``dsi analyze --model examples/models.py:cnn``.
+``cnn`` and ``vit`` build them, here and for ``dsi analyze --model
+examples/models.py:cnn``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from torch.nn import functional
 
 
 class SmallCNN(nn.Module):
-    """Blocks of convolution, normalisation and ReLU, mean over the image, and a linear classifier ``fc``."""
+    """Blocks of convolution, normalisation and ReLU, mean over the image, and a linear
+    classifier ``fc``.
+    """
 
     def __init__(self, classes: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -21,7 +25,9 @@ class SmallCNN(nn.Module):
         for before, width in pairwise((3, *widths)):
             layers += [nn.MaxPool2d(2)] if layers else []
             convolution = nn.Conv2d(before, width, 3, padding=1, bias=False)
-            layers.append(nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)))
+            layers.append(
+                nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+            )
         self.features = nn.Sequential(*layers)
         self.fc = nn.Linear(widths[-1], classes)
 
@@ -32,7 +38,9 @@ class SmallCNN(nn.Module):
 
 
 class Block(nn.Module):
-    """A transformer's block: attention and a small perceptron, each on normalised input and added to it."""
+    """A transformer's block: attention and a small perceptron, each on normalised input
+    and added to it.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -44,15 +52,21 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return tokens ``(N, T, width)``."""
         count, length, width = tokens.shape
-        parts = self.qkv(self.norm1(tokens)).reshape(count, length, 3, self.heads, width // self.heads)
+        parts = self.qkv(self.norm1(tokens)).reshape(
+            count, length, 3, self.heads, width // self.heads
+        )
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         attended = functional.scaled_dot_product_attention(query, key, value)
-        tokens = tokens + self.proj(attended.transpose(1, 2).reshape(count, length, width))
+        tokens = tokens + self.proj(
+            attended.transpose(1, 2).reshape(count, length, width)
+        )
         return tokens + self.fc2(functional.gelu(self.fc1(self.norm2(tokens))))
 
 
 class TinyViT(nn.Module):
-    """A vision transformer with patches of 4 x 4, a class token, and a linear classifier ``head``."""
+    """A vision transformer with patches of 4 x 4, a class token, and a linear
+    classifier ``head``.
+    """
 
     def __init__(self, classes: int, width: int, depth: int, heads: int) -> None:
         super().__init__()
@@ -66,16 +80,23 @@ class TinyViT(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, classes)``."""
         patches = self.patch_embed(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], 1) + self.pos_embed
+        tokens = (
+            torch.cat([self.cls_token.expand(len(images), -1, -1), patches], 1)
+            + self.pos_embed
+        )
         logits: Tensor = self.head(self.norm(self.blocks(tokens)[:, 0]))
         return logits
 
 
 def cnn(classes: int = 100) -> nn.Module:
-    """Return the demo's CNN, 639,180 parameters for 100 classes; the classifier is ``fc``, 320 wide."""
+    """Return the demo's CNN, 639,180 parameters for 100 classes; the classifier is
+    ``fc``, 320 wide.
+    """
     return SmallCNN(classes, (40, 80, 160, 320))
 
 
 def vit(classes: int = 100) -> nn.Module:
-    """Return the demo's ViT, 147,876 parameters for 100 classes; the classifier is ``head``, 64 wide."""
+    """Return the demo's ViT, 147,876 parameters for 100 classes; the classifier is
+    ``head``, 64 wide.
+    """
     return TinyViT(classes, width=64, depth=4, heads=2)

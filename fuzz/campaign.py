@@ -1,4 +1,6 @@
-"""Worker processes, each with a guard, and the watchdog that ends a hung one and starts another behind it."""
+"""Worker processes, each with a guard, and the watchdog that ends a hung one and starts
+another behind it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from fuzz.inputs import Input
 from fuzz.readers import Reader, read
 
 _BATCH, _PATIENCE = 64, 0.25
-"""Verdicts that a worker collects before it reports, and seconds after which it does anyhow."""
+"""Verdicts that a worker collects before it reports, and seconds after which it does
+anyhow.
+"""
 _NOBODY = -1.0
 
 Progress = Callable[[int, int], None]
@@ -43,7 +47,9 @@ class Outcome:
     def add(self, verdict: Verdict) -> None:
         """Count a verdict."""
         status = "finding" if verdict.problem else verdict.status
-        self.counts[verdict.format, status] = self.counts.get((verdict.format, status), 0) + 1
+        self.counts[verdict.format, status] = (
+            self.counts.get((verdict.format, status), 0) + 1
+        )
         if self.slowest is None or verdict.seconds > self.slowest.seconds:
             self.slowest = verdict
         if self.largest is None or verdict.peak > self.largest.peak:
@@ -90,15 +96,26 @@ def run(
         def start(share: list[int]) -> _Worker:
             return _started(share, make, limits, reader, warm_up, Path(folder))
 
-        crew = [start(list(numbers[first::workers])) for first in range(min(workers, len(numbers)))]
+        crew = [
+            start(list(numbers[first::workers]))
+            for first in range(min(workers, len(numbers)))
+        ]
         try:
             while crew:
                 ready = wait([worker.reports for worker in crew], timeout=0.5)
                 for worker in list(crew):
-                    ended = _heard(worker, outcome) if worker.reports in ready else _is_stuck(worker, limits)
+                    ended = (
+                        _heard(worker, outcome)
+                        if worker.reports in ready
+                        else _is_stuck(worker, limits)
+                    )
                     if ended:
                         crew.remove(worker)
-                        crew += [start(worker.left)] if _buried(worker, outcome, make) and worker.left else []
+                        crew += (
+                            [start(worker.left)]
+                            if _buried(worker, outcome, make) and worker.left
+                            else []
+                        )
                 progress(outcome.inputs, len(outcome.findings))
         finally:
             for worker in crew:
@@ -118,30 +135,50 @@ def _heard(worker: _Worker, outcome: Outcome) -> bool:
     for verdict in verdicts:
         outcome.add(verdict)
     reported = {verdict.number for verdict in verdicts}
-    worker.left = [number for number in worker.left if number not in reported] if reported else worker.left
+    worker.left = (
+        [number for number in worker.left if number not in reported]
+        if reported
+        else worker.left
+    )
     return False
 
 
 def _is_stuck(worker: _Worker, limits: Limits) -> bool:
     number, since = worker.now
-    return number != _NOBODY and time.monotonic() - since > limits.seconds + limits.grace
+    return (
+        number != _NOBODY and time.monotonic() - since > limits.seconds + limits.grace
+    )
 
 
 def _buried(worker: _Worker, outcome: Outcome, make: Callable[[int], Input]) -> bool:
-    """End a worker and count the input that it hung or died on; return whether there was one."""
+    """End a worker and count the input that it hung or died on; return whether there
+    was one.
+    """
     number, since = worker.now
-    stuck = worker.process.is_alive() and number != _NOBODY and not worker.reports.poll()
+    stuck = (
+        worker.process.is_alive() and number != _NOBODY and not worker.reports.poll()
+    )
     worker.process.kill() if stuck else worker.process.join()
     worker.process.join()
     worker.reports.close()
     if number == _NOBODY:
         if worker.left:
-            raise RuntimeError(f"a worker ended by itself (exit code {worker.process.exitcode})")
+            raise RuntimeError(
+                f"a worker ended by itself (exit code {worker.process.exitcode})"
+            )
         return False
     took = time.monotonic() - since
-    problem = Problem("time", f"stuck for {took:.0f} s, where no signal reached it") if stuck else None
-    problem = problem or Problem("died", f"the process ended with exit code {worker.process.exitcode}")
-    outcome.add(Verdict(int(number), make(int(number)).format, "other", took, 0, problem))
+    problem = (
+        Problem("time", f"stuck for {took:.0f} s, where no signal reached it")
+        if stuck
+        else None
+    )
+    problem = problem or Problem(
+        "died", f"the process ended with exit code {worker.process.exitcode}"
+    )
+    outcome.add(
+        Verdict(int(number), make(int(number)).format, "other", took, 0, problem)
+    )
     worker.left = [one for one in worker.left if one != int(number)]
     return True
 
@@ -158,7 +195,11 @@ def _started(
     ours, theirs = context.Pipe(duplex=False)
     now = context.RawArray("d", [_NOBODY, 0.0])
     home = folder / f"{time.monotonic_ns()}"
-    process = context.Process(target=_work, args=(share, make, limits, reader, warm_up, home, theirs, now), daemon=True)
+    process = context.Process(
+        target=_work,
+        args=(share, make, limits, reader, warm_up, home, theirs, now),
+        daemon=True,
+    )
     process.start()
     theirs.close()
     return _Worker(process, ours, now, share)

@@ -1,4 +1,6 @@
-"""A finding on disk: a folder with the input's files under ``input/``, and ``finding.json``, which a replay starts from."""
+"""A finding on disk: a folder with the input's files under ``input/``, and
+``finding.json``, which a replay starts from.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def save(folder: Path, one: Input, verdict: Verdict, seed: int, digest: str) -> 
         "peak": verdict.peak,
     }
     place.mkdir(parents=True, exist_ok=True)
-    (place / DESCRIPTION).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (place / DESCRIPTION).write_text(
+        json.dumps(told, indent=1) + "\n", encoding="utf-8"
+    )
     return place / DESCRIPTION
 
 
@@ -42,5 +46,14 @@ def load(path: Path) -> Input:
     """Return the input of a finding, by its folder or its description."""
     place = path if path.is_dir() else path.parent
     told = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
-    files = tuple((name, (place / "input" / name).read_bytes()) for name in told["files"])
-    return Input(told["number"], told["format"], told["source"], files, tuple(told["trace"]), told["is_folder"])
+    files = tuple(
+        (name, (place / "input" / name).read_bytes()) for name in told["files"]
+    )
+    return Input(
+        told["number"],
+        told["format"],
+        told["source"],
+        files,
+        tuple(told["trace"]),
+        told["is_folder"],
+    )

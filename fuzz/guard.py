@@ -1,6 +1,8 @@
-"""One input under its limits, in this process: time, memory, and an audit hook that sees whatever Python does.
+"""One input under its limits, in this process: time, memory, and an audit hook that
+sees whatever Python does.
 
-Nothing but the reading happens while the guard is up: the input is written before, and looked after when it is down.
+Nothing but the reading happens while the guard is up: the input is written before, and
+looked after when it is down.
 """
 
 from __future__ import annotations
@@ -25,16 +27,61 @@ from fuzz.inputs import Input
 from fuzz.readers import Reader
 
 PRELOADED = (
-    *(f"encodings.{name}" for name in ("cp437", "latin_1", "ascii", "raw_unicode_escape", "unicode_escape", "utf_8_sig")),
-    *(f"encodings.utf_{width}{order}" for width in (16, 32) for order in ("", "_le", "_be")),
-    *("difflib", "linecache", "traceback", "numpy.lib.format", "numpy._core._exceptions"),
+    *(
+        f"encodings.{name}"
+        for name in (
+            "cp437",
+            "latin_1",
+            "ascii",
+            "raw_unicode_escape",
+            "unicode_escape",
+            "utf_8_sig",
+        )
+    ),
+    *(
+        f"encodings.utf_{width}{order}"
+        for width in (16, 32)
+        for order in ("", "_le", "_be")
+    ),
+    *(
+        "difflib",
+        "linecache",
+        "traceback",
+        "numpy.lib.format",
+        "numpy._core._exceptions",
+    ),
 )
-"""Modules of Python and NumPy that are loaded on first use, by errors and by odd names; whatever else is, is a finding."""
+"""Modules of Python and NumPy that are loaded on first use, by errors and by odd names;
+whatever else is, is a finding.
+"""
 _FORBIDDEN = (
-    "exec", "compile", "import", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.kill",
-    "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.chown", "os.truncate",
-    "os.putenv", "pty.spawn", "pickle.find_class", "code.__new__", "builtins.input", "marshal.loads", "signal.pthread_kill",
-)  # fmt: skip
+    "exec",
+    "compile",
+    "import",
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.kill",
+    "os.remove",
+    "os.rename",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "os.chown",
+    "os.truncate",
+    "os.putenv",
+    "pty.spawn",
+    "pickle.find_class",
+    "code.__new__",
+    "builtins.input",
+    "marshal.loads",
+    "signal.pthread_kill",
+)
 _FORBIDDEN_KINDS = (
     "subprocess.",
     "socket.",
@@ -59,7 +106,9 @@ class Limits:
     megabytes: int = 300
     """Above what the process holds before."""
     grace: float = 5.0
-    """Seconds beyond the limit after which a process is taken to be stuck where no signal reaches it."""
+    """Seconds beyond the limit after which a process is taken to be stuck where no
+    signal reaches it.
+    """
 
 
 LIMITS = Limits()
@@ -70,7 +119,9 @@ class Problem:
     """Why an input is a finding."""
 
     kind: str
-    """``exception``, ``answer``, ``time``, ``memory``, ``action``, ``files`` or ``died``."""
+    """``exception``, ``answer``, ``time``, ``memory``, ``action``, ``files`` or
+    ``died``.
+    """
     detail: str
 
 
@@ -109,9 +160,14 @@ class _Watch:
 
 
 def _is_isolated_reader(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Return whether an event is the start or the end of the child process that reads other libraries' formats."""
+    """Return whether an event is the start or the end of the child process that reads
+    other libraries' formats.
+    """
     if event == "subprocess.Popen":
-        return any("dsi_cli.checkpoints.child_process.worker" in str(one) for one in arguments[1])
+        return any(
+            "dsi_cli.checkpoints.child_process.worker" in str(one)
+            for one in arguments[1]
+        )
     if event == "os.kill":
         return bool(arguments[0] != os.getpid() and arguments[1] == signal.SIGKILL)
     return event == "open" and arguments[0] == os.devnull
@@ -128,7 +184,11 @@ def _suspicious(event: str, arguments: tuple[Any, ...], folder: str) -> str | No
             isinstance(mode, str) and set(mode) & set("wax+")
         )
         outside = not os.path.abspath(os.fsdecode(path)).startswith(folder)  # noqa: PTH100 - by the text alone: it is not opened
-        return f"open {path!r} {'for writing' if writes else 'outside'}" if writes or outside else None
+        return (
+            f"open {path!r} {'for writing' if writes else 'outside'}"
+            if writes or outside
+            else None
+        )
     if event in _FORBIDDEN or event.startswith(_FORBIDDEN_KINDS):
         return f"{event} {str(arguments[:1])[:200]}"
     return None
@@ -141,7 +201,8 @@ class Guard:
     ----------
     reader : what every input is given to
     limits : what it may take
-    folder : empty; the inputs are written to a folder in it, and another is the working folder meanwhile
+    folder : empty; the inputs are written to a folder in it, and another is the working
+        folder meanwhile
     """
 
     def __init__(self, reader: Reader, limits: Limits, folder: Path) -> None:
@@ -158,7 +219,9 @@ class Guard:
         sys.addaudithook(self._watch)
 
     def warm_up(self, inputs: Iterator[Input]) -> None:
-        """Read inputs without limits, so that every module is loaded that reading may load."""
+        """Read inputs without limits, so that every module is loaded that reading may
+        load.
+        """
         for one in inputs:
             path, is_folder = self._written(one)
             for turn in range(4):
@@ -180,7 +243,7 @@ class Guard:
             signal.setitimer(signal.ITIMER_REAL, self._limits.seconds)
             self._watch.up = True
             status = self._reader(path, is_folder, one.number)
-        except (Exception, OverdueError) as error:  # noqa: BLE001 - whatever escapes is what is looked for
+        except (Exception, OverdueError) as error:  # noqa: BLE001
             escaped = error
         finally:
             self._watch.up = False
@@ -192,7 +255,9 @@ class Guard:
         return Verdict(one.number, one.format, status, seconds, peak, problem)
 
     def _problem(self, escaped: BaseException | None, peak: int) -> Problem | None:
-        """Return what was wrong with a reading; what it did counts before what became of it."""
+        """Return what was wrong with a reading; what it did counts before what became
+        of it.
+        """
         most = self._limits.megabytes
         if self._watch.seen:
             return Problem("action", "; ".join(self._watch.seen[:5]))
@@ -201,8 +266,15 @@ class Guard:
         if isinstance(escaped, MemoryError):
             return Problem("memory", f"asked for more than {most} MB")
         if escaped is not None:
-            return Problem("answer" if isinstance(escaped, AssertionError) else "exception", _trace(escaped))
-        return Problem("memory", f"took {peak >> 20} MB; {most} are allowed") if peak > most << 20 else None
+            return Problem(
+                "answer" if isinstance(escaped, AssertionError) else "exception",
+                _trace(escaped),
+            )
+        return (
+            Problem("memory", f"took {peak >> 20} MB; {most} are allowed")
+            if peak > most << 20
+            else None
+        )
 
     def _written(self, one: Input) -> tuple[Path, bool]:
         """Write an input; return where it lies and whether it is a folder."""
@@ -212,17 +284,33 @@ class Guard:
             path = home / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        return (self._inputs, True) if one.is_folder else (home / one.files[0][0], False)
+        return (
+            (self._inputs, True) if one.is_folder else (home / one.files[0][0], False)
+        )
 
     def _home(self, one: Input) -> Path:
-        """Return the folder of an input's files; one that is a checkpoint keeps its name, which may tell a step."""
-        return self._inputs / PurePosixPath(one.source).name if one.is_folder else self._inputs / "run"
+        """Return the folder of an input's files; one that is a checkpoint keeps its
+        name, which may tell a step.
+        """
+        return (
+            self._inputs / PurePosixPath(one.source).name
+            if one.is_folder
+            else self._inputs / "run"
+        )
 
     def _strays(self, one: Input) -> Problem | None:
-        """Return what lies in the working folder, or beside the input, that was not there."""
+        """Return what lies in the working folder, or beside the input, that was not
+        there.
+        """
         home = self._home(one)
-        there = {path.relative_to(home).as_posix() for path in home.rglob("*") if not path.is_dir()}
-        strays = [path.name for path in self._work.iterdir()] + sorted(there ^ {name for name, _ in one.files})
+        there = {
+            path.relative_to(home).as_posix()
+            for path in home.rglob("*")
+            if not path.is_dir()
+        }
+        strays = [path.name for path in self._work.iterdir()] + sorted(
+            there ^ {name for name, _ in one.files}
+        )
         return Problem("files", f"new or gone: {strays[:5]}") if strays else None
 
     def _cleared(self) -> None:
@@ -237,12 +325,17 @@ def _overdue(_signal: int, _frame: FrameType | None) -> None:
 
 def _trace(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-6:]
-    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    places = " < ".join(
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in reversed(frames)
+    )
     return f"{type(error).__name__}: {str(error)[:300]} [{places}]"
 
 
 class _Memory:
-    """The peak of this process's memory, reset before each input; and the limit that makes a greedy one fail."""
+    """The peak of this process's memory, reset before each input; and the limit that
+    makes a greedy one fail.
+    """
 
     def __init__(self) -> None:
         self._status = os.open("/proc/self/status", os.O_RDONLY)
@@ -252,7 +345,9 @@ class _Memory:
     def begin(self, more: int) -> int:
         """Allow so many bytes more than are held now; return how many are resident."""
         os.write(self._reset, b"5")
-        virtual, resident = (int(pages) * _PAGE for pages in os.pread(self._size, 200, 0).split()[:2])
+        virtual, resident = (
+            int(pages) * _PAGE for pages in os.pread(self._size, 200, 0).split()[:2]
+        )
         resource.setrlimit(resource.RLIMIT_AS, (virtual + more, _NONE))
         return resident
 
@@ -266,7 +361,9 @@ class _Memory:
 
 @contextmanager
 def scratch(parent: Path | None = None) -> Iterator[Path]:
-    """Yield a folder for inputs, in memory where the machine has such a place, and remove it."""
+    """Yield a folder for inputs, in memory where the machine has such a place, and
+    remove it.
+    """
     import tempfile
 
     place = parent or (Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None)

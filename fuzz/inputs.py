@@ -1,4 +1,6 @@
-"""Input number i of a seed: the same on every machine, given the same files (`fuzz.seeds.digest` tells)."""
+"""Input number i of a seed: the same on every machine, given the same files
+(`fuzz.seeds.digest` tells).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from fuzz.mutations import mutate
 from fuzz.seeds import Seed
 
 _UNCHANGED = 0.01
-"""The share of inputs that stay as they are: they must be read as ever, right after whatever came before."""
+"""The share of inputs that stay as they are: they must be read as ever, right after
+whatever came before.
+"""
 _MOST_CHANGES = 6
 
 
@@ -43,7 +47,9 @@ class Inputs:
         None of the files has one of these formats.
     """
 
-    def __init__(self, seeds: Iterable[Seed], seed: int, only: Iterable[str] = ()) -> None:
+    def __init__(
+        self, seeds: Iterable[Seed], seed: int, only: Iterable[str] = ()
+    ) -> None:
         self.seed = seed
         self._formats: dict[str, list[Seed]] = {}
         every = list(seeds)
@@ -56,14 +62,20 @@ class Inputs:
         self._others = tuple(data for one in every for _, data in one.files)
 
     def make(self, number: int) -> Input:
-        """Return an input; every format is as likely as another, and every file within it."""
+        """Return an input; every format is as likely as another, and every file within
+        it.
+        """
         dice = Random(f"{self.seed}:{number}")
         source = dice.choice(self._formats[dice.choice(sorted(self._formats))])
         files = dict(source.files)
         trace: list[str] = []
         changes = 0
         if dice.random() >= _UNCHANGED:
-            changes = next(count for count in range(1, _MOST_CHANGES + 1) if count == _MOST_CHANGES or dice.random() < 0.6)
+            changes = next(
+                count
+                for count in range(1, _MOST_CHANGES + 1)
+                if count == _MOST_CHANGES or dice.random() < 0.6
+            )
         for _ in range(changes):
             name = dice.choice(sorted(files))
             if len(files) > 1 and dice.random() < 0.04:
@@ -72,4 +84,11 @@ class Inputs:
                 continue
             files[name], what = mutate(files[name], dice, self._others)
             trace.append(f"{name}: {what}")
-        return Input(number, source.format, source.name, tuple(files.items()), tuple(trace), source.is_folder)
+        return Input(
+            number,
+            source.format,
+            source.name,
+            tuple(files.items()),
+            tuple(trace),
+            source.is_folder,
+        )

@@ -1,6 +1,8 @@
-"""Small real files, each written by the library that it belongs to; ``python -m fuzz.makers FOLDER`` makes them.
+"""Small real files, each written by the library that it belongs to; ``python -m
+fuzz.makers FOLDER`` makes them.
 
-Run in a process of its own: the libraries' memory and modules are not the fuzzer's. What a maker's library lacks is a line.
+Run in a process of its own: the libraries' memory and modules are not the fuzzer's.
+What a maker's library lacks is a line.
 """
 
 from __future__ import annotations
@@ -24,15 +26,24 @@ class Maker(NamedTuple):
     format: str
     name: str
     make: Callable[[Path], object]
-    """Writes one file, or the files of one checkpoint that is a folder, into an empty folder."""
+    """Writes one file, or the files of one checkpoint that is a folder, into an empty
+    folder.
+    """
 
 
 def _weights() -> dict[str, Any]:
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    shapes = {"conv.weight": (4, 3, 3, 3), "norm.weight": (4,), "fc.weight": (5, 8), "fc.bias": (5,)}
-    return {name: torch.randn(*shape, generator=generator) for name, shape in shapes.items()}
+    shapes = {
+        "conv.weight": (4, 3, 3, 3),
+        "norm.weight": (4,),
+        "fc.weight": (5, 8),
+        "fc.bias": (5,),
+    }
+    return {
+        name: torch.randn(*shape, generator=generator) for name, shape in shapes.items()
+    }
 
 
 def _arrays() -> dict[str, Any]:
@@ -43,7 +54,9 @@ def _network() -> Any:
     import torch
 
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5))
+    return torch.nn.Sequential(
+        torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5)
+    )
 
 
 def _training() -> dict[str, Any]:
@@ -54,9 +67,19 @@ def _training() -> dict[str, Any]:
     optimizer = torch.optim.Adam(network.parameters())
     network(torch.ones(2, 6)).sum().backward()
     optimizer.step()
-    options = argparse.Namespace(lr=1e-3, model="mlp", classes=["a", "b", "c", "d", "e"])
-    state = {"state_dict": network.state_dict(), "optimizer": optimizer.state_dict(), "args": options}
-    return state | {"epoch": 3, "best_acc": np.float64(0.5), "state_dict_ema": network.state_dict()}
+    options = argparse.Namespace(
+        lr=1e-3, model="mlp", classes=["a", "b", "c", "d", "e"]
+    )
+    state = {
+        "state_dict": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "args": options,
+    }
+    return state | {
+        "epoch": 3,
+        "best_acc": np.float64(0.5),
+        "state_dict_ema": network.state_dict(),
+    }
 
 
 def _zip(folder: Path) -> None:
@@ -70,15 +93,26 @@ def _zip_views(folder: Path) -> None:
     import torch
 
     flat = torch.arange(400, dtype=torch.float32)
-    tree = {"body.weight": flat[:80].view(8, 10).t(), "fc.weight": flat[100:160].view(6, 10), "fc.bias": flat[90:96]}
-    halves = {f"half.{name}": tensor.to(torch.bfloat16) for name, tensor in tree.items()}
-    torch.save({"model": tree, "ema": halves, "small": flat.to(torch.float8_e5m2)}, folder / "views.pt")
+    tree = {
+        "body.weight": flat[:80].view(8, 10).t(),
+        "fc.weight": flat[100:160].view(6, 10),
+        "fc.bias": flat[90:96],
+    }
+    halves = {
+        f"half.{name}": tensor.to(torch.bfloat16) for name, tensor in tree.items()
+    }
+    torch.save(
+        {"model": tree, "ema": halves, "small": flat.to(torch.float8_e5m2)},
+        folder / "views.pt",
+    )
 
 
 def _legacy(folder: Path) -> None:
     import torch
 
-    torch.save(_training(), folder / "epoch_3.pth", _use_new_zipfile_serialization=False)
+    torch.save(
+        _training(), folder / "epoch_3.pth", _use_new_zipfile_serialization=False
+    )
 
 
 def _legacy_weights(folder: Path) -> None:
@@ -96,7 +130,9 @@ def _module(folder: Path) -> None:
 def _safetensors(folder: Path) -> None:
     from safetensors.torch import save_file
 
-    save_file(_weights(), folder / "model.safetensors", metadata={"epoch": "3", "loss": "0.5"})
+    save_file(
+        _weights(), folder / "model.safetensors", metadata={"epoch": "3", "loss": "0.5"}
+    )
 
 
 def _sharded(folder: Path) -> None:
@@ -106,7 +142,9 @@ def _sharded(folder: Path) -> None:
     for number, (name, tensor) in enumerate(_weights().items(), 1):
         names[name] = f"model-{number:05}-of-00004.safetensors"
         save_file({name: tensor}, folder / names[name])
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": names})
+    )
 
 
 def _torch_sharded(folder: Path) -> None:
@@ -117,23 +155,36 @@ def _torch_sharded(folder: Path) -> None:
     for number, (name, tensor) in enumerate(_weights().items(), 1):
         names[name] = f"pytorch_model-{number:05}-of-00004.bin"
         torch.save({name: tensor}, folder / names[name])
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    (folder / "pytorch_model.bin.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": names})
+    )
 
 
 def _step_folder(folder: Path) -> None:
     """Write a Hugging Face step: the model, its config, and the trainer's state."""
     _safetensors(folder)
-    (folder / "config.json").write_text(json.dumps({"id2label": {str(n): f"class {n}" for n in range(5)}}))
-    log = [{"epoch": 1.0, "loss": 1.5, "step": 5}, {"epoch": 2.0, "loss": 1.0, "step": 10}]
-    (folder / "trainer_state.json").write_text(json.dumps({"epoch": 2.0, "global_step": 10, "log_history": log}))
+    (folder / "config.json").write_text(
+        json.dumps({"id2label": {str(n): f"class {n}" for n in range(5)}})
+    )
+    log = [
+        {"epoch": 1.0, "loss": 1.5, "step": 5},
+        {"epoch": 2.0, "loss": 1.0, "step": 10},
+    ]
+    (folder / "trainer_state.json").write_text(
+        json.dumps({"epoch": 2.0, "global_step": 10, "log_history": log})
+    )
 
 
 def _pickled_arrays(folder: Path) -> None:
-    (folder / "weights.pkl").write_bytes(pickle.dumps({"epoch": 3, "state": _arrays()}, 2))
+    (folder / "weights.pkl").write_bytes(
+        pickle.dumps({"epoch": 3, "state": _arrays()}, 2)
+    )
 
 
 def _pickled_arrays_framed(folder: Path) -> None:
-    (folder / "weights.pkl").write_bytes(pickle.dumps({"epoch": 3, "state": _arrays()}, 4))
+    (folder / "weights.pkl").write_bytes(
+        pickle.dumps({"epoch": 3, "state": _arrays()}, 4)
+    )
 
 
 def _pickled_tensors(folder: Path) -> None:
@@ -154,7 +205,13 @@ def _hdf5(folder: Path) -> None:
     with h5py.File(folder / "weights.h5", "w") as file:
         for name, array in _arrays().items():
             file[name.replace(".", "/")] = array.T
-        file.create_dataset("packed", data=np.zeros((64, 64), "f4"), chunks=(16, 16), compression="gzip", shuffle=True)
+        file.create_dataset(
+            "packed",
+            data=np.zeros((64, 64), "f4"),
+            chunks=(16, 16),
+            compression="gzip",
+            shuffle=True,
+        )
         file.attrs["layer_names"] = [b"conv", b"fc"]
 
 
@@ -170,18 +227,36 @@ def _onnx(folder: Path) -> None:
     import onnx
 
     made = onnx.helper
-    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in _arrays().items()]
+    tensors = [
+        onnx.numpy_helper.from_array(array, name) for name, array in _arrays().items()
+    ]
     floats = onnx.TensorProto.FLOAT
     node = made.make_node("Gemm", ["x", "fc.weight", "fc.bias"], ["y"], transB=1)
-    inputs, outputs = ([made.make_tensor_value_info(name, floats, [1, size])] for name, size in (("x", 8), ("y", 5)))
-    onnx.save(made.make_model(made.make_graph([node], "net", inputs, outputs, tensors)), folder / "model.onnx")
+    inputs, outputs = (
+        [made.make_tensor_value_info(name, floats, [1, size])]
+        for name, size in (("x", 8), ("y", 5))
+    )
+    onnx.save(
+        made.make_model(made.make_graph([node], "net", inputs, outputs, tensors)),
+        folder / "model.onnx",
+    )
 
 
 def _msgpack(folder: Path) -> None:
     from flax import serialization
 
-    tree = {"params": {"Dense_0": {"kernel": _arrays()["fc.weight"].T, "bias": _arrays()["fc.bias"]}}, "step": 10}
-    (folder / "checkpoint_10.msgpack").write_bytes(serialization.msgpack_serialize(tree))
+    tree = {
+        "params": {
+            "Dense_0": {
+                "kernel": _arrays()["fc.weight"].T,
+                "bias": _arrays()["fc.bias"],
+            }
+        },
+        "step": 10,
+    }
+    (folder / "checkpoint_10.msgpack").write_bytes(
+        serialization.msgpack_serialize(tree)
+    )
 
 
 def _torchscript(folder: Path) -> None:
@@ -193,7 +268,9 @@ def _torchscript(folder: Path) -> None:
 def _pt2(folder: Path) -> None:
     import torch
 
-    torch.export.save(torch.export.export(_network(), (torch.ones(1, 6),)), folder / "model.pt2")
+    torch.export.save(
+        torch.export.export(_network(), (torch.ones(1, 6),)), folder / "model.pt2"
+    )
 
 
 def _distributed(folder: Path) -> None:
@@ -202,8 +279,11 @@ def _distributed(folder: Path) -> None:
     dcp.save({"model": _weights(), "epoch": 3}, checkpoint_id=folder, no_dist=True)
 
 
-def write_zero3(folder: Path, weights: dict[str, Any], ranks: int = 2, groups: int = 1) -> None:
-    """Write ZeRO-3's files as DeepSpeed lays them out: each rank an equal share of every parameter, in flat groups.
+def write_zero3(
+    folder: Path, weights: dict[str, Any], ranks: int = 2, groups: int = 1
+) -> None:
+    """Write ZeRO-3's files as DeepSpeed lays them out: each rank an equal share of
+    every parameter, in flat groups.
 
     DeepSpeed itself is not used, since its installation needs a compiler.
     """
@@ -226,8 +306,15 @@ def write_zero3(folder: Path, weights: dict[str, Any], ranks: int = 2, groups: i
         }
         torch.save(model, folder / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt")
         flat = torch.cat(shares[rank])
-        optimizer = {"fp32_flat_groups": list(flat.chunk(groups)), "partition_count": ranks, "zero_stage": 3}
-        torch.save({"optimizer_state_dict": optimizer}, folder / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
+        optimizer = {
+            "fp32_flat_groups": list(flat.chunk(groups)),
+            "partition_count": ranks,
+            "zero_stage": 3,
+        }
+        torch.save(
+            {"optimizer_state_dict": optimizer},
+            folder / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt",
+        )
 
 
 def _deepspeed(folder: Path) -> None:
@@ -238,7 +325,10 @@ def _orbax(folder: Path) -> None:
     import orbax.checkpoint as ocp
 
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder / "1", {"params": {"kernel": _arrays()["fc.weight"].T}, "step": np.int64(1)})
+        checkpointer.save(
+            folder / "1",
+            {"params": {"kernel": _arrays()["fc.weight"].T}, "step": np.int64(1)},
+        )
 
 
 MAKERS = (
@@ -269,7 +359,9 @@ MAKERS = (
 
 
 def make_all(folder: Path) -> list[str]:
-    """Write the makers' files to ``folder/FORMAT/NAME/``; return a line for each that was not made."""
+    """Write the makers' files to ``folder/FORMAT/NAME/``; return a line for each that
+    was not made.
+    """
     lines = []
     for maker in MAKERS:
         place = folder / maker.format / maker.name
@@ -278,7 +370,8 @@ def make_all(folder: Path) -> list[str]:
             maker.make(place)
         except Exception as error:  # noqa: BLE001 - whatever a library has against it, the others are made
             lines.append(
-                f"no {maker.format} seed {maker.name!r}: {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+                f"no {maker.format} seed {maker.name!r}: {type(error).__name__}:"
+                f" {str(error).partition(chr(10))[0][:200]}"
             )
     return lines
 

@@ -33,8 +33,14 @@ class WrongAnswerError(AssertionError):
 
 
 def read(path: Path, is_folder: bool, turn: int) -> str:
-    """Return the status of a checkpoint that is looked at the way `dsi scan` and `dsi analyze` do; one more look by turns."""
-    found = [one for run in discover([path]) for one in run.checkpoints] if is_folder else [require_file(path)]
+    """Return the status of a checkpoint that is looked at the way `dsi scan` and `dsi
+    analyze` do; one more look by turns.
+    """
+    found = (
+        [one for run in discover([path]) for one in run.checkpoints]
+        if is_folder
+        else [require_file(path)]
+    )
     statuses = [_scanned(one) for one in found]
     for one in found:
         LOOKS[turn % len(LOOKS)](one)
@@ -48,20 +54,32 @@ def _scanned(file: CheckpointFile) -> str:
 
 
 def require_usable(answer: ScanResult) -> None:
-    """Raise `WrongAnswerError` if a record could not be stored or computed with; MemoryError if it stands for one."""
+    """Raise `WrongAnswerError` if a record could not be stored or computed with;
+    MemoryError if it stands for one.
+    """
     record, weight = answer.record, answer.weight
     if record.reason and record.reason.endswith("(MemoryError)"):
-        raise MemoryError  # it ended as a record, but without the limit it would have taken more
+        # it ended as a record, but without the limit it would have taken more
+        raise MemoryError
     if record.status not in (OK, FAILED, SKIPPED, PENDING):
         raise WrongAnswerError(f"status {record.status!r}")
     for field in fields(record):
         _require_storable(field.name, getattr(record, field.name))
     if record.status != OK:
         if not record.reason or weight is not None:
-            raise WrongAnswerError(f"{record.status} without a reason, or with a weight")
+            raise WrongAnswerError(
+                f"{record.status} without a reason, or with a weight"
+            )
         return
-    if weight is None or weight.dtype != np.float32 or weight.shape != (record.classes, record.features):
-        raise WrongAnswerError(f"{record.classes} classes of {record.features} features, but another weight")
+    if (
+        weight is None
+        or weight.dtype != np.float32
+        or weight.shape != (record.classes, record.features)
+    ):
+        raise WrongAnswerError(
+            f"{record.classes} classes of {record.features} features, but another"
+            " weight"
+        )
     if not np.isfinite(weight).all():
         raise WrongAnswerError("a weight that is not finite")
 
@@ -96,4 +114,6 @@ def _weights(file: CheckpointFile) -> None:
 
 
 LOOKS = (_nothing_more, _tensors, _metadata, _weights)
-"""`dsi scan --tensors`, labels out of a checkpoint, and the weights that a model is filled with."""
+"""`dsi scan --tensors`, labels out of a checkpoint, and the weights that a model is
+filled with.
+"""

@@ -1,7 +1,9 @@
-"""Reject docstrings that begin with a fragment: ``python scripts/check_docstrings.py FOLDER...`` exits with 1 if there are any.
+"""Reject docstrings that begin with a fragment: ``python scripts/check_docstrings.py
+FOLDER...`` exits with 1 if there are any.
 
-A docstring of a function begins with a verb ("Return ..."), any other with a noun phrase ("The ..."). Fragments that continue a
-line above them ("Of the two ...", "Whether ...") are not understood where documentation and editors show them alone.
+A docstring of a function begins with a verb ("Return ..."), any other with a noun
+phrase ("The ..."). Fragments that continue a line above them ("Of the two ...",
+"Whether ...") are not understood where documentation and editors show them alone.
 """
 
 from __future__ import annotations
@@ -12,24 +14,35 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-FRAGMENT = re.compile(r"(Of|That|Those|Where|Which|Whose|What|How|Why|Whether|Also|It|As of|The same)\b")
+FRAGMENT = re.compile(
+    r"(Of|That|Those|Where|Which|Whose|What|How|Why|Whether|Also|It|As of|The same)\b"
+)
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of each docstring, those of attributes and constants included."""
+    """Yield the line and the text of each docstring, those of attributes and constants
+    included.
+    """
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         for statement in body if isinstance(body, list) else ():
-            is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            is_text = isinstance(statement, ast.Expr) and isinstance(
+                statement.value, ast.Constant
+            )
             if is_text and isinstance(statement.value.value, str):
                 yield statement.lineno, statement.value.value.strip()
 
 
 def main(folders: list[str]) -> int:
-    """Print the docstrings that begin with a fragment; return 0 if there are none, 1 if there are, 2 without any file."""
+    """Print the docstrings that begin with a fragment; return 0 if there are none, 1 if
+    there are, 2 without any file.
+    """
     paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
     if not paths:
-        print(f"no Python files in {', '.join(folders) or 'no folder'}: give the folders to check")
+        print(
+            f"no Python files in {', '.join(folders) or 'no folder'}: give the folders"
+            " to check"
+        )
         return 2
     found = [
         f"{path}:{line}: {text.splitlines()[0]}"
@@ -39,7 +52,10 @@ def main(folders: list[str]) -> int:
     ]
     print(*found, sep="\n", end="\n" if found else "")
     if found:
-        print(f"{len(found)} docstrings begin with a fragment: begin with a verb (functions) or with a noun phrase")
+        print(
+            f"{len(found)} docstrings begin with a fragment: begin with a verb"
+            " (functions) or with a noun phrase"
+        )
     return 1 if found else 0
 
 

@@ -4,12 +4,14 @@ Usage::
 
     python scripts/compile_presets.py LABELS [TARGET]
 
-A list has a file of tab-separated WordNet id, class name and synset name; id and synset are empty where WordNet has no
-synset for the class. LABELS is a folder with ``cifar10.tsv`` and the like, which are copied; the lists of ``BY_HAND`` lie
-in the package and are their own source; the lists with background follow from others. All are written after a check of
-every id and synset against WordNet 3.0. The long lists of ImageNet come from the installed timm, into one Parquet file:
-ids, names, and each list's class numbers. TARGET is ``dsi_cli/labels/data`` unless given. Running it twice gives the same
-bytes with the same pyarrow.
+A list has a file of tab-separated WordNet id, class name and synset name; id and synset
+are empty where WordNet has no synset for the class. LABELS is a folder with
+``cifar10.tsv`` and the like, which are copied; the lists of ``BY_HAND`` lie in the
+package and are their own source; the lists with background follow from others. All are
+written after a check of every id and synset against WordNet 3.0. The long lists of
+ImageNet come from the installed timm, into one Parquet file: ids, names, and each
+list's class numbers. TARGET is ``dsi_cli/labels/data`` unless given. Running it twice
+gives the same bytes with the same pyarrow.
 """
 
 from __future__ import annotations
@@ -24,7 +26,14 @@ import pyarrow.parquet as pq
 from dsi_cli.wordnet.database import taxonomy
 
 TARGET = Path(__file__).resolve().parents[1] / "dsi_cli" / "labels" / "data"
-COPIED = ("imagenet1k", "mini-imagenet", "cifar10", "cifar100", "fashion-mnist", "coco80")
+COPIED = (
+    "imagenet1k",
+    "mini-imagenet",
+    "cifar10",
+    "cifar100",
+    "fashion-mnist",
+    "coco80",
+)
 BY_HAND = (
     "tiny-imagenet",
     "stl10",
@@ -51,15 +60,22 @@ Row = tuple[str, str, str]
 
 
 def timm_lists() -> Path:
-    """Return timm's folder of label lists, without importing timm (and with it torch)."""
+    """Return timm's folder of label lists, without importing timm (and with it
+    torch).
+    """
     spec = find_spec("timm")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("expected timm to be installed: its label lists are the source of the long ImageNet lists")
+        raise SystemExit(
+            "expected timm to be installed: its label lists are the source of the long"
+            " ImageNet lists"
+        )
     return Path(spec.submodule_search_locations[0]) / "data" / "_info"
 
 
 def synset(wnid: str) -> str:
-    """Return the synset name of an id, or stop: an id that is not in WordNet is of no use."""
+    """Return the synset name of an id, or stop: an id that is not in WordNet is of no
+    use.
+    """
     graph = taxonomy.load()
     node = graph.node(wnid)
     if node is None:
@@ -84,19 +100,29 @@ def with_background(lists: dict[str, list[Row]]) -> dict[str, list[Row]]:
     coco = iter(lists["coco80"])
     gaps = {0: "__background__"} | dict.fromkeys(COCO_GAPS, "N/A")
     return {
-        "coco91": [("", gaps[index], "") if index in gaps else next(coco) for index in range(91)],
+        "coco91": [
+            ("", gaps[index], "") if index in gaps else next(coco)
+            for index in range(91)
+        ],
         "voc21": [("", "__background__", ""), *lists["voc20"]],
         "caltech101-background": [("", "BACKGROUND_Google", ""), *lists["caltech101"]],
     }
 
 
 def imagenet(folder: Path) -> pa.Table:
-    """Return the long lists as one table: every id with its name, and its class number in each list or null."""
-    lists = {name: (folder / file).read_text().split() for name, file in FROM_TIMM.items()}
+    """Return the long lists as one table: every id with its name, and its class number
+    in each list or null.
+    """
+    lists = {
+        name: (folder / file).read_text().split() for name, file in FROM_TIMM.items()
+    }
     wnids = sorted(set().union(*lists.values()))
     for wnid in wnids:
         synset(wnid)
-    lemmas = dict(line.split("\t", 1) for line in (folder / "imagenet_synset_to_lemma.txt").read_text().splitlines())
+    lemmas = dict(
+        line.split("\t", 1)
+        for line in (folder / "imagenet_synset_to_lemma.txt").read_text().splitlines()
+    )
     columns = {"wnid": pa.array([int(wnid[1:]) for wnid in wnids], pa.int32())}
     columns["name"] = pa.array([lemmas[wnid].strip() for wnid in wnids])
     for name, listed in lists.items():
@@ -114,16 +140,33 @@ def compile_presets(labels: Path, target: Path) -> None:
         text = "".join("\t".join(row) + "\n" for row in rows)
         (target / f"{name}.tsv").write_text(text, encoding="utf-8", newline="\n")
     table = imagenet(timm_lists())
-    encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED") | {"name": "DELTA_BYTE_ARRAY"}
+    encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED") | {
+        "name": "DELTA_BYTE_ARRAY"
+    }
     path = target / "imagenet.parquet"
-    pq.write_table(table, path, compression="zstd", compression_level=19, use_dictionary=False, column_encoding=encodings)
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=False,
+        column_encoding=encodings,
+    )
 
 
 def main() -> None:
     """Read the command line and compile."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("labels", type=Path, help="folder with cifar10.tsv, imagenet1k.tsv and the like")
-    parser.add_argument("target", type=Path, nargs="?", default=TARGET, help="folder to write (default: the package's)")
+    parser.add_argument(
+        "labels", type=Path, help="folder with cifar10.tsv, imagenet1k.tsv and the like"
+    )
+    parser.add_argument(
+        "target",
+        type=Path,
+        nargs="?",
+        default=TARGET,
+        help="folder to write (default: the package's)",
+    )
     options = parser.parse_args()
     compile_presets(options.labels, options.target)
 

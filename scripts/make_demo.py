@@ -1,7 +1,8 @@
 """Make the demo runs out of full training runs: python scripts/make_demo.py RUNS.
 
-RUNS holds the folders ``cifar100-cnn`` and ``cifar100-vit`` with ``epoch_NNN.pt``, ``log.csv``, ``classes.txt``, ``preds.npy`` and
-``targets.npy``. Of each checkpoint the classifier's weight is kept, in float32 as it is stored.
+RUNS holds the folders ``cifar100-cnn`` and ``cifar100-vit`` with ``epoch_NNN.pt``,
+``log.csv``, ``classes.txt``, ``preds.npy`` and ``targets.npy``. Of each checkpoint the
+classifier's weight is kept, in float32 as it is stored.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ def main(source: Path, target: Path) -> None:
         for checkpoint in sorted((source / run).glob("epoch_*.pt")):
             epoch = int(checkpoint.stem.removeprefix("epoch_"))
             weight = read_head(checkpoint)
-            save_file({HEADS[run]: weight}, folder / f"epoch_{epoch:03}.safetensors", metadata={"epoch": str(epoch)})
+            save_file(
+                {HEADS[run]: weight},
+                folder / f"epoch_{epoch:03}.safetensors",
+                metadata={"epoch": str(epoch)},
+            )
         for name in KEPT:
             shutil.copyfile(source / run / name, folder / name)
         for name in ("preds.npy", "targets.npy"):

@@ -1,4 +1,6 @@
-"""Fixtures that every test may use, and the rule that ``tests/shared_data`` runs only where ``DSI_SHARED`` names the data."""
+"""Fixtures that every test may use, and the rule that ``tests/shared_data`` runs only
+where ``DSI_SHARED`` names the data.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,29 @@ if TYPE_CHECKING:
     from helpers.trainers import Expected
 
 pytest.register_assert_rewrite("helpers")
-pytest_plugins = ("helpers.analysed_runs", "helpers.browser", "helpers.doctests", "helpers.trained_models")
+pytest_plugins = (
+    "helpers.analysed_runs",
+    "helpers.browser",
+    "helpers.doctests",
+    "helpers.trained_models",
+)
 
 VARIABLE = "DSI_SHARED"
 SHARED_DATA = Path(__file__).resolve().parent / "shared_data"
 
 
 def pytest_configure() -> None:
-    """Stop at once if the variable names no folder, and heed interrupts, which a shell's background job ignores."""
+    """Stop at once if the variable names no folder, and heed interrupts, which a
+    shell's background job ignores.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = os.environ.get(VARIABLE)
     if folder and not Path(folder).is_dir():
-        raise pytest.UsageError(f"{VARIABLE} names no folder: {folder}; unset it, or set it to the folder of shared data")
+        raise pytest.UsageError(
+            f"{VARIABLE} names no folder: {folder}; unset it, or set it to the folder"
+            " of shared data"
+        )
 
 
 def pytest_report_header() -> str:
@@ -42,12 +54,18 @@ def pytest_report_header() -> str:
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out the tests that need the shared data if no variable names it."""
-    return True if collection_path == SHARED_DATA and not os.environ.get(VARIABLE) else None
+    return (
+        True
+        if collection_path == SHARED_DATA and not os.environ.get(VARIABLE)
+        else None
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _without_fsync() -> Iterator[None]:
-    """Let no test wait for the disk; processes that tests start still do, so that kills are real."""
+    """Let no test wait for the disk; processes that tests start still do, so that kills
+    are real.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
@@ -55,7 +73,9 @@ def _without_fsync() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _without_the_users_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Forget the modules that a test let dsi import from its files, and the folders of theirs that stay on the path."""
+    """Forget the modules that a test let dsi import from its files, and the folders of
+    theirs that stay on the path.
+    """
     path, before = list(sys.path), set(sys.modules)
     yield
     sys.path[:] = path
@@ -65,8 +85,12 @@ def _without_the_users_code(tmp_path_factory: pytest.TempPathFactory) -> Iterato
             del sys.modules[name]
 
 
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a folder that ``make`` fills, once for all worker processes; later callers wait for the first one."""
+def made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """Return a folder that ``make`` fills, once for all worker processes; later callers
+    wait for the first one.
+    """
     base = factory.getbasetemp()
     top = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = top / name
@@ -79,7 +103,9 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @pytest.fixture(scope="session")
 def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of four training runs, which `four_runs.py` describes; do not write to it."""
+    """Return a folder of four training runs, which `four_runs.py` describes; do not
+    write to it.
+    """
     from helpers.four_runs import write
 
     return made_once(tmp_path_factory, "four-runs", write)
@@ -87,13 +113,17 @@ def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the URI of an MLflow store; it is a copy of one that is made once, because making one takes seconds."""
+    """Return the URI of an MLflow store; it is a copy of one that is made once, because
+    making one takes seconds.
+    """
     pytest.importorskip("sqlalchemy", reason="MLflow's local store needs it")
     mlflow = pytest.importorskip("mlflow", reason="makes the store")
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments()
+        mlflow.MlflowClient(
+            tracking_uri=f"sqlite:///{folder}/mlflow.db"
+        ).search_experiments()
 
     copy = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     shutil.copy(made_once(tmp_path_factory, "mlflow-store", make) / "mlflow.db", copy)
@@ -110,7 +140,9 @@ class TrainersFiles(NamedTuple):
 
 @pytest.fixture(scope="session")
 def trainers_files(tmp_path_factory: pytest.TempPathFactory) -> TrainersFiles:
-    """Return a folder of checkpoints of each of the trainers in `trainers.py`; do not write to it."""
+    """Return a folder of checkpoints of each of the trainers in `trainers.py`; do not
+    write to it.
+    """
     from helpers.trainers import write_all
 
     def make(folder: Path) -> None:
@@ -118,18 +150,24 @@ def trainers_files(tmp_path_factory: pytest.TempPathFactory) -> TrainersFiles:
         (folder / "expected.pickle").write_bytes(pickle.dumps(expected))
 
     folder = made_once(tmp_path_factory, "trainers", make)
-    return TrainersFiles(folder / "top", pickle.loads((folder / "expected.pickle").read_bytes()))
+    return TrainersFiles(
+        folder / "top", pickle.loads((folder / "expected.pickle").read_bytes())
+    )
 
 
 @pytest.fixture(scope="session")
 def colour_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of 10 images of 32 x 32 pixels for each class of CIFAR-100; do not write to it."""
+    """Return a folder of 10 images of 32 x 32 pixels for each class of CIFAR-100; do
+    not write to it.
+    """
     return _images(tmp_path_factory.mktemp("colour"), "cifar100", size=32, mode="RGB")
 
 
 @pytest.fixture(scope="session")
 def grey_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of 10 grey images of 28 x 28 pixels for each class of Fashion-MNIST; do not write to it."""
+    """Return a folder of 10 grey images of 28 x 28 pixels for each class of
+    Fashion-MNIST; do not write to it.
+    """
     return _images(tmp_path_factory.mktemp("grey"), "fashion-mnist", size=28, mode="L")
 
 

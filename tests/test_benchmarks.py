@@ -1,4 +1,6 @@
-"""The benchmarks run, on tiny files: every part gives rows, and the page keeps what stands around them."""
+"""The benchmarks run, on tiny files: every part gives rows, and the page keeps what
+stands around them.
+"""
 
 import re
 import subprocess
@@ -18,9 +20,22 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     page = tmp_path_factory.mktemp("benchmarks") / "performance.md"
-    page.write_text(f"# Performance\n\nBefore.\n\n{rows.BEGIN}\nold\n{rows.END}\n\nAfter.\n")
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--page", str(page), "--scratch", str(page.parent)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
+    page.write_text(
+        f"# Performance\n\nBefore.\n\n{rows.BEGIN}\nold\n{rows.END}\n\nAfter.\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "--quick",
+        "--page",
+        str(page),
+        "--scratch",
+        str(page.parent),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=1800
+    )
     assert done.returncode == 0, done.stderr
     return page.read_text()
 
@@ -28,14 +43,18 @@ def page(tmp_path_factory):
 @pytest.mark.parametrize(("hits", "number"), [(0, 6), (2, 6), (3, 3)])
 def test_share_interval_is_the_exact_one_of_independent_comparisons(hits, number):
     expected = binomtest(hits, number).proportion_ci()
-    assert share_interval(hits / number, number) == pytest.approx((expected.low, expected.high))
+    assert share_interval(hits / number, number) == pytest.approx(
+        (expected.low, expected.high)
+    )
 
 
 def test_the_page_keeps_what_stands_around_the_tables(page):
     assert page.startswith("# Performance\n\nBefore.\n")
     assert page.endswith("\n\nAfter.\n")
     assert "\nold\n" not in page
-    assert re.search(r"Measured \d{4}-\d\d-\d\d by `python -m benchmarks` on .+, \d+ cores", page)
+    assert re.search(
+        r"Measured \d{4}-\d\d-\d\d by `python -m benchmarks` on .+, \d+ cores", page
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,12 @@ def shown(tmp_path_factory):
     """Return how the command ended in a process without a network, and its output."""
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-c", WITHOUT_NETWORK, "demo"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False), folder / "dsi-demo"
+    return (
+        subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False
+        ),
+        folder / "dsi-demo",
+    )
 
 
 def test_the_demo_shows_the_papers_finding(shown):
@@ -55,12 +60,16 @@ def test_the_demo_gives_the_numbers_of_whole_checkpoints(shown, analysed):
     assert demo.names == list(DEMO)
     expected = analysed.run.curves.query("run in @DEMO").reset_index(drop=True)
     assert_frame_equal(demo.curves, expected)
-    assert list(demo.checkpoints["fingerprint"]) == list(analysed.run.checkpoints.query("run in @DEMO")["fingerprint"])
+    assert list(demo.checkpoints["fingerprint"]) == list(
+        analysed.run.checkpoints.query("run in @DEMO")["fingerprint"]
+    )
 
 
 def test_the_page_of_findings_is_what_its_script_writes(shown):
     made = runpy.run_path(str(ROOT / "docs/make_findings.py"))
-    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](Results(shown[1])), "make findings"
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](
+        Results(shown[1])
+    ), "make findings"
 
 
 @pytest.mark.slow
@@ -68,14 +77,20 @@ def test_the_page_of_findings_is_what_its_script_writes(shown):
 def test_every_notebook_runs_away_from_the_repository(path, shown):
     notebook = nbformat.read(path, 4)
     place = {"metadata": {"path": str(shown[1].parent)}}
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources=place
+    ).execute()
     assert_it_shows(path.stem, notebook, shown[1])
 
 
-@pytest.mark.parametrize(("run", "features"), [("cifar100-cnn", 320), ("cifar100-vit", 64)])
+@pytest.mark.parametrize(
+    ("run", "features"), [("cifar100-cnn", 320), ("cifar100-vit", 64)]
+)
 def test_each_checkpoint_is_one_head_in_32_bits(run, features):
     with runs_folder() as folder:
-        heads = [load_file(path) for path in sorted((folder / run).glob("*.safetensors"))]
+        heads = [
+            load_file(path) for path in sorted((folder / run).glob("*.safetensors"))
+        ]
     assert len(heads) == 31
     for head in heads:
         (weight,) = head.values()
@@ -84,4 +99,7 @@ def test_each_checkpoint_is_one_head_in_32_bits(run, features):
 
 def test_the_demo_is_small():
     with runs_folder() as folder:
-        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 6_000_000
+        assert (
+            sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            < 6_000_000
+        )

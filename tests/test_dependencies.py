@@ -1,4 +1,6 @@
-"""What dsi imports is declared and imported late; heavy packages, and what only POSIX has, may be missing."""
+"""What dsi imports is declared and imported late; heavy packages, and what only POSIX
+has, may be missing.
+"""
 
 import re
 import sys
@@ -27,9 +29,31 @@ NOT_IMPORTED = {
     "alembic": "imported by MLflow's local store",
 }
 EITHER = {"pytorch_lightning", "click"}
-"""Another name of Lightning, which is imported if it is there; and what Typer brings and hands out."""
-ARRAYS = {"numpy", "pandas", "pyarrow", "scipy", "rich", "pydantic", "dsi_cli.analysis.options"}
-HEAVY = {"torch", "torchvision", "timm", "nltk", "matplotlib", "ray", "PIL", "lightning", "transformers", "fsspec", "upath"}
+"""Another name of Lightning, which is imported if it is there; and what Typer brings
+and hands out.
+"""
+ARRAYS = {
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "rich",
+    "pydantic",
+    "dsi_cli.analysis.options",
+}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "timm",
+    "nltk",
+    "matplotlib",
+    "ray",
+    "PIL",
+    "lightning",
+    "transformers",
+    "fsspec",
+    "upath",
+}
 QUICK = ("--draws", 0, "--no-report")
 WITHOUT = """
 # First what only POSIX has goes, then the heavy packages.
@@ -54,20 +78,37 @@ sys.meta_path.insert(0, Missing())
 def imported():
     """Return the packages that the modules of dsi import, with one module that does."""
     found = {}
-    statement = re.compile(r"^ *(?:from (\w+)[\w.]* import |import (\w+)[\w.]*(?: as \w+)?$)", re.MULTILINE)
+    statement = re.compile(
+        r"^ *(?:from (\w+)[\w.]* import |import (\w+)[\w.]*(?: as \w+)?$)", re.MULTILINE
+    )
     for path in (ROOT / "dsi_cli").rglob("*.py"):
         for first, second in statement.findall(path.read_text(encoding="utf-8")):
             found.setdefault(first or second, path.name)
-    return {name: place for name, place in found.items() if name not in {*sys.stdlib_module_names, "dsi_cli"}}
+    return {
+        name: place
+        for name, place in found.items()
+        if name not in {*sys.stdlib_module_names, "dsi_cli"}
+    }
 
 
 def declared():
     """Return the names of the dependencies, those of extras included."""
     from packaging.requirements import Requirement
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
-    return {Requirement(text).name.lower().replace("_", "-") for text in texts} - {"dsi-cli"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
+    texts = [
+        *project["dependencies"],
+        *(
+            text
+            for extra in project["optional-dependencies"].values()
+            for text in extra
+        ),
+    ]
+    return {Requirement(text).name.lower().replace("_", "-") for text in texts} - {
+        "dsi-cli"
+    }
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():
@@ -76,18 +117,42 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     assert declared() - used == set(NOT_IMPORTED)
 
 
-def test_commands_without_posix_and_heavy_packages_give_the_same_tables_or_name_the_package(make_run, dsi, tmp_path):
+def test_commands_without_posix_and_heavy_packages_give_the_same_tables_or_name_the_package(
+    make_run, dsi, tmp_path
+):
     run, out, images = make_run(), tmp_path / "out", tmp_path / "images"
     for name in ("cat", "dog"):
         (images / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(images / name / "1.png")
-    rows = "".join(f"3,{n},{n % 8},{(n + n // 20) % 8},{images}/cat/1.png\n" for n in range(40))
-    (tmp_path / "preds.csv").write_text(f"epoch,sample,target,prediction,path\n{rows}", encoding="utf-8")
+    rows = "".join(
+        f"3,{n},{n % 8},{(n + n // 20) % 8},{images}/cat/1.png\n" for n in range(40)
+    )
+    (tmp_path / "preds.csv").write_text(
+        f"epoch,sample,target,prediction,path\n{rows}", encoding="utf-8"
+    )
     works = {
         ("scan", run): "epoch_3.pt",
-        ("analyze", run, "-o", out, *QUICK, "--predictions", tmp_path / "preds.csv"): str(out),
+        (
+            "analyze",
+            run,
+            "-o",
+            out,
+            *QUICK,
+            "--predictions",
+            tmp_path / "preds.csv",
+        ): str(out),
         ("report", out, "-o", tmp_path / "report.html"): "report.html",
-        ("watch", run, "-o", tmp_path / "watched", *QUICK, "--every", "0.05s", "--idle", "0.2s"): "watched",
+        (
+            "watch",
+            run,
+            "-o",
+            tmp_path / "watched",
+            *QUICK,
+            "--every",
+            "0.05s",
+            "--idle",
+            "0.2s",
+        ): "watched",
         ("mistakes", out): "cat",
         ("neighbors", out, "--class", "cat", "--epoch", 3): "dog",
         ("export", out, "--epoch", 3, "-o", tmp_path / "3.csv"): "3.csv",
@@ -97,16 +162,41 @@ def test_commands_without_posix_and_heavy_packages_give_the_same_tables_or_name_
     fails = {
         ("plot", out, "sai"): "matplotlib",
         ("mistakes", out, "--sheet", out / "sheet.png"): "matplotlib",
-        ("analyze", run, "-o", tmp_path / "new", "--test", images, "--model", "timm:resnet18"): "torch",
+        (
+            "analyze",
+            run,
+            "-o",
+            tmp_path / "new",
+            "--test",
+            images,
+            "--model",
+            "timm:resnet18",
+        ): "torch",
     }
     _, *ended = one_process.run([*works, *fails], WITHOUT)
     for (command, text), done in zip(works.items(), ended, strict=False):
-        assert (done.code, text in done.out + done.err) == (0, True), (command, done.err)
+        assert (done.code, text in done.out + done.err) == (0, True), (
+            command,
+            done.err,
+        )
     for package, done in zip(fails.values(), ended[len(works) :], strict=True):
         assert done.code == 2
-        assert done.err.startswith(f"dsi: {package} is not installed, which dsi needs for ")
+        assert done.err.startswith(
+            f"dsi: {package} is not installed, which dsi needs for "
+        )
         assert done.err.endswith(f"; run pip install {package}\n")
-    assert dsi("analyze", run, "-o", tmp_path / "plain", *QUICK, "--predictions", tmp_path / "preds.csv").code == 0
+    assert (
+        dsi(
+            "analyze",
+            run,
+            "-o",
+            tmp_path / "plain",
+            *QUICK,
+            "--predictions",
+            tmp_path / "preds.csv",
+        ).code
+        == 0
+    )
     assert_same_output(out, tmp_path / "plain")
 
 
@@ -120,25 +210,47 @@ import dsi_cli.cli.app
 assert not {"numpy", "typer"} & names, names
 assert gc.get_threshold() == before"""
     imported, general, *helps, doctor = one_process.run(
-        [("--help",), ("analyze", "--help"), ("watch", "--help"), ("doctor", "-q")], code
+        [("--help",), ("analyze", "--help"), ("watch", "--help"), ("doctor", "-q")],
+        code,
     )
     assert {"dsi_cli.callbacks", "dsi_cli.cli.app"} <= imported.modules
-    assert "dsi_cli.cli.analyze" not in general.modules, "a command is imported when it is called"
+    assert "dsi_cli.cli.analyze" not in general.modules, (
+        "a command is imported when it is called"
+    )
     for ended in (general, *helps):
         assert ended.code == 0
         assert not ended.modules & (HEAVY | ARRAYS)
     assert not doctor.modules & (HEAVY | {"numpy"})
 
 
-def test_commands_that_read_no_images_load_no_heavy_package_and_plot_loads_no_torch(tmp_path):
-    """The commands run in one process, so that the first one to import a heavy package is found."""
-    run, other, out = write_run(tmp_path / "runs/a"), write_run(tmp_path / "runs/b", seed=1), tmp_path / "out"
+def test_commands_that_read_no_images_load_no_heavy_package_and_plot_loads_no_torch(
+    tmp_path,
+):
+    """The commands run in one process, so that the first one to import a heavy package
+    is found.
+    """
+    run, other, out = (
+        write_run(tmp_path / "runs/a"),
+        write_run(tmp_path / "runs/b", seed=1),
+        tmp_path / "out",
+    )
     *ended, plotted = one_process.run(
         [
             ("scan", run),
             ("wordnet", "cifar10", "-o", tmp_path / "x.parquet"),
             ("analyze", run, other, "-o", out, "--epochs", "0:1", "--draws", 0),
-            ("watch", run, "-o", out, "--every", "0.1s", "--until-epoch", 2, "--draws", 0),
+            (
+                "watch",
+                run,
+                "-o",
+                out,
+                "--every",
+                "0.1s",
+                "--until-epoch",
+                2,
+                "--draws",
+                0,
+            ),
             ("neighbors", out, "--run", "a", "--class", "cat"),
             ("mistakes", out, "--run", "a"),
             ("compare", out),

@@ -19,19 +19,35 @@ from dsi_cli.checkpoints.trainers import TRAINERS
 from dsi_cli.labels.presets import PRESETS, load_preset
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+TARGETS = set(
+    re.findall(
+        r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 Programs = Mapping[str, list[str]]
 OURS: Programs = {"python": [sys.executable], "dsi": [sys.executable, "-m", "dsi_cli"]}
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
+    return [
+        text
+        for kind, text in BLOCK.findall(page.read_text(encoding="utf-8"))
+        if kind == language
+    ]
 
 
 def commands_of(text: str) -> list[str]:
-    return [line.split("  #")[0].split(" # ")[0].strip() for line in text.splitlines() if line]
+    return [
+        line.split("  #")[0].split(" # ")[0].strip()
+        for line in text.splitlines()
+        if line
+    ]
 
 
 def commands(page: Path) -> list[str]:
@@ -46,45 +62,78 @@ def demo(tmp_path_factory):
     return folder / "dsi-demo"
 
 
-def run(command: list[str], folder: Path, environment: dict[str, str] | None) -> list[str]:
+def run(
+    command: list[str], folder: Path, environment: dict[str, str] | None
+) -> list[str]:
     """Run a command, and return what it prints to both streams."""
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
     return [done.stdout, done.stderr]
 
 
 def follow(
-    page: Path, folder: Path, programs: Programs = OURS, environment: dict[str, str] | None = None, shell: str = "sh"
+    page: Path,
+    folder: Path,
+    programs: Programs = OURS,
+    environment: dict[str, str] | None = None,
+    shell: str = "sh",
 ) -> None:
-    """Run the commands and the Python examples of a page in their order, and compare what they print with the text below them.
+    """Run the commands and the Python examples of a page in their order, and compare
+    what they print with the text below them.
 
-    Of the targets of make, only the demo is made. A line of three dots in a text stands for lines that are left out,
-    and lines may be wrapped.
+    Of the targets of make, only the demo is made. A line of three dots in a text stands
+    for lines that are left out, and lines may be wrapped.
     """
     content, printed, end = page.read_text(encoding="utf-8"), list[str](), 0
     for block in BLOCK.finditer(content):
         kind, text = block.groups()
-        is_output = kind == "text" and printed and not content[end : block.start()].strip()
+        is_output = (
+            kind == "text" and printed and not content[end : block.start()].strip()
+        )
         for part in text.split("...\n") if is_output else []:
             assert " ".join(part.split()) in " ".join(" ".join(printed).split())
         printed, end = [], block.end()
         if kind == "python":
-            printed += run([*programs["python"], "-W", "error:::__main__", "-c", text], folder, environment)
+            printed += run(
+                [*programs["python"], "-W", "error:::__main__", "-c", text],
+                folder,
+                environment,
+            )
         for command in commands_of(text) if kind == shell else []:
             name, *arguments = shlex.split(os.path.expandvars(command))
             if name == "make":
-                assert arguments[0] in TARGETS, f"{command}: the Makefile has no such target"
+                assert arguments[0] in TARGETS, (
+                    f"{command}: the Makefile has no such target"
+                )
             if [name, *arguments] == ["make", "demo"]:
                 printed += run([*programs["dsi"], "demo"], folder, environment)
             elif name != "make":
-                printed += run([*programs.get(name, [name]), *arguments], folder, environment)
+                printed += run(
+                    [*programs.get(name, [name]), *arguments], folder, environment
+                )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name != "cli.md"],
+    ids=lambda page: page.name,
+)
 def test_every_command_and_example_runs_in_its_order(page, demo, tmp_path):
-    """The reader has checkpoints in ``ckpts``, and the demo's results unless the page makes them."""
-    shutil.copytree(str(files("dsi_cli.demo") / "runs" / "cifar100-cnn"), tmp_path / "ckpts")
+    """The reader has checkpoints in ``ckpts``, and the demo's results unless the page
+    makes them.
+    """
+    shutil.copytree(
+        str(files("dsi_cli.demo") / "runs" / "cifar100-cnn"), tmp_path / "ckpts"
+    )
     if not {"make demo", "dsi demo"} & set(commands(page)):
         shutil.copytree(demo, tmp_path / "dsi-demo")
     follow(page, tmp_path)
@@ -93,7 +142,9 @@ def test_every_command_and_example_runs_in_its_order(page, demo, tmp_path):
 @pytest.mark.parametrize("name", ["tables.md", "cli.md"])
 def test_pages_made_from_the_code_are_up_to_date(name):
     made = runpy.run_path(str(ROOT / "docs/make_pages.py"))["PAGES"][name]()
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, "run python docs/make_pages.py"
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, (
+        "run python docs/make_pages.py"
+    )
 
 
 def test_keys_of_json_are_those_on_their_page(dsi, make_run, tmp_path, monkeypatch):
@@ -111,24 +162,34 @@ def test_keys_of_json_are_those_on_their_page(dsi, make_run, tmp_path, monkeypat
 
 
 def test_every_container_trainer_and_preset_is_on_the_page_of_what_is_read():
-    formats, labels = (" ".join((ROOT / "docs" / name).read_text("utf-8").split()) for name in ("formats.md", "labels.md"))
+    formats, labels = (
+        " ".join((ROOT / "docs" / name).read_text("utf-8").split())
+        for name in ("formats.md", "labels.md")
+    )
     assert [one.name for one in FORMATS if f"`{one.name}`" not in formats] == []
     assert [one.name for one in TRAINERS if one.name not in formats.lower()] == []
     for preset in PRESETS:
         left_out = sum(wnid is None for wnid in load_preset(preset.name).wnids)
-        assert f"`{preset.name}` ({preset.classes:,}{f', {left_out}' if left_out else ''})" in labels
+        assert (
+            f"`{preset.name}` ({preset.classes:,}{f', {left_out}' if left_out else ''})"
+            in labels
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_to_files_of_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if "://" not in target and target != "demo/report.html":  # the site has the report
+        if (
+            "://" not in target and target != "demo/report.html"
+        ):  # the site has the report
             assert (page.parent / target).exists(), target
 
 
 def test_the_pictures_that_are_made_are_the_gallerys_and_small():
     made = runpy.run_path(str(ROOT / "docs/make_figures.py"))
-    shown = re.findall(r"\]\(images/([^)]+)\)", (ROOT / "docs/figures.md").read_text(encoding="utf-8"))
+    shown = re.findall(
+        r"\]\(images/([^)]+)\)", (ROOT / "docs/figures.md").read_text(encoding="utf-8")
+    )
     assert sorted(shown) == sorted(one.path.name for one in made["PICTURES"])
     for path in [made["ALIGNMENT"], *(one.path for one in made["PICTURES"])]:
         assert 0 < path.stat().st_size <= 200_000, path
@@ -150,6 +211,13 @@ def test_recipes_for_clusters_are_well_formed_and_name_options_that_exist():
     assert len(scripts) == 2
     for script in scripts:
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    calls = re.findall(r"dsi analyze .*", "\n".join([*scripts, job["spec"]["entrypoint"]]).replace("\\\n", " "))
+    calls = re.findall(
+        r"dsi analyze .*",
+        "\n".join([*scripts, job["spec"]["entrypoint"]]).replace("\\\n", " "),
+    )
     known = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
-    assert [option for option in re.findall(r"--[\w-]+", " ".join(calls)) if option not in known] == []
+    assert [
+        option
+        for option in re.findall(r"--[\w-]+", " ".join(calls))
+        if option not in known
+    ] == []

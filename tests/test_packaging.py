@@ -1,4 +1,6 @@
-"""What is built can be installed, and works away from its source; what stands beside it says the same as the code."""
+"""What is built can be installed, and works away from its source; what stands beside it
+says the same as the code.
+"""
 
 import os
 import re
@@ -21,19 +23,30 @@ from test_docs import commands, follow
 from dsi_cli.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="needs a checkout")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "pyproject.toml").is_file(), reason="needs a checkout"
+)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Return the folder with the sdist, and with the wheel that is built from the sdist's own files."""
+    """Return the folder with the sdist, and with the wheel that is built from the
+    sdist's own files.
+    """
     folder = tmp_path_factory.mktemp("dist")
     hatch = [sys.executable, "-m", "hatchling", "build", "-d", folder]
     subprocess.run([*hatch, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
         archive.extractall(folder, filter="data")
-    subprocess.run([*hatch, "-t", "wheel"], cwd=folder / f"dsi_cli-{__version__}", check=True, capture_output=True)
+    subprocess.run(
+        [*hatch, "-t", "wheel"],
+        cwd=folder / f"dsi_cli-{__version__}",
+        check=True,
+        capture_output=True,
+    )
     return folder
 
 
@@ -46,29 +59,47 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     package = {name for name in names if name.startswith("dsi_cli/")}
-    tracked = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dsi_cli").rglob("*") if path.is_file()}
+    tracked = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "dsi_cli").rglob("*")
+        if path.is_file()
+    }
     assert package == {name for name in tracked if "__pycache__" not in name}
     info = f"dsi_cli-{__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"dsi_cli", info}
-    licences = ("LICENSE", "dsi_cli/labels/LICENSE-timm", "dsi_cli/wordnet/data/LICENSE")
+    licences = (
+        "LICENSE",
+        "dsi_cli/labels/LICENSE-timm",
+        "dsi_cli/wordnet/data/LICENSE",
+    )
     assert {f"{info}/licenses/{name}" for name in licences} <= names
     assert wheel.stat().st_size < 12_000_000
 
 
 def test_the_metadata_name_licences_extras_and_ranges(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        lines = archive.read(f"dsi_cli-{__version__}.dist-info/METADATA").decode().splitlines()
+        lines = (
+            archive.read(f"dsi_cli-{__version__}.dist-info/METADATA")
+            .decode()
+            .splitlines()
+        )
     assert "License-Expression: MIT AND Apache-2.0 AND LicenseRef-WordNet-3.0" in lines
     assert "Requires-Python: >=3.11" in lines
-    extras = {line.split(": ")[1] for line in lines if line.startswith("Provides-Extra: ")}
+    extras = {
+        line.split(": ")[1] for line in lines if line.startswith("Provides-Extra: ")
+    }
     assert extras == set(PROJECT["optional-dependencies"])
-    required = [line.split(": ")[1] for line in lines if line.startswith("Requires-Dist: ")]
+    required = [
+        line.split(": ")[1] for line in lines if line.startswith("Requires-Dist: ")
+    ]
     assert all(">=" in one and "==" not in one.partition(";")[0] for one in required)
 
 
 @pytest.fixture(scope="module")
 def clean(wheel, tmp_path_factory):
-    """Return the programs of a new virtual environment with the wheel and what pip fetches for it: nothing of this one."""
+    """Return the programs of a new virtual environment with the wheel and what pip
+    fetches for it: nothing of this one.
+    """
     folder = tmp_path_factory.mktemp("clean") / "venv"
     venv.create(folder, with_pip=True)
     install(folder, str(wheel))
@@ -80,17 +111,27 @@ def test_the_wheel_works_in_a_clean_environment_away_from_the_source(clean, tmp_
     python, dsi = clean / "python", clean / "dsi"
     place = printed([python, "-c", "import dsi_cli; print(dsi_cli.__file__)"], tmp_path)
     assert Path(place.strip()).is_relative_to(clean.parent)
-    versions = [printed([*program, "--version"], tmp_path) for program in ([dsi], [python, "-m", "dsi_cli"])]
+    versions = [
+        printed([*program, "--version"], tmp_path)
+        for program in ([dsi], [python, "-m", "dsi_cli"])
+    ]
     assert versions == [f"dsi {__version__}\n"] * 2
     assert "WordNet" in printed([dsi, "doctor"], tmp_path)
-    assert "Both networks learned WordNet-like structure early" in printed([dsi, "demo"], tmp_path)
+    assert "Both networks learned WordNet-like structure early" in printed(
+        [dsi, "demo"], tmp_path
+    )
 
 
 @pytest.mark.slow
 def test_getting_started_works_in_a_clean_environment(clean, tmp_path):
     page = ROOT / "docs/index.md"
-    assert {"dsi scan ckpts/", "dsi analyze ckpts/ --labels cifar100"} <= set(commands(page))
-    shutil.copytree(next(clean.parent.glob("lib/*/site-packages/dsi_cli/demo/runs/cifar100-cnn")), tmp_path / "ckpts")
+    assert {"dsi scan ckpts/", "dsi analyze ckpts/ --labels cifar100"} <= set(
+        commands(page)
+    )
+    shutil.copytree(
+        next(clean.parent.glob("lib/*/site-packages/dsi_cli/demo/runs/cifar100-cnn")),
+        tmp_path / "ckpts",
+    )
     programs = {name: [str(clean / name)] for name in ("python", "dsi")}
     follow(page, tmp_path, programs, bare(tmp_path))
 
@@ -106,8 +147,14 @@ def test_a_notebook_runs_as_written_with_what_its_page_installs(clean, tmp_path)
 
 
 def install(folder, *what):
-    """Install in a virtual environment; pip goes where it is told to go on this machine."""
-    told = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    """Install in a virtual environment; pip goes where it is told to go on this
+    machine.
+    """
+    told = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "VIRTUAL_ENV")
+    }
     for asked in (["install", "--quiet", *what], ["check"]):
         printed([folder / "bin" / "python", "-m", "pip", *asked], folder, told)
 
@@ -135,16 +182,30 @@ def printed(command, folder, environment=None):
 def test_every_shipped_thing_that_is_no_code_has_a_licence_on_the_page():
     page = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
     code = {".py", ".pyc", ".typed"}
-    others = {path.relative_to(ROOT / "dsi_cli") for path in (ROOT / "dsi_cli").rglob("*") if path.is_file()}
-    places = {path.parts[0] for path in others if path.suffix not in code and "__pycache__" not in path.parts}
+    others = {
+        path.relative_to(ROOT / "dsi_cli")
+        for path in (ROOT / "dsi_cli").rglob("*")
+        if path.is_file()
+    }
+    places = {
+        path.parts[0]
+        for path in others
+        if path.suffix not in code and "__pycache__" not in path.parts
+    }
     assert places == {"demo", "labels", "report", "wordnet"}
     assert [place for place in sorted(places) if f"`{place}/" not in page] == []
 
 
 def test_the_oldest_versions_are_the_lower_bounds():
     found = runpy.run_path(str(ROOT / "scripts/oldest.py"))["lower_bounds"]()
-    bounds = dict(text.partition(",")[0].split(">=") for text in PROJECT["dependencies"])
-    assert found == {name: bound for name, bound in bounds.items() if name not in ("torch", "torchvision", "timm")}
+    bounds = dict(
+        text.partition(",")[0].split(">=") for text in PROJECT["dependencies"]
+    )
+    assert found == {
+        name: bound
+        for name, bound in bounds.items()
+        if name not in ("torch", "torchvision", "timm")
+    }
 
 
 @pytest.mark.parametrize("workflow", ["ci.yml", "release.yml"])
@@ -154,7 +215,8 @@ def test_workflow_names_each_action_by_its_commit(workflow):
     assert actions
     for action, comment in actions:
         assert action.startswith("./") or (
-            re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) and re.search(r"# v\d", comment)
+            re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action)
+            and re.search(r"# v\d", comment)
         ), action
 
 
@@ -163,5 +225,7 @@ def test_release_publishes_only_after_the_tests():
     jobs = yaml.safe_load(text)["jobs"]
     assert jobs["test"]["uses"] == "./.github/workflows/ci.yml"
     assert (jobs["build"]["needs"], jobs["publish"]["needs"]) == ("test", "build")
-    called = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    called = yaml.safe_load(
+        (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    )
     assert "workflow_call" in called[True]  # YAML 1.1 reads the key "on" as a boolean

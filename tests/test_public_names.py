@@ -1,4 +1,6 @@
-"""Every public name says what it takes, what it gives, in which range, and how it fails."""
+"""Every public name says what it takes, what it gives, in which range, and how it
+fails.
+"""
 
 import inspect
 import re
@@ -10,7 +12,11 @@ import pytest
 import dsi_cli
 from dsi_cli import callbacks
 
-FUNCTIONS = {name: getattr(dsi_cli, name) for name in dsi_cli.__all__ if inspect.isfunction(getattr(dsi_cli, name))}
+FUNCTIONS = {
+    name: getattr(dsi_cli, name)
+    for name in dsi_cli.__all__
+    if inspect.isfunction(getattr(dsi_cli, name))
+}
 
 
 def section(text: str, title: str) -> str:
@@ -29,16 +35,25 @@ def test_a_function_says_every_parameter_what_it_returns_and_how_it_fails(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, one in FUNCTIONS.items() if re.search(r"C, C|\(C, d", inspect.getdoc(one))]
+    "name",
+    [
+        name
+        for name, one in FUNCTIONS.items()
+        if re.search(r"C, C|\(C, d", inspect.getdoc(one))
+    ],
 )
 def test_a_function_on_arrays_gives_a_shape_for_each_and_a_range(name):
     text = inspect.getdoc(FUNCTIONS[name])
     assert re.search(r"\(\w+(, \w+)*,?\)(``,)? (float|int)", text), "which shape?"
-    assert re.search(r"in [\[(]-?\d|\(C, C\) float", text) or "SAI" in text, "which range?"
+    assert re.search(r"in [\[(]-?\d|\(C, C\) float", text) or "SAI" in text, (
+        "which range?"
+    )
 
 
 def test_the_site_has_a_page_for_every_public_name():
     pytest.importorskip("mkdocs", reason="builds the site")
     hooks = runpy.run_path(str(Path(__file__).resolve().parents[1] / "docs/hooks.py"))
     documented = sorted(name for _, name in hooks["public_names"]())
-    assert documented == sorted({*dsi_cli.__all__, *callbacks.__all__} - {"__version__"})
+    assert documented == sorted(
+        {*dsi_cli.__all__, *callbacks.__all__} - {"__version__"}
+    )

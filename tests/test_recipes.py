@@ -1,4 +1,6 @@
-"""The recipes of ``docs/integrations.md`` parse, and what they call is run; the repository's own workflows are complete."""
+"""The recipes of ``docs/integrations.md`` parse, and what they call is run; the
+repository's own workflows are complete.
+"""
 
 import re
 import shlex
@@ -20,7 +22,9 @@ DVC, WORKFLOW = (yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml"
 
 @pytest.fixture
 def called(make_run, tmp_path, dsi, monkeypatch):
-    """Return a function that runs a command of a recipe in a folder with checkpoints."""
+    """Return a function that runs a command of a recipe in a folder with
+    checkpoints.
+    """
     make_run("ckpts")
     monkeypatch.chdir(tmp_path)
 
@@ -37,15 +41,24 @@ def test_the_stages_of_dvc_make_what_they_say(called):
     for stage in DVC["stages"].values():
         assert all(Path(needed).exists() for needed in stage["deps"])
         called(stage["cmd"])
-        outs = [name for out in stage["outs"] for name in ([out] if isinstance(out, str) else out)]
+        outs = [
+            name
+            for out in stage["outs"]
+            for name in ([out] if isinstance(out, str) else out)
+        ]
         assert all(Path(made).exists() for made in outs)
     assert DVC["stages"]["similarity"]["outs"] == [{"dsi-out": {"persist": True}}]
 
 
 def test_the_rules_of_snakemake_make_what_they_say(called):
-    rules = re.findall(r'rule \w+:\n    input: "(.*)"\n    output: "(.*)"\n    shell: "(.*)"\n', SNAKEFILE)
+    rules = re.findall(
+        r'rule \w+:\n    input: "(.*)"\n    output: "(.*)"\n    shell: "(.*)"\n',
+        SNAKEFILE,
+    )
     assert len(rules) == SNAKEFILE.count("rule ") == 2
-    assert rules[0][0] == rules[1][1], "the first rule is the goal, and needs the second"
+    assert rules[0][0] == rules[1][1], (
+        "the first rule is the goal, and needs the second"
+    )
     for needed, made, command in reversed(rules):
         assert Path(needed).exists()
         called(command.format(input=needed, output=made))
@@ -54,16 +67,29 @@ def test_the_rules_of_snakemake_make_what_they_say(called):
 
 def test_the_steps_of_the_workflow_run(called):
     (job,) = WORKFLOW["jobs"].values()
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]["optional-dependencies"]
     for step in job["steps"]:
         command = step.get("run", "")
         if step.get("shell") == "python":
-            ended = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+            ended = subprocess.run(
+                [sys.executable, "-c", command],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             assert re.match(r"epoch 3: z -?\d+\.\d\n", ended.stdout), ended.stderr
         elif command.startswith("pip"):
-            (extra,) = re.fullmatch(r"pip install './dsi_cli-[\d.]+-py3-none-any.whl\[(\w+)\]'", command).groups()
+            (extra,) = re.fullmatch(
+                r"pip install './dsi_cli-[\d.]+-py3-none-any.whl\[(\w+)\]'", command
+            ).groups()
             assert extra in extras
         elif command:
             called(command)
-    (upload,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/upload-artifact")]
+    (upload,) = [
+        step
+        for step in job["steps"]
+        if step.get("uses", "").startswith("actions/upload-artifact")
+    ]
     assert all(Path(path).exists() for path in upload["with"]["path"].split())

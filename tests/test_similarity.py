@@ -1,4 +1,6 @@
-"""Cosine similarities of weights, confusion counts and templates, compared with slow float64 oracles."""
+"""Cosine similarities of weights, confusion counts and templates, compared with slow
+float64 oracles.
+"""
 
 import numpy as np
 import pytest
@@ -36,7 +38,12 @@ def head(classes: int, width: int, dtype: type = np.float32) -> np.ndarray:
 def test_weight_similarity_equals_the_oracle(shape, dtype):
     weight = head(*shape, dtype=dtype)
     assert_allclose(weight_similarity(weight), oracles.ncsm(weight), rtol=0, atol=1e-6)
-    assert_allclose(centred_weight_similarity(weight), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)
+    assert_allclose(
+        centred_weight_similarity(weight),
+        oracles.ncsm_centred(weight),
+        rtol=0,
+        atol=1e-6,
+    )
     assert_allclose(mean_row_ratio(weight), oracles.mean_row(weight), rtol=1e-6)
 
 
@@ -45,25 +52,54 @@ def test_weight_similarity_equals_the_oracle(shape, dtype):
 def test_scaling_the_weights_changes_nothing(scale, dtype):
     weight = head(12, 20, dtype)
     scaled = (weight * scale).astype(dtype)
-    assert_allclose(weight_similarity(scaled), weight_similarity(weight), rtol=0, atol=1e-6)
+    assert_allclose(
+        weight_similarity(scaled), weight_similarity(weight), rtol=0, atol=1e-6
+    )
     assert_allclose(weight_similarity(scaled), oracles.ncsm(weight), rtol=0, atol=1e-6)
-    assert_allclose(centred_weight_similarity(scaled), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)
+    assert_allclose(
+        centred_weight_similarity(scaled),
+        oracles.ncsm_centred(weight),
+        rtol=0,
+        atol=1e-6,
+    )
     assert_allclose(mean_row_ratio(scaled), mean_row_ratio(weight), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("dtype", "exponent"),
-    [(np.float32, -149), (np.float32, 121), (np.float64, -1074), (np.float64, -1060), (np.float64, 1017)],
-    ids=["float32 denormal", "float32 huge", "float64 denormal", "float64 nearly denormal", "float64 huge"],
+    [
+        (np.float32, -149),
+        (np.float32, 121),
+        (np.float64, -1074),
+        (np.float64, -1060),
+        (np.float64, 1017),
+    ],
+    ids=[
+        "float32 denormal",
+        "float32 huge",
+        "float64 denormal",
+        "float64 nearly denormal",
+        "float64 huge",
+    ],
 )
 def test_weight_similarity_at_the_ends_of_the_number_range_is_exact(dtype, exponent):
     # Small integers, which any power of two scales without rounding
-    weight = np.random.default_rng(15).integers(-99, 100, size=(12, 9)).astype(np.float64)
+    weight = (
+        np.random.default_rng(15).integers(-99, 100, size=(12, 9)).astype(np.float64)
+    )
     scaled = np.ldexp(weight, exponent).astype(dtype)
     assert np.isfinite(scaled).all()
-    assert_array_equal(np.ldexp(scaled.astype(np.float64), -(exponent // 2)), np.ldexp(weight, exponent - exponent // 2))
+    assert_array_equal(
+        np.ldexp(scaled.astype(np.float64), -(exponent // 2)),
+        np.ldexp(weight, exponent - exponent // 2),
+    )
     assert_allclose(weight_similarity(scaled), oracles.ncsm(weight), rtol=0, atol=1e-6)
-    assert_allclose(centred_weight_similarity(scaled), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)
+    assert_allclose(
+        centred_weight_similarity(scaled),
+        oracles.ncsm_centred(weight),
+        rtol=0,
+        atol=1e-6,
+    )
     assert_allclose(mean_row_ratio(scaled), oracles.mean_row(weight), rtol=1e-6)
 
 
@@ -108,7 +144,12 @@ def test_a_zero_row_is_like_itself_alone():
 def test_adding_one_vector_to_all_rows_changes_no_centred_similarity(shift):
     weight = head(12, 20, np.float64)
     moved = weight + shift * np.arange(20)
-    assert_allclose(centred_weight_similarity(moved), centred_weight_similarity(weight), rtol=0, atol=1e-6)
+    assert_allclose(
+        centred_weight_similarity(moved),
+        centred_weight_similarity(weight),
+        rtol=0,
+        atol=1e-6,
+    )
     assert np.abs(weight_similarity(moved) - weight_similarity(weight)).max() > 0.1
 
 
@@ -121,19 +162,29 @@ def test_rows_that_are_all_the_same_have_no_centred_direction(level, classes):
     assert_allclose(mean_row_ratio(weight), 1.0, rtol=1e-12)
 
 
-@pytest.mark.parametrize("function", [*BOTH, mean_row_ratio, zero_rows, as_rows, Cosines.of])
+@pytest.mark.parametrize(
+    "function", [*BOTH, mean_row_ratio, zero_rows, as_rows, Cosines.of]
+)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_not_finite(function, bad):
     weight = head(9, 4)
     weight[3, 1] = weight[7, 0] = bad
-    with pytest.raises(NotFiniteError, match=r"^NaN or infinite weights in class 3, 7 of 9:"):
+    with pytest.raises(
+        NotFiniteError, match=r"^NaN or infinite weights in class 3, 7 of 9:"
+    ):
         function(weight)
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (0, 4), (4, 0), (4,), ()])
 @pytest.mark.parametrize("similarity", BOTH)
 def test_fewer_than_two_classes_or_no_weights(similarity, shape):
-    with pytest.raises(UsageError, match=r"needs the weights of two classes or more, \(C, d\); this array has shape \("):
+    with pytest.raises(
+        UsageError,
+        match=(
+            r"needs the weights of two classes or more, \(C, d\); this array has"
+            r" shape \("
+        ),
+    ):
         similarity(np.ones(shape))
 
 
@@ -141,13 +192,18 @@ WEIGHT = np.random.default_rng(0).normal(size=(30, 12))
 WEIGHT[4] = 0.0
 
 
-@pytest.mark.parametrize(("centred", "whole"), [(False, weight_similarity), (True, centred_weight_similarity)])
+@pytest.mark.parametrize(
+    ("centred", "whole"),
+    [(False, weight_similarity), (True, centred_weight_similarity)],
+)
 def test_rows_are_those_of_the_whole_matrix(centred, whole):
     rows, expected = Cosines.of(WEIGHT, centred=centred), whole(WEIGHT)
     assert_allclose(rows.block(3, 11), expected[3:11], atol=1e-6)
     assert_array_equal(np.diagonal(rows.block(0, 30)), 1.0)
     order = np.array([7, 2, 29, 4])
-    assert_allclose(rows.take(order).block(0, 4), expected[np.ix_(order, order)], atol=1e-6)
+    assert_allclose(
+        rows.take(order).block(0, 4), expected[np.ix_(order, order)], atol=1e-6
+    )
     found = rows.between(order, np.array([4, 7, 7]))
     assert_allclose(found, expected[np.ix_(order, [4, 7, 7])], atol=1e-6)
     assert (found[0, 1], found[0, 2], found[3, 0]) == (1.0, 1.0, 1.0)
@@ -168,13 +224,22 @@ def test_counts_are_scikit_learns_and_sparse_for_very_many_classes(monkeypatch):
 
 def test_similarity_is_the_oracles_a_class_without_samples_included():
     counts = confusion_counts(TARGETS, PREDICTIONS, 7)
-    assert_allclose(confusion_similarity(counts), oracles.ccsm(counts), rtol=0, atol=1e-7)
+    assert_allclose(
+        confusion_similarity(counts), oracles.ccsm(counts), rtol=0, atol=1e-7
+    )
     assert_array_equal(confusion_similarity(counts)[6], [0, 0, 0, 0, 0, 0, 1])
     assert_array_equal(confusion_similarity(2 * counts), confusion_similarity(counts))
-    assert_allclose(confusion_similarity(np.array([[6e4, 1e4], [1, 0]], np.float16))[0, 1], 1 / 7, rtol=1e-3)
+    assert_allclose(
+        confusion_similarity(np.array([[6e4, 1e4], [1, 0]], np.float16))[0, 1],
+        1 / 7,
+        rtol=1e-3,
+    )
 
 
-@pytest.mark.parametrize("counts", [np.ones((2, 3), dtype=int), np.array([[1, -1], [0, 1]]), np.ones(4, dtype=int)])
+@pytest.mark.parametrize(
+    "counts",
+    [np.ones((2, 3), dtype=int), np.array([[1, -1], [0, 1]]), np.ones(4, dtype=int)],
+)
 def test_confusion_similarity_of_another_matrix_is_refused(counts):
     with raises("not-confusion-counts", UsageError):
         confusion_similarity(counts)
@@ -188,9 +253,16 @@ def test_a_class_with_one_sample_takes_part_and_types_are_stored_ones():
 
 
 def featured(classes: int, samples: int, width: int, seed: int = 0):
-    """Return features that are never negative, and the classes of the samples, unevenly many of each."""
+    """Return features that are never negative, and the classes of the samples, unevenly
+    many of each.
+    """
     rng = np.random.default_rng([classes, samples, width, seed])
-    targets = np.concatenate([np.arange(classes), rng.integers(0, rng.integers(1, classes + 1), samples - classes)])
+    targets = np.concatenate(
+        [
+            np.arange(classes),
+            rng.integers(0, rng.integers(1, classes + 1), samples - classes),
+        ]
+    )
     centres = rng.exponential(size=(classes, width))
     return np.maximum(0, centres[targets] + rng.normal(size=(samples, width))), targets
 
@@ -201,12 +273,22 @@ def summed(features, targets, classes: int):
     return sums, np.bincount(targets, minlength=classes)
 
 
-@pytest.mark.parametrize(("classes", "samples", "width"), [(2, 2, 1), (3, 40, 5), (10, 300, 36), (40, 500, 128)])
+@pytest.mark.parametrize(
+    ("classes", "samples", "width"),
+    [(2, 2, 1), (3, 40, 5), (10, 300, 36), (40, 500, 128)],
+)
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_template_similarity_equals_the_oracle(classes, samples, width, kind):
     features, targets = featured(classes, samples, width)
-    found = template_similarity(*(part.astype(kind) for part in summed(features, targets, classes)))
-    assert_allclose(found, oracles_testset.template_similarity(features, targets, classes), rtol=0, atol=1e-6)
+    found = template_similarity(
+        *(part.astype(kind) for part in summed(features, targets, classes))
+    )
+    assert_allclose(
+        found,
+        oracles_testset.template_similarity(features, targets, classes),
+        rtol=0,
+        atol=1e-6,
+    )
 
 
 def test_a_class_without_a_sample_is_lacking():
@@ -214,7 +296,9 @@ def test_a_class_without_a_sample_is_lacking():
     targets[targets == 2] = 3
     found = template_similarity(*summed(features, targets, 6))
     kept = np.array([0, 1, 3, 4, 5])
-    expected = oracles_testset.template_similarity(features, targets, 6)[np.ix_(kept, kept)]
+    expected = oracles_testset.template_similarity(features, targets, 6)[
+        np.ix_(kept, kept)
+    ]
     assert_allclose(found[np.ix_(kept, kept)], expected, rtol=0, atol=1e-6)
     assert np.isnan(found[2]).all()
     assert np.isnan(found[:, 2]).all()
@@ -225,7 +309,12 @@ def test_features_that_are_zero_are_like_themselves_alone(zeros):
     features, targets = featured(4, 30, 6)
     features[np.isin(targets, zeros)] = 0
     found = template_similarity(*summed(features, targets, 4))
-    assert_allclose(found, oracles_testset.template_similarity(features, targets, 4), rtol=0, atol=1e-6)
+    assert_allclose(
+        found,
+        oracles_testset.template_similarity(features, targets, 4),
+        rtol=0,
+        atol=1e-6,
+    )
     assert_array_equal(found[zeros], np.eye(4)[zeros])
 
 
@@ -234,14 +323,21 @@ def test_exactly_symmetric_float32_with_a_unit_diagonal():
     assert found.dtype == np.float32
     assert_array_equal(found, found.T)
     assert_array_equal(np.diagonal(found), 1)
-    assert found.min() >= 0, "features that are never negative have no angle above 90 degrees"
+    assert found.min() >= 0, (
+        "features that are never negative have no angle above 90 degrees"
+    )
 
 
 def test_permuting_the_classes_permutes_the_matrix():
     sums, samples = summed(*featured(12, 200, 20), 12)
     order = np.random.default_rng(1).permutation(12)
     found = template_similarity(sums[order], samples[order])
-    assert_allclose(found, template_similarity(sums, samples)[np.ix_(order, order)], rtol=0, atol=1e-6)
+    assert_allclose(
+        found,
+        template_similarity(sums, samples)[np.ix_(order, order)],
+        rtol=0,
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

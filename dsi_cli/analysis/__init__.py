@@ -1,15 +1,20 @@
-"""Join the other packages into analyses: checkpoints to classifier heads, matrices, metrics and tables.
+"""Join the other packages into analyses: checkpoints to classifier heads, matrices,
+metrics and tables.
 
 ``analyze``           the analysis itself: plan, rows, tables
 ``plan``              everything that a call names, read once and checked once
 ``epoch_rows``        what is computed from one checkpoint, a pure function
-``cache``             what was read or computed once, under the hash of what it depends on
+``cache``             what was read or computed once, under the hash of what it depends
+                      on
 ``previous_plan``     what a call records for the next one
-``option_groups``     the options, each declared once with its help text, metavar and section
-``options``           the settings of an analysis, made from them, and which tables each setting affects
+``option_groups``     the options, each declared once with its help text, metavar and
+                      section
+``options``           the settings of an analysis, made from them, and which tables each
+                      setting affects
 ``earlier_settings``  the settings that later calls take over from earlier ones
 ``watch``             the same repeatedly while a training still writes
-``scan``              find and scan the checkpoints that an analysis reads; writes nothing
+``scan``              find and scan the checkpoints that an analysis reads; writes
+                      nothing
 ``summary``           what an analysis did and how far it is
 ``report_file``       write ``report.html`` where the tables have changed
 ``classifiers``       read the heads of a run's checkpoints

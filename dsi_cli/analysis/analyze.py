@@ -1,4 +1,6 @@
-"""Analyse checkpoints: make a plan, compute the rows of each checkpoint that the cache does not have, and write the tables."""
+"""Analyse checkpoints: make a plan, compute the rows of each checkpoint that the cache
+does not have, and write the tables.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ from dsi_cli.analysis import earlier_settings, previous_plan
 from dsi_cli.analysis.cache import ROWS, key_of
 from dsi_cli.analysis.classifiers.heads import HeadParameters, head_table
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
-from dsi_cli.analysis.epoch_rows import KINDS, Checkpoint, EpochRows, RowsPlan, epoch_rows, matrix_table
+from dsi_cli.analysis.epoch_rows import (
+    KINDS,
+    Checkpoint,
+    EpochRows,
+    RowsPlan,
+    epoch_rows,
+    matrix_table,
+)
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.options import Options
@@ -41,7 +50,9 @@ from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, EXTRA_CURVES, REF
 _log = logging.getLogger(__name__)
 
 MIN_STEPS, UNRELATED_ANGLE = 2, 80.0
-"""dsi warns if at least so many steps between checkpoints all have at least this mean angle of the class vectors, in degrees."""
+"""dsi warns if at least so many steps between checkpoints all have at least this mean
+angle of the class vectors, in degrees.
+"""
 
 
 def analyze(
@@ -51,14 +62,17 @@ def analyze(
     progress: ReportProgress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
-    """Analyse the checkpoints of files, folders or glob patterns, and write or update the tables in the results folder ``out``.
+    """Analyse the checkpoints of files, folders or glob patterns, and write or update
+    the tables in the results folder ``out``.
 
-    `progress` is called after each step with the stage in words, the number of things done, and their total. `say` is called
-    with messages before long work begins: the model, how images are prepared, memory.
+    `progress` is called after each step with the stage in words, the number of things
+    done, and their total. `say` is called with messages before long work begins: the
+    model, how images are prepared, memory.
 
-    Raise `UsageError` if a path, an option or a label list is wrong; nothing was written. Raise `NothingToAnalyseError` if no
-    checkpoint was found, or none is usable; a new results folder then contains the checkpoints table with the reasons. Raise
-    `OutputError` if the results could not be written; what was finished is kept.
+    Raise `UsageError` if a path, an option or a label list is wrong; nothing was
+    written. Raise `NothingToAnalyseError` if no checkpoint was found, or none is
+    usable; a new results folder then contains the checkpoints table with the reasons.
+    Raise `OutputError` if the results could not be written; what was finished is kept.
     """
     started = time.monotonic()
     _log.debug("%s", options)
@@ -68,20 +82,38 @@ def analyze(
             plan = make_plan(paths, out, options, engine, progress, say)
         if previous_plan.is_missing(out):
             folder = layout.set_aside(out)
-            say(f"{out} has results of dsi 0.2: they are now in {folder}, and dsi analyses all checkpoints again")
-        previous_plan.write(out, plan.previous)  # if dsi dies before it writes the new plan, the folder has the earlier one
+            say(
+                f"{out} has results of dsi 0.2: they are now in {folder}, and dsi"
+                " analyses all checkpoints again"
+            )
+        # if dsi dies before it writes the new plan, the folder has the earlier one
+        previous_plan.write(out, plan.previous)
         made = compute_rows(plan, engine, progress)
         is_changed = write_results(plan, made)
         for name in plan.replaced:
-            say(f"the checkpoints of {name} now belong to another run, so dsi removed its earlier results")
-    summaries = [summarise(one.run, plan, reused=one.reused, no_reference=one.reason_no_reference) for one in made]
+            say(
+                f"the checkpoints of {name} now belong to another run, so dsi removed"
+                " its earlier results"
+            )
+    summaries = [
+        summarise(
+            one.run, plan, reused=one.reused, no_reference=one.reason_no_reference
+        )
+        for one in made
+    ]
     warnings = [*plan.warnings, *plan.evaluations.warnings]
     for one in made:
         warnings += _checkpoint_warnings(plan, one)
     for one in made:
         warnings += _unrelated_heads(out, one.run.name)
     seconds = time.monotonic() - started
-    return Summary(str(out), summaries, list(dict.fromkeys(warnings)), seconds, unchanged=not is_changed)
+    return Summary(
+        str(out),
+        summaries,
+        list(dict.fromkeys(warnings)),
+        seconds,
+        unchanged=not is_changed,
+    )
 
 
 @dataclass
@@ -89,14 +121,20 @@ class MadeRows:
     """The rows of one run."""
 
     run: RunCheckpoints  # with the checkpoints that failed meanwhile
-    reason_no_reference: str | None  # the reason why nothing can be aligned with the main reference
-    rows: dict[str, EpochRows] = field(default_factory=dict)  # by the path of the checkpoint
+    # the reason why nothing can be aligned with the main reference
+    reason_no_reference: str | None
+    # by the path of the checkpoint
+    rows: dict[str, EpochRows] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)  # by the path of the checkpoint
     reused: int = 0  # the number of checkpoints whose rows were in the cache
 
 
-def compute_rows(plan: Plan, engine: Engine | None, progress: ReportProgress) -> list[MadeRows]:
-    """Make the missing evaluations and rows of all checkpoints, keep them in the cache, and write the files of each epoch."""
+def compute_rows(
+    plan: Plan, engine: Engine | None, progress: ReportProgress
+) -> list[MadeRows]:
+    """Make the missing evaluations and rows of all checkpoints, keep them in the cache,
+    and write the files of each epoch.
+    """
     plan.evaluations.make(plan.runs, engine)
     done, total = 0, sum(len(run.usable) for run in plan.runs)
     made = []
@@ -108,8 +146,13 @@ def compute_rows(plan: Plan, engine: Engine | None, progress: ReportProgress) ->
             if isinstance(rows, str):
                 failed[record.path] = rows
             else:
-                _write_epoch(plan, rows_plan, files, run.step_in_names(record), record, key, rows)
-                of_run.rows[record.path], of_run.keys[record.path] = replace(rows, matrices={}, is_new=False), key
+                _write_epoch(
+                    plan, rows_plan, files, run.step_in_names(record), record, key, rows
+                )
+                of_run.rows[record.path], of_run.keys[record.path] = (
+                    replace(rows, matrices={}, is_new=False),
+                    key,
+                )
                 of_run.reused += not rows.is_new
             done += 1
             progress("comparing matrices", done, total)
@@ -130,7 +173,9 @@ class _Taken(NamedTuple):
 def _remembered_rows(
     plan: Plan, rows_plan: RowsPlan, records: Sequence[Record], engine: Engine | None
 ) -> Iterator[tuple[Record, str, EpochRows | str]]:
-    """Yield each checkpoint with the key of its rows and the rows, or the reason why the engine could not compute them."""
+    """Yield each checkpoint with the key of its rows and the rows, or the reason why
+    the engine could not compute them.
+    """
     evaluations, entries = plan.evaluations, plan.cache
     taken: deque[_Taken] = deque()
 
@@ -138,17 +183,28 @@ def _remembered_rows(
         for record in records:
             key = rows_plan.key(record, evaluations.keys(record))
             entry = entries.get(ROWS, key)
-            taken.append(_Taken(record, key, None if entry is None else EpochRows.of_entry(entry)))
+            taken.append(
+                _Taken(
+                    record, key, None if entry is None else EpochRows.of_entry(entry)
+                )
+            )
             if entry is None:
-                results = [split.result(record) for split in evaluations.splits[record.run]]
-                yield Checkpoint(plan.head_of(record), [result for result in results if result is not None])
+                results = [
+                    split.result(record) for split in evaluations.splits[record.run]
+                ]
+                yield Checkpoint(
+                    plan.head_of(record),
+                    [result for result in results if result is not None],
+                )
 
     function = partial(epoch_rows, rows_plan)
     computed: Iterator[EpochRows | str]
     if rows_plan.walk is not None:  # the threads share the blocks of one epoch
         computed = map(function, missing())
     elif engine is not None:
-        computed = engine.map_in_order(function, missing(), lambda _checkpoint, reason: reason)
+        computed = engine.map_in_order(
+            function, missing(), lambda _checkpoint, reason: reason
+        )
     else:
         computed = local.map_in_order(function, missing(), rows_plan.threads)
     for rows in computed:
@@ -165,7 +221,13 @@ def _remembered_rows(
 
 
 def _write_epoch(
-    plan: Plan, rows_plan: RowsPlan, files: EpochFiles, step: int | None, record: Record, key: str, rows: EpochRows
+    plan: Plan,
+    rows_plan: RowsPlan,
+    files: EpochFiles,
+    step: int | None,
+    record: Record,
+    key: str,
+    rows: EpochRows,
 ) -> None:
     """Write the files of a checkpoint whose key differs."""
     for split in plan.evaluations.splits[record.run]:
@@ -177,14 +239,18 @@ def _write_epoch(
     @cache
     def head() -> HeadParameters:
         found = plan.head_of(record)
-        assert found is not None, f"the head of {record.path} was removed from the cache"
+        assert found is not None, (
+            f"the head of {record.path} was removed from the cache"
+        )
         return found
 
     def table(kind: str) -> pa.Table:
         if rows_plan.is_vast:
             return rows.nearest[kind]
         matrix = rows.matrices.get(kind)
-        return matrix_table(kind, KINDS[kind](head().weight) if matrix is None else matrix)
+        return matrix_table(
+            kind, KINDS[kind](head().weight) if matrix is None else matrix
+        )
 
     files.head(record, step, head_key, lambda: head_table(head()))
     for kind in rows_plan.kinds:
@@ -195,7 +261,9 @@ def _write_epoch(
 
 
 def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
-    """Write the tables and references, record the plan for the next call, and return whether a table changed."""
+    """Write the tables and references, record the plan for the next call, and return
+    whether a table changed.
+    """
     _write_references(plan)
     runs = []
     for one in made:
@@ -203,7 +271,14 @@ def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
         reference = plan.sources[0].name
         runs.append(
             RunRows(
-                one.run, plan.labels[name], plan.logs[name], plan.evaluations, reference, one.rows, one.keys, plan.head_of
+                one.run,
+                plan.labels[name],
+                plan.logs[name],
+                plan.evaluations,
+                reference,
+                one.rows,
+                one.keys,
+                plan.head_of,
             )
         )
     settings: dict[str, Any] = {run.run.name: None for run in made}
@@ -211,18 +286,28 @@ def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
         for one in made:
             if one.run.usable:  # a wrong --head must not hold in the next call
                 has_labels = not one.run.ignores_kept_labels
-                settings[one.run.name] = earlier_settings.record(plan.options, has_labels=has_labels)
-    folders: dict[str, str | None] = {run.run.name: printable(str(run.run.training.folder)) for run in made}
+                settings[one.run.name] = earlier_settings.record(
+                    plan.options, has_labels=has_labels
+                )
+    folders: dict[str, str | None] = {
+        run.run.name: printable(str(run.run.training.folder)) for run in made
+    }
     shaping: dict[str, Any] = dict.fromkeys(settings, plan.curve_options)
     for by_run in (folders, settings, shaping):
         by_run.update(dict.fromkeys(plan.replaced))
-    options = {CHECKPOINTS: {"folders": folders, "settings": settings}, CURVES: {"shaping": shaping}}
+    options = {
+        CHECKPOINTS: {"folders": folders, "settings": settings},
+        CURVES: {"shaping": shaping},
+    }
     is_changed = write_tables(plan.out, runs, options, plan.replaced)
     for name in plan.replaced:
         EpochFiles(plan.out, name).remove_others()
 
     # Remove the references and the entries that no run uses.
-    next_plan = plan.for_next_call([one.run for one in made], {path: key for one in made for path, key in one.keys.items()})
+    next_plan = plan.for_next_call(
+        [one.run for one in made],
+        {path: key for one in made for path, key in one.keys.items()},
+    )
     previous_plan.write(plan.out, next_plan)
     entries = {entry for run in next_plan.values() for entry in run.entries}
     plan.cache.prune(entries)
@@ -232,7 +317,9 @@ def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
 
 @contextmanager
 def _nothing_left_by_errors(out: Path) -> Iterator[None]:
-    """Remove the cache of a new results folder if the block raises; without a usable checkpoint, write the reasons."""
+    """Remove the cache of a new results folder if the block raises; without a usable
+    checkpoint, write the reasons.
+    """
     try:
         yield
     except (UsageError, NothingToAnalyseError) as error:
@@ -245,28 +332,43 @@ def _nothing_left_by_errors(out: Path) -> Iterator[None]:
 
 def _write_reasons(out: Path, runs: Sequence[RunCheckpoints]) -> None:
     """Write the reasons why no checkpoint is usable into a new results folder."""
-    if not layout.earlier_options(out, CHECKPOINTS) and any(r.status == FAILED for run in runs for r in run.resolved):
+    if not layout.earlier_options(out, CHECKPOINTS) and any(
+        r.status == FAILED for run in runs for r in run.resolved
+    ):
         records = [vars(record) for run in runs for record in run.resolved]
         folders = {run.name: printable(str(run.training.folder)) for run in runs}
         previous_plan.write(out, {})
         for table in (CLASSES, CURVES, EXTRA_CURVES):
             layout.write_runs(out, table, list(folders), parquet.from_rows(table, []))
-        layout.write_runs(out, CHECKPOINTS, list(folders), parquet.from_rows(CHECKPOINTS, records), {"folders": folders})
+        layout.write_runs(
+            out,
+            CHECKPOINTS,
+            list(folders),
+            parquet.from_rows(CHECKPOINTS, records),
+            {"folders": folders},
+        )
 
 
 def _write_references(plan: Plan) -> None:
-    """Write the reference matrices that are not stored, except for those without any class of the run."""
+    """Write the reference matrices that are not stored, except for those without any
+    class of the run.
+    """
     for labels in plan.labels.values():
         if labels.label_list is None or labels.classes > similarity.MAX_DENSE_CLASSES:
             continue
         for source in plan.sources:
             path = layout.reference_path(plan.out, source.name, labels.label_list.id)
-            metadata = {**source.table_options, "key": key_of("reference", source.table_options, labels.senses_id)}
+            metadata = {
+                **source.table_options,
+                "key": key_of("reference", source.table_options, labels.senses_id),
+            }
             if parquet.options_of(path) == metadata:
                 continue
             reference = source.for_labels(labels)
             if len(reference.classes):
-                table = wordnet_matrix.matrix_table(labels, reference.dense, source.name)
+                table = wordnet_matrix.matrix_table(
+                    labels, reference.dense, source.name
+                )
                 parquet.write(table, path, metadata, layout.temporary_folder(plan.out))
 
 
@@ -274,8 +376,13 @@ def _remove_references(out: Path) -> None:
     """Remove the reference matrices that no run uses."""
     used = set()
     classes = layout.read_table(out, CLASSES)
-    for run, labels_id in set(zip(classes["run"].to_pylist(), classes["labels_id"].to_pylist(), strict=True)):
-        used |= {layout.reference_path(out, name, labels_id) for name in layout.references_of(out, run)}
+    for run, labels_id in set(
+        zip(classes["run"].to_pylist(), classes["labels_id"].to_pylist(), strict=True)
+    ):
+        used |= {
+            layout.reference_path(out, name, labels_id)
+            for name in layout.references_of(out, run)
+        }
     layout.remove(set((out / REFERENCES.path).glob("*.parquet")) - used)
 
 
@@ -287,8 +394,17 @@ def _checkpoint_warnings(plan: Plan, made: MadeRows) -> list[str]:
         rows, epoch = made.rows[record.path], record.epoch or 0
         # Classes whose weights are all zero
         if rows.zero_rows:
-            names = listed([repr(labels.names[index]) if labels else str(index) for index in rows.zero_rows], 3)
-            warning = f"{run}: zero weights in class {names}, so the similarity to all others is 0"
+            names = listed(
+                [
+                    repr(labels.names[index]) if labels else str(index)
+                    for index in rows.zero_rows
+                ],
+                3,
+            )
+            warning = (
+                f"{run}: zero weights in class {names}, so the similarity to all others"
+                " is 0"
+            )
             epochs_of.setdefault(warning, []).append(epoch)
         # Accuracies that differ from those that the trainer wrote
         is_last = made.run.step_in_names(record) is None
@@ -296,22 +412,45 @@ def _checkpoint_warnings(plan: Plan, made: MadeRows) -> list[str]:
             rows.curves, curves.trainer_values(record, plan.logs[run], is_last=is_last)
         )
         if splits:
-            check = "that predictions and truth have the same order of samples and classes"
-            evaluations = [one for one in plan.evaluations.splits[run] if one.split in splits]
-            if any(one.info(record).get("from", {}).get("model") for one in evaluations):
-                check = "the images, their size, mean and std, and the order of the classes"
-            warning = f"{run}: accuracy on {' and '.join(splits)} is not what the trainer wrote; check {check}"
+            check = (
+                "that predictions and truth have the same order of samples and classes"
+            )
+            evaluations = [
+                one for one in plan.evaluations.splits[run] if one.split in splits
+            ]
+            if any(
+                one.info(record).get("from", {}).get("model") for one in evaluations
+            ):
+                check = (
+                    "the images, their size, mean and std, and the order of the classes"
+                )
+            warning = (
+                f"{run}: accuracy on {' and '.join(splits)} is not what the trainer"
+                f" wrote; check {check}"
+            )
             epochs_of.setdefault(warning, []).append(epoch)
     lines = []
     for warning, epochs in epochs_of.items():
-        when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+        when = (
+            f"epoch {epochs[0]}"
+            if len(epochs) == 1
+            else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+        )
         lines.append(f"{warning} ({when})")
     return lines
 
 
 def _unrelated_heads(out: Path, run: str) -> Iterator[str]:
-    """Yield a warning if the checkpoints of a run seem to be separate trainings, by the angles of their class vectors."""
+    """Yield a warning if the checkpoints of a run seem to be separate trainings, by the
+    angles of their class vectors.
+    """
     angles = geometry.angles_between_checkpoints(out, run)
     if len(angles) >= MIN_STEPS and min(angles) >= UNRELATED_ANGLE:
-        found = f"the class vectors of successive checkpoints are unrelated (angles of {min(angles):.0f}\u00b0 or more)"
-        yield f"{run}: {found}; if these are separate trainings, put each into a folder of its own"
+        found = (
+            "the class vectors of successive checkpoints are unrelated (angles of"
+            f" {min(angles):.0f}\u00b0 or more)"
+        )
+        yield (
+            f"{run}: {found}; if these are separate trainings, put each into a folder"
+            " of its own"
+        )

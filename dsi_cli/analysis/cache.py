@@ -1,10 +1,13 @@
-"""The cache of an output folder: what was read or computed once, under the hash of everything that it depends on.
+"""The cache of an output folder: what was read or computed once, under the hash of
+everything that it depends on.
 
-An entry is a file ``OUT/.cache/KIND/KEY`` with JSON values and Arrow tables. Its key says what it was made from, so an entry never
-becomes wrong; it only becomes unused. A call that is killed loses the entry that it was writing.
+An entry is a file ``OUT/.cache/KIND/KEY`` with JSON values and Arrow tables. Its key
+says what it was made from, so an entry never becomes wrong; it only becomes unused. A
+call that is killed loses the entry that it was writing.
 
-The first line of a file has its own checksum, and as JSON the name, the number of bytes and the checksum of each value, and whether
-it is a table. The values follow: tables in the stream format of Arrow, others as JSON.
+The first line of a file has its own checksum, and as JSON the name, the number of bytes
+and the checksum of each value, and whether it is a table. The values follow: tables in
+the stream format of Arrow, others as JSON.
 """
 
 from __future__ import annotations
@@ -26,13 +29,17 @@ from dsi_cli.store.schema import SCHEMA_VERSION
 from dsi_cli.version import __version__
 
 HEADS, EVALUATIONS, ROWS = "heads", "evaluations", "rows"
-"""The kinds of entries: what scanning a file gives, the evaluation of a checkpoint on a split, and the rows of a checkpoint."""
+"""The kinds of entries: what scanning a file gives, the evaluation of a checkpoint on a
+split, and the rows of a checkpoint.
+"""
 Entry = dict[str, Any]
 """The values of an entry by name: JSON or an Arrow table."""
 
 
 def key_of(*parts: Any) -> str:
-    """Return the key of what depends on these parts, which are JSON, and on the version of dsi."""
+    """Return the key of what depends on these parts, which are JSON, and on the version
+    of dsi.
+    """
     text = json.dumps([SCHEMA_VERSION, __version__, *parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -48,8 +55,12 @@ class Cache:
         """Return whether there is an entry."""
         return self._path(kind, key).is_file()
 
-    def get(self, kind: str, key: str, names: Collection[str] | None = None) -> Entry | None:
-        """Return an entry, or only the values of these names; None if there is none. A damaged entry is removed."""
+    def get(
+        self, kind: str, key: str, names: Collection[str] | None = None
+    ) -> Entry | None:
+        """Return an entry, or only the values of these names; None if there is none. A
+        damaged entry is removed.
+        """
         entry: Entry = {}
         try:
             with self._path(kind, key).open("rb") as file:
@@ -61,7 +72,11 @@ class Cache:
                         continue
                     data = file.read(size)
                     _check(data, checksum)
-                    entry[name] = pa.ipc.open_stream(data).read_all() if is_table else json.loads(data)
+                    entry[name] = (
+                        pa.ipc.open_stream(data).read_all()
+                        if is_table
+                        else json.loads(data)
+                    )
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
@@ -70,10 +85,15 @@ class Cache:
         return entry
 
     def read(self, kind: str, key: str, names: Collection[str]) -> Entry:
-        """Return the values of these names in an entry that this call relies on; raise `OutputError` if it is damaged."""
+        """Return the values of these names in an entry that this call relies on; raise
+        `OutputError` if it is damaged.
+        """
         entry = self.get(kind, key, names)
         if entry is None:
-            message = f"an entry of {self.folder} was damaged, and dsi has removed it; run the same command again"
+            message = (
+                f"an entry of {self.folder} was damaged, and dsi has removed it; run"
+                " the same command again"
+            )
             raise OutputError(message, code="damaged-cache")
         return entry
 
@@ -81,8 +101,13 @@ class Cache:
         """Write an entry in one step; raise `OutputError` if this fails."""
         # After a power failure, checksums show that an entry is damaged.
         values = {name: _encoded(value) for name, value in entry.items()}
-        header = [(name, len(data), zlib.crc32(data), isinstance(entry[name], pa.Table)) for name, data in values.items()]
-        with open_atomically(self._path(kind, key), self._scratch, is_durable=False) as file:
+        header = [
+            (name, len(data), zlib.crc32(data), isinstance(entry[name], pa.Table))
+            for name, data in values.items()
+        ]
+        with open_atomically(
+            self._path(kind, key), self._scratch, is_durable=False
+        ) as file:
             line = json.dumps(header).encode() + b"\n"
             file.write(b"%08x " % zlib.crc32(line))
             file.writelines([line, *values.values()])
@@ -109,6 +134,8 @@ def _encoded(value: Any) -> bytes:
     if not isinstance(value, pa.Table):
         return json.dumps(value).encode()
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, value.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+    with pa.ipc.new_stream(
+        sink, value.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as stream:
         stream.write_table(value)
     return bytes(sink.getvalue())

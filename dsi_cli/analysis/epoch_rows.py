@@ -1,7 +1,8 @@
-"""Computation of the rows of one checkpoint: its matrices, compared with each other and with the references.
+"""Computation of the rows of one checkpoint: its matrices, compared with each other and
+with the references.
 
-`epoch_rows` is a pure function that knows neither the run nor the epoch of the checkpoint. Its result is remembered under the key
-of what it depends on.
+`epoch_rows` is a pure function that knows neither the run nor the epoch of the
+checkpoint. Its result is remembered under the key of what it depends on.
 """
 
 from __future__ import annotations
@@ -34,33 +35,51 @@ from dsi_cli.metrics.blockwise import (
     rows_within,
 )
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity import Cosines, centred_weight_similarity, weight_similarity, zero_rows
+from dsi_cli.similarity import (
+    Cosines,
+    centred_weight_similarity,
+    weight_similarity,
+    zero_rows,
+)
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS, CSMS, CURVES, NEIGHBORS, SPECTRUM
 
 KINDS = {"ncsm": weight_similarity, "ncsm_centred": centred_weight_similarity}
 """The matrices that are made from weights alone, with the functions that make them."""
 STORED_NEIGHBORS = 50  # the number of nearest classes that are stored for each class
-DENSE_WITHOUT_BUDGET = 256  # the number of classes up to which matrices are compared whole on every machine
-BYTES_PER_VALUE = 220  # the memory that comparing two whole matrices takes per value of one matrix, measured and rounded up
+# the number of classes up to which matrices are compared whole on every machine
+DENSE_WITHOUT_BUDGET = 256
+# the memory that comparing two whole matrices takes per value of one matrix, measured
+# and rounded up
+BYTES_PER_VALUE = 220
 
 
 @dataclass(frozen=True)
 class RowsPlan:
-    """The labels, references and options with which the checkpoints of a run are compared."""
+    """The labels, references and options with which the checkpoints of a run are
+    compared.
+    """
 
     labels: ClassLabels
-    references: Sequence[EpochMatrix]  # the reference matrices of the run, the main one first
+    # the reference matrices of the run, the main one first
+    references: Sequence[EpochMatrix]
     options: Options
     common: int | None  # the number of classes that all heads of the run have
-    walk: BlockWalk | None  # the iteration over blocks of rows; None if whole matrices are compared
-    threads: int | None  # the number of threads that compare whole matrices, one checkpoint each; None for one per core
-    scratch: Path  # the folder of temporary files, which only a comparison in blocks needs
+    # the iteration over blocks of rows; None if whole matrices are compared
+    walk: BlockWalk | None
+    # the number of threads that compare whole matrices, one checkpoint each; None for
+    # one per core
+    threads: int | None
+    scratch: (
+        Path  # the folder of temporary files, which only a comparison in blocks needs
+    )
     shaping: Mapping[str, Any]  # the options that affect rows
 
     @property
     def is_vast(self) -> bool:
-        """True if the nearest classes replace matrices, which are too large to be stored."""
+        """True if the nearest classes replace matrices, which are too large to be
+        stored.
+        """
         return self.labels.classes > similarity.MAX_DENSE_CLASSES
 
     @property
@@ -69,12 +88,21 @@ class RowsPlan:
         return tuple(KINDS) if self.options.centred else ("ncsm",)
 
     def key(self, record: Record, evaluations: Mapping[str, str]) -> str:
-        """Return the key of the rows of a checkpoint, whose evaluations are given by split."""
+        """Return the key of the rows of a checkpoint, whose evaluations are given by
+        split.
+        """
         walk = None if self.walk is None else self.walk.requirement
         common = None if record.classes == self.common else self.common
         weights = record.fingerprint, record.classes
         return key_of(
-            "rows", weights, evaluations, self.labels.semantics_id, self.labels.classes, self.shaping, common, walk
+            "rows",
+            weights,
+            evaluations,
+            self.labels.semantics_id,
+            self.labels.classes,
+            self.shaping,
+            common,
+            walk,
         )
 
 
@@ -95,29 +123,52 @@ class EpochRows:
     spectrum: pa.Table
     zero_rows: list[int]  # the classes whose weights are all zero
     samples: Mapping[str, list[int]]  # the number of samples of each class, by split
-    nearest: Mapping[str, pa.Table] = field(default_factory=dict)  # rows of the neighbors table, by kind
+    # rows of the neighbors table, by kind
+    nearest: Mapping[str, pa.Table] = field(default_factory=dict)
     matrices: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """The matrices ``(C, C)`` made from the weights; empty in rows that come from the cache."""
+    """The matrices ``(C, C)`` made from the weights; empty in rows that come from the
+    cache.
+    """
     is_new: bool = True  # False for rows that come from the cache
 
     def as_entry(self) -> Entry:
         """Return the rows as an entry of the cache."""
         entry = {f"nearest-{kind}": table for kind, table in self.nearest.items()}
-        entry |= {"curves": parquet.from_rows(CURVES, self.curves), "by_class": self.by_class, "spectrum": self.spectrum}
+        entry |= {
+            "curves": parquet.from_rows(CURVES, self.curves),
+            "by_class": self.by_class,
+            "spectrum": self.spectrum,
+        }
         return entry | {"zero_rows": self.zero_rows, "samples": self.samples}
 
     @classmethod
     def of_entry(cls, entry: Entry) -> EpochRows:
         """Return the rows in an entry of the cache."""
-        nearest = {name.partition("-")[2]: table for name, table in entry.items() if name.startswith("nearest-")}
+        nearest = {
+            name.partition("-")[2]: table
+            for name, table in entry.items()
+            if name.startswith("nearest-")
+        }
         rows = entry["curves"].to_pylist()
-        return cls(rows, entry["by_class"], entry["spectrum"], entry["zero_rows"], entry["samples"], nearest, is_new=False)
+        return cls(
+            rows,
+            entry["by_class"],
+            entry["spectrum"],
+            entry["zero_rows"],
+            entry["samples"],
+            nearest,
+            is_new=False,
+        )
 
 
-def walk_and_threads(classes: int, options: Options) -> tuple[BlockWalk | None, int | None]:
-    """Return the iteration over blocks of rows by which matrices of so many classes are compared; None if they are whole.
+def walk_and_threads(
+    classes: int, options: Options
+) -> tuple[BlockWalk | None, int | None]:
+    """Return the iteration over blocks of rows by which matrices of so many classes are
+    compared; None if they are whole.
 
-    Also return the number of threads that compare whole matrices, one epoch each; None for one per core.
+    Also return the number of threads that compare whole matrices, one epoch each; None
+    for one per core.
     """
     if classes <= DENSE_WITHOUT_BUDGET:
         return None, None
@@ -132,26 +183,38 @@ def walk_and_threads(classes: int, options: Options) -> tuple[BlockWalk | None, 
     if not is_vast and needed <= limit:
         return None, min(max(budget // needed, 1), cores)
     reason = TOO_MANY_CLASSES if is_vast else SHORT_OF_MEMORY
-    return BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason), None
+    return (
+        BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason),
+        None,
+    )
 
 
 def epoch_rows(plan: RowsPlan, checkpoint: Checkpoint) -> EpochRows:
-    """Return the rows of a checkpoint. The function runs in this process or on another machine."""
+    """Return the rows of a checkpoint. The function runs in this process or on another
+    machine.
+    """
     head = checkpoint.head
-    # Make the matrices of the weights; above 4,096 classes, read them in blocks of rows.
+    # Make the matrices of the weights; above 4,096 classes, read them in blocks of
+    # rows.
     matrices: dict[str, NDArray[np.float32]] = {}
     nearest: dict[str, pa.Table] = {}
     statistics: dict[str, BlockStatistics] = {}
     if head is not None:
         for kind in plan.kinds:
             if plan.is_vast:
-                nearest[kind], statistics[kind] = _nearest_classes(head.weight, kind, plan)
+                nearest[kind], statistics[kind] = _nearest_classes(
+                    head.weight, kind, plan
+                )
             else:
                 matrices[kind] = KINDS[kind](head.weight)
 
     # Compare them with each other, with the evaluations and with the references.
-    context = EpochContext(plan.labels, plan.references, plan.options, plan.walk, plan.scratch, UNNAMED)
-    compared = curves.epoch_matrices(matrices, head, statistics, checkpoint.evaluations, context, plan.common)
+    context = EpochContext(
+        plan.labels, plan.references, plan.options, plan.walk, plan.scratch, UNNAMED
+    )
+    compared = curves.epoch_matrices(
+        matrices, head, statistics, checkpoint.evaluations, context, plan.common
+    )
     rows, by_class = curves.curve_rows(compared, checkpoint.evaluations, context)
 
     # Describe the class vectors.
@@ -162,7 +225,11 @@ def epoch_rows(plan: RowsPlan, checkpoint: Checkpoint) -> EpochRows:
         rows.append(curves.mean_row(replace(UNNAMED, classes=plan.common), ratio))
         geometry_rows, spectrum = geometry.head_rows(UNNAMED, weight)
         rows += geometry_rows
-    samples = {one.split: one.counts.sum(axis=1).tolist() for one in checkpoint.evaluations if one.counts is not None}
+    samples = {
+        one.split: one.counts.sum(axis=1).tolist()
+        for one in checkpoint.evaluations
+        if one.counts is not None
+    }
     return EpochRows(
         curves=parquet.from_rows(CURVES, rows).to_pylist(),
         by_class=by_class or parquet.from_rows(ALIGNMENT_BY_CLASS, []),
@@ -175,16 +242,26 @@ def epoch_rows(plan: RowsPlan, checkpoint: Checkpoint) -> EpochRows:
 
 
 def matrix_table(kind: str, matrix: NDArray[np.float32]) -> pa.Table:
-    """Return a matrix of weights as rows of the table of matrices, for a checkpoint without a name."""
+    """Return a matrix of weights as rows of the table of matrices, for a checkpoint
+    without a name.
+    """
     constants = UNNAMED.key_columns | {"kind": kind}
-    return parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
+    return parquet.from_matrix(
+        CSMS, matrix, constants, {"class_index": range(len(matrix))}
+    )
 
 
-def _nearest_classes(weight: NDArray[np.float32], kind: str, plan: RowsPlan) -> tuple[pa.Table, BlockStatistics]:
-    """Return the nearest classes as rows of the neighbors table, and the statistics of the matrix."""
+def _nearest_classes(
+    weight: NDArray[np.float32], kind: str, plan: RowsPlan
+) -> tuple[pa.Table, BlockStatistics]:
+    """Return the nearest classes as rows of the neighbors table, and the statistics of
+    the matrix.
+    """
     rows = Cosines.of(weight, centred=kind == "ncsm_centred")
     assert plan.walk is not None
-    with_nearest = block_statistics(rows, plan.walk, plan.options.quantiles, STORED_NEIGHBORS)
+    with_nearest = block_statistics(
+        rows, plan.walk, plan.options.quantiles, STORED_NEIGHBORS
+    )
     nearest = with_nearest.nearest
     assert nearest is not None
     varying = {
@@ -193,5 +270,7 @@ def _nearest_classes(weight: NDArray[np.float32], kind: str, plan: RowsPlan) -> 
         "rank": nearest.rank.ravel(),
         "similarity": nearest.value.ravel().astype(np.float64),
     }
-    table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, UNNAMED.key_columns | {"kind": kind}, varying)
+    table = parquet.from_columns(
+        NEIGHBORS, nearest.neighbor.size, UNNAMED.key_columns | {"kind": kind}, varying
+    )
     return table, replace(with_nearest, nearest=None)

@@ -1,7 +1,9 @@
-"""The plan of an analysis: everything that a call names is read once and checked once, before long work begins.
+"""The plan of an analysis: everything that a call names is read once and checked once,
+before long work begins.
 
-The steps are: find the runs, take over settings of earlier calls, open what the options name, scan each checkpoint, resolve epochs
-and duplicates, find labels, and choose the source of each evaluation.
+The steps are: find the runs, take over settings of earlier calls, open what the options
+name, scan each checkpoint, resolve epochs and duplicates, find labels, and choose the
+source of each evaluation.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """The inputs of one call of `dsi_cli.analysis.analyze.analyze`, read and checked."""
+    """The inputs of one call of `dsi_cli.analysis.analyze.analyze`, read and
+    checked.
+    """
 
     out: Path
     cache: Cache
@@ -70,7 +74,10 @@ class Plan:
         """The options that affect rows, which the report shows."""
         return self.options.shaping_curves | {
             "references": [source.table_options for source in self.sources],
-            "taxonomy": self.taxonomy and {"name": self.taxonomy.name, "made_from": self.taxonomy.fingerprint},
+            "taxonomy": (
+                self.taxonomy
+                and {"name": self.taxonomy.name, "made_from": self.taxonomy.fingerprint}
+            ),
         }
 
     @property
@@ -102,37 +109,69 @@ class Plan:
             scratch=layout.temporary_folder(self.out),
             shaping=self.curve_options,
         )
-        matrices = [source.for_labels(labels, by_rows=plan.is_vast) for source in self.sources]
+        matrices = [
+            source.for_labels(labels, by_rows=plan.is_vast) for source in self.sources
+        ]
         return replace(plan, references=tuple(matrices))
 
     def head_of(self, record: Record) -> HeadParameters | None:
         """Return the head of a checkpoint, or the text embeddings that serve as one."""
-        return self.evaluations.text_head(record) if record.head is None else self.heads.get(record.path)
+        return (
+            self.evaluations.text_head(record)
+            if record.head is None
+            else self.heads.get(record.path)
+        )
 
     def head_key(self, record: Record) -> str | None:
         """Return the key of the head of a checkpoint; None if it has none."""
         if record.head is not None:
             return key_of("head", record.path, record.version, record.classes)
-        return None if self.evaluations.text_head(record) is None else key_of("text", self.evaluations.keys(record))
+        return (
+            None
+            if self.evaluations.text_head(record) is None
+            else key_of("text", self.evaluations.keys(record))
+        )
 
-    def for_next_call(self, runs: Sequence[RunCheckpoints], rows: Mapping[str, str]) -> dict[str, PlannedRun]:
-        """Return all runs for the next call; `rows` has the keys of rows by the path of the checkpoint."""
-        planned = {name: run for name, run in self.previous.items() if name not in self.replaced}
-        earlier = {one.record.path: one for run in self.previous.values() for one in run.checkpoints}
+    def for_next_call(
+        self, runs: Sequence[RunCheckpoints], rows: Mapping[str, str]
+    ) -> dict[str, PlannedRun]:
+        """Return all runs for the next call; `rows` has the keys of rows by the path of
+        the checkpoint.
+        """
+        planned = {
+            name: run
+            for name, run in self.previous.items()
+            if name not in self.replaced
+        }
+        earlier = {
+            one.record.path: one
+            for run in self.previous.values()
+            for one in run.checkpoints
+        }
         for run in runs:
             checkpoints = []
             for record in run.records:
-                if record.path in run.gone and record.path not in rows:  # --epochs leaves it out
+                if (
+                    record.path in run.gone and record.path not in rows
+                ):  # --epochs leaves it out
                     checkpoints.append(earlier[record.path])
                     continue
                 splits = self.evaluations.splits[run.name]
-                saved = {split.split: one for split in splits if (one := split.saved(record)) is not None}
+                saved = {
+                    split.split: one
+                    for split in splits
+                    if (one := split.saved(record)) is not None
+                }
                 head = self.heads.ids.get(record.path)
                 if head is not None or saved:
-                    checkpoints.append(PlannedCheckpoint(record, head, saved, rows.get(record.path)))
+                    checkpoints.append(
+                        PlannedCheckpoint(record, head, saved, rows.get(record.path))
+                    )
             has_heads = any(record.head is not None for record in run.usable)
             names = None if has_heads else run.names
-            planned[run.name] = PlannedRun(self.options.shaping_matrices, names, tuple(checkpoints))
+            planned[run.name] = PlannedRun(
+                self.options.shaping_matrices, names, tuple(checkpoints)
+            )
         return planned
 
 
@@ -144,17 +183,33 @@ def make_plan(
     progress: ReportProgress,
     say: Callable[[str], None],
 ) -> Plan:
-    """Return the plan of a call; the parameters and errors are those of `dsi_cli.analysis.analyze.analyze`."""
+    """Return the plan of a call; the parameters and errors are those of
+    `dsi_cli.analysis.analyze.analyze`.
+    """
     # Read what earlier calls recorded. The settings of dsi 0.2 stay valid.
-    earlier, previous = layout.earlier_options(out, CHECKPOINTS), previous_plan.read(out)
+    earlier, previous = (
+        layout.earlier_options(out, CHECKPOINTS),
+        previous_plan.read(out),
+    )
     folders, recorded = earlier.get("folders", {}), earlier.get("settings", {})
 
-    # Find the runs. A folder may contain several trainings, and then several runs are stored for it.
-    found = scan.find_runs(paths, folders, options.revisions, partial(progress, "listing revisions"))
+    # Find the runs. A folder may contain several trainings, and then several runs are
+    # stored for it.
+    found = scan.find_runs(
+        paths, folders, options.revisions, partial(progress, "listing revisions")
+    )
     stored_runs: dict[str, list[str]] = {}
     for run in found:
-        _log.debug("run %s in %s: %d files, %d others", run.name, run.folder, len(run.checkpoints), run.ignored)
-        stored_runs[run.name] = [name for name in folders if folders[name] == printable(str(run.folder))]
+        _log.debug(
+            "run %s in %s: %d files, %d others",
+            run.name,
+            run.folder,
+            len(run.checkpoints),
+            run.ignored,
+        )
+        stored_runs[run.name] = [
+            name for name in folders if folders[name] == printable(str(run.folder))
+        ]
 
     # Take over the settings of earlier calls.
     options, lines = earlier_settings.with_kept_settings(
@@ -163,12 +218,20 @@ def make_plan(
     for line in lines:
         say(line)
 
-    # Open everything that the options name, so that mistakes are found before long work.
-    wordnet, taxonomy = load_wordnet(options.pos, options.wordnet), hierarchy.open_taxonomy(options.taxonomy)
+    # Open everything that the options name, so that mistakes are found before long
+    # work.
+    wordnet, taxonomy = (
+        load_wordnet(options.pos, options.wordnet),
+        hierarchy.open_taxonomy(options.taxonomy),
+    )
     sources = references.open_references(options.references, taxonomy, wordnet)
     data, predictions = collect.open_inputs(out, options, say, progress)
     log = None if options.log is None else read_named_log(Path(options.log))
-    listed = None if options.labels is None else label_files.read_labels_option(options.labels)
+    listed = (
+        None
+        if options.labels is None
+        else label_files.read_labels_option(options.labels)
+    )
 
     # Scan the checkpoints.
     cache = Cache(out)
@@ -181,18 +244,32 @@ def make_plan(
     classes = None if listed is None else len(listed.names)
     prepared = []
     for run in found:
-        # Labels that are kept from an earlier call may not hold for the runs of a new folder.
-        is_new = earlier_settings.uses_labels_of_other_runs(options, recorded, stored_runs[run.name])
+        # Labels that are kept from an earlier call may not hold for the runs of a new
+        # folder.
+        is_new = earlier_settings.uses_labels_of_other_runs(
+            options, recorded, stored_runs[run.name]
+        )
         known = _earlier_runs([run.name, *stored_runs[run.name]], previous, options)
-        prepared.append((run, replace(scanner, classes=None if is_new else classes), known))
-    runs = scan.scan_all(prepared, heads, engine, partial(progress, "reading classifiers"))
+        prepared.append(
+            (run, replace(scanner, classes=None if is_new else classes), known)
+        )
+    runs = scan.scan_all(
+        prepared, heads, engine, partial(progress, "reading classifiers")
+    )
     runs = [
-        replace(run, ignores_kept_labels=earlier_settings.uses_labels_of_other_runs(options, recorded, [run.name]))
+        replace(
+            run,
+            ignores_kept_labels=earlier_settings.uses_labels_of_other_runs(
+                options, recorded, [run.name]
+            ),
+        )
         for run in runs
     ]
 
     # Resolve epochs and duplicates.
-    runs, logs, log_warnings = scan.resolve_all_duplicates(runs, epoch_filter(options.epochs), log)
+    runs, logs, log_warnings = scan.resolve_all_duplicates(
+        runs, epoch_filter(options.epochs), log
+    )
     if listed is not None:
         runs = fail_other_networks(runs, listed)
     reason = reason_nothing_usable(runs)
@@ -202,10 +279,14 @@ def make_plan(
     # Find labels, and choose the source of each evaluation.
     names_of_data = None if data is None else data.names
     earlier_ids = _earlier_label_ids(out)
-    runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, earlier_ids, wordnet, taxonomy)
+    runs, labels, warnings = _find_labels(
+        runs, options, listed, names_of_data, earlier_ids, wordnet, taxonomy
+    )
     warnings += log_warnings
     references.check_references(sources, labels.values())
-    evaluations = collect.prepare_evaluations(cache, runs, labels, options, data, predictions, previous, progress)
+    evaluations = collect.prepare_evaluations(
+        cache, runs, labels, options, data, predictions, previous, progress
+    )
     return Plan(
         out=out,
         cache=cache,
@@ -222,10 +303,18 @@ def make_plan(
     )
 
 
-def _earlier_runs(names: Sequence[str], previous: Mapping[str, PlannedRun], options: Options) -> dict[str, PlannedRun]:
-    """Return the runs of the previous call with these names whose heads were found with the same options."""
+def _earlier_runs(
+    names: Sequence[str], previous: Mapping[str, PlannedRun], options: Options
+) -> dict[str, PlannedRun]:
+    """Return the runs of the previous call with these names whose heads were found with
+    the same options.
+    """
     known = {name: previous[name] for name in dict.fromkeys(names) if name in previous}
-    return {name: run for name, run in known.items() if run.shaping == options.shaping_matrices}
+    return {
+        name: run
+        for name, run in known.items()
+        if run.shaping == options.shaping_matrices
+    }
 
 
 class NothingUsableError(NothingToAnalyseError):
@@ -237,7 +326,9 @@ class NothingUsableError(NothingToAnalyseError):
 
 
 def _earlier_label_ids(out: Path) -> dict[str, str | None]:
-    """Return the id of the labels of each run in an earlier call; empty if there was none."""
+    """Return the id of the labels of each run in an earlier call; empty if there was
+    none.
+    """
     try:
         classes = layout.read_table(out, CLASSES).select(["run", "labels_id"])
     except OutputError:
@@ -254,10 +345,12 @@ def _find_labels(
     wordnet: WordNet,
     taxonomy: CustomTaxonomy | None,
 ) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
-    """Return the runs with class names, the labels of each run, resolved in WordNet or the taxonomy, and warnings.
+    """Return the runs with class names, the labels of each run, resolved in WordNet or
+    the taxonomy, and warnings.
 
-    `listed` are the labels of the options, `names_of_data` the class names of the labelled data, and `earlier_ids` the ids of the
-    labels of each run in an earlier call.
+    `listed` are the labels of the options, `names_of_data` the class names of the
+    labelled data, and `earlier_ids` the ids of the labels of each run in an earlier
+    call.
     """
     named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}
@@ -265,54 +358,83 @@ def _find_labels(
     for run in runs:
         classes = run.classes
         usable = {record.path for record in run.usable if record.classes == classes}
-        files = [file for file in run.training.checkpoints if file.display_path in usable]
+        files = [
+            file for file in run.training.checkpoints if file.display_path in usable
+        ]
         given, labels = None, None
         run_warnings: list[str] = []
         if classes != 0:
             if run.ignores_kept_labels and listed is not None:
-                # Labels that an earlier call gave for other runs are used if the run has none of its own and as many classes.
+                # Labels that an earlier call gave for other runs are used if the run
+                # has none of its own and as many classes.
                 own, _ = class_labels.find_labels(run.training, None, files, classes)
-                run = replace(run, ignores_kept_labels=own is not None or len(listed.names) != classes)
+                run = replace(
+                    run,
+                    ignores_kept_labels=own is not None or len(listed.names) != classes,
+                )
             given = None if run.ignores_kept_labels else listed
             names = names_of_data or run.names
             is_read_anew = usable <= run.heads_read
             earlier_id = None if is_read_anew else earlier_ids.get(run.name)
-            labels, run_warnings = class_labels.find_labels(run.training, given, files, classes, names, earlier_id)
+            labels, run_warnings = class_labels.find_labels(
+                run.training, given, files, classes, names, earlier_id
+            )
             # A later call opens no checkpoint that an earlier one has read.
             if given is None and is_read_anew:
-                run_warnings += class_labels.contradictions_of_found(labels, run.training, files)
+                run_warnings += class_labels.contradictions_of_found(
+                    labels, run.training, files
+                )
         run_warnings += _run_warnings(run, labels)
         warnings += [f"{run.name}: {warning}" for warning in run_warnings]
         if labels is None:
             named_runs.append(replace(run, names=None))
-            labels_of_run[run.name] = class_labels.without_labels(classes or 0, wordnet, taxonomy)
+            labels_of_run[run.name] = class_labels.without_labels(
+                classes or 0, wordnet, taxonomy
+            )
             continue
         named_runs.append(replace(run, names=labels.names))
         if given is not None:
             check_class_count(run, options.choice, labels)
-        choices = class_labels.read_choices(options.mapping if given is listed else None, labels, wordnet)
-        labels_of_run[run.name] = class_labels.resolve_labels(labels, choices, wordnet, taxonomy)
+        choices = class_labels.read_choices(
+            options.mapping if given is listed else None, labels, wordnet
+        )
+        labels_of_run[run.name] = class_labels.resolve_labels(
+            labels, choices, wordnet, taxonomy
+        )
     return named_runs, labels_of_run, warnings
 
 
 def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:
-    """Yield warnings about repeated labels, skipped checkpoints other than duplicates, growing heads and guessed epochs."""
+    """Yield warnings about repeated labels, skipped checkpoints other than duplicates,
+    growing heads and guessed epochs.
+    """
     if labels is not None and labels.duplicates and labels.preset is None:
         twice = ", ".join(map(repr, labels.duplicates[:3]))
-        yield f"{labels.source}: labels that occur twice ({twice}) get different senses if there are several; check these"
+        yield (
+            f"{labels.source}: labels that occur twice ({twice}) get different senses"
+            " if there are several; check these"
+        )
     expected = ("duplicate", "not-in-epochs", "no-network")
-    skipped = [r for r in run.resolved if r.status == SKIPPED and r.code not in expected]
+    skipped = [
+        r for r in run.resolved if r.status == SKIPPED and r.code not in expected
+    ]
     if skipped:
         are = "are" if len(skipped) > 1 else "is"
         first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
         yield f"{count(len(skipped), 'checkpoint')} {are} left out, such as {first}"
     if run.common_classes != run.classes:
         yield (
-            f"the head grows from {run.common_classes:,} to {run.classes:,} classes, so curves are over the first"
-            f" {run.common_classes:,}, which every epoch has"
+            f"the head grows from {run.common_classes:,} to {run.classes:,} classes, so"
+            f" curves are over the first {run.common_classes:,}, which every epoch has"
         )
     if any(r.epoch_source == ORDER for r in run.usable) and len(run.usable) > 1:
         by = "steps" if all(r.step is not None for r in run.usable) else "names"
-        if any(file.moment is not None for file in run.training.checkpoints) and by == "names":
+        if (
+            any(file.moment is not None for file in run.training.checkpoints)
+            and by == "names"
+        ):
             by = "revisions"
-        yield f"no file names its epoch, so dsi numbers them from 1 by their {by} and joins no log"
+        yield (
+            f"no file names its epoch, so dsi numbers them from 1 by their {by} and"
+            " joins no log"
+        )

@@ -1,6 +1,8 @@
-"""Record of a call for the next one, in ``OUT/.cache/plan.json``: the checkpoints of each run, and the entries made from them.
+"""Record of a call for the next one, in ``OUT/.cache/plan.json``: the checkpoints of
+each run, and the entries made from them.
 
-So deleted checkpoints stay in the results, and so do evaluations whose predictions are not given again.
+So deleted checkpoints stay in the results, and so do evaluations whose predictions are
+not given again.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ class SavedEvaluation(NamedTuple):
     """The evaluation of a checkpoint on a split in the cache."""
 
     key: str
-    source: str  # the key of the predictions, or of data and model, without options that add to the result
+    # the key of the predictions, or of data and model, without options that add to the
+    # result
+    source: str
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class PlannedCheckpoint:
     record: Record  # as scanned, before epochs and duplicates are resolved
     head: HeadId | None = None
     evaluations: Mapping[str, SavedEvaluation] = field(default_factory=dict)
-    """The last evaluation by split, even if the call that records it is given other predictions."""
+    """The last evaluation by split, even if the call that records it is given other
+    predictions.
+    """
     rows: str | None = None  # the key of its rows; None if it is not in the tables
 
 
@@ -41,8 +47,11 @@ class PlannedCheckpoint:
 class PlannedRun:
     """The checkpoints of a run."""
 
-    shaping: Mapping[str, Any] = field(default_factory=dict)  # the options that affect heads
-    names: tuple[str, ...] | None = None  # the class names that labelled data gave, if the checkpoints have no head
+    # the options that affect heads
+    shaping: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] | None = (
+        None  # the class names that labelled data gave, if the checkpoints have no head
+    )
     checkpoints: tuple[PlannedCheckpoint, ...] = ()
 
     @property
@@ -50,7 +59,9 @@ class PlannedRun:
         """The entries of the cache that the run uses, by kind and key."""
         used = set()
         for checkpoint in self.checkpoints:
-            used |= {(EVALUATIONS, saved.key) for saved in checkpoint.evaluations.values()}
+            used |= {
+                (EVALUATIONS, saved.key) for saved in checkpoint.evaluations.values()
+            }
             if checkpoint.head is not None:
                 used.add((HEADS, checkpoint.head[0]))
             if checkpoint.rows is not None:
@@ -59,12 +70,16 @@ class PlannedRun:
 
 
 def is_missing(out: Path) -> bool:
-    """Return whether an output folder has results, and nothing about the call that made them."""
+    """Return whether an output folder has results, and nothing about the call that made
+    them.
+    """
     return layout.is_output(out) and not (out / layout.CACHE / FILE).is_file()
 
 
 def read(out: Path) -> dict[str, PlannedRun]:
-    """Return the runs of the last call that finished; empty if there was none, or if another version of dsi wrote it."""
+    """Return the runs of the last call that finished; empty if there was none, or if
+    another version of dsi wrote it.
+    """
     try:
         document = json.loads((out / layout.CACHE / FILE).read_text(encoding="utf-8"))
         return {name: _run(values) for name, values in document.items()}
@@ -73,7 +88,9 @@ def read(out: Path) -> dict[str, PlannedRun]:
 
 
 def write(out: Path, runs: Mapping[str, PlannedRun]) -> None:
-    """Write the runs for the next call, unless they are the same; raise `OutputError` if this fails."""
+    """Write the runs for the next call, unless they are the same; raise `OutputError`
+    if this fails.
+    """
     path = out / layout.CACHE / FILE
     text = json.dumps({name: asdict(run) for name, run in runs.items()})
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -83,7 +100,16 @@ def write(out: Path, runs: Mapping[str, PlannedRun]) -> None:
 def _run(values: Mapping[str, Any]) -> PlannedRun:
     checkpoints = []
     for one in values["checkpoints"]:
-        evaluations = {split: SavedEvaluation(*saved) for split, saved in one["evaluations"].items()}
+        evaluations = {
+            split: SavedEvaluation(*saved)
+            for split, saved in one["evaluations"].items()
+        }
         head = None if one["head"] is None else (one["head"][0], one["head"][1])
-        checkpoints.append(PlannedCheckpoint(Record(**one["record"]), head, evaluations, one["rows"]))
-    return PlannedRun(values["shaping"], tuple(values["names"]) if values["names"] else None, tuple(checkpoints))
+        checkpoints.append(
+            PlannedCheckpoint(Record(**one["record"]), head, evaluations, one["rows"])
+        )
+    return PlannedRun(
+        values["shaping"],
+        tuple(values["names"]) if values["names"] else None,
+        tuple(checkpoints),
+    )

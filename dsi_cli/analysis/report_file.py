@@ -33,29 +33,43 @@ HEAD_BYTES = 4096  # the size of the beginning of a page, which contains its dig
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IDLE_FACTOR = 9  # ``dsi watch`` waits this many times as long as a report took before it writes the next one
+# ``dsi watch`` waits this many times as long as a report took before it writes the next
+# one
+IDLE_FACTOR = 9
 
 
-def write_report(out: Path, file: Path | None = None, progress: ReportProgress = lambda *_: None) -> Path:
-    """Write the report of a results folder, by default to ``report.html`` in it, unless it is up to date; return its path."""
+def write_report(
+    out: Path, file: Path | None = None, progress: ReportProgress = lambda *_: None
+) -> Path:
+    """Write the report of a results folder, by default to ``report.html`` in it, unless
+    it is up to date; return its path.
+    """
     layout.require_output(out)
     if file is not None:
         return _write_if_outdated(out, file, file.parent, progress)
     with lock.exclusive(out):
-        return _write_if_outdated(out, out / layout.REPORT, layout.temporary_folder(out), progress)
+        return _write_if_outdated(
+            out, out / layout.REPORT, layout.temporary_folder(out), progress
+        )
 
 
 def add_report(summary: Summary, progress: ReportProgress = lambda *_: None) -> None:
-    """Write the report of an analysis, and record its path in the summary, or why it could not be written."""
+    """Write the report of an analysis, and record its path in the summary, or why it
+    could not be written.
+    """
     summary.report = summary.report_problem = None
     try:
-        summary.report = printable(str(write_report(Path(summary.out), progress=progress)))
+        summary.report = printable(
+            str(write_report(Path(summary.out), progress=progress))
+        )
     except OutputError as error:
         summary.report_problem = str(error)
 
 
 class ThrottledReport:
-    """A writer of reports that spends no more than a tenth of the time on them, for one analysis after another."""
+    """A writer of reports that spends no more than a tenth of the time on them, for one
+    analysis after another.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -71,9 +85,12 @@ class ThrottledReport:
         self._next_time = ended + IDLE_FACTOR * (ended - started)
 
 
-def _write_if_outdated(out: Path, file: Path, temporary: Path, progress: ReportProgress) -> Path:
-    # The digest changes with dsi, with the contents of the tables at the top, and with the names of the files of single epochs.
-    # What these files were made from is recorded in the curves table.
+def _write_if_outdated(
+    out: Path, file: Path, temporary: Path, progress: ReportProgress
+) -> Path:
+    # The digest changes with dsi, with the contents of the tables at the top, and with
+    # the names of the files of single epochs. What these files were made from is
+    # recorded in the curves table.
     digest = hashlib.sha256(f"{__version__} {digest_of_tables(out)}".encode())
     for name in html.PARTS:
         digest.update(html.part(name).encode())
@@ -85,34 +102,57 @@ def _write_if_outdated(out: Path, file: Path, temporary: Path, progress: ReportP
         if f'name="{html.DIGEST}" content="{digest.hexdigest()}"' in beginning:
             _log.debug("%s is up to date", file)
             return file
-    data = page_data.page_data(Results(out), _open_image, partial(progress, STAGE), common_hypernyms)
+    data = page_data.page_data(
+        Results(out), _open_image, partial(progress, STAGE), common_hypernyms
+    )
     page = html.render(data, out.resolve().name, digest.hexdigest())
-    atomic_write.write_atomically(file, page.encode("utf-8", "backslashreplace"), temporary)
+    atomic_write.write_atomically(
+        file, page.encode("utf-8", "backslashreplace"), temporary
+    )
     _log.debug("%s: %d characters", file, len(page))
     return file
 
 
 def _open_image(path: str) -> Image:
-    """Return the image of a sample; the path may come from a file of predictions, and must not be a pipe or a device."""
+    """Return the image of a sample; the path may come from a file of predictions, and
+    must not be a pipe or a device.
+    """
     paths = [Path(path), Path(path.rpartition("#")[0] or path), *Path(path).parents]
-    if any(other.exists() and not (other.is_file() or other.is_dir()) for other in paths):
-        raise UsageError(f"{path}: expected an image, found no regular file", code="not-an-image", path=path)
+    if any(
+        other.exists() and not (other.is_file() or other.is_dir()) for other in paths
+    ):
+        raise UsageError(
+            f"{path}: expected an image, found no regular file",
+            code="not-an-image",
+            path=path,
+        )
     from dsi_cli.inference.open_dataset import image_at
 
     return image_at(path)
 
 
-def common_hypernyms(synsets: Sequence[str | None]) -> tuple[Sequence[str], NDArray[np.int32]]:
-    """Return the names of all synsets, and the deepest common hypernym of every two classes as an index of a name.
+def common_hypernyms(
+    synsets: Sequence[str | None],
+) -> tuple[Sequence[str], NDArray[np.int32]]:
+    """Return the names of all synsets, and the deepest common hypernym of every two
+    classes as an index of a name.
 
-    The index is -1 for two classes without a common hypernym, and for a synset that WordNet does not contain.
+    The index is -1 for two classes without a common hypernym, and for a synset that
+    WordNet does not contain.
     """
     from dsi_cli.wordnet.database.taxonomy import load
-    from dsi_cli.wordnet.similarity.path_similarity import NO_HYPERNYM, lowest_common_hypernyms
+    from dsi_cli.wordnet.similarity.path_similarity import (
+        NO_HYPERNYM,
+        lowest_common_hypernyms,
+    )
 
-    nodes = [-1 if synset is None else (load().node(synset) or -1) for synset in synsets]
+    nodes = [
+        -1 if synset is None else (load().node(synset) or -1) for synset in synsets
+    ]
     known = [index for index, node in enumerate(nodes) if node >= 0]
     hypernyms = np.full((len(nodes), len(nodes)), NO_HYPERNYM, dtype=np.int32)
     if known:
-        hypernyms[np.ix_(known, known)] = lowest_common_hypernyms([nodes[index] for index in known])
+        hypernyms[np.ix_(known, known)] = lowest_common_hypernyms(
+            [nodes[index] for index in known]
+        )
     return load().names, hypernyms

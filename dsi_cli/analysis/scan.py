@@ -1,4 +1,6 @@
-"""Find and scan the checkpoints of training runs: heads, epochs, duplicates and training logs. Nothing is written."""
+"""Find and scan the checkpoints of training runs: heads, epochs, duplicates and
+training logs. Nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, scan_run, split_trainings
+from dsi_cli.analysis.classifiers.checkpoint_scanner import (
+    CheckpointScanner,
+    scan_run,
+    split_trainings,
+)
 from dsi_cli.analysis.classifiers.heads import Heads
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
@@ -21,16 +27,30 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
 )
 from dsi_cli.analysis.previous_plan import PlannedRun
 from dsi_cli.analysis.semantics import label_files
-from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
+from dsi_cli.checkpoints.checkpoint_reader import (
+    HeadOptions,
+    require_file,
+    scan_checkpoint,
+)
 from dsi_cli.checkpoints.deduplication import stores_next_epoch
-from dsi_cli.checkpoints.discovery import TrainingRun, discover, find_other_files, printable
+from dsi_cli.checkpoints.discovery import (
+    TrainingRun,
+    discover,
+    find_other_files,
+    printable,
+)
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.folders import TRACKER_FOLDERS
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.log_numbers import EpochNumbers, find_shift, shift_by_values
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.checkpoints.trainers import HUGGING_FACE
-from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, other_logs, read_tracked_log
+from dsi_cli.checkpoints.training_logs import (
+    TrainingLog,
+    find_log,
+    other_logs,
+    read_tracked_log,
+)
 from dsi_cli.engines import Engine
 from dsi_cli.errors import NothingToAnalyseError, count, listed
 from dsi_cli.labels.label_list import LabelList
@@ -46,13 +66,15 @@ def scan_paths(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     revisions: str | None = None,
 ) -> list[tuple[TrainingRun, list[Record]]]:
-    """Return the runs under the paths, each with the records of its checkpoints, as an analysis would find them.
+    """Return the runs under the paths, each with the records of its checkpoints, as an
+    analysis would find them.
 
-    The number of labels, from a file or a preset, is evidence for the head. `progress` takes the number of files read and their
-    total, and `revisions` are those of `dsi_cli.remote.hub.list_revisions`.
+    The number of labels, from a file or a preset, is evidence for the head. `progress`
+    takes the number of files read and their total, and `revisions` are those of
+    `dsi_cli.remote.hub.list_revisions`.
 
-    Raise `UsageError` if a path does not exist, or the labels cannot be read or do not fit, and `NothingToAnalyseError` if the
-    paths contain no checkpoint.
+    Raise `UsageError` if a path does not exist, or the labels cannot be read or do not
+    fit, and `NothingToAnalyseError` if the paths contain no checkpoint.
     """
     found = find_runs(paths, revisions=revisions)
     listed = None if labels is None else label_files.read_labels_option(labels)
@@ -70,24 +92,43 @@ def find_runs(
     revisions: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[TrainingRun]:
-    """Return the training runs under some paths; raise `NothingToAnalyseError` if they contain no checkpoint.
+    """Return the training runs under some paths; raise `NothingToAnalyseError` if they
+    contain no checkpoint.
 
-    `folders` has the folder of each run of an earlier call, by its name. `progress` takes the number of listed revisions and
-    their total.
+    `folders` has the folder of each run of an earlier call, by its name. `progress`
+    takes the number of listed revisions and their total.
     """
     runs = discover(paths, folders, revisions, progress)
     if not runs:
         listed = ", ".join(urls.without_secrets(str(path)) for path in paths)
-        if any(layout.is_output(Path(path)) for path in paths if urls.scheme_of(path) is None):
-            message = f"{listed} is a results folder; give the folder of the checkpoints"
+        if any(
+            layout.is_output(Path(path))
+            for path in paths
+            if urls.scheme_of(path) is None
+        ):
+            message = (
+                f"{listed} is a results folder; give the folder of the checkpoints"
+            )
             raise NothingToAnalyseError(message, code="is-results-folder")
         others, unread = find_other_files(paths)
-        where = f"under {listed} ({count(others, 'other file')})" if paths else "in an empty list of paths"
+        where = (
+            f"under {listed} ({count(others, 'other file')})"
+            if paths
+            else "in an empty list of paths"
+        )
         message = f"no checkpoints {where}: expected {EXPECTED}"
         if unread is not None:
             # The reason why the file cannot be read says how to convert it.
-            message += f"; {unread.name}: {scan_checkpoint(require_file(unread)).record.reason}"
-        trackers = [Path(path, name) for path in paths if urls.scheme_of(path) is None for name in TRACKER_FOLDERS]
+            message += (
+                f"; {unread.name}:"
+                f" {scan_checkpoint(require_file(unread)).record.reason}"
+            )
+        trackers = [
+            Path(path, name)
+            for path in paths
+            if urls.scheme_of(path) is None
+            for name in TRACKER_FOLDERS
+        ]
         if tracker := next((folder for folder in trackers if folder.is_dir()), None):
             message += f"; dsi searches {tracker} only if you name it"
         raise NothingToAnalyseError(message, code="no-checkpoints")
@@ -100,11 +141,16 @@ def scan_resolved(
     listed: LabelList | None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[list[RunCheckpoints], Heads]:
-    """Return the runs with resolved epochs and duplicates, and the heads in memory, without results of earlier calls.
+    """Return the runs with resolved epochs and duplicates, and the heads in memory,
+    without results of earlier calls.
 
-    The number of the user's labels (`listed`) is evidence for the head; `progress` is that of `scan_all`.
+    The number of the user's labels (`listed`) is evidence for the head; `progress` is
+    that of `scan_all`.
     """
-    scanner, heads = CheckpointScanner(choice, None if listed is None else len(listed.names)), Heads()
+    scanner, heads = (
+        CheckpointScanner(choice, None if listed is None else len(listed.names)),
+        Heads(),
+    )
     runs = scan_all([(run, scanner, {}) for run in found], heads, None, progress)
     resolved, _, _ = resolve_all_duplicates(runs, None)
     return resolved, heads
@@ -116,27 +162,41 @@ def scan_all(
     engine: Engine | None,
     progress: Callable[[int, int], None],
 ) -> list[RunCheckpoints]:
-    """Scan the checkpoints of some folders that `heads` does not have, and return their training runs.
+    """Scan the checkpoints of some folders that `heads` does not have, and return their
+    training runs.
 
-    Each folder has its scanner and its runs in an earlier call. `progress` takes the number of files read and their total.
+    Each folder has its scanner and its runs in an earlier call. `progress` takes the
+    number of files read and their total.
     """
     runs: list[RunCheckpoints] = []
     done, total = itertools.count(1), sum(len(run.checkpoints) for run, _, _ in found)
     for run, scanner, previous in found:
-        scanned = scan_run(run, scanner.for_run(run), heads, previous, engine, lambda: progress(next(done), total))
+        scanned = scan_run(
+            run,
+            scanner.for_run(run),
+            heads,
+            previous,
+            engine,
+            lambda: progress(next(done), total),
+        )
         runs += split_trainings(scanned, heads, previous)
     # A folder with states of optimisers alone is no run.
-    with_networks = [run for run in runs if any(record.code != "no-network" for record in run.records)]
+    with_networks = [
+        run
+        for run in runs
+        if any(record.code != "no-network" for record in run.records)
+    ]
     return with_networks or runs
 
 
 def resolve_all_duplicates(
     runs: Sequence[RunCheckpoints], epochs: range | None, log: TrainingLog | None = None
 ) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None], list[str]]:
-    """Return the runs with resolved epochs and duplicates, the training log of each, and warnings about logs.
+    """Return the runs with resolved epochs and duplicates, the training log of each,
+    and warnings about logs.
 
-    The log is that of all runs, or else the one next to each run's checkpoints. It is None if there is none, and if its epochs
-    cannot be those of the checkpoints.
+    The log is that of all runs, or else the one next to each run's checkpoints. It is
+    None if there is none, and if its epochs cannot be those of the checkpoints.
     """
     folders = {run.training.folder for run in runs}
     siblings = Counter(folder.parent for folder in folders)
@@ -144,16 +204,25 @@ def resolve_all_duplicates(
     logs: dict[str, TrainingLog | None] = {}
     warnings: list[str] = []
     for run in runs:
-        places = _places_of_log(run.training, is_only_child=siblings[run.training.folder.parent] == 1)
-        found = log.of_run(run.name) if log is not None else _find_log(run.training, places)
-        run = resolve_duplicates(run, epochs, found is not None and found.begins_before_training)
+        places = _places_of_log(
+            run.training, is_only_child=siblings[run.training.folder.parent] == 1
+        )
+        found = (
+            log.of_run(run.name) if log is not None else _find_log(run.training, places)
+        )
+        run = resolve_duplicates(
+            run, epochs, found is not None and found.begins_before_training
+        )
         resolved.append(run)
         joined, warning = None, None
         if run.usable and all(record.epoch_source != ORDER for record in run.usable):
             if found is not None:
                 joined, warning = _join_log(run, found, is_named=log is not None)
             elif log is not None:
-                warning = f"{run.name}: the values in {log.path} that identify a training are not in the run's name"
+                warning = (
+                    f"{run.name}: the values in {log.path} that identify a training are"
+                    " not in the run's name"
+                )
             elif _epochs(run):
                 warnings += _warnings_of_other_logs(run, places)
         logs[run.name] = joined
@@ -163,28 +232,55 @@ def resolve_all_duplicates(
 
 
 def _warnings_of_separation(runs: Sequence[RunCheckpoints]) -> Iterator[str]:
-    """Yield a warning for each folder whose files are runs of their own because their heads are unrelated."""
+    """Yield a warning for each folder whose files are runs of their own because their
+    heads are unrelated.
+    """
     names: dict[Place, list[str]] = {}
     for run in runs:
         if run.training.is_numbered_apart:
-            names.setdefault(run.training.folder, []).extend(Path(record.path).name for record in run.usable)
+            names.setdefault(run.training.folder, []).extend(
+                Path(record.path).name for record in run.usable
+            )
     for folder, files in names.items():
-        found = f"{printable(folder.name)}: the class vectors of {listed(sorted(files, key=natural_key), 3)} are unrelated"
-        yield f"{found}, so each is a run; if they are epochs of one training, name them epoch_1, epoch_2, ..."
+        found = (
+            f"{printable(folder.name)}: the class vectors of"
+            f" {listed(sorted(files, key=natural_key), 3)} are unrelated"
+        )
+        yield (
+            f"{found}, so each is a run; if they are epochs of one training, name them"
+            " epoch_1, epoch_2, ..."
+        )
 
 
-def _join_log(run: RunCheckpoints, log: TrainingLog, *, is_named: bool) -> tuple[TrainingLog | None, str | None]:
-    """Return a log with the numbers of a run's checkpoints, or None if it may number the epochs differently, and a warning."""
+def _join_log(
+    run: RunCheckpoints, log: TrainingLog, *, is_named: bool
+) -> tuple[TrainingLog | None, str | None]:
+    """Return a log with the numbers of a run's checkpoints, or None if it may number
+    the epochs differently, and a warning.
+    """
     shift, epochs = _shift_of_log(run, log), _epochs(run)
-    has = f"the epochs {_range(log.by_epoch)}" if log.has_numbers else f"{len(log.by_epoch)} rows without numbers of epochs"
+    has = (
+        f"the epochs {_range(log.by_epoch)}"
+        if log.has_numbers
+        else f"{len(log.by_epoch)} rows without numbers of epochs"
+    )
     numbers = f"{log.path.name} has {has}, and the checkpoints have {_range(epochs)}"
     if shift is None and not is_named:
-        advice = f"change the numbers in the log, or, if equal numbers are the same epochs, add {_log_option(log.path)}"
+        advice = (
+            "change the numbers in the log, or, if equal numbers are the same epochs,"
+            f" add {_log_option(log.path)}"
+        )
         return None, f"{run.name}: {numbers}, so dsi does not join them; {advice}"
     if not shift or not log.has_numbers:
         return log.shifted(shift or 0), None
     first = min(epoch for epoch in epochs if epoch + shift in log.by_epoch)
-    return log.shifted(shift), f"{run.name}: {numbers}, so dsi takes epoch {first + shift} of the log for epoch {first}"
+    return (
+        log.shifted(shift),
+        (
+            f"{run.name}: {numbers}, so dsi takes epoch {first + shift} of the log for"
+            f" epoch {first}"
+        ),
+    )
 
 
 def _log_option(path: Place) -> str:
@@ -198,34 +294,54 @@ def _range(epochs: Collection[int]) -> str:
     return f"{min(epochs)} to {max(epochs)}" if len(epochs) > 1 else str(*epochs)
 
 
-def _warnings_of_other_logs(run: RunCheckpoints, places: Sequence[Place]) -> Iterator[str]:
-    """Yield a warning for each log near a run's checkpoints that dsi does not join, with the option that does."""
+def _warnings_of_other_logs(
+    run: RunCheckpoints, places: Sequence[Place]
+) -> Iterator[str]:
+    """Yield a warning for each log near a run's checkpoints that dsi does not join,
+    with the option that does.
+    """
     folder = run.training.folder
-    paths = other_logs(folder, is_shared=False) + other_logs(folder.parent, is_shared=folder.parent not in places)
+    paths = other_logs(folder, is_shared=False) + other_logs(
+        folder.parent, is_shared=folder.parent not in places
+    )
     for path in paths:
-        yield f"dsi does not join the log {path.name}; to use it, add {_log_option(path)}"
+        yield (
+            f"dsi does not join the log {path.name}; to use it, add {_log_option(path)}"
+        )
 
 
 def _epochs(run: RunCheckpoints) -> set[int]:
-    """Return the epochs of a run's checkpoints, also of those that ``--epochs`` leaves out."""
-    records = [record for record in run.resolved if record.status == OK or is_filtered(record)]
+    """Return the epochs of a run's checkpoints, also of those that ``--epochs`` leaves
+    out.
+    """
+    records = [
+        record for record in run.resolved if record.status == OK or is_filtered(record)
+    ]
     return {record.epoch for record in records if record.epoch is not None}
 
 
 def _shift_of_log(run: RunCheckpoints, log: TrainingLog) -> int | None:
-    """Return the number of an epoch in a log less that of its checkpoint, or None if it is unknown."""
+    """Return the number of an epoch in a log less that of its checkpoint, or None if it
+    is unknown.
+    """
     trainers = {record.trainer for record in run.usable}
     # Hugging Face's log and checkpoints state fractions of epochs.
     if HUGGING_FACE in trainers or not _epochs(run):
         return 0
     finished = [record for record in run.usable if record.epochs_completed]
-    firsts = {(record.epoch or 0) - (record.epochs_completed or 0) + 1 for record in finished}
+    firsts = {
+        (record.epoch or 0) - (record.epochs_completed or 0) + 1 for record in finished
+    }
     counts_from = firsts.pop() if len(firsts) == 1 else None
     files = EpochNumbers(frozenset(_epochs(run)), counts_from)
     # Keras counts the epochs in names from 1, and those in its log from 0.
     is_one_less = "keras" in trainers or stores_next_epoch(run.usable)
     by_numbers = find_shift(files, log.numbers, -1 if is_one_less else None)
-    stated = {record.epoch: record.scalars for record in run.usable if record.epoch is not None}
+    stated = {
+        record.epoch: record.scalars
+        for record in run.usable
+        if record.epoch is not None
+    }
     by_values = shift_by_values(stated, log.by_epoch)
     # A checkpoint may state the accuracy of the epoch before.
     found = {by_numbers, by_values} - {None}
@@ -238,7 +354,9 @@ def _places_of_log(training: TrainingRun, *, is_only_child: bool) -> list[Place]
     A log in the parent folder counts only if a single folder with checkpoints is in it.
     """
     # The final model may be next to the step folders.
-    step_folders = {file.step_folder for file in training.checkpoints if file.step_folder} - {training.folder}
+    step_folders = {
+        file.step_folder for file in training.checkpoints if file.step_folder
+    } - {training.folder}
     last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
     if training.checkpoints and training.checkpoints[-1].moment is not None:
         last_step = [training.checkpoints[-1].step_folder or training.folder]
@@ -249,11 +367,14 @@ def _places_of_log(training: TrainingRun, *, is_only_child: bool) -> list[Place]
 def _find_log(training: TrainingRun, places: Sequence[Place]) -> TrainingLog | None:
     """Return the log of a run in one of these folders, or that of its tracker.
 
-    A log next to the checkpoints of several trainings counts only for the training with the folder's name, since nothing says which
-    training wrote it.
+    A log next to the checkpoints of several trainings counts only for the training with
+    the folder's name, since nothing says which training wrote it.
     """
     if training.is_part:
         return None
-    if training.tracked is not None and (log := read_tracked_log(training.tracked)) is not None:
+    if (
+        training.tracked is not None
+        and (log := read_tracked_log(training.tracked)) is not None
+    ):
         return log
     return find_log(places)

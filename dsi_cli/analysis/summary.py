@@ -22,63 +22,101 @@ class RunSummary:
 
     name: str
     folder: str
-    statuses: dict[str, int]  # the number of checkpoints that are ok, failed, skipped and pending
+    # the number of checkpoints that are ok, failed, skipped and pending
+    statuses: dict[str, int]
     ignored: int  # the number of files in the folder that are not checkpoints
     classes: int | None
     labels: str | None  # the source of the labels, in words
-    labels_described: str | None  # the source of the labels, with the preset that they are, or that they are classes of
+    # the source of the labels, with the preset that they are, or that they are classes
+    # of
+    labels_described: str | None
     labels_command: str | None
-    """The command ``dsi labels ...`` that shows the synset of each label; None if the labels are not in a file."""
+    """The command ``dsi labels ...`` that shows the synset of each label; None if the
+    labels are not in a file.
+    """
     preset: str | None  # the preset whose labels these are, in its order
-    known_to: str  # the name of the WordNet, or the file of the taxonomy, in which labels are looked up
+    # the name of the WordNet, or the file of the taxonomy, in which labels are looked
+    # up
+    known_to: str
     resolved: int
     unresolved: list[tuple[str, str]]  # labels without a synset, with the reasons
-    uncertain: list[tuple[str, str]]  # labels and synsets whose confidence is below `dsi_cli.store.schema.UNCERTAIN`
+    # labels and synsets whose confidence is below `dsi_cli.store.schema.UNCERTAIN`
+    uncertain: list[tuple[str, str]]
     are_placeholders: bool  # True if most labels are placeholders, such as ``class_7``
-    all_uncertain: str | None  # the reason why all chosen senses are uncertain, and what to do; None if they are not
+    # the reason why all chosen senses are uncertain, and what to do; None if they are
+    # not
+    all_uncertain: str | None
     log: str | None
     heads: list[str]
     weights_used: list[str]
     read: int  # the number of heads read in this call
     reused: int  # the number of epochs whose rows were known
-    gone: int  # the number of checkpoints of an earlier call that no longer exist and whose results are kept
-    no_reference: str | None  # the reason why nothing can be aligned with the main reference
-    problems: list[tuple[str, str, str]]  # path, status and reason of each failed or pending checkpoint
-    splits: dict[str, str] = field(default_factory=dict)  # the source of the predictions on each split, in words
-    evaluated: int = 0  # the number of evaluation results made in this call, one per epoch and split
+    # the number of checkpoints of an earlier call that no longer exist and whose
+    # results are kept
+    gone: int
+    # the reason why nothing can be aligned with the main reference
+    no_reference: str | None
+    # path, status and reason of each failed or pending checkpoint
+    problems: list[tuple[str, str, str]]
+    # the source of the predictions on each split, in words
+    splits: dict[str, str] = field(default_factory=dict)
+    evaluated: int = (
+        0  # the number of evaluation results made in this call, one per epoch and split
+    )
     not_evaluated: list[tuple[str, str, str]] = field(default_factory=list)
     """Path, split and reason of each evaluation result that could not be made."""
-    references: list[str] = field(default_factory=list)  # the names of the reference matrices, the main one first
+    # the names of the reference matrices, the main one first
+    references: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Summary:
-    """The summary of an analysis; the command prints it, and ``--json`` prints it as JSON."""
+    """The summary of an analysis; the command prints it, and ``--json`` prints it as
+    JSON.
+    """
 
     out: str
     runs: list[RunSummary]
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     report: str | None = None  # the path of the HTML report; None without one
-    report_problem: str | None = None  # the reason why the report could not be written; the tables are complete
+    report_problem: str | None = (
+        None  # the reason why the report could not be written; the tables are complete
+    )
     unchanged: bool = False  # True if the tables are the same as before this call
-    logged: list[Logged] = field(default_factory=list)  # the trackers that have the curves
-    logging_problems: list[str] = field(default_factory=list)  # the reason why curves could not be sent to a tracker
+    # the trackers that have the curves
+    logged: list[Logged] = field(default_factory=list)
+    # the reason why curves could not be sent to a tracker
+    logging_problems: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
-        """The reason why the report could not be written, and why curves could not be sent to trackers; the tables are complete."""
-        return [problem for problem in (self.report_problem, *self.logging_problems) if problem is not None]
+        """The reason why the report could not be written, and why curves could not be
+        sent to trackers; the tables are complete.
+        """
+        return [
+            problem
+            for problem in (self.report_problem, *self.logging_problems)
+            if problem is not None
+        ]
 
     @property
     def exit_code(self) -> int:
-        """0; 4 if some checkpoints could not be used; 5 if the report could not be written, or the curves not logged."""
+        """0; 4 if some checkpoints could not be used; 5 if the report could not be
+        written, or the curves not logged.
+        """
         if self.problems:
             return OUTPUT
-        return PARTIAL if any(run.statuses.get(FAILED) or run.not_evaluated for run in self.runs) else DONE
+        return (
+            PARTIAL
+            if any(run.statuses.get(FAILED) or run.not_evaluated for run in self.runs)
+            else DONE
+        )
 
     def send_curves(self, destinations: Iterable[Destination]) -> None:
-        """Send the curves to trackers, and record which have them, or why one has not."""
+        """Send the curves to trackers, and record which have them, or why one has
+        not.
+        """
         for destination in destinations:
             try:
                 self.logged.append(destination.send(Path(self.out)))
@@ -94,9 +132,16 @@ def digest_of_tables(out: Path) -> str:
     return digest.hexdigest()
 
 
-def summarise(run: RunCheckpoints, plan: Plan, *, reused: int, no_reference: str | None) -> RunSummary:
+def summarise(
+    run: RunCheckpoints, plan: Plan, *, reused: int, no_reference: str | None
+) -> RunSummary:
     """Return the summary of a run that was analysed."""
-    name, usable, labels, log = run.name, run.usable, plan.labels[run.name], plan.logs[run.name]
+    name, usable, labels, log = (
+        run.name,
+        run.usable,
+        plan.labels[run.name],
+        plan.logs[run.name],
+    )
     label_list, evaluations = labels.label_list, plan.evaluations
     return RunSummary(
         name=name,
@@ -107,7 +152,9 @@ def summarise(run: RunCheckpoints, plan: Plan, *, reused: int, no_reference: str
         labels=label_list.source if label_list else None,
         labels_described=label_list.description if label_list else None,
         labels_command=labels.command,
-        preset=label_list.preset if label_list and not label_list.is_reordered else None,
+        preset=(
+            label_list.preset if label_list and not label_list.is_reordered else None
+        ),
         known_to=labels.lookup_source,
         resolved=len(labels.hierarchy.nodes),
         unresolved=labels.unknown_labels,
@@ -121,9 +168,17 @@ def summarise(run: RunCheckpoints, plan: Plan, *, reused: int, no_reference: str
         reused=reused,
         gone=len(run.gone),
         no_reference=no_reference,
-        problems=[(r.path, r.status, r.reason or "") for r in run.resolved if r.status in (FAILED, PENDING)],
+        problems=[
+            (r.path, r.status, r.reason or "")
+            for r in run.resolved
+            if r.status in (FAILED, PENDING)
+        ],
         splits=evaluations.sources[name],
         evaluated=sum(split.made for split in evaluations.splits[name]),
-        not_evaluated=[(path, s.split, reason) for s in evaluations.splits[name] for path, reason in s.failed.items()],
+        not_evaluated=[
+            (path, s.split, reason)
+            for s in evaluations.splits[name]
+            for path, reason in s.failed.items()
+        ],
         references=[source.name for source in plan.sources],
     )

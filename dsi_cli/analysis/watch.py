@@ -1,8 +1,11 @@
-"""Analyse checkpoints while a training still writes them: list them repeatedly, and analyse those that are complete.
+"""Analyse checkpoints while a training still writes them: list them repeatedly, and
+analyse those that are complete.
 
-A file is new or changed if its size or its modification time differs from the last listing. It is at rest once two listings in
-a row agree. The reader decides whether its end is valid (``pending`` if not). Listings are used because a network file system
-does not report what another machine writes. Times are compared only with each other, since the other machine's clock may differ.
+A file is new or changed if its size or its modification time differs from the last
+listing. It is at rest once two listings in a row agree. The reader decides whether its
+end is valid (``pending`` if not). Listings are used because a network file system does
+not report what another machine writes. Times are compared only with each other, since
+the other machine's clock may differ.
 """
 
 from __future__ import annotations
@@ -20,7 +23,13 @@ from dsi_cli.analysis.summary import Summary
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.checkpoints.training_logs import read_named_log
-from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UnreachableError, UsageError
+from dsi_cli.errors import (
+    BusyError,
+    NothingToAnalyseError,
+    OutputError,
+    UnreachableError,
+    UsageError,
+)
 from dsi_cli.remote.locations import Place
 from dsi_cli.store import atomic_write, layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
@@ -28,13 +37,19 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 LISTING_INTERVAL_S = 10.0  # the seconds from one listing to the next
 LISTINGS_FOR_RUNS = 30
-"""The number of listings without news after which no further run is expected in a folder whose runs have reached their epoch."""
+"""The number of listings without news after which no further run is expected in a
+folder whose runs have reached their epoch.
+"""
 REACHED, IDLE = "reached", "idle"
-"""The reason why watching ends: all runs reached the epoch of ``--until-epoch``, or nothing was new for ``--idle``."""
+"""The reason why watching ends: all runs reached the epoch of ``--until-epoch``, or
+nothing was new for ``--idle``.
+"""
 
 AnyPath = str | PathLike[str]
 Analyse = Callable[[Sequence[AnyPath]], Summary]
-"""Takes the paths that exist, and updates the results folder: `dsi_cli.analysis.analyze.analyze`."""
+"""Takes the paths that exist, and updates the results folder:
+`dsi_cli.analysis.analyze.analyze`.
+"""
 
 
 class WaitingEvent(NamedTuple):
@@ -42,18 +57,23 @@ class WaitingEvent(NamedTuple):
 
     reason: str
     is_blocked: bool = False
-    """True if files are at rest and cannot be analysed because of another process or an unreachable server."""
+    """True if files are at rest and cannot be analysed because of another process or an
+    unreachable server.
+    """
 
 
 class UpdatedEvent(NamedTuple):
     """An analysis is finished."""
 
     summary: Summary
-    new: list[tuple[str, int]]  # run and epoch of each result that is new or was made from other weights before
+    # run and epoch of each result that is new or was made from other weights before
+    new: list[tuple[str, int]]
 
 
 class ReachedEvent(NamedTuple):
-    """All runs have reached their epoch, but a watched folder may get further runs; sent once for each set of runs."""
+    """All runs have reached their epoch, but a watched folder may get further runs;
+    sent once for each set of runs.
+    """
 
     runs: tuple[str, ...]
     seconds: float  # the time without news until watching ends
@@ -71,16 +91,21 @@ Event = WaitingEvent | UpdatedEvent | ReachedEvent | EndedEvent
 def check(paths: Sequence[AnyPath], out: AnyPath, options: Options) -> None:
     """Check the options before the first checkpoint exists, which may take hours.
 
-    A training log that does not exist yet is accepted only in one of the watched folders.
+    A training log that does not exist yet is accepted only in one of the watched
+    folders.
     """
     if options.labels is not None:
         label_files.read_labels_option(options.labels)
     if options.log is not None:
         log = Path(options.log)
-        if log.exists() or not any(log.absolute().is_relative_to(Path(path).absolute()) for path in paths):
+        if log.exists() or not any(
+            log.absolute().is_relative_to(Path(path).absolute()) for path in paths
+        ):
             read_named_log(log)
     references.open_references(
-        options.references, hierarchy.open_taxonomy(options.taxonomy), load_wordnet(options.pos, options.wordnet)
+        options.references,
+        hierarchy.open_taxonomy(options.taxonomy),
+        load_wordnet(options.pos, options.wordnet),
     )
     with lock.exclusive(Path(out)):
         collect.open_inputs(Path(out), options, lambda _: None, lambda *_: None)
@@ -108,17 +133,21 @@ def watch(
     analyse : called whenever a new or changed checkpoint is at rest.
     every : the seconds from one listing to the next.
     revisions : the revisions of repositories to read.
-    until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one. If a path is a
-        folder of runs, which may get others, dsi then goes on until nothing was new for ``idle`` seconds.
-    until_left_out : end also for runs that have a checkpoint of this epoch or a later one which ``--epochs`` leaves out.
-    idle : end when nothing was new for this many seconds. For a folder of runs that have reached ``until_epoch``, the default is
-        the time of `LISTINGS_FOR_RUNS` listings.
+    until_epoch : end when each path has checkpoints, and each run has a usable one of
+        this epoch or a later one. If a path is a folder of runs, which may get others,
+        dsi then goes on until nothing was new for ``idle`` seconds.
+    until_left_out : end also for runs that have a checkpoint of this epoch or a later
+        one which ``--epochs`` leaves out.
+    idle : end when nothing was new for this many seconds. For a folder of runs that
+        have reached ``until_epoch``, the default is the time of `LISTINGS_FOR_RUNS`
+        listings.
     sleep, clock : functions of time, for tests.
 
     Notes
     -----
-    Errors are those of ``analyse``. But dsi waits for paths that do not exist or vanish for a moment, and for another process
-    that writes to the results folder. `NothingToAnalyseError` means that nothing could be analysed until ``idle``.
+    Errors are those of ``analyse``. But dsi waits for paths that do not exist or vanish
+    for a moment, and for another process that writes to the results folder.
+    `NothingToAnalyseError` means that nothing could be analysed until ``idle``.
     """
     files, analysed = _Files(paths, revisions), _AnalysedCheckpoints(Path(out))
     event: UpdatedEvent | WaitingEvent | None
@@ -129,12 +158,16 @@ def watch(
         is_news, event = files.refresh(), files.waiting
         if files.at_rest:
             event = _analyse(files, analysed, analyse)
-            is_news = is_news or not (isinstance(event, WaitingEvent) and event.is_blocked)
+            is_news = is_news or not (
+                isinstance(event, WaitingEvent) and event.is_blocked
+            )
         if event is not None and event != last_event:
             yield event
             last_event = event
         if isinstance(event, UpdatedEvent):
-            has_reached = files.begun.issuperset(paths) and analysed.have_reached(until_epoch, until_left_out)
+            has_reached = files.begun.issuperset(paths) and analysed.have_reached(
+                until_epoch, until_left_out
+            )
             why = REACHED if has_reached else IDLE
         limit = idle
         if why == REACHED:
@@ -143,7 +176,10 @@ def watch(
                 files.refresh()
                 break
             limit = LISTINGS_FOR_RUNS * every if idle is None else idle
-            previous, reached = reached, ReachedEvent(tuple(sorted(analysed.runs)), limit)
+            previous, reached = (
+                reached,
+                ReachedEvent(tuple(sorted(analysed.runs)), limit),
+            )
             if reached != previous:
                 yield reached
         if is_news:
@@ -151,34 +187,53 @@ def watch(
         elif limit is not None and clock() - last_news >= limit:
             break
         sleep(every)
-    # Analyse once more: trainers write after their last checkpoint, for example the last row of their log.
+    # Analyse once more: trainers write after their last checkpoint, for example the
+    # last row of their log.
     yield from _last_events(files, analysed, analyse, last_event, idle)
     yield EndedEvent(why)
 
 
 def _last_events(
-    files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse, last_event: Event | None, idle: float | None
+    files: _Files,
+    analysed: _AnalysedCheckpoints,
+    analyse: Analyse,
+    last_event: Event | None,
+    idle: float | None,
 ) -> Iterator[Event]:
-    """Yield the event of the last analysis; raise `NothingToAnalyseError` if nothing was ever analysed."""
+    """Yield the event of the last analysis; raise `NothingToAnalyseError` if nothing
+    was ever analysed.
+    """
     event = _analyse(files, analysed, analyse) if files.existing else files.waiting
-    if isinstance(event, UpdatedEvent) or (analysed.runs and event is not None and event != last_event):
+    if isinstance(event, UpdatedEvent) or (
+        analysed.runs and event is not None and event != last_event
+    ):
         yield event
     elif not analysed.runs:
         why = event.reason if event is not None else "no checkpoint was complete"
-        message = f"nothing was new for {idle:g} s, and nothing could be analysed: {why}"
+        message = (
+            f"nothing was new for {idle:g} s, and nothing could be analysed: {why}"
+        )
         raise NothingToAnalyseError(message, code="idle", seconds=idle)
 
 
-def _analyse(files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
+def _analyse(
+    files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse
+) -> UpdatedEvent | WaitingEvent:
     try:
         summary = analyse(files.existing)
     except (OutputError, UnreachableError) as error:
-        # Another process ends, and a person can free the disk; other problems of the output remain.
-        if isinstance(error, OutputError) and not isinstance(error, BusyError) and error.code != atomic_write.DISK_FULL:
+        # Another process ends, and a person can free the disk; other problems of the
+        # output remain.
+        if (
+            isinstance(error, OutputError)
+            and not isinstance(error, BusyError)
+            and error.code != atomic_write.DISK_FULL
+        ):
             raise
         return WaitingEvent(str(error), is_blocked=True)
     except (NothingToAnalyseError, UsageError) as error:
-        # An error about a wrong path does not count if the folder vanished between the listing and the analysis.
+        # An error about a wrong path does not count if the folder vanished between the
+        # listing and the analysis.
         if files.note_analysed() and isinstance(error, UsageError):
             raise
         return WaitingEvent(str(error))
@@ -193,9 +248,11 @@ class _Files:
     ----------
     existing : the paths that exist.
     waiting : why there is nothing to analyse; None if there is a checkpoint.
-    at_rest : size and modification time of the files that have stopped changing and are not analysed yet, by path.
+    at_rest : size and modification time of the files that have stopped changing and are
+        not analysed yet, by path.
     begun : the paths that have had a checkpoint.
-    may_get_runs : whether a path is a folder of runs, so that another one may begin later.
+    may_get_runs : whether a path is a folder of runs, so that another one may begin
+        later.
     """
 
     def __init__(self, paths: Sequence[AnyPath], revisions: str | None = None) -> None:
@@ -210,9 +267,11 @@ class _Files:
         self._analysed: dict[Place, tuple[int, int]] = {}
 
     def refresh(self) -> bool:
-        """List the files; return whether any is new or has changed since it was last seen.
+        """List the files; return whether any is new or has changed since it was last
+        seen.
 
-        Files that are gone are remembered: a folder that vanishes for a moment is not new when it comes back.
+        Files that are gone are remembered: a folder that vanishes for a moment is not
+        new when it comes back.
         """
         now = self._list()
         changed = now.items() - self._seen.items()
@@ -221,14 +280,19 @@ class _Files:
         return bool(changed)
 
     def note_analysed(self) -> bool:
-        """Mark the files at rest that have not changed as analysed; return whether these are all."""
+        """Mark the files at rest that have not changed as analysed; return whether
+        these are all.
+        """
         same = self.at_rest.items() & self._list().items()
         self._analysed.update(same)
         return same == self.at_rest.items()
 
     def _list(self) -> dict[Place, tuple[int, int]]:
         files: dict[Place, tuple[int, int]] = {}
-        reason, self.existing = f"no checkpoint yet under {', '.join(map(str, self.paths))}", []
+        reason, self.existing = (
+            f"no checkpoint yet under {', '.join(map(str, self.paths))}",
+            [],
+        )
         for path in self.paths:
             try:
                 runs = discover([path], revisions=self._revisions)
@@ -239,15 +303,25 @@ class _Files:
             if runs:
                 self.begun.add(path)
             # The run of a single folder has the name of this folder.
-            is_folder_of_run = len(runs) == 1 and runs[0].name == Path(path).absolute().name
-            self.may_get_runs |= len(runs) > 1 or (bool(runs) and Path(path).is_dir() and not is_folder_of_run)
-            files |= {file.path: (file.bytes, file.modified_ns) for run in runs for file in run.checkpoints}
+            is_folder_of_run = (
+                len(runs) == 1 and runs[0].name == Path(path).absolute().name
+            )
+            self.may_get_runs |= len(runs) > 1 or (
+                bool(runs) and Path(path).is_dir() and not is_folder_of_run
+            )
+            files |= {
+                file.path: (file.bytes, file.modified_ns)
+                for run in runs
+                for file in run.checkpoints
+            }
         self.waiting = None if files or self._seen else WaitingEvent(reason)
         return files
 
 
 class _AnalysedCheckpoints:
-    """The usable checkpoints in a results folder, and the names of the ``runs`` that were analysed in this call."""
+    """The usable checkpoints in a results folder, and the names of the ``runs`` that
+    were analysed in this call.
+    """
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -255,13 +329,22 @@ class _AnalysedCheckpoints:
         self._checkpoints = usable_checkpoints(out)
 
     def add(self, summary: Summary) -> list[tuple[str, int]]:
-        """Add the results of an analysis; return run and epoch of each one that is new or has changed."""
+        """Add the results of an analysis; return run and epoch of each one that is new
+        or has changed.
+        """
         self.runs |= {run.name for run in summary.runs}
         before, self._checkpoints = self._checkpoints, usable_checkpoints(self.out)
-        return sorted({(run, epoch or 0) for run, epoch, *_ in self._checkpoints - before if run in self.runs})
+        return sorted(
+            {
+                (run, epoch or 0)
+                for run, epoch, *_ in self._checkpoints - before
+                if run in self.runs
+            }
+        )
 
     def have_reached(self, epoch: int | None, left_out: int | None) -> bool:
-        """Return whether each run has a usable checkpoint of ``epoch``, or one of ``left_out`` that ``--epochs`` leaves out.
+        """Return whether each run has a usable checkpoint of ``epoch``, or one of
+        ``left_out`` that ``--epochs`` leaves out.
 
         Later epochs count, too. Without ``epoch``, the result is False.
         """
@@ -270,11 +353,19 @@ class _AnalysedCheckpoints:
         runs = {run for run, last, *_ in self._checkpoints if (last or 0) >= epoch}
         if left_out is not None:
             rows = layout.earlier_rows(self.out, CHECKPOINTS)
-            runs |= {row["run"] for row in rows if row["code"] == "not-in-epochs" and row["epoch"] >= left_out}
+            runs |= {
+                row["run"]
+                for row in rows
+                if row["code"] == "not-in-epochs" and row["epoch"] >= left_out
+            }
         return self.runs <= runs
 
 
-def usable_checkpoints(out: Path) -> set[tuple[str, int | None, int | None, str | None]]:
-    """Return run, epoch, step and fingerprint of the usable checkpoints in a results folder; empty if it does not exist."""
+def usable_checkpoints(
+    out: Path,
+) -> set[tuple[str, int | None, int | None, str | None]]:
+    """Return run, epoch, step and fingerprint of the usable checkpoints in a results
+    folder; empty if it does not exist.
+    """
     rows = [row for row in layout.earlier_rows(out, CHECKPOINTS) if row["status"] == OK]
     return {(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows}

@@ -1,12 +1,16 @@
-"""Curves during a training: SAI, WSI and, with validation data, NIDM and WIDM for each epoch.
+"""Curves during a training: SAI, WSI and, with validation data, NIDM and WIDM for each
+epoch.
 
-- ``tracker``: `Tracker` computes a dict of floats from a model or a weight; a custom training loop needs nothing else
+- ``tracker``: `Tracker` computes a dict of floats from a model or a weight; a custom
+  training loop needs nothing else
 - ``lightning``: `LightningCallback`, based on the tracker
 - ``huggingface``: `HuggingFaceCallback`, based on the tracker
-- ``counting``: computes confusion counts from validation data without disturbing the training
+- ``counting``: computes confusion counts from validation data without disturbing the
+  training
 
-The classes are imported on first use. Invalid input (no classifier, a wrong number of labels) raises an error before the first
-epoch. A later failure causes one warning and never ends a training.
+The classes are imported on first use. Invalid input (no classifier, a wrong number of
+labels) raises an error before the first epoch. A later failure causes one warning and
+never ends a training.
 """
 
 from __future__ import annotations

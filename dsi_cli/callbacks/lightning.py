@@ -1,7 +1,10 @@
-"""Curves for a Lightning training, in all its loggers; for ``lightning.pytorch`` and ``pytorch_lightning``.
+"""Curves for a Lightning training, in all its loggers; for ``lightning.pytorch`` and
+``pytorch_lightning``.
 
-Every process computes the values, because the processes wait for each other, but only process zero logs them. The values are
-therefore only in the ``trainer.callback_metrics`` of process zero, and cannot control a training with several processes.
+Every process computes the values, because the processes wait for each other, but only
+process zero logs them. The values are therefore only in the
+``trainer.callback_metrics`` of process zero, and cannot control a training with several
+processes.
 """
 
 from __future__ import annotations
@@ -25,23 +28,28 @@ except ImportError:
     try:
         from pytorch_lightning import Callback
     except ImportError:
-        raise ImportError("LightningCallback needs the package lightning; run pip install 'dsi-cli[lightning]'") from None
+        raise ImportError(
+            "LightningCallback needs the package lightning; run pip install"
+            " 'dsi-cli[lightning]'"
+        ) from None
 
 
 class LightningCallback(Callback):  # type: ignore[misc]
-    """A callback that logs the values of `Tracker` at the end of each training epoch with ``log_dict``.
+    """A callback that logs the values of `Tracker` at the end of each training epoch
+    with ``log_dict``.
 
     Parameters
     ----------
     labels, head : as in `Tracker`.
-    validation : bool
-        Whether to compute NIDM and WIDM, from a separate pass over the (first) validation loader. The module's ``forward``
-        returns logits for the first item of a batch; the second item holds the targets.
+    validation : bool Whether to compute NIDM and WIDM, from a separate pass over the
+        (first) validation loader. The module's ``forward`` returns logits for the first
+        item of a batch; the second item holds the targets.
 
     Raises
     ------
     UsageError
-        The errors of `Tracker`. When ``fit`` begins: no classifier, a wrong number of labels, or no validation loader.
+        The errors of `Tracker`. When ``fit`` begins: no classifier, a wrong number of
+        labels, or no validation loader.
     """
 
     def __init__(
@@ -58,7 +66,10 @@ class LightningCallback(Callback):  # type: ignore[misc]
         """Find the classifier before the training."""
         self.tracker.start(pl_module)
         if self.validation and not trainer.enable_validation:
-            message = "validation=True needs a validation loader and a validation_step; this training has none"
+            message = (
+                "validation=True needs a validation loader and a validation_step; this"
+                " training has none"
+            )
             raise UsageError(message, code="no-validation-data")
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -66,7 +77,8 @@ class LightningCallback(Callback):  # type: ignore[misc]
         counts = (lambda: self._counts(trainer, pl_module)) if self.validation else None
         values = self.tracker(pl_module, counts)
         if trainer.is_global_zero:
-            # With rank_zero_only, sync_dist has no effect, but it stops Lightning from recommending it for each key.
+            # With rank_zero_only, sync_dist has no effect, but it stops Lightning from
+            # recommending it for each key.
             pl_module.log_dict(values, rank_zero_only=True, sync_dist=True)
 
     def _counts(self, trainer: Any, pl_module: Any) -> torch.Tensor:
@@ -75,13 +87,19 @@ class LightningCallback(Callback):  # type: ignore[misc]
         precision, strategy = trainer.precision_plugin, trainer.strategy
 
         def run_batch(batch: Any) -> tuple[Any, torch.Tensor]:
-            moved = strategy.batch_to_device(precision.convert_input(batch), dataloader_idx=0)
+            moved = strategy.batch_to_device(
+                precision.convert_input(batch), dataloader_idx=0
+            )
             inputs, targets = counting.split(moved)
-            return pl_module(**inputs) if isinstance(inputs, dict) else pl_module(inputs), targets
+            return (
+                pl_module(**inputs) if isinstance(inputs, dict) else pl_module(inputs)
+            ), targets
 
         def count() -> torch.Tensor:
             with _validating(trainer), precision.val_step_context():
-                return counting.confusion(pl_module, _Batches(trainer), classes, run_batch)
+                return counting.confusion(
+                    pl_module, _Batches(trainer), classes, run_batch
+                )
 
         def add(counts: torch.Tensor) -> Any:
             return strategy.reduce(counts.to(strategy.root_device), reduce_op="sum")
@@ -94,17 +112,23 @@ class _Batches:
 
     def __init__(self, trainer: Any) -> None:
         loaders, limits = trainer.val_dataloaders, trainer.num_val_batches
-        self._loader: Iterable[Any] = loaders[0] if isinstance(loaders, list | tuple) else loaders
+        self._loader: Iterable[Any] = (
+            loaders[0] if isinstance(loaders, list | tuple) else loaders
+        )
         self._limit = limits[0] if isinstance(limits, list | tuple) else limits
         self.generator = getattr(self._loader, "generator", None)
 
     def __iter__(self) -> Iterator[Any]:
-        return islice(iter(self._loader), None if isinf(self._limit) else int(self._limit))
+        return islice(
+            iter(self._loader), None if isinf(self._limit) else int(self._limit)
+        )
 
 
 @contextmanager
 def _validating(trainer: Any) -> Iterator[None]:
-    """Mark the pass as a validation, because many hooks of users augment batches if ``trainer.training`` is set."""
+    """Mark the pass as a validation, because many hooks of users augment batches if
+    ``trainer.training`` is set.
+    """
     trainer.validating = True
     try:
         yield

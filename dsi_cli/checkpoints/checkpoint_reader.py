@@ -1,6 +1,8 @@
-"""Describe one checkpoint as a record, and read the weight of its classifier head, or all weights of its model.
+"""Describe one checkpoint as a record, and read the weight of its classifier head, or
+all weights of its model.
 
-Any error in a file becomes a record with a reason, so that no file can end the analysis.
+Any error in a file becomes a record with a reason, so that no file can end the
+analysis.
 """
 
 from __future__ import annotations
@@ -19,33 +21,72 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import epochs, head_weight, layers, trainers, training_logs
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.file_access import read_json_or_none
-from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, OpenFiles, open_content
+from dsi_cli.checkpoints.formats import (
+    WHOLE_FOLDERS,
+    CheckpointContent,
+    OpenFiles,
+    open_content,
+)
 from dsi_cli.checkpoints.head_candidates import DETECTOR, HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.head_choice import choose_head, usable_state_dicts
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
 from dsi_cli.checkpoints.trainers import NestedStateDict
-from dsi_cli.errors import BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError, listed
+from dsi_cli.errors import (
+    BackboneError,
+    CheckpointError,
+    NoHeadError,
+    PendingError,
+    UnreadableError,
+    listed,
+)
 from dsi_cli.remote.locations import Place
 
 _log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 3600
-"""An incomplete file is ``pending`` if it was modified within this time. Otherwise nobody is writing it, and it is ``failed``."""
-MAX_CLASSES = 46_340  # the matrix of more classes has more values than a Parquet list column can count
+"""An incomplete file is ``pending`` if it was modified within this time. Otherwise
+nobody is writing it, and it is ``failed``.
+"""
+# the matrix of more classes has more values than a Parquet list column can count
+MAX_CLASSES = 46_340
 MAX_NAME_LENGTH = 4096
-"""The maximum number of characters in the head's name, which is stored in a table. No network has longer names."""
-MAX_REASON_CHARACTERS = 4000  # the maximum length of the reason why a checkpoint is not used
+"""The maximum number of characters in the head's name, which is stored in a table. No
+network has longer names.
+"""
+MAX_REASON_CHARACTERS = (
+    4000  # the maximum length of the reason why a checkpoint is not used
+)
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
-"""The name of the head in torchvision and Detectron2, where it always has a row for the background."""
-_OTHER_PART = re.compile(r"(?<![a-z])(backbone|decoder|embedder|embedding_model|encoder|projector|trunk)(?![a-z])", re.I)
-"""Names of files that hold a part of a network without its head, as pytorch-metric-learning saves them (``embedder_1.pth``)."""
+"""The name of the head in torchvision and Detectron2, where it always has a row for the
+background.
+"""
+_OTHER_PART = re.compile(
+    r"(?<![a-z])(backbone|decoder|embedder|embedding_model|encoder|projector|trunk)(?![a-z])",
+    re.I,
+)
+"""Names of files that hold a part of a network without its head, as
+pytorch-metric-learning saves them (``embedder_1.pth``).
+"""
 _MAX_EXTRA_BYTES, _MAX_FILE_MULTIPLE = 32 << 20, 3
-"""The weights may have 32 MiB more than three times the size of the file, because tied weights are stored once."""
+"""The weights may have 32 MiB more than three times the size of the file, because tied
+weights are stored once.
+"""
 HEADLESS = "no classifier, so the class templates of labelled data take its place"
 NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
-"""The reason of a file that is skipped because it holds no network; its code is ``no-network``."""
-_FILE_ERRORS = (CheckpointError, RecursionError, MemoryError, OSError, ValueError, TypeError, ArithmeticError, LookupError)
+"""The reason of a file that is skipped because it holds no network; its code is
+``no-network``.
+"""
+_FILE_ERRORS = (
+    CheckpointError,
+    RecursionError,
+    MemoryError,
+    OSError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+)
 """The errors that a damaged or hostile file may cause."""
 
 
@@ -68,8 +109,12 @@ class ScanResult:
     """The record of a checkpoint, and its classifier's weight."""
 
     record: Record
-    weight: NDArray[np.float32] | None = None  # ``(classes, features)``; None if the record is not ``ok``
-    bias: NDArray[np.float32] | None = None  # ``(classes,)``; None if the classifier has no bias, or if it is unknown
+    weight: NDArray[np.float32] | None = (
+        None  # ``(classes, features)``; None if the record is not ``ok``
+    )
+    bias: NDArray[np.float32] | None = (
+        None  # ``(classes,)``; None if the classifier has no bias, or if it is unknown
+    )
     file: CheckpointFile | None = None
     """The checkpoint. If its file holds several epochs, this is only one of them."""
 
@@ -82,15 +127,23 @@ class StateDict:
     head: str | None  # the name of the classifier's weight, if it was found
 
 
-def scan_checkpoint(file: CheckpointFile, options: HeadOptions = HeadOptions(), classes: int | None = None) -> ScanResult:
-    """Return the record of one checkpoint and its classifier's weight; parameters as for `scan_each`."""
+def scan_checkpoint(
+    file: CheckpointFile,
+    options: HeadOptions = HeadOptions(),
+    classes: int | None = None,
+) -> ScanResult:
+    """Return the record of one checkpoint and its classifier's weight; parameters as
+    for `scan_each`.
+    """
     return scan_each(file, options, classes, is_split=False)[0]
 
 
 def open_checkpoint(file: CheckpointFile, files: OpenFiles) -> CheckpointContent:
-    """Return the result of `open_content`, restricted to one epoch if the file holds several.
+    """Return the result of `open_content`, restricted to one epoch if the file holds
+    several.
 
-    Raise `CheckpointError` if the file cannot be read, or no longer holds that epoch (``epoch-gone``).
+    Raise `CheckpointError` if the file cannot be read, or no longer holds that epoch
+    (``epoch-gone``).
     """
     content = open_content(file.path, files)
     if file.entry is None:
@@ -110,24 +163,37 @@ def scan_each(
     may_lack_head: bool = False,
     is_split: bool = True,
 ) -> list[ScanResult]:
-    """Return the record and the classifier's weight of each checkpoint in a file, which may hold several epochs.
+    """Return the record and the classifier's weight of each checkpoint in a file, which
+    may hold several epochs.
 
     Parameters
     ----------
     file : the checkpoint.
     options : the user's options for the head.
-    classes : the number of classes if labels state it; a matrix with another number of rows is not the head.
-    may_lack_head : whether weights without a classifier are usable; the record then has neither head nor fingerprint.
+    classes : the number of classes if labels state it; a matrix with another number of
+        rows is not the head.
+    may_lack_head : whether weights without a classifier are usable; the record then has
+        neither head nor fingerprint.
     is_split : whether a file with several epochs has one result for each.
     """
     with OpenFiles() as files:
         try:
             content = open_content(file.path, files)
-            saved_epochs = trainers.saved_epochs(content.tree) if is_split or file.entry is not None else []
+            saved_epochs = (
+                trainers.saved_epochs(content.tree)
+                if is_split or file.entry is not None
+                else []
+            )
         except _FILE_ERRORS as error:
             return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
-        parts: list[tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]] = [
-            (replace(file, entry=saved_epoch.label), replace(content, tree=saved_epoch.tree), saved_epoch)
+        parts: list[
+            tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]
+        ] = [
+            (
+                replace(file, entry=saved_epoch.label),
+                replace(content, tree=saved_epoch.tree),
+                saved_epoch,
+            )
             for saved_epoch in saved_epochs
             if file.entry in (None, saved_epoch.label)
         ]
@@ -141,7 +207,9 @@ def scan_each(
                 except BackboneError:
                     if not may_lack_head:
                         raise
-                    result = ScanResult(replace(record, weights_used=options.role, reason=HEADLESS))
+                    result = ScanResult(
+                        replace(record, weights_used=options.role, reason=HEADLESS)
+                    )
                 for source in files.sources:
                     source.require_unchanged()
             except _FILE_ERRORS as error:
@@ -151,7 +219,13 @@ def scan_each(
 
 
 def _new_record(file: CheckpointFile) -> Record:
-    return Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns, entry=file.entry)
+    return Record(
+        file.run,
+        file.display_path,
+        bytes=file.bytes,
+        modified_ns=file.modified_ns,
+        entry=file.entry,
+    )
 
 
 def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> Record:
@@ -159,22 +233,45 @@ def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> R
     if record.trainer is None:
         record = _with_epoch(record, {}, file)
     if isinstance(error, CheckpointError):
-        is_pending = isinstance(error, PendingError) and time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
+        is_pending = (
+            isinstance(error, PendingError)
+            and time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
+        )
         # A hostile file may have names of any length.
         reason = printable(str(error))[:MAX_REASON_CHARACTERS]
-        return replace(record, status=PENDING if is_pending else FAILED, reason=reason, code=error.code)
+        return replace(
+            record,
+            status=PENDING if is_pending else FAILED,
+            reason=reason,
+            code=error.code,
+        )
     if isinstance(error, RecursionError | MemoryError):
-        return replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})", code="too-much")
+        return replace(
+            record,
+            status=FAILED,
+            reason=f"asks for too much ({type(error).__name__})",
+            code="too-much",
+        )
     _log.debug("%s could not be read", record.path, exc_info=error)
-    return replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})", code="unreadable")
+    return replace(
+        record,
+        status=FAILED,
+        reason=f"cannot be read ({type(error).__name__})",
+        code="unreadable",
+    )
 
 
 def read_metadata(file: CheckpointFile) -> Any:
-    """Return a checkpoint's metadata, such as class names, as plain data; None if it cannot be read."""
+    """Return a checkpoint's metadata, such as class names, as plain data; None if it
+    cannot be read.
+    """
     try:
         with OpenFiles() as files:
             content = open_checkpoint(file, files)
-            return [trainers.plain_data(content.tree), _sibling_json(file, "config.json")]
+            return [
+                trainers.plain_data(content.tree),
+                _sibling_json(file, "config.json"),
+            ]
     except CheckpointError:
         return None
 
@@ -182,7 +279,8 @@ def read_metadata(file: CheckpointFile) -> Any:
 def explain_head_choice(
     file: CheckpointFile, options: HeadOptions, classes: int | None = None
 ) -> tuple[str, list[HeadCandidate]]:
-    """Return a sentence with the chosen head or the reason against all candidates, and the candidates, the most plausible first.
+    """Return a sentence with the chosen head or the reason against all candidates, and
+    the candidates, the most plausible first.
 
     Raise `CheckpointError` if the file cannot be read, or holds no weights.
     """
@@ -191,10 +289,17 @@ def explain_head_choice(
         stated = _stated_classes(file, content.tree)
         expected = classes if stated is None else stated
         groups = trainers.state_dicts(content.tree)
-        candidates = rank_candidates(usable_state_dicts(groups, options.role), expected, content.outputs)
+        candidates = rank_candidates(
+            usable_state_dicts(groups, options.role), expected, content.outputs
+        )
         try:
             chosen = choose_head(
-                groups, options.role, options.head, expected, content.outputs, with_background=stated is not None
+                groups,
+                options.role,
+                options.head,
+                expected,
+                content.outputs,
+                with_background=stated is not None,
             )
         except CheckpointError as error:
             return str(error), candidates
@@ -202,24 +307,43 @@ def explain_head_choice(
 
 
 def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
-    """Return the name, the description and the role (``raw`` or ``ema``) of each tensor in a file.
+    """Return the name, the description and the role (``raw`` or ``ema``) of each tensor
+    in a file.
 
     Raise `CheckpointError` if the file cannot be read.
     """
     with OpenFiles() as files:
         groups = trainers.state_dicts(open_content(path, files).tree)
-        return [(name, tensor, group.role) for group in groups for name, tensor in group.tensors.items()]
+        return [
+            (name, tensor, group.role)
+            for group in groups
+            for name, tensor in group.tensors.items()
+        ]
 
 
 def _sibling_json(file: CheckpointFile, name: str) -> Any:
-    """Return a JSON file next to the checkpoint as plain data; None if it is unusable."""
+    """Return a JSON file next to the checkpoint as plain data; None if it is
+    unusable.
+    """
     return read_json_or_none(file.metadata_folder / name)
 
 
-def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trainers.SavedEpoch | None) -> Record:
-    """Return the record with trainer, epoch, step and logged values, which do not depend on the head."""
+def _describe(
+    record: Record,
+    file: CheckpointFile,
+    tree: Any,
+    saved_epoch: trainers.SavedEpoch | None,
+) -> Record:
+    """Return the record with trainer, epoch, step and logged values, which do not
+    depend on the head.
+    """
     trainer = trainers.trainer_of(tree)
-    record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
+    record = replace(
+        record,
+        trainer=trainer.name,
+        counts_from=trainer.counts_from,
+        scalars=training_logs.scalars_of(tree),
+    )
     record = _with_epoch(record, tree, file)
     fold = trainers.as_dict(tree).get("fold")
     if type(fold) is int:
@@ -231,21 +355,31 @@ def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trai
         record = _with_hugging_face_state(record, file, file.step_folder.name)
     if trainer.name != trainers.PLAIN or record.epoch != 0:
         return record
-    # Epoch 0 was written before training if its optimiser has no state, or its loss is null.
+    # Epoch 0 was written before training if its optimiser has no state, or its loss is
+    # null.
     contents = trainers.as_dict(tree)
-    optimizer = trainers.as_dict(contents.get("optimizer", contents.get("optimizer_state_dict")))
+    optimizer = trainers.as_dict(
+        contents.get("optimizer", contents.get("optimizer_state_dict"))
+    )
     groups = optimizer.get("param_groups") if optimizer.get("state") == {} else None
     # SGD without momentum never has a state, so its absence is not evidence.
     has_momentum = isinstance(groups, list) and any(
         isinstance(group, dict) and group.get("momentum", 1) != 0 for group in groups
     )
     metadata = trainers.as_dict(contents.get("__metadata__"))
-    is_null = any(contents.get(name, 0) is None or metadata.get(name) == "null" for name in ("train_loss", "loss"))
+    is_null = any(
+        contents.get(name, 0) is None or metadata.get(name) == "null"
+        for name in ("train_loss", "loss")
+    )
     return replace(record, counts_from=1) if has_momentum or is_null else record
 
 
-def _with_epoch(record: Record, tree: Any, file: CheckpointFile | None = None) -> Record:
-    """Return the record with epoch and step of its contents or of the file's name, or else of the revision's commit or name."""
+def _with_epoch(
+    record: Record, tree: Any, file: CheckpointFile | None = None
+) -> Record:
+    """Return the record with epoch and step of its contents or of the file's name, or
+    else of the revision's commit or name.
+    """
     names = [""]
     if file is not None and file.entry is None and file.moment is None:
         names = ["" if file.path.name in WHOLE_FOLDERS else file.path.name]
@@ -259,11 +393,21 @@ def _with_epoch(record: Record, tree: Any, file: CheckpointFile | None = None) -
     return replace(record, epoch=epoch, epoch_source=source, step=step)
 
 
-def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: str) -> Record:
-    """Return the record with epoch and step from the metadata of a Hugging Face folder, if it is one."""
-    state = _sibling_json(file, "trainer_state.json") if file.moment is None or file.moment.has_state else None
+def _with_hugging_face_state(
+    record: Record, file: CheckpointFile, folder_name: str
+) -> Record:
+    """Return the record with epoch and step from the metadata of a Hugging Face folder,
+    if it is one.
+    """
+    state = (
+        _sibling_json(file, "trainer_state.json")
+        if file.moment is None or file.moment.has_state
+        else None
+    )
     if isinstance(state, dict):
-        stated = _with_epoch(replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state)
+        stated = _with_epoch(
+            replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state
+        )
         if stated.epoch is not None or file.moment is None:
             return stated
     # Before the Trainer has written its state, the number of the folder is the step.
@@ -277,25 +421,43 @@ def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: 
 
 
 def _scan_head(
-    record: Record, file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
+    record: Record,
+    file: CheckpointFile,
+    content: CheckpointContent,
+    options: HeadOptions,
+    classes: int | None,
 ) -> ScanResult:
     """Return the record with the head, and the head's weight."""
     stated = _stated_classes(file, content.tree)
     expected = classes if stated is None else stated
     groups = trainers.state_dicts(content.tree)
     if trainers.is_training_state(content.tree, groups, file.path.name):
-        return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network"))
+        return ScanResult(
+            replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network")
+        )
     # Find the head and compute its effective weight.
     try:
         chosen = choose_head(
-            groups, options.role, options.head, expected, content.outputs, with_background=stated is not None
+            groups,
+            options.role,
+            options.head,
+            expected,
+            content.outputs,
+            with_background=stated is not None,
         )
         if options.head is None:
             _refuse_other_part(file, chosen)
         if len(chosen.name) > MAX_NAME_LENGTH:
-            message = f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}"
+            message = (
+                f"the name of the head has {len(chosen.name):,} characters, more than"
+                f" {MAX_NAME_LENGTH:,}"
+            )
             raise UnreadableError(message, code="long-head-name")
-        config = _sibling_json(file, head_weight.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
+        config = (
+            _sibling_json(file, head_weight.CONFIG_FILE)
+            if chosen.factors.kind == layers.LORA
+            else None
+        )
         rows = head_weight.head_rows(content, chosen, config)
         bias = head_weight.head_bias(chosen, len(rows))
         fingerprint = head_weight.fingerprint(chosen, rows)
@@ -304,77 +466,139 @@ def _scan_head(
         config = _sibling_json(file, head_weight.CONFIG_FILE) if is_adapter else None
         if config is None:
             raise
-        chosen, rows, bias = _head_of_base_model(file, content, config, options, expected)
+        chosen, rows, bias = _head_of_base_model(
+            file, content, config, options, expected
+        )
         fingerprint = head_weight.weight_hash(rows)
-    record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
-    record = replace(record, features=rows.shape[1], fingerprint=fingerprint, reason="; ".join(content.notes) or None)
+    record = replace(
+        record,
+        head=printable(chosen.name),
+        weights_used=chosen.role,
+        dtype=chosen.tensor.dtype,
+    )
+    record = replace(
+        record,
+        features=rows.shape[1],
+        fingerprint=fingerprint,
+        reason="; ".join(content.notes) or None,
+    )
     # Identify the network by the state dict of the head, which an adapter lacks.
     tensors = _state_dict_of(chosen, groups)
     class_rows = _class_rows(chosen.name, len(rows), list(tensors), stated, classes)
-    network = trainers.network_id({name: tensor.shape for name, tensor in tensors.items()}) if tensors else None
-    record = replace(record, network=network, extra_classes=int(class_rows != slice(None)))
+    network = (
+        trainers.network_id({name: tensor.shape for name, tensor in tensors.items()})
+        if tensors
+        else None
+    )
+    record = replace(
+        record, network=network, extra_classes=int(class_rows != slice(None))
+    )
     if not options.keep_extra:
         rows, bias = rows[class_rows], None if bias is None else bias[class_rows]
     record = replace(record, classes=len(rows))
     # Report a weight that cannot be compared.
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(rows) > MAX_CLASSES:
-        reason, code = f"{len(rows)} rows; dsi compares up to {MAX_CLASSES}", "too-many-classes"
+        reason, code = (
+            f"{len(rows)} rows; dsi compares up to {MAX_CLASSES}",
+            "too-many-classes",
+        )
     elif len(rows) < 2:
         reason, code = "one row; similarity needs two classes or more", "one-class"
     elif bad.size:
         shown = listed([str(row) for row in bad], 5)
-        reason, code = f"NaN or infinite weights in class {shown} of {len(rows)}", "not-finite"
+        reason, code = (
+            f"NaN or infinite weights in class {shown} of {len(rows)}",
+            "not-finite",
+        )
     else:
         return ScanResult(record, rows, bias)
-    return ScanResult(replace(record, status=FAILED, reason=reason, code=code), bias=bias)
+    return ScanResult(
+        replace(record, status=FAILED, reason=reason, code=code), bias=bias
+    )
 
 
 def _refuse_other_part(file: CheckpointFile, chosen: layers.Layer) -> None:
-    """Raise `BackboneError` if the name of a file says that it holds another part of the network.
+    """Raise `BackboneError` if the name of a file says that it holds another part of
+    the network.
 
-    Names may mislead, so this counts only for a layer that was saved alone, and for SpeechBrain's ``embedding_model``.
+    Names may mislead, so this counts only for a layer that was saved alone, and for
+    SpeechBrain's ``embedding_model``.
     """
     part = _OTHER_PART.search(file.path.name)
     is_alone = not chosen.path and chosen.name in ("weight", "kernel")
     if part is not None and (is_alone or part[1].lower() == "embedding_model"):
         layer = f"{chosen.name} {chosen.tensor.shape}"
-        message = f"no classifier: {layer} is part of the {part[1]}, as the name of the file says;"
+        message = (
+            f"no classifier: {layer} is part of the {part[1]}, as the name of the file"
+            " says;"
+        )
         raise BackboneError(f"{message} if it is the head, add --head {chosen.name}")
 
 
-def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | None, labels: int | None) -> slice:
-    """Return the rows of a head that are classes; one row may be the background or "no object"."""
-    # A label list counts only for a detector. For other heads, a list that is one label short is probably a mistake.
+def _class_rows(
+    head_name: str,
+    rows: int,
+    names: Sequence[str],
+    stated: int | None,
+    labels: int | None,
+) -> slice:
+    """Return the rows of a head that are classes; one row may be the background or "no
+    object".
+    """
+    # A label list counts only for a detector. For other heads, a list that is one label
+    # short is probably a mistake.
     is_rcnn = _RCNN.search(head_name) is not None
     if stated is not None:
         has_background = rows == stated + 1
     else:
-        has_background = is_rcnn or (DETECTOR.search(head_name) is not None and labels is not None and rows == labels + 1)
+        has_background = is_rcnn or (
+            DETECTOR.search(head_name) is not None
+            and labels is not None
+            and rows == labels + 1
+        )
     if not has_background:
         return slice(None)
-    # torchvision's R-CNNs store the background first. DETR and its relatives, Detectron2 and MMDetection store it last.
-    is_torchvision = is_rcnn and not any("proposal_generator." in name for name in names)
+    # torchvision's R-CNNs store the background first. DETR and its relatives,
+    # Detectron2 and MMDetection store it last.
+    is_torchvision = is_rcnn and not any(
+        "proposal_generator." in name for name in names
+    )
     return slice(1, None) if is_torchvision else slice(-1)
 
 
 def _head_of_base_model(
-    file: CheckpointFile, content: CheckpointContent, config: Any, options: HeadOptions, classes: int | None
+    file: CheckpointFile,
+    content: CheckpointContent,
+    config: Any,
+    options: HeadOptions,
+    classes: int | None,
 ) -> tuple[layers.Layer, NDArray[np.float32], NDArray[np.float32] | None]:
-    """Return the classifier of an adapter's base model, its weight with the adapter's change, and its bias.
+    """Return the classifier of an adapter's base model, its weight with the adapter's
+    change, and its bias.
 
-    `file` and `content` are those of the adapter, and `config` is its configuration. The bias is None if there is none, or the
-    adapter may change it. Raise `CheckpointError` if the base model cannot be read.
+    `file` and `content` are those of the adapter, and `config` is its configuration.
+    The bias is None if there is none, or the adapter may change it. Raise
+    `CheckpointError` if the base model cannot be read.
     """
     bias = None
     with OpenFiles() as files:
         base = head_weight.open_base_model(file.path, config, files, file.inputs)
-        chosen = choose_head(trainers.state_dicts(base.tree), options.role, options.head, classes, base.outputs)
+        chosen = choose_head(
+            trainers.state_dicts(base.tree),
+            options.role,
+            options.head,
+            classes,
+            base.outputs,
+        )
         rows = head_weight.head_rows(base, chosen)
         if trainers.as_dict(config).get("bias", "none") == "none":
             bias = head_weight.head_bias(chosen, len(rows))
     # Add the adapter's change, if it changes the head.
-    layer, tree = f"base_model.model.{chosen.name.removesuffix('.weight')}", trainers.as_dict(content.tree)
+    layer, tree = (
+        f"base_model.model.{chosen.name.removesuffix('.weight')}",
+        trainers.as_dict(content.tree),
+    )
     down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
     note = "the classifier of this adapter is that of its base model"
     if isinstance(down, Tensor) and isinstance(up, Tensor):
@@ -385,17 +609,25 @@ def _head_of_base_model(
 
 
 def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
-    """Return the number of classes in the checkpoint's metadata or in a Hugging Face config; None if it is not stated."""
+    """Return the number of classes in the checkpoint's metadata or in a Hugging Face
+    config; None if it is not stated.
+    """
     # MMEngine
     contents = trainers.as_dict(tree)
-    dataset = trainers.as_dict(trainers.as_dict(contents.get("meta")).get("dataset_meta"))
+    dataset = trainers.as_dict(
+        trainers.as_dict(contents.get("meta")).get("dataset_meta")
+    )
     classes = dataset.get("classes", dataset.get("CLASSES"))
     if isinstance(classes, list | tuple) and len(classes) > 1:
         return len(classes)
     # Custom training loops
     for key in ("class_to_idx", "classes", "class_names"):
         names = contents.get(key)
-        if isinstance(names, dict | list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names):
+        if (
+            isinstance(names, dict | list | tuple)
+            and len(names) > 1
+            and all(isinstance(name, str) for name in names)
+        ):
             return len(names)
     # Hugging Face and timm
     if file.step_folder is None:
@@ -415,30 +647,50 @@ def require_file(path: Place) -> CheckpointFile:
     try:
         status = path.stat()
     except OSError as error:
-        raise UnreadableError(f"{path}: {error.strerror or error}", code="no-such-file", path=str(path)) from None
-    return CheckpointFile(path.parent.name, path.parent, path, None, status.st_size, status.st_mtime_ns)
+        raise UnreadableError(
+            f"{path}: {error.strerror or error}", code="no-such-file", path=str(path)
+        ) from None
+    return CheckpointFile(
+        path.parent.name, path.parent, path, None, status.st_size, status.st_mtime_ns
+    )
 
 
-def read_state_dict(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> StateDict:
+def read_state_dict(
+    file: CheckpointFile, options: HeadOptions, classes: int | None = None
+) -> StateDict:
     """Return all weights of a checkpoint's model; parameters as for `scan_checkpoint`.
 
-    They are the state dict in which the classifier was found, or the largest one if the file has no classifier.
-    Raise `CheckpointError` if the file cannot be read, or holds no weights.
+    They are the state dict in which the classifier was found, or the largest one if the
+    file has no classifier. Raise `CheckpointError` if the file cannot be read, or holds
+    no weights.
     """
     with OpenFiles() as files:
         content = open_checkpoint(file, files)
         tensors, head_name = _choose_state_dict(content, options, classes)
         # Refuse views of one storage that would take far more memory than the file.
-        size = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in tensors.values())
+        size = sum(
+            prod(tensor.shape) * itemsize(tensor.dtype) for tensor in tensors.values()
+        )
         file_size = max(file.bytes, sum(source.size for source in files.sources))
         if size > _MAX_EXTRA_BYTES + _MAX_FILE_MULTIPLE * file_size:
-            message = f"its tensors have {size} bytes, which is more than the file ({file_size}) can hold"
-            raise UnreadableError(message, code="tensors-exceed-file", size=size, file_size=file_size)
-        return StateDict({name: tensor.read() for name, tensor in tensors.items()}, head_name)
+            message = (
+                f"its tensors have {size} bytes, which is more than the file"
+                f" ({file_size}) can hold"
+            )
+            raise UnreadableError(
+                message, code="tensors-exceed-file", size=size, file_size=file_size
+            )
+        return StateDict(
+            {name: tensor.read() for name, tensor in tensors.items()}, head_name
+        )
 
 
-def state_dict_tensors(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
-    """Return the tensors of these weights without reading their values; parameters and errors as for `read_state_dict`."""
+def state_dict_tensors(
+    file: CheckpointFile, options: HeadOptions, classes: int | None = None
+) -> dict[str, Tensor]:
+    """Return the tensors of these weights without reading their values; parameters and
+    errors as for `read_state_dict`.
+    """
     with OpenFiles() as files:
         return _choose_state_dict(open_checkpoint(file, files), options, classes)[0]
 
@@ -446,10 +698,14 @@ def state_dict_tensors(file: CheckpointFile, options: HeadOptions, classes: int 
 def _choose_state_dict(
     content: CheckpointContent, options: HeadOptions, classes: int | None
 ) -> tuple[dict[str, Tensor], str | None]:
-    """Return the tensors of the state dict with the head, and the head's name if it was found."""
+    """Return the tensors of the state dict with the head, and the head's name if it was
+    found.
+    """
     groups = trainers.state_dicts(content.tree)
     try:
-        chosen = choose_head(groups, options.role, options.head, classes, content.outputs)
+        chosen = choose_head(
+            groups, options.role, options.head, classes, content.outputs
+        )
     except NoHeadError:
         usable = [group for group in groups if group.role == options.role] or groups
         if not usable or options.head is not None:
@@ -460,7 +716,18 @@ def _choose_state_dict(
     return tensors, chosen.name if chosen.name in tensors else None
 
 
-def _state_dict_of(head: layers.Layer, groups: Sequence[NestedStateDict]) -> dict[str, Tensor]:
-    """Return the state dict in which a head was found; empty for the head of another file."""
+def _state_dict_of(
+    head: layers.Layer, groups: Sequence[NestedStateDict]
+) -> dict[str, Tensor]:
+    """Return the state dict in which a head was found; empty for the head of another
+    file.
+    """
     first = head.name.partition(",")[0]
-    return next((group.tensors for group in groups if group.path == head.path and first in group.tensors), {})
+    return next(
+        (
+            group.tensors
+            for group in groups
+            if group.path == head.path and first in group.tensors
+        ),
+        {},
+    )

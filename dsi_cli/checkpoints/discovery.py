@@ -1,7 +1,8 @@
 """Find the checkpoints under given paths, grouped by training run.
 
-A run is the nearest folder that contains checkpoints. A step folder (``checkpoint-500/``) is one checkpoint of the folder above.
-The run's name is the shortest suffix of its path that no other run shares.
+A run is the nearest folder that contains checkpoints. A step folder
+(``checkpoint-500/``) is one checkpoint of the folder above. The run's name is the
+shortest suffix of its path that no other run shares.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from pathlib import Path
 
 from dsi_cli.checkpoints import folders
 from dsi_cli.checkpoints.epochs import EpochAndStep, natural_key
-from dsi_cli.checkpoints.folders import FolderContents, Folders, file_status, other_parts
+from dsi_cli.checkpoints.folders import (
+    FolderContents,
+    Folders,
+    file_status,
+    other_parts,
+)
 from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.remote import locations, urls
@@ -41,27 +47,39 @@ class CheckpointFile:
     bytes: int
     modified_ns: int
     moment: EpochAndStep | None = None
-    """Epoch and step of a revision if its contents do not state them; None for an ordinary file."""
+    """Epoch and step of a revision if its contents do not state them; None for an
+    ordinary file.
+    """
     entry: str | None = None
-    """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds several epochs; None for a single checkpoint."""
+    """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds
+    several epochs; None for a single checkpoint.
+    """
     inputs: tuple[Path, ...] = ()
-    """The folders on this machine that the user named, in which an adapter's base model may be; empty for other checkpoints."""
+    """The folders on this machine that the user named, in which an adapter's base model
+    may be; empty for other checkpoints.
+    """
 
     @property
     def metadata_folder(self) -> Place:
-        """The folder of ``config.json`` and the like: the step folder, or else the run's folder."""
+        """The folder of ``config.json`` and the like: the step folder, or else the
+        run's folder.
+        """
         return self.step_folder or self.folder
 
     @property
     def checkpoint_path(self) -> Place:
         """The path of the checkpoint: the file, or the step folder."""
-        if self.step_folder is not None and (self.path.name in folders.MODEL_FILES or self.step_folder.name.isdecimal()):
+        if self.step_folder is not None and (
+            self.path.name in folders.MODEL_FILES or self.step_folder.name.isdecimal()
+        ):
             return self.step_folder
         return self.path
 
     @property
     def display_path(self) -> str:
-        """The absolute path as text that can be stored and printed, followed by ``[label]`` for one of several epochs."""
+        """The absolute path as text that can be stored and printed, followed by
+        ``[label]`` for one of several epochs.
+        """
         path = printable(str(self.checkpoint_path))
         return path if self.entry is None else f"{path}[{self.entry}]"
 
@@ -75,12 +93,18 @@ class TrainingRun:
     checkpoints: tuple[CheckpointFile, ...]
     ignored: int = 0  # the number of other files in its folder
     is_part: bool = False
-    """True for one of several runs in a folder. Its name follows from its files, and other files may belong to another run."""
+    """True for one of several runs in a folder. Its name follows from its files, and
+    other files may belong to another run.
+    """
     is_numbered_apart: bool = False
-    """True if nothing but the number or the place of a name states the epoch of the files, and their heads are unrelated.
+    """True if nothing but the number or the place of a name states the epoch of the
+    files, and their heads are unrelated.
 
-    Each of these files is then a run, and its number is no epoch."""
-    tracked: TrackedRun | None = None  # the run of an experiment tracker, which has the curves
+    Each of these files is then a run, and its number is no epoch.
+    """
+    tracked: TrackedRun | None = (
+        None  # the run of an experiment tracker, which has the curves
+    )
 
 
 def discover(
@@ -91,44 +115,62 @@ def discover(
 ) -> list[TrainingRun]:
     """Return the runs under the given paths, sorted by name.
 
-    Raise `NothingToAnalyseError` if no revision has a checkpoint (``no-checkpoints``), or a server does not respond. Raise
-    `UsageError` if a path does not exist (``no-such-path``), no revision fits (``no-such-revision``), or ``known`` has a run's
-    name for another folder (``run-name-taken``).
+    Raise `NothingToAnalyseError` if no revision has a checkpoint (``no-checkpoints``),
+    or a server does not respond. Raise `UsageError` if a path does not exist
+    (``no-such-path``), no revision fits (``no-such-revision``), or ``known`` has a
+    run's name for another folder (``run-name-taken``).
 
     Parameters
     ----------
-    paths : files, folders (searched to any depth, links followed once), glob patterns, or URLs of these.
+    paths : files, folders (searched to any depth, links followed once), glob patterns,
+        or URLs of these.
     known : ``{run name: folder}`` of an existing output; a folder keeps its name.
-    revisions : read the paths, which are repositories, at these revisions (`dsi_cli.remote.hub.list_revisions`).
+    revisions : read the paths, which are repositories, at these revisions
+        (`dsi_cli.remote.hub.list_revisions`).
     progress : called with the number of listed revisions and their total.
     """
     found: Folders = {}
     inputs: tuple[Path, ...] = ()
     if revisions is None:
         expanded = list(_expand(paths))
-        inputs = tuple(path for path in expanded if isinstance(path, Path) and path.is_dir())
+        inputs = tuple(
+            path for path in expanded if isinstance(path, Path) and path.is_dir()
+        )
         found = _search(expanded)
     else:
         for url in paths:
             search_revisions(os.fspath(url), revisions, found, progress)
-    with_checkpoints = {folder: contents for folder, contents in found.items() if contents.files}
+    with_checkpoints = {
+        folder: contents for folder, contents in found.items() if contents.files
+    }
     names = _run_names(with_checkpoints, known or {})
-    runs = [_training_run(names[folder], folder, contents, inputs) for folder, contents in with_checkpoints.items()]
+    runs = [
+        _training_run(names[folder], folder, contents, inputs)
+        for folder, contents in with_checkpoints.items()
+    ]
     return sorted(runs, key=lambda run: natural_key(run.name))
 
 
-def find_other_files(paths: Sequence[str | os.PathLike[str]]) -> tuple[int, Place | None]:
-    """Return the number of files in the given folders that are not checkpoints, for the message that no run was found.
+def find_other_files(
+    paths: Sequence[str | os.PathLike[str]],
+) -> tuple[int, Place | None]:
+    """Return the number of files in the given folders that are not checkpoints, for the
+    message that no run was found.
 
-    Also return one of them that may contain weights in a form that dsi does not read, or None.
+    Also return one of them that may contain weights in a form that dsi does not read,
+    or None.
     """
     folders = _search(_expand(paths)).values()
-    unread = next((contents.unread for contents in folders if contents.unread is not None), None)
+    unread = next(
+        (contents.unread for contents in folders if contents.unread is not None), None
+    )
     return sum(contents.ignored for contents in folders), unread
 
 
 def printable(text: str) -> str:
-    """Return text with surrogates (bytes of a file name that are not UTF-8) escaped for Parquet and terminals."""
+    """Return text with surrogates (bytes of a file name that are not UTF-8) escaped for
+    Parquet and terminals.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -143,14 +185,18 @@ def _search(paths: Iterable[Place | TrackedRun]) -> Folders:
             # A file that the user named is a checkpoint, whatever it contains.
             status = file_status(path) or os.stat_result((0,) * 10)
             step = folders.step_folder(path.parent, [path.name])
-            found.setdefault((step or path).parent, FolderContents()).files.append((path, status, step))
+            found.setdefault((step or path).parent, FolderContents()).files.append(
+                (path, status, step)
+            )
     folders.join_numbered_folders(found)
     folders.join_copies(found)
     return found
 
 
 def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | TrackedRun]:
-    """Yield the files, folders and tracked runs to which paths, patterns and URLs refer."""
+    """Yield the files, folders and tracked runs to which paths, patterns and URLs
+    refer.
+    """
     for path in paths:
         runs = find_tracked_runs(os.fspath(path))
         if runs is not None:
@@ -160,61 +206,117 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
             matches = locations.match_url(url)
             if not matches:
                 shown = urls.without_secrets(url)
-                raise UsageError(f"no such file or folder: {shown}", code="no-such-path", path=shown)
+                raise UsageError(
+                    f"no such file or folder: {shown}", code="no-such-path", path=shown
+                )
             yield from sorted(matches, key=lambda match: natural_key(str(match)))
         else:
             text = urls.local_path(path)
-            names = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True), key=natural_key)
+            names = (
+                [text]
+                if os.path.lexists(text)
+                else sorted(glob.glob(text, recursive=True), key=natural_key)
+            )
             if not names and glob.has_magic(text):
-                raise UsageError(f"no file or folder fits the pattern {text}", code="no-such-path", path=text)
+                raise UsageError(
+                    f"no file or folder fits the pattern {text}",
+                    code="no-such-path",
+                    path=text,
+                )
             if not names:
                 parent = Path(text).parent
-                similar = nearest(Path(text).name, os.listdir(parent) if parent.is_dir() else [])
+                similar = nearest(
+                    Path(text).name, os.listdir(parent) if parent.is_dir() else []
+                )
                 advice = f"; try {parent / similar}" if similar else ""
-                raise UsageError(f"no such file or folder: {text}{advice}", code="no-such-path", path=text, similar=similar)
+                raise UsageError(
+                    f"no such file or folder: {text}{advice}",
+                    code="no-such-path",
+                    path=text,
+                    similar=similar,
+                )
             for name in names:
                 yield Path(os.path.abspath(name))
 
 
-def _training_run(name: str, folder: Place, contents: FolderContents, inputs: tuple[Path, ...]) -> TrainingRun:
+def _training_run(
+    name: str, folder: Place, contents: FolderContents, inputs: tuple[Path, ...]
+) -> TrainingRun:
     files, moments = contents.files, contents.moments
     if not moments:
-        files = sorted(files, key=lambda file: natural_key(str(file[0]).removeprefix(f"{folder}/")))
+        files = sorted(
+            files, key=lambda file: natural_key(str(file[0]).removeprefix(f"{folder}/"))
+        )
     checkpoints = []
     for index, (path, status, step_folder) in enumerate(files):
-        # A checkpoint has the size of all its parts, and the time of the last change of parts and metadata.
-        parts = [part for part in map(file_status, other_parts(path)) if part is not None and stat.S_ISREG(part.st_mode)]
+        # A checkpoint has the size of all its parts, and the time of the last change of
+        # parts and metadata.
+        parts = [
+            part
+            for part in map(file_status, other_parts(path))
+            if part is not None and stat.S_ISREG(part.st_mode)
+        ]
         names = folders.STATE_FILES if path.name in folders.MODEL_FILES else ()
-        metadata = [found for found in (file_status(path.parent / name) for name in names) if found is not None]
+        metadata = [
+            found
+            for found in (file_status(path.parent / name) for name in names)
+            if found is not None
+        ]
         size = status.st_size + sum(part.st_size for part in parts)
         times = [file.st_mtime_ns for file in (status, *parts, *metadata)]
-        # A server without times gives tags of less than a second, each of which may change.
+        # A server without times gives tags of less than a second, each of which may
+        # change.
         modified = max(times) if max(times) >= _NANO else sum(times) % _NANO
         moment = moments[index] if moments else None
         is_adapter = path.name.startswith("adapter_model.")
-        file = CheckpointFile(name, folder, path, step_folder, size, modified, moment, inputs=inputs if is_adapter else ())
+        file = CheckpointFile(
+            name,
+            folder,
+            path,
+            step_folder,
+            size,
+            modified,
+            moment,
+            inputs=inputs if is_adapter else (),
+        )
         checkpoints.append(file)
     # Two models in one step folder are two checkpoints.
     counts = Counter(file.display_path for file in checkpoints)
     distinct: dict[Place, CheckpointFile] = {}
     for file in checkpoints:
         shares_folder = counts[file.display_path] > 1
-        distinct[file.path] = replace(file, step_folder=file.path.parent) if shares_folder else file
-    return TrainingRun(name, folder, tuple(distinct.values()), contents.ignored, tracked=contents.tracked)
+        distinct[file.path] = (
+            replace(file, step_folder=file.path.parent) if shares_folder else file
+        )
+    return TrainingRun(
+        name,
+        folder,
+        tuple(distinct.values()),
+        contents.ignored,
+        tracked=contents.tracked,
+    )
 
 
 def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
-    """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique."""
+    """Return the name of each folder's run: its known name, else the shortest suffix of
+    its path that is unique.
+    """
     names: dict[Place, str] = {}
     known_keys, taken = frozenset(map(folder_key, known)), set[str]()
     suffixes = _unique_suffixes(_name_parts(list(found)))
     for folder in found:
         text = printable(str(folder))
-        known_names = [name for name, known_folder in known.items() if known_folder == text]
+        known_names = [
+            name for name, known_folder in known.items() if known_folder == text
+        ]
         if known_names:
-            # The name of a folder is the common part of its runs' names: ``ckpts`` for ``ckpts/runA`` and ``ckpts/runB``.
+            # The name of a folder is the common part of its runs' names: ``ckpts`` for
+            # ``ckpts/runA`` and ``ckpts/runB``.
             columns = zip(*(name.split("/") for name in known_names), strict=False)
-            common = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, columns)]
+            common = [
+                parts[0]
+                for parts in takewhile(lambda parts: len(set(parts)) == 1, columns)
+            ]
             names[folder] = "/".join(common) or min(known_names, key=len)
             taken.add(folder_key(names[folder]))
             continue
@@ -223,42 +325,73 @@ def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
         if found[folder].name and folder_key(name) in taken:  # two runs of a tracker
             name += "/" + "/".join(unique)
         if name in known:
-            message = f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name; choose "
+            message = (
+                f"the output has a run {name!r} from {known[name]}, and {text} would be"
+                " another of that name; choose "
+            )
             message += "another output with -o, or rename a folder"
-            raise UsageError(message, code="run-name-taken", run=name, folder=text, known_folder=known[name])
+            raise UsageError(
+                message,
+                code="run-name-taken",
+                run=name,
+                folder=text,
+                known_folder=known[name],
+            )
         names[folder] = unique_run(name, taken, known_keys)
         taken.add(folder_key(names[folder]))
     return names
 
 
-def _unique_suffixes(name_parts: dict[Place, tuple[str, ...]]) -> dict[Place, tuple[str, ...]]:
+def _unique_suffixes(
+    name_parts: dict[Place, tuple[str, ...]],
+) -> dict[Place, tuple[str, ...]]:
     """Return the shortest suffix of each folder's parts that no other folder has.
 
-    Suffixes that differ only in case are the same folder on macOS and Windows, so a longer one is preferred if it helps.
+    Suffixes that differ only in case are the same folder on macOS and Windows, so a
+    longer one is preferred if it helps.
     """
-    keys = {folder: tuple(map(folder_key, parts)) for folder, parts in name_parts.items()}
+    keys = {
+        folder: tuple(map(folder_key, parts)) for folder, parts in name_parts.items()
+    }
     counts, key_counts = (
-        Counter(parts[-length:] for parts in of_folders.values() for length in range(1, len(parts)))
+        Counter(
+            parts[-length:]
+            for parts in of_folders.values()
+            for length in range(1, len(parts))
+        )
         for of_folders in (name_parts, keys)
     )
     suffixes = {}
     for folder, parts in name_parts.items():
-        lengths = [length for length in range(1, len(parts)) if counts[parts[-length:]] == 1]
-        portable = [length for length in lengths if key_counts[keys[folder][-length:]] == 1]
+        lengths = [
+            length for length in range(1, len(parts)) if counts[parts[-length:]] == 1
+        ]
+        portable = [
+            length for length in lengths if key_counts[keys[folder][-length:]] == 1
+        ]
         suffixes[folder] = parts[-min(portable or lengths) :] if lengths else parts[1:]
     return suffixes
 
 
 def _name_parts(folders: Sequence[Place]) -> dict[Place, tuple[str, ...]]:
-    """Return the parts of the path by which each folder is named: without ``checkpoints`` and the like, if all still differ."""
+    """Return the parts of the path by which each folder is named: without
+    ``checkpoints`` and the like, if all still differ.
+    """
     names = {folder: folder.parts for folder in folders}
     while True:
         shorter = {
-            folder: parts[:-1] if len(parts) > 2 and _CONTENT_FOLDER.fullmatch(parts[-1]) else parts
+            folder: (
+                parts[:-1]
+                if len(parts) > 2 and _CONTENT_FOLDER.fullmatch(parts[-1])
+                else parts
+            )
             for folder, parts in names.items()
         }
         counts = Counter(shorter.values())
-        shorter = {folder: parts if counts[parts] == 1 else names[folder] for folder, parts in shorter.items()}
+        shorter = {
+            folder: parts if counts[parts] == 1 else names[folder]
+            for folder, parts in shorter.items()
+        }
         if shorter == names:
             return names
         names = shorter

@@ -1,7 +1,8 @@
 """Find the checkpoints in folders.
 
-The contents of a file decide whether it is a checkpoint, not its name. A file with a checkpoint's suffix is always listed, so that
-a damaged checkpoint is reported and not overlooked. All other files are counted.
+The contents of a file decide whether it is a checkpoint, not its name. A file with a
+checkpoint's suffix is always listed, so that a damaged checkpoint is reported and not
+overlooked. All other files are counted.
 """
 
 from __future__ import annotations
@@ -22,9 +23,23 @@ from dsi_cli.remote import locations
 from dsi_cli.remote.locations import Place, TrackedRun
 
 SUFFIXES = (
-    ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
-    ".msgpack", ".t7",
-)  # fmt: skip
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".tar",
+    ".bin",
+    ".safetensors",
+    ".pkl",
+    ".pickle",
+    ".th",
+    ".pt2",
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".onnx",
+    ".msgpack",
+    ".t7",
+)
 """Suffixes of checkpoints: a file with one of them is listed even if it is damaged."""
 MODEL_FILES = (
     *("model.safetensors.index.json", "model.safetensors", "adapter_model.safetensors"),
@@ -32,32 +47,83 @@ MODEL_FILES = (
     *WHOLE_FOLDERS,
 )
 """The files that make a folder one checkpoint, the best first."""
-STATE_FILES = ("trainer_state.json", "config.json")  # the files with metadata in a folder that is one checkpoint
+# the files with metadata in a folder that is one checkpoint
+STATE_FILES = (
+    "trainer_state.json",
+    "config.json",
+)
 _OTHER_SUFFIXES = (
-    ".json", ".txt", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".md", ".py", ".ipynb",
-    ".yaml", ".yml", ".toml", ".npy", ".html", ".parquet", ".xml", ".sh", ".jsonl",
-)  # fmt: skip
+    ".json",
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".webp",
+    ".svg",
+    ".pdf",
+    ".md",
+    ".py",
+    ".ipynb",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".npy",
+    ".html",
+    ".parquet",
+    ".xml",
+    ".sh",
+    ".jsonl",
+)
 """Suffixes of formats that hold no weights; such files are not opened."""
 _REMOTE_SUFFIXES = ("", ".model", ".weights", ".npz")
-"""Further suffixes of remote files whose contents are checked; a request for every remote file would be slow."""
-LABEL_ENCODER = "label_encoder.pkl"  # the file of class names that scikit-learn pickled, which does not hold weights
-_OUTPUT_TABLE = "checkpoints.parquet"  # the file that marks a results folder of dsi, which is skipped
-TRACKER_FOLDERS = ("wandb", "mlruns")  # folders with copies of checkpoints, which are searched only if the user names them
-_IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", ".cache", "node_modules", *TRACKER_FOLDERS})
+"""Further suffixes of remote files whose contents are checked; a request for every
+remote file would be slow.
+"""
+# the file of class names that scikit-learn pickled, which does not hold weights
+LABEL_ENCODER = "label_encoder.pkl"
+_OUTPUT_TABLE = (  # the file that marks a results folder of dsi, which is skipped
+    "checkpoints.parquet"
+)
+# folders with copies of checkpoints, which are searched only if the user names them
+TRACKER_FOLDERS = (
+    "wandb",
+    "mlruns",
+)
+_IGNORED_FOLDERS = frozenset(
+    {
+        ".git",
+        "__pycache__",
+        ".ipynb_checkpoints",
+        ".cache",
+        "node_modules",
+        *TRACKER_FOLDERS,
+    }
+)
 _OPTIMISER = re.compile(r"optimizer(_\d+)?")
-"""Accelerate's folder of the optimiser's state, next to the folder with the model's parts."""
+"""Accelerate's folder of the optimiser's state, next to the folder with the model's
+parts.
+"""
 
 
 @dataclass
 class FolderContents:
     """The checkpoints of one run's folder."""
 
-    files: list[tuple[Place, os.stat_result, Place | None]] = field(default_factory=list)
+    files: list[tuple[Place, os.stat_result, Place | None]] = field(
+        default_factory=list
+    )
     """The path, status and step folder of each checkpoint."""
     moments: list[EpochAndStep] = field(default_factory=list)
     """Epoch and step of each file if the files are revisions, the oldest first."""
     ignored: int = 0  # the number of other files
-    unread: Place | None = None  # the first of the other files that may contain weights in a form that dsi does not read
+    unread: Place | None = (
+        # the first of the other files that may contain weights in a form that dsi does
+        # not read
+        None
+    )
     name: str | None = None  # the name of the run in its tracker
     tracked: TrackedRun | None = None
 
@@ -73,38 +139,70 @@ def search_folder(top: Place, folders: Folders) -> None:
             continue
         if any(_marks_a_checkpoint(mark, files) for mark in WHOLE_FOLDERS):
             subfolders.clear()
-        subfolders[:] = [name for name in subfolders if name not in _IGNORED_FOLDERS and not _OPTIMISER.fullmatch(name)]
+        subfolders[:] = [
+            name
+            for name in subfolders
+            if name not in _IGNORED_FOLDERS and not _OPTIMISER.fullmatch(name)
+        ]
         add_folder(folder, files, folders, is_top=folder == top)
 
 
 def model_file(files: Collection[str]) -> str | None:
     """Return the one of some files that makes their folder one checkpoint, or None."""
-    has_epochs = any(name.lower().endswith(SUFFIXES) and epochs.parse(name).epoch is not None for name in files)
+    has_epochs = any(
+        name.lower().endswith(SUFFIXES) and epochs.parse(name).epoch is not None
+        for name in files
+    )
     # The last weights may be next to the epochs of their training.
-    names = [name for name in MODEL_FILES if name in WHOLE_FOLDERS or not (has_epochs and name.endswith(SUFFIXES))]
+    names = [
+        name
+        for name in MODEL_FILES
+        if name in WHOLE_FOLDERS or not (has_epochs and name.endswith(SUFFIXES))
+    ]
     return next((name for name in names if _marks_a_checkpoint(name, files)), None)
 
 
-def step_folder(folder: Place, files: Collection[str], *, is_top: bool = False) -> Place | None:
-    """Return the folder that is one checkpoint and holds the given files of a folder; None if they are several checkpoints.
+def step_folder(
+    folder: Place, files: Collection[str], *, is_top: bool = False
+) -> Place | None:
+    """Return the folder that is one checkpoint and holds the given files of a folder;
+    None if they are several checkpoints.
 
     ``is_top`` means that the user named the folder.
     """
     model = model_file(files)
-    is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
+    is_step = model in WHOLE_FOLDERS or (
+        is_step_folder(folder.name) and not (is_top and model is None)
+    )
     # A part of a checkpoint is alone in its folder: ``iter_500/mp_rank_00/model.pt``.
-    if not is_top and is_step_folder(folder.parent.name) and not epochs.parse(folder.name).training:
+    if (
+        not is_top
+        and is_step_folder(folder.parent.name)
+        and not epochs.parse(folder.name).training
+    ):
         weights = [name for name in files if name.lower().endswith(SUFFIXES)]
-        is_step = is_step or model is not None or (len(weights) == 1 and not epochs.COPY_NAMES.search(weights[0]))
-    # The checkpoint is ``checkpoint-500`` of ``checkpoint-500/global_step500``, and ``7`` of ``7/default``.
+        is_step = (
+            is_step
+            or model is not None
+            or (len(weights) == 1 and not epochs.COPY_NAMES.search(weights[0]))
+        )
+    # The checkpoint is ``checkpoint-500`` of ``checkpoint-500/global_step500``, and
+    # ``7`` of ``7/default``.
     step = folder
-    while is_step and (is_step_folder(step.parent.name) or (step.name == "default" and step.parent.name.isdecimal())):
+    while is_step and (
+        is_step_folder(step.parent.name)
+        or (step.name == "default" and step.parent.name.isdecimal())
+    ):
         step = step.parent
     return step if is_step else None
 
 
-def add_folder(folder: Place, files: list[str], folders: Folders, *, is_top: bool) -> None:
-    """Add a folder's files to its run, or to the run of its parent if the folder is one checkpoint."""
+def add_folder(
+    folder: Place, files: list[str], folders: Folders, *, is_top: bool
+) -> None:
+    """Add a folder's files to its run, or to the run of its parent if the folder is one
+    checkpoint.
+    """
     model, step = model_file(files), step_folder(folder, files, is_top=is_top)
     run = folder if step is None else step.parent
     # A folder with a model's file is one checkpoint, and its other files belong to it.
@@ -128,20 +226,39 @@ def add_folder(folder: Place, files: list[str], folders: Folders, *, is_top: boo
 
 
 def join_numbered_folders(folders: Folders) -> None:
-    """Join folders that are named by a number and hold one network each: ``1/model.pt``, ``2/model.pt``.
+    """Join folders that are named by a number and hold one network each:
+    ``1/model.pt``, ``2/model.pt``.
 
     If they may be numbered trainings, those with further files (logs) stay apart, and
     `dsi_cli.checkpoints.training_runs` separates the others by their contents.
     """
-    groups: dict[tuple[Place, str], list[tuple[Place, tuple[Place, os.stat_result, Place | None]]]] = {}
+    groups: dict[
+        tuple[Place, str],
+        list[tuple[Place, tuple[Place, os.stat_result, Place | None]]],
+    ] = {}
     for folder, contents in folders.items():
-        networks = [file for file in contents.files if not trainers.TRAINING_STATE.search(file[0].name)]
+        networks = [
+            file
+            for file in contents.files
+            if not trainers.TRAINING_STATE.search(file[0].name)
+        ]
         if folder.name.isdecimal() and len(networks) == 1:
-            groups.setdefault((folder.parent, networks[0][0].name), []).append((folder, networks[0]))
+            groups.setdefault((folder.parent, networks[0][0].name), []).append(
+                (folder, networks[0])
+            )
     for (parent, name), group in groups.items():
-        have_logs = name not in MODEL_FILES and any(folders[folder].ignored for folder, _ in group)
-        are_trainings = have_logs and epochs.may_number_trainings([int(folder.name) for folder, _ in group])
-        if len(group) < 2 or are_trainings or epochs.COPY_NAMES.search(name) or epochs.parse(name).epoch is not None:
+        have_logs = name not in MODEL_FILES and any(
+            folders[folder].ignored for folder, _ in group
+        )
+        are_trainings = have_logs and epochs.may_number_trainings(
+            [int(folder.name) for folder, _ in group]
+        )
+        if (
+            len(group) < 2
+            or are_trainings
+            or epochs.COPY_NAMES.search(name)
+            or epochs.parse(name).epoch is not None
+        ):
             continue
         run = folders.setdefault(parent, FolderContents())
         for folder, (path, status, _) in group:
@@ -151,31 +268,52 @@ def join_numbered_folders(folders: Folders) -> None:
 
 
 def join_copies(folders: Folders) -> None:
-    """Join folders such as ``final`` and ``best_model`` with the step folders next to them, one of which they repeat."""
+    """Join folders such as ``final`` and ``best_model`` with the step folders next to
+    them, one of which they repeat.
+    """
     for folder, contents in list(folders.items()):
         run = folders.get(folder.parent)
-        has_steps = run is not None and any(step is not None and is_step_folder(step.name) for _, _, step in run.files)
+        has_steps = run is not None and any(
+            step is not None and is_step_folder(step.name) for _, _, step in run.files
+        )
         is_model = [step for _, _, step in contents.files] == [folder]
-        if run is not None and has_steps and is_model and epochs.COPY_NAMES.search(folder.name):
+        if (
+            run is not None
+            and has_steps
+            and is_model
+            and epochs.COPY_NAMES.search(folder.name)
+        ):
             run.files += contents.files
             run.ignored += contents.ignored
             del folders[folder]
 
 
 def _marks_a_checkpoint(name: str, files: Collection[str]) -> bool:
-    """Return whether a folder has one of `MODEL_FILES`; ``.metadata`` counts only next to torch's ``.distcp`` files."""
-    return name in files and (name != ".metadata" or any(file.endswith(".distcp") for file in files))
+    """Return whether a folder has one of `MODEL_FILES`; ``.metadata`` counts only next
+    to torch's ``.distcp`` files.
+    """
+    return name in files and (
+        name != ".metadata" or any(file.endswith(".distcp") for file in files)
+    )
 
 
 def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
     suffix = path.suffix.lower()
-    if path.name == LABEL_ENCODER or path.name.startswith("._"):  # macOS keeps attributes of a file in "._" and its name
+    if path.name == LABEL_ENCODER or path.name.startswith(
+        "._"
+    ):  # macOS keeps attributes of a file in "._" and its name
         return False
     if suffix in SUFFIXES:
         return True
-    if suffix in _OTHER_SUFFIXES or not stat.S_ISREG(status.st_mode) or status.st_size < 16:
+    if (
+        suffix in _OTHER_SUFFIXES
+        or not stat.S_ISREG(status.st_mode)
+        or status.st_size < 16
+    ):
         return False
-    if not isinstance(path, Path) and (suffix not in _REMOTE_SUFFIXES or path.name.startswith(".")):
+    if not isinstance(path, Path) and (
+        suffix not in _REMOTE_SUFFIXES or path.name.startswith(".")
+    ):
         return False
     try:
         with RandomAccessFile(path) as source:
@@ -185,7 +323,9 @@ def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
 
 
 def file_status(path: Place) -> os.stat_result | None:
-    """Return the status of a file, or of the link itself if a link is broken; None if the file does not exist."""
+    """Return the status of a file, or of the link itself if a link is broken; None if
+    the file does not exist.
+    """
     for status_of in (path.stat, path.lstat):
         try:
             return status_of()
@@ -198,7 +338,10 @@ def other_parts(path: Place) -> list[Place]:
     """Return the other files of a checkpoint that consists of several."""
     patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin"}
     patterns |= dict.fromkeys(WHOLE_FOLDERS, "**/*")
-    pattern = next((pattern for suffix, pattern in patterns.items() if path.name.endswith(suffix)), None)
+    pattern = next(
+        (pattern for suffix, pattern in patterns.items() if path.name.endswith(suffix)),
+        None,
+    )
     if pattern is None:
         return []
     files: Iterable[Place] = path.parent.glob(pattern)

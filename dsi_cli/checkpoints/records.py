@@ -1,4 +1,6 @@
-"""The record of one checkpoint: a row of ``checkpoints.parquet`` with further fields for resuming."""
+"""The record of one checkpoint: a row of ``checkpoints.parquet`` with further fields
+for resuming.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,18 @@ OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
 
 @dataclass(frozen=True)
 class Record:
-    """The properties of one checkpoint. The fields up to ``modified_ns`` are the columns of the table, in the same order."""
+    """The properties of one checkpoint. The fields up to ``modified_ns`` are the
+    columns of the table, in the same order.
+    """
 
     run: str
     path: str
     epoch: int | None = None  # the trainer's own number
     epochs_completed: int | None = None
     epoch_source: str | None = None
-    """``contents``, ``file name``, ``folder name``, ``commit title``, ``revision name`` or ``order``."""
+    """``contents``, ``file name``, ``folder name``, ``commit title``, ``revision name``
+    or ``order``.
+    """
     step: int | None = None
     format: str | None = None
     trainer: str | None = None
@@ -28,52 +34,94 @@ class Record:
     head: str | None = None  # the name of the classifier's weight
     weights_used: str | None = None  # ``raw`` or ``ema``
     classes: int | None = None
-    """The number of compared classes: the rows of the head without ``extra_classes``, unless the user keeps these."""
+    """The number of compared classes: the rows of the head without ``extra_classes``,
+    unless the user keeps these.
+    """
     features: int | None = None
     extra_classes: int | None = None  # the number of rows for no object or background
     dtype: str | None = None
     fingerprint: str | None = None
-    """The SHA-256 of the head as (rows, features) little-endian float32, including extra rows."""
+    """The SHA-256 of the head as (rows, features) little-endian float32, including
+    extra rows.
+    """
     status: str = OK
-    reason: str | None = None  # the reason why the status is not ``ok``, or a note about a usable checkpoint
+    reason: str | None = (
+        # the reason why the status is not ``ok``, or a note about a usable checkpoint
+        None
+    )
     code: str | None = None
-    """The stable name of the reason why the status is not ``ok``, such as ``cut-off``: reasons may be reworded, codes are not."""
+    """The stable name of the reason why the status is not ``ok``, such as ``cut-off``:
+    reasons may be reworded, codes are not.
+    """
     modified_ns: int = 0
-    counts_from: int | None = None  # the number that the trainer writes after its first epoch, if the contents show it
-    entry: str | None = None  # the label of one of several epochs in a file; None for a file with one checkpoint
+    counts_from: int | None = (
+        # the number that the trainer writes after its first epoch, if the contents show
+        # it
+        None
+    )
+    entry: str | None = (
+        # the label of one of several epochs in a file; None for a file with one
+        # checkpoint
+        None
+    )
     network: str | None = None
-    """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head was found."""
+    """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head
+    was found.
+    """
     fold: str | None = None  # the fold of the training data, if the contents state it
     scalars: dict[str, float] = field(default_factory=dict)
-    """Losses, accuracies and the learning rate in the contents, by their names in ``dsi_cli.checkpoints.training_logs``, as written
-    until `dsi_cli.checkpoints.deduplication.resolve_duplicates` makes percentages fractions."""
+    """Losses, accuracies and the learning rate in the contents, by their names in
+    ``dsi_cli.checkpoints.training_logs``, as written until
+    `dsi_cli.checkpoints.deduplication.resolve_duplicates` makes percentages fractions.
+    """
 
     @property
     def name(self) -> str:
-        """The name of the file or folder; for a file of a repository with its revision, a commit in short."""
-        parts = re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}(?=/|$)", r"@\1", self.path).split("/")
+        """The name of the file or folder; for a file of a repository with its revision,
+        a commit in short.
+        """
+        parts = re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}(?=/|$)", r"@\1", self.path).split(
+            "/"
+        )
         if parts[0] == "wandb:":
             return "/".join(parts[-2:])
-        revision = next((index for index, part in enumerate(parts) if "@" in part), None) if parts[0] == "hf:" else None
-        return PurePath(self.path).name if revision is None else "/".join(parts[revision:])
+        revision = (
+            next((index for index, part in enumerate(parts) if "@" in part), None)
+            if parts[0] == "hf:"
+            else None
+        )
+        return (
+            PurePath(self.path).name if revision is None else "/".join(parts[revision:])
+        )
 
     @property
     def version(self) -> tuple[int, int, str | None]:
-        """The size, the time and the head, which change when the file is overwritten."""
+        """The size, the time and the head, which change when the file is
+        overwritten.
+        """
         return self.bytes, self.modified_ns, self.fingerprint
 
     @property
     def key_columns(self) -> dict[str, Any]:
         """The columns that identify the checkpoint in every table."""
-        return {"run": self.run, "epoch": self.epoch, "epochs_completed": self.epochs_completed, "step": self.step}
+        return {
+            "run": self.run,
+            "epoch": self.epoch,
+            "epochs_completed": self.epochs_completed,
+            "step": self.step,
+        }
 
 
-def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:
-    """Return one line per cause, with the number of files that cannot be used and the first of them.
+def messages_by_cause(
+    problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}"
+) -> list[str]:
+    """Return one line per cause, with the number of files that cannot be used and the
+    first of them.
 
     Parameters
     ----------
-    problems : the name, status and reason of each file; reasons that differ only in numbers are one cause.
+    problems : the name, status and reason of each file; reasons that differ only in
+        numbers are one cause.
     single : the format of the line if only one file has the cause.
 
     >>> messages_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
@@ -83,7 +131,9 @@ def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{
     """
     causes: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, status, reason in problems:
-        causes.setdefault((status, re.sub(r"\d+", "#", reason)), []).append((name, reason))
+        causes.setdefault((status, re.sub(r"\d+", "#", reason)), []).append(
+            (name, reason)
+        )
     lines = []
     for (status, _), files in causes.items():
         name, reason = files[0]

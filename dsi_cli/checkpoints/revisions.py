@@ -1,4 +1,6 @@
-"""Find the checkpoint of each revision of a repository, or of each version of a tracker's artifact, with its epoch and step."""
+"""Find the checkpoint of each revision of a repository, or of each version of a
+tracker's artifact, with its epoch and step.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.checkpoints import epochs, folders
-from dsi_cli.checkpoints.epochs import EpochAndStep, NameNumbers, natural_key, numbers_in_names
+from dsi_cli.checkpoints.epochs import (
+    EpochAndStep,
+    NameNumbers,
+    natural_key,
+    numbers_in_names,
+)
 from dsi_cli.checkpoints.file_access import read_json_or_none
 from dsi_cli.checkpoints.folders import FolderContents, Folders
 from dsi_cli.checkpoints.trainers import as_dict
@@ -18,15 +25,26 @@ from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.remote import urls
 from dsi_cli.remote.locations import Place, TrackedRun, Version
 
-_EPOCH_IN_TITLE = re.compile(r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
-_STEP_IN_TITLE = re.compile(r"(?<![a-z])(?:steps?|iter(?:ation)?s?|checkpoint)[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
+_EPOCH_IN_TITLE = re.compile(
+    r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE
+)
+_STEP_IN_TITLE = re.compile(
+    r"(?<![a-z])(?:steps?|iter(?:ation)?s?|checkpoint)[\W_]{0,3}(\d{1,9})(?!\d)",
+    re.IGNORECASE,
+)
 _FINAL_TITLE = re.compile(r"end of training|model save|best", re.IGNORECASE)
-"""Titles of commits whose weights may be those of an earlier epoch than their metadata state."""
+"""Titles of commits whose weights may be those of an earlier epoch than their metadata
+state.
+"""
 _MAX_STEP = 10**9
 
 
-def search_revisions(url: str, wanted: str, runs: Folders, progress: Callable[[int, int], None]) -> None:
-    """Add the checkpoint of each revision of a repository that differs from those of the earlier revisions."""
+def search_revisions(
+    url: str, wanted: str, runs: Folders, progress: Callable[[int, int], None]
+) -> None:
+    """Add the checkpoint of each revision of a repository that differs from those of
+    the earlier revisions.
+    """
     from dsi_cli.remote import hub
 
     history = hub.list_revisions(url, wanted, progress)
@@ -39,9 +57,14 @@ def search_revisions(url: str, wanted: str, runs: Folders, progress: Callable[[i
     if not contents.files:
         shown = urls.without_secrets(url)
         found = count(len(revisions), "revision")
-        message = f"no checkpoint at {found} of {shown}; if they are in a folder, give {shown}/FOLDER"
+        message = (
+            f"no checkpoint at {found} of {shown}; if they are in a folder, give"
+            f" {shown}/FOLDER"
+        )
         raise NothingToAnalyseError(message, code="no-checkpoints", path=shown)
-    runs[history.folder.parent if history.folder.is_file() else history.folder] = contents
+    runs[history.folder.parent if history.folder.is_file() else history.folder] = (
+        contents
+    )
 
 
 def search_tracked_run(run: TrackedRun, runs: Folders) -> None:
@@ -53,12 +76,18 @@ def search_tracked_run(run: TrackedRun, runs: Folders) -> None:
         folders.search_folder(run.folder, found)
     for folder, contents in found.items():
         contents.tracked = run
-        contents.name = run.name if len(found) == 1 else f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
+        contents.name = (
+            run.name
+            if len(found) == 1
+            else f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
+        )
     runs |= found
 
 
 def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderContents:
-    """Return the checkpoints of revisions, the oldest first, without those that are the same as at an earlier revision."""
+    """Return the checkpoints of revisions, the oldest first, without those that are the
+    same as at an earlier revision.
+    """
     contents = FolderContents()
     texts: list[str] = []
     have_state: list[bool] = []
@@ -67,10 +96,18 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
     for revision in revisions:
         folder, files = _files_of_revision(revision)
         state = folder / folders.STATE_FILES[0]
-        state_tag = state.tag() if revision.error is None and not isinstance(state, Path) and state.is_file() else None
+        state_tag = (
+            state.tag()
+            if revision.error is None
+            and not isinstance(state, Path)
+            and state.is_file()
+            else None
+        )
         for path, status in files:
             parts = [path, *folders.other_parts(path)] if revision.error is None else []
-            identity = tuple((part.name, part.tag()) for part in parts if not isinstance(part, Path)) or (str(path),)
+            identity = tuple(
+                (part.name, part.tag()) for part in parts if not isinstance(part, Path)
+            ) or (str(path),)
             if identity in seen:
                 continue
             seen.add(identity)
@@ -80,13 +117,23 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
             have_state.append(state_tag is not None and state_tag not in seen)
         last_state = last_state if state_tag is None else state
         seen.add(state_tag)
-    log = None if last_state is None else as_dict(read_json_or_none(last_state)).get("log_history")
-    contents.moments = _moments(texts, have_state, log if isinstance(log, list) else [], are_commits=are_commits)
+    log = (
+        None
+        if last_state is None
+        else as_dict(read_json_or_none(last_state)).get("log_history")
+    )
+    contents.moments = _moments(
+        texts, have_state, log if isinstance(log, list) else [], are_commits=are_commits
+    )
     return contents
 
 
-def _files_of_revision(revision: Version) -> tuple[Place, list[tuple[Place, os.stat_result]]]:
-    """Return the folder of a revision and the checkpoints in it; one that fails to be read if the folder cannot be listed."""
+def _files_of_revision(
+    revision: Version,
+) -> tuple[Place, list[tuple[Place, os.stat_result]]]:
+    """Return the folder of a revision and the checkpoints in it; one that fails to be
+    read if the folder cannot be listed.
+    """
     path, name = revision.folder, revision.name
     if name is not None and Path(name).suffix.lower() not in folders.SUFFIXES:
         return path.parent, []
@@ -98,14 +145,26 @@ def _files_of_revision(revision: Version) -> tuple[Place, list[tuple[Place, os.s
         return path.parent, [(path, path.stat())]
     found: Folders = {}
     folders.add_folder(path, next(path.walk())[2], found, is_top=True)
-    return path, [(file, status) for contents in found.values() for file, status, _ in contents.files]
+    return path, [
+        (file, status)
+        for contents in found.values()
+        for file, status, _ in contents.files
+    ]
 
 
-def _moments(texts: Sequence[str], have_state: Sequence[bool], log: list[Any], *, are_commits: bool) -> list[EpochAndStep]:
-    """Return epoch and step of each revision, the oldest first, if its contents do not state them.
+def _moments(
+    texts: Sequence[str],
+    have_state: Sequence[bool],
+    log: list[Any],
+    *,
+    are_commits: bool,
+) -> list[EpochAndStep]:
+    """Return epoch and step of each revision, the oldest first, if its contents do not
+    state them.
 
-    If no revision has a number or a trainer's state (``have_state``), they are numbered from 1. The texts are titles of commits, or
-    names of tags and branches. A trainer's log gives the epochs of steps.
+    If no revision has a number or a trainer's state (``have_state``), they are numbered
+    from 1. The texts are titles of commits, or names of tags and branches. A trainer's
+    log gives the epochs of steps.
 
     >>> [moment[:3:2] for moment in _moments(["epoch 1", "Training, step 20", "typo"], [False] * 3, [], are_commits=True)]
     [(1, None), (None, 20), (None, None)]
@@ -113,29 +172,52 @@ def _moments(texts: Sequence[str], have_state: Sequence[bool], log: list[Any], *
     EpochAndStep(epoch=2, source='order', step=None, has_state=False)
     """
     if are_commits:
-        found = [(_EPOCH_IN_TITLE.search(text), _STEP_IN_TITLE.search(text)) for text in texts]
-        numbers = [NameNumbers(*(match and int(match[1]) for match in matches)) for matches in found]
+        found = [
+            (_EPOCH_IN_TITLE.search(text), _STEP_IN_TITLE.search(text))
+            for text in texts
+        ]
+        numbers = [
+            NameNumbers(*(match and int(match[1]) for match in matches))
+            for matches in found
+        ]
     else:
-        numbers = numbers_in_names([re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts])
+        numbers = numbers_in_names(
+            [re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts]
+        )
     rate = _epochs_per_step(log)
     are_numbered = any(number != NameNumbers() for number in numbers)
     moments = []
-    for index, (text, (epoch, step), has_state) in enumerate(zip(texts, numbers, have_state, strict=True), start=1):
+    for index, (text, (epoch, step), has_state) in enumerate(
+        zip(texts, numbers, have_state, strict=True), start=1
+    ):
         if rate is not None and epoch is None and step is not None:
             epoch = floor(step * rate + 1e-6)
         if are_numbered or any(have_state):
-            is_final = are_numbered and (epoch, step) == (None, None) and _FINAL_TITLE.search(text)
+            is_final = (
+                are_numbered
+                and (epoch, step) == (None, None)
+                and _FINAL_TITLE.search(text)
+            )
             source = epochs.COMMIT_TITLE if are_commits else epochs.REVISION_NAME
-            moments.append(EpochAndStep(epoch, source, step, has_state and not is_final))
+            moments.append(
+                EpochAndStep(epoch, source, step, has_state and not is_final)
+            )
         else:
             moments.append(EpochAndStep(index, epochs.ORDER, None))
     return moments
 
 
 def _epochs_per_step(log: Sequence[Any]) -> float | None:
-    """Return the number of epochs per step in the last row of a log that states both."""
+    """Return the number of epochs per step in the last row of a log that states
+    both.
+    """
     for row in reversed(log):
         step, epoch = as_dict(row).get("step"), as_dict(row).get("epoch")
-        if type(step) is int and 0 < step < _MAX_STEP and isinstance(epoch, int | float) and 0 <= epoch < _MAX_STEP:
+        if (
+            type(step) is int
+            and 0 < step < _MAX_STEP
+            and isinstance(epoch, int | float)
+            and 0 <= epoch < _MAX_STEP
+        ):
             return epoch / step
     return None

@@ -1,19 +1,25 @@
-"""Read the losses, accuracies and learning rates that a trainer logged, from a log file or from a checkpoint's contents.
+"""Read the losses, accuracies and learning rates that a trainer logged, from a log file
+or from a checkpoint's contents.
 
-dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``), files with a JSON
-object per line (DeiT's and MAE's ``log.txt``, MMEngine's ``scalars.json``), the Hugging Face Trainer's ``trainer_state.json``, and
-histories: an object of lists (Keras), or a list of objects. Without such a log, it reads TensorBoard's event files. Several
-rows of one epoch are merged, and the last value counts, except for a checkpoint of a step that the log has. A row may be that of
-one split (``phase``). Percentages are converted to fractions.
+dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``,
+timm's ``summary.csv``), files with a JSON object per line (DeiT's and MAE's
+``log.txt``, MMEngine's ``scalars.json``), the Hugging Face Trainer's
+``trainer_state.json``, and histories: an object of lists (Keras), or a list of objects.
+Without such a log, it reads TensorBoard's event files. Several rows of one epoch are
+merged, and the last value counts, except for a checkpoint of a step that the log has. A
+row may be that of one split (``phase``). Percentages are converted to fractions.
 
-If a history has no numbers of epochs, its values are epochs if each has one of the test split and all lists have the same length.
-They count like the checkpoints, from 0 or 1 (`dsi_cli.checkpoints.log_numbers`).
+If a history has no numbers of epochs, its values are epochs if each has one of the test
+split and all lists have the same length. They count like the checkpoints, from 0 or 1
+(`dsi_cli.checkpoints.log_numbers`).
 
 dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
 
-1. The tag ``epoch`` (Lightning) or ``train/epoch`` (Hugging Face) states it: the last value at or before the step, rounded up.
-2. Without such a tag, a step is an epoch if all curves have the same steps, without gaps from 0 or 1, and one curve is of the test
-   split. The reason is that nobody evaluates after each optimiser step. Curves may be missing at the first step.
+1. The tag ``epoch`` (Lightning) or ``train/epoch`` (Hugging Face) states it: the last
+   value at or before the step, rounded up.
+2. Without such a tag, a step is an epoch if all curves have the same steps, without
+   gaps from 0 or 1, and one curve is of the test split. The reason is that nobody
+   evaluates after each optimiser step. Curves may be missing at the first step.
 """
 
 from __future__ import annotations
@@ -42,8 +48,22 @@ from dsi_cli.remote.locations import Place, Scalars, TrackedRun
 from dsi_cli.store import layout
 
 LOG_FILES = (
-    *("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json"),
-    *("training.log", "log.txt", "log.tsv", "history.json", "metrics.jsonl", "log.jsonl"),
+    *(
+        "log.csv",
+        "metrics.csv",
+        "summary.csv",
+        "results.csv",
+        "history.csv",
+        "trainer_state.json",
+    ),
+    *(
+        "training.log",
+        "log.txt",
+        "log.tsv",
+        "history.json",
+        "metrics.jsonl",
+        "log.jsonl",
+    ),
 )
 _EVENT_FILES = "events.out.tfevents.*"
 _MAX_EVENT_FILES = 64
@@ -53,10 +73,13 @@ _MAX_OTHER_LOGS = 64
 _BEGINNING_BYTES = 4096
 _EPOCH_TAGS = ("epoch", "train/epoch")
 _MAX_LOG_BYTES = 64 << 20
-_MAX_CELL_LENGTH = 64  # the maximum number of characters in a column's name or in a number
+_MAX_CELL_LENGTH = (
+    64  # the maximum number of characters in a column's name or in a number
+)
 _CHECKPOINT_ACCURACY = ("acc", "accuracy")
-"""Keys of the test accuracy in a checkpoint, because it decides whether to keep the checkpoint. In Keras logs, these names
-mean the training accuracy."""
+"""Keys of the test accuracy in a checkpoint, because it decides whether to keep the
+checkpoint. In Keras logs, these names mean the training accuracy.
+"""
 
 
 class LoggedCurve(NamedTuple):
@@ -78,37 +101,65 @@ CURVES: dict[str, LoggedCurve] = {
 
 _FRACTIONS = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
 _COLUMN_NAMES = {
-    "train_loss": "train_loss train/loss loss/train training/loss train_loss_epoch loss",
-    "test_loss": (
-        "test_loss val_loss valid_loss eval_loss validation_loss test/loss val/loss eval/loss loss/test loss/val "
-        "valid/loss validation/loss loss/valid loss/validation"
+    "train_loss": (
+        "train_loss train/loss loss/train training/loss train_loss_epoch loss"
     ),
-    "learning_rate": "lr learning_rate train_lr lr-sgd lr-adam lr-adamw lr/pg0 train/lr train/learning_rate",
+    "test_loss": (
+        "test_loss val_loss valid_loss eval_loss validation_loss test/loss val/loss"
+        " eval/loss loss/test loss/val valid/loss validation/loss loss/valid"
+        " loss/validation"
+    ),
+    "learning_rate": (
+        "lr learning_rate train_lr lr-sgd lr-adam lr-adamw lr/pg0 train/lr"
+        " train/learning_rate"
+    ),
     "train_accuracy": (
-        "train_acc train_accuracy train/acc train_acc1 train_top1 train/accuracy accuracy/train acc/train training/accuracy "
-        "acc accuracy"
+        "train_acc train_accuracy train/acc train_acc1 train_top1 train/accuracy"
+        " accuracy/train acc/train training/accuracy acc accuracy"
     ),
     "test_accuracy": (
-        "test_acc test_accuracy val_acc val_accuracy valid_acc eval_acc eval_accuracy eval/accuracy eval_top1 "
-        "val_acc1 test_acc1 val/acc val/accuracy test/acc metrics/accuracy_top1 val_top1 test_top1 accuracy/top1 accuracy_top-1 "
-        "test/accuracy valid/accuracy validation/accuracy accuracy/test accuracy/val accuracy/valid accuracy/validation "
-        "acc/test acc/val valid_accuracy validation_accuracy"
+        "test_acc test_accuracy val_acc val_accuracy valid_acc eval_acc eval_accuracy"
+        " eval/accuracy eval_top1 val_acc1 test_acc1 val/acc val/accuracy test/acc"
+        " metrics/accuracy_top1 val_top1 test_top1 accuracy/top1 accuracy_top-1"
+        " test/accuracy valid/accuracy validation/accuracy accuracy/test accuracy/val"
+        " accuracy/valid accuracy/validation acc/test acc/val valid_accuracy"
+        " validation_accuracy"
     ),
-    "test_accuracy_top5": "test_acc5 val_acc5 eval_top5 test_top5 val_top5 metrics/accuracy_top5 accuracy/top5 accuracy_top-5",
+    "test_accuracy_top5": (
+        "test_acc5 val_acc5 eval_top5 test_top5 val_top5 metrics/accuracy_top5"
+        " accuracy/top5 accuracy_top-5"
+    ),
 }
 """The names of columns, separated by spaces, by curve."""
-_CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
-_TEST_COLUMNS = {name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"}
+_CURVE_OF_COLUMN = {
+    name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()
+}
+_TEST_COLUMNS = {
+    name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"
+}
 _SPLIT_COLUMNS = ("phase", "split", "mode", "set")
 _TRAINING_COLUMNS = ("fold", "seed", "trial", "run", "model", "model_name", "arch")
 """Columns that state the split or the training of a row."""
-_SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val")
+_SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(
+    ("val", "valid", "validation", "dev", "eval"), "val"
+)
 _SPLITS |= {"test": "test", "testing": "test"}
-_SPLIT_IN_NAME = re.compile(r"(?<![a-z])(train|val|valid|validation|dev|eval|test)(?![a-z])", re.IGNORECASE)
+_SPLIT_IN_NAME = re.compile(
+    r"(?<![a-z])(train|val|valid|validation|dev|eval|test)(?![a-z])", re.IGNORECASE
+)
 """The split of a file: ``train_log.csv``."""
 _STEP_OFFSETS = {"lightning": -1}
-"""The number of a step in the log less that in the checkpoints: Lightning logs the steps by their numbers from 0."""
-_LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)  # the errors of a log that cannot be read
+"""The number of a step in the log less that in the checkpoints: Lightning logs the
+steps by their numbers from 0.
+"""
+# the errors of a log that cannot be read
+_LOG_ERRORS = (
+    OSError,
+    ValueError,
+    csv.Error,
+    RecursionError,
+    CheckpointError,
+)
 
 
 @dataclass
@@ -117,25 +168,43 @@ class TrainingLog:
 
     path: Place  # the file or folder; for a tracker only its name
     by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
-    by_step: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)  # by epoch, rounded down, and step
+    # by epoch, rounded down, and step
+    by_step: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
     begins_before_training: bool = False
-    """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
+    """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was
+    logged before training.
+    """
     trainings: dict[tuple[str, ...], TrainingLog] = field(default_factory=dict)
-    """The log of each training by the values that identify it, such as its seed, if the rows are of several trainings."""
-    has_numbers: bool = True  # False if the log does not number its epochs, so they count from 1
+    """The log of each training by the values that identify it, such as its seed, if the
+    rows are of several trainings.
+    """
+    has_numbers: bool = (
+        True  # False if the log does not number its epochs, so they count from 1
+    )
 
-    def at(self, epoch: int, trainer: str | None, step: int | None = None, *, is_last: bool = True) -> dict[str, float]:
+    def at(
+        self,
+        epoch: int,
+        trainer: str | None,
+        step: int | None = None,
+        *,
+        is_last: bool = True,
+    ) -> dict[str, float]:
         """Return the values at the step of a checkpoint, or else of its epoch.
 
-        The values of an epoch are those of its last checkpoint; ``is_last`` is False for an earlier one.
+        The values of an epoch are those of its last checkpoint; ``is_last`` is False
+        for an earlier one.
         """
         values = self.by_epoch.get(epoch, {}) if is_last else {}
         if step is None:
             return values
-        return values | self.by_step.get((epoch, step + _STEP_OFFSETS.get(trainer or "", 0)), {})
+        return values | self.by_step.get(
+            (epoch, step + _STEP_OFFSETS.get(trainer or "", 0)), {}
+        )
 
     def of_run(self, run: str) -> TrainingLog | None:
-        """Return the log of the training whose values are all in the run's name; None if none or several are.
+        """Return the log of the training whose values are all in the run's name; None
+        if none or several are.
 
         >>> log = TrainingLog(Path("log.csv"), trainings={(seed,): TrainingLog(Path(seed), {1: {}}) for seed in ("1", "10")})
         >>> log.of_run("cnn_seed10").path.name, log.of_run("cnn_seed2")
@@ -144,7 +213,11 @@ class TrainingLog:
         if not self.trainings:
             return self
         words = set(_words(run))
-        found = [log for values, log in self.trainings.items() if all(words.issuperset(_words(text)) for text in values)]
+        found = [
+            log
+            for values, log in self.trainings.items()
+            if all(words.issuperset(_words(text)) for text in values)
+        ]
         return found[0] if len(found) == 1 and found[0].by_epoch else None
 
     @property
@@ -154,9 +227,18 @@ class TrainingLog:
         return EpochNumbers(frozenset(self.by_epoch), counts_from, self.has_numbers)
 
     def shifted(self, shift: int) -> TrainingLog:
-        """Return the log with the numbers of the checkpoints, which are lower than its own by the shift."""
-        by_step = {(epoch - shift, step): values for (epoch, step), values in self.by_step.items()}
-        return replace(self, by_epoch={epoch - shift: values for epoch, values in self.by_epoch.items()}, by_step=by_step)
+        """Return the log with the numbers of the checkpoints, which are lower than its
+        own by the shift.
+        """
+        by_step = {
+            (epoch - shift, step): values
+            for (epoch, step), values in self.by_step.items()
+        }
+        return replace(
+            self,
+            by_epoch={epoch - shift: values for epoch, values in self.by_epoch.items()},
+            by_step=by_step,
+        )
 
 
 def find_log(folders: Sequence[Place]) -> TrainingLog | None:
@@ -164,8 +246,13 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
     for folder in folders:
         paths = [folder / name for name in LOG_FILES]
         if isinstance(folder, Path):
-            for pattern in ("*/vis_data/scalars.json", "csv/version_*/metrics.csv"):  # MMEngine, Lightning-Hydra-Template
-                paths += sorted(folder.glob(pattern), key=lambda path: natural_key(str(path)))[-1:]
+            for pattern in (
+                "*/vis_data/scalars.json",
+                "csv/version_*/metrics.csv",
+            ):  # MMEngine, Lightning-Hydra-Template
+                paths += sorted(
+                    folder.glob(pattern), key=lambda path: natural_key(str(path))
+                )[-1:]
         for path in paths:
             log = read_log(path) if path.is_file() else None
             if log is not None and log.by_epoch:
@@ -181,22 +268,39 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
 def other_logs(folder: Place, *, is_shared: bool) -> list[Place]:
     """Return the logs in a local folder that dsi reads only if the user names them.
 
-    These are also folders with event files in it, unless the folder ``is_shared`` by several runs or has checkpoints of its own.
+    These are also folders with event files in it, unless the folder ``is_shared`` by
+    several runs or has checkpoints of its own.
     """
     if not isinstance(folder, Path):
         return []
     with suppress(OSError):
-        candidates = {path for path in folder.iterdir() if _OTHER_LOGS.search(path.name) and _may_be_log(path)}
+        candidates = {
+            path
+            for path in folder.iterdir()
+            if _OTHER_LOGS.search(path.name) and _may_be_log(path)
+        }
         if not is_shared:
-            event_folders = {path.parent for pattern in ("*/", "*/*/") for path in folder.glob(pattern + _EVENT_FILES)}
+            event_folders = {
+                path.parent
+                for pattern in ("*/", "*/*/")
+                for path in folder.glob(pattern + _EVENT_FILES)
+            }
             candidates |= {path for path in event_folders if not _has_checkpoints(path)}
-        logs = [read_log(path) for path in sorted(candidates, key=str)[:_MAX_OTHER_LOGS]]
-        return [log.path for log in logs if log is not None and (any(log.by_epoch.values()) or log.trainings)]
+        logs = [
+            read_log(path) for path in sorted(candidates, key=str)[:_MAX_OTHER_LOGS]
+        ]
+        return [
+            log.path
+            for log in logs
+            if log is not None and (any(log.by_epoch.values()) or log.trainings)
+        ]
     return []
 
 
 def _has_checkpoints(folder: Path) -> bool:
-    """Return whether a folder, or a folder in it, has checkpoints, so that its log is that of their run."""
+    """Return whether a folder, or a folder in it, has checkpoints, so that its log is
+    that of their run.
+    """
     files = chain(folder.glob("*"), folder.glob("*/*"))
     return any(path.name.lower().endswith(SUFFIXES) for path in files)
 
@@ -207,20 +311,32 @@ def _may_be_log(path: Path) -> bool:
         if path.is_file():
             with path.open("rb") as file:
                 beginning = file.read(_BEGINNING_BYTES).lower()
-            return b"epoch" in beginning and re.search(rb"loss|acc|lr|top1", beginning) is not None
+            return (
+                b"epoch" in beginning
+                and re.search(rb"loss|acc|lr|top1", beginning) is not None
+            )
     return False
 
 
 def read_named_log(path: Place) -> TrainingLog:
-    """Return the curves of a log that the user named: a CSV file, a trainer's state, an event file or a folder of event files.
+    """Return the curves of a log that the user named: a CSV file, a trainer's state, an
+    event file or a folder of event files.
 
-    Raise `UsageError` if the log does not exist (``no-such-log``), cannot be read (``unreadable-log``), or has no epochs
-    (``no-curves-in-log``).
+    Raise `UsageError` if the log does not exist (``no-such-log``), cannot be read
+    (``unreadable-log``), or has no epochs (``no-curves-in-log``).
     """
-    expected = "expected a CSV file with the columns epoch and for example train_loss, val_loss, val_acc or lr, a JSON "
-    expected += "object per line or with lists of these names, trainer_state.json, or TensorBoard event files"
+    expected = (
+        "expected a CSV file with the columns epoch and for example train_loss,"
+        " val_loss, val_acc or lr, a JSON "
+    )
+    expected += (
+        "object per line or with lists of these names, trainer_state.json, or"
+        " TensorBoard event files"
+    )
     if not (path.is_file() or path.is_dir()):
-        raise UsageError(f"there is no log {path}; {expected}", code="no-such-log", path=str(path))
+        raise UsageError(
+            f"there is no log {path}; {expected}", code="no-such-log", path=str(path)
+        )
     try:
         log = _read(path)
         for other in _files_of_other_splits(path):
@@ -229,22 +345,36 @@ def read_named_log(path: Place) -> TrainingLog:
     except _LOG_ERRORS as error:
         reason = first_line(error)
         message = f"the log {path} cannot be read ({reason}); {expected}"
-        raise UsageError(message, code="unreadable-log", path=str(path), reason=reason) from None
+        raise UsageError(
+            message, code="unreadable-log", path=str(path), reason=reason
+        ) from None
     if not any(log.by_epoch.values()) and not log.trainings:
-        raise UsageError(f"the log {path} has no curve by epochs; {expected}", code="no-curves-in-log", path=str(path))
+        raise UsageError(
+            f"the log {path} has no curve by epochs; {expected}",
+            code="no-curves-in-log",
+            path=str(path),
+        )
     return log
 
 
 def _files_of_other_splits(path: Place) -> list[Place]:
-    """Return the files whose names differ from that of a log only in the split: ``val_log.csv`` of ``train_log.csv``."""
+    """Return the files whose names differ from that of a log only in the split:
+    ``val_log.csv`` of ``train_log.csv``.
+    """
     if not _SPLIT_IN_NAME.search(path.name):
         return []
     names = [_SPLIT_IN_NAME.sub(split, path.name) for split in ("train", *_SPLITS)]
-    return [path.with_name(name) for name in dict.fromkeys(names) if name != path.name and path.with_name(name).is_file()]
+    return [
+        path.with_name(name)
+        for name in dict.fromkeys(names)
+        if name != path.name and path.with_name(name).is_file()
+    ]
 
 
 def read_log(path: Place) -> TrainingLog | None:
-    """Return the curves of a log file or of a folder of event files, or None if they cannot be read."""
+    """Return the curves of a log file or of a folder of event files, or None if they
+    cannot be read.
+    """
     try:
         return _read(path)
     except _LOG_ERRORS:
@@ -258,7 +388,9 @@ def _read(path: Place) -> TrainingLog:
             local = download.local_file(file)
             with RandomAccessFile(local) as source:
                 tags = [*_CURVE_OF_COLUMN, *_EPOCH_TAGS]
-                content = open_isolated("event_file", source.size, path=str(local.absolute()), tags=tags)
+                content = open_isolated(
+                    "event_file", source.size, path=str(local.absolute()), tags=tags
+                )
             for step, tag, value in content.tree["scalars"]:
                 scalars.setdefault(tag, {})[step] = value
         return _log_of_rows(path, _rows_of_scalars(scalars), is_fraction=True)
@@ -272,34 +404,56 @@ def _read(path: Place) -> TrainingLog:
         if isinstance(tree, list):
             return _log_of_rows(path, filter(as_dict, tree), is_history=True)
         # An object has a list, or pandas' object of row numbers, for each curve.
-        lists = {str(name).lower(): list(as_dict(values).values()) or values for name, values in as_dict(tree).items()}
-        columns = {name: lists[name] for name in (*_CURVE_OF_COLUMN, "epoch") if isinstance(lists.get(name), list)}
+        lists = {
+            str(name).lower(): list(as_dict(values).values()) or values
+            for name, values in as_dict(tree).items()
+        }
+        columns = {
+            name: lists[name]
+            for name in (*_CURVE_OF_COLUMN, "epoch")
+            if isinstance(lists.get(name), list)
+        }
         if len({len(column) for column in columns.values()}) > 1:
-            raise UnreadableError("its lists have different lengths", code="different-lengths")
-        rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+            raise UnreadableError(
+                "its lists have different lengths", code="different-lengths"
+            )
+        rows = (
+            dict(zip(columns, row, strict=True))
+            for row in zip(*columns.values(), strict=True)
+        )
         return _log_of_rows(path, rows, is_history=True)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
-        return _log_of_rows(path, _rows_of_text(table), is_history=path.stem == "history")
+        return _log_of_rows(
+            path, _rows_of_text(table), is_history=path.stem == "history"
+        )
 
 
 def _rows_of_text(text: IO[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a CSV file, also one with semicolons or tabs, or of a file with one JSON object per line."""
+    """Yield the rows of a CSV file, also one with semicolons or tabs, or of a file with
+    one JSON object per line.
+    """
     header, epoch = text.readline(), None
     if header.startswith("{"):
         for line in chain([header], text):
             with suppress(UnreadableError):  # the last line may still be incomplete
                 row = as_dict(parse_json(line.encode()))
                 epoch = row.get("epoch", epoch)
-                # In MMEngine's rows of the test split, which follow those of the train split, the epoch is the step.
+                # In MMEngine's rows of the test split, which follow those of the train
+                # split, the epoch is the step.
                 yield row | {"epoch": epoch} if row.get("step") == epoch else row
         return
     delimiter = max(",;\t", key=header.count)
-    names = [name.strip().lower().replace(" ", "_") for name in next(csv.reader([header], delimiter=delimiter), [])]
+    names = [
+        name.strip().lower().replace(" ", "_")
+        for name in next(csv.reader([header], delimiter=delimiter), [])
+    ]
     yield from csv.DictReader(text, names, delimiter=delimiter, restkey="")
 
 
 def read_tracked_log(run: TrackedRun) -> TrainingLog | None:
-    """Return the curves of a run of an experiment tracker, or None if they have no epochs or the tracker does not send them."""
+    """Return the curves of a run of an experiment tracker, or None if they have no
+    epochs or the tracker does not send them.
+    """
     try:
         rows = _rows_of_scalars(run.read_scalars([*_CURVE_OF_COLUMN, *_EPOCH_TAGS]))
     except _LOG_ERRORS:
@@ -308,28 +462,51 @@ def read_tracked_log(run: TrackedRun) -> TrainingLog | None:
 
 
 def _event_files(path: Place) -> list[Place]:
-    """Return the event files of a path: the file itself, or the files directly in a folder that dsi did not write."""
+    """Return the event files of a path: the file itself, or the files directly in a
+    folder that dsi did not write.
+    """
     if not path.is_dir():
         return [path]
-    files = [file for file in path.glob(_EVENT_FILES) if not file.name.startswith(layout.EVENTS)]
+    files = [
+        file
+        for file in path.glob(_EVENT_FILES)
+        if not file.name.startswith(layout.EVENTS)
+    ]
     return sorted(files, key=str)[:_MAX_EVENT_FILES]
 
 
 def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
     """Return one row per step, in order, with its epoch and its values."""
-    epochs = next((sorted(scalars[tag].items()) for tag in _EPOCH_TAGS if tag in scalars), None)
+    epochs = next(
+        (sorted(scalars[tag].items()) for tag in _EPOCH_TAGS if tag in scalars), None
+    )
     curves = {tag: values for tag, values in scalars.items() if tag not in _EPOCH_TAGS}
     if not curves:
-        raise UnreadableError("no losses, accuracies or learning rate in it by a name that is known", code="no-known-tags")
+        raise UnreadableError(
+            "no losses, accuracies or learning rate in it by a name that is known",
+            code="no-known-tags",
+        )
     steps = sorted(set[int]().union(*curves.values()))
     if epochs is None:
-        # Steps are epochs if they are consecutive, and each curve, one of them of the test split, has all of them.
+        # Steps are epochs if they are consecutive, and each curve, one of them of the
+        # test split, has all of them.
         is_consecutive = steps[0] in (0, 1) and steps[-1] - steps[0] == len(steps) - 1
-        complete = [tag for tag, values in curves.items() if set(steps[1:]) <= set(values)]
-        has_test_curve = is_consecutive and any(tag in _TEST_COLUMNS for tag in complete)
+        complete = [
+            tag for tag, values in curves.items() if set(steps[1:]) <= set(values)
+        ]
+        has_test_curve = is_consecutive and any(
+            tag in _TEST_COLUMNS for tag in complete
+        )
         if not has_test_curve or len(complete) < len(curves):
-            problem = "its curves have different steps" if has_test_curve else "its steps are not epochs"
-            raise UnreadableError(f"{problem}, and no tag 'epoch' gives the epoch of a step", code="no-epochs")
+            problem = (
+                "its curves have different steps"
+                if has_test_curve
+                else "its steps are not epochs"
+            )
+            raise UnreadableError(
+                f"{problem}, and no tag 'epoch' gives the epoch of a step",
+                code="no-epochs",
+            )
     rows = []
     for step in steps:
         epoch: float = step
@@ -337,19 +514,31 @@ def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
             # The last value at or before the step, or the first one.
             index = max(0, bisect_right(epochs, step, key=lambda item: item[0]) - 1)
             epoch = epochs[index][1]
-        values_of_step = {tag: values[step] for tag, values in curves.items() if step in values}
+        values_of_step = {
+            tag: values[step] for tag, values in curves.items() if step in values
+        }
         rows.append({"epoch": epoch, "step": step} | values_of_step)
     return rows
 
 
 def scalars_of(tree: Any) -> dict[str, float]:
-    """Return the values of curves in the top level of a checkpoint's contents or in its safetensors metadata, as written."""
+    """Return the values of curves in the top level of a checkpoint's contents or in its
+    safetensors metadata, as written.
+    """
     contents = as_dict(tree)
     scalars: dict[str, float] = {}
     for mapping in (contents, as_dict(contents.get("__metadata__"))):
         for key, value in mapping.items():
-            name = key.lower() if isinstance(key, str) and len(key) <= _MAX_CELL_LENGTH else ""
-            curve = "test_accuracy" if name in _CHECKPOINT_ACCURACY else _CURVE_OF_COLUMN.get(name)
+            name = (
+                key.lower()
+                if isinstance(key, str) and len(key) <= _MAX_CELL_LENGTH
+                else ""
+            )
+            curve = (
+                "test_accuracy"
+                if name in _CHECKPOINT_ACCURACY
+                else _CURVE_OF_COLUMN.get(name)
+            )
             number = _finite_number(value)
             if curve is not None and curve not in scalars and number is not None:
                 scalars[curve] = number
@@ -359,34 +548,58 @@ def scalars_of(tree: Any) -> dict[str, float]:
 def with_fractions(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
     """Return the values of a training's epochs with percentages as fractions.
 
-    An accuracy with a value above 1 is in percent throughout, because 1.0 may be 1 % and 100 %. One with a value above 100 is left
-    out, because it is neither.
+    An accuracy with a value above 1 is in percent throughout, because 1.0 may be 1 %
+    and 100 %. One with a value above 100 is left out, because it is neither.
 
     >>> with_fractions([{"test_accuracy": 1.0}, {"test_accuracy": 35.0}])
     [{'test_accuracy': 0.01}, {'test_accuracy': 0.35}]
     """
-    highest = {curve: max((values.get(curve, 0.0) for values in rows), default=0.0) for curve in _FRACTIONS}
+    highest = {
+        curve: max((values.get(curve, 0.0) for values in rows), default=0.0)
+        for curve in _FRACTIONS
+    }
     scales = {curve: 100.0 for curve, value in highest.items() if value > 1.0}
     counts = {curve for curve, value in highest.items() if value > 100.0}
     return [
-        {curve: value / scales.get(curve, 1.0) for curve, value in values.items() if curve not in counts} for values in rows
+        {
+            curve: value / scales.get(curve, 1.0)
+            for curve, value in values.items()
+            if curve not in counts
+        }
+        for values in rows
     ]
 
 
 def _log_of_rows(
-    path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool = False, is_history: bool = False
+    path: Place,
+    rows: Iterable[dict[str, Any]],
+    *,
+    is_fraction: bool = False,
+    is_history: bool = False,
 ) -> TrainingLog:
-    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1, and else 0.3 to none.
+    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both
+    belong to epoch 1, and else 0.3 to none.
 
-    With ``is_history``, rows without an epoch are epochs if each has a value of the test split.
+    With ``is_history``, rows without an epoch are epochs if each has a value of the
+    test split.
     """
     log, rows = TrainingLog(path), list(rows)
     trainings = _rows_by_training(rows)
     if len(trainings) > 1:
-        log.trainings = {values: _log_of_rows(path, rows_of_one) for values, rows_of_one in trainings.items()}
+        log.trainings = {
+            values: _log_of_rows(path, rows_of_one)
+            for values, rows_of_one in trainings.items()
+        }
         return log
-    if is_history and not any("epoch" in row for row in rows) and all(map(_TEST_COLUMNS.intersection, rows)):
-        log.has_numbers, rows = False, [row | {"epoch": number} for number, row in enumerate(rows, start=1)]
+    if (
+        is_history
+        and not any("epoch" in row for row in rows)
+        and all(map(_TEST_COLUMNS.intersection, rows))
+    ):
+        log.has_numbers, rows = (
+            False,
+            [row | {"epoch": number} for number, row in enumerate(rows, start=1)],
+        )
     epochs: dict[int, dict[str, float]] = {}
     steps: dict[tuple[int, int], dict[str, float]] = {}
     split = _split_in_name(path.name)
@@ -401,11 +614,20 @@ def _log_of_rows(
             steps.setdefault((floor(epoch), floor(step)), {}).update(values)
     columns = _columns_of_curves(Counter(chain.from_iterable(epochs.values())))
     merged = [*epochs.values(), *steps.values()]
-    curves = with_fractions([{columns[name]: values[name] for name in values if name in columns} for values in merged])
+    curves = with_fractions(
+        [
+            {columns[name]: values[name] for name in values if name in columns}
+            for values in merged
+        ]
+    )
     log.by_epoch = dict(zip(epochs, curves, strict=False))
     log.by_step = dict(zip(steps, curves[len(epochs) :], strict=True))
-    with_loss = [epoch for epoch, values in log.by_epoch.items() if "train_loss" in values]
-    log.begins_before_training = 0 in log.by_epoch and 0 not in with_loss and max(with_loss, default=0) > 0
+    with_loss = [
+        epoch for epoch, values in log.by_epoch.items() if "train_loss" in values
+    ]
+    log.begins_before_training = (
+        0 in log.by_epoch and 0 not in with_loss and max(with_loss, default=0) > 0
+    )
     return log
 
 
@@ -415,8 +637,12 @@ def _split_in_name(name: str) -> str:
     return _SPLITS[match[1].lower()] if match else ""
 
 
-def _rows_by_training(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Return the rows by the values that identify their training, without rows that have none."""
+def _rows_by_training(
+    rows: Sequence[dict[str, Any]],
+) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Return the rows by the values that identify their training, without rows that
+    have none.
+    """
     trainings: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         values = tuple(_word(row.get(column)) for column in _TRAINING_COLUMNS)
@@ -426,11 +652,19 @@ def _rows_by_training(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], l
 
 
 def _values_by_column(row: dict[str, Any], split: str) -> dict[str, float]:
-    """Return the numbers in the known columns; a row of one split (``phase,loss,acc``) is read like ``train_loss,train_acc``.
+    """Return the numbers in the known columns; a row of one split (``phase,loss,acc``)
+    is read like ``train_loss,train_acc``.
 
     ``split`` is that of the file, or an empty text.
     """
-    split = next((_SPLITS[word] for column in _SPLIT_COLUMNS if (word := _word(row.get(column))) in _SPLITS), split)
+    split = next(
+        (
+            _SPLITS[word]
+            for column in _SPLIT_COLUMNS
+            if (word := _word(row.get(column))) in _SPLITS
+        ),
+        split,
+    )
     values: dict[str, float] = {}
     for key, cell in row.items():
         name = f"{split}_{key}" if f"{split}_{key}" in _CURVE_OF_COLUMN else key
@@ -440,18 +674,41 @@ def _values_by_column(row: dict[str, Any], split: str) -> dict[str, float]:
 
 
 def _columns_of_curves(epochs: Counter[str]) -> dict[str, str]:
-    """Return the curves by their columns, given the number of epochs in each column of a log.
+    """Return the curves by their columns, given the number of epochs in each column of
+    a log.
 
-    A curve is the column with the most epochs, because a mixture of ``val_acc`` and ``test_acc`` is no curve. An accuracy without a
-    split is left out if the loss has one and nothing shows that of the accuracy.
+    A curve is the column with the most epochs, because a mixture of ``val_acc`` and
+    ``test_acc`` is no curve. An accuracy without a split is left out if the loss has
+    one and nothing shows that of the accuracy.
     """
     candidates = {curve: names.split() for curve, names in _COLUMN_NAMES.items()}
-    # Keras writes ``loss,acc,val_loss,val_acc``. In ``train_loss,val_loss,acc`` the accuracy is that of the test split.
-    stated = {_CURVE_OF_COLUMN[name] for name in epochs if name not in ("loss", *_CHECKPOINT_ACCURACY)}
-    if "loss" not in epochs and "test_accuracy" not in stated and stated & {"train_loss", "test_loss"}:
-        candidates["train_accuracy"] = [name for name in candidates["train_accuracy"] if name not in _CHECKPOINT_ACCURACY]
-        candidates["test_accuracy"] = ["accuracy" if "accuracy" in epochs else "acc"] if "test_loss" in stated else []
-    return {max(names, key=epochs.__getitem__): curve for curve, names in candidates.items() if names}
+    # Keras writes ``loss,acc,val_loss,val_acc``. In ``train_loss,val_loss,acc`` the
+    # accuracy is that of the test split.
+    stated = {
+        _CURVE_OF_COLUMN[name]
+        for name in epochs
+        if name not in ("loss", *_CHECKPOINT_ACCURACY)
+    }
+    if (
+        "loss" not in epochs
+        and "test_accuracy" not in stated
+        and stated & {"train_loss", "test_loss"}
+    ):
+        candidates["train_accuracy"] = [
+            name
+            for name in candidates["train_accuracy"]
+            if name not in _CHECKPOINT_ACCURACY
+        ]
+        candidates["test_accuracy"] = (
+            ["accuracy" if "accuracy" in epochs else "acc"]
+            if "test_loss" in stated
+            else []
+        )
+    return {
+        max(names, key=epochs.__getitem__): curve
+        for curve, names in candidates.items()
+        if names
+    }
 
 
 def _words(text: str) -> list[str]:
@@ -460,14 +717,22 @@ def _words(text: str) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    """Return a text without spaces and in lower case, or a whole number as text; an empty text for anything else."""
+    """Return a text without spaces and in lower case, or a whole number as text; an
+    empty text for anything else.
+    """
     return str(value).strip().lower() if isinstance(value, str | int) else ""
 
 
 def _finite_number(value: Any) -> float | None:
-    """Return a number or a text as float; None for booleans, other types, long texts, NaN and infinity."""
+    """Return a number or a text as float; None for booleans, other types, long texts,
+    NaN and infinity.
+    """
     is_short = not isinstance(value, str) or len(value) <= _MAX_CELL_LENGTH
-    if isinstance(value, str | int | float) and not isinstance(value, bool) and is_short:
+    if (
+        isinstance(value, str | int | float)
+        and not isinstance(value, bool)
+        and is_short
+    ):
         with suppress(ValueError, OverflowError):
             scale, text = 1.0, value
             if isinstance(value, str) and value.rstrip().endswith("%"):

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 def analyze(values: Mapping[str, Any]) -> int:
     """Compare the classifiers of checkpoints with WordNet, and with their own mistakes.
 
-    dsi writes Parquet tables and report.html, a page that shows them. With predictions, or test data and the model, it also
-    analyses mistakes.
+    dsi writes Parquet tables and report.html, a page that shows them. With predictions,
+    or test data and the model, it also analyses mistakes.
 
-    Later calls with the same output folder use --labels, --map, --taxonomy, --reference, --pos, --wordnet, --head, --ema,
-    --keep-extra-classes and --predictions again, until you give another value; the value none removes a setting.
+    Later calls with the same output folder use --labels, --map, --taxonomy,
+    --reference, --pos, --wordnet, --head, --ema, --keep-extra-classes and --predictions
+    again, until you give another value; the value none removes a setting.
 
     Examples
     --------
@@ -42,12 +43,16 @@ def analyze(values: Mapping[str, Any]) -> int:
     options = read_options(values)
     started = time.monotonic()
     with console.progress(quiet=output.quiet or output.json) as display:
-        summary = run_analysis(values["checkpoints"], output.out, options, display.update, display.say)
+        summary = run_analysis(
+            values["checkpoints"], output.out, options, display.update, display.say
+        )
         if output.report:
             report_file.add_report(summary, display.update)
         summary.send_curves(trackers)
     summary.seconds = time.monotonic() - started
-    print_summary(summary, as_json=output.json, quiet=output.quiet, per_epoch=output.per_epoch)
+    print_summary(
+        summary, as_json=output.json, quiet=output.quiet, per_epoch=output.per_epoch
+    )
     return summary.exit_code
 
 

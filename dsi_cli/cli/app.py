@@ -1,7 +1,8 @@
-"""The table of commands, how a call of a command begins and ends, and errors as one line each.
+"""The table of commands, how a call of a command begins and ends, and errors as one
+line each.
 
-A command's module is imported when the command is called or its help is printed. Errors of usage come from click, or from the
-copy of click inside Typer.
+A command's module is imported when the command is called or its help is printed. Errors
+of usage come from click, or from the copy of click inside Typer.
 """
 
 from __future__ import annotations
@@ -25,32 +26,70 @@ from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, Ds
 
 MAX_HELP_WIDTH = 110  # width of a help text, in columns
 COMMANDS = {
-    "analyze": "Compare the classifiers of checkpoints with WordNet, and with their own mistakes",
-    "watch": "Do as dsi analyze while training still writes, each checkpoint once it is complete",
+    "analyze": (
+        "Compare the classifiers of checkpoints with WordNet, and with their own"
+        " mistakes"
+    ),
+    "watch": (
+        "Do as dsi analyze while training still writes, each checkpoint once it is"
+        " complete"
+    ),
     "scan": "Show what dsi analyze would read",
     "wordnet": "Build WordNet's similarity matrix of a label list",
-    "labels": "Show the WordNet sense of each label of a list, how sure dsi is, and why",
-    "neighbors": "List the classes most similar to a class, or the closest pairs, with their similarity in WordNet",
+    "labels": (
+        "Show the WordNet sense of each label of a list, how sure dsi is, and why"
+    ),
+    "neighbors": (
+        "List the classes most similar to a class, or the closest pairs, with their"
+        " similarity in WordNet"
+    ),
     "mistakes": "List the most telling mistakes of an epoch",
     "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
     "diff": "Show what differs between two checkpoints with the same classes",
     "plot": "Draw the figures of an analysis",
-    "report": "Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes",
-    "export": "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker",
+    "report": (
+        "Write one HTML file with all results: curves, matrices, neighbours, mistakes,"
+        " classes"
+    ),
+    "export": (
+        "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a"
+        " tracker"
+    ),
     "demo": "Analyse two real runs that ship with the package",
     "doctor": "Print versions, and which packages are missing",
 }
-"""The commands and their purpose, with which their docstrings begin. Each is a function in the module of the same name."""
-PATH_ERRORS = ("ENAMETOOLONG", "ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "ELOOP", "EINVAL")
+"""The commands and their purpose, with which their docstrings begin. Each is a function
+in the module of the same name.
+"""
+PATH_ERRORS = (
+    "ENAMETOOLONG",
+    "ENOENT",
+    "ENOTDIR",
+    "EISDIR",
+    "EACCES",
+    "EPERM",
+    "ELOOP",
+    "EINVAL",
+)
 """The names of the system's errors that mean a wrong path."""
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports.")]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports."),
+]
 
 
 def _usage_line(error: Any, arguments: Sequence[str]) -> str:
     """Return what is wrong with a call, from click's error."""
     if arguments[0] not in COMMANDS and os.path.exists(arguments[0]):  # noqa: PTH110 (False for a name that is too long)
-        return f"{arguments[0]} is a path, not a command; run dsi analyze {arguments[0]}"
-    message = str(error.format_message()).replace(". Did you mean ", "; try ").rstrip(".?").partition(", unable to")[0]
+        return (
+            f"{arguments[0]} is a path, not a command; run dsi analyze {arguments[0]}"
+        )
+    message = (
+        str(error.format_message())
+        .replace(". Did you mean ", "; try ")
+        .rstrip(".?")
+        .partition(", unable to")[0]
+    )
     value = _wrong_value(error, arguments)
     if value is not None and value not in message:
         message += f"; found {value!r}"
@@ -59,7 +98,9 @@ def _usage_line(error: Any, arguments: Sequence[str]) -> str:
 
 
 def _wrong_value(error: Any, arguments: Sequence[str]) -> str | None:
-    """Return the value of the option that click could not read; None if the error is about no option."""
+    """Return the value of the option that click could not read; None if the error is
+    about no option.
+    """
     flags = getattr(getattr(error, "param", None), "opts", [])
     for index, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
@@ -71,18 +112,24 @@ def _wrong_value(error: Any, arguments: Sequence[str]) -> str | None:
 
 
 class _Stopped(Exception):  # noqa: N818 (no error: the user or the reader of a pipe has ended the command)
-    """Passes Ctrl-C or a closed pipe through Typer, which would end the process with exit codes that dsi does not document."""
+    """Passes Ctrl-C or a closed pipe through Typer, which would end the process with
+    exit codes that dsi does not document.
+    """
 
 
 def _with_signals(function: Callable[..., int]) -> Callable[..., int]:
-    """Return a command's function for Typer: with ``--verbose``, local paths in place of URLs, and handlers of signals."""
+    """Return a command's function for Typer: with ``--verbose``, local paths in place
+    of URLs, and handlers of signals.
+    """
 
     @wraps(function)
     def called(*args: Any, verbose: bool = False, **options: Any) -> int:
         try:
             with (
                 signals.interrupted_by(signal.SIGINT),
-                signals.interrupted_by(signal.SIGTERM),  # a batch system sends it before it ends a job
+                signals.interrupted_by(
+                    signal.SIGTERM
+                ),  # a batch system sends it before it ends a job
                 console.log_on_stderr(verbose=verbose),
                 urls.with_local_paths(function.__name__, options) as local_options,
             ):
@@ -91,10 +138,14 @@ def _with_signals(function: Callable[..., int]) -> Callable[..., int]:
             raise _Stopped from stopped
 
     signature = inspect.signature(function, eval_str=True)
-    added = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+    added = inspect.Parameter(
+        "verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose
+    )
     parameters = [*signature.parameters.values(), added]
     called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    called.__annotations__ = {
+        parameter.name: parameter.annotation for parameter in parameters
+    }
     return called
 
 
@@ -104,8 +155,12 @@ def command_function(name: str) -> Callable[..., int]:
 
 
 def split_docstring(function: Callable[..., int]) -> tuple[str, list[str]]:
-    """Return the description in a command's docstring, and the lines of its examples."""
-    description, _, examples = (inspect.getdoc(function) or "").partition("\n\nExamples\n--------\n")
+    """Return the description in a command's docstring, and the lines of its
+    examples.
+    """
+    description, _, examples = (inspect.getdoc(function) or "").partition(
+        "\n\nExamples\n--------\n"
+    )
     return description, examples.splitlines()
 
 
@@ -113,15 +168,29 @@ def split_docstring(function: Callable[..., int]) -> tuple[str, list[str]]:
 def _command(name: str) -> Any:
     function = command_function(name)
     description, examples = split_docstring(function)
-    epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)]) if examples else None
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    add = single.command(name, cls=_SectionedCommand, help=description, short_help=COMMANDS[name], epilog=epilog)
+    epilog = (
+        "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
+        if examples
+        else None
+    )
+    single = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    add = single.command(
+        name,
+        cls=_SectionedCommand,
+        help=description,
+        short_help=COMMANDS[name],
+        epilog=epilog,
+    )
     add(_with_signals(function))
     return typer.main.get_command(single)
 
 
 class _SectionedCommand(TyperCommand):
-    """A command whose help shows its options in sections: Typer's help panels, without the import of rich."""
+    """A command whose help shows its options in sections: Typer's help panels, without
+    the import of rich.
+    """
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write one section per help panel."""
@@ -133,8 +202,14 @@ class _SectionedCommand(TyperCommand):
             name, text = record
             title = "Options"
             if parameter.param_type_name == "argument":
-                title, name = "Arguments", name.partition(" <")[0]  # some versions of Typer add the type, as <list[str]>
-            sections.setdefault(getattr(parameter, "rich_help_panel", None) or title, []).append((name, text))
+                # some versions of Typer add the type, as <list[str]>
+                title, name = (
+                    "Arguments",
+                    name.partition(" <")[0],
+                )
+            sections.setdefault(
+                getattr(parameter, "rich_help_panel", None) or title, []
+            ).append((name, text))
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
@@ -156,8 +231,9 @@ class _Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> Any:
         """Return the options of ``dsi``."""
-        # --help and Typer's switches for completion have None as the default. To convert None, Typer imports pydantic, which
-        # takes longer than all of dsi --help.
+        # --help and Typer's switches for completion have None as the default. To
+        # convert None, Typer imports pydantic, which takes longer than all of dsi
+        # --help.
         parameters = super().get_params(ctx)
         for parameter in parameters:
             if getattr(parameter, "is_bool_flag", False) and parameter.default is None:
@@ -173,10 +249,16 @@ class _Group(TyperGroup):
 app = typer.Typer(
     name="dsi",
     cls=_Group,
-    help="Deep Similarity Inspector: how a classifier's perception of similarity emerged, read out of its checkpoints.",
+    help=(
+        "Deep Similarity Inspector: how a classifier's perception of similarity"
+        " emerged, read out of its checkpoints."
+    ),
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_HELP_WIDTH},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": MAX_HELP_WIDTH,
+    },
 )
 
 
@@ -191,22 +273,36 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version.",
+        ),
     ] = False,
 ) -> None:
     """Take the options before the command."""
 
 
 def main_with_exit_code(arguments: list[str]) -> int:
-    """Return the exit code of a call; an error is one line on stderr, and with ``--json`` a document on stdout."""
+    """Return the exit code of a call; an error is one line on stderr, and with
+    ``--json`` a document on stdout.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the process was started with a closed stream
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+            setattr(
+                sys,
+                name,
+                os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"),
+            )
     code, error = _run(arguments)
     if error is not None:
         console.error(error)
         if "--json" in arguments:
-            console.print_json({"error": error, "exit_code": code}, is_line=arguments[0] == "watch")
+            console.print_json(
+                {"error": error, "exit_code": code}, is_line=arguments[0] == "watch"
+            )
     return code
 
 
@@ -214,13 +310,23 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
     """Return the exit code of a call, and the error message if there is one."""
     command: Any = typer.main.get_command(app)
     interrupted = "interrupted"
-    if arguments[:1] in (["analyze"], ["watch"], ["demo"]):  # other commands keep no unfinished work
-        interrupted += "; finished work is kept, so run the same command again to continue"
+    if arguments[:1] in (
+        ["analyze"],
+        ["watch"],
+        ["demo"],
+    ):  # other commands keep no unfinished work
+        interrupted += (
+            "; finished work is kept, so run the same command again to continue"
+        )
     try:
-        code = command.main(arguments or ["--help"], prog_name="dsi", standalone_mode=False)
+        code = command.main(
+            arguments or ["--help"], prog_name="dsi", standalone_mode=False
+        )
         sys.stdout.flush()
         # Typer returns 130 for Ctrl-C before the function of a command begins.
-        return code if isinstance(code, int) else DONE, interrupted if code == INTERRUPTED else None
+        return code if isinstance(code, int) else DONE, (
+            interrupted if code == INTERRUPTED else None
+        )
     except typer.Exit as ended:
         return int(ended.exit_code), None
     except DsiError as error:
@@ -228,15 +334,21 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
     except (_Stopped, KeyboardInterrupt, BrokenPipeError) as stopped:
         cause = stopped.__cause__ or stopped
         if isinstance(cause, BrokenPipeError):
-            # The reader of the output has closed the pipe. Python must not write to it at exit.
+            # The reader of the output has closed the pipe. Python must not write to it
+            # at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE, None
         code = TERMINATED if isinstance(cause, signals.Terminated) else INTERRUPTED
         return code, interrupted
     except OSError as error:  # no other module handles it
         reason = error.strerror or str(error)
-        if error.filename is None:  # most often a full disk behind `>`, so that stdout takes no more text
-            console.error(f"stdout, or a file that is open, could not be written or read: {reason}")
+        if (
+            error.filename is None
+        ):  # most often a full disk behind `>`, so that stdout takes no more text
+            console.error(
+                "stdout, or a file that is open, could not be written or read:"
+                f" {reason}"
+            )
             return OUTPUT, None
         message = f"{os.fsdecode(error.filename)}: {reason}"
         if errno.errorcode.get(error.errno or 0, "") in PATH_ERRORS:
@@ -245,22 +357,35 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
     except ModuleNotFoundError as error:
         return _missing_package(error)
     except Exception as error:  # noqa: BLE001 (the outermost function: a bug is reported, not shown as a traceback)
-        if hasattr(error, "format_message"):  # only click's errors for wrong usage have this method
+        if hasattr(
+            error, "format_message"
+        ):  # only click's errors for wrong usage have this method
             return USAGE, _usage_line(error, arguments)
         return BUG, _bug(error)
 
 
 def _missing_package(error: ModuleNotFoundError) -> tuple[int, str]:
-    """Return the exit code and the message for a missing package. It is a bug if every command needs the package."""
+    """Return the exit code and the message for a missing package. It is a bug if every
+    command needs the package.
+    """
     from dsi_cli.cli.doctor import NAMES, SERVES
 
     module = (error.name or "").partition(".")[0]
     package = NAMES.get(module, module)
     if package not in SERVES:
         return BUG, _bug(error)
-    return USAGE, f"{package} is not installed, which dsi needs for {SERVES[package]}; run pip install {package}"
+    return (
+        USAGE,
+        (
+            f"{package} is not installed, which dsi needs for {SERVES[package]}; run"
+            f" pip install {package}"
+        ),
+    )
 
 
 def _bug(error: Exception) -> str:
-    advice = "please report it with what `dsi doctor` prints, and what the same command prints with --verbose"
+    advice = (
+        "please report it with what `dsi doctor` prints, and what the same command"
+        " prints with --verbose"
+    )
     return f"this is a bug in dsi ({type(error).__name__}: {error}); {advice}"

@@ -1,4 +1,6 @@
-"""``dsi compare``: the differences of several runs with confidence intervals, at equal accuracy."""
+"""``dsi compare``: the differences of several runs with confidence intervals, at equal
+accuracy.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     from dsi_cli.queries.comparison.compare import Comparison
-    from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, EqualAccuracyComparison
+    from dsi_cli.queries.comparison.equal_accuracy import (
+        CriterionRow,
+        EqualAccuracyComparison,
+    )
 
 SCALE = "0 is chance, 1 is perfect"
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
@@ -24,34 +29,70 @@ FOREST_HALF = 7  # number of characters of the forest plot on each side of 0
 
 
 def compare(
-    outputs: Annotated[list[Path], typer.Argument(metavar="OUTPUT", help="Output folders of dsi analyze, one or several.")],
+    outputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="OUTPUT", help="Output folders of dsi analyze, one or several."
+        ),
+    ],
     run: Annotated[
-        list[str] | None, option("--run", "NAME", "Compare only this run. Repeatable; all by default.", complete_runs)
+        list[str] | None,
+        option(
+            "--run",
+            "NAME",
+            "Compare only this run. Repeatable; all by default.",
+            complete_runs,
+        ),
     ] = None,
     group: Annotated[
         str | None,
-        option("--group", "PATTERN", "Repetitions: seed, or a regular expression whose parentheses name the group."),
+        option(
+            "--group",
+            "PATTERN",
+            "Repetitions: seed, or a regular expression whose parentheses name the"
+            " group.",
+        ),
     ] = None,
     tolerance: Annotated[
-        float, option("--tolerance", "NUMBER", "Largest difference of accuracies that count as equal.")
+        float,
+        option(
+            "--tolerance",
+            "NUMBER",
+            "Largest difference of accuracies that count as equal.",
+        ),
     ] = 0.01,
     split: Annotated[
-        str | None, option("--split", "SPLIT", "Split of accuracy and mistakes: test or train.", ("test", "train"))
+        str | None,
+        option(
+            "--split",
+            "SPLIT",
+            "Split of accuracy and mistakes: test or train.",
+            ("test", "train"),
+        ),
     ] = None,
     measure: Annotated[
         list[str] | None,
-        option("--measure", "NAME", "Measure of the SAI: pearson, cosine, spearman. Repeatable; the first is a criterion."),
+        option(
+            "--measure",
+            "NAME",
+            "Measure of the SAI: pearson, cosine, spearman. Repeatable; the first is a"
+            " criterion.",
+        ),
     ] = None,
-    out: Annotated[Path | None, option("--out -o", "DIR", "Folder for figures and a page.")] = None,
+    out: Annotated[
+        Path | None, option("--out -o", "DIR", "Folder for figures and a page.")
+    ] = None,
     html: Html = None,
-    as_format: Annotated[str, option("--format", "FORMAT", "Format of the figures: png, svg or pdf.")] = "png",
+    as_format: Annotated[
+        str, option("--format", "FORMAT", "Format of the figures: png, svg or pdf.")
+    ] = "png",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Compare runs at equal accuracy, with 95 % confidence intervals.
 
-    Intervals of single trainings do not cover the variation between seeds. Train each network several times and give --group to
-    cover it.
+    Intervals of single trainings do not cover the variation between seeds. Train each
+    network several times and give --group to cover it.
 
     Examples
     --------
@@ -74,7 +115,9 @@ def compare(
     if out is not None:
         from dsi_cli.figures import curves
 
-        figures = [str(path) for path in curves.save_comparison(comparison, out, as_format)]
+        figures = [
+            str(path) for path in curves.save_comparison(comparison, out, as_format)
+        ]
         html = html or out / comparison_page.FILE
     page = None
     if html is not None:
@@ -97,14 +140,17 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     from dsi_cli.report.comparison_page import sentence
 
     # The verdict is first, then the differences, and last what describes the runs.
-    console.print_sentence(sentence(comparison.recommendation, [line.group for line in comparison.runs]))
+    console.print_sentence(
+        sentence(comparison.recommendation, [line.group for line in comparison.runs])
+    )
     pairs = comparison.pairs
     if len(pairs) > 1:
         for verdict, _ in pairs[:MANY_PAIRS]:
             pair = f"{verdict.first} and {verdict.second}"
             start = "" if verdict.sentence.startswith(pair) else f"{pair}: "
             console.print_sentence(f"- {start}{verdict.sentence}")
-    has_forest = console.stdout_width() >= console.DEFAULT_WIDTH  # it repeats the numbers, so a narrow terminal has none
+    # it repeats the numbers, so a narrow terminal has none
+    has_forest = console.stdout_width() >= console.DEFAULT_WIDTH
     for equal in [equal for _, equal in pairs if equal.rows][:MAX_TABLES]:
         print()
         _print_differences(equal, has_forest=has_forest)
@@ -112,11 +158,19 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     _print_legend(comparison, has_forest=has_forest)
     _print_runs(comparison)
     _print_between(comparison)
-    unlike = [row.name for equal in comparison.equal for row in equal.classes if row.likeness is None or row.likeness < 1]
+    unlike = [
+        row.name
+        for equal in comparison.equal
+        for row in equal.classes
+        if row.likeness is None or row.likeness < 1
+    ]
     if len(comparison.equal) == 1 and unlike:
         console.print_sentence(f"Seen most differently: {', '.join(unlike[:5])}")
     if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
-        console.note("not shown: other pairs; --run NAME chooses runs, and --json has all", quiet=quiet)
+        console.note(
+            "not shown: other pairs; --run NAME chooses runs, and --json has all",
+            quiet=quiet,
+        )
 
 
 def _print_legend(comparison: Comparison, *, has_forest: bool) -> None:
@@ -124,8 +178,13 @@ def _print_legend(comparison: Comparison, *, has_forest: bool) -> None:
     from dsi_cli.report.comparison_page import sentence
 
     legend = [sentence(comparison.coverage)] if comparison.coverage else []
-    if has_forest and any(row.seed_range for equal in comparison.equal for row in equal.forest):
-        legend.append("Dots: 95 % of pairs of trainings of one group differ by less, to judge by these runs.")
+    if has_forest and any(
+        row.seed_range for equal in comparison.equal for row in equal.forest
+    ):
+        legend.append(
+            "Dots: 95 % of pairs of trainings of one group differ by less, to judge by"
+            " these runs."
+        )
     if legend:
         console.print_sentence(" ".join(legend))
         print()
@@ -138,39 +197,71 @@ def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> N
 
     if equal.reason is not None:
         console.print_sentence(f"At the last epochs: {equal.reason}")
-    ends = [abs(end) for row in equal.forest for end in (row.low, row.high, row.difference) if end is not None]
+    ends = [
+        abs(end)
+        for row in equal.forest
+        for end in (row.low, row.high, row.difference)
+        if end is not None
+    ]
     largest = max(ends, default=0.0) or 1.0
     lines = []
     missing: dict[str, list[str]] = {}
     for row in equal.rows:
         if not row.is_main:
             continue
-        interval, covers = f"{cell(row.low, '+.3f')} to {cell(row.high, '+.3f')}", row.covers.removeprefix("test ")
+        interval, covers = (
+            f"{cell(row.low, '+.3f')} to {cell(row.high, '+.3f')}",
+            row.covers.removeprefix("test "),
+        )
         if row.low is None:
             interval = covers = "-"
             missing.setdefault(row.reason or "", []).append(row.title)
         forest = "" if row is equal.accuracy else _forest_line(row, largest)
         values = [cell(row.first), cell(row.second), cell(row.difference, "+.3f")]
-        lines.append([SHORT_TITLES.get(row.quantity, row.title), *values, interval, forest, covers])
-    columns = ["", "#first", "#second", "#diff.", "#95 % CI", "|<second|first >", "CI over"]
+        lines.append(
+            [
+                SHORT_TITLES.get(row.quantity, row.title),
+                *values,
+                interval,
+                forest,
+                covers,
+            ]
+        )
+    columns = [
+        "",
+        "#first",
+        "#second",
+        "#diff.",
+        "#95 % CI",
+        "|<second|first >",
+        "CI over",
+    ]
     if not has_forest:
         for cells in (columns, *lines):
             del cells[5]
     console.print_columns(columns, lines)
-    console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", hanging=8)
-    console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", hanging=8)
+    console.print_sentence(
+        f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", hanging=8
+    )
+    console.print_sentence(
+        f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", hanging=8
+    )
     for reason, titles in missing.items():
         console.print_sentence(f"{'; '.join(titles)}: {reason}")
 
 
 def _forest_line(row: CriterionRow, largest: float) -> str:
-    """Return an interval as text, with 0 in the middle: ``|`` is 0, ``o`` the difference, brackets are the ends.
+    """Return an interval as text, with 0 in the middle: ``|`` is 0, ``o`` the
+    difference, brackets are the ends.
 
-    An end that is not 0 is left or right of 0, so that the line shows whether the interval excludes 0.
+    An end that is not 0 is left or right of 0, so that the line shows whether the
+    interval excludes 0.
     """
 
     def place(value: float) -> int:
-        return FOREST_HALF + max(-FOREST_HALF, min(FOREST_HALF, round(FOREST_HALF * value / largest)))
+        return FOREST_HALF + max(
+            -FOREST_HALF, min(FOREST_HALF, round(FOREST_HALF * value / largest))
+        )
 
     def place_end(value: float) -> int:
         if value == 0 or place(value) != FOREST_HALF:
@@ -197,11 +288,23 @@ def _print_runs(comparison: Comparison) -> None:
     from dsi_cli.queries.comparison.criteria import measure_title
 
     title = measure_title(comparison.measures[0])
-    titles = ["run", "group", "#classes", "#epochs", "#best\naccuracy", f"#last\n{title}", "#half of the\nhighest"]
+    titles = [
+        "run",
+        "group",
+        "#classes",
+        "#epochs",
+        "#best\naccuracy",
+        f"#last\n{title}",
+        "#half of the\nhighest",
+    ]
     rows = []
     for line in comparison.runs:
         rows.append([line.label, line.group, str(line.classes), line.span])
-        rows[-1] += [cell(line.best_accuracy) + line.best_at, cell(line.alignment), line.half_at(comparison.epochs) or "-"]
+        rows[-1] += [
+            cell(line.best_accuracy) + line.best_at,
+            cell(line.alignment),
+            line.half_at(comparison.epochs) or "-",
+        ]
     if not comparison.has_groups:
         for cells in (titles, *rows):
             del cells[1]
@@ -209,7 +312,9 @@ def _print_runs(comparison: Comparison) -> None:
 
 
 def _print_between(comparison: Comparison) -> None:
-    """Print the similarity of networks at their last common epoch; that of groups is the mean over pairs of runs."""
+    """Print the similarity of networks at their last common epoch; that of groups is
+    the mean over pairs of runs.
+    """
     from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.comparison.criteria import measure_title
     from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
@@ -217,9 +322,19 @@ def _print_between(comparison: Comparison) -> None:
     title = measure_title(comparison.measures[0])
     titles = ["", "#pairs", "#epoch", f"#{title}", f"#{BAND}"]
     rows = []
-    for band in [band for band in comparison.curves if band.curve == NETWORKS][:MANY_PAIRS]:
+    for band in [band for band in comparison.curves if band.curve == NETWORKS][
+        :MANY_PAIRS
+    ]:
         span = f"{band.low[-1]:.3f} to {band.high[-1]:.3f}"
-        rows.append([band.group, str(len(band.runs)), str(band.x[-1]), cell(band.mean[-1]), span])
+        rows.append(
+            [
+                band.group,
+                str(len(band.runs)),
+                str(band.x[-1]),
+                cell(band.mean[-1]),
+                span,
+            ]
+        )
     if not comparison.has_groups:
         for cells in (titles, *rows):
             del cells[4], cells[1]
@@ -227,10 +342,17 @@ def _print_between(comparison: Comparison) -> None:
     if len(comparison.between) == len(rows) == 1:
         (pair,) = comparison.between
         z = "" if pair.points[-1].z is None else f" (z = {pair.points[-1].z:.0f})"
-        console.print_sentence(f"{begin} ({SCALE}), by {pair.matched_by}: {rows[0][2]} at {rows[0][1]}{z}")
+        console.print_sentence(
+            f"{begin} ({SCALE}), by {pair.matched_by}: {rows[0][2]} at {rows[0][1]}{z}"
+        )
     elif rows:
         console.print_title(begin, f"{SCALE}; at their last common epoch")
         console.print_columns(titles, rows)
     for pair in comparison.between[:MANY_PAIRS]:
-        if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
-            console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}")
+        if (
+            pair.reason is not None and pair.classes_by is not None
+        ):  # the verdicts name pairs without common classes
+            console.print_sentence(
+                f"{pair.first} and {pair.second} are not compared with each other:"
+                f" {pair.reason}"
+            )

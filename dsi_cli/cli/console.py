@@ -1,4 +1,5 @@
-"""The output of all commands: results on stdout, everything else on stderr, and progress bars on a terminal.
+"""The output of all commands: results on stdout, everything else on stderr, and
+progress bars on a terminal.
 
 ``--verbose`` turns on the log for bug reports on stderr, with the time of each line.
 """
@@ -29,14 +30,21 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("dsi_cli")
 MIN_WIDTH = 40  # smallest width to which a sentence is wrapped, in columns
-MIN_TEXT_WIDTH = 12  # width from which a column of text is not made narrower, in columns
-DEFAULT_WIDTH = 80  # width for which a screen is laid out if stdout is not a terminal, in columns
-FILE_WIDTH = 10_000  # width of a table in a file or a pipe, in columns, so that no line is wrapped
+MIN_TEXT_WIDTH = (
+    12  # width from which a column of text is not made narrower, in columns
+)
+DEFAULT_WIDTH = (
+    80  # width for which a screen is laid out if stdout is not a terminal, in columns
+)
+# width of a table in a file or a pipe, in columns, so that no line is wrapped
+FILE_WIDTH = 10_000
 
 
 @contextmanager
 def log_on_stderr(*, verbose: bool) -> Iterator[None]:
-    """Log on stderr until the block ends, if the log is turned on; an error is logged with its traceback."""
+    """Log on stderr until the block ends, if the log is turned on; an error is logged
+    with its traceback.
+    """
     if not verbose:
         yield
         return
@@ -44,7 +52,13 @@ def log_on_stderr(*, verbose: bool) -> Iterator[None]:
     handler.setFormatter(_Format(time.time()))
     _logger.addHandler(handler)
     _logger.setLevel(logging.DEBUG)
-    _logger.debug("dsi %s, Python %s, %s: %s", __version__, platform.python_version(), platform.platform(), sys.argv[1:])
+    _logger.debug(
+        "dsi %s, Python %s, %s: %s",
+        __version__,
+        platform.python_version(),
+        platform.platform(),
+        sys.argv[1:],
+    )
     try:
         yield
     except Exception:
@@ -80,58 +94,89 @@ def note(message: str, *, quiet: bool = False) -> None:
 
 
 def note_command(command: str, *, quiet: bool = False) -> None:
-    """Print a command on stderr, on a separate line and without wrapping, so that it can be pasted."""
+    """Print a command on stderr, on a separate line and without wrapping, so that it
+    can be pasted.
+    """
     if not quiet:
         print(f"  {terminal_text(command)}", file=sys.stderr)
 
 
 def print_json(document: Any, *, is_line: bool = False) -> None:
-    """Print a JSON document, or one of a stream as one line, which is flushed because the reader waits for it."""
+    """Print a JSON document, or one of a stream as one line, which is flushed because
+    the reader waits for it.
+    """
     import json
 
-    text = json.dumps(document, indent=None if is_line else 2, ensure_ascii=True, allow_nan=False)
+    text = json.dumps(
+        document, indent=None if is_line else 2, ensure_ascii=True, allow_nan=False
+    )
     print(urls.show_urls(text), flush=is_line)
 
 
 def query_document(listing: Any) -> dict[str, Any]:
-    """Return a list as a JSON document, in which the options of its query are next to its other fields."""
+    """Return a list as a JSON document, in which the options of its query are next to
+    its other fields.
+    """
     document = asdict(listing)
     return {**document.pop("query"), **document}
 
 
 def print_sentence(text: str, *, indent: int = 0, hanging: int = 2) -> None:
-    """Print a sentence on stdout; on a terminal it is wrapped between words, but not within ``4 to 17`` or ``95 %``.
+    """Print a sentence on stdout; on a terminal it is wrapped between words, but not
+    within ``4 to 17`` or ``95 %``.
 
-    `indent` is the number of spaces before the first line, and `hanging` that before the other lines.
+    `indent` is the number of spaces before the first line, and `hanging` that before
+    the other lines.
     """
     print(_wrap(" " * indent + terminal_text(text), sys.stdout, hanging))
 
 
 def _wrap(line: str, stream: IO[str], hanging: int) -> str:
-    """Return a line wrapped between words if the stream is a terminal, and else unchanged."""
+    """Return a line wrapped between words if the stream is a terminal, and else
+    unchanged.
+    """
     if not stream.isatty():
         return line
     width = max(MIN_WIDTH, get_terminal_size().columns)
-    joined = re.sub(r"(?<!\d)\d+ (?:to \d+|%)", lambda match: match[0].replace(" ", "\0"), line)
-    wrapped = fill(joined, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
+    joined = re.sub(
+        r"(?<!\d)\d+ (?:to \d+|%)", lambda match: match[0].replace(" ", "\0"), line
+    )
+    wrapped = fill(
+        joined,
+        width,
+        subsequent_indent=" " * hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     return wrapped.replace("\0", " ")
 
 
-def print_columns(titles: Sequence[str], rows: Iterable[Sequence[str | Text]], indent: int = 0) -> None:
+def print_columns(
+    titles: Sequence[str], rows: Iterable[Sequence[str | Text]], indent: int = 0
+) -> None:
     """Print columns on stdout; in a file or a pipe their lines are not wrapped.
 
-    In ``titles``, ``#`` precedes the title of a column of numbers, which are right-aligned and not wrapped, and ``|`` that of a
-    column of drawings, which are left-aligned and not wrapped. A cell that is a `rich.text.Text` has a style, and its text must be
-    that of `terminal_text`.
+    In ``titles``, ``#`` precedes the title of a column of numbers, which are
+    right-aligned and not wrapped, and ``|`` that of a column of drawings, which are
+    left-aligned and not wrapped. A cell that is a `rich.text.Text` has a style, and its
+    text must be that of `terminal_text`.
     """
     from rich.table import Table
     from rich.text import Text
 
     lines = [[Text(terminal_lines(title.lstrip("#|"))) for title in titles]]
     for row in rows:
-        first, *rest = (Text(terminal_text(cell)) if isinstance(cell, str) else cell for cell in row)
+        first, *rest = (
+            Text(terminal_text(cell)) if isinstance(cell, str) else cell for cell in row
+        )
         lines.append([Text(" " * indent) + first, *rest])
-    table = Table(pad_edge=False, box=None, header_style="bold", show_header=any(titles), padding=(0, 2, 0, 0))
+    table = Table(
+        pad_edge=False,
+        box=None,
+        header_style="bold",
+        show_header=any(titles),
+        padding=(0, 2, 0, 0),
+    )
     needed = 0
     for title, cells in zip(titles, zip(*lines, strict=True), strict=True):
         justify: Literal["right", "left"] = "right" if title.startswith("#") else "left"
@@ -141,13 +186,16 @@ def print_columns(titles: Sequence[str], rows: Iterable[Sequence[str | Text]], i
         needed += 2 + (longest if is_whole else min(longest, MIN_TEXT_WIDTH))
     for texts in lines[1:]:
         table.add_row(*texts)
-    # In a narrower terminal rich would leave out columns, but the terminal itself breaks long lines.
+    # In a narrower terminal rich would leave out columns, but the terminal itself
+    # breaks long lines.
     width = max(stdout_width(), needed) if sys.stdout.isatty() else FILE_WIDTH
     _print_with_rich(table, width)
 
 
 def _print_with_rich(content: Any, width: int, *, soft_wrap: bool = False) -> None:
-    """Print on stdout by rich; raise `BrokenPipeError` if the reader has closed the pipe."""
+    """Print on stdout by rich; raise `BrokenPipeError` if the reader has closed the
+    pipe.
+    """
     from rich.console import Console
 
     try:
@@ -156,21 +204,35 @@ def _print_with_rich(content: Any, width: int, *, soft_wrap: bool = False) -> No
         raise BrokenPipeError from None
 
 
-def print_records(columns: Iterable[tuple[str, str, str]], records: Sequence[Mapping[str, Any]]) -> None:
-    """Print records as columns of (title, field, format), without columns that have no value.
+def print_records(
+    columns: Iterable[tuple[str, str, str]], records: Sequence[Mapping[str, Any]]
+) -> None:
+    """Print records as columns of (title, field, format), without columns that have no
+    value.
 
     The format of text, which may be wrapped, is empty. True is a mark (!).
     """
-    shown = [column for column in columns if any(record.get(column[1]) is not None for record in records)]
+    shown = [
+        column
+        for column in columns
+        if any(record.get(column[1]) is not None for record in records)
+    ]
     rows = []
     for record in records:
         values = [(record[field], form) for _, field, form in shown]
-        rows.append(["!" * value if isinstance(value, bool) else cell(value, form) for value, form in values])
+        rows.append(
+            [
+                "!" * value if isinstance(value, bool) else cell(value, form)
+                for value, form in values
+            ]
+        )
     print_columns([f"#{title}" if form else title for title, _, form in shown], rows)
 
 
 def print_styled(*parts: tuple[str, str]) -> None:
-    """Print texts with their styles on one line of stdout; only a terminal shows styles, unless ``NO_COLOR`` is set."""
+    """Print texts with their styles on one line of stdout; only a terminal shows
+    styles, unless ``NO_COLOR`` is set.
+    """
     from rich.text import Text
 
     line = Text.assemble(*((terminal_text(text), style) for text, style in parts))
@@ -178,7 +240,9 @@ def print_styled(*parts: tuple[str, str]) -> None:
 
 
 def print_title(title: str, legend: str) -> None:
-    """Print the title of a section and what its numbers mean, after an empty line; on two lines in a narrow terminal."""
+    """Print the title of a section and what its numbers mean, after an empty line; on
+    two lines in a narrow terminal.
+    """
     is_wide = sys.stdout.isatty() and len(title) + 3 + len(legend) > stdout_width()
     print()
     if is_wide:
@@ -189,8 +253,14 @@ def print_title(title: str, legend: str) -> None:
 
 
 def stdout_width() -> int:
-    """Return the number of columns of the terminal, or 80 if stdout is a file or a pipe."""
-    return max(MIN_WIDTH, get_terminal_size().columns) if sys.stdout.isatty() else DEFAULT_WIDTH
+    """Return the number of columns of the terminal, or 80 if stdout is a file or a
+    pipe.
+    """
+    return (
+        max(MIN_WIDTH, get_terminal_size().columns)
+        if sys.stdout.isatty()
+        else DEFAULT_WIDTH
+    )
 
 
 class ProgressDisplay(NamedTuple):
@@ -204,13 +274,30 @@ class ProgressDisplay(NamedTuple):
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
     """Yield the functions that show the progress of a long call."""
-    if quiet or _logger.handlers or not sys.stderr.isatty():  # a bar would hide the lines of the log
-        yield ProgressDisplay(lambda _stage, _done, _total: signals.check(), lambda text: note(text, quiet=quiet))
+    if (
+        quiet or _logger.handlers or not sys.stderr.isatty()
+    ):  # a bar would hide the lines of the log
+        yield ProgressDisplay(
+            lambda _stage, _done, _total: signals.check(),
+            lambda text: note(text, quiet=quiet),
+        )
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = "{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
@@ -221,12 +308,18 @@ def progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield ProgressDisplay(
-            update, lambda text: bars.console.print(terminal_text(text), markup=False, highlight=False, soft_wrap=True)
+            update,
+            lambda text: bars.console.print(
+                terminal_text(text), markup=False, highlight=False, soft_wrap=True
+            ),
         )
 
 
 def binary_stdout(hint: str) -> IO[bytes]:
     """Return stdout for bytes; raise `UsageError` if stdout is a terminal."""
     if sys.stdout.isatty():
-        raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}", code="stdout-is-terminal")
+        raise UsageError(
+            f"stdout is a terminal, which cannot show Parquet or NPY: {hint}",
+            code="stdout-is-terminal",
+        )
     return sys.stdout.buffer

@@ -12,7 +12,9 @@ from dsi_cli.cli.summary import print_summary
 
 
 def demo(
-    out: Annotated[Path, option("--out -o", "DIR", "The output folder.")] = Path("dsi-demo"),
+    out: Annotated[Path, option("--out -o", "DIR", "The output folder.")] = Path(
+        "dsi-demo"
+    ),
     per_epoch: PerEpoch = False,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -1,4 +1,6 @@
-"""``dsi diff``: what differs between two checkpoints, runs or results with the same classes."""
+"""``dsi diff``: what differs between two checkpoints, runs or results with the same
+classes.
+"""
 
 from __future__ import annotations
 
@@ -22,37 +24,62 @@ MIN_NEIGHBORS_LENGTH = 14
 
 def diff(
     first: Annotated[
-        str, typer.Argument(metavar="A", help="A checkpoint, a folder of one run, or an output folder of dsi analyze.")
+        str,
+        typer.Argument(
+            metavar="A",
+            help=(
+                "A checkpoint, a folder of one run, or an output folder of dsi analyze."
+            ),
+        ),
     ],
-    second: Annotated[str | None, typer.Argument(metavar="B", help="The second one; by default the same folder.")] = None,
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="B", help="The second one; by default the same folder."),
+    ] = None,
     run: Annotated[
-        list[str] | None, option("--run", "NAME", "Run to use, if a folder holds several. Repeatable: first A's, then B's.")
+        list[str] | None,
+        option(
+            "--run",
+            "NAME",
+            "Run to use, if a folder holds several. Repeatable: first A's, then B's.",
+        ),
     ] = None,
     epoch: Annotated[
         list[int] | None,
-        option("--epoch", "EPOCH", "Epoch in a folder; the last one by default. Repeatable: first A's, then B's."),
+        option(
+            "--epoch",
+            "EPOCH",
+            "Epoch in a folder; the last one by default. Repeatable: first A's, then"
+            " B's.",
+        ),
     ] = None,
     group: Annotated[
         str | None,
         option(
             "--group",
             "PATTERN",
-            "Compare with the differences between repetitions in the first output folder: seed, or a regular expression.",
+            "Compare with the differences between repetitions in the first output"
+            " folder: seed, or a regular expression.",
         ),
     ] = None,
     labels: Labels = None,
     head: Head = None,
     ema: Ema = False,
-    most: Annotated[int, option("--most -n -k", "NUMBER", "Number of classes to print.", min=1)] = 5,
-    out: Annotated[Path | None, option("--out -o", "DIR", "Folder for tables and a page.")] = None,
+    most: Annotated[
+        int, option("--most -n -k", "NUMBER", "Number of classes to print.", min=1)
+    ] = 5,
+    out: Annotated[
+        Path | None, option("--out -o", "DIR", "Folder for tables and a page.")
+    ] = None,
     html: Html = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Show what differs between two checkpoints with the same classes.
 
-    dsi lists the classes that moved, the pairs of classes that came together or apart, and the change of each semantic group.
-    Next to these it shows the usual change between neighbouring epochs, and what rounding explains.
+    dsi lists the classes that moved, the pairs of classes that came together or apart,
+    and the change of each semantic group. Next to these it shows the usual change
+    between neighbouring epochs, and what rounding explains.
 
     Examples
     --------
@@ -67,11 +94,23 @@ def diff(
     if html is not None:
         atomic_write.require_suffix(html, (".html", ".htm"), "the difference is a page")
     choice = HeadOptions(head, ema)
-    found = compare(first, second, runs=run or (), epochs=epoch or (), labels=labels, choice=choice, group=group)
+    found = compare(
+        first,
+        second,
+        runs=run or (),
+        epochs=epoch or (),
+        labels=labels,
+        choice=choice,
+        group=group,
+    )
     files = [] if out is None else found.save_tables(out)
     if out is not None or html is not None:
         page = comparison_page.render_difference(found)
-        files.append(comparison_page.save(page, html or Path(out or ".") / comparison_page.DIFFERENCE_FILE))
+        files.append(
+            comparison_page.save(
+                page, html or Path(out or ".") / comparison_page.DIFFERENCE_FILE
+            )
+        )
     if as_json:
         console.print_json(document(found) | {"files": list(map(str, files))})
         return DONE
@@ -84,11 +123,15 @@ def diff(
 
 
 def document(found: Difference) -> dict[str, Any]:
-    """Return the differences as ``--json`` prints them: all classes and groups, and the hundred most changed pairs."""
+    """Return the differences as ``--json`` prints them: all classes and groups, and the
+    hundred most changed pairs.
+    """
     from dsi_cli.queries.difference import records_of
 
     sides = {
-        name: {key: getattr(network, key) for key in ("title", "path", "epoch", "dtype")}
+        name: {
+            key: getattr(network, key) for key in ("title", "path", "epoch", "dtype")
+        }
         for name, network in (("first", found.first), ("second", found.second))
     }
     tables = {
@@ -113,12 +156,18 @@ def _print(found: Difference, most: int) -> None:
         console.print_sentence(f"No angles: {found.reason_no_angles}.", hanging=0)
     if found.variation is None:
         reason = "no other epochs are next to A or B"
-        console.print_sentence(f"How much classes usually move between epochs is unknown: {reason}.", hanging=0)
+        console.print_sentence(
+            f"How much classes usually move between epochs is unknown: {reason}.",
+            hanging=0,
+        )
     if found.moved.empty:
         if found.reason_no_angles is None and found.classes["change"].any():
             row = found.classes.sort_values("angle").iloc[-1]
             limit = f"rounding explains up to {row['angle_rounding']:.2g}°"
-            console.print_sentence(f"The largest angle is {row['angle']:.2g}° ({row['name']}); {limit}.", hanging=0)
+            console.print_sentence(
+                f"The largest angle is {row['angle']:.2g}° ({row['name']}); {limit}.",
+                hanging=0,
+            )
         return
     _print_classes(found, most)
     _print_pairs(found, max(1, most // 2))
@@ -129,7 +178,9 @@ def _print_classes(found: Difference, most: int) -> None:
     shown = found.moved.head(most).to_dict("records")
     names = [shorten(row["name"], MAX_NAME_LENGTH) for row in shown]
     # The rest of the line is for the neighbours.
-    width = max((console.stdout_width() - 36 - max(map(len, names))) // 2, MIN_NEIGHBORS_LENGTH)
+    width = max(
+        (console.stdout_width() - 36 - max(map(len, names))) // 2, MIN_NEIGHBORS_LENGTH
+    )
     rows = []
     if found.reason_no_angles is None:
         title = "Classes that moved most"
@@ -140,7 +191,10 @@ def _print_classes(found: Difference, most: int) -> None:
     else:
         title = "Classes that differ most"
         titles = ["", "#change", "#usual"]
-        rows = [[cell(row["similarity_change"]), cell(row["similarity_variation"])] for row in shown]
+        rows = [
+            [cell(row["similarity_change"]), cell(row["similarity_variation"])]
+            for row in shown
+        ]
     for name, row, cells in zip(names, shown, rows, strict=True):
         cells.insert(0, name)
         cells += [shorten(", ".join(row[key]), width) for key in ("gained", "lost")]
@@ -156,11 +210,23 @@ def _print_pairs(found: Difference, most: int) -> None:
     if pairs.empty:
         return
     console.print_title("Pairs of classes", "cosine in A and in B; + came together")
-    shown = pd.concat([pairs[pairs["similarity_change"] > 0].head(most), pairs[pairs["similarity_change"] < 0].head(most)])
+    shown = pd.concat(
+        [
+            pairs[pairs["similarity_change"] > 0].head(most),
+            pairs[pairs["similarity_change"] < 0].head(most),
+        ]
+    )
     rows = []
     for row in shown.to_dict("records"):
-        names = ", ".join(shorten(row[name], MAX_NAME_LENGTH) for name in ("first_name", "second_name"))
-        values = [cell(row["similarity_first"]), cell(row["similarity_second"]), cell(row["similarity_change"], "+.3f")]
+        names = ", ".join(
+            shorten(row[name], MAX_NAME_LENGTH)
+            for name in ("first_name", "second_name")
+        )
+        values = [
+            cell(row["similarity_first"]),
+            cell(row["similarity_second"]),
+            cell(row["similarity_change"], "+.3f"),
+        ]
         rows.append([names, *values, cell(row["variation"])])
     console.print_columns(["", "#A", "#B", "#change", "#usual"], rows, indent=2)
 
@@ -171,12 +237,26 @@ def _print_groups(found: Difference, most: int) -> None:
     groups = found.groups[found.groups["moved"] > 0]
     if groups.empty:
         return
-    console.print_title("Groups of classes", "mean change of cosines in the group and to others")
+    console.print_title(
+        "Groups of classes", "mean change of cosines in the group and to others"
+    )
     rows = []
     for row in groups.head(most).to_dict("records"):
-        changes = [cell(row["within_change"], "+.3f"), cell(row["within_variation"]), cell(row["between_change"], "+.3f")]
-        rows.append([synset_words(row["group"]), f"{row['moved']:,} of {row['classes']:,}", *changes])
-    console.print_columns(["", "#moved", "#within", "#usual", "#others"], rows, indent=2)
+        changes = [
+            cell(row["within_change"], "+.3f"),
+            cell(row["within_variation"]),
+            cell(row["between_change"], "+.3f"),
+        ]
+        rows.append(
+            [
+                synset_words(row["group"]),
+                f"{row['moved']:,} of {row['classes']:,}",
+                *changes,
+            ]
+        )
+    console.print_columns(
+        ["", "#moved", "#within", "#usual", "#others"], rows, indent=2
+    )
 
 
 def _angle(value: float) -> str:

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Json, LabelList, MapFile, PartOfSpeech, Quiet, WordNetName, option, switch
+from dsi_cli.cli.options import (
+    Json,
+    LabelList,
+    MapFile,
+    PartOfSpeech,
+    Quiet,
+    WordNetName,
+    option,
+    switch,
+)
 from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import atomic_write
@@ -23,12 +32,21 @@ if TYPE_CHECKING:
     from dsi_cli.wordnet.database.wordnet import WordNet
     from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
-Interactive = Annotated[bool, switch("--interactive -i", "Ask about the uncertain labels.")]
+Interactive = Annotated[
+    bool, switch("--interactive -i", "Ask about the uncertain labels.")
+]
 WriteMap = Annotated[
-    Path | None, option("--write-map", "FILE", "Write a CSV file with the senses, to edit and give to --map.")
+    Path | None,
+    option(
+        "--write-map",
+        "FILE",
+        "Write a CSV file with the senses, to edit and give to --map.",
+    ),
 ]
 MAX_TABLE_ROWS = 2000
-"""The largest number of rows of a table. More rows are printed as plain lines, because measuring the columns takes minutes."""
+"""The largest number of rows of a table. More rows are printed as plain lines, because
+measuring the columns takes minutes.
+"""
 MAX_LABEL_LENGTH = 40  # characters of a label in a table
 MAX_ALTERNATIVES = 9  # senses that are offered for a label
 
@@ -38,7 +56,9 @@ def labels(
     map_file: MapFile = None,
     write_map: WriteMap = None,
     interactive: Interactive = False,
-    uncertain: Annotated[bool, switch("--uncertain", "Show only the uncertain labels.")] = False,
+    uncertain: Annotated[
+        bool, switch("--uncertain", "Show only the uncertain labels.")
+    ] = False,
     pos: PartOfSpeech = "noun",
     wordnet: WordNetName = None,
     presets: Annotated[bool, switch("--presets", "List the presets instead.")] = False,
@@ -47,7 +67,8 @@ def labels(
 ) -> int:
     """Show the WordNet sense of each label of a list, how sure dsi is, and why.
 
-    A question mark marks an uncertain label. Choose its sense with --interactive, or in the file of --write-map.
+    A question mark marks an uncertain label. Choose its sense with --interactive, or in
+    the file of --write-map.
 
     Examples
     --------
@@ -62,21 +83,32 @@ def labels(
 
     if presets:
         if labels is not None:
-            message = f"--presets lists the presets and takes no label list; leave out {labels[:60]!a}"
+            message = (
+                "--presets lists the presets and takes no label list; leave out"
+                f" {labels[:60]!a}"
+            )
             raise UsageError(message, code="options-conflict", labels=labels)
         if as_json:
             console.print_json([asdict(preset) for preset in PRESETS])
             return DONE
         wide = max(len(preset.name) for preset in PRESETS)
         for preset in PRESETS:
-            text = f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}"
+            text = (
+                f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title};"
+                f" {preset.source}"
+            )
             console.print_sentence(text, hanging=wide + 10)
         return DONE
     if labels is None:
-        raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets", code="no-labels")
+        raise UsageError(
+            "expected a label file or a preset; dsi labels --presets lists the presets",
+            code="no-labels",
+        )
     if write_map is not None:
         require_other(labels, None, write_map)
-    resolved = wordnet_matrix.resolve_label_list(labels, map_file, load_wordnet(pos, wordnet))
+    resolved = wordnet_matrix.resolve_label_list(
+        labels, map_file, load_wordnet(pos, wordnet)
+    )
     require_unedited(resolved, write_map, map_file)
     if interactive:
         resolved = ask_senses(resolved, write_map)
@@ -90,86 +122,165 @@ def labels(
     print_rows(rows)
     if uncertain and not rows:
         print(f"No label of {resolved.classes:,} is uncertain.")
-    print_counts(resolved, labels_command(labels, map_file, pos, wordnet), write_map, quiet=quiet)
+    print_counts(
+        resolved, labels_command(labels, map_file, pos, wordnet), write_map, quiet=quiet
+    )
     return DONE
 
 
-def labels_command(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> str:
-    """Return the command ``dsi labels`` for a list with the same options, which can be pasted.
+def labels_command(
+    labels: str, map_file: str | None, pos: str, wordnet: str | None
+) -> str:
+    """Return the command ``dsi labels`` for a list with the same options, which can be
+    pasted.
 
     >>> labels_command("my labels.txt", None, "verb", None)
     "dsi labels 'my labels.txt' --pos verb"
     """
-    options = {"--map": map_file, "--pos": None if pos == "noun" else pos, "--wordnet": wordnet}
-    given = [part for name, value in options.items() if value is not None for part in (name, value)]
+    options = {
+        "--map": map_file,
+        "--pos": None if pos == "noun" else pos,
+        "--wordnet": wordnet,
+    }
+    given = [
+        part
+        for name, value in options.items()
+        if value is not None
+        for part in (name, value)
+    ]
     return shlex.join(["dsi", "labels", labels, *given])
 
 
-def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bool) -> None:
-    """Print how many labels have a sense and how many are uncertain, and how to correct these with `labels_command`."""
+def print_counts(
+    labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bool
+) -> None:
+    """Print how many labels have a sense and how many are uncertain, and how to correct
+    these with `labels_command`.
+    """
     assert labels.label_list is not None
     uncertain = len(labels.to_check)
-    certain_text = "all are certain" if labels.resolved == labels.classes else "the mapping leaves out the others"
+    certain_text = (
+        "all are certain"
+        if labels.resolved == labels.classes
+        else "the mapping leaves out the others"
+    )
     uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else certain_text
-    known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.lookup_source}"
-    console.note(f"{known}, from {labels.label_list.description}; {uncertain_text}", quiet=quiet)
+    known = (
+        f"{labels.resolved} of {console.count(labels.classes, 'label')} in"
+        f" {labels.lookup_source}"
+    )
+    console.note(
+        f"{known}, from {labels.label_list.description}; {uncertain_text}", quiet=quiet
+    )
     if labels.label_list.duplicates:
-        console.note(f"warning: labels that occur twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
+        console.note(
+            "warning: labels that occur twice:"
+            f" {', '.join(labels.label_list.duplicates[:5])}",
+            quiet=quiet,
+        )
     if labels.are_placeholders:
         few = ", ".join(labels.placeholders[:2])
-        console.note(f"The labels are placeholders ({few}, ...). Replace them by the class names.", quiet=quiet)
+        console.note(
+            f"The labels are placeholders ({few}, ...). Replace them by the class"
+            " names.",
+            quiet=quiet,
+        )
         return
     if why := labels.reason_all_uncertain():
         console.note(why, quiet=quiet)
     other = "verb" if labels.wordnet.part == "noun" else "noun"
-    ids_of_other = [row for row in labels.to_check if (row.reason or "").endswith(f"--pos {other}")]
+    ids_of_other = [
+        row for row in labels.to_check if (row.reason or "").endswith(f"--pos {other}")
+    ]
     if ids_of_other and len(ids_of_other) == uncertain:
         console.note(f"These labels are ids of {other}s:", quiet=quiet)
-        console.note_command(f"{command.partition(' --pos ')[0]} --pos {other}", quiet=quiet)
+        console.note_command(
+            f"{command.partition(' --pos ')[0]} --pos {other}", quiet=quiet
+        )
     elif write_map is not None:
         advice = f"Edit the column synset or wnid, then add --map {write_map}."
         console.note(f"The senses are in {write_map}. {advice}", quiet=quiet)
     elif uncertain:
-        console.note("To choose their senses, edit the file that this command writes, then add --map map.csv:", quiet=quiet)
+        console.note(
+            "To choose their senses, edit the file that this command writes, then add"
+            " --map map.csv:",
+            quiet=quiet,
+        )
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)
 
 
-def labels_document(labels: ClassLabels, rows: Sequence[Resolution], **values: object) -> dict[str, object]:
-    """Return a label list with the senses of some labels, and other values of a command, for JSON."""
+def labels_document(
+    labels: ClassLabels, rows: Sequence[Resolution], **values: object
+) -> dict[str, object]:
+    """Return a label list with the senses of some labels, and other values of a
+    command, for JSON.
+    """
     assert labels.label_list is not None
     senses = [asdict(row) | {"uncertain": row.is_uncertain} for row in rows]
-    return {"labels_id": labels.label_list.id, "preset": labels.label_list.preset, **values, "labels": senses}
+    return {
+        "labels_id": labels.label_list.id,
+        "preset": labels.label_list.preset,
+        **values,
+        "labels": senses,
+    }
 
 
 def require_other(labels: str, out: Path | None, write_map: Path | None) -> None:
-    """Raise `UsageError` if a file to write is the label list itself, or if the name of a mapping does not end in ``.csv``."""
+    """Raise `UsageError` if a file to write is the label list itself, or if the name of
+    a mapping does not end in ``.csv``.
+    """
     for target in (out, write_map):
-        if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
-            message = f"{target} is the label list itself; give another name to --write-map"
+        if (
+            target is not None
+            and target.exists()
+            and Path(labels).exists()
+            and target.samefile(labels)
+        ):
+            message = (
+                f"{target} is the label list itself; give another name to --write-map"
+            )
             raise UsageError(message, code="overwrites-labels", path=str(target))
     if write_map is not None:
         atomic_write.require_suffix(write_map, (".csv",), "--write-map writes CSV")
 
 
-def require_unedited(labels: ClassLabels, write_map: Path | None, map_file: str | None) -> None:
-    """Raise `UsageError` if a mapping to write exists with other senses, which the user may have edited, and is not read."""
+def require_unedited(
+    labels: ClassLabels, write_map: Path | None, map_file: str | None
+) -> None:
+    """Raise `UsageError` if a mapping to write exists with other senses, which the user
+    may have edited, and is not read.
+    """
     from dsi_cli.analysis.semantics import wordnet_matrix
 
     if write_map is None or not write_map.is_file():
         return
-    is_read = map_file is not None and Path(map_file).exists() and write_map.samefile(map_file)
+    is_read = (
+        map_file is not None
+        and Path(map_file).exists()
+        and write_map.samefile(map_file)
+    )
     if not is_read and write_map.read_bytes() != wordnet_matrix.map_contents(labels):
         option = f"--map {shlex.quote(str(write_map))}"
-        message = f"{write_map} exists with other senses; add {option} to keep them, or delete it"
+        message = (
+            f"{write_map} exists with other senses; add {option} to keep them, or"
+            " delete it"
+        )
         raise UsageError(message, code="map-exists", path=str(write_map))
 
 
 def print_rows(rows: Sequence[Resolution]) -> None:
-    """Print labels as a table with sense, confidence and definition, and for uncertain labels the reason."""
+    """Print labels as a table with sense, confidence and definition, and for uncertain
+    labels the reason.
+    """
     cells = []
     for row in rows:
-        integer = math.floor if row.is_uncertain else round  # 0.849 is not shown as 0.85, which needs no checking
-        sure = "" if row.confidence is None else f"{integer(100 * row.confidence) / 100:.2f}"
+        # 0.849 is not shown as 0.85, which needs no checking
+        integer = math.floor if row.is_uncertain else round
+        sure = (
+            ""
+            if row.confidence is None
+            else f"{integer(100 * row.confidence) / 100:.2f}"
+        )
         mark = "?" if row.is_uncertain else " "
         meaning = textwrap.shorten(row.definition or "", 70, placeholder="...")
         if row.synset is None:
@@ -177,7 +288,16 @@ def print_rows(rows: Sequence[Resolution]) -> None:
         elif row.is_uncertain:
             others = [name for name in row.candidates if name != row.synset][:3]
             meaning += f" [{row.reason}{'; or ' if others else ''}{', '.join(others)}]"
-        cells.append((mark, str(row.index), shorten(row.label, MAX_LABEL_LENGTH), row.synset or "-", sure, meaning))
+        cells.append(
+            (
+                mark,
+                str(row.index),
+                shorten(row.label, MAX_LABEL_LENGTH),
+                row.synset or "-",
+                sure,
+                meaning,
+            )
+        )
     if len(rows) > MAX_TABLE_ROWS:
         print("\n".join(terminal_text("  ".join(texts)) for texts in cells))
     elif rows:
@@ -187,7 +307,8 @@ def print_rows(rows: Sequence[Resolution]) -> None:
 def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     """Return the labels with the senses that the user chooses for the uncertain ones.
 
-    Ctrl-C writes the choices so far to ``write_map``, without the labels that are still to be asked about.
+    Ctrl-C writes the choices so far to ``write_map``, without the labels that are still
+    to be asked about.
 
     Raise `UsageError` if stdin or stderr is not a terminal.
     """
@@ -195,21 +316,46 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     from dsi_cli.wordnet.disambiguation.identifiers import look_up_id
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = "--interactive needs a terminal; use --write-map map.csv, edit the file, then add --map map.csv"
+        message = (
+            "--interactive needs a terminal; use --write-map map.csv, edit the file,"
+            " then add --map map.csv"
+        )
         raise UsageError(message, code="not-a-terminal")
     assert labels.label_list is not None
     uncertain = labels.to_check
-    chosen = {row.index: row.wnid or "" for row in labels.resolutions if row.resolved_by == "map"}
-    resolve = partial(class_labels.resolve_labels, labels.label_list, chosen, labels.wordnet, labels.taxonomy)
-    console.note(f"{console.count(len(uncertain), 'label')} to ask about: a number, an id or a synset name;")
+    chosen = {
+        row.index: row.wnid or ""
+        for row in labels.resolutions
+        if row.resolved_by == "map"
+    }
+    resolve = partial(
+        class_labels.resolve_labels,
+        labels.label_list,
+        chosen,
+        labels.wordnet,
+        labels.taxonomy,
+    )
+    console.note(
+        f"{console.count(len(uncertain), 'label')} to ask about: a number, an id or a"
+        " synset name;"
+    )
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
     if write_map is None:
-        console.note("dsi does not keep your choices; to keep them for --map, press Ctrl-C and add --write-map FILE")
+        console.note(
+            "dsi does not keep your choices; to keep them for --map, press Ctrl-C and"
+            " add --write-map FILE"
+        )
     try:
         for number, row in enumerate(uncertain, start=1):
             _offer(row, f"{number}/{len(uncertain)}", labels.wordnet)
-            while (sense := _read_sense(row)) is not None and sense and look_up_id(sense, labels.wordnet) is None:
-                console.note(f"  {sense!a} is neither a number above nor an id or synset name")
+            while (
+                (sense := _read_sense(row)) is not None
+                and sense
+                and look_up_id(sense, labels.wordnet) is None
+            ):
+                console.note(
+                    f"  {sense!a} is neither a number above nor an id or synset name"
+                )
             if sense is None:
                 break
             chosen[row.index] = sense
@@ -219,7 +365,10 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
             certain = tuple(row for row in answered.resolutions if not row.is_uncertain)
             wordnet_matrix.write_map(replace(answered, resolutions=certain), write_map)
             print(file=sys.stderr)  # the terminal shows ^C on the line of the question
-            console.note(f"{write_map} contains your choices so far; to continue with them, add --map {write_map}")
+            console.note(
+                f"{write_map} contains your choices so far; to continue with them, add"
+                f" --map {write_map}"
+            )
         raise
     return resolve()
 
@@ -230,14 +379,21 @@ def _offer(row: Resolution, progress: str, wordnet: WordNet) -> None:
     if row.synset is None:
         console.note(f"  {row.reason}")
     names = row.candidates[:MAX_ALTERNATIVES]
-    glosses = wordnet.definitions([node for name in names if (node := graph.node(name)) is not None])
+    glosses = wordnet.definitions(
+        [node for name in names if (node := graph.node(name)) is not None]
+    )
     for number, (name, gloss) in enumerate(zip(names, glosses, strict=True), start=1):
         score = f"{row.scores[number - 1]:.2f}" if row.scores else "    "
-        console.note(f"  {number}  {score}  {name}: {textwrap.shorten(gloss, 90, placeholder='...')}")
+        console.note(
+            f"  {number}  {score}  {name}:"
+            f" {textwrap.shorten(gloss, 90, placeholder='...')}"
+        )
 
 
 def _read_sense(row: Resolution) -> str | None:
-    """Return the id or synset name that the user chooses, an empty text to leave the label out, or None to end."""
+    """Return the id or synset name that the user chooses, an empty text to leave the
+    label out, or None to end.
+    """
     print("  > ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     text = line.strip()
@@ -247,6 +403,10 @@ def _read_sense(row: Resolution) -> str | None:
         return None
     if text in ("", "-"):
         return "" if text == "-" or row.synset is None else row.synset
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:3]) <= min(len(row.candidates), MAX_ALTERNATIVES):
+    if (
+        text.isascii()
+        and text.isdecimal()
+        and 1 <= int(text[:3]) <= min(len(row.candidates), MAX_ALTERNATIVES)
+    ):
         return row.candidates[int(text) - 1]
     return text

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Epoch, Json, Output, Quiet, Run, complete_classes, option, switch
+from dsi_cli.cli.options import (
+    Epoch,
+    Json,
+    Output,
+    Quiet,
+    Run,
+    complete_classes,
+    option,
+    switch,
+)
 from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.matrices import SURPRISE_LEGEND
@@ -37,33 +46,57 @@ _COLUMNS = (
 def mistakes(
     output: Output,
     epoch: Epoch = None,
-    split: Annotated[str, option("--split", "SPLIT", "test or train.", ("test", "train"))] = "test",
+    split: Annotated[
+        str, option("--split", "SPLIT", "test or train.", ("test", "train"))
+    ] = "test",
     run: Run = None,
-    most: Annotated[int, option("--most -n -k", "NUMBER", "Number of rows of each table.", min=1)] = 10,
+    most: Annotated[
+        int, option("--most -n -k", "NUMBER", "Number of rows of each table.", min=1)
+    ] = 10,
     order: Annotated[
         str,
         option(
             "--sort",
             "ORDER",
-            "Order of the samples: unreasonable (far from the true class first) or reasonable.",
+            "Order of the samples: unreasonable (far from the true class first) or"
+            " reasonable.",
             ("unreasonable", "reasonable"),
         ),
     ] = "unreasonable",
-    truth: Annotated[str | None, option("--truth", "CLASS", "List only samples of this class.", complete_classes)] = None,
-    prediction: Annotated[
-        str | None, option("--prediction", "CLASS", "List only samples with this prediction.", complete_classes)
+    truth: Annotated[
+        str | None,
+        option(
+            "--truth", "CLASS", "List only samples of this class.", complete_classes
+        ),
     ] = None,
-    pairs: Annotated[bool, switch("--pairs", "List only the confused pairs, not the samples.")] = False,
+    prediction: Annotated[
+        str | None,
+        option(
+            "--prediction",
+            "CLASS",
+            "List only samples with this prediction.",
+            complete_classes,
+        ),
+    ] = None,
+    pairs: Annotated[
+        bool, switch("--pairs", "List only the confused pairs, not the samples.")
+    ] = False,
     sheet: Annotated[
-        Path | None, option("--sheet", "FILE", "Also write a PNG of the images with their classes and ranks.")
+        Path | None,
+        option(
+            "--sheet",
+            "FILE",
+            "Also write a PNG of the images with their classes and ranks.",
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """List the most telling mistakes of an epoch.
 
-    dsi lists the most frequently confused pairs of classes, and then single samples. Samples are sorted by the mean rank of the
-    prediction by the network (NCSM) and by WordNet. Rank 1 is the class most similar to the true one.
+    dsi lists the most frequently confused pairs of classes, and then single samples.
+    Samples are sorted by the mean rank of the prediction by the network (NCSM) and by
+    WordNet. Rank 1 is the class most similar to the true one.
 
     Examples
     --------
@@ -75,10 +108,16 @@ def mistakes(
     from dsi_cli.store.results import Results
 
     if pairs and sheet is not None:
-        raise UsageError("a contact sheet shows samples; leave out --pairs, or --sheet", code="options-conflict")
+        raise UsageError(
+            "a contact sheet shows samples; leave out --pairs, or --sheet",
+            code="options-conflict",
+        )
     if sheet is not None:
         atomic_write.require_suffix(sheet, (".png",), "a contact sheet is a PNG")
-    results, query = Results(output), MistakeQuery(run, epoch, split, truth, prediction, order, most)
+    results, query = (
+        Results(output),
+        MistakeQuery(run, epoch, split, truth, prediction, order, most),
+    )
     if pairs:
         confused = confused_pairs(results, query)
         if as_json:
@@ -94,10 +133,15 @@ def mistakes(
         from dsi_cli.inference.open_dataset import image_at
 
         failed = image_grid.save(samples, image_at, sheet)
-        unopened = {samples.rows[index].sample: reason for index, reason in failed.items()}
+        unopened = {
+            samples.rows[index].sample: reason for index, reason in failed.items()
+        }
         if unopened:
             counts = f"{len(unopened)} of {console.count(len(samples.rows), 'image')}"
-            message = f"warning: {counts} could not be opened: {next(iter(unopened.values()))}"
+            message = (
+                f"warning: {counts} could not be opened:"
+                f" {next(iter(unopened.values()))}"
+            )
             console.note(message, quiet=quiet or as_json)
         added |= {"sheet": str(sheet), "unopened": unopened}
     if as_json:
@@ -113,7 +157,9 @@ def mistakes(
 
 
 def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
-    """Print a list as a table, without empty columns, and paths without their common folder."""
+    """Print a list as a table, without empty columns, and paths without their common
+    folder.
+    """
     console.print_sentence(listing.title)
     if not listing.rows:
         return
@@ -123,13 +169,20 @@ def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
     rows = [asdict(row) for row in listing.rows]
     folder = ""
     with suppress(ValueError):  # the paths have no common folder, or there are none
-        folder = os.path.commonpath([os.path.dirname(row["path"]) for row in rows if row.get("path")]).rstrip("/")  # noqa: PTH120
+        paths = [row["path"] for row in rows if row.get("path")]
+        folders = [os.path.dirname(path) for path in paths]  # noqa: PTH120
+        folder = os.path.commonpath(folders).rstrip("/")
     for row in rows:
-        row["truth"], row["prediction"] = (shorten(row[name], MAX_NAME_LENGTH) for name in ("truth", "prediction"))
+        row["truth"], row["prediction"] = (
+            shorten(row[name], MAX_NAME_LENGTH) for name in ("truth", "prediction")
+        )
         if row.get("path"):
             row["sample"] = row["path"].removeprefix(f"{folder}/" if folder else "")
     own = (listing.own or "").upper()
-    columns = [(title.format(own=own, reference=listing.reference), field, form) for title, field, form in _COLUMNS]
+    columns = [
+        (title.format(own=own, reference=listing.reference), field, form)
+        for title, field, form in _COLUMNS
+    ]
     console.print_records(columns, rows)
     if folder:
         print(terminal_text(f"images in {folder}"))

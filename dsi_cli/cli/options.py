@@ -1,7 +1,9 @@
-"""The options of commands as Typer's annotations, and the values that the shell proposes for them.
+"""The options of commands as Typer's annotations, and the values that the shell
+proposes for them.
 
-Options of ``dsi analyze`` and ``dsi watch`` are made from their declarations (`dsi_cli.analysis.option_groups.groups`). Options
-that other commands share are at the end of this module.
+Options of ``dsi analyze`` and ``dsi watch`` are made from their declarations
+(`dsi_cli.analysis.option_groups.groups`). Options that other commands share are at the
+end of this module.
 """
 
 from __future__ import annotations
@@ -21,19 +23,29 @@ from dsi_cli.errors import DsiError
 from dsi_cli.store.schema import MATRIX_KINDS
 
 Complete = Callable[..., list[str]]
-"""Takes the beginning of a value, after Typer's context if it has such a parameter, and returns the values that begin with it."""
+"""Takes the beginning of a value, after Typer's context if it has such a parameter, and
+returns the values that begin with it.
+"""
 Command = Callable[..., int]
 Group = TypeVar("Group")
-Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of dsi analyze.")]
+Output = Annotated[
+    Path, typer.Argument(metavar="OUTPUT", help="Output folder of dsi analyze.")
+]
 
 
 def complete_from(names: Choices) -> Complete:
-    """Return a function that completes names; a function that returns the names is called when the shell asks."""
-    return lambda incomplete: _beginning(names() if callable(names) else names, incomplete)
+    """Return a function that completes names; a function that returns the names is
+    called when the shell asks.
+    """
+    return lambda incomplete: _beginning(
+        names() if callable(names) else names, incomplete
+    )
 
 
 def _complete_column(table: str, column: str) -> Complete:
-    """Return a function that completes the texts in a column of the results folders on the line."""
+    """Return a function that completes the texts in a column of the results folders on
+    the line.
+    """
 
     def complete(context: typer.Context, incomplete: str) -> list[str]:
         from dsi_cli.store import parquet
@@ -58,8 +70,12 @@ def complete_epochs(context: typer.Context, incomplete: str) -> list[str]:
     run = context.params.get("run")
     epochs = set()
     for out in _outputs(context):
-        folder = out / "csms" / folder_name(run) if isinstance(run, str) else out / "csms"
-        epochs |= {path.stem for path in folder.glob("**/*.parquet") if path.stem.isdecimal()}
+        folder = (
+            out / "csms" / folder_name(run) if isinstance(run, str) else out / "csms"
+        )
+        epochs |= {
+            path.stem for path in folder.glob("**/*.parquet") if path.stem.isdecimal()
+        }
     return _beginning(sorted(epochs, key=int), incomplete)
 
 
@@ -68,31 +84,47 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _outputs(context: typer.Context) -> list[Path]:
-    typed: Any = context.params.get("output") or context.params.get("outputs") or context.args
+    typed: Any = (
+        context.params.get("output") or context.params.get("outputs") or context.args
+    )
     if not isinstance(typed, list | tuple):
         typed = [typed]
     return [Path(path) for path in typed]
 
 
-def takes(sections: groups.Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
-    """Return a decorator that makes a command with some sections of options out of a function of `read_values`."""
+def takes(
+    sections: groups.Sections,
+) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
+    """Return a decorator that makes a command with some sections of options out of a
+    function of `read_values`.
+    """
     parameters = []
     for title, members in sections.items():
         for declared in chain.from_iterable(map(declared_options, members)):
             option, kind, default = declared.option, declared.type, declared.default
-            # The parameter has the type of the text on the command line. A tuple without a default is one text with several
-            # numbers, such as 0.485,0.456,0.406.
+            # The parameter has the type of the text on the command line. A tuple
+            # without a default is one text with several numbers, such as
+            # 0.485,0.456,0.406.
             is_repeatable = get_origin(kind) is tuple and default is not None
             if is_repeatable:
-                kind = list[str] if option.parse is not None else list[get_args(kind)[0]]  # type: ignore[misc]
+                item = str if option.parse is not None else get_args(kind)[0]
+                kind = list[item]  # type: ignore[valid-type]
             elif option.parse is not None:
                 kind, default = str, option.text_default
             if not option.flags:
                 default = inspect.Parameter.empty
-            elif is_repeatable or option.is_kept or default is None:  # dsi has to see whether the option was given
+            elif (
+                is_repeatable or option.is_kept or default is None
+            ):  # dsi has to see whether the option was given
                 kind, default = kind | None, None
-            parameter = inspect.Parameter(declared.parameter, inspect.Parameter.KEYWORD_ONLY, default=default)
-            parameters.append(parameter.replace(annotation=Annotated[kind, _typer_info(option, title)]))
+            parameter = inspect.Parameter(
+                declared.parameter, inspect.Parameter.KEYWORD_ONLY, default=default
+            )
+            parameters.append(
+                parameter.replace(
+                    annotation=Annotated[kind, _typer_info(option, title)]
+                )
+            )
 
     def decorate(function: Callable[[Mapping[str, Any]], int]) -> Command:
         def command(**typed: Any) -> int:
@@ -106,7 +138,9 @@ def takes(sections: groups.Sections) -> Callable[[Callable[[Mapping[str, Any]], 
 
 
 def read_values(sections: groups.Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a command's values by the name of the field; raise `UsageError` if a text cannot be converted."""
+    """Return a command's values by the name of the field; raise `UsageError` if a text
+    cannot be converted.
+    """
     values: dict[str, Any] = {}
     for group in chain.from_iterable(sections.values()):
         for declared in declared_options(group):
@@ -120,20 +154,30 @@ def read_values(sections: groups.Sections, typed: Mapping[str, Any]) -> dict[str
 
 
 def typer_info(group: type, field: str, flag: str | None = None) -> Any:
-    """Return Typer's description of an option of a group, for another command, in which its flag may differ."""
-    option = next(declared.option for declared in declared_options(group) if declared.field == field)
+    """Return Typer's description of an option of a group, for another command, in which
+    its flag may differ.
+    """
+    option = next(
+        declared.option
+        for declared in declared_options(group)
+        if declared.field == field
+    )
     return _typer_info(option if flag is None else option._replace(flags=(flag,)), None)
 
 
 def instance(group: type[Group], values: Mapping[str, Any]) -> Group:
     """Return a group with those of the values that belong to it."""
     fields = (declared.field for declared in declared_options(group))
-    return group(**{field: values[field] for field in fields if values.get(field) is not None})
+    return group(
+        **{field: values[field] for field in fields if values.get(field) is not None}
+    )
 
 
 def _typer_info(option: Option, section: str | None) -> Any:
     if not option.flags:
-        return typer.Argument(help=option.help, metavar=option.metavar, rich_help_panel=section)
+        return typer.Argument(
+            help=option.help, metavar=option.metavar, rich_help_panel=section
+        )
     return typer.Option(
         *option.flags,
         help=option.help,
@@ -144,18 +188,30 @@ def _typer_info(option: Option, section: str | None) -> Any:
     )
 
 
-def option(flags: str, metavar: str, help: str, choices: Sequence[str] | Complete | None = None, **form: Any) -> Any:
-    """Return Typer's description of an option with a value; its names are separated by spaces.
+def option(
+    flags: str,
+    metavar: str,
+    help: str,
+    choices: Sequence[str] | Complete | None = None,
+    **form: Any,
+) -> Any:
+    """Return Typer's description of an option with a value; its names are separated by
+    spaces.
 
-    The choices are the values that the shell proposes, or one of the functions above; `form` goes to ``typer.Option``.
+    The choices are the values that the shell proposes, or one of the functions above;
+    `form` goes to ``typer.Option``.
     """
     if isinstance(choices, Sequence):
         choices = complete_from(choices)
-    return typer.Option(*flags.split(), metavar=metavar, help=help, autocompletion=choices, **form)
+    return typer.Option(
+        *flags.split(), metavar=metavar, help=help, autocompletion=choices, **form
+    )
 
 
 def switch(flags: str, help: str) -> Any:
-    """Return Typer's description of an option without a value; its names are separated by spaces."""
+    """Return Typer's description of an option without a value; its names are separated
+    by spaces.
+    """
     return typer.Option(*flags.split(), help=help)
 
 
@@ -180,11 +236,32 @@ LabelList = typer.Argument(
     autocompletion=complete_from(groups.preset_names),
 )
 Epoch = Annotated[
-    int | None, option("--epoch", "EPOCH", "The trainer's own number; by default the last one.", complete_epochs)
+    int | None,
+    option(
+        "--epoch",
+        "EPOCH",
+        "The trainer's own number; by default the last one.",
+        complete_epochs,
+    ),
 ]
 Kind = Annotated[
-    str, option("--kind", "KIND", "Matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.", MATRIX_KINDS)
+    str,
+    option(
+        "--kind",
+        "KIND",
+        "Matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.",
+        MATRIX_KINDS,
+    ),
 ]
-Html = Annotated[Path | None, option("--html", "FILE", "File of the page; by default in the folder of -o.")]
-Split = Annotated[str | None, option("--split", "SPLIT", "Split of the data: train or test.", ("test", "train"))]
-Run = Annotated[str | None, option("--run", "NAME", "Run to use, if the folder holds several.", complete_runs)]
+Html = Annotated[
+    Path | None,
+    option("--html", "FILE", "File of the page; by default in the folder of -o."),
+]
+Split = Annotated[
+    str | None,
+    option("--split", "SPLIT", "Split of the data: train or test.", ("test", "train")),
+]
+Run = Annotated[
+    str | None,
+    option("--run", "NAME", "Run to use, if the folder holds several.", complete_runs),
+]

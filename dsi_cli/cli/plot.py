@@ -8,11 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Json, Quiet, complete_classes, complete_from, complete_runs, option, switch
+from dsi_cli.cli.options import (
+    Json,
+    Quiet,
+    complete_classes,
+    complete_from,
+    complete_runs,
+    option,
+    switch,
+)
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures import catalogue
-from dsi_cli.figures.catalogue import ANIMATION, ANIMATION_FORMATS, FIGURES, FORMATS, SCALES, FigureOptions
+from dsi_cli.figures.catalogue import (
+    ANIMATION,
+    ANIMATION_FORMATS,
+    FIGURES,
+    FORMATS,
+    SCALES,
+    FigureOptions,
+)
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store.schema import MATRIX_KINDS
@@ -25,52 +40,101 @@ def plot(
     output: Annotated[
         Path | None,
         typer.Argument(
-            metavar="OUTPUT", help="Output folder of dsi analyze; --list does not need one.", show_default=False
+            metavar="OUTPUT",
+            help="Output folder of dsi analyze; --list does not need one.",
+            show_default=False,
         ),
     ] = None,
     figures: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="FIGURE",
-            help=f"Names: {', '.join(spec.name for spec in FIGURES)}, {ANIMATION}. Default: all figures that have data.",
+            help=(
+                f"Names: {', '.join(spec.name for spec in FIGURES)}, {ANIMATION}."
+                " Default: all figures that have data."
+            ),
             autocompletion=complete_from([*(spec.name for spec in FIGURES), ANIMATION]),
         ),
     ] = None,
-    out: Annotated[Path | None, option("--out -o", "DIR", "Folder for the files. Default: OUTPUT/figures.")] = None,
+    out: Annotated[
+        Path | None,
+        option("--out -o", "DIR", "Folder for the files. Default: OUTPUT/figures."),
+    ] = None,
     form: Annotated[
         list[str] | None,
         option(
             "--format -f",
             "FORMAT",
-            f"{', '.join(FORMATS)}; for the animation {', '.join(ANIMATION_FORMATS)}. Repeatable. Default: png, gif.",
+            f"{', '.join(FORMATS)}; for the animation {', '.join(ANIMATION_FORMATS)}."
+            " Repeatable. Default: png, gif.",
             (*FORMATS, *ANIMATION_FORMATS),
         ),
     ] = None,
-    style: Annotated[str, option("--style", "STYLE", " or ".join(STYLES) + ".", STYLES)] = "screen",
-    columns: Annotated[int, option("--columns", "NUMBER", "Columns of a page that a figure spans.", min=1, max=2)] = 1,
-    run: Annotated[list[str] | None, option("--run", "NAME", "Draw only this run. Repeatable.", complete_runs)] = None,
-    epochs: Annotated[str | None, option("--epochs", "EPOCHS", "Epochs for matrices: 0,5,30 or first:last:step.")] = None,
-    kind: Annotated[
-        str | None, option("--kind", "KIND", "Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.", MATRIX_KINDS)
+    style: Annotated[
+        str, option("--style", "STYLE", " or ".join(STYLES) + ".", STYLES)
+    ] = "screen",
+    columns: Annotated[
+        int,
+        option(
+            "--columns",
+            "NUMBER",
+            "Columns of a page that a figure spans.",
+            min=1,
+            max=2,
+        ),
+    ] = 1,
+    run: Annotated[
+        list[str] | None,
+        option("--run", "NAME", "Draw only this run. Repeatable.", complete_runs),
     ] = None,
-    measure: Annotated[str | None, option("--measure", "NAME", "Measure of the SAI; cosine by default.")] = None,
+    epochs: Annotated[
+        str | None,
+        option("--epochs", "EPOCHS", "Epochs for matrices: 0,5,30 or first:last:step."),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        option(
+            "--kind",
+            "KIND",
+            "Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.",
+            MATRIX_KINDS,
+        ),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        option("--measure", "NAME", "Measure of the SAI; cosine by default."),
+    ] = None,
     order: Annotated[
         str,
-        option("--order", "ORDER", "Order of the classes: taxonomy, given, name or cluster.", ORDERS),
+        option(
+            "--order",
+            "ORDER",
+            "Order of the classes: taxonomy, given, name or cluster.",
+            ORDERS,
+        ),
     ] = "taxonomy",
     scale: Annotated[
-        str, option("--scale", "SCALE", "Colours of heat maps: rank (1 is the most similar pair) or raw (values).", SCALES)
+        str,
+        option(
+            "--scale",
+            "SCALE",
+            "Colours of heat maps: rank (1 is the most similar pair) or raw (values).",
+            SCALES,
+        ),
     ] = "rank",
     class_names: Annotated[
         list[str] | None,
         option(
             "--class",
             "NAME",
-            "Class for the figure neighbors. Repeatable. Default: the class of lowest agreement.",
+            "Class for the figure neighbors. Repeatable. Default: the class of lowest"
+            " agreement.",
             complete_classes,
         ),
     ] = None,
-    listed: Annotated[bool, switch("--list", "List the figures; with OUTPUT, those with data first.")] = False,
+    listed: Annotated[
+        bool, switch("--list", "List the figures; with OUTPUT, those with data first.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -93,7 +157,10 @@ def plot(
 
     if output is None:
         if not listed:
-            message = "expected a results folder, as in dsi plot dsi-out; dsi plot --list names the figures"
+            message = (
+                "expected a results folder, as in dsi plot dsi-out; dsi plot --list"
+                " names the figures"
+            )
             raise UsageError(message, code="no-output-folder")
         _list(None, as_json=as_json)
         return DONE
@@ -115,17 +182,37 @@ def plot(
         return DONE
     formats = tuple(dict.fromkeys(form or ()))
     with console.progress(quiet=quiet or as_json) as display:
-        drawn = save.write(results, figures or (), options, formats, out or output / "figures", display.update)
+        drawn = save.write(
+            results,
+            figures or (),
+            options,
+            formats,
+            out or output / "figures",
+            display.update,
+        )
     _print_drawn(drawn, as_json=as_json, quiet=quiet)
-    if figures and drawn.without_data and not as_json:  # a figure that the user named must have data
+    if (
+        figures and drawn.without_data and not as_json
+    ):  # a figure that the user named must have data
         for name in options.names(results):
             results.require_matrices(name)
-        needs = "; ".join(f"{name} needs {catalogue.figure_spec(name).needs}" for name in drawn.without_data)
-        problem = f"this folder has no data for {', '.join(drawn.without_data)} with these options: {needs}"
+        needs = "; ".join(
+            f"{name} needs {catalogue.figure_spec(name).needs}"
+            for name in drawn.without_data
+        )
+        problem = (
+            f"this folder has no data for {', '.join(drawn.without_data)} with these"
+            f" options: {needs}"
+        )
         raise UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
-    absent = set(options.epochs or ()).difference(*(results.epochs(name) for name in options.names(results)))
+    absent = set(options.epochs or ()).difference(
+        *(results.epochs(name) for name in options.names(results))
+    )
     if absent and epochs is not None and ":" not in epochs:
-        console.note(f"warning: no run has epoch {', '.join(map(str, sorted(absent)))}", quiet=quiet)
+        console.note(
+            f"warning: no run has epoch {', '.join(map(str, sorted(absent)))}",
+            quiet=quiet,
+        )
     return DONE
 
 
@@ -145,16 +232,27 @@ def _print_drawn(drawn: DrawnFiles, *, as_json: bool, quiet: bool) -> None:
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:
-    """Print the names of all figures; ``with_data`` holds those with data, and is None without a results folder."""
+    """Print the names of all figures; ``with_data`` holds those with data, and is None
+    without a results folder.
+    """
     specs = (*FIGURES, catalogue.ANIMATION_SPEC)
     if as_json:
         document = []
         for spec in specs:
             has_data = None if with_data is None else spec.name in with_data
-            document.append({"name": spec.name, "title": spec.title, "needs": spec.needs, "has_data": has_data})
+            document.append(
+                {
+                    "name": spec.name,
+                    "title": spec.title,
+                    "needs": spec.needs,
+                    "has_data": has_data,
+                }
+            )
         console.print_json(document)
         return
-    without_data = [spec for spec in specs if with_data is not None and spec.name not in with_data]
+    without_data = [
+        spec for spec in specs if with_data is not None and spec.name not in with_data
+    ]
     width = max(len(spec.name) for spec in specs) + 2
     for spec in specs:
         if spec not in without_data:
@@ -162,4 +260,6 @@ def _list(with_data: set[str] | None, *, as_json: bool) -> None:
     if without_data:
         print("\nwithout data in this output:")
     for spec in without_data:
-        console.print_sentence(f"{spec.name:<{width}}{spec.title}; needs {spec.needs}", hanging=width)
+        console.print_sentence(
+            f"{spec.name:<{width}}{spec.title}; needs {spec.needs}", hanging=width
+        )

@@ -15,11 +15,17 @@ from dsi_cli.errors import DONE
 
 def report(
     output: Output,
-    file: Annotated[Path | None, option("--out -o", "FILE", "File of the page; report.html in OUTPUT by default.")] = None,
+    file: Annotated[
+        Path | None,
+        option(
+            "--out -o", "FILE", "File of the page; report.html in OUTPUT by default."
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes.
+    """Write one HTML file with all results: curves, matrices, neighbours, mistakes,
+    classes.
 
     The page needs no other file and no network. dsi analyze writes it, too.
 
@@ -38,5 +44,8 @@ def report(
     if as_json:
         console.print_json({"report": str(path), "bytes": path.stat().st_size})
     else:
-        print(f"report: {terminal_text(str(path))} ({filesize.decimal(path.stat().st_size)})")
+        print(
+            f"report: {terminal_text(str(path))}"
+            f" ({filesize.decimal(path.stat().st_size)})"
+        )
     return DONE

@@ -11,7 +11,16 @@ import typer
 from rich import filesize
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Ema, Head, Json, Labels, Quiet, Revisions, option, switch
+from dsi_cli.cli.options import (
+    Ema,
+    Head,
+    Json,
+    Labels,
+    Quiet,
+    Revisions,
+    option,
+    switch,
+)
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
@@ -23,8 +32,19 @@ if TYPE_CHECKING:
 
 
 SHARED_COLUMNS = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
-"""The columns that are replaced by a line below the table if all files have the same value."""
-COLUMNS = ("file", "epoch", "finished", "epoch from", "step", "size", *SHARED_COLUMNS[1:], "status")
+"""The columns that are replaced by a line below the table if all files have the same
+value.
+"""
+COLUMNS = (
+    "file",
+    "epoch",
+    "finished",
+    "epoch from",
+    "step",
+    "size",
+    *SHARED_COLUMNS[1:],
+    "status",
+)
 NUMBER_COLUMNS = ("files", "epoch", "finished", "step", "size", "shape")
 STATUSES = ("ok", "skipped", "pending", "failed")
 MIN_FOLDED = 3  # files that share a row
@@ -34,10 +54,19 @@ MAX_CANDIDATES = 8  # candidates for the head that are printed
 def scan(
     checkpoints: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CHECKPOINTS", help="Checkpoint files, folders, glob patterns, URLs, or runs of a tracker."),
+        typer.Argument(
+            metavar="CHECKPOINTS",
+            help=(
+                "Checkpoint files, folders, glob patterns, URLs, or runs of a tracker."
+            ),
+        ),
     ] = None,
-    tensors: Annotated[str | None, option("--tensors", "FILE", "List all tensors of one file instead.")] = None,
-    why: Annotated[str | None, option("--why", "FILE", "Show why a layer of one file is the head.")] = None,
+    tensors: Annotated[
+        str | None, option("--tensors", "FILE", "List all tensors of one file instead.")
+    ] = None,
+    why: Annotated[
+        str | None, option("--why", "FILE", "Show why a layer of one file is the head.")
+    ] = None,
     labels: Labels = None,
     revisions: Revisions = None,
     head: Head = None,
@@ -48,8 +77,9 @@ def scan(
 ) -> int:
     """Show what dsi analyze would read.
 
-    dsi writes nothing. Files that differ only in name, epoch, step and size share a row, unless you add --all. The epoch is the
-    trainer's own number, and finished the number of finished epochs, if dsi knows how the trainer counts.
+    dsi writes nothing. Files that differ only in name, epoch, step and size share a
+    row, unless you add --all. The epoch is the trainer's own number, and finished the
+    number of finished epochs, if dsi knows how the trainer counts.
 
     Examples
     --------
@@ -71,28 +101,44 @@ def scan(
         _print_evidence(_locate_checkpoint(why), choice, labels, as_json=as_json)
         return DONE
     if not checkpoints:
-        raise UsageError("there is nothing to scan; give checkpoints, as in dsi scan ckpts/", code="no-checkpoints")
+        raise UsageError(
+            "there is nothing to scan; give checkpoints, as in dsi scan ckpts/",
+            code="no-checkpoints",
+        )
     with console.progress(quiet=quiet or as_json) as display:
         runs = scan_paths(
-            checkpoints, choice, labels, lambda done, total: display.update("reading classifiers", done, total), revisions
+            checkpoints,
+            choice,
+            labels,
+            lambda done, total: display.update("reading classifiers", done, total),
+            revisions,
         )
     records = [record for _, run_records in runs for record in run_records]
     if as_json:
         hidden = ("modified_ns", "counts_from", "entry", "network", "fold", "scalars")
-        rows = [{key: value for key, value in asdict(record).items() if key not in hidden} for record in records]
+        rows = [
+            {key: value for key, value in asdict(record).items() if key not in hidden}
+            for record in records
+        ]
         console.print_json(rows)
     else:
         for run, run_records in runs:
             _print_run(run, run_records, show_all=show_all)
             if run.ignored:
-                console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
+                console.note(
+                    f"{run.name}: {console.count(run.ignored, 'other file')} without"
+                    " weights",
+                    quiet=quiet,
+                )
     if not any(record.status == "ok" for record in records):
         return NOTHING
     return PARTIAL if any(record.status == "failed" for record in records) else DONE
 
 
 def _locate_checkpoint(name: str) -> Place:
-    """Return the path of a checkpoint; the file of the model stands for a folder that is one checkpoint."""
+    """Return the path of a checkpoint; the file of the model stands for a folder that
+    is one checkpoint.
+    """
     from dsi_cli.checkpoints.folders import MODEL_FILES
     from dsi_cli.remote import locations
 
@@ -103,7 +149,11 @@ def _locate_checkpoint(name: str) -> Place:
         return path
     model = next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
     if model is None:
-        raise UsageError(f"{path} is a folder; name one checkpoint in it", code="is-folder", path=str(path))
+        raise UsageError(
+            f"{path} is a folder; name one checkpoint in it",
+            code="is-folder",
+            path=str(path),
+        )
     return model
 
 
@@ -111,8 +161,16 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> No
     # A value that all files share is in the line below the table.
     files = [(record, _cells(record)) for record in records]
     with_head = [cells for record, cells in files if record.head]
-    shared = [name for name in SHARED_COLUMNS if len({cells[name] for cells in with_head}) <= 1]
-    columns = [name for name in COLUMNS if name not in shared and any(cells[name] != "-" for _, cells in files)]
+    shared = [
+        name
+        for name in SHARED_COLUMNS
+        if len({cells[name] for cells in with_head}) <= 1
+    ]
+    columns = [
+        name
+        for name in COLUMNS
+        if name not in shared and any(cells[name] != "-" for _, cells in files)
+    ]
 
     groups = _fold(files, show_all=show_all)
     if len(groups) < len(files):
@@ -122,19 +180,31 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> No
     console.print_sentence(f"{run.name}  ({run.folder})")
     console.print_columns(titles, rows)
 
-    # Below the table are the problems, the number of files per status, and the shared values.
-    common = [f"{name} {cells[name]}" for cells in with_head[:1] for name in shared if cells[name] != "-"]
+    # Below the table are the problems, the number of files per status, and the shared
+    # values.
+    common = [
+        f"{name} {cells[name]}"
+        for cells in with_head[:1]
+        for name in shared
+        if cells[name] != "-"
+    ]
     _print_below(records, common)
 
 
 def _print_below(records: list[Record], common: list[str]) -> None:
     from dsi_cli.checkpoints.records import messages_by_cause
 
-    for line in messages_by_cause([(r.name, r.status, r.reason) for r in records if r.reason is not None]):
+    for line in messages_by_cause(
+        [(r.name, r.status, r.reason) for r in records if r.reason is not None]
+    ):
         console.print_sentence(line, indent=2, hanging=4)
     statuses = Counter(record.status for record in records)
-    summary = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if statuses[status])
-    console.print_sentence(f"{summary}; all: {', '.join(common)}" if common else summary, hanging=4)
+    summary = ", ".join(
+        f"{statuses[status]} {status}" for status in STATUSES if statuses[status]
+    )
+    console.print_sentence(
+        f"{summary}; all: {', '.join(common)}" if common else summary, hanging=4
+    )
 
 
 def _cells(record: Record) -> dict[str, str]:
@@ -147,22 +217,37 @@ def _cells(record: Record) -> dict[str, str]:
         "epoch from": record.epoch_source,
         "step": record.step,
         "size": filesize.decimal(record.bytes),
-        "format": " ".join(dict.fromkeys(part for part in (record.format, record.trainer) if part)) or None,
+        "format": (
+            " ".join(
+                dict.fromkeys(part for part in (record.format, record.trainer) if part)
+            )
+            or None
+        ),
         "classifier": record.head,
         "shape": shape,
         "dtype": record.dtype,
         "weights": record.weights_used,
         "status": record.status,
     }
-    return {name: "-" if value is None else str(value) for name, value in values.items()}
+    return {
+        name: "-" if value is None else str(value) for name, value in values.items()
+    }
 
 
-def _fold(files: list[tuple[Record, dict[str, str]]], *, show_all: bool) -> list[list[tuple[Record, dict[str, str]]]]:
-    """Return groups of adjacent files that differ only in name, epoch, step and size; a short group is split into single files."""
+def _fold(
+    files: list[tuple[Record, dict[str, str]]], *, show_all: bool
+) -> list[list[tuple[Record, dict[str, str]]]]:
+    """Return groups of adjacent files that differ only in name, epoch, step and size; a
+    short group is split into single files.
+    """
 
     def key(file: tuple[Record, dict[str, str]]) -> tuple[object, ...]:
         record, cells = file
-        return record.status, record.epoch is None, *(cells[name] for name in SHARED_COLUMNS)
+        return (
+            record.status,
+            record.epoch is None,
+            *(cells[name] for name in SHARED_COLUMNS),
+        )
 
     groups = []
     for _, alike in groupby(files, key):
@@ -175,10 +260,17 @@ def _fold(files: list[tuple[Record, dict[str, str]]], *, show_all: bool) -> list
 
 
 def _range(name: str, group: list[tuple[Record, dict[str, str]]]) -> str:
-    """Return the text of a column for one file, or for the first and the last file of a group, or its range."""
+    """Return the text of a column for one file, or for the first and the last file of a
+    group, or its range.
+    """
     if name == "files":
         return f"{len(group):,}"
-    order = {"size": "bytes", "epoch": "epoch", "finished": "epochs_completed", "step": "step"}
+    order = {
+        "size": "bytes",
+        "epoch": "epoch",
+        "finished": "epochs_completed",
+        "step": "step",
+    }
     if name in order:
         group = sorted(group, key=lambda file: getattr(file[0], order[name]) or 0)
     first, last = group[0][1][name], group[-1][1][name]
@@ -187,8 +279,12 @@ def _range(name: str, group: list[tuple[Record, dict[str, str]]]) -> str:
     return first if first == last else f"{first}–{last}"
 
 
-def _print_evidence(path: Place, choice: HeadOptions, labels: str | None, *, as_json: bool) -> None:
-    """Print which head dsi uses of a file, and the candidates with the evidence for and against each."""
+def _print_evidence(
+    path: Place, choice: HeadOptions, labels: str | None, *, as_json: bool
+) -> None:
+    """Print which head dsi uses of a file, and the candidates with the evidence for and
+    against each.
+    """
     from dsi_cli.checkpoints.checkpoint_reader import explain_head_choice, require_file
     from dsi_cli.labels import files
 
@@ -196,10 +292,15 @@ def _print_evidence(path: Place, choice: HeadOptions, labels: str | None, *, as_
     try:
         verdict, candidates = explain_head_choice(require_file(path), choice, classes)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}", code=error.code, path=str(path)) from None
+        raise CheckpointError(
+            f"{path}: {error}", code=error.code, path=str(path)
+        ) from None
     if as_json:
         keys = ("name", "shape", "for", "against")
-        rows = [dict(zip(keys, (c.name, c.tensor.shape, c.support, c.against), strict=True)) for c in candidates]
+        rows = [
+            dict(zip(keys, (c.name, c.tensor.shape, c.support, c.against), strict=True))
+            for c in candidates
+        ]
         console.print_json({"verdict": verdict, "candidates": rows})
         return
     console.print_sentence(f"{path}: {verdict}", hanging=4)
@@ -209,7 +310,10 @@ def _print_evidence(path: Place, choice: HeadOptions, labels: str | None, *, as_
             for reason in reasons:
                 print(terminal_text(f"     {sign} {reason}"))
     if len(candidates) > MAX_CANDIDATES:
-        print(f"{len(candidates) - MAX_CANDIDATES} more candidates are in the output of --json")
+        print(
+            f"{len(candidates) - MAX_CANDIDATES} more candidates are in the output of"
+            " --json"
+        )
 
 
 def _print_tensors(path: Place, *, as_json: bool) -> None:
@@ -219,11 +323,22 @@ def _print_tensors(path: Place, *, as_json: bool) -> None:
     try:
         tensors = list_tensors(file)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}", code=error.code, path=str(path)) from None
+        raise CheckpointError(
+            f"{path}: {error}", code=error.code, path=str(path)
+        ) from None
     if as_json:
         keys = ("name", "shape", "dtype", "weights")
-        console.print_json([dict(zip(keys, (name, t.shape, t.dtype, role), strict=True)) for name, t, role in tensors])
+        console.print_json(
+            [
+                dict(zip(keys, (name, t.shape, t.dtype, role), strict=True))
+                for name, t, role in tensors
+            ]
+        )
         return
     width = max((len(name) for name, _, _ in tensors), default=0)
     for name, tensor, role in tensors:
-        print(terminal_text(f"{name:<{width}}  {tensor.dtype:<9} {role:<4} {tuple(tensor.shape)}"))
+        print(
+            terminal_text(
+                f"{name:<{width}}  {tensor.dtype:<9} {role:<4} {tuple(tensor.shape)}"
+            )
+        )

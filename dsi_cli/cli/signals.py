@@ -1,8 +1,9 @@
 """Ctrl-C and SIGTERM, which end a command by KeyboardInterrupt.
 
-Python calls a signal's handler between any two steps of the program. If an object is deleted at this moment, Python prints
-KeyboardInterrupt and continues, and some code turns it into another error. The next `check`, or the end of the command, raises
-it again.
+Python calls a signal's handler between any two steps of the program. If an object is
+deleted at this moment, Python prints KeyboardInterrupt and continues, and some code
+turns it into another error. The next `check`, or the end of the command, raises it
+again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from types import FrameType
 
 from dsi_cli.errors import DsiError
 
-received: list[int] = []  # signals that have not ended the command yet; code that continues after a signal clears it
+received: list[
+    int
+    # signals that have not ended the command yet; code that continues after a signal clears
+    # it
+] = []
 
 
 class Terminated(KeyboardInterrupt):
@@ -25,9 +30,14 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def interrupted_by(number: int) -> Iterator[None]:
-    """Let a signal raise KeyboardInterrupt until the block ends, unless the process ignores this signal."""
+    """Let a signal raise KeyboardInterrupt until the block ends, unless the process
+    ignores this signal.
+    """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(number) in (signal.SIG_IGN, None):  # None: the handler is not Python's
+    if not is_main or signal.getsignal(number) in (
+        signal.SIG_IGN,
+        None,
+    ):  # None: the handler is not Python's
         yield
         return
     before = signal.signal(number, _stop)

@@ -10,26 +10,44 @@ from collections.abc import Sequence
 from dsi_cli.remote import urls
 
 _PLAIN_SIGNS = str.maketrans(
-    {"✓": "+", "⚠": "!", "✗": "x", "–": "-", "→": ">", "…": "...", "·": ".", **dict(zip("▁▂▃▄▅▆▇", "_,-=+*#", strict=True))}
+    {
+        "✓": "+",
+        "⚠": "!",
+        "✗": "x",
+        "–": "-",
+        "→": ">",
+        "…": "...",
+        "·": ".",
+        **dict(zip("▁▂▃▄▅▆▇", "_,-=+*#", strict=True)),
+    }
 )
 """Replacements of signs that the encoding of stdout may lack."""
 
 
 def terminal_text(text: str) -> str:
-    r"""Return text that a terminal can print on one line: control and direction characters are escaped.
+    r"""Return text that a terminal can print on one line: control and direction
+    characters are escaped.
 
     >>> terminal_text("epoch_4\nnew\x1b[31m")
     'epoch_4\\nnew\\x1b[31m'
     """
     safe = "".join(
-        c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else c.encode("unicode_escape").decode()
+        (
+            c
+            if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+            else c.encode("unicode_escape").decode()
+        )
         for c in urls.show_urls(text)
     )
     encoding = sys.stdout.encoding or "utf-8"
     try:
         return safe.encode(encoding).decode(encoding)
     except UnicodeEncodeError:
-        return safe.translate(_PLAIN_SIGNS).encode(encoding, "backslashreplace").decode(encoding)
+        return (
+            safe.translate(_PLAIN_SIGNS)
+            .encode(encoding, "backslashreplace")
+            .decode(encoding)
+        )
 
 
 def terminal_lines(text: str) -> str:
@@ -57,16 +75,21 @@ def cell(value: float | None, form: str = ".3f", unit: str = "") -> str:
 
 
 def sparkline(values: Sequence[float | None], high: float, width: int) -> str:
-    """Return bars of the heights of values, or of evenly spaced ones if there are more than ``width``.
+    """Return bars of the heights of values, or of evenly spaced ones if there are more
+    than ``width``.
 
-    A value that is not above 0 is a dot, and None is a space. The highest bar is ``high`` or more.
+    A value that is not above 0 is a dot, and None is a space. The highest bar is
+    ``high`` or more.
 
     >>> sparkline([None, -0.1, 0.1, 0.5, 0.9, 1.0], 1, 40)
     ' ·▁▄▇▇'
     """
     bars = "▁▂▃▄▅▆▇"  # the full block would join the lines of a table
     if len(values) > width:
-        values = [values[round(step * (len(values) - 1) / (width - 1))] for step in range(width)]
+        values = [
+            values[round(step * (len(values) - 1) / (width - 1))]
+            for step in range(width)
+        ]
     signs = []
     for value in values:
         if value is None:

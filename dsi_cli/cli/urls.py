@@ -1,6 +1,8 @@
-"""Options whose value is a URL: a command gets local paths, and its messages show the URLs.
+"""Options whose value is a URL: a command gets local paths, and its messages show the
+URLs.
 
-dsi reads checkpoints in place, and downloads everything else. It writes results to local folders only.
+dsi reads checkpoints in place, and downloads everything else. It writes results to
+local folders only.
 """
 
 from __future__ import annotations
@@ -22,8 +24,12 @@ class ResultsOption(NamedTuple):
 
     name: str
     other_output: str | None = None
-    """The option that makes the command write to another path; the empty text if the command never writes to the folder."""
-    unread: tuple[str, ...] = ()  # the folders and tables that the command does not read
+    """The option that makes the command write to another path; the empty text if the
+    command never writes to the folder.
+    """
+    unread: tuple[
+        str, ...
+    ] = ()  # the folders and tables that the command does not read
 
 
 RESULTS = {
@@ -42,11 +48,13 @@ _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 
 
 @contextmanager
-def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def with_local_paths(
+    command: str, options: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Yield a command's options with local paths in place of URLs.
 
-    Raise `UsageError` if an option that needs a local path is a URL, or a URL leads to no file. Raise `OutputError` if
-    a results folder cannot be downloaded.
+    Raise `UsageError` if an option that needs a local path is a URL, or a URL leads to
+    no file. Raise `OutputError` if a results folder cannot be downloaded.
     """
     typed = {name: _as_typed(value) for name, value in options.items()}
     values = {name: value for name, value in typed.items() if _has_url(value)}
@@ -56,13 +64,27 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
     from tempfile import TemporaryDirectory
 
     # Imported here, so that dsi --help does not import it.
-    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, CACHE, DOWNLOAD, declared_options
+    from dsi_cli.analysis.option_groups.declaration import (
+        AS_IT_IS,
+        CACHE,
+        DOWNLOAD,
+        declared_options,
+    )
     from dsi_cli.analysis.option_groups.groups import ANALYZE
     from dsi_cli.remote import download
 
-    # What happens to a URL depends on the parameter. URLs in other parameters are refused.
-    handling = {"map_file": DOWNLOAD, "measure": DOWNLOAD, "tensors": AS_IT_IS, "first": AS_IT_IS, "second": AS_IT_IS}
-    for declared in chain.from_iterable(map(declared_options, chain.from_iterable(ANALYZE.values()))):
+    # What happens to a URL depends on the parameter. URLs in other parameters are
+    # refused.
+    handling = {
+        "map_file": DOWNLOAD,
+        "measure": DOWNLOAD,
+        "tensors": AS_IT_IS,
+        "first": AS_IT_IS,
+        "second": AS_IT_IS,
+    }
+    for declared in chain.from_iterable(
+        map(declared_options, chain.from_iterable(ANALYZE.values()))
+    ):
         if declared.option.url is not None:
             handling[declared.parameter] = declared.option.url
     results = RESULTS.get(command)
@@ -79,42 +101,65 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
                 if results is not None and results.name == name:
                     paths[text] = _downloaded_results(text, results, folder, options)
                 elif name in handling:
-                    target = download.cache_folder() if handling[name] == CACHE else folder
+                    target = (
+                        download.cache_folder() if handling[name] == CACHE else folder
+                    )
                     paths[text] = download.localize(text, target)
                 else:
                     flag = f"--{name.replace('_', '-')}"
-                    raise UsageError(f"{flag} takes a path of this machine, not a URL", code="url-not-allowed", option=flag)
-            local[name] = [paths.get(text, text) for text in texts] if isinstance(value, list) else paths[value]
+                    raise UsageError(
+                        f"{flag} takes a path of this machine, not a URL",
+                        code="url-not-allowed",
+                        option=flag,
+                    )
+            local[name] = (
+                [paths.get(text, text) for text in texts]
+                if isinstance(value, list)
+                else paths[value]
+            )
         yield typed | local
 
 
-def _downloaded_results(url: str, results: ResultsOption, folder: Path, options: Mapping[str, Any]) -> Path:
-    """Return the local copy of a results folder; raise `UsageError` if the command would write to the folder."""
+def _downloaded_results(
+    url: str, results: ResultsOption, folder: Path, options: Mapping[str, Any]
+) -> Path:
+    """Return the local copy of a results folder; raise `UsageError` if the command
+    would write to the folder.
+    """
     from dsi_cli.remote import download
 
     if results.other_output is None:
         urls.require_local_output(url)
     elif results.other_output and options[results.other_output] is None:
-        message = f"{urls.without_secrets(url)} cannot be written to; add -o with a path of this machine"
+        message = (
+            f"{urls.without_secrets(url)} cannot be written to; add -o with a path of"
+            " this machine"
+        )
         raise UsageError(message, code="url-output", option="--out")
     kind, epoch = options.get("kind"), options.get("epoch")
     is_one_kind = results.name == "output" and isinstance(kind, str)
 
     def is_needed(path: str) -> bool:
-        """Return whether the command needs a file, from its path in the results folder."""
+        """Return whether the command needs a file, from its path in the results
+        folder.
+        """
         top, *rest = path.split("/")
         if top in results.unread:
             return False
         if top != "csms" or not is_one_kind or len(rest) < 2:
             return True
         is_kind = MatrixId.parse(rest[-2]).kind == kind
-        return is_kind and (epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch))
+        return is_kind and (
+            epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch)
+        )
 
     return download.fetch_results(url, folder, is_needed)
 
 
 def _as_typed(value: Any) -> Any:
-    """Return a value with URLs as they were typed, because `Path` removes a slash; ``~`` and ``file://`` become paths."""
+    """Return a value with URLs as they were typed, because `Path` removes a slash;
+    ``~`` and ``file://`` become paths.
+    """
     if isinstance(value, list):
         return [_as_typed(part) for part in value]
     if isinstance(value, str):

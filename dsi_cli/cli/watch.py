@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from dsi_cli.queries.findings import Row
     from dsi_cli.tracking import Destination
 
-STOPPED = "stopped"  # reason for the end in addition to those of `dsi_cli.analysis.watch`: Ctrl-C or SIGTERM
+# reason for the end in addition to those of `dsi_cli.analysis.watch`: Ctrl-C or SIGTERM
+STOPPED = "stopped"
 
 
 @takes(groups.WATCH)
 def watch(values: Mapping[str, Any]) -> int:
-    """Do as dsi analyze while training still writes, each checkpoint once it is complete.
+    """Do as dsi analyze while training still writes, each checkpoint once it is
+    complete.
 
-    The folder need not exist yet. dsi prints a line per new epoch, and at the end what dsi analyze prints. It ends by Ctrl-C,
-    by --until-epoch or by --idle. A folder of runs may get further runs. Once all its runs have reached --until-epoch, dsi goes
-    on until nothing was new for --idle.
+    The folder need not exist yet. dsi prints a line per new epoch, and at the end what
+    dsi analyze prints. It ends by Ctrl-C, by --until-epoch or by --idle. A folder of
+    runs may get further runs. Once all its runs have reached --until-epoch, dsi goes on
+    until nothing was new for --idle.
 
     Examples
     --------
@@ -43,25 +46,49 @@ def watch(values: Mapping[str, Any]) -> int:
     from dsi_cli.tracking import destinations
 
     # Read and check all options before the first checkpoint exists.
-    waiting, output = instance(groups.WatchOptions, values), instance(groups.WatchOutputOptions, values)
+    waiting, output = (
+        instance(groups.WatchOptions, values),
+        instance(groups.WatchOutputOptions, values),
+    )
     if waiting.idle is not None and waiting.idle <= waiting.every:
-        idle, every, longer = map(format_seconds, (waiting.idle, waiting.every, 2 * waiting.every))
-        message = f"--idle {idle} is not longer than --every {every}; use --idle {longer} or longer"
-        raise UsageError(message, code="idle-too-short", idle=waiting.idle, every=waiting.every)
+        idle, every, longer = map(
+            format_seconds, (waiting.idle, waiting.every, 2 * waiting.every)
+        )
+        message = (
+            f"--idle {idle} is not longer than --every {every}; use --idle {longer} or"
+            " longer"
+        )
+        raise UsageError(
+            message, code="idle-too-short", idle=waiting.idle, every=waiting.every
+        )
     trackers = destinations(output.log_to)
     options = read_options(values)
-    # Of the epochs up to --until-epoch, dsi waits for the last one that --epochs selects.
+    # Of the epochs up to --until-epoch, dsi waits for the last one that --epochs
+    # selects.
     last_epoch, selected = waiting.until_epoch, epoch_filter(options.epochs)
     if last_epoch is not None and selected is not None:
-        selected = range(selected.start, min(selected.stop, last_epoch + 1), selected.step)
+        selected = range(
+            selected.start, min(selected.stop, last_epoch + 1), selected.step
+        )
         if not selected:
-            message = f"--epochs {options.epochs} selects no epoch up to --until-epoch {last_epoch}; change one of them"
-            raise UsageError(message, code="no-epoch-to-wait-for", epochs=options.epochs, until_epoch=last_epoch)
+            message = (
+                f"--epochs {options.epochs} selects no epoch up to --until-epoch"
+                f" {last_epoch}; change one of them"
+            )
+            raise UsageError(
+                message,
+                code="no-epoch-to-wait-for",
+                epochs=options.epochs,
+                until_epoch=last_epoch,
+            )
         last_epoch = selected[-1]
     printer = WatchPrinter(output)
     try:
         watch.check(values["checkpoints"], output.out, options)
-        printer.note(f"watching {', '.join(values['checkpoints'])} every {format_seconds(waiting.every)}; Ctrl-C ends it")
+        printer.note(
+            f"watching {', '.join(values['checkpoints'])} every"
+            f" {format_seconds(waiting.every)}; Ctrl-C ends it"
+        )
         events = watch.watch(
             values["checkpoints"],
             output.out,
@@ -82,11 +109,17 @@ def watch(values: Mapping[str, Any]) -> int:
         return printer.close(STOPPED, "stopped", DONE)
     if event == watch.EndedEvent(watch.REACHED):
         return printer.close(watch.REACHED, printer.describe_reached(last_epoch))
-    return printer.close(watch.IDLE, f"nothing was new for {format_seconds(waiting.idle or 0)}")
+    return printer.close(
+        watch.IDLE, f"nothing was new for {format_seconds(waiting.idle or 0)}"
+    )
 
 
-def _analysis_with_progress(options: Options, trackers: Sequence[Destination], printer: WatchPrinter) -> Analyse:
-    """Return a function that analyses paths, shows the progress, and then updates the report and the trackers."""
+def _analysis_with_progress(
+    options: Options, trackers: Sequence[Destination], printer: WatchPrinter
+) -> Analyse:
+    """Return a function that analyses paths, shows the progress, and then updates the
+    report and the trackers.
+    """
     from dsi_cli.analysis import report_file
     from dsi_cli.analysis.analyze import analyze as run_analysis
 
@@ -95,7 +128,11 @@ def _analysis_with_progress(options: Options, trackers: Sequence[Destination], p
     def analyse(paths: Sequence[AnyPath]) -> Summary:
         with console.progress(quiet=printer.is_quiet) as display:
             summary = run_analysis(
-                paths, output.out, options, display.update, lambda text: printer.print_once(text, display.say)
+                paths,
+                output.out,
+                options,
+                display.update,
+                lambda text: printer.print_once(text, display.say),
             )
             if output.report:
                 reports.add(summary, display.update)
@@ -106,7 +143,9 @@ def _analysis_with_progress(options: Options, trackers: Sequence[Destination], p
 
 
 class WatchPrinter:
-    """Prints what happens while dsi watches, and the ``summary`` of the last analysis, which is None before the first one."""
+    """Prints what happens while dsi watches, and the ``summary`` of the last analysis,
+    which is None before the first one.
+    """
 
     def __init__(self, output: groups.OutputOptions) -> None:
         self.output = output
@@ -133,8 +172,14 @@ class WatchPrinter:
         if isinstance(event, watch.WaitingEvent):
             self.note(f"waiting: {event.reason}")
         if isinstance(event, watch.ReachedEvent):
-            wait = f"dsi ends if nothing is new for {format_seconds(event.seconds)} (--idle)"
-            self.note(f"waiting for further runs: {console.count(len(event.runs), 'run')} reached the epoch; {wait}")
+            wait = (
+                f"dsi ends if nothing is new for {format_seconds(event.seconds)}"
+                " (--idle)"
+            )
+            self.note(
+                f"waiting for further runs: {console.count(len(event.runs), 'run')}"
+                f" reached the epoch; {wait}"
+            )
         if not isinstance(event, watch.UpdatedEvent):
             return
         self.summary = event.summary
@@ -144,12 +189,22 @@ class WatchPrinter:
         for run_name in sorted({name for name, _ in event.new}):
             more_fields = () if self.output.json else (epoch_summary.TRAIN_ACCURACY,)
             fields = (*epoch_summary.EPOCH_FIELDS, *more_fields)
-            summaries = epoch_summary.epoch_summaries(Path(event.summary.out), run_name, fields)
-            epochs += [(run_name, line) for line in summaries if (run_name, line["epoch"] or 0) in event.new]
-            # The results are those of the files that exist, or that were deleted, but not of earlier contents of a file.
+            summaries = epoch_summary.epoch_summaries(
+                Path(event.summary.out), run_name, fields
+            )
+            epochs += [
+                (run_name, line)
+                for line in summaries
+                if (run_name, line["epoch"] or 0) in event.new
+            ]
+            # The results are those of the files that exist, or that were deleted, but
+            # not of earlier contents of a file.
             known = {line["epoch"] or 0 for line in summaries}
             if not known.issuperset(self._epochs_of.setdefault(run_name, known)):
-                overwritten = "the results lack epochs whose file was overwritten; save one file per epoch"
+                overwritten = (
+                    "the results lack epochs whose file was overwritten; save one file"
+                    " per epoch"
+                )
                 self.print_once(f"warning: {run_name}: {overwritten}", self.note)
             self._epochs_of[run_name] = known
         if epochs and self.output.json:
@@ -160,23 +215,34 @@ class WatchPrinter:
                 print(terminal_text(_epoch_line(name, line)), flush=True)
 
     def _show_problems(self, summary: Summary) -> None:
-        """Print what is wrong with checkpoints, except with those that training still writes."""
+        """Print what is wrong with checkpoints, except with those that training still
+        writes.
+        """
         for run in summary.runs:
             for path, status, reason in run.problems:
                 if status == "failed":
                     self.print_once(f"  failed: {path}: {reason}", self.note)
             for path, split, reason in run.not_evaluated:
-                self.print_once(f"  {path} has no predictions on {split}: {reason}", self.note)
+                self.print_once(
+                    f"  {path} has no predictions on {split}: {reason}", self.note
+                )
 
     def describe_reached(self, epoch: int | None) -> str:
-        """Return that the training has reached an epoch; if there are several runs, that these have."""
+        """Return that the training has reached an epoch; if there are several runs,
+        that these have.
+        """
         runs = [] if self.summary is None else [run.name for run in self.summary.runs]
         if len(runs) < 2:
             return f"the training has reached epoch {epoch}"
-        return f"{len(runs)} runs have reached epoch {epoch}: {', '.join(runs)}; for runs that begin later, call dsi watch again"
+        return (
+            f"{len(runs)} runs have reached epoch {epoch}: {', '.join(runs)}; for runs"
+            " that begin later, call dsi watch again"
+        )
 
     def close(self, reason: str, text: str, exit_code: int | None = None) -> int:
-        """Print why watching ended and the last summary; return the exit code, by default that of the last analysis."""
+        """Print why watching ended and the last summary; return the exit code, by
+        default that of the last analysis.
+        """
         from dsi_cli.analysis import report_file
 
         if self.summary is None:
@@ -187,27 +253,48 @@ class WatchPrinter:
             report_file.add_report(self.summary)  # it may be older than the tables
         code = self.summary.exit_code if exit_code is None else exit_code
         if self.output.json:
-            document = {"event": "ended", "why": reason, **summary_document(self.summary), "exit_code": code}
+            document = {
+                "event": "ended",
+                "why": reason,
+                **summary_document(self.summary),
+                "exit_code": code,
+            }
             console.print_json(document, is_line=True)
         else:
             print()
-            last = replace(self.summary, unchanged=False)  # the screen is about all that came while dsi watched
-            print_summary(last, as_json=False, quiet=self.is_quiet, per_epoch=self.output.per_epoch)
+            # the screen is about all that came while dsi watched
+            last = replace(self.summary, unchanged=False)
+            print_summary(
+                last,
+                as_json=False,
+                quiet=self.is_quiet,
+                per_epoch=self.output.per_epoch,
+            )
         return code
 
 
 def _epoch_line(run: str, summary: Row) -> str:
-    """Return the line of an epoch: its values as far as they are known, with the SAI or the accuracy on train for missing ones."""
+    """Return the line of an epoch: its values as far as they are known, with the SAI or
+    the accuracy on train for missing ones.
+    """
     epoch = "–" if summary["epoch"] is None else summary["epoch"]
     parts = [f"{run}  epoch {epoch:>3}"]
     name, value = "agreement", summary["agreement"]
     if value is None:
         name, value = "SAI excess", summary["excess"]
     if value is not None:
-        parts.append(f"{name} {cell(value, 'z.3f'):>6}  z {cell(summary['z'], 'z.1f'):>5}")
+        parts.append(
+            f"{name} {cell(value, 'z.3f'):>6}  z {cell(summary['z'], 'z.1f'):>5}"
+        )
     if summary["max_wsi"] is not None:
-        parts.append(f"WSI max {cell(summary['max_wsi'], 'z.3f')} min {cell(summary['min_wsi'], 'z.3f'):>6}")
-    for name, value in (("accuracy", summary["accuracy"]), ("train accuracy", summary.get("train_accuracy"))):
+        parts.append(
+            f"WSI max {cell(summary['max_wsi'], 'z.3f')} min"
+            f" {cell(summary['min_wsi'], 'z.3f'):>6}"
+        )
+    for name, value in (
+        ("accuracy", summary["accuracy"]),
+        ("train accuracy", summary.get("train_accuracy")),
+    ):
         if value is not None:
             parts.append(f"{name} {cell(value, 'z.3f')}")
             break

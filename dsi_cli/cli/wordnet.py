@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from dsi_cli.cli import console
 from dsi_cli.cli import labels as label_lists
-from dsi_cli.cli.options import Json, LabelList, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName, option, switch
+from dsi_cli.cli.options import (
+    Json,
+    LabelList,
+    MapFile,
+    PartOfSpeech,
+    Quiet,
+    TaxonomyFile,
+    WordNetName,
+    option,
+    switch,
+)
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError, listed, quoted
 from dsi_cli.metrics import DEFAULT_REFERENCES
@@ -17,7 +27,9 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.semantics.class_labels import ClassLabels
     from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 
-MAX_LISTED_LABELS = 100  # labels without a sense that dsi lists if the matrix goes to stdout
+MAX_LISTED_LABELS = (
+    100  # labels without a sense that dsi lists if the matrix goes to stdout
+)
 
 
 def wordnet(
@@ -25,7 +37,10 @@ def wordnet(
     out: Annotated[
         str | None,
         option(
-            "--out -o", "FILE", "File (.parquet, .csv, .npy); - for Parquet on stdout. Default: LABELS.wordnet.parquet."
+            "--out -o",
+            "FILE",
+            "File (.parquet, .csv, .npy); - for Parquet on stdout. Default:"
+            " LABELS.wordnet.parquet.",
         ),
     ] = None,
     map_file: MapFile = None,
@@ -36,13 +51,21 @@ def wordnet(
         option(
             "--neighbors",
             "NUMBER",
-            "Write the nearest labels of each label instead of the matrix. Above 4,096 labels: 10.",
+            "Write the nearest labels of each label instead of the matrix. Above 4,096"
+            " labels: 10.",
             min=1,
         ),
     ] = None,
-    whole: Annotated[bool, switch("--whole", "Write the whole matrix above 4,096 labels.")] = False,
+    whole: Annotated[
+        bool, switch("--whole", "Write the whole matrix above 4,096 labels.")
+    ] = False,
     measure: Annotated[
-        str, option("--measure", "NAME", "path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content).")
+        str,
+        option(
+            "--measure",
+            "NAME",
+            "path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content).",
+        ),
     ] = DEFAULT_REFERENCES[0],
     taxonomy: TaxonomyFile = None,
     pos: PartOfSpeech = "noun",
@@ -69,9 +92,16 @@ def wordnet(
     reference = references.open_measure(measure, custom, database)
     to_stdout = out == "-"
     if to_stdout and as_json:
-        message = "-o - writes the matrix to stdout, so --json cannot print there; leave out one of them"
+        message = (
+            "-o - writes the matrix to stdout, so --json cannot print there; leave out"
+            " one of them"
+        )
         raise UsageError(message, code="options-conflict", options=("--out", "--json"))
-    stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
+    stream = (
+        console.binary_stdout("add -o FILE.parquet, or pipe it on")
+        if to_stdout
+        else None
+    )
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     label_lists.require_other(labels, path, write_map)
     file_format = "parquet" if to_stdout else export.export_format(str(path), None)
@@ -91,10 +121,17 @@ def wordnet(
         if file_format == "parquet":
             wordnet_matrix.write_blocks(rows, stream or path, reference)
         else:
-            export.write_file(wordnet_matrix.to_frame(rows), path, file_format, is_matrix=neighbors is None)
+            export.write_file(
+                wordnet_matrix.to_frame(rows),
+                path,
+                file_format,
+                is_matrix=neighbors is None,
+            )
     if as_json:
         values = {"reference": reference.name, "out": str(path), "neighbors": neighbors}
-        console.print_json(label_lists.labels_document(resolved, resolved.resolutions, **values))
+        console.print_json(
+            label_lists.labels_document(resolved, resolved.resolutions, **values)
+        )
         return DONE
     if custom is not None:
         _print_known(resolved, custom, quiet=quiet)
@@ -104,10 +141,15 @@ def wordnet(
         label_lists.print_counts(resolved, command, write_map, quiet=quiet)
     if to_stdout:
         for row in resolved.unresolved[:MAX_LISTED_LABELS]:
-            console.note(f"warning: label {row.index} is left out: {row.reason}", quiet=quiet)
+            console.note(
+                f"warning: label {row.index} is left out: {row.reason}", quiet=quiet
+            )
     else:
         matrix = f"matrix ({resolved.classes} x {resolved.classes})"
-        nearest = f"the nearest {neighbors} of each of {console.count(resolved.classes, 'label')}"
+        nearest = (
+            f"the nearest {neighbors} of each of"
+            f" {console.count(resolved.classes, 'label')}"
+        )
         print(f"{matrix if neighbors is None else nearest}: {terminal_text(str(path))}")
         if resolved.classes > wordnet_matrix.MAX_DENSE_CLASSES and not whole:
             console.note(f"add --whole for the {matrix}", quiet=quiet)
@@ -117,20 +159,33 @@ def wordnet(
 def _print_known(labels: ClassLabels, custom: CustomTaxonomy, *, quiet: bool) -> None:
     """Print how many labels a custom taxonomy has, and which it lacks."""
     known = custom.class_nodes(labels.label_list)
-    unknown = [quoted(row.label) for row in labels.resolutions if row.index not in known]
+    unknown = [
+        quoted(row.label) for row in labels.resolutions if row.index not in known
+    ]
     lacks = f"; unknown: {listed(unknown, 5)}" if unknown else ""
-    console.note(f"{len(known)} of {console.count(labels.classes, 'label')} in {custom.source}{lacks}", quiet=quiet)
+    console.note(
+        f"{len(known)} of {console.count(labels.classes, 'label')} in"
+        f" {custom.source}{lacks}",
+        quiet=quiet,
+    )
 
 
 def _require_dense(classes: int, file_format: str) -> None:
     from dsi_cli.analysis.semantics import wordnet_matrix
 
     if classes > wordnet_matrix.MAX_DENSE_CLASSES:
-        message = f"a matrix of {classes:,} labels is written only as Parquet; end the name after -o in .parquet"
-        raise UsageError(message, code="matrix-too-large", classes=classes, format=file_format)
+        message = (
+            f"a matrix of {classes:,} labels is written only as Parquet; end the name"
+            " after -o in .parquet"
+        )
+        raise UsageError(
+            message, code="matrix-too-large", classes=classes, format=file_format
+        )
 
 
-def _with_progress(blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]) -> Iterator[Any]:
+def _with_progress(
+    blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]
+) -> Iterator[Any]:
     """Yield the blocks of a table, and report how many classes are written."""
     for block in blocks:
         yield block

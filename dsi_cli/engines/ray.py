@@ -1,18 +1,24 @@
-"""The engine for a Ray cluster: each task does a batch of jobs, and results come back in order.
+"""The engine for a Ray cluster: each task does a batch of jobs, and results come back
+in order.
 
-Ray's object store holds the function and its closure once, and each worker process unpacks them once. dsi starts two tasks per
-task slot of the cluster. An error in a task ends the iteration, as with threads.
+Ray's object store holds the function and its closure once, and each worker process
+unpacks them once. dsi starts two tasks per task slot of the cluster. An error in a task
+ends the iteration, as with threads.
 
-If a worker, node or result is lost, dsi sends the jobs of the task again as single jobs. A job that kills its worker therefore does
-not affect others. After `MAX_ATTEMPTS` attempts, dsi gives up a job with a reason. Ray's own retries are off, because they would
-repeat a whole batch, and repeat a batch that runs out of memory forever.
+If a worker, node or result is lost, dsi sends the jobs of the task again as single
+jobs. A job that kills its worker therefore does not affect others. After `MAX_ATTEMPTS`
+attempts, dsi gives up a job with a reason. Ray's own retries are off, because they
+would repeat a whole batch, and repeat a batch that runs out of memory forever.
 
-When the caller leaves an iteration, running tasks are not cancelled; they end with the connection. A `ray.cancel` at the end of its
-task would end the calling process (Ray 2.60: "Tried to complete task that was not pending").
+When the caller leaves an iteration, running tasks are not cancelled; they end with the
+connection. A `ray.cancel` at the end of its task would end the calling process (Ray
+2.60: "Tried to complete task that was not pending").
 
-Ray on this machine listens only on 127.0.0.1, uses a temporary folder, sends no usage statistics and prints nothing.
+Ray on this machine listens only on 127.0.0.1, uses a temporary folder, sends no usage
+statistics and prints nothing.
 
-A task uses the caller's working folder if its machine has this folder, so that relative paths mean the same.
+A task uses the caller's working folder if its machine has this folder, so that relative
+paths mean the same.
 """
 
 from __future__ import annotations
@@ -45,30 +51,44 @@ LOCAL_RAY = "local"  # Ray's address for starting Ray on this machine
 GCS_PORT, CLIENT_PORT = 6379, 10001  # default ports of Ray
 _EXPECTED = f"auto, HOST:{GCS_PORT} or ray://HOST:{CLIENT_PORT}"
 PROBE_TIMEOUT_S = 5.0
-_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-"""The connection preface of HTTP/2 with an empty SETTINGS frame (RFC 9113, section 3.4); a server replies with its SETTINGS."""
+_HTTP2_PREFACE = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+)
+"""The connection preface of HTTP/2 with an empty SETTINGS frame (RFC 9113, section
+3.4); a server replies with its SETTINGS.
+"""
 _HTTP2_SETTINGS = 0x04
 _MAX_FOLDER_LENGTH = 24
 """The maximum length of the temporary folder's path.
 
-Ray's sockets have paths about 70 characters longer, and the path of a socket has at most 107 characters (103 on macOS).
+Ray's sockets have paths about 70 characters longer, and the path of a socket has at
+most 107 characters (103 on macOS).
 """
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-_LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # setting that makes Ray use 127.0.0.1, also on Linux
+# setting that makes Ray use 127.0.0.1, also on Linux
+_LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 MAX_ATTEMPTS = 3  # attempts for a job that kills its worker
-MAX_JOBS_PER_TASK = 16  # jobs per task; the first tasks have one job, so that a few jobs are distributed, too
-CLUSTER_CHECK_SECONDS = 30.0  # time between two checks that the cluster still has a slot for a running task
+# jobs per task; the first tasks have one job, so that a few jobs are distributed, too
+MAX_JOBS_PER_TASK = 16
+CLUSTER_CHECK_SECONDS = (
+    30.0  # time between two checks that the cluster still has a slot for a running task
+)
 
 
 @contextmanager
 def ray_connection(options: EngineOptions) -> Iterator[None]:
-    """Connect to Ray until the block ends; an existing connection of the process is used and stays open.
+    """Connect to Ray until the block ends; an existing connection of the process is
+    used and stays open.
 
-    Raise `UsageError` if the address is invalid, no usable cluster responds, or the process is already connected.
+    Raise `UsageError` if the address is invalid, no usable cluster responds, or the
+    process is already connected.
     """
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         if options.address is not None:
-            message = f"--address {options.address}: this process is connected to Ray already; leave the address out, or "
+            message = (
+                f"--address {options.address}: this process is connected to Ray"
+                " already; leave the address out, or "
+            )
             message += "call ray.shutdown() first"
             raise UsageError(message, code="already-connected")
         with _silence():
@@ -84,7 +104,11 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
             parent = gettempdir()
             if len(parent) > _MAX_FOLDER_LENGTH:
                 parent = "/tmp"  # noqa: S108 (the folder in it is new and has a random name)
-            home = stack.enter_context(TemporaryDirectory(prefix="dsi-", dir=parent, ignore_cleanup_errors=True))
+            home = stack.enter_context(
+                TemporaryDirectory(
+                    prefix="dsi-", dir=parent, ignore_cleanup_errors=True
+                )
+            )
             init_options = {"include_dashboard": False, "num_cpus": usable_cores()}
             init_options |= {"_node_ip_address": "127.0.0.1", "_temp_dir": home}
         stack.enter_context(_environment(environment))
@@ -95,12 +119,26 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
         stack.enter_context(_silence())
         stack.callback(ray.shutdown)
         try:
-            ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **init_options)
-        except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
+            ray.init(
+                address,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                **init_options,
+            )
+        except (
+            ConnectionError,
+            RuntimeError,
+            ValueError,
+            ImportError,
+            ray.exceptions.RayError,
+        ) as error:
             message = f"Ray cannot be used at --address {address} ({first_line(error)})"
             raise UsageError(message, code="ray-unusable") from None
         except Exception as error:  # noqa: BLE001  Ray raises a bare Exception if a node does not start in time
-            message = f"Ray did not start ({first_line(error)}); on a slow or busy machine, set the environment variable "
+            message = (
+                f"Ray did not start ({first_line(error)}); on a slow or busy machine,"
+                " set the environment variable "
+            )
             message += "RAY_raylet_start_wait_time_s=300, or leave out --engine ray"
             raise EngineError(message, code="ray-not-started") from None
         yield
@@ -108,7 +146,9 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Stop Ray from printing messages of its nodes to stdout, which is for results; Ray has no option for this."""
+    """Stop Ray from printing messages of its nodes to stdout, which is for results; Ray
+    has no option for this.
+    """
     from ray._private import worker
 
     before = getattr(worker, "print_to_stdstream", None)
@@ -125,21 +165,32 @@ def _require_server(address: str) -> None:
         return
     match = re.fullmatch(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
     if match is None:
-        raise UsageError(f"--address takes {_EXPECTED}; {address!r} is not one of them", code="invalid-address")
+        raise UsageError(
+            f"--address takes {_EXPECTED}; {address!r} is not one of them",
+            code="invalid-address",
+        )
     host, port = match[1].strip("[]"), int(match[2])
     if not address.startswith("ray://"):
         from ray._private.services import resolve_ip_for_localhost
 
-        host = resolve_ip_for_localhost(host)  # Ray uses this machine's address instead of 127.0.0.1
+        # Ray uses this machine's address instead of 127.0.0.1
+        host = resolve_ip_for_localhost(host)
     reason = reason_no_response(host, port)
     if reason is not None:
-        raise UsageError(f"--address {address}: {reason} ({host}); expected {_EXPECTED}", code="no-response")
+        raise UsageError(
+            f"--address {address}: {reason} ({host}); expected {_EXPECTED}",
+            code="no-response",
+        )
 
 
 def reason_no_response(host: str, port: int) -> str | None:
-    """Return why no gRPC server responds, or None if one responds; Ray itself tries for minutes, and prints each attempt."""
+    """Return why no gRPC server responds, or None if one responds; Ray itself tries for
+    minutes, and prints each attempt.
+    """
     try:
-        with socket.create_connection((host, port), timeout=PROBE_TIMEOUT_S) as connection:
+        with socket.create_connection(
+            (host, port), timeout=PROBE_TIMEOUT_S
+        ) as connection:
             if os.environ.get("RAY_USE_TLS", "0") in ("1", "true"):
                 return None  # a TLS server does not respond to plain text
             connection.sendall(_HTTP2_PREFACE)
@@ -148,20 +199,31 @@ def reason_no_response(host: str, port: int) -> str | None:
         return f"no response within {PROBE_TIMEOUT_S:g} seconds"
     except OSError as error:
         return str(error.strerror or error)
-    return None if reply[3:4] == bytes([_HTTP2_SETTINGS]) else "the server there is not Ray"
+    return (
+        None
+        if reply[3:4] == bytes([_HTTP2_SETTINGS])
+        else "the server there is not Ray"
+    )
 
 
 @cache
 def _token() -> dict[str, str]:
-    """Return a token that excludes other users of this machine from our Ray; empty if the user has set a token."""
-    if any(name.startswith("RAY_AUTH_") for name in os.environ) or (Path.home() / ".ray" / "auth_token").exists():
+    """Return a token that excludes other users of this machine from our Ray; empty if
+    the user has set a token.
+    """
+    if (
+        any(name.startswith("RAY_AUTH_") for name in os.environ)
+        or (Path.home() / ".ray" / "auth_token").exists()
+    ):
         return {}
     return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables that the user has not set until the block ends; Ray's processes inherit them."""
+    """Set environment variables that the user has not set until the block ends; Ray's
+    processes inherit them.
+    """
     before = dict(os.environ)
     try:
         for name, value in values.items():
@@ -170,7 +232,9 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in [name for name in os.environ if name.startswith("RAY_")]:
             del os.environ[name]
-        os.environ.update({name: value for name, value in before.items() if name.startswith("RAY_")})
+        os.environ.update(
+            {name: value for name, value in before.items() if name.startswith("RAY_")}
+        )
 
 
 class TaskResources(NamedTuple):
@@ -195,9 +259,14 @@ class _Task(NamedTuple):
 
 @contextmanager
 def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
-    """Yield the engine; it starts Ray, or connects to the cluster, with the first job."""
+    """Yield the engine; it starts Ray, or connects to the cluster, with the first
+    job.
+    """
     if not is_installed("ray"):
-        message = "--engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'"
+        message = (
+            "--engine ray needs Ray, which is not installed; run pip install"
+            " 'dsi-cli[ray]'"
+        )
         raise UsageError(message, code="package-missing", package="ray")
     with ExitStack() as stack:
         yield RayEngine(options, stack)
@@ -211,15 +280,23 @@ class RayEngine:
     _stack: ExitStack
 
     def tasks_per_machine(self) -> int:
-        """Return how many jobs that need a machine each one node does at most in parallel."""
+        """Return how many jobs that need a machine each one node does at most in
+        parallel.
+        """
         resources = self._resources_of_machine_job()
         return max(resources.slots(node) for node in self._nodes())
 
     def map_in_order(
-        self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Lost[Job, Result], *, per_machine: bool = False
+        self,
+        function: Callable[[Job], Result],
+        jobs: Iterable[Job],
+        lost: Lost[Job, Result],
+        *,
+        per_machine: bool = False,
     ) -> Iterator[Result]:
         """Yield the results of the jobs in order; see `Engine`."""
-        # The limit applies to the caller's computations for jobs and between results, as with threads.
+        # The limit applies to the caller's computations for jobs and between results,
+        # as with threads.
         with nullcontext() if per_machine else threadpool_limits(limits=1):
             remaining = iter(jobs)
             batch = list(islice(remaining, 1))
@@ -230,13 +307,22 @@ class RayEngine:
             if per_machine:
                 resources, max_jobs = self._resources_of_machine_job(), 1
             shared = ray.put((function, str(Path.cwd()), per_machine))
-            # By default, a worker with a GPU would end after each task and build the model again for each checkpoint.
-            work = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0, max_calls=0)(_work)
+            # By default, a worker with a GPU would end after each task and build the
+            # model again for each checkpoint.
+            work = ray.remote(
+                num_cpus=resources.cpus,
+                num_gpus=resources.gpus,
+                max_retries=0,
+                max_calls=0,
+            )(_work)
 
             def start(jobs: list[Any], failed_attempts: int = 0) -> _Task:
-                return _Task(jobs, failed_attempts, work.remote(__version__, [shared], jobs))
+                return _Task(
+                    jobs, failed_attempts, work.remote(__version__, [shared], jobs)
+                )
 
-            # Keep two tasks per slot running. Batches grow by one job when all slots have received tasks.
+            # Keep two tasks per slot running. Batches grow by one job when all slots
+            # have received tasks.
             tasks: deque[_Task] = deque()
             started = 0
             while batch:
@@ -244,7 +330,12 @@ class RayEngine:
                 started += 1
                 while len(tasks) > 2 * self._slots(resources):
                     yield from self._take_first(tasks, resources, start, lost)
-                batch = list(islice(remaining, min(max_jobs, 1 + started // (2 * self._slots(resources)))))
+                batch = list(
+                    islice(
+                        remaining,
+                        min(max_jobs, 1 + started // (2 * self._slots(resources))),
+                    )
+                )
             while tasks:
                 yield from self._take_first(tasks, resources, start, lost)
 
@@ -255,12 +346,17 @@ class RayEngine:
         start: Callable[[list[Job], int], _Task],
         lost: Lost[Job, Result],
     ) -> Iterator[Result]:
-        """Yield the results of the oldest task, or nothing if it still runs; if it failed, start its jobs again."""
+        """Yield the results of the oldest task, or nothing if it still runs; if it
+        failed, start its jobs again.
+        """
         exceptions, task = self._ray.exceptions, tasks[0]
         try:
-            results: list[Any] = self._ray.get(task.reference, timeout=CLUSTER_CHECK_SECONDS)
+            results: list[Any] = self._ray.get(
+                task.reference, timeout=CLUSTER_CHECK_SECONDS
+            )
         except exceptions.GetTimeoutError:
-            self._slots(resources)  # raises an error if the cluster has no slot for the task any longer
+            # raises an error if the cluster has no slot for the task any longer
+            self._slots(resources)
         except exceptions.RayTaskError as error:
             raise _cause(error) from None
         except exceptions.RayError as error:
@@ -271,11 +367,22 @@ class RayEngine:
                     exceptions.OutOfMemoryError: "it ran out of memory",
                     exceptions.NodeDiedError: "its node is gone",
                     exceptions.ObjectLostError: "its node is gone, with the result",
-                    exceptions.WorkerCrashedError: "its process ended (out of memory, killed, or a crash)",
+                    exceptions.WorkerCrashedError: (
+                        "its process ended (out of memory, killed, or a crash)"
+                    ),
                 }
                 message = f"{type(error).__name__}: {first_line(error)}"
-                reason = next((reason for kind, reason in reasons.items() if isinstance(error, kind)), message)
-                yield lost(task.jobs[0], f"given up after {MAX_ATTEMPTS} attempts: {reason}")
+                reason = next(
+                    (
+                        reason
+                        for kind, reason in reasons.items()
+                        if isinstance(error, kind)
+                    ),
+                    message,
+                )
+                yield lost(
+                    task.jobs[0], f"given up after {MAX_ATTEMPTS} attempts: {reason}"
+                )
             else:
                 tasks.extendleft([start([job], attempts) for job in task.jobs][::-1])
         else:
@@ -286,7 +393,8 @@ class RayEngine:
     def _ray(self) -> Any:
         """The module, after it was connected to Ray."""
         self._stack.enter_context(ray_connection(self.options))
-        import ray  # the connection has set the environment variables that this import reads
+        # the connection has set the environment variables that this import reads
+        import ray
 
         return ray
 
@@ -295,19 +403,27 @@ class RayEngine:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
         if not nodes:
-            message = "the Ray cluster has no node left that does tasks; run the same command again to continue"
+            message = (
+                "the Ray cluster has no node left that does tasks; run the same command"
+                " again to continue"
+            )
             raise EngineError(message, code="no-nodes")
         return nodes
 
     def _resources_of_machine_job(self) -> TaskResources:
-        """Return the resources of a job that needs a whole machine; they fit the smallest node, so that all nodes take part."""
+        """Return the resources of a job that needs a whole machine; they fit the
+        smallest node, so that all nodes take part.
+        """
         gpus, nodes = self.options.gpus_per_task, self._nodes()
         if not gpus:
             return TaskResources(int(min(node["CPU"] for node in nodes)), 0.0)
         slots_by_gpu = [(node, TaskResources(1, gpus).slots(node)) for node in nodes]
         cpus = [int(node["CPU"] // slots) for node, slots in slots_by_gpu if slots]
         if not cpus:
-            message = f"no node of the Ray cluster has {gpus:g} GPUs; give a smaller number to --gpus-per-task"
+            message = (
+                f"no node of the Ray cluster has {gpus:g} GPUs; give a smaller number"
+                " to --gpus-per-task"
+            )
             raise UsageError(message, code="too-many-gpus")
         return TaskResources(max(1, min(cpus)), gpus)
 
@@ -315,16 +431,24 @@ class RayEngine:
         """Return how many tasks the cluster currently does in parallel."""
         slots = sum(resources.slots(node) for node in self._nodes())
         if not slots:
-            message = f"the Ray cluster has no node left with {resources.cpus} cores and {resources.gpus:g} GPUs; run the "
+            message = (
+                f"the Ray cluster has no node left with {resources.cpus} cores and"
+                f" {resources.gpus:g} GPUs; run the "
+            )
             message += "same command again"
             raise EngineError(message, code="no-nodes")
         return slots
 
 
 def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
-    """Do jobs in a worker; the list holds Ray's reference to what tasks share, because Ray resolves direct arguments."""
+    """Do jobs in a worker; the list holds Ray's reference to what tasks share, because
+    Ray resolves direct arguments.
+    """
     if version != __version__:
-        message = f"{platform.node()} has dsi {__version__}, but here it is {version}; install the same on every node"
+        message = (
+            f"{platform.node()} has dsi {__version__}, but here it is {version};"
+            " install the same on every node"
+        )
         raise UsageError(message, code="version-mismatch")
     function, callers_folder, per_machine = _shared_work(references[0])
     if Path(callers_folder).is_dir():
@@ -335,7 +459,9 @@ def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
 
 @lru_cache(maxsize=1)
 def _shared_work(reference: Any) -> Any:
-    """Return what tasks share: the function, which keeps its state in this process, the caller's folder and ``per_machine``."""
+    """Return what tasks share: the function, which keeps its state in this process, the
+    caller's folder and ``per_machine``.
+    """
     import ray
 
     return ray.get(reference)
@@ -344,10 +470,15 @@ def _shared_work(reference: Any) -> Any:
 def _cause(error: Any) -> Exception:
     cause: Exception = error.cause if isinstance(error.cause, Exception) else error
     if "No module named 'dsi_cli'" in str(cause):
-        message = f"a node of the Ray cluster has no dsi; install dsi-cli {__version__} on every node"
+        message = (
+            f"a node of the Ray cluster has no dsi; install dsi-cli {__version__} on"
+            " every node"
+        )
         return UsageError(message, code="version-mismatch")
     # Ray could not send the job, for example because a node cannot reach a remote file.
     if type(cause).__name__ == "RaySystemError":
         reason = str(cause).strip().splitlines()[-1][:300]
-        return EngineError(f"a node of the Ray cluster could not take a checkpoint: {reason}")
+        return EngineError(
+            f"a node of the Ray cluster could not take a checkpoint: {reason}"
+        )
     return cause

@@ -1,15 +1,19 @@
-"""Matplotlib figures and animations from the tables of a results folder. The package never imports torch.
+"""Matplotlib figures and animations from the tables of a results folder. The package
+never imports torch.
 
 ``catalogue``       the list of figures, and their options
 ``save``            checks options, draws figures and writes files
 ``curves``          curves over epochs of all runs, and of a comparison
 ``typicality``      typicality of right and wrong samples: curves, a table, histograms
-``heatmaps``        matrices at chosen epochs side by side, and their difference to WordNet's
-``classes``         the agreement of single classes, neighbours over epochs, the ranks of all pairs, and the geometry of classes
+``heatmaps``        matrices at chosen epochs side by side, and their difference to
+                    WordNet's
+``classes``         the agreement of single classes, neighbours over epochs, the ranks
+                    of all pairs, and the geometry of classes
 ``dendrogram``      trees of the network's classes and of WordNet's, facing each other
 ``image_grid``      the worst mistakes as a grid of images
 ``animation``       matrix, WordNet and agreement over the epochs
-``axes``            pairs of axes for curves: layout, chance levels, intervals, phases, names at line ends
+``axes``            pairs of axes for curves: layout, chance levels, intervals, phases,
+                    names at line ends
 ``color_scales``    the colours of a matrix's values
 ``style``           sizes, fonts and colours
 """

@@ -1,7 +1,8 @@
-"""An animation over the epochs: the network's matrix, WordNet's, and their agreement with a cursor at the epoch.
+"""An animation over the epochs: the network's matrix, WordNet's, and their agreement
+with a cursor at the epoch.
 
-All frames share one colour scale, so each colour always means the same. Matplotlib draws the frames (``FuncAnimation``), Pillow
-writes GIF and WebP, and ffmpeg writes MP4.
+All frames share one colour scale, so each colour always means the same. Matplotlib
+draws the frames (``FuncAnimation``), Pillow writes GIF and WebP, and ffmpeg writes MP4.
 """
 
 from __future__ import annotations
@@ -33,40 +34,73 @@ from dsi_cli.store import atomic_write, layout
 from dsi_cli.store.results import Results
 
 MAX_FRAMES = 100
-"""Maximum number of epochs in an animation, because Pillow keeps all frames in memory; of more epochs, evenly spaced ones are
-shown."""
+"""Maximum number of epochs in an animation, because Pillow keeps all frames in memory;
+of more epochs, evenly spaced ones are shown.
+"""
 MAX_SECONDS, MIN_FRAMES_PER_SECOND, PAUSE_SECONDS = 12, 2, 2
-"""Maximum duration without the pause, minimum frame rate, and duration of the last epoch."""
-MAP_WIDTH, CURVE_WIDTH, HEIGHT = 3.2, 3.2, 4.2  # inches: of a map, of the curve with its labels, and of the figure
+"""Maximum duration without the pause, minimum frame rate, and duration of the last
+epoch.
+"""
+# inches: of a map, of the curve with its labels, and of the figure
+MAP_WIDTH, CURVE_WIDTH, HEIGHT = (
+    3.2,
+    3.2,
+    4.2,
+)
 DPI = 100
 
 
 def animations(
-    results: Results, options: FigureOptions, folder: Path, formats: Sequence[str], progress: Progress = lambda *_: None
+    results: Results,
+    options: FigureOptions,
+    folder: Path,
+    formats: Sequence[str],
+    progress: Progress = lambda *_: None,
 ) -> tuple[list[Path], list[str]]:
-    """Write an animation of each run in each format: ``animation.gif``, with the run's name if there are several runs.
+    """Write an animation of each run in each format: ``animation.gif``, with the run's
+    name if there are several runs.
 
-    Return the paths, and a note on each run with more epochs than an animation can have.
+    Return the paths, and a note on each run with more epochs than an animation can
+    have.
 
-    All options except the style apply. Raise `UsageError` if a format is MP4 and ffmpeg is missing, and `OutputError` if a file
-    could not be written.
+    All options except the style apply. Raise `UsageError` if a format is MP4 and ffmpeg
+    is missing, and `OutputError` if a file could not be written.
     """
     if "mp4" in formats and shutil.which("ffmpeg") is None:
-        message = "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format gif or webp"
+        message = (
+            "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format"
+            " gif or webp"
+        )
         raise UsageError(message, code="no-ffmpeg")
     all_frames = heatmaps.frames_at_epochs(results, options)
     written, notes = [], []
     for frames in all_frames:
         count = len(frames.among(options.epochs))
         if count > MAX_FRAMES:
-            notes.append(f"{frames.run}: the animation shows {MAX_FRAMES} of {count} epochs, evenly spaced")
-        name = ANIMATION if len(all_frames) == 1 else f"{ANIMATION}-{layout.folder_name(frames.run)}"
-        written += [_write_animation(results, frames, options, folder / f"{name}.{form}", progress) for form in formats]
+            notes.append(
+                f"{frames.run}: the animation shows {MAX_FRAMES} of {count} epochs,"
+                " evenly spaced"
+            )
+        name = (
+            ANIMATION
+            if len(all_frames) == 1
+            else f"{ANIMATION}-{layout.folder_name(frames.run)}"
+        )
+        written += [
+            _write_animation(
+                results, frames, options, folder / f"{name}.{form}", progress
+            )
+            for form in formats
+        ]
     return written, notes
 
 
 def _write_animation(
-    results: Results, frames: MatrixFrames, options: FigureOptions, path: Path, progress: Progress
+    results: Results,
+    frames: MatrixFrames,
+    options: FigureOptions,
+    path: Path,
+    progress: Progress,
 ) -> Path:
     # The last epoch is repeated, so that it stays visible.
     epochs = epoch_sampling.evenly_spaced(frames.among(options.epochs), MAX_FRAMES)
@@ -78,11 +112,15 @@ def _write_animation(
 
     with using(SCREEN), tempfile.TemporaryDirectory() as folder:
         figure, update = scene(results, frames, epochs, options)
-        animation = FuncAnimation(figure, update, frames=frame_epochs, cache_frame_data=False)
+        animation = FuncAnimation(
+            figure, update, frames=frame_epochs, cache_frame_data=False
+        )
         writer = FFMpegWriter if path.suffix == ".mp4" else PillowWriter
         temporary = Path(folder) / path.name
         try:
-            animation.save(temporary, writer=writer(fps=rate), dpi=DPI, progress_callback=report)
+            animation.save(
+                temporary, writer=writer(fps=rate), dpi=DPI, progress_callback=report
+            )
         except (subprocess.SubprocessError, BrokenPipeError):
             message = f"ffmpeg could not write {path}; use --format gif or webp"
             raise OutputError(message, code="ffmpeg-failed", path=str(path)) from None
@@ -91,32 +129,51 @@ def _write_animation(
 
 
 def scene(
-    results: Results, frames: MatrixFrames, epochs: Sequence[int], options: FigureOptions
+    results: Results,
+    frames: MatrixFrames,
+    epochs: Sequence[int],
+    options: FigureOptions,
 ) -> tuple[Figure, Callable[[int], list[Any]]]:
-    """Return the figure, and the function that updates it for an epoch. Raw values are read once for their scale."""
+    """Return the figure, and the function that updates it for an epoch. Raw values are
+    read once for their scale.
+    """
     classes = heatmaps.class_layout(results, frames, options.order)
     size, kind = len(classes.names), frames.kind.name
 
     is_raw, scale, text = options.scale == "raw", color_scales.RANKS, "rank of a pair"
 
     def cells_at(epoch: int) -> NDArray[Any]:
-        values = heatmaps.reorder(matrices.epoch_matrix(results, frames, epoch), classes.order)
+        values = heatmaps.reorder(
+            matrices.epoch_matrix(results, frames, epoch), classes.order
+        )
         cells = color_scales.cell_values(values, kind)
         return cells if is_raw else matrices.percentile_ranks(cells)
 
-    # Lay out the map of the network, that of WordNet if there are labels, and the curve if there is one.
+    # Lay out the map of the network, that of WordNet if there are labels, and the curve
+    # if there is one.
     if is_raw:
-        scale, text = color_scales.raw_scale(map(cells_at, epochs), kind), frames.kind.values
+        scale, text = (
+            color_scales.raw_scale(map(cells_at, epochs), kind),
+            frames.kind.values,
+        )
     reference = matrices.reference_matrix(results, frames.run)
     panel = curve_panel(results, frames, options.measure)
-    widths = [MAP_WIDTH] * (1 if reference is None else 2) + [CURVE_WIDTH] * (panel is not None)
+    widths = [MAP_WIDTH] * (1 if reference is None else 2) + [CURVE_WIDTH] * (
+        panel is not None
+    )
     figure = Figure(figsize=(sum(widths), HEIGHT), dpi=DPI, layout="constrained")
-    map_axes, *others = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
+    map_axes, *others = figure.subplots(
+        1, len(widths), width_ratios=widths, squeeze=False
+    )[0]
     counter = figure.suptitle("epoch", size=2 * SCREEN.size, weight="bold")
 
     colours = heatmaps.group_colours([classes])
-    image = color_scales.draw_cells(map_axes, np.full((size, size), np.nan), scale, size)
-    titles = {map_axes: f"{drawing.short(frames.run)}: {heatmaps.matrix_title(frames, size)}"}
+    image = color_scales.draw_cells(
+        map_axes, np.full((size, size), np.nan), scale, size
+    )
+    titles = {
+        map_axes: f"{drawing.short(frames.run)}: {heatmaps.matrix_title(frames, size)}"
+    }
     maps = [map_axes]
     if reference is not None:
         wordnet = heatmaps.reorder(reference, classes.order)
@@ -124,19 +181,31 @@ def scene(
         if is_raw:
             of_wordnet = color_scales.raw_scale([wordnet], "scsm")
             color_scales.draw_cells(others[0], wordnet, of_wordnet, size)
-            color_scales.draw_bar(figure, [others[0]], of_wordnet, matrices.REFERENCE.values, "bottom")
+            color_scales.draw_bar(
+                figure, [others[0]], of_wordnet, matrices.REFERENCE.values, "bottom"
+            )
         else:
-            color_scales.draw_cells(others[0], matrices.percentile_ranks(wordnet), scale, size)
+            color_scales.draw_cells(
+                others[0], matrices.percentile_ranks(wordnet), scale, size
+            )
             maps.append(others[0])
     color_scales.draw_bar(figure, maps, scale, text, "bottom")
     for axes, title in titles.items():
-        heatmaps.label_classes(axes, classes, colours, MAP_WIDTH - 1, SCREEN, with_names=axes is map_axes)
+        heatmaps.label_classes(
+            axes, classes, colours, MAP_WIDTH - 1, SCREEN, with_names=axes is map_axes
+        )
         axes.set_title(title, pad=0.05 * MAP_WIDTH * 72, parse_math=False)
     cursor, point = None, None
     if panel is not None:
         curves.draw_curves(others[-1], panel.series, panel, [frames.run])
-        others[-1].set(title=curves.curve_title(panel.series[0], panel), ylabel=panel.axis, xlabel="epoch")
-        (point,) = others[-1].plot([], [], "o", color="black", markersize=5, zorder=5, label="_epoch")
+        others[-1].set(
+            title=curves.curve_title(panel.series[0], panel),
+            ylabel=panel.axis,
+            xlabel="epoch",
+        )
+        (point,) = others[-1].plot(
+            [], [], "o", color="black", markersize=5, zorder=5, label="_epoch"
+        )
         cursor = others[-1].axvline(epochs[0], color="black", linewidth=0.8)
 
     # The layout stays as it is, so that only what changes moves.
@@ -150,17 +219,31 @@ def scene(
             (series,) = panel.series
             value = series.excess if panel.kind.column == "excess" else series.value
             cursor.set_xdata([epoch, epoch])
-            point.set_data(series.epochs[series.epochs == epoch], value[series.epochs == epoch])
+            point.set_data(
+                series.epochs[series.epochs == epoch], value[series.epochs == epoch]
+            )
         return [image, counter]
 
     return figure, update
 
 
-def curve_panel(results: Results, frames: MatrixFrames, measure: str | None = None) -> Panel | None:
-    """Return the first agreement of a run's matrix, or its max WSI if it has no agreement; None without either."""
+def curve_panel(
+    results: Results, frames: MatrixFrames, measure: str | None = None
+) -> Panel | None:
+    """Return the first agreement of a run's matrix, or its max WSI if it has no
+    agreement; None without either.
+    """
     for metric in ("agreement", "wsi"):
         panel = curves.find_panel(metric, results, [frames.run], measure)
-        found = [curve for curve in panel.series if frames.name in (curve.of or "").split(",")] if panel else []
+        found = (
+            [
+                curve
+                for curve in panel.series
+                if frames.name in (curve.of or "").split(",")
+            ]
+            if panel
+            else []
+        )
         if panel is not None and found:
             return replace(panel, series=found[:1])
     return None

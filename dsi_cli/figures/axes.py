@@ -1,7 +1,9 @@
-"""Pairs of axes for curves: their layout, confidence intervals, chance levels, phases, and names at the ends of lines.
+"""Pairs of axes for curves: their layout, confidence intervals, chance levels, phases,
+and names at the ends of lines.
 
-A curve with a chance level is never drawn without it: a thin grey line in a light grey band of 1.96 standard deviations. The
-phases of a run are a bar above the axes, with the 95 % confidence interval of each boundary.
+A curve with a chance level is never drawn without it: a thin grey line in a light grey
+band of 1.96 standard deviations. The phases of a run are a bar above the axes, with the
+95 % confidence interval of each boundary.
 """
 
 from __future__ import annotations
@@ -24,32 +26,57 @@ from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.curve_panels import Values
 
-CHANCE_BAND: dict[str, Any] = {"facecolor": "#d9d9d9", "linewidth": 0, "zorder": 1, "gid": "chance band"}
-SINGLE_EPOCH_MARGIN = 0.2  # epochs by which curves and bands of a single epoch extend to either side
+CHANCE_BAND: dict[str, Any] = {
+    "facecolor": "#d9d9d9",
+    "linewidth": 0,
+    "zorder": 1,
+    "gid": "chance band",
+}
+SINGLE_EPOCH_MARGIN = (
+    0.2  # epochs by which curves and bands of a single epoch extend to either side
+)
 MAX_MARKED_POINTS = 8  # points of which each has a marker
 MAX_SHADED_CURVES = 2  # curves on one pair of axes with shaded intervals
-LETTER_WIDTH, LINE_HEIGHT = 0.58, 1.25  # estimated width of a letter and height of a line relative to the font size
-MAX_NAME_SHARE = 0.45  # width of a name at the end of a line, relative to the panel; longer names are in a legend
+# estimated width of a letter and height of a line relative to the font size
+LETTER_WIDTH, LINE_HEIGHT = (
+    0.58,
+    1.25,
+)
+# width of a name at the end of a line, relative to the panel; longer names are in a
+# legend
+MAX_NAME_SHARE = 0.45
 PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, STABILISATION: 0.18}
 MAX_PHASE_BARS = 6  # runs whose phases fit above the axes
 PHASE_HEIGHT = 0.05  # height of a bar of phases relative to the axes
 
 
-def grid(style: Style, parts: int, *, across: int | None = None, share_y: bool = False, aspect: float = 0.88) -> Figure:
+def grid(
+    style: Style,
+    parts: int,
+    *,
+    across: int | None = None,
+    share_y: bool = False,
+    aspect: float = 0.88,
+) -> Figure:
     """Return a figure with a number of axes in rows, whose horizontal axes are shared.
 
-    By default, as many axes as fit the style are next to each other (`across`), and two by two of four axes. The `aspect` is
-    the height of a panel relative to a third of the width, or to half of it on one column of a paper.
+    By default, as many axes as fit the style are next to each other (`across`), and two
+    by two of four axes. The `aspect` is the height of a panel relative to a third of
+    the width, or to half of it on one column of a paper.
     """
     columns = min(parts, across or (2 if parts == 4 else 3), style.across)
     rows = -(-parts // columns)
     # A screen has room for less: one or two panels do not fill the width.
-    width = style.width * (1.0 if style.name == "paper" else min(1.0, 0.1 + columns / 2.2))
+    width = style.width * (
+        1.0 if style.name == "paper" else min(1.0, 0.1 + columns / 2.2)
+    )
     height = aspect * (style.width / 3 if style.across > 1 else style.width / 2)
     figure = Figure(figsize=(width, rows * height), layout="constrained")
     margin = 0.5 * style.size / 72
     figure.get_layout_engine().set(w_pad=margin, h_pad=margin)  # type: ignore[union-attr, call-arg]
-    all_axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=share_y)
+    all_axes = figure.subplots(
+        rows, columns, squeeze=False, sharex=True, sharey=share_y
+    )
     for index, axes in enumerate(all_axes.flat):
         if index >= parts:
             axes.remove()
@@ -69,36 +96,76 @@ def colour(index: int) -> str:
 
 
 def colour_round(index: int) -> int:
-    """Return how many earlier runs have the colour of the run with this index; line styles or markers distinguish these."""
+    """Return how many earlier runs have the colour of the run with this index; line
+    styles or markers distinguish these.
+    """
     return index // len(COLOURS)
 
 
 def draw_line(axes: Axes, x: NDArray[Any], y: Values, label: str, **look: Any) -> None:
-    """Draw one curve, with a marker at each point if there are few points, and otherwise at points without neighbours."""
+    """Draw one curve, with a marker at each point if there are few points, and
+    otherwise at points without neighbours.
+    """
     known = np.pad(np.isfinite(y), 1)
     marked = known[1:-1] & ~known[:-2] & ~known[2:] | (len(x) <= MAX_MARKED_POINTS)
-    axes.plot(x, y, label=label, gid="curve", zorder=3, marker="o", markevery=marked, markersize=3, **look)
+    axes.plot(
+        x,
+        y,
+        label=label,
+        gid="curve",
+        zorder=3,
+        marker="o",
+        markevery=marked,
+        markersize=3,
+        **look,
+    )
 
 
-def draw_interval(axes: Axes, epochs: NDArray[Any], low: Values, high: Values, colour: str) -> None:
+def draw_interval(
+    axes: Axes, epochs: NDArray[Any], low: Values, high: Values, colour: str
+) -> None:
     """Shade a confidence interval, if it is known."""
     if np.isfinite(low).any():
         epochs, low, high = _widen_single_epoch(epochs, low, high)
-        axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2, gid="interval")
+        axes.fill_between(
+            epochs,
+            low,
+            high,
+            color=colour,
+            alpha=0.18,
+            linewidth=0,
+            zorder=2,
+            gid="interval",
+        )
 
 
-def draw_chance(axes: Axes, epochs: NDArray[Any], level: Values, std: Values, colour: str = CHANCE) -> None:
-    """Draw a chance level, with its band if the deviation is known, in the curve's colour if the levels differ."""
+def draw_chance(
+    axes: Axes, epochs: NDArray[Any], level: Values, std: Values, colour: str = CHANCE
+) -> None:
+    """Draw a chance level, with its band if the deviation is known, in the curve's
+    colour if the levels differ.
+    """
     if not np.isfinite(level).any():
         return
     epochs, level, spread = _widen_single_epoch(epochs, level, NORMAL_QUANTILE * std)
-    axes.plot(epochs, level, color=colour, linewidth=0.8, alpha=0.7, label="chance", gid="chance", zorder=1.5)
+    axes.plot(
+        epochs,
+        level,
+        color=colour,
+        linewidth=0.8,
+        alpha=0.7,
+        label="chance",
+        gid="chance",
+        zorder=1.5,
+    )
     if np.isfinite(spread).any():
         axes.fill_between(epochs, level - spread, level + spread, **CHANCE_BAND)
 
 
 def _widen_single_epoch(epochs: NDArray[Any], *values: Values) -> tuple[Values, ...]:
-    """Return epochs and values; a single epoch gets some width, so that its bands are visible."""
+    """Return epochs and values; a single epoch gets some width, so that its bands are
+    visible.
+    """
     if len(epochs) != 1:
         return np.asarray(epochs, dtype=np.float64), *values
     wide = epochs[0] + np.array([-SINGLE_EPOCH_MARGIN, SINGLE_EPOCH_MARGIN])
@@ -106,15 +173,25 @@ def _widen_single_epoch(epochs: NDArray[Any], *values: Values) -> tuple[Values, 
 
 
 def format_epochs(figure: Figure, text: str = "epoch") -> None:
-    """Let all axes show the same epochs from edge to edge, with ticks at round whole numbers and faint horizontal lines."""
-    lines = [np.asarray(line.get_xdata(), dtype=float) for axes in figure.axes for line in axes.get_lines()]
+    """Let all axes show the same epochs from edge to edge, with ticks at round whole
+    numbers and faint horizontal lines.
+    """
+    lines = [
+        np.asarray(line.get_xdata(), dtype=float)
+        for axes in figure.axes
+        for line in axes.get_lines()
+    ]
     epochs = np.concatenate([line for line in lines if len(line)])
     for axes in figure.axes:
         if epochs.min() < epochs.max():
             axes.set_xlim(epochs.min(), epochs.max())
-        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(
+            MaxNLocator(7, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+        )
         # The label of axes below serves these axes, too.
-        axes.set_xlabel(text if axes.xaxis.get_major_ticks(1)[0].label1.get_visible() else "")
+        axes.set_xlabel(
+            text if axes.xaxis.get_major_ticks(1)[0].label1.get_visible() else ""
+        )
         axes.grid(axis="y", color="#e4e4e4", linewidth=0.5)
         axes.set_axisbelow(True)
 
@@ -124,40 +201,81 @@ def set_title(axes: Axes, text: str) -> None:
     figure = cast("Figure", axes.figure)
     size = text_size("axes.titlesize")
     bars = [area for area in axes.collections if area.get_gid() == "phase"]
-    tops = [float(np.max(np.asarray(bar.get_paths()[0].vertices)[:, 1])) for bar in bars]
+    tops = [
+        float(np.max(np.asarray(bar.get_paths()[0].vertices)[:, 1])) for bar in bars
+    ]
     pad = (max(tops, default=1.0) - 1.0) * axes.bbox.height / figure.dpi * 72
     axes.set_title(wrap(text, axes.bbox.width / figure.dpi, size), pad=pad + 0.5 * size)
 
 
-def draw_phases(axes: Axes, rows: Sequence[Mapping[Any, Any]], colour: str, level: int) -> None:
-    """Draw the phases of a run as a bar above the axes; ``level`` counts the bars below."""
+def draw_phases(
+    axes: Axes, rows: Sequence[Mapping[Any, Any]], colour: str, level: int
+) -> None:
+    """Draw the phases of a run as a bar above the axes; ``level`` counts the bars
+    below.
+    """
     bottom = 1.03 + level * 1.4 * PHASE_HEIGHT
-    look: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "gid": "phase"}
+    look: dict[str, Any] = {
+        "transform": axes.get_xaxis_transform(),
+        "clip_on": False,
+        "gid": "phase",
+    }
     for row in rows:
         ends = [row["first_epoch"], row["last_epoch"]]
         tint = PHASE_TINTS[row["phase"]]
-        axes.fill_between(ends, bottom, bottom + PHASE_HEIGHT, color=colour, alpha=tint, linewidth=0, **look)
-    for row in rows[:-1]:  # a line with ends is the 95 % confidence interval of the boundary between two phases
+        axes.fill_between(
+            ends,
+            bottom,
+            bottom + PHASE_HEIGHT,
+            color=colour,
+            alpha=tint,
+            linewidth=0,
+            **look,
+        )
+    for row in rows[
+        :-1
+        # a line with ends is the 95 % confidence interval of the boundary between two
+        # phases
+    ]:
         ends, middle = [row["low"], row["high"]], [bottom + PHASE_HEIGHT / 2] * 2
-        axes.plot(ends, middle, color="black", linewidth=0.8, marker="|", markersize=4, label="_boundary", **look)
+        axes.plot(
+            ends,
+            middle,
+            color="black",
+            linewidth=0.8,
+            marker="|",
+            markersize=4,
+            label="_boundary",
+            **look,
+        )
 
 
 def name_lines(figure: Figure) -> None:
-    """Write the name of each line at its right end, in its colour, or in a legend if the names do not fit.
+    """Write the name of each line at its right end, in its colour, or in a legend if
+    the names do not fit.
 
-    Neighbouring axes with the same names have them once, to the right of the last of these axes. A legend explains intervals and
-    phases.
+    Neighbouring axes with the same names have them once, to the right of the last of
+    these axes. A legend explains intervals and phases.
     """
-    figure.draw_without_rendering()  # the positions of the axes are known only after the layout
+    # the positions of the axes are known only after the layout
+    figure.draw_without_rendering()
     size = text_size("legend.fontsize")
     ends = [_line_ends(axes) for axes in figure.axes]
     panel = figure.axes[0].bbox.width / figure.dpi * 72
     longest = max((len(text) for found in ends for text, _ in found), default=0)
     fits = longest * LETTER_WIDTH * size <= MAX_NAME_SHARE * panel
     for axes, found in zip(figure.axes, ends, strict=True):
-        colours = [colour for (_, colour), (_, line) in found.items() if line.get_gid() == "curve"]
-        fits = fits and len(set(colours)) == len(colours)  # only a legend shows the line styles of curves with one colour
-        fits = fits and len(found) * LINE_HEIGHT * size <= axes.bbox.height / figure.dpi * 72
+        colours = [
+            colour
+            for (_, colour), (_, line) in found.items()
+            if line.get_gid() == "curve"
+        ]
+        # only a legend shows the line styles of curves with one colour
+        fits = fits and len(set(colours)) == len(colours)
+        fits = (
+            fits
+            and len(found) * LINE_HEIGHT * size <= axes.bbox.height / figure.dpi * 72
+        )
     lines = {text: line for found in ends for (text, _), (_, line) in found.items()}
     entries = ({} if fits else lines) | _band_handles(figure)
     if entries:
@@ -165,15 +283,34 @@ def name_lines(figure: Figure) -> None:
         figure.draw_without_rendering()
     for index, axes in enumerate(figure.axes):
         following = figure.axes[index + 1 : index + 2]
-        is_last = not following or not np.isclose(following[0].get_position().y0, axes.get_position().y0)
+        is_last = not following or not np.isclose(
+            following[0].get_position().y0, axes.get_position().y0
+        )
         if not fits or (not is_last and set(ends[index + 1]) == set(ends[index])):
             continue
         # The names are as near to the heights of their lines as they fit.
         rising = sorted(_line_ends(axes).items(), key=lambda end: end[1][0])
-        places = spread([at for _, (at, _) in rising], LINE_HEIGHT * size, 0, axes.bbox.height / figure.dpi * 72)
-        look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "size": size}
+        places = spread(
+            [at for _, (at, _) in rising],
+            LINE_HEIGHT * size,
+            0,
+            axes.bbox.height / figure.dpi * 72,
+        )
+        look: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "textcoords": "offset points",
+            "va": "center",
+            "size": size,
+        }
         for ((text, colour), _), place in zip(rising, places, strict=True):
-            axes.annotate(text, (1, 0), (0.4 * size, place), color=colour, parse_math=False, **look)
+            axes.annotate(
+                text,
+                (1, 0),
+                (0.4 * size, place),
+                color=colour,
+                parse_math=False,
+                **look,
+            )
 
 
 def _band_handles(figure: Figure) -> dict[str, Any]:
@@ -183,13 +320,20 @@ def _band_handles(figure: Figure) -> dict[str, Any]:
     if "interval" in areas:
         handles["95 % CI"] = Patch(color=COLOURS[0], alpha=0.25, linewidth=0)
     if "phase" in areas:
-        handles |= {name: Patch(color="#555555", alpha=tint, linewidth=0) for name, tint in PHASE_TINTS.items()}
-        handles["95 % CI of a boundary"] = Line2D([], [], color="black", linewidth=0.8, marker="|", markersize=4)
+        handles |= {
+            name: Patch(color="#555555", alpha=tint, linewidth=0)
+            for name, tint in PHASE_TINTS.items()
+        }
+        handles["95 % CI of a boundary"] = Line2D(
+            [], [], color="black", linewidth=0.8, marker="|", markersize=4
+        )
     return handles
 
 
 def _line_ends(axes: Axes) -> dict[tuple[str, str], tuple[float, Any]]:
-    """Return the height in points at which each named line ends, and the line, by name and colour."""
+    """Return the height in points at which each named line ends, and the line, by name
+    and colour.
+    """
     found: dict[tuple[str, str], tuple[float, Any]] = {}
     figure = cast("Figure", axes.figure)
     for line in axes.get_lines():
@@ -199,15 +343,20 @@ def _line_ends(axes: Axes) -> dict[tuple[str, str], tuple[float, Any]]:
         if len(known) and not name.startswith("_"):
             pixels = axes.transData.transform((axes.get_xlim()[1], known[-1]))[1]
             inside = np.clip(pixels - axes.bbox.y0, 0, axes.bbox.height)
-            found.setdefault((name, str(line.get_color())), (float(inside) * 72 / figure.dpi, line))
+            found.setdefault(
+                (name, str(line.get_color())), (float(inside) * 72 / figure.dpi, line)
+            )
     return found
 
 
-def spread(positions: Sequence[float], distance: float, low: float, high: float) -> list[float]:
-    """Return rising positions moved so that neighbours are at least ``distance`` apart and all are within ``low`` and ``high``.
+def spread(
+    positions: Sequence[float], distance: float, low: float, high: float
+) -> list[float]:
+    """Return rising positions moved so that neighbours are at least ``distance`` apart
+    and all are within ``low`` and ``high``.
 
-    The result is the mean of pushing the positions down from the top and up from the bottom. Each of the two keeps the distances,
-    so their mean does, too.
+    The result is the mean of pushing the positions down from the top and up from the
+    bottom. Each of the two keeps the distances, so their mean does, too.
 
     >>> spread([3, 3, 9], 2, 0, 10)
     [2.0, 4.0, 9.0]
@@ -216,31 +365,50 @@ def spread(positions: Sequence[float], distance: float, low: float, high: float)
     offsets = np.asarray(positions, dtype=np.float64) - steps
     down = np.maximum.accumulate(offsets)
     up = np.minimum.accumulate(offsets[::-1])[::-1]
-    moved = np.clip((down + up) / 2, low, max(low, high - steps.max(initial=0.0))) + steps
+    moved = (
+        np.clip((down + up) / 2, low, max(low, high - steps.max(initial=0.0))) + steps
+    )
     return [float(position) for position in moved]
 
 
 def draw_legend(figure: Figure, entries: dict[str, Any]) -> None:
-    """Draw a legend below all axes in as many columns as fit, and make the figure higher by its height."""
+    """Draw a legend below all axes in as many columns as fit, and make the figure
+    higher by its height.
+    """
     size = text_size("legend.fontsize")
     width, height = figure.get_size_inches()
     entry_width = (max(map(len, entries)) * LETTER_WIDTH + 5.4) * size
     rows = -(-len(entries) // max(1, int(width * 72 / entry_width)))
     figure.set_size_inches(width, height + (rows * 1.5 + 0.5) * size / 72)
-    look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "handlelength": 3.0, "columnspacing": 1.2}
-    figure.legend(list(entries.values()), list(entries), ncols=-(-len(entries) // rows), **look)
+    look: dict[str, Any] = {
+        "loc": "outside lower center",
+        "frameon": False,
+        "handlelength": 3.0,
+        "columnspacing": 1.2,
+    }
+    figure.legend(
+        list(entries.values()), list(entries), ncols=-(-len(entries) // rows), **look
+    )
 
 
 def wrap(text: str, width: float, size: float) -> str:
-    """Return text in lines of at most ``width`` inches at a font size of ``size`` points."""
-    return "\n".join(textwrap.wrap(text, max(8, int(width * 72 / (size * LETTER_WIDTH)))))
+    """Return text in lines of at most ``width`` inches at a font size of ``size``
+    points.
+    """
+    return "\n".join(
+        textwrap.wrap(text, max(8, int(width * 72 / (size * LETTER_WIDTH))))
+    )
 
 
 def short(name: str) -> str:
-    """Return a name without the start if it has more than 24 characters, because runs of a sweep differ at the end."""
+    """Return a name without the start if it has more than 24 characters, because runs
+    of a sweep differ at the end.
+    """
     return name if len(name) <= 24 else f"...{name[-21:]}"
 
 
 def text_size(parameter: str) -> float:
-    """Return a font size of the current style in points, such as that of ``legend.fontsize``."""
+    """Return a font size of the current style in points, such as that of
+    ``legend.fontsize``.
+    """
     return float(cast("Any", mpl.rcParams)[parameter])

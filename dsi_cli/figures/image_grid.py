@@ -1,6 +1,8 @@
-"""A grid of images of the worst mistakes, each with the true class, the prediction, its ranks and the score.
+"""A grid of images of the worst mistakes, each with the true class, the prediction, its
+ranks and the score.
 
-A small image is enlarged without smoothing. A grey tile with the reason replaces an image that cannot be opened.
+A small image is enlarged without smoothing. A grey tile with the reason replaces an
+image that cannot be opened.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Drawing, FigureOptions, Opener
 from dsi_cli.figures.heatmaps import MAX_NAME_LENGTH, short_name
 from dsi_cli.figures.style import SCREEN, Style, using
-from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
+from dsi_cli.queries.mistakes import (
+    Mistake,
+    MistakeList,
+    MistakeQuery,
+    stored_epochs,
+    worst_mistakes,
+)
 from dsi_cli.store import atomic_write
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import PREDICTIONS, SPLITS
@@ -32,43 +40,76 @@ MAX_PIXELS = 512  # maximum length in pixels of the longer side of an image
 
 
 def draw(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of the grid of the first run with images at the last requested epoch, or None if no run has images.
+    """Return the drawing of the grid of the first run with images at the last requested
+    epoch, or None if no run has images.
 
-    The split test is preferred over train. The figure spans two columns, because its captions are not legible on one.
+    The split test is preferred over train. The figure spans two columns, because its
+    captions are not legible on one.
     """
     open_image = options.open_image
     if open_image is None:
         return None
     for run, split in product(options.names(results), SPLITS):
         epochs = stored_epochs(results, PREDICTIONS, run, split)
-        epochs = [epoch for epoch in epochs if options.epochs is None or epoch in options.epochs]
+        epochs = [
+            epoch
+            for epoch in epochs
+            if options.epochs is None or epoch in options.epochs
+        ]
         if epochs and not results.is_vast(run):  # very many classes have no ranks
-            listing = worst_mistakes(results, MistakeQuery(run, epochs[-1], split, most=PLOT_IMAGES))
+            listing = worst_mistakes(
+                results, MistakeQuery(run, epochs[-1], split, most=PLOT_IMAGES)
+            )
             if any(row.path for row in listing.rows):
-                return lambda: grid(listing, open_image, options.style._replace(columns=2))[0]
+                return lambda: grid(
+                    listing, open_image, options.style._replace(columns=2)
+                )[0]
     return None
 
 
-def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tuple[Figure, dict[int, str]]:
-    """Return the figure of a listing, row by row, and the reasons why images could not be opened, by row of the listing.
+def grid(
+    listing: MistakeList[Mistake], open_image: Opener, style: Style
+) -> tuple[Figure, dict[int, str]]:
+    """Return the figure of a listing, row by row, and the reasons why images could not
+    be opened, by row of the listing.
 
-    `open_image` opens the image of any mode at a path. The text of its `UsageError` is the reason on a grey tile. Raise
-    `UsageError` if the listing has more than `MAX_IMAGES` rows, or no row has a path.
+    `open_image` opens the image of any mode at a path. The text of its `UsageError` is
+    the reason on a grey tile. Raise `UsageError` if the listing has more than
+    `MAX_IMAGES` rows, or no row has a path.
     """
     if len(listing.rows) > MAX_IMAGES:
-        message = f"{len(listing.rows)} images are too many for a contact sheet; use --most {MAX_IMAGES} or less"
+        message = (
+            f"{len(listing.rows)} images are too many for a contact sheet; use --most"
+            f" {MAX_IMAGES} or less"
+        )
         raise UsageError(message, code="too-many-images", images=len(listing.rows))
     if listing.rows and not any(row.path for row in listing.rows):
-        message = "the predictions contain no paths of images, which a contact sheet needs; run dsi analyze --test with image files"
-        message += " (class folders, Parquet, tars), or add a column 'path' to your predictions"
+        message = (
+            "the predictions contain no paths of images, which a contact sheet needs;"
+            " run dsi analyze --test with image files"
+        )
+        message += (
+            " (class folders, Parquet, tars), or add a column 'path' to your"
+            " predictions"
+        )
         raise UsageError(message, code="no-image-paths")
     columns = min(max(len(listing.rows), 3), 5)
     rows = max(1, math.ceil(len(listing.rows) / columns))
     legend = f"{listing.legend[0].upper()}{listing.legend[1:]}."
     key = f"The true class is bold, → is the prediction, and # is its rank. {legend}"
-    figure = Figure(figsize=(style.width, rows * style.width / columns * TILE_ASPECT + 0.5), layout="constrained")
-    heading: dict[str, Any] = {"x": 0.01, "ha": "left", "fontsize": style.size, "parse_math": False}
-    figure.suptitle(textwrap.fill(_printable(listing.title), 90), weight="bold", **heading)
+    figure = Figure(
+        figsize=(style.width, rows * style.width / columns * TILE_ASPECT + 0.5),
+        layout="constrained",
+    )
+    heading: dict[str, Any] = {
+        "x": 0.01,
+        "ha": "left",
+        "fontsize": style.size,
+        "parse_math": False,
+    }
+    figure.suptitle(
+        textwrap.fill(_printable(listing.title), 90), weight="bold", **heading
+    )
     figure.supxlabel(textwrap.fill(key, 120), **heading)
     all_axes = figure.subplots(rows, columns, squeeze=False).flat
     unopened = {}
@@ -82,31 +123,55 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
         reason = _draw_image(axes, row.path, open_image, style)
         if reason is not None:
             unopened[index] = reason
-        named_ranks = (((listing.own or "").upper(), row.rank), (listing.reference, row.wordnet_rank))
-        ranks = " · ".join(f"{name} #{rank:g}" for name, rank in named_ranks if rank is not None)
+        named_ranks = (
+            ((listing.own or "").upper(), row.rank),
+            (listing.reference, row.wordnet_rank),
+        )
+        ranks = " · ".join(
+            f"{name} #{rank:g}" for name, rank in named_ranks if rank is not None
+        )
         score = "" if row.score is None else f"score {row.score:.3f} · "
-        caption = [f"→ {short_name(row.prediction)}", ranks or "no rank", f"{score}sample {row.sample}"]
-        axes.set_title(short_name(row.truth), size=style.size * 0.75, weight="bold", loc="left", parse_math=False)
-        axes.set_xlabel("\n".join(caption), size=style.size * 0.75, loc="left", parse_math=False)
+        caption = [
+            f"→ {short_name(row.prediction)}",
+            ranks or "no rank",
+            f"{score}sample {row.sample}",
+        ]
+        axes.set_title(
+            short_name(row.truth),
+            size=style.size * 0.75,
+            weight="bold",
+            loc="left",
+            parse_math=False,
+        )
+        axes.set_xlabel(
+            "\n".join(caption), size=style.size * 0.75, loc="left", parse_math=False
+        )
     return figure, unopened
 
 
-def save(listing: MistakeList[Mistake], open_image: Opener, path: Path) -> dict[int, str]:
-    """Write the grid of a listing as PNG, and return the reasons why images could not be opened, by row.
+def save(
+    listing: MistakeList[Mistake], open_image: Opener, path: Path
+) -> dict[int, str]:
+    """Write the grid of a listing as PNG, and return the reasons why images could not
+    be opened, by row.
 
-    Raise `UsageError` if the listing has more than `MAX_IMAGES` rows, or no row has a path, and `OutputError` if the file
-    could not be written.
+    Raise `UsageError` if the listing has more than `MAX_IMAGES` rows, or no row has a
+    path, and `OutputError` if the file could not be written.
     """
     style = SCREEN._replace(columns=2)
     buffer = io.BytesIO()
     with using(style):
         figure, unopened = grid(listing, open_image, style)
         figure.savefig(buffer, format="png")
-    atomic_write.write_atomically(path, buffer.getbuffer(), make_folder=False, option="--sheet")
+    atomic_write.write_atomically(
+        path, buffer.getbuffer(), make_folder=False, option="--sheet"
+    )
     return unopened
 
 
-def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) -> str | None:
+def _draw_image(
+    axes: Axes, path: str | None, open_image: Opener, style: Style
+) -> str | None:
     """Draw an image, or a grey tile, and return the reason for a grey tile."""
     reason = None if path else "the predictions contain no path of this image"
     if path:
@@ -117,9 +182,18 @@ def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) 
     if reason is not None:
         lines = ["no image", *textwrap.wrap(_printable(reason), MAX_NAME_LENGTH)]
         axes.set(facecolor="#dcdcdc", aspect=1)
-        axes.text(0.04, 0.96, "\n".join(lines[:10]), size=style.size * 0.7, va="top", parse_math=False, clip_on=True)
+        axes.text(
+            0.04,
+            0.96,
+            "\n".join(lines[:10]),
+            size=style.size * 0.7,
+            va="top",
+            parse_math=False,
+            clip_on=True,
+        )
         return reason
-    # An image of more than 8 bits has one channel and keeps its values. Other images are drawn as RGBA.
+    # An image of more than 8 bits has one channel and keeps its values. Other images
+    # are drawn as RGBA.
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         pixels = np.nan_to_num(np.asarray(image, dtype=np.float64))
     else:
@@ -132,5 +206,9 @@ def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) 
 
 
 def _printable(text: str) -> str:
-    """Return text on one line, with a replacement character for each character that is not printable."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text[:1000].split()))
+    """Return text on one line, with a replacement character for each character that is
+    not printable.
+    """
+    return "".join(
+        c if c.isprintable() else "\ufffd" for c in " ".join(text[:1000].split())
+    )

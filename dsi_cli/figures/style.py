@@ -1,7 +1,9 @@
 """Sizes, fonts and colours of a figure, for the columns of a paper or for a screen.
 
-The palette is that of Okabe and Ito (2008), whose colours remain distinct with all common kinds of colour vision. Names at the ends
-of lines, and line styles, distinguish the same curves in greyscale. A style sets Matplotlib's rc parameters for one figure only.
+The palette is that of Okabe and Ito (2008), whose colours remain distinct with all
+common kinds of colour vision. Names at the ends of lines, and line styles, distinguish
+the same curves in greyscale. A style sets Matplotlib's rc parameters for one figure
+only.
 """
 
 from __future__ import annotations
@@ -12,20 +14,61 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 STYLES = ("screen", "paper")
-WIDTHS = {"screen": (8.0, 12.0), "paper": (3.35, 7.0)}  # widths in inches on one column and on two columns
+# widths in inches on one column and on two columns
+WIDTHS = {
+    "screen": (8.0, 12.0),
+    "paper": (3.35, 7.0),
+}
 FONT_SIZES = {"screen": 9.0, "paper": 7.0}  # font sizes in points
 DOTS_PER_INCH = {"screen": 200, "paper": 300}
-PANELS_ACROSS = {"screen": (3, 3), "paper": (1, 3)}  # panels next to each other on one column and on two
+# panels next to each other on one column and on two
+PANELS_ACROSS = {
+    "screen": (3, 3),
+    "paper": (1, 3),
+}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
 LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D")
-CHANCE = "#6b6b6b"  # colour of chance levels, which are a thin grey line in a light grey band
-POSITIVE_COLOURS = ("#ffffff", "#e5def9", "#cbbfec", "#b2a1dd", "#9983cd", "#8266bc", "#6b48aa", "#562797", "#41007e")
-NEGATIVE_COLOURS = ("#ffffff", "#f7e1d7", "#eac4b3", "#dca991", "#cc8e71", "#bb7350", "#a9582f", "#963e01", "#762f01")
-"""The palettes of matrices from white in even steps of lightness, the same as in the report: values above and below 0."""
-OTHER_SCRIPTS = ("Noto Sans", "Noto Sans CJK JP", "PingFang SC", "Microsoft YaHei", "Arial Unicode MS")
-"""Fonts for characters that DejaVu Sans lacks, if they are installed; other such characters are drawn as boxes."""
-NO_VALUE = "#c8c8cc"  # grey for the diagonal and for classes without a value; neither palette contains it
+CHANCE = (  # colour of chance levels, which are a thin grey line in a light grey band
+    "#6b6b6b"
+)
+POSITIVE_COLOURS = (
+    "#ffffff",
+    "#e5def9",
+    "#cbbfec",
+    "#b2a1dd",
+    "#9983cd",
+    "#8266bc",
+    "#6b48aa",
+    "#562797",
+    "#41007e",
+)
+NEGATIVE_COLOURS = (
+    "#ffffff",
+    "#f7e1d7",
+    "#eac4b3",
+    "#dca991",
+    "#cc8e71",
+    "#bb7350",
+    "#a9582f",
+    "#963e01",
+    "#762f01",
+)
+"""The palettes of matrices from white in even steps of lightness, the same as in the
+report: values above and below 0.
+"""
+OTHER_SCRIPTS = (
+    "Noto Sans",
+    "Noto Sans CJK JP",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+)
+"""Fonts for characters that DejaVu Sans lacks, if they are installed; other such
+characters are drawn as boxes.
+"""
+# grey for the diagonal and for classes without a value; neither palette contains it
+NO_VALUE = "#c8c8cc"
 
 
 class Style(NamedTuple):
@@ -82,12 +125,17 @@ SCREEN = Style("screen")
 
 @contextmanager
 def using(style: Style) -> Iterator[None]:
-    """Apply a style within a ``with`` block, on the Agg canvas, which needs no window system."""
+    """Apply a style within a ``with`` block, on the Agg canvas, which needs no window
+    system.
+    """
     import matplotlib as mpl
     from matplotlib.font_manager import get_font_names
 
     installed = set(get_font_names())
-    fonts = [style.parameters["font.family"], *(name for name in OTHER_SCRIPTS if name in installed)]
+    fonts = [
+        style.parameters["font.family"],
+        *(name for name in OTHER_SCRIPTS if name in installed),
+    ]
     parameters = style.parameters | {"backend": "Agg", "font.family": fonts}
     with mpl.rc_context(parameters), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")

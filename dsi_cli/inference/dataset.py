@@ -1,7 +1,7 @@
 """The record of a labelled split, and helpers for all sources of such splits.
 
-A target is an index of the data's own classes; `class_matching` matches these with the classifier's. Errors of sources have the
-form ``expected ..., found ...; do ...``.
+A target is an index of the data's own classes; `class_matching` matches these with the
+classifier's. Errors of sources have the form ``expected ..., found ...; do ...``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-SPLITS = ("train", "test", "val", "valid", "validation")  # names of folders and shards with one split
+# names of folders and shards with one split
+SPLITS = (
+    "train",
+    "test",
+    "val",
+    "valid",
+    "validation",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +39,22 @@ class Samples:
 
     Attributes
     ----------
-    source : a description for messages: ``image folder images/cifar100 (1,000 images, 100 classes)``.
-    id : 12 hex digits that change with the data: the names, sizes and times of files, or the split of a data set by name.
+    source : a description for messages: ``image folder images/cifar100 (1,000 images,
+        100 classes)``.
+    id : 12 hex digits that change with the data: the names, sizes and times of files,
+        or the split of a data set by name.
     names : the data's class names, by target; None if the data have only class numbers.
-    targets : ``(N,)``, the index of each sample's class in the data's own classes, from 0 to ``len(names) - 1``.
-    paths : ``(N,)``, the absolute path of each sample: a file, ``FILE.parquet#ROW`` or ``FILE.tar/MEMBER``; None for samples
-        without a file.
-    image : a function from a sample's number to its decoded image without transforms, in the file's colour mode, or to the tensor
-        of a custom data set. It raises the exceptions of the decoder.
+    targets : ``(N,)``, the index of each sample's class in the data's own classes, from
+        0 to ``len(names) - 1``.
+    paths : ``(N,)``, the absolute path of each sample: a file, ``FILE.parquet#ROW`` or
+        ``FILE.tar/MEMBER``; None for samples without a file.
+    image : a function from a sample's number to its decoded image without transforms,
+        in the file's colour mode, or to the tensor of a custom data set. It raises the
+        exceptions of the decoder.
     is_threadsafe : True if several threads may call ``image`` at the same time.
     wnids : the WordNet id of each class, if the source has ids in addition to names.
-    is_sorted : True if the source does not order its names, so that ``names`` are sorted.
+    is_sorted : True if the source does not order its names, so that ``names`` are
+        sorted.
     returns_tensors : True if ``image`` returns floats that the model takes as they are.
     """
 
@@ -64,7 +76,9 @@ class Samples:
     @property
     def classes(self) -> int:
         """The number of class names, or without names the highest target plus 1."""
-        return len(self.names) if self.names is not None else int(self.targets.max()) + 1
+        return (
+            len(self.names) if self.names is not None else int(self.targets.max()) + 1
+        )
 
     def locate(self, sample: int) -> str:
         """Return the path of a sample, or ``sample 12``, for messages."""
@@ -81,22 +95,33 @@ def fingerprint(*parts: object) -> str:
 
 
 def file_stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Return the name, the size in bytes and the modification time in ns of each file."""
-    return [(file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()]]
+    """Return the name, the size in bytes and the modification time in ns of each
+    file.
+    """
+    return [
+        (file.name, stat.st_size, stat.st_mtime_ns)
+        for file in files
+        for stat in [file.stat()]
+    ]
 
 
 def size_note(targets: NDArray[np.int64], names: Sequence[str] | None) -> str:
-    """Return ``(1,000 images, 100 classes)``; without names, the classes are those that have images."""
+    """Return ``(1,000 images, 100 classes)``; without names, the classes are those that
+    have images.
+    """
     classes = len(names or np.unique(targets))
     return f"({count(len(targets), 'image')}, {count(classes, 'class')})"
 
 
 def encode_labels(
-    labels: Sequence[int | str], names: tuple[str, ...] | None, locate: Callable[[int], str]
+    labels: Sequence[int | str],
+    names: tuple[str, ...] | None,
+    locate: Callable[[int], str],
 ) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
     """Return labels as targets, and the names of the classes.
 
-    Raise `UsageError` if numbers and names are mixed, or if a number is negative or not below the number of names.
+    Raise `UsageError` if numbers and names are mixed, or if a number is negative or not
+    below the number of names.
 
     Parameters
     ----------
@@ -113,25 +138,42 @@ def encode_labels(
     if all(is_name):
         names = tuple(sorted({str(label) for label in labels}))
         numbers = {name: number for number, name in enumerate(names)}
-        return np.array([numbers[str(label)] for label in labels], dtype=np.int64), names
+        return (
+            np.array([numbers[str(label)] for label in labels], dtype=np.int64),
+            names,
+        )
     if any(is_name):
         other = is_name.index(not is_name[0])
-        message = f"{locate(other)}: expected every label to be a number, or every one a name, found {labels[0]!a} in "
-        message += f"{locate(0)} and {labels[other]!a} here; use only numbers or only names"
+        message = (
+            f"{locate(other)}: expected every label to be a number, or every one a"
+            f" name, found {labels[0]!a} in "
+        )
+        message += (
+            f"{locate(0)} and {labels[other]!a} here; use only numbers or only names"
+        )
         raise UsageError(message, code="mixed-labels")
     targets = np.array(labels, dtype=np.int64)
     require_range(targets, names, locate)
     return targets, names
 
 
-def require_range(targets: NDArray[np.int64], names: Sequence[str] | None, locate: Callable[[int], str]) -> None:
-    """Raise `UsageError` if a target is negative (its label is not public), or not below the number of names."""
+def require_range(
+    targets: NDArray[np.int64],
+    names: Sequence[str] | None,
+    locate: Callable[[int], str],
+) -> None:
+    """Raise `UsageError` if a target is negative (its label is not public), or not
+    below the number of names.
+    """
     allowed, end = "0 or more", np.iinfo(np.int64).max
     if names is not None:
         allowed, end = f"0 to {len(names) - 1} (it has {len(names)} names)", len(names)
     wrong = np.flatnonzero((targets < 0) | (targets >= end))
     if len(wrong):
-        message = f"{locate(int(wrong[0]))}: expected a class number of {allowed}, found {targets[wrong[0]]}; use a split "
+        message = (
+            f"{locate(int(wrong[0]))}: expected a class number of {allowed}, found"
+            f" {targets[wrong[0]]}; use a split "
+        )
         message += "whose labels are public, or correct them"
         raise UsageError(message, code="class-number", number=int(targets[wrong[0]]))
 
@@ -139,7 +181,8 @@ def require_range(targets: NDArray[np.int64], names: Sequence[str] | None, locat
 def pick_split(names: Iterable[str], train: bool, source: object) -> str:
     """Return the training or the test split among the splits of a source.
 
-    Raise `UsageError` if the split is missing, or if several splits could be the test set.
+    Raise `UsageError` if the split is missing, or if several splits could be the test
+    set.
 
     >>> pick_split(["train", "val"], False, "data")
     'val'
@@ -148,10 +191,16 @@ def pick_split(names: Iterable[str], train: bool, source: object) -> str:
     candidates = [name for name in splits if (name == "train") == train]
     if not candidates:
         missing = "train" if train else "test"
-        message = f"{source}: expected a {missing} split, found only {', '.join(splits)}; name its folder or file"
+        message = (
+            f"{source}: expected a {missing} split, found only {', '.join(splits)};"
+            " name its folder or file"
+        )
         raise UsageError(message, code="no-split", split=missing)
     if len(candidates) > 1:
         example = f"{source}{os.sep}{candidates[0]}"
-        message = f"{source}: expected one test split, found {' and '.join(candidates)}; name one, such as {example}"
+        message = (
+            f"{source}: expected one test split, found {' and '.join(candidates)}; name"
+            f" one, such as {example}"
+        )
         raise UsageError(message, code="several-splits", splits=candidates)
     return candidates[0]

@@ -1,7 +1,8 @@
 """Evaluate a model on decoded images in one pass: predictions, loss and templates.
 
-For templates, the samples are processed class by class, so that only the features of one class are in memory. The order does not
-matter, because a network in evaluation mode processes samples independently. Features are the inputs of the classifier module.
+For templates, the samples are processed class by class, so that only the features of
+one class are in memory. The order does not matter, because a network in evaluation mode
+processes samples independently. Features are the inputs of the classifier module.
 """
 
 from __future__ import annotations
@@ -22,29 +23,45 @@ from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import MAX_DENSE_CLASSES, confusion_counts, template_similarity
 
 _log = logging.getLogger(__name__)
-BATCH_BYTES = 32 << 20  # maximum size of a batch of float32 images if the user does not give the batch size
+# maximum size of a batch of float32 images if the user does not give the batch size
+BATCH_BYTES = 32 << 20
 MAX_KEPT_BYTES = 128 << 20
-"""The maximum size of the features that are kept for neural collapse; of more samples, every second, third, ... is kept."""
+"""The maximum size of the features that are kept for neural collapse; of more samples,
+every second, third, ... is kept.
+"""
 MAX_BATCH_SIZE = 512
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 Ints: TypeAlias = NDArray[np.int64]
 Batches = Callable[[Ints, int], Iterator[NDArray[Any]]]
-"""A function from (the order of samples, batch size) to an iterator of arrays ``(b, channels, height, width)``."""
+"""A function from (the order of samples, batch size) to an iterator of arrays ``(b,
+channels, height, width)``.
+"""
 
 
-def tensor_of(outputs: Any, widths: Collection[int] = (), from_head: torch.Tensor | None = None) -> torch.Tensor:
+def tensor_of(
+    outputs: Any, widths: Collection[int] = (), from_head: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the logits or the features from the outputs of a model.
 
-    The logits among several outputs, such as features or the logits of another head, are those of the classifier module if
-    they are known, or else the first of one of the widths.
+    The logits among several outputs, such as features or the logits of another head,
+    are those of the classifier module if they are known, or else the first of one of
+    the widths.
     """
     for name in ("logits", "pooler_output", "image_embeds", "last_hidden_state"):
-        tensor = outputs.get(name) if isinstance(outputs, Mapping) else getattr(outputs, name, None)
+        tensor = (
+            outputs.get(name)
+            if isinstance(outputs, Mapping)
+            else getattr(outputs, name, None)
+        )
         if isinstance(tensor, torch.Tensor):
             return tensor[:, 0] if name == "last_hidden_state" else tensor
     if isinstance(outputs, tuple | list) and outputs:
-        tensors = [one for one in outputs if isinstance(one, torch.Tensor) and one.dim() == 2]
-        tensors = [one for one in tensors if one is from_head] or [one for one in tensors if one.shape[1] in widths]
+        tensors = [
+            one for one in outputs if isinstance(one, torch.Tensor) and one.dim() == 2
+        ]
+        tensors = [one for one in tensors if one is from_head] or [
+            one for one in tensors if one.shape[1] in widths
+        ]
         outputs = (tensors or outputs)[0]
     if not isinstance(outputs, torch.Tensor):
         kind = type(outputs).__name__
@@ -54,10 +71,14 @@ def tensor_of(outputs: Any, widths: Collection[int] = (), from_head: torch.Tenso
 
 
 @contextmanager
-def record_head(model: torch.nn.Module, head: str | None) -> Iterator[dict[str, torch.Tensor]]:
-    """Yield a mapping that receives the ``input`` and the ``output`` of the classifier module when the model runs.
+def record_head(
+    model: torch.nn.Module, head: str | None
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield a mapping that receives the ``input`` and the ``output`` of the classifier
+    module when the model runs.
 
-    It stays empty without a head, and for TorchScript, whose modules are not accessible.
+    It stays empty without a head, and for TorchScript, whose modules are not
+    accessible.
     """
     recorded: dict[str, torch.Tensor] = {}
     module = dict(model.named_modules()).get(head or "")
@@ -65,8 +86,16 @@ def record_head(model: torch.nn.Module, head: str | None) -> Iterator[dict[str, 
         yield recorded
         return
 
-    def record(_module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-        recorded.update(input=arguments[0] if arguments else next(iter(named.values())), output=output)
+    def record(
+        _module: torch.nn.Module,
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+        output: Any,
+    ) -> None:
+        recorded.update(
+            input=arguments[0] if arguments else next(iter(named.values())),
+            output=output,
+        )
 
     hook = module.register_forward_hook(record, with_kwargs=True)
     try:
@@ -76,16 +105,23 @@ def record_head(model: torch.nn.Module, head: str | None) -> Iterator[dict[str, 
 
 
 def feature_array(tensor: torch.Tensor, rows: int) -> NDArray[np.float64]:
-    """Return features ``(rows, d)`` as a finite array; those of feature maps are their means over the positions."""
+    """Return features ``(rows, d)`` as a finite array; those of feature maps are their
+    means over the positions.
+    """
     if tensor.dim() == 4:
         tensor = tensor.mean((2, 3))
     if tensor.dim() != 2 or len(tensor) != rows:
         shape = tuple(tensor.shape)
-        message = f"the features have shape {shape}; expected (batch, width), one row per sample"
+        message = (
+            f"the features have shape {shape}; expected (batch, width), one row per"
+            " sample"
+        )
         raise UsageError(message, code="feature-shape", shape=shape)
     features: NDArray[np.float64] = tensor.cpu().double().numpy()
     if not np.isfinite(features).all():
-        raise UnreadableError("the model's features are NaN or infinite", code="features-not-finite")
+        raise UnreadableError(
+            "the model's features are NaN or infinite", code="features-not-finite"
+        )
     return features
 
 
@@ -108,20 +144,32 @@ class Evaluator:
     std: tuple[float, ...] | None = None
     device: str = "cpu"
     batch_size: int | None = None
-    """None for batches of at most `BATCH_BYTES`; the size is halved permanently if the memory is not sufficient."""
+    """None for batches of at most `BATCH_BYTES`; the size is halved permanently if the
+    memory is not sufficient.
+    """
     autocast: bool = False
     _max_fitting_batch: int = field(default=MAX_BATCH_SIZE, init=False)
 
     def __post_init__(self) -> None:
-        """Move the model to its device; convolutions are fastest with the memory format channels last."""
-        has_convolutions = any(parameter.dim() == 4 for parameter in self.model.parameters())
-        self._layout = torch.channels_last if has_convolutions else torch.contiguous_format
+        """Move the model to its device; convolutions are fastest with the memory format
+        channels last.
+        """
+        has_convolutions = any(
+            parameter.dim() == 4 for parameter in self.model.parameters()
+        )
+        self._layout = (
+            torch.channels_last if has_convolutions else torch.contiguous_format
+        )
         self.model.to(self.device)
         if has_convolutions and not isinstance(self.model, torch.jit.ScriptModule):
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.eval()
-        self._mean = torch.tensor(self.mean or (0.0,), device=self.device).view(1, -1, 1, 1)
-        self._std = torch.tensor(self.std or (1.0,), device=self.device).view(1, -1, 1, 1)
+        self._mean = torch.tensor(self.mean or (0.0,), device=self.device).view(
+            1, -1, 1, 1
+        )
+        self._std = torch.tensor(self.std or (1.0,), device=self.device).view(
+            1, -1, 1, 1
+        )
 
     def evaluate(
         self,
@@ -139,71 +187,146 @@ class Evaluator:
     ) -> EvaluationResult:
         """Return the evaluation result of the model on a split.
 
-        Raise `UnreadableError` if the outputs are NaN or infinite, or not ``(batch, classes)``. Raise `UsageError` if the
-        features are not accessible, or a single sample is too large for the memory.
+        Raise `UnreadableError` if the outputs are NaN or infinite, or not ``(batch,
+        classes)``. Raise `UsageError` if the features are not accessible, or a single
+        sample is too large for the memory.
 
         Parameters
         ----------
         classes : the number of classes, which are columns of the outputs.
         head : the name of the classifier module.
         has_classifier : False if the model's outputs are features.
-        equal_samples : the number of samples of each class for second templates, which are chosen at random by ``seed``.
-        columns : the number of rows of the head, which may have more than the classes; None for the number of classes.
-        class_columns : the columns of the classes among that many outputs, without rows for the background.
+        equal_samples : the number of samples of each class for second templates, which
+            are chosen at random by ``seed``.
+        columns : the number of rows of the head, which may have more than the classes;
+            None for the number of classes.
+        class_columns : the columns of the classes among that many outputs, without rows
+            for the background.
         seed : the seed for the chance level of typicality.
         """
-        _log.debug("%d samples on %s, torch %s", len(split.targets), self.device, torch.__version__)
-        order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))
-        accumulator = _Accumulator(split, classes, seed, equal_samples, has_classifier=has_classifier)
+        _log.debug(
+            "%d samples on %s, torch %s",
+            len(split.targets),
+            self.device,
+            torch.__version__,
+        )
+        order = (
+            np.argsort(split.targets, kind="stable")
+            if templates
+            else np.arange(len(split.targets))
+        )
+        accumulator = _Accumulator(
+            split, classes, seed, equal_samples, has_classifier=has_classifier
+        )
         needs_features = templates and has_classifier and head is not None
         if needs_features and isinstance(self.model, torch.jit.ScriptModule):
-            message = "features within TorchScript are not accessible; give the model's Python code with --model"
+            message = (
+                "features within TorchScript are not accessible; give the model's"
+                " Python code with --model"
+            )
             raise UsageError(message, code="torchscript-features")
         widths = {classes, columns or classes} if has_classifier else set()
         with record_head(self.model, head if has_classifier else None) as recorded:
-            for rows, outputs in self._outputs_of_batches(split, order, widths, recorded):
+            for rows, outputs in self._outputs_of_batches(
+                split, order, widths, recorded
+            ):
                 logits = features = None
                 if has_classifier:
-                    if outputs.dim() != 2 or len(outputs) != len(rows) or outputs.shape[1] not in widths:
-                        shape, expected = tuple(outputs.shape), (len(rows), columns or classes)
-                        message = f"the model's outputs have shape {shape}; expected {expected} for images and classes"
-                        raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
+                    if (
+                        outputs.dim() != 2
+                        or len(outputs) != len(rows)
+                        or outputs.shape[1] not in widths
+                    ):
+                        shape, expected = (
+                            tuple(outputs.shape),
+                            (
+                                len(rows),
+                                columns or classes,
+                            ),
+                        )
+                        message = (
+                            f"the model's outputs have shape {shape}; expected"
+                            f" {expected} for images and classes"
+                        )
+                        raise UnreadableError(
+                            message, code="output-shape", shape=shape, expected=expected
+                        )
                     # A model may leave out the rows for the background by itself.
-                    outputs = outputs if outputs.shape[1] == classes else outputs[:, class_columns]
+                    outputs = (
+                        outputs
+                        if outputs.shape[1] == classes
+                        else outputs[:, class_columns]
+                    )
                     logits = outputs.float().cpu().numpy()
                     if not np.isfinite(logits).all():
-                        raise UnreadableError("the model's outputs are NaN or infinite", code="outputs-not-finite")
+                        raise UnreadableError(
+                            "the model's outputs are NaN or infinite",
+                            code="outputs-not-finite",
+                        )
                 else:
                     features = feature_array(outputs, len(rows))
                 if needs_features:
                     if not recorded:
-                        message = f"the model does not call its classifier {head}: its features are not accessible"
+                        message = (
+                            f"the model does not call its classifier {head}: its"
+                            " features are not accessible"
+                        )
                         raise UsageError(message, code="head-not-called", head=head)
                     features = feature_array(recorded["input"], len(rows))
                 accumulator.add(rows, logits, features)
                 progress(len(rows))
-        return accumulator.result(self._class_vectors(head, class_columns) if templates else None)
+        return accumulator.result(
+            self._class_vectors(head, class_columns) if templates else None
+        )
 
-    def _class_vectors(self, head: str | None, class_columns: slice) -> NDArray[np.float32] | None:
-        """Return the rows of the classifier module, or None if it is not a linear layer."""
-        weight = getattr(self.model.get_submodule(head), "weight", None) if head is not None else None
-        if not isinstance(weight, torch.Tensor) or weight.dim() < 2 or weight[0].numel() != weight.shape[1]:
+    def _class_vectors(
+        self, head: str | None, class_columns: slice
+    ) -> NDArray[np.float32] | None:
+        """Return the rows of the classifier module, or None if it is not a linear
+        layer.
+        """
+        weight = (
+            getattr(self.model.get_submodule(head), "weight", None)
+            if head is not None
+            else None
+        )
+        if (
+            not isinstance(weight, torch.Tensor)
+            or weight.dim() < 2
+            or weight[0].numel() != weight.shape[1]
+        ):
             return None
-        return weight.detach().float().cpu().numpy().reshape(len(weight), -1)[class_columns]
+        return (
+            weight.detach()
+            .float()
+            .cpu()
+            .numpy()
+            .reshape(len(weight), -1)[class_columns]
+        )
 
     def _outputs_of_batches(
-        self, split: Split, order: Ints, widths: Collection[int], recorded: dict[str, torch.Tensor]
+        self,
+        split: Split,
+        order: Ints,
+        widths: Collection[int],
+        recorded: dict[str, torch.Tensor],
     ) -> Iterator[tuple[Ints, torch.Tensor]]:
-        """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient.
+        """Yield the sample numbers and the outputs of each batch; batches shrink if the
+        memory is not sufficient.
 
-        ``recorded`` receives the input and the output of the head in each batch (`record_head`).
+        ``recorded`` receives the input and the output of the head in each batch
+        (`record_head`).
         """
         if self.batch_size is None:
             first = next(iter(split.batches(order[:1], 1)))
-            self.batch_size = int(max(1, min(MAX_BATCH_SIZE, BATCH_BYTES // (first[0].size * 4))))
+            self.batch_size = int(
+                max(1, min(MAX_BATCH_SIZE, BATCH_BYTES // (first[0].size * 4)))
+            )
         done = 0
         while done < len(order):
-            for images in split.batches(order[done:], min(self.batch_size, self._max_fitting_batch)):
+            for images in split.batches(
+                order[done:], min(self.batch_size, self._max_fitting_batch)
+            ):
                 rows = order[done : done + len(images)]
                 outputs = self._forward(images, widths, recorded)
                 if outputs is None:
@@ -212,16 +335,30 @@ class Evaluator:
                 done += len(rows)
 
     def _forward(
-        self, images: NDArray[Any], widths: Collection[int], recorded: dict[str, torch.Tensor]
+        self,
+        images: NDArray[Any],
+        widths: Collection[int],
+        recorded: dict[str, torch.Tensor],
     ) -> torch.Tensor | None:
-        """Return the model's outputs; if the memory is not sufficient, halve the batch size and return None."""
+        """Return the model's outputs; if the memory is not sufficient, halve the batch
+        size and return None.
+        """
         try:
-            autocast = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast)
+            autocast = torch.autocast(
+                torch.device(self.device).type, torch.bfloat16, enabled=self.autocast
+            )
             with torch.inference_mode(), full_precision(), autocast:
                 # The input is bit-identical to torchvision's ToTensor and Normalize.
-                tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
+                tensor = torch.from_numpy(np.ascontiguousarray(images)).to(
+                    self.device, non_blocking=True
+                )
                 if images.dtype == np.uint8:
-                    tensor = tensor.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
+                    tensor = (
+                        tensor.to(torch.float32)
+                        .div_(255)
+                        .sub_(self._mean)
+                        .div_(self._std)
+                    )
                 recorded.clear()
                 outputs = self.model(tensor.contiguous(memory_format=self._layout))
                 return tensor_of(outputs, widths, recorded.get("output"))
@@ -231,19 +368,29 @@ class Evaluator:
             is_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
             is_memory |= any(words in str(error).lower() for words in _OUT_OF_MEMORY)
             if not is_memory and self._layout is torch.channels_last:
-                # The network may need the usual memory format, for example because it calls `view`.
+                # The network may need the usual memory format, for example because it
+                # calls `view`.
                 self._layout = torch.contiguous_format
                 if not isinstance(self.model, torch.jit.ScriptModule):
                     self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
                 return self._forward(images, widths, recorded)
             if not is_memory:
-                message = f"the model cannot process these images: {first_line(error)}; check --channels and --image-size"
+                message = (
+                    f"the model cannot process these images: {first_line(error)}; check"
+                    " --channels and --image-size"
+                )
                 raise UsageError(message, code="model-failed") from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
-            message = f"the model cannot process these images: {type(error).__name__}: {first_line(error)}"
+            message = (
+                f"the model cannot process these images: {type(error).__name__}:"
+                f" {first_line(error)}"
+            )
             raise UsageError(message, code="model-failed") from None
         if len(images) == 1:
-            message = "a single image is too large for the memory; add --device cpu, or a smaller --image-size"
+            message = (
+                "a single image is too large for the memory; add --device cpu, or a"
+                " smaller --image-size"
+            )
             raise UsageError(message, code="out-of-memory")
         self._max_fitting_batch = len(images) // 2
         if self.device.startswith("cuda"):
@@ -252,10 +399,25 @@ class Evaluator:
 
 
 class _Accumulator:
-    """The predictions of all batches; features are reduced class by class, so that only one class is in memory."""
+    """The predictions of all batches; features are reduced class by class, so that only
+    one class is in memory.
+    """
 
-    def __init__(self, split: Split, classes: int, seed: int, equal_samples: Ints | None, *, has_classifier: bool) -> None:
-        self.split, self.classes, self.seed, self.has_classifier = split, classes, seed, has_classifier
+    def __init__(
+        self,
+        split: Split,
+        classes: int,
+        seed: int,
+        equal_samples: Ints | None,
+        *,
+        has_classifier: bool,
+    ) -> None:
+        self.split, self.classes, self.seed, self.has_classifier = (
+            split,
+            classes,
+            seed,
+            has_classifier,
+        )
         self.equal_samples = equal_samples
         self.predictions = np.full(len(split.targets), -1, dtype=np.int64)
         self.scores = np.zeros(len(split.targets), dtype=np.float32)
@@ -269,16 +431,24 @@ class _Accumulator:
         self._kept_features: list[NDArray[np.float32]] = []
         self._kept_samples: list[Ints] = []
 
-    def add(self, rows: Ints, logits: NDArray[np.float32] | None, features: NDArray[np.float64] | None) -> None:
-        """Add one batch of B samples, given by their numbers in the split; in the order of their classes if there are features.
+    def add(
+        self,
+        rows: Ints,
+        logits: NDArray[np.float32] | None,
+        features: NDArray[np.float64] | None,
+    ) -> None:
+        """Add one batch of B samples, given by their numbers in the split; in the order
+        of their classes if there are features.
 
-        Logits are ``(B, classes)``, or None without a classifier. Features ``(B, d)`` are the inputs of the classifier, or None
-        without templates.
+        Logits are ``(B, classes)``, or None without a classifier. Features ``(B, d)``
+        are the inputs of the classifier, or None without templates.
         """
         targets = self.split.targets[rows]
         if logits is not None:
             wide = logits.astype(np.float64)
-            if (wide >= 0).all() and np.allclose(wide.sum(axis=1), 1, atol=1e-4):  # the network ends with a softmax
+            if (wide >= 0).all() and np.allclose(
+                wide.sum(axis=1), 1, atol=1e-4
+            ):  # the network ends with a softmax
                 wide = np.log(np.maximum(wide, np.finfo(np.float32).tiny))
             largest = wide.max(axis=1)
             self.predictions[rows] = logits.argmax(axis=1)
@@ -290,34 +460,56 @@ class _Accumulator:
         if features is not None:
             for number in np.unique(targets).tolist():
                 is_member = targets == number
-                self._batches.setdefault(number, []).append((rows[is_member], features[is_member]))
-            # Samples are in the order of their classes, so only the last class is incomplete.
+                self._batches.setdefault(number, []).append(
+                    (rows[is_member], features[is_member])
+                )
+            # Samples are in the order of their classes, so only the last class is
+            # incomplete.
             for number in list(self._batches)[:-1]:
                 self._finish_class(number)
 
     def _finish_class(self, number: int) -> None:
         """Reduce the features of a class, which is complete."""
-        samples, features = map(np.concatenate, zip(*self._batches.pop(number), strict=True))
+        samples, features = map(
+            np.concatenate, zip(*self._batches.pop(number), strict=True)
+        )
         if not self._sums.size:
-            self._sums, self._equal_sums = np.zeros((2, self.classes, features.shape[1]))
+            self._sums, self._equal_sums = np.zeros(
+                (2, self.classes, features.shape[1])
+            )
         self._sums[number] = features.sum(axis=0)
         if self.equal_samples is not None:
-            order = np.random.default_rng((self.seed, number)).permutation(len(features))
-            self._equal_sums[number] = features[order[: self.equal_samples[number]]].sum(axis=0)
+            order = np.random.default_rng((self.seed, number)).permutation(
+                len(features)
+            )
+            self._equal_sums[number] = features[
+                order[: self.equal_samples[number]]
+            ].sum(axis=0)
         if self.has_classifier:
             is_right = self.predictions[samples] == number
-            result = typicality.class_typicality(features, is_right, (self.seed, number))
+            result = typicality.class_typicality(
+                features, is_right, (self.seed, number)
+            )
             for flag, group in ((True, result.right), (False, result.wrong)):
-                self._typicality.append({"class_index": number, "correct": flag, **vars(group)})
-                self._histograms[int(flag)] += typicality.cosine_histogram(result.cosines[is_right == flag])
-        # Neural collapse needs all means first, so some features of each class are kept.
-        size = features.shape[1] * np.dtype(np.float32).itemsize * len(self.split.targets)
+                self._typicality.append(
+                    {"class_index": number, "correct": flag, **vars(group)}
+                )
+                self._histograms[int(flag)] += typicality.cosine_histogram(
+                    result.cosines[is_right == flag]
+                )
+        # Neural collapse needs all means first, so some features of each class are
+        # kept.
+        size = (
+            features.shape[1] * np.dtype(np.float32).itemsize * len(self.split.targets)
+        )
         every = -(-size // MAX_KEPT_BYTES)
         self._kept_features.append(features[::every].astype(np.float32))
         self._kept_samples.append(samples[::every])
 
     def result(self, weight: NDArray[np.float32] | None = None) -> EvaluationResult:
-        """Return the evaluation result on the whole split; ``weight`` are the rows of the classifier, if they are known."""
+        """Return the evaluation result on the whole split; ``weight`` are the rows of
+        the classifier, if they are known.
+        """
         for number in list(self._batches):
             self._finish_class(number)
         split, result = self.split, EvaluationResult()
@@ -334,31 +526,53 @@ class _Accumulator:
             )
         if not self._sums.size:
             return result
-        # Add the values of features. Without a classifier, neural collapse has only NC1 and NC2.
-        features, samples = np.concatenate(self._kept_features), np.concatenate(self._kept_samples)
+        # Add the values of features. Without a classifier, neural collapse has only NC1
+        # and NC2.
+        features, samples = (
+            np.concatenate(self._kept_features),
+            np.concatenate(self._kept_samples),
+        )
         predictions = self.predictions[samples] if self.has_classifier else None
-        collapse = neural_collapse.collapse_values(features, split.targets[samples], predictions, weight, self.seed)
-        result = replace(result, typicality=self._typicality, histograms=self._histograms.tolist(), collapse=collapse)
+        collapse = neural_collapse.collapse_values(
+            features, split.targets[samples], predictions, weight, self.seed
+        )
+        result = replace(
+            result,
+            typicality=self._typicality,
+            histograms=self._histograms.tolist(),
+            collapse=collapse,
+        )
         if self.classes > MAX_DENSE_CLASSES:
             return result
-        numbers, equal = np.bincount(split.targets, minlength=self.classes), self.equal_samples
-        result = replace(result, tncsm=template_similarity(self._sums, numbers), equal_samples=equal)
+        numbers, equal = (
+            np.bincount(split.targets, minlength=self.classes),
+            self.equal_samples,
+        )
+        result = replace(
+            result, tncsm=template_similarity(self._sums, numbers), equal_samples=equal
+        )
         if equal is not None and (equal > 0).sum() > 1:
-            result = replace(result, equal_tncsm=template_similarity(self._equal_sums, equal))
+            result = replace(
+                result, equal_tncsm=template_similarity(self._equal_sums, equal)
+            )
         return result
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Compute float32 convolutions and matrix products without TF32, which keeps only 10 bits of a factor.
+    """Compute float32 convolutions and matrix products without TF32, which keeps only
+    10 bits of a factor.
 
-    By default, torch uses TF32 for convolutions on GPUs, which changes predictions near a tie.
+    By default, torch uses TF32 for convolutions on GPUs, which changes predictions near
+    a tie.
     """
     earlier: list[tuple[Any, str, Any]] = []
     for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
         try:
             earlier.append((backend, "allow_tf32", backend.allow_tf32))
-        except RuntimeError:  # torch refuses to read the old name after the new one was set
+        except (
+            RuntimeError
+        ):  # torch refuses to read the old name after the new one was set
             earlier.append((backend, "fp32_precision", backend.fp32_precision))
     try:
         for backend, name, _ in earlier:
@@ -370,7 +584,9 @@ def full_precision() -> Iterator[None]:
 
 
 def resolve_device(device: str) -> str:
-    """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; raise `UsageError` if it is not available."""
+    """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; raise
+    `UsageError` if it is not available.
+    """
     if device == "auto":
         if torch.cuda.is_available():
             return "cuda"
@@ -378,6 +594,8 @@ def resolve_device(device: str) -> str:
     try:
         torch.zeros(1, device=device)
     except Exception as error:  # noqa: BLE001 (each back end raises other exceptions)
-        message = f"--device {device} is not available: {first_line(error)}; try auto or cpu"
+        message = (
+            f"--device {device} is not available: {first_line(error)}; try auto or cpu"
+        )
         raise UsageError(message, code="unknown-device", device=device) from None
     return device

@@ -1,10 +1,11 @@
-"""The preprocessing of images, and its sources: options, the checkpoint, files next to it, and the library.
+"""The preprocessing of images, and its sources: options, the checkpoint, files next to
+it, and the library.
 
-timm's evaluation transform resizes the shorter side and crops the centre, with 8-bit values. Mean and standard deviation, for
-values in [0, 1], are applied to whole batches.
+timm's evaluation transform resizes the shorter side and crops the centre, with 8-bit
+values. Mean and standard deviation, for values in [0, 1], are applied to whole batches.
 
-The metadata of a checkpoint is not trusted. Only plain numbers are used, and names of architectures that exactly match one in the
-library's list.
+The metadata of a checkpoint is not trusted. Only plain numbers are used, and names of
+architectures that exactly match one in the library's list.
 """
 
 from __future__ import annotations
@@ -41,9 +42,16 @@ _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
 class Preprocessing:
     """The preprocessing of an image; a field is None if no source defines it."""
 
-    size: tuple[int, int] | None = None  # the height and width of the input; None for images of their original size
-    crop_pct: float | None = None  # the input's size over that of the resized shorter side; 1 if None
-    crop_mode: str | None = None  # ``center``, or ``squash`` to resize both sides without a crop
+    size: tuple[int, int] | None = (
+        # the height and width of the input; None for images of their original size
+        None
+    )
+    crop_pct: float | None = (
+        None  # the input's size over that of the resized shorter side; 1 if None
+    )
+    crop_mode: str | None = (
+        None  # ``center``, or ``squash`` to resize both sides without a crop
+    )
     interpolation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -51,45 +59,94 @@ class Preprocessing:
 
     def with_defaults(self, defaults: Preprocessing) -> Preprocessing:
         """Return a copy with the values of ``defaults`` for missing fields."""
-        return replace(defaults, **{name: value for name, value in asdict(self).items() if value is not None})
+        return replace(
+            defaults,
+            **{
+                name: value for name, value in asdict(self).items() if value is not None
+            },
+        )
 
     def describe(self) -> str:
         """Return a description for messages."""
-        size = "images as they are" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        size = (
+            "images as they are"
+            if self.size is None
+            else f"{self.size[0]}x{self.size[1]}"
+        )
         if self.size is not None:
-            crop = "squashed" if self.crop_mode == "squash" else f"crop {self.crop_pct or 1.0:g}"
+            crop = (
+                "squashed"
+                if self.crop_mode == "squash"
+                else f"crop {self.crop_pct or 1.0:g}"
+            )
             size += f" ({self.interpolation or 'bilinear'}, {crop})"
-        mean, std = (" ".join(f"{v:.4g}" for v in values or ()) or "none" for values in (self.mean, self.std))
-        return f"{size}, {self.channels} channel{'s' if self.channels != 1 else ''}, mean {mean}, std {std}"
+        mean, std = (
+            " ".join(f"{v:.4g}" for v in values or ()) or "none"
+            for values in (self.mean, self.std)
+        )
+        return (
+            f"{size}, {self.channels} channel{'s' if self.channels != 1 else ''}, mean"
+            f" {mean}, std {std}"
+        )
 
     def validated(self) -> Preprocessing:
         """Return a copy with mean and standard deviation for each channel.
 
-        Raise `UsageError` if a number is out of range, or if the number of values is neither one nor that of the channels.
+        Raise `UsageError` if a number is out of range, or if the number of values is
+        neither one nor that of the channels.
         """
         channels = self.channels or 3
         if channels not in _MODES:
-            message = f"images of {channels} channels cannot be made: expected {', '.join(map(str, _MODES))}"
+            message = (
+                f"images of {channels} channels cannot be made: expected"
+                f" {', '.join(map(str, _MODES))}"
+            )
             raise UsageError(message, code="channels", channels=channels)
         if self.interpolation not in (None, *INTERPOLATIONS):
-            message = f"--interpolation {self.interpolation!r}: {expected(self.interpolation, INTERPOLATIONS)}"
-            raise UsageError(message, code="interpolation", interpolation=self.interpolation)
+            message = (
+                f"--interpolation {self.interpolation!r}:"
+                f" {expected(self.interpolation, INTERPOLATIONS)}"
+            )
+            raise UsageError(
+                message, code="interpolation", interpolation=self.interpolation
+            )
         if not all(map(isfinite, (*(self.mean or ()), *(self.std or ())))):
-            raise UsageError(f"mean and std are numbers; {self.mean} and {self.std} are not", code="mean-or-std")
+            raise UsageError(
+                f"mean and std are numbers; {self.mean} and {self.std} are not",
+                code="mean-or-std",
+            )
         if not all(value > 0 for value in self.std or ()):
-            raise UsageError(f"a standard deviation is above 0; {self.std} is not", code="mean-or-std")
+            raise UsageError(
+                f"a standard deviation is above 0; {self.std} is not",
+                code="mean-or-std",
+            )
         if not all(1 <= side <= 8192 for side in self.size or ()):
             size = " x ".join(map(str, dict.fromkeys(self.size or ())))
-            raise UsageError(f"--image-size {size}: expected 1 to 8,192 pixels", code="image-size")
+            raise UsageError(
+                f"--image-size {size}: expected 1 to 8,192 pixels", code="image-size"
+            )
         if self.crop_pct is not None and not 0 < self.crop_pct <= 4:
-            raise UsageError(f"--crop-pct {self.crop_pct:g}: expected a number above 0, up to 4", code="crop-share")
-        return replace(self, mean=_each(self.mean, channels), std=_each(self.std, channels), channels=channels)
+            raise UsageError(
+                f"--crop-pct {self.crop_pct:g}: expected a number above 0, up to 4",
+                code="crop-share",
+            )
+        return replace(
+            self,
+            mean=_each(self.mean, channels),
+            std=_each(self.std, channels),
+            channels=channels,
+        )
 
     def average_channels(self) -> Preprocessing:
-        """Return a copy in which the library's values for RGB models are averaged if images have one channel."""
+        """Return a copy in which the library's values for RGB models are averaged if
+        images have one channel.
+        """
         if self.channels != 1:
             return self
-        mean, std = (None if values is None else (sum(values) / len(values),) for values in (self.mean, self.std))
+        mean, std = (
+            None if values is None else (sum(values) / len(values),)
+            for values in (self.mean, self.std)
+        )
         return replace(self, mean=mean, std=std)
 
     def transform(self) -> Callable[[Image], NDArray[np.uint8]]:
@@ -107,7 +164,8 @@ class Preprocessing:
                 crop_pct=self.crop_pct or 1.0,
                 crop_mode=self.crop_mode or "center",
             )
-            steps = list(evaluation_transform.transforms[:-1])  # the last step returns a tensor
+            # the last step returns a tensor
+            steps = list(evaluation_transform.transforms[:-1])
 
         def transform(image: Image) -> NDArray[np.uint8]:
             # Scale 16-bit grey values to 8 bits, because Pillow would clip them.
@@ -116,7 +174,9 @@ class Preprocessing:
                 if image.mode != "I" or values.max(initial=0) > 255:
                     from PIL.Image import fromarray
 
-                    image = fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
+                    image = fromarray(
+                        (values.clip(0, 65535) / 257).round().astype(np.uint8)
+                    )
             if image.mode != mode:
                 image = image.convert(mode)
             for step in steps:
@@ -134,23 +194,42 @@ def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] 
         return values
     if len(values) == 1:
         return values * channels
-    message = f"{len(values)} values of mean or std for {count(channels, 'channel')}; give one value, or one per channel"
-    raise UsageError(message, code="channel-values", values=len(values), channels=channels)
+    message = (
+        f"{len(values)} values of mean or std for {count(channels, 'channel')}; give"
+        " one value, or one per channel"
+    )
+    raise UsageError(
+        message, code="channel-values", values=len(values), channels=channels
+    )
 
 
 def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
-    """Return a trainer's record under common names: arguments of timm's or torchvision's script, or a custom config."""
-    sizes = (_size(facts.get(name)) for name in ("val_crop_size", "input_size", "img_size", "image_size"))
+    """Return a trainer's record under common names: arguments of timm's or
+    torchvision's script, or a custom config.
+    """
+    sizes = (
+        _size(facts.get(name))
+        for name in ("val_crop_size", "input_size", "img_size", "image_size")
+    )
     size = next(filter(None, sizes), None)
-    crop, resized = _number(facts.get("crop_pct")), _number(facts.get("val_resize_size"))
+    crop, resized = (
+        _number(facts.get("crop_pct")),
+        _number(facts.get("val_resize_size")),
+    )
     if crop is None and size is not None and resized:
         crop = min(size) / resized
     interpolation = facts.get("interpolation")
     mean, std = _values(facts.get("mean")), _values(facts.get("std"))
-    if None in (mean, std) and not isinstance(facts.get("mean", facts.get("std")), list | tuple):
-        mean = std = None  # a number alone is not of images, but for example of initial weights
+    if None in (mean, std) and not isinstance(
+        facts.get("mean", facts.get("std")), list | tuple
+    ):
+        mean = std = (
+            None  # a number alone is not of images, but for example of initial weights
+        )
     if max((0.0, *(mean or ()), *(std or ()))) > 1:  # for values from 0 to 255
-        mean, std = (values and tuple(value / 255 for value in values) for values in (mean, std))
+        mean, std = (
+            values and tuple(value / 255 for value in values) for values in (mean, std)
+        )
     return Preprocessing(
         size,
         crop_pct=crop,
@@ -162,26 +241,49 @@ def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
 
 
 def from_processor(facts: Mapping[str, Any]) -> Preprocessing:
-    """Return the preprocessing in Hugging Face's ``preprocessor_config.json``, with what only the code of a processor states."""
+    """Return the preprocessing in Hugging Face's ``preprocessor_config.json``, with
+    what only the code of a processor states.
+    """
     kind = str(facts.get("image_processor_type") or facts.get("feature_extractor_type"))
-    resample, mean, std = facts.get("resample"), _values(facts.get("image_mean")), _values(facts.get("image_std"))
-    if facts.get("do_normalize") is False or (kind.startswith("MobileViT") and not facts.get("do_normalize")):
+    resample, mean, std = (
+        facts.get("resample"),
+        _values(facts.get("image_mean")),
+        _values(facts.get("image_std")),
+    )
+    if facts.get("do_normalize") is False or (
+        kind.startswith("MobileViT") and not facts.get("do_normalize")
+    ):
         mean, std = (0.0,), (1.0,)
     elif facts.get("include_top") is True and std:  # EfficientNet's divides twice
         std = tuple(value**2 for value in std)
-    interpolation = dict(enumerate(_PILLOW_RESAMPLING)).get(resample) if isinstance(resample, int) else None
-    return replace(_resizing(kind, facts), interpolation=interpolation, mean=mean, std=std)
+    interpolation = (
+        dict(enumerate(_PILLOW_RESAMPLING)).get(resample)
+        if isinstance(resample, int)
+        else None
+    )
+    return replace(
+        _resizing(kind, facts), interpolation=interpolation, mean=mean, std=std
+    )
 
 
 def _resizing(kind: str, facts: Mapping[str, Any]) -> Preprocessing:
     """Return the size and the crop of a Hugging Face processor."""
-    resize, crop_pct, is_cropped = facts.get("size"), _number(facts.get("crop_pct")), facts.get("do_center_crop") is True
+    resize, crop_pct, is_cropped = (
+        facts.get("size"),
+        _number(facts.get("crop_pct")),
+        facts.get("do_center_crop") is True,
+    )
     sides = _size(resize)
-    shortest = _number(resize.get("shortest_edge") if isinstance(resize, Mapping) else resize)
-    if kind.startswith(("ViT", "DeiT", "Beit")):  # a single number in old files is that of both sides
+    shortest = _number(
+        resize.get("shortest_edge") if isinstance(resize, Mapping) else resize
+    )
+    if kind.startswith(
+        ("ViT", "DeiT", "Beit")
+    ):  # a single number in old files is that of both sides
         shortest = None
     size = (_size(facts.get("crop_size")) if is_cropped else sides) or _size(shortest)
-    # Find the side that images are resized to; large images for ConvNeXt are not cropped.
+    # Find the side that images are resized to; large images for ConvNeXt are not
+    # cropped.
     is_squashed = not shortest or (kind.startswith("ConvNext") and shortest >= 384)
     resized = shortest or min(sides or (0,))
     if not is_squashed:
@@ -192,45 +294,71 @@ def _resizing(kind: str, facts: Mapping[str, Any]) -> Preprocessing:
 
 
 def _size(value: Any) -> tuple[int, int] | None:
-    """Return height and width from a number, ``[side]``, ``[height, width]``, ``[channels, height, width]`` or a mapping."""
+    """Return height and width from a number, ``[side]``, ``[height, width]``,
+    ``[channels, height, width]`` or a mapping.
+    """
     if isinstance(value, Mapping):
         value = [value.get("height"), value.get("width")]
     numbers = _values(value[-2:] if isinstance(value, list | tuple) else value)
-    return None if numbers is None or min(numbers) < 1 else (int(numbers[0]), int(numbers[-1]))
+    return (
+        None
+        if numbers is None or min(numbers) < 1
+        else (int(numbers[0]), int(numbers[-1]))
+    )
 
 
 def _values(value: Any) -> tuple[float, ...] | None:
     if not isinstance(value, Sequence) or isinstance(value, str):
         value = [value]
     numbers = [number for number in map(_number, value) if number is not None]
-    return tuple(numbers) if numbers and len(numbers) == len(value) and len(numbers) <= 4 else None
+    return (
+        tuple(numbers)
+        if numbers and len(numbers) == len(value) and len(numbers) <= 4
+        else None
+    )
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not isfinite(value)
+    ):
         return None
     return float(value)
 
 
 def recorded_facts(file: CheckpointFile) -> dict[str, Any]:
-    """Return the plain values in a checkpoint and in the ``config.json`` of its run; the checkpoint has priority."""
+    """Return the plain values in a checkpoint and in the ``config.json`` of its run;
+    the checkpoint has priority.
+    """
     parts = checkpoint_reader.read_metadata(file) or []
     merged: dict[str, Any] = {}
     for part in (*parts, read_sibling_json(file.folder, "config.json")):
         if isinstance(part, Mapping):
             for holder in (part, *(part.get(name) for name in _HOLDERS)):
                 if isinstance(holder, Mapping):
-                    plain = {k: v for k, v in holder.items() if isinstance(k, str) and not isinstance(v, Mapping | None)}
+                    plain = {
+                        k: v
+                        for k, v in holder.items()
+                        if isinstance(k, str) and not isinstance(v, Mapping | None)
+                    }
                     merged = {**plain, **merged}
     return merged
 
 
-def recorded_model(file: CheckpointFile, trainer: str | None, facts: Mapping[str, Any]) -> str | None:
-    """Return the specification of the model that a trainer recorded, or None if it is not certain."""
+def recorded_model(
+    file: CheckpointFile, trainer: str | None, facts: Mapping[str, Any]
+) -> str | None:
+    """Return the specification of the model that a trainer recorded, or None if it is
+    not certain.
+    """
     folder = file.metadata_folder
     config = read_sibling_json(folder, "config.json")
     architectures = config.get("architectures")
-    if isinstance(architectures, list) and any(map(_OF_IMAGES.fullmatch, map(str, architectures))):
+    if isinstance(architectures, list) and any(
+        map(_OF_IMAGES.fullmatch, map(str, architectures))
+    ):
         return f"transformers:{folder}"
     if "pretrained_cfg" in config:  # timm's for Hugging Face's hub
         trainer, facts = "timm", {"arch": config.get("architecture")}
@@ -240,21 +368,34 @@ def recorded_model(file: CheckpointFile, trainer: str | None, facts: Mapping[str
     import timm
     from torchvision import models
 
-    listed = {"torchvision": models.list_models(module=models), "timm": timm.list_models()}
+    listed = {
+        "torchvision": models.list_models(module=models),
+        "timm": timm.list_models(),
+    }
     in_order = ("timm", "torchvision") if trainer == "timm" else ("torchvision", "timm")
-    return next((f"{library}:{name}" for library in in_order if name in listed[library]), None)
+    return next(
+        (f"{library}:{name}" for library in in_order if name in listed[library]), None
+    )
 
 
 def input_channels(tensors: Mapping[str, Tensor]) -> int | None:
-    """Return the number of input channels of a model's first two-dimensional convolution; None without one.
+    """Return the number of input channels of a model's first two-dimensional
+    convolution; None without one.
 
-    A depthwise convolution may come first in the file. Its weights have one channel, too.
+    A depthwise convolution may come first in the file. Its weights have one channel,
+    too.
     """
-    found = [tensor.shape[1] for tensor in tensors.values() if len(tensor.shape) == 4 and tensor.shape[2] > 1]
+    found = [
+        tensor.shape[1]
+        for tensor in tensors.values()
+        if len(tensor.shape) == 4 and tensor.shape[2] > 1
+    ]
     return 3 if found[:1] == [1] and 3 in found else next(iter(found), None)
 
 
 def read_sibling_json(folder: Place, name: str) -> dict[str, Any]:
-    """Return a JSON object in a folder; an empty one if it is missing or cannot be read."""
+    """Return a JSON object in a folder; an empty one if it is missing or cannot be
+    read.
+    """
     value = read_json_or_none(folder / name)
     return trainers.plain_data(value) if isinstance(value, dict) else {}

@@ -1,9 +1,12 @@
-"""Map-style data sets of torch: those of torchvision by name, and those from the user's function.
+"""Map-style data sets of torch: those of torchvision by name, and those from the user's
+function.
 
-torchvision's data sets are downloaded or unpacked only on request. The user's function, ``module:function`` or
-``file.py:function``, returns a data set of (image, target) pairs, and its code is run. An image is a PIL image or a tensor
-that is ready for the model; a target is a class number. Targets come from ``.targets`` if it has a number for each item and
-there is no ``target_transform``. Otherwise each item is read once for its target, which decodes all images.
+torchvision's data sets are downloaded or unpacked only on request. The user's function,
+``module:function`` or ``file.py:function``, returns a data set of (image, target)
+pairs, and its code is run. An image is a PIL image or a tensor that is ready for the
+model; a target is a class number. Targets come from ``.targets`` if it has a number for
+each item and there is no ``target_transform``. Otherwise each item is read once for its
+target, which decodes all images.
 """
 
 from __future__ import annotations
@@ -22,11 +25,19 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference import user_code
-from dsi_cli.inference.dataset import Samples, file_stamps, fingerprint, require_range, size_note
+from dsi_cli.inference.dataset import (
+    Samples,
+    file_stamps,
+    fingerprint,
+    require_range,
+    size_note,
+)
 from dsi_cli.inference.image_folder import open_file
 
 TARGETS_TO_COMPARE = 8
-"""About this many of ``.targets`` are compared with those of the items, which may have another order."""
+"""About this many of ``.targets`` are compared with those of the items, which may have
+another order.
+"""
 EXPECTED = "a map-style data set of (image, target) pairs"
 
 
@@ -38,7 +49,8 @@ class TorchvisionDataset:
     ----------
     name : the name of torchvision's class.
     other : other names of the data set.
-    test : the name of the test split for the parameter ``split``; None if the class has the parameter ``train`` instead.
+    test : the name of the test split for the parameter ``split``; None if the class has
+        the parameter ``train`` instead.
     is_fetched : True if torchvision can download it.
     """
 
@@ -62,29 +74,51 @@ DATASETS = (
 
 
 def find_dataset(spec: str) -> TorchvisionDataset | None:
-    """Return the data set of that name, or None; case, hyphens and underscores are ignored.
+    """Return the data set of that name, or None; case, hyphens and underscores are
+    ignored.
 
     >>> find_dataset("cifar-100").name
     'CIFAR100'
     """
     bare = spec.lower().replace("-", "").replace("_", "")
-    return next((row for row in DATASETS if bare in (row.name.lower(), *(other.lower() for other in row.other))), None)
+    return next(
+        (
+            row
+            for row in DATASETS
+            if bare in (row.name.lower(), *(other.lower() for other in row.other))
+        ),
+        None,
+    )
 
 
-def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, train: bool) -> Samples:
-    """Return the samples of a split of a torchvision data set; raise `UsageError` if it is not in the folder."""
+def open_dataset(
+    named: TorchvisionDataset, root: str | None, download: bool, train: bool
+) -> Samples:
+    """Return the samples of a split of a torchvision data set; raise `UsageError` if it
+    is not in the folder.
+    """
     if root is None:
-        message = f"{named.name}: expected the folder of the data set (with --download, it is created), found none; give "
+        message = (
+            f"{named.name}: expected the folder of the data set (with --download, it is"
+            " created), found none; give "
+        )
         message += "--data-root FOLDER"
         raise UsageError(message, code="no-data-root", name=named.name)
     split = "train" if train else named.test or "test"
     dataset = _load(named, root, split, download)
-    # torchvision stores targets under one of three names, as a list, an array or a tensor.
-    candidates = (getattr(dataset, name, None) for name in ("targets", "labels", "_labels"))
-    targets = np.fromiter(next(targets for targets in candidates if targets is not None), dtype=np.int64)
+    # torchvision stores targets under one of three names, as a list, an array or a
+    # tensor.
+    candidates = (
+        getattr(dataset, name, None) for name in ("targets", "labels", "_labels")
+    )
+    targets = np.fromiter(
+        next(targets for targets in candidates if targets is not None), dtype=np.int64
+    )
     names, wnids = getattr(dataset, "classes", None), getattr(dataset, "wnids", None)
     if names is not None:  # ImageNet's synonyms are tuples
-        names = tuple(name if isinstance(name, str) else ", ".join(name) for name in names)
+        names = tuple(
+            name if isinstance(name, str) else ", ".join(name) for name in names
+        )
     require_range(targets, names, lambda sample: f"{named.name}, sample {sample}")
     files = file_paths(dataset)
 
@@ -104,7 +138,9 @@ def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, tr
 
 
 def file_paths(dataset: Any) -> Sequence[str]:
-    """Return the absolute paths of the images if a torchvision data set has files, else an empty list."""
+    """Return the absolute paths of the images if a torchvision data set has files, else
+    an empty list.
+    """
     from torchvision.datasets import DatasetFolder, Flowers102, Food101
 
     if isinstance(dataset, DatasetFolder):
@@ -115,28 +151,43 @@ def file_paths(dataset: Any) -> Sequence[str]:
 
 
 def _load(named: TorchvisionDataset, root: str, split: str, download: bool) -> Any:
-    options: dict[str, Any] = {"train": split == "train"} if named.test is None else {"split": split}
+    options: dict[str, Any] = (
+        {"train": split == "train"} if named.test is None else {"split": split}
+    )
     if named.is_fetched:
         options["download"] = download
-    elif not Path(root, split).is_dir():  # torchvision would unpack 150 GB of archives here
-        message = f"{named.name}: expected the unpacked folder {split} in {root}, found none; give another --data-root"
+    elif not Path(
+        root, split
+    ).is_dir():  # torchvision would unpack 150 GB of archives here
+        message = (
+            f"{named.name}: expected the unpacked folder {split} in {root}, found none;"
+            " give another --data-root"
+        )
         raise UsageError(message, code="data-set-not-readable", name=named.name)
     try:
-        return getattr(importlib.import_module("torchvision.datasets"), named.name)(root, **options)
+        return getattr(importlib.import_module("torchvision.datasets"), named.name)(
+            root, **options
+        )
     except (RuntimeError, OSError, ValueError) as error:
         remedy = "give another --data-root"
         if named.is_fetched and not download:
             remedy += ", or --download to fetch it"
         text = str(error).split("\n")[0].split(". You")[0]
-        message = f"{named.name}: expected the data set in {root}, found it missing or damaged ({text}); {remedy}"
-        raise UsageError(message, code="data-set-not-readable", name=named.name) from None
+        message = (
+            f"{named.name}: expected the data set in {root}, found it missing or"
+            f" damaged ({text}); {remedy}"
+        )
+        raise UsageError(
+            message, code="data-set-not-readable", name=named.name
+        ) from None
 
 
 def open_custom(spec: str, train: bool) -> Samples:
     """Return the samples of the data set from the user's function.
 
-    Raise `UsageError` if the function is unknown or fails, or its result is not a map-style data set of images or tensors
-    with class numbers. The function gets ``train=``, or ``split="train"`` or ``"test"``, if it has such a parameter.
+    Raise `UsageError` if the function is unknown or fails, or its result is not a
+    map-style data set of images or tensors with class numbers. The function gets
+    ``train=``, or ``split="train"`` or ``"test"``, if it has such a parameter.
     """
     from torch import Tensor
     from torch.utils.data import IterableDataset
@@ -147,18 +198,29 @@ def open_custom(spec: str, train: bool) -> Samples:
         known: Collection[str] = ()
         with suppress(TypeError, ValueError):  # a C function has no signature
             known = inspect.signature(function).parameters
-        options: dict[str, Any] = {"train": train, "split": "train" if train else "test"}
+        options: dict[str, Any] = {
+            "train": train,
+            "split": "train" if train else "test",
+        }
         chosen = next(({name: options[name]} for name in options if name in known), {})
         with user_code.call_user_code(spec, "a function that gives a data set"):
             dataset: Any = function(**chosen)
     with user_code.call_user_code(spec, EXPECTED):
         kind = type(dataset).__name__
-        if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-            message = f"{spec}: expected {EXPECTED}, found {kind}, which has no numbered items; return one that has"
+        if isinstance(dataset, IterableDataset) or not (
+            hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+        ):
+            message = (
+                f"{spec}: expected {EXPECTED}, found {kind}, which has no numbered"
+                " items; return one that has"
+            )
             raise UsageError(message, code="not-a-data-set", type=kind)
         size = len(dataset)
         if not size:
-            message = f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items"
+            message = (
+                f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with"
+                " items"
+            )
             raise UsageError(message, code="empty-data-set")
         first_image, first = _item(spec, dataset, 0)
         targets = _stated_targets(spec, dataset, first)
@@ -170,7 +232,9 @@ def open_custom(spec: str, train: bool) -> Samples:
 
     def image(sample: int) -> Any:
         decoded = dataset[sample][0]
-        if hasattr(decoded, "load"):  # a lazily loaded image could fail later, in the transform
+        if hasattr(
+            decoded, "load"
+        ):  # a lazily loaded image could fail later, in the transform
             decoded.load()
         return decoded
 
@@ -184,17 +248,30 @@ def open_custom(spec: str, train: bool) -> Samples:
         paths=files or (None,) * size,
         image=image,
         is_threadsafe=False,
-        returns_tensors=isinstance(first_image, Tensor) and first_image.is_floating_point(),
+        returns_tensors=isinstance(first_image, Tensor)
+        and first_image.is_floating_point(),
     )
 
 
-def _class_names(spec: str, dataset: Any, targets: NDArray[np.int64]) -> tuple[str, ...] | None:
-    """Return ``.classes`` in the order of the targets ``(N,)`` of the items; None without names, or if they have other numbers."""
-    names, numbers = getattr(dataset, "classes", None), getattr(dataset, "class_to_idx", None)
+def _class_names(
+    spec: str, dataset: Any, targets: NDArray[np.int64]
+) -> tuple[str, ...] | None:
+    """Return ``.classes`` in the order of the targets ``(N,)`` of the items; None
+    without names, or if they have other numbers.
+    """
+    names, numbers = (
+        getattr(dataset, "classes", None),
+        getattr(dataset, "class_to_idx", None),
+    )
     if names is None:
         return None
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        message = f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}; correct or remove it"
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) for name in names
+    ):
+        message = (
+            f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a};"
+            " correct or remove it"
+        )
         raise UsageError(message, code="not-class-names")
     # A `target_transform`, for example, gives each class another number.
     stated = _integers(getattr(dataset, "targets", None))
@@ -202,7 +279,11 @@ def _class_names(spec: str, dataset: Any, targets: NDArray[np.int64]) -> tuple[s
         pairs = np.unique([stated, targets], axis=1)
         if pairs.shape[1] == len(np.unique(stated)) and (pairs[0] != pairs[1]).any():
             return None
-    if isinstance(numbers, dict) and {*numbers} == {*names} and len(numbers) == len(names):
+    if (
+        isinstance(numbers, dict)
+        and {*numbers} == {*names}
+        and len(numbers) == len(names)
+    ):
         if sorted(numbers.values()) != list(range(len(names))):
             return None
         names = sorted(names, key=numbers.__getitem__)
@@ -210,17 +291,27 @@ def _class_names(spec: str, dataset: Any, targets: NDArray[np.int64]) -> tuple[s
 
 
 def _stated_targets(spec: str, dataset: Any, first: int) -> NDArray[np.int64] | None:
-    """Return ``.targets`` if it has an integer for each item, and some items have the same; None if each item must be read."""
+    """Return ``.targets`` if it has an integer for each item, and some items have the
+    same; None if each item must be read.
+    """
     size, targets = len(dataset), _integers(getattr(dataset, "targets", None))
-    if targets is None or targets.shape != (size,) or getattr(dataset, "target_transform", None) is not None:
+    if (
+        targets is None
+        or targets.shape != (size,)
+        or getattr(dataset, "target_transform", None) is not None
+    ):
         return None
     step = max(2, size // TARGETS_TO_COMPARE)
-    is_same = targets[0] == first and all(_item(spec, dataset, n)[1] == targets[n] for n in range(step, size, step))
+    is_same = targets[0] == first and all(
+        _item(spec, dataset, n)[1] == targets[n] for n in range(step, size, step)
+    )
     return targets if is_same else None
 
 
 def _item(spec: str, dataset: Any, number: int) -> tuple[Any, int]:
-    """Return an item's image and target, after checking that the item is an image with a class number."""
+    """Return an item's image and target, after checking that the item is an image with
+    a class number.
+    """
     import torch
     from PIL import Image
 
@@ -229,21 +320,31 @@ def _item(spec: str, dataset: Any, number: int) -> tuple[Any, int]:
         item = dataset[number]
     if not isinstance(item, tuple | list) or len(item) != 2:
         kind = type(item).__name__
-        message = f"{location}: expected an (image, target) pair, found {kind}; return a tuple of two"
+        message = (
+            f"{location}: expected an (image, target) pair, found {kind}; return a"
+            " tuple of two"
+        )
         raise UsageError(message, code="not-a-pair", sample=number, type=kind)
     if not isinstance(item[0], Image.Image | torch.Tensor):
         kind = type(item[0]).__name__
-        message = f"{location}: expected a PIL image or a tensor, found {kind}; convert it"
+        message = (
+            f"{location}: expected a PIL image or a tensor, found {kind}; convert it"
+        )
         raise UsageError(message, code="not-an-image", sample=number, type=kind)
     target = _integers(item[1])
     if target is None or target.shape not in ((), (1,)):
-        message = f"{location}: expected a class number, found {str(item[1])[:40]!a}; return an int"
+        message = (
+            f"{location}: expected a class number, found {str(item[1])[:40]!a}; return"
+            " an int"
+        )
         raise UsageError(message, code="not-a-class-number", sample=number)
     return item[0], int(target.item())
 
 
 def _integers(values: Any) -> NDArray[np.int64] | None:
-    """Return integers, or a list, an array or a tensor of them, as an array; None for other values."""
+    """Return integers, or a list, an array or a tensor of them, as an array; None for
+    other values.
+    """
     try:
         array = np.array(values.tolist() if hasattr(values, "tolist") else values)
     except (TypeError, ValueError, RuntimeError):

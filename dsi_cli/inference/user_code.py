@@ -1,4 +1,6 @@
-"""Load objects of the user's code by the specification ``file.py:NAME`` or ``module:NAME``. This runs the code."""
+"""Load objects of the user's code by the specification ``file.py:NAME`` or
+``module:NAME``. This runs the code.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*)")
 
 
 def _split_spec(spec: str) -> tuple[str, str, Path | None, str]:
-    """Return the file or module as written, the name in it, the path if it is a file, and the folder from which it imports."""
+    """Return the file or module as written, the name in it, the path if it is a file,
+    and the folder from which it imports.
+    """
     match = _SPEC.fullmatch(spec)
     assert match is not None
     file = Path(match["place"]) if match["place"].endswith(".py") else None
@@ -38,26 +42,39 @@ def is_function(spec: str) -> bool:
 
 
 def code_files(spec: str) -> list[Path]:
-    """Return the files of the user's code: the module's file, and the files in its folder that it imports.
+    """Return the files of the user's code: the module's file, and the files in its
+    folder that it imports.
 
-    Imports are followed from file to file, including those within functions. Installed packages are ignored. No code is run, not
-    even that of the module's packages, which ``importlib.util.find_spec`` would import. The list is empty if the file is missing.
+    Imports are followed from file to file, including those within functions. Installed
+    packages are ignored. No code is run, not even that of the module's packages, which
+    ``importlib.util.find_spec`` would import. The list is empty if the file is missing.
     """
     place, _, script, folder = _split_spec(spec)
     file = script
     if file is None:
         first, *rest = place.split(".")
-        with importable(spec), contextlib.suppress(ImportError, ValueError):  # an empty part, or a module without a file
+        with (
+            importable(spec),
+            contextlib.suppress(ImportError, ValueError),
+        ):  # an empty part, or a module without a file
             module, name = importlib.util.find_spec(first), first
             for part in rest:
                 name = f"{name}.{part}"
                 folders = None if module is None else module.submodule_search_locations
-                module = None if folders is None else PathFinder.find_spec(name, [*folders])
-            file = Path(module.origin) if module is not None and module.origin is not None else None
+                module = (
+                    None if folders is None else PathFinder.find_spec(name, [*folders])
+                )
+            file = (
+                Path(module.origin)
+                if module is not None and module.origin is not None
+                else None
+            )
     if file is None or not file.is_file():
         return []
     finder = ModuleFinder(path=[folder])
-    with contextlib.suppress(Exception):  # for example, a syntax error, which is reported when the code is run
+    with contextlib.suppress(
+        Exception
+    ):  # for example, a syntax error, which is reported when the code is run
         if script is not None:
             finder.load_file(str(file))
         else:
@@ -68,10 +85,13 @@ def code_files(spec: str) -> list[Path]:
 
 @contextlib.contextmanager
 def importable(spec: str) -> Iterator[None]:
-    """Allow the user's code to import the modules next to its file or in the working folder, including new ones."""
+    """Allow the user's code to import the modules next to its file or in the working
+    folder, including new ones.
+    """
     folder = _split_spec(spec)[3]
     sys.path.insert(0, folder)
-    importlib.invalidate_caches()  # the import system may miss files that were created within the clock's resolution
+    # the import system may miss files that were created within the clock's resolution
+    importlib.invalidate_caches()
     try:
         yield
     finally:
@@ -81,43 +101,61 @@ def importable(spec: str) -> Iterator[None]:
 def load_object(spec: str) -> Callable[..., Any]:
     """Return the callable of a specification; call this within `importable`.
 
-    The folder of the code stays at the end of ``sys.path``, because a data set may import a module when it loads an image. At the
-    end, it does not hide modules of dsi and of libraries.
+    The folder of the code stays at the end of ``sys.path``, because a data set may
+    import a module when it loads an image. At the end, it does not hide modules of dsi
+    and of libraries.
 
     Raise `UsageError` if the file, module or name does not exist, or the import fails.
     """
     place, name, file, folder = _split_spec(spec)
     if file is not None and not file.is_file():
-        message = f"{spec}: expected a Python file, found nothing at {place}; check the path"
+        message = (
+            f"{spec}: expected a Python file, found nothing at {place}; check the path"
+        )
         raise UsageError(message, code="file-missing", path=place)
     if sys.path.count(folder) < 2:  # the first entry is that of `importable`
         sys.path.append(folder)
     with call_user_code(spec, "a module that can be imported"):
-        module = _from_file(file) if file is not None else importlib.import_module(place)
+        module = (
+            _from_file(file) if file is not None else importlib.import_module(place)
+        )
         function = getattr(module, name, None)
     if not callable(function):
-        message = f"{spec}: expected a function {name!a} in {place}, found none; check its name"
+        message = (
+            f"{spec}: expected a function {name!a} in {place}, found none; check its"
+            " name"
+        )
         raise UsageError(message, code="unknown-function", name=name)
     return function
 
 
 @contextlib.contextmanager
 def call_user_code(spec: str, expected: str) -> Iterator[None]:
-    """Run the user's code within this context, which converts all its exceptions and exits to a `UsageError`."""
+    """Run the user's code within this context, which converts all its exceptions and
+    exits to a `UsageError`.
+    """
     try:
         yield
     except UsageError:
         raise
     except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
-        message = f"{spec}: expected {expected}, found that it fails ({type(error).__name__}: {text}); correct it"
+        message = (
+            f"{spec}: expected {expected}, found that it fails ({type(error).__name__}:"
+            f" {text}); correct it"
+        )
         raise UsageError(message, code="user-code-failed", spec=spec) from error
 
 
 def _from_file(path: Path) -> Any:
-    # The module has the name of its file, unless another module has this name, such as Python's `random`.
+    # The module has the name of its file, unless another module has this name, such as
+    # Python's `random`.
     name, existing = path.stem, sys.modules.get(path.stem)
-    is_same = existing is not None and Path(getattr(existing, "__file__", None) or "").absolute() == path.absolute()
+    is_same = (
+        existing is not None
+        and Path(getattr(existing, "__file__", None) or "").absolute()
+        == path.absolute()
+    )
     if name in sys.stdlib_module_names or (existing is not None and not is_same):
         name = f"{name}_{zlib.crc32(str(path.absolute()).encode(errors='surrogateescape')):08x}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -1,11 +1,14 @@
-"""The record of a label list, and the comparison of two lists by their names or WordNet ids.
+"""The record of a label list, and the comparison of two lists by their names or WordNet
+ids.
 
-The index of a name is the index of the class's row in the classifier. The WordNet id of a name was chosen by the user or by the
-author of a preset.
+The index of a name is the index of the class's row in the classifier. The WordNet id of
+a name was chosen by the user or by the author of a preset.
 
-Two lists are the same whatever the spelling and order of their names. The *key* of a name has only its letters and digits, without
-accents and case: ``T-shirt/top`` and ``t shirt top`` have the same key. Marks in front of all names of a list (``001.``,
-``n01440764_``, Places365's ``/a/``) are ignored. Every class must be matched exactly once.
+Two lists are the same whatever the spelling and order of their names. The *key* of a
+name has only its letters and digits, without accents and case: ``T-shirt/top`` and ``t
+shirt top`` have the same key. Marks in front of all names of a list (``001.``,
+``n01440764_``, Places365's ``/a/``) are ignored. Every class must be matched exactly
+once.
 """
 
 from __future__ import annotations
@@ -19,7 +22,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-LEADING_MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d{1,20}[\s._:-]+"), re.compile(r"/[a-z]/"))
+LEADING_MARKS = (
+    re.compile(r"[nv]\d{8}[\s_-]+"),
+    re.compile(r"\d{1,20}[\s._:-]+"),
+    re.compile(r"/[a-z]/"),
+)
 """Marks that are ignored if they are in front of all names."""
 _ID = re.compile(r"[nv]\d{8}")
 Aliases = Mapping[str, Sequence[str]]  # other names of each class
@@ -30,38 +37,55 @@ Ids = Sequence[str | None]  # the WordNet id or synset name of each class, or No
 class LabelList:
     """Class names in the classifier's order."""
 
-    names: tuple[str, ...]  # one name per class; a name may be repeated (ImageNet-1k has two cranes)
-    wnids: tuple[str | None, ...] | None  # the WordNet id or synset name of each class; None if the list has no ids
+    # one name per class; a name may be repeated (ImageNet-1k has two cranes)
+    names: tuple[str, ...]
+    # the WordNet id or synset name of each class; None if the list has no ids
+    wnids: tuple[str | None, ...] | None
     source: str  # the source of the list, for messages
     preset: str | None = None  # the preset with the same classes
-    superclasses: tuple[str | None, ...] | None = None  # the superclass of each class; None if the list has no superclasses
-    subset_of: str | None = None  # the preset that contains all classes and others; the ids are then the preset's
-    is_reordered: bool = field(default=False, compare=False)  # True if the classes of the preset are in another order
-    path: str | None = field(default=None, compare=False)  # the file of the list, if any
+    superclasses: tuple[str | None, ...] | None = (
+        None  # the superclass of each class; None if the list has no superclasses
+    )
+    subset_of: str | None = (
+        # the preset that contains all classes and others; the ids are then the preset's
+        None
+    )
+    # True if the classes of the preset are in another order
+    is_reordered: bool = field(default=False, compare=False)
+    # the file of the list, if any
+    path: str | None = field(default=None, compare=False)
 
     @property
     def description(self) -> str:
-        """The source with the preset that the list equals or is a part of, for messages.
+        """The source with the preset that the list equals or is a part of, for
+        messages.
 
         >>> LabelList(("cat", "dog"), None, "classes.txt", subset_of="cifar10").description
         'classes.txt, which are classes of the preset cifar10'
         """
         if self.preset is not None and self.source != f"the preset {self.preset}":
-            return f"{self.source}, which are the preset {self.preset}" + " in another order" * self.is_reordered
+            return (
+                f"{self.source}, which are the preset {self.preset}"
+                + " in another order" * self.is_reordered
+            )
         if self.subset_of is not None:
             return f"{self.source}, which are classes of the preset {self.subset_of}"
         return self.source
 
     @cached_property
     def id(self) -> str:
-        """The ``labels_id`` of tables: 12 hex digits that depend only on the names and ids.
+        """The ``labels_id`` of tables: 12 hex digits that depend only on the names and
+        ids.
 
         >>> cats = LabelList(("cat", "dog"), None, "typed in")
         >>> cats.id, cats.id == LabelList(("cat", "dog"), None, "classes.txt").id
         ('80811080eb38', True)
         """
-        # JSON preserves the boundaries of names, and escapes lone surrogates, which UTF-8 lacks.
-        return hashlib.sha256(json.dumps([self.names, self.wnids]).encode("ascii")).hexdigest()[:12]
+        # JSON preserves the boundaries of names, and escapes lone surrogates, which
+        # UTF-8 lacks.
+        return hashlib.sha256(
+            json.dumps([self.names, self.wnids]).encode("ascii")
+        ).hexdigest()[:12]
 
     @property
     def duplicates(self) -> tuple[str, ...]:
@@ -73,13 +97,17 @@ class LabelList:
         return tuple(name for name, count in Counter(self.names).items() if count > 1)
 
 
-def match_order(names: Sequence[str], wnids: Ids | None, known: LabelList, aliases: Aliases) -> tuple[int, ...] | None:
-    """Return the index of each class in a known list of the same length; None if the lists are not the same.
+def match_order(
+    names: Sequence[str], wnids: Ids | None, known: LabelList, aliases: Aliases
+) -> tuple[int, ...] | None:
+    """Return the index of each class in a known list of the same length; None if the
+    lists are not the same.
 
     Parameters
     ----------
     names : names, or WordNet ids.
-    wnids : ids that belong to the names, or None; if the names match but the ids differ, the lists are not the same.
+    wnids : ids that belong to the names, or None; if the names match but the ids
+        differ, the lists are not the same.
     known : the known list.
     aliases : other names of the known classes.
 
@@ -96,17 +124,26 @@ def match_order(names: Sequence[str], wnids: Ids | None, known: LabelList, alias
     order: tuple[int, ...] | None = tuple(range(len(keys)))
     # Names in the known order may be ambiguous: ImageNet-1k has two cranes.
     levels = _key_levels(known.names, aliases)
-    if not all(any(key in level[index] for level in levels) for index, key in enumerate(keys)):
+    if not all(
+        any(key in level[index] for level in levels) for index, key in enumerate(keys)
+    ):
         order = match_part(names, class_indices(known, aliases))
     if order is None:
         return _match_ids(wnids, known_ids)
-    if wnids is None or known.wnids is None or tuple(wnids) == tuple(known.wnids[index] for index in order):
+    if (
+        wnids is None
+        or known.wnids is None
+        or tuple(wnids) == tuple(known.wnids[index] for index in order)
+    ):
         return order
     return None
 
 
-def match_part(names: Sequence[str], indices: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
-    """Return the index of each name in a longer list, whose keys (`class_indices`) are given.
+def match_part(
+    names: Sequence[str], indices: Sequence[Mapping[str, int]]
+) -> tuple[int, ...] | None:
+    """Return the index of each name in a longer list, whose keys (`class_indices`) are
+    given.
 
     Return None if a name is unknown or ambiguous, or two names are one class.
 
@@ -114,15 +151,26 @@ def match_part(names: Sequence[str], indices: Sequence[Mapping[str, int]]) -> tu
     (1, 0)
     """
     keys = [name_key(name) for name in without_leading_marks(names)]
-    return _distinct([next((level[key] for level in indices if key in level), None) for key in keys])
+    return _distinct(
+        [next((level[key] for level in indices if key in level), None) for key in keys]
+    )
 
 
 def class_indices(known: LabelList, aliases: Aliases) -> list[dict[str, int]]:
-    """Return the class of each unambiguous key, for the whole names, the first synonyms, and all synonyms and aliases."""
+    """Return the class of each unambiguous key, for the whole names, the first
+    synonyms, and all synonyms and aliases.
+    """
     indices = []
     for level in _key_levels(known.names, aliases):
         numbers = Counter(key for keys in level for key in keys)
-        indices.append({key: index for index, keys in enumerate(level) for key in keys if numbers[key] == 1})
+        indices.append(
+            {
+                key: index
+                for index, keys in enumerate(level)
+                for key in keys
+                if numbers[key] == 1
+            }
+        )
     return indices
 
 
@@ -132,12 +180,17 @@ def are_ids(names: Sequence[str]) -> bool:
 
 
 def leading_ids(names: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the WordNet ids in front of all names, as in ``n02085620-Chihuahua``; None if a name has no id.
+    """Return the WordNet ids in front of all names, as in ``n02085620-Chihuahua``; None
+    if a name has no id.
 
     >>> leading_ids(["n02085620-Chihuahua", "n02085782-Japanese_spaniel"]), leading_ids(["n02085620-Chihuahua", "cat"])
     (('n02085620', 'n02085782'), None)
     """
-    return tuple(name[:9] for name in names) if names and all(LEADING_MARKS[0].match(name) for name in names) else None
+    return (
+        tuple(name[:9] for name in names)
+        if names and all(LEADING_MARKS[0].match(name) for name in names)
+        else None
+    )
 
 
 def without_leading_marks(names: Sequence[str]) -> Sequence[str]:
@@ -150,7 +203,8 @@ def without_leading_marks(names: Sequence[str]) -> Sequence[str]:
 
 
 def name_key(name: str) -> str:
-    """Return only the letters and digits of a name, without accents and case; the name itself if it has none.
+    """Return only the letters and digits of a name, without accents and case; the name
+    itself if it has none.
 
     >>> name_key("Crème_brûlée"), name_key("?")
     ('cremebrulee', '?')
@@ -161,11 +215,16 @@ def name_key(name: str) -> str:
 
 
 def _key_levels(known: Sequence[str], aliases: Aliases) -> list[list[set[str]]]:
-    """Return the keys of each class, from the most to the least certain: whole name, first synonym, all synonyms and aliases."""
+    """Return the keys of each class, from the most to the least certain: whole name,
+    first synonym, all synonyms and aliases.
+    """
     return [
         [{name_key(name)} for name in known],
         [{name_key(name.split(",")[0])} for name in known],
-        [{name_key(other) for other in (*name.split(","), *aliases.get(name, ()))} for name in known],
+        [
+            {name_key(other) for other in (*name.split(","), *aliases.get(name, ()))}
+            for name in known
+        ],
     ]
 
 

@@ -1,9 +1,11 @@
-"""The label lists that ship with the package, and the recognition of a given list as one of them.
+"""The label lists that ship with the package, and the recognition of a given list as
+one of them.
 
-The WordNet 3.0 id of each class was chosen by hand from the glosses. If WordNet lacks the thing itself, the id is that of the
-nearest hypernym, unless two classes would then share it. If nothing fits, the class stays unresolved. Two classes share an id only
-if they are the same thing, such as a bedroom and a bedchamber. A list is recognised by its names or ids, never by its length,
-because many lists have 100 classes.
+The WordNet 3.0 id of each class was chosen by hand from the glosses. If WordNet lacks
+the thing itself, the id is that of the nearest hypernym, unless two classes would then
+share it. If nothing fits, the class stays unresolved. Two classes share an id only if
+they are the same thing, such as a bedroom and a bedchamber. A list is recognised by its
+names or ids, never by its length, because many lists have 100 classes.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from dsi_cli.labels.label_list import Ids, LabelList
 
 @dataclass(frozen=True)
 class Preset:
-    """A list that ships with the package: its ``name`` for options, its ``title``, number of ``classes`` and ``source``."""
+    """A list that ships with the package: its ``name`` for options, its ``title``,
+    number of ``classes`` and ``source``.
+    """
 
     name: str
     title: str
@@ -31,25 +35,66 @@ class Preset:
 
 
 _BY_HAND = "the data set's class order; WordNet senses chosen by hand"
-_SORTED = "the folders' names sorted, as torchvision reads them; WordNet senses chosen by hand"
+_SORTED = (
+    "the folders' names sorted, as torchvision reads them; WordNet senses chosen by"
+    " hand"
+)
 _timm = "timm's list {}, by WordNet id".format
 
 PRESETS = (
-    Preset("imagenet1k", "ImageNet-1k (ILSVRC 2012)", 1000, "the challenge's class order (by WordNet id)"),
-    Preset("mini-imagenet", "mini-ImageNet", 100, "the data set's training, validation and test classes in turn"),
-    Preset("tiny-imagenet", "Tiny-ImageNet", 200, "the folders' names (WordNet ids) sorted, as torchvision reads them"),
-    Preset("imagenet12k", "ImageNet-12k (timm's subset of the fall 2011 release)", 11821, _timm("imagenet12k")),
-    Preset("imagenet21k", "ImageNet-21k (fall 2011 release, Google's list)", 21843, _timm("imagenet21k_goog")),
-    Preset("imagenet22k", "ImageNet-22k (fall 2011 release, all classes)", 21841, _timm("imagenet22k")),
+    Preset(
+        "imagenet1k",
+        "ImageNet-1k (ILSVRC 2012)",
+        1000,
+        "the challenge's class order (by WordNet id)",
+    ),
+    Preset(
+        "mini-imagenet",
+        "mini-ImageNet",
+        100,
+        "the data set's training, validation and test classes in turn",
+    ),
+    Preset(
+        "tiny-imagenet",
+        "Tiny-ImageNet",
+        200,
+        "the folders' names (WordNet ids) sorted, as torchvision reads them",
+    ),
+    Preset(
+        "imagenet12k",
+        "ImageNet-12k (timm's subset of the fall 2011 release)",
+        11821,
+        _timm("imagenet12k"),
+    ),
+    Preset(
+        "imagenet21k",
+        "ImageNet-21k (fall 2011 release, Google's list)",
+        21843,
+        _timm("imagenet21k_goog"),
+    ),
+    Preset(
+        "imagenet22k",
+        "ImageNet-22k (fall 2011 release, all classes)",
+        21841,
+        _timm("imagenet22k"),
+    ),
     Preset(
         "imagenet22k-ms",
         "ImageNet-22k (fall 2011 release, Microsoft's list)",
         21842,
         "timm's list imagenet22k_ms: ImageNet-1k's classes first, then the others",
     ),
-    Preset("imagenet21k-miil", "ImageNet-21k-P (cleaned, of the fall 2011 release)", 11221, _timm("imagenet21k_miil")),
     Preset(
-        "imagenet21k-miil-w21", "ImageNet-21k-P (cleaned, of the winter 2021 release)", 10450, _timm("imagenet21k_miil_w21")
+        "imagenet21k-miil",
+        "ImageNet-21k-P (cleaned, of the fall 2011 release)",
+        11221,
+        _timm("imagenet21k_miil"),
+    ),
+    Preset(
+        "imagenet21k-miil-w21",
+        "ImageNet-21k-P (cleaned, of the winter 2021 release)",
+        10450,
+        _timm("imagenet21k_miil_w21"),
     ),
     Preset("cifar10", "CIFAR-10", 10, _BY_HAND),
     Preset("cifar100", "CIFAR-100, fine labels", 100, _BY_HAND),
@@ -58,45 +103,76 @@ PRESETS = (
     Preset("caltech101", "Caltech-101 without background", 101, _SORTED),
     Preset("caltech101-background", "Caltech-101 with background", 102, _SORTED),
     Preset("oxford-pets", "Oxford-IIIT Pets", 37, _BY_HAND),
-    Preset("flowers102", "Oxford Flowers-102", 102, "the class numbers of the data set's imagelabels.mat; senses by hand"),
+    Preset(
+        "flowers102",
+        "Oxford Flowers-102",
+        102,
+        "the class numbers of the data set's imagelabels.mat; senses by hand",
+    ),
     Preset("food101", "Food-101", 101, _SORTED),
     Preset("voc20", "Pascal VOC, 20 classes", 20, _BY_HAND),
     Preset("voc21", "Pascal VOC, 20 classes after the background", 21, _BY_HAND),
     Preset("coco80", "COCO detection, 80 classes", 80, _BY_HAND),
-    Preset("coco91", "COCO detection, category ids 0 to 90 with gaps (N/A)", 91, "as in torchvision's detectors"),
-    Preset("ade20k", "ADE20K scene parsing, 150 classes", 150, "the challenge's objectInfo150; senses chosen by hand"),
-    Preset("places365", "Places365", 365, "the data set's categories_places365; senses chosen by hand"),
+    Preset(
+        "coco91",
+        "COCO detection, category ids 0 to 90 with gaps (N/A)",
+        91,
+        "as in torchvision's detectors",
+    ),
+    Preset(
+        "ade20k",
+        "ADE20K scene parsing, 150 classes",
+        150,
+        "the challenge's objectInfo150; senses chosen by hand",
+    ),
+    Preset(
+        "places365",
+        "Places365",
+        365,
+        "the data set's categories_places365; senses chosen by hand",
+    ),
 )
 """The presets for ``--labels NAME``, which ``dsi labels --presets`` lists."""
 MIN_PARTIAL_NAMES = 10
-"""The minimum length of a list that is recognised as part of a preset, because any preset may contain a few names by chance."""
+"""The minimum length of a list that is recognised as part of a preset, because any
+preset may contain a few names by chance.
+"""
 MAX_SUPERSET_CLASSES = 1000
-"""The maximum length of a preset that lists are part of, because longer presets contain most nouns in all their senses."""
+"""The maximum length of a preset that lists are part of, because longer presets contain
+most nouns in all their senses.
+"""
 
 
 @cache
 def aliases() -> dict[str, dict[str, list[str]]]:
     """Return other common names for the classes of presets, by preset and class.
 
-    They come from PyTorch's tutorial on CIFAR-10, darknet's COCO and Pascal VOC, Hugging Face's CIFAR-100 and COCO, and
-    torchvision's ImageNet-1k. Some are corrected spellings. With these names, no preset equals another one, which a test checks
-    for all pairs.
+    They come from PyTorch's tutorial on CIFAR-10, darknet's COCO and Pascal VOC,
+    Hugging Face's CIFAR-100 and COCO, and torchvision's ImageNet-1k. Some are corrected
+    spellings. With these names, no preset equals another one, which a test checks for
+    all pairs.
     """
-    names: dict[str, dict[str, list[str]]] = json.loads((files("dsi_cli.labels") / "aliases.json").read_text("utf-8"))
+    names: dict[str, dict[str, list[str]]] = json.loads(
+        (files("dsi_cli.labels") / "aliases.json").read_text("utf-8")
+    )
     return names
 
 
 def find_preset(name: str) -> Preset | None:
-    """Return the preset of that name, or None; case, spaces, hyphens and underscores are ignored.
+    """Return the preset of that name, or None; case, spaces, hyphens and underscores
+    are ignored.
 
     >>> find_preset("ImageNet-1k").classes
     1000
     """
-    return next((preset for preset in PRESETS if _bare(preset.name) == _bare(name)), None)
+    return next(
+        (preset for preset in PRESETS if _bare(preset.name) == _bare(name)), None
+    )
 
 
 def load_preset(name: str) -> LabelList:
-    """Return a preset's list, with an id, or None, for every class; raise `UsageError` if no preset has this name.
+    """Return a preset's list, with an id, or None, for every class; raise `UsageError`
+    if no preset has this name.
 
     >>> load_preset("cifar10").names[:3]
     ('airplane', 'automobile', 'bird')
@@ -104,13 +180,17 @@ def load_preset(name: str) -> LabelList:
     preset = find_preset(name)
     if preset is None:
         names = [preset.name for preset in PRESETS]
-        message = f"expected a preset ({', '.join(names)}), found {name!a}{suggestion(name, names)}"
+        message = (
+            f"expected a preset ({', '.join(names)}), found"
+            f" {name!a}{suggestion(name, names)}"
+        )
         raise UsageError(message, code="unknown-preset", name=name)
     return _load(preset.name)
 
 
 def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
-    """Return the superclass of each class of a recognised list, in the order of the list, or None.
+    """Return the superclass of each class of a recognised list, in the order of the
+    list, or None.
 
     CIFAR-100 has 20 superclasses, COCO (80) 12, and Oxford Pets 2 (cats and dogs).
 
@@ -120,26 +200,39 @@ def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     path = files("dsi_cli.labels") / "data" / "superclasses" / f"{labels.preset}.tsv"
     if labels.preset is None or not path.is_file():
         return None
-    in_preset_order = [line.split("\t", 1)[1] for line in path.read_text(encoding="utf-8").splitlines()]
-    indices = label_list.match_order(labels.names, None, _load(labels.preset), aliases().get(labels.preset, {}))
-    return None if indices is None else tuple(in_preset_order[index] for index in indices)
+    in_preset_order = [
+        line.split("\t", 1)[1] for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    indices = label_list.match_order(
+        labels.names, None, _load(labels.preset), aliases().get(labels.preset, {})
+    )
+    return (
+        None if indices is None else tuple(in_preset_order[index] for index in indices)
+    )
 
 
-def recognise(labels: Sequence[str], source: str = "the given labels", wnids: Ids | None = None) -> LabelList:
-    """Return labels as a list, with the name and the ids of the preset that they equal, if any.
+def recognise(
+    labels: Sequence[str], source: str = "the given labels", wnids: Ids | None = None
+) -> LabelList:
+    """Return labels as a list, with the name and the ids of the preset that they equal,
+    if any.
 
     Parameters
     ----------
-    labels : names or WordNet ids, in the classifier's order. Ids may also be in front of the names (``n02085620-Chihuahua``).
+    labels : names or WordNet ids, in the classifier's order. Ids may also be in front
+        of the names (``n02085620-Chihuahua``).
     source : the source of the labels, for messages.
-    wnids : ids that belong to the names. They are kept, and a list whose ids differ from the preset's is not the preset.
+    wnids : ids that belong to the names. They are kept, and a list whose ids differ
+        from the preset's is not the preset.
 
     Returns
     -------
     LabelList
-        The names in the given order, or the preset's names if all labels are ids. Spelling, leading numbers and common aliases
-        do not matter (`label_list`), and one of ImageNet's synonyms is enough. Names and classes must match one to one. If a
-        longer preset contains all of ten or more names, the ids are that preset's, and ``subset_of`` is its name.
+        The names in the given order, or the preset's names if all labels are ids.
+        Spelling, leading numbers and common aliases do not matter (`label_list`), and
+        one of ImageNet's synonyms is enough. Names and classes must match one to one.
+        If a longer preset contains all of ten or more names, the ids are that preset's,
+        and ``subset_of`` is its name.
 
     Examples
     --------
@@ -156,18 +249,30 @@ def recognise(labels: Sequence[str], source: str = "the given labels", wnids: Id
         if preset.classes != len(names):
             continue
         known = _load(preset.name)
-        indices = label_list.match_order(names, given, known, aliases().get(preset.name, {}))
+        indices = label_list.match_order(
+            names, given, known, aliases().get(preset.name, {})
+        )
         if indices is not None and known.wnids is not None:
             if label_list.are_ids(names):
                 names = tuple(known.names[index] for index in indices)
             wnids_in_order = tuple(known.wnids[index] for index in indices)
-            return LabelList(names, wnids_in_order, source, preset.name, is_reordered=list(indices) != sorted(indices))
-    # Find a preset that contains all names and others, unless the ids of several such presets differ.
+            return LabelList(
+                names,
+                wnids_in_order,
+                source,
+                preset.name,
+                is_reordered=list(indices) != sorted(indices),
+            )
+    # Find a preset that contains all names and others, unless the ids of several such
+    # presets differ.
     matches: dict[str, tuple[str | None, ...]] = {}
     if given is None and MIN_PARTIAL_NAMES <= len(names) <= MAX_SUPERSET_CLASSES:
         for preset in PRESETS:
             if len(names) < preset.classes <= MAX_SUPERSET_CLASSES:
-                indices, ids = label_list.match_part(names, _class_indices(preset.name)), _load(preset.name).wnids
+                indices, ids = (
+                    label_list.match_part(names, _class_indices(preset.name)),
+                    _load(preset.name).wnids,
+                )
                 if indices is not None and ids is not None:
                     matches[preset.name] = tuple(ids[index] for index in indices)
     if len(set(matches.values())) == 1:
@@ -191,11 +296,26 @@ def _load(name: str) -> LabelList:
         # The long lists share a table.
         import pyarrow.parquet as pq
 
-        with as_file(folder / "imagenet.parquet") as shared, pq.ParquetFile(shared) as file:
-            columns = [column.to_pylist() for column in file.read(["wnid", "name", name]).columns]
-        classes = [(index, wnid, label) for wnid, label, index in zip(*columns, strict=True) if index is not None]
+        with (
+            as_file(folder / "imagenet.parquet") as shared,
+            pq.ParquetFile(shared) as file,
+        ):
+            columns = [
+                column.to_pylist()
+                for column in file.read(["wnid", "name", name]).columns
+            ]
+        classes = [
+            (index, wnid, label)
+            for wnid, label, index in zip(*columns, strict=True)
+            if index is not None
+        ]
         rows = [[f"n{wnid:08d}", label] for _, wnid, label in sorted(classes)]
-    return LabelList(tuple(row[1] for row in rows), tuple(row[0] or None for row in rows), f"the preset {name}", name)
+    return LabelList(
+        tuple(row[1] for row in rows),
+        tuple(row[0] or None for row in rows),
+        f"the preset {name}",
+        name,
+    )
 
 
 def _bare(name: str) -> str:

@@ -1,8 +1,11 @@
-"""SAI, the Similarity Alignment Index of two CSMs (arXiv 2505.21338, section 3.2), with its chance level **[ours]**.
+"""SAI, the Similarity Alignment Index of two CSMs (arXiv 2505.21338, section 3.2), with
+its chance level **[ours]**.
 
-The classes that either matrix lacks and the diagonals are dropped. Each matrix is min-max scaled to [0, 1] with its own
-off-diagonal minimum and maximum. A measure then compares the values. All scaled values are non-negative, so the cosine of a
-network's matrix and an unrelated one is 0.6 to 0.9: interpret a SAI only with its chance level (`Alignment.null_mean`).
+The classes that either matrix lacks and the diagonals are dropped. Each matrix is
+min-max scaled to [0, 1] with its own off-diagonal minimum and maximum. A measure then
+compares the values. All scaled values are non-negative, so the cosine of a network's
+matrix and an unrelated one is 0.6 to 0.9: interpret a SAI only with its chance level
+(`Alignment.null_mean`).
 """
 
 from __future__ import annotations
@@ -16,30 +19,58 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dsi_cli.errors import UsageError, require_choice
-from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, jackknife, measures, p_values, permutation_null, ssim
+from dsi_cli.metrics import (
+    DEFAULT_MEASURES,
+    DISTANCES,
+    MEASURES,
+    jackknife,
+    measures,
+    p_values,
+    permutation_null,
+    ssim,
+)
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.prepared_matrix import ComparedMatrix, PairValues, PreparedMatrix
 from dsi_cli.similarity import require_same_order
 
 Csm = ArrayLike
-SSIM_PERMUTATIONS = 200  # the default number of random relabellings for the chance level of ``ssim``
+SSIM_PERMUTATIONS = (
+    200  # the default number of random relabellings for the chance level of ``ssim``
+)
 MIN_SHIFTED_CLASSES, SHIFTS = 80, 20
-"""With so many classes or more, each random relabelling for ``ssim`` is also shifted along the display order, which gives 20.
-Their windows are computed once. Over seeds, their deviation varies by 4 to 6 %, as that of independent relabellings does."""
+"""With so many classes or more, each random relabelling for ``ssim`` is also shifted
+along the display order, which gives 20. Their windows are computed once. Over seeds,
+their deviation varies by 4 to 6 %, as that of independent relabellings does.
+"""
 MIN_THINNED_CLASSES, THINNED_STEP = 60, 4
-"""With so many classes or more, every fourth window is used for the chance level of ``ssim``, down and across."""
+"""With so many classes or more, every fourth window is used for the chance level of
+``ssim``, down and across.
+"""
 MAX_DEFAULT_CLASSES = 256
-"""With more classes, the chance level of ``ssim`` and the draws of a comparison are computed on request only."""
-PIXELS_PER_BATCH = 1 << 18  # the number of pixels that are relabelled at once, so that they fit into the processor's cache
-EXACT = ("cosine", "mse", "pearson", "spearman")  # the measures whose chance level is exact
+"""With more classes, the chance level of ``ssim`` and the draws of a comparison are
+computed on request only.
+"""
+# the number of pixels that are relabelled at once, so that they fit into the
+# processor's cache
+PIXELS_PER_BATCH = 1 << 18
+# the measures whose chance level is exact
+EXACT = (
+    "cosine",
+    "mse",
+    "pearson",
+    "spearman",
+)
 MIN_CLASSES = 4
 CONSTANT = "constant matrix: all off-diagonal values are the same, so there is no scale"
-VALUE_TOLERANCE = 1e-12  # values of a measure that differ by less are equal up to rounding
+VALUE_TOLERANCE = (
+    1e-12  # values of a measure that differ by less are equal up to rounding
+)
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """The SAI of two CSMs by one measure, with its chance level, confidence interval and p-value.
+    """The SAI of two CSMs by one measure, with its chance level, confidence interval
+    and p-value.
 
     A field is None if it does not exist; ``reason`` then explains why.
     """
@@ -51,29 +82,38 @@ class Alignment:
     null_std: float | None = None
     """The standard deviation over random relabellings."""
     z: float | None = None
-    """Standard deviations above chance; positive if the matrices are more similar than chance, for distances too."""
+    """Standard deviations above chance; positive if the matrices are more similar than
+    chance, for distances too.
+    """
     excess: float | None = None
     """The value relative to chance: 0 at chance, 1 at identity."""
     ceiling: float | None = None
     """The best value that the two sets of values could reach under any pairing."""
     p_value: float | None = None
-    """The share of relabellings that are at least as similar, one-sided, from `dsi_cli.metrics.p_values`."""
+    """The share of relabellings that are at least as similar, one-sided, from
+    `dsi_cli.metrics.p_values`.
+    """
     low: float | None = None
-    """The lower end of the 95 % confidence interval of the excess over the sampling of classes."""
+    """The lower end of the 95 % confidence interval of the excess over the sampling of
+    classes.
+    """
     high: float | None = None
     classes_used: int = 0
     reason: str | None = None
 
 
-def sai(a: Csm, b: Csm, measure: str = "cosine", order: Sequence[int] | None = None) -> float | None:
+def sai(
+    a: Csm, b: Csm, measure: str = "cosine", order: Sequence[int] | None = None
+) -> float | None:
     """Return the value of one SAI, or None if it does not exist.
 
-    Use `alignments` unless you know the chance level: a cosine SAI of 0.8 is mostly chance.
+    Use `alignments` unless you know the chance level: a cosine SAI of 0.8 is mostly
+    chance.
 
     Parameters
     ----------
-    a, b : (C, C) float
-        Two CSMs of the same classes in the same order. A class whose diagonal is NaN is left out.
+    a, b : (C, C) float Two CSMs of the same classes in the same order. A class whose
+        diagonal is NaN is left out.
     measure : a name from `dsi_cli.metrics.MEASURES`.
     order : (C,) int, optional
         The display order of the classes, used only by ``ssim``.
@@ -81,14 +121,17 @@ def sai(a: Csm, b: Csm, measure: str = "cosine", order: Sequence[int] | None = N
     Returns
     -------
     float or None
-        In [0, 1] for ``cosine``, ``mae`` and ``mse``, else in [-1, 1]. None for constant matrices and for fewer than four classes.
+        In [0, 1] for ``cosine``, ``mae`` and ``mse``, else in [-1, 1]. None for
+        constant matrices and for fewer than four classes.
 
     Raises
     ------
     UsageError
         The errors are those of `alignments`.
     """
-    return alignments(a, b, [measure], order=order, permutations=0, draws=0)[measure].value
+    return alignments(a, b, [measure], order=order, permutations=0, draws=0)[
+        measure
+    ].value
 
 
 def alignments(
@@ -101,40 +144,46 @@ def alignments(
     draws: int | None = None,
     seed: int = 0,
 ) -> dict[str, Alignment]:
-    """Return the SAI of two CSMs by each measure, with chance level, z, excess, ceiling, p-value and confidence interval.
+    """Return the SAI of two CSMs by each measure, with chance level, z, excess,
+    ceiling, p-value and confidence interval.
 
-    Ties have their mid-rank in ``spearman``; ``kendall`` is tau-b, ``kendall_a`` tau-a. Source: arXiv 2505.21338, section 3.2.
+    Ties have their mid-rank in ``spearman``; ``kendall`` is tau-b, ``kendall_a`` tau-a.
+    Source: arXiv 2505.21338, section 3.2.
 
     Parameters
     ----------
-    a, b : (C, C) float
-        Two CSMs of the same classes in the same order. A class whose diagonal is NaN is left out.
+    a, b : (C, C) float Two CSMs of the same classes in the same order. A class whose
+        diagonal is NaN is left out.
     which : names from `dsi_cli.metrics.MEASURES`.
-    order : (C,) int, optional
-        The display order of the classes, used only by ``ssim``. The given order if None.
-    permutations : int, optional
-        The number of random relabellings for the chance level of ``ssim``. The default is 200 for up to 256 classes, else 0.
-        A number also gives the deviation of ``mae`` and the chance level of ``kendall``, and every ``p_value`` comes from it,
-        unless no relabelling is as similar and the ``p_value`` is known without them. With 0 there is no ``p_value`` if
-        its approximation is not accurate (`dsi_cli.metrics.p_values`). Up to 7 classes all relabellings are used instead.
-    draws : int, optional
-        Any number above 0 asks for the interval of ``ssim``, which takes as long as its value once for each class.
+    order : (C,) int, optional The display order of the classes, used only by ``ssim``.
+        The given order if None.
+    permutations : int, optional The number of random relabellings for the chance level
+        of ``ssim``. The default is 200 for up to 256 classes, else 0. A number also
+        gives the deviation of ``mae`` and the chance level of ``kendall``, and every
+        ``p_value`` comes from it, unless no relabelling is as similar and the
+        ``p_value`` is known without them. With 0 there is no ``p_value`` if its
+        approximation is not accurate (`dsi_cli.metrics.p_values`). Up to 7 classes all
+        relabellings are used instead.
+    draws : int, optional Any number above 0 asks for the interval of ``ssim``, which
+        takes as long as its value once for each class.
     seed : int
         The seed of relabellings.
 
     Returns
     -------
     dict
-        The alignments by measure. Values of ``cosine``, ``mae`` and ``mse`` are in [0, 1], all others in [-1, 1]. Lower is more
-        similar for ``mae`` and ``mse``. The excess is ``(value - null_mean) / (1 - null_mean)``, or ``1 - value / null_mean``
-        for distances: 0 at chance, 1 at identity.
+        The alignments by measure. Values of ``cosine``, ``mae`` and ``mse`` are in [0,
+        1], all others in [-1, 1]. Lower is more similar for ``mae`` and ``mse``. The
+        excess is ``(value - null_mean) / (1 - null_mean)``, or ``1 - value /
+        null_mean`` for distances: 0 at chance, 1 at identity.
 
     Raises
     ------
     UsageError
-        The matrices are not square (``not-square``) or hold infinite values (``csm-not-finite``), two data frames have the
-        same classes in different orders (``class-order``), a measure is unknown
-        (``unknown-measure``), the order is no permutation (``not-a-permutation``) or a count is negative (``negative-count``).
+        The matrices are not square (``not-square``) or hold infinite values
+        (``csm-not-finite``), two data frames have the same classes in different orders
+        (``class-order``), a measure is unknown (``unknown-measure``), the order is no
+        permutation (``not-a-permutation``) or a count is negative (``negative-count``).
 
     Examples
     --------
@@ -149,21 +198,38 @@ def alignments(
     require_same_order(a, b)
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 2 or a.shape != b.shape or a.shape[0] != a.shape[1]:
-        message = f"a SAI compares two square matrices of one size; these have shapes {a.shape} and {b.shape}"
+        message = (
+            "a SAI compares two square matrices of one size; these have shapes"
+            f" {a.shape} and {b.shape}"
+        )
         raise UsageError(message, code="not-square", shapes=(a.shape, b.shape))
     if min(permutations or 0, draws or 0) < 0:
-        message = f"permutations and draws must be 0 or more; they are {permutations} and {draws}"
-        raise UsageError(message, code="negative-count", permutations=permutations, draws=draws)
-    if order is not None and not np.array_equal(np.sort(np.asarray(order)), np.arange(len(a))):
-        message = f"a display order contains each of the {len(a)} classes once, from 0 to {len(a) - 1}"
+        message = (
+            f"permutations and draws must be 0 or more; they are {permutations} and"
+            f" {draws}"
+        )
+        raise UsageError(
+            message, code="negative-count", permutations=permutations, draws=draws
+        )
+    if order is not None and not np.array_equal(
+        np.sort(np.asarray(order)), np.arange(len(a))
+    ):
+        message = (
+            f"a display order contains each of the {len(a)} classes once, from 0 to"
+            f" {len(a) - 1}"
+        )
         raise UsageError(message, code="not-a-permutation", classes=len(a))
     kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
     block = np.ix_(kept, kept)
-    pair = MatrixPair(PreparedMatrix(a[block]), PreparedMatrix(b[block]), display_order(kept, order))
+    pair = MatrixPair(
+        PreparedMatrix(a[block]), PreparedMatrix(b[block]), display_order(kept, order)
+    )
     return pair.alignments(names, permutations, draws, seed)
 
 
-def display_order(kept: NDArray[np.intp], order: Sequence[int] | NDArray[np.integer[Any]] | None) -> NDArray[np.intp]:
+def display_order(
+    kept: NDArray[np.intp], order: Sequence[int] | NDArray[np.integer[Any]] | None
+) -> NDArray[np.intp]:
     """Return the display order of the kept classes alone, as indices into ``kept``."""
     if order is None:
         return np.arange(len(kept))
@@ -173,34 +239,55 @@ def display_order(kept: NDArray[np.intp], order: Sequence[int] | NDArray[np.inte
 
 @dataclass(frozen=True)
 class MatrixPair:
-    """Two prepared matrices of the same classes, and the order of classes for ``ssim``."""
+    """Two prepared matrices of the same classes, and the order of classes for
+    ``ssim``.
+    """
 
     a: PreparedMatrix
     b: PreparedMatrix
     order: NDArray[np.intp]
 
     def alignments(
-        self, which: Sequence[str], permutations: int | None, draws: int | None, seed: int, *, with_p_value: bool = True
+        self,
+        which: Sequence[str],
+        permutations: int | None,
+        draws: int | None,
+        seed: int,
+        *,
+        with_p_value: bool = True,
     ) -> dict[str, Alignment]:
-        """Return the alignment by each measure of ``which``; the function `alignments` documents the parameters.
+        """Return the alignment by each measure of ``which``; the function `alignments`
+        documents the parameters.
 
-        ``with_p_value`` is False to leave out the p-values of `EXACT` measures, whose sums take most of the time.
+        ``with_p_value`` is False to leave out the p-values of `EXACT` measures, whose
+        sums take most of the time.
         """
         missing = reason_too_few_classes(self.a.classes)
         if missing is None and (self.a.is_constant or self.b.is_constant):
             missing = CONSTANT
         if missing is not None:
-            return {name: Alignment(name, classes_used=self.a.classes, reason=missing) for name in which}
+            return {
+                name: Alignment(name, classes_used=self.a.classes, reason=missing)
+                for name in which
+            }
         entries: dict[str, Alignment] = {}
         known: dict[ComparedMatrix, float | None] = {}
         for name in which:
             entry = self._exact_ssim() if name == "ssim" else self._exact(name)
             entry = with_excess(self._with_relabellings(entry, permutations, seed))
-            # Cosine, MSE and Pearson's correlation have the same z, and so the same p-value.
-            if with_p_value and name in EXACT and entry.z is not None and entry.p_value is None:
+            # Cosine, MSE and Pearson's correlation have the same z, and so the same
+            # p-value.
+            if (
+                with_p_value
+                and name in EXACT
+                and entry.z is not None
+                and entry.p_value is None
+            ):
                 a, b = self._compared(name)
                 if a not in known:
-                    known[a] = p_values.p_value(a, b, entry.z, seed, may_draw=permutations != 0)
+                    known[a] = p_values.p_value(
+                        a, b, entry.z, seed, may_draw=permutations != 0
+                    )
                 entry = replace(entry, p_value=known[a])
             entries[name] = with_reasons(self._with_interval(entry, draws or 0))
         return entries
@@ -210,55 +297,95 @@ class MatrixPair:
         return self.a.compared(name), self.b.compared(name)
 
     def _values(self, name: str) -> tuple[PairValues, PairValues]:
-        """Return what a measure compares; one value per pair of classes suffices if both matrices are symmetric."""
+        """Return what a measure compares; one value per pair of classes suffices if
+        both matrices are symmetric.
+        """
         x, y = self._compared(name)
         if self.a.is_symmetric and self.b.is_symmetric:
             return x.upper_pairs, y.upper_pairs
         return x.all_pairs, y.all_pairs
 
     def _exact(self, name: str) -> Alignment:
-        """Return the value, the ceiling and the exact part of the chance level of a measure other than ``ssim``."""
+        """Return the value, the ceiling and the exact part of the chance level of a
+        measure other than ``ssim``.
+        """
         measure, (x, y) = measures.ON_VALUES[name], self._values(name)
-        value, ceiling = float(measure(x.values, y.values)), float(measure(x.rising, y.rising))
+        value, ceiling = (
+            float(measure(x.values, y.values)),
+            float(measure(x.rising, y.rising)),
+        )
         mean, std = None, None
         if name == "mae":
             mean = permutation_null.mean_absolute_difference(x.rising, y.rising)
         elif name in EXACT:
             # The deviation is that of a sum over all ordered pairs.
             number = len(x.values)
-            deviation = permutation_null.product_deviation(*(matrix.moments for matrix in self._compared(name)))
+            deviation = permutation_null.product_deviation(
+                *(matrix.moments for matrix in self._compared(name))
+            )
             deviation *= number / (self.a.classes * (self.a.classes - 1))
-            first, second = ((float(pairs.values.sum()), float(pairs.values @ pairs.values)) for pairs in (x, y))
+            first, second = (
+                (float(pairs.values.sum()), float(pairs.values @ pairs.values))
+                for pairs in (x, y)
+            )
             mean, std = chance_level(name, number, first, second, deviation)
-        return Alignment(name, value, mean, std, ceiling=ceiling, classes_used=self.a.classes)
+        return Alignment(
+            name, value, mean, std, ceiling=ceiling, classes_used=self.a.classes
+        )
 
     def _exact_ssim(self) -> Alignment:
         """Return the value of ``ssim``, which has no exact chance level."""
         classes = self.a.classes
         if classes < ssim.MIN_CLASSES:
-            reason = f"ssim's window needs {ssim.MIN_CLASSES} classes or more, not {classes}"
+            reason = (
+                f"ssim's window needs {ssim.MIN_CLASSES} classes or more, not {classes}"
+            )
             return Alignment("ssim", classes_used=classes, reason=reason)
-        x, y = (_images(matrix.scaled.values, self.order[None]) for matrix in (self.a, self.b))
-        value = float(ssim.mean_ssim(x, y, is_symmetric=self.a.is_symmetric and self.b.is_symmetric)[0])
+        x, y = (
+            _images(matrix.scaled.values, self.order[None])
+            for matrix in (self.a, self.b)
+        )
+        value = float(
+            ssim.mean_ssim(
+                x, y, is_symmetric=self.a.is_symmetric and self.b.is_symmetric
+            )[0]
+        )
         return Alignment(
-            "ssim", value, classes_used=classes, reason="ssim has no ceiling: it depends on the order of classes"
+            "ssim",
+            value,
+            classes_used=classes,
+            reason="ssim has no ceiling: it depends on the order of classes",
         )
 
-    def _with_relabellings(self, entry: Alignment, permutations: int | None, seed: int) -> Alignment:
-        """Return the entry with the chance level and p-value from relabellings, if there are any."""
+    def _with_relabellings(
+        self, entry: Alignment, permutations: int | None, seed: int
+    ) -> Alignment:
+        """Return the entry with the chance level and p-value from relabellings, if
+        there are any.
+        """
         classes, value = self.a.classes, entry.value
         count = permutations
         if count is None:
-            count = SSIM_PERMUTATIONS if entry.measure == "ssim" and classes <= MAX_DEFAULT_CLASSES else 0
+            count = (
+                SSIM_PERMUTATIONS
+                if entry.measure == "ssim" and classes <= MAX_DEFAULT_CLASSES
+                else 0
+            )
         is_complete = classes <= permutation_null.MAX_ENUMERATED_CLASSES
         if value is None or not (is_complete or count):
             return entry
 
         # Few classes: the mean and deviation over all relabellings are exact.
         if is_complete:
-            values = self._relabelled_values(entry.measure, permutation_null.every_relabelling(classes))
+            values = self._relabelled_values(
+                entry.measure, permutation_null.every_relabelling(classes)
+            )
             std = float(values.std())
-            entry = replace(entry, null_mean=float(values.mean()), null_std=std if std > VALUE_TOLERANCE else 0.0)
+            entry = replace(
+                entry,
+                null_mean=float(values.mean()),
+                null_std=std if std > VALUE_TOLERANCE else 0.0,
+            )
         # Otherwise random relabellings estimate only what is not known exactly.
         else:
             is_shifted = entry.measure == "ssim" and classes >= MIN_SHIFTED_CLASSES
@@ -275,11 +402,24 @@ class MatrixPair:
         sign = -1.0 if entry.measure in DISTANCES else 1.0
         similar = int((sign * values >= sign * value - VALUE_TOLERANCE).sum())
         if not similar and entry.measure in EXACT:
-            return entry  # The p-value is below what so few relabellings can show, and it is known without them.
-        return replace(entry, p_value=similar / len(values) if is_complete else (1 + similar) / (1 + len(values)))
+            # The p-value is below what so few relabellings can show, and it is known
+            # without them.
+            return entry
+        return replace(
+            entry,
+            p_value=(
+                similar / len(values)
+                if is_complete
+                else (1 + similar) / (1 + len(values))
+            ),
+        )
 
-    def _relabelled_values(self, name: str, relabellings: Iterable[NDArray[np.intp]]) -> Values:
-        """Return the measure for each relabelling of the second matrix, of the first for ``ssim``."""
+    def _relabelled_values(
+        self, name: str, relabellings: Iterable[NDArray[np.intp]]
+    ) -> Values:
+        """Return the measure for each relabelling of the second matrix, of the first
+        for ``ssim``.
+        """
         if name == "ssim":
             return self._ssim_of_relabellings(np.array(list(relabellings)))
         measure = measures.ON_VALUES[name]
@@ -290,11 +430,17 @@ class MatrixPair:
             kept = np.triu(kept)
         while batch := list(islice(remaining, max(1, PIXELS_PER_BATCH // square.size))):
             orders = np.stack(batch)
-            values.extend(measure(x.values, square[orders[:, :, None], orders[:, None, :]][:, kept]).tolist())
+            values.extend(
+                measure(
+                    x.values, square[orders[:, :, None], orders[:, None, :]][:, kept]
+                ).tolist()
+            )
         return np.array(values)
 
     def _ssim_of_relabellings(self, orders: NDArray[np.intp]) -> Values:
-        """Return ``ssim`` for each relabelling ``(n, C)`` of the first matrix, with its shifts if there are many classes."""
+        """Return ``ssim`` for each relabelling ``(n, C)`` of the first matrix, with its
+        shifts if there are many classes.
+        """
         classes = self.a.classes
         x: NDArray[np.floating[Any]] = self.a.scaled.values
         y: NDArray[np.floating[Any]] = self.b.scaled.values
@@ -309,49 +455,88 @@ class MatrixPair:
         orders = np.concatenate([orders, orders[:, : shifts[-1]]], axis=1)
         second = _images(y, self.order[None])
         size = max(1, PIXELS_PER_BATCH // x.size)
-        batches = (orders[first : first + size] for first in range(0, len(orders), size))
-        return np.concatenate([ssim.shifted_ssim(_images(x, batch), second, shifts, step) for batch in batches])
+        batches = (
+            orders[first : first + size] for first in range(0, len(orders), size)
+        )
+        return np.concatenate(
+            [
+                ssim.shifted_ssim(_images(x, batch), second, shifts, step)
+                for batch in batches
+            ]
+        )
 
     def _with_interval(self, entry: Alignment, draws: int) -> Alignment:
-        """Return the entry with the jackknife interval of its excess; for ``ssim`` only if there are draws."""
+        """Return the entry with the jackknife interval of its excess; for ``ssim`` only
+        if there are draws.
+        """
         if entry.excess is None or entry.null_mean is None:
             return entry
         interval = None
         if entry.measure in jackknife.MEASURES:
             variance = None
             if entry.measure in ("pearson", "spearman"):
-                variance = jackknife.pair_variance(self.a, self.b, entry.measure, entry.excess)
+                variance = jackknife.pair_variance(
+                    self.a, self.b, entry.measure, entry.excess
+                )
             without = jackknife.excess_without(self.a, self.b, entry.measure)
             interval = jackknife.interval(entry.excess, without, variance)
         elif entry.measure == "ssim" and draws and self.a.classes > ssim.MIN_CLASSES:
             values = []
             for left_out in range(self.a.classes):
                 order = self.order[self.order != left_out][None]
-                x, y = (_images(matrix.scaled.values, order) for matrix in (self.a, self.b))
+                x, y = (
+                    _images(matrix.scaled.values, order) for matrix in (self.a, self.b)
+                )
                 values.append(ssim.mean_ssim(x, y)[0])
-            interval = jackknife.interval(entry.excess, np.array(values) / (1 - entry.null_mean))
-        return entry if interval is None else replace(entry, low=interval[0], high=interval[1])
+            interval = jackknife.interval(
+                entry.excess, np.array(values) / (1 - entry.null_mean)
+            )
+        return (
+            entry
+            if interval is None
+            else replace(entry, low=interval[0], high=interval[1])
+        )
 
 
-def _images(matrix: NDArray[np.floating[Any]], orders: NDArray[np.intp]) -> NDArray[np.floating[Any]]:
-    """Return a matrix without its diagonal in several orders of its classes ``(n, K)``: ``(K, n, K-1)``."""
-    return np.stack([measures.off_diagonal(matrix.take(order, 0).take(order, 1)) for order in orders], axis=1)
+def _images(
+    matrix: NDArray[np.floating[Any]], orders: NDArray[np.intp]
+) -> NDArray[np.floating[Any]]:
+    """Return a matrix without its diagonal in several orders of its classes ``(n, K)``:
+    ``(K, n, K-1)``.
+    """
+    return np.stack(
+        [
+            measures.off_diagonal(matrix.take(order, 0).take(order, 1))
+            for order in orders
+        ],
+        axis=1,
+    )
 
 
 def reason_too_few_classes(classes: int) -> str | None:
-    """Return why two matrices of so many classes cannot be aligned, or None if they can."""
+    """Return why two matrices of so many classes cannot be aligned, or None if they
+    can.
+    """
     if classes >= MIN_CLASSES:
         return None
-    return f"{classes} classes in both matrices; an alignment needs {MIN_CLASSES} or more"
+    return (
+        f"{classes} classes in both matrices; an alignment needs {MIN_CLASSES} or more"
+    )
 
 
 def chance_level(
-    name: str, number: int, first: tuple[float, float], second: tuple[float, float], deviation: float
+    name: str,
+    number: int,
+    first: tuple[float, float],
+    second: tuple[float, float],
+    deviation: float,
 ) -> tuple[float, float]:
-    """Return the exact mean and deviation over relabellings of ``cosine``, ``mse`` or a correlation.
+    """Return the exact mean and deviation over relabellings of ``cosine``, ``mse`` or a
+    correlation.
 
-    ``first`` and ``second`` are the sum of the scaled values of a matrix, and that of their squares; ``number`` is the number of
-    these values. ``deviation`` is that of the sum of the products of both matrices' values.
+    ``first`` and ``second`` are the sum of the scaled values of a matrix, and that of
+    their squares; ``number`` is the number of these values. ``deviation`` is that of
+    the sum of the products of both matrices' values.
     """
     (x, xx), (y, yy) = first, second
     if name == "cosine":
@@ -359,7 +544,9 @@ def chance_level(
         return x * y / number / lengths, deviation / lengths
     if name == "mse":
         return (xx + yy - 2 * x * y / number) / number, 2 * deviation / number
-    return 0.0, deviation / float(np.sqrt((xx - x * x / number) * (yy - y * y / number)))
+    return 0.0, deviation / float(
+        np.sqrt((xx - x * x / number) * (yy - y * y / number))
+    )
 
 
 def with_excess(entry: Alignment) -> Alignment:
@@ -368,7 +555,9 @@ def with_excess(entry: Alignment) -> Alignment:
     if value is None or mean is None:
         return entry
     is_distance = entry.measure in DISTANCES
-    entry = replace(entry, excess=1 - value / mean if is_distance else (value - mean) / (1 - mean))
+    entry = replace(
+        entry, excess=1 - value / mean if is_distance else (value - mean) / (1 - mean)
+    )
     if not entry.null_std:
         return entry
     z = (value - mean) / entry.null_std
@@ -376,18 +565,30 @@ def with_excess(entry: Alignment) -> Alignment:
 
 
 def with_reasons(entry: Alignment, no_interval: str | None = None) -> Alignment:
-    """Return an entry of `with_excess` with a reason for each missing field; that of an interval is ``no_interval``, if given."""
+    """Return an entry of `with_excess` with a reason for each missing field; that of an
+    interval is ``no_interval``, if given.
+    """
     if entry.value is None:
         return entry
     missing = [entry.reason] if entry.reason else []
     if entry.null_mean is None:
         missing.append("the chance level of this measure needs --permutations")
     elif entry.null_std is None:
-        missing.append("the deviation of this measure's chance level needs --permutations")
+        missing.append(
+            "the deviation of this measure's chance level needs --permutations"
+        )
     elif entry.null_std == 0:
         missing.append("every relabelling gives the same value, so there is no z")
-    if entry.measure in EXACT and entry.z is not None and entry.p_value is None and no_interval is None:
-        missing.append("the p-value of so few classes, or of mistakes in so few columns, needs random relabellings")
+    if (
+        entry.measure in EXACT
+        and entry.z is not None
+        and entry.p_value is None
+        and no_interval is None
+    ):
+        missing.append(
+            "the p-value of so few classes, or of mistakes in so few columns, needs"
+            " random relabellings"
+        )
     if entry.low is None:
         missing.append(no_interval or _reason_no_interval(entry.measure))
     return replace(entry, reason="; ".join(missing) or None)

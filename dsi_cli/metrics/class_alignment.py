@@ -1,11 +1,14 @@
-"""The SAI by Pearson's correlation for single classes and for groups of classes **[ours]**.
+"""The SAI by Pearson's correlation for single classes and for groups of classes
+**[ours]**.
 
-The alignment of a class is the correlation of its rows in the two matrices, without the diagonal. Its chance level is that of a
-random order of the other classes. Over all pairings of the ``n = C - 1`` values the mean is 0 and the deviation exactly
-``1/sqrt(n - 1)``, for any values and ties (Pitman 1937). So ``z = r sqrt(n - 1)``.
+The alignment of a class is the correlation of its rows in the two matrices, without the
+diagonal. Its chance level is that of a random order of the other classes. Over all
+pairings of the ``n = C - 1`` values the mean is 0 and the deviation exactly ``1/sqrt(n
+- 1)``, for any values and ties (Pitman 1937). So ``z = r sqrt(n - 1)``.
 
-The alignment of a group is the SAI by Pearson's correlation among its classes. Its chance level is that of random relabellings of
-these classes, with the exact deviation by Mantel's moments.
+The alignment of a group is the SAI by Pearson's correlation among its classes. Its
+chance level is that of random relabellings of these classes, with the exact deviation
+by Mantel's moments.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from dsi_cli.metrics import measures, permutation_null
 from dsi_cli.metrics.measures import Values, off_diagonal
 
 Csm = NDArray[np.floating[Any]]
-MIN_CLASSES = 4  # the smallest number of classes of a matrix or group; three classes have too few relabellings
+# the smallest number of classes of a matrix or group; three classes have too few
+# relabellings
+MIN_CLASSES = 4
 
 
 class GroupAlignment(NamedTuple):
@@ -31,7 +36,8 @@ class GroupAlignment(NamedTuple):
 
 
 def align_rows(x: Values, y: Values) -> Values:
-    """Return the correlation of each row of two arrays ``(B, n)``, in [-1, 1]; NaN for constant rows.
+    """Return the correlation of each row of two arrays ``(B, n)``, in [-1, 1]; NaN for
+    constant rows.
 
     Of rows without the diagonal, this is the alignment of each class.
     """
@@ -43,22 +49,34 @@ def align_rows(x: Values, y: Values) -> Values:
 
 
 def standardize(pearson: Values) -> Values:
-    """Return the z ``(C,)`` of the correlations of the classes' rows: their standard deviations above chance."""
+    """Return the z ``(C,)`` of the correlations of the classes' rows: their standard
+    deviations above chance.
+    """
     return pearson * np.sqrt(len(pearson) - 2)
 
 
 def align_group(a: Csm, b: Csm) -> GroupAlignment:
-    """Return the SAI by Pearson's correlation among a group's classes, and its z, from its rows and columns ``(G, G)``.
+    """Return the SAI by Pearson's correlation among a group's classes, and its z, from
+    its rows and columns ``(G, G)``.
 
     The group has `MIN_CLASSES` or more.
     """
     square = [np.asarray(csm, dtype=np.float64) for csm in (a, b)]
     x, y = (off_diagonal(csm).ravel() for csm in square)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return GroupAlignment(reason="all similarities within the group are the same, so there is no correlation")
+        return GroupAlignment(
+            reason=(
+                "all similarities within the group are the same, so there is no"
+                " correlation"
+            )
+        )
     first, second = map(permutation_null.Moments.of, square)
-    deviation = permutation_null.product_deviation(first, second) / float(np.sqrt(first.sums[0] * second.sums[0]))
+    deviation = permutation_null.product_deviation(first, second) / float(
+        np.sqrt(first.sums[0] * second.sums[0])
+    )
     pearson = measures.pearson(x, y)
     if deviation == 0:
-        return GroupAlignment(pearson, reason="every relabelling gives the same value, so there is no z")
+        return GroupAlignment(
+            pearson, reason="every relabelling gives the same value, so there is no z"
+        )
     return GroupAlignment(pearson, pearson / deviation)

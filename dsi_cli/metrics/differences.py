@@ -1,14 +1,19 @@
-"""The difference of two networks in a metric, with a 95 % confidence interval and a p-value **[ours]**.
+"""The difference of two networks in a metric, with a 95 % confidence interval and a
+p-value **[ours]**.
 
-Each difference has a standard error and degrees of freedom of Student's t, from which interval and p-value follow:
+Each difference has a standard error and degrees of freedom of Student's t, from which
+interval and p-value follow:
 
-- SAI and Max WSI: the jackknife over classes (`dsi_cli.metrics.jackknife`). The same class is left out for both networks.
-- IDM and accuracy: the linearization over samples (the infinitesimal jackknife, Jaeckel 1972). If both networks were tested on the
-  same samples, the effects of each sample on both are subtracted before they are squared.
+- SAI and Max WSI: the jackknife over classes (`dsi_cli.metrics.jackknife`). The same
+  class is left out for both networks.
+- IDM and accuracy: the linearization over samples (the infinitesimal jackknife, Jaeckel
+  1972). If both networks were tested on the same samples, the effects of each sample on
+  both are subtracted before they are squared.
 - Means over repetitions: Welch's interval (Welch 1947, doi:10.1093/biomet/34.1-2.28).
 
-The first two cover other classes, or other samples, for the same two trained networks. Only the third covers other trainings.
-`holm` corrects for several comparisons (Holm 1979, www.jstor.org/stable/4615733).
+The first two cover other classes, or other samples, for the same two trained networks.
+Only the third covers other trainings. `holm` corrects for several comparisons (Holm
+1979, www.jstor.org/stable/4615733).
 """
 
 from __future__ import annotations
@@ -33,7 +38,9 @@ Integers = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of two networks and its difference; ``reason`` explains missing values."""
+    """A metric of two networks and its difference; ``reason`` explains missing
+    values.
+    """
 
     first: float | None = None
     second: float | None = None
@@ -45,12 +52,18 @@ class Difference:
     """The degrees of freedom of Student's t."""
     reason: str | None = None
     seed_deviation: float | None = None
-    """The standard deviation between repetitions of one network, pooled over both networks; None if neither has two."""
+    """The standard deviation between repetitions of one network, pooled over both
+    networks; None if neither has two.
+    """
     seed_range: float | None = None
-    """The prediction limit: the difference of 95 % of pairs of further repetitions of one network is at most as large."""
+    """The prediction limit: the difference of 95 % of pairs of further repetitions of
+    one network is at most as large.
+    """
 
     def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
-        """Return the confidence interval of a level, such as 0.95; None without a standard error."""
+        """Return the confidence interval of a level, such as 0.95; None without a
+        standard error.
+        """
         from scipy.special import stdtrit
 
         if self.value is None or self.error is None:
@@ -92,7 +105,9 @@ class CsmPair(NamedTuple):
     a: Csm
     b: Csm
     reliability: float = 1.0
-    """The product of the reliabilities of both; a correlation is divided by its square root (`dsi_cli.metrics.split_half`)."""
+    """The product of the reliabilities of both; a correlation is divided by its square
+    root (`dsi_cli.metrics.split_half`).
+    """
 
 
 class LabelledPredictions(NamedTuple):
@@ -102,18 +117,25 @@ class LabelledPredictions(NamedTuple):
     """The class index of each sample ``(N,)``."""
     predictions: Integers
     """The predicted class index of each sample ``(N,)``."""
-    are_ordered: bool = True  # False if they cannot be matched with the samples of another network
+    are_ordered: bool = (
+        True  # False if they cannot be matched with the samples of another network
+    )
 
     @classmethod
     def from_counts(cls, counts: Integers) -> LabelledPredictions:
-        """Return samples with the given confusion counts ``(C, C)``, in no particular order."""
+        """Return samples with the given confusion counts ``(C, C)``, in no particular
+        order.
+        """
         row, column = np.nonzero(counts)
         times = counts[row, column]
         return cls(np.repeat(row, times), np.repeat(column, times), are_ordered=False)
 
 
-def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine") -> Difference:
-    """Return the difference of two networks' SAI excess over chance, which is 0 at chance and 1 at identity.
+def alignment_difference(
+    first: CsmPair, second: CsmPair, measure: str = "cosine"
+) -> Difference:
+    """Return the difference of two networks' SAI excess over chance, which is 0 at
+    chance and 1 at identity.
 
     Parameters
     ----------
@@ -125,25 +147,47 @@ def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine
     csms = [np.asarray(csm) for csm in (first.a, first.b, second.a, second.b)]
     kept = np.flatnonzero(~np.any([np.isnan(np.diagonal(csm)) for csm in csms], axis=0))
     if len(kept) < MIN_CLASSES:
-        return Difference(reason=f"{len(kept)} classes in all matrices: a difference needs {MIN_CLASSES} or more")
+        return Difference(
+            reason=(
+                f"{len(kept)} classes in all matrices: a difference needs {MIN_CLASSES}"
+                " or more"
+            )
+        )
     matrices = [PreparedMatrix(csm[np.ix_(kept, kept)]) for csm in csms]
     if any(matrix.is_constant for matrix in matrices):
         return Difference(reason=CONSTANT)
     values, without = [], []
-    for x, y, reliability in zip(matrices[::2], matrices[1::2], (first.reliability, second.reliability), strict=True):
-        excess = MatrixPair(x, y, np.arange(len(kept))).alignments([measure], 0, 0, 0)[measure].excess
+    for x, y, reliability in zip(
+        matrices[::2],
+        matrices[1::2],
+        (first.reliability, second.reliability),
+        strict=True,
+    ):
+        excess = (
+            MatrixPair(x, y, np.arange(len(kept)))
+            .alignments([measure], 0, 0, 0)[measure]
+            .excess
+        )
         assert excess is not None
         values.append(excess / reliability**0.5)
         without.append(jackknife.excess_without(x, y, measure) / reliability**0.5)
     a, b = values
     error = jackknife.standard_error(without[0] - without[1])
     if error is None:
-        return Difference(a, b, a - b, reason="no interval: without one of the classes a matrix is constant")
+        return Difference(
+            a,
+            b,
+            a - b,
+            reason="no interval: without one of the classes a matrix is constant",
+        )
     return Difference(a, b, a - b, error, len(kept) - 1)
 
 
-def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) -> Difference:
-    """Return the difference of two networks' max WSI, from raw NCSMs ``(C, C)`` of the same classes in the same order.
+def max_wsi_difference(
+    first: Csm, second: Csm, quantile: float = WSI_QUANTILE
+) -> Difference:
+    """Return the difference of two networks' max WSI, from raw NCSMs ``(C, C)`` of the
+    same classes in the same order.
 
     A class with a NaN diagonal in one of them is left out.
     """
@@ -151,49 +195,85 @@ def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) 
     first, second = (csm[np.ix_(kept, kept)] for csm in (first, second))
     a, b = max_wsi(first, quantile), max_wsi(second, quantile)
     if len(first) < MIN_CLASSES:
-        return Difference(a, b, a - b, reason=f"no interval: it needs {MIN_CLASSES} classes or more")
-    error = jackknife.standard_error(_max_wsi_without(first, quantile) - _max_wsi_without(second, quantile))
+        return Difference(
+            a, b, a - b, reason=f"no interval: it needs {MIN_CLASSES} classes or more"
+        )
+    error = jackknife.standard_error(
+        _max_wsi_without(first, quantile) - _max_wsi_without(second, quantile)
+    )
     return Difference(a, b, a - b, error, len(first) - 1)
 
 
-def idm_difference(first: tuple[LabelledPredictions, Csm], second: tuple[LabelledPredictions, Csm]) -> Difference:
-    """Return the difference of two networks' IDM over mistakes alone; it is paired if both networks have the same targets.
+def idm_difference(
+    first: tuple[LabelledPredictions, Csm], second: tuple[LabelledPredictions, Csm]
+) -> Difference:
+    """Return the difference of two networks' IDM over mistakes alone; it is paired if
+    both networks have the same targets.
 
-    Each network has its samples and a CSM ``(C, C)``. Classes with a NaN diagonal and classes without a sample are left out.
+    Each network has its samples and a CSM ``(C, C)``. Classes with a NaN diagonal and
+    classes without a sample are left out.
     """
     values, effects, mistakes = [], [], []
     for samples, csm in (first, second):
-        kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & np.isin(np.arange(len(csm)), samples.targets))
+        kept = np.flatnonzero(
+            ~np.isnan(np.diagonal(csm)) & np.isin(np.arange(len(csm)), samples.targets)
+        )
         if len(kept) < idm.MIN_CLASSES:
             return Difference(reason=f"{len(kept)} classes: ranks need three or more")
         ranks = np.full(csm.shape, np.nan)
-        ranks[np.ix_(kept, kept)] = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
+        ranks[np.ix_(kept, kept)] = similarity_ranks(
+            np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)]
+        )
         distance = ranks[samples.targets, samples.predictions] / (len(kept) - 1)
         is_mistake = (samples.targets != samples.predictions) & ~np.isnan(distance)
         mistakes.append(int(is_mistake.sum()))
         mean = distance[is_mistake].mean() if mistakes[-1] else np.nan
         values.append(1 - float(mean) if mistakes[-1] else None)
-        effects.append(np.where(is_mistake, mean - distance, 0.0) / max(1, mistakes[-1]))
+        effects.append(
+            np.where(is_mistake, mean - distance, 0.0) / max(1, mistakes[-1])
+        )
     a, b = values
     if a is None or b is None:
         return Difference(a, b, reason=idm.NO_MISTAKE)
     if min(mistakes) < 2:
-        return Difference(a, b, a - b, reason="no interval: a network made only one mistake")
-    return Difference(a, b, a - b, _error_over_samples(first[0], second[0], effects), min(mistakes) - 1)
+        return Difference(
+            a, b, a - b, reason="no interval: a network made only one mistake"
+        )
+    return Difference(
+        a,
+        b,
+        a - b,
+        _error_over_samples(first[0], second[0], effects),
+        min(mistakes) - 1,
+    )
 
 
-def accuracy_difference(first: LabelledPredictions, second: LabelledPredictions) -> Difference:
-    """Return the difference of two networks' accuracy; it is paired if both networks have the same targets."""
-    hits = [(samples.targets == samples.predictions).astype(np.float64) for samples in (first, second)]
+def accuracy_difference(
+    first: LabelledPredictions, second: LabelledPredictions
+) -> Difference:
+    """Return the difference of two networks' accuracy; it is paired if both networks
+    have the same targets.
+    """
+    hits = [
+        (samples.targets == samples.predictions).astype(np.float64)
+        for samples in (first, second)
+    ]
     if min(map(len, hits)) < 2:
         return Difference(reason="fewer than two samples")
     a, b = (float(hit.mean()) for hit in hits)
     effects = [(hit - hit.mean()) / len(hit) for hit in hits]
-    return Difference(a, b, a - b, _error_over_samples(first, second, effects), min(map(len, hits)) - 1)
+    return Difference(
+        a,
+        b,
+        a - b,
+        _error_over_samples(first, second, effects),
+        min(map(len, hits)) - 1,
+    )
 
 
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Return the difference of the means of two networks' repetitions, with Welch's interval and the spread of repetitions.
+    """Return the difference of the means of two networks' repetitions, with Welch's
+    interval and the spread of repetitions.
 
     >>> difference = mean_difference([0.50, 0.52, 0.51], [0.40, 0.42, 0.41])
     >>> round(difference.value, 3), round(difference.low, 3), round(difference.high, 3), difference.excludes_zero
@@ -207,20 +287,28 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
     deviation, limit = _spread_of_repetitions(a, b)
     if len(a) < 2 or len(b) < 2:
         reason = "an interval over repetitions needs two or more of each"
-        return Difference(*means, value, reason=reason, seed_deviation=deviation, seed_range=limit)
+        return Difference(
+            *means, value, reason=reason, seed_deviation=deviation, seed_range=limit
+        )
     variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     freedom = len(a) + len(b) - 2.0
     if variances.any():
-        freedom = float(variances.sum() ** 2 / (variances**2 / [len(a) - 1, len(b) - 1]).sum())
+        freedom = float(
+            variances.sum() ** 2 / (variances**2 / [len(a) - 1, len(b) - 1]).sum()
+        )
     error = float(variances.sum() ** 0.5)
-    return Difference(*means, value, error, freedom, seed_deviation=deviation, seed_range=limit)
+    return Difference(
+        *means, value, error, freedom, seed_deviation=deviation, seed_range=limit
+    )
 
 
 def _spread_of_repetitions(a: Values, b: Values) -> tuple[float | None, float | None]:
-    """Return the pooled standard deviation of two networks' repetitions, and the range of differences of 95 % of pairs.
+    """Return the pooled standard deviation of two networks' repetitions, and the range
+    of differences of 95 % of pairs.
 
-    The range is Student's prediction interval of the difference of two further repetitions of one network, so few repetitions
-    give a wide one. Both are None if no network has two repetitions.
+    The range is Student's prediction interval of the difference of two further
+    repetitions of one network, so few repetitions give a wide one. Both are None if no
+    network has two repetitions.
     """
     from scipy.special import stdtrit
 
@@ -238,27 +326,44 @@ class HolmStep(NamedTuple):
     p_value: float
     """The corrected p-value."""
     level: float
-    """The level of the confidence interval that excludes 0 exactly if the corrected p-value is below 0.05."""
+    """The level of the confidence interval that excludes 0 exactly if the corrected
+    p-value is below 0.05.
+    """
 
 
 def holm(p_values: Sequence[float]) -> list[HolmStep]:
-    """Return the corrected p-value of each of several comparisons, and the level of its interval.
+    """Return the corrected p-value of each of several comparisons, and the level of its
+    interval.
 
     >>> [(round(step.p_value, 3), round(step.level, 4)) for step in holm([0.04, 0.01, 0.03])]
     [(0.06, 0.975), (0.03, 0.9833), (0.06, 0.975)]
     """
     order = np.argsort(p_values, kind="stable")
     remaining = np.arange(len(p_values), 0, -1)
-    corrected = np.minimum(np.maximum.accumulate(remaining * np.asarray(p_values)[order]), 1.0)
-    # After the first comparison that is not rejected, no further one is, so that all of them share its level.
+    corrected = np.minimum(
+        np.maximum.accumulate(remaining * np.asarray(p_values)[order]), 1.0
+    )
+    # After the first comparison that is not rejected, no further one is, so that all of
+    # them share its level.
     first = np.searchsorted(corrected, 1 - LEVEL)
     levels = 1 - (1 - LEVEL) / remaining[np.minimum(np.arange(len(order)), first)]
-    return [HolmStep(float(corrected[place]), float(levels[place])) for place in np.argsort(order)]
+    return [
+        HolmStep(float(corrected[place]), float(levels[place]))
+        for place in np.argsort(order)
+    ]
 
 
-def _error_over_samples(first: LabelledPredictions, second: LabelledPredictions, effects: Sequence[Values]) -> float:
-    """Return the standard error of a difference from the effect of each sample on the value of each network."""
-    if first.are_ordered and second.are_ordered and np.array_equal(first.targets, second.targets):
+def _error_over_samples(
+    first: LabelledPredictions, second: LabelledPredictions, effects: Sequence[Values]
+) -> float:
+    """Return the standard error of a difference from the effect of each sample on the
+    value of each network.
+    """
+    if (
+        first.are_ordered
+        and second.are_ordered
+        and np.array_equal(first.targets, second.targets)
+    ):
         return float(np.linalg.norm(effects[0] - effects[1]))
     return float(np.hypot(np.linalg.norm(effects[0]), np.linalg.norm(effects[1])))
 
@@ -270,9 +375,12 @@ def _max_wsi_without(csm: Csm, quantile: float) -> Values:
     others = ~np.eye(classes, dtype=bool)
     rising = np.sort(off_diagonal(values), axis=1)
     position = np.zeros((classes, classes), dtype=np.intp)
-    position[others] = np.argsort(np.argsort(off_diagonal(values), axis=1), axis=1).ravel()
+    position[others] = np.argsort(
+        np.argsort(off_diagonal(values), axis=1), axis=1
+    ).ravel()
 
-    # The quantile of a row without one value lies between two of the other values. Which ones depends on the place of that value.
+    # The quantile of a row without one value lies between two of the other values.
+    # Which ones depends on the place of that value.
     exact = quantile * (classes - 3)
     lower = int(np.floor(exact))
     upper = min(lower + 1, classes - 3)
@@ -282,12 +390,19 @@ def _max_wsi_without(csm: Csm, quantile: float) -> Values:
         ((position > lower) & (position <= upper), lower, upper + 1),
         (position > upper, lower, upper),
     ):
-        # This is NumPy's own expression, equal to the last bit, because it decides which values are above the quantile.
+        # This is NumPy's own expression, equal to the last bit, because it decides
+        # which values are above the quantile.
         share, step = exact - lower, rising[:, above] - rising[:, below]
-        quantiles = rising[:, above] - step * (1 - share) if share >= 0.5 else rising[:, below] + step * share
+        quantiles = (
+            rising[:, above] - step * (1 - share)
+            if share >= 0.5
+            else rising[:, below] + step * share
+        )
         in_tail = rising >= quantiles[:, None]
         is_own = values >= quantiles[:, None]
         total = (rising * in_tail).sum(axis=1, keepdims=True) - values * is_own
         with np.errstate(invalid="ignore", divide="ignore"):
-            tails = np.where(applies, total / (in_tail.sum(axis=1, keepdims=True) - is_own), tails)
+            tails = np.where(
+                applies, total / (in_tail.sum(axis=1, keepdims=True) - is_own), tails
+            )
     return np.asarray(np.where(others, tails, 0.0).sum(axis=0) / (classes - 1))

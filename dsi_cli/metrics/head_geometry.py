@@ -1,17 +1,24 @@
-"""Geometry of the classifier's class vectors, from the weights ``W (C, d)`` alone, and its differences between two heads.
+"""Geometry of the classifier's class vectors, from the weights ``W (C, d)`` alone, and
+its differences between two heads.
 
-*Centred* vectors are the rows of ``W`` minus their mean row, which changes no prediction of a softmax classifier.
+*Centred* vectors are the rows of ``W`` minus their mean row, which changes no
+prediction of a softmax classifier.
 
-- Effective rank: ``exp`` of the entropy of the singular values over their sum (Roy and Vetterli 2007, EUSIPCO).
-- Stable rank: the sum of the squared singular values over the largest one. Its reciprocal is the share of the first direction.
-- Spectrum: the singular values of the centred vectors. Those of a random head follow Marchenko and Pastur (1967, Math. USSR Sb.).
-- Neural collapse (Papyan, Han and Donoho 2020, doi 10.1073/pnas.2015509117) predicts that the centred vectors become a simplex.
-  Its vertices have equal norms (NC2), and a cosine of ``-1 / (C - 1)`` with each other. `HeadGeometry` has the deviations.
+- Effective rank: ``exp`` of the entropy of the singular values over their sum (Roy and
+  Vetterli 2007, EUSIPCO).
+- Stable rank: the sum of the squared singular values over the largest one. Its
+  reciprocal is the share of the first direction.
+- Spectrum: the singular values of the centred vectors. Those of a random head follow
+  Marchenko and Pastur (1967, Math. USSR Sb.).
+- Neural collapse (Papyan, Han and Donoho 2020, doi 10.1073/pnas.2015509117) predicts
+  that the centred vectors become a simplex. Its vertices have equal norms (NC2), and a
+  cosine of ``-1 / (C - 1)`` with each other. `HeadGeometry` has the deviations.
 
-Angles between two heads need one feature space: the class vectors of independently trained networks have no common axes.
-`correlation_z` detects this. Similarities of pairs of classes (the NCSM) can always be compared. The
-dtypes in which the weights are stored bound their rounding. A stored value is within the unit roundoff of the value that was
-rounded, or within half of the smallest subnormal number.
+Angles between two heads need one feature space: the class vectors of independently
+trained networks have no common axes. `correlation_z` detects this. Similarities of
+pairs of classes (the NCSM) can always be compared. The dtypes in which the weights are
+stored bound their rounding. A stored value is within the unit roundoff of the value
+that was rounded, or within half of the smallest subnormal number.
 """
 
 from __future__ import annotations
@@ -27,10 +34,14 @@ from numpy.typing import ArrayLike, NDArray
 from dsi_cli.similarity import as_rows, below_one, centre, unit_rows
 
 Float64s = NDArray[np.float64]
-MAX_PAIRED_CLASSES = 4096  # the maximum number of classes for which every cosine is computed
+MAX_PAIRED_CLASSES = (
+    4096  # the maximum number of classes for which every cosine is computed
+)
 BLOCK_ROWS = 1024  # the number of rows of a product that are in memory at a time
 MIN_DRAWS, MAX_DRAWS, MAX_OPERATIONS = 3, 20, 2e9
-"""The number of random heads for the chance level: as many as the operations for their spectra allow."""
+"""The number of random heads for the chance level: as many as the operations for their
+spectra allow.
+"""
 NEIGHBORS = 5  # the number of nearest classes that count as neighbours
 PRECISIONS = {
     "float64": (2.0**-24, 0.0),
@@ -42,7 +53,9 @@ PRECISIONS = {
     "float8_e5m2": (2.0**-3, 2.0**-17),
     "float8_e5m2fnuz": (2.0**-3, 2.0**-18),
 }
-"""Unit roundoff, and half of the smallest subnormal number, by dtype. dsi reads float64 as float32."""
+"""Unit roundoff, and half of the smallest subnormal number, by dtype. dsi reads float64
+as float32.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,18 +72,23 @@ class HeadGeometry:
     centred_stable_rank: float | None
     centred_norm_variation: float | None
     angle_deviation: float | None
-    """The mean of ``|cos + 1 / (C - 1)|`` over pairs of centred vectors; 0 for a simplex (NC2). None above 4,096 classes."""
+    """The mean of ``|cos + 1 / (C - 1)|`` over pairs of centred vectors; 0 for a
+    simplex (NC2). None above 4,096 classes.
+    """
     angle_spread: float | None
     """The standard deviation of these cosines; 0 for equal angles (NC2)."""
 
 
 class RandomHeads(NamedTuple):
-    """The chance levels for heads of one shape: means and standard deviations over seeded random heads."""
+    """The chance levels for heads of one shape: means and standard deviations over
+    seeded random heads.
+    """
 
     means: HeadGeometry
     deviations: HeadGeometry
     shares: Float64s
-    """The mean share of each singular value in the squared sum, ``(min(C - 1, d),)``."""
+    """The mean share of each singular value in the squared sum, ``(min(C - 1, d),)``.
+    """
     share_deviations: Float64s
 
 
@@ -79,12 +97,14 @@ def head_geometry(weight: ArrayLike) -> HeadGeometry:
 
     Parameters
     ----------
-    weight : (C, d) or (C, d, 1, 1) float, a zero row has a norm of 0 and takes no part in angles.
+    weight : (C, d) or (C, d, 1, 1) float, a zero row has a norm of 0 and takes no part
+        in angles.
 
     Returns
     -------
     HeadGeometry
-        Ranks in [1, min(C, d)], and deviations of 0 or more; rows without a direction have no index.
+        Ranks in [1, min(C, d)], and deviations of 0 or more; rows without a direction
+        have no index.
 
     Raises
     ------
@@ -105,45 +125,60 @@ def head_geometry(weight: ArrayLike) -> HeadGeometry:
 def geometry_and_spectrum(weight: ArrayLike) -> tuple[HeadGeometry, Float64s]:
     """Return the indices of a head, and its spectrum.
 
-    The spectrum ``(min(C - 1, d),)`` contains the singular values of the centred vectors, the largest first. A value is 0 if it is
-    below rounding. Parameters and errors are those of `head_geometry`.
+    The spectrum ``(min(C - 1, d),)`` contains the singular values of the centred
+    vectors, the largest first. A value is 0 if it is below rounding. Parameters and
+    errors are those of `head_geometry`.
     """
     rows, scale = below_one(as_rows(weight))
     centred, mean = centre(rows), rows.mean(axis=0)
 
-    # One product of the centred vectors is enough, because that of the vectors themselves follows from it.
+    # One product of the centred vectors is enough, because that of the vectors
+    # themselves follows from it.
     if len(rows) <= rows.shape[1]:
         product, shift = centred @ centred.T, centred @ mean
         raw_product = product + shift[:, None] + shift + mean @ mean
     else:
         product = centred.T @ centred
         raw_product = product + len(rows) * np.outer(mean, mean)
-    raw_squares, squares = _squared_singular_values(raw_product), _squared_singular_values(product)
-    # Centred vectors have a rank of at most C - 1, but rounding can leave another value.
+    raw_squares, squares = (
+        _squared_singular_values(raw_product),
+        _squared_singular_values(product),
+    )
+    # Centred vectors have a rank of at most C - 1, but rounding can leave another
+    # value.
     spectrum = np.zeros(min(len(rows) - 1, rows.shape[1]))
     squares = squares[-len(spectrum) :]
     geometry = HeadGeometry(
-        *_ranks(raw_squares), norm_variation(rows), *_ranks(squares), norm_variation(centred), *_angles(centred, product)
+        *_ranks(raw_squares),
+        norm_variation(rows),
+        *_ranks(squares),
+        norm_variation(centred),
+        *_angles(centred, product),
     )
     spectrum[: len(squares)] = scale * np.sqrt(squares[::-1])
     return geometry, spectrum
 
 
 def spectrum_shares(spectrum: Float64s) -> Float64s:
-    """Return the square of each singular value over the sum of all squares; the spectrum is not all 0."""
+    """Return the square of each singular value over the sum of all squares; the
+    spectrum is not all 0.
+    """
     squares = (spectrum / spectrum[0]) ** 2
     return squares / squares.sum()
 
 
 def norm_variation(rows: Float64s) -> float | None:
-    """Return the standard deviation of the norms of rows over their mean (NC2); None if all are zero."""
+    """Return the standard deviation of the norms of rows over their mean (NC2); None if
+    all are zero.
+    """
     norms = np.linalg.norm(rows, axis=1)
     return float(norms.std() / norms.mean()) if norms.any() else None
 
 
 @lru_cache(maxsize=16)
 def random_heads(classes: int, features: int) -> RandomHeads:
-    """Return the chance levels of a head ``(classes, features)``, from 3 to 20 seeded heads of independent normal values.
+    """Return the chance levels of a head ``(classes, features)``, from 3 to 20 seeded
+    heads of independent normal values.
 
     There are two classes or more. An untrained network usually has these levels, too.
     """
@@ -152,7 +187,9 @@ def random_heads(classes: int, features: int) -> RandomHeads:
     draws = int(np.clip(MAX_OPERATIONS // operations, MIN_DRAWS, MAX_DRAWS))
     indices, shares = [], []
     for _ in range(draws):
-        geometry, spectrum = geometry_and_spectrum(generator.standard_normal((classes, features)))
+        geometry, spectrum = geometry_and_spectrum(
+            generator.standard_normal((classes, features))
+        )
         indices.append(list(vars(geometry).values()))
         shares.append(spectrum_shares(spectrum))
     values = np.array(indices, dtype=np.float64)
@@ -160,43 +197,60 @@ def random_heads(classes: int, features: int) -> RandomHeads:
         HeadGeometry(*(None if np.isnan(value) else float(value) for value in fields))
         for fields in (values.mean(axis=0), values.std(axis=0, ddof=1))
     )
-    return RandomHeads(means, deviations, np.mean(shares, axis=0), np.std(shares, axis=0, ddof=1))
+    return RandomHeads(
+        means, deviations, np.mean(shares, axis=0), np.std(shares, axis=0, ddof=1)
+    )
 
 
 def _squared_singular_values(product: Float64s) -> Float64s:
-    """Return the squared singular values above rounding in rising order, from the product of the rows or of the columns."""
+    """Return the squared singular values above rounding in rising order, from the
+    product of the rows or of the columns.
+    """
     squares = np.linalg.eigvalsh(product)
-    return squares[squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps]
+    return squares[
+        squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps
+    ]
 
 
 def _ranks(squares: Float64s) -> tuple[float | None, float | None]:
-    """Return the effective and the stable rank from squared singular values in rising order; None without any."""
+    """Return the effective and the stable rank from squared singular values in rising
+    order; None without any.
+    """
     if not len(squares):
         return None, None
     shares = np.sqrt(squares)
     shares /= shares.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum())), float(squares.sum() / squares[-1])
+    return float(np.exp(-(shares * np.log(shares)).sum())), float(
+        squares.sum() / squares[-1]
+    )
 
 
 def _angles(centred: Float64s, product: Float64s) -> tuple[float | None, float | None]:
-    """Return the mean deviation of the cosines from those of a simplex, and their standard deviation."""
+    """Return the mean deviation of the cosines from those of a simplex, and their
+    standard deviation.
+    """
     norms = np.linalg.norm(centred, axis=1)
     kept = norms > 0
     count = int(kept.sum())
     if count < 2:
         return None, None
     unit = centred[kept] / norms[kept, None]
-    # The sum of all squared cosines follows from the smaller product: of the rows (C, C), or of the columns (d, d).
+    # The sum of all squared cosines follows from the smaller product: of the rows (C,
+    # C), or of the columns (d, d).
     blocks: Iterable[Float64s]
     if len(product) == len(centred):
         product = product[np.ix_(kept, kept)] / np.outer(norms[kept], norms[kept])
         blocks = [product]
     else:
         product = unit.T @ unit
-        blocks = (unit[at : at + BLOCK_ROWS] @ unit.T for at in range(0, count, BLOCK_ROWS))
+        blocks = (
+            unit[at : at + BLOCK_ROWS] @ unit.T for at in range(0, count, BLOCK_ROWS)
+        )
     pairs = count * (count - 1)
     mean = (float((unit.sum(axis=0) ** 2).sum()) - count) / pairs
-    spread = float(np.sqrt(max((float(np.vdot(product, product)) - count) / pairs - mean**2, 0.0)))
+    spread = float(
+        np.sqrt(max((float(np.vdot(product, product)) - count) / pairs - mean**2, 0.0))
+    )
     if count > MAX_PAIRED_CLASSES:
         return None, spread
     ideal = 1 / (count - 1)
@@ -204,15 +258,22 @@ def _angles(centred: Float64s, product: Float64s) -> tuple[float | None, float |
     return max((total - count * (1 + ideal)) / pairs, 0.0), spread
 
 
-def angles(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> Float64s:
-    """Return the angle in degrees between each row of two matrices ``(C, d)``, in [0, 180]; NaN for a zero row.
+def angles(
+    first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]
+) -> Float64s:
+    """Return the angle in degrees between each row of two matrices ``(C, d)``, in [0,
+    180]; NaN for a zero row.
 
-    The formula with both sum and difference (Kahan) is exact for small angles, which the arc cosine is not.
+    The formula with both sum and difference (Kahan) is exact for small angles, which
+    the arc cosine is not.
 
     >>> angles(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[2.0, 2.0], [1.0, 0.0]])).round(6).tolist()
     [45.0, nan]
     """
-    return angles_of_units(unit_rows(np.asarray(first, dtype=np.float64)), unit_rows(np.asarray(second, dtype=np.float64)))
+    return angles_of_units(
+        unit_rows(np.asarray(first, dtype=np.float64)),
+        unit_rows(np.asarray(second, dtype=np.float64)),
+    )
 
 
 def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
@@ -225,7 +286,9 @@ def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
 
 
 def row_lengths(rows: Float64s) -> Float64s:
-    """Return the Euclidean length of each row, without a temporary array of their squares."""
+    """Return the Euclidean length of each row, without a temporary array of their
+    squares.
+    """
     lengths: Float64s = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     return lengths
 
@@ -234,15 +297,22 @@ class Rounding(NamedTuple):
     """The largest differences that rounding can explain."""
 
     exceeded: NDArray[np.bool_] | None
-    """True for classes with a weight that differs by more ``(C,)``; None if the weights are not compared."""
+    """True for classes with a weight that differs by more ``(C,)``; None if the weights
+    are not compared.
+    """
     angle: Float64s
     """In degrees ``(C,)``."""
     relative: Float64s
-    """The bound of the change of a class vector relative to its length ``(C,)``; two of them bound the change of a cosine."""
+    """The bound of the change of a class vector relative to its length ``(C,)``; two of
+    them bound the change of a cosine.
+    """
 
 
-def rounding(first: NDArray[Any], second: NDArray[Any], dtypes: tuple[str, str]) -> Rounding:
-    """Return what rounding to the dtypes of two heads of the same shape can explain; dtypes not in `PRECISIONS` explain nothing.
+def rounding(
+    first: NDArray[Any], second: NDArray[Any], dtypes: tuple[str, str]
+) -> Rounding:
+    """Return what rounding to the dtypes of two heads of the same shape can explain;
+    dtypes not in `PRECISIONS` explain nothing.
 
     >>> weight = np.array([[1.0, 0.1], [0.3, 2.0]], dtype=np.float32)
     >>> rounding(weight, weight.astype(np.float16), ("float32", "float16")).exceeded.tolist()
@@ -259,22 +329,34 @@ def rounding(first: NDArray[Any], second: NDArray[Any], dtypes: tuple[str, str])
 
 
 def correlation_z(first: NDArray[Any], second: NDArray[Any]) -> float | None:
-    """Return the correlation of two heads of the same shape, in standard deviations above that of unrelated feature spaces.
+    """Return the correlation of two heads of the same shape, in standard deviations
+    above that of unrelated feature spaces.
 
-    The statistic is the sum of the cosines of the centred vectors of each class in both heads. Independent networks have their
-    features in random order, so the result is the distance from the mean over all orders of the features, in standard deviations
-    of these (both exact). 0 is chance. None if all vectors are zero or equal, or if there is one feature.
+    The statistic is the sum of the cosines of the centred vectors of each class in both
+    heads. Independent networks have their features in random order, so the result is
+    the distance from the mean over all orders of the features, in standard deviations
+    of these (both exact). 0 is chance. None if all vectors are zero or equal, or if
+    there is one feature.
     """
-    one, other = (unit_rows(centre(head.astype(np.float64))) for head in (first, second))
+    one, other = (
+        unit_rows(centre(head.astype(np.float64))) for head in (first, second)
+    )
     products = one.T @ other
-    centred = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True) + products.mean()
+    centred = (
+        products
+        - products.mean(axis=0)
+        - products.mean(axis=1, keepdims=True)
+        + products.mean()
+    )
     if len(products) < 2 or np.abs(centred).max() < 1e-9:
         return None
     return float(np.trace(centred) / np.sqrt((centred**2).sum() / (len(products) - 1)))
 
 
 def cosines(weight: NDArray[Any]) -> Float64s:
-    """Return the NCSM in float64 with an exact diagonal, so that small changes are not lost to rounding."""
+    """Return the NCSM in float64 with an exact diagonal, so that small changes are not
+    lost to rounding.
+    """
     unit = unit_rows(weight.astype(np.float64))
     matrix: Float64s = np.clip(unit @ unit.T, -1.0, 1.0)
     matrix = (matrix + matrix.T) / 2
@@ -283,14 +365,22 @@ def cosines(weight: NDArray[Any]) -> Float64s:
 
 
 def nearest(similarity: Float64s) -> NDArray[np.intp]:
-    """Return the nearest classes of each class ``(C, k)``, the nearest first; equal ones in class order."""
+    """Return the nearest classes of each class ``(C, k)``, the nearest first; equal
+    ones in class order.
+    """
     others = similarity.copy()
     np.fill_diagonal(others, -np.inf)
-    return np.argsort(-others, axis=1, kind="stable")[:, : min(NEIGHBORS, len(others) - 1)]
+    return np.argsort(-others, axis=1, kind="stable")[
+        :, : min(NEIGHBORS, len(others) - 1)
+    ]
 
 
 def relative_change(first: NDArray[Any], second: NDArray[Any]) -> Float64s:
-    """Return the length of the difference of each class vector over its length in the first head; NaN for a zero vector there."""
+    """Return the length of the difference of each class vector over its length in the
+    first head; NaN for a zero vector there.
+    """
     difference = np.linalg.norm(second.astype(np.float64) - first, axis=1)
     length = np.linalg.norm(first.astype(np.float64), axis=1)
-    return np.divide(difference, length, out=np.full(len(length), np.nan), where=length > 0)
+    return np.divide(
+        difference, length, out=np.full(len(length), np.nan), where=length > 0
+    )

@@ -1,18 +1,23 @@
-"""The phases of a training run, defined on one of its curves (arXiv 2505.21338, section 5) **[ours]**.
+"""The phases of a training run, defined on one of its curves (arXiv 2505.21338, section
+5) **[ours]**.
 
 - The *plateau* is the largest running median of three epochs.
-- The *surge* lasts until t90, when the curve has gone 90 % of the way from its start to the plateau.
-- The *refinement* is a decline after t95 that is more than noise. It lasts from t90 until the curve stays within its noise of its
-  final value.
+- The *surge* lasts until t90, when the curve has gone 90 % of the way from its start to
+  the plateau.
+- The *refinement* is a decline after t95 that is more than noise. It lasts from t90
+  until the curve stays within its noise of its final value.
 - The *stabilisation* is the rest.
 
-The last value less the largest cannot be positive, so it is no measure of a decline. The slope of a least-squares line can have
-either sign. Its standard error has two parts: the jackknife over classes of the same line (`dsi_cli.metrics.jackknife`), and
+The last value less the largest cannot be positive, so it is no measure of a decline.
+The slope of a least-squares line can have either sign. Its standard error has two
+parts: the jackknife over classes of the same line (`dsi_cli.metrics.jackknife`), and
 autocorrelated noise between epochs.
 
-The intervals of times and gains come from random curves. In each of them every class has a random weight, the same at all epochs,
-and the epochs have noise that continues from one to the next, an autoregressive process of order 1. Its deviation and its
-autocorrelation are those with which the residuals of the curve from a local parabola have their measured variance and covariance.
+The intervals of times and gains come from random curves. In each of them every class
+has a random weight, the same at all epochs, and the epochs have noise that continues
+from one to the next, an autoregressive process of order 1. Its deviation and its
+autocorrelation are those with which the residuals of the curve from a local parabola
+have their measured variance and covariance.
 """
 
 from __future__ import annotations
@@ -29,31 +34,56 @@ from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.measures import Values
 
 SURGE, REFINEMENT, STABILISATION = "surge", "refinement", "stabilisation"
-LEVELS = {"t50": 0.5, "t90": 0.9, "t95": 0.95}  # shares of the way from the start to the plateau
+# shares of the way from the start to the plateau
+LEVELS = {
+    "t50": 0.5,
+    "t90": 0.9,
+    "t95": 0.95,
+}
 MIN_EPOCHS = 8
-MIN_LATE_EPOCHS = 5  # the number of epochs after the rise from which noise and decline are measured
+MIN_LATE_EPOCHS = (
+    5  # the number of epochs after the rise from which noise and decline are measured
+)
 DRAWS = 5000  # the number of random curves for the intervals
-CHUNK = 4_000_000  # the number of values of the random curves that are in memory at a time
+CHUNK = (
+    4_000_000  # the number of values of the random curves that are in memory at a time
+)
 FINAL_NOISE_DEVIATIONS = 2.0
-"""A curve has its final value if it is within this many standard deviations of the noise between epochs."""
+"""A curve has its final value if it is within this many standard deviations of the
+noise between epochs.
+"""
 MIN_GAIN_DEVIATIONS = 5.0
 """A gain must exceed this many standard deviations of the noise."""
 MIN_WALK_DEVIATIONS = 3.0
-"""Without a chance level, a gain must exceed this many standard deviations of a random walk with the steps of the plateau."""
-MAX_LATE_GAIN = 0.1  # if the last third of a curve adds more than this share of the gain, the plateau is not reached
+"""Without a chance level, a gain must exceed this many standard deviations of a random
+walk with the steps of the plateau.
+"""
+# if the last third of a curve adds more than this share of the gain, the plateau is not
+# reached
+MAX_LATE_GAIN = 0.1
 NOISE_WINDOW, CENTRE_WINDOW = 1.5, 2.0
-"""A local parabola reaches from the time since the first epoch divided by this factor to the time multiplied by it."""
-ASSUMED_FOR_INTERVALS, ASSUMED_FOR_DECLINE = 0.3, 0.9  # autocorrelations of curves with too few epochs to measure them
+"""A local parabola reaches from the time since the first epoch divided by this factor
+to the time multiplied by it.
+"""
+# autocorrelations of curves with too few epochs to measure them
+ASSUMED_FOR_INTERVALS, ASSUMED_FOR_DECLINE = (
+    0.3,
+    0.9,
+)
 AUTOCORRELATION_ERRORS = 1.2
-"""The autocorrelation is raised by this many standard errors, since few epochs understate it (docs/phases.md has the effect)."""
+"""The autocorrelation is raised by this many standard errors, since few epochs
+understate it (docs/phases.md has the effect).
+"""
 NO_DECLINE = "no decline beyond noise"
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of a curve, or the time at which the curve reaches a share of its plateau (t50, t90, t95).
+    """A phase of a curve, or the time at which the curve reaches a share of its plateau
+    (t50, t90, t95).
 
-    Epochs are interpolated between checkpoints. ``low`` and ``high`` are the 95 % confidence interval of ``last_epoch``.
+    Epochs are interpolated between checkpoints. ``low`` and ``high`` are the 95 %
+    confidence interval of ``last_epoch``.
     """
 
     name: str
@@ -62,18 +92,24 @@ class Phase:
     low: float
     high: float
     gain: float | None
-    """The gain up to the plateau; for refinement and stabilisation the change over the plateau."""
+    """The gain up to the plateau; for refinement and stabilisation the change over the
+    plateau.
+    """
     gain_low: float | None
     gain_high: float | None
     is_censored: bool = False
-    """True if the curve reaches its level before the second checkpoint; last_epoch is then that of the second checkpoint."""
+    """True if the curve reaches its level before the second checkpoint; last_epoch is
+    then that of the second checkpoint.
+    """
     reason: str | None = None
     """For a stabilisation, why no refinement precedes it."""
 
 
 @dataclass(frozen=True)
 class Phases:
-    """The phases of a curve in order, then t50, t90 and t95; or the reason why the curve has none."""
+    """The phases of a curve in order, then t50, t90 and t95; or the reason why the
+    curve has none.
+    """
 
     found: tuple[Phase, ...] = ()
     reason: str | None = None
@@ -112,19 +148,21 @@ def phases(
         Increasing epochs. Gaps and fractions are allowed.
     values : (n,)
         The curve. Points that are NaN or infinite are left out.
-    start : the value from which the curve rises, such as the chance level; the first value if None.
+    start : the value from which the curve rises, such as the chance level; the first
+        value if None.
     least_gain : the gain that the curve must exceed, in the units of the values.
-    without : (n, C), optional, the values with each class left out in turn, for the intervals.
+    without : (n, C), optional, the values with each class left out in turn, for the
+        intervals.
     seed : the seed of the random curves.
     draws : the number of random curves.
-    run : a number that differs between runs that `t90_difference` compares. Their random curves have the same weights of the
-        classes, and independent noise.
+    run : a number that differs between runs that `t90_difference` compares. Their
+        random curves have the same weights of the classes, and independent noise.
 
     Returns
     -------
     Phases
-        Without phases, but with a reason, if the curve has fewer than eight values, does not rise above start, gain and noise, or
-        still rises at its end.
+        Without phases, but with a reason, if the curve has fewer than eight values,
+        does not rise above start, gain and noise, or still rises at its end.
 
     Examples
     --------
@@ -132,59 +170,110 @@ def phases(
     >>> [(phase.name, round(phase.last_epoch, 1)) for phase in phases(np.arange(31), curve).found]
     [('surge', 3.5), ('refinement', 11.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.5), ('t95', 3.7)]
     """
-    time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    time, curve = (
+        np.asarray(epochs, dtype=np.float64),
+        np.asarray(values, dtype=np.float64),
+    )
     known = np.isfinite(curve)
     time, curve = time[known], curve[known]
     if len(time) < MIN_EPOCHS:
         has = "has" if len(time) == 1 else "have"
-        return Phases(reason=f"{count(len(time), 'epoch')} {has} a value; at least {MIN_EPOCHS} are needed")
+        return Phases(
+            reason=(
+                f"{count(len(time), 'epoch')} {has} a value; at least {MIN_EPOCHS} are"
+                " needed"
+            )
+        )
     begin = float(curve[0]) if start is None else start
     medians = _running_medians(curve)
     gain = float(medians.max()) - begin
     if gain <= 0:
-        return Phases(reason="the curve does not rise above its start, so it stays within chance")
+        return Phases(
+            reason="the curve does not rise above its start, so it stays within chance"
+        )
     if gain <= least_gain:
-        return Phases(reason=f"the curve rises by {gain:.3g}, which is within chance (up to {least_gain:.3g})")
-    # Estimate the noise after the rise, from second differences. A curve without a chance level must also rise by more than a
-    # random walk with the steps of its plateau.
+        return Phases(
+            reason=(
+                f"the curve rises by {gain:.3g}, which is within chance (up to"
+                f" {least_gain:.3g})"
+            )
+        )
+    # Estimate the noise after the rise, from second differences. A curve without a
+    # chance level must also rise by more than a random walk with the steps of its
+    # plateau.
     measured = _quantities(time, curve[None], begin)[0][0]
     risen = int(np.searchsorted(time, measured[1]))
     after_rise = curve[risen:]
     stable = after_rise if len(after_rise) >= MIN_LATE_EPOCHS else curve
     noise = float(np.sqrt(np.square(np.diff(stable, 2)).mean() / 6))
-    walk = float(np.diff(stable).std(ddof=1)) * (len(curve) - 1) ** 0.5 if start is None else 0.0
+    walk = (
+        float(np.diff(stable).std(ddof=1)) * (len(curve) - 1) ** 0.5
+        if start is None
+        else 0.0
+    )
     if gain <= max(MIN_GAIN_DEVIATIONS * noise, MIN_WALK_DEVIATIONS * walk):
         noise_text = "which is within its noise"
         if stable is curve:
-            noise_text = f"but with {count(len(after_rise), 'epoch')} after the rise, its noise is unknown"
+            noise_text = (
+                f"but with {count(len(after_rise), 'epoch')} after the rise, its noise"
+                " is unknown"
+            )
         return Phases(reason=f"the curve rises by {gain:.3g}, {noise_text}")
-    if medians.argmax() == len(medians) - 1 and medians[-1] - medians[2 * len(medians) // 3] > MAX_LATE_GAIN * gain:
-        return Phases(reason="the curve still rises at its end, so its plateau is not known")
+    if (
+        medians.argmax() == len(medians) - 1
+        and medians[-1] - medians[2 * len(medians) // 3] > MAX_LATE_GAIN * gain
+    ):
+        return Phases(
+            reason="the curve still rises at its end, so its plateau is not known"
+        )
 
     if without is not None:
         without = without[known]
         without = without if np.isfinite(without).all() else None
     noise_after_rise = _noise(time, curve, risen, ASSUMED_FOR_INTERVALS)
-    change = _change_after(time, curve, without, float(measured[2]), _noise(time, curve, risen, ASSUMED_FOR_DECLINE))
-    # The random curves have the curve itself as their centre up to t90, and a smooth curve after it.
+    change = _change_after(
+        time,
+        curve,
+        without,
+        float(measured[2]),
+        _noise(time, curve, risen, ASSUMED_FOR_DECLINE),
+    )
+    # The random curves have the curve itself as their centre up to t90, and a smooth
+    # curve after it.
     centre = curve.copy()
     centre[risen:] = (_local_parabolas(time, CENTRE_WINDOW) @ curve)[risen:]
-    deviation = noise_after_rise.deviation if change is not None and change[2] < 0 else None
+    deviation = (
+        noise_after_rise.deviation if change is not None and change[2] < 0 else None
+    )
     chunks = [
         _quantities(time, curves, begin, deviation)
-        for curves in _random_curves(centre, noise_after_rise, without, draws, (seed, run))
+        for curves in _random_curves(
+            centre, noise_after_rise, without, draws, (seed, run)
+        )
     ]
     linear, cubic = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    measured, at_centre = (_quantities(time, one[None], begin, deviation)[0][0] for one in (curve, centre))
-    # Noise raises the largest running median and so delays all times. The draws are shifted by the delay of the median draw.
-    drawn = np.concatenate([linear, cubic]) + measured + at_centre - 2 * np.median(linear, axis=0)
-    return Phases(tuple(_in_order(time, measured, drawn, change)), t90_draws=drawn[:, 1])
+    measured, at_centre = (
+        _quantities(time, one[None], begin, deviation)[0][0] for one in (curve, centre)
+    )
+    # Noise raises the largest running median and so delays all times. The draws are
+    # shifted by the delay of the median draw.
+    drawn = (
+        np.concatenate([linear, cubic])
+        + measured
+        + at_centre
+        - 2 * np.median(linear, axis=0)
+    )
+    return Phases(
+        tuple(_in_order(time, measured, drawn, change)), t90_draws=drawn[:, 1]
+    )
 
 
 def t90_difference(first: Phases, second: Phases) -> tuple[float, float] | None:
-    """Return the 95 % confidence interval of t90 of the second curve less that of the first; None if one has no phases.
+    """Return the 95 % confidence interval of t90 of the second curve less that of the
+    first; None if one has no phases.
 
-    Both come from `phases` with values without each of the same classes, with the same seed and with different runs.
+    Both come from `phases` with values without each of the same classes, with the same
+    seed and with different runs.
     """
     if first.t90_draws is None or second.t90_draws is None:
         return None
@@ -192,8 +281,12 @@ def t90_difference(first: Phases, second: Phases) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _in_order(time: Values, measured: Values, drawn: Values, change: Change | None) -> Iterator[Phase]:
-    """Yield the phases and times, with limits that are in order and within the epochs."""
+def _in_order(
+    time: Values, measured: Values, drawn: Values, change: Change | None
+) -> Iterator[Phase]:
+    """Yield the phases and times, with limits that are in order and within the
+    epochs.
+    """
     first, last = float(time[0]), float(time[-1])
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
     low, high = np.minimum(low, measured), np.maximum(high, measured)
@@ -201,13 +294,26 @@ def _in_order(time: Values, measured: Values, drawn: Values, change: Change | No
     # Between the first two checkpoints nothing is known of the time.
     index = [0, 1, 2, 4][: len(measured) - 1]
     is_censored = measured[index] < time[1]
-    ends = np.where(is_censored, np.where(measured[index] > first, time[1], first), measured[index])
-    low, high = np.clip(low[index], first, last), np.clip(np.maximum(high[index], ends), first, last)
+    ends = np.where(
+        is_censored, np.where(measured[index] > first, time[1], first), measured[index]
+    )
+    low, high = (
+        np.clip(low[index], first, last),
+        np.clip(np.maximum(high[index], ends), first, last),
+    )
     low = np.where(low < time[1], first, low)
     low, high = np.maximum.accumulate(low), np.maximum.accumulate(high)
 
     def phase(name: str, begin: float, end: int, amount: Change) -> Phase:
-        return Phase(name, begin, float(ends[end]), float(low[end]), float(high[end]), *amount, bool(is_censored[end]))
+        return Phase(
+            name,
+            begin,
+            float(ends[end]),
+            float(low[end]),
+            float(high[end]),
+            *amount,
+            bool(is_censored[end]),
+        )
 
     yield phase(SURGE, first, 1, gain)
     surged = float(ends[1])
@@ -218,15 +324,31 @@ def _in_order(time: Values, measured: Values, drawn: Values, change: Change | No
     elif surged < last:
         reason = NO_DECLINE
         if change is None:
-            reason = f"a decline cannot be tested with fewer than {MIN_LATE_EPOCHS} epochs after t95"
+            reason = (
+                f"a decline cannot be tested with fewer than {MIN_LATE_EPOCHS} epochs"
+                " after t95"
+            )
         amount, amount_low, amount_high = change or (None, None, None)
-        yield Phase(STABILISATION, surged, last, last, last, amount, amount_low, amount_high, reason=reason)
+        yield Phase(
+            STABILISATION,
+            surged,
+            last,
+            last,
+            last,
+            amount,
+            amount_low,
+            amount_high,
+            reason=reason,
+        )
     for end, name in enumerate(LEVELS):
         yield phase(name, first, end, gain)
 
 
-def _change_after(time: Values, curve: Values, without: Values | None, t95: float, noise: Noise) -> Change | None:
-    """Return the change of a line through the curve after t95, with its 95 % confidence interval; None with too few epochs.
+def _change_after(
+    time: Values, curve: Values, without: Values | None, t95: float, noise: Noise
+) -> Change | None:
+    """Return the change of a line through the curve after t95, with its 95 % confidence
+    interval; None with too few epochs.
 
     The epoch that reaches t95 is left out, since it is chosen for its high value.
     """
@@ -243,7 +365,10 @@ def _change_after(time: Values, curve: Values, without: Values | None, t95: floa
     total, freedoms = variance, variance**2 / noise.freedom
     if without is not None:
         of_classes = (jackknife.standard_error(line @ without[late]) or 0.0) ** 2
-        total, freedoms = total + of_classes, freedoms + of_classes**2 / (without.shape[1] - 1)
+        total, freedoms = (
+            total + of_classes,
+            freedoms + of_classes**2 / (without.shape[1] - 1),
+        )
     if total == 0:
         return change, change, change
     half = float(stdtrit(total**2 / freedoms, 0.975)) * total**0.5
@@ -251,55 +376,85 @@ def _change_after(time: Values, curve: Values, without: Values | None, t95: floa
 
 
 def _noise(time: Values, curve: Values, risen: int, assumed: float) -> Noise:
-    """Return the noise between epochs after the rise; with few epochs, its autocorrelation is the assumed one."""
+    """Return the noise between epochs after the rise; with few epochs, its
+    autocorrelation is the assumed one.
+    """
     # The residuals from local parabolas; epochs with few neighbours have none.
     residual = (np.eye(len(time)) - _local_parabolas(time, NOISE_WINDOW))[risen:]
     residual = residual[np.any(residual, axis=1)]
     if len(residual) < MIN_LATE_EPOCHS:
         late = curve[risen:] if len(curve) - risen >= MIN_LATE_EPOCHS else curve
-        variance = np.square(np.diff(late, 2)).mean() / (6 - 8 * assumed + 2 * assumed**2)
-        return Noise(float(np.sqrt(variance)), assumed, max(1.0, 2 * (len(late) - 2) / 3))
+        variance = np.square(np.diff(late, 2)).mean() / (
+            6 - 8 * assumed + 2 * assumed**2
+        )
+        return Noise(
+            float(np.sqrt(variance)), assumed, max(1.0, 2 * (len(late) - 2) / 3)
+        )
     measured = residual @ curve
-    # The sums of squares and of products of neighbours that a process with deviation 1 would have, for each autocorrelation
+    # The sums of squares and of products of neighbours that a process with deviation 1
+    # would have, for each autocorrelation
     lags = range(1 - len(time), len(time))
     squares, neighbours = np.zeros(len(time)), np.zeros(len(time))
-    for product, sums in ((residual.T @ residual, squares), (residual[1:].T @ residual[:-1], neighbours)):
+    for product, sums in (
+        (residual.T @ residual, squares),
+        (residual[1:].T @ residual[:-1], neighbours),
+    ):
         for lag in lags:
             sums[abs(lag)] += np.trace(product, lag)
     grid = np.linspace(0, 0.95, 20)
     powers = grid[:, None] ** np.arange(len(time))
     expected = powers @ squares
     square = float(measured @ measured)
-    wanted = float(measured[1:] @ measured[:-1]) / (square or 1.0) + AUTOCORRELATION_ERRORS / len(measured) ** 0.5
+    wanted = (
+        float(measured[1:] @ measured[:-1]) / (square or 1.0)
+        + AUTOCORRELATION_ERRORS / len(measured) ** 0.5
+    )
     best = int(np.argmin(np.abs(powers @ neighbours / expected - wanted)))
     deviation = float(np.sqrt(square / expected[best]))
     return Noise(deviation, float(grid[best]), float(squares[0]))
 
 
 def _random_curves(
-    centre: Values, noise: Noise, without: Values | None, draws: int, seeds: tuple[int, int]
+    centre: Values,
+    noise: Noise,
+    without: Values | None,
+    draws: int,
+    seeds: tuple[int, int],
 ) -> Iterator[Values]:
     """Yield random curves around a centre, in chunks ``(k, n)``."""
     seed, run = seeds
-    of_classes, of_noise = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1, run])
+    of_classes, of_noise = (
+        np.random.default_rng([seed, 0]),
+        np.random.default_rng([seed, 1, run]),
+    )
     size = max(1, CHUNK // len(centre))
     for begin in range(0, draws, size):
         part = min(size, draws - begin)
         process = of_noise.standard_normal((len(centre), part))
         fresh = (1 - noise.autocorrelation**2) ** 0.5
         for epoch in range(1, len(centre)):
-            process[epoch] = noise.autocorrelation * process[epoch - 1] + fresh * process[epoch]
-        deviations = noise.deviation * np.sqrt(noise.freedom / of_noise.chisquare(noise.freedom, part))
+            process[epoch] = (
+                noise.autocorrelation * process[epoch - 1] + fresh * process[epoch]
+            )
+        deviations = noise.deviation * np.sqrt(
+            noise.freedom / of_noise.chisquare(noise.freedom, part)
+        )
         curves = centre + (process * deviations).T
         if without is not None:
-            effects, classes = without - without.mean(axis=1, keepdims=True), without.shape[1]
-            weights = of_classes.standard_normal((part, classes)) * np.sqrt((classes - 1) / classes)
+            effects, classes = (
+                without - without.mean(axis=1, keepdims=True),
+                without.shape[1],
+            )
+            weights = of_classes.standard_normal((part, classes)) * np.sqrt(
+                (classes - 1) / classes
+            )
             curves += weights @ effects.T
         yield curves
 
 
 def _local_parabolas(time: Values, window: float) -> Values:
-    """Return the matrix ``(n, n)`` that smooths a curve: the value of a parabola through the epochs near each epoch.
+    """Return the matrix ``(n, n)`` that smooths a curve: the value of a parabola
+    through the epochs near each epoch.
 
     An epoch with fewer than `MIN_LATE_EPOCHS` epochs in the window keeps its value.
     """
@@ -316,26 +471,41 @@ def _local_parabolas(time: Values, window: float) -> Values:
 def _running_medians(curves: Values) -> Values:
     """Return the medians ``(..., n-2)`` of three consecutive values."""
     first, second, third = curves[..., :-2], curves[..., 1:-1], curves[..., 2:]
-    return np.maximum(np.minimum(first, second), np.minimum(np.maximum(first, second), third))
+    return np.maximum(
+        np.minimum(first, second), np.minimum(np.maximum(first, second), third)
+    )
 
 
-def _quantities(time: Values, curves: Values, begin: float, deviation: float | None = None) -> tuple[Values, Values]:
-    """Return t50, t90, t95 and the gain of each curve, with lines and with cubics between the epochs.
+def _quantities(
+    time: Values, curves: Values, begin: float, deviation: float | None = None
+) -> tuple[Values, Values]:
+    """Return t50, t90, t95 and the gain of each curve, with lines and with cubics
+    between the epochs.
 
     With the deviation of the noise, the end of the refinement is the last column.
     """
     gain = _running_medians(curves).max(axis=1) - begin
-    times = [_times_reached(time, curves, begin + share * gain) for share in LEVELS.values()]
+    times = [
+        _times_reached(time, curves, begin + share * gain) for share in LEVELS.values()
+    ]
     linear, cubic = zip(*times, strict=True)
-    common = [gain] if deviation is None else [gain, _settled(time, curves, linear[1], deviation)]
+    common = (
+        [gain]
+        if deviation is None
+        else [gain, _settled(time, curves, linear[1], deviation)]
+    )
     return np.stack([*linear, *common], axis=1), np.stack([*cubic, *common], axis=1)
 
 
-def _times_reached(time: Values, curves: Values, levels: Values) -> tuple[Values, Values]:
-    """Return when each curve first reaches its level, on a line and on a cubic, or the first epoch if it starts above.
+def _times_reached(
+    time: Values, curves: Values, levels: Values
+) -> tuple[Values, Values]:
+    """Return when each curve first reaches its level, on a line and on a cubic, or the
+    first epoch if it starts above.
 
-    The cubic is monotone, with the slopes of Fritsch and Butland 1984 (doi:10.1137/0905021) for equal steps. What lies between the
-    line and the cubic is not known without more checkpoints.
+    The cubic is monotone, with the slopes of Fritsch and Butland 1984
+    (doi:10.1137/0905021) for equal steps. What lies between the line and the cubic is
+    not known without more checkpoints.
     """
     row, index = np.arange(len(curves)), np.argmax(curves >= levels[:, None], axis=1)
     before, last = np.maximum(index - 1, 0), len(time) - 1
@@ -350,21 +520,34 @@ def _times_reached(time: Values, curves: Values, levels: Values) -> tuple[Values
     low, high = np.zeros(len(curves)), np.ones(len(curves))
     for _ in range(20):  # bisection
         x = (low + high) / 2
-        value = a + x * x * (3 - 2 * x) * (b - a) + x * (1 - x) * ((1 - x) * start - x * end)
+        value = (
+            a
+            + x * x * (3 - 2 * x) * (b - a)
+            + x * (1 - x) * ((1 - x) * start - x * end)
+        )
         is_below = value < levels
         low, high = np.where(is_below, x, low), np.where(is_below, high, x)
-    return time[before] + share * step, time[before] + np.where(is_later, low, 0.0) * step
+    return (
+        time[before] + share * step,
+        time[before] + np.where(is_later, low, 0.0) * step,
+    )
 
 
 def _harmonic_mean(first: Values, second: Values) -> Values:
     """Return the harmonic mean of two slopes of the same sign, else 0."""
     is_same = first * second > 0
-    return np.where(is_same, 2 * first * second / np.where(is_same, first + second, 1.0), 0.0)
+    return np.where(
+        is_same, 2 * first * second / np.where(is_same, first + second, 1.0), 0.0
+    )
 
 
 def _settled(time: Values, curves: Values, t90: Values, deviation: float) -> Values:
     """Return the epoch from which each curve stays near its final value."""
     final = _running_medians(curves)[:, -1]
-    is_far = (np.abs(curves - final[:, None]) > FINAL_NOISE_DEVIATIONS * deviation) & (time >= t90[:, None])
-    after_far = np.where(is_far.any(axis=1), len(time) - np.argmax(is_far[:, ::-1], axis=1), 0)
+    is_far = (np.abs(curves - final[:, None]) > FINAL_NOISE_DEVIATIONS * deviation) & (
+        time >= t90[:, None]
+    )
+    after_far = np.where(
+        is_far.any(axis=1), len(time) - np.argmax(is_far[:, ::-1], axis=1), 0
+    )
     return np.maximum(t90, time[np.minimum(after_far, len(time) - 1)])

@@ -1,4 +1,6 @@
-"""One of the two matrices of a SAI, with the values that the measures need; each is computed on first use."""
+"""One of the two matrices of a SAI, with the values that the measures need; each is
+computed on first use.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,15 @@ from dsi_cli.metrics.measures import Values, similarity_ranks
 from dsi_cli.metrics.p_values import RelabelledMatrix, lazy_property
 
 Csm = NDArray[np.floating[Any]]
-ROUNDING = 5e-7  # a range of off-diagonal values below this share of the largest value counts as rounding **[choice]**
+# a range of off-diagonal values below this share of the largest value counts as
+# rounding **[choice]**
+ROUNDING = 5e-7
 
 
 class PairValues:
-    """A flat float64 array of off-diagonal values: all of them, or one per pair of a symmetric matrix."""
+    """A flat float64 array of off-diagonal values: all of them, or one per pair of a
+    symmetric matrix.
+    """
 
     def __init__(self, values: Values) -> None:
         self.values = values
@@ -29,7 +35,9 @@ class PairValues:
 
 
 class ComparedMatrix(RelabelledMatrix):
-    """The scaled values or the ranks of a matrix ``(C, C)`` with a diagonal of 0, which measures compare."""
+    """The scaled values or the ranks of a matrix ``(C, C)`` with a diagonal of 0, which
+    measures compare.
+    """
 
     @lazy_property
     def all_pairs(self) -> PairValues:
@@ -38,18 +46,27 @@ class ComparedMatrix(RelabelledMatrix):
 
     @lazy_property
     def upper_pairs(self) -> PairValues:
-        """The values above the diagonal, row by row; they represent a symmetric matrix."""
-        return PairValues(self.values[np.triu(np.ones(self.values.shape, dtype=bool), 1)])
+        """The values above the diagonal, row by row; they represent a symmetric
+        matrix.
+        """
+        return PairValues(
+            self.values[np.triu(np.ones(self.values.shape, dtype=bool), 1)]
+        )
 
     @lazy_property
     def class_sums(self) -> tuple[Values, Values]:
-        """Two arrays ``(C,)``: the sum of the values, and of their squares, in the row and column of each class."""
+        """Two arrays ``(C,)``: the sum of the values, and of their squares, in the row
+        and column of each class.
+        """
         squares = self.values * self.values
-        return self.values.sum(axis=0) + self.values.sum(axis=1), squares.sum(axis=0) + squares.sum(axis=1)
+        return self.values.sum(axis=0) + self.values.sum(axis=1), squares.sum(
+            axis=0
+        ) + squares.sum(axis=1)
 
 
 class PreparedMatrix:
-    """One of the two matrices of a SAI, with derived values that are computed once for all matrices it is compared with.
+    """One of the two matrices of a SAI, with derived values that are computed once for
+    all matrices it is compared with.
 
     Parameters
     ----------
@@ -65,7 +82,10 @@ class PreparedMatrix:
     def __init__(self, csm: Csm) -> None:
         self.matrix: Values = np.asarray(csm, dtype=np.float64)
         if not np.isfinite(self.matrix).all():
-            message = "the CSM holds NaN or infinite values; a class without values has NaN in its whole row and column"
+            message = (
+                "the CSM holds NaN or infinite values; a class without values has NaN"
+                " in its whole row and column"
+            )
             raise UsageError(message, code="csm-not-finite")
         self.classes = len(self.matrix)
 
@@ -76,8 +96,13 @@ class PreparedMatrix:
 
     @lazy_property
     def is_constant(self) -> bool:
-        """True if all off-diagonal values are equal up to float32 rounding, so that they cannot be scaled."""
-        return bool(np.ptp(measures.off_diagonal(self.matrix)) <= ROUNDING * np.abs(self.matrix).max())
+        """True if all off-diagonal values are equal up to float32 rounding, so that
+        they cannot be scaled.
+        """
+        return bool(
+            np.ptp(measures.off_diagonal(self.matrix))
+            <= ROUNDING * np.abs(self.matrix).max()
+        )
 
     @lazy_property
     def scaled(self) -> ComparedMatrix:
@@ -90,7 +115,9 @@ class PreparedMatrix:
 
     @lazy_property
     def ranked(self) -> ComparedMatrix:
-        """The mid-ranks of the values; the pairs of a symmetric matrix are ranked once each."""
+        """The mid-ranks of the values; the pairs of a symmetric matrix are ranked once
+        each.
+        """
         square, kept = np.zeros_like(self.matrix), ~np.eye(self.classes, dtype=bool)
         if self.is_symmetric:
             kept = np.triu(kept)
@@ -98,7 +125,9 @@ class PreparedMatrix:
         return ComparedMatrix(square + square.T if self.is_symmetric else square)
 
     def compared(self, measure: str) -> ComparedMatrix:
-        """Return what a measure compares: ranks for ``spearman``, else scaled values."""
+        """Return what a measure compares: ranks for ``spearman``, else scaled
+        values.
+        """
         return self.ranked if measure == "spearman" else self.scaled
 
     @lazy_property
@@ -108,10 +137,14 @@ class PreparedMatrix:
         minima = np.zeros(self.classes)
         # The minimum is 0 unless one of the two classes of a smallest pair is left out.
         for index in np.unravel_index(values.argmin(), values.shape):
-            minima[index] = np.delete(np.delete(values, index, axis=0), index, axis=1).min()
+            minima[index] = np.delete(
+                np.delete(values, index, axis=0), index, axis=1
+            ).min()
         return minima
 
     @lazy_property
     def row_ranks(self) -> RelabelledMatrix:
-        """The negated ranks of `similarity_ranks`, which are larger for more similar classes."""
+        """The negated ranks of `similarity_ranks`, which are larger for more similar
+        classes.
+        """
         return RelabelledMatrix(-similarity_ranks(self.matrix))

@@ -1,9 +1,12 @@
-"""Reliability of a CCSM: how well the mistakes in one half of the samples predict those in the other half **[ours]**.
+"""Reliability of a CCSM: how well the mistakes in one half of the samples predict those
+in the other half **[ours]**.
 
-A CCSM gets noisier as mistakes vanish, so a falling SAI with it may be noise alone. The samples of each class are divided at
-random into two halves. The reliability ``2 r / (1 + r)`` is the Spearman-Brown formula of the Pearson correlation ``r`` of the
-halves' CCSMs off the diagonal, averaged over seeded random halvings **[choice]**. A correlation with the CCSM divided by the
-square root of the reliability is that with a noiseless CCSM (Spearman 1904, the correction for attenuation).
+A CCSM gets noisier as mistakes vanish, so a falling SAI with it may be noise alone. The
+samples of each class are divided at random into two halves. The reliability ``2 r / (1
++ r)`` is the Spearman-Brown formula of the Pearson correlation ``r`` of the halves'
+CCSMs off the diagonal, averaged over seeded random halvings **[choice]**. A correlation
+with the CCSM divided by the square root of the reliability is that with a noiseless
+CCSM (Spearman 1904, the correction for attenuation).
 """
 
 from __future__ import annotations
@@ -19,25 +22,30 @@ from dsi_cli.similarity import require_same_order
 
 HALVINGS = 20  # the default number of random halvings
 MIN_VARIANCE = 1e-12
-"""A smaller variance of the values of a half, relative to their squared mean, is rounding: they are equal."""
+"""A smaller variance of the values of a half, relative to their squared mean, is
+rounding: they are equal.
+"""
 
 
 def reliability(counts: ArrayLike, halvings: int = HALVINGS, seed: int = 0) -> Score:
-    """Return the split-half reliability ``2 r / (1 + r)`` of the CCSM of confusion counts, with r in [-1, 1].
+    """Return the split-half reliability ``2 r / (1 + r)`` of the CCSM of confusion
+    counts, with r in [-1, 1].
 
-    It is at most 1, and near or below 0 if the mistakes of the halves have nothing in common. Chance levels are missing.
+    It is at most 1, and near or below 0 if the mistakes of the halves have nothing in
+    common. Chance levels are missing.
 
     Parameters
     ----------
-    counts : (C, C) int
-        Rows are the truth, columns the prediction. Classes with fewer than two samples have no halves and are left out.
+    counts : (C, C) int Rows are the truth, columns the prediction. Classes with fewer
+        than two samples have no halves and are left out.
     halvings : int, the number of times that the samples are divided into halves.
     seed : int, the seed of the halvings.
 
     Raises
     ------
     UsageError
-        The counts are not a square matrix (code ``not-square``), or the number of halvings is 0 (code ``too-few-halvings``).
+        The counts are not a square matrix (code ``not-square``), or the number of
+        halvings is 0 (code ``too-few-halvings``).
 
     Examples
     --------
@@ -48,15 +56,23 @@ def reliability(counts: ArrayLike, halvings: int = HALVINGS, seed: int = 0) -> S
     require_same_order(counts)
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
-        message = f"a reliability needs a square matrix of counts; this one has shape {counts.shape}"
+        message = (
+            "a reliability needs a square matrix of counts; this one has shape"
+            f" {counts.shape}"
+        )
         raise UsageError(message, code="not-square", shape=counts.shape)
     if halvings < 1:
         message = f"a reliability needs one halving or more, not {halvings}"
         raise UsageError(message, code="too-few-halvings", halvings=halvings)
     kept = np.flatnonzero(counts.sum(axis=1) >= 2)
-    result = Score(classes_used=len(kept), samples_used=int(counts[np.ix_(kept, kept)].sum()))
+    result = Score(
+        classes_used=len(kept), samples_used=int(counts[np.ix_(kept, kept)].sum())
+    )
     if len(kept) < 3:
-        return replace(result, reason=f"{len(kept)} classes with two samples or more: halves need three")
+        return replace(
+            result,
+            reason=f"{len(kept)} classes with two samples or more: halves need three",
+        )
     # A CCSM has few values that are not 0: those of the mistakes that occur.
     rows, rng = np.asarray(counts[kept], dtype=np.int64), np.random.default_rng(seed)
     true, predicted = np.nonzero(rows)
@@ -69,7 +85,9 @@ def reliability(counts: ArrayLike, halvings: int = HALVINGS, seed: int = 0) -> S
     cell_of_sample = np.repeat(np.arange(len(number)), number)
     row_of_sample = true[cell_of_sample]
     starts = np.cumsum(samples) - samples
-    first_half = np.flatnonzero((np.arange(len(cell_of_sample)) - starts[row_of_sample]) % 2 == 0)
+    first_half = np.flatnonzero(
+        (np.arange(len(cell_of_sample)) - starts[row_of_sample]) % 2 == 0
+    )
     correlations = []
     for _ in range(halvings):
         order = np.argsort(row_of_sample + rng.random(len(row_of_sample)))
@@ -82,7 +100,11 @@ def reliability(counts: ArrayLike, halvings: int = HALVINGS, seed: int = 0) -> S
         if (variances > MIN_VARIANCE * means**2).all():
             correlations.append(covariance[0, 1] / np.sqrt(variances.prod()))
     if not correlations:
-        reason = "too few mistakes: in every halving one half has none" if len(mistakes) else NO_MISTAKE
+        reason = (
+            "too few mistakes: in every halving one half has none"
+            if len(mistakes)
+            else NO_MISTAKE
+        )
         return replace(result, reason=reason)
     r = float(np.mean(correlations))
     if r <= -1.0 + 1e-12:

@@ -1,4 +1,6 @@
-"""WSI, the Weights Similarity Index: how similar the classes of one raw NCSM are (arXiv 2505.21338, section 3.3)."""
+"""WSI, the Weights Similarity Index: how similar the classes of one raw NCSM are (arXiv
+2505.21338, section 3.3).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ Csm = ArrayLike
 
 
 def mean_wsi(csm: Csm) -> float:
-    """Return the mean of the upper triangle of a raw NCSM, in [-1, 1] (arXiv 2505.21338, section 3.3).
+    """Return the mean of the upper triangle of a raw NCSM, in [-1, 1] (arXiv
+    2505.21338, section 3.3).
 
     Parameters
     ----------
@@ -29,10 +32,11 @@ def mean_wsi(csm: Csm) -> float:
 
 
 def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
-    """Return the mean similarity of a class to its most similar classes, averaged over classes, in [-1, 1].
+    """Return the mean similarity of a class to its most similar classes, averaged over
+    classes, in [-1, 1].
 
-    A row contributes the mean of its off-diagonal values ``>=`` its quantile, which NumPy interpolates linearly. Source:
-    arXiv 2505.21338, section 3.3.
+    A row contributes the mean of its off-diagonal values ``>=`` its quantile, which
+    NumPy interpolates linearly. Source: arXiv 2505.21338, section 3.3.
 
     Parameters
     ----------
@@ -42,17 +46,19 @@ def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     Raises
     ------
     UsageError
-        The matrix is not square or has fewer than two classes (code ``not-square``), or the quantile is outside [0, 1]
-        (code ``quantile-out-of-range``).
+        The matrix is not square or has fewer than two classes (code ``not-square``), or
+        the quantile is outside [0, 1] (code ``quantile-out-of-range``).
     """
     return float(upper_tails(off_diagonal(_checked(csm)), quantile).mean())
 
 
 def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
-    """Return the mean similarity of a class to its least similar classes, averaged over classes, in [-1, 1].
+    """Return the mean similarity of a class to its least similar classes, averaged over
+    classes, in [-1, 1].
 
-    A row contributes the mean of its off-diagonal values ``<=`` its ``1 - quantile`` quantile. The result is computed as
-    ``-max_wsi(-csm)``, so that floating point cannot make the two sets of values differ in size.
+    A row contributes the mean of its off-diagonal values ``<=`` its ``1 - quantile``
+    quantile. The result is computed as ``-max_wsi(-csm)``, so that floating point
+    cannot make the two sets of values differ in size.
 
     Parameters
     ----------
@@ -68,7 +74,9 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
 
 
 def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
-    """Return for each row ``(B, n)`` the mean of its values at or above its quantile; `max_wsi` documents the errors."""
+    """Return for each row ``(B, n)`` the mean of its values at or above its quantile;
+    `max_wsi` documents the errors.
+    """
     if not 0.0 <= quantile <= 1.0:
         message = f"the WSI quantile {quantile} is not between 0 and 1"
         raise UsageError(message, code="quantile-out-of-range", quantile=quantile)
@@ -80,6 +88,9 @@ def _checked(csm: Csm) -> NDArray[np.float64]:
     require_same_order(csm)
     csm = np.asarray(csm)
     if csm.ndim != 2 or csm.shape[0] != csm.shape[1] or len(csm) < 2:
-        message = f"the WSI needs a square matrix of two classes or more; this one has shape {csm.shape}"
+        message = (
+            "the WSI needs a square matrix of two classes or more; this one has shape"
+            f" {csm.shape}"
+        )
         raise UsageError(message, code="not-square", shape=csm.shape)
     return csm.astype(np.float64)

@@ -1,4 +1,6 @@
-"""The predictions in a file for one epoch of one run, and the conversion of their labels to class numbers."""
+"""The predictions in a file for one epoch of one run, and the conversion of their
+labels to class numbers.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,37 @@ from dsi_cli.errors import UsageError
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import confusion_counts
 
-AXES = ("rows", "columns")  # the axes of a confusion matrix, either of which may be the truth
-MIN_BALANCED_CLASSES = 10  # the number of classes from which predictions are not balanced by chance
+# the axes of a confusion matrix, either of which may be the truth
+AXES = (
+    "rows",
+    "columns",
+)
+MIN_BALANCED_CLASSES = (
+    10  # the number of classes from which predictions are not balanced by chance
+)
 Ints = NDArray[np.integer[Any]]
-TARGET = ("target", "y_true", "y_test", "true", "truth", "ground_truth", "actual", "label")
+TARGET = (
+    "target",
+    "y_true",
+    "y_test",
+    "true",
+    "truth",
+    "ground_truth",
+    "actual",
+    "label",
+)
 PREDICTION = ("prediction", "y_pred", "pred", "predicted")
-"""The names of the true class and the predicted class in tables and NPZ files, the most certain first."""
+"""The names of the true class and the predicted class in tables and NPZ files, the most
+certain first.
+"""
 _NAME_END = re.compile(r"(_label|_class)?(es|s)?$")
 
 
-def names_by_role(names: Collection[str], roles: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return for each role the first of its names that a file has: the role itself, or a name in any case and in the plural.
+def names_by_role(
+    names: Collection[str], roles: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Return for each role the first of its names that a file has: the role itself, or
+    a name in any case and in the plural.
 
     >>> names_by_role(["idx", "True Label", "y_preds"], {"target": TARGET, "prediction": PREDICTION, "epoch": ("epoch",)})
     {'target': 'True Label', 'prediction': 'y_preds'}
@@ -42,8 +64,12 @@ def names_by_role(names: Collection[str], roles: Mapping[str, Sequence[str]]) ->
 
 
 def _key(name: str) -> str:
-    """Return a name in lower case, without the plural and without ``label`` or ``class`` at its end."""
-    return _NAME_END.sub("", re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"), count=1)
+    """Return a name in lower case, without the plural and without ``label`` or
+    ``class`` at its end.
+    """
+    return _NAME_END.sub(
+        "", re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"), count=1
+    )
 
 
 @dataclass(frozen=True)
@@ -52,9 +78,11 @@ class EncodedLabels:
 
     Attributes
     ----------
-    codes : ``(N,)``, the class numbers; with ``names``, the position of each label in ``names``.
+    codes : ``(N,)``, the class numbers; with ``names``, the position of each label in
+        ``names``.
     names : the distinct labels, if they are names.
-    samples, paths : ``(N,)``, the numbers and images of the samples of a table with targets, if it has them.
+    samples, paths : ``(N,)``, the numbers and images of the samples of a table with
+        targets, if it has them.
     """
 
     codes: Ints
@@ -70,12 +98,18 @@ class EncodedLabels:
 
 
 def class_numbers(
-    labels: EncodedLabels, classes: int, names: Sequence[str] | None, kind: str, locate: Callable[[int], str]
+    labels: EncodedLabels,
+    classes: int,
+    names: Sequence[str] | None,
+    kind: str,
+    locate: Callable[[int], str],
 ) -> Ints:
-    """Return the class number of each label: the class of this name if there is exactly one, else the number in the text.
+    """Return the class number of each label: the class of this name if there is exactly
+    one, else the number in the text.
 
-    Raise `UsageError` if a label is neither the number nor the name of exactly one class, or if a label that is only a number
-    comes with one that is the name of a class of another number.
+    Raise `UsageError` if a label is neither the number nor the name of exactly one
+    class, or if a label that is only a number comes with one that is the name of a
+    class of another number.
 
     Parameters
     ----------
@@ -97,7 +131,11 @@ def class_numbers(
             if name not in by_name:
                 with suppress(ValueError):
                     value = float(name)
-                    number = int(value) if value.is_integer() and 0 <= value < classes else -1
+                    number = (
+                        int(value)
+                        if value.is_integer() and 0 <= value < classes
+                        else -1
+                    )
             number_of_name.append(number)
         _require_one_kind(labels, number_of_name, by_name, classes, kind, locate)
         numbers = np.array(number_of_name, dtype=np.int32)[labels.codes]
@@ -107,8 +145,15 @@ def class_numbers(
         code = int(labels.codes[first])
         label = str(code) if labels.names is None else ascii(labels.names[code][:60])
         known = [ascii(name[:40]) for name, number in by_name.items() if number >= 0]
-        or_name = f", or the name of exactly one class ({', '.join(known[:3])}, ...)" if known else ""
-        message = f"{locate(first)}: the {kind} {label} is not a class; expected 0 to {classes - 1}{or_name}; correct it, "
+        or_name = (
+            f", or the name of exactly one class ({', '.join(known[:3])}, ...)"
+            if known
+            else ""
+        )
+        message = (
+            f"{locate(first)}: the {kind} {label} is not a class; expected 0 to"
+            f" {classes - 1}{or_name}; correct it, "
+        )
         message += "or give the classes that the predictions were made with (--labels)"
         raise UsageError(message, code="unknown-class", values=kind, label=label)
     return numbers
@@ -122,16 +167,28 @@ def _require_one_kind(
     kind: str,
     locate: Callable[[int], str],
 ) -> None:
-    """Raise `UsageError` if labels are numbers from 0 and the classes are called 1 to 10, for example."""
-    used = [(code, (labels.names or ())[code], numbers[code]) for code in np.unique(labels.codes).tolist()]
-    unnamed = [code for code, name, number in used if name not in by_name and number >= 0]
-    named = [name for _, name, number in used if name in by_name and name.isdecimal() and int(name) != number >= 0]
+    """Raise `UsageError` if labels are numbers from 0 and the classes are called 1 to
+    10, for example.
+    """
+    used = [
+        (code, (labels.names or ())[code], numbers[code])
+        for code in np.unique(labels.codes).tolist()
+    ]
+    unnamed = [
+        code for code, name, number in used if name not in by_name and number >= 0
+    ]
+    named = [
+        name
+        for _, name, number in used
+        if name in by_name and name.isdecimal() and int(name) != number >= 0
+    ]
     if unnamed and any(int(name) < classes for name in named):
         label = ascii((labels.names or ())[unnamed[0]][:60])
         place = locate(int(np.argmax(labels.codes == unnamed[0])))
         message = (
-            f"{place}: the {kind} {label} is the number of a class and no name, but {named[0]!a} is the name of class "
-            f"{by_name[named[0]]}; write only names, or save integers in an NPY, NPZ or Parquet file"
+            f"{place}: the {kind} {label} is the number of a class and no name, but"
+            f" {named[0]!a} is the name of class {by_name[named[0]]}; write only names,"
+            " or save integers in an NPY, NPZ or Parquet file"
         )
         raise UsageError(message, code="unknown-class", values=kind, label=label)
 
@@ -144,13 +201,17 @@ class EpochPredictions:
     ----------
     location : the file and the part of it, for messages.
     epoch, run : the epoch and the run according to the file, or None.
-    predictions, targets : ``(N,)``, the labels in the order of the sample numbers, if these are known; the file may lack the
-        targets.
-    scores, samples, paths : ``(N,)``, the fields of `EvaluationResult` with the same names.
+    predictions, targets : ``(N,)``, the labels in the order of the sample numbers, if
+        these are known; the file may lack the targets.
+    scores, samples, paths : ``(N,)``, the fields of `EvaluationResult` with the same
+        names.
     rows : ``(N,)``, the table row of each sample, for messages.
-    counts : ``(C, C)``, confusion counts, where rows are the truth. A file has either counts or predictions.
-    classes_of_counts : the class labels of the rows and of the columns of ``counts``, if the file has them.
-    score_columns : the number of scores of each sample whose arg max is the prediction; None if the file has predictions.
+    counts : ``(C, C)``, confusion counts, where rows are the truth. A file has either
+        counts or predictions.
+    classes_of_counts : the class labels of the rows and of the columns of ``counts``,
+        if the file has them.
+    score_columns : the number of scores of each sample whose arg max is the prediction;
+        None if the file has predictions.
     """
 
     location: str
@@ -167,11 +228,16 @@ class EpochPredictions:
     score_columns: int | None = None
 
     def result(
-        self, classes: int, names: Sequence[str] | None, truth: Ints | None, truth_name: str | None
+        self,
+        classes: int,
+        names: Sequence[str] | None,
+        truth: Ints | None,
+        truth_name: str | None,
     ) -> EvaluationResult:
         """Return the predictions as class numbers.
 
-        Raise `UsageError` if a label is not a class, or if counts do not fit the classes or the truth.
+        Raise `UsageError` if a label is not a class, or if counts do not fit the
+        classes or the truth.
 
         Parameters
         ----------
@@ -183,53 +249,98 @@ class EpochPredictions:
         counts: Any = self._counts(classes, names)
         if counts is not None:
             if not counts.any():
-                message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
+                message = (
+                    f"{self.location}: expected confusion counts, found only zeros;"
+                    " give an epoch that has samples"
+                )
                 raise UsageError(message, code="counts-zero")
-            if truth is not None and (counts.sum(axis=1) != np.bincount(truth, minlength=classes)).any():
-                message = f"{self.location}: expected as many samples of each class as the targets in {truth_name} have, "
-                message += "found others; give --truth columns if the truth is on the columns, or the targets of this test "
+            if (
+                truth is not None
+                and (counts.sum(axis=1) != np.bincount(truth, minlength=classes)).any()
+            ):
+                message = (
+                    f"{self.location}: expected as many samples of each class as the"
+                    f" targets in {truth_name} have, "
+                )
+                message += (
+                    "found others; give --truth columns if the truth is on the columns,"
+                    " or the targets of this test "
+                )
                 message += "set, or none"
                 raise UsageError(message, code="counts-contradict-targets")
             return EvaluationResult(counts)
         assert self.predictions is not None
         if self.score_columns not in (None, classes):
-            message = f"{self.location}: expected {classes} scores of each sample, as the classifier has classes, found "
+            message = (
+                f"{self.location}: expected {classes} scores of each sample, as the"
+                " classifier has classes, found "
+            )
             message += f"{self.score_columns}; give the scores of this classifier"
-            raise UsageError(message, code="score-classes", found=self.score_columns, classes=classes)
-        predictions = class_numbers(self.predictions, classes, names, "prediction", self._locate)
+            raise UsageError(
+                message, code="score-classes", found=self.score_columns, classes=classes
+            )
+        predictions = class_numbers(
+            self.predictions, classes, names, "prediction", self._locate
+        )
         targets = truth
         if self.targets is not None:
-            targets = class_numbers(self.targets, classes, names, "target", self._locate)
+            targets = class_numbers(
+                self.targets, classes, names, "target", self._locate
+            )
             if truth is not None and (targets != truth).any():
                 index = int(np.argmax(targets != truth))
-                message = f"{self._locate(index)}: the target is {targets[index]}, and {truth[index]} in {truth_name}; "
+                message = (
+                    f"{self._locate(index)}: the target is {targets[index]}, and"
+                    f" {truth[index]} in {truth_name}; "
+                )
                 message += "give the targets of these samples in this order, or none"
                 raise UsageError(message, code="targets-contradict")
         assert targets is not None  # `files.read` refuses predictions without targets
         counts = confusion_counts(targets, predictions, classes)
-        return EvaluationResult(counts, targets, predictions, self.scores, self.samples, self.paths)
+        return EvaluationResult(
+            counts, targets, predictions, self.scores, self.samples, self.paths
+        )
 
-    def _counts(self, classes: int, names: Sequence[str] | None) -> NDArray[np.int64] | None:
-        """Return the confusion counts in the order of the classes; classes that the labels of the file lack have none."""
+    def _counts(
+        self, classes: int, names: Sequence[str] | None
+    ) -> NDArray[np.int64] | None:
+        """Return the confusion counts in the order of the classes; classes that the
+        labels of the file lack have none.
+        """
         if self.counts is None:
             return None
         if self.classes_of_counts is not None:
             indices = []
-            for axis, labels in zip(("row", "column"), self.classes_of_counts, strict=True):
+            for axis, labels in zip(
+                ("row", "column"), self.classes_of_counts, strict=True
+            ):
                 place = f"{self.location}, {axis}"
-                numbers = class_numbers(labels, classes, names, "label", f"{place} {{}}".format)
+                numbers = class_numbers(
+                    labels, classes, names, "label", f"{place} {{}}".format
+                )
                 if len({*numbers.tolist()}) < len(numbers):
-                    message = f"{self.location}: expected each class once, found one twice among the {axis}s; rename it"
+                    message = (
+                        f"{self.location}: expected each class once, found one twice"
+                        f" among the {axis}s; rename it"
+                    )
                     raise UsageError(message, code="repeated-class", axis=axis)
                 indices.append(numbers)
             counts = np.zeros((classes, classes), dtype=np.int64)
             counts[np.ix_(*indices)] = self.counts
             return counts
         if len(self.counts) != classes:
-            message = f"{self.location}: expected confusion counts of {classes} classes, as the classifier has, found "
-            message += f"{len(self.counts)}; give the counts of all classes of this classifier (scikit-learn: "
+            message = (
+                f"{self.location}: expected confusion counts of {classes} classes, as"
+                " the classifier has, found "
+            )
+            message += (
+                f"{len(self.counts)}; give the counts of all classes of this classifier"
+                " (scikit-learn: "
+            )
             message += f"confusion_matrix(y_true, y_pred, labels=range({classes})))"
-            raise UsageError(message, code="counts-classes", found=len(self.counts), classes=classes)
+            raise UsageError(
+                message, code="counts-classes", found=len(self.counts), classes=classes
+            )
         return self.counts
 
     def _locate(self, sample: int) -> str:
@@ -238,23 +349,39 @@ class EpochPredictions:
         return f"{self.location}, row {int(self.rows[sample]) + 1}"
 
 
-def require_truth_axis(results: Mapping[int, EvaluationResult], name: str, axis: str) -> None:
-    """Raise `UsageError` if the truth of confusion counts of several epochs is probably on the other axis.
+def require_truth_axis(
+    results: Mapping[int, EvaluationResult], name: str, axis: str
+) -> None:
+    """Raise `UsageError` if the truth of confusion counts of several epochs is probably
+    on the other axis.
 
-    In one test set, each class has the same number of samples at every epoch. If the sums along the truth differ between epochs,
-    and those along the other axis do not, then the other axis is probably the truth. The same holds for the classes of one epoch,
-    because many test sets are balanced, and predictions of several classes hardly ever.
+    In one test set, each class has the same number of samples at every epoch. If the
+    sums along the truth differ between epochs, and those along the other axis do not,
+    then the other axis is probably the truth. The same holds for the classes of one
+    epoch, because many test sets are balanced, and predictions of several classes
+    hardly ever.
     """
-    counts = [result.counts for result in results.values() if result.predictions is None]
+    counts = [
+        result.counts for result in results.values() if result.predictions is None
+    ]
     if len(counts) == 1 and len(counts[0]) < MIN_BALANCED_CLASSES:
         return
     differs = []
     for along in (1, 0):
         sums = [matrix.sum(axis=along) for matrix in counts]
-        differs.append(any((one != (sums[0] if len(sums) > 1 else one[0])).any() for one in sums))
+        differs.append(
+            any((one != (sums[0] if len(sums) > 1 else one[0])).any() for one in sums)
+        )
     if differs == [True, False]:
         other = AXES[1 - AXES.index(axis)]
-        expected = "the same samples of each class at every epoch" if len(counts) > 1 else "as many samples of each class"
-        message = f"{name}: expected {expected}, found that they differ along the {axis} and are the same along the other "
+        expected = (
+            "the same samples of each class at every epoch"
+            if len(counts) > 1
+            else "as many samples of each class"
+        )
+        message = (
+            f"{name}: expected {expected}, found that they differ along the {axis} and"
+            " are the same along the other "
+        )
         message += f"axis, which seems to be the truth; give --truth {other}"
         raise UsageError(message, code="truth-axis", axis=axis)

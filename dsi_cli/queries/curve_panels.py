@@ -1,6 +1,8 @@
-"""The curves of figures and of the report, grouped in panels, with chance levels and confidence intervals.
+"""The curves of figures and of the report, grouped in panels, with chance levels and
+confidence intervals.
 
-A panel is one pair of axes. `PANELS` lists the panels, and `panels` fills them from the curves table of a results folder.
+A panel is one pair of axes. `PANELS` lists the panels, and `panels` fills them from the
+curves table of a results folder.
 """
 
 from __future__ import annotations
@@ -25,27 +27,60 @@ class PanelSpec(NamedTuple):
 
     name: str  # the name for the command line and for files
     title: str
-    axis: str  # the label of the vertical axis; ``{measure}`` is replaced by the measure of the SAI
+    # the label of the vertical axis; ``{measure}`` is replaced by the measure of the
+    # SAI
+    axis: str
     metrics: tuple[str, ...]  # the values of the column ``metric`` in the curves table
     variants: tuple[str, ...] | None = None
-    """The variants of the metrics; all if None. The variant of the SAI is the measure."""
+    """The variants of the metrics; all if None. The variant of the SAI is the measure.
+    """
     column: str = "value"  # the column of the curves table: value or excess
 
 
-NC2 = ("nc2_norms", "nc2_angles")  # metrics of neural collapse that the weights alone give
+# metrics of neural collapse that the weights alone give
+NC2 = (
+    "nc2_norms",
+    "nc2_angles",
+)
 PANELS = (
     PanelSpec("sai", "Similarity alignment index", "SAI ({measure})", ("sai",)),
-    PanelSpec("excess", "Alignment above chance", "SAI excess: 0 chance, 1 perfect", ("sai",), column="excess"),
-    PanelSpec("wsi", "Weights similarity index", "WSI: cosine similarity", ("wsi",)),
-    PanelSpec("idm", "How near predictions fall to the truth", "IDM of all predictions", ("idm",), ("all",)),
-    PanelSpec("idm_errors", "How near mistakes fall to the truth", "IDM of mistakes", ("idm",), ("errors",)),
     PanelSpec(
-        "accuracy", "Accuracy", "accuracy", ("accuracy", "accuracy_top5", "balanced_accuracy", "superclass_accuracy")
+        "excess",
+        "Alignment above chance",
+        "SAI excess: 0 chance, 1 perfect",
+        ("sai",),
+        column="excess",
+    ),
+    PanelSpec("wsi", "Weights similarity index", "WSI: cosine similarity", ("wsi",)),
+    PanelSpec(
+        "idm",
+        "How near predictions fall to the truth",
+        "IDM of all predictions",
+        ("idm",),
+        ("all",),
+    ),
+    PanelSpec(
+        "idm_errors",
+        "How near mistakes fall to the truth",
+        "IDM of mistakes",
+        ("idm",),
+        ("errors",),
+    ),
+    PanelSpec(
+        "accuracy",
+        "Accuracy",
+        "accuracy",
+        ("accuracy", "accuracy_top5", "balanced_accuracy", "superclass_accuracy"),
     ),
     PanelSpec("loss", "Loss", "loss", ("loss",)),
     PanelSpec("learning_rate", "Learning rate", "learning rate", ("learning_rate",)),
     PanelSpec("mistakes", "Number of mistakes", "mistakes", ("mistakes",)),
-    PanelSpec("severity", "Severity of mistakes", "height of the lowest common hypernym, lower is nearer", ("severity",)),
+    PanelSpec(
+        "severity",
+        "Severity of mistakes",
+        "height of the lowest common hypernym, lower is nearer",
+        ("severity",),
+    ),
     PanelSpec(
         "hierarchy",
         "Scores by the hierarchy",
@@ -53,16 +88,54 @@ PANELS = (
         ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1"),
         ("micro",),
     ),
-    PanelSpec("levels", "Accuracy at levels of the hierarchy", "accuracy", ("level_accuracy",)),
-    PanelSpec("gap", "Overfitting gap", "agreement with templates, train minus test", ("gap",), ("pearson",)),
-    PanelSpec("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
-    PanelSpec("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
-    PanelSpec("nc1", "Variability within classes (NC1)", "0: collapse", ("nc1",)),
-    PanelSpec("nc3", "Difference of class vectors and class means (NC3)", "0: collapse, at most 4", ("nc3",)),
-    PanelSpec("nc4", "Predictions of the class with the nearest mean (NC4)", "share of samples", ("nc4",)),
-    PanelSpec("simplex", "Distance of the class vectors from a simplex", "0: simplex", NC2, ("centred", "deviation")),
     PanelSpec(
-        "effective_rank", "Effective rank of the head", "directions of the class vectors", ("effective_rank",), ("centred",)
+        "levels", "Accuracy at levels of the hierarchy", "accuracy", ("level_accuracy",)
+    ),
+    PanelSpec(
+        "gap",
+        "Overfitting gap",
+        "agreement with templates, train minus test",
+        ("gap",),
+        ("pearson",),
+    ),
+    PanelSpec(
+        "reliability",
+        "Reliability of the confusion matrix",
+        "split-half reliability",
+        ("reliability",),
+    ),
+    PanelSpec(
+        "mean_row",
+        "Length of the mean weight row",
+        "relative to a row's mean length",
+        ("mean_row",),
+    ),
+    PanelSpec("nc1", "Variability within classes (NC1)", "0: collapse", ("nc1",)),
+    PanelSpec(
+        "nc3",
+        "Difference of class vectors and class means (NC3)",
+        "0: collapse, at most 4",
+        ("nc3",),
+    ),
+    PanelSpec(
+        "nc4",
+        "Predictions of the class with the nearest mean (NC4)",
+        "share of samples",
+        ("nc4",),
+    ),
+    PanelSpec(
+        "simplex",
+        "Distance of the class vectors from a simplex",
+        "0: simplex",
+        NC2,
+        ("centred", "deviation"),
+    ),
+    PanelSpec(
+        "effective_rank",
+        "Effective rank of the head",
+        "directions of the class vectors",
+        ("effective_rank",),
+        ("centred",),
     ),
 )
 
@@ -72,7 +145,9 @@ MAX_LEVELS = 6  # levels of the hierarchy that have a curve; the table has all
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One curve of one run with one point per epoch, in order; missing values are NaN."""
+    """One curve of one run with one point per epoch, in order; missing values are
+    NaN.
+    """
 
     run: str
     metric: str
@@ -80,7 +155,9 @@ class Series:
     split: str | None
     variant: str | None
     reference: str | None
-    label: str  # the label in a legend, such as SAI(NCSM, SCSM), NIDM of mistakes or max
+    label: (
+        str  # the label in a legend, such as SAI(NCSM, SCSM), NIDM of mistakes or max
+    )
     epochs: NDArray[np.int64]
     value: Values
     chance: Values
@@ -93,7 +170,9 @@ class Series:
     @property
     def excess_std(self) -> Values:
         """The standard deviation of a SAI's chance level on the scale of the excess."""
-        return self.chance_std / (self.chance if self.variant in DISTANCES else 1 - self.chance)
+        return self.chance_std / (
+            self.chance if self.variant in DISTANCES else 1 - self.chance
+        )
 
 
 @dataclass(frozen=True)
@@ -116,88 +195,181 @@ class Panel:
 
 
 def sai_measures(curves: pd.DataFrame) -> list[str]:
-    """Return the measures of the SAI in a curves table, in the order of `dsi_cli.metrics.MEASURES`."""
+    """Return the measures of the SAI in a curves table, in the order of
+    `dsi_cli.metrics.MEASURES`.
+    """
     variants = set(curves.loc[curves["metric"] == "sai", "variant"])
     return [measure for measure in MEASURES if measure in variants]
 
 
 def panels(
-    results: Results, names: Sequence[str] | None = None, measure: str | None = None, kinds: Iterable[PanelSpec] = PANELS
+    results: Results,
+    names: Sequence[str] | None = None,
+    measure: str | None = None,
+    kinds: Iterable[PanelSpec] = PANELS,
 ) -> list[Panel]:
-    """Return the panels that have at least one point, in the order of ``kinds``; curves of the main reference come first.
+    """Return the panels that have at least one point, in the order of ``kinds``; curves
+    of the main reference come first.
 
-    The measure of the SAI is the variant of its kind, or else ``measure``, or else the first in the table.
+    The measure of the SAI is the variant of its kind, or else ``measure``, or else the
+    first in the table.
     """
     kinds, curves = list(kinds), results.curves
     measure = measure or next(iter(sai_measures(curves)), "cosine")
     # Copying the whole table would take most of the time.
-    is_drawn = curves["metric"].isin([metric for kind in kinds for metric in kind.metrics])
+    is_drawn = curves["metric"].isin(
+        [metric for kind in kinds for metric in kind.metrics]
+    )
     curves = curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]]
-    drawn = series(curves, {str(name): count for name, count in results.classes["run"].value_counts().items()})
-    filled = [Panel(kind, kind.variants[0] if "sai" in kind.metrics and kind.variants else measure) for kind in kinds]
+    drawn = series(
+        curves,
+        {
+            str(name): count
+            for name, count in results.classes["run"].value_counts().items()
+        },
+    )
+    filled = [
+        Panel(
+            kind,
+            kind.variants[0] if "sai" in kind.metrics and kind.variants else measure,
+        )
+        for kind in kinds
+    ]
     for name in results.names if names is None else names:
         others = results.references(name)[1:]
         of_run = [curve for curve in drawn if curve.run == name]
         for panel in filled:
-            panel.series.extend(sorted(_of_panel(of_run, panel), key=lambda curve: curve.reference in others))
+            panel.series.extend(
+                sorted(
+                    _of_panel(of_run, panel),
+                    key=lambda curve: curve.reference in others,
+                )
+            )
     for panel in filled:
         panel.series[:] = _merge_accuracies(panel.series)
     return [panel for panel in filled if panel.series]
 
 
 def series(curves: pd.DataFrame, classes: Mapping[str, int]) -> list[Series]:
-    """Return the curves of a table by the last save of each epoch; accuracies have the chance level 1 / classes."""
+    """Return the curves of a table by the last save of each epoch; accuracies have the
+    chance level 1 / classes.
+    """
     found: list[Series] = []
-    for values, group in Results.last_saves(curves, *_KEYS).groupby(_KEYS, dropna=False, sort=False):
+    for values, group in Results.last_saves(curves, *_KEYS).groupby(
+        _KEYS, dropna=False, sort=False
+    ):
         texts = cast("tuple[Any, ...]", values)
-        key = {name: text if isinstance(text, str) else None for name, text in zip(_KEYS, texts, strict=True)}
-        columns = {name: group[column].to_numpy(dtype=np.float64, na_value=np.nan) for name, column in _COLUMNS.items()}
+        key = {
+            name: text if isinstance(text, str) else None
+            for name, text in zip(_KEYS, texts, strict=True)
+        }
+        columns = {
+            name: group[column].to_numpy(dtype=np.float64, na_value=np.nan)
+            for name, column in _COLUMNS.items()
+        }
         if key["metric"] in ("accuracy", "balanced_accuracy"):
-            columns["chance"] = np.full(len(group), 1 / classes.get(str(key["run"]), np.nan))
+            columns["chance"] = np.full(
+                len(group), 1 / classes.get(str(key["run"]), np.nan)
+            )
         epochs = group["epoch"].to_numpy(dtype=np.int64)
         found.append(Series(label=curve_label(key), epochs=epochs, **key, **columns))  # type: ignore[arg-type]
     return found
 
 
 def _of_panel(curves: Iterable[Series], panel: Panel) -> list[Series]:
-    """Return the curves of a panel that have a value; the paper's main curves come first."""
+    """Return the curves of a panel that have a value; the paper's main curves come
+    first.
+    """
     kind = panel.kind
     variants = (panel.measure,) if "sai" in kind.metrics else kind.variants
     found = []
     for curve in curves:
-        is_of_kind = curve.metric in kind.metrics and (variants is None or curve.variant in variants)
+        is_of_kind = curve.metric in kind.metrics and (
+            variants is None or curve.variant in variants
+        )
         if is_of_kind and not np.isnan(getattr(curve, kind.column)).all():
             found.append(curve)
     if "level_accuracy" in kind.metrics:  # of many levels, some have a curve
-        shown = evenly_spaced(sorted({int(curve.variant or 0) for curve in found}), MAX_LEVELS)
+        shown = evenly_spaced(
+            sorted({int(curve.variant or 0) for curve in found}), MAX_LEVELS
+        )
         found = [curve for curve in found if int(curve.variant or 0) in shown]
         return sorted(found, key=lambda curve: int(curve.variant or 0))
-    return sorted(found, key=lambda curve: min(_ORDER.get(curve.of, len(_ORDER)), _ORDER.get(curve.variant, len(_ORDER))))
+    return sorted(
+        found,
+        key=lambda curve: min(
+            _ORDER.get(curve.of, len(_ORDER)), _ORDER.get(curve.variant, len(_ORDER))
+        ),
+    )
 
 
 def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
-    """Return curves in which accuracy and balanced accuracy are one if they are equal in all runs, as for classes of equal size."""
-    accuracies = {(curve.run, curve.split): curve for curve in curves if curve.metric == "accuracy"}
-    balanced = {(curve.run, curve.split): curve for curve in curves if curve.metric == "balanced_accuracy"}
+    """Return curves in which accuracy and balanced accuracy are one if they are equal
+    in all runs, as for classes of equal size.
+    """
+    accuracies = {
+        (curve.run, curve.split): curve
+        for curve in curves
+        if curve.metric == "accuracy"
+    }
+    balanced = {
+        (curve.run, curve.split): curve
+        for curve in curves
+        if curve.metric == "balanced_accuracy"
+    }
     for key, curve in balanced.items():
         twin = accuracies.get(key)
         if twin is None or not np.array_equal(twin.epochs, curve.epochs):
             return list(curves)
         if not np.allclose(twin.value, curve.value, rtol=0, atol=1e-6, equal_nan=True):
             return list(curves)
-        accuracies[key] = replace(twin, label=twin.label.replace("accuracy", "accuracy = balanced accuracy"))
+        accuracies[key] = replace(
+            twin, label=twin.label.replace("accuracy", "accuracy = balanced accuracy")
+        )
     others = [curve for curve in curves if curve.metric != "balanced_accuracy"]
-    return [accuracies[curve.run, curve.split] if curve.metric == "accuracy" else curve for curve in others]
+    return [
+        accuracies[curve.run, curve.split] if curve.metric == "accuracy" else curve
+        for curve in others
+    ]
 
 
 UNNAMED_REFERENCES = ("wordnet3.0-path", "wordnet3.0")
-"""The references that labels omit: the default one, and the taxonomy of the severity."""
-_MATRICES = ("ncsm,scsm", "tncsm-test,scsm", "tncsm-train,scsm", "ccsm-test,scsm", "ccsm-train,scsm", "ncsm,ccsm-test")
-_ORDER: dict[str | None, int] = {name: rank for rank, name in enumerate((*_MATRICES, "max", "mean", "min"))}
-"""The rank of curves in the display order, by their matrices or variant; others come last."""
-_IDM_NAMES = {"ncsm": "NIDM", "scsm": "WIDM", "tncsm": "TNCSM's IDM", "ncsm_centred": "centred NIDM"}
-_METRIC_NAMES = {"accuracy_top5": "accuracy top-5", "hierarchical_f1": "hierarchical F1", "level_accuracy": "level"}
-_KEYS = ["run", "metric", "of", "split", "variant", "reference"]  # columns of the curves table that identify a curve
+"""The references that labels omit: the default one, and the taxonomy of the severity.
+"""
+_MATRICES = (
+    "ncsm,scsm",
+    "tncsm-test,scsm",
+    "tncsm-train,scsm",
+    "ccsm-test,scsm",
+    "ccsm-train,scsm",
+    "ncsm,ccsm-test",
+)
+_ORDER: dict[str | None, int] = {
+    name: rank for rank, name in enumerate((*_MATRICES, "max", "mean", "min"))
+}
+"""The rank of curves in the display order, by their matrices or variant; others come
+last.
+"""
+_IDM_NAMES = {
+    "ncsm": "NIDM",
+    "scsm": "WIDM",
+    "tncsm": "TNCSM's IDM",
+    "ncsm_centred": "centred NIDM",
+}
+_METRIC_NAMES = {
+    "accuracy_top5": "accuracy top-5",
+    "hierarchical_f1": "hierarchical F1",
+    "level_accuracy": "level",
+}
+# columns of the curves table that identify a curve
+_KEYS = [
+    "run",
+    "metric",
+    "of",
+    "split",
+    "variant",
+    "reference",
+]
 _COLUMNS = {"chance": "null_mean", "chance_std": "null_std"} | {
     name: name for name in ("value", "low", "high", "excess", "z")
 }
@@ -205,7 +377,8 @@ _COLUMNS = {"chance": "null_mean", "chance_std": "null_std"} | {
 
 
 def curve_label(key: dict[str, str | None]) -> str:
-    """Return the label of a curve in a legend, from its metric, of, split, variant and reference.
+    """Return the label of a curve in a legend, from its metric, of, split, variant and
+    reference.
 
     >>> curve_label({"metric": "sai", "of": "ncsm,ccsm-test", "split": None, "variant": "cosine", "reference": None})
     'SAI(NCSM, CCSM test)'
@@ -216,19 +389,34 @@ def curve_label(key: dict[str, str | None]) -> str:
     """
     of, split, reference = key["of"] or "", key["split"], key["reference"]
     if key["metric"] == "sai":
-        matrices = of.upper().replace(",", ", ").replace("-TEST", " test").replace("-TRAIN", " train")
+        matrices = (
+            of.upper()
+            .replace(",", ", ")
+            .replace("-TEST", " test")
+            .replace("-TRAIN", " train")
+        )
         name, split = f"SAI({matrices})", None
     elif key["metric"] == "idm":
-        name = f"{_IDM_NAMES.get(of, of)} of {'mistakes' if key['variant'] == 'errors' else 'all predictions'}"
+        name = (
+            f"{_IDM_NAMES.get(of, of)} of"
+            f" {'mistakes' if key['variant'] == 'errors' else 'all predictions'}"
+        )
     elif key["metric"] == "wsi":
         name = f"{key['variant']}" + ("" if of == "ncsm" else f" of {of.upper()}")
     elif key["metric"] in NC2:
-        name = {"nc2_norms": "unequal norms", "nc2_angles": "unequal angles"}[str(key["metric"])]
+        name = {"nc2_norms": "unequal norms", "nc2_angles": "unequal angles"}[
+            str(key["metric"])
+        ]
     else:
-        name = _METRIC_NAMES.get(str(key["metric"]), str(key["metric"]).replace("_", " "))
+        name = _METRIC_NAMES.get(
+            str(key["metric"]), str(key["metric"]).replace("_", " ")
+        )
         name += f" {key['variant']}" if key["metric"] == "level_accuracy" else ""
     if split:
         name += f", {split}"
-    if reference in (None, *UNNAMED_REFERENCES) or key["metric"] == "superclass_accuracy":
+    if (
+        reference in (None, *UNNAMED_REFERENCES)
+        or key["metric"] == "superclass_accuracy"
+    ):
         return name
     return f"{name}, {reference}"

@@ -1,4 +1,6 @@
-"""The differences between two networks with the same classes: tables per class, pair and group, and what they say in sentences."""
+"""The differences between two networks with the same classes: tables per class, pair
+and group, and what they say in sentences.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,11 @@ from dsi_cli.metrics.head_geometry import Float64s, angles
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import DIFF_CLASSES, DIFF_TABLES
 
-MAX_PAIRS = 1_000_000  # pairs in the table; of more pairs, it has those that changed most
-STORED_COSINE_ERROR = 2.0**-18  # bound of the error of a stored similarity, which is a product in float32
+MAX_PAIRS = (
+    1_000_000  # pairs in the table; of more pairs, it has those that changed most
+)
+# bound of the error of a stored similarity, which is a product in float32
+STORED_COSINE_ERROR = 2.0**-18
 MAX_NAMED = 5  # moved classes that the headline names
 
 
@@ -29,11 +34,17 @@ class Network:
     title: str
     path: str
     epoch: int | None = None
-    weight: NDArray[np.float32] | None = None  # the head ``(C, d)``; None if only similarities are known
-    similarity: NDArray[np.float32] | None = None  # the NCSM ``(C, C)`` of a network whose head is unknown
+    weight: NDArray[np.float32] | None = (
+        None  # the head ``(C, d)``; None if only similarities are known
+    )
+    similarity: NDArray[np.float32] | None = (
+        None  # the NCSM ``(C, C)`` of a network whose head is unknown
+    )
     dtype: str = "float32"
     names: tuple[str, ...] | None = None  # the labels; None without any
-    readable_names: tuple[str, ...] = ()  # the labels with a word before each WordNet id
+    readable_names: tuple[
+        str, ...
+    ] = ()  # the labels with a word before each WordNet id
     groups: tuple[str | None, ...] = ()
     order: tuple[int, ...] = ()  # the classes in display order
 
@@ -61,7 +72,9 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Variation:
-    """The usual differences: between neighbouring epochs of one run, or between repetitions of one training."""
+    """The usual differences: between neighbouring epochs of one run, or between
+    repetitions of one training.
+    """
 
     source: str  # a description of the compared checkpoints, for sentences
     step: str  # one of these differences, for sentences, such as "one usual epoch"
@@ -71,14 +84,18 @@ class Variation:
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """The differences between two networks; the tables are described in ``dsi_cli.store.schema``."""
+    """The differences between two networks; the tables are described in
+    ``dsi_cli.store.schema``.
+    """
 
     first: Network
     second: Network
     names: list[str]
     reason_no_angles: str | None
     correlation_z: float | None
-    """The correlation of the two vectors of each class, in standard deviations above chance; None if they cannot be compared."""
+    """The correlation of the two vectors of each class, in standard deviations above
+    chance; None if they cannot be compared.
+    """
     variation: str | None  # the source of the usual variation; None if it is unknown
     step: str | None  # one usual difference, for sentences; None if it is unknown
     classes: pd.DataFrame
@@ -87,19 +104,28 @@ class Difference:
     notes: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        return f"Difference({self.first.title!r}, {self.second.title!r}: {self.headline})"
+        return (
+            f"Difference({self.first.title!r}, {self.second.title!r}: {self.headline})"
+        )
 
     @property
     def moved(self) -> pd.DataFrame:
         """The classes that changed by more than rounding, the most changed first."""
         return self.classes[self.classes["beyond_rounding"]].sort_values(
-            ["angle", "change", "similarity_change"], ascending=False, kind="stable", na_position="first"
+            ["angle", "change", "similarity_change"],
+            ascending=False,
+            kind="stable",
+            na_position="first",
         )
 
     def save_tables(self, folder: Path) -> list[Path]:
-        """Write the three tables into a folder, and return their paths; raise `OutputError` if that fails."""
+        """Write the three tables into a folder, and return their paths; raise
+        `OutputError` if that fails.
+        """
         paths = []
-        for table, frame in zip(DIFF_TABLES, (self.classes, self.pairs, self.groups), strict=True):
+        for table, frame in zip(
+            DIFF_TABLES, (self.classes, self.pairs, self.groups), strict=True
+        ):
             path = folder / table.path
             parquet.write(parquet.from_frame(table, frame), path, self.summary, folder)
             paths.append(path)
@@ -118,28 +144,56 @@ class Difference:
             "correlation_z": self.correlation_z,
             "variation": self.variation,
         }
-        for column in ("angle", "angle_variation", "norm_change", "similarity_change", "similarity_variation"):
+        for column in (
+            "angle",
+            "angle_variation",
+            "norm_change",
+            "similarity_change",
+            "similarity_variation",
+        ):
             values = self.classes[column].dropna()
-            numbers[f"median_{column}"] = float(values.median()) if len(values) else None
-        beyond = None if self.variation is None else int(self.classes["beyond_variation"].fillna(False).sum())
+            numbers[f"median_{column}"] = (
+                float(values.median()) if len(values) else None
+            )
+        beyond = (
+            None
+            if self.variation is None
+            else int(self.classes["beyond_variation"].fillna(False).sum())
+        )
         return numbers | {"moved_beyond_variation": beyond}
 
     @property
     def headline(self) -> str:
-        """The finding in one or two sentences: the median, compared with a usual difference, and what rounding explains."""
+        """The finding in one or two sentences: the median, compared with a usual
+        difference, and what rounding explains.
+        """
         total, moved = count(len(self.names), "class"), self.moved
         if moved.empty:
             if self.reason_no_angles is None and not self.classes["change"].any():
                 return f"The two heads are the same: no weight of {total} differs."
             dtypes = " and ".join(dict.fromkeys((self.first.dtype, self.second.dtype)))
-            return f"Nothing moved beyond rounding: {dtypes} explain every difference of {total}."
-        rounding = f"All {total}" if len(moved) == len(self.names) else f"{len(moved):,} of {total}"
-        rounding += " moved beyond rounding" if self.reason_no_angles is None else " differ by more than rounding"
+            return (
+                f"Nothing moved beyond rounding: {dtypes} explain every difference of"
+                f" {total}."
+            )
+        rounding = (
+            f"All {total}"
+            if len(moved) == len(self.names)
+            else f"{len(moved):,} of {total}"
+        )
+        rounding += (
+            " moved beyond rounding"
+            if self.reason_no_angles is None
+            else " differ by more than rounding"
+        )
         if len(moved) <= MAX_NAMED:
             rounding += f": {', '.join(moved['name'])}"
         column, title, unit = "angle", "angle", "°"
-        # The vectors of repetitions have no angles that the angles between two epochs could be compared with.
-        has_usual = self.variation is None or self.classes["angle_variation"].notna().any()
+        # The vectors of repetitions have no angles that the angles between two epochs
+        # could be compared with.
+        has_usual = (
+            self.variation is None or self.classes["angle_variation"].notna().any()
+        )
         if self.reason_no_angles is not None or not has_usual:
             column, title, unit = "similarity_change", "change of a similarity", ""
         median = moved[column].median()
@@ -149,7 +203,10 @@ class Difference:
         which = "" if len(moved) == len(self.names) else " of those that moved"
         text = f"The median {title}{which} is {median:.3g}{unit}"
         if self.step is not None and not np.isnan(usual):
-            text += f", {_times(median, usual)} {self.step} ({usual:.3g}{unit} between {self.variation})"
+            text += (
+                f", {_times(median, usual)} {self.step} ({usual:.3g}{unit} between"
+                f" {self.variation})"
+            )
         return f"{text}. {rounding}."
 
 
@@ -174,27 +231,43 @@ def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def compare(
-    first: Network, second: Network, variation: Variation | None, reason_no_angles: str | None, z: float | None
+    first: Network,
+    second: Network,
+    variation: Variation | None,
+    reason_no_angles: str | None,
+    z: float | None,
 ) -> Difference:
-    """Return the differences of two networks with the same classes, next to the usual ones if these are known.
+    """Return the differences of two networks with the same classes, next to the usual
+    ones if these are known.
 
-    `reason_no_angles` is the reason why class vectors cannot be compared, None if they can, and `z` is their correlation.
+    `reason_no_angles` is the reason why class vectors cannot be compared, None if they
+    can, and `z` is their correlation.
     """
     labelled = first if first.names is not None else second
     names = list(labelled.readable_names or map(str, range(first.classes)))
     before, after = first.cosines, second.cosines
     change = after - before
     rounding = _rounding(first, second, reason_no_angles)
-    bound = rounding.relative[:, None] + rounding.relative + 4 * np.finfo(np.float64).eps
-    usual = None if variation is None else [b.cosines - a.cosines for a, b in variation.pairs]
+    bound = (
+        rounding.relative[:, None] + rounding.relative + 4 * np.finfo(np.float64).eps
+    )
+    usual = (
+        None
+        if variation is None
+        else [b.cosines - a.cosines for a, b in variation.pairs]
+    )
     beyond = np.abs(change) > bound
-    exceeded: NDArray[np.bool_] = np.any(beyond, axis=1) if rounding.exceeded is None else rounding.exceeded
+    exceeded: NDArray[np.bool_] = (
+        np.any(beyond, axis=1) if rounding.exceeded is None else rounding.exceeded
+    )
 
     # One row per class.
     near, then = head_geometry.nearest(before), head_geometry.nearest(after)
     off_diagonal = ~np.eye(len(names), dtype=bool)
     groups = list(labelled.groups) or [None] * len(names)
-    rows = pd.DataFrame({"class_index": np.arange(len(names)), "name": names, "group": groups})
+    rows = pd.DataFrame(
+        {"class_index": np.arange(len(names)), "name": names, "group": groups}
+    )
     # Quantities that cannot be compared stay NaN.
     rows = rows.reindex(columns=[column.name for column in DIFF_CLASSES.columns])
     if reason_no_angles is None:
@@ -202,19 +275,27 @@ def compare(
         rows["change"] = head_geometry.relative_change(one, other)
         rows["angle"] = angles(one, other)
         rows["angle_rounding"] = rounding.angle
-        rows["norm_first"], rows["norm_second"] = (np.linalg.norm(head.astype(np.float64), axis=1) for head in (one, other))
+        rows["norm_first"], rows["norm_second"] = (
+            np.linalg.norm(head.astype(np.float64), axis=1) for head in (one, other)
+        )
         rows["zeroed"] = ((one != 0) & (other == 0)).sum(axis=1)
-    rows["norm_change"] = np.where(rows["norm_first"] > 0, rows["norm_second"] / rows["norm_first"] - 1, np.nan)
+    rows["norm_change"] = np.where(
+        rows["norm_first"] > 0, rows["norm_second"] / rows["norm_first"] - 1, np.nan
+    )
     rows["similarity_change"] = np.abs(change).mean(axis=1, where=off_diagonal)
     rows["gained"] = _names_only_in(then, near, after, names)
     rows["lost"] = _names_only_in(near, then, before, names)
     rows["beyond_rounding"] = exceeded
     if variation is not None and usual is not None:
-        usual_change = np.stack([np.abs(step).mean(axis=1, where=off_diagonal) for step in usual])
+        usual_change = np.stack(
+            [np.abs(step).mean(axis=1, where=off_diagonal) for step in usual]
+        )
         rows["similarity_variation"] = np.median(usual_change, axis=0)
         value, limit = rows["similarity_change"], float(np.quantile(usual_change, 0.95))
         if variation.has_angles and reason_no_angles is None:
-            usual_angle = pd.DataFrame([angles(a.vectors, b.vectors) for a, b in variation.pairs])
+            usual_angle = pd.DataFrame(
+                [angles(a.vectors, b.vectors) for a, b in variation.pairs]
+            )
             rows["angle_variation"] = usual_angle.median()
             value, limit = rows["angle"], float(np.quantile(usual_angle.stack(), 0.95))
         rows["beyond_variation"] = (value.isna() | (value > limit)).astype("boolean")
@@ -224,42 +305,93 @@ def compare(
     order = np.argsort(-np.abs(change[row, column]), kind="stable")[:MAX_PAIRS]
     row, column = row[order], column[order]
     pairs = pd.DataFrame({"first_index": row, "second_index": column})
-    pairs["first_name"], pairs["second_name"] = np.array(names, dtype=object)[row], np.array(names, dtype=object)[column]
-    pairs["similarity_first"], pairs["similarity_second"] = before[row, column], after[row, column]
-    pairs["similarity_change"], pairs["rounding"] = change[row, column], bound[row, column]
+    pairs["first_name"], pairs["second_name"] = (
+        np.array(names, dtype=object)[row],
+        np.array(names, dtype=object)[column],
+    )
+    pairs["similarity_first"], pairs["similarity_second"] = (
+        before[row, column],
+        after[row, column],
+    )
+    pairs["similarity_change"], pairs["rounding"] = (
+        change[row, column],
+        bound[row, column],
+    )
     pairs["beyond_rounding"] = beyond[row, column] & (exceeded[row] | exceeded[column])
-    pairs["variation"] = np.nan if usual is None else np.sqrt(np.mean([step[row, column] ** 2 for step in usual], axis=0))
+    pairs["variation"] = (
+        np.nan
+        if usual is None
+        else np.sqrt(np.mean([step[row, column] ** 2 for step in usual], axis=0))
+    )
     group_rows = _group_rows(rows, change, usual)
     notes = []
     if len(row) == MAX_PAIRS < len(names) * (len(names) - 1) // 2:
-        notes.append(f"the table of pairs has the {MAX_PAIRS:,} pairs that changed most")
-    source, step = (None, None) if variation is None else (variation.source, variation.step)
-    return Difference(first, second, names, reason_no_angles, z, source, step, rows, pairs, group_rows, notes)
+        notes.append(
+            f"the table of pairs has the {MAX_PAIRS:,} pairs that changed most"
+        )
+    source, step = (
+        (None, None) if variation is None else (variation.source, variation.step)
+    )
+    return Difference(
+        first,
+        second,
+        names,
+        reason_no_angles,
+        z,
+        source,
+        step,
+        rows,
+        pairs,
+        group_rows,
+        notes,
+    )
 
 
-def _rounding(first: Network, second: Network, reason_no_angles: str | None) -> head_geometry.Rounding:
-    """Return what rounding to the dtypes of two networks can explain; angles are NaN if there is a reason against them."""
+def _rounding(
+    first: Network, second: Network, reason_no_angles: str | None
+) -> head_geometry.Rounding:
+    """Return what rounding to the dtypes of two networks can explain; angles are NaN if
+    there is a reason against them.
+    """
     if reason_no_angles is None:
-        return head_geometry.rounding(first.vectors, second.vectors, (first.dtype, second.dtype))
-    unit = sum(head_geometry.PRECISIONS.get(network.dtype, (0.0, 0.0))[0] for network in (first, second))
+        return head_geometry.rounding(
+            first.vectors, second.vectors, (first.dtype, second.dtype)
+        )
+    unit = sum(
+        head_geometry.PRECISIONS.get(network.dtype, (0.0, 0.0))[0]
+        for network in (first, second)
+    )
     if first.weight is None or second.weight is None:
         unit += STORED_COSINE_ERROR
-    return head_geometry.Rounding(None, np.full(first.classes, np.nan), np.full(first.classes, unit))
+    return head_geometry.Rounding(
+        None, np.full(first.classes, np.nan), np.full(first.classes, unit)
+    )
 
 
 def _names_only_in(
-    own: NDArray[np.intp], other: NDArray[np.intp], similarity: Float64s, names: list[str]
+    own: NDArray[np.intp],
+    other: NDArray[np.intp],
+    similarity: Float64s,
+    names: list[str],
 ) -> list[list[str]]:
-    """Return the names of each class's neighbours that the other network lacks; a zero vector has no neighbours."""
+    """Return the names of each class's neighbours that the other network lacks; a zero
+    vector has no neighbours.
+    """
     has_direction = (similarity != 0).sum(axis=1) > 1
     names_by_class: list[list[str]] = [[] for _ in names]
     for index in np.flatnonzero(has_direction):
-        names_by_class[index] = [names[neighbor] for neighbor in own[index] if neighbor not in other[index]]
+        names_by_class[index] = [
+            names[neighbor] for neighbor in own[index] if neighbor not in other[index]
+        ]
     return names_by_class
 
 
-def _group_rows(rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | None) -> pd.DataFrame:
-    """Return one row per group of two classes or more: changes within the group, and between it and the other classes."""
+def _group_rows(
+    rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | None
+) -> pd.DataFrame:
+    """Return one row per group of two classes or more: changes within the group, and
+    between it and the other classes.
+    """
     found = []
     for name, members in rows.dropna(subset=["group"]).groupby("group"):
         inside = members["class_index"].to_numpy()
@@ -277,11 +409,25 @@ def _group_rows(rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | No
                 "angle_variation": members["angle_variation"].mean(),
                 "norm_change": members["norm_change"].mean(),
                 "within_change": change[row, column].mean(),
-                "within_variation": np.sqrt((steps**2).mean()) if len(steps) else np.nan,
-                "between_change": change[np.ix_(inside, others)].mean() if len(others) else np.nan,
+                "within_variation": (
+                    np.sqrt((steps**2).mean()) if len(steps) else np.nan
+                ),
+                "between_change": (
+                    change[np.ix_(inside, others)].mean() if len(others) else np.nan
+                ),
                 "moved": int(members["beyond_rounding"].sum()),
             }
         )
-    columns = ["group", "classes", "angle", "angle_variation", "norm_change", "within_change", "within_variation"]
+    columns = [
+        "group",
+        "classes",
+        "angle",
+        "angle_variation",
+        "norm_change",
+        "within_change",
+        "within_variation",
+    ]
     table = pd.DataFrame(found, columns=[*columns, "between_change", "moved"])
-    return table.sort_values("within_change", key=abs, ascending=False, kind="stable").reset_index(drop=True)
+    return table.sort_values(
+        "within_change", key=abs, ascending=False, kind="stable"
+    ).reset_index(drop=True)

@@ -1,4 +1,5 @@
-"""Select a few of many epochs, for tables, figures and pages that cannot show all of them.
+"""Select a few of many epochs, for tables, figures and pages that cannot show all of
+them.
 
 ``evenly_spaced``  equal steps.
 ``log_spaced``     most of the early epochs, by logarithmic steps.
@@ -42,10 +43,11 @@ def log_spaced(items: Sequence[Item], most: int = MAX_COLUMNS) -> list[Item]:
 
 
 def front_loaded(changes: Sequence[float], count: int) -> list[int]:
-    """Return the indices of ``count`` epochs, with the first and the last, between which a matrix changes about equally.
+    """Return the indices of ``count`` epochs, with the first and the last, between
+    which a matrix changes about equally.
 
-    The widest gap, by the sum of its changes, is split repeatedly where half of it is reached. `changes` holds the change of each
-    epoch from the one before.
+    The widest gap, by the sum of its changes, is split repeatedly where half of it is
+    reached. `changes` holds the change of each epoch from the one before.
 
     >>> front_loaded([0, 5, 5, 1, 1, 1, 1], 4)
     [0, 1, 2, 6]
@@ -58,9 +60,14 @@ def front_loaded(changes: Sequence[float], count: int) -> list[int]:
     total = np.concatenate([[0.0], np.cumsum(changes[1:])])
     kept = [0, last]
     while len(kept) < count:
-        gaps = [(total[end] - total[start], end - start, start, end) for start, end in pairwise(kept)]
+        gaps = [
+            (total[end] - total[start], end - start, start, end)
+            for start, end in pairwise(kept)
+        ]
         _, _, start, end = max(gap for gap in gaps if gap[1] > 1)
         middle = (total[start] + total[end]) / 2
-        kept.append(min(range(start + 1, end), key=lambda index: abs(total[index] - middle)))
+        kept.append(
+            min(range(start + 1, end), key=lambda index: abs(total[index] - middle))
+        )
         kept.sort()
     return kept

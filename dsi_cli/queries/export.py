@@ -27,38 +27,57 @@ MAX_SELECTED_CLASSES = 10_000_000
 FORMATS = ("parquet", "csv", "npy")
 
 
-def export_frame(results: Results, table: str | None = None, *, ranked: bool = False, **selection: Any) -> pd.DataFrame:
-    """Return a table, or without the name of a table a matrix, or its SoCSM if ``ranked``.
+def export_frame(
+    results: Results,
+    table: str | None = None,
+    *,
+    ranked: bool = False,
+    **selection: Any,
+) -> pd.DataFrame:
+    """Return a table, or without the name of a table a matrix, or its SoCSM if
+    ``ranked``.
 
-    The selection has the parameters of `Results.csm`. Raise `UsageError` if the table or matrix does not exist, or parameters
-    contradict each other.
+    The selection has the parameters of `Results.csm`. Raise `UsageError` if the table
+    or matrix does not exist, or parameters contradict each other.
     """
     if table is None:
         if not ranked:
             return results.csm(**selection)
         if selection.pop("classes", None) is not None:
-            message = "--sorted ranks all classes of a row; leave out --classes; --rows selects rows"
+            message = (
+                "--sorted ranks all classes of a row; leave out --classes; --rows"
+                " selects rows"
+            )
             raise UsageError(message, code="sorted-with-classes")
         return results.sorted(**selection)
     require_choice("table", table, TABLES)
     run = selection.pop("run", None)
-    given = [f"--{name}" for name, value in selection.items() if value is not None and (name, value) != ("kind", "ncsm")]
+    given = [
+        f"--{name}"
+        for name, value in selection.items()
+        if value is not None and (name, value) != ("kind", "ncsm")
+    ]
     given += ["--sorted"] * ranked
     if given:
-        message = f"--table {table} writes all rows and columns of the table; leave out {', '.join(given)}"
+        message = (
+            f"--table {table} writes all rows and columns of the table; leave out"
+            f" {', '.join(given)}"
+        )
         raise UsageError(message, code="options-conflict", options=tuple(given))
     return getattr(results if run is None else results[run], table)
 
 
 def parse_classes(text: str | None, option: str) -> list[int | str] | None:
-    """Return the indices of a range like ``0:100``, without its end, or the names and indices of a list like ``cat,dog,17``.
+    """Return the indices of a range like ``0:100``, without its end, or the names and
+    indices of a list like ``cat,dog,17``.
 
     None, for all classes, is returned.
 
     >>> parse_classes("2:5", "--rows"), parse_classes("cat, 17", "--rows")
     ([2, 3, 4], ['cat', 17])
 
-    Raise `UsageError` if the text contains no class (code ``no-classes``), or too many (code ``too-many-classes``).
+    Raise `UsageError` if the text contains no class (code ``no-classes``), or too many
+    (code ``too-many-classes``).
     """
     if text is None:
         return None
@@ -71,26 +90,39 @@ def parse_classes(text: str | None, option: str) -> list[int | str] | None:
         classes.extend(range(start, stop))
     else:
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        classes.extend(int(part) if part.isdecimal() and len(part) < 10 else part for part in parts)
+        classes.extend(
+            int(part) if part.isdecimal() and len(part) < 10 else part for part in parts
+        )
     if not classes:
-        message = f"{option} {text!r} contains no class; write for example 0:100 or cat,dog"
+        message = (
+            f"{option} {text!r} contains no class; write for example 0:100 or cat,dog"
+        )
         raise UsageError(message, code="no-classes", option=option)
     return classes
 
 
 def export_format(target: str, asked: str | None) -> str:
-    """Return the format: that asked for, or the suffix of the file's name, or ``csv``; raise `UsageError` for others."""
+    """Return the format: that asked for, or the suffix of the file's name, or ``csv``;
+    raise `UsageError` for others.
+    """
     if asked is not None:
         require_choice("format", asked, FORMATS, "cannot export as")
     elif target:
-        atomic_write.require_suffix(target, [f".{name}" for name in FORMATS], "the format is that of the file's name")
+        atomic_write.require_suffix(
+            target,
+            [f".{name}" for name in FORMATS],
+            "the format is that of the file's name",
+        )
     return asked or Path(target).suffix.lstrip(".").lower() or "csv"
 
 
 def require_matrix(kind: str, *, is_matrix: bool) -> None:
     """Raise a `UsageError` for a table in the format NPY."""
     if kind == "npy" and not is_matrix:
-        raise UsageError("NPY holds matrices: export a table as parquet or csv", code="npy-of-a-table")
+        raise UsageError(
+            "NPY holds matrices: export a table as parquet or csv",
+            code="npy-of-a-table",
+        )
 
 
 def write_stream(
@@ -101,9 +133,11 @@ def write_stream(
     is_matrix: bool,
     show: Callable[[str], str] = str,
 ) -> None:
-    """Write a frame to an open stream; the first column ``class`` of a matrix holds its class names.
+    """Write a frame to an open stream; the first column ``class`` of a matrix holds its
+    class names.
 
-    Raise `UsageError` if the frame is a table and the format NPY (code ``npy-of-a-table``).
+    Raise `UsageError` if the frame is a table and the format NPY (code
+    ``npy-of-a-table``).
 
     Parameters
     ----------
@@ -124,20 +158,25 @@ def write_stream(
         names = pd.Series([str(column) for column in frame.columns])
         numbers = names.groupby(names).cumcount() + 1
         index = [str(name) for name in frame.index]
-        frame = frame.set_axis(names.where(numbers == 1, names + " (" + numbers.astype(str) + ")"), axis=1)
+        frame = frame.set_axis(
+            names.where(numbers == 1, names + " (" + numbers.astype(str) + ")"), axis=1
+        )
         frame.insert(0, "class", index, allow_duplicates=True)
     if kind == "parquet":
         frame.to_parquet(stream, index=False, compression="zstd")
         return
 
-    # Write lists as JSON, because NumPy's text of them lacks commas and contains line breaks.
+    # Write lists as JSON, because NumPy's text of them lacks commas and contains line
+    # breaks.
     def cell(value: object) -> object:
         if isinstance(value, np.ndarray):
             value = json.dumps(value.tolist(), ensure_ascii=False)
         return show(spreadsheet.cell_text(value)) if isinstance(value, str) else value
 
     is_text = [not pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
-    texts = frame.assign(**{name: frame[name].map(cell) for name in frame.columns[is_text]})
+    texts = frame.assign(
+        **{name: frame[name].map(cell) for name in frame.columns[is_text]}
+    )
     header = [show(spreadsheet.cell_text(str(name))) for name in frame.columns]
     texts.to_csv(stream, index=False, header=header, lineterminator="\n")
 
@@ -145,8 +184,8 @@ def write_stream(
 def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:
     """Write a frame to a file atomically.
 
-    Raise `UsageError` if the frame is a table and the format NPY (code ``npy-of-a-table``). Raise `OutputError` if the
-    file cannot be written.
+    Raise `UsageError` if the frame is a table and the format NPY (code
+    ``npy-of-a-table``). Raise `OutputError` if the file cannot be written.
     """
     buffer = io.BytesIO()
     write_stream(frame, buffer, kind, is_matrix=is_matrix)

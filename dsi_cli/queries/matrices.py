@@ -1,7 +1,9 @@
-"""The matrices of a run that heat maps show, and the ranks of its classes by the network's similarity and by WordNet similarity.
+"""The matrices of a run that heat maps show, and the ranks of its classes by the
+network's similarity and by WordNet similarity.
 
-The diagonals of matrices, which are 1 by definition, are NaN. Ranks are those of the IDM: from 1, the most similar class, to C-1,
-with ties at their mid-rank. Classes that a matrix lacks have no rank and do not count in C.
+The diagonals of matrices, which are 1 by definition, are NaN. Ranks are those of the
+IDM: from 1, the most similar class, to C-1, with ties at their mid-rank. Classes that a
+matrix lacks have no rank and do not count in C.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ if TYPE_CHECKING:
 Values = NDArray[np.float32]
 Ranks = NDArray[np.float64]
 NEAR_SHARE = 0.1  # a class is near if its rank is in this share of the ranks, or 1
-FAR_SHARE = 0.5  # a class is far if its rank is beyond this share of the ranks, which is the mean at chance level
-SURPRISE_LEGEND = "! near (first tenth) by one similarity, far (second half) by the other"
+# a class is far if its rank is beyond this share of the ranks, which is the mean at
+# chance level
+FAR_SHARE = 0.5
+SURPRISE_LEGEND = (
+    "! near (first tenth) by one similarity, far (second half) by the other"
+)
 
 
 class MatrixKind(NamedTuple):
@@ -40,30 +46,49 @@ class MatrixKind(NamedTuple):
 
     @property
     def is_symmetric(self) -> bool:
-        """True if the matrices are symmetric; in a confusion matrix, a row is the truth."""
+        """True if the matrices are symmetric; in a confusion matrix, a row is the
+        truth.
+        """
         return self.name != "ccsm"
 
     @property
     def splits(self) -> tuple[str | None, ...]:
-        """The splits that have such a matrix, in order of preference; None for a matrix without a split."""
+        """The splits that have such a matrix, in order of preference; None for a matrix
+        without a split.
+        """
         return SPLITS if self.name in SPLIT_KINDS else (None,)
 
 
 KINDS = (
-    MatrixKind("ncsm", "NCSM", "cosine of weights", "cosine similarity of the classifier's weights (−1 to 1)"),
+    MatrixKind(
+        "ncsm",
+        "NCSM",
+        "cosine of weights",
+        "cosine similarity of the classifier's weights (−1 to 1)",
+    ),
     MatrixKind(
         "ncsm_centred",
         "centred NCSM",
         "cosine of centred weights",
         "NCSM after subtraction of the mean weight row (−1 to 1)",
     ),
-    MatrixKind("tncsm", "TNCSM", "cosine of mean features", "cosine similarity of the classes' mean features (−1 to 1)"),
     MatrixKind(
-        "ccsm", "CCSM", "share of row taken for column", "share of the row's samples predicted as the column (0 to 1)"
+        "tncsm",
+        "TNCSM",
+        "cosine of mean features",
+        "cosine similarity of the classes' mean features (−1 to 1)",
+    ),
+    MatrixKind(
+        "ccsm",
+        "CCSM",
+        "share of row taken for column",
+        "share of the row's samples predicted as the column (0 to 1)",
     ),
 )
 """The kinds of matrices in the order of preference and of the report."""
-REFERENCE = MatrixKind("scsm", "SCSM", "similarity in WordNet", "path similarity in WordNet 3.0 (0 to 1)")
+REFERENCE = MatrixKind(
+    "scsm", "SCSM", "similarity in WordNet", "path similarity in WordNet 3.0 (0 to 1)"
+)
 
 
 class MatrixFrames(NamedTuple):
@@ -89,37 +114,61 @@ class MatrixFrames(NamedTuple):
         return [epoch for epoch in self.epochs if epochs is None or epoch in epochs]
 
 
-def matrix_frames(results: Results, run: str, kind: str | None = None) -> MatrixFrames | None:
-    """Return the matrices of a kind of a run, by default the first of `KINDS` that it has, or None if it has none.
+def matrix_frames(
+    results: Results, run: str, kind: str | None = None
+) -> MatrixFrames | None:
+    """Return the matrices of a kind of a run, by default the first of `KINDS` that it
+    has, or None if it has none.
 
-    The split is test, or train if the run has no test split. Raise `UsageError` if the kind is not one of `KINDS` (code
-    ``unknown-kind``).
+    The split is test, or train if the run has no test split. Raise `UsageError` if the
+    kind is not one of `KINDS` (code ``unknown-kind``).
     """
     known = [matrix_kind.name for matrix_kind in KINDS]
     if kind is not None and kind not in known:
-        raise UsageError(f"{kind!r} is not a matrix of epochs: {expected(kind, known)}", code="unknown-kind", matrix=kind)
-    return next((frames for frames in all_frames(results, run) if kind in (None, frames.kind.name)), None)
+        raise UsageError(
+            f"{kind!r} is not a matrix of epochs: {expected(kind, known)}",
+            code="unknown-kind",
+            matrix=kind,
+        )
+    return next(
+        (
+            frames
+            for frames in all_frames(results, run)
+            if kind in (None, frames.kind.name)
+        ),
+        None,
+    )
 
 
 def all_frames(results: Results, run: str) -> Iterator[MatrixFrames]:
-    """Yield the matrices of each kind and split that a run has, in the order of `KINDS`."""
+    """Yield the matrices of each kind and split that a run has, in the order of
+    `KINDS`.
+    """
     for kind in KINDS:
         for split in kind.splits:
-            stored = layout.stored_epochs(layout.csm_path(results.path, run, kind.name, split, 0).parent)
+            stored = layout.stored_epochs(
+                layout.csm_path(results.path, run, kind.name, split, 0).parent
+            )
             epochs = tuple(epoch for epoch in results.epochs(run) if epoch in stored)
             if epochs:
                 yield MatrixFrames(run, kind, split, epochs)
 
 
 def epoch_matrix(results: Results, frames: MatrixFrames, epoch: int) -> Values:
-    """Return an epoch's raw matrix ``(C, C)`` with NaN on the diagonal; `Results.csm` documents the errors."""
-    values: Values = results.csm(frames.kind.name, epoch, frames.split, frames.run).to_numpy(copy=True)
+    """Return an epoch's raw matrix ``(C, C)`` with NaN on the diagonal; `Results.csm`
+    documents the errors.
+    """
+    values: Values = results.csm(
+        frames.kind.name, epoch, frames.split, frames.run
+    ).to_numpy(copy=True)
     np.fill_diagonal(values, np.nan)
     return values
 
 
 def reference_matrix(results: Results, run: str) -> Values | None:
-    """Return a run's reference matrix ``(C, C)`` with NaN on the diagonal and for classes without a synset, or None."""
+    """Return a run's reference matrix ``(C, C)`` with NaN on the diagonal and for
+    classes without a synset, or None.
+    """
     values = matrix_or_none(results, run, "scsm")
     if values is not None:
         values = values.copy()
@@ -128,12 +177,18 @@ def reference_matrix(results: Results, run: str) -> Values | None:
 
 
 def reference_title(results: Results, run: str | None) -> str:
-    """Return the name of a run's main reference for readers, WordNet if it has none; see `findings.reference_name`."""
+    """Return the name of a run's main reference for readers, WordNet if it has none;
+    see `findings.reference_name`.
+    """
     return reference_name(next(iter(results.references(run)), "wordnet"))
 
 
 def matrix_or_none(
-    results: Results, run: str | None, kind: str, epoch: int | None = None, split: str | None = None
+    results: Results,
+    run: str | None,
+    kind: str,
+    epoch: int | None = None,
+    split: str | None = None,
 ) -> Values | None:
     """Return a matrix as `Results.csm` does, or None if the run does not have it."""
     try:
@@ -143,7 +198,8 @@ def matrix_or_none(
 
 
 def percentile_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the percentile rank of each value among the known ones, between 0 and 1, ties at their mid-rank; NaN stays NaN.
+    """Return the percentile rank of each value among the known ones, between 0 and 1,
+    ties at their mid-rank; NaN stays NaN.
 
     >>> percentile_ranks(np.array([[np.nan, 0.1], [0.7, 0.3], [0.3, 0.2]])).round(1).tolist()
     [[nan, 0.1], [0.9, 0.6], [0.6, 0.3]]
@@ -154,10 +210,14 @@ def percentile_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     return ranks
 
 
-def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[int]) -> NDArray[np.float64]:
-    """Return the means of blocks of neighbouring classes in an order, ``(B, B)``; NaN for a block without values.
+def block_means(
+    matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the means of blocks of neighbouring classes in an order, ``(B, B)``; NaN
+    for a block without values.
 
-    The blocks begin at the positions `starts`. The means exclude the diagonal and missing values.
+    The blocks begin at the positions `starts`. The means exclude the diagonal and
+    missing values.
 
     >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), [0, 1]).round(3).tolist()
     [[nan, 0.25], [0.25, 0.25]]
@@ -167,7 +227,10 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[
     known = ~np.isnan(matrix)
     np.fill_diagonal(known, False)
     sizes = np.diff([*starts, len(matrix)])
-    members = csr_array((np.ones(len(order), np.float32), order, [*starts, len(matrix)]), shape=(len(starts), len(matrix)))
+    members = csr_array(
+        (np.ones(len(order), np.float32), order, [*starts, len(matrix)]),
+        shape=(len(starts), len(matrix)),
+    )
 
     def block_sums(array: NDArray[np.float32]) -> NDArray[np.float64]:
         rows = np.asarray(members @ array, dtype=np.float64)
@@ -183,9 +246,13 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[
 
 @dataclass(frozen=True, eq=False)
 class ClassDistance:
-    """Ranks and similarities ``(C, C)`` of truth (row) and prediction (column); NaN for missing values and diagonal ranks."""
+    """Ranks and similarities ``(C, C)`` of truth (row) and prediction (column); NaN for
+    missing values and diagonal ranks.
+    """
 
-    own: str | None  # the matrix of the network's similarity, ncsm or tncsm; None if the epoch has neither
+    # the matrix of the network's similarity, ncsm or tncsm; None if the epoch has
+    # neither
+    own: str | None
     rank: Ranks  # the rank by the network's similarity
     furthest: int | None  # the largest such rank
     wordnet: Ranks  # the WordNet similarity
@@ -194,21 +261,41 @@ class ClassDistance:
 
     @cached_property
     def farness(self) -> Ranks:
-        """The mean of the two ranks, each divided by its largest rank; only the known one if the other is NaN **[ours]**."""
-        relative = np.stack([self.rank / (self.furthest or 1), self.wordnet_rank / (self.wordnet_furthest or 1)])
+        """The mean of the two ranks, each divided by its largest rank; only the known
+        one if the other is NaN **[ours]**.
+        """
+        relative = np.stack(
+            [
+                self.rank / (self.furthest or 1),
+                self.wordnet_rank / (self.wordnet_furthest or 1),
+            ]
+        )
         return np.ma.masked_invalid(relative).mean(axis=0).filled(np.nan)
 
     def pair(self, truth: int, prediction: int) -> dict[str, Any]:
-        """Return ranks, similarity and farness of one pair by name, with None for missing values; see `is_surprise`."""
+        """Return ranks, similarity and farness of one pair by name, with None for
+        missing values; see `is_surprise`.
+        """
         matrices = (self.rank, self.wordnet, self.wordnet_rank, self.farness)
-        rank, similarity, wordnet_rank, farness = (none_if_nan(matrix[truth, prediction]) for matrix in matrices)
+        rank, similarity, wordnet_rank, farness = (
+            none_if_nan(matrix[truth, prediction]) for matrix in matrices
+        )
         surprise = is_surprise(rank, self.furthest, wordnet_rank, self.wordnet_furthest)
-        values = {"rank": rank, "wordnet_similarity": similarity, "wordnet_rank": wordnet_rank, "farness": farness}
+        values = {
+            "rank": rank,
+            "wordnet_similarity": similarity,
+            "wordnet_rank": wordnet_rank,
+            "farness": farness,
+        }
         return values | {"surprise": surprise}
 
 
-def class_distance(results: Results, epoch: int | None, split: str, run: str | None) -> ClassDistance:
-    """Return the distances of the classes of a run; `Results.csm` documents the parameters."""
+def class_distance(
+    results: Results, epoch: int | None, split: str, run: str | None
+) -> ClassDistance:
+    """Return the distances of the classes of a run; `Results.csm` documents the
+    parameters.
+    """
     own: str | None = "ncsm"
     csm = matrix_or_none(results, run, "ncsm", epoch)
     if csm is None:
@@ -220,11 +307,14 @@ def class_distance(results: Results, epoch: int | None, split: str, run: str | N
         own, csm = None, missing
     scsm = matrix_or_none(results, run, "scsm")
     wordnet = missing if scsm is None else scsm.astype(np.float64)
-    return ClassDistance(own, *ranks_among_known(csm), wordnet, *ranks_among_known(wordnet))
+    return ClassDistance(
+        own, *ranks_among_known(csm), wordnet, *ranks_among_known(wordnet)
+    )
 
 
 def ranks_among_known(csm: NDArray[Any]) -> tuple[Ranks, int | None]:
-    """Return the ranks among the classes that a matrix has, NaN for others and the diagonal, and the largest rank.
+    """Return the ranks among the classes that a matrix has, NaN for others and the
+    diagonal, and the largest rank.
 
     >>> nan = np.nan
     >>> ranks, furthest = ranks_among_known(np.array([[1, nan, 0.2, 0.5], [nan] * 4, [0.2, nan, 1, 0.1], [0.5, nan, 0.1, 1]]))
@@ -241,8 +331,14 @@ def ranks_among_known(csm: NDArray[Any]) -> tuple[Ranks, int | None]:
     return ranks, len(known) - 1
 
 
-def is_surprise(rank: float | None, furthest: int | None, other_rank: float | None, other_furthest: int | None) -> bool:
-    """Return True if a class is near by one of two similarities and far by the other; False if a rank is missing.
+def is_surprise(
+    rank: float | None,
+    furthest: int | None,
+    other_rank: float | None,
+    other_furthest: int | None,
+) -> bool:
+    """Return True if a class is near by one of two similarities and far by the other;
+    False if a rank is missing.
 
     >>> is_surprise(1, 99, 50, 99), is_surprise(80, 99, 9.5, 99), is_surprise(1, 99, 49, 99), is_surprise(1, 99, None, 99)
     (True, True, False, False)
@@ -252,7 +348,9 @@ def is_surprise(rank: float | None, furthest: int | None, other_rank: float | No
     if rank is None or other_rank is None or not furthest or not other_furthest:
         return False
     ranks = ((rank, furthest), (other_rank, other_furthest))
-    is_near, is_other_near = (value <= max(1, NEAR_SHARE * last) for value, last in ranks)
+    is_near, is_other_near = (
+        value <= max(1, NEAR_SHARE * last) for value, last in ranks
+    )
     is_far, is_other_far = (value > max(1, FAR_SHARE * last) for value, last in ranks)
     return (is_near and is_other_far) or (is_far and is_other_near)
 

@@ -1,7 +1,9 @@
-"""The classes of a run: their names, the class that a name means, display orders and groups, and the geometry of class vectors.
+"""The classes of a run: their names, the class that a name means, display orders and
+groups, and the geometry of class vectors.
 
-An order is an array of class indices; the first class shown is the first. The orders are ``given``, that of the classifier,
-``taxonomy``, the display order of the classes table, ``name``, that of the alphabet, and ``cluster``, that of a hierarchical
+An order is an array of class indices; the first class shown is the first. The orders
+are ``given``, that of the classifier, ``taxonomy``, the display order of the classes
+table, ``name``, that of the alphabet, and ``cluster``, that of a hierarchical
 clustering of a similarity matrix.
 """
 
@@ -36,19 +38,33 @@ def class_rows(results: Results, run: str | None) -> pd.DataFrame:
 
 
 def class_names(results: Results, run: str | None) -> list[str]:
-    """Return a name for each class of a run: its label, followed by its index if several classes share it, or else its index.
+    """Return a name for each class of a run: its label, followed by its index if
+    several classes share it, or else its index.
 
     A label that is a WordNet id follows a word for it, as in ``tabby (n02123045)``.
     """
     rows = class_rows(results, run)
-    labels = [label if isinstance(label, str) else str(index) for index, label in enumerate(readable_names(rows))]
+    labels = [
+        label if isinstance(label, str) else str(index)
+        for index, label in enumerate(readable_names(rows))
+    ]
     uses = Counter(labels)
-    return [f"{label}{_INDEX.format(index)}" if uses[label] > 1 else label for index, label in enumerate(labels)]
+    return [
+        f"{label}{_INDEX.format(index)}" if uses[label] > 1 else label
+        for index, label in enumerate(labels)
+    ]
 
 
 def readable_names(classes: pd.DataFrame) -> list[Any]:
-    """Return the labels in rows of the classes table; a word precedes a label that is the WordNet id of its class."""
-    return list(map(readable_name, *(classes[column].tolist() for column in ("name", "wnid", "synset"))))
+    """Return the labels in rows of the classes table; a word precedes a label that is
+    the WordNet id of its class.
+    """
+    return list(
+        map(
+            readable_name,
+            *(classes[column].tolist() for column in ("name", "wnid", "synset")),
+        )
+    )
 
 
 def readable_name(label: Any, wnid: Any, synset: Any) -> Any:
@@ -58,18 +74,27 @@ def readable_name(label: Any, wnid: Any, synset: Any) -> Any:
 
 
 def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return a mask of the classes with a name, of those with a synonym in their label, or of all classes if the name is None.
+    """Return a mask of the classes with a name, of those with a synonym in their label,
+    or of all classes if the name is None.
 
-    Raise `UsageError` if no class has the name (code ``unknown-class``); the message suggests a similar name.
+    Raise `UsageError` if no class has the name (code ``unknown-class``); the message
+    suggests a similar name.
     """
     if name is None:
         return np.ones(len(names), dtype=bool)
     name = str(name)  # a class without a label is named after its index
-    mask = np.array([label in (name, name + _INDEX.format(index)) for index, label in enumerate(names)])
+    mask = np.array(
+        [
+            label in (name, name + _INDEX.format(index))
+            for index, label in enumerate(names)
+        ]
+    )
     if not mask.any():
         mask = np.array([name.casefold() in _spellings(label) for label in names])
     if not mask.any():
-        synonyms = [label.casefold().partition(" (class ")[0].split(", ") for label in names]
+        synonyms = [
+            label.casefold().partition(" (class ")[0].split(", ") for label in names
+        ]
         mask = np.array([name.casefold() in texts for texts in synonyms])
     if mask.any():
         return mask
@@ -79,17 +104,27 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
         hint = f"try {similar}"
     elif len(names) <= MAX_LISTED_CLASSES:
         hint = f"expected one of {', '.join(names)}"
-    raise UsageError(f"no class {name!r}: {hint}", code="unknown-class", name=name, similar=similar)
+    raise UsageError(
+        f"no class {name!r}: {hint}", code="unknown-class", name=name, similar=similar
+    )
 
 
 def _spellings(label: str) -> tuple[str, ...]:
-    """Return the texts in lower case that name a class: its label, or the word and the WordNet id in its label."""
+    """Return the texts in lower case that name a class: its label, or the word and the
+    WordNet id in its label.
+    """
     parts = _WITH_WNID.fullmatch(label)
-    return (label.casefold(), *(part.casefold() for part in parts.groups())) if parts else (label.casefold(),)
+    return (
+        (label.casefold(), *(part.casefold() for part in parts.groups()))
+        if parts
+        else (label.casefold(),)
+    )
 
 
 def class_index_by_name(name: str, names: Sequence[str]) -> int:
-    """Return the index of the class with a name; raise `UsageError` if no class has the name, or several do."""
+    """Return the index of the class with a name; raise `UsageError` if no class has the
+    name, or several do.
+    """
     indices = np.flatnonzero(match_class_name(name, names))
     if len(indices) > 1:
         listed = " or ".join(repr(names[int(index)]) for index in indices)
@@ -101,7 +136,8 @@ def class_index_by_name(name: str, names: Sequence[str]) -> int:
 class ClassGroup(NamedTuple):
     """Adjacent classes of an order that share a group."""
 
-    name: str  # the readable name: the word of the hypernym without the rest of its synset name
+    # the readable name: the word of the hypernym without the rest of its synset name
+    name: str
     first: int  # the index of the first class in the order
     last: int  # the index of the last class in the order, inclusive
 
@@ -113,10 +149,12 @@ def taxonomy_order(classes: pd.DataFrame) -> Order:
 
 
 def clustering(similarity: NDArray[Any]) -> NDArray[np.float64]:
-    """Return SciPy's linkage ``(C-1, 4)`` of a matrix: average linkage of 1 - similarity with optimal leaf order.
+    """Return SciPy's linkage ``(C-1, 4)`` of a matrix: average linkage of 1 -
+    similarity with optimal leaf order.
 
-    Optimal leaf order makes adjacent leaves as similar as the tree allows (Bar-Joseph et al. 2001). The matrix ``(C, C)`` has
-    two or more classes. NaN counts as the lowest similarity. An asymmetric matrix is averaged with its transpose.
+    Optimal leaf order makes adjacent leaves as similar as the tree allows (Bar-Joseph
+    et al. 2001). The matrix ``(C, C)`` has two or more classes. NaN counts as the
+    lowest similarity. An asymmetric matrix is averaged with its transpose.
     """
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
@@ -138,11 +176,16 @@ def leaf_order(tree: NDArray[Any]) -> Order:
 
 def cluster_order(similarity: NDArray[Any]) -> Order:
     """Return the order of the leaves of `clustering`."""
-    return np.arange(len(similarity)) if len(similarity) < 2 else leaf_order(clustering(similarity))
+    return (
+        np.arange(len(similarity))
+        if len(similarity) < 2
+        else leaf_order(clustering(similarity))
+    )
 
 
 def class_groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
-    """Return the runs of two or more adjacent classes of ``order`` with one group of the classes table.
+    """Return the runs of two or more adjacent classes of ``order`` with one group of
+    the classes table.
 
     >>> import pandas as pd
     >>> rows = pd.DataFrame({"class_index": [0, 1, 2, 3], "group": ["carnivore.n.01", None, "carnivore.n.01", "tree.n.01"]})
@@ -160,39 +203,64 @@ def class_groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
 
 
 def synset_words(synset: str) -> str:
-    """Return the readable name of a synset: ``domestic animal`` for ``domestic_animal.n.01``."""
+    """Return the readable name of a synset: ``domestic animal`` for
+    ``domestic_animal.n.01``.
+    """
     return synset.rsplit(".", 2)[0].replace("_", " ")
 
 
 def agreement_by_epoch(results: Results, run: str) -> dict[int, pd.DataFrame]:
-    """Return the agreement of classes and groups with the main reference at each epoch with a value, in order."""
+    """Return the agreement of classes and groups with the main reference at each epoch
+    with a value, in order.
+    """
     rows = results.rows_of("alignment_by_class", run)
-    rows = results.fill_missing_epochs(rows[rows["reference"].isin(results.references(run)[:1])])
+    rows = results.fill_missing_epochs(
+        rows[rows["reference"].isin(results.references(run)[:1])]
+    )
     rows = rows.drop_duplicates(["epoch", "class_index", "group"], keep="last")
     epochs = sorted(rows.loc[rows["pearson"].notna(), "epoch"].unique())
     return {int(epoch): rows[rows["epoch"] == epoch] for epoch in epochs}
 
 
-def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = None) -> pd.DataFrame:
-    """Return the agreement of classes and groups at the last epoch with a value, of some epochs or all; empty without one."""
+def agreement_rows(
+    results: Results, run: str, epochs: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """Return the agreement of classes and groups at the last epoch with a value, of
+    some epochs or all; empty without one.
+    """
     by_epoch = agreement_by_epoch(results, run)
     chosen = [epoch for epoch in by_epoch if epochs is None or epoch in epochs]
-    return by_epoch[max(chosen)] if chosen else results.rows_of("alignment_by_class", run).iloc[:0]
+    return (
+        by_epoch[max(chosen)]
+        if chosen
+        else results.rows_of("alignment_by_class", run).iloc[:0]
+    )
 
 
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
-    """Return a value of the geometry table by class index and epoch, of the last saves; empty without a classifier."""
+    """Return a value of the geometry table by class index and epoch, of the last saves;
+    empty without a classifier.
+    """
     rows = results.last_saves(results.rows_of("geometry", run), "class_index")
-    return rows.pivot(index="class_index", columns="epoch", values=value).astype("float64")
+    return rows.pivot(index="class_index", columns="epoch", values=value).astype(
+        "float64"
+    )
 
 
 def spectrum_by_epoch(results: Results, run: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the share of each singular value with a column per epoch, and the chance level of the shares at the last epoch.
+    """Return the share of each singular value with a column per epoch, and the chance
+    level of the shares at the last epoch.
 
-    The index is the number of the singular value, from 1. The last save of an epoch counts. Both are empty if the run has no
-    classifier.
+    The index is the number of the singular value, from 1. The last save of an epoch
+    counts. Both are empty if the run has no classifier.
     """
     rows = results.last_saves(results.rows_of("spectrum", run), "index")
-    shares: pd.DataFrame = rows.pivot(index="index", columns="epoch", values="share").astype("float64")
-    chance: pd.Series = rows.drop_duplicates("index", keep="last").set_index("index")["null_mean"].sort_index()
+    shares: pd.DataFrame = rows.pivot(
+        index="index", columns="epoch", values="share"
+    ).astype("float64")
+    chance: pd.Series = (
+        rows.drop_duplicates("index", keep="last")
+        .set_index("index")["null_mean"]
+        .sort_index()
+    )
     return shares, chance

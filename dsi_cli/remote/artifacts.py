@@ -1,6 +1,8 @@
-"""The artifacts of an experiment tracker as a file system, for trackers that send a file only as a whole.
+"""The artifacts of an experiment tracker as a file system, for trackers that send a
+file only as a whole.
 
-Each file is downloaded when it is read, one at a time, and its copy is removed afterwards.
+Each file is downloaded when it is read, one at a time, and its copy is removed
+afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from dsi_cli.remote.download import TemporaryFolder
 
 
 class ArtifactFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """The artifacts of a tracker, which are downloaded as a whole and exist on this machine only while they are read."""
+    """The artifacts of a tracker, which are downloaded as a whole and exist on this
+    machine only while they are read.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -45,7 +49,9 @@ class ArtifactFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return entries if detail else [entry["name"] for entry in entries]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """Return the entry of a file or folder; raise `FileNotFoundError` without one."""
+        """Return the entry of a file or folder; raise `FileNotFoundError` without
+        one.
+        """
         path = self._strip_protocol(path).strip("/")
         parent = path.rpartition("/")[0]
         if path in self.dircache or not parent:
@@ -55,13 +61,19 @@ class ArtifactFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 return dict(entry)
         raise FileNotFoundError(path)
 
-    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
-        """Return a range of a file. The copy of a file of which a range is read stays until `release`."""
+    def cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **_: Any
+    ) -> bytes:
+        """Return a range of a file. The copy of a file of which a range is read stays
+        until `release`.
+        """
         path = self._strip_protocol(path).strip("/")
         with self._lock:
             copy = self._copies.get(path)
             if copy is None:
-                copy = self._copies[path] = self.download(path, self._folder.path / str(next(self._numbers)))
+                copy = self._copies[path] = self.download(
+                    path, self._folder.path / str(next(self._numbers))
+                )
         with copy.open("rb") as file:
             file.seek(start or 0)
             data = file.read(-1 if end is None else end - (start or 0))
@@ -73,4 +85,7 @@ class ArtifactFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Remove the copy of a file."""
         copy = self._copies.pop(path.strip("/"), None)
         if copy is not None and copy.is_relative_to(self._folder.path):
-            shutil.rmtree(self._folder.path / copy.relative_to(self._folder.path).parts[0], ignore_errors=True)
+            shutil.rmtree(
+                self._folder.path / copy.relative_to(self._folder.path).parts[0],
+                ignore_errors=True,
+            )

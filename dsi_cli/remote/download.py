@@ -1,4 +1,6 @@
-"""Local copies of remote files, for readers that need a path; see `dsi_cli.remote.urls`."""
+"""Local copies of remote files, for readers that need a path; see
+`dsi_cli.remote.urls`.
+"""
 
 from __future__ import annotations
 
@@ -24,32 +26,43 @@ if TYPE_CHECKING:
 _RESERVED_BYTES = 256 << 20  # disk space that copies leave free
 
 
-def fetch(url: str, folder: Path, is_selected: Callable[[str], bool] = lambda _: True) -> Path:
-    """Download a file, a folder with its selected files, or all matches of a pattern; return the local path.
+def fetch(
+    url: str, folder: Path, is_selected: Callable[[str], bool] = lambda _: True
+) -> Path:
+    """Download a file, a folder with its selected files, or all matches of a pattern;
+    return the local path.
 
     A file is not downloaded again if the local copy has the same size and time.
 
-    Raise `UsageError` if nothing matches the URL, the disk has too little space, or the server refuses the download.
+    Raise `UsageError` if nothing matches the URL, the disk has too little space, or the
+    server refuses the download.
     """
     try:
         paths = locations.match_url(url)
     except NothingToAnalyseError as error:
         raise UsageError(str(error), code="unreachable") from None
     if not paths:
-        raise UsageError(f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path")
+        raise UsageError(
+            f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path"
+        )
     for path in paths:
         try:
             fetch_below(path, urls.copy_path(str(path), folder), is_selected)
         except OSError as error:
-            raise UsageError(f"{path} could not be downloaded: {error.strerror or error}", code="download-failed") from None
+            raise UsageError(
+                f"{path} could not be downloaded: {error.strerror or error}",
+                code="download-failed",
+            ) from None
     return urls.copy_path(url, folder)
 
 
-def fetch_results(url: str, folder: Path, is_needed: Callable[[str], bool] = lambda _: True) -> Path:
+def fetch_results(
+    url: str, folder: Path, is_needed: Callable[[str], bool] = lambda _: True
+) -> Path:
     """Download the needed files of a results folder; return the local path.
 
-    `is_needed` takes the relative path of a file. Raise `UsageError` if the folder does not exist, and `OutputError` if the server
-    does not send it.
+    `is_needed` takes the relative path of a file. Raise `UsageError` if the folder does
+    not exist, and `OutputError` if the server does not send it.
     """
     try:
         return fetch(url, folder, is_needed)
@@ -60,13 +73,18 @@ def fetch_results(url: str, folder: Path, is_needed: Callable[[str], bool] = lam
 
 
 def localize(text: str, folder: Path) -> str:
-    """Return an option's text in which the path of a local copy (see `fetch`) replaces a URL.
+    """Return an option's text in which the path of a local copy (see `fetch`) replaces
+    a URL.
 
     >>> localize("res:brown.csv", Path("/tmp/x"))
     'res:brown.csv'
     """
     match = urls.find_url(text)
-    return f"{text[: match.start()]}{fetch(match[0], folder)}" if match else urls.local_path(text)
+    return (
+        f"{text[: match.start()]}{fetch(match[0], folder)}"
+        if match
+        else urls.local_path(text)
+    )
 
 
 def cache_folder() -> Path:
@@ -74,11 +92,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
 
 
-def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], bool] = lambda _: True) -> None:
+def fetch_below(
+    path: RemotePath, target: Path, is_selected: Callable[[str], bool] = lambda _: True
+) -> None:
     """Copy a file, or the selected files in a folder, to a local path.
 
-    Raise `OSError` if the server refuses to send a file, or the disk cannot store it, and `UsageError` if the disk has too little
-    space.
+    Raise `OSError` if the server refuses to send a file, or the disk cannot store it,
+    and `UsageError` if the disk has too little space.
     """
     files = [(path, path.listed_info())] if path.is_file() else path.files()
     jobs = [(file.relative_to(path).as_posix(), file, info) for file, info in files]
@@ -88,7 +108,10 @@ def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], boo
     folder = next(parent for parent in (target, *target.parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     if size + _RESERVED_BYTES > free:
-        message = f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20} MB free; free some space"
+        message = (
+            f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20}"
+            " MB free; free some space"
+        )
         raise UsageError(message, code="disk-full")
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda job: _download(job[1], job[2], target / job[0]), jobs))
@@ -98,7 +121,9 @@ _lock = Lock()
 
 
 def local_file(file: locations.Place) -> Path:
-    """Return the path of a small file, or of its copy until the process ends; raise `OSError` if it is not sent."""
+    """Return the path of a small file, or of its copy until the process ends; raise
+    `OSError` if it is not sent.
+    """
     if isinstance(file, Path):
         return file
     info = file.listed_info()
@@ -109,7 +134,9 @@ def local_file(file: locations.Place) -> Path:
 
 
 class TemporaryFolder:
-    """A new, empty folder (``path``) that is removed together with this object, or at the end of the process."""
+    """A new, empty folder (``path``) that is removed together with this object, or at
+    the end of the process.
+    """
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="dsi-")).resolve()

@@ -1,9 +1,12 @@
-"""Inputs by their text: a local `pathlib.Path`, a `dsi_cli.remote.remote_path.RemotePath` for a URL, or tracked runs.
+"""Inputs by their text: a local `pathlib.Path`, a
+`dsi_cli.remote.remote_path.RemotePath` for a URL, or tracked runs.
 
 dsi imports fsspec and universal_pathlib with the first URL.
 
-``mlflow:RUN_ID``, ``mlflow:EXPERIMENT`` and ``wandb:ENTITY/PROJECT/RUN`` name training runs in MLflow and Weights & Biases. Their
-artifacts are folders. The clients of the trackers find the server and the credentials in their usual places; dsi does not see them.
+``mlflow:RUN_ID``, ``mlflow:EXPERIMENT`` and ``wandb:ENTITY/PROJECT/RUN`` name training
+runs in MLflow and Weights & Biases. Their artifacts are folders. The clients of the
+trackers find the server and the credentials in their usual places; dsi does not see
+them.
 """
 
 from __future__ import annotations
@@ -27,14 +30,15 @@ if TYPE_CHECKING:
 Place: TypeAlias = "Path | RemotePath"
 MLFLOW, WANDB = "mlflow", "wandb"
 _TRACKED = re.compile(rf"({MLFLOW}|{WANDB}):(?!//)(.+)")
-Scalars = dict[str, dict[int, float]]  # last value of each step: ``{name in small letters: {step: value}}``
+# last value of each step: ``{name in small letters: {step: value}}``
+Scalars = dict[str, dict[int, float]]
 
 
 def locate(location: str | os.PathLike[str]) -> Place:
     """Return a local path, or the listed remote path of a URL.
 
-    Raise `UsageError` if the URL's scheme is not known, or its backend is not installed, and `UnreachableError` if the server does
-    not respond, or denies access.
+    Raise `UsageError` if the URL's scheme is not known, or its backend is not
+    installed, and `UnreachableError` if the server does not respond, or denies access.
     """
     if urls.scheme_of(location) is None:
         return Path(urls.local_path(location))
@@ -42,33 +46,48 @@ def locate(location: str | os.PathLike[str]) -> Place:
 
 
 def open_url(url: str) -> RemotePath:
-    """Return the remote path of a URL after listing it recursively again; errors as `locate`."""
+    """Return the remote path of a URL after listing it recursively again; errors as
+    `locate`.
+    """
     from dsi_cli.remote import remote_path
 
     fs, root = filesystem.open_filesystem(url)
     if not root.strip("/"):
-        message = f"{urls.without_secrets(url)} has no bucket; expected {urls.scheme_of(url)}://BUCKET/PATH"
+        message = (
+            f"{urls.without_secrets(url)} has no bucket; expected"
+            f" {urls.scheme_of(url)}://BUCKET/PATH"
+        )
         raise UsageError(message, code="no-bucket")
 
     def refresh_listing() -> None:
         fs.invalidate_cache(root)
-        for folder in [cached for cached in fs.dircache if f"{cached}/".startswith(f"{root}/")]:
+        for folder in [
+            cached for cached in fs.dircache if f"{cached}/".startswith(f"{root}/")
+        ]:
             del fs.dircache[folder]
-        if not fs.find(root):  # `find` also returns nothing if the server does not respond
+        if not fs.find(
+            root
+        ):  # `find` also returns nothing if the server does not respond
             with suppress(FileNotFoundError):
                 fs.ls(root)
 
     try:
         filesystem.server_of(fs).send(refresh_listing)
     except FileNotFoundError:
-        raise UsageError(f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path") from None
+        raise UsageError(
+            f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path"
+        ) from None
     except OSError as error:
-        raise UnreachableError(f"{urls.without_secrets(url)} cannot be listed: {error.strerror or error}") from None
+        raise UnreachableError(
+            f"{urls.without_secrets(url)} cannot be listed: {error.strerror or error}"
+        ) from None
     return remote_path.path_for_url(url.rstrip("/"))
 
 
 def match_url(url: str) -> list[RemotePath]:
-    """Return the remote path of a URL, or all matches of a pattern; empty if nothing exists. Errors as `locate`."""
+    """Return the remote path of a URL, or all matches of a pattern; empty if nothing
+    exists. Errors as `locate`.
+    """
     head, scheme_end, rest = url.partition("://")
     fixed = re.split(r"(?<![^/])[^/]*[*?\[]", rest, maxsplit=1)[0]
     if fixed == rest or head.lower() in ("http", "https"):
@@ -76,11 +95,14 @@ def match_url(url: str) -> list[RemotePath]:
         return [path] if path.exists() else []
     top = open_url(f"{head}{scheme_end}{fixed.rstrip('/')}")
     pattern = rest[len(fixed) :].rstrip("/")
-    return list(top.glob(glob.escape(pattern))) or list(top.glob(pattern))  # a name like "run [2]" has precedence
+    # a name like "run [2]" has precedence
+    return list(top.glob(glob.escape(pattern))) or list(top.glob(pattern))
 
 
 def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:
-    """Yield each folder with the names of its folders and files, top down; the caller may change the list of folders."""
+    """Yield each folder with the names of its folders and files, top down; the caller
+    may change the list of folders.
+    """
     if not isinstance(top, Path):
         yield from top.walk()
         return
@@ -88,14 +110,19 @@ def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:
     for name, subfolders, files in os.walk(top, followlinks=True):
         folder = Path(name)
         status = None
-        with suppress(OSError):  # A trainer that keeps only the newest step folders may remove one at any time.
+        with suppress(
+            OSError
+        ):  # A trainer that keeps only the newest step folders may remove one at any time.
             status = folder.stat()
         if status is None or (status.st_dev, status.st_ino) in seen:
             subfolders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        # Folders come before links to them, so that a run is not named "latest" after a link.
-        links = {subfolder for subfolder in subfolders if (folder / subfolder).is_symlink()}
+        # Folders come before links to them, so that a run is not named "latest" after a
+        # link.
+        links = {
+            subfolder for subfolder in subfolders if (folder / subfolder).is_symlink()
+        }
         subfolders.sort(key=lambda subfolder: (subfolder in links, subfolder))
         yield folder, subfolders, files
 
@@ -105,9 +132,13 @@ class Version(NamedTuple):
 
     folder: Place  # the folder, or the file, of this version
     text: str
-    """The text that may state the epoch: the file's name when it was logged, a commit's title, or the name of a tag or branch."""
+    """The text that may state the epoch: the file's name when it was logged, a commit's
+    title, or the name of a tag or branch.
+    """
     error: OSError | None = None  # the reason why the version cannot be read
-    name: str | None = None  # the name of the file in the artifact, if ``folder`` is a file
+    name: str | None = (
+        None  # the name of the file in the artifact, if ``folder`` is a file
+    )
 
 
 @dataclass(frozen=True)
@@ -118,16 +149,21 @@ class TrackedRun:
     name: str
     folder: Place  # the folder of its artifacts
     read_scalars: Callable[[Collection[str]], Scalars]
-    """Takes the names of curves in small letters; raises `OSError` if the tracker does not send them."""
+    """Takes the names of curves in small letters; raises `OSError` if the tracker does
+    not send them.
+    """
     versions: tuple[Version, ...] = ()
-    """The versions of its artifacts, the oldest first; empty if the names of the files tell the checkpoints apart."""
+    """The versions of its artifacts, the oldest first; empty if the names of the files
+    tell the checkpoints apart.
+    """
 
 
 def find_tracked_runs(text: str) -> list[TrackedRun] | None:
     """Return the runs of an input, or None if it does not name runs of a tracker.
 
-    Raise `UsageError` if the run does not exist (``no-such-path``), or the tracker's package is missing (``package-missing``).
-    Raise `UnreachableError` if the tracker does not respond, or denies access.
+    Raise `UsageError` if the run does not exist (``no-such-path``), or the tracker's
+    package is missing (``package-missing``). Raise `UnreachableError` if the tracker
+    does not respond, or denies access.
     """
     match = _TRACKED.fullmatch(text)
     if match is None:
@@ -135,5 +171,8 @@ def find_tracked_runs(text: str) -> list[TrackedRun] | None:
     try:
         return import_module(f"dsi_cli.remote.{match[1]}_runs").find_runs(match[2])
     except ImportError:
-        message = f"{match[1]}: paths need a package that is not installed; run pip install 'dsi-cli[{match[1]}]'"
+        message = (
+            f"{match[1]}: paths need a package that is not installed; run pip install"
+            f" 'dsi-cli[{match[1]}]'"
+        )
         raise UsageError(message, code="package-missing", scheme=match[1]) from None

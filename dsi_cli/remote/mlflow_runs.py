@@ -1,4 +1,6 @@
-"""Runs of MLflow, from a server or from a store on this machine, whose artifacts are read in place."""
+"""Runs of MLflow, from a server or from a store on this machine, whose artifacts are
+read in place.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ class MlflowFileSystem(ArtifactFileSystem):
         entries = []
         for artifact in self.client.list_artifacts(run, folder or None):
             kind = "directory" if artifact.is_dir else "file"
-            entries.append({"name": f"{run}/{artifact.path}", "size": artifact.file_size or 0, "type": kind})
+            entries.append(
+                {
+                    "name": f"{run}/{artifact.path}",
+                    "size": artifact.file_size or 0,
+                    "type": kind,
+                }
+            )
         return entries
 
     def download(self, path: str, folder: Path) -> Path:
@@ -42,8 +50,13 @@ class MlflowFileSystem(ArtifactFileSystem):
 
 
 def _client(tracking_uri: str | None) -> Any:
-    # By default, MLflow repeats a request for four minutes, and refuses stores that are folders.
-    settings = {"HTTP_REQUEST_MAX_RETRIES": "2", "ALLOW_FILE_STORE": "true", "DISABLE_TELEMETRY": "true"}
+    # By default, MLflow repeats a request for four minutes, and refuses stores that are
+    # folders.
+    settings = {
+        "HTTP_REQUEST_MAX_RETRIES": "2",
+        "ALLOW_FILE_STORE": "true",
+        "DISABLE_TELEMETRY": "true",
+    }
     quiet = {"LOGGING_LEVEL": "WARNING", "ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
     for name, value in (settings | quiet).items():
         os.environ.setdefault(f"MLFLOW_{name}", value)
@@ -53,30 +66,47 @@ def _client(tracking_uri: str | None) -> Any:
 
 
 def find_runs(name: str) -> list[TrackedRun]:
-    """Return the run of an id, or all runs of an experiment, the oldest first; errors as `find_tracked_runs`."""
+    """Return the run of an id, or all runs of an experiment, the oldest first; errors
+    as `find_tracked_runs`.
+    """
     from mlflow import get_tracking_uri
     from mlflow.exceptions import MlflowException
 
     uri = str(get_tracking_uri())
     shown = urls.clean_message(uri)
     # MLflow would make an empty store.
-    local = urlsplit(uri).path.removeprefix("/") if uri.startswith("sqlite:") else urls.local_path(uri)
+    local = (
+        urlsplit(uri).path.removeprefix("/")
+        if uri.startswith("sqlite:")
+        else urls.local_path(uri)
+    )
     if urlsplit(uri).scheme in ("", "file", "sqlite") and not Path(local).exists():
-        message = f"there is no MLflow store {shown}; set MLFLOW_TRACKING_URI to the address of the server or the store"
+        message = (
+            f"there is no MLflow store {shown}; set MLFLOW_TRACKING_URI to the address"
+            " of the server or the store"
+        )
         raise UsageError(message, code="no-such-path", path=shown)
     try:
         client = _client(uri)
         runs = _search(client, name)
     except (MlflowException, OSError) as error:
-        raise UnreachableError(f"MLflow at {shown} does not list {name}: {urls.clean_message(str(error))}") from None
+        raise UnreachableError(
+            f"MLflow at {shown} does not list {name}: {urls.clean_message(str(error))}"
+        ) from None
     tracked = []
     for run in runs:
         # A store on this machine needs no copies.
         artifacts = run.info.artifact_uri
         is_local = urlsplit(artifacts).scheme in ("", "file")
-        folder = Path(urls.local_path(artifacts)) if is_local else locations.open_url(f"mlflow://{run.info.run_id}")
+        folder = (
+            Path(urls.local_path(artifacts))
+            if is_local
+            else locations.open_url(f"mlflow://{run.info.run_id}")
+        )
         run_name = run.info.run_name or run.info.run_id
-        tracked.append(TrackedRun("MLflow", run_name, folder, partial(_read_scalars, client, run)))
+        tracked.append(
+            TrackedRun("MLflow", run_name, folder, partial(_read_scalars, client, run))
+        )
     return tracked
 
 
@@ -92,12 +122,28 @@ def _search(client: Any, name: str) -> list[Any]:
                 raise
     experiments = client.search_experiments()
     ids = {experiment.name: experiment.experiment_id for experiment in experiments}
-    ids |= {experiment.experiment_id: experiment.experiment_id for experiment in experiments if name not in ids}
+    ids |= {
+        experiment.experiment_id: experiment.experiment_id
+        for experiment in experiments
+        if name not in ids
+    }
     if name not in ids:
         near = nearest(name, [experiment.name for experiment in experiments])
-        advice = f"; try mlflow:{near}" if near else f" at {urls.clean_message(client.tracking_uri)}"
-        raise UsageError(f"MLflow has no run or experiment {name}{advice}", code="no-such-path", path=f"mlflow:{name}")
-    return list(search_runs([ids[name]], order_by=["attributes.start_time ASC"], output_format="list"))
+        advice = (
+            f"; try mlflow:{near}"
+            if near
+            else f" at {urls.clean_message(client.tracking_uri)}"
+        )
+        raise UsageError(
+            f"MLflow has no run or experiment {name}{advice}",
+            code="no-such-path",
+            path=f"mlflow:{name}",
+        )
+    return list(
+        search_runs(
+            [ids[name]], order_by=["attributes.start_time ASC"], output_format="list"
+        )
+    )
 
 
 def _read_scalars(client: Any, run: Any, names: Collection[str]) -> Scalars:
@@ -105,7 +151,10 @@ def _read_scalars(client: Any, run: Any, names: Collection[str]) -> Scalars:
 
     try:
         return {
-            key.lower(): {metric.step: metric.value for metric in client.get_metric_history(run.info.run_id, key)}
+            key.lower(): {
+                metric.step: metric.value
+                for metric in client.get_metric_history(run.info.run_id, key)
+            }
             for key in run.data.metrics
             if key.lower() in names
         }

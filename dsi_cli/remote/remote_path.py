@@ -1,7 +1,9 @@
-"""Remote files and folders: paths of universal_pathlib, with errors and texts that dsi can print.
+"""Remote files and folders: paths of universal_pathlib, with errors and texts that dsi
+can print.
 
-The cache of listings in fsspec's file system has the names, sizes and times of files, so that a search for a file needs no
-request. `dsi_cli.remote.locations.open_url` fills it. A folder above is listed when dsi first looks there.
+The cache of listings in fsspec's file system has the names, sizes and times of files,
+so that a search for a file needs no request. `dsi_cli.remote.locations.open_url` fills
+it. A folder above is listed when dsi first looks there.
 """
 
 from __future__ import annotations
@@ -30,10 +32,15 @@ _TIME_FIELDS = ("LastModified", "mtime", "updated", "created", "last_modified")
 _TAG_FIELDS = ("ETag", "etag", "generation", "md5Hash", "blob_id", "sha256", "checksum")
 _NANO = 10**9
 _LISTING_SCHEMES = ("s3", "gs")
-"""The schemes whose file systems use a cached listing of a folder, but do not request the listing themselves."""
+"""The schemes whose file systems use a cached listing of a folder, but do not request
+the listing themselves.
+"""
 _REFRESH = {"s3": {"refresh": True}, "hf": {"refresh": True, "expand_info": True}}
-"""By scheme, the options with which a file system requests the information about one file again."""
-_COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")  # the commit in a path of the Hugging Face Hub, whose files never change
+"""By scheme, the options with which a file system requests the information about one
+file again.
+"""
+# the commit in a path of the Hugging Face Hub, whose files never change
+_COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")
 
 
 class FileInfo(NamedTuple):
@@ -43,13 +50,16 @@ class FileInfo(NamedTuple):
     modified_ns: int
     """The time of the last change in nanoseconds since 1970.
 
-    If the server has a tag of the contents, the tag replaces the fractions of a second. Two changes in one second are
-    therefore different. If the server has no time, the number depends only on the tag.
+    If the server has a tag of the contents, the tag replaces the fractions of a second.
+    Two changes in one second are therefore different. If the server has no time, the
+    number depends only on the tag.
     """
 
 
 class RemotePath(ProxyUPath):  # type: ignore[misc]
-    """A path of universal_pathlib whose errors are `OSError` with one line, and whose text is the URL without secrets."""
+    """A path of universal_pathlib whose errors are `OSError` with one line, and whose
+    text is the URL without secrets.
+    """
 
     def __str__(self) -> str:
         """Return the URL."""
@@ -63,14 +73,24 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
 
     @property
     def parent(self) -> RemotePath:
-        """The folder above; for a repository of the Hugging Face Hub the path itself."""
+        """The folder above; for a repository of the Hugging Face Hub the path
+        itself.
+        """
         folder: RemotePath = super().parent
-        is_above_repository = "/" not in folder.path.removeprefix("datasets/").removeprefix("spaces/")
+        is_above_repository = "/" not in folder.path.removeprefix(
+            "datasets/"
+        ).removeprefix("spaces/")
         return self if self.protocol == "hf" and is_above_repository else folder
 
-    def _send(self, request: Callable[[], Result], listing: str | None = None) -> Result:
-        """Return the result of a call of the file system, which may use the listing of a folder; errors as `Server.send`."""
-        return filesystem.server_of(self.fs).send(request, is_cached=listing in self.fs.dircache)
+    def _send(
+        self, request: Callable[[], Result], listing: str | None = None
+    ) -> Result:
+        """Return the result of a call of the file system, which may use the listing of
+        a folder; errors as `Server.send`.
+        """
+        return filesystem.server_of(self.fs).send(
+            request, is_cached=listing in self.fs.dircache
+        )
 
     def is_relative_to(self, folder: object, /) -> bool:
         """Return whether this path is the folder or is inside it."""
@@ -85,28 +105,39 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         return PurePosixPath(self.path[len(folder.path) :].lstrip("/"))
 
     def _entry(self) -> dict[str, Any]:
-        """Return the entry in the folder's listing; raise `OSError` if it has no such entry, or the server does not respond."""
+        """Return the entry in the folder's listing; raise `OSError` if it has no such
+        entry, or the server does not respond.
+        """
         folder = self.parent.path.rstrip("/")
         if self.protocol in _LISTING_SCHEMES and folder not in self.fs.dircache:
             try:
                 self._send(lambda: self.fs.ls(folder, detail=True))
-            except (PermissionError, FileNotFoundError):  # dsi cannot use a folder that may not be listed
+            except (
+                PermissionError,
+                FileNotFoundError,
+            ):  # dsi cannot use a folder that may not be listed
                 self.fs.dircache[folder] = []
         return self._send(lambda: dict(self.fs.info(self.path)), folder)
 
     def listed_info(self) -> FileInfo:
-        """Return size and time according to the listing; raise `OSError` if it has no such file, or the server does not respond."""
+        """Return size and time according to the listing; raise `OSError` if it has no
+        such file, or the server does not respond.
+        """
         entry = self._entry()
         if entry["type"] != "file":
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         return _info(entry)
 
     def tag(self) -> str | None:
-        """Return the server's tag of the contents according to the listing, or None without one; errors as `listed_info`."""
+        """Return the server's tag of the contents according to the listing, or None
+        without one; errors as `listed_info`.
+        """
         return _tag(self._entry())
 
     def info_now(self) -> FileInfo | None:
-        """Return the current size and time, or None if the file does not exist; raise `OSError` if the server does not respond."""
+        """Return the current size and time, or None if the file does not exist; raise
+        `OSError` if the server does not respond.
+        """
         if self.protocol == "hf" and _COMMIT.search(self.path):
             return self.listed_info()
         refresh = _REFRESH.get(self.protocol, {})
@@ -136,25 +167,37 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         return self._kind() is not None
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:  # noqa: ARG002
-        """Return kind, size and time; raise `OSError` if nothing exists, or the server does not respond."""
+        """Return kind, size and time; raise `OSError` if nothing exists, or the server
+        does not respond.
+        """
         entry = self._entry()
         is_file = entry["type"] == "file"
         size, time = _info(entry) if is_file else FileInfo(0, 0)
         mode = (stat.S_IFREG if is_file else stat.S_IFDIR) | 0o644
-        return os.stat_result((mode, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0), {"st_mtime_ns": time})
+        return os.stat_result(
+            (mode, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0), {"st_mtime_ns": time}
+        )
 
     def lstat(self) -> os.stat_result:
         """Return `stat`, because a server has no links."""
         return self.stat()
 
     def _members(self) -> list[tuple[str, FileInfo | None]]:
-        """Return name and info (None for a folder) of the members of the folder, sorted; empty if it does not exist."""
+        """Return name and info (None for a folder) of the members of the folder,
+        sorted; empty if it does not exist.
+        """
         try:
-            entries = self._send(lambda: self.fs.ls(self.path, detail=True), self.path.rstrip("/"))
+            entries = self._send(
+                lambda: self.fs.ls(self.path, detail=True), self.path.rstrip("/")
+            )
         except FileNotFoundError:
             return []
-        members = {entry["name"].rstrip("/"): _info(entry) if entry["type"] == "file" else None for entry in entries}
-        members.pop(self.path.rstrip("/"), None)  # some servers list an object with the folder's name
+        members = {
+            entry["name"].rstrip("/"): _info(entry) if entry["type"] == "file" else None
+            for entry in entries
+        }
+        # some servers list an object with the folder's name
+        members.pop(self.path.rstrip("/"), None)
         return [(name.rpartition("/")[2], members[name]) for name in sorted(members)]
 
     def iterdir(self) -> Iterator[RemotePath]:
@@ -162,7 +205,9 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         return (self / name for name, _ in self._members())
 
     def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
-        """Yield each folder with the names of its folders and files, top down; the caller may change the list of folders."""
+        """Yield each folder with the names of its folders and files, top down; the
+        caller may change the list of folders.
+        """
         members = self._members()
         folders = [name for name, info in members if info is None]
         yield self, folders, [name for name, info in members if info is not None]
@@ -170,7 +215,9 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
             yield from (self / name).walk()
 
     def files(self) -> Iterator[tuple[RemotePath, FileInfo]]:
-        """Yield all files in the folder and its subfolders, with their sizes and times according to the listing."""
+        """Yield all files in the folder and its subfolders, with their sizes and times
+        according to the listing.
+        """
         for name, info in self._members():
             if info is None:
                 yield from (self / name).files()
@@ -178,7 +225,9 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
                 yield self / name, info
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
-        """Yield the files and folders that match, sorted; ``**`` matches any number of folders."""
+        """Yield the files and folders that match, sorted; ``**`` matches any number of
+        folders.
+        """
         expression = re.compile(glob_translate(pattern))
         for folder, folders, files in self.walk():
             relative_folder = folder.relative_to(self)
@@ -189,10 +238,14 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
                 return
 
     def range(self, begin: int, end: int) -> bytes:
-        """Return a range of the current file; raise `OSError` if the server does not send it."""
+        """Return a range of the current file; raise `OSError` if the server does not
+        send it.
+        """
         # By default, HfFileSystem reads 5 MB more than it is asked for.
         exact = {"cache_type": "none"} if self.protocol == "hf" else {}
-        return self._send(lambda: bytes(self.fs.cat_file(self.path, start=begin, end=end, **exact)))
+        return self._send(
+            lambda: bytes(self.fs.cat_file(self.path, start=begin, end=end, **exact))
+        )
 
     def read_bytes(self) -> bytes:
         """Return the whole file; raise `OSError` if the server does not send it."""
@@ -204,11 +257,19 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
             self.fs.release(self.path)
 
     def open(
-        self, mode: str = "r", encoding: str | None = None, errors: str | None = None, newline: str | None = None
+        self,
+        mode: str = "r",
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
     ) -> IO[Any]:
-        """Return a file object of the whole file, which is read at once; use this only for small files."""
+        """Return a file object of the whole file, which is read at once; use this only
+        for small files.
+        """
         data = io.BytesIO(self.read_bytes())
-        return data if "b" in mode else io.TextIOWrapper(data, encoding, errors, newline)
+        return (
+            data if "b" in mode else io.TextIOWrapper(data, encoding, errors, newline)
+        )
 
 
 class _OtherPath(UPath):  # type: ignore[misc]
@@ -231,7 +292,9 @@ def _info(entry: dict[str, Any]) -> FileInfo:
         with suppress(ValueError):
             time = datetime.fromisoformat(time)
     if isinstance(time, datetime):
-        time = (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
+        time = (
+            time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+        ).timestamp()
     seconds = float(time) if isinstance(time, int | float) else 0.0
     tag = _tag(entry)
     if tag is None:
@@ -240,4 +303,6 @@ def _info(entry: dict[str, Any]) -> FileInfo:
 
 
 def _tag(entry: dict[str, Any]) -> str | None:
-    return next((str(entry[name]).strip('"') for name in _TAG_FIELDS if entry.get(name)), None)
+    return next(
+        (str(entry[name]).strip('"') for name in _TAG_FIELDS if entry.get(name)), None
+    )

@@ -1,7 +1,9 @@
-"""Recognition of URLs, removal of passwords and tokens from them, and the paths of local copies of remote files.
+"""Recognition of URLs, removal of passwords and tokens from them, and the paths of
+local copies of remote files.
 
-A copy has the names of the URL in a folder: ``s3://lab/runs/a`` becomes ``FOLDER/s3/lab/runs/a``. Names therefore stay the same,
-and a message about a copy can show the URL.
+A copy has the names of the URL in a folder: ``s3://lab/runs/a`` becomes
+``FOLDER/s3/lab/runs/a``. Names therefore stay the same, and a message about a copy can
+show the URL.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def scheme_of(path: str | PathLike[str]) -> str | None:
 
 
 def find_url(text: str) -> re.Match[str] | None:
-    """Return the match of a remote URL that ends an option's text, or None without a remote URL.
+    """Return the match of a remote URL that ends an option's text, or None without a
+    remote URL.
 
     >>> find_url("res:s3://lists/brown.csv")[0], find_url("res:brown.csv")
     ('s3://lists/brown.csv', None)
@@ -61,7 +64,8 @@ def local_path(path: str | PathLike[str]) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL without user, password, query and fragment. The ``@`` of an ``hf://`` URL begins a revision, which stays.
+    """Return a URL without user, password, query and fragment. The ``@`` of an
+    ``hf://`` URL begins a revision, which stays.
 
     >>> without_secrets("https://me:secret@host/a.pt?token=1"), without_secrets("s3://bucket/a b.pt")
     ('https://host/a.pt', 's3://bucket/a b.pt')
@@ -82,7 +86,9 @@ def without_secrets(url: str) -> str:
 
 
 def require_local_output(out: str | PathLike[str]) -> None:
-    """Raise `UsageError` if an output folder is a URL; the message has the command that uploads a local folder."""
+    """Raise `UsageError` if an output folder is a URL; the message has the command that
+    uploads a local folder.
+    """
     scheme = scheme_of(out)
     if scheme is None:
         return
@@ -91,10 +97,18 @@ def require_local_output(out: str | PathLike[str]) -> None:
     if scheme == "s3":
         upload = f"aws s3 sync {shlex.quote(folder)} {shlex.quote(url)}"
     elif scheme == "hf":
-        repository = "/".join(url.removeprefix("hf://").removeprefix("datasets/").split("/")[:2])
-        upload = f"hf upload {shlex.quote(repository)} {shlex.quote(folder)} {shlex.quote(folder)}"
+        repository = "/".join(
+            url.removeprefix("hf://").removeprefix("datasets/").split("/")[:2]
+        )
+        upload = (
+            f"hf upload {shlex.quote(repository)} {shlex.quote(folder)}"
+            f" {shlex.quote(folder)}"
+        )
     else:
-        call = f"import fsspec; fsspec.filesystem({scheme!r}).put({f'{folder}/'!r}, {f'{url}/'!r}, recursive=True)"
+        call = (
+            f"import fsspec; fsspec.filesystem({scheme!r}).put({f'{folder}/'!r},"
+            f" {f'{url}/'!r}, recursive=True)"
+        )
         upload = f"python -c {shlex.quote(call)}"
     advice = f"give -o {shlex.quote(folder)}, and then run: {upload}"
     message = f"the output must be a folder of this machine, not {url}; {advice}"
@@ -102,19 +116,25 @@ def require_local_output(out: str | PathLike[str]) -> None:
 
 
 def clean_message(text: str) -> str:
-    r"""Return the first line of a message, at most 200 characters, with its URLs as in `without_secrets`.
+    r"""Return the first line of a message, at most 200 characters, with its URLs as in
+    `without_secrets`.
 
     >>> clean_message("403 for https://me:pw@host/x?sig=abc (denied)\nmore")
     '403 for https://host/x (denied)'
     """
     line = _HUB_TOKEN.sub("hf_***", next(iter(text.strip().splitlines()), ""))
-    return _IN_TEXT.sub(lambda match: without_secrets(match[0].partition("?")[0]), line)[:200]
+    return _IN_TEXT.sub(
+        lambda match: without_secrets(match[0].partition("?")[0]), line
+    )[:200]
 
 
 def copy_path(url: str, folder: Path) -> Path:
     """Return the path of the copy of a URL in a folder."""
     scheme, _, rest = without_secrets(url).partition("://")
-    return folder.joinpath(scheme.lower(), *(part for part in rest.split("/") if part not in ("", ".", "..")))
+    return folder.joinpath(
+        scheme.lower(),
+        *(part for part in rest.split("/") if part not in ("", ".", "..")),
+    )
 
 
 def restore_urls(text: str, folder: Path) -> str:
@@ -124,12 +144,16 @@ def restore_urls(text: str, folder: Path) -> str:
     'no labels in s3://lab/classes.txt'
     """
     scheme_in_folder = re.escape(f"{folder}/") + r"([^/]*)(/?)"
-    return re.sub(scheme_in_folder, lambda match: match[1] + ("://" if match[2] else ""), text)
+    return re.sub(
+        scheme_in_folder, lambda match: match[1] + ("://" if match[2] else ""), text
+    )
 
 
 @contextmanager
 def urls_in_messages(folder: Path) -> Iterator[None]:
-    """Make `show_urls`, `address` and errors that leave the block use URLs instead of the paths of copies in a folder."""
+    """Make `show_urls`, `address` and errors that leave the block use URLs instead of
+    the paths of copies in a folder.
+    """
     token = _folders.set((*_folders.get(), folder))
     try:
         yield
@@ -148,7 +172,9 @@ def show_urls(text: str) -> str:
 
 
 def address(path: Path) -> str:
-    """Return the address that identifies a path in later calls: the URL for a copy, the resolved path otherwise."""
+    """Return the address that identifies a path in later calls: the URL for a copy, the
+    resolved path otherwise.
+    """
     text = str(path.resolve())
     for folder in _folders.get():
         text = restore_urls(text, folder.resolve())

@@ -1,6 +1,8 @@
-"""Runs of Weights & Biases: the versions of their artifacts, from the server or from the folder of an offline run.
+"""Runs of Weights & Biases: the versions of their artifacts, from the server or from
+the folder of an offline run.
 
-An offline run's file is in LevelDB's log format behind seven bytes, one protocol buffer per record. W&B has no public reader.
+An offline run's file is in LevelDB's log format behind seven bytes, one protocol buffer
+per record. W&B has no public reader.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from dsi_cli.remote.artifacts import ArtifactFileSystem
 from dsi_cli.remote.locations import WANDB, Scalars, TrackedRun, Version
 from dsi_cli.remote.remote_path import path_for_url
 
-_OTHER_TYPES = re.compile(r"wandb-.*|code|dataset|job|run_table")  # types of artifacts that hold no checkpoints
+_OTHER_TYPES = re.compile(
+    r"wandb-.*|code|dataset|job|run_table"
+)  # types of artifacts that hold no checkpoints
 _AUTOMATIC_ALIAS = re.compile(r"v\d+|latest|best")
 _TIMEOUT_S = 30
 _BLOCK, _FILE_HEADER, _RECORD_HEADER, _LAST_PARTS = 32768, 7, 7, (1, 4)
@@ -43,16 +47,24 @@ class WandbFileSystem(ArtifactFileSystem):
         for file, entry in artifact.manifest.entries.items():
             if within and not file.startswith(f"{within}/"):
                 continue
-            name, slash, _ = file.removeprefix(f"{within}/" if within else "").partition("/")
+            name, slash, _ = file.removeprefix(
+                f"{within}/" if within else ""
+            ).partition("/")
             entries[name] = {"name": f"{path}/{name}", "size": 0, "type": "directory"}
             if not slash:
-                entries[name] |= {"size": entry.size or 0, "type": "file", "checksum": entry.digest}
+                entries[name] |= {
+                    "size": entry.size or 0,
+                    "type": "file",
+                    "checksum": entry.digest,
+                }
         return list(entries.values())
 
     def download(self, path: str, folder: Path) -> Path:
         """Download a file of an artifact, without a copy in W&B's cache."""
         artifact, file = self._artifact(path)
-        return Path(artifact.get_entry(file).download(root=str(folder), skip_cache=True))
+        return Path(
+            artifact.get_entry(file).download(root=str(folder), skip_cache=True)
+        )
 
     def _artifact(self, path: str) -> tuple[Any, str]:
         entity, project, _, name, *within = path.split("/")
@@ -60,39 +72,78 @@ class WandbFileSystem(ArtifactFileSystem):
 
 
 def find_runs(name: str) -> list[TrackedRun]:
-    """Return the run ``ENTITY/PROJECT/RUN``, or the offline run in a folder; errors as `find_tracked_runs`."""
+    """Return the run ``ENTITY/PROJECT/RUN``, or the offline run in a folder; errors as
+    `find_tracked_runs`.
+    """
     if Path(name).is_dir() and list(Path(name).glob("run-*.wandb")):
         return [_offline_run(Path(name).resolve())]
     import wandb
 
     name = name.replace("/runs/", "/").strip("/")
     if name.count("/") != 2:
-        message = f"wandb:{name} is not a run; expected wandb:ENTITY/PROJECT/RUN, or wandb:FOLDER of an offline run"
+        message = (
+            f"wandb:{name} is not a run; expected wandb:ENTITY/PROJECT/RUN, or"
+            " wandb:FOLDER of an offline run"
+        )
         raise UsageError(message, code="no-such-path", path=f"wandb:{name}")
     try:
         run = wandb.Api(timeout=_TIMEOUT_S).run(name)
-        artifacts = [artifact for artifact in run.logged_artifacts() if not _OTHER_TYPES.fullmatch(artifact.type)]
+        artifacts = [
+            artifact
+            for artifact in run.logged_artifacts()
+            if not _OTHER_TYPES.fullmatch(artifact.type)
+        ]
     except (wandb.errors.Error, OSError, ValueError) as error:
         reason = urls.clean_message(str(error))
         if re.search(r"not f(i|ou)nd|404", reason, re.IGNORECASE):
-            raise UsageError(f"W&B has no run {name}: {reason}", code="no-such-path", path=f"wandb:{name}") from None
+            raise UsageError(
+                f"W&B has no run {name}: {reason}",
+                code="no-such-path",
+                path=f"wandb:{name}",
+            ) from None
         if isinstance(error, wandb.errors.UsageError):
             reason = "run wandb login or set WANDB_API_KEY"
         raise UnreachableError(f"W&B does not list {name}: {reason}") from None
     folder = path_for_url(f"wandb://{name}")
-    artifacts.sort(key=lambda artifact: (artifact.name.rpartition(":")[0], int(artifact.version.removeprefix("v"))))
-    versions = [Version(folder / artifact.name, _text(artifact.metadata, artifact.aliases)) for artifact in artifacts]
+    artifacts.sort(
+        key=lambda artifact: (
+            artifact.name.rpartition(":")[0],
+            int(artifact.version.removeprefix("v")),
+        )
+    )
+    versions = [
+        Version(folder / artifact.name, _text(artifact.metadata, artifact.aliases))
+        for artifact in artifacts
+    ]
     run_name = run.name or name.rpartition("/")[2]
-    return [TrackedRun("W&B", run_name, folder, partial(_read_scalars, run.scan_history), tuple(versions))]
+    return [
+        TrackedRun(
+            "W&B",
+            run_name,
+            folder,
+            partial(_read_scalars, run.scan_history),
+            tuple(versions),
+        )
+    ]
 
 
 def _text(metadata: Any, aliases: Collection[str]) -> str:
-    """Return the text that may state the epoch of a version: the file's name when Lightning logged it, else the user's aliases."""
+    """Return the text that may state the epoch of a version: the file's name when
+    Lightning logged it, else the user's aliases.
+    """
     name = (metadata or {}).get("original_filename")
-    return str(name) if name else " ".join(alias for alias in aliases if not _AUTOMATIC_ALIAS.fullmatch(alias))
+    return (
+        str(name)
+        if name
+        else " ".join(
+            alias for alias in aliases if not _AUTOMATIC_ALIAS.fullmatch(alias)
+        )
+    )
 
 
-def _read_scalars(history: Callable[[], Iterable[dict[str, Any]]], names: Collection[str]) -> Scalars:
+def _read_scalars(
+    history: Callable[[], Iterable[dict[str, Any]]], names: Collection[str]
+) -> Scalars:
     import wandb
 
     scalars: Scalars = {}
@@ -100,7 +151,9 @@ def _read_scalars(history: Callable[[], Iterable[dict[str, Any]]], names: Collec
         for row in history():
             for key, value in row.items():
                 if key.lower() in names and isinstance(value, int | float):
-                    scalars.setdefault(key.lower(), {})[int(row["_step"])] = float(value)
+                    scalars.setdefault(key.lower(), {})[int(row["_step"])] = float(
+                        value
+                    )
     except (wandb.errors.Error, ValueError) as error:
         raise OSError(urls.clean_message(str(error))) from None
     return scalars
@@ -110,12 +163,17 @@ def _offline_history(file: Path) -> Iterator[dict[str, Any]]:
     for record in _records(file):
         if record.WhichOneof("record_type") == "history":
             items = record.history.item
-            yield {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+            yield {
+                item.key or "/".join(item.nested_key): json.loads(item.value_json)
+                for item in items
+            }
 
 
 def _offline_run(folder: Path) -> TrackedRun:
-    """Return the run in the folder of an offline run: its artifacts in W&B's staging folder, else its saved files."""
-    (file, *_) = folder.glob("run-*.wandb")
+    """Return the run in the folder of an offline run: its artifacts in W&B's staging
+    folder, else its saved files.
+    """
+    file, *_ = folder.glob("run-*.wandb")
     name, versions = folder.name, []
     for record in _records(file):
         kind = record.WhichOneof("record_type")
@@ -129,7 +187,9 @@ def _offline_run(folder: Path) -> TrackedRun:
                 error = None if path.is_file() else FileNotFoundError(str(path))
                 versions.append(Version(path, text, error, Path(content.path).name))
     history = partial(_offline_history, file)
-    return TrackedRun("W&B", name, folder / "files", partial(_read_scalars, history), tuple(versions))
+    return TrackedRun(
+        "W&B", name, folder / "files", partial(_read_scalars, history), tuple(versions)
+    )
 
 
 def _records(path: Path) -> Iterator[Any]:

@@ -1,4 +1,6 @@
-"""Data of single classes for the page: tables, orders and groups, agreement with the reference, geometry, common hypernyms."""
+"""Data of single classes for the page: tables, orders and groups, agreement with the
+reference, geometry, common hypernyms.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +14,60 @@ from numpy.typing import NDArray
 from dsi_cli import similarity
 from dsi_cli.queries import run_classes
 from dsi_cli.queries.epoch_sampling import evenly_spaced
-from dsi_cli.queries.run_classes import agreement_by_epoch, by_class, readable_names, spectrum_by_epoch, synset_words
+from dsi_cli.queries.run_classes import (
+    agreement_by_epoch,
+    by_class,
+    readable_names,
+    spectrum_by_epoch,
+    synset_words,
+)
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import MatrixSeries
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 
-CommonHypernyms = Callable[[Sequence[str | None]], tuple[Sequence[str], NDArray[np.int32]]]
-"""Takes a synset name per class; returns names, and for every two classes the index of a name, -1 for no hypernym."""
+CommonHypernyms = Callable[
+    [Sequence[str | None]], tuple[Sequence[str], NDArray[np.int32]]
+]
+"""Takes a synset name per class; returns names, and for every two classes the index of
+a name, -1 for no hypernym.
+"""
 COLUMNS = (
-    *("name", "synset", "definition", "resolved_by", "confidence", "candidates", "group"),
+    *(
+        "name",
+        "synset",
+        "definition",
+        "resolved_by",
+        "confidence",
+        "candidates",
+        "group",
+    ),
     *("samples_train", "samples_test"),
 )
 MAX_CANDIDATES = 6  # candidate synsets per label in the table
-MAX_CLASSES = 1000  # classes with a geometry; of more classes, those with the longest and the shortest vectors
-MAX_AGREEMENTS = 40_000  # agreements of single classes and groups on the page, of all runs and epochs
+# classes with a geometry; of more classes, those with the longest and the shortest
+# vectors
+MAX_CLASSES = 1000
+# agreements of single classes and groups on the page, of all runs and epochs
+MAX_AGREEMENTS = 40_000
 MAX_SINGULAR_VALUES = 200  # singular values on the page, in equal steps
 
 
 def class_table(classes: pd.DataFrame) -> list[list[Any]]:
-    """Return one row per class with the values of `COLUMNS`; the long columns are empty if there are very many classes."""
-    empty = ("definition", "candidates") if len(classes) > similarity.MAX_DENSE_CLASSES else ()
+    """Return one row per class with the values of `COLUMNS`; the long columns are empty
+    if there are very many classes.
+    """
+    empty = (
+        ("definition", "candidates")
+        if len(classes) > similarity.MAX_DENSE_CLASSES
+        else ()
+    )
     return [
-        [None if column in empty else _json_value(row.get(column)) for column in COLUMNS]
+        [
+            None if column in empty else _json_value(row.get(column))
+            for column in COLUMNS
+        ]
         for row in classes.assign(name=readable_names(classes)).to_dict("records")
     ]
 
@@ -46,26 +78,42 @@ def _json_value(value: Any) -> Any:
     return None if pd.isna(value) else value
 
 
-def display_orders(classes: pd.DataFrame, own: MatrixSeries | None) -> list[dict[str, Any]]:
-    """Return the orders of a run's classes, the first one shown, with their titles and groups of neighbouring classes."""
-    given, taxonomy = list(range(len(classes))), run_classes.taxonomy_order(classes).tolist()
+def display_orders(
+    classes: pd.DataFrame, own: MatrixSeries | None
+) -> list[dict[str, Any]]:
+    """Return the orders of a run's classes, the first one shown, with their titles and
+    groups of neighbouring classes.
+    """
+    given, taxonomy = (
+        list(range(len(classes))),
+        run_classes.taxonomy_order(classes).tolist(),
+    )
     orders = [("given", "order of the classifier", given)]
     if classes["synset"].notna().any() or taxonomy != given:
         orders.insert(0, ("taxonomy", "taxonomy", taxonomy))
     if own is not None and len(classes) > 2:
         clusters = run_classes.cluster_order(own.read(own.frames.epochs[-1])).tolist()
-        orders.append(("cluster", f"clusters of the last {own.frames.name.upper()}", clusters))
+        orders.append(
+            ("cluster", f"clusters of the last {own.frames.name.upper()}", clusters)
+        )
     described = []
     for name, title, order in orders:
-        groups = [list(group) for group in run_classes.class_groups(classes, np.asarray(order))]
-        described.append({"name": name, "title": title, "order": order, "groups": groups})
+        groups = [
+            list(group)
+            for group in run_classes.class_groups(classes, np.asarray(order))
+        ]
+        described.append(
+            {"name": name, "title": title, "order": order, "groups": groups}
+        )
     return described
 
 
 def class_agreements(results: Results, run: str, runs: int) -> list[dict[str, Any]]:
-    """Return the agreement of each class and group with the main reference at each epoch, lowest first; empty without values.
+    """Return the agreement of each class and group with the main reference at each
+    epoch, lowest first; empty without values.
 
-    The page has at most `MAX_AGREEMENTS` values of all ``runs`` together, or else fewer epochs, with the first and the last.
+    The page has at most `MAX_AGREEMENTS` values of all ``runs`` together, or else fewer
+    epochs, with the first and the last.
     """
     by_epoch = agreement_by_epoch(results, run)
     if not by_epoch:
@@ -77,7 +125,8 @@ def class_agreements(results: Results, run: str, runs: int) -> list[dict[str, An
 
 def _class_agreement(epoch: int, rows: pd.DataFrame) -> dict[str, Any]:
     rows = rows.sort_values("pearson", kind="stable")
-    # A row belongs either to a class or to a group; a group that is too small has no value.
+    # A row belongs either to a class or to a group; a group that is too small has no
+    # value.
     is_class = rows["class_index"].notna()
     classes = rows[is_class].to_dict("records")
     groups = rows[~is_class & rows["pearson"].notna()].to_dict("records")
@@ -85,33 +134,62 @@ def _class_agreement(epoch: int, rows: pd.DataFrame) -> dict[str, Any]:
         "epoch": epoch,
         "of": str(rows["of"].iloc[0]),
         "classes": [[int(row["class_index"]), *_rounded(row)] for row in classes],
-        "groups": [[synset_words(str(row["group"])), *_rounded(row), int(row["classes_used"])] for row in groups],
+        "groups": [
+            [synset_words(str(row["group"])), *_rounded(row), int(row["classes_used"])]
+            for row in groups
+        ],
         "small": int((~is_class).sum()) - len(groups),
     }
 
 
 def _rounded(row: dict[Any, Any]) -> list[float | None]:
     """Return the agreement and its z with four decimals; the page shows three."""
-    return [None if pd.isna(value) else round(float(value), 4) for value in (row["pearson"], row["z"])]
+    return [
+        None if pd.isna(value) else round(float(value), 4)
+        for value in (row["pearson"], row["z"])
+    ]
 
 
 def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
-    """Return the first and last epoch, the classes, the longest vector first, and the spectrum; None without a classifier."""
+    """Return the first and last epoch, the classes, the longest vector first, and the
+    spectrum; None without a classifier.
+    """
     norms = by_class(results, run, "norm")
     if norms.empty:
         return None
     last = norms.columns[-1]
     falling = norms[last].sort_values(ascending=False, kind="stable").index
     half = MAX_CLASSES // 2
-    shown = falling if len(falling) <= MAX_CLASSES else falling[:half].append(falling[-half:])
+    shown = (
+        falling
+        if len(falling) <= MAX_CLASSES
+        else falling[:half].append(falling[-half:])
+    )
     features = results.rows_of("checkpoints", run)["features"].max()
-    if pd.isna(features):  # the head consists of text embeddings, which no checkpoint contains
-        features = parquet.read_weight(layout.head_path(results.path, run, int(last))).shape[1]
-    parts = [by_class(results, run, name).reindex(shown) for name in ("bias", "angle_previous", "angle_last")]
+    if pd.isna(
+        features
+    ):  # the head consists of text embeddings, which no checkpoint contains
+        features = parquet.read_weight(
+            layout.head_path(results.path, run, int(last))
+        ).shape[1]
+    parts = [
+        by_class(results, run, name).reindex(shown)
+        for name in ("bias", "angle_previous", "angle_last")
+    ]
     first_norms = norms.loc[shown].bfill(axis=1).iloc[:, 0]
-    columns = [first_norms, norms.loc[shown, last], parts[0][last], parts[1][last], parts[2][norms.columns[0]]]
-    rows = [[int(index), *six_digits(values)] for index, *values in zip(shown, *columns, strict=True)]
-    # The spectrum has the cumulative shares of the singular values at the first and last epoch and by chance.
+    columns = [
+        first_norms,
+        norms.loc[shown, last],
+        parts[0][last],
+        parts[1][last],
+        parts[2][norms.columns[0]],
+    ]
+    rows = [
+        [int(index), *six_digits(values)]
+        for index, *values in zip(shown, *columns, strict=True)
+    ]
+    # The spectrum has the cumulative shares of the singular values at the first and
+    # last epoch and by chance.
     shares, chance = spectrum_by_epoch(results, run)
     spectrum: dict[str, Any] | None = None
     if len(shares) > 1:  # the single singular value of two classes makes no chart
@@ -120,8 +198,14 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
             "numbers": [int(number) for number in numbers],
             "epochs": [int(epoch) for epoch in shares.columns[[0, -1]]],
         }
-        for name, column in (("chance", chance), ("first", shares.iloc[:, 0]), ("last", shares.iloc[:, -1])):
-            spectrum[name] = [float(f"{share:.4f}") for share in column.cumsum()[numbers]]
+        for name, column in (
+            ("chance", chance),
+            ("first", shares.iloc[:, 0]),
+            ("last", shares.iloc[:, -1]),
+        ):
+            spectrum[name] = [
+                float(f"{share:.4f}") for share in column.cumsum()[numbers]
+            ]
     return {
         "epochs": sorted({int(norms.columns[0]), int(last)}),
         "features": int(features),
@@ -134,7 +218,8 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
 def hypernym_data(
     synsets: Sequence[str | None], common_hypernyms: CommonHypernyms, lines_name: str
 ) -> tuple[dict[str, Any], str]:
-    """Return the description of the common hypernyms for the page, and their packed text.
+    """Return the description of the common hypernyms for the page, and their packed
+    text.
 
     Code 0 is a pair without a common hypernym, and code ``k`` is the ``k``-th name.
     """
@@ -143,4 +228,9 @@ def hypernym_data(
     used = np.unique(pairs[pairs >= 0])
     codes = np.where(pairs >= 0, np.searchsorted(used, pairs) + 1, 0).astype(np.uint16)
     words = [synset_words(names[index]) for index in used.tolist()]
-    return {"lines": lines_name, "levels": LEVELS[0], "symmetric": True, "names": words}, pack(codes, LEVELS[0])
+    return {
+        "lines": lines_name,
+        "levels": LEVELS[0],
+        "symmetric": True,
+        "names": words,
+    }, pack(codes, LEVELS[0])

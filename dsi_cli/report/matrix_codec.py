@@ -1,12 +1,16 @@
-"""Packing of matrices and of nearest classes for the page: values become whole numbers, compressed with zlib, as text.
+"""Packing of matrices and of nearest classes for the page: values become whole numbers,
+compressed with zlib, as text.
 
-A packed matrix, called a frame, has no diagonal, because its values are 1 by definition. A frame of a symmetric matrix holds the
-upper triangle row by row. A frame of any other matrix holds all off-diagonal values row by row. All matrices of a kind have one
-scale. Code 0 is a missing value, and code ``k`` is ``low + (k - 1) * step``. Codes of more than 8 bits are stored as two planes,
-first all low bytes and then all high bytes, because this compresses better.
+A packed matrix, called a frame, has no diagonal, because its values are 1 by
+definition. A frame of a symmetric matrix holds the upper triangle row by row. A frame
+of any other matrix holds all off-diagonal values row by row. All matrices of a kind
+have one scale. Code 0 is a missing value, and code ``k`` is ``low + (k - 1) * step``.
+Codes of more than 8 bits are stored as two planes, first all low bytes and then all
+high bytes, because this compresses better.
 
-The packed nearest classes of an epoch are 16-bit numbers. The class indices of the neighbours come first, row by row, and then the
-codes of their similarities. The first classes, second classes and similarity codes of the closest pairs follow.
+The packed nearest classes of an epoch are 16-bit numbers. The class indices of the
+neighbours come first, row by row, and then the codes of their similarities. The first
+classes, second classes and similarity codes of the closest pairs follow.
 """
 
 from __future__ import annotations
@@ -21,11 +25,18 @@ from numpy.typing import NDArray
 
 from dsi_cli.queries.neighbors import closest_of_stored
 
-LEVELS = (65_535, 4_095, 255)  # numbers of distinct values of a scale, from fine to coarse
+# numbers of distinct values of a scale, from fine to coarse
+LEVELS = (
+    65_535,
+    4_095,
+    255,
+)
 
 Codes = NDArray[np.uint16]
 MAX_PAIRS = 20
-MISSING = -9.0  # placeholder for a missing similarity: below every similarity, but above the -inf of the class itself
+# placeholder for a missing similarity: below every similarity, but above the -inf of
+# the class itself
+MISSING = -9.0
 
 
 class QuantizationScale(NamedTuple):
@@ -38,7 +49,9 @@ class QuantizationScale(NamedTuple):
     @property
     def step(self) -> float:
         """The distance of adjacent codes; the rounding error is at most half of it."""
-        return (self.high - self.low) / (self.levels - 1) if self.high > self.low else 1.0
+        return (
+            (self.high - self.low) / (self.levels - 1) if self.high > self.low else 1.0
+        )
 
     def codes(self, values: NDArray[Any]) -> Codes:
         """Return the nearest codes, from 1; 0 for NaN.
@@ -46,14 +59,22 @@ class QuantizationScale(NamedTuple):
         >>> QuantizationScale(0.0, 1.0, 255).codes(np.array([0.0, 0.5, 1.0, np.nan])).tolist()
         [1, 128, 255, 0]
         """
-        numbers = np.rint((np.asarray(values, dtype=np.float64) - self.low) / self.step) + 1
-        return np.where(np.isnan(numbers), 0, np.clip(numbers, 1, self.levels)).astype(np.uint16)
+        numbers = (
+            np.rint((np.asarray(values, dtype=np.float64) - self.low) / self.step) + 1
+        )
+        return np.where(np.isnan(numbers), 0, np.clip(numbers, 1, self.levels)).astype(
+            np.uint16
+        )
 
 
 def off_diagonal(matrix: NDArray[Any], *, symmetric: bool) -> NDArray[Any]:
     """Return the values of a frame in its order."""
     size = len(matrix)
-    mask = np.triu(np.ones((size, size), dtype=bool), 1) if symmetric else ~np.eye(size, dtype=bool)
+    mask = (
+        np.triu(np.ones((size, size), dtype=bool), 1)
+        if symmetric
+        else ~np.eye(size, dtype=bool)
+    )
     return matrix[mask]
 
 
@@ -67,14 +88,17 @@ def pack(codes: Codes, levels: int) -> str:
 
 
 def percentiles(codes: Codes, levels: int) -> NDArray[np.float32]:
-    """Return the percentile rank of each code, ``(levels + 1,)``: the share of smaller values, where equal values count half.
+    """Return the percentile rank of each code, ``(levels + 1,)``: the share of smaller
+    values, where equal values count half.
 
     >>> percentiles(np.array([1, 1, 2, 3], dtype=np.uint16), 3)[1:].tolist()
     [0.25, 0.625, 0.875]
     """
     counts = np.bincount(codes, minlength=levels + 1).astype(np.float64)
     counts[0] = 0.0
-    ranks: NDArray[np.float32] = ((np.cumsum(counts) - counts / 2) / max(1.0, counts.sum())).astype(np.float32)
+    ranks: NDArray[np.float32] = (
+        (np.cumsum(counts) - counts / 2) / max(1.0, counts.sum())
+    ).astype(np.float32)
     ranks[0] = np.nan
     return ranks
 
@@ -93,7 +117,9 @@ def pair_count(classes: int) -> int:
 
 
 def pack_neighbors(matrix: NDArray[Any]) -> str:
-    """Return the nearest classes and the closest pairs of a symmetric matrix; ties by class index, missing values last."""
+    """Return the nearest classes and the closest pairs of a symmetric matrix; ties by
+    class index, missing values last.
+    """
     size = len(matrix)
     values = np.where(np.isnan(matrix), MISSING, matrix.astype(np.float64))
     np.fill_diagonal(values, -np.inf)
@@ -103,24 +129,37 @@ def pack_neighbors(matrix: NDArray[Any]) -> str:
     first, second = np.triu_indices(size, 1)
     upper = values[first, second]
     pairs = _smallest(-upper[None, :], pair_count(size))[0]
-    return _pack_parts(neighbors, _codes(similarity), first[pairs], second[pairs], _codes(upper[pairs]))
+    return _pack_parts(
+        neighbors, _codes(similarity), first[pairs], second[pairs], _codes(upper[pairs])
+    )
 
 
 def pack_stored_neighbors(table: pd.DataFrame, classes: int) -> str:
-    """Return the nearest classes and the closest pairs from the stored neighbours of each class, which include these pairs."""
-    neighbors, values = (table[name].to_numpy().reshape(classes, -1) for name in ("neighbor", "similarity"))
+    """Return the nearest classes and the closest pairs from the stored neighbours of
+    each class, which include these pairs.
+    """
+    neighbors, values = (
+        table[name].to_numpy().reshape(classes, -1)
+        for name in ("neighbor", "similarity")
+    )
     count = neighbor_count(classes)
 
     pairs, similarity = closest_of_stored(table, pair_count(classes))
-    return _pack_parts(neighbors[:, :count], _codes(values[:, :count]), *pairs.T, _codes(similarity))
+    return _pack_parts(
+        neighbors[:, :count], _codes(values[:, :count]), *pairs.T, _codes(similarity)
+    )
 
 
 def _pack_parts(*parts: NDArray[Any]) -> str:
-    return pack(np.concatenate([part.ravel() for part in parts]).astype(np.uint16), LEVELS[0])
+    return pack(
+        np.concatenate([part.ravel() for part in parts]).astype(np.uint16), LEVELS[0]
+    )
 
 
 def _smallest(keys: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """Return the columns of the ``count`` smallest keys of each row, in rising order; ties by column."""
+    """Return the columns of the ``count`` smallest keys of each row, in rising order;
+    ties by column.
+    """
     is_small = keys <= np.partition(keys, count - 1, axis=1)[:, count - 1 : count]
     if is_small.sum() > count * len(keys):  # some row has ties at its last key
         return np.argsort(keys, axis=1, kind="stable")[:, :count]

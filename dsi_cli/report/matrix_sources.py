@@ -1,4 +1,6 @@
-"""The matrices of a training run, read one at a time: which exist at which epochs, and their ranges of values."""
+"""The matrices of a training run, read one at a time: which exist at which epochs, and
+their ranges of values.
+"""
 
 from __future__ import annotations
 
@@ -23,36 +25,49 @@ from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES
 
 COLOR_QUANTILES = (0.005, 0.995)
-"""Quantiles of the off-diagonal values at which the colours end, as the median over the epochs.
+"""Quantiles of the off-diagonal values at which the colours end, as the median over the
+epochs.
 
-A few extreme values would otherwise take all contrast from the others. In a confusion matrix most values are 0, so its upper
-quantile is that of the values above 0.
+A few extreme values would otherwise take all contrast from the others. In a confusion
+matrix most values are 0, so its upper quantile is that of the values above 0.
 """
-MAX_CACHED_BYTES = 256 * 2**20  # size of the matrices of one kind that stay in memory between two reads
+# size of the matrices of one kind that stay in memory between two reads
+MAX_CACHED_BYTES = 256 * 2**20
 MAX_NEIGHBOR_EPOCHS = 8  # epochs with nearest classes for a run with very many classes
-MAX_PAGE_CLASSES = 2**16  # classes for which the page shows nearest classes, because class indices have 16 bits
-COST_SAMPLES = 5  # number of matrices that are packed to estimate the size of a packed matrix
+# classes for which the page shows nearest classes, because class indices have 16 bits
+MAX_PAGE_CLASSES = 2**16
+COST_SAMPLES = (
+    5  # number of matrices that are packed to estimate the size of a packed matrix
+)
 
 Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class MatrixSeries:
-    """One kind of matrix of a training run over the epochs, with the range of its values and the size of its packed matrices."""
+    """One kind of matrix of a training run over the epochs, with the range of its
+    values and the size of its packed matrices.
+    """
 
     frames: MatrixFrames
-    read: Callable[[int], Matrix]  # reads the matrix ``(C, C)`` of an epoch; missing values are NaN
+    # reads the matrix ``(C, C)`` of an epoch; missing values are NaN
+    read: Callable[[int], Matrix]
     low: float
     high: float
     color_limits: tuple[float, float]  # the values at which the colours end
-    change: dict[int, float]  # mean absolute difference from the previous epoch, by epoch; 0 for the first epoch
+    # mean absolute difference from the previous epoch, by epoch; 0 for the first epoch
+    change: dict[int, float]
     cost: dict[int, float]  # estimated bytes of a packed matrix for each of `LEVELS`
-    empty: list[int]  # epochs whose values are all 0; a confusion matrix without mistakes is empty
-    nearest: dict[int, str]  # the packed nearest classes by epoch, if they were asked for
+    # epochs whose values are all 0; a confusion matrix without mistakes is empty
+    empty: list[int]
+    # the packed nearest classes by epoch, if they were asked for
+    nearest: dict[int, str]
 
 
 def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
-    """Return the matrix series of a run that have a value, in display order, without the reference."""
+    """Return the matrix series of a run that have a value, in display order, without
+    the reference.
+    """
     classes = len(results.rows_of("classes", run))
     all_series: list[MatrixSeries] = []
     for frames in all_frames(results, run):
@@ -66,12 +81,17 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     return all_series
 
 
-def _cached_reader(out: Path, frames: MatrixFrames, classes: int) -> Callable[[int], Matrix]:
-    """Return a function that returns the matrix ``(C, C)`` of an epoch; it keeps up to `MAX_CACHED_BYTES` in memory."""
+def _cached_reader(
+    out: Path, frames: MatrixFrames, classes: int
+) -> Callable[[int], Matrix]:
+    """Return a function that returns the matrix ``(C, C)`` of an epoch; it keeps up to
+    `MAX_CACHED_BYTES` in memory.
+    """
 
     @lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))
     def read(epoch: int) -> Matrix:
-        # `Results.csm` takes twice as long, because it makes a table with the names of the classes.
+        # `Results.csm` takes twice as long, because it makes a table with the names of
+        # the classes.
         path = layout.csm_path(out, frames.run, frames.kind.name, frames.split, epoch)
         return parquet.padded(parquet.read_matrix(path), classes)
 
@@ -79,12 +99,20 @@ def _cached_reader(out: Path, frames: MatrixFrames, classes: int) -> Callable[[i
 
 
 def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
-    """Return the packed nearest classes by epoch, at most `MAX_NEIGHBOR_EPOCHS`, of a run whose matrices are not stored."""
+    """Return the packed nearest classes by epoch, at most `MAX_NEIGHBOR_EPOCHS`, of a
+    run whose matrices are not stored.
+    """
     if classes > MAX_PAGE_CLASSES:
         return {}
-    epochs = [epoch for epoch in results.epochs(run) if layout.neighbors_path(results.path, run, "ncsm", epoch).is_file()]
+    epochs = [
+        epoch
+        for epoch in results.epochs(run)
+        if layout.neighbors_path(results.path, run, "ncsm", epoch).is_file()
+    ]
     return {
-        epoch: matrix_codec.pack_stored_neighbors(results.neighbors("ncsm", epoch, run), classes)
+        epoch: matrix_codec.pack_stored_neighbors(
+            results.neighbors("ncsm", epoch, run), classes
+        )
         for epoch in epoch_sampling.evenly_spaced(epochs, MAX_NEIGHBOR_EPOCHS)
     }
 
@@ -108,7 +136,9 @@ def references(results: Results, run: str) -> list[StoredReference]:
     return stored
 
 
-def _summarise_series(frames: MatrixFrames, read: Callable[[int], Matrix], *, with_nearest: bool) -> MatrixSeries | None:
+def _summarise_series(
+    frames: MatrixFrames, read: Callable[[int], Matrix], *, with_nearest: bool
+) -> MatrixSeries | None:
     """Return the series of some matrices; None if no matrix has a value."""
     symmetric, epochs = frames.kind.is_symmetric, frames.epochs
     limits: list[tuple[float, ...]] = []
@@ -117,13 +147,21 @@ def _summarise_series(frames: MatrixFrames, read: Callable[[int], Matrix], *, wi
     nearest: dict[int, str] = {}
     previous: NDArray[Any] | None = None
     # The next matrix is read while this one is processed.
-    for epoch, matrix in zip(epochs, local.map_in_order(read, epochs, workers=1), strict=True):
+    for epoch, matrix in zip(
+        epochs, local.map_in_order(read, epochs, workers=1), strict=True
+    ):
         if with_nearest:
             nearest[epoch] = matrix_codec.pack_neighbors(matrix)
         values = off_diagonal(matrix, symmetric=symmetric)
         known = values[~np.isnan(values)]
         if len(known):
-            limits.append((float(known.min()), *_quantiles(known, is_sparse=not symmetric), float(known.max())))
+            limits.append(
+                (
+                    float(known.min()),
+                    *_quantiles(known, is_sparse=not symmetric),
+                    float(known.max()),
+                )
+            )
         if not known.any():
             empty.append(epoch)
         change[epoch] = 0.0
@@ -144,12 +182,18 @@ def _summarise_series(frames: MatrixFrames, read: Callable[[int], Matrix], *, wi
     cost = {}
     for levels in LEVELS:
         scale = QuantizationScale(low, high, levels)
-        cost[levels] = sum(len(pack(scale.codes(values), levels)) for values in samples) / len(samples)
-    return MatrixSeries(frames, read, low, high, color_limits, change, cost, empty, nearest)
+        cost[levels] = sum(
+            len(pack(scale.codes(values), levels)) for values in samples
+        ) / len(samples)
+    return MatrixSeries(
+        frames, read, low, high, color_limits, change, cost, empty, nearest
+    )
 
 
 def value_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:
-    """Return the ends of the values of a reference matrix and of their colours; 0 and 1 if all values are NaN."""
+    """Return the ends of the values of a reference matrix and of their colours; 0 and 1
+    if all values are NaN.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return 0.0, 1.0, (0.0, 1.0)
@@ -166,7 +210,9 @@ def _quantiles(known: NDArray[Any], *, is_sparse: bool) -> tuple[float, float]:
 
 
 def _color_limits(lower: float, upper: float, high: float) -> tuple[float, float]:
-    """Return the ends of the colours, symmetric about 0 if the values have both signs."""
+    """Return the ends of the colours, symmetric about 0 if the values have both
+    signs.
+    """
     if upper <= lower:  # almost all values are the same
         upper = high if high > lower else lower + 1.0
     if lower < 0 < upper:

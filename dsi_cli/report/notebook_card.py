@@ -1,4 +1,6 @@
-"""The HTML that a notebook shows for a results folder: a fragment without scripts, in the colours of the notebook."""
+"""The HTML that a notebook shows for a results folder: a fragment without scripts, in
+the colours of the notebook.
+"""
 
 from __future__ import annotations
 
@@ -26,31 +28,52 @@ class ReportFrame:
     height: int  # the height in pixels
 
     def _repr_html_(self) -> str:
-        # Jupyter serves files relative to the notebook, whose folder is the working directory.
+        # Jupyter serves files relative to the notebook, whose folder is the working
+        # directory.
         try:
             source = quote(os.fsencode(Path(os.path.relpath(self.path)).as_posix()))
         except ValueError:  # on Windows, the report is on another drive
             source = self.path.as_uri()
-        return f'<iframe src="{escape(source)}" width="100%" height="{self.height}" style="border:0"></iframe>'
+        return (
+            f'<iframe src="{escape(source)}" width="100%" height="{self.height}"'
+            ' style="border:0"></iframe>'
+        )
 
 
 def report_frame(results: Results, height: int) -> ReportFrame:
-    """Return a frame with the report of a results folder; raise `UsageError` if the folder has no report."""
+    """Return a frame with the report of a results folder; raise `UsageError` if the
+    folder has no report.
+    """
     path = results.path / layout.REPORT
     if not path.is_file():
         command = shlex.join(["dsi", "report", str(results.path)])
-        raise UsageError(f"{results.path} has no report; run {command}", code="no-report", path=str(results.path))
+        raise UsageError(
+            f"{results.path} has no report; run {command}",
+            code="no-report",
+            path=str(results.path),
+        )
     return ReportFrame(path, height)
 
 
 def card(results: Results) -> str:
-    """Return the HTML fragment of a results folder; raise `OutputError` if a table cannot be read."""
+    """Return the HTML fragment of a results folder; raise `OutputError` if a table
+    cannot be read.
+    """
     findings = overview.all_findings(results)
     runs = []
     for run in findings[:MAX_RUNS]:
-        span = str(len(run.epochs)) + (f", {run.epochs[0]} to {run.epochs[-1]}" if len(run.epochs) > 1 else "")
+        span = str(len(run.epochs)) + (
+            f", {run.epochs[0]} to {run.epochs[-1]}" if len(run.epochs) > 1 else ""
+        )
         trends = (run.agreement, run.max_wsi, run.accuracy)
-        runs.append([run.run, span, run.classes, *(f"{trend.last.value:.3f}" if trend else "–" for trend in trends)])
+        runs.append(
+            [
+                run.run,
+                span,
+                run.classes,
+                *(f"{trend.last.value:.3f}" if trend else "–" for trend in trends),
+            ]
+        )
     return html.fill_template(
         "card.html",
         path=str(results.path),

@@ -1,4 +1,5 @@
-"""The text of the first screen: the finding, what was analysed, four tiles with values, warnings, and what the results do not show.
+"""The text of the first screen: the finding, what was analysed, four tiles with values,
+warnings, and what the results do not show.
 
 Each cause of a warning has one warning, with the command that helps.
 """
@@ -14,16 +15,34 @@ from typing import Any, NamedTuple
 from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import MIN_EPOCHS
-from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, percent_range, run_findings
+from dsi_cli.queries.findings import (
+    RunFindings,
+    Trend,
+    headline,
+    percent,
+    percent_range,
+    run_findings,
+)
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import UNCERTAIN
 
 MAX_NAMED = 5  # labels or curves that a warning names
-MAX_ROWS = 4  # runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs
+# runs that a tile shows at once; with more runs, it shows the chosen run and the range
+# of all runs
+MAX_ROWS = 4
 FEW_CLASSES = 20
-BEST = ("highest accuracy", "lowest loss")  # the criteria by which an epoch is worth keeping
-PEAKS = ("highest agreement", "highest Max WSI", "highest NIDM of mistakes", "highest WIDM of mistakes")
+# the criteria by which an epoch is worth keeping
+BEST = (
+    "highest accuracy",
+    "lowest loss",
+)
+PEAKS = (
+    "highest agreement",
+    "highest Max WSI",
+    "highest NIDM of mistakes",
+    "highest WIDM of mistakes",
+)
 
 
 class ResultWarning(NamedTuple):
@@ -34,17 +53,24 @@ class ResultWarning(NamedTuple):
 
 
 def run_warnings(results: Results, run: str) -> list[ResultWarning]:
-    """Return warnings about unused checkpoints, missing, unresolved and uncertain labels, and empty curves of a run."""
+    """Return warnings about unused checkpoints, missing, unresolved and uncertain
+    labels, and empty curves of a run.
+    """
     found = []
     # Checkpoints that are not used
     checkpoints = results.rows_of("checkpoints", run)
     folder = run_folder(results, run)
-    for status, problem in (("failed", "cannot be read or analysed"), ("pending", "may still be being written")):
+    for status, problem in (
+        ("failed", "cannot be read or analysed"),
+        ("pending", "may still be being written"),
+    ):
         rows = checkpoints[checkpoints["status"] == status]
         if len(rows):
             first = rows.iloc[0]
             example = ", for example" if len(rows) > 1 else ""
-            skipped = f"dsi skipped {count(len(rows), 'checkpoint')} that {problem}{example}"
+            skipped = (
+                f"dsi skipped {count(len(rows), 'checkpoint')} that {problem}{example}"
+            )
             text = f"{skipped}, {Path(first['path']).name}: {first['reason']}"
             found.append(ResultWarning(text, shlex.join(["dsi", "scan", folder])))
 
@@ -52,44 +78,87 @@ def run_warnings(results: Results, run: str) -> list[ResultWarning]:
     classes = class_rows(results, run)
     named = classes[classes["name"].notna()]
     if named.empty:
-        command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"]) + " FILE"
-        advice = "replace FILE by a text file with one class name per line, or by a preset that dsi labels --presets lists"
-        found.append(ResultWarning(f"To name the classes, run this command, and {advice}:", command))
+        command = (
+            shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"])
+            + " FILE"
+        )
+        advice = (
+            "replace FILE by a text file with one class name per line, or by a preset"
+            " that dsi labels --presets lists"
+        )
+        found.append(
+            ResultWarning(
+                f"To name the classes, run this command, and {advice}:", command
+            )
+        )
     unresolved = named["synset"].isna()
     uncertain = ~unresolved & (named["confidence"] < UNCERTAIN)
     for mask, text in (
-        (unresolved, "The comparison with WordNet leaves out {labels} without a synset: {names}"),
-        (uncertain, f"{{labels}} may have a wrong synset (confidence below {UNCERTAIN} on a scale from 0 to 1): {{names}}"),
+        (
+            unresolved,
+            "The comparison with WordNet leaves out {labels} without a synset: {names}",
+        ),
+        (
+            uncertain,
+            (
+                f"{{labels}} may have a wrong synset (confidence below {UNCERTAIN} on a"
+                " scale from 0 to 1): {names}"
+            ),
+        ),
     ):
         if mask.any():
             names = named.loc[mask, "name"].tolist()
-            text = text.format(labels=count(len(names), "label"), names=listed(names, MAX_NAMED))
+            text = text.format(
+                labels=count(len(names), "label"), names=listed(names, MAX_NAMED)
+            )
             found.append(ResultWarning(text))
 
-    # Each reason why curves have no values has one warning; a curve with some values shows its gaps itself.
+    # Each reason why curves have no values has one warning; a curve with some values
+    # shows its gaps itself.
     curves = results.rows_of("curves", run)
     curves = curves[curves["variant"] != "pearson_corrected"]
     names_of: dict[str, list[str]] = {}
     for (metric, matrices), rows in curves.groupby(["metric", "of"], dropna=False):
-        is_hierarchical = metric in (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
+        is_hierarchical = metric in (
+            *HIERARCHY_METRICS,
+            "severity",
+            "superclass_accuracy",
+        )
         needs_reference = is_hierarchical or str(matrices).endswith("scsm")
         reasons = rows["reason"].dropna()
-        if rows["value"].notna().any() or not len(reasons) or (needs_reference and named.empty):
+        if (
+            rows["value"].notna().any()
+            or not len(reasons)
+            or (needs_reference and named.empty)
+        ):
             continue
-        name = f"{str(metric).upper()}({matrices})" if isinstance(matrices, str) else str(metric).replace("_", " ")
+        name = (
+            f"{str(metric).upper()}({matrices})"
+            if isinstance(matrices, str)
+            else str(metric).replace("_", " ")
+        )
         names_of.setdefault(reasons.iloc[0], []).append(name)
-    found += [ResultWarning(f"{', '.join(names)}: no values, because {reason}") for reason, names in names_of.items()]
+    found += [
+        ResultWarning(f"{', '.join(names)}: no values, because {reason}")
+        for reason, names in names_of.items()
+    ]
     return found
 
 
 def result_warnings(results: Results) -> list[ResultWarning]:
-    """Return the warnings of all runs; a warning that only some of several runs have begins with their names."""
+    """Return the warnings of all runs; a warning that only some of several runs have
+    begins with their names.
+    """
     runs_of: dict[ResultWarning, list[str]] = {}
     for run in results.names:
         for warning in run_warnings(results, run):
             runs_of.setdefault(warning, []).append(run)
     return [
-        warning if len(runs) == len(results.names) else warning._replace(text=f"{', '.join(runs)}: {warning.text}")
+        (
+            warning
+            if len(runs) == len(results.names)
+            else warning._replace(text=f"{', '.join(runs)}: {warning.text}")
+        )
         for warning, runs in runs_of.items()
     ]
 
@@ -107,7 +176,8 @@ class TilePoint:
     epoch: int | None
     value: str
     verdict: str  # above, within or below chance; empty without a chance level
-    details: str  # the 95 % confidence interval, and the peak and the first value over all epochs
+    # the 95 % confidence interval, and the peak and the first value over all epochs
+    details: str
 
 
 @dataclass(frozen=True)
@@ -125,20 +195,32 @@ class Tile:
     question: str
     scale: str
     rows: list[TileRow]
-    range_text: str = ""  # the range of the values of all runs, if the tile shows only the chosen run
+    range_text: str = (
+        ""  # the range of the values of all runs, if the tile shows only the chosen run
+    )
     reason: str = ""  # the reason why no run has a value
 
 
 def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:
-    """Return the text of the first screen, with sentences on what the results show, and on what they do not show."""
-    left_out = [(run.run, mistakes.left_out) for run in findings for mistakes in run.mistakes.values() if mistakes.left_out]
+    """Return the text of the first screen, with sentences on what the results show, and
+    on what they do not show.
+    """
+    left_out = [
+        (run.run, mistakes.left_out)
+        for run in findings
+        for mistakes in run.mistakes.values()
+        if mistakes.left_out
+    ]
     return {
         "headline": headline(findings),
         "analysed": analysed_line(results, findings),
         "tiles": tiles(findings),
         "shown": list(_shown(findings)),
         "not_shown": list(_not_shown(results, findings)),
-        "warnings": [*result_warnings(results), *(ResultWarning(f"{run}: {text}") for run, text in left_out)],
+        "warnings": [
+            *result_warnings(results),
+            *(ResultWarning(f"{run}: {text}") for run, text in left_out),
+        ],
         "last_epoch": next((run.epochs[-1] for run in findings if run.epochs), None),
         "best": peaks_table(findings, BEST),
         "peaks": peaks_table(findings, PEAKS),
@@ -146,10 +228,15 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
 
 
 def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
-    """Return one line on the runs, checkpoints, classes, labels and predictions, with ranges where runs differ."""
+    """Return one line on the runs, checkpoints, classes, labels and predictions, with
+    ranges where runs differ.
+    """
     parts = [count(len(findings), "run")]
     checkpoints = [len(run.epochs) for run in findings]
-    parts.append(_range(checkpoints, "checkpoint") + (" each" if len(findings) > 1 and len(set(checkpoints)) == 1 else ""))
+    parts.append(
+        _range(checkpoints, "checkpoint")
+        + (" each" if len(findings) > 1 and len(set(checkpoints)) == 1 else "")
+    )
     epochs = [epoch for run in findings for epoch in run.epochs if epoch is not None]
     if len(set(epochs)) > 1:
         parts.append(f"epochs {min(epochs)} to {max(epochs)}")
@@ -166,7 +253,11 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
     else:
         parts.append(f"{classes}, {_range(missing, 'class')} without a synset")
 
-    samples = [test.samples for run in findings if (test := run.mistakes.get("test")) and test.samples]
+    samples = [
+        test.samples
+        for run in findings
+        if (test := run.mistakes.get("test")) and test.samples
+    ]
     parts.append(_range(samples, "test sample") if samples else "no predictions")
     return " · ".join(parts)
 
@@ -180,7 +271,11 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     """Return a tile for each of the four questions, with the values of all epochs."""
     # Find the reasons why values are missing.
     reference = findings[0].reference
-    reason = next((run.no_agreement for run in findings if run.no_agreement), "").split(":")[0].rstrip(".")
+    reason = (
+        next((run.no_agreement for run in findings if run.no_agreement), "")
+        .split(":")[0]
+        .rstrip(".")
+    )
     no_agreement = f"{reason[:1].upper()}{reason[1:]}."
     if not any(run.has_names for run in findings):
         no_agreement = "The classes have no names."
@@ -188,38 +283,53 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     if any(run.mistakes for run in findings):
         no_mistakes = _reason_no_idm(findings)
         no_widm = no_agreement if reason else no_mistakes
-    vectors = "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
+    vectors = (
+        "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
+    )
     nidms, widms = ([_idm(run, name) for run in findings] for name in ("nidm", "widm"))
 
-    questions: list[tuple[str, str, list[Trend | None], Callable[[float], str], str]] = [
+    questions: list[
+        tuple[str, str, list[Trend | None], Callable[[float], str], str]
+    ] = [
         (
             f"Does its similarity agree with {reference}?",
-            f"Are classes that are close in {reference} also close for the network? The agreement is the correlation over all "
-            "pairs of classes: 0 is chance, 1 is perfect",
+            (
+                f"Are classes that are close in {reference} also close for the network?"
+                " The agreement is the correlation over all pairs of classes: 0 is"
+                " chance, 1 is perfect"
+            ),
             [run.agreement for run in findings],
             _decimal,
             no_agreement,
         ),
         (
             "How similar are neighbouring classes?",
-            f"Mean cosine similarity of the {vectors} of a class and of its nearest 5 % of classes: 0 is unrelated, "
-            "1 is the same direction (Max WSI)",
+            (
+                f"Mean cosine similarity of the {vectors} of a class and of its nearest"
+                " 5 % of classes: 0 is unrelated, 1 is the same direction (Max WSI)"
+            ),
             [run.max_wsi for run in findings],
             _decimal,
             "The matrices of this analysis have no WSI.",
         ),
         (
             "Do mistakes follow its own similarity?",
-            "If a prediction is wrong: the share of classes that the network finds less similar to the true class than this "
-            f"prediction{_idm_scale(nidms)} (NIDM of mistakes)",
+            (
+                "If a prediction is wrong: the share of classes that the network finds"
+                " less similar to the true class than this"
+                f" prediction{_idm_scale(nidms)} (NIDM of mistakes)"
+            ),
             nidms,
             percent,
             no_mistakes,
         ),
         (
             "Are mistakes semantically reasonable?",
-            f"If a prediction is wrong: the share of classes that are farther from the true class in {reference} than this "
-            f"prediction{_idm_scale(widms)} (WIDM of mistakes)",
+            (
+                "If a prediction is wrong: the share of classes that are farther from"
+                f" the true class in {reference} than this"
+                f" prediction{_idm_scale(widms)} (WIDM of mistakes)"
+            ),
             widms,
             percent,
             no_widm,
@@ -228,30 +338,47 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     made = []
     for question, scale, trends, text, reason in questions:
         known = {index: trend for index, trend in enumerate(trends) if trend}
-        rows = [_row(index, trend, text, findings[index].epochs) for index, trend in known.items()]
+        rows = [
+            _row(index, trend, text, findings[index].epochs)
+            for index, trend in known.items()
+        ]
         values = [trend.last.value for trend in known.values()]
         range_text = ""
         if len(values) > MAX_ROWS:
             ends = dict.fromkeys((text(min(values)), text(max(values))))
-            range_text = f"{' to '.join(ends)} in {count(len(values), 'run')} at the last epoch"
+            range_text = (
+                f"{' to '.join(ends)} in {count(len(values), 'run')} at the last epoch"
+            )
         made.append(Tile(question, scale, rows, range_text, "" if rows else reason))
     return made
 
 
 def _reason_no_idm(findings: Sequence[RunFindings]) -> str:
-    if any(point.value for run in findings for split in run.mistakes.values() for point in split.wrong.points):
+    if any(
+        point.value
+        for run in findings
+        for split in run.mistakes.values()
+        for point in split.wrong.points
+    ):
         return "dsi has no value; the warnings give the reason."
     return "dsi has no value, because no network makes a mistake."
 
 
 def _idm_scale(trends: Sequence[Trend | None]) -> str:
-    """Return the chance level of an IDM of mistakes, and its maximum, which equal similarities of the nearest classes lower."""
+    """Return the chance level of an IDM of mistakes, and its maximum, which equal
+    similarities of the nearest classes lower.
+    """
     last = [trend.last for trend in trends if trend]
-    levels, ceilings = percent_range(point.chance for point in last), percent_range(point.ceiling for point in last)
+    levels, ceilings = (
+        percent_range(point.chance for point in last),
+        percent_range(point.ceiling for point in last),
+    )
     return f"; chance {levels}, at most {ceilings}" if levels and ceilings else ""
 
 
-def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[int | None]) -> TileRow:
+def _row(
+    run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[int | None]
+) -> TileRow:
     last, peak = trend.last, trend.peak
     shared = []  # details that hold for all epochs
     if len(epochs) > 1 and (last.z is None or trend.is_above_chance):
@@ -264,7 +391,11 @@ def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[
         if point.low is not None and point.high is not None:
             interval = [f"95 % CI {text(point.low)} to {text(point.high)}"]
         verdict = "" if point.z is None else point.verdict
-        points.append(TilePoint(point.epoch, text(point.value), verdict, "; ".join(interval + shared)))
+        points.append(
+            TilePoint(
+                point.epoch, text(point.value), verdict, "; ".join(interval + shared)
+            )
+        )
     return TileRow(run, points)
 
 
@@ -281,46 +412,77 @@ def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
     reference = findings[0].reference
     if any(run.agreement for run in findings):
         yield (
-            f"The agreement shows whether pairs of classes that are similar in {reference} are also similar for the network. "
-            "The chance band holds 95 % of the values that arise if the classes are relabelled at random."
+            "The agreement shows whether pairs of classes that are similar in"
+            f" {reference} are also similar for the network. The chance band holds 95 %"
+            " of the values that arise if the classes are relabelled at random."
         )
-        yield "The interval of the agreement shows how much it would change with other classes of the same kind."
+        yield (
+            "The interval of the agreement shows how much it would change with other"
+            " classes of the same kind."
+        )
     if " early" in headline(findings):
-        yield "Early means that 90 % of the rise of the agreement, with its interval, lies in the first half of the training."
+        yield (
+            "Early means that 90 % of the rise of the agreement, with its interval,"
+            " lies in the first half of the training."
+        )
     if any(run.mistakes for run in findings):
         yield (
-            "Questions 3 and 4 concern wrong predictions alone, so they do not depend on how many there are. "
-            "Their intervals are over the wrong predictions."
+            "Questions 3 and 4 concern wrong predictions alone, so they do not depend"
+            " on how many there are. Their intervals are over the wrong predictions."
         )
 
 
 def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[str]:
     if len(findings) == 1:
-        yield "There is one training run. Another seed may give other values, and no interval here covers this."
+        yield (
+            "There is one training run. Another seed may give other values, and no"
+            " interval here covers this."
+        )
     else:
         command = shlex.join(["dsi", "compare", str(results.path)])
         yield (
-            "No interval covers another seed of the same training. "
-            f"Overlapping bands do not show that runs are equal: {command} compares them."
+            "No interval covers another seed of the same training. Overlapping bands"
+            f" do not show that runs are equal: {command} compares them."
         )
     if any(run.agreement for run in findings):
-        yield "A higher agreement does not mean a better classifier, and a peak is not a reason to stop a training."
+        yield (
+            "A higher agreement does not mean a better classifier, and a peak is not a"
+            " reason to stop a training."
+        )
     if any(run.accuracy and len(run.accuracy.points) > 1 for run in findings):
-        yield "The epoch with the best accuracy on test is chosen on test, so this accuracy is a little too high."
+        yield (
+            "The epoch with the best accuracy on test is chosen on test, so this"
+            " accuracy is a little too high."
+        )
     classes = min(run.first_classes or run.classes for run in findings)
     if classes < FEW_CLASSES:
-        yield f"With {classes} classes, chance alone gives large values, and the intervals are wide."
+        yield (
+            f"With {classes} classes, chance alone gives large values, and the"
+            " intervals are wide."
+        )
     if any(run.epochs and len(run.epochs) < MIN_EPOCHS for run in findings):
         yield f"With fewer than {MIN_EPOCHS} epochs, no phases can be found."
     if any(results.is_vast(run.run) for run in findings):
-        yield "The matrices have too many classes to be stored. The page shows the nearest classes of each class."
+        yield (
+            "The matrices have too many classes to be stored. The page shows the"
+            " nearest classes of each class."
+        )
 
 
-def peaks_table(findings: Sequence[RunFindings], titles: Sequence[str]) -> list[list[str]]:
-    """Return the best epoch of each run by some criteria as rows of text below a heading; empty without several epochs."""
+def peaks_table(
+    findings: Sequence[RunFindings], titles: Sequence[str]
+) -> list[list[str]]:
+    """Return the best epoch of each run by some criteria as rows of text below a
+    heading; empty without several epochs.
+    """
     rows = {run.run: _peaks(run) for run in findings if len(run.epochs) > 1}
-    shown = [title for title in titles if any(title in cells for cells in rows.values())]
-    table = [[run, *(cells.get(title, "–") for title in shown)] for run, cells in rows.items()]
+    shown = [
+        title for title in titles if any(title in cells for cells in rows.values())
+    ]
+    table = [
+        [run, *(cells.get(title, "–") for title in shown)]
+        for run, cells in rows.items()
+    ]
     return [["run", *shown], *table] if shown else []
 
 
@@ -332,7 +494,11 @@ def _peaks(run: RunFindings) -> dict[str, str]:
         ("highest NIDM of mistakes", _idm(run, "nidm"), percent),
         ("highest WIDM of mistakes", _idm(run, "widm"), percent),
     ]
-    cells = {title: f"{text(trend.peak.value)} at epoch {trend.peak.epoch}" for title, trend, text in trends if trend}
+    cells = {
+        title: f"{text(trend.peak.value)} at epoch {trend.peak.epoch}"
+        for title, trend, text in trends
+        if trend
+    }
     if run.loss:
         lowest = min(run.loss.points, key=lambda point: point.value)
         cells["lowest loss"] = f"{lowest.value:.3f} at epoch {lowest.epoch}"

@@ -1,4 +1,6 @@
-"""All data of the report: values that the template prints, data that the scripts read as JSON, and packed matrices."""
+"""All data of the report: values that the template prints, data that the scripts read
+as JSON, and packed matrices.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.curve_panels import PANELS, Panel, panels, sai_measures
-from dsi_cli.queries.findings import PHASE_NAMES, RunFindings, is_agreement, reference_name
+from dsi_cli.queries.findings import (
+    PHASE_NAMES,
+    RunFindings,
+    is_agreement,
+    reference_name,
+)
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
@@ -27,7 +34,8 @@ from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
 
-Progress = Callable[[int, int], None]  # receives the number of completed steps and the number of all steps
+# receives the number of completed steps and the number of all steps
+Progress = Callable[[int, int], None]
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
 SAI = next(kind for kind in PANELS if kind.name == "sai")
 OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
@@ -40,7 +48,8 @@ THUMBNAIL_PIXELS = 64  # maximum length in pixels of the longer side of a thumbn
 class PageData:
     """The data of a report."""
 
-    runs: list[dict[str, Any]]  # for each run its name, command, unused files and options
+    # for each run its name, command, unused files and options
+    runs: list[dict[str, Any]]
     overview: dict[str, Any]  # the text of the first screen
     data: dict[str, Any]
     lines: matrices.Lines
@@ -52,9 +61,11 @@ def page_data(
     progress: Progress = lambda *_: None,
     common_hypernyms: CommonHypernyms | None = None,
 ) -> PageData:
-    """Return the data of the report of a results folder; raise `OutputError` if a table cannot be read.
+    """Return the data of the report of a results folder; raise `OutputError` if a table
+    cannot be read.
 
-    Without ``open_image``, the report has no images, and without ``common_hypernyms`` no common hypernyms.
+    Without ``open_image``, the report has no images, and without ``common_hypernyms``
+    no common hypernyms.
     """
     # Read each matrix once to find the range of its values.
     steps = 2 * len(results.names)
@@ -62,31 +73,52 @@ def page_data(
     for run in results.names:
         all_matrices.append(matrices.run_matrices(results, run))
         progress(len(all_matrices), steps)
-    all_orders = [classes.display_orders(class_rows(results, run.name), run.own) for run in all_matrices]
+    all_orders = [
+        classes.display_orders(class_rows(results, run.name), run.own)
+        for run in all_matrices
+    ]
 
     # Divide the size of the page among the runs, and pack their matrices.
-    needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]
-    data: dict[str, Any] = {"runs": [], "class_columns": classes.COLUMNS, "classes": [], "hypernyms": []}
+    needs = [
+        run_matrices.need(len(orders))
+        for run_matrices, orders in zip(all_matrices, all_orders, strict=True)
+    ]
+    data: dict[str, Any] = {
+        "runs": [],
+        "class_columns": classes.COLUMNS,
+        "classes": [],
+        "hypernyms": [],
+    }
     data |= {"uncertain": UNCERTAIN, "min_z": MIN_Z, "curves": curves(results)}
     lines: matrices.Lines = {}
     findings = overview.all_findings(results)
     shares = matrices.shares(needs)
-    for run_matrices, orders, share, found in zip(all_matrices, all_orders, shares, findings, strict=True):
-        packed = matrices.pack(run_matrices, share, orders, f"m{len(data['runs'])}", lines)
+    for run_matrices, orders, share, found in zip(
+        all_matrices, all_orders, shares, findings, strict=True
+    ):
+        packed = matrices.pack(
+            run_matrices, share, orders, f"m{len(data['runs'])}", lines
+        )
         packed["matrices"] += matrices.pack_references(run_matrices, lines)
         # Runs with the same classes share their table and its common hypernyms.
         rows = class_rows(results, found.run)
         table, synsets = classes.class_table(rows), rows["synset"]
         if table not in data["classes"]:
             name, hypernyms = f"hypernyms-{len(data['classes'])}", None
-            if common_hypernyms is not None and run_matrices.own is not None and synsets.notna().any():
+            if (
+                common_hypernyms is not None
+                and run_matrices.own is not None
+                and synsets.notna().any()
+            ):
                 known = synsets.astype(object).where(synsets.notna(), None).tolist()
                 hypernyms, text = classes.hypernym_data(known, common_hypernyms, name)
                 lines[name] = [text]
             data["classes"].append(table)
             data["hypernyms"].append(hypernyms)
         # The last checkpoint of an epoch has its optimiser steps.
-        last = results.last_saves(results.usable_checkpoints(found.run)).dropna(subset=["step"])
+        last = results.last_saves(results.usable_checkpoints(found.run)).dropna(
+            subset=["step"]
+        )
         data["runs"].append(
             {
                 "name": found.run,
@@ -98,7 +130,9 @@ def page_data(
                 "own": found.own,
                 "splits": list(found.mistakes),
                 "steps": last[["epoch", "step"]].astype(int).to_numpy().tolist(),
-                "agreement": classes.class_agreements(results, found.run, len(results.names)),
+                "agreement": classes.class_agreements(
+                    results, found.run, len(results.names)
+                ),
                 "geometry": classes.geometry_data(results, found.run),
                 "mistaken": mistake_data(results, found, open_image),
                 **packed,
@@ -108,7 +142,9 @@ def page_data(
 
     methods = [_method(results, run) for run in results.names]
     first_screen = overview.overview(results, findings)
-    data["tiles"] = [[asdict(row) for row in tile.rows] for tile in first_screen["tiles"]]
+    data["tiles"] = [
+        [asdict(row) for row in tile.rows] for tile in first_screen["tiles"]
+    ]
     return PageData(methods, first_screen, data, lines)
 
 
@@ -117,7 +153,11 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     unused = rows[rows["status"] != "ok"]
     heads = results.usable_checkpoints(run)["head"].dropna().unique()
     options = sorted(layout.curve_options(results.path, run).items())
-    chosen = {key.replace("_", " "): value for key, value in options if value not in (None, False)}
+    chosen = {
+        key.replace("_", " "): value
+        for key, value in options
+        if value not in (None, False)
+    }
     points = results.rows_of("curves", run)
     compared = points.loc[points["value"].notna(), "reference"].notna().any()
     # The newest predictions on a split name their source, if it is known.
@@ -131,10 +171,21 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     return {
         "name": run,
         "reference": reference_name(results.references(run)[0]) if compared else None,
-        "command": shlex.join(["dsi", "analyze", overview.run_folder(results, run), "-o", str(results.path)]),
+        "command": shlex.join(
+            [
+                "dsi",
+                "analyze",
+                overview.run_folder(results, run),
+                "-o",
+                str(results.path),
+            ]
+        ),
         "heads": ", ".join(map(str, heads)),
         "predictions": predictions,
-        "files": [(row["path"], row["status"], row["reason"] or "") for row in unused.to_dict("records")],
+        "files": [
+            (row["path"], row["status"], row["reason"] or "")
+            for row in unused.to_dict("records")
+        ],
         "options": [(key, _option_text(value)) for key, value in chosen.items()],
     }
 
@@ -152,72 +203,141 @@ def _option_text(value: Any) -> str:
 
 
 def curves(results: Results) -> dict[str, Any]:
-    """Return all panels: the SAI for each measure, from which the page also draws the excess, the other curves and the phases."""
-    kinds = [SAI._replace(variants=(measure,)) for measure in sai_measures(results.curves)]
+    """Return all panels: the SAI for each measure, from which the page also draws the
+    excess, the other curves and the phases.
+    """
+    kinds = [
+        SAI._replace(variants=(measure,)) for measure in sai_measures(results.curves)
+    ]
     drawn = panels(results, kinds=[*kinds, *OTHERS])
-    sai = {panel.measure: _panel(panel, results) for panel in drawn if panel.kind.name == "sai"}
+    sai = {
+        panel.measure: _panel(panel, results)
+        for panel in drawn
+        if panel.kind.name == "sai"
+    }
     others = [_panel(panel, results) for panel in drawn if panel.kind.name != "sai"]
-    return {"measures": list(sai), "sai": sai, "others": others, "phases": phases(results)}
+    return {
+        "measures": list(sai),
+        "sai": sai,
+        "others": others,
+        "phases": phases(results),
+    }
 
 
 def _panel(panel: Panel, results: Results) -> dict[str, Any]:
     kind, series = panel.kind, []
     for curve in panel.series:
         # Phases belong to curves of the main reference or of no reference.
-        is_main = curve.reference is None or curve.reference in results.references(curve.run)[:1]
+        is_main = (
+            curve.reference is None
+            or curve.reference in results.references(curve.run)[:1]
+        )
         run = results.names.index(curve.run)
-        data: dict[str, Any] = {"run": run, "of": curve.of, "split": curve.split, "label": curve.label}
+        data: dict[str, Any] = {
+            "run": run,
+            "of": curve.of,
+            "split": curve.split,
+            "label": curve.label,
+        }
         data |= {"epochs": curve.epochs.tolist(), "isMain": is_main}
         for name in FIELDS:
             values = getattr(curve, name)
             if not np.isnan(values).all():  # the page has no empty columns
                 data[name] = six_digits(values)
         series.append(data)
-    return {"name": kind.name, "title": kind.title, "axis": panel.axis, "lower": panel.lower_is_closer, "series": series}
+    return {
+        "name": kind.name,
+        "title": kind.title,
+        "axis": panel.axis,
+        "lower": panel.lower_is_closer,
+        "series": series,
+    }
 
 
 def phases(results: Results) -> list[dict[str, Any]]:
     """Return the phases of all runs; "place" is the index of the run."""
-    rows = results.phases[results.phases["phase"].isin(PHASE_NAMES) & results.phases["run"].isin(results.names)]
+    rows = results.phases[
+        results.phases["phase"].isin(PHASE_NAMES)
+        & results.phases["run"].isin(results.names)
+    ]
     shown = []
     for row in rows.fillna({"reason": ""}).to_dict("records"):
         place, curve = results.names.index(row["run"]), row["curve"]
         data = {"place": place, "curve": curve, "of_agreement": is_agreement(curve)}
         data |= {"phase": row["phase"], "reason": row["reason"]}
-        shown.append(data | {name: round(row[name], 2) for name in ("first_epoch", "last_epoch", "low", "high")})
+        shown.append(
+            data
+            | {
+                name: round(row[name], 2)
+                for name in ("first_epoch", "last_epoch", "low", "high")
+            }
+        )
     return shown
 
 
-def mistake_data(results: Results, found: RunFindings, open_image: Opener | None) -> dict[str, Any]:
-    """Return, for each split with predictions, the confused pairs and the mistakes of the last epoch with a mistake."""
+def mistake_data(
+    results: Results, found: RunFindings, open_image: Opener | None
+) -> dict[str, Any]:
+    """Return, for each split with predictions, the confused pairs and the mistakes of
+    the last epoch with a mistake.
+    """
     by_split: dict[str, Any] = {}
     for split in SPLITS:
         numbers = found.mistakes[split].wrong.points if split in found.mistakes else ()
-        epoch = next((number.epoch for number in reversed(numbers) if number.value > 0), None)
+        epoch = next(
+            (number.epoch for number in reversed(numbers) if number.value > 0), None
+        )
         try:
-            listing = confused_pairs(results, MistakeQuery(found.run, epoch, split, most=MAX_PAIRS))
+            listing = confused_pairs(
+                results, MistakeQuery(found.run, epoch, split, most=MAX_PAIRS)
+            )
         except UsageError:
             continue  # there are no predictions on this split
         epoch = listing.query.epoch
-        ranks = {"own": listing.own, "furthest": listing.furthest, "wordnet_furthest": listing.wordnet_furthest}
+        ranks = {
+            "own": listing.own,
+            "furthest": listing.furthest,
+            "wordnet_furthest": listing.wordnet_furthest,
+        }
         pairs = [asdict(row) for row in listing.rows]
-        by_split[split] = {"epoch": epoch, **ranks, "found": listing.found, "pairs": pairs, "mistakes": None}
-        with suppress(UsageError):  # the run may have confusion counts, but no predictions per sample
-            samples = worst_mistakes(results, MistakeQuery(found.run, epoch, split, most=MAX_MISTAKES))
-            images = [asdict(row) | {"image": _data_url(row.path, open_image)} for row in samples.rows]
-            by_split[split]["mistakes"] = {"epoch": samples.query.epoch, "found": samples.found, "rows": images}
+        by_split[split] = {
+            "epoch": epoch,
+            **ranks,
+            "found": listing.found,
+            "pairs": pairs,
+            "mistakes": None,
+        }
+        with suppress(
+            UsageError
+        ):  # the run may have confusion counts, but no predictions per sample
+            samples = worst_mistakes(
+                results, MistakeQuery(found.run, epoch, split, most=MAX_MISTAKES)
+            )
+            images = [
+                asdict(row) | {"image": _data_url(row.path, open_image)}
+                for row in samples.rows
+            ]
+            by_split[split]["mistakes"] = {
+                "epoch": samples.query.epoch,
+                "found": samples.found,
+                "rows": images,
+            }
     return by_split
 
 
 def _data_url(path: str | None, open_image: Opener | None) -> str | None:
-    """Return a small version of an image as a data URL, or None if it cannot be opened."""
+    """Return a small version of an image as a data URL, or None if it cannot be
+    opened.
+    """
     if path is None or open_image is None:
         return None
     try:
         image = open_image(path)
     except UsageError:
         return None
-    small = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
+    small = image.convert(
+        "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
+    )
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     buffer = io.BytesIO()
     small.save(buffer, "png", optimize=True)

@@ -13,22 +13,32 @@ from typing import IO
 
 from dsi_cli.errors import OutputError, UsageError
 
-_OPEN_ELSEWHERE = (5, 32)  # the errors of Windows for a file that another program has open
+# the errors of Windows for a file that another program has open
+_OPEN_ELSEWHERE = (
+    5,
+    32,
+)
 _PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-DISK_FULL = "disk-full"  # code of the error if the disk, or the user's share of it, is full
+DISK_FULL = (  # code of the error if the disk, or the user's share of it, is full
+    "disk-full"
+)
 OUTPUT_OPTION = "-o"  # option with which most commands choose the output
 
 
 def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) -> None:
-    """Raise `UsageError` unless a file's name has one of the suffixes, which are in lower case and with the dot.
+    """Raise `UsageError` unless a file's name has one of the suffixes, which are in
+    lower case and with the dot.
 
-    The message begins with the description, a short sentence about the file such as "the report is a page".
+    The message begins with the description, a short sentence about the file such as
+    "the report is a page".
     """
     if Path(path).suffix.lower() in suffixes:
         return
     *others, last = suffixes
     listed = f"{', '.join(others)} or {last}" if others else last
-    message = f"{description}: expected a name that ends in {listed}, found {str(path)!r}"
+    message = (
+        f"{description}: expected a name that ends in {listed}, found {str(path)!r}"
+    )
     raise UsageError(message, code="wrong-suffix", path=str(path))
 
 
@@ -41,12 +51,15 @@ def open_atomically(
     is_durable: bool = True,
     option: str = OUTPUT_OPTION,
 ) -> Iterator[IO[bytes]]:
-    """Open a file that replaces ``path`` in one step when the block ends without an error.
+    """Open a file that replaces ``path`` in one step when the block ends without an
+    error.
 
-    The incomplete file is in ``scratch``, a folder on the same disk, or else hidden next to ``path``. A power failure may damage
-    a file that is not durable, but waiting for the disk takes longer than writing a matrix. Raise `OutputError` if the path may
-    not be written, the disk is full, or the folder is missing and not made (`make_folder`). The message names the option of the
-    command that chooses another path.
+    The incomplete file is in ``scratch``, a folder on the same disk, or else hidden
+    next to ``path``. A power failure may damage a file that is not durable, but waiting
+    for the disk takes longer than writing a matrix. Raise `OutputError` if the path may
+    not be written, the disk is full, or the folder is missing and not made
+    (`make_folder`). The message names the option of the command that chooses another
+    path.
     """
     part = (scratch or path.parent) / f".{uuid.uuid4().hex}.part"
     try:
@@ -67,7 +80,9 @@ def open_atomically(
 
 
 def _replace(part: Path, path: Path) -> None:
-    """Move a file to its final name; on Windows, wait while another program has the earlier file open."""
+    """Move a file to its final name; on Windows, wait while another program has the
+    earlier file open.
+    """
     for pause in _PAUSES_SECONDS:
         try:
             part.replace(path)
@@ -88,14 +103,26 @@ def write_atomically(
     make_folder: bool = True,
     option: str = OUTPUT_OPTION,
 ) -> None:
-    """Write the bytes of a file in one step; parameters and errors as in `open_atomically`."""
+    """Write the bytes of a file in one step; parameters and errors as in
+    `open_atomically`.
+    """
     with open_atomically(path, scratch, make_folder=make_folder, option=option) as file:
         file.write(data)
 
 
 def write_error(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> OutputError:
-    """Return the error that says why a path could not be written; ``option`` chooses another path."""
-    reason, code = f"{error.strerror or error}; choose another output with {option}", "cannot-write"
+    """Return the error that says why a path could not be written; ``option`` chooses
+    another path.
+    """
+    reason, code = (
+        f"{error.strerror or error}; choose another output with {option}",
+        "cannot-write",
+    )
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        reason, code = "the disk is full; free some space and run the same command again to go on", DISK_FULL
-    return OutputError(f"{path} could not be written: {reason}", code=code, path=str(path))
+        reason, code = (
+            "the disk is full; free some space and run the same command again to go on",
+            DISK_FULL,
+        )
+    return OutputError(
+        f"{path} could not be written: {reason}", code=code, path=str(path)
+    )

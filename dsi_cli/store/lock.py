@@ -19,35 +19,50 @@ from dsi_cli.store import atomic_write, layout
 _log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 0.05
-"""The time for which dsi tries to lock, because a process that has just ended can have removed the file opened first."""
+"""The time for which dsi tries to lock, because a process that has just ended can have
+removed the file opened first.
+"""
 _NO_LOCK_ERRORS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""The errors of a file system without locks: NFS without lockd, Lustre without `-o flock`, some FUSE mounts."""
+"""The errors of a file system without locks: NFS without lockd, Lustre without `-o
+flock`, some FUSE mounts.
+"""
 
 
 @contextmanager
 def exclusive(out: Path) -> Iterator[None]:
     """Create the folder and lock it for other writers until the block ends or raises.
 
-    Raise `UsageError` if the folder belongs to something else, and `BusyError` if another process writes to it.
+    Raise `UsageError` if the folder belongs to something else, and `BusyError` if
+    another process writes to it.
     """
     names = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     layout.require_usable(out, names, is_file=out.exists() and not out.is_dir())
     path, is_new = out / layout.LOCK, not out.exists()
-    lock = FileLock(path, timeout=LOCK_TIMEOUT_SECONDS, poll_interval=LOCK_TIMEOUT_SECONDS / 2, fallback_to_soft=False)
+    lock = FileLock(
+        path,
+        timeout=LOCK_TIMEOUT_SECONDS,
+        poll_interval=LOCK_TIMEOUT_SECONDS / 2,
+        fallback_to_soft=False,
+    )
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        if not isinstance(lock, SoftFileLock):  # a soft lock writes its holder to the file itself
+        if not isinstance(
+            lock, SoftFileLock
+        ):  # a soft lock writes its holder to the file itself
             with suppress(OSError):  # Windows does not write a locked file
                 path.write_text(f"process {os.getpid()}", encoding="utf-8")
     except Timeout:
         holder = ""
         with suppress(OSError):
             holder = path.read_text(encoding="utf-8", errors="replace")[:100].strip()
-        # filelock takes a denied lock for one that is held, because some file systems report both as EACCES.
+        # filelock takes a denied lock for one that is held, because some file systems
+        # report both as EACCES.
         if holder or not _is_denied(path):
             problem = f"another dsi ({holder or 'unknown process'}) is writing to {out}"
-            raise BusyError(f"{problem}; wait for it, or choose another folder with -o") from None
+            raise BusyError(
+                f"{problem}; wait for it, or choose another folder with -o"
+            ) from None
         _warn_about_missing_locks(out, os.strerror(errno.EACCES))
     except OSError as error:
         if error.errno not in _NO_LOCK_ERRORS:
@@ -67,7 +82,9 @@ def exclusive(out: Path) -> Iterator[None]:
 
 
 def _is_denied(path: Path) -> bool:
-    """Return whether the system denies a lock, for which filelock has waited in vain."""
+    """Return whether the system denies a lock, for which filelock has waited in
+    vain.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -82,4 +99,9 @@ def _is_denied(path: Path) -> bool:
 
 @cache
 def _warn_about_missing_locks(out: Path, reason: str) -> None:
-    _log.warning("warning: the file system of %s has no locks (%s), so start no second dsi with this output", out, reason)
+    _log.warning(
+        "warning: the file system of %s has no locks (%s), so start no second dsi with"
+        " this output",
+        out,
+        reason,
+    )

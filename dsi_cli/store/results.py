@@ -23,18 +23,24 @@ from dsi_cli.store.schema import HEAD_KINDS, MATRIX_KINDS, SPLIT_KINDS, SPLITS, 
 
 def _frame(table: Table, meaning: str) -> cached_property[pd.DataFrame]:
     """Return a property of `Results` that reads a table on first use."""
-    frame: cached_property[pd.DataFrame] = cached_property(lambda results: results._table(table))
+    frame: cached_property[pd.DataFrame] = cached_property(
+        lambda results: results._table(table)
+    )
     frame.__doc__ = meaning
     return frame
 
 
 class Results:
-    """The results folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
+    """The results folder of ``dsi analyze``: tables as DataFrames, matrices as square
+    labelled DataFrames.
 
-    `dsi_cli.Results` documents the class for users. It keeps the object ``kept`` alive, such as the temporary folder of ``out``.
+    `dsi_cli.Results` documents the class for users. It keeps the object ``kept`` alive,
+    such as the temporary folder of ``out``.
     """
 
-    def __init__(self, out: str | Path, kept: object = None, only: str | None = None) -> None:
+    def __init__(
+        self, out: str | Path, kept: object = None, only: str | None = None
+    ) -> None:
         self.path = Path(out)
         self._kept = kept
         layout.require_output(self.path)
@@ -55,50 +61,92 @@ class Results:
 
     def __repr__(self) -> str:
         """Return the folder, its runs and their epochs."""
-        epochs = [f"{name} ({count(len(self.epochs(name)), 'epoch')})" for name in self.names]
+        epochs = [
+            f"{name} ({count(len(self.epochs(name)), 'epoch')})" for name in self.names
+        ]
         return f"Results({str(self.path)!r}: {', '.join(epochs)})"
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """All curves of both tables, with one row per point; ``docs/tables.md`` describes the columns."""
+        """All curves of both tables, with one row per point; ``docs/tables.md``
+        describes the columns.
+        """
         tables = [self._table(schema.CURVES), self._table(schema.EXTRA_CURVES)]
-        return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+        return pd.concat(
+            [table for table in tables if len(table)] or tables[:1], ignore_index=True
+        )
 
-    phases = _frame(schema.PHASES, "The phases of each run on its curves, or the reason why a curve has none.")
-    checkpoints = _frame(schema.CHECKPOINTS, "All checkpoint files, with status and reason.")
-    classes = _frame(schema.CLASSES, "The classes of each run, with the synset of each label.")
+    phases = _frame(
+        schema.PHASES,
+        "The phases of each run on its curves, or the reason why a curve has none.",
+    )
+    checkpoints = _frame(
+        schema.CHECKPOINTS, "All checkpoint files, with status and reason."
+    )
+    classes = _frame(
+        schema.CLASSES, "The classes of each run, with the synset of each label."
+    )
     alignment_by_class = _frame(
         schema.ALIGNMENT_BY_CLASS,
-        "The agreement of each class's row, and of each group (whose ``class_index`` is null), with the reference.",
+        "The agreement of each class's row, and of each group (whose ``class_index`` is"
+        " null), with the reference.",
     )
-    geometry = _frame(schema.GEOMETRY, "The length, the bias and the drift of each class vector at each checkpoint.")
-    spectrum = _frame(schema.SPECTRUM, "The singular values of the centred head at each checkpoint, and their shares.")
-    typicality = _frame(schema.TYPICALITY, "The similarity of correct and wrong samples to their class's template.")
-    typicality_histogram = _frame(schema.TYPICALITY_HISTOGRAM, "The histogram of sample cosines with the class's template.")
+    geometry = _frame(
+        schema.GEOMETRY,
+        "The length, the bias and the drift of each class vector at each checkpoint.",
+    )
+    spectrum = _frame(
+        schema.SPECTRUM,
+        "The singular values of the centred head at each checkpoint, and their shares.",
+    )
+    typicality = _frame(
+        schema.TYPICALITY,
+        "The similarity of correct and wrong samples to their class's template.",
+    )
+    typicality_histogram = _frame(
+        schema.TYPICALITY_HISTOGRAM,
+        "The histogram of sample cosines with the class's template.",
+    )
 
     @cached_property
     def names(self) -> list[str]:
         """The names of the runs in the folder, ``seed2`` before ``seed10``."""
         numbers_in = re.compile(r"(\d{1,18})")
         names = dict.fromkeys(self.checkpoints["run"])
-        return sorted(names, key=lambda name: [int(part) if part.isdecimal() else part for part in numbers_in.split(name)])
+        return sorted(
+            names,
+            key=lambda name: [
+                int(part) if part.isdecimal() else part
+                for part in numbers_in.split(name)
+            ],
+        )
 
     def rows_of(self, table: str, run: str | None = None) -> pd.DataFrame:
-        """Return a run's rows of a table, which is given by the name of its attribute, such as ``classes``."""
+        """Return a run's rows of a table, which is given by the name of its attribute,
+        such as ``classes``.
+        """
         frame: pd.DataFrame = getattr(self, table)
         if table not in self._positions:
             self._positions[table] = dict(frame.groupby("run", sort=False).indices)
             for name, rows in self._positions[table].items():
-                if rows[-1] - rows[0] + 1 == len(rows):  # without a gap between them, a slice copies no rows
+                if rows[-1] - rows[0] + 1 == len(
+                    rows
+                ):  # without a gap between them, a slice copies no rows
                     self._positions[table][name] = slice(rows[0], rows[-1] + 1)
         return frame.iloc[self._positions[table].get(self.run_name(run), slice(0))]
 
     def epochs(self, run: str | None = None) -> list[int]:
-        """Return the epochs of a run with matrices, in order; [0] if its only checkpoint has no epoch."""
-        return sorted({int(epoch) for epoch in self.usable_checkpoints(run)["epoch"].fillna(0)})
+        """Return the epochs of a run with matrices, in order; [0] if its only
+        checkpoint has no epoch.
+        """
+        return sorted(
+            {int(epoch) for epoch in self.usable_checkpoints(run)["epoch"].fillna(0)}
+        )
 
     def has_epochs(self, run: str | None = None) -> bool:
-        """Return whether a run's checkpoints have epochs; a run without epochs has only one checkpoint."""
+        """Return whether a run's checkpoints have epochs; a run without epochs has only
+        one checkpoint.
+        """
         return not self.usable_checkpoints(run)["epoch"].isna().any()
 
     def usable_checkpoints(self, run: str | None = None) -> pd.DataFrame:
@@ -111,29 +159,40 @@ class Results:
         return str(epoch) if self.has_epochs(run) else "–"
 
     def curves_of(self, run: str | None = None) -> pd.DataFrame:
-        """Return a run's rows of the curves; of several references, only the main one is included.
+        """Return a run's rows of the curves; of several references, only the main one
+        is included.
 
         The epoch is 0 if the run's only checkpoint has none, as in `epochs`.
         """
         name = self.run_name(run)
         others = self.references(name)[1:]
         rows = self.rows_of("curves", name)
-        is_other = rows["reference"].isin(others) | rows["reference"].str.contains("|", regex=False, na=False)
+        is_other = rows["reference"].isin(others) | rows["reference"].str.contains(
+            "|", regex=False, na=False
+        )
         return self.fill_missing_epochs(rows[~is_other])
 
     @staticmethod
     def fill_missing_epochs(rows: pd.DataFrame) -> pd.DataFrame:
-        """Return rows in which a missing epoch is 0, as in the names of the files of matrices."""
+        """Return rows in which a missing epoch is 0, as in the names of the files of
+        matrices.
+        """
         return rows.assign(epoch=rows["epoch"].fillna(0))
 
     @classmethod
     def last_saves(cls, rows: pd.DataFrame, *keys: str) -> pd.DataFrame:
-        """Return rows in order of the epochs, of which the last save counts for each combination of the key columns."""
-        ordered = cls.fill_missing_epochs(rows).sort_values(["epoch", "step"], na_position="first", kind="stable")
+        """Return rows in order of the epochs, of which the last save counts for each
+        combination of the key columns.
+        """
+        ordered = cls.fill_missing_epochs(rows).sort_values(
+            ["epoch", "step"], na_position="first", kind="stable"
+        )
         return ordered.drop_duplicates(["epoch", *keys], keep="last")
 
     def references(self, run: str | None = None) -> list[str]:
-        """Return the names of the reference matrices with which a run was compared, the main one first."""
+        """Return the names of the reference matrices with which a run was compared, the
+        main one first.
+        """
         return layout.references_of(self.path, self.run_name(run))
 
     def csm(
@@ -147,33 +206,45 @@ class Results:
         rows: Sequence[int | str] | None = None,
         classes: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
-        """Return a class similarity matrix ``(C, C)`` float32 with named rows and columns, or a part of it.
+        """Return a class similarity matrix ``(C, C)`` float32 with named rows and
+        columns, or a part of it.
 
-        Raise `UsageError` if the run, epoch or matrix does not exist, and the message lists the existing ones; or the matrix is
-        too large.
+        Raise `UsageError` if the run, epoch or matrix does not exist, and the message
+        lists the existing ones; or the matrix is too large.
 
         Parameters
         ----------
-        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix; ``ccsm-test`` is allowed.
+        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the
+            reference matrix; ``ccsm-test`` is allowed.
         epoch : the trainer's number of the epoch; the last epoch if None.
-        split : ``train`` or ``test`` for ``ccsm`` and ``tncsm``; ``test`` if None, or ``train`` without a test split.
+        split : ``train`` or ``test`` for ``ccsm`` and ``tncsm``; ``test`` if None, or
+            ``train`` without a test split.
         run : the run; needed only if the folder holds several runs.
         step : the step of an earlier save within the epoch.
-        reference : the name of a reference in `references`, for ``scsm``; the main one if None.
+        reference : the name of a reference in `references`, for ``scsm``; the main one
+            if None.
         rows, classes : names or indices of the rows, and of the columns; all if None.
 
         Notes
         -----
-        If the head grows, classes that it does not have yet are NaN. Above 4,096 classes the matrix is not stored. dsi then
-        computes a part of it from the classifier in ``heads/``.
+        If the head grows, classes that it does not have yet are NaN. Above 4,096
+        classes the matrix is not stored. dsi then computes a part of it from the
+        classifier in ``heads/``.
         """
         name = self.run_name(run)
         if split is None and isinstance(kind, str):
             kind, split = schema.MatrixId.parse(kind)
         for text in (kind,) if split is None else (kind, split):
             if not (isinstance(text, str) and text.isidentifier()):
-                hint = f"; for an epoch write epoch={text}" if isinstance(text, Integral) else ""
-                message = f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test{hint}"
+                hint = (
+                    f"; for an epoch write epoch={text}"
+                    if isinstance(text, Integral)
+                    else ""
+                )
+                message = (
+                    f"{text!r} is not a kind or split of a matrix; expected names like"
+                    f" ncsm, scsm, test{hint}"
+                )
                 raise UsageError(message, code="unknown-kind")
         if split is not None:
             require_choice("split", split, SPLITS)
@@ -185,100 +256,195 @@ class Results:
         epoch = self._epoch_or_last(name, epoch)
         if split is None and kind in SPLIT_KINDS:
             split = next(
-                (part for part in SPLITS if layout.csm_path(self.path, name, kind, part, epoch, step).is_file()), None
+                (
+                    part
+                    for part in SPLITS
+                    if layout.csm_path(
+                        self.path, name, kind, part, epoch, step
+                    ).is_file()
+                ),
+                None,
             )
         path = layout.csm_path(self.path, name, kind, split, epoch, step)
         if path.is_file():
             matrix = parquet.padded(parquet.read_matrix(path), len(labels))
-            return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
+            return self._part(
+                pd.DataFrame(matrix, index=labels, columns=labels), rows, classes
+            )
         head = layout.head_path(self.path, name, epoch, step)
         if not head.is_file() or kind not in HEAD_KINDS:
             raise self._missing_matrix(name, kind, epoch, step)
         # Compute a part of a large matrix from the stored head.
-        row_indices, column_indices = _class_indices(rows, labels), _class_indices(classes, labels)
+        row_indices, column_indices = (
+            _class_indices(rows, labels),
+            _class_indices(classes, labels),
+        )
         height, width = len(row_indices), len(column_indices)
         if height * width > similarity.MAX_DENSE_CLASSES**2:
             part = f"{height:,} x {width:,} values"
-            problem = f"the {kind} of {width:,} classes is not stored, and {part} are too many at once"
-            advice = f"select a part with .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100"
+            problem = (
+                f"the {kind} of {width:,} classes is not stored, and {part} are too"
+                " many at once"
+            )
+            advice = (
+                f"select a part with .csm({kind!r}, rows=[...], classes=[...]) or dsi"
+                " export --rows 0:100"
+            )
             advice += "; neighbors/ holds the nearest classes of each class"
             raise UsageError(f"{problem}; {advice}", code="matrix-too-large", kind=kind)
         cosines = _cosines(head, kind, head.stat().st_mtime_ns)
         values = np.full((height, width), np.nan, dtype=np.float32)
-        known = [np.flatnonzero(indices < cosines.size) for indices in (row_indices, column_indices)]
-        values[np.ix_(*known)] = cosines.between(row_indices[known[0]], column_indices[known[1]])
-        return pd.DataFrame(values, index=labels[row_indices], columns=labels[column_indices])
+        known = [
+            np.flatnonzero(indices < cosines.size)
+            for indices in (row_indices, column_indices)
+        ]
+        values[np.ix_(*known)] = cosines.between(
+            row_indices[known[0]], column_indices[known[1]]
+        )
+        return pd.DataFrame(
+            values, index=labels[row_indices], columns=labels[column_indices]
+        )
 
     def _epoch_or_last(self, run: str, epoch: int | None) -> int:
         return max(self.epochs(run), default=0) if epoch is None else whole_epoch(epoch)
 
-    def _missing_matrix(self, run: str, kind: str, epoch: int, step: int | None) -> UsageError:
-        """Return the error for a matrix that does not exist; its message lists the existing matrices."""
-        kinds = sorted(member.name for member in (self.path / schema.CSMS.path / layout.folder_name(run)).glob("*/"))
+    def _missing_matrix(
+        self, run: str, kind: str, epoch: int, step: int | None
+    ) -> UsageError:
+        """Return the error for a matrix that does not exist; its message lists the
+        existing matrices.
+        """
+        kinds = sorted(
+            member.name
+            for member in (self.path / schema.CSMS.path / layout.folder_name(run)).glob(
+                "*/"
+            )
+        )
         hint = "" if kind in MATRIX_KINDS else suggestion(kind, MATRIX_KINDS)
         where = f"epoch {epoch}" if step is None else f"epoch {epoch}, step {step},"
-        message = f"no {kind} of {where} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))}"
+        message = (
+            f"no {kind} of {where} in run {run!r}: its epochs are"
+            f" {brief_epochs(self.epochs(run))}"
+        )
         message += f", its matrices {', '.join(kinds) or 'none'}{hint}"
-        return UsageError(message, code="unknown-matrix", run=run, kind=kind, epoch=epoch)
+        return UsageError(
+            message, code="unknown-matrix", run=run, kind=kind, epoch=epoch
+        )
 
     @staticmethod
-    def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
+    def _part(
+        matrix: pd.DataFrame,
+        rows: Sequence[int | str] | None,
+        classes: Sequence[int | str] | None,
+    ) -> pd.DataFrame:
         if rows is None and classes is None:
             return matrix
-        return matrix.iloc[_class_indices(rows, matrix.index), _class_indices(classes, matrix.columns)]
+        return matrix.iloc[
+            _class_indices(rows, matrix.index), _class_indices(classes, matrix.columns)
+        ]
 
     def require_matrices(self, run: str | None = None) -> None:
-        """Raise `UsageError` if a run has so many classes that no matrix is stored; for functions that need complete matrices."""
+        """Raise `UsageError` if a run has so many classes that no matrix is stored; for
+        functions that need complete matrices.
+        """
         if self.is_vast(run):
-            problem = f"this needs whole matrices, which are not stored for more than {MAX_DENSE_CLASSES:,} classes"
-            advice = "dsi neighbors lists the nearest classes, and dsi export --rows writes a part"
+            problem = (
+                "this needs whole matrices, which are not stored for more than"
+                f" {MAX_DENSE_CLASSES:,} classes"
+            )
+            advice = (
+                "dsi neighbors lists the nearest classes, and dsi export --rows writes"
+                " a part"
+            )
             raise UsageError(f"{problem}; {advice}", code="matrix-too-large")
 
     def is_vast(self, run: str | None = None) -> bool:
-        """Return whether a run has so many classes that ``neighbors/`` replaces the stored matrices."""
-        return (self.path / schema.NEIGHBORS.path / layout.folder_name(self.run_name(run))).is_dir()
+        """Return whether a run has so many classes that ``neighbors/`` replaces the
+        stored matrices.
+        """
+        return (
+            self.path / schema.NEIGHBORS.path / layout.folder_name(self.run_name(run))
+        ).is_dir()
 
     def neighbors(
-        self, kind: str = "ncsm", epoch: int | None = None, run: str | None = None, step: int | None = None
+        self,
+        kind: str = "ncsm",
+        epoch: int | None = None,
+        run: str | None = None,
+        step: int | None = None,
     ) -> pd.DataFrame:
-        """Return the stored nearest classes of each class, which replace a large matrix; parameters as in `csm`.
+        """Return the stored nearest classes of each class, which replace a large
+        matrix; parameters as in `csm`.
 
-        Raise `UsageError` if no nearest classes are stored, because up to 4,096 classes the matrix itself is stored.
+        Raise `UsageError` if no nearest classes are stored, because up to 4,096 classes
+        the matrix itself is stored.
         """
         name = self.run_name(run)
-        path = layout.neighbors_path(self.path, name, kind, self._epoch_or_last(name, epoch), step)
+        path = layout.neighbors_path(
+            self.path, name, kind, self._epoch_or_last(name, epoch), step
+        )
         if not path.is_file():
-            problem = f"no {schema.NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}"
+            problem = (
+                f"no {schema.NEIGHBORS.path} of the {kind} of epoch {path.stem} in run"
+                f" {name!r}"
+            )
             epochs = f"its epochs are {brief_epochs(self.epochs(name))}"
-            reason = f"up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm"
-            raise UsageError(f"{problem}: {epochs}; {reason}", code="no-neighbors", run=name)
+            reason = (
+                f"up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored,"
+                " see csm"
+            )
+            raise UsageError(
+                f"{problem}: {epochs}; {reason}", code="no-neighbors", run=name
+            )
         return parquet.read(path).to_pandas()
 
     def confusion(
-        self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
+        self,
+        epoch: int | None = None,
+        split: str = "test",
+        run: str | None = None,
+        step: int | None = None,
     ) -> pd.DataFrame:
-        """Return the confusion counts ``(C, C)`` of a split: rows are the truth, columns the prediction, named by class.
+        """Return the confusion counts ``(C, C)`` of a split: rows are the truth,
+        columns the prediction, named by class.
 
         Parameters and errors are those of `csm`.
         """
         name = self.run_name(run)
         path = self._split_path(schema.CONFUSIONS, name, epoch, split, step)
         labels = self._labels(name)
-        return pd.DataFrame(parquet.to_counts(parquet.read(path)), index=labels, columns=labels)
+        return pd.DataFrame(
+            parquet.to_counts(parquet.read(path)), index=labels, columns=labels
+        )
 
     def predictions(
-        self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
+        self,
+        epoch: int | None = None,
+        split: str = "test",
+        run: str | None = None,
+        step: int | None = None,
     ) -> pd.DataFrame:
-        """Return the samples of a split with target, prediction (class indices) and score; parameters and errors as in `csm`."""
-        path = self._split_path(schema.PREDICTIONS, self.run_name(run), epoch, split, step)
+        """Return the samples of a split with target, prediction (class indices) and
+        score; parameters and errors as in `csm`.
+        """
+        path = self._split_path(
+            schema.PREDICTIONS, self.run_name(run), epoch, split, step
+        )
         return parquet.read(path).to_pandas()
 
-    def _split_path(self, table: Table, run: str, epoch: int | None, split: str, step: int | None) -> Path:
+    def _split_path(
+        self, table: Table, run: str, epoch: int | None, split: str, step: int | None
+    ) -> Path:
         require_choice("split", split, SPLITS)
-        path = layout.split_path(self.path, table, run, split, self._epoch_or_last(run, epoch), step)
+        path = layout.split_path(
+            self.path, table, run, split, self._epoch_or_last(run, epoch), step
+        )
         if not path.is_file():
             epochs = brief_epochs(layout.stored_epochs(path.parent)) or "none"
-            message = f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {epochs}"
+            message = (
+                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there"
+                f" are {epochs}"
+            )
             message += f"; dsi analyze makes them with --predictions or --{split}"
             raise UsageError(message, code=f"no-{table.path}", run=run, split=split)
         return path
@@ -293,23 +459,35 @@ class Results:
         reference: str | None = None,
         rows: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
-        """Return the SoCSM ``(C, C)``: class indices of each row by decreasing similarity, the class itself first.
+        """Return the SoCSM ``(C, C)``: class indices of each row by decreasing
+        similarity, the class itself first.
 
-        Ties keep the order of the class index. Parameters and errors are those of `csm`.
+        Ties keep the order of the class index. Parameters and errors are those of
+        `csm`.
         """
         matrix = self.csm(kind, epoch, split, run, step, reference, rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
         values[np.arange(len(values)), _class_indices(rows, matrix.columns)] = np.inf
         order = np.argsort(-values, axis=1, kind="stable")
-        return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(order.shape[1], name="rank"))
+        return pd.DataFrame(
+            order,
+            index=matrix.index,
+            columns=pd.RangeIndex(order.shape[1], name="rank"),
+        )
 
     def _table(self, table: Table) -> pd.DataFrame:
         frame = layout.read_table(self.path, table, self._only).to_pandas()
-        integers = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
+        integers = [
+            column.name
+            for column in table.columns
+            if column.type == "int64" and column.name in frame
+        ]
         return frame.astype(dict.fromkeys(integers, "Int64"))
 
     def run_name(self, name: str | None) -> str:
-        """Return the name of an existing run; without a name, that of the only run; raise `UsageError` for another name."""
+        """Return the name of an existing run; without a name, that of the only run;
+        raise `UsageError` for another name.
+        """
         names = self.names
         if name in names:
             return str(name)
@@ -317,40 +495,76 @@ class Results:
             return names[0]
         listed = f"{self.path} holds {', '.join(names) or 'none'}"
         if name is None:
-            hint = f"add --run {names[0]}, or another one (in Python run=)" if names else "run dsi analyze first"
+            hint = (
+                f"add --run {names[0]}, or another one (in Python run=)"
+                if names
+                else "run dsi analyze first"
+            )
             raise UsageError(f"{listed}; {hint}", code="ambiguous-run", runs=names)
-        raise UsageError(f"no run {name!r}: {listed}{suggestion(name, names)}", code="unknown-run", run=name)
+        raise UsageError(
+            f"no run {name!r}: {listed}{suggestion(name, names)}",
+            code="unknown-run",
+            run=name,
+        )
 
     def _labels(self, run: str) -> pd.Index:
         rows = self.rows_of("classes", run).sort_values("class_index")
-        names = [index if pd.isna(name) else name for index, name in zip(rows["class_index"], rows["name"], strict=True)]
+        names = [
+            index if pd.isna(name) else name
+            for index, name in zip(rows["class_index"], rows["name"], strict=True)
+        ]
         return pd.Index(names, name="class")
 
-    def _reference(self, run: str, labels: pd.Index, reference: str | None) -> pd.DataFrame:
-        """Return a reference matrix of a run; without a name, its main reference matrix."""
+    def _reference(
+        self, run: str, labels: pd.Index, reference: str | None
+    ) -> pd.DataFrame:
+        """Return a reference matrix of a run; without a name, its main reference
+        matrix.
+        """
         names = self.references(run)
         if reference is not None and names:
-            require_choice("reference", reference, names, f"run {run!r} has no reference")
+            require_choice(
+                "reference", reference, names, f"run {run!r} has no reference"
+            )
             names = [reference]
         labels_ids = self.rows_of("classes", run)["labels_id"].dropna().unique()
-        for path in [layout.reference_path(self.path, name, labels_id) for name in names[:1] for labels_id in labels_ids]:
+        for path in [
+            layout.reference_path(self.path, name, labels_id)
+            for name in names[:1]
+            for labels_id in labels_ids
+        ]:
             if path.is_file():
-                return pd.DataFrame(parquet.read_matrix(path), index=labels, columns=labels)
+                return pd.DataFrame(
+                    parquet.read_matrix(path), index=labels, columns=labels
+                )
         if self.is_vast(run):
-            advice = "dsi wordnet LABELS writes the nearest of each, and with --whole the matrix"
-            message = f"the reference matrix of {len(labels):,} classes is not stored; {advice}"
+            advice = (
+                "dsi wordnet LABELS writes the nearest of each, and with --whole the"
+                " matrix"
+            )
+            message = (
+                f"the reference matrix of {len(labels):,} classes is not stored;"
+                f" {advice}"
+            )
             raise UsageError(message, code="matrix-too-large")
         reason = "its labels are missing or not in WordNet"
-        message = f"run {run!r} has no reference matrix, because {reason}; run dsi analyze with --labels"
+        message = (
+            f"run {run!r} has no reference matrix, because {reason}; run dsi analyze"
+            " with --labels"
+        )
         raise UsageError(message, code="no-reference", run=run)
 
 
 def whole_epoch(epoch: Any) -> int:
-    """Return the number of an epoch; raise `UsageError` if a value is not a whole number."""
+    """Return the number of an epoch; raise `UsageError` if a value is not a whole
+    number.
+    """
     with suppress(TypeError, ValueError, OverflowError):
         if int(epoch) == float(epoch):
             return int(epoch)
-    raise UsageError(f"epoch {epoch} is not a whole number", code="not-an-epoch", epoch=epoch)
+    raise UsageError(
+        f"epoch {epoch} is not a whole number", code="not-an-epoch", epoch=epoch
+    )
 
 
 def brief_epochs(epochs: list[int]) -> str:
@@ -360,19 +574,32 @@ def brief_epochs(epochs: list[int]) -> str:
     return ", ".join(map(str, epochs))
 
 
-def _class_indices(classes: Sequence[int | str] | None, labels: pd.Index) -> NDArray[np.intp]:
-    """Return the indices of classes that are given by name or index, all if None; raise `UsageError` for an unknown class."""
+def _class_indices(
+    classes: Sequence[int | str] | None, labels: pd.Index
+) -> NDArray[np.intp]:
+    """Return the indices of classes that are given by name or index, all if None; raise
+    `UsageError` for an unknown class.
+    """
     if classes is None:
         return np.arange(len(labels))
     # The first of several classes with one name counts.
-    indices_by_name = {str(name): index for index, name in reversed(list(enumerate(labels)))}
+    indices_by_name = {
+        str(name): index for index, name in reversed(list(enumerate(labels)))
+    }
     indices = []
     for name_or_index in [classes] if isinstance(classes, str | Integral) else classes:
-        index = indices_by_name.get(name_or_index) if isinstance(name_or_index, str) else None
+        index = (
+            indices_by_name.get(name_or_index)
+            if isinstance(name_or_index, str)
+            else None
+        )
         if isinstance(name_or_index, Integral) and not isinstance(name_or_index, bool):
             index = int(name_or_index)
         if index is None or not 0 <= index < len(labels):
-            message = f"no class {name_or_index!r}: expected a name, or an index from 0 to {len(labels) - 1}"
+            message = (
+                f"no class {name_or_index!r}: expected a name, or an index from 0 to"
+                f" {len(labels) - 1}"
+            )
             raise UsageError(message, code="unknown-class", name=name_or_index)
         indices.append(index)
     return np.array(indices, dtype=np.intp)

@@ -9,7 +9,8 @@ _PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECAS
 
 
 def cell_text(text: str) -> str:
-    """Return a text with an apostrophe in front if a spreadsheet would run it; numbers stay numbers.
+    """Return a text with an apostrophe in front if a spreadsheet would run it; numbers
+    stay numbers.
 
     >>> cell_text("=cmd|' /C calc'!A0"), cell_text("-0.5"), cell_text("cat")
     ("'=cmd|' /C calc'!A0", '-0.5', 'cat')

@@ -1,13 +1,16 @@
-"""Logging of curves from a results folder to experiment trackers, without further computation.
+"""Logging of curves from a results folder to experiment trackers, without further
+computation.
 
-This module reads the values of ``--log-to``, a tracker and a target in it, before long work begins. It imports no heavy package, so
-that ``--help`` is fast.
+This module reads the values of ``--log-to``, a tracker and a target in it, before long
+work begins. It imports no heavy package, so that ``--help`` is fast.
 
-- ``points``: the logged values by run, epoch and name, from the tables; a similarity index is logged only with its chance level
-- ``tensorboard``, ``wandb``, ``mlflow``: one module per tracker with a function ``send``, which may be called repeatedly
+- ``points``: the logged values by run, epoch and name, from the tables; a similarity
+  index is logged only with its chance level
+- ``tensorboard``, ``wandb``, ``mlflow``: one module per tracker with a function
+  ``send``, which may be called repeatedly
 
-To add a tracker, add a line to `TRACKERS`, a module with its name to this package, and an extra with its name to
-``pyproject.toml``.
+To add a tracker, add a line to `TRACKERS`, a module with its name to this package, and
+an extra with its name to ``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ from dsi_cli.errors import UsageError, is_installed
 class Tracker(NamedTuple):
     """An experiment tracker."""
 
-    name: str  # the name of the required package, of the extra that installs it, and of the module in this package
+    # the name of the required package, of the extra that installs it, and of the module
+    # in this package
+    name: str
     target: str  # the placeholder for the text after the colon of ``--log-to``
     needs_target: bool
     meaning: str
@@ -32,8 +37,19 @@ class Tracker(NamedTuple):
 
 TRACKERS = (
     Tracker("tensorboard", "DIR", True, "event files, a folder a run"),
-    Tracker("wandb", "PROJECT", False, "Weights & Biases, offline unless WANDB_MODE is online; project dsi"),
-    Tracker("mlflow", "URI", False, "a local store unless the URI or MLFLOW_TRACKING_URI names another; experiment dsi"),
+    Tracker(
+        "wandb",
+        "PROJECT",
+        False,
+        "Weights & Biases, offline unless WANDB_MODE is online; project dsi",
+    ),
+    Tracker(
+        "mlflow",
+        "URI",
+        False,
+        "a local store unless the URI or MLFLOW_TRACKING_URI names another;"
+        " experiment dsi",
+    ),
 )
 
 
@@ -57,20 +73,23 @@ class Logged:
     runs: int
     points: int
     next_step: str  # the command that shows the curves
-    left_out: list[str]  # the names of similarity indices without a chance level, which were not logged
+    # the names of similarity indices without a chance level, which were not logged
+    left_out: list[str]
 
 
 class Destination(NamedTuple):
     """A tracker and a target in it."""
 
     tracker: Tracker
-    target: str | None  # the text after the colon of ``--log-to``; None for the tracker's default
+    # the text after the colon of ``--log-to``; None for the tracker's default
+    target: str | None
 
     def send(self, out: Path, run: str | None = None) -> Logged:
-        """Log the curves of a results folder, or of one of its runs; existing points are not logged again.
+        """Log the curves of a results folder, or of one of its runs; existing points
+        are not logged again.
 
-        Raise `UsageError` if the target is invalid, or a package is missing, and `OutputError` if the tracker could not be written
-        to.
+        Raise `UsageError` if the target is invalid, or a package is missing, and
+        `OutputError` if the tracker could not be written to.
         """
         from dsi_cli.store.results import Results
         from dsi_cli.tracking.points import points_of_results
@@ -82,15 +101,32 @@ class Destination(NamedTuple):
         except ImportError as error:
             if isinstance(error, ModuleNotFoundError):
                 raise _missing_package(self.tracker, error.name) from None
-            message = f"--log-to {self.tracker.name}: its packages do not fit each other ({error}); update them"
+            message = (
+                f"--log-to {self.tracker.name}: its packages do not fit each other"
+                f" ({error}); update them"
+            )
             raise UsageError(message, code="packages-do-not-fit") from None
-        left_out = list(dict.fromkeys(name for points in runs for name in points.left_out))
-        return Logged(self.tracker.name, place, len(runs), sum(points.count for points in runs), next_step, left_out)
+        left_out = list(
+            dict.fromkeys(name for points in runs for name in points.left_out)
+        )
+        return Logged(
+            self.tracker.name,
+            place,
+            len(runs),
+            sum(points.count for points in runs),
+            next_step,
+            left_out,
+        )
 
 
 def destinations(texts: Iterable[str]) -> list[Destination]:
-    """Return the destinations for values of ``--log-to``, without duplicates; raise `UsageError` if one is invalid."""
-    return [destination(text) for text in dict.fromkeys([texts] if isinstance(texts, str) else texts)]
+    """Return the destinations for values of ``--log-to``, without duplicates; raise
+    `UsageError` if one is invalid.
+    """
+    return [
+        destination(text)
+        for text in dict.fromkeys([texts] if isinstance(texts, str) else texts)
+    ]
 
 
 def destination(text: str) -> Destination:
@@ -102,15 +138,24 @@ def destination(text: str) -> Destination:
     name, _, target = str(text).partition(":")
     tracker = next((tracker for tracker in TRACKERS if tracker.name == name), None)
     if tracker is None:
-        message = f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is not one of these"
+        message = (
+            f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is not one of"
+            " these"
+        )
         raise UsageError(message, code="unknown-tracker", tracker=text)
     if tracker.needs_target and not target:
-        raise UsageError(f"--log-to {tracker.name} needs a target; write --log-to {form(tracker)}", code="missing-target")
+        raise UsageError(
+            f"--log-to {tracker.name} needs a target; write --log-to {form(tracker)}",
+            code="missing-target",
+        )
     if not is_installed(tracker.name):
         raise _missing_package(tracker, tracker.name)
     return Destination(tracker, target or None)
 
 
 def _missing_package(tracker: Tracker, package: str | None) -> UsageError:
-    message = f"--log-to {tracker.name} needs the package {package}; run pip install 'dsi-cli[{tracker.name}]'"
+    message = (
+        f"--log-to {tracker.name} needs the package {package}; run pip install"
+        f" 'dsi-cli[{tracker.name}]'"
+    )
     return UsageError(message, code="package-missing", package=package)

@@ -1,9 +1,11 @@
 """The logged values of each run: every curve under a name, with one step per epoch.
 
-A name consists of columns of the curves table, joined with ``/``: metric, ``of``, variant, split, and the reference if it is not
-the usual one. Examples are ``sai/ncsm,scsm/spearman``, ``idm/scsm/errors/test`` and ``loss/train``. A curve with a chance level has
-further curves with the suffixes ``_chance``, ``_excess`` and ``_z``, as in the callbacks. A SAI or IDM without a chance level is
-not logged. If an epoch was saved several times, the last save counts.
+A name consists of columns of the curves table, joined with ``/``: metric, ``of``,
+variant, split, and the reference if it is not the usual one. Examples are
+``sai/ncsm,scsm/spearman``, ``idm/scsm/errors/test`` and ``loss/train``. A curve with a
+chance level has further curves with the suffixes ``_chance``, ``_excess`` and ``_z``,
+as in the callbacks. A SAI or IDM without a chance level is not logged. If an epoch was
+saved several times, the last save counts.
 """
 
 from __future__ import annotations
@@ -19,7 +21,11 @@ from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
 from dsi_cli.remote import urls
 from dsi_cli.store.results import Results
 
-SIMILARITY_INDICES = ("sai", "idm")  # metrics that are meaningless without their chance level
+# metrics that are meaningless without their chance level
+SIMILARITY_INDICES = (
+    "sai",
+    "idm",
+)
 _SUFFIX_COLUMNS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}
 _NAME_COLUMNS = ("metric", "of", "variant", "split")
 
@@ -29,7 +35,9 @@ class EpochPoints:
     """The logged values of one epoch."""
 
     number: int  # the trainer's number of the epoch
-    time: float  # the time of writing of the checkpoint in seconds since 1970; 0 if the tables do not contain it
+    # the time of writing of the checkpoint in seconds since 1970; 0 if the tables do
+    # not contain it
+    time: float
     values: dict[str, float]  # the values by name; all are finite
 
 
@@ -38,7 +46,9 @@ class RunPoints:
     """The logged values of one run."""
 
     name: str
-    key: str  # hexadecimal digits that identify the run in every tracker, and stay the same when it is logged again
+    # hexadecimal digits that identify the run in every tracker, and stay the same when
+    # it is logged again
+    key: str
     output: str  # the path or URL of the results folder
     epochs: list[EpochPoints]
     left_out: list[str]  # the names of similarity indices without a chance level
@@ -50,27 +60,46 @@ class RunPoints:
 
 
 def points_of_results(results: Results, run: str | None = None) -> list[RunPoints]:
-    """Return the logged values of a run in a results folder, or of all runs; raise `UsageError` if the run does not exist."""
+    """Return the logged values of a run in a results folder, or of all runs; raise
+    `UsageError` if the run does not exist.
+    """
     names = results.names if run is None else [results.run_name(run)]
     return [_points_of_run(results, name) for name in names]
 
 
 def _points_of_run(results: Results, run: str) -> RunPoints:
-    saves: list[Any] = results.last_saves(results.usable_checkpoints(run)).to_dict("records")
-    times = {int(row["epoch"]): row["modified_ns"] / 1e9 for row in saves if _is_number(row["modified_ns"])}
+    saves: list[Any] = results.last_saves(results.usable_checkpoints(run)).to_dict(
+        "records"
+    )
+    times = {
+        int(row["epoch"]): row["modified_ns"] / 1e9
+        for row in saves
+        if _is_number(row["modified_ns"])
+    }
     values: dict[int, dict[str, float]] = {}
     left_out: dict[str, None] = {}
     curves = results.rows_of("curves", run)
-    points: list[Any] = results.last_saves(curves, *_NAME_COLUMNS, "reference").to_dict("records")
+    points: list[Any] = results.last_saves(curves, *_NAME_COLUMNS, "reference").to_dict(
+        "records"
+    )
     for row in points:
         row_values = named_values(row)
         if row_values is None:
             left_out[name_of(row)] = None
             continue
-        row_values |= {column: float(row[column]) for column in ("epochs_completed", "step") if _is_number(row[column])}
+        row_values |= {
+            column: float(row[column])
+            for column in ("epochs_completed", "step")
+            if _is_number(row[column])
+        }
         values.setdefault(int(row["epoch"]), {}).update(row_values)
-    epochs = [EpochPoints(epoch, times.get(epoch, 0.0), named) for epoch, named in sorted(values.items()) if named]
-    # Another call for the same results has the same key; another training or folder has a different one.
+    epochs = [
+        EpochPoints(epoch, times.get(epoch, 0.0), named)
+        for epoch, named in sorted(values.items())
+        if named
+    ]
+    # Another call for the same results has the same key; another training or folder has
+    # a different one.
     output = urls.address(results.path)
     first_classifier = [str(row["fingerprint"]) for row in saves[:1]]
     text = "\0".join([output, run, *first_classifier])
@@ -79,7 +108,8 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
 
 
 def named_values(row: dict[str, Any]) -> dict[str, float] | None:
-    """Return the values in a row of the curves table by name; None for a similarity index without a chance level.
+    """Return the values in a row of the curves table by name; None for a similarity
+    index without a chance level.
 
     >>> row = {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine", "split": None, "reference": "wordnet3.0-path"}
     >>> named_values(row | {"value": 0.8, "null_mean": 0.7, "excess": 1 / 3, "z": None})
@@ -92,7 +122,11 @@ def named_values(row: dict[str, Any]) -> dict[str, float] | None:
     if row["metric"] in SIMILARITY_INDICES and not _is_number(row["null_mean"]):
         return None
     name = name_of(row)
-    return {f"{name}{suffix}": float(row[column]) for suffix, column in _SUFFIX_COLUMNS.items() if _is_number(row[column])}
+    return {
+        f"{name}{suffix}": float(row[column])
+        for suffix, column in _SUFFIX_COLUMNS.items()
+        if _is_number(row[column])
+    }
 
 
 def name_of(row: dict[str, Any]) -> str:

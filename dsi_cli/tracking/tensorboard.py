@@ -1,7 +1,9 @@
-"""TensorBoard: one event file per run in ``DIR/RUN``, which always has the values of the tables.
+"""TensorBoard: one event file per run in ``DIR/RUN``, which always has the values of
+the tables.
 
-The same tables give the same bytes. If an existing file is the beginning of the new file, dsi appends to it. An open TensorBoard
-then shows the new values, and a file from a killed call becomes complete. Any other file is replaced.
+The same tables give the same bytes. If an existing file is the beginning of the new
+file, dsi appends to it. An open TensorBoard then shows the new values, and a file from
+a killed call becomes complete. Any other file is replaced.
 """
 
 from __future__ import annotations
@@ -22,16 +24,24 @@ OPTION = "--log-to tensorboard:DIR"
 
 
 def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
-    """Write the curves of runs to a folder; return the folder and the command that shows it.
+    """Write the curves of runs to a folder; return the folder and the command that
+    shows it.
 
-    Raise `UsageError` if a run's folder holds event files of something else, and `OutputError` if the folder may not be written,
-    or the disk is full.
+    Raise `UsageError` if a run's folder holds event files of something else, and
+    `OutputError` if the folder may not be written, or the disk is full.
     """
     assert target is not None
     # Check all folders before the first file is written.
-    paths = [Path(target) / layout.folder_name(run.name) / f"{layout.EVENTS}{run.key}" for run in runs]
+    paths = [
+        Path(target) / layout.folder_name(run.name) / f"{layout.EVENTS}{run.key}"
+        for run in runs
+    ]
     for path in paths:
-        others = [file.name for file in path.parent.glob("*tfevents*") if file.name != path.name]
+        others = [
+            file.name
+            for file in path.parent.glob("*tfevents*")
+            if file.name != path.name
+        ]
         if others:
             problem = f"{path.parent} holds the curves of something else ({others[0]})"
             message = f"{problem}; name another folder in {OPTION}, or remove them"
@@ -39,10 +49,24 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
     for path, run in zip(paths, runs, strict=True):
         # A file has a record with the version, then one event per epoch.
         buffer = io.BytesIO()
-        events = [Event(wall_time=min((epoch.time for epoch in run.epochs), default=0.0), file_version="brain.Event:2")]
+        events = [
+            Event(
+                wall_time=min((epoch.time for epoch in run.epochs), default=0.0),
+                file_version="brain.Event:2",
+            )
+        ]
         for epoch in run.epochs:
-            values = [Summary.Value(tag=name, simple_value=value) for name, value in epoch.values.items()]
-            events.append(Event(wall_time=epoch.time, step=epoch.number, summary=Summary(value=values)))
+            values = [
+                Summary.Value(tag=name, simple_value=value)
+                for name, value in epoch.values.items()
+            ]
+            events.append(
+                Event(
+                    wall_time=epoch.time,
+                    step=epoch.number,
+                    summary=Summary(value=values),
+                )
+            )
         for event in events:
             RecordWriter(buffer).write(event.SerializeToString(deterministic=True))
         data = buffer.getvalue()

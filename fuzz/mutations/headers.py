@@ -1,4 +1,6 @@
-"""Changes to JSON texts, alone or as a safetensors file's header, and to the header of an .npy array."""
+"""Changes to JSON texts, alone or as a safetensors file's header, and to the header of
+an .npy array.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,52 @@ from typing import Any
 
 from fuzz.mutations import plain
 
-_DTYPES = ("F64", "F32", "F16", "BF16", "I64", "BOOL", "F8_E4M3", "F4", "", "f32", "C64", None, 3)
+_DTYPES = (
+    "F64",
+    "F32",
+    "F16",
+    "BF16",
+    "I64",
+    "BOOL",
+    "F8_E4M3",
+    "F4",
+    "",
+    "f32",
+    "C64",
+    None,
+    3,
+)
 _VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 1.5, 1e308, float("nan"), float("inf"), 1 << 31, 1 << 63, 1 << 64, 10**400, "", "x", "\ud800",
-    "a" * 5000, "../../etc/passwd", "/dev/zero", "x\n\x1b[2J", [], {}, [[]], {"a": {}}, [0] * 40, "2", "NaN", "0.5",
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    1.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+    1 << 31,
+    1 << 63,
+    1 << 64,
+    10**400,
+    "",
+    "x",
+    "\ud800",
+    "a" * 5000,
+    "../../etc/passwd",
+    "/dev/zero",
+    "x\n\x1b[2J",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    [0] * 40,
+    "2",
+    "NaN",
+    "0.5",
+)
 _KEYS = (
     "weight_map",
     "__metadata__",
@@ -74,7 +117,13 @@ def _places(tree: Any) -> list[tuple[Any, Any]]:
     found, left = [], [tree]
     while left and len(found) < 3000:
         one = left.pop()
-        items = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
+        items = (
+            one.items()
+            if isinstance(one, dict)
+            else enumerate(one)
+            if isinstance(one, list)
+            else ()
+        )
         for key, value in items:
             found.append((one, key))
             left.append(value)
@@ -91,18 +140,30 @@ def change_value(tree: Any, dice: Random) -> None:
 
 def change_number(tree: Any, dice: Random) -> None:
     """Put an interesting integer in place of a number: a length, an offset, a shape."""
-    numbers = [(container, key) for container, key in _places(tree) if type(container[key]) in (int, float)]
+    numbers = [
+        (container, key)
+        for container, key in _places(tree)
+        if type(container[key]) in (int, float)
+    ]
     if not numbers:
         change_value(tree, dice)
         return
     container, key = dice.choice(numbers)
     near = container[key] + dice.choice((-8, -4, -1, 1, 4, 8))
-    container[key] = near if dice.random() < 0.5 else dice.choice(plain.INTERESTING) * dice.choice((1, -1))
+    container[key] = (
+        near
+        if dice.random() < 0.5
+        else dice.choice(plain.INTERESTING) * dice.choice((1, -1))
+    )
 
 
 def change_dtype(tree: Any, dice: Random) -> None:
     """Name another type of elements."""
-    typed = [container for container, key in _places(tree) if key == "dtype" and isinstance(container, dict)]
+    typed = [
+        container
+        for container, key in _places(tree)
+        if key == "dtype" and isinstance(container, dict)
+    ]
     if typed:
         dice.choice(typed)["dtype"] = dice.choice(_DTYPES)
     else:
@@ -111,7 +172,11 @@ def change_dtype(tree: Any, dice: Random) -> None:
 
 def change_key(tree: Any, dice: Random) -> None:
     """Rename, drop or add a key."""
-    dicts = [(container, key) for container, key in _places(tree) if isinstance(container, dict)]
+    dicts = [
+        (container, key)
+        for container, key in _places(tree)
+        if isinstance(container, dict)
+    ]
     if not dicts:
         change_value(tree, dice)
         return
@@ -135,20 +200,37 @@ def nest(text: bytes, dice: Random) -> bytes:
     depth = dice.choice((10, 900, 100_000))
     opening, closing = dice.choice(((b"[", b"]"), (b'{"a":', b"}")))
     at = text.rfind(b":") + 1
-    return text[:at] + opening * depth + b"0" + closing * depth + b"," + b'"b":' + text[at:]
+    return (
+        text[:at]
+        + opening * depth
+        + b"0"
+        + closing * depth
+        + b","
+        + b'"b":'
+        + text[at:]
+    )
 
 
 def repeat_key(text: bytes, dice: Random) -> bytes:
     """Say everything twice, the second time changed, or one key many times."""
     inner = text.strip()[1:-1]
-    other = plain.flip_bits(inner, dice) if dice.random() < 0.5 else b'"k":{},' * dice.choice((10, 30_000)) + b'"k":0'
+    other = (
+        plain.flip_bits(inner, dice)
+        if dice.random() < 0.5
+        else b'"k":{},' * dice.choice((10, 30_000)) + b'"k":0'
+    )
     return b"{" + inner + b"," + other + b"}"
 
 
 def many(text: bytes, dice: Random) -> bytes:
     """Add many small values."""
     value = dice.choice((b"{},", b"[],", b"0,", b'"",', b"[[]],", b'{"a":0},', b"1e9,"))
-    return text.rstrip()[:-1] + b',"many":[' + value * dice.choice((100, 30_000, 200_000)) + b"0]}"
+    return (
+        text.rstrip()[:-1]
+        + b',"many":['
+        + value * dice.choice((100, 30_000, 200_000))
+        + b"0]}"
+    )
 
 
 def _on_tree(change: Callable[[Any, Random], None]) -> Callable[[bytes, Random], bytes]:
@@ -159,15 +241,21 @@ def _on_tree(change: Callable[[Any, Random], None]) -> Callable[[bytes, Random],
             tree = json.loads(text)
             for _ in range(dice.choice((1, 1, 1, 3))):
                 change(tree, dice)
-            return json.dumps(tree, ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass")
+            return json.dumps(tree, ensure_ascii=dice.random() < 0.5).encode(
+                "utf-8", "surrogatepass"
+            )
         except (ValueError, RecursionError, TypeError, OverflowError):
             return plain.set_bytes(text, dice)
 
     return mutation
 
 
-def _behind_length(change: Callable[[bytes, Random], bytes]) -> Callable[[bytes, Random], bytes]:
-    """Return a mutation of a safetensors file that changes its header and keeps length and header in step."""
+def _behind_length(
+    change: Callable[[bytes, Random], bytes],
+) -> Callable[[bytes, Random], bytes]:
+    """Return a mutation of a safetensors file that changes its header and keeps length
+    and header in step.
+    """
 
     def mutation(data: bytes, dice: Random) -> bytes:
         length = int.from_bytes(data[:8], "little")
@@ -179,7 +267,11 @@ def _behind_length(change: Callable[[bytes, Random], bytes]) -> Callable[[bytes,
 
 def _length(data: bytes, dice: Random) -> bytes:
     near = int.from_bytes(data[:8], "little") + dice.choice((-8, -1, 1, 8))
-    return (near % (1 << 64)).to_bytes(8, "little") + data[8:] if dice.random() < 0.5 else plain.integer(dice, 8) + data[8:]
+    return (
+        (near % (1 << 64)).to_bytes(8, "little") + data[8:]
+        if dice.random() < 0.5
+        else plain.integer(dice, 8) + data[8:]
+    )
 
 
 def _npy_version(data: bytes, dice: Random) -> bytes:
@@ -191,11 +283,22 @@ def _npy_length(data: bytes, dice: Random) -> bytes:
 
 
 def _npy_description(data: bytes, dice: Random) -> bytes:
-    return re.sub(rb"'[<>|=][a-z]\d+'", lambda _: dice.choice(_DESCRIPTIONS), data[:200], count=1) + data[200:]
+    return (
+        re.sub(
+            rb"'[<>|=][a-z]\d+'",
+            lambda _: dice.choice(_DESCRIPTIONS),
+            data[:200],
+            count=1,
+        )
+        + data[200:]
+    )
 
 
 def _npy_shape(data: bytes, dice: Random) -> bytes:
-    return re.sub(rb"\([\d, ]*\)", lambda _: dice.choice(_SHAPES), data[:200], count=1) + data[200:]
+    return (
+        re.sub(rb"\([\d, ]*\)", lambda _: dice.choice(_SHAPES), data[:200], count=1)
+        + data[200:]
+    )
 
 
 _TEXTS = (

@@ -7,17 +7,55 @@ from random import Random
 LARGEST = 4_000_000
 """Bytes that a change may make a file grow to."""
 INTERESTING = (
-    0, 1, 2, 3, 7, 8, 16, 31, 32, 63, 64, 100, 127, 128, 255, 256, 1000, 4095, 4096, 32767, 32768, 65535, 65536, 1_000_000,
-    (1 << 24) - 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 2, (1 << 32) - 1, 1 << 32, (1 << 40) + 1, (1 << 53) + 1,
-    (1 << 63) - 1, 1 << 63, (1 << 64) - 1,
-)  # fmt: skip
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    16,
+    31,
+    32,
+    63,
+    64,
+    100,
+    127,
+    128,
+    255,
+    256,
+    1000,
+    4095,
+    4096,
+    32767,
+    32768,
+    65535,
+    65536,
+    1_000_000,
+    (1 << 24) - 1,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 2,
+    (1 << 32) - 1,
+    1 << 32,
+    (1 << 40) + 1,
+    (1 << 53) + 1,
+    (1 << 63) - 1,
+    1 << 63,
+    (1 << 64) - 1,
+)
 """Numbers at which counters, signs and sizes turn over."""
 
 
 def integer(dice: Random, width: int) -> bytes:
-    """Return an interesting integer of a width in bytes, or a random one, in either byte order."""
-    number = dice.choice(INTERESTING) if dice.random() < 0.8 else dice.getrandbits(8 * width)
-    return (number % (1 << 8 * width)).to_bytes(width, "little" if dice.random() < 0.8 else "big")
+    """Return an interesting integer of a width in bytes, or a random one, in either
+    byte order.
+    """
+    number = (
+        dice.choice(INTERESTING) if dice.random() < 0.8 else dice.getrandbits(8 * width)
+    )
+    return (number % (1 << 8 * width)).to_bytes(
+        width, "little" if dice.random() < 0.8 else "big"
+    )
 
 
 def put(data: bytes, at: int, new: bytes) -> bytes:
@@ -26,7 +64,9 @@ def put(data: bytes, at: int, new: bytes) -> bytes:
 
 
 def place(data: bytes, dice: Random) -> int:
-    """Return an offset; half of them are near the beginning or the end, where headers and directories lie."""
+    """Return an offset; half of them are near the beginning or the end, where headers
+    and directories lie.
+    """
     if not data:
         return 0
     chance = dice.random()
@@ -71,7 +111,11 @@ def repeat(data: bytes, dice: Random) -> bytes:
     at, size = place(data, dice), dice.choice((1, 2, 4, 9, 30, 200))
     times = dice.choice((1, 2, 10, 100)) if dice.random() < 0.97 else 20_000
     piece = data[at : at + size]
-    return data[:at] + piece * min(times, max(1, (LARGEST - len(data)) // max(1, len(piece)))) + data[at:]
+    return (
+        data[:at]
+        + piece * min(times, max(1, (LARGEST - len(data)) // max(1, len(piece))))
+        + data[at:]
+    )
 
 
 def remove(data: bytes, dice: Random) -> bytes:
@@ -87,7 +131,9 @@ def splice(data: bytes, dice: Random) -> bytes:
 
 
 def cross(data: bytes, other: bytes, dice: Random) -> bytes:
-    """Return the beginning of one file and the end of another, or a piece of the other inside the first."""
+    """Return the beginning of one file and the end of another, or a piece of the other
+    inside the first.
+    """
     if dice.random() < 0.5:
         return (data[: place(data, dice)] + other[place(other, dice) :])[:LARGEST]
     at = place(other, dice)

@@ -1,6 +1,8 @@
-"""Changes to zip archives: to their records as they stand, and archives written anew around other entries.
+"""Changes to zip archives: to their records as they stand, and archives written anew
+around other entries.
 
-Source of the layout: PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (directory) and 4.3.16 (its end).
+Source of the layout: PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12
+(directory) and 4.3.16 (its end).
 """
 
 from __future__ import annotations
@@ -18,15 +20,48 @@ from fuzz.mutations import plain
 STORED, DEFLATED = 0, 8
 _MOST_ENTRIES = 300
 _RECORDS = {
-    b"PK\x03\x04": ((4, 2), (6, 2), (8, 2), (10, 4), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2)),
+    b"PK\x03\x04": (
+        (4, 2),
+        (6, 2),
+        (8, 2),
+        (10, 4),
+        (14, 4),
+        (18, 4),
+        (22, 4),
+        (26, 2),
+        (28, 2),
+    ),
     b"PK\x01\x02": (
-        (4, 2), (6, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 4), (24, 4), (28, 2), (30, 2), (32, 2), (34, 2), (36, 2),
-        (38, 4), (42, 4),
+        (4, 2),
+        (6, 2),
+        (8, 2),
+        (10, 2),
+        (12, 4),
+        (16, 4),
+        (20, 4),
+        (24, 4),
+        (28, 2),
+        (30, 2),
+        (32, 2),
+        (34, 2),
+        (36, 2),
+        (38, 4),
+        (42, 4),
     ),
     b"PK\x05\x06": ((4, 2), (6, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 2)),
-    b"PK\x06\x06": ((4, 8), (12, 2), (14, 2), (16, 4), (20, 4), (24, 8), (32, 8), (40, 8), (48, 8)),
+    b"PK\x06\x06": (
+        (4, 8),
+        (12, 2),
+        (14, 2),
+        (16, 4),
+        (20, 4),
+        (24, 8),
+        (32, 8),
+        (40, 8),
+        (48, 8),
+    ),
     b"PK\x06\x07": ((4, 4), (8, 8), (16, 4)),
-}  # fmt: skip
+}
 """Signature -> offset and width of each field behind it."""
 _TELLING = (".pkl", ".json", "byteorder", "version", ".npy", ".h5", "archive_format")
 _NAMES = (
@@ -71,7 +106,10 @@ def parse(data: bytes) -> list[Entry]:
     """Return an archive's entries, inflated; none of one that cannot be read."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return [Entry(i.filename, archive.read(i), i.compress_type) for i in archive.infolist()[:_MOST_ENTRIES]]
+            return [
+                Entry(i.filename, archive.read(i), i.compress_type)
+                for i in archive.infolist()[:_MOST_ENTRIES]
+            ]
     except Exception:  # noqa: BLE001 - a changed archive may be damaged in any way: then it is changed as plain bytes
         return []
 
@@ -81,15 +119,41 @@ def write(entries: list[Entry]) -> bytes:
     out, directory = bytearray(), bytearray()
     for entry in entries[:65_535]:
         name = entry.name.encode("utf-8", "surrogatepass")[:65_535]
-        packed = zlib.compress(entry.data, 6, -15) if entry.method == DEFLATED else entry.data
+        packed = (
+            zlib.compress(entry.data, 6, -15)
+            if entry.method == DEFLATED
+            else entry.data
+        )
         checksum = zlib.crc32(entry.data) if entry.checksum is None else entry.checksum
         size = len(entry.data) if entry.size is None else entry.size
-        fields = (20, 0x800, entry.method, 0, 0, checksum, len(packed) if entry.method else size, size)
+        fields = (
+            20,
+            0x800,
+            entry.method,
+            0,
+            0,
+            checksum,
+            len(packed) if entry.method else size,
+            size,
+        )
         at = (len(out) + entry.offset) % (1 << 32)
-        out += struct.pack("<4s5H3L2H", b"PK\x03\x04", *fields, len(name), 0) + name + packed
-        directory += struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, *fields, len(name), 0, 0, 0, 0, 0, at) + name
+        out += (
+            struct.pack("<4s5H3L2H", b"PK\x03\x04", *fields, len(name), 0)
+            + name
+            + packed
+        )
+        directory += (
+            struct.pack(
+                "<4s6H3L5H2L", b"PK\x01\x02", 20, *fields, len(name), 0, 0, 0, 0, 0, at
+            )
+            + name
+        )
     count, end = min(len(entries), 65_535), (len(directory), len(out), 0)
-    return bytes(out) + bytes(directory) + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, *end)
+    return (
+        bytes(out)
+        + bytes(directory)
+        + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, *end)
+    )
 
 
 def change_field(data: bytes, dice: Random) -> bytes:
@@ -106,8 +170,12 @@ def change_field(data: bytes, dice: Random) -> bytes:
     return plain.put(data, dice.choice(places) + offset, plain.integer(dice, width))
 
 
-def _rewritten(change: Callable[[list[Entry], int, Random], None]) -> Callable[[bytes, Random], bytes]:
-    """Return a mutation that parses an archive, changes the list of its entries, and writes it."""
+def _rewritten(
+    change: Callable[[list[Entry], int, Random], None],
+) -> Callable[[bytes, Random], bytes]:
+    """Return a mutation that parses an archive, changes the list of its entries, and
+    writes it.
+    """
 
     def mutation(data: bytes, dice: Random) -> bytes:
         entries = parse(data)
@@ -129,7 +197,10 @@ def _duplicate(entries: list[Entry], at: int, dice: Random) -> None:
 
 def _duplicate_often(entries: list[Entry], at: int, dice: Random) -> None:
     often = dice.choice((2, 50, 2000))
-    entries += [entries[at]._replace(name=f"{entries[at].name}{number}", data=b"") for number in range(often)]
+    entries += [
+        entries[at]._replace(name=f"{entries[at].name}{number}", data=b"")
+        for number in range(often)
+    ]
 
 
 def _rename(entries: list[Entry], at: int, dice: Random) -> None:
@@ -140,7 +211,10 @@ def _rename(entries: list[Entry], at: int, dice: Random) -> None:
 def _swap(entries: list[Entry], at: int, dice: Random) -> None:
     other = dice.randrange(len(entries))
     one, two = entries[at], entries[other]
-    entries[at], entries[other] = one._replace(data=two.data), two._replace(data=one.data)
+    entries[at], entries[other] = (
+        one._replace(data=two.data),
+        two._replace(data=one.data),
+    )
 
 
 def _deflate(entries: list[Entry], at: int, dice: Random) -> None:
@@ -153,11 +227,15 @@ def _deflate_all(entries: list[Entry], at: int, dice: Random) -> None:
 
 def _bomb(entries: list[Entry], at: int, dice: Random) -> None:
     """Deflate millions of zeros into one entry."""
-    entries[at] = entries[at]._replace(method=DEFLATED, data=bytes(dice.choice((1 << 16, 1 << 20, 1 << 24))))
+    entries[at] = entries[at]._replace(
+        method=DEFLATED, data=bytes(dice.choice((1 << 16, 1 << 20, 1 << 24)))
+    )
 
 
 def _other_method(entries: list[Entry], at: int, dice: Random) -> None:
-    entries[at] = entries[at]._replace(method=dice.choice((1, 9, 12, 14, 93, 99, 65535)))
+    entries[at] = entries[at]._replace(
+        method=dice.choice((1, 9, 12, 14, 93, 99, 65535))
+    )
 
 
 def _lie_about_size(entries: list[Entry], at: int, dice: Random) -> None:
@@ -165,17 +243,23 @@ def _lie_about_size(entries: list[Entry], at: int, dice: Random) -> None:
 
 
 def _lie_about_checksum(entries: list[Entry], at: int, dice: Random) -> None:
-    entries[at] = entries[at]._replace(checksum=dice.choice((0, 1, dice.getrandbits(32))))
+    entries[at] = entries[at]._replace(
+        checksum=dice.choice((0, 1, dice.getrandbits(32)))
+    )
 
 
 def _lie_about_place(entries: list[Entry], at: int, dice: Random) -> None:
-    entries[at] = entries[at]._replace(offset=dice.choice((1, -1, 30, -30, 1 << 20, dice.getrandbits(32))))
+    entries[at] = entries[at]._replace(
+        offset=dice.choice((1, -1, 30, -30, 1 << 20, dice.getrandbits(32)))
+    )
 
 
 def _nested_root(entries: list[Entry], at: int, dice: Random) -> None:
     """Put all entries into a folder, or out of theirs."""
     root = dice.choice(("", "a/", "a/b/c/", "/", "../"))
-    entries[:] = [entry._replace(name=root + entry.name.partition("/")[2]) for entry in entries]
+    entries[:] = [
+        entry._replace(name=root + entry.name.partition("/")[2]) for entry in entries
+    ]
 
 
 MUTATIONS = (

@@ -1,4 +1,6 @@
-"""Runs that are compared in blocks of rows: equal tables, and heads and nearest classes instead of matrices of many classes."""
+"""Runs that are compared in blocks of rows: equal tables, and heads and nearest classes
+instead of matrices of many classes.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +20,27 @@ from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
 
 NAMES = (
-    "cat", "dog", "horse", "frog", "bee", "lion", "whale", "trout", "eagle", "ant",
-    "oak", "rose", "car", "truck", "boat", "chair", "table", "xyzzy", "lamp", "cup",
-)  # fmt: skip
+    "cat",
+    "dog",
+    "horse",
+    "frog",
+    "bee",
+    "lion",
+    "whale",
+    "trout",
+    "eagle",
+    "ant",
+    "oak",
+    "rose",
+    "car",
+    "truck",
+    "boat",
+    "chair",
+    "table",
+    "xyzzy",
+    "lamp",
+    "cup",
+)
 OPTIONS = Options(draws=20, permutations=3, centred=True, references=("path", "wup"))
 BLOCKWISE_MEASURES = ("cosine", "mse", "pearson", "pearson_corrected")
 """The measures of a SAI that can be computed in blocks of rows."""
@@ -31,7 +51,9 @@ KEY = ["run", "epoch", "step", "metric", "of", "reference", "split", "variant"]
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run of three epochs with predictions and labels, one of which is unknown to WordNet."""
+    """Return a run of three epochs with predictions and labels, one of which is unknown
+    to WordNet.
+    """
     folder = tmp_path_factory.mktemp("runs") / "run"
     rng = np.random.default_rng(0)
     for epoch, weight in enumerate(heads(3, len(NAMES), 16)):
@@ -40,7 +62,10 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     targets = np.repeat(np.arange(len(NAMES)), 6)
     np.save(folder / "targets.npy", targets)
     wrong = rng.integers(0, len(NAMES), (3, len(targets)))
-    np.save(folder / "preds.npy", np.where(rng.random((3, len(targets))) < 0.6, targets, wrong))
+    np.save(
+        folder / "preds.npy",
+        np.where(rng.random((3, len(targets))) < 0.6, targets, wrong),
+    )
     return folder
 
 
@@ -58,29 +83,42 @@ def curves_of(out: Path) -> pd.DataFrame:
 
 
 def require_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """Make sure that two tables hold the same numbers, to 1e-6; p-values in blocks are those of the normal approximation."""
+    """Make sure that two tables hold the same numbers, to 1e-6; p-values in blocks are
+    those of the normal approximation.
+    """
     assert found.index.equals(expected.index)
     for name in expected.columns:
         if not pd.api.types.is_numeric_dtype(expected[name]):
             assert (found[name].fillna("") == expected[name].fillna("")).all(), name
         else:
             atol = 0.1 if name == "p_value" else 1e-6
-            assert_allclose(found[name].astype(float), expected[name].astype(float), rtol=1e-6, atol=atol, err_msg=name)
+            assert_allclose(
+                found[name].astype(float),
+                expected[name].astype(float),
+                rtol=1e-6,
+                atol=atol,
+                err_msg=name,
+            )
 
 
 def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> None:
-    """Make sure that curves in blocks of rows match those of dense matrices, or are null with the reason."""
+    """Make sure that curves in blocks of rows match those of dense matrices, or are
+    null with the reason.
+    """
     assert found.index.equals(expected.index)
     is_sai = found.index.get_level_values("metric") == "sai"
     by_rows = found.index.get_level_values("variant").isin(BLOCKWISE_MEASURES)
     require_same(found[~is_sai], expected[~is_sai])
     require_same(
-        found[is_sai & by_rows].drop(columns=DENSE_COLUMNS), expected[is_sai & by_rows].drop(columns=DENSE_COLUMNS)
+        found[is_sai & by_rows].drop(columns=DENSE_COLUMNS),
+        expected[is_sai & by_rows].drop(columns=DENSE_COLUMNS),
     )
     assert expected[is_sai & by_rows]["p_value"].notna().any()
     assert found[is_sai & by_rows]["p_value"].isna().all()
     without = found[is_sai & ~by_rows]
-    assert {"ssim", "mae", "spearman", "partial_pearson"} <= set(without.index.get_level_values("variant"))
+    assert {"ssim", "mae", "spearman", "partial_pearson"} <= set(
+        without.index.get_level_values("variant")
+    )
     assert without["value"].isna().all()
     assert without["reason"].str.endswith(reason).all()
 
@@ -91,19 +129,32 @@ def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
     monkeypatch.setattr(epoch_rows, "DENSE_WITHOUT_BUDGET", 0)
     out = tmp_path / "out"
     analyze([run_folder], out, replace(OPTIONS, memory=1))
-    require_sums(curves_of(out), curves_of(whole), "needs whole matrices in memory; give more with --memory")
+    require_sums(
+        curves_of(out),
+        curves_of(whole),
+        "needs whole matrices in memory; give more with --memory",
+    )
     key = ["epoch", "reference", "class_index", "group"]
-    by_class = [pd.read_parquet(one / "alignment_by_class.parquet").set_index(key) for one in (out, whole)]
+    by_class = [
+        pd.read_parquet(one / "alignment_by_class.parquet").set_index(key)
+        for one in (out, whole)
+    ]
     assert by_class[0]["pearson_without"].isna().all(), "it needs whole matrices"
-    require_same(*(one.sort_index().drop(columns="pearson_without") for one in by_class))
+    require_same(
+        *(one.sort_index().drop(columns="pearson_without") for one in by_class)
+    )
     for name in ("checkpoints", "classes"):
         pd.testing.assert_frame_equal(tables(out)[name], tables(whole)[name])
     analyze([run_folder], out, replace(OPTIONS, memory=1 << 30))
     require_same(curves_of(out), curves_of(whole))
 
 
-def test_walk_and_threads_without_a_limit_uses_all_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "free_memory", lambda: 1000**2 * epoch_rows.BYTES_PER_VALUE)
+def test_walk_and_threads_without_a_limit_uses_all_free_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        engines, "free_memory", lambda: 1000**2 * epoch_rows.BYTES_PER_VALUE
+    )
     assert epoch_rows.walk_and_threads(1000, Options()) == (None, 1)
     assert epoch_rows.walk_and_threads(1001, Options())[0] is not None
 
@@ -117,7 +168,9 @@ def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path / "out"
 
 
-def test_analyze_above_the_dense_limit_writes_heads_and_neighbors(vast: Path, whole: Path) -> None:
+def test_analyze_above_the_dense_limit_writes_heads_and_neighbors(
+    vast: Path, whole: Path
+) -> None:
     assert not (vast / "csms").exists()
     assert not (vast / "references").exists()
     head = pd.read_parquet(vast / "heads" / "run" / "weight" / "2.parquet")
@@ -129,15 +182,21 @@ def test_analyze_above_the_dense_limit_writes_heads_and_neighbors(vast: Path, wh
     one = near[(near["kind"] == "ncsm") & (near["epoch"] == 2)]
     assert len(one) == len(NAMES) * (len(NAMES) - 1)
     ranks = similarity_ranks(expected)
-    assert_allclose(one["similarity"], expected[one["class_index"], one["neighbor"]], atol=1e-6)
+    assert_allclose(
+        one["similarity"], expected[one["class_index"], one["neighbor"]], atol=1e-6
+    )
     assert_allclose(one["rank"], ranks[one["class_index"], one["neighbor"]])
 
 
-def test_metrics_above_the_dense_limit_match_dense_matrices(vast: Path, whole: Path) -> None:
+def test_metrics_above_the_dense_limit_match_dense_matrices(
+    vast: Path, whole: Path
+) -> None:
     found, expected = curves_of(vast), curves_of(whole)
     metrics = set(found[found["value"].notna()].index.get_level_values("metric"))
     assert {"sai", "wsi", "idm", "mean_row", "accuracy", "mistakes"} <= metrics
-    is_left_out = found["reason"].fillna("").str.contains("left out above 4,096 classes")
+    is_left_out = (
+        found["reason"].fillna("").str.contains("left out above 4,096 classes")
+    )
     assert set(found[is_left_out].index.get_level_values("metric")) == {
         "reliability",
         "sai",
@@ -145,20 +204,33 @@ def test_metrics_above_the_dense_limit_match_dense_matrices(vast: Path, whole: P
         "superclass_accuracy",
     }
     found = found[~is_left_out]
-    require_sums(found, expected.loc[found.index], "needs whole matrices, which are not made above 4,096 classes")
+    require_sums(
+        found,
+        expected.loc[found.index],
+        "needs whole matrices, which are not made above 4,096 classes",
+    )
 
 
 def test_analyze_again_above_the_dense_limit_replaces_only_a_lost_file(
     vast: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = sorted(path for name in ("heads", "neighbors") for path in (vast / name).rglob("*.parquet"))
+    files = sorted(
+        path
+        for name in ("heads", "neighbors")
+        for path in (vast / name).rglob("*.parquet")
+    )
     assert len(files) == 3 * 3
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
     summary = analyze([run_folder], vast, OPTIONS)
     assert (summary.runs[0].read, summary.runs[0].reused) == (0, 3)
-    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files} == before
+    assert {
+        path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files
+    } == before
     lost = vast / "neighbors" / "run" / "ncsm" / "1.parquet"
     lost.unlink()
     curves = (vast / "curves.parquet").read_bytes()
-    assert (analyze([run_folder], vast, OPTIONS).runs[0].reused, lost.read_bytes()) == (3, before[lost][1])
+    assert (analyze([run_folder], vast, OPTIONS).runs[0].reused, lost.read_bytes()) == (
+        3,
+        before[lost][1],
+    )
     assert (vast / "curves.parquet").read_bytes() == curves

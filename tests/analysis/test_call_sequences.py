@@ -1,4 +1,6 @@
-"""Whatever calls came before, the tables are those of one call: random sequences of calls, with changes in between."""
+"""Whatever calls came before, the tables are those of one call: random sequences of
+calls, with changes in between.
+"""
 
 import os
 import random
@@ -29,14 +31,21 @@ class Killed(BaseException):
 
 
 class Story:
-    """A run that changes between calls, its results folder, and the files that were removed from it.
+    """A run that changes between calls, its results folder, and the files that were
+    removed from it.
 
-    `numbered` runs name their files by epoch, and the others are numbered by the order of their names.
+    `numbered` runs name their files by epoch, and the others are numbered by the order
+    of their names.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.random = random.Random(seed)
-        self.folder, self.run, self.out, self.removed = folder, folder / "run", folder / "out", folder / "removed"
+        self.folder, self.run, self.out, self.removed = (
+            folder,
+            folder / "run",
+            folder / "out",
+            folder / "removed",
+        )
         self.is_numbered = self.random.random() < 0.7
         self.weights = iter(heads(200, seed=seed))
         self.time = 1_700_000_000
@@ -46,10 +55,19 @@ class Story:
         (folder / "others.txt").write_text("\n".join(OTHERS), encoding="utf-8")
         generator = np.random.default_rng(seed)
         every = np.arange(EPOCHS + 1)
-        for name, epochs in (("one", every), ("two", every), ("fewer", np.delete(every, [1, 3]))):
+        for name, epochs in (
+            ("one", every),
+            ("two", every),
+            ("fewer", np.delete(every, [1, 3])),
+        ):
             predictions = generator.integers(0, len(ANIMALS), (len(epochs), SAMPLES))
             targets = np.arange(SAMPLES) % len(ANIMALS)
-            np.savez(folder / f"{name}.npz", predictions=predictions, targets=targets, epochs=epochs)
+            np.savez(
+                folder / f"{name}.npz",
+                predictions=predictions,
+                targets=targets,
+                epochs=epochs,
+            )
         self.labels: str | None = None
         self.measures = MEASURES[0]
         self.centred = False
@@ -58,12 +76,23 @@ class Story:
             self.add()
 
     def options(self, *, is_given: bool = True) -> Options:
-        """Return the options of the next call; predictions of an earlier one hold unless they are given."""
-        file = str(self.folder / f"{self.predictions}.npz") if self.predictions and is_given else None
+        """Return the options of the next call; predictions of an earlier one hold
+        unless they are given.
+        """
+        file = (
+            str(self.folder / f"{self.predictions}.npz")
+            if self.predictions and is_given
+            else None
+        )
         labels = None if self.labels is None else str(self.folder / self.labels)
         evaluation = Evaluation(predictions=file)
         return Options(
-            draws=0, permutations=0, measures=self.measures, labels=labels, centred=self.centred, evaluation=evaluation
+            draws=0,
+            permutations=0,
+            measures=self.measures,
+            labels=labels,
+            centred=self.centred,
+            evaluation=evaluation,
         )
 
     def names(self) -> list[str]:
@@ -77,9 +106,15 @@ class Story:
         (self.removed / name).unlink(missing_ok=True)
 
     def add(self) -> None:
-        """Add a checkpoint; one without an epoch may come before others, which get other epochs then."""
+        """Add a checkpoint; one without an epoch may come before others, which get
+        other epochs then.
+        """
         letters = [f"{letter}.pt" for letter in "abcdefghijkl"]
-        names = [f"epoch_{epoch}.pt" for epoch in range(EPOCHS)] if self.is_numbered else letters
+        names = (
+            [f"epoch_{epoch}.pt" for epoch in range(EPOCHS)]
+            if self.is_numbered
+            else letters
+        )
         taken = {*self.names(), *(path.name for path in self.removed.iterdir())}
         free = [name for name in names if name not in taken]
         if free:
@@ -87,7 +122,11 @@ class Story:
 
     def remove(self) -> None:
         """Remove a checkpoint that was analysed; its results stay."""
-        whole = [name for name in self.names() if (self.run / name).stat().st_size > CUT_BYTES]
+        whole = [
+            name
+            for name in self.names()
+            if (self.run / name).stat().st_size > CUT_BYTES
+        ]
         if self.is_numbered and len(whole) > 3:
             name = self.random.choice(whole)
             (self.run / name).replace(self.removed / name)
@@ -97,7 +136,11 @@ class Story:
 
     def truncate(self) -> None:
         """Cut a checkpoint off, which fails then; three others stay whole."""
-        whole = [name for name in self.names() if (self.run / name).stat().st_size > CUT_BYTES]
+        whole = [
+            name
+            for name in self.names()
+            if (self.run / name).stat().st_size > CUT_BYTES
+        ]
         if len(whole) > 3:
             path = self.run / self.random.choice(whole)
             path.write_bytes(path.read_bytes()[:CUT_BYTES])
@@ -108,18 +151,34 @@ class Story:
         self.labels = self.random.choice([None, "others.txt"])
 
     def change_options(self) -> None:
-        self.measures, self.centred = self.random.choice(MEASURES), self.random.random() < 0.3
+        self.measures, self.centred = (
+            self.random.choice(MEASURES),
+            self.random.random() < 0.3,
+        )
 
     def change_predictions(self) -> None:
         self.predictions = self.random.choice(["one", "two", "fewer"])
 
     def step(self, monkeypatch) -> None:
-        """Change something, and analyse; the call may be killed before, or find that another one is running."""
+        """Change something, and analyse; the call may be killed before, or find that
+        another one is running.
+        """
         before = self.predictions
         of_files = (self.add, self.add, self.remove, self.replace, self.truncate)
-        change = self.random.choice((*of_files, self.change_labels, self.change_options, self.change_predictions))
+        change = self.random.choice(
+            (
+                *of_files,
+                self.change_labels,
+                self.change_options,
+                self.change_predictions,
+            )
+        )
         change()
-        needs_none = change in (self.remove, self.change_labels, self.change_options) and before in ("one", "two")
+        needs_none = change in (
+            self.remove,
+            self.change_labels,
+            self.change_options,
+        ) and before in ("one", "two")
         options = self.options(is_given=not (needs_none and self.random.random() < 0.5))
         disturbance = self.random.random()
         if disturbance < 0.4:
@@ -153,7 +212,9 @@ class Story:
         """Return the tables of a first call, for which the removed files are back."""
         fresh = self.folder / "fresh"
         shutil.rmtree(fresh, ignore_errors=True)
-        back = [path.rename(self.run / path.name) for path in list(self.removed.iterdir())]
+        back = [
+            path.rename(self.run / path.name) for path in list(self.removed.iterdir())
+        ]
         analyze([self.run], fresh, self.options())
         for path in back:
             path.rename(self.removed / path.name)
@@ -165,12 +226,26 @@ def tables_of(out: Path) -> dict[str, pd.DataFrame]:
     tables = {}
     for path in sorted(out.rglob("*.parquet")):
         frame = pd.read_parquet(path)
-        keys = [name for name in frame.columns if frame[name].map(lambda value: not isinstance(value, np.ndarray)).all()]
-        tables[str(path.relative_to(out))] = frame.sort_values(keys, kind="stable").reset_index(drop=True)
-    return {name: frame for name, frame in tables.items() if not name.startswith(".cache")}
+        keys = [
+            name
+            for name in frame.columns
+            if frame[name].map(lambda value: not isinstance(value, np.ndarray)).all()
+        ]
+        tables[str(path.relative_to(out))] = frame.sort_values(
+            keys, kind="stable"
+        ).reset_index(drop=True)
+    return {
+        name: frame for name, frame in tables.items() if not name.startswith(".cache")
+    }
 
 
-@pytest.mark.parametrize("seed", [seed if seed < 6 else pytest.param(seed, marks=pytest.mark.slow) for seed in range(200)])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        seed if seed < 6 else pytest.param(seed, marks=pytest.mark.slow)
+        for seed in range(200)
+    ],
+)
 def test_analyze_after_any_calls_equals_one_call(seed, tmp_path, monkeypatch):
     story = Story(tmp_path, seed)
     with suppress(NothingToAnalyseError):

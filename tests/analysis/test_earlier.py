@@ -1,4 +1,6 @@
-"""A repeated call keeps what an earlier call said about classes and heads, until another is said."""
+"""A repeated call keeps what an earlier call said about classes and heads, until
+another is said.
+"""
 
 import shutil
 
@@ -21,7 +23,9 @@ def lists(tmp_path):
 
 @pytest.fixture
 def call(dsi, tmp_path):
-    """Return a function that analyses runs into ``out`` and returns what was printed; it must succeed."""
+    """Return a function that analyses runs into ``out`` and returns what was printed;
+    it must succeed.
+    """
 
     def called(*arguments, out="out", code=0):
         ended = dsi("analyze", *arguments, "-o", tmp_path / out, *QUICK)
@@ -36,20 +40,29 @@ def names(tmp_path, run="run", out="out"):
     return tuple(frame["name"]) if frame["name"].notna().all() else None
 
 
-def test_labels_hold_until_others_are_given(call, make_run, lists, tmp_path, monkeypatch):
+def test_labels_hold_until_others_are_given(
+    call, make_run, lists, tmp_path, monkeypatch
+):
     run = make_run(labels=None)
     monkeypatch.chdir(tmp_path)
     call(run, "--labels", "animals.txt")
     monkeypatch.chdir("/")
-    assert f"labels from the earlier call: {tmp_path.relative_to('/')}/animals.txt" in call(run).splitlines()
+    assert (
+        f"labels from the earlier call: {tmp_path.relative_to('/')}/animals.txt"
+        in call(run).splitlines()
+    )
     call(run, "--labels", lists[0], out="fresh")
     assert_same_output(tmp_path / "out", tmp_path / "fresh")
     save_head(run / "epoch_9.pt", heads(1, seed=5)[0], epoch=9)
     call(run)
-    curves = tables(tmp_path / "out")["curves"].query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'")
+    curves = tables(tmp_path / "out")["curves"].query(
+        "metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'"
+    )
     assert curves["value"].notna().all()
     assert 9 in set(curves["epoch"])
-    assert "earlier call: " not in call(run, "--labels", lists[1]).replace("known from an earlier call", "")
+    assert "earlier call: " not in call(run, "--labels", lists[1]).replace(
+        "known from an earlier call", ""
+    )
     assert names(tmp_path) == OTHERS
     call(run)
     assert names(tmp_path) == OTHERS
@@ -67,7 +80,9 @@ def test_labels_none_removes_labels_from_all_tables(call, make_run, lists, tmp_p
     assert names(tmp_path) is None
 
 
-def test_a_selection_of_epochs_holds_for_one_call_and_loses_no_names(call, make_run, lists, tmp_path):
+def test_a_selection_of_epochs_holds_for_one_call_and_loses_no_names(
+    call, make_run, lists, tmp_path
+):
     run = make_run(labels=None)
     call(run, "--labels", lists[0])
     call(run, "--epochs", "1:2")
@@ -78,29 +93,62 @@ def test_a_selection_of_epochs_holds_for_one_call_and_loses_no_names(call, make_
     assert_same_output(tmp_path / "out", tmp_path / "fresh")
 
 
-def test_settings_of_classes_and_heads_hold_in_later_calls(call, make_run, lists, tmp_path):
+def test_settings_of_classes_and_heads_hold_in_later_calls(
+    call, make_run, lists, tmp_path
+):
     run = make_run(labels=None)
-    mapped, tree, matrix = tmp_path / "map.csv", tmp_path / "tree.csv", tmp_path / "own.npy"
+    mapped, tree, matrix = (
+        tmp_path / "map.csv",
+        tmp_path / "tree.csv",
+        tmp_path / "own.npy",
+    )
     mapped.write_text("name,synset\ncat,big_cat.n.01\n", encoding="utf-8")
     tree.write_text(
         "child,parent\n"
-        + "".join(f"{name},{'pet' if k < 4 else 'wild'}\n" for k, name in enumerate(ANIMALS))
+        + "".join(
+            f"{name},{'pet' if k < 4 else 'wild'}\n" for k, name in enumerate(ANIMALS)
+        )
         + "pet,thing\nwild,thing\n"
     )
     np.save(matrix, np.corrcoef(np.random.default_rng(0).normal(size=(8, 20))))
-    options = ("--labels", lists[0], "--map", mapped, "--taxonomy", tree, "--reference", "wup", "--reference", matrix)
+    options = (
+        "--labels",
+        lists[0],
+        "--map",
+        mapped,
+        "--taxonomy",
+        tree,
+        "--reference",
+        "wup",
+        "--reference",
+        matrix,
+    )
     printed = call(run, *options, "--head", "fc.weight")
     assert "earlier call: " not in printed
     lines = call(run).splitlines()
     for line in ("labels", "mapping", "taxonomy", "references", "head"):
-        assert any(one.startswith(f"{line} from the earlier call: ") for one in lines), line
+        assert any(
+            one.startswith(f"{line} from the earlier call: ") for one in lines
+        ), line
     call(run, *options, "--head", "fc.weight", out="fresh")
     assert_same_output(tmp_path / "out", tmp_path / "fresh")
     tree.unlink()
     printed = call(run, code=2)
     end = "no longer exists; give --taxonomy FILE, or --taxonomy none to remove it\n"
     assert printed == f"dsi: {tree}, the --taxonomy of the earlier call, {end}"
-    call(run, "--taxonomy", "none", "--reference", "none", "--head", "none", "--map", "none", "--pos", "none")
+    call(
+        run,
+        "--taxonomy",
+        "none",
+        "--reference",
+        "none",
+        "--head",
+        "none",
+        "--map",
+        "none",
+        "--pos",
+        "none",
+    )
     call(run, "--labels", lists[0], out="plain")
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
@@ -112,25 +160,37 @@ def test_head_of_a_call_that_could_use_no_checkpoint_is_not_kept(call, make_run)
 
 
 def test_runs_keep_their_own_labels(call, make_run, lists, tmp_path):
-    one, two, three = (make_run(f"runs/{name}", labels=None, seed=seed) for seed, name in enumerate("abc"))
+    one, two, three = (
+        make_run(f"runs/{name}", labels=None, seed=seed)
+        for seed, name in enumerate("abc")
+    )
     (three / "classes.txt").write_text("\n".join(OTHERS), encoding="utf-8")
     call(one, "--labels", lists[0])
     for _ in range(3):
-        call(one, two, three)  # those that are new take them if they have none of their own
-        assert (names(tmp_path, "a"), names(tmp_path, "b"), names(tmp_path, "c")) == (ANIMALS, ANIMALS, OTHERS)
+        # those that are new take them if they have none of their own
+        call(one, two, three)
+        assert (names(tmp_path, "a"), names(tmp_path, "b"), names(tmp_path, "c")) == (
+            ANIMALS,
+            ANIMALS,
+            OTHERS,
+        )
     (three / "classes.txt").unlink()
     call(three)
     assert names(tmp_path, "c") is None
     call(two, "--labels", lists[1])
     assert names(tmp_path, "a") == ANIMALS
     printed = call(one, two, code=2)
-    assert printed.startswith("dsi: earlier calls gave the runs 'a' and 'b' different --labels (")
+    assert printed.startswith(
+        "dsi: earlier calls gave the runs 'a' and 'b' different --labels ("
+    )
     assert printed.endswith("); give --labels again, or analyse one run at a time\n")
     call(one)
     assert names(tmp_path, "a") == ANIMALS
 
 
-def test_predictions_of_an_earlier_call_come_before_what_lies_beside(call, make_run, tmp_path):
+def test_predictions_of_an_earlier_call_come_before_what_lies_beside(
+    call, make_run, tmp_path
+):
     run = make_run()
     drawn = np.random.default_rng(0)
     targets = drawn.integers(0, 8, 100)

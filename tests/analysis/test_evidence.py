@@ -28,7 +28,14 @@ QUICK = Options(draws=0)
 def save(path, epoch, rows=6, **more):
     path.parent.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(epoch + 100 * rows)
-    torch.save({"epoch": epoch, "fc.weight": torch.randn(rows, 8, generator=generator), **more}, path)
+    torch.save(
+        {
+            "epoch": epoch,
+            "fc.weight": torch.randn(rows, 8, generator=generator),
+            **more,
+        },
+        path,
+    )
 
 
 def curve(out, **where):
@@ -48,38 +55,60 @@ def test_analyze_log_above_several_runs_is_not_used(tmp_path):
     assert curve(tmp_path / "alone", metric="accuracy") == {1: 0.5}
 
 
-def test_hugging_faces_log_lies_in_the_last_step_folder_and_states_the_losses_of_steps(tmp_path):
+def test_hugging_faces_log_lies_in_the_last_step_folder_and_states_the_losses_of_steps(
+    tmp_path,
+):
     for step, epoch in ((10, 1.0), (12, 1.2), (15, 1.5), (20, 2.0)):
         folder = tmp_path / "run" / f"checkpoint-{step}"
         folder.mkdir(parents=True)
-        save_file({"classifier.weight": torch.randn(6, 8)}, folder / "model.safetensors")
-        history = [{"epoch": e / 10, "loss": 3 - e / 10, "step": e} for e in range(5, step + 1, 5)]
+        save_file(
+            {"classifier.weight": torch.randn(6, 8)}, folder / "model.safetensors"
+        )
+        history = [
+            {"epoch": e / 10, "loss": 3 - e / 10, "step": e}
+            for e in range(5, step + 1, 5)
+        ]
         state = {"epoch": epoch, "global_step": step, "log_history": history}
         (folder / "trainer_state.json").write_text(json.dumps(state))
     shutil.copy(folder / "model.safetensors", tmp_path / "run")  # trainer.save_model()
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    losses = Results(tmp_path / "out").curves.query("metric == 'loss'")[["epoch", "step", "value"]]
+    losses = Results(tmp_path / "out").curves.query("metric == 'loss'")[
+        ["epoch", "step", "value"]
+    ]
     assert losses.to_numpy().tolist() == [[1, 10, 2.0], [1, 15, 1.5], [2, 20, 1.0]]
 
 
-def test_a_step_folder_whose_state_is_not_written_yet_has_no_epoch_and_gets_it_later(tmp_path):
+def test_a_step_folder_whose_state_is_not_written_yet_has_no_epoch_and_gets_it_later(
+    tmp_path,
+):
     folder = tmp_path / "run/checkpoint-1000"
     folder.mkdir(parents=True)
     save_file({"fc.weight": torch.randn(6, 8)}, folder / "model.safetensors")
     (folder / "config.json").write_text("{}")
     save(tmp_path / "run/epoch_1.pt", 1)
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert pd.read_parquet(tmp_path / "out/checkpoints.parquet").set_index("step").loc[1000, "status"] == "skipped"
-    (folder / "trainer_state.json").write_text(json.dumps({"epoch": 2.0, "global_step": 1000}))
+    assert (
+        pd.read_parquet(tmp_path / "out/checkpoints.parquet")
+        .set_index("step")
+        .loc[1000, "status"]
+        == "skipped"
+    )
+    (folder / "trainer_state.json").write_text(
+        json.dumps({"epoch": 2.0, "global_step": 1000})
+    )
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     rows = pd.read_parquet(tmp_path / "out/checkpoints.parquet").set_index("step")
     assert (rows.loc[1000, "status"], rows.loc[1000, "epoch"]) == ("ok", 2)
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_ultralytics_counts_its_log_from_1_or_0_and_its_checkpoints_from_0(first, tmp_path):
+def test_ultralytics_counts_its_log_from_1_or_0_and_its_checkpoints_from_0(
+    first, tmp_path
+):
     save(tmp_path / "run/epoch0.pt", 0, train_args={}, ema=None, updates=1)
-    (tmp_path / "run/results.csv").write_text(f"epoch,metrics/accuracy_top1\n{first},0.25\n{first + 1},0.5\n")
+    (tmp_path / "run/results.csv").write_text(
+        f"epoch,metrics/accuracy_top1\n{first},0.25\n{first + 1},0.5\n"
+    )
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert curve(tmp_path / "out", metric="accuracy") == {0: 0.25}
 
@@ -87,11 +116,18 @@ def test_ultralytics_counts_its_log_from_1_or_0_and_its_checkpoints_from_0(first
 @pytest.mark.parametrize(
     ("names", "header", "expected"),
     [
-        *(("model.01-0.50", "epoch", {1: 0.25}), ("e0 e1 e2", "epoch", {1: 0.25, 2: 0.5})),
-        *(("e0 e1", header, {0: 0.25, 1: 0.5}) for header in ("epoch", "")),  # a custom loop
+        *(
+            ("model.01-0.50", "epoch", {1: 0.25}),
+            ("e0 e1 e2", "epoch", {1: 0.25, 2: 0.5}),
+        ),
+        *(
+            ("e0 e1", header, {0: 0.25, 1: 0.5}) for header in ("epoch", "")
+        ),  # a custom loop
     ],
 )
-def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(names, header, expected, tmp_path):
+def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(
+    names, header, expected, tmp_path
+):
     (tmp_path / "run").mkdir()
     for name in names.split():
         with h5py.File(tmp_path / f"run/{name}.h5", "w") as file:
@@ -99,7 +135,9 @@ def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(names, header, e
             file["model_weights/dense/dense/kernel:0"] = torch.randn(8, 6).numpy()
             file["model_weights"].attrs["layer_names"] = [b"dense"]
             file["model_weights/dense"].attrs["weight_names"] = [b"dense/kernel:0"]
-    log = f"{header},accuracy,loss,val_accuracy,val_loss\n0,0.2,2,0.25,2\n1,0.5,1,0.5,1\n"
+    log = (
+        f"{header},accuracy,loss,val_accuracy,val_loss\n0,0.2,2,0.25,2\n1,0.5,1,0.5,1\n"
+    )
     (tmp_path / "run/history.csv").write_text(log)
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert curve(tmp_path / "out", metric="accuracy", split="test") == expected
@@ -107,15 +145,26 @@ def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(names, header, e
 
 @pytest.mark.parametrize(
     ("logged", "expected"),
-    [(range(26), [0.09, 0.19]), (range(1, 20), [0.09, 0.19]), (range(1, 26), [0.10, 0.20]), (range(1, 16), [])],
+    [
+        (range(26), [0.09, 0.19]),
+        (range(1, 20), [0.09, 0.19]),
+        (range(1, 26), [0.10, 0.20]),
+        (range(1, 16), []),
+    ],
 )
-def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(logged, expected, tmp_path):
+def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(
+    logged, expected, tmp_path
+):
     for epoch in (9, 19):
         save(tmp_path / f"run/checkpoint_{epoch:04}.pt", epoch + 1)
     rows = [f"{epoch},1,0.{epoch:02}" for epoch in logged]
-    (tmp_path / "run/log.csv").write_text("\n".join(["epoch,train_loss,val_acc", *rows]))
+    (tmp_path / "run/log.csv").write_text(
+        "\n".join(["epoch,train_loss,val_acc", *rows])
+    )
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert curve(tmp_path / "out", metric="accuracy") == dict(zip((10, 20), expected, strict=False))
+    assert curve(tmp_path / "out", metric="accuracy") == dict(
+        zip((10, 20), expected, strict=False)
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,14 +174,20 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(lo
             (0, 1, 2),
             "log.csv",
             "epoch,test_acc\n1,0.1\n2,0.2\n3,0.3",
-            "log.csv has the epochs 1 to 3, and the checkpoints have 0 to 2, so dsi takes epoch 1 of the log for epoch 0",
+            (
+                "log.csv has the epochs 1 to 3, and the checkpoints have 0 to 2, so dsi"
+                " takes epoch 1 of the log for epoch 0"
+            ),
             {0: 0.1, 1: 0.2, 2: 0.3},
         ),
         (
             (1, 2),
             "log.csv",
             "epoch,test_acc\n0,0.1\n1,0.2",
-            "log.csv has the epochs 0 to 1, and the checkpoints have 1 to 2, so dsi takes epoch 0 of the log for epoch 1",
+            (
+                "log.csv has the epochs 0 to 1, and the checkpoints have 1 to 2, so dsi"
+                " takes epoch 0 of the log for epoch 1"
+            ),
             {1: 0.1, 2: 0.2},
         ),
         ((0, 1, 2), "log.csv", "epoch,test_acc\n1,0.5\n2,0.6", None, {1: 0.5, 2: 0.6}),
@@ -140,7 +195,10 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(lo
             (0, 2, 4),
             "log.csv",
             "epoch,test_acc" + "".join(f"\n{n},1" for n in range(1, 7)),
-            "log.csv has the epochs 1 to 6, and the checkpoints have 0 to 4, so dsi does not join them; change the numbers",
+            (
+                "log.csv has the epochs 1 to 6, and the checkpoints have 0 to 4, so dsi"
+                " does not join them; change the numbers"
+            ),
             {},
         ),
         ((0, 2), "log.csv", "epoch,test_acc\n1,0.1\n2,0.2", None, {2: 0.2}),
@@ -148,37 +206,64 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(lo
             (1, 2),
             "history.json",
             '{"val_acc": [0.1, 0.2, 0.3]}',
-            "history.json has 3 rows without numbers of epochs, and the checkpoints have 1 to 2, so dsi does not join them",
+            (
+                "history.json has 3 rows without numbers of epochs, and the checkpoints"
+                " have 1 to 2, so dsi does not join them"
+            ),
             {},
         ),
-        ((1, 3), "history.json", '{"val_acc": [0.1, 0.2, 0.3]}', None, {1: 0.1, 3: 0.3}),
+        (
+            (1, 3),
+            "history.json",
+            '{"val_acc": [0.1, 0.2, 0.3]}',
+            None,
+            {1: 0.1, 3: 0.3},
+        ),
         ((0, 1), "history.json", '{"val_acc": [0.1, 0.2]}', None, {0: 0.1, 1: 0.2}),
     ],
 )
-def test_analyze_log_of_another_first_epoch_is_shifted_or_left_out(tmp_path, epochs, name, text, expected, values):
+def test_analyze_log_of_another_first_epoch_is_shifted_or_left_out(
+    tmp_path, epochs, name, text, expected, values
+):
     for epoch in epochs:
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
     (tmp_path / "run" / name).write_text(text)
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert [warning.startswith(f"run: {expected}") for warning in warnings if name in warning] == [True] * bool(expected)
+    assert [
+        warning.startswith(f"run: {expected}")
+        for warning in warnings
+        if name in warning
+    ] == [True] * bool(expected)
     assert curve(tmp_path / "out", metric="accuracy") == values
 
 
-@pytest.mark.parametrize(("shift", "printed"), [(0, []), (-1, ["takes epoch 11 of the log for epoch 12"])])
-def test_analyze_accuracy_in_a_checkpoint_decides_how_the_log_counts(shift, printed, tmp_path):
+@pytest.mark.parametrize(
+    ("shift", "printed"), [(0, []), (-1, ["takes epoch 11 of the log for epoch 12"])]
+)
+def test_analyze_accuracy_in_a_checkpoint_decides_how_the_log_counts(
+    shift, printed, tmp_path
+):
     for epoch in (12, 17, 23):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch, val_acc=epoch)
     log = "".join(f"{epoch + shift},{epoch}\n" for epoch in range(1, 31))
     (tmp_path / "run/log.csv").write_text("epoch,val_acc\n" + log)
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert [warning.partition(", so dsi ")[2] for warning in warnings if "log.csv" in warning] == printed
+    assert [
+        warning.partition(", so dsi ")[2]
+        for warning in warnings
+        if "log.csv" in warning
+    ] == printed
     assert curve(tmp_path / "out", metric="accuracy") == {12: 0.12, 17: 0.17, 23: 0.23}
 
 
-def test_analyze_log_whose_numbers_and_accuracies_show_different_shifts_is_left_out(tmp_path):
+def test_analyze_log_whose_numbers_and_accuracies_show_different_shifts_is_left_out(
+    tmp_path,
+):
     for epoch in range(2, 9):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch, val_acc=(epoch - 1) / 10)
-    (tmp_path / "run/log.csv").write_text("epoch,val_loss,val_acc\n" + "".join(f"{n},{n},{n / 10}\n" for n in range(1, 9)))
+    (tmp_path / "run/log.csv").write_text(
+        "epoch,val_loss,val_acc\n" + "".join(f"{n},{n},{n / 10}\n" for n in range(1, 9))
+    )
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert any("so dsi does not join them" in warning for warning in warnings)
     assert curve(tmp_path / "out", metric="loss") == {}
@@ -192,7 +277,9 @@ def test_analyze_named_log_that_may_be_shifted_joins_equal_numbers(tmp_path):
     warning, _ = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert warning.endswith(f"add --log {log}")
     assert curve(tmp_path / "out", metric="accuracy") == {}
-    warnings = analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, log=str(log))).warnings
+    warnings = analyze(
+        [tmp_path / "run"], tmp_path / "out", Options(draws=0, log=str(log))
+    ).warnings
     assert not any("log.csv" in warning for warning in warnings)
     assert curve(tmp_path / "out", metric="accuracy") == {5: 0.05, 10: 0.1, 15: 0.15}
 
@@ -200,7 +287,9 @@ def test_analyze_named_log_that_may_be_shifted_joins_equal_numbers(tmp_path):
 def test_analyze_epochs_that_are_left_out_do_not_change_the_numbers_of_a_log(tmp_path):
     for epoch in (1, 2, 3, 4):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
-    (tmp_path / "run/log.csv").write_text("epoch,test_acc\n0,0.1\n1,0.2\n2,0.3\n3,0.4\n")
+    (tmp_path / "run/log.csv").write_text(
+        "epoch,test_acc\n0,0.1\n1,0.2\n2,0.3\n3,0.4\n"
+    )
     analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, epochs="2:3"))
     assert curve(tmp_path / "out", metric="accuracy") == {2: 0.2, 3: 0.3}
 
@@ -209,7 +298,9 @@ def test_analyze_names_logs_that_it_does_not_join_with_the_option_that_does(tmp_
     for epoch in (1, 2):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
     for split, value in (("train", 0.9), ("val", 0.5)):
-        (tmp_path / f"run/{split}_log.csv").write_text(f"epoch,loss,acc\n1,2,{value}\n2,1,{value}\n")
+        (tmp_path / f"run/{split}_log.csv").write_text(
+            f"epoch,loss,acc\n1,2,{value}\n2,1,{value}\n"
+        )
     with SummaryWriter(tmp_path / "run/tb/first") as writer:
         for epoch in (1, 2):
             writer.add_scalar("Accuracy/test", 0.25, epoch)
@@ -218,12 +309,23 @@ def test_analyze_names_logs_that_it_does_not_join_with_the_option_that_does(tmp_
         writer.add_scalar("Accuracy/test", 0.25, 1)
     save(tmp_path / "other/epoch_1.pt", 1)
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    logs = [tmp_path / "run" / name for name in ("tb/first", "train_log.csv", "val_log.csv")]
-    assert warnings == [f"dsi does not join the log {log.name}; to use it, add --log {log}" for log in logs]
+    logs = [
+        tmp_path / "run" / name for name in ("tb/first", "train_log.csv", "val_log.csv")
+    ]
+    assert warnings == [
+        f"dsi does not join the log {log.name}; to use it, add --log {log}"
+        for log in logs
+    ]
     for log, expected in zip(logs, (0.25, 0.5, 0.5), strict=True):
         analyze([tmp_path / "run"], tmp_path / log.name, Options(draws=0, log=str(log)))
-        assert curve(tmp_path / log.name, metric="accuracy", split="test") == {1: expected, 2: expected}
-    assert curve(tmp_path / "val_log.csv", metric="accuracy", split="train") == {1: 0.9, 2: 0.9}
+        assert curve(tmp_path / log.name, metric="accuracy", split="test") == {
+            1: expected,
+            2: expected,
+        }
+    assert curve(tmp_path / "val_log.csv", metric="accuracy", split="train") == {
+        1: 0.9,
+        2: 0.9,
+    }
 
 
 def test_analyze_log_with_the_rows_of_several_runs_gives_each_run_its_own(tmp_path):
@@ -232,21 +334,36 @@ def test_analyze_log_with_the_rows_of_several_runs_gives_each_run_its_own(tmp_pa
     log = tmp_path / "runs/results.csv"
     log.write_text("seed,epoch,test_acc\n1,1,0.25\n10,1,0.5\n3,1,0.75\n")
     (warning,) = analyze([tmp_path / "runs"], tmp_path / "out", QUICK).warnings
-    assert warning == f"dsi does not join the log results.csv; to use it, add --log {log}"
+    assert (
+        warning == f"dsi does not join the log results.csv; to use it, add --log {log}"
+    )
     analyze([tmp_path / "runs"], tmp_path / "out", Options(draws=0, log=str(log)))
     assert curve(tmp_path / "out", metric="accuracy", run="cnn_seed1") == {1: 0.25}
     assert curve(tmp_path / "out", metric="accuracy", run="cnn_seed10") == {1: 0.5}
     save(tmp_path / "vit/epoch_1.pt", 1)
-    (warning,) = analyze([tmp_path / "vit"], tmp_path / "vit-out", Options(draws=0, log=str(log))).warnings
-    assert warning == f"vit: the values in {log} that identify a training are not in the run's name"
+    (warning,) = analyze(
+        [tmp_path / "vit"], tmp_path / "vit-out", Options(draws=0, log=str(log))
+    ).warnings
+    assert (
+        warning
+        == f"vit: the values in {log} that identify a training are not in the run's"
+        " name"
+    )
 
 
 def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
-    save(tmp_path / "run/epoch_1.pt", 1, classes=["dog", "cat", "car", "oak", "rose", "cup"])
+    save(
+        tmp_path / "run/epoch_1.pt",
+        1,
+        classes=["dog", "cat", "car", "oak", "rose", "cup"],
+    )
     (tmp_path / "run/classes.txt").write_text("dog\ncat\n")
     summary = analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert summary.runs[0].resolved == 6
-    assert summary.warnings == ["run: classes.txt is not used, because it has 2 labels and the classifier 6 classes"]
+    assert summary.warnings == [
+        "run: classes.txt is not used, because it has 2 labels and the classifier 6"
+        " classes"
+    ]
 
 
 def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path):
@@ -257,7 +374,14 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
     assert warnings[0].startswith("run: classes.txt: labels that occur twice ('dog')")
     assert "best.pt: epoch 1 again, as in epoch1.pt, with other weights" in warnings[1]
     save(tmp_path / "inet/epoch1.pt", 1, rows=1000)
-    assert analyze([tmp_path / "inet"], tmp_path / "out2", Options(labels="imagenet1k", draws=0)).warnings == []
+    assert (
+        analyze(
+            [tmp_path / "inet"],
+            tmp_path / "out2",
+            Options(labels="imagenet1k", draws=0),
+        ).warnings
+        == []
+    )
     save(tmp_path / "few/epoch1.pt", 1, rows=3, classes=["dog", "cat", "car"])
     (few,) = analyze([tmp_path / "few"], tmp_path / "out3", QUICK).runs
     assert few.no_reference == "3 classes; an alignment needs 4 or more"
@@ -266,10 +390,16 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
 def test_analyze_guessed_order_of_files_warns(tmp_path):
     (tmp_path / "run").mkdir()
     for name in ("best", "last"):
-        torch.save({"fc.weight": torch.eye(6, 8) + len(name) * torch.ones(6, 8)}, tmp_path / "run" / f"{name}.pt")
+        torch.save(
+            {"fc.weight": torch.eye(6, 8) + len(name) * torch.ones(6, 8)},
+            tmp_path / "run" / f"{name}.pt",
+        )
     (tmp_path / "run/log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert warnings == ["run: no file names its epoch, so dsi numbers them from 1 by their names and joins no log"]
+    assert warnings == [
+        "run: no file names its epoch, so dsi numbers them from 1 by their names and"
+        " joins no log"
+    ]
     assert curve(tmp_path / "out", metric="accuracy") == {}
 
 
@@ -281,40 +411,73 @@ def test_a_log_that_tells_finished_epochs_later_also_tells_of_what_is_gone(tmp_p
     (tmp_path / "run/log.csv").write_text("epoch,train_loss\n0,\n1,2.5\n")
     assert analyze([tmp_path / "run"], tmp_path / "out", QUICK).exit_code == 0
     table = pd.read_parquet(tmp_path / "out/csms")
-    assert set(zip(table["epoch"], table["epochs_completed"], strict=True)) == {(0, 0), (1, 1)}
+    assert set(zip(table["epoch"], table["epochs_completed"], strict=True)) == {
+        (0, 0),
+        (1, 1),
+    }
 
 
-def test_analyze_of_predictions_with_another_accuracy_than_the_log_asks_for_their_order(make_run, tmp_path):
+def test_analyze_of_predictions_with_another_accuracy_than_the_log_asks_for_their_order(
+    make_run, tmp_path
+):
     run = make_run()
     np.save(run / "targets.npy", np.repeat(np.arange(8), 20))
     np.save(run / "preds.npy", np.zeros((4, 160), dtype=int))
     (run / "log.csv").write_text("epoch,test_acc\n0,0.125\n1,0.9\n2,0.9\n3,0.9\n")
-    (warning,) = [text for text in analyze([run], tmp_path / "out", QUICK).warnings if "trainer wrote" in text]
-    assert "check that predictions and truth have the same order of samples and classes" in warning
+    (warning,) = [
+        text
+        for text in analyze([run], tmp_path / "out", QUICK).warnings
+        if "trainer wrote" in text
+    ]
+    assert (
+        "check that predictions and truth have the same order of samples and classes"
+        in warning
+    )
 
 
 def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp_path):
     names = list(load_preset("cifar10").names)
     save(tmp_path / "run/epoch_1.pt", 1, rows=10, classes=names[::-1])
-    (warning,) = analyze([tmp_path / "run"], tmp_path / "out", Options(labels="cifar10", draws=0)).warnings
+    (warning,) = analyze(
+        [tmp_path / "run"], tmp_path / "out", Options(labels="cifar10", draws=0)
+    ).warnings
     assert warning.startswith("run: the preset cifar10 is used, but ")
-    assert warning.endswith("has the same classes in another order: class 0 is 'truck' there and 'airplane' here")
+    assert warning.endswith(
+        "has the same classes in another order: class 0 is 'truck' there and 'airplane'"
+        " here"
+    )
     assert analyze([tmp_path / "run"], tmp_path / "own", QUICK).runs[0].preset is None
-    for listed, what in ((names, "the same classes in"), ([*names[:9], "tree"], "some of the classes in")):
-        (tmp_path / "run/classes.txt").write_text("\n".join(listed))  # a file that dsi finds
-        (warning, *_) = analyze([tmp_path / "run"], tmp_path / f"found-{listed[9]}", QUICK).warnings
+    for listed, what in (
+        (names, "the same classes in"),
+        ([*names[:9], "tree"], "some of the classes in"),
+    ):
+        # a file that dsi finds
+        (tmp_path / "run/classes.txt").write_text("\n".join(listed))
+        warning, *_ = analyze(
+            [tmp_path / "run"], tmp_path / f"found-{listed[9]}", QUICK
+        ).warnings
         assert warning.startswith(
-            "run: classes in the checkpoint's metadata is used, but classes.txt next to the checkpoints has "
+            "run: classes in the checkpoint's metadata is used, but classes.txt next to"
+            " the checkpoints has "
         )
         assert f" has {what} another order: class " in warning
-    (tmp_path / "run/classes.txt").write_text("\n".join([*names[:8], *names[:2]]))  # two names without a certain place
+    # two names without a certain place
+    (tmp_path / "run/classes.txt").write_text("\n".join([*names[:8], *names[:2]]))
     save(tmp_path / "run/epoch_1.pt", 1, rows=10, classes=[*names[:8], "boat", "lorry"])
-    assert not any("is used, but" in text for text in analyze([tmp_path / "run"], tmp_path / "repeated", QUICK).warnings)
+    assert not any(
+        "is used, but" in text
+        for text in analyze([tmp_path / "run"], tmp_path / "repeated", QUICK).warnings
+    )
 
 
-def test_find_labels_takes_names_in_a_checkpoint_before_files_but_numbers_after_them(tmp_path):
+def test_find_labels_takes_names_in_a_checkpoint_before_files_but_numbers_after_them(
+    tmp_path,
+):
     names = list(load_preset("cifar10").names)
-    for place, own, expected in (("names", names[::-1], names[::-1]), ("numbers", list("0123456789"), names)):
+    for place, own, expected in (
+        ("names", names[::-1], names[::-1]),
+        ("numbers", list("0123456789"), names),
+    ):
         save(tmp_path / place / "epoch_1.pt", 1, rows=10, classes=own)
         (tmp_path / place / "classes.txt").write_text("\n".join(names))
         analyze([tmp_path / place], tmp_path / f"out-{place}", QUICK)
@@ -329,43 +492,80 @@ def test_find_labels_in_two_files_with_different_orders_raises(tmp_path, place):
     other = tmp_path / place / "class_to_idx.json"
     other.write_text(json.dumps({name: index for index, name in enumerate(names)}))
     assert analyze([run], tmp_path / "same", QUICK).runs[0].preset == "cifar10"
-    other.write_text(json.dumps({name: index for index, name in enumerate(sorted(names, reverse=True))}))
-    with raises("label-files-disagree", UsageError, path=str(run / "classes.txt"), other=str(other)) as caught:
-        analyze([run], tmp_path / "out", QUICK)
-    assert str(caught.value).endswith(f"with --labels {run / 'classes.txt'} or --labels {other}")
-    (warning,) = analyze([run], tmp_path / "out", replace(QUICK, labels=str(other))).warnings
-    assert (
-        "class_to_idx.json is used, but classes.txt next to the checkpoints has the same classes in another order"
-        in warning
+    other.write_text(
+        json.dumps(
+            {name: index for index, name in enumerate(sorted(names, reverse=True))}
+        )
     )
-    save(run / "epoch_1.pt", 1, rows=10, classes=names)  # the names in a checkpoint decide
-    assert Results(analyze([run], tmp_path / "own", QUICK).out).classes["name"].to_list() == names
+    with raises(
+        "label-files-disagree",
+        UsageError,
+        path=str(run / "classes.txt"),
+        other=str(other),
+    ) as caught:
+        analyze([run], tmp_path / "out", QUICK)
+    assert str(caught.value).endswith(
+        f"with --labels {run / 'classes.txt'} or --labels {other}"
+    )
+    (warning,) = analyze(
+        [run], tmp_path / "out", replace(QUICK, labels=str(other))
+    ).warnings
+    assert (
+        "class_to_idx.json is used, but classes.txt next to the checkpoints has the"
+        " same classes in another order" in warning
+    )
+    # the names in a checkpoint decide
+    save(run / "epoch_1.pt", 1, rows=10, classes=names)
+    assert (
+        Results(analyze([run], tmp_path / "own", QUICK).out).classes["name"].to_list()
+        == names
+    )
 
 
-def test_find_labels_in_another_order_than_the_ids_or_numbers_in_the_checkpoint_warns(tmp_path):
+def test_find_labels_in_another_order_than_the_ids_or_numbers_in_the_checkpoint_warns(
+    tmp_path,
+):
     first, file = load_preset("imagenet1k"), tmp_path / "names.txt"
     file.write_text("\n".join(first.names[:2] + first.names[11:1:-1]))
-    for own, name in ((first.wnids[:12], "n01484850"), (sorted(map(str, range(12))), "10")):  # 0, 1, 10, 11, 2
+    for own, name in (
+        (first.wnids[:12], "n01484850"),
+        (sorted(map(str, range(12))), "10"),
+    ):  # 0, 1, 10, 11, 2
         save(tmp_path / name / "epoch_1.pt", 1, rows=12, classes=list(own))
-        (warning,) = analyze([tmp_path / name], tmp_path / "out", Options(labels=str(file), draws=0)).warnings
-        assert warning.endswith(f"another order: class 2 is {name!r} there and {first.names[11]!r} here")
+        (warning,) = analyze(
+            [tmp_path / name], tmp_path / "out", Options(labels=str(file), draws=0)
+        ).warnings
+        assert warning.endswith(
+            f"another order: class 2 is {name!r} there and {first.names[11]!r} here"
+        )
 
 
-def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Command, tmp_path):
+def test_a_named_log_wins_and_counts_for_all_runs(
+    make_run: MakeRun, dsi: Command, tmp_path
+):
     runs = [make_run("a"), make_run("b")]
     (runs[0] / "log.csv").write_text("epoch,test_loss\n0,9\n1,9\n2,9\n3,9\n")
     (tmp_path / "mine.csv").write_text("epoch,test_loss\n0,4\n1,3\n2,2\n3,1\n")
     options = ["--log", tmp_path / "mine.csv", "--draws", 0, "--no-report"]
     assert dsi("analyze", *runs, "-o", tmp_path / "out", *options).code == 0
-    losses = Results(tmp_path / "out").curves.query("metric == 'loss'").sort_values("epoch")
+    losses = (
+        Results(tmp_path / "out").curves.query("metric == 'loss'").sort_values("epoch")
+    )
     for name in ("a", "b"):
-        assert losses.loc[losses["run"] == name, "value"].tolist() == [4.0, 3.0, 2.0, 1.0]
+        assert losses.loc[losses["run"] == name, "value"].tolist() == [
+            4.0,
+            3.0,
+            2.0,
+            1.0,
+        ]
 
 
 @pytest.fixture
 def run(tmp_path):
     """Return a folder with a checkpoint of two heads, of seven and of five classes."""
-    heads = torch.nn.ModuleDict({"a": torch.nn.Linear(16, 7), "b": torch.nn.Linear(16, 5)})
+    heads = torch.nn.ModuleDict(
+        {"a": torch.nn.Linear(16, 7), "b": torch.nn.Linear(16, 5)}
+    )
     torch.save(heads.state_dict(), tmp_path / "epoch_1.pt")
     return tmp_path
 

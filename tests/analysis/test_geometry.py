@@ -1,4 +1,6 @@
-"""The geometry of class vectors in the tables: norms, biases and drift per class, indices per checkpoint."""
+"""The geometry of class vectors in the tables: norms, biases and drift per class,
+indices per checkpoint.
+"""
 
 import json
 import shutil
@@ -22,7 +24,9 @@ QUICK = Options(draws=0, permutations=0)
 
 
 def save(path, weight, bias=None, **tensors):
-    """Save the state dict of a network of two layers, whose last one is the classifier."""
+    """Save the state dict of a network of two layers, whose last one is the
+    classifier.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"body.weight": torch.ones(weight.shape[1], 3), "fc.weight": weight}
     torch.save(state | ({} if bias is None else {"fc.bias": bias}) | tensors, path)
@@ -39,7 +43,9 @@ def write_run(folder, epochs=4, classes=8, *, seed=0):
 
 def angle(first, second):
     """Return the angle of two vectors in degrees, by the definition."""
-    cosine = float(first @ second) / (float(first @ first) * float(second @ second)) ** 0.5
+    cosine = (
+        float(first @ second) / (float(first @ first) * float(second @ second)) ** 0.5
+    )
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
@@ -50,7 +56,9 @@ def column(results, name, epoch):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Return the results of a run of four epochs, its weights and its biases; do not write to the folder."""
+    """Return the results of a run of four epochs, its weights and its biases; do not
+    write to the folder.
+    """
     folder = tmp_path_factory.mktemp("geometry")
     weights, biases = write_run(folder / "run")
     analyze([folder / "run"], folder / "out", QUICK)
@@ -63,13 +71,24 @@ def test_analyze_writes_norm_bias_and_drift_of_each_class(made):
     for epoch, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         rows = weight.double().numpy()
         assert_allclose(column(results, "norm", epoch), np.linalg.norm(rows, axis=1))
-        assert_allclose(column(results, "centred_norm", epoch), np.linalg.norm(rows - rows.mean(axis=0), axis=1))
+        assert_allclose(
+            column(results, "centred_norm", epoch),
+            np.linalg.norm(rows - rows.mean(axis=0), axis=1),
+        )
         assert_allclose(column(results, "bias", epoch), bias.numpy())
         last = weights[-1].double().numpy()
-        assert_allclose(column(results, "angle_last", epoch), list(map(angle, rows, last)), atol=1e-5)
+        assert_allclose(
+            column(results, "angle_last", epoch),
+            list(map(angle, rows, last)),
+            atol=1e-5,
+        )
         if epoch:
             before = weights[epoch - 1].double().numpy()
-            assert_allclose(column(results, "angle_previous", epoch), list(map(angle, rows, before)), atol=1e-5)
+            assert_allclose(
+                column(results, "angle_previous", epoch),
+                list(map(angle, rows, before)),
+                atol=1e-5,
+            )
     assert np.isnan(column(results, "angle_previous", 0)).all()
     assert not column(results, "angle_last", 3).any()
 
@@ -81,7 +100,9 @@ def test_analyze_curves_equal_the_oracle_with_chance_levels(made):
     assert curves[["null_mean", "null_std"]].notna().all(axis=None)
     for epoch, weight in enumerate(weights):
         expected = oracles.head_geometry(weight.numpy())
-        rows = curves[curves["epoch"] == epoch].set_index(["metric", "variant"])["value"]
+        rows = curves[curves["epoch"] == epoch].set_index(["metric", "variant"])[
+            "value"
+        ]
         found = {
             "effective_rank": rows["effective_rank", "raw"],
             "centred_effective_rank": rows["effective_rank", "centred"],
@@ -99,7 +120,10 @@ def test_analyze_spectrum_equals_the_oracle_with_chance_levels(made):
     results, weights, _ = made
     spectrum = results.spectrum
     for epoch, weight in enumerate(weights):
-        rows, expected = spectrum[spectrum["epoch"] == epoch], oracles.spectrum(weight.numpy())
+        rows, expected = (
+            spectrum[spectrum["epoch"] == epoch],
+            oracles.spectrum(weight.numpy()),
+        )
         assert rows["index"].tolist() == [1, 2, 3, 4, 5, 6, 7]
         assert_allclose(rows["singular_value"], expected, rtol=1e-6)
         assert_allclose(rows["cumulative_share"], np.cumsum(rows["share"]))
@@ -112,7 +136,9 @@ def test_analyze_equal_class_vectors_have_no_spectrum(tmp_path):
     save(tmp_path / "run" / "epoch_0.pt", weights[0])
     save(tmp_path / "run" / "epoch_1.pt", torch.ones_like(weights[1]))
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert dsi_cli.open_results(tmp_path / "out").spectrum["epoch"].unique().tolist() == [0]
+    assert dsi_cli.open_results(tmp_path / "out").spectrum[
+        "epoch"
+    ].unique().tolist() == [0]
 
 
 def test_analyze_checkpoints_that_are_gone_keep_their_geometry(tmp_path):
@@ -122,7 +148,9 @@ def test_analyze_checkpoints_that_are_gone_keep_their_geometry(tmp_path):
     for epoch in (0, 1):
         (tmp_path / "run" / f"epoch_{epoch}.pt").unlink()
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    pd.testing.assert_frame_equal(dsi_cli.open_results(tmp_path / "out").geometry, before)
+    pd.testing.assert_frame_equal(
+        dsi_cli.open_results(tmp_path / "out").geometry, before
+    )
 
 
 @pytest.mark.parametrize("table", ["geometry.parquet", "spectrum.parquet"])
@@ -135,13 +163,16 @@ def test_analyze_lost_table_is_made_from_stored_heads(table, tmp_path):
     (tmp_path / "out" / table).unlink()
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "copy")
-    (tmp_path / "out" / table).write_bytes(b"PAR1" + bytes(400) + data[404:])  # its options are whole
+    # its options are whole
+    (tmp_path / "out" / table).write_bytes(b"PAR1" + bytes(400) + data[404:])
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "copy")
 
 
 def test_analyze_end_between_the_two_tables_of_curves_makes_them_again(tmp_path):
-    """The options of both tables must agree; otherwise rows of different settings could meet."""
+    """The options of both tables must agree; otherwise rows of different settings could
+    meet.
+    """
     write_run(tmp_path / "run")
     for name, options in (("out", QUICK), ("other", replace(QUICK, quantiles=(0.8,)))):
         analyze([tmp_path / "run"], tmp_path / name, options)
@@ -153,7 +184,10 @@ def test_analyze_end_between_the_two_tables_of_curves_makes_them_again(tmp_path)
 
 def test_analyze_curves_beyond_the_paper_have_a_table_of_their_own(made):
     results, *_ = made
-    main, extra = (set(pd.read_parquet(results.path / f"{name}.parquet")["metric"]) for name in ("curves", "extra_curves"))
+    main, extra = (
+        set(pd.read_parquet(results.path / f"{name}.parquet")["metric"])
+        for name in ("curves", "extra_curves")
+    )
     assert main == {"wsi", "mean_row", "sai"}
     assert extra == {"effective_rank", "stable_rank", "nc2_norms", "nc2_angles"}
     assert set(results.curves["metric"]) == main | extra
@@ -167,7 +201,9 @@ def test_analyze_zero_class_has_a_norm_of_zero_and_no_angle(tmp_path):
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     results = dsi_cli.open_results(tmp_path / "out")
     assert column(results, "norm", 1)[3] == 0
-    assert np.isnan([column(results, "angle_previous", 1)[3], column(results, "angle_last", 0)[3]]).all()
+    assert np.isnan(
+        [column(results, "angle_previous", 1)[3], column(results, "angle_last", 0)[3]]
+    ).all()
     assert np.isnan(column(results, "bias", 0)).all()
 
 
@@ -178,11 +214,15 @@ def test_analyze_epoch_with_nan_weights_is_left_out(tmp_path):
     results = dsi_cli.open_results(tmp_path / "out")
     assert results.geometry["epoch"].unique().tolist() == [0, 2]
     first, last = weights[0].double().numpy(), weights[2].double().numpy()
-    assert_allclose(column(results, "angle_previous", 2), list(map(angle, last, first)), atol=1e-5)
+    assert_allclose(
+        column(results, "angle_previous", 2), list(map(angle, last, first)), atol=1e-5
+    )
 
 
 def test_analyze_many_classes_have_geometry_without_mean_deviation_of_angles(tmp_path):
-    weight = torch.randn(MAX_DENSE_CLASSES + 4, 3, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(
+        MAX_DENSE_CLASSES + 4, 3, generator=torch.Generator().manual_seed(0)
+    )
     save(tmp_path / "run" / "epoch_0.pt", weight, torch.ones(len(weight)))
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     results = dsi_cli.open_results(tmp_path / "out")
@@ -213,36 +253,67 @@ BIASES = {
 @pytest.mark.parametrize(("tensors", "expected"), BIASES.values(), ids=BIASES)
 def test_analyze_reads_only_a_bias_of_the_head(tensors, expected, tmp_path):
     save(tmp_path / "run" / "epoch_0.pt", WEIGHT, **tensors)
-    analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, permutations=0, head="fc"))
+    analyze(
+        [tmp_path / "run"],
+        tmp_path / "out",
+        Options(draws=0, permutations=0, head="fc"),
+    )
     found = column(dsi_cli.open_results(tmp_path / "out"), "bias", 0).astype(float)
     assert_allclose(found, np.full(8, np.nan) if expected is None else expected.numpy())
 
 
 def test_analyze_bias_loses_the_row_of_the_background(tmp_path):
     weight = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
-    save(tmp_path / "run" / "epoch_0.pt", weight, torch.arange(9.0), class_names=[f"class {i}" for i in range(8)])
+    save(
+        tmp_path / "run" / "epoch_0.pt",
+        weight,
+        torch.arange(9.0),
+        class_names=[f"class {i}" for i in range(8)],
+    )
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     results = dsi_cli.open_results(tmp_path / "out")
-    assert (results.checkpoints["extra_classes"].tolist(), len(column(results, "bias", 0))) == ([1], 8)
+    assert (
+        results.checkpoints["extra_classes"].tolist(),
+        len(column(results, "bias", 0)),
+    ) == ([1], 8)
 
 
 @pytest.mark.parametrize(("setting", "expected"), [("none", BIAS), ("lora_only", None)])
-def test_analyze_adapter_has_the_bias_of_its_base_model_unless_it_may_change_it(setting, expected, tmp_path):
+def test_analyze_adapter_has_the_bias_of_its_base_model_unless_it_may_change_it(
+    setting, expected, tmp_path
+):
     base, adapter = tmp_path / "run" / "base", tmp_path / "run" / "adapter"
     base.mkdir(parents=True)
     adapter.mkdir()
     body = np.ones((12, 3), dtype=np.float32)
-    weights = {"body.weight": body, "score.weight": WEIGHT.numpy(), "score.bias": BIAS.numpy()}
+    weights = {
+        "body.weight": body,
+        "score.weight": WEIGHT.numpy(),
+        "score.bias": BIAS.numpy(),
+    }
     save_file(weights, base / "model.safetensors")
-    config = {"base_model_name_or_path": "base", "lora_alpha": 1, "r": 1, "bias": setting}
+    config = {
+        "base_model_name_or_path": "base",
+        "lora_alpha": 1,
+        "r": 1,
+        "bias": setting,
+    }
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    factors = {"A": np.ones((1, 3), dtype=np.float32), "B": np.ones((12, 1), dtype=np.float32)}
+    factors = {
+        "A": np.ones((1, 3), dtype=np.float32),
+        "B": np.ones((12, 1), dtype=np.float32),
+    }
     save_file(
-        {f"base_model.model.body.lora_{name}.weight": factor for name, factor in factors.items()},
+        {
+            f"base_model.model.body.lora_{name}.weight": factor
+            for name, factor in factors.items()
+        },
         adapter / "adapter_model.safetensors",
     )
     analyze([adapter], tmp_path / "out", QUICK)
-    found = dsi_cli.open_results(tmp_path / "out").geometry["bias"].to_numpy(dtype=float)
+    found = (
+        dsi_cli.open_results(tmp_path / "out").geometry["bias"].to_numpy(dtype=float)
+    )
     assert_allclose(found, np.full(8, np.nan) if expected is None else expected.numpy())
 
 
@@ -252,11 +323,23 @@ def test_analyze_unrelated_heads_of_one_run_give_a_warning(tmp_path):
         save(tmp_path / "epochs" / f"epoch_{epoch}.pt", head)
         save(tmp_path / "folds" / f"model_{epoch}.pt", head)
     (warning,) = analyze([tmp_path / "epochs"], tmp_path / "out", QUICK).warnings
-    assert warning.startswith("epochs: the class vectors of successive checkpoints are unrelated")
+    assert warning.startswith(
+        "epochs: the class vectors of successive checkpoints are unrelated"
+    )
     assert "put each into a folder of its own" in warning
     summary = analyze([tmp_path / "folds"], tmp_path / "apart", QUICK)
     (warning,) = summary.warnings
-    found = "folds: the class vectors of model_0.pt, model_1.pt, model_2.pt are unrelated, so each is a run"
-    assert warning == f"{found}; if they are epochs of one training, name them epoch_1, epoch_2, ..."
-    assert [run.name for run in summary.runs] == ["folds/model_0", "folds/model_1", "folds/model_2"]
+    found = (
+        "folds: the class vectors of model_0.pt, model_1.pt, model_2.pt are unrelated,"
+        " so each is a run"
+    )
+    assert (
+        warning == f"{found}; if they are epochs of one training, name them epoch_1,"
+        " epoch_2, ..."
+    )
+    assert [run.name for run in summary.runs] == [
+        "folds/model_0",
+        "folds/model_1",
+        "folds/model_2",
+    ]
     assert summary.exit_code == 0

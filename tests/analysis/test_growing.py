@@ -1,4 +1,6 @@
-"""A class-incremental run, whose head grows, is one run: its matrices, curves, labels, tables, figures and report."""
+"""A class-incremental run, whose head grows, is one run: its matrices, curves, labels,
+tables, figures and report.
+"""
 
 import shutil
 
@@ -27,7 +29,9 @@ NAMES = ("cat", "dog", "horse", "frog", "bird", "lion", "whale", "bee", "wolf")
 
 
 def write_run(folder, widths=WIDTHS, *, seed=0, features=12, are_related=True):
-    """Write checkpoints whose head has these numbers of classes, and return the weights."""
+    """Write checkpoints whose head has these numbers of classes, and return the
+    weights.
+    """
     generator = torch.Generator().manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     whole, weights = torch.randn(max(widths), features, generator=generator), []
@@ -37,7 +41,12 @@ def write_run(folder, widths=WIDTHS, *, seed=0, features=12, are_related=True):
         body = torch.ones(features, 3)
         weights.append(whole[:classes].clone())
         torch.save(
-            {"body.weight": body, "fc.weight": weights[-1], "fc.bias": torch.zeros(classes)}, folder / f"epoch_{epoch}.pt"
+            {
+                "body.weight": body,
+                "fc.weight": weights[-1],
+                "fc.bias": torch.zeros(classes),
+            },
+            folder / f"epoch_{epoch}.pt",
         )
     return weights
 
@@ -50,7 +59,9 @@ def write_labels(folder, names=NAMES):
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
-    """Return the folder of a growing run, of its labels and of its results in ``out``, its weights and the summary."""
+    """Return the folder of a growing run, of its labels and of its results in ``out``,
+    its weights and the summary.
+    """
     folder = tmp_path_factory.mktemp("grown")
     weights = write_run(folder / "run")
     options = Options(draws=0, permutations=0, labels=write_labels(folder))
@@ -59,22 +70,35 @@ def grown(tmp_path_factory):
 
 def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(grown):
     folder, weights, summary = grown
-    assert any("the head grows from 4 to 9 classes, so curves are over the first 4" in text for text in summary.warnings)
+    assert any(
+        "the head grows from 4 to 9 classes, so curves are over the first 4" in text
+        for text in summary.warnings
+    )
     results = dsi_cli.open_results(folder / "out")
     assert results.names == ["run"]
     assert results.checkpoints["classes"].tolist() == list(WIDTHS)
     assert results.classes["name"].tolist() == list(NAMES)
-    curves = results.curves[results.curves["metric"].isin(["wsi", "mean_row", "effective_rank"])]
+    curves = results.curves[
+        results.curves["metric"].isin(["wsi", "mean_row", "effective_rank"])
+    ]
     assert curves["classes_used"].eq(4).all()
     assert results.curves.query("metric == 'sai'")["classes_used"].max() <= 4
     for epoch, weight in enumerate(weights):
         whole = results.csm("ncsm", epoch).to_numpy()
-        assert_array_equal(whole[: len(weight), : len(weight)], weight_similarity(weight.numpy()))
+        assert_array_equal(
+            whole[: len(weight), : len(weight)], weight_similarity(weight.numpy())
+        )
         assert np.isnan(whole[len(weight) :]).all()
-        assert_array_equal(np.isnan(results.csm("ncsm_centred", epoch)), np.isnan(whole))
+        assert_array_equal(
+            np.isnan(results.csm("ncsm_centred", epoch)), np.isnan(whole)
+        )
         stored = weight_similarity(weight.numpy())[:4, :4]
-        mean = curves.query("metric == 'wsi' and variant == 'mean' and epoch == @epoch")["value"]
-        assert mean.tolist() == pytest.approx([stored[np.triu_indices(4, 1)].mean()], abs=1e-6)
+        mean = curves.query(
+            "metric == 'wsi' and variant == 'mean' and epoch == @epoch"
+        )["value"]
+        assert mean.tolist() == pytest.approx(
+            [stored[np.triu_indices(4, 1)].mean()], abs=1e-6
+        )
     assert results.geometry.groupby("epoch").size().tolist() == list(WIDTHS)
     assert results.spectrum.groupby("epoch").size().tolist() == [3] * 4
     assert results.spectrum["classes_used"].eq(4).all()
@@ -86,12 +110,16 @@ def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(grow
 def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
     results = dsi_cli.open_results(grown[0] / "out")
     assert write_report(results.path, tmp_path / "report.html").is_file()
-    drawn = save.write(results, ("heatmaps", "geometry"), FigureOptions(), (), tmp_path / "figures")
+    drawn = save.write(
+        results, ("heatmaps", "geometry"), FigureOptions(), (), tmp_path / "figures"
+    )
     assert {path.stem for path in drawn.files} == {"heatmaps", "geometry"}
 
 
 def test_neighbors_over_epochs_have_no_rank_before_their_class(grown):
-    history = neighbor_history(dsi_cli.open_results(grown[0] / "out"), "cat", NeighborQuery(most=8))
+    history = neighbor_history(
+        dsi_cli.open_results(grown[0] / "out"), "cat", NeighborQuery(most=8)
+    )
     assert {row.name: row.places[:3] for row in history.rows}["wolf"] == [None] * 3
 
 
@@ -108,7 +136,10 @@ def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path):
     shutil.rmtree(tmp_path / "run")
     write_run(tmp_path / "run")
     analyze([tmp_path / "run"], tmp_path / "at-once", QUICK)
-    geometries = [dsi_cli.open_results(tmp_path / name).geometry.to_dict() for name in ("out", "at-once")]
+    geometries = [
+        dsi_cli.open_results(tmp_path / name).geometry.to_dict()
+        for name in ("out", "at-once")
+    ]
     assert str(geometries[0]) == str(geometries[1])
 
 
@@ -117,16 +148,28 @@ def test_analyze_earlier_narrow_checkpoint_changes_the_classes_of_all_curves(tmp
     first = tmp_path / "run" / "epoch_0.pt"
     shutil.move(first, tmp_path / "first.pt")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert dsi_cli.open_results(tmp_path / "out").curves.query("metric == 'wsi'")["classes_used"].eq(6).all()
+    assert (
+        dsi_cli.open_results(tmp_path / "out")
+        .curves.query("metric == 'wsi'")["classes_used"]
+        .eq(6)
+        .all()
+    )
     shutil.move(tmp_path / "first.pt", first)
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert dsi_cli.open_results(tmp_path / "out").curves.query("metric == 'wsi'")["classes_used"].eq(4).all()
+    assert (
+        dsi_cli.open_results(tmp_path / "out")
+        .curves.query("metric == 'wsi'")["classes_used"]
+        .eq(4)
+        .all()
+    )
     analyze([tmp_path / "run"], tmp_path / "at-once", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "at-once")
 
 
 def test_analyze_growing_head_with_predictions_of_the_classes_so_far(tmp_path):
-    """Each epoch has the samples of the classes that its head has. Accuracy is over these, and the IDM over the first classes."""
+    """Each epoch has the samples of the classes that its head has. Accuracy is over
+    these, and the IDM over the first classes.
+    """
     write_run(tmp_path / "run")
     targets = [np.arange(30) % classes for classes in WIDTHS]
     generator = np.random.default_rng(0)
@@ -140,15 +183,23 @@ def test_analyze_growing_head_with_predictions_of_the_classes_so_far(tmp_path):
         "prediction": np.concatenate(predictions),
     }
     pd.DataFrame(columns).to_csv(tmp_path / "predictions.csv", index=False)
-    options = Options(draws=0, permutations=0, evaluation=Evaluation(predictions=str(tmp_path / "predictions.csv")))
+    options = Options(
+        draws=0,
+        permutations=0,
+        evaluation=Evaluation(predictions=str(tmp_path / "predictions.csv")),
+    )
     analyze([tmp_path / "run"], tmp_path / "out", options)
     results = dsi_cli.open_results(tmp_path / "out")
     for epoch, (truth, predicted) in enumerate(zip(targets, predictions, strict=True)):
         counts = results.confusion(epoch).to_numpy()
         assert counts.sum() == 30
         assert not counts[WIDTHS[epoch] :].any()
-        rows = results.curves.query("epoch == @epoch").set_index(["metric", "of", "variant"])
-        assert rows.xs("accuracy")["value"].tolist() == [pytest.approx((truth == predicted).mean())]
+        rows = results.curves.query("epoch == @epoch").set_index(
+            ["metric", "of", "variant"]
+        )
+        assert rows.xs("accuracy")["value"].tolist() == [
+            pytest.approx((truth == predicted).mean())
+        ]
         is_first = (truth < 4) & (predicted < 4)
         assert rows.loc["idm", "ncsm", "all"]["samples_used"].item() == is_first.sum()
         assert rows.loc["idm", "ncsm", "all"]["classes_used"].item() == 4
@@ -159,9 +210,15 @@ def test_analyze_growing_head_with_a_model_is_an_error_with_both_numbers(tmp_pat
     for name in NAMES:
         (tmp_path / "images" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "images" / name / "0.png")
-    (tmp_path / "model.py").write_text("raise AssertionError('the model is not built')\n")
-    evaluation = Evaluation(test=str(tmp_path / "images"), model=f"{tmp_path}/model.py:build")
-    options = Options(draws=0, permutations=0, labels=write_labels(tmp_path), evaluation=evaluation)
+    (tmp_path / "model.py").write_text(
+        "raise AssertionError('the model is not built')\n"
+    )
+    evaluation = Evaluation(
+        test=str(tmp_path / "images"), model=f"{tmp_path}/model.py:build"
+    )
+    options = Options(
+        draws=0, permutations=0, labels=write_labels(tmp_path), evaluation=evaluation
+    )
     with raises("growing-head", UsageError) as error:
         analyze([tmp_path / "run"], tmp_path / "out", options)
     assert error.value.fields == {"run": "run", "classes": (4, 9)}
@@ -178,19 +235,29 @@ APART = {
 def test_analyze_other_widths_are_runs_of_their_own(arguments, tmp_path):
     write_run(tmp_path / "run", **arguments)
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert len(dsi_cli.open_results(tmp_path / "out").names) == len(set(arguments["widths"]))
+    assert len(dsi_cli.open_results(tmp_path / "out").names) == len(
+        set(arguments["widths"])
+    )
 
 
 @pytest.mark.parametrize("count", [4, 6, 8, 10])
-def test_analyze_labels_of_another_number_than_the_last_head_are_refused(count, tmp_path):
+def test_analyze_labels_of_another_number_than_the_last_head_are_refused(
+    count, tmp_path
+):
     write_run(tmp_path / "run")
     labels = write_labels(tmp_path, [*NAMES, "oak"][:count])
     with raises("label-count", UsageError, labels=count, classes=9):
-        analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, permutations=0, labels=labels))
+        analyze(
+            [tmp_path / "run"],
+            tmp_path / "out",
+            Options(draws=0, permutations=0, labels=labels),
+        )
 
 
 def test_analyze_label_file_of_the_last_head_next_to_the_checkpoints_is_used(tmp_path):
     write_run(tmp_path / "run")
     write_labels(tmp_path / "run")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert dsi_cli.open_results(tmp_path / "out").classes["name"].tolist() == list(NAMES)
+    assert dsi_cli.open_results(tmp_path / "out").classes["name"].tolist() == list(
+        NAMES
+    )

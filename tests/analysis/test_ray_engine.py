@@ -1,4 +1,6 @@
-"""Running a model in another process: all that travels is pickled, and data that are not the same there are told."""
+"""Running a model in another process: all that travels is pickled, and data that are
+not the same there are told.
+"""
 
 import os
 import pickle
@@ -20,7 +22,9 @@ def copied(one):
 
 
 class Copies:
-    """An engine in this process that has nothing but copies of what it is given, as another process has."""
+    """An engine in this process that has nothing but copies of what it is given, as
+    another process has.
+    """
 
     def __init__(self, before):
         self.before = before
@@ -37,20 +41,29 @@ class Copies:
 
 @pytest.fixture
 def evaluated(own_run, few, tmp_path, monkeypatch):
-    """Return ``evaluated(before)``: an analysis with answers from copies, and what it said; ``before`` is called before them."""
+    """Return ``evaluated(before)``: an analysis with answers from copies, and what it
+    said; ``before`` is called before them.
+    """
     shutil.copytree(few, tmp_path / "images")
 
     def made(before=lambda: None, out="elsewhere", copies=True):
         said = []
         options = Options(
             evaluation=Evaluation(
-                test=str(tmp_path / "images"), model=own_run.options[1], templates=True, skip_bad_images=True, device="cpu"
+                test=str(tmp_path / "images"),
+                model=own_run.options[1],
+                templates=True,
+                skip_bad_images=True,
+                device="cpu",
             ),
             **{"draws": 0, "permutations": 0},
         )
         with monkeypatch.context() as patch:
             if copies:
-                patch.setattr("dsi_cli.analysis.analyze.open_engine", lambda _: nullcontext(Copies(before)))
+                patch.setattr(
+                    "dsi_cli.analysis.analyze.open_engine",
+                    lambda _: nullcontext(Copies(before)),
+                )
             analyze([own_run.folder], tmp_path / out, options, say=said.append)
         return contents(tmp_path / out), said
 
@@ -71,5 +84,8 @@ def test_other_data_at_the_same_place_are_told(evaluated, tmp_path):
 
 
 def test_data_that_a_node_does_not_see_are_told(evaluated, tmp_path):
-    with pytest.raises(UsageError, match=rf"^{socket.gethostname()}, a node of the cluster: expected a data set"):
+    with pytest.raises(
+        UsageError,
+        match=rf"^{socket.gethostname()}, a node of the cluster: expected a data set",
+    ):
         evaluated(lambda: shutil.rmtree(tmp_path / "images"))

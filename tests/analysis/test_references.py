@@ -1,4 +1,6 @@
-"""Several references in one run: the forms of the option, the rows and the matrix of each, and what later calls keep."""
+"""Several references in one run: the forms of the option, the rows and the matrix of
+each, and what later calls keep.
+"""
 
 import json
 from collections import Counter
@@ -35,7 +37,11 @@ def labels_of(*words):
 
 
 def quick(*specs, taxonomy=None):
-    return Options(draws=0, references=specs or ("path",), taxonomy=None if taxonomy is None else str(taxonomy))
+    return Options(
+        draws=0,
+        references=specs or ("path",),
+        taxonomy=None if taxonomy is None else str(taxonomy),
+    )
 
 
 @pytest.fixture
@@ -43,7 +49,9 @@ def human(tmp_path):
     """Return a matrix of the eight animals as a file, and its values."""
     values = np.random.default_rng(5).random((8, 8))
     values = (values + values.T) / 2
-    pd.DataFrame(values, index=list(ANIMALS), columns=list(ANIMALS)).to_csv(tmp_path / "human views.csv")
+    pd.DataFrame(values, index=list(ANIMALS), columns=list(ANIMALS)).to_csv(
+        tmp_path / "human views.csv"
+    )
     return tmp_path / "human views.csv", values
 
 
@@ -59,8 +67,15 @@ def counts(tmp_path):
     graph, met = load(), {"dog": 10, "cat": 20, "car": 70}
     found: Counter[int] = Counter()
     for word, count in met.items():
-        found.update(dict.fromkeys(ancestors(graph, np.array([graph.node(f"{word}.n.01")])).tolist(), count))
-    lines = [f"{graph.offsets[node]}n {count}{' ROOT' * (count == 100 and node == 0)}" for node, count in found.items()]
+        found.update(
+            dict.fromkeys(
+                ancestors(graph, np.array([graph.node(f"{word}.n.01")])).tolist(), count
+            )
+        )
+    lines = [
+        f"{graph.offsets[node]}n {count}{' ROOT' * (count == 100 and node == 0)}"
+        for node, count in found.items()
+    ]
     (tmp_path / "ic-few.dat").write_text("\n".join(["wnver::x", *lines]))
     return tmp_path / "ic-few.dat"
 
@@ -68,16 +83,29 @@ def counts(tmp_path):
 def test_open_references_names_each_form(human, tree, counts):
     specs = ["path", "wup", "lch", f"res:{counts}", f"jcn:{counts}", str(human[0])]
     assert [source.name for source in references.open_references(specs, None)] == [
-        "wordnet3.0-path", "wordnet3.0-wup", "wordnet3.0-lch", "wordnet3.0-res-ic-few", "wordnet3.0-jcn-ic-few", "human-views",
-    ]  # fmt: skip
-    found = references.open_references(["path", "wordnet:path", "wup"], open_taxonomy(str(tree)))
-    assert [source.name for source in found] == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
+        "wordnet3.0-path",
+        "wordnet3.0-wup",
+        "wordnet3.0-lch",
+        "wordnet3.0-res-ic-few",
+        "wordnet3.0-jcn-ic-few",
+        "human-views",
+    ]
+    found = references.open_references(
+        ["path", "wordnet:path", "wup"], open_taxonomy(str(tree))
+    )
+    assert [source.name for source in found] == [
+        "zoo-path",
+        "wordnet3.0-path",
+        "zoo-wup",
+    ]
     for measure in (f"lin:{counts}", "wordnet:path"):
         with raises("options-conflict", UsageError):
             wordnet_csm(ANIMALS, measure, tree)
 
 
-@pytest.mark.parametrize("spec", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"])
+@pytest.mark.parametrize(
+    "spec", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"]
+)
 def test_open_references_of_an_unknown_form_fails(spec):
     with raises("unknown-reference", UsageError, reference=spec):
         references.open_references([spec], None)
@@ -86,9 +114,17 @@ def test_open_references_of_an_unknown_form_fails(spec):
 @pytest.mark.parametrize("kind", ["wup", "lch", "path"])
 def test_for_labels_has_nan_for_unknown_classes(kind):
     (source,) = references.open_references([kind], None)
-    found = source.for_labels(labels_of("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
-    nodes, at = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")], [0, 2, 3, 4]
-    assert_array_equal(found.dense[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
+    found = source.for_labels(
+        labels_of("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01")
+    )
+    nodes, at = (
+        [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")],
+        [0, 2, 3, 4],
+    )
+    assert_array_equal(
+        found.dense[np.ix_(at, at)],
+        measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32),
+    )
     assert np.isnan(found.dense[1]).all()
     assert np.isnan(found.dense[:, 1]).all()
     assert found.reason_missing is None
@@ -98,26 +134,37 @@ def test_for_labels_has_nan_for_classes_without_information_content(counts):
     (source,) = references.open_references([f"res:{counts}"], None)
     found = source.for_labels(labels_of("dog", "cat", "rock", "car"))
     assert_array_equal(np.isnan(np.diagonal(found.dense)), [False, False, True, False])
-    assert found.reason_missing == "3 of 4 labels are known to ic-few.dat; an alignment needs 4 or more"
+    assert (
+        found.reason_missing
+        == "3 of 4 labels are known to ic-few.dat; an alignment needs 4 or more"
+    )
     assert found.dense[0, 1] == np.float32(-np.log(30 / 100))
 
 
 def test_for_labels_replaces_infinities_by_the_largest_value(counts):
-    """Jiang and Conrath's similarity of a class with itself, and of two classes of one synset, is infinite."""
+    """Jiang and Conrath's similarity of a class with itself, and of two classes of one
+    synset, is infinite.
+    """
     (source,) = references.open_references([f"jcn:{counts}"], None)
     found = source.for_labels(labels_of("dog", "cat", "dog.n.01", "car")).dense
     assert np.isfinite(found).all()
-    assert found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
+    assert (
+        found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
+    )
 
 
 def test_for_labels_without_labels_gives_the_reason(human):
     for source in references.open_references(["wup", str(human[0])], None):
         found = source.for_labels(without_labels(8))
-        assert found.reason_missing == "no labels; add --labels FILE, or --labels PRESET"
+        assert (
+            found.reason_missing == "no labels; add --labels FILE, or --labels PRESET"
+        )
         assert np.isnan(found.dense).all()
 
 
-def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(make_run, human, tmp_path):
+def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(
+    make_run, human, tmp_path
+):
     out, (path, values) = tmp_path / "out", human
     summary = analyze([make_run()], out, quick("wup", "path", str(path)))
     names = ["wordnet3.0-wup", "wordnet3.0-path", "human-views"]
@@ -127,14 +174,24 @@ def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(make_r
     assert set(semantic["reference"]) == set(names)
     for _, rows in semantic.groupby(["reference", "epoch"]):
         assert sorted(rows["variant"]) == sorted(Options().measures)
-    for name, matrix in zip(names, (wordnet_csm(ANIMALS, "wup"), wordnet_csm(ANIMALS), values), strict=True):
+    for name, matrix in zip(
+        names, (wordnet_csm(ANIMALS, "wup"), wordnet_csm(ANIMALS), values), strict=True
+    ):
         stored_reference = Results(out).csm("scsm", reference=name).to_numpy()
         assert_allclose(stored_reference, np.asarray(matrix), rtol=1e-6)
-        (row,) = curve(curves, "run", of="ncsm,scsm", reference=name, variant="pearson").query("epoch == 2").itertuples()
+        (row,) = (
+            curve(curves, "run", of="ncsm,scsm", reference=name, variant="pearson")
+            .query("epoch == 2")
+            .itertuples()
+        )
         off = ~np.eye(8, dtype=bool)
-        expected = np.corrcoef(stored(out, "run", "ncsm", 2)[off], stored_reference[off])[0, 1]
+        expected = np.corrcoef(
+            stored(out, "run", "ncsm", 2)[off], stored_reference[off]
+        )[0, 1]
         assert row.value == pytest.approx(expected, rel=1e-6)
-    assert_array_equal(Results(out).csm("scsm"), Results(out).csm("scsm", reference=names[0]))
+    assert_array_equal(
+        Results(out).csm("scsm"), Results(out).csm("scsm", reference=names[0])
+    )
     assert set(Results(out).alignment_by_class["reference"]) == set(names)
 
 
@@ -142,24 +199,57 @@ def test_partial_correlations_match_the_stored_matrices(make_run, human, tmp_pat
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick("path", str(path)))
     rows = tables(out)["curves"].query("variant == 'partial_pearson'")
-    assert set(rows["reference"]) == {"wordnet3.0-path|human-views", "human-views|wordnet3.0-path"}
+    assert set(rows["reference"]) == {
+        "wordnet3.0-path|human-views",
+        "human-views|wordnet3.0-path",
+    }
     assert len(rows) == 8
     for row in rows.itertuples():
-        first, given = (Results(out).csm("scsm", reference=name).to_numpy() for name in row.reference.split("|"))
+        first, given = (
+            Results(out).csm("scsm", reference=name).to_numpy()
+            for name in row.reference.split("|")
+        )
         expected = partial_mantel(stored(out, "run", "ncsm", row.epoch), first, given)
-        assert (row.value, row.z) == (pytest.approx(expected.value), pytest.approx(expected.z))
-        assert (row.metric, row.of, row.null_mean, row.classes_used) == ("sai", "ncsm,scsm", 0.0, 8)
+        assert (row.value, row.z) == (
+            pytest.approx(expected.value),
+            pytest.approx(expected.z),
+        )
+        assert (row.metric, row.of, row.null_mean, row.classes_used) == (
+            "sai",
+            "ncsm,scsm",
+            0.0,
+            8,
+        )
 
 
 def test_summaries_and_panels_show_the_main_reference(make_run, human, tmp_path):
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick(str(path), "path"))
-    main = curve(tables(out)["curves"], "run", of="ncsm,scsm", reference="human-views", variant="cosine")
-    assert [line["value"] for line in epoch_summary.epoch_summaries(out, "run")] == main["value"].tolist()
-    (panel,) = (panel for panel in curve_panels.panels(Results(out), measure="cosine") if panel.kind.name == "sai")
-    assert [one.label for one in panel.series] == ["SAI(NCSM, SCSM), human-views", "SAI(NCSM, SCSM)"]
+    main = curve(
+        tables(out)["curves"],
+        "run",
+        of="ncsm,scsm",
+        reference="human-views",
+        variant="cosine",
+    )
+    assert [
+        line["value"] for line in epoch_summary.epoch_summaries(out, "run")
+    ] == main["value"].tolist()
+    (panel,) = (
+        panel
+        for panel in curve_panels.panels(Results(out), measure="cosine")
+        if panel.kind.name == "sai"
+    )
+    assert [one.label for one in panel.series] == [
+        "SAI(NCSM, SCSM), human-views",
+        "SAI(NCSM, SCSM)",
+    ]
     analyze([tmp_path / "run"], out, quick("wup", str(path)))
-    (panel,) = (panel for panel in curve_panels.panels(Results(out), measure="cosine") if panel.kind.name == "sai")
+    (panel,) = (
+        panel
+        for panel in curve_panels.panels(Results(out), measure="cosine")
+        if panel.kind.name == "sai"
+    )
     assert [one.reference for one in panel.series] == ["wordnet3.0-wup", "human-views"]
 
 
@@ -171,16 +261,25 @@ def test_analyze_with_a_custom_taxonomy_replaces_wordnet(make_run, tree, tmp_pat
     assert matrix.loc["cat", "dog"] == pytest.approx(1 / 3)
     assert matrix.loc["cat", "whale"] == pytest.approx(1 / 5)
     assert matrix.loc[["bird", "bee"]].isna().all(axis=None)
-    assert set(curve(tables(out)["curves"], "run", of="ncsm,scsm")["classes_used"]) == {6}
+    assert set(curve(tables(out)["curves"], "run", of="ncsm,scsm")["classes_used"]) == {
+        6
+    }
 
 
 @pytest.mark.parametrize("second", ["changed", "fewer", "more", "order"])
-def test_analyze_with_other_references_equals_a_first_call(make_run, human, tmp_path, second):
+def test_analyze_with_other_references_equals_a_first_call(
+    make_run, human, tmp_path, second
+):
     run, out, (path, values) = make_run(), tmp_path / "out", human
     analyze([run], out, quick("path", str(path)))
     if second == "changed":
         pd.DataFrame(values**2, index=list(ANIMALS), columns=list(ANIMALS)).to_csv(path)
-    asked = {"changed": ("path", path), "fewer": ("path",), "more": ("path", path, "lch"), "order": (path, "path")}[second]
+    asked = {
+        "changed": ("path", path),
+        "fewer": ("path",),
+        "more": ("path", path, "lch"),
+        "order": (path, "path"),
+    }[second]
     analyze([run], out, quick(*map(str, asked)))
     assert_like_a_first_call(out, [run], quick(*map(str, asked)))
 
@@ -189,7 +288,10 @@ def test_analyze_keeps_the_references_of_another_run(make_run, tmp_path):
     first, second, out = make_run("a"), make_run("b", seed=1), tmp_path / "out"
     analyze([first], out, quick("wup"))
     analyze([second], out, quick("lch"))
-    assert (Results(out).references("a"), Results(out).references("b")) == (["wordnet3.0-wup"], ["wordnet3.0-lch"])
+    assert (Results(out).references("a"), Results(out).references("b")) == (
+        ["wordnet3.0-wup"],
+        ["wordnet3.0-lch"],
+    )
     assert Results(out).csm("scsm", run="a").loc["cat", "dog"] == pytest.approx(
         wordnet_csm(ANIMALS, "wup").loc["cat", "dog"]
     )
@@ -197,7 +299,15 @@ def test_analyze_keeps_the_references_of_another_run(make_run, tmp_path):
 
 def test_wordnet_command_takes_a_measure(dsi, tmp_path):
     (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
-    ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "-o", tmp_path / "m.parquet", "--json")
+    ended = dsi(
+        "wordnet",
+        tmp_path / "l.txt",
+        "--measure",
+        "wup",
+        "-o",
+        tmp_path / "m.parquet",
+        "--json",
+    )
     assert (ended.code, len(json.loads(ended.out)["labels"])) == (0, 3)
     table = pd.read_parquet(tmp_path / "m.parquet")
     assert set(table["reference"]) == {"wordnet3.0-wup"}
@@ -212,7 +322,12 @@ def test_curves_of_and_phases_use_the_main_reference(make_run, human, tmp_path):
     rows = Results(out).curves_of("run")
     assert set(rows.loc[rows["of"] == "ncsm,scsm", "reference"]) == {"human-views"}
     assert len(rows) == len(Results(tmp_path / "alone").curves)
-    pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "phases.parquet") for folder in (out, tmp_path / "alone")))
+    pd.testing.assert_frame_equal(
+        *(
+            pd.read_parquet(folder / "phases.parquet")
+            for folder in (out, tmp_path / "alone")
+        )
+    )
 
 
 NAMES = ("cat", "dog", "oak", "car", "zebra crossing")
@@ -230,7 +345,9 @@ def labels():
 
 
 def frame(matrix, names=NAMES):
-    return pd.DataFrame(matrix, index=pd.Index(names, name="class"), columns=list(names))
+    return pd.DataFrame(
+        matrix, index=pd.Index(names, name="class"), columns=list(names)
+    )
 
 
 def saved(matrix, path):
@@ -246,48 +363,77 @@ def saved(matrix, path):
 
 @pytest.mark.parametrize("name", ["m.csv", "m.parquet", "m.npy", "M.CSV"])
 def test_read_matrix_reads_each_format(matrix, labels, tmp_path, name):
-    assert_allclose(references.read_matrix(saved(matrix, tmp_path / name)).for_labels(labels), matrix, rtol=1e-12)
+    assert_allclose(
+        references.read_matrix(saved(matrix, tmp_path / name)).for_labels(labels),
+        matrix,
+        rtol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("has_index", [True, False])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_for_labels_orders_by_name_and_ignores_other_names(matrix, labels, tmp_path, suffix, has_index):
+def test_for_labels_orders_by_name_and_ignores_other_names(
+    matrix, labels, tmp_path, suffix, has_index
+):
     order, path = [3, 0, 4, 2, 1], tmp_path / f"m.{suffix}"
     moved = frame(matrix).iloc[order, order]
-    moved.to_csv(path, index=has_index) if suffix == "csv" else moved.reset_index(drop=not has_index).to_parquet(path)
+    (
+        moved.to_csv(path, index=has_index)
+        if suffix == "csv"
+        else moved.reset_index(drop=not has_index).to_parquet(path)
+    )
     assert_allclose(references.read_matrix(path).for_labels(labels), matrix)
-    assert_allclose(references.read_matrix(path).for_labels(labels_of("oak", "cat")), matrix[np.ix_([2, 0], [2, 0])])
+    assert_allclose(
+        references.read_matrix(path).for_labels(labels_of("oak", "cat")),
+        matrix[np.ix_([2, 0], [2, 0])],
+    )
 
 
 @pytest.mark.parametrize("name", [None, "class", "index"])
 def test_read_matrix_takes_the_names_of_a_pandas_index(matrix, labels, tmp_path, name):
     table = frame(matrix).iloc[[4, 2, 0, 1, 3]].rename_axis(name)
     table.to_parquet(tmp_path / "m.parquet")
-    assert_allclose(references.read_matrix(tmp_path / "m.parquet").for_labels(labels), matrix)
+    assert_allclose(
+        references.read_matrix(tmp_path / "m.parquet").for_labels(labels), matrix
+    )
 
 
 def test_for_labels_accepts_synsets_and_ids_as_names(matrix, labels, tmp_path):
-    frame(matrix, ("cat.n.01", "n02084071", "oak", "car", "zebra crossing")).to_csv(tmp_path / "m.csv")
-    assert_allclose(references.read_matrix(tmp_path / "m.csv").for_labels(labels), matrix)
+    frame(matrix, ("cat.n.01", "n02084071", "oak", "car", "zebra crossing")).to_csv(
+        tmp_path / "m.csv"
+    )
+    assert_allclose(
+        references.read_matrix(tmp_path / "m.csv").for_labels(labels), matrix
+    )
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_read_matrix_without_names_keeps_the_order(matrix, labels, tmp_path, suffix):
     table = pd.DataFrame(matrix, columns=[f"c{k}" for k in range(5)])
     path = tmp_path / f"m.{suffix}"
-    table.to_csv(path, header=False, index=False) if suffix == "csv" else table.to_parquet(path)
+    (
+        table.to_csv(path, header=False, index=False)
+        if suffix == "csv"
+        else table.to_parquet(path)
+    )
     assert_allclose(references.read_matrix(path).for_labels(labels), matrix)
 
 
 def test_read_matrix_reads_the_table_of_dsi_wordnet(labels, tmp_path):
     (opened,) = references.open_references(["wup"], None)
-    wordnet_matrix.write_blocks(wordnet_matrix.reference_tables(labels, None, opened), tmp_path / "m.parquet", opened)
+    wordnet_matrix.write_blocks(
+        wordnet_matrix.reference_tables(labels, None, opened),
+        tmp_path / "m.parquet",
+        opened,
+    )
     found = references.read_matrix(tmp_path / "m.parquet").for_labels(labels)
     assert_array_equal(found.astype(np.float32), opened.for_labels(labels).dense)
 
 
 @pytest.mark.parametrize("gap", [np.nan, ""])
-def test_read_matrix_with_an_empty_row_and_column_lacks_the_class(matrix, labels, tmp_path, gap):
+def test_read_matrix_with_an_empty_row_and_column_lacks_the_class(
+    matrix, labels, tmp_path, gap
+):
     table = frame(matrix).astype(object)
     table.iloc[2], table.iloc[:, 2] = gap, gap
     table.to_csv(tmp_path / "m.csv")
@@ -296,10 +442,14 @@ def test_read_matrix_with_an_empty_row_and_column_lacks_the_class(matrix, labels
 
 
 @pytest.mark.parametrize("itself", [np.nan, np.inf])
-def test_read_matrix_fills_an_empty_or_infinite_diagonal(matrix, labels, tmp_path, itself):
+def test_read_matrix_fills_an_empty_or_infinite_diagonal(
+    matrix, labels, tmp_path, itself
+):
     np.fill_diagonal(matrix, itself)
     found = references.read_matrix(saved(matrix, tmp_path / "m.npy"))
-    assert_array_equal(np.diagonal(found.for_labels(labels)), matrix[~np.eye(5, dtype=bool)].max())
+    assert_array_equal(
+        np.diagonal(found.for_labels(labels)), matrix[~np.eye(5, dtype=bool)].max()
+    )
 
 
 @pytest.mark.parametrize(
@@ -307,13 +457,25 @@ def test_read_matrix_fills_an_empty_or_infinite_diagonal(matrix, labels, tmp_pat
     [
         ([(1, 3)], 9.0, "reference-not-symmetric", {"classes": ("'dog'", "'car'")}),
         # NLTK's jcn of a class and itself
-        ([(1, 3), (4, 4)], [9.0, 1e300], "reference-not-symmetric", {"classes": ("'dog'", "'car'")}),
+        (
+            [(1, 3), (4, 4)],
+            [9.0, 1e300],
+            "reference-not-symmetric",
+            {"classes": ("'dog'", "'car'")},
+        ),
         ([(0, 2)], np.nan, "reference-not-finite", {"classes": ("'cat'", "'oak'")}),
-        ([(0, 2), (2, 0)], np.inf, "reference-not-finite", {"classes": ("'cat'", "'oak'")}),
+        (
+            [(0, 2), (2, 0)],
+            np.inf,
+            "reference-not-finite",
+            {"classes": ("'cat'", "'oak'")},
+        ),
         ([(k, k) for k in range(5)], 0.0, "reference-of-distances", {}),
     ],
 )
-def test_read_matrix_with_invalid_values_names_the_classes(matrix, tmp_path, places, value, code, fields):
+def test_read_matrix_with_invalid_values_names_the_classes(
+    matrix, tmp_path, places, value, code, fields
+):
     matrix[tuple(zip(*places, strict=True))] = value
     with raises(code, UsageError, **fields):
         references.read_matrix(saved(matrix, tmp_path / "m.csv"))
@@ -322,13 +484,29 @@ def test_read_matrix_with_invalid_values_names_the_classes(matrix, tmp_path, pla
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
-        ("class,a,b\na,1,2\n", "invalid-reference", "could not convert string to float: 'class'"),
+        (
+            "class,a,b\na,1,2\n",
+            "invalid-reference",
+            "could not convert string to float: 'class'",
+        ),
         ("1,2\n3\n", "invalid-reference", "its rows differ in length"),
         ("1,2,3\n2,1,3\n", "reference-not-square", "2 x 3"),
         ("class,a,a\na,1,2\na,2,1\n", "duplicate-name", "'a'"),
-        ("class,a,b\na,1,2\nc,2,1\n", "invalid-reference", "'b' is not in the first row as often as"),
-        ("class,a,a,b\na,1,2,3\nb,2,1,3\nb,3,3,1\n", "invalid-reference", "'a' is not in the first row as often as"),
-        ("class,a,b\na,1,two\nb,2,1\n", "invalid-reference", "could not convert string to float: 'two'"),
+        (
+            "class,a,b\na,1,2\nc,2,1\n",
+            "invalid-reference",
+            "'b' is not in the first row as often as",
+        ),
+        (
+            "class,a,a,b\na,1,2,3\nb,2,1,3\nb,3,3,1\n",
+            "invalid-reference",
+            "'a' is not in the first row as often as",
+        ),
+        (
+            "class,a,b\na,1,two\nb,2,1\n",
+            "invalid-reference",
+            "could not convert string to float: 'two'",
+        ),
         ("", "reference-not-square", "is 0;"),
     ],
 )
@@ -339,12 +517,16 @@ def test_read_matrix_of_an_invalid_file_fails(tmp_path, text, code, message):
     assert message in str(caught.value)
 
 
-def test_for_labels_with_another_number_of_classes_or_unknown_ones_fails(matrix, tmp_path):
+def test_for_labels_with_another_number_of_classes_or_unknown_ones_fails(
+    matrix, tmp_path
+):
     found = references.read_matrix(saved(matrix, tmp_path / "m.npy"))
     with raises("wrong-reference-size", UsageError, size=(5, 5), classes=2):
         found.for_labels(labels_of("cat", "dog"))
     found = references.read_matrix(saved(matrix, tmp_path / "m.csv"))
-    with raises("class-not-in-reference", UsageError, names=["frog", "bee", "ant", "fly"]) as caught:
+    with raises(
+        "class-not-in-reference", UsageError, names=["frog", "bee", "ant", "fly"]
+    ) as caught:
         found.for_labels(labels_of("cat", "frog", "bee", "ant", "fly"))
     assert "'frog', 'bee', 'ant' and 1 more" in str(caught.value)
 

@@ -1,4 +1,6 @@
-"""When the report is written, when not, and that nothing which goes wrong there harms the tables."""
+"""When the report is written, when not, and that nothing which goes wrong there harms
+the tables.
+"""
 
 import os
 
@@ -23,7 +25,10 @@ def test_report_is_written_again_only_if_tables_changed(summary, tmp_path):
     assert told[-1] == (report_file.STAGE, 2, 2)
     first = path.stat()
     report_file.write_report(out)
-    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (first.st_mtime_ns, first.st_ino)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (
+        first.st_mtime_ns,
+        first.st_ino,
+    )
     save_head(tmp_path / "run" / "epoch_4.pt", heads(5)[4], epoch=4)
     analyze([tmp_path / "run"], out, Options(draws=0))
     report_file.write_report(out)
@@ -46,8 +51,16 @@ def test_report_of_a_damaged_matrix_has_the_reason(summary, tmp_path):
 
 def test_report_with_a_pipe_as_image_does_not_wait(summary, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    paths = [str(tmp_path / "pipe"), f"{tmp_path}/pipe#1", f"{tmp_path}/pipe/x.png", "/dev/zero", "a\0b"]
-    write_predictions(tmp_path / "out", [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], path=paths, epoch=3)
+    paths = [
+        str(tmp_path / "pipe"),
+        f"{tmp_path}/pipe#1",
+        f"{tmp_path}/pipe/x.png",
+        "/dev/zero",
+        "a\0b",
+    ]
+    write_predictions(
+        tmp_path / "out", [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], path=paths, epoch=3
+    )
     write_counts(tmp_path / "out", np.eye(8, k=1, dtype=int), epoch=3)
     page = report_file.write_report(tmp_path / "out").read_text(encoding="utf-8")
     assert '"sample":4' in page

@@ -1,4 +1,6 @@
-"""Whole runs from end to end: the stored matrices against slow float64 oracles and torch, the curves against these matrices."""
+"""Whole runs from end to end: the stored matrices against slow float64 oracles and
+torch, the curves against these matrices.
+"""
 
 import csv
 import hashlib
@@ -7,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import oracles, oracles_testset
-from helpers.outputs import RUNS, contents, curve, stored, stored_counts, stored_reference
+from helpers.outputs import (
+    RUNS,
+    contents,
+    curve,
+    stored,
+    stored_counts,
+    stored_reference,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 
 import dsi_cli
@@ -19,7 +28,17 @@ FASHION = "garments"
 SAMPLED = [("cifar100-cnn", 0), ("cifar100-vit", 12), ("collapsed", 13), (FASHION, 15)]
 WITH_CCSM = ("ncsm,ccsm-test", "ccsm-test,scsm")
 PAIRS = ("ncsm,scsm", *WITH_CCSM)
-NUMBERS = ("value", "null_mean", "null_std", "z", "excess", "ceiling", "p_value", "low", "high")
+NUMBERS = (
+    "value",
+    "null_mean",
+    "null_std",
+    "z",
+    "excess",
+    "ceiling",
+    "p_value",
+    "low",
+    "high",
+)
 
 
 def predictions_and_targets(four_runs, run):
@@ -28,7 +47,11 @@ def predictions_and_targets(four_runs, run):
 
 
 def stored_matrix(out, run, kind, epoch):
-    return stored_reference(out, run)[0] if kind == "scsm" else stored(out, run, kind, epoch)
+    return (
+        stored_reference(out, run)[0]
+        if kind == "scsm"
+        else stored(out, run, kind, epoch)
+    )
 
 
 def stored_pair(out, run, pair, epoch):
@@ -39,8 +62,12 @@ def stored_pair(out, run, pair, epoch):
 def test_stored_predictions_match_the_files(run, epoch, four_runs, analysed):
     predictions, targets = predictions_and_targets(four_runs, run)
     counts = stored_counts(analysed.out, run, epoch)
-    assert_array_equal(counts, oracles_testset.confusion(targets, predictions[epoch], len(counts)))
-    samples = pd.read_parquet(analysed.out / "predictions" / run / "test" / f"{epoch}.parquet")
+    assert_array_equal(
+        counts, oracles_testset.confusion(targets, predictions[epoch], len(counts))
+    )
+    samples = pd.read_parquet(
+        analysed.out / "predictions" / run / "test" / f"{epoch}.parquet"
+    )
     assert_array_equal(samples["prediction"], predictions[epoch])
     assert_array_equal(samples["target"], targets)
     assert_array_equal(samples["sample"], np.arange(10_000))
@@ -78,10 +105,16 @@ def test_ccsm_and_accuracies_match_the_oracles(run, epoch, analysed):
 
 
 def assert_row_has(row, expected):
-    """Assert that a row of the curves table has the numbers of an alignment or a score, and is null where these are None."""
+    """Assert that a row of the curves table has the numbers of an alignment or a score,
+    and is null where these are None.
+    """
     for name in NUMBERS:
         number = getattr(expected, name)
-        assert pd.isna(row[name]) if number is None else row[name] == pytest.approx(number, rel=1e-6, abs=2e-6), name
+        assert (
+            pd.isna(row[name])
+            if number is None
+            else row[name] == pytest.approx(number, rel=1e-6, abs=2e-6)
+        ), name
     reason = row["reason"] if isinstance(row["reason"], str) else None
     assert (row["classes_used"], reason) == (expected.classes_used, expected.reason)
 
@@ -89,12 +122,22 @@ def assert_row_has(row, expected):
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_sai_rows_are_the_alignments_of_the_stored_matrices(pair, run, epoch, analysed):
-    rows = curve(analysed.run.curves, run, metric="sai", of=pair).loc[epoch].set_index("variant")
+    rows = (
+        curve(analysed.run.curves, run, metric="sai", of=pair)
+        .loc[epoch]
+        .set_index("variant")
+    )
     first, second = stored_pair(analysed.out, run, pair, epoch)
-    for measure, expected in alignments(first, second, order=stored_reference(analysed.out, run)[1]).items():
+    for measure, expected in alignments(
+        first, second, order=stored_reference(analysed.out, run)[1]
+    ).items():
         row = rows.loc[measure]
         assert_row_has(row, expected)
-        assert row["reference"] == "wordnet3.0-path" if pair.endswith("scsm") else pd.isna(row["reference"])
+        assert (
+            row["reference"] == "wordnet3.0-path"
+            if pair.endswith("scsm")
+            else pd.isna(row["reference"])
+        )
         assert pd.isna(row["split"]), "the names of the matrices contain the splits"
 
 
@@ -102,10 +145,16 @@ def test_sai_rows_are_the_alignments_of_the_stored_matrices(pair, run, epoch, an
 @pytest.mark.parametrize("pair", WITH_CCSM)
 def test_corrected_correlation_matches_the_oracle(pair, run, epoch, analysed):
     curves = analysed.run.curves
-    row = curve(curves, run, metric="sai", of=pair, variant="pearson_corrected").loc[epoch]
+    row = curve(curves, run, metric="sai", of=pair, variant="pearson_corrected").loc[
+        epoch
+    ]
     plain = curve(curves, run, metric="sai", of=pair, variant="pearson").loc[epoch]
-    reliability = curve(curves, run, metric="reliability", of="ccsm", split="test").loc[epoch, "value"]
-    expected = oracles_testset.pearson_corrected(*stored_pair(analysed.out, run, pair, epoch), reliability)
+    reliability = curve(curves, run, metric="reliability", of="ccsm", split="test").loc[
+        epoch, "value"
+    ]
+    expected = oracles_testset.pearson_corrected(
+        *stored_pair(analysed.out, run, pair, epoch), reliability
+    )
     assert_allclose(row["value"], expected, **CLOSE)
     for name in ("null_mean", "null_std", "ceiling", "low", "high"):
         assert_allclose(row[name], plain[name] / np.sqrt(reliability), **CLOSE)
@@ -114,30 +163,57 @@ def test_corrected_correlation_matches_the_oracle(pair, run, epoch, analysed):
 
 def test_sai_and_idm_separate_learning_from_chance(analysed):
     for pair in PAIRS:
-        z = {run: curve(analysed.run.curves, run, metric="sai", of=pair, variant="cosine")["z"] for run in RUNS}
+        z = {
+            run: curve(
+                analysed.run.curves, run, metric="sai", of=pair, variant="cosine"
+            )["z"]
+            for run in RUNS
+        }
         assert z["cifar100-cnn"].loc[30] > 20
         assert z["cifar100-vit"].loc[30] > 20
         assert z["collapsed"].abs().max() < 3.5
-    widm = curve(analysed.run.curves, "collapsed", metric="idm", of="scsm", split="test", variant="errors")
+    widm = curve(
+        analysed.run.curves,
+        "collapsed",
+        metric="idm",
+        of="scsm",
+        split="test",
+        variant="errors",
+    )
     assert widm["z"].abs().max() < 2.05
-    assert widm["value"].max() - widm["value"].min() > 0.3, "though its raw value wanders"
+    assert widm["value"].max() - widm["value"].min() > 0.3, (
+        "though its raw value wanders"
+    )
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("of", ["ncsm", "scsm"])
 def test_idm_rows_are_the_idm_of_the_stored_counts(of, run, epoch, analysed):
-    counts, csm = stored_counts(analysed.out, run, epoch), stored_matrix(analysed.out, run, of, epoch)
-    rows = curve(analysed.run.curves, run, metric="idm", of=of, split="test").loc[epoch].set_index("variant")
+    counts, csm = (
+        stored_counts(analysed.out, run, epoch),
+        stored_matrix(analysed.out, run, of, epoch),
+    )
+    rows = (
+        curve(analysed.run.curves, run, metric="idm", of=of, split="test")
+        .loc[epoch]
+        .set_index("variant")
+    )
     for variant, expected in idm(counts, csm).items():
         row = rows.loc[variant]
         assert_row_has(row, expected)
         assert row["samples_used"] == expected.samples_used
-        assert row["reference"] == "wordnet3.0-path" if of == "scsm" else pd.isna(row["reference"])
+        assert (
+            row["reference"] == "wordnet3.0-path"
+            if of == "scsm"
+            else pd.isna(row["reference"])
+        )
 
 
 @pytest.fixture(scope="module")
 def small_run(four_runs, tmp_path_factory):
-    """Return a folder with three checkpoints of the small run and its output; the predictions in the folder are wrong now."""
+    """Return a folder with three checkpoints of the small run and its output; the
+    predictions in the folder are wrong now.
+    """
     folder, real = tmp_path_factory.mktemp("named"), four_runs / FASHION
     (folder / "run").mkdir()
     for name in ("classes.txt", "epoch_003.pt", "epoch_004.pt", "epoch_005.pt"):
@@ -152,27 +228,49 @@ def small_run(four_runs, tmp_path_factory):
 
 @pytest.mark.parametrize("truth", ["rows", "columns"])
 def test_named_counts_give_the_same_curves(truth, small_run, tmp_path):
-    counts = np.stack([stored_counts(small_run / "out", "run", epoch) for epoch in (3, 4, 5)])
-    np.savez(tmp_path / "counts.npz", confusions=counts if truth == "rows" else counts.transpose(0, 2, 1))
-    evaluation = dsi_cli.Evaluation(predictions=str(tmp_path / "counts.npz"), truth=truth)
-    found = dsi_cli.analyze(small_run / "run", tmp_path / "out", draws=0, evaluation=evaluation)
-    pd.testing.assert_frame_equal(found.curves, dsi_cli.open_results(small_run / "out").curves)
+    counts = np.stack(
+        [stored_counts(small_run / "out", "run", epoch) for epoch in (3, 4, 5)]
+    )
+    np.savez(
+        tmp_path / "counts.npz",
+        confusions=counts if truth == "rows" else counts.transpose(0, 2, 1),
+    )
+    evaluation = dsi_cli.Evaluation(
+        predictions=str(tmp_path / "counts.npz"), truth=truth
+    )
+    found = dsi_cli.analyze(
+        small_run / "run", tmp_path / "out", draws=0, evaluation=evaluation
+    )
+    pd.testing.assert_frame_equal(
+        found.curves, dsi_cli.open_results(small_run / "out").curves
+    )
     lacking = set(contents(small_run / "out")) - set(contents(tmp_path / "out"))
     assert lacking == {f"predictions/run/test/{epoch}.parquet" for epoch in (3, 4, 5)}
 
 
 LAST = {"cifar100-cnn": 30, "cifar100-vit": 30, "collapsed": 15, "garments": 15}
-SAMPLED_HEADS = [("cifar100-cnn", 0), ("cifar100-cnn", 30), ("cifar100-vit", 5), ("collapsed", 15), ("garments", 15)]
+SAMPLED_HEADS = [
+    ("cifar100-cnn", 0),
+    ("cifar100-cnn", 30),
+    ("cifar100-vit", 5),
+    ("collapsed", 15),
+    ("garments", 15),
+]
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_fingerprints_match_the_heads_that_torch_loads(run, analysed, real_heads):
     rows = analysed.run.checkpoints.query("run == @run").set_index("epoch")
     for epoch, weight in enumerate(real_heads[run]):
-        assert rows.loc[epoch, "fingerprint"] == hashlib.sha256(weight.astype("<f4").tobytes()).hexdigest(), epoch
+        assert (
+            rows.loc[epoch, "fingerprint"]
+            == hashlib.sha256(weight.astype("<f4").tobytes()).hexdigest()
+        ), epoch
     assert list(rows.index) == list(range(LAST[run] + 1))
     assert_array_equal(rows.index, rows["epochs_completed"])
-    assert set(zip(rows["classes"], rows["features"], strict=True)) == {real_heads[run][0].shape}
+    assert set(zip(rows["classes"], rows["features"], strict=True)) == {
+        real_heads[run][0].shape
+    }
     assert set(rows["status"]) == {"ok"}
 
 
@@ -184,7 +282,11 @@ def test_ncsm_matches_the_cosines_of_the_weights(run, epoch, analysed, real_head
     assert_array_equal(found, found.T)
     assert_array_equal(np.diagonal(found), 1)
     curves = analysed.run.curves
-    assert_allclose(curve(curves, run, metric="mean_row").loc[epoch, "value"], oracles.mean_row(weight), **CLOSE)
+    assert_allclose(
+        curve(curves, run, metric="mean_row").loc[epoch, "value"],
+        oracles.mean_row(weight),
+        **CLOSE,
+    )
     geometry = oracles.head_geometry(weight)
     for metric, variant, name in (
         ("effective_rank", "raw", "effective_rank"),
@@ -192,14 +294,24 @@ def test_ncsm_matches_the_cosines_of_the_weights(run, epoch, analysed, real_head
         ("stable_rank", "raw", "stable_rank"),
         ("nc2_angles", "spread", "angle_spread"),
     ):
-        assert_allclose(curve(curves, run, metric=metric, variant=variant).loc[epoch, "value"], geometry[name], rtol=1e-5)
+        assert_allclose(
+            curve(curves, run, metric=metric, variant=variant).loc[epoch, "value"],
+            geometry[name],
+            rtol=1e-5,
+        )
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED_HEADS)
 def test_wsi_matches_the_oracle(run, epoch, analysed):
     for variant in ("mean", "max", "min"):
-        found = curve(analysed.run.curves, run, metric="wsi", variant=variant).loc[epoch, "value"]
-        assert_allclose(found, oracles.wsi(stored(analysed.out, run, "ncsm", epoch), variant), **CLOSE)
+        found = curve(analysed.run.curves, run, metric="wsi", variant=variant).loc[
+            epoch, "value"
+        ]
+        assert_allclose(
+            found,
+            oracles.wsi(stored(analysed.out, run, "ncsm", epoch), variant),
+            **CLOSE,
+        )
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -214,12 +326,17 @@ def test_curves_contain_the_training_log(run, four_runs, analysed):
     }
     for column, where in columns.items():
         found = curve(analysed.run.curves, run, **where)["value"]
-        assert found.to_dict() == {epoch: float(row[column]) for epoch, row in log.items() if row[column]}, column
+        assert found.to_dict() == {
+            epoch: float(row[column]) for epoch, row in log.items() if row[column]
+        }, column
 
 
 def test_summary_and_progress_are_complete(analysed):
     assert analysed.summary.exit_code == 0
-    assert [(run.name, run.statuses, run.read, run.resolved, run.preset) for run in analysed.summary.runs] == [
+    assert [
+        (run.name, run.statuses, run.read, run.resolved, run.preset)
+        for run in analysed.summary.runs
+    ] == [
         ("cifar100-cnn", {"ok": 31}, 31, 100, "cifar100"),
         ("cifar100-vit", {"ok": 31}, 31, 100, "cifar100"),
         ("collapsed", {"ok": 16}, 16, 100, "cifar100"),
@@ -227,4 +344,6 @@ def test_summary_and_progress_are_complete(analysed):
     ]
     assert analysed.summary.warnings == []
     for stage in ("reading classifiers", "comparing matrices"):
-        assert [event for event in analysed.events if event[0] == stage] == [(stage, n, 94) for n in range(1, 95)]
+        assert [event for event in analysed.events if event[0] == stage] == [
+            (stage, n, 94) for n in range(1, 95)
+        ]

@@ -1,4 +1,6 @@
-"""What is analysed while a folder changes between one listing and the next; the changes are real, only the waiting is not."""
+"""What is analysed while a folder changes between one listing and the next; the changes
+are real, only the waiting is not.
+"""
 
 import errno
 import os
@@ -14,7 +16,16 @@ from helpers.outputs import assert_same_output, heads, save_head, tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.watch import IDLE, REACHED, EndedEvent, ReachedEvent, UpdatedEvent, WaitingEvent, check, watch
+from dsi_cli.analysis.watch import (
+    IDLE,
+    REACHED,
+    EndedEvent,
+    ReachedEvent,
+    UpdatedEvent,
+    WaitingEvent,
+    check,
+    watch,
+)
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import atomic_write, lock
 from dsi_cli.store.results import Results
@@ -28,9 +39,11 @@ def nothing():
 
 @pytest.fixture
 def watched(tmp_path):
-    """Return ``watched(paths, *moments)``: the events while these happen in turn, one between two listings each.
+    """Return ``watched(paths, *moments)``: the events while these happen in turn, one
+    between two listings each.
 
-    Watching is interrupted after the last moment, unless it ended before. ``watched.analysed`` holds the calls of the analysis.
+    Watching is interrupted after the last moment, unless it ended before.
+    ``watched.analysed`` holds the calls of the analysis.
     """
 
     def called(paths, *moments, analyse=None, **options):
@@ -39,7 +52,9 @@ def watched(tmp_path):
 
         def analysed(given):
             called.analysed.append(given)
-            return (analyse or (lambda there: analyze(there, tmp_path / "out", QUICK)))(given)
+            return (analyse or (lambda there: analyze(there, tmp_path / "out", QUICK)))(
+                given
+            )
 
         def sleep(seconds):
             assert seconds == 10
@@ -48,10 +63,18 @@ def watched(tmp_path):
                 raise KeyboardInterrupt
             moment()
 
-        clock = {"clock": lambda: 10.0 * next(now)} if {"idle", "until_epoch"} & options.keys() else {}
+        clock = (
+            {"clock": lambda: 10.0 * next(now)}
+            if {"idle", "until_epoch"} & options.keys()
+            else {}
+        )
         try:
-            for event in watch(paths, tmp_path / "out", analysed, sleep=sleep, **clock, **options):
-                events.append(event._replace(summary=None) if isinstance(event, UpdatedEvent) else event)  # noqa: PERF401
+            for event in watch(
+                paths, tmp_path / "out", analysed, sleep=sleep, **clock, **options
+            ):
+                if isinstance(event, UpdatedEvent):
+                    event = event._replace(summary=None)
+                events.append(event)
         except KeyboardInterrupt:
             pass
         return events
@@ -65,11 +88,15 @@ def updated(*new):
 
 def saves(run, epoch, name=None):
     """Return a moment at which the checkpoint of an epoch is written."""
-    return lambda: save_head(run / (name or f"epoch_{epoch}.pt"), heads(9)[epoch], epoch=epoch)
+    return lambda: save_head(
+        run / (name or f"epoch_{epoch}.pt"), heads(9)[epoch], epoch=epoch
+    )
 
 
 def in_pieces(path, pieces=2):
-    """Return moments at each of which a part of a checkpoint is written; nothing is there before."""
+    """Return moments at each of which a part of a checkpoint is written; nothing is
+    there before.
+    """
     data = path.read_bytes()
     path.unlink()
     size = -(-len(data) // pieces)
@@ -85,14 +112,19 @@ def test_a_checkpoint_is_analysed_once_it_is_at_rest(make_run, watched):
     run = make_run(epochs=2)
     assert watched([run]) == []
     assert watched([run], nothing) == [updated(("run", 0), ("run", 1))]
-    assert watched([run], nothing, nothing, saves(run, 2), nothing, nothing) == [updated(), updated(("run", 2))]
+    assert watched([run], nothing, nothing, saves(run, 2), nothing, nothing) == [
+        updated(),
+        updated(("run", 2)),
+    ]
     assert len(watched.analysed) == 2, "nothing is analysed again while nothing changes"
 
 
 def test_a_checkpoint_in_two_halves_with_a_pause_between(make_run, watched):
     run = make_run(epochs=1)
     first, second = in_pieces(run / "epoch_0.pt")
-    none, pending, new = watched([run], first, nothing, nothing, nothing, second, nothing)
+    none, pending, new = watched(
+        [run], first, nothing, nothing, nothing, second, nothing
+    )
     assert none == WaitingEvent(f"no checkpoint yet under {run}")
     assert pending.reason.startswith("no checkpoint can be used: epoch_0.pt: ")
     assert new == updated(("run", 0))
@@ -109,7 +141,13 @@ def test_a_file_that_grows_keeps_no_other_waiting(make_run, watched, tmp_path):
 
 def test_watch_before_the_training_waits(watched, tmp_path):
     run = tmp_path / "runs" / "run"
-    moments = (nothing, lambda: run.mkdir(parents=True), nothing, saves(run, 0), nothing)
+    moments = (
+        nothing,
+        lambda: run.mkdir(parents=True),
+        nothing,
+        saves(run, 0),
+        nothing,
+    )
     assert watched([run], *moments) == [
         WaitingEvent(f"no such file or folder: {run}"),
         WaitingEvent(f"no checkpoint yet under {run}"),
@@ -117,12 +155,21 @@ def test_watch_before_the_training_waits(watched, tmp_path):
     ]
 
 
-def test_watch_overwritten_files_are_analysed_once_per_epoch(make_run, watched, tmp_path):
-    """``last.pt`` beside an epoch's own file is a copy, ``best.pt`` of old is one as well."""
+def test_watch_overwritten_files_are_analysed_once_per_epoch(
+    make_run, watched, tmp_path
+):
+    """``last.pt`` beside an epoch's own file is a copy, ``best.pt`` of old is one as
+    well.
+    """
     run = make_run(epochs=0)
     moments = []
     for epoch in range(3):
-        moments += [saves(run, epoch, "last.pt"), saves(run, epoch), saves(run, min(epoch, 1), "best.pt"), nothing]
+        moments += [
+            saves(run, epoch, "last.pt"),
+            saves(run, epoch),
+            saves(run, min(epoch, 1), "best.pt"),
+            nothing,
+        ]
     found = [event.new for event in watched([run], *moments)[1:]]
     assert [new for new in found if new] == [[("run", 0)], [("run", 1)], [("run", 2)]]
     analyze([run], tmp_path / "plain", QUICK)
@@ -131,7 +178,9 @@ def test_watch_overwritten_files_are_analysed_once_per_epoch(make_run, watched, 
 
 def test_watch_keeps_what_the_trainer_deletes(make_run, watched, tmp_path):
     run = make_run(epochs=2)
-    events = watched([run], nothing, (run / "epoch_0.pt").unlink, saves(run, 2), nothing)
+    events = watched(
+        [run], nothing, (run / "epoch_0.pt").unlink, saves(run, 2), nothing
+    )
     assert events == [updated(("run", 0), ("run", 1)), updated(("run", 2))]
     assert Results(tmp_path / "out").epochs("run") == [0, 1, 2]
 
@@ -145,12 +194,21 @@ def test_watch_files_with_another_clock_are_analysed(shift, make_run, watched):
 
     path = run / "epoch_0.pt"
     touched(path, shift)
-    moments = (nothing, lambda: save_head(path, heads(2)[1], epoch=1), lambda: touched(path, 2 * shift), nothing)
+    moments = (
+        nothing,
+        lambda: save_head(path, heads(2)[1], epoch=1),
+        lambda: touched(path, 2 * shift),
+        nothing,
+    )
     assert watched([run], *moments) == [updated(("run", 0)), updated(("run", 1))]
 
 
-@pytest.mark.parametrize("is_empty", [False, True], ids=["gone", "an empty mount point"])
-def test_a_folder_that_vanishes_between_listing_and_analysis(is_empty, make_run, watched, tmp_path):
+@pytest.mark.parametrize(
+    "is_empty", [False, True], ids=["gone", "an empty mount point"]
+)
+def test_a_folder_that_vanishes_between_listing_and_analysis(
+    is_empty, make_run, watched, tmp_path
+):
     run, away = make_run(epochs=1), tmp_path / "away"
 
     def analysed(given):
@@ -165,28 +223,57 @@ def test_a_folder_that_vanishes_between_listing_and_analysis(is_empty, make_run,
         away.rename(run)
 
     waiting, new = watched([run], nothing, back, nothing, analyse=analysed)
-    assert waiting.reason.startswith("no checkpoints under " if is_empty else "no such file or folder: ")
+    assert waiting.reason.startswith(
+        "no checkpoints under " if is_empty else "no such file or folder: "
+    )
     assert new == updated(("run", 0))
 
 
 def test_watch_until_epoch_ends_with_the_epoch(make_run, watched):
     run = make_run(epochs=2)
     moments = (nothing, saves(run, 2), nothing, saves(run, 4), nothing, nothing)
-    expected = [updated(("run", 0), ("run", 1)), updated(("run", 2)), updated(("run", 4)), updated(), EndedEvent(REACHED)]
+    expected = [
+        updated(("run", 0), ("run", 1)),
+        updated(("run", 2)),
+        updated(("run", 4)),
+        updated(),
+        EndedEvent(REACHED),
+    ]
     assert watched([run], *moments, until_epoch=3) == expected
-    assert watched([run], nothing, nothing, until_epoch=3) == [updated(), updated(), EndedEvent(REACHED)], "already there"
+    assert watched([run], nothing, nothing, until_epoch=3) == [
+        updated(),
+        updated(),
+        EndedEvent(REACHED),
+    ], "already there"
 
 
 @pytest.mark.parametrize("idle", [None, 50])
-def test_watch_until_epoch_of_a_folder_of_runs_waits_for_others(idle, make_run, watched, tmp_path):
+def test_watch_until_epoch_of_a_folder_of_runs_waits_for_others(
+    idle, make_run, watched, tmp_path
+):
     runs = [make_run(f"runs/{name}", epochs=2, seed=ord(name)) for name in "ab"]
     begins = lambda: make_run("runs/c", epochs=1, seed=3)  # noqa: E731
-    moments = (*[nothing] * 4, begins, *[nothing] * 40, saves(tmp_path / "runs" / "c", 1), *[nothing] * 40)
+    moments = (
+        *[nothing] * 4,
+        begins,
+        *[nothing] * 40,
+        saves(tmp_path / "runs" / "c", 1),
+        *[nothing] * 40,
+    )
     options = {"until_epoch": 1} | ({} if idle is None else {"idle": idle})
     events = watched([runs[0].parent], *moments, **options)
-    first = [updated(("a", 0), ("a", 1), ("b", 0), ("b", 1)), ReachedEvent(("a", "b"), idle or 300)]
+    first = [
+        updated(("a", 0), ("a", 1), ("b", 0), ("b", 1)),
+        ReachedEvent(("a", "b"), idle or 300),
+    ]
     if idle is None:
-        others = [updated(("c", 0)), updated(("c", 1)), ReachedEvent(("a", "b", "c"), 300), updated(), EndedEvent(REACHED)]
+        others = [
+            updated(("c", 0)),
+            updated(("c", 1)),
+            ReachedEvent(("a", "b", "c"), 300),
+            updated(),
+            EndedEvent(REACHED),
+        ]
     else:
         others = [updated(("c", 0)), updated(), EndedEvent(IDLE)]
     assert events == first + others
@@ -195,38 +282,85 @@ def test_watch_until_epoch_of_a_folder_of_runs_waits_for_others(idle, make_run, 
 def test_watch_until_epoch_of_named_runs_ends_with_them(make_run, watched):
     paths = [make_run(f"runs/{name}", epochs=2, seed=ord(name)) for name in "ab"]
     new = updated(("a", 0), ("a", 1), ("b", 0), ("b", 1))
-    assert watched(paths, nothing, nothing, until_epoch=1) == [new, updated(), EndedEvent(REACHED)]
+    assert watched(paths, nothing, nothing, until_epoch=1) == [
+        new,
+        updated(),
+        EndedEvent(REACHED),
+    ]
 
 
-def test_until_an_epoch_that_is_never_saved_ends_with_a_later_one_that_is_left_out(make_run, watched, tmp_path):
-    """``--epochs 0:30:7 --until-epoch 30`` selects epoch 28 last, and the trainer saves every fifth epoch."""
+def test_until_an_epoch_that_is_never_saved_ends_with_a_later_one_that_is_left_out(
+    make_run, watched, tmp_path
+):
+    """``--epochs 0:30:7 --until-epoch 30`` selects epoch 28 last, and the trainer saves
+    every fifth epoch.
+    """
     run = make_run(epochs=1)
-    moments = (nothing, saves(run, 5), nothing, saves(run, 6), nothing, nothing, nothing)
-    analyse = lambda there: analyze(there, tmp_path / "out", replace(QUICK, epochs="0:6:4"))  # noqa: E731
+    moments = (
+        nothing,
+        saves(run, 5),
+        nothing,
+        saves(run, 6),
+        nothing,
+        nothing,
+        nothing,
+    )
+
+    def analyse(there):
+        return analyze(there, tmp_path / "out", replace(QUICK, epochs="0:6:4"))
+
     events = watched([run], *moments, analyse=analyse, until_epoch=4, until_left_out=6)
-    assert events == [updated(("run", 0)), *[updated()] * 3, EndedEvent(REACHED)], "epoch 5 does not end it"
+    assert events == [
+        updated(("run", 0)),
+        *[updated()] * 3,
+        EndedEvent(REACHED),
+    ], "epoch 5 does not end it"
 
 
 def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):
     run = make_run(epochs=2)
     bad = lambda: save_head(run / "epoch_2.pt", torch.full((8, 8), torch.nan), epoch=2)  # noqa: E731
-    *events, ended = watched([run], nothing, bad, nothing, saves(run, 2), nothing, nothing, until_epoch=2)
-    assert [event.new for event in events] == [[("run", 0), ("run", 1)], [], [("run", 2)], []]
+    *events, ended = watched(
+        [run], nothing, bad, nothing, saves(run, 2), nothing, nothing, until_epoch=2
+    )
+    assert [event.new for event in events] == [
+        [("run", 0), ("run", 1)],
+        [],
+        [("run", 2)],
+        [],
+    ]
     assert ended == EndedEvent(REACHED)
 
 
 def test_idle_does_not_end_at_a_listing_with_a_new_checkpoint(make_run, watched):
     run, three = make_run(epochs=1), [nothing] * 3
-    events = watched([run], *three, saves(run, 1), *three, saves(run, 2), *[nothing] * 20, idle=30)
-    assert events == [*(updated(("run", epoch)) for epoch in range(3)), updated(), EndedEvent(IDLE)]
+    events = watched(
+        [run], *three, saves(run, 1), *three, saves(run, 2), *[nothing] * 20, idle=30
+    )
+    assert events == [
+        *(updated(("run", epoch)) for epoch in range(3)),
+        updated(),
+        EndedEvent(IDLE),
+    ]
 
 
-@pytest.mark.parametrize(("options", "why"), [({"idle": 100}, IDLE), ({"until_epoch": 1}, REACHED)])
-def test_the_end_comes_with_the_last_row_of_the_log(options, why, make_run, watched, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "why"), [({"idle": 100}, IDLE), ({"until_epoch": 1}, REACHED)]
+)
+def test_the_end_comes_with_the_last_row_of_the_log(
+    options, why, make_run, watched, tmp_path
+):
     run = make_run(epochs=1)
     log = lambda: (run / "log.csv").write_text("epoch,train_loss\n0,1.5\n1,1.2\n")  # noqa: E731
-    events = watched([run], nothing, saves(run, 1), nothing, log, *[nothing] * 20, **options)
-    assert events == [updated(("run", 0)), updated(("run", 1)), updated(), EndedEvent(why)]
+    events = watched(
+        [run], nothing, saves(run, 1), nothing, log, *[nothing] * 20, **options
+    )
+    assert events == [
+        updated(("run", 0)),
+        updated(("run", 1)),
+        updated(),
+        EndedEvent(why),
+    ]
     assert len(tables(tmp_path / "out")["curves"].query("metric == 'loss'")) == 2
     analyze([run], tmp_path / "plain", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "plain")
@@ -238,7 +372,11 @@ def test_watch_with_wrong_usage_ends(make_run, watched, tmp_path):
     labels.write_text("cat\ndog\n", encoding="utf-8")
     wrong = Options(labels=str(labels))
     with pytest.raises(UsageError, match=r"^labels\.txt has 2 labels "):
-        watched([run], nothing, analyse=lambda there: analyze(there, tmp_path / "out", wrong))
+        watched(
+            [run],
+            nothing,
+            analyse=lambda there: analyze(there, tmp_path / "out", wrong),
+        )
     (tmp_path / "out").write_text("no folder")
     with pytest.raises(UsageError, match=r"/out is a file; give -o a folder$"):
         watched([run], nothing)
@@ -249,18 +387,23 @@ def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):
     held.enter_context(lock.exclusive(tmp_path / "out"))
     waiting, new = watched([run], nothing, nothing, held.close, nothing)
     reason = (
-        f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out; wait for it, or choose another folder with -o"
+        f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out; wait for"
+        " it, or choose another folder with -o"
     )
     assert waiting == WaitingEvent(reason, is_blocked=True)
     assert new == updated(("run", 0))
 
 
-@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, None), (errno.EROFS, "cannot-write")])
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOSPC, None), (errno.EROFS, "cannot-write")]
+)
 def test_watch_waits_for_space_on_a_full_disk_and_ends_if_the_output_cannot_be_written(
     number, code, make_run, watched, tmp_path
 ):
     run = make_run(epochs=1)
-    failures = [atomic_write.write_error(tmp_path / "out", OSError(number, os.strerror(number)))] * 2
+    failures = [
+        atomic_write.write_error(tmp_path / "out", OSError(number, os.strerror(number)))
+    ] * 2
 
     def analyse(there):
         if failures:
@@ -268,8 +411,13 @@ def test_watch_waits_for_space_on_a_full_disk_and_ends_if_the_output_cannot_be_w
         return analyze(there, tmp_path / "out", QUICK)
 
     if code is None:
-        waiting, new = watched([run], nothing, nothing, nothing, nothing, analyse=analyse)
-        assert (waiting.is_blocked, "the disk is full" in waiting.reason) == (True, True)
+        waiting, new = watched(
+            [run], nothing, nothing, nothing, nothing, analyse=analyse
+        )
+        assert (waiting.is_blocked, "the disk is full" in waiting.reason) == (
+            True,
+            True,
+        )
         assert new == updated(("run", 0))
     else:
         with raises(code, OutputError):
@@ -288,7 +436,9 @@ def test_the_output_is_locked_during_an_analysis_alone(make_run, watched, tmp_pa
     assert locked == [False, False]
 
 
-def test_check_of_a_log_accepts_a_missing_one_only_in_a_watched_folder(make_run, tmp_path):
+def test_check_of_a_log_accepts_a_missing_one_only_in_a_watched_folder(
+    make_run, tmp_path
+):
     run, out = make_run(epochs=1), tmp_path / "out"
     check([run], out, replace(QUICK, log=str(run / "log.csv")))
     with raises("no-such-log"):

@@ -1,4 +1,6 @@
-"""The reference matrix of a label list in blocks of rows, and the nearest classes of long lists."""
+"""The reference matrix of a label list in blocks of rows, and the nearest classes of
+long lists.
+"""
 
 import subprocess
 import sys
@@ -18,7 +20,11 @@ from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 
 def written(labels, tmp_path, neighbors=None):
     (source,) = open_references(["path"])
-    wordnet_matrix.write_blocks(wordnet_matrix.reference_tables(labels, neighbors, source), tmp_path / "x.parquet", source)
+    wordnet_matrix.write_blocks(
+        wordnet_matrix.reference_tables(labels, neighbors, source),
+        tmp_path / "x.parquet",
+        source,
+    )
     return pd.read_parquet(tmp_path / "x.parquet")
 
 
@@ -33,23 +39,34 @@ def written(labels, tmp_path, neighbors=None):
     ],
     ids=["pets", "first", "many", "one"],
 )
-def test_reference_tables_in_blocks_give_the_whole_matrix(names, block, tmp_path, monkeypatch):
+def test_reference_tables_in_blocks_give_the_whole_matrix(
+    names, block, tmp_path, monkeypatch
+):
     monkeypatch.setattr(wordnet_matrix, "LABELS_PER_BLOCK", block)
     labels = wordnet_matrix.resolve_label_list(names)
     found = written(labels, tmp_path)
     assert list(found.columns) == [column.name for column in REFERENCES.columns]
     assert found["name"].to_list() == list(labels.label_list.names)
     assert found["class_index"].to_list() == list(range(labels.classes))
-    assert_array_equal(np.stack(found["similarity"]).astype(np.float32), wordnet_csm(names).astype(np.float32))
+    assert_array_equal(
+        np.stack(found["similarity"]).astype(np.float32),
+        wordnet_csm(names).astype(np.float32),
+    )
     file = pq.ParquetFile(tmp_path / "x.parquet")
-    assert max(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)) <= max(block, 1)
-    assert parquet.options_of(tmp_path / "x.parquet") == {"reference": "wordnet3.0-path"}
+    assert max(
+        file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)
+    ) <= max(block, 1)
+    assert parquet.options_of(tmp_path / "x.parquet") == {
+        "reference": "wordnet3.0-path"
+    }
 
 
 def test_reference_tables_with_neighbors_match_the_matrix(tmp_path):
     labels = wordnet_matrix.resolve_label_list("oxford-pets")
     found = written(labels, tmp_path, 3)
-    assert list(found.columns) == [column.name for column in REFERENCE_NEIGHBORS.columns]
+    assert list(found.columns) == [
+        column.name for column in REFERENCE_NEIGHBORS.columns
+    ]
     matrix = wordnet_csm("oxford-pets").to_numpy(copy=True)
     np.fill_diagonal(matrix, np.nan)
     names = labels.label_list.names
@@ -57,20 +74,43 @@ def test_reference_tables_with_neighbors_match_the_matrix(tmp_path):
     for label, rows in found.groupby("class_index"):
         assert rows["name"].to_list() == [names[label]] * 3
         assert rows["neighbor_name"].to_list() == [names[k] for k in rows["neighbor"]]
-        assert rows["similarity"].to_list() == sorted(matrix[label][~np.isnan(matrix[label])], reverse=True)[:3]
+        assert (
+            rows["similarity"].to_list()
+            == sorted(matrix[label][~np.isnan(matrix[label])], reverse=True)[:3]
+        )
         assert_array_equal(rows["similarity"], matrix[label, rows["neighbor"]])
         for row in rows.itertuples():
             ties = int((matrix[label] == row.similarity).sum())
-            assert (row.ties, row.rank) == (ties, 1 + (matrix[label] > row.similarity).sum() + (ties - 1) / 2)
+            assert (row.ties, row.rank) == (
+                ties,
+                1 + (matrix[label] > row.similarity).sum() + (ties - 1) / 2,
+            )
 
 
 @pytest.mark.slow
 def test_wordnet_command_with_imagenet21k_needs_little_memory(tmp_path):
-    """Below 4 GB, which a dense matrix with its copies exceeds; address space, so that the child cannot pass it unseen."""
-    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({4 * 2**30}, {4 * 2**30}))"
+    """Below 4 GB, which a dense matrix with its copies exceeds; address space, so that
+    the child cannot pass it unseen.
+    """
+    limit = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({4 * 2**30},"
+        f" {4 * 2**30}))"
+    )
     code = f"{limit}; from dsi_cli.cli import main; main()"
-    command = [sys.executable, "-c", code, "wordnet", "imagenet21k", "-o", str(tmp_path / "x.parquet"), "--quiet"]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "wordnet",
+        "imagenet21k",
+        "-o",
+        str(tmp_path / "x.parquet"),
+        "--quiet",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == f"the nearest 10 of each of 21,843 labels: {tmp_path / 'x.parquet'}\n"
+    assert (
+        ended.stdout
+        == f"the nearest 10 of each of 21,843 labels: {tmp_path / 'x.parquet'}\n"
+    )
     assert pq.ParquetFile(tmp_path / "x.parquet").metadata.num_rows == 10 * 21843

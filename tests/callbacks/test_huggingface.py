@@ -30,10 +30,18 @@ def vit(labels=LABELS):
     from transformers import ViTConfig, ViTForImageClassification
 
     config = ViTConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=8, patch_size=4,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=8,
+        patch_size=4,
         hidden_dropout_prob=0.1,
-    )  # fmt: skip
-    config.id2label, config.label2id = dict(enumerate(labels)), {name: index for index, name in enumerate(labels)}
+    )
+    config.id2label, config.label2id = (
+        dict(enumerate(labels)),
+        {name: index for index, name in enumerate(labels)},
+    )
     torch.manual_seed(0)
     return ViTForImageClassification(config)
 
@@ -42,12 +50,24 @@ def train(folder, add=None, *, evaluation=True, model=None):
     from transformers import Trainer, TrainingArguments
 
     arguments = TrainingArguments(
-        folder, num_train_epochs=EPOCHS, per_device_train_batch_size=16, per_device_eval_batch_size=30, learning_rate=1e-2,
-        save_strategy="epoch", eval_strategy="epoch" if evaluation else "no", logging_strategy="epoch", use_cpu=True,
-        report_to=[], disable_tqdm=True, seed=1, dataloader_pin_memory=False,
-    )  # fmt: skip
+        folder,
+        num_train_epochs=EPOCHS,
+        per_device_train_batch_size=16,
+        per_device_eval_batch_size=30,
+        learning_rate=1e-2,
+        save_strategy="epoch",
+        eval_strategy="epoch" if evaluation else "no",
+        logging_strategy="epoch",
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        seed=1,
+        dataloader_pin_memory=False,
+    )
     data = Images(80, 2) if evaluation else None
-    trainer = Trainer(model or vit(), arguments, train_dataset=Images(64, 1), eval_dataset=data)
+    trainer = Trainer(
+        model or vit(), arguments, train_dataset=Images(64, 1), eval_dataset=data
+    )
     if add is not None:
         trainer.add_callback(add(trainer))
     trainer.train()
@@ -55,26 +75,43 @@ def train(folder, add=None, *, evaluation=True, model=None):
 
 
 def ours(history):
-    return [{key: value for key, value in entry.items() if "dsi/" in key} for entry in history if "dsi/wsi_max" in entry]
+    return [
+        {key: value for key, value in entry.items() if "dsi/" in key}
+        for entry in history
+        if "dsi/wsi_max" in entry
+    ]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("huggingface")
-    return folder, train(folder, lambda trainer: callbacks.HuggingFaceCallback(trainer, validation=True))
+    return folder, train(
+        folder, lambda trainer: callbacks.HuggingFaceCallback(trainer, validation=True)
+    )
 
 
 def test_the_history_has_the_values_of_the_checkpoints(trained):
     folder, trainer = trained
     found = ours(trainer.state.log_history)
-    steps = [entry["step"] for entry in trainer.state.log_history if "dsi/wsi_max" in entry]
+    steps = [
+        entry["step"] for entry in trainer.state.log_history if "dsi/wsi_max" in entry
+    ]
     assert steps == [4, 8]
     for step, values in zip(steps, found, strict=True):
         checkpoint = folder / f"checkpoint-{step}"
         net = Logits(type(trainer.model).from_pretrained(checkpoint))
-        wanted = expected(dsi_cli.read_head(checkpoint), counts_by_hand(net, images(80, seed=2)))
+        wanted = expected(
+            dsi_cli.read_head(checkpoint), counts_by_hand(net, images(80, seed=2))
+        )
         assert values == pytest.approx(wanted, abs=1e-6)
-    assert ours(json.loads((folder / "checkpoint-8" / "trainer_state.json").read_text())["log_history"]) == found
+    assert (
+        ours(
+            json.loads((folder / "checkpoint-8" / "trainer_state.json").read_text())[
+                "log_history"
+            ]
+        )
+        == found
+    )
 
 
 class Logits(torch.nn.Module):
@@ -89,12 +126,17 @@ class Logits(torch.nn.Module):
 def test_the_trainers_own_losses_are_still_logged(trained):
     _, trainer = trained
     for key in ("loss", "eval_loss"):
-        assert [entry["epoch"] for entry in trainer.state.log_history if key in entry] == [1.0, 2.0]
+        assert [
+            entry["epoch"] for entry in trainer.state.log_history if key in entry
+        ] == [1.0, 2.0]
 
 
 def test_training_is_the_same_to_the_last_bit_with_and_without(trained, tmp_path):
     without = train(tmp_path).model.state_dict()
-    assert all(torch.equal(without[name], trained[1].model.state_dict()[name]) for name in without)
+    assert all(
+        torch.equal(without[name], trained[1].model.state_dict()[name])
+        for name in without
+    )
 
 
 def test_the_labels_given_win_over_the_models(tmp_path):
@@ -103,16 +145,30 @@ def test_the_labels_given_win_over_the_models(tmp_path):
         lambda trainer: callbacks.HuggingFaceCallback(trainer, labels=LABELS),
         model=vit([f"LABEL_{i}" for i in range(8)]),
     )
-    assert set(ours(trainer.state.log_history)[0]) == set(expected(torch.eye(8).numpy()))
+    assert set(ours(trainer.state.log_history)[0]) == set(
+        expected(torch.eye(8).numpy())
+    )
 
 
 def test_wrong_usage_is_raised_before_the_first_epoch(tmp_path):
     with raises("label-count", UsageError, labels=3, classes=8):
-        train(tmp_path, lambda trainer: callbacks.HuggingFaceCallback(trainer, ["cat", "dog", "car"]))
+        train(
+            tmp_path,
+            lambda trainer: callbacks.HuggingFaceCallback(
+                trainer, ["cat", "dog", "car"]
+            ),
+        )
     with pytest.raises(UsageError, match=r"^no tensor is named nose"):
-        train(tmp_path, lambda trainer: callbacks.HuggingFaceCallback(trainer, head="nose"))
+        train(
+            tmp_path,
+            lambda trainer: callbacks.HuggingFaceCallback(trainer, head="nose"),
+        )
     with raises("no-validation-data", UsageError):
-        train(tmp_path, lambda trainer: callbacks.HuggingFaceCallback(trainer, validation=True), evaluation=False)
+        train(
+            tmp_path,
+            lambda trainer: callbacks.HuggingFaceCallback(trainer, validation=True),
+            evaluation=False,
+        )
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
@@ -121,6 +177,17 @@ def test_a_failure_ends_no_training(tmp_path):
         trainer.prediction_step = lambda *_, **__: 1 / 0
         return callbacks.HuggingFaceCallback(trainer, validation=True)
 
-    with pytest.warns(UserWarning, match=r"^dsi leaves out nidm, widm of this epoch: ZeroDivisionError"):
-        trainer = train(tmp_path, lambda trainer: trainer.args.set_evaluate(strategy="no") and broken(trainer))
-    assert (trainer.state.epoch, len(ours(trainer.state.log_history))) == (EPOCHS, EPOCHS)
+    with pytest.warns(
+        UserWarning,
+        match=r"^dsi leaves out nidm, widm of this epoch: ZeroDivisionError",
+    ):
+        trainer = train(
+            tmp_path,
+            lambda trainer: (
+                trainer.args.set_evaluate(strategy="no") and broken(trainer)
+            ),
+        )
+    assert (trainer.state.epoch, len(ours(trainer.state.log_history))) == (
+        EPOCHS,
+        EPOCHS,
+    )

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.training_loop import CLASSES, LABELS, TwoHeads, counts_by_hand, expected, images, loader, network
+from helpers.training_loop import (
+    CLASSES,
+    LABELS,
+    TwoHeads,
+    counts_by_hand,
+    expected,
+    images,
+    loader,
+    network,
+)
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -44,9 +53,13 @@ def test_a_plain_loop_has_the_values_of_its_checkpoints(tmp_path):
     assert track.reasons == {}
     for epoch, values in enumerate(found):
         net = network()
-        net.load_state_dict(torch.load(tmp_path / f"epoch_{epoch}.pt", weights_only=True))
+        net.load_state_dict(
+            torch.load(tmp_path / f"epoch_{epoch}.pt", weights_only=True)
+        )
         weight = dsi_cli.read_head(tmp_path / f"epoch_{epoch}.pt")
-        assert values == pytest.approx(expected(weight, counts_by_hand(net, images(80, seed=2))), abs=1e-6)
+        assert values == pytest.approx(
+            expected(weight, counts_by_hand(net, images(80, seed=2))), abs=1e-6
+        )
     assert len({values["dsi/sai_z"] for values in found}) == 3
 
 
@@ -75,7 +88,13 @@ class Careless(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         image, target = self.data[index]
-        return image + 0.1 * random.random() + 0.1 * np.random.rand() + 0.1 * torch.rand(1), target
+        return (
+            image
+            + 0.1 * random.random()
+            + 0.1 * np.random.rand()
+            + 0.1 * torch.rand(1),
+            target,
+        )
 
 
 def test_a_module_that_keeps_a_tensor_can_still_be_trained():
@@ -121,7 +140,10 @@ def test_batches_and_outputs_as_hugging_face_has_them():
         def forward(self, pixel_values):
             return Output(logits=self.net(pixel_values))
 
-    batches = [{"pixel_values": inputs, "labels": targets} for inputs, targets in loader(80, seed=2)]
+    batches = [
+        {"pixel_values": inputs, "labels": targets}
+        for inputs, targets in loader(80, seed=2)
+    ]
     track = Tracker(LABELS)
     assert track(Model(), loader=batches) == track(network(), loader=loader(80, seed=2))
 
@@ -129,23 +151,35 @@ def test_batches_and_outputs_as_hugging_face_has_them():
 def test_wrong_usage_is_raised_at_the_first_call():
     net = network()
     with pytest.raises(
-        UsageError, match=r"2 tensors could be the classifier: fc\.weight \(8, 6\).*with head=classifier\.weight$"
+        UsageError,
+        match=(
+            r"2 tensors could be the classifier: fc\.weight \(8, 6\).*with"
+            r" head=classifier\.weight$"
+        ),
     ):
         Tracker(LABELS)(TwoHeads())
     assert "dsi/sai" in Tracker(LABELS, head="classifier")(TwoHeads())
-    with pytest.raises(UsageError, match=r"^no tensor is named nose; the best candidates are fc\.weight \(8, 6\)"):
+    with pytest.raises(
+        UsageError,
+        match=r"^no tensor is named nose; the best candidates are fc\.weight \(8, 6\)",
+    ):
         Tracker(head="nose")(net)
     with pytest.raises(UsageError, match=r"^no classifier among 2 tensors"):
         Tracker()(nn.Sequential(nn.Conv2d(3, 4, 3)))
     with raises("label-count", UsageError, labels=3, classes=8):
         Tracker(["cat", "dog", "car"])(net)
-    with pytest.raises(UsageError, match=r"^expected a label file or a preset .*at 'cifar1000'"):
+    with pytest.raises(
+        UsageError, match=r"^expected a label file or a preset .*at 'cifar1000'"
+    ):
         Tracker("cifar1000")
     with raises("not-a-model", UsageError):
         Tracker()("net.pt")
     with raises("too-few-classes", UsageError):
         Tracker()(np.ones((1, 4)))
-    with pytest.raises(UsageError, match=r"^an IDM needs counts and a CSM of one size; .*\(3, 3\) and \(8, 8\)$"):
+    with pytest.raises(
+        UsageError,
+        match=r"^an IDM needs counts and a CSM of one size; .*\(3, 3\) and \(8, 8\)$",
+    ):
         Tracker(LABELS)(net, np.eye(3, dtype=int))
     with raises("invalid-batch", UsageError):
         Tracker(LABELS)(net, loader=[torch.ones(2, 3, 8, 8)])
@@ -159,7 +193,10 @@ def test_later_failures_are_warned_of_once_and_end_nothing(recwarn):
     net, track = network(), Tracker(LABELS)
     whole = track(net, loader=loader())
     assert len(whole) == 15
-    with pytest.warns(UserWarning, match=r"^dsi leaves out nidm, widm of this epoch: OSError: disk gone"):
+    with pytest.warns(
+        UserWarning,
+        match=r"^dsi leaves out nidm, widm of this epoch: OSError: disk gone",
+    ):
         found = track(net, loader=broken())
     assert found == {name: value for name, value in whole.items() if "idm" not in name}
     assert track.reasons == {"nidm": "OSError: disk gone", "widm": "OSError: disk gone"}
@@ -196,6 +233,10 @@ def test_tracker_value_that_does_not_exist_has_the_reason(caplog):
 def test_callbacks_has_three_names_and_no_other():
     import dsi_cli.callbacks
 
-    assert dir(dsi_cli.callbacks) == ["HuggingFaceCallback", "LightningCallback", "Tracker"]
+    assert dir(dsi_cli.callbacks) == [
+        "HuggingFaceCallback",
+        "LightningCallback",
+        "Tracker",
+    ]
     with pytest.raises(AttributeError, match="has no attribute 'Callback'"):
         _ = dsi_cli.callbacks.Callback

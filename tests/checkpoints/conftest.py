@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
+from dsi_cli.checkpoints.checkpoint_reader import (
+    HeadOptions,
+    require_file,
+    scan_checkpoint,
+)
 from dsi_cli.checkpoints.records import Record
 
 

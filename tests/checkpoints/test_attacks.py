@@ -1,4 +1,6 @@
-"""Files that ask for much, lead elsewhere or change meanwhile: each ends as one record, soon and in little memory."""
+"""Files that ask for much, lead elsewhere or change meanwhile: each ends as one record,
+soon and in little memory.
+"""
 
 import os
 from pathlib import Path
@@ -11,7 +13,11 @@ from helpers.outputs import heads, save_head
 from safetensors.torch import save
 
 from dsi_cli.checkpoints import checkpoint_reader
-from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
+from dsi_cli.checkpoints.checkpoint_reader import (
+    HeadOptions,
+    require_file,
+    scan_checkpoint,
+)
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.formats import torch_save
 from dsi_cli.checkpoints.formats.zip_archive import Archive
@@ -36,39 +42,76 @@ def entries_of(tree: object, tmp_path: Path) -> list[zips.Entry]:
 
 
 def deflated(tree: object, tmp_path: Path) -> bytes:
-    return zips.write([one._replace(method=zips.DEFLATED) for one in entries_of(tree, tmp_path)])
+    return zips.write(
+        [one._replace(method=zips.DEFLATED) for one in entries_of(tree, tmp_path)]
+    )
 
 
 def with_pickle(pickle: bytes, tmp_path: Path) -> bytes:
     made = entries_of({"fc.weight": torch.ones(4, 4)}, tmp_path)
-    changed = [one._replace(method=zips.DEFLATED, data=pickle) if one.name.endswith("data.pkl") else one for one in made]
+    changed = [
+        (
+            one._replace(method=zips.DEFLATED, data=pickle)
+            if one.name.endswith("data.pkl")
+            else one
+        )
+        for one in made
+    ]
     return zips.write(changed)
 
 
 def zeros(rows: int, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
-    return {"fc.weight": torch.zeros(rows, 1000).to(dtype), "fc.bias": torch.zeros(rows)}
+    return {
+        "fc.weight": torch.zeros(rows, 1000).to(dtype),
+        "fc.bias": torch.zeros(rows),
+    }
 
 
 ATTACKS = {
     "json-of-dicts": lambda _: safetensors(filled(b'{"a":[', b"{},", b"0]}")),
-    "json-of-lists-in-lists": lambda _: safetensors(filled(b'{"a":[', b"[[]],", b"0]}")),
-    "json-of-wide-characters": lambda _: safetensors(filled('{"a":["\U0001f600",'.encode(), b'{"":0},', b"0]}")),
-    "json-of-keys": lambda _: safetensors(b"{" + b",".join(b'"%x":{}' % n for n in range(900_000)) + b"}"),
+    "json-of-lists-in-lists": lambda _: safetensors(
+        filled(b'{"a":[', b"[[]],", b"0]}")
+    ),
+    "json-of-wide-characters": lambda _: safetensors(
+        filled('{"a":["\U0001f600",'.encode(), b'{"":0},', b"0]}")
+    ),
+    "json-of-keys": lambda _: safetensors(
+        b"{" + b",".join(b'"%x":{}' % n for n in range(900_000)) + b"}"
+    ),
     "json-nested": lambda _: safetensors(filled(b'{"a":', b"[", b"")),
     "index-of-dicts": lambda _: filled(b'{"weight_map":[', b"{},", b"0]}"),
     "inflates-to-160-mb": lambda place: deflated(zeros(40_000), place),
-    "inflates-to-40-mb-of-8-bits": lambda place: deflated(zeros(40_000, torch.float8_e5m2), place),
-    "pickle-inflates-to-60-mb": lambda place: with_pickle(b"\x80\x02" + b"N0" * (30 << 20) + b"N.", place),
-    "pickle-inflates-to-60-mb-of-dicts": lambda place: with_pickle(b"\x80\x02(" + b"}" * (60 << 20) + b"l.", place),
-    "pickle-of-tuples-in-tuples": lambda place: with_pickle(b"\x80\x02)" + b"\x85" * 3_000_000 + b".", place),
+    "inflates-to-40-mb-of-8-bits": lambda place: deflated(
+        zeros(40_000, torch.float8_e5m2), place
+    ),
+    "pickle-inflates-to-60-mb": lambda place: with_pickle(
+        b"\x80\x02" + b"N0" * (30 << 20) + b"N.", place
+    ),
+    "pickle-inflates-to-60-mb-of-dicts": lambda place: with_pickle(
+        b"\x80\x02(" + b"}" * (60 << 20) + b"l.", place
+    ),
+    "pickle-of-tuples-in-tuples": lambda place: with_pickle(
+        b"\x80\x02)" + b"\x85" * 3_000_000 + b".", place
+    ),
     "many-entries": lambda place: zips.write(
-        entries_of({"fc.weight": torch.ones(4, 4)}, place) + [zips.Entry(f"x/data/x{n:x}", b"") for n in range(65_000)]
+        entries_of({"fc.weight": torch.ones(4, 4)}, place)
+        + [zips.Entry(f"x/data/x{n:x}", b"") for n in range(65_000)]
     ),
-    "many-square-layers": lambda _: save({f"l.{n}.weight": torch.zeros(2, 2) for n in range(20_000)}),
+    "many-square-layers": lambda _: save(
+        {f"l.{n}.weight": torch.zeros(2, 2) for n in range(20_000)}
+    ),
     "no-single-head": lambda _: save(
-        {f"l{n // 2}.{'weight' if n % 2 else 'bias'}": torch.zeros(2, *[3] * (n % 2)) for n in range(20_000)}
+        {
+            f"l{n // 2}.{'weight' if n % 2 else 'bias'}": torch.zeros(2, *[3] * (n % 2))
+            for n in range(20_000)
+        }
     ),
-    "legacy-without-end": lambda _: b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02K\x01." + b"N0" * (SIZE // 2 - 20),
+    "legacy-without-end": (
+        lambda _: (
+            b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02K\x01."
+            + b"N0" * (SIZE // 2 - 20)
+        )
+    ),
 }
 NAMES = {"index-of-dicts": "model.safetensors.index.json"}
 
@@ -90,7 +133,11 @@ def test_parse_json_with_too_many_values_is_refused():
 
 def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):
     path = tmp_path / "x.pt"
-    path.write_bytes(deflated({"fc.weight": torch.randn(40, 1000), "fc.bias": torch.zeros(40)}, tmp_path))
+    path.write_bytes(
+        deflated(
+            {"fc.weight": torch.randn(40, 1000), "fc.bias": torch.zeros(40)}, tmp_path
+        )
+    )
     assert scan_checkpoint(require_file(path)).record.status == "ok"
     path.write_bytes(deflated(zeros(40_000), tmp_path))
     with RandomAccessFile(path) as source:
@@ -104,7 +151,9 @@ def test_weights_that_share_one_storage_many_times_are_not_all_read(tmp_path):
     torch.save({f"layer{n}.weight": shared for n in range(200)}, tmp_path / "x.pt")
     assert (tmp_path / "x.pt").stat().st_size < 10_000_000
     with raises("tensors-exceed-file", UnreadableError, size=800_000_000):
-        checkpoint_reader.read_state_dict(require_file(tmp_path / "x.pt"), HeadOptions())
+        checkpoint_reader.read_state_dict(
+            require_file(tmp_path / "x.pt"), HeadOptions()
+        )
 
 
 class _Changed(RandomAccessFile):
@@ -113,7 +162,9 @@ class _Changed(RandomAccessFile):
     change, after = staticmethod(os.fspath), 0  # at first it changes nothing
 
     def memory_at(self, offset, size):
-        if self.bytes_read + size >= self.after and not getattr(self, "was_changed", False):
+        if self.bytes_read + size >= self.after and not getattr(
+            self, "was_changed", False
+        ):
             self.was_changed = True
             self.change(self.path)
         return super().memory_at(offset, size)
@@ -134,16 +185,23 @@ CHANGES = {
 }
 WRITERS = {
     "zip": lambda tree, path: torch.save(tree, path),
-    "legacy": lambda tree, path: torch.save(tree, path, _use_new_zipfile_serialization=False),
+    "legacy": lambda tree, path: torch.save(
+        tree, path, _use_new_zipfile_serialization=False
+    ),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_file_that_changes_while_it_is_read_is_one_record(kind, change, tmp_path, monkeypatch):
+def test_a_file_that_changes_while_it_is_read_is_one_record(
+    kind, change, tmp_path, monkeypatch
+):
     """Whatever happens at whatever byte: the right weight, or a reason."""
     path = tmp_path / "x.pt"
-    tree = {"state_dict": {"fc.weight": heads(1)[0], "fc.bias": torch.zeros(8)}, "epoch": 0}
+    tree = {
+        "state_dict": {"fc.weight": heads(1)[0], "fc.bias": torch.zeros(8)},
+        "epoch": 0,
+    }
     monkeypatch.setattr("dsi_cli.checkpoints.formats.RandomAccessFile", _Changed)
     WRITERS[kind](tree, path)
     right = scan_checkpoint(require_file(path))
@@ -155,11 +213,17 @@ def test_a_file_that_changes_while_it_is_read_is_one_record(kind, change, tmp_pa
         monkeypatch.setattr(_Changed, "after", after)
         found = scan_checkpoint(require_file(path))
         statuses.add(found.record.status)
-        if found.record.status == "ok" and change != "garbled" and not found.record.reason:
+        if (
+            found.record.status == "ok"
+            and change != "garbled"
+            and not found.record.reason
+        ):
             assert found.record.fingerprint == right.record.fingerprint
         assert found.record.status == "ok" or found.record.reason
     assert statuses <= {"ok", "failed", "pending"}
-    assert change not in ("cut", "emptied") or statuses - {"ok"}, "the change came in time to matter"
+    assert change not in ("cut", "emptied") or statuses - {"ok"}, (
+        "the change came in time to matter"
+    )
 
 
 def test_an_output_holds_nothing_outside_itself(dsi, tmp_path):

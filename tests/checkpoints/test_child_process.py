@@ -1,4 +1,6 @@
-"""The child process that reads other libraries' formats: limits, crashes, missing packages."""
+"""The child process that reads other libraries' formats: limits, crashes, missing
+packages.
+"""
 
 import io
 import os
@@ -46,17 +48,30 @@ def read(path: Path) -> np.ndarray:
 
 
 def run(code: str, folder: Path, path: str = "", *options: str) -> str:
-    """Return what a new Python process prints that runs a code or a module in a folder."""
-    where = os.pathsep.join(filter(None, [path, str(Path(__file__).resolve().parents[2])]))
+    """Return what a new Python process prints that runs a code or a module in a
+    folder.
+    """
+    where = os.pathsep.join(
+        filter(None, [path, str(Path(__file__).resolve().parents[2])])
+    )
     environment = {**os.environ, "PYTHONPATH": where, "COLUMNS": "300"}
     command = [sys.executable, "-P", *(options or ("-c", code))]
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return " ".join((ended.stdout + ended.stderr).split())
 
 
 def test_a_whole_file_is_requested_in_large_parts():
     sizes = []
-    file = io.BufferedReader(RangeFile(20 << 20, lambda _, size: sizes.append(size) or bytes(size)), 1 << 13)
+    file = io.BufferedReader(
+        RangeFile(20 << 20, lambda _, size: sizes.append(size) or bytes(size)), 1 << 13
+    )
     assert len(file.read()) == 20 << 20 == sum(sizes)
     assert len(sizes) == 3
 
@@ -85,17 +100,27 @@ with RandomAccessFile(Path("x.h5")) as source:
 
 @pytest.mark.parametrize(
     ("limits", "codes"),
-    [("seconds=0", {"time-limit"}), ("memory=1 << 20", {"reader-failed", "reader-crashed", "package-missing"})],
+    [
+        ("seconds=0", {"time-limit"}),
+        ("memory=1 << 20", {"reader-failed", "reader-crashed", "package-missing"}),
+    ],
 )
-def test_request_beyond_its_limits_ends_with_a_code_and_the_next_one_works(limits, codes, weights):
+def test_request_beyond_its_limits_ends_with_a_code_and_the_next_one_works(
+    limits, codes, weights
+):
     code, names = run(LIMITED.replace("LIMITS", limits), weights.parent).split()
     assert code in codes
     assert names == "['fc.weight']"
 
 
 def test_the_time_of_imports_does_not_count(weights):
-    (weights.parent / "sitecustomize.py").write_text("import sys, time\ntime.sleep(5 if sys.argv[0] == '-m' else 0)")
-    assert run(LIMITED.replace("LIMITS", "seconds=4"), weights.parent, str(weights.parent)) == "['fc.weight']"
+    (weights.parent / "sitecustomize.py").write_text(
+        "import sys, time\ntime.sleep(5 if sys.argv[0] == '-m' else 0)"
+    )
+    assert (
+        run(LIMITED.replace("LIMITS", "seconds=4"), weights.parent, str(weights.parent))
+        == "['fc.weight']"
+    )
 
 
 class Crashing(RandomAccessFile):
@@ -108,7 +133,10 @@ class Crashing(RandomAccessFile):
 
 
 def test_a_crash_is_the_reason_of_one_file_and_the_next_one_works(weights):
-    with Crashing(weights) as source, raises("reader-crashed", UnreadableError, cause="SIGSEGV"):
+    with (
+        Crashing(weights) as source,
+        raises("reader-crashed", UnreadableError, cause="SIGSEGV"),
+    ):
         open_isolated("hdf5", source.size, source.read_at)
     assert_array_equal(read(weights), KERNEL)
 
@@ -126,31 +154,51 @@ def test_files_are_read_by_several_threads(weights):
 
 def test_a_module_next_to_the_checkpoints_is_not_imported(weights):
     (weights.parent / "h5py.py").write_text("raise SystemExit('imported')")
-    code = "from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint; from pathlib import Path"
-    assert run(f"{code}; print(scan_checkpoint(require_file(Path('x.h5'))).record.reason)", weights.parent) == "None"
+    code = (
+        "from dsi_cli.checkpoints.checkpoint_reader import require_file,"
+        " scan_checkpoint; from pathlib import Path"
+    )
+    assert (
+        run(
+            f"{code}; print(scan_checkpoint(require_file(Path('x.h5'))).record.reason)",
+            weights.parent,
+        )
+        == "None"
+    )
 
 
-BLOCKED = textwrap.dedent(
-    """
+BLOCKED = textwrap.dedent("""
     import importlib.abc, sys
     class Blocker(importlib.abc.MetaPathFinder):
         def find_spec(self, name, path=None, target=None):
             if name.partition(".")[0] in ("h5py", "onnx", "tensorstore", "msgpack", "tensorboard"):
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
     sys.meta_path.insert(0, Blocker())
-    """
-)
+    """)
 EXTRAS = {"hdf5": "keras", "onnx": "onnx", "msgpack": "jax", "orbax": "jax"}
 
 
-def test_scan_without_the_packages_lists_each_file_with_the_command_that_installs_its_package(tmp_path):
+def test_scan_without_the_packages_lists_each_file_with_the_command_that_installs_its_package(
+    tmp_path,
+):
     for maker in (maker for maker in MAKERS if maker.format in EXTRAS):
         (tmp_path / "runs" / maker.format).mkdir(parents=True)
         maker.make(tmp_path / "runs" / maker.format)
-        assert "pip install" not in (scan_checkpoint(only(tmp_path / "runs" / maker.format)).record.reason or "")
+        assert "pip install" not in (
+            scan_checkpoint(only(tmp_path / "runs" / maker.format)).record.reason or ""
+        )
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "sitecustomize.py").write_text(BLOCKED)
-    told = run("", tmp_path, str(tmp_path / "blocked"), "-m", "dsi_cli", "scan", "runs", "--all")
+    told = run(
+        "",
+        tmp_path,
+        str(tmp_path / "blocked"),
+        "-m",
+        "dsi_cli",
+        "scan",
+        "runs",
+        "--all",
+    )
     assert "Traceback" not in told
     for kind, extra in EXTRAS.items():
         assert kind in told

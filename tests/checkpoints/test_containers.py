@@ -1,4 +1,6 @@
-"""Containers beside the usual files: what the real libraries write is read exactly, what is lacking or damaged is said."""
+"""Containers beside the usual files: what the real libraries write is read exactly,
+what is lacking or damaged is said.
+"""
 
 import json
 import os
@@ -47,7 +49,12 @@ def weight(net):
     return net.fc.weight.detach().numpy().copy()
 
 
-def assert_head(file: CheckpointFile, weight: np.ndarray, name: str = "fc.weight", kind: str | None = None) -> None:
+def assert_head(
+    file: CheckpointFile,
+    weight: np.ndarray,
+    name: str = "fc.weight",
+    kind: str | None = None,
+) -> None:
     scanned = scan_checkpoint(file)
     assert scanned.record.status == "ok", scanned.record.reason
     assert_array_equal(scanned.weight, weight)
@@ -65,7 +72,13 @@ def refused(file: CheckpointFile) -> str:
 @pytest.mark.parametrize("protocol", range(2, 6))
 @pytest.mark.parametrize("how", ["pickle", "torch"])
 def test_numpy_arrays_in_a_pickle(how, protocol, order, weight, tmp_path):
-    tree = {"model": {"conv.weight": np.ones((8, 3, 3, 3)), "fc.weight": np.array(weight, order=order)}, "epoch": 1}
+    tree = {
+        "model": {
+            "conv.weight": np.ones((8, 3, 3, 3)),
+            "fc.weight": np.array(weight, order=order),
+        },
+        "epoch": 1,
+    }
     if how == "pickle":
         (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(tree, protocol))
     else:
@@ -76,7 +89,9 @@ def test_numpy_arrays_in_a_pickle(how, protocol, order, weight, tmp_path):
 def test_pickled_arrays_of_jax(weight, tmp_path):
     from jax.numpy import asarray
 
-    tree = {"params": {"head": {"kernel": asarray(weight.T), "bias": asarray(weight[:, 0])}}}
+    tree = {
+        "params": {"head": {"kernel": asarray(weight.T), "bias": asarray(weight[:, 0])}}
+    }
     (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(tree))
     assert_head(only(tmp_path), weight, "kernel", kind="pickle")
 
@@ -85,12 +100,23 @@ def test_pickled_arrays_of_jax(weight, tmp_path):
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_an_archive_of_arrays(save, order, weight, tmp_path):
     with (tmp_path / "epoch_1.npz").open("wb") as file:
-        save(file, **{"conv.weight": np.ones((8, 3, 3, 3)), "fc.weight": np.array(weight, order=order), "names": "abc"})
+        save(
+            file,
+            **{
+                "conv.weight": np.ones((8, 3, 3, 3)),
+                "fc.weight": np.array(weight, order=order),
+                "names": "abc",
+            },
+        )
     assert_head(only(tmp_path), weight, kind="npz")
 
 
 def test_an_archive_of_flax_names(weight, tmp_path):
-    head = {"params/head/kernel": weight.T, "params/head/bias": weight[:, 0], "opt/mu/head/kernel": weight.T}
+    head = {
+        "params/head/kernel": weight.T,
+        "params/head/bias": weight[:, 0],
+        "opt/mu/head/kernel": weight.T,
+    }
     np.savez(tmp_path / "epoch_1.npz", **head, step=7)
     assert_head(only(tmp_path), weight, "params.head.kernel")
     assert scan_checkpoint(only(tmp_path)).record.step == 7
@@ -108,9 +134,16 @@ def test_a_list_of_arrays_is_read_as_layers(form, weights, net, weight, tmp_path
     elif form == "pickle":
         (tmp_path / "round-1-weights").write_bytes(pickle.dumps(arrays))
     else:
-        torch.save([torch.from_numpy(it) for it in arrays], tmp_path / "round-1-weights")
+        torch.save(
+            [torch.from_numpy(it) for it in arrays], tmp_path / "round-1-weights"
+        )
     (run,) = discover([tmp_path])
-    assert_head(run.checkpoints[0], weight, "arr_3." + {"torch": "weight", "keras": "kernel"}[weights], kind=form)
+    assert_head(
+        run.checkpoints[0],
+        weight,
+        "arr_3." + {"torch": "weight", "keras": "kernel"}[weights],
+        kind=form,
+    )
 
 
 def test_a_list_of_data_is_no_checkpoint(tmp_path):
@@ -125,13 +158,19 @@ def test_a_list_of_data_is_no_checkpoint(tmp_path):
 def test_torchscript_archive_is_read(made, net, weight, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        code = torch.jit.script(net) if made == "scripted" else torch.jit.trace(net, torch.zeros(1, 3, 8, 8))
+        code = (
+            torch.jit.script(net)
+            if made == "scripted"
+            else torch.jit.trace(net, torch.zeros(1, 3, 8, 8))
+        )
         torch.jit.save(code, tmp_path / "epoch_1.pt")
     assert_head(only(tmp_path), weight, kind="torchscript")
 
 
 def test_exported_program_of_newer_and_older_torch_is_read(net, weight, tmp_path):
-    torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), tmp_path / "epoch_1.pt2")
+    torch.export.save(
+        torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), tmp_path / "epoch_1.pt2"
+    )
     assert_head(only(tmp_path), weight, kind="torch-export")
     torch.save(net.state_dict(), tmp_path / "inner.bin")
     with zipfile.ZipFile(tmp_path / "epoch_1.pt2", "w") as archive:
@@ -142,12 +181,18 @@ def test_exported_program_of_newer_and_older_torch_is_read(net, weight, tmp_path
 
 
 @pytest.mark.parametrize("dtype", [torch.qint8, torch.quint8])
-@pytest.mark.parametrize(("per_channel", "is_sharded"), [(False, False), (True, False), (True, True)])
-def test_quantised_weights_are_read_as_the_numbers_they_mean(dtype, per_channel, is_sharded, weight, tmp_path):
+@pytest.mark.parametrize(
+    ("per_channel", "is_sharded"), [(False, False), (True, False), (True, True)]
+)
+def test_quantised_weights_are_read_as_the_numbers_they_mean(
+    dtype, per_channel, is_sharded, weight, tmp_path
+):
     values = torch.from_numpy(weight)
     if per_channel:
         zero = torch.full((CLASSES,), 3)
-        quantised = torch.quantize_per_channel(values, torch.linspace(0.004, 0.01, CLASSES), zero, 0, dtype)
+        quantised = torch.quantize_per_channel(
+            values, torch.linspace(0.004, 0.01, CLASSES), zero, 0, dtype
+        )
     else:
         quantised = torch.quantize_per_tensor(values, 0.01, 7, dtype)
     name = "pytorch_model-00001-of-00001.bin" if is_sharded else "epoch_1.pt"
@@ -156,7 +201,9 @@ def test_quantised_weights_are_read_as_the_numbers_they_mean(dtype, per_channel,
         index = {"metadata": {}, "weight_map": {"fc.weight": name}}
         (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     scanned = scan_checkpoint(only(tmp_path))
-    np.testing.assert_allclose(scanned.weight, quantised.dequantize().numpy(), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        scanned.weight, quantised.dequantize().numpy(), rtol=1e-6, atol=1e-7
+    )
     assert scanned.record.dtype == str(dtype).removeprefix("torch.")
 
 
@@ -183,16 +230,22 @@ def test_distributed_checkpoint_is_read(net, distributed):
     assert_head(only(distributed), weight, "app.model.fc.weight")
 
 
-def test_distributed_checkpoint_with_a_part_in_a_link_out_of_its_folder_is_refused(distributed):
+def test_distributed_checkpoint_with_a_part_in_a_link_out_of_its_folder_is_refused(
+    distributed,
+):
     (part,) = distributed.glob("*.distcp")
     private = distributed.parent.parent / "private"
     part.rename(private)
     part.symlink_to(private)
-    assert f"{part.name!r} is a link to a file outside its folder" in refused(only(distributed))
+    assert f"{part.name!r} is a link to a file outside its folder" in refused(
+        only(distributed)
+    )
 
 
 def changed(folder: Path, change) -> CheckpointFile:
-    """Return a distributed checkpoint whose metadata were changed; by torch's own classes."""
+    """Return a distributed checkpoint whose metadata were changed; by torch's own
+    classes.
+    """
     path = folder / ".metadata"
     metadata = pickle.loads(path.read_bytes())
     change(metadata)
@@ -201,15 +254,23 @@ def changed(folder: Path, change) -> CheckpointFile:
 
 
 def first(metadata):
-    return next(index for index in metadata.storage_data if index.fqn == "app.model.fc.weight")
+    return next(
+        index for index in metadata.storage_data if index.fqn == "app.model.fc.weight"
+    )
 
 
 def elsewhere(metadata):
-    object.__setattr__(metadata.storage_data[first(metadata)], "relative_path", "../__0_0.distcp")
+    object.__setattr__(
+        metadata.storage_data[first(metadata)], "relative_path", "../__0_0.distcp"
+    )
 
 
 def enormous(metadata):
-    object.__setattr__(metadata.state_dict_metadata["app.model.fc.weight"], "size", torch.Size((1 << 21, 1 << 20)))
+    object.__setattr__(
+        metadata.state_dict_metadata["app.model.fc.weight"],
+        "size",
+        torch.Size((1 << 21, 1 << 20)),
+    )
 
 
 def outside(metadata):
@@ -238,13 +299,21 @@ def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
     folder.mkdir(parents=True)
     storage, chunks = {}, []
     for rank, (begin, end) in enumerate([(3, 5), (0, 3)]):
-        torch.save(torch.from_numpy(weight[begin:end].copy()), folder / f"__{rank}_0.distcp")
+        torch.save(
+            torch.from_numpy(weight[begin:end].copy()), folder / f"__{rank}_0.distcp"
+        )
         place = torch.Size((begin, 0))
-        chunks.append(dcp_metadata.ChunkStorageMetadata(place, torch.Size((end - begin, WIDTH))))
+        chunks.append(
+            dcp_metadata.ChunkStorageMetadata(place, torch.Size((end - begin, WIDTH)))
+        )
         size = (folder / f"__{rank}_0.distcp").stat().st_size
-        storage[dcp_metadata.MetadataIndex("fc.weight", place, rank)] = _StorageInfo(f"__{rank}_0.distcp", 0, size)
+        storage[dcp_metadata.MetadataIndex("fc.weight", place, rank)] = _StorageInfo(
+            f"__{rank}_0.distcp", 0, size
+        )
     tensor = dcp_metadata.TensorStorageMetadata(
-        dcp_metadata.TensorProperties(torch.float32), torch.Size((CLASSES, WIDTH)), chunks
+        dcp_metadata.TensorProperties(torch.float32),
+        torch.Size((CLASSES, WIDTH)),
+        chunks,
     )
     metadata = dcp_metadata.Metadata({"fc.weight": tensor}, storage_data=storage)
     (folder / ".metadata").write_bytes(pickle.dumps(metadata))
@@ -266,8 +335,14 @@ def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_p
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        ("zero_pp_rank_1_mp_rank_00_optim_states.pt", "some are missing: zero_pp_rank_1_mp_rank_00_optim_states.pt"),
-        ("zero_pp_rank_2_mp_rank_00_optim_states.pt", "found the optimiser states of 2 ranks, but 3 wrote the checkpoint"),
+        (
+            "zero_pp_rank_1_mp_rank_00_optim_states.pt",
+            "some are missing: zero_pp_rank_1_mp_rank_00_optim_states.pt",
+        ),
+        (
+            "zero_pp_rank_2_mp_rank_00_optim_states.pt",
+            "found the optimiser states of 2 ranks, but 3 wrote the checkpoint",
+        ),
         ("zero_pp_rank_*_optim_states.pt", "some are missing: 0 files"),
     ],
 )
@@ -283,23 +358,43 @@ def test_zero_3_without_a_rank_is_refused(gone, message, net, tmp_path):
 def test_a_model_split_over_ranks_is_not_taken_in_part(net, tmp_path):
     for rank in (0, 1):
         (tmp_path / "run" / "epoch_1").mkdir(parents=True, exist_ok=True)
-        torch.save({"module": net.state_dict()}, tmp_path / "run" / "epoch_1" / f"mp_rank_0{rank}_model_states.pt")
+        torch.save(
+            {"module": net.state_dict()},
+            tmp_path / "run" / "epoch_1" / f"mp_rank_0{rank}_model_states.pt",
+        )
     assert "tensor parallelism" in refused(only(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
     ("folder", "place", "epoch", "step"),
     [
-        ("epoch=3-step=80.ckpt/checkpoint", "epoch=3-step=80.ckpt", 3, 80),  # Lightning's strategy
-        ("checkpoint-500/global_step500", "checkpoint-500", 2, 500),  # Hugging Face's Trainer
+        (
+            "epoch=3-step=80.ckpt/checkpoint",
+            "epoch=3-step=80.ckpt",
+            3,
+            80,
+        ),  # Lightning's strategy
+        (
+            "checkpoint-500/global_step500",
+            "checkpoint-500",
+            2,
+            500,
+        ),  # Hugging Face's Trainer
         ("tag_of_mine", "tag_of_mine", None, None),
     ],
 )
-def test_deepspeed_in_other_trainers_folders_is_read(folder, place, epoch, step, net, weight, tmp_path):
+def test_deepspeed_in_other_trainers_folders_is_read(
+    folder, place, epoch, step, net, weight, tmp_path
+):
     (tmp_path / "run" / folder).mkdir(parents=True)
-    torch.save({"module": net.state_dict(), "ds_version": "1"}, tmp_path / "run" / folder / "mp_rank_00_model_states.pt")
+    torch.save(
+        {"module": net.state_dict(), "ds_version": "1"},
+        tmp_path / "run" / folder / "mp_rank_00_model_states.pt",
+    )
     if place == "checkpoint-500":
-        (tmp_path / "run" / place / "trainer_state.json").write_text('{"epoch": 2.0, "global_step": 500}')
+        (tmp_path / "run" / place / "trainer_state.json").write_text(
+            '{"epoch": 2.0, "global_step": 500}'
+        )
     (run,) = discover([tmp_path / "run"])
     (found,) = run.checkpoints
     assert (run.name, found.checkpoint_path.name) == ("run", place)
@@ -323,29 +418,42 @@ def ranks():
 def test_the_rows_of_one_rank_are_not_taken_for_all(ranks, net, tmp_path):
     from torch.distributed.tensor import Shard, distribute_tensor
 
-    parts = {name: distribute_tensor(one, ranks, [Shard(0)]) for name, one in net.state_dict().items()}
+    parts = {
+        name: distribute_tensor(one, ranks, [Shard(0)])
+        for name, one in net.state_dict().items()
+    }
     torch.save({"state_dict": parts, "epoch": 1}, tmp_path / "rank0.pt")
-    reason = "it holds the part of one rank alone, (3, 8) of (5, 8): gather the state dict before saving it"
+    reason = (
+        "it holds the part of one rank alone, (3, 8) of (5, 8): gather the state dict"
+        " before saving it"
+    )
     assert refused(only(tmp_path)) == reason
 
 
 def test_a_replicated_tensor_is_read(ranks, net, weight, tmp_path):
     from torch.distributed.tensor import Replicate, distribute_tensor
 
-    whole = {name: distribute_tensor(one, ranks, [Replicate()]) for name, one in net.state_dict().items()}
+    whole = {
+        name: distribute_tensor(one, ranks, [Replicate()])
+        for name, one in net.state_dict().items()
+    }
     torch.save({"state_dict": whole, "epoch": 1}, tmp_path / "rank0.pt")
     assert_head(only(tmp_path), weight)
 
 
 @pytest.fixture
 def adapter(net, tmp_path):
-    """Return a run of one adapter beside its base model, which it changes at the classifier."""
+    """Return a run of one adapter beside its base model, which it changes at the
+    classifier.
+    """
     (tmp_path / "base").mkdir()
     save_file(net.state_dict(), tmp_path / "base" / "model.safetensors")
     folder = tmp_path / "run" / "epoch_1"
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(
-        json.dumps({"base_model_name_or_path": str(tmp_path / "base"), "lora_alpha": 6, "r": 3})
+        json.dumps(
+            {"base_model_name_or_path": str(tmp_path / "base"), "lora_alpha": 6, "r": 3}
+        )
     )
     write_adapter(folder)
     return folder
@@ -354,13 +462,26 @@ def adapter(net, tmp_path):
 def only_with_base(adapter: Path) -> CheckpointFile:
     """Return the adapter, for a user who names its run and its base model."""
     runs = discover([adapter.parent, adapter.parent.parent / "base"])
-    return next(file for run in runs for file in run.checkpoints if file.path.name.startswith("adapter_model"))
+    return next(
+        file
+        for run in runs
+        for file in run.checkpoints
+        if file.path.name.startswith("adapter_model")
+    )
 
 
-def write_adapter(folder: Path, layer: str = "fc", rank: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def write_adapter(
+    folder: Path, layer: str = "fc", rank: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
     generator = torch.Generator().manual_seed(1)
-    up, down = (torch.randn(*shape, generator=generator) for shape in ((CLASSES, rank), (rank, WIDTH)))
-    parts = {f"base_model.model.{layer}.lora_A.weight": down, f"base_model.model.{layer}.lora_B.weight": up}
+    up, down = (
+        torch.randn(*shape, generator=generator)
+        for shape in ((CLASSES, rank), (rank, WIDTH))
+    )
+    parts = {
+        f"base_model.model.{layer}.lora_A.weight": down,
+        f"base_model.model.{layer}.lora_B.weight": up,
+    }
     save_file(parts, folder / "adapter_model.safetensors")
     return up.numpy(), down.numpy()
 
@@ -370,24 +491,44 @@ def configured(folder: Path, **options: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | options))
 
 
-@pytest.mark.parametrize(("layer", "rslora", "scale"), [("fc", False, 2), ("fc", True, 12**0.5), ("body", False, 0)])
+@pytest.mark.parametrize(
+    ("layer", "rslora", "scale"),
+    [("fc", False, 2), ("fc", True, 12**0.5), ("body", False, 0)],
+)
 def test_an_adapter_is_merged_with_its_base(layer, rslora, scale, adapter, weight):
     configured(adapter, use_rslora=rslora)
     up, down = write_adapter(adapter, layer)
     scanned = scan_checkpoint(only_with_base(adapter))
-    np.testing.assert_allclose(scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5)
-    reason = "the classifier of this adapter is that of its base model" + ", changed by LoRA" * bool(scale)
+    np.testing.assert_allclose(
+        scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5
+    )
+    reason = (
+        "the classifier of this adapter is that of its base model"
+        + ", changed by LoRA" * bool(scale)
+    )
     assert (scanned.record.head, scanned.record.reason) == ("fc.weight", reason)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"base_model_name_or_path": "org/name"}, "its base model 'org/name' is not here"),
+        (
+            {"base_model_name_or_path": "org/name"},
+            "its base model 'org/name' is not here",
+        ),
         ({"base_model_name_or_path": None}, "and it does not name its base model"),
-        ({"use_dora": True}, "changes fc.weight in a way that dsi does not put together"),
-        ({"fan_in_fan_out": True}, "changes fc.weight in a way that dsi does not put together"),
-        ({"lora_alpha": "x"}, "changes fc.weight in a way that dsi does not put together"),
+        (
+            {"use_dora": True},
+            "changes fc.weight in a way that dsi does not put together",
+        ),
+        (
+            {"fan_in_fan_out": True},
+            "changes fc.weight in a way that dsi does not put together",
+        ),
+        (
+            {"lora_alpha": "x"},
+            "changes fc.weight in a way that dsi does not put together",
+        ),
     ],
 )
 def test_an_adapter_that_cannot_be_merged_says_why(options, message, adapter):
@@ -395,43 +536,74 @@ def test_an_adapter_that_cannot_be_merged_says_why(options, message, adapter):
     assert message in refused(only_with_base(adapter))
 
 
-@pytest.mark.parametrize("contents", [["text"], {f"base_model.model.fc.lora_{side}.weight": "text" for side in "AB"}])
-def test_an_adapter_without_matrices_has_the_head_of_its_base(contents, adapter, weight):
+@pytest.mark.parametrize(
+    "contents",
+    [["text"], {f"base_model.model.fc.lora_{side}.weight": "text" for side in "AB"}],
+)
+def test_an_adapter_without_matrices_has_the_head_of_its_base(
+    contents, adapter, weight
+):
     (adapter / "adapter_model.safetensors").unlink()
     torch.save(contents, adapter / "adapter_model.bin")
-    np.testing.assert_array_equal(scan_checkpoint(only_with_base(adapter)).weight, weight)
+    np.testing.assert_array_equal(
+        scan_checkpoint(only_with_base(adapter)).weight, weight
+    )
 
 
 @pytest.mark.parametrize("name", ["base", "./base", "../base", "{run}/base"])
-def test_scan_checkpoint_of_an_adapter_with_its_base_near_it_reads_the_base(name, adapter):
+def test_scan_checkpoint_of_an_adapter_with_its_base_near_it_reads_the_base(
+    name, adapter
+):
     shutil.move(adapter.parent.parent / "base", adapter.parent / "base")
     configured(adapter, base_model_name_or_path=name.format(run=adapter.parent))
-    scanned = [scan_checkpoint(file) for run in discover([adapter]) for file in run.checkpoints]
-    assert [(result.record.status, result.record.head) for result in scanned] == [("ok", "fc.weight")]
+    scanned = [
+        scan_checkpoint(file) for run in discover([adapter]) for file in run.checkpoints
+    ]
+    assert [(result.record.status, result.record.head) for result in scanned] == [
+        ("ok", "fc.weight")
+    ]
 
 
-@pytest.mark.parametrize("name", ["{top}/base", "../../base", "link", "../../../etc", "/\ud800"])
-def test_scan_checkpoint_of_an_adapter_with_its_base_elsewhere_asks_for_it(name, adapter):
+@pytest.mark.parametrize(
+    "name", ["{top}/base", "../../base", "link", "../../../etc", "/\ud800"]
+)
+def test_scan_checkpoint_of_an_adapter_with_its_base_elsewhere_asks_for_it(
+    name, adapter
+):
     top = adapter.parent.parent
     if name == "link":
         (adapter / name).symlink_to(top / "base")
     configured(adapter, base_model_name_or_path=name.format(top=top))
     files = [file for run in discover([adapter.parent]) for file in run.checkpoints]
-    record = scan_checkpoint(next(file for file in files if file.path.parent == adapter)).record
+    record = scan_checkpoint(
+        next(file for file in files if file.path.parent == adapter)
+    ).record
     assert (record.status, record.code) == ("failed", "base-model-outside")
-    expected = os.path.normpath(adapter / name.format(top=top)) if name.isascii() else "'/\\ud800'"
+    expected = (
+        os.path.normpath(adapter / name.format(top=top))
+        if name.isascii()
+        else "'/\\ud800'"
+    )
     assert f"name it after the adapter: {expected}" in record.reason
     if "base" in name or name == "link":
         assert scan_checkpoint(only_with_base(adapter)).record.status == "ok"
 
 
-@pytest.mark.parametrize("name", ["\\\\host\\share", "//host/share", "\\/host/share", "/\\host/share"])
-def test_scan_checkpoint_of_an_adapter_with_its_base_on_a_network_never_looks_for_it(name, adapter, monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["\\\\host\\share", "//host/share", "\\/host/share", "/\\host/share"]
+)
+def test_scan_checkpoint_of_an_adapter_with_its_base_on_a_network_never_looks_for_it(
+    name, adapter, monkeypatch
+):
     configured(adapter, base_model_name_or_path=name)
     file = only_with_base(adapter)
     looked_at = []
     look = Path.stat
-    monkeypatch.setattr(Path, "stat", lambda path, **options: looked_at.append(path) or look(path, **options))
+    monkeypatch.setattr(
+        Path,
+        "stat",
+        lambda path, **options: looked_at.append(path) or look(path, **options),
+    )
     assert scan_checkpoint(file).record.code == "base-model-outside"
     assert looked_at
     assert not [path for path in looked_at if "host" in str(path)]
@@ -448,13 +620,19 @@ def test_fsdp_folders_of_accelerate_are_read(distributed, net):
     assert scan_checkpoint(found).record.epoch == 3
     shutil.copytree(step / "pytorch_model_fsdp_0", step / "pytorch_model_fsdp_1")
     (run,) = discover([step.parent])
-    assert [one.checkpoint_path.name for one in run.checkpoints] == ["pytorch_model_fsdp_0", "pytorch_model_fsdp_1"]
+    assert [one.checkpoint_path.name for one in run.checkpoints] == [
+        "pytorch_model_fsdp_0",
+        "pytorch_model_fsdp_1",
+    ]
 
 
 def saved(tmp_path: Path, rows: int, name: str, **others: object) -> CheckpointFile:
     """Return a checkpoint whose classifier's rows are numbered."""
     head = torch.arange(1.0, rows + 1)[:, None].repeat(1, 3)
-    torch.save({"state_dict": {**others.pop("beside", {}), name: head}, **others}, tmp_path / "epoch_1.pth")
+    torch.save(
+        {"state_dict": {**others.pop("beside", {}), name: head}, **others},
+        tmp_path / "epoch_1.pth",
+    )
     return only(tmp_path)
 
 
@@ -472,7 +650,10 @@ def test_the_background_is_first_for_torchvision_and_last_for_detectron2(tmp_pat
     assert rows_kept(saved(tmp_path, 4, RCNN, beside=D2)) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("name", ["class_embed.weight", "class_labels_classifier.weight", "bbox_head.fc_cls.weight"])
+@pytest.mark.parametrize(
+    "name",
+    ["class_embed.weight", "class_labels_classifier.weight", "bbox_head.fc_cls.weight"],
+)
 def test_labels_tell_of_a_detectors_extra_row(name, tmp_path):
     assert rows_kept(saved(tmp_path, 4, name), labels=3) == [1, 2, 3]
     assert rows_kept(saved(tmp_path, 4, name), labels=4) == [1, 2, 3, 4]
@@ -480,6 +661,14 @@ def test_labels_tell_of_a_detectors_extra_row(name, tmp_path):
 
 
 def test_the_metadata_of_mmengine_tell_of_it(tmp_path):
-    meta = {"mmengine_version": "0.10", "dataset_meta": {"classes": ("a", "b", "c")}, "epoch": 1}
-    assert rows_kept(saved(tmp_path, 4, "bbox_head.fc_cls.weight", meta=meta)) == [1, 2, 3]
+    meta = {
+        "mmengine_version": "0.10",
+        "dataset_meta": {"classes": ("a", "b", "c")},
+        "epoch": 1,
+    }
+    assert rows_kept(saved(tmp_path, 4, "bbox_head.fc_cls.weight", meta=meta)) == [
+        1,
+        2,
+        3,
+    ]
     assert rows_kept(saved(tmp_path, 3, "head.fc.weight", meta=meta)) == [1, 2, 3]

@@ -1,4 +1,6 @@
-"""Containers: what the real libraries write is read exactly, what is damaged is refused, little is asked for."""
+"""Containers: what the real libraries write is read exactly, what is damaged is
+refused, little is asked for.
+"""
 
 import json
 import os
@@ -21,22 +23,41 @@ from dsi_cli.checkpoints.tensors import Storage, Tensor, span
 from dsi_cli.checkpoints.trainers import state_dicts
 from dsi_cli.errors import PendingError, UnreadableError
 
-FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"]
+FLOATS = [
+    "float64",
+    "float32",
+    "float16",
+    "bfloat16",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "float8_e4m3fnuz",
+    "float8_e5m2fnuz",
+]
 OTHERS = ["int64", "int32", "int16", "int8", "uint8", "bool"]
 UNSIGNED = ["uint64", "uint32", "uint16"]
 
 
 WRITERS = {
     "torch-zip": torch.save,
-    "torch-legacy": lambda tree, path: torch.save(tree, path, _use_new_zipfile_serialization=False),
-    "safetensors": lambda tree, path: save_file({name: one.contiguous() for name, one in tree.items()}, path),
+    "torch-legacy": lambda tree, path: torch.save(
+        tree, path, _use_new_zipfile_serialization=False
+    ),
+    "safetensors": lambda tree, path: save_file(
+        {name: one.contiguous() for name, one in tree.items()}, path
+    ),
     "pickle": lambda tree, path: path.write_bytes(pickle.dumps(tree)),
 }
 
 
 def expected(tensor: torch.Tensor) -> np.ndarray:
-    """Return a tensor as torch itself turns it to NumPy; bfloat16 and the 8-bit floats by way of float32."""
-    as_it_is = tensor.dtype.is_floating_point and tensor.dtype not in (torch.float64, torch.float32, torch.float16)
+    """Return a tensor as torch itself turns it to NumPy; bfloat16 and the 8-bit floats
+    by way of float32.
+    """
+    as_it_is = tensor.dtype.is_floating_point and tensor.dtype not in (
+        torch.float64,
+        torch.float32,
+        torch.float16,
+    )
     return (tensor.float() if as_it_is else tensor).detach().numpy()
 
 
@@ -44,10 +65,18 @@ def sample(dtype: str) -> torch.Tensor:
     """Return all codes of an 8-bit float; numbers of every size for the others."""
     kind = getattr(torch, dtype)
     if dtype.startswith("float8"):
-        return torch.arange(256, dtype=torch.int16).to(torch.uint8).view(kind).reshape(16, 16)
+        return (
+            torch.arange(256, dtype=torch.int16)
+            .to(torch.uint8)
+            .view(kind)
+            .reshape(16, 16)
+        )
     values = torch.tensor([[0, 1, 2, 3], [4, 100, 5, 90]])
     if kind.is_floating_point:
-        values = torch.tensor([[0.0, -0.0, 1.5, -3.25], [1e-7, 65504, float("inf"), float("nan")]], dtype=torch.float64)
+        values = torch.tensor(
+            [[0.0, -0.0, 1.5, -3.25], [1e-7, 65504, float("inf"), float("nan")]],
+            dtype=torch.float64,
+        )
     return values.to(kind)
 
 
@@ -57,7 +86,9 @@ def sample(dtype: str) -> torch.Tensor:
         (kind, dtype)
         for kind in WRITERS
         for dtype in FLOATS + OTHERS + UNSIGNED
-        if not (kind == "safetensors" and dtype.endswith("fnuz"))  # safetensors has no such type
+        if not (
+            kind == "safetensors" and dtype.endswith("fnuz")
+        )  # safetensors has no such type
     ],
 )
 def test_every_dtype_is_read_exactly(kind, dtype, tmp_path):
@@ -67,10 +98,13 @@ def test_every_dtype_is_read_exactly(kind, dtype, tmp_path):
     WRITERS[kind]({"a": torch.ones(3), "x": tensor}, tmp_path / "x")
     found = read_all(tmp_path / "x")["x"]
     assert_array_equal(found, expected(tensor))
-    assert found.dtype == expected(tensor).dtype or found.dtype == np.uint8  # bool as 0 and 1
+    # bool as 0 and 1
+    assert found.dtype == expected(tensor).dtype or found.dtype == np.uint8
 
 
-@pytest.mark.parametrize("kind", ["torch-zip", 2, 3, 4, 5])  # numbers: a legacy file with that protocol of its pickles
+@pytest.mark.parametrize(
+    "kind", ["torch-zip", 2, 3, 4, 5]
+)  # numbers: a legacy file with that protocol of its pickles
 def test_tensors_with_strides_and_offsets_are_read_exactly(kind, tmp_path):
     flat = torch.arange(1000, dtype=torch.float32)
     tree = {
@@ -82,9 +116,15 @@ def test_tensors_with_strides_and_offsets_are_read_exactly(kind, tmp_path):
         "scalar": flat[7],
         "empty": flat[:0].view(0, 4),
         "overlapping": flat.as_strided((4, 5), (2, 1), 11),
-        "channels-last": torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last),
+        "channels-last": (
+            torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+        ),
     }
-    options = {} if kind == "torch-zip" else {"_use_new_zipfile_serialization": False, "pickle_protocol": kind}
+    options = (
+        {}
+        if kind == "torch-zip"
+        else {"_use_new_zipfile_serialization": False, "pickle_protocol": kind}
+    )
     torch.save(tree, tmp_path / "x", **options)
     found = read_all(tmp_path / "x")
     assert list(found) == list(tree)
@@ -94,8 +134,14 @@ def test_tensors_with_strides_and_offsets_are_read_exactly(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy", "pickle"])
 def test_tied_weights_are_equal(kind, tmp_path):
-    tied, other = (np.ones((4, 3)), np.zeros((4, 3))) if kind == "pickle" else (torch.ones(4, 3), torch.ones(4, 3))
-    WRITERS[kind]({"fc": tied, "classifier": tied, "other": other}, tmp_path / "model.pkl")
+    tied, other = (
+        (np.ones((4, 3)), np.zeros((4, 3)))
+        if kind == "pickle"
+        else (torch.ones(4, 3), torch.ones(4, 3))
+    )
+    WRITERS[kind](
+        {"fc": tied, "classifier": tied, "other": other}, tmp_path / "model.pkl"
+    )
     with OpenFiles() as files:
         (found,) = state_dicts(open_content(tmp_path / "model.pkl", files).tree)
     assert found.tensors["fc"] == found.tensors["classifier"] != found.tensors["other"]
@@ -103,7 +149,11 @@ def test_tied_weights_are_equal(kind, tmp_path):
 
 def test_safetensors_are_sorted_by_name_and_keep_metadata(tmp_path):
     path = tmp_path / "x.safetensors"
-    save_file({"b": torch.arange(2), "a": torch.zeros(4), "none": torch.zeros(0, 3)}, path, metadata={"epoch": "3"})
+    save_file(
+        {"b": torch.arange(2), "a": torch.zeros(4), "none": torch.zeros(0, 3)},
+        path,
+        metadata={"epoch": "3"},
+    )
     with OpenFiles() as files:
         content = open_content(path, files)
         assert content.format == "safetensors"
@@ -114,10 +164,21 @@ def test_safetensors_are_sorted_by_name_and_keep_metadata(tmp_path):
 
 def write_shards(folder: Path, weight_map: dict[str, str] | None = None) -> Path:
     save_file({"a.weight": torch.ones(2, 3)}, folder / "m-1.safetensors")
-    save_file({"fc.weight": torch.full((4, 3), 2.0), "fc.bias": torch.zeros(4)}, folder / "m-2.safetensors")
-    names = {"a.weight": "m-1.safetensors", "fc.weight": "m-2.safetensors", "fc.bias": "m-2.safetensors"}
+    save_file(
+        {"fc.weight": torch.full((4, 3), 2.0), "fc.bias": torch.zeros(4)},
+        folder / "m-2.safetensors",
+    )
+    names = {
+        "a.weight": "m-1.safetensors",
+        "fc.weight": "m-2.safetensors",
+        "fc.bias": "m-2.safetensors",
+    }
     index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {}, "weight_map": names if weight_map is None else weight_map}))
+    index.write_text(
+        json.dumps(
+            {"metadata": {}, "weight_map": names if weight_map is None else weight_map}
+        )
+    )
     return index
 
 
@@ -130,11 +191,16 @@ def test_shards_are_read_as_one(tmp_path):
 @pytest.mark.parametrize(
     ("name", "code", "error"),
     [
-        *((name, "outside-folder", UnreadableError) for name in ("../m-1.safetensors", "/etc/passwd", "sub/m.safetensors")),
+        *(
+            (name, "outside-folder", UnreadableError)
+            for name in ("../m-1.safetensors", "/etc/passwd", "sub/m.safetensors")
+        ),
         ("m-9.safetensors", "missing-part", PendingError),
     ],
 )
-def test_open_content_of_a_shard_outside_the_folder_or_missing_raises_the_code(name, code, error, tmp_path):
+def test_open_content_of_a_shard_outside_the_folder_or_missing_raises_the_code(
+    name, code, error, tmp_path
+):
     with raises(code, error, name=name):
         read_all(write_shards(tmp_path, {"a.weight": name}))
 
@@ -154,15 +220,24 @@ def test_open_content_of_a_shard_that_is_a_link_out_of_the_folder_raises(tmp_pat
         read_all(index)
 
 
-@pytest.mark.parametrize(("target", "code"), [("model", None), ("other", "outside-folder")])
-def test_open_content_in_the_cache_of_hugging_face_follows_links_within_one_model(target, code, tmp_path):
+@pytest.mark.parametrize(
+    ("target", "code"), [("model", None), ("other", "outside-folder")]
+)
+def test_open_content_in_the_cache_of_hugging_face_follows_links_within_one_model(
+    target, code, tmp_path
+):
     model = tmp_path / "models--org--model"
-    snapshot, blobs = model / "snapshots" / "0123abcd", tmp_path / f"models--org--{target}" / "blobs"
+    snapshot, blobs = (
+        model / "snapshots" / "0123abcd",
+        tmp_path / f"models--org--{target}" / "blobs",
+    )
     snapshot.mkdir(parents=True)
     blobs.mkdir(parents=True)
     write_shards(blobs)
     for file in blobs.iterdir():
-        (snapshot / file.name).symlink_to(Path(os.path.relpath(blobs, snapshot)) / file.name)
+        (snapshot / file.name).symlink_to(
+            Path(os.path.relpath(blobs, snapshot)) / file.name
+        )
     index = snapshot / "model.safetensors.index.json"
     if code is None:
         assert_array_equal(read_all(index)["a.weight"], np.ones((2, 3)))
@@ -172,7 +247,12 @@ def test_open_content_in_the_cache_of_hugging_face_follows_links_within_one_mode
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("{", "damaged-json"), ("[]", "no-weight-map"), ('{"weight_map": {"a": 3}}', "no-weight-map")]
+    ("text", "code"),
+    [
+        ("{", "damaged-json"),
+        ("[]", "no-weight-map"),
+        ('{"weight_map": {"a": 3}}', "no-weight-map"),
+    ],
 )
 def test_open_content_of_a_damaged_index_raises_the_code(text, code, tmp_path):
     index = tmp_path / "model.safetensors.index.json"
@@ -215,7 +295,9 @@ def test_big_endian_archives_are_read(tmp_path):
         ({"byteorder": b"b" * 100}, "entry-too-large"),
     ],
 )
-def test_open_content_of_a_damaged_archive_raises_the_code(change, code, saved, tmp_path):
+def test_open_content_of_a_damaged_archive_raises_the_code(
+    change, code, saved, tmp_path
+):
     with raises(code, UnreadableError):
         read_all(repacked(saved, tmp_path / "new.pt", change))
 
@@ -236,13 +318,22 @@ def test_a_wrong_checksum_is_noted_but_read(saved, state_dict):
     saved.write_bytes(data)
     found = scan_checkpoint(require_file(saved))
     assert found.record.status == "ok"
-    assert found.record.reason == "the checksum of 'x/data/1' is wrong: the file may be damaged"
+    assert (
+        found.record.reason
+        == "the checksum of 'x/data/1' is wrong: the file may be damaged"
+    )
 
 
 @pytest.mark.parametrize(
     ("shape", "strides", "offset"),
     [
-        *(((2, 2), (2, 1), 1), ((2, 2), (2, -1), 0), ((-2, 2), (2, 1), 0), ((2, 2), (2,), 0), ((2, 2), (2, 1), None)),
+        *(
+            ((2, 2), (2, 1), 1),
+            ((2, 2), (2, -1), 0),
+            ((-2, 2), (2, 1), 0),
+            ((2, 2), (2,), 0),
+            ((2, 2), (2, 1), None),
+        ),
         *(((1,) * 40, (1,) * 40, 0), ((1 << 70, 1), (1, 1), 0), ((2, "2"), (2, 1), 0)),
     ],
 )
@@ -260,8 +351,14 @@ def test_a_file_without_its_first_bytes_is_pending(content, tmp_path):
 
 HEADERS = {
     "no-object": (b"{3", "damaged-json"),
-    "overlap": ({"a": ["F32", [2], [0, 8]], "b": ["F32", [2], [4, 12]]}, "damaged-header"),
-    "hole": ({"a": ["F32", [2], [0, 8]], "b": ["F32", [1], [12, 16]]}, "damaged-header"),
+    "overlap": (
+        {"a": ["F32", [2], [0, 8]], "b": ["F32", [2], [4, 12]]},
+        "damaged-header",
+    ),
+    "hole": (
+        {"a": ["F32", [2], [0, 8]], "b": ["F32", [1], [12, 16]]},
+        "damaged-header",
+    ),
     "shape": ({"a": ["F32", [3], [0, 16]]}, "damaged-header"),
     "backwards": ({"a": ["F32", [0], [8, 0]]}, "damaged-header"),
     "negative": ({"a": ["F32", [-1, -2], [0, 8]]}, "damaged-header"),
@@ -281,20 +378,30 @@ def test_a_lying_safetensors_header_is_refused(name, tmp_path):
     header = entries
     if isinstance(entries, dict):
         keys = ("dtype", "shape", "data_offsets")
-        header = json.dumps({key: dict(zip(keys, entry, strict=True)) for key, entry in entries.items()}).encode()
+        header = json.dumps(
+            {key: dict(zip(keys, entry, strict=True)) for key, entry in entries.items()}
+        ).encode()
     path = tmp_path / "x.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
     with raises(code):
         read_all(path)
 
 
-LEGACY = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}]
+LEGACY = [
+    0x1950A86A20F9469CFC6C,
+    1001,
+    {"protocol_version": 1001, "little_endian": True},
+]
 
 
 @pytest.mark.parametrize("storages", [["7"], {"7": 1}, [7]])
-def test_open_content_of_a_legacy_file_with_a_wrong_list_raises_damaged_storage(storages, tmp_path):
+def test_open_content_of_a_legacy_file_with_a_wrong_list_raises_damaged_storage(
+    storages, tmp_path
+):
     path = tmp_path / "x.pt"
-    path.write_bytes(b"".join(pickle.dumps(part, 2) for part in [*LEGACY, {"a": 1}, storages]))
+    path.write_bytes(
+        b"".join(pickle.dumps(part, 2) for part in [*LEGACY, {"a": 1}, storages])
+    )
     with raises("damaged-storage", UnreadableError):
         read_all(path)
 
@@ -302,12 +409,19 @@ def test_open_content_of_a_legacy_file_with_a_wrong_list_raises_damaged_storage(
 def test_formats_are_recognised_by_their_contents(tmp_path):
     for kind in WRITERS:
         path = tmp_path / kind
-        WRITERS[kind]({"conv.weight": torch.randn(2, 2, 3, 3), "fc.weight": torch.randn(3, 4)}, path)
+        WRITERS[kind](
+            {"conv.weight": torch.randn(2, 2, 3, 3), "fc.weight": torch.randn(3, 4)},
+            path,
+        )
         with RandomAccessFile(path) as source:
             assert is_checkpoint(source)
         with OpenFiles() as files:
             assert open_content(path, files).format == kind
-    for text in (b"", b"<!DOCTYPE html>.", pickle.dumps({"loss": [1.0, 0.5], "accuracy": np.ones(3)})):
+    for text in (
+        b"",
+        b"<!DOCTYPE html>.",
+        pickle.dumps({"loss": [1.0, 0.5], "accuracy": np.ones(3)}),
+    ):
         path = tmp_path / "other"
         path.write_bytes(text)
         with RandomAccessFile(path) as source:
@@ -317,7 +431,14 @@ def test_formats_are_recognised_by_their_contents(tmp_path):
 @pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind != "pickle"])
 def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
     path = tmp_path / "x"
-    WRITERS[kind]({"body.weight": torch.zeros(5_000_000), "fc.weight": torch.ones(10, 64), "tail": torch.zeros(1000)}, path)
+    WRITERS[kind](
+        {
+            "body.weight": torch.zeros(5_000_000),
+            "fc.weight": torch.ones(10, 64),
+            "tail": torch.zeros(1000),
+        },
+        path,
+    )
     with OpenFiles() as files:
         content, (source,) = open_content(path, files), files.sources
         assert_array_equal(content.tree["fc.weight"].read(), np.ones((10, 64)))
@@ -326,7 +447,9 @@ def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
-def test_random_access_file_that_becomes_a_pipe_before_it_is_opened_is_refused(tmp_path, monkeypatch):
+def test_random_access_file_that_becomes_a_pipe_before_it_is_opened_is_refused(
+    tmp_path, monkeypatch
+):
     path = tmp_path / "epoch_1.pt"
     path.write_bytes(b"a file")
     look = Path.stat

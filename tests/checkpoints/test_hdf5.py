@@ -1,4 +1,6 @@
-"""HDF5: what h5py writes is read exactly; what is damaged, hostile or unfinished is refused, within bounds."""
+"""HDF5: what h5py writes is read exactly; what is damaged, hostile or unfinished is
+refused, within bounds.
+"""
 
 import shutil
 import subprocess
@@ -19,7 +21,24 @@ from dsi_cli.checkpoints.formats import OpenFiles, open_content
 from dsi_cli.errors import UnreadableError
 
 LIBVERS = ["earliest", ("v108", "v108"), "latest"]
-DTYPES = ["f2", "f4", "f8", ">f2", ">f4", ">f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i4", ">u8"]
+DTYPES = [
+    "f2",
+    "f4",
+    "f8",
+    ">f2",
+    ">f4",
+    ">f8",
+    "i1",
+    "i2",
+    "i4",
+    "i8",
+    "u1",
+    "u2",
+    "u4",
+    "u8",
+    ">i4",
+    ">u8",
+]
 
 
 def values(dtype: str, shape: tuple[int, ...] = (5, 7)) -> np.ndarray:
@@ -36,7 +55,9 @@ def test_every_type_is_read_exactly(libver, tmp_path):
         file["half"] = values("f4").astype(ml_dtypes.bfloat16)
     found = read_all(tmp_path / "x.h5")
     for dtype in DTYPES:
-        assert_array_equal(found[f"{dtype.replace('>', 'big')}.x"], values(dtype), err_msg=dtype)
+        assert_array_equal(
+            found[f"{dtype.replace('>', 'big')}.x"], values(dtype), err_msg=dtype
+        )
     assert_array_equal(found["special"], [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-7])
     assert found["none"].shape == (0, 4)
     assert_array_equal(found["half"], values("f4"))
@@ -44,13 +65,22 @@ def test_every_type_is_read_exactly(libver, tmp_path):
 
 @pytest.mark.parametrize("libver", LIBVERS)
 @pytest.mark.parametrize(
-    "options", [{}, {"compression": "gzip", "shuffle": True}, {"compression": "lzf"}, {"fletcher32": True}]
+    "options",
+    [
+        {},
+        {"compression": "gzip", "shuffle": True},
+        {"compression": "lzf"},
+        {"fletcher32": True},
+    ],
 )
 @pytest.mark.parametrize("dtype", ["f4", ">f8"])
 def test_a_kernel_is_turned_however_it_is_stored(dtype, options, libver, tmp_path):
     with h5py.File(tmp_path / "x.h5", "w", libver=libver) as file:
         file.create_dataset(
-            "layers/dense/vars/0", data=values(dtype, (9, 5)), chunks=(4, 4) if options else None, **options
+            "layers/dense/vars/0",
+            data=values(dtype, (9, 5)),
+            chunks=(4, 4) if options else None,
+            **options,
         )
         file["layers/dense/vars/1"] = values(dtype, (5,))
     found = scan_checkpoint(require_file(tmp_path / "x.h5"))
@@ -90,7 +120,9 @@ def test_elements_in_other_files_are_not_read(tmp_path):
     layout = h5py.VirtualLayout((5, 7), "f4")
     layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", (5, 7))
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        file.create_dataset("external", (5, 7), "f4", external=[(str(tmp_path / "secret"), 0, 140)])
+        file.create_dataset(
+            "external", (5, 7), "f4", external=[(str(tmp_path / "secret"), 0, 140)]
+        )
         file.create_virtual_dataset("virtual", layout)
     with OpenFiles() as files:
         content = open_content(tmp_path / "x.h5", files)
@@ -100,12 +132,19 @@ def test_elements_in_other_files_are_not_read(tmp_path):
 
 
 def _bomb(file: h5py.File) -> None:
-    file.create_dataset("layers/dense/vars/0", data=np.zeros((8000, 7000), "f4"), chunks=(8000, 7000), compression="gzip")
+    file.create_dataset(
+        "layers/dense/vars/0",
+        data=np.zeros((8000, 7000), "f4"),
+        chunks=(8000, 7000),
+        compression="gzip",
+    )
 
 
 def _huge(file: h5py.File) -> None:
     name, shape = "layers/dense/vars/0", (1 << 20, 1 << 19)
-    file.create_dataset(name, shape, "f4", chunks=(1 << 10, 1 << 10), compression="gzip")[:1, :1] = 1
+    file.create_dataset(
+        name, shape, "f4", chunks=(1 << 10, 1 << 10), compression="gzip"
+    )[:1, :1] = 1
 
 
 def _many_names(file: h5py.File) -> None:
@@ -137,7 +176,13 @@ BOMBS = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in ("many-names", "long-name"))) for one in BOMBS]
+    "name",
+    [
+        pytest.param(
+            one, marks=[pytest.mark.slow] * (one in ("many-names", "long-name"))
+        )
+        for one in BOMBS
+    ],
 )
 def test_a_file_that_asks_for_much_fails_within_bounds(name, tmp_path):
     write, reason = BOMBS[name]
@@ -155,19 +200,33 @@ READ_WITH_H5PY = "import h5py, sys; h5py.File(sys.argv[1])['fc/weight'][()]"
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """Return the file that a plug-in of HDF5 writes once it is loaded; its folder is the one that HDF5 searches."""
+    """Return the file that a plug-in of HDF5 writes once it is loaded; its folder is
+    the one that HDF5 searches.
+    """
     compiler = shutil.which("cc")
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("needs a C compiler")
     folder, mark = tmp_path / "plugins", tmp_path / "mark"
     folder.mkdir()
     (tmp_path / "plugin.c").write_text(PLUGIN.replace("MARK", str(mark)))
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", folder / "libplugin.so", tmp_path / "plugin.c"], check=True)
+    subprocess.run(
+        [
+            compiler,
+            "-shared",
+            "-fPIC",
+            "-o",
+            folder / "libplugin.so",
+            tmp_path / "plugin.c",
+        ],
+        check=True,
+    )
     monkeypatch.setenv("HDF5_PLUGIN_PATH", str(folder))
     return mark
 
 
-def test_open_content_of_a_chunk_with_an_unknown_filter_loads_no_plugin(plugin, tmp_path, monkeypatch):
+def test_open_content_of_a_chunk_with_an_unknown_filter_loads_no_plugin(
+    plugin, tmp_path, monkeypatch
+):
     path = tmp_path / "model.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("fc/weight", data=values("f4"), compression="gzip")
@@ -175,7 +234,9 @@ def test_open_content_of_a_chunk_with_an_unknown_filter_loads_no_plugin(plugin, 
     start = data.index(b"deflate") - 8  # here is the number of the filter
     path.write_bytes(data[:start] + (32_123).to_bytes(2, "little") + data[start + 2 :])
     # h5py alone loads it.
-    subprocess.run([sys.executable, "-c", READ_WITH_H5PY, path], capture_output=True, check=False)
+    subprocess.run(
+        [sys.executable, "-c", READ_WITH_H5PY, path], capture_output=True, check=False
+    )
     assert plugin.exists()
     plugin.unlink()
     child = client._Child()  # with this environment
@@ -193,10 +254,13 @@ def test_read_of_a_dataset_with_a_missing_filter_is_refused(flag, tmp_path):
         pipeline.set_chunk((5, 7))
         pipeline.set_filter(32_123, h5py.h5z.FLAG_OPTIONAL)
         space = h5py.h5s.create_simple((5, 7))
-        dataset = h5py.h5d.create(file.create_group("fc").id, b"weight", h5py.h5t.IEEE_F32LE, space, pipeline)
+        dataset = h5py.h5d.create(
+            file.create_group("fc").id, b"weight", h5py.h5t.IEEE_F32LE, space, pipeline
+        )
         dataset.write_direct_chunk((0, 0), bytes(60))
     data = path.read_bytes()
-    # The number of the filter, the length of its name and its flags; h5py writes no required filter that it lacks.
+    # The number of the filter, the length of its name and its flags; h5py writes no
+    # required filter that it lacks.
     stored = (32_123).to_bytes(2, "little") + bytes(2)
     start = data.index(stored) + len(stored)
     path.write_bytes(data[:start] + flag.to_bytes(2, "little") + data[start + 2 :])

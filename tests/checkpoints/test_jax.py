@@ -1,4 +1,6 @@
-"""Checkpoints of Flax and Orbax: what the libraries write is read exactly; what is damaged, hostile or unfinished is refused."""
+"""Checkpoints of Flax and Orbax: what the libraries write is read exactly; what is
+damaged, hostile or unfinished is refused.
+"""
 
 import json
 import os
@@ -26,7 +28,9 @@ from dsi_cli.errors import PendingError, UnreadableError
 def packed(value: Any) -> msgpack.ExtType:
     """Return an array or a NumPy scalar as Flax stores it."""
     array = np.asarray(value)
-    parts = msgpack.packb((array.shape, array.dtype.name, array.tobytes()), use_bin_type=True)
+    parts = msgpack.packb(
+        (array.shape, array.dtype.name, array.tobytes()), use_bin_type=True
+    )
     return msgpack.ExtType(3 if isinstance(value, np.generic) else 1, parts)
 
 
@@ -40,7 +44,11 @@ def read_tree(path: Path) -> Any:
     def read(node: Any) -> Any:
         if isinstance(node, Tensor):
             return node.read()
-        return {key: read(value) for key, value in node.items()} if isinstance(node, dict) else node
+        return (
+            {key: read(value) for key, value in node.items()}
+            if isinstance(node, dict)
+            else node
+        )
 
     with OpenFiles() as files:
         content = open_content(path, files)
@@ -79,13 +87,26 @@ def test_a_state_by_flax_is_read_as_flax_reads_it(tmp_path):
         "nothing": np.zeros((0, 3), np.float32),
     }
     data = serialization.to_bytes(tree)
-    found, theirs = read_tree(written(data, tmp_path)), serialization.msgpack_restore(data)
+    found, theirs = (
+        read_tree(written(data, tmp_path)),
+        serialization.msgpack_restore(data),
+    )
     assert set(found) == set(theirs)
-    assert (found["step"], type(found["step"]), found["opt_state"]) == (7, int, {"0.count": 9})
-    assert_array_equal(found["params"]["head.kernel"], theirs["params"]["head"]["kernel"])
-    assert_array_equal(found["params"]["conv.kernel"], theirs["params"]["conv"]["kernel"])
+    assert (found["step"], type(found["step"]), found["opt_state"]) == (
+        7,
+        int,
+        {"0.count": 9},
+    )
+    assert_array_equal(
+        found["params"]["head.kernel"], theirs["params"]["head"]["kernel"]
+    )
+    assert_array_equal(
+        found["params"]["conv.kernel"], theirs["params"]["conv"]["kernel"]
+    )
     for name in ("half", "eight", "truth", "nothing"):
-        assert_array_equal(found[name], np.asarray(theirs[name], np.float32), err_msg=name)
+        assert_array_equal(
+            found[name], np.asarray(theirs[name], np.float32), err_msg=name
+        )
     assert_array_equal(found["tuple"].pop("0"), np.ones(2))
     assert found["tuple"] == {"1": 3, "2": 2.5, "3": "text", "4": True, "5": None}
     assert found["complex"] is None
@@ -95,33 +116,66 @@ def test_arrays_in_chunks_are_joined(tmp_path, monkeypatch):
     from flax import serialization
 
     monkeypatch.setattr(serialization, "MAX_CHUNK_SIZE", 20)
-    data = serialization.to_bytes({"params": {"kernel": KERNEL, "bias": np.ones(3, np.float32)}})
+    data = serialization.to_bytes(
+        {"params": {"kernel": KERNEL, "bias": np.ones(3, np.float32)}}
+    )
     assert data.count(b"float32") == 3 + 1
     path = written(data, tmp_path)
     assert_array_equal(read_tree(path)["params"]["kernel"], KERNEL)
     with OpenFiles() as files:
         content = open_content(path, files)
         whole = content.tree["params"]["kernel"]
-        assert_array_equal(whole._replace(shape=(4,), strides=(2,), offset=4).read(), [4, 6, 8, 10])
+        assert_array_equal(
+            whole._replace(shape=(4,), strides=(2,), offset=4).read(), [4, 6, 8, 10]
+        )
 
 
 @pytest.mark.parametrize(
     "dtype",
-    ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"],
+    [
+        "float64",
+        "float32",
+        "float16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint64",
+        "uint32",
+        "uint16",
+        "uint8",
+        "bool",
+    ],
 )
 def test_every_dtype_is_read_exactly(dtype, tmp_path):
     array = np.array([[0, 1, 2], [100, 7, 0]]).astype(dtype)
-    tree = read_tree(written(by_hand({"x": array, "scalar": array[1, 0], "without": np.array(array[1, 0])}), tmp_path))
+    tree = read_tree(
+        written(
+            by_hand(
+                {"x": array, "scalar": array[1, 0], "without": np.array(array[1, 0])}
+            ),
+            tmp_path,
+        )
+    )
     assert_array_equal(tree["x"], array)
     assert (tree["scalar"], tree["without"]) == (array[1, 0], array[1, 0])
 
 
 def array(parts: Any, kind: int = 1) -> bytes:
-    return msgpack.packb({"a": msgpack.ExtType(kind, parts if isinstance(parts, bytes) else msgpack.packb(parts)), "z": 1})
+    return msgpack.packb(
+        {
+            "a": msgpack.ExtType(
+                kind, parts if isinstance(parts, bytes) else msgpack.packb(parts)
+            ),
+            "z": 1,
+        }
+    )
 
 
 def chunked(shape: Any, chunks: Any) -> bytes:
-    return by_hand({"a": {"__msgpack_chunked_array__": True, "shape": shape, "chunks": chunks}})
+    return by_hand(
+        {"a": {"__msgpack_chunked_array__": True, "shape": shape, "chunks": chunks}}
+    )
 
 
 ONE = np.ones(1, np.float32)
@@ -133,25 +187,53 @@ LIES = {
     "reserved": (b"\x81\xa1a\xc1", UnreadableError, "damaged"),
     "behind": (by_hand(TREE) + b"\0", UnreadableError, "trailing-bytes"),
     "key": (b"\x82\xa1a\x01\x01\x01", UnreadableError, "damaged"),
-    "long-key": (msgpack.packb({"a": 1, "k" * 5000: 1}), UnreadableError, "names-too-long"),
-    "deep-lists": (b"\x81\xa1a" + b"\x91" * 100_000 + b"\xc0", UnreadableError, "damaged"),
+    "long-key": (
+        msgpack.packb({"a": 1, "k" * 5000: 1}),
+        UnreadableError,
+        "names-too-long",
+    ),
+    "deep-lists": (
+        b"\x81\xa1a" + b"\x91" * 100_000 + b"\xc0",
+        UnreadableError,
+        "damaged",
+    ),
     "deep-maps": (b"\x81\xa1a" * 100_000 + b"\xc0", UnreadableError, "damaged"),
-    "much-text": (msgpack.packb({"a": ["x" * (1 << 20)] * 25}), UnreadableError, "damaged"),
+    "much-text": (
+        msgpack.packb({"a": ["x" * (1 << 20)] * 25}),
+        UnreadableError,
+        "damaged",
+    ),
     "size": (array(((2,), "float32", bytes(4))), UnreadableError, "damaged"),
     "huge": (array(((2**63, 2**63), "float32", bytes(4))), UnreadableError, "damaged"),
     "negative": (array(((-1,), "float32", bytes(4))), UnreadableError, "damaged"),
     "true": (array(((True,), "float32", bytes(4))), UnreadableError, "damaged"),
     "text-shape": (array((("1",), "float32", bytes(4))), UnreadableError, "damaged"),
     "no-dtype": (array(((1,), 3, bytes(4))), UnreadableError, "damaged"),
-    "many-dims": (array(((1,) * 50, "float32", bytes(4))), UnreadableError, "impossible-shape"),
+    "many-dims": (
+        array(((1,) * 50, "float32", bytes(4))),
+        UnreadableError,
+        "impossible-shape",
+    ),
     "no-bytes": (array(((1,), "float32", "abcd")), UnreadableError, "damaged"),
-    "burn": (msgpack.packb({"metadata": {"v": 1}, "item": {"fc": 1}}), UnreadableError, "unread-format"),
+    "burn": (
+        msgpack.packb({"metadata": {"v": 1}, "item": {"fc": 1}}),
+        UnreadableError,
+        "unread-format",
+    ),
     "no-row": (array({"a": 1}), UnreadableError, "damaged"),
     "no-chunks": (chunked({"0": 1}, {}), UnreadableError, "damaged-chunks"),
     "chunk-shape": (chunked({"0": "a"}, {"0": ONE}), UnreadableError, "damaged-chunks"),
     "chunk-kind": (chunked({"0": 1}, {"0": 3}), UnreadableError, "damaged-chunks"),
-    "chunk-dtypes": (chunked({"0": 2}, {"0": ONE, "1": np.ones(1)}), UnreadableError, "damaged-chunks"),
-    "chunk-size": (chunked({"0": 3}, {"0": ONE, "1": ONE}), UnreadableError, "damaged-chunks"),
+    "chunk-dtypes": (
+        chunked({"0": 2}, {"0": ONE, "1": np.ones(1)}),
+        UnreadableError,
+        "damaged-chunks",
+    ),
+    "chunk-size": (
+        chunked({"0": 3}, {"0": ONE, "1": ONE}),
+        UnreadableError,
+        "damaged-chunks",
+    ),
 }
 
 
@@ -167,18 +249,36 @@ def test_states_are_recognised_and_others_are_not(tmp_path):
     for tree in (TREE, wide, {"params": {}}, {"k" * 40: {}}, {"target": {"x": 1}}):
         assert formats_of(by_hand(tree)[:16]) == ["msgpack"]
     assert formats_of(b"\xdf\0\0\0\2\xa6params\x80"[:16]) == ["msgpack"]
-    others = [b"\x80", b"\x81", b"\x81\xa0", b"\x81\xa1\n", b"\x80\xa6params",
-              b"\x80\x04\x95\x05\0\0\0\0\0\0\0}\x94.", b"\xde\xad be",
-              b"\xdf\xff\xff\xff\xff\xa1a", b"\x89PNG\r\n\x1a\n\0\0\0\r", b"\x89HDF\r\n\x1a\n\0\0\0\0", b"\x93NUMPY\x01\0",
-              "Þis is text".encode(), "Ž¡text".encode("cp1252")[:1] + b"text", b"\x81\xa5\0\0\0\0\0\0", bytes(16)]  # fmt: skip
+    others = [
+        b"\x80",
+        b"\x81",
+        b"\x81\xa0",
+        b"\x81\xa1\n",
+        b"\x80\xa6params",
+        b"\x80\x04\x95\x05\0\0\0\0\0\0\0}\x94.",
+        b"\xde\xad be",
+        b"\xdf\xff\xff\xff\xff\xa1a",
+        b"\x89PNG\r\n\x1a\n\0\0\0\r",
+        b"\x89HDF\r\n\x1a\n\0\0\0\0",
+        b"\x93NUMPY\x01\0",
+        "Þis is text".encode(),
+        "Ž¡text".encode("cp1252")[:1] + b"text",
+        b"\x81\xa5\0\0\0\0\0\0",
+        bytes(16),
+    ]
     assert {name for head in others for name in formats_of(head)} <= {"pickle", "hdf5"}
-    assert formats_of((0xA5A181).to_bytes(8, "little") + b'{"a":{}}')[0] == "safetensors"
-    (tmp_path / "checkpoint_7").write_bytes(by_hand(TREE))  # as flax.training.checkpoints calls it
+    assert (
+        formats_of((0xA5A181).to_bytes(8, "little") + b'{"a":{}}')[0] == "safetensors"
+    )
+    # as flax.training.checkpoints calls it
+    (tmp_path / "checkpoint_7").write_bytes(by_hand(TREE))
     assert len(discover([tmp_path])[0].checkpoints) == 1
 
 
 def nested_names(leaves: int, depth: int, size: int, letter: str = "k") -> bytes:
-    """Return mappings within mappings, each under a long key, and many leaves in the innermost."""
+    """Return mappings within mappings, each under a long key, and many leaves in the
+    innermost.
+    """
     tree = {str(place): place % 100 for place in range(leaves)}
     for place in range(depth):
         tree = {letter * size: tree} if place else {letter * size: tree, "x": 1}
@@ -186,19 +286,29 @@ def nested_names(leaves: int, depth: int, size: int, letter: str = "k") -> bytes
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("leaves", "depth", "size"), [(100_000, 60, 4090), (100_000, 4, 250), (20_000, 1, 1010)])
+@pytest.mark.parametrize(
+    ("leaves", "depth", "size"),
+    [(100_000, 60, 4090), (100_000, 4, 250), (20_000, 1, 1010)],
+)
 @pytest.mark.parametrize("letter", ["k", "\U0001f600"])
 def test_names_that_repeat_long_keys_are_refused(leaves, depth, size, letter, tmp_path):
-    path = written(nested_names(leaves, depth, size // len(letter.encode()), letter), tmp_path)
+    path = written(
+        nested_names(leaves, depth, size // len(letter.encode()), letter), tmp_path
+    )
     _, reason = scanned(path)
-    assert "names of up to 1024 letters, and 8388608 in all, are read" in reason or letter != "k"
+    assert (
+        "names of up to 1024 letters, and 8388608 in all, are read" in reason
+        or letter != "k"
+    )
 
 
 ORBAX_KERNEL = np.arange(80, dtype=np.float32).reshape(8, 10)
 NAME = "params.head.kernel"
 
 
-def store(folder: Path, arrays: dict[str, np.ndarray], *, base: str = "ocdbt", **metadata: Any) -> Path:
+def store(
+    folder: Path, arrays: dict[str, np.ndarray], *, base: str = "ocdbt", **metadata: Any
+) -> Path:
     """Write a tree of Zarr arrays by TensorStore, and return the file that marks it."""
     folder.mkdir(parents=True, exist_ok=True)
     root = {"driver": "file", "path": f"{folder}/"}
@@ -209,7 +319,9 @@ def store(folder: Path, arrays: dict[str, np.ndarray], *, base: str = "ocdbt", *
             else root | {"path": f"{folder}/{name}/"}
         )
         spec = {"driver": "zarr", "kvstore": kvstore, "metadata": metadata}
-        tensorstore.open(spec, create=True, dtype=array.dtype, shape=array.shape).result().write(array).result()
+        tensorstore.open(
+            spec, create=True, dtype=array.dtype, shape=array.shape
+        ).result().write(array).result()
     if base != "ocdbt":
         (folder / "_METADATA").write_text("{}")
     return folder / ("manifest.ocdbt" if base == "ocdbt" else "_METADATA")
@@ -243,29 +355,63 @@ def orbax_folders(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
     jnp = jax.numpy
     key = jax.random.PRNGKey(0)
     wide = jax.random.normal(key, (64, 10))
-    params = {"conv": {"kernel": jax.random.normal(key, (3, 3, 3, 64))}, "head": {"kernel": wide, "bias": jnp.zeros(10)}}
-    params |= {"half": {"kernel": wide.astype(jnp.bfloat16)}, "odd": {"kernel": jax.random.normal(key, (7, 5))}}
-    tree = {"params": params, "opt_state": [{"mu": jnp.ones((64, 10))}, None], "step": 7, "bool": jnp.ones((3,), bool)}
+    params = {
+        "conv": {"kernel": jax.random.normal(key, (3, 3, 3, 64))},
+        "head": {"kernel": wide, "bias": jnp.zeros(10)},
+    }
+    params |= {
+        "half": {"kernel": wide.astype(jnp.bfloat16)},
+        "odd": {"kernel": jax.random.normal(key, (7, 5))},
+    }
+    tree = {
+        "params": params,
+        "opt_state": [{"mu": jnp.ones((64, 10))}, None],
+        "step": 7,
+        "bool": jnp.ones((3,), bool),
+    }
     folder = tmp_path_factory.mktemp("orbax")
     ways = {"ocdbt": {}, "folders": {"use_ocdbt": False}, "zarr3": {"use_zarr3": True}}
     for way, options in ways.items():
         for size in (None, 512):
             with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**options)) as to:
-                saved = jax.tree.map(lambda _, size=size: ocp.SaveArgs(chunk_byte_size=size), tree)
+                saved = jax.tree.map(
+                    lambda _, size=size: ocp.SaveArgs(chunk_byte_size=size), tree
+                )
                 to.save(
-                    folder / (way if size is None else f"{way}-chunks"), args=ocp.args.PyTreeSave(tree, save_args=saved)
+                    folder / (way if size is None else f"{way}-chunks"),
+                    args=ocp.args.PyTreeSave(tree, save_args=saved),
                 )
     with ocp.CheckpointManager(folder / "manager", item_names=("state", "about")) as to:
-        to.save(3, args=ocp.args.Composite(state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave({"a": 1})))
+        to.save(
+            3,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave({"a": 1})
+            ),
+        )
     with ocp.CheckpointManager(folder / "unnamed") as to:
         to.save(3, args=ocp.args.StandardSave(tree))
-    names = {f"params.{layer}.{name}": value for layer, held in params.items() for name, value in held.items()}
+    names = {
+        f"params.{layer}.{name}": value
+        for layer, held in params.items()
+        for name, value in held.items()
+    }
     names |= {"opt_state.0.mu": tree["opt_state"][0]["mu"], "bool": tree["bool"]}
-    return folder, {name: np.asarray(value.astype(float)) for name, value in names.items()}
+    return folder, {
+        name: np.asarray(value.astype(float)) for name, value in names.items()
+    }
 
 
 @pytest.mark.parametrize(
-    "way", ["ocdbt", "ocdbt-chunks", "folders", "folders-chunks", "zarr3", "zarr3-chunks", "manager/3"]
+    "way",
+    [
+        "ocdbt",
+        "ocdbt-chunks",
+        "folders",
+        "folders-chunks",
+        "zarr3",
+        "zarr3-chunks",
+        "manager/3",
+    ],
 )
 def test_what_orbax_writes_is_read_exactly(way, orbax_folders):
     folder, expected = orbax_folders
@@ -285,19 +431,28 @@ def test_a_missing_file_of_a_folder_an_array_is_not_zeros(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["5.orbax-checkpoint-tmp", "5.orbax-checkpoint-tmp-1700000000", "5/default.orbax-checkpoint-tmp-3"]
+    "name",
+    [
+        "5.orbax-checkpoint-tmp",
+        "5.orbax-checkpoint-tmp-1700000000",
+        "5/default.orbax-checkpoint-tmp-3",
+    ],
 )
 def test_a_folder_with_the_name_of_an_unfinished_one_is_pending(name, tmp_path):
     main = store(tmp_path / name, {NAME: ORBAX_KERNEL})
     with raises("uncommitted", PendingError):
         opened(main)
     if "/" in name:
-        (tmp_path / "5/_CHECKPOINT_METADATA").write_text('{"commit_timestamp_nsecs": 5}')
+        (tmp_path / "5/_CHECKPOINT_METADATA").write_text(
+            '{"commit_timestamp_nsecs": 5}'
+        )
         with raises("uncommitted", PendingError):
             opened(tmp_path / "5/_CHECKPOINT_METADATA")
 
 
-@pytest.mark.parametrize("said", ['{"commit_timestamp_nsecs": null}', "{}", '{"commit', ""])
+@pytest.mark.parametrize(
+    "said", ['{"commit_timestamp_nsecs": null}', "{}", '{"commit', ""]
+)
 def test_a_folder_that_was_not_committed_is_pending(said, tmp_path):
     store(tmp_path, {NAME: ORBAX_KERNEL})
     (tmp_path / "_CHECKPOINT_METADATA").write_text(said)
@@ -336,13 +491,18 @@ def test_arrays_that_are_not_read_are_named(said, code, tmp_path):
 
 def test_a_bomb_of_zeros_stays_within_bounds(tmp_path):
     main = store(
-        tmp_path, {NAME: np.zeros((8000, 8000), np.float32)}, base="folders", compressor={"id": "zlib", "level": 9}
+        tmp_path,
+        {NAME: np.zeros((8000, 8000), np.float32)},
+        base="folders",
+        compressor={"id": "zlib", "level": 9},
     )
     assert "is more than a file of" in scanned(main)[1]
 
 
 def replace_by_links(file_or_folder: str, folder: Path, target: Path) -> None:
-    """Move a folder's contents, and put links to the files or to their folder in their place."""
+    """Move a folder's contents, and put links to the files or to their folder in their
+    place.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(target)
     if file_or_folder == "folder":
@@ -363,7 +523,10 @@ def test_orbax_links_out_of_the_checkpoint_are_refused(what, tmp_path):
 
 def test_orbax_links_in_the_cache_of_hugging_face_are_followed(tmp_path):
     model = tmp_path / "models--org--name"
-    main = store(model / "snapshots/0123abcd", {NAME: np.random.default_rng(0).random((500, 500))})
+    main = store(
+        model / "snapshots/0123abcd",
+        {NAME: np.random.default_rng(0).random((500, 500))},
+    )
     replace_by_links("file", model / "snapshots/0123abcd/d", model / "blobs")
     assert arrays(main)[NAME].shape == (500, 500)
 

@@ -1,4 +1,6 @@
-"""The numbers of epochs in logs and in checkpoints: joined only if one way of counting explains both."""
+"""The numbers of epochs in logs and in checkpoints: joined only if one way of counting
+explains both.
+"""
 
 import pytest
 
@@ -31,14 +33,27 @@ def test_find_shift_one_way_of_counting_explains_all_files(files, log, expected)
 @pytest.mark.parametrize(
     ("files", "log"),
     [
-        ([5, 10, 15], range(20)),  # each fifth of 20 epochs from 1, or each fifth from 0 without the first
-        ([3, 6, 9], range(10)),  # each third epoch, from 1 by the files and from 0 by the log, of 10 epochs
-        ([1, 3, 5], range(1, 7)),  # each second of 6 epochs from 0, or the first one and each second one after it
+        (
+            [5, 10, 15],
+            range(20),
+        ),  # each fifth of 20 epochs from 1, or each fifth from 0 without the first
+        (
+            [3, 6, 9],
+            range(10),
+        ),  # each third epoch, from 1 by the files and from 0 by the log, of 10 epochs
+        (
+            [1, 3, 5],
+            range(1, 7),
+            # each second of 6 epochs from 0, or the first one and each second one after it
+        ),
         ([12, 17, 23], range(1, 31)),
         (range(15, 20), range(1, 21)),
         (range(1, 20), range(20)),
         (range(9), range(1, 11)),
-        (range(20), range(19)),  # file 0 is from before the training, or the last row is missing
+        (
+            range(20),
+            range(19),
+        ),  # file 0 is from before the training, or the last row is missing
         (range(1, 6), range(50, 60)),
         ([12], range(1, 31)),
     ],
@@ -63,14 +78,22 @@ def test_find_shift_log_without_some_epochs_is_joined_by_evidence(files, log, ex
 
 
 def test_find_shift_counting_of_the_trainer_decides():
-    assert [shift_of([2, 7, 11], range(20), first) for first in (0, 1, None)] == [0, -1, None]
+    assert [shift_of([2, 7, 11], range(20), first) for first in (0, 1, None)] == [
+        0,
+        -1,
+        None,
+    ]
     assert shift_of([0], range(1, 3), 0) == 1
-    assert [shift_of([10, 20], range(26), usual_shift=shift) for shift in (-1, None)] == [-1, None]
+    assert [
+        shift_of([10, 20], range(26), usual_shift=shift) for shift in (-1, None)
+    ] == [-1, None]
 
 
 def test_find_shift_rows_without_numbers_count_like_the_files():
     files = ([0, 1], [1, 2], [0, 1, 2], [1, 3])
-    assert [shift_of(numbers, range(1, 3), are_stated=False) for numbers in files[:3]] == [1, 0, 0]
+    assert [
+        shift_of(numbers, range(1, 3), are_stated=False) for numbers in files[:3]
+    ] == [1, 0, 0]
     assert shift_of([1, 3], range(1, 4), are_stated=False) == 0
     assert shift_of([1, 2], range(1, 4), are_stated=False) is None
 
@@ -88,16 +111,29 @@ def test_find_shift_rows_without_numbers_count_like_the_files():
         ({}, None),
     ],
 )
-def test_shift_by_values_only_one_shift_with_the_values_of_the_checkpoints_is_right(stated, expected):
+def test_shift_by_values_only_one_shift_with_the_values_of_the_checkpoints_is_right(
+    stated, expected
+):
     log = {
-        epoch: {"test_accuracy": 0.4 if epoch > 25 else 0.3 + epoch / 1000, "learning_rate": epoch}
+        epoch: {
+            "test_accuracy": 0.4 if epoch > 25 else 0.3 + epoch / 1000,
+            "learning_rate": epoch,
+        }
         for epoch in range(1, 31)
     }
-    files = {epoch: {"test_accuracy": value, "learning_rate": epoch + 1} for epoch, value in stated.items()}
+    files = {
+        epoch: {"test_accuracy": value, "learning_rate": epoch + 1}
+        for epoch, value in stated.items()
+    }
     assert shift_by_values(files, log) == expected
 
 
 def test_shift_by_values_curves_that_disagree_are_none():
-    log = {epoch: {"test_accuracy": epoch / 10, "train_loss": 9.0 - epoch} for epoch in range(1, 9)}
+    log = {
+        epoch: {"test_accuracy": epoch / 10, "train_loss": 9.0 - epoch}
+        for epoch in range(1, 9)
+    }
     assert shift_by_values({4: {"test_accuracy": 0.4, "train_loss": 4.0}}, log) is None
-    assert shift_by_values({4: {"test_accuracy": 0.4, "train_loss": 0.123}}, log) == 0, "the loss of a batch is in no row"
+    assert (
+        shift_by_values({4: {"test_accuracy": 0.4, "train_loss": 0.123}}, log) == 0
+    ), "the loss of a batch is in no row"

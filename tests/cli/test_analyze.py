@@ -1,4 +1,6 @@
-"""``dsi analyze``: one clear line for each value of an option that is not allowed, and the options of labelled data."""
+"""``dsi analyze``: one clear line for each value of an option that is not allowed, and
+the options of labelled data.
+"""
 
 import re
 import shutil
@@ -19,14 +21,29 @@ def refused(ran, message, code=2):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--model", "{nets}:fails"), r":fails: expected a function that returns a model, .*\(ValueError: two lines\)"),
-        (("--model", "{nets}:Leaves"), r"^the model cannot process these images: SystemExit: 0$"),
-        (("--model-arg", "width"), r"^--model-arg takes NAME=VALUE; 'width' is not of that form$"),
+        (
+            ("--model", "{nets}:fails"),
+            (
+                r":fails: expected a function that returns a model, .*\(ValueError: two"
+                r" lines\)"
+            ),
+        ),
+        (
+            ("--model", "{nets}:Leaves"),
+            r"^the model cannot process these images: SystemExit: 0$",
+        ),
+        (
+            ("--model-arg", "width"),
+            r"^--model-arg takes NAME=VALUE; 'width' is not of that form$",
+        ),
         (("--std", "0"), r"^a standard deviation is above 0; \(0\.0,\) is not$"),
         (("--image-size", "big"), r"--image-size"),
         (
             ("--channels", 1),
-            r"^run 'own', epoch_0\.pt: the weights do not fit the model: 1 of another shape \(conv\.weight",
+            (
+                r"^run 'own', epoch_0\.pt: the weights do not fit the model: 1 of"
+                r" another shape \(conv\.weight"
+            ),
         ),
         (("--device", "gpu"), r"^--device gpu is not available: .*; try auto or cpu$"),
         pytest.param(
@@ -34,7 +51,13 @@ def refused(ran, message, code=2):
             r"^--device cuda is not available: .*; try auto or cpu$",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU"),
         ),
-        (("--predictions", "x.npy"), r"^--predictions and --test both give the test split; leave one of them out$"),
+        (
+            ("--predictions", "x.npy"),
+            (
+                r"^--predictions and --test both give the test split; leave one of them"
+                r" out$"
+            ),
+        ),
         (("--targets", "x.npy"), r"^--targets needs --predictions FILE$"),
     ],
 )
@@ -50,19 +73,28 @@ def test_analyze_option_with_an_invalid_value_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--templates",), r"^--templates needs data; add --test DATA or --train DATA$"),
-        (("--model", "timm:test_vit"), r"^--model needs data; add --test DATA or --train DATA$"),
+        (
+            ("--templates",),
+            r"^--templates needs data; add --test DATA or --train DATA$",
+        ),
+        (
+            ("--model", "timm:test_vit"),
+            r"^--model needs data; add --test DATA or --train DATA$",
+        ),
         (("--templates", "--predictions", "x.npy"), r"^--templates needs data"),
     ],
 )
-def test_analyze_option_that_needs_data_without_data_is_refused(options, message, own_run, evaluate):
+def test_analyze_option_that_needs_data_without_data_is_refused(
+    options, message, own_run, evaluate
+):
     refused(evaluate(own_run.folder, *options, data=None), message)
 
 
 def test_analyze_checkpoints_without_a_model_name_ask_for_model(own_run, evaluate):
     refused(
         evaluate(own_run.folder),
-        r"^the checkpoints of run 'own' do not name their model; add --model with timm:NAME, .* or module:FUNCTION$",
+        r"^the checkpoints of run 'own' do not name their model; add --model with"
+        r" timm:NAME, .* or module:FUNCTION$",
     )
 
 
@@ -72,41 +104,80 @@ def data(few, tmp_path):
     return shutil.copytree(few, tmp_path / "data")
 
 
-ORDER = "warning: own: dsi takes the class names of the data, in sorted order, as the classifier's order; give --labels"
+ORDER = (
+    "warning: own: dsi takes the class names of the data, in sorted order, as the"
+    " classifier's order; give --labels"
+)
 
 
 def test_analyze_folders_in_place_of_labels_warn(own_run, evaluate, few, tmp_path):
-    """At each call: their order may be another than that which the network was trained with."""
+    """At each call: their order may be another than that which the network was trained
+    with.
+    """
     for _ in range(2):
         ran = evaluate(own_run.folder, *own_run.options, "--train", few)
         assert ran.stderr.count(ORDER) == 1
-    (tmp_path / "labels.txt").write_text("\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8")
-    ran = evaluate(own_run.folder, *own_run.options, "--labels", tmp_path / "labels.txt")
+    (tmp_path / "labels.txt").write_text(
+        "\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8"
+    )
+    ran = evaluate(
+        own_run.folder, *own_run.options, "--labels", tmp_path / "labels.txt"
+    )
     assert "sorted order" not in ran.stderr
 
 
 def test_analyze_class_without_an_image_warns(own_run, evaluate, data, few, tmp_path):
     shutil.rmtree(data / "bear")
-    (tmp_path / "labels.txt").write_text("\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8")
-    ran = evaluate(own_run.folder, *own_run.options, "--templates", "--labels", tmp_path / "labels.txt", data=data)
+    (tmp_path / "labels.txt").write_text(
+        "\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8"
+    )
+    ran = evaluate(
+        own_run.folder,
+        *own_run.options,
+        "--templates",
+        "--labels",
+        tmp_path / "labels.txt",
+        data=data,
+    )
     assert ran.code == 0, ran.stderr
     assert re.search(
-        r"^warning: own: 1 of the 10 classes has no image in image folder .*: '?bear'?$", ran.stderr, re.MULTILINE
+        r"^warning: own: 1 of the 10 classes has no image in image folder .*:"
+        r" '?bear'?$",
+        ran.stderr,
+        re.MULTILINE,
     )
     assert len(ran.predictions(1)) == 90
-    assert ran.curves("epoch == 1 and metric == 'sai' and of == 'tncsm-test,scsm'")["classes_used"].tolist() == [9]
+    assert ran.curves("epoch == 1 and metric == 'sai' and of == 'tncsm-test,scsm'")[
+        "classes_used"
+    ].tolist() == [9]
 
 
 @pytest.mark.parametrize("cache", [(), ("--cache", 0)])
-def test_analyze_undecodable_images_are_refused_or_skipped(cache, own_run, evaluate, data):
+def test_analyze_undecodable_images_are_refused_or_skipped(
+    cache, own_run, evaluate, data
+):
     bad = [sorted((data / "bear").iterdir())[3], sorted((data / "wolf").iterdir())[0]]
     bad[0].write_bytes(b"no image")
     bad[1].write_bytes(bad[1].read_bytes()[:200])
     ran = evaluate(own_run.folder, *own_run.options, *cache, data=data)
-    refused(ran, rf"{bad[0]}.* cannot be decoded.*--skip-bad-images to leave|such as {bad[0]} .*--skip-bad-images to leave")
-    ran = evaluate(own_run.folder, *own_run.options, *cache, "--skip-bad-images", data=data, out="skipped")
+    refused(
+        ran,
+        rf"{bad[0]}.* cannot be decoded.*--skip-bad-images to leave|such as {bad[0]}"
+        r" .*--skip-bad-images to leave",
+    )
+    ran = evaluate(
+        own_run.folder,
+        *own_run.options,
+        *cache,
+        "--skip-bad-images",
+        data=data,
+        out="skipped",
+    )
     assert ran.code == 0, ran.stderr
-    assert "warning: test: dsi leaves out 2 images that cannot be decoded, such as " in ran.stderr
+    assert (
+        "warning: test: dsi leaves out 2 images that cannot be decoded, such as "
+        in ran.stderr
+    )
     assert str(bad[0]) in ran.stderr
     found = ran.predictions(1)
     assert (len(found), found["sample"].max()) == (98, 99)

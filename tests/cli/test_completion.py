@@ -16,7 +16,9 @@ from dsi_cli.cli.app import main_with_exit_code
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """Return a results folder with a run of the epochs 0 and 1, and one of the epochs 10 and 11."""
+    """Return a results folder with a run of the epochs 0 and 1, and one of the epochs
+    10 and 11.
+    """
     folder = tmp_path_factory.mktemp("completion")
     write_checkpoints(folder / "runs" / "fast", 2)
     for epoch, weight in enumerate(heads(2), start=10):
@@ -41,10 +43,16 @@ def out(tmp_path_factory):
         ("dsi neighbors {out}/gone --class c", []),
     ],
 )
-def test_completion_of_a_line_in_bash_proposes_the_words(line, expected, out, monkeypatch, capfd):
+def test_completion_of_a_line_in_bash_proposes_the_words(
+    line, expected, out, monkeypatch, capfd
+):
     line = line.format(out=out)
     cursor = len(shlex.split(line)) - (not line.endswith(" "))
-    for name, value in {"COMP_WORDS": line, "COMP_CWORD": str(cursor), "_DSI_COMPLETE": "complete_bash"}.items():
+    for name, value in {
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(cursor),
+        "_DSI_COMPLETE": "complete_bash",
+    }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit):
         main_with_exit_code([])
@@ -53,7 +61,10 @@ def test_completion_of_a_line_in_bash_proposes_the_words(line, expected, out, mo
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_show_completion_prints_a_script_that_works_in_bash(tmp_path):
-    (tmp_path / "dsi").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dsi_cli "$@"\n', encoding="utf-8")
+    (tmp_path / "dsi").write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dsi_cli "$@"\n',
+        encoding="utf-8",
+    )
     (tmp_path / "dsi").chmod(0o755)
     shown = subprocess.run(
         [tmp_path / "dsi", "--show-completion", "bash"],
@@ -62,7 +73,16 @@ def test_show_completion_prints_a_script_that_works_in_bash(tmp_path):
         text=True,
         check=True,
     ).stdout
-    asked = f'{shown}\nCOMP_WORDS=(dsi repo); COMP_CWORD=1; _dsi_completion dsi; echo "${{COMPREPLY[@]}}"'
+    asked = (
+        f"{shown}\nCOMP_WORDS=(dsi repo); COMP_CWORD=1; _dsi_completion dsi; echo"
+        ' "${COMPREPLY[@]}"'
+    )
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    ended = subprocess.run(["bash", "--norc", "-c", asked], env=environment, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        ["bash", "--norc", "-c", asked],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert ended.stdout == "report\n"

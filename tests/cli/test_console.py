@@ -6,7 +6,9 @@ import pytest
 
 from dsi_cli.cli import console
 
-TEXT = "no table 'curvs': expected one of curves, phases, checkpoints, classes; try curves"
+TEXT = (
+    "no table 'curvs': expected one of curves, phases, checkpoints, classes; try curves"
+)
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])
@@ -24,17 +26,21 @@ def test_console_line_fits_the_terminal(show, columns, monkeypatch, capsys):
     assert shown.split() == whole.split()
 
 
-def test_print_columns_in_a_narrow_terminal_keeps_names_and_numbers_whole(monkeypatch, capsys):
+def test_print_columns_in_a_narrow_terminal_keeps_names_and_numbers_whole(
+    monkeypatch, capsys
+):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     titles = ["", *(f"#number {index}" for index in range(4)), "over"]
     console.print_columns(titles, [["agreement", *4 * ["+0.122 to +0.148"], "images"]])
-    (_, row) = capsys.readouterr().out.splitlines()
+    _, row = capsys.readouterr().out.splitlines()
     assert row.split() == ["agreement", *4 * ["+0.122", "to", "+0.148"], "images"]
 
 
 @pytest.mark.parametrize(("columns", "lines"), [("80", 2), ("40", 3)])
-def test_print_title_in_a_narrow_terminal_takes_two_lines(monkeypatch, capsys, columns, lines):
+def test_print_title_in_a_narrow_terminal_takes_two_lines(
+    monkeypatch, capsys, columns, lines
+):
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     console.print_title("title" * 6, "0 is chance")
@@ -48,8 +54,14 @@ def test_console_command_is_never_broken(monkeypatch, capsys):
     assert capsys.readouterr().err == f"  {TEXT}\n"
 
 
-def test_print_sentence_in_a_narrow_terminal_keeps_numbers_with_their_units(monkeypatch, capsys):
+def test_print_sentence_in_a_narrow_terminal_keeps_numbers_with_their_units(
+    monkeypatch, capsys
+):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     console.print_sentence(f"{'x' * 36} 95 % of {'x' * 30} 4 to 17")
-    assert capsys.readouterr().out.splitlines() == ["x" * 36, f"  95 % of {'x' * 30}", "  4 to 17"]
+    assert capsys.readouterr().out.splitlines() == [
+        "x" * 36,
+        f"  95 % of {'x' * 30}",
+        "  4 to 17",
+    ]

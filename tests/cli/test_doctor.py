@@ -11,18 +11,26 @@ import pytest
 from dsi_cli.cli import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]
 
 
 @pytest.fixture
 def pretend(tmp_path, monkeypatch):
-    """Return ``pretend(Requires_Dist=[...])``: dsi-cli asks for these from now on, in metadata as pip writes them."""
+    """Return ``pretend(Requires_Dist=[...])``: dsi-cli asks for these from now on, in
+    metadata as pip writes them.
+    """
 
     def made(**wanted):
         folder = tmp_path / "site" / "dsi_cli-0.1.0.dist-info"
         folder.mkdir(parents=True)
         lines = ["Metadata-Version: 2.4", "Name: dsi-cli", "Version: 0.1.0"]
-        lines += [f"{key.replace('_', '-')}: {value}" for key, values in wanted.items() for value in values]
+        lines += [
+            f"{key.replace('_', '-')}: {value}"
+            for key, values in wanted.items()
+            for value in values
+        ]
         (folder / "METADATA").write_text("\n".join(lines), encoding="utf-8")
         monkeypatch.syspath_prepend(str(folder.parent))
 
@@ -54,13 +62,23 @@ def test_doctor_screen_names_installed_packages(columns, dsi, monkeypatch):
 
 
 def test_extras_each_have_a_purpose_and_serving_packages_are_dependencies():
-    assert [name for name in PROJECT["optional-dependencies"] if name not in doctor.EXTRAS] == []
-    assert set(doctor.SERVES) <= {text.partition(">=")[0] for text in PROJECT["dependencies"]}
+    assert [
+        name for name in PROJECT["optional-dependencies"] if name not in doctor.EXTRAS
+    ] == []
+    assert set(doctor.SERVES) <= {
+        text.partition(">=")[0] for text in PROJECT["dependencies"]
+    }
 
 
 def test_doctor_missing_package_gives_the_install_command(pretend, dsi):
     pretend(
-        Requires_Dist=["torch>=2.2", "numpy>=900", "pandas>=2.1", 'xyzzy>=3; extra == "remote"'], Provides_Extra=["remote"]
+        Requires_Dist=[
+            "torch>=2.2",
+            "numpy>=900",
+            "pandas>=2.1",
+            'xyzzy>=3; extra == "remote"',
+        ],
+        Provides_Extra=["remote"],
     )
     ended = dsi("doctor", "-q")
     assert ended.code == 0

@@ -5,7 +5,14 @@ import pytest
 from dsi_cli.cli.findings_screen import phases_text
 from dsi_cli.queries.findings import RunFindings
 
-SURGE = {"phase": "surge", "last_epoch": 2.7, "low": 1.5, "high": 4.4, "is_censored": False, "reason": None}
+SURGE = {
+    "phase": "surge",
+    "last_epoch": 2.7,
+    "low": 1.5,
+    "high": 4.4,
+    "is_censored": False,
+    "reason": None,
+}
 EARLY = SURGE | {"last_epoch": 1.0, "low": 0.0, "high": 1.0, "is_censored": True}
 REFINEMENT = SURGE | {"phase": "refinement", "last_epoch": 7.0, "low": 6.0, "high": 8.0}
 STABLE = SURGE | {"phase": "stabilisation", "last_epoch": 9.0, "low": 9.0, "high": 9.0}
@@ -15,13 +22,23 @@ NO_DECLINE = {"reason": "no decline beyond noise"}
 @pytest.mark.parametrize(
     ("phases", "text"),
     [
-        ((SURGE, REFINEMENT, STABLE), "surge to 3 (2–4), refinement to 7 (6–8), then stable"),
-        ((SURGE, STABLE | NO_DECLINE), "surge to 3 (2–4), then stable (no decline beyond noise)"),
+        (
+            (SURGE, REFINEMENT, STABLE),
+            "surge to 3 (2–4), refinement to 7 (6–8), then stable",
+        ),
+        (
+            (SURGE, STABLE | NO_DECLINE),
+            "surge to 3 (2–4), then stable (no decline beyond noise)",
+        ),
         ((EARLY, REFINEMENT), "surge by epoch 1 (0–1), refinement to 7 (6–8)"),
         ((), "none: the curve still rises"),
     ],
 )
 def test_phases_text_has_the_ends_and_the_reason(phases, text):
-    run = RunFindings("a", tuple(range(10)), 100, "WordNet", None, None, None, None, None)
-    run = RunFindings(**(vars(run) | {"phases": phases, "no_phases": "the curve still rises"}))
+    run = RunFindings(
+        "a", tuple(range(10)), 100, "WordNet", None, None, None, None, None
+    )
+    run = RunFindings(
+        **(vars(run) | {"phases": phases, "no_phases": "the curve still rises"})
+    )
     assert phases_text(run) == text

@@ -11,10 +11,19 @@ def test_analyze_logs_and_says_where_and_export_logs_the_same(make_run, tmp_path
     run, out, logs = make_run(), tmp_path / "out", tmp_path / "logs"
     ended = dsi("analyze", run, "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}")
     assert ended.code == 0
-    (line,) = [line for line in ended.out.splitlines() if line.startswith("tensorboard: ")]
+    (line,) = [
+        line for line in ended.out.splitlines() if line.startswith("tensorboard: ")
+    ]
     assert line.startswith(f"tensorboard: {logs} (1 run, ")
     assert line.endswith(f" points); tensorboard --logdir {logs}")
-    exported = dsi("export", out, "--log-to", f"tensorboard:{tmp_path}/again", "--log-to", f"tensorboard:{tmp_path}/third")
+    exported = dsi(
+        "export",
+        out,
+        "--log-to",
+        f"tensorboard:{tmp_path}/again",
+        "--log-to",
+        f"tensorboard:{tmp_path}/third",
+    )
     assert (exported.code, exported.err) == (0, "")
     told = [text.split(" (")[0] for text in exported.out.splitlines()]
     assert told == [f"tensorboard: {tmp_path}/again", f"tensorboard: {tmp_path}/third"]
@@ -25,12 +34,18 @@ def test_analyze_logs_and_says_where_and_export_logs_the_same(make_run, tmp_path
 def test_analyze_failing_tracker_keeps_the_tables(make_run, tmp_path, dsi):
     out, logs = tmp_path / "out", tmp_path / "logs"
     logs.write_text("x", encoding="utf-8")
-    ended = dsi("analyze", make_run(), "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}")
+    ended = dsi(
+        "analyze", make_run(), "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}"
+    )
     assert ended.code == 5
     (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
-    assert line.startswith(f"dsi: the curves were not logged: {logs}/run/events.out.tfevents.0.dsi.")
-    assert line.endswith(f"Not a directory; choose another output with --log-to tensorboard:DIR; to log them,"
-                         f" run dsi export {out} --log-to")  # fmt: skip
+    assert line.startswith(
+        f"dsi: the curves were not logged: {logs}/run/events.out.tfevents.0.dsi."
+    )
+    assert line.endswith(
+        f"Not a directory; choose another output with --log-to tensorboard:DIR; to log them,"
+        f" run dsi export {out} --log-to"
+    )
     assert f"  Tables     {out}\n" in ended.out
     logs.unlink()
     assert dsi("export", out, "--log-to", f"tensorboard:{logs}").code == 0
@@ -39,24 +54,56 @@ def test_analyze_failing_tracker_keeps_the_tables(make_run, tmp_path, dsi):
 def test_log_to_leaves_out_values_without_chance_level(make_run, tmp_path, dsi):
     out, told = (
         tmp_path / "out",
-        "not logged, because they have no chance level: sai/ncsm,scsm/kendall; dsi analyze --permutations 200 adds it",
+        (
+            "not logged, because they have no chance level: sai/ncsm,scsm/kendall; dsi"
+            " analyze --permutations 200 adds it"
+        ),
     )
     measures = ("--measure", "cosine", "--measure", "kendall")
     log_to = ("--log-to", f"tensorboard:{tmp_path}/logs")
-    assert told in dsi("analyze", make_run(), "-o", out, *QUICK, *measures, *log_to).err.splitlines()
-    assert (dsi("export", out, *log_to).err.splitlines(), dsi("export", out, *log_to, "--quiet").err) == ([told], "")
-    ended = dsi("analyze", tmp_path / "run", "-o", out, *QUICK, *measures, "--permutations", 20, *log_to, "--quiet")
+    assert (
+        told
+        in dsi(
+            "analyze", make_run(), "-o", out, *QUICK, *measures, *log_to
+        ).err.splitlines()
+    )
+    assert (
+        dsi("export", out, *log_to).err.splitlines(),
+        dsi("export", out, *log_to, "--quiet").err,
+    ) == ([told], "")
+    ended = dsi(
+        "analyze",
+        tmp_path / "run",
+        "-o",
+        out,
+        *QUICK,
+        *measures,
+        "--permutations",
+        20,
+        *log_to,
+        "--quiet",
+    )
     assert ended.err == ""
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [(("--epoch", 2), "--epoch"), (("--table", "curves", "-o", "x.csv"), "--table, --out"), (("--sorted",), "--sorted")],
+    [
+        (("--epoch", 2), "--epoch"),
+        (("--table", "curves", "-o", "x.csv"), "--table, --out"),
+        (("--sorted",), "--sorted"),
+    ],
 )
-def test_export_to_a_file_and_to_a_tracker_at_once_is_wrong_usage(make_run, tmp_path, dsi, options, named):
+def test_export_to_a_file_and_to_a_tracker_at_once_is_wrong_usage(
+    make_run, tmp_path, dsi, options, named
+):
     out = tmp_path / "out"
     dsi("analyze", make_run(epochs=2), "-o", out, *QUICK)
     ended = dsi("export", out, "--log-to", f"tensorboard:{tmp_path}/logs", *options)
     assert ended.code == 2
-    assert ended.err == f"dsi: --log-to logs all curves and takes no {named}; export to a file in a separate call\n"
+    assert (
+        ended.err
+        == f"dsi: --log-to logs all curves and takes no {named}; export to a file in a"
+        " separate call\n"
+    )
     assert not (tmp_path / "logs").exists()

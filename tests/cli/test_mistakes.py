@@ -6,7 +6,13 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from helpers.outputs import LONG, MARKED, write_checkpoints, write_counts, write_predictions
+from helpers.outputs import (
+    LONG,
+    MARKED,
+    write_checkpoints,
+    write_counts,
+    write_predictions,
+)
 from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
@@ -30,28 +36,44 @@ def images(tmp_path_factory):
 def out(images, tmp_path_factory):
     out = tmp_path_factory.mktemp("answered") / "out"
     analyze([write_checkpoints(out.parent / "run", 2, MARKED)], out, Options(draws=0))
-    paths = [str(images / f"class{sample % 2}" / f"{sample}.png") for sample in range(4)]
+    paths = [
+        str(images / f"class{sample % 2}" / f"{sample}.png") for sample in range(4)
+    ]
     for epoch in (0, 1):
-        write_predictions(out, [0, 1, 2, 0], [1, 2, 4, 0], score=[0.25, 0.5, 0.75, 1.0], path=paths, epoch=epoch)
+        write_predictions(
+            out,
+            [0, 1, 2, 0],
+            [1, 2, 4, 0],
+            score=[0.25, 0.5, 0.75, 1.0],
+            path=paths,
+            epoch=epoch,
+        )
         counts = np.zeros((8, 8), int)
         np.add.at(counts, ([0, 1, 2, 0], [1, 2, 4, 0]), 1)
         write_counts(out, counts, epoch=epoch)
     return out
 
 
-@pytest.mark.parametrize(("option", "make"), [((), worst_mistakes), (("--pairs",), confused_pairs)])
+@pytest.mark.parametrize(
+    ("option", "make"), [((), worst_mistakes), (("--pairs",), confused_pairs)]
+)
 def test_mistakes_json_equals_the_api(out, dsi, option, make):
     arguments = ("--epoch", 0, "-k", 2, "--sort", "reasonable", "--json")
     ended = dsi("mistakes", out, *arguments, *option)
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
     if not option:
-        pairs = confused_pairs(Results(out), MistakeQuery(epoch=0, most=2, order="reasonable"))
+        pairs = confused_pairs(
+            Results(out), MistakeQuery(epoch=0, most=2, order="reasonable")
+        )
         assert document.pop("pairs") == [asdict(row) for row in pairs.rows]
     listing = make(Results(out), MistakeQuery(epoch=0, most=2, order="reasonable"))
     assert document.pop("rows") == [asdict(row) for row in listing.rows]
     expected = asdict(listing)
-    assert document == {**expected.pop("query"), **{key: value for key, value in expected.items() if key != "rows"}}
+    assert document == {
+        **expected.pop("query"),
+        **{key: value for key, value in expected.items() if key != "rows"},
+    }
 
 
 def test_mistakes_tables_equal_the_api_and_the_counts(out, images, dsi):
@@ -61,11 +83,19 @@ def test_mistakes_tables_equal_the_api_and_the_counts(out, images, dsi):
     assert pairs + "\n" == dsi("mistakes", out, "--pairs").out
     title, legend, *head, first, second, third, place = samples.splitlines()
     assert title == "run, epoch 1, test: 3 of 3 mistakes"
-    assert legend.startswith("furthest from the truth first; ranks from 1, the most similar to the truth, to 7")
-    assert " ".join(" ".join(head).split()) == "NCSM WordNet WordNet sample truth prediction score rank similarity rank"
+    assert legend.startswith(
+        "furthest from the truth first; ranks from 1, the most similar to the truth,"
+        " to 7"
+    )
+    assert (
+        " ".join(" ".join(head).split())
+        == "NCSM WordNet WordNet sample truth prediction score rank similarity rank"
+    )
     assert place == f"images in {images}"
     rows = worst_mistakes(Results(out)).rows
-    assert [line.split()[0] for line in (first, second, third)] == [f"class{r.sample % 2}/{r.sample}.png" for r in rows]
+    assert [line.split()[0] for line in (first, second, third)] == [
+        f"class{r.sample % 2}/{r.sample}.png" for r in rows
+    ]
     for line, row in zip((first, second, third), rows, strict=True):
         for value in (f"{row.score:.3f}", f"{row.rank:.0f}", row.truth):
             assert value in line
@@ -74,13 +104,19 @@ def test_mistakes_tables_equal_the_api_and_the_counts(out, images, dsi):
     ended = dsi("mistakes", out, "--pairs", "--truth", "cat")
     title, _, *head, line = ended.out.splitlines()
     assert title == "run, epoch 1, test: 1 of 1 pairs of cat"
-    assert " ".join(" ".join(head).split()) == "NCSM WordNet WordNet truth prediction count share rank similarity rank"
+    assert (
+        " ".join(" ".join(head).split())
+        == "NCSM WordNet WordNet truth prediction count share rank similarity rank"
+    )
     assert line.split()[:4] == ["cat", "dog", "1", "0.500"]
 
 
 def test_mistakes_of_a_class_without_mistakes_exits_with_0(out, tmp_path, dsi):
     ended = dsi("mistakes", out, "--truth", "bee", "--sheet", tmp_path / "bee.png")
-    assert (ended.code, ended.out) == (0, f"run, epoch 1, test: no mistakes of bee\nsheet: {tmp_path / 'bee.png'}\n")
+    assert (ended.code, ended.out) == (
+        0,
+        f"run, epoch 1, test: no mistakes of bee\nsheet: {tmp_path / 'bee.png'}\n",
+    )
     assert Image.open(tmp_path / "bee.png").format == "PNG"
 
 
@@ -89,7 +125,9 @@ def test_mistakes_sheet_shows_the_images(out, tmp_path, dsi):
     ended = dsi("mistakes", out, "--sheet", sheet)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.endswith(f"sheet: {sheet}\n")
-    colours = {colour for _, colour in Image.open(sheet).convert("RGB").getcolors(100_000)}
+    colours = {
+        colour for _, colour in Image.open(sheet).convert("RGB").getcolors(100_000)
+    }
     assert {(0, 100, 0), (50, 100, 0), (100, 100, 0)} <= colours
     assert (150, 100, 0) not in colours, "the sample that was right"
 
@@ -99,9 +137,13 @@ def test_mistakes_sheet_of_missing_images_warns(out, images, tmp_path, dsi):
     shutil.move(images, moved)
     ended = dsi("mistakes", out, "--sheet", sheet)
     assert ended.code == 0
-    assert ended.err.startswith("warning: 3 of 3 images could not be opened: expected an image, found none")
+    assert ended.err.startswith(
+        "warning: 3 of 3 images could not be opened: expected an image, found none"
+    )
     assert dsi("mistakes", out, "--sheet", sheet, "--quiet").err == ""
-    assert set(json.loads(dsi("mistakes", out, "--sheet", sheet, "--json").out)["unopened"]) == {"0", "1", "2"}
+    assert set(
+        json.loads(dsi("mistakes", out, "--sheet", sheet, "--json").out)["unopened"]
+    ) == {"0", "1", "2"}
     shutil.move(moved, images)
 
 
@@ -110,8 +152,16 @@ def test_mistakes_sheet_of_missing_images_warns(out, images, tmp_path, dsi):
     [
         (("--truth", "dgo"), 2, "no class 'dgo': try dog"),
         (("-n", 0), 2, "invalid value for '--most'"),
-        (("--pairs", "--sheet", "x.png"), 2, "a contact sheet shows samples; leave out --pairs, or --sheet"),
-        (("--sheet", "none/x.png"), 5, "none/x.png could not be written: No such file or directory"),
+        (
+            ("--pairs", "--sheet", "x.png"),
+            2,
+            "a contact sheet shows samples; leave out --pairs, or --sheet",
+        ),
+        (
+            ("--sheet", "none/x.png"),
+            5,
+            "none/x.png could not be written: No such file or directory",
+        ),
     ],
 )
 def test_mistakes_wrong_usage_is_one_line(out, dsi, arguments, code, words):

@@ -8,7 +8,12 @@ from helpers.outputs import LONG, MARKED, write_checkpoints
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest, neighbor_history
+from dsi_cli.queries.neighbors import (
+    NeighborQuery,
+    closest_pairs,
+    nearest,
+    neighbor_history,
+)
 from dsi_cli.store.results import Results
 
 
@@ -22,10 +27,19 @@ def out(tmp_path_factory):
 @pytest.mark.parametrize(
     ("arguments", "make"),
     [
-        (("--class", "cat", "--epoch", 2), lambda run: nearest(run, "cat", NeighborQuery(epoch=2, most=3))),
-        (("--pairs", "--epoch", 2), lambda run: closest_pairs(run, NeighborQuery(epoch=2, most=3))),
+        (
+            ("--class", "cat", "--epoch", 2),
+            lambda run: nearest(run, "cat", NeighborQuery(epoch=2, most=3)),
+        ),
+        (
+            ("--pairs", "--epoch", 2),
+            lambda run: closest_pairs(run, NeighborQuery(epoch=2, most=3)),
+        ),
         ((), lambda run: closest_pairs(run, NeighborQuery(most=3))),
-        (("--class", "cat", "--over-epochs"), lambda run: neighbor_history(run, "cat", NeighborQuery(most=3))),
+        (
+            ("--class", "cat", "--over-epochs"),
+            lambda run: neighbor_history(run, "cat", NeighborQuery(most=3)),
+        ),
     ],
 )
 def test_neighbors_json_equals_the_api(out, dsi, arguments, make):
@@ -40,7 +54,10 @@ def test_neighbors_tables_equal_the_api(out, dsi):
     rows = nearest(Results(out), "cat").rows
     lines = ended.out.splitlines()
     assert lines[0] == "run, NCSM, epoch 7: the 7 classes nearest to cat, of 7"
-    assert lines[1] == "WordNet ranks from 1, the most similar, to 7; ties share their mean rank"
+    assert (
+        lines[1]
+        == "WordNet ranks from 1, the most similar, to 7; ties share their mean rank"
+    )
     assert lines[2].startswith("! near") is any(row.surprise for row in rows)
     for line, row in zip(lines[-7:], rows, strict=True):
         assert line.startswith(f"{row.place}  {row.name[:28]}")
@@ -52,19 +69,36 @@ def test_neighbors_tables_equal_the_api(out, dsi):
     assert LONG[:28] + "..." in ended.out
     ended = dsi("neighbors", out, "-k", 2)
     assert ended.out.splitlines()[0] == "run, NCSM, epoch 7: the 2 closest of 28 pairs"
-    assert f"{closest_pairs(Results(out)).rows[0].similarity:.3f}" in ended.out.splitlines()[-2]
+    assert (
+        f"{closest_pairs(Results(out)).rows[0].similarity:.3f}"
+        in ended.out.splitlines()[-2]
+    )
 
 
 def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
     arguments = ("--run", "cifar100-cnn", "--class", "apple", "--over-epochs", "-k", 5)
     ended = dsi("neighbors", analysed.out, *arguments)
-    history = neighbor_history(analysed.run, "apple", NeighborQuery(run="cifar100-cnn", most=5))
+    history = neighbor_history(
+        analysed.run, "apple", NeighborQuery(run="cifar100-cnn", most=5)
+    )
     assert ended.out.splitlines()[0] == history.title
     row = next(row for row in history.rows if row.places[-1] == 1)
-    (line,) = (line for line in ended.out.splitlines() if line.startswith(f"{row.name} "))
+    (line,) = (
+        line for line in ended.out.splitlines() if line.startswith(f"{row.name} ")
+    )
     first, bars, last, rank = line.removeprefix(row.name).rstrip("! ").split()
-    assert (first, last, rank, len(bars), bars[-1]) == (str(row.places[0]), "1", f"{int(row.wordnet_rank + 0.5)}", 24, "▇")
-    assert ended.err == "not shown: 1 class that was among them at other epochs only; --json has all\n"
+    assert (first, last, rank, len(bars), bars[-1]) == (
+        str(row.places[0]),
+        "1",
+        f"{int(row.wordnet_rank + 0.5)}",
+        24,
+        "▇",
+    )
+    assert (
+        ended.err
+        == "not shown: 1 class that was among them at other epochs only; --json has"
+        " all\n"
+    )
     assert max(map(len, ended.out.splitlines()[3:])) <= 80
 
 

@@ -1,4 +1,6 @@
-"""What the commands print: results on stdout, the rest on stderr; the same as the notebook's functions say."""
+"""What the commands print: results on stdout, the rest on stderr; the same as the
+notebook's functions say.
+"""
 
 import io
 import json
@@ -22,11 +24,18 @@ from dsi_cli.queries.export import TABLES
 QUICK = ("--draws", 0, "--no-report")
 
 
-PHASES = "phases of the alignment: surge to epoch 50, refinement to epoch 97 (interval 87 to 107), then stabilisation"
+PHASES = (
+    "phases of the alignment: surge to epoch 50, refinement to epoch 97 (interval 87 to"
+    " 107), then stabilisation"
+)
 
 
-@pytest.mark.parametrize(("columns", "longest"), [(1, 36), (80, 78), (200, len(PHASES) + 2)])  # 40 columns or more
-def test_print_sentence_on_a_terminal_breaks_between_words(monkeypatch, capsys, columns, longest):
+@pytest.mark.parametrize(
+    ("columns", "longest"), [(1, 36), (80, 78), (200, len(PHASES) + 2)]
+)  # 40 columns or more
+def test_print_sentence_on_a_terminal_breaks_between_words(
+    monkeypatch, capsys, columns, longest
+):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     console.print_sentence(PHASES, indent=2, hanging=4)
@@ -51,8 +60,27 @@ def one_document(ended):
 def test_analyze_command_equals_the_function(dsi, make_run, tmp_path):
     run = make_run()
     ended = dsi(
-        *("analyze", run, "-o", tmp_path / "command", "--epochs", "1:3:2", "--centred", "--measure", "pearson"),
-        *("--measure", "mae", "--wsi-quantile", 0.8, "--permutations", 30, "--draws", 5),
+        *(
+            "analyze",
+            run,
+            "-o",
+            tmp_path / "command",
+            "--epochs",
+            "1:3:2",
+            "--centred",
+            "--measure",
+            "pearson",
+        ),
+        *(
+            "--measure",
+            "mae",
+            "--wsi-quantile",
+            0.8,
+            "--permutations",
+            30,
+            "--draws",
+            5,
+        ),
     )
     assert ended.code == 0
     found = dsi_cli.analyze(
@@ -68,17 +96,28 @@ def test_analyze_command_equals_the_function(dsi, make_run, tmp_path):
     assert_same_output(tmp_path / "command", tmp_path / "function")
     variants = set(found.curves.query("metric in ['sai', 'wsi']")["variant"].dropna())
     assert variants == {"pearson", "mae", "mean", "max@0.8", "min@0.8"}
-    assert set(found.curves.query("metric == 'sai'")["of"]) == {"ncsm,scsm", "ncsm_centred,scsm", "ncsm,ncsm_centred"}
+    assert set(found.curves.query("metric == 'sai'")["of"]) == {
+        "ncsm,scsm",
+        "ncsm_centred,scsm",
+        "ncsm,ncsm_centred",
+    }
 
 
 def test_scan_command_equals_the_function(dsi, four_runs):
     folder = four_runs / "garments"
     found = one_document(dsi("scan", folder, "--json"))
     ((run, records),) = scan_paths([folder], HeadOptions())
-    assert [row["path"] for row in found] == [str(folder / f"epoch_{epoch:03}.pt") for epoch in range(16)]
+    assert [row["path"] for row in found] == [
+        str(folder / f"epoch_{epoch:03}.pt") for epoch in range(16)
+    ]
     for row, record in zip(found, records, strict=True):
         assert row == {name: getattr(record, name) for name in row}
-        assert (row["run"], row["head"], row["classes"], row["status"]) == (run.name, "fc.weight", 10, "ok")
+        assert (row["run"], row["head"], row["classes"], row["status"]) == (
+            run.name,
+            "fc.weight",
+            10,
+            "ok",
+        )
     shown = dsi("scan", folder)
     assert "epoch_000.pt … epoch_015.pt" in shown.out
     assert len(shown.out.splitlines()) == 4
@@ -94,44 +133,97 @@ def test_wordnet_to_stdout_writes_parquet(four_runs, capfdbinary):
     found = pd.read_parquet(io.BytesIO(ended.out))
     expected = dsi_cli.wordnet_csm(labels.read_text(encoding="utf-8").split())
     assert list(found["name"]) == list(expected.index)
-    np.testing.assert_array_equal(np.stack(found["similarity"]), expected.to_numpy().astype(np.float32))
+    np.testing.assert_array_equal(
+        np.stack(found["similarity"]), expected.to_numpy().astype(np.float32)
+    )
     assert ended.err.decode().splitlines() == [
-        "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset cifar100; all are certain"
+        "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset"
+        " cifar100; all are certain"
     ]
 
 
 def test_wordnet_screen_and_mapping_name_the_senses(dsi, tmp_path):
-    labels, out, mapping = tmp_path / "labels.txt", tmp_path / "matrix.parquet", tmp_path / "map.csv"
+    labels, out, mapping = (
+        tmp_path / "labels.txt",
+        tmp_path / "matrix.parquet",
+        tmp_path / "map.csv",
+    )
     labels.write_text("cat\nn02084071\nfrog.n.01\nqzx\n", encoding="utf-8")
     ended = dsi("wordnet", labels, "-o", out, "--write-map", mapping)
     assert ended.code == 0
     lines = ended.out.splitlines()
-    assert [line.split()[:4] for line in lines[:2]] == [["label", "synset", "sure", "meaning"], ["?", "3", "qzx", "-"]]
+    assert [line.split()[:4] for line in lines[:2]] == [
+        ["label", "synset", "sure", "meaning"],
+        ["?", "3", "qzx", "-"],
+    ]
     assert "'qzx' is no noun in WordNet 3.0" in lines[1]
     assert lines[2:] == [f"matrix (4 x 4): {out}"]
-    assert ended.err.startswith("3 of 4 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\nThe senses are in ")
+    assert ended.err.startswith(
+        "3 of 4 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\nThe senses"
+        " are in "
+    )
     rows = pd.read_csv(mapping)
-    assert list(rows.columns) == ["index", "name", "synset", "wnid", "confidence", "reason"]
-    assert rows["wnid"].fillna("").to_list() == ["n02121620", "n02084071", "n01639765", ""]
+    assert list(rows.columns) == [
+        "index",
+        "name",
+        "synset",
+        "wnid",
+        "confidence",
+        "reason",
+    ]
+    assert rows["wnid"].fillna("").to_list() == [
+        "n02121620",
+        "n02084071",
+        "n01639765",
+        "",
+    ]
     assert rows["reason"][0].startswith("of 8 senses, rather than big_cat.n.01: ")
     assert rows["reason"][1:3].to_list() == ["wnid", "synset"]
     matrix = np.stack(pd.read_parquet(out)["similarity"])
-    expected = dsi_cli.wordnet_csm(["cat", "n02084071", "frog.n.01", "qzx"]).to_numpy().astype(np.float32)
+    expected = (
+        dsi_cli.wordnet_csm(["cat", "n02084071", "frog.n.01", "qzx"])
+        .to_numpy()
+        .astype(np.float32)
+    )
     np.testing.assert_array_equal(matrix, expected)
     assert np.isnan(matrix[3]).all()
 
 
 def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
     ended = dsi("wordnet", "cifar10", "--neighbors", "2", "-o", tmp_path / "x.parquet")
-    assert (ended.code, ended.out.splitlines()[-1]) == (0, f"the nearest 2 of each of 10 labels: {tmp_path / 'x.parquet'}")
-    row = dsi_cli.wordnet_csm("cifar10").loc["cat"].drop("cat").sort_values(ascending=False, kind="stable")
+    assert (ended.code, ended.out.splitlines()[-1]) == (
+        0,
+        f"the nearest 2 of each of 10 labels: {tmp_path / 'x.parquet'}",
+    )
+    row = (
+        dsi_cli.wordnet_csm("cifar10")
+        .loc["cat"]
+        .drop("cat")
+        .sort_values(ascending=False, kind="stable")
+    )
     rows = pd.read_parquet(tmp_path / "x.parquet").query("name == 'cat'")
-    assert (rows["neighbor_name"].to_list(), rows["similarity"].to_list()) == (list(row.index[:2]), list(row[:2]))
-    ended = dsi("wordnet", "cifar10", "--neighbors", "2", "--whole", "-o", tmp_path / "y.parquet")
+    assert (rows["neighbor_name"].to_list(), rows["similarity"].to_list()) == (
+        list(row.index[:2]),
+        list(row[:2]),
+    )
+    ended = dsi(
+        "wordnet",
+        "cifar10",
+        "--neighbors",
+        "2",
+        "--whole",
+        "-o",
+        tmp_path / "y.parquet",
+    )
     message = "--whole and --neighbors 2 exclude each other; leave one out"
     assert (ended.code, ended.out, ended.err) == (2, "", f"dsi: {message}\n")
     assert not (tmp_path / "y.parquet").exists()
-    assert one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))["neighbors"] is None
+    assert (
+        one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))[
+            "neighbors"
+        ]
+        is None
+    )
 
 
 def test_analyze_json_equals_the_tables(dsi, make_run, tmp_path):
@@ -139,7 +231,12 @@ def test_analyze_json_equals_the_tables(dsi, make_run, tmp_path):
     found = one_document(dsi("analyze", run, "-o", out, *QUICK, "--json"))
     assert (found["out"], found["exit_code"], found["warnings"]) == (str(out), 0, [])
     (told,) = found["runs"]
-    assert (told["name"], told["folder"], told["statuses"], told["read"]) == ("run", str(run), {"ok": 3}, 3)
+    assert (told["name"], told["folder"], told["statuses"], told["read"]) == (
+        "run",
+        str(run),
+        {"ok": 3},
+        3,
+    )
     assert told["epochs"] == epoch_summaries(out, "run")
 
 
@@ -149,8 +246,14 @@ def test_scan_tensors_lists_shapes_as_json_and_text(dsi, make_run):
         {"name": "fc.weight", "shape": [8, 8], "dtype": "float32", "weights": "raw"},
         {"name": "fc.bias", "shape": [8], "dtype": "float32", "weights": "raw"},
     ]
-    lines = [line.split(maxsplit=3) for line in dsi("scan", "--tensors", path).out.splitlines()]
-    assert lines == [["fc.weight", "float32", "raw", "(8, 8)"], ["fc.bias", "float32", "raw", "(8,)"]]
+    lines = [
+        line.split(maxsplit=3)
+        for line in dsi("scan", "--tensors", path).out.splitlines()
+    ]
+    assert lines == [
+        ["fc.weight", "float32", "raw", "(8, 8)"],
+        ["fc.bias", "float32", "raw", "(8,)"],
+    ]
 
 
 def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):
@@ -159,28 +262,48 @@ def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):
     told = dsi("analyze", run, "-o", tmp_path / "told", *QUICK)
     quiet = dsi("analyze", run, "-o", tmp_path / "quiet", *QUICK, "--quiet")
     assert told.err.count("\n") > 2
-    assert (quiet.code, quiet.err, quiet.out) == (0, "", told.out.replace("told", "quiet"))
-    for arguments in (("scan", run), ("wordnet", run / "classes.txt", "-o", tmp_path / "x.parquet")):
+    assert (quiet.code, quiet.err, quiet.out) == (
+        0,
+        "",
+        told.out.replace("told", "quiet"),
+    )
+    for arguments in (
+        ("scan", run),
+        ("wordnet", run / "classes.txt", "-o", tmp_path / "x.parquet"),
+    ):
         told, quiet = dsi(*arguments), dsi(*arguments, "--quiet")
         assert told.err != ""
         assert quiet == told._replace(err="")
 
 
-def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(dsi, make_run, tmp_path):
+def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(
+    dsi, make_run, tmp_path
+):
     run, out = make_run(epochs=3), tmp_path / "out"
     shown = dsi("analyze", run, "-o", out, *QUICK, "--per-epoch").out.splitlines()
     header = "epoch agreement SAI (cosine) by chance z Max WSI Min WSI"
-    (start,) = [index for index, line in enumerate(shown) if line.split() == header.split()]  # no accuracy is known
+    # no accuracy is known
+    (start,) = [
+        index for index, line in enumerate(shown) if line.split() == header.split()
+    ]
     curves = tables(out)["curves"]
     sai, agreement = (
-        curves.query(f"metric == 'sai' and variant == '{variant}'").set_index("epoch") for variant in ("cosine", "pearson")
+        curves.query(f"metric == 'sai' and variant == '{variant}'").set_index("epoch")
+        for variant in ("cosine", "pearson")
     )
     wsi = curves.query("metric == 'wsi'").set_index(["epoch", "variant"])["value"]
     for epoch, line in enumerate(shown[start + 1 : start + 4]):
         row = sai.loc[epoch]
         expected = [
             str(epoch),
-            *(f"{number:.3f}" for number in (agreement.loc[epoch, "value"], row["value"], row["null_mean"])),
+            *(
+                f"{number:.3f}"
+                for number in (
+                    agreement.loc[epoch, "value"],
+                    row["value"],
+                    row["null_mean"],
+                )
+            ),
             f"{row['z']:.1f}",
             *(f"{wsi[epoch, name]:.3f}" for name in ("max", "min")),
         ]
@@ -188,51 +311,97 @@ def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(dsi, make_
 
 
 def test_analyze_screen_names_what_was_found(dsi, four_runs, tmp_path):
-    ended = dsi("analyze", four_runs / "garments", "-o", tmp_path / "out", "--epochs", "0:1", *QUICK)
-    assert "garments  2 checkpoints, epochs 0–1  fc.weight, 10 classes  ✓ fashion-mnist" in ended.out
+    ended = dsi(
+        "analyze",
+        four_runs / "garments",
+        "-o",
+        tmp_path / "out",
+        "--epochs",
+        "0:1",
+        *QUICK,
+    )
+    assert (
+        "garments  2 checkpoints, epochs 0–1  fc.weight, 10 classes  ✓ fashion-mnist"
+        in ended.out
+    )
     (used,) = [line for line in ended.err.splitlines() if line.startswith("used: ")]
-    assert used == (
-        "used: labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0; losses and accuracies: log.csv; "
-        "test: preds.npy (2 epochs, 10,000 samples), truth from targets.npy"
+    assert (
+        used
+        == "used: labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in"
+        " WordNet 3.0; losses and accuracies: log.csv; test: preds.npy (2 epochs,"
+        " 10,000 samples), truth from targets.npy"
     )
 
 
-def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance_levels(dsi, four_runs, tmp_path):
+def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance_levels(
+    dsi, four_runs, tmp_path
+):
     runs = (four_runs / "garments", four_runs / "cifar100-cnn")
     call = ("analyze", *runs, "-o", tmp_path / "out", "--epochs", "2:2", *QUICK)
     first = dsi(*call)
-    assert "share of classes that are farther from the truth, chance 44 % to 49 %" in first.out
-    assert all(f"used for {name}: labels: " in first.err for name in ("garments", "cifar100-cnn"))
+    assert (
+        "share of classes that are farther from the truth, chance 44 % to 49 %"
+        in first.out
+    )
+    assert all(
+        f"used for {name}: labels: " in first.err
+        for name in ("garments", "cifar100-cnn")
+    )
     assert dsi(*call).out == "Nothing new: 2 of 2 checkpoints.\n"
 
 
 def test_analyze_per_epoch_shows_shares_of_classes_in_percent(dsi, make_run, tmp_path):
     run, out = make_run(epochs=2), tmp_path / "out"
-    np.save(run / "preds.npy", np.tile((np.arange(40) + (np.arange(40) < 9)) % 8, (2, 1)))
+    np.save(
+        run / "preds.npy", np.tile((np.arange(40) + (np.arange(40) < 9)) % 8, (2, 1))
+    )
     np.save(run / "targets.npy", np.arange(40) % 8)
     shown = dsi("analyze", run, "-o", out, *QUICK, "--per-epoch").out
-    (nidm,) = tables(out)["curves"].query("metric == 'idm' and of == 'ncsm' and variant == 'errors' and epoch == 1")[
-        "value"
-    ]
+    (nidm,) = tables(out)["curves"].query(
+        "metric == 'idm' and of == 'ncsm' and variant == 'errors' and epoch == 1"
+    )["value"]
     table = shown.partition("shares of classes that are farther from the truth\n")[2]
     assert f" {100 * nidm:.1f} % " in table.splitlines()[2]
 
 
-def test_analyze_without_labels_offers_a_command_with_a_placeholder(dsi, make_run, tmp_path):
+def test_analyze_without_labels_offers_a_command_with_a_placeholder(
+    dsi, make_run, tmp_path
+):
     run, out = make_run(labels=None), tmp_path / "out"
-    (line,) = [line for line in dsi("analyze", run, "-o", out, *QUICK).out.splitlines() if line.startswith("  Labels")]
+    (line,) = [
+        line
+        for line in dsi("analyze", run, "-o", out, *QUICK).out.splitlines()
+        if line.startswith("  Labels")
+    ]
     assert line.split(maxsplit=1)[1].startswith(
         f"dsi analyze {run} -o {out} --labels FILE  # a text file with one class name"
     )
     assert not (run / "classes.txt").exists()
 
 
-@pytest.mark.parametrize(("epochs", "line"), [(2, "accuracy  epoch"), (4, "at epoch 2")])
-def test_analyze_screen_names_the_epoch_of_values_before_the_last_one(dsi, make_run, tmp_path, epochs, line):
+@pytest.mark.parametrize(
+    ("epochs", "line"), [(2, "accuracy  epoch"), (4, "at epoch 2")]
+)
+def test_analyze_screen_names_the_epoch_of_values_before_the_last_one(
+    dsi, make_run, tmp_path, epochs, line
+):
     truth, predictions = np.arange(40) % 8, np.tile(np.arange(40) % 8, (epochs, 1))
     predictions[:3, 0] = 5
-    np.savez(tmp_path / "made.npz", predictions=predictions, targets=truth, epochs=np.arange(epochs))
-    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--predictions", tmp_path / "made.npz", *QUICK)
+    np.savez(
+        tmp_path / "made.npz",
+        predictions=predictions,
+        targets=truth,
+        epochs=np.arange(epochs),
+    )
+    ended = dsi(
+        "analyze",
+        make_run(),
+        "-o",
+        tmp_path / "out",
+        "--predictions",
+        tmp_path / "made.npz",
+        *QUICK,
+    )
     assert line in ended.out.partition("Mistakes on test")[2]
 
 
@@ -244,10 +413,15 @@ def test_analyze_progress_is_drawn_on_a_terminal(make_run, dsi_on_terminal, tmp_
     assert "\x1b" not in ended.out
 
 
-@pytest.mark.parametrize("arguments", [("export", "--table", "curves"), ("neighbors", "--run", "cifar100-cnn")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("export", "--table", "curves"), ("neighbors", "--run", "cifar100-cnn")],
+)
 def test_output_into_a_closed_pipe_exits_with_0(analysed, arguments):
     command = [sys.executable, "-m", "dsi_cli", *arguments, str(analysed.out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         process.stdout.close()
         errors = process.stderr.read()
     assert (process.returncode, errors) == (0, b"")
@@ -275,7 +449,9 @@ def exported(dsi, analysed, tmp_path):
 
 
 @pytest.mark.parametrize("ranked", [False, True])
-@pytest.mark.parametrize(("kind", "split"), [("ncsm", None), ("scsm", None), ("ccsm", "test")])
+@pytest.mark.parametrize(
+    ("kind", "split"), [("ncsm", None), ("scsm", None), ("ccsm", "test")]
+)
 def test_export_of_a_matrix_in_each_format(kind, split, ranked, exported, analysed):
     where = ["--run", "garments", "--epoch", 3, "--kind", kind]
     where += ["--split", split] * (split is not None) + ["--sorted"] * ranked
@@ -283,11 +459,18 @@ def test_export_of_a_matrix_in_each_format(kind, split, ranked, exported, analys
     expected = one(kind, epoch=3, split=split, run="garments")
     for found in (
         pd.read_parquet(exported("parquet", *where)).set_index("class"),
-        pd.read_csv(exported("csv", *where)).set_index("class").astype(int if ranked else np.float32),
+        pd.read_csv(exported("csv", *where))
+        .set_index("class")
+        .astype(int if ranked else np.float32),
     ):
         np.testing.assert_array_equal(found.to_numpy(), expected.to_numpy())
-        assert (list(found.index), list(found.columns)) == (list(expected.index), list(map(str, expected.columns)))
-    assert_frame_equal(one(f"{kind}-test" if split else kind, epoch=3, run="garments"), expected)
+        assert (list(found.index), list(found.columns)) == (
+            list(expected.index),
+            list(map(str, expected.columns)),
+        )
+    assert_frame_equal(
+        one(f"{kind}-test" if split else kind, epoch=3, run="garments"), expected
+    )
     found = np.load(exported("npy", *where), allow_pickle=False)
     np.testing.assert_array_equal(found, expected.to_numpy())
     assert found.dtype == expected.to_numpy().dtype
@@ -295,11 +478,18 @@ def test_export_of_a_matrix_in_each_format(kind, split, ranked, exported, analys
 
 @pytest.mark.parametrize("table", ["curves", "checkpoints", "classes"])
 def test_export_of_a_table(table, exported, analysed):
-    whole = all_curves(analysed.out) if table == "curves" else pd.read_parquet(analysed.out / f"{table}.parquet")
+    whole = (
+        all_curves(analysed.out)
+        if table == "curves"
+        else pd.read_parquet(analysed.out / f"{table}.parquet")
+    )
     found = pd.read_parquet(exported("parquet", "--table", table))
     assert_frame_equal(found, whole, check_dtype=False)
     found = pd.read_csv(exported("csv", "--table", table, "--run", "cifar100-vit"))
-    assert (len(found), set(found["run"])) == ((whole["run"] == "cifar100-vit").sum(), {"cifar100-vit"})
+    assert (len(found), set(found["run"])) == (
+        (whole["run"] == "cifar100-vit").sum(),
+        {"cifar100-vit"},
+    )
 
 
 def test_export_to_stdout_writes_csv_or_npy(capfdbinary, analysed):
@@ -308,17 +498,40 @@ def test_export_to_stdout_writes_csv_or_npy(capfdbinary, analysed):
     assert main_with_exit_code(where) == 0
     out, err = capfdbinary.readouterr()
     assert err == b""
-    np.testing.assert_array_equal(pd.read_csv(io.BytesIO(out)).set_index("class").astype(np.float32), expected)
+    np.testing.assert_array_equal(
+        pd.read_csv(io.BytesIO(out)).set_index("class").astype(np.float32), expected
+    )
     assert main_with_exit_code([*where, "--format", "npy"]) == 0
-    np.testing.assert_array_equal(np.load(io.BytesIO(capfdbinary.readouterr().out)), expected)
+    np.testing.assert_array_equal(
+        np.load(io.BytesIO(capfdbinary.readouterr().out)), expected
+    )
 
 
-def test_export_to_a_terminal_escapes_control_characters(make_run, monkeypatch, capfdbinary, tmp_path):
+def test_export_to_a_terminal_escapes_control_characters(
+    make_run, monkeypatch, capfdbinary, tmp_path
+):
     run = make_run("\x1b[31mred\x07", epochs=1)
-    assert main_with_exit_code(["analyze", str(run), "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    assert (
+        main_with_exit_code(
+            ["analyze", str(run), "-o", str(tmp_path / "out"), "--quiet"]
+        )
+        == 0
+    )
     capfdbinary.readouterr()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert main_with_exit_code(["export", str(tmp_path / "out"), "--table", "checkpoints", "--format", "csv"]) == 0
+    assert (
+        main_with_exit_code(
+            [
+                "export",
+                str(tmp_path / "out"),
+                "--table",
+                "checkpoints",
+                "--format",
+                "csv",
+            ]
+        )
+        == 0
+    )
     out, _ = capfdbinary.readouterr()
     assert b"\\x1b[31mred\\x07" in out
     assert not set(b"\x1b\x07") & set(out)
@@ -338,22 +551,54 @@ STORED = "its epochs are 0, 1, ... 15, its matrices ccsm-test, ncsm"
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ((), f"{{out}} holds {ALL}; add --run cifar100-cnn, or another one (in Python run=)"),
-        (("--run", "garments", "--epoch", 77), f"no ncsm of epoch 77 in run 'garments': {STORED}"),
-        (("--run", "garments", "--epoch", 3, "--step", 7), f"no ncsm of epoch 3, step 7, in run 'garments': {STORED}"),
-        (("--table", "stages"), f"no table 'stages': expected one of {', '.join(TABLES)}"),
-        (("--table", "curves", "--epoch", 3), "--table curves writes all rows and columns of the table; leave out --epoch"),
+        (
+            (),
+            (
+                f"{{out}} holds {ALL}; add --run cifar100-cnn, or another one (in"
+                " Python run=)"
+            ),
+        ),
+        (
+            ("--run", "garments", "--epoch", 77),
+            f"no ncsm of epoch 77 in run 'garments': {STORED}",
+        ),
+        (
+            ("--run", "garments", "--epoch", 3, "--step", 7),
+            f"no ncsm of epoch 3, step 7, in run 'garments': {STORED}",
+        ),
+        (
+            ("--table", "stages"),
+            f"no table 'stages': expected one of {', '.join(TABLES)}",
+        ),
+        (
+            ("--table", "curves", "--epoch", 3),
+            (
+                "--table curves writes all rows and columns of the table; leave out"
+                " --epoch"
+            ),
+        ),
         (("--table", "curves", "--run", "x"), f"no run 'x': {{out}} holds {ALL}"),
         (("--run", "garments", "--split", "x"), "no split 'x': expected test or train"),
-        (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),
-        (("-o", "x.npy", "--table", "curves"), "NPY holds matrices: export a table as parquet or csv"),
+        (
+            ("--format", "xls"),
+            "cannot export as 'xls': expected one of parquet, csv, npy",
+        ),
+        (
+            ("-o", "x.npy", "--table", "curves"),
+            "NPY holds matrices: export a table as parquet or csv",
+        ),
         (
             ("-o", "nowhere/x.csv", "--table", "curves"),
-            "nowhere/x.csv could not be written: No such file or directory; choose another output with -o",
+            (
+                "nowhere/x.csv could not be written: No such file or directory; choose"
+                " another output with -o"
+            ),
         ),
     ],
 )
-def test_export_wrong_usage_is_one_line(arguments, line, dsi, analysed, tmp_path, monkeypatch):
+def test_export_wrong_usage_is_one_line(
+    arguments, line, dsi, analysed, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     ended = dsi("export", analysed.out, *arguments)
     code = 5 if "written" in line else 2

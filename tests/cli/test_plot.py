@@ -12,13 +12,24 @@ from dsi_cli.figures.catalogue import FIGURES
 
 
 @pytest.mark.slow
-def test_plot_draws_all_figures_with_data(analysed: Analysed, dsi: Command, tmp_path: Path):
+def test_plot_draws_all_figures_with_data(
+    analysed: Analysed, dsi: Command, tmp_path: Path
+):
     ended = dsi("plot", analysed.out, "-o", tmp_path, "--run", "garments", "--json")
     assert ended.code == 0
     found = json.loads(ended.out)
     names = {Path(path).stem for path in found["files"]}
     assert names >= {
-        *("agreement", "agreement_accuracy", "scatter", "difference", "neighbors", "dendrogram", "sai", "excess"),
+        *(
+            "agreement",
+            "agreement_accuracy",
+            "scatter",
+            "difference",
+            "neighbors",
+            "dendrogram",
+            "sai",
+            "excess",
+        ),
         *("wsi", "idm", "idm_errors", "accuracy", "loss", "training", "mistakes"),
     }
     assert names.isdisjoint(found["without_data"])
@@ -26,53 +37,126 @@ def test_plot_draws_all_figures_with_data(analysed: Analysed, dsi: Command, tmp_
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(names)
 
 
-def test_plot_named_figure_is_written_in_each_format(analysed: Analysed, dsi: Command, tmp_path: Path):
-    ended = dsi("plot", analysed.out, "wsi", "-o", tmp_path, "--format", "svg", "--format", "pdf", "--style", "paper")
-    assert (ended.code, ended.out.split()) == (0, [str(tmp_path / "wsi.svg"), str(tmp_path / "wsi.pdf")])
+def test_plot_named_figure_is_written_in_each_format(
+    analysed: Analysed, dsi: Command, tmp_path: Path
+):
+    ended = dsi(
+        "plot",
+        analysed.out,
+        "wsi",
+        "-o",
+        tmp_path,
+        "--format",
+        "svg",
+        "--format",
+        "pdf",
+        "--style",
+        "paper",
+    )
+    assert (ended.code, ended.out.split()) == (
+        0,
+        [str(tmp_path / "wsi.svg"), str(tmp_path / "wsi.pdf")],
+    )
 
 
 def test_plot_list_needs_no_output(dsi: Command):
     lines = dsi("plot", "--list").out.splitlines()
-    assert [line.split()[0] for line in lines] == [*(one.name for one in FIGURES), "animation"]
+    assert [line.split()[0] for line in lines] == [
+        *(one.name for one in FIGURES),
+        "animation",
+    ]
     found = json.loads(dsi("plot", "--list", "--json").out)
-    assert [one["name"] for one in found[:3]] == ["agreement", "agreement_accuracy", "heatmaps"]
-    assert {one.name for one in FIGURES} <= set(re.findall(r"\w+", dsi("plot", "--help").out))
+    assert [one["name"] for one in found[:3]] == [
+        "agreement",
+        "agreement_accuracy",
+        "heatmaps",
+    ]
+    assert {one.name for one in FIGURES} <= set(
+        re.findall(r"\w+", dsi("plot", "--help").out)
+    )
     assert {one["has_data"] for one in found} == {None}
 
 
-def test_plot_list_of_an_output_says_what_lacks_data(dsi: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    few = ("agreement", "heatmaps", "gap", "typicality", "typicality_table", "typicality_histograms", "contact_sheet")
+def test_plot_list_of_an_output_says_what_lacks_data(
+    dsi: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    few = (
+        "agreement",
+        "heatmaps",
+        "gap",
+        "typicality",
+        "typicality_table",
+        "typicality_histograms",
+        "contact_sheet",
+    )
     for module in ("dsi_cli.cli.plot", "dsi_cli.figures.save"):
-        monkeypatch.setattr(f"{module}.FIGURES", tuple(one for one in FIGURES if one.name in few))
+        monkeypatch.setattr(
+            f"{module}.FIGURES", tuple(one for one in FIGURES if one.name in few)
+        )
     out = write_output(tmp_path / "out", write_run(tmp_path / "run"))
-    there, lacking = dsi("plot", out, "--list").out.split("\n\nwithout data in this output:\n")
+    there, lacking = dsi("plot", out, "--list").out.split(
+        "\n\nwithout data in this output:\n"
+    )
     names = [line.split()[0] for line in lacking.splitlines()]
-    assert set(names) == {"gap", "typicality", "typicality_table", "typicality_histograms", "contact_sheet"}
+    assert set(names) == {
+        "gap",
+        "typicality",
+        "typicality_table",
+        "typicality_histograms",
+        "contact_sheet",
+    }
     (gap,) = (line for line in lacking.splitlines() if line.startswith("gap "))
     assert gap.endswith("; needs features of samples (--test with --model)")
-    assert {"agreement", "heatmaps", "animation"} == {line.split()[0] for line in there.splitlines()}
-    assert [one["name"] for one in json.loads(dsi("plot", out, "--list", "--json").out) if not one["has_data"]] == names
+    assert {"agreement", "heatmaps", "animation"} == {
+        line.split()[0] for line in there.splitlines()
+    }
+    assert [
+        one["name"]
+        for one in json.loads(dsi("plot", out, "--list", "--json").out)
+        if not one["has_data"]
+    ] == names
 
 
 def test_plot_missing_epoch_warns(analysed: Analysed, dsi: Command, tmp_path: Path):
     for epochs, warned in (("7,99", "warning: no run has epoch 99\n"), ("7:99:7", "")):
-        ended = dsi("plot", analysed.out, "heatmaps", "--run", "cifar100-cnn", "--epochs", epochs, "-o", tmp_path)
+        ended = dsi(
+            "plot",
+            analysed.out,
+            "heatmaps",
+            "--run",
+            "cifar100-cnn",
+            "--epochs",
+            epochs,
+            "-o",
+            tmp_path,
+        )
         assert (ended.code, ended.err) == (0, warned)
 
 
-def test_plot_wrong_usage_says_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
+def test_plot_wrong_usage_says_what_to_do(
+    analysed: Analysed, dsi: Command, tmp_path: Path
+):
     for arguments, code, message in (
         (("wsii",), 2, "no figure 'wsii': use wsi"),
         (
             ("typicality",),
             2,
-            "no data for typicality with these options: typicality needs features of samples (--test with --model)",
+            (
+                "no data for typicality with these options: typicality needs features"
+                " of samples (--test with --model)"
+            ),
         ),
-        (("heatmaps", "--epochs", "99"), 2, "this folder has no data for heatmaps with these options: heatmaps needs "),
+        (
+            ("heatmaps", "--epochs", "99"),
+            2,
+            "this folder has no data for heatmaps with these options: heatmaps needs ",
+        ),
         (("wsi", "--columns", "3"), 2, "--columns"),
         (("heatmaps", "--scale", "log"), 2, "no scale 'log': expected rank or raw"),
     ):
         ended = dsi("plot", analysed.out, "-o", tmp_path, *arguments)
         assert (ended.code, message in ended.err) == (code, True), ended.err
     assert dsi("plot", tmp_path / "none").code == 2
-    assert dsi("plot").err.startswith("dsi: expected a results folder, as in dsi plot dsi-out; ")
+    assert dsi("plot").err.startswith(
+        "dsi: expected a results folder, as in dsi plot dsi-out; "
+    )

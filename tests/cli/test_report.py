@@ -6,18 +6,31 @@ import json
 def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
     run, out = make_run(), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
-    assert (ended.code, "report:" in ended.out, (out / "report.html").exists()) == (0, False, False)
+    assert (ended.code, "report:" in ended.out, (out / "report.html").exists()) == (
+        0,
+        False,
+        False,
+    )
     ended = dsi("analyze", run, "-o", out, "--draws", 0)
     assert ended.code == 0
-    assert ended.out == f"Nothing new: 4 of 4 checkpoints. {out}/report.html is up to date.\n"
+    assert (
+        ended.out
+        == f"Nothing new: 4 of 4 checkpoints. {out}/report.html is up to date.\n"
+    )
     document = json.loads(dsi("analyze", run, "-o", out, "--draws", 0, "--json").out)
-    assert (document["report"], document["report_problem"]) == (f"{out}/report.html", None)
+    assert (document["report"], document["report_problem"]) == (
+        f"{out}/report.html",
+        None,
+    )
     ended = dsi("report", out, "-o", tmp_path / "page.html")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"report: {tmp_path}/page.html (")
     assert (tmp_path / "page.html").read_bytes() == (out / "report.html").read_bytes()
     document = json.loads(dsi("report", out, "--json").out)
-    assert document == {"report": f"{out}/report.html", "bytes": (out / "report.html").stat().st_size}
+    assert document == {
+        "report": f"{out}/report.html",
+        "bytes": (out / "report.html").stat().st_size,
+    }
 
 
 def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, dsi):
@@ -26,7 +39,9 @@ def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, 
     ended = dsi("analyze", make_run(), "-o", out, "--draws", 0)
     assert ended.code == 5
     (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
-    assert line.startswith(f"dsi: no report, because {out}/report.html could not be written: ")
+    assert line.startswith(
+        f"dsi: no report, because {out}/report.html could not be written: "
+    )
     assert line.endswith("the tables are complete, and this command writes it again:")
     assert f"  Tables     {out}\n" in ended.out
     assert (out / "curves.parquet").is_file()

@@ -1,4 +1,6 @@
-"""``dsi scan``: the same choice and the same messages as ``dsi analyze``, and what it prints."""
+"""``dsi scan``: the same choice and the same messages as ``dsi analyze``, and what it
+prints.
+"""
 
 import json
 
@@ -10,7 +12,9 @@ LABELS = ("cat", "dog", "horse", "ship", "truck")
 
 @pytest.fixture
 def two_heads(tmp_path):
-    """Return a folder with checkpoints of two equally good heads, of 5 and of 7 classes."""
+    """Return a folder with checkpoints of two equally good heads, of 5 and of 7
+    classes.
+    """
     (tmp_path / "run").mkdir()
     for epoch in (1, 2):
         generator = torch.Generator().manual_seed(epoch)
@@ -25,10 +29,22 @@ def two_heads(tmp_path):
 
 def test_scan_labels_decide_between_heads_as_in_analyze(two_heads, dsi):
     assert dsi("scan", two_heads / "run").code == 3
-    found = dsi("scan", two_heads / "run", "--labels", two_heads / "labels.txt", "--json")
-    assert (found.code, {record["head"] for record in json.loads(found.out)}) == (0, {"fc.weight"})
+    found = dsi(
+        "scan", two_heads / "run", "--labels", two_heads / "labels.txt", "--json"
+    )
+    assert (found.code, {record["head"] for record in json.loads(found.out)}) == (
+        0,
+        {"fc.weight"},
+    )
     analysed = dsi(
-        "analyze", two_heads / "run", "-l", two_heads / "labels.txt", "-o", two_heads / "out", "--json", "--no-report"
+        "analyze",
+        two_heads / "run",
+        "-l",
+        two_heads / "labels.txt",
+        "-o",
+        two_heads / "out",
+        "--json",
+        "--no-report",
     )
     assert json.loads(analysed.out)["runs"][0]["heads"] == ["fc.weight"]
 
@@ -45,7 +61,11 @@ def test_scan_and_analyze_print_one_line_for_each_cause(command, two_heads, dsi)
 
 def test_scan_shows_finished_epochs_beside_the_trainers_own_number(tmp_path, dsi):
     for epoch in (0, 1):
-        contents = {"pytorch-lightning_version": "2.5.0", "state_dict": {"fc.weight": torch.randn(5, 8)}, "epoch": epoch}
+        contents = {
+            "pytorch-lightning_version": "2.5.0",
+            "state_dict": {"fc.weight": torch.randn(5, 8)},
+            "epoch": epoch,
+        }
         torch.save(contents, tmp_path / f"e{epoch}.ckpt")
     found = dsi("scan", tmp_path)
     rows = [line.split() for line in found.out.splitlines() if ".ckpt" in line]
@@ -54,18 +74,46 @@ def test_scan_shows_finished_epochs_beside_the_trainers_own_number(tmp_path, dsi
     assert "epoch from contents" in found.out
     # The epochs of many files are a range, whatever the order of their names.
     for epoch, name in ((2, "a"), (3, "b"), (1, "c")):
-        torch.save({"fc.weight": torch.randn(5, 8), "epoch": epoch}, tmp_path / f"e{name}.pth")
-    assert [line.split()[4] for line in dsi("scan", *tmp_path.glob("*.pth")).out.splitlines() if "…" in line] == ["1–3"]
+        torch.save(
+            {"fc.weight": torch.randn(5, 8), "epoch": epoch}, tmp_path / f"e{name}.pth"
+        )
+    assert [
+        line.split()[4]
+        for line in dsi("scan", *tmp_path.glob("*.pth")).out.splitlines()
+        if "…" in line
+    ] == ["1–3"]
 
 
 def test_scan_why_of_a_folder_that_is_one_checkpoint_explains_its_head(tmp_path, dsi):
     (tmp_path / "checkpoint-500").mkdir()
-    torch.save({"fc.weight": torch.randn(5, 8)}, tmp_path / "checkpoint-500/pytorch_model.bin")
-    assert "the head is fc.weight (5, 8)" in dsi("scan", "--why", tmp_path / "checkpoint-500").out
-    assert dsi("scan", "--tensors", tmp_path).err == f"dsi: {tmp_path} is a folder; name one checkpoint in it\n"
+    torch.save(
+        {"fc.weight": torch.randn(5, 8)}, tmp_path / "checkpoint-500/pytorch_model.bin"
+    )
+    assert (
+        "the head is fc.weight (5, 8)"
+        in dsi("scan", "--why", tmp_path / "checkpoint-500").out
+    )
+    assert (
+        dsi("scan", "--tensors", tmp_path).err
+        == f"dsi: {tmp_path} is a folder; name one checkpoint in it\n"
+    )
 
 
 def test_scan_a_results_folder_names_what_to_give_instead(two_heads, dsi):
-    dsi("analyze", two_heads / "run", "-l", two_heads / "labels.txt", "-o", two_heads / "out", "--no-report")
+    dsi(
+        "analyze",
+        two_heads / "run",
+        "-l",
+        two_heads / "labels.txt",
+        "-o",
+        two_heads / "out",
+        "--no-report",
+    )
     found = dsi("scan", two_heads / "out")
-    assert (found.code, found.err) == (3, f"dsi: {two_heads}/out is a results folder; give the folder of the checkpoints\n")
+    assert (found.code, found.err) == (
+        3,
+        (
+            f"dsi: {two_heads}/out is a results folder; give the folder of the"
+            " checkpoints\n"
+        ),
+    )

@@ -1,4 +1,6 @@
-"""A signal that comes while an object is cleared away, or before the command begins, is not lost."""
+"""A signal that comes while an object is cleared away, or before the command begins, is
+not lost.
+"""
 
 import signal
 import sys
@@ -38,9 +40,13 @@ def test_interrupted_by_a_signal_that_becomes_another_error_raises(number):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("die", [lambda deed: deed(), Dying, lambda deed: weakref.finalize(set(), deed)])
+@pytest.mark.parametrize(
+    "die", [lambda deed: deed(), Dying, lambda deed: weakref.finalize(set(), deed)]
+)
 @pytest.mark.parametrize("heard", [signals.check, lambda: signals.sleep(60), None])
-def test_signal_raises_or_if_an_object_is_deleted_at_the_next_check_or_at_the_end(heard, die, number):
+def test_signal_raises_or_if_an_object_is_deleted_at_the_next_check_or_at_the_end(
+    heard, die, number
+):
     with pytest.raises(KeyboardInterrupt), signals.interrupted_by(number):  # noqa: PT012
         die(lambda: signal.raise_signal(number))
         if heard is not None:
@@ -49,7 +55,9 @@ def test_signal_raises_or_if_an_object_is_deleted_at_the_next_check_or_at_the_en
 
 
 @pytest.mark.parametrize("is_imported", [False, True])
-def test_main_interrupted_before_the_command_begins_ends_with_130_and_one_line(is_imported, monkeypatch, capsys):
+def test_main_interrupted_before_the_command_begins_ends_with_130_and_one_line(
+    is_imported, monkeypatch, capsys
+):
     def interrupt(*_):
         raise KeyboardInterrupt
 

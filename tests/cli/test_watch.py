@@ -1,4 +1,6 @@
-"""``dsi watch`` beside a real training, and how it ends; each in a process of its own, as a person has them."""
+"""``dsi watch`` beside a real training, and how it ends; each in a process of its own,
+as a person has them.
+"""
 
 import json
 import re
@@ -16,10 +18,15 @@ from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, table
 QUICK = ("--draws", 0, "--no-report")
 AT_MOST = 100
 """Seconds that anything may take on a busy machine."""
-LINE = re.compile(r"run  epoch +(\d+)  agreement +(-?\d\.\d{3})  z +(-?\d+\.\d)  WSI max (-?\d\.\d{3}) min +(-?\d\.\d{3})")
+LINE = re.compile(
+    r"run  epoch +(\d+)  agreement +(-?\d\.\d{3})  z +(-?\d+\.\d)  WSI max"
+    r" (-?\d\.\d{3}) min +(-?\d\.\d{3})"
+)
 NEXT_STEP = "\n  Python     dsi_cli.open_results('{out}')\n"
 TRAINING = '''
-"""A training loop as people write them: a checkpoint an epoch, the last one and a log beside them."""
+"""A training loop as people write them: a checkpoint an epoch, the last one and a
+log beside them.
+"""
 import sys, time
 from pathlib import Path
 import torch
@@ -49,12 +56,16 @@ for epoch in range(1, epochs + 1):
 
 @pytest.fixture
 def started():
-    """Return ``started(*arguments)``: the command as a process, which is ended with the test if it is still there."""
+    """Return ``started(*arguments)``: the command as a process, which is ended with the
+    test if it is still there.
+    """
     processes, watchdogs = [], []
 
     def begin(*arguments):
         command = [sys.executable, *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         processes.append(process)
         watchdogs.append(Timer(AT_MOST, process.kill))
         watchdogs[-1].start()
@@ -70,8 +81,12 @@ def started():
 
 @pytest.fixture
 def watching(started):
-    """Return ``watching(*arguments)``: ``dsi watch`` as a process, which looks several times a second."""
-    return lambda *arguments: started("-m", "dsi_cli", "watch", *arguments, "--every", "0.2s")
+    """Return ``watching(*arguments)``: ``dsi watch`` as a process, which looks several
+    times a second.
+    """
+    return lambda *arguments: started(
+        "-m", "dsi_cli", "watch", *arguments, "--every", "0.2s"
+    )
 
 
 def ended(process):
@@ -86,7 +101,10 @@ def test_watch_next_to_a_training_writes_each_epoch(started, watching, dsi, tmp_
     run, out = tmp_path / "runs" / "run", tmp_path / "out"
     watcher = watching(run, "-o", out, *QUICK, "--until-epoch", 5)
     first = [watcher.stderr.readline() for _ in range(2)]
-    assert first == [f"watching {run} every 0.2s; Ctrl-C ends it\n", f"waiting: no such file or folder: {run}\n"]
+    assert first == [
+        f"watching {run} every 0.2s; Ctrl-C ends it\n",
+        f"waiting: no such file or folder: {run}\n",
+    ]
     training = started("-c", TRAINING, run, 5, ",".join(ANIMALS))
     code, shown, notes = ended(watcher)
     assert ended(training) == (0, "", "")
@@ -94,22 +112,36 @@ def test_watch_next_to_a_training_writes_each_epoch(started, watching, dsi, tmp_
     lines = [LINE.fullmatch(line) for line in shown.partition("\n\n")[0].splitlines()]
     assert [int(line[1]) for line in lines] == [1, 2, 3, 4, 5]
     assert "the training has reached epoch 5\n" in notes
-    assert "run  5 checkpoints, epochs 1–5  2.weight, 8 classes  ✓ classes.txt\n" in shown
+    assert (
+        "run  5 checkpoints, epochs 1–5  2.weight, 8 classes  ✓ classes.txt\n" in shown
+    )
     assert shown.endswith(NEXT_STEP.format(out=out))
-    curves = tables(out)["curves"].query("metric == 'sai' and variant == 'pearson'").set_index("epoch")
+    curves = (
+        tables(out)["curves"]
+        .query("metric == 'sai' and variant == 'pearson'")
+        .set_index("epoch")
+    )
     for line in lines:
         row = curves.loc[int(line[1])]
         assert (line[2], line[3]) == (f"{row['value']:.3f}", f"{row['z']:.1f}")
-    assert dsi("analyze", run, "-o", out, *QUICK).code == 0, "the last row of the log may have come after the checkpoint"
+    assert dsi("analyze", run, "-o", out, *QUICK).code == 0, (
+        "the last row of the log may have come after the checkpoint"
+    )
     assert dsi("analyze", run, "-o", tmp_path / "plain", *QUICK).code == 0
     assert_same_output(out, tmp_path / "plain")
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_watch_stopped_by_a_signal_exits_with_0(how, make_run, watching, dsi, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     watcher = watching(run, "-o", out, *QUICK)
-    assert [int(LINE.match(watcher.stdout.readline())[1]) for _ in range(3)] == [0, 1, 2]
+    assert [int(LINE.match(watcher.stdout.readline())[1]) for _ in range(3)] == [
+        0,
+        1,
+        2,
+    ]
     watcher.send_signal(how)
     code, shown, notes = ended(watcher)
     assert (code, "\nstopped\n" in notes) == (0, True), notes
@@ -117,11 +149,15 @@ def test_watch_stopped_by_a_signal_exits_with_0(how, make_run, watching, dsi, tm
     assert not (out / ".lock").exists()
     plain = dsi("analyze", run, "-o", tmp_path / "plain", *QUICK)
     assert_same_output(out, tmp_path / "plain")
-    assert shown == "\n" + plain.out.replace("plain", "out"), "the same closing as that of dsi analyze"
+    assert shown == "\n" + plain.out.replace("plain", "out"), (
+        "the same closing as that of dsi analyze"
+    )
 
 
 @pytest.mark.slow
-def test_watch_stopped_during_an_analysis_loses_nothing(make_run, watching, dsi, tmp_path):
+def test_watch_stopped_during_an_analysis_loses_nothing(
+    make_run, watching, dsi, tmp_path
+):
     run, out = make_run(epochs=30), tmp_path / "out"
     watcher = watching(run, "-o", out, "--draws", 200)
     while len(list(out.glob("csms/run/ncsm/*.parquet"))) < 3:
@@ -138,81 +174,209 @@ def test_watch_stopped_during_an_analysis_loses_nothing(make_run, watching, dsi,
 
 def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
     run, out = make_run(epochs=2), tmp_path / "out"
-    told = dsi("watch", run, "-o", out, *QUICK, "--every", "0.1s", "--idle", "0.3s", "--json")
+    told = dsi(
+        "watch", run, "-o", out, *QUICK, "--every", "0.1s", "--idle", "0.3s", "--json"
+    )
     assert (told.code, told.err) == (0, "")
     updated, last = map(json.loads, told.out.splitlines())
     assert updated["event"] == "updated"
     plain = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--json").out)
-    assert updated["epochs"] == [{"run": "run", **line} for line in plain["runs"][0]["epochs"]]
-    assert (last.pop("event"), last.pop("why"), last | {"seconds": 0}) == ("ended", "idle", plain | {"seconds": 0})
-    told = dsi("watch", tmp_path / "none", "-o", out, "--every", "0.1s", "--idle", "0.3s", "--json")
+    assert updated["epochs"] == [
+        {"run": "run", **line} for line in plain["runs"][0]["epochs"]
+    ]
+    assert (last.pop("event"), last.pop("why"), last | {"seconds": 0}) == (
+        "ended",
+        "idle",
+        plain | {"seconds": 0},
+    )
+    told = dsi(
+        "watch",
+        tmp_path / "none",
+        "-o",
+        out,
+        "--every",
+        "0.1s",
+        "--idle",
+        "0.3s",
+        "--json",
+    )
     error = {"error": told.err.removeprefix("dsi: ").rstrip(), "exit_code": told.code}
     assert list(map(json.loads, told.out.splitlines())) == [error]
 
 
 def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
     run = make_run(epochs=5)
-    (tmp_path / "log.csv").write_text("epoch,train_loss\n0,3\n1,2\n2,1\n", encoding="utf-8")
-    np.save(tmp_path / "predictions.npy", np.random.default_rng(0).integers(0, 8, (5, 40)))
+    (tmp_path / "log.csv").write_text(
+        "epoch,train_loss\n0,3\n1,2\n2,1\n", encoding="utf-8"
+    )
+    np.save(
+        tmp_path / "predictions.npy", np.random.default_rng(0).integers(0, 8, (5, 40))
+    )
     np.save(tmp_path / "targets.npy", np.arange(40) % 8)
     options = (
-        *("--epochs", "0:4:2", "--centred", "--measure", "pearson", "--wsi-quantile", 0.8, "--log", tmp_path / "log.csv"),
-        *("--predictions", tmp_path / "predictions.npy", "--targets", tmp_path / "targets.npy"),
+        *(
+            "--epochs",
+            "0:4:2",
+            "--centred",
+            "--measure",
+            "pearson",
+            "--wsi-quantile",
+            0.8,
+            "--log",
+            tmp_path / "log.csv",
+        ),
+        *(
+            "--predictions",
+            tmp_path / "predictions.npy",
+            "--targets",
+            tmp_path / "targets.npy",
+        ),
         *("--predictions-split", "train", "--truth", "columns", *QUICK),
     )
-    ended = dsi("watch", run, "-o", tmp_path / "out", *options, "--every", "0.1s", "--until-epoch", 3)
+    ended = dsi(
+        "watch",
+        run,
+        "-o",
+        tmp_path / "out",
+        *options,
+        "--every",
+        "0.1s",
+        "--until-epoch",
+        3,
+    )
     assert ended.code == 0, ended.err
-    assert "the training has reached epoch 2\n" in ended.err, "the last epoch up to --until-epoch that --epochs selects"
+    assert "the training has reached epoch 2\n" in ended.err, (
+        "the last epoch up to --until-epoch that --epochs selects"
+    )
     assert dsi("analyze", run, "-o", tmp_path / "plain", *options).code == 0
     curves = tables(tmp_path / "out")["curves"]
-    assert set(curves.query("metric == 'sai'")["variant"]) == {"pearson", "pearson_corrected"}
+    assert set(curves.query("metric == 'sai'")["variant"]) == {
+        "pearson",
+        "pearson_corrected",
+    }
     assert {"ncsm_centred", "ccsm-train"} <= set(curves["of"].str.split(",").explode())
     assert {"accuracy", "loss"} <= set(curves["metric"]), sorted(set(curves["metric"]))
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
 
-@pytest.mark.parametrize(("column", "title"), [("val_acc", "accuracy"), ("train_acc", "train accuracy")])
+@pytest.mark.parametrize(
+    ("column", "title"), [("val_acc", "accuracy"), ("train_acc", "train accuracy")]
+)
 def test_watch_prints_the_accuracy_of_a_log(column, title, make_run, dsi, tmp_path):
     run = make_run(epochs=2)
-    (run / "log.csv").write_text(f"epoch,train_loss,{column}\n0,3,0.25\n1,2,0.5\n", encoding="utf-8")
-    ended = dsi("watch", run, "-o", tmp_path / "out", *QUICK, "--every", "0.1s", "--until-epoch", 1)
-    assert [line.rpartition("  ")[2] for line in ended.out.splitlines()[:2]] == [f"{title} 0.250", f"{title} 0.500"]
+    (run / "log.csv").write_text(
+        f"epoch,train_loss,{column}\n0,3,0.25\n1,2,0.5\n", encoding="utf-8"
+    )
+    ended = dsi(
+        "watch",
+        run,
+        "-o",
+        tmp_path / "out",
+        *QUICK,
+        "--every",
+        "0.1s",
+        "--until-epoch",
+        1,
+    )
+    assert [line.rpartition("  ")[2] for line in ended.out.splitlines()[:2]] == [
+        f"{title} 0.250",
+        f"{title} 0.500",
+    ]
 
 
 def test_watch_of_a_folder_of_runs_prints_which_it_waited_for(make_run, dsi, tmp_path):
     for name in "ab":
         make_run(f"runs/{name}", epochs=2, seed=ord(name))
     ended = dsi(
-        "watch", tmp_path / "runs", "-o", tmp_path / "out", *QUICK, "--every", "0.1s", "--until-epoch", 1, "--idle", "0.5s"
+        "watch",
+        tmp_path / "runs",
+        "-o",
+        tmp_path / "out",
+        *QUICK,
+        "--every",
+        "0.1s",
+        "--until-epoch",
+        1,
+        "--idle",
+        "0.5s",
     )
     assert ended.code == 0
-    assert "waiting for further runs: 2 runs reached the epoch; dsi ends if nothing is new for 0.5s (--idle)\n" in ended.err
-    assert "2 runs have reached epoch 1: a, b; for runs that begin later, call dsi watch again\n" in ended.err
+    assert (
+        "waiting for further runs: 2 runs reached the epoch; dsi ends if nothing is new"
+        " for 0.5s (--idle)\n" in ended.err
+    )
+    assert (
+        "2 runs have reached epoch 1: a, b; for runs that begin later, call dsi watch"
+        " again\n" in ended.err
+    )
 
 
-@pytest.mark.skipif(find_spec("tensorboard") is None, reason="the tracker that this test logs to")
+@pytest.mark.skipif(
+    find_spec("tensorboard") is None, reason="the tracker that this test logs to"
+)
 def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
     run, logs = make_run(epochs=2), tmp_path / "logs"
     log_to = ("--log-to", f"tensorboard:{logs}")
-    ended = dsi("watch", run, "-o", tmp_path / "out", "--draws", 0, "--every", "0.1s", "--until-epoch", 1, *log_to)
+    ended = dsi(
+        "watch",
+        run,
+        "-o",
+        tmp_path / "out",
+        "--draws",
+        0,
+        "--every",
+        "0.1s",
+        "--until-epoch",
+        1,
+        *log_to,
+    )
     assert (tmp_path / "out" / "report.html").is_file()
     assert ended.code == 0, ended.err
-    assert [line for line in ended.out.splitlines() if line.startswith(f"tensorboard: {logs} (1 run, ")]
+    assert [
+        line
+        for line in ended.out.splitlines()
+        if line.startswith(f"tensorboard: {logs} (1 run, ")
+    ]
     assert [path.name for path in logs.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ("--epochs 5:9 --until-epoch 4", "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them"),
-        ("--log-to paper", "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper' is not one of these"),
-        ("--every 0s", "--every takes a time, for example 90s, 30m or 2h; '0s' is not of that form"),
-        ("--idle 10s", "--idle 10s is not longer than --every 10s; use --idle 20s or longer"),
-        ("--model timm:resnet18", "--model needs data; add --test DATA or --train DATA"),
+        (
+            "--epochs 5:9 --until-epoch 4",
+            "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them",
+        ),
+        (
+            "--log-to paper",
+            (
+                "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper'"
+                " is not one of these"
+            ),
+        ),
+        (
+            "--every 0s",
+            (
+                "--every takes a time, for example 90s, 30m or 2h; '0s' is not of that"
+                " form"
+            ),
+        ),
+        (
+            "--idle 10s",
+            "--idle 10s is not longer than --every 10s; use --idle 20s or longer",
+        ),
+        (
+            "--model timm:resnet18",
+            "--model needs data; add --test DATA or --train DATA",
+        ),
     ],
 )
 def test_watch_invalid_option_writes_nothing(options, line, make_run, dsi, tmp_path):
-    assert dsi("watch", make_run(), "-o", tmp_path / "out", *options.split()) == (2, "", f"dsi: {line}\n")
+    assert dsi("watch", make_run(), "-o", tmp_path / "out", *options.split()) == (
+        2,
+        "",
+        f"dsi: {line}\n",
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -232,5 +396,6 @@ def test_watch_of_a_file_that_is_overwritten_warns(make_run, watching, tmp_path)
     assert LINE.match(watcher.stdout.readline())
     save_head(run / "epoch_0.pt", heads(2)[1], epoch=1)
     assert (
-        "\nwarning: run: the results lack epochs whose file was overwritten; save one file per epoch\n" in ended(watcher)[2]
+        "\nwarning: run: the results lack epochs whose file was overwritten; save one"
+        " file per epoch\n" in ended(watcher)[2]
     )

@@ -23,10 +23,22 @@ def test_open_engine_uses_threads_by_default():
     [
         ({"name": "dask"}, r"^--engine takes local or ray; 'dask' is neither$"),
         ({"address": "auto"}, r"^--address is for --engine ray; the engine is local$"),
-        ({"gpus_per_task": 1}, r"^--gpus-per-task is for --engine ray; the engine is local$"),
-        ({"name": "ray", "gpus_per_task": 1.5}, r"^--gpus-per-task takes a part .*; 1\.5 is neither"),
-        ({"name": "ray", "gpus_per_task": -1}, r"^--gpus-per-task takes a part .*; -1 is neither$"),
-        ({"name": "ray", "gpus_per_task": float("nan")}, r"^--gpus-per-task takes a part .*; nan is neither$"),
+        (
+            {"gpus_per_task": 1},
+            r"^--gpus-per-task is for --engine ray; the engine is local$",
+        ),
+        (
+            {"name": "ray", "gpus_per_task": 1.5},
+            r"^--gpus-per-task takes a part .*; 1\.5 is neither",
+        ),
+        (
+            {"name": "ray", "gpus_per_task": -1},
+            r"^--gpus-per-task takes a part .*; -1 is neither$",
+        ),
+        (
+            {"name": "ray", "gpus_per_task": float("nan")},
+            r"^--gpus-per-task takes a part .*; nan is neither$",
+        ),
     ],
 )
 def test_open_engine_with_an_invalid_choice_raises(options, message):
@@ -34,10 +46,19 @@ def test_open_engine_with_an_invalid_choice_raises(options, message):
         EngineOptions(**options)
 
 
-def test_analyze_without_ray_names_the_install_command(dsi, make_run, tmp_path, monkeypatch):
+def test_analyze_without_ray_names_the_install_command(
+    dsi, make_run, tmp_path, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "ray", None)
-    error = "dsi: --engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'\n"
-    assert dsi("analyze", make_run(), "-o", tmp_path / "out", "--engine", "ray") == (2, "", error)
+    error = (
+        "dsi: --engine ray needs Ray, which is not installed; run pip install"
+        " 'dsi-cli[ray]'\n"
+    )
+    assert dsi("analyze", make_run(), "-o", tmp_path / "out", "--engine", "ray") == (
+        2,
+        "",
+        error,
+    )
 
 
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
@@ -64,7 +85,9 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
         (4097, 1 << 50, TOO_MANY_CLASSES, None),
     ],
 )
-def test_matrices_are_whole_where_they_fit(classes, budget, requirement, threads, monkeypatch):
+def test_matrices_are_whole_where_they_fit(
+    classes, budget, requirement, threads, monkeypatch
+):
     monkeypatch.setattr(engines, "usable_cores", lambda: 2)
     walk, found = epoch_rows.walk_and_threads(classes, Options(memory=budget))
     assert (walk and walk.requirement, found) == (requirement, threads)

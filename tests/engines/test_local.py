@@ -21,8 +21,13 @@ def test_results_come_in_the_order_of_the_jobs():
         time.sleep(0.02 if job == 0 else 0)
         return job * job
 
-    assert list(map_in_order(slow_first, range(20), workers=4)) == [job * job for job in range(20)]
-    assert (list(map_in_order(slow_first, [])), list(map_in_order(slow_first, [3]))) == ([], [9])
+    assert list(map_in_order(slow_first, range(20), workers=4)) == [
+        job * job for job in range(20)
+    ]
+    assert (
+        list(map_in_order(slow_first, [])),
+        list(map_in_order(slow_first, [3])),
+    ) == ([], [9])
 
 
 def test_jobs_are_drawn_in_the_callers_thread_and_only_a_few_ahead():
@@ -59,9 +64,15 @@ def test_libraries_that_multiply_are_held_to_one_thread_meanwhile():
     import numpy  # noqa: F401 (brings the libraries)
 
     def threads(_):
-        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+        return [
+            library["num_threads"]
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        ]
 
-    assert {count for counts in list(map_in_order(threads, range(4))) for count in counts} == {1}
+    assert {
+        count for counts in list(map_in_order(threads, range(4))) for count in counts
+    } == {1}
 
 
 def test_jobs_next_to_other_threads_use_all_cores(monkeypatch):
@@ -113,7 +124,9 @@ main()
 def test_an_interrupt_does_not_wait_for_a_file_that_cannot_be_read(tmp_path):
     save_head(tmp_path / "epoch_0.pt", heads(1)[0], epoch=0)
     command = [sys.executable, "-c", HANGING, "scan", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
@@ -121,13 +134,20 @@ def test_an_interrupt_does_not_wait_for_a_file_that_cannot_be_read(tmp_path):
     assert errors == "dsi: interrupted\n"
 
 
-def test_an_analysis_with_any_number_of_threads_gives_the_same_tables(tmp_path, monkeypatch):
+def test_an_analysis_with_any_number_of_threads_gives_the_same_tables(
+    tmp_path, monkeypatch
+):
     for epoch, weight in enumerate(heads(5, classes=14)):
         save_head(tmp_path / "run" / f"epoch_{epoch}.pt", weight, epoch=epoch)
     events: dict[int, list] = {1: [], 3: []}
     for cores, seen in events.items():
         monkeypatch.setattr(local, "usable_cores", lambda cores=cores: cores)
         options = Options(draws=20, permutations=20)
-        analyze([tmp_path / "run"], tmp_path / str(cores), options, lambda *event, seen=seen: seen.append(event))
+        analyze(
+            [tmp_path / "run"],
+            tmp_path / str(cores),
+            options,
+            lambda *event, seen=seen: seen.append(event),
+        )
     assert events[1] == events[3]
     assert contents(tmp_path / "1") == contents(tmp_path / "3")

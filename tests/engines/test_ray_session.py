@@ -18,14 +18,35 @@ def refuses(job, reason):
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("127.0.0.1:1", r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected auto, HOST:6379 or"),
-        ("ray://127.0.0.1:1", r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\); expected auto"),
-        ("head", r"^--address takes auto, HOST:6379 or ray://HOST:10001; 'head' is not one of them$"),
+        (
+            "127.0.0.1:1",
+            (
+                r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected"
+                r" auto, HOST:6379 or"
+            ),
+        ),
+        (
+            "ray://127.0.0.1:1",
+            (
+                r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\);"
+                r" expected auto"
+            ),
+        ),
+        (
+            "head",
+            (
+                r"^--address takes auto, HOST:6379 or ray://HOST:10001; 'head' is not"
+                r" one of them$"
+            ),
+        ),
         ("127.0.0.1:99999", r"^--address 127\.0\.0\.1:99999: .*; expected auto"),
     ],
 )
 def test_an_address_where_nothing_answers(address, message):
-    with open_engine(EngineOptions("ray", address)) as found, pytest.raises(UsageError, match=message):
+    with (
+        open_engine(EngineOptions("ray", address)) as found,
+        pytest.raises(UsageError, match=message),
+    ):
         list(found.map_in_order(abs, [1], refuses))
 
 
@@ -42,7 +63,9 @@ def test_an_address_where_something_else_answers():
         address = f"ray://127.0.0.1:{server.getsockname()[1]}"
         with (
             open_engine(EngineOptions("ray", address)) as found,
-            pytest.raises(UsageError, match=f"^--address {address}: the server there is not Ray "),
+            pytest.raises(
+                UsageError, match=f"^--address {address}: the server there is not Ray "
+            ),
         ):
             list(found.map_in_order(abs, [1], refuses))
 
@@ -53,7 +76,13 @@ def test_ray_that_does_not_start_in_time_is_an_error_of_the_engine(monkeypatch):
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "init", init)
-    message = r"^Ray did not start \(The current node timed out during startup\.\); .*RAY_raylet_start_wait_time_s=300"
-    with open_engine(EngineOptions("ray")) as found, pytest.raises(EngineError, match=message) as caught:
+    message = (
+        r"^Ray did not start \(The current node timed out during startup\.\);"
+        r" .*RAY_raylet_start_wait_time_s=300"
+    )
+    with (
+        open_engine(EngineOptions("ray")) as found,
+        pytest.raises(EngineError, match=message) as caught,
+    ):
         list(found.map_in_order(abs, [1], refuses))
     assert caught.value.exit_code == 5

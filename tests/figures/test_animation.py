@@ -30,18 +30,26 @@ def frames_of(path: Path) -> list[tuple[np.ndarray, int]]:
         for at in range(image.n_frames):
             image.seek(at)
             image.load()
-            found.append((np.asarray(image.convert("RGB")).astype(int), image.info["duration"]))
+            found.append(
+                (np.asarray(image.convert("RGB")).astype(int), image.info["duration"])
+            )
         return found
 
 
 @pytest.fixture(scope="module")
-def made(analysed: Analysed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def made(
+    analysed: Analysed, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("films")
     steps: list[tuple[str, int, int]] = []
     options = FigureOptions((FASHION,), epochs=SHOWN)
-    found, notes = animation.animations(analysed.run, options, folder, ["gif", "webp"], lambda *step: steps.append(step))
+    found, notes = animation.animations(
+        analysed.run, options, folder, ["gif", "webp"], lambda *step: steps.append(step)
+    )
     assert notes == []
-    assert steps == [(f"frames of {FASHION}", done, 8) for _ in range(2) for done in range(1, 9)]
+    assert steps == [
+        (f"frames of {FASHION}", done, 8) for _ in range(2) for done in range(1, 9)
+    ]
     return {path.suffix: path for path in found}
 
 
@@ -55,7 +63,9 @@ def test_animation_has_one_frame_per_epoch(made: dict[str, Path], ending: str):
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
-def test_animation_frames_differ_only_in_the_moving_parts(made: dict[str, Path], ending: str, analysed: Analysed):
+def test_animation_frames_differ_only_in_the_moving_parts(
+    made: dict[str, Path], ending: str, analysed: Analysed
+):
     frames = [pixels for pixels, _ in frames_of(made[ending])]
     first, last = frames[0], frames[-1]
     assert first.shape == last.shape
@@ -69,7 +79,9 @@ def test_scene_shows_ranks_wordnet_and_the_agreement_of_the_epoch(analysed: Anal
     frames = matrices.matrix_frames(analysed.run, FASHION)
     assert frames is not None
     with using(animation.SCREEN):
-        figure, update = animation.scene(analysed.run, frames, [0, 1, 15], FigureOptions())
+        figure, update = animation.scene(
+            analysed.run, frames, [0, 1, 15], FigureOptions()
+        )
         shown = []
         for epoch in (0, 15):
             update(epoch)
@@ -80,13 +92,28 @@ def test_scene_shows_ranks_wordnet_and_the_agreement_of_the_epoch(analysed: Anal
     assert all(ranks.compressed().mean() == pytest.approx(0.5) for ranks in shown)
     assert not np.ma.allequal(*shown)
     assert figure.get_suptitle() == "epoch 15"
-    curves = analysed.run.curves.query(f"run == '{FASHION}' and of == 'ncsm,scsm' and variant == 'pearson' and epoch == 15")
-    (point,) = (line for line in figure.axes[2].lines if line.get_marker() == "o" and line.get_label() == "_epoch")
-    assert (list(point.get_xdata()), list(point.get_ydata())) == ([15], [pytest.approx(curves["value"].item())])
+    curves = analysed.run.curves.query(
+        f"run == '{FASHION}' and of == 'ncsm,scsm' and variant == 'pearson' and epoch"
+        " == 15"
+    )
+    (point,) = (
+        line
+        for line in figure.axes[2].lines
+        if line.get_marker() == "o" and line.get_label() == "_epoch"
+    )
+    assert (list(point.get_xdata()), list(point.get_ydata())) == (
+        [15],
+        [pytest.approx(curves["value"].item())],
+    )
 
 
-def test_animation_without_labels_shows_the_wsi(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    runs = [make_run(name, epochs=3, labels=None, seed=seed) for seed, name in enumerate(("run", "other"))]
+def test_animation_without_labels_shows_the_wsi(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runs = [
+        make_run(name, epochs=3, labels=None, seed=seed)
+        for seed, name in enumerate(("run", "other"))
+    ]
     analyze(runs, tmp_path / "out", Options(draws=0, permutations=0))
     run = Results(tmp_path / "out")
     frames = matrices.matrix_frames(run, "run")
@@ -95,14 +122,23 @@ def test_animation_without_labels_shows_the_wsi(make_run: MakeRun, tmp_path: Pat
     assert shown is not None
     assert {one.metric for one in shown.series} == {"wsi"}
     monkeypatch.setattr(animation, "MAX_FRAMES", 2)
-    found, notes = animation.animations(run, FigureOptions(("run", "other")), tmp_path / "films", ["webp"])
-    assert sorted(path.name for path in found) == ["animation-other.webp", "animation-run.webp"]
+    found, notes = animation.animations(
+        run, FigureOptions(("run", "other")), tmp_path / "films", ["webp"]
+    )
+    assert sorted(path.name for path in found) == [
+        "animation-other.webp",
+        "animation-run.webp",
+    ]
     assert notes[0].endswith(": the animation shows 2 of 3 epochs, evenly spaced")
 
 
-@pytest.mark.skipif(not HAS_FFMPEG, reason="MP4 is written by ffmpeg, which is not installed")
+@pytest.mark.skipif(
+    not HAS_FFMPEG, reason="MP4 is written by ffmpeg, which is not installed"
+)
 def test_animation_as_mp4_has_every_frame(analysed: Analysed, tmp_path: Path):
-    ((path,), _) = animation.animations(analysed.run, FigureOptions((FASHION,), epochs=SHOWN), tmp_path, ["mp4"])
+    (path,), _ = animation.animations(
+        analysed.run, FigureOptions((FASHION,), epochs=SHOWN), tmp_path, ["mp4"]
+    )
     assert path.read_bytes()[4:8] == b"ftyp"
     probe = ["ffmpeg", "-v", "info", "-i", str(path), "-f", "null", "-"]
     said = subprocess.run(probe, capture_output=True, text=True, check=True).stderr
@@ -110,29 +146,65 @@ def test_animation_as_mp4_has_every_frame(analysed: Analysed, tmp_path: Path):
     assert [file.name for file in tmp_path.iterdir()] == ["animation.mp4"]
 
 
-def test_require_format_mp4_without_ffmpeg_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_require_format_mp4_without_ffmpeg_raises(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     monkeypatch.setenv("PATH", str(tmp_path))
     with raises("no-ffmpeg", UsageError):
         animation.animations(None, FigureOptions(), tmp_path, ["mp4"])
 
 
-def test_animation_with_failing_ffmpeg_leaves_no_file(monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path):
+def test_animation_with_failing_ffmpeg_leaves_no_file(
+    monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path
+):
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin" / "ffmpeg"
     fake.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    with raises("ffmpeg-failed", OutputError, path=str(tmp_path / "films" / "animation.mp4")):
-        animation.animations(analysed.run, FigureOptions((FASHION,), epochs=SHOWN), tmp_path / "films", ["mp4"])
+    with raises(
+        "ffmpeg-failed", OutputError, path=str(tmp_path / "films" / "animation.mp4")
+    ):
+        animation.animations(
+            analysed.run,
+            FigureOptions((FASHION,), epochs=SHOWN),
+            tmp_path / "films",
+            ["mp4"],
+        )
     assert not (tmp_path / "films").exists()
 
 
-def test_plot_command_makes_the_animation_only_by_name(analysed: Analysed, dsi: Command, tmp_path: Path):
-    ended = dsi("plot", analysed.out, "animation", "--run", FASHION, "--epochs", "0,3", "-f", "webp", "-o", tmp_path)
+def test_plot_command_makes_the_animation_only_by_name(
+    analysed: Analysed, dsi: Command, tmp_path: Path
+):
+    ended = dsi(
+        "plot",
+        analysed.out,
+        "animation",
+        "--run",
+        FASHION,
+        "--epochs",
+        "0,3",
+        "-f",
+        "webp",
+        "-o",
+        tmp_path,
+    )
     assert (ended.code, ended.out.split()) == (0, [str(tmp_path / "animation.webp")])
     for figure, kind, said in (
-        ("wsi", "gif", "only the animation can be written as gif; run dsi plot OUT animation --format gif"),
-        ("animation", "png", "the animation cannot be written as png; use one of gif, webp, mp4"),
+        (
+            "wsi",
+            "gif",
+            (
+                "only the animation can be written as gif; run dsi plot OUT animation"
+                " --format gif"
+            ),
+        ),
+        (
+            "animation",
+            "png",
+            "the animation cannot be written as png; use one of gif, webp, mp4",
+        ),
     ):
         refused = dsi("plot", analysed.out, figure, "-f", kind, "-o", tmp_path)
         assert (refused.code, said in refused.err) == (2, True)

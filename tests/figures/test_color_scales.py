@@ -10,7 +10,11 @@ from dsi_cli.queries import matrices
 
 
 def _made(classes: int, seed: int = 0) -> np.ndarray:
-    values = np.random.default_rng(seed).normal(0.1, 0.2, (classes, classes)).astype(np.float32)
+    values = (
+        np.random.default_rng(seed)
+        .normal(0.1, 0.2, (classes, classes))
+        .astype(np.float32)
+    )
     np.fill_diagonal(values, np.nan)
     return values
 
@@ -20,7 +24,9 @@ def test_both_signs_reach_equally_far_and_0_is_white():
     scale = color_scales.raw_scale(iter(matrices), "ncsm")
     assert scale.low == -scale.high
     for values in matrices:
-        assert np.nanmean(np.abs(values) > scale.high) <= 2 * color_scales.CLIPPED_FRACTION
+        assert (
+            np.nanmean(np.abs(values) > scale.high) <= 2 * color_scales.CLIPPED_FRACTION
+        )
     assert scale.palette(scale.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.01)
 
 
@@ -29,14 +35,18 @@ def test_shares_begin_with_white_at_0_and_follow_the_square_root():
     values[:, :3] = 0.04
     values[0, 5] = 1.0
     scale = color_scales.raw_scale([values], "ccsm")
-    assert (scale, scale.norm(0.01)) == (pytest.approx((0.0, 0.04, True)), pytest.approx(0.5))
+    assert (scale, scale.norm(0.01)) == (
+        pytest.approx((0.0, 0.04, True)),
+        pytest.approx(0.5),
+    )
     assert scale.palette(0.0) == (1, 1, 1, 1)
 
 
 @pytest.mark.parametrize("palette", [POSITIVE_COLOURS, NEGATIVE_COLOURS])
 def test_palette_has_even_steps_of_lightness(palette: tuple[str, ...]):
     linear = [
-        np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) for rgb in map(np.array, map(to_rgb, palette))
+        np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        for rgb in map(np.array, map(to_rgb, palette))
     ]
     lightness = [116 * np.cbrt(rgb @ [0.2126, 0.7152, 0.0722]) - 16 for rgb in linear]
     steps = -np.diff(lightness)

@@ -53,7 +53,10 @@ def test_turned_forks_keep_every_cluster_together_and_cross_less():
     members = {leaf: [leaf] for leaf in range(30)}
     for index, (left, right, *_) in enumerate(tree):
         members[30 + index] = members[int(left)] + members[int(right)]
-        assert np.ptp(dendrogram.leaf_rows(turned)[members[30 + index]]) == len(members[30 + index]) - 1
+        assert (
+            np.ptp(dendrogram.leaf_rows(turned)[members[30 + index]])
+            == len(members[30 + index]) - 1
+        )
 
     def crossings(one: Tree) -> int:
         order = rows[run_classes.leaf_order(one)]
@@ -73,17 +76,32 @@ def test_trees_are_clusterings_of_the_stored_matrices(analysed: Analysed):
         (pair.reference, analysed.run.csm("scsm", run=CNN)),
     ):
         assert tree is not None
-        values, members = stored.to_numpy(dtype=np.float64), {at: [at] for at in range(100)}
+        values, members = (
+            stored.to_numpy(dtype=np.float64),
+            {at: [at] for at in range(100)},
+        )
         for at, (left, right, height, _) in enumerate(tree):
-            assert 1 - height == pytest.approx(values[np.ix_(members[int(left)], members[int(right)])].mean(), abs=1e-6)
+            assert 1 - height == pytest.approx(
+                values[np.ix_(members[int(left)], members[int(right)])].mean(), abs=1e-6
+            )
             members[100 + at] = members[int(left)] + members[int(right)]
 
 
-@pytest.mark.parametrize(("classes", "style"), list(zip([2, 10, 100, 300], ALL_STYLES, strict=True)))
+@pytest.mark.parametrize(
+    ("classes", "style"), list(zip([2, 10, 100, 300], ALL_STYLES, strict=True))
+)
 def test_draw_has_no_overlapping_texts(classes: int, style: Style):
     names = [f"class {'and' * (at % 3)}{at}" for at in range(classes)]
-    pair = Tanglegram("a run, NCSM, epoch 12", names, ["red"] * classes, made(classes), made(classes, 1))
+    pair = Tanglegram(
+        "a run, NCSM, epoch 12",
+        names,
+        ["red"] * classes,
+        made(classes),
+        made(classes, 1),
+    )
     with using(style):
         figure = dendrogram.draw([pair], {"group": "red"}, style)
         assert_clear(figure)
-    assert (names[0] in {text for text, _ in texts(figure)}) == (classes < 300), "illegible names are left out"
+    assert (names[0] in {text for text, _ in texts(figure)}) == (classes < 300), (
+        "illegible names are left out"
+    )

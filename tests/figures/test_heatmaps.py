@@ -31,18 +31,25 @@ def made(classes: int, panels: int = 4, *, grouped: bool = True) -> HeatmapRow:
         ClassGroup(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + size - 1)
         for at in range(0, classes - size, size)
     ]
-    drawn = [MatrixPanel(f"epoch {at}", one, is_reference=at == 3) for at, one in enumerate(values)]
+    drawn = [
+        MatrixPanel(f"epoch {at}", one, is_reference=at == 3)
+        for at, one in enumerate(values)
+    ]
     order = ClassLayout(np.arange(classes), names, groups[:20] if grouped else [])
     return HeatmapRow("a run of a rather long name_with$signs$, NCSM", order, drawn)
 
 
 def maps(figure: Figure) -> list[Axes]:
     """Return the axes of maps, without colour bars and strips of groups."""
-    return [axes for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"]
+    return [
+        axes for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"
+    ]
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_panel_with_raw_values_is_the_stored_matrix_in_display_order_without_diagonal(analysed: Analysed, order: str):
+def test_panel_with_raw_values_is_the_stored_matrix_in_display_order_without_diagonal(
+    analysed: Analysed, order: str
+):
     run = analysed.run
     frames = matrices.matrix_frames(run, CNN)
     assert frames is not None
@@ -58,18 +65,31 @@ def test_panel_with_raw_values_is_the_stored_matrix_in_display_order_without_dia
         "taxonomy": run_classes.taxonomy_order(classes),
         "cluster": run_classes.cluster_order(last),
     }[order]
-    assert [axes.get_title(loc="left") for axes in maps(figure)] == ["epoch 0", "epoch 7", "epoch 30", "WordNet"]
-    stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)] + [run.csm("scsm", run=CNN)]
+    assert [axes.get_title(loc="left") for axes in maps(figure)] == [
+        "epoch 0",
+        "epoch 7",
+        "epoch 30",
+        "WordNet",
+    ]
+    stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)] + [
+        run.csm("scsm", run=CNN)
+    ]
     for axes, matrix in zip(maps(figure), stored, strict=True):
         drawn = axes.images[0].get_array()
         assert np.array_equal(np.ma.getmaskarray(drawn), np.eye(100, dtype=bool))
-        expected = np.ma.masked_array(matrix.to_numpy()[np.ix_(places, places)], np.eye(100, dtype=bool))
+        expected = np.ma.masked_array(
+            matrix.to_numpy()[np.ix_(places, places)], np.eye(100, dtype=bool)
+        )
         np.testing.assert_array_equal(drawn.compressed(), expected.compressed())
 
 
-def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(analysed: Analysed):
+def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(
+    analysed: Analysed,
+):
     with using(Style("screen")):
-        figure = figure_spec("heatmaps").draw(analysed.run, FigureOptions((CNN, VIT), (0, 30)))
+        figure = figure_spec("heatmaps").draw(
+            analysed.run, FigureOptions((CNN, VIT), (0, 30))
+        )
     assert figure is not None
     titles = [axes.get_title(loc="left") for axes in maps(figure)]
     assert titles == ["epoch 0", "epoch 30", "WordNet", "epoch 0", "epoch 30"]
@@ -79,15 +99,21 @@ def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(
     assert_clear(figure)
 
 
-def test_difference_is_the_rank_in_the_network_minus_that_in_wordnet(analysed: Analysed):
+def test_difference_is_the_rank_in_the_network_minus_that_in_wordnet(
+    analysed: Analysed,
+):
     with using(Style("screen")):
         ranks = figure_spec("heatmaps").draw(analysed.run, FigureOptions((CNN,), (30,)))
-        figure = figure_spec("difference").draw(analysed.run, FigureOptions((CNN,), (30,)))
+        figure = figure_spec("difference").draw(
+            analysed.run, FigureOptions((CNN,), (30,))
+        )
     assert ranks is not None
     assert figure is not None
     of_network, of_wordnet = (axes.images[0].get_array() for axes in maps(ranks))
     (shown,) = (axes.images[0] for axes in maps(figure))
-    np.testing.assert_allclose(shown.get_array().compressed(), (of_network - of_wordnet).compressed())
+    np.testing.assert_allclose(
+        shown.get_array().compressed(), (of_network - of_wordnet).compressed()
+    )
     assert shown.get_clim() == (-1, 1)
     with using(Style("screen")):
         low = figure_spec("difference").draw(analysed.run, FigureOptions((CNN,)))
@@ -98,18 +124,27 @@ def test_difference_is_the_rank_in_the_network_minus_that_in_wordnet(analysed: A
 
 
 @pytest.mark.parametrize("style", TWO_STYLES, ids=lambda style: style.name)
-@pytest.mark.parametrize(("classes", "grouped"), [(2, True), (10, False), (100, True), (100, False), (1000, True)])
+@pytest.mark.parametrize(
+    ("classes", "grouped"),
+    [(2, True), (10, False), (100, True), (100, False), (1000, True)],
+)
 def test_draw_has_no_overlapping_texts(classes: int, grouped: bool, style: Style):
     with using(style):
-        assert_clear(heatmaps.draw([made(classes, grouped=grouped), made(10)], NCSM, style))
+        assert_clear(
+            heatmaps.draw([made(classes, grouped=grouped), made(10)], NCSM, style)
+        )
 
 
 @pytest.mark.parametrize("kind", matrices.KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("panels", [1, 7])
-def test_draw_of_every_kind_has_no_overlapping_bar_texts(kind: matrices.MatrixKind, panels: int):
+def test_draw_of_every_kind_has_no_overlapping_bar_texts(
+    kind: matrices.MatrixKind, panels: int
+):
     with using(Style("paper", 1)):
         row = made(10, panels)
-        shares = row._replace(panels=[panel._replace(values=np.abs(panel.values)) for panel in row.panels])
+        shares = row._replace(
+            panels=[panel._replace(values=np.abs(panel.values)) for panel in row.panels]
+        )
         assert_clear(heatmaps.draw([shares], kind, Style("paper", 1), "raw"))
 
 
@@ -121,10 +156,15 @@ def test_groups_have_a_strip_of_colours_and_a_legend(analysed: Analysed):
     with using(Style("paper", 2)):
         figure = figure_spec("heatmaps").draw(run, FigureOptions((CNN,), (3,)))
     assert figure is not None
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["living thing"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "living thing"
+    ]
     left, top = maps(figure)[0].child_axes
     colours = left.images[0].get_array()[:, 0]
-    assert (len({tuple(colour) for colour in colours}), len({tuple(colour) for colour in colours[:40]})) == (2, 1)
+    assert (
+        len({tuple(colour) for colour in colours}),
+        len({tuple(colour) for colour in colours[:40]}),
+    ) == (2, 1)
     np.testing.assert_array_equal(top.images[0].get_array()[0], colours)
     assert_clear(figure)
 
@@ -137,12 +177,16 @@ def test_heatmap_rows_leave_out_missing_epochs(analysed: Analysed):
     assert heatmaps.heatmap_rows(analysed.run, [frames], epochs=[999]) == []
 
 
-def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_results: MakeRun):
+def test_heatmaps_without_labels_have_no_reference_and_class_indices(
+    make_results: MakeRun,
+):
     run = Results(make_results(labels=None))
     frames = matrices.matrix_frames(run, "run")
     assert frames is not None
     with using(Style("screen", 1)):
-        figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames]), frames.kind, Style("screen", 1))
+        figure = heatmaps.draw(
+            heatmaps.heatmap_rows(run, [frames]), frames.kind, Style("screen", 1)
+        )
     assert {"0", "7", "epoch 0", "epoch 3"} <= {text for text, _ in texts(figure)}
     assert "WordNet" not in {text for text, _ in texts(figure)}
     assert figure_spec("difference").draw(run, FigureOptions()) is None
@@ -158,12 +202,16 @@ def test_classes_with_wordnet_ids_have_words(make_results: MakeRun):
 
 
 def test_cell_values_of_a_large_ccsm_are_block_means():
-    values = np.random.default_rng(0).random((1000, 1000)) * (np.random.default_rng(1).random((1000, 1000)) < 0.005)
+    values = np.random.default_rng(0).random((1000, 1000)) * (
+        np.random.default_rng(1).random((1000, 1000)) < 0.005
+    )
     np.fill_diagonal(values, np.nan)
     shown = color_scales.cell_values(values, "ccsm")
     assert shown.shape == (125, 125)
     for row, column in ((0, 0), (3, 77), (124, 124)):
-        assert shown[row, column] == pytest.approx(np.nanmean(values[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]))
+        assert shown[row, column] == pytest.approx(
+            np.nanmean(values[8 * row : 8 * row + 8, 8 * column : 8 * column + 8])
+        )
     assert color_scales.cell_values(values[:9, :9], "ccsm").shape == (9, 9)
     assert color_scales.cell_values(values, "ncsm") is values
     uneven = np.full((127, 127), np.nan)

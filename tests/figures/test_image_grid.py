@@ -20,13 +20,26 @@ STYLE = Style("screen", 2)
 
 def noise(width, height, channels=3, seed=0):
     shape = (height, width, channels) if channels > 1 else (height, width)
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    )
 
 
 def listing(paths, truth="cat", prediction="dog", reference="WordNet", **fields):
-    ranks = {"score": 0.5, "rank": 1.5, "wordnet_similarity": 0.1, "wordnet_rank": 3.0, "farness": 0.5} | fields
-    rows = [Mistake(sample, path, truth, prediction, 0, 1, **ranks) for sample, path in enumerate(paths)]
-    return MistakeList("mistakes", MistakeQuery("run", 3), "ncsm", 7, 6, len(rows), rows, reference)
+    ranks = {
+        "score": 0.5,
+        "rank": 1.5,
+        "wordnet_similarity": 0.1,
+        "wordnet_rank": 3.0,
+        "farness": 0.5,
+    } | fields
+    rows = [
+        Mistake(sample, path, truth, prediction, 0, 1, **ranks)
+        for sample, path in enumerate(paths)
+    ]
+    return MistakeList(
+        "mistakes", MistakeQuery("run", 3), "ncsm", 7, 6, len(rows), rows, reference
+    )
 
 
 def tiny(path):
@@ -34,7 +47,9 @@ def tiny(path):
 
 
 def drawn(listed, open_image):
-    """Return the tiles (axes) of a grid, the reasons for missing images, and the grid's pixels."""
+    """Return the tiles (axes) of a grid, the reasons for missing images, and the grid's
+    pixels.
+    """
     with using(STYLE):
         figure, unopened = grid(listed, open_image, STYLE)
         canvas = FigureCanvasAgg(figure)
@@ -66,11 +81,17 @@ def test_grid_opens_images_of_every_mode():
     deep = Image.fromarray((np.arange(28 * 28).reshape(28, 28) * 80).astype(np.uint16))
     palette = Image.new("P", (28, 28), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
-    lossy = {mode: Image.new(mode, (28, 28)) for mode in ("1", "CMYK", "LA", "PA", "YCbCr", "I", "HSV", "F")}
+    lossy = {
+        mode: Image.new(mode, (28, 28))
+        for mode in ("1", "CMYK", "LA", "PA", "YCbCr", "I", "HSV", "F")
+    }
     images = {"clear": clear, "deep": deep, "palette": palette, **lossy}
     tiles, unopened, _ = drawn(listing(list(images)), images.__getitem__)
     assert unopened == {}
-    shown = {name: np.asarray(axes.images[0].get_array()) for name, axes in zip(images, tiles, strict=True)}
+    shown = {
+        name: np.asarray(axes.images[0].get_array())
+        for name, axes in zip(images, tiles, strict=True)
+    }
     assert shown["clear"][0, 0, 3] == 0, "transparent parts show the paper"
     assert_array_equal(shown["deep"], np.asarray(deep), "all 16 bits are shown")
     assert shown["palette"][0, 0].tolist() == [10, 20, 30, 255]
@@ -83,7 +104,10 @@ def test_grid_shows_why_an_image_cannot_be_opened():
         return noise(28, 28)
 
     tiles, unopened, _ = drawn(listing(["good.png", "bad.png", None]), opener)
-    assert unopened == {1: "expected an image, found a cat; feed it", 2: "the predictions contain no path of this image"}
+    assert unopened == {
+        1: "expected an image, found a cat; feed it",
+        2: "the predictions contain no path of this image",
+    }
     (text,) = tiles[1].texts
     assert text.get_text() == "no image\nexpected an image,\nfound a cat; feed it"
     assert not tiles[1].images
@@ -91,13 +115,25 @@ def test_grid_shows_why_an_image_cannot_be_opened():
 
 def test_grid_caption_holds_truth_prediction_ranks_and_score():
     (axes, *_), _, _ = drawn(listing(["a"]), tiny)
-    assert caption(axes) == ["cat", "→ dog", "NCSM #1.5 · WordNet #3", "score 0.500 · sample 0"]
-    assert caption(drawn(listing(["a"], reference="kinds"), tiny)[0][0])[2] == "NCSM #1.5 · kinds #3"
-    (axes, *_), _, _ = drawn(listing(["a"], rank=None, wordnet_rank=None, score=None), tiny)
+    assert caption(axes) == [
+        "cat",
+        "→ dog",
+        "NCSM #1.5 · WordNet #3",
+        "score 0.500 · sample 0",
+    ]
+    assert (
+        caption(drawn(listing(["a"], reference="kinds"), tiny)[0][0])[2]
+        == "NCSM #1.5 · kinds #3"
+    )
+    (axes, *_), _, _ = drawn(
+        listing(["a"], rank=None, wordnet_rank=None, score=None), tiny
+    )
     assert caption(axes)[2:] == ["no rank", "sample 0"]
 
 
-@pytest.mark.parametrize("truth", ["y z " * 100, "W" * 60, "$x^2$ [bold]cat", "cat\n\x1b[31m\u202e"])
+@pytest.mark.parametrize(
+    "truth", ["y z " * 100, "W" * 60, "$x^2$ [bold]cat", "cat\n\x1b[31m\u202e"]
+)
 def test_grid_cuts_names_and_keeps_them_in_their_tile(truth):
     tiles, _, _ = drawn(listing(["a", "b", "c", "d"], truth=truth), tiny)
     name = caption(tiles[0])[0]
@@ -109,9 +145,11 @@ def test_grid_cuts_names_and_keeps_them_in_their_tile(truth):
 def test_grid_heading_describes_the_listing_which_needs_paths():
     figure = drawn(listing(["a"]), tiny)[0][0].figure
     assert figure.get_suptitle() == "run, epoch 3, test: 1 of 1 mistakes"
-    assert " ".join(figure.get_supxlabel().split()) == (
-        "The true class is bold, → is the prediction, and # is its rank. "
-        "Furthest from the truth first; ranks from 1, the most similar to the truth, to 7 (WordNet: 6)."
+    assert (
+        " ".join(figure.get_supxlabel().split())
+        == "The true class is bold, → is the prediction, and # is its rank. Furthest"
+        " from the truth first; ranks from 1, the most similar to the truth, to 7"
+        " (WordNet: 6)."
     )
     with raises("no-image-paths", UsageError):
         grid(listing([None, None]), tiny, STYLE)
@@ -123,4 +161,7 @@ def test_save_writes_in_one_step_and_the_same_bytes_again(tmp_path):
     assert save(listing(["a"]), tiny, path) == {}
     first = path.read_bytes()
     save(listing(["a"]), tiny, path)
-    assert (path.read_bytes(), [file.name for file in tmp_path.iterdir()]) == (first, ["sheet.png"])
+    assert (path.read_bytes(), [file.name for file in tmp_path.iterdir()]) == (
+        first,
+        ["sheet.png"],
+    )

@@ -1,4 +1,6 @@
-"""Fixtures: real runs that are analysed once, small runs on request, and the command line in and out of the process."""
+"""Fixtures: real runs that are analysed once, small runs on request, and the command
+line in and out of the process.
+"""
 
 import os
 import pickle
@@ -48,11 +50,15 @@ class Analysed:
 
 @pytest.fixture(scope="session")
 def analysed(four_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
-    """Return the analysis of the four runs of the fixture `four_runs`, with default options; do not write to it."""
+    """Return the analysis of the four runs of the fixture `four_runs`, with default
+    options; do not write to it.
+    """
 
     def make(folder: Path) -> None:
         events: list[tuple[str, int, int]] = []
-        summary = analyze([four_runs], folder / "out", progress=lambda *event: events.append(event))
+        summary = analyze(
+            [four_runs], folder / "out", progress=lambda *event: events.append(event)
+        )
         (folder / "summary.pickle").write_bytes(pickle.dumps((summary, events)))
 
     folder = made_once(tmp_path_factory, "analysed", make)
@@ -62,39 +68,66 @@ def analysed(four_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Analy
 
 @pytest.fixture(scope="session")
 def real_heads(four_runs: Path) -> dict[str, list[np.ndarray]]:
-    """Return the classifier heads of each of the four runs, epoch by epoch, as torch loads them."""
-    return {run: [head_of(path) for path in sorted((four_runs / run).glob("*.pt"))] for run in RUNS}
+    """Return the classifier heads of each of the four runs, epoch by epoch, as torch
+    loads them.
+    """
+    return {
+        run: [head_of(path) for path in sorted((four_runs / run).glob("*.pt"))]
+        for run in RUNS
+    }
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Return ``make_run(name="run", epochs=4, labels=ANIMALS, seed=0)``: it makes a run's folder in ``tmp_path``."""
+    """Return ``make_run(name="run", epochs=4, labels=ANIMALS, seed=0)``: it makes a
+    run's folder in ``tmp_path``.
+    """
 
-    def made(name: str = "run", epochs: int = 4, labels: Sequence[str] | None = ANIMALS, seed: int = 0) -> Path:
+    def made(
+        name: str = "run",
+        epochs: int = 4,
+        labels: Sequence[str] | None = ANIMALS,
+        seed: int = 0,
+    ) -> Path:
         return write_checkpoints(tmp_path / name, epochs, labels, seed)
 
     return made
 
 
 @pytest.fixture(scope="session")
-def _analysed_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, Sequence[str] | None, Options], Path]:
-    """Return a function that analyses a made-up run, once for each number of epochs, labels and options."""
+def _analysed_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[int, Sequence[str] | None, Options], Path]:
+    """Return a function that analyses a made-up run, once for each number of epochs,
+    labels and options.
+    """
 
     @cache
     def made(epochs: int, labels: Sequence[str] | None, options: Options) -> Path:
         folder = tmp_path_factory.mktemp("made")
-        analyze([write_checkpoints(folder / "run", epochs, labels)], folder / "out", options)
+        analyze(
+            [write_checkpoints(folder / "run", epochs, labels)], folder / "out", options
+        )
         return folder / "out"
 
     return made
 
 
 @pytest.fixture
-def make_results(_analysed_once: Callable[[int, Sequence[str] | None, Options], Path], tmp_path: Path) -> MakeRun:
-    """Return ``make_results(epochs=4, labels=ANIMALS, **options)``: a copy of the results of a made-up run, to write to."""
+def make_results(
+    _analysed_once: Callable[[int, Sequence[str] | None, Options], Path], tmp_path: Path
+) -> MakeRun:
+    """Return ``make_results(epochs=4, labels=ANIMALS, **options)``: a copy of the
+    results of a made-up run, to write to.
+    """
 
-    def made(epochs: int = 4, labels: Sequence[str] | None = ANIMALS, **options: Any) -> Path:
-        return shutil.copytree(_analysed_once(epochs, labels, Options(**{"draws": 0} | options)), tmp_path / "out")
+    def made(
+        epochs: int = 4, labels: Sequence[str] | None = ANIMALS, **options: Any
+    ) -> Path:
+        return shutil.copytree(
+            _analysed_once(epochs, labels, Options(**{"draws": 0} | options)),
+            tmp_path / "out",
+        )
 
     return made
 
@@ -114,15 +147,26 @@ def dsi(capfd: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def dsi_on_terminal() -> Command:
-    """Return ``dsi_on_terminal(*arguments, typed="")``: the command in a process whose stdin and stderr are a terminal."""
-    fcntl, pty, termios = (pytest.importorskip(name, reason="only POSIX has it") for name in ("fcntl", "pty", "termios"))
+    """Return ``dsi_on_terminal(*arguments, typed="")``: the command in a process whose
+    stdin and stderr are a terminal.
+    """
+    fcntl, pty, termios = (
+        pytest.importorskip(name, reason="only POSIX has it")
+        for name in ("fcntl", "pty", "termios")
+    )
 
     def called(*arguments: object, typed: str = "") -> Ended:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, b"\x18\x00\x64\x00\x00\x00\x00\x00")
         command = [sys.executable, "-m", "dsi_cli", *map(str, arguments)]
         environment = {**os.environ, "TERM": "xterm"}
-        process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+        process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env=environment,
+        )
         os.close(theirs)
         os.write(ours, typed.encode())
         seen = b""
@@ -138,11 +182,15 @@ def dsi_on_terminal() -> Command:
 
 @pytest.fixture(scope="session")
 def dsi_process() -> Command:
-    """Return ``dsi_process(*arguments, **options)``: the command in a process of its own; options as for ``subprocess.run``."""
+    """Return ``dsi_process(*arguments, **options)``: the command in a process of its
+    own; options as for ``subprocess.run``.
+    """
 
     def called(*arguments: object, **options: object) -> Ended:
         command = [sys.executable, "-m", "dsi_cli", *map(str, arguments)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+        ended = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, check=False, **options
+        )
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     return called

@@ -13,7 +13,9 @@ from dsi_cli.checkpoints.tensors import Tensor
 
 
 def read_all(path: Path) -> dict[str, np.ndarray]:
-    """Return every tensor in a file by its name; those of nested mappings have the keys before it."""
+    """Return every tensor in a file by its name; those of nested mappings have the keys
+    before it.
+    """
 
     def read(tree: object, lead: str) -> None:
         for name, one in tree.items():
@@ -34,12 +36,18 @@ def saved_pickle(value: object) -> bytes:
     buffer = io.BytesIO()
     torch.save(value, buffer)
     with zipfile.ZipFile(buffer) as archive:
-        return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+        return archive.read(
+            next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        )
 
 
 def formats_of(head: bytes) -> list[str]:
     """Return the formats that a file with these first bytes may have."""
-    return [one.name for one in FORMATS if one.matches_head is not None and one.matches_head(head[:16])]
+    return [
+        one.name
+        for one in FORMATS
+        if one.matches_head is not None and one.matches_head(head[:16])
+    ]
 
 
 def only(folder: Path) -> CheckpointFile:
@@ -48,11 +56,25 @@ def only(folder: Path) -> CheckpointFile:
     return found
 
 
-def repacked(path: Path, new: Path, change: dict[str, bytes | None] | None = None, compression: int = 0) -> Path:
-    """Write a copy of an archive with entries changed, left out (None) or deflated, by their names without the top folder."""
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(new, "w", compression) as archive:
+def repacked(
+    path: Path,
+    new: Path,
+    change: dict[str, bytes | None] | None = None,
+    compression: int = 0,
+) -> Path:
+    """Write a copy of an archive with entries changed, left out (None) or deflated, by
+    their names without the top folder.
+    """
+    with (
+        zipfile.ZipFile(path) as old,
+        zipfile.ZipFile(new, "w", compression) as archive,
+    ):
         for entry in old.infolist():
-            short = entry.filename.partition("/")[2] if entry.filename not in (change or {}) else entry.filename
+            short = (
+                entry.filename.partition("/")[2]
+                if entry.filename not in (change or {})
+                else entry.filename
+            )
             data = (change or {}).get(short, old.read(entry))
             if data is not None:
                 archive.writestr(entry.filename, data)

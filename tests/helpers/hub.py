@@ -1,4 +1,6 @@
-"""A Hugging Face Hub on this machine: repositories with commits, tags and branches, as far as huggingface_hub needs it."""
+"""A Hugging Face Hub on this machine: repositories with commits, tags and branches, as
+far as huggingface_hub needs it.
+"""
 
 import hashlib
 import json
@@ -16,7 +18,9 @@ import pytest
 TOKEN = "hf_" + "SesameOpenSesameOpen1234"
 Files = dict[str, bytes]
 _KINDS = "revision|tree|paths-info|commits|refs|resolve"
-_ADDRESS = re.compile(rf"/(?:api/models/)?([^/]+/[^/]+?)(?:/({_KINDS})(?:/([^/]+))?(?:/(.+))?)?")
+_ADDRESS = re.compile(
+    rf"/(?:api/models/)?([^/]+/[^/]+?)(?:/({_KINDS})(?:/([^/]+))?(?:/(.+))?)?"
+)
 
 
 @dataclass
@@ -35,10 +39,16 @@ class Repository:
     branches: dict[str, str] = field(default_factory=dict)
     is_private: bool = False
 
-    def commit(self, title: str, files: dict[str, bytes | None], tag: str | None = None) -> str:
-        """Change some files (None removes one) on the branch main; return the commit."""
+    def commit(
+        self, title: str, files: dict[str, bytes | None], tag: str | None = None
+    ) -> str:
+        """Change some files (None removes one) on the branch main; return the
+        commit.
+        """
         before = self.commits[-1].files if self.commits else {}
-        merged = {name: data for name, data in (before | files).items() if data is not None}
+        merged = {
+            name: data for name, data in (before | files).items() if data is not None
+        }
         digest = hashlib.sha1(f"{len(self.commits)} {title}".encode()).hexdigest()
         self.commits.append(Commit(digest, title, merged))
         self.branches["main"] = digest
@@ -75,14 +85,22 @@ class Hub:
 
     def of(self, text: str) -> list[int]:
         """Return the bytes of the answers to GET requests whose path has a text."""
-        return [size for method, path, size in self.requests if method == "GET" and text in path]
+        return [
+            size
+            for method, path, size in self.requests
+            if method == "GET" and text in path
+        ]
 
 
 def _entry(path: str, data: bytes) -> dict[str, Any]:
     oid = hashlib.sha1(data).hexdigest()
     entry = {"type": "file", "path": path, "size": len(data), "oid": oid}
     if path.endswith((".safetensors", ".bin", ".pt")):
-        entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+        entry["lfs"] = {
+            "oid": hashlib.sha256(data).hexdigest(),
+            "size": len(data),
+            "pointerSize": 130,
+        }
     return entry
 
 
@@ -95,7 +113,12 @@ def _tree(files: Files, folder: str, *, recursive: bool) -> list[dict[str, Any]]
         *parts, _ = path.removeprefix(top).split("/")
         for depth in range(1, len(parts) + 1 if recursive else min(1, len(parts)) + 1):
             name = top + "/".join(parts[:depth])
-            entries[name] = {"type": "directory", "path": name, "size": 0, "oid": hashlib.sha1(name.encode()).hexdigest()}
+            entries[name] = {
+                "type": "directory",
+                "path": name,
+                "size": 0,
+                "oid": hashlib.sha1(name.encode()).hexdigest(),
+            }
         if recursive or not parts:
             entries[path] = _entry(path, data)
     return [entries[name] for name in sorted(entries)]
@@ -119,7 +142,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body)
 
         def reply_json(self, value: Any, **headers: str) -> None:
-            self.reply(200, json.dumps(value).encode(), Content_Type="application/json", **headers)
+            self.reply(
+                200,
+                json.dumps(value).encode(),
+                Content_Type="application/json",
+                **headers,
+            )
 
         def error(self, status: int, code: str = "") -> None:
             self.reply(status, X_Error_Code=code, X_Error_Message=code or "refused")
@@ -140,44 +168,88 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             match = _ADDRESS.fullmatch(address.path)
             repository = match and hub.repositories.get(match[1])
             if not match or not repository:
-                self.error(404 if self.headers.get("Authorization") else 401, "RepoNotFound")
+                self.error(
+                    404 if self.headers.get("Authorization") else 401, "RepoNotFound"
+                )
                 return
-            if repository.is_private and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            if (
+                repository.is_private
+                and self.headers.get("Authorization") != f"Bearer {TOKEN}"
+            ):
                 self.error(401, "RepoNotFound")
                 return
-            kind, revision, path = match[2], unquote(match[3] or "main"), unquote(match[4] or "")
+            kind, revision, path = (
+                match[2],
+                unquote(match[3] or "main"),
+                unquote(match[4] or ""),
+            )
             if kind == "refs":
-                refs = {"branches": ("heads", repository.branches), "tags": ("tags", repository.tags)}
+                refs = {
+                    "branches": ("heads", repository.branches),
+                    "tags": ("tags", repository.tags),
+                }
                 about = {"converts": []}
                 for name, (part, known) in refs.items():
                     items = known.items()
-                    about[name] = [{"name": ref, "ref": f"refs/{part}/{ref}", "targetCommit": one} for ref, one in items]
+                    about[name] = [
+                        {"name": ref, "ref": f"refs/{part}/{ref}", "targetCommit": one}
+                        for ref, one in items
+                    ]
                 self.reply_json(about)
                 return
             commit = repository.at(revision)
             if commit is None:
                 self.error(404, "RevisionNotFound")
             elif kind in (None, "revision"):
-                about = {"_id": "1", "id": match[1], "sha": commit.id, "siblings": [], "tags": [], "private": False}
+                about = {
+                    "_id": "1",
+                    "id": match[1],
+                    "sha": commit.id,
+                    "siblings": [],
+                    "tags": [],
+                    "private": False,
+                }
                 self.reply_json(about | {"downloads": 0, "likes": 0})
             elif kind == "commits":
-                history = repository.commits[: repository.commits.index(commit) + 1][::-1]
+                history = repository.commits[: repository.commits.index(commit) + 1][
+                    ::-1
+                ]
                 number = int(parse_qs(address.query).get("p", ["0"])[0])
-                shared = {"message": "", "date": "2024-05-01T12:00:00.000Z", "authors": [{"user": "me"}]}
+                shared = {
+                    "message": "",
+                    "date": "2024-05-01T12:00:00.000Z",
+                    "authors": [{"user": "me"}],
+                }
                 on_page = history[number * hub.page : (number + 1) * hub.page]
                 items = [shared | {"id": one.id, "title": one.title} for one in on_page]
                 more = (number + 1) * hub.page < len(history)
-                link = {"Link": f'<{hub.url}{address.path}?p={number + 1}>; rel="next"'} if more else {}
+                link = (
+                    {"Link": f'<{hub.url}{address.path}?p={number + 1}>; rel="next"'}
+                    if more
+                    else {}
+                )
                 self.reply_json(items, **link)
             elif kind == "tree":
-                entries = _tree(commit.files, path, recursive=parse_qs(address.query).get("recursive") == ["true"])
+                entries = _tree(
+                    commit.files,
+                    path,
+                    recursive=parse_qs(address.query).get("recursive") == ["true"],
+                )
                 if path and not entries:
                     self.error(404, "EntryNotFound")
                 else:
                     self.reply_json(entries)
             elif kind == "paths-info":
-                wanted = parse_qs(body.decode()).get("paths") or json.loads(body)["paths"]
-                self.reply_json([_entry(name, commit.files[name]) for name in wanted if name in commit.files])
+                wanted = (
+                    parse_qs(body.decode()).get("paths") or json.loads(body)["paths"]
+                )
+                self.reply_json(
+                    [
+                        _entry(name, commit.files[name])
+                        for name in wanted
+                        if name in commit.files
+                    ]
+                )
             elif path not in commit.files:
                 self.error(404, "EntryNotFound")
             else:
@@ -187,9 +259,14 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     "X-Repo-Commit": commit.id,
                     "Accept-Ranges": "bytes",
                 }
-                wanted_range = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
+                wanted_range = re.fullmatch(
+                    r"bytes=(\d+)-(\d+)", self.headers.get("Range") or ""
+                )
                 if wanted_range:
-                    first, last = int(wanted_range[1]), min(int(wanted_range[2]), len(data) - 1)
+                    first, last = (
+                        int(wanted_range[1]),
+                        min(int(wanted_range[2]), len(data) - 1),
+                    )
                     headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
                     self.reply(206, data[first : last + 1], **headers)
                 else:

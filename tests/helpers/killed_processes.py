@@ -1,7 +1,9 @@
-"""Kill an analysis at random moments: ``python tests/helpers/killed_processes.py RUN OUT KILLS SEED`` prints what was found.
+"""Kill an analysis at random moments: ``python tests/helpers/killed_processes.py RUN
+OUT KILLS SEED`` prints what was found.
 
-The analysis is ``dsi analyze`` in a child of this process, which has already imported everything, so that a kill hits the
-work and not the imports, and 200 kills take minutes. The moments are spread over the files that an analysis writes.
+The analysis is ``dsi analyze`` in a child of this process, which has already imported
+everything, so that a kill hits the work and not the imports, and 200 kills take
+minutes. The moments are spread over the files that an analysis writes.
 """
 
 import json
@@ -24,9 +26,13 @@ from dsi_cli.cli.app import main_with_exit_code
 from dsi_cli.store.layout import CACHE, OUR_NAMES, REPORT
 
 ANEW = 0.3
-"""How often what was left is thrown away, so that beginnings are killed as often as ends."""
+"""How often what was left is thrown away, so that beginnings are killed as often as
+ends.
+"""
 PAUSE_SECONDS = 0.02
-"""The longest pause between the file that is waited for and the kill, which hits the work until the next file as well."""
+"""The longest pause between the file that is waited for and the kill, which hits the
+work until the next file as well.
+"""
 QUICK = ("--draws", "0", "--permutations", "0", "--measure", "cosine", "--quiet")
 FINAL = OUR_NAMES - {".lock", ".tmp"}
 
@@ -37,7 +43,9 @@ def arguments(run: Path, out: Path) -> list[str]:
 
 
 def started(run: Path, out: Path, then: Callable[[], None] = lambda: None) -> int:
-    """Return the number of a process that analyses, and calls a function when it has."""
+    """Return the number of a process that analyses, and calls a function when it
+    has.
+    """
     child = os.fork()
     if child == 0:
         code = 70
@@ -69,7 +77,9 @@ def preload(run: Path, out: Path) -> None:
 
 
 def wait_for_first_write(child: int, out: Path) -> bool:
-    """Wait until a process has written its number into the lock; return whether it did before it ended."""
+    """Wait until a process has written its number into the lock; return whether it did
+    before it ended.
+    """
     lock, told = out / ".lock", f"process {child}".encode()
     while True:
         try:
@@ -93,7 +103,9 @@ def ended(child: int) -> int:
 
 
 def torn(out: Path) -> list[str]:
-    """Return what is not as it must be: files with a final name that cannot be read, and names that do not belong there."""
+    """Return what is not as it must be: files with a final name that cannot be read,
+    and names that do not belong there.
+    """
     wrong = []
     for path in sorted(out.rglob("*")):
         place = path.relative_to(out)
@@ -122,7 +134,12 @@ def torn(out: Path) -> list[str]:
 
 def files(out: Path) -> int:
     """Return how many tables there are."""
-    return sum(name.endswith(".parquet") for top, _, names in os.walk(out) if ".tmp" not in top for name in names)
+    return sum(
+        name.endswith(".parquet")
+        for top, _, names in os.walk(out)
+        if ".tmp" not in top
+        for name in names
+    )
 
 
 def main(run: Path, out: Path, kills: int, seed: int) -> None:

@@ -1,4 +1,6 @@
-"""A hostile file given to all that reads checkpoints, in a process with the limits that are promised (docs/security.md)."""
+"""A hostile file given to all that reads checkpoints, in a process with the limits that
+are promised (docs/security.md).
+"""
 
 import os
 import subprocess
@@ -6,8 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-_LIMITED = textwrap.dedent(
-    """
+_LIMITED = textwrap.dedent("""
     import resource, sys
     from contextlib import nullcontext
     from pathlib import Path
@@ -33,16 +34,29 @@ _LIMITED = textwrap.dedent(
     more = peak() - base
     print(record.status, record.reason, f"{more} MiB, {resource.getrusage(resource.RUSAGE_SELF).ru_utime:.1f} s", sep="|")
     assert more < 300, f"{more} MiB"
-    """
-)
+    """)
 
 
 def scanned(path: Path) -> tuple[str, str]:
-    """Return status and reason of a file of less than 10 MB; fails where reading it takes more than is promised."""
+    """Return status and reason of a file of less than 10 MB; fails where reading it
+    takes more than is promised.
+    """
     assert path.stat().st_size < 10_000_000
-    where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OPENBLAS_NUM_THREADS": "1"}
-    ended = subprocess.run([sys.executable, "-c", _LIMITED, path], capture_output=True, text=True, env=where, check=False)
-    assert ended.returncode == 0, f"{ended.returncode}: {ended.stdout}{ended.stderr[-2000:]}"
+    where = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", _LIMITED, path],
+        capture_output=True,
+        text=True,
+        env=where,
+        check=False,
+    )
+    assert ended.returncode == 0, (
+        f"{ended.returncode}: {ended.stdout}{ended.stderr[-2000:]}"
+    )
     status, reason, took = ended.stdout.strip().split("|")
     print(took)
     return status, reason

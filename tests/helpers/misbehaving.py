@@ -1,4 +1,5 @@
-"""Readers that misbehave, for the fuzzer to find: ``python tests/helpers/misbehaving.py`` fuzzes each and prints JSON.
+"""Readers that misbehave, for the fuzzer to find: ``python
+tests/helpers/misbehaving.py`` fuzzes each and prints JSON.
 
 The fuzzer forks, so this runs in a process of its own without other threads.
 """
@@ -34,7 +35,9 @@ READERS = {
 
 
 def campaign_with(misbehave):
-    """Give twelve plain files to a reader that misbehaves on one of them; return the outcome."""
+    """Give twelve plain files to a reader that misbehaves on one of them; return the
+    outcome.
+    """
 
     def reader(path, is_folder, turn):
         if turn != BAD:
@@ -43,7 +46,9 @@ def campaign_with(misbehave):
         return "ok"
 
     return campaign.run(
-        lambda number: Input(number, "text", "text", (("x.pt", b"no checkpoint at all"),), ()),
+        lambda number: Input(
+            number, "text", "text", (("x.pt", b"no checkpoint at all"),), ()
+        ),
         range(12),
         workers=2,
         limits=LIMITS,
@@ -56,7 +61,13 @@ def main():
     told = {}
     for name, misbehave in READERS.items():
         outcome = campaign_with(misbehave)
-        told[name] = [outcome.inputs, [[one.number, one.problem.kind, one.problem.detail] for one in outcome.findings]]
+        told[name] = [
+            outcome.inputs,
+            [
+                [one.number, one.problem.kind, one.problem.detail]
+                for one in outcome.findings
+            ],
+        ]
     print(json.dumps(told))
 
 

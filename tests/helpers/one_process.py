@@ -1,4 +1,6 @@
-"""Several commands, one after the other, in one process of its own: starting Python for each of them would take seconds."""
+"""Several commands, one after the other, in one process of its own: starting Python for
+each of them would take seconds.
+"""
 
 import json
 import subprocess
@@ -31,10 +33,15 @@ class Done(NamedTuple):
 
 
 def run(commands: Sequence[Sequence[object]], before: str = "") -> list[Done]:
-    """Run commands of dsi in one process, after some code; the first result is that of the code."""
+    """Run commands of dsi in one process, after some code; the first result is that of
+    the code.
+    """
     arguments = json.dumps([list(map(str, command)) for command in commands])
     process = [sys.executable, "-c", _PROGRAM.format(before=before), arguments]
     ended = subprocess.run(process, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     modules, found = json.loads(ended.stdout.splitlines()[-1])
-    return [Done(0, "", ended.stderr, set(modules)), *(Done(code, out, err, set(names)) for code, out, err, names in found)]
+    return [
+        Done(0, "", ended.stderr, set(modules)),
+        *(Done(code, out, err, set(names)) for code, out, err, names in found),
+    ]

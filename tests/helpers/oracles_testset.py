@@ -1,7 +1,8 @@
-"""Independent reference values of what a test set gives: confusion, typicality, accuracy, loss.
+"""Independent reference values of what a test set gives: confusion, typicality,
+accuracy, loss.
 
-They come from scikit-learn and SciPy in float64; nothing is from the package under test. ``counts`` is always ``(C, C)``,
-rows = truth, columns = prediction.
+They come from scikit-learn and SciPy in float64; nothing is from the package under
+test. ``counts`` is always ``(C, C)``, rows = truth, columns = prediction.
 """
 
 from itertools import combinations
@@ -32,7 +33,9 @@ def balanced_accuracy(counts):
 
 def accuracy_top5(logits, targets):
     """Return the share of the samples whose truth is among the five largest logits."""
-    return metrics.top_k_accuracy_score(targets, logits, k=5, labels=range(np.shape(logits)[1]))
+    return metrics.top_k_accuracy_score(
+        targets, logits, k=5, labels=range(np.shape(logits)[1])
+    )
 
 
 def cross_entropy(logits, targets):
@@ -46,10 +49,12 @@ def _off(matrix):
 
 
 def split_half_reliability(counts, halves):
-    """Return Spearman-Brown's ``2r / (1 + r)`` of the mean correlation of two halves' CCSMs.
+    """Return Spearman-Brown's ``2r / (1 + r)`` of the mean correlation of two halves'
+    CCSMs.
 
-    ``halves`` are pairs of counts that sum to ``counts``. Their rows are normalised before the classes are dropped that a half
-    lacks. Halves without a correlation do not count.
+    ``halves`` are pairs of counts that sum to ``counts``. Their rows are normalised
+    before the classes are dropped that a half lacks. Halves without a correlation do
+    not count.
     """
     correlations = []
     for first, second in halves:
@@ -63,7 +68,9 @@ def split_half_reliability(counts, halves):
 
 
 def sampled_halves(counts, rng, draws):
-    """Split the samples in two at random, each truth class by itself; the first half has the odd sample."""
+    """Split the samples in two at random, each truth class by itself; the first half
+    has the odd sample.
+    """
     halves = []
     for _ in range(draws):
         first = np.zeros_like(counts)
@@ -75,14 +82,17 @@ def sampled_halves(counts, rng, draws):
 
 
 def pearson_corrected(a, b, reliability):
-    """Return the correlation of the off-diagonal values over the root of the reliability of one side."""
+    """Return the correlation of the off-diagonal values over the root of the
+    reliability of one side.
+    """
     return stats.pearsonr(_off(a), _off(b)).statistic / np.sqrt(reliability)
 
 
 def template_similarity(features, targets, classes):
     """Return the cosines of the classes' mean features.
 
-    A class without a sample, or with a mean of zero, has similarity 0 to all others and 1 to itself.
+    A class without a sample, or with a mean of zero, has similarity 0 to all others and
+    1 to itself.
     """
     features, targets = np.asarray(features, dtype=np.float64), np.asarray(targets)
     means = np.zeros((classes, features.shape[1]))
@@ -98,10 +108,12 @@ def _cosine(one, other):
 
 
 def typicality(features, targets, predictions, classes):
-    """Return two rows per class (the right samples, the wrong ones), and the cosines of all right and of all wrong samples.
+    """Return two rows per class (the right samples, the wrong ones), and the cosines of
+    all right and of all wrong samples.
 
-    ``group_cosine`` compares the mean feature of these samples with that of all samples of the class. ``sample_cosine`` is the
-    mean of the samples' own cosines, each with the mean feature of the other samples of the class; a class's only sample has none.
+    ``group_cosine`` compares the mean feature of these samples with that of all samples
+    of the class. ``sample_cosine`` is the mean of the samples' own cosines, each with
+    the mean feature of the other samples of the class; a class's only sample has none.
     """
     features, targets = np.asarray(features, dtype=np.float64), np.asarray(targets)
     is_right = targets == np.asarray(predictions)
@@ -117,7 +129,11 @@ def typicality(features, targets, predictions, classes):
         for correct in (True, False):
             group = members & (is_right == correct)
             known = own[group & ~np.isnan(own)]
-            means = [features[chosen].mean(axis=0) for chosen in (members, group)] if group.any() else None
+            means = (
+                [features[chosen].mean(axis=0) for chosen in (members, group)]
+                if group.any()
+                else None
+            )
             rows.append(
                 {
                     "class_index": index,
@@ -132,7 +148,14 @@ def typicality(features, targets, predictions, classes):
 
 
 def typicality_null_enumerated(class_features, size):
-    """Return the mean over all subsets of this size of the cosine of the class's mean feature and the subset's."""
+    """Return the mean over all subsets of this size of the cosine of the class's mean
+    feature and the subset's.
+    """
     rows = np.asarray(class_features, dtype=np.float64)
-    subsets = np.array([rows[list(chosen)].mean(axis=0) for chosen in combinations(range(len(rows)), size)])
+    subsets = np.array(
+        [
+            rows[list(chosen)].mean(axis=0)
+            for chosen in combinations(range(len(rows)), size)
+        ]
+    )
     return float(cosine_similarity(rows.mean(axis=0, keepdims=True), subsets).mean())

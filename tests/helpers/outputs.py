@@ -1,4 +1,6 @@
-"""Small made-up runs, tables that are written by hand, and what an output folder holds."""
+"""Small made-up runs, tables that are written by hand, and what an output folder
+holds.
+"""
 
 import os
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ RUNS = ("cifar100-cnn", "cifar100-vit", "collapsed", "garments")
 TABLES = ("checkpoints", "classes", "curves")
 
 
-def heads(epochs: int, classes: int = len(ANIMALS), features: int = 8, seed: int = 0) -> list[torch.Tensor]:
+def heads(
+    epochs: int, classes: int = len(ANIMALS), features: int = 8, seed: int = 0
+) -> list[torch.Tensor]:
     """Return classifiers' weights of a made-up run: a start, and steps away from it."""
     generator = torch.Generator().manual_seed(seed)
     steps = torch.randn(epochs, classes, features, generator=generator)
@@ -33,29 +37,43 @@ def heads(epochs: int, classes: int = len(ANIMALS), features: int = 8, seed: int
 def save_head(path: Path, weight: torch.Tensor, **beside: object) -> Path:
     """Save a classifier's weight the way an own training loop does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": {"fc.weight": weight, "fc.bias": torch.zeros(len(weight))}, **beside}, path)
+    torch.save(
+        {
+            "state_dict": {"fc.weight": weight, "fc.bias": torch.zeros(len(weight))},
+            **beside,
+        },
+        path,
+    )
     return path
 
 
-def write_checkpoints(folder: Path, epochs: int = 4, labels: Sequence[str] | None = ANIMALS, seed: int = 0) -> Path:
+def write_checkpoints(
+    folder: Path, epochs: int = 4, labels: Sequence[str] | None = ANIMALS, seed: int = 0
+) -> Path:
     """Write a made-up run with a label file next to it, and return its folder."""
     folder.mkdir(parents=True)
     for epoch, weight in enumerate(heads(epochs, seed=seed)):
         save_head(folder / f"epoch_{epoch}.pt", weight, epoch=epoch)
     if labels is not None:
-        (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        (folder / "classes.txt").write_text(
+            "".join(f"{label}\n" for label in labels), encoding="utf-8"
+        )
     return folder
 
 
 def head_of(path: Path) -> npt.NDArray[np.float32]:
-    """Return the classifier head that torch loads from a checkpoint of one of the runs."""
+    """Return the classifier head that torch loads from a checkpoint of one of the
+    runs.
+    """
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     (weight,) = (state[name] for name in ("fc.weight", "head.weight") if name in state)
     return weight.numpy()
 
 
 def garble(folder: Path) -> None:
-    """Overwrite a run's checkpoints with garbage of the same size and time of change: whoever reads one fails."""
+    """Overwrite a run's checkpoints with garbage of the same size and time of change:
+    whoever reads one fails.
+    """
     for path in folder.rglob("*.pt"):
         before = path.stat()
         path.write_bytes(b"\xff" * before.st_size)
@@ -69,28 +87,52 @@ def tables(out: Path) -> dict[str, pd.DataFrame]:
 
 def all_curves(out: Path) -> pd.DataFrame:
     """Return the rows of both tables of curves, read by pandas alone."""
-    return pd.concat([pd.read_parquet(out / f"{name}.parquet") for name in ("curves", "extra_curves")], ignore_index=True)
+    return pd.concat(
+        [
+            pd.read_parquet(out / f"{name}.parquet")
+            for name in ("curves", "extra_curves")
+        ],
+        ignore_index=True,
+    )
 
 
 def contents(out: Path) -> dict[str, bytes]:
     """Return every file of an output, without its cache."""
-    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
-    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(".cache")}
+    files = {
+        str(path.relative_to(out)): path
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+    return {
+        name: path.read_bytes()
+        for name, path in files.items()
+        if not name.startswith(".cache")
+    }
 
 
 def assert_same_output(out: Path, other: Path) -> None:
-    """Assert that two outputs hold the same tables, matrices and answers, and nothing else.
+    """Assert that two outputs hold the same tables, matrices and answers, and nothing
+    else.
 
-    Both have a report or neither; its bytes are a function of the tables and of where they lie, which the page names.
+    Both have a report or neither; its bytes are a function of the tables and of where
+    they lie, which the page names.
     """
     first, second = contents(out), contents(other)
     assert set(first) == set(second)
-    for name in (name for name in first if name.endswith(".parquet") and first[name] != second[name]):
-        pd.testing.assert_frame_equal(pd.read_parquet(out / name), pd.read_parquet(other / name), obj=name)
+    for name in (
+        name
+        for name in first
+        if name.endswith(".parquet") and first[name] != second[name]
+    ):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(out / name), pd.read_parquet(other / name), obj=name
+        )
 
 
 def assert_like_a_first_call(out: Path, runs: Sequence[Path], options: Options) -> None:
-    """Assert that an output equals that of a first call with these options, which is made next to it."""
+    """Assert that an output equals that of a first call with these options, which is
+    made next to it.
+    """
     analyze(runs, out.with_name("fresh"), options)
     assert_same_output(out, out.with_name("fresh"))
 
@@ -104,21 +146,37 @@ def curve(frame: pd.DataFrame, run: str, **where: object) -> pd.DataFrame:
 
 
 def stored(out: Path, run: str, kind: str, epoch: int) -> npt.NDArray[np.float32]:
-    """Return a stored matrix of a kind (``ncsm``, ``ccsm-test``), read by pandas alone."""
-    return np.stack(pd.read_parquet(out / "csms" / run / kind / f"{epoch}.parquet")["similarity"])
+    """Return a stored matrix of a kind (``ncsm``, ``ccsm-test``), read by pandas
+    alone.
+    """
+    return np.stack(
+        pd.read_parquet(out / "csms" / run / kind / f"{epoch}.parquet")["similarity"]
+    )
 
 
-def stored_counts(out: Path, run: str, epoch: int, split: str = "test") -> npt.NDArray[np.int64]:
+def stored_counts(
+    out: Path, run: str, epoch: int, split: str = "test"
+) -> npt.NDArray[np.int64]:
     """Return stored confusion counts, read by pandas alone."""
-    return np.stack(pd.read_parquet(out / "confusions" / run / split / f"{epoch}.parquet")["count"])
+    return np.stack(
+        pd.read_parquet(out / "confusions" / run / split / f"{epoch}.parquet")["count"]
+    )
 
 
-def stored_reference(out: Path, run: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+def stored_reference(
+    out: Path, run: str
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
     """Return a run's stored reference matrix, and its classes in display order."""
-    classes = pd.read_parquet(out / "classes.parquet").query("run == @run").sort_values("class_index")
+    classes = (
+        pd.read_parquet(out / "classes.parquet")
+        .query("run == @run")
+        .sort_values("class_index")
+    )
     (labels_id,) = classes["labels_id"].unique()
     path = out / "references" / f"wordnet3.0-path-{labels_id}.parquet"
-    return np.stack(pd.read_parquet(path)["similarity"]), np.argsort(classes["display_order"].to_numpy())
+    return np.stack(pd.read_parquet(path)["similarity"]), np.argsort(
+        classes["display_order"].to_numpy()
+    )
 
 
 def write_predictions(
@@ -141,19 +199,46 @@ def write_predictions(
         "score": score if score is not None else [None] * size,
         "path": path if path is not None else [None] * size,
     }
-    table = parquet.from_columns(PREDICTIONS, size, {"run": run, "split": split, "epoch": epoch}, varying)
-    parquet.write(table, layout.split_path(out, PREDICTIONS, run, split, epoch), {}, out / ".tmp")
+    table = parquet.from_columns(
+        PREDICTIONS, size, {"run": run, "split": split, "epoch": epoch}, varying
+    )
+    parquet.write(
+        table, layout.split_path(out, PREDICTIONS, run, split, epoch), {}, out / ".tmp"
+    )
 
 
-def write_counts(out: Path, counts: np.ndarray, *, epoch: int = 0, split: str = "test", run: str = "run") -> None:
+def write_counts(
+    out: Path,
+    counts: np.ndarray,
+    *,
+    epoch: int = 0,
+    split: str = "test",
+    run: str = "run",
+) -> None:
     """Write the confusion counts of an epoch."""
     constants = {"run": run, "split": split, "epoch": epoch}
-    table = parquet.from_matrix(CONFUSIONS, counts, constants, {"class_index": np.arange(len(counts))})
-    parquet.write(table, layout.split_path(out, CONFUSIONS, run, split, epoch), {}, out / ".tmp")
+    table = parquet.from_matrix(
+        CONFUSIONS, counts, constants, {"class_index": np.arange(len(counts))}
+    )
+    parquet.write(
+        table, layout.split_path(out, CONFUSIONS, run, split, epoch), {}, out / ".tmp"
+    )
 
 
-def write_csm(out: Path, matrix: np.ndarray, kind: str, split: str | None, *, epoch: int = 0, run: str = "run") -> None:
+def write_csm(
+    out: Path,
+    matrix: np.ndarray,
+    kind: str,
+    split: str | None,
+    *,
+    epoch: int = 0,
+    run: str = "run",
+) -> None:
     """Write a matrix of an epoch."""
     constants = {"run": run, "kind": kind, "split": split, "epoch": epoch}
-    table = parquet.from_matrix(CSMS, matrix, constants, {"class_index": np.arange(len(matrix))})
-    parquet.write(table, layout.csm_path(out, run, kind, split, epoch), {}, out / ".tmp")
+    table = parquet.from_matrix(
+        CSMS, matrix, constants, {"class_index": np.arange(len(matrix))}
+    )
+    parquet.write(
+        table, layout.csm_path(out, run, kind, split, epoch), {}, out / ".tmp"
+    )

@@ -8,17 +8,27 @@ from matplotlib.transforms import Bbox
 
 
 def texts(figure: Figure) -> list[tuple[str, Bbox]]:
-    """Return every visible text, without arrows, with its place in pixels, a little shrunk: edges may touch."""
+    """Return every visible text, without arrows, with its place in pixels, a little
+    shrunk: edges may touch.
+    """
     figure.set_dpi(100)
     figure.draw_without_rendering()
     hidden = _out_of_view(figure)
-    seen = [text for text in figure.findobj(Text) if text.get_visible() and text not in hidden and text.get_text().strip()]
+    seen = [
+        text
+        for text in figure.findobj(Text)
+        if text.get_visible() and text not in hidden and text.get_text().strip()
+    ]
     boxes = [(text.get_text(), Text.get_window_extent(text)) for text in seen]
-    return [(name, box.padded(-0.1 * min(box.height, box.width))) for name, box in boxes]
+    return [
+        (name, box.padded(-0.1 * min(box.height, box.width))) for name, box in boxes
+    ]
 
 
 def _out_of_view(figure: Figure) -> set[Text]:
-    """Return the labels of ticks beyond an axis' ends, which are not drawn, and those of axes that are hidden."""
+    """Return the labels of ticks beyond an axis' ends, which are not drawn, and those
+    of axes that are hidden.
+    """
     hidden = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -32,14 +42,18 @@ def _out_of_view(figure: Figure) -> set[Text]:
 
 
 def assert_clear(figure: Figure) -> None:
-    """Assert that no text meets another or an image, and that all are within the figure."""
+    """Assert that no text meets another or an image, and that all are within the
+    figure.
+    """
     found = texts(figure)
     assert found
     for (name, box), (other, beside) in combinations(found, 2):
         assert not box.overlaps(beside), f"{name!r} meets {other!r}"
     for legend in figure.legends:
         frame = legend.get_window_extent()
-        assert not any(frame.overlaps(axes.get_window_extent()) for axes in figure.axes), "the legend lies on axes"
+        assert not any(
+            frame.overlaps(axes.get_window_extent()) for axes in figure.axes
+        ), "the legend lies on axes"
     maps = [axes.get_window_extent() for axes in figure.axes if axes.images]
     edge = figure.bbox.padded(1)
     for name, box in found:

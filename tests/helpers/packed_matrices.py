@@ -8,7 +8,9 @@ import numpy as np
 
 def unpack(text, levels):
     """Return the codes of a packed text."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8).astype(np.uint16)
+    planes = np.frombuffer(
+        zlib.decompress(base64.b64decode(text)), dtype=np.uint8
+    ).astype(np.uint16)
     if levels <= 255:
         return planes
     low, high = planes.reshape(2, -1)
@@ -17,4 +19,6 @@ def unpack(text, levels):
 
 def decode(scale, codes):
     """Return the values of codes, NaN for 0."""
-    return np.where(codes == 0, np.nan, scale.low + (codes.astype(float) - 1) * scale.step)
+    return np.where(
+        codes == 0, np.nan, scale.low + (codes.astype(float) - 1) * scale.step
+    )

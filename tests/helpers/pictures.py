@@ -1,4 +1,6 @@
-"""Small labelled images for the tests, and encoded images in the files of data sets, by the libraries that people use."""
+"""Small labelled images for the tests, and encoded images in the files of data sets, by
+the libraries that people use.
+"""
 
 import io
 import json
@@ -13,11 +15,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 
-def write(folder: Path, classes: Sequence[str], *, each: int, size: int, mode: str) -> Path:
+def write(
+    folder: Path, classes: Sequence[str], *, each: int, size: int, mode: str
+) -> Path:
     """Write a folder of PNG images for each class, and return the folder of all.
 
-    Each class has a colour and stripes of its own, so that a network can learn it. The files are numbered through all classes.
-    The images depend on nothing but the arguments.
+    Each class has a colour and stripes of its own, so that a network can learn it. The
+    files are numbered through all classes. The images depend on nothing but the
+    arguments.
     """
     for index, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
@@ -25,10 +30,18 @@ def write(folder: Path, classes: Sequence[str], *, each: int, size: int, mode: s
         colour, slope = rng.uniform(60, 200, 3), rng.normal(size=2)
         for number in range(index * each, (index + 1) * each):
             rows, columns = np.indices((size, size))
-            stripes = np.sin(slope[0] * rows + slope[1] * columns + rng.uniform(0, 2 * np.pi))
-            values = colour + 40 * stripes[:, :, None] + rng.normal(scale=15, size=(size, size, 3))
+            stripes = np.sin(
+                slope[0] * rows + slope[1] * columns + rng.uniform(0, 2 * np.pi)
+            )
+            values = (
+                colour
+                + 40 * stripes[:, :, None]
+                + rng.normal(scale=15, size=(size, size, 3))
+            )
             pixels = values.clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).convert(mode).save(folder / name / f"{number:05}.png")
+            Image.fromarray(pixels).convert(mode).save(
+                folder / name / f"{number:05}.png"
+            )
     return folder
 
 
@@ -46,15 +59,36 @@ def write_small(path):
     return path
 
 
-def write_parquet(path, data, labels, *, names=None, column="label", image="image", plain=False, **options):
-    """Write encoded images and labels as Hugging Face ``datasets`` does, or as plain binary."""
+def write_parquet(
+    path,
+    data,
+    labels,
+    *,
+    names=None,
+    column="label",
+    image="image",
+    plain=False,
+    **options,
+):
+    """Write encoded images and labels as Hugging Face ``datasets`` does, or as plain
+    binary.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    cells = pa.array(data, pa.binary()) if plain else pa.array([{"bytes": one, "path": None} for one in data], struct)
+    cells = (
+        pa.array(data, pa.binary())
+        if plain
+        else pa.array([{"bytes": one, "path": None} for one in data], struct)
+    )
     table = pa.table({image: cells, column: labels})
     if names is not None:
-        features = {image: {"_type": "Image"}, column: {"names": names, "_type": "ClassLabel"}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        features = {
+            image: {"_type": "Image"},
+            column: {"names": names, "_type": "ClassLabel"},
+        }
+        table = table.replace_schema_metadata(
+            {"huggingface": json.dumps({"info": {"features": features}})}
+        )
     pq.write_table(table, path, **options)
     return path
 

@@ -1,12 +1,18 @@
-"""How much work a call does, without a clock: the number of functions, of Python and of C, that it calls."""
+"""How much work a call does, without a clock: the number of functions, of Python and of
+C, that it calls.
+"""
 
 import sys
 from collections.abc import Callable
 from types import FrameType
 
 
-def calls(function: Callable[..., object], *arguments: object, **options: object) -> int:
-    """Return how many function calls a call makes in this thread; an exception that it raises is passed on."""
+def calls(
+    function: Callable[..., object], *arguments: object, **options: object
+) -> int:
+    """Return how many function calls a call makes in this thread; an exception that it
+    raises is passed on.
+    """
     count = 0
 
     def counted(_frame: FrameType, event: str, _argument: object) -> None:

@@ -44,18 +44,32 @@ class S3:
     def put_folder(self, folder: Any, key: str) -> None:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                self.put(f"{key}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+                self.put(
+                    f"{key}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+                )
 
     def keys(self, prefix: str = "") -> dict[str, int]:
-        pages = _client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-        return {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}
+        pages = (
+            _client()
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=BUCKET, Prefix=prefix)
+        )
+        return {
+            one["Key"]: one["Size"]
+            for page in pages
+            for one in page.get("Contents", [])
+        }
 
     def get(self, key: str) -> bytes:
         return _client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
     def of(self, method: str, key: str) -> list[int]:
         """Return the bytes of the answers to requests of one kind for one object."""
-        return [size for asked, path, size in self.requests if asked == method and path == f"/{BUCKET}/{key}"]
+        return [
+            size
+            for asked, path, size in self.requests
+            if asked == method and path == f"/{BUCKET}/{key}"
+        ]
 
 
 def forget_connections() -> None:
@@ -76,9 +90,8 @@ def _counted(s3: S3, app: Any) -> Any:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         status = "503 Slow Down" if s3.refuses(method, path) else s3.status
         if status is not None:
-            environ["wsgi.input"].read(
-                int(environ.get("CONTENT_LENGTH") or 0)
-            )  # left unread, it would break the connection
+            # left unread, it would break the connection
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start(status, [("Content-Length", "0")])
             return [b""]
         body = b"".join(app(environ, start))
@@ -90,7 +103,9 @@ def _counted(s3: S3, app: Any) -> Any:
 
 @contextmanager
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    """Yield a server with one empty bucket; the environment then says what a user's would."""
+    """Yield a server with one empty bucket; the environment then says what a user's
+    would.
+    """
     pytest.importorskip("s3fs", reason="needs s3fs")
     pytest.importorskip("moto.server", reason="needs moto[server]")
     import logging

@@ -12,12 +12,23 @@ def preset_nodes(name):
 
 
 def random_taxonomy(rng, size):
-    """Return a taxonomy in which each node has up to three parents among the nodes before it."""
-    above = [rng.choice(v, min(v, int(rng.integers(0, 4))), replace=False) if v else [] for v in range(size)]
+    """Return a taxonomy in which each node has up to three parents among the nodes
+    before it.
+    """
+    above = [
+        rng.choice(v, min(v, int(rng.integers(0, 4))), replace=False) if v else []
+        for v in range(size)
+    ]
     depths = []
     for parents in above:
         depths.append(max((depths[p] + 1 for p in parents), default=0))
     starts = np.cumsum([0, *map(len, above)]).astype(np.int32)
     flat = np.array([p for parents in above for p in parents], dtype=np.int32)
     names = tuple(f"x{v}.n.01" for v in range(size))
-    return Taxonomy(np.arange(size, dtype=np.int32), names, np.array(depths, dtype=np.uint8), starts, flat)
+    return Taxonomy(
+        np.arange(size, dtype=np.int32),
+        names,
+        np.array(depths, dtype=np.uint8),
+        starts,
+        flat,
+    )

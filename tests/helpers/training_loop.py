@@ -10,7 +10,9 @@ CLASSES = len(LABELS)
 
 
 def network() -> nn.Module:
-    """Return a network with what an evaluation could disturb: batch norm's statistics, dropout, a frozen part."""
+    """Return a network with what an evaluation could disturb: batch norm's statistics,
+    dropout, a frozen part.
+    """
     torch.manual_seed(0)
     net = nn.Sequential()
     net.add_module("stem", nn.Conv2d(3, 6, 3, stride=2))
@@ -55,22 +57,36 @@ def counts_by_hand(net: nn.Module, data: TensorDataset) -> np.ndarray:
 
 
 def beside_chance(name: str, entry) -> dict[str, float]:
-    parts = {"": entry.value, "_chance": entry.null_mean, "_excess": entry.excess, "_z": entry.z}
+    parts = {
+        "": entry.value,
+        "_chance": entry.null_mean,
+        "_excess": entry.excess,
+        "_z": entry.z,
+    }
     return {f"dsi/{name}{part}": value for part, value in parts.items()}
 
 
-def expected(weight: np.ndarray, counts: np.ndarray | None = None, labels=LABELS) -> dict[str, float]:
+def expected(
+    weight: np.ndarray, counts: np.ndarray | None = None, labels=LABELS
+) -> dict[str, float]:
     """Return what the API for notebooks says of the same weight and counts."""
     import dsi_cli
 
-    ncsm, semantic = dsi_cli.weight_similarity(weight), dsi_cli.wordnet_csm(labels).to_numpy()
+    ncsm, semantic = (
+        dsi_cli.weight_similarity(weight),
+        dsi_cli.wordnet_csm(labels).to_numpy(),
+    )
     values = {
         "dsi/wsi_max": dsi_cli.max_wsi(ncsm),
         "dsi/wsi_min": dsi_cli.min_wsi(ncsm),
         "dsi/wsi_mean": dsi_cli.mean_wsi(ncsm),
     }
-    values |= beside_chance("sai", dsi_cli.alignments(ncsm, semantic, ["cosine"])["cosine"])
+    values |= beside_chance(
+        "sai", dsi_cli.alignments(ncsm, semantic, ["cosine"])["cosine"]
+    )
     if counts is not None:
         values |= beside_chance("nidm", dsi_cli.idm(counts, ncsm)["errors"])
-        values |= beside_chance("widm", dsi_cli.idm(counts, semantic.astype(np.float32))["errors"])
+        values |= beside_chance(
+            "widm", dsi_cli.idm(counts, semantic.astype(np.float32))["errors"]
+        )
     return values

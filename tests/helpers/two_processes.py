@@ -1,4 +1,6 @@
-"""A training in two processes on this machine: ``python two_processes.py OUT [fail]``; process zero writes what it logged."""
+"""A training in two processes on this machine: ``python two_processes.py OUT [fail]``;
+process zero writes what it logged.
+"""
 
 import json
 import sys
@@ -9,11 +11,20 @@ import torch
 from torch import nn
 
 from dsi_cli.callbacks import LightningCallback
-from helpers.training_loop import LABELS, counts_by_hand, expected, images, loader, network
+from helpers.training_loop import (
+    LABELS,
+    counts_by_hand,
+    expected,
+    images,
+    loader,
+    network,
+)
 
 
 class Module(lightning.LightningModule):
-    """Fails in the second process, in the callback's own pass, where that is asked for."""
+    """Fails in the second process, in the callback's own pass, where that is asked
+    for.
+    """
 
     def __init__(self, fails):
         super().__init__()
@@ -42,14 +53,23 @@ class Module(lightning.LightningModule):
 
 def main(out, *fails):
     trainer = lightning.Trainer(
-        max_epochs=2, accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[LightningCallback(LABELS, validation=True)],
-    )  # fmt: skip
+        max_epochs=2,
+        accelerator="cpu",
+        devices=2,
+        strategy="ddp",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[LightningCallback(LABELS, validation=True)],
+    )
     trainer.fit(Module(bool(fails)), loader(), loader(80, seed=2))
     if trainer.is_global_zero:
         net = trainer.lightning_module.model
         found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        wanted = expected(net.fc.weight.detach().numpy(), counts_by_hand(net, images(80, seed=2)))
+        wanted = expected(
+            net.fc.weight.detach().numpy(), counts_by_hand(net, images(80, seed=2))
+        )
         Path(out).write_text(json.dumps([found, wanted]))
 
 

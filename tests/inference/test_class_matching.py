@@ -1,4 +1,6 @@
-"""The data's classes against the classifier's: each rule, what is never guessed, what a person is told."""
+"""The data's classes against the classifier's: each rule, what is never guessed, what a
+person is told.
+"""
 
 from dataclasses import replace
 
@@ -14,7 +16,16 @@ from dsi_cli.labels.presets import load_preset
 
 def _samples(names, targets=None, wnids=None):
     targets = np.arange(len(names)) if targets is None else np.array(targets)
-    return Samples("DATA", "0" * 12, names, targets, (None,) * len(targets), lambda _: None, True, wnids)
+    return Samples(
+        "DATA",
+        "0" * 12,
+        names,
+        targets,
+        (None,) * len(targets),
+        lambda _: None,
+        True,
+        wnids,
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,9 +34,19 @@ def _samples(names, targets=None, wnids=None):
         (("a", "b"), ("b", "a"), None, [1, 0]),
         (("T-shirt-top", "Bag"), ("Bag", "T-shirt/top"), None, [1, 0]),
         (("maple tree", "ox"), ("ox", "maple_tree"), None, [1, 0]),
-        (("n00000002", "n00000001"), ("cat", "dog"), ("n00000001", "n00000002"), [1, 0]),
+        (
+            ("n00000002", "n00000001"),
+            ("cat", "dog"),
+            ("n00000001", "n00000002"),
+            [1, 0],
+        ),
         (("n00000002", "cat"), ("cat", "dog"), ("n00000001", "n00000002"), [1, 0]),
-        (("tench", "goldfish"), ("goldfish, Carassius auratus", "tench, Tinca tinca"), None, [1, 0]),
+        (
+            ("tench", "goldfish"),
+            ("goldfish, Carassius auratus", "tench, Tinca tinca"),
+            None,
+            [1, 0],
+        ),
         (("tench, Tinca tinca", "goldfish"), ("goldfish", "Tinca tinca"), None, [1, 0]),
         (("0 - zero", "1 - one"), ("one", "zero"), None, [1, 0]),
         (("0 - zero", "1 - one"), ("0", "1"), None, [0, 1]),
@@ -47,7 +68,8 @@ def test_names_that_are_numbers_are_class_numbers(width):
     targets, (warning,) = match_classes(_samples(data), 12, list("abcdefghijkl"), None)
     assert targets.tolist() == [int(name) for name in data]
     assert warning.startswith(
-        "the class names of DATA are numbers, so dsi takes them as the classifier's class numbers, from 0"
+        "the class names of DATA are numbers, so dsi takes them as the classifier's"
+        " class numbers, from 0"
     )
     assert ("torchvision's ImageFolder does (0, 1, 10, ...)" in warning) == (width == 0)
 
@@ -56,7 +78,9 @@ def test_ids_of_the_data_tell_two_classes_of_one_name_apart():
     data = _samples(("crane", "crane"), wnids=("n03126707", "n02012849"))
     targets, _ = match_classes(data, 2, ("crane", "crane"), ("n02012849", "n03126707"))
     assert targets.tolist() == [0, 1]  # the same list: nothing to look for
-    targets, _ = match_classes(data, 3, ("crane", "dog", "crane"), ("n02012849", "n00000001", "n03126707"))
+    targets, _ = match_classes(
+        data, 3, ("crane", "dog", "crane"), ("n02012849", "n00000001", "n03126707")
+    )
     assert targets.tolist() == [2, 0]
 
 
@@ -64,10 +88,20 @@ def test_ids_of_the_data_tell_two_classes_of_one_name_apart():
 def test_imagenet_is_matched_by_its_names_ids_and_synonyms(by):
     preset = load_preset("imagenet1k")
     order = np.random.default_rng(0).permutation(1000)
-    words = {"names": preset.names, "wnids": preset.wnids, "first synonyms": [name.split(",")[0] for name in preset.names]}
+    words = {
+        "names": preset.names,
+        "wnids": preset.wnids,
+        "first synonyms": [name.split(",")[0] for name in preset.names],
+    }
     data = tuple(words.get(by, preset.wnids)[number] for number in order)
-    ids = tuple(preset.wnids[number] for number in order) if by in ("names", "first synonyms") else None
-    targets, warnings = match_classes(_samples(data, wnids=ids), 1000, preset.names, preset.wnids)
+    ids = (
+        tuple(preset.wnids[number] for number in order)
+        if by in ("names", "first synonyms")
+        else None
+    )
+    targets, warnings = match_classes(
+        _samples(data, wnids=ids), 1000, preset.names, preset.wnids
+    )
     assert targets.tolist() == order.tolist()
     assert warnings == []
 
@@ -77,7 +111,12 @@ def test_imagenet_is_matched_by_its_names_ids_and_synonyms(by):
     [
         (("cat", "cow"), ("cat", "dog"), ["cow"], ["dog"]),
         (("crane",), ("crane", "crane"), ["crane"], ["crane", "crane"]),
-        (("Cat", "cat", "c-at"), ("cat", "dog", "cow"), ["Cat", "c-at"], ["dog", "cow"]),
+        (
+            ("Cat", "cat", "c-at"),
+            ("cat", "dog", "cow"),
+            ["Cat", "c-at"],
+            ["dog", "cow"],
+        ),
         (("cat", "dog"), ("cat",), ["dog"], []),
         (("0", "cat"), ("a", "b"), ["0", "cat"], ["a", "b"]),
         (("1", "2"), ("a", "b"), ["2"], ["a"]),
@@ -93,17 +132,23 @@ def test_match_classes_without_a_single_match_raises(data, names, missing, unuse
 def test_classes_without_an_image_are_told():
     names = ("ant", "bear", "cat", "dog", "eel", "fox")
     _, warnings = match_classes(_samples(("fox", "ant"), [0, 0]), 6, names, None)
-    assert warnings == ["5 of the 6 classes have no image in DATA: 'ant', 'bear', 'cat', ..."]
+    assert warnings == [
+        "5 of the 6 classes have no image in DATA: 'ant', 'bear', 'cat', ..."
+    ]
     _, warnings = match_classes(_samples(names, [0, 1, 2, 3, 5]), 6, names, None)
     assert warnings == ["1 of the 6 classes has no image in DATA: 'eel'"]
 
 
 def test_numbers_alone_are_taken_as_they_are():
-    targets, warnings = match_classes(_samples(None, [1, 0, 2]), 3, ("a", "b", "c"), None)
+    targets, warnings = match_classes(
+        _samples(None, [1, 0, 2]), 3, ("a", "b", "c"), None
+    )
     assert (targets.tolist(), warnings) == ([1, 0, 2], [])
     targets, warnings = match_classes(_samples(None, [1, 4]), 6, None, None)
     assert targets.tolist() == [1, 4]
-    assert warnings == ["4 of the 6 classes have no image in DATA: numbers 0, 2, 3, ..."]
+    assert warnings == [
+        "4 of the 6 classes have no image in DATA: numbers 0, 2, 3, ..."
+    ]
 
 
 def test_a_classifier_without_names_takes_the_datas_order_and_a_sorted_one_is_told():
@@ -113,14 +158,19 @@ def test_a_classifier_without_names_takes_the_datas_order_and_a_sorted_one_is_to
     targets, warnings = match_classes(samples, 2, None, None)
     assert targets.tolist() == [1, 0, 1]
     assert warnings == [
-        "dsi takes the class names of the data, in sorted order, as the classifier's order; give --labels if it is another"
+        "dsi takes the class names of the data, in sorted order, as the classifier's"
+        " order; give --labels if it is another"
     ]
     assert match_classes(samples, 2, ("b", "a"), None)[1] == []
-    assert match_classes(replace(_samples(("0", "1")), is_sorted=True), 2, None, None)[1] == []
+    assert (
+        match_classes(replace(_samples(("0", "1")), is_sorted=True), 2, None, None)[1]
+        == []
+    )
 
 
 @pytest.mark.parametrize(
-    ("data", "targets", "classes"), [(("a", "b", "c"), [0, 1, 2], 2), (("a", "b"), [0, 1], 1000), (None, [0, 1, 2], 2)]
+    ("data", "targets", "classes"),
+    [(("a", "b", "c"), [0, 1, 2], 2), (("a", "b"), [0, 1], 1000), (None, [0, 1, 2], 2)],
 )
 def test_match_classes_of_another_number_raises(data, targets, classes):
     with raises("class-count", UsageError, classes=classes, found=len(targets)):

@@ -9,17 +9,35 @@ from dsi_cli.inference.dataset import Samples, encode_labels, pick_split
 
 
 def _samples(names, targets):
-    return Samples("here", "0" * 12, names, np.array(targets), (None, "a.png", None), lambda _: None, True)
+    return Samples(
+        "here",
+        "0" * 12,
+        names,
+        np.array(targets),
+        (None, "a.png", None),
+        lambda _: None,
+        True,
+    )
 
 
 def test_a_sample_without_a_file_is_called_by_its_number():
-    assert [_samples(None, [0, 0, 0]).locate(number) for number in range(2)] == ["sample 0", "a.png"]
+    assert [_samples(None, [0, 0, 0]).locate(number) for number in range(2)] == [
+        "sample 0",
+        "a.png",
+    ]
 
 
 def test_mixed_numbers_and_names_and_a_missing_split_are_refused():
     with raises("mixed-labels", UsageError):
         encode_labels([0, 1, "cat"], None, "row {}".format)
-    with pytest.raises(UsageError, match=r"^data: expected a train split, found only test; name its folder or file$"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            r"^data: expected a train split, found only test; name its folder or file$"
+        ),
+    ):
         pick_split(["test"], True, "data")
-    with pytest.raises(UsageError, match=r"^data: expected a test split, found only train; name"):
+    with pytest.raises(
+        UsageError, match=r"^data: expected a test split, found only train; name"
+    ):
         pick_split(["train"], False, "data")

@@ -60,7 +60,11 @@ def _oracle(paths):
 def test_all_images_are_decoded_in_order(samples):
     announced, progress = [], []
     images, kept, bad = decode(
-        samples, _array, announce=announced.append, progress=lambda *done: progress.append(done), **MEMORY
+        samples,
+        _array,
+        announce=announced.append,
+        progress=lambda *done: progress.append(done),
+        **MEMORY,
     )
     np.testing.assert_array_equal(images, _oracle(samples.paths))
     assert images.dtype == np.uint8
@@ -72,7 +76,14 @@ def test_all_images_are_decoded_in_order(samples):
 
 def test_above_the_memorys_share_they_are_in_a_file_without_a_name(samples, tmp_path):
     announced = []
-    images, *_ = decode(samples, _array, scratch=tmp_path, in_memory_below=10**6, at_most=10**9, announce=announced.append)
+    images, *_ = decode(
+        samples,
+        _array,
+        scratch=tmp_path,
+        in_memory_below=10**6,
+        at_most=10**9,
+        announce=announced.append,
+    )
     assert isinstance(images, np.memmap)
     np.testing.assert_array_equal(images, _oracle(samples.paths))
     assert announced == ["3.1 MB of decoded images, in a temporary file"]
@@ -95,11 +106,20 @@ def test_bad_images_are_counted_and_the_first_is_named(damaged):
 
 @pytest.mark.parametrize("below", [0, 10**9])
 def test_bad_images_are_left_out_and_listed(damaged, tmp_path, below):
-    images, kept, bad = decode(damaged, _array, scratch=tmp_path, in_memory_below=below, at_most=10**9, skip_bad=True)
+    images, kept, bad = decode(
+        damaged,
+        _array,
+        scratch=tmp_path,
+        in_memory_below=below,
+        at_most=10**9,
+        skip_bad=True,
+    )
     assert kept.tolist() == [1, 3, 4, 5, 6, 7, 8]
     assert [path for path, _ in bad] == [damaged.paths[number] for number in (0, 2, 9)]
     assert "truncated" in bad[1][1]
-    np.testing.assert_array_equal(images, _oracle([damaged.paths[number] for number in kept]))
+    np.testing.assert_array_equal(
+        images, _oracle([damaged.paths[number] for number in kept])
+    )
 
 
 @pytest.mark.parametrize("skip_bad", [False, True])
@@ -111,29 +131,47 @@ def test_nothing_but_bad_images_is_an_error(tmp_path, skip_bad):
         decode(open_samples(str(tmp_path)), _array, skip_bad=skip_bad, **MEMORY)
 
 
-def test_a_decompression_bomb_is_a_bad_image_and_a_large_image_is_none(tmp_path, monkeypatch):
+def test_a_decompression_bomb_is_a_bad_image_and_a_large_image_is_none(
+    tmp_path, monkeypatch
+):
     for name, size in (("1.png", 20), ("2.png", 20), ("3.png", 40)):
         (tmp_path / "a").mkdir(exist_ok=True)
         Image.new("L", (size, size)).save(tmp_path / "a" / name)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # Pillow warns above it, and refuses above twice as many
+    # Pillow warns above it, and refuses above twice as many
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, kept, bad = decode(open_samples(str(tmp_path)), _array, skip_bad=True, **MEMORY)
+        _, kept, bad = decode(
+            open_samples(str(tmp_path)), _array, skip_bad=True, **MEMORY
+        )
     assert kept.tolist() == [0, 1]
     assert "decompression bomb" in bad[0][1]
 
 
 def test_tensors_are_kept_as_floats(tmp_path):
     code = "import torch\nfrom torch.utils.data import TensorDataset\n"
-    code += "def data(): return TensorDataset(torch.arange(12.0).reshape(3, 1, 2, 2), torch.tensor([0, 1, 1]))\n"
+    code += (
+        "def data(): return TensorDataset(torch.arange(12.0).reshape(3, 1, 2, 2),"
+        " torch.tensor([0, 1, 1]))\n"
+    )
     (tmp_path / "tensors_of_mine.py").write_text(code)
-    images, *_ = decode(open_samples(f"{tmp_path}/tensors_of_mine.py:data"), _array, **MEMORY)
+    images, *_ = decode(
+        open_samples(f"{tmp_path}/tensors_of_mine.py:data"), _array, **MEMORY
+    )
     assert images.dtype == np.float32
     np.testing.assert_array_equal(images, np.arange(12.0).reshape(3, 1, 2, 2))
 
 
 def _samples(image, count=100, is_threadsafe=True):
-    return Samples("DATA", "0" * 12, None, np.zeros(count, np.int64), (None,) * count, image, is_threadsafe)
+    return Samples(
+        "DATA",
+        "0" * 12,
+        None,
+        np.zeros(count, np.int64),
+        (None,) * count,
+        image,
+        is_threadsafe,
+    )
 
 
 def _grey(number):
@@ -169,16 +207,22 @@ def test_look_ahead_is_bounded():
     assert len(seen) <= 7 * SAMPLES_PER_TASK
 
 
-def test_warnings_of_pillow_are_no_errors_in_streams_that_are_read_in_turns(monkeypatch):
+def test_warnings_of_pillow_are_no_errors_in_streams_that_are_read_in_turns(
+    monkeypatch,
+):
     monkeypatch.setattr(decode_cache, "usable_cores", lambda: 1)
 
     def image(number):
-        warnings.warn_explicit("odd metadata", UserWarning, "file.py", 1, module="PIL.of_tests")
+        warnings.warn_explicit(
+            "odd metadata", UserWarning, "file.py", 1, module="PIL.of_tests"
+        )
         return _grey(number)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        first, second = (stream(_samples(image), _grey_array, range(100)) for _ in range(2))
+        first, second = (
+            stream(_samples(image), _grey_array, range(100)) for _ in range(2)
+        )
         assert next(first)[0] == next(second)[0] == 0
         first.close()
         assert len(list(second)) == 99
@@ -198,7 +242,9 @@ def test_stream_of_unsafe_samples_uses_one_thread(monkeypatch):
     assert len(threads) > 1
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+)
 def test_float_tensors_are_float32_as_they_are(dtype):
     values = torch.tensor([[[0.5, -2.0]]], dtype=dtype, requires_grad=True)
     ((_, row),) = stream(_samples(lambda _: values, 1), _grey_array, [0])
@@ -206,7 +252,14 @@ def test_float_tensors_are_float32_as_they_are(dtype):
     np.testing.assert_array_equal(row, [[[0.5, -2.0]]])
 
 
-@pytest.mark.parametrize("tensor", [torch.zeros(2, 2), torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)])
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(2, 2),
+        torch.zeros(1, 3, 2, 2),
+        torch.zeros(1, 2, 2, dtype=torch.int64),
+    ],
+)
 def test_other_tensors_are_refused(tensor):
     with raises("not-an-image-tensor", UsageError):
         list(stream(_samples(lambda _: tensor), _grey_array, [0]))
@@ -216,7 +269,8 @@ def test_other_tensors_are_refused(tensor):
 def test_two_sizes_are_named():
     samples = _samples(lambda number: Image.new("L", (3 + (number == 50), 2)))
     message = (
-        r"found that sample 0 is uint8 of shape \(1, 2, 3\) and sample 50 is uint8 of shape \(1, 2, 4\); give --image-size$"
+        r"found that sample 0 is uint8 of shape \(1, 2, 3\) and sample 50 is uint8 of"
+        r" shape \(1, 2, 4\); give --image-size$"
     )
     with pytest.raises(UsageError, match=message):
         list(stream(samples, _grey_array, range(100)))
@@ -233,9 +287,18 @@ def test_stream_of_bad_images_raises_or_reports():
     with raises("bad-image", sample=3, reason="broken PNG file"):
         list(stream(_samples(_bad), _grey_array, range(100)))
     told = []
-    rows = list(stream(_samples(_bad), _grey_array, range(100), on_bad=lambda *bad: told.append(bad)))
+    rows = list(
+        stream(
+            _samples(_bad),
+            _grey_array,
+            range(100),
+            on_bad=lambda *bad: told.append(bad),
+        )
+    )
     assert told == [(number, "broken PNG file") for number in (3, 43, 83)]
-    assert [number for number, _ in rows] == [number for number in range(100) if number % 40 != 3]
+    assert [number for number, _ in rows] == [
+        number for number in range(100) if number % 40 != 3
+    ]
 
 
 @pytest.mark.usefixtures("workers")

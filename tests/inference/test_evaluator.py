@@ -1,4 +1,6 @@
-"""A model on decoded images: its answers by independent oracles, in batches of any size, and what it cannot be asked."""
+"""A model on decoded images: its answers by independent oracles, in batches of any
+size, and what it cannot be asked.
+"""
 
 import sys
 
@@ -24,12 +26,19 @@ def split_of(images, targets):
             yield images[order[start : start + size]]
 
     count = len(targets)
-    return Split(targets, batches, np.arange(100, 100 + count), [f"{number}.png" for number in range(count)])
+    return Split(
+        targets,
+        batches,
+        np.arange(100, 100 + count),
+        [f"{number}.png" for number in range(count)],
+    )
 
 
 @pytest.fixture
 def images():
-    return np.random.default_rng(0).integers(0, 256, (SAMPLES, 3, 12, 12), dtype=np.uint8)
+    return np.random.default_rng(0).integers(
+        0, 256, (SAMPLES, 3, 12, 12), dtype=np.uint8
+    )
 
 
 @pytest.fixture
@@ -52,46 +61,82 @@ def net(own_net):
 def plain(model, images, head="classifier"):
     """Return logits and the classifier's inputs, by a loop over single images."""
     caught = []
-    hook = model.get_submodule(head).register_forward_hook(lambda _module, inputs, _out: caught.append(inputs[0]))
+    hook = model.get_submodule(head).register_forward_hook(
+        lambda _module, inputs, _out: caught.append(inputs[0])
+    )
     with torch.no_grad():
-        logits = torch.cat([model(torch.from_numpy(one).float()[None] / 255) for one in images])
+        logits = torch.cat(
+            [model(torch.from_numpy(one).float()[None] / 255) for one in images]
+        )
     hook.remove()
-    features = torch.cat([one.flatten(2).mean(2) if one.dim() == 4 else one for one in caught])
+    features = torch.cat(
+        [one.flatten(2).mean(2) if one.dim() == 4 else one for one in caught]
+    )
     return logits.double().numpy(), features.double().numpy()
 
 
 @pytest.mark.parametrize("conv_head", [False, True])
-def test_evaluate_templates_and_typicality_equal_the_oracles(conv_head, own_net, images, targets):
+def test_evaluate_templates_and_typicality_equal_the_oracles(
+    conv_head, own_net, images, targets
+):
     torch.manual_seed(3)
     net = own_net(num_classes=CLASSES, width=8, conv_head=conv_head).eval()
     with torch.no_grad():
         net.classifier.weight.mul_(30)
     logits, features = plain(net, images)
     predictions = logits.argmax(axis=1)
-    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
+    answer = Evaluator(net).evaluate(
+        split_of(images, targets), CLASSES, "classifier", templates=True
+    )
     assert_array_equal(answer.predictions, predictions)
     present = np.flatnonzero(np.bincount(targets, minlength=CLASSES))
     assert_array_equal(np.flatnonzero(~np.isnan(answer.tncsm.diagonal())), present)
-    wanted = np.asarray(oracles.template_similarity(features, targets, CLASSES), dtype=float)
-    assert_allclose(answer.tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
+    wanted = np.asarray(
+        oracles.template_similarity(features, targets, CLASSES), dtype=float
+    )
+    assert_allclose(
+        answer.tncsm[np.ix_(present, present)],
+        wanted[np.ix_(present, present)],
+        atol=1e-6,
+    )
     collapse = answer.collapse
-    wanted_collapse = collapse_values(features, targets, predictions, net.classifier.weight.detach().flatten(1).numpy())
-    assert [row["metric"] for row in collapse["rows"]] == ["nc1", "nc2_norms", "nc2_angles", "nc2_angles", "nc3", "nc4"]
+    wanted_collapse = collapse_values(
+        features,
+        targets,
+        predictions,
+        net.classifier.weight.detach().flatten(1).numpy(),
+    )
+    assert [row["metric"] for row in collapse["rows"]] == [
+        "nc1",
+        "nc2_norms",
+        "nc2_angles",
+        "nc2_angles",
+        "nc3",
+        "nc4",
+    ]
     for row, expected in zip(collapse["rows"], wanted_collapse["rows"], strict=True):
         assert row["value"] == pytest.approx(expected["value"], rel=1e-3)
     assert collapse["classes"] == present.tolist()
-    assert collapse["self_duality"] == pytest.approx(wanted_collapse["self_duality"], abs=1e-4)
+    assert collapse["self_duality"] == pytest.approx(
+        wanted_collapse["self_duality"], abs=1e-4
+    )
     assert collapse["nearest_centre"] == wanted_collapse["nearest_centre"]
-    rows, right, wrong = oracles.typicality(features, list(targets), list(predictions), CLASSES)
+    rows, right, wrong = oracles.typicality(
+        features, list(targets), list(predictions), CLASSES
+    )
     found = {(row["class_index"], row["correct"]): row for row in answer.typicality}
-    assert set(found) == {(row["class_index"], row["correct"]) for row in rows if row["class_index"] != 4}
+    assert set(found) == {
+        (row["class_index"], row["correct"]) for row in rows if row["class_index"] != 4
+    }
     for row in rows:
         if row["class_index"] == 4:
             continue
         ours = found[row["class_index"], row["correct"]]
         assert ours["samples"] == row["samples"]
         for name in ("group_cosine", "sample_cosine"):
-            assert ours[name] == (None if row[name] is None else pytest.approx(row[name], abs=1e-6)), (row, name)
+            assert ours[name] == (
+                None if row[name] is None else pytest.approx(row[name], abs=1e-6)
+            ), (row, name)
     for counts, cosines in zip(answer.histograms, (wrong, right), strict=True):
         assert_array_equal(counts, np.histogram(cosines, bins=40, range=(-1, 1))[0])
 
@@ -100,7 +145,9 @@ def test_evaluate_templates_and_typicality_equal_the_oracles(conv_head, own_net,
 @pytest.mark.parametrize("size", [1, 7, 1000, None])
 def test_the_size_of_batches_changes_nothing(size, templates, net, images, targets):
     split, seen = split_of(images, targets), []
-    wanted = Evaluator(net, batch_size=SAMPLES).evaluate(split, CLASSES, "classifier", templates=templates)
+    wanted = Evaluator(net, batch_size=SAMPLES).evaluate(
+        split, CLASSES, "classifier", templates=templates
+    )
     found = Evaluator(net, batch_size=size).evaluate(
         split, CLASSES, "classifier", templates=templates, progress=seen.append
     )
@@ -115,26 +162,45 @@ def test_the_size_of_batches_changes_nothing(size, templates, net, images, targe
             assert one == pytest.approx(other, abs=1e-6)
 
 
-@pytest.mark.parametrize("words", [None, "[enforce fail at alloc_cpu.cpp] not enough memory", "CUDA error: out of memory"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        None,
+        "[enforce fail at alloc_cpu.cpp] not enough memory",
+        "CUDA error: out of memory",
+    ],
+)
 def test_batches_shrink_where_the_memory_is_short(words, own_net, images, targets):
     torch.manual_seed(3)
     net = own_net(num_classes=CLASSES, width=8)
-    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
+    wanted = Evaluator(net).evaluate(
+        split_of(images, targets), CLASSES, "classifier", templates=True
+    )
     net.limit, net.words = 9, words
     evaluator, seen = Evaluator(net), []
-    found = evaluator.evaluate(split_of(images, targets), CLASSES, "classifier", templates=True, progress=seen.append)
+    found = evaluator.evaluate(
+        split_of(images, targets),
+        CLASSES,
+        "classifier",
+        templates=True,
+        progress=seen.append,
+    )
     assert (sum(seen), max(seen)) == (SAMPLES, 6)  # 53, 26, 13, 6
     assert_array_equal(found.predictions, wanted.predictions)
     assert_allclose(found.tncsm, wanted.tncsm, atol=1e-6)
     net.limit, seen = 6, []
-    evaluator.evaluate(split_of(images, targets), CLASSES, "classifier", progress=seen.append)
+    evaluator.evaluate(
+        split_of(images, targets), CLASSES, "classifier", progress=seen.append
+    )
     assert set(seen) == {6, 5}
 
 
 def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets):
     torch.manual_seed(3)
     net = own_net(num_classes=CLASSES, width=8)
-    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
+    wanted = Evaluator(net).evaluate(
+        split_of(images, targets), CLASSES, "classifier", templates=True
+    )
     forward, calls = net.forward, []
 
     def failing(x):
@@ -144,7 +210,9 @@ def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets
         return forward(x)
 
     net.forward = failing
-    found = Evaluator(net, batch_size=16).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
+    found = Evaluator(net, batch_size=16).evaluate(
+        split_of(images, targets), CLASSES, "classifier", templates=True
+    )
     assert calls[:6] == [16, 16, 16, 8, 8, 4]
     assert_array_equal(found.predictions, wanted.predictions)
     assert_allclose(found.tncsm, wanted.tncsm, atol=1e-6)
@@ -157,15 +225,23 @@ def test_evaluate_with_kept_columns_compares_only_these(own_net, images, targets
     with torch.no_grad():
         net.classifier.bias[0] = 100
     kept = {"columns": CLASSES + 1, "class_columns": slice(1, None)}
-    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", **kept)
+    answer = Evaluator(net).evaluate(
+        split_of(images, targets), CLASSES, "classifier", **kept
+    )
     logits, _ = plain(net.eval(), images)
     assert_array_equal(answer.predictions, logits[:, 1:].argmax(axis=1))
-    assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)
+    assert answer.loss == pytest.approx(
+        oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5
+    )
 
 
 def test_evaluate_with_autocast_is_near(net, images, targets):
-    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
-    found = Evaluator(net, autocast=True).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
+    wanted = Evaluator(net).evaluate(
+        split_of(images, targets), CLASSES, "classifier", templates=True
+    )
+    found = Evaluator(net, autocast=True).evaluate(
+        split_of(images, targets), CLASSES, "classifier", templates=True
+    )
     assert (found.predictions == wanted.predictions).mean() > 0.9
     assert_allclose(found.tncsm, wanted.tncsm, atol=0.05)
 
@@ -186,19 +262,34 @@ class Gives(nn.Module):
 @pytest.mark.parametrize(
     "function",
     [
-        *(lambda x: (x, None), lambda x: [x], lambda x: type("Output", (), {"logits": x})(), lambda x: {"logits": x}),
-        *(lambda x: (torch.cat([-x, x], 1), x), lambda x: (-x, x), lambda x: (x[:, :, None], x.log_softmax(1))),
+        *(
+            lambda x: (x, None),
+            lambda x: [x],
+            lambda x: type("Output", (), {"logits": x})(),
+            lambda x: {"logits": x},
+        ),
+        *(
+            lambda x: (torch.cat([-x, x], 1), x),
+            lambda x: (-x, x),
+            lambda x: (x[:, :, None], x.log_softmax(1)),
+        ),
         lambda x: x.softmax(1),
     ],
 )
 def test_logits_are_found_in_what_a_model_returns(function, images, targets):
     torch.manual_seed(0)
     model = Gives(function)
-    answer = Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc", class_columns=slice(CLASSES))
+    answer = Evaluator(model).evaluate(
+        split_of(images, targets), CLASSES, "fc", class_columns=slice(CLASSES)
+    )
     with torch.no_grad():
-        wanted = model.fc(model.conv(torch.from_numpy(images).float().div(255)).mean((2, 3)))
+        wanted = model.fc(
+            model.conv(torch.from_numpy(images).float().div(255)).mean((2, 3))
+        )
     assert_allclose(answer.predictions, wanted.argmax(1))
-    assert answer.loss == pytest.approx(oracles.cross_entropy(wanted, targets), rel=1e-5)
+    assert answer.loss == pytest.approx(
+        oracles.cross_entropy(wanted, targets), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,15 +297,30 @@ def test_logits_are_found_in_what_a_model_returns(function, images, targets):
     [
         (lambda x: {"x": x}, "not-a-tensor"),
         (lambda _: (), "not-a-tensor"),
-        *((lambda x, width=width: x.repeat(1, 2)[:, :width], "output-shape") for width in (4, 2 * CLASSES)),
-        *((function, "output-shape") for function in (lambda x: x[:, :, None], lambda x: x[:1])),
+        *(
+            (lambda x, width=width: x.repeat(1, 2)[:, :width], "output-shape")
+            for width in (4, 2 * CLASSES)
+        ),
+        *(
+            (function, "output-shape")
+            for function in (lambda x: x[:, :, None], lambda x: x[:1])
+        ),
         (lambda x: x * float("nan"), "outputs-not-finite"),
-        *((fails, "model-failed") for fails in (lambda x: x.view(7), lambda _: sys.exit(0), lambda _: int("x\ny"))),
+        *(
+            (fails, "model-failed")
+            for fails in (
+                lambda x: x.view(7),
+                lambda _: sys.exit(0),
+                lambda _: int("x\ny"),
+            )
+        ),
     ],
 )
 def test_evaluate_of_a_model_without_logits_raises(function, code, images, targets):
     with raises(code):
-        Evaluator(Gives(function)).evaluate(split_of(images, targets), CLASSES, "fc", class_columns=slice(CLASSES))
+        Evaluator(Gives(function)).evaluate(
+            split_of(images, targets), CLASSES, "fc", class_columns=slice(CLASSES)
+        )
 
 
 class Tokens(Gives):
@@ -227,16 +333,25 @@ class Tokens(Gives):
     [
         (Gives(lambda x: x, unused=True), "head-not-called"),
         (Tokens(None), "feature-shape"),
-        (torch.jit.trace(Gives(lambda x: x), torch.zeros(1, 3, 12, 12)), "torchscript-features"),
+        (
+            torch.jit.trace(Gives(lambda x: x), torch.zeros(1, 3, 12, 12)),
+            "torchscript-features",
+        ),
     ],
 )
-def test_evaluate_with_templates_of_a_model_without_features_raises(model, code, images, targets):
+def test_evaluate_with_templates_of_a_model_without_features_raises(
+    model, code, images, targets
+):
     Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc")
     with raises(code, UsageError):
-        Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc", templates=True)
+        Evaluator(model).evaluate(
+            split_of(images, targets), CLASSES, "fc", templates=True
+        )
 
 
-@pytest.mark.parametrize("asked", ["cuda:77", "tpu", "", "cpu:x", "gpu", "cuda:-1", "hpu"])
+@pytest.mark.parametrize(
+    "asked", ["cuda:77", "tpu", "", "cpu:x", "gpu", "cuda:-1", "hpu"]
+)
 def test_resolve_device_of_a_missing_device_raises(asked):
     with raises("unknown-device", device=asked):
         resolve_device(asked)
@@ -265,7 +380,12 @@ class Seeing(nn.Linear):
 def test_a_model_runs_without_tf32(is_allowed, recwarn):
     MATMUL.allow_tf32 = CUDNN.allow_tf32 = is_allowed
     model, images = Seeing(4, 2), np.ones((3, 1, 2, 2), dtype=np.uint8)
-    split = Split(np.array([0, 1, 0]), lambda order, _size: iter([images[order]]), np.arange(3), [None] * 3)
+    split = Split(
+        np.array([0, 1, 0]),
+        lambda order, _size: iter([images[order]]),
+        np.arange(3),
+        [None] * 3,
+    )
     Evaluator(model).evaluate(split, 2, None)
     assert model.seen == (False, False)
     assert (MATMUL.allow_tf32, CUDNN.allow_tf32) == (is_allowed, is_allowed)

@@ -30,7 +30,15 @@ def _same_as_torchvision(folder):
 
 
 def test_any_depth_any_case_and_empty_classes_are_torchvisions(tmp_path):
-    for name in ("b/z.png", "b/a/1.PNG", "b/a-b/2.png", "b/a/c/3.png", "a/10.png", "a/9.png", "Z/1.png"):
+    for name in (
+        "b/z.png",
+        "b/a/1.PNG",
+        "b/a-b/2.png",
+        "b/a/c/3.png",
+        "a/10.png",
+        "a/9.png",
+        "Z/1.png",
+    ):
         write_small(tmp_path / name)
     (tmp_path / "b" / "notes.txt").touch()
     (tmp_path / "empty").mkdir()
@@ -47,7 +55,10 @@ def test_links_are_followed_and_loops_end(tmp_path):
     (data / "b" / "2.png").symlink_to(tmp_path / "elsewhere" / "1.png")
     (data / "b" / "loop").symlink_to(data / "b")
     samples = open_image_folder(data)
-    assert [os.path.relpath(path, data) for path in samples.paths] == ["a/1.png", "b/2.png"]
+    assert [os.path.relpath(path, data) for path in samples.paths] == [
+        "a/1.png",
+        "b/2.png",
+    ]
     assert samples.targets.tolist() == [0, 1]
 
 
@@ -88,12 +99,18 @@ def test_split_folders_are_told_from_class_folders(tmp_path, folders, train, exp
 
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(
-        UsageError, match=r"expected a folder of images for each class \(.jpg, .*\), found no folder in it; check"
+        UsageError,
+        match=(
+            r"expected a folder of images for each class \(.jpg, .*\), found no folder"
+            r" in it; check"
+        ),
     ):
         open_image_folder(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    with pytest.raises(UsageError, match=r"found 2 folders without an image; check the path$"):
+    with pytest.raises(
+        UsageError, match=r"found 2 folders without an image; check the path$"
+    ):
         open_image_folder(tmp_path)
     assert not has_images(tmp_path)
 
@@ -105,7 +122,9 @@ def test_the_colour_mode_is_the_files(tmp_path, mode):
     assert (image.mode, image.size) == (mode, (4, 3))
 
 
-@pytest.mark.parametrize(("kind", "mode"), [("GIF", "P"), ("TIFF", "RGB"), ("WEBP", "RGB"), ("PNG", "RGB")])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("GIF", "P"), ("TIFF", "RGB"), ("WEBP", "RGB"), ("PNG", "RGB")]
+)
 def test_the_first_frame_of_several_is_read_and_the_file_closed(tmp_path, kind, mode):
     frames = [Image.new(mode, (8, 8), value) for value in (1, 2)]
     path = tmp_path / "a"
@@ -121,7 +140,9 @@ def test_an_image_is_what_pillow_reads(colour_images):
     path = next((colour_images / "apple").iterdir())
     with Image.open(path) as expected:
         np.testing.assert_array_equal(np.asarray(open_file(path)), np.asarray(expected))
-    np.testing.assert_array_equal(np.asarray(open_bytes(path.read_bytes())), np.asarray(open_file(path)))
+    np.testing.assert_array_equal(
+        np.asarray(open_bytes(path.read_bytes())), np.asarray(open_file(path))
+    )
 
 
 def _error(function, *args):

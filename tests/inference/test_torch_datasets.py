@@ -1,4 +1,6 @@
-"""Data sets of the user's own function and of torchvision, on small files in their own layouts."""
+"""Data sets of the user's own function and of torchvision, on small files in their own
+layouts.
+"""
 
 import json
 import os
@@ -15,7 +17,12 @@ from PIL import Image
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.image_folder import open_file
 from dsi_cli.inference.open_dataset import open_samples
-from dsi_cli.inference.torch_datasets import DATASETS, find_dataset, open_custom, open_dataset
+from dsi_cli.inference.torch_datasets import (
+    DATASETS,
+    find_dataset,
+    open_custom,
+    open_dataset,
+)
 from dsi_cli.inference.user_code import code_files, importable, is_function
 
 HEAD = """
@@ -59,7 +66,10 @@ def write(tmp_path):
 
 
 def test_a_function_is_told_by_its_colon_and_a_data_set_by_its_letters_and_digits():
-    found = [find_dataset(spec).name for spec in ("cifar10", "CIFAR-100", "fashion_mnist", "flowers", "food")]
+    found = [
+        find_dataset(spec).name
+        for spec in ("cifar10", "CIFAR-100", "fashion_mnist", "flowers", "food")
+    ]
     assert found == ["CIFAR10", "CIFAR100", "FashionMNIST", "Flowers102", "Food101"]
     assert all(map(is_function, ("a:b", "a.b:c", "./a b.py:c", r"C:\a.py:f")))
     assert not any(map(is_function, ("a", "a:", ":b", "a:1b")))
@@ -70,15 +80,25 @@ def test_a_function_is_told_by_its_colon_and_a_data_set_by_its_letters_and_digit
     [
         *(("", ("cat", "dog")), ("class_to_idx={'cat': 1, 'dog': 0}", ("dog", "cat"))),
         ("class_to_idx={'cat': 0, 'dog': 7}", None),  # of a network with more classes
-        ("classes=['cat', 'cat'], class_to_idx={'cat': 1}", ("cat", "cat")),  # as the two cranes of ImageNet
+        (
+            "classes=['cat', 'cat'], class_to_idx={'cat': 1}",
+            ("cat", "cat"),
+        ),  # as the two cranes of ImageNet
         ("targets=[0, 1], target_transform=lambda number: 1 - number", None),
     ],
 )
 def test_pairs_of_images_and_numbers_are_samples(write, fields, names):
-    spec = write(f"def data(): return Images([(IMAGE, 1), (IMAGE, 0)], **(dict(classes=['cat', 'dog']) | dict({fields})))")
+    spec = write(
+        "def data(): return Images([(IMAGE, 1), (IMAGE, 0)], **(dict(classes=['cat',"
+        f" 'dog']) | dict({fields})))"
+    )
     samples = open_custom(spec, False)
     assert samples.source == f"{spec} (2 images, 2 classes)"
-    assert (samples.targets.tolist(), samples.names, samples.is_threadsafe) == ([1, 0], names, False)
+    assert (samples.targets.tolist(), samples.names, samples.is_threadsafe) == (
+        [1, 0],
+        names,
+        False,
+    )
     assert samples.paths == (None, None)
     assert samples.image(0).size == (4, 4)
 
@@ -86,9 +106,18 @@ def test_pairs_of_images_and_numbers_are_samples(write, fields, names):
 @pytest.mark.parametrize(
     ("fields", "reads"),
     [
-        *((f"targets={targets}", [0, 2]) for targets in ("[1, 0, 1]", "torch.tensor([1, 0, 1])")),
-        *((fields, [0, 1, 2]) for fields in ("", "targets=[1, 0]", "targets=['b', 'a', 'b']")),
-        *((f"targets={targets}", [0, 1, 2]) for targets in ("[0, 0, 0]", "[[1], [0, 1], [1]]")),
+        *(
+            (f"targets={targets}", [0, 2])
+            for targets in ("[1, 0, 1]", "torch.tensor([1, 0, 1])")
+        ),
+        *(
+            (fields, [0, 1, 2])
+            for fields in ("", "targets=[1, 0]", "targets=['b', 'a', 'b']")
+        ),
+        *(
+            (f"targets={targets}", [0, 1, 2])
+            for targets in ("[0, 0, 0]", "[[1], [0, 1], [1]]")
+        ),
         ("targets=[1, 1, 0]", [0, 2, 1, 2]),
         ("targets=[1, 1, 1], target_transform=abs", [0, 1, 2]),
     ],
@@ -104,11 +133,19 @@ def test_targets_are_read_without_images_only_where_they_are_sure(write, fields,
 
 @pytest.mark.parametrize(
     ("parameters", "expression", "targets"),
-    [("train", "int(train)", [0, 1]), ("split='x'", "['test', 'train'].index(split)", [0, 1]), ("", "5", [5, 5])],
+    [
+        ("train", "int(train)", [0, 1]),
+        ("split='x'", "['test', 'train'].index(split)", [0, 1]),
+        ("", "5", [5, 5]),
+    ],
 )
-def test_the_split_is_passed_where_it_is_asked_for(write, parameters, expression, targets):
+def test_the_split_is_passed_where_it_is_asked_for(
+    write, parameters, expression, targets
+):
     spec = write(f"def data({parameters}): return Images([(IMAGE, {expression})])")
-    assert [int(open_custom(spec, train).targets[0]) for train in (False, True)] == targets
+    assert [
+        int(open_custom(spec, train).targets[0]) for train in (False, True)
+    ] == targets
 
 
 def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeypatch):
@@ -116,12 +153,15 @@ def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeyp
     monkeypatch.delitem(sys.modules, "neighbour_of_mine", raising=False)
     (tmp_path / "neighbour_of_mine.py").write_text("TARGET = 3")
     (tmp_path / "module_of_mine.py").write_text(
-        "import neighbour_of_mine\nfrom PIL import Image\n"
-        "class data(list):\n    def __init__(self): super().__init__([(Image.new('L', (2, 2)), neighbour_of_mine.TARGET)])\n"
+        "import neighbour_of_mine\nfrom PIL import Image\nclass data(list):\n    def"
+        " __init__(self): super().__init__([(Image.new('L', (2, 2)),"
+        " neighbour_of_mine.TARGET)])\n"
     )
     before = list(sys.path)
     assert open_custom("module_of_mine:data", False).targets.tolist() == [3]
-    assert open_custom(f"{tmp_path}/module_of_mine.py:data", False).targets.tolist() == [3]
+    assert open_custom(
+        f"{tmp_path}/module_of_mine.py:data", False
+    ).targets.tolist() == [3]
     assert sys.path == [*before, str(tmp_path)], "the folder comes last afterwards"
     import random  # the file may have the name of a module of Python
 
@@ -139,7 +179,9 @@ def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeyp
     assert sys.modules["random"] is random
 
 
-def test_the_files_of_a_function_are_those_that_it_imports_from_its_folder(write, tmp_path, monkeypatch):
+def test_the_files_of_a_function_are_those_that_it_imports_from_its_folder(
+    write, tmp_path, monkeypatch
+):
     write("import deep_of_mine.inner", "helper_of_mine.py")
     write("raise SystemExit('run')", "deep_of_mine/__init__.py")
     write("def f():\n    from . import lazy", "deep_of_mine/inner.py")
@@ -148,18 +190,34 @@ def test_the_files_of_a_function_are_those_that_it_imports_from_its_folder(write
     spec = write("import torch\nfrom helper_of_mine import x\ndef data(): pass")
     names = {file.relative_to(tmp_path).as_posix() for file in code_files(spec)}
     assert names == {
-        "mine.py", "helper_of_mine.py", "deep_of_mine/__init__.py", "deep_of_mine/inner.py", "deep_of_mine/lazy.py"
-    }  # fmt: skip
+        "mine.py",
+        "helper_of_mine.py",
+        "deep_of_mine/__init__.py",
+        "deep_of_mine/inner.py",
+        "deep_of_mine/lazy.py",
+    }
     monkeypatch.chdir(tmp_path)
-    assert {file.name for file in code_files("deep_of_mine.inner:f")} == {"__init__.py", "inner.py", "lazy.py"}
+    assert {file.name for file in code_files("deep_of_mine.inner:f")} == {
+        "__init__.py",
+        "inner.py",
+        "lazy.py",
+    }
     write("def data(:", "mine.py")
     assert [file.name for file in code_files(spec)] == ["mine.py"]
 
 
-def test_the_id_is_of_the_split_the_targets_the_code_its_helpers_and_the_images(write, tmp_path, monkeypatch):
+def test_the_id_is_of_the_split_the_targets_the_code_its_helpers_and_the_images(
+    write, tmp_path, monkeypatch
+):
     (tmp_path / "images" / "cat").mkdir(parents=True)
-    folder = f"from torchvision.datasets import ImageFolder\ndef data(): return ImageFolder({str(tmp_path / 'images')!r})"
-    for code in ("import helper_of_mine\ndef data(): return Images([(IMAGE, 1)])", folder):
+    folder = (
+        "from torchvision.datasets import ImageFolder\ndef data(): return"
+        f" ImageFolder({str(tmp_path / 'images')!r})"
+    )
+    for code in (
+        "import helper_of_mine\ndef data(): return Images([(IMAGE, 1)])",
+        folder,
+    ):
         spec, ids = write(code), []
         for size in (1, 1, 2):
             write(f"SIZE = {size}{' ' * size}", "helper_of_mine.py")
@@ -182,9 +240,20 @@ def test_code_is_found_without_running_it(tmp_path, monkeypatch):
     for name in ("__init__", "part"):
         (tmp_path / "pack_of_mine" / f"{name}.py").write_text("raise SystemExit('run')")
     with importable("pack_of_mine.part:data"):
-        assert code_files("pack_of_mine.part:data")[-1] == tmp_path / "pack_of_mine" / "part.py"
-        assert tmp_path / "pack_of_mine" / "__init__.py" in code_files("pack_of_mine:data")
-        for lacking in ("missing_of_mine", "pack_of_mine.gone", "pack_of_mine.part.deeper", "pack_of_mine..part", "sys"):
+        assert (
+            code_files("pack_of_mine.part:data")[-1]
+            == tmp_path / "pack_of_mine" / "part.py"
+        )
+        assert tmp_path / "pack_of_mine" / "__init__.py" in code_files(
+            "pack_of_mine:data"
+        )
+        for lacking in (
+            "missing_of_mine",
+            "pack_of_mine.gone",
+            "pack_of_mine.part.deeper",
+            "pack_of_mine..part",
+            "sys",
+        ):
             assert code_files(f"{lacking}:data") == []
     assert "pack_of_mine" not in sys.modules
 
@@ -193,17 +262,41 @@ def test_code_is_found_without_running_it(tmp_path, monkeypatch):
     ("body", "code"),
     [
         ("data = 3", "unknown-function"),
-        *((f"def data(): {body}", "user-code-failed") for body in ("raise SystemExit(3)", "return Subset([], [0])")),
+        *(
+            (f"def data(): {body}", "user-code-failed")
+            for body in ("raise SystemExit(3)", "return Subset([], [0])")
+        ),
         ("raise KeyError('root')", "user-code-failed"),
-        ("class data(Images):\n    def __getitem__(self, _): raise SystemExit(0)\n    items = [1]", "user-code-failed"),
-        ("class data(Images):\n    def __len__(self): raise SystemExit(0)", "user-code-failed"),
-        *((f"{body} None", "not-a-data-set") for body in ("def data(): return", "class data(IterableDataset): __iter__ =")),
+        (
+            (
+                "class data(Images):\n    def __getitem__(self, _): raise"
+                " SystemExit(0)\n    items = [1]"
+            ),
+            "user-code-failed",
+        ),
+        (
+            "class data(Images):\n    def __len__(self): raise SystemExit(0)",
+            "user-code-failed",
+        ),
+        *(
+            (f"{body} None", "not-a-data-set")
+            for body in (
+                "def data(): return",
+                "class data(IterableDataset): __iter__ =",
+            )
+        ),
         ("def data(): return Images([])", "empty-data-set"),
         ("def data(): return Images([IMAGE])", "not-a-pair"),
-        ("def data(): return Images([(IMAGE, 0), (IMAGE, 'cat')])", "not-a-class-number"),
+        (
+            "def data(): return Images([(IMAGE, 0), (IMAGE, 'cat')])",
+            "not-a-class-number",
+        ),
         ("def data(): return Images([(IMAGE, torch.zeros(2))])", "not-a-class-number"),
         ("def data(): return Images([(3, 0)])", "not-an-image"),
-        *((f"def data(): return Images([(IMAGE, {end})", "class-number") for end in ("-1)]", "2)], classes=['a']")),
+        *(
+            (f"def data(): return Images([(IMAGE, {end})", "class-number")
+            for end in ("-1)]", "2)], classes=['a']")
+        ),
         ("def data(): return Images([(IMAGE, 0)], classes=3)", "not-class-names"),
     ],
 )
@@ -213,7 +306,10 @@ def test_open_custom_without_a_data_set_raises_one_line(write, body, code):
 
 
 def test_open_custom_of_missing_code_raises():
-    for spec, code in (("gone.py:data", "file-missing"), ("gone.module:data", "user-code-failed")):
+    for spec, code in (
+        ("gone.py:data", "file-missing"),
+        ("gone.module:data", "user-code-failed"),
+    ):
         with raises(code, UsageError):
             open_custom(spec, False)
 
@@ -226,10 +322,16 @@ def mnist(tmp_path):
         raw = tmp_path / name / "raw"
         raw.mkdir(parents=True)
         for split, count in (("train", 12), ("t10k", 6)):
-            pixels = np.random.default_rng(count).integers(0, 256, (count, 28, 28), dtype=np.uint8)
-            (raw / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + pixels.tobytes())
+            pixels = np.random.default_rng(count).integers(
+                0, 256, (count, 28, 28), dtype=np.uint8
+            )
+            (raw / f"{split}-images-idx3-ubyte").write_bytes(
+                struct.pack(">IIII", 0x803, count, 28, 28) + pixels.tobytes()
+            )
             labels = np.arange(count, dtype=np.uint8) % 10
-            (raw / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
+            (raw / f"{split}-labels-idx1-ubyte").write_bytes(
+                struct.pack(">II", 0x801, count) + labels.tobytes()
+            )
         return str(tmp_path)
 
     return write
@@ -238,21 +340,33 @@ def mnist(tmp_path):
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
 def test_mnist_is_read_from_its_own_files(mnist, name):
     root = mnist(name)
-    test, train = (open_dataset(find_dataset(name), root, False, is_train) for is_train in (False, True))
+    test, train = (
+        open_dataset(find_dataset(name), root, False, is_train)
+        for is_train in (False, True)
+    )
     assert test.source == f"{name} test split in {root} (6 images, 10 classes)"
     assert train.source == f"{name} train split in {root} (12 images, 10 classes)"
     assert (test.targets.tolist(), test.paths) == (list(range(6)), (None,) * 6)
     assert test.id != train.id
     pixels = np.random.default_rng(6).integers(0, 256, (6, 28, 28), dtype=np.uint8)
-    np.testing.assert_array_equal([np.asarray(test.image(number)) for number in range(6)], pixels)
+    np.testing.assert_array_equal(
+        [np.asarray(test.image(number)) for number in range(6)], pixels
+    )
 
 
-def test_with_its_folder_a_name_wins_over_a_folder_of_that_name(mnist, tmp_path, monkeypatch):
+def test_with_its_folder_a_name_wins_over_a_folder_of_that_name(
+    mnist, tmp_path, monkeypatch
+):
     mnist("MNIST")
     monkeypatch.chdir(tmp_path)
-    assert open_samples("MNIST", root=".").source == "MNIST test split in . (6 images, 10 classes)"
+    assert (
+        open_samples("MNIST", root=".").source
+        == "MNIST test split in . (6 images, 10 classes)"
+    )
     for place, root in (("MNIST", None), ("./MNIST", ".")):
-        with pytest.raises(UsageError, match=r"expected a folder of images for each class"):
+        with pytest.raises(
+            UsageError, match=r"expected a folder of images for each class"
+        ):
             open_samples(place, root=root)
 
 
@@ -263,30 +377,49 @@ def test_food101_has_files(tmp_path):
         (base / "images" / name).parent.mkdir(parents=True)
         Image.new("RGB", (4, 4), 7).save(base / "images" / f"{name}.jpg")
     for split in ("train", "test"):
-        (base / "meta" / f"{split}.json").write_text(json.dumps({"waffles": ["waffles/2"], "apple_pie": ["apple_pie/1"]}))
+        (base / "meta" / f"{split}.json").write_text(
+            json.dumps({"waffles": ["waffles/2"], "apple_pie": ["apple_pie/1"]})
+        )
     samples = open_dataset(find_dataset("Food"), str(tmp_path), False, False)
-    assert (samples.names, samples.targets.tolist()) == (("apple_pie", "waffles"), [1, 0])
-    assert [*(open_file(path).size for path in samples.paths), samples.image(0).size] == [(4, 4)] * 3
+    assert (samples.names, samples.targets.tolist()) == (
+        ("apple_pie", "waffles"),
+        [1, 0],
+    )
+    assert [
+        *(open_file(path).size for path in samples.paths),
+        samples.image(0).size,
+    ] == [(4, 4)] * 3
 
 
 def test_imagenet_keeps_all_synonyms_and_ids(tmp_path):
     for wnid in ("n01440764", "n01443537"):
         (tmp_path / "val" / wnid).mkdir(parents=True)
         Image.new("RGB", (4, 4)).save(tmp_path / "val" / wnid / "1.JPEG")
-    meta = {"n01440764": ("tench", "Tinca tinca"), "n01443537": ("goldfish", "Carassius auratus")}
+    meta = {
+        "n01440764": ("tench", "Tinca tinca"),
+        "n01443537": ("goldfish", "Carassius auratus"),
+    }
     torch.save((meta, []), tmp_path / "meta.bin")
     samples = open_dataset(find_dataset("imagenet"), str(tmp_path), False, False)
     assert samples.names == ("tench, Tinca tinca", "goldfish, Carassius auratus")
-    assert (samples.wnids, samples.image(1).size) == (("n01440764", "n01443537"), (4, 4))
+    assert (samples.wnids, samples.image(1).size) == (
+        ("n01440764", "n01443537"),
+        (4, 4),
+    )
     assert samples.paths[0] == str(tmp_path / "val" / "n01440764" / "1.JPEG")
     with raises("data-set-not-readable", UsageError, name="ImageNet"):
         open_dataset(find_dataset("imagenet"), str(tmp_path), True, True)
 
 
-@pytest.mark.parametrize("named", [row for row in DATASETS if row.is_fetched], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "named", [row for row in DATASETS if row.is_fetched], ids=lambda row: row.name
+)
 @pytest.mark.parametrize("train", [False, True])
 def test_a_missing_data_set_is_not_downloaded(tmp_path, named, train):
-    found = rf"^{named.name}: expected the data set in {tmp_path}, found it missing or damaged \(Dataset not found.*\); "
+    found = (
+        rf"^{named.name}: expected the data set in {tmp_path}, found it missing or"
+        r" damaged \(Dataset not found.*\); "
+    )
     message = found + r"give another --data-root, or --download to fetch it$"
     with pytest.raises(UsageError, match=message):
         open_dataset(named, str(tmp_path), False, train)

@@ -8,7 +8,13 @@ from dsi_cli.labels.index_maps import IndexedNames, from_metadata, read_names
 
 
 @pytest.mark.parametrize(
-    "value", [{1: "cat", 2: "dog"}, {"2": "dog", "1": "cat"}, {"cat": 1, "dog": 2}, {"dog": "2", "cat": "1"}]
+    "value",
+    [
+        {1: "cat", 2: "dog"},
+        {"2": "dog", "1": "cat"},
+        {"cat": 1, "dog": 2},
+        {"dog": "2", "cat": "1"},
+    ],
 )
 def test_index_maps_may_begin_at_one(value):
     assert read_names(value) == IndexedNames(("cat", "dog"), first=1)
@@ -17,8 +23,12 @@ def test_index_maps_may_begin_at_one(value):
 def test_ids_next_to_names_are_read_and_digits_may_be_names():
     found = read_names({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]})
     assert found == IndexedNames(("cat", "dog"), ("n02121620", "n02084071"))
-    assert read_names({"n02121620": "cat", "n02084071": "dog"}) == IndexedNames(("dog", "cat"), ("n02084071", "n02121620"))
-    assert read_names({"n02121620": "0", "n02084071": "1"}) == IndexedNames(("n02121620", "n02084071"))
+    assert read_names({"n02121620": "cat", "n02084071": "dog"}) == IndexedNames(
+        ("dog", "cat"), ("n02084071", "n02121620")
+    )
+    assert read_names({"n02121620": "0", "n02084071": "1"}) == IndexedNames(
+        ("n02121620", "n02084071")
+    )
     assert read_names({"0": 1, "1": 0}) == IndexedNames(("1", "0"))
     assert read_names({"0": "1", "1": "0"}) == IndexedNames(("1", "0"))
 
@@ -42,7 +52,13 @@ def test_ids_next_to_names_are_read_and_digits_may_be_names():
         ({"cat": 0, "dog": True}, "an object of 2 keys that is not an index map"),
         ({"cat": 0, "dog": 0}, "found the class number 0 twice"),
         ({"0": "a", "00": "b"}, "found the class number 0 twice"),
-        ({"0": "cat", "2": "dog"}, "from 0 to 2 for 2 names; they must be 0, 1, 2, ... or 1, 2, 3, ... without gaps"),
+        (
+            {"0": "cat", "2": "dog"},
+            (
+                "from 0 to 2 for 2 names; they must be 0, 1, 2, ... or 1, 2, 3, ..."
+                " without gaps"
+            ),
+        ),
         ({"cat": 2, "dog": 3}, "from 2 to 3 for 2 names"),
         ({"cat": 1, "dog": 3}, "from 1 to 3 for 2 names"),
         ({"cat": -1, "dog": 0}, "from -1 to 0 for 2 names"),
@@ -63,18 +79,45 @@ MAP, REVERSE, LIST = {0: "cat", 1: "dog"}, {"cat": 0, "dog": 1}, ["cat", "dog"]
     [
         ({"id2label": MAP}, "id2label in the checkpoint's metadata"),
         ({"label2id": REVERSE}, "label2id in the checkpoint's metadata"),
-        ({"classes": LIST, "state_dict": {"w": object()}}, "classes in the checkpoint's metadata"),
+        (
+            {"classes": LIST, "state_dict": {"w": object()}},
+            "classes in the checkpoint's metadata",
+        ),
         ({"class_names": ("cat", "dog")}, "class_names in the checkpoint's metadata"),
-        ({"class_to_idx": REVERSE, "idx_to_class": MAP}, "class_to_idx in the checkpoint's metadata"),
-        ({"idx_to_class": {"0": "cat", "1": "dog"}}, "idx_to_class in the checkpoint's metadata"),
-        ({"meta": {"CLASSES": ("cat", "dog")}}, "CLASSES in meta of the checkpoint's metadata"),
-        ({"meta": {"dataset_meta": {"classes": LIST}}}, "classes in meta.dataset_meta of the checkpoint's metadata"),
-        ({"args": {"class_to_idx": REVERSE}}, "class_to_idx in args of the checkpoint's metadata"),
-        ({"hparams": {"config": {"id2label": MAP}}}, "id2label in hparams.config of the checkpoint's metadata"),
+        (
+            {"class_to_idx": REVERSE, "idx_to_class": MAP},
+            "class_to_idx in the checkpoint's metadata",
+        ),
+        (
+            {"idx_to_class": {"0": "cat", "1": "dog"}},
+            "idx_to_class in the checkpoint's metadata",
+        ),
+        (
+            {"meta": {"CLASSES": ("cat", "dog")}},
+            "CLASSES in meta of the checkpoint's metadata",
+        ),
+        (
+            {"meta": {"dataset_meta": {"classes": LIST}}},
+            "classes in meta.dataset_meta of the checkpoint's metadata",
+        ),
+        (
+            {"args": {"class_to_idx": REVERSE}},
+            "class_to_idx in args of the checkpoint's metadata",
+        ),
+        (
+            {"hparams": {"config": {"id2label": MAP}}},
+            "id2label in hparams.config of the checkpoint's metadata",
+        ),
         ({"names": MAP}, "names in the checkpoint's metadata"),
         ({"model": {"names": MAP}}, "names in model of the checkpoint's metadata"),
-        ({"classes": 2, "class_names": LIST}, "class_names in the checkpoint's metadata"),
-        ({"classes": LIST, "args": {"classes": ["x", "y"]}}, "classes in the checkpoint's metadata"),
+        (
+            {"classes": 2, "class_names": LIST},
+            "class_names in the checkpoint's metadata",
+        ),
+        (
+            {"classes": LIST, "args": {"classes": ["x", "y"]}},
+            "classes in the checkpoint's metadata",
+        ),
     ],
 )
 def test_from_metadata_finds_names(metadata, source):
@@ -87,7 +130,18 @@ def test_from_metadata_finds_names(metadata, source):
     "metadata",
     [
         *(None, 7, [], {}),
-        *({"classes": value} for value in (10, "cat", [], ["cat", 1], ["cat", ""], {"cat", "dog"}, object())),
+        *(
+            {"classes": value}
+            for value in (
+                10,
+                "cat",
+                [],
+                ["cat", 1],
+                ["cat", ""],
+                {"cat", "dog"},
+                object(),
+            )
+        ),
         {"class_to_idx": {"cat": 0, "dog": 2}},
         {"id2label": {0: "LABEL_0", 1: "LABEL_1"}},
         {"names": ["conv.weight", "conv.bias"]},
@@ -100,10 +154,35 @@ def test_from_metadata_without_names_is_none(metadata):
     assert from_metadata(metadata) is None
 
 
-KEYS = st.sampled_from(["classes", "names", "id2label", "class_to_idx", "args", "meta", 0, 1, -1, "0", "1", None, 1.5])
+KEYS = st.sampled_from(
+    [
+        "classes",
+        "names",
+        "id2label",
+        "class_to_idx",
+        "args",
+        "meta",
+        0,
+        1,
+        -1,
+        "0",
+        "1",
+        None,
+        1.5,
+    ]
+)
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.binary(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4) | st.tuples(inner, inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.binary(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(KEYS, inner, max_size=4)
+        | st.tuples(inner, inner)
+    ),
     max_leaves=12,
 )
 

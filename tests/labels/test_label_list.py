@@ -32,7 +32,11 @@ def test_duplicates_are_reported_once_and_in_order():
 
 NAMES = [preset.name for preset in PRESETS]
 SMALL = [preset.name for preset in PRESETS if preset.classes <= 1000] + ["imagenet12k"]
-DISTINCT = [name for name in NAMES if len(set(load_preset(name).names)) == len(load_preset(name).names)]
+DISTINCT = [
+    name
+    for name in NAMES
+    if len(set(load_preset(name).names)) == len(load_preset(name).names)
+]
 """Presets whose names tell all classes apart."""
 
 
@@ -46,7 +50,11 @@ def shuffled(items, seed=0):
 def test_recognise_ids_in_any_order_gives_the_names(name):
     labels = load_preset(name)
     found = recognise(labels.wnids, "y")
-    assert (found.preset, found.wnids, found.names) == (name, labels.wnids, labels.names)
+    assert (found.preset, found.wnids, found.names) == (
+        name,
+        labels.wnids,
+        labels.names,
+    )
     places, wnids = shuffled(labels.wnids)
     found = recognise(wnids)
     assert (found.preset, list(found.wnids)) == (name, wnids)
@@ -84,31 +92,48 @@ def test_spelling_is_no_matter(name, spell):
 @pytest.mark.parametrize("name", ["imagenet1k", "mini-imagenet", "tiny-imagenet"])
 def test_recognise_ids_before_names_gives_the_preset(name, joint):
     labels = load_preset(name)
-    names = [wnid + joint + one.split(",")[0] for wnid, one in zip(labels.wnids, labels.names, strict=True)]
+    names = [
+        wnid + joint + one.split(",")[0]
+        for wnid, one in zip(labels.wnids, labels.names, strict=True)
+    ]
     found = recognise(sorted(names, reverse=True))
-    assert (found.preset, list(found.wnids)) == (name, sorted(labels.wnids, reverse=True))
+    assert (found.preset, list(found.wnids)) == (
+        name,
+        sorted(labels.wnids, reverse=True),
+    )
     assert found.names == tuple(sorted(names, reverse=True))
 
 
 def test_recognise_ids_before_names_of_another_list_keeps_them():
     names = ("n02085620-Chihuahua", "n02085782-Japanese_spaniel")
-    assert recognise(names) == LabelList(names, ("n02085620", "n02085782"), "the given labels")
+    assert recognise(names) == LabelList(
+        names, ("n02085620", "n02085782"), "the given labels"
+    )
     assert leading_ids([]) is None
-    assert leading_ids(["n02085620"]) is None  # nothing follows: the name is an id itself
+    # nothing follows: the name is an id itself
+    assert leading_ids(["n02085620"]) is None
 
 
 def test_recognise_ids_that_differ_from_the_preset_keeps_them(tmp_path):
     right = load_preset("cifar100")
-    other = {"dolphin": "n02581957", "skunk": "n07476495"}  # wrong senses: the dish and the defeat
+    # wrong senses: the dish and the defeat
+    other = {
+        "dolphin": "n02581957",
+        "skunk": "n07476495",
+    }
     rows = zip(right.wnids, right.names, strict=True)
-    (tmp_path / "wrong.tsv").write_text("".join(f"{other.get(name, wnid)}\t{name}\n" for wnid, name in rows))
+    (tmp_path / "wrong.tsv").write_text(
+        "".join(f"{other.get(name, wnid)}\t{name}\n" for wnid, name in rows)
+    )
     wrong_senses = read_labels(tmp_path / "wrong.tsv")
     assert wrong_senses.names == right.names
     assert wrong_senses.preset is None
     assert wrong_senses.wnids != right.wnids
     assert recognise(right.names, wnids=right.wnids).preset == "cifar100"
     assert recognise(right.names, wnids=(None, *right.wnids[1:])).preset is None
-    assert recognise(right.names, wnids=(*right.wnids[1:], right.wnids[0])).preset is None
+    assert (
+        recognise(right.names, wnids=(*right.wnids[1:], right.wnids[0])).preset is None
+    )
 
 
 @pytest.mark.parametrize("name", sorted(aliases()))
@@ -120,17 +145,56 @@ def test_other_names_in_use_are_recognised(name):
 
 
 def test_lists_in_circulation_are_recognised():
-    assert recognise(("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")).preset == "cifar10"
-    darknet = {"motorcycle": "motorbike", "airplane": "aeroplane", "couch": "sofa", "tv": "tvmonitor"}
-    assert recognise([darknet.get(one, one.replace(" ", "")) for one in load_preset("coco80").names]).preset == "coco80"
-    assert recognise([f"/{one[0]}/{one}" for one in load_preset("places365").names]).preset == "places365"
-    assert recognise([one.split(",")[0] for one in load_preset("ade20k").names]).preset == "ade20k"
+    assert (
+        recognise(
+            (
+                "plane",
+                "car",
+                "bird",
+                "cat",
+                "deer",
+                "dog",
+                "frog",
+                "horse",
+                "ship",
+                "truck",
+            )
+        ).preset
+        == "cifar10"
+    )
+    darknet = {
+        "motorcycle": "motorbike",
+        "airplane": "aeroplane",
+        "couch": "sofa",
+        "tv": "tvmonitor",
+    }
+    assert (
+        recognise(
+            [
+                darknet.get(one, one.replace(" ", ""))
+                for one in load_preset("coco80").names
+            ]
+        ).preset
+        == "coco80"
+    )
+    assert (
+        recognise([f"/{one[0]}/{one}" for one in load_preset("places365").names]).preset
+        == "places365"
+    )
+    assert (
+        recognise([one.split(",")[0] for one in load_preset("ade20k").names]).preset
+        == "ade20k"
+    )
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_recognise_a_list_with_one_class_renamed_is_none(name):
     names = list(load_preset(name).names)
-    for at in (0, len(names) // 2, len(names) - 1) if len(names) <= 1000 else (len(names) // 2,):
+    for at in (
+        (0, len(names) // 2, len(names) - 1)
+        if len(names) <= 1000
+        else (len(names) // 2,)
+    ):
         other = names.copy()
         other[at] = "flying saucer"
         assert recognise(other).preset is None
@@ -150,16 +214,28 @@ def spellings(name):
     """Return all keys that each class of a preset answers to."""
     labels = load_preset(name)
     return [
-        {name_key(other) for other in (one, *one.split(","), *aliases().get(name, {}).get(one, ()))} for one in labels.names
+        {
+            name_key(other)
+            for other in (one, *one.split(","), *aliases().get(name, {}).get(one, ()))
+        }
+        for one in labels.names
     ]
 
 
 def test_presets_of_one_length_have_distinct_names():
-    pairs = [(a.name, b.name) for a, b in itertools.permutations(PRESETS, 2) if a.classes == b.classes]
+    pairs = [
+        (a.name, b.name)
+        for a, b in itertools.permutations(PRESETS, 2)
+        if a.classes == b.classes
+    ]
     assert ("cifar10", "stl10") in pairs  # lists of other lengths are not even compared
     for a, b in pairs:
         of_b = set().union(*spellings(b))
-        assert [keys for keys in spellings(a) if not keys & of_b], (a, b)  # b has a class of a under no name
+        # b has a class of a under no name
+        assert [keys for keys in spellings(a) if not keys & of_b], (
+            a,
+            b,
+        )
 
 
 def test_a_class_claimed_twice_is_no_match_and_the_surer_name_wins():

@@ -1,4 +1,6 @@
-"""The lists themselves (counts, ids, orders, superclasses), and lists that are a part of one."""
+"""The lists themselves (counts, ids, orders, superclasses), and lists that are a part
+of one.
+"""
 
 import random
 from collections import Counter
@@ -8,16 +10,31 @@ import pyarrow.parquet as pq
 import pytest
 
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.labels.presets import MIN_PARTIAL_NAMES, PRESETS, load_preset, recognise, superclasses_of
+from dsi_cli.labels.presets import (
+    MIN_PARTIAL_NAMES,
+    PRESETS,
+    load_preset,
+    recognise,
+    superclasses_of,
+)
 from dsi_cli.wordnet.database import taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "dsi_cli" / "labels" / "data"
 NAMES = [preset.name for preset in PRESETS]
-UNRESOLVED = {"caltech101": 2, "caltech101-background": 3, "oxford-pets": 8, "flowers102": 7, "food101": 25}
+UNRESOLVED = {
+    "caltech101": 2,
+    "caltech101-background": 3,
+    "oxford-pets": 8,
+    "flowers102": 7,
+    "food101": 25,
+}
 UNRESOLVED |= {"voc21": 1, "coco91": 11, "places365": 30}
 FOLDER = DATA / "superclasses"
-SUPERCLASSES = {path.stem: dict(row.split("\t") for row in path.read_text().splitlines()) for path in FOLDER.iterdir()}
+SUPERCLASSES = {
+    path.stem: dict(row.split("\t") for row in path.read_text().splitlines())
+    for path in FOLDER.iterdir()
+}
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=NAMES)
@@ -31,7 +48,9 @@ def test_a_preset_has_a_name_for_each_class_and_an_id_or_none(preset):
 
 
 def test_the_table_and_the_files_agree():
-    found = {path.stem for path in DATA.glob("*.tsv")} | set(pq.read_schema(DATA / "imagenet.parquet").names[2:])
+    found = {path.stem for path in DATA.glob("*.tsv")} | set(
+        pq.read_schema(DATA / "imagenet.parquet").names[2:]
+    )
     assert (found, len(found)) == (set(NAMES), len(PRESETS))
 
 
@@ -44,18 +63,31 @@ def test_a_synset_is_named_beside_each_id():
 
 
 def test_orders_are_those_of_torchvision():
-    pytest.importorskip("torchvision", reason="the orders are compared with torchvision's own lists")
+    pytest.importorskip(
+        "torchvision", reason="the orders are compared with torchvision's own lists"
+    )
     from torchvision.datasets import FashionMNIST, Flowers102
     from torchvision.models import ResNet50_Weights
     from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
     from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
 
-    assert list(load_preset("flowers102").names) == getattr(Flowers102, "classes", list(load_preset("flowers102").names))
+    assert list(load_preset("flowers102").names) == getattr(
+        Flowers102, "classes", list(load_preset("flowers102").names)
+    )
     assert list(load_preset("fashion-mnist").names) == FashionMNIST.classes
-    assert list(load_preset("coco91").names) == FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"]
-    assert list(load_preset("voc21").names) == DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"]
+    assert (
+        list(load_preset("coco91").names)
+        == FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"]
+    )
+    assert (
+        list(load_preset("voc21").names)
+        == DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"]
+    )
     imagenet = recognise(ResNet50_Weights.DEFAULT.meta["categories"])
-    assert (imagenet.preset, imagenet.wnids) == ("imagenet1k", load_preset("imagenet1k").wnids)
+    assert (imagenet.preset, imagenet.wnids) == (
+        "imagenet1k",
+        load_preset("imagenet1k").wnids,
+    )
 
 
 def test_orders_are_those_of_timm():
@@ -71,30 +103,59 @@ def test_orders_are_those_of_timm():
         ("imagenet22k-ms", "imagenet-22k-ms"),
     ]:
         info = ImageNetInfo(subset)
-        assert list(load_preset(name).wnids) == [info.index_to_label_name(k) for k in range(info.num_classes())]
+        assert list(load_preset(name).wnids) == [
+            info.index_to_label_name(k) for k in range(info.num_classes())
+        ]
 
 
 def test_other_orders_in_places():
     for name in ("food101", "caltech101", "caltech101-background", "stl10"):
         assert list(load_preset(name).names) == sorted(load_preset(name).names), name
-    assert list(load_preset("tiny-imagenet").wnids) == sorted(load_preset("tiny-imagenet").wnids)
-    assert set(load_preset("tiny-imagenet").wnids) < set(load_preset("imagenet1k").wnids)
+    assert list(load_preset("tiny-imagenet").wnids) == sorted(
+        load_preset("tiny-imagenet").wnids
+    )
+    assert set(load_preset("tiny-imagenet").wnids) < set(
+        load_preset("imagenet1k").wnids
+    )
     pets = load_preset("oxford-pets").names
     assert list(pets) == sorted(pets, key=str.lower)
     assert load_preset("voc21").names[1:] == load_preset("voc20").names
-    assert tuple(name for name in load_preset("coco91").names[1:] if name != "N/A") == load_preset("coco80").names
-    assert [load_preset("ade20k").names.index(name) for name in ("wall", "sky", "clock", "flag")] == [0, 2, 148, 149]
+    assert (
+        tuple(name for name in load_preset("coco91").names[1:] if name != "N/A")
+        == load_preset("coco80").names
+    )
+    assert [
+        load_preset("ade20k").names.index(name)
+        for name in ("wall", "sky", "clock", "flag")
+    ] == [0, 2, 148, 149]
     places = load_preset("places365").names
-    assert [places.index(name) for name in ("airfield", "bar", "gazebo/exterior", "zen_garden")] == [0, 39, 159, 364]
+    assert [
+        places.index(name)
+        for name in ("airfield", "bar", "gazebo/exterior", "zen_garden")
+    ] == [0, 39, 159, 364]
 
 
 def test_two_classes_share_a_synset_only_where_they_are_one_thing():
-    for name in ("oxford-pets", "food101", "stl10", "voc20", "ade20k", "cifar100", "coco80"):
+    for name in (
+        "oxford-pets",
+        "food101",
+        "stl10",
+        "voc20",
+        "ade20k",
+        "cifar100",
+        "coco80",
+    ):
         wnids = [wnid for wnid in load_preset(name).wnids if wnid]
         assert len(wnids) == len(set(wnids)), name
     flowers = load_preset("flowers102")
-    shared = {wnid for wnid, count in Counter(flowers.wnids).items() if wnid and count > 1}
-    assert {name for name, wnid in zip(flowers.names, flowers.wnids, strict=True) if wnid in shared} == {
+    shared = {
+        wnid for wnid, count in Counter(flowers.wnids).items() if wnid and count > 1
+    }
+    assert {
+        name
+        for name, wnid in zip(flowers.names, flowers.wnids, strict=True)
+        if wnid in shared
+    } == {
         "bishop of llandaff",  # a cultivar
         "orange dahlia",
         "pink-yellow dahlia?",
@@ -104,16 +165,28 @@ def test_two_classes_share_a_synset_only_where_they_are_one_thing():
 def test_cifar100_has_twenty_superclasses_of_five():
     above = SUPERCLASSES["cifar100"]
     assert tuple(above) == load_preset("cifar100").names
-    assert (len(Counter(above.values())), set(Counter(above.values()).values())) == (20, {5})
-    assert {above[name] for name in ("beaver", "dolphin", "otter", "seal", "whale")} == {"aquatic_mammals"}
+    assert (len(Counter(above.values())), set(Counter(above.values()).values())) == (
+        20,
+        {5},
+    )
+    assert {
+        above[name] for name in ("beaver", "dolphin", "otter", "seal", "whale")
+    } == {"aquatic_mammals"}
     assert above["streetcar"] == above["tank"] == "vehicles_2"
 
 
 def test_species_of_pets_are_those_of_wordnet():
-    labels, graph, species = load_preset("oxford-pets"), taxonomy.load(), SUPERCLASSES["oxford-pets"]
+    labels, graph, species = (
+        load_preset("oxford-pets"),
+        taxonomy.load(),
+        SUPERCLASSES["oxford-pets"],
+    )
     for name, wnid in zip(labels.names, labels.wnids, strict=True):
         if wnid:
-            above = {graph.names[node] for node in taxonomy.ancestors(graph, [graph.node(wnid)])}
+            above = {
+                graph.names[node]
+                for node in taxonomy.ancestors(graph, [graph.node(wnid)])
+            }
             wanted = {"Dog": "dog.n.01", "Cat": "domestic_cat.n.01"}[species[name]]
             assert above & {"dog.n.01", "domestic_cat.n.01"} == {wanted}
 
@@ -154,5 +227,17 @@ def test_recognise_a_list_that_is_no_part_or_of_presets_that_disagree_gives_no_i
     for names in (few, (*few, "gearbox"), (*few, few[0]), ("crane", *IMAGENETTE)):
         assert recognise(names) == LabelList(tuple(names), None, "the given labels")
     assert recognise(IMAGENETTE, wnids=["n02979186", *[None] * 9]).subset_of is None
-    shared = ("mouse", "keyboard", "bottle", "bowl", "chair", "couch", "orange", "bear", "elephant", "train")
-    assert recognise(shared).subset_of is None  # a mouse is an animal in CIFAR-100, and a device in COCO
+    shared = (
+        "mouse",
+        "keyboard",
+        "bottle",
+        "bowl",
+        "chair",
+        "couch",
+        "orange",
+        "bear",
+        "elephant",
+        "train",
+    )
+    # a mouse is an animal in CIFAR-100, and a device in COCO
+    assert recognise(shared).subset_of is None

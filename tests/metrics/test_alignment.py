@@ -24,18 +24,29 @@ NUMBERS = ("value", "null_mean", "null_std", "z", "excess", "ceiling", "p_value"
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-6}
 
 
-def near_identical(alignments: dict[str, Alignment], expected: dict[str, Alignment], rtol: float = 1e-9) -> None:
+def near_identical(
+    alignments: dict[str, Alignment], expected: dict[str, Alignment], rtol: float = 1e-9
+) -> None:
     for name, entry in expected.items():
         for field in NUMBERS:
             theirs, ours = getattr(entry, field), getattr(alignments[name], field)
             assert (ours is None) == (theirs is None), (name, field)
             if theirs is not None:
-                assert_allclose(ours, theirs, rtol=rtol, atol=1e-12, err_msg=f"{name} {field}")
+                assert_allclose(
+                    ours, theirs, rtol=rtol, atol=1e-12, err_msg=f"{name} {field}"
+                )
 
 
 def test_measures_table_equals_that_of_the_oracles():
     assert (ALL, set(oracles.DISTANCES)) == (oracles.MEASURES, metrics.DISTANCES)
-    assert metrics.DEFAULT_MEASURES == ("cosine", "ssim", "mae", "mse", "pearson", "spearman")
+    assert metrics.DEFAULT_MEASURES == (
+        "cosine",
+        "ssim",
+        "mae",
+        "mse",
+        "pearson",
+        "spearman",
+    )
 
 
 @pytest.mark.parametrize("measure", oracles.VALUE_MEASURES)
@@ -56,7 +67,11 @@ def test_ssim_equals_scikit_image_in_display_order(make_pair, kind, classes):
     order = np.random.default_rng(1).permutation(classes)
     assert_allclose(sai(a, b, "ssim"), oracles.sai(a, b, "ssim"), **TOLERANCE)
     shown = np.ix_(order, order)
-    assert_allclose(sai(a, b, "ssim", order=order.tolist()), oracles.sai(a[shown], b[shown], "ssim"), **TOLERANCE)
+    assert_allclose(
+        sai(a, b, "ssim", order=order.tolist()),
+        oracles.sai(a[shown], b[shown], "ssim"),
+        **TOLERANCE,
+    )
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric", "tied"])
@@ -65,7 +80,10 @@ def test_permuting_the_classes_of_both_changes_ssim_alone(make_pair, kind, class
     a, b = make_pair(kind, classes)
     order = np.random.default_rng(4).permutation(classes)
     shown = np.ix_(order, order)
-    found, expected = alignments(a[shown], b[shown], ALL, permutations=0), alignments(a, b, ALL, permutations=0)
+    found, expected = (
+        alignments(a[shown], b[shown], ALL, permutations=0),
+        alignments(a, b, ALL, permutations=0),
+    )
     ssim = expected.pop("ssim").value
     near_identical(found, expected)
     assert ssim is None or found["ssim"].value != pytest.approx(ssim, abs=1e-3)
@@ -77,7 +95,9 @@ def test_the_diagonal_plays_no_part(make_pair, kind):
     other = a.copy()
     np.fill_diagonal(other, np.linspace(0, 3, 14))
     assert alignments(other, b, ALL) == alignments(a, b, ALL)
-    assert_allclose(PreparedMatrix(other).scaled.values, oracles.scaled_square(a), atol=1e-12)
+    assert_allclose(
+        PreparedMatrix(other).scaled.values, oracles.scaled_square(a), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("lacking_b", [[], [7], [5, 13]])
@@ -114,7 +134,10 @@ def test_a_constant_matrix_has_no_scale(make_pair, other, level):
     flat = np.where(np.eye(6) > 0, 1.0, level)
     a, b = (flat if other != "a" else a), (flat if other != "b" else b)
     for name, entry in alignments(a, b, ALL).items():
-        reason = "constant matrix: all off-diagonal values are the same, so there is no scale"
+        reason = (
+            "constant matrix: all off-diagonal values are the same, so there is no"
+            " scale"
+        )
         assert entry == Alignment(name, classes_used=6, reason=reason)
     assert sai(a, b) is None
 
@@ -125,26 +148,46 @@ def test_a_spread_within_rounding_is_constant():
     np.fill_diagonal(flat, 1.0)
     assert np.ptp(flat[~np.eye(8, dtype=bool)]) > 0
     assert sai(flat, noise) is sai(np.zeros((8, 8)), noise) is None
-    for factor, spread in ((-1, 4.9e-7), (1, 4.9e-7), (1, 5.1e-7), (0.1, 5.1e-7), (-1, 5.1e-7)):
-        matrix = PreparedMatrix(factor * np.where(np.eye(8) > 0, 1.0, 0.7 + spread * (noise > 0.5)))
+    for factor, spread in (
+        (-1, 4.9e-7),
+        (1, 4.9e-7),
+        (1, 5.1e-7),
+        (0.1, 5.1e-7),
+        (-1, 5.1e-7),
+    ):
+        matrix = PreparedMatrix(
+            factor * np.where(np.eye(8) > 0, 1.0, 0.7 + spread * (noise > 0.5))
+        )
         assert matrix.is_constant == (spread < 5e-7)
 
 
 def test_reasons_up_to_256_classes_and_above(make_pair):
     a, b = make_pair("asymmetric", 14)
     found = alignments(a, b, ALL)
-    chance, deviation = "the chance level of this measure needs", "the deviation of this measure's chance level needs"
+    chance, deviation = (
+        "the chance level of this measure needs",
+        "the deviation of this measure's chance level needs",
+    )
     extremes = "it depends on the extremes of the matrix"
     assert {name: entry.reason for name, entry in found.items()} == {
         "cosine": None,
-        "ssim": "ssim has no ceiling: it depends on the order of classes; an interval of ssim needs --draws",
+        "ssim": (
+            "ssim has no ceiling: it depends on the order of classes; an interval of"
+            " ssim needs --draws"
+        ),
         "mae": f"{deviation} --permutations; no interval for mae: {extremes}",
         "mse": f"no interval for mse: {extremes}",
         "pearson": None,
         "spearman": None,
-        **{name: f"{chance} --permutations; no interval for {name}" for name in ("kendall", "kendall_a")},
+        **{
+            name: f"{chance} --permutations; no interval for {name}"
+            for name in ("kendall", "kendall_a")
+        },
     }
-    lacking = {name: {field for field, value in asdict(entry).items() if value is None} for name, entry in found.items()}
+    lacking = {
+        name: {field for field, value in asdict(entry).items() if value is None}
+        for name, entry in found.items()
+    }
     assert lacking == {
         "cosine": {"reason"},
         "ssim": {"ceiling", "low", "high"},
@@ -152,29 +195,53 @@ def test_reasons_up_to_256_classes_and_above(make_pair):
         "mse": {"low", "high"},
         "pearson": {"reason"},
         "spearman": {"reason"},
-        **{key: {"null_mean", "null_std", "z", "excess", "p_value", "low", "high"} for key in ("kendall", "kendall_a")},
+        **{
+            key: {"null_mean", "null_std", "z", "excess", "p_value", "low", "high"}
+            for key in ("kendall", "kendall_a")
+        },
     }
     a, b = make_pair("symmetric", 257)
     found = alignments(a, b, ["cosine", "ssim"])
     assert None not in (found["cosine"].low, found["cosine"].z)
     entry = found["ssim"]
-    assert (entry.null_mean, entry.null_std, entry.z, entry.excess, entry.low) == (None,) * 5
-    assert entry.reason.endswith("the chance level of this measure needs --permutations; an interval of ssim needs --draws")
+    assert (entry.null_mean, entry.null_std, entry.z, entry.excess, entry.low) == (
+        None,
+    ) * 5
+    assert entry.reason.endswith(
+        "the chance level of this measure needs --permutations; an interval of ssim"
+        " needs --draws"
+    )
     assert alignments(a, b, ["ssim"], permutations=2)["ssim"].z is not None
 
 
-@pytest.mark.parametrize("shapes", [((5, 5), (6, 6)), ((5, 4), (5, 4)), ((5,), (5,)), ((5, 5, 5), (5, 5, 5)), ((), ())])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((5, 5), (6, 6)),
+        ((5, 4), (5, 4)),
+        ((5,), (5,)),
+        ((5, 5, 5), (5, 5, 5)),
+        ((), ()),
+    ],
+)
 def test_alignments_of_matrices_that_are_not_square_or_differ_in_size_raises(shapes):
     with raises("not-square", shapes=shapes):
         alignments(np.ones(shapes[0]), np.ones(shapes[1]))
     frame = pd.DataFrame(np.eye(4), list("abcd"), list("abcd"))
-    for pair in [(frame, frame.iloc[::-1, ::-1]), (frame.iloc[:3, :3], frame.iloc[1:, 1:]), (frame, frame.iloc[::-1])]:
+    for pair in [
+        (frame, frame.iloc[::-1, ::-1]),
+        (frame.iloc[:3, :3], frame.iloc[1:, 1:]),
+        (frame, frame.iloc[::-1]),
+    ]:
         with raises("class-order"):
             alignments(*pair)
     repeated = pd.DataFrame(np.eye(4), ["a", "b", "b", "c"], ["a", "b", "b (2)", "c"])
     alignments(repeated, pd.DataFrame(np.eye(4), list("abBc"), list("abBc")))
-    cross_table = pd.crosstab(np.array(list("abcd")), np.array(list("abce")))  # d is never predicted, and e has no sample
-    for function, other in product((mean_wsi, confusion_similarity, reliability), (frame.iloc[::-1], cross_table)):
+    # d is never predicted, and e has no sample
+    cross_table = pd.crosstab(np.array(list("abcd")), np.array(list("abce")))
+    for function, other in product(
+        (mean_wsi, confusion_similarity, reliability), (frame.iloc[::-1], cross_table)
+    ):
         with raises("class-order"):
             function(other)
 
@@ -192,9 +259,18 @@ def test_alignments_of_values_that_are_not_finite_raises(make_pair, bad, side):
     ("options", "code", "fields"),
     [
         ({"which": ["cosine", "rmse"]}, "unknown-measure", {"measure": "rmse"}),
-        *(({name: -1}, "negative-count", {name: -1}) for name in ("permutations", "draws")),
-        *(({"order": order}, "not-a-permutation", {"classes": 6}) for order in ([0, 1, 2], [0, 1, 2, 3, 4, 4])),
-        *(({"order": order}, "not-a-permutation", {"classes": 6}) for order in ([1, 2, 3, 4, 5, 6], [[0, 1, 2, 3, 4, 5]])),
+        *(
+            ({name: -1}, "negative-count", {name: -1})
+            for name in ("permutations", "draws")
+        ),
+        *(
+            ({"order": order}, "not-a-permutation", {"classes": 6})
+            for order in ([0, 1, 2], [0, 1, 2, 3, 4, 4])
+        ),
+        *(
+            ({"order": order}, "not-a-permutation", {"classes": 6})
+            for order in ([1, 2, 3, 4, 5, 6], [[0, 1, 2, 3, 4, 5]])
+        ),
     ],
 )
 def test_alignments_with_an_invalid_option_raises(make_pair, options, code, fields):
@@ -203,11 +279,17 @@ def test_alignments_with_an_invalid_option_raises(make_pair, options, code, fiel
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
-def test_alignments_with_a_prepared_matrix_equal_those_with_a_fresh_one(make_pair, kind):
+def test_alignments_with_a_prepared_matrix_equal_those_with_a_fresh_one(
+    make_pair, kind
+):
     (a, b), (other, _) = make_pair(kind, 14), make_pair("asymmetric", 14)
     order = np.random.default_rng(0).permutation(14)
     prepared = PreparedMatrix(b)
     for first in (a, other, a):
         options = (DEFAULT_MEASURES, 5, 1, 0)
-        with_prepared = MatrixPair(PreparedMatrix(first), prepared, order).alignments(*options)
-        assert with_prepared == MatrixPair(PreparedMatrix(first), PreparedMatrix(b), order).alignments(*options)
+        with_prepared = MatrixPair(PreparedMatrix(first), prepared, order).alignments(
+            *options
+        )
+        assert with_prepared == MatrixPair(
+            PreparedMatrix(first), PreparedMatrix(b), order
+        ).alignments(*options)

@@ -43,7 +43,9 @@ def tied(classes: int, seed: int = 1) -> Matrix:
 def sparse(classes: int, seed: int = 2) -> Matrix:
     """Return a matrix that is not symmetric and mostly zero, as CCSMs are."""
     rng = np.random.default_rng(seed)
-    matrix = (rng.random((classes, classes)) * (rng.random((classes, classes)) < 0.2)).astype(np.float32)
+    matrix = (
+        rng.random((classes, classes)) * (rng.random((classes, classes)) < 0.2)
+    ).astype(np.float32)
     np.fill_diagonal(matrix, 1.0)
     return matrix
 
@@ -52,7 +54,9 @@ MATRICES = {"cosines": cosines, "tied": tied, "sparse": sparse}
 
 
 def require_same(found: Any, expected: Any, but: tuple[str, ...] = ()) -> None:
-    """Make sure that two records hold the same, numbers to 1e-9; the p-value in blocks is that of the normal approximation."""
+    """Make sure that two records hold the same, numbers to 1e-9; the p-value in blocks
+    is that of the normal approximation.
+    """
     for field in fields(expected):
         one, other = getattr(found, field.name), getattr(expected, field.name)
         if field.name in but:
@@ -66,22 +70,44 @@ def require_same(found: Any, expected: Any, but: tuple[str, ...] = ()) -> None:
 
 
 @pytest.mark.parametrize("classes", [12, 60])
-@pytest.mark.parametrize(("first", "second"), [("cosines", "tied"), ("cosines", "sparse"), ("sparse", "tied")])
-def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(classes: int, first: str, second: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("cosines", "tied"), ("cosines", "sparse"), ("sparse", "tied")],
+)
+def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(
+    classes: int, first: str, second: str
+) -> None:
     a, b = MATRICES[first](classes), MATRICES[second](classes)
     expected = alignment.alignments(a, b, permutations=0, draws=0)
-    found, pearson = alignments_in_blocks(DenseRows(a), DenseRows(b), DEFAULT_MEASURES, WALK)
+    found, pearson = alignments_in_blocks(
+        DenseRows(a), DenseRows(b), DEFAULT_MEASURES, WALK
+    )
     assert list(found) == list(expected)
     for name, entry in found.items():
         if name in ("cosine", "mse", "pearson"):
-            require_same(entry, expected[name], ("ceiling", "p_value", "low", "high", "reason"))
-            assert (entry.ceiling, entry.low, entry.high, entry.p_value) == (None, None, None, None)
+            require_same(
+                entry, expected[name], ("ceiling", "p_value", "low", "high", "reason")
+            )
+            assert (entry.ceiling, entry.low, entry.high, entry.p_value) == (
+                None,
+                None,
+                None,
+                None,
+            )
         else:
-            assert (entry.value, entry.null_mean, entry.classes_used) == (None, None, classes)
+            assert (entry.value, entry.null_mean, entry.classes_used) == (
+                None,
+                None,
+                classes,
+            )
         assert (entry.reason or "").endswith(TOO_MANY_CLASSES)
     assert pearson is not None
     assert_allclose(
-        pearson, class_alignment.align_rows(*(off_diagonal(csm.astype(np.float64)) for csm in (a, b))), rtol=1e-9
+        pearson,
+        class_alignment.align_rows(
+            *(off_diagonal(csm.astype(np.float64)) for csm in (a, b))
+        ),
+        rtol=1e-9,
     )
 
 
@@ -92,9 +118,17 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(clas
         (20, True, "constant matrix: all off-diagonal"),
     ],
 )
-def test_blockwise_alignment_that_does_not_exist_has_the_reason(classes: int, constant: bool, reason: str) -> None:
-    other = np.full((classes, classes), 0.5, dtype=np.float32) if constant else tied(classes)
-    found, pearson = alignments_in_blocks(DenseRows(cosines(classes)), DenseRows(other), ["cosine", "ssim"], WALK)
+def test_blockwise_alignment_that_does_not_exist_has_the_reason(
+    classes: int, constant: bool, reason: str
+) -> None:
+    other = (
+        np.full((classes, classes), 0.5, dtype=np.float32)
+        if constant
+        else tied(classes)
+    )
+    found, pearson = alignments_in_blocks(
+        DenseRows(cosines(classes)), DenseRows(other), ["cosine", "ssim"], WALK
+    )
     assert pearson is None
     assert (found["cosine"].reason or "").startswith(reason)
     assert alignment.alignments(cosines(classes), other, ["cosine", "ssim"]) == found
@@ -110,8 +144,12 @@ def test_wsi_and_nearest_are_those_of_the_whole_matrix(kind: str) -> None:
         assert_array_equal(getattr(found.nearest, name), getattr(nearest, name))
     assert found.mean_wsi == pytest.approx(wsi.mean_wsi(matrix), abs=1e-12)
     for quantile in (0.95, 0.5):
-        assert found.wsi["max", quantile] == pytest.approx(wsi.max_wsi(matrix, quantile), abs=1e-12)
-        assert found.wsi["min", quantile] == pytest.approx(wsi.min_wsi(matrix, quantile), abs=1e-12)
+        assert found.wsi["max", quantile] == pytest.approx(
+            wsi.max_wsi(matrix, quantile), abs=1e-12
+        )
+        assert found.wsi["min", quantile] == pytest.approx(
+            wsi.min_wsi(matrix, quantile), abs=1e-12
+        )
 
 
 @pytest.mark.parametrize("count", [1, 5, 19, 100])
@@ -124,7 +162,10 @@ def test_the_nearest_are_those_of_the_definition(count: int) -> None:
         for k, j in enumerate(others[:count]):
             nearer = sum(row[one] > row[j] for one in others)
             level = sum(row[one] == row[j] for one in others)
-            assert (found.rank[i, k], found.ties[i, k]) == (1 + nearer + (level - 1) / 2, level)
+            assert (found.rank[i, k], found.ties[i, k]) == (
+                1 + nearer + (level - 1) / 2,
+                level,
+            )
             assert found.value[i, k] == row[j]
 
 
@@ -140,6 +181,8 @@ def test_idm_is_that_of_dense_counts(kind: str, classes: int) -> None:
     lacking[1, :], lacking[:, 1] = np.nan, np.nan
     for one in (counts, np.diag(rng.integers(1, 4, classes)), np.zeros_like(counts)):
         expected = idm.idm(one, lacking)
-        found = idm_in_blocks(csr_array(one), DenseRows(matrix[np.ix_(known, known)]), known, WALK)
+        found = idm_in_blocks(
+            csr_array(one), DenseRows(matrix[np.ix_(known, known)]), known, WALK
+        )
         for variant in idm.VARIANTS:
             require_same(found[variant], expected[variant])

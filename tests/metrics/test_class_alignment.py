@@ -1,4 +1,6 @@
-"""Alignment by class and by group, against NumPy, against the whole SAI, and its null against all permutations."""
+"""Alignment by class and by group, against NumPy, against the whole SAI, and its null
+against all permutations.
+"""
 
 from itertools import permutations
 
@@ -33,13 +35,19 @@ def test_a_class_is_the_correlation_of_its_rows(classes, symmetric):
     rng = np.random.default_rng(classes)
     a, b = (random_csm(rng, classes, symmetric=symmetric) for _ in range(2))
     pearson, _ = align_classes(a, b)
-    expected = [np.corrcoef(without(a[i], i), without(b[i], i))[0, 1] for i in range(classes)]
+    expected = [
+        np.corrcoef(without(a[i], i), without(b[i], i))[0, 1] for i in range(classes)
+    ]
     assert_allclose(pearson, expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("values", [[0.1, 0.4, 0.2, 0.9, 0.3], [1, 1, 2, 2, 2], [0, 0, 0, 0, 5]])
+@pytest.mark.parametrize(
+    "values", [[0.1, 0.4, 0.2, 0.9, 0.3], [1, 1, 2, 2, 2], [0, 0, 0, 0, 5]]
+)
 def test_the_null_of_a_class_is_that_of_all_pairings(values):
-    """Mean 0 and deviation 1/sqrt(n - 1), ties or not: z is the value over the deviation of the enumerated null."""
+    """Mean 0 and deviation 1/sqrt(n - 1), ties or not: z is the value over the
+    deviation of the enumerated null.
+    """
     other = np.array([0.3, 0.3, 0.8, 0.1, 0.5])
     null = [np.corrcoef(np.array(order), other)[0, 1] for order in permutations(values)]
     assert np.mean(null) == pytest.approx(0, abs=1e-12)
@@ -74,12 +82,18 @@ def test_a_group_is_the_sai_of_its_classes(classes, symmetric):
 def test_the_null_of_a_group_is_that_of_all_relabellings(classes):
     rng = np.random.default_rng(classes)
     a, b = random_csm(rng, classes), random_csm(rng, classes).round()
-    assert align_group(a, b).z == pytest.approx(alignments(a, b, ["pearson"])["pearson"].z)
+    assert align_group(a, b).z == pytest.approx(
+        alignments(a, b, ["pearson"])["pearson"].z
+    )
 
 
 def test_a_group_without_differences_has_no_alignment():
     a = random_csm(np.random.default_rng(0), 5)
-    expected = (None, None, "all similarities within the group are the same, so there is no correlation")
+    expected = (
+        None,
+        None,
+        "all similarities within the group are the same, so there is no correlation",
+    )
     assert align_group(a, np.full((5, 5), 0.25)) == expected
 
 
@@ -87,4 +101,8 @@ def test_a_group_in_which_every_relabelling_gives_the_same_has_no_z():
     """Rows of one value against a ring, in which all rows have the same sum."""
     rows = np.repeat(np.arange(5.0)[:, None], 5, axis=1)
     ring = np.roll(np.eye(5), 1, axis=1) + np.roll(np.eye(5), -1, axis=1)
-    assert align_group(rows, ring) == (pytest.approx(0), None, "every relabelling gives the same value, so there is no z")
+    assert align_group(rows, ring) == (
+        pytest.approx(0),
+        None,
+        "every relabelling gives the same value, so there is no z",
+    )

@@ -1,4 +1,6 @@
-"""The interval over classes, compared with a slow loop that leaves each class out, and by how often it holds the truth."""
+"""The interval over classes, compared with a slow loop that leaves each class out, and
+by how often it holds the truth.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,12 @@ from dsi_cli.metrics.jackknife import MEASURES
 def test_interval_equals_the_oracles(make_pair, kind, classes, measure):
     a, b = make_pair(kind, classes)
     entry = alignments(a, b, [measure])[measure]
-    assert_allclose([entry.low, entry.high], oracles.jackknife_interval(a, b, measure), rtol=1e-8, atol=1e-9)
+    assert_allclose(
+        [entry.low, entry.high],
+        oracles.jackknife_interval(a, b, measure),
+        rtol=1e-8,
+        atol=1e-9,
+    )
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -44,7 +51,9 @@ def test_interval_holds_its_own_value_on_real_data(real_pair):
 
 @pytest.mark.parametrize("classes", [20, 60])
 def test_interval_covers_the_value_of_all_classes(classes):
-    """Two similarities that share one of their two sources, over 600 classes of which some are drawn."""
+    """Two similarities that share one of their two sources, over 600 classes of which
+    some are drawn.
+    """
     rng = np.random.default_rng(0)
     shared, own, other = (rng.normal(size=(600, 12)) for _ in range(3))
     a, b = (np.corrcoef(np.hstack([shared, one])) for one in (own, other))
@@ -53,6 +62,8 @@ def test_interval_covers_the_value_of_all_classes(classes):
     held = 0
     for _ in range(trials):
         kept = rng.choice(600, classes, replace=False)
-        entry = alignments(*(matrix[np.ix_(kept, kept)] for matrix in (a, b)), ["pearson"])["pearson"]
+        entry = alignments(
+            *(matrix[np.ix_(kept, kept)] for matrix in (a, b)), ["pearson"]
+        )["pearson"]
         held += entry.low <= truth <= entry.high
     assert 0.92 <= held / trials <= 1.0

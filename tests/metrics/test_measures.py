@@ -8,7 +8,12 @@ from dsi_cli.metrics import measures
 
 
 def test_off_diagonal_and_its_order():
-    assert measures.off_diagonal(np.arange(16.0).reshape(4, 4)).tolist() == [[1, 2, 3], [4, 6, 7], [8, 9, 11], [12, 13, 14]]
+    assert measures.off_diagonal(np.arange(16.0).reshape(4, 4)).tolist() == [
+        [1, 2, 3],
+        [4, 6, 7],
+        [8, 9, 11],
+        [12, 13, 14],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +27,11 @@ def test_off_diagonal_and_its_order():
     ],
 )
 def test_closed_forms(measure, expected):
-    assert_allclose(measure(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.5])), expected, rtol=1e-12)
+    assert_allclose(
+        measure(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.5])),
+        expected,
+        rtol=1e-12,
+    )
 
 
 def test_kendall_is_tau_b_and_kendall_a_is_tau_a():

@@ -1,4 +1,6 @@
-"""The chance level: exact against full enumeration, sampled against the same draws, and z on real data."""
+"""The chance level: exact against full enumeration, sampled against the same draws, and
+z on real data.
+"""
 
 import itertools
 
@@ -13,7 +15,13 @@ from dsi_cli.metrics.alignment import alignments
 
 ALL = MEASURES
 KINDS = ("symmetric", "asymmetric", "tied")
-SUMS = ("cosine", "mse", "pearson", "spearman")  # the measures whose null has an exact deviation
+# the measures whose null has an exact deviation
+SUMS = (
+    "cosine",
+    "mse",
+    "pearson",
+    "spearman",
+)
 NULL = ("null_mean", "null_std")
 
 
@@ -39,7 +47,9 @@ def all_values(a: np.ndarray, b: np.ndarray, measure: str) -> np.ndarray:
     if measure == "mse":
         return ((x * x).sum() + (y * y).sum() - 2 * raw) / count
     mean_x, mean_y = x.sum() / count, y.sum() / count
-    spread = np.sqrt(((x * x).sum() - count * mean_x**2) * ((y * y).sum() - count * mean_y**2))
+    spread = np.sqrt(
+        ((x * x).sum() - count * mean_x**2) * ((y * y).sum() - count * mean_y**2)
+    )
     return (raw - count * mean_x * mean_y) / spread
 
 
@@ -50,7 +60,12 @@ def test_null_and_p_value_equal_full_enumeration(make_pair, kind, classes, measu
     a, b = make_pair(kind, classes)
     entry = alignments(a, b, [measure], draws=0)[measure]
     mean, std, p_value = oracles.null_by_enumeration(a, b, measure)
-    assert_allclose([entry.null_mean, entry.null_std, entry.p_value], [mean, std, p_value], rtol=1e-9, atol=1e-12)
+    assert_allclose(
+        [entry.null_mean, entry.null_std, entry.p_value],
+        [mean, std, p_value],
+        rtol=1e-9,
+        atol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("classes", [3, 4, 5, 6, 7])
@@ -60,7 +75,9 @@ def test_mantels_deviation_equals_full_enumeration(make_pair, kind, classes):
     expected = products(a, b).std()
     for _ in range(2):
         moments = (permutation_null.Moments.of(matrix) for matrix in (a, b))
-        assert_allclose(permutation_null.product_deviation(*moments), expected, rtol=1e-9)
+        assert_allclose(
+            permutation_null.product_deviation(*moments), expected, rtol=1e-9
+        )
         for matrix in (a, b):  # the diagonal plays no part
             np.fill_diagonal(matrix, 7.0)
 
@@ -72,8 +89,15 @@ def test_exact_null_equals_full_enumeration_at_8_classes(make_pair, kind, measur
     entry = alignments(a, b, [measure], draws=0)[measure]
     values = all_values(a, b, measure)
     assert_allclose(entry.value, values[0], rtol=1e-9)
-    assert_allclose([entry.null_mean, entry.null_std], [values.mean(), values.std()], rtol=1e-9, atol=1e-12)
-    similar = values <= values[0] + 1e-12 if measure == "mse" else values >= values[0] - 1e-12
+    assert_allclose(
+        [entry.null_mean, entry.null_std],
+        [values.mean(), values.std()],
+        rtol=1e-9,
+        atol=1e-12,
+    )
+    similar = (
+        values <= values[0] + 1e-12 if measure == "mse" else values >= values[0] - 1e-12
+    )
     assert entry.p_value == pytest.approx(similar.mean(), rel=0.4)
 
 
@@ -81,7 +105,11 @@ def test_exact_null_equals_full_enumeration_at_8_classes(make_pair, kind, measur
 @pytest.mark.parametrize("kind", [*KINDS, "tied-symmetric"])
 def test_maes_mean_equals_brute_force(make_pair, kind, classes):
     a, b = make_pair(kind, classes)
-    assert_allclose(alignments(a, b, ["mae"], draws=0)["mae"].null_mean, oracles.null_mean_mae(a, b), rtol=1e-10)
+    assert_allclose(
+        alignments(a, b, ["mae"], draws=0)["mae"].null_mean,
+        oracles.null_mean_mae(a, b),
+        rtol=1e-10,
+    )
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
@@ -90,29 +118,45 @@ def test_permutations_equal_the_oracles_draw_for_draw(make_pair, kind, measure):
     a, b = make_pair(kind, 13)
     plain = alignments(a, b, [measure], draws=0, permutations=0)[measure]
     entry = alignments(a, b, [measure], draws=0, permutations=40, seed=5)[measure]
-    values = oracles.sampled_null(*((b, a) if measure == "ssim" else (a, b)), measure, 40, seed=5)
+    values = oracles.sampled_null(
+        *((b, a) if measure == "ssim" else (a, b)), measure, 40, seed=5
+    )
     own = oracles.sai(a, b, measure)
     alike = (values <= own).sum() if measure in DISTANCES else (values >= own).sum()
     by_default = alignments(a, b, [measure], draws=0, seed=5)[measure].p_value
-    assert entry.p_value == (by_default if measure in SUMS and not alike else (1 + alike) / 41)
+    assert entry.p_value == (
+        by_default if measure in SUMS and not alike else (1 + alike) / 41
+    )
     mean = values.mean() if plain.null_mean is None else plain.null_mean
     std = values.std(ddof=1) if plain.null_std is None else plain.null_std
     z = (own - mean) / std * (-1 if measure in DISTANCES else 1)
-    assert_allclose([entry.null_mean, entry.null_std, entry.z], [mean, std, z], rtol=1e-7)
+    assert_allclose(
+        [entry.null_mean, entry.null_std, entry.z], [mean, std, z], rtol=1e-7
+    )
     assert_allclose(entry.excess, oracles.excess(own, mean, measure), rtol=1e-7)
     sampled = {"mae": ("null_std",), "ssim": NULL, "kendall": NULL, "kendall_a": NULL}
-    assert {field for field in NULL if getattr(plain, field) is None} == set(sampled.get(measure, ()))
+    assert {field for field in NULL if getattr(plain, field) is None} == set(
+        sampled.get(measure, ())
+    )
 
 
-def test_ssims_null_is_200_relabellings_of_the_first_matrix_in_display_order_by_default(make_pair):
+def test_ssims_null_is_200_relabellings_of_the_first_matrix_in_display_order_by_default(
+    make_pair,
+):
     a, b = make_pair("asymmetric", 13)
     order = np.random.default_rng(9).permutation(13)
     entry = alignments(a, b, ["ssim"], order=order, seed=3, draws=0)["ssim"]
     rng = np.random.default_rng(3)
     there = [rng.permutation(13)[order] for _ in range(200)]
     shown = b[np.ix_(order, order)]
-    values = np.array([oracles.sai(a[np.ix_(places, places)], shown, "ssim") for places in there])
-    assert_allclose([entry.null_mean, entry.null_std], [np.mean(values), np.std(values, ddof=1)], rtol=1e-7)
+    values = np.array(
+        [oracles.sai(a[np.ix_(places, places)], shown, "ssim") for places in there]
+    )
+    assert_allclose(
+        [entry.null_mean, entry.null_std],
+        [np.mean(values), np.std(values, ddof=1)],
+        rtol=1e-7,
+    )
     assert entry.p_value == (1 + (values >= entry.value).sum()) / 201
 
 
@@ -123,8 +167,12 @@ def test_ssims_null_of_many_classes_shifts_each_random_order(make_pair):
     rng = np.random.default_rng(3)
     drawn = [rng.permutation(80)[order] for _ in range(2)]
     shown = b[np.ix_(order, order)]
-    relabelled = [np.roll(places, -shift) for shift in range(0, 80, 4) for places in drawn][:23]
-    values = [oracles.sai(a[np.ix_(places, places)], shown, "ssim") for places in relabelled]
+    relabelled = [
+        np.roll(places, -shift) for shift in range(0, 80, 4) for places in drawn
+    ][:23]
+    values = [
+        oracles.sai(a[np.ix_(places, places)], shown, "ssim") for places in relabelled
+    ]
     assert entry.null_mean == pytest.approx(np.mean(values), abs=0.2 * np.std(values))
     assert entry.null_std == pytest.approx(np.std(values, ddof=1), rel=0.2)
 
@@ -133,4 +181,7 @@ def test_null_of_one_permutation_has_no_deviation(make_pair):
     a, b = make_pair("asymmetric", 13)
     entry = alignments(a, b, ["kendall"], permutations=1)["kendall"]
     assert (entry.null_mean is None, entry.null_std, entry.z) == (False, None, None)
-    assert "the deviation of this measure's chance level needs --permutations" in entry.reason
+    assert (
+        "the deviation of this measure's chance level needs --permutations"
+        in entry.reason
+    )

@@ -8,7 +8,13 @@ from skimage.metrics import structural_similarity
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import alignments, sai
 from dsi_cli.metrics.measures import off_diagonal
-from dsi_cli.metrics.ssim import MIN_CLASSES, mean_ssim, shifted_ssim, window_bands, window_means
+from dsi_cli.metrics.ssim import (
+    MIN_CLASSES,
+    mean_ssim,
+    shifted_ssim,
+    window_bands,
+    window_means,
+)
 
 
 def images(classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +29,13 @@ def ssim(x: np.ndarray, y: np.ndarray, **options: object) -> float:
 
 def scikit_image(x: np.ndarray, y: np.ndarray, step: int = 1) -> float:
     _, full = structural_similarity(
-        x, y, full=True, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0
+        x,
+        y,
+        full=True,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
     )
     return float(full[5:-5:step, 5:-5:step].mean())
 
@@ -32,14 +44,20 @@ def scikit_image(x: np.ndarray, y: np.ndarray, step: int = 1) -> float:
 def test_ssim_equals_scikit_image(classes):
     x, y = images(classes)
     assert_allclose(ssim(x, y), scikit_image(x, y), rtol=1e-9)
-    assert_allclose(ssim(x.astype(np.float32), y.astype(np.float32)), ssim(x, y), atol=1e-5)
+    assert_allclose(
+        ssim(x.astype(np.float32), y.astype(np.float32)), ssim(x, y), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("step", [1, 3])
 def test_shifted_ssim_equals_scikit_image_of_each_part(step):
     (x, _), (_, y) = images(90), images(61)
     found = shifted_ssim(np.stack([x, 1 - x], axis=1), y[:, None], [0, 6, 27], step)
-    parts = [image[shift : shift + 61, shift : shift + 60] for shift in (0, 6, 27) for image in (x, 1 - x)]
+    parts = [
+        image[shift : shift + 61, shift : shift + 60]
+        for shift in (0, 6, 27)
+        for image in (x, 1 - x)
+    ]
     assert_allclose(found, [scikit_image(part, y, step) for part in parts], rtol=1e-9)
 
 
@@ -60,7 +78,9 @@ def test_window_bands_of_symmetric_matrices_give_the_ssim_of_whole_images(classe
     rng = np.random.default_rng(classes)
     x, y = (np.maximum(m, m.T) for m in rng.random((2, classes, classes)))
     x, y = off_diagonal(x), off_diagonal(0.5 * x + 0.5 * y)
-    assert sum(weights.sum() for _, weights in window_bands(classes, is_symmetric=True)) == (classes - 10) * (classes - 11)
+    assert sum(
+        weights.sum() for _, weights in window_bands(classes, is_symmetric=True)
+    ) == (classes - 10) * (classes - 11)
     assert_allclose(ssim(x, y, is_symmetric=True), scikit_image(x, y), rtol=1e-9)
 
 
@@ -68,14 +88,20 @@ def test_window_bands_of_symmetric_matrices_give_the_ssim_of_whole_images(classe
 def test_interval_of_ssim_leaves_each_class_out(make_pair, ordered):
     a, b = make_pair("asymmetric", 16)
     order = np.random.default_rng(11).permutation(16) if ordered else np.arange(16)
-    entry = alignments(a, b, ["ssim"], order=order if ordered else None, draws=1)["ssim"]
+    entry = alignments(a, b, ["ssim"], order=order if ordered else None, draws=1)[
+        "ssim"
+    ]
     # The extremes of the whole matrix, not those without the class, define the scale.
     a, b = ((m - off_diagonal(m).min()) / np.ptp(off_diagonal(m)) for m in (a, b))
     without = []
     for index in range(16):
         kept = np.ix_(*2 * [order[order != index]])
-        without.append(scikit_image(*(off_diagonal(m[kept]).astype(np.float64) for m in (a, b))))
-    interval = jackknife.interval(entry.excess, np.array(without) / (1 - entry.null_mean))
+        without.append(
+            scikit_image(*(off_diagonal(m[kept]).astype(np.float64) for m in (a, b)))
+        )
+    interval = jackknife.interval(
+        entry.excess, np.array(without) / (1 - entry.null_mean)
+    )
     assert_allclose([entry.low, entry.high], interval, rtol=1e-5)
 
 

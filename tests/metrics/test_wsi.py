@@ -31,7 +31,9 @@ def test_wsi_default_quantile_is_that_of_the_paper(make_pair):
 
 def test_an_exact_simplex_has_minus_one_over_c_less_one():
     simplex = np.eye(8) * (1 + 1 / 7) - 1 / 7
-    assert_allclose([mean_wsi(simplex), max_wsi(simplex), min_wsi(simplex)], -1 / 7, rtol=1e-12)
+    assert_allclose(
+        [mean_wsi(simplex), max_wsi(simplex), min_wsi(simplex)], -1 / 7, rtol=1e-12
+    )
 
 
 def test_wsi_of_permuted_classes_is_the_same(make_pair):

@@ -1,4 +1,6 @@
-"""The description of one network of the corpus, and its true classifier weight: what its head returns for the unit vectors."""
+"""The description of one network of the corpus, and its true classifier weight: what
+its head returns for the unit vectors.
+"""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -33,24 +35,37 @@ class Network:
     contents: Any = field(repr=False)
     """The object that ``torch.save`` writes."""
     head: NDArray[np.float32] | None = field(repr=False)
-    """The weight (classes, features) that ``forward()`` uses; None if the network has no classifier."""
+    """The weight (classes, features) that ``forward()`` uses; None if the network has
+    no classifier.
+    """
     head_name: str | None
-    """The name of the head's weight; of the head's module, if the weight is stored in parts."""
+    """The name of the head's weight; of the head's module, if the weight is stored in
+    parts.
+    """
     classes: int
-    """The number of classes that labels would tell. Without a classifier: a number that no matrix of the file has."""
+    """The number of classes that labels would tell. Without a classifier: a number that
+    no matrix of the file has.
+    """
     also: tuple[NDArray[np.float32], ...] = field(default=(), repr=False)
     """Other matrices that are as right as `head`."""
     may_ask: bool = False
-    """True if a question is as good as the head when the number of classes is unknown."""
+    """True if a question is as good as the head when the number of classes is unknown.
+    """
     may_ask_with_count: bool = False
-    """True if a question is as good as the head even when the number of classes is known."""
+    """True if a question is as good as the head even when the number of classes is
+    known.
+    """
     must_refuse: str | None = None
-    """A regular expression that the reason matches, if refusing is the only right result."""
+    """A regular expression that the reason matches, if refusing is the only right
+    result.
+    """
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network that is still to be built: the functions that build, feed and save it, and what is known of its head."""
+    """A network that is still to be built: the functions that build, feed and save it,
+    and what is known of its head.
+    """
 
     name: str
     build: Callable[[], nn.Module]
@@ -73,20 +88,30 @@ class Case:
             contents = self.save(model)
         others = tuple(float32(one) for one in self.also(model))
         may_ask = self.may_ask_with_count
-        return Network(contents, weight, self.head, len(weight), others, may_ask, may_ask)
+        return Network(
+            contents, weight, self.head, len(weight), others, may_ask, may_ask
+        )
 
     @torch.no_grad()
     def _weight(self, model: nn.Module) -> NDArray[np.float32]:
-        """Return the head's weight, and require that the head computes with it and its outputs are the model's."""
+        """Return the head's weight, and require that the head computes with it and its
+        outputs are the model's.
+        """
         head = model.get_submodule(self.head)
-        # The response of the head to the unit vectors, less that to zero, is (classes, features).
+        # The response of the head to the unit vectors, less that to zero, is (classes,
+        # features).
         features = head.weight.shape[1]
         measured = (head(torch.eye(features)) - head(torch.zeros(1, features))).T
-        # The older norms and pruning compose the weight when the layer is called, so it is read after that.
-        assert torch.allclose(head.weight, measured, atol=2e-4), f"{self.name}: the head does not use this weight"
+        # The older norms and pruning compose the weight when the layer is called, so it
+        # is read after that.
+        assert torch.allclose(head.weight, measured, atol=2e-4), (
+            f"{self.name}: the head does not use this weight"
+        )
 
         seen: list[Tensor] = []
-        handle = head.register_forward_hook(lambda _module, _given, output: seen.append(output))
+        handle = head.register_forward_hook(
+            lambda _module, _given, output: seen.append(output)
+        )
         logits = model(*self.inputs())
         handle.remove()
         assert len(seen) == 1, f"the head ran {len(seen)} times"
@@ -96,7 +121,9 @@ class Case:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread: the networks are so small that several cost more than they save."""
+    """Compute with one thread: the networks are so small that several cost more than
+    they save.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -117,12 +144,16 @@ def train(model: nn.Module, inputs: Inputs) -> None:
     for _ in range(2):
         optimizer.zero_grad()
         logits = model(*inputs())
-        nn.functional.cross_entropy(logits, torch.randint(0, logits.shape[1], (len(logits),))).backward()
+        nn.functional.cross_entropy(
+            logits, torch.randint(0, logits.shape[1], (len(logits),))
+        ).backward()
         optimizer.step()
 
 
 class Parts(nn.Module):
-    """Modules by name in the order in which their author registers them, and the function that computes with them."""
+    """Modules by name in the order in which their author registers them, and the
+    function that computes with them.
+    """
 
     def __init__(self, forward: Callable[..., Any], **parts: nn.Module) -> None:
         super().__init__()
@@ -145,11 +176,15 @@ class Trunk(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return fn.relu(self.bn2(self.conv2(fn.relu(self.bn1(self.conv1(x)))))).mean((2, 3))
+        return fn.relu(self.bn2(self.conv2(fn.relu(self.bn1(self.conv1(x)))))).mean(
+            (2, 3)
+        )
 
 
 class Cnn(nn.Module):
-    """A trunk and one linear layer of any name, which may be registered before the trunk."""
+    """A trunk and one linear layer of any name, which may be registered before the
+    trunk.
+    """
 
     def __init__(self, head: str, classes: int, head_first: bool = False) -> None:
         super().__init__()
@@ -171,7 +206,9 @@ class Tutorial(nn.Module):
         self.pool = nn.MaxPool2d(2, 2)
         self.conv2 = nn.Conv2d(6, 16, 3)
         self.names = tuple(names)
-        for name, (width, following) in zip(names, pairwise((64, *widths)), strict=True):
+        for name, (width, following) in zip(
+            names, pairwise((64, *widths)), strict=True
+        ):
             self.add_module(name, nn.Linear(width, following))
 
     def forward(self, x: Tensor) -> Tensor:

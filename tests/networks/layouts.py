@@ -23,9 +23,13 @@ class Layout:
 
     name: str
     tensors: dict[str, Any]
-    """The shapes by name, in nested dicts as the file has them. Plain numbers are stored as they are."""
+    """The shapes by name, in nested dicts as the file has them. Plain numbers are
+    stored as they are.
+    """
     head: str | list[str] | None = None
-    """The name of the head's weight (with the keys of outer dicts before it), or several that are as right."""
+    """The name of the head's weight (with the keys of outer dicts before it), or
+    several that are as right.
+    """
     classes: int | None = None
     """The number of classes, if there is no head to count them in."""
     transposed: bool = False
@@ -37,10 +41,17 @@ class Layout:
 
     def network(self) -> Network:
         """Return the network with random weights."""
-        contents = filled(self.tensors, "", torch.Generator().manual_seed(zlib.crc32(self.name.encode())))
+        contents = filled(
+            self.tensors,
+            "",
+            torch.Generator().manual_seed(zlib.crc32(self.name.encode())),
+        )
         tensors = dict(flattened(contents))
         names = [self.head] if isinstance(self.head, str) else self.head or []
-        heads = [(tensors[name].T if self.transposed else tensors[name]).flatten(1).numpy() for name in names]
+        heads = [
+            (tensors[name].T if self.transposed else tensors[name]).flatten(1).numpy()
+            for name in names
+        ]
         return Network(
             contents,
             head=heads[0] if heads else None,
@@ -55,7 +66,10 @@ class Layout:
 
 def layouts() -> list[Layout]:
     """Return every network of the file."""
-    return [Layout(**json.loads(line)) for line in PATH.read_text(encoding="utf-8").splitlines()]
+    return [
+        Layout(**json.loads(line))
+        for line in PATH.read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def filled(shapes: Any, name: str, generator: torch.Generator) -> Any:
@@ -65,7 +79,9 @@ def filled(shapes: Any, name: str, generator: torch.Generator) -> Any:
     if not isinstance(shapes, list):
         return shapes
     if name.endswith(INTEGERS):
-        return torch.zeros(shapes, dtype=torch.int32 if name.endswith("qweight") else torch.int64)
+        return torch.zeros(
+            shapes, dtype=torch.int32 if name.endswith("qweight") else torch.int64
+        )
     return torch.randn(shapes, generator=generator) * 0.1
 
 

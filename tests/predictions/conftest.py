@@ -31,7 +31,9 @@ def counts(targets, predictions):
 
 @pytest.fixture
 def save(tmp_path):
-    """Return a function that saves text, bytes, an array, or arrays by name, under a name, and returns the path."""
+    """Return a function that saves text, bytes, an array, or arrays by name, under a
+    name, and returns the path.
+    """
 
     def save(name, content):
         path = tmp_path / name
@@ -41,7 +43,9 @@ def save(tmp_path):
         elif isinstance(content, np.ndarray):
             np.save(path, content)
         else:
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            path.write_bytes(
+                content if isinstance(content, bytes) else content.encode()
+            )
         return path
 
     return save
@@ -49,10 +53,14 @@ def save(tmp_path):
 
 @pytest.fixture
 def counts_of():
-    """Return a function that reads predictions and returns the counts ``(epochs, C, C)`` of the three epochs."""
+    """Return a function that reads predictions and returns the counts ``(epochs, C,
+    C)`` of the three epochs.
+    """
 
     def counts_of(path, targets=None, truth="rows", epochs=EPOCHS, run=None):
-        found = read_predictions(path, targets, truth=truth).results(epochs, CLASSES, NAMES, run)
+        found = read_predictions(path, targets, truth=truth).results(
+            epochs, CLASSES, NAMES, run
+        )
         return np.array([outcome.counts for outcome in found.values()])
 
     return counts_of

@@ -1,4 +1,6 @@
-"""Real runs, folders with one file per epoch, sources in words, and paths without predictions."""
+"""Real runs, folders with one file per epoch, sources in words, and paths without
+predictions.
+"""
 
 import os
 from pathlib import Path
@@ -11,19 +13,29 @@ from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.files import find_prediction_files, nearby_names, open_predictions, read_predictions, require_runs
+from dsi_cli.predictions.files import (
+    find_prediction_files,
+    nearby_names,
+    open_predictions,
+    read_predictions,
+    require_runs,
+)
 
 NAMES = ("cat", "dog", "aquarium_fish", "7")
 
 
 def test_all_formats_of_a_real_run_give_the_same_counts(four_runs, tmp_path, save):
     folder = four_runs / "cifar100-cnn"
-    predictions, targets = (np.load(path)[..., :2000] for path in find_prediction_files(folder))
+    predictions, targets = (
+        np.load(path)[..., :2000] for path in find_prediction_files(folder)
+    )
     predictions = predictions[:3]
     names = np.array((folder / "classes.txt").read_text().split())
     epochs = range(len(predictions))
     files = save("preds.npy", predictions), save("targets.npy", targets)
-    expected = np.array([one.counts for one in read_predictions(*files).results(epochs, 100).values()])
+    expected = np.array(
+        [one.counts for one in read_predictions(*files).results(epochs, 100).values()]
+    )
     columns = {
         "epoch": np.repeat(epochs, 2000),
         "target": names[np.tile(targets, 3)],
@@ -37,8 +49,12 @@ def test_all_formats_of_a_real_run_give_the_same_counts(four_runs, tmp_path, sav
         assert_array_equal([one.counts for one in found.values()], expected)
 
 
-def test_a_folder_has_a_file_an_epoch_of_any_format(save, tmp_path, counts_of, targets, predictions, counts):
-    rows = "target,prediction\n" + "".join(f"{t},{p}\n" for t, p in zip(targets, predictions[1], strict=True))
+def test_a_folder_has_a_file_an_epoch_of_any_format(
+    save, tmp_path, counts_of, targets, predictions, counts
+):
+    rows = "target,prediction\n" + "".join(
+        f"{t},{p}\n" for t, p in zip(targets, predictions[1], strict=True)
+    )
     save("f/model2_epoch_000.npy", predictions[0])
     save("f/0001.CSV", rows.replace("\n3,", "\n7,").replace(",3\n", ",7\n"))
     save("f/cm_epoch=2-acc=0.71.npz", {"confusions": counts[2:]})
@@ -50,7 +66,10 @@ def test_a_folder_has_a_file_an_epoch_of_any_format(save, tmp_path, counts_of, t
     read = read_predictions(tmp_path / "f")
     found = read.results([0, 2, 9], 4, NAMES)
     assert list(found) == [0, 2]
-    assert read.describe(found.values()) == "f (2 epochs, 40 samples), truth from targets.npy"
+    assert (
+        read.describe(found.values())
+        == "f (2 epochs, 40 samples), truth from targets.npy"
+    )
 
 
 def test_the_epoch_in_a_file_must_be_the_one_in_its_name(save, tmp_path):
@@ -64,11 +83,18 @@ def test_the_epoch_in_a_file_must_be_the_one_in_its_name(save, tmp_path):
     with pytest.raises(UsageError, match="found epochs 4, 5"):
         read_predictions(tmp_path / "f")
     path.unlink()
-    save("f/e4.npy", np.array([[3, 0], [1, 2]]))  # a square array of one epoch is a confusion matrix
+    # a square array of one epoch is a confusion matrix
+    save("f/e4.npy", np.array([[3, 0], [1, 2]]))
     found = read_predictions(tmp_path / "f").results([3, 4], 2)
-    assert {epoch: result.counts.tolist() for epoch, result in found.items()} == {3: [[0, 0], [0, 1]], 4: [[3, 0], [1, 2]]}
+    assert {epoch: result.counts.tolist() for epoch, result in found.items()} == {
+        3: [[0, 0], [0, 1]],
+        4: [[3, 0], [1, 2]],
+    }
     save("f/e4.npy", np.ones((2, 3, 3)))
-    with pytest.raises(UsageError, match=r"e4.npy: expected the predictions of epoch 4 alone, .* found 2 rows"):
+    with pytest.raises(
+        UsageError,
+        match=r"e4.npy: expected the predictions of epoch 4 alone, .* found 2 rows",
+    ):
         read_predictions(tmp_path / "f")
 
 
@@ -84,7 +110,10 @@ def test_find_beside_needs_both_files(save, tmp_path):
     assert find_prediction_files(tmp_path) is None
     assert find_prediction_files(tmp_path / "none") is None
     save("targets.npy", np.zeros(1))
-    assert find_prediction_files(tmp_path) == (tmp_path / "preds.npy", tmp_path / "targets.npy")
+    assert find_prediction_files(tmp_path) == (
+        tmp_path / "preds.npy",
+        tmp_path / "targets.npy",
+    )
     save("predictions.csv", "target,prediction\n0,1\n")
     assert nearby_names(tmp_path) == ["preds.npy", "predictions.csv"]
     (tmp_path / "targets.npy").unlink()
@@ -92,19 +121,29 @@ def test_find_beside_needs_both_files(save, tmp_path):
 
 
 @pytest.mark.parametrize("checkpoints", ["", "checkpoints"])
-def test_a_folder_with_predictions_of_each_run_is_matched_by_the_path_of_the_run(save, tmp_path, checkpoints):
+def test_a_folder_with_predictions_of_each_run_is_matched_by_the_path_of_the_run(
+    save, tmp_path, checkpoints
+):
     save("preds/cnn/seed0/predictions.csv", "y_true,y_pred\n0,1\n1,1\n")
-    save("preds/seed1/predictions.npz", {"predictions": np.array([1, 0]), "targets": np.array([0, 1])})
+    save(
+        "preds/seed1/predictions.npz",
+        {"predictions": np.array([1, 0]), "targets": np.array([0, 1])},
+    )
     found = open_predictions(tmp_path / "preds")
     assert found.name == "preds"
-    runs = {name: Path("/x/runs/cnn", name, checkpoints) for name in ("seed0", "seed1", "seed2")}
+    runs = {
+        name: Path("/x/runs/cnn", name, checkpoints)
+        for name in ("seed0", "seed1", "seed2")
+    }
     accuracies = []
     for name, folder in runs.items():
         of_run = found.of_run(name, folder)
         result = None if of_run is None else of_run.results([5], 2, run=name)[5]
         accuracies.append(None if result is None else result.counts.trace() / 2)
     assert accuracies == [0.5, 0, None]
-    assert found.of_run("vit/seed1", Path("/x/runs/vit/seed1")) is None, "a name of two folders is not that of one"
+    assert found.of_run("vit/seed1", Path("/x/runs/vit/seed1")) is None, (
+        "a name of two folders is not that of one"
+    )
     require_runs(found, runs)
     with raises("unknown-run"):
         require_runs(found, {"other": Path("/x/other")})
@@ -116,7 +155,13 @@ def test_a_folder_with_predictions_of_each_run_is_matched_by_the_path_of_the_run
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("none.npy", r"none.npy': expected a file \(.npy, .npz, .parquet, .csv\), or .* a folder .*, found no such file"),
+        (
+            "none.npy",
+            (
+                r"none.npy': expected a file \(.npy, .npz, .parquet, .csv\), or .* a"
+                r" folder .*, found no such file"
+            ),
+        ),
         ("x" * 5000, "found no such file; check the path"),
         ("nul\0.npy", "found no such file; check the path"),
         ("pipe.npy", "found no such file; check the path"),

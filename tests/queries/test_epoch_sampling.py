@@ -5,11 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsi_cli.queries.epoch_sampling import MAX_COLUMNS, evenly_spaced, front_loaded, log_spaced
+from dsi_cli.queries.epoch_sampling import (
+    MAX_COLUMNS,
+    evenly_spaced,
+    front_loaded,
+    log_spaced,
+)
 
 
 @given(st.integers(1, 900), st.integers(2, 300))
-def test_evenly_spaced_keeps_the_ends_and_steps_differ_by_one_at_most(count: int, most: int):
+def test_evenly_spaced_keeps_the_ends_and_steps_differ_by_one_at_most(
+    count: int, most: int
+):
     epochs = evenly_spaced(range(count), most)
     assert (len(epochs), epochs[0], epochs[-1]) == (min(count, most), 0, count - 1)
     steps = np.diff(epochs)

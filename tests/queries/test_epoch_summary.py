@@ -18,7 +18,9 @@ def test_lines_are_the_curves(analysed):
     curves = analysed.run.curves.query("run == 'cifar100-cnn'")
     found = epoch_summaries(analysed.out, "cifar100-cnn")
     assert [line["epoch"] for line in found] == list(range(31))
-    sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'").set_index("epoch")
+    sai = curves.query(
+        "metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'"
+    ).set_index("epoch")
     for line in found:
         row = sai.loc[line["epoch"]]
         assert (line["value"], line["chance"], line["excess"], line["z"]) == tuple(
@@ -38,14 +40,21 @@ def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
         save_head(run / f"{step}.pt", weight, epoch=1, global_step=step)
     analyze([run], out, Options(draws=0))
     (line,) = epoch_summaries(out, "run")
-    curves = Results(out).curves.query("metric == 'wsi' and variant == 'max'").set_index("step")["value"]
+    curves = (
+        Results(out)
+        .curves.query("metric == 'wsi' and variant == 'max'")
+        .set_index("step")["value"]
+    )
     assert (line["max_wsi"], curves.nunique()) == (curves[30], 3)
 
 
 def test_mistakes_are_the_curves(analysed):
     curves = analysed.run.curves.query("run == 'cifar100-vit'")
     found = mistake_summaries(analysed.out, "cifar100-vit")
-    assert (list(found), [line["epoch"] for line in found["test"]]) == (["test"], list(range(31)))
+    assert (list(found), [line["epoch"] for line in found["test"]]) == (
+        ["test"],
+        list(range(31)),
+    )
     errors = curves.query("metric == 'idm' and variant == 'errors'")
     for field, column, where in (
         ("nidm", "value", "of == 'ncsm'"),
@@ -54,11 +63,15 @@ def test_mistakes_are_the_curves(analysed):
         ("widm", "value", "of == 'scsm'"),
         ("widm_z", "z", "of == 'scsm'"),
     ):
-        assert [line[field] for line in found["test"]] == errors.query(where)[column].to_list()
+        assert [line[field] for line in found["test"]] == errors.query(where)[
+            column
+        ].to_list()
     followed = curves.query("of == 'ncsm,ccsm-test' and variant == 'cosine'")
     assert [line["ccsm"] for line in found["test"]] == followed["excess"].to_list()
     assert [line["ccsm_z"] for line in found["test"]] == followed["z"].to_list()
-    assert [line["mistakes"] for line in found["test"]] == curves.query("metric == 'mistakes'")["value"].to_list()
+    assert [line["mistakes"] for line in found["test"]] == curves.query(
+        "metric == 'mistakes'"
+    )["value"].to_list()
     assert {line["gap"] for line in found["test"]} == {None}
 
 
@@ -67,37 +80,72 @@ AGREEMENT = "agreement ncsm,scsm"
 
 def test_the_document_of_the_command_has_the_phases(dsi, make_run, tmp_path):
     make_run(epochs=3)
-    document = json.loads(dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", "--json").out)
+    document = json.loads(
+        dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", "--json").out
+    )
     (run,) = document["runs"]
     assert [one["curve"] for one in run["phases"]] == [AGREEMENT, "wsi max"]
     assert run["phases"][0]["reason"] == "3 epochs have a value; at least 8 are needed"
 
 
-def entry(epoch, index, correct, samples, group, *, step=None, split="test", sample=0.5):
-    values = {"run": "run", "split": split, "epoch": epoch, "step": step, "class_index": index, "correct": correct}
-    return values | {"samples": samples, "group_cosine": group, "null_mean": 0.9, "sample_cosine": sample}
+def entry(
+    epoch, index, correct, samples, group, *, step=None, split="test", sample=0.5
+):
+    values = {
+        "run": "run",
+        "split": split,
+        "epoch": epoch,
+        "step": step,
+        "class_index": index,
+        "correct": correct,
+    }
+    return values | {
+        "samples": samples,
+        "group_cosine": group,
+        "null_mean": 0.9,
+        "sample_cosine": sample,
+    }
 
 
 @pytest.fixture
 def out(tmp_path):
     with lock.exclusive(tmp_path / "out"):
-        layout.write_runs(tmp_path / "out", CHECKPOINTS, [], parquet.from_rows(CHECKPOINTS, []), {})
+        layout.write_runs(
+            tmp_path / "out", CHECKPOINTS, [], parquet.from_rows(CHECKPOINTS, []), {}
+        )
     return tmp_path / "out"
 
 
 def test_means_are_over_the_classes_that_have_such_samples(out):
-    rows = [entry(3, 0, True, 4, 1.0), entry(3, 0, False, 0, None, sample=None), entry(3, 1, True, 1, 0.5, sample=None)]
+    rows = [
+        entry(3, 0, True, 4, 1.0),
+        entry(3, 0, False, 0, None, sample=None),
+        entry(3, 1, True, 1, 0.5, sample=None),
+    ]
     rows.append(entry(3, 1, False, 2, 0.25))
     layout.write_runs(out, TYPICALITY, ["run"], parquet.from_rows(TYPICALITY, rows))
     (line,) = epoch_summary.typicality_summary(out, "run")["test"]
-    assert (line.epoch, line.right, line.right_chance, line.right_sample, line.right_classes) == (3, 0.75, 0.9, 0.5, 2)
+    assert (
+        line.epoch,
+        line.right,
+        line.right_chance,
+        line.right_sample,
+        line.right_classes,
+    ) == (3, 0.75, 0.9, 0.5, 2)
     assert (line.wrong, line.wrong_classes) == (0.25, 1)
 
 
 def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
-    rows = [entry(2, 0, True, 1, 0.1), entry(1, 0, True, 1, 0.2, step=5), entry(1, 0, True, 1, 0.3, step=9)]
+    rows = [
+        entry(2, 0, True, 1, 0.1),
+        entry(1, 0, True, 1, 0.2, step=5),
+        entry(1, 0, True, 1, 0.3, step=9),
+    ]
     rows.append(entry(1, 0, True, 1, 0.7, split="train"))
     layout.write_runs(out, TYPICALITY, ["run"], parquet.from_rows(TYPICALITY, rows))
     found = epoch_summary.typicality_summary(out, "run")
-    assert (list(found), [(line.epoch, line.right) for line in found["test"]]) == (["test", "train"], [(1, 0.3), (2, 0.1)])
+    assert (list(found), [(line.epoch, line.right) for line in found["test"]]) == (
+        ["test", "train"],
+        [(1, 0.3), (2, 0.1)],
+    )
     assert found["test"][0].wrong is None

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 from helpers.outputs import ANIMALS
 
-from dsi_cli.queries.findings import Mistakes, Point, RunFindings, Trend, headline, run_findings
+from dsi_cli.queries.findings import (
+    Mistakes,
+    Point,
+    RunFindings,
+    Trend,
+    headline,
+    run_findings,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,51 +31,89 @@ def test_trends_equal_the_curves_table(analysed, found):
         for name, query in queries.items():
             rows = curves.query(query).set_index("epoch")["value"]
             trend = getattr(findings, name)
-            assert {point.epoch: point.value for point in trend.points} == rows.to_dict()
+            assert {
+                point.epoch: point.value for point in trend.points
+            } == rows.to_dict()
             assert trend.last.epoch == rows.index.max()
         rows = curves.query(queries["agreement"])
-        assert [point.low for point in findings.agreement.points] == rows["low"].tolist()
-        assert [point.chance for point in findings.agreement.points] == rows["null_mean"].tolist()
+        assert [point.low for point in findings.agreement.points] == rows[
+            "low"
+        ].tolist()
+        assert [point.chance for point in findings.agreement.points] == rows[
+            "null_mean"
+        ].tolist()
 
 
 def test_mistakes_equal_the_curves_table(analysed, found):
-    curves = analysed.run.curves_of("cifar100-vit").query("split == 'test' and epoch == 30")
+    curves = analysed.run.curves_of("cifar100-vit").query(
+        "split == 'test' and epoch == 30"
+    )
     mistakes = found["cifar100-vit"].mistakes["test"]
-    errors = curves[(curves["metric"] == "idm") & (curves["variant"] == "errors")].set_index("of")
-    assert mistakes.wrong.last.value == curves.loc[curves["metric"] == "mistakes", "value"].item()
-    assert mistakes.wrong.last.value == pytest.approx((1 - mistakes.accuracy.last.value) * mistakes.samples)
+    errors = curves[
+        (curves["metric"] == "idm") & (curves["variant"] == "errors")
+    ].set_index("of")
+    assert (
+        mistakes.wrong.last.value
+        == curves.loc[curves["metric"] == "mistakes", "value"].item()
+    )
+    assert mistakes.wrong.last.value == pytest.approx(
+        (1 - mistakes.accuracy.last.value) * mistakes.samples
+    )
     for of, trend in (("ncsm", mistakes.nidm), ("scsm", mistakes.widm)):
-        assert (trend.last.value, trend.last.chance, trend.last.low) == tuple(errors.loc[of][["value", "null_mean", "low"]])
+        assert (trend.last.value, trend.last.chance, trend.last.low) == tuple(
+            errors.loc[of][["value", "null_mean", "low"]]
+        )
 
 
 def test_phases_equal_the_phases_table(analysed, found):
-    phases = analysed.run.phases.query("run == 'cifar100-cnn' and curve == 'agreement ncsm,scsm'").set_index("phase")
+    phases = analysed.run.phases.query(
+        "run == 'cifar100-cnn' and curve == 'agreement ncsm,scsm'"
+    ).set_index("phase")
     findings = found["cifar100-cnn"]
     assert [phase["phase"] for phase in findings.phases] == ["surge", "stabilisation"]
     assert findings.phases[1]["gain"] == phases["gain"]["stabilisation"]
-    assert (findings.t90.value, findings.t90.high) == tuple(phases.loc["t90", ["last_epoch", "high"]])
+    assert (findings.t90.value, findings.t90.high) == tuple(
+        phases.loc["t90", ["last_epoch", "high"]]
+    )
     assert found["collapsed"].phases == ()
     assert "within chance" in found["collapsed"].no_phases
 
 
 def test_headline_of_real_runs(found):
     both = headline([found["cifar100-cnn"], found["cifar100-vit"]])
-    assert both == (
-        "Both networks learned WordNet-like structure early: cifar100-cnn had 73 % of its peak agreement after epoch 1, at 18 %"
-        " accuracy."
+    assert (
+        both
+        == "Both networks learned WordNet-like structure early: cifar100-cnn had 73 %"
+        " of its peak agreement after epoch 1, at 18 % accuracy."
     )
     collapsed = headline([found["collapsed"]])
-    assert collapsed.startswith("collapsed shows no WordNet-like structure: the agreement is within chance at every epoch")
+    assert collapsed.startswith(
+        "collapsed shows no WordNet-like structure: the agreement is within chance at"
+        " every epoch"
+    )
     mixed = headline([found["cifar100-cnn"], found["collapsed"]])
-    assert mixed.startswith("cifar100-cnn learned WordNet-like structure early: it had 73 %")
+    assert mixed.startswith(
+        "cifar100-cnn learned WordNet-like structure early: it had 73 %"
+    )
     assert mixed.endswith("The agreement of collapsed stayed within chance.")
 
 
 @pytest.mark.parametrize(
     ("labels", "options", "start"),
     [
-        (None, {}, "The classes have no names, so dsi cannot compare them with WordNet."),
-        (ANIMALS, {"measures": ("cosine",)}, "The agreement with WordNet is unknown (pearson is not among the measures; "),
+        (
+            None,
+            {},
+            "The classes have no names, so dsi cannot compare them with WordNet.",
+        ),
+        (
+            ANIMALS,
+            {"measures": ("cosine",)},
+            (
+                "The agreement with WordNet is unknown (pearson is not among the"
+                " measures; "
+            ),
+        ),
         (
             ("one", "two", "three", "four", "five", "six", "seven", "eight"),
             {},
@@ -76,103 +121,210 @@ def test_headline_of_real_runs(found):
         ),
     ],
 )
-def test_headline_without_agreement_gives_the_reason(make_results, labels, options, start):
-    assert headline([run_findings(make_results(labels=labels, **options), "run")]).startswith(start)
+def test_headline_without_agreement_gives_the_reason(
+    make_results, labels, options, start
+):
+    assert headline(
+        [run_findings(make_results(labels=labels, **options), "run")]
+    ).startswith(start)
 
 
-def made(*values: float, z: float = 30.0, low_by: float = 0.05, **fields) -> RunFindings:
-    """Return the findings of a run with an agreement of these values from epoch 0 on."""
-    points = tuple(Point(epoch, value, value - low_by, value + low_by, 0.0, 0.01, z) for epoch, value in enumerate(values))
-    run = RunFindings("a", tuple(range(len(values))), 100, "WordNet", Trend(points), None, None, None, None)
+def made(
+    *values: float, z: float = 30.0, low_by: float = 0.05, **fields
+) -> RunFindings:
+    """Return the findings of a run with an agreement of these values from epoch 0
+    on.
+    """
+    points = tuple(
+        Point(epoch, value, value - low_by, value + low_by, 0.0, 0.01, z)
+        for epoch, value in enumerate(values)
+    )
+    run = RunFindings(
+        "a",
+        tuple(range(len(values))),
+        100,
+        "WordNet",
+        Trend(points),
+        None,
+        None,
+        None,
+        None,
+    )
     return replace(run, **fields)
 
 
 def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
-    late, early = (headline([made(0, 0.1, 0.2, 0.3, 0.4, t90=Point(None, t, t - 0.1, t + 0.1))]) for t in (3.0, 1.0))
-    assert late.startswith("a learned WordNet-like structure: its agreement is 0.40 at epoch 4")
+    late, early = (
+        headline([made(0, 0.1, 0.2, 0.3, 0.4, t90=Point(None, t, t - 0.1, t + 0.1))])
+        for t in (3.0, 1.0)
+    )
+    assert late.startswith(
+        "a learned WordNet-like structure: its agreement is 0.40 at epoch 4"
+    )
     assert early.endswith("90 % of its plateau by epoch 1.0 of 4 (95 % CI 0.9 to 1.1).")
-    assert headline([made(0, 0.4, 0.02)]).endswith(" At the last epoch, the agreement of a is within chance.")
+    assert headline([made(0, 0.4, 0.02)]).endswith(
+        " At the last epoch, the agreement of a is within chance."
+    )
 
 
 @pytest.mark.parametrize(
     ("value", "low", "high", "size"),
-    [(0.1, 0.001, 0.19, "weak"), (0.19, 0.15, 0.23, "weak"), (0.5, 0.03, 0.8, "uncertain"), (0.02, 0.01, 0.03, "weak")],
+    [
+        (0.1, 0.001, 0.19, "weak"),
+        (0.19, 0.15, 0.23, "weak"),
+        (0.5, 0.03, 0.8, "uncertain"),
+        (0.02, 0.01, 0.03, "weak"),
+    ],
 )
-def test_headline_of_a_small_or_imprecise_agreement_states_it_plainly(value, low, high, size):
-    agreement = Trend((Point(0, 0.0, -0.1, 0.1, 0.0, 0.01, 0.0), Point(1, value, low, high, 0.0, 0.01, 4.0)))
+def test_headline_of_a_small_or_imprecise_agreement_states_it_plainly(
+    value, low, high, size
+):
+    agreement = Trend(
+        (
+            Point(0, 0.0, -0.1, 0.1, 0.0, 0.01, 0.0),
+            Point(1, value, low, high, 0.0, 0.01, 4.0),
+        )
+    )
     network = made(0.0, 0.0, agreement=agreement, accuracy=Trend((Point(1, 0.1),)))
-    said = f"above chance, but {size}: {value:.2f} at epoch 1 (0 is chance, 1 is perfect, 95 % CI {low:.2f} to {high:.2f})."
+    said = (
+        f"above chance, but {size}: {value:.2f} at epoch 1 (0 is chance, 1 is perfect,"
+        f" 95 % CI {low:.2f} to {high:.2f})."
+    )
     text = headline([network])
-    assert text.startswith(f"The agreement of a with WordNet is {said} Its accuracy reached 10 %.")
-    assert ("in another order" in text) == (high < 0.1), "a tiny agreement may be due to the order of labels"
+    assert text.startswith(
+        f"The agreement of a with WordNet is {said} Its accuracy reached 10 %."
+    )
+    assert ("in another order" in text) == (high < 0.1), (
+        "a tiny agreement may be due to the order of labels"
+    )
     both = headline([made(0.0, 0.4, run="b"), network])
-    assert both.startswith("b learned WordNet-like structure: its agreement is 0.40 at epoch 1")
+    assert both.startswith(
+        "b learned WordNet-like structure: its agreement is 0.40 at epoch 1"
+    )
     assert both.endswith(f"The agreement of a with WordNet is {said}")
 
 
 def test_headline_needs_an_agreement_of_0_2_whose_interval_excludes_0_1():
-    for value, low_by, is_clear in ((0.2, 0.1, True), (0.199, 0.05, False), (0.25, 0.16, False)):
-        assert ("learned WordNet-like structure" in headline([made(0.0, value, low_by=low_by)])) == is_clear
+    for value, low_by, is_clear in (
+        (0.2, 0.1, True),
+        (0.199, 0.05, False),
+        (0.25, 0.16, False),
+    ):
+        assert (
+            "learned WordNet-like structure"
+            in headline([made(0.0, value, low_by=low_by)])
+        ) == is_clear
     without_interval = Trend((Point(0, 0.2, z=9.0), Point(1, 0.3, z=9.0)))
-    assert headline([made(0.0, 0.0, agreement=without_interval)]).startswith("a learned WordNet-like structure")
+    assert headline([made(0.0, 0.0, agreement=without_interval)]).startswith(
+        "a learned WordNet-like structure"
+    )
 
 
 def test_headline_of_several_weak_networks_gives_the_highest():
     weak = [made(0.0, value, run=name) for name, value in (("a", 0.12), ("b", 0.15))]
     text = headline(weak)
     assert text.startswith(
-        "The agreement of a and b with WordNet is above chance, but weak: the highest is that of b, 0.15 at"
+        "The agreement of a and b with WordNet is above chance, but weak: the highest"
+        " is that of b, 0.15 at"
     )
     wide = made(0.0, 0.3, low_by=0.25, run="c")
     assert headline([*weak, wide]).startswith(
-        "The agreement of 3 networks with WordNet is above chance, but weak or uncertain"
+        "The agreement of 3 networks with WordNet is above chance, but weak or"
+        " uncertain"
     )
     within = made(0.0, 0.1, z=0.0, run="d")
-    assert headline([weak[0], within]).endswith("The agreement of d stayed within chance.")
+    assert headline([weak[0], within]).endswith(
+        "The agreement of d stayed within chance."
+    )
 
 
 def test_headline_of_a_lost_agreement_gives_its_state_at_the_last_epoch():
-    assert headline([made(0, 0.4, 0.1, low_by=0.06)]).endswith(" At the last epoch, the agreement of a is weak.")
+    assert headline([made(0, 0.4, 0.1, low_by=0.06)]).endswith(
+        " At the last epoch, the agreement of a is weak."
+    )
     assert headline([made(0, 0.4, 0.3)]).count("At the last epoch") == 0
 
 
 @pytest.mark.parametrize(("std", "reach"), [(0.2, "0.60"), (0.5, "1.00")])
 def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance(std, reach):
-    text = headline([replace(made(0.1), classes=5, agreement=Trend((Point(0, 0.1, -0.2, 0.4, 0.0, std, 0.5),)))])
+    text = headline(
+        [
+            replace(
+                made(0.1),
+                classes=5,
+                agreement=Trend((Point(0, 0.1, -0.2, 0.4, 0.0, std, 0.5),)),
+            )
+        ]
+    )
     assert headline([made(-0.3, -0.2, z=-5.0)]).startswith(
         "a shows no WordNet-like structure: the agreement is below chance"
     )
-    assert text.endswith(f"within chance (z at most 0.5). With 5 classes, chance alone can reach {reach}.")
-    assert headline([made(0.5, low_by=0.6)]).endswith("interval of the agreement includes chance (z at most 30.0).")
+    assert text.endswith(
+        "within chance (z at most 0.5). With 5 classes, chance alone can reach"
+        f" {reach}."
+    )
+    assert headline([made(0.5, low_by=0.6)]).endswith(
+        "interval of the agreement includes chance (z at most 30.0)."
+    )
 
 
-@pytest.mark.parametrize(("std", "z", "asks"), [(0.01, 1.0, True), (0.01, 30.0, False), (0.2, 1.0, False)])
-def test_headline_of_mistakes_that_never_follow_the_similarity_asks_for_the_order_of_predictions(std, z, asks):
+@pytest.mark.parametrize(
+    ("std", "z", "asks"), [(0.01, 1.0, True), (0.01, 30.0, False), (0.2, 1.0, False)]
+)
+def test_headline_of_mistakes_that_never_follow_the_similarity_asks_for_the_order_of_predictions(
+    std, z, asks
+):
     nidm = Trend((Point(0, 0.51, 0.5, 0.52, 0.49, std, z),))
-    text = headline([made(0.0, 0.4, mistakes={"test": Mistakes(nidm, 100, None, nidm, None)})])
-    assert ("The mistakes of a do not follow the network's own similarity, so check" in text) == asks
+    text = headline(
+        [made(0.0, 0.4, mistakes={"test": Mistakes(nidm, 100, None, nidm, None)})]
+    )
+    assert (
+        "The mistakes of a do not follow the network's own similarity, so check" in text
+    ) == asks
 
 
-@pytest.mark.parametrize(("accuracy", "asks"), [(None, True), (0.64, True), (0.01, False)])
-def test_headline_of_a_trained_network_within_chance_asks_for_the_order_of_the_labels(accuracy, asks):
+@pytest.mark.parametrize(
+    ("accuracy", "asks"), [(None, True), (0.64, True), (0.01, False)]
+)
+def test_headline_of_a_trained_network_within_chance_asks_for_the_order_of_the_labels(
+    accuracy, asks
+):
     points = (Point(0, 0.0, -0.1, 0.1, 0.0, 0.02, 0.5),)
     trend = None if accuracy is None else Trend((Point(0, accuracy),))
     text = headline([replace(made(0.0), agreement=Trend(points), accuracy=trend)])
     assert text.endswith("would give the same result, so check them.") == asks
-    assert headline([made(0.02, low_by=0.01)]).endswith("would give the same result, so check them.")
+    assert headline([made(0.02, low_by=0.01)]).endswith(
+        "would give the same result, so check them."
+    )
 
 
 @pytest.mark.parametrize(
     ("p_value", "lucky", "others", "start"),
-    [(0.002, 1, 0, "a "), (0.002, 1, 59, "None of the 60 "), (0.002, 60, 0, "All 60 "), (1e-9, 1, 59, "a ")],
+    [
+        (0.002, 1, 0, "a "),
+        (0.002, 1, 59, "None of the 60 "),
+        (0.002, 60, 0, "All 60 "),
+        (1e-9, 1, 59, "a "),
+    ],
 )
-def test_headline_is_corrected_for_the_number_of_epochs_and_runs(p_value, lucky, others, start):
-    points = (Point(0, 0.4, 0.1, 0.7, 0.0, 0.1, 0.0, 0.5), Point(1, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0, p_value))
-    assert headline([made(0.0, agreement=Trend(points))] * lucky + [made(0.0, z=0.0, run="b")] * others).startswith(start)
+def test_headline_is_corrected_for_the_number_of_epochs_and_runs(
+    p_value, lucky, others, start
+):
+    points = (
+        Point(0, 0.4, 0.1, 0.7, 0.0, 0.1, 0.0, 0.5),
+        Point(1, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0, p_value),
+    )
+    assert headline(
+        [made(0.0, agreement=Trend(points))] * lucky
+        + [made(0.0, z=0.0, run="b")] * others
+    ).startswith(start)
 
 
 def test_value_is_above_chance_only_if_z_and_interval_agree():
     point = Point(0, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0)
     assert point.is_above_chance
     assert replace(point, low=None, high=None).is_above_chance
-    assert not any(replace(point, **changed).is_above_chance for changed in ({"low": -0.1}, {"z": 2.9}, {"z": None}))
+    assert not any(
+        replace(point, **changed).is_above_chance
+        for changed in ({"low": -0.1}, {"z": 2.9}, {"z": None})
+    )

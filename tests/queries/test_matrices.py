@@ -16,7 +16,11 @@ CNN = "cifar100-cnn"
 def test_the_first_kind_that_a_run_has_unless_one_is_asked_for(analysed: Analysed):
     found = matrices.matrix_frames(analysed.run, CNN)
     assert found is not None
-    assert (found.kind.name, found.split, found.epochs) == ("ncsm", None, tuple(range(31)))
+    assert (found.kind.name, found.split, found.epochs) == (
+        "ncsm",
+        None,
+        tuple(range(31)),
+    )
     confusion = matrices.matrix_frames(analysed.run, CNN, "ccsm")
     assert confusion is not None
     assert (confusion.title, confusion.split) == ("CCSM on test", "test")
@@ -37,14 +41,24 @@ def test_a_matrix_is_the_stored_one_but_for_its_diagonal(analysed: Analysed):
     assert found is not None
     values = matrices.epoch_matrix(analysed.run, found, 3)
     off = ~np.eye(100, dtype=bool)
-    np.testing.assert_array_equal(values[off], analysed.run.csm("ncsm", 3, run=CNN).to_numpy()[off])
+    np.testing.assert_array_equal(
+        values[off], analysed.run.csm("ncsm", 3, run=CNN).to_numpy()[off]
+    )
     assert np.isnan(values[~off]).all()
 
 
 def test_farness_is_the_mean_of_what_exists():
     nan = np.nan
-    rank, wordnet_rank = np.array([[nan, 1.0], [3.0, nan]]), np.array([[nan, nan], [2.0, nan]])
+    rank, wordnet_rank = (
+        np.array([[nan, 1.0], [3.0, nan]]),
+        np.array([[nan, nan], [2.0, nan]]),
+    )
     near = ClassDistance("ncsm", rank, 4, wordnet_rank, wordnet_rank, 2)
     assert_array_equal(near.farness, [[nan, 0.25], [(0.75 + 1.0) / 2, nan]])
     missing = {"wordnet_similarity": None, "wordnet_rank": None}
-    assert near.pair(0, 1) == {"rank": 1.0, "farness": 0.25, "surprise": False, **missing}
+    assert near.pair(0, 1) == {
+        "rank": 1.0,
+        "farness": 0.25,
+        "surprise": False,
+        **missing,
+    }

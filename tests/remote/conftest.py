@@ -1,4 +1,6 @@
-"""A real S3 server for the tests of this folder, empty at the beginning of each, and the memory of fsspec."""
+"""A real S3 server for the tests of this folder, empty at the beginning of each, and
+the memory of fsspec.
+"""
 
 from collections.abc import Iterator
 

@@ -18,7 +18,11 @@ def test_download_of_unchanged_files_is_not_repeated(memory, tmp_path, monkeypat
     assert (folder / "cat" / "2.png").read_bytes() == b"cat/2.png"
     memory.pipe("/images/cat/2.png", b"new")
     read, fetched = type(memory).cat_file, []
-    monkeypatch.setattr(type(memory), "cat_file", lambda fs, path, *a, **k: fetched.append(path) or read(fs, path, *a, **k))
+    monkeypatch.setattr(
+        type(memory),
+        "cat_file",
+        lambda fs, path, *a, **k: fetched.append(path) or read(fs, path, *a, **k),
+    )
     assert download.fetch("memory://images", tmp_path) == folder
     assert fetched == ["/images/cat/2.png"]
     assert (folder / "cat" / "2.png").read_bytes() == b"new"
@@ -28,13 +32,18 @@ def test_a_pattern_brings_what_fits_and_keeps_its_form(memory, tmp_path):
     for name in ("test-0.tar", "test-1.tar", "train-0.tar"):
         memory.pipe(f"/shards/{name}", b"x")
     pattern = download.localize("memory://shards/test-*.tar", tmp_path)
-    assert sorted(path.name for path in Path(pattern).parent.glob(Path(pattern).name)) == ["test-0.tar", "test-1.tar"]
+    assert sorted(
+        path.name for path in Path(pattern).parent.glob(Path(pattern).name)
+    ) == ["test-0.tar", "test-1.tar"]
     assert len(list(Path(pattern).parent.iterdir())) == 2
 
 
 def test_a_prefix_before_a_url_stays(memory, tmp_path):
     memory.pipe("/lists/brown.csv", b"x")
-    assert download.localize("res:memory://lists/brown.csv", tmp_path) == f"res:{tmp_path}/memory/lists/brown.csv"
+    assert (
+        download.localize("res:memory://lists/brown.csv", tmp_path)
+        == f"res:{tmp_path}/memory/lists/brown.csv"
+    )
     with raises("no-such-path", UsageError):
         download.localize("memory://lists/nothing.csv", tmp_path)
 
@@ -57,6 +66,11 @@ def test_the_command_lines_paths_get_their_slashes_back(tmp_path):
         "tensors": "s3://lab/a.pt",
     }
     assert given(out=Path(f"file://{tmp_path}/out")) == {"out": tmp_path / "out"}
-    assert given(out=Path("C:/out"), labels="cifar10") == {"out": Path("C:/out"), "labels": "cifar10"}
-    with pytest.raises(UsageError, match=r"^--sheet takes a path of this machine, not a URL$"):
+    assert given(out=Path("C:/out"), labels="cifar10") == {
+        "out": Path("C:/out"),
+        "labels": "cifar10",
+    }
+    with pytest.raises(
+        UsageError, match=r"^--sheet takes a path of this machine, not a URL$"
+    ):
         given(sheet=Path("s3://lab/sheet.png"))

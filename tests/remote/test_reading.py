@@ -1,4 +1,6 @@
-"""Checkpoints behind URLs: what is read of them, what is asked of the server, and what goes wrong."""
+"""Checkpoints behind URLs: what is read of them, what is asked of the server, and what
+goes wrong.
+"""
 
 import io
 import pickle
@@ -27,13 +29,28 @@ from dsi_cli.remote import filesystem, locations
 def saved(**options):
     """Return a checkpoint of 14 MB of which the classifier is 26 kB, and its state."""
     generator = torch.Generator().manual_seed(0)
-    state = {f"layer{k}.weight": torch.randn(64, 64, 3, 3, generator=generator) for k in range(32)}
-    state |= {"fc.weight": torch.randn(100, 64, generator=generator), "fc.bias": torch.zeros(100)}
+    state = {
+        f"layer{k}.weight": torch.randn(64, 64, 3, 3, generator=generator)
+        for k in range(32)
+    }
+    state |= {
+        "fc.weight": torch.randn(100, 64, generator=generator),
+        "fc.bias": torch.zeros(100),
+    }
     moments = {
-        k: {name: torch.zeros_like(one) for name in ("exp_avg", "exp_avg_sq")} for k, one in enumerate(state.values())
+        k: {name: torch.zeros_like(one) for name in ("exp_avg", "exp_avg_sq")}
+        for k, one in enumerate(state.values())
     }
     written = io.BytesIO()
-    torch.save({"epoch": 3, "state_dict": state, "optimizer": {"state": moments, "param_groups": []}}, written, **options)
+    torch.save(
+        {
+            "epoch": 3,
+            "state_dict": state,
+            "optimizer": {"state": moments, "param_groups": []},
+        },
+        written,
+        **options,
+    )
     return written.getvalue(), state
 
 
@@ -44,7 +61,11 @@ def as_safetensors():
     return save(state), state
 
 
-FORMATS = {"zip": saved, "legacy": lambda: saved(_use_new_zipfile_serialization=False), "safetensors": as_safetensors}
+FORMATS = {
+    "zip": saved,
+    "legacy": lambda: saved(_use_new_zipfile_serialization=False),
+    "safetensors": as_safetensors,
+}
 
 
 def put(s3, key, weight, **more):
@@ -55,9 +76,13 @@ def put(s3, key, weight, **more):
 
 
 def looked_at(place):
-    """Return the records under a place, by where they lie in it, without what must differ."""
+    """Return the records under a place, by where they lie in it, without what must
+    differ.
+    """
     return {
-        str(one.checkpoint_path).split("/top/", 1)[1]: replace(scan_checkpoint(one).record, path="", modified_ns=0, run="")
+        str(one.checkpoint_path).split("/top/", 1)[1]: replace(
+            scan_checkpoint(one).record, path="", modified_ns=0, run=""
+        )
         for run in discover([place])
         for one in run.checkpoints
     }
@@ -70,8 +95,13 @@ def test_a_head_costs_four_requests_and_a_hundredth_of_the_bytes(form, s3):
     s3.requests.clear()
     weight = read_head(f"s3://{BUCKET}/run")
     np.testing.assert_array_equal(weight, state["fc.weight"].numpy())
-    asked = [(method, size) for method, path, size in s3.requests if path == f"/{BUCKET}/run/model_3.pt"]
-    assert 2 <= len(asked) <= (5 if form == "legacy" else 4), asked  # the bias of a legacy file may be far from the weight
+    asked = [
+        (method, size)
+        for method, path, size in s3.requests
+        if path == f"/{BUCKET}/run/model_3.pt"
+    ]
+    # the bias of a legacy file may be far from the weight
+    assert 2 <= len(asked) <= (5 if form == "legacy" else 4), asked
     assert len(weight.tobytes()) < sum(size for _, size in asked) < 0.01 * len(data)
 
 
@@ -97,31 +127,50 @@ def test_looking_for_files_beside_costs_one_listing_of_each_folder(s3):
     s3.requests.clear()
     ((run, records),) = scan_paths([f"s3://{BUCKET}/sweep/run"], HeadOptions())
     assert [record.epoch for record in records] == [0, 1, 2]
-    assert (run.name, str(run.folder), run.ignored) == ("run", f"s3://{BUCKET}/sweep/run", 1)
-    assert sum(path == f"/{BUCKET}" for _, path, _ in s3.requests) <= 2, "the run to any depth, and what lies beside it"
+    assert (run.name, str(run.folder), run.ignored) == (
+        "run",
+        f"s3://{BUCKET}/sweep/run",
+        1,
+    )
+    assert sum(path == f"/{BUCKET}" for _, path, _ in s3.requests) <= 2, (
+        "the run to any depth, and what lies beside it"
+    )
     assert s3.of("GET", "sweep/run/log.csv") == [23]
 
 
 def test_every_trainers_files_are_read_as_on_this_machine(trainers_files, memory):
     for path in trainers_files.folder.rglob("*"):
         if path.is_file():
-            memory.pipe(f"/top/{path.relative_to(trainers_files.folder).as_posix()}", path.read_bytes())
+            memory.pipe(
+                f"/top/{path.relative_to(trainers_files.folder).as_posix()}",
+                path.read_bytes(),
+            )
     there, here = looked_at("memory://top"), looked_at(trainers_files.folder)
     assert len(here) == sum(map(len, trainers_files.expected.values()))
     assert there == here
 
 
 def test_patterns_and_single_files_are_found(memory):
-    for name in ("a/epoch_1.pt", "b/epoch_1.pt", "c/notes.txt", "../names/[ab]/epoch_1.pt", "../names/a/epoch_1.pt"):
+    for name in (
+        "a/epoch_1.pt",
+        "b/epoch_1.pt",
+        "c/notes.txt",
+        "../names/[ab]/epoch_1.pt",
+        "../names/a/epoch_1.pt",
+    ):
         memory.pipe(f"/top/{name}".replace("/top/..", ""), b"x" * 20)
     assert [run.name for run in discover(["memory://top/[ab]/"])] == ["a", "b"]
-    assert [run.name for run in discover(["memory://names/[ab]"])] == ["[ab]"], "a name has precedence"
+    assert [run.name for run in discover(["memory://names/[ab]"])] == ["[ab]"], (
+        "a name has precedence"
+    )
     assert [run.name for run in discover(["memory://top/**/*.pt"])] == ["a", "b"]
     (run,) = discover(["memory://top/b/epoch_1.pt"])
     assert [str(one.path) for one in run.checkpoints] == ["memory://top/b/epoch_1.pt"]
 
 
-def test_a_file_system_that_universal_pathlib_does_not_know_is_read_as_well(memory, recwarn):
+def test_a_file_system_that_universal_pathlib_does_not_know_is_read_as_well(
+    memory, recwarn
+):
     class Other(type(memory)):
         protocol = ("other",)
 
@@ -135,13 +184,20 @@ def test_a_file_system_that_universal_pathlib_does_not_know_is_read_as_well(memo
         ((found,),) = (run.checkpoints for run in discover([url]))
         sent = pickle.loads(pickle.dumps(found))
         read = (str(sent.path), sent.path.read_bytes(), sent.path.parent.is_dir())
-        assert (sent, *read) == (found, f"{url}/run/epoch_1.pt", b"x" * 20, True), "a place can be sent to another process"
+        assert (sent, *read) == (
+            found,
+            f"{url}/run/epoch_1.pt",
+            b"x" * 20,
+            True,
+        ), "a place can be sent to another process"
     assert not recwarn.list
 
 
 def test_a_file_of_a_server_that_ignores_ranges_is_read(memory, monkeypatch):
     memory.pipe("/top/epoch_3.pt", saved()[0])
-    monkeypatch.setattr(type(memory), "cat_file", lambda self, path, **_: self.store[path].getvalue())
+    monkeypatch.setattr(
+        type(memory), "cat_file", lambda self, path, **_: self.store[path].getvalue()
+    )
     assert read_head("memory://top/epoch_3.pt").shape == (100, 64)
 
 
@@ -152,7 +208,9 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
     assert scan_checkpoint(found).record.reason == "changed while it was read"
     ((again,),) = (run.checkpoints for run in discover([f"s3://{BUCKET}/run"]))
     assert again.bytes == found.bytes
-    assert again.modified_ns != found.modified_ns, "a change within a second is seen by the ETag"
+    assert again.modified_ns != found.modified_ns, (
+        "a change within a second is seen by the ETag"
+    )
     assert scan_checkpoint(again).record.status == "ok"
 
 
@@ -160,15 +218,30 @@ def test_discover_again_sees_new_and_removed_files(s3):
     for name in ("run/epoch_1.pt", "run/checkpoint-5/pytorch_model.bin"):
         s3.put(f"sweep/{name}", b"x" * 20)
     (run,) = discover([f"s3://{BUCKET}/sweep/run"])
-    assert [one.checkpoint_path.name for one in run.checkpoints] == ["checkpoint-5", "epoch_1.pt"]
+    assert [one.checkpoint_path.name for one in run.checkpoints] == [
+        "checkpoint-5",
+        "epoch_1.pt",
+    ]
     assert [*files.find_label_files(run.folder.parent)] == []
     s3.delete("sweep/run/epoch_1.pt")
-    for name in ("run/epoch_2.pt", "run/checkpoint-6/pytorch_model.bin", "run/checkpoint-5/optimizer.pt", "classes.txt"):
+    for name in (
+        "run/epoch_2.pt",
+        "run/checkpoint-6/pytorch_model.bin",
+        "run/checkpoint-5/optimizer.pt",
+        "classes.txt",
+    ):
         s3.put(f"sweep/{name}", b"x" * 20)
     (run,) = discover([f"s3://{BUCKET}/sweep/run"])
-    assert [one.checkpoint_path.name for one in run.checkpoints] == ["checkpoint-5", "checkpoint-6", "epoch_2.pt"]
+    assert [one.checkpoint_path.name for one in run.checkpoints] == [
+        "checkpoint-5",
+        "checkpoint-6",
+        "epoch_2.pt",
+    ]
     assert (run.checkpoints[0].checkpoint_path / "optimizer.pt").is_file()
-    assert str(next(files.find_label_files(run.folder.parent))) == f"s3://{BUCKET}/sweep/classes.txt"
+    assert (
+        str(next(files.find_label_files(run.folder.parent)))
+        == f"s3://{BUCKET}/sweep/classes.txt"
+    )
 
 
 def test_a_busy_server_is_asked_again(s3):
@@ -180,11 +253,16 @@ def test_a_busy_server_is_asked_again(s3):
         return path.endswith(".pt") and left[0] >= 0
 
     s3.refuses = refuses
-    np.testing.assert_array_equal(read_head(f"s3://{BUCKET}/run/epoch_1.pt"), heads(1)[0].numpy())
+    np.testing.assert_array_equal(
+        read_head(f"s3://{BUCKET}/run/epoch_1.pt"), heads(1)[0].numpy()
+    )
     assert left[0] < 0
 
 
-@pytest.mark.parametrize("attributes", [{"status": 500}, {"response": {"ResponseMetadata": {"HTTPStatusCode": 500}}}])
+@pytest.mark.parametrize(
+    "attributes",
+    [{"status": 500}, {"response": {"ResponseMetadata": {"HTTPStatusCode": 500}}}],
+)
 def test_an_error_of_the_server_is_followed_by_another_try(attributes):
     error = type("InternalError", (Exception,), attributes)()
     assert filesystem.Server().send(Mock(side_effect=[error, 1])) == 1
@@ -192,7 +270,9 @@ def test_an_error_of_the_server_is_followed_by_another_try(attributes):
 
 def test_a_web_server_that_does_not_answer_is_left_and_a_long_download_is_not():
     pytest.importorskip("aiohttp")
-    timeout = filesystem.open_filesystem("https://host/epoch_1.pt")[0].client_kwargs["timeout"]
+    timeout = filesystem.open_filesystem("https://host/epoch_1.pt")[0].client_kwargs[
+        "timeout"
+    ]
     assert (timeout.total, timeout.sock_connect, timeout.sock_read) == (None, 5, 20)
 
 
@@ -230,11 +310,17 @@ def test_a_url_that_cannot_be_right_is_wrong_usage(url, line, s3):
 def test_a_server_that_denies_access_or_is_gone_is_one_line(s3, monkeypatch):
     monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
     s3.status = "403 Forbidden"
-    with pytest.raises(NothingToAnalyseError, match=r"lab/run cannot be listed: the server denies access \(Forbidden\)$"):
+    with pytest.raises(
+        NothingToAnalyseError,
+        match=r"lab/run cannot be listed: the server denies access \(Forbidden\)$",
+    ):
         discover([f"s3://{BUCKET}/run"])
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     forget_connections()
-    with pytest.raises(NothingToAnalyseError, match="lab/other cannot be listed: the server does not respond"):
+    with pytest.raises(
+        NothingToAnalyseError,
+        match="lab/other cannot be listed: the server does not respond",
+    ):
         locations.open_url(f"s3://{BUCKET}/other")
 
 
@@ -253,5 +339,8 @@ def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):
         monkeypatch.setattr(found[0].path.fs, request, gone)
     reasons = [scan_checkpoint(one).record.reason for one in found]
     assert len(tried) == 9, "three times for each of three"
-    assert reasons[0] == "cannot be opened: the server does not respond (no answer from https://host/x)"
+    assert (
+        reasons[0] == "cannot be opened: the server does not respond (no answer from"
+        " https://host/x)"
+    )
     assert set(reasons[3:]) == {"cannot be opened: the server no longer responds"}

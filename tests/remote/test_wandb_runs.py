@@ -1,4 +1,6 @@
-"""Runs of Weights & Biases as inputs: real folders of offline runs, and a stand-in for the client of its server."""
+"""Runs of Weights & Biases as inputs: real folders of offline runs, and a stand-in for
+the client of its server.
+"""
 
 import shutil
 import sys
@@ -25,9 +27,20 @@ def _place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("WANDB_PROJECT", "WANDB_DIR", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    settings = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
-    folders = {f"WANDB_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "CACHE")}
-    for name, value in {**settings, **folders, "NETRC": str(tmp_path / "netrc")}.items():
+    settings = {
+        "WANDB_MODE": "offline",
+        "WANDB_SILENT": "true",
+        "WANDB_ERROR_REPORTING": "false",
+    }
+    folders = {
+        f"WANDB_{name}_DIR": str(tmp_path / name)
+        for name in ("CONFIG", "DATA", "CACHE")
+    }
+    for name, value in {
+        **settings,
+        **folders,
+        "NETRC": str(tmp_path / "netrc"),
+    }.items():
         monkeypatch.setenv(name, value)
 
 
@@ -35,11 +48,19 @@ def offline_run(folder: Path) -> Path:
     """Log a run as Lightning does with ``log_model="all"``; return its folder."""
     import wandb
 
-    run = wandb.init(project="p", name="nice-fish", dir=str(folder), reinit="create_new", settings={"console": "off"})
+    run = wandb.init(
+        project="p",
+        name="nice-fish",
+        dir=str(folder),
+        reinit="create_new",
+        settings={"console": "off"},
+    )
     for epoch, weight in enumerate(heads(EPOCHS)):
         file = save_head(folder / f"{epoch}.ckpt", weight, classes=list(ANIMALS))
         metadata = {"original_filename": f"epoch={epoch}-step={10 * epoch}.ckpt"}
-        artifact = wandb.Artifact(name=f"model-{run.id}", type="model", metadata=metadata)
+        artifact = wandb.Artifact(
+            name=f"model-{run.id}", type="model", metadata=metadata
+        )
         artifact.add_file(str(file), name="model.ckpt")
         run.log_artifact(artifact, aliases=["latest"])
         run.log({"epoch": epoch, "train_loss": 2 - epoch / 2, "val_acc": epoch / 4})
@@ -61,7 +82,11 @@ def test_an_offline_run_gives_its_artifacts_and_its_curves(tmp_path):
     found = list(zip(rows.epoch, rows.step, rows.epoch_source, strict=True))
     assert found == [(epoch, 10 * epoch, "revision name") for epoch in range(EPOCHS)]
     losses = results.curves[results.curves.metric == "loss"]
-    assert dict(zip(losses.epoch, losses.value, strict=True)) == {0: 2.0, 1: 1.5, 2: 1.0}
+    assert dict(zip(losses.epoch, losses.value, strict=True)) == {
+        0: 2.0,
+        1: 1.5,
+        2: 1.0,
+    }
     Path(rows.path[0]).unlink()
     ((_, records),) = scan_paths([f"wandb:{folder}"], HeadOptions())
     assert sorted(record.status for record in records) == ["failed", "ok", "ok"]
@@ -71,7 +96,9 @@ def test_an_offline_run_gives_its_artifacts_and_its_curves(tmp_path):
 
 
 class Server:
-    """What dsi uses of W&B's public API, answered from files; the real server cannot be run on this machine."""
+    """What dsi uses of W&B's public API, answered from files; the real server cannot be
+    run on this machine.
+    """
 
     downloads: list[str] = []  # noqa: RUF012 (of the class, because dsi makes the objects)
 
@@ -81,10 +108,22 @@ class Server:
     def run(self, path: str) -> SimpleNamespace:
         if path != "lab/animals/abc":
             raise ValueError(f"Could not find run {path}")
-        rows = [{"_step": 7 * epoch, "train/epoch": epoch, "train/loss": 2.0 - epoch, "text": "x"} for epoch in range(1, 3)]
+        rows = [
+            {
+                "_step": 7 * epoch,
+                "train/epoch": epoch,
+                "train/loss": 2.0 - epoch,
+                "text": "x",
+            }
+            for epoch in range(1, 3)
+        ]
         names = [*(f"model-abc:v{number}" for number in (10, 9, 2)), "history:v0"]
         artifacts = [self.artifact(f"lab/animals/{name}") for name in names]
-        return SimpleNamespace(name="nice-fish", logged_artifacts=lambda: artifacts, scan_history=lambda: iter(rows))
+        return SimpleNamespace(
+            name="nice-fish",
+            logged_artifacts=lambda: artifacts,
+            scan_history=lambda: iter(rows),
+        )
 
     def artifact(self, path: str) -> SimpleNamespace:
         name = path.rpartition("/")[2]
@@ -115,15 +154,21 @@ def test_a_run_on_the_server_gives_each_version_of_its_artifacts(tmp_path, monke
     monkeypatch.setattr("wandb.Api", Server)
     Server.downloads.clear()
     for number, weight in zip((2, 9, 10), heads(EPOCHS), strict=True):
-        save_head(tmp_path / "server" / f"{number}.safetensors", weight, classes=list(ANIMALS))
+        save_head(
+            tmp_path / "server" / f"{number}.safetensors", weight, classes=list(ANIMALS)
+        )
     results = dsi_cli.analyze("wandb:lab/animals/abc", tmp_path / "out", report=False)
     assert list(results) == ["nice-fish"]
     assert list(results.checkpoints.epoch) == [2, 9, 10]
-    assert results.checkpoints.path[0] == "wandb://lab/animals/abc/model-abc:v2/model.ckpt"
+    assert (
+        results.checkpoints.path[0] == "wandb://lab/animals/abc/model-abc:v2/model.ckpt"
+    )
     assert set(Server.downloads) == {"model-abc:v10", "model-abc:v2", "model-abc:v9"}
     Server.downloads.clear()
     dsi_cli.analyze("wandb:lab/animals/abc", tmp_path / "out", report=False)
-    assert len(Server.downloads) <= 1, "only the first one, for the names of the classes"
+    assert len(Server.downloads) <= 1, (
+        "only the first one, for the names of the classes"
+    )
 
 
 @pytest.mark.parametrize("name", ["abc", "lab/animals/other"])
@@ -140,7 +185,10 @@ def test_without_a_login_there_is_one_line(monkeypatch):
         raise wandb.errors.UsageError("No API key configured")
 
     monkeypatch.setattr("wandb.Api", refuse)
-    with pytest.raises(UnreachableError, match=r"lab/animals/abc: run wandb login or set WANDB_API_KEY$"):
+    with pytest.raises(
+        UnreachableError,
+        match=r"lab/animals/abc: run wandb login or set WANDB_API_KEY$",
+    ):
         discover(["wandb:lab/animals/abc"])
 
 

@@ -1,4 +1,6 @@
-"""What the page shows of each class: its agreement with the references, and the geometry of its vector."""
+"""What the page shows of each class: its agreement with the references, and the
+geometry of its vector.
+"""
 
 import numpy as np
 import pytest
@@ -15,14 +17,18 @@ from dsi_cli.store.results import Results
 
 @pytest.fixture
 def several(make_results):
-    """Return the results of a run with two references; the main one is not the first by name."""
+    """Return the results of a run with two references; the main one is not the first by
+    name.
+    """
     return make_results(6, references=("wup", "path"))
 
 
 def test_class_agreements_are_the_correlations_of_each_row_at_each_epoch(make_results):
     out = make_results()
     by_epoch = classes.class_agreements(Results(out), "run", 1)
-    assert [(found["epoch"], found["of"]) for found in by_epoch] == [(epoch, "ncsm") for epoch in range(4)]
+    assert [(found["epoch"], found["of"]) for found in by_epoch] == [
+        (epoch, "ncsm") for epoch in range(4)
+    ]
     scsm, _ = stored_reference(out, "run")
     for found in by_epoch:
         own = stored(out, "run", "ncsm", found["epoch"])
@@ -30,12 +36,16 @@ def test_class_agreements_are_the_correlations_of_each_row_at_each_epoch(make_re
         assert found["classes"] == sorted(found["classes"], key=lambda row: row[1])
         for index, pearson, z in found["classes"]:
             rest = np.arange(len(own)) != index
-            assert pearson == pytest.approx(np.corrcoef(own[index, rest], scsm[index, rest])[0, 1], abs=1e-4)
+            assert pearson == pytest.approx(
+                np.corrcoef(own[index, rest], scsm[index, rest])[0, 1], abs=1e-4
+            )
             assert z == pytest.approx(pearson * np.sqrt(len(own) - 2), abs=1e-3)
 
 
 def test_class_agreements_of_many_runs_are_those_of_few_epochs(make_results):
-    by_epoch = classes.class_agreements(Results(make_results(6)), "run", classes.MAX_AGREEMENTS)
+    by_epoch = classes.class_agreements(
+        Results(make_results(6)), "run", classes.MAX_AGREEMENTS
+    )
     assert [found["epoch"] for found in by_epoch] == [0, 5]
 
 
@@ -48,13 +58,29 @@ def test_class_agreement_with_several_references_uses_the_main_one(several):
     found = page_data.page_data(run)
     main, other = run.references("run")
     assert (main, other) == ("wordnet3.0-wup", "wordnet3.0-path")
-    assert [matrix["title"] for matrix in found.data["runs"][0]["matrices"]] == ["NCSM", f"SCSM, {main}", f"SCSM, {other}"]
-    rows = run.alignment_by_class.query("reference == @main and epoch == 5 and class_index.notna()")
-    told = {index: pearson for index, pearson, _ in found.data["runs"][0]["agreement"][-1]["classes"]}
-    assert told == pytest.approx(dict(zip(rows["class_index"], rows["pearson"], strict=True)), abs=1e-4)
+    assert [matrix["title"] for matrix in found.data["runs"][0]["matrices"]] == [
+        "NCSM",
+        f"SCSM, {main}",
+        f"SCSM, {other}",
+    ]
+    rows = run.alignment_by_class.query(
+        "reference == @main and epoch == 5 and class_index.notna()"
+    )
+    told = {
+        index: pearson
+        for index, pearson, _ in found.data["runs"][0]["agreement"][-1]["classes"]
+    }
+    assert told == pytest.approx(
+        dict(zip(rows["class_index"], rows["pearson"], strict=True)), abs=1e-4
+    )
     series = found.data["curves"]["sai"]["cosine"]["series"]
-    assert {one["label"]: one["isMain"] for one in series} == {f"SAI(NCSM, SCSM), {main}": True, "SAI(NCSM, SCSM)": False}
-    agreement = run.curves.query("metric == 'sai' and variant == 'pearson' and reference == @main")["value"]
+    assert {one["label"]: one["isMain"] for one in series} == {
+        f"SAI(NCSM, SCSM), {main}": True,
+        "SAI(NCSM, SCSM)": False,
+    }
+    agreement = run.curves.query(
+        "metric == 'sai' and variant == 'pearson' and reference == @main"
+    )["value"]
     trend = findings.run_findings(several, "run").agreement
     assert trend.last.value == agreement.iloc[-1]
 
@@ -64,7 +90,10 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("geometry")
     for epoch, weight in enumerate(heads(3)):
         (folder / "run").mkdir(exist_ok=True)
-        torch.save({"fc.weight": weight, "fc.bias": torch.arange(8.0)}, folder / "run" / f"epoch_{epoch}.pt")
+        torch.save(
+            {"fc.weight": weight, "fc.bias": torch.arange(8.0)},
+            folder / "run" / f"epoch_{epoch}.pt",
+        )
     analyze([folder / "run"], folder / "out", Options(draws=0, permutations=0))
     return dsi_cli.open_results(folder / "out")
 
@@ -75,14 +104,21 @@ def test_geometry_data_lists_the_longest_vector_first(results):
     assert [row[0] for row in data["classes"]] == np.argsort(-norms[:, -1]).tolist()
     assert (data["epochs"], data["features"], data["count"]) == ([0, 2], 8, 8)
     for index, first, last, bias, previous, drift in data["classes"]:
-        assert (first, last, bias) == (*(pytest.approx(norms[index, at], rel=1e-5) for at in (0, -1)), index)
+        assert (first, last, bias) == (
+            *(pytest.approx(norms[index, at], rel=1e-5) for at in (0, -1)),
+            index,
+        )
         assert 0 < min(previous, drift) <= max(previous, drift) < 180
 
 
 def test_geometry_data_of_many_classes_has_both_ends(results, monkeypatch):
     monkeypatch.setattr(classes, "MAX_CLASSES", 4)
     spectrum = classes.spectrum_by_epoch
-    monkeypatch.setattr(classes, "spectrum_by_epoch", lambda *run: [table[:1] for table in spectrum(*run)])
+    monkeypatch.setattr(
+        classes,
+        "spectrum_by_epoch",
+        lambda *run: [table[:1] for table in spectrum(*run)],
+    )
     data = classes.geometry_data(results, "run")
     falling = np.argsort(-heads(3)[-1].norm(dim=1).numpy())
     assert [row[0] for row in data["classes"]] == [*falling[:2], *falling[-2:]]

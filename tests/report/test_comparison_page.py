@@ -1,4 +1,6 @@
-"""The page of a comparison shows the values of the comparison, as text and in Chromium."""
+"""The page of a comparison shows the values of the comparison, as text and in
+Chromium.
+"""
 
 import base64
 import json
@@ -19,7 +21,9 @@ HOSTILE = "<img src=x onerror=window.hacked=1>"
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """A results folder of two networks with two repetitions each; one group's name is markup."""
+    """A results folder of two networks with two repetitions each; one group's name is
+    markup.
+    """
     folder = tmp_path_factory.mktemp("compared")
     reached = {HOSTILE: (0.2, 0.4, 0.6, 0.8), "cnn": (0.2, 0.5, 0.7, 0.8)}
     runs = [
@@ -41,7 +45,9 @@ def groups(out):
 
 
 def saved(comparison, tmp_path):
-    return comparison_page.save(comparison_page.render(comparison), tmp_path / "page.html")
+    return comparison_page.save(
+        comparison_page.render(comparison), tmp_path / "page.html"
+    )
 
 
 def shown(value, form="z.3f"):
@@ -51,14 +57,21 @@ def shown(value, form="z.3f"):
 def test_render_with_markup_in_a_name_escapes_it(groups, tmp_path):
     page = saved(groups, tmp_path).read_text(encoding="utf-8")
     assert "<img" not in page
-    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
+    data = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL
+    )[1]
     assert not set(data) & set("<>&")
-    assert any(HOSTILE in line["label"] for line in json.loads(data)["panels"][0]["lines"])
+    assert any(
+        HOSTILE in line["label"] for line in json.loads(data)["panels"][0]["lines"]
+    )
 
 
 def test_render_of_several_pairs_titles_each_with_its_answer(out):
     page = comparison_page.render(found := compare([out]))
-    assert all(page.count(f"{one.title.removeprefix(HOSTILE)}</summary>") for one in found.verdicts)
+    assert all(
+        page.count(f"{one.title.removeprefix(HOSTILE)}</summary>")
+        for one in found.verdicts
+    )
     many = replace(found, verdicts=found.verdicts * 3, equal=found.equal * 3)
     assert comparison_page.render(many).count("<summary>3 more pairs</summary>") == 2
 
@@ -66,7 +79,9 @@ def test_render_of_several_pairs_titles_each_with_its_answer(out):
 def test_render_is_deterministic_and_has_no_external_requests(groups, tmp_path):
     page = saved(groups, tmp_path).read_text(encoding="utf-8")
     assert "default-src &#39;none&#39;" in page
-    assert re.findall(r'(?:src|href|url\()\s*=?\s*["\']?(?!#|data:)(\w+:|//)', page) == []
+    assert (
+        re.findall(r'(?:src|href|url\()\s*=?\s*["\']?(?!#|data:)(\w+:|//)', page) == []
+    )
     assert comparison_page.render(groups) == page
 
 
@@ -75,10 +90,15 @@ def test_forest_places_all_intervals_on_one_scale_with_0_in_the_middle(two):
     plot = forest(rows)
     ends = [abs(end) for row in rows for end in (row.low, row.high) if end is not None]
     for item in plot["rows"]:
-        for end, position in ((getattr(item["row"], name), item[name]) for name in ("low", "difference", "high")):
+        for end, position in (
+            (getattr(item["row"], name), item[name])
+            for name in ("low", "difference", "high")
+        ):
             assert (position is None) == (end is None)
             if end is not None:
-                assert position == pytest.approx(50 + 50 / 1.1 * end / max(ends), abs=0.01)
+                assert position == pytest.approx(
+                    50 + 50 / 1.1 * end / max(ends), abs=0.01
+                )
         assert item["seeds"] is None
     assert (50.0, "0") in plot["ticks"]
     assert 3 <= len(plot["ticks"]) <= 9
@@ -92,9 +112,14 @@ def test_forest_of_repetitions_has_the_range_of_their_pairs(groups, two):
     largest = max(abs(end) for row in rows for end in (row.low, row.high))
     for item in forest(rows)["rows"]:
         half = 50 / 1.1 * item["row"].seed_range / largest
-        assert item["seeds"] == pytest.approx((max(0, 50 - half), min(100, 2 * half)), abs=0.02)
+        assert item["seeds"] == pytest.approx(
+            (max(0, 50 - half), min(100, 2 * half)), abs=0.02
+        )
     explained = "95&nbsp;% of pairs of trainings"
-    assert [explained in comparison_page.render(found) for found in (groups, two)] == [True, False]
+    assert [explained in comparison_page.render(found) for found in (groups, two)] == [
+        True,
+        False,
+    ]
 
 
 def table(page, section):
@@ -104,22 +129,41 @@ def table(page, section):
 
 def test_page_shows_the_verdict_the_forest_and_the_tables(open_file, two, tmp_path):
     page = open_file(saved(two, tmp_path))
-    assert page.locator(".lead").inner_text() == comparison_page.sentence(two.recommendation)
-    assert page.locator(".coverage").inner_text() == comparison_page.sentence(two.coverage)
+    assert page.locator(".lead").inner_text() == comparison_page.sentence(
+        two.recommendation
+    )
+    assert page.locator(".coverage").inner_text() == comparison_page.sentence(
+        two.coverage
+    )
     (equal,) = two.equal
     assert page.locator(".forest .lane circle").count() == len(equal.forest) == 4
-    assert page.locator(".forest-row.excludes-zero").count() == sum(row.excludes_zero is True for row in equal.forest)
-    assert page.locator(".sides b").all_inner_texts() == [f"← higher in {equal.second}", f"higher in {equal.first} →"]
+    assert page.locator(".forest-row.excludes-zero").count() == sum(
+        row.excludes_zero is True for row in equal.forest
+    )
+    assert page.locator(".sides b").all_inner_texts() == [
+        f"← higher in {equal.second}",
+        f"higher in {equal.first} →",
+    ]
     values = page.locator(".forest-row .values").all_inner_texts()
     assert values == [
-        f"{shown(row.difference, '+.3f')}\n{shown(row.low, '+.3f')} to {shown(row.high, '+.3f')}" for row in equal.forest
+        f"{shown(row.difference, '+.3f')}\n{shown(row.low, '+.3f')} to"
+        f" {shown(row.high, '+.3f')}"
+        for row in equal.forest
     ]
     for cells, row in zip(table(page, "values")[2:], equal.rows, strict=True):
         assert cells[0].startswith(row.title)
-        assert cells[1:3] == ["–" if one is None else shown(one) for one in (row.first, row.second)]
+        assert cells[1:3] == [
+            "–" if one is None else shown(one) for one in (row.first, row.second)
+        ]
         assert cells[6] == {True: "yes", False: "no", None: "–"}[row.excludes_zero]
     last = (pair := two.between[0]).points[-1]
-    told = [pair.first, pair.second, str(last.at), shown(last.excess), shown(last.z, "z.1f")]
+    told = [
+        pair.first,
+        pair.second,
+        str(last.at),
+        shown(last.excess),
+        shown(last.z, "z.1f"),
+    ]
     assert table(page, "networks") == [told]
 
 
@@ -128,22 +172,52 @@ def test_page_shows_both_matrices_and_their_difference(open_file, two, out, tmp_
     assert page.locator(".matrices canvas.thumbnail").count() == 3
     (equal,) = two.equal
     results, first = Results(out), equal.first_chosen[0]
-    names = results.classes[results.classes["run"] == first.run].sort_values("display_order")["name"].tolist()
+    names = (
+        results.classes[results.classes["run"] == first.run]
+        .sort_values("display_order")["name"]
+        .tolist()
+    )
     csm = results.csm("ncsm", first.epoch, run=first.run).loc[names, names].to_numpy()
     nearest = 100 * np.mean(csm[~np.eye(8, dtype=bool)] > csm[0, 1]) + 100 / 56
-    (canvas := page.locator(".matrices canvas.thumbnail").first).scroll_into_view_if_needed()
+    (
+        canvas := page.locator(".matrices canvas.thumbnail").first
+    ).scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    page.mouse.move(box["x"] + 1.5 * box["width"] / 8, box["y"] + 0.5 * box["height"] / 8)
+    page.mouse.move(
+        box["x"] + 1.5 * box["width"] / 8, box["y"] + 0.5 * box["height"] / 8
+    )
     told = page.locator(".readout").inner_text()
-    assert told.startswith(f"{names[0]} and {names[1]}: among the nearest {nearest:.0f} % in {equal.first}")
-    assert [cells[0] for cells in table(page, "classes")] == [row.name for row in equal.classes]
+    assert told.startswith(
+        f"{names[0]} and {names[1]}: among the nearest {nearest:.0f} % in {equal.first}"
+    )
+    assert [cells[0] for cells in table(page, "classes")] == [
+        row.name for row in equal.classes
+    ]
     assert page.locator(".scatter circle").count() == 8
 
 
 def test_lines_of_many_runs_differ_in_colour_or_dashes(open_file, two, tmp_path):
-    page = open_file(saved(replace(two, curves=[replace(two.curves[0], group=f"run {k}") for k in range(28)]), tmp_path))
-    looks = "all => all.map((line) => getComputedStyle(line)).map((style) => style.stroke + style.strokeDasharray)"
-    assert len(set(page.locator(".panel").first.locator(".swatch line").evaluate_all(looks))) == 28
+    page = open_file(
+        saved(
+            replace(
+                two,
+                curves=[replace(two.curves[0], group=f"run {k}") for k in range(28)],
+            ),
+            tmp_path,
+        )
+    )
+    looks = (
+        "all => all.map((line) => getComputedStyle(line)).map((style) => style.stroke +"
+        " style.strokeDasharray)"
+    )
+    assert (
+        len(
+            set(
+                page.locator(".panel").first.locator(".swatch line").evaluate_all(looks)
+            )
+        )
+        == 28
+    )
 
 
 def test_large_matrices_are_shown_as_means_of_blocks():
@@ -153,7 +227,9 @@ def test_large_matrices_are_shown_as_means_of_blocks():
     assert (side, shades[0, 1]) == (267, round(2.5 * ranks[:3, 3:6].mean()))
 
 
-def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, tmp_path):
+def test_page_pointer_and_slider_move_the_cursor_of_all_panels(
+    open_file, two, tmp_path
+):
     page = open_file(saved(two, tmp_path))
     wanted = {band.group: band for band in two.curves if band.curve == "accuracy"}
     plot = page.locator("svg.plot").nth(1)
@@ -163,7 +239,9 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, t
     accuracy = page.locator(".panel").first.locator(".readings tr")
     assert accuracy.count() == 2
     for row in accuracy.all():
-        assert row.locator("td").first.inner_text() == shown(wanted[row.locator("th").inner_text()].mean[0])
+        assert row.locator("td").first.inner_text() == shown(
+            wanted[row.locator("th").inner_text()].mean[0]
+        )
     page.locator("#epoch").focus()
     page.keyboard.press("ArrowLeft")
     point = two.between[0].points[-2]
@@ -174,14 +252,37 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, t
 
 def test_page_of_groups_shows_bands(open_file, groups, tmp_path):
     page = open_file(saved(groups, tmp_path), width=400, scheme="dark")
-    page.evaluate("document.querySelector('.forest-row > .values').append(' a long reason'.repeat(9))")
-    assert page.locator(".forest-row > :first-child").nth(1).bounding_box()["width"] > 100, "the name keeps its room"
-    width, colour = "document.documentElement.scrollWidth <= 400", "getComputedStyle(document.body).backgroundColor"
-    assert page.evaluate(f"[{width}, {colour}, window.hacked ?? null]") == [True, "rgb(18, 19, 23)", None]
+    page.evaluate(
+        "document.querySelector('.forest-row > .values').append(' a long"
+        " reason'.repeat(9))"
+    )
+    assert (
+        page.locator(".forest-row > :first-child").nth(1).bounding_box()["width"] > 100
+    ), "the name keeps its room"
+    width, colour = (
+        "document.documentElement.scrollWidth <= 400",
+        "getComputedStyle(document.body).backgroundColor",
+    )
+    assert page.evaluate(f"[{width}, {colour}, window.hacked ?? null]") == [
+        True,
+        "rgb(18, 19, 23)",
+        None,
+    ]
     assert page.locator("img").count() == 0
     first = page.locator(".panel").nth(1)
     assert first.locator("polygon.interval").count() == 2
-    band = next(one for one in groups.curves if one.curve == "alignment" and one.group == "cnn")
-    told = first.locator("tr", has_text="cnn, mean of 2").locator("td").all_inner_texts()
-    assert told == [shown(band.mean[-1]), f"{shown(band.low[-1])} to {shown(band.high[-1])}"]
-    assert page.locator("#network-panels tr").all_inner_texts()[1].startswith(f"{HOSTILE} – cnn, mean of 4")
+    band = next(
+        one for one in groups.curves if one.curve == "alignment" and one.group == "cnn"
+    )
+    told = (
+        first.locator("tr", has_text="cnn, mean of 2").locator("td").all_inner_texts()
+    )
+    assert told == [
+        shown(band.mean[-1]),
+        f"{shown(band.low[-1])} to {shown(band.high[-1])}",
+    ]
+    assert (
+        page.locator("#network-panels tr")
+        .all_inner_texts()[1]
+        .startswith(f"{HOSTILE} – cnn, mean of 4")
+    )

@@ -25,7 +25,9 @@ def test_unpack_returns_the_matrix_within_half_a_step(matrix, levels, symmetric)
     matrix[2, 5] = matrix[5, 2] = np.nan
     low, high = np.nanmin(matrix), np.nanmax(matrix[~np.eye(17, dtype=bool)])
     scale = QuantizationScale(float(low), float(high), levels)
-    packed = matrix_codec.pack(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), levels)
+    packed = matrix_codec.pack(
+        scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), levels
+    )
     values = iter(decode(scale, unpack(packed, levels)))
     for i in range(17):
         for j in range(i + 1 if symmetric else 0, 17):
@@ -51,7 +53,11 @@ def test_block_means_equal_a_slow_mean(matrix, blocks, is_complete):
                 for column in order[edges[b] : edges[b + 1]]
                 if row != column and not np.isnan(matrix[row, column])
             ]
-            assert_allclose(found[a, b], np.mean(values, dtype=float) if values else np.nan, atol=1e-6)
+            assert_allclose(
+                found[a, b],
+                np.mean(values, dtype=float) if values else np.nan,
+                atol=1e-6,
+            )
 
 
 def test_percentiles_equal_those_of_scipy():
@@ -76,11 +82,24 @@ def test_pack_neighbors_equals_a_slow_sort(size, values):
     near, codes, rest = np.split(numbers, [size * most, 2 * size * most])
     known = np.nan_to_num(matrix, nan=-9)
     for i in range(size):
-        expected = sorted((j for j in range(size) if j != i), key=lambda j, i=i: (-known[i, j], j))[:most]
+        expected = sorted(
+            (j for j in range(size) if j != i), key=lambda j, i=i: (-known[i, j], j)
+        )[:most]
         assert near.reshape(size, most)[i].tolist() == expected
-        assert_allclose(decode(matrix_codec.NEIGHBOR_SCALE, codes.reshape(size, most)[i]), matrix[i, expected], atol=2e-5)
-    every = sorted(((i, j) for i in range(size) for j in range(i + 1, size)), key=lambda pair: (-known[pair], pair))
+        assert_allclose(
+            decode(matrix_codec.NEIGHBOR_SCALE, codes.reshape(size, most)[i]),
+            matrix[i, expected],
+            atol=2e-5,
+        )
+    every = sorted(
+        ((i, j) for i in range(size) for j in range(i + 1, size)),
+        key=lambda pair: (-known[pair], pair),
+    )
     first, second, similarity = rest.reshape(3, -1)
     expected = every[: matrix_codec.MAX_PAIRS]
     assert list(zip(first.tolist(), second.tolist(), strict=True)) == expected
-    assert_allclose(decode(matrix_codec.NEIGHBOR_SCALE, similarity), [matrix[pair] for pair in expected], atol=2e-5)
+    assert_allclose(
+        decode(matrix_codec.NEIGHBOR_SCALE, similarity),
+        [matrix[pair] for pair in expected],
+        atol=2e-5,
+    )

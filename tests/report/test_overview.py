@@ -1,4 +1,6 @@
-"""The text of the first screen agrees with the tables, and warnings name each cause once."""
+"""The text of the first screen agrees with the tables, and warnings name each cause
+once.
+"""
 
 from dataclasses import replace
 
@@ -14,7 +16,9 @@ from dsi_cli.store.results import Results
 
 @pytest.fixture
 def run(make_run, tmp_path):
-    folder = make_run(labels=("cat", "dog", "qzx", "frog", "bird", "lion", "whale", "bee"))
+    folder = make_run(
+        labels=("cat", "dog", "qzx", "frog", "bird", "lion", "whale", "bee")
+    )
     (folder / "epoch_9.pt").write_bytes(b"no checkpoint")
     predictions = np.tile(np.arange(40) % 8, (4, 1))
     predictions[:3, :3] = 5
@@ -25,51 +29,95 @@ def run(make_run, tmp_path):
 
 
 def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed):
-    said = "1 run · 4 checkpoints · epochs 0 to 3 · 8 classes, 1 class without a synset · 40 test samples"
+    said = (
+        "1 run · 4 checkpoints · epochs 0 to 3 · 8 classes, 1 class without a synset ·"
+        " 40 test samples"
+    )
     assert overview.analysed_line(run, overview.all_findings(run)) == said
-    said = "4 runs · 16 to 31 checkpoints · epochs 0 to 30 · 10 to 100 classes, all in WordNet · 10,000 test"
-    assert overview.analysed_line(analysed.run, overview.all_findings(analysed.run)).startswith(said)
+    said = (
+        "4 runs · 16 to 31 checkpoints · epochs 0 to 30 · 10 to 100 classes, all in"
+        " WordNet · 10,000 test"
+    )
+    assert overview.analysed_line(
+        analysed.run, overview.all_findings(analysed.run)
+    ).startswith(said)
 
 
 def test_tiles_equal_the_curves_table_and_have_no_peak_within_chance(analysed):
     curves = analysed.run.curves
     last = curves[(curves["run"] == "cifar100-vit") & (curves["epoch"] == 30)]
-    tiles, names = overview.tiles(overview.all_findings(analysed.run)), analysed.run.names
-    rows = [next(row for row in tile.rows if row.run == names.index("cifar100-vit")) for tile in tiles]
-    agreement = last.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").iloc[0]
+    tiles, names = (
+        overview.tiles(overview.all_findings(analysed.run)),
+        analysed.run.names,
+    )
+    rows = [
+        next(row for row in tile.rows if row.run == names.index("cifar100-vit"))
+        for tile in tiles
+    ]
+    agreement = last.query(
+        "metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'"
+    ).iloc[0]
     shown = rows[0].points[-1]
-    assert (shown.epoch, shown.value, shown.verdict) == (30, f"{agreement['value']:.2f}", "above chance")
-    assert shown.details.startswith(f"95 % CI {agreement['low']:.2f} to {agreement['high']:.2f}; peak 0.46 at epoch 16")
+    assert (shown.epoch, shown.value, shown.verdict) == (
+        30,
+        f"{agreement['value']:.2f}",
+        "above chance",
+    )
+    assert shown.details.startswith(
+        f"95 % CI {agreement['low']:.2f} to {agreement['high']:.2f}; peak 0.46 at"
+        " epoch 16"
+    )
     wsi = last.query("metric == 'wsi' and variant == 'max'")["value"].item()
     assert rows[1].points[-1].value == f"{wsi:.2f}"
     for row, of in ((rows[2], "ncsm"), (rows[3], "scsm")):
-        idm = last[(last["metric"] == "idm") & (last["variant"] == "errors") & (last["of"] == of)]["value"].item()
+        idm = last[
+            (last["metric"] == "idm")
+            & (last["variant"] == "errors")
+            & (last["of"] == of)
+        ]["value"].item()
         assert row.points[-1].value == f"{100 * idm:.0f} %"
-    shown = next(row for row in tiles[0].rows if row.run == names.index("collapsed")).points[-1]
+    shown = next(
+        row for row in tiles[0].rows if row.run == names.index("collapsed")
+    ).points[-1]
     assert (shown.verdict, "peak" in shown.details) == ("within chance", False)
 
 
 def test_tiles_have_the_values_of_every_epoch_and_the_ceilings_of_the_table(analysed):
-    found = [run for run in overview.all_findings(analysed.run) if run.run == "cifar100-cnn"]
+    found = [
+        run for run in overview.all_findings(analysed.run) if run.run == "cifar100-cnn"
+    ]
     tiles = overview.tiles(found)
     curves = analysed.run.curves_of("cifar100-cnn")
-    errors = curves[(curves["metric"] == "idm") & (curves["variant"] == "errors") & (curves["split"] == "test")]
+    errors = curves[
+        (curves["metric"] == "idm")
+        & (curves["variant"] == "errors")
+        & (curves["split"] == "test")
+    ]
     for tile, of in ((tiles[2], "ncsm"), (tiles[3], "scsm")):
         rows = errors[errors["of"] == of]
         assert [(point.epoch, point.value) for point in tile.rows[0].points] == [
-            (epoch, f"{100 * value:.0f} %") for epoch, value in zip(rows["epoch"], rows["value"], strict=True)
+            (epoch, f"{100 * value:.0f} %")
+            for epoch, value in zip(rows["epoch"], rows["value"], strict=True)
         ]
         assert f"at most {100 * rows['ceiling'].iloc[-1]:.0f} %" in tile.scale
-    assert ["at most 99 %" in tiles[2].scale, "at most 98 %" in tiles[3].scale] == [True, True]
+    assert ["at most 99 %" in tiles[2].scale, "at most 98 %" in tiles[3].scale] == [
+        True,
+        True,
+    ]
 
 
 def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
     results = Results(make_results(labels=None))
     tiles = overview.tiles(overview.all_findings(results))
     assert page_data.page_data(results).runs[0]["reference"] is None
-    assert "8 classes without names" in overview.analysed_line(results, overview.all_findings(results))
+    assert "8 classes without names" in overview.analysed_line(
+        results, overview.all_findings(results)
+    )
     assert [bool(tile.reason) for tile in tiles] == [True, False, True, True]
-    assert (tiles[0].reason, tiles[2].reason[:24]) == ("The classes have no names.", "There are no predictions")
+    assert (tiles[0].reason, tiles[2].reason[:24]) == (
+        "The classes have no names.",
+        "There are no predictions",
+    )
 
 
 def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
@@ -78,9 +126,11 @@ def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
     assert [point.epoch for point in nidm.rows[0].points] == [0, 1, 2]
     assert "at most 86 %" in nidm.scale, "1 - 1 / 7"
     assert agreement.rows[0].points[0].details.startswith("95 % CI")
-    unranked = {"test": replace(found.mistakes["test"], nidm=None)}  # mistakes without ranks, as with two classes
+    # mistakes without ranks, as with two classes
+    unranked = {"test": replace(found.mistakes["test"], nidm=None)}
     assert (
-        overview.tiles([replace(found, mistakes=unranked)])[2].reason == "dsi has no value; the warnings give the reason."
+        overview.tiles([replace(found, mistakes=unranked)])[2].reason
+        == "dsi has no value; the warnings give the reason."
     )
 
 
@@ -88,20 +138,39 @@ def test_best_epochs_by_accuracy_and_loss_equal_the_curves_table(analysed):
     screen = overview.overview(analysed.run, overview.all_findings(analysed.run))
     heading, *rows = screen["best"]
     assert heading == ["run", "highest accuracy", "lowest loss"]
-    assert [title for title in screen["peaks"][0] if "accuracy" in title or "loss" in title] == []
-    assert any(" % at epoch " in cell for cell in screen["peaks"][1]), "an IDM is in percent, as in the tiles"
+    assert [
+        title for title in screen["peaks"][0] if "accuracy" in title or "loss" in title
+    ] == []
+    assert any(" % at epoch " in cell for cell in screen["peaks"][1]), (
+        "an IDM is in percent, as in the tiles"
+    )
     curves = analysed.run.curves_of("cifar100-cnn")
-    cells = dict(zip(heading, next(row for row in rows if row[0] == "cifar100-cnn"), strict=True))
-    accuracy = curves.query("metric == 'accuracy' and split == 'test'").set_index("epoch")["value"]
-    loss = curves.query("metric == 'loss' and split == 'test'").set_index("epoch")["value"]
-    assert cells["highest accuracy"] == f"{accuracy.max():.3f} at epoch {accuracy.idxmax()}"
+    cells = dict(
+        zip(heading, next(row for row in rows if row[0] == "cifar100-cnn"), strict=True)
+    )
+    accuracy = curves.query("metric == 'accuracy' and split == 'test'").set_index(
+        "epoch"
+    )["value"]
+    loss = curves.query("metric == 'loss' and split == 'test'").set_index("epoch")[
+        "value"
+    ]
+    assert (
+        cells["highest accuracy"]
+        == f"{accuracy.max():.3f} at epoch {accuracy.idxmax()}"
+    )
     assert cells["lowest loss"] == f"{loss.min():.3f} at epoch {loss.idxmin()}"
 
 
 def test_warnings_name_unused_checkpoints_and_labels(run):
-    first, second = overview.run_warnings(run, "run")  # nothing on the severity, which only the last epoch lacks
-    assert first.text.startswith("dsi skipped 1 checkpoint that cannot be read or analysed, epoch_9.pt: ")
-    assert second.text == "The comparison with WordNet leaves out 1 label without a synset: qzx"
+    # nothing on the severity, which only the last epoch lacks
+    first, second = overview.run_warnings(run, "run")
+    assert first.text.startswith(
+        "dsi skipped 1 checkpoint that cannot be read or analysed, epoch_9.pt: "
+    )
+    assert (
+        second.text
+        == "The comparison with WordNet leaves out 1 label without a synset: qzx"
+    )
     empty = run.curves.query("epoch == 3 and value.isna() and variant != 'ssim'")
     assert set(empty["reason"]) == {"no mistake"}, "one cause is one warning"
 
@@ -112,9 +181,15 @@ def test_missing_labels_are_one_warning_with_a_command(make_run, tmp_path):
     np.save(folder / "targets.npy", np.arange(40) % 7)
     analyze([folder], tmp_path / "out", Options(draws=0))
     results = Results(tmp_path / "out")
-    warning, left_out = overview.overview(results, overview.all_findings(results))["warnings"]
-    assert left_out.text.startswith("run: 5 of 33 mistakes are predictions of classes without samples, ")
-    assert warning.command == f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE"
+    warning, left_out = overview.overview(results, overview.all_findings(results))[
+        "warnings"
+    ]
+    assert left_out.text.startswith(
+        "run: 5 of 33 mistakes are predictions of classes without samples, "
+    )
+    assert (
+        warning.command == f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE"
+    )
 
 
 def test_explanations_without_an_agreement_do_not_mention_it(make_run, tmp_path):
@@ -125,5 +200,7 @@ def test_explanations_without_an_agreement_do_not_mention_it(make_run, tmp_path)
     early = replace(found, agreement=None, t90=Point(1, 1.0, high=1.0))
     assert early.is_early
     page = overview.overview(results, [early])
-    assert not [text for text in (*page["shown"], *page["not_shown"]) if "agreement" in text]
+    assert not [
+        text for text in (*page["shown"], *page["not_shown"]) if "agreement" in text
+    ]
     assert "A higher agreement" in str(overview.overview(results, [found])["not_shown"])

@@ -1,4 +1,6 @@
-"""The report in Chromium shows the values of the tables and makes no external requests."""
+"""The report in Chromium shows the values of the tables and makes no external
+requests.
+"""
 
 import csv
 import re
@@ -12,7 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.browser import opening, require_chromium
-from helpers.outputs import ANIMALS, heads, save_head, stored, stored_reference, write_checkpoints
+from helpers.outputs import (
+    ANIMALS,
+    heads,
+    save_head,
+    stored,
+    stored_reference,
+    write_checkpoints,
+)
 from helpers.table_comparison import write_output, write_run
 from scipy.stats import rankdata
 
@@ -40,7 +49,11 @@ def out(tmp_path_factory):
         rng = np.random.default_rng(seed)
         write_checkpoints(folder / "runs" / name, EPOCHS, LABELS, seed)
         targets = np.arange(80) % CLASSES
-        predictions = np.where(rng.random((EPOCHS, 80)) < 0.5, targets, rng.integers(0, CLASSES, (EPOCHS, 80)))
+        predictions = np.where(
+            rng.random((EPOCHS, 80)) < 0.5,
+            targets,
+            rng.integers(0, CLASSES, (EPOCHS, 80)),
+        )
         np.save(folder / "runs" / name / "preds.npy", predictions)
         np.save(folder / "runs" / name / "targets.npy", targets)
     analyze([folder / "runs"], folder / "out", Options(draws=0))
@@ -50,13 +63,19 @@ def out(tmp_path_factory):
 
 def drawn(page):
     """Return a page of a report, once its matrices are drawn."""
-    wait_for(page, "Boolean(document.querySelector('canvas.map')?.dataset.left && document.querySelector('#inspector h3'))")
+    wait_for(
+        page,
+        "Boolean(document.querySelector('canvas.map')?.dataset.left &&"
+        " document.querySelector('#inspector h3'))",
+    )
     return page
 
 
 @pytest.fixture
 def open_page(open_file):
-    """Return ``open_page(file, width=1280, scheme="light")``, once the matrices are drawn."""
+    """Return ``open_page(file, width=1280, scheme="light")``, once the matrices are
+    drawn.
+    """
     return lambda file, **options: drawn(open_file(file, **options))
 
 
@@ -67,13 +86,17 @@ def page(open_page, out):
 
 @pytest.fixture(scope="module")
 def same_page(browser, out):
-    """The report in a page that several tests read; each sets the epoch, and changes no other control."""
+    """The report in a page that several tests read; each sets the epoch, and changes no
+    other control.
+    """
     with opening(browser) as opened:
         yield drawn(opened(out / "report.html"))
 
 
 def wait_for(page, condition):
-    """Wait until a JavaScript expression is true. The page's policy forbids the evaluation in the page itself."""
+    """Wait until a JavaScript expression is true. The page's policy forbids the
+    evaluation in the page itself.
+    """
     for _ in range(600):
         if page.evaluate(condition):
             return
@@ -88,16 +111,24 @@ def set_epoch(page, epoch):
 
 
 def point_at(page, map_number, row, column, size=CLASSES):
-    """Move the mouse to a cell of a heat map, and return what the tip says: the pair, and a text for each matrix."""
+    """Move the mouse to a cell of a heat map, and return what the tip says: the pair,
+    and a text for each matrix.
+    """
     canvas = page.locator("canvas.map").nth(map_number)
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    left, top = (float(canvas.get_attribute(f"data-{side}")) for side in ("left", "top"))
+    left, top = (
+        float(canvas.get_attribute(f"data-{side}")) for side in ("left", "top")
+    )
     cell = (box["width"] - left) / size
-    page.mouse.move(box["x"] + left + (column + 0.5) * cell, box["y"] + top + (row + 0.5) * cell)
+    page.mouse.move(
+        box["x"] + left + (column + 0.5) * cell, box["y"] + top + (row + 0.5) * cell
+    )
     tip = page.locator("#tip")
     values = {
-        line.locator("span").nth(0).inner_text(): line.locator("span").nth(1).inner_text()
+        line.locator("span").nth(0).inner_text(): (
+            line.locator("span").nth(1).inner_text()
+        )
         for line in tip.locator("div").all()
     }
     return tip.locator("b").inner_text(), values
@@ -110,18 +141,39 @@ def number(text):
 
 
 def pixels(page):
-    return [canvas.evaluate("canvas => canvas.toDataURL()") for canvas in page.locator("canvas.map").all()]
+    return [
+        canvas.evaluate("canvas => canvas.toDataURL()")
+        for canvas in page.locator("canvas.map").all()
+    ]
 
 
 def test_page_shows_each_matrix_and_section(same_page):
-    assert same_page.locator(".heat h3").all_inner_texts() == ["NCSM", "CCSM, test", "SCSM", "Difference"]
+    assert same_page.locator(".heat h3").all_inner_texts() == [
+        "NCSM",
+        "CCSM, test",
+        "SCSM",
+        "Difference",
+    ]
     assert same_page.locator("#questions .question").count() == 5
     assert same_page.locator("#questions .panel").count() >= 8
     assert same_page.title() == "out: similarity report"
     assert HOSTILE in same_page.locator("#classes-body tbody").text_content()
     wait_for(same_page, "location.hash.includes('class=')")
-    assert (same_page.locator("img").count(), same_page.evaluate("window.hacked")) == (0, None)
-    for section in ("overview", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "method", "use"):
+    assert (same_page.locator("img").count(), same_page.evaluate("window.hacked")) == (
+        0,
+        None,
+    )
+    for section in (
+        "overview",
+        "curves",
+        "matrices",
+        "closest",
+        "agreement",
+        "mistakes",
+        "classes",
+        "method",
+        "use",
+    ):
         assert same_page.locator(f"#{section}").inner_text().strip()
 
 
@@ -129,13 +181,18 @@ def test_slider_changes_the_matrices(same_page):
     set_epoch(same_page, EPOCHS - 1)
     before = pixels(same_page)
     set_epoch(same_page, 1)
-    assert [one != other for one, other in zip(before, pixels(same_page), strict=True)] == [True, True, False, True]
+    assert [
+        one != other for one, other in zip(before, pixels(same_page), strict=True)
+    ] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
 def test_tooltip_shows_the_values_of_the_tables(same_page, out, epoch):
     set_epoch(same_page, epoch)
-    ncsm, ccsm = stored(out, "first", "ncsm", epoch), stored(out, "first", "ccsm-test", epoch)
+    ncsm, ccsm = (
+        stored(out, "first", "ncsm", epoch),
+        stored(out, "first", "ccsm-test", epoch),
+    )
     scsm, order = stored_reference(out, "first")
     for at, (row, column) in enumerate([(1, 2), (6, 3), (2, 1), (7, 0)]):
         i, j = order[row], order[column]
@@ -171,10 +228,15 @@ def test_keyboard_moves_the_slider_and_the_cell(page, out):
         page.keyboard.press(key)
     _, order = stored_reference(out, "first")
     told = page.locator("#matrix-readout").inner_text()
-    assert told.startswith(f"{LABELS[order[1]]} × {LABELS[order[1]]} · NCSM 1 (same class)")
+    assert told.startswith(
+        f"{LABELS[order[1]]} × {LABELS[order[1]]} · NCSM 1 (same class)"
+    )
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    assert page.locator("#inspector h3").first.inner_text() == f"{LABELS[order[2]]} – {LABELS[order[1]]}"
+    assert (
+        page.locator("#inspector h3").first.inner_text()
+        == f"{LABELS[order[2]]} – {LABELS[order[1]]}"
+    )
     before = pixels(page)
     page.keyboard.press("+")
     assert pixels(page)[0] != before[0]
@@ -190,18 +252,26 @@ def test_controls_are_reachable_by_tab_and_have_a_name(page):
     assert nameless == 0
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
-    assert page.evaluate("[...document.querySelectorAll('[tabindex]:not(main)')].every(node => node.tabIndex === 0)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('[tabindex]:not(main)')].every(node =>"
+        " node.tabIndex === 0)"
+    )
 
 
 def test_raw_sai_is_shown_with_its_chance_level(page):
     page.get_by_label("Measure", exact=True).select_option("cosine/raw")
     for shown in ("one", "all"):
         page.get_by_label("Show", exact=True).select_option(shown)
-        title = page.locator("h3", has_text="Cosine SAI (raw) of the network with WordNet")
+        title = page.locator(
+            "h3", has_text="Cosine SAI (raw) of the network with WordNet"
+        )
         panel = page.locator("#questions .panel", has=title)
         lines = panel.locator("path.curve").count()
         assert lines == (1 if shown == "one" else 2)
-        assert (panel.locator("path.chance").count(), panel.locator("polygon.band").count()) == (lines, lines)
+        assert (
+            panel.locator("path.chance").count(),
+            panel.locator("polygon.band").count(),
+        ) == (lines, lines)
         assert panel.locator(".readings").inner_text().count("chance ") == lines
         assert panel.locator(".chance-label").text_content() == "chance"
 
@@ -209,10 +279,22 @@ def test_raw_sai_is_shown_with_its_chance_level(page):
 def test_measure_without_a_chance_level_has_no_excess(open_page, out, tmp_path):
     shutil.copytree(out, tmp_path / "out")
     table = pq.read_table(out / "curves.parquet")
-    rows = [row | {"excess": None} if row["variant"] == "cosine" else row for row in table.to_pylist()]
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "curves.parquet")
-    numbers = open_page(report_file.write_report(tmp_path / "out")).get_by_label("Measure", exact=True)
-    assert "cosine/raw" in (values := numbers.evaluate("select => [...select.options].map(({ value }) => value)"))
+    rows = [
+        row | {"excess": None} if row["variant"] == "cosine" else row
+        for row in table.to_pylist()
+    ]
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=table.schema),
+        tmp_path / "out" / "curves.parquet",
+    )
+    numbers = open_page(report_file.write_report(tmp_path / "out")).get_by_label(
+        "Measure", exact=True
+    )
+    assert "cosine/raw" in (
+        values := numbers.evaluate(
+            "select => [...select.options].map(({ value }) => value)"
+        )
+    )
     assert "cosine/excess" not in values
 
 
@@ -220,17 +302,46 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
     shutil.copytree(out, tmp_path / "out")
     first = {"run": "first", "curve": "agreement ncsm,scsm", "reason": None}
     rows = [
-        first | {"phase": "surge", "first_epoch": 0.0, "last_epoch": 1.25, "low": 1.0, "high": 2.5},
         first
-        | {"phase": "stabilisation", "first_epoch": 1.25, "last_epoch": 5.0, "low": 5.0, "high": 5.0}
+        | {
+            "phase": "surge",
+            "first_epoch": 0.0,
+            "last_epoch": 1.25,
+            "low": 1.0,
+            "high": 2.5,
+        },
+        first
+        | {
+            "phase": "stabilisation",
+            "first_epoch": 1.25,
+            "last_epoch": 5.0,
+            "low": 5.0,
+            "high": 5.0,
+        }
         | {"reason": "no decline beyond noise"},
-        first | {"phase": "t50", "first_epoch": 0.0, "last_epoch": 0.5, "low": 0.25, "high": 1.0},
+        first
+        | {
+            "phase": "t50",
+            "first_epoch": 0.0,
+            "last_epoch": 0.5,
+            "low": 0.25,
+            "high": 1.0,
+        },
     ]
     table = pq.read_table(out / "phases.parquet")
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "phases.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=table.schema),
+        tmp_path / "out" / "phases.parquet",
+    )
     page = open_page(report_file.write_report(tmp_path / "out"))
-    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of the network with WordNet"))
-    assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
+    panel = page.locator(
+        "#questions .panel",
+        has=page.locator("h3", has_text="Agreement of the network with WordNet"),
+    )
+    assert panel.locator(".phase-name").all_text_contents() == [
+        "surge",
+        "stabilisation",
+    ]
     surge = "surge, epochs 0 to 1.25 (95 % CI of the end: 1 to 2.5)"
     assert panel.locator("title").all_text_contents() == [
         surge,
@@ -238,9 +349,14 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
         surge,
     ]
     assert panel.locator("rect.phase.stabilisation").count() == 1
-    box, end = (panel.locator(f"{kind}.boundary").bounding_box() for kind in ("rect", "line"))
+    box, end = (
+        panel.locator(f"{kind}.boundary").bounding_box() for kind in ("rect", "line")
+    )
     assert box["x"] < end["x"] < box["x"] + box["width"]
-    assert "The bar above a chart shows the phases" in page.locator(".phase-note").text_content()
+    assert (
+        "The bar above a chart shows the phases"
+        in page.locator(".phase-note").text_content()
+    )
 
 
 def test_page_of_two_classes_with_one_mistake_and_tiny_values(open_page, tmp_path):
@@ -255,34 +371,67 @@ def test_page_of_two_classes_with_one_mistake_and_tiny_values(open_page, tmp_pat
     assert (epoch, along) == ("0", "epoch")
     assert len(set(values)) == len(values) > 1
     assert all(value.endswith("e−9") for value in values)
-    *norms, _, _ = page.locator(".panel", has=page.locator("h3", has_text="Norms")).locator(".tick").all_text_contents()
-    assert not any("e−" in text for text in norms), "both norms are equal but for rounding"
-    said = ("confused 1 pair of classes. Rank 1 is the class most similar to the true class. A", "The 1 mistake furthest")
+    *norms, _, _ = (
+        page.locator(".panel", has=page.locator("h3", has_text="Norms"))
+        .locator(".tick")
+        .all_text_contents()
+    )
+    assert not any("e−" in text for text in norms), (
+        "both norms are equal but for rounding"
+    )
+    said = (
+        (
+            "confused 1 pair of classes. Rank 1 is the class most similar to the true"
+            " class. A"
+        ),
+        "The 1 mistake furthest",
+    )
     assert all(text in page.locator("#mistakes-body").text_content() for text in said)
 
 
-def test_page_of_one_checkpoint_without_an_epoch_has_whole_ticks_intervals_and_no_epoch_number(open_page, tmp_path):
+def test_page_of_one_checkpoint_without_an_epoch_has_whole_ticks_intervals_and_no_epoch_number(
+    open_page, tmp_path
+):
     save_head(tmp_path / "run" / "model.pt", heads(1, features=2048)[0])
     (tmp_path / "run" / "classes.txt").write_text("\n".join(ANIMALS), encoding="utf-8")
     analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
     page = open_page(report_file.write_report(tmp_path / "out"))
-    starts = "[...document.querySelectorAll('.plot .tick[text-anchor=end]')].map((tick) => tick.getBBox().x)"
+    starts = (
+        "[...document.querySelectorAll('.plot .tick[text-anchor=end]')].map((tick) =>"
+        " tick.getBBox().x)"
+    )
     assert min(page.evaluate(starts)) >= 0, "a tick without its sign or its first digit"
-    assert page.locator("#questions polygon.interval").first.bounding_box()["width"] > 10
-    assert [page.locator("main").inner_text().count(text) for text in ("at epoch –", "epoch 0")] == [4, 0]
+    assert (
+        page.locator("#questions polygon.interval").first.bounding_box()["width"] > 10
+    )
+    assert [
+        page.locator("main").inner_text().count(text)
+        for text in ("at epoch –", "epoch 0")
+    ] == [4, 0]
 
 
 def test_first_screen_has_the_finding_four_tiles_charts_and_matrices(same_page):
     set_epoch(same_page, EPOCHS - 1)
     assert same_page.locator("#overview h2").inner_text().endswith(".")
     assert same_page.locator(".tile").count() == 4
-    assert same_page.locator(".tile").first.locator(".tile-run").all_inner_texts() == ["first", "second"]
+    assert same_page.locator(".tile").first.locator(".tile-run").all_inner_texts() == [
+        "first",
+        "second",
+    ]
     assert same_page.locator("#hero .panel").count() == 2
     captions = same_page.locator(".small-matrix figcaption").all_inner_texts()
     last = EPOCHS - 1
-    assert captions == ["network, epoch 0", f"network, epoch {last}", f"its mistakes, epoch {last}", "WordNet"]
+    assert captions == [
+        "network, epoch 0",
+        f"network, epoch {last}",
+        f"its mistakes, epoch {last}",
+        "WordNet",
+    ]
     set_epoch(same_page, 2)
-    assert same_page.locator(".small-matrix figcaption").nth(1).inner_text() == "network, epoch 2"
+    assert (
+        same_page.locator(".small-matrix figcaption").nth(1).inner_text()
+        == "network, epoch 2"
+    )
     clipped = same_page.evaluate(
         """[...document.querySelectorAll('#hero .end')].filter(text => text.getBoundingClientRect().right
         > text.closest('svg').getBoundingClientRect().right + 1).length"""
@@ -292,8 +441,15 @@ def test_first_screen_has_the_finding_four_tiles_charts_and_matrices(same_page):
 
 def test_axis_of_accuracy_places_points_by_their_accuracy(page, out):
     page.get_by_label("Horizontal axis").select_option("accuracy")
-    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Nearest classes"))
-    accuracy = Results(out).curves.query("run == 'first' and metric == 'accuracy'").sort_values("epoch")["value"].to_numpy()
+    panel = page.locator(
+        "#questions .panel", has=page.locator("h3", has_text="Nearest classes")
+    )
+    accuracy = (
+        Results(out)
+        .curves.query("run == 'first' and metric == 'accuracy'")
+        .sort_values("epoch")["value"]
+        .to_numpy()
+    )
     dots = panel.locator("circle.c0:not(.cursor circle)")
     columns = np.array([float(dot.get_attribute("cx")) for dot in dots.all()])
     slope = np.ptp(columns) / np.ptp(accuracy)
@@ -301,21 +457,34 @@ def test_axis_of_accuracy_places_points_by_their_accuracy(page, out):
 
 
 def test_logarithmic_axis_and_smoothing_change_the_curves(page):
-    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Nearest classes"))
-    ticks = [text for text in panel.locator(".tick").all_text_contents() if text.isdecimal()]
+    panel = page.locator(
+        "#questions .panel", has=page.locator("h3", has_text="Nearest classes")
+    )
+    ticks = [
+        text for text in panel.locator(".tick").all_text_contents() if text.isdecimal()
+    ]
     page.get_by_label("Horizontal axis").select_option("log")
     shown = panel.locator(".tick[text-anchor=middle]")
     assert shown.all_text_contents() == ["0", "1", "2", "5", "epoch"] != ticks
     x0, x1, x2, x5 = (float(tick.get_attribute("x")) for tick in shown.all()[:4])
-    assert [(x2 - x0) / (x1 - x0), (x5 - x0) / (x1 - x0)] == pytest.approx(np.log([3, 6]) / np.log(2), abs=0.01)
+    assert [(x2 - x0) / (x1 - x0), (x5 - x0) / (x1 - x0)] == pytest.approx(
+        np.log([3, 6]) / np.log(2), abs=0.01
+    )
     raw = panel.locator("path.curve").first.get_attribute("d")
     page.get_by_label("Smoothing").select_option("3")
     assert panel.locator("path.unsmoothed").first.get_attribute("d") == raw
     smooth = panel.locator("path.curve:not(.unsmoothed)").first.get_attribute("d")
     y, y_smooth = (
-        [float(pair.split()[1].split("h")[0]) for pair in re.findall(r"[ML]([\d.]+ [\d.]+)", d)] for d in (raw, smooth)
+        [
+            float(pair.split()[1].split("h")[0])
+            for pair in re.findall(r"[ML]([\d.]+ [\d.]+)", d)
+        ]
+        for d in (raw, smooth)
     )
-    assert (y_smooth[2], y_smooth[0]) == (pytest.approx(np.mean(y[1:4]), abs=0.11), y[0])
+    assert (y_smooth[2], y_smooth[0]) == (
+        pytest.approx(np.mean(y[1:4]), abs=0.11),
+        y[0],
+    )
 
 
 def test_page_on_a_narrow_screen_folds_all_sections_but_the_first(open_page, out):
@@ -324,17 +493,29 @@ def test_page_on_a_narrow_screen_folds_all_sections_but_the_first(open_page, out
     assert page.evaluate("document.documentElement.scrollHeight") <= 8 * 900
     for button, is_shown in (('nav a[href="#curves"]', True), ("#curves .fold", False)):
         page.locator(button).click()
-        assert page.locator("#questions").is_visible() == page.locator("#questions .panel").first.is_visible() == is_shown
+        assert (
+            page.locator("#questions").is_visible()
+            == page.locator("#questions .panel").first.is_visible()
+            == is_shown
+        )
     page.set_viewport_size({"width": 800, "height": 900})
     page.locator('nav a[href="#matrices"]').click()
-    heading, top = (page.locator(name).bounding_box() for name in ("#matrices h2", ".top"))
-    assert heading["y"] >= top["y"] + top["height"], "the links do not cover the section"
+    heading, top = (
+        page.locator(name).bounding_box() for name in ("#matrices h2", ".top")
+    )
+    assert heading["y"] >= top["y"] + top["height"], (
+        "the links do not cover the section"
+    )
 
 
 def test_printed_page_has_only_the_first_screen_until_all_is_asked_for(page):
     page.emulate_media(media="print")
     readings = page.locator("#overview .readings").first
-    assert [page.locator("#overview").is_visible(), page.locator("#curves").is_hidden(), readings.is_hidden()] == [True] * 3
+    assert [
+        page.locator("#overview").is_visible(),
+        page.locator("#curves").is_hidden(),
+        readings.is_hidden(),
+    ] == [True] * 3
     page.evaluate("document.querySelector('#overview .panel').classList.add('many')")
     assert readings.is_visible()
     page.evaluate("document.documentElement.dataset.print = 'all'")
@@ -343,13 +524,22 @@ def test_printed_page_has_only_the_first_screen_until_all_is_asked_for(page):
 
 def test_accuracy_panel_shows_the_chance_level_and_merges_equal_lines(page):
     page.get_by_label("Show", exact=True).select_option("one")
-    panel = page.locator(".panel", has=page.locator("h3", has_text=re.compile("^Accuracy$")))
-    assert panel.locator("th").all_text_contents() == ["accuracy = balanced accuracy, test", "superclass accuracy, test"]
+    panel = page.locator(
+        ".panel", has=page.locator("h3", has_text=re.compile("^Accuracy$"))
+    )
+    assert panel.locator("th").all_text_contents() == [
+        "accuracy = balanced accuracy, test",
+        "superclass accuracy, test",
+    ]
     assert panel.locator("td").nth(1).text_content() == "chance 0.125"
 
 
 def test_confusion_matrix_without_mistakes_has_a_note(open_page, tmp_path):
-    page = open_page(report_file.write_report(write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 1.0)))))
+    page = open_page(
+        report_file.write_report(
+            write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 1.0)))
+        )
+    )
     notes = page.locator(".heat .note")
     assert notes.nth(1).inner_text() == "There are no mistakes at this epoch."
     last = pixels(page)[1]
@@ -359,17 +549,29 @@ def test_confusion_matrix_without_mistakes_has_a_note(open_page, tmp_path):
 
 
 def test_pointer_on_a_panel_shows_the_epoch_on_all_panels(same_page, out):
-    curves = Results(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'")["value"].tolist()
+    curves = (
+        Results(out)
+        .curves.query("run == 'first' and metric == 'wsi' and variant == 'max'")[
+            "value"
+        ]
+        .tolist()
+    )
     plot = same_page.locator("svg.plot").first
     plot.hover(position={"x": 46, "y": 60})
-    wsi = same_page.locator(".panel", has=same_page.locator("h3", has_text="Nearest classes"))
-    assert float(wsi.locator("tr", has_text="first").locator("td").inner_text()) == pytest.approx(curves[0], abs=5e-4)
+    wsi = same_page.locator(
+        ".panel", has=same_page.locator("h3", has_text="Nearest classes")
+    )
+    assert float(
+        wsi.locator("tr", has_text="first").locator("td").inner_text()
+    ) == pytest.approx(curves[0], abs=5e-4)
     plot.click(position={"x": 46, "y": 60})
     assert same_page.locator("#epoch-number").inner_text() == "0"
 
 
 def open_cell(page, row, column):
-    """Click on a cell of the first heat map, and return the panel of its pair or class."""
+    """Click on a cell of the first heat map, and return the panel of its pair or
+    class.
+    """
     point_at(page, 0, row, column)
     page.mouse.down()
     page.mouse.up()
@@ -378,9 +580,14 @@ def open_cell(page, row, column):
 
 
 def rank_in(matrix, i, j):
-    """Return the rank of a pair in a symmetric matrix as the page writes it: 1 is the most similar pair, ties share the mean."""
+    """Return the rank of a pair in a symmetric matrix as the page writes it: 1 is the
+    most similar pair, ties share the mean.
+    """
     values = matrix[np.triu_indices(CLASSES, 1)]
-    above, equal = (values > matrix[i, j] + 1e-4).sum(), (abs(values - matrix[i, j]) <= 1e-4).sum()
+    above, equal = (
+        (values > matrix[i, j] + 1e-4).sum(),
+        (abs(values - matrix[i, j]) <= 1e-4).sum(),
+    )
     return int(above + (equal + 1) / 2 + 0.5)
 
 
@@ -392,23 +599,38 @@ def test_pair_panel_shows_the_numbers_of_the_tables(same_page, out):
     i, j = order[1], order[5]
     assert panel.locator("h3").first.inner_text() == f"{LABELS[i]} – {LABELS[j]}"
     upper = np.triu_indices(CLASSES, 1)
-    for row, matrix in zip(panel.locator("table.ranks tbody tr").all(), (ncsm, scsm), strict=True):
+    for row, matrix in zip(
+        panel.locator("table.ranks tbody tr").all(), (ncsm, scsm), strict=True
+    ):
         value, rank = row.locator("td").all_inner_texts()
-        assert (number(value)[0], rank.split()[0]) == (pytest.approx(matrix[i, j], abs=1e-4), str(rank_in(matrix, i, j)))
+        assert (number(value)[0], rank.split()[0]) == (
+            pytest.approx(matrix[i, j], abs=1e-4),
+            str(rank_in(matrix, i, j)),
+        )
         assert rank.endswith(f"of {(~np.isnan(matrix[upper])).sum()}")
     there, back = panel.locator(".confusions").inner_text().splitlines()
-    assert there == f"{LABELS[i]} predicted as {LABELS[j]}: {round(10 * ccsm[i, j])} of 10 ({100 * ccsm[i, j]:.1f} %)."
-    assert back == f"{LABELS[j]} predicted as {LABELS[i]}: {round(10 * ccsm[j, i])} of 10 ({100 * ccsm[j, i]:.1f} %)."
+    assert (
+        there == f"{LABELS[i]} predicted as {LABELS[j]}: {round(10 * ccsm[i, j])} of 10"
+        f" ({100 * ccsm[i, j]:.1f} %)."
+    )
+    assert (
+        back == f"{LABELS[j]} predicted as {LABELS[i]}: {round(10 * ccsm[j, i])} of 10"
+        f" ({100 * ccsm[j, i]:.1f} %)."
+    )
     history = [stored(out, "first", "ncsm", epoch)[i, j] for epoch in range(EPOCHS)]
     set_epoch(same_page, 4)
-    assert panel.locator(".readings td").first.inner_text() == f"{history[4]:.3f}".replace("-", "−")
+    assert panel.locator(
+        ".readings td"
+    ).first.inner_text() == f"{history[4]:.3f}".replace("-", "−")
 
 
 @pytest.fixture(scope="module")
 def grouped(tmp_path_factory):
     """A results folder whose classes form two groups of WordNet."""
     folder = tmp_path_factory.mktemp("groups")
-    write_checkpoints(folder / "run", 2, ("cat", "car", "dog", "truck", "lion", "bus", "wolf", "taxi"))
+    write_checkpoints(
+        folder / "run", 2, ("cat", "car", "dog", "truck", "lion", "bus", "wolf", "taxi")
+    )
     analyze([folder / "run"], folder / "out", Options(draws=0))
     report_file.write_report(folder / "out")
     return folder / "out"
@@ -417,14 +639,26 @@ def grouped(tmp_path_factory):
 def test_folded_groups_show_means_and_unfold_by_a_click(open_page, grouped):
     page = open_page(grouped / "report.html")
     page.evaluate("location.hash = 'class=cat&class=lion'")
-    wait_for(page, "document.querySelector('#inspector h3').textContent == 'cat – lion'")
+    wait_for(
+        page, "document.querySelector('#inspector h3').textContent == 'cat – lion'"
+    )
     assert page.locator("#inspector .hypernym").inner_text() == "feline"
-    assert page.locator("#group-legend li").all_inner_texts() == ["canine", "feline", "motor vehicle"]
+    assert page.locator("#group-legend li").all_inner_texts() == [
+        "canine",
+        "feline",
+        "motor vehicle",
+    ]
     page.get_by_role("button", name="Fold groups").click()
     page.wait_for_timeout(200)
     legend = page.locator("#group-legend li").all_inner_texts()
-    assert legend == ["1 canine", "2 feline", "3 bus", "4 motor vehicle"], "each row of the folded map has its name"
-    pair, values = point_at(page, 0, 0, 3, size=4)  # a bus is no motor vehicle in WordNet
+    assert legend == [
+        "1 canine",
+        "2 feline",
+        "3 bus",
+        "4 motor vehicle",
+    ], "each row of the folded map has its name"
+    # a bus is no motor vehicle in WordNet
+    pair, values = point_at(page, 0, 0, 3, size=4)
     assert pair == "canine × motor vehicle"
     ncsm = stored(grouped, "run", "ncsm", 1)[np.ix_([2, 6], [1, 3, 7])]
     assert number(values["NCSM"])[0] == pytest.approx(ncsm.mean(), abs=1e-4)
@@ -445,7 +679,9 @@ def test_folded_groups_show_means_and_unfold_by_a_click(open_page, grouped):
     page.locator("#closest button").filter(has_text=pairs).first.click()
     page.wait_for_timeout(200)
     corner = point_at(page, 0, 0, 7)[0]
-    assert re.fullmatch(f"{canines} × {vehicles}", corner), f"both groups of the pair are unfolded: {corner}"
+    assert re.fullmatch(f"{canines} × {vehicles}", corner), (
+        f"both groups of the pair are unfolded: {corner}"
+    )
 
 
 def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
@@ -456,16 +692,30 @@ def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
     np.fill_diagonal(ncsm, -np.inf)
     nearest = np.argsort(-ncsm[chosen], kind="stable")[:-1]
     assert panel.locator("h3").first.inner_text() == LABELS[chosen]
-    assert panel.locator("tbody td:nth-child(2)").all_inner_texts() == [LABELS[k] for k in nearest]
-    assert panel.locator("figure .tick").all_text_contents()[: CLASSES - 1] == [str(k + 1) for k in range(CLASSES - 1)]
-    assert set(panel.locator(".curve:not(.others) title").all_text_contents()) == {LABELS[k] for k in nearest}
-    assert panel.get_by_label(f"CSV of first neighbours of {LABELS[chosen]}", exact=True).count() == 1
+    assert panel.locator("tbody td:nth-child(2)").all_inner_texts() == [
+        LABELS[k] for k in nearest
+    ]
+    assert panel.locator("figure .tick").all_text_contents()[: CLASSES - 1] == [
+        str(k + 1) for k in range(CLASSES - 1)
+    ]
+    assert set(panel.locator(".curve:not(.others) title").all_text_contents()) == {
+        LABELS[k] for k in nearest
+    }
+    assert (
+        panel.get_by_label(
+            f"CSV of first neighbours of {LABELS[chosen]}", exact=True
+        ).count()
+        == 1
+    )
     assert ", best 1 at epoch " in panel.locator("svg.plot").get_attribute("aria-label")
 
 
 def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out):
     set_epoch(same_page, 2)
-    ncsm, (scsm, _) = stored(out, "first", "ncsm", 2).astype(float), stored_reference(out, "first")
+    ncsm, (scsm, _) = (
+        stored(out, "first", "ncsm", 2).astype(float),
+        stored_reference(out, "first"),
+    )
     near, far, closest = same_page.locator("#closest table").all()
     upper = np.transpose(np.triu_indices(CLASSES, 1))
     known = [pair for pair in map(tuple, upper) if not np.isnan(scsm[pair])]
@@ -476,14 +726,23 @@ def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out
         f"{ncsm[i, j]:.3f}".replace("-", "−"),
         str(rank_in(scsm, i, j)),
     ]
-    all_pairs = dict(zip(values, (rankdata(list(values.values())) - 0.5) / len(values), strict=True))
+    all_pairs = dict(
+        zip(values, (rankdata(list(values.values())) - 0.5) / len(values), strict=True)
+    )
     own = np.array([all_pairs[pair] for pair in known])
     reference = (rankdata([scsm[pair] for pair in known]) - 0.5) / len(known)
-    for table, sign, title in ((near, 1, "Nearer in the network than in"), (far, -1, "Nearer in WordNet than in the")):
+    for table, sign, title in (
+        (near, 1, "Nearer in the network than in"),
+        (far, -1, "Nearer in WordNet than in the"),
+    ):
         assert table.locator("caption").inner_text().startswith(title)
         i, j = known[np.argmax(sign * (own - reference))]
         shown = table.locator("tbody tr").first.locator("td").all_inner_texts()
-        assert shown == [f"{LABELS[i]} – {LABELS[j]}", str(rank_in(ncsm, i, j)), str(rank_in(scsm, i, j))]
+        assert shown == [
+            f"{LABELS[i]} – {LABELS[j]}",
+            str(rank_in(ncsm, i, j)),
+            str(rank_in(scsm, i, j)),
+        ]
     (first := near.locator("button").nth(3)).click()
     assert same_page.locator("#inspector h3").first.inner_text() == first.inner_text()
 
@@ -495,7 +754,10 @@ def test_difference_map_shows_differences_of_ranks(page, out):
 
     def percentile(matrix):
         values = matrix[upper][~np.isnan(matrix[upper])]
-        return ((values < matrix[i, j] - 1e-4).sum() + (abs(values - matrix[i, j]) <= 1e-4).sum() / 2) / len(values)
+        return (
+            (values < matrix[i, j] - 1e-4).sum()
+            + (abs(values - matrix[i, j]) <= 1e-4).sum() / 2
+        ) / len(values)
 
     last = percentile(stored(out, "first", "ncsm", EPOCHS - 1))
     expected = {
@@ -506,29 +768,55 @@ def test_difference_map_shows_differences_of_ranks(page, out):
     for key, minus in expected.items():
         page.get_by_label("Difference shown").select_option(key)
         page.wait_for_timeout(100)
-        (text,) = (text for title, text in point_at(page, 0, 2, 4)[1].items() if "−" in title)
-        assert text.startswith("nearer in the network" if key == "reference" and last > minus else "nearer")
-        assert float(re.search(r"by (\d+) % of all ranks", text)[1]) == pytest.approx(100 * abs(last - minus), abs=0.51)
+        (text,) = (
+            text for title, text in point_at(page, 0, 2, 4)[1].items() if "−" in title
+        )
+        assert text.startswith(
+            "nearer in the network" if key == "reference" and last > minus else "nearer"
+        )
+        assert float(re.search(r"by (\d+) % of all ranks", text)[1]) == pytest.approx(
+            100 * abs(last - minus), abs=0.51
+        )
 
 
 def test_mistakes_follow_the_epoch(same_page, out):
     for epoch in (2, EPOCHS - 1):
         set_epoch(same_page, epoch)
-        wait_for(same_page, f"document.querySelector('#mistakes-body h3').textContent == 'On test, epoch {epoch}'")
-        expected = confused_pairs(Results(out), MistakeQuery("first", epoch, "test", most=200)).rows
+        wait_for(
+            same_page,
+            "document.querySelector('#mistakes-body h3').textContent == 'On test,"
+            f" epoch {epoch}'",
+        )
+        expected = confused_pairs(
+            Results(out), MistakeQuery("first", epoch, "test", most=200)
+        ).rows
         same_page.locator("#mistakes button", has_text="Show all").first.click()
         shown = [
             row.locator("td").all_inner_texts()
-            for row in same_page.locator("#mistakes table").first.locator("tbody tr").all()
+            for row in (
+                same_page.locator("#mistakes table").first.locator("tbody tr").all()
+            )
         ]
         ranks = {
-            (row.truth, row.prediction): [str(row.count), f"{100 * row.share:.1f} %"]
-            + ["–" if rank is None else str(int(rank + 0.5)) for rank in (row.rank, row.wordnet_rank)]
+            (row.truth, row.prediction): (
+                [str(row.count), f"{100 * row.share:.1f} %"]
+                + [
+                    "–" if rank is None else str(int(rank + 0.5))
+                    for rank in (row.rank, row.wordnet_rank)
+                ]
+            )
             for row in expected
         }
-        assert [int(cells[2]) for cells in shown] == [row.count for row in expected][: len(shown)]
+        assert [int(cells[2]) for cells in shown] == [row.count for row in expected][
+            : len(shown)
+        ]
         assert all(ranks[cells[0], cells[1]] == cells[2:6] for cells in shown)
-        assert {cells[6] for cells in shown} <= {"both", "network", "WordNet", "neither"}
+        assert {cells[6] for cells in shown} <= {
+            "both",
+            "network",
+            "WordNet",
+            "neither",
+        }
 
 
 def test_difference_of_an_epoch_and_itself_is_not_offered(page):
@@ -536,14 +824,23 @@ def test_difference_of_an_epoch_and_itself_is_not_offered(page):
     select.select_option("epoch-2")
     set_epoch(page, 2)
     assert select.input_value() == "reference"
-    assert "epoch-2" not in [option.get_attribute("value") for option in select.locator("option").all()]
+    assert "epoch-2" not in [
+        option.get_attribute("value") for option in select.locator("option").all()
+    ]
     set_epoch(page, 3)
-    assert select.input_value() == "epoch-2", "the choice of the reader is kept for other epochs"
+    assert select.input_value() == "epoch-2", (
+        "the choice of the reader is kept for other epochs"
+    )
 
 
 def test_panel_of_mistakes_has_the_confidence_band_of_the_table(same_page):
-    panel = same_page.locator("#questions .panel", has=same_page.locator("h3", has_text="NIDM of mistakes"))
-    assert (panel.locator("polygon.interval").count(), panel.locator(".readings").inner_text().count("95 % CI")) == (2, 2)
+    panel = same_page.locator(
+        "#questions .panel", has=same_page.locator("h3", has_text="NIDM of mistakes")
+    )
+    assert (
+        panel.locator("polygon.interval").count(),
+        panel.locator(".readings").inner_text().count("95 % CI"),
+    ) == (2, 2)
 
 
 def test_reading_follows_the_view_after_zooming(page, out):
@@ -552,7 +849,9 @@ def test_reading_follows_the_view_after_zooming(page, out):
     page.mouse.down()
     canvas = page.locator("canvas.map").first
     box = canvas.bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + box["height"] * 0.55, steps=4)
+    page.mouse.move(
+        box["x"] + box["width"] * 0.55, box["y"] + box["height"] * 0.55, steps=4
+    )
     page.mouse.up()
     pair = page.locator("#tip b").inner_text()
     x = float(canvas.get_attribute("data-left"))
@@ -569,13 +868,26 @@ def test_search_opens_the_panel_of_a_class(page):
     page.keyboard.press("/")
     page.keyboard.type("unicorn")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.getElementById('search').validationMessage") == "No class has this name."
+    assert (
+        page.evaluate("document.getElementById('search').validationMessage")
+        == "No class has this name."
+    )
     assert page.locator("#inspector h3").first.inner_text() == "horse"
 
 
 def test_address_restores_the_view(page, open_page, out):
-    choices = {"Run": "1", "Order of classes": "given", "Colours": "raw", "Difference shown": "epoch-1"}
-    choices |= {"Show": "one", "Horizontal axis": "accuracy", "Smoothing": "7", "Measure": "cosine/raw"}
+    choices = {
+        "Run": "1",
+        "Order of classes": "given",
+        "Colours": "raw",
+        "Difference shown": "epoch-1",
+    }
+    choices |= {
+        "Show": "one",
+        "Horizontal axis": "accuracy",
+        "Smoothing": "7",
+        "Measure": "cosine/raw",
+    }
     for label, value in choices.items():
         page.get_by_label(label, exact=True).select_option(value)
     set_epoch(page, 3)
@@ -587,13 +899,21 @@ def test_address_restores_the_view(page, open_page, out):
     again.evaluate(f"location.hash = {page.evaluate('location.hash')!r}")
     wait_for(again, "document.querySelector('.epoch-now').textContent == '3'")
     again.wait_for_timeout(300)
-    assert {label: again.get_by_label(label, exact=True).input_value() for label in choices} == choices
-    assert again.locator("#inspector h3").first.inner_text() == title == f"{LABELS[2]} – {LABELS[6]}"
+    assert {
+        label: again.get_by_label(label, exact=True).input_value() for label in choices
+    } == choices
+    assert (
+        again.locator("#inspector h3").first.inner_text()
+        == title
+        == f"{LABELS[2]} – {LABELS[6]}"
+    )
     page.mouse.move(0, 0)
     page.wait_for_timeout(100)
     assert pixels(again) == pixels(page)
     again.locator('nav a[href="#mistakes"]').click()
-    assert "epoch=3" in again.evaluate("location.hash"), "a link to a section keeps the state"
+    assert "epoch=3" in again.evaluate("location.hash"), (
+        "a link to a section keeps the state"
+    )
 
 
 def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
@@ -606,16 +926,25 @@ def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
         waiting.value.save_as(path)
         return path
 
-    head, *rows = csv.reader(downloaded("CSV of first NCSM").read_text(encoding="utf-8").splitlines())
+    head, *rows = csv.reader(
+        downloaded("CSV of first NCSM").read_text(encoding="utf-8").splitlines()
+    )
     _, order = stored_reference(out, "first")
     assert head[1:] == [row[0] for row in rows] == [LABELS[k] for k in order]
     values = np.array([[float(cell or "nan") for cell in row[1:]] for row in rows])
-    expected = stored(out, "first", "ncsm", EPOCHS - 1)[np.ix_(order, order)].astype(float)
+    expected = stored(out, "first", "ncsm", EPOCHS - 1)[np.ix_(order, order)].astype(
+        float
+    )
     np.fill_diagonal(expected, np.nan)
     np.testing.assert_allclose(values, expected, atol=1e-4)
     assert downloaded("PNG of first NCSM").read_bytes().startswith(b"\x89PNG")
-    chart = f"first {page.locator('#inspector h3').first.inner_text().replace(' – ', ' ')} Similarity over epochs"
-    assert ElementTree.fromstring(downloaded(f"SVG of {chart}").read_text(encoding="utf-8")).tag.endswith("svg")
+    chart = (
+        f"first {page.locator('#inspector h3').first.inner_text().replace(' – ', ' ')}"
+        " Similarity over epochs"
+    )
+    assert ElementTree.fromstring(
+        downloaded(f"SVG of {chart}").read_text(encoding="utf-8")
+    ).tag.endswith("svg")
     assert downloaded(f"PNG of {chart}").stat().st_size > 1000
     rows = csv.reader(downloaded(f"CSV of {chart}").read_text().splitlines())
     assert [row[0] for row in rows] == ["epoch", *map(str, range(EPOCHS))]
@@ -623,12 +952,21 @@ def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
 
 def run_export_code(page, code):
     """Return the value of code that uses the functions of the page's exports."""
-    source = (Path(report.__file__).parent / "page" / "exports.js").read_text(encoding="utf-8")
-    element = "const element = (tag, values) => Object.assign(document.createElement(tag), values);"
-    element += (
-        "const svgElement = (tag, values) => { const node = document.createElementNS('http://www.w3.org/2000/svg', tag);"
+    source = (Path(report.__file__).parent / "page" / "exports.js").read_text(
+        encoding="utf-8"
     )
-    element += "for (const [name, value] of Object.entries(values)) node.setAttribute(name, value); return node; };"
+    element = (
+        "const element = (tag, values) => Object.assign(document.createElement(tag),"
+        " values);"
+    )
+    element += (
+        "const svgElement = (tag, values) => { const node ="
+        " document.createElementNS('http://www.w3.org/2000/svg', tag);"
+    )
+    element += (
+        "for (const [name, value] of Object.entries(values)) node.setAttribute(name,"
+        " value); return node; };"
+    )
     return page.evaluate(f"async () => {{ {element} {source} {code} }}")
 
 
@@ -664,14 +1002,26 @@ def test_keys_step_through_epochs_and_list_themselves(page):
 
 
 @pytest.mark.parametrize("epoch", [1, EPOCHS - 1])
-def test_agreement_section_lists_the_lowest_agreement_of_the_epoch_first(same_page, out, epoch):
+def test_agreement_section_lists_the_lowest_agreement_of_the_epoch_first(
+    same_page, out, epoch
+):
     set_epoch(same_page, epoch)
-    table = Results(out).alignment_by_class.query("run == 'first' and class_index.notna()")
+    table = Results(out).alignment_by_class.query(
+        "run == 'first' and class_index.notna()"
+    )
     rows = table[table["epoch"] == epoch].sort_values("pearson")
-    assert same_page.locator("#agreement h2").inner_text() == f"Agreement of single classes with WordNet at epoch {epoch}"
+    assert (
+        same_page.locator("#agreement h2").inner_text()
+        == f"Agreement of single classes with WordNet at epoch {epoch}"
+    )
     told = same_page.locator("#agreement table").first.locator("tbody tr")
-    assert told.locator("td:nth-child(1)").all_inner_texts() == [LABELS[int(index)] for index in rows["class_index"]]
-    numbers = [float(text.replace("−", "-")) for text in told.locator("td:nth-child(2)").all_inner_texts()]
+    assert told.locator("td:nth-child(1)").all_inner_texts() == [
+        LABELS[int(index)] for index in rows["class_index"]
+    ]
+    numbers = [
+        float(text.replace("−", "-"))
+        for text in told.locator("td:nth-child(2)").all_inner_texts()
+    ]
     assert numbers == pytest.approx(rows["pearson"].tolist(), abs=6e-4)
 
 
@@ -679,14 +1029,32 @@ def test_agreement_section_uses_the_threshold_of_all_values(open_page, out, tmp_
     shutil.copytree(out, tmp_path / "out")
     table = pq.read_table(out / "alignment_by_class.parquet")
     z_by_class = dict(enumerate((2.8, MIN_Z, -2.9, -MIN_Z, 0.0), start=1))
-    rows = [row | {"z": z_by_class.get(row["class_index"], 0.0)} for row in table.to_pylist()]
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "alignment_by_class.parquet")
+    rows = [
+        row | {"z": z_by_class.get(row["class_index"], 0.0)}
+        for row in table.to_pylist()
+    ]
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=table.schema),
+        tmp_path / "out" / "alignment_by_class.parquet",
+    )
     page = open_page(report_file.write_report(tmp_path / "out"))
-    rows = [row.locator("td").all_inner_texts() for row in page.locator("#agreement table").first.locator("tbody tr").all()]
+    rows = [
+        row.locator("td").all_inner_texts()
+        for row in page.locator("#agreement table").first.locator("tbody tr").all()
+    ]
     verdicts = {name: verdict for name, _, _, verdict in rows}
-    expected = ("within chance", "above chance", "within chance", "below chance", "within chance")
+    expected = (
+        "within chance",
+        "above chance",
+        "within chance",
+        "below chance",
+        "within chance",
+    )
     assert [verdicts[name] for name in LABELS[1:6]] == list(expected)
-    assert f"above chance from a z of {MIN_Z:g} on" in page.locator("#agreement").inner_text()
+    assert (
+        f"above chance from a z of {MIN_Z:g} on"
+        in page.locator("#agreement").inner_text()
+    )
 
 
 def test_tiles_have_the_values_of_the_epoch(same_page, out):
@@ -699,14 +1067,23 @@ def test_tiles_have_the_values_of_the_epoch(same_page, out):
     )
     for epoch in (2, EPOCHS - 1):
         set_epoch(same_page, epoch)
-        assert f"the four tiles are at epoch {epoch}" in same_page.locator("#overview").inner_text()
+        assert (
+            f"the four tiles are at epoch {epoch}"
+            in same_page.locator("#overview").inner_text()
+        )
         for tile, query in zip(same_page.locator(".tile").all(), queries, strict=True):
             value = curves.query(query).set_index("epoch").loc[epoch, "value"]
-            text = f"{100 * value:.0f} %" if "idm" in query else f"{value:.2f}".replace("-", "−")
+            text = (
+                f"{100 * value:.0f} %"
+                if "idm" in query
+                else f"{value:.2f}".replace("-", "−")
+            )
             assert tile.locator(".tile-value").nth(1).inner_text() == text
 
 
-def test_tile_of_an_epoch_without_a_value_shows_the_last_one_before_with_its_epoch(open_page, tmp_path):
+def test_tile_of_an_epoch_without_a_value_shows_the_last_one_before_with_its_epoch(
+    open_page, tmp_path
+):
     run = tmp_path / "run"
     write_checkpoints(run, 4, ANIMALS)
     targets = np.arange(40) % 8
@@ -717,17 +1094,29 @@ def test_tile_of_an_epoch_without_a_value_shows_the_last_one_before_with_its_epo
     analyze([run], tmp_path / "out", Options(draws=0))
     page = open_page(report_file.write_report(tmp_path / "out"))
     details = page.locator(".tile").nth(2).locator(".tile-details")
-    assert re.fullmatch("(within|above|below) chance at epoch 2", details.inner_text().split(";")[0])
+    assert re.fullmatch(
+        "(within|above|below) chance at epoch 2", details.inner_text().split(";")[0]
+    )
     set_epoch(page, 1)
-    assert "at epoch" not in details.inner_text().split(";")[0], "a value of the chosen epoch needs no epoch"
+    assert "at epoch" not in details.inner_text().split(";")[0], (
+        "a value of the chosen epoch needs no epoch"
+    )
 
 
 def test_headings_of_sections_name_their_epoch(same_page):
     set_epoch(same_page, 2)
-    wait_for(same_page, "document.querySelector('#mistakes-body h3').textContent == 'On test, epoch 2'")
-    headings = same_page.locator("#matrices h2, #closest h2, #agreement h2").all_inner_texts()
+    wait_for(
+        same_page,
+        "document.querySelector('#mistakes-body h3').textContent == 'On test, epoch 2'",
+    )
+    headings = same_page.locator(
+        "#matrices h2, #closest h2, #agreement h2"
+    ).all_inner_texts()
     assert all(heading.endswith("at epoch 2") for heading in headings)
-    assert same_page.locator("#geometry h2").inner_text() == "Class geometry at the last epoch"
+    assert (
+        same_page.locator("#geometry h2").inner_text()
+        == "Class geometry at the last epoch"
+    )
     furthest = same_page.locator("#mistakes caption").nth(1).inner_text()
     assert f"at epoch {EPOCHS - 1}, the last one with mistakes" in furthest
 
@@ -737,25 +1126,45 @@ def test_another_measure_is_named_and_the_first_screen_stays_with_the_agreement(
         return page.locator(f"{place} h3").all_text_contents()
 
     first_screen = page.locator("#overview").inner_text()
-    assert titles("#hero") == ["Agreement of the network with WordNet over epochs", "Agreement against accuracy"]
+    assert titles("#hero") == [
+        "Agreement of the network with WordNet over epochs",
+        "Agreement against accuracy",
+    ]
     page.get_by_label("Measure", exact=True).select_option("cosine/excess")
     assert page.locator("#overview").inner_text() == first_screen
     assert page.locator("#overview select").count() == 0
     assert not any("Agreement" in title for title in titles("#questions"))
-    assert sum(title.startswith("Cosine SAI (excess) of ") for title in titles("#questions .question")) == 3
+    assert (
+        sum(
+            title.startswith("Cosine SAI (excess) of ")
+            for title in titles("#questions .question")
+        )
+        == 3
+    )
     agreement = page.locator(".tile-value").first.inner_text()
-    assert page.locator("#epoch-facts").inner_text().startswith(f"agreement {agreement} · accuracy ")
+    assert (
+        page.locator("#epoch-facts")
+        .inner_text()
+        .startswith(f"agreement {agreement} · accuracy ")
+    )
 
 
 def test_idm_is_in_percent_in_charts(same_page, out):
     set_epoch(same_page, 2)
-    rows = Results(out).curves.query("run == 'first' and metric == 'idm' and of == 'ncsm' and variant == 'errors'")
+    rows = Results(out).curves.query(
+        "run == 'first' and metric == 'idm' and of == 'ncsm' and variant == 'errors'"
+    )
     row = rows.set_index("epoch").loc[2]
-    panel = same_page.locator("#questions .panel", has=same_page.locator("h3", has_text="NIDM of mistakes"))
+    panel = same_page.locator(
+        "#questions .panel", has=same_page.locator("h3", has_text="NIDM of mistakes")
+    )
     readings = panel.locator(".readings tr").first.inner_text()
     assert f"{100 * row['value']:.1f} %" in readings
     assert f"95 % CI {100 * row['low']:.1f} % to {100 * row['high']:.1f} %" in readings
-    assert all(text.endswith(" %") for text in panel.locator(".tick[text-anchor=end]").all_text_contents())
+    assert all(
+        text.endswith(" %")
+        for text in panel.locator(".tick[text-anchor=end]").all_text_contents()
+    )
 
 
 def test_run_switch_changes_all_sections(page, out):
@@ -763,7 +1172,9 @@ def test_run_switch_changes_all_sections(page, out):
     page.wait_for_timeout(100)
     _, order = stored_reference(out, "second")
     value, error = number(point_at(page, 0, 2, 5)[1]["NCSM"])
-    assert value == pytest.approx(stored(out, "second", "ncsm", EPOCHS - 1)[order[2], order[5]], abs=error)
+    assert value == pytest.approx(
+        stored(out, "second", "ncsm", EPOCHS - 1)[order[2], order[5]], abs=error
+    )
     assert page.locator("#method article:visible").inner_text().count("second") == 1
 
 
@@ -779,11 +1190,16 @@ def test_theme_button_switches_the_colours(open_page, out, scheme):
     assert pixels(page)[0] != before[0]
 
 
-def test_maps_between_complete_epochs_show_block_means_and_a_note(open_page, out, tmp_path, monkeypatch):
+def test_maps_between_complete_epochs_show_block_means_and_a_note(
+    open_page, out, tmp_path, monkeypatch
+):
     monkeypatch.setattr(matrices, "MANY_CLASSES", 4)
     monkeypatch.setattr(matrices, "MAX_COMPLETE_EPOCHS", 2)
     page = open_page(report_file.write_report(out, tmp_path / "few.html"))
-    said = f"This page contains the complete matrices of 2 of 6 epochs, chosen by the amount of change: 0, {EPOCHS - 1}."
+    said = (
+        "This page contains the complete matrices of 2 of 6 epochs, chosen by the"
+        f" amount of change: 0, {EPOCHS - 1}."
+    )
     assert page.locator("#matrix-note").inner_text().startswith(said)
     assert "block" not in point_at(page, 0, 0, 3)[1]["NCSM"]
     set_epoch(page, 3)
@@ -792,10 +1208,12 @@ def test_maps_between_complete_epochs_show_block_means_and_a_note(open_page, out
     _, order = stored_reference(out, "first")
     data = "JSON.parse(document.getElementById('data').textContent)"
     starts = [*page.evaluate(f"{data}.runs[0].matrices[0].blocks.starts[0]"), CLASSES]
-    (first, end) = next(pair for pair in pairwise(starts) if pair[0] <= 3 < pair[1])
+    first, end = next(pair for pair in pairwise(starts) if pair[0] <= 3 < pair[1])
     for kind, title in (("ncsm", "NCSM"), ("ccsm-test", "CCSM, test")):
         matrix = stored(out, "first", kind, 3)[np.ix_(order, order)]
         text = point_at(page, 0, 0, 3)[1][title]
         assert text.startswith("mean of the block: rank ")
         value, error = number(text)
-        assert value == pytest.approx(matrix[0 : starts[1], first:end].mean(), abs=error)
+        assert value == pytest.approx(
+            matrix[0 : starts[1], first:end].mean(), abs=error
+        )

@@ -17,7 +17,9 @@ from dsi_cli.store.results import Results
 
 @pytest.fixture
 def run(make_results, tmp_path):
-    """Epoch 1 has three mistakes, one of which has an image; no other epoch has predictions."""
+    """Epoch 1 has three mistakes, one of which has an image; no other epoch has
+    predictions.
+    """
     out = make_results(2)
     Image.new("RGB", (200, 100), (250, 0, 0)).save(tmp_path / "0.png")
     paths = [str(tmp_path / "0.png"), str(tmp_path / "gone.png"), None, None]
@@ -32,12 +34,18 @@ def test_mistake_data_equals_the_queries(run):
     found = page_data.mistake_data(run, run_findings(run.path, "run"), None)
     assert (list(found), found["test"]["epoch"]) == (["test"], 1)
     expected = worst_mistakes(run, MistakeQuery("run", 1))
-    assert [row["sample"] for row in found["test"]["mistakes"]["rows"]] == [row.sample for row in expected.rows]
-    assert {(row["truth_index"], row["prediction_index"]) for row in found["test"]["pairs"]} == {(0, 1), (1, 2), (2, 4)}
+    assert [row["sample"] for row in found["test"]["mistakes"]["rows"]] == [
+        row.sample for row in expected.rows
+    ]
+    assert {
+        (row["truth_index"], row["prediction_index"]) for row in found["test"]["pairs"]
+    } == {(0, 1), (1, 2), (2, 4)}
 
 
 def test_mistake_data_contains_thumbnails_of_images_that_open(run):
-    rows = page_data.mistake_data(run, run_findings(run.path, "run"), image_at)["test"]["mistakes"]["rows"]
+    rows = page_data.mistake_data(run, run_findings(run.path, "run"), image_at)["test"][
+        "mistakes"
+    ]["rows"]
     images = {row["sample"]: row["image"] for row in rows}
     assert (images[1], images[2]) == (None, None)
     kind, text = images[0].split(",")

@@ -1,4 +1,6 @@
-"""The compiled WordNet and the label presets against what the scripts make of the shared data."""
+"""The compiled WordNet and the label presets against what the scripts make of the
+shared data.
+"""
 
 import importlib.util
 import runpy
@@ -42,9 +44,15 @@ def test_compiling_again_gives_the_same_files(nltk_wordnet, script, tmp_path, pa
 
 
 def test_ids_of_verbs_are_the_releases(nltk_wordnet, script):
-    """Known ids of the release on both sides of the two verbs between which another copy of WordNet 3.0 has others."""
+    """Known ids of the release on both sides of the two verbs between which another
+    copy of WordNet 3.0 has others.
+    """
     graph = taxonomy.load("verb")
-    for wnid, name in (("v00001740", "breathe.v.01"), ("v01926311", "run.v.01"), ("v02422663", "restrain.v.01")):
+    for wnid, name in (
+        ("v00001740", "breathe.v.01"),
+        ("v01926311", "run.v.01"),
+        ("v02422663", "restrain.v.01"),
+    ):
         assert graph.names[graph.node(wnid)] == name
     offsets = sorted(synset.offset() for synset in nltk_wordnet.all_synsets("v"))
     moved = np.flatnonzero(np.array(offsets) != graph.offsets)
@@ -53,9 +61,13 @@ def test_ids_of_verbs_are_the_releases(nltk_wordnet, script):
     assert script.released([613018, 1926311], "verb") == [613018, 1926311]
 
 
-def test_another_version_of_wordnet_is_refused(nltk_wordnet, shared, script, monkeypatch):
+def test_another_version_of_wordnet_is_refused(
+    nltk_wordnet, shared, script, monkeypatch
+):
     monkeypatch.setattr(script, "VERSION", "3.1")
-    with pytest.raises(SystemExit, match=r"expected WordNet 3\.1 in .*, found 3\.0: its ids are others"):
+    with pytest.raises(
+        SystemExit, match=r"expected WordNet 3\.1 in .*, found 3\.0: its ids are others"
+    ):
         script.nltk_wordnet(shared / "wordnet" / "nltk_data")
 
 
@@ -64,20 +76,28 @@ def test_sense_counts_are_nltks(nltk_wordnet):
     for word in ("dog", "crane", "mouse", "person"):
         counts = table["counts"][lexicon.load().rows[word]].as_py()
         senses = [nltk_wordnet.synsets(word, "n")[k] for k in range(len(counts))]
-        expected = [next(x for x in synset.lemmas() if x.name().lower() == word).count() for synset in senses]
+        expected = [
+            next(x for x in synset.lemmas() if x.name().lower() == word).count()
+            for synset in senses
+        ]
         assert counts == expected
 
 
 def test_the_licence_and_the_size():
     assert "Princeton" in (DATA / "LICENSE").read_text()
-    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 3_500_000
+    assert (
+        sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file())
+        < 3_500_000
+    )
 
 
 LABELS = ROOT / "dsi_cli" / "labels" / "data"
 
 
 def test_compiling_the_presets_again_gives_the_same_files(shared, tmp_path):
-    runpy.run_path(str(ROOT / "scripts/compile_presets.py"))["compile_presets"](shared / "data" / "labels", tmp_path)
+    runpy.run_path(str(ROOT / "scripts/compile_presets.py"))["compile_presets"](
+        shared / "data" / "labels", tmp_path
+    )
     made = sorted(path.name for path in tmp_path.iterdir())
     assert made == sorted(path.name for path in LABELS.iterdir() if path.is_file())
     for name in made:
@@ -88,7 +108,14 @@ def test_compiling_the_presets_again_gives_the_same_files(shared, tmp_path):
 
 
 def test_shared_label_files_are_recognised(shared):
-    for name in ("imagenet1k", "mini-imagenet", "cifar10", "cifar100", "fashion-mnist", "coco80"):
+    for name in (
+        "imagenet1k",
+        "mini-imagenet",
+        "cifar10",
+        "cifar100",
+        "fashion-mnist",
+        "coco80",
+    ):
         for suffix in (".tsv", ".names.txt", ".wnids.txt"):
             labels = read_labels(shared / "data" / "labels" / (name + suffix))
             assert (labels.preset, labels.wnids) == (name, load_preset(name).wnids)

@@ -1,4 +1,6 @@
-"""Files of some thirty trainers, written by the trainers' own code, against what is known to be in them."""
+"""Files of some thirty trainers, written by the trainers' own code, against what is
+known to be in them.
+"""
 
 import json
 import os
@@ -25,7 +27,11 @@ def _cases() -> list[str]:
 
 def _found(folder: Path) -> dict[str, CheckpointFile]:
     runs = discover([folder])
-    return {one.checkpoint_path.relative_to(folder).as_posix(): one for run in runs for one in run.checkpoints}
+    return {
+        one.checkpoint_path.relative_to(folder).as_posix(): one
+        for run in runs
+        for one in run.checkpoints
+    }
 
 
 @pytest.mark.parametrize("case", _cases())
@@ -35,15 +41,23 @@ def test_a_case_is_read_as_the_truth_says(case, corpus, truth):
         record = scan_checkpoint(found[file["path"]]).record
         assert record.epoch == file["epoch"]
         assert file["step"] is None or record.step == file["step"]
-        assert epochs_completed(record.epoch, record.counts_from) in (None, file["epochs_completed"])
+        assert epochs_completed(record.epoch, record.counts_from) in (
+            None,
+            file["epochs_completed"],
+        )
         if file["key"] is None:
             assert record.status == "failed"
             assert "no classifier" in record.reason
             continue
         assert record.fingerprint == file["sha256_f32"], record.reason
-        assert (record.classes + record.extra_classes, record.features) == (file["shape"][0], file["shape"][1])
+        assert (record.classes + record.extra_classes, record.features) == (
+            file["shape"][0],
+            file["shape"][1],
+        )
         assert record.extra_classes == file["extra_rows"]
-        names = [".".join(map(str, file["key"][place:])) for place in range(len(file["key"]))]
+        names = [
+            ".".join(map(str, file["key"][place:])) for place in range(len(file["key"]))
+        ]
         assert record.head in [*names, *file["key"]] or names[-1] in NAMELESS
         assert record.dtype == file["dtype"].removeprefix("torch.")
         assert record.status == ("ok" if record.classes > 1 else "failed")
@@ -54,25 +68,44 @@ def test_averaged_weights_are_read_on_demand(case, corpus, truth):
     found = _found(corpus / case)
     for file in truth["corpus"][case]["files"]:
         record = scan_checkpoint(found[file["path"]], HeadOptions(ema=True)).record
-        assert (record.fingerprint, record.weights_used) == (file["alt"][0]["sha256_f32"], "ema")
+        assert (record.fingerprint, record.weights_used) == (
+            file["alt"][0]["sha256_f32"],
+            "ema",
+        )
 
 
 def test_an_auxiliary_head_is_read_when_it_is_asked_for(corpus, truth):
     found = _found(corpus / "tv_deeplab")
     for file in truth["corpus"]["tv_deeplab"]["files"]:
-        record = scan_checkpoint(found[file["path"]], HeadOptions(head="aux_classifier.4")).record
+        record = scan_checkpoint(
+            found[file["path"]], HeadOptions(head="aux_classifier.4")
+        ).record
         assert record.fingerprint == file["alt"][0]["sha256_f32"]
 
 
 @pytest.mark.slow
 def test_the_command_reads_the_corpus_as_the_shared_check_wants(corpus, shared):
-    check = [sys.executable, str(shared / "checks/zoo.py"), str(shared / "zoo/truth.json"), str(corpus)]
+    check = [
+        sys.executable,
+        str(shared / "checks/zoo.py"),
+        str(shared / "zoo/truth.json"),
+        str(corpus),
+    ]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ended = subprocess.run(check, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False)
+    ended = subprocess.run(
+        check,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path},
+        check=False,
+    )
     assert ended.returncode == 0, ended.stdout
 
 
 @pytest.mark.parametrize("mark", ["default/_METADATA", "default/manifest.ocdbt"])
 def test_a_folder_of_older_orbax_is_recognised_by_its_tree(mark, corpus):
     with OpenFiles() as files:
-        assert set(open_folder(corpus / "orbax" / "0" / mark, files).tree) == {"epoch", "params"}
+        assert set(open_folder(corpus / "orbax" / "0" / mark, files).tree) == {
+            "epoch",
+            "params",
+        }

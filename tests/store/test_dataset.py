@@ -1,4 +1,5 @@
-"""The tables of many runs as one dataset: readers that filter by run and epoch leave the rest unread.
+"""The tables of many runs as one dataset: readers that filter by run and epoch leave
+the rest unread.
 
 The proof: all that a reader need not touch is overwritten with garbage first.
 """
@@ -23,7 +24,11 @@ RUNS = ("a/seed1", "a/seed2", "b/seed1")
 def by_pyarrow(files: str, run: str, epoch: int) -> pd.DataFrame:
     asked = (ds.field("run") == run) & (ds.field("epoch") == epoch)
     top, _, pattern = files.partition("/**")
-    return ds.dataset(top if pattern else files, format="parquet").to_table(filter=asked).to_pandas()
+    return (
+        ds.dataset(top if pattern else files, format="parquet")
+        .to_table(filter=asked)
+        .to_pandas()
+    )
 
 
 def by_polars(files: str, run: str, epoch: int) -> pd.DataFrame:
@@ -55,18 +60,32 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def garble(path: Path, is_needed: Callable[[dict], bool]) -> int:
-    """Overwrite the row groups of a file that are not needed, by the statistics of their columns; return how many are."""
-    described, data, kept = pq.ParquetFile(path).metadata, bytearray(path.read_bytes()), 0
+    """Overwrite the row groups of a file that are not needed, by the statistics of
+    their columns; return how many are.
+    """
+    described, data, kept = (
+        pq.ParquetFile(path).metadata,
+        bytearray(path.read_bytes()),
+        0,
+    )
     for group in range(described.num_row_groups):
-        columns = [described.row_group(group).column(k) for k in range(described.num_columns)]
-        ranges = {one.path_in_schema: (one.statistics.min, one.statistics.max) for one in columns if one.statistics}
+        columns = [
+            described.row_group(group).column(k) for k in range(described.num_columns)
+        ]
+        ranges = {
+            one.path_in_schema: (one.statistics.min, one.statistics.max)
+            for one in columns
+            if one.statistics
+        }
         if is_needed(ranges):
             kept += 1
             continue
         for one in columns:
             pages = [one.dictionary_page_offset, one.data_page_offset]
             begin = min(page for page in pages if page is not None)
-            data[begin : begin + one.total_compressed_size] = b"\xff" * one.total_compressed_size
+            data[begin : begin + one.total_compressed_size] = (
+                b"\xff" * one.total_compressed_size
+            )
     path.write_bytes(data)
     return kept
 
@@ -80,21 +99,35 @@ def copied(output: Path, to: Path) -> Path:
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
-def test_matrices_of_one_run_and_epoch_are_read_without_the_rest(reader, output, tmp_path):
+def test_matrices_of_one_run_and_epoch_are_read_without_the_rest(
+    reader, output, tmp_path
+):
     out = copied(output, tmp_path / "out")
     files = sorted((out / "csms").rglob("*.parquet"))
-    kept = [garble(path, lambda has: (has["run"][0], has["epoch"][0]) == ("seed2", 2)) for path in files]
+    kept = [
+        garble(path, lambda has: (has["run"][0], has["epoch"][0]) == ("seed2", 2))
+        for path in files
+    ]
     assert sorted(kept) == [0] * 8 + [1]
     found = reader(f"{out}/csms/**/*.parquet", "seed2", 2)
     whole = pd.read_parquet(output / "csms/seed2/ncsm/2.parquet")
-    assert [list(row) for row in found["similarity"]] == [list(row) for row in whole["similarity"]]
+    assert [list(row) for row in found["similarity"]] == [
+        list(row) for row in whole["similarity"]
+    ]
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
 @pytest.mark.parametrize("table", ["curves", "checkpoints"])
-def test_a_run_in_a_table_at_the_top_is_read_without_the_others(table, reader, output, tmp_path):
+def test_a_run_in_a_table_at_the_top_is_read_without_the_others(
+    table, reader, output, tmp_path
+):
     out = copied(output, tmp_path / "out")
-    assert garble(out / f"{table}.parquet", lambda has: has["run"] == ("b/seed1", "b/seed1")) == 1
+    assert (
+        garble(
+            out / f"{table}.parquet", lambda has: has["run"] == ("b/seed1", "b/seed1")
+        )
+        == 1
+    )
     whole = pd.read_parquet(output / f"{table}.parquet")
     expected = whole[(whole["run"] == "b/seed1") & (whole["epoch"] == 1)]
     found = reader(f"{out}/{table}.parquet", "b/seed1", 1)
@@ -104,7 +137,9 @@ def test_a_run_in_a_table_at_the_top_is_read_without_the_others(table, reader, o
 
 
 def test_row_groups_end_with_runs_and_are_not_small(tmp_path):
-    rows = [{"run": f"run{k:02}", "epoch": epoch} for k in range(30) for epoch in range(100)]
+    rows = [
+        {"run": f"run{k:02}", "epoch": epoch} for k in range(30) for epoch in range(100)
+    ]
     parts = list(parquet.by_run(parquet.from_rows(CURVES, rows)))
     assert [len(part) for part in parts] == [1000, 1000, 1000]
     assert [part["run"][0].as_py() for part in parts] == ["run00", "run10", "run20"]

@@ -18,11 +18,18 @@ from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES
 
 
 def test_remove_others_keeps_the_files_of_a_run_inside_the_run(tmp_path):
-    paths = {run: layout.split_path(tmp_path, CONFUSIONS, run, "test", 0) for run in ("a", "a/test", "a/test/test", "b")}
+    paths = {
+        run: layout.split_path(tmp_path, CONFUSIONS, run, "test", 0)
+        for run in ("a", "a/test", "a/test/test", "b")
+    }
     for path in paths.values():
         parquet.write(parquet.from_rows(CONFUSIONS, []), path, {}, tmp_path / ".tmp")
     EpochFiles(tmp_path, "a").remove_others()
-    assert [run for run, path in paths.items() if path.is_file()] == ["a/test", "a/test/test", "b"]
+    assert [run for run, path in paths.items() if path.is_file()] == [
+        "a/test",
+        "a/test/test",
+        "b",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +49,10 @@ def test_remove_others_keeps_the_files_of_a_run_inside_the_run(tmp_path):
         ("ResNet-18 (v2)/Net", "ResNet-18 (v2)/Net"),
         ("x" * 240, "x" * 240),
         ("=" * 255, "%3D" * 66 + "%3~" + hashlib.sha256(b"%3D" * 255).hexdigest()[:16]),
-        ("é" * 250, "é" * 100 + "~" + hashlib.sha256("é".encode() * 250).hexdigest()[:16]),
+        (
+            "é" * 250,
+            "é" * 100 + "~" + hashlib.sha256("é".encode() * 250).hexdigest()[:16],
+        ),
     ],
 )
 def test_folders_of_runs_are_read_by_every_reader(run, folder, tmp_path):
@@ -55,16 +65,20 @@ def test_folders_of_runs_are_read_by_every_reader(run, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "other"), [("Net", "net"), ("caf\xe9", "cafe\u0301"), ("STRASSE", "strasse"), ("a:b", "A:B")]
+    ("name", "other"),
+    [("Net", "net"), ("caf\xe9", "cafe\u0301"), ("STRASSE", "strasse"), ("a:b", "A:B")],
 )
-def test_folder_key_of_two_runs_that_share_a_folder_on_macos_or_windows_is_the_same(name, other):
+def test_folder_key_of_two_runs_that_share_a_folder_on_macos_or_windows_is_the_same(
+    name, other
+):
     assert layout.folder_name(name) != layout.folder_name(other)
     assert layout.folder_key(name) == layout.folder_key(other)
     assert layout.unique_run(other, {layout.folder_key(name)}) == f"{other}-2"
 
 
 @pytest.mark.parametrize(
-    ("name", "other"), [("a:b", "a%3Ab"), ("A" * 300, "a" * 300), ("x" * 300, "x" * 301), ("CON", "con")]
+    ("name", "other"),
+    [("a:b", "a%3Ab"), ("A" * 300, "a" * 300), ("x" * 300, "x" * 301), ("CON", "con")],
 )
 def test_folder_key_of_two_runs_with_folders_of_their_own_differs(name, other):
     assert layout.folder_key(name) != layout.folder_key(other)
@@ -72,7 +86,9 @@ def test_folder_key_of_two_runs_with_folders_of_their_own_differs(name, other):
 
 def test_an_empty_folder_is_left_as_little_as_it_was_made(tmp_path):
     with lock.exclusive(tmp_path / "out"):
-        assert (tmp_path / "out" / ".lock").read_text(encoding="utf-8") == f"process {os.getpid()}"
+        assert (tmp_path / "out" / ".lock").read_text(
+            encoding="utf-8"
+        ) == f"process {os.getpid()}"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,8 +106,12 @@ def test_the_lock_goes_when_the_work_fails(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES])
-def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES]
+)
+def test_a_file_system_without_locks_is_a_warning(
+    number, tmp_path, monkeypatch, caplog
+):
     fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
 
     def refuse(file, operation):
@@ -102,11 +122,16 @@ def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch,
         with lock.exclusive(tmp_path / "out"):
             (tmp_path / "out" / CHECKPOINTS.path).touch()
     (warning,) = caplog.messages
-    assert f"the file system of {tmp_path / 'out'} has no locks ({os.strerror(number)})" in warning
+    assert (
+        f"the file system of {tmp_path / 'out'} has no locks ({os.strerror(number)})"
+        in warning
+    )
     assert [path.name for path in (tmp_path / "out").iterdir()] == [CHECKPOINTS.path]
 
 
-def test_a_file_system_that_reports_a_held_lock_as_denied_is_busy(tmp_path, monkeypatch):
+def test_a_file_system_that_reports_a_held_lock_as_denied_is_busy(
+    tmp_path, monkeypatch
+):
     fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
     real = fcntl.flock
 
@@ -118,11 +143,16 @@ def test_a_file_system_that_reports_a_held_lock_as_denied_is_busy(tmp_path, monk
 
     monkeypatch.setattr(fcntl, "flock", report)
     out = tmp_path / "out"
-    with lock.exclusive(out), pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing"):
+    with (
+        lock.exclusive(out),
+        pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing"),
+    ):
         lock.exclusive(out).__enter__()
 
 
-def test_an_error_of_the_lock_that_is_not_about_locks_is_an_error_of_the_output(tmp_path, monkeypatch):
+def test_an_error_of_the_lock_that_is_not_about_locks_is_an_error_of_the_output(
+    tmp_path, monkeypatch
+):
     fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
 
     def fail(file, operation):
@@ -148,9 +178,13 @@ def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch
     second = ExitStack()
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, "flock", late)
-        patch.setattr(time, "perf_counter", lambda: 0.0)  # so that the timeout does not pass on a busy machine
+        # so that the timeout does not pass on a busy machine
+        patch.setattr(time, "perf_counter", lambda: 0.0)
         second.enter_context(lock.exclusive(out))
-    with second, pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing"):
+    with (
+        second,
+        pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing"),
+    ):
         lock.exclusive(out).__enter__()
     assert [path.name for path in out.iterdir()] == [CHECKPOINTS.path]
 
@@ -162,16 +196,35 @@ def test_lock_accepts_what_a_killed_call_left(left, tmp_path):
         assert (tmp_path / ".lock").exists()
 
 
-def test_a_damaged_table_counts_as_none_and_one_of_another_program_keeps_its_rows(tmp_path):
+def test_a_damaged_table_counts_as_none_and_one_of_another_program_keeps_its_rows(
+    tmp_path,
+):
     (tmp_path / CURVES.path).write_bytes(b"PAR1")
-    assert (layout.earlier_rows(tmp_path, CURVES), layout.earlier_options(tmp_path, CURVES)) == ([], {})
-    layout.write_runs(tmp_path, CURVES, ["a"], parquet.from_rows(CURVES, [{"run": "a", "epoch": 1}]), {"a": 1})
+    assert (
+        layout.earlier_rows(tmp_path, CURVES),
+        layout.earlier_options(tmp_path, CURVES),
+    ) == ([], {})
+    layout.write_runs(
+        tmp_path,
+        CURVES,
+        ["a"],
+        parquet.from_rows(CURVES, [{"run": "a", "epoch": 1}]),
+        {"a": 1},
+    )
     assert [row["run"] for row in layout.earlier_rows(tmp_path, CURVES)] == ["a"]
     assert layout.earlier_options(tmp_path, CURVES) == {"a": 1}
-    pd.read_parquet(tmp_path / CURVES.path).to_parquet(tmp_path / CURVES.path)  # other types of text and of missing numbers
-    layout.write_runs(tmp_path, CURVES, ["b"], parquet.from_rows(CURVES, [{"run": "b", "epoch": 2, "step": 3}]))
+    # other types of text and of missing numbers
+    pd.read_parquet(tmp_path / CURVES.path).to_parquet(tmp_path / CURVES.path)
+    layout.write_runs(
+        tmp_path,
+        CURVES,
+        ["b"],
+        parquet.from_rows(CURVES, [{"run": "b", "epoch": 2, "step": 3}]),
+    )
     whole = layout.read_table(tmp_path, CURVES)
-    expected = parquet.from_rows(CURVES, [{"run": "a", "epoch": 1}, {"run": "b", "epoch": 2, "step": 3}])
+    expected = parquet.from_rows(
+        CURVES, [{"run": "a", "epoch": 1}, {"run": "b", "epoch": 2, "step": 3}]
+    )
     assert whole.schema.equals(expected.schema)
     assert whole.to_pylist() == expected.to_pylist()
 
@@ -179,15 +232,25 @@ def test_a_damaged_table_counts_as_none_and_one_of_another_program_keeps_its_row
 def test_a_file_waits_for_the_disk_unless_it_is_not_durable(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    parquet.write(parquet.from_rows(CURVES, []), tmp_path / "curves.parquet", {}, tmp_path, is_durable=False)
+    parquet.write(
+        parquet.from_rows(CURVES, []),
+        tmp_path / "curves.parquet",
+        {},
+        tmp_path,
+        is_durable=False,
+    )
     assert not synced
     layout.write_runs(tmp_path, CURVES, [], parquet.from_rows(CURVES, []), {})
     atomic_write.write_atomically(tmp_path / "map.csv", b"")
     assert len(synced) == 2
 
 
-@pytest.mark.parametrize(("winerror", "failures"), [(32, 3), (5, 1), (13, 1), (None, 1)])
-def test_write_atomically_waits_on_windows_for_a_reader_of_the_file(winerror, failures, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("winerror", "failures"), [(32, 3), (5, 1), (13, 1), (None, 1)]
+)
+def test_write_atomically_waits_on_windows_for_a_reader_of_the_file(
+    winerror, failures, tmp_path, monkeypatch
+):
     real, calls, pauses = Path.replace, [], []
 
     def replace(part, path):
@@ -212,7 +275,9 @@ def test_write_atomically_waits_on_windows_for_a_reader_of_the_file(winerror, fa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_write_atomically_gives_up_if_a_reader_never_closes_the_file(tmp_path, monkeypatch):
+def test_write_atomically_gives_up_if_a_reader_never_closes_the_file(
+    tmp_path, monkeypatch
+):
     error = PermissionError(errno.EACCES, "Permission denied")
     error.winerror = 32
 

@@ -18,7 +18,9 @@ from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, SCHEMA_VERSION, 
 
 def matrix_table(matrix):
     constants = {"run": "r", "kind": "ncsm", "epoch": 1}
-    return parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
+    return parquet.from_matrix(
+        CSMS, matrix, constants, {"class_index": range(len(matrix))}
+    )
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def matrix():
 
 
 def test_a_matrix_comes_back_bit_for_bit(matrix, tmp_path):
-    parquet.write(matrix_table(matrix), tmp_path / "deep" / "m.parquet", {}, tmp_path / ".tmp")
+    parquet.write(
+        matrix_table(matrix), tmp_path / "deep" / "m.parquet", {}, tmp_path / ".tmp"
+    )
     found = parquet.to_matrix(parquet.read(tmp_path / "deep" / "m.parquet"))
     assert_array_equal(found, matrix)
     assert found.dtype == np.float32
@@ -69,15 +73,29 @@ def test_the_options_stand_beside_the_schemas_and_dsis_version(matrix, tmp_path)
     parquet.write(matrix_table(matrix), tmp_path / "m.parquet", options, tmp_path)
     assert parquet.options_of(tmp_path / "m.parquet") == options
     raw = json.loads(pq.read_schema(tmp_path / "m.parquet").metadata[b"dsi"])
-    assert raw == {"schema": SCHEMA_VERSION, "dsi": dsi_cli.__version__, "options": options}
+    assert raw == {
+        "schema": SCHEMA_VERSION,
+        "dsi": dsi_cli.__version__,
+        "options": options,
+    }
 
 
 @pytest.mark.parametrize(
-    "described", [b"{", b"[]", b'{"schema": 0, "options": {"a": 1}}', b'{"schema": 1, "options": 3}', None]
+    "described",
+    [
+        b"{",
+        b"[]",
+        b'{"schema": 0, "options": {"a": 1}}',
+        b'{"schema": 1, "options": 3}',
+        None,
+    ],
 )
 def test_options_of_another_origin_count_as_none(described, tmp_path):
     table = pa.table({"a": [1]})
-    pq.write_table(table.replace_schema_metadata({b"dsi": described} if described else None), tmp_path / "m.parquet")
+    pq.write_table(
+        table.replace_schema_metadata({b"dsi": described} if described else None),
+        tmp_path / "m.parquet",
+    )
     assert parquet.options_of(tmp_path / "m.parquet") == {}
 
 
@@ -86,10 +104,14 @@ def test_read_of_a_damaged_file_is_one_line(tmp_path):
     path.write_bytes(b"PAR1 and no more")
     with raises("cannot-read", OutputError):
         parquet.read(path)
-    noise = np.frombuffer(np.random.default_rng(0).bytes(60 * 60 * 4), np.float32).reshape(60, 60)
-    parquet.write(matrix_table(noise), path, {}, tmp_path)  # noise is stored without compression, whose errors are found
+    noise = np.frombuffer(
+        np.random.default_rng(0).bytes(60 * 60 * 4), np.float32
+    ).reshape(60, 60)
+    # noise is stored without compression, whose errors are found
+    parquet.write(matrix_table(noise), path, {}, tmp_path)
     data = path.read_bytes()
-    path.write_bytes(data[:4096] + bytes(1024) + data[5120:])  # the beginning and the end are as before
+    # the beginning and the end are as before
+    path.write_bytes(data[:4096] + bytes(1024) + data[5120:])
     for run in (None, "r"):
         with raises("cannot-read", OutputError):
             parquet.read(path, run)
@@ -124,7 +146,12 @@ def test_every_column_has_a_meaning_and_a_type_of_its_own():
 
 def test_to_counts_returns_the_written_counts(tmp_path):
     counts = np.random.default_rng(1).integers(0, 2**40, (6, 6))
-    table = parquet.from_matrix(CONFUSIONS, counts, {"run": "r", "split": "test", "epoch": 3}, {"class_index": range(6)})
+    table = parquet.from_matrix(
+        CONFUSIONS,
+        counts,
+        {"run": "r", "split": "test", "epoch": 3},
+        {"class_index": range(6)},
+    )
     parquet.write(table, tmp_path / "c.parquet", {}, tmp_path)
     found = parquet.to_counts(parquet.read(tmp_path / "c.parquet"))
     assert_array_equal(found, counts)
@@ -138,8 +165,14 @@ def test_to_counts_returns_the_written_counts(tmp_path):
 
 
 def test_columns_of_samples_with_what_is_lacking_null():
-    varying = {"sample": np.arange(3), "target": np.array([2, 0, 1], dtype=np.uint8), "path": ["a", None, "c"]}
-    found = parquet.from_columns(PREDICTIONS, 3, {"run": "r", "split": "test", "epoch": 0, "step": None}, varying)
+    varying = {
+        "sample": np.arange(3),
+        "target": np.array([2, 0, 1], dtype=np.uint8),
+        "path": ["a", None, "c"],
+    }
+    found = parquet.from_columns(
+        PREDICTIONS, 3, {"run": "r", "split": "test", "epoch": 0, "step": None}, varying
+    )
     assert found.schema.names == [column.name for column in PREDICTIONS.columns]
     assert found.column("target").to_pylist() == [2, 0, 1]
     assert found.column("path").to_pylist() == ["a", None, "c"]

@@ -1,4 +1,6 @@
-"""An output of two small runs with all that is logged, and what its curves table says of them, read by pandas alone."""
+"""An output of two small runs with all that is logged, and what its curves table says
+of them, read by pandas alone.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -25,14 +27,26 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     for seed, name in enumerate(("cnn", "vit=1")):
         for epoch, weight in enumerate(heads(EPOCHS, seed=seed)):
-            save_head(folder / name / f"epoch_{epoch}.pt", weight, epoch=epoch, step=10 * epoch)
+            save_head(
+                folder / name / f"epoch_{epoch}.pt",
+                weight,
+                epoch=epoch,
+                step=10 * epoch,
+            )
         (folder / name / "classes.txt").write_text("\n".join(ANIMALS), encoding="utf-8")
-        rows = "".join(f"{epoch},{2 - epoch / 4},{2.5 - epoch / 4}\n" for epoch in range(EPOCHS))
-        (folder / name / "log.csv").write_text(f"epoch,train_loss,test_loss\n{rows}", encoding="utf-8")
+        rows = "".join(
+            f"{epoch},{2 - epoch / 4},{2.5 - epoch / 4}\n" for epoch in range(EPOCHS)
+        )
+        (folder / name / "log.csv").write_text(
+            f"epoch,train_loss,test_loss\n{rows}", encoding="utf-8"
+        )
         targets = np.arange(160) % len(ANIMALS)
         wrong = random.integers(len(ANIMALS), size=(EPOCHS, len(targets)))
         np.save(folder / name / "targets.npy", targets)
-        np.save(folder / name / "preds.npy", np.where(random.random(wrong.shape) < 0.5, targets, wrong))
+        np.save(
+            folder / name / "preds.npy",
+            np.where(random.random(wrong.shape) < 0.5, targets, wrong),
+        )
     return folder
 
 
@@ -66,12 +80,31 @@ def expected() -> Callable[[Path, str], Points]:
     def of_table(out: Path, run: str) -> Points:
         points: Points = {}
         for row in all_curves(out).itertuples():
-            if row.run != run or isnan(row.value) or (row.metric in ("sai", "idm") and isnan(row.null_mean)):
+            if (
+                row.run != run
+                or isnan(row.value)
+                or (row.metric in ("sai", "idm") and isnan(row.null_mean))
+            ):
                 continue
-            name = "/".join(text for text in (row.metric, row.of, row.variant, row.split) if isinstance(text, str))
-            columns = {"": row.value, "_chance": row.null_mean, "_excess": row.excess, "_z": row.z}
-            found = {name + ending: value for ending, value in columns.items() if not isnan(value)}
-            for key, value in (found | {"epochs_completed": row.epochs_completed, "step": row.step}).items():
+            name = "/".join(
+                text
+                for text in (row.metric, row.of, row.variant, row.split)
+                if isinstance(text, str)
+            )
+            columns = {
+                "": row.value,
+                "_chance": row.null_mean,
+                "_excess": row.excess,
+                "_z": row.z,
+            }
+            found = {
+                name + ending: value
+                for ending, value in columns.items()
+                if not isnan(value)
+            }
+            for key, value in (
+                found | {"epochs_completed": row.epochs_completed, "step": row.step}
+            ).items():
                 if not isnan(value):
                     points.setdefault(key, {})[int(row.epoch)] = float(value)
         return points
@@ -80,18 +113,31 @@ def expected() -> Callable[[Path, str], Points]:
 
 
 @pytest.fixture
-def expected_plain(expected: Callable[[Path, str], Points]) -> Callable[[Path, str], Points]:
-    """Return ``expected_plain(out, run)``: the same, under the plain names of W&B and MLflow."""
-    return lambda out, run: {plain(name): values for name, values in expected(out, run).items()}
+def expected_plain(
+    expected: Callable[[Path, str], Points],
+) -> Callable[[Path, str], Points]:
+    """Return ``expected_plain(out, run)``: the same, under the plain names of W&B and
+    MLflow.
+    """
+    return lambda out, run: {
+        plain(name): values for name, values in expected(out, run).items()
+    }
 
 
 @pytest.fixture
 def change() -> Callable[[Path], float]:
-    """Return ``change(out)``: it changes one loss of the run cnn, at epoch 1, and returns the new one."""
+    """Return ``change(out)``: it changes one loss of the run cnn, at epoch 1, and
+    returns the new one.
+    """
 
     def changed(out: Path) -> float:
         curves = pd.read_parquet(out / "curves.parquet")
-        at = (curves["run"] == "cnn") & (curves["metric"] == "loss") & (curves["split"] == "train") & (curves["epoch"] == 1)
+        at = (
+            (curves["run"] == "cnn")
+            & (curves["metric"] == "loss")
+            & (curves["split"] == "train")
+            & (curves["epoch"] == 1)
+        )
         assert at.sum() == 1
         curves.loc[at, "value"] = 0.125
         curves.to_parquet(out / "curves.parquet")

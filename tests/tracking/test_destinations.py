@@ -36,7 +36,12 @@ def test_destinations_of_a_valid_text_returns_tracker_and_target(text, name, tar
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("comet", "unknown-tracker"), ("tensorboard", "missing-target"), ("tensorboard:", "missing-target")]
+    ("text", "code"),
+    [
+        ("comet", "unknown-tracker"),
+        ("tensorboard", "missing-target"),
+        ("tensorboard:", "missing-target"),
+    ],
 )
 def test_destination_of_an_invalid_text_raises_the_code(text, code):
     with raises(code, UsageError):
@@ -44,13 +49,23 @@ def test_destination_of_an_invalid_text_raises_the_code(text, code):
 
 
 @pytest.mark.parametrize("tracker", TRACKERS, ids=lambda one: one.name)
-@pytest.mark.parametrize("found", ["nothing", "a folder of that name", "an import hook"])
-def test_destination_without_the_package_raises_package_missing(tracker, found, monkeypatch, tmp_path):
-    for name in [name for name in sys.modules if name.partition(".")[0] == tracker.name]:
+@pytest.mark.parametrize(
+    "found", ["nothing", "a folder of that name", "an import hook"]
+)
+def test_destination_without_the_package_raises_package_missing(
+    tracker, found, monkeypatch, tmp_path
+):
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] == tracker.name
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     hook = SimpleNamespace(find_spec=Mock(side_effect=ModuleNotFoundError))
-    monkeypatch.setattr(sys, "meta_path", [hook if found == "an import hook" else importlib.machinery.PathFinder])
+    monkeypatch.setattr(
+        sys,
+        "meta_path",
+        [hook if found == "an import hook" else importlib.machinery.PathFinder],
+    )
     if found == "a folder of that name":
         (tmp_path / tracker.name).mkdir()
     with raises("package-missing", UsageError, package=tracker.name):
@@ -59,8 +74,17 @@ def test_destination_without_the_package_raises_package_missing(tracker, found, 
 
 def test_a_tracker_is_a_line_a_module_and_an_extra():
     root = Path(__file__).resolve().parents[2]
-    extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    modules = {path.stem for path in (root / "dsi_cli/tracking").glob("*.py")} - {"__init__", "destinations", "points"}
+    extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]["optional-dependencies"]
+    modules = {path.stem for path in (root / "dsi_cli/tracking").glob("*.py")} - {
+        "__init__",
+        "destinations",
+        "points",
+    }
     assert modules == {tracker.name for tracker in TRACKERS}
     for tracker in TRACKERS:
-        assert any(re.match(rf"{tracker.name}(-skinny)?>=", requirement) for requirement in extras[tracker.name])
+        assert any(
+            re.match(rf"{tracker.name}(-skinny)?>=", requirement)
+            for requirement in extras[tracker.name]
+        )

@@ -19,7 +19,9 @@ def client(mlflow_store, request, monkeypatch):
 
 
 def logged_runs(client, name):
-    """Return of each MLflow run by name: its id, and its values by name, then by epoch."""
+    """Return of each MLflow run by name: its id, and its values by name, then by
+    epoch.
+    """
     found = {}
     for run in client.search_runs([client.get_experiment_by_name(name).experiment_id]):
         values = {}
@@ -38,20 +40,36 @@ def test_mlflow_has_what_the_tables_hold_and_again_no_point_twice(
 ):
     name = request.node.name
     logged = log_curves(out, f"mlflow:{mlflow_store}")
-    assert (logged.to, logged.place, logged.runs) == ("mlflow", f"{mlflow_store}, experiment {name}", 2)
+    assert (logged.to, logged.place, logged.runs) == (
+        "mlflow",
+        f"{mlflow_store}, experiment {name}",
+        2,
+    )
     assert logged.next_step == f"mlflow ui --backend-store-uri {mlflow_store}"
     first = logged_runs(client, name)
     assert {run: values for run, (_, values) in first.items()} == {
         run: expected_plain(out, run) for run in ("cnn", "vit=1")
     }
-    assert (log_curves(out, f"mlflow:{mlflow_store}").points, logged_runs(client, name)) == (logged.points, first)
+    assert (
+        log_curves(out, f"mlflow:{mlflow_store}").points,
+        logged_runs(client, name),
+    ) == (logged.points, first)
     grow(out)
     log_curves(out, f"mlflow:{mlflow_store}", run="cnn")
     grown = logged_runs(client, name)
     assert grown["cnn"] == (first["cnn"][0], expected_plain(out, "cnn"))
-    assert (grown["vit=1"], set(grown["cnn"][1]["loss/train"])) == (first["vit=1"], {0, 1, 2, 3})
-    (point,) = [one for one in client.get_metric_history(grown["cnn"][0], "loss/train") if one.step == 2]
-    assert point.timestamp == pytest.approx((runs / "cnn/epoch_2.pt").stat().st_mtime * 1000, abs=1)
+    assert (grown["vit=1"], set(grown["cnn"][1]["loss/train"])) == (
+        first["vit=1"],
+        {0, 1, 2, 3},
+    )
+    (point,) = [
+        one
+        for one in client.get_metric_history(grown["cnn"][0], "loss/train")
+        if one.step == 2
+    ]
+    assert point.timestamp == pytest.approx(
+        (runs / "cnn/epoch_2.pt").stat().st_mtime * 1000, abs=1
+    )
 
 
 def test_a_changed_value_makes_a_new_run_and_the_old_one_can_be_had_back(
@@ -68,14 +86,23 @@ def test_a_changed_value_makes_a_new_run_and_the_old_one_can_be_had_back(
     assert values["loss/train"] == {0: 2.0, 1: value, 2: 1.5}
     assert second != first
     experiment = client.get_experiment_by_name(request.node.name).experiment_id
-    assert [run.info.run_id for run in client.search_runs([experiment], run_view_type=ViewType.DELETED_ONLY)] == [first]
+    assert [
+        run.info.run_id
+        for run in client.search_runs([experiment], run_view_type=ViewType.DELETED_ONLY)
+    ] == [first]
 
 
 @pytest.mark.parametrize(
     ("place", "told"),
     [
-        ("gopher://ann:secret@host/x", r"^MLflow did not take the curves: .*unsupported URI 'gopher://host/x'"),
-        ("sqlite:////dev/null/mlflow.db", r"^MLflow did not take the curves: .*File exists: '/dev/null'$"),
+        (
+            "gopher://ann:secret@host/x",
+            r"^MLflow did not take the curves: .*unsupported URI 'gopher://host/x'",
+        ),
+        (
+            "sqlite:////dev/null/mlflow.db",
+            r"^MLflow did not take the curves: .*File exists: '/dev/null'$",
+        ),
     ],
 )
 def test_a_store_that_cannot_be_is_one_line(out, mlflow_store, place, told):

@@ -17,12 +17,19 @@ def scalars(folder):
 
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     found = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
-    assert all(len({one.step for one in points}) == len(points) for points in found.values()), "no step twice"
-    return {tag: {one.step: one.value for one in points} for tag, points in found.items()}, found
+    assert all(
+        len({one.step for one in points}) == len(points) for points in found.values()
+    ), "no step twice"
+    return {
+        tag: {one.step: one.value for one in points} for tag, points in found.items()
+    }, found
 
 
 def as_float32(points):
-    return {name: {epoch: float(np.float32(value)) for epoch, value in at.items()} for name, at in points.items()}
+    return {
+        name: {epoch: float(np.float32(value)) for epoch, value in at.items()}
+        for name, at in points.items()
+    }
 
 
 def file_of(folder):
@@ -32,12 +39,18 @@ def file_of(folder):
 
 def test_tensorboard_reads_what_the_tables_hold_a_run_a_folder(out, tmp_path, expected):
     logged = log_curves(out, f"tensorboard:{tmp_path}/tb")
-    assert (logged.to, logged.place, logged.runs) == ("tensorboard", f"{tmp_path}/tb", 2)
+    assert (logged.to, logged.place, logged.runs) == (
+        "tensorboard",
+        f"{tmp_path}/tb",
+        2,
+    )
     assert logged.next_step == f"tensorboard --logdir {tmp_path}/tb"
     for run, folder in (("cnn", "cnn"), ("vit=1", "vit%3D1")):
         values, _ = scalars(tmp_path / "tb" / folder)
         assert values == as_float32(expected(out, run))
-    assert logged.points == sum(len(at) for run in ("cnn", "vit=1") for at in expected(out, run).values())
+    assert logged.points == sum(
+        len(at) for run in ("cnn", "vit=1") for at in expected(out, run).values()
+    )
 
 
 def test_an_event_has_the_time_of_its_checkpoint(out, tmp_path, runs):
@@ -52,7 +65,11 @@ def test_our_own_reader_reads_it_but_takes_it_for_no_trainings_log(out, tmp_path
     folder = tmp_path / "tb/cnn"
     log = training_logs.read_log(file_of(folder))
     expected = {
-        epoch: {"train_loss": 2 - epoch / 4, "test_loss": 2.5 - epoch / 4, "test_accuracy": pytest.approx(accuracy)}
+        epoch: {
+            "train_loss": 2 - epoch / 4,
+            "test_loss": 2.5 - epoch / 4,
+            "test_accuracy": pytest.approx(accuracy),
+        }
         for epoch, accuracy in enumerate((0.55, 0.55, 0.6125))
     }
     assert log.by_epoch == expected

@@ -28,7 +28,9 @@ def _place(tmp_path, monkeypatch):
 
 
 def records(path):
-    """Yield the records of a .wandb file: LevelDB's log format behind seven bytes, a protocol buffer each."""
+    """Yield the records of a .wandb file: LevelDB's log format behind seven bytes, a
+    protocol buffer each.
+    """
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, at, part = path.read_bytes(), HEADER, b""
@@ -46,7 +48,9 @@ def records(path):
 
 
 def logged_runs(folder):
-    """Return of each run by name: its id, its project, and its values by name, then by epoch."""
+    """Return of each run by name: its id, its project, and its values by name, then by
+    epoch.
+    """
     import wandb
 
     wandb.teardown()  # a run that is finished may not be on the disk yet
@@ -55,10 +59,17 @@ def logged_runs(folder):
         name, values = None, {}
         for record in records(path):
             if record.WhichOneof("record_type") == "run":
-                name, about = record.run.display_name, (record.run.run_id, record.run.project)
+                name, about = (
+                    record.run.display_name,
+                    (
+                        record.run.run_id,
+                        record.run.project,
+                    ),
+                )
             if record.WhichOneof("record_type") == "history":
                 items = {
-                    (item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in record.history.item
+                    (item.key or "/".join(item.nested_key)): json.loads(item.value_json)
+                    for item in record.history.item
                 }
                 epoch = items.pop("epoch")
                 for key in [key for key in items if not key.startswith("_")]:
@@ -69,19 +80,33 @@ def logged_runs(folder):
     return found
 
 
-def test_wandb_has_what_the_tables_hold_and_again_no_point_twice(out, tmp_path, expected_plain, grow):
+def test_wandb_has_what_the_tables_hold_and_again_no_point_twice(
+    out, tmp_path, expected_plain, grow
+):
     logged = log_curves(out, "wandb")
-    assert (logged.to, logged.place, logged.runs) == ("wandb", "wandb, offline, project dsi", 2)
+    assert (logged.to, logged.place, logged.runs) == (
+        "wandb",
+        "wandb, offline, project dsi",
+        2,
+    )
     folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
-    assert sorted(logged.next_step.removeprefix("wandb sync ").split()) == [f"wandb/{one.name}" for one in folders]
+    assert sorted(logged.next_step.removeprefix("wandb sync ").split()) == [
+        f"wandb/{one.name}" for one in folders
+    ]
     first = logged_runs(tmp_path / "wandb")
     for run in ("cnn", "vit=1"):
         assert first[run][1:] == ("dsi", expected_plain(out, run))
     grow(out)
-    assert log_curves(out, "wandb:other", run="cnn").place == "wandb, offline, project other"
+    assert (
+        log_curves(out, "wandb:other", run="cnn").place
+        == "wandb, offline, project other"
+    )
     again = logged_runs(tmp_path / "wandb")
     assert again["cnn"] == (first["cnn"][0], "other", expected_plain(out, "cnn"))
-    assert (again["vit=1"], set(again["cnn"][2]["loss/train"])) == (first["vit=1"], {0, 1, 2, 3})
+    assert (again["vit=1"], set(again["cnn"][2]["loss/train"])) == (
+        first["vit=1"],
+        {0, 1, 2, 3},
+    )
 
 
 def test_nothing_but_the_curves_is_recorded(out, tmp_path):
@@ -91,7 +116,16 @@ def test_nothing_but_the_curves_is_recorded(out, tmp_path):
     assert [path.name for path in (folder / "files").rglob("*")] == []
     (path,) = folder.glob("*.wandb")
     kinds = {record.WhichOneof("record_type") for record in records(path)}
-    assert kinds <= {"header", "run", "files", "telemetry", "metric", "summary", "history", "exit"}
+    assert kinds <= {
+        "header",
+        "run",
+        "files",
+        "telemetry",
+        "metric",
+        "summary",
+        "history",
+        "exit",
+    }
 
 
 def test_wandb_offline_makes_no_request(out, monkeypatch, dsi_process):
@@ -115,17 +149,25 @@ def test_wandb_offline_makes_no_request(out, monkeypatch, dsi_process):
         ended = dsi_process("export", out, "--log-to", "wandb")
         server.shutdown()
     assert (ended.code, ended.err) == (0, "")
-    assert re.fullmatch(r"wandb: wandb, offline, project dsi \(2 runs, [\d,]+ points\); wandb sync .*\n", ended.out)
+    assert re.fullmatch(
+        r"wandb: wandb, offline, project dsi \(2 runs, [\d,]+ points\); wandb sync"
+        r" .*\n",
+        ended.out,
+    )
     assert asked == []
 
 
 def test_wandb_wrong_usage_is_one_line(out, monkeypatch):
     with raises("invalid-project", UsageError):
         log_curves(out, "wandb:a/b/c")
-    with pytest.raises(UsageError, match=r"^W&B refuses these settings: Invalid project name 'a#b'"):
+    with pytest.raises(
+        UsageError, match=r"^W&B refuses these settings: Invalid project name 'a#b'"
+    ):
         log_curves(out, "wandb:a#b")
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert log_curves(out, "wandb").next_step == "WANDB_MODE is disabled"
     monkeypatch.setenv("WANDB_MODE", "online")
-    with pytest.raises(UsageError, match=r"^W&B refuses these settings: No API key configured"):
+    with pytest.raises(
+        UsageError, match=r"^W&B refuses these settings: No API key configured"
+    ):
         log_curves(out, "wandb")

@@ -1,4 +1,6 @@
-"""A custom taxonomy: it is read from CSV and measured like WordNet; invalid files are refused with the reason."""
+"""A custom taxonomy: it is read from CSV and measured like WordNet; invalid files are
+refused with the reason.
+"""
 
 import json
 
@@ -13,8 +15,13 @@ from dsi_cli.wordnet.similarity.measures import lch_similarity, wup_similarity
 from dsi_cli.wordnet.similarity.path_similarity import path_similarity
 
 CLOTHES = "child,parent\nshirt,top\nPull-over,top\ntop,clothes\ntrouser,clothes\nsneaker,shoe\nshoe,clothes\n"
-PARENTS_FIRST = "\n".join(",".join(reversed(line.split(","))) for line in CLOTHES.splitlines())
-COLUMNS = [CLOTHES.replace("child,parent", names) for names in ("node_id,Parent ID", "fine_label,coarse_label")]
+PARENTS_FIRST = "\n".join(
+    ",".join(reversed(line.split(","))) for line in CLOTHES.splitlines()
+)
+COLUMNS = [
+    CLOTHES.replace("child,parent", names)
+    for names in ("node_id,Parent ID", "fine_label,coarse_label")
+]
 
 
 def read_text(tmp_path, text, name="tree.csv", encoding="utf-8"):
@@ -26,13 +33,36 @@ def similarities(tree, measure, *names):
     return measure([tree.names.index(name) for name in names], tree)
 
 
-@pytest.mark.parametrize("text", [CLOTHES, CLOTHES.replace(",", "\t"), CLOTHES.replace(",", ";"), PARENTS_FIRST, *COLUMNS])
+@pytest.mark.parametrize(
+    "text",
+    [
+        CLOTHES,
+        CLOTHES.replace(",", "\t"),
+        CLOTHES.replace(",", ";"),
+        PARENTS_FIRST,
+        *COLUMNS,
+    ],
+)
 def test_a_tree_is_read_with_its_depths(text, tmp_path):
     tree = read_text(tmp_path, text)
-    assert tree.names == ("Pull-over", "clothes", "shirt", "shoe", "sneaker", "top", "trouser")
+    assert tree.names == (
+        "Pull-over",
+        "clothes",
+        "shirt",
+        "shoe",
+        "sneaker",
+        "top",
+        "trouser",
+    )
     assert dict(zip(tree.names, tree.depths.tolist(), strict=True)) == {
-        "clothes": 0, "top": 1, "shoe": 1, "trouser": 1, "shirt": 2, "Pull-over": 2, "sneaker": 2,
-    }  # fmt: skip
+        "clothes": 0,
+        "top": 1,
+        "shoe": 1,
+        "trouser": 1,
+        "shirt": 2,
+        "Pull-over": 2,
+        "sneaker": 2,
+    }
     assert edges_of(tree)["shirt"] == {"top"}
 
 
@@ -40,30 +70,51 @@ def test_the_measures_are_those_of_the_tree(tmp_path):
     tree, of = read_text(tmp_path, CLOTHES), ("shirt", "Pull-over", "sneaker")
     assert similarities(tree, path_similarity, *of)[0].tolist() == [1, 1 / 3, 1 / 5]
     # Twice the depth in nodes of what both share, divided by the sum of both depths
-    assert similarities(tree, wup_similarity, *of)[0].tolist() == pytest.approx([1, 4 / 6, 2 / 6])
-    assert similarities(tree, lch_similarity, *of)[0].tolist() == pytest.approx(-np.log(np.array([1, 3, 5]) / 4))
+    assert similarities(tree, wup_similarity, *of)[0].tolist() == pytest.approx(
+        [1, 4 / 6, 2 / 6]
+    )
+    assert similarities(tree, lch_similarity, *of)[0].tolist() == pytest.approx(
+        -np.log(np.array([1, 3, 5]) / 4)
+    )
 
 
 def test_a_node_may_have_several_parents_and_a_line_may_come_twice(tmp_path):
     text = "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n"
     tree = read_text(tmp_path, text)
-    assert [tree.names[parent] for parent in tree.parents_of(tree.names.index("dog"))] == ["canine", "pet"]
-    assert similarities(tree, path_similarity, "dog", "cat")[0, 1] == pytest.approx(1 / 3)
+    assert [
+        tree.names[parent] for parent in tree.parents_of(tree.names.index("dog"))
+    ] == ["canine", "pet"]
+    assert similarities(tree, path_similarity, "dog", "cat")[0, 1] == pytest.approx(
+        1 / 3
+    )
 
 
 def test_several_roots_are_put_under_one(tmp_path):
     tree = read_text(tmp_path, "cat,animal\noak,plant\n")
     assert ROOT in tree.names
-    assert similarities(tree, path_similarity, "cat", "oak")[0, 1] == pytest.approx(1 / 5)
-    assert similarities(tree, wup_similarity, "cat", "oak")[0, 1] == pytest.approx(2 / 6)
+    assert similarities(tree, path_similarity, "cat", "oak")[0, 1] == pytest.approx(
+        1 / 5
+    )
+    assert similarities(tree, wup_similarity, "cat", "oak")[0, 1] == pytest.approx(
+        2 / 6
+    )
 
 
-def test_labels_mean_nodes_of_their_name_exactly_or_of_no_other_in_another_case(tmp_path):
+def test_labels_mean_nodes_of_their_name_exactly_or_of_no_other_in_another_case(
+    tmp_path,
+):
     tree = read_text(tmp_path, CLOTHES)
-    found = match_labels(tree, ["shirt", " Shirt ", "pull_over", "PULL OVER", "boot", ""])
+    found = match_labels(
+        tree, ["shirt", " Shirt ", "pull_over", "PULL OVER", "boot", ""]
+    )
     assert [None if node is None else tree.names[node] for node in found] == [
-        "shirt", "shirt", "Pull-over", "Pull-over", None, None,
-    ]  # fmt: skip
+        "shirt",
+        "shirt",
+        "Pull-over",
+        "Pull-over",
+        None,
+        None,
+    ]
     tree = read_text(tmp_path, "class ring,gift category\nCrane,machine\ncrane,bird\n")
     found = match_labels(tree, ["Crane", "crane", "CRANE", "class ring"])
     assert [node is None for node in found] == [False, False, True, False]
@@ -79,7 +130,11 @@ def test_labels_mean_nodes_of_their_name_exactly_or_of_no_other_in_another_case(
         ("a,\n", "taxonomy-line", {"line": 1, "names": 1}),
         ("", "taxonomy-empty", {}),
         ("child,parent\n", "taxonomy-empty", {}),
-        ("".join(f"n{k},n{k + 1}\n" for k in range(120)), "taxonomy-too-deep", {"depth": 120}),
+        (
+            "".join(f"n{k},n{k + 1}\n" for k in range(120)),
+            "taxonomy-too-deep",
+            {"depth": 120},
+        ),
         ("a\0,b\n", "taxonomy-not-text", {}),
     ],
 )
@@ -89,17 +144,28 @@ def test_read_taxonomy_invalid_file_is_refused(tmp_path, text, code, fields):
 
 
 def test_read_taxonomy_unreadable_file_is_refused(tmp_path):
-    with raises("taxonomy-not-readable", UsageError, reason="No such file or directory"):
+    with raises(
+        "taxonomy-not-readable", UsageError, reason="No such file or directory"
+    ):
         read_taxonomy(tmp_path / "nothing.csv")
     with raises("taxonomy-not-text", UsageError):
         read_text(tmp_path, "fougère,plante\n", encoding="latin-1")
 
 
-EDGES = {"cat": {"pet"}, "dog": {"pet", "guard"}, "pet": {"animal"}, "guard": {"animal"}, "animal": set()}
+EDGES = {
+    "cat": {"pet"},
+    "dog": {"pet", "guard"},
+    "pet": {"animal"},
+    "guard": {"animal"},
+    "animal": set(),
+}
 
 
 def edges_of(tree):
-    return {name: {tree.names[parent] for parent in tree.parents_of(node)} for node, name in enumerate(tree.names)}
+    return {
+        name: {tree.names[parent] for parent in tree.parents_of(node)}
+        for node, name in enumerate(tree.names)
+    }
 
 
 @pytest.mark.parametrize(
@@ -107,24 +173,47 @@ def edges_of(tree):
     [
         {"animal": {"pet": ["cat", "dog"], "guard": ["dog"]}},
         {"animal": [{"pet": {"cat": None, "dog": {}}}, {"guard": ["dog"]}]},
-        {"name": "animal", "children": [{"name": "pet", "children": [{"name": "cat"}, "dog"]}, {"guard": ["dog"]}]},
-        {"id": "r", "name": "animal", "children": [
-            {"id": 1, "name": "pet", "children": [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]},
-            {"id": 2, "name": "guard", "children": [{"id": 4, "name": "dog"}]}]},
+        {
+            "name": "animal",
+            "children": [
+                {"name": "pet", "children": [{"name": "cat"}, "dog"]},
+                {"guard": ["dog"]},
+            ],
+        },
+        {
+            "id": "r",
+            "name": "animal",
+            "children": [
+                {
+                    "id": 1,
+                    "name": "pet",
+                    "children": [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}],
+                },
+                {"id": 2, "name": "guard", "children": [{"id": 4, "name": "dog"}]},
+            ],
+        },
     ],
-)  # fmt: skip
+)
 def test_read_taxonomy_json_tree_has_its_edges(tmp_path, document):
     assert edges_of(read_text(tmp_path, json.dumps(document), "tree.json")) == EDGES
 
 
 def test_read_taxonomy_json_inner_nodes_of_one_name_stay_apart(tmp_path):
-    document = {"animal": {"other": ["bee"]}, "plant": {"other": ["fern"], "plant": None}}
+    document = {
+        "animal": {"other": ["bee"]},
+        "plant": {"other": ["fern"], "plant": None},
+    }
     tree = read_text(tmp_path, json.dumps(document), "tree.json")
     assert edges_of(tree) == {
-        ROOT: set(), "animal": {ROOT}, "plant (/plant)": {ROOT}, "plant": {"plant (/plant)"},
-        "other (animal)": {"animal"}, "other (plant)": {"plant (/plant)"}, "bee": {"other (animal)"},
+        ROOT: set(),
+        "animal": {ROOT},
+        "plant (/plant)": {ROOT},
+        "plant": {"plant (/plant)"},
+        "other (animal)": {"animal"},
+        "other (plant)": {"plant (/plant)"},
+        "bee": {"other (animal)"},
         "fern": {"other (plant)"},
-    }  # fmt: skip
+    }
 
 
 IS_A = "n00015388 n02084071\nn00015388 n02121620\nn02084071 dummy1\ndummy1 n02085620\n"
@@ -132,61 +221,131 @@ IS_A = "n00015388 n02084071\nn00015388 n02121620\nn02084071 dummy1\ndummy1 n0208
 
 def test_read_taxonomy_imagenet_ids_have_wordnets_names(tmp_path):
     tree = read_text(tmp_path, IS_A, "wordnet.is_a.txt")
-    expected = {"animal.n.01": set(), "dog.n.01": {"animal.n.01"}, "cat.n.01": {"animal.n.01"}}
-    assert edges_of(tree) == expected | {"dummy1": {"dog.n.01"}, "chihuahua.n.03": {"dummy1"}}
-    found = match_labels(tree, ["n02084071", "tabby", "crane"], [None, "n02121620", None])
-    assert [node if node is None else tree.names[node] for node in found] == ["dog.n.01", "cat.n.01", None]
+    expected = {
+        "animal.n.01": set(),
+        "dog.n.01": {"animal.n.01"},
+        "cat.n.01": {"animal.n.01"},
+    }
+    assert edges_of(tree) == expected | {
+        "dummy1": {"dog.n.01"},
+        "chihuahua.n.03": {"dummy1"},
+    }
+    found = match_labels(
+        tree, ["n02084071", "tabby", "crane"], [None, "n02121620", None]
+    )
+    assert [node if node is None else tree.names[node] for node in found] == [
+        "dog.n.01",
+        "cat.n.01",
+        None,
+    ]
 
 
 def test_read_taxonomy_breeds_folder_has_names_of_its_file(tmp_path):
     (tmp_path / "class_hierarchy.txt").write_text(IS_A)
-    names = ["n00015388\tanimal, beast", "n02084071\tdog, hound", "n02121620\tcat", "dummy1\tdog", "n02085620\thound, toy"]
+    names = [
+        "n00015388\tanimal, beast",
+        "n02084071\tdog, hound",
+        "n02121620\tcat",
+        "dummy1\tdog",
+        "n02085620\thound, toy",
+    ]
     (tmp_path / "node_names.txt").write_text("\n".join(names))
     tree = read_taxonomy(tmp_path)
     assert edges_of(tree) == {
-        "animal": set(), "dog (animal)": {"animal"}, "cat": {"animal"}, "dog (dog)": {"dog (animal)"},
+        "animal": set(),
+        "dog (animal)": {"animal"},
+        "cat": {"animal"},
+        "dog (dog)": {"dog (animal)"},
         "hound": {"dog (dog)"},
-    }  # fmt: skip
+    }
     found = match_labels(tree, ["dog, hound", "beast", "dog", "Hound, toy"])
-    assert [node if node is None else tree.names[node] for node in found] == ["dog (animal)", "animal", None, "hound"]
+    assert [node if node is None else tree.names[node] for node in found] == [
+        "dog (animal)",
+        "animal",
+        None,
+        "hound",
+    ]
 
 
 def test_read_taxonomy_ilsvrc_synsets_have_their_children(tmp_path):
-    rows = [(1, "n01", "cat, true cat", []), (2, "n02", "dog", []), (3, "n03", "pet", [1, 2])]
-    dtype = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object), ("children", object)]
+    rows = [
+        (1, "n01", "cat, true cat", []),
+        (2, "n02", "dog", []),
+        (3, "n03", "pet", [1, 2]),
+    ]
+    dtype = [
+        ("ILSVRC2012_ID", object),
+        ("WNID", object),
+        ("words", object),
+        ("children", object),
+    ]
     savemat(tmp_path / "meta.mat", {"synsets": np.array(rows, dtype=dtype)[:, None]})
     tree = read_taxonomy(tmp_path / "meta.mat")
     assert edges_of(tree) == {"cat": {"pet"}, "dog": {"pet"}, "pet": set()}
-    assert match_labels(tree, ["true cat", "n02"]) == [tree.names.index("cat"), tree.names.index("dog")]
+    assert match_labels(tree, ["true cat", "n02"]) == [
+        tree.names.index("cat"),
+        tree.names.index("dog"),
+    ]
 
 
 def test_read_taxonomy_inaturalist_categories_have_their_ranks(tmp_path):
     ranks = ("kingdom", "phylum", "class", "order", "family", "genus")
     rows = [
-        ("Animalia Arthropoda Insecta Lepidoptera Lycaenidae Satyrium", "Satyrium titus", "Coral Hairstreak"),
-        ("Plantae Tracheophyta Magnoliopsida Santalales Santalaceae Satyrium", "Satyrium carneum", "Coral Hairstreak"),
-        ("Animalia Arthropoda Insecta Lepidoptera Lycaenidae Satyrium", "Satyrium acadica", "Acadian Hairstreak"),
+        (
+            "Animalia Arthropoda Insecta Lepidoptera Lycaenidae Satyrium",
+            "Satyrium titus",
+            "Coral Hairstreak",
+        ),
+        (
+            "Plantae Tracheophyta Magnoliopsida Santalales Santalaceae Satyrium",
+            "Satyrium carneum",
+            "Coral Hairstreak",
+        ),
+        (
+            "Animalia Arthropoda Insecta Lepidoptera Lycaenidae Satyrium",
+            "Satyrium acadica",
+            "Acadian Hairstreak",
+        ),
     ]
     categories = [
         dict(zip(ranks, above.split(), strict=True))
-        | {"id": k, "name": name, "common_name": common, "image_dir_name": f"{k}_x"}
+        | {
+            "id": k,
+            "name": name,
+            "common_name": common,
+            "image_dir_name": f"{k}_x",
+        }
         for k, (above, name, common) in enumerate(rows)
     ]
     for document in (categories, {"categories": categories, "images": []}):
         tree = read_text(tmp_path, json.dumps(document), "tree.json")
         edges = edges_of(tree)
-        assert edges["Satyrium titus"] == edges["Satyrium acadica"] == {"Satyrium (Lycaenidae)"}
+        assert (
+            edges["Satyrium titus"]
+            == edges["Satyrium acadica"]
+            == {"Satyrium (Lycaenidae)"}
+        )
         assert edges["Satyrium carneum"] == {"Satyrium (Santalaceae)"}
         assert edges["Animalia"] == edges["Plantae"] == {ROOT}
-        found = match_labels(tree, ["Satyrium_titus", "1_x", "acadian hairstreak", "Coral Hairstreak"])
+        found = match_labels(
+            tree, ["Satyrium_titus", "1_x", "acadian hairstreak", "Coral Hairstreak"]
+        )
         assert [node if node is None else tree.names[node] for node in found] == [
-            "Satyrium titus", "Satyrium carneum", "Satyrium acadica", None,
-        ]  # fmt: skip
+            "Satyrium titus",
+            "Satyrium carneum",
+            "Satyrium acadica",
+            None,
+        ]
 
 
 def test_read_taxonomy_coco_class_may_have_the_name_of_its_supercategory(tmp_path):
     rows = [("person", "person"), ("vehicle", "car"), ("vehicle", "bus")]
-    document = {"categories": [{"id": k, "name": name, "supercategory": above} for k, (above, name) in enumerate(rows)]}
+    document = {
+        "categories": [
+            {"id": k, "name": name, "supercategory": above}
+            for k, (above, name) in enumerate(rows)
+        ]
+    }
     edges = edges_of(read_text(tmp_path, json.dumps(document), "tree.json"))
     assert edges["person"] == {"person (/person)"}
     assert edges["car"] == edges["bus"] == {"vehicle"}
@@ -203,8 +362,15 @@ def test_read_taxonomy_coco_class_may_have_the_name_of_its_supercategory(tmp_pat
         ('[{"name": "cat", "parent": "pet"}]', "taxonomy-not-a-tree"),
         ('{"a": ["b"], "a": ["c"]}', "taxonomy-repeated-name"),
         ('[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]', "taxonomy-repeated-id"),
-        *(("{}", "taxonomy-empty"), ("[]", "taxonomy-empty"), ("null", "taxonomy-not-a-tree")),
-        ('{"id": 1, "name": "a", "children": [{"id": 1, "name": "a"}]}', "taxonomy-cycle"),
+        *(
+            ("{}", "taxonomy-empty"),
+            ("[]", "taxonomy-empty"),
+            ("null", "taxonomy-not-a-tree"),
+        ),
+        (
+            '{"id": 1, "name": "a", "children": [{"id": 1, "name": "a"}]}',
+            "taxonomy-cycle",
+        ),
     ],
 )
 def test_read_taxonomy_invalid_json_is_refused(tmp_path, text, code):

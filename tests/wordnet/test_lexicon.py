@@ -26,7 +26,9 @@ def test_one_of_the_spellings_is_wordnets(text, expected):
 def test_the_nearest_spelling_is_found_among_few_candidates():
     words = lexicon.load()
     assert lexicon.nearest_lemmas("elefant", words) == ("elephant",)
-    assert calls(lexicon.nearest_lemmas, "saltatoriun", words) < 10 * sum(lemma.startswith("s") for lemma in words.rows)
+    assert calls(lexicon.nearest_lemmas, "saltatoriun", words) < 10 * sum(
+        lemma.startswith("s") for lemma in words.rows
+    )
 
 
 @pytest.mark.parametrize("word", ["", "🐶", "x" * 100, "qqqqqqq"])

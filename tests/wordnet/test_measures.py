@@ -1,4 +1,6 @@
-"""The other similarities on small taxonomies with known answers; `test_nltk_values` compares them with NLTK's."""
+"""The other similarities on small taxonomies with known answers; `test_nltk_values`
+compares them with NLTK's.
+"""
 
 import numpy as np
 import pytest
@@ -17,7 +19,11 @@ def test_wup_on_random_taxonomies_follows_the_rule(seed):
     rng = np.random.default_rng(seed)
     taxonomy = random_taxonomy(rng, 25)
     nodes = [int(node) for node in rng.integers(0, 25, 14)]
-    assert_allclose(wup_similarity(nodes, taxonomy), [[slow_wup(taxonomy, a, b) for b in nodes] for a in nodes], rtol=0)
+    assert_allclose(
+        wup_similarity(nodes, taxonomy),
+        [[slow_wup(taxonomy, a, b) for b in nodes] for a in nodes],
+        rtol=0,
+    )
 
 
 def slow_wup(taxonomy, a, b):
@@ -30,7 +36,12 @@ def slow_wup(taxonomy, a, b):
         return found
 
     def to_root(node):
-        return [length for above, lengths in ways(node).items() if not taxonomy.parents_of(above) for length in lengths]
+        return [
+            length
+            for above, lengths in ways(node).items()
+            if not taxonomy.parents_of(above)
+            for length in lengths
+        ]
 
     def distance(first, second):
         up, other = ways(first), ways(second)
@@ -40,7 +51,10 @@ def slow_wup(taxonomy, a, b):
     if not common:
         return 0.0
     lowest = max(min(to_root(v)) for v in common)
-    best = sorted((v for v in common if min(to_root(v)) == lowest), key=lambda v: taxonomy.names[v])
+    best = sorted(
+        (v for v in common if min(to_root(v)) == lowest),
+        key=lambda v: taxonomy.names[v],
+    )
     chosen = a if a in best else best[0]
     depth = max(to_root(chosen)) + 1
     return 2.0 * depth / (distance(a, chosen) + distance(b, chosen) + 2 * depth)

@@ -27,8 +27,15 @@ def verbs(*words, **options):
     ("label", "word", "context"),
     [
         *(("running", "run", ()), ("Swam", "swim", ()), ("picking_up", "pick_up", ())),
-        *(("003.somersaults", "somersault", ()), ("baseball pitch", "pitch", ("baseball",))),
-        *(("shaking-hands", "shake_hands", ()), ("ride_horse", "ride", ("horse",)), ("HorseRiding", "ride", ("Horse",))),
+        *(
+            ("003.somersaults", "somersault", ()),
+            ("baseball pitch", "pitch", ("baseball",)),
+        ),
+        *(
+            ("shaking-hands", "shake_hands", ()),
+            ("ride_horse", "ride", ("horse",)),
+            ("HorseRiding", "ride", ("Horse",)),
+        ),
         ("walking with the dog", "walk", ("dog",)),
     ],
 )
@@ -48,7 +55,10 @@ def test_labels_of_actions_are_read_as_verbs(label, word, context):
 )
 def test_verbs_are_resolved(label, synset):
     (found,) = verbs(label)
-    assert (found.synset, VERBS.taxonomy.wnid(VERBS.taxonomy.node(synset))) == (synset, found.wnid)
+    assert (found.synset, VERBS.taxonomy.wnid(VERBS.taxonomy.node(synset))) == (
+        synset,
+        found.wnid,
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,9 +66,21 @@ def test_verbs_are_resolved(label, synset):
     [
         ("n02084071", "^'n02084071' is no verb but a noun; add --pos noun$"),
         ("dog.n.01", "is no verb but a noun"),
-        ("v99999999", "^'v99999999' is not in WordNet 3.0; it may be from another version of WordNet"),
+        (
+            "v99999999",
+            (
+                "^'v99999999' is not in WordNet 3.0; it may be from another version of"
+                " WordNet"
+            ),
+        ),
         ("run.v.99", "which has 41 verb senses of that word"),
-        ("elephant", r"^'elephant' is no verb in WordNet 3.0; expected a WordNet 3.0 id \(v01926311\)"),
+        (
+            "elephant",
+            (
+                r"^'elephant' is no verb in WordNet 3.0; expected a WordNet 3.0 id"
+                r" \(v01926311\)"
+            ),
+        ),
         ("swimm", "nearest: .*swim.*; try"),
     ],
 )
@@ -74,31 +96,68 @@ def test_an_unknown_part_of_speech_is_refused():
 
 
 def test_the_simulated_root_is_one_edge_above_all():
-    """Two trees, a over b over c, and x: the root is as far from a class as its furthest hypernym and one edge more."""
+    """Two trees, a over b over c, and x: the root is as far from a class as its
+    furthest hypernym and one edge more.
+    """
     offsets, depths = np.arange(4, dtype=np.int32), np.array([0, 1, 2, 0], np.uint8)
     starts, parents = np.array([0, 0, 1, 2, 2], np.int32), np.array([0, 1], np.int32)
-    tree = Taxonomy(offsets, ("a", "b", "c", "x"), depths, starts, parents, "v", simulates_root=True)
-    assert_array_equal(common_heights([2, 3, 1], tree), [[0, 3, 1], [3, 0, 3], [1, 3, 1]])
-    assert_array_equal(1 / measures.BY_TAXONOMY["path"]([2, 3, 1], tree) - 1, [[0, 4, 1], [4, 0, 3], [1, 3, 0]])
+    tree = Taxonomy(
+        offsets, ("a", "b", "c", "x"), depths, starts, parents, "v", simulates_root=True
+    )
+    assert_array_equal(
+        common_heights([2, 3, 1], tree), [[0, 3, 1], [3, 0, 3], [1, 3, 1]]
+    )
+    assert_array_equal(
+        1 / measures.BY_TAXONOMY["path"]([2, 3, 1], tree) - 1,
+        [[0, 4, 1], [4, 0, 3], [1, 3, 0]],
+    )
 
 
 MOVE = "00000100 38 v 01 move 0 000 01 + 02 00 | change position"
-RUN = '00000200 38 v 02 run 0 speed_up 0 001 @ 00000100 v 0000 01 + 02 00 | move fast; "he ran"'
-INDEX = ("move v 1 1 @ 1 0 00000100", "run v 1 1 @ 1 1 00000200", "speed_up v 1 1 @ 1 0 00000200")
-SENSES = ("move%2:38:00:: 00000100 1 0", "run%2:38:00:: 00000200 1 3", "speed_up%2:38:00:: 00000200 1 1")
-SMALL = {"data.verb": (MOVE, RUN), "index.verb": INDEX, "verb.exc": ("ran run",), "index.sense": SENSES}
-"""A WordNet of two verbs in Princeton's format: the files that are not empty, and their lines."""
+RUN = (
+    "00000200 38 v 02 run 0 speed_up 0 001 @ 00000100 v 0000 01 + 02 00 | move fast;"
+    ' "he ran"'
+)
+INDEX = (
+    "move v 1 1 @ 1 0 00000100",
+    "run v 1 1 @ 1 1 00000200",
+    "speed_up v 1 1 @ 1 0 00000200",
+)
+SENSES = (
+    "move%2:38:00:: 00000100 1 0",
+    "run%2:38:00:: 00000200 1 3",
+    "speed_up%2:38:00:: 00000200 1 1",
+)
+SMALL = {
+    "data.verb": (MOVE, RUN),
+    "index.verb": INDEX,
+    "verb.exc": ("ran run",),
+    "index.sense": SENSES,
+}
+"""A WordNet of two verbs in Princeton's format: the files that are not empty, and their
+lines.
+"""
 
 
 @pytest.fixture
 def corpora(tmp_path, monkeypatch):
-    """Return the folder ``corpora`` of an NLTK_DATA that has a small WordNet as the folder ``wordnet99``."""
+    """Return the folder ``corpora`` of an NLTK_DATA that has a small WordNet as the
+    folder ``wordnet99``.
+    """
     import nltk.data
 
     folder = tmp_path / "corpora"
     (folder / "wordnet99").mkdir(parents=True)
-    files = {f"{kind}.{part}": () for kind in ("data", "index") for part in ("adj", "adv", "noun", "verb")}
-    files |= {f"{part}.exc": () for part in ("adj", "adv", "noun", "verb")} | {"cntlist.rev": ()} | SMALL
+    files = {
+        f"{kind}.{part}": ()
+        for kind in ("data", "index")
+        for part in ("adj", "adv", "noun", "verb")
+    }
+    files |= (
+        {f"{part}.exc": () for part in ("adj", "adv", "noun", "verb")}
+        | {"cntlist.rev": ()}
+        | SMALL
+    )
     for name, lines in files.items():
         (folder / "wordnet99" / name).write_text("".join(f"{line}\n" for line in lines))
     lexnames = "".join(f"{number:02d}\tname.{number}\t2\n" for number in range(45))
@@ -112,7 +171,10 @@ def test_an_installed_wordnet_is_used_like_the_shipped_one(corpora):
     small = load_wordnet("verb", "wordnet99")
     assert (small.id, small.title) == ("wordnet99-verb", "wordnet99")
     assert small.taxonomy.names == ("move.v.01", "run.v.01")
-    assert (small.taxonomy.parents_of(1), small.words.irregular) == ([0], {"ran": ["run"]})
+    assert (small.taxonomy.parents_of(1), small.words.irregular) == (
+        [0],
+        {"ran": ["run"]},
+    )
     assert small.words.counts.tolist() == [0, 3, 1]
     assert {name: values.tolist() for name, values in small.kinds.items()} == {
         "file": [38, 38],
@@ -126,12 +188,21 @@ def test_an_installed_wordnet_is_used_like_the_shipped_one(corpora):
         (found,) = resolve([label], wordnet=small)
         assert (found.synset, found.definition) == ("run.v.01", "move fast"), label
     (lost,) = resolve(["v99999999"], wordnet=small)
-    assert lost.reason == "'v99999999' is not in wordnet99; it may be from another version of WordNet, whose ids differ"
+    assert (
+        lost.reason
+        == "'v99999999' is not in wordnet99; it may be from another version of WordNet,"
+        " whose ids differ"
+    )
     (lost,) = resolve(["qzx"], wordnet=small)
-    assert "expected a wordnet99 id, a synset name (run.v.01) or an English verb" in lost.reason
+    assert (
+        "expected a wordnet99 id, a synset name (run.v.01) or an English verb"
+        in lost.reason
+    )
 
 
-@pytest.mark.parametrize("name", ["wordnet31", "../wordnet99", "", "x" * 300, "wordnet99\0"])
+@pytest.mark.parametrize(
+    "name", ["wordnet31", "../wordnet99", "", "x" * 300, "wordnet99\0"]
+)
 def test_load_wordnet_not_installed_is_refused(corpora, name):
     with raises("wordnet-not-installed", UsageError, name=name, installed="wordnet99"):
         load_wordnet("noun", name)
@@ -157,7 +228,8 @@ def test_a_damaged_wordnet_is_refused_in_one_line(corpora, file, text):
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     expected = (
-        r"^the WordNet 'wordnet99' cannot be read \(.+\): python -m nltk.downloader --force wordnet99 installs it again$"
+        r"^the WordNet 'wordnet99' cannot be read \(.+\): python -m nltk.downloader"
+        r" --force wordnet99 installs it again$"
     )
     with pytest.raises(UsageError, match=expected):
         nltk_data.read_tables("wordnet99", "verb")

@@ -1,4 +1,6 @@
-"""The classifier heads of scanned checkpoints: in the cache of an output folder, or in memory if nothing is written."""
+"""The classifier heads of scanned checkpoints: in the cache of an output folder, or in
+memory if nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class HeadParameters(NamedTuple):
     """The parameters of a classifier head."""
 
     weight: NDArray[np.float32]  # ``(C, d)``
-    bias: NDArray[np.float32] | None = None  # ``(C,)``; None if the head has no bias, or if it is unknown
+    bias: NDArray[np.float32] | None = (
+        None  # ``(C,)``; None if the head has no bias, or if it is unknown
+    )
 
 
 class Heads:
@@ -45,7 +49,9 @@ class Heads:
         self._in_memory: dict[str, HeadParameters] = {}
 
     def remembered(self, file: CheckpointFile, key: str) -> list[ScanResult] | None:
-        """Return what scanning a file gave, without the weights; None if it must be scanned."""
+        """Return what scanning a file gave, without the weights; None if it must be
+        scanned.
+        """
         entry = None if self.cache is None else self.cache.get(HEADS, key, ["records"])
         if entry is None:
             return None
@@ -53,36 +59,56 @@ class Heads:
         for position, row in enumerate(entry["records"]):
             record = replace(Record(**row), run=file.run)
             self.ids[record.path] = key, position
-            of_entry = file if record.entry is None else replace(file, entry=record.entry)
+            of_entry = (
+                file if record.entry is None else replace(file, entry=record.entry)
+            )
             results.append(ScanResult(record, file=of_entry))
         return results
 
     def restore(self, path: str, head: HeadId | None) -> bool:
-        """Make the head of a deleted checkpoint known; return whether the cache has it, or if it has no head."""
+        """Make the head of a deleted checkpoint known; return whether the cache has it,
+        or if it has no head.
+        """
         if head is None:
             return True
         self.ids[path] = head
         return self.cache is not None and self.cache.has(HEADS, head[0])
 
     def add(self, key: str, results: Sequence[ScanResult]) -> None:
-        """Keep what scanning a file gave, unless it failed for a reason that may disappear."""
+        """Keep what scanning a file gave, unless it failed for a reason that may
+        disappear.
+        """
         if self.cache is None:
             size = sum(head.weight.nbytes for head in self._in_memory.values())
             for result in results:
-                if result.weight is not None and size + result.weight.nbytes <= MAX_BYTES_IN_MEMORY:
-                    self._in_memory[result.record.path] = HeadParameters(result.weight, result.bias)
+                if (
+                    result.weight is not None
+                    and size + result.weight.nbytes <= MAX_BYTES_IN_MEMORY
+                ):
+                    self._in_memory[result.record.path] = HeadParameters(
+                        result.weight, result.bias
+                    )
             return
-        if any(result.record.status != OK and result.record.fingerprint is None for result in results):
+        if any(
+            result.record.status != OK and result.record.fingerprint is None
+            for result in results
+        ):
             return
-        entry: dict[str, Any] = {"records": [asdict(result.record) for result in results]}
+        entry: dict[str, Any] = {
+            "records": [asdict(result.record) for result in results]
+        }
         for position, result in enumerate(results):
             self.ids[result.record.path] = key, position
             if result.weight is not None:
-                entry[str(position)] = head_table(HeadParameters(result.weight, result.bias))
+                entry[str(position)] = head_table(
+                    HeadParameters(result.weight, result.bias)
+                )
         self.cache.put(HEADS, key, entry)
 
     def table(self, path: str) -> pa.Table | None:
-        """Return the head of a checkpoint in the cache as rows of the heads table; None if it has none."""
+        """Return the head of a checkpoint in the cache as rows of the heads table; None
+        if it has none.
+        """
         if self.cache is None or path not in self.ids:
             return None
         key, position = self.ids[path]
@@ -105,5 +131,9 @@ def head_table(head: HeadParameters) -> pa.Table:
 
 def head_of_table(table: pa.Table) -> HeadParameters:
     """Return the head in rows of the heads table."""
-    bias = None if table["bias"].null_count else table["bias"].to_numpy().astype(np.float32)
+    bias = (
+        None
+        if table["bias"].null_count
+        else table["bias"].to_numpy().astype(np.float32)
+    )
     return HeadParameters(parquet.to_rows(table, "weight"), bias)

@@ -12,7 +12,14 @@ from typing import Any
 from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, explain_head_choice
 from dsi_cli.checkpoints.discovery import TrainingRun
-from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, messages_by_cause
+from dsi_cli.checkpoints.records import (
+    FAILED,
+    OK,
+    PENDING,
+    SKIPPED,
+    Record,
+    messages_by_cause,
+)
 from dsi_cli.checkpoints.trainers import network_id
 from dsi_cli.errors import CheckpointError, UsageError, count
 from dsi_cli.labels.label_list import LabelList
@@ -20,22 +27,39 @@ from dsi_cli.labels.label_list import LabelList
 
 @dataclass(frozen=True)
 class RunCheckpoints:
-    """The checkpoints of one training run; each stage of an analysis returns a new value."""
+    """The checkpoints of one training run; each stage of an analysis returns a new
+    value.
+    """
 
     training: TrainingRun
-    records: tuple[Record, ...] = ()  # the records as scanned, before epochs and duplicates are resolved
-    resolved: tuple[Record, ...] = ()  # the records with their final epochs and statuses
-    heads_read: frozenset[str] = frozenset()  # the paths of the checkpoints whose heads were read in this call
+    records: tuple[
+        Record, ...
+    ] = ()  # the records as scanned, before epochs and duplicates are resolved
+    resolved: tuple[
+        Record, ...
+    ] = ()  # the records with their final epochs and statuses
+    # the paths of the checkpoints whose heads were read in this call
+    heads_read: frozenset[str] = frozenset()
     names: tuple[str, ...] | None = None  # the names of the classes, if known
     gone: frozenset[str] = frozenset()
-    """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their results."""
+    """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their
+    results.
+    """
     ignores_kept_labels: bool = False
-    """True if labels kept from an earlier call, which were given for other runs, are not used for this run."""
+    """True if labels kept from an earlier call, which were given for other runs, are
+    not used for this run.
+    """
 
     def with_failures(self, reasons: Mapping[str, str], code: str) -> RunCheckpoints:
-        """Return a copy in which some checkpoints failed after they had been scanned, with the reasons by path."""
+        """Return a copy in which some checkpoints failed after they had been scanned,
+        with the reasons by path.
+        """
         resolved = [
-            replace(record, status=FAILED, reason=reasons[record.path], code=code) if record.path in reasons else record
+            (
+                replace(record, status=FAILED, reason=reasons[record.path], code=code)
+                if record.path in reasons
+                else record
+            )
             for record in self.resolved
         ]
         return replace(self, resolved=tuple(resolved))
@@ -52,21 +76,29 @@ class RunCheckpoints:
 
     @cached_property
     def classes(self) -> int | None:
-        """The number of classes of the largest head; None without a classifier, 0 without a usable checkpoint."""
+        """The number of classes of the largest head; None without a classifier, 0
+        without a usable checkpoint.
+        """
         return max(self._class_counts, default=None if self.usable else 0)
 
     @cached_property
     def is_last_of_epoch(self) -> dict[tuple[int | None, int | None], bool]:
-        """True for the last save of an epoch, by epoch and step of the usable checkpoints."""
+        """True for the last save of an epoch, by epoch and step of the usable
+        checkpoints.
+        """
         return deduplication.stands_for_epoch(self.usable)
 
     def step_in_names(self, record: Record) -> int | None:
-        """Return the step in the names of a checkpoint's files; None for the last save of its epoch."""
+        """Return the step in the names of a checkpoint's files; None for the last save
+        of its epoch.
+        """
         return None if self.is_last_of_epoch[record.epoch, record.step] else record.step
 
     @cached_property
     def common_classes(self) -> int | None:
-        """The number of classes of the smallest head, which all heads have; None and 0 as for `classes`."""
+        """The number of classes of the smallest head, which all heads have; None and 0
+        as for `classes`.
+        """
         return min(self._class_counts, default=None if self.usable else 0)
 
     @property
@@ -79,8 +111,12 @@ def is_filtered(record: Record) -> bool:
     return record.code == "not-in-epochs"
 
 
-def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_training: bool) -> RunCheckpoints:
-    """Return a run with resolved epochs and duplicates, without the epochs that ``--epochs`` leaves out."""
+def resolve_duplicates(
+    run: RunCheckpoints, epochs: range | None, begins_before_training: bool
+) -> RunCheckpoints:
+    """Return a run with resolved epochs and duplicates, without the epochs that
+    ``--epochs`` leaves out.
+    """
     resolved = []
     records = deduplication.resolve_duplicates(
         run.records,
@@ -91,7 +127,12 @@ def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_
         # Checkpoints without an epoch are always included.
         is_included = epochs is None or record.epoch is None or record.epoch in epochs
         if record.status == OK and not is_included:
-            record = replace(record, status=SKIPPED, reason="not among --epochs", code="not-in-epochs")
+            record = replace(
+                record,
+                status=SKIPPED,
+                reason="not among --epochs",
+                code="not-in-epochs",
+            )
         resolved.append(record)
     return replace(run, resolved=tuple(resolved))
 
@@ -100,61 +141,112 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
     """Return why none of the runs has a usable checkpoint; None if one has."""
     if any(run.usable for run in runs):
         return None
-    unusable = [r for run in runs for r in run.resolved if r.status in (FAILED, PENDING, SKIPPED)]
+    unusable = [
+        r
+        for run in runs
+        for r in run.resolved
+        if r.status in (FAILED, PENDING, SKIPPED)
+    ]
     if unusable and all(map(is_filtered, unusable)):
         epochs = {record.epoch for record in unusable if record.epoch is not None}
         return f"--epochs selects none of the epochs {min(epochs)} to {max(epochs)}"
-    problems = [(Path(record.path).name, record.status, record.reason or "") for record in unusable]
+    problems = [
+        (Path(record.path).name, record.status, record.reason or "")
+        for record in unusable
+    ]
     reasons = messages_by_cause(problems, single="{name}: {reason}")
     more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
     return "; ".join(reasons[:3]) + more
 
 
-def fail_other_networks(runs: Sequence[RunCheckpoints], labels: LabelList) -> list[RunCheckpoints]:
-    """Fail networks whose class count is not that of the labels, if another network in the same folder fits the labels.
+def fail_other_networks(
+    runs: Sequence[RunCheckpoints], labels: LabelList
+) -> list[RunCheckpoints]:
+    """Fail networks whose class count is not that of the labels, if another network in
+    the same folder fits the labels.
 
-    A pretrained network next to the checkpoints of a training does not make the labels wrong. Runs that do not use them stay.
+    A pretrained network next to the checkpoints of a training does not make the labels
+    wrong. Runs that do not use them stay.
     """
     classes = len(labels.names)
-    folders = {run.training.folder for run in runs if run.classes == classes and not run.ignores_kept_labels}
+    folders = {
+        run.training.folder
+        for run in runs
+        if run.classes == classes and not run.ignores_kept_labels
+    }
     checked = []
     for run in runs:
-        if run.training.folder in folders and run.classes != classes and not run.ignores_kept_labels:
+        if (
+            run.training.folder in folders
+            and run.classes != classes
+            and not run.ignores_kept_labels
+        ):
             has = f"{labels.source} has {count(classes, 'label')}"
-            known = [(record.path, record.classes) for record in run.usable if record.classes is not None]
-            run = run.with_failures({path: f"has {count(size, 'class')}, {has}" for path, size in known}, "class-count")
+            known = [
+                (record.path, record.classes)
+                for record in run.usable
+                if record.classes is not None
+            ]
+            run = run.with_failures(
+                {path: f"has {count(size, 'class')}, {has}" for path, size in known},
+                "class-count",
+            )
         checked.append(run)
     return checked
 
 
 def fail_backbones(runs: Sequence[RunCheckpoints]) -> list[RunCheckpoints]:
-    """Fail files whose outputs are the inputs of a classifier in another file of the folder and epoch.
+    """Fail files whose outputs are the inputs of a classifier in another file of the
+    folder and epoch.
 
-    The classifier's file holds no other layer: ``backbone_3.pth`` and ``classifier_3.pth``.
+    The classifier's file holds no other layer: ``backbone_3.pth`` and
+    ``classifier_3.pth``.
     """
     classifiers: dict[tuple[Any, ...], Record] = {}
     single_layers: set[str] = set()
     for run in runs:
         for record in run.usable:
-            shape = (record.classes or 0) + (record.extra_classes or 0), record.features or 0
-            if record.head is not None and record.network == network_id({record.head: shape}):
+            shape = (
+                (record.classes or 0) + (record.extra_classes or 0),
+                record.features or 0,
+            )
+            if record.head is not None and record.network == network_id(
+                {record.head: shape}
+            ):
                 single_layers.add(record.path)
-                classifiers[run.training.folder, record.features, record.epoch, record.step] = record
+                classifiers[
+                    run.training.folder, record.features, record.epoch, record.step
+                ] = record
     checked = []
     for run in runs:
         reasons = {}
         for record in run.usable:
-            classifier = classifiers.get((run.training.folder, record.classes, record.epoch, record.step))
+            classifier = classifiers.get(
+                (run.training.folder, record.classes, record.epoch, record.step)
+            )
             is_same = classifier is None or classifier.fingerprint == record.fingerprint
-            if classifier is not None and not is_same and record.path not in single_layers:
-                joined = f"the {record.classes} outputs of {record.head} are the inputs of {classifier.name}"
-                reasons[record.path] = f"no classifier: {joined}; if it is the head, add --head {record.head}"
+            if (
+                classifier is not None
+                and not is_same
+                and record.path not in single_layers
+            ):
+                joined = (
+                    f"the {record.classes} outputs of {record.head} are the inputs of"
+                    f" {classifier.name}"
+                )
+                reasons[record.path] = (
+                    f"no classifier: {joined}; if it is the head, add --head"
+                    f" {record.head}"
+                )
         checked.append(run.with_failures(reasons, "backbone"))
     return checked
 
 
-def check_class_count(run: RunCheckpoints, options: HeadOptions, labels: LabelList) -> None:
-    """Raise `UsageError` if the heads of a run have another number of rows than the user's labels.
+def check_class_count(
+    run: RunCheckpoints, options: HeadOptions, labels: LabelList
+) -> None:
+    """Raise `UsageError` if the heads of a run have another number of rows than the
+    user's labels.
 
     The message names a matrix with one row per label, if the file contains one.
     """
@@ -162,19 +254,39 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions, labels: LabelLi
     if run.classes in (None, 0, classes):
         return
     other = next(record for record in run.usable if record.classes == run.classes)
-    fields: dict[str, Any] = {"run": run.name, "classes": other.classes, "labels": classes}
+    fields: dict[str, Any] = {
+        "run": run.name,
+        "classes": other.classes,
+        "labels": classes,
+    }
     first = ", ".join(map(repr, labels.names[:3]))
-    mismatch = f"{labels.source} has {count(classes, 'label')} ({first}, ...), but the classifier of run {run.name!r} has "
+    mismatch = (
+        f"{labels.source} has {count(classes, 'label')} ({first}, ...), but the"
+        f" classifier of run {run.name!r} has "
+    )
     mismatch += count(other.classes or 0, "class")
     # Look for the matrices in the checkpoint that have one row per label.
     fitting: list[str] = []
-    file = next((file for file in run.training.checkpoints if file.display_path == other.path), None)
+    file = next(
+        (file for file in run.training.checkpoints if file.display_path == other.path),
+        None,
+    )
     if file is not None:
         with suppress(CheckpointError):
-            fitting = [candidate.title for candidate in explain_head_choice(file, options, classes)[1] if candidate.fits]
+            fitting = [
+                candidate.title
+                for candidate in explain_head_choice(file, options, classes)[1]
+                if candidate.fits
+            ]
     if not fitting:
-        raise UsageError(f"{mismatch}; give the list that the model was trained with", code="label-count", **fields)
+        raise UsageError(
+            f"{mismatch}; give the list that the model was trained with",
+            code="label-count",
+            **fields,
+        )
     taken = f"{other.head}, by --head" if options.head is not None else other.head
     name = fitting[0].partition(" ")[0]
-    message = f"{mismatch} ({taken}); {fitting[0]} has {classes} rows, so add --head {name}"
+    message = (
+        f"{mismatch} ({taken}); {fitting[0]} has {classes} rows, so add --head {name}"
+    )
     raise UsageError(message, code="label-count", head=name, **fields)

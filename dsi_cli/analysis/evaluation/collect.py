@@ -1,7 +1,9 @@
-"""Collect the evaluation results of all runs on all splits: choose the source of each, and make those that are missing.
+"""Collect the evaluation results of all runs on all splits: choose the source of each,
+and make those that are missing.
 
-On a Ray cluster, neither models nor images are sent. Each process gets the options, builds the model and decodes the images
-once for all its checkpoints. The data must be the same there; it is compared by the names, sizes and times of its files.
+On a Ray cluster, neither models nor images are sent. Each process gets the options,
+builds the model and decodes the images once for all its checkpoints. The data must be
+the same there; it is compared by the names, sizes and times of its files.
 """
 
 from __future__ import annotations
@@ -24,8 +26,17 @@ from dsi_cli.analysis.cache import Cache, Entry
 from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation import from_file
-from dsi_cli.analysis.evaluation.from_model import DatasetCache, ModelPredictions, Notify, model_for_run
-from dsi_cli.analysis.evaluation.split_evaluations import PredictionSource, SplitEvaluations, evaluate_or_reason
+from dsi_cli.analysis.evaluation.from_model import (
+    DatasetCache,
+    ModelPredictions,
+    Notify,
+    model_for_run,
+)
+from dsi_cli.analysis.evaluation.split_evaluations import (
+    PredictionSource,
+    SplitEvaluations,
+    evaluate_or_reason,
+)
 from dsi_cli.analysis.option_groups.groups import SPLITS
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.previous_plan import PlannedRun
@@ -43,19 +54,30 @@ from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
-ReportProgress = Callable[[str, int, int], None]  # takes a stage in words, the number of things done, and their total
-READABLE_PARTS = 3  # the number of parts of a result's origin that can be shown to the user
+# takes a stage in words, the number of things done, and their total
+ReportProgress = Callable[[str, int, int], None]
+READABLE_PARTS = (
+    3  # the number of parts of a result's origin that can be shown to the user
+)
 
 
 def open_inputs(
     out: Path, options: Options, notify: Notify, report: ReportProgress
 ) -> tuple[DatasetCache | None, PredictionFile | RunFolders | None]:
-    """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
+    """Open the data and the predictions that the options name; raise `UsageError` if
+    one of them cannot be read.
+    """
     evaluation, predictions = options.evaluation, None
     with redirect_stdout(sys.stderr):  # the code of a data set may print
-        data = DatasetCache(evaluation, layout.temporary_folder(out), notify, report) if evaluation.data else None
+        data = (
+            DatasetCache(evaluation, layout.temporary_folder(out), notify, report)
+            if evaluation.data
+            else None
+        )
     if evaluation.predictions is not None:
-        predictions = files.open_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
+        predictions = files.open_predictions(
+            evaluation.predictions, evaluation.targets, truth=evaluation.truth
+        )
     return data, predictions
 
 
@@ -87,27 +109,55 @@ class RunEvaluations:
         The engine runs models elsewhere; without one, they run in this process.
         """
         records = [record for run in runs for record in run.usable]
-        jobs = [(split, record) for record in records for split in self.splits[record.run]]
-        self._images = sum(split.source.images for split, record in jobs if split.source and split.needs(record))
-        made_elsewhere = iter(repeat(None) if engine is None else _results_from_cluster(jobs, self.add_images, engine))
+        jobs = [
+            (split, record) for record in records for split in self.splits[record.run]
+        ]
+        self._images = sum(
+            split.source.images
+            for split, record in jobs
+            if split.source and split.needs(record)
+        )
+        made_elsewhere = iter(
+            repeat(None)
+            if engine is None
+            else _results_from_cluster(jobs, self.add_images, engine)
+        )
         for record in records:
             for split in self.splits[record.run]:
                 split.make(record, next(made_elsewhere))
 
     def keys(self, record: Record) -> dict[str, str]:
-        """Return the keys of the results of a checkpoint that count in this call, by split."""
-        counting = {split.split: split.counting(record) for split in self.splits[record.run]}
-        return {split: saved.key for split, saved in counting.items() if saved is not None}
+        """Return the keys of the results of a checkpoint that count in this call, by
+        split.
+        """
+        counting = {
+            split.split: split.counting(record) for split in self.splits[record.run]
+        }
+        return {
+            split: saved.key for split, saved in counting.items() if saved is not None
+        }
 
     def text_head(self, record: Record) -> HeadParameters | None:
-        """Return the text embeddings that serve as the head of a checkpoint; None without a text tower."""
+        """Return the text embeddings that serve as the head of a checkpoint; None
+        without a text tower.
+        """
         heads = (split.text_head(record) for split in self.splits[record.run])
         return next((head for head in heads if head is not None), None)
 
     def missing_rows(self, record: Record) -> list[Row]:
-        """Return the rows of the curves table that say why a checkpoint has no result."""
-        reasons = {split.split: split.reason_missing(record) for split in self.splits[record.run]}
-        return [row for split, reason in reasons.items() if reason for row in curves.missing_rows(split, reason, record)]
+        """Return the rows of the curves table that say why a checkpoint has no
+        result.
+        """
+        reasons = {
+            split.split: split.reason_missing(record)
+            for split in self.splits[record.run]
+        }
+        return [
+            row
+            for split, reason in reasons.items()
+            if reason
+            for row in curves.missing_rows(split, reason, record)
+        ]
 
     def typicality_rows(self, record: Record) -> Iterator[tuple[Table, list[Row]]]:
         """Yield the rows of the typicality tables of a checkpoint."""
@@ -116,15 +166,28 @@ class RunEvaluations:
             columns = record.key_columns | {"split": split.split}
             yield TYPICALITY, [columns | row for row in info.get("typicality", [])]
             rows = []
-            for is_right, counts in zip((False, True), info.get("histograms", []), strict=False):
+            for is_right, counts in zip(
+                (False, True), info.get("histograms", []), strict=False
+            ):
                 edges = np.linspace(-1.0, 1.0, len(counts) + 1).tolist()
                 for low, high, samples in zip(edges, edges[1:], counts, strict=False):
-                    rows.append(columns | {"correct": is_right, "low": low, "high": high, "samples": samples})
+                    rows.append(
+                        columns
+                        | {
+                            "correct": is_right,
+                            "low": low,
+                            "high": high,
+                            "samples": samples,
+                        }
+                    )
             yield TYPICALITY_HISTOGRAM, rows
 
     def collapse(self, record: Record) -> dict[str, dict[str, Any]]:
         """Return the values by class of neural collapse at a checkpoint, by split."""
-        values = {split.split: split.info(record).get("collapse") for split in self.splits[record.run]}
+        values = {
+            split.split: split.info(record).get("collapse")
+            for split in self.splits[record.run]
+        }
         return {split: of_split for split, of_split in values.items() if of_split}
 
 
@@ -138,23 +201,44 @@ def prepare_evaluations(
     previous: Mapping[str, PlannedRun],
     report: ReportProgress,
 ) -> RunEvaluations:
-    """Return the results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
+    """Return the results of all runs, with the source of each missing one; raise
+    `UsageError` if one does not fit.
+    """
     evaluations = RunEvaluations(report)
     if predictions is not None:
-        usable = {run.name: run.training.folder for run in runs if run.usable and labels[run.name].classes}
+        usable = {
+            run.name: run.training.folder
+            for run in runs
+            if run.usable and labels[run.name].classes
+        }
         files.require_runs(predictions, usable)
     for run in runs:
         sources: dict[str, PredictionSource] = {}
         warnings: list[str] = []
         if run.usable and labels[run.name].classes:
-            sources, warnings = _sources(run, labels[run.name], options, data, predictions, evaluations.add_images)
-        checkpoints = {one.record.path: one for one in previous.get(run.name, PlannedRun()).checkpoints}
+            sources, warnings = _sources(
+                run,
+                labels[run.name],
+                options,
+                data,
+                predictions,
+                evaluations.add_images,
+            )
+        checkpoints = {
+            one.record.path: one
+            for one in previous.get(run.name, PlannedRun()).checkpoints
+        }
         evaluations.splits[run.name] = [
-            SplitEvaluations(cache, run, split, sources.get(split), checkpoints) for split in SPLITS
+            SplitEvaluations(cache, run, split, sources.get(split), checkpoints)
+            for split in SPLITS
         ]
         descriptions = evaluations.sources[run.name] = {}
         for split in evaluations.splits[run.name]:
-            infos = [(record.epoch or 0, info) for record in run.usable if (info := split.info(record))]
+            infos = [
+                (record.epoch or 0, info)
+                for record in run.usable
+                if (info := split.info(record))
+            ]
             if split.source is not None:
                 descriptions[split.split] = split.source.description
                 if isinstance(split.source, ModelPredictions):
@@ -176,7 +260,9 @@ def _sources(
     predictions: PredictionFile | RunFolders | None,
     progress: Callable[[int], None],
 ) -> tuple[dict[str, PredictionSource], list[str]]:
-    """Return the source of each split, and warnings; options come before predictions next to the checkpoints."""
+    """Return the source of each split, and warnings; options come before predictions
+    next to the checkpoints.
+    """
     sources: dict[str, PredictionSource] = {}
     warnings: list[str | None] = []
     if data is not None:
@@ -202,23 +288,35 @@ def _sources(
     return sources, [warning for warning in warnings if warning is not None]
 
 
-def _nearby_predictions(run: RunCheckpoints, labels: ClassLabels) -> tuple[dict[str, PredictionSource], list[str | None]]:
-    """Return the predictions next to the checkpoints of a run as the source of the test split, if they fit, and warnings."""
+def _nearby_predictions(
+    run: RunCheckpoints, labels: ClassLabels
+) -> tuple[dict[str, PredictionSource], list[str | None]]:
+    """Return the predictions next to the checkpoints of a run as the source of the test
+    split, if they fit, and warnings.
+    """
     sources: dict[str, PredictionSource] = {}
     folder = run.training.folder
     names = files.nearby_names(folder)
     warnings: list[str | None] = [
-        f"{name} next to the checkpoints is not used, because {names[0]} is; choose with --predictions FILE"
+        f"{name} next to the checkpoints is not used, because {names[0]} is; choose"
+        " with --predictions FILE"
         for name in names[1:]
     ]
     try:
         paths = files.find_prediction_files(folder)
-        found = None if paths is None else files.read_predictions(*paths).of_run(run.name, folder)
+        found = (
+            None
+            if paths is None
+            else files.read_predictions(*paths).of_run(run.name, folder)
+        )
         if found is not None:
             sources["test"], warning = from_file.predictions_for_run(found, run, labels)
             warnings.append(warning)
         elif names:
-            warnings.append(f"{names[0]} next to the checkpoints is not used, because its column 'run' has other runs")
+            warnings.append(
+                f"{names[0]} next to the checkpoints is not used, because its column"
+                " 'run' has other runs"
+            )
     except UsageError as error:
         warnings.append(f"{names[0]} next to the checkpoints is not used: {error}")
     return sources, warnings
@@ -226,22 +324,31 @@ def _nearby_predictions(run: RunCheckpoints, labels: ClassLabels) -> tuple[dict[
 
 @dataclass
 class EvaluationWorker:
-    """A callable that runs the models of some runs in another process, and collects messages for the user."""
+    """A callable that runs the models of some runs in another process, and collects
+    messages for the user.
+    """
 
     runs: dict[str, tuple[RunCheckpoints, ClassLabels, bool]]
     """Each run with its labels, and with `LoadedModel.has_fitted`."""
-    data_ids: dict[str, str]  # the id of the data that the calling process has, by split
+    # the id of the data that the calling process has, by split
+    data_ids: dict[str, str]
     options: Options
     tasks_per_machine: int  # the number of workers that share the memory of a machine
     _notes: list[str] = field(default_factory=list)
     _sources: dict[str, dict[str, ModelPredictions]] = field(default_factory=dict)
 
-    def __call__(self, job: tuple[str, Record]) -> tuple[EvaluationResult | str, tuple[str, ...]]:
-        """Return the result of a split and a checkpoint, or the reason why it failed, and messages for the user."""
+    def __call__(
+        self, job: tuple[str, Record]
+    ) -> tuple[EvaluationResult | str, tuple[str, ...]]:
+        """Return the result of a split and a checkpoint, or the reason why it failed,
+        and messages for the user.
+        """
         split, record = job
         if record.run not in self._sources:
             run, labels, has_fitted = self.runs[record.run]
-            self._sources[run.name], _ = model_for_run(self._data, run, labels, self.options, lambda _: None)
+            self._sources[run.name], _ = model_for_run(
+                self._data, run, labels, self.options, lambda _: None
+            )
             self._sources[run.name][split].model.has_fitted = has_fitted
         result = evaluate_or_reason(self._sources[record.run][split], record)
         notes, self._notes[:] = tuple(self._notes), []
@@ -249,31 +356,48 @@ class EvaluationWorker:
 
     @cached_property
     def _data(self) -> DatasetCache:
-        evaluation = replace(self.options.evaluation, download=False)  # the calling process has downloaded the data
+        # the calling process has downloaded the data
+        evaluation = replace(self.options.evaluation, download=False)
         temporary = Path(tempfile.gettempdir())
         try:
-            data = DatasetCache(evaluation, temporary, self._notes.append, lambda *_: None, self.tasks_per_machine)
+            data = DatasetCache(
+                evaluation,
+                temporary,
+                self._notes.append,
+                lambda *_: None,
+                self.tasks_per_machine,
+            )
         except UsageError as error:
-            raise UsageError(f"{platform.node()}, a node of the cluster: {error}", code=error.code) from None
+            raise UsageError(
+                f"{platform.node()}, a node of the cluster: {error}", code=error.code
+            ) from None
         for split, samples in data.samples.items():
             if samples.id != self.data_ids[split]:
                 message = (
-                    f"{platform.node()}, a node of the cluster, has different {split} data at the same path; put the data"
-                    " where every node sees it, or copy it with the times of its files"
+                    f"{platform.node()}, a node of the cluster, has different {split}"
+                    " data at the same path; put the data where every node sees it, or"
+                    " copy it with the times of its files"
                 )
                 raise UsageError(message, code="other-data", split=split)
         return data
 
 
 def _results_from_cluster(
-    jobs: Sequence[tuple[SplitEvaluations, Record]], progress: Callable[[int], None], engine: Engine
+    jobs: Sequence[tuple[SplitEvaluations, Record]],
+    progress: Callable[[int], None],
+    engine: Engine,
 ) -> Iterator[EvaluationResult | str | None]:
-    """Yield for each job the result of running its model on the cluster, or the reason why it failed.
+    """Yield for each job the result of running its model on the cluster, or the reason
+    why it failed.
 
     For jobs that need no model, yield None.
     """
     sources = [
-        split.source if isinstance(split.source, ModelPredictions) and split.needs(record) else None
+        (
+            split.source
+            if isinstance(split.source, ModelPredictions) and split.needs(record)
+            else None
+        )
         for split, record in jobs
     ]
     needed = [source for source in sources if source is not None]
@@ -281,11 +405,21 @@ def _results_from_cluster(
         yield from repeat(None, len(jobs))
         return
     data, models = needed[0].data, [source.model for source in needed]
-    runs = {model.run.name: (model.run, model.labels, model.has_fitted) for model in models}
+    runs = {
+        model.run.name: (model.run, model.labels, model.has_fitted) for model in models
+    }
     data_ids = {split: samples.id for split, samples in data.samples.items()}
-    worker = EvaluationWorker(runs, data_ids, models[0].options, engine.tasks_per_machine())
-    sent = [(source.split, record) for source, (_, record) in zip(sources, jobs, strict=True) if source is not None]
-    results = engine.map_in_order(worker, sent, lambda _job, reason: (reason, ()), per_machine=True)
+    worker = EvaluationWorker(
+        runs, data_ids, models[0].options, engine.tasks_per_machine()
+    )
+    sent = [
+        (source.split, record)
+        for source, (_, record) in zip(sources, jobs, strict=True)
+        if source is not None
+    ]
+    results = engine.map_in_order(
+        worker, sent, lambda _job, reason: (reason, ()), per_machine=True
+    )
     shown_notes: set[str] = set()
     for source in sources:
         if source is None:
@@ -300,55 +434,105 @@ def _results_from_cluster(
         yield result
 
 
-def _require_same_labels(run: RunCheckpoints, split: str, infos: Sequence[tuple[int, Entry]], labels: ClassLabels) -> None:
-    """Raise `UsageError` if class names that gave the targets of a stored result are names of other classes in this call."""
+def _require_same_labels(
+    run: RunCheckpoints,
+    split: str,
+    infos: Sequence[tuple[int, Entry]],
+    labels: ClassLabels,
+) -> None:
+    """Raise `UsageError` if class names that gave the targets of a stored result are
+    names of other classes in this call.
+    """
     from dsi_cli.inference.class_matching import match_by_name
 
-    used = {tuple((info["from"].get("class_numbers") or {}).items()) for _, info in infos}
-    names, wnids = [entry.label for entry in labels.resolutions], [entry.wnid for entry in labels.resolutions]
+    used = {
+        tuple((info["from"].get("class_numbers") or {}).items()) for _, info in infos
+    }
+    names, wnids = (
+        [entry.label for entry in labels.resolutions],
+        [entry.wnid for entry in labels.resolutions],
+    )
     for numbers in used - {()} if names else ():
         now = match_by_name([name for name, _ in numbers], None, names, wnids)
-        if any(number not in (earlier, None) for number, (_, earlier) in zip(now, numbers, strict=True)):
-            message = f"the results of run {run.name!r} on {split} were made with other labels, whose names gave the class "
-            message += f"of each image; add --{split} with the data to make them again, or choose another output with -o"
+        if any(
+            number not in (earlier, None)
+            for number, (_, earlier) in zip(now, numbers, strict=True)
+        ):
+            message = (
+                f"the results of run {run.name!r} on {split} were made with other"
+                " labels, whose names gave the class "
+            )
+            message += (
+                f"of each image; add --{split} with the data to make them again, or"
+                " choose another output with -o"
+            )
             raise UsageError(message, code="other-labels", run=run.name, split=split)
 
 
 def _mixed_sources(split: str, infos: Sequence[tuple[int, Entry]]) -> list[str]:
-    """Return a warning if the results of a split, whose epochs and values are given, come from different sources."""
-    # Group the epochs by what their results were made from: data, model and images in words, and the model's source.
+    """Return a warning if the results of a split, whose epochs and values are given,
+    come from different sources.
+    """
+    # Group the epochs by what their results were made from: data, model and images in
+    # words, and the model's source.
     epochs_of: dict[tuple[str, str, str, str], list[int]] = {}
     for epoch, info in infos:
         description = info["from"]
         preprocessing = description.get("preprocessing")
         images = Preprocessing(**preprocessing).describe() if preprocessing else ""
         everything = description.get("origin", "")
-        origin = str(description.get("source", "unknown")), str(description.get("model") or ""), images, everything
+        origin = (
+            str(description.get("source", "unknown")),
+            str(description.get("model") or ""),
+            images,
+            everything,
+        )
         epochs_of.setdefault(origin, []).append(epoch)
     if len(epochs_of) < 2:
         return []
-    differing = [index for index, values in enumerate(zip(*epochs_of, strict=True)) if len(set(values)) > 1]
+    differing = [
+        index
+        for index, values in enumerate(zip(*epochs_of, strict=True))
+        if len(set(values)) > 1
+    ]
     shown = [index for index in differing if index < READABLE_PARTS] or [0]
     listed = []
     for origin, epochs in epochs_of.items():
         made_from = ", ".join(origin[index] for index in shown)
-        listed.append(f"{count(len(epochs), 'epoch')} ({shorten_epochs(epochs)}) by {made_from}")
-    more = "" if differing[0] < READABLE_PARTS else ", with different data, code or arguments"
+        listed.append(
+            f"{count(len(epochs), 'epoch')} ({shorten_epochs(epochs)}) by {made_from}"
+        )
+    more = (
+        ""
+        if differing[0] < READABLE_PARTS
+        else ", with different data, code or arguments"
+    )
     return [
-        f"the curves on {split} contain predictions from different sources: {'; '.join(listed)}{more}; to make them"
-        f" comparable, run again for all epochs with --{split} or --predictions"
+        f"the curves on {split} contain predictions from different sources:"
+        f" {'; '.join(listed)}{more}; to make them comparable, run again for all epochs"
+        f" with --{split} or --predictions"
     ]
 
 
-def splits_with_other_accuracy(rows: Sequence[Row], written: Mapping[str, float]) -> list[str]:
-    """Return the splits whose accuracy differs from the trainer's by more than other samples could explain."""
-    computed = {row["split"]: row for row in rows if row["metric"] == "accuracy" and row.get("value") is not None}
+def splits_with_other_accuracy(
+    rows: Sequence[Row], written: Mapping[str, float]
+) -> list[str]:
+    """Return the splits whose accuracy differs from the trainer's by more than other
+    samples could explain.
+    """
+    computed = {
+        row["split"]: row
+        for row in rows
+        if row["metric"] == "accuracy" and row.get("value") is not None
+    }
     splits = []
     for name, value in written.items():
         curve = CURVES.get(name)
         if curve is not None and curve.metric == "accuracy" and curve.split in computed:
             row = computed[curve.split]
-            standard_error = sqrt(max(value * (1 - value), 1e-4) / max(1, row["samples_used"] or 1))
+            standard_error = sqrt(
+                max(value * (1 - value), 1e-4) / max(1, row["samples_used"] or 1)
+            )
             if abs(row["value"] - value) > 4 * standard_error + 1e-3:
                 splits.append(str(row["split"]))
     return splits

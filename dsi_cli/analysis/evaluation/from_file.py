@@ -1,4 +1,6 @@
-"""Predictions from a file as a source of evaluation results: the file of ``--predictions``, or one next to the checkpoints."""
+"""Predictions from a file as a source of evaluation results: the file of
+``--predictions``, or one next to the checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,18 @@ from dsi_cli.predictions.result import EvaluationResult
 
 @dataclass(frozen=True)
 class FilePredictions:
-    """The predictions of one run in a file; a `dsi_cli.analysis.evaluation.split_evaluations.PredictionSource`."""
+    """The predictions of one run in a file; a
+    `dsi_cli.analysis.evaluation.split_evaluations.PredictionSource`.
+    """
 
     name: str  # the name of the file
     description: str  # a description of the file and of the epochs that are used
     results: dict[int, EvaluationResult]
     digests: dict[int, str]
     last_paths: frozenset[str]
-    """The paths of the last checkpoint of each epoch: predictions are taken to be those of the last save."""
+    """The paths of the last checkpoint of each epoch: predictions are taken to be those
+    of the last save.
+    """
 
     # Files contain no features, and no image is read.
     needs_templates = False
@@ -35,13 +41,25 @@ class FilePredictions:
 
     def provenance(self, record: Record) -> dict[str, Any] | None:
         """Return a digest of the predictions of a checkpoint."""
-        digest = self.digests.get(record.epoch or 0) if record.path in self.last_paths else None
+        digest = (
+            self.digests.get(record.epoch or 0)
+            if record.path in self.last_paths
+            else None
+        )
         return None if digest is None else {"predictions": digest}
 
     def reason_missing(self, record: Record) -> str | None:
-        """Return that the file has no predictions for the epoch of a checkpoint, if so."""
-        is_missing = record.path in self.last_paths and (record.epoch or 0) not in self.digests
-        return f"{self.name} has no predictions for epoch {record.epoch}" if is_missing else None
+        """Return that the file has no predictions for the epoch of a checkpoint, if
+        so.
+        """
+        is_missing = (
+            record.path in self.last_paths and (record.epoch or 0) not in self.digests
+        )
+        return (
+            f"{self.name} has no predictions for epoch {record.epoch}"
+            if is_missing
+            else None
+        )
 
     def evaluate(self, record: Record) -> EvaluationResult:
         """Return the predictions for the epoch of a checkpoint."""
@@ -51,10 +69,11 @@ class FilePredictions:
 def predictions_for_run(
     predictions: PredictionFile, run: RunCheckpoints, labels: ClassLabels
 ) -> tuple[FilePredictions, str | None]:
-    """Return the predictions of one run, and a warning if their epochs are not exactly those of the run.
+    """Return the predictions of one run, and a warning if their epochs are not exactly
+    those of the run.
 
-    Raise `UsageError` if the predictions do not fit the classes or the epochs of the run. Predictions of one epoch without its
-    number are those of the last epoch.
+    Raise `UsageError` if the predictions do not fit the classes or the epochs of the
+    run. Predictions of one epoch without its number are those of the last epoch.
     """
     names = labels.label_list.names if labels.label_list is not None else None
     usable = sorted({record.epoch or 0 for record in run.usable})
@@ -62,9 +81,9 @@ def predictions_for_run(
     if len(every) > 1 and predictions.has_one_epoch(run.name):
         last = predictions.last_epoch(every, usable, run.name)
         results = predictions.results([last], labels.classes, names, run.name)
-        return _file_predictions(predictions, run, results, [*results.values()]), _last_epoch_warning(
-            predictions.name, every
-        )
+        return _file_predictions(
+            predictions, run, results, [*results.values()]
+        ), _last_epoch_warning(predictions.name, every)
     first_error: UsageError | None = None
     # The rows of an array belong to all epochs of the run, or else to the usable ones.
     for epochs in filter(None, (every, usable)):
@@ -73,7 +92,8 @@ def predictions_for_run(
         except UsageError as error:
             if error.code == "shifted-epochs":
                 raise
-            # Of the usable epochs, an error in the contents says more than the number of rows of all epochs.
+            # Of the usable epochs, an error in the contents says more than the number
+            # of rows of all epochs.
             if first_error is None or error.code != "epoch-count":
                 first_error = error
             continue
@@ -83,7 +103,9 @@ def predictions_for_run(
         source = _file_predictions(predictions, run, results, used)
         if epochs is not every and predictions.is_in_order:
             return source, _usable_epochs_warning(predictions.name, every, usable)
-        others = predictions.unused_epochs({record.epoch or 0 for record in run.resolved}, run.name)
+        others = predictions.unused_epochs(
+            {record.epoch or 0 for record in run.resolved}, run.name
+        )
         return source, _mismatch(predictions.name, usable, results, others)
     message = f"run {run.name!r} has no epoch that predictions could belong to"
     raise first_error or UsageError(message, code="no-epoch", run=run.name)
@@ -95,43 +117,69 @@ def _file_predictions(
     results: dict[int, EvaluationResult],
     used: Sequence[EvaluationResult],
 ) -> FilePredictions:
-    """Return the source with the results by epoch; those of usable checkpoints, ``used``, are described."""
-    # The stored description has no number of epochs, since a later call may use more of them.
+    """Return the source with the results by epoch; those of usable checkpoints,
+    ``used``, are described.
+    """
+    # The stored description has no number of epochs, since a later call may use more of
+    # them.
     description = {"source": predictions.describe(used, with_count=False)}
     return FilePredictions(
         predictions.name,
         predictions.describe(used),
-        {epoch: replace(result, description=description) for epoch, result in results.items()},
+        {
+            epoch: replace(result, description=description)
+            for epoch, result in results.items()
+        },
         {epoch: _digest(result) for epoch, result in results.items()},
-        frozenset(record.path for record in run.usable if run.is_last_of_epoch[record.epoch, record.step]),
+        frozenset(
+            record.path
+            for record in run.usable
+            if run.is_last_of_epoch[record.epoch, record.step]
+        ),
     )
 
 
 def _all_epochs(run: RunCheckpoints) -> list[int]:
-    """Return the epochs of all checkpoints that have one, usable or not; [0] if the only checkpoint has none."""
+    """Return the epochs of all checkpoints that have one, usable or not; [0] if the
+    only checkpoint has none.
+    """
     if run.usable and all(record.epoch is None for record in run.usable):
         return [0]
-    return sorted({r.epoch for r in run.resolved if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
+    return sorted(
+        {
+            r.epoch
+            for r in run.resolved
+            if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))
+        }
+    )
 
 
 def _last_epoch_warning(name: str, epochs: Sequence[int]) -> str:
     return (
-        f"{name} names no epoch, so dsi takes its predictions for the last of {len(epochs)}, epoch {epochs[-1]}; "
-        "if they belong to another, add a column 'epoch', or give an NPZ with `epochs`"
+        f"{name} names no epoch, so dsi takes its predictions for the last of"
+        f" {len(epochs)}, epoch {epochs[-1]}; if they belong to another, add a column"
+        " 'epoch', or give an NPZ with `epochs`"
     )
 
 
-def _usable_epochs_warning(name: str, every: Sequence[int], usable: Sequence[int]) -> str:
+def _usable_epochs_warning(
+    name: str, every: Sequence[int], usable: Sequence[int]
+) -> str:
     left_out = [epoch for epoch in every if epoch not in usable]
     return (
-        f"{name} has {count(len(usable), 'row')} and the run {count(len(every), 'epoch')}, so dsi takes "
-        f"the rows for {_epochs(usable)}, without the unused checkpoints of {_epochs(left_out)}; "
-        "if they belong to others, give an NPZ with `epochs`"
+        f"{name} has {count(len(usable), 'row')} and the run"
+        f" {count(len(every), 'epoch')}, so dsi takes the rows for {_epochs(usable)},"
+        f" without the unused checkpoints of {_epochs(left_out)}; if they belong to"
+        " others, give an NPZ with `epochs`"
     )
 
 
-def _mismatch(name: str, usable: Sequence[int], found: Collection[int], others: Sequence[int]) -> str | None:
-    """Return the warning about epochs that only the run or only the file has; None without any."""
+def _mismatch(
+    name: str, usable: Sequence[int], found: Collection[int], others: Sequence[int]
+) -> str | None:
+    """Return the warning about epochs that only the run or only the file has; None
+    without any.
+    """
     missing = [epoch for epoch in usable if epoch not in found]
     problems = []
     if missing:
@@ -149,8 +197,22 @@ def _epochs(epochs: Sequence[int]) -> str:
 def _digest(result: EvaluationResult) -> str:
     digest = hashlib.sha256()
     counts = result.counts
-    cells = (counts,) if isinstance(counts, np.ndarray) else (counts.indptr, counts.indices, counts.data)
-    for part in (*cells, result.predictions, result.targets, result.scores, result.samples):
+    cells = (
+        (counts,)
+        if isinstance(counts, np.ndarray)
+        else (counts.indptr, counts.indices, counts.data)
+    )
+    for part in (
+        *cells,
+        result.predictions,
+        result.targets,
+        result.scores,
+        result.samples,
+    ):
         digest.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
-    digest.update(repr(None if result.paths is None else list(result.paths)).encode(errors="backslashreplace"))
+    digest.update(
+        repr(None if result.paths is None else list(result.paths)).encode(
+            errors="backslashreplace"
+        )
+    )
     return digest.hexdigest()[:16]

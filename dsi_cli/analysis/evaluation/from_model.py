@@ -1,7 +1,8 @@
 """Run the user's model on labelled data, as a source of evaluation results.
 
-The data are opened once for all runs of a call, and decoded once for all models that prepare images in the same way. A model is
-built once per run and filled with the weights of one checkpoint after another. Neither the model nor torch is loaded before a
+The data are opened once for all runs of a call, and decoded once for all models that
+prepare images in the same way. A model is built once per run and filled with the
+weights of one checkpoint after another. Neither the model nor torch is loaded before a
 result is needed.
 """
 
@@ -44,7 +45,9 @@ _HUGGING_FACE_FILES = (
     *("config.json", "preprocessor_config.json", "tokenizer_config.json"),
     *("tokenizer.json", "vocab.json", "merges.txt", "spiece.model"),
 )
-"""The files in a Hugging Face folder that affect predictions: network, image processor and tokenizer."""
+"""The files in a Hugging Face folder that affect predictions: network, image processor
+and tokenizer.
+"""
 
 
 @dataclass
@@ -57,7 +60,9 @@ class DatasetCache:
     progress: Callable[[str, int, int], None]
     shares: int = 1  # the number of processes that share the memory of this machine
     samples: dict[str, Samples] = field(default_factory=dict, init=False)
-    _cached: dict[tuple[str, Preprocessing], tuple[NDArray[np.int64], Batches]] = field(default_factory=dict, init=False)
+    _cached: dict[tuple[str, Preprocessing], tuple[NDArray[np.int64], Batches]] = field(
+        default_factory=dict, init=False
+    )
 
     def __post_init__(self) -> None:
         """Open the data of each split; raise `UsageError` if this fails."""
@@ -66,7 +71,11 @@ class DatasetCache:
         options = self.evaluation
         for split, spec in options.data.items():
             self.samples[split] = open_samples(
-                spec, root=options.data_root, download=options.download, train=split == "train", labels=options.label_column
+                spec,
+                root=options.data_root,
+                download=options.download,
+                train=split == "train",
+                labels=options.label_column,
             )
 
     @property
@@ -75,8 +84,12 @@ class DatasetCache:
         names = {samples.names for samples in self.samples.values()}
         return names.pop() if len(names) == 1 else None
 
-    def split(self, split: str, targets: NDArray[np.int64], prepared: Preprocessing) -> Split:
-        """Return a split with its images as inputs of a model; they are decoded once unless they are too many to keep."""
+    def split(
+        self, split: str, targets: NDArray[np.int64], prepared: Preprocessing
+    ) -> Split:
+        """Return a split with its images as inputs of a model; they are decoded once
+        unless they are too many to keep.
+        """
         from dsi_cli.inference.evaluator import Split
 
         if (split, prepared) not in self._cached:
@@ -85,13 +98,24 @@ class DatasetCache:
         paths = self.samples[split].paths
         return Split(targets[kept], batches, kept, [paths[index] for index in kept])
 
-    def _decode(self, split: str, prepared: Preprocessing) -> tuple[NDArray[np.int64], Batches]:
-        """Return the indices of the samples that can be decoded, and their images as inputs of a model."""
+    def _decode(
+        self, split: str, prepared: Preprocessing
+    ) -> tuple[NDArray[np.int64], Batches]:
+        """Return the indices of the samples that can be decoded, and their images as
+        inputs of a model.
+        """
         from dsi_cli.inference.decode_cache import decode, stream
 
-        samples, transform, skip_bad = self.samples[split], prepared.transform(), self.evaluation.skip_bad_images
+        samples, transform, skip_bad = (
+            self.samples[split],
+            prepared.transform(),
+            self.evaluation.skip_bad_images,
+        )
         self.scratch.mkdir(parents=True, exist_ok=True)
-        limits = [space // 2 // self.shares for space in (free_memory(), shutil.disk_usage(self.scratch).free)]
+        limits = [
+            space // 2 // self.shares
+            for space in (free_memory(), shutil.disk_usage(self.scratch).free)
+        ]
         if self.evaluation.cache is not None:
             limits = [min(self.evaluation.cache, limit) for limit in limits]
         decoded = decode(
@@ -108,18 +132,29 @@ class DatasetCache:
             images, kept, bad_samples = decoded
             self._warn_of_bad(split, bad_samples)
 
-            def batches_from_cache(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
+            def batches_from_cache(
+                order: NDArray[np.int64], size: int
+            ) -> Iterator[NDArray[Any]]:
                 for rows in np.split(order, range(size, len(order), size)):
                     is_slice = bool((np.diff(rows) == 1).all())  # a slice needs no copy
                     yield images[rows[0] : rows[-1] + 1] if is_slice else images[rows]
 
             return kept, batches_from_cache
-        self.notify(f"{split}: --cache is too small for all images, so dsi decodes them again for each checkpoint")
+        self.notify(
+            f"{split}: --cache is too small for all images, so dsi decodes them again"
+            " for each checkpoint"
+        )
         kept = np.arange(len(samples))
         if skip_bad:
             bad: dict[int, str] = {}
-            deque(stream(samples, transform, range(len(samples)), on_bad=bad.__setitem__), maxlen=0)
-            self._warn_of_bad(split, [(samples.locate(index), reason) for index, reason in bad.items()])
+            deque(
+                stream(samples, transform, range(len(samples)), on_bad=bad.__setitem__),
+                maxlen=0,
+            )
+            self._warn_of_bad(
+                split,
+                [(samples.locate(index), reason) for index, reason in bad.items()],
+            )
             kept = np.delete(kept, [*bad])
 
         def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
@@ -133,25 +168,46 @@ class DatasetCache:
         if bad:
             path, reason = bad[0]
             images = count(len(bad), "image")
-            self.notify(f"warning: {split}: dsi leaves out {images} that cannot be decoded, such as {path} ({reason})")
+            self.notify(
+                f"warning: {split}: dsi leaves out {images} that cannot be decoded,"
+                f" such as {path} ({reason})"
+            )
 
 
 class LoadedModel:
-    """The model of one run, built when it is first needed, with the weights of one checkpoint at a time.
+    """The model of one run, built when it is first needed, with the weights of one
+    checkpoint at a time.
 
     Attributes
     ----------
     record : the first checkpoint of the run whose file exists.
-    spec : the model, as for ``--model``; None if neither the user nor the checkpoint names it.
+    spec : the model, as for ``--model``; None if neither the user nor the checkpoint
+        names it.
     prepared : how images are prepared, once the model is built.
-    has_fitted : whether the weights of some checkpoint fitted the model, so that others may be wrong.
-    text_weight : the text embeddings of the loaded checkpoint, which serve as its head; None without a text tower.
+    has_fitted : whether the weights of some checkpoint fitted the model, so that others
+        may be wrong.
+    text_weight : the text embeddings of the loaded checkpoint, which serve as its head;
+        None without a text tower.
     """
 
-    def __init__(self, run: RunCheckpoints, labels: ClassLabels, options: Options, data: DatasetCache) -> None:
-        self.run, self.labels, self.options, self.notify = run, labels, options, data.notify
+    def __init__(
+        self,
+        run: RunCheckpoints,
+        labels: ClassLabels,
+        options: Options,
+        data: DatasetCache,
+    ) -> None:
+        self.run, self.labels, self.options, self.notify = (
+            run,
+            labels,
+            options,
+            data.notify,
+        )
         self._files = {file.display_path: file for file in run.training.checkpoints}
-        self.record = next((record for record in run.usable if record.path in self._files), run.usable[0])
+        self.record = next(
+            (record for record in run.usable if record.path in self._files),
+            run.usable[0],
+        )
         file = self._files.get(self.record.path)
         self.facts = preprocess.recorded_facts(file) if file is not None else {}
         self.spec = options.evaluation.model
@@ -159,7 +215,9 @@ class LoadedModel:
             self.spec = preprocess.recorded_model(file, self.record.trainer, self.facts)
         self.prepared = Preprocessing()
         self._first_image = partial(next(iter(data.samples.values())).image, 0)
-        self._takes_tensors = all(samples.returns_tensors for samples in data.samples.values())
+        self._takes_tensors = all(
+            samples.returns_tensors for samples in data.samples.values()
+        )
         self.has_fitted = False
         self.text_weight: NDArray[np.float32] | None = None
         self._evaluator: Evaluator | None = None
@@ -170,20 +228,29 @@ class LoadedModel:
 
     @property
     def has_classifier(self) -> bool:
-        """True if the network has a head, or a text tower in place of one; known once the model is built."""
-        return self.record.head is not None or (self._zero_shot is not None and self._zero_shot.tokens is not None)
+        """True if the network has a head, or a text tower in place of one; known once
+        the model is built.
+        """
+        return self.record.head is not None or (
+            self._zero_shot is not None and self._zero_shot.tokens is not None
+        )
 
     @property
     def columns(self) -> int | None:
-        """The number of rows of the model's head, with those that are not compared; None without a head."""
+        """The number of rows of the model's head, with those that are not compared;
+        None without a head.
+        """
         if self.record.classes is None or self.options.choice.keep_extra:
             return self.record.classes
         return self.record.classes + (self.record.extra_classes or 0)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """The values that determine the predictions, known without building the model."""
-        # Find the files that define the model; there are none if a library defines it. Nothing is executed.
+        """The values that determine the predictions, known without building the
+        model.
+        """
+        # Find the files that define the model; there are none if a library defines it.
+        # Nothing is executed.
         spec = self.spec or ""
         kind, _, name = spec.partition(":")
         files: list[Path] = []
@@ -196,11 +263,16 @@ class LoadedModel:
         files = [file for file in files if file.is_file()]
         code = hashlib.sha256()
         for file in files:
-            code.update(file.name.encode(errors="backslashreplace") + hashlib.sha256(file.read_bytes()).digest())
+            code.update(
+                file.name.encode(errors="backslashreplace")
+                + hashlib.sha256(file.read_bytes()).digest()
+            )
         return {
             "model": self.spec,
             "code": code.hexdigest()[:16] if files else None,
-            "arguments": [[name, repr(value)] for name, value in self._model_arguments().items()],
+            "arguments": [
+                [name, repr(value)] for name, value in self._model_arguments().items()
+            ],
             "asked": asdict(self._requested_preprocessing()),
             "told": asdict(recorded_preprocessing(self.facts)),
             "autocast": self.options.evaluation.autocast,
@@ -209,34 +281,58 @@ class LoadedModel:
 
     def _requested_preprocessing(self) -> Preprocessing:
         options = self.options.evaluation
-        size = None if options.image_size is None else (options.image_size, options.image_size)
+        size = (
+            None
+            if options.image_size is None
+            else (options.image_size, options.image_size)
+        )
         names = ("crop_pct", "interpolation", "mean", "std", "channels")
         return Preprocessing(size, **{name: getattr(options, name) for name in names})
 
     def _build(self) -> Evaluator:
-        """Return the model on its device, and tell the user about it; raise `UsageError` if it cannot be built."""
+        """Return the model on its device, and tell the user about it; raise
+        `UsageError` if it cannot be built.
+        """
         from dsi_cli.inference import evaluator, models
 
-        options, record, choice = self.options.evaluation, self.record, self.options.choice
+        options, record, choice = (
+            self.options.evaluation,
+            self.record,
+            self.options.choice,
+        )
         if self.spec is None:
             message = (
-                f"the checkpoints of run {self.run.name!r} do not name their model; add --model with {models.EXPECTED}"
+                f"the checkpoints of run {self.run.name!r} do not name their model; add"
+                f" --model with {models.EXPECTED}"
             )
             raise UsageError(message, code="unknown-model", run=self.run.name)
         channels = options.channels
         if channels is None and record.path in self._files:
-            tensors = checkpoint_reader.state_dict_tensors(self._files[record.path], choice, record.classes)
+            tensors = checkpoint_reader.state_dict_tensors(
+                self._files[record.path], choice, record.classes
+            )
             channels = preprocess.input_channels(tensors)
         channels = channels or 3
         recorded = recorded_preprocessing(self.facts)
         size = self._requested_preprocessing().with_defaults(recorded).size
-        spec = models.ModelSpec(self.columns, channels, size, self._model_arguments(), self.run.names)
+        spec = models.ModelSpec(
+            self.columns, channels, size, self._model_arguments(), self.run.names
+        )
         built = models.build_model(self.spec, spec)
         self._model, self._zero_shot = built.model, built.zero_shot
 
-        # The processor of a Hugging Face model knows more than its config, whose image size is that of the initial weights.
-        first, second = (built.usual, recorded) if self.spec.startswith("transformers:") else (recorded, built.usual)
-        usual = first.with_defaults(second).with_defaults(Preprocessing(channels=channels)).average_channels()
+        # The processor of a Hugging Face model knows more than its config, whose image
+        # size is that of the initial weights.
+        first, second = (
+            (built.usual, recorded)
+            if self.spec.startswith("transformers:")
+            else (recorded, built.usual)
+        )
+        usual = (
+            first.with_defaults(second)
+            .with_defaults(Preprocessing(channels=channels))
+            .average_channels()
+        )
         self.prepared = self._requested_preprocessing().with_defaults(usual).validated()
 
         # Tell the user which model runs, and how images are prepared.
@@ -247,56 +343,106 @@ class LoadedModel:
             origin += "; classifier: text embeddings of the class names"
         elif self._zero_shot is not None:
             origin += "; without a tokenizer next to it: features only"
-        images = "tensors of the data set, without changes" if self._takes_tensors else self.prepared.describe()
+        images = (
+            "tensors of the data set, without changes"
+            if self._takes_tensors
+            else self.prepared.describe()
+        )
         self.notify(f"{self.run.name}: model {self.spec}{origin}; images: {images}")
-        ignored = [name for name, value in asdict(self._requested_preprocessing()).items() if value is not None]
+        ignored = [
+            name
+            for name, value in asdict(self._requested_preprocessing()).items()
+            if value is not None
+        ]
         if self._takes_tensors and ignored:
-            self.notify(f"warning: {', '.join(ignored)} of the options do not apply to tensors of the data set")
+            self.notify(
+                f"warning: {', '.join(ignored)} of the options do not apply to tensors"
+                " of the data set"
+            )
         if not self._takes_tensors:
-            self._warn_of_preparation(has_usual_size=size is None and self.spec.startswith(_LIBRARIES))
+            self._warn_of_preparation(
+                has_usual_size=size is None and self.spec.startswith(_LIBRARIES)
+            )
         if models.uses_batch_statistics(built.model):
-            self.notify("warning: the model normalises by the values of a batch, so its predictions depend on the batches")
+            self.notify(
+                "warning: the model normalises by the values of a batch, so its"
+                " predictions depend on the batches"
+            )
         mean, std = self.prepared.mean, self.prepared.std
-        network, device = built.zero_shot or built.model, evaluator.resolve_device(options.device)
-        return evaluator.Evaluator(network, mean, std, device, options.batch_size, options.autocast)
+        network, device = (
+            built.zero_shot or built.model,
+            evaluator.resolve_device(options.device),
+        )
+        return evaluator.Evaluator(
+            network, mean, std, device, options.batch_size, options.autocast
+        )
 
     def _model_arguments(self) -> dict[str, Any]:
-        """Return the user's arguments for the model's function, and the pooling that timm recorded."""
+        """Return the user's arguments for the model's function, and the pooling that
+        timm recorded.
+        """
         arguments = dict(self.options.evaluation.model_arguments)
         pool = self.facts.get("gp") or self.facts.get("global_pool")
-        if self.spec is not None and self.spec.startswith("timm:") and isinstance(pool, str):
+        if (
+            self.spec is not None
+            and self.spec.startswith("timm:")
+            and isinstance(pool, str)
+        ):
             arguments.setdefault("global_pool", pool)
         return arguments
 
     def _warn_of_preparation(self, *, has_usual_size: bool) -> None:
-        """Warn if something about it is unknown, or if images are smaller than the library's usual size, which is used."""
-        if (self.spec or "").startswith("torchvision:") and getattr(self._model, "transform_input", None) is False:
-            self.notify("warning: if the training began with torchvision's weights, add --model-arg transform_input=True")
-        unknown = [name for name in ("mean", "std") if getattr(self.prepared, name) is None]
+        """Warn if something about it is unknown, or if images are smaller than the
+        library's usual size, which is used.
+        """
+        if (self.spec or "").startswith("torchvision:") and getattr(
+            self._model, "transform_input", None
+        ) is False:
+            self.notify(
+                "warning: if the training began with torchvision's weights, add"
+                " --model-arg transform_input=True"
+            )
+        unknown = [
+            name for name in ("mean", "std") if getattr(self.prepared, name) is None
+        ]
         if unknown:
-            names, options = (" and ".join(f"{dashes}{name}" for name in unknown) for dashes in ("", "--"))
-            self.notify(f"warning: images are scaled to [0, 1] without the unknown {names}; add {options}")
+            names, options = (
+                " and ".join(f"{dashes}{name}" for name in unknown)
+                for dashes in ("", "--")
+            )
+            self.notify(
+                f"warning: images are scaled to [0, 1] without the unknown {names}; add"
+                f" {options}"
+            )
         if not has_usual_size:
             return
         with suppress(Exception):  # images that cannot be decoded are reported later
             image: Any = self._first_image()
             if max(image.size) < min(self.prepared.size or (0,)):
-                given, usual = ("x".join(map(str, size)) for size in (image.size, self.prepared.size or ()))
+                given, usual = (
+                    "x".join(map(str, size))
+                    for size in (image.size, self.prepared.size or ())
+                )
                 self.notify(
-                    f"warning: images of {given} are enlarged to {usual}, which is usual for {self.spec}; if it was trained on"
-                    f" smaller ones, add --image-size, for example --image-size {max(image.size)} --crop-pct 1"
+                    f"warning: images of {given} are enlarged to {usual}, which is"
+                    f" usual for {self.spec}; if it was trained on smaller ones, add"
+                    f" --image-size, for example --image-size {max(image.size)}"
+                    " --crop-pct 1"
                 )
 
     def load(self, record: Record) -> tuple[Evaluator, str | None]:
-        """Return the model with the weights of a checkpoint, and the name of its head's module.
+        """Return the model with the weights of a checkpoint, and the name of its head's
+        module.
 
         Raises
         ------
         UnreadableError
-            The file is gone, has changed since it was scanned, or its weights do not fit the model.
+            The file is gone, has changed since it was scanned, or its weights do not
+            fit the model.
         UsageError
-            The model is not known, or cannot be built. Or the weights of the run's first, last and middle checkpoint do not fit
-            either, so the model is a wrong one. No more are tried, since each is read completely.
+            The model is not known, or cannot be built. Or the weights of the run's
+            first, last and middle checkpoint do not fit either, so the model is a wrong
+            one. No more are tried, since each is read completely.
         """
         from dsi_cli.inference import models
 
@@ -310,7 +456,10 @@ class LoadedModel:
             self._head = models.load_weights(self._model, weights)
         except UnreadableError as error:
             usable = self.run.usable
-            for other in [usable[index] for index in dict.fromkeys((0, len(usable) - 1, len(usable) // 2))]:
+            for other in [
+                usable[index]
+                for index in dict.fromkeys((0, len(usable) - 1, len(usable) // 2))
+            ]:
                 if not self.has_fitted and other is not record:
                     with suppress(CheckpointError):
                         models.load_weights(self._model, self._read_weights(other))
@@ -318,8 +467,9 @@ class LoadedModel:
             if self.has_fitted:
                 raise
             message = (
-                f"run {self.run.name!r}, {self._files[record.path].path.name}: {error}; no other checkpoint that was tried fits"
-                " either; give the right model with --model"
+                f"run {self.run.name!r}, {self._files[record.path].path.name}: {error};"
+                " no other checkpoint that was tried fits either; give the right model"
+                " with --model"
             )
             raise UsageError(message, code="wrong-model", run=self.run.name) from None
         if self._zero_shot is not None:
@@ -330,23 +480,34 @@ class LoadedModel:
 
     def _read_weights(self, record: Record) -> Any:
         if record.path not in self._files:
-            raise UnreadableError("the checkpoint is gone, so its model cannot be run", code="checkpoint-gone")
-        return checkpoint_reader.read_state_dict(self._files[record.path], self.options.choice, record.classes)
+            raise UnreadableError(
+                "the checkpoint is gone, so its model cannot be run",
+                code="checkpoint-gone",
+            )
+        return checkpoint_reader.read_state_dict(
+            self._files[record.path], self.options.choice, record.classes
+        )
 
 
 @dataclass
 class ModelPredictions:
-    """The predictions of a run's model on one split, as a source of evaluation results (`split_evaluations.PredictionSource`)."""
+    """The predictions of a run's model on one split, as a source of evaluation results
+    (`split_evaluations.PredictionSource`).
+    """
 
     split: str
     data: DatasetCache
     model: LoadedModel
     targets: NDArray[np.int64]
-    label_assumption: str | None  # an assumption about the labels, if no name says which class each is
-    class_numbers: dict[str, int] | None  # the number that each class name of the data got from the labels; None without
+    # an assumption about the labels, if no name says which class each is
+    label_assumption: str | None
+    # the number that each class name of the data got from the labels; None without
+    class_numbers: dict[str, int] | None
     progress: Callable[[int], None]  # takes the number of images done
     equal_samples: NDArray[np.int64] | None = None
-    """The number of images of each class that both splits have; None unless this split has more of a class."""
+    """The number of images of each class that both splits have; None unless this split
+    has more of a class.
+    """
     _cached_split: Split | None = None
 
     @property
@@ -360,8 +521,14 @@ class ModelPredictions:
         return len(self.targets)
 
     def provenance(self, _record: Record) -> dict[str, Any] | None:
-        """Return what determines the predictions; it is the same for each checkpoint."""
-        return {"data": self.data.samples[self.split].id, "targets": self._digest, **self.model.provenance}
+        """Return what determines the predictions; it is the same for each
+        checkpoint.
+        """
+        return {
+            "data": self.data.samples[self.split].id,
+            "targets": self._digest,
+            **self.model.provenance,
+        }
 
     def reason_missing(self, _record: Record) -> None:
         """Return None: a model has predictions for each checkpoint."""
@@ -369,17 +536,23 @@ class ModelPredictions:
     @property
     def description(self) -> str:
         """A description of the data, with the assumption about its labels."""
-        return self.data.samples[self.split].source + (f"; {self.label_assumption}" if self.label_assumption else "")
+        return self.data.samples[self.split].source + (
+            f"; {self.label_assumption}" if self.label_assumption else ""
+        )
 
     @cached_property
     def _digest(self) -> str:
         return hashlib.sha256(self.targets.tobytes()).hexdigest()[:16]
 
     def evaluate(self, record: Record) -> EvaluationResult:
-        """Return the predictions of a checkpoint; errors as for `LoadedModel.load` and `Evaluator.evaluate`."""
+        """Return the predictions of a checkpoint; errors as for `LoadedModel.load` and
+        `Evaluator.evaluate`.
+        """
         evaluator, head = self.model.load(record)
         if self._cached_split is None:
-            self._cached_split = self.data.split(self.split, self.targets, self.model.prepared)
+            self._cached_split = self.data.split(
+                self.split, self.targets, self.model.prepared
+            )
         result = evaluator.evaluate(
             self._cached_split,
             self.model.labels.classes,
@@ -399,31 +572,56 @@ class ModelPredictions:
             "class_numbers": self.class_numbers,
             "origin": json.dumps(self.provenance(record), sort_keys=True),
         }
-        return replace(result, description=description, text_weight=self.model.text_weight)
+        return replace(
+            result, description=description, text_weight=self.model.text_weight
+        )
 
 
 def model_for_run(
-    data: DatasetCache, run: RunCheckpoints, labels: ClassLabels, options: Options, progress: Callable[[int], None]
+    data: DatasetCache,
+    run: RunCheckpoints,
+    labels: ClassLabels,
+    options: Options,
+    progress: Callable[[int], None],
 ) -> tuple[dict[str, ModelPredictions], list[str]]:
-    """Return the sources of one run, one per split, and warnings about the classes of the data.
+    """Return the sources of one run, one per split, and warnings about the classes of
+    the data.
 
-    Raise `UsageError` if the classes of the data are not those of the head, or if the head grows during the run.
+    Raise `UsageError` if the classes of the data are not those of the head, or if the
+    head grows during the run.
     """
     from dsi_cli.inference.class_matching import match_classes
 
     if run.common_classes != run.classes:
-        example = next(Path(record.path) for record in reversed(run.usable) if record.classes == run.classes)
-        message = (
-            f"the head of run {run.name!r} grows from {run.common_classes} to {run.classes} classes, and a model is run with one"
-            f" number of classes; analyse the checkpoints of each number separately, for example dsi analyze {example.name}"
-            " -o OUT --test DATA; without --test and --train the whole run is analysed"
+        example = next(
+            Path(record.path)
+            for record in reversed(run.usable)
+            if record.classes == run.classes
         )
-        raise UsageError(message, code="growing-head", run=run.name, classes=(run.common_classes, run.classes))
+        message = (
+            f"the head of run {run.name!r} grows from {run.common_classes} to"
+            f" {run.classes} classes, and a model is run with one number of classes;"
+            " analyse the checkpoints of each number separately, for example dsi"
+            f" analyze {example.name} -o OUT --test DATA; without --test and --train"
+            " the whole run is analysed"
+        )
+        raise UsageError(
+            message,
+            code="growing-head",
+            run=run.name,
+            classes=(run.common_classes, run.classes),
+        )
     model = LoadedModel(run, labels, options, data)
-    # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
+    # Names from the data itself do not give the order of the head's rows. Without a
+    # head, their order is used.
     names, wnids, listed = None, None, labels.label_list
-    if listed is not None and (listed.source != DATASET_CLASS_NAMES or model.record.head is None):
-        names, wnids = listed.names, [resolution.wnid for resolution in labels.resolutions]
+    if listed is not None and (
+        listed.source != DATASET_CLASS_NAMES or model.record.head is None
+    ):
+        names, wnids = (
+            listed.names,
+            [resolution.wnid for resolution in labels.resolutions],
+        )
     sources, warnings = {}, []
     for split, samples in data.samples.items():
         targets, class_warnings = match_classes(samples, labels.classes, names, wnids)
@@ -438,9 +636,14 @@ def model_for_run(
             numbers, first = np.unique(targets, return_index=True)
             own_names = (samples.names[index] for index in samples.targets[first])
             class_numbers = dict(zip(own_names, numbers.tolist(), strict=True))
-        sources[split] = ModelPredictions(split, data, model, targets, label_assumption, class_numbers, progress)
+        sources[split] = ModelPredictions(
+            split, data, model, targets, label_assumption, class_numbers, progress
+        )
     if len(sources) > 1 and options.evaluation.templates:
-        counts = {split: np.bincount(source.targets, minlength=labels.classes) for split, source in sources.items()}
+        counts = {
+            split: np.bincount(source.targets, minlength=labels.classes)
+            for split, source in sources.items()
+        }
         equal = np.min(list(counts.values()), axis=0)
         for split, source in sources.items():
             source.equal_samples = equal if (counts[split] > equal).any() else None

@@ -1,7 +1,9 @@
-"""The evaluation results of one run on one split: those in the cache, and new ones from a source of predictions.
+"""The evaluation results of one run on one split: those in the cache, and new ones from
+a source of predictions.
 
-If a call has a source for a split, only results of this source count. Without a source, the last result of each checkpoint counts.
-A result that does not count stays in the cache until another result of its checkpoint replaces it, so a source that fails loses
+If a call has a source for a split, only results of this source count. Without a source,
+the last result of each checkpoint counts. A result that does not count stays in the
+cache until another result of its checkpoint replaces it, so a source that fails loses
 nothing.
 """
 
@@ -16,7 +18,12 @@ import numpy as np
 
 from dsi_cli import similarity
 from dsi_cli.analysis.cache import EVALUATIONS, Cache, Entry, key_of
-from dsi_cli.analysis.classifiers.heads import UNNAMED, HeadParameters, head_of_table, head_table
+from dsi_cli.analysis.classifiers.heads import (
+    UNNAMED,
+    HeadParameters,
+    head_of_table,
+    head_table,
+)
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation.from_file import FilePredictions
 from dsi_cli.analysis.evaluation.from_model import ModelPredictions
@@ -35,21 +42,29 @@ PARTS = (*MATRIX_PARTS, CONFUSIONS.path, PREDICTIONS.path)
 INFO, TEXT_HEAD = "info", "text_head"
 
 
-def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationResult | str:
-    """Return the result of a checkpoint, or the reason of its `CheckpointError`; other errors are raised."""
+def evaluate_or_reason(
+    source: PredictionSource, record: Record
+) -> EvaluationResult | str:
+    """Return the result of a checkpoint, or the reason of its `CheckpointError`; other
+    errors are raised.
+    """
     try:
-        with redirect_stdout(sys.stderr):  # the user's code may print, and stdout holds only the results of dsi
+        with redirect_stdout(
+            sys.stderr
+        ):  # the user's code may print, and stdout holds only the results of dsi
             return source.evaluate(record)
     except CheckpointError as error:
         return str(error)
 
 
 class SplitEvaluations:
-    """The evaluation results of one run on one split; without a source, those of earlier calls only.
+    """The evaluation results of one run on one split; without a source, those of
+    earlier calls only.
 
     Attributes
     ----------
-    failed : the reason for each result that could not be made, by the path of the checkpoint.
+    failed : the reason for each result that could not be made, by the path of the
+        checkpoint.
     made : the number of results made in this call.
     """
 
@@ -69,7 +84,9 @@ class SplitEvaluations:
         self._saved: dict[str, SavedEvaluation] = {}
         for path, checkpoint in previous.items():
             saved, scanned = checkpoint.evaluations.get(split), self._scanned.get(path)
-            is_same = scanned is not None and checkpoint.record.version == scanned.version
+            is_same = (
+                scanned is not None and checkpoint.record.version == scanned.version
+            )
             if saved is not None and is_same and cache.has(EVALUATIONS, saved.key):
                 self._saved[path] = saved
         self._infos: dict[str, Entry] = {}
@@ -77,13 +94,20 @@ class SplitEvaluations:
     def needs(self, record: Record) -> bool:
         """Return whether the result of a checkpoint must be made."""
         wanted = self._wanted(record)
-        return self.source is not None and wanted is not None and not self.cache.has(EVALUATIONS, wanted.key)
+        return (
+            self.source is not None
+            and wanted is not None
+            and not self.cache.has(EVALUATIONS, wanted.key)
+        )
 
-    def make(self, record: Record, result: EvaluationResult | str | None = None) -> None:
-        """Make the result of a usable checkpoint if it is missing; a failure is added to `failed`.
+    def make(
+        self, record: Record, result: EvaluationResult | str | None = None
+    ) -> None:
+        """Make the result of a usable checkpoint if it is missing; a failure is added
+        to `failed`.
 
-        If another process has run the model, `result` is the new result, or the reason why it failed; otherwise the source makes
-        it.
+        If another process has run the model, `result` is the new result, or the reason
+        why it failed; otherwise the source makes it.
         """
         wanted = self._wanted(record)
         if wanted is None:
@@ -91,8 +115,15 @@ class SplitEvaluations:
         if self.source is not None and not self.cache.has(EVALUATIONS, wanted.key):
             if result is None:
                 result = evaluate_or_reason(self.source, record)
-            if isinstance(result, EvaluationResult) and result.counts is None and result.tncsm is None:
-                result = f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared"
+            if (
+                isinstance(result, EvaluationResult)
+                and result.counts is None
+                and result.tncsm is None
+            ):
+                result = (
+                    f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes"
+                    " are not compared"
+                )
             if isinstance(result, str):
                 self.failed[record.path] = result
                 return
@@ -101,46 +132,72 @@ class SplitEvaluations:
         self._saved[record.path] = wanted
 
     def saved(self, record: Record) -> SavedEvaluation | None:
-        """Return the last result of a checkpoint, even if it does not count in this call."""
+        """Return the last result of a checkpoint, even if it does not count in this
+        call.
+        """
         return self._saved.get(record.path)
 
     def counting(self, record: Record) -> SavedEvaluation | None:
-        """Return the result of a checkpoint that counts in this call; None if there is none yet."""
+        """Return the result of a checkpoint that counts in this call; None if there is
+        none yet.
+        """
         wanted = self._wanted(record)
-        return wanted if wanted is not None and self.cache.has(EVALUATIONS, wanted.key) else None
+        return (
+            wanted
+            if wanted is not None and self.cache.has(EVALUATIONS, wanted.key)
+            else None
+        )
 
     def reason_missing(self, record: Record) -> str | None:
-        """Return why a checkpoint has no result that counts; None if it has one, or if none is expected."""
+        """Return why a checkpoint has no result that counts; None if it has one, or if
+        none is expected.
+        """
         if self.source is None or self.counting(record) is not None:
             return None
         return self.failed.get(record.path) or self.source.reason_missing(record)
 
     def info(self, record: Record) -> Entry:
-        """Return the values that have no table, and the origin, of the result that counts; empty without one."""
+        """Return the values that have no table, and the origin, of the result that
+        counts; empty without one.
+        """
         saved = self.counting(record)
         if saved is None:
             return {}
         if saved.key not in self._infos:
-            self._infos[saved.key] = self.cache.read(EVALUATIONS, saved.key, [INFO])[INFO]
+            self._infos[saved.key] = self.cache.read(EVALUATIONS, saved.key, [INFO])[
+                INFO
+            ]
         return self._infos[saved.key]
 
     def tables(self, record: Record) -> dict[str, Any]:
-        """Return the tables of the result that counts, by the name of the part; empty without one."""
+        """Return the tables of the result that counts, by the name of the part; empty
+        without one.
+        """
         saved = self.counting(record)
         return {} if saved is None else self.cache.read(EVALUATIONS, saved.key, PARTS)
 
     def result(self, record: Record) -> EvaluationResult | None:
-        """Return the result that counts, with what the rows are made from; None without one."""
+        """Return the result that counts, with what the rows are made from; None without
+        one.
+        """
         tables, info = self.tables(record), self.info(record)
         if not tables:
             return None
-        matrices = {part: parquet.to_matrix(tables[part]) for part in MATRIX_PARTS if part in tables}
+        matrices = {
+            part: parquet.to_matrix(tables[part])
+            for part in MATRIX_PARTS
+            if part in tables
+        }
         counts = None
         if CONFUSIONS.path in tables:
             counts = parquet.to_counts(tables[CONFUSIONS.path])
         elif PREDICTIONS.path in tables:
             samples = tables[PREDICTIONS.path]
-            counts = confusion_counts(samples["target"].to_numpy(), samples["prediction"].to_numpy(), info["classes"])
+            counts = confusion_counts(
+                samples["target"].to_numpy(),
+                samples["prediction"].to_numpy(),
+                info["classes"],
+            )
         equal_samples = info["equal_samples"]
         return EvaluationResult(
             counts,
@@ -155,28 +212,48 @@ class SplitEvaluations:
         )
 
     def text_head(self, record: Record) -> HeadParameters | None:
-        """Return the text embeddings that serve as the head of a checkpoint; None without a text tower."""
+        """Return the text embeddings that serve as the head of a checkpoint; None
+        without a text tower.
+        """
         saved = self.counting(record)
-        entry = {} if saved is None else self.cache.read(EVALUATIONS, saved.key, [TEXT_HEAD])
+        entry = (
+            {}
+            if saved is None
+            else self.cache.read(EVALUATIONS, saved.key, [TEXT_HEAD])
+        )
         return head_of_table(entry[TEXT_HEAD]) if TEXT_HEAD in entry else None
 
     def _wanted(self, record: Record) -> SavedEvaluation | None:
-        """Return the result that counts in this call, which may not be made yet; None if no result is expected."""
+        """Return the result that counts in this call, which may not be made yet; None
+        if no result is expected.
+        """
         saved = self._saved.get(record.path)
         if self.source is None:
             return saved
         provenance = self.source.provenance(record)
         if provenance is None:
             return None
-        # Predictions of a file are what they are; those of a model depend on all of the checkpoint.
+        # Predictions of a file are what they are; those of a model depend on all of the
+        # checkpoint.
         scanned = self._scanned[record.path]
-        version = asdict(replace(scanned, run="")) if isinstance(self.source, ModelPredictions) else None
+        version = (
+            asdict(replace(scanned, run=""))
+            if isinstance(self.source, ModelPredictions)
+            else None
+        )
         source = key_of("evaluation", provenance, version)
         equal = self.source.equal_samples
         # A result with more than this call needs is not made again.
-        if saved is not None and saved.source == source and not self.source.needs_templates:
+        if (
+            saved is not None
+            and saved.source == source
+            and not self.source.needs_templates
+        ):
             return saved
-        additions = [self.source.needs_templates, None if equal is None else equal.tolist()]
+        additions = [
+            self.source.needs_templates,
+            None if equal is None else equal.tolist(),
+        ]
         return SavedEvaluation(key_of(source, additions), source)
 
 
@@ -184,24 +261,39 @@ def _entry(result: EvaluationResult) -> Entry:
     """Return a result as an entry of the cache."""
     columns = UNNAMED.key_columns
     ccsm = None
-    if result.counts is not None and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
+    if (
+        result.counts is not None
+        and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES
+    ):
         ccsm = confusion_similarity(result.counts)
     entry: Entry = {}
     if result.predictions is not None:
         size = len(result.predictions)
         samples = range(size) if result.samples is None else result.samples
-        varying: dict[str, Any] = {"target": result.targets, "prediction": result.predictions, "sample": samples}
+        varying: dict[str, Any] = {
+            "target": result.targets,
+            "prediction": result.predictions,
+            "sample": samples,
+        }
         varying |= {"score": result.scores, "path": result.paths}
         known = {name: values for name, values in varying.items() if values is not None}
-        entry[PREDICTIONS.path] = parquet.from_columns(PREDICTIONS, size, columns, known)
-    for kind, matrix in zip(MATRIX_PARTS, (ccsm, result.tncsm, result.equal_tncsm), strict=True):
+        entry[PREDICTIONS.path] = parquet.from_columns(
+            PREDICTIONS, size, columns, known
+        )
+    for kind, matrix in zip(
+        MATRIX_PARTS, (ccsm, result.tncsm, result.equal_tncsm), strict=True
+    ):
         if matrix is not None:
             indices = {"class_index": range(len(matrix))}
-            entry[kind] = parquet.from_matrix(CSMS, matrix, columns | {"kind": kind}, indices)
+            entry[kind] = parquet.from_matrix(
+                CSMS, matrix, columns | {"kind": kind}, indices
+            )
     # The counts of too many classes follow from the predictions, if these are stored.
     if result.counts is not None and (result.predictions is None or ccsm is not None):
         indices = {"class_index": range(result.counts.shape[0])}
-        entry[CONFUSIONS.path] = parquet.from_matrix(CONFUSIONS, result.counts, columns, indices)
+        entry[CONFUSIONS.path] = parquet.from_matrix(
+            CONFUSIONS, result.counts, columns, indices
+        )
     if result.text_weight is not None:
         entry[TEXT_HEAD] = head_table(HeadParameters(result.text_weight))
     entry[INFO] = {
@@ -213,6 +305,8 @@ def _entry(result: EvaluationResult) -> Entry:
         "typicality": list(result.typicality) if result.histograms else [],
         "histograms": result.histograms,
         "collapse": result.collapse if result.histograms else {},
-        "equal_samples": None if result.equal_samples is None else result.equal_samples.tolist(),
+        "equal_samples": (
+            None if result.equal_samples is None else result.equal_samples.tolist()
+        ),
     }
     return entry

@@ -1,14 +1,17 @@
-"""The options of ``dsi analyze`` and ``dsi watch``, each declared once: one frozen dataclass per group.
+"""The options of ``dsi analyze`` and ``dsi watch``, each declared once: one frozen
+dataclass per group.
 
-A field's name and default are those of the Python API. Its metadata hold the flag, the placeholder and the help text of the command
-line (`dsi_cli.analysis.option_groups.declaration`). The command line and ``docs/cli.md`` are made from this module, and
-`dsi_cli.Options` and `dsi_cli.Evaluation` inherit their fields from the groups.
+A field's name and default are those of the Python API. Its metadata hold the flag, the
+placeholder and the help text of the command line
+(`dsi_cli.analysis.option_groups.declaration`). The command line and ``docs/cli.md`` are
+made from this module, and `dsi_cli.Options` and `dsi_cli.Evaluation` inherit their
+fields from the groups.
 
-To add an option: add a field here, and a keyword to `dsi_cli.analyze` unless the field belongs to `dsi_cli.Evaluation`. A test
-compares names and defaults.
+To add an option: add a field here, and a keyword to `dsi_cli.analyze` unless the field
+belongs to `dsi_cli.Evaluation`. A test compares names and defaults.
 
-The groups lack ``==`` and a ``repr``, and those that are only base classes lack ``__init__``, because each method that `dataclass`
-generates delays every ``--help``.
+The groups lack ``==`` and a ``repr``, and those that are only base classes lack
+``__init__``, because each method that `dataclass` generates delays every ``--help``.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ class CheckpointOptions:
 
     checkpoints: tuple[str, ...] = option(
         "CHECKPOINTS",
-        "Checkpoint files, folders, glob patterns, URLs (s3://...), or runs of a tracker (mlflow:RUN, wandb:RUN).",
+        "Checkpoint files, folders, glob patterns, URLs (s3://...), or runs of a"
+        " tracker (mlflow:RUN, wandb:RUN).",
         default=(),
         url=AS_IT_IS,
     )
@@ -56,16 +60,34 @@ class InputOptions:
 
     revisions: str | None = option(
         "--revisions WHICH",
-        "Revisions of a Hugging Face repository (hf://ORG/MODEL): commits, tags, branches, or a pattern ('step*').",
+        "Revisions of a Hugging Face repository (hf://ORG/MODEL): commits, tags,"
+        " branches, or a pattern ('step*').",
         choices=("commits", "tags", "branches"),
     )
-    epochs: str | None = option("--epochs FIRST:LAST:STEP", "Epochs to analyse, for example 0:200:5. LAST is included.")
-    head: str | None = option("--head NAME", "Name of the head; dsi scan --why FILE lists the candidates.", is_kept=True)
-    ema: bool = option("--ema/--no-ema", "Use averaged (EMA) weights instead of raw ones.", is_kept=True)
-    keep_extra_classes: bool = option(
-        "--keep-extra-classes/--no-keep-extra-classes", "Keep the head's rows for no object or background.", is_kept=True
+    epochs: str | None = option(
+        "--epochs FIRST:LAST:STEP",
+        "Epochs to analyse, for example 0:200:5. LAST is included.",
     )
-    log: str | None = option("--log FILE", "Training log. By default the one next to the checkpoints.", url=DOWNLOAD)
+    head: str | None = option(
+        "--head NAME",
+        "Name of the head; dsi scan --why FILE lists the candidates.",
+        is_kept=True,
+    )
+    ema: bool = option(
+        "--ema/--no-ema",
+        "Use averaged (EMA) weights instead of raw ones.",
+        is_kept=True,
+    )
+    keep_extra_classes: bool = option(
+        "--keep-extra-classes/--no-keep-extra-classes",
+        "Keep the head's rows for no object or background.",
+        is_kept=True,
+    )
+    log: str | None = option(
+        "--log FILE",
+        "Training log. By default the one next to the checkpoints.",
+        url=DOWNLOAD,
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -92,7 +114,11 @@ class LabelOptions:
         choices=("noun", "verb"),
         is_kept=True,
     )
-    wordnet: str | None = option("--wordnet NAME", "Another WordNet installed for NLTK, such as wordnet31.", is_kept=True)
+    wordnet: str | None = option(
+        "--wordnet NAME",
+        "Another WordNet installed for NLTK, such as wordnet31.",
+        is_kept=True,
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -101,8 +127,9 @@ class ComparisonOptions:
 
     references: tuple[str, ...] = option(
         "--reference REFERENCE",
-        "What the networks are compared with: path (default), wup, lch, res:FILE, lin:FILE, jcn:FILE, or your own matrix"
-        " (.csv, .parquet, .npy). Repeatable; the first is the main one.",
+        "What the networks are compared with: path (default), wup, lch, res:FILE,"
+        " lin:FILE, jcn:FILE, or your own matrix (.csv, .parquet, .npy). Repeatable;"
+        " the first is the main one.",
         default=DEFAULT_REFERENCES,
         choices=("path", "wup", "lch", "res:", "lin:", "jcn:"),
         is_kept=True,
@@ -110,11 +137,14 @@ class ComparisonOptions:
     )
     taxonomy: str | None = option(
         "--taxonomy FILE",
-        "Hierarchy that replaces WordNet: CSV of child,parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist.",
+        "Hierarchy that replaces WordNet: CSV of child,parent, a JSON tree, or a file"
+        " of ImageNet, BREEDS or iNaturalist.",
         is_kept=True,
         url=DOWNLOAD,
     )
-    centred: bool = option("--centred", "Also compute the NCSM without the mean weight row.")
+    centred: bool = option(
+        "--centred", "Also compute the NCSM without the mean weight row."
+    )
     measures: tuple[str, ...] = option(
         "--measure NAME",
         f"SAI measure, instead of the default ones: {', '.join(MEASURES)}. Repeatable.",
@@ -123,11 +153,16 @@ class ComparisonOptions:
     )
     quantiles: tuple[float, ...] = option(
         "--wsi-quantile FRACTION",
-        f"Quantile for the maximum and minimum WSI (default {WSI_QUANTILE:g}). Repeatable.",
+        f"Quantile for the maximum and minimum WSI (default {WSI_QUANTILE:g})."
+        " Repeatable.",
         default=(WSI_QUANTILE,),
     )
-    permutations: int | None = option("--permutations NUMBER", "Random relabellings for chance levels that need them.")
-    draws: int | None = option("--draws NUMBER", "A number above 0 adds the confidence interval of ssim.")
+    permutations: int | None = option(
+        "--permutations NUMBER", "Random relabellings for chance levels that need them."
+    )
+    draws: int | None = option(
+        "--draws NUMBER", "A number above 0 adds the confidence interval of ssim."
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -136,16 +171,27 @@ class PredictionOptions:
 
     predictions: str | None = option(
         "--predictions FILE",
-        "Stored predictions, scores or confusion matrices: Parquet, CSV, NPY or NPZ, or a folder with one file per epoch or run.",
+        "Stored predictions, scores or confusion matrices: Parquet, CSV, NPY or NPZ, or"
+        " a folder with one file per epoch or run.",
         is_kept=True,
         url=DOWNLOAD,
     )
-    targets: str | None = option("--targets FILE", "The true classes, if the file of predictions lacks them.", url=DOWNLOAD)
+    targets: str | None = option(
+        "--targets FILE",
+        "The true classes, if the file of predictions lacks them.",
+        url=DOWNLOAD,
+    )
     truth: str = option(
-        "--truth AXIS", "True classes of a confusion matrix: rows or columns.", default="rows", choices=TRUTH
+        "--truth AXIS",
+        "True classes of a confusion matrix: rows or columns.",
+        default="rows",
+        choices=TRUTH,
     )
     predictions_split: str = option(
-        "--predictions-split SPLIT", "Split of the predictions: test or train.", default="test", choices=("test", "train")
+        "--predictions-split SPLIT",
+        "Split of the predictions: test or train.",
+        default="test",
+        choices=("test", "train"),
     )
 
 
@@ -155,18 +201,28 @@ class ModelOptions:
 
     test: str | None = option(
         "--test DATA",
-        "Test data: a folder of class folders, Parquet or tar shards, a saved Hugging Face data set, a torchvision data"
-        " set (CIFAR100), file.py:function or module:function.",
+        "Test data: a folder of class folders, Parquet or tar shards, a saved Hugging"
+        " Face data set, a torchvision data set (CIFAR100), file.py:function or"
+        " module:function.",
         url=CACHE,
     )
-    train: str | None = option("--train DATA", "Training data, in the same forms as --test.", url=CACHE)
-    data_root: str | None = option("--data-root DIR", "Folder of torchvision's data sets.")
-    download: bool = option("--download", "Let torchvision download its data set into --data-root.")
-    label_column: str | None = option("--label-column NAME", "Label column of Parquet files or of a saved data set.")
+    train: str | None = option(
+        "--train DATA", "Training data, in the same forms as --test.", url=CACHE
+    )
+    data_root: str | None = option(
+        "--data-root DIR", "Folder of torchvision's data sets."
+    )
+    download: bool = option(
+        "--download", "Let torchvision download its data set into --data-root."
+    )
+    label_column: str | None = option(
+        "--label-column NAME", "Label column of Parquet files or of a saved data set."
+    )
     model: str | None = option(
         "--model MODEL",
-        "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:function, module:function, or torchscript:FILE"
-        " (which runs the file's code). By default the model that the trainer recorded.",
+        "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:function,"
+        " module:function, or torchscript:FILE (which runs the file's code). By default"
+        " the model that the trainer recorded.",
     )
     model_arguments: tuple[tuple[str, Any], ...] = option(
         "--model-arg NAME=VALUE",
@@ -174,10 +230,16 @@ class ModelOptions:
         default=(),
         parse=text_values.parse_arguments,
     )
-    templates: bool = option("--templates", "Also compute class templates from features: TNCSM and typicality.")
-    image_size: int | None = option("--image-size PIXELS", "Side of the input, in pixels.")
+    templates: bool = option(
+        "--templates",
+        "Also compute class templates from features: TNCSM and typicality.",
+    )
+    image_size: int | None = option(
+        "--image-size PIXELS", "Side of the input, in pixels."
+    )
     crop_pct: float | None = option(
-        "--crop-pct FRACTION", "Side of the crop, divided by the side that images are resized to."
+        "--crop-pct FRACTION",
+        "Side of the crop, divided by the side that images are resized to.",
     )
     interpolation: str | None = option(
         "--interpolation NAME",
@@ -195,12 +257,16 @@ class ModelOptions:
         parse=partial(text_values.parse_numbers, "--std"),
     )
     channels: int | None = option("--channels NUMBER", "Channels of the input: 1 or 3.")
-    skip_bad_images: bool = option("--skip-bad-images", "Leave out images that cannot be decoded.")
+    skip_bad_images: bool = option(
+        "--skip-bad-images", "Leave out images that cannot be decoded."
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class InferenceOptions:
-    """The device and the memory for running the model. Only `autocast` may change predictions."""
+    """The device and the memory for running the model. Only `autocast` may change
+    predictions.
+    """
 
     device: str = option(
         "--device DEVICE",
@@ -209,12 +275,18 @@ class InferenceOptions:
         choices=("auto", "cpu", "cuda", "mps"),
     )
     batch_size: int | None = option(
-        "--batch-size NUMBER", "Images per batch.", parse=text_values.parse_batch_size, text_default="auto"
+        "--batch-size NUMBER",
+        "Images per batch.",
+        parse=text_values.parse_batch_size,
+        text_default="auto",
     )
-    autocast: bool = option("--autocast", "Compute in bfloat16; predictions close to a tie may change.")
+    autocast: bool = option(
+        "--autocast", "Compute in bfloat16; predictions close to a tie may change."
+    )
     cache: int | None = option(
         "--cache SIZE",
-        "Memory for decoded images, for example 8GB. By default half of what is free; 0 decodes them for each checkpoint.",
+        "Memory for decoded images, for example 8GB. By default half of what is free; 0"
+        " decodes them for each checkpoint.",
         parse=partial(text_values.parse_size, "--cache"),
     )
 
@@ -225,17 +297,21 @@ class EngineChoice:
 
     engine: str = option(
         "--engine NAME",
-        f"What runs the jobs: {'; '.join(f'{engine.name} ({engine.title})' for engine in ENGINES)}.",
+        "What runs the jobs:"
+        f" {'; '.join(f'{engine.name} ({engine.title})' for engine in ENGINES)}.",
         default=DEFAULT_ENGINE,
         choices=ENGINE_NAMES,
     )
     address: str | None = option(
         "--address ADDRESS",
-        "Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. By default RAY_ADDRESS, else a new one here.",
+        "Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. By default"
+        " RAY_ADDRESS, else a new one here.",
         url=AS_IT_IS,
     )
     gpus_per_task: float = option(
-        "--gpus-per-task NUMBER", "GPUs of a task that runs a model, for example 1 or 0.25.", default=0.0
+        "--gpus-per-task NUMBER",
+        "GPUs of a task that runs a model, for example 1 or 0.25.",
+        default=0.0,
     )
 
 
@@ -245,7 +321,8 @@ class MemoryOptions:
 
     memory: int | None = option(
         "--memory SIZE",
-        "Memory for comparing matrices, for example 4GB. By default half of what is free.",
+        "Memory for comparing matrices, for example 4GB. By default half of what is"
+        " free.",
         parse=partial(text_values.parse_size, "--memory", least=1),
     )
 
@@ -258,13 +335,22 @@ class OutputOptions:
     report: bool = option("--report/--no-report", "Write report.html.", default=True)
     log_to: tuple[str, ...] = option(
         "--log-to TRACKER",
-        f"Also log the curves to a tracker: {', '.join(map(form, TRACKERS))}. Repeatable.",
+        f"Also log the curves to a tracker: {', '.join(map(form, TRACKERS))}."
+        " Repeatable.",
         default=(),
         url=AS_IT_IS,
     )
-    per_epoch: bool = option("--per-epoch", "Also print tables with a row for each epoch.", is_terminal_only=True)
-    json: bool = option("--json", "Print one JSON document and nothing else.", is_terminal_only=True)
-    quiet: bool = option("--quiet -q", "Print no progress and no notes.", is_terminal_only=True)
+    per_epoch: bool = option(
+        "--per-epoch",
+        "Also print tables with a row for each epoch.",
+        is_terminal_only=True,
+    )
+    json: bool = option(
+        "--json", "Print one JSON document and nothing else.", is_terminal_only=True
+    )
+    quiet: bool = option(
+        "--quiet -q", "Print no progress and no notes.", is_terminal_only=True
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -272,7 +358,9 @@ class WatchOutputOptions(OutputOptions):
     """The output options of ``dsi watch``."""
 
     json: bool = option(
-        "--json", "Print a JSON document per update, and at the end that of dsi analyze --json.", is_terminal_only=True
+        "--json",
+        "Print a JSON document per update, and at the end that of dsi analyze --json.",
+        is_terminal_only=True,
     )
 
 
@@ -290,13 +378,15 @@ class WatchOptions:
     )
     until_epoch: int | None = option(
         "--until-epoch EPOCH",
-        "End once every run has this epoch (the trainer's own number). In a folder of runs, dsi then waits for others (--idle).",
+        "End once every run has this epoch (the trainer's own number). In a folder of"
+        " runs, dsi then waits for others (--idle).",
         minimum=0,
         is_terminal_only=True,
     )
     idle: float | None = option(
         "--idle TIME",
-        "End when nothing was new for this long: 90s, 30m, 2h. Default for a folder of runs after --until-epoch: 30 times --every.",
+        "End when nothing was new for this long: 90s, 30m, 2h. Default for a folder of"
+        " runs after --until-epoch: 30 times --every.",
         parse=partial(text_values.parse_seconds, "--idle"),
         is_terminal_only=True,
     )
@@ -313,5 +403,9 @@ _SHARED: Sections = {
 }
 ANALYZE: Sections = _SHARED | {"Output": (OutputOptions,)}
 """The sections of the help of ``dsi analyze``, with the groups of options in each."""
-WATCH: Sections = {"Watching": (WatchOptions,)} | _SHARED | {"Output": (WatchOutputOptions,)}
-"""The sections of the help of ``dsi watch``: every option of ``dsi analyze``, and its own."""
+WATCH: Sections = (
+    {"Watching": (WatchOptions,)} | _SHARED | {"Output": (WatchOutputOptions,)}
+)
+"""The sections of the help of ``dsi watch``: every option of ``dsi analyze``, and its
+own.
+"""

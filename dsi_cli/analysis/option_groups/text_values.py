@@ -1,4 +1,6 @@
-"""The values of options that are typed as text: numbers, sizes, batch sizes, arguments, epochs and times."""
+"""The values of options that are typed as text: numbers, sizes, batch sizes, arguments,
+epochs and times.
+"""
 
 from __future__ import annotations
 
@@ -14,42 +16,65 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def _not_of_that_form(option: str, form: str, text: str, code: str) -> UsageError:
-    return UsageError(f"{option} takes {form}; {text!r} is not of that form", code=code, option=option, value=text)
+    return UsageError(
+        f"{option} takes {form}; {text!r} is not of that form",
+        code=code,
+        option=option,
+        value=text,
+    )
 
 
 def parse_numbers(option: str, text: str) -> tuple[float, ...]:
-    """Return the numbers of a list such as ``0.485,0.456,0.406``; raise `UsageError` if a part is not a number."""
+    """Return the numbers of a list such as ``0.485,0.456,0.406``; raise `UsageError` if
+    a part is not a number.
+    """
     try:
         return tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:
-        raise _not_of_that_form(option, "numbers, for example 0.485,0.456,0.406", text, "not-numbers") from None
+        raise _not_of_that_form(
+            option, "numbers, for example 0.485,0.456,0.406", text, "not-numbers"
+        ) from None
 
 
 def parse_size(option: str, text: str, least: int = 0) -> int:
-    """Return a size in bytes; raise `UsageError` if the text is not a size, or the size is below ``least``, which is 0 or 1.
+    """Return a size in bytes; raise `UsageError` if the text is not a size, or the size
+    is below ``least``, which is 0 or 1.
 
     >>> parse_size("--cache", "8GB"), parse_size("--cache", "0"), parse_size("--memory", "1.5g", least=1)
     (8000000000, 0, 1500000000)
     """
-    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)i?b?", text.strip().lower())
+    match = re.fullmatch(
+        r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)i?b?", text.strip().lower()
+    )
     size = -1 if match is None else int(float(match[1]) * _SIZE_UNITS[match[2]])
     if size < least:
-        form = "a size above 0, for example 4GB or 500MB" if least else "a size, for example 8GB or 0"
+        form = (
+            "a size above 0, for example 4GB or 500MB"
+            if least
+            else "a size, for example 8GB or 0"
+        )
         raise _not_of_that_form(option, form, text, "not-a-size")
     return size
 
 
 def parse_batch_size(text: str) -> int | None:
-    """Return the batch size, None for ``auto``; raise `UsageError` for any other text."""
+    """Return the batch size, None for ``auto``; raise `UsageError` for any other
+    text.
+    """
     if text == "auto":
         return None
     if not text.isdecimal() or len(text) > 9:
-        raise UsageError(f"--batch-size takes a number or auto; {text!r} is neither", code="not-a-batch-size", value=text)
+        raise UsageError(
+            f"--batch-size takes a number or auto; {text!r} is neither",
+            code="not-a-batch-size",
+            value=text,
+        )
     return int(text)
 
 
 def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
-    """Return names and values of ``NAME=VALUE`` texts; a value is a Python literal if it reads as one, and else text.
+    """Return names and values of ``NAME=VALUE`` texts; a value is a Python literal if
+    it reads as one, and else text.
 
     Raise `UsageError` if a text lacks ``=``, or its first part is not a Python name.
 
@@ -60,7 +85,9 @@ def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name.isidentifier():
-            raise _not_of_that_form("--model-arg", "NAME=VALUE", text, "not-an-argument")
+            raise _not_of_that_form(
+                "--model-arg", "NAME=VALUE", text, "not-an-argument"
+            )
         try:
             arguments.append((name, ast.literal_eval(value)))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -69,19 +96,23 @@ def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def parse_seconds(option: str, text: str) -> float:
-    """Return a time in seconds; raise `UsageError` if the text is not a time, or the time is 0.
+    """Return a time in seconds; raise `UsageError` if the text is not a time, or the
+    time is 0.
 
     >>> parse_seconds("--idle", "30m"), parse_seconds("--every", "0.5s")
     (1800.0, 0.5)
     """
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s*([smh])", text.strip().lower())
     if match is None or not float(match[1]):
-        raise _not_of_that_form(option, "a time, for example 90s, 30m or 2h", text, "not-a-time")
+        raise _not_of_that_form(
+            option, "a time, for example 90s, 30m or 2h", text, "not-a-time"
+        )
     return float(match[1]) * _SECONDS[match[2]]
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a time as `parse_seconds` reads it, in the largest unit that gives a whole number.
+    """Return a time as `parse_seconds` reads it, in the largest unit that gives a whole
+    number.
 
     >>> format_seconds(7200), format_seconds(5400), format_seconds(0.5)
     ('2h', '90m', '0.5s')
@@ -91,7 +122,8 @@ def format_seconds(seconds: float) -> str:
 
 
 def epoch_filter(text: str | None) -> range | None:
-    """Return the epochs that ``first:last:step`` selects, or None for all; raise `UsageError` for text of another form.
+    """Return the epochs that ``first:last:step`` selects, or None for all; raise
+    `UsageError` for text of another form.
 
     ``last`` is included.
 
@@ -102,10 +134,16 @@ def epoch_filter(text: str | None) -> range | None:
         return None
     match = re.fullmatch(r"(\d{0,9})(?:(:)(\d{0,9}))?(?::(\d{0,9}))?", text.strip())
     if match is None or not text.strip():
-        raise _not_of_that_form("--epochs", "first:last:step, for example 0:200:5", text, "not-epochs")
+        raise _not_of_that_form(
+            "--epochs", "first:last:step, for example 0:200:5", text, "not-epochs"
+        )
     first, colon, last, step = match.groups()
     start, stride = int(first or 0), int(step or 1)
     end = int(last or 10**9) if colon else start
     if stride == 0:
-        raise UsageError(f"--epochs {text}: the step must be 1 or more", code="not-epochs", value=text)
+        raise UsageError(
+            f"--epochs {text}: the step must be 1 or more",
+            code="not-epochs",
+            value=text,
+        )
     return range(start, end + 1, stride)

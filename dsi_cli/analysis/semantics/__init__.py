@@ -1,1 +1,3 @@
-"""The labels of a run, their senses in WordNet or another taxonomy, and the reference matrices."""
+"""The labels of a run, their senses in WordNet or another taxonomy, and the reference
+matrices.
+"""

@@ -1,4 +1,6 @@
-"""The class labels of a training run: where dsi finds them, their WordNet synsets, and the groups and superclasses that follow."""
+"""The class labels of a training run: where dsi finds them, their WordNet synsets, and
+the groups and superclasses that follow.
+"""
 
 from __future__ import annotations
 
@@ -32,51 +34,79 @@ from dsi_cli.wordnet.disambiguation.resolve import Resolution
 _log = logging.getLogger(__name__)
 
 DATASET_CLASS_NAMES = "the data's class names"
-"""The source of labels that come from the dataset, not from a label file or a checkpoint."""
-MIN_KNOWN_CLASSES = 4  # the number of known classes that an alignment with a reference needs
-LIST_SUPERCLASSES = "list-superclasses"  # the name in the tables of superclasses that come from the label list
+"""The source of labels that come from the dataset, not from a label file or a
+checkpoint.
+"""
+MIN_KNOWN_CLASSES = (
+    4  # the number of known classes that an alignment with a reference needs
+)
+# the name in the tables of superclasses that come from the label list
+LIST_SUPERCLASSES = "list-superclasses"
 
 
 @dataclass(frozen=True)
 class ClassLabels:
-    """The classes of a training run, or of a label list, in the order of the classifier."""
+    """The classes of a training run, or of a label list, in the order of the
+    classifier.
+    """
 
     classes: int
     label_list: LabelList | None
     resolutions: tuple[Resolution, ...]
     wordnet: WordNet  # the WordNet in which the labels were looked up
-    taxonomy: CustomTaxonomy | None = None  # the taxonomy that replaces WordNet as the hierarchy
+    taxonomy: CustomTaxonomy | None = (
+        None  # the taxonomy that replaces WordNet as the hierarchy
+    )
 
     @cached_property
     def senses_id(self) -> str | None:
-        """The hash of the labels and their synsets, in twelve hex digits; None without labels."""
+        """The hash of the labels and their synsets, in twelve hex digits; None without
+        labels.
+        """
         if self.label_list is None:
             return None
-        parts = [self.label_list.id, *(resolution.wnid or "" for resolution in self.resolutions)]
+        parts = [
+            self.label_list.id,
+            *(resolution.wnid or "" for resolution in self.resolutions),
+        ]
         if not self.wordnet.is_usual:
             parts.append(self.wordnet.id)
         return _digest(parts)
 
     @cached_property
     def semantics_id(self) -> str | None:
-        """The hash of `senses_id`, the custom taxonomy and the superclasses of the list; None without labels."""
+        """The hash of `senses_id`, the custom taxonomy and the superclasses of the
+        list; None without labels.
+        """
         if self.label_list is None or self.senses_id is None:
             return None
         others = [self.taxonomy.fingerprint] if self.taxonomy else []
-        others += [superclass or "" for superclass in self.label_list.superclasses or ()]
+        others += [
+            superclass or "" for superclass in self.label_list.superclasses or ()
+        ]
         return _digest([self.senses_id, *others]) if others else self.senses_id
 
     @cached_property
     def hierarchy(self) -> Hierarchy:
         """The taxonomy that contains the classes."""
         if self.taxonomy is None:
-            return Hierarchy(self.wordnet.id, self.wordnet.taxonomy, self.nodes, self.classes)
+            return Hierarchy(
+                self.wordnet.id, self.wordnet.taxonomy, self.nodes, self.classes
+            )
         nodes = self.taxonomy.class_nodes(self.label_list)
-        return Hierarchy(self.taxonomy.name, self.taxonomy.taxonomy, nodes, self.classes, is_custom=True)
+        return Hierarchy(
+            self.taxonomy.name,
+            self.taxonomy.taxonomy,
+            nodes,
+            self.classes,
+            is_custom=True,
+        )
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
-        """The classes in display order: by the hierarchy, with the classes of a superclass of the list together."""
+        """The classes in display order: by the hierarchy, with the classes of a
+        superclass of the list together.
+        """
         order = self.hierarchy.order()
         if self.list_superclasses is not None:
             order = hierarchy.gather_superclasses(order, self.list_superclasses)
@@ -84,15 +114,23 @@ class ClassLabels:
 
     @cached_property
     def groups(self) -> tuple[str | None, ...]:
-        """The superclass of each class in the label list, or else its group in the hierarchy; empty without labels."""
+        """The superclass of each class in the label list, or else its group in the
+        hierarchy; empty without labels.
+        """
         if self.label_list is None:
             return ()
         return self.list_superclasses or self.hierarchy.groups()
 
     @property
     def list_superclasses(self) -> tuple[str | None, ...] | None:
-        """The superclasses of the label list; None if it has none, or if a custom taxonomy replaces them."""
-        return self.label_list.superclasses if self.label_list and not self.taxonomy else None
+        """The superclasses of the label list; None if it has none, or if a custom
+        taxonomy replaces them.
+        """
+        return (
+            self.label_list.superclasses
+            if self.label_list and not self.taxonomy
+            else None
+        )
 
     @property
     def resolved(self) -> int:
@@ -107,11 +145,15 @@ class ClassLabels:
     @property
     def unresolved(self) -> list[Resolution]:
         """The labels without a synset."""
-        return [resolution for resolution in self.resolutions if resolution.synset is None]
+        return [
+            resolution for resolution in self.resolutions if resolution.synset is None
+        ]
 
     @property
     def lookup_source(self) -> str:
-        """The name of the taxonomy or WordNet that contains the labels, for messages."""
+        """The name of the taxonomy or WordNet that contains the labels, for
+        messages.
+        """
         if self.taxonomy is not None:
             return self.taxonomy.source
         if self.wordnet.part == "noun":
@@ -121,7 +163,11 @@ class ClassLabels:
     @property
     def placeholders(self) -> list[str]:
         """The labels that are placeholders, such as ``class_7``."""
-        return [resolution.label for resolution in self.resolutions if resolution.resolved_by == resolve.PLACEHOLDER]
+        return [
+            resolution.label
+            for resolution in self.resolutions
+            if resolution.resolved_by == resolve.PLACEHOLDER
+        ]
 
     @property
     def are_placeholders(self) -> bool:
@@ -130,8 +176,14 @@ class ClassLabels:
 
     @property
     def command(self) -> str | None:
-        """The call of ``dsi labels`` that shows the senses of these labels; None without a file or with a custom taxonomy."""
-        if self.taxonomy is not None or self.label_list is None or self.label_list.path is None:
+        """The call of ``dsi labels`` that shows the senses of these labels; None
+        without a file or with a custom taxonomy.
+        """
+        if (
+            self.taxonomy is not None
+            or self.label_list is None
+            or self.label_list.path is None
+        ):
             return None
         words = ["dsi", "labels", self.label_list.path]
         if self.wordnet.part != "noun":
@@ -144,13 +196,22 @@ class ClassLabels:
     def unknown_labels(self) -> list[tuple[str, str]]:
         """The labels that the hierarchy does not contain, each with the reason."""
         if self.taxonomy is None:
-            return [(resolution.label, resolution.reason or "") for resolution in self.unresolved]
+            return [
+                (resolution.label, resolution.reason or "")
+                for resolution in self.unresolved
+            ]
         reason = f"{self.taxonomy.source} has no node of that name"
-        return [(entry.label, reason) for entry in self.resolutions if entry.index not in self.hierarchy.nodes]
+        return [
+            (entry.label, reason)
+            for entry in self.resolutions
+            if entry.index not in self.hierarchy.nodes
+        ]
 
     @property
     def uncertain(self) -> list[tuple[str, str]]:
-        """The labels and synsets that a person should check; none if a custom taxonomy replaces WordNet."""
+        """The labels and synsets that a person should check; none if a custom taxonomy
+        replaces WordNet.
+        """
         if self.taxonomy is not None:
             return []
         return [(entry.label, entry.synset) for entry in self.to_check if entry.synset]
@@ -158,19 +219,38 @@ class ClassLabels:
     @property
     def nodes(self) -> dict[int, int]:
         """The WordNet node of each class with a synset, by class index."""
-        nodes = {entry.index: self.wordnet.taxonomy.node(entry.wnid) for entry in self.resolutions if entry.wnid}
+        nodes = {
+            entry.index: self.wordnet.taxonomy.node(entry.wnid)
+            for entry in self.resolutions
+            if entry.wnid
+        }
         return {index: node for index, node in nodes.items() if node is not None}
 
     def reason_all_uncertain(self) -> str | None:
-        """Return why all chosen senses are uncertain and what to do, or None if they are not."""
-        lacking = [entry for entry in self.unresolved if entry.resolved_by not in resolve.CERTAIN]
+        """Return why all chosen senses are uncertain and what to do, or None if they
+        are not.
+        """
+        lacking = [
+            entry
+            for entry in self.unresolved
+            if entry.resolved_by not in resolve.CERTAIN
+        ]
         unknown = sum(entry.resolved_by != resolve.PLACEHOLDER for entry in lacking)
-        is_any_chosen = any(entry.synset and entry.resolved_by not in resolve.CERTAIN for entry in self.resolutions)
-        if self.taxonomy is not None or not is_any_chosen or not resolve.is_foreign(unknown, len(lacking), self.classes):
+        is_any_chosen = any(
+            entry.synset and entry.resolved_by not in resolve.CERTAIN
+            for entry in self.resolutions
+        )
+        if (
+            self.taxonomy is not None
+            or not is_any_chosen
+            or not resolve.is_foreign(unknown, len(lacking), self.classes)
+        ):
             return None
         return (
-            f"{len(lacking)} of {count(self.classes, 'label')} are unknown to {self.lookup_source}, so the senses of the others "
-            "are uncertain, too; add --taxonomy FILE or --reference FILE, or choose the synsets with --map FILE"
+            f"{len(lacking)} of {count(self.classes, 'label')} are unknown to"
+            f" {self.lookup_source}, so the senses of the others are uncertain, too;"
+            " add --taxonomy FILE or --reference FILE, or choose the synsets with"
+            " --map FILE"
         )
 
     def reason_no_reference(self) -> str | None:
@@ -183,7 +263,9 @@ class ClassLabels:
         """Return why the hierarchy cannot judge mistakes, or None if it can."""
         if self.taxonomy is None or self.label_list is None:
             return self.reason_no_reference()
-        return self.reason_too_few_known(len(self.hierarchy.nodes), self.taxonomy.source, "a hierarchy")
+        return self.reason_too_few_known(
+            len(self.hierarchy.nodes), self.taxonomy.source, "a hierarchy"
+        )
 
     def reason_no_superclasses(self) -> str | None:
         """Return why the superclass accuracy cannot be computed, or None if it can."""
@@ -193,23 +275,35 @@ class ClassLabels:
         if reason is not None or any(self.groups):
             return reason
         share = "two or more, but not all" if self.hierarchy.is_custom else "3 to 40 %"
-        return f"no hypernym holds {share} of the classes: there are no groups to be superclasses"
+        return (
+            f"no hypernym holds {share} of the classes: there are no groups to be"
+            " superclasses"
+        )
 
     def reason_too_few_known(self, known: int, source: str, use: str) -> str | None:
-        """Return why the number of classes that a source contains is too small for a use, or None if it is large enough."""
+        """Return why the number of classes that a source contains is too small for a
+        use, or None if it is large enough.
+        """
         if known >= MIN_KNOWN_CLASSES:
             return None
         if self.are_placeholders:
             examples = ", ".join(self.placeholders[:2])
-            return f"the labels are placeholders ({examples}, ...); give the class names with --labels FILE"
+            return (
+                f"the labels are placeholders ({examples}, ...); give the class names"
+                " with --labels FILE"
+            )
         if known == self.classes:
             return f"{count(known, 'class')}; {use} needs {MIN_KNOWN_CLASSES} or more"
         are = "is" if known == 1 else "are"
-        return f"{known} of {self.classes} labels {are} known to {source}; {use} needs {MIN_KNOWN_CLASSES} or more"
+        return (
+            f"{known} of {self.classes} labels {are} known to {source}; {use} needs"
+            f" {MIN_KNOWN_CLASSES} or more"
+        )
 
     @cached_property
     def dataset_superclasses(self) -> tuple[str | None, ...] | None:
-        """The superclasses of the label list or else of its preset, such as CIFAR-100's 20.
+        """The superclasses of the label list or else of its preset, such as CIFAR-100's
+        20.
 
         None if neither has superclasses, or if a custom taxonomy replaces them.
         """
@@ -219,30 +313,58 @@ class ClassLabels:
 
     @property
     def superclass_source(self) -> str:
-        """The source of the superclasses in the tables: ``cifar100-superclasses`` or the name of the hierarchy."""
+        """The source of the superclasses in the tables: ``cifar100-superclasses`` or
+        the name of the hierarchy.
+        """
         if self.label_list is None or self.dataset_superclasses is None:
             return self.hierarchy.name
-        return LIST_SUPERCLASSES if self.list_superclasses else f"{self.label_list.preset}-superclasses"
+        return (
+            LIST_SUPERCLASSES
+            if self.list_superclasses
+            else f"{self.label_list.preset}-superclasses"
+        )
 
     @cached_property
     def superclass_numbers(self) -> NDArray[np.intp]:
         """The superclass of each class as a number.
 
-        The superclasses are those of the dataset, or else the groups. Each class without a superclass has a separate number.
+        The superclasses are those of the dataset, or else the groups. Each class
+        without a superclass has a separate number.
         """
         names = self.dataset_superclasses or self.groups
         numbers: dict[str | int, int] = {}
-        return np.array([numbers.setdefault(name or index, len(numbers)) for index, name in enumerate(names)], np.intp)
+        return np.array(
+            [
+                numbers.setdefault(name or index, len(numbers))
+                for index, name in enumerate(names)
+            ],
+            np.intp,
+        )
 
-    def class_rows(self, run: str, samples: Mapping[str, Sequence[int]] = {}) -> list[dict[str, Any]]:
-        """Return the rows of the classes table; `samples` has the number of samples of each class, by split."""
+    def class_rows(
+        self, run: str, samples: Mapping[str, Sequence[int]] = {}
+    ) -> list[dict[str, Any]]:
+        """Return the rows of the classes table; `samples` has the number of samples of
+        each class, by split.
+        """
         rows: list[dict[str, Any]] = []
         for index, position in enumerate(np.argsort(self.order).tolist()):
-            row: dict[str, Any] = {"run": run, "class_index": index, "display_order": position}
-            row |= {f"samples_{split}": int(numbers[index]) for split, numbers in samples.items()}
+            row: dict[str, Any] = {
+                "run": run,
+                "class_index": index,
+                "display_order": position,
+            }
+            row |= {
+                f"samples_{split}": int(numbers[index])
+                for split, numbers in samples.items()
+            }
             if self.label_list is not None:
                 resolution = self.resolutions[index]
-                row |= {"labels_id": self.label_list.id, "name": resolution.label, "group": self.groups[index]}
+                row |= {
+                    "labels_id": self.label_list.id,
+                    "name": resolution.label,
+                    "group": self.groups[index],
+                }
                 row |= vars(resolution) | {"candidate_scores": resolution.scores}
             rows.append(row)
         return rows
@@ -254,18 +376,21 @@ def resolve_labels(
     wordnet: WordNet | None = None,
     taxonomy: CustomTaxonomy | None = None,
 ) -> ClassLabels:
-    """Return the labels of a list with their synsets in a WordNet, by default WordNet 3.0's nouns.
+    """Return the labels of a list with their synsets in a WordNet, by default WordNet
+    3.0's nouns.
 
-    `choices` are the ids or synset names that the user chose, by class index; an empty text leaves the class out. A taxonomy
-    replaces WordNet as the hierarchy.
+    `choices` are the ids or synset names that the user chose, by class index; an empty
+    text leaves the class out. A taxonomy replaces WordNet as the hierarchy.
 
-    Raise `UsageError` if the labels are a preset, whose classes are nouns, and the WordNet contains another part of speech.
+    Raise `UsageError` if the labels are a preset, whose classes are nouns, and the
+    WordNet contains another part of speech.
     """
     wordnet = wordnet or load_wordnet()
     if labels.preset is None and labels.subset_of is None:
         recognised = presets.recognise(labels.names, labels.source, labels.wnids)
         labels = replace(recognised, superclasses=labels.superclasses, path=labels.path)
-    # Presets have ids of WordNet 3.0. In another WordNet, the ids are those of the same synsets there, which no preset explains.
+    # Presets have ids of WordNet 3.0. In another WordNet, the ids are those of the same
+    # synsets there, which no preset explains.
     wnids: Sequence[str | None] | None = labels.wnids
     preset = labels.preset or labels.subset_of
     if wnids is not None and preset is not None and not wordnet.is_usual:
@@ -273,26 +398,55 @@ def resolve_labels(
         if wordnet.part == "noun":
             wnids = [wnid and same_synset_in(wordnet, wnid) for wnid in wnids]
         elif labels.preset is not None:
-            message = f"the classes of the preset {labels.preset} are nouns; leave out --pos {wordnet.part}"
-            raise UsageError(message, code="preset-needs-nouns", preset=labels.preset, pos=wordnet.part)
+            message = (
+                f"the classes of the preset {labels.preset} are nouns; leave out --pos"
+                f" {wordnet.part}"
+            )
+            raise UsageError(
+                message,
+                code="preset-needs-nouns",
+                preset=labels.preset,
+                pos=wordnet.part,
+            )
         else:
             wnids = None
-    resolutions = resolve.resolve(labels.names, wnids, preset, choices, labels.superclasses, wordnet)
-    if preset is not None and preset == labels.subset_of and 2 * len(labels.names) < len(presets.load_preset(preset).names):
-        by_words = resolve.resolve(labels.names, superclasses=labels.superclasses, wordnet=wordnet)
+    resolutions = resolve.resolve(
+        labels.names, wnids, preset, choices, labels.superclasses, wordnet
+    )
+    if (
+        preset is not None
+        and preset == labels.subset_of
+        and 2 * len(labels.names) < len(presets.load_preset(preset).names)
+    ):
+        by_words = resolve.resolve(
+            labels.names, superclasses=labels.superclasses, wordnet=wordnet
+        )
         resolutions = resolve.resolve_part(resolutions, preset, by_words)
-    result = ClassLabels(len(labels.names), labels, tuple(resolutions), wordnet, taxonomy)
-    _log.debug("%d labels from %s, preset %s: %d in WordNet", result.classes, labels.source, labels.preset, result.resolved)
+    result = ClassLabels(
+        len(labels.names), labels, tuple(resolutions), wordnet, taxonomy
+    )
+    _log.debug(
+        "%d labels from %s, preset %s: %d in WordNet",
+        result.classes,
+        labels.source,
+        labels.preset,
+        result.resolved,
+    )
     return result
 
 
-def read_choices(path: str | Path | None, labels: LabelList, wordnet: WordNet | None = None) -> dict[int, str]:
-    """Return the id or synset name that the user chose for each class in a mapping file; an empty text leaves the class out.
+def read_choices(
+    path: str | Path | None, labels: LabelList, wordnet: WordNet | None = None
+) -> dict[int, str]:
+    """Return the id or synset name that the user chose for each class in a mapping
+    file; an empty text leaves the class out.
 
-    If the columns ``synset`` and ``wnid`` disagree, the user edited one of them. That is the one that differs from the
-    synset that the label has without a mapping. An empty id is ignored.
+    If the columns ``synset`` and ``wnid`` disagree, the user edited one of them. That
+    is the one that differs from the synset that the label has without a mapping. An
+    empty id is ignored.
 
-    Raise `UsageError` if the file cannot be read, names an unknown class or synset, or if both columns of a row were edited.
+    Raise `UsageError` if the file cannot be read, names an unknown class or synset, or
+    if both columns of a row were edited.
     """
     choices: dict[int, str] = {}
     if path is None:
@@ -308,25 +462,39 @@ def read_choices(path: str | Path | None, labels: LabelList, wordnet: WordNet | 
             nodes[column] = None if entry is None else entry.node
             if text and nodes[column] is None:
                 forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
-                reason = f"{quoted(text)} is not an id; expected {forms}" if entry is None else entry.reason
+                reason = (
+                    f"{quoted(text)} is not an id; expected {forms}"
+                    if entry is None
+                    else entry.reason
+                )
                 raise UsageError(f"{where}: {reason}", code="unknown-synset", id=text)
         # Choose the edited column if they differ.
         decisive = next(iter(columns))
         if columns.get("wnid") and len(set(nodes.values())) > 1:
-            edited = [column for column, node in nodes.items() if node != nodes_without_mapping().get(index)]
+            edited = [
+                column
+                for column, node in nodes.items()
+                if node != nodes_without_mapping().get(index)
+            ]
             if len(edited) > 1 and columns["synset"]:
                 message = (
-                    f"{where}: {columns['synset']} and {columns['wnid']} are different {wordnet.part}s; correct one, or delete "
-                    "the column wnid"
+                    f"{where}: {columns['synset']} and {columns['wnid']} are different"
+                    f" {wordnet.part}s; correct one, or delete the column wnid"
                 )
-                raise UsageError(message, code="mapping-columns-disagree", path=str(path), line=line)
+                raise UsageError(
+                    message, code="mapping-columns-disagree", path=str(path), line=line
+                )
             decisive = edited[0]
         choices[index] = columns[decisive]
     return choices
 
 
-def without_labels(classes: int, wordnet: WordNet | None = None, taxonomy: CustomTaxonomy | None = None) -> ClassLabels:
-    """Return the `ClassLabels` of a run with unknown labels; for the parameters see `resolve_labels`."""
+def without_labels(
+    classes: int, wordnet: WordNet | None = None, taxonomy: CustomTaxonomy | None = None
+) -> ClassLabels:
+    """Return the `ClassLabels` of a run with unknown labels; for the parameters see
+    `resolve_labels`.
+    """
     return ClassLabels(classes, None, (), wordnet or load_wordnet(), taxonomy)
 
 
@@ -338,18 +506,26 @@ def find_labels(
     dataset_names: tuple[str, ...] | None = None,
     earlier_id: str | None = None,
 ) -> tuple[LabelList | None, list[str]]:
-    """Return the labels of a run, and warnings about label lists that dsi found but cannot use.
+    """Return the labels of a run, and warnings about label lists that dsi found but
+    cannot use.
 
-    Unless the user has given labels, dsi takes the first list with the right number of them. It searches in the first readable
-    checkpoint, next to the checkpoints, in the parent folder and finally in the dataset. Numbers and placeholders in a checkpoint
-    come after the files. A run without a classifier has no number of classes, and its labels are those of the dataset.
-    ``earlier_id`` is the id of the labels of an earlier call. If they are in a file, no checkpoint is opened again.
+    Unless the user has given labels, dsi takes the first list with the right number of
+    them. It searches in the first readable checkpoint, next to the checkpoints, in the
+    parent folder and finally in the dataset. Numbers and placeholders in a checkpoint
+    come after the files. A run without a classifier has no number of classes, and its
+    labels are those of the dataset. ``earlier_id`` is the id of the labels of an
+    earlier call. If they are in a file, no checkpoint is opened again.
 
-    Raise `UsageError` if a label file was found, and another one has the same classes in another order.
+    Raise `UsageError` if a label file was found, and another one has the same classes
+    in another order.
     """
     if given is not None:
         return given, _contradictions(given, run, readable)
-    from_dataset = None if dataset_names is None else presets.recognise(dataset_names, DATASET_CLASS_NAMES, None)
+    from_dataset = (
+        None
+        if dataset_names is None
+        else presets.recognise(dataset_names, DATASET_CLASS_NAMES, None)
+    )
     if classes is None:
         return from_dataset, []
     warnings: list[str] = []
@@ -357,16 +533,30 @@ def find_labels(
     for candidate in _nearby_labels(run, readable, earlier_id):
         if found is not None and found.path is not None:
             # Other files of as many classes must have the same order as the first one.
-            if not isinstance(candidate, UsageError) and candidate.path is not None and len(candidate.names) == classes:
+            if (
+                not isinstance(candidate, UsageError)
+                and candidate.path is not None
+                and len(candidate.names) == classes
+            ):
                 _require_same_order(found, candidate)
         elif isinstance(candidate, UsageError):
             warnings.append(str(candidate))
         elif len(candidate.names) != classes:
-            number, expected = count(len(candidate.names), "label"), count(classes, "class")
-            warnings.append(f"{candidate.source} is not used, because it has {number} and the classifier {expected}")
+            number, expected = (
+                count(len(candidate.names), "label"),
+                count(classes, "class"),
+            )
+            warnings.append(
+                f"{candidate.source} is not used, because it has {number} and the"
+                f" classifier {expected}"
+            )
         elif found is None:
             found = candidate
-    if found is None and from_dataset is not None and len(from_dataset.names) == classes:
+    if (
+        found is None
+        and from_dataset is not None
+        and len(from_dataset.names) == classes
+    ):
         found = from_dataset
     return found, warnings
 
@@ -377,29 +567,44 @@ def _require_same_order(labels: LabelList, other: LabelList) -> None:
     if contradiction is not None and contradiction.is_order:
         first, second = (shlex.quote(path or "") for path in (labels.path, other.path))
         message = (
-            f"{labels.path} and {other.path} disagree, and the second has {contradiction.text}; choose one of them with "
+            f"{labels.path} and {other.path} disagree, and the second has"
+            f" {contradiction.text}; choose one of them with "
         )
         message += f"--labels {first} or --labels {second}"
-        raise UsageError(message, code="label-files-disagree", path=labels.path, other=other.path)
+        raise UsageError(
+            message, code="label-files-disagree", path=labels.path, other=other.path
+        )
 
 
-def contradictions_of_found(labels: LabelList | None, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
-    """Return a warning if labels that were found for a run contradict those in a checkpoint or in a file."""
+def contradictions_of_found(
+    labels: LabelList | None, run: TrainingRun, readable: Sequence[CheckpointFile]
+) -> list[str]:
+    """Return a warning if labels that were found for a run contradict those in a
+    checkpoint or in a file.
+    """
     if labels is None:
         return []
-    # Labels of a checkpoint are compared with files only, so that this checkpoint is not opened again.
+    # Labels of a checkpoint are compared with files only, so that this checkpoint is
+    # not opened again.
     return _contradictions(labels, run, readable if labels.path is not None else ())
 
 
-def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
-    """Return a warning if a list of the run has the same classes in another order, or a file has as many other classes."""
+def _contradictions(
+    labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]
+) -> list[str]:
+    """Return a warning if a list of the run has the same classes in another order, or a
+    file has as many other classes.
+    """
     for nearby in chain(_labels_in_files(run), _labels_in_checkpoint(readable)):
         if isinstance(nearby, UsageError) or len(nearby.names) != len(labels.names):
             continue  # this list is not used, so it need not be valid
         contradiction = _contradiction(labels, nearby)
         if contradiction is not None:
             place = "" if nearby.path is None else " next to the checkpoints"
-            return [f"{labels.source} is used, but {nearby.source}{place} has {contradiction.text}"]
+            return [
+                f"{labels.source} is used, but {nearby.source}{place} has"
+                f" {contradiction.text}"
+            ]
     return []
 
 
@@ -411,45 +616,76 @@ class _Contradiction(NamedTuple):
 
 
 def _contradiction(labels: LabelList, nearby: LabelList) -> _Contradiction | None:
-    """Return how the classes of a list of the run differ from those of the labels, or None if they do not contradict them."""
-    order, what, is_order = match_order(labels.names, labels.wnids, nearby, {}), "the same classes in another order", True
-    there, here = ([name_key(name) for name in names] for names in (nearby.names, labels.names))
+    """Return how the classes of a list of the run differ from those of the labels, or
+    None if they do not contradict them.
+    """
+    order, what, is_order = (
+        match_order(labels.names, labels.wnids, nearby, {}),
+        "the same classes in another order",
+        True,
+    )
+    there, here = (
+        [name_key(name) for name in names] for names in (nearby.names, labels.names)
+    )
     if order is not None:
         moved = [index for index, other in enumerate(order) if index != other]
     elif len(identifiers.placeholders(nearby.names)) == len(there):
-        # Trainers sort folders with numbers as text (1, 10, 100, 2), but names come in the order of the numbers.
+        # Trainers sort folders with numbers as text (1, 10, 100, 2), but names come in
+        # the order of the numbers.
         numbers = [int(re.sub(r"\D", "", name)) for name in nearby.names]
-        moved = [index for index, number in enumerate(sorted(numbers)) if number != numbers[index]]
+        moved = [
+            index
+            for index, number in enumerate(sorted(numbers))
+            if number != numbers[index]
+        ]
         what, is_order = "numbers for names, perhaps in another order", False
     else:
         most = Counter(there) | Counter(here)
-        common = {key for key in {*there} & {*here} if most[key] == 1}  # a repeated name has no certain place
+        # a repeated name has no certain place
+        common = {key for key in {*there} & {*here} if most[key] == 1}
         has_ids = are_ids(nearby.names) or are_ids(labels.names)
         if nearby.path is not None and not has_ids and 2 * len(common) < len(here):
-            return _Contradiction(f"other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)", is_order=False)
-        moved = [index for index, key in enumerate(here) if key in common and key != there[index]]
+            return _Contradiction(
+                f"other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)",
+                is_order=False,
+            )
+        moved = [
+            index
+            for index, key in enumerate(here)
+            if key in common and key != there[index]
+        ]
         what = "some of the classes in another order"
     if len(moved) < 2:
         return None
     name, other = quoted(labels.names[moved[0]]), quoted(nearby.names[moved[0]])
-    return _Contradiction(f"{what}: class {moved[0]} is {other} there and {name} here", is_order)
+    return _Contradiction(
+        f"{what}: class {moved[0]} is {other} there and {name} here", is_order
+    )
 
 
 def _nearby_labels(
     run: TrainingRun, readable: Sequence[CheckpointFile], earlier_id: str | None
 ) -> Iterator[LabelList | UsageError]:
-    """Yield the label lists of a run in the order of `find_labels`, or the error of a file that cannot be read."""
+    """Yield the label lists of a run in the order of `find_labels`, or the error of a
+    file that cannot be read.
+    """
     in_files = list(_labels_in_files(run))
     ids = [labels.id for labels in in_files if isinstance(labels, LabelList)]
     in_checkpoint = [] if earlier_id in ids else list(_labels_in_checkpoint(readable))
-    numbered = [labels for labels in in_checkpoint if 2 * len(identifiers.placeholders(labels.names)) > len(labels.names)]
+    numbered = [
+        labels
+        for labels in in_checkpoint
+        if 2 * len(identifiers.placeholders(labels.names)) > len(labels.names)
+    ]
     yield from (labels for labels in in_checkpoint if labels not in numbered)
     yield from in_files
     yield from numbered
 
 
 def _labels_in_files(run: TrainingRun) -> Iterator[LabelList | UsageError]:
-    """Yield the lists in the label files of a run's folder and its parent, or the error of a file that cannot be read."""
+    """Yield the lists in the label files of a run's folder and its parent, or the error
+    of a file that cannot be read.
+    """
     for folder in (run.folder, run.folder.parent):
         for path in label_files.find_label_files(folder):
             try:

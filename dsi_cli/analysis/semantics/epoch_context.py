@@ -1,4 +1,6 @@
-"""The matrices of an epoch and the references of its run, with derived values that several comparisons share."""
+"""The matrices of an epoch and the references of its run, with derived values that
+several comparisons share.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +14,48 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, DenseRows, MatrixSums, RowSource, block_statistics
+from dsi_cli.metrics.blockwise import (
+    BlockStatistics,
+    BlockWalk,
+    DenseRows,
+    MatrixSums,
+    RowSource,
+    block_statistics,
+)
 from dsi_cli.metrics.idm import Score
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
-MAX_PREPARED_MATRICES = 4  # the number of class subsets for which a matrix stays prepared
+MAX_PREPARED_MATRICES = (
+    4  # the number of class subsets for which a matrix stays prepared
+)
 
 
 @dataclass(frozen=True)
 class EpochMatrix:
     """One matrix of an epoch, or a reference matrix."""
 
-    name: str  # the kind, and the split if there is one: one of `dsi_cli.analysis.tables.curves.ORDER`
+    # the kind, and the split if there is one: one of
+    # `dsi_cli.analysis.tables.curves.ORDER`
+    name: str
     values: NDArray[np.float32] | RowSource
-    """The dense matrix ``(C, C)``, NaN for missing classes; or the rows of `classes`, made on demand."""
+    """The dense matrix ``(C, C)``, NaN for missing classes; or the rows of `classes`,
+    made on demand.
+    """
     classes: Classes  # the indices of the classes in the matrix
     reliability: Score | None = None  # the reliability of a CCSM
-    statistics: BlockStatistics | None = None  # the statistics of a blockwise matrix, if they are known already
+    statistics: BlockStatistics | None = (
+        None  # the statistics of a blockwise matrix, if they are known already
+    )
     reference: str | None = None
-    """The name of a reference matrix in the tables, such as ``wordnet3.0-path``; None for matrices of an epoch."""
-    reason_missing: str | None = None  # the reason why nothing can be aligned with this reference
+    """The name of a reference matrix in the tables, such as ``wordnet3.0-path``; None
+    for matrices of an epoch.
+    """
+    reason_missing: str | None = (
+        None  # the reason why nothing can be aligned with this reference
+    )
     _sums: dict[bytes, MatrixSums] = field(default_factory=dict)
     _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
 
@@ -45,7 +66,9 @@ class EpochMatrix:
         return self.values
 
     def of_classes(self, kept: Classes) -> PreparedMatrix:
-        """Return the prepared dense matrix of some classes, from memory if it was asked for recently."""
+        """Return the prepared dense matrix of some classes, from memory if it was asked
+        for recently.
+        """
         key = kept.tobytes()
         prepared = self._prepared.get(key)
         if prepared is None:
@@ -58,7 +81,11 @@ class EpochMatrix:
     def rows(self, kept: Classes) -> RowSource:
         """Return the rows of the matrix of some classes."""
         if isinstance(self.values, np.ndarray):
-            return DenseRows(self.values if len(kept) == len(self.values) else self.values[np.ix_(kept, kept)])
+            return DenseRows(
+                self.values
+                if len(kept) == len(self.values)
+                else self.values[np.ix_(kept, kept)]
+            )
         if len(kept) == len(self.classes):
             return self.values
         return self.values.take(np.searchsorted(self.classes, kept))
@@ -84,7 +111,9 @@ class EpochMatrix:
 
 
 def network_matrix(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:
-    """Return the matrix of the network's similarity among the matrices of an epoch, or None."""
+    """Return the matrix of the network's similarity among the matrices of an epoch, or
+    None.
+    """
     by_name = {matrix.name: matrix for matrix in matrices}
     return next((by_name[name] for name in NETWORK_MATRICES if name in by_name), None)
 
@@ -94,8 +123,12 @@ class EpochContext:
     """One checkpoint, and what its matrices and predictions are compared with."""
 
     labels: ClassLabels
-    references: Sequence[EpochMatrix]  # the reference matrices of the run, the main one first
+    # the reference matrices of the run, the main one first
+    references: Sequence[EpochMatrix]
     options: Options
-    walk: BlockWalk | None  # the iteration over blocks of rows; None if whole matrices are compared
-    scratch: Path  # the folder of temporary files, which only a comparison in blocks needs
+    # the iteration over blocks of rows; None if whole matrices are compared
+    walk: BlockWalk | None
+    scratch: (
+        Path  # the folder of temporary files, which only a comparison in blocks needs
+    )
     record: Record

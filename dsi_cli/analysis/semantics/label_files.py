@@ -1,4 +1,6 @@
-"""Label files of all kinds: those that `dsi_cli.labels.files` reads as text, and pickled label encoders."""
+"""Label files of all kinds: those that `dsi_cli.labels.files` reads as text, and
+pickled label encoders.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ EXPECTED_CONTENT = "a pickled LabelEncoder of scikit-learn, list of names or ind
 
 
 def read_labels_option(option: str) -> LabelList:
-    """Return the labels of a file or a preset, which the user named in an option; raise the errors of `files.read`."""
+    """Return the labels of a file or a preset, which the user named in an option; raise
+    the errors of `files.read`.
+    """
     if Path(option).suffix.lower() in PICKLE_SUFFIXES:
         return _read_label_encoder(Path(option))
     return files.read_labels_or_preset(option)
@@ -28,11 +32,17 @@ def read_labels_option(option: str) -> LabelList:
 
 def read_label_file(path: Place) -> LabelList:
     """Return the labels of a file; raise the errors of `files.read_labels`."""
-    return _read_label_encoder(path) if path.suffix.lower() in PICKLE_SUFFIXES else files.read_labels(path)
+    return (
+        _read_label_encoder(path)
+        if path.suffix.lower() in PICKLE_SUFFIXES
+        else files.read_labels(path)
+    )
 
 
 def find_label_files(folder: Place) -> Iterator[Place]:
-    """Yield the label files in a folder in the order of their importance, and the label encoder."""
+    """Yield the label files in a folder in the order of their importance, and the label
+    encoder.
+    """
     yield from files.find_label_files(folder)
     encoder = folder / LABEL_ENCODER
     if encoder.is_file():
@@ -45,7 +55,12 @@ def _read_label_encoder(path: Place) -> LabelList:
         labels = read_names(plain_pickle.read_class_names(data))
     except (UnreadableError, ValueError) as error:
         reason = str(error).removeprefix("found ")
-        message = f"{path}: expected {EXPECTED_CONTENT}, found {reason}; write the names into a text file"
-        raise UsageError(message, code="invalid-label-encoder", path=str(path)) from None
+        message = (
+            f"{path}: expected {EXPECTED_CONTENT}, found {reason}; write the names into"
+            " a text file"
+        )
+        raise UsageError(
+            message, code="invalid-label-encoder", path=str(path)
+        ) from None
     source = path.name + numbering.numbering_note(labels.first, len(labels.names))
     return replace(recognise(labels.names, source, labels.wnids), path=str(path))

@@ -1,15 +1,18 @@
-"""The references that ``--reference`` names: measures of WordNet or of a custom taxonomy, and matrix files.
+"""The references that ``--reference`` names: measures of WordNet or of a custom
+taxonomy, and matrix files.
 
-``path``, ``wup`` and ``lch`` use the taxonomy of ``--taxonomy``, or else WordNet's nouns or what ``--pos`` and ``--wordnet``
-select. ``wordnet:path`` always uses WordNet. ``res:FILE``, ``lin:FILE`` and ``jcn:FILE`` need an information content file.
-Everything else is the file of a matrix, such as human similarity judgements or text embeddings:
+``path``, ``wup`` and ``lch`` use the taxonomy of ``--taxonomy``, or else WordNet's
+nouns or what ``--pos`` and ``--wordnet`` select. ``wordnet:path`` always uses WordNet.
+``res:FILE``, ``lin:FILE`` and ``jcn:FILE`` need an information content file. Everything
+else is the file of a matrix, such as human similarity judgements or text embeddings:
 
-- CSV: a header of names, and a first column of names, as ``dsi export`` writes, or none; or only numbers, in class order.
+- CSV: a header of names, and a first column of names, as ``dsi export`` writes, or
+  none; or only numbers, in class order.
 - Parquet: the same, or the rows of a ``references`` table.
 - NPY: only numbers.
 
-Larger values mean more similar. A class is missing if its row and its column contain only NaN or empty cells. dsi opens all
-references before any other work.
+Larger values mean more similar. A class is missing if its row and its column contain
+only NaN or empty cells. dsi opens all references before any other work.
 """
 
 from __future__ import annotations
@@ -26,7 +29,12 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import SCSM, EpochMatrix
-from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, file_fingerprint, safe_filename, scatter_to_classes
+from dsi_cli.analysis.semantics.hierarchy import (
+    CustomTaxonomy,
+    file_fingerprint,
+    safe_filename,
+    scatter_to_classes,
+)
 from dsi_cli.errors import OutputError, UsageError, listed, suggestion
 from dsi_cli.store import parquet
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
@@ -40,10 +48,14 @@ Names = tuple[str, ...] | None
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 SYMMETRY_TOLERANCE = 1e-6
-"""The allowed difference of symmetric values, as a fraction of the largest absolute value outside the diagonal."""
+"""The allowed difference of symmetric values, as a fraction of the largest absolute
+value outside the diagonal.
+"""
 NodesByClass = Callable[[ClassLabels], Mapping[int, int]]
 WORDNET_PREFIX = "wordnet:"
-EXPECTED = "path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
+EXPECTED = (
+    "path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
+)
 
 
 @dataclass(frozen=True)
@@ -57,22 +69,38 @@ class ReferenceMatrix:
     def for_labels(self, labels: ClassLabels) -> Values:
         """Return the matrix of a run's classes ``(C, C)``, in their order.
 
-        Raise `UsageError` if the matrix lacks the name of a class, or if it has no names and another size.
+        Raise `UsageError` if the matrix lacks the name of a class, or if it has no
+        names and another size.
         """
         if self.names is None:
             if len(self.values) != labels.classes:
                 size, classes = self.values.shape, labels.classes
-                message = f"{self.path} is {_size(size)}, but there are {classes} classes; write one row per class"
-                raise UsageError(message, code="wrong-reference-size", size=size, classes=classes)
+                message = (
+                    f"{self.path} is {_size(size)}, but there are {classes} classes;"
+                    " write one row per class"
+                )
+                raise UsageError(
+                    message, code="wrong-reference-size", size=size, classes=classes
+                )
             return self.values
         rows = {name: row for row, name in enumerate(self.names)}
-        names_of_classes = [(entry.label, entry.synset, entry.wnid) for entry in labels.resolutions]
-        indices = [next((rows[name] for name in names if name in rows), -1) for names in names_of_classes]
-        missing = [names[0] for names, row in zip(names_of_classes, indices, strict=True) if row < 0]
+        names_of_classes = [
+            (entry.label, entry.synset, entry.wnid) for entry in labels.resolutions
+        ]
+        indices = [
+            next((rows[name] for name in names if name in rows), -1)
+            for names in names_of_classes
+        ]
+        missing = [
+            names[0]
+            for names, row in zip(names_of_classes, indices, strict=True)
+            if row < 0
+        ]
         if missing:
             message = (
-                f"{self.path} has no row for {listed([repr(label) for label in missing], 3)}; expected the name, the synset or the "
-                "WordNet id of each class"
+                f"{self.path} has no row for"
+                f" {listed([repr(label) for label in missing], 3)}; expected the name,"
+                " the synset or the WordNet id of each class"
             )
             raise UsageError(message, code="class-not-in-reference", names=missing)
         return self.values[np.ix_(indices, indices)]
@@ -81,14 +109,21 @@ class ReferenceMatrix:
 def read_matrix(path: Path) -> ReferenceMatrix:
     """Return the matrix of a file.
 
-    Raise `UsageError` if the file cannot be read, or if the matrix is not square, symmetric and finite, or has a name twice.
+    Raise `UsageError` if the file cannot be read, or if the matrix is not square,
+    symmetric and finite, or has a name twice.
     """
     try:
-        path.open("rb").close()  # pyarrow reports a missing file and a damaged one in the same way
+        path.open(
+            "rb"
+        ).close()  # pyarrow reports a missing file and a damaged one in the same way
         names: Names = None
         if path.suffix.lower() == ".npy":
-            with path.open("rb") as array:  # np.load would call a file of another format pickled data
-                values = np.lib.format.read_array(array, allow_pickle=False).astype(np.float64, casting="same_kind")
+            with path.open(
+                "rb"
+            ) as array:  # np.load would call a file of another format pickled data
+                values = np.lib.format.read_array(array, allow_pickle=False).astype(
+                    np.float64, casting="same_kind"
+                )
         elif path.suffix.lower() == ".parquet":
             values, names = _read_parquet(path)
         else:
@@ -102,46 +137,64 @@ def read_matrix(path: Path) -> ReferenceMatrix:
         message = f"the reference {path} is not a matrix of numbers: {error}"
         raise UsageError(message, code="invalid-reference", path=str(path)) from None
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        message = f"the reference {path} is {_size(values.shape)}; expected a square matrix, with one row per class"
+        message = (
+            f"the reference {path} is {_size(values.shape)}; expected a square matrix,"
+            " with one row per class"
+        )
         raise UsageError(message, code="reference-not-square", size=values.shape)
     if names is not None and len(set(names)) < len(names):
         name = Counter(names).most_common(1)[0][0]
-        message = f"the reference {path} has the name {name!r} twice; expected each class once"
+        message = (
+            f"the reference {path} has the name {name!r} twice; expected each class"
+            " once"
+        )
         raise UsageError(message, code="duplicate-name", name=name)
     return ReferenceMatrix(path, _symmetrized(path, values, names), names)
 
 
 def _symmetrized(path: Path, values: Values, names: Names) -> Values:
-    """Return the mean of the matrix and its transpose, after checking that it is finite and symmetric."""
+    """Return the mean of the matrix and its transpose, after checking that it is finite
+    and symmetric.
+    """
     # A class is missing if it has no value apart from the diagonal.
     empty = np.isnan(values)
     np.fill_diagonal(empty, True)
     present = np.flatnonzero(~(empty.all(axis=1) & empty.all(axis=0)))
     inner = values[np.ix_(present, present)]
-    # A class may have no similarity to itself, or an infinite one, such as that of Jiang and Conrath.
+    # A class may have no similarity to itself, or an infinite one, such as that of
+    # Jiang and Conrath.
     diagonal, others = np.diagonal(inner), inner[~np.eye(len(inner), dtype=bool)]
     largest = others[np.isfinite(others)].max(initial=0.0)
     np.fill_diagonal(inner, np.where(np.isfinite(diagonal), diagonal, largest))
 
     def pair_names(pair: NDArray[np.intp]) -> tuple[str, ...]:
-        return tuple(repr(names[present[k]]) if names else f"class {present[k]}" for k in pair)
+        return tuple(
+            repr(names[present[k]]) if names else f"class {present[k]}" for k in pair
+        )
 
     gaps = np.argwhere(~np.isfinite(inner))
     if len(gaps):
         pair = pair_names(gaps[0])
-        message = f"the reference {path} has no finite value for {' and '.join(pair)}; give one, or leave out a whole class"
+        message = (
+            f"the reference {path} has no finite value for {' and '.join(pair)}; give"
+            " one, or leave out a whole class"
+        )
         raise UsageError(message, code="reference-not-finite", classes=pair)
     differences = np.abs(inner - inner.T)
     if len(others) and differences.max() > SYMMETRY_TOLERANCE * np.abs(others).max():
         row, column = np.unravel_index(differences.argmax(), differences.shape)
         pair = pair_names(np.array([row, column]))
         message = (
-            f"the reference {path} is not symmetric: the value of {' and '.join(pair)} is {inner[row, column]:g} above the "
-            f"diagonal or {inner[column, row]:g} below it; make both equal"
+            f"the reference {path} is not symmetric: the value of {' and '.join(pair)}"
+            f" is {inner[row, column]:g} above the diagonal or {inner[column, row]:g}"
+            " below it; make both equal"
         )
         raise UsageError(message, code="reference-not-symmetric", classes=pair)
     if len(others) and diagonal.max() <= others.min() < others.max():
-        message = f"the reference {path} has {diagonal.max():g} on its diagonal and larger values elsewhere, as distances"
+        message = (
+            f"the reference {path} has {diagonal.max():g} on its diagonal and larger"
+            " values elsewhere, as distances"
+        )
         message += " have; write similarities, whose largest values are on the diagonal"
         raise UsageError(message, code="reference-of-distances")
     result = np.full_like(values, np.nan)
@@ -161,25 +214,40 @@ def _read_parquet(path: Path) -> tuple[Values, Names]:
     # pandas writes an index as the last columns; in a CSV file the names come first.
     metadata = table.schema.pandas_metadata
     index = metadata.get("index_columns") if isinstance(metadata, dict) else None
-    is_index = [isinstance(index, list) and name in index for name in table.column_names]
+    is_index = [
+        isinstance(index, list) and name in index for name in table.column_names
+    ]
     order = sorted(range(table.num_columns), key=lambda column: not is_index[column])
-    columns = [["" if value is None else str(value) for value in table.column(column).to_pylist()] for column in order]
+    columns = [
+        [
+            "" if value is None else str(value)
+            for value in table.column(column).to_pylist()
+        ]
+        for column in order
+    ]
     cells = [list(row) for row in zip(*columns, strict=True)]
     header = [table.column_names[column] for column in order]
-    # Names with one prefix and a number (column_0, column_1) are no names of classes but count the columns.
+    # Names with one prefix and a number (column_0, column_1) are no names of classes
+    # but count the columns.
     is_counted = len({name.rstrip("0123456789") for name in header}) < 2
     return _parse_cells(cells if is_counted else [header, *cells])
 
 
 def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
-    """Return the numbers and the names, which are in the first row, and in the first column unless it has a value too many."""
+    """Return the numbers and the names, which are in the first row, and in the first
+    column unless it has a value too many.
+    """
     header = rows[0] if rows else []
     has_row_names = len(header) == len(rows) > 0 and not all(map(_is_number, header))
-    is_named = has_row_names or (len(header) == len(rows) - 1 and not any(map(_is_number, header)))
+    is_named = has_row_names or (
+        len(header) == len(rows) - 1 and not any(map(_is_number, header))
+    )
     body = [row[has_row_names:] for row in rows[is_named:]]
     if len({len(row) for row in body}) > 1:
         raise ValueError("its rows differ in length")
-    values = np.array([[float(cell or "nan") for cell in row] for row in body], dtype=np.float64)
+    values = np.array(
+        [[float(cell or "nan") for cell in row] for row in body], dtype=np.float64
+    )
     if not has_row_names:
         return values, tuple(header) if is_named else None
     names, row_names = header[1:], [row[0] for row in rows[1:]]
@@ -187,7 +255,9 @@ def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
         surplus = Counter(names)
         surplus.subtract(row_names)
         name = min(name for name, number in surplus.items() if number)
-        raise ValueError(f"{name!r} is not in the first row as often as in the first column")
+        raise ValueError(
+            f"{name!r} is not in the first row as often as in the first column"
+        )
     # Columns give the order. A name that occurs twice is refused later.
     if names != row_names:
         values = values[[row_names.index(name) for name in names]]
@@ -207,110 +277,196 @@ class ReferenceSource:
     """A reference of any run, with its files read."""
 
     name: str  # the name in the tables
-    made_from: str | None  # twelve hex digits of a hash of its files; None for WordNet's measures, which need no file
+    # twelve hex digits of a hash of its files; None for WordNet's measures, which need
+    # no file
+    made_from: str | None
     similarity: Callable[[ClassLabels], Values]
-    """Returns the matrix ``(C, C)`` of a run's classes, NaN for classes that the reference lacks."""
+    """Returns the matrix ``(C, C)`` of a run's classes, NaN for classes that the
+    reference lacks.
+    """
     source: str  # the name of the taxonomy or file in messages
-    is_matrix: bool = False  # True for a matrix file, which may not fit the classes of a run
+    is_matrix: bool = (
+        False  # True for a matrix file, which may not fit the classes of a run
+    )
     path_nodes: NodesByClass | None = None
-    """Returns the node of each class, for path similarity, whose rows can be made on demand."""
+    """Returns the node of each class, for path similarity, whose rows can be made on
+    demand.
+    """
     taxonomy: Taxonomy | None = None  # the taxonomy of these nodes
 
     def for_labels(self, labels: ClassLabels, *, by_rows: bool = False) -> EpochMatrix:
-        """Return the reference of a run's classes, if possible with rows made on demand (`by_rows`).
+        """Return the reference of a run's classes, if possible with rows made on demand
+        (`by_rows`).
 
         Raise `UsageError` if the reference is a matrix that does not fit the classes.
         """
         if labels.label_list is None:
             size = 0 if by_rows else labels.classes
-            blank, no_classes = np.full((size, size), np.nan, dtype=np.float32), np.empty(0, dtype=np.intp)
+            blank, no_classes = (
+                np.full((size, size), np.nan, dtype=np.float32),
+                np.empty(0, dtype=np.intp),
+            )
             reason = labels.reason_no_reference()
-            return EpochMatrix(SCSM, blank, no_classes, reference=self.name, reason_missing=reason)
+            return EpochMatrix(
+                SCSM, blank, no_classes, reference=self.name, reason_missing=reason
+            )
         values: NDArray[np.float32] | PathRows
         if by_rows and self.path_nodes is not None:
             nodes = self.path_nodes(labels)
-            values, classes = PathRows(list(nodes.values()), self.taxonomy), np.array(list(nodes), dtype=np.intp)
+            values, classes = (
+                PathRows(list(nodes.values()), self.taxonomy),
+                np.array(list(nodes), dtype=np.intp),
+            )
         else:
             values = self.similarity(labels).astype(np.float32)
             classes = np.flatnonzero(~np.isnan(np.diagonal(values)))
         reason = labels.reason_too_few_known(len(classes), self.source, "an alignment")
-        return EpochMatrix(SCSM, values, classes, reference=self.name, reason_missing=reason)
+        return EpochMatrix(
+            SCSM, values, classes, reference=self.name, reason_missing=reason
+        )
 
     @property
     def table_options(self) -> dict[str, str]:
         """The options that dsi stores in the reference's tables."""
-        return {"reference": self.name} | ({"made_from": self.made_from} if self.made_from else {})
+        return {"reference": self.name} | (
+            {"made_from": self.made_from} if self.made_from else {}
+        )
 
 
 def open_references(
-    specs: Sequence[str], taxonomy: CustomTaxonomy | None = None, wordnet: WordNet | None = None
+    specs: Sequence[str],
+    taxonomy: CustomTaxonomy | None = None,
+    wordnet: WordNet | None = None,
 ) -> list[ReferenceSource]:
-    """Return the references that values of ``--reference`` name, in the same order, the main one first.
+    """Return the references that values of ``--reference`` name, in the same order, the
+    main one first.
 
-    A taxonomy may replace WordNet, which is WordNet 3.0's nouns by default. Raise `UsageError` for an unknown form, a file that
-    cannot be read or is invalid, or two references of the same name.
+    A taxonomy may replace WordNet, which is WordNet 3.0's nouns by default. Raise
+    `UsageError` for an unknown form, a file that cannot be read or is invalid, or two
+    references of the same name.
     """
-    sources = [_open_reference(spec, taxonomy, wordnet or load_wordnet()) for spec in dict.fromkeys(specs)]
+    sources = [
+        _open_reference(spec, taxonomy, wordnet or load_wordnet())
+        for spec in dict.fromkeys(specs)
+    ]
     for name, number in Counter(source.name for source in sources).items():
         if number > 1:
-            message = f"two references are called {name}: rename a file, because the tables identify references by name"
+            message = (
+                f"two references are called {name}: rename a file, because the tables"
+                " identify references by name"
+            )
             raise UsageError(message, code="duplicate-reference", reference=name)
     return sources
 
 
-def open_measure(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
-    """Return the reference of a measure; raise `UsageError` also if a taxonomy is given that it does not use."""
+def open_measure(
+    spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet
+) -> ReferenceSource:
+    """Return the reference of a measure; raise `UsageError` also if a taxonomy is given
+    that it does not use.
+    """
     (source,) = open_references([spec], taxonomy, wordnet)
     if taxonomy is not None and source.taxonomy is not taxonomy.taxonomy:
-        message = f"{spec} is no measure of {taxonomy.source}; take path, wup or lch, or leave out the taxonomy"
-        raise UsageError(message, code="options-conflict", options=("--taxonomy", "--measure"))
+        message = (
+            f"{spec} is no measure of {taxonomy.source}; take path, wup or lch, or"
+            " leave out the taxonomy"
+        )
+        raise UsageError(
+            message, code="options-conflict", options=("--taxonomy", "--measure")
+        )
     return source
 
 
-def check_references(sources: Sequence[ReferenceSource], labels_of_runs: Iterable[ClassLabels]) -> None:
-    """Raise `UsageError` if a matrix file does not fit a run, before anything is written."""
-    for source, labels in product([source for source in sources if source.is_matrix], labels_of_runs):
+def check_references(
+    sources: Sequence[ReferenceSource], labels_of_runs: Iterable[ClassLabels]
+) -> None:
+    """Raise `UsageError` if a matrix file does not fit a run, before anything is
+    written.
+    """
+    for source, labels in product(
+        [source for source in sources if source.is_matrix], labels_of_runs
+    ):
         source.for_labels(labels)
 
 
-def _open_reference(spec: str, custom: CustomTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
+def _open_reference(
+    spec: str, custom: CustomTaxonomy | None, wordnet: WordNet
+) -> ReferenceSource:
     # A measure between the nodes of classes in the custom taxonomy or in WordNet
     kind = spec.removeprefix(WORDNET_PREFIX)
     if kind in measures.BY_TAXONOMY:
-        name, made_from, source, taxonomy = wordnet.id, None, "WordNet", wordnet.taxonomy
+        name, made_from, source, taxonomy = (
+            wordnet.id,
+            None,
+            "WordNet",
+            wordnet.taxonomy,
+        )
         nodes: NodesByClass = lambda labels: labels.nodes  # noqa: E731
         if custom is not None and spec == kind:
-            name, made_from, source, taxonomy = custom.name, custom.fingerprint, custom.source, custom.taxonomy
+            name, made_from, source, taxonomy = (
+                custom.name,
+                custom.fingerprint,
+                custom.source,
+                custom.taxonomy,
+            )
             nodes = lambda labels: custom.class_nodes(labels.label_list)  # noqa: E731
         measure = measures.BY_TAXONOMY[kind]
 
         def similarity(labels: ClassLabels) -> Values:
-            return scatter_to_classes(nodes(labels), labels.classes, lambda known: measure(known, taxonomy))
+            return scatter_to_classes(
+                nodes(labels), labels.classes, lambda known: measure(known, taxonomy)
+            )
 
         path_nodes = nodes if kind == "path" else None
-        return ReferenceSource(f"{name}-{kind}", made_from, similarity, source, path_nodes=path_nodes, taxonomy=taxonomy)
+        return ReferenceSource(
+            f"{name}-{kind}",
+            made_from,
+            similarity,
+            source,
+            path_nodes=path_nodes,
+            taxonomy=taxonomy,
+        )
     # A measure with an information content file
     kind, _, path = spec.partition(":")
     if kind in measures.BY_INFORMATION and path:
-        by_information, information = measures.BY_INFORMATION[kind], measures.read_information_content(path, wordnet)
+        by_information, information = (
+            measures.BY_INFORMATION[kind],
+            measures.read_information_content(path, wordnet),
+        )
 
         def informed_similarity(labels: ClassLabels) -> Values:
-            known = {index: node for index, node in labels.nodes.items() if information.counts[node] > 0}
-            matrix = scatter_to_classes(known, labels.classes, lambda nodes: by_information(nodes, information))
-            # The largest finite value replaces infinite values, and undefined ones on the diagonal. Unknown classes stay NaN.
+            known = {
+                index: node
+                for index, node in labels.nodes.items()
+                if information.counts[node] > 0
+            }
+            matrix = scatter_to_classes(
+                known, labels.classes, lambda nodes: by_information(nodes, information)
+            )
+            # The largest finite value replaces infinite values, and undefined ones on
+            # the diagonal. Unknown classes stay NaN.
             has_values = np.logical_not(np.isnan(matrix).all(axis=1), dtype=bool)
-            is_undefined = (np.abs(matrix) >= UNKNOWN / 2) | (np.isnan(matrix) & has_values[:, None] & has_values)
+            is_undefined = (np.abs(matrix) >= UNKNOWN / 2) | (
+                np.isnan(matrix) & has_values[:, None] & has_values
+            )
             finite = matrix[~is_undefined & ~np.isnan(matrix)]
             return np.where(is_undefined, finite.max(initial=0.0), matrix)
 
         file = Path(path)
         name = f"{wordnet.id}-{kind}-{safe_filename(file.stem)}"
-        return ReferenceSource(name, file_fingerprint(file), informed_similarity, file.name)
+        return ReferenceSource(
+            name, file_fingerprint(file), informed_similarity, file.name
+        )
     # A matrix file
     file = Path(spec)
     if file.suffix.lower() in SUFFIXES:
         matrix = read_matrix(file)
         name, fingerprint = safe_filename(file.stem), file_fingerprint(file)
-        return ReferenceSource(name, fingerprint, matrix.for_labels, file.name, is_matrix=True)
-    message = f"no reference {spec!r}: expected {EXPECTED}{suggestion(spec, measures.BY_TAXONOMY)}"
+        return ReferenceSource(
+            name, fingerprint, matrix.for_labels, file.name, is_matrix=True
+        )
+    message = (
+        f"no reference {spec!r}: expected"
+        f" {EXPECTED}{suggestion(spec, measures.BY_TAXONOMY)}"
+    )
     raise UsageError(message, code="unknown-reference", reference=spec)

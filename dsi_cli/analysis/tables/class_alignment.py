@@ -19,46 +19,76 @@ REASON_CONSTANT_ROW = "the class is equally similar to all others"
 
 
 def class_alignment_tables(
-    network: EpochMatrix, reference: EpochMatrix, kept: Classes, pearson: Values | None, context: EpochContext
+    network: EpochMatrix,
+    reference: EpochMatrix,
+    kept: Classes,
+    pearson: Values | None,
+    context: EpochContext,
 ) -> Iterator[pa.Table]:
     """Yield the rows of the classes at a checkpoint, and the rows of their groups.
 
-    Both matrices contain the `kept` classes. `pearson` is the correlation of each class's rows, if the matrices are compared in
-    blocks and it is known.
+    Both matrices contain the `kept` classes. `pearson` is the correlation of each
+    class's rows, if the matrices are compared in blocks and it is known.
     """
     if len(kept) < class_alignment.MIN_CLASSES:
         return
     without = np.full(len(kept), np.nan)
     if context.walk is None:
         first, second = network.of_classes(kept), reference.of_classes(kept)
-        pearson = class_alignment.align_rows(off_diagonal(first.matrix), off_diagonal(second.matrix))
+        pearson = class_alignment.align_rows(
+            off_diagonal(first.matrix), off_diagonal(second.matrix)
+        )
         if not first.is_constant and not second.is_constant:
             without = jackknife.excess_without(first, second, "pearson")
     if pearson is None:
         return
-    constants = context.record.key_columns | {"of": network.name, "reference": reference.reference}
+    constants = context.record.key_columns | {
+        "of": network.name,
+        "reference": reference.reference,
+    }
     groups = [context.labels.groups[index] for index in kept]
     varying = {
         "class_index": kept,
         "group": groups,
-        "reason": [REASON_CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)],
+        "reason": [
+            REASON_CONSTANT_ROW if is_missing else None
+            for is_missing in np.isnan(pearson)
+        ],
         "pearson": pa.array(pearson, from_pandas=True),
         "z": pa.array(class_alignment.standardize(pearson), from_pandas=True),
         "pearson_without": pa.array(without, from_pandas=True),
     }
-    yield parquet.from_columns(ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying)
+    yield parquet.from_columns(
+        ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying
+    )
     rows = []
     for group in sorted({group for group in groups if group is not None}):
         members = kept[[name == group for name in groups]]
         if len(members) < class_alignment.MIN_CLASSES:
-            reason = f"{len(members)} classes: the alignment of a group needs {class_alignment.MIN_CLASSES} or more"
+            reason = (
+                f"{len(members)} classes: the alignment of a group needs"
+                f" {class_alignment.MIN_CLASSES} or more"
+            )
             result = GroupAlignment(reason=reason)
         elif context.walk is None:
             square = np.ix_(members, members)
-            result = class_alignment.align_group(network.dense[square], reference.dense[square])
+            result = class_alignment.align_group(
+                network.dense[square], reference.dense[square]
+            )
         else:
-            alignments, _ = alignments_in_blocks(network.rows(members), reference.rows(members), ["pearson"], context.walk)
+            alignments, _ = alignments_in_blocks(
+                network.rows(members),
+                reference.rows(members),
+                ["pearson"],
+                context.walk,
+            )
             entry = alignments["pearson"]
-            result = GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
-        rows.append(constants | {"group": group, "classes_used": len(members)} | result._asdict())
+            result = GroupAlignment(
+                entry.value, entry.z, entry.reason if entry.z is None else None
+            )
+        rows.append(
+            constants
+            | {"group": group, "classes_used": len(members)}
+            | result._asdict()
+        )
     yield parquet.from_rows(ALIGNMENT_BY_CLASS, rows)

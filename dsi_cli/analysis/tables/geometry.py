@@ -1,6 +1,8 @@
-"""The geometry of the classifier's vectors: its rows of the curves table, its spectrum, and the table of classes by checkpoint.
+"""The geometry of the classifier's vectors: its rows of the curves table, its spectrum,
+and the table of classes by checkpoint.
 
-The rows of the geometry table need all heads of a run, because the angles to the last checkpoint change with every new checkpoint.
+The rows of the geometry table need all heads of a run, because the angles to the last
+checkpoint change with every new checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
-from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, row_lengths, spectrum_shares
+from dsi_cli.metrics.head_geometry import (
+    angles_of_units,
+    geometry_and_spectrum,
+    random_heads,
+    row_lengths,
+    spectrum_shares,
+)
 from dsi_cli.similarity import centre
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import GEOMETRY, SPECTRUM
@@ -31,25 +39,57 @@ INDICES = {
     "angle_deviation": ("nc2_angles", "deviation"),
     "angle_spread": ("nc2_angles", "spread"),
 }
-"""Metric and variant in the curves table, by the field of `dsi_cli.metrics.head_geometry.HeadGeometry`."""
-METRICS = (*dict.fromkeys(metric for metric, _ in INDICES.values()), "nc1", "nc3", "nc4")
-REASON_NO_DIRECTION = "the class vectors are zero or equal, or there are more than 4,096 classes"
+"""Metric and variant in the curves table, by the field of
+`dsi_cli.metrics.head_geometry.HeadGeometry`.
+"""
+METRICS = (
+    *dict.fromkeys(metric for metric, _ in INDICES.values()),
+    "nc1",
+    "nc3",
+    "nc4",
+)
+REASON_NO_DIRECTION = (
+    "the class vectors are zero or equal, or there are more than 4,096 classes"
+)
 
 
-def head_rows(record: Record, weight: NDArray[np.float32]) -> tuple[list[dict[str, Any]], pa.Table]:
-    """Return the rows of the curves table and of the spectrum table for a head ``(C, d)``.
+def head_rows(
+    record: Record, weight: NDArray[np.float32]
+) -> tuple[list[dict[str, Any]], pa.Table]:
+    """Return the rows of the curves table and of the spectrum table for a head ``(C,
+    d)``.
 
-    The chance levels are those of random heads of the same shape. A head without directions has no rows in the spectrum table.
+    The chance levels are those of random heads of the same shape. A head without
+    directions has no rows in the spectrum table.
     """
     classes, features = weight.shape
-    (values, spectrum), random = geometry_and_spectrum(weight), random_heads(classes, features)
+    (values, spectrum), random = (
+        geometry_and_spectrum(weight),
+        random_heads(classes, features),
+    )
     rows = []
     for name, (metric, variant) in INDICES.items():
         value = getattr(values, name)
-        ceiling = min(classes - (variant == "centred"), features) if metric.endswith("rank") else None
-        row = {"metric": metric, "of": "weight", "variant": variant, "value": value, "classes_used": classes}
-        row |= {"null_mean": getattr(random.means, name), "null_std": getattr(random.deviations, name)}
-        row |= {"ceiling": ceiling, "reason": REASON_NO_DIRECTION if value is None else None}
+        ceiling = (
+            min(classes - (variant == "centred"), features)
+            if metric.endswith("rank")
+            else None
+        )
+        row = {
+            "metric": metric,
+            "of": "weight",
+            "variant": variant,
+            "value": value,
+            "classes_used": classes,
+        }
+        row |= {
+            "null_mean": getattr(random.means, name),
+            "null_std": getattr(random.deviations, name),
+        }
+        row |= {
+            "ceiling": ceiling,
+            "reason": REASON_NO_DIRECTION if value is None else None,
+        }
         rows.append(record.key_columns | row)
     if not spectrum.any():
         return rows, parquet.from_rows(SPECTRUM, [])
@@ -62,16 +102,22 @@ def head_rows(record: Record, weight: NDArray[np.float32]) -> tuple[list[dict[st
         "null_mean": random.shares,
         "null_std": random.share_deviations,
     }
-    return rows, parquet.from_columns(SPECTRUM, len(spectrum), record.key_columns | {"classes_used": classes}, columns)
+    return rows, parquet.from_columns(
+        SPECTRUM, len(spectrum), record.key_columns | {"classes_used": classes}, columns
+    )
 
 
-def _norms_and_units(weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _norms_and_units(
+    weight: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     norm = row_lengths(weight)
     return norm, weight / np.where(norm > 0, norm, 1.0)[:, None]
 
 
 def _drift(unit: NDArray[np.float64], other: NDArray[np.float64] | None) -> pa.Array:
-    """Return the angle of each unit class vector to that of another head; null for classes that the other head lacks."""
+    """Return the angle of each unit class vector to that of another head; null for
+    classes that the other head lacks.
+    """
     drift = np.full(len(unit), np.nan)
     if other is not None and other.shape[1] == unit.shape[1]:
         common = min(len(unit), len(other))
@@ -84,13 +130,18 @@ def geometry_rows(
     head_of: Callable[[Record], HeadParameters | None],
     collapse: Callable[[Record], dict[str, dict[str, Any]]],
 ) -> pa.Table:
-    """Return the rows of a run, whose checkpoints are in the order of their epochs; those without a head have no rows.
+    """Return the rows of a run, whose checkpoints are in the order of their epochs;
+    those without a head have no rows.
 
     `collapse` returns the values by class of neural collapse at a checkpoint, by split.
     """
     tables = [parquet.from_rows(GEOMETRY, [])]
-    last = next((head for head in map(head_of, reversed(records)) if head is not None), None)
-    last_unit = None if last is None else _norms_and_units(last.weight.astype(np.float64))[1]
+    last = next(
+        (head for head in map(head_of, reversed(records)) if head is not None), None
+    )
+    last_unit = (
+        None if last is None else _norms_and_units(last.weight.astype(np.float64))[1]
+    )
     previous_unit = None
     # The heads are read in advance by other threads.
     for record, head in zip(records, local.map_in_order(head_of, records), strict=True):
@@ -112,15 +163,21 @@ def geometry_rows(
                 column = np.full(len(weight), np.nan)
                 column[values["classes"]] = np.array(values[name], dtype=np.float64)
                 columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
-        tables.append(parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns))
+        tables.append(
+            parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns)
+        )
         previous_unit = unit
     return pa.concat_tables(tables)
 
 
 def angles_between_checkpoints(out: Path, run: str) -> list[float]:
-    """Return the mean angle of all class vectors to those of the checkpoint before, in degrees, for each stored checkpoint."""
+    """Return the mean angle of all class vectors to those of the checkpoint before, in
+    degrees, for each stored checkpoint.
+    """
     if not (out / GEOMETRY.path).is_file():
         return []
     table = parquet.read(out / GEOMETRY.path, run, ["epoch", "step", "angle_previous"])
-    means = table.group_by(["epoch", "step"]).aggregate([("angle_previous", "mean")])["angle_previous_mean"]
+    means = table.group_by(["epoch", "step"]).aggregate([("angle_previous", "mean")])[
+        "angle_previous_mean"
+    ]
     return [float(angle) for angle in means.drop_null().to_pylist()]

@@ -21,7 +21,17 @@ Row = dict[str, Any]
 Point = Mapping[str, Any]
 AgreementWithoutEach = dict[tuple[int | None, int | None], NDArray[np.float64]]
 """The agreement without each class ``(C,)``, by epoch and step."""
-COLUMNS = ("first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high", "is_censored", "reason")
+COLUMNS = (
+    "first_epoch",
+    "last_epoch",
+    "low",
+    "high",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "is_censored",
+    "reason",
+)
 
 
 def phase_rows(
@@ -29,10 +39,12 @@ def phase_rows(
     reference: str = REFERENCE,
     class_alignment_of: Callable[[str], Sequence[pa.Table]] = lambda _run: (),
 ) -> list[Row]:
-    """Return the phases of every run in some rows of the curves table; runs keep their order.
+    """Return the phases of every run in some rows of the curves table; runs keep their
+    order.
 
-    The phases are those of the agreement with the main reference. `class_alignment_of` returns the rows of a run's epochs in the
-    table of alignments by class, for the confidence intervals.
+    The phases are those of the agreement with the main reference. `class_alignment_of`
+    returns the rows of a run's epochs in the table of alignments by class, for the
+    confidence intervals.
     """
     points_of_runs: dict[str, list[Point]] = {}
     for row in curve_rows:
@@ -40,10 +52,14 @@ def phase_rows(
             points_of_runs.setdefault(row["run"], []).append(row)
     rows: list[Row] = []
     for run, points in points_of_runs.items():
-        # The rows of classes with the main reference; those of groups have no class index.
+        # The rows of classes with the main reference; those of groups have no class
+        # index.
         without_each: AgreementWithoutEach = {}
         for table in class_alignment_of(run):
-            classes = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())
+            classes = table.filter(
+                (pc.field("reference") == reference)
+                & pc.field("class_index").is_valid()
+            )
             if len(classes):
                 key = classes["epoch"][0].as_py(), classes["step"][0].as_py()
                 without_each[key] = classes["pearson_without"].to_numpy()
@@ -57,29 +73,43 @@ def phase_rows(
 
 
 def _phases_of_run(
-    points: Sequence[Point], reference: str, agreement_without_each: AgreementWithoutEach
+    points: Sequence[Point],
+    reference: str,
+    agreement_without_each: AgreementWithoutEach,
 ) -> Iterator[tuple[str, Phases]]:
     """Yield the name and the phases of each curve of a run."""
     # The first matrix of the network's similarity that the run has
-    with_wsi = {(row["of"], row.get("split")) for row in points if row["metric"] == "wsi"}
+    with_wsi = {
+        (row["of"], row.get("split")) for row in points if row["metric"] == "wsi"
+    }
     kinds = {name: MatrixId.parse(name) for name in NETWORK_MATRICES}
-    network = next((name for name, kind in kinds.items() if kind in with_wsi), NETWORK_MATRICES[-1])
+    network = next(
+        (name for name, kind in kinds.items() if kind in with_wsi), NETWORK_MATRICES[-1]
+    )
     kind, split = kinds[network]
 
-    measure, agreement = _agreement(points, f"{network},{SCSM}", reference, agreement_without_each)
+    measure, agreement = _agreement(
+        points, f"{network},{SCSM}", reference, agreement_without_each
+    )
     name = "agreement" if measure in ("pearson", None) else f"excess of {measure}"
     yield f"{name} {network},{SCSM}", agreement
 
     # WSI max, which means nothing as long as the agreement stays within chance
     if not agreement.found and "within chance" in (agreement.reason or ""):
-        reason = "the agreement stays within chance, so this curve is not that of a network that learns"
+        reason = (
+            "the agreement stays within chance, so this curve is not that of a network"
+            " that learns"
+        )
         yield "wsi max", Phases(reason=reason)
     else:
         columns = {"metric": "wsi", "of": kind, "variant": "max", "split": split}
         yield "wsi max", _phases(_last_saves(_select(points, columns)), "value")
 
     # WIDM of each split
-    widm = _select(points, {"metric": "idm", "of": SCSM, "variant": "errors", "reference": reference})
+    widm = _select(
+        points,
+        {"metric": "idm", "of": SCSM, "variant": "errors", "reference": reference},
+    )
     for part in sorted({row["split"] for row in widm}):
         curve = _last_saves(row for row in widm if row["split"] == part)
         chance = _column(curve, "null_mean")
@@ -89,37 +119,71 @@ def _phases_of_run(
 
 
 def _agreement(
-    points: Sequence[Point], matrices: str, reference: str, agreement_without_each: AgreementWithoutEach
+    points: Sequence[Point],
+    matrices: str,
+    reference: str,
+    agreement_without_each: AgreementWithoutEach,
 ) -> tuple[str | None, Phases]:
-    """Return measure and phases of the agreement with a reference: Pearson's correlation, or else the first measure's excess."""
+    """Return measure and phases of the agreement with a reference: Pearson's
+    correlation, or else the first measure's excess.
+    """
     alignments = _select(points, {"metric": "sai", "of": matrices})
     measures = {row.get("variant") for row in alignments}
     order = ["pearson", *MEASURES]
     measure = next((name for name in order if name in measures), None)
-    curve = _last_saves(_select(alignments, {"variant": measure, "reference": reference}))
+    curve = _last_saves(
+        _select(alignments, {"variant": measure, "reference": reference})
+    )
     spread = _column(curve, "null_std") / (1 - _column(curve, "null_mean"))
     without = None
-    if measure == "pearson":  # the agreement without each class (n, C), unless an epoch lacks it
-        values = [agreement_without_each.get((row["epoch"], row.get("step"))) for row in curve]
+    if (
+        measure == "pearson"
+    ):  # the agreement without each class (n, C), unless an epoch lacks it
+        values = [
+            agreement_without_each.get((row["epoch"], row.get("step"))) for row in curve
+        ]
         known = [value for value in values if value is not None]
-        if known and len(known) == len(values) and len({len(value) for value in known}) == 1:
+        if (
+            known
+            and len(known) == len(values)
+            and len({len(value) for value in known}) == 1
+        ):
             without = np.stack(known)
     return measure, _phases(curve, "excess", 0.0, _min_gain(spread), without)
 
 
 def _select(points: Sequence[Point], columns: Mapping[str, str | None]) -> list[Point]:
-    return [row for row in points if all(row.get(name) == value for name, value in columns.items())]
+    return [
+        row
+        for row in points
+        if all(row.get(name) == value for name, value in columns.items())
+    ]
 
 
 def _last_saves(points: Iterable[Point]) -> list[Point]:
-    """Return the last point of each epoch, in order: the point without a step, or with the highest one."""
-    ordered = sorted(points, key=lambda row: (row["epoch"], row.get("step") is not None, row.get("step") or 0))
+    """Return the last point of each epoch, in order: the point without a step, or with
+    the highest one.
+    """
+    ordered = sorted(
+        points,
+        key=lambda row: (
+            row["epoch"],
+            row.get("step") is not None,
+            row.get("step") or 0,
+        ),
+    )
     return list({row["epoch"]: row for row in ordered}.values())
 
 
 def _min_gain(spread: NDArray[np.float64]) -> float:
-    """Return the gain that exceeds chance, at most 1; 0 if the standard deviation of chance is unknown."""
-    return min(1.0, MIN_Z * float(np.nanmedian(spread))) if np.isfinite(spread).any() else 0.0
+    """Return the gain that exceeds chance, at most 1; 0 if the standard deviation of
+    chance is unknown.
+    """
+    return (
+        min(1.0, MIN_Z * float(np.nanmedian(spread)))
+        if np.isfinite(spread).any()
+        else 0.0
+    )
 
 
 def _phases(
@@ -131,10 +195,24 @@ def _phases(
 ) -> Phases:
     values = _column(points, column)
     if not np.isfinite(values).any():
-        return Phases(reason=next((row["reason"] for row in points if row.get("reason")), "the run has no such curve"))
-    result = phases(_column(points, "epoch"), values, start=start, least_gain=min_gain, without=without)
+        return Phases(
+            reason=next(
+                (row["reason"] for row in points if row.get("reason")),
+                "the run has no such curve",
+            )
+        )
+    result = phases(
+        _column(points, "epoch"),
+        values,
+        start=start,
+        least_gain=min_gain,
+        without=without,
+    )
     if result.found and start is not None and np.all(_column(points, "low") <= start):
-        reason = "the 95 % confidence interval includes chance at every epoch, so the curve stays within chance"
+        reason = (
+            "the 95 % confidence interval includes chance at every epoch, so the curve"
+            " stays within chance"
+        )
         return Phases(reason=reason)
     return result
 

@@ -1,7 +1,7 @@
 """The tables at the top of an output folder, made from the rows of all checkpoints.
 
-Each table has a key for every run, and the rows of a run are written again if and only if its key differs. Rows of runs that a call
-does not analyse stay.
+Each table has a key for every run, and the rows of a run are written again if and only
+if its key differs. Rows of runs that a call does not analyse stay.
 """
 
 from __future__ import annotations
@@ -50,10 +50,24 @@ class RunRows:
     @cached_property
     def key(self) -> str:
         """The key of what all rows of the run are made from."""
-        checkpoints = [vars(record) | {"rows": self.keys.get(record.path)} for record in self.run.resolved]
-        labels = [[resolution.confidence, resolution.reason] for resolution in self.labels.resolutions]
-        semantics = [self.labels.semantics_id, self.labels.classes, labels, self.main_reference]
-        written = [[self.trainer_values(record), self.evaluations.missing_rows(record)] for record in self.records]
+        checkpoints = [
+            vars(record) | {"rows": self.keys.get(record.path)}
+            for record in self.run.resolved
+        ]
+        labels = [
+            [resolution.confidence, resolution.reason]
+            for resolution in self.labels.resolutions
+        ]
+        semantics = [
+            self.labels.semantics_id,
+            self.labels.classes,
+            labels,
+            self.main_reference,
+        ]
+        written = [
+            [self.trainer_values(record), self.evaluations.missing_rows(record)]
+            for record in self.records
+        ]
         return key_of("tables", checkpoints, semantics, written)
 
     @property
@@ -63,7 +77,9 @@ class RunRows:
 
     def trainer_values(self, record: Record) -> dict[str, float]:
         """Return the values that the trainer wrote for a checkpoint."""
-        return curves.trainer_values(record, self.log, is_last=self.run.step_in_names(record) is None)
+        return curves.trainer_values(
+            record, self.log, is_last=self.run.step_in_names(record) is None
+        )
 
     def rows_of(self, record: Record) -> list[Row]:
         """Return all rows of a checkpoint in both tables of curves."""
@@ -74,12 +90,18 @@ class RunRows:
     @cached_property
     def curves(self) -> list[Row]:
         """The rows of both tables of curves, sorted."""
-        return sorted((row for record in self.records for row in self.rows_of(record)), key=curves.sort_key)
+        return sorted(
+            (row for record in self.records for row in self.rows_of(record)),
+            key=curves.sort_key,
+        )
 
     @cached_property
     def by_class(self) -> list[pa.Table]:
         """The rows of each checkpoint in the table of alignments by class."""
-        return [self._named(record, self.computed[record.path].by_class) for record in self.records]
+        return [
+            self._named(record, self.computed[record.path].by_class)
+            for record in self.records
+        ]
 
     @cached_property
     def samples(self) -> dict[str, list[int]]:
@@ -94,10 +116,15 @@ class RunRows:
         if table is schema.ALIGNMENT_BY_CLASS:
             return pa.concat_tables([parquet.from_rows(table, []), *self.by_class])
         if table is schema.SPECTRUM:
-            tables = [self._named(record, self.computed[record.path].spectrum) for record in self.records]
+            tables = [
+                self._named(record, self.computed[record.path].spectrum)
+                for record in self.records
+            ]
             return pa.concat_tables([parquet.from_rows(table, []), *tables])
         if table is schema.GEOMETRY:
-            return geometry.geometry_rows(self.records, self.head_of, self.evaluations.collapse)
+            return geometry.geometry_rows(
+                self.records, self.head_of, self.evaluations.collapse
+            )
         return parquet.from_rows(table, self._rows(table))
 
     def _rows(self, table: Table) -> list[Row]:
@@ -110,9 +137,17 @@ class RunRows:
         if table is schema.EXTRA_CURVES:
             return [row for row in self.curves if row["metric"] in EXTRA_METRICS]
         if table is schema.PHASES:
-            return phases.phase_rows(self.curves, self.main_reference, lambda _run: self.by_class)
-        typicality = (part for record in self.records for part in self.evaluations.typicality_rows(record))
-        return [row for of_table, rows in typicality if of_table is table for row in rows]
+            return phases.phase_rows(
+                self.curves, self.main_reference, lambda _run: self.by_class
+            )
+        typicality = (
+            part
+            for record in self.records
+            for part in self.evaluations.typicality_rows(record)
+        )
+        return [
+            row for of_table, rows in typicality if of_table is table for row in rows
+        ]
 
     @staticmethod
     def _named(record: Record, table: pa.Table) -> pa.Table:
@@ -134,28 +169,52 @@ TOP_TABLES = (
 
 
 def write_tables(
-    out: Path, runs: Sequence[RunRows], options: Mapping[Table, Mapping[str, Any]], removed: Sequence[str] = ()
+    out: Path,
+    runs: Sequence[RunRows],
+    options: Mapping[Table, Mapping[str, Any]],
+    removed: Sequence[str] = (),
 ) -> bool:
-    """Write the rows of runs whose key differs, and remove those of some runs; return whether anything was written.
+    """Write the rows of runs whose key differs, and remove those of some runs; return
+    whether anything was written.
 
-    `options` are further metadata of some tables, by run: what later calls and the report read. None removes those of a run.
+    `options` are further metadata of some tables, by run: what later calls and the
+    report read. None removes those of a run.
     """
     is_changed = False
     for table in TOP_TABLES:
-        earlier, more, keys = layout.earlier_options(out, table), options.get(table, {}), {}
-        with suppress(OutputError):  # no rows of a damaged table are valid, although its keys may be readable
+        earlier, more, keys = (
+            layout.earlier_options(out, table),
+            options.get(table, {}),
+            {},
+        )
+        with suppress(
+            OutputError
+        ):  # no rows of a damaged table are valid, although its keys may be readable
             layout.read_table(out, table)
             keys = earlier.get("keys", {})
-        changed = [run for run in runs if keys.get(run.run.name) != key_of(run.key, table.path)]
+        changed = [
+            run for run in runs if keys.get(run.run.name) != key_of(run.key, table.path)
+        ]
         merged = {}
         for name, by_run in more.items():
             every = {**earlier.get(name, {}), **by_run}
-            merged[name] = {run: value for run, value in every.items() if value is not None}
+            merged[name] = {
+                run: value for run, value in every.items() if value is not None
+            }
         gone = [name for name in removed if name in keys]
-        if not changed and not gone and all(earlier.get(name) == by_run for name, by_run in merged.items()):
+        if (
+            not changed
+            and not gone
+            and all(earlier.get(name) == by_run for name, by_run in merged.items())
+        ):
             continue
-        rows = pa.concat_tables([parquet.from_rows(table, []), *(run.table(table) for run in changed)])
-        keys = {**keys, **{run.run.name: key_of(run.key, table.path) for run in changed}}
+        rows = pa.concat_tables(
+            [parquet.from_rows(table, []), *(run.table(table) for run in changed)]
+        )
+        keys = {
+            **keys,
+            **{run.run.name: key_of(run.key, table.path) for run in changed},
+        }
         merged["keys"] = {run: key for run, key in keys.items() if run not in gone}
         names = [*(run.run.name for run in changed), *gone]
         is_changed |= layout.write_runs(out, table, names, rows, merged)

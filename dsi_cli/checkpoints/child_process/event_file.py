@@ -1,4 +1,6 @@
-"""TensorBoard's event files, read with ``tensorboard``: the scalars with the requested tags."""
+"""TensorBoard's event files, read with ``tensorboard``: the scalars with the requested
+tags.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +15,35 @@ from dsi_cli.errors import UnreadableError
 
 
 def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
-    """Return the scalars of a file as rows of step, tag and value; all tags are in lower case.
+    """Return the scalars of a file as rows of step, tag and value; all tags are in
+    lower case.
 
-    TensorBoard opens the file by its path. A file that is still being written ends with its last complete record.
+    TensorBoard opens the file by its path. A file that is still being written ends with
+    its last complete record.
     """
     requested_tags = set(tags)
     events = LegacyEventFileLoader(path).Load()
     first = next(events, None)
     if first is None or not first.file_version:
-        raise UnreadableError("not an event file: its first record has no version", code="not-an-event-file")
+        raise UnreadableError(
+            "not an event file: its first record has no version",
+            code="not-an-event-file",
+        )
     rows = []
     for event in events:
         for value in event.summary.value:
             if event.step < 0 or value.tag.lower() not in requested_tags:
                 continue
-            # TensorFlow 1 writes a number, TensorFlow 2 an array of one number; images and histograms are skipped.
-            number = value.simple_value if value.WhichOneof("value") == "simple_value" else None
-            if value.WhichOneof("value") == "tensor" and value.metadata.plugin_data.plugin_name in ("", "scalars"):
+            # TensorFlow 1 writes a number, TensorFlow 2 an array of one number; images
+            # and histograms are skipped.
+            number = (
+                value.simple_value
+                if value.WhichOneof("value") == "simple_value"
+                else None
+            )
+            if value.WhichOneof(
+                "value"
+            ) == "tensor" and value.metadata.plugin_data.plugin_name in ("", "scalars"):
                 array = tensor_util.make_ndarray(value.tensor)
                 if array.size == 1 and array.dtype.kind in "fiu":
                     number = array.item()

@@ -1,7 +1,9 @@
-"""MessagePack as Flax writes it (``flax.serialization.to_bytes``), read with ``msgpack``: nested mappings of arrays and numbers.
+"""MessagePack as Flax writes it (``flax.serialization.to_bytes``), read with
+``msgpack``: nested mappings of arrays and numbers.
 
-An array is an extension of type 1 with its shape, the name of its dtype and its bytes. An array above a gigabyte is a mapping with
-its shape and flat chunks. Arrays without dimensions (such as ``step``) become Python numbers. Names and matrices stay as in Flax:
+An array is an extension of type 1 with its shape, the name of its dtype and its bytes.
+An array above a gigabyte is a mapping with its shape and flat chunks. Arrays without
+dimensions (such as ``step``) become Python numbers. Names and matrices stay as in Flax:
 a ``kernel`` has the shape (inputs, outputs). Source: ``flax/serialization.py``.
 """
 
@@ -14,7 +16,13 @@ import msgpack
 import numpy as np
 
 from dsi_cli.checkpoints.child_process import FileContents
-from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, contiguous, decode, itemsize
+from dsi_cli.checkpoints.tensors import (
+    NUMPY_DTYPES,
+    Storage,
+    contiguous,
+    decode,
+    itemsize,
+)
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -23,7 +31,9 @@ _CHUNKED = "__msgpack_chunked_array__"
 _MAX_TEXT_LENGTH = 1 << 20
 _MAX_NAME_LENGTH = 1024
 _MAX_NAME_CHARACTERS = 8 << 20
-"""The maximum number of characters in all names of a tree, including mappings; a ViT-L/16 with Adam's state has 400,000."""
+"""The maximum number of characters in all names of a tree, including mappings; a
+ViT-L/16 with Adam's state has 400,000.
+"""
 
 
 class _Array(NamedTuple):
@@ -35,14 +45,22 @@ class _Array(NamedTuple):
 def open_file(file: IO[bytes]) -> FileContents:
     """Return the arrays and values of a file by names joined with dots."""
     try:
-        tree = msgpack.unpackb(file.read(), ext_hook=_extension, unicode_errors="backslashreplace")
+        tree = msgpack.unpackb(
+            file.read(), ext_hook=_extension, unicode_errors="backslashreplace"
+        )
     except msgpack.ExtraData as error:
-        raise UnreadableError(f"{len(error.extra)} bytes follow its contents", code="trailing-bytes") from None
+        raise UnreadableError(
+            f"{len(error.extra)} bytes follow its contents", code="trailing-bytes"
+        ) from None
     except ValueError as error:
-        # The number of bytes limits the size of a mapping or list. A larger size therefore belongs to a longer file.
+        # The number of bytes limits the size of a mapping or list. A larger size
+        # therefore belongs to a longer file.
         if "incomplete" in str(error) or "exceeds max_" in str(error):
             raise PendingError("breaks off in the middle", code="cut-off") from None
-        raise UnreadableError(f"msgpack cannot read it: {str(error) or type(error).__name__}", code="damaged") from None
+        raise UnreadableError(
+            f"msgpack cannot read it: {str(error) or type(error).__name__}",
+            code="damaged",
+        ) from None
     if not isinstance(tree, dict):
         raise UnreadableError("its contents are not a mapping", code="not-a-mapping")
     arrays: dict[str, _Array] = {}
@@ -53,7 +71,9 @@ def open_file(file: IO[bytes]) -> FileContents:
             listing.tensors.append((name, leaf.dtype, list(leaf.shape), name))
         elif isinstance(leaf, _Array):
             # An array without dimensions, such as the step, is a number.
-            number = decode(contiguous(leaf.dtype, (), Storage("", leaf.dtype, 1)), leaf.data).item()
+            number = decode(
+                contiguous(leaf.dtype, (), Storage("", leaf.dtype, 1)), leaf.data
+            ).item()
             listing.values[name] = None if isinstance(number, complex) else number
         else:
             listing.values[name] = _to_json(leaf)
@@ -68,11 +88,20 @@ def _extension(kind: int, data: bytes) -> Any:
     if not isinstance(parts, list) or len(parts) != 3:
         raise ValueError("an array is not stored as shape, dtype and bytes")
     shape, dtype, array_bytes = parts
-    are_sizes = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-    if not are_sizes or not isinstance(dtype, str) or not isinstance(array_bytes, bytes):
+    are_sizes = isinstance(shape, list) and all(
+        type(size) is int and size >= 0 for size in shape
+    )
+    if (
+        not are_sizes
+        or not isinstance(dtype, str)
+        or not isinstance(array_bytes, bytes)
+    ):
         raise ValueError("an array has no possible shape, dtype or bytes")
     if dtype in NUMPY_DTYPES and len(array_bytes) != prod(shape) * itemsize(dtype):
-        raise ValueError(f"an array of shape {tuple(shape[:8])} and {dtype} has {len(array_bytes)} bytes")
+        raise ValueError(
+            f"an array of shape {tuple(shape[:8])} and {dtype} has {len(array_bytes)}"
+            " bytes"
+        )
     return _Array(dtype, tuple(shape), array_bytes)
 
 
@@ -88,18 +117,32 @@ def _to_json(leaf: Any) -> Any:
 
 
 def _merge_chunks(tree: dict[str, Any]) -> _Array:
-    shape, chunks = (list(as_dict(tree.get(key)).values()) for key in ("shape", "chunks"))
+    shape, chunks = (
+        list(as_dict(tree.get(key)).values()) for key in ("shape", "chunks")
+    )
     are_sizes = all(type(size) is int and size >= 0 for size in shape)
-    has_one_dtype = all(isinstance(chunk, _Array) and chunk.dtype == chunks[0].dtype for chunk in chunks)
+    has_one_dtype = all(
+        isinstance(chunk, _Array) and chunk.dtype == chunks[0].dtype for chunk in chunks
+    )
     if not chunks or not are_sizes or not has_one_dtype:
-        raise UnreadableError("an array in chunks has no possible shape, or no chunks of one dtype", code="damaged-chunks")
+        raise UnreadableError(
+            "an array in chunks has no possible shape, or no chunks of one dtype",
+            code="damaged-chunks",
+        )
     if sum(prod(chunk.shape) for chunk in chunks) != prod(shape):
-        raise UnreadableError(f"the chunks of an array do not fit its shape {tuple(shape[:8])}", code="damaged-chunks")
-    return _Array(chunks[0].dtype, tuple(shape), b"".join(chunk.data for chunk in chunks))
+        raise UnreadableError(
+            f"the chunks of an array do not fit its shape {tuple(shape[:8])}",
+            code="damaged-chunks",
+        )
+    return _Array(
+        chunks[0].dtype, tuple(shape), b"".join(chunk.data for chunk in chunks)
+    )
 
 
 def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the leaves of nested mappings by their names joined with dots; these repeat the keys above, so they are limited."""
+    """Return the leaves of nested mappings by their names joined with dots; these
+    repeat the keys above, so they are limited.
+    """
     leaves: dict[str, Any] = {}
     remaining = _MAX_NAME_CHARACTERS
     stack: list[tuple[str, Any]] = [("", tree)]
@@ -112,7 +155,12 @@ def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
             child_name = f"{name}.{key}" if name else str(key)
             remaining -= len(child_name)
             if len(child_name) > _MAX_NAME_LENGTH or remaining < 0:
-                message = f"names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all, are read"
-                raise UnreadableError(f"{message}; one has {len(child_name)}", code="names-too-long")
+                message = (
+                    f"names of up to {_MAX_NAME_LENGTH} letters, and"
+                    f" {_MAX_NAME_CHARACTERS} in all, are read"
+                )
+                raise UnreadableError(
+                    f"{message}; one has {len(child_name)}", code="names-too-long"
+                )
             stack.append((child_name, value))
     return leaves

@@ -1,4 +1,6 @@
-"""The child's side: it handles requests from standard input, one after another, until the input is closed."""
+"""The child's side: it handles requests from standard input, one after another, until
+the input is closed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from dsi_cli.checkpoints.child_process.client import MAX_MESSAGE_BYTES
 from dsi_cli.checkpoints.file_access import RangeFile
 from dsi_cli.errors import CheckpointError, PendingError
 
-_BUFFER_BYTES = 8 << 10  # the minimum size of a request for bytes, because libraries read headers in small parts
+# the minimum size of a request for bytes, because libraries read headers in small parts
+_BUFFER_BYTES = 8 << 10
 
 
 class Channel:
@@ -36,7 +39,10 @@ class Channel:
         """Send a message with its bytes."""
         line = json.dumps(message).encode()
         if len(line) > MAX_MESSAGE_BYTES:
-            raise ValueError(f"its names and texts take {len(line)} bytes; dsi reads up to {MAX_MESSAGE_BYTES}")
+            raise ValueError(
+                f"its names and texts take {len(line)} bytes; dsi reads up to"
+                f" {MAX_MESSAGE_BYTES}"
+            )
         self._outgoing.write(line + b"\n")
         self._outgoing.write(data)
         self._outgoing.flush()
@@ -55,7 +61,11 @@ def _set_limits(seconds: float, memory: int) -> None:
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
     processor = int(used.ru_utime + used.ru_stime + seconds) + 1
-    limits = ((resource.RLIMIT_CPU, processor), (resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0))
+    limits = (
+        (resource.RLIMIT_CPU, processor),
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CORE, 0),
+    )
     for kind, soft_limit in limits:
         hard_limit = resource.getrlimit(kind)[1]
         if hard_limit != resource.RLIM_INFINITY:
@@ -77,30 +87,55 @@ def main() -> None:
         request, _ = channel.receive()
         _set_limits(request["seconds"], request["memory"])
         try:
-            reader = import_module(f"dsi_cli.checkpoints.child_process.{request['reader']}")
+            reader = import_module(
+                f"dsi_cli.checkpoints.child_process.{request['reader']}"
+            )
             channel.send({"is_ready": True})
             channel.receive()
-            # The last file stays open, because its tensors are requested one after another.
+            # The last file stays open, because its tensors are requested one after
+            # another.
             if contents is None or file_number != request["file"]:
                 file_number, contents = request["file"], None
-                file = io.BufferedReader(RangeFile(request["size"], channel.read_at), _BUFFER_BYTES)
+                file = io.BufferedReader(
+                    RangeFile(request["size"], channel.read_at), _BUFFER_BYTES
+                )
                 contents = reader.open_file(file, **request["options"])
             if request["key"] is None:
-                channel.send({name: getattr(contents, name) for name in ("tensors", "values", "outputs", "output_axes")})
+                channel.send(
+                    {
+                        name: getattr(contents, name)
+                        for name in ("tensors", "values", "outputs", "output_axes")
+                    }
+                )
                 continue
             array = np.ascontiguousarray(contents.read(request["key"]))
             array = array.astype(array.dtype.newbyteorder("<"), copy=False)
             data = array.reshape(-1).view(np.uint8).data
             channel.send({"bytes": len(data)}, data)
         except CheckpointError as error:
-            channel.send({"error": str(error), "code": error.code, "is_pending": isinstance(error, PendingError)})
+            channel.send(
+                {
+                    "error": str(error),
+                    "code": error.code,
+                    "is_pending": isinstance(error, PendingError),
+                }
+            )
         except Exception as error:  # noqa: BLE001  the errors of libraries have no common base
             first_words = (" ".join(str(error).split()) or type(error).__name__)[:200]
-            text, code = f"damaged, or of a kind that dsi does not read: {first_words}", "damaged"
+            text, code = (
+                f"damaged, or of a kind that dsi does not read: {first_words}",
+                "damaged",
+            )
             if isinstance(error, ImportError):
-                text, code = f"a library cannot be imported ({first_words}); install it again", "package-missing"
+                text, code = (
+                    f"a library cannot be imported ({first_words}); install it again",
+                    "package-missing",
+                )
             elif isinstance(error, MemoryError | RecursionError):
-                text, code = f"it asks for too much ({type(error).__name__})", "reader-failed"
+                text, code = (
+                    f"it asks for too much ({type(error).__name__})",
+                    "reader-failed",
+                )
             channel.send({"error": text, "code": code, "is_pending": False})
 
 

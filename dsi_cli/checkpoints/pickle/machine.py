@@ -1,14 +1,21 @@
-"""A safe pickle reader: it builds plain data and inert objects, and cannot execute anything.
+"""A safe pickle reader: it builds plain data and inert objects, and cannot execute
+anything.
 
-A pickle is a program for a small stack machine. Python's own reader also runs no code if its ``find_class`` is overridden.
-But its memory is unbounded: nine bytes can make it take gigabytes. This module therefore implements the machine itself:
+A pickle is a program for a small stack machine. Python's own reader also runs no code
+if its ``find_class`` is overridden. But its memory is unbounded: nine bytes can make it
+take gigabytes. This module therefore implements the machine itself:
 
-- A global becomes a `PickledGlobal` (two strings). A call or an object becomes a `PickledObject`: callable, arguments, state.
-- A short literal list of harmless constructors returns plain data: ordered dicts, sets, sizes and NumPy scalars. Torch's
-  functions that rebuild tensors return `Tensor` records.
-- Every step is charged to a memory budget (`MEMORY_BUDGET_BYTES`). The memo is a dict, and integers are short.
-- Dict keys and set members are plain scalars; others are dropped together with their values.
-- The result may hold cycles and shared parts, so code that walks it must remember visited objects by identity.
+- A global becomes a `PickledGlobal` (two strings). A call or an object becomes a
+  `PickledObject`: callable, arguments, state.
+- A short literal list of harmless constructors returns plain data: ordered dicts, sets,
+  sizes and NumPy scalars. Torch's functions that rebuild tensors return `Tensor`
+  records.
+- Every step is charged to a memory budget (`MEMORY_BUDGET_BYTES`). The memo is a dict,
+  and integers are short.
+- Dict keys and set members are plain scalars; others are dropped together with their
+  values.
+- The result may hold cycles and shared parts, so code that walks it must remember
+  visited objects by identity.
 
 Source of the opcodes: Python's ``pickletools`` module.
 """
@@ -20,17 +27,31 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from dsi_cli.checkpoints.pickle.objects import CHEAP, HARMLESS, PickledGlobal, PickledObject, is_key, read_part, storage_of
+from dsi_cli.checkpoints.pickle.objects import (
+    CHEAP,
+    HARMLESS,
+    PickledGlobal,
+    PickledObject,
+    is_key,
+    read_part,
+    storage_of,
+)
 from dsi_cli.checkpoints.tensors import PartReader, Storage
 from dsi_cli.errors import UnreadableError
 
 MEMORY_BUDGET_BYTES = 200_000_000
-"""The maximum memory for the contents of one pickle; the cost of each value is rounded up generously."""
+"""The maximum memory for the contents of one pickle; the cost of each value is rounded
+up generously.
+"""
 _STEP_COST, _MEMO_COST, _OBJECT_COST = 64, 64, 192
 """The cost of each step, and the additional cost of a memo entry and of an object."""
 _NESTED_STORAGE_COST, _MAX_NESTED_HEAD_BYTES = 1 << 15, 2048
-"""The budget cost of a storage that is pickled inside the pickle, and the maximum length of its header."""
-_MIN_VIEW_BYTES = 4096  # the size from which on bytes are returned as a view and not copied
+"""The budget cost of a storage that is pickled inside the pickle, and the maximum
+length of its header.
+"""
+_MIN_VIEW_BYTES = (
+    4096  # the size from which on bytes are returned as a view and not copied
+)
 _MAX_INTEGER_BYTES = 64
 _MAX_LINE_BYTES = 1 << 16
 
@@ -42,25 +63,34 @@ class ExhaustedError(UnreadableError):
 
 
 def read_pickle(
-    data: bytes, start: int = 0, *, persistent_load: Callable[[Any], Any] | None = None, is_nested: bool = False
+    data: bytes,
+    start: int = 0,
+    *,
+    persistent_load: Callable[[Any], Any] | None = None,
+    is_nested: bool = False,
 ) -> tuple[Any, int]:
-    r"""Return the contents of the pickle at ``start`` as inert data, and the offset of its end.
+    r"""Return the contents of the pickle at ``start`` as inert data, and the offset of
+    its end.
 
-    Raise `ExhaustedError` if the data ends before the pickle does. Raise `UnreadableError` if the bytes are not a pickle, or the
-    pickle requests more than a checkpoint can need.
+    Raise `ExhaustedError` if the data ends before the pickle does. Raise
+    `UnreadableError` if the bytes are not a pickle, or the pickle requests more than a
+    checkpoint can need.
 
     Parameters
     ----------
     data : the pickle; further bytes may follow it.
     start : the offset of the pickle.
-    persistent_load : returns the object for a persistent id (inert data). Without it, a pickle with such ids is refused.
-    is_nested : whether the pickle is stored inside another one. No further pickle inside it is read.
+    persistent_load : returns the object for a persistent id (inert data). Without it, a
+        pickle with such ids is refused.
+    is_nested : whether the pickle is stored inside another one. No further pickle
+        inside it is read.
 
     >>> read_pickle(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.")[0].callee
     PickledGlobal(module='os', name='system')
     """
     machine = _Machine(data, start, persistent_load, is_nested=is_nested)
-    # Thousands of new objects would start the garbage collector repeatedly, although none is garbage.
+    # Thousands of new objects would start the garbage collector repeatedly, although
+    # none is garbage.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -71,16 +101,34 @@ def read_pickle(
         message = "the pickle is damaged: an instruction finds too little on the stack"
         raise UnreadableError(message, code="damaged-pickle") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"the pickle is damaged ({type(error).__name__})", code="damaged-pickle") from None
+        raise UnreadableError(
+            f"the pickle is damaged ({type(error).__name__})", code="damaged-pickle"
+        ) from None
     finally:
         if was_enabled:
             gc.enable()
 
 
 class _Machine:
-    __slots__ = ("budget", "data", "is_nested", "marks", "memo", "persistent_load", "position", "stack")
+    __slots__ = (
+        "budget",
+        "data",
+        "is_nested",
+        "marks",
+        "memo",
+        "persistent_load",
+        "position",
+        "stack",
+    )
 
-    def __init__(self, data: bytes, start: int, persistent_load: Callable[[Any], Any] | None, *, is_nested: bool) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        start: int,
+        persistent_load: Callable[[Any], Any] | None,
+        *,
+        is_nested: bool,
+    ) -> None:
         self.is_nested = is_nested
         self.data = data
         self.position = start
@@ -112,11 +160,15 @@ class _Machine:
     def charge(self, cost: int) -> None:
         """Charge the cost of a large value before it is made.
 
-        Handlers of small values lower the budget directly, because `run` checks it after each step.
+        Handlers of small values lower the budget directly, because `run` checks it
+        after each step.
         """
         self.budget -= cost
         if self.budget < 0:
-            message = f"the pickle would take more than {MEMORY_BUDGET_BYTES // 1_000_000} MB of memory"
+            message = (
+                f"the pickle would take more than {MEMORY_BUDGET_BYTES // 1_000_000} MB"
+                " of memory"
+            )
             raise UnreadableError(message, code="pickle-too-large")
 
     def view(self, size: int) -> memoryview:
@@ -139,7 +191,9 @@ class _Machine:
             if len(self.data) - self.position < _MAX_LINE_BYTES:
                 self.position = len(self.data)
                 raise ExhaustedError("the pickle breaks off inside a line")
-            raise UnreadableError("the pickle holds a line that is too long", code="damaged-pickle")
+            raise UnreadableError(
+                "the pickle holds a line that is too long", code="damaged-pickle"
+            )
         taken = self.data[self.position : end]
         self.position = end + 1
         return taken
@@ -161,18 +215,25 @@ class _Machine:
 _Handler = Callable[[_Machine], object]
 _NESTED_STORAGE = PickledGlobal("torch.storage", "_load_from_bytes")
 _STOP = ord(".")
-_U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i"))
+_U1, _U2, _U4, _U8, _I4 = (
+    struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i")
+)
 _F8 = struct.Struct(">d")
 
 
 def _unknown(m: _Machine) -> None:
-    message = f"not a pickle of a checkpoint: instruction {m.data[m.position - 1]:#04x} at byte {m.position - 1}"
+    message = (
+        f"not a pickle of a checkpoint: instruction {m.data[m.position - 1]:#04x} at"
+        f" byte {m.position - 1}"
+    )
     raise UnreadableError(message, code="unknown-opcode")
 
 
 def _protocol(m: _Machine) -> None:
     if m.number(_U1) > 5:
-        raise UnreadableError("a pickle of an unknown protocol", code="unknown-protocol")
+        raise UnreadableError(
+            "a pickle of an unknown protocol", code="unknown-protocol"
+        )
 
 
 def _text_integer(m: _Machine) -> None:
@@ -187,7 +248,9 @@ def _integer(text: bytes) -> int:
 
 def _require_short(size: int) -> None:
     if size > _MAX_INTEGER_BYTES:
-        raise UnreadableError("the pickle holds an integer that is too long", code="integer-too-long")
+        raise UnreadableError(
+            "the pickle holds an integer that is too long", code="integer-too-long"
+        )
 
 
 def _long(m: _Machine, layout: struct.Struct) -> None:
@@ -204,7 +267,9 @@ def _bytes(m: _Machine, layout: struct.Struct) -> None:
         m.push(m.view(size))
 
 
-def _string(m: _Machine, layout: struct.Struct, encoding: str = "utf-8", character_cost: int = 4) -> None:
+def _string(
+    m: _Machine, layout: struct.Struct, encoding: str = "utf-8", character_cost: int = 4
+) -> None:
     size = m.number(layout)
     m.push(str(m.view(size), encoding, "surrogatepass"), character_cost * size)
 
@@ -222,7 +287,9 @@ def _tuple(m: _Machine, count: int) -> None:
     m.stack[-count:] = (tuple(m.stack[-count:]),)
 
 
-def _marked(m: _Machine, make: Callable[[list[Any]], Any], cost: int, item_cost: int) -> None:
+def _marked(
+    m: _Machine, make: Callable[[list[Any]], Any], cost: int, item_cost: int
+) -> None:
     items = m.pop_mark()
     m.push(make(items), cost + item_cost * len(items))
 
@@ -281,15 +348,25 @@ def _reduce(m: _Machine) -> None:
         elif maker is not None:
             cost += 8 * len(args)
             if maker not in CHEAP:  # shared elements count each time they are visited
-                cost += sum(64 * len(argument) for argument in args if isinstance(argument, list | tuple | set))
-                cost += sum(len(argument) for argument in args if isinstance(argument, str | bytes))
+                cost += sum(
+                    64 * len(argument)
+                    for argument in args
+                    if isinstance(argument, list | tuple | set)
+                )
+                cost += sum(
+                    len(argument)
+                    for argument in args
+                    if isinstance(argument, str | bytes)
+                )
     m.charge(cost)
     value = None if maker is None else maker(*args)
     m.stack.append(PickledObject(callee, args) if value is None else value)
 
 
 def _read_nested_storage(data: Any) -> Any:
-    """Return the storage that ``pickle.dump`` of a tensor packs into bytes, as a complete legacy file of ``torch.save``."""
+    """Return the storage that ``pickle.dump`` of a tensor packs into bytes, as a
+    complete legacy file of ``torch.save``.
+    """
     if not isinstance(data, bytes | memoryview):
         raise TypeError
     head, end, storage = bytes(data[:_MAX_NESTED_HEAD_BYTES]), 0, None
@@ -297,8 +374,14 @@ def _read_nested_storage(data: Any) -> Any:
         value, end = read_pickle(head, end, persistent_load=storage_of, is_nested=True)
         if isinstance(value, Storage):
             storage = value
-    if storage is None or len(data) < end + 8 or int.from_bytes(data[end : end + 8], "little") != storage.size:
-        raise UnreadableError("a storage within the pickle is damaged", code="damaged-storage")
+    if (
+        storage is None
+        or len(data) < end + 8
+        or int.from_bytes(data[end : end + 8], "little") != storage.size
+    ):
+        raise UnreadableError(
+            "a storage within the pickle is damaged", code="damaged-storage"
+        )
     return storage._replace(read=PartReader(read_part, data[end + 8 :]))
 
 
@@ -310,7 +393,9 @@ def _build(m: _Machine) -> None:
 
 def _persistent_id(m: _Machine) -> None:
     if m.persistent_load is None:
-        raise UnreadableError("the pickle refers to data outside itself", code="persistent-id")
+        raise UnreadableError(
+            "the pickle refers to data outside itself", code="persistent-id"
+        )
     m.push(m.persistent_load(m.stack.pop()))
 
 
@@ -354,7 +439,9 @@ _BY_CODE: dict[str, _Handler] = {
     "t": lambda m: _marked(m, tuple, 0, 8),
     "l": lambda m: _marked(m, list, 0, 8),
     "d": _marked_dict,
-    "\x91": lambda m: _marked(m, lambda items: set(filter(is_key, items)), _OBJECT_COST, 64),
+    "\x91": lambda m: _marked(
+        m, lambda items: set(filter(is_key, items)), _OBJECT_COST, 64
+    ),
     "a": lambda m: _extend(m, [m.stack.pop()]),
     "e": lambda m: _extend(m, m.pop_mark()),
     "\x90": lambda m: _extend(m, m.pop_mark()),
@@ -371,7 +458,10 @@ _BY_CODE: dict[str, _Handler] = {
     "\x93": _stack_global,
     "R": _reduce,
     "\x81": _reduce,  # NEWOBJ
-    "\x92": lambda m: m.push(PickledObject(state=m.stack.pop(), args=m.stack.pop(), callee=m.stack.pop()), _OBJECT_COST),
+    "\x92": lambda m: m.push(
+        PickledObject(state=m.stack.pop(), args=m.stack.pop(), callee=m.stack.pop()),
+        _OBJECT_COST,
+    ),
     "i": lambda m: _object(m, m.global_in_lines(), *m.pop_mark()),
     "o": lambda m: _object(m, *m.pop_mark()),
     "b": _build,

@@ -1,9 +1,12 @@
-"""Compare runs: their similarity to each other, the criteria in which they differ at equal accuracy, and a verdict.
+"""Compare runs: their similarity to each other, the criteria in which they differ at
+equal accuracy, and a verdict.
 
-At equal accuracy the paper (arXiv 2505.21338) prefers the network whose similarities agree more with semantics, and whose
-mistakes are nearer to the truth. The criteria are a higher agreement with WordNet, and a higher WIDM and NIDM of mistakes. A
-criterion counts only if the confidence interval of its difference, corrected for several comparisons, excludes 0 **[ours]**. A
-network is preferred only if it was trained several times, at least one criterion is higher, and none is lower.
+At equal accuracy the paper (arXiv 2505.21338) prefers the network whose similarities
+agree more with semantics, and whose mistakes are nearer to the truth. The criteria are
+a higher agreement with WordNet, and a higher WIDM and NIDM of mistakes. A criterion
+counts only if the confidence interval of its difference, corrected for several
+comparisons, excludes 0 **[ours]**. A network is preferred only if it was trained
+several times, at least one criterion is higher, and none is lower.
 """
 
 from __future__ import annotations
@@ -20,14 +23,25 @@ from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison import repetitions
 from dsi_cli.queries.comparison.criteria import SEEDS
-from dsi_cli.queries.comparison.equal_accuracy import EQUAL, CriterionRow, EqualAccuracyComparison, at_equal_accuracy
+from dsi_cli.queries.comparison.equal_accuracy import (
+    EQUAL,
+    CriterionRow,
+    EqualAccuracyComparison,
+    at_equal_accuracy,
+)
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment, cross_alignment
 from dsi_cli.queries.comparison.repetitions import CurveBand, RepeatedRuns
 from dsi_cli.queries.comparison.runs import ComparedRun, common_reference, compared_runs
 from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLITS
 
-PREFERRED, HIGHER, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "higher", "no difference shown", "mixed", "undecided"
+PREFERRED, HIGHER, NO_DIFFERENCE, MIXED, UNDECIDED = (
+    "preferred",
+    "higher",
+    "no difference shown",
+    "mixed",
+    "undecided",
+)
 OF_PAIRS = {
     PREFERRED: "the criteria prefer one network",
     HIGHER: "one network is higher in all criteria that differ",
@@ -39,10 +53,13 @@ OF_PAIRS = {
 Progress = Callable[[str, int, int], None]
 _Member = TypeVar("_Member", RepeatedRuns, ComparedRun)
 MEASURES = ("pearson", "cosine", "spearman")
-"""The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
+"""The default measures of the SAI: the agreement, which is a criterion, the paper's
+measure, and one of ranks **[choice]**.
+"""
 COMPARED_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
 """The options of an analysis that runs should have in common."""
-HALF_MAX = 0.5  # a run is aligned from the first epoch whose excess is this share of the maximum
+# a run is aligned from the first epoch whose excess is this share of the maximum
+HALF_MAX = 0.5
 MANY_PAIRS = 15  # number of pairs that a screen or page shows at once
 
 
@@ -53,11 +70,14 @@ class Verdict:
     first: str
     second: str
     answer: str
-    """preferred (repetitions only), higher, no difference shown, mixed, or undecided if the runs cannot be compared."""
+    """preferred (repetitions only), higher, no difference shown, mixed, or undecided if
+    the runs cannot be compared.
+    """
     preferred: str | None  # the name of the preferred group; None for single trainings
     sentence: str
     title: str  # the clause of `OF_PAIRS` with the name of the network that is higher
-    reasons: list[str]  # for each quantity its difference with the interval, or why it was not compared
+    # for each quantity its difference with the interval, or why it was not compared
+    reasons: list[str]
 
 
 def verdict(equal: EqualAccuracyComparison) -> Verdict:
@@ -66,15 +86,25 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
     reasons = [difference_sentence(equal, row) for row in equal.rows]
     if not equal.rows:
         sentence = f"{first} and {second} cannot be compared: {equal.reason}"
-        return Verdict(first, second, UNDECIDED, None, sentence, OF_PAIRS[UNDECIDED], reasons)
+        return Verdict(
+            first, second, UNDECIDED, None, sentence, OF_PAIRS[UNDECIDED], reasons
+        )
 
-    # Collect the quantities in which each network is higher. The last accuracy has a section of its own.
-    known = [row for row in equal.rows if row.is_main and row.quantity != "accuracy" and row.excludes_zero is not None]
+    # Collect the quantities in which each network is higher. The last accuracy has a
+    # section of its own.
+    known = [
+        row
+        for row in equal.rows
+        if row.is_main and row.quantity != "accuracy" and row.excludes_zero is not None
+    ]
     different = [row for row in known if row.excludes_zero]
     favoured = {_higher(equal, row) for row in different if row.is_criterion}
     preferred = None
     if not any(row.is_criterion for row in known):
-        answer, end = UNDECIDED, f"no criterion of {first} and {second} has a confidence interval"
+        answer, end = (
+            UNDECIDED,
+            f"no criterion of {first} and {second} has a confidence interval",
+        )
     else:
         answer = (NO_DIFFERENCE, HIGHER, MIXED)[len(favoured)]
         end = _claims(equal, known)
@@ -84,18 +114,28 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
         (preferred,) = favoured
         answer = PREFERRED
 
-    where = f"at an accuracy of {equal.level:.3f}" if equal.basis == EQUAL else "at the last epochs"
+    where = (
+        f"at an accuracy of {equal.level:.3f}"
+        if equal.basis == EQUAL
+        else "at the last epochs"
+    )
     trainings = "In these two runs"
     if max(len(equal.first_chosen), len(equal.second_chosen)) > 1:
-        trainings = f"Over {len(equal.first_chosen)} and {len(equal.second_chosen)} trainings"
+        trainings = (
+            f"Over {len(equal.first_chosen)} and {len(equal.second_chosen)} trainings"
+        )
     title = OF_PAIRS[answer]
     if len(favoured) == 1:
         title = title.replace("one network", next(iter(favoured)))
-    return Verdict(first, second, answer, preferred, f"{trainings}, {where}, {end}", title, reasons)
+    return Verdict(
+        first, second, answer, preferred, f"{trainings}, {where}, {end}", title, reasons
+    )
 
 
 def _claims(equal: EqualAccuracyComparison, known: list[CriterionRow]) -> str:
-    """Return in which criteria each network is higher, and then what only describes the networks."""
+    """Return in which criteria each network is higher, and then what only describes the
+    networks.
+    """
     criteria = [row for row in known if row.is_criterion]
     titles: dict[str, list[str]] = {}
     for row in criteria:
@@ -103,15 +143,23 @@ def _claims(equal: EqualAccuracyComparison, known: list[CriterionRow]) -> str:
             titles.setdefault(_higher(equal, row), []).append(_lower_case(row.title))
     claims = []
     for name, higher in titles.items():
-        claims.append(f"{_listed(higher)} {'is' if len(higher) == 1 else 'are'} higher in {name}")
+        claims.append(
+            f"{_listed(higher)} {'is' if len(higher) == 1 else 'are'} higher in {name}"
+        )
     if not claims:
         unclear = _listed([_lower_case(row.title) for row in criteria])
         pair = f"{equal.first} and {equal.second}"
-        claims.append(f"no criterion tells {pair} apart: the 95 % confidence intervals of {unclear} include 0")
+        claims.append(
+            f"no criterion tells {pair} apart: the 95 % confidence intervals of"
+            f" {unclear} include 0"
+        )
     text = ", and ".join(claims)
     for row in known:
         if row.excludes_zero and not row.is_criterion:
-            text += f"; {row.title}, which only describes a network, is higher in {_higher(equal, row)}"
+            text += (
+                f"; {row.title}, which only describes a network, is higher in"
+                f" {_higher(equal, row)}"
+            )
     return text
 
 
@@ -139,7 +187,10 @@ def difference_sentence(equal: EqualAccuracyComparison, row: CriterionRow) -> st
     values = f"{row.title}: {row.first:.3f} against {row.second:.3f}"
     if row.low is None or row.high is None:
         return f"{values}, a difference of {row.difference:+.3f}; {row.reason}"
-    interval = f"the 95 % confidence interval of the difference over {row.covers}, {row.low:+.3f} to {row.high:+.3f},"
+    interval = (
+        f"the 95 % confidence interval of the difference over {row.covers},"
+        f" {row.low:+.3f} to {row.high:+.3f},"
+    )
     if row.excludes_zero:
         return f"{values}: higher in {_higher(equal, row)}; {interval} excludes 0"
     return f"{values}: {interval} includes 0"
@@ -156,11 +207,18 @@ class ComparisonOptions:
 
     names: Sequence[str] = ()  # the names of runs; all if empty
     group: str | None = None
-    """A regular expression whose first captured part names a group of repetitions; ``seed`` for the usual suffixes."""
+    """A regular expression whose first captured part names a group of repetitions;
+    ``seed`` for the usual suffixes.
+    """
     tolerance: float = 0.01  # the largest difference of accuracies that count as equal
     split: str | None = None
-    """The split of accuracy and mistakes, test or train; test if None, or train if a run has no accuracy on test."""
-    measures: Sequence[str] = MEASURES  # the measures of the SAI; the first is a criterion, the others describe
+    """The split of accuracy and mistakes, test or train; test if None, or train if a
+    run has no accuracy on test.
+    """
+    measures: Sequence[str] = (
+        # the measures of the SAI; the first is a criterion, the others describe
+        MEASURES
+    )
 
 
 @dataclass(frozen=True)
@@ -176,14 +234,16 @@ class RunSummary:
     last_epoch: int
     best_accuracy: float | None
     best_epoch: int | None
-    alignment: float | None  # the excess of the SAI with WordNet at the last epoch, by the first measure
+    # the excess of the SAI with WordNet at the last epoch, by the first measure
+    alignment: float | None
     aligned_at: int | None
     """The first epoch at which the excess was half of its maximum.
 
-    Epochs are numbers of completed epochs if all runs have them. None if the maximum is less than 3 standard deviations above
-    chance.
+    Epochs are numbers of completed epochs if all runs have them. None if the maximum is
+    less than 3 standard deviations above chance.
     """
-    has_epochs: bool = True  # False for a single checkpoint without an epoch number, which counts as epoch 0
+    # False for a single checkpoint without an epoch number, which counts as epoch 0
+    has_epochs: bool = True
 
     @property
     def span(self) -> str:
@@ -194,39 +254,59 @@ class RunSummary:
     @property
     def best_at(self) -> str:
         """The epoch with the best accuracy, to display after it."""
-        return f" at epoch {self.best_epoch}" if self.best_epoch is not None and self.has_epochs else ""
+        return (
+            f" at epoch {self.best_epoch}"
+            if self.best_epoch is not None and self.has_epochs
+            else ""
+        )
 
     def half_at(self, unit: str) -> str:
-        """Return when the excess was half of its maximum, for display; ``unit`` is that of `Comparison.epochs`."""
+        """Return when the excess was half of its maximum, for display; ``unit`` is that
+        of `Comparison.epochs`.
+        """
         if self.aligned_at is None or not self.has_epochs:
             return ""
-        return f"at epoch {self.aligned_at}" if unit == "epoch" else f"after {count(self.aligned_at, 'epoch')}"
+        return (
+            f"at epoch {self.aligned_at}"
+            if unit == "epoch"
+            else f"after {count(self.aligned_at, 'epoch')}"
+        )
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The comparison of several runs."""
 
-    epochs: str  # the unit of ``at``, ``x`` and ``aligned_at``: epochs completed or epoch
+    epochs: (
+        str  # the unit of ``at``, ``x`` and ``aligned_at``: epochs completed or epoch
+    )
     split: str
     measures: list[str]
     runs: list[RunSummary]
     between: list[CrossAlignment]
     equal: list[EqualAccuracyComparison]
     verdicts: list[Verdict]
-    preferred: str | None  # the group of repetitions that is preferred to all others; None for single trainings
+    # the group of repetitions that is preferred to all others; None for single
+    # trainings
+    preferred: str | None
     recommendation: str  # the verdict in one sentence
-    coverage: str  # what the confidence intervals cover, and what they do not; empty without intervals
+    # what the confidence intervals cover, and what they do not; empty without intervals
+    coverage: str
     curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
     reference: str = "WordNet"  # what the agreement is with, for readers
 
     def __repr__(self) -> str:
-        return f"Comparison({', '.join(run.label for run in self.runs)}: {self.recommendation})"
+        return (
+            f"Comparison({', '.join(run.label for run in self.runs)}:"
+            f" {self.recommendation})"
+        )
 
     @property
     def pairs(self) -> list[tuple[Verdict, EqualAccuracyComparison]]:
-        """The pairs for display; of more than `MANY_PAIRS`, those that differ come first."""
+        """The pairs for display; of more than `MANY_PAIRS`, those that differ come
+        first.
+        """
         pairs = list(zip(self.verdicts, self.equal, strict=True))
         if len(pairs) > MANY_PAIRS:
             pairs.sort(key=lambda pair: pair[0].answer in (NO_DIFFERENCE, UNDECIDED))
@@ -239,29 +319,43 @@ class Comparison:
 
 
 def compare(
-    outputs: Sequence[str | Path], options: ComparisonOptions | None = None, progress: Progress = lambda *_: None
+    outputs: Sequence[str | Path],
+    options: ComparisonOptions | None = None,
+    progress: Progress = lambda *_: None,
 ) -> Comparison:
     """Return a comparison of the runs of some results folders.
 
-    ``progress`` is called after each pair of runs with the stage, the number of its finished pairs, and that of all its pairs.
-    Raise `UsageError` if a folder is not a results folder, fewer than two runs remain, or an option is invalid.
+    ``progress`` is called after each pair of runs with the stage, the number of its
+    finished pairs, and that of all its pairs. Raise `UsageError` if a folder is not a
+    results folder, fewer than two runs remain, or an option is invalid.
     """
     options = options or ComparisonOptions()
     if not 0 <= options.tolerance < 1:
         message = f"the tolerance of accuracy {options.tolerance:g} is not in [0, 1)"
-        raise UsageError(message, code="tolerance-out-of-range", tolerance=options.tolerance)
+        raise UsageError(
+            message, code="tolerance-out-of-range", tolerance=options.tolerance
+        )
     if options.split is not None:
         require_choice("split", options.split, SPLITS)
     for name in options.measures:
         require_choice("measure", name, jackknife.MEASURES, "no comparison by measure")
 
-    runs = compared_runs([outputs] if isinstance(outputs, str | Path) else outputs, options.names)
+    runs = compared_runs(
+        [outputs] if isinstance(outputs, str | Path) else outputs, options.names
+    )
     groups = repetitions.group_runs(runs, options.group)
     by_completed = repetitions.all_know_completed_epochs(runs)
     measure = options.measures[0]
     split = options.split
     if split is None:
-        split = next((name for name in SPLITS if all(len(run.curve("accuracy", split=name)) for run in runs)), SPLITS[0])
+        split = next(
+            (
+                name
+                for name in SPLITS
+                if all(len(run.curve("accuracy", split=name)) for run in runs)
+            ),
+            SPLITS[0],
+        )
     comparisons = [
         at_equal_accuracy(first, second, options.measures, options.tolerance, split)
         for first, second in _with_progress("at equal accuracy", groups, progress)
@@ -274,27 +368,36 @@ def compare(
         epochs="epochs completed" if by_completed else "epoch",
         split=split,
         measures=list(options.measures),
-        runs=[_run_summary(run, group.name, split, measure, by_completed) for group in groups for run in group.runs],
+        runs=[
+            _run_summary(run, group.name, split, measure, by_completed)
+            for group in groups
+            for run in group.runs
+        ],
         between=between,
         equal=comparisons,
         verdicts=verdicts,
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
-        curves=repetitions.curve_bands(groups, split, measure) + repetitions.network_bands(groups, between),
+        curves=repetitions.curve_bands(groups, split, measure)
+        + repetitions.network_bands(groups, between),
         notes=_notes(runs, split),
         reference=common_reference(runs),
     )
 
 
-def _with_progress(stage: str, members: Sequence[_Member], progress: Progress) -> Iterator[tuple[_Member, _Member]]:
+def _with_progress(
+    stage: str, members: Sequence[_Member], progress: Progress
+) -> Iterator[tuple[_Member, _Member]]:
     pairs = list(combinations(members, 2))
     for done, pair in enumerate(pairs, start=1):
         yield pair
         progress(stage, done, len(pairs))
 
 
-def _run_summary(run: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
+def _run_summary(
+    run: ComparedRun, group: str, split: str, measure: str, by_completed: bool
+) -> RunSummary:
     accuracy = run.curve("accuracy", split=split)["value"].dropna()
     best_epoch = None if accuracy.empty else int(cast("int", accuracy.idxmax()))
     rows = run.curve("sai", "{own},scsm", None, measure)
@@ -319,10 +422,16 @@ def _run_summary(run: ComparedRun, group: str, split: str, measure: str, by_comp
     )
 
 
-def _preferred(groups: Sequence[RepeatedRuns], verdicts: Sequence[Verdict]) -> str | None:
+def _preferred(
+    groups: Sequence[RepeatedRuns], verdicts: Sequence[Verdict]
+) -> str | None:
     """Return the run or group that all verdicts on it prefer, or None."""
     for group in groups:
-        preferences = [verdict.preferred for verdict in verdicts if group.name in (verdict.first, verdict.second)]
+        preferences = [
+            verdict.preferred
+            for verdict in verdicts
+            if group.name in (verdict.first, verdict.second)
+        ]
         if preferences and all(preferred == group.name for preferred in preferences):
             return group.name
     return None
@@ -334,48 +443,76 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
     if preferred is not None:
         return f"the criteria prefer {preferred} to every other group"
     answers = Counter(item.answer for item in verdicts)
-    listed = "; in ".join(f"{number} {OF_PAIRS[answer]}" for answer, number in answers.items())
+    listed = "; in ".join(
+        f"{number} {OF_PAIRS[answer]}" for answer, number in answers.items()
+    )
     return f"of {len(verdicts)} pairs of networks, in {listed}"
 
 
 def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
     """Return what the intervals cover, and what they do not."""
-    covered = {row.covers for comparison in comparisons for row in comparison.rows if row.low is not None}
+    covered = {
+        row.covers
+        for comparison in comparisons
+        for row in comparison.rows
+        if row.low is not None
+    }
     if not covered:
         return ""
     correction = "They are corrected for several criteria by Holm's method"
     if len(comparisons) > 1:
-        correction += ", but not for several pairs, so up to 5 % of pairs of equal networks show a difference by chance"
+        correction += (
+            ", but not for several pairs, so up to 5 % of pairs of equal networks show"
+            " a difference by chance"
+        )
     if covered == {SEEDS}:
         return (
-            "the 95 % confidence intervals are over seeds, so they cover the choice of classes, test images and trainings."
-            f" {correction}"
+            "the 95 % confidence intervals are over seeds, so they cover the choice of"
+            f" classes, test images and trainings. {correction}"
         )
     unless = ", unless they are over seeds" if SEEDS in covered else ""
     return (
-        f"the 95 % confidence intervals cover the choice of classes or test images, but not of the seed{unless}."
-        f" {correction}. Train each network several times and give --group to cover seeds"
+        "the 95 % confidence intervals cover the choice of classes or test images, but"
+        f" not of the seed{unless}. {correction}. Train each network several times and"
+        " give --group to cover seeds"
     )
 
 
 def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
-    """Return notes on differences between the runs that make their numbers less comparable."""
+    """Return notes on differences between the runs that make their numbers less
+    comparable.
+    """
     notes = []
     unknown = [run.label for run in runs if run.completed is None]
     if unknown:
-        notes.append(f"epochs are the trainers' own numbers: the way of counting is unknown for {', '.join(unknown)}")
+        notes.append(
+            "epochs are the trainers' own numbers: the way of counting is unknown for"
+            f" {', '.join(unknown)}"
+        )
     # Describe what the runs should have in common, and note what differs.
     described: dict[str, list[str]] = {}
     options = [layout.curve_options(run.results.path, run.name) for run in runs]
     for name in COMPARED_OPTIONS:
         values = [of_run.get(name) for of_run in options]
-        texts = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values]
-        described[f"options of the analysis: {name} is"] = [f"{text} for" for text in texts]
-    counts = [run.curve("accuracy", split=split)["samples_used"].dropna() for run in runs]
-    described[f"{split} samples:"] = ["none for" if sizes.empty else f"{int(sizes.iloc[-1]):,} for" for sizes in counts]
+        texts = [
+            ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for value in values
+        ]
+        described[f"options of the analysis: {name} is"] = [
+            f"{text} for" for text in texts
+        ]
+    counts = [
+        run.curve("accuracy", split=split)["samples_used"].dropna() for run in runs
+    ]
+    described[f"{split} samples:"] = [
+        "none for" if sizes.empty else f"{int(sizes.iloc[-1]):,} for"
+        for sizes in counts
+    ]
     described["kinds of matrices:"] = [f"{run.own or 'none'} of" for run in runs]
     for subject, texts in described.items():
         if len(set(texts)) > 1:
-            listed = ", ".join(f"{text} {run.label}" for text, run in zip(texts, runs, strict=True))
+            listed = ", ".join(
+                f"{text} {run.label}" for text, run in zip(texts, runs, strict=True)
+            )
             notes.append(f"different {subject} {listed}")
     return notes

@@ -1,8 +1,11 @@
-"""The words of WordNet's nouns or verbs: lemmas with their synsets in sense order, base forms, nearest spellings.
+"""The words of WordNet's nouns or verbs: lemmas with their synsets in sense order, base
+forms, nearest spellings.
 
-A *lemma* is in lower case with underscores for spaces, as in WordNet's files. WordNet's *sense order* sorts senses by their
-count in tagged text, then by the lexicographers' choice. The first sense is the most common meaning of a word; a data set may
-use another one. Synsets are nodes of the taxonomy. The default lexicon is that of WordNet 3.0's nouns.
+A *lemma* is in lower case with underscores for spaces, as in WordNet's files. WordNet's
+*sense order* sorts senses by their count in tagged text, then by the lexicographers'
+choice. The first sense is the most common meaning of a word; a data set may use another
+one. Synsets are nodes of the taxonomy. The default lexicon is that of WordNet 3.0's
+nouns.
 """
 
 from __future__ import annotations
@@ -23,9 +26,20 @@ DETACHMENTS = {
         *(("s", ""), ("ses", "s"), ("ves", "f"), ("xes", "x"), ("zes", "z")),
         *(("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y")),
     ),
-    "verb": (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
+    "verb": (
+        ("s", ""),
+        ("ies", "y"),
+        ("es", "e"),
+        ("es", ""),
+        ("ed", "e"),
+        ("ed", ""),
+        ("ing", "e"),
+        ("ing", ""),
+    ),
 }
-"""WordNet's rules for regular forms (``morphy``), in its order: an ending and its replacement."""
+"""WordNet's rules for regular forms (``morphy``), in its order: an ending and its
+replacement.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +48,23 @@ class Lexicon:
 
     part: str  # ``noun`` or ``verb``
     rows: dict[str, int]  # the row of each lemma
-    starts: npt.NDArray[np.int32]  # ``(L + 1,)``; the senses of row ``r`` are ``synsets[starts[r]:starts[r + 1]]``
-    synsets: npt.NDArray[np.int32]  # nodes of the taxonomy, in sense order for each lemma
+    # ``(L + 1,)``; the senses of row ``r`` are ``synsets[starts[r]:starts[r + 1]]``
+    starts: npt.NDArray[np.int32]
+    # nodes of the taxonomy, in sense order for each lemma
+    synsets: npt.NDArray[np.int32]
     counts: npt.NDArray[np.int32]  # the count of each of these senses in tagged text
     irregular: dict[str, list[str]]  # the base forms of each irregular form
 
     def senses(self, lemma: str) -> list[int]:
-        """Return the nodes of exactly this lemma, in sense order; empty if the lemma is unknown."""
+        """Return the nodes of exactly this lemma, in sense order; empty if the lemma is
+        unknown.
+        """
         row = self.rows.get(lemma)
         if row is None:
             return []
-        return [int(node) for node in self.synsets[self.starts[row] : self.starts[row + 1]]]
+        return [
+            int(node) for node in self.synsets[self.starts[row] : self.starts[row + 1]]
+        ]
 
     def lemmas(self, node: int) -> list[str]:
         """Return the lemmas of a node in alphabetical order."""
@@ -59,7 +79,11 @@ class Lexicon:
     def by_letters(self) -> dict[str, list[str]]:
         """The lemmas that contain separators, by their letters and digits."""
         # One text of all lemmas is translated faster than each lemma.
-        forms = "\n".join(self.rows).translate(str.maketrans("", "", string.punctuation)).split("\n")
+        forms = (
+            "\n".join(self.rows)
+            .translate(str.maketrans("", "", string.punctuation))
+            .split("\n")
+        )
         lemmas: dict[str, list[str]] = {}
         for form, lemma in zip(forms, self.rows, strict=True):
             if form != lemma:
@@ -73,18 +97,25 @@ def lexicon_from_tables(tables: Tables, part: str) -> Lexicon:
     starts, synsets = offsets_and_values(lemmas["synsets"])
     _, counts = offsets_and_values(lemmas["counts"])
     rows = {lemma: row for row, lemma in enumerate(lemmas["lemma"].to_pylist())}
-    irregular = dict(zip(exceptions["form"].to_pylist(), exceptions["bases"].to_pylist(), strict=True))
+    irregular = dict(
+        zip(
+            exceptions["form"].to_pylist(), exceptions["bases"].to_pylist(), strict=True
+        )
+    )
     return Lexicon(part, rows, starts, synsets, counts, irregular)
 
 
 @cache
 def load(part: str = "noun") -> Lexicon:
-    """Return WordNet 3.0's 117,798 lemmas of nouns or 11,529 of verbs (read once per process, about 50 ms)."""
+    """Return WordNet 3.0's 117,798 lemmas of nouns or 11,529 of verbs (read once per
+    process, about 50 ms).
+    """
     return lexicon_from_tables(partial(read_table, part), part)
 
 
 def base_forms(form: str, words: Lexicon) -> list[str]:
-    """Return all lemmas that a form can be an inflection of, the form itself first (like NLTK's ``morphy``).
+    """Return all lemmas that a form can be an inflection of, the form itself first
+    (like NLTK's ``morphy``).
 
     >>> base_forms("wolves", load()), base_forms("glasses", load()), base_forms("blorbs", load())
     (['wolf'], ['glasses', 'glass'], [])
@@ -98,19 +129,32 @@ def base_forms(form: str, words: Lexicon) -> list[str]:
 
 
 def _detach_endings(form: str, part: str) -> list[str]:
-    return [form.removesuffix(old) + new for old, new in DETACHMENTS[part] if form.endswith(old)]
+    return [
+        form.removesuffix(old) + new
+        for old, new in DETACHMENTS[part]
+        if form.endswith(old)
+    ]
 
 
 def spellings(text: str) -> list[str]:
-    """Return possible spellings of a text in WordNet: unchanged, with other separators, and without accents.
+    """Return possible spellings of a text in WordNet: unchanged, with other separators,
+    and without accents.
 
     >>> spellings("Ice-Cream")
     ['ice-cream', 'ice_cream', 'icecream']
     """
     as_given = "_".join(unicodedata.normalize("NFKC", text).lower().split())
-    plain = "".join(c for c in unicodedata.normalize("NFKD", as_given) if not unicodedata.combining(c))
+    plain = "".join(
+        c
+        for c in unicodedata.normalize("NFKD", as_given)
+        if not unicodedata.combining(c)
+    )
     spaced = as_given.replace("-", "_")
-    return list(dict.fromkeys([as_given, spaced, spaced.replace("_", "-"), spaced.replace("_", ""), plain]))
+    return list(
+        dict.fromkeys(
+            [as_given, spaced, spaced.replace("_", "-"), spaced.replace("_", ""), plain]
+        )
+    )
 
 
 def lemmas_with_letters(text: str, words: Lexicon) -> list[str]:
@@ -127,18 +171,27 @@ def lemmas_with_letters(text: str, words: Lexicon) -> list[str]:
 
 
 def letters_and_digits(text: str) -> str:
-    """Return only the letters and digits of a text, in lower case and without accents."""
-    return "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if c.isalnum())
+    """Return only the letters and digits of a text, in lower case and without
+    accents.
+    """
+    return "".join(
+        c for c in unicodedata.normalize("NFKD", text.lower()) if c.isalnum()
+    )
 
 
 @lru_cache(maxsize=4096)
 def nearest_lemmas(word: str, words: Lexicon) -> tuple[str, ...]:
-    """Return up to three lemmas of similar spelling and length with the same first letter, best first.
+    """Return up to three lemmas of similar spelling and length with the same first
+    letter, best first.
 
     >>> nearest_lemmas("elefant", load())
     ('elephant',)
     """
     letters = set(word)
     same_letter = [lemma for lemma in words.rows if lemma[0] == word[:1]]
-    similar = [lemma for lemma in same_letter if abs(len(lemma) - len(word)) <= 2 and len(letters - set(lemma)) <= 2]
+    similar = [
+        lemma
+        for lemma in same_letter
+        if abs(len(lemma) - len(word)) <= 2 and len(letters - set(lemma)) <= 2
+    ]
     return tuple(difflib.get_close_matches(word, similar, n=3, cutoff=0.8))

@@ -1,8 +1,11 @@
-"""The taxonomy of WordNet's nouns or verbs: nodes, their ids, names and parents, and the display order of classes.
+"""The taxonomy of WordNet's nouns or verbs: nodes, their ids, names and parents, and
+the display order of classes.
 
-A *node* is a row of the taxonomy, 0 to M - 1 in ascending order of synset offsets. A *WordNet id* is ``n`` or ``v`` and the
-offset in eight digits. Hypernyms and instance hypernyms are both *parents*, in the order of WordNet's files. Verbs have hundreds
-of roots; a root above these is *simulated*, as NLTK does, so that any two verbs have a common hypernym.
+A *node* is a row of the taxonomy, 0 to M - 1 in ascending order of synset offsets. A
+*WordNet id* is ``n`` or ``v`` and the offset in eight digits. Hypernyms and instance
+hypernyms are both *parents*, in the order of WordNet's files. Verbs have hundreds of
+roots; a root above these is *simulated*, as NLTK does, so that any two verbs have a
+common hypernym.
 """
 
 from __future__ import annotations
@@ -22,9 +25,17 @@ from dsi_cli.errors import UsageError
 Rows = npt.NDArray[np.intp]
 Nodes = Sequence[int] | npt.NDArray[np.integer[Any]]
 Tables = Callable[[str], Any]
-"""A function that returns one of five tables by name: ``graph``, ``glosses``, ``kinds``, ``lemmas``, ``exceptions``."""
-MAX_DEPTH = 90  # the maximum number of edges from a root, because distances are stored as bytes
-PARTS = {"noun": "n", "verb": "v"}  # the parts of speech that have a taxonomy, and the first letter of their ids
+"""A function that returns one of five tables by name: ``graph``, ``glosses``,
+``kinds``, ``lemmas``, ``exceptions``.
+"""
+MAX_DEPTH = (
+    90  # the maximum number of edges from a root, because distances are stored as bytes
+)
+# the parts of speech that have a taxonomy, and the first letter of their ids
+PARTS = {
+    "noun": "n",
+    "verb": "v",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +44,20 @@ class Taxonomy:
 
     offsets: npt.NDArray[np.int32]  # synset offsets ``(M,)`` in ascending order
     names: tuple[str, ...]  # synset names, such as ``dog.n.01``
-    depths: npt.NDArray[np.uint8]  # the number of edges on the longest path to a root ``(M,)``
-    starts: npt.NDArray[np.int32]  # ``(M + 1,)``; the parents of node ``v`` are ``parents[starts[v]:starts[v + 1]]``
-    parents: npt.NDArray[np.int32]  # the parents of all nodes, in WordNet's order for each child
+    # the number of edges on the longest path to a root ``(M,)``
+    depths: npt.NDArray[np.uint8]
+    # ``(M + 1,)``; the parents of node ``v`` are ``parents[starts[v]:starts[v + 1]]``
+    starts: npt.NDArray[np.int32]
+    # the parents of all nodes, in WordNet's order for each child
+    parents: npt.NDArray[np.int32]
     letter: str = "n"  # the first letter of ids: ``n`` or ``v``
     simulates_root: bool = False  # True if all roots have a simulated common root
     aliases: tuple[tuple[str, int], ...] = ()
     """Further names of nodes, each with the node; only custom taxonomies have some."""
 
     def node(self, key: str | int) -> int | None:
-        """Return the node of a WordNet id, an offset or a synset name; None if it is unknown.
+        """Return the node of a WordNet id, an offset or a synset name; None if it is
+        unknown.
 
         >>> dog = load().node("n02084071")
         >>> load().names[dog], dog == load().node("dog.n.01") == load().node(2084071), load().node("n99999999")
@@ -69,7 +84,10 @@ class Taxonomy:
 
     def parents_of(self, node: int) -> list[int]:
         """Return a node's hypernyms and instance hypernyms, in WordNet's order."""
-        return [int(parent) for parent in self.parents[self.starts[node] : self.starts[node + 1]]]
+        return [
+            int(parent)
+            for parent in self.parents[self.starts[node] : self.starts[node + 1]]
+        ]
 
     @cached_property
     def _by_name(self) -> dict[str, int]:
@@ -77,34 +95,53 @@ class Taxonomy:
 
 
 def is_wnid(text: str) -> bool:
-    """Return True for a text in the format of noun and verb ids: ``n`` or ``v`` and eight digits.
+    """Return True for a text in the format of noun and verb ids: ``n`` or ``v`` and
+    eight digits.
 
     >>> is_wnid("n02084071"), is_wnid("v01926311"), is_wnid("a00001740")
     (True, True, False)
     """
-    return len(text) == 9 and text[0] in PARTS.values() and text.isascii() and text[1:].isdigit()
+    return (
+        len(text) == 9
+        and text[0] in PARTS.values()
+        and text.isascii()
+        and text[1:].isdigit()
+    )
 
 
 def read_table(part: str, name: str, columns: list[str] | None = None) -> Any:
     """Return one of the package's compiled tables of a part of speech (`Tables`)."""
-    with as_file(files("dsi_cli.wordnet") / "data" / part / f"{name}.parquet") as path, pq.ParquetFile(path) as file:
+    with (
+        as_file(files("dsi_cli.wordnet") / "data" / part / f"{name}.parquet") as path,
+        pq.ParquetFile(path) as file,
+    ):
         return file.read(columns).combine_chunks()
 
 
 def to_numpy(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return a column without nulls as a read-only array; pyarrow's ``to_numpy`` would import pandas (0.2 s)."""
+    """Return a column without nulls as a read-only array; pyarrow's ``to_numpy`` would
+    import pandas (0.2 s).
+    """
     array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
     return np.frombuffer(array.buffers()[1], dtype, count=len(array))
 
 
-def offsets_and_values(column: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return the ``L + 1`` offsets and the concatenated values of a column of ``L`` lists of int32."""
+def offsets_and_values(
+    column: Any,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the ``L + 1`` offsets and the concatenated values of a column of ``L``
+    lists of int32.
+    """
     array = column.combine_chunks()
-    return to_numpy(array.offsets, np.dtype(np.int32)), to_numpy(array.values, np.dtype(np.int32))
+    return to_numpy(array.offsets, np.dtype(np.int32)), to_numpy(
+        array.values, np.dtype(np.int32)
+    )
 
 
 def taxonomy_from_tables(tables: Tables, part: str) -> Taxonomy:
-    """Return the taxonomy of a part of speech from its tables, without reading the glosses."""
+    """Return the taxonomy of a part of speech from its tables, without reading the
+    glosses.
+    """
     table = tables("graph")
     starts, parents = offsets_and_values(table["parents"])
     return Taxonomy(
@@ -120,24 +157,33 @@ def taxonomy_from_tables(tables: Tables, part: str) -> Taxonomy:
 
 @cache
 def load(part: str = "noun") -> Taxonomy:
-    """Return WordNet 3.0's 82,115 nouns or 13,767 verbs (read once per process, about 20 ms)."""
+    """Return WordNet 3.0's 82,115 nouns or 13,767 verbs (read once per process, about
+    20 ms).
+    """
     return taxonomy_from_tables(partial(read_table, part), part)
 
 
 def check_nodes(nodes: Nodes, count: int) -> Rows:
-    """Return nodes as an array; raise `UsageError` if one is not one of the ``count`` nodes, such as -1 for unresolved labels."""
+    """Return nodes as an array; raise `UsageError` if one is not one of the ``count``
+    nodes, such as -1 for unresolved labels.
+    """
     checked = np.asarray(nodes, dtype=np.intp).reshape(-1)
     wrong = np.flatnonzero((checked < 0) | (checked >= count))
     if wrong.size:
         position = int(wrong[0])
         node = int(checked[position])
-        message = f"expected nodes from 0 to {count - 1}, found {node} at position {position}; leave out unresolved labels"
+        message = (
+            f"expected nodes from 0 to {count - 1}, found {node} at position"
+            f" {position}; leave out unresolved labels"
+        )
         raise UsageError(message, code="unknown-node", node=node, position=position)
     return checked
 
 
 def parent_edges(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
-    """Return all edges from ``nodes`` to their parents as two arrays: positions in ``nodes``, and parent nodes."""
+    """Return all edges from ``nodes`` to their parents as two arrays: positions in
+    ``nodes``, and parent nodes.
+    """
     first = taxonomy.starts[nodes]
     count = taxonomy.starts[nodes + 1] - first
     child = np.repeat(np.arange(len(nodes)), count)
@@ -148,11 +194,15 @@ def parent_edges(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
 @lru_cache(maxsize=65536)
 def hypernym_closure(taxonomy: Taxonomy, node: int) -> frozenset[int]:
     """Return a node and all its direct and indirect hypernyms."""
-    return frozenset((node,)).union(*(hypernym_closure(taxonomy, parent) for parent in taxonomy.parents_of(node)))
+    return frozenset((node,)).union(
+        *(hypernym_closure(taxonomy, parent) for parent in taxonomy.parents_of(node))
+    )
 
 
 def ancestors(taxonomy: Taxonomy, nodes: Rows) -> Rows:
-    """Return the nodes and all their direct and indirect hypernyms, sorted and without repeats."""
+    """Return the nodes and all their direct and indirect hypernyms, sorted and without
+    repeats.
+    """
     seen = np.zeros(len(taxonomy.offsets), dtype=bool)
     unseen = np.unique(nodes)
     while unseen.size:
@@ -163,19 +213,23 @@ def ancestors(taxonomy: Taxonomy, nodes: Rows) -> Rows:
 
 
 def display_parents(taxonomy: Taxonomy, nodes: Rows) -> dict[int, int]:
-    """Return the display tree as ``{node: parent}`` for the nodes and all their hypernyms, sorted by node.
+    """Return the display tree as ``{node: parent}`` for the nodes and all their
+    hypernyms, sorted by node.
 
-    The parent is the deepest one, because it is the most specific, and the first of equals in WordNet's order. Roots have the
-    parent -1.
+    The parent is the deepest one, because it is the most specific, and the first of
+    equals in WordNet's order. Roots have the parent -1.
     """
     return {
-        node: max(taxonomy.parents_of(node), key=taxonomy.depths.__getitem__, default=-1)
+        node: max(
+            taxonomy.parents_of(node), key=taxonomy.depths.__getitem__, default=-1
+        )
         for node in ancestors(taxonomy, nodes).tolist()
     }
 
 
 def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
-    """Return an order of the classes that keeps related classes adjacent: depth-first through their hypernyms.
+    """Return an order of the classes that keeps related classes adjacent: depth-first
+    through their hypernyms.
 
     Raise `UsageError` if a number is not a node of the taxonomy.
 
@@ -187,13 +241,16 @@ def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
     Returns
     -------
     (N,) int
-        A permutation: the index of the first class, of the second, and so on. A class precedes its hyponyms.
+        A permutation: the index of the first class, of the second, and so on. A class
+        precedes its hyponyms.
 
     Notes
     -----
-    If a node has several parents, it is placed under the deepest, the first of equals in WordNet's order. A dog is a canine
-    before it is a domestic animal. Over all hypernyms of ImageNet-1k this rule splits 91 groups; taking the first parent splits
-    122. Siblings are sorted by offset, which keeps WordNet's topics together and does not depend on the order of the classes.
+    If a node has several parents, it is placed under the deepest, the first of equals
+    in WordNet's order. A dog is a canine before it is a domestic animal. Over all
+    hypernyms of ImageNet-1k this rule splits 91 groups; taking the first parent splits
+    122. Siblings are sorted by offset, which keeps WordNet's topics together and does
+         not depend on the order of the classes.
 
     Examples
     --------

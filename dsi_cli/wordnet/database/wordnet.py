@@ -1,4 +1,6 @@
-"""The nouns or the verbs of one WordNet: the shipped version 3.0, or another version. Tables are read on first use."""
+"""The nouns or the verbs of one WordNet: the shipped version 3.0, or another version.
+Tables are read on first use.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ import numpy.typing as npt
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import lexicon, nltk_data, taxonomy
 from dsi_cli.wordnet.database.lexicon import Lexicon
-from dsi_cli.wordnet.database.taxonomy import PARTS, Nodes, Tables, Taxonomy, check_nodes, read_table, to_numpy
+from dsi_cli.wordnet.database.taxonomy import (
+    PARTS,
+    Nodes,
+    Tables,
+    Taxonomy,
+    check_nodes,
+    read_table,
+    to_numpy,
+)
 
 SHIPPED = "wordnet3.0"
 _BYTE_COLUMNS = ("file", "instance", "parts", "derived")
@@ -45,20 +55,35 @@ class WordNet:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The synsets as a graph of hypernyms."""
-        return taxonomy.load(self.part) if self.name == SHIPPED else taxonomy.taxonomy_from_tables(self.tables, self.part)
+        return (
+            taxonomy.load(self.part)
+            if self.name == SHIPPED
+            else taxonomy.taxonomy_from_tables(self.tables, self.part)
+        )
 
     @cached_property
     def words(self) -> Lexicon:
         """The lemmas."""
-        return lexicon.load(self.part) if self.name == SHIPPED else lexicon.lexicon_from_tables(self.tables, self.part)
+        return (
+            lexicon.load(self.part)
+            if self.name == SHIPPED
+            else lexicon.lexicon_from_tables(self.tables, self.part)
+        )
 
     @cached_property
     def kinds(self) -> dict[str, npt.NDArray[np.int64]]:
-        """The properties of each node: lexicographer file, instance, parts, derived, size, words."""
+        """The properties of each node: lexicographer file, instance, parts, derived,
+        size, words.
+        """
         table = self.tables("kinds")
-        columns = {name: to_numpy(table[name], np.dtype(np.uint8)).astype(np.int64) for name in _BYTE_COLUMNS}
+        columns = {
+            name: to_numpy(table[name], np.dtype(np.uint8)).astype(np.int64)
+            for name in _BYTE_COLUMNS
+        }
         columns["size"] = to_numpy(table["size"], np.dtype(np.int32)).astype(np.int64)
-        columns["words"] = np.bincount(self.words.synsets, minlength=len(columns["size"]))
+        columns["words"] = np.bincount(
+            self.words.synsets, minlength=len(columns["size"])
+        )
         return columns
 
     @cached_property
@@ -76,9 +101,11 @@ class WordNet:
 
 @cache
 def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
-    """Return the nouns or the verbs of WordNet 3.0, or of another WordNet that is installed for NLTK.
+    """Return the nouns or the verbs of WordNet 3.0, or of another WordNet that is
+    installed for NLTK.
 
-    Raise `UsageError` if the part of speech is neither noun nor verb, or the WordNet is not installed or damaged.
+    Raise `UsageError` if the part of speech is neither noun nor verb, or the WordNet is
+    not installed or damaged.
 
     >>> verbs = load_wordnet("verb")
     >>> run = verbs.taxonomy.node("run.v.01")
@@ -86,7 +113,9 @@ def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
     ('wordnet3.0-verb', 'v01926311', "move fast by using one's feet,")
     """
     if part not in PARTS:
-        message = f"--pos takes {' or '.join(PARTS)}, which have a taxonomy; found {part!r}"
+        message = (
+            f"--pos takes {' or '.join(PARTS)}, which have a taxonomy; found {part!r}"
+        )
         raise UsageError(message, code="unknown-part-of-speech", part=part)
     if name is None or name == SHIPPED:
         return WordNet(SHIPPED, "WordNet 3.0", part, partial(read_table, part))
@@ -96,7 +125,8 @@ def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
 def same_synset_in(other: WordNet, wnid: str) -> str | None:
     """Return the id of a WordNet 3.0 noun in another WordNet, or None.
 
-    The two synsets must have the same word and the same gloss, and only one synset may match.
+    The two synsets must have the same word and the same gloss, and only one synset may
+    match.
 
     >>> same_synset_in(load_wordnet(), "n02084071")
     'n02084071'
@@ -108,5 +138,9 @@ def same_synset_in(other: WordNet, wnid: str) -> str | None:
     lemma = shipped.taxonomy.names[node].rsplit(".", 2)[0]
     (gloss,) = shipped.definitions([node])
     senses = other.words.senses(lemma)
-    matches = [sense for sense, text in zip(senses, other.definitions(senses), strict=True) if text == gloss]
+    matches = [
+        sense
+        for sense, text in zip(senses, other.definitions(senses), strict=True)
+        if text == gloss
+    ]
     return other.taxonomy.wnid(matches[0]) if len(matches) == 1 else None

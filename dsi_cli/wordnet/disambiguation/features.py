@@ -1,13 +1,15 @@
 """The features of all candidate senses of a list of labels.
 
-`LABEL_FEATURES` describe a sense by itself: how common it is for its word, and what kind of thing it is. `LIST_FEATURES` compare
-it with the probable senses of the other labels: whether these are close in the taxonomy, the same, hypernyms or hyponyms.
+`LABEL_FEATURES` describe a sense by itself: how common it is for its word, and what
+kind of thing it is. `LIST_FEATURES` compare it with the probable senses of the other
+labels: whether these are close in the taxonomy, the same, hypernyms or hyponyms.
 `dsi_cli.wordnet.disambiguation.scoring` weights the features.
 
-Closeness needs no loop over pairs. The probabilities of each label's senses are summed up to all hypernyms, so that ``n`` other
-labels are expected below a hypernym. The closeness of a sense is the largest ``log(n / (n + k)) - log(size)`` of its hypernyms.
-``size`` is the hypernym's share of all nouns, and ``k`` the number of labels that count as evidence. The cost is linear in the
-number of labels.
+Closeness needs no loop over pairs. The probabilities of each label's senses are summed
+up to all hypernyms, so that ``n`` other labels are expected below a hypernym. The
+closeness of a sense is the largest ``log(n / (n + k)) - log(size)`` of its hypernyms.
+``size`` is the hypernym's share of all nouns, and ``k`` the number of labels that count
+as evidence. The cost is linear in the number of labels.
 """
 
 from __future__ import annotations
@@ -37,26 +39,64 @@ LEXICOGRAPHER_FILES = {
     "person": (18,),
     "plant": (20,),
     "substance": (27,),
-    "abstract": (4, 7, 9, 10, 11, 12, 14, 16, 19, 21, 22, 23, 24, 25, 26, 28, 31, 37, 40, 42),
+    "abstract": (
+        4,
+        7,
+        9,
+        10,
+        11,
+        12,
+        14,
+        16,
+        19,
+        21,
+        22,
+        23,
+        24,
+        25,
+        26,
+        28,
+        31,
+        37,
+        40,
+        42,
+    ),
 }
-"""Groups of WordNet's lexicographer files, because some kinds of things are photographed more often than others.
+"""Groups of WordNet's lexicographer files, because some kinds of things are
+photographed more often than others.
 
-File 3 is in no group. For verbs (29 to 43), those of cognition, emotion, possession and state are abstract; the others are in no
-group.
+File 3 is in no group. For verbs (29 to 43), those of cognition, emotion, possession and
+state are abstract; the others are in no group.
 """
 LABEL_FEATURES = (
-    *("rank", "share", "instance", "own name", "words", "size", "leaf", "depth", "parts", "derived", "plural", "names"),
+    *(
+        "rank",
+        "share",
+        "instance",
+        "own name",
+        "words",
+        "size",
+        "leaf",
+        "depth",
+        "parts",
+        "derived",
+        "plural",
+        "names",
+    ),
     *("context", "context in gloss", "labels in gloss"),
     *LEXICOGRAPHER_FILES,
 )
 """The features of a sense by itself:
 
-rank: the log rank of the sense. share: the log share of the word's count in tagged text. instance: the sense is a named person
-or place. own name: the word is the synset's first name. words: the log number of the synset's words. size: the log number of its
-hyponyms. leaf: it has no hyponyms. depth: tens of edges to the root. parts, derived: the log number of pointers to parts and to
-derived words. plural: only the singular matches although the plural is also a word. names: the log number of the label's names
-that can mean it. context, context in gloss: `dsi_cli.wordnet.disambiguation.context`. labels in gloss: the number of words of
-other labels in its gloss, up to 3. The remaining features are the groups of `LEXICOGRAPHER_FILES`.
+rank: the log rank of the sense. share: the log share of the word's count in tagged
+text. instance: the sense is a named person or place. own name: the word is the synset's
+first name. words: the log number of the synset's words. size: the log number of its
+hyponyms. leaf: it has no hyponyms. depth: tens of edges to the root. parts, derived:
+the log number of pointers to parts and to derived words. plural: only the singular
+matches although the plural is also a word. names: the log number of the label's names
+that can mean it. context, context in gloss: `dsi_cli.wordnet.disambiguation.context`.
+labels in gloss: the number of words of other labels in its gloss, up to 3. The
+remaining features are the groups of `LEXICOGRAPHER_FILES`.
 """
 LIST_FEATURES = (
     *("near 0.5", "near 8", "near tenth", "can share"),
@@ -64,14 +104,18 @@ LIST_FEATURES = (
 )
 """The features of a sense within a list:
 
-near: the closeness to other labels, with ``k`` of 0.5, 8 and a tenth of the list. can share: the largest ``p * log(p / s)`` of a
-hypernym. Here ``p`` is the share of the other labels with any sense below it, and ``s`` is its share of all nouns. This finds the
-topic of the list without choosing senses. same kind: the log share of the other labels in the same lexicographer file. same
-synset: another label means the synset. above others, below others: another label means a hyponym or a hypernym. These two count
+near: the closeness to other labels, with ``k`` of 0.5, 8 and a tenth of the list. can
+share: the largest ``p * log(p / s)`` of a hypernym. Here ``p`` is the share of the
+other labels with any sense below it, and ``s`` is its share of all nouns. This finds
+the topic of the list without choosing senses. same kind: the log share of the other
+labels in the same lexicographer file. same synset: another label means the synset.
+above others, below others: another label means a hyponym or a hypernym. These two count
 less in lists where many labels are hyponyms of other labels.
 """
 NESTED_WEIGHT = 8.0
-"""The factor of the share of nested labels: "above others" and "below others" are ignored if an eighth of the labels is nested."""
+"""The factor of the share of nested labels: "above others" and "below others" are
+ignored if an eighth of the labels is nested.
+"""
 MIN_CLOSENESS = -5.0
 LEXICOGRAPHER_FILE_COUNT = 64
 
@@ -82,16 +126,24 @@ class CandidateTable:
 
     wordnet: WordNet
     labels: Sequence[str]
-    readings: Sequence[LabelCandidates]  # the candidates of each label, and the words next to them
+    # the candidates of each label, and the words next to them
+    readings: Sequence[LabelCandidates]
     senses: Sequence[Candidate]  # the candidates of all labels ``(K,)``
     label: Rows  # the index of the label of each candidate ``(K,)``
     node: Rows  # the node of each candidate ``(K,)``
-    alone: Floats  # the features of each candidate by itself ``(K, len(LABEL_FEATURES))``
-    candidate: Rows  # the candidate of each of P pairs of a candidate and a node at or above its node ``(P,)``
+    alone: (
+        Floats  # the features of each candidate by itself ``(K, len(LABEL_FEATURES))``
+    )
+    # the candidate of each of P pairs of a candidate and a node at or above its node
+    # ``(P,)``
+    candidate: Rows
     hypernym: Rows  # the node of each pair ``(P,)``
-    group: Rows  # an index that pairs with the same label and the same hypernym share ``(P,)``
+    # an index that pairs with the same label and the same hypernym share ``(P,)``
+    group: Rows
     file: Rows  # the lexicographer file of each candidate ``(K,)``
-    unfit: Floats  # the penalty for not fitting the label's context ``(K,)``, from 0 to `context.UNRELATED_PENALTY`
+    # the penalty for not fitting the label's context ``(K,)``, from 0 to
+    # `context.UNRELATED_PENALTY`
+    unfit: Floats
 
     @property
     def count(self) -> int:
@@ -99,26 +151,51 @@ class CandidateTable:
         return len(self.labels)
 
 
-def candidate_table(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet) -> CandidateTable:
+def candidate_table(
+    labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet
+) -> CandidateTable:
     """Return the candidates of all labels with their features."""
     lexicon, names = wordnet.words, wordnet.taxonomy.names
     senses = [candidate for reading in readings for candidate in reading.candidates]
-    label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
+    label = np.repeat(
+        np.arange(len(labels)), [len(reading.candidates) for reading in readings]
+    )
     node = np.array([candidate.node for candidate in senses], dtype=np.intp)
 
-    # The features of the words, and the number of words of other labels in each gloss, up to 3
+    # The features of the words, and the number of words of other labels in each gloss,
+    # up to 3
     label_stems = [frozenset(stems(text)) for text in labels]
     all_stems = frozenset().union(*label_stems)
     rows: list[tuple[float, ...]] = []
-    has_exact = [any(candidate.how != PLURAL for candidate in reading.candidates) for reading in readings]
-    for index, candidate, gloss in zip(label, senses, wordnet.definitions(node), strict=True):
+    has_exact = [
+        any(candidate.how != PLURAL for candidate in reading.candidates)
+        for reading in readings
+    ]
+    for index, candidate, gloss in zip(
+        label, senses, wordnet.definitions(node), strict=True
+    ):
         start = lexicon.starts[lexicon.rows[candidate.word]]
         counts = lexicon.counts[start : start + candidate.senses]
-        share = np.log((counts[candidate.rank] + 0.5) / (counts.sum() + 0.5 * candidate.senses))
-        is_own_name = letters_and_digits(names[candidate.node].rsplit(".", 2)[0]) == letters_and_digits(candidate.word)
+        share = np.log(
+            (counts[candidate.rank] + 0.5) / (counts.sum() + 0.5 * candidate.senses)
+        )
+        is_own_name = letters_and_digits(
+            names[candidate.node].rsplit(".", 2)[0]
+        ) == letters_and_digits(candidate.word)
         is_weak_plural = has_exact[index] and candidate.how == PLURAL
-        in_gloss = min(len((frozenset(stems(gloss)) - label_stems[index]) & all_stems), 3)
-        rows.append((-np.log1p(candidate.rank), share, is_own_name, is_weak_plural, np.log(candidate.names), in_gloss))
+        in_gloss = min(
+            len((frozenset(stems(gloss)) - label_stems[index]) & all_stems), 3
+        )
+        rows.append(
+            (
+                -np.log1p(candidate.rank),
+                share,
+                is_own_name,
+                is_weak_plural,
+                np.log(candidate.names),
+                in_gloss,
+            )
+        )
     word_columns = np.array(rows, dtype=np.float64).reshape(-1, 6).T
     word_names = ("rank", "share", "own name", "plural", "names", "labels in gloss")
     features: dict[str, Floats] = dict(zip(word_names, word_columns, strict=True))
@@ -136,13 +213,19 @@ def candidate_table(labels: Sequence[str], readings: Sequence[LabelCandidates], 
     }
     for name, files in LEXICOGRAPHER_FILES.items():
         features[name] = np.isin(kinds["file"], files).astype(np.float64)
-    (features["context"], features["context in gloss"]), unfit = context_fit(readings, wordnet)
+    (features["context"], features["context in gloss"]), unfit = context_fit(
+        readings, wordnet
+    )
 
     # Pair each candidate with all nodes at or above its node.
     closures = [hypernym_closure(wordnet.taxonomy, int(k)) for k in node]
-    candidate_rows = np.repeat(np.arange(len(node)), [len(closure) for closure in closures])
+    candidate_rows = np.repeat(
+        np.arange(len(node)), [len(closure) for closure in closures]
+    )
     hypernym = np.array([k for closure in closures for k in closure], dtype=np.intp)
-    _, group = np.unique(label[candidate_rows] * len(names) + hypernym, return_inverse=True)
+    _, group = np.unique(
+        label[candidate_rows] * len(names) + hypernym, return_inverse=True
+    )
     return CandidateTable(
         wordnet=wordnet,
         labels=labels,
@@ -160,29 +243,47 @@ def candidate_table(labels: Sequence[str], readings: Sequence[LabelCandidates], 
 
 
 def list_features(table: CandidateTable, chances: Floats) -> Floats:
-    """Return the features of each candidate within the list ``(K, len(LIST_FEATURES))``, from the candidates' chances ``(K,)``."""
-    candidates, nodes, files = len(table.node), len(table.wordnet.taxonomy.offsets), LEXICOGRAPHER_FILE_COUNT
+    """Return the features of each candidate within the list ``(K,
+    len(LIST_FEATURES))``, from the candidates' chances ``(K,)``.
+    """
+    candidates, nodes, files = (
+        len(table.node),
+        len(table.wordnet.taxonomy.offsets),
+        LEXICOGRAPHER_FILE_COUNT,
+    )
     size = table.wordnet.kinds["size"][table.hypernym] / nodes
     others_in_list = max(table.count - 1, 1)
 
-    # Near: the other labels that are expected at or below each hypernym, relative to the size of the hypernym
+    # Near: the other labels that are expected at or below each hypernym, relative to
+    # the size of the hypernym
     weight = chances[table.candidate]
     all_labels = np.bincount(table.hypernym, weight, minlength=nodes)[table.hypernym]
     others = np.maximum(all_labels - np.bincount(table.group, weight)[table.group], 0.0)
     near = np.full((3, candidates), MIN_CLOSENESS)
     for closeness, k in zip(near, (0.5, 8.0, 0.1 * others_in_list), strict=True):
-        np.maximum.at(closeness, table.candidate, np.log((others + 1e-9) / (others + k)) - np.log(size))
+        np.maximum.at(
+            closeness,
+            table.candidate,
+            np.log((others + 1e-9) / (others + k)) - np.log(size),
+        )
 
-    # Can share: the other labels that can be below a hypernym, whichever sense they have
+    # Can share: the other labels that can be below a hypernym, whichever sense they
+    # have
     _, first = np.unique(table.group, return_index=True)
-    share = (np.bincount(table.hypernym[first], minlength=nodes)[table.hypernym] - 1.0) / others_in_list
+    share = (
+        np.bincount(table.hypernym[first], minlength=nodes)[table.hypernym] - 1.0
+    ) / others_in_list
     can_share = np.zeros(candidates)
-    np.maximum.at(can_share, table.candidate, share * np.log(np.maximum(share, 1e-9) / size))
+    np.maximum.at(
+        can_share, table.candidate, share * np.log(np.maximum(share, 1e-9) / size)
+    )
 
     # Same kind: the other labels in the same lexicographer file
     keys = table.label * files + table.file
     of_label = np.bincount(keys, chances, minlength=table.count * files)[keys]
-    of_others = np.maximum(np.bincount(table.file, chances, minlength=files)[table.file] - of_label, 0.0)
+    of_others = np.maximum(
+        np.bincount(table.file, chances, minlength=files)[table.file] - of_label, 0.0
+    )
     same_kind = np.log((of_others + 0.5) / (others_in_list + 13.0))
 
     # Same synset, and above others: other labels at a candidate's node, and below it
@@ -191,12 +292,19 @@ def list_features(table: CandidateTable, chances: Floats) -> Floats:
     is_self = table.hypernym == table.node[table.candidate]
     is_above = np.clip(others[is_self] - same, 0.0, 1.0)
 
-    # Below others: labels at a candidate's hypernyms, except candidates of the same label
+    # Below others: labels at a candidate's hypernyms, except candidates of the same
+    # label
     own = np.bincount(table.group, weight * is_self)[table.group]
     at_hypernym = np.where(is_self, 0.0, at_node[table.hypernym] - own)
-    is_below = np.clip(np.bincount(table.candidate, at_hypernym, minlength=candidates), 0.0, 1.0)
+    is_below = np.clip(
+        np.bincount(table.candidate, at_hypernym, minlength=candidates), 0.0, 1.0
+    )
 
     # Both count less in lists with many nested labels.
-    nested = np.bincount(table.label, chances * is_below, minlength=table.count).sum() / max(table.count, 1)
+    nested = np.bincount(
+        table.label, chances * is_below, minlength=table.count
+    ).sum() / max(table.count, 1)
     trust = max(0.0, 1.0 - NESTED_WEIGHT * float(nested))
-    return np.column_stack([*near, can_share, same_kind, same, is_above * trust, is_below * trust])
+    return np.column_stack(
+        [*near, can_share, same_kind, same, is_above * trust, is_below * trust]
+    )

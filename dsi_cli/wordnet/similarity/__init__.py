@@ -1,1 +1,3 @@
-"""Similarity of synsets: shortest paths, depth and information content, for all pairs of many labels at once."""
+"""Similarity of synsets: shortest paths, depth and information content, for all pairs
+of many labels at once.
+"""

@@ -1,15 +1,22 @@
-"""Similarity measures of synsets other than path similarity, for all pairs at once, bit-identical to NLTK's.
+"""Similarity measures of synsets other than path similarity, for all pairs at once,
+bit-identical to NLTK's.
 
-``wup``  Wu and Palmer 1994: twice the depth of the common hypernym, divided by the sum of the depths of both nouns through it.
-``lch``  Leacock and Chodorow 1998: minus the logarithm of the shortest path over twice the depth of the taxonomy.
+``wup``  Wu and Palmer 1994: twice the depth of the common hypernym, divided by the sum
+         of the depths of both nouns through it.
+``lch``  Leacock and Chodorow 1998: minus the logarithm of the shortest path over twice
+         the depth of the taxonomy.
 ``res``  Resnik 1995: the information content of the most informative common hypernym.
-``lin``  Lin 1998: twice the value of ``res``, divided by the sum of the information content of both nouns.
-``jcn``  Jiang and Conrath 1997: one divided by the information content that the two nouns do not share.
+``lin``  Lin 1998: twice the value of ``res``, divided by the sum of the information
+         content of both nouns.
+``jcn``  Jiang and Conrath 1997: one divided by the information content that the two
+         nouns do not share.
 
-All values are raw, as NLTK returns them. The last three need an information content file in the format of Pedersen's
-WordNet::Similarity (``ic-brown.dat``). Its first line states the version. Each other line describes one synset, such as
-``1740n 1915712 ROOT``: its offset with ``n`` or ``v``, its count in a text corpus, and ``ROOT`` for roots. The information
-content of a synset is minus the logarithm of its share of the counts of all roots.
+All values are raw, as NLTK returns them. The last three need an information content
+file in the format of Pedersen's WordNet::Similarity (``ic-brown.dat``). Its first line
+states the version. Each other line describes one synset, such as ``1740n 1915712
+ROOT``: its offset with ``n`` or ``v``, its count in a text corpus, and ``ROOT`` for
+roots. The information content of a synset is minus the logarithm of its share of the
+counts of all roots.
 """
 
 from __future__ import annotations
@@ -30,16 +37,20 @@ from dsi_cli.wordnet.database.wordnet import WordNet
 from dsi_cli.wordnet.similarity import path_similarity
 from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE
 
-UNKNOWN = 1e300  # NLTK's information content of a synset with count 0, and its value for infinity
+# NLTK's information content of a synset with count 0, and its value for infinity
+UNKNOWN = 1e300
 Similarities = npt.NDArray[np.float64]
-MAX_CLASSES = 8192  # the maximum number of classes for these measures, which use about 40 bytes of memory per pair
+# the maximum number of classes for these measures, which use about 40 bytes of memory
+# per pair
+MAX_CLASSES = 8192
 
 
 @dataclass(frozen=True, eq=False)
 class InformationContent:
     """The counts of an information content file.
 
-    ``counts (M,)`` has the count of each node of ``taxonomy``, 0 or more. ``total`` is the sum of the counts of all roots.
+    ``counts (M,)`` has the count of each node of ``taxonomy``, 0 or more. ``total`` is
+    the sum of the counts of all roots.
     """
 
     taxonomy: Taxonomy
@@ -47,15 +58,23 @@ class InformationContent:
     total: float
 
     def content(self, nodes: Rows) -> npt.NDArray[np.float64]:
-        """Return the information content of nodes, 0 or more, and `UNKNOWN` for count 0 (NLTK's ``information_content``)."""
+        """Return the information content of nodes, 0 or more, and `UNKNOWN` for count 0
+        (NLTK's ``information_content``).
+        """
         counts = self.counts[nodes].tolist()
-        return np.array([UNKNOWN if count == 0 else -log(count / self.total) for count in counts], dtype=np.float64)
+        return np.array(
+            [UNKNOWN if count == 0 else -log(count / self.total) for count in counts],
+            dtype=np.float64,
+        )
 
 
-def read_information_content(path: str | PathLike[str], wordnet: WordNet) -> InformationContent:
+def read_information_content(
+    path: str | PathLike[str], wordnet: WordNet
+) -> InformationContent:
     """Return the counts of an information content file.
 
-    Raise `UsageError` if the file cannot be read, is not in NLTK's format, or belongs to another version of WordNet.
+    Raise `UsageError` if the file cannot be read, is not in NLTK's format, or belongs
+    to another version of WordNet.
     """
     file = Path(path)
     graph = wordnet.taxonomy
@@ -63,24 +82,38 @@ def read_information_content(path: str | PathLike[str], wordnet: WordNet) -> Inf
         counted = dict(_nltk_counts(file)[graph.letter])
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise UsageError(f"{file} cannot be read: {reason}", code="ic-not-readable", reason=reason) from None
+        raise UsageError(
+            f"{file} cannot be read: {reason}", code="ic-not-readable", reason=reason
+        ) from None
     except (ValueError, IndexError) as error:
-        message = f"{file}: expected an information content file of NLTK, with lines such as '1740n 1915712 ROOT' ({error})"
+        message = (
+            f"{file}: expected an information content file of NLTK, with lines such as"
+            f" '1740n 1915712 ROOT' ({error})"
+        )
         raise UsageError(message, code="ic-format") from None
     if not all(0 <= count < float("inf") for count in counted.values()):
-        message = f"{file}: expected an information content file of NLTK, whose counts are 0 or more"
+        message = (
+            f"{file}: expected an information content file of NLTK, whose counts are 0"
+            " or more"
+        )
         raise UsageError(message, code="ic-count")
     total = counted.pop(0, 0.0)
     counts = np.zeros(len(graph.offsets))
     for offset, count in counted.items():
         node = graph.node(offset)
         if node is None:
-            message = f"{file}: no {wordnet.part} of {wordnet.title} has the id {graph.letter}{offset:08d};"
+            message = (
+                f"{file}: no {wordnet.part} of {wordnet.title} has the id"
+                f" {graph.letter}{offset:08d};"
+            )
             message += " the file belongs to another version of WordNet"
             raise UsageError(message, code="ic-other-wordnet", offset=offset)
         counts[node] = count
     if total <= 0 or counts.max() > total:
-        message = f"{file}: expected a line ROOT for {wordnet.part}s with the largest count; add it, or use another file"
+        message = (
+            f"{file}: expected a line ROOT for {wordnet.part}s with the largest count;"
+            " add it, or use another file"
+        )
         raise UsageError(message, code="ic-no-root", total=total)
     return InformationContent(graph, counts, total)
 
@@ -89,7 +122,9 @@ def _nltk_counts(file: Path) -> dict[str, dict[int, float]]:
     from nltk.corpus.reader.wordnet import WordNetICCorpusReader
 
     class Reader(WordNetICCorpusReader):  # type: ignore[misc]
-        """NLTK's reader for a file at any path; NLTK opens only files in its own folders."""
+        """NLTK's reader for a file at any path; NLTK opens only files in its own
+        folders.
+        """
 
         def __init__(self) -> None:
             pass
@@ -101,20 +136,25 @@ def _nltk_counts(file: Path) -> dict[str, dict[int, float]]:
 
 
 def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similarities:
-    """Return Wu and Palmer's similarity ``(N, N)``, in (0, 1]: NLTK's ``wup_similarity`` of the row's noun with the column's.
+    """Return Wu and Palmer's similarity ``(N, N)``, in (0, 1]: NLTK's
+    ``wup_similarity`` of the row's noun with the column's.
 
-    Pairs without a common hypernym have 0. Parameters are those of `dsi_cli.wordnet.similarity.path_similarity.path_similarity`.
+    Pairs without a common hypernym have 0. Parameters are those of
+    `dsi_cli.wordnet.similarity.path_similarity.path_similarity`.
 
-    Raise `UsageError` if a number is not a node of the taxonomy, or there are more than `MAX_CLASSES` nodes.
+    Raise `UsageError` if a number is not a node of the taxonomy, or there are more than
+    `MAX_CLASSES` nodes.
 
     Notes
     -----
-    NLTK's rule takes the common hypernyms whose *shortest* path to the root is longest. Among equals, it prefers the first noun
-    itself, then the first in alphabetical order. The depth of this hypernym is its *longest* path to the root, in nodes. The
-    distance from a noun to it is the shortest path, which may lead through another hypernym. So some diagonal elements are less
-    than 1. If several hypernyms are equally deep, the rule can choose one for (a, b) and another for (b, a): in WordNet 3.0, for
-    one pair of nouns in 100,000. The simulated root of verbs precedes all names and is as deep as the roots below it, so it
-    replaces them. Its depth is 1.
+    NLTK's rule takes the common hypernyms whose *shortest* path to the root is longest.
+    Among equals, it prefers the first noun itself, then the first in alphabetical
+    order. The depth of this hypernym is its *longest* path to the root, in nodes. The
+    distance from a noun to it is the shortest path, which may lead through another
+    hypernym. So some diagonal elements are less than 1. If several hypernyms are
+    equally deep, the rule can choose one for (a, b) and another for (b, a): in WordNet
+    3.0, for one pair of nouns in 100,000. The simulated root of verbs precedes all
+    names and is as deep as the roots below it, so it replaces them. Its depth is 1.
 
     Examples
     --------
@@ -123,13 +163,17 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     """
     taxonomy = taxonomy or load()
     levels = path_similarity.ancestor_levels(taxonomy, check_class_count(nodes))
-    # Sort the ancestors by NLTK's preference: by their shortest path to a root, then by name.
+    # Sort the ancestors by NLTK's preference: by their shortest path to a root, then by
+    # name.
     depth = np.where(np.diff(levels.graph.starts) > 0, UNREACHABLE, 0).astype(np.uint8)
     path_similarity.shorten_over_parents(levels, depth)
-    ranks = np.argsort(np.argsort([taxonomy.names[node] for node in levels.nodes], kind="stable"))
+    ranks = np.argsort(
+        np.argsort([taxonomy.names[node] for node in levels.nodes], kind="stable")
+    )
     order = np.lexsort((-ranks, depth))
     preference = np.argsort(order).astype(np.int32)
-    # Choose the preferred common hypernym of each pair; the first noun itself wins if it is equally deep.
+    # Choose the preferred common hypernym of each pair; the first noun itself wins if
+    # it is equally deep.
     best = path_similarity.largest_over_common(levels, preference, -1)
     common = order[best]
     rows = path_similarity.distances_up(levels, levels.labels)
@@ -146,15 +190,18 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     # The simulated root replaces the roots of verbs.
     to_root = path_similarity.distances_to_root(levels).astype(np.int64)
     is_root = ~is_itself & ((best < 0) | (depth[common] == 0))
-    return np.where(is_root, 2.0 / (to_root[:, None] + to_root + 2.0), twice / (paths + twice))
+    return np.where(
+        is_root, 2.0 / (to_root[:, None] + to_root + 2.0), twice / (paths + twice)
+    )
 
 
 def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similarities:
     """Return Leacock and Chodorow's similarity, 0 or more: NLTK's ``lch_similarity``.
 
-    Parameters and errors are those of `wup_similarity`. The matrix is exactly symmetric. The diagonal is the logarithm of twice
-    the depth of the taxonomy, 3.64 for WordNet 3.0's nouns. Pairs without a common hypernym have 0. A simulated root is one
-    edge above the roots.
+    Parameters and errors are those of `wup_similarity`. The matrix is exactly
+    symmetric. The diagonal is the logarithm of twice the depth of the taxonomy, 3.64
+    for WordNet 3.0's nouns. Pairs without a common hypernym have 0. A simulated root is
+    one edge above the roots.
 
     >>> lch_similarity([load().node(name) for name in ("dog.n.01", "cat.n.01")]).round(3).tolist()
     [[3.638, 2.028], [2.028, 3.638]]
@@ -162,35 +209,50 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     taxonomy = taxonomy or load()
     deepest = int(taxonomy.depths.max(initial=0)) + taxonomy.simulates_root
     if deepest == 0:
-        message = "Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this taxonomy has no edge"
+        message = (
+            "Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this"
+            " taxonomy has no edge"
+        )
         raise UsageError(message, code="taxonomy-without-edges")
     table = np.zeros(256)
-    table[:UNREACHABLE] = [-log((distance + 1) / (2.0 * deepest)) for distance in range(UNREACHABLE)]
+    table[:UNREACHABLE] = [
+        -log((distance + 1) / (2.0 * deepest)) for distance in range(UNREACHABLE)
+    ]
     return path_similarity.all_pairs(check_class_count(nodes), taxonomy, table)
 
 
 def res_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
-    """Return Resnik's similarity, 0 or more: NLTK's ``res_similarity``; 1e300 if a common hypernym has count 0.
+    """Return Resnik's similarity, 0 or more: NLTK's ``res_similarity``; 1e300 if a
+    common hypernym has count 0.
 
-    The nodes ``(N,)`` are those of the taxonomy of ``information``. The errors are those of `wup_similarity`.
+    The nodes ``(N,)`` are those of the taxonomy of ``information``. The errors are
+    those of `wup_similarity`.
     """
-    levels = path_similarity.ancestor_levels(information.taxonomy, check_class_count(nodes))
-    return path_similarity.largest_over_common(levels, information.content(levels.nodes), 0.0)
+    levels = path_similarity.ancestor_levels(
+        information.taxonomy, check_class_count(nodes)
+    )
+    return path_similarity.largest_over_common(
+        levels, information.content(levels.nodes), 0.0
+    )
 
 
 def lin_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
-    """Return Lin's similarity, in [0, 1] for counts above 0: NLTK's ``lin_similarity``; parameters and errors as `res_similarity`.
+    """Return Lin's similarity, in [0, 1] for counts above 0: NLTK's ``lin_similarity``;
+    parameters and errors as `res_similarity`.
 
     It is NaN between two roots, for which NLTK divides by zero.
     """
     content = information.content(check_class_count(nodes))
     with np.errstate(invalid="ignore"):
-        similarity: Similarities = (2.0 * res_similarity(nodes, information)) / (content[:, None] + content)
+        similarity: Similarities = (2.0 * res_similarity(nodes, information)) / (
+            content[:, None] + content
+        )
     return similarity
 
 
 def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
-    """Return Jiang and Conrath's similarity: NLTK's ``jcn_similarity``; parameters and errors as `res_similarity`.
+    """Return Jiang and Conrath's similarity: NLTK's ``jcn_similarity``; parameters and
+    errors as `res_similarity`.
 
     It is 1e300, NLTK's infinity, if the distance is 0.
     """
@@ -198,7 +260,12 @@ def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
     content = information.content(labels)
     distance = content[:, None] + content - 2 * res_similarity(nodes, information)
     is_same = labels[:, None] == labels
-    similarity = np.divide(1.0, distance, out=np.full_like(distance, UNKNOWN), where=~is_same & (distance != 0))
+    similarity = np.divide(
+        1.0,
+        distance,
+        out=np.full_like(distance, UNKNOWN),
+        where=~is_same & (distance != 0),
+    )
     similarity[(content[:, None] == 0) | (content == 0)] = 0.0
     similarity[is_same] = UNKNOWN
     return similarity
@@ -217,9 +284,16 @@ BY_INFORMATION: dict[str, Callable[[Nodes, InformationContent], Similarities]] =
 
 
 def check_class_count(nodes: Nodes) -> npt.NDArray[np.intp]:
-    """Return nodes as an array; raise `UsageError` if there are more than `MAX_CLASSES`."""
+    """Return nodes as an array; raise `UsageError` if there are more than
+    `MAX_CLASSES`.
+    """
     checked = np.asarray(nodes, dtype=np.intp)
     if len(checked) > MAX_CLASSES:
-        message = f"all measures except path take {MAX_CLASSES} classes or fewer, found {len(checked)}; use path"
-        raise UsageError(message, code="too-many-classes-for-measure", classes=len(checked))
+        message = (
+            f"all measures except path take {MAX_CLASSES} classes or fewer, found"
+            f" {len(checked)}; use path"
+        )
+        raise UsageError(
+            message, code="too-many-classes-for-measure", classes=len(checked)
+        )
     return checked

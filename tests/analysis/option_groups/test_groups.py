@@ -1,4 +1,6 @@
-"""Every option is declared once: the commands, the Python API and the documentation agree."""
+"""Every option is declared once: the commands, the Python API and the documentation
+agree.
+"""
 
 import inspect
 import re
@@ -21,10 +23,28 @@ AS_TYPED = """
 revisions=tags epochs=0:20:5 head=fc.weight log=log.csv labels=cifar10 mapping=map.csv pos=verb wordnet=wordnet31
 taxonomy=tree.csv predictions=p.npy targets=t.npy truth=columns predictions_split=train test=data train=data data_root=root
 label_column=label model=timm:resnet18 interpolation=bicubic device=cpu"""
-SWITCHES = ("ema", "keep_extra_classes", "centred", "download", "templates", "skip_bad_images", "autocast")
-NUMBERS = {"permutations": 7, "draws": 8, "image_size": 64, "crop_pct": 0.9, "channels": 1, "batch_size": 16}
+SWITCHES = (
+    "ema",
+    "keep_extra_classes",
+    "centred",
+    "download",
+    "templates",
+    "skip_bad_images",
+    "autocast",
+)
+NUMBERS = {
+    "permutations": 7,
+    "draws": 8,
+    "image_size": 64,
+    "crop_pct": 0.9,
+    "channels": 1,
+    "batch_size": 16,
+}
 VALUES = {
-    **{field: (text, text) for field, _, text in (one.partition("=") for one in AS_TYPED.split())},
+    **{
+        field: (text, text)
+        for field, _, text in (one.partition("=") for one in AS_TYPED.split())
+    },
     **dict.fromkeys(SWITCHES, (None, True)),
     **{field: (str(number), number) for field, number in NUMBERS.items()},
     "references": ("wup", ("wup",)),
@@ -35,16 +55,25 @@ VALUES = {
     "cache": ("8GB", 8 * 10**9),
     "memory": ("4GB", 4 * 10**9),
 }
-"""For each option of an analysis a text on the command line (None for a switch), and the value that dsi reads from it."""
+"""For each option of an analysis a text on the command line (None for a switch), and
+the value that dsi reads from it.
+"""
 NEEDS = {
     "targets": ("--predictions", "p.npy"),
-    **dict.fromkeys(("data_root", "download", "model", "templates"), ("--train", "images")),
+    **dict.fromkeys(
+        ("data_root", "download", "model", "templates"), ("--train", "images")
+    ),
 }
 WATCH_ONLY = {"every", "until_epoch", "idle"}
 
 
 def options_of(verb):
-    return [declared for parts in SECTIONS[verb].values() for group in parts for declared in declared_options(group)]
+    return [
+        declared
+        for parts in SECTIONS[verb].values()
+        for group in parts
+        for declared in declared_options(group)
+    ]
 
 
 def command(verb):
@@ -55,7 +84,10 @@ def command(verb):
 def test_the_command_has_the_declared_options_in_their_sections(verb):
     parameters = {parameter.name: parameter for parameter in command(verb).params}
     declared = {
-        one.parameter: (one, title) for title, parts in SECTIONS[verb].items() for g in parts for one in declared_options(g)
+        one.parameter: (one, title)
+        for title, parts in SECTIONS[verb].items()
+        for g in parts
+        for one in declared_options(g)
     }
     assert set(parameters) == {*declared, "verbose"}
     for name, (one, title) in declared.items():
@@ -66,7 +98,9 @@ def test_the_command_has_the_declared_options_in_their_sections(verb):
         )
 
 
-@pytest.mark.parametrize("declared", options_of("analyze"), ids=lambda declared: declared.field)
+@pytest.mark.parametrize(
+    "declared", options_of("analyze"), ids=lambda declared: declared.field
+)
 def test_each_option_is_a_parameter_of_the_api(declared):
     evaluation_fields = {one.field: one for one in declared_options(Evaluation)}
     if declared.option.is_terminal_only:
@@ -78,11 +112,15 @@ def test_each_option_is_a_parameter_of_the_api(declared):
         assert API["checkpoints"].default is inspect.Parameter.empty
     else:
         default = None if declared.option.is_kept else declared.default
-        assert API[declared.field].default == default or str(API[declared.field].default) == str(default)
+        assert API[declared.field].default == default or str(
+            API[declared.field].default
+        ) == str(default)
 
 
 def test_the_api_has_no_other_parameter():
-    assert set(API) == {one.field for one in options_of("analyze")} & set(API) | {"evaluation"}
+    assert set(API) == {one.field for one in options_of("analyze")} & set(API) | {
+        "evaluation"
+    }
 
 
 def test_the_defaults_of_the_command_are_those_of_the_fields():
@@ -90,7 +128,10 @@ def test_the_defaults_of_the_command_are_those_of_the_fields():
     for declared in options_of("analyze"):
         option, default = declared.option, parameters[declared.parameter].default
         if option.text_default is not None:
-            assert (option.parse(option.text_default), default) == (declared.default, option.text_default)
+            assert (option.parse(option.text_default), default) == (
+                declared.default,
+                option.text_default,
+            )
         elif option.is_kept or isinstance(declared.default, tuple):
             assert default is None, "dsi sees whether the option was given"
         else:
@@ -98,8 +139,12 @@ def test_the_defaults_of_the_command_are_those_of_the_fields():
 
 
 def test_watch_has_every_option_of_analyze():
-    assert {one.field for one in options_of("watch")} - {one.field for one in options_of("analyze")} == WATCH_ONLY
-    assert {one.field for one in options_of("analyze")} <= {one.field for one in options_of("watch")}
+    assert {one.field for one in options_of("watch")} - {
+        one.field for one in options_of("analyze")
+    } == WATCH_ONLY
+    assert {one.field for one in options_of("analyze")} <= {
+        one.field for one in options_of("watch")
+    }
 
 
 @pytest.mark.parametrize("verb", SECTIONS)
@@ -107,22 +152,36 @@ def test_watch_has_every_option_of_analyze():
 def test_each_option_of_the_command_is_the_field_of_the_analysis(field, verb):
     declared = next(one for one in options_of(verb) if one.field == field)
     text, value = VALUES[field]
-    arguments = ["ckpts", *NEEDS.get(field, ()), declared.option.flag, *([] if text is None else [text])]
+    arguments = [
+        "ckpts",
+        *NEEDS.get(field, ()),
+        declared.option.flag,
+        *([] if text is None else [text]),
+    ]
     typed = command(verb).make_context(verb, arguments).params
     options = read_options(read_values(SECTIONS[verb], typed))
-    assert getattr(options.evaluation if hasattr(options.evaluation, field) else options, field) == value
+    assert (
+        getattr(
+            options.evaluation if hasattr(options.evaluation, field) else options, field
+        )
+        == value
+    )
     kept = "predictions" if field == "targets" else field
     assert options.given_settings == KEPT_SETTINGS.keys() & {kept}
 
 
 def test_the_table_of_values_has_every_option_of_an_analysis():
-    assert set(VALUES) == {one.field for group in (Options, Evaluation) for one in declared_options(group)}
+    assert set(VALUES) == {
+        one.field for group in (Options, Evaluation) for one in declared_options(group)
+    }
 
 
 def test_every_help_text_is_a_sentence_and_every_value_has_a_placeholder():
     for declared in options_of("watch"):
         assert re.fullmatch(r"[A-Z0-9t].*[.)]", declared.option.help), declared.field
-        assert bool(declared.option.metavar) == (declared.type is not bool), declared.field
+        assert bool(declared.option.metavar) == (declared.type is not bool), (
+            declared.field
+        )
 
 
 @pytest.mark.parametrize(
@@ -133,8 +192,14 @@ def test_every_help_text_is_a_sentence_and_every_value_has_a_placeholder():
         ("std", "58.395,57.12,57.375", "0.229,0.224,0.225"),
     ],
 )
-def test_evaluation_values_of_pixels_from_0_to_255_are_refused_with_those_meant(option, given, meant):
+def test_evaluation_values_of_pixels_from_0_to_255_are_refused_with_those_meant(
+    option, given, meant
+):
     kind = {"mean": "means", "std": "deviations"}[option]
     with pytest.raises(UsageError) as refused:
         Evaluation(test="data", **{option: tuple(map(float, given.split(",")))})
-    assert str(refused.value) == f"--{option} takes {kind} in [0, 1], and {given} are not; write --{option} {meant}"
+    assert (
+        str(refused.value)
+        == f"--{option} takes {kind} in [0, 1], and {given} are not; write --{option}"
+        f" {meant}"
+    )
