@@ -102,15 +102,6 @@ def subfolders(folder: Path) -> list[str]:
         _fail(error)
 
 
-def has_images(folder: Path) -> bool:
-    """Return True if a class folder contains an image; the search stops at the first
-    one.
-    """
-    return any(
-        files for name in subfolders(folder) for _, files in _walk(str(folder / name))
-    )
-
-
 def open_image_folder(folder: Path) -> Samples:
     """Return the samples of a folder of class folders; raise `UsageError` if it has no
     class folders or no images.
@@ -133,9 +124,9 @@ def open_image_folder(folder: Path) -> Samples:
         )
         message = (
             f"{folder}: expected a folder of images for each class"
-            f" ({', '.join(IMAGE_SUFFIXES)}), found {contents}; "
+            f" ({', '.join(IMAGE_SUFFIXES)}), found {contents}; check the path, or give"
+            " file.py:function that returns a torch data set"
         )
-        message += "check the path"
         raise UsageError(message, code="no-images")
     targets = np.repeat(
         np.arange(len(names), dtype=np.int64), [len(images) for images in found]
