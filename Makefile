@@ -37,12 +37,13 @@ test-oldest:  ## what needs no images, with the oldest allowed dependencies, in 
 	.venv-oldest/bin/python -m pip check
 	.venv-oldest/bin/python -m pytest -m "not slow" -n auto --dist loadfile $(OLDEST_TESTS) $(OLDEST_LACKS)
 
-check: $(READY)  ## lint, format, types, import contracts, complexity, docstrings, prose
+check: $(READY)  ## lint, format, types, import contracts, complexity, size, docstrings, prose
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/xenon --max-absolute C dsi_cli
+	$(BIN)/python scripts/check_size.py dsi_cli
 	$(BIN)/python scripts/check_docstrings.py dsi_cli
 	$(BIN)/python scripts/check_prose.py README.md CONTRIBUTING.md docs
 
