@@ -24,13 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 # names of folders with one split
-SPLITS = (
-    "train",
-    "test",
-    "val",
-    "valid",
-    "validation",
-)
+SPLITS = ("train", "test", "val", "valid", "validation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +70,9 @@ class Samples:
     @property
     def classes(self) -> int:
         """The number of class names, or without names the highest target plus 1."""
-        return (
-            len(self.names) if self.names is not None else int(self.targets.max()) + 1
-        )
+        if self.names is not None:
+            return len(self.names)
+        return int(self.targets.max()) + 1
 
     def locate(self, sample: int) -> str:
         """Return the path of a sample, or ``sample 12``, for messages."""

@@ -48,11 +48,10 @@ def tensor_of(
     the widths.
     """
     for name in ("logits", "pooler_output", "image_embeds", "last_hidden_state"):
-        tensor = (
-            outputs.get(name)
-            if isinstance(outputs, Mapping)
-            else getattr(outputs, name, None)
-        )
+        if isinstance(outputs, Mapping):
+            tensor = outputs.get(name)
+        else:
+            tensor = getattr(outputs, name, None)
         if isinstance(tensor, torch.Tensor):
             return tensor[:, 0] if name == "last_hidden_state" else tensor
     if isinstance(outputs, tuple | list) and outputs:
@@ -474,10 +473,8 @@ class _Accumulator:
             return result
         # Add the values of features. Without a classifier, neural collapse has only NC1
         # and NC2.
-        features, samples = (
-            np.concatenate(self._kept_features),
-            np.concatenate(self._kept_samples),
-        )
+        features = np.concatenate(self._kept_features)
+        samples = np.concatenate(self._kept_samples)
         predictions = self.predictions[samples] if self.has_classifier else None
         collapse = neural_collapse.collapse_values(
             features, split.targets[samples], predictions, weight, self.seed
@@ -490,10 +487,8 @@ class _Accumulator:
         )
         if self.classes > MAX_DENSE_CLASSES:
             return result
-        numbers, equal = (
-            np.bincount(split.targets, minlength=self.classes),
-            self.equal_samples,
-        )
+        numbers = np.bincount(split.targets, minlength=self.classes)
+        equal = self.equal_samples
         result = replace(
             result, tncsm=template_similarity(self._sums, numbers), equal_samples=equal
         )

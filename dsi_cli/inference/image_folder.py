@@ -119,9 +119,10 @@ def open_image_folder(folder: Path) -> Samples:
     ]
     paths = tuple(file for images in found for file in images)
     if not paths:
-        contents = (
-            f"{len(names):,} folders without an image" if names else "no folder in it"
-        )
+        if names:
+            contents = f"{len(names):,} folders without an image"
+        else:
+            contents = "no folder in it"
         message = (
             f"{folder}: expected a folder of images for each class"
             f" ({', '.join(IMAGE_SUFFIXES)}), found {contents}; check the path, or give"

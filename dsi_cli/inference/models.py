@@ -97,11 +97,9 @@ class ZeroShot(torch.nn.Module):
         features = torch.nn.functional.normalize(
             _pool(towers.get_image_features(pixel_values=images)), dim=1
         )
-        return (
-            features
-            if self.head is None
-            else self.head(features) * towers.logit_scale.exp()
-        )
+        if self.head is None:
+            return features
+        return self.head(features) * towers.logit_scale.exp()
 
 
 def _pool(outputs: Any) -> torch.Tensor:
@@ -176,9 +174,10 @@ def build_model(spec: str, requirements: ModelSpec) -> BuiltModel:
             spec=spec,
         )
     try:
-        built = (
-            maker(name, requirements) if maker else _from_function(spec, requirements)
-        )
+        if maker:
+            built = maker(name, requirements)
+        else:
+            built = _from_function(spec, requirements)
         (built.zero_shot or built.model).eval().float()  # the type of the images
     except UsageError:
         raise
@@ -218,11 +217,9 @@ def _timm(name: str, spec: ModelSpec) -> BuiltModel:
             )
     model = model or timm.create_model(name, pretrained=False, **options)
     config = timm.data.resolve_data_config({}, model=model)  # type: ignore[attr-defined,no-untyped-call]
-    size, mean, std = (
-        tuple(config["input_size"][-2:]),
-        tuple(config["mean"]),
-        tuple(config["std"]),
-    )
+    size = tuple(config["input_size"][-2:])
+    mean = tuple(config["mean"])
+    std = tuple(config["std"])
     resizing = {
         name: config[name] for name in ("crop_pct", "crop_mode", "interpolation")
     }
@@ -293,11 +290,10 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     if spec.classes is None and has_towers:
         # SigLIP's text tower takes the last position, padding included, and was trained
         # with texts of the full length.
-        length = (
-            config.text_config.max_position_embeddings
-            if config.model_type.startswith("siglip")
-            else None
-        )
+        if config.model_type.startswith("siglip"):
+            length = config.text_config.max_position_embeddings
+        else:
+            length = None
         return BuiltModel(
             model, usual, ZeroShot(model, tokenize_names(folder, spec.names, length))
         )
@@ -364,11 +360,7 @@ def _arguments(
     return arguments
 
 
-_MAKERS = {
-    "timm": _timm,
-    "torchvision": _torchvision,
-    "transformers": _transformers,
-}
+_MAKERS = {"timm": _timm, "torchvision": _torchvision, "transformers": _transformers}
 
 
 def uses_batch_statistics(model: torch.nn.Module) -> bool:
