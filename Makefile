@@ -5,12 +5,13 @@ BIN := $(VIRTUAL_ENV)/bin
 else
 BIN := .venv/bin
 endif
+INSTALLED := $(BIN)/.dsi-installed
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
 .PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-senses fuzz clean
 
-demo: $(READY)  ## the main job on the runs that ship with the package
+demo: $(INSTALLED)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
 
 test: $(READY)  ## tests, doctests and the examples of the docs, in one worker process per core
@@ -37,12 +38,13 @@ test-oldest:  ## what needs no images, with the oldest allowed dependencies, in 
 	.venv-oldest/bin/python -m pip check
 	.venv-oldest/bin/python -m pytest -m "not slow" -n auto --dist loadfile $(OLDEST_TESTS) $(OLDEST_LACKS)
 
-check: $(READY)  ## lint, format, types, import contracts, complexity, docstrings, prose
+check: $(READY)  ## lint, format, types, import contracts, complexity, size, docstrings, prose
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/xenon --max-absolute C dsi_cli
+	$(BIN)/python scripts/check_size.py dsi_cli
 	$(BIN)/python scripts/check_docstrings.py dsi_cli
 	$(BIN)/python scripts/check_prose.py README.md CONTRIBUTING.md docs
 
@@ -90,10 +92,15 @@ fuzz: $(READY)  ## mutated real files against the reader; INPUTS and SEED choose
 clean:
 	rm -rf .venv .venv-oldest site .mypy_cache .ruff_cache .pytest_cache
 
-$(READY): pyproject.toml
+$(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || python3 -m venv .venv
-	@echo "Installing dsi and its tools in $(BIN): this takes some minutes the first time, most of them for torch."
+	@echo "Installing dsi in $(BIN): this takes some minutes the first time, most of them for torch."
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --editable .
+	touch $@
+
+$(READY): $(INSTALLED)
+	@echo "Installing the tools of development in $(BIN): this takes some minutes the first time."
 	$(BIN)/python -m pip install --editable . --group dev
 	touch $@
 

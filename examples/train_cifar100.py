@@ -3,9 +3,8 @@ an epoch, the log, the predictions.
 
 ``python examples/train_cifar100.py --data DIR --model cnn --epochs 30 --out runs/cnn``
 
-DIR is what torchvision unpacks (``cifar-100-python``), Parquet files as on the Hugging
-Face hub, or a folder ``train`` and a folder ``test`` with a folder of images per class.
-Nothing is downloaded.
+DIR is what torchvision unpacks (``cifar-100-python``), or has a folder ``train`` and a
+folder ``test`` with a folder of images per class. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -71,12 +70,12 @@ class Split(NamedTuple):
     names: tuple[str, ...]
 
 
-def load(folder: Path, *, train: bool, labels: str | None) -> Split:
-    """Return a split of the data; ``labels`` is the label column of Parquet files."""
+def load(folder: Path, *, train: bool) -> Split:
+    """Return a split of the data."""
     is_torchvision = (folder / "cifar-100-python").is_dir()
     source = "CIFAR100" if is_torchvision else str(folder)
     samples: Samples = open_samples(
-        source, root=str(folder) if is_torchvision else None, train=train, labels=labels
+        source, root=str(folder) if is_torchvision else None, train=train
     )
     if samples.names is None:
         raise UsageError(
@@ -275,19 +274,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         required=True,
         help="folder for the run's files; new or empty",
     )
-    parser.add_argument(
-        "--label-column",
-        help="of Parquet files, where dsi would not take the right one",
-    )
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     if asked.out.is_dir() and any(asked.out.iterdir()):
         parser.error(f"{asked.out} holds files already: give a new folder, or empty it")
     try:
-        train, test = (
-            load(asked.data, train=train, labels=asked.label_column)
-            for train in (True, False)
-        )
+        train, test = (load(asked.data, train=train) for train in (True, False))
     except UsageError as error:
         parser.error(str(error))
     if train.names != test.names:

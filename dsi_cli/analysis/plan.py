@@ -225,7 +225,7 @@ def make_plan(
         hierarchy.open_taxonomy(options.taxonomy),
     )
     sources = references.open_references(options.references, taxonomy, wordnet)
-    data, predictions = collect.open_inputs(out, options, say, progress)
+    data, predictions = collect.open_inputs(options, say, progress)
     log = None if options.log is None else read_named_log(Path(options.log))
     listed = (
         None

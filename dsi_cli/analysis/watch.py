@@ -108,7 +108,7 @@ def check(paths: Sequence[AnyPath], out: AnyPath, options: Options) -> None:
         load_wordnet(options.pos, options.wordnet),
     )
     with lock.exclusive(Path(out)):
-        collect.open_inputs(Path(out), options, lambda _: None, lambda *_: None)
+        collect.open_inputs(options, lambda _: None, lambda *_: None)
 
 
 def watch(

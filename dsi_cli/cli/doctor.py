@@ -37,7 +37,6 @@ options that do.
 NAMES = {"PIL": "pillow"}  # package of each module that has another name
 EXTRAS = {
     "all": "all extras",
-    "datasets": "test sets in Parquet, tar shards, or saved by Hugging Face's library",
     "hub": "repositories of the Hugging Face hub, and --revisions",
     "jax": "checkpoints of Flax and Orbax",
     "keras": "checkpoints of Keras, and HDF5 files",

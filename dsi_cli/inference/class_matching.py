@@ -122,10 +122,8 @@ def match_by_name(
             if index not in match
         }
         # Match the classes that share a key only with each other.
-        forward, backward = (
-            _candidates(unmatched, unused),
-            _candidates(unused, unmatched),
-        )
+        forward = _candidates(unmatched, unused)
+        backward = _candidates(unused, unmatched)
         for index, candidates in forward.items():
             if len(candidates) == 1 and len(backward[min(candidates)]) == 1:
                 match[index] = min(candidates)
@@ -171,10 +169,8 @@ def _warn_without_image(
     empty = np.flatnonzero(np.bincount(targets, minlength=len(names)) == 0).tolist()
     if not empty:
         return []
-    kind, have = (
-        "numbers " if isinstance(names, range) else "",
-        ("has" if len(empty) == 1 else "have"),
-    )
+    kind = "numbers " if isinstance(names, range) else ""
+    have = "has" if len(empty) == 1 else "have"
     examples = kind + listed(
         [repr(names[number]) for number in empty], _LISTED, ", ..."
     )

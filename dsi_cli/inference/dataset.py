@@ -23,14 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-# names of folders and shards with one split
-SPLITS = (
-    "train",
-    "test",
-    "val",
-    "valid",
-    "validation",
-)
+# names of folders with one split
+SPLITS = ("train", "test", "val", "valid", "validation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +40,8 @@ class Samples:
     names : the data's class names, by target; None if the data have only class numbers.
     targets : ``(N,)``, the index of each sample's class in the data's own classes, from
         0 to ``len(names) - 1``.
-    paths : ``(N,)``, the absolute path of each sample: a file, ``FILE.parquet#ROW`` or
-        ``FILE.tar/MEMBER``; None for samples without a file.
+    paths : ``(N,)``, the absolute path of each sample's file; None for samples without
+        one.
     image : a function from a sample's number to its decoded image without transforms,
         in the file's colour mode, or to the tensor of a custom data set. It raises the
         exceptions of the decoder.
@@ -76,9 +70,9 @@ class Samples:
     @property
     def classes(self) -> int:
         """The number of class names, or without names the highest target plus 1."""
-        return (
-            len(self.names) if self.names is not None else int(self.targets.max()) + 1
-        )
+        if self.names is not None:
+            return len(self.names)
+        return int(self.targets.max()) + 1
 
     def locate(self, sample: int) -> str:
         """Return the path of a sample, or ``sample 12``, for messages."""
@@ -113,50 +107,6 @@ def size_note(targets: NDArray[np.int64], names: Sequence[str] | None) -> str:
     return f"({count(len(targets), 'image')}, {count(classes, 'class')})"
 
 
-def encode_labels(
-    labels: Sequence[int | str],
-    names: tuple[str, ...] | None,
-    locate: Callable[[int], str],
-) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
-    """Return labels as targets, and the names of the classes.
-
-    Raise `UsageError` if numbers and names are mixed, or if a number is negative or not
-    below the number of names.
-
-    Parameters
-    ----------
-    labels : ``(N,)``, numbers are unchanged; names are numbered in sorted order.
-    names : the source's names of numbered classes, if any.
-    locate : a function from a sample's number to its location, for the message.
-
-    Examples
-    --------
-    >>> encode_labels(["dog", "cat"], None, str)
-    (array([1, 0]), ('cat', 'dog'))
-    """
-    is_name = [isinstance(label, str) for label in labels]
-    if all(is_name):
-        names = tuple(sorted({str(label) for label in labels}))
-        numbers = {name: number for number, name in enumerate(names)}
-        return (
-            np.array([numbers[str(label)] for label in labels], dtype=np.int64),
-            names,
-        )
-    if any(is_name):
-        other = is_name.index(not is_name[0])
-        message = (
-            f"{locate(other)}: expected every label to be a number, or every one a"
-            f" name, found {labels[0]!a} in "
-        )
-        message += (
-            f"{locate(0)} and {labels[other]!a} here; use only numbers or only names"
-        )
-        raise UsageError(message, code="mixed-labels")
-    targets = np.array(labels, dtype=np.int64)
-    require_range(targets, names, locate)
-    return targets, names
-
-
 def require_range(
     targets: NDArray[np.int64],
     names: Sequence[str] | None,
@@ -168,14 +118,14 @@ def require_range(
     allowed, end = "0 or more", np.iinfo(np.int64).max
     if names is not None:
         allowed, end = f"0 to {len(names) - 1} (it has {len(names)} names)", len(names)
-    wrong = np.flatnonzero((targets < 0) | (targets >= end))
-    if len(wrong):
+    wrong = np.flatnonzero((targets < 0) | (targets >= end)).tolist()
+    if wrong:
+        number = int(targets[wrong[0]])
         message = (
-            f"{locate(int(wrong[0]))}: expected a class number of {allowed}, found"
-            f" {targets[wrong[0]]}; use a split "
+            f"{locate(wrong[0])}: expected a class number of {allowed}, found {number};"
+            " use a split whose labels are public, or correct them"
         )
-        message += "whose labels are public, or correct them"
-        raise UsageError(message, code="class-number", number=int(targets[wrong[0]]))
+        raise UsageError(message, code="class-number", number=number)
 
 
 def pick_split(names: Iterable[str], train: bool, source: object) -> str:

@@ -48,11 +48,10 @@ def tensor_of(
     the widths.
     """
     for name in ("logits", "pooler_output", "image_embeds", "last_hidden_state"):
-        tensor = (
-            outputs.get(name)
-            if isinstance(outputs, Mapping)
-            else getattr(outputs, name, None)
-        )
+        if isinstance(outputs, Mapping):
+            tensor = outputs.get(name)
+        else:
+            tensor = getattr(outputs, name, None)
         if isinstance(tensor, torch.Tensor):
             return tensor[:, 0] if name == "last_hidden_state" else tensor
     if isinstance(outputs, tuple | list) and outputs:
@@ -77,12 +76,11 @@ def record_head(
     """Yield a mapping that receives the ``input`` and the ``output`` of the classifier
     module when the model runs.
 
-    It stays empty without a head, and for TorchScript, whose modules are not
-    accessible.
+    It stays empty without a head.
     """
     recorded: dict[str, torch.Tensor] = {}
-    module = dict(model.named_modules()).get(head or "")
-    if not head or module is None or isinstance(model, torch.jit.ScriptModule):
+    module = dict(model.named_modules()).get(head) if head else None
+    if module is None:
         yield recorded
         return
 
@@ -151,25 +149,12 @@ class Evaluator:
     _max_fitting_batch: int = field(default=MAX_BATCH_SIZE, init=False)
 
     def __post_init__(self) -> None:
-        """Move the model to its device; convolutions are fastest with the memory format
-        channels last.
-        """
-        has_convolutions = any(
-            parameter.dim() == 4 for parameter in self.model.parameters()
-        )
-        self._layout = (
-            torch.channels_last if has_convolutions else torch.contiguous_format
-        )
+        """Move the model to its device."""
         self.model.to(self.device)
-        if has_convolutions and not isinstance(self.model, torch.jit.ScriptModule):
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.eval()
-        self._mean = torch.tensor(self.mean or (0.0,), device=self.device).view(
-            1, -1, 1, 1
-        )
-        self._std = torch.tensor(self.std or (1.0,), device=self.device).view(
-            1, -1, 1, 1
-        )
+        mean = torch.tensor(self.mean or (0.0,), device=self.device)
+        std = torch.tensor(self.std or (1.0,), device=self.device)
+        self._mean, self._std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
 
     def evaluate(
         self,
@@ -210,21 +195,13 @@ class Evaluator:
             self.device,
             torch.__version__,
         )
-        order = (
-            np.argsort(split.targets, kind="stable")
-            if templates
-            else np.arange(len(split.targets))
-        )
+        order = np.arange(len(split.targets))
+        if templates:
+            order = np.argsort(split.targets, kind="stable")
         accumulator = _Accumulator(
             split, classes, seed, equal_samples, has_classifier=has_classifier
         )
         needs_features = templates and has_classifier and head is not None
-        if needs_features and isinstance(self.model, torch.jit.ScriptModule):
-            message = (
-                "features within TorchScript are not accessible; give the model's"
-                " Python code with --model"
-            )
-            raise UsageError(message, code="torchscript-features")
         widths = {classes, columns or classes} if has_classifier else set()
         with record_head(self.model, head if has_classifier else None) as recorded:
             for rows, outputs in self._outputs_of_batches(
@@ -232,31 +209,10 @@ class Evaluator:
             ):
                 logits = features = None
                 if has_classifier:
-                    if (
-                        outputs.dim() != 2
-                        or len(outputs) != len(rows)
-                        or outputs.shape[1] not in widths
-                    ):
-                        shape, expected = (
-                            tuple(outputs.shape),
-                            (
-                                len(rows),
-                                columns or classes,
-                            ),
-                        )
-                        message = (
-                            f"the model's outputs have shape {shape}; expected"
-                            f" {expected} for images and classes"
-                        )
-                        raise UnreadableError(
-                            message, code="output-shape", shape=shape, expected=expected
-                        )
+                    _require_shape(outputs, len(rows), widths)
                     # A model may leave out the rows for the background by itself.
-                    outputs = (
-                        outputs
-                        if outputs.shape[1] == classes
-                        else outputs[:, class_columns]
-                    )
+                    if outputs.shape[1] != classes:
+                        outputs = outputs[:, class_columns]
                     logits = outputs.float().cpu().numpy()
                     if not np.isfinite(logits).all():
                         raise UnreadableError(
@@ -275,9 +231,8 @@ class Evaluator:
                     features = feature_array(recorded["input"], len(rows))
                 accumulator.add(rows, logits, features)
                 progress(len(rows))
-        return accumulator.result(
-            self._class_vectors(head, class_columns) if templates else None
-        )
+        vectors = self._class_vectors(head, class_columns) if templates else None
+        return accumulator.result(vectors)
 
     def _class_vectors(
         self, head: str | None, class_columns: slice
@@ -285,24 +240,15 @@ class Evaluator:
         """Return the rows of the classifier module, or None if it is not a linear
         layer.
         """
-        weight = (
-            getattr(self.model.get_submodule(head), "weight", None)
-            if head is not None
-            else None
-        )
-        if (
-            not isinstance(weight, torch.Tensor)
-            or weight.dim() < 2
-            or weight[0].numel() != weight.shape[1]
-        ):
+        if head is None:
             return None
-        return (
-            weight.detach()
-            .float()
-            .cpu()
-            .numpy()
-            .reshape(len(weight), -1)[class_columns]
-        )
+        weight = getattr(self.model.get_submodule(head), "weight", None)
+        if not isinstance(weight, torch.Tensor) or weight.dim() < 2:
+            return None
+        if weight[0].numel() != weight.shape[1]:
+            return None
+        rows = weight.detach().float().cpu().numpy().reshape(len(weight), -1)
+        return rows[class_columns]
 
     def _outputs_of_batches(
         self,
@@ -319,14 +265,12 @@ class Evaluator:
         """
         if self.batch_size is None:
             first = next(iter(split.batches(order[:1], 1)))
-            self.batch_size = int(
-                max(1, min(MAX_BATCH_SIZE, BATCH_BYTES // (first[0].size * 4)))
-            )
+            fitting = BATCH_BYTES // (first[0].size * 4)
+            self.batch_size = int(max(1, min(MAX_BATCH_SIZE, fitting)))
         done = 0
         while done < len(order):
-            for images in split.batches(
-                order[done:], min(self.batch_size, self._max_fitting_batch)
-            ):
+            size = min(self.batch_size, self._max_fitting_batch)
+            for images in split.batches(order[done:], size):
                 rows = order[done : done + len(images)]
                 outputs = self._forward(images, widths, recorded)
                 if outputs is None:
@@ -343,49 +287,29 @@ class Evaluator:
         """Return the model's outputs; if the memory is not sufficient, halve the batch
         size and return None.
         """
+        autocast = torch.autocast(
+            torch.device(self.device).type, torch.bfloat16, enabled=self.autocast
+        )
         try:
-            autocast = torch.autocast(
-                torch.device(self.device).type, torch.bfloat16, enabled=self.autocast
-            )
             with torch.inference_mode(), full_precision(), autocast:
-                # The input is bit-identical to torchvision's ToTensor and Normalize.
-                tensor = torch.from_numpy(np.ascontiguousarray(images)).to(
-                    self.device, non_blocking=True
-                )
+                tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
                 if images.dtype == np.uint8:
-                    tensor = (
-                        tensor.to(torch.float32)
-                        .div_(255)
-                        .sub_(self._mean)
-                        .div_(self._std)
-                    )
+                    # The values equal those of torchvision's ToTensor and Normalize.
+                    tensor = tensor.to(torch.float32).div_(255)
+                    tensor = tensor.sub_(self._mean).div_(self._std)
                 recorded.clear()
-                outputs = self.model(tensor.contiguous(memory_format=self._layout))
+                outputs = self.model(tensor)
                 return tensor_of(outputs, widths, recorded.get("output"))
         except UsageError:
             raise
-        except (RuntimeError, MemoryError) as error:
-            is_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
-            is_memory |= any(words in str(error).lower() for words in _OUT_OF_MEMORY)
-            if not is_memory and self._layout is torch.channels_last:
-                # The network may need the usual memory format, for example because it
-                # calls `view`.
-                self._layout = torch.contiguous_format
-                if not isinstance(self.model, torch.jit.ScriptModule):
-                    self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-                return self._forward(images, widths, recorded)
-            if not is_memory:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
+            if not _is_out_of_memory(error):
                 message = (
-                    f"the model cannot process these images: {first_line(error)}; check"
-                    " --channels and --image-size"
+                    "the model cannot process these images:"
+                    f" {type(error).__name__}: {first_line(error)}; check --model and"
+                    " --image-size"
                 )
                 raise UsageError(message, code="model-failed") from None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
-            message = (
-                f"the model cannot process these images: {type(error).__name__}:"
-                f" {first_line(error)}"
-            )
-            raise UsageError(message, code="model-failed") from None
         if len(images) == 1:
             message = (
                 "a single image is too large for the memory; add --device cpu, or a"
@@ -396,6 +320,29 @@ class Evaluator:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception of a model means that its batch was too large."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in _OUT_OF_MEMORY
+    )
+
+
+def _require_shape(outputs: torch.Tensor, rows: int, widths: Collection[int]) -> None:
+    """Raise `UnreadableError` unless outputs are ``(rows, one of the widths)``."""
+    shape = tuple(outputs.shape)
+    if len(shape) == 2 and shape[0] == rows and shape[1] in widths:
+        return
+    expected = (rows, max(widths))
+    message = (
+        f"the model's outputs have shape {shape}; expected {expected} for images and"
+        " classes"
+    )
+    raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
 
 
 class _Accumulator:
@@ -412,12 +359,10 @@ class _Accumulator:
         *,
         has_classifier: bool,
     ) -> None:
-        self.split, self.classes, self.seed, self.has_classifier = (
-            split,
-            classes,
-            seed,
-            has_classifier,
-        )
+        self.split = split
+        self.classes = classes
+        self.seed = seed
+        self.has_classifier = has_classifier
         self.equal_samples = equal_samples
         self.predictions = np.full(len(split.targets), -1, dtype=np.int64)
         self.scores = np.zeros(len(split.targets), dtype=np.float32)
@@ -528,10 +473,8 @@ class _Accumulator:
             return result
         # Add the values of features. Without a classifier, neural collapse has only NC1
         # and NC2.
-        features, samples = (
-            np.concatenate(self._kept_features),
-            np.concatenate(self._kept_samples),
-        )
+        features = np.concatenate(self._kept_features)
+        samples = np.concatenate(self._kept_samples)
         predictions = self.predictions[samples] if self.has_classifier else None
         collapse = neural_collapse.collapse_values(
             features, split.targets[samples], predictions, weight, self.seed
@@ -544,10 +487,8 @@ class _Accumulator:
         )
         if self.classes > MAX_DENSE_CLASSES:
             return result
-        numbers, equal = (
-            np.bincount(split.targets, minlength=self.classes),
-            self.equal_samples,
-        )
+        numbers = np.bincount(split.targets, minlength=self.classes)
+        equal = self.equal_samples
         result = replace(
             result, tncsm=template_similarity(self._sums, numbers), equal_samples=equal
         )

@@ -102,15 +102,6 @@ def subfolders(folder: Path) -> list[str]:
         _fail(error)
 
 
-def has_images(folder: Path) -> bool:
-    """Return True if a class folder contains an image; the search stops at the first
-    one.
-    """
-    return any(
-        files for name in subfolders(folder) for _, files in _walk(str(folder / name))
-    )
-
-
 def open_image_folder(folder: Path) -> Samples:
     """Return the samples of a folder of class folders; raise `UsageError` if it has no
     class folders or no images.
@@ -128,14 +119,15 @@ def open_image_folder(folder: Path) -> Samples:
     ]
     paths = tuple(file for images in found for file in images)
     if not paths:
-        contents = (
-            f"{len(names):,} folders without an image" if names else "no folder in it"
-        )
+        if names:
+            contents = f"{len(names):,} folders without an image"
+        else:
+            contents = "no folder in it"
         message = (
             f"{folder}: expected a folder of images for each class"
-            f" ({', '.join(IMAGE_SUFFIXES)}), found {contents}; "
+            f" ({', '.join(IMAGE_SUFFIXES)}), found {contents}; check the path, or give"
+            " file.py:function that returns a torch data set"
         )
-        message += "check the path"
         raise UsageError(message, code="no-images")
     targets = np.repeat(
         np.arange(len(names), dtype=np.int64), [len(images) for images in found]

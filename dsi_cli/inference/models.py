@@ -1,8 +1,7 @@
 """Build models from specifications, and load the weights of a checkpoint into them.
 
 A specification is ``timm:NAME``, ``torchvision:NAME``, ``transformers:FOLDER`` (with a
-``config.json``), ``torchscript:FILE`` (which runs the file's code),
-``file.py:FUNCTION`` or ``module:FUNCTION``. Nothing is downloaded.
+``config.json``), ``file.py:FUNCTION`` or ``module:FUNCTION``. Nothing is downloaded.
 
 The classifier weight of a network with an image and a text tower (CLIP, SigLIP) is the
 text embeddings of the class names. Each name becomes ``a photo of a NAME``. An image's
@@ -30,16 +29,12 @@ from dsi_cli.checkpoints.checkpoint_reader import StateDict
 from dsi_cli.errors import UnreadableError, UsageError, first_line, listed
 from dsi_cli.inference import user_code
 from dsi_cli.inference.evaluator import full_precision
-from dsi_cli.inference.preprocess import (
-    Preprocessing,
-    from_processor,
-    read_sibling_json,
-)
+from dsi_cli.inference.preprocess import Preprocessing, from_processor
 
 PROMPT = "a photo of a {}."
 EXPECTED = (
-    "timm:NAME, torchvision:NAME, transformers:FOLDER, torchscript:FILE,"
-    " file.py:FUNCTION or module:FUNCTION"
+    "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:FUNCTION or"
+    " module:FUNCTION"
 )
 _CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
 _CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels")
@@ -102,11 +97,9 @@ class ZeroShot(torch.nn.Module):
         features = torch.nn.functional.normalize(
             _pool(towers.get_image_features(pixel_values=images)), dim=1
         )
-        return (
-            features
-            if self.head is None
-            else self.head(features) * towers.logit_scale.exp()
-        )
+        if self.head is None:
+            return features
+        return self.head(features) * towers.logit_scale.exp()
 
 
 def _pool(outputs: Any) -> torch.Tensor:
@@ -153,9 +146,8 @@ class ModelSpec:
     size: tuple[int, int] | None = None
     # the user's arguments for the model's function
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    names: Sequence[str] | None = (
-        None  # the names of the classes, for a network with a text tower
-    )
+    # the names of the classes, for a network with a text tower
+    names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -165,9 +157,8 @@ class BuiltModel:
     model: torch.nn.Module
     # the preprocessing of its library
     usual: Preprocessing = field(default_factory=Preprocessing)
-    zero_shot: ZeroShot | None = (
-        None  # the model with its text tower as the classifier, instead of ``model``
-    )
+    # the model with its text tower as the classifier, instead of ``model``
+    zero_shot: ZeroShot | None = None
 
 
 def build_model(spec: str, requirements: ModelSpec) -> BuiltModel:
@@ -183,9 +174,10 @@ def build_model(spec: str, requirements: ModelSpec) -> BuiltModel:
             spec=spec,
         )
     try:
-        built = (
-            maker(name, requirements) if maker else _from_function(spec, requirements)
-        )
+        if maker:
+            built = maker(name, requirements)
+        else:
+            built = _from_function(spec, requirements)
         (built.zero_shot or built.model).eval().float()  # the type of the images
     except UsageError:
         raise
@@ -225,11 +217,9 @@ def _timm(name: str, spec: ModelSpec) -> BuiltModel:
             )
     model = model or timm.create_model(name, pretrained=False, **options)
     config = timm.data.resolve_data_config({}, model=model)  # type: ignore[attr-defined,no-untyped-call]
-    size, mean, std = (
-        tuple(config["input_size"][-2:]),
-        tuple(config["mean"]),
-        tuple(config["std"]),
-    )
+    size = tuple(config["input_size"][-2:])
+    mean = tuple(config["mean"])
+    std = tuple(config["std"])
     resizing = {
         name: config[name] for name in ("crop_pct", "crop_mode", "interpolation")
     }
@@ -290,13 +280,9 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     )
     model = auto.from_config(config, trust_remote_code=False)
     side = getattr(getattr(config, "vision_config", None) or config, "image_size", None)
-    facts = read_sibling_json(folder, "preprocessor_config.json")
-    if facts.get("do_flip_channel_order") is True:  # MobileViT takes blue before red
-        model.register_forward_pre_hook(lambda _model, images: images[0].flip(1))
-    usual = from_processor(facts)
-    usual = usual.with_defaults(
-        Preprocessing((side, side) if isinstance(side, int) else None)
-    )
+    usual = from_processor(folder)
+    if isinstance(side, int):
+        usual = usual.with_defaults(Preprocessing((side, side)))
     has_towers = all(
         getattr(config, tower, None) is not None
         for tower in ("text_config", "vision_config")
@@ -304,32 +290,14 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     if spec.classes is None and has_towers:
         # SigLIP's text tower takes the last position, padding included, and was trained
         # with texts of the full length.
-        length = (
-            config.text_config.max_position_embeddings
-            if config.model_type.startswith("siglip")
-            else None
-        )
+        if config.model_type.startswith("siglip"):
+            length = config.text_config.max_position_embeddings
+        else:
+            length = None
         return BuiltModel(
             model, usual, ZeroShot(model, tokenize_names(folder, spec.names, length))
         )
     return BuiltModel(model, usual)
-
-
-def _torchscript(name: str, _requirements: ModelSpec) -> BuiltModel:
-    if not Path(name).is_file():
-        raise UsageError(
-            f"--model torchscript:{name}: there is no such file",
-            code="file-missing",
-            path=name,
-        )
-    try:
-        return BuiltModel(torch.jit.load(name, map_location="cpu"))  # type: ignore[no-untyped-call]
-    except RuntimeError:
-        message = (
-            f"--model torchscript:{name} is not a TorchScript archive that torch can"
-            " load; torch.jit.save writes one"
-        )
-        raise UsageError(message, code="not-torchscript") from None
 
 
 def _from_function(spec: str, requirements: ModelSpec) -> BuiltModel:
@@ -392,12 +360,7 @@ def _arguments(
     return arguments
 
 
-_MAKERS = {
-    "timm": _timm,
-    "torchvision": _torchvision,
-    "transformers": _transformers,
-    "torchscript": _torchscript,
-}
+_MAKERS = {"timm": _timm, "torchvision": _torchvision, "transformers": _transformers}
 
 
 def uses_batch_statistics(model: torch.nn.Module) -> bool:

@@ -3,6 +3,8 @@ it, and the library.
 
 timm's evaluation transform resizes the shorter side and crops the centre, with 8-bit
 values. Mean and standard deviation, for values in [0, 1], are applied to whole batches.
+The image processor of a Hugging Face folder prepares images itself, unless an option
+changes how.
 
 The metadata of a checkpoint is not trusted. Only plain numbers are used, and names of
 architectures that exactly match one in the library's list.
@@ -14,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-_PILLOW_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic")
+PROCESSOR_FILE = "preprocessor_config.json"
+_RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """The methods by Pillow's numbers, which Hugging Face's processors record."""
 _HOLDERS = ("args", "hyper_parameters", "hparams", "config", "cfg", "pretrained_cfg")
 _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
@@ -42,52 +46,44 @@ _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
 class Preprocessing:
     """The preprocessing of an image; a field is None if no source defines it."""
 
-    size: tuple[int, int] | None = (
-        # the height and width of the input; None for images of their original size
-        None
-    )
-    crop_pct: float | None = (
-        None  # the input's size over that of the resized shorter side; 1 if None
-    )
-    crop_mode: str | None = (
-        None  # ``center``, or ``squash`` to resize both sides without a crop
-    )
+    # the height and width of the input; None for images of their original size
+    size: tuple[int, int] | None = None
+    # the input's size over that of the resized shorter side; 1 if None
+    crop_pct: float | None = None
+    # ``center``, or ``squash`` to resize both sides without a crop
+    crop_mode: str | None = None
     interpolation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     channels: int | None = None
+    # the Hugging Face folder whose image processor prepares images
+    processor: str | None = None
 
     def with_defaults(self, defaults: Preprocessing) -> Preprocessing:
         """Return a copy with the values of ``defaults`` for missing fields."""
-        return replace(
-            defaults,
-            **{
-                name: value for name, value in asdict(self).items() if value is not None
-            },
-        )
+        values = {
+            name: value for name, value in asdict(self).items() if value is not None
+        }
+        return replace(defaults, **values)
 
     def describe(self) -> str:
         """Return a description for messages."""
-        size = (
-            "images as they are"
-            if self.size is None
-            else f"{self.size[0]}x{self.size[1]}"
-        )
-        if self.size is not None:
-            crop = (
-                "squashed"
-                if self.crop_mode == "squash"
-                else f"crop {self.crop_pct or 1.0:g}"
-            )
-            size += f" ({self.interpolation or 'bilinear'}, {crop})"
+        if self.processor is not None:
+            return f"as {self.processor}/{PROCESSOR_FILE} says"
+        if self.size is None:
+            size = "images as they are"
+        else:
+            crop = f"crop {self.crop_pct or 1.0:g}"
+            if self.crop_mode == "squash":
+                crop = "squashed"
+            height, width = self.size
+            size = f"{height}x{width} ({self.interpolation or 'bilinear'}, {crop})"
         mean, std = (
-            " ".join(f"{v:.4g}" for v in values or ()) or "none"
+            " ".join(f"{value:.4g}" for value in values or ()) or "none"
             for values in (self.mean, self.std)
         )
-        return (
-            f"{size}, {self.channels} channel{'s' if self.channels != 1 else ''}, mean"
-            f" {mean}, std {std}"
-        )
+        channels = count(self.channels or 3, "channel")
+        return f"{size}, {channels}, mean {mean}, std {std}"
 
     def validated(self) -> Preprocessing:
         """Return a copy with mean and standard deviation for each channel.
@@ -149,9 +145,13 @@ class Preprocessing:
         )
         return replace(self, mean=mean, std=std)
 
-    def transform(self) -> Callable[[Image], NDArray[np.uint8]]:
-        """Return the function from an image to ``(channels, height, width)`` uint8."""
+    def transform(self) -> Callable[[Image], NDArray[Any]]:
+        """Return the function from an image to ``(channels, height, width)``: uint8, or
+        normalised float32 from an image processor.
+        """
         mode = _MODES[self.channels or 3]
+        if self.processor is not None:
+            return _processor_transform(self.processor)
         steps: list[Callable[[Any], Any]] = []
         if self.size is not None:
             from timm.data import create_transform  # type: ignore[attr-defined]
@@ -168,17 +168,7 @@ class Preprocessing:
             steps = list(evaluation_transform.transforms[:-1])
 
         def transform(image: Image) -> NDArray[np.uint8]:
-            # Scale 16-bit grey values to 8 bits, because Pillow would clip them.
-            if image.mode.startswith("I"):
-                values = np.asarray(image)
-                if image.mode != "I" or values.max(initial=0) > 255:
-                    from PIL.Image import fromarray
-
-                    image = fromarray(
-                        (values.clip(0, 65535) / 257).round().astype(np.uint8)
-                    )
-            if image.mode != mode:
-                image = image.convert(mode)
+            image = _converted(image, mode)
             for step in steps:
                 image = step(image)
             pixels = np.asarray(image)
@@ -186,6 +176,37 @@ class Preprocessing:
             return np.ascontiguousarray(pixels, dtype=np.uint8)
 
         return transform
+
+
+def _converted(image: Image, mode: str) -> Image:
+    """Return an image in another colour mode; 16-bit grey values are scaled to 8 bits,
+    because Pillow would clip them.
+    """
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if image.mode != "I" or values.max(initial=0) > 255:
+            from PIL.Image import fromarray
+
+            scaled = values.clip(0, 65535) / 257
+            image = fromarray(scaled.round().astype(np.uint8))
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _processor_transform(folder: str) -> Callable[[Image], NDArray[np.float32]]:
+    """Return the function from an image to what the image processor of a Hugging Face
+    folder makes of it, ``(3, height, width)`` float32.
+    """
+    from transformers import AutoImageProcessor
+
+    processor: Any = AutoImageProcessor.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+
+    def transform(image: Image) -> NDArray[np.float32]:
+        prepared = processor(_converted(image, "RGB"), return_tensors="np")
+        return np.asarray(prepared["pixel_values"][0], dtype=np.float32)
+
+    return transform
 
 
 def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] | None:
@@ -212,85 +233,52 @@ def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
         for name in ("val_crop_size", "input_size", "img_size", "image_size")
     )
     size = next(filter(None, sizes), None)
-    crop, resized = (
-        _number(facts.get("crop_pct")),
-        _number(facts.get("val_resize_size")),
-    )
+    crop = _number(facts.get("crop_pct"))
+    resized = _number(facts.get("val_resize_size"))
     if crop is None and size is not None and resized:
         crop = min(size) / resized
     interpolation = facts.get("interpolation")
+    if interpolation not in INTERPOLATIONS:
+        interpolation = None
     mean, std = _values(facts.get("mean")), _values(facts.get("std"))
-    if None in (mean, std) and not isinstance(
-        facts.get("mean", facts.get("std")), list | tuple
-    ):
-        mean = std = (
-            None  # a number alone is not of images, but for example of initial weights
-        )
+    # A number alone is not of images, but for example of initial weights.
+    is_list = isinstance(facts.get("mean", facts.get("std")), list | tuple)
+    if (mean is None or std is None) and not is_list:
+        mean = std = None
     if max((0.0, *(mean or ()), *(std or ()))) > 1:  # for values from 0 to 255
-        mean, std = (
-            values and tuple(value / 255 for value in values) for values in (mean, std)
-        )
+        mean, std = _divided(mean, 255), _divided(std, 255)
     return Preprocessing(
         size,
         crop_pct=crop,
         crop_mode="squash" if facts.get("crop_mode") == "squash" else None,
-        interpolation=interpolation if interpolation in INTERPOLATIONS else None,
+        interpolation=interpolation,
         mean=mean,
         std=std,
     )
 
 
-def from_processor(facts: Mapping[str, Any]) -> Preprocessing:
-    """Return the preprocessing in Hugging Face's ``preprocessor_config.json``, with
-    what only the code of a processor states.
+def _divided(values: tuple[float, ...] | None, by: int) -> tuple[float, ...] | None:
+    return None if values is None else tuple(value / by for value in values)
+
+
+def from_processor(folder: Path) -> Preprocessing:
+    """Return the preprocessing of a Hugging Face folder: that of its image processor.
+
+    The other fields are the plain values of its file. They count if an option changes
+    one of them, since the processor then does not prepare the images.
     """
-    kind = str(facts.get("image_processor_type") or facts.get("feature_extractor_type"))
-    resample, mean, std = (
-        facts.get("resample"),
-        _values(facts.get("image_mean")),
-        _values(facts.get("image_std")),
+    facts = read_sibling_json(folder, PROCESSOR_FILE)
+    if not facts:
+        return Preprocessing()
+    method = facts.get("resample")
+    sizes = (_size(facts.get("crop_size")), _size(facts.get("size")))
+    return Preprocessing(
+        size=next(filter(None, sizes), None),
+        interpolation=_RESAMPLING.get(method) if isinstance(method, int) else None,
+        mean=_values(facts.get("image_mean")),
+        std=_values(facts.get("image_std")),
+        processor=str(folder),
     )
-    if facts.get("do_normalize") is False or (
-        kind.startswith("MobileViT") and not facts.get("do_normalize")
-    ):
-        mean, std = (0.0,), (1.0,)
-    elif facts.get("include_top") is True and std:  # EfficientNet's divides twice
-        std = tuple(value**2 for value in std)
-    interpolation = (
-        dict(enumerate(_PILLOW_RESAMPLING)).get(resample)
-        if isinstance(resample, int)
-        else None
-    )
-    return replace(
-        _resizing(kind, facts), interpolation=interpolation, mean=mean, std=std
-    )
-
-
-def _resizing(kind: str, facts: Mapping[str, Any]) -> Preprocessing:
-    """Return the size and the crop of a Hugging Face processor."""
-    resize, crop_pct, is_cropped = (
-        facts.get("size"),
-        _number(facts.get("crop_pct")),
-        facts.get("do_center_crop") is True,
-    )
-    sides = _size(resize)
-    shortest = _number(
-        resize.get("shortest_edge") if isinstance(resize, Mapping) else resize
-    )
-    if kind.startswith(
-        ("ViT", "DeiT", "Beit")
-    ):  # a single number in old files is that of both sides
-        shortest = None
-    size = (_size(facts.get("crop_size")) if is_cropped else sides) or _size(shortest)
-    # Find the side that images are resized to; large images for ConvNeXt are not
-    # cropped.
-    is_squashed = not shortest or (kind.startswith("ConvNext") and shortest >= 384)
-    resized = shortest or min(sides or (0,))
-    if not is_squashed:
-        resized /= 224 / 256 if kind.startswith("Levit") else crop_pct or 1
-    if not (size and resized) or (is_squashed and not is_cropped):
-        return Preprocessing(size, crop_mode="squash" if is_squashed else None)
-    return Preprocessing(size, min(size) / resized, "squash" if is_squashed else None)
 
 
 def _size(value: Any) -> tuple[int, int] | None:
@@ -298,34 +286,27 @@ def _size(value: Any) -> tuple[int, int] | None:
     ``[channels, height, width]`` or a mapping.
     """
     if isinstance(value, Mapping):
-        value = [value.get("height"), value.get("width")]
-    numbers = _values(value[-2:] if isinstance(value, list | tuple) else value)
-    return (
-        None
-        if numbers is None or min(numbers) < 1
-        else (int(numbers[0]), int(numbers[-1]))
-    )
+        side = value.get("shortest_edge")
+        value = [value.get("height", side), value.get("width", side)]
+    if isinstance(value, list | tuple):
+        value = value[-2:]
+    numbers = _values(value)
+    if numbers is None or min(numbers) < 1:
+        return None
+    return int(numbers[0]), int(numbers[-1])
 
 
 def _values(value: Any) -> tuple[float, ...] | None:
     if not isinstance(value, Sequence) or isinstance(value, str):
         value = [value]
-    numbers = [number for number in map(_number, value) if number is not None]
-    return (
-        tuple(numbers)
-        if numbers and len(numbers) == len(value) and len(numbers) <= 4
-        else None
-    )
+    numbers = [_number(number) for number in value]
+    known = tuple(number for number in numbers if number is not None)
+    return known if len(known) == len(numbers) and 1 <= len(known) <= 4 else None
 
 
 def _number(value: Any) -> float | None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not isfinite(value)
-    ):
-        return None
-    return float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and isfinite(value) else None
 
 
 def recorded_facts(file: CheckpointFile) -> dict[str, Any]:
@@ -335,15 +316,15 @@ def recorded_facts(file: CheckpointFile) -> dict[str, Any]:
     parts = checkpoint_reader.read_metadata(file) or []
     merged: dict[str, Any] = {}
     for part in (*parts, read_sibling_json(file.folder, "config.json")):
-        if isinstance(part, Mapping):
-            for holder in (part, *(part.get(name) for name in _HOLDERS)):
-                if isinstance(holder, Mapping):
-                    plain = {
-                        k: v
-                        for k, v in holder.items()
-                        if isinstance(k, str) and not isinstance(v, Mapping | None)
-                    }
-                    merged = {**plain, **merged}
+        if not isinstance(part, Mapping):
+            continue
+        for holder in (part, *(part.get(name) for name in _HOLDERS)):
+            if not isinstance(holder, Mapping):
+                continue
+            for name, value in holder.items():
+                is_plain = value is not None and not isinstance(value, Mapping)
+                if isinstance(name, str) and is_plain:
+                    merged.setdefault(name, value)
     return merged
 
 

@@ -259,10 +259,8 @@ def _class_names(
     """Return ``.classes`` in the order of the targets ``(N,)`` of the items; None
     without names, or if they have other numbers.
     """
-    names, numbers = (
-        getattr(dataset, "classes", None),
-        getattr(dataset, "class_to_idx", None),
-    )
+    names = getattr(dataset, "classes", None)
+    numbers = getattr(dataset, "class_to_idx", None)
     if names is None:
         return None
     if not isinstance(names, list | tuple) or not all(

@@ -61,14 +61,14 @@ def code_files(spec: str) -> list[Path]:
             for part in rest:
                 name = f"{name}.{part}"
                 folders = None if module is None else module.submodule_search_locations
-                module = (
-                    None if folders is None else PathFinder.find_spec(name, [*folders])
-                )
-            file = (
-                Path(module.origin)
-                if module is not None and module.origin is not None
-                else None
-            )
+                if folders is None:
+                    module = None
+                else:
+                    module = PathFinder.find_spec(name, [*folders])
+            if module is not None and module.origin is not None:
+                file = Path(module.origin)
+            else:
+                file = None
     if file is None or not file.is_file():
         return []
     finder = ModuleFinder(path=[folder])
@@ -116,9 +116,10 @@ def load_object(spec: str) -> Callable[..., Any]:
     if sys.path.count(folder) < 2:  # the first entry is that of `importable`
         sys.path.append(folder)
     with call_user_code(spec, "a module that can be imported"):
-        module = (
-            _from_file(file) if file is not None else importlib.import_module(place)
-        )
+        if file is not None:
+            module = _from_file(file)
+        else:
+            module = importlib.import_module(place)
         function = getattr(module, name, None)
     if not callable(function):
         message = (

@@ -34,9 +34,8 @@ from dsi_cli.metrics.prepared_matrix import ComparedMatrix, PairValues, Prepared
 from dsi_cli.similarity import require_same_order
 
 Csm = ArrayLike
-SSIM_PERMUTATIONS = (
-    200  # the default number of random relabellings for the chance level of ``ssim``
-)
+# the default number of random relabellings for the chance level of ``ssim``
+SSIM_PERMUTATIONS = 200
 MIN_SHIFTED_CLASSES, SHIFTS = 80, 20
 """With so many classes or more, each random relabelling for ``ssim`` is also shifted
 along the display order, which gives 20. Their windows are computed once. Over seeds,
@@ -54,17 +53,11 @@ computed on request only.
 # processor's cache
 PIXELS_PER_BATCH = 1 << 18
 # the measures whose chance level is exact
-EXACT = (
-    "cosine",
-    "mse",
-    "pearson",
-    "spearman",
-)
+EXACT = ("cosine", "mse", "pearson", "spearman")
 MIN_CLASSES = 4
 CONSTANT = "constant matrix: all off-diagonal values are the same, so there is no scale"
-VALUE_TOLERANCE = (
-    1e-12  # values of a measure that differ by less are equal up to rounding
-)
+# values of a measure that differ by less are equal up to rounding
+VALUE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -310,10 +303,8 @@ class MatrixPair:
         measure other than ``ssim``.
         """
         measure, (x, y) = measures.ON_VALUES[name], self._values(name)
-        value, ceiling = (
-            float(measure(x.values, y.values)),
-            float(measure(x.rising, y.rising)),
-        )
+        value = float(measure(x.values, y.values))
+        ceiling = float(measure(x.rising, y.rising))
         mean, std = None, None
         if name == "mae":
             mean = permutation_null.mean_absolute_difference(x.rising, y.rising)
@@ -366,11 +357,10 @@ class MatrixPair:
         classes, value = self.a.classes, entry.value
         count = permutations
         if count is None:
-            count = (
-                SSIM_PERMUTATIONS
-                if entry.measure == "ssim" and classes <= MAX_DEFAULT_CLASSES
-                else 0
-            )
+            if entry.measure == "ssim" and classes <= MAX_DEFAULT_CLASSES:
+                count = SSIM_PERMUTATIONS
+            else:
+                count = 0
         is_complete = classes <= permutation_null.MAX_ENUMERATED_CLASSES
         if value is None or not (is_complete or count):
             return entry
@@ -491,11 +481,9 @@ class MatrixPair:
             interval = jackknife.interval(
                 entry.excess, np.array(values) / (1 - entry.null_mean)
             )
-        return (
-            entry
-            if interval is None
-            else replace(entry, low=interval[0], high=interval[1])
-        )
+        if interval is None:
+            return entry
+        return replace(entry, low=interval[0], high=interval[1])
 
 
 def _images(

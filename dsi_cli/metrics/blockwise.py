@@ -41,10 +41,7 @@ Indices = NDArray[np.intp]
 Single = NDArray[np.float32]
 Result = TypeVar("Result")
 # the largest and the smallest number of rows of a block
-MAX_BLOCK_ROWS, MIN_BLOCK_ROWS = (
-    128,
-    16,
-)
+MAX_BLOCK_ROWS, MIN_BLOCK_ROWS = (128, 16)
 # the memory for each value of a block while two matrices are compared (measured, and
 # rounded up)
 BYTES_PER_VALUE = 130
@@ -279,11 +276,10 @@ def block_statistics(
         name: float(np.concatenate([of_block[name] for of_block in tails]).mean())
         for name in tails[0]
     }
-    nearest = (
-        NearestClasses(*map(np.concatenate, zip(*near, strict=True)))
-        if neighbors
-        else None
-    )
+    if neighbors:
+        nearest = NearestClasses(*map(np.concatenate, zip(*near, strict=True)))
+    else:
+        nearest = None
     return BlockStatistics(matrix_sums, wsi, nearest)
 
 
@@ -296,10 +292,8 @@ def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClas
     """
     count = min(count, values.shape[1])
     edges = np.partition(values, -count, axis=1)[:, -count]
-    columns, ties = (
-        np.empty((len(values), count), dtype=np.intp),
-        np.empty((len(values), count), dtype=np.intp),
-    )
+    columns = np.empty((len(values), count), dtype=np.intp)
+    ties = np.empty((len(values), count), dtype=np.intp)
     ranks = np.empty((len(values), count))
     for index, (row, edge) in enumerate(zip(values, edges, strict=True)):
         # The candidates include all classes tied with the last neighbour, so that
@@ -434,9 +428,8 @@ def idm_in_blocks(
     missing = reason_no_idm(len(kept), int(counts.sum()))
     if missing is not None:
         return empty_result(missing, len(kept), int(counts.sum()))
-    matrix = (
-        matrix if len(kept) == matrix.size else matrix.take(np.flatnonzero(present))
-    )
+    if len(kept) != matrix.size:
+        matrix = matrix.take(np.flatnonzero(present))
     if len(kept) <= permutation_null.MAX_ENUMERATED_CLASSES:
         return idm(counts.toarray(), matrix.block(0, matrix.size))
     pairs, moments = _pairs_and_moments(counts.tocoo(), matrix, walk, scratch)

@@ -117,9 +117,8 @@ class LabelledPredictions(NamedTuple):
     """The class index of each sample ``(N,)``."""
     predictions: Integers
     """The predicted class index of each sample ``(N,)``."""
-    are_ordered: bool = (
-        True  # False if they cannot be matched with the samples of another network
-    )
+    # False if they cannot be matched with the samples of another network
+    are_ordered: bool = True
 
     @classmethod
     def from_counts(cls, counts: Integers) -> LabelledPredictions:
@@ -393,11 +392,10 @@ def _max_wsi_without(csm: Csm, quantile: float) -> Values:
         # This is NumPy's own expression, equal to the last bit, because it decides
         # which values are above the quantile.
         share, step = exact - lower, rising[:, above] - rising[:, below]
-        quantiles = (
-            rising[:, above] - step * (1 - share)
-            if share >= 0.5
-            else rising[:, below] + step * share
-        )
+        if share >= 0.5:
+            quantiles = rising[:, above] - step * (1 - share)
+        else:
+            quantiles = rising[:, below] + step * share
         in_tail = rising >= quantiles[:, None]
         is_own = values >= quantiles[:, None]
         total = (rising * in_tail).sum(axis=1, keepdims=True) - values * is_own

@@ -34,9 +34,8 @@ from numpy.typing import ArrayLike, NDArray
 from dsi_cli.similarity import as_rows, below_one, centre, unit_rows
 
 Float64s = NDArray[np.float64]
-MAX_PAIRED_CLASSES = (
-    4096  # the maximum number of classes for which every cosine is computed
-)
+# the maximum number of classes for which every cosine is computed
+MAX_PAIRED_CLASSES = 4096
 BLOCK_ROWS = 1024  # the number of rows of a product that are in memory at a time
 MIN_DRAWS, MAX_DRAWS, MAX_OPERATIONS = 3, 20, 2e9
 """The number of random heads for the chance level: as many as the operations for their
@@ -140,10 +139,8 @@ def geometry_and_spectrum(weight: ArrayLike) -> tuple[HeadGeometry, Float64s]:
     else:
         product = centred.T @ centred
         raw_product = product + len(rows) * np.outer(mean, mean)
-    raw_squares, squares = (
-        _squared_singular_values(raw_product),
-        _squared_singular_values(product),
-    )
+    raw_squares = _squared_singular_values(raw_product)
+    squares = _squared_singular_values(product)
     # Centred vectors have a rank of at most C - 1, but rounding can leave another
     # value.
     spectrum = np.zeros(min(len(rows) - 1, rows.shape[1]))

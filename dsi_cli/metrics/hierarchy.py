@@ -42,9 +42,9 @@ MIN_DEVIATION = 1e-12  # a smaller deviation is rounding and counts as 0
 # a smaller variance over shuffles, relative to the squared mean, is rounding and counts
 # as 0
 MIN_VARIANCE = 1e-14
-NO_SAMPLE, NO_Z_OF_SHUFFLES = (
-    "no sample",
-    "every shuffle of the predictions gives the same value, so there is no z",
+NO_SAMPLE = "no sample"
+NO_Z_OF_SHUFFLES = (
+    "every shuffle of the predictions gives the same value, so there is no z"
 )
 SET_SCORES = ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1")
 AVERAGES = ("micro", "macro")
@@ -182,10 +182,8 @@ def set_scores(counts: Counts, common: NDArray[Any]) -> dict[tuple[str, str], Sc
     empty, cells, number = _samples(counts)
     size = np.diagonal(common).astype(np.float64)
     shared: Values = common.astype(np.float64)
-    predicted, true = (
-        np.broadcast_to(size, shared.shape),
-        np.broadcast_to(size[:, None], shared.shape),
-    )
+    predicted = np.broadcast_to(size, shared.shape)
+    true = np.broadcast_to(size[:, None], shared.shape)
     moments, ones, scores = _shuffle_moments(counts, shared), np.ones(len(number)), {}
     for metric, divisor in zip(
         SET_SCORES, (predicted, true, (true + predicted) / 2), strict=True

@@ -180,11 +180,10 @@ def idm(
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used = counts[np.ix_(kept, kept)]
     prepared = PreparedMatrix(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
-    ranks = (
-        None
-        if ties == "average"
-        else RelabelledMatrix(-similarity_ranks(prepared.matrix, ties))
-    )
+    if ties == "average":
+        ranks = None
+    else:
+        ranks = RelabelledMatrix(-similarity_ranks(prepared.matrix, ties))
     return idm_of_prepared(used, prepared, ranks, seed=seed, may_draw=may_draw)
 
 
@@ -229,11 +228,9 @@ def reason_no_idm(classes: int, samples: int) -> str | None:
     """Return why so many classes with samples have no IDM, or None if they have one."""
     if samples == 0:
         return "no sample"
-    return (
-        f"{classes} classes: ranks need three or more"
-        if classes < MIN_CLASSES
-        else None
-    )
+    if classes < MIN_CLASSES:
+        return f"{classes} classes: ranks need three or more"
+    return None
 
 
 def empty_result(reason: str, classes: int = 0, samples: int = 0) -> dict[str, Score]:
@@ -260,11 +257,9 @@ def idm_variants(
         np.where(pairs.row == pairs.column, 0.0, weight)
         for weight in (pairs.count, macro)
     )
-    errors, of_all, of_macro = (
-        Score(classes_used=pairs.classes, reason=NO_MISTAKE, variant="errors"),
-        None,
-        None,
-    )
+    errors = Score(classes_used=pairs.classes, reason=NO_MISTAKE, variant="errors")
+    of_all = None
+    of_macro = None
     if wrong.any():
         of_errors = chance_level(wrong / wrong.sum())
         errors = _variant(
@@ -333,11 +328,9 @@ def interval(value: float, error: float) -> tuple[float, float] | tuple[None, No
     """Return the 95 % confidence interval of a mean, or None twice if all samples are
     alike, such as a single mistake.
     """
-    return (
-        (value - NORMAL_95 * error, value + NORMAL_95 * error)
-        if error > MIN_ERROR
-        else (None, None)
-    )
+    if error > MIN_ERROR:
+        return (value - NORMAL_95 * error, value + NORMAL_95 * error)
+    return (None, None)
 
 
 def pooled_error(counts: Values, rank: Values) -> float:

@@ -82,10 +82,8 @@ def pair_variance(
     x, y = (centred_off_diagonal(matrix.compared(measure).values) for matrix in (a, b))
     classes = len(x)
     pairs = classes * (classes - 1) / 2
-    x, y = (
-        x / np.sqrt((x * x).sum() / (2 * pairs)),
-        y / np.sqrt((y * y).sum() / (2 * pairs)),
-    )
+    x = x / np.sqrt((x * x).sum() / (2 * pairs))
+    y = y / np.sqrt((y * y).sum() / (2 * pairs))
     effects = x * y - value / 2 * (x * x + y * y)
     if not (a.is_symmetric and b.is_symmetric):
         effects = (effects + effects.T) / 2

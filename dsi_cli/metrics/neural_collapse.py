@@ -30,9 +30,8 @@ from dsi_cli.metrics.head_geometry import head_geometry, random_heads
 from dsi_cli.similarity import centre
 
 Float64s = NDArray[np.float64]
-RELABELLINGS = (
-    3  # the number of random relabellings of the samples for the chance level of NC1
-)
+# the number of random relabellings of the samples for the chance level of NC1
+RELABELLINGS = 3
 MIN_CLASSES = 2
 NC2 = (
     ("centred_norm_variation", "nc2_norms", "centred"),
@@ -135,10 +134,8 @@ def self_duality(
 
     The classifier's rows and the mean features ``(C, d)`` are of the same classes.
     """
-    first, second = (
-        centre(np.asarray(weight, dtype=np.float64)),
-        centre(np.asarray(means, dtype=np.float64)),
-    )
+    first = centre(np.asarray(weight, dtype=np.float64))
+    second = centre(np.asarray(means, dtype=np.float64))
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = (first * second).sum(axis=1)
     cosines = np.divide(
@@ -215,10 +212,8 @@ def collapse_values(
     if len(classes) >= MIN_CLASSES:
         values, chance_levels = head_geometry(means), random_heads(*means.shape)
         for name, metric, variant in NC2:
-            null_mean, null_std = (
-                getattr(chance_levels.means, name),
-                getattr(chance_levels.deviations, name),
-            )
+            null_mean = getattr(chance_levels.means, name)
+            null_std = getattr(chance_levels.deviations, name)
             chance = {"null_mean": null_mean, "null_std": null_std}
             used = {"classes_used": len(classes), "samples_used": len(targets)}
             rows.append(

@@ -35,9 +35,8 @@ MAX_SKEWED_CLASSES, MAX_SKEWED_Z = 512, 8.0
 """With more classes and a larger z the skewness is neglected: its sums take ``C^3``
 operations, and p is below 1e-10.
 """
-MAX_UNSAMPLED_P = (
-    1e-5  # below this p-value, the classes of no matrix are relabelled at random
-)
+# below this p-value, the classes of no matrix are relabelled at random
+MAX_UNSAMPLED_P = 1e-5
 SIMILAR_RELABELLINGS = 100
 """The number of relabellings at least as similar as the given labels after which no
 more are drawn.
@@ -170,16 +169,15 @@ class RelabelledMatrix:
         An asymmetric matrix has the sums of its symmetric part, since S with a
         symmetric matrix depends on nothing else.
         """
-        symmetric = (
-            self.values if self.is_symmetric else (self.values + self.values.T) / 2
-        )
+        if self.is_symmetric:
+            symmetric = self.values
+        else:
+            symmetric = (self.values + self.values.T) / 2
         x = permutation_null.centred_off_diagonal(symmetric)
         squares, product = x * x, _product(x)
-        rows, square_rows, triangles = (
-            x.sum(axis=1),
-            squares.sum(axis=1),
-            (product * x).sum(axis=1),
-        )
+        rows = x.sum(axis=1)
+        square_rows = squares.sum(axis=1)
+        triangles = (product * x).sum(axis=1)
         paths, total, crossed = x @ rows, square_rows.sum(), rows @ rows
         free = [
             *(
@@ -244,11 +242,10 @@ def p_value(
     if x.classes <= permutation_null.MAX_ENUMERATED_CLASSES:
         return sampled_tail(x, y, seed)
     is_far = x.classes > MAX_SKEWED_CLASSES and z > MAX_SKEWED_Z
-    approximate = (
-        upper_tail(z, 0.0)
-        if is_far
-        else upper_tail(z, skewness(x, y), excess_kurtosis(x, y))
-    )
+    if is_far:
+        approximate = upper_tail(z, 0.0)
+    else:
+        approximate = upper_tail(z, skewness(x, y), excess_kurtosis(x, y))
     is_spread = min(x.effective_classes, y.effective_classes) >= MIN_EFFECTIVE_CLASSES
     if is_spread or approximate < MAX_UNSAMPLED_P:
         return approximate
@@ -360,11 +357,10 @@ def _saddlepoint(z: float, skew: float, fourth: float) -> float:
         else:
             high = t
     rate = 1 - skew * t / 2
-    generating = (
-        t * t / 2
-        if abs(skew) < 1e-4
-        else -4 / skew**2 * np.log1p(-skew * t / 2) - 2 * t / skew
-    )
+    if abs(skew) < 1e-4:
+        generating = t * t / 2
+    else:
+        generating = -4 / skew**2 * np.log1p(-skew * t / 2) - 2 * t / skew
     w = np.sqrt(2 * (t * z - generating - fourth * t**4 / 24))
     u = t * np.sqrt(1 / rate**2 + fourth * t * t / 2)
     return float(w + np.log(u / w) / w)

@@ -20,12 +20,10 @@ Values = NDArray[np.float64]
 # standard deviations above the chance level from which a value counts as above chance,
 # everywhere
 MIN_Z = 3.0
-MAX_ENUMERATED_CLASSES = (
-    7  # up to this many classes all relabellings are enumerated instead
-)
-ROUNDING = (
-    1e-12  # a variance below this share of the sum of its absolute terms is rounding
-)
+# up to this many classes all relabellings are enumerated instead
+MAX_ENUMERATED_CLASSES = 7
+# a variance below this share of the sum of its absolute terms is rounding
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,8 @@ class Moments:
         n = len(rows)
         mean = float(rows.sum()) / (n * (n - 1))
         rows, columns = rows - (n - 1) * mean, columns - (n - 1) * mean
-        a1, a2 = (
-            squares - n * (n - 1) * mean * mean,
-            crossed - n * (n - 1) * mean * mean,
-        )
+        a1 = squares - n * (n - 1) * mean * mean
+        a2 = crossed - n * (n - 1) * mean * mean
         a3 = float(rows @ rows) - a1
         a4 = float(columns @ columns) - a1
         a5 = float(rows @ columns) - a2
@@ -79,14 +75,7 @@ def product_deviation(x: Moments, y: Moments) -> float:
     pairs, triples = n * (n - 1), n * (n - 1) * (n - 2)
     terms = np.array([a1 * b1, a2 * b2, a3 * b3, a4 * b4, 2 * a5 * b5, a6 * b6])
     # the last one of three classes is 0
-    terms /= [
-        pairs,
-        pairs,
-        triples,
-        triples,
-        triples,
-        triples * max(n - 3, 1),
-    ]
+    terms /= [pairs, pairs, triples, triples, triples, triples * max(n - 3, 1)]
     second = float(terms.sum())
     # The terms cancel up to rounding if every relabelling gives the same sum.
     return second**0.5 if second > ROUNDING * float(np.abs(terms).sum()) else 0.0

@@ -35,19 +35,13 @@ from dsi_cli.metrics.measures import Values
 
 SURGE, REFINEMENT, STABILISATION = "surge", "refinement", "stabilisation"
 # shares of the way from the start to the plateau
-LEVELS = {
-    "t50": 0.5,
-    "t90": 0.9,
-    "t95": 0.95,
-}
+LEVELS = {"t50": 0.5, "t90": 0.9, "t95": 0.95}
 MIN_EPOCHS = 8
-MIN_LATE_EPOCHS = (
-    5  # the number of epochs after the rise from which noise and decline are measured
-)
+# the number of epochs after the rise from which noise and decline are measured
+MIN_LATE_EPOCHS = 5
 DRAWS = 5000  # the number of random curves for the intervals
-CHUNK = (
-    4_000_000  # the number of values of the random curves that are in memory at a time
-)
+# the number of values of the random curves that are in memory at a time
+CHUNK = 4_000_000
 FINAL_NOISE_DEVIATIONS = 2.0
 """A curve has its final value if it is within this many standard deviations of the
 noise between epochs.
@@ -66,10 +60,7 @@ NOISE_WINDOW, CENTRE_WINDOW = 1.5, 2.0
 to the time multiplied by it.
 """
 # autocorrelations of curves with too few epochs to measure them
-ASSUMED_FOR_INTERVALS, ASSUMED_FOR_DECLINE = (
-    0.3,
-    0.9,
-)
+ASSUMED_FOR_INTERVALS, ASSUMED_FOR_DECLINE = (0.3, 0.9)
 AUTOCORRELATION_ERRORS = 1.2
 """The autocorrelation is raised by this many standard errors, since few epochs
 understate it (docs/phases.md has the effect).
@@ -170,10 +161,8 @@ def phases(
     >>> [(phase.name, round(phase.last_epoch, 1)) for phase in phases(np.arange(31), curve).found]
     [('surge', 3.5), ('refinement', 11.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.5), ('t95', 3.7)]
     """
-    time, curve = (
-        np.asarray(epochs, dtype=np.float64),
-        np.asarray(values, dtype=np.float64),
-    )
+    time = np.asarray(epochs, dtype=np.float64)
+    curve = np.asarray(values, dtype=np.float64)
     known = np.isfinite(curve)
     time, curve = time[known], curve[known]
     if len(time) < MIN_EPOCHS:
@@ -206,11 +195,10 @@ def phases(
     after_rise = curve[risen:]
     stable = after_rise if len(after_rise) >= MIN_LATE_EPOCHS else curve
     noise = float(np.sqrt(np.square(np.diff(stable, 2)).mean() / 6))
-    walk = (
-        float(np.diff(stable).std(ddof=1)) * (len(curve) - 1) ** 0.5
-        if start is None
-        else 0.0
-    )
+    if start is None:
+        walk = float(np.diff(stable).std(ddof=1)) * (len(curve) - 1) ** 0.5
+    else:
+        walk = 0.0
     if gain <= max(MIN_GAIN_DEVIATIONS * noise, MIN_WALK_DEVIATIONS * walk):
         noise_text = "which is within its noise"
         if stable is curve:
@@ -242,9 +230,10 @@ def phases(
     # curve after it.
     centre = curve.copy()
     centre[risen:] = (_local_parabolas(time, CENTRE_WINDOW) @ curve)[risen:]
-    deviation = (
-        noise_after_rise.deviation if change is not None and change[2] < 0 else None
-    )
+    if change is not None and change[2] < 0:
+        deviation = noise_after_rise.deviation
+    else:
+        deviation = None
     chunks = [
         _quantities(time, curves, begin, deviation)
         for curves in _random_curves(
@@ -297,10 +286,8 @@ def _in_order(
     ends = np.where(
         is_censored, np.where(measured[index] > first, time[1], first), measured[index]
     )
-    low, high = (
-        np.clip(low[index], first, last),
-        np.clip(np.maximum(high[index], ends), first, last),
-    )
+    low = np.clip(low[index], first, last)
+    high = np.clip(np.maximum(high[index], ends), first, last)
     low = np.where(low < time[1], first, low)
     low, high = np.maximum.accumulate(low), np.maximum.accumulate(high)
 
@@ -365,10 +352,8 @@ def _change_after(
     total, freedoms = variance, variance**2 / noise.freedom
     if without is not None:
         of_classes = (jackknife.standard_error(line @ without[late]) or 0.0) ** 2
-        total, freedoms = (
-            total + of_classes,
-            freedoms + of_classes**2 / (without.shape[1] - 1),
-        )
+        total = total + of_classes
+        freedoms = freedoms + of_classes**2 / (without.shape[1] - 1)
     if total == 0:
         return change, change, change
     half = float(stdtrit(total**2 / freedoms, 0.975)) * total**0.5
@@ -423,10 +408,8 @@ def _random_curves(
 ) -> Iterator[Values]:
     """Yield random curves around a centre, in chunks ``(k, n)``."""
     seed, run = seeds
-    of_classes, of_noise = (
-        np.random.default_rng([seed, 0]),
-        np.random.default_rng([seed, 1, run]),
-    )
+    of_classes = np.random.default_rng([seed, 0])
+    of_noise = np.random.default_rng([seed, 1, run])
     size = max(1, CHUNK // len(centre))
     for begin in range(0, draws, size):
         part = min(size, draws - begin)
@@ -441,10 +424,8 @@ def _random_curves(
         )
         curves = centre + (process * deviations).T
         if without is not None:
-            effects, classes = (
-                without - without.mean(axis=1, keepdims=True),
-                without.shape[1],
-            )
+            effects = without - without.mean(axis=1, keepdims=True)
+            classes = without.shape[1]
             weights = of_classes.standard_normal((part, classes)) * np.sqrt(
                 (classes - 1) / classes
             )
@@ -489,11 +470,10 @@ def _quantities(
         _times_reached(time, curves, begin + share * gain) for share in LEVELS.values()
     ]
     linear, cubic = zip(*times, strict=True)
-    common = (
-        [gain]
-        if deviation is None
-        else [gain, _settled(time, curves, linear[1], deviation)]
-    )
+    if deviation is None:
+        common = [gain]
+    else:
+        common = [gain, _settled(time, curves, linear[1], deviation)]
     return np.stack([*linear, *common], axis=1), np.stack([*cubic, *common], axis=1)
 
 

@@ -100,11 +100,10 @@ def reliability(counts: ArrayLike, halvings: int = HALVINGS, seed: int = 0) -> S
         if (variances > MIN_VARIANCE * means**2).all():
             correlations.append(covariance[0, 1] / np.sqrt(variances.prod()))
     if not correlations:
-        reason = (
-            "too few mistakes: in every halving one half has none"
-            if len(mistakes)
-            else NO_MISTAKE
-        )
+        if len(mistakes):
+            reason = "too few mistakes: in every halving one half has none"
+        else:
+            reason = NO_MISTAKE
         return replace(result, reason=reason)
     r = float(np.mean(correlations))
     if r <= -1.0 + 1e-12:

@@ -101,10 +101,8 @@ def shifted_ssim(
     x_means, x_squares, y_means, y_squares = (
         window_means(image, step) for image in (x, x * x, y, y * y)
     )
-    x_variances, y_variances = (
-        x_squares - x_means * x_means,
-        y_squares - y_means * y_means,
-    )
+    x_variances = x_squares - x_means * x_means
+    y_variances = y_squares - y_means * y_means
     x_squares, y_squares = x_means * x_means, y_means * y_means
     (rows, _, columns), (down, _, across) = y.shape, y_means.shape
     products = np.empty((rows, x.shape[1], columns), dtype=x.dtype)

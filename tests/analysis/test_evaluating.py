@@ -199,21 +199,6 @@ def test_averaged_weights_are_run_on_demand(which, key, request, evaluate, loop,
     )
 
 
-def test_torchscript_is_run_where_it_is_asked_for(
-    own_run, own_net, tmp_path, evaluate, loop, few
-):
-    traced = torch.jit.trace(own_net().eval(), torch.zeros(2, 3, 32, 32))
-    traced.save(tmp_path / "net.torchscript")
-    ran = evaluate(
-        own_run.folder, "--model", f"torchscript:{tmp_path / 'net.torchscript'}"
-    )
-    assert ran.code == 0, ran.stderr
-    assert "net.torchscript (runs the file's own code); images: " in ran.stderr
-    for epoch in (0, 1):
-        wanted = loop(own_run.model(epoch), own_run.transform, few)
-        assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
-
-
 def test_what_the_weights_alone_do_not_tell_is_recorded_or_told(tmp_path, evaluate):
     def run(name, state, *options, **held):
         (tmp_path / name).mkdir()
@@ -424,7 +409,7 @@ def test_one_checkpoint_that_does_not_fit_is_named_and_the_rest_done(
     pd.testing.assert_frame_equal(again.curves("run == run"), before)
 
 
-def test_evaluate_any_batch_size_and_cache_gives_the_same_tables(own_run, evaluate):
+def test_evaluate_any_batch_size_gives_the_same_tables(own_run, evaluate):
     ran = evaluate(own_run.folder, *own_run.options, "--templates")
     other = evaluate(
         own_run.folder,
@@ -432,13 +417,9 @@ def test_evaluate_any_batch_size_and_cache_gives_the_same_tables(own_run, evalua
         "--templates",
         "--batch-size",
         7,
-        "--cache",
-        0,
         out="other",
     )
     assert ran.code == other.code == 0
-    assert "decodes them again" not in ran.stderr
-    assert "decodes them again" in other.stderr
     for epoch in sorted(ran.curves("metric == 'accuracy'")["epoch"]):
         pd.testing.assert_frame_equal(
             ran.predictions(epoch), other.predictions(epoch), rtol=1e-5
@@ -588,6 +569,7 @@ def backbone(folder, kind):
         "image_size": 28,
         "patch_size": 14,
     }
+    processor = transformers.ViTImageProcessor(size={"height": 28, "width": 28})
     for epoch in (0, 1):
         torch.manual_seed(epoch)
         place = folder / f"checkpoint-{epoch + 1}"
@@ -597,15 +579,7 @@ def backbone(folder, kind):
         (place / "trainer_state.json").write_text(
             json.dumps({"epoch": float(epoch), "global_step": epoch + 1})
         )
-        processor = {
-            "do_resize": True,
-            "size": {"height": 28, "width": 28},
-            "image_mean": [0.5] * 3,
-            "image_std": [0.5] * 3,
-        }
-        (place / "preprocessor_config.json").write_text(
-            json.dumps(processor | {"do_normalize": True, "resample": 2})
-        )
+        processor.save_pretrained(place)
 
     def read(epoch):
         model = transformers.Dinov2Model.from_pretrained(
@@ -622,9 +596,11 @@ def backbone(folder, kind):
 
         return Pooled().eval()
 
-    return read, lambda image: as_tensor(
-        image.resize((28, 28), Image.Resampling.BILINEAR)
-    )
+    def prepared(image):
+        inputs = processor(image.convert("RGB"), return_tensors="pt")
+        return inputs["pixel_values"][0]
+
+    return read, prepared
 
 
 def as_tensor(image):
@@ -726,7 +702,7 @@ def test_evaluate_again_after_changed_options(own_run, evaluate, evaluations):
     ]
     changes += [
         ("--templates", "--autocast"),
-        ("--batch-size", 10, "--cache", 0, "--epochs", 1, "--centred"),
+        ("--batch-size", 10, "--epochs", 1, "--centred"),
     ]
     for options, count in zip(changes, [2] * 5 + [0], strict=True):
         del evaluations[:]

@@ -1,11 +1,10 @@
-"""What all sources share: numbering labels, choosing a split, fingerprints."""
+"""What all sources share: locations of samples and the choice of a split."""
 
 import numpy as np
 import pytest
-from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.dataset import Samples, encode_labels, pick_split
+from dsi_cli.inference.dataset import Samples, pick_split
 
 
 def _samples(names, targets):
@@ -27,9 +26,7 @@ def test_a_sample_without_a_file_is_called_by_its_number():
     ]
 
 
-def test_mixed_numbers_and_names_and_a_missing_split_are_refused():
-    with raises("mixed-labels", UsageError):
-        encode_labels([0, 1, "cat"], None, "row {}".format)
+def test_pick_split_without_the_split_raises():
     with pytest.raises(
         UsageError,
         match=(

@@ -13,7 +13,6 @@ from torchvision.datasets import ImageFolder
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.image_folder import (
-    has_images,
     open_bytes,
     open_file,
     open_image_folder,
@@ -109,10 +108,9 @@ def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     with pytest.raises(
-        UsageError, match=r"found 2 folders without an image; check the path$"
+        UsageError, match=r"found 2 folders without an image; check the path"
     ):
         open_image_folder(tmp_path)
-    assert not has_images(tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])

@@ -4,9 +4,11 @@ layouts.
 
 import json
 import os
+import re
 import struct
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -430,3 +432,30 @@ def test_the_folder_must_be_given():
     for named in DATASETS:
         with raises("no-data-root", UsageError, name=named.name):
             open_dataset(named, None, True, False)
+
+
+def test_open_custom_of_the_data_set_in_the_docs_reads_parquet_files(
+    tmp_path, monkeypatch
+):
+    datasets = pytest.importorskip("datasets")
+    page = Path(__file__).resolve().parents[2] / "docs/howto/testset.md"
+    code = next(
+        block
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+        if "load_dataset" in block
+    )
+    (tmp_path / "data_of_docs.py").write_text(code)
+    features = datasets.Features(
+        image=datasets.Image(), label=datasets.ClassLabel(names=["cat", "dog"])
+    )
+    pictures = [Image.new("RGB", (4, 4), (shade, 0, 0)) for shade in (10, 20, 30)]
+    rows = datasets.Dataset.from_dict(
+        {"image": pictures, "label": [1, 0, 1]}, features=features
+    )
+    rows.to_parquet(tmp_path / "data" / "test-0.parquet")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    samples = open_samples("data_of_docs.py:images")
+    assert (samples.names, samples.targets.tolist()) == (("cat", "dog"), [1, 0, 1])
+    assert np.asarray(samples.image(2))[0, 0].tolist() == [30, 0, 0]

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import platform
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import repeat
 from math import sqrt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,7 +49,6 @@ from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, RunFolders, shorten_epochs
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
 # takes a stage in words, the number of things done, and their total
@@ -62,18 +59,14 @@ READABLE_PARTS = (
 
 
 def open_inputs(
-    out: Path, options: Options, notify: Notify, report: ReportProgress
+    options: Options, notify: Notify, report: ReportProgress
 ) -> tuple[DatasetCache | None, PredictionFile | RunFolders | None]:
     """Open the data and the predictions that the options name; raise `UsageError` if
     one of them cannot be read.
     """
     evaluation, predictions = options.evaluation, None
     with redirect_stdout(sys.stderr):  # the code of a data set may print
-        data = (
-            DatasetCache(evaluation, layout.temporary_folder(out), notify, report)
-            if evaluation.data
-            else None
-        )
+        data = DatasetCache(evaluation, notify, report) if evaluation.data else None
     if evaluation.predictions is not None:
         predictions = files.open_predictions(
             evaluation.predictions, evaluation.targets, truth=evaluation.truth
@@ -358,11 +351,9 @@ class EvaluationWorker:
     def _data(self) -> DatasetCache:
         # the calling process has downloaded the data
         evaluation = replace(self.options.evaluation, download=False)
-        temporary = Path(tempfile.gettempdir())
         try:
             data = DatasetCache(
                 evaluation,
-                temporary,
                 self._notes.append,
                 lambda *_: None,
                 self.tasks_per_machine,

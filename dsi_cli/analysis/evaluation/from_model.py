@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +33,8 @@ from dsi_cli.predictions.result import EvaluationResult
 
 if TYPE_CHECKING:
     from dsi_cli.inference.dataset import Samples
-    from dsi_cli.inference.evaluator import Batches, Evaluator, Split
+    from dsi_cli.inference.decoding import DecodedImages
+    from dsi_cli.inference.evaluator import Evaluator, Split
     from dsi_cli.inference.models import ZeroShot
 
 Notify = Callable[[str], None]
@@ -55,12 +53,11 @@ class DatasetCache:
     """The splits that the options name, decoded once for each way to prepare images."""
 
     evaluation: Evaluation
-    scratch: Path
     notify: Notify  # takes messages for the user
     progress: Callable[[str, int, int], None]
     shares: int = 1  # the number of processes that share the memory of this machine
     samples: dict[str, Samples] = field(default_factory=dict, init=False)
-    _cached: dict[tuple[str, Preprocessing], tuple[NDArray[np.int64], Batches]] = field(
+    _decoded: dict[tuple[str, Preprocessing], DecodedImages] = field(
         default_factory=dict, init=False
     )
 
@@ -75,7 +72,6 @@ class DatasetCache:
                 root=options.data_root,
                 download=options.download,
                 train=split == "train",
-                labels=options.label_column,
             )
 
     @property
@@ -92,86 +88,41 @@ class DatasetCache:
         """
         from dsi_cli.inference.evaluator import Split
 
-        if (split, prepared) not in self._cached:
-            self._cached[split, prepared] = self._decode(split, prepared)
-        kept, batches = self._cached[split, prepared]
+        if (split, prepared) not in self._decoded:
+            self._decoded[split, prepared] = self._decode(split, prepared)
+        images = self._decoded[split, prepared]
         paths = self.samples[split].paths
-        return Split(targets[kept], batches, kept, [paths[index] for index in kept])
+        kept = images.kept
+        return Split(
+            targets[kept], images.batches, kept, [paths[number] for number in kept]
+        )
 
-    def _decode(
-        self, split: str, prepared: Preprocessing
-    ) -> tuple[NDArray[np.int64], Batches]:
-        """Return the indices of the samples that can be decoded, and their images as
-        inputs of a model.
+    def _decode(self, split: str, prepared: Preprocessing) -> DecodedImages:
+        """Return the images of a split, in memory if they need at most half of what is
+        free.
         """
-        from dsi_cli.inference.decode_cache import decode, stream
+        from dsi_cli.inference.decoding import decode
 
-        samples, transform, skip_bad = (
+        images = decode(
             self.samples[split],
             prepared.transform(),
-            self.evaluation.skip_bad_images,
-        )
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        limits = [
-            space // 2 // self.shares
-            for space in (free_memory(), shutil.disk_usage(self.scratch).free)
-        ]
-        if self.evaluation.cache is not None:
-            limits = [min(self.evaluation.cache, limit) for limit in limits]
-        decoded = decode(
-            samples,
-            transform,
-            scratch=self.scratch,
-            in_memory_below=limits[0],
-            at_most=limits[1],
-            skip_bad=skip_bad,
+            memory=free_memory() // 2 // self.shares,
+            skip_bad=self.evaluation.skip_bad_images,
             progress=partial(self.progress, f"decoding {split} images"),
-            announce=lambda text: self.notify(f"{split}: {text}"),
         )
-        if decoded is not None:
-            images, kept, bad_samples = decoded
-            self._warn_of_bad(split, bad_samples)
-
-            def batches_from_cache(
-                order: NDArray[np.int64], size: int
-            ) -> Iterator[NDArray[Any]]:
-                for rows in np.split(order, range(size, len(order), size)):
-                    is_slice = bool((np.diff(rows) == 1).all())  # a slice needs no copy
-                    yield images[rows[0] : rows[-1] + 1] if is_slice else images[rows]
-
-            return kept, batches_from_cache
-        self.notify(
-            f"{split}: --cache is too small for all images, so dsi decodes them again"
-            " for each checkpoint"
-        )
-        kept = np.arange(len(samples))
-        if skip_bad:
-            bad: dict[int, str] = {}
-            deque(
-                stream(samples, transform, range(len(samples)), on_bad=bad.__setitem__),
-                maxlen=0,
-            )
-            self._warn_of_bad(
-                split,
-                [(samples.locate(index), reason) for index, reason in bad.items()],
-            )
-            kept = np.delete(kept, [*bad])
-
-        def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-            with closing(stream(samples, transform, kept[order].tolist())) as rows:
-                while batch := [row for _, row in islice(rows, size)]:
-                    yield np.stack(batch)
-
-        return kept, batches
-
-    def _warn_of_bad(self, split: str, bad: Sequence[tuple[str, str]]) -> None:
-        if bad:
-            path, reason = bad[0]
-            images = count(len(bad), "image")
+        if images.pixels is None:
             self.notify(
-                f"warning: {split}: dsi leaves out {images} that cannot be decoded,"
+                f"{split}: the decoded images do not fit in memory, so dsi decodes them"
+                " again for each checkpoint"
+            )
+        if images.bad:
+            path, reason = images.bad[0]
+            number = count(len(images.bad), "image")
+            self.notify(
+                f"warning: {split}: dsi leaves out {number} that cannot be decoded,"
                 f" such as {path} ({reason})"
             )
+        return images
 
 
 class LoadedModel:
@@ -256,8 +207,6 @@ class LoadedModel:
         files: list[Path] = []
         if kind == "transformers":
             files = [Path(name) / file for file in _HUGGING_FACE_FILES]
-        elif kind == "torchscript":
-            files = [Path(name)]
         elif kind not in _LIBRARIES and user_code.is_function(spec):
             files = user_code.code_files(spec)
         files = [file for file in files if file.is_file()]
@@ -333,12 +282,13 @@ class LoadedModel:
             .with_defaults(Preprocessing(channels=channels))
             .average_channels()
         )
-        self.prepared = self._requested_preprocessing().with_defaults(usual).validated()
+        requested = self._requested_preprocessing()
+        if requested != Preprocessing():
+            usual = replace(usual, processor=None)
+        self.prepared = requested.with_defaults(usual).validated()
 
         # Tell the user which model runs, and how images are prepared.
         origin = " (recorded in its checkpoints)" if options.model is None else ""
-        if self.spec.startswith("torchscript:"):
-            origin += " (runs the file's own code)"
         if self._zero_shot is not None and self._zero_shot.tokens is not None:
             origin += "; classifier: text embeddings of the class names"
         elif self._zero_shot is not None:
@@ -405,7 +355,7 @@ class LoadedModel:
         unknown = [
             name for name in ("mean", "std") if getattr(self.prepared, name) is None
         ]
-        if unknown:
+        if unknown and self.prepared.processor is None:
             names, options = (
                 " and ".join(f"{dashes}{name}" for name in unknown)
                 for dashes in ("", "--")

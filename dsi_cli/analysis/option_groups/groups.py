@@ -201,9 +201,8 @@ class ModelOptions:
 
     test: str | None = option(
         "--test DATA",
-        "Test data: a folder of class folders, Parquet or tar shards, a saved Hugging"
-        " Face data set, a torchvision data set (CIFAR100), file.py:function or"
-        " module:function.",
+        "Test data: a folder of class folders, a torchvision data set (CIFAR100), or"
+        " file.py:function that returns a torch data set.",
         url=CACHE,
     )
     train: str | None = option(
@@ -215,14 +214,10 @@ class ModelOptions:
     download: bool = option(
         "--download", "Let torchvision download its data set into --data-root."
     )
-    label_column: str | None = option(
-        "--label-column NAME", "Label column of Parquet files or of a saved data set."
-    )
     model: str | None = option(
         "--model MODEL",
-        "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:function,"
-        " module:function, or torchscript:FILE (which runs the file's code). By default"
-        " the model that the trainer recorded.",
+        "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:function or"
+        " module:function. By default the model that the trainer recorded.",
     )
     model_arguments: tuple[tuple[str, Any], ...] = option(
         "--model-arg NAME=VALUE",
@@ -282,12 +277,6 @@ class InferenceOptions:
     )
     autocast: bool = option(
         "--autocast", "Compute in bfloat16; predictions close to a tie may change."
-    )
-    cache: int | None = option(
-        "--cache SIZE",
-        "Memory for decoded images, for example 8GB. By default half of what is free; 0"
-        " decodes them for each checkpoint.",
-        parse=partial(text_values.parse_size, "--cache"),
     )
 
 

@@ -40,8 +40,8 @@ def parse_size(option: str, text: str, least: int = 0) -> int:
     """Return a size in bytes; raise `UsageError` if the text is not a size, or the size
     is below ``least``, which is 0 or 1.
 
-    >>> parse_size("--cache", "8GB"), parse_size("--cache", "0"), parse_size("--memory", "1.5g", least=1)
-    (8000000000, 0, 1500000000)
+    >>> parse_size("--memory", "8GB"), parse_size("--memory", "1.5g", least=1)
+    (8000000000, 1500000000)
     """
     match = re.fullmatch(
         r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)i?b?", text.strip().lower()

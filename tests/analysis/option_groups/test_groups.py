@@ -22,7 +22,7 @@ API = inspect.signature(dsi_cli.analyze).parameters
 AS_TYPED = """
 revisions=tags epochs=0:20:5 head=fc.weight log=log.csv labels=cifar10 mapping=map.csv pos=verb wordnet=wordnet31
 taxonomy=tree.csv predictions=p.npy targets=t.npy truth=columns predictions_split=train test=data train=data data_root=root
-label_column=label model=timm:resnet18 interpolation=bicubic device=cpu"""
+model=timm:resnet18 interpolation=bicubic device=cpu"""
 SWITCHES = (
     "ema",
     "keep_extra_classes",
@@ -52,7 +52,6 @@ VALUES = {
     "quantiles": ("0.9", (0.9,)),
     "model_arguments": ("depth=4", (("depth", 4),)),
     **dict.fromkeys(("mean", "std"), ("0.1,0.2,0.3", (0.1, 0.2, 0.3))),
-    "cache": ("8GB", 8 * 10**9),
     "memory": ("4GB", 4 * 10**9),
 }
 """For each option of an analysis a text on the command line (None for a switch), and

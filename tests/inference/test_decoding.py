@@ -1,10 +1,9 @@
-"""Decoding a split once, where its rows are kept, and rows in the order asked for."""
+"""Decoding a split, in memory or for each use, and images in the order asked for."""
 
 import shutil
 import threading
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +12,18 @@ from helpers.errors import raises
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference import decode_cache
+from dsi_cli.inference import decoding
 from dsi_cli.inference.dataset import Samples
-from dsi_cli.inference.decode_cache import SAMPLES_PER_TASK, decode, stream
+from dsi_cli.inference.decoding import SAMPLES_PER_TASK, decode, stream
 from dsi_cli.inference.open_dataset import open_samples
 
-MEMORY = {"scratch": Path(), "in_memory_below": 10**9, "at_most": 10**9}
+MEMORY = {"memory": 10**9}
 
 
 @pytest.fixture(params=[1, 3])
 def workers(request, monkeypatch):
     """Let images be decoded by the calling thread alone, or by three."""
-    monkeypatch.setattr(decode_cache, "usable_cores", lambda: request.param)
+    monkeypatch.setattr(decoding, "usable_cores", lambda: request.param)
 
 
 def _array(image):
@@ -57,44 +56,23 @@ def _oracle(paths):
 
 
 @pytest.mark.usefixtures("workers")
-def test_all_images_are_decoded_in_order(samples):
-    announced, progress = [], []
-    images, kept, bad = decode(
-        samples,
-        _array,
-        announce=announced.append,
-        progress=lambda *done: progress.append(done),
-        **MEMORY,
+@pytest.mark.parametrize(("memory", "is_kept"), [(10**9, True), (10**6, False)])
+def test_decode_with_any_memory_gives_all_images_in_order(samples, memory, is_kept):
+    progress = []
+    images = decode(
+        samples, _array, memory=memory, progress=lambda *done: progress.append(done)
     )
-    np.testing.assert_array_equal(images, _oracle(samples.paths))
-    assert images.dtype == np.uint8
-    assert kept.tolist() == list(range(1000))
-    assert bad == []
-    assert announced == ["3.1 MB of decoded images, in memory"]
+    assert (images.pixels is not None) == is_kept
+    assert images.kept.tolist() == list(range(1000))
+    assert images.bad == []
     assert progress == [(done, 1000) for done in [*range(64, 1000, 64), 1000]]
-
-
-def test_above_the_memorys_share_they_are_in_a_file_without_a_name(samples, tmp_path):
-    announced = []
-    images, *_ = decode(
-        samples,
-        _array,
-        scratch=tmp_path,
-        in_memory_below=10**6,
-        at_most=10**9,
-        announce=announced.append,
+    order = np.arange(1000)[::-1]
+    batches = list(images.batches(order, 300))
+    assert [len(batch) for batch in batches] == [300, 300, 300, 100]
+    assert batches[0].dtype == np.uint8
+    np.testing.assert_array_equal(
+        np.concatenate(batches), _oracle([samples.paths[number] for number in order])
     )
-    assert isinstance(images, np.memmap)
-    np.testing.assert_array_equal(images, _oracle(samples.paths))
-    assert announced == ["3.1 MB of decoded images, in a temporary file"]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_decode_without_room_returns_none(samples, tmp_path):
-    announced = []
-    limits = {"in_memory_below": 10, "announce": announced.append}
-    assert decode(samples, _array, scratch=tmp_path, at_most=10**6, **limits) is None
-    assert announced == []
 
 
 @pytest.mark.usefixtures("workers")
@@ -104,21 +82,16 @@ def test_bad_images_are_counted_and_the_first_is_named(damaged):
     assert f"such as {damaged.paths[0]} (not an image" in str(caught.value)
 
 
-@pytest.mark.parametrize("below", [0, 10**9])
-def test_bad_images_are_left_out_and_listed(damaged, tmp_path, below):
-    images, kept, bad = decode(
-        damaged,
-        _array,
-        scratch=tmp_path,
-        in_memory_below=below,
-        at_most=10**9,
-        skip_bad=True,
-    )
+@pytest.mark.parametrize("memory", [0, 10**9])
+def test_bad_images_are_left_out_and_listed(damaged, memory):
+    images = decode(damaged, _array, memory=memory, skip_bad=True)
+    kept, bad = images.kept, images.bad
     assert kept.tolist() == [1, 3, 4, 5, 6, 7, 8]
     assert [path for path, _ in bad] == [damaged.paths[number] for number in (0, 2, 9)]
     assert "truncated" in bad[1][1]
     np.testing.assert_array_equal(
-        images, _oracle([damaged.paths[number] for number in kept])
+        np.concatenate(list(images.batches(np.arange(7), 4))),
+        _oracle([damaged.paths[number] for number in kept]),
     )
 
 
@@ -141,11 +114,9 @@ def test_a_decompression_bomb_is_a_bad_image_and_a_large_image_is_none(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, kept, bad = decode(
-            open_samples(str(tmp_path)), _array, skip_bad=True, **MEMORY
-        )
-    assert kept.tolist() == [0, 1]
-    assert "decompression bomb" in bad[0][1]
+        images = decode(open_samples(str(tmp_path)), _array, skip_bad=True, **MEMORY)
+    assert images.kept.tolist() == [0, 1]
+    assert "decompression bomb" in images.bad[0][1]
 
 
 def test_tensors_are_kept_as_floats(tmp_path):
@@ -155,11 +126,10 @@ def test_tensors_are_kept_as_floats(tmp_path):
         " torch.tensor([0, 1, 1]))\n"
     )
     (tmp_path / "tensors_of_mine.py").write_text(code)
-    images, *_ = decode(
-        open_samples(f"{tmp_path}/tensors_of_mine.py:data"), _array, **MEMORY
-    )
-    assert images.dtype == np.float32
-    np.testing.assert_array_equal(images, np.arange(12.0).reshape(3, 1, 2, 2))
+    samples = open_samples(f"{tmp_path}/tensors_of_mine.py:data")
+    pixels = decode(samples, _array, **MEMORY).pixels
+    assert pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels, np.arange(12.0).reshape(3, 1, 2, 2))
 
 
 def _samples(image, count=100, is_threadsafe=True):
@@ -210,7 +180,7 @@ def test_look_ahead_is_bounded():
 def test_warnings_of_pillow_are_no_errors_in_streams_that_are_read_in_turns(
     monkeypatch,
 ):
-    monkeypatch.setattr(decode_cache, "usable_cores", lambda: 1)
+    monkeypatch.setattr(decoding, "usable_cores", lambda: 1)
 
     def image(number):
         warnings.warn_explicit(
@@ -229,7 +199,7 @@ def test_warnings_of_pillow_are_no_errors_in_streams_that_are_read_in_turns(
 
 
 def test_stream_of_unsafe_samples_uses_one_thread(monkeypatch):
-    monkeypatch.setattr(decode_cache, "usable_cores", lambda: 4)
+    monkeypatch.setattr(decoding, "usable_cores", lambda: 4)
     threads = set()
 
     def image(number):
