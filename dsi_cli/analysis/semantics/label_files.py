@@ -11,7 +11,7 @@ from pathlib import Path
 from dsi_cli.checkpoints.folders import LABEL_ENCODER
 from dsi_cli.checkpoints.formats import plain_pickle
 from dsi_cli.errors import UnreadableError, UsageError
-from dsi_cli.labels import files, numbering
+from dsi_cli.labels import files
 from dsi_cli.labels.index_maps import read_names
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import recognise
@@ -62,5 +62,5 @@ def _read_label_encoder(path: Place) -> LabelList:
         raise UsageError(
             message, code="invalid-label-encoder", path=str(path)
         ) from None
-    source = path.name + numbering.numbering_note(labels.first, len(labels.names))
+    source = path.name + labels.note
     return replace(recognise(labels.names, source, labels.wnids), path=str(path))
