@@ -56,7 +56,7 @@ def test_a_folder_has_a_file_an_epoch_of_any_format(
         f"{t},{p}\n" for t, p in zip(targets, predictions[1], strict=True)
     )
     save("f/model2_epoch_000.npy", predictions[0])
-    save("f/0001.CSV", rows.replace("\n3,", "\n7,").replace(",3\n", ",7\n"))
+    save("f/0001.CSV", rows)
     save("f/cm_epoch=2-acc=0.71.npz", {"confusions": counts[2:]})
     save("f/targets.npy", targets)
     for other in ("log.csv", "._epoch_3.npy", "epoch_004.pt", "notes5.txt"):
