@@ -139,8 +139,9 @@ class ClassLabels:
 
     @property
     def to_check(self) -> list[Resolution]:
-        """The labels whose sense is uncertain."""
-        return [entry for entry in self.resolutions if entry.is_uncertain]
+        """The labels whose sense is uncertain, the least certain first."""
+        uncertain = [entry for entry in self.resolutions if entry.is_uncertain]
+        return sorted(uncertain, key=lambda entry: entry.confidence or 0.0)
 
     @property
     def unresolved(self) -> list[Resolution]:
