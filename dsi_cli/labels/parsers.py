@@ -73,8 +73,12 @@ _BY_LETTERS = {name.replace("_", ""): name for name in sorted(_KNOWN)}
 MAX_NAME_LENGTH = 1000  # the maximum number of characters of a class name
 _NUMBER = re.compile(r"[0-9]{1,9}")
 # Possessive quantifiers keep the time linear in the length of a line.
-_NUMBER_IN_FRONT = re.compile(r"(\d{1,9})([\s.,:;|)=>_-]++)(?=.*[^\W\d_])(.*)")
-_NUMBER_BEHIND = re.compile(r"(?=.*[^\W\d_])(.*[^\s,:;|=>])[\s,:;|=>]++(\d{1,9})")
+_NUMBER_IN_FRONT = re.compile(
+    r"(?P<number>\d{1,9})(?P<joint>[\s.,:;|)=>_-]++)(?=.*[^\W\d_])(?P<name>.*)"
+)
+_NUMBER_BEHIND = re.compile(
+    r"(?=.*[^\W\d_])(?P<name>.*[^\s,:;|=>])[\s,:;|=>]++(?P<number>\d{1,9})"
+)
 _JOINED = re.compile(r"[._-]+")
 """The characters between a number and a name that make the number a part of the name,
 as in the name of a folder (``001.ak47``).
@@ -133,8 +137,6 @@ def read_lines(text: str) -> IndexedNames:
     if has_marks and _numbers_in_front(names) is not None:
         raise ValueError("found two numbers, or an id and a number, in each line")
     _require_same_order(names)
-    if _numbers_behind(names) is not None:
-        raise ValueError("found a number after each name; write it before the name")
     return IndexedNames(tuple(names), wnids, first)
 
 
@@ -152,24 +154,13 @@ def _numbers_in_front(names: Sequence[str]) -> tuple[list[int], list[str]] | Non
     matches = [match for name in names if (match := _NUMBER_IN_FRONT.fullmatch(name))]
     if len(matches) < max(len(names), 2):
         return None
-    if any(_JOINED.fullmatch(match[2]) for match in matches):
+    if any(_JOINED.fullmatch(match["joint"]) for match in matches):
         return None
-    bare = [match[3] for match in matches]
+    bare = [match["name"] for match in matches]
     # "1 door", "2 door" and "3 door" are names.
     if 2 * len(set(bare)) <= len(bare):
         return None
-    return [int(match[1]) for match in matches], bare
-
-
-def _numbers_behind(names: Sequence[str]) -> list[int] | None:
-    """Return the numbers after all names if they define an order, else None."""
-    matches = [match for name in names if (match := _NUMBER_BEHIND.fullmatch(name))]
-    if len(matches) < max(len(names), 2):
-        return None
-    numbers = [int(match[2]) for match in matches]
-    # "stage 1", "stage 2" and "stage 3" are names.
-    is_one_name = 2 * len({match[1] for match in matches}) <= len(matches)
-    return None if is_one_name or not is_order(numbers) else numbers
+    return [int(match["number"]) for match in matches], bare
 
 
 def _require_same_order(names: Sequence[str]) -> None:
@@ -177,18 +168,21 @@ def _require_same_order(names: Sequence[str]) -> None:
     list, or if a name is too long.
     """
     require_short(names)
-    in_front = [match for name in names if (match := _NUMBER_IN_FRONT.match(name))]
-    behind = _numbers_behind(names)
-    for numbers in ([int(match[1]) for match in in_front], behind or []):
-        if len(numbers) < max(len(names), 2) or not is_order(numbers):
+    for pattern in (_NUMBER_IN_FRONT, _NUMBER_BEHIND):
+        matches = [match for name in names if (match := pattern.fullmatch(name))]
+        if len(matches) < len(names):
             continue
-        if numbers != sorted(numbers):
-            position = numbers.index(min(numbers))
-            raise ValueError(
-                f"found {names[0][:40]!a} before {names[position][:40]!a}: the order of"
-                " the list is not that of the numbers in the names; write the names in"
-                " the classifier's order, without numbers"
-            )
+        numbers = [int(match["number"]) for match in matches]
+        # "stage 1", "stage 2" and "stage 3" are names.
+        is_one_name = 2 * len({match["name"] for match in matches}) <= len(matches)
+        if is_one_name or not is_order(numbers) or numbers == sorted(numbers):
+            continue
+        first = names[numbers.index(min(numbers))]
+        raise ValueError(
+            f"found {names[0][:40]!a} before {first[:40]!a}: the order of the list is"
+            " not that of the numbers in the names; write the names in the"
+            " classifier's order, without numbers"
+        )
 
 
 def require_short(names: Sequence[str]) -> None:
@@ -374,39 +368,31 @@ def _class_order(
     define different orders.
     """
     rows = list(range(len(columns[name_column])))
-    known: dict[str, list[int]] = {}
     orders: dict[str, list[int]] = {}
+    first = None
     for name, cells in columns.items():
-        numbers = _whole_numbers(cells)
         if name in ("", name_column, *SUPERCLASS_COLUMNS):
             continue
+        numbers = _whole_numbers(cells)
+        is_known = name in INDEX_COLUMNS or name in NAME_COLUMNS
         if numbers is None:
             if name in INDEX_COLUMNS and name != "id":
                 raise ValueError(
                     f"found the column {name!a} of class numbers with values that are"
                     " no whole numbers"
                 )
-            continue
-        if name in INDEX_COLUMNS or name in NAME_COLUMNS:
-            known[name] = numbers
-        if is_order(numbers):
-            orders[name] = sort_by_index(numbers, rows)
-    decisive = [name for name in known if name in orders]
-    if known and not decisive:
-        name = next(iter(known))
-        try:
-            sort_by_index(known[name], rows)
-        except ValueError as error:
-            raise ValueError(f"{error} in the column {name!a}") from None
-    order, by, first = rows, "the lines", None
-    if decisive:
-        by = f"the column {decisive[0]!a}"
-        order, first = orders[decisive[0]], min(known[decisive[0]])
-    for name, other in orders.items():
+        elif is_known or is_order(numbers):
+            orders[f"the column {name!a}"] = sort_by_index(numbers, rows)
+            if is_known:
+                first = min(numbers)
+    if first is None:
+        orders["the lines"] = rows
+    (by, order), *others = orders.items()
+    for other_by, other in others:
         if other != order:
             raise ValueError(
-                f"found one order of the classes by {by} and another one by the column"
-                f" {name!a}; delete one of them, or name the right column 'index'"
+                f"found one order of the classes by {by} and another one by"
+                f" {other_by}; delete a column, or name the right one 'index'"
             )
     return order, first
 
