@@ -383,20 +383,3 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(save, whole, changes, cut
         ).results([0], 4)
     except UsageError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("shape", [(2**40, 2**40), (2**62, 4), (-1, 3)])
-def test_read_epochs_of_a_file_with_an_impossible_shape_raises_without_a_warning(
-    shape, tmp_path
-):
-    path = tmp_path / "preds.npy"
-    header = (
-        f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(
-            117
-        )
-        + b"\n"
-    )
-    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-    with raises("numpy-not-readable", UsageError):
-        numpy_files.read_epochs(path, "rows", lambda: None)

@@ -1,9 +1,7 @@
 """``pickle.dump`` of a state dict with tensors (each a small file of ``torch.save``
 inside the pickle) or NumPy arrays.
 
-The file is one pickle, so dsi reads all of it. The arrays are views of its bytes. Class
-names are also read from a pickle: from scikit-learn's ``LabelEncoder``, a list or an
-index map.
+The file is one pickle, so dsi reads all of it. The arrays are views of its bytes.
 """
 
 from __future__ import annotations
