@@ -98,7 +98,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "labels": (
         "labels cifar10",
         {
-            "": ("labels_id; preset; wordnet; pos; labels",),
+            "": ("labels_id; preset; wordnet; pos; synonyms; labels",),
             "labels": (
                 Resolution,
                 (

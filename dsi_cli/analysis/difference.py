@@ -23,12 +23,13 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
     check_class_count,
 )
-from dsi_cli.analysis.semantics import class_labels, label_files
+from dsi_cli.analysis.semantics import class_labels
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.records import OK, SKIPPED, Record
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
+from dsi_cli.labels import files
 from dsi_cli.labels.label_list import name_key
 from dsi_cli.metrics.head_geometry import correlation_z
 from dsi_cli.metrics.permutation_null import MIN_Z
@@ -367,7 +368,7 @@ def _read_checkpoints(
 ) -> Side:
     """Return a checkpoint and the others of its run."""
     named = scan.find_runs([path])
-    listed = None if labels is None else label_files.read_labels_option(labels)
+    listed = None if labels is None else files.read_labels_or_preset(labels)
     targets = [file.display_path for training in named for file in training.checkpoints]
     is_single = len(targets) == 1
     if is_single and local is not None:

@@ -32,7 +32,7 @@ from dsi_cli.analysis.evaluation.collect import ReportProgress, RunEvaluations
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.previous_plan import PlannedCheckpoint, PlannedRun
-from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, references
+from dsi_cli.analysis.semantics import class_labels, hierarchy, references
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
@@ -42,6 +42,7 @@ from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
 from dsi_cli.engines import Engine
 from dsi_cli.errors import NothingToAnalyseError, OutputError, count
+from dsi_cli.labels import files
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CHECKPOINTS, CLASSES
@@ -228,9 +229,7 @@ def make_plan(
     data, predictions = collect.open_inputs(options, say, progress)
     log = None if options.log is None else read_named_log(Path(options.log))
     listed = (
-        None
-        if options.labels is None
-        else label_files.read_labels_option(options.labels)
+        None if options.labels is None else files.read_labels_or_preset(options.labels)
     )
 
     # Scan the checkpoints.

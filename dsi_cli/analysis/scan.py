@@ -26,7 +26,6 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     resolve_duplicates,
 )
 from dsi_cli.analysis.previous_plan import PlannedRun
-from dsi_cli.analysis.semantics import label_files
 from dsi_cli.checkpoints.checkpoint_reader import (
     HeadOptions,
     require_file,
@@ -53,6 +52,7 @@ from dsi_cli.checkpoints.training_logs import (
 )
 from dsi_cli.engines import Engine
 from dsi_cli.errors import NothingToAnalyseError, count, listed
+from dsi_cli.labels.files import read_labels_or_preset
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.remote import urls
 from dsi_cli.remote.locations import Place
@@ -77,7 +77,7 @@ def scan_paths(
     fit, and `NothingToAnalyseError` if the paths contain no checkpoint.
     """
     found = find_runs(paths, revisions=revisions)
-    listed = None if labels is None else label_files.read_labels_option(labels)
+    listed = None if labels is None else read_labels_or_preset(labels)
     runs, _ = scan_resolved(found, choice, listed, progress)
     if listed is not None:
         runs = fail_other_networks(runs, listed)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics import hierarchy, label_files, references
+from dsi_cli.analysis.semantics import hierarchy, references
 from dsi_cli.analysis.summary import Summary
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK
@@ -30,6 +30,7 @@ from dsi_cli.errors import (
     UnreachableError,
     UsageError,
 )
+from dsi_cli.labels.files import read_labels_or_preset
 from dsi_cli.remote.locations import Place
 from dsi_cli.store import atomic_write, layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
@@ -95,7 +96,7 @@ def check(paths: Sequence[AnyPath], out: AnyPath, options: Options) -> None:
     folders.
     """
     if options.labels is not None:
-        label_files.read_labels_option(options.labels)
+        read_labels_or_preset(options.labels)
     if options.log is not None:
         log = Path(options.log)
         if log.exists() or not any(

@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from dsi_cli.cli.options import (
     switch,
 )
 from dsi_cli.cli.text import shorten, terminal_text
-from dsi_cli.errors import DONE, UsageError
+from dsi_cli.errors import DONE, UsageError, listed, quoted
 from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ measuring the columns takes minutes.
 """
 MAX_LABEL_LENGTH = 40  # characters of a label in a table
 MAX_ALTERNATIVES = 9  # senses that are offered for a label
+MAX_SYNONYMS = 10  # groups of synonyms that are listed
+MAX_LEAST_CERTAIN = 3  # labels of a warning
 
 
 def labels(
@@ -80,6 +82,7 @@ def labels(
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.labels.presets import PRESETS
     from dsi_cli.wordnet.database.wordnet import load_wordnet
+    from dsi_cli.wordnet.disambiguation.resolve import synonyms
 
     if presets:
         if labels is not None:
@@ -114,18 +117,44 @@ def labels(
         resolved = ask_senses(resolved, write_map)
     if write_map is not None:
         wordnet_matrix.write_map(resolved, write_map)
-    rows = [row for row in resolved.resolutions if row.is_uncertain or not uncertain]
+    rows: Sequence[Resolution] = resolved.resolutions
+    if uncertain:
+        rows = resolved.to_check
+    same = synonyms(resolved.resolutions)
     if as_json:
-        source = {"wordnet": resolved.wordnet.name, "pos": resolved.wordnet.part}
+        source = {
+            "wordnet": resolved.wordnet.name,
+            "pos": resolved.wordnet.part,
+            "synonyms": [
+                {"synset": synset, "indices": [row.index for row in group]}
+                for synset, group in same.items()
+            ],
+        }
         console.print_json(labels_document(resolved, rows, **source))
         return DONE
     print_rows(rows)
     if uncertain and not rows:
         print(f"No label of {resolved.classes:,} is uncertain.")
+    print_synonyms(same, quiet=quiet)
     print_counts(
         resolved, labels_command(labels, map_file, pos, wordnet), write_map, quiet=quiet
     )
     return DONE
+
+
+def print_synonyms(same: Mapping[str, Sequence[Resolution]], *, quiet: bool) -> None:
+    """Print the labels whose best synset is the same, and what dsi did about them."""
+    for synset, group in list(same.items())[:MAX_SYNONYMS]:
+        names = " and ".join(quoted(row.label) for row in group)
+        others = [row for row in group if row.synset != synset]
+        done = "all keep it, so their similarity is 1"
+        if others:
+            senses = [f"{quoted(row.label)} gets {row.synset}" for row in others]
+            done = f"{listed(senses, 3)} instead and is uncertain"
+        console.note(f"synonyms: {names} mean {synset}; {done}", quiet=quiet)
+    if len(same) > MAX_SYNONYMS:
+        more = console.count(len(same) - MAX_SYNONYMS, "more group")
+        console.note(f"synonyms: {more} (--json lists all)", quiet=quiet)
 
 
 def labels_command(
@@ -172,6 +201,15 @@ def print_counts(
     console.note(
         f"{known}, from {labels.label_list.description}; {uncertain_text}", quiet=quiet
     )
+    if uncertain and not labels.are_placeholders:
+        least = [
+            f"{quoted(row.label)} ({row.synset or 'no synset'})"
+            for row in labels.to_check
+        ]
+        console.note(
+            f"warning: the least certain: {listed(least, MAX_LEAST_CERTAIN)}",
+            quiet=quiet,
+        )
     if labels.label_list.duplicates:
         console.note(
             "warning: labels that occur twice:"

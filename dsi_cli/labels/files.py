@@ -1,8 +1,9 @@
 """Label files: named by the user, or found next to checkpoints.
 
 Files are text in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or in Windows'
-Latin-1. The suffix determines the format: ``.csv`` and ``.tsv`` are tables, ``.json``
-is JSON, ``.yaml`` and ``.yml`` are YAML. All other files have one name per line.
+Latin-1. The suffix determines the form (`dsi_cli.labels.parsers`): ``.csv`` and
+``.tsv`` are tables, ``.json`` is JSON, ``.yaml`` and ``.yml`` are YAML. All other files
+have one name per line.
 
 The user's mapping file is a CSV file with a header, which gives the synset of each
 class. The columns ``index`` and ``name`` identify the class. One of them is enough; if
@@ -14,14 +15,13 @@ the file does not contain keep their synsets.
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dsi_cli.errors import UsageError, nearest, quoted, suggestion
-from dsi_cli.labels import numbering
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.parsers import (
     read_cells,
@@ -29,6 +29,7 @@ from dsi_cli.labels.parsers import (
     read_lines,
     read_table,
     read_yaml,
+    require_short,
 )
 from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, recognise
 from dsi_cli.remote.locations import Place
@@ -48,7 +49,6 @@ LABEL_FILE_NAMES = (
 """
 # the maximum size of a label file; ImageNet-22k's list has one million bytes
 MAX_LABEL_FILE_BYTES = 64 * 2**20
-MAX_NAME_LENGTH = 1000  # the maximum number of characters of a class name
 READERS = {
     ".csv": read_table,
     ".tsv": read_table,
@@ -58,9 +58,11 @@ READERS = {
 }
 """The parser for each suffix; every other file is read as lines."""
 EXPECTED = (
-    "a label file (one name per line; .csv or .tsv with a column 'name'; .json or .yaml"
-    " with a list or an index map)"
+    "a label file: text with one name per line (tench, 0 tench or n01440764 tench);"
+    ' .csv or .tsv with a header (index,name); .json with a list, {"tench": 0},'
+    ' {"0": "tench"} or id2label; or .yaml with names:'
 )
+"""The four accepted forms, for the message about any other file."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -93,12 +95,10 @@ def read_labels_or_preset(spec: str) -> LabelList:
         pass
     if find_preset(spec):
         return load_preset(spec)
-    found = (
-        "found neither at"
-        f" {quoted(spec, 100)}{suggestion(spec[:100], [preset.name for preset in PRESETS])}"
-    )
+    similar = suggestion(spec[:100], [preset.name for preset in PRESETS])
     message = (
-        f"expected a label file or a preset (dsi labels --presets lists them), {found}"
+        "expected a label file or a preset (dsi labels --presets lists them), found"
+        f" neither at {quoted(spec, 100)}{similar}"
     )
     raise UsageError(message, code="unknown-labels", spec=spec)
 
@@ -115,33 +115,30 @@ def read_labels(path: str | Place) -> LabelList:
         ``.yaml``, or lines (any other suffix).
     """
     path = Path(path) if isinstance(path, str) else path
-    text, reader = read_text(path), READERS.get(path.suffix.lower(), read_lines)
+    text = read_text(path)
+    read = READERS.get(path.suffix.lower(), read_lines)
     try:
-        names = reader(text)
-        name, times = Counter(names.names).most_common(1)[0]
-        longest = max(names.names, key=len)
-        if len(longest) > MAX_NAME_LENGTH:
-            raise ValueError(
-                f"found a name of {len(longest)} characters ({longest[:40]!a}...);"
-                " shorten it"
-            )
-        if 2 * len({*names.names}) <= len(names.names):
-            raise ValueError(
-                f"found the name {name[:40]!a} {times} times; keep one line per class,"
-                " not one per image"
-            )
+        found = read(text)
+        _require_class_names(found.names)
     except ValueError as error:
         raise UsageError(
             f"{path}: {error}; expected {EXPECTED}",
             code="label-file",
             reason=str(error),
         ) from None
-    source = path.name + numbering.numbering_note(names.first, len(names.names))
-    return replace(
-        recognise(names.names, source, names.wnids),
-        superclasses=names.superclasses,
-        path=str(path),
-    )
+    labels = recognise(found.names, path.name + found.note, found.wnids)
+    return replace(labels, superclasses=found.superclasses, path=str(path))
+
+
+def _require_class_names(names: Sequence[str]) -> None:
+    """Raise `ValueError` if a name is too long, or most names are repeated."""
+    require_short(names)
+    name, times = Counter(names).most_common(1)[0]
+    if 2 * len(set(names)) <= len(names):
+        raise ValueError(
+            f"found the name {name[:40]!a} {times} times; keep one line per class, not"
+            " one per image"
+        )
 
 
 def find_label_files(folder: str | Place) -> Iterator[Place]:
@@ -149,7 +146,9 @@ def find_label_files(folder: str | Place) -> Iterator[Place]:
     folder = Path(folder) if isinstance(folder, str) else folder
     for name in LABEL_FILE_NAMES:
         path = folder / name
-        if path.is_file() and (name != "config.json" or _has_names(path)):
+        if not path.is_file():
+            continue
+        if name != "config.json" or _has_names(path):
             yield path
 
 
@@ -171,18 +170,9 @@ def read_text(path: Place, expected: str = EXPECTED) -> str:
     text, or empty; the message says what was ``expected``.
     """
     data = read_bytes(path, expected)
-    encoding = next(
-        (encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8"
-    )
-    text = None
-    for name in (encoding, "cp1252") if encoding == "utf-8" else (encoding,):
-        with suppress(UnicodeDecodeError):
-            text = data.decode(name)
-            break
+    text = _decode(data)
     # Control characters, such as NUL or escape, show that the file is not text.
-    if text is None or any(
-        character < " " and character not in "\t\n\r\f" for character in set(text)
-    ):
+    if text is None or re.search(r"[\x00-\x08\x0b\x0e-\x1f]", text):
         message = (
             f"{path}: expected {expected}, found a file that is not text; save it as"
             " UTF-8, or name another"
@@ -195,6 +185,23 @@ def read_text(path: Place, expected: str = EXPECTED) -> str:
         )
         raise UsageError(message, code="file-empty")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decode(data: bytes) -> str | None:
+    """Return the text of a file by its byte order mark, in UTF-8 or in Latin-1; None if
+    it is none of these.
+    """
+    encodings = ["utf-8", "cp1252"]
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            encodings = [encoding]
+            break
+    for encoding in encodings:
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return None
 
 
 def read_bytes(path: Place, expected: str) -> bytes:
@@ -248,30 +255,26 @@ def read_mapping(
         ) from None
     header = [cell.lower() for cell in rows[0][1]]
     if not {"index", "name"} & set(header) or not set(_MAPPING_COLUMNS) & set(header):
-        message = (
-            f"{path}: expected {EXPECTED_MAPPING}, found the columns"
-            f" {', '.join(map(ascii, header[:6]))}"
-        )
+        found = ", ".join(map(ascii, header[:6]))
+        message = f"{path}: expected {EXPECTED_MAPPING}, found the columns {found}"
         raise UsageError(message, code="mapping-columns", columns=header)
     mapping: dict[int, tuple[int, dict[str, str]]] = {}
     for line, cells in rows[1:]:
         if not any(cells):
             continue
-        row = dict(zip(header, [*cells, *[""] * len(header)], strict=False))
+        row = dict.fromkeys(header, "") | dict(zip(header, cells, strict=False))
+        senses = {key: row[key] for key in _MAPPING_COLUMNS if key in row}
         where = f"{path}, line {line}"
         for index in _find_classes(row, labels, where):
             if index in mapping:
+                name = quoted(labels.names[index])
                 message = (
-                    f"{where}: class {index} ({quoted(labels.names[index])}) comes"
-                    " twice; delete one line"
+                    f"{where}: class {index} ({name}) comes twice; delete one line"
                 )
                 raise UsageError(
                     message, code="mapping-duplicate", line=line, index=index
                 )
-            mapping[index] = (
-                line,
-                {key: row[key] for key in _MAPPING_COLUMNS if key in row},
-            )
+            mapping[index] = (line, senses)
     return mapping
 
 
@@ -280,43 +283,42 @@ def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[in
     name.
     """
     name, index = row.get("name", ""), row.get("index", "")
-    if index:
-        if not (
-            index.isascii() and index.isdecimal() and int(index[:9]) < len(labels.names)
-        ):
-            message = (
-                f"{where}: there is no class {index[:20]!a}; the labels are 0 to"
-                f" {len(labels.names) - 1}"
-            )
-            raise UsageError(message, code="mapping-unknown-class", name=index)
-        label = labels.names[int(index)]
-        if name and name not in (label.strip(), spreadsheet.cell_text(label.strip())):
-            message = (
-                f"{where}: class {index} is {quoted(label)}, not {quoted(name)}; give"
-                " the mapping of these labels"
-            )
-            raise UsageError(
-                message,
-                code="mapping-other-labels",
-                index=int(index),
-                name=name,
-                label=label,
-            )
-        return [int(index)]
-    classes = [
-        k
-        for k, label in enumerate(labels.names)
-        if name in (label.strip(), spreadsheet.cell_text(label.strip()))
-    ]
-    if not classes:
+    if not index:
+        classes = []
+        for number, label in enumerate(labels.names):
+            if _is_name(name, label):
+                classes.append(number)
+        if classes:
+            return classes
         similar = nearest(name, labels.names)
-        hint = (
-            f"; try {quoted(similar)}"
-            if similar
-            else f"; the labels are those of {labels.source}"
-        )
-        message = f"{where}: there is no class {quoted(name)}{hint}"
+        hint = f"the labels are those of {labels.source}"
+        if similar:
+            hint = f"try {quoted(similar)}"
         raise UsageError(
-            message, code="mapping-unknown-class", name=name, similar=similar
+            f"{where}: there is no class {quoted(name)}; {hint}",
+            code="mapping-unknown-class",
+            name=name,
+            similar=similar,
         )
-    return classes
+    number = int(index) if re.fullmatch(r"[0-9]{1,9}", index) else -1
+    if not 0 <= number < len(labels.names):
+        message = (
+            f"{where}: there is no class {index[:20]!a}; the labels are 0 to"
+            f" {len(labels.names) - 1}"
+        )
+        raise UsageError(message, code="mapping-unknown-class", name=index)
+    label = labels.names[number]
+    if name and not _is_name(name, label):
+        message = (
+            f"{where}: class {index} is {quoted(label)}, not {quoted(name)}; give the"
+            " mapping of these labels"
+        )
+        raise UsageError(
+            message, code="mapping-other-labels", index=number, name=name, label=label
+        )
+    return [number]
+
+
+def _is_name(cell: str, label: str) -> bool:
+    """Return True if a cell is a label, perhaps as dsi wrote it for spreadsheets."""
+    return cell in (label.strip(), spreadsheet.cell_text(label.strip()))

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 LEADING_MARKS = (
-    re.compile(r"[nv]\d{8}[\s_-]+"),
-    re.compile(r"\d{1,20}[\s._:-]+"),
-    re.compile(r"/[a-z]/"),
+    re.compile(r"\A[nv]\d{8}[\s_-]+"),
+    re.compile(r"\A\d{1,20}[\s._:-]+"),
+    re.compile(r"\A/[a-z]/"),
 )
 """Marks that are ignored if they are in front of all names."""
 _ID = re.compile(r"[nv]\d{8}")
@@ -63,14 +63,12 @@ class LabelList:
         >>> LabelList(("cat", "dog"), None, "classes.txt", subset_of="cifar10").description
         'classes.txt, which are classes of the preset cifar10'
         """
-        if self.preset is not None and self.source != f"the preset {self.preset}":
-            return (
-                f"{self.source}, which are the preset {self.preset}"
-                + " in another order" * self.is_reordered
-            )
         if self.subset_of is not None:
             return f"{self.source}, which are classes of the preset {self.subset_of}"
-        return self.source
+        if self.preset is None or self.source == f"the preset {self.preset}":
+            return self.source
+        order = " in another order" if self.is_reordered else ""
+        return f"{self.source}, which are the preset {self.preset}{order}"
 
     @cached_property
     def id(self) -> str:
@@ -83,9 +81,8 @@ class LabelList:
         """
         # JSON preserves the boundaries of names, and escapes lone surrogates, which
         # UTF-8 lacks.
-        return hashlib.sha256(
-            json.dumps([self.names, self.wnids]).encode("ascii")
-        ).hexdigest()[:12]
+        content = json.dumps([self.names, self.wnids]).encode("ascii")
+        return hashlib.sha256(content).hexdigest()[:12]
 
     @property
     def duplicates(self) -> tuple[str, ...]:
@@ -94,7 +91,8 @@ class LabelList:
         >>> LabelList(("crane", "dog", "crane"), None, "typed in").duplicates
         ('crane',)
         """
-        return tuple(name for name, count in Counter(self.names).items() if count > 1)
+        numbers = Counter(self.names)
+        return tuple(name for name, number in numbers.items() if number > 1)
 
 
 def match_order(
@@ -114,29 +112,35 @@ def match_order(
     Examples
     --------
     >>> pets = LabelList(("cat", "dog", "T-shirt/top"), None, "made up")
-    >>> match_order(["2_Dog", "1_Cat", "3_t shirt top"], None, pets, {}), match_order(["cat", "dog", "skirt"], None, pets, {})
-    ((1, 0, 2), None)
+    >>> match_order(["2_Dog", "1_Cat", "3_t shirt top"], None, pets, {})
+    (1, 0, 2)
+    >>> match_order(["cat", "dog", "skirt"], None, pets, {}) is None
+    True
     """
     known_ids = known.names if are_ids(known.names) else known.wnids
     if are_ids(names):
         return _match_ids(names, known_ids)
-    keys = [name_key(name) for name in without_leading_marks(names)]
-    order: tuple[int, ...] | None = tuple(range(len(keys)))
     # Names in the known order may be ambiguous: ImageNet-1k has two cranes.
-    levels = _key_levels(known.names, aliases)
-    if not all(
-        any(key in level[index] for level in levels) for index, key in enumerate(keys)
-    ):
+    if _are_in_order(names, known, aliases):
+        order: tuple[int, ...] | None = tuple(range(len(names)))
+    else:
         order = match_part(names, class_indices(known, aliases))
     if order is None:
         return _match_ids(wnids, known_ids)
-    if (
-        wnids is None
-        or known.wnids is None
-        or tuple(wnids) == tuple(known.wnids[index] for index in order)
-    ):
+    if wnids is None or known.wnids is None:
         return order
-    return None
+    expected = [known.wnids[index] for index in order]
+    return order if list(wnids) == expected else None
+
+
+def _are_in_order(names: Sequence[str], known: LabelList, aliases: Aliases) -> bool:
+    """Return True if each name is a name of the known class of the same index."""
+    levels = _key_levels(known.names, aliases)
+    for index, name in enumerate(without_leading_marks(names)):
+        key = name_key(name)
+        if not any(key in level[index] for level in levels):
+            return False
+    return True
 
 
 def match_part(
@@ -147,13 +151,16 @@ def match_part(
 
     Return None if a name is unknown or ambiguous, or two names are one class.
 
-    >>> match_part(["2_Dog", "1_Cat"], class_indices(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
+    >>> pets = LabelList(("cat", "dog", "T-shirt/top"), None, "made up")
+    >>> match_part(["2_Dog", "1_Cat"], class_indices(pets, {}))
     (1, 0)
     """
-    keys = [name_key(name) for name in without_leading_marks(names)]
-    return _distinct(
-        [next((level[key] for level in indices if key in level), None) for key in keys]
-    )
+    found: list[int | None] = []
+    for name in without_leading_marks(names):
+        key = name_key(name)
+        matches = [level[key] for level in indices if key in level]
+        found.append(matches[0] if matches else None)
+    return _distinct(found)
 
 
 def class_indices(known: LabelList, aliases: Aliases) -> list[dict[str, int]]:
@@ -163,14 +170,12 @@ def class_indices(known: LabelList, aliases: Aliases) -> list[dict[str, int]]:
     indices = []
     for level in _key_levels(known.names, aliases):
         numbers = Counter(key for keys in level for key in keys)
-        indices.append(
-            {
-                key: index
-                for index, keys in enumerate(level)
-                for key in keys
-                if numbers[key] == 1
-            }
-        )
+        class_of_key = {}
+        for index, keys in enumerate(level):
+            for key in keys:
+                if numbers[key] == 1:
+                    class_of_key[key] = index
+        indices.append(class_of_key)
     return indices
 
 
@@ -183,22 +188,19 @@ def leading_ids(names: Sequence[str]) -> tuple[str, ...] | None:
     """Return the WordNet ids in front of all names, as in ``n02085620-Chihuahua``; None
     if a name has no id.
 
-    >>> leading_ids(["n02085620-Chihuahua", "n02085782-Japanese_spaniel"]), leading_ids(["n02085620-Chihuahua", "cat"])
-    (('n02085620', 'n02085782'), None)
+    >>> leading_ids(["n02085620-Chihuahua", "n02085782-Japanese_spaniel"])
+    ('n02085620', 'n02085782')
     """
-    return (
-        tuple(name[:9] for name in names)
-        if names and all(LEADING_MARKS[0].match(name) for name in names)
-        else None
-    )
+    if not names or not all(LEADING_MARKS[0].match(name) for name in names):
+        return None
+    return tuple(name[:9] for name in names)
 
 
 def without_leading_marks(names: Sequence[str]) -> Sequence[str]:
     """Return names without the mark that is in front of each of them."""
     for mark in LEADING_MARKS:
-        ends = [match.end() for name in names if (match := mark.match(name))]
-        if len(ends) == len(names):
-            return [name[end:] for name, end in zip(names, ends, strict=True)]
+        if all(mark.match(name) for name in names):
+            return [mark.sub("", name, count=1) for name in names]
     return names
 
 
@@ -211,21 +213,21 @@ def name_key(name: str) -> str:
     """
     if not name.isascii():
         name = unicodedata.normalize("NFKD", name)
-    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
+    letters = [letter for letter in name.casefold() if letter.isalnum()]
+    return "".join(letters) or name
 
 
 def _key_levels(known: Sequence[str], aliases: Aliases) -> list[list[set[str]]]:
     """Return the keys of each class, from the most to the least certain: whole name,
     first synonym, all synonyms and aliases.
     """
-    return [
-        [{name_key(name)} for name in known],
-        [{name_key(name.split(",")[0])} for name in known],
-        [
-            {name_key(other) for other in (*name.split(","), *aliases.get(name, ()))}
-            for name in known
-        ],
-    ]
+    whole, first, others = [], [], []
+    for name in known:
+        synonyms = name.split(",")
+        whole.append({name_key(name)})
+        first.append({name_key(synonyms[0])})
+        others.append(set(map(name_key, [*synonyms, *aliases.get(name, ())])))
+    return [whole, first, others]
 
 
 def _match_ids(wnids: Ids | None, known: Ids | None) -> tuple[int, ...] | None:

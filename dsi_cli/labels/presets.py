@@ -152,9 +152,8 @@ def aliases() -> dict[str, dict[str, list[str]]]:
     spellings. With these names, no preset equals another one, which a test checks for
     all pairs.
     """
-    names: dict[str, dict[str, list[str]]] = json.loads(
-        (files("dsi_cli.labels") / "aliases.json").read_text("utf-8")
-    )
+    text = (files("dsi_cli.labels") / "aliases.json").read_text("utf-8")
+    names: dict[str, dict[str, list[str]]] = json.loads(text)
     return names
 
 
@@ -165,9 +164,10 @@ def find_preset(name: str) -> Preset | None:
     >>> find_preset("ImageNet-1k").classes
     1000
     """
-    return next(
-        (preset for preset in PRESETS if _bare(preset.name) == _bare(name)), None
-    )
+    for preset in PRESETS:
+        if _bare(preset.name) == _bare(name):
+            return preset
+    return None
 
 
 def load_preset(name: str) -> LabelList:
@@ -200,15 +200,15 @@ def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     path = files("dsi_cli.labels") / "data" / "superclasses" / f"{labels.preset}.tsv"
     if labels.preset is None or not path.is_file():
         return None
-    in_preset_order = [
-        line.split("\t", 1)[1] for line in path.read_text(encoding="utf-8").splitlines()
-    ]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    superclasses = [line.split("\t", 1)[1] for line in lines]
+    other_names = aliases().get(labels.preset, {})
     indices = label_list.match_order(
-        labels.names, None, _load(labels.preset), aliases().get(labels.preset, {})
+        labels.names, None, _load(labels.preset), other_names
     )
-    return (
-        None if indices is None else tuple(in_preset_order[index] for index in indices)
-    )
+    if indices is None:
+        return None
+    return tuple(superclasses[index] for index in indices)
 
 
 def recognise(
@@ -245,40 +245,60 @@ def recognise(
     """
     names = tuple(labels)
     given = label_list.leading_ids(names) if wnids is None else tuple(wnids)
+    same = _same_preset(names, given, source)
+    if same is not None:
+        return same
+    if given is not None:
+        return LabelList(names, given, source)
+    superset, ids = _superset(names)
+    return LabelList(names, ids, source, subset_of=superset)
+
+
+def _same_preset(
+    names: tuple[str, ...], given: Ids | None, source: str
+) -> LabelList | None:
+    """Return the list as the preset that has the same classes, or None."""
     for preset in PRESETS:
         if preset.classes != len(names):
             continue
         known = _load(preset.name)
-        indices = label_list.match_order(
-            names, given, known, aliases().get(preset.name, {})
+        other_names = aliases().get(preset.name, {})
+        indices = label_list.match_order(names, given, known, other_names)
+        if indices is None or known.wnids is None:
+            continue
+        if label_list.are_ids(names):
+            names = tuple(known.names[index] for index in indices)
+        return LabelList(
+            names,
+            tuple(known.wnids[index] for index in indices),
+            source,
+            preset.name,
+            is_reordered=list(indices) != sorted(indices),
         )
-        if indices is not None and known.wnids is not None:
-            if label_list.are_ids(names):
-                names = tuple(known.names[index] for index in indices)
-            wnids_in_order = tuple(known.wnids[index] for index in indices)
-            return LabelList(
-                names,
-                wnids_in_order,
-                source,
-                preset.name,
-                is_reordered=list(indices) != sorted(indices),
-            )
-    # Find a preset that contains all names and others, unless the ids of several such
-    # presets differ.
-    matches: dict[str, tuple[str | None, ...]] = {}
-    if given is None and MIN_PARTIAL_NAMES <= len(names) <= MAX_SUPERSET_CLASSES:
-        for preset in PRESETS:
-            if len(names) < preset.classes <= MAX_SUPERSET_CLASSES:
-                indices, ids = (
-                    label_list.match_part(names, _class_indices(preset.name)),
-                    _load(preset.name).wnids,
-                )
-                if indices is not None and ids is not None:
-                    matches[preset.name] = tuple(ids[index] for index in indices)
-    if len(set(matches.values())) == 1:
-        superset, given = next(iter(matches.items()))
-        return LabelList(names, given, source, subset_of=superset)
-    return LabelList(names, given, source)
+    return None
+
+
+def _superset(
+    names: tuple[str, ...],
+) -> tuple[str | None, tuple[str | None, ...] | None]:
+    """Return a longer preset that contains all names, and their ids in it.
+
+    Return None twice without one, or if the ids in several such presets differ.
+    """
+    matches: dict[tuple[str | None, ...], str] = {}
+    if len(names) < MIN_PARTIAL_NAMES:
+        return None, None
+    for preset in PRESETS:
+        if not len(names) < preset.classes <= MAX_SUPERSET_CLASSES:
+            continue
+        indices = label_list.match_part(names, _class_indices(preset.name))
+        ids = _load(preset.name).wnids
+        if indices is not None and ids is not None:
+            matches.setdefault(tuple(ids[index] for index in indices), preset.name)
+    if len(matches) != 1:
+        return None, None
+    ((ids, name),) = matches.items()
+    return name, ids
 
 
 @cache
@@ -291,31 +311,28 @@ def _load(name: str) -> LabelList:
     folder = files("dsi_cli.labels") / "data"
     path = folder / f"{name}.tsv"
     if path.is_file():
-        rows = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
+        lines = path.read_text("utf-8").splitlines()
+        rows = [line.split("\t")[:2] for line in lines]
     else:
-        # The long lists share a table.
-        import pyarrow.parquet as pq
+        rows = _load_imagenet(name)
+    wnids, names = zip(*rows, strict=True)
+    ids = tuple(wnid or None for wnid in wnids)
+    return LabelList(names, ids, f"the preset {name}", name)
 
-        with (
-            as_file(folder / "imagenet.parquet") as shared,
-            pq.ParquetFile(shared) as file,
-        ):
-            columns = [
-                column.to_pylist()
-                for column in file.read(["wnid", "name", name]).columns
-            ]
-        classes = [
-            (index, wnid, label)
-            for wnid, label, index in zip(*columns, strict=True)
-            if index is not None
-        ]
-        rows = [[f"n{wnid:08d}", label] for _, wnid, label in sorted(classes)]
-    return LabelList(
-        tuple(row[1] for row in rows),
-        tuple(row[0] or None for row in rows),
-        f"the preset {name}",
-        name,
-    )
+
+def _load_imagenet(name: str) -> list[list[str]]:
+    """Return the ids and names of a long list; the long lists share a table, which has
+    the index of each class in each list.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = files("dsi_cli.labels") / "data" / "imagenet.parquet"
+    with as_file(table) as path, pq.ParquetFile(path) as file:
+        columns = file.read(["wnid", "name", name])
+    classes = columns.filter(pc.is_valid(columns[name])).sort_by(name)
+    numbers, names = classes["wnid"].to_pylist(), classes["name"].to_pylist()
+    return [[f"n{wnid:08d}", label] for wnid, label in zip(numbers, names, strict=True)]
 
 
 def _bare(name: str) -> str:

@@ -7,8 +7,8 @@
                        checkpoints
 ``tables``             Parquet and CSV: one row per sample
 ``matrix_tables``      CSV: the confusion matrix or the scores of one epoch
-``numpy_files``        NPY and NPZ: arrays of predictions or of confusion counts, which
-                       are never unpickled
+``numpy_files``        NPY and NPZ, which are never unpickled
+``arrays``             arrays of predictions, scores, targets or confusion counts
 ``epoch_predictions``  the predictions of one epoch in a file, and their conversion to
                        class numbers
 """

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +17,7 @@ from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import confusion_counts
 
 # the axes of a confusion matrix, either of which may be the truth
-AXES = (
-    "rows",
-    "columns",
-)
+AXES = ("rows", "columns")
 MIN_BALANCED_CLASSES = (
     10  # the number of classes from which predictions are not balanced by chance
 )
@@ -43,13 +39,28 @@ certain first.
 _NAME_END = re.compile(r"(_label|_class)?(es|s)?$")
 
 
+def unusable(
+    where: object,
+    expected: str,
+    found: str,
+    remedy: str,
+    code: str,
+    /,
+    **fields: Any,
+) -> UsageError:
+    """Return the error about predictions that cannot be used."""
+    message = f"{where}: expected {expected}, found {found}; {remedy}"
+    return UsageError(message, code=code, **fields)
+
+
 def names_by_role(
     names: Collection[str], roles: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
     """Return for each role the first of its names that a file has: the role itself, or
     a name in any case and in the plural.
 
-    >>> names_by_role(["idx", "True Label", "y_preds"], {"target": TARGET, "prediction": PREDICTION, "epoch": ("epoch",)})
+    >>> roles = {"target": TARGET, "prediction": PREDICTION, "epoch": ("epoch",)}
+    >>> names_by_role(["idx", "True Label", "y_preds"], roles)
     {'target': 'True Label', 'prediction': 'y_preds'}
     """
     by_key: dict[str, str] = {}
@@ -58,8 +69,10 @@ def names_by_role(
     found = {}
     for role, other_names in roles.items():
         known = [by_key[_key(name)] for name in other_names if _key(name) in by_key]
-        if role in names or known:
-            found[role] = role if role in names else known[0]
+        if role in names:
+            found[role] = role
+        elif known:
+            found[role] = known[0]
     return found
 
 
@@ -67,9 +80,8 @@ def _key(name: str) -> str:
     """Return a name in lower case, without the plural and without ``label`` or
     ``class`` at its end.
     """
-    return _NAME_END.sub(
-        "", re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"), count=1
-    )
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return _NAME_END.sub("", words, count=1)
 
 
 @dataclass(frozen=True)
@@ -104,12 +116,11 @@ def class_numbers(
     kind: str,
     locate: Callable[[int], str],
 ) -> Ints:
-    """Return the class number of each label: the class of this name if there is exactly
-    one, else the number in the text.
+    """Return the class number of each label: the classes of these names, or else the
+    numbers in the texts.
 
-    Raise `UsageError` if a label is neither the number nor the name of exactly one
-    class, or if a label that is only a number comes with one that is the name of a
-    class of another number.
+    Raise `UsageError` if a label is no class, or if some labels are names and others
+    numbers: ``7`` may be the name of another class.
 
     Parameters
     ----------
@@ -121,76 +132,45 @@ def class_numbers(
     """
     # A name of several classes stands for none of them.
     by_name: dict[str, int] = {}
-    for number, name in enumerate(() if names is None else names):
+    for number, name in enumerate([] if names is None else names):
         by_name[name] = -1 if name in by_name else number
     numbers = labels.codes
     if labels.names is not None:
-        number_of_name = []
-        for name in labels.names:
-            number = by_name.get(name, -1)
-            if name not in by_name:
-                with suppress(ValueError):
-                    value = float(name)
-                    number = (
-                        int(value)
-                        if value.is_integer() and 0 <= value < classes
-                        else -1
-                    )
-            number_of_name.append(number)
-        _require_one_kind(labels, number_of_name, by_name, classes, kind, locate)
-        numbers = np.array(number_of_name, dtype=np.int32)[labels.codes]
+        used = np.unique(labels.codes).tolist()
+        are_names = any(labels.names[code] in by_name for code in used)
+        by_label = np.full(len(labels.names), -1, dtype=np.int32)
+        for code in used:
+            label = labels.names[code]
+            by_label[code] = by_name.get(label, -1) if are_names else _number(label)
+        numbers = by_label[labels.codes]
     wrong = (numbers < 0) | (numbers >= classes)
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        code = int(labels.codes[first])
-        label = str(code) if labels.names is None else ascii(labels.names[code][:60])
-        known = [ascii(name[:40]) for name, number in by_name.items() if number >= 0]
-        or_name = (
-            f", or the name of exactly one class ({', '.join(known[:3])}, ...)"
-            if known
-            else ""
-        )
-        message = (
-            f"{locate(first)}: the {kind} {label} is not a class; expected 0 to"
-            f" {classes - 1}{or_name}; correct it, "
-        )
-        message += "or give the classes that the predictions were made with (--labels)"
-        raise UsageError(message, code="unknown-class", values=kind, label=label)
-    return numbers
+    if not wrong.any():
+        return numbers
+    first = int(np.argmax(wrong))
+    label = str(labels.codes[first])
+    if labels.names is not None:
+        label = ascii(labels.names[int(label)][:60])
+    expected = f"0 to {classes - 1}"
+    known = [ascii(name[:40]) for name, number in by_name.items() if number >= 0]
+    if known:
+        examples = ", ".join(known[:3])
+        expected += f", or only names of exactly one class ({examples}, ...)"
+    raise UsageError(
+        f"{locate(first)}: the {kind} {label} is not a class; expected {expected};"
+        " correct it, or give the classes that the predictions were made with"
+        " (--labels)",
+        code="unknown-class",
+        values=kind,
+        label=label,
+    )
 
 
-def _require_one_kind(
-    labels: EncodedLabels,
-    numbers: Sequence[int],
-    by_name: Mapping[str, int],
-    classes: int,
-    kind: str,
-    locate: Callable[[int], str],
-) -> None:
-    """Raise `UsageError` if labels are numbers from 0 and the classes are called 1 to
-    10, for example.
+def _number(text: str) -> int:
+    """Return the whole number in a text, or -1; pandas writes some integers as
+    ``3.0``.
     """
-    used = [
-        (code, (labels.names or ())[code], numbers[code])
-        for code in np.unique(labels.codes).tolist()
-    ]
-    unnamed = [
-        code for code, name, number in used if name not in by_name and number >= 0
-    ]
-    named = [
-        name
-        for _, name, number in used
-        if name in by_name and name.isdecimal() and int(name) != number >= 0
-    ]
-    if unnamed and any(int(name) < classes for name in named):
-        label = ascii((labels.names or ())[unnamed[0]][:60])
-        place = locate(int(np.argmax(labels.codes == unnamed[0])))
-        message = (
-            f"{place}: the {kind} {label} is the number of a class and no name, but"
-            f" {named[0]!a} is the name of class {by_name[named[0]]}; write only names,"
-            " or save integers in an NPY, NPZ or Parquet file"
-        )
-        raise UsageError(message, code="unknown-class", values=kind, label=label)
+    match = re.fullmatch(r"([0-9]{1,9})(\.0*)?", text.strip())
+    return -1 if match is None else int(match[1])
 
 
 @dataclass(frozen=True)
@@ -246,38 +226,18 @@ class EpochPredictions:
         truth : (N,) int, the class numbers in the file with targets, or None.
         truth_name : the name of that file.
         """
-        counts: Any = self._counts(classes, names)
-        if counts is not None:
-            if not counts.any():
-                message = (
-                    f"{self.location}: expected confusion counts, found only zeros;"
-                    " give an epoch that has samples"
-                )
-                raise UsageError(message, code="counts-zero")
-            if (
-                truth is not None
-                and (counts.sum(axis=1) != np.bincount(truth, minlength=classes)).any()
-            ):
-                message = (
-                    f"{self.location}: expected as many samples of each class as the"
-                    f" targets in {truth_name} have, "
-                )
-                message += (
-                    "found others; give --truth columns if the truth is on the columns,"
-                    " or the targets of this test "
-                )
-                message += "set, or none"
-                raise UsageError(message, code="counts-contradict-targets")
-            return EvaluationResult(counts)
+        if self.counts is not None:
+            return self._result_of_counts(classes, names, truth, truth_name)
         assert self.predictions is not None
         if self.score_columns not in (None, classes):
-            message = (
-                f"{self.location}: expected {classes} scores of each sample, as the"
-                " classifier has classes, found "
-            )
-            message += f"{self.score_columns}; give the scores of this classifier"
-            raise UsageError(
-                message, code="score-classes", found=self.score_columns, classes=classes
+            raise unusable(
+                self.location,
+                f"{classes} scores of each sample, as the classifier has classes",
+                str(self.score_columns),
+                "give the scores of this classifier",
+                "score-classes",
+                found=self.score_columns,
+                classes=classes,
             )
         predictions = class_numbers(
             self.predictions, classes, names, "prediction", self._locate
@@ -287,61 +247,86 @@ class EpochPredictions:
             targets = class_numbers(
                 self.targets, classes, names, "target", self._locate
             )
-            if truth is not None and (targets != truth).any():
-                index = int(np.argmax(targets != truth))
-                message = (
-                    f"{self._locate(index)}: the target is {targets[index]}, and"
-                    f" {truth[index]} in {truth_name}; "
-                )
-                message += "give the targets of these samples in this order, or none"
-                raise UsageError(message, code="targets-contradict")
         assert targets is not None  # `files.read` refuses predictions without targets
+        if truth is not None and (targets != truth).any():
+            index = int(np.argmax(targets != truth))
+            raise UsageError(
+                f"{self._locate(index)}: the target is {targets[index]}, and"
+                f" {truth[index]} in {truth_name}; give the targets of these samples"
+                " in this order, or none",
+                code="targets-contradict",
+            )
         counts = confusion_counts(targets, predictions, classes)
         return EvaluationResult(
             counts, targets, predictions, self.scores, self.samples, self.paths
         )
 
-    def _counts(
-        self, classes: int, names: Sequence[str] | None
-    ) -> NDArray[np.int64] | None:
+    def _result_of_counts(
+        self,
+        classes: int,
+        names: Sequence[str] | None,
+        truth: Ints | None,
+        truth_name: str | None,
+    ) -> EvaluationResult:
+        counts = self._counts(classes, names)
+        if not counts.any():
+            raise unusable(
+                self.location,
+                "confusion counts",
+                "only zeros",
+                "give an epoch that has samples",
+                "counts-zero",
+            )
+        if truth is not None:
+            samples = np.bincount(truth, minlength=classes)
+            if (counts.sum(axis=1) != samples).any():
+                raise unusable(
+                    self.location,
+                    f"as many samples of each class as the targets in {truth_name}"
+                    " have",
+                    "others",
+                    "give --truth columns if the truth is on the columns, or the"
+                    " targets of this test set, or none",
+                    "counts-contradict-targets",
+                )
+        return EvaluationResult(counts)
+
+    def _counts(self, classes: int, names: Sequence[str] | None) -> NDArray[np.int64]:
         """Return the confusion counts in the order of the classes; classes that the
         labels of the file lack have none.
         """
-        if self.counts is None:
-            return None
-        if self.classes_of_counts is not None:
-            indices = []
-            for axis, labels in zip(
-                ("row", "column"), self.classes_of_counts, strict=True
-            ):
-                place = f"{self.location}, {axis}"
-                numbers = class_numbers(
-                    labels, classes, names, "label", f"{place} {{}}".format
+        assert self.counts is not None
+        if self.classes_of_counts is None:
+            if len(self.counts) == classes:
+                return self.counts
+            raise unusable(
+                self.location,
+                f"confusion counts of {classes} classes, as the classifier has",
+                str(len(self.counts)),
+                "give the counts of all classes of this classifier (scikit-learn:"
+                f" confusion_matrix(y_true, y_pred, labels=range({classes})))",
+                "counts-classes",
+                found=len(self.counts),
+                classes=classes,
+            )
+        indices = []
+        for axis, labels in zip(AXES, self.classes_of_counts, strict=True):
+            axis = axis.removesuffix("s")
+            locate = f"{self.location}, {axis} {{}}".format
+            numbers = class_numbers(labels, classes, names, "label", locate)
+            if len(np.unique(numbers)) < len(numbers):
+                raise unusable(
+                    self.location,
+                    "each class once",
+                    f"one twice among the {axis}s",
+                    "rename it",
+                    "repeated-class",
+                    axis=axis,
                 )
-                if len({*numbers.tolist()}) < len(numbers):
-                    message = (
-                        f"{self.location}: expected each class once, found one twice"
-                        f" among the {axis}s; rename it"
-                    )
-                    raise UsageError(message, code="repeated-class", axis=axis)
-                indices.append(numbers)
-            counts = np.zeros((classes, classes), dtype=np.int64)
-            counts[np.ix_(*indices)] = self.counts
-            return counts
-        if len(self.counts) != classes:
-            message = (
-                f"{self.location}: expected confusion counts of {classes} classes, as"
-                " the classifier has, found "
-            )
-            message += (
-                f"{len(self.counts)}; give the counts of all classes of this classifier"
-                " (scikit-learn: "
-            )
-            message += f"confusion_matrix(y_true, y_pred, labels=range({classes})))"
-            raise UsageError(
-                message, code="counts-classes", found=len(self.counts), classes=classes
-            )
-        return self.counts
+            indices.append(numbers)
+        counts = np.zeros((classes, classes), dtype=np.int64)
+        counts[np.ix_(*indices)] = self.counts
+        return counts
 
     def _locate(self, sample: int) -> str:
         if self.rows is None:
@@ -361,27 +346,29 @@ def require_truth_axis(
     epoch, because many test sets are balanced, and predictions of several classes
     hardly ever.
     """
-    counts = [
-        result.counts for result in results.values() if result.predictions is None
-    ]
-    if len(counts) == 1 and len(counts[0]) < MIN_BALANCED_CLASSES:
+    counts = [one.counts for one in results.values() if one.predictions is None]
+    if not counts or (len(counts) == 1 and len(counts[0]) < MIN_BALANCED_CLASSES):
         return
-    differs = []
-    for along in (1, 0):
-        sums = [matrix.sum(axis=along) for matrix in counts]
-        differs.append(
-            any((one != (sums[0] if len(sums) > 1 else one[0])).any() for one in sums)
-        )
-    if differs == [True, False]:
+    if _sums_differ(counts, 1) and not _sums_differ(counts, 0):
         other = AXES[1 - AXES.index(axis)]
-        expected = (
-            "the same samples of each class at every epoch"
-            if len(counts) > 1
-            else "as many samples of each class"
+        expected = "as many samples of each class"
+        if len(counts) > 1:
+            expected = "the same samples of each class at every epoch"
+        raise unusable(
+            name,
+            expected,
+            f"that they differ along the {axis} and are the same along the other axis,"
+            " which seems to be the truth",
+            f"give --truth {other}",
+            "truth-axis",
+            axis=axis,
         )
-        message = (
-            f"{name}: expected {expected}, found that they differ along the {axis} and"
-            " are the same along the other "
-        )
-        message += f"axis, which seems to be the truth; give --truth {other}"
-        raise UsageError(message, code="truth-axis", axis=axis)
+
+
+def _sums_differ(counts: Sequence[NDArray[np.int64]], along: int) -> bool:
+    """Return True if the sums of counts differ between epochs, or between the classes
+    of one epoch.
+    """
+    sums = np.stack([matrix.sum(axis=along) for matrix in counts])
+    reference = sums[0] if len(sums) > 1 else sums[0, 0]
+    return bool((sums != reference).any())

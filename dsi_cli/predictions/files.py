@@ -20,14 +20,15 @@ import numpy as np
 
 from dsi_cli.errors import UsageError, count, listed
 from dsi_cli.predictions import numpy_files, tables
+from dsi_cli.predictions.arrays import FindTargets
 from dsi_cli.predictions.epoch_predictions import (
     EncodedLabels,
     EpochPredictions,
     Ints,
     class_numbers,
     require_truth_axis,
+    unusable,
 )
-from dsi_cli.predictions.numpy_files import FindTargets
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
@@ -88,31 +89,24 @@ class PredictionFile:
         """Return the name of the file, the contents of some results from it and the
         source of the targets, for messages.
         """
-        sizes = [
-            len(result.predictions)
-            for result in results
-            if result.predictions is not None
-        ]
-        contents, truth = (
-            f"confusion counts; {self.axis} are the truth",
-            "checked against",
-        )
+        sizes = set()
+        for result in results:
+            if result.predictions is not None:
+                sizes.add(len(result.predictions))
+        contents = f"confusion counts; {self.axis} are the truth"
+        truth = "checked against"
         if sizes:
-            contents = (
-                f"{' to '.join(f'{size:,}' for size in sorted({min(sizes), max(sizes)}))}"
-                " samples"
-            )
+            numbers = [f"{size:,}" for size in sorted({min(sizes), max(sizes)})]
+            contents = f"{' to '.join(numbers)} samples"
             truth = "truth from"
         if any(part.score_columns is not None for part in self.epochs):
             contents += "; arg max of the scores"
         if with_count:
             contents = f"{count(len(results), 'epoch')}, {contents}"
         description = f"{self.name} ({contents})"
-        return (
-            description
-            if self.truth_name is None
-            else f"{description}, {truth} {self.truth_name}"
-        )
+        if self.truth_name is not None:
+            description += f", {truth} {self.truth_name}"
+        return description
 
     def of_run(self, run: str, _folder: Place) -> PredictionFile | None:
         """Return the file if it has predictions of a run, perhaps among those of
@@ -143,22 +137,22 @@ class PredictionFile:
             raise UsageError(message, code="epoch-count", rows=1, epochs=len(epochs))
         times = 1 if part.targets is None else _repetitions(part.targets.codes)
         if times > 1:
-            message = (
-                f"{self.name}: expected the targets of one epoch, found the same ones"
-                f" {times} times; {remedy}, or add a "
+            raise unusable(
+                self.name,
+                "the targets of one epoch",
+                f"the same ones {times} times",
+                f"{remedy}, or add a column 'run' if these are several trainings",
+                "repeated-targets",
+                times=times,
             )
-            message += "column 'run' if these are several trainings"
-            raise UsageError(message, code="repeated-targets", times=times)
         return epochs[-1]
 
     def unused_epochs(
         self, epochs: Collection[int], run: str | None = None
     ) -> list[int]:
         """Return the epochs in the file that are not among the run's ``epochs``."""
-        return sorted(
-            {part.epoch for part in self._of_run(run) if part.epoch is not None}
-            - {*epochs}
-        )
+        named = {part.epoch for part in self._of_run(run)}
+        return sorted(epoch for epoch in named - {*epochs} if epoch is not None)
 
     def results(
         self,
@@ -192,18 +186,11 @@ class PredictionFile:
         """
         truth = None
         if self.targets is not None:
-            truth = class_numbers(
-                self.targets,
-                classes,
-                names,
-                "target",
-                lambda sample: f"{self.truth_name}, sample {sample}",
-            )
-        parts = self._by_epoch(epochs, run)
-        results = {
-            epoch: part.result(classes, names, truth, self.truth_name)
-            for epoch, part in parts.items()
-        }
+            locate = f"{self.truth_name}, sample {{}}".format
+            truth = class_numbers(self.targets, classes, names, "target", locate)
+        results = {}
+        for epoch, part in self._by_epoch(epochs, run).items():
+            results[epoch] = part.result(classes, names, truth, self.truth_name)
         require_truth_axis(results, self.name, self.axis)
         return results
 
@@ -213,11 +200,14 @@ class PredictionFile:
         """
         runs = self.run_names
         if run is None and len(runs) > 1:
-            message = (
-                f"{self.name}: expected the predictions of one run, found"
-                f" {_shorten_names(runs)}; keep those of one"
+            raise unusable(
+                self.name,
+                "the predictions of one run",
+                _shorten_names(runs),
+                "keep those of one",
+                "several-runs",
+                runs=runs,
             )
-            raise UsageError(message, code="several-runs", runs=runs)
         return [part for part in self.epochs if run is None or part.run in (None, run)]
 
     def _by_epoch(
@@ -226,61 +216,61 @@ class PredictionFile:
         """Return predictions by the run's epochs, in the run's order; errors as for
         `results`.
         """
-        parts, run_name = (
-            self._of_run(run),
-            ("the run" if run is None else f"run {run!r}"),
-        )
+        parts = self._of_run(run)
+        run_name = "the run" if run is None else f"run {run!r}"
         # Without epochs in the file, the rows are the run's epochs in order.
         if parts[0].epoch is None:
-            if len(parts) != len(epochs):
-                message = (
-                    f"{self.name} has {count(len(parts), 'row')}, {run_name} has"
-                    f" {count(len(epochs), 'epoch')}: give one "
-                )
-                message += (
-                    "row per epoch in the run's order, or give an NPZ with `epochs`"
-                )
-                raise UsageError(
-                    message, code="epoch-count", rows=len(parts), epochs=len(epochs)
-                )
-            return dict(zip(epochs, parts, strict=True))
+            if len(parts) == len(epochs):
+                return dict(zip(epochs, parts, strict=True))
+            raise UsageError(
+                f"{self.name} has {count(len(parts), 'row')}, {run_name} has"
+                f" {count(len(epochs), 'epoch')}: give one row per epoch in the run's"
+                " order, or give an NPZ with `epochs`",
+                code="epoch-count",
+                rows=len(parts),
+                epochs=len(epochs),
+            )
         by_epoch: dict[int, EpochPredictions] = {}
         for part in parts:
             assert part.epoch is not None
-            if part.epoch in by_epoch:
-                both = f"{by_epoch[part.epoch].location} and {part.location}"
-                message = (
-                    f"{self.name}: expected epoch {part.epoch} once, found it in"
-                    f" {both}; keep one of them"
+            other = by_epoch.setdefault(part.epoch, part)
+            if other is not part:
+                raise unusable(
+                    self.name,
+                    f"epoch {part.epoch} once",
+                    f"it in {other.location} and {part.location}",
+                    "keep one of them",
+                    "repeated-epoch",
+                    epoch=part.epoch,
                 )
-                raise UsageError(message, code="repeated-epoch", epoch=part.epoch)
-            by_epoch[part.epoch] = part
-        common = {epoch: by_epoch[epoch] for epoch in epochs if epoch in by_epoch}
-        if not common:
-            message = (
-                f"{self.name}: expected epochs of {run_name}"
-                f" ({shorten_epochs(epochs)}), found "
+        self._require_same_numbering(sorted(by_epoch), epochs, run_name)
+        return {epoch: by_epoch[epoch] for epoch in epochs if epoch in by_epoch}
+
+    def _require_same_numbering(
+        self, numbers: Sequence[int], epochs: Sequence[int], run_name: str
+    ) -> None:
+        """Raise `UsageError` if no epoch of the file is one of the run's, or if all are
+        one off.
+        """
+        found, own = shorten_epochs(numbers), shorten_epochs(epochs)
+        if not set(numbers) & set(epochs):
+            raise unusable(
+                self.name,
+                f"epochs of {run_name} ({own})",
+                f"{found}, none in common",
+                "number the epochs as the run does",
+                "no-common-epoch",
             )
-            message += (
-                f"{shorten_epochs([*by_epoch])}, none in common; number the epochs as"
-                " the run does"
+        if len(numbers) < 2 or len(numbers) != len(epochs):
+            return
+        shifts = set(np.subtract(epochs, numbers).tolist())
+        if shifts in ({1}, {-1}):
+            raise UsageError(
+                f"{self.name} numbers the epochs {found}, and {run_name} {own}; number"
+                " them as the checkpoints are numbered (dsi scan), or leave out the"
+                " epoch that the run lacks",
+                code="shifted-epochs",
             )
-            raise UsageError(message, code="no-common-epoch")
-        shifts = {
-            epoch - other
-            for epoch, other in zip(sorted(by_epoch), epochs, strict=False)
-        }
-        if 1 < len(by_epoch) == len(epochs) and shifts in ({1}, {-1}):
-            message = (
-                f"{self.name} numbers the epochs {shorten_epochs([*by_epoch])}, and"
-                f" {run_name} {shorten_epochs(epochs)}; "
-            )
-            message += (
-                "number them as the checkpoints are numbered (dsi scan), or leave out"
-                " the epoch that the run lacks"
-            )
-            raise UsageError(message, code="shifted-epochs")
-        return common
 
 
 @dataclass(frozen=True)
@@ -352,44 +342,25 @@ def read_predictions(
     truth_path = folder / TARGETS_FILE if targets is None else Path(targets)
     has_truth = targets is not None or os.path.isfile(truth_path)  # noqa: PTH113
     find_targets = cache(lambda: _read_targets(truth_path) if has_truth else None)
-    epochs = (
-        _read_folder(path, truth, find_targets)
-        if is_folder
-        else _read_file(path, truth, find_targets)
-    )
+    read = _read_folder if is_folder else _read_file
+    epochs = read(path, truth, find_targets)
     lacks_targets = any(
         part.predictions is not None and part.targets is None for part in epochs
     )
     if lacks_targets and not has_truth:
-        message = (
-            f"{path}: expected a target for each prediction, found none; give them with"
-            " --targets, or the counts of a "
+        raise unusable(
+            path,
+            "a target for each prediction",
+            "none",
+            "give them with --targets, or the counts of a confusion matrix as an array"
+            " (C, C)",
+            "no-targets",
         )
-        message += "confusion matrix as an array (C, C)"
-        raise UsageError(message, code="no-targets")
     name = path.name or str(path)
     labels = find_targets() if lacks_targets or targets is not None else None
     if labels is None:
         return PredictionFile(name, None, tuple(epochs), None, truth)
     for part in epochs:
-        if part.predictions is not None and len(part.predictions) != len(labels):
-            is_table_without_epochs = part.epoch is None and part.rows is not None
-            remedy = (
-                "add a column 'epoch'"
-                if is_table_without_epochs
-                else "give both for the same samples"
-            )
-            message = (
-                f"{part.location}: expected {len(labels):,} predictions, as"
-                f" {truth_path.name} has targets, found "
-            )
-            message += f"{len(part.predictions):,}; {remedy}"
-            raise UsageError(
-                message,
-                code="target-count",
-                predictions=len(part.predictions),
-                targets=len(labels),
-            )
         _require_same_samples(part, labels, truth_path.name)
     return PredictionFile(name, truth_path.name, tuple(epochs), labels, truth)
 
@@ -402,10 +373,9 @@ def _repetitions(targets: Ints) -> int:
     (2, 1)
     """
     for samples in range(1, len(targets) // 2 + 1):
-        if (
-            len(targets) % samples == 0
-            and (targets == np.resize(targets[:samples], len(targets))).all()
-        ):
+        if len(targets) % samples:
+            continue
+        if (targets == np.resize(targets[:samples], len(targets))).all():
             is_count = len(np.unique(targets)) == samples
             return 1 if is_count else len(targets) // samples
     return 1
@@ -413,30 +383,43 @@ def _repetitions(targets: Ints) -> int:
 
 def _read_targets(path: Path) -> EncodedLabels:
     _require_file(path, tables.TEXT)
-    return (numpy_files if path.suffix.lower() in ARRAYS else tables).read_targets(path)
+    reader = numpy_files if path.suffix.lower() in ARRAYS else tables
+    return reader.read_targets(path)
 
 
 def _require_same_samples(
     part: EpochPredictions, targets: EncodedLabels, name: str
 ) -> None:
-    """Raise `UsageError` if predictions and targets have the numbers of other samples,
-    or the same images in another order.
+    """Raise `UsageError` if predictions and targets differ in number or in the numbers
+    of their samples, or have the same images in another order.
     """
-    column = None
-    if (
-        part.samples is not None
-        and targets.samples is not None
-        and (part.samples != targets.samples).any()
-    ):
+    if part.predictions is not None and len(part.predictions) != len(targets):
+        remedy = "give both for the same samples"
+        if part.epoch is None and part.rows is not None:
+            remedy = "add a column 'epoch'"
+        raise unusable(
+            part.location,
+            f"{len(targets):,} predictions, as {name} has targets",
+            f"{len(part.predictions):,}",
+            remedy,
+            "target-count",
+            predictions=len(part.predictions),
+            targets=len(targets),
+        )
+    own, other = part.samples, targets.samples
+    if own is not None and other is not None and (own != other).any():
         column, remedy = "sample", "give both for the same samples"
     elif part.paths != targets.paths and Counter(part.paths) == Counter(targets.paths):
         column, remedy = "path", "add a column 'sample' to both"
-    if column is not None:
-        message = (
-            f"{part.location}: expected the samples of {name} in its order, found"
-            f" others in the column {column!r}; {remedy}"
-        )
-        raise UsageError(message, code="targets-contradict")
+    else:
+        return
+    raise unusable(
+        part.location,
+        f"the samples of {name} in its order",
+        f"others in the column {column!r}",
+        remedy,
+        "targets-contradict",
+    )
 
 
 def open_predictions(
@@ -457,13 +440,12 @@ def open_predictions(
         found = find_prediction_files(folder)
         if found is not None:
             return read_predictions(found[0], targets or found[1], truth=truth)
-        places = [
-            place
-            for level in ("*", "*/*", "*/*/*")
-            for place in sorted(folder.glob(level))
-            if place.is_dir()
-        ]
-        subfolders = tuple(place for place in places if nearby_names(place))
+        places = []
+        for level in ("*", "*/*", "*/*/*"):
+            places += sorted(folder.glob(level))
+        subfolders = tuple(
+            place for place in places if place.is_dir() and nearby_names(place)
+        )
         if not subfolders:
             raise
         return RunFolders(folder, subfolders, targets, truth)
@@ -477,46 +459,45 @@ def require_runs(
 
     The runs are given by name, with their folders.
     """
+    run = next(iter(runs), None)
+    names = _shorten_names([*runs])
     if isinstance(predictions, RunFolders):
         if not any(predictions.find(run, folder) for run, folder in runs.items()):
-            message = (
-                f"{predictions.name}: expected a subfolder with predictions"
-                f" ({', '.join(NEARBY_FILES)}) for a run, found "
+            raise unusable(
+                predictions.name,
+                f"a subfolder with predictions ({', '.join(NEARBY_FILES)}) for a run",
+                f"none for {names}",
+                "name the subfolders as the runs",
+                "unknown-run",
+                run=run,
             )
-            message += (
-                f"none for {_shorten_names([*runs])}; name the subfolders as the runs"
-            )
-            raise UsageError(message, code="unknown-run", run=next(iter(runs), None))
         return
-    named = predictions.run_names
-    if named and not {None, *runs} & {part.run for part in predictions.epochs}:
-        message = (
-            f"{predictions.name}: expected rows of {_shorten_names([*runs])}, found"
-            f" only {_shorten_names(named)}; correct "
+    found = {part.run for part in predictions.epochs}
+    if not found & {None, *runs}:
+        raise unusable(
+            predictions.name,
+            f"rows of {names}",
+            f"only {_shorten_names(predictions.run_names)}",
+            "correct the column 'run', or drop it if the file has one run",
+            "unknown-run",
+            run=run,
         )
-        message += "the column 'run', or drop it if the file has one run"
-        raise UsageError(message, code="unknown-run", run=next(iter(runs), None))
-    if len(runs) > 1 and any(part.run is None for part in predictions.epochs):
-        message = (
+    if len(runs) > 1 and None in found:
+        raise UsageError(
             f"{predictions.name} does not name the run of its predictions, and there"
-            f" are {len(runs)}: "
+            f" are {len(runs)}: {names}; analyse one run at a time (dsi analyze FOLDER"
+            f" --predictions {predictions.name}), or give a table with a column 'run'",
+            code="predictions-without-run",
+            runs=[*runs],
         )
-        message += (
-            f"{_shorten_names([*runs])}; analyse one run at a time (dsi analyze FOLDER"
-            " --predictions "
-        )
-        message += f"{predictions.name}), or give a table with a column 'run'"
-        raise UsageError(message, code="predictions-without-run", runs=[*runs])
 
 
 def nearby_names(folder: Place) -> list[str]:
     """Return those of `NEARBY_FILES` that a folder has."""
     names = [name for name in NEARBY_FILES if (folder / name).is_file()]
-    return [
-        name
-        for name in names
-        if name != NEARBY_FILES[0] or (folder / TARGETS_FILE).is_file()
-    ]
+    if not (folder / TARGETS_FILE).is_file():
+        names = [name for name in names if name != NEARBY_FILES[0]]
+    return names
 
 
 def find_prediction_files(folder: Place) -> tuple[Path, Path | None] | None:
@@ -528,30 +509,31 @@ def find_prediction_files(folder: Place) -> tuple[Path, Path | None] | None:
     names = nearby_names(folder)
     if not names:
         return None
-    paths: list[Path | None] = []
-    for name in (names[0], TARGETS_FILE) if names[0] == NEARBY_FILES[0] else names[:1]:
-        try:
-            paths.append(download.local_file(folder / name))
-        except OSError as error:
-            message = (
-                f"{folder / name}: expected {EXPECTED}, but the file could not be"
-                f" downloaded ({error.strerror})"
-            )
-            raise UsageError(
-                message, code="download-failed", reason=error.strerror
-            ) from None
-    predictions, targets = [*paths, None][:2]
-    assert predictions is not None
-    return predictions, targets
+    predictions = _local_file(folder / names[0])
+    if names[0] != NEARBY_FILES[0]:
+        return predictions, None
+    return predictions, _local_file(folder / TARGETS_FILE)
+
+
+def _local_file(path: Place) -> Path:
+    """Return the path of a file, which is downloaded if it is remote."""
+    try:
+        return download.local_file(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: expected {EXPECTED}, but the file could not be downloaded"
+            f" ({error.strerror})",
+            code="download-failed",
+            reason=error.strerror,
+        ) from None
 
 
 def _read_file(
     path: Path, axis: str, find_targets: FindTargets
 ) -> list[EpochPredictions]:
     _require_file(path)
-    return (numpy_files if path.suffix.lower() in ARRAYS else tables).read_epochs(
-        path, axis, find_targets
-    )
+    reader = numpy_files if path.suffix.lower() in ARRAYS else tables
+    return reader.read_epochs(path, axis, find_targets)
 
 
 def _read_folder(
@@ -572,64 +554,80 @@ def _read_folder(
         ) from None
     parts: list[EpochPredictions] = []
     for path in paths:
-        numbers = re.findall(r"epoch[ _=.-]?([0-9]+)", path.stem.lower()) or re.findall(
-            r"[0-9]+", path.stem
-        )
-        if (
-            not numbers
-            or path.suffix.lower() not in ARRAYS + TABLES
-            or path.name.startswith(".")
-            or not path.is_file()
-        ):
-            continue
-        in_file = _read_file(path, axis, find_targets)
-        epoch = int(numbers[-1])
-        if {part.epoch for part in in_file} - {None, epoch} or len(
-            {part.run for part in in_file}
-        ) < len(in_file):
-            epochs = sorted({part.epoch for part in in_file if part.epoch is not None})
-            contents = (
-                f"epochs {shorten_epochs(epochs)}" if epochs else f"{len(in_file)} rows"
-            )
-            message = (
-                f"{path}: expected the predictions of epoch {epoch} alone, the number"
-                f" in its name, found {contents}; "
-            )
-            message += "name the file itself if it has all epochs, or rename it"
-            raise UsageError(message, code="several-epochs-in-file", epoch=epoch)
-        parts += [replace(part, epoch=epoch, location=str(path)) for part in in_file]
+        epoch = _epoch_of_name(path)
+        if epoch is not None:
+            in_file = _read_file(path, axis, find_targets)
+            _require_one_epoch(in_file, path, epoch)
+            for part in in_file:
+                parts.append(replace(part, epoch=epoch, location=str(path)))  # noqa: PERF401
     if not parts:
-        message = (
-            f"{folder}: expected files ({', '.join(ARRAYS + TABLES)}) with the epoch as"
-            " the last number in the name, or a "
+        files = ", ".join(ARRAYS + TABLES)
+        raise unusable(
+            folder,
+            f"files ({files}) with the epoch as the last number in the name, or a"
+            f" subfolder for each run with {' or '.join(NEARBY_FILES[:2])}",
+            "neither",
+            "name one file with all epochs",
+            "no-epoch-files",
         )
-        message += (
-            f"subfolder for each run with {' or '.join(NEARBY_FILES[:2])}, found"
-            " neither; name one file with all epochs"
-        )
-        raise UsageError(message, code="no-epoch-files")
     return sorted(parts, key=lambda part: (part.run or "", part.epoch or 0))
+
+
+def _epoch_of_name(path: Path) -> int | None:
+    """Return the epoch in the name of a file of predictions: the number after "epoch",
+    or else the last number. Return None for other files.
+    """
+    numbers = re.findall(r"epoch[ _=.-]?([0-9]+)", path.stem.lower())
+    numbers = numbers or re.findall(r"[0-9]+", path.stem)
+    if not numbers or path.suffix.lower() not in ARRAYS + TABLES:
+        return None
+    if path.name.startswith(".") or not path.is_file():
+        return None
+    return int(numbers[-1])
+
+
+def _require_one_epoch(
+    parts: Sequence[EpochPredictions], path: Path, epoch: int
+) -> None:
+    """Raise `UsageError` if a file has other epochs than the one in its name."""
+    epochs = {part.epoch for part in parts}
+    runs = {part.run for part in parts}
+    if epochs <= {None, epoch} and len(runs) == len(parts):
+        return
+    contents = f"{len(parts)} rows"
+    numbers = sorted(number for number in epochs if number is not None)
+    if numbers:
+        contents = f"epochs {shorten_epochs(numbers)}"
+    raise unusable(
+        path,
+        f"the predictions of epoch {epoch} alone, the number in its name",
+        contents,
+        "name the file itself if it has all epochs, or rename it",
+        "several-epochs-in-file",
+        epoch=epoch,
+    )
 
 
 def _require_file(path: Path, *other_suffixes: str) -> None:
     if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
         found = "a folder" if os.path.isdir(path) else "no such file"  # noqa: PTH112
-        message = (
-            f"{str(path)[:200]!a}: expected {EXPECTED}, found {found}; check the path"
-        )
-        raise UsageError(message, code="file-missing")
+        name = ascii(str(path)[:200])
+        raise unusable(name, EXPECTED, found, "check the path", "file-missing")
     if not os.access(path, os.R_OK):
         raise UsageError(
             f"{path}: the file may not be read; allow it, or give another one",
             code="not-allowed",
         )
     if path.suffix.lower() not in (*ARRAYS, *TABLES, *other_suffixes):
-        message = (
-            f"{path}: expected {EXPECTED}, found the suffix {path.suffix!a}; save a"
-            " table with the columns target "
+        raise unusable(
+            path,
+            EXPECTED,
+            f"the suffix {path.suffix!a}",
+            "save a table with the columns target and prediction, or arrays with the"
+            " names targets and predictions",
+            "unknown-suffix",
+            suffix=path.suffix,
         )
-        message += "and prediction, or arrays with the names targets and predictions"
-        raise UsageError(message, code="unknown-suffix", suffix=path.suffix)
 
 
 def shorten_epochs(epochs: Sequence[int]) -> str:

@@ -18,16 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
-from dsi_cli.predictions import numpy_files
+from dsi_cli.predictions.arrays import (
+    FindTargets,
+    confusion_counts,
+    epochs_of_arrays,
+)
 from dsi_cli.predictions.epoch_predictions import (
     PREDICTION,
     TARGET,
     EncodedLabels,
     EpochPredictions,
     names_by_role,
+    unusable,
 )
-from dsi_cli.predictions.numpy_files import FindTargets
 
 DELIMITERS = ",;\t "
 MIN_COLUMNS = 2  # a single column holds labels
@@ -35,6 +38,7 @@ ROLES = {"rows": [name for name in TARGET if name != "label"], "columns": PREDIC
 """The names of the truth and of the predictions, by the axis that usually has them;
 `label` may be either.
 """
+Names = tuple[str, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +48,8 @@ class _NumberTable:
     """
 
     values: NDArray[Any]
-    rows: tuple[str, ...] | None
-    columns: tuple[str, ...] | None
+    rows: Names
+    columns: Names
     corner: str
 
     @property
@@ -53,15 +57,13 @@ class _NumberTable:
         """True if the array is a confusion matrix; ``pandas.crosstab`` leaves out
         classes that never occur.
         """
-        if self.values.shape[0] == self.values.shape[1]:
+        rows, columns = self.values.shape
+        if rows == columns:
             return True
-        if (
-            self.rows is None
-            or self.columns is None
-            or len({*self.rows}) < len(self.rows)
-        ):
+        if self.rows is None or self.columns is None:
             return False
-        return bool((self.values == np.round(self.values)).all())
+        is_named_once = len(set(self.rows)) == len(self.rows)
+        return is_named_once and bool((self.values == np.round(self.values)).all())
 
 
 def read_epochs(
@@ -70,54 +72,55 @@ def read_epochs(
     """Return the predictions or the confusion counts in a CSV file; None if it does not
     hold an array of numbers.
 
-    Raise `UsageError` as for `numpy_files.read_epochs`, or if names in the table give
-    the truth on the other axis.
+    Raise `UsageError` as `epochs_of_arrays` does, which has the parameters, or if names
+    in the table give the truth on the other axis.
     """
     table = _read_numbers(path)
     if table is None:
         return None
-    (row_role, rows), (column_role, columns) = (
-        _split_role(table.rows),
-        _split_role(table.columns),
-    )
-    corner_role = _role(table.corner)
+    row_role, rows = _split_role(table.rows)
+    column_role, columns = _split_role(table.columns)
+    row_role = row_role or _role(table.corner)
     if not table.are_counts:
-        if corner_role is not None:
+        if _role(table.corner) is not None:
             return None  # a column of labels
-        parts = numpy_files.epochs_of_arrays(
-            {"": table.values}, path, axis, find_targets
-        )
+        parts = epochs_of_arrays({"": table.values}, path, axis, find_targets)
         return [_with_class_names(part, columns) for part in parts]
+    _require_axis(row_role, column_role, path, axis)
+    counts = confusion_counts(table.values, path, axis)
+    if _are_numbers_from_0(rows) and _are_numbers_from_0(columns):
+        return [EpochPredictions(str(path), counts=counts)]
+    names = (rows or columns, columns or rows)
+    if axis == "columns":
+        names = names[::-1]
+    truth, predicted = (_labels(names_of_axis or ()) for names_of_axis in names)
+    return [
+        EpochPredictions(str(path), counts=counts, classes_of_counts=(truth, predicted))
+    ]
 
-    # Names such as true_cat and pred_cat, or the corner of pandas.crosstab, give the
-    # axis of the truth.
-    row_role = row_role or corner_role
-    is_transposed = row_role == "columns" or column_role == "rows"
+
+def _labels(names: tuple[str, ...]) -> EncodedLabels:
+    return EncodedLabels(np.arange(len(names)), names)
+
+
+def _require_axis(
+    row_role: str | None, column_role: str | None, path: Path, axis: str
+) -> None:
+    """Raise `UsageError` if names such as true_cat and pred_cat, or the corner of
+    pandas.crosstab, give the truth on the other axis.
+    """
     is_usual = row_role == "rows" or column_role == "columns"
+    is_transposed = row_role == "columns" or column_role == "rows"
     stated = "columns" if is_transposed else "rows"
     if is_usual != is_transposed and stated != axis:
-        message = (
-            f"{path}: expected the truth on the {axis}, but the names in this table"
-            f" give it on the {stated}; "
+        raise unusable(
+            path,
+            f"the truth on the {axis}",
+            f"names in this table that give it on the {stated}",
+            f"give --truth {stated}",
+            "truth-axis",
+            axis=axis,
         )
-        raise UsageError(
-            f"{message}give --truth {stated}", code="truth-axis", axis=axis
-        )
-
-    counts = numpy_files.confusion_counts(table.values, path, axis)
-    if all(
-        _are_numbers_from_0(names) for names in (rows, columns) if names is not None
-    ):
-        rows = columns = None
-    rows, columns = rows or columns, columns or rows
-    names = None
-    if rows is not None and columns is not None:
-        labels = [
-            EncodedLabels(np.arange(len(axis_names)), axis_names)
-            for axis_names in (rows, columns)
-        ]
-        names = (labels[0], labels[1]) if axis == "rows" else (labels[1], labels[0])
-    return [EpochPredictions(str(path), counts=counts, classes_of_counts=names)]
 
 
 def _role(text: str) -> str | None:
@@ -125,9 +128,7 @@ def _role(text: str) -> str | None:
     return next(iter(names_by_role([text], ROLES)), None)
 
 
-def _split_role(
-    names: tuple[str, ...] | None,
-) -> tuple[str | None, tuple[str, ...] | None]:
+def _split_role(names: Names) -> tuple[str | None, Names]:
     """Return the role in names of classes such as ``true_cat`` and ``true_dog``, and
     the names without it.
 
@@ -136,23 +137,24 @@ def _split_role(
     """
     if names is None:
         return None, None
-    parts = [re.split("[ _:]", name, maxsplit=1) for name in names]
-    role = _role(parts[0][0])
-    if role is None or any(len(part) < 2 or part[0] != parts[0][0] for part in parts):
+    prefixes, classes = set(), []
+    for name in names:
+        prefix, _, rest = re.sub("[ :]", "_", name).partition("_")
+        prefixes.add(prefix)
+        classes.append(name[len(prefix) + 1 :].strip())
+        if not rest:
+            return None, names
+    role = _role(prefixes.pop())
+    if role is None or prefixes:
         return None, names
-    return role, tuple(part[1].strip() for part in parts)
+    return role, tuple(classes)
 
 
-def _with_class_names(
-    part: EpochPredictions, names: tuple[str, ...] | None
-) -> EpochPredictions:
+def _with_class_names(part: EpochPredictions, names: Names) -> EpochPredictions:
     """Return predictions whose class numbers are columns of scores with names."""
-    if (
-        names is None
-        or part.score_columns is None
-        or part.predictions is None
-        or _are_numbers_from_0(names)
-    ):
+    if part.score_columns is None or part.predictions is None:
+        return part
+    if names is None or _are_numbers_from_0(names):
         return part
     return replace(part, predictions=EncodedLabels(part.predictions.codes, names))
 
@@ -167,25 +169,20 @@ def _read_numbers(path: Path) -> _NumberTable | None:
         rows = tuple(str(name).strip() for name in columns.pop(0).to_pylist())
         if header is not None:
             corner = header.pop(0)
-    if header is not None and names_by_role(
-        header, {"target": TARGET, "prediction": PREDICTION}
-    ):
+    roles = names_by_role(header or [], {"target": TARGET, "prediction": PREDICTION})
+    if roles or len(columns) < MIN_COLUMNS:
         return None  # a table, from which a column is missing
-    if len(columns) < MIN_COLUMNS or not all(map(_has_numbers, columns)):
-        return None
+    for column in columns:
+        if str(column.type) not in ("int64", "double") or column.null_count:
+            return None
     values = np.column_stack([column.to_numpy() for column in columns])
-    if (
-        header is None
-        and len(values) != len(columns)
-        and (values[0] == np.arange(len(columns))).all()
-    ):
-        values = values[1:]  # a header of numbers
-    return _NumberTable(
-        values,
-        rows,
-        None if header is None else tuple(name.strip() for name in header),
-        corner,
-    )
+    if header is None:
+        is_square = len(values) == len(columns)
+        if not is_square and (values[0] == np.arange(len(columns))).all():
+            values = values[1:]  # a header of numbers
+        return _NumberTable(values, rows, None, corner)
+    names = tuple(name.strip() for name in header)
+    return _NumberTable(values, rows, names, corner)
 
 
 def _read_columns(path: Path) -> tuple[list[str] | None, list[Any]]:
@@ -201,18 +198,18 @@ def _read_columns(path: Path) -> tuple[list[str] | None, list[Any]]:
             line = text.readline().removeprefix("# ")
         delimiter = next((mark for mark in DELIMITERS if mark in line), ",")
         cells = next(csv.reader([line], delimiter=delimiter))
-        has_header = not all(map(_is_number, cells))
+        has_header = not all(map(is_number, cells))
         reading = arrow_csv.ReadOptions(
             autogenerate_column_names=True, skip_rows=int(has_header)
         )
+        parsing = arrow_csv.ParseOptions(delimiter=delimiter)
         with path.open("rb") as stream:
-            table = arrow_csv.read_csv(
-                stream, reading, arrow_csv.ParseOptions(delimiter=delimiter)
-            )
+            table = arrow_csv.read_csv(stream, reading, parsing)
     except (pa.ArrowException, OSError, UnicodeError, csv.Error, StopIteration):
         return None, []
-    is_complete = table.num_rows > 0 and len(cells) == table.num_columns
-    return cells if has_header else None, table.columns if is_complete else []
+    if not table.num_rows or len(cells) != table.num_columns:
+        return None, []
+    return cells if has_header else None, table.columns
 
 
 def _are_row_names(header: Sequence[str] | None, first_column: Any) -> bool:
@@ -221,16 +218,13 @@ def _are_row_names(header: Sequence[str] | None, first_column: Any) -> bool:
     """
     if str(first_column.type) == "string":
         return True
-    return header is not None and (
-        not header[0].strip() or all(map(_is_number, header[1:]))
-    )
+    if header is None:
+        return False
+    return not header[0].strip() or all(map(is_number, header[1:]))
 
 
-def _has_numbers(column: Any) -> bool:
-    return str(column.type) in ("int64", "double") and not column.null_count
-
-
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Return True if the text of a cell is a number."""
     try:
         float(cell)
     except ValueError:
@@ -238,9 +232,11 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _are_numbers_from_0(names: Sequence[str]) -> bool:
-    """Return whether names are the numbers 0 to n - 1 with the same text before
-    each.
+def _are_numbers_from_0(names: Names) -> bool:
+    """Return True without names, or if they are the numbers 0 to n - 1 with the same
+    text before each.
     """
+    if names is None:
+        return True
     prefix = names[0].removesuffix("0")
     return list(names) == [f"{prefix}{index}" for index in range(len(names))]

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, first_line
 from dsi_cli.predictions import matrix_tables
+from dsi_cli.predictions.arrays import FindTargets
 from dsi_cli.predictions.epoch_predictions import (
     PREDICTION,
     TARGET,
     EncodedLabels,
     EpochPredictions,
     names_by_role,
+    unusable,
 )
-from dsi_cli.predictions.numpy_files import FindTargets
 
 COLUMNS = {
     "epoch": ("epoch",),
@@ -41,9 +42,16 @@ EXPECTED = (
     "the columns target and prediction (also read: epoch, sample, path, score, run;"
     " y_true and y_pred)"
 )
-_NUMBERS = ("epoch", "sample", "score")
+_TYPES = {
+    "epoch": "int64",
+    "sample": "int64",
+    "score": "float64",
+    "path": "string",
+    "run": "string",
+}
+"""The Arrow types of the columns other than labels, which are numbers or texts."""
 
-Columns = dict[str, Any]  # Arrow's chunked arrays by column name
+Columns = dict[str, Any]  # Arrow's arrays by the names in `COLUMNS`
 
 
 def read_epochs(
@@ -55,67 +63,56 @@ def read_epochs(
     Raise `UsageError` if the file cannot be read, has no rows, lacks a column, or has a
     missing or wrong value. The parameters are those of `matrix_tables.read_epochs`.
     """
-    columns: Columns = {}
-    error: UsageError | None = None
     try:
         columns = _read_columns(path, "prediction", EXPECTED)
-    except UsageError as caught:
-        if caught.code not in ("missing-column", "table-not-readable"):
+    except UsageError as error:
+        # A file without a table may hold an array.
+        if error.code not in ("missing-column", "table-not-readable"):
             raise
-        error = caught
-    # A file without a table may hold an array; pandas.crosstab calls the rows of a
-    # matrix "Predicted".
-    if path.suffix.lower() == CSV and {*columns} <= {"prediction"}:
+        parts = None
+        if path.suffix.lower() == CSV:
+            parts = matrix_tables.read_epochs(path, axis, find_targets)
+        if parts is None:
+            raise
+        return parts
+    # pandas.crosstab calls the rows of a matrix "Predicted".
+    if path.suffix.lower() == CSV and set(columns) == {"prediction"}:
         parts = matrix_tables.read_epochs(path, axis, find_targets)
         if parts is not None:
             return parts
-    if error is not None:
-        raise error
-    return _epochs_of_columns(columns, path)
+    return _split_by_epoch(columns, path)
 
 
-def _epochs_of_columns(columns: Columns, path: Path) -> list[EpochPredictions]:
-    """Return the predictions in the columns of a table by run and epoch; raise
-    `UsageError` as `read_epochs` does.
-    """
-    # Convert the columns with one value per sample; the names are those in
-    # `EpochPredictions`.
-    fields: dict[str, Any] = {
-        "predictions": _labels(columns["prediction"], "prediction", path)
-    }
-    if "target" in columns:
-        fields["targets"] = _labels(columns["target"], "target", path)
-    if "sample" in columns:
-        fields["samples"] = _whole_numbers(columns, "sample", path)
-    if "score" in columns:
-        fields["scores"] = _convert(
-            columns["score"], "float64", "score", path
-        ).to_numpy()
+def _split_by_epoch(columns: Columns, path: Path) -> list[EpochPredictions]:
+    """Return the predictions in the columns of a table by run and epoch."""
+    fields: dict[str, Any] = {}
+    for role, name in (("prediction", "predictions"), ("target", "targets")):
+        if role in columns:
+            fields[name] = _labels(columns[role], role, path)
+    for role, name in (("sample", "samples"), ("score", "scores")):
+        if role in columns:
+            fields[name] = columns[role].to_numpy()
     if "path" in columns:
-        texts = _texts(_convert(columns["path"], "string", "path", path), "path", path)
-        fields["paths"] = np.array(texts, dtype=object)
-    epochs, runs = _whole_numbers(columns, "epoch", path), None
-    if "run" in columns:
-        runs = _labels(_convert(columns["run"], "string", "run", path), "run", path)
+        fields["paths"] = np.array(columns["path"].to_pylist(), dtype=object)
 
     # Sort the rows by run, epoch and sample, and select those of each run and epoch.
-    keys = [
-        key for key in (epochs, None if runs is None else runs.codes) if key is not None
-    ]
     size = len(fields["predictions"])
-    order = np.lexsort([fields.get("samples", np.arange(size)), *keys])
-    is_first = np.zeros(size, dtype=bool)
-    for key in keys:
-        is_first[1:] |= key[order][1:] != key[order][:-1]
+    samples = fields.get("samples", np.arange(size))
+    epochs, runs, run_names = np.zeros(size, int), np.zeros(size, int), None
+    if "epoch" in columns:
+        epochs = columns["epoch"].to_numpy()
+    if "run" in columns:
+        encoded = _labels(columns["run"], "run", path)
+        runs, run_names = encoded.codes, encoded.names
+    order = np.lexsort([samples, epochs, runs])
+    is_new = (np.diff(epochs[order]) != 0) | (np.diff(runs[order]) != 0)
     parts = []
-    for rows in np.split(order, np.flatnonzero(is_first)):
-        epoch = None if epochs is None else int(epochs[rows[0]])
-        location = str(path) if epoch is None else f"{path}, epoch {epoch}"
-        run = (
-            runs.names[runs.codes[rows[0]]]
-            if runs is not None and runs.names is not None
-            else None
-        )
+    for rows in np.split(order, np.flatnonzero(is_new) + 1):
+        epoch, location = None, str(path)
+        if "epoch" in columns:
+            epoch = int(epochs[rows[0]])
+            location += f", epoch {epoch}"
+        run = run_names[runs[rows[0]]] if run_names else None
         selected = {name: values[rows] for name, values in fields.items()}
         _require_distinct(selected, rows, location, epoch)
         if "paths" in selected:
@@ -131,37 +128,38 @@ def _require_distinct(
     same targets in several parts of a file.
     """
     if "samples" in fields:
-        samples = fields["samples"]
-        is_repeated = samples[1:] == samples[:-1]  # samples are sorted
-        if is_repeated.any():
-            sample = samples[1:][is_repeated][0]
-            remedy = (
-                "add a column 'epoch'"
-                if epoch is None
-                else "keep one row per sample, or add a column 'run'"
-            )
-            message = (
-                f"{location}: expected each sample once, found sample {sample} twice;"
-                f" {remedy}"
-            )
-            raise UsageError(message, code="repeated-sample", sample=int(sample))
-    elif "targets" in fields:
-        # A later training that was appended to the file has the same targets, apart
-        # from the rows of the first one.
-        first, *others = np.split(
-            fields["targets"].codes, np.flatnonzero(np.diff(rows) > 1) + 1
+        samples = fields["samples"]  # they are sorted
+        repeated = samples[1:][samples[1:] == samples[:-1]]
+        if not repeated.size:
+            return
+        remedy = "keep one row per sample, or add a column 'run'"
+        if epoch is None:
+            remedy = "add a column 'epoch'"
+        raise unusable(
+            location,
+            "each sample once",
+            f"sample {repeated[0]} twice",
+            remedy,
+            "repeated-sample",
+            sample=int(repeated[0]),
         )
-        if (
-            others
-            and len(first) > 1
-            and all(np.array_equal(first, other) for other in others)
-        ):
-            message = (
-                f"{location}: expected the epoch once, found it {len(others) + 1} times"
-                " with the same targets; keep the "
-            )
-            message += "rows of one run, or add a column 'run'"
-            raise UsageError(message, code="repeated-epoch", epoch=epoch)
+    if "targets" not in fields:
+        return
+    # A later training that was appended to the file has the same targets, apart from
+    # the rows of the first one.
+    starts = np.flatnonzero(np.diff(rows) > 1) + 1
+    first, *others = np.split(fields["targets"].codes, starts)
+    if not others or len(first) < 2:
+        return
+    if all(np.array_equal(first, other) for other in others):
+        raise unusable(
+            location,
+            "the epoch once",
+            f"it {len(others) + 1} times with the same targets",
+            "keep the rows of one run, or add a column 'run'",
+            "repeated-epoch",
+            epoch=epoch,
+        )
 
 
 def read_targets(path: Path) -> EncodedLabels:
@@ -171,43 +169,35 @@ def read_targets(path: Path) -> EncodedLabels:
     Raise `UsageError` as for `read_epochs`.
     """
     if path.suffix.lower() == TEXT:
-        try:
-            lines = [
-                line.strip()
-                for line in path.read_text(encoding="utf-8-sig").strip().splitlines()
-            ]
-        except (OSError, UnicodeError) as error:
-            message = (
-                f"{path}: expected a target per line in UTF-8, found"
-                f" {first_line(error)}; write it again"
-            )
-            raise UsageError(message, code="table-not-readable") from None
-        code_of = {label: code for code, label in enumerate(dict.fromkeys(lines))}
-        return EncodedLabels(
-            np.array([code_of[line] for line in lines], dtype=np.int64), tuple(code_of)
-        )
+        return _read_target_lines(path)
     columns = _read_columns(
         path, "target", "the column target (also read: sample, path)"
     )
-    targets, samples = (
-        _labels(columns["target"], "target", path),
-        _whole_numbers(columns, "sample", path),
-    )
-    order = np.argsort(
-        np.arange(len(targets)) if samples is None else samples, kind="stable"
-    )
-    texts = (
-        _texts(_convert(columns["path"], "string", "path", path), "path", path)
-        if "path" in columns
-        else None
-    )
-    paths = None if texts is None else [texts[row] for row in order]
-    return EncodedLabels(
-        targets.codes[order],
-        targets.names,
-        None if samples is None else samples[order],
-        paths,
-    )
+    targets = _labels(columns["target"], "target", path)
+    order, samples, paths = np.arange(len(targets)), None, None
+    if "sample" in columns:
+        numbers = columns["sample"].to_numpy()
+        order = np.argsort(numbers, kind="stable")
+        samples = numbers[order]
+    if "path" in columns:
+        paths = columns["path"].take(order).to_pylist()
+    return EncodedLabels(targets.codes[order], targets.names, samples, paths)
+
+
+def _read_target_lines(path: Path) -> EncodedLabels:
+    import pyarrow as pa
+
+    try:
+        lines = path.read_text(encoding="utf-8-sig").strip().splitlines()
+    except (OSError, UnicodeError) as error:
+        raise unusable(
+            path,
+            "a target per line in UTF-8",
+            first_line(error),
+            "write it again",
+            "table-not-readable",
+        ) from None
+    return _labels(pa.chunked_array([[line.strip() for line in lines]]), "target", path)
 
 
 def _read_columns(path: Path, required: str, expected: str) -> Columns:
@@ -215,40 +205,47 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    is_parquet = path.suffix.lower() == ".parquet"
     try:
         with path.open("rb") as stream:
-            schema = (
-                parquet.read_schema(stream)
-                if is_parquet
-                else csv.open_csv(stream).schema
-            )
-        names = _known_columns(schema.names, path, required, expected)
-        with path.open("rb") as stream:
-            if is_parquet:
-                table = parquet.ParquetFile(stream).read(columns=[*names.values()])
-            else:
+            if path.suffix.lower() == CSV:
+                names = _known_columns(
+                    csv.open_csv(stream).schema.names, path, required, expected
+                )
                 # Labels in a CSV file are text, because a class may have the name 7.
-                types = {
-                    name: pa.float64() if role in _NUMBERS else pa.string()
-                    for role, name in names.items()
-                }
+                types = dict.fromkeys(names.values(), pa.string())
+                for role in ("epoch", "sample", "score"):
+                    if role in names:
+                        types[names[role]] = pa.float64()
+                stream.seek(0)
                 options = csv.ConvertOptions(
-                    include_columns=[*types], column_types=types
+                    include_columns=list(types), column_types=types
                 )
                 table = csv.read_csv(stream, convert_options=options)
-        columns: Columns = {role: table.column(name) for role, name in names.items()}
+            else:
+                file = parquet.ParquetFile(stream)
+                names = _known_columns(
+                    file.schema_arrow.names, path, required, expected
+                )
+                table = file.read(columns=list(names.values()))
+            columns = {role: table.column(name) for role, name in names.items()}
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        message = (
-            f"{path}: expected a table with {expected}, found {first_line(error)};"
-            " write it again"
+        raise unusable(
+            path,
+            f"a table with {expected}",
+            first_line(error),
+            "write it again",
+            "table-not-readable",
+        ) from None
+    if not table.num_rows:
+        raise unusable(
+            path, expected, "no rows", "give a table with rows", "empty-table"
         )
-        raise UsageError(message, code="table-not-readable") from None
-    if not len(columns[required]):
-        raise UsageError(
-            f"{path}: expected {expected}; found no rows; give a table with rows",
-            code="empty-table",
-        )
+    for role, kind in _TYPES.items():
+        if role in columns:
+            columns[role] = _convert(columns[role], kind, role, path)
+    for role in ("epoch", "sample"):
+        if role in columns:
+            _require_values(columns[role], role, path)
     return columns
 
 
@@ -259,89 +256,58 @@ def _known_columns(
     or the required one is missing.
     """
     known = names_by_role(names, COLUMNS)
+    listed = ", ".join(ascii(name[:40]) for name in names[:12])
     if any(names.count(name) > 1 for name in known.values()):
-        message = (
-            f"{path}: expected each column once, found {', '.join(names[:12])}; rename"
-            " the others"
+        raise unusable(
+            path, "each column once", listed, "rename the others", "repeated-column"
         )
-        raise UsageError(message, code="repeated-column")
-    if (
-        "count" in names and required in known
-    ):  # a row for several samples would be read as one sample
-        message = (
-            f"{path}: expected one row per sample, found a column 'count'; give"
-            " confusion counts in an NPZ file"
+    # A row for several samples would be read as one sample.
+    if "count" in names and required in known:
+        raise unusable(
+            path,
+            "one row per sample",
+            "a column 'count'",
+            "give confusion counts in an NPZ file",
+            "count-column",
         )
-        raise UsageError(message, code="count-column")
-    if required not in known:
-        listed = ", ".join(ascii(name[:40]) for name in names[:12])
-        remedy = "name the columns so"
-        if len(names) == 1 and {*names[0]} & {*";\t|"}:
-            remedy = "separate the columns by commas"
-        elif not known and len(names) > 2:
-            remedy += (
-                "; if this is a confusion matrix, write its counts alone, with"
-                " numpy.savetxt for example"
-            )
-        elif len(names) > 3:
-            remedy += "; if these are scores, write their argmax over the classes"
-        raise UsageError(
-            f"{path}: expected {expected}; found {listed}; {remedy}",
-            code="missing-column",
-            column=required,
+    if required in known:
+        return known
+    remedy = "name the columns so, and separate them by commas"
+    if len(names) > 2:
+        remedy += (
+            "; if this is a confusion matrix, write its counts alone (numpy.savetxt);"
+            " if these are scores, write their argmax"
         )
-    return known
+    raise unusable(path, expected, listed, remedy, "missing-column", column=required)
+
+
+def _require_values(column: Any, name: str, path: Path) -> None:
+    """Raise `UsageError` if a value is missing in a column."""
+    if column.null_count:
+        raise unusable(
+            path,
+            f"a value in each row of the column {name}",
+            f"{column.null_count:,} rows without one",
+            "fill them in",
+            "missing-value",
+            column=name,
+            rows=column.null_count,
+        )
 
 
 def _labels(column: Any, name: str, path: Path) -> EncodedLabels:
     """Return a column of numbers or text; raise `UsageError` if a value is missing."""
     import pyarrow as pa
 
-    if column.null_count:
-        message = (
-            f"{path}: expected a value in each row of the column {name}, found"
-            f" {column.null_count:,} rows without "
-        )
-        message += "one; fill them in"
-        raise UsageError(
-            message, code="missing-value", column=name, rows=column.null_count
-        )
-    kind = (
-        column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    )
-    if str(kind) not in ("string", "large_string", "string_view"):
+    _require_values(column, name, path)
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if "string" not in str(kind):
         return EncodedLabels(_convert(column, "int64", name, path).to_numpy())
-    text = (
-        _convert(column, "string", name, path)
-        .dictionary_encode()
-        .unify_dictionaries()
-        .combine_chunks()
-    )
-    return EncodedLabels(
-        text.indices.to_numpy(), tuple(_texts(text.dictionary, name, path))
-    )
-
-
-def _texts(column: Any, name: str, path: Path) -> list[Any]:
-    """Return a column of text as Python strings, with None for a missing value."""
-    try:
-        texts: list[Any] = column.to_pylist()
-    except UnicodeDecodeError:
-        message = (
-            f"{path}: expected UTF-8 in the column {name}, found other bytes; write it"
-            " again"
-        )
-        raise UsageError(message, code="not-utf8", column=name) from None
-    return texts
-
-
-def _whole_numbers(columns: Columns, name: str, path: Path) -> NDArray[np.int64] | None:
-    """Return a column of whole numbers, or None without the column."""
-    if name not in columns:
-        return None
-    return _labels(
-        _convert(columns[name], "int64", name, path), name, path
-    ).codes.astype(np.int64)
+    text = _convert(column, "string", name, path).dictionary_encode()
+    text = text.unify_dictionaries().combine_chunks()
+    return EncodedLabels(text.indices.to_numpy(), tuple(text.dictionary.to_pylist()))
 
 
 def _convert(column: Any, kind: str, name: str, path: Path) -> Any:
@@ -351,14 +317,19 @@ def _convert(column: Any, kind: str, name: str, path: Path) -> Any:
     import pyarrow as pa
 
     try:
-        if pa.types.is_boolean(
-            column.type
-        ):  # whether a prediction is right would be read as the classes 0 and 1
+        # Whether a prediction is right would be read as the classes 0 and 1.
+        if pa.types.is_boolean(column.type):
             raise pa.ArrowInvalid("bool")
-        return column.cast(kind)
+        converted = column.cast(kind)
+        converted.validate(full=True)  # texts in UTF-8
     except (pa.ArrowException, UnicodeError) as error:
-        message = (
-            f"{path}: expected {kind} in the column {name}, found {first_line(error)};"
-            " correct it"
-        )
-        raise UsageError(message, code="column-type", column=name, type=kind) from None
+        raise unusable(
+            path,
+            f"{kind} in the column {name}",
+            first_line(error),
+            "correct it",
+            "column-type",
+            column=name,
+            type=kind,
+        ) from None
+    return converted

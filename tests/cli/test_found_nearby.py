@@ -3,7 +3,6 @@ the truth of predictions.
 """
 
 import json
-import pickle
 import sys
 import types
 
@@ -13,7 +12,6 @@ import pytest
 import torch
 from helpers.outputs import ANIMALS
 from sklearn.metrics import confusion_matrix
-from sklearn.preprocessing import LabelEncoder
 
 QUICK = ("--draws", 0, "--no-report")
 SORTED = sorted(ANIMALS)
@@ -21,79 +19,6 @@ SORTED = sorted(ANIMALS)
 
 def names(out):
     return pd.read_parquet(out / "classes.parquet")["name"].to_list()
-
-
-@pytest.mark.parametrize("protocol", [0, 4])
-@pytest.mark.parametrize(
-    "kind",
-    [
-        list,
-        lambda labels: np.array(labels, dtype=object),
-        pd.Series,
-        lambda labels: np.array(labels, ">U9"),
-    ],
-)
-def test_a_label_encoder_is_read(dsi, make_run, tmp_path, protocol, kind):
-    run, out = make_run(epochs=1, labels=None), tmp_path / "out"
-    encoder = LabelEncoder().fit(kind(list(ANIMALS)))
-    assert encoder.classes_.tolist() == SORTED
-    (run / "label_encoder.pkl").write_bytes(pickle.dumps(encoder, protocol))
-    ended = dsi("analyze", run, "-o", out, *QUICK)
-    assert (ended.code, names(out)) == (0, SORTED)
-    assert "labels: label_encoder.pkl; 8 of 8 in WordNet 3.0\n" in ended.err
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        list(ANIMALS),
-        dict(enumerate(ANIMALS)),
-        {name: k for k, name in enumerate(ANIMALS)},
-    ],
-)
-def test_pickled_lists_and_maps_are_read_where_they_are_named(dsi, tmp_path, value):
-    path = tmp_path / "classes.pkl"
-    path.write_bytes(pickle.dumps(value))
-    assert [
-        row["label"] for row in json.loads(dsi("labels", path, "--json").out)["labels"]
-    ] == list(ANIMALS)
-
-
-class Harmful:
-    def __reduce__(self):
-        return (exec, ("raise SystemExit('it was run')",))
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        (
-            pickle.dumps(LabelEncoder().fit([3, 1, 2])),
-            "a pickled LabelEncoder without class names in an array of text",
-        ),
-        (
-            pickle.dumps(LabelEncoder()),
-            "a pickled LabelEncoder without class names in an array of text",
-        ),
-        (
-            pickle.dumps(Harmful()),
-            "a pickled exec without class names in an array of text",
-        ),
-        (pickle.dumps([1, 2]), "a number as the name of class 0"),
-        (pickle.dumps(LabelEncoder().fit(list(ANIMALS)))[:-9], "the pickle breaks off"),
-        (b"cat\ndog\n", "the pickle"),
-    ],
-)
-def test_pickles_without_names_are_refused_in_one_line(dsi, tmp_path, content, found):
-    path = tmp_path / "label_encoder.pkl"
-    path.write_bytes(content)
-    ended = dsi("labels", path)
-    expected = (
-        f"dsi: {path}: expected a pickled LabelEncoder of scikit-learn, list of names"
-        f" or index map, found {found}"
-    )
-    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert ended.err.startswith(expected)
 
 
 @pytest.mark.parametrize("place", ["run", "run/weights"])

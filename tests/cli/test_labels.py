@@ -33,6 +33,7 @@ def test_labels_table_marks_uncertain_senses(dsi, listed):
     assert "its head is used: fish (context: aquarium)" in ended.out
     assert ended.err.splitlines() == [
         "4 of 5 labels in WordNet 3.0, from labels.txt; 2 uncertain (?)",
+        "warning: the least certain: 'elefant' (no synset), 'aquarium_fish' (fish.n.01)",
         (
             "To choose their senses, edit the file that this command writes, then add"
             " --map map.csv:"
@@ -106,6 +107,15 @@ def test_labels_uncertain_json_has_only_uncertain_rows(dsi, listed):
     assert sum(found[1]["scores"]) == pytest.approx(1, abs=1e-3)
     assert all(row["uncertain"] for row in found)
     assert ended.err == ""
+
+
+def test_labels_of_synonyms_lists_them_and_what_dsi_did(dsi, listed):
+    listed.write_text("car\nautomobile\nheron\ncar.n.01\n", encoding="utf-8")
+    ended = dsi("labels", listed)
+    assert "synonyms: 'car' and 'automobile' and 'car.n.01' mean car.n.01;" in ended.err
+    (group,) = json.loads(dsi("labels", listed, "--json").out)["synonyms"]
+    assert group == {"synset": "car.n.01", "indices": [0, 1, 3]}
+    assert json.loads(dsi("labels", "cifar10", "--json").out)["synonyms"] == []
 
 
 def test_labels_presets_are_listed(dsi):

@@ -144,49 +144,6 @@ def test_other_names_in_use_are_recognised(name):
     assert (found.preset, found.wnids) == (name, labels.wnids)
 
 
-def test_lists_in_circulation_are_recognised():
-    assert (
-        recognise(
-            (
-                "plane",
-                "car",
-                "bird",
-                "cat",
-                "deer",
-                "dog",
-                "frog",
-                "horse",
-                "ship",
-                "truck",
-            )
-        ).preset
-        == "cifar10"
-    )
-    darknet = {
-        "motorcycle": "motorbike",
-        "airplane": "aeroplane",
-        "couch": "sofa",
-        "tv": "tvmonitor",
-    }
-    assert (
-        recognise(
-            [
-                darknet.get(one, one.replace(" ", ""))
-                for one in load_preset("coco80").names
-            ]
-        ).preset
-        == "coco80"
-    )
-    assert (
-        recognise([f"/{one[0]}/{one}" for one in load_preset("places365").names]).preset
-        == "places365"
-    )
-    assert (
-        recognise([one.split(",")[0] for one in load_preset("ade20k").names]).preset
-        == "ade20k"
-    )
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_recognise_a_list_with_one_class_renamed_is_none(name):
     names = list(load_preset(name).names)

@@ -44,7 +44,7 @@ def test_numbers_of_a_label_is_the_class_of_this_name_or_number(label, number):
 )
 def test_numbers_of_other_text_is_one_line_with_its_place(label):
     message = (
-        r"^sample 1: the target '.*' is not a class; expected 0 to 7, or the name of"
+        r"^sample 1: the target '.*' is not a class; expected 0 to 7, or only names of"
         r" exactly one class \('cat', 'Dog', "
     )
     with pytest.raises(UsageError, match=message) as caught:
@@ -69,8 +69,6 @@ def test_numbers_of_a_wrong_number_or_name_are_refused_with_the_place():
     assert numbers(["2", "1"], ("1", "2", "3"), 3) == [1, 0]
     with pytest.raises(
         UsageError,
-        match=(
-            "sample 1: the target '0' is the number of a class and no name, but '2' is"
-        ),
+        match="sample 1: the target '0' is not a class; expected 0 to 2, or only",
     ):
         numbers(["2", "0"], ("1", "2", "3"), 3)

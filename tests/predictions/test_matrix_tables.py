@@ -111,20 +111,6 @@ def test_read_predictions_of_a_matrix_takes_the_axis_of_the_truth_from_its_names
         assert_array_equal(counts_of(path, truth="columns", epochs=[5]), [matrix])
 
 
-def test_read_predictions_of_a_transposed_crosstab_needs_the_option(
-    tmp_path, counts_of, targets
-):
-    path, predicted = tmp_path / "cm.csv", np.where(targets == 1, 0, targets)
-    expected = confusion_matrix(targets, predicted, labels=range(4))
-    pd.crosstab(
-        pd.Series(NAMES[predicted], name="Predicted"),
-        pd.Series(NAMES[targets], name="Actual"),
-    ).to_csv(path)
-    with raises("truth-axis", axis="rows"):
-        counts_of(path, epochs=[5])
-    assert_array_equal(counts_of(path, truth="columns", epochs=[5]), [expected])
-
-
 def test_read_predictions_of_labels_with_other_numbers_is_no_matrix(
     save, tmp_path, targets, predictions
 ):

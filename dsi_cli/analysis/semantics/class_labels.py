@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.semantics import hierarchy, label_files
+from dsi_cli.analysis.semantics import hierarchy
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy
 from dsi_cli.checkpoints.checkpoint_reader import read_metadata
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
@@ -139,8 +139,9 @@ class ClassLabels:
 
     @property
     def to_check(self) -> list[Resolution]:
-        """The labels whose sense is uncertain."""
-        return [entry for entry in self.resolutions if entry.is_uncertain]
+        """The labels whose sense is uncertain, the least certain first."""
+        uncertain = [entry for entry in self.resolutions if entry.is_uncertain]
+        return sorted(uncertain, key=lambda entry: entry.confidence or 0.0)
 
     @property
     def unresolved(self) -> list[Resolution]:
@@ -687,9 +688,9 @@ def _labels_in_files(run: TrainingRun) -> Iterator[LabelList | UsageError]:
     of a file that cannot be read.
     """
     for folder in (run.folder, run.folder.parent):
-        for path in label_files.find_label_files(folder):
+        for path in files.find_label_files(folder):
             try:
-                yield label_files.read_label_file(path)
+                yield files.read_labels(path)
             except UsageError as error:
                 yield error
 

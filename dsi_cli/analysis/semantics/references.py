@@ -36,6 +36,7 @@ from dsi_cli.analysis.semantics.hierarchy import (
     scatter_to_classes,
 )
 from dsi_cli.errors import OutputError, UsageError, listed, suggestion
+from dsi_cli.predictions.matrix_tables import is_number
 from dsi_cli.store import parquet
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
@@ -238,9 +239,9 @@ def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
     column unless it has a value too many.
     """
     header = rows[0] if rows else []
-    has_row_names = len(header) == len(rows) > 0 and not all(map(_is_number, header))
+    has_row_names = len(header) == len(rows) > 0 and not all(map(is_number, header))
     is_named = has_row_names or (
-        len(header) == len(rows) - 1 and not any(map(_is_number, header))
+        len(header) == len(rows) - 1 and not any(map(is_number, header))
     )
     body = [row[has_row_names:] for row in rows[is_named:]]
     if len({len(row) for row in body}) > 1:
@@ -262,14 +263,6 @@ def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
     if names != row_names:
         values = values[[row_names.index(name) for name in names]]
     return values, tuple(names)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.semantics import label_files
 from dsi_cli.analysis.semantics.class_labels import (
     ClassLabels,
     read_choices,
@@ -25,6 +24,7 @@ from dsi_cli.analysis.semantics.class_labels import (
 from dsi_cli.analysis.semantics.epoch_context import EpochMatrix
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.errors import NothingToAnalyseError, UsageError
+from dsi_cli.labels import files
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.blockwise import nearest_of_rows, without_diagonal
 from dsi_cli.similarity import MAX_DENSE_CLASSES as MAX_DENSE_CLASSES
@@ -54,7 +54,7 @@ def resolve_label_list(
     The labels are looked up in WordNet 3.0's nouns, or in another WordNet.
     """
     if isinstance(labels, str):
-        label_list = label_files.read_labels_option(labels)
+        label_list = files.read_labels_or_preset(labels)
     else:
         label_list = LabelList(tuple(labels), None, "the given labels")
     return resolve_labels(

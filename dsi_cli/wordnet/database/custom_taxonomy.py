@@ -19,7 +19,6 @@ any two nodes have a common hypernym.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
@@ -40,7 +39,7 @@ from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, Taxonomy
 
 CHILD_WORDS = frozenset(
-    (
+    [
         "child",
         "class",
         "name",
@@ -51,17 +50,17 @@ CHILD_WORDS = frozenset(
         "subcategory",
         "fine",
         "hyponym",
-    )
+    ]
 )
 PARENT_WORDS = frozenset(
-    ("parent", "superclass", "supercategory", "category", "group", "coarse", "hypernym")
+    ["parent", "superclass", "supercategory", "category", "group", "coarse", "hypernym"]
 )
 """Words in the names of columns in the first line of a CSV file (``child``,
 ``node_id``, ``Parent class``), in either order.
 """
 EXPECTED = (
-    "a taxonomy: CSV with a line 'child,parent' for each edge, a JSON tree, or a file"
-    " of ImageNet, BREEDS or iNaturalist"
+    "a taxonomy: CSV with a line 'child,parent' for each edge, a JSON tree such as"
+    ' {"pet": ["cat", "dog"]}, or a file of ImageNet, BREEDS or iNaturalist'
 )
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 CHILDREN = ("children", "subclasses")
@@ -88,6 +87,10 @@ class Edges:
             if parent not in known:
                 known.append(parent)
 
+    def add_aliases(self, key: str, names: Iterable[str]) -> None:
+        """Add further names of a node."""
+        self.aliases += [(name, key) for name in dict.fromkeys(names)]
+
     def unique_names(self) -> dict[str, str]:
         """Return a name for each key; names that several nodes have are followed by the
         parent's name or the key.
@@ -98,17 +101,27 @@ class Edges:
         inner = {parent for parents in self.parents.values() for parent in parents}
         leaves = Counter(name for key, name in named.items() if key not in inner)
         total = Counter(named.values())
-        unique = dict(named)
+        unique = {}
         for key, name in named.items():
-            if total[name] > 1 and (key in inner or leaves[name] > 1):
-                above = [named[parent] for parent in self.parents[key]]
-                candidate = f"{name} ({above[0]})" if above else f"{name} ({key})"
-                unique[key] = candidate if candidate not in total else f"{name} ({key})"
+            unique[key] = name
+            is_only_leaf = key not in inner and leaves[name] == 1
+            if total[name] == 1 or is_only_leaf:
+                continue
+            above = self.parents[key]
+            unique[key] = f"{name} ({key})"
+            if above and f"{name} ({named[above[0]]})" not in total:
+                unique[key] = f"{name} ({named[above[0]]})"
         repeated = Counter(unique.values())
-        return {
-            key: name if repeated[name] == 1 else f"{named[key]} ({key})"
-            for key, name in unique.items()
-        }
+        for key, name in named.items():
+            if repeated[unique[key]] > 1:
+                unique[key] = f"{name} ({key})"
+        return unique
+
+
+def _other_file(file: Path, found: str, code: str, **fields: Any) -> UsageError:
+    """Return the error about a file that is no taxonomy."""
+    message = f"{file}: expected {EXPECTED}, found {found}"
+    return UsageError(message, code=code, **fields)
 
 
 def read_edges(file: Path) -> Edges:
@@ -121,59 +134,67 @@ def read_edges(file: Path) -> Edges:
     if file.suffix.lower() == ".mat":
         return _ilsvrc_synsets(file)
     text = _read_text(file)
-    if file.suffix.lower() == ".json" or text.lstrip()[:1] in ("{", "["):
+    if file.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
         return _json_edges(file, text)
     lines = text.splitlines()
     pairs = [line.split() for line in lines if line.strip()]
-    if (
-        pairs
-        and all(len(pair) == 2 for pair in pairs)
-        and any(taxonomy.is_wnid(pair[0]) for pair in pairs)
-    ):
+    are_pairs = all(len(pair) == 2 for pair in pairs)
+    if are_pairs and any(taxonomy.is_wnid(pair[0]) for pair in pairs):
         return _id_edges(file, pairs)
     return _csv_edges(file, lines)
 
 
 def _csv_edges(file: Path, lines: Sequence[str]) -> Edges:
-    edges, is_parent_first = Edges(), False
+    edges = Edges()
     first = next(filter(str.strip, lines), "")
-    for number, row in enumerate(
-        csv.reader(lines, delimiter=max(",;\t", key=first.count)), start=1
-    ):
+    delimiter = max(",;\t", key=first.count)
+    is_parent_first = False
+    for number, row in enumerate(csv.reader(lines, delimiter=delimiter), start=1):
         cells = [cell.strip() for cell in row]
-        words = (
-            [set(re.split(r"[\W_]+", cell.lower())) for cell in cells]
-            if number == 1
-            else []
-        )
-        is_parent = [not PARENT_WORDS.isdisjoint(column) for column in words]
-        is_header = sorted(is_parent) == [False, True] and all(
-            column <= CHILD_WORDS | PARENT_WORDS for column in words
-        )
-        is_parent_first |= is_header and is_parent[0]
-        if not any(cells) or is_header:
+        names = [cell for cell in cells if cell]
+        if not names:
             continue
-        if len(cells) != 2 or not all(cells):
-            names = len([cell for cell in cells if cell])
-            message = f"{file}, line {number}: expected {EXPECTED}, found {names} names"
-            raise UsageError(message, code="taxonomy-line", line=number, names=names)
-        edges.add(*(reversed(cells) if is_parent_first else cells))
+        if number == 1 and _is_header(cells):
+            is_parent_first = not PARENT_WORDS.isdisjoint(_words(cells[0]))
+            continue
+        if len(names) != 2 or len(cells) != 2:
+            raise _other_file(
+                file,
+                f"{len(names)} names in line {number}",
+                "taxonomy-line",
+                line=number,
+                names=len(names),
+            )
+        child, parent = cells
+        if is_parent_first:
+            child, parent = parent, child
+        edges.add(child, parent)
     return edges
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Return True if the cells of the first line name the columns of child and
+    parent.
+    """
+    are_parents = [not PARENT_WORDS.isdisjoint(_words(cell)) for cell in cells]
+    are_known = all(_words(cell) <= CHILD_WORDS | PARENT_WORDS for cell in cells)
+    return are_known and sorted(are_parents) == [False, True]
+
+
+def _words(cell: str) -> set[str]:
+    return set(re.split(r"[\W_]+", cell.lower()))
 
 
 def _read_text(file: Path) -> str:
     data = _read_bytes(file)
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        message = (
-            f"{file}: expected {EXPECTED}, found a file that is not text; save it as"
-            " UTF-8"
-        )
-        raise UsageError(message, code="taxonomy-not-text")
+        found = "a file that is not text; save it as UTF-8"
+        raise _other_file(file, found, "taxonomy-not-text")
     return text
 
 
@@ -181,12 +202,9 @@ def _read_bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        message = (
-            f"{file}: expected {EXPECTED}, but the file could not be read"
-            f" ({error.strerror})"
-        )
-        raise UsageError(
-            message, code="taxonomy-not-readable", reason=error.strerror
+        found = f"a file that could not be read ({error.strerror})"
+        raise _other_file(
+            file, found, "taxonomy-not-readable", reason=error.strerror
         ) from None
 
 
@@ -198,29 +216,20 @@ def _id_edges(file: Path, pairs: Iterable[Sequence[str]]) -> Edges:
     for parent, child in pairs:
         edges.add(child, parent)
     known = {}
-    names = next(
-        filter(Path.is_file, map(file.with_name, ("node_names.txt", "words.txt"))), None
-    )
-    if names is not None:
-        known = dict(
-            line.split("\t", 1)
-            for line in _read_text(names).splitlines()
-            if "\t" in line
-        )
+    for name in ("words.txt", "node_names.txt"):
+        if file.with_name(name).is_file():
+            lines = _read_text(file.with_name(name)).splitlines()
+            known = dict(line.split("\t", 1) for line in lines if "\t" in line)
     graph = taxonomy.load()
     for key in edges.parents:
-        synonyms = [
-            name.strip() for name in known.get(key, "").split(",") if name.strip()
-        ]
+        words = known.get(key, "").strip()
+        synonyms = [name.strip() for name in words.split(",") if name.strip()]
         node = graph.node(key) if taxonomy.is_wnid(key) else None
         if synonyms:
             edges.names[key] = synonyms[0]
         elif node is not None:
             edges.names[key] = graph.names[node]
-        edges.aliases += [
-            (alias, key)
-            for alias in dict.fromkeys((key, known.get(key, key).strip(), *synonyms))
-        ]
+        edges.add_aliases(key, [key, words or key, *synonyms])
     return edges
 
 
@@ -231,23 +240,18 @@ def _ilsvrc_synsets(file: Path) -> Edges:
 
     edges, data = Edges(), io.BytesIO(_read_bytes(file))
     try:
-        rows = [
-            {
-                name: entry[name].ravel()
-                for name in ("ILSVRC2012_ID", "WNID", "words", "children")
-            }
-            for entry in loadmat(data)["synsets"].ravel()  # type: ignore[arg-type]  # it reads open files, too
-        ]
-        keys = {int(row["ILSVRC2012_ID"][0]): str(row["WNID"][0]) for row in rows}
-        for row in rows:
-            key, words = str(row["WNID"][0]), str(row["words"][0])
+        synsets = loadmat(data)["synsets"].ravel()  # type: ignore[arg-type]  # it reads open files, too
+        keys = {}
+        for synset in synsets:
+            number = int(synset["ILSVRC2012_ID"].ravel()[0])
+            keys[number] = str(synset["WNID"].ravel()[0])
+        for synset, key in zip(synsets, keys.values(), strict=True):
+            words = str(synset["words"].ravel()[0])
+            synonyms = [word.strip() for word in words.split(",")]
             edges.add(key, None)
-            edges.names[key] = words.split(",")[0]
-            edges.aliases += [
-                (alias.strip(), key)
-                for alias in dict.fromkeys((key, words, *words.split(",")))
-            ]
-            for child in row["children"]:
+            edges.names[key] = synonyms[0]
+            edges.add_aliases(key, [key, words, *synonyms])
+            for child in synset["children"].ravel():
                 edges.add(keys[int(child)], key)
     except (
         MatReadError,
@@ -259,133 +263,89 @@ def _ilsvrc_synsets(file: Path) -> Edges:
         TypeError,
         ValueError,
     ):
-        message = (
-            f"{file}: expected the synsets of ILSVRC 2012's meta.mat, found another"
-            " file"
-        )
-        raise UsageError(message, code="taxonomy-not-synsets") from None
+        found = "another file than ILSVRC 2012's meta.mat"
+        raise _other_file(file, found, "taxonomy-not-synsets") from None
     return edges
 
 
 def _json_edges(file: Path, text: str) -> Edges:
+    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return an object; JSON would keep one of several equal names."""
+        names = Counter(name for name, _ in pairs)
+        for name, number in names.items():
+            if number > 1:
+                found = f"the name {name!r} twice in one object; merge the two"
+                raise _other_file(file, found, "taxonomy-repeated-name", name=name)
+        return dict(pairs)
+
     try:
-        document = json.loads(
-            text, object_pairs_hook=lambda pairs: _without_repeats(file, pairs)
-        )
+        document = json.loads(text, object_pairs_hook=without_repeats)
     except (json.JSONDecodeError, RecursionError) as error:
         reason = "too deep" if isinstance(error, RecursionError) else str(error)
-        message = (
-            f"{file}: expected a taxonomy as a JSON tree, but the file is not valid"
-            f" JSON ({reason})"
-        )
-        raise UsageError(message, code="taxonomy-not-json", reason=reason) from None
-    entries = (
-        document.get("categories", document) if isinstance(document, dict) else document
-    )
-    is_table = (
-        isinstance(entries, list)
-        and entries
-        and all(isinstance(entry, dict) for entry in entries)
-    )
-    if is_table and all(
-        "name" in entry and ("kingdom" in entry or "supercategory" in entry)
-        for entry in entries
-    ):
-        return _category_edges(entries)
-    keys = {key for entry in entries for key in entry} if is_table else set()
-    if "name" in keys and keys & PARENT_WORDS and keys.isdisjoint(CHILDREN):
-        found = min(keys & PARENT_WORDS)
-        message = (
-            f"{file}: the objects have a {found} but no children; write CSV with a line"
-            " child,parent for each edge"
-        )
-        raise UsageError(message, code="taxonomy-not-a-tree", found=found)
+        found = f"damaged JSON ({reason})"
+        raise _other_file(file, found, "taxonomy-not-json", reason=reason) from None
+    entries = document
+    if isinstance(document, dict):
+        entries = document.get("categories", document)
     edges = Edges()
+    if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+        keys = {key for entry in entries for key in entry}
+        if "name" in keys and keys & {"kingdom", "supercategory"}:
+            return _category_edges(file, entries)
+        if "name" in keys and keys & PARENT_WORDS and keys.isdisjoint(CHILDREN):
+            found = f"objects with a {min(keys & PARENT_WORDS)} but no children"
+            raise _other_file(file, found, "taxonomy-not-a-tree")
     _add_tree(edges, file, document, ())
     return edges
 
 
-def _without_repeats(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    repeated = [
-        name
-        for name, number in Counter(name for name, _ in pairs).items()
-        if number > 1
-    ]
-    if repeated:
-        message = (
-            f"{file}: the name {repeated[0]!r} occurs twice in one object, of which"
-            " JSON keeps one; merge the two"
-        )
-        raise UsageError(message, code="taxonomy-repeated-name", name=repeated[0])
-    return dict(pairs)
-
-
-def _category_edges(entries: Sequence[Mapping[str, Any]]) -> Edges:
+def _category_edges(file: Path, entries: Sequence[Mapping[str, Any]]) -> Edges:
     """Return the edges from the ranks of iNaturalist's categories, or from COCO's
     supercategories.
     """
     edges = Edges()
-    ranks = (
-        RANKS if any("kingdom" in entry for entry in entries) else ("supercategory",)
-    )
+    ranks: Sequence[str] = ("supercategory",)
+    if any("kingdom" in entry for entry in entries):
+        ranks = RANKS
     for number, entry in enumerate(entries):
+        if "name" not in entry:
+            raise _other_file(file, "a category without a name", "taxonomy-not-a-tree")
         above: str | None = None
         path = ""
         for rank in ranks:
-            if name := str(entry.get(rank) or "").strip():
+            name = str(entry.get(rank) or "").strip()
+            if name:
                 path += f"/{name}"
                 edges.add(path, above)
-                edges.names[path], above = name, path
-        key, name = f"category {entry.get('id', number)}", str(entry["name"])
+                edges.names[path] = name
+                above = path
+        key = f"category {entry.get('id', number)}"
         edges.add(key, above)
-        edges.names[key] = name
-        others = (entry.get("common_name"), entry.get("image_dir_name"))
-        edges.aliases += [(str(alias), key) for alias in (name, *others) if alias]
+        edges.names[key] = str(entry["name"])
+        others = [entry.get(name) for name in ("name", "common_name", "image_dir_name")]
+        edges.add_aliases(key, [str(alias) for alias in others if alias])
     return edges
 
 
 def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> None:
     """Add a part of a JSON tree below the node at a path of keys."""
     _require_depth(file, len(path))
-    parent = path[-1] if path else None
-    if isinstance(tree, list):
-        if any(isinstance(member, list) for member in tree):
-            message = (
-                f'{file}: a list in a list is no part of a tree; write {{"parent":'
-                ' ["child", ...]}, or CSV for edges'
-            )
-            raise UsageError(message, code="taxonomy-not-a-tree", found="list")
-        for member in tree:
-            _add_tree(edges, file, member, path)
+    if isinstance(tree, list) and not any(isinstance(part, list) for part in tree):
+        for part in tree:
+            _add_tree(edges, file, part, path)
     elif isinstance(tree, dict) and isinstance(tree.get("name"), str):
-        below = next((tree[key] for key in CHILDREN if tree.get(key)), None)
-        identity = next(
-            (
-                str(tree[key])
-                for key in ("wnid", "id")
-                if isinstance(tree.get(key), str | int)
-            ),
-            None,
-        )
+        below = tree.get(CHILDREN[0]) or tree.get(CHILDREN[1])
+        identity = tree.get("wnid", tree.get("id"))
+        if not isinstance(identity, str | int):
+            identity = None
         _add_node(edges, file, tree["name"], below, path, identity)
-    elif isinstance(tree, dict):
+    elif isinstance(tree, dict) and not any(isinstance(v, str) for v in tree.values()):
         for name, below in tree.items():
-            if isinstance(below, str):
-                message = (
-                    f"{file}: {name!r} has the text {below!r} as its value; write"
-                    ' {"parent": ["child", ...]}'
-                )
-                raise UsageError(message, code="taxonomy-not-a-tree", found=below)
             _add_node(edges, file, name, below, path, None)
     elif isinstance(tree, str) and tree.strip():
-        edges.add(tree.strip(), parent)
-    elif tree is not None or parent is None:
-        found = type(tree).__name__
-        message = (
-            f"{file}: expected names, lists and objects in a JSON tree, found"
-            f" {json.dumps(tree)[:40]}"
-        )
-        raise UsageError(message, code="taxonomy-not-a-tree", found=found)
+        edges.add(tree.strip(), path[-1] if path else None)
+    elif tree is not None or not path:
+        raise _other_file(file, json.dumps(tree)[:40], "taxonomy-not-a-tree")
 
 
 def _add_node(
@@ -394,25 +354,24 @@ def _add_node(
     name: str,
     below: Any,
     path: tuple[str, ...],
-    identity: str | None,
+    identity: str | int | None,
 ) -> None:
     """Add a node and everything below it. An inner node is its id or its path; a leaf
     is its id or its name.
     """
     name, parent = name.strip(), path[-1] if path else None
-    key = identity or name
-    if below and not identity:
+    key = name
+    if identity is not None and identity != "":
+        key = str(identity)
+    elif below:
         key = f"{parent or ''}/{name}"
     if edges.names.get(key, name) != name:
-        message = (
-            f"{file}: the nodes {edges.names[key]!r} and {name!r} have the same id"
-            f" {identity}; give each its own"
-        )
-        raise UsageError(message, code="taxonomy-repeated-id", id=identity)
+        found = f"the id {key} of both {edges.names[key]!r} and {name!r}"
+        raise _other_file(file, found, "taxonomy-repeated-id", id=key)
     edges.add(key, parent)
     edges.names[key] = name
-    if identity and taxonomy.is_wnid(identity):
-        edges.aliases.append((identity, key))
+    if taxonomy.is_wnid(key):
+        edges.aliases.append((key, key))
     if below:
         _add_tree(edges, file, below, (*path, key))
 
@@ -426,45 +385,38 @@ def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
     file = Path(path)
     edges = read_edges(file)
     if not edges.parents:
-        raise UsageError(
-            f"{file}: expected {EXPECTED}, found an empty file", code="taxonomy-empty"
-        )
+        raise _other_file(file, "an empty file", "taxonomy-empty")
     unique_names = edges.unique_names()
-    parents = {
-        unique_names[key]: [unique_names[parent] for parent in above]
-        for key, above in edges.parents.items()
-    }
+    parents = {}
+    for key, above in edges.parents.items():
+        parents[unique_names[key]] = [unique_names[parent] for parent in above]
     roots = [name for name, above in parents.items() if not above]
     if len(roots) > 1:
-        parents |= {ROOT: []} | {root: [ROOT] for root in roots if root != ROOT}
+        parents |= {root: [ROOT] for root in roots}
+        parents[ROOT] = []
     # The depth is the number of edges on the longest path to a root.
     depths: dict[str, int] = {}
     try:
         for name in TopologicalSorter(parents).static_order():
-            depths[name] = max(
-                (depths[parent] + 1 for parent in parents[name]), default=0
-            )
+            above_depths = [depths[parent] for parent in parents[name]]
+            depths[name] = 1 + max(above_depths, default=-1)
     except CycleError as error:
         above = error.args[1][:0:-1]  # from each child to its parent
         first = above.index(min(above))
         cycle = [*above[first:], *above[:first], above[first]]
-        message = (
-            f"{file}: expected a taxonomy, found the cycle {' -> '.join(cycle)}; remove"
-            " one edge"
-        )
-        raise UsageError(message, code="taxonomy-cycle", cycle=cycle) from None
+        found = f"the cycle {' -> '.join(cycle)}; remove one edge"
+        raise _other_file(file, found, "taxonomy-cycle", cycle=cycle) from None
     _require_depth(file, max(depths.values()))
     names = sorted(parents)
     nodes = {name: node for node, name in enumerate(names)}
+    counts = [len(parents[name]) for name in names]
+    parent_names = [parent for name in names for parent in parents[name]]
     return Taxonomy(
         offsets=np.arange(len(names), dtype=np.int32),
         names=tuple(names),
         depths=np.array([depths[name] for name in names], dtype=np.uint8),
-        starts=np.cumsum([0, *(len(parents[name]) for name in names)]).astype(np.int32),
-        parents=np.array(
-            [nodes[parent] for name in names for parent in parents[name]],
-            dtype=np.int32,
-        ),
+        starts=np.cumsum([0, *counts]).astype(np.int32),
+        parents=np.array([nodes[name] for name in parent_names], dtype=np.int32),
         aliases=tuple(
             (alias, nodes[unique_names[key]]) for alias, key in edges.aliases
         ),
@@ -488,23 +440,25 @@ def match_labels(
     node. Otherwise case and separators are ignored. A name that several nodes have
     means none of them.
     """
-    exact: dict[str, int | None] = {}
-    plain: dict[str, int | None] = {}
     names = [(name, node) for node, name in enumerate(taxonomy.names)]
-    for alias, node in taxonomy.aliases:
-        exact[alias] = node if exact.get(alias, node) == node else None
-    for name, node in (*names, *taxonomy.aliases):
-        key = _plain(name)
-        plain[key] = node if plain.get(key, node) == node else None
-    exact |= names
+    exact = _unambiguous(taxonomy.aliases) | dict(names)
+    plain = _unambiguous(
+        [(_plain(name), node) for name, node in (*names, *taxonomy.aliases)]
+    )
     nodes = []
     for label, wnid in zip(labels, wnids or [None] * len(labels), strict=True):
-        by_id = None if wnid is None else exact.get(wnid)
-        nodes.append(
-            exact.get(label.strip(), plain.get(_plain(label)))
-            if by_id is None
-            else by_id
-        )
+        node = exact.get(wnid or "")
+        if node is None:
+            node = exact.get(label.strip(), plain.get(_plain(label)))
+        nodes.append(node)
+    return nodes
+
+
+def _unambiguous(names: Iterable[tuple[str, int]]) -> dict[str, int | None]:
+    """Return the node of each name; None for a name of several nodes."""
+    nodes: dict[str, int | None] = {}
+    for name, node in names:
+        nodes[name] = node if nodes.get(name, node) == node else None
     return nodes
 
 

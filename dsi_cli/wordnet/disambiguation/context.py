@@ -127,12 +127,15 @@ def _context(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext
 
 
 def _merged(contexts: Iterable[LabelContext]) -> LabelContext:
-    return LabelContext(
-        *(
-            frozenset().union(*sets)
-            for sets in zip(LabelContext(), *contexts, strict=True)
+    merged = LabelContext()
+    for context in contexts:
+        merged = LabelContext(
+            merged.senses | context.senses,
+            merged.words | context.words,
+            merged.wider | context.wider,
+            merged.heads | context.heads,
         )
-    )
+    return merged
 
 
 def _fit_of_label(
@@ -145,20 +148,17 @@ def _fit_of_label(
         (reading.context, reading.descriptions, reading.superclass, reading.excluded)
     ):
         return [(0.0, 0.0, 0.0)] * len(reading.candidates)
-    part_senses = {
-        candidate.node
-        for text in reading.context
-        for candidate in find_candidates(text, wordnet)
-    }
+    part_senses = set()
+    for text in reading.context:
+        part_senses |= {sense.node for sense in find_candidates(text, wordnet)}
     part_words = frozenset(stems(" ".join(reading.context)))
-    groups = (reading.descriptions, reading.superclass, reading.excluded)
-    descriptions, superclass, excluded = (
-        _merged(contexts[text] for text in texts) for texts in groups
-    )
+    descriptions = _merged(contexts[text] for text in reading.descriptions)
+    superclass = _merged(contexts[text] for text in reading.superclass)
+    excluded = _merged(contexts[text] for text in reading.excluded)
     described = _merged((descriptions, superclass))
     files = wordnet.kinds["file"]
     context_files = {files[node] for node in described.senses}
-    glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
+    glosses = wordnet.definitions([sense.node for sense in reading.candidates])
     words_of_candidates = [stems(gloss) for gloss in glosses]
     # Words without a noun sense, such as *electronic*, still exclude the senses that do
     # not mention them if another sense does.
@@ -168,9 +168,8 @@ def _fit_of_label(
     rows: list[tuple[float, float, float]] = []
     for candidate, words in zip(reading.candidates, words_of_candidates, strict=True):
         nodes = hypernym_closure(wordnet.taxonomy, candidate.node)
-        is_related = bool(
-            described.heads.intersection(words) or nodes & described.wider
-        )
+        shares_head = not described.heads.isdisjoint(words)
+        is_related = shares_head or bool(nodes & described.wider)
         # The penalty, by how closely the candidate is related to the context
         if excluded.fits(nodes, words):
             penalty = UNRELATED_PENALTY
@@ -178,35 +177,25 @@ def _fit_of_label(
             penalty = 0.0
         elif is_related:
             penalty = HYPERNYM_PENALTY
+        elif files[candidate.node] in context_files:
+            penalty = SAME_FILE_PENALTY
         else:
-            penalty = (
-                SAME_FILE_PENALTY
-                if files[candidate.node] in context_files
-                else UNRELATED_PENALTY
-            )
+            penalty = UNRELATED_PENALTY
         # A gloss that begins with the context states its kind: a bus is "a vehicle
         # carrying many passengers".
-        is_below = descriptions.fits(nodes, words[:1]) or bool(
-            (nodes - {candidate.node}) & part_senses
-        )
-        is_mentioned = is_related or bool(
-            (described.words | part_words).intersection(words)
-        )
-        rows.append(
-            (
-                is_below + SUPERCLASS_WEIGHT * superclass.fits(nodes, words[:1]),
-                is_mentioned,
-                penalty,
-            )
-        )
+        is_below_part = bool((nodes - {candidate.node}) & part_senses)
+        is_below = descriptions.fits(nodes, words[:1]) or is_below_part
+        fit = is_below + SUPERCLASS_WEIGHT * superclass.fits(nodes, words[:1])
+        shares_word = not (described.words | part_words).isdisjoint(words)
+        rows.append((fit, is_related or shares_word, penalty))
     return rows
 
 
 def context_fit(
     readings: Sequence[LabelCandidates], wordnet: WordNet
-) -> tuple[list[Floats], Floats]:
-    """Return how well each candidate fits the context of its label: two features and a
-    penalty.
+) -> tuple[dict[str, Floats], Floats]:
+    """Return how well each candidate fits the context of its label: two features by
+    name, and a penalty.
 
     The first feature counts whether the candidate is below the context, where a
     superclass counts `SUPERCLASS_WEIGHT`. The second is 1 if the candidate mentions the
@@ -220,30 +209,27 @@ def context_fit(
     # Count for each sense of a description or superclass the labels that can be
     # hyponyms of it.
     fitting: dict[str, Counter[int]] = {}
+    texts: set[str] = set()
     for reading in readings:
-        closures = [
-            hypernym_closure(wordnet.taxonomy, candidate.node)
-            for candidate in reading.candidates
-        ]
-        hypernyms: frozenset[int] = frozenset().union(*closures)
+        hypernyms: set[int] = set()
+        for candidate in reading.candidates:
+            hypernyms |= hypernym_closure(wordnet.taxonomy, candidate.node)
         for text in (*reading.descriptions, *reading.superclass):
-            fitting.setdefault(text, Counter()).update(
-                hypernyms & _senses(text, wordnet)
-            )
+            counts = fitting.setdefault(text, Counter())
+            counts.update(hypernyms & _senses(text, wordnet))
+        texts.update(reading.descriptions, reading.superclass, reading.excluded)
     # Keep the senses that fit most labels.
     contexts = {}
-    for text in {
-        text
-        for row in readings
-        for text in (*row.descriptions, *row.superclass, *row.excluded)
-    }:
-        senses, counts = _senses(text, wordnet), fitting.get(text)
-        if counts:
-            most = max(counts.values())
-            senses = frozenset(node for node, count in counts.items() if count == most)
+    for text in texts:
+        senses = _senses(text, wordnet)
+        if fitting.get(text):
+            most = max(fitting[text].values())
+            senses = frozenset(
+                node for node, number in fitting[text].items() if number == most
+            )
         contexts[text] = _context(text, senses, wordnet)
-    rows = [
-        row for reading in readings for row in _fit_of_label(reading, contexts, wordnet)
-    ]
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    return list(columns[:2]), columns[2]
+    rows = []
+    for reading in readings:
+        rows += _fit_of_label(reading, contexts, wordnet)
+    below, mentioned, penalty = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+    return {"context": below, "context in gloss": mentioned}, penalty

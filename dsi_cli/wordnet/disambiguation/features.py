@@ -155,54 +155,81 @@ def candidate_table(
     labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet
 ) -> CandidateTable:
     """Return the candidates of all labels with their features."""
-    lexicon, names = wordnet.words, wordnet.taxonomy.names
-    senses = [candidate for reading in readings for candidate in reading.candidates]
-    label = np.repeat(
-        np.arange(len(labels)), [len(reading.candidates) for reading in readings]
-    )
-    node = np.array([candidate.node for candidate in senses], dtype=np.intp)
+    senses: list[Candidate] = []
+    label_of_sense: list[int] = []
+    for index, reading in enumerate(readings):
+        senses += reading.candidates
+        label_of_sense += [index] * len(reading.candidates)
+    label = np.array(label_of_sense, dtype=np.intp)
+    node = np.array([sense.node for sense in senses], dtype=np.intp)
+    features, unfit = context_fit(readings, wordnet)
+    features |= _word_features(labels, senses, label, wordnet)
+    features |= _synset_features(node, wordnet)
 
-    # The features of the words, and the number of words of other labels in each gloss,
-    # up to 3
+    # Pair each candidate with all nodes at or above its node.
+    candidate_of_pair: list[int] = []
+    hypernym_of_pair: list[int] = []
+    for row, sense in enumerate(senses):
+        closure = hypernym_closure(wordnet.taxonomy, sense.node)
+        candidate_of_pair += [row] * len(closure)
+        hypernym_of_pair += closure
+    candidate = np.array(candidate_of_pair, dtype=np.intp)
+    hypernym = np.array(hypernym_of_pair, dtype=np.intp)
+    keys = label[candidate] * len(wordnet.taxonomy.names) + hypernym
+    _, group = np.unique(keys, return_inverse=True)
+    return CandidateTable(
+        wordnet=wordnet,
+        labels=labels,
+        readings=readings,
+        senses=senses,
+        label=label,
+        node=node,
+        alone=np.column_stack([features[name] for name in LABEL_FEATURES]),
+        candidate=candidate,
+        hypernym=hypernym,
+        group=group,
+        file=wordnet.kinds["file"][node],
+        unfit=unfit,
+    )
+
+
+def _word_features(
+    labels: Sequence[str], senses: Sequence[Candidate], label: Rows, wordnet: WordNet
+) -> dict[str, Floats]:
+    """Return the features of the words of each candidate."""
+    words, names = wordnet.words, wordnet.taxonomy.names
     label_stems = [frozenset(stems(text)) for text in labels]
     all_stems = frozenset().union(*label_stems)
-    rows: list[tuple[float, ...]] = []
-    has_exact = [
-        any(candidate.how != PLURAL for candidate in reading.candidates)
-        for reading in readings
-    ]
-    for index, candidate, gloss in zip(
-        label, senses, wordnet.definitions(node), strict=True
-    ):
-        start = lexicon.starts[lexicon.rows[candidate.word]]
-        counts = lexicon.counts[start : start + candidate.senses]
-        share = np.log(
-            (counts[candidate.rank] + 0.5) / (counts.sum() + 0.5 * candidate.senses)
-        )
-        is_own_name = letters_and_digits(
-            names[candidate.node].rsplit(".", 2)[0]
-        ) == letters_and_digits(candidate.word)
-        is_weak_plural = has_exact[index] and candidate.how == PLURAL
-        in_gloss = min(
-            len((frozenset(stems(gloss)) - label_stems[index]) & all_stems), 3
-        )
-        rows.append(
-            (
-                -np.log1p(candidate.rank),
-                share,
-                is_own_name,
-                is_weak_plural,
-                np.log(candidate.names),
-                in_gloss,
-            )
-        )
-    word_columns = np.array(rows, dtype=np.float64).reshape(-1, 6).T
-    word_names = ("rank", "share", "own name", "plural", "names", "labels in gloss")
-    features: dict[str, Floats] = dict(zip(word_names, word_columns, strict=True))
+    glosses = wordnet.definitions([sense.node for sense in senses])
+    exact_labels = set()
+    for index, sense in zip(label.tolist(), senses, strict=True):
+        if sense.how != PLURAL:
+            exact_labels.add(index)
+    share, own_name, plural, in_gloss = [], [], [], []
+    for index, sense, gloss in zip(label.tolist(), senses, glosses, strict=True):
+        start = words.starts[words.rows[sense.word]]
+        counts = words.counts[start : start + sense.senses] + 0.5
+        share.append(counts[sense.rank] / counts.sum())
+        name = letters_and_digits(names[sense.node].rsplit(".", 2)[0])
+        own_name.append(name == letters_and_digits(sense.word))
+        plural.append(sense.how == PLURAL and index in exact_labels)
+        # the number of words of other labels in the gloss
+        mentioned = all_stems.intersection(stems(gloss)) - label_stems[index]
+        in_gloss.append(min(len(mentioned), 3))
+    return {
+        "rank": -np.log1p([sense.rank for sense in senses]),
+        "share": np.log(share),
+        "own name": np.array(own_name, dtype=np.float64),
+        "plural": np.array(plural, dtype=np.float64),
+        "names": np.log([sense.names for sense in senses]),
+        "labels in gloss": np.array(in_gloss, dtype=np.float64),
+    }
 
-    # The features of the synsets
+
+def _synset_features(node: Rows, wordnet: WordNet) -> dict[str, Floats]:
+    """Return the features of the synset of each candidate."""
     kinds = {name: column[node] for name, column in wordnet.kinds.items()}
-    features |= {
+    features: dict[str, Floats] = {
         "instance": kinds["instance"].astype(np.float64),
         "words": np.log(kinds["words"]),
         "size": np.log(kinds["size"]),
@@ -213,44 +240,16 @@ def candidate_table(
     }
     for name, files in LEXICOGRAPHER_FILES.items():
         features[name] = np.isin(kinds["file"], files).astype(np.float64)
-    (features["context"], features["context in gloss"]), unfit = context_fit(
-        readings, wordnet
-    )
-
-    # Pair each candidate with all nodes at or above its node.
-    closures = [hypernym_closure(wordnet.taxonomy, int(k)) for k in node]
-    candidate_rows = np.repeat(
-        np.arange(len(node)), [len(closure) for closure in closures]
-    )
-    hypernym = np.array([k for closure in closures for k in closure], dtype=np.intp)
-    _, group = np.unique(
-        label[candidate_rows] * len(names) + hypernym, return_inverse=True
-    )
-    return CandidateTable(
-        wordnet=wordnet,
-        labels=labels,
-        readings=readings,
-        senses=senses,
-        label=label,
-        node=node,
-        alone=np.column_stack([features[name] for name in LABEL_FEATURES]),
-        candidate=candidate_rows,
-        hypernym=hypernym,
-        group=group,
-        file=kinds["file"],
-        unfit=unfit,
-    )
+    return features
 
 
 def list_features(table: CandidateTable, chances: Floats) -> Floats:
     """Return the features of each candidate within the list ``(K,
     len(LIST_FEATURES))``, from the candidates' chances ``(K,)``.
     """
-    candidates, nodes, files = (
-        len(table.node),
-        len(table.wordnet.taxonomy.offsets),
-        LEXICOGRAPHER_FILE_COUNT,
-    )
+    candidates = len(table.node)
+    nodes = len(table.wordnet.taxonomy.offsets)
+    files = LEXICOGRAPHER_FILE_COUNT
     size = table.wordnet.kinds["size"][table.hypernym] / nodes
     others_in_list = max(table.count - 1, 1)
 
@@ -258,32 +257,27 @@ def list_features(table: CandidateTable, chances: Floats) -> Floats:
     # the size of the hypernym
     weight = chances[table.candidate]
     all_labels = np.bincount(table.hypernym, weight, minlength=nodes)[table.hypernym]
-    others = np.maximum(all_labels - np.bincount(table.group, weight)[table.group], 0.0)
+    own_label = np.bincount(table.group, weight)[table.group]
+    others = np.maximum(all_labels - own_label, 0.0)
     near = np.full((3, candidates), MIN_CLOSENESS)
     for closeness, k in zip(near, (0.5, 8.0, 0.1 * others_in_list), strict=True):
-        np.maximum.at(
-            closeness,
-            table.candidate,
-            np.log((others + 1e-9) / (others + k)) - np.log(size),
-        )
+        of_pair = np.log((others + 1e-9) / (others + k)) - np.log(size)
+        np.maximum.at(closeness, table.candidate, of_pair)
 
     # Can share: the other labels that can be below a hypernym, whichever sense they
     # have
     _, first = np.unique(table.group, return_index=True)
-    share = (
-        np.bincount(table.hypernym[first], minlength=nodes)[table.hypernym] - 1.0
-    ) / others_in_list
+    can_be_below = np.bincount(table.hypernym[first], minlength=nodes)
+    share = (can_be_below[table.hypernym] - 1.0) / others_in_list
     can_share = np.zeros(candidates)
-    np.maximum.at(
-        can_share, table.candidate, share * np.log(np.maximum(share, 1e-9) / size)
-    )
+    of_pair = share * np.log(np.maximum(share, 1e-9) / size)
+    np.maximum.at(can_share, table.candidate, of_pair)
 
     # Same kind: the other labels in the same lexicographer file
     keys = table.label * files + table.file
     of_label = np.bincount(keys, chances, minlength=table.count * files)[keys]
-    of_others = np.maximum(
-        np.bincount(table.file, chances, minlength=files)[table.file] - of_label, 0.0
-    )
+    of_all = np.bincount(table.file, chances, minlength=files)[table.file]
+    of_others = np.maximum(of_all - of_label, 0.0)
     same_kind = np.log((of_others + 0.5) / (others_in_list + 13.0))
 
     # Same synset, and above others: other labels at a candidate's node, and below it
@@ -296,15 +290,15 @@ def list_features(table: CandidateTable, chances: Floats) -> Floats:
     # label
     own = np.bincount(table.group, weight * is_self)[table.group]
     at_hypernym = np.where(is_self, 0.0, at_node[table.hypernym] - own)
-    is_below = np.clip(
-        np.bincount(table.candidate, at_hypernym, minlength=candidates), 0.0, 1.0
-    )
+    is_below = np.bincount(table.candidate, at_hypernym, minlength=candidates)
+    is_below = np.clip(is_below, 0.0, 1.0)
 
     # Both count less in lists with many nested labels.
-    nested = np.bincount(
+    nested_labels = np.bincount(
         table.label, chances * is_below, minlength=table.count
-    ).sum() / max(table.count, 1)
-    trust = max(0.0, 1.0 - NESTED_WEIGHT * float(nested))
+    ).sum()
+    nested = float(nested_labels) / max(table.count, 1)
+    trust = max(0.0, 1.0 - NESTED_WEIGHT * nested)
     return np.column_stack(
         [*near, can_share, same_kind, same, is_above * trust, is_below * trust]
     )

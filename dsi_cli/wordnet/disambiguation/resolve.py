@@ -238,6 +238,27 @@ def resolve_part(
     return result
 
 
+def synonyms(found: Sequence[Resolution]) -> dict[str, list[Resolution]]:
+    """Return the labels that are synonyms, by the synset that is the most probable one
+    of several labels.
+
+    Labels may share an id, or the head of a compound. Otherwise `resolve` gives the
+    synset to the label that it fits best, and the next probable sense to the other.
+
+    >>> synonyms(resolve(["car", "automobile", "dog"])).keys()
+    dict_keys(['car.n.01'])
+    """
+    groups: dict[str, list[Resolution]] = {}
+    for resolution in found:
+        best = resolution.synset
+        if resolution.scores:
+            most = resolution.scores.index(max(resolution.scores))
+            best = resolution.candidates[most]
+        if best is not None and resolution.synset is not None:
+            groups.setdefault(best, []).append(resolution)
+    return {synset: group for synset, group in groups.items() if len(group) > 1}
+
+
 def is_foreign(unknown: int, lacking: int, labels: int) -> bool:
     """Return whether a list with ``unknown`` words is probably one of names, codes, or
     words in another language.
