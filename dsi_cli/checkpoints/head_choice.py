@@ -207,13 +207,7 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     ones.
     """
     last = max((it.layer.position for it in plausible), default=0)
-    outside = [it for it in plausible if not _is_in_trunk(it)]
-    trunk_inputs = {it.layer.width_in for it in plausible if _is_in_trunk(it)}
-    remaining = list(plausible)
-    # A candidate outside the trunk may return features to it.
-    for it in outside:
-        if it.layer.position == last and it.layer.width_out not in trunk_inputs:
-            remaining = outside
+    remaining = _outside_trunk(plausible, last)
     wide = [it for it in remaining if it.rows > 1]
     if any(it.layer.position == last for it in wide):
         remaining = wide
@@ -221,6 +215,26 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     if any(it.is_named for it in linear):
         remaining = linear
     return [it for it in remaining if not _is_best_copy(it)] or remaining
+
+
+def _outside_trunk(
+    plausible: Sequence[HeadCandidate], last: int
+) -> list[HeadCandidate]:
+    """Return the candidates outside parts called a trunk if one of them comes last, and
+    does not return features to a trunk.
+    """
+    outside = []
+    inputs = set()
+    for candidate in plausible:
+        if _is_in_trunk(candidate):
+            inputs.add(candidate.layer.width_in)
+        else:
+            outside.append(candidate)
+    for candidate in outside:
+        layer = candidate.layer
+        if layer.position == last and layer.width_out not in inputs:
+            return outside
+    return list(plausible)
 
 
 def _is_in_trunk(candidate: HeadCandidate) -> bool:
@@ -260,66 +274,82 @@ def _rivals(
 
 
 def _is_rival(other: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether a candidate with doubts may be the head, or a part of it."""
-    layer, codes = other.layer, other.codes
-    is_twin = sorted(other.tensor.shape[:2]) == sorted(best.tensor.shape[:2])
-    if codes == {Code.NORMALISED}:
-        # Only a normalisation distinguishes it from the layer next to it.
-        return is_twin and layer.module[:-1] == best.layer.module[:-1]
-    if codes == {Code.BLOCK}:
-        is_next = layer.name.rsplit(".", 2)[0] == best.layer.name.rsplit(".", 2)[0]
-        return other.fits is True and is_next
-    if codes == {Code.BLOCK, Code.SIDE}:
-        # One of several parallel matrices in a list takes the same input.
-        return not best.is_named and {best.layer.width_in} < other.sides
-    if other.hidden:
-        return False
+    """Return whether a candidate with evidence against it may be the head, or a part of
+    it.
+    """
+    codes = other.codes
+    if other.hidden or codes == {Code.NORMALISED}:
+        return _is_parallel(other, best)
     if codes == {Code.ONE_ROW}:
         # The classifier that a trunk was trained with may be unused, if layers with a
         # row for each label follow it.
-        return _is_in_trunk(best) and layer.position > best.layer.position
+        is_later = other.layer.position > best.layer.position
+        return _is_in_trunk(best) and is_later
     if Code.STACK in codes:
         return not best.is_named
-    takes_output = best.rows in other.sides and other.sides != best.sides
     is_square = codes <= {Code.SQUARE, Code.SIDE} and other.sides == {best.rows}
-    if is_square and takes_output and best.doubts:
+    if is_square and best.doubts and best.sides != {best.rows}:
         return True
-    if layer.kind == "raw":
-        return _is_rival_parameter(other, best, takes_output, is_twin)
-    if codes == {Code.NAME} and is_twin:
-        # Several parts of a network have a classifier of the same name, or the outputs
-        # of two layers in one module are added.
-        if other.is_named:
-            return layer.module[-1:] == best.layer.module[-1:]
-        return are_siblings(layer, best.layer) and len(layer.module) > 1
-    is_projection = codes == {Code.NAME} and layer.width_in == best.rows
-    return is_projection and not best.is_named
+    if other.layer.kind == "raw":
+        return _is_next_to_parameter(other, best) or _holds_vectors(other, best)
+    if codes != {Code.NAME}:
+        return False
+    if not _are_twins(other, best):
+        return other.layer.width_in == best.rows and not best.is_named
+    # Several parts of a network have a classifier of the same name, or the outputs of
+    # two layers in one module are added.
+    if other.is_named:
+        return other.layer.module[-1:] == best.layer.module[-1:]
+    return are_siblings(other.layer, best.layer) and len(other.layer.module) > 1
 
 
-def _is_rival_parameter(
-    other: HeadCandidate, best: HeadCandidate, takes_output: bool, is_twin: bool
-) -> bool:
+def _are_twins(other: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether two candidates have the same sides."""
+    return sorted(other.tensor.shape[:2]) == sorted(best.tensor.shape[:2])
+
+
+def _is_parallel(other: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether only a normalisation or a block distinguishes a candidate from the
+    best one.
+    """
+    layer, codes = other.layer, other.codes
+    if codes == {Code.NORMALISED}:
+        return layer.module[:-1] == best.layer.module[:-1] and _are_twins(other, best)
+    if codes == {Code.BLOCK}:
+        is_next = layer.name.rsplit(".", 2)[0] == best.layer.name.rsplit(".", 2)[0]
+        return other.fits is True and is_next
+    # One of several parallel matrices in a list takes the same input.
+    is_in_list = codes == {Code.BLOCK, Code.SIDE} and not best.is_named
+    return is_in_list and {best.layer.width_in} < other.sides
+
+
+def _is_next_to_parameter(other: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether two parameters of one module have the same sides."""
+    is_plausible = other.codes <= {Code.NAME, Code.SIDE, Code.STATISTIC}
+    are_next = best.layer.kind == "raw" and are_siblings(other.layer, best.layer)
+    return is_plausible and are_next and _are_twins(other, best)
+
+
+def _holds_vectors(other: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether a parameter of the model may hold the vectors of the classes."""
     layer, codes = other.layer, other.codes
-    if not codes or not codes <= {Code.NAME, Code.SIDE, Code.STATISTIC}:
-        return False
     is_best_parameter = best.layer.kind == "raw"
-    if is_twin and is_best_parameter and are_siblings(layer, best.layer):
-        return True
     if codes == {Code.SIDE}:
         if is_best_parameter and best.rows in other.sides:
             return True
-        is_like_best = is_twin and not (best.is_named or best.layer.has_bias)
+        is_plain = not best.is_named and not best.layer.has_bias
+        is_like_best = is_plain and _are_twins(other, best)
         return layer.is_in_loss or other.may_take_output or is_like_best
-    if Code.STATISTIC in codes:
+    if codes == {Code.STATISTIC}:
         # The centres of other classes than an unnamed candidate has.
         has_other_rows = layer.width_out not in (0, best.rows)
-        is_plain = codes == {Code.STATISTIC} and not layer.is_in_loss
-        return is_plain and has_other_rows and not best.is_named
-    if not other.may_take_output:
+        return has_other_rows and not (layer.is_in_loss or best.is_named)
+    if not codes <= {Code.NAME, Code.SIDE} or not other.may_take_output:
         return False
+    if best.rows in other.sides and other.sides != best.sides:
+        return True
     shared = best.tensor.shape[1] if is_best_parameter else best.rows
-    return takes_output or (shared in other.sides and not best.is_named)
+    return shared in other.sides and not best.is_named
 
 
 def _experts(

@@ -47,6 +47,13 @@ def is_named(layer: Layer) -> bool:
     return any(map(CLASSIFIER_NAME.match, layer.module))
 
 
+def confirms_classifier(layer: Layer) -> bool:
+    """Return whether the name of a layer is that of a classifier in torchvision, timm
+    or transformers.
+    """
+    return is_named(layer) or layer.module == ("fc",)
+
+
 def has_classifier_name(layer: Layer) -> bool:
     """Return whether a layer's own name means a classifier."""
     return any(map(CLASSIFIER_NAME.match, layer.module[-1:]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TypeAlias
 
 from dsi_cli.checkpoints.connections import consumers, unused_layers
@@ -93,21 +93,12 @@ def _orient_weights(
     """Return the layers, with the last weights without a bias oriented."""
     consumer = consumers(layers, ordered=True, is_sorted=is_sorted)
     fed = set(consumer.values())
-    linked = fed | consumer.keys()
     without_bias = [layer for layer in layers if _may_have_class_columns(layer)]
     last = [layer for layer in without_bias if layer.position not in consumer]
-    # A square weight has the orientation of the other weights without a bias, which the
-    # layers before or after them show.
-    has_rows = any(
-        it.position in linked and it.width_in != it.width_out for it in without_bias
-    )
+    has_rows = _show_rows(without_bias, fed | consumer.keys())
     all_ends = ends_by_width(unused_layers(layers, consumer), is_sorted=is_sorted)
-    others = list(layers)
-    for layer in last:
-        others[layer.position] = layer._replace(kind="norm")
-    consumer_of_others = consumers(others, ordered=True, is_sorted=is_sorted)
-    ends = ends_by_width(unused_layers(others, consumer_of_others), is_sorted=is_sorted)
-    norms = {it.width_out for it in layers if it.kind == "norm"} if is_sorted else set()
+    ends = _ends_without(last, layers, is_sorted=is_sorted)
+    norms = _widths_of_norms(layers) if is_sorted else set()
     times = Counter(map(block_of, layers))
     oriented = list(layers)
     for layer in last:
@@ -124,6 +115,34 @@ def _orient_weights(
         elif _may_take_rows(layer, before, ends):
             oriented[position] = _turned(layer, ends, norms)
     return oriented
+
+
+def _show_rows(without_bias: Sequence[Layer], linked: Container[int]) -> bool:
+    """Return whether a weight without a bias shows that its outputs are its rows.
+
+    A square weight has the orientation of the other weights without a bias, which the
+    layers before or after them show.
+    """
+    return any(
+        it.position in linked and it.width_in != it.width_out for it in without_bias
+    )
+
+
+def _widths_of_norms(layers: Sequence[Layer]) -> set[int]:
+    return {layer.width_out for layer in layers if layer.kind == "norm"}
+
+
+def _ends_without(
+    left_out: Sequence[Layer], layers: Sequence[Layer], *, is_sorted: bool
+) -> _Ends:
+    """Return the layers whose output no other layer takes, if some layers are left
+    out.
+    """
+    others = list(layers)
+    for layer in left_out:
+        others[layer.position] = layer._replace(kind="norm")
+    consumer = consumers(others, ordered=True, is_sorted=is_sorted)
+    return ends_by_width(unused_layers(others, consumer), is_sorted=is_sorted)
 
 
 def _may_have_class_columns(layer: Layer) -> bool:
