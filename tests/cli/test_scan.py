@@ -128,7 +128,8 @@ def test_head_that_nothing_confirms_is_named_in_one_line(
     command, name, has_labels, tmp_path, dsi
 ):
     (tmp_path / "run").mkdir()
-    (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    if has_labels:
+        (tmp_path / "labels.txt").write_text("\n".join(LABELS))
     for epoch in (1, 2):
         state = {f"{name}.weight": torch.randn(5, 8), f"{name}.bias": torch.randn(5)}
         torch.save(state, tmp_path / f"run/epoch_{epoch}.pt")
