@@ -21,19 +21,17 @@ _MAX_UNUSED = 6  # the last layers whose outputs a later layer may join
 _IMAGE_CHANNELS = 4
 
 
-def consumers(
-    layers: Sequence[Layer], *, ordered: bool, is_sorted: bool = False
-) -> dict[int, int]:
+def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
     """Return ``{position of a layer: position of the layer that takes its output}``.
 
     With ``ordered``, the layers are in the order in which the network's code registered
     them. A layer then takes the output of the last layer before it whose output width
     equals its input width. Otherwise it may take the output of any other such layer,
     but not that of a layer with the same name and a higher number (``fc2`` and
-    ``fc3``). In a file that is sorted by name, the next layer says nothing of a layer.
+    ``fc3``).
     """
     if ordered:
-        return dict(_edges(layers, is_sorted=is_sorted))
+        return dict(_edges(layers))
     computing = [layer for layer in layers if _computes(layer)]
     by_input: dict[int, list[Layer]] = {}
     numbers: dict[int, list[int]] = {}
@@ -68,7 +66,7 @@ def unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list[
     ]
 
 
-def _edges(layers: Sequence[Layer], *, is_sorted: bool) -> Iterator[tuple[int, int]]:
+def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
     """Yield the positions of a layer and of its consumer, given the order of the
     network's code.
     """
@@ -76,21 +74,15 @@ def _edges(layers: Sequence[Layer], *, is_sorted: bool) -> Iterator[tuple[int, i
     unused: list[Layer] = []
     without_input: list[Layer] = []
     consumed: set[int] = set()
-    # the previous layer, if it takes the output of another one
-    fed: Layer | None = None
     for layer in _own_parameters_last(layers):
         if not _computes(layer):
             continue
-        if fed is not None and not is_sorted and _gives_map(fed, layer):
-            inputs = [fed.position]
-        else:
-            inputs = _inputs_of(layer, producers.get(layer.width_in), unused)
+        inputs = _inputs_of(layer, producers.get(layer.width_in), unused)
         for position in inputs:
             consumed.add(position)
             yield position, layer.position
         if not inputs and layer.kind == "matrix" and layer.has_bias:
             without_input.append(layer)
-        fed = layer if inputs else None
         unused = [earlier for earlier in unused if earlier.position not in inputs]
         unused = [*unused, layer][-_MAX_UNUSED:]
         producers[layer.width_out] = layer
@@ -173,12 +165,11 @@ def _inputs_of_other_width(layer: Layer, unused: Sequence[Layer]) -> list[Layer]
     if not given:
         return []
     before = given[-1]
-    if is_linear(layer) and not is_linear(before):
-        # A linear layer may take the flattened output of a convolution.
-        is_input = before.width_out > 1 and width % before.width_out == 0
-    else:
-        is_input = _gives_map(before, layer)
-    return [before] if is_input else []
+    # A linear layer may take the flattened output of a convolution.
+    is_flattened = is_linear(layer) and not is_linear(before)
+    if is_flattened and before.width_out > 1 and width % before.width_out == 0:
+        return [before]
+    return []
 
 
 def _is_image_after_scores(producer: Layer, consumer: Layer) -> bool:
@@ -188,13 +179,3 @@ def _is_image_after_scores(producer: Layer, consumer: Layer) -> bool:
     if producer.kind != "matrix" or consumer.kind != "other" or consumer.weight is None:
         return False
     return 1 < consumer.weight.shape[1] == consumer.width_in <= _IMAGE_CHANNELS
-
-
-def _gives_map(layer: Layer, consumer: Layer) -> bool:
-    """Return whether a convolution takes the output of a linear layer as a map of four
-    pixels or more, as in a decoder.
-    """
-    if not is_linear(layer) or consumer.weight is None or is_linear(consumer):
-        return False
-    pixels, rest = divmod(layer.width_out, max(consumer.width_in, 1))
-    return consumer.width_in > _IMAGE_CHANNELS and pixels >= 4 and rest == 0

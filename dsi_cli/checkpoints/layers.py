@@ -286,29 +286,7 @@ def _modules(group: NestedStateDict) -> list[_Module]:
             modules[path] = _Module(group, tuple(parts), {}, {}, 0, is_adapted)
         modules[path].names.setdefault(parameter, name)
         modules[path].parameters.setdefault(parameter, tensor)
-    _move_biases(modules)
     return [module for path, module in modules.items() if "lora" not in path.split(".")]
-
-
-def _move_biases(modules: Mapping[str, _Module]) -> None:
-    """Give the only layer of a module the bias that the module adds to its output
-    (graph convolutions, FM).
-    """
-    inner: dict[str, list[_Module]] = {}
-    for path, module in modules.items():
-        inner.setdefault(path.rpartition(".")[0], []).append(module)
-    for path, module in modules.items():
-        only = inner.get(path, ())
-        if (
-            path
-            and list(module.parameters) == ["bias"]
-            and len(only) == 1
-            and list(only[0].parameters) == ["weight"]
-        ):
-            only[0].parameters["bias"], only[0].names["bias"] = (
-                module.parameters["bias"],
-                module.names["bias"],
-            )
 
 
 def _split_name(name: str) -> tuple[str, str]:

@@ -91,7 +91,7 @@ def _orient_weights(
     layers: Sequence[Layer], classes: int | None, *, is_sorted: bool
 ) -> list[Layer]:
     """Return the layers, with the last weights without a bias oriented."""
-    consumer = consumers(layers, ordered=True, is_sorted=is_sorted)
+    consumer = consumers(layers, ordered=True)
     fed = set(consumer.values())
     without_bias = [layer for layer in layers if _may_have_class_columns(layer)]
     last = [layer for layer in without_bias if layer.position not in consumer]
@@ -141,7 +141,7 @@ def _ends_without(
     others = list(layers)
     for layer in left_out:
         others[layer.position] = layer._replace(kind="norm")
-    consumer = consumers(others, ordered=True, is_sorted=is_sorted)
+    consumer = consumers(others, ordered=True)
     return ends_by_width(unused_layers(others, consumer), is_sorted=is_sorted)
 
 
