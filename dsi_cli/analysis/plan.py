@@ -38,7 +38,7 @@ from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.epochs import ORDER
-from dsi_cli.checkpoints.records import SKIPPED, Record
+from dsi_cli.checkpoints.records import SKIPPED, Record, unconfirmed_head
 from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
 from dsi_cli.engines import Engine
 from dsi_cli.errors import NothingToAnalyseError, OutputError, count
@@ -286,6 +286,7 @@ def make_plan(
     evaluations = collect.prepare_evaluations(
         cache, runs, labels, options, data, predictions, previous, progress
     )
+    warnings += _unconfirmed_heads(runs, logs, evaluations)
     return Plan(
         out=out,
         cache=cache,
@@ -401,6 +402,21 @@ def _find_labels(
             labels, choices, wordnet, taxonomy
         )
     return named_runs, labels_of_run, warnings
+
+
+def _unconfirmed_heads(
+    runs: Sequence[RunCheckpoints],
+    logs: Mapping[str, TrainingLog | None],
+    evaluations: collect.RunEvaluations,
+) -> Iterator[str]:
+    """Yield a warning for each run in which nothing confirms that the head is a
+    classifier.
+    """
+    for run in runs:
+        has_results = logs[run.name] is not None or evaluations.sources.get(run.name)
+        line = unconfirmed_head(run.usable)
+        if run.names is None and not has_results and line is not None:
+            yield f"{run.name}: {line}"
 
 
 def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from dsi_cli.checkpoints.formats import (
 )
 from dsi_cli.checkpoints.head_candidates import DETECTOR, HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.head_choice import choose_head, usable_state_dicts
+from dsi_cli.checkpoints.head_names import confirms_classifier
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
 from dsi_cli.checkpoints.trainers import NestedStateDict
@@ -179,16 +180,12 @@ def scan_each(
     with OpenFiles() as files:
         try:
             content = open_content(file.path, files)
-            saved_epochs = (
-                trainers.saved_epochs(content.tree)
-                if is_split or file.entry is not None
-                else []
-            )
+            saved_epochs = []
+            if is_split or file.entry is not None:
+                saved_epochs = trainers.saved_epochs(content.tree)
         except _FILE_ERRORS as error:
             return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
-        parts: list[
-            tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]
-        ] = [
+        parts: list[_Part] = [
             (
                 replace(file, entry=saved_epoch.label),
                 replace(content, tree=saved_epoch.tree),
@@ -198,24 +195,42 @@ def scan_each(
             if file.entry in (None, saved_epoch.label)
         ]
         results = []
-        for part_file, part, saved_epoch in parts or [(file, content, None)]:
-            record = replace(_new_record(part_file), format=content.format)
-            try:
-                record = _describe(record, part_file, part.tree, saved_epoch)
-                try:
-                    result = _scan_head(record, part_file, part, options, classes)
-                except BackboneError:
-                    if not may_lack_head:
-                        raise
-                    result = ScanResult(
-                        replace(record, weights_used=options.role, reason=HEADLESS)
-                    )
-                for source in files.sources:
-                    source.require_unchanged()
-            except _FILE_ERRORS as error:
-                result = ScanResult(_with_error(record, part_file, error))
-            results.append(replace(result, file=part_file))
+        for part in parts or [(file, content, None)]:
+            result = _scan_part(part, files, options, classes, may_lack_head)
+            results.append(replace(result, file=part[0]))
         return results
+
+
+_Part: TypeAlias = tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]
+"""A file or one epoch in it, its contents, and that epoch."""
+
+
+def _scan_part(
+    part: _Part,
+    files: OpenFiles,
+    options: HeadOptions,
+    classes: int | None,
+    may_lack_head: bool,
+) -> ScanResult:
+    """Return the record and the weight of one checkpoint of a file; parameters as for
+    `scan_each`.
+    """
+    file, content, saved_epoch = part
+    record = replace(_new_record(file), format=content.format)
+    try:
+        record = _describe(record, file, content.tree, saved_epoch)
+        try:
+            result = _scan_head(record, file, content, options, classes)
+        except BackboneError:
+            if not may_lack_head:
+                raise
+            record = replace(record, weights_used=options.role, reason=HEADLESS)
+            result = ScanResult(record)
+        for source in files.sources:
+            source.require_unchanged()
+    except _FILE_ERRORS as error:
+        return ScanResult(_with_error(record, file, error))
+    return result
 
 
 def _new_record(file: CheckpointFile) -> Record:
@@ -232,33 +247,22 @@ def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> R
     # The name may state the epoch if the contents were not read.
     if record.trainer is None:
         record = _with_epoch(record, {}, file)
+    status = FAILED
     if isinstance(error, CheckpointError):
-        is_pending = (
-            isinstance(error, PendingError)
-            and time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
-        )
+        age = time.time() - record.modified_ns / 1e9
+        if isinstance(error, PendingError) and age < FRESH_SECONDS:
+            status = PENDING
         # A hostile file may have names of any length.
         reason = printable(str(error))[:MAX_REASON_CHARACTERS]
-        return replace(
-            record,
-            status=PENDING if is_pending else FAILED,
-            reason=reason,
-            code=error.code,
-        )
-    if isinstance(error, RecursionError | MemoryError):
-        return replace(
-            record,
-            status=FAILED,
-            reason=f"asks for too much ({type(error).__name__})",
-            code="too-much",
-        )
-    _log.debug("%s could not be read", record.path, exc_info=error)
-    return replace(
-        record,
-        status=FAILED,
-        reason=f"cannot be read ({type(error).__name__})",
-        code="unreadable",
-    )
+        code = error.code
+    elif isinstance(error, RecursionError | MemoryError):
+        reason = f"asks for too much ({type(error).__name__})"
+        code = "too-much"
+    else:
+        _log.debug("%s could not be read", record.path, exc_info=error)
+        reason = f"cannot be read ({type(error).__name__})"
+        code = "unreadable"
+    return replace(record, status=status, reason=reason, code=code)
 
 
 def read_metadata(file: CheckpointFile) -> Any:
@@ -353,25 +357,29 @@ def _describe(
         record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)
     if file.step_folder is not None:
         record = _with_hugging_face_state(record, file, file.step_folder.name)
-    if trainer.name != trainers.PLAIN or record.epoch != 0:
-        return record
-    # Epoch 0 was written before training if its optimiser has no state, or its loss is
-    # null.
-    contents = trainers.as_dict(tree)
-    optimizer = trainers.as_dict(
-        contents.get("optimizer", contents.get("optimizer_state_dict"))
-    )
-    groups = optimizer.get("param_groups") if optimizer.get("state") == {} else None
-    # SGD without momentum never has a state, so its absence is not evidence.
-    has_momentum = isinstance(groups, list) and any(
-        isinstance(group, dict) and group.get("momentum", 1) != 0 for group in groups
-    )
+    is_plain = trainer.name == trainers.PLAIN and record.epoch == 0
+    if is_plain and _is_before_training(trainers.as_dict(tree)):
+        return replace(record, counts_from=1)
+    return record
+
+
+def _is_before_training(contents: dict[str, Any]) -> bool:
+    """Return whether epoch 0 was written before training: its optimiser has no state,
+    or its loss is null.
+    """
+    stored = contents.get("optimizer", contents.get("optimizer_state_dict"))
+    optimizer = trainers.as_dict(stored)
+    groups = optimizer.get("param_groups")
+    if optimizer.get("state") == {} and isinstance(groups, list):
+        # SGD without momentum never has a state, so its absence is not evidence.
+        for group in groups:
+            if isinstance(group, dict) and group.get("momentum", 1) != 0:
+                return True
     metadata = trainers.as_dict(contents.get("__metadata__"))
-    is_null = any(
+    return any(
         contents.get(name, 0) is None or metadata.get(name) == "null"
         for name in ("train_loss", "loss")
     )
-    return replace(record, counts_from=1) if has_momentum or is_null else record
 
 
 def _with_epoch(
@@ -447,17 +455,10 @@ def _scan_head(
         )
         if options.head is None:
             _refuse_other_part(file, chosen)
-        if len(chosen.name) > MAX_NAME_LENGTH:
-            message = (
-                f"the name of the head has {len(chosen.name):,} characters, more than"
-                f" {MAX_NAME_LENGTH:,}"
-            )
-            raise UnreadableError(message, code="long-head-name")
-        config = (
-            _sibling_json(file, head_weight.CONFIG_FILE)
-            if chosen.factors.kind == layers.LORA
-            else None
-        )
+        _require_short_name(chosen.name)
+        config = None
+        if chosen.factors.kind == layers.LORA:
+            config = _sibling_json(file, head_weight.CONFIG_FILE)
         rows = head_weight.head_rows(content, chosen, config)
         bias = head_weight.head_bias(chosen, len(rows))
         fingerprint = head_weight.fingerprint(chosen, rows)
@@ -470,52 +471,67 @@ def _scan_head(
             file, content, config, options, expected
         )
         fingerprint = head_weight.weight_hash(rows)
+    # Identify the network by the state dict of the head, which an adapter lacks.
+    tensors = _state_dict_of(chosen, groups)
+    network = None
+    if tensors:
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        network = trainers.network_id(shapes)
+    class_rows = _class_rows(chosen.name, len(rows), list(tensors), stated, classes)
+    has_extra = class_rows != slice(None)
+    if not options.keep_extra:
+        rows = rows[class_rows]
+        bias = None if bias is None else bias[class_rows]
+    is_confirmed = (
+        expected is not None or options.head is not None or confirms_classifier(chosen)
+    )
     record = replace(
         record,
         head=printable(chosen.name),
         weights_used=chosen.role,
         dtype=chosen.tensor.dtype,
-    )
-    record = replace(
-        record,
+        classes=len(rows),
         features=rows.shape[1],
+        extra_classes=int(has_extra),
         fingerprint=fingerprint,
+        network=network,
+        is_confirmed=is_confirmed,
         reason="; ".join(content.notes) or None,
     )
-    # Identify the network by the state dict of the head, which an adapter lacks.
-    tensors = _state_dict_of(chosen, groups)
-    class_rows = _class_rows(chosen.name, len(rows), list(tensors), stated, classes)
-    network = (
-        trainers.network_id({name: tensor.shape for name, tensor in tensors.items()})
-        if tensors
-        else None
-    )
-    record = replace(
-        record, network=network, extra_classes=int(class_rows != slice(None))
-    )
-    if not options.keep_extra:
-        rows, bias = rows[class_rows], None if bias is None else bias[class_rows]
-    record = replace(record, classes=len(rows))
-    # Report a weight that cannot be compared.
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(rows) > MAX_CLASSES:
-        reason, code = (
-            f"{len(rows)} rows; dsi compares up to {MAX_CLASSES}",
-            "too-many-classes",
-        )
-    elif len(rows) < 2:
-        reason, code = "one row; similarity needs two classes or more", "one-class"
-    elif bad.size:
-        shown = listed([str(row) for row in bad], 5)
-        reason, code = (
-            f"NaN or infinite weights in class {shown} of {len(rows)}",
-            "not-finite",
-        )
-    else:
+    problem = _problem_of(rows)
+    if problem is None:
         return ScanResult(record, rows, bias)
+    reason, code = problem
     return ScanResult(
         replace(record, status=FAILED, reason=reason, code=code), bias=bias
     )
+
+
+def _require_short_name(name: str) -> None:
+    """Raise `UnreadableError` if the name of a head is too long for a table."""
+    if len(name) > MAX_NAME_LENGTH:
+        raise UnreadableError(
+            f"the name of the head has {len(name):,} characters, more than"
+            f" {MAX_NAME_LENGTH:,}",
+            code="long-head-name",
+        )
+
+
+def _problem_of(rows: NDArray[np.float32]) -> tuple[str, str] | None:
+    """Return the reason why the rows of a head cannot be compared, and its code; None
+    if they can.
+    """
+    if len(rows) > MAX_CLASSES:
+        reason = f"{len(rows)} rows; dsi compares up to {MAX_CLASSES}"
+        return reason, "too-many-classes"
+    if len(rows) < 2:
+        return "one row; similarity needs two classes or more", "one-class"
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if bad.size:
+        shown = listed([str(row) for row in bad], 5)
+        reason = f"NaN or infinite weights in class {shown} of {len(rows)}"
+        return reason, "not-finite"
+    return None
 
 
 def _refuse_other_part(file: CheckpointFile, chosen: layers.Layer) -> None:

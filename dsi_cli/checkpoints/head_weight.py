@@ -48,88 +48,97 @@ def head_rows(
     LoRA adapter. Raise `CheckpointError` if a tensor cannot be read, or the parts do
     not fit together.
     """
-    kind, parts = head.factors.kind, head.factors.tensors
     # The scan reports weights that are not finite, so NumPy's warnings are not needed.
     with np.errstate(all="ignore"):
-        if kind == layers.WINDOW:
-            # A convolution before global average pooling. Except for the border, the
-            # mean output of a class over all positions is the sum of its window times
-            # the mean of each channel.
-            size = " x ".join(map(str, head.tensor.shape[2:]))
-            content.notes.append(
-                f"each row is the sum over the {size} window of a convolution, for"
-                " global average pooling"
-            )
-            values = head.tensor.read().astype(np.float32)
-            return np.ascontiguousarray(
-                values.reshape(*values.shape[:2], -1).sum(axis=2)
-            )
-        stored = stored_rows(head)
-        if kind == layers.PRUNED:
-            mask = parts["mask"].read()
-            if mask.size != stored.size or mask.shape[0] != stored.shape[0]:
-                message = (
-                    f"{head.name} of shape {stored.shape} has a pruning mask of shape"
-                    f" {mask.shape}"
-                )
-                raise NoHeadError(
-                    f"{message}, which does not fit it",
-                    code="misfit-mask",
-                    head=head.name,
-                )
-            if (
-                not head.name.endswith("weight_orig")
-                and not np.isin(mask, (0, 1)).all()
-            ):
-                message = (
-                    f"{head.name} has a mask with other values than 0 and 1, and the"
-                    " file does not contain its use"
-                )
-                raise NoHeadError(
-                    message, code="unusable-head", head=head.name, shape=stored.shape
-                )
-            return stored * mask.reshape(stored.shape).astype(np.float32)
-        if kind == layers.WEIGHT_NORM:
-            return _apply_weight_norm(stored, parts["lengths"].read(), head)
-        if kind == layers.SPECTRAL_NORM:
-            # Divide by the largest singular value, which torch estimates as ``u W v``.
-            # The stored matrix may be transposed.
-            left, right = (
-                parts[side].read().astype(np.float32).reshape(-1)
-                for side in ("left", "right")
-            )
-            fitting = [
-                (u, v)
-                for u, v in ((left, right), (right, left))
-                if stored.shape == (len(u), len(v))
-            ]
-            if not fitting:
-                message = (
-                    f"{head.name} of shape {stored.shape} has singular vectors of"
-                    f" {len(left)} and {len(right)} values"
-                )
-                raise UnreadableError(
-                    message, code="misfit-spectral-norm", head=head.name
-                )
-            weight = stored.astype(np.float64)
-            largest = max(
-                float(u.astype(np.float64) @ (weight @ v.astype(np.float64)))
-                for u, v in fitting
-            )
-            if not largest:
-                message = (
-                    f"{head.name} has a largest singular value of 0, so it cannot be"
-                    " divided by it"
-                )
-                raise UnreadableError(
-                    message, code="zero-singular-value", head=head.name
-                )
-            return stored / np.float32(largest)
-        if kind == layers.LORA:
-            return apply_lora(
-                stored, parts["up"], parts["down"], adapter_config, head.name
-            )
-        return stored
+        match head.factors.kind:
+            case layers.WINDOW:
+                return _sum_over_window(content, head)
+            case layers.PRUNED:
+                return _apply_mask(head)
+            case layers.WEIGHT_NORM:
+                return _apply_weight_norm(head)
+            case layers.SPECTRAL_NORM:
+                return _apply_spectral_norm(head)
+            case layers.LORA:
+                parts = head.factors.tensors
+                rows = stored_rows(head)
+                up, down = parts["up"], parts["down"]
+                return apply_lora(rows, up, down, adapter_config, head.name)
+        return stored_rows(head)
+
+
+def _sum_over_window(
+    content: CheckpointContent, head: layers.Layer
+) -> NDArray[np.float32]:
+    """Return the rows of a convolution before global average pooling.
+
+    Except for the border, the mean output of a class over all positions is the sum of
+    its window times the mean of each channel.
+    """
+    size = " x ".join(map(str, head.tensor.shape[2:]))
+    content.notes.append(
+        f"each row is the sum over the {size} window of a convolution, for global"
+        " average pooling"
+    )
+    values = head.tensor.read().astype(np.float32)
+    summed = values.reshape(*values.shape[:2], -1).sum(axis=2)
+    return np.ascontiguousarray(summed)
+
+
+def _apply_mask(head: layers.Layer) -> NDArray[np.float32]:
+    """Return a pruned weight times its mask."""
+    stored = stored_rows(head)
+    mask = head.factors.tensors["mask"].read()
+    if mask.size != stored.size or mask.shape[0] != stored.shape[0]:
+        raise NoHeadError(
+            f"{head.name} of shape {stored.shape} has a pruning mask of shape"
+            f" {mask.shape}, which does not fit it",
+            code="misfit-mask",
+            head=head.name,
+        )
+    is_of_torch = head.name.endswith("weight_orig")
+    if not is_of_torch and not np.isin(mask, (0, 1)).all():
+        raise NoHeadError(
+            f"{head.name} has a mask with other values than 0 and 1, and the file does"
+            " not contain its use",
+            code="unusable-head",
+            head=head.name,
+            shape=stored.shape,
+        )
+    return stored * mask.reshape(stored.shape).astype(np.float32)
+
+
+def _apply_spectral_norm(head: layers.Layer) -> NDArray[np.float32]:
+    """Return a weight divided by its largest singular value, which torch estimates as
+    ``u W v``. The stored matrix may be transposed.
+    """
+    stored = stored_rows(head)
+    vectors = []
+    for side in ("left", "right"):
+        vector = head.factors.tensors[side].read()
+        vectors.append(vector.astype(np.float32).reshape(-1).astype(np.float64))
+    left, right = vectors
+    weight = stored.astype(np.float64)
+    values = []
+    for u, v in ((left, right), (right, left)):
+        if stored.shape == (len(u), len(v)):
+            values.append(float(u @ (weight @ v)))
+    if not values:
+        raise UnreadableError(
+            f"{head.name} of shape {stored.shape} has singular vectors of {len(left)}"
+            f" and {len(right)} values",
+            code="misfit-spectral-norm",
+            head=head.name,
+        )
+    largest = max(values)
+    if not largest:
+        raise UnreadableError(
+            f"{head.name} has a largest singular value of 0, so it cannot be divided by"
+            " it",
+            code="zero-singular-value",
+            head=head.name,
+        )
+    return stored / np.float32(largest)
 
 
 def stored_rows(head: layers.Layer) -> NDArray[np.float32]:
@@ -182,36 +191,35 @@ def weight_hash(weight: NDArray[np.float32]) -> str:
     return hashlib.sha256(np.ascontiguousarray(weight, dtype="<f4").data).hexdigest()
 
 
-def _apply_weight_norm(
-    directions: NDArray[np.float32], lengths: NDArray[Any], head: layers.Layer
-) -> NDArray[np.float32]:
+def _apply_weight_norm(head: layers.Layer) -> NDArray[np.float32]:
     """Return the weight ``g * v / |v|``. The shape of ``g`` decides whether the norm is
     that of a row, a column or the matrix.
     """
-    gain = lengths.astype(np.float32)
+    directions = stored_rows(head)
+    gain = head.factors.tensors["lengths"].read().astype(np.float32)
+    rows, columns = directions.shape
+    axis = 1
     if gain.size == 1:
-        norm = np.float32(np.linalg.norm(directions.astype(np.float64)))
-        return directions * (gain.reshape(-1)[0] / norm if norm > 0 else np.float32(0))
-    by_row = gain.size == directions.shape[0] == gain.shape[0]
-    if by_row:
-        blocks = range(0, len(directions), _ROWS_AT_ONCE)
+        norms = np.array([np.linalg.norm(directions.astype(np.float64))])
+    elif gain.size == rows == gain.shape[0]:
+        blocks = range(0, rows, _ROWS_AT_ONCE)
         norms = np.concatenate(
             [_row_norms(directions[start : start + _ROWS_AT_ONCE]) for start in blocks]
         )
-    elif gain.size == directions.shape[1]:
-        norms = np.linalg.norm(directions.astype(np.float64), axis=0).astype(np.float32)
+    elif gain.size == columns:
+        axis = 0
+        norms = np.linalg.norm(directions.astype(np.float64), axis=0)
     else:
-        message = (
-            f"{head.name} has {len(directions)} rows, but the lengths of weight norm"
-            f" have shape {lengths.shape}"
+        raise UnreadableError(
+            f"{head.name} has {rows} rows, but the lengths of weight norm have shape"
+            f" {gain.shape}",
+            code="misfit-weight-norm",
+            head=head.name,
         )
-        raise UnreadableError(message, code="misfit-weight-norm", head=head.name)
-    scale = np.divide(
-        gain.reshape(-1), norms, out=np.zeros_like(norms), where=norms > 0
-    )
-    return np.multiply(
-        directions, np.expand_dims(scale, 1 if by_row else 0), out=directions
-    )
+    norms = norms.astype(np.float32).reshape(-1)
+    scale = np.zeros_like(norms)
+    np.divide(gain.reshape(-1), norms, out=scale, where=norms > 0)
+    return np.multiply(directions, np.expand_dims(scale, axis), out=directions)
 
 
 def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -266,23 +274,23 @@ def open_base_model(
         return open_content(base, files)
     if not allowed or any(folder.is_dir() for folder in found if folder not in allowed):
         raise _base_model_outside(adapter, name, is_on_network=is_on_network)
-    message = (
+    raise NoHeadError(
         f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is"
-        " not here; put it next to the "
+        " not here; put it next to the adapter, or merge the adapter (merge_and_unload"
+        " in peft) before saving",
+        code="no-base-model",
+        base_model=name,
     )
-    message += "adapter, or merge the adapter (merge_and_unload in peft) before saving"
-    raise NoHeadError(message, code="no-base-model", base_model=name)
 
 
 def _base_model_name(config: Any) -> str:
     name = as_dict(config).get("base_model_name_or_path")
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
-        message = (
+        raise NoHeadError(
             "no classifier in this adapter (LoRA), and it does not name its base model;"
-            " keep the classifier with "
+            " keep the classifier with modules_to_save",
+            code="no-base-model-name",
         )
-        message += "modules_to_save"
-        raise NoHeadError(message, code="no-base-model-name")
     return name
 
 
@@ -313,14 +321,13 @@ def apply_lora(
     fit (``misfit-adapter``).
     """
     if not isinstance(config, dict):
-        message = (
+        raise NoHeadError(
             f"{weight} is changed by LoRA, and the scale (lora_alpha) is not in this"
-            " file; put adapter_config.json "
+            " file; put adapter_config.json next to it, or merge the adapter"
+            " (merge_and_unload in peft) before saving",
+            code="no-adapter-config",
+            head=weight,
         )
-        message += (
-            "next to it, or merge the adapter (merge_and_unload in peft) before saving"
-        )
-        raise NoHeadError(message, code="no-adapter-config", head=weight)
     alpha, rank = config.get("lora_alpha"), down.shape[0]
     has_other_options = any(
         config.get(option) for option in ("use_dora", "alpha_pattern", "fan_in_fan_out")

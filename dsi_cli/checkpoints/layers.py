@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations
 from math import prod
@@ -286,29 +286,7 @@ def _modules(group: NestedStateDict) -> list[_Module]:
             modules[path] = _Module(group, tuple(parts), {}, {}, 0, is_adapted)
         modules[path].names.setdefault(parameter, name)
         modules[path].parameters.setdefault(parameter, tensor)
-    _move_biases(modules)
     return [module for path, module in modules.items() if "lora" not in path.split(".")]
-
-
-def _move_biases(modules: Mapping[str, _Module]) -> None:
-    """Give the only layer of a module the bias that the module adds to its output
-    (graph convolutions, FM).
-    """
-    inner: dict[str, list[_Module]] = {}
-    for path, module in modules.items():
-        inner.setdefault(path.rpartition(".")[0], []).append(module)
-    for path, module in modules.items():
-        only = inner.get(path, ())
-        if (
-            path
-            and list(module.parameters) == ["bias"]
-            and len(only) == 1
-            and list(only[0].parameters) == ["weight"]
-        ):
-            only[0].parameters["bias"], only[0].names["bias"] = (
-                module.parameters["bias"],
-                module.names["bias"],
-            )
 
 
 def _split_name(name: str) -> tuple[str, str]:
@@ -746,200 +724,16 @@ def _spectral(
     )
 
 
-def consumers(
-    layers: Sequence[Layer], *, ordered: bool, is_sorted: bool = False
-) -> dict[int, int]:
-    """Return ``{position of a layer: position of the layer that takes its output}``.
-
-    With ``ordered``, the layers are in the order in which the network's code registered
-    them. A layer then takes the output of the last layer before it whose output width
-    equals its input width. Otherwise it may take the output of any other such layer,
-    but not that of a layer with the same name and a higher number (``fc2`` and
-    ``fc3``). In a file that is sorted by name, the next layer says nothing of a layer.
-    """
-    if ordered:
-        return dict(_edges(layers, is_sorted=is_sorted))
-    computing = [layer for layer in layers if _computes(layer)]
-    by_input: dict[int, list[Layer]] = {}
-    keys: dict[int, tuple[tuple[str, ...], list[int]]] = {}
-    for layer in computing:
-        by_input.setdefault(layer.width_in, []).append(layer)
-        numbers = [
-            int(number) for number in re.findall(r"\d{1,9}", ".".join(layer.module))
-        ]
-        keys[layer.position] = stem(layer), numbers
-    found = {}
-    for layer in computing:
-        name, numbers = keys[layer.position]
-        for consumer in by_input.get(layer.width_out, ())[:_MAX_CONSUMERS]:
-            other_name, other_numbers = keys[consumer.position]
-            is_earlier = (
-                name == other_name
-                and len(numbers) == len(other_numbers)
-                and other_numbers <= numbers
-            )
-            if not is_earlier and not _is_image_after_scores(layer, consumer):
-                found[layer.position] = consumer.position
-                break
-    return found
+def is_linear(layer: Layer) -> bool:
+    """Return whether a layer has a weight with two axes, unlike a convolution."""
+    return layer.weight is not None and len(layer.weight.shape) == 2
 
 
-def _edges(layers: Sequence[Layer], *, is_sorted: bool) -> Iterator[tuple[int, int]]:
-    """Yield the positions of a layer and of its consumer, given the order of the
-    network's code.
-    """
-    producers: dict[int, int] = {}
-    unused: list[Layer] = []
-    without_input: list[Layer] = []
-    consumed: set[int] = set()
-    fed: Layer | None = (
-        None  # the previous layer, if it takes the output of another one
-    )
-    for layer in filter(_computes, _own_parameters_last(layers)):
-        if fed is not None and not is_sorted and _gives_map(fed, layer):
-            inputs = [fed.position]
-        else:
-            producer = producers.get(layer.width_in)
-            inputs = _inputs_of(
-                layer, None if producer is None else layers[producer], unused
-            )
-        for position in inputs:
-            consumed.add(position)
-            yield position, layer.position
-        if not inputs and layer.kind == "matrix" and layer.has_bias:
-            without_input.append(layer)
-        fed = layer if inputs else None
-        unused = [earlier for earlier in unused if earlier.position not in inputs][-5:]
-        unused.append(layer)
-        producers[layer.width_out] = layer.position
-    # A layer may be registered before the layer that feeds it.
-    for layer in without_input:
-        later = [
-            other.position for other in unused if other.width_out == layer.width_in
-        ]
-        if layer.position not in consumed and later and later[-1] > layer.position:
-            yield later[-1], layer.position
-
-
-def _inputs_of(
-    layer: Layer, producer: Layer | None, unused: Sequence[Layer]
-) -> list[int]:
-    """Return the positions of the layers whose outputs a layer takes; the producer is
-    the last layer with the right width.
-    """
-    if producer is not None and not _is_image_after_scores(producer, layer):
-        # A layer with a single output scores one branch, as in attention.
-        return [
-            producer.position,
-            *(_parallel_to(producer, unused) if layer.width_out > 1 else []),
-        ]
-    parts = _inputs_of_other_width(layer, unused)
-    by_position = {it.position: it for it in unused}
-    return list(
-        dict.fromkeys(
-            chain(parts, *(_parallel_to(by_position[part], unused) for part in parts))
-        )
-    )
-
-
-def _parallel_to(layer: Layer, unused: Sequence[Layer]) -> list[int]:
-    """Return the positions of the layers that run in parallel to a layer: the levels of
-    a pyramid, or a mean and a variance.
-    """
-    positions = []
-    for other in unused:
-        has_same_place = (
-            other.module[:-1] == layer.module[:-1]
-            and other.width_out == layer.width_out
-        )
-        if other.position == layer.position or not has_same_place:
-            continue
-        if other.width_in == layer.width_in or stem(other) == stem(layer):
-            positions.append(other.position)
-    return positions
+def are_siblings(one: Layer, other: Layer) -> bool:
+    """Return whether two layers are stored in the same module."""
+    return (one.path, one.module[:-1]) == (other.path, other.module[:-1])
 
 
 def stem(layer: Layer) -> tuple[str, ...]:
     """Return the parts of a layer's path without their numbers."""
     return tuple(re.sub(r"\d+", "", part) for part in layer.module)
-
-
-def _own_parameters_last(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with a module's own parameters, which come first in a state
-    dict, after those of its submodules.
-    """
-    last_position_in: dict[tuple[object, ...], int] = {}
-    for layer in layers:
-        for length in range(len(layer.module)):
-            last_position_in[(layer.path, *layer.module[:length])] = layer.position
-
-    def sort_key(layer: Layer) -> tuple[int, bool, int]:
-        owner = (
-            layer.path,
-            *(layer.module[:-1] if layer.kind == "raw" else layer.module),
-        )
-        return (
-            last_position_in.get(owner, layer.position),
-            owner in last_position_in,
-            layer.position,
-        )
-
-    return sorted(layers, key=sort_key)
-
-
-def _computes(layer: Layer) -> bool:
-    """Return whether a layer converts an input of one width into an output of
-    another.
-    """
-    if layer.kind == "raw":
-        return (
-            layer.width_out > 0 and _CLASS_VECTORS.match(layer.module[-1]) is not None
-        )
-    return layer.kind != "norm" and layer.width_out > 0
-
-
-def _is_image_after_scores(producer: Layer, consumer: Layer) -> bool:
-    """Return whether a classifier of a few classes would feed the first convolution of
-    a network, which takes an image.
-    """
-    if producer.kind != "matrix" or consumer.kind != "other" or consumer.weight is None:
-        return False
-    return 1 < consumer.weight.shape[1] == consumer.width_in <= _IMAGE_CHANNELS
-
-
-def _inputs_of_other_width(layer: Layer, unused: Sequence[Layer]) -> list[int]:
-    """Return the positions of several layers whose concatenated outputs are a layer's
-    input, or of one that is flattened.
-    """
-    width = layer.width_in
-    unused = [it for it in unused if not _is_image_after_scores(it, layer)]
-    for count in range(2, len(unused) + 1):
-        for parts in combinations(unused, count):
-            if sum(part.width_out for part in parts) == width:
-                return [part.position for part in parts]
-    if not unused or layer.weight is None:
-        return []
-    before = unused[-1]
-    is_input = _gives_map(before, layer)
-    if len(layer.weight.shape) == 2 and (
-        before.weight is None or len(before.weight.shape) > 2
-    ):
-        # A linear layer may take the flattened output of a convolution.
-        is_input = before.width_out > 1 and width % before.width_out == 0
-    return [before.position] if is_input else []
-
-
-def _gives_map(layer: Layer, consumer: Layer) -> bool:
-    """Return whether a convolution takes the output of a linear layer as a map of four
-    pixels or more, as in a decoder.
-    """
-    if layer.weight is None or consumer.weight is None:
-        return False
-    is_linear_before_window = len(layer.weight.shape) == 2 < len(consumer.weight.shape)
-    pixels, rest = divmod(layer.width_out, max(consumer.width_in, 1))
-    return (
-        is_linear_before_window
-        and consumer.width_in > _IMAGE_CHANNELS
-        and pixels >= 4
-        and rest == 0
-    )

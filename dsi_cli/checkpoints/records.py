@@ -5,6 +5,7 @@ for resuming.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -68,6 +69,10 @@ class Record:
     """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head
     was found.
     """
+    is_confirmed: bool = True
+    """False if a head was found, but neither its name, nor metadata, nor a number of
+    labels confirms that it is a classifier.
+    """
     fold: str | None = None  # the fold of the training data, if the contents state it
     scalars: dict[str, float] = field(default_factory=dict)
     """Losses, accuracies and the learning rate in the contents, by their names in
@@ -110,6 +115,21 @@ class Record:
             "epochs_completed": self.epochs_completed,
             "step": self.step,
         }
+
+
+def unconfirmed_head(records: Iterable[Record]) -> str | None:
+    """Return a line that names the head of a run, if nothing confirms that it is a
+    classifier.
+    """
+    for record in records:
+        if record.status == OK and not record.is_confirmed:
+            return (
+                f"the head {record.head} ({record.classes} x {record.features}) was"
+                " taken, but nothing confirms that it is a classifier; dsi scan --why"
+                f" {shlex.quote(record.path)} shows the ranking, and --head NAME chooses"
+                " another"
+            )
+    return None
 
 
 def messages_by_cause(

@@ -47,6 +47,16 @@ COLUMNS = (
 )
 NUMBER_COLUMNS = ("files", "epoch", "finished", "step", "size", "shape")
 STATUSES = ("ok", "skipped", "pending", "failed")
+NOT_PRINTED = (
+    "modified_ns",
+    "counts_from",
+    "entry",
+    "network",
+    "is_confirmed",
+    "fold",
+    "scalars",
+)
+"""The fields of a record that ``--json`` leaves out."""
 MIN_FOLDED = 3  # files that share a row
 MAX_CANDIDATES = 8  # candidates for the head that are printed
 
@@ -115,11 +125,10 @@ def scan(
         )
     records = [record for _, run_records in runs for record in run_records]
     if as_json:
-        hidden = ("modified_ns", "counts_from", "entry", "network", "fold", "scalars")
-        rows = [
-            {key: value for key, value in asdict(record).items() if key not in hidden}
-            for record in records
-        ]
+        rows = [asdict(record) for record in records]
+        for row in rows:
+            for key in NOT_PRINTED:
+                del row[key]
         console.print_json(rows)
     else:
         for run, run_records in runs:
@@ -192,12 +201,15 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> No
 
 
 def _print_below(records: list[Record], common: list[str]) -> None:
-    from dsi_cli.checkpoints.records import messages_by_cause
+    from dsi_cli.checkpoints.records import messages_by_cause, unconfirmed_head
 
     for line in messages_by_cause(
         [(r.name, r.status, r.reason) for r in records if r.reason is not None]
     ):
         console.print_sentence(line, indent=2, hanging=4)
+    unconfirmed = unconfirmed_head(records)
+    if unconfirmed is not None:
+        console.print_sentence(unconfirmed, indent=2, hanging=4)
     statuses = Counter(record.status for record in records)
     summary = ", ".join(
         f"{statuses[status]} {status}" for status in STATUSES if statuses[status]

@@ -161,12 +161,6 @@ def test_choose_head_behind_wrapper_prefixes_is_the_same(name, prefix):
             "fc__bias_mu": (10,),
             "fc__bias_rho": (10,),
         },
-        {
-            "patch__weight": (64, 3, 4, 4),
-            "fc__weight": (32, 64),
-            "out__weight": (48, 32),
-            "out__bias": (48,),
-        },
     ],
 )
 def test_choose_head_without_a_head_raises(shapes):

@@ -117,3 +117,26 @@ def test_scan_a_results_folder_names_what_to_give_instead(two_heads, dsi):
             " checkpoints\n"
         ),
     )
+
+
+@pytest.mark.parametrize("command", ["scan", "analyze"])
+@pytest.mark.parametrize(
+    ("name", "has_labels"),
+    [("mapping", False), ("mapping", True), ("fc", False), ("classifier", False)],
+)
+def test_head_that_nothing_confirms_is_named_in_one_line(
+    command, name, has_labels, tmp_path, dsi
+):
+    (tmp_path / "run").mkdir()
+    if has_labels:
+        (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    for epoch in (1, 2):
+        state = {f"{name}.weight": torch.randn(5, 8), f"{name}.bias": torch.randn(5)}
+        torch.save(state, tmp_path / f"run/epoch_{epoch}.pt")
+    options = ["--labels", tmp_path / "labels.txt"] if has_labels else []
+    if command == "analyze":
+        options += ["-o", tmp_path / "out", "--no-report"]
+    found = dsi(command, tmp_path / "run", *options)
+    text = " ".join((found.out + found.err).split())
+    line = "the head mapping.weight (5 x 8) was taken, but nothing confirms"
+    assert text.count(line) == (name == "mapping" and not has_labels)
