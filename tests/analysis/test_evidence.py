@@ -316,16 +316,11 @@ def test_analyze_names_logs_that_it_does_not_join_with_the_option_that_does(tmp_
         f"dsi does not join the log {log.name}; to use it, add --log {log}"
         for log in logs
     ]
-    for log, expected in zip(logs, (0.25, 0.5, 0.5), strict=True):
-        analyze([tmp_path / "run"], tmp_path / log.name, Options(draws=0, log=str(log)))
-        assert curve(tmp_path / log.name, metric="accuracy", split="test") == {
-            1: expected,
-            2: expected,
-        }
-    assert curve(tmp_path / "val_log.csv", metric="accuracy", split="train") == {
-        1: 0.9,
-        2: 0.9,
-    }
+    splits = (("test", 0.25), ("train", 0.9), ("test", 0.5))
+    for log, (split, value) in zip(logs, splits, strict=True):
+        out = tmp_path / log.name
+        analyze([tmp_path / "run"], out, Options(draws=0, log=str(log)))
+        assert curve(out, metric="accuracy", split=split) == {1: value, 2: value}
 
 
 def test_analyze_log_with_the_rows_of_several_runs_gives_each_run_its_own(tmp_path):
