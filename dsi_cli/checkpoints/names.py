@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from dsi_cli.checkpoints.name_pattern import option_text
 from dsi_cli.errors import listed
@@ -117,6 +118,7 @@ _METRICS = frozenset(
 )
 _UNSPECIFIC_WORDS = _FILE_WORDS | _METRICS | {"e", "ep", "epoch", "step", "iter", "v"}
 """Words that do not distinguish two trainings."""
+NOT_IN_CONTENTS = "the numbers are not the epochs in the contents"
 MIN_STEP_NUMBER = 10_000
 """A number of at least this size is a step, because no training has as many epochs."""
 _MIN_STEP_GAP = 500  # numbers that differ by at least this much are steps
@@ -352,102 +354,71 @@ class _Series:
         """Read names with a word for epoch or step; other numbers identify the
         training.
         """
+        first = self.names[0]
         readings = self._by_labels()
         labels = {reading.label for reading in readings}
         if self.open and 1 < len(labels) == len(readings):
-            fields = _fields(self.open, "run")
-            moments = self.names[0].of_kind("epoch", "round", "step")
-            for part in moments[:1]:
-                fields["step" if part.kind == "step" else "epoch"] = [part]
+            fields = _fields(self.open)
+            moment = first.of_kind("epoch", "round", "step")[0]
+            fields["step" if moment.kind == "step" else "epoch"] = [moment]
             return self._ask("numbers other than the epoch differ", fields)
-        epochs = {name.epoch for name in self.names}
-        is_constant = len(set(self.stated)) == 1 and self.stated[0] is not None
-        shift = self._shift() or 0
+        epochs = [name.epoch for name in self.names]
+        if None in self.stated and not _agree(epochs, self.stated):
+            epoch_part = first.of_kind("epoch", "round")[0]
+            return self._ask(NOT_IN_CONTENTS, {"epoch": [epoch_part]})
+        is_constant = None not in self.stated and len(set(self.stated)) == 1
+        is_overruled = is_constant and len(set(epochs)) > 1
         result = []
         for name, reading in zip(self.names, readings, strict=True):
-            epoch = None if name.epoch is None else name.epoch + shift
-            if is_constant and len(epochs) > 1:
-                reading = replace(reading, overrules_contents=True)
-                epoch = name.epoch
-            result.append(replace(reading, epoch=epoch, step=name.step))
+            result.append(
+                replace(
+                    reading,
+                    epoch=name.epoch,
+                    step=name.step,
+                    overrules_contents=is_overruled,
+                )
+            )
         return result
 
     def _read_with_contents(self) -> list[Reading]:
         """Read names whose contents state the epoch: a number may be that epoch, or the
         step, or identify the training.
         """
-        stated = [epoch for epoch in self.stated if epoch is not None]
-        moments = [column for column in self.columns if _follows(column, stated)]
-        others = [column for column in self.open if column not in moments]
-        if not moments and len(others) == 1 and _rises(others[0], stated):
-            moments, others = others, []
+        moments = [
+            column
+            for column in self.columns
+            if _follows(column, self.stated) or _follows(column, self.steps)
+        ]
         readings = self._by_labels(moments)
         labels = {reading.label for reading in readings}
-        if others and 1 < len(labels) == len(readings):
-            reason = "the numbers are not the epochs in the contents"
-            if len(others) == 1:
-                return self._ask_about(others[0], reason)
-            return self._ask(reason, _fields(others, "run"))
-        return readings
+        others = [column for column in self.open if column not in moments]
+        if not others or not 1 < len(labels) == len(readings):
+            return readings
+        if len(others) == 1:
+            return self._ask_about(others[0], NOT_IN_CONTENTS)
+        return self._ask(NOT_IN_CONTENTS, _fields(others))
 
     def _read_plain(self) -> list[Reading]:
         """Read names with numbers that have no word: one at the end counts."""
-        if len(self.open) > 1:
-            return self._ask("several numbers differ", self._fields_of_several())
-        (column,) = self.open
+        *others, column = self.open
+        if others:
+            fields = _fields(others)
+            return self._ask("several numbers differ", {"epoch": column, **fields})
         if self.names[0].is_copy:
             return self._ask_about(column, "copies are numbered")
         numbers = [part.number for part in column]
         if not column[0].ends_name or len(str(max(numbers))) > _MAX_DIGITS:
             reason = "the number that differs is not at the end"
             return self._ask_about(column, reason)
-        shift = self._shift()
-        if shift is None:
-            reason = "the numbers are not the epochs in the contents"
-            return self._ask_about(column, reason)
+        if not _agree(numbers, self.stated):
+            return self._ask_about(column, NOT_IN_CONTENTS)
+        field = "step" if _are_steps(numbers, self.steps) else "epoch"
+        readings = self._by_labels([column])
         result = []
-        for part, reading in zip(column, self._by_labels([column]), strict=True):
-            if _are_steps(numbers, self.steps):
-                reading = replace(reading, step=part.number, is_plain=True)
-            else:
-                reading = replace(reading, epoch=part.number + shift, is_plain=True)
-            result.append(reading)
+        for number, reading in zip(numbers, readings, strict=True):
+            moment: dict[str, Any] = {field: number}
+            result.append(replace(reading, is_plain=True, **moment))
         return result
-
-    def _shift(self) -> int | None:
-        """Return the epoch in the contents less that in the name; 0 if no contents
-        state it, and None if the names differ in it.
-        """
-        shifts = set()
-        for name, text, stated in zip(self.names, self.texts, self.stated, strict=True):
-            number = name.epoch if name.epoch is not None else number_at_end(text)
-            if stated is not None and number is not None:
-                shifts.add(stated - number)
-        if len(shifts) > 1:
-            return None
-        return shifts.pop() if shifts else 0
-
-    def _fields_of_several(self) -> dict[str, list[Part]]:
-        """Return the most plausible meaning of several numbers: one that differs in all
-        names, or else the last one, is the epoch.
-        """
-        complete = []
-        counting = []
-        for column in self.open:
-            numbers = [part.number for part in column]
-            if len(set(numbers)) == len(numbers):
-                complete.append(column)
-                if _counts_files(numbers):
-                    counting.append(column)
-        epoch = self.open[-1]
-        if len(complete) == 1:
-            epoch = complete[0]
-        elif counting:
-            epoch = counting[0]
-        others = [column for column in self.open if column is not epoch]
-        # Numbers next to one that differs in all names are scores.
-        name = "" if complete else "run"
-        return {"epoch": epoch, **_fields(others, name)}
 
     def _by_labels(self, moments: Sequence[list[Part]] = ()) -> list[Reading]:
         """Return readings with the labels and without an epoch; the numbers in
@@ -491,7 +462,7 @@ class _Series:
             # A word before the number stays.
             digit = re.search(r"\d", part.text)
             start = end if digit is None else part.start + digit.start()
-            text = f"{text[:start]}{{{field.strip('-')}}}{text[end:]}"
+            text = f"{text[:start]}{{{field}}}{text[end:]}"
         suffix = _SUFFIXES.search(self.texts[0])
         return option_text(text + (suffix[0] if suffix else ""))
 
@@ -518,39 +489,30 @@ def _read_alone(name: Name) -> Reading:
     return replace(reading, label=label, epoch=number)
 
 
-def _fields(columns: Sequence[list[Part]], name: str) -> dict[str, list[Part]]:
-    """Return names of fields for some numbers, which are different: ``run``, ``run2``;
-    without a name, the fields are left out of the run's name.
-    """
+def _fields(columns: Sequence[list[Part]]) -> dict[str, list[Part]]:
+    """Return fields of numbers that name the run: ``run``, ``run2``."""
     fields = {}
     for index, column in enumerate(columns, start=1):
-        number = str(index) if index > 1 else ""
-        fields[name + number if name else "-" * index] = column
+        fields["run" if index == 1 else f"run{index}"] = column
     return fields
 
 
-def _follows(column: Sequence[Part], stated: Sequence[int]) -> bool:
+def _agree(numbers: Sequence[int | None], stated: Sequence[int | None]) -> bool:
+    """Return whether numbers are those that some contents state."""
+    pairs = zip(numbers, stated, strict=True)
+    return all(
+        number == epoch for number, epoch in pairs if None not in (number, epoch)
+    )
+
+
+def _follows(column: Sequence[Part], stated: Sequence[int | None]) -> bool:
     """Return whether numbers are those in the contents, or all one less or one
     more.
     """
-    gaps = {epoch - part.number for part, epoch in zip(column, stated, strict=True)}
+    gaps = set()
+    for part, number in zip(column, stated, strict=True):
+        gaps.add(None if number is None else number - part.number)
     return len(gaps) == 1 and gaps <= {-1, 0, 1}
-
-
-def _rises(column: Sequence[Part], stated: Sequence[int]) -> bool:
-    """Return whether the epochs in the contents rise with the numbers, which cannot be
-    those of trainings because they do not count from 0 or 1.
-    """
-    pairs = sorted(zip([part.number for part in column], stated, strict=True))
-    numbers, epochs = zip(*pairs, strict=True)
-    is_rising = list(epochs) == sorted(epochs) and epochs[0] < epochs[-1]
-    return is_rising and not _counts_files(numbers)
-
-
-def _counts_files(numbers: Sequence[int]) -> bool:
-    """Return whether numbers count from 0 or 1 without a gap."""
-    ordered = sorted(set(numbers))
-    return ordered[0] in (0, 1) and ordered[-1] - ordered[0] < len(ordered)
 
 
 def _are_steps(numbers: Sequence[int], steps: Sequence[int | None]) -> bool:

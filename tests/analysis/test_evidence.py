@@ -384,15 +384,15 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
 
 def test_analyze_guessed_order_of_files_warns(tmp_path):
     (tmp_path / "run").mkdir()
-    for name in ("best", "last"):
+    for step in (100, 200):
         torch.save(
-            {"fc.weight": torch.eye(6, 8) + len(name) * torch.ones(6, 8)},
-            tmp_path / "run" / f"{name}.pt",
+            {"fc.weight": torch.eye(6, 8) + step * torch.ones(6, 8)},
+            tmp_path / "run" / f"step_{step}.pt",
         )
     (tmp_path / "run/log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert warnings == [
-        "run: no file names its epoch, so dsi numbers them from 1 by their names and"
+        "run: no file names its epoch, so dsi numbers them from 1 by their steps and"
         " joins no log"
     ]
     assert curve(tmp_path / "out", metric="accuracy") == {}

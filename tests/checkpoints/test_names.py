@@ -72,8 +72,7 @@ FOLDERS = {
 
 ASKED = {
     "m_1_1.pt m_1_2.pt m_2_1.pt m_2_2.pt": ["m_{run}_{epoch}.pt"],
-    "m_1_85.pt m_2_85.pt m_3_90.pt": ["m_{epoch}_{}.pt"],
-    "m_1_81.pt m_2_82.pt": ["m_{epoch}_{}.pt"],
+    "m_1_85.pt m_2_85.pt m_3_90.pt": ["m_{run}_{epoch}.pt"],
     "ckpt_0/n_0.pt ckpt_0/n_1.pt ckpt_1/n_0.pt": ["ckpt_{run}/n_{epoch}.pt"],
     "m_1of3.pt m_2of3.pt": ["m_{epoch}of3.pt", "m_{run}of3.pt"],
     "last_0.pt last_1.pt": ["last_{epoch}.pt", "last_{run}.pt"],
@@ -117,7 +116,7 @@ def test_names_of_open_meaning_ask_with_patterns_that_fit_every_file(names, patt
         assert f"--names '{pattern}'" in question
         read = [NamePattern(pattern).read([name]) for name in names.split()]
         assert None not in read
-        assert len(set(read)) == len(read) or "{}" in pattern
+        assert len(set(read)) == len(read)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,7 @@ def test_names_of_open_meaning_ask_with_patterns_that_fit_every_file(names, patt
         ("m_1 m_2", [1, 2], ["m", "m"]),
         ("m_0 m_1", [1, 2], ["m", "m"]),
         ("my_run_10 my_run_11", [10, 11], ["my", "my"]),
-        ("checkpoint_3 checkpoint_6", [1, 2], ["", ""]),
+        ("checkpoint_3 checkpoint_6", [1, 2], None),
         ("m_1_5 m_1_6 m_2_5 m_2_6", [5, 6, 5, 6], ["m_1", "m_1", "m_2", "m_2"]),
         ("fold1_best fold2_best", [7, 4], ["fold1", "fold2"]),
         ("best_0 best_1", [7, 4], None),
@@ -147,9 +146,10 @@ def test_numbers_are_the_epochs_in_the_contents_or_name_trainings_or_are_asked_a
         assert not any(reading.question for reading in readings)
 
 
-def test_a_name_is_read_like_the_others_if_only_their_contents_state_the_epoch():
+def test_names_ask_if_only_some_contents_state_the_epoch_and_names_another():
     for names in ("model_8 model_9", "epoch_8 epoch_9"):
-        assert read_names(names.split(), [9, None])[1].epoch == 10
+        assert all(one.question for one in read_names(names.split(), [9, None]))
+        assert read_names(names.split(), [8, None])[1].epoch == 9
 
 
 def test_names_count_if_all_contents_state_one_epoch_and_names_have_a_word_for_it():
@@ -161,6 +161,8 @@ def test_names_count_if_all_contents_state_one_epoch_and_names_have_a_word_for_i
 def test_numbers_that_are_the_steps_in_the_contents_are_steps_unless_consecutive():
     readings = read_names(["ckpt_100", "ckpt_200"], steps=[100, 200])
     assert [reading.moment for reading in readings] == [(None, 100), (None, 200)]
+    readings = read_names(["ckpt_3", "ckpt_6"], stated=[1, 2], steps=[3, 6])
+    assert not any(reading.question or reading.label for reading in readings)
     readings = read_names(["ckpt_5", "ckpt_6"], steps=[5, 6])
     assert [reading.epoch for reading in readings] == [5, 6]
 

@@ -206,7 +206,7 @@ CONTENTS = {
     "sgd:90 adam:90": "90 | 90",
     "epoch_1:1 epoch_2:2 best:2": "1 2",
     "epoch_1:1 epoch_2:2 pretrained:300": "1 2 | 300",
-    "checkpoint_3:1 checkpoint_6:2": "1 2",
+    "checkpoint_3:1 checkpoint_6:2": "",
     "best:3 best_loss:4": "3 4",
 }
 """Files with the epochs in their contents, and the epochs of each run."""
