@@ -48,6 +48,7 @@ def analyze(
     wordnet: str | None = None,
     revisions: str | None = None,
     epochs: str | None = None,
+    names: str | None = None,
     head: str | None = None,
     ema: bool | None = None,
     keep_extra_classes: bool | None = None,
@@ -69,8 +70,9 @@ def analyze(
     output folder.
 
     Later calls with the same output folder use the labels, the mapping, the references,
-    the taxonomy and the predictions again, and ``pos``, ``wordnet``, ``head``, ``ema``
-    and ``keep_extra_classes``. Another value replaces one; ``"none"`` removes it.
+    the taxonomy and the predictions again, and ``pos``, ``wordnet``, ``names``,
+    ``head``, ``ema`` and ``keep_extra_classes``. Another value replaces one; ``"none"``
+    removes it.
 
     Parameters
     ----------
@@ -95,6 +97,10 @@ def analyze(
         ``commits``, ``tags`` or ``branches``, or at the tags and branches that fit a
         pattern.
     epochs : ``first:last:step``, ``last`` included.
+    names : how the files are named, for example ``"m_{seed}_{epoch}.pt"``, if their
+        names are not obvious. ``{epoch}`` and ``{step}`` are numbers, any other field
+        is a part of the run's name, and ``{}`` is anything. With a ``/``, it is the
+        path in the given folder.
     head : the name of the classifier's weight, if dsi cannot find it.
     ema : use averaged weights instead of raw ones.
     keep_extra_classes : keep the head's rows for no object or background.

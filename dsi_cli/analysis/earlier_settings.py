@@ -11,7 +11,7 @@ that are kept.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,29 @@ def with_kept_settings(
             options, evaluation=replace(options.evaluation, predictions_before=before)
         )
     return replace(options, **values), lines
+
+
+def kept_names(
+    paths: Sequence[str | os.PathLike[str]],
+    folders: Mapping[str, str],
+    recorded: Mapping[str, Mapping[str, Any]],
+) -> str | None:
+    """Return the pattern of names that an earlier call was given for a folder among the
+    paths, or for a folder of files among them; None if there is none.
+
+    `folders` has the folder of each run of earlier calls.
+    """
+    given = set()
+    for path in paths:
+        text = os.fspath(path)
+        if urls.scheme_of(text) is None:
+            text = os.path.abspath(urls.local_path(text))  # noqa: PTH100 (links are kept)
+        given |= {text.rstrip("/"), os.path.dirname(text)}  # noqa: PTH120 (or a URL)
+    for run, folder in folders.items():
+        names = recorded.get(run, {}).get("names")
+        if names is not None and folder in given:
+            return str(names)
+    return None
 
 
 def uses_labels_of_other_runs(

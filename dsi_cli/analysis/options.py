@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
+from dsi_cli.checkpoints import name_pattern
 from dsi_cli.engines import EngineOptions
 from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import MEASURES
@@ -173,6 +174,8 @@ class Options(
                     message, code="out-of-range", option=option, value=number
                 )
         epoch_filter(self.epochs)
+        if self.names is not None:
+            name_pattern.NamePattern(self.names)
 
     @property
     def choice(self) -> HeadOptions:

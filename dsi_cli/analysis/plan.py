@@ -37,7 +37,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.checkpoints.discovery import printable
-from dsi_cli.checkpoints.epochs import ORDER
+from dsi_cli.checkpoints.names import ORDER
 from dsi_cli.checkpoints.records import SKIPPED, Record, unconfirmed_head
 from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
 from dsi_cli.engines import Engine
@@ -196,8 +196,12 @@ def make_plan(
 
     # Find the runs. A folder may contain several trainings, and then several runs are
     # stored for it.
+    names = options.names
+    given = options.given_settings
+    if given is not None and "names" not in given:
+        names = earlier_settings.kept_names(paths, folders, recorded)
     found = scan.find_runs(
-        paths, folders, options.revisions, partial(progress, "listing revisions")
+        paths, folders, options.revisions, partial(progress, "listing revisions"), names
     )
     stored_runs: dict[str, list[str]] = {}
     for run in found:

@@ -38,10 +38,10 @@ from dsi_cli.checkpoints.discovery import (
     find_other_files,
     printable,
 )
-from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.folders import TRACKER_FOLDERS
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.log_numbers import EpochNumbers, find_shift, shift_by_values
+from dsi_cli.checkpoints.names import ORDER, natural_key
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.checkpoints.trainers import HUGGING_FACE
 from dsi_cli.checkpoints.training_logs import (
@@ -51,7 +51,7 @@ from dsi_cli.checkpoints.training_logs import (
     read_tracked_log,
 )
 from dsi_cli.engines import Engine
-from dsi_cli.errors import NothingToAnalyseError, count, listed
+from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.labels.files import read_labels_or_preset
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.remote import urls
@@ -65,18 +65,19 @@ def scan_paths(
     labels: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     revisions: str | None = None,
+    names: str | None = None,
 ) -> list[tuple[TrainingRun, list[Record]]]:
     """Return the runs under the paths, each with the records of its checkpoints, as an
     analysis would find them.
 
     The number of labels, from a file or a preset, is evidence for the head. `progress`
     takes the number of files read and their total, and `revisions` are those of
-    `dsi_cli.remote.hub.list_revisions`.
+    `dsi_cli.remote.hub.list_revisions`. `names` is the pattern of ``--names``.
 
     Raise `UsageError` if a path does not exist, or the labels cannot be read or do not
     fit, and `NothingToAnalyseError` if the paths contain no checkpoint.
     """
-    found = find_runs(paths, revisions=revisions)
+    found = find_runs(paths, revisions=revisions, names=names)
     listed = None if labels is None else read_labels_or_preset(labels)
     runs, _ = scan_resolved(found, choice, listed, progress)
     if listed is not None:
@@ -91,14 +92,16 @@ def find_runs(
     folders: dict[str, str] | None = None,
     revisions: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    names: str | None = None,
 ) -> list[TrainingRun]:
     """Return the training runs under some paths; raise `NothingToAnalyseError` if they
     contain no checkpoint.
 
     `folders` has the folder of each run of an earlier call, by its name. `progress`
-    takes the number of listed revisions and their total.
+    takes the number of listed revisions and their total, and `names` is the pattern of
+    ``--names``.
     """
-    runs = discover(paths, folders, revisions, progress)
+    runs = discover(paths, folders, revisions, progress, names)
     if not runs:
         listed = ", ".join(urls.without_secrets(str(path)) for path in paths)
         if any(
@@ -227,29 +230,9 @@ def resolve_all_duplicates(
                 warnings += _warnings_of_other_logs(run, places)
         logs[run.name] = joined
         warnings += [] if warning is None else [warning]
-    warnings += _warnings_of_separation(resolved)
-    return fail_backbones(resolved), logs, list(dict.fromkeys(warnings))
-
-
-def _warnings_of_separation(runs: Sequence[RunCheckpoints]) -> Iterator[str]:
-    """Yield a warning for each folder whose files are runs of their own because their
-    heads are unrelated.
-    """
-    names: dict[Place, list[str]] = {}
     for run in runs:
-        if run.training.is_numbered_apart:
-            names.setdefault(run.training.folder, []).extend(
-                Path(record.path).name for record in run.usable
-            )
-    for folder, files in names.items():
-        found = (
-            f"{printable(folder.name)}: the class vectors of"
-            f" {listed(sorted(files, key=natural_key), 3)} are unrelated"
-        )
-        yield (
-            f"{found}, so each is a run; if they are epochs of one training, name them"
-            " epoch_1, epoch_2, ..."
-        )
+        warnings += run.training.notes
+    return fail_backbones(resolved), logs, list(dict.fromkeys(warnings))
 
 
 def _join_log(

@@ -119,6 +119,7 @@ def watch(
     *,
     every: float = LISTING_INTERVAL_S,
     revisions: str | None = None,
+    names: str | None = None,
     until_epoch: int | None = None,
     until_left_out: int | None = None,
     idle: float | None = None,
@@ -134,6 +135,7 @@ def watch(
     analyse : called whenever a new or changed checkpoint is at rest.
     every : the seconds from one listing to the next.
     revisions : the revisions of repositories to read.
+    names : the pattern of the names of files, as ``--names``.
     until_epoch : end when each path has checkpoints, and each run has a usable one of
         this epoch or a later one. If a path is a folder of runs, which may get others,
         dsi then goes on until nothing was new for ``idle`` seconds.
@@ -150,7 +152,7 @@ def watch(
     for a moment, and for another process that writes to the results folder.
     `NothingToAnalyseError` means that nothing could be analysed until ``idle``.
     """
-    files, analysed = _Files(paths, revisions), _AnalysedCheckpoints(Path(out))
+    files, analysed = _Files(paths, revisions, names), _AnalysedCheckpoints(Path(out))
     event: UpdatedEvent | WaitingEvent | None
     last_event: Event | None = None
     reached: ReachedEvent | None = None
@@ -256,9 +258,15 @@ class _Files:
         later.
     """
 
-    def __init__(self, paths: Sequence[AnyPath], revisions: str | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[AnyPath],
+        revisions: str | None = None,
+        names: str | None = None,
+    ) -> None:
         self.paths = paths
         self._revisions = revisions
+        self._names = names
         self.existing: list[AnyPath] = []
         self.waiting: WaitingEvent | None = None
         self.at_rest: dict[Place, tuple[int, int]] = {}
@@ -296,7 +304,7 @@ class _Files:
         )
         for path in self.paths:
             try:
-                runs = discover([path], revisions=self._revisions)
+                runs = discover([path], revisions=self._revisions, names=self._names)
             except (UsageError, NothingToAnalyseError, OSError) as error:
                 reason = str(error)
                 continue

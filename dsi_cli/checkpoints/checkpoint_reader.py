@@ -18,7 +18,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import epochs, head_weight, layers, trainers, training_logs
+from dsi_cli.checkpoints import (
+    epochs,
+    head_weight,
+    layers,
+    names,
+    trainers,
+    training_logs,
+)
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.file_access import read_json_or_none
 from dsi_cli.checkpoints.formats import (
@@ -353,7 +360,7 @@ def _describe(
     if type(fold) is int:
         record = replace(record, fold=f"fold{fold}")
     if saved_epoch is not None and record.epoch is None:
-        source = epochs.CONTENTS if saved_epoch.is_numbered else epochs.ORDER
+        source = names.CONTENTS if saved_epoch.is_numbered else names.ORDER
         record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)
     if file.step_folder is not None:
         record = _with_hugging_face_state(record, file, file.step_folder.name)
@@ -388,12 +395,12 @@ def _with_epoch(
     """Return the record with epoch and step of its contents or of the file's name, or
     else of the revision's commit or name.
     """
-    names = [""]
+    file_names = [""]
     if file is not None and file.entry is None and file.moment is None:
-        names = ["" if file.path.name in WHOLE_FOLDERS else file.path.name]
+        file_names = ["" if file.path.name in WHOLE_FOLDERS else file.path.name]
         if file.step_folder is not None:
-            names.append(file.step_folder.name)
-    epoch, source, step, _ = epochs.epoch_and_step(tree, names)
+            file_names.append(file.step_folder.name)
+    epoch, source, step, _ = epochs.epoch_and_step(tree, file_names)
     if file is not None and file.moment is not None:
         step = file.moment.step if step is None else step
         if epoch is None and file.moment.source is not None:

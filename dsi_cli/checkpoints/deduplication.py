@@ -1,4 +1,4 @@
-"""Assign epochs to the checkpoints of one run, and skip duplicates.
+"""Skip the duplicates among the checkpoints of one run.
 
 A duplicate has the same weights as another checkpoint, and the same epoch or none
 (``best``, ``last``). Two different saves within one epoch are both kept and
@@ -7,15 +7,12 @@ distinguished by their steps. The last one represents the epoch.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from pathlib import PurePath
+from pathlib import PurePosixPath
 from typing import Any
 
-from dsi_cli.checkpoints import epochs, trainers, training_logs
+from dsi_cli.checkpoints import epochs, names, trainers, training_logs
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 
 
@@ -23,56 +20,27 @@ def resolve_duplicates(
     records: Sequence[Record],
     *,
     begins_before_training: bool = False,
-    is_numbered_apart: bool = False,
+    question: str | None = None,
 ) -> list[Record]:
-    """Return the records of one run, in the same order, with epochs, finished epochs,
+    """Return the records of one run, in the same order, with finished epochs,
     duplicates and percentages resolved.
 
     ``begins_before_training`` means that the training log shows that epoch 0 was
-    written before training, and ``is_numbered_apart`` that numbers in the names are
-    those of trainings.
+    written before training. With a ``question`` about the names of the run's files, no
+    checkpoint is used.
     """
     scalars = training_logs.with_fractions([record.scalars for record in records])
-    records = [
-        replace(record, scalars=values)
-        for record, values in zip(records, scalars, strict=True)
-    ]
-    records = _without_fractions(records)
-    dated = with_numbers_from_names(records)
-    if is_numbered_apart:
-        dated = [
-            (
-                later
-                if has_stated_moment(record, later)
-                else replace(record, epoch=None, epoch_source=None)
-            )
-            for record, later in zip(records, dated, strict=True)
-        ]
-    records = _skip_copies(_number_by_order(dated))
-    records = _with_epochs_completed(records, begins_before_training)
-    # Keep the distinct saves of each epoch.
-    resolved = {id(record): record for record in records}
-    saves: dict[int, list[Record]] = {}
-    for record in records:
-        if record.status == OK and record.epoch is not None:
-            saves.setdefault(record.epoch, []).append(record)
-    for saves_of_epoch in saves.values():
-        resolved |= _resolve_epoch(saves_of_epoch)
-    kept = [
-        record
-        for record in resolved.values()
-        if record.status == OK and record.epoch is not None
-    ]
-    # Checkpoints without an epoch are skipped, unless the run has a single checkpoint.
-    single = originals(records) if not kept and len(originals(records)) == 1 else []
-    return [
-        (
-            record
-            if record in single
-            else _skip_without_epoch(resolved[id(record)], kept or single)
-        )
-        for record in records
-    ]
+    resolved = []
+    for record, values in zip(records, scalars, strict=True):
+        record = replace(record, scalars=values)
+        if record.status == OK and question is not None:
+            record = _fail(record, question, "open-names")
+        resolved.append(_without_fraction(record))
+    resolved = _skip_copies(_number_by_step(resolved))
+    resolved = _with_epochs_completed(resolved, begins_before_training)
+
+    resolved = _resolve_epochs(resolved)
+    return _skip_without_epoch(resolved)
 
 
 def sort_by_epoch(records: Iterable[Record]) -> list[Record]:
@@ -83,7 +51,7 @@ def sort_by_epoch(records: Iterable[Record]) -> list[Record]:
         key=lambda record: (
             record.epoch or 0,
             record.step or 0,
-            epochs.natural_key(record.path),
+            names.natural_key(record.path),
         ),
     )
 
@@ -101,279 +69,65 @@ def stands_for_epoch(
     }
 
 
-def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
-    """Return the records of a run with epochs and steps from their names.
-
-    An epoch in the contents has precedence over one in a name, and so has the metadata
-    of a Hugging Face folder. But if all contents state one epoch, such as the length of
-    the training, and the names have different ones, the names count.
-    """
-    numbers = epochs.numbers_in_names([epoch_name(record) for record in records])
-    if _state_one_epoch(records, numbers):
-        records = [
-            _with_moment_in_name(record, *number)
-            for record, number in zip(records, numbers, strict=True)
-        ]
-    dated = []
-    for record, (epoch, step) in zip(records, numbers, strict=True):
-        if not _is_settled(record):
-            source = None if epoch is None else record.epoch_source or epochs.FILE_NAME
-            record = replace(
-                record,
-                epoch=epoch,
-                epoch_source=source,
-                step=step if record.step is None else record.step,
-            )
-        dated.append(record)
-    # The numbers in the names are steps if the contents state the same steps (``100``
-    # of Orbax).
-    found = originals(dated)
-    steps = sorted(
-        {
-            record.epoch
-            for record in found
-            if record.epoch is not None and record.epoch == record.step
-        }
-    )
-    if len(steps) < max(2, len(found)) or any(
-        parsed(record).epoch is not None for record in found
-    ):
-        return dated
-    # Consecutive numbers are epochs, which some training loops call steps.
-    are_apart = min(after - before for before, after in pairwise(steps)) > 1
-    are_in_names = all(
-        record.epoch_source in (epochs.FILE_NAME, epochs.FOLDER_NAME)
-        for record in found
-    )
-    return (
-        [replace(record, epoch=None, epoch_source=None) for record in dated]
-        if are_apart and are_in_names
-        else dated
-    )
-
-
-def _state_one_epoch(
-    records: Sequence[Record], numbers: Sequence[epochs.NameNumbers]
-) -> bool:
-    """Return whether the contents of all records state one epoch, and the names of the
-    originals different epochs or steps.
-    """
-    stated = {
-        (record.epoch, record.step, record.epoch_source)
-        for record in records
-        if record.status == OK
-    }
-    paths = {record.path for record in originals(records)}
-    named = [
-        number
-        for record, number in zip(records, numbers, strict=True)
-        if record.path in paths
-    ]
-    is_constant = len(stated) == 1 and stated.pop()[2] == epochs.CONTENTS
-    return (
-        is_constant
-        and epochs.NameNumbers() not in named
-        and 1 < len(named) == len(set(named))
-    )
-
-
-def _with_moment_in_name(record: Record, epoch: int | None, step: int | None) -> Record:
-    """Return a record with the step in its name, and without the epoch in its contents
-    unless only a step is in its name.
-    """
-    if _is_hugging_face(record):
-        return record
-    if epoch is None and step is not None:
-        return replace(record, step=step)
-    return replace(record, epoch=None, epoch_source=None)
-
-
-def _without_fractions(records: Sequence[Record]) -> list[Record]:
-    """Return the records; those whose name states a fraction of an epoch, and whose
-    contents state no epoch, are failed.
-    """
-    result = []
-    for record in records:
-        fraction = parsed(record).fraction
-        if record.status == OK and fraction is not None and record.epoch is None:
-            reason = epochs.fraction_of_epoch(fraction)
-            record = replace(
-                record, status=FAILED, reason=reason, code="fraction-of-epoch"
-            )
-        result.append(record)
-    return result
-
-
-def has_stated_moment(record: Record, dated: Record) -> bool:
-    """Return whether the contents, a revision, or a word in the name state the epoch or
-    step of a record.
-
-    Other numbers in names may be those of trainings. ``dated`` is the record with the
-    numbers in its name.
-    """
-    name = parsed(record)
-    is_named = name.epoch is not None or name.step is not None
-    from_number = (None, epochs.FILE_NAME, epochs.FOLDER_NAME)
-    return (
-        is_named
-        or record.step is not None
-        or _is_hugging_face(record)
-        or dated.epoch_source not in from_number
-    )
-
-
-def _is_hugging_face(record: Record) -> bool:
-    return record.trainer == trainers.HUGGING_FACE
-
-
-def _is_settled(record: Record) -> bool:
-    """Return whether the names of a run's files do not change the epoch of a record."""
-    from_name = (None, epochs.FILE_NAME, epochs.FOLDER_NAME)
-    return _is_hugging_face(record) or record.epoch_source not in from_name
-
-
 def stores_next_epoch(records: Sequence[Record]) -> bool:
     """Return whether each of several checkpoints stores the epoch after that in its
     name: 10 in ``checkpoint_0009.pth``.
 
     The records are those of a run, with epochs.
     """
-    found = [
-        record
-        for record in originals(records)
-        if record.epoch_source == epochs.CONTENTS
-    ]
-    named = epochs.numbers_in_names([epoch_name(record) for record in found])
-    pairs = [
-        (number.epoch, record.epoch)
-        for number, record in zip(named, found, strict=True)
-        if number.epoch is not None
-    ]
-    return len(pairs) > 1 and all(
-        epoch is not None and epoch == name + 1 for name, epoch in pairs
-    )
-
-
-def epoch_name(record: Record) -> str:
-    """Return the name that states the epoch: the name of the file, or of its step
-    folder if only that has a number.
-
-    The name of a repository's revision is empty, because it states neither an epoch nor
-    a training.
-    """
-    path = PurePath(file_path(record))
-    if _is_repository(record):
-        return ""
-    if record.epoch_source != epochs.FOLDER_NAME or path.name.isdecimal():
-        return path.name
-    return next(
-        (name for name in reversed(path.parts) if epochs.is_step_folder(name)),
-        path.name,
-    )
-
-
-def parsed(record: Record) -> epochs.Name:
-    """Return what the name that states the epoch says."""
-    return epochs.parse(epoch_name(record))
-
-
-def training_name(record: Record) -> str:
-    """Return the name that identifies the training: that of the epoch, and that of the
-    file or W&B's artifact if it is another.
-
-    A file with a number does not count in a folder without a word for epoch or step:
-    ``ckpt_1/n_2.pt`` may be an epoch.
-    """
-    name, path = epoch_name(record), PurePath(file_path(record))
-    artifact = path.parent.name if re.search(r":v\d+$", path.parent.name) else ""
-    is_clear = (
-        artifact
-        or epochs.parse(name).epoch is not None
-        or epochs.parse(name).step is not None
-    )
-    file = path.name if is_clear or not any(map(str.isdigit, path.stem)) else ""
-    return "_".join(dict.fromkeys(filter(None, (artifact, name, file)))) if name else ""
-
-
-def with_folder_names(records: Sequence[Record]) -> list[Record]:
-    """Return the records of a folder; those whose file name recurs in other step
-    folders have the epochs of these folders.
-
-    ``epoch_1/net_2.pt`` and ``epoch_3/net_2.pt`` are the epochs 1 and 3 of a second
-    network.
-    """
-    counts = Counter(map(epoch_name, records))
-    result = []
-    for record in records:
-        step = epochs.parse(
-            next(
-                filter(
-                    epochs.is_step_folder, reversed(PurePath(record.path).parts[:-1])
-                ),
-                "",
-            )
-        )
-        in_step = (step.stated_epoch, step.step) != (None, None)
-        if counts[epoch_name(record)] > 1 and in_step and not _is_settled(record):
-            record = replace(record, epoch=None, epoch_source=epochs.FOLDER_NAME)
-        result.append(record)
-    return result
+    gaps = []
+    for record in originals(records):
+        number = names.number_at_end(record.name)
+        if record.epoch_source == names.CONTENTS and number is not None:
+            gaps.append((record.epoch or 0) - number)
+    return len(gaps) > 1 and set(gaps) == {1}
 
 
 def file_path(record: Record) -> str:
     """Return the path of a record's file, which may hold several epochs."""
-    return (
-        record.path
-        if record.entry is None
-        else record.path.removesuffix(f"[{record.entry}]")
-    )
+    if record.entry is None:
+        return record.path
+    return record.path.removesuffix(f"[{record.entry}]")
 
 
 def is_copy(record: Record) -> bool:
     """Return whether a file's name is that of a copy: ``best.pt``, ``last.ckpt``."""
-    return not _is_repository(record) and bool(epochs.COPY_NAMES.search(record.name))
+    is_repository = record.path.startswith("hf://")
+    return names.is_copy(record.name) and not (is_repository and "@" in record.name)
 
 
-def _is_repository(record: Record) -> bool:
-    """Return whether a record is a whole repository at a revision:
-    ``hf://org/model@v1``.
+def _fail(record: Record, reason: str, code: str) -> Record:
+    return replace(record, status=FAILED, reason=reason, code=code)
+
+
+def _without_fraction(record: Record) -> Record:
+    """Return the record; it is failed if only its name states its epoch, which is a
+    fraction.
     """
-    return record.path.startswith("hf://") and "@" in PurePath(record.path).name
+    fractions = names.parse(record.name).of_kind("fraction")
+    is_undated = record.status == OK and (record.epoch, record.step) == (None, None)
+    if not fractions or not is_undated:
+        return record
+    number = fractions[0].text.lstrip("epochEPOCH _=.-")
+    return _fail(record, epochs.fraction_of_epoch(number), "fraction-of-epoch")
 
 
-def _number_by_order(records: Sequence[Record]) -> list[Record]:
-    """Return several records numbered from 1, by step or else by name, if no checkpoint
-    has an epoch.
+def _number_by_step(records: Sequence[Record]) -> list[Record]:
+    """Return several records numbered from 1 by step, if no checkpoint has an epoch.
+    Different weights of one step are not two epochs.
     """
-    ordered = originals(records)
-    if len(ordered) < 2 or any(
-        record.epoch is not None for record in records if record.status == OK
-    ):
+    usable = [record for record in records if record.status == OK]
+    steps = {one.step for one in originals(records) if one.step is not None}
+    if len(steps) < 2 or any(record.epoch is not None for record in usable):
         return list(records)
-    if any(
-        record.step is not None for record in ordered
-    ):  # the name of a commit shows no order
-        ordered = [
-            record
-            for record in ordered
-            if record.step is not None or not _is_repository(record)
-        ]
-    keys = epochs.order_keys([record.path for record in ordered])
-    ordered.sort(key=lambda record: keys[record.path])
-    positions: list[Any] = [id(record) for record in ordered]
-    if all(record.step is not None for record in ordered):
-        ordered.sort(key=lambda record: record.step or 0)
-        # different weights of one step are not two epochs
-        positions = [record.step for record in ordered]
-    order = {
-        position: number
-        for number, position in enumerate(dict.fromkeys(positions), start=1)
-    }
-    numbered = {
-        id(record): replace(record, epoch=order[position], epoch_source=epochs.ORDER)
-        for record, position in zip(ordered, positions, strict=True)
-    }
-    return [numbered.get(id(record), record) for record in records]
+    order = {step: number for number, step in enumerate(sorted(steps), start=1)}
+    numbered = []
+    for record in records:
+        if record.status == OK and record.step in order and not is_secondary(record):
+            epoch = order[record.step]
+            record = replace(record, epoch=epoch, epoch_source=names.ORDER)
+        numbered.append(record)
+    return numbered
 
 
 def _skip_copies(records: Sequence[Record]) -> list[Record]:
@@ -384,29 +138,20 @@ def _skip_copies(records: Sequence[Record]) -> list[Record]:
     that of the next epoch, and that of Hugging Face's best model, which is loaded at
     the end, is the last one.
     """
-    numbered = {
-        record.fingerprint: record
-        for record in records
-        if record.status == OK
-        and record.epoch is not None
-        and record.fingerprint
-        and not is_secondary(record)
-    }
+    numbered = {}
+    for record in records:
+        has_epoch = record.status == OK and record.epoch is not None
+        if has_epoch and record.fingerprint and not is_secondary(record):
+            numbered[record.fingerprint] = record
     result = []
     for record in records:
         twin = numbered.get(record.fingerprint or "")
-        if (
-            twin is not None
-            and record.status == OK
-            and record.epoch_source == epochs.CONTENTS
-            and is_secondary(record)
-        ):
-            is_named = is_copy(record) and twin.epoch_source == epochs.FILE_NAME
-            if (
-                is_named
-                or record.trainer == trainers.HUGGING_FACE
-                or abs((record.epoch or 0) - (twin.epoch or 0)) == 1
-            ):
+        is_dated = record.status == OK and record.epoch_source == names.CONTENTS
+        if twin is not None and is_dated and is_secondary(record):
+            is_named = is_copy(record) and twin.epoch_source == names.FILE_NAME
+            is_final = record.trainer == trainers.HUGGING_FACE
+            gap = (record.epoch or 0) - (twin.epoch or 0)
+            if is_named or is_final or abs(gap) == 1:
                 record = _skip_as_twin(record, twin)
         result.append(record)
     return result
@@ -418,108 +163,113 @@ def _with_epochs_completed(
     """Return the records with the number of finished epochs, if there is evidence for
     how the trainer counts.
     """
-    conventions = {
-        record.counts_from
-        for record in records
-        if record.status == OK and record.counts_from is not None
-    }
+    conventions = {one.counts_from for one in records if one.status == OK} - {None}
     if begins_before_training:
         conventions.add(1)
     common = conventions.pop() if len(conventions) == 1 else None
     result = []
     for record in records:
-        counts_from = common if record.counts_from is None else record.counts_from
-        if (
-            record.epoch_source == epochs.ORDER
-        ):  # The position in an order is not the trainer's number.
-            counts_from = None
+        counts_from = record.counts_from
+        if counts_from is None:
+            counts_from = common
+        if record.epoch_source == names.ORDER:
+            counts_from = None  # the position in an order is not the trainer's number
         completed = epochs.epochs_completed(record.epoch, counts_from)
-        if (
-            completed is not None and record.epoch == record.step == 0
-        ):  # Lightning also numbers the state before training 0
+        # Lightning also numbers the state before training 0.
+        if completed is not None and record.epoch == record.step == 0:
             completed = 0
         result.append(replace(record, epochs_completed=completed))
     return result
 
 
-def _resolve_epoch(records: list[Record]) -> dict[int, Record]:
-    """Return the records of an epoch that are not used as they are, with a reason, by
-    the `id` of the given record.
+def _resolve_epochs(records: Sequence[Record]) -> list[Record]:
+    """Return the records with the distinct saves of each epoch."""
+    resolved = list(records)
+    saves: dict[int, list[int]] = {}
+    for index, record in enumerate(resolved):
+        if record.status == OK and record.epoch is not None:
+            saves.setdefault(record.epoch, []).append(index)
+    for indices in saves.values():
+        settled = _resolve_epoch([resolved[index] for index in indices])
+        for index, record in zip(indices, settled, strict=True):
+            resolved[index] = record
+    return resolved
+
+
+def _resolve_epoch(records: Sequence[Record]) -> list[Record]:
+    """Return the records of one epoch, in the same order, with a reason for those that
+    are not used.
 
     A file with a number in its name has precedence over one without (``checkpoint.pt``)
     and over a copy (``best.pt``). Files with a step have precedence over files without.
     Any other files of one epoch with different weights belong to several trainings.
     None of them is used, because nothing shows which belongs to which training.
     """
-    resolved: dict[int, Record] = {}
-    kept: list[Record] = []
+    resolved = list(records)
+    kept: list[int] = []
 
-    def precedence(record: Record) -> tuple[Any, ...]:
+    def precedence(index: int) -> tuple[Any, ...]:
+        record = records[index]
         step = 1 if record.step is None else -record.step
-        return (
-            is_copy(record),
-            step,
-            is_secondary(record),
-            epochs.natural_key(record.path),
-        )
+        key = names.natural_key(record.path)
+        return is_copy(record), step, is_secondary(record), key
 
-    for record in sorted(records, key=precedence):
-        twin = next((other for other in kept if _is_twin(other, record)), None)
-        rival = next(
-            (
-                other
-                for other in kept
-                if other.step == record.step or record.step is None
-            ),
-            None,
-        )
-        if twin is not None:
-            resolved[id(record)] = _skip_as_twin(record, twin)
-        elif rival is not None and (
-            rival.step != record.step or is_secondary(record) > is_secondary(rival)
-        ):
+    for index in sorted(range(len(records)), key=precedence):
+        record = records[index]
+        twins = [one for one in kept if _is_twin(records[one], record)]
+        rivals = [
+            one
+            for one in kept
+            if record.step is None or records[one].step == record.step
+        ]
+        if twins:
+            resolved[index] = _skip_as_twin(record, records[twins[0]])
+            continue
+        if not rivals:
+            kept.append(index)
+            continue
+        rival = records[rivals[0]]
+        is_weaker = is_secondary(record) and not is_secondary(rival)
+        if rival.step != record.step or is_weaker:
             reason = (
                 f"epoch {record.epoch} again, as in {rival.name}, with other weights"
             )
-            resolved[id(record)] = replace(
+            resolved[index] = replace(
                 record, status=SKIPPED, reason=reason, code="epoch-again"
             )
-        else:
-            kept.append(record)
-            if rival is not None:
-                for one, other in ((record, rival), (rival, record)):
-                    when = (
-                        f"epoch {one.epoch}"
-                        if one.step is None
-                        else f"epoch {one.epoch}, step {one.step},"
-                    )
-                    reason = (
-                        f"{when} is also in {other.name}, with other weights; after a"
-                        " resumption, move the older file"
-                    )
-                    reason += (
-                        " away, else run dsi analyze with the files of one training"
-                    )
-                    resolved[id(one)] = replace(
-                        one, status=FAILED, reason=reason, code="several-trainings"
-                    )
+            continue
+        kept.append(index)
+        resolved[index] = _fail_as_rival(record, rival)
+        resolved[rivals[0]] = _fail_as_rival(rival, record)
     return resolved
+
+
+def _fail_as_rival(record: Record, rival: Record) -> Record:
+    when = f"epoch {record.epoch}"
+    if record.step is not None:
+        when += f", step {record.step},"
+    reason = (
+        f"{when} is also in {rival.name}, with other weights; after a resumption, move"
+        " the older file away, else state the trainings with --names, as in --names"
+        " 'm_{run}_{epoch}.pt'"
+    )
+    return _fail(record, reason, "several-trainings")
 
 
 def is_secondary(record: Record) -> bool:
     """Return whether a file of the same epoch with a number in its name has precedence,
     or Hugging Face's folder of a step.
     """
-    name = epoch_name(record)
+    path = PurePosixPath(file_path(record))
+    name, folder = record.name, path.parent.name
+    is_in_step = names.is_step_folder(folder) or folder.isdecimal()
+    has_number = is_in_step or any(map(str.isdigit, path.name))
     is_final = (
         record.trainer == trainers.HUGGING_FACE
-        and record.epoch_source == epochs.CONTENTS
+        and record.epoch_source == names.CONTENTS
+        and not names.is_step_folder(path.name)
     )
-    return (
-        is_copy(record)
-        or not any(map(str.isdigit, name))
-        or (is_final and not epochs.is_step_folder(name))
-    )
+    return names.is_copy(name) or not has_number or is_final
 
 
 def originals(records: Iterable[Record]) -> list[Record]:
@@ -527,34 +277,45 @@ def originals(records: Iterable[Record]) -> list[Record]:
     (``model.pt``), or all if none is left.
     """
     usable = [record for record in records if record.status == OK]
-    numbered = {record.fingerprint for record in usable if not is_secondary(record)}
-    repeated = [
-        record
-        for record in usable
-        if is_secondary(record) and record.fingerprint in numbered
-    ]
-    return [
-        record for record in usable if not is_copy(record) and record not in repeated
-    ] or usable
+    numbered = {one.fingerprint for one in usable if not is_secondary(one)}
+    found = []
+    for record in usable:
+        is_repeated = is_secondary(record) and record.fingerprint in numbered
+        if not is_copy(record) and not is_repeated:
+            found.append(record)
+    return found or usable
 
 
-def _skip_without_epoch(record: Record, kept: Sequence[Record]) -> Record:
-    if record.status != OK or record.epoch is not None:
-        return record
-    twin = next((other for other in kept if _is_twin(other, record)), None)
-    if twin is not None:
-        return _skip_as_twin(record, twin)
-    reason = "neither its contents nor its name contain an epoch"
+def _skip_without_epoch(records: Sequence[Record]) -> list[Record]:
+    """Return the records; those without an epoch are skipped, unless the run has a
+    single checkpoint.
+    """
+    kept = [one for one in records if one.status == OK and one.epoch is not None]
+    if not kept and len(originals(records)) == 1:
+        kept = originals(records)
+    resolved = []
+    for record in records:
+        is_kept = any(record is one for one in kept)
+        if record.status == OK and not is_kept:
+            record = _skip_undated(record, kept)
+        resolved.append(record)
+    return resolved
+
+
+def _skip_undated(record: Record, kept: Sequence[Record]) -> Record:
+    for other in kept:
+        if _is_twin(other, record):
+            return _skip_as_twin(record, other)
+    reason = (
+        "neither its contents nor its name contain an epoch; --names states one, as in"
+        " --names 'm_{epoch}.pt'"
+    )
     return replace(record, status=SKIPPED, reason=reason, code="no-epoch")
 
 
 def _skip_as_twin(record: Record, twin: Record) -> Record:
-    return replace(
-        record,
-        status=SKIPPED,
-        reason=f"the same weights as {twin.name}",
-        code="duplicate",
-    )
+    reason = f"the same weights as {twin.name}"
+    return replace(record, status=SKIPPED, reason=reason, code="duplicate")
 
 
 def _is_twin(record: Record, other: Record) -> bool:

@@ -15,18 +15,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from dsi_cli.checkpoints import folders
-from dsi_cli.checkpoints.epochs import EpochAndStep, natural_key
+from dsi_cli.checkpoints.epochs import EpochAndStep
 from dsi_cli.checkpoints.folders import (
     FolderContents,
     Folders,
     file_status,
     other_parts,
 )
+from dsi_cli.checkpoints.name_pattern import NamePattern, example_of, option_text
+from dsi_cli.checkpoints.names import natural_key
 from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
-from dsi_cli.errors import UsageError, nearest
+from dsi_cli.errors import UsageError, count, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place, TrackedRun, find_tracked_runs
 from dsi_cli.store.layout import folder_key, unique_run
@@ -75,6 +77,16 @@ class CheckpointFile:
             return self.step_folder
         return self.path
 
+    def names_in(self, folder: Place) -> list[str]:
+        """Return the names by which a pattern may refer to the checkpoint: its path in
+        a folder, and that of its file.
+        """
+        names = [
+            relative_name(printable(str(path)), None, folder)
+            for path in (self.checkpoint_path, self.path)
+        ]
+        return list(dict.fromkeys(names))
+
     @property
     def display_path(self) -> str:
         """The absolute path as text that can be stored and printed, followed by
@@ -96,12 +108,10 @@ class TrainingRun:
     """True for one of several runs in a folder. Its name follows from its files, and
     other files may belong to another run.
     """
-    is_numbered_apart: bool = False
-    """True if nothing but the number or the place of a name states the epoch of the
-    files, and their heads are unrelated.
-
-    Each of these files is then a run, and its number is no epoch.
-    """
+    names: NamePattern | None = None  # the pattern of ``--names``
+    question: str | None = None
+    """The reason why dsi asks for ``--names``, and uses none of the checkpoints."""
+    notes: tuple[str, ...] = ()  # lines about the names for the user
     tracked: TrackedRun | None = (
         None  # the run of an experiment tracker, which has the curves
     )
@@ -112,13 +122,15 @@ def discover(
     known: dict[str, str] | None = None,
     revisions: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    names: str | None = None,
 ) -> list[TrainingRun]:
     """Return the runs under the given paths, sorted by name.
 
     Raise `NothingToAnalyseError` if no revision has a checkpoint (``no-checkpoints``),
     or a server does not respond. Raise `UsageError` if a path does not exist
-    (``no-such-path``), no revision fits (``no-such-revision``), or ``known`` has a
-    run's name for another folder (``run-name-taken``).
+    (``no-such-path``), no revision fits (``no-such-revision``), ``known`` has a run's
+    name for another folder (``run-name-taken``), or ``names`` is malformed
+    (``malformed-names``) or fits no file (``names-fit-nothing``).
 
     Parameters
     ----------
@@ -128,7 +140,10 @@ def discover(
     revisions : read the paths, which are repositories, at these revisions
         (`dsi_cli.remote.hub.list_revisions`).
     progress : called with the number of listed revisions and their total.
+    names : a pattern (`dsi_cli.checkpoints.name_pattern`). The files under each given
+        folder are then one `TrainingRun`, until their names are read.
     """
+    pattern = None if names is None else NamePattern(names)
     found: Folders = {}
     inputs: tuple[Path, ...] = ()
     if revisions is None:
@@ -137,18 +152,123 @@ def discover(
             path for path in expanded if isinstance(path, Path) and path.is_dir()
         )
         found = _search(expanded)
+        if pattern is not None:
+            found = _join_given_folders(found, expanded)
     else:
         for url in paths:
             search_revisions(os.fspath(url), revisions, found, progress)
-    with_checkpoints = {
-        folder: contents for folder, contents in found.items() if contents.files
-    }
-    names = _run_names(with_checkpoints, known or {})
-    runs = [
-        _training_run(names[folder], folder, contents, inputs)
-        for folder, contents in with_checkpoints.items()
+    found = {folder: contents for folder, contents in found.items() if contents.files}
+    known = known or {}
+    if pattern is not None:
+        # The names of the folders do not depend on the runs of an earlier pattern.
+        texts = {printable(str(folder)) for folder in found}
+        known = {name: folder for name, folder in known.items() if folder not in texts}
+    run_names = _run_names(found, known)
+    runs = []
+    for folder, contents in found.items():
+        runs.append(_training_run(run_names[folder], folder, contents, inputs))
+    runs.sort(key=lambda run: natural_key(run.name))
+    runs = _with_notes_about_numbers(runs)
+    if pattern is None or not runs:
+        return runs
+    return _select_named(runs, pattern)
+
+
+def _with_notes_about_numbers(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
+    """Return the runs; the first of several that are numbered folders with a single
+    checkpoint each has a note, because they may be epochs.
+    """
+    groups: dict[tuple[Place, str], list[int]] = {}
+    for index, run in enumerate(runs):
+        if run.folder.name.isdecimal() and len(run.checkpoints) == 1:
+            name = run.checkpoints[0].path.name
+            groups.setdefault((run.folder.parent, name), []).append(index)
+    noted = list(runs)
+    for (parent, name), indices in groups.items():
+        if len(indices) > 1:
+            option = option_text(f"{{epoch}}/{name}")
+            note = (
+                f"the numbered folders in {printable(parent.name)} are a run each; if"
+                f" they are epochs of one run, give {printable(str(parent))} with"
+                f" {option}"
+            )
+            noted[indices[0]] = replace(runs[indices[0]], notes=(note,))
+    return noted
+
+
+def _join_given_folders(found: Folders, given: Sequence[Place | TrackedRun]) -> Folders:
+    """Return the checkpoints under each given folder as those of one folder."""
+    tops = [
+        path for path in given if not isinstance(path, TrackedRun) and path.is_dir()
     ]
-    return sorted(runs, key=lambda run: natural_key(run.name))
+    tops.sort(key=lambda path: len(path.parts))
+    joined: Folders = {}
+    for folder, contents in found.items():
+        around = [top for top in tops if top == folder or top in folder.parents]
+        if contents.tracked is not None or not around:
+            joined[folder] = contents
+            continue
+        whole = joined.setdefault(around[0], FolderContents())
+        whole.files += contents.files
+        whole.ignored += contents.ignored
+    return joined
+
+
+def _select_named(
+    runs: Sequence[TrainingRun], pattern: NamePattern
+) -> list[TrainingRun]:
+    """Return the runs with the files that fit a pattern, and a note about the others.
+
+    Raise `UsageError` if no file fits (``names-fit-nothing``).
+    """
+    selected = []
+    for run in runs:
+        fitting: list[CheckpointFile] = []
+        others: list[CheckpointFile] = []
+        for file in run.checkpoints:
+            is_fitting = pattern.read(file.names_in(run.folder)) is not None
+            (fitting if is_fitting else others).append(file)
+        notes: tuple[str, ...] = ()
+        if others:
+            first = others[0].names_in(run.folder)[0]
+            notes = (
+                f"{run.name}: {len(others)} of {count(len(run.checkpoints), 'file')} do"
+                f" not fit {option_text(pattern.text)} and are left out, such as"
+                f" {first}",
+            )
+        if fitting:
+            selected.append(
+                replace(run, checkpoints=tuple(fitting), names=pattern, notes=notes)
+            )
+    if not selected:
+        name = runs[0].checkpoints[0].names_in(runs[0].folder)[0]
+        example = example_of(name)
+        raise UsageError(
+            f"no file fits {option_text(pattern.text)}; for {name}, write for example"
+            f" {option_text(example)}",
+            code="names-fit-nothing",
+            names=pattern.text,
+            path=name,
+            example=example,
+        )
+    return selected
+
+
+def relative_name(path: str, entry: str | None, folder: Place) -> str:
+    """Return the path of a checkpoint relative to a folder, with ``/``; empty for the
+    folder itself and for a revision of a repository, whose name is no evidence.
+
+    ``entry`` is the label of one of several epochs in the file.
+    """
+    if entry is not None:
+        path = path.removesuffix(f"[{entry}]")
+    text = PurePath(path).as_posix()
+    top = PurePath(printable(str(folder))).as_posix()
+    if text == top or (path.startswith("hf://") and "@" in text):
+        return ""
+    if not text.startswith(f"{top}/"):
+        return PurePath(text).name
+    return text.removeprefix(f"{top}/")
 
 
 def find_other_files(
@@ -188,7 +308,6 @@ def _search(paths: Iterable[Place | TrackedRun]) -> Folders:
             found.setdefault((step or path).parent, FolderContents()).files.append(
                 (path, status, step)
             )
-    folders.join_numbered_folders(found)
     folders.join_copies(found)
     return found
 

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dsi_cli.checkpoints import epochs, trainers
-from dsi_cli.checkpoints.epochs import EpochAndStep, is_step_folder
+from dsi_cli.checkpoints import names
+from dsi_cli.checkpoints.epochs import EpochAndStep
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import UNREAD_SUFFIXES, WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.errors import CheckpointError
@@ -150,16 +150,15 @@ def search_folder(top: Place, folders: Folders) -> None:
 def model_file(files: Collection[str]) -> str | None:
     """Return the one of some files that makes their folder one checkpoint, or None."""
     has_epochs = any(
-        name.lower().endswith(SUFFIXES) and epochs.parse(name).epoch is not None
+        name.lower().endswith(SUFFIXES) and names.parse(name).epoch is not None
         for name in files
     )
-    # The last weights may be next to the epochs of their training.
-    names = [
-        name
-        for name in MODEL_FILES
-        if name in WHOLE_FOLDERS or not (has_epochs and name.endswith(SUFFIXES))
-    ]
-    return next((name for name in names if _marks_a_checkpoint(name, files)), None)
+    for name in MODEL_FILES:
+        # The last weights may be next to the epochs of their training.
+        is_last = has_epochs and name.endswith(SUFFIXES) and name not in WHOLE_FOLDERS
+        if _marks_a_checkpoint(name, files) and not is_last:
+            return name
+    return None
 
 
 def step_folder(
@@ -172,25 +171,25 @@ def step_folder(
     """
     model = model_file(files)
     is_step = model in WHOLE_FOLDERS or (
-        is_step_folder(folder.name) and not (is_top and model is None)
+        names.is_step_folder(folder.name) and not (is_top and model is None)
     )
     # A part of a checkpoint is alone in its folder: ``iter_500/mp_rank_00/model.pt``.
     if (
         not is_top
-        and is_step_folder(folder.parent.name)
-        and not epochs.parse(folder.name).training
+        and names.is_step_folder(folder.parent.name)
+        and not names.parse(folder.name).of_kind("setting")
     ):
         weights = [name for name in files if name.lower().endswith(SUFFIXES)]
         is_step = (
             is_step
             or model is not None
-            or (len(weights) == 1 and not epochs.COPY_NAMES.search(weights[0]))
+            or (len(weights) == 1 and not names.is_copy(weights[0]))
         )
     # The checkpoint is ``checkpoint-500`` of ``checkpoint-500/global_step500``, and
     # ``7`` of ``7/default``.
     step = folder
     while is_step and (
-        is_step_folder(step.parent.name)
+        names.is_step_folder(step.parent.name)
         or (step.name == "default" and step.parent.name.isdecimal())
     ):
         step = step.parent
@@ -225,48 +224,6 @@ def add_folder(
                 contents.unread = path
 
 
-def join_numbered_folders(folders: Folders) -> None:
-    """Join folders that are named by a number and hold one network each:
-    ``1/model.pt``, ``2/model.pt``.
-
-    If they may be numbered trainings, those with further files (logs) stay apart, and
-    `dsi_cli.checkpoints.training_runs` separates the others by their contents.
-    """
-    groups: dict[
-        tuple[Place, str],
-        list[tuple[Place, tuple[Place, os.stat_result, Place | None]]],
-    ] = {}
-    for folder, contents in folders.items():
-        networks = [
-            file
-            for file in contents.files
-            if not trainers.TRAINING_STATE.search(file[0].name)
-        ]
-        if folder.name.isdecimal() and len(networks) == 1:
-            groups.setdefault((folder.parent, networks[0][0].name), []).append(
-                (folder, networks[0])
-            )
-    for (parent, name), group in groups.items():
-        have_logs = name not in MODEL_FILES and any(
-            folders[folder].ignored for folder, _ in group
-        )
-        are_trainings = have_logs and epochs.may_number_trainings(
-            [int(folder.name) for folder, _ in group]
-        )
-        if (
-            len(group) < 2
-            or are_trainings
-            or epochs.COPY_NAMES.search(name)
-            or epochs.parse(name).epoch is not None
-        ):
-            continue
-        run = folders.setdefault(parent, FolderContents())
-        for folder, (path, status, _) in group:
-            contents = folders.pop(folder)
-            run.files.append((path, status, folder))
-            run.ignored += contents.ignored + len(contents.files) - 1
-
-
 def join_copies(folders: Folders) -> None:
     """Join folders such as ``final`` and ``best_model`` with the step folders next to
     them, one of which they repeat.
@@ -274,15 +231,11 @@ def join_copies(folders: Folders) -> None:
     for folder, contents in list(folders.items()):
         run = folders.get(folder.parent)
         has_steps = run is not None and any(
-            step is not None and is_step_folder(step.name) for _, _, step in run.files
+            step is not None and names.is_step_folder(step.name)
+            for _, _, step in run.files
         )
         is_model = [step for _, _, step in contents.files] == [folder]
-        if (
-            run is not None
-            and has_steps
-            and is_model
-            and epochs.COPY_NAMES.search(folder.name)
-        ):
+        if run is not None and has_steps and is_model and names.is_copy(folder.name):
             run.files += contents.files
             run.ignored += contents.ignored
             del folders[folder]

@@ -11,15 +11,11 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.checkpoints import epochs, folders
-from dsi_cli.checkpoints.epochs import (
-    EpochAndStep,
-    NameNumbers,
-    natural_key,
-    numbers_in_names,
-)
+from dsi_cli.checkpoints import folders, names
+from dsi_cli.checkpoints.epochs import EpochAndStep
 from dsi_cli.checkpoints.file_access import read_json_or_none
 from dsi_cli.checkpoints.folders import FolderContents, Folders
+from dsi_cli.checkpoints.names import natural_key, read_names
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.remote import urls
@@ -171,21 +167,19 @@ def _moments(
     >>> _moments(["v1.0", "v1.1"], [False, False], [], are_commits=False)[1]
     EpochAndStep(epoch=2, source='order', step=None, has_state=False)
     """
+    numbers: list[tuple[int | None, int | None]] = []
     if are_commits:
-        found = [
-            (_EPOCH_IN_TITLE.search(text), _STEP_IN_TITLE.search(text))
-            for text in texts
-        ]
-        numbers = [
-            NameNumbers(*(match and int(match[1]) for match in matches))
-            for matches in found
-        ]
+        for text in texts:
+            epoch_match = _EPOCH_IN_TITLE.search(text)
+            step_match = _STEP_IN_TITLE.search(text)
+            epoch = None if epoch_match is None else int(epoch_match[1])
+            step = None if step_match is None else int(step_match[1])
+            numbers.append((epoch, step))
     else:
-        numbers = numbers_in_names(
-            [re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts]
-        )
+        plain = [re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts]
+        numbers = [reading.moment for reading in read_names(plain)]
     rate = _epochs_per_step(log)
-    are_numbered = any(number != NameNumbers() for number in numbers)
+    are_numbered = any(number != (None, None) for number in numbers)
     moments = []
     for index, (text, (epoch, step), has_state) in enumerate(
         zip(texts, numbers, have_state, strict=True), start=1
@@ -198,12 +192,12 @@ def _moments(
                 and (epoch, step) == (None, None)
                 and _FINAL_TITLE.search(text)
             )
-            source = epochs.COMMIT_TITLE if are_commits else epochs.REVISION_NAME
+            source = names.COMMIT_TITLE if are_commits else names.REVISION_NAME
             moments.append(
                 EpochAndStep(epoch, source, step, has_state and not is_final)
             )
         else:
-            moments.append(EpochAndStep(index, epochs.ORDER, None))
+            moments.append(EpochAndStep(index, names.ORDER, None))
     return moments
 
 

@@ -37,10 +37,10 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
-from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.folders import SUFFIXES
 from dsi_cli.checkpoints.log_numbers import EpochNumbers
+from dsi_cli.checkpoints.names import natural_key
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, first_line
 from dsi_cli.remote import download
@@ -339,9 +339,6 @@ def read_named_log(path: Place) -> TrainingLog:
         )
     try:
         log = _read(path)
-        for other in _files_of_other_splits(path):
-            for epoch, values in _read(other).by_epoch.items():
-                log.by_epoch[epoch] = values | log.by_epoch.get(epoch, {})
     except _LOG_ERRORS as error:
         reason = first_line(error)
         message = f"the log {path} cannot be read ({reason}); {expected}"
@@ -357,20 +354,6 @@ def read_named_log(path: Place) -> TrainingLog:
     return log
 
 
-def _files_of_other_splits(path: Place) -> list[Place]:
-    """Return the files whose names differ from that of a log only in the split:
-    ``val_log.csv`` of ``train_log.csv``.
-    """
-    if not _SPLIT_IN_NAME.search(path.name):
-        return []
-    names = [_SPLIT_IN_NAME.sub(split, path.name) for split in ("train", *_SPLITS)]
-    return [
-        path.with_name(name)
-        for name in dict.fromkeys(names)
-        if name != path.name and path.with_name(name).is_file()
-    ]
-
-
 def read_log(path: Place) -> TrainingLog | None:
     """Return the curves of a log file or of a folder of event files, or None if they
     cannot be read.
@@ -383,49 +366,56 @@ def read_log(path: Place) -> TrainingLog | None:
 
 def _read(path: Place) -> TrainingLog:
     if path.is_dir() or path.name.startswith(_EVENT_FILES[:-1]):
-        scalars: Scalars = {}
-        for file in _event_files(path):
-            local = download.local_file(file)
-            with RandomAccessFile(local) as source:
-                tags = [*_CURVE_OF_COLUMN, *_EPOCH_TAGS]
-                content = open_isolated(
-                    "event_file", source.size, path=str(local.absolute()), tags=tags
-                )
-            for step, tag, value in content.tree["scalars"]:
-                scalars.setdefault(tag, {})[step] = value
-        return _log_of_rows(path, _rows_of_scalars(scalars), is_fraction=True)
+        return _log_of_rows(path, _rows_of_scalars(_scalars(path)), is_fraction=True)
     if path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
-    if path.suffix == ".json" and not re.search(rb"}\r?\n{", data := path.read_bytes()):
-        tree = parse_json(data)
-        history = as_dict(tree).get("log_history")
-        if isinstance(history, list):
-            return _log_of_rows(path, filter(as_dict, history), is_fraction=True)
-        if isinstance(tree, list):
-            return _log_of_rows(path, filter(as_dict, tree), is_history=True)
-        # An object has a list, or pandas' object of row numbers, for each curve.
-        lists = {
-            str(name).lower(): list(as_dict(values).values()) or values
-            for name, values in as_dict(tree).items()
-        }
-        columns = {
-            name: lists[name]
-            for name in (*_CURVE_OF_COLUMN, "epoch")
-            if isinstance(lists.get(name), list)
-        }
-        if len({len(column) for column in columns.values()}) > 1:
-            raise UnreadableError(
-                "its lists have different lengths", code="different-lengths"
-            )
-        rows = (
-            dict(zip(columns, row, strict=True))
-            for row in zip(*columns.values(), strict=True)
-        )
-        return _log_of_rows(path, rows, is_history=True)
+    if path.suffix == ".json":
+        data = path.read_bytes()
+        if not re.search(rb"}\r?\n{", data):
+            return _log_of_json(path, parse_json(data))
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
-        return _log_of_rows(
-            path, _rows_of_text(table), is_history=path.stem == "history"
+        rows = _rows_of_text(table)
+        return _log_of_rows(path, rows, is_history=path.stem == "history")
+
+
+def _scalars(path: Place) -> Scalars:
+    """Return the scalars in event files, by tag and step."""
+    scalars: Scalars = {}
+    tags = [*_CURVE_OF_COLUMN, *_EPOCH_TAGS]
+    for file in _event_files(path):
+        local = download.local_file(file)
+        with RandomAccessFile(local) as source:
+            content = open_isolated(
+                "event_file", source.size, path=str(local.absolute()), tags=tags
+            )
+        for step, tag, value in content.tree["scalars"]:
+            scalars.setdefault(tag, {})[step] = value
+    return scalars
+
+
+def _log_of_json(path: Place, tree: Any) -> TrainingLog:
+    """Return the curves of `trainer_state.json`, of a list of rows, or of a history
+    with a list for each curve.
+    """
+    history = as_dict(tree).get("log_history")
+    if isinstance(history, list):
+        return _log_of_rows(path, filter(as_dict, history), is_fraction=True)
+    if isinstance(tree, list):
+        return _log_of_rows(path, filter(as_dict, tree), is_history=True)
+    columns = {}
+    for key, values in as_dict(tree).items():
+        name = str(key).lower()
+        if isinstance(values, dict):  # pandas' object of row numbers
+            values = list(values.values())
+        if isinstance(values, list) and (name in _CURVE_OF_COLUMN or name == "epoch"):
+            columns[name] = values
+    if len({len(values) for values in columns.values()}) > 1:
+        raise UnreadableError(
+            "its lists have different lengths", code="different-lengths"
         )
+    lists = zip(*columns.values(), strict=True)
+    rows = [dict(zip(columns, row, strict=True)) for row in lists]
+    return _log_of_rows(path, rows, is_history=True)
 
 
 def _rows_of_text(text: IO[str]) -> Iterator[dict[str, Any]]:
@@ -602,7 +592,10 @@ def _log_of_rows(
         )
     epochs: dict[int, dict[str, float]] = {}
     steps: dict[tuple[int, int], dict[str, float]] = {}
-    split = _split_in_name(path.name)
+    split = ""
+    match = _SPLIT_IN_NAME.search(path.name)
+    if match is not None and path.name not in LOG_FILES:
+        split = _SPLITS[match[1].lower()]
     for row in rows:
         epoch, step = _finite_number(row.get("epoch")), _finite_number(row.get("step"))
         if epoch is None:
@@ -631,12 +624,6 @@ def _log_of_rows(
     return log
 
 
-def _split_in_name(name: str) -> str:
-    """Return the split of all rows of a file by its name, or an empty text."""
-    match = None if name in LOG_FILES else _SPLIT_IN_NAME.search(name)
-    return _SPLITS[match[1].lower()] if match else ""
-
-
 def _rows_by_training(
     rows: Sequence[dict[str, Any]],
 ) -> dict[tuple[str, ...], list[dict[str, Any]]]:
@@ -657,18 +644,15 @@ def _values_by_column(row: dict[str, Any], split: str) -> dict[str, float]:
 
     ``split`` is that of the file, or an empty text.
     """
-    split = next(
-        (
-            _SPLITS[word]
-            for column in _SPLIT_COLUMNS
-            if (word := _word(row.get(column))) in _SPLITS
-        ),
-        split,
-    )
+    for column in _SPLIT_COLUMNS:
+        split = _SPLITS.get(_word(row.get(column)), split)
     values: dict[str, float] = {}
     for key, cell in row.items():
-        name = f"{split}_{key}" if f"{split}_{key}" in _CURVE_OF_COLUMN else key
-        if name in _CURVE_OF_COLUMN and (number := _finite_number(cell)) is not None:
+        name = f"{split}_{key}"
+        if name not in _CURVE_OF_COLUMN:
+            name = key
+        number = _finite_number(cell)
+        if name in _CURVE_OF_COLUMN and number is not None:
             values[name] = number
     return values
 
@@ -727,16 +711,12 @@ def _finite_number(value: Any) -> float | None:
     """Return a number or a text as float; None for booleans, other types, long texts,
     NaN and infinity.
     """
-    is_short = not isinstance(value, str) or len(value) <= _MAX_CELL_LENGTH
-    if (
-        isinstance(value, str | int | float)
-        and not isinstance(value, bool)
-        and is_short
-    ):
-        with suppress(ValueError, OverflowError):
-            scale, text = 1.0, value
-            if isinstance(value, str) and value.rstrip().endswith("%"):
-                scale, text = 100.0, value.rstrip(" %")
-            number = float(text) / scale
-            return number if isfinite(number) else None
-    return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str) and len(value) > _MAX_CELL_LENGTH:
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None

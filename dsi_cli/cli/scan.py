@@ -16,6 +16,7 @@ from dsi_cli.cli.options import (
     Head,
     Json,
     Labels,
+    Names,
     Quiet,
     Revisions,
     option,
@@ -79,6 +80,7 @@ def scan(
     ] = None,
     labels: Labels = None,
     revisions: Revisions = None,
+    names: Names = None,
     head: Head = None,
     ema: Ema = False,
     show_all: Annotated[bool, switch("--all", "Show a row for every file.")] = False,
@@ -97,6 +99,7 @@ def scan(
     dsi scan ckpts/ --labels cifar100               # as many rows as labels
     dsi scan ckpts/ --json                          # the same for a script
     dsi scan hf://org/model --revisions commits     # each commit of a hub
+    dsi scan ckpts/ --names 'm_{seed}_{epoch}.pt'   # a run for each seed
     dsi scan --why ckpts/epoch_030.safetensors      # why is it the head?
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
@@ -122,6 +125,7 @@ def scan(
             labels,
             lambda done, total: display.update("reading classifiers", done, total),
             revisions,
+            names,
         )
     records = [record for _, run_records in runs for record in run_records]
     if as_json:
@@ -139,6 +143,8 @@ def scan(
                     " weights",
                     quiet=quiet,
                 )
+            for note in run.notes:
+                console.note(note, quiet=quiet)
     if not any(record.status == "ok" for record in records):
         return NOTHING
     return PARTIAL if any(record.status == "failed" for record in records) else DONE

@@ -95,6 +95,7 @@ def watch(values: Mapping[str, Any]) -> int:
             _analysis_with_progress(options, trackers, printer),
             every=waiting.every,
             revisions=options.revisions,
+            names=options.names,
             until_epoch=last_epoch,
             until_left_out=waiting.until_epoch,
             idle=waiting.idle,

@@ -76,7 +76,8 @@ CHECKPOINTS = Table("checkpoints.parquet", "one checkpoint file").with_columns(
     Column(
         "epoch_source",
         TEXT,
-        "contents, file name, folder name, commit title, revision name or order",
+        "contents, name pattern, file name, folder name, commit title, revision name or"
+        " order",
     ),
     _STEP,
     Column("format", TEXT, "container"),

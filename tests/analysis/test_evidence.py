@@ -316,16 +316,11 @@ def test_analyze_names_logs_that_it_does_not_join_with_the_option_that_does(tmp_
         f"dsi does not join the log {log.name}; to use it, add --log {log}"
         for log in logs
     ]
-    for log, expected in zip(logs, (0.25, 0.5, 0.5), strict=True):
-        analyze([tmp_path / "run"], tmp_path / log.name, Options(draws=0, log=str(log)))
-        assert curve(tmp_path / log.name, metric="accuracy", split="test") == {
-            1: expected,
-            2: expected,
-        }
-    assert curve(tmp_path / "val_log.csv", metric="accuracy", split="train") == {
-        1: 0.9,
-        2: 0.9,
-    }
+    splits = (("test", 0.25), ("train", 0.9), ("test", 0.5))
+    for log, (split, value) in zip(logs, splits, strict=True):
+        out = tmp_path / log.name
+        analyze([tmp_path / "run"], out, Options(draws=0, log=str(log)))
+        assert curve(out, metric="accuracy", split=split) == {1: value, 2: value}
 
 
 def test_analyze_log_with_the_rows_of_several_runs_gives_each_run_its_own(tmp_path):
@@ -389,15 +384,15 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
 
 def test_analyze_guessed_order_of_files_warns(tmp_path):
     (tmp_path / "run").mkdir()
-    for name in ("best", "last"):
+    for step in (100, 200):
         torch.save(
-            {"fc.weight": torch.eye(6, 8) + len(name) * torch.ones(6, 8)},
-            tmp_path / "run" / f"{name}.pt",
+            {"fc.weight": torch.eye(6, 8) + step * torch.ones(6, 8)},
+            tmp_path / "run" / f"step_{step}.pt",
         )
     (tmp_path / "run/log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert warnings == [
-        "run: no file names its epoch, so dsi numbers them from 1 by their names and"
+        "run: no file names its epoch, so dsi numbers them from 1 by their steps and"
         " joins no log"
     ]
     assert curve(tmp_path / "out", metric="accuracy") == {}

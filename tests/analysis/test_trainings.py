@@ -114,33 +114,35 @@ def test_analyze_runs_that_later_files_join_leave_no_results(dsi, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     torch.save({"fc.weight": last[:4]}, other / "epoch_1.pt")
-    assert list(analysed(dsi, folder, other, "-o", out)) == [
-        "other",
-        "run/m_0",
-        "run/m_1",
+    names = ["--names", "*_{run}.pt"]
+    assert list(analysed(dsi, folder, other, "-o", out, *names)) == [
+        "other/1",
+        "run/0",
+        "run/1",
     ]
     for number in (2, 3):
         torch.save({"fc.weight": heads[number]}, folder / f"m_{number}.pt")
-    found = dsi("analyze", folder, "-o", out, "--no-report")
+    names = ["--names", "*_{epoch}.pt"]
+    found = dsi("analyze", folder, "-o", out, "--no-report", *names)
     assert (
-        "the checkpoints of run/m_0 now belong to another run, so dsi removed its"
+        "the checkpoints of run/0 now belong to another run, so dsi removed its"
         " earlier results" in found.err
     )
     assert rows_of(out) == {
-        "other": ["epoch_1.pt"],
+        "other/1": ["epoch_1.pt"],
         "run": [f"m_{number}.pt" for number in range(4)],
     }
     for table in out.glob("*.parquet"):
         assert set(pd.read_parquet(table, columns=["run"])["run"]) <= {
-            "other",
+            "other/1",
             "run",
         }, table.name
     assert not [
         file
         for file in out.rglob("*.parquet")
-        if "m_0" in str(file.parent) or "m_1" in str(file.parent)
+        if file.parent.name in ("0", "1") and "run" in file.parts
     ]
     again = dsi("analyze", folder, "-o", out, "--no-report")
     assert "earlier results" not in again.err
-    assert list(analysed(dsi, other, "-o", out)) == ["other"]
-    assert set(rows_of(out)) == {"other", "run"}
+    assert list(analysed(dsi, other, "-o", out)) == ["other/1"]
+    assert set(rows_of(out)) == {"other/1", "run"}

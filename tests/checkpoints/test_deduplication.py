@@ -64,33 +64,30 @@ def test_two_saves_of_one_epoch_are_both_kept_and_the_last_stands_for_it_if_thei
     )
 
 
-def test_resolve_duplicates_without_epochs_numbers_by_name():
+def test_resolve_duplicates_without_epochs_numbers_by_step():
     records = [
-        at(f"{name}.pt", epoch=None, epoch_source=None, fingerprint=name)
-        for name in ("second", "first")
+        at(
+            f"{step}.pt",
+            epoch=None,
+            epoch_source=None,
+            step=step,
+            fingerprint=str(step),
+        )
+        for step in (200, 100)
     ]
-    settled = deduplication.resolve_duplicates(
-        [*records, at("last.pt", epoch=None, epoch_source=None)]
-    )
-    assert [(record.epoch, record.epoch_source) for record in settled[:2]] == [
+    last = at("last.pt", epoch=None, epoch_source=None, fingerprint="b")
+    settled = deduplication.resolve_duplicates([*records, last])
+    assert [(one.epoch, one.epoch_source) for one in settled[:2]] == [
         (2, "order"),
         (1, "order"),
     ]
     assert (settled[2].status, settled[2].code) == ("skipped", "no-epoch")
 
 
-@pytest.mark.parametrize(
-    ("names", "epochs"),
-    [(["vit_b_16.pth"], [None]), (["vit_b_16.pth", "vit_b_17.pth"], [16, 17])],
-)
-def test_a_bare_number_is_an_epoch_only_in_a_series(names, epochs):
-    records = [
-        at(name, epoch=int(name[6:8]), epoch_source="file name", fingerprint=name)
-        for name in names
-    ]
-    assert [
-        record.epoch for record in deduplication.resolve_duplicates(records)
-    ] == epochs
+def test_resolve_duplicates_with_a_question_uses_no_checkpoint():
+    (record,) = deduplication.resolve_duplicates([A], question="the reason")
+    expected = ("failed", "open-names", "the reason")
+    assert (record.status, record.code, record.reason) == expected
 
 
 @pytest.mark.parametrize(
@@ -149,12 +146,15 @@ def test_settle_two_files_of_one_epoch_with_other_weights_fail_and_name_each_oth
     found = verdicts(deduplication.resolve_duplicates(records))
     reason = (
         "epoch 1 is also in {}, with other weights; after a resumption, move the older"
-        " file away, "
+        " file away, else state the trainings with --names, as in --names"
+        " 'm_[run]_[epoch].pt'"
     )
-    reason += "else run dsi analyze with the files of one training"
     failed = {"epoch_1.pt": "epoch_1 (copy).pt", "epoch_1 (copy).pt": "epoch_1.pt"}
     assert found == {
-        **{n: ("failed", 1, reason.format(o)) for n, o in failed.items()},
+        **{
+            n: ("failed", 1, reason.format(o).replace("[", "{").replace("]", "}"))
+            for n, o in failed.items()
+        },
         "epoch_2.pt": ("ok", 2, None),
     }
 
@@ -194,38 +194,3 @@ def test_settle_the_only_checkpoint_of_a_run_has_no_epoch(names):
     ]
     assert {(record.epoch, record.epoch_source) for record in settled} == {(None, None)}
     assert deduplication.stands_for_epoch(settled) == {(None, None): True}
-
-
-@pytest.mark.parametrize(
-    ("name", "source"), [("checkpoint_{}", "file name"), ("{}", "folder name")]
-)
-def test_numbers_in_names_that_are_the_steps_in_the_contents_are_no_epochs(
-    name, source
-):
-    records = [
-        at(name.format(n), epoch=n, epoch_source=source, step=n, fingerprint=str(n))
-        for n in (100, 200)
-    ]
-    copy = at("checkpoint", epoch=None, epoch_source=None, fingerprint="100")
-    settled = [
-        record
-        for record in deduplication.resolve_duplicates([*records, copy])
-        if record.status == "ok"
-    ]
-    found = [(record.epoch, record.epoch_source, record.step) for record in settled]
-    assert found == [(1, "order", 100), (2, "order", 200)]
-    # Consecutive numbers are epochs.
-    for name in ("epoch_{}.pt", "model_{}.pt"):
-        records = [
-            at(
-                name.format(n),
-                epoch=n,
-                epoch_source="file name",
-                step=n,
-                fingerprint=str(n),
-            )
-            for n in (5, 6)
-        ]
-        assert [
-            record.epoch for record in deduplication.resolve_duplicates(records)
-        ] == [5, 6]

@@ -73,7 +73,7 @@ def test_scan_shows_finished_epochs_beside_the_trainers_own_number(tmp_path, dsi
     assert [row[:3] for row in rows] == [["e0.ckpt", "0", "1"], ["e1.ckpt", "1", "2"]]
     assert "epoch from contents" in found.out
     # The epochs of many files are a range, whatever the order of their names.
-    for epoch, name in ((2, "a"), (3, "b"), (1, "c")):
+    for epoch, name in ((2, "_2"), (3, "_3"), (1, "_1")):
         torch.save(
             {"fc.weight": torch.randn(5, 8), "epoch": epoch}, tmp_path / f"e{name}.pth"
         )

@@ -121,7 +121,7 @@ def resolve_duplicates(
     records = deduplication.resolve_duplicates(
         run.records,
         begins_before_training=begins_before_training,
-        is_numbered_apart=run.training.is_numbered_apart,
+        question=run.training.question,
     )
     for record in records:
         # Checkpoints without an epoch are always included.

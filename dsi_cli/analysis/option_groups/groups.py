@@ -56,7 +56,9 @@ class CheckpointOptions:
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class InputOptions:
-    """The revisions, the epochs, the classifier head and the training log to read."""
+    """The revisions, the epochs, the names, the classifier head and the training log to
+    read.
+    """
 
     revisions: str | None = option(
         "--revisions WHICH",
@@ -67,6 +69,12 @@ class InputOptions:
     epochs: str | None = option(
         "--epochs FIRST:LAST:STEP",
         "Epochs to analyse, for example 0:200:5. LAST is included.",
+    )
+    names: str | None = option(
+        "--names PATTERN",
+        "How the files are named, for example 'm_{seed}_{epoch}.pt': {epoch}, {step},"
+        " parts of the run's name, and {} for the rest.",
+        is_kept=True,
     )
     head: str | None = option(
         "--head NAME",

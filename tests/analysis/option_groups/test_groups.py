@@ -20,7 +20,7 @@ from dsi_cli.errors import UsageError
 SECTIONS = {"analyze": groups.ANALYZE, "watch": groups.WATCH}
 API = inspect.signature(dsi_cli.analyze).parameters
 AS_TYPED = """
-revisions=tags epochs=0:20:5 head=fc.weight log=log.csv labels=cifar10 mapping=map.csv pos=verb wordnet=wordnet31
+revisions=tags epochs=0:20:5 names={epoch}.pt head=fc.weight log=log.csv labels=cifar10 mapping=map.csv pos=verb wordnet=wordnet31
 taxonomy=tree.csv predictions=p.npy targets=t.npy truth=columns predictions_split=train test=data train=data data_root=root
 model=timm:resnet18 interpolation=bicubic device=cpu"""
 SWITCHES = (
