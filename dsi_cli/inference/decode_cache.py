@@ -92,7 +92,7 @@ def decode(
         remedy = (
             "replace them"
             if skip_bad or not kept
-            else "add --skip-bad-images to leave them out"
+            else "remove them, or give skip_bad_images=True in Python"
         )
         message = (
             f"{len(bad):,} of {len(samples):,} images cannot be decoded, such as"
@@ -150,7 +150,7 @@ def stream(
             if on_bad is None:
                 message = (
                     f"{samples.locate(sample)} cannot be decoded ({row}); add"
-                    " --skip-bad-images to leave it out"
+                    " skip_bad_images=True in Python to leave it out"
                 )
                 raise UsageError(message, code="bad-image", sample=sample, reason=row)
             on_bad(sample, row)

@@ -377,7 +377,7 @@ class Evaluator:
             if not is_memory:
                 message = (
                     f"the model cannot process these images: {first_line(error)}; check"
-                    " --channels and --image-size"
+                    " --image-size, and in Python the channels"
                 )
                 raise UsageError(message, code="model-failed") from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)

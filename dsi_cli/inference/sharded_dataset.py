@@ -442,7 +442,7 @@ def _label_column(
         )
     if len(candidates) == 1 and candidates[0] in names:
         return str(candidates[0])
-    remedy = "add it" if known is TAR_LABELS else "give --label-column"
+    remedy = "add it" if known is TAR_LABELS else "give label_column in Python"
     message = (
         f"{shown}: expected a label ({expected}), found {', '.join(names) or 'none'};"
         f" {remedy}"

@@ -128,7 +128,7 @@ def local_file(file: locations.Place) -> Path:
         return file
     info = file.listed_info()
     with _lock:
-        path = urls.copy_path(str(file), _process_folder().path)
+        path = urls.copy_path(str(file), copies_folder())
         _download(file, info, path)
     return path
 
@@ -139,11 +139,16 @@ class TemporaryFolder:
     """
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="dsi-")).resolve()
+        self.path = Path(tempfile.mkdtemp(prefix=urls.COPIES)).resolve()
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 _process_folder = cache(TemporaryFolder)
+
+
+def copies_folder() -> Path:
+    """Return the folder of copies that stay until the process ends."""
+    return _process_folder().path
 
 
 def _download(file: RemotePath, info: FileInfo, path: Path) -> None:

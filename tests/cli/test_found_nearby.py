@@ -15,7 +15,7 @@ from helpers.outputs import ANIMALS
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import LabelEncoder
 
-QUICK = ("--draws", 0, "--no-report")
+QUICK = ("--no-report",)
 SORTED = sorted(ANIMALS)
 
 

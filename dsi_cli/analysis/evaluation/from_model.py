@@ -141,7 +141,7 @@ class DatasetCache:
 
             return kept, batches_from_cache
         self.notify(
-            f"{split}: --cache is too small for all images, so dsi decodes them again"
+            f"{split}: the cache is too small for all images, so dsi decodes them again"
             " for each checkpoint"
         )
         kept = np.arange(len(samples))
@@ -427,7 +427,6 @@ class LoadedModel:
                     f"warning: images of {given} are enlarged to {usual}, which is"
                     f" usual for {self.spec}; if it was trained on smaller ones, add"
                     f" --image-size, for example --image-size {max(image.size)}"
-                    " --crop-pct 1"
                 )
 
     def load(self, record: Record) -> tuple[Evaluator, str | None]:
