@@ -210,7 +210,7 @@ def make_plan(
     """Return the plan of a call; the parameters and errors are those of
     `dsi_cli.analysis.analyze.analyze`.
     """
-    # Find the runs, and what the previous call recorded about their folders.
+    # Find the runs, and use the settings of the previous call again.
     previous = previous_plan.read(out)
     found = scan.find_runs(
         paths,
@@ -218,18 +218,7 @@ def make_plan(
         options.revisions,
         partial(progress, "listing revisions"),
     )
-    earlier = {run.name: _earlier_runs(run, previous) for run in found}
-
-    # Use the settings of the previous call again.
-    earlier_runs = {
-        name: run for runs in earlier.values() for name, run in runs.items()
-    }
-    kept = previous_plan.kept_settings(options, earlier_runs)
-    options = previous_plan.with_settings(options, kept)
-    for name, value in kept.items():
-        if name != "predictions":  # the summary names these
-            title = name.replace("_", " ")
-            say(f"{title} from the earlier call: {previous_plan.shown(value)}")
+    options, kept = _with_previous_settings(options, found, previous, say)
     settings = previous_plan.settings_of(options)
 
     # Open everything that the options name, so that mistakes are found before long
@@ -242,25 +231,7 @@ def make_plan(
     # Scan the checkpoints.
     cache = Cache(out)
     heads = Heads(cache)
-    scanner = CheckpointScanner(
-        options.choice,
-        may_lack_head=bool(options.evaluation.data) and options.evaluation.templates,
-        names_machine=engine is not None,
-    )
-    folders = []
-    for training in found:
-        names = earlier[training.name]
-        known = {
-            name: run
-            for name, run in names.items()
-            if run.shaping == options.shaping_matrices
-        }
-        labels = given.of_runs(names)
-        classes = None if labels is None else len(labels.names)
-        folders.append((training, replace(scanner, classes=classes), known))
-    runs = scan.scan_all(
-        folders, heads, engine, partial(progress, "reading classifiers")
-    )
+    runs = _scan(found, given, options, heads, engine, progress)
 
     # Resolve epochs and duplicates.
     runs, logs, log_warnings = scan.resolve_all_duplicates(
@@ -299,6 +270,57 @@ def make_plan(
         evaluations=evaluations,
         previous=previous,
         warnings=(*warnings, *log_warnings),
+    )
+
+
+def _with_previous_settings(
+    options: Options,
+    found: Sequence[TrainingRun],
+    previous: Mapping[str, PlannedRun],
+    say: Callable[[str], None],
+) -> tuple[Options, Mapping[str, Any]]:
+    """Return options with the settings of the previous call of the same folders, and
+    these settings.
+    """
+    runs: dict[str, PlannedRun] = {}
+    for run in found:
+        runs |= _earlier_runs(run, previous)
+    kept = previous_plan.kept_settings(options, runs)
+    options = previous_plan.with_settings(options, kept)
+    for name, value in kept.items():
+        if name != "predictions":  # the summary names these
+            title = name.replace("_", " ")
+            say(f"{title} from the earlier call: {previous_plan.shown(value)}")
+    return options, kept
+
+
+def _scan(
+    found: Sequence[TrainingRun],
+    given: _GivenLabels,
+    options: Options,
+    heads: Heads,
+    engine: Engine | None,
+    progress: ReportProgress,
+) -> list[RunCheckpoints]:
+    """Scan the checkpoints of the runs that were found, and return their trainings."""
+    scanner = CheckpointScanner(
+        options.choice,
+        may_lack_head=bool(options.evaluation.data) and options.evaluation.templates,
+        names_machine=engine is not None,
+    )
+    folders = []
+    for run in found:
+        earlier = _earlier_runs(run, given.previous)
+        labels = given.of_runs(earlier)
+        classes = None if labels is None else len(labels.names)
+        known = {
+            name: one
+            for name, one in earlier.items()
+            if one.shaping == options.shaping_matrices
+        }
+        folders.append((run, replace(scanner, classes=classes), known))
+    return scan.scan_all(
+        folders, heads, engine, partial(progress, "reading classifiers")
     )
 
 
