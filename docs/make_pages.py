@@ -80,7 +80,7 @@ def tables_page() -> str:
         (
             "`.cache` is for dsi alone: later calls read it instead of checkpoints. If"
             " you delete it, the next call moves the results to `OUT-before-1` and"
-            " reads all checkpoints again."
+            " reads all checkpoints again; give labels and other settings again, too."
         ),
         "",
         "## Columns of several tables",

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,51 +19,25 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.queries.difference import Difference
     from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.report.notebook_card import ReportFrame
     from dsi_cli.tracking import Logged
 
-from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
+from dsi_cli.analysis.option_groups.keywords import AnalyzeOptions, documented
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
+from dsi_cli.metrics import DEFAULT_REFERENCES
 from dsi_cli.remote import urls
 from dsi_cli.store import layout, results
 
 _Path = str | PathLike[str]
-_Options = TypeVar("_Options", "Options", "Evaluation")
 
 
+@documented
 def analyze(
     checkpoints: _Path | Sequence[_Path],
     out: _Path = layout.DEFAULT,
-    *,
-    labels: str | PathLike[str] | None = None,
-    mapping: _Path | None = None,
-    references: Iterable[_Path] | None = None,
-    taxonomy: _Path | None = None,
-    pos: str | None = None,
-    wordnet: str | None = None,
-    revisions: str | None = None,
-    epochs: str | None = None,
-    names: str | None = None,
-    head: str | None = None,
-    ema: bool | None = None,
-    keep_extra_classes: bool | None = None,
-    centred: bool = False,
-    measures: Iterable[str] = DEFAULT_MEASURES,
-    quantiles: Iterable[float] = (WSI_QUANTILE,),
-    permutations: int | None = None,
-    draws: int | None = None,
-    evaluation: Evaluation | None = None,
-    memory: int | None = None,
-    log: _Path | None = None,
-    engine: str = DEFAULT_ENGINE,
-    address: str | None = None,
-    gpus_per_task: float = 0.0,
-    report: bool = True,
-    log_to: Iterable[str] = (),
+    **options: Unpack[AnalyzeOptions],
 ) -> Results:
     """Analyse checkpoints as ``dsi analyze`` does, and return the `Results` of the
     output folder.
@@ -80,48 +53,7 @@ def analyze(
         runs of a tracker (``mlflow:RUN``, ``wandb:ENTITY/PROJECT/RUN``).
     out : the output folder; a second call brings it up to date and reads only what is
         new.
-    labels : a label file, or the name of a preset; if None, the labels of an earlier
-        call, else those in or next to the checkpoints.
-    mapping : a CSV file with the sense of each label (``dsi labels --write-map``),
-        which overrides every other source.
-    references : what the networks are compared with, the main one first: ``path``,
-        ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``, ``jcn:FILE``, or the file of a
-        matrix (.csv, .parquet, .npy).
-    taxonomy : a file that replaces WordNet for ``path``, ``wup``, ``lch``, groups,
-        class order and hierarchical scores (CSV of child and parent, a JSON tree, or a
-        file of ImageNet, BREEDS or iNaturalist).
-    pos : the part of speech of the labels in WordNet: ``noun``, or ``verb`` for lists
-        of actions.
-    wordnet : the name of a WordNet that is installed for NLTK, instead of version 3.0.
-    revisions : read a Hugging Face repository (``hf://ORG/MODEL``) at each of its
-        ``commits``, ``tags`` or ``branches``, or at the tags and branches that fit a
-        pattern.
-    epochs : ``first:last:step``, ``last`` included.
-    names : how the files are named, for example ``"m_{seed}_{epoch}.pt"``, if their
-        names are not obvious. ``{epoch}`` and ``{step}`` are numbers, any other field
-        is a part of the run's name, and ``{}`` is anything. With a ``/``, it is the
-        path in the given folder.
-    head : the name of the classifier's weight, if dsi cannot find it.
-    ema : use averaged weights instead of raw ones.
-    keep_extra_classes : keep the head's rows for no object or background.
-    centred : also compute the NCSM without the mean weight row.
-    measures : the measures of the SAI, names from `dsi_cli.metrics.MEASURES`.
-    quantiles : the quantiles for the maximum and minimum WSI.
-    permutations, draws : see `dsi_cli.alignments`.
-    evaluation : the predictions on labelled data: from a file, or from data and a
-        model.
-    memory : the bytes for comparing matrices; if None, half of what is free. Measures
-        that need more are null.
-    log : the training log of all runs; if None, the log next to each run's checkpoints.
-    engine : what runs the jobs, a name from `dsi_cli.engines.ENGINES`; it changes no
-        value.
-    address : the address of a Ray cluster: ``auto``, ``HOST:PORT`` or
-        ``ray://HOST:PORT``; if None, the cluster that this process is connected to, or
-        ``RAY_ADDRESS``, or else Ray on this machine.
-    gpus_per_task : the GPUs of the Ray cluster that one task takes to run a model on
-        images.
-    report : also write ``report.html`` into the output folder.
-    log_to : trackers that get the curves as well, see `log_curves`.
+    {options}
 
     Raises
     ------
@@ -142,33 +74,23 @@ def analyze(
         next to the checkpoints. Or the report could not be written, or a tracker did
         not get the curves; then the tables are complete.
     """
-    values = dict(locals())  # the parameters have the names of the fields of `Options`
     from dsi_cli.analysis import analyze, report_file
     from dsi_cli.analysis.options import make_options
-    from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.tracking import destinations
 
-    trackers = destinations(log_to or ())
-    options = make_options(values, evaluation)
-    given: Any = checkpoints
-    paths = (
-        list(given)
-        if isinstance(given, Iterable) and not isinstance(given, str | PathLike)
-        else [given]
-    )
-    for path in paths:
-        if not isinstance(path, str | PathLike):
-            message = (
-                f"checkpoints takes files, folders or URLs, not {type(path).__name__}"
-            )
-            raise UsageError(message, code="wrong-type", field="checkpoints")
+    unknown = options.keys() - AnalyzeOptions.__annotations__
+    if unknown:
+        raise TypeError(
+            f"analyze() got an unexpected keyword argument {min(unknown)!r}"
+        )
+    trackers = destinations(options.get("log_to") or ())
+    checked = make_options(options, options.get("evaluation"))
+    paths = _paths(checkpoints)
     urls.require_local_output(out)
-    folder, copies = Path(urls.local_path(out)), TemporaryFolder()
-    with urls.urls_in_messages(copies.path):
-        evaluation = _download(options.evaluation, copies.path)
-        options = replace(_download(options, copies.path), evaluation=evaluation)
-        summary = analyze.analyze(paths, folder, options)
-        if report:
+    folder = Path(urls.local_path(out))
+    with urls.urls_in_messages():
+        summary = analyze.analyze(paths, folder, checked)
+        if options.get("report", True):
             report_file.add_report(summary)
         summary.send_curves(trackers)
     problems = [
@@ -176,8 +98,23 @@ def analyze(
         for problem in summary.problems
     ]
     for text in (*summary.warnings, *problems):
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(urls.show_urls(text), stacklevel=2)
     return Results(folder)
+
+
+def _paths(checkpoints: Any) -> list[_Path]:
+    """Return one or several paths as a list; raise `UsageError` for other values."""
+    is_one = isinstance(checkpoints, str | PathLike)
+    if is_one or not isinstance(checkpoints, Iterable):
+        checkpoints = [checkpoints]
+    paths = list(checkpoints)
+    for path in paths:
+        if not isinstance(path, str | PathLike):
+            message = (
+                f"checkpoints takes files, folders or URLs, not {type(path).__name__}"
+            )
+            raise UsageError(message, code="wrong-type", field="checkpoints")
+    return paths
 
 
 class Results(results.Results):
@@ -238,32 +175,8 @@ def _downloaded(out: _Path) -> tuple[Path, TemporaryFolder | None]:
     if urls.scheme_of(out) is None:
         return Path(urls.local_path(out)), None
     copies = download.TemporaryFolder()
-    with urls.urls_in_messages(copies.path):
+    with urls.urls_in_messages():
         return download.fetch_results(fspath(out), copies.path), copies
-
-
-def _download(options: _Options, folder: Path) -> _Options:
-    """Return options with the paths of local copies in place of URLs."""
-    from dsi_cli.analysis.option_groups.declaration import (
-        CACHE,
-        DOWNLOAD,
-        declared_options,
-    )
-    from dsi_cli.remote import download
-
-    local: dict[str, Any] = {}
-    for declared in declared_options(type(options)):
-        value = getattr(options, declared.field)
-        if value is None or declared.option.url not in (CACHE, DOWNLOAD):
-            continue
-        target = download.cache_folder() if declared.option.url == CACHE else folder
-        if isinstance(value, tuple):
-            local[declared.field] = tuple(
-                download.localize(text, target) for text in value
-            )
-        else:
-            local[declared.field] = download.localize(value, target)
-    return replace(options, **local)
 
 
 def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:

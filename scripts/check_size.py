@@ -84,7 +84,9 @@ def main(folder: str) -> int:
     rooms = sorted({path.relative_to(root).parts[0] for path in files})
     print(f"{'':14} {'files':>5} {'nodes':>8} {'nodes a line':>12}")
     for room in rooms:
-        size = total([path for path in files if path.relative_to(root).parts[0] == room])
+        size = total(
+            [path for path in files if path.relative_to(root).parts[0] == room]
+        )
         print(f"{room:14} {size.files:5} {size.nodes:8,} {size.density:12.2f}")
     size = total(files)
     print(f"{folder:14} {size.files:5} {size.nodes:8,} {size.density:12.2f}")

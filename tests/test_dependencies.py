@@ -54,7 +54,7 @@ HEAVY = {
     "fsspec",
     "upath",
 }
-QUICK = ("--draws", 0, "--no-report")
+QUICK = ("--no-report",)
 WITHOUT = """
 # First what only POSIX has goes, then the heavy packages.
 import asyncio, os, signal, warnings  # on POSIX, asyncio itself imports fcntl
@@ -238,7 +238,7 @@ def test_commands_that_read_no_images_load_no_heavy_package_and_plot_loads_no_to
         [
             ("scan", run),
             ("wordnet", "cifar10", "-o", tmp_path / "x.parquet"),
-            ("analyze", run, other, "-o", out, "--epochs", "0:1", "--draws", 0),
+            ("analyze", run, other, "-o", out, "--epochs", "0:1"),
             (
                 "watch",
                 run,
@@ -248,8 +248,6 @@ def test_commands_that_read_no_images_load_no_heavy_package_and_plot_loads_no_to
                 "0.1s",
                 "--until-epoch",
                 2,
-                "--draws",
-                0,
             ),
             ("neighbors", out, "--run", "a", "--class", "cat"),
             ("mistakes", out, "--run", "a"),

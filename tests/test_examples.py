@@ -65,9 +65,7 @@ def test_from_images_to_an_analysis(data, tmp_path, dsi_process):
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.splitlines()[-1] == f"next: dsi analyze {runs / model}"
     assert (
-        dsi_process(
-            "analyze", runs, "-o", tmp_path / "out", "--draws", 0, "--measure", "cosine"
-        ).code
+        dsi_process("analyze", runs, "-o", tmp_path / "out", "--measure", "cosine").code
         == 0
     )
     run = Results(tmp_path / "out")

@@ -6,12 +6,12 @@ metrics and tables.
 ``epoch_rows``        what is computed from one checkpoint, a pure function
 ``cache``             what was read or computed once, under the hash of what it depends
                       on
-``previous_plan``     what a call records for the next one
+``previous_plan``     what a call records for the next one, and the settings that are
+                      kept
 ``option_groups``     the options, each declared once with its help text, metavar and
                       section
 ``options``           the settings of an analysis, made from them, and which tables each
                       setting affects
-``earlier_settings``  the settings that later calls take over from earlier ones
 ``watch``             the same repeatedly while a training still writes
 ``scan``              find and scan the checkpoints that an analysis reads; writes
                       nothing

@@ -7,19 +7,18 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
 from dsi_cli import similarity
-from dsi_cli.analysis import earlier_settings, previous_plan
+from dsi_cli.analysis import previous_plan
 from dsi_cli.analysis.cache import ROWS, key_of
 from dsi_cli.analysis.classifiers.heads import HeadParameters, head_table
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
@@ -40,7 +39,6 @@ from dsi_cli.analysis.summary import Summary, summarise
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.epoch_files import EpochFiles
 from dsi_cli.analysis.tables.result_tables import RunRows, write_tables
-from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, Record
 from dsi_cli.engines import Engine, local, open_engine
 from dsi_cli.errors import NothingToAnalyseError, UsageError, listed
@@ -80,12 +78,7 @@ def analyze(
     with lock.exclusive(out), open_engine(options.engine) as engine:
         with _nothing_left_by_errors(out):
             plan = make_plan(paths, out, options, engine, progress, say)
-        if previous_plan.is_missing(out):
-            folder = layout.set_aside(out)
-            say(
-                f"{out} has results of dsi 0.2: they are now in {folder}, and dsi"
-                " analyses all checkpoints again"
-            )
+        _set_aside_other_results(out, say)
         # if dsi dies before it writes the new plan, the folder has the earlier one
         previous_plan.write(out, plan.previous)
         made = compute_rows(plan, engine, progress)
@@ -95,37 +88,36 @@ def analyze(
                 f"the checkpoints of {name} now belong to another run, so dsi removed"
                 " its earlier results"
             )
-    summaries = [
-        summarise(
-            one.run, plan, reused=one.reused, no_reference=one.reason_no_reference
-        )
-        for one in made
-    ]
     warnings = [*plan.warnings, *plan.evaluations.warnings]
     for one in made:
         warnings += _checkpoint_warnings(plan, one)
     for one in made:
         warnings += _unrelated_heads(out, one.run.name)
-    seconds = time.monotonic() - started
     return Summary(
         str(out),
-        summaries,
+        [
+            summarise(
+                one.run,
+                plan,
+                reused=one.reused,
+                no_reference=one.rows_plan.references[0].reason_missing,
+            )
+            for one in made
+        ],
         list(dict.fromkeys(warnings)),
-        seconds,
+        time.monotonic() - started,
         unchanged=not is_changed,
     )
 
 
 @dataclass
 class MadeRows:
-    """The rows of one run."""
+    """The rows of one run; all mappings are by the path of the checkpoint."""
 
     run: RunCheckpoints  # with the checkpoints that failed meanwhile
-    # the reason why nothing can be aligned with the main reference
-    reason_no_reference: str | None
-    # by the path of the checkpoint
+    rows_plan: RowsPlan
+    keys: dict[str, str] = field(default_factory=dict)  # the keys of the rows
     rows: dict[str, EpochRows] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)  # by the path of the checkpoint
     reused: int = 0  # the number of checkpoints whose rows were in the cache
 
 
@@ -136,24 +128,21 @@ def compute_rows(
     and write the files of each epoch.
     """
     plan.evaluations.make(plan.runs, engine)
-    done, total = 0, sum(len(run.usable) for run in plan.runs)
+    total = sum(len(run.usable) for run in plan.runs)
+    done = 0
     made = []
     for run in plan.runs:
-        rows_plan, files = plan.rows_plan(run), EpochFiles(plan.out, run.name)
-        of_run = MadeRows(run, rows_plan.references[0].reason_missing)
+        of_run = MadeRows(run, plan.rows_plan(run))
+        files = EpochFiles(plan.out, run.name)
         failed: dict[str, str] = {}
-        for record, key, rows in _remembered_rows(plan, rows_plan, run.usable, engine):
-            if isinstance(rows, str):
-                failed[record.path] = rows
-            else:
-                _write_epoch(
-                    plan, rows_plan, files, run.step_in_names(record), record, key, rows
-                )
-                of_run.rows[record.path], of_run.keys[record.path] = (
-                    replace(rows, matrices={}, is_new=False),
-                    key,
-                )
+        for record, rows in _rows_of_run(plan, of_run, engine):
+            if isinstance(rows, EpochRows):
+                _write_epoch(plan, of_run, files, record, rows)
+                of_run.rows[record.path] = replace(rows, matrices={}, is_new=False)
                 of_run.reused += not rows.is_new
+            else:
+                failed[record.path] = rows
+                del of_run.keys[record.path]
             done += 1
             progress("comparing matrices", done, total)
         of_run.run = run.with_failures(failed, "unreadable")
@@ -162,102 +151,75 @@ def compute_rows(
     return made
 
 
-class _Taken(NamedTuple):
-    """A checkpoint with its rows if the cache has them."""
-
-    record: Record
-    key: str
-    rows: EpochRows | None
-
-
-def _remembered_rows(
-    plan: Plan, rows_plan: RowsPlan, records: Sequence[Record], engine: Engine | None
-) -> Iterator[tuple[Record, str, EpochRows | str]]:
-    """Yield each checkpoint with the key of its rows and the rows, or the reason why
-    the engine could not compute them.
+def _rows_of_run(
+    plan: Plan, made: MadeRows, engine: Engine | None
+) -> Iterator[tuple[Record, EpochRows | str]]:
+    """Yield each checkpoint of a run with its rows, or the reason why the engine could
+    not compute them: first those in the cache.
     """
-    evaluations, entries = plan.evaluations, plan.cache
-    taken: deque[_Taken] = deque()
+    missing = []
+    for record in made.run.usable:
+        key = made.rows_plan.key(record, plan.evaluations.keys(record))
+        made.keys[record.path] = key
+        entry = plan.cache.get(ROWS, key)
+        if entry is None:
+            missing.append(record)
+        else:
+            yield record, EpochRows.of_entry(entry)
 
-    def missing() -> Iterator[Checkpoint]:
-        for record in records:
-            key = rows_plan.key(record, evaluations.keys(record))
-            entry = entries.get(ROWS, key)
-            taken.append(
-                _Taken(
-                    record, key, None if entry is None else EpochRows.of_entry(entry)
-                )
-            )
-            if entry is None:
-                results = [
-                    split.result(record) for split in evaluations.splits[record.run]
-                ]
-                yield Checkpoint(
-                    plan.head_of(record),
-                    [result for result in results if result is not None],
-                )
-
-    function = partial(epoch_rows, rows_plan)
+    function = partial(epoch_rows, made.rows_plan)
+    checkpoints = (_checkpoint(plan, record) for record in missing)
     computed: Iterator[EpochRows | str]
-    if rows_plan.walk is not None:  # the threads share the blocks of one epoch
-        computed = map(function, missing())
+    if made.rows_plan.walk is not None:  # the threads share the blocks of one epoch
+        computed = map(function, checkpoints)
     elif engine is not None:
         computed = engine.map_in_order(
-            function, missing(), lambda _checkpoint, reason: reason
+            function, checkpoints, lambda _checkpoint, reason: reason
         )
     else:
-        computed = local.map_in_order(function, missing(), rows_plan.threads)
-    for rows in computed:
-        while (known := taken[0].rows) is not None:
-            record, key, _ = taken.popleft()
-            yield record, key, known
-        record, key, _ = taken.popleft()
+        computed = local.map_in_order(function, checkpoints, made.rows_plan.threads)
+    for record, rows in zip(missing, computed, strict=True):
         if isinstance(rows, EpochRows):
-            entries.put(ROWS, key, rows.as_entry())
-        yield record, key, rows
-    for record, key, remembered in taken:
-        assert remembered is not None
-        yield record, key, remembered
+            plan.cache.put(ROWS, made.keys[record.path], rows.as_entry())
+        yield record, rows
+
+
+def _checkpoint(plan: Plan, record: Record) -> Checkpoint:
+    results = [split.result(record) for split in plan.evaluations.splits[record.run]]
+    return Checkpoint(
+        plan.head_of(record), [result for result in results if result is not None]
+    )
 
 
 def _write_epoch(
-    plan: Plan,
-    rows_plan: RowsPlan,
-    files: EpochFiles,
-    step: int | None,
-    record: Record,
-    key: str,
-    rows: EpochRows,
+    plan: Plan, made: MadeRows, files: EpochFiles, record: Record, rows: EpochRows
 ) -> None:
     """Write the files of a checkpoint whose key differs."""
+    step = made.run.step_in_names(record)
     for split in plan.evaluations.splits[record.run]:
         files.evaluation(record, step, split)
     head_key = plan.head_key(record)
     if head_key is None:
         return
 
-    @cache
     def head() -> HeadParameters:
         found = plan.head_of(record)
-        assert found is not None, (
-            f"the head of {record.path} was removed from the cache"
-        )
+        assert found is not None, f"the cache has no head of {record.path}"
         return found
 
-    def table(kind: str) -> pa.Table:
-        if rows_plan.is_vast:
-            return rows.nearest[kind]
-        matrix = rows.matrices.get(kind)
-        return matrix_table(
-            kind, KINDS[kind](head().weight) if matrix is None else matrix
-        )
+    def matrix(kind: str) -> pa.Table:
+        values = rows.matrices.get(kind)
+        if values is None:
+            values = KINDS[kind](head().weight)
+        return matrix_table(kind, values)
 
     files.head(record, step, head_key, lambda: head_table(head()))
-    for kind in rows_plan.kinds:
-        if rows_plan.is_vast:
-            files.nearest(record, step, kind, key, partial(table, kind))
+    for kind in made.rows_plan.kinds:
+        if made.rows_plan.is_vast:
+            key = made.keys[record.path]
+            files.nearest(record, step, kind, key, partial(rows.nearest.get, kind))
         else:
-            files.matrix(record, step, kind, head_key, partial(table, kind))
+            files.matrix(record, step, kind, head_key, partial(matrix, kind))
 
 
 def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
@@ -265,54 +227,44 @@ def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
     whether a table changed.
     """
     _write_references(plan)
-    runs = []
-    for one in made:
-        name = one.run.name
-        reference = plan.sources[0].name
-        runs.append(
-            RunRows(
-                one.run,
-                plan.labels[name],
-                plan.logs[name],
-                plan.evaluations,
-                reference,
-                one.rows,
-                one.keys,
-                plan.head_of,
-            )
+    runs = [
+        RunRows(
+            one.run,
+            plan.labels[one.run.name],
+            plan.logs[one.run.name],
+            plan.evaluations,
+            plan.sources[0].name,
+            one.rows,
+            one.keys,
+            plan.head_of,
         )
-    settings: dict[str, Any] = {run.run.name: None for run in made}
-    if plan.options.given_settings is not None:
-        for one in made:
-            if one.run.usable:  # a wrong --head must not hold in the next call
-                has_labels = not one.run.ignores_kept_labels
-                settings[one.run.name] = earlier_settings.record(
-                    plan.options, has_labels=has_labels
-                )
-    folders: dict[str, str | None] = {
-        run.run.name: printable(str(run.run.training.folder)) for run in made
-    }
-    shaping: dict[str, Any] = dict.fromkeys(settings, plan.curve_options)
-    for by_run in (folders, settings, shaping):
-        by_run.update(dict.fromkeys(plan.replaced))
-    options = {
-        CHECKPOINTS: {"folders": folders, "settings": settings},
-        CURVES: {"shaping": shaping},
-    }
-    is_changed = write_tables(plan.out, runs, options, plan.replaced)
+        for one in made
+    ]
+    shaping: dict[str, Any] = {one.run.name: plan.curve_options for one in made}
+    shaping |= dict.fromkeys(plan.replaced)
+    is_changed = write_tables(
+        plan.out, runs, {CURVES: {"shaping": shaping}}, plan.replaced
+    )
     for name in plan.replaced:
         EpochFiles(plan.out, name).remove_others()
 
     # Remove the references and the entries that no run uses.
-    next_plan = plan.for_next_call(
-        [one.run for one in made],
-        {path: key for one in made for path, key in one.keys.items()},
-    )
+    rows = {path: key for one in made for path, key in one.keys.items()}
+    next_plan = plan.for_next_call([one.run for one in made], rows)
     previous_plan.write(plan.out, next_plan)
-    entries = {entry for run in next_plan.values() for entry in run.entries}
-    plan.cache.prune(entries)
+    plan.cache.prune({entry for run in next_plan.values() for entry in run.entries})
     _remove_references(plan.out)
     return is_changed
+
+
+def _set_aside_other_results(out: Path, say: Callable[[str], None]) -> None:
+    """Move results of which dsi does not know the plan to another folder."""
+    if previous_plan.is_missing(out):
+        folder = layout.set_aside(out)
+        say(
+            f"{out} has results of dsi 0.2: they are now in {folder}, and dsi analyses"
+            " all checkpoints again; give labels and other settings again, too"
+        )
 
 
 @contextmanager
@@ -325,28 +277,22 @@ def _nothing_left_by_errors(out: Path) -> Iterator[None]:
     except (UsageError, NothingToAnalyseError) as error:
         if not layout.is_output(out):
             shutil.rmtree(out / layout.CACHE, ignore_errors=True)
-        if isinstance(error, NothingUsableError):
-            _write_reasons(out, error.runs)
+            if isinstance(error, NothingUsableError):
+                _write_reasons(out, error.runs)
         raise
 
 
 def _write_reasons(out: Path, runs: Sequence[RunCheckpoints]) -> None:
     """Write the reasons why no checkpoint is usable into a new results folder."""
-    if not layout.earlier_options(out, CHECKPOINTS) and any(
-        r.status == FAILED for run in runs for r in run.resolved
-    ):
-        records = [vars(record) for run in runs for record in run.resolved]
-        folders = {run.name: printable(str(run.training.folder)) for run in runs}
-        previous_plan.write(out, {})
-        for table in (CLASSES, CURVES, EXTRA_CURVES):
-            layout.write_runs(out, table, list(folders), parquet.from_rows(table, []))
-        layout.write_runs(
-            out,
-            CHECKPOINTS,
-            list(folders),
-            parquet.from_rows(CHECKPOINTS, records),
-            {"folders": folders},
-        )
+    records = [record for run in runs for record in run.resolved]
+    if not any(record.status == FAILED for record in records):
+        return
+    names = [run.name for run in runs]
+    previous_plan.write(out, {})
+    for table in (CLASSES, CURVES, EXTRA_CURVES):
+        layout.write_runs(out, table, names, parquet.from_rows(table, []))
+    rows = parquet.from_rows(CHECKPOINTS, [vars(record) for record in records])
+    layout.write_runs(out, CHECKPOINTS, names, rows)
 
 
 def _write_references(plan: Plan) -> None:

@@ -385,8 +385,7 @@ def _read_checkpoints(
     label_list, _ = class_labels.find_labels(
         part.training, listed, [file_of[record.path]], record.classes, part.names
     )
-    if label_list is not None and listed is not None:
-        check_class_count(part, choice, label_list)
+    check_class_count(replace(part, given=listed), choice)
     known, names = class_labels.without_labels(record.classes or 0), None
     if label_list is not None:
         known, names = class_labels.resolve_labels(label_list), label_list.names

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dsi_cli.analysis.option_groups import groups
-from dsi_cli.analysis.option_groups.declaration import declared_options
+from dsi_cli.analysis.option_groups.declaration import CACHE, declared_options
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.checkpoints import name_pattern
 from dsi_cli.engines import EngineOptions
@@ -37,8 +37,8 @@ class Evaluation(
 
     Each field is an option of ``dsi analyze``: ``Evaluation(test="CIFAR100",
     data_root="data")`` for ``--test CIFAR100 --data-root data``. The command reference
-    explains them. A field holds a converted value: `cache` is a number of bytes, `mean`
-    and `std` are tuples of numbers, and `batch_size` is None for ``auto``.
+    explains them. A field holds a converted value: `mean` and `std` are tuples of
+    numbers, and `batch_size` is None for ``auto``.
 
     Raises
     ------
@@ -53,12 +53,11 @@ class Evaluation(
 
     def __post_init__(self) -> None:
         for declared in declared_options(Evaluation):
-            object.__setattr__(
-                self, declared.field, declared.convert(getattr(self, declared.field))
-            )
+            value = declared.convert(getattr(self, declared.field))
+            object.__setattr__(self, declared.field, value)
         require_choice("value", self.truth, groups.TRUTH, "--truth")
         require_choice(
-            "value", self.predictions_split, groups.SPLITS, "--predictions-split"
+            "value", self.predictions_split, groups.SPLITS, "predictions_split"
         )
         has_predictions = self.predictions not in (None, NONE)
         split = self.predictions_split
@@ -72,28 +71,16 @@ class Evaluation(
             raise UsageError(
                 "--targets needs --predictions FILE", code="targets-without-predictions"
             )
-        # Images are normalised as values in [0, 1].
-        for option, values, noun in (
-            ("--mean", self.mean, "means"),
-            ("--std", self.std, "deviations"),
-        ):
-            if any(1 < value <= MAX_PIXEL_VALUE for value in values or ()):
-                given = ",".join(f"{value:g}" for value in values or ())
-                scaled = ",".join(
-                    f"{value / MAX_PIXEL_VALUE:.4g}" for value in values or ()
-                )
-                message = (
-                    f"{option} takes {noun} in [0, 1], and {given} are not; write"
-                    f" {option} {scaled}"
-                )
-                raise UsageError(message, code="not-in-unit-range", option=option)
-        for name in ("model", "templates", "download", "data_root"):
-            if getattr(self, name) and not self.data:
-                flag = f"--{name.replace('_', '-')}"
+        _require_unit_range("--mean", "means", self.mean)
+        _require_unit_range("--std", "deviations", self.std)
+        for declared in declared_options(groups.ModelOptions):
+            is_about_data = declared.field in ("test", "train")
+            is_given = getattr(self, declared.field) != declared.default
+            if is_given and not is_about_data and not self.data:
                 raise UsageError(
-                    f"{flag} needs data; add --test DATA or --train DATA",
+                    f"{declared.title} needs data; add --test DATA or --train DATA",
                     code="no-data",
-                    option=flag,
+                    option=declared.title,
                 )
         if self.batch_size is not None and self.batch_size < 1:
             message = (
@@ -105,11 +92,25 @@ class Evaluation(
     @property
     def data(self) -> dict[str, str]:
         """The data of each split that dsi runs the model on."""
-        return {
-            split: data
-            for split in groups.SPLITS
-            if (data := getattr(self, split)) is not None
-        }
+        data = {split: getattr(self, split) for split in groups.SPLITS}
+        return {split: value for split, value in data.items() if value is not None}
+
+
+def _require_unit_range(
+    option: str, noun: str, values: tuple[float, ...] | None
+) -> None:
+    """Raise `UsageError` if values are those of pixels from 0 to 255. Images are
+    normalised as values in [0, 1].
+    """
+    values = values or ()
+    if not any(1 < value <= MAX_PIXEL_VALUE for value in values):
+        return
+    given = ",".join(f"{value:g}" for value in values)
+    scaled = ",".join(f"{value / MAX_PIXEL_VALUE:.4g}" for value in values)
+    message = (
+        f"{option} takes {noun} in [0, 1], and {given} are not; write {option} {scaled}"
+    )
+    raise UsageError(message, code="not-in-unit-range", option=option)
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,10 @@ class Options(
     evaluation: Evaluation = field(default_factory=Evaluation)
     engine: EngineOptions = field(default_factory=EngineOptions)
     """The engine that runs the jobs; it changes no value in any table."""
-    given_settings: frozenset[str] | None = None
-    """The names of the kept settings that this call is given. The others come from
-    earlier calls; if None, no setting is kept.
-
-    See `dsi_cli.analysis.earlier_settings`.
+    given: frozenset[str] | None = None
+    """The names of the settings that this call is given. The others are those of the
+    previous call (`dsi_cli.analysis.previous_plan`), or the default ones if None.
     """
-    kept_settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """The settings that come from an earlier call, as that call recorded them."""
 
     def __post_init__(self) -> None:
         # A value that is given twice counts once.
@@ -157,14 +154,10 @@ class Options(
             require_choice("measure", name, MEASURES, "unknown measure")
         for quantile in self.quantiles:
             if not 0 < quantile < 1:
-                message = (
-                    f"--wsi-quantile takes a number between 0 and 1; {quantile} is not"
-                )
+                message = f"quantiles takes numbers between 0 and 1; {quantile} is not"
                 raise UsageError(message, code="not-a-quantile", value=quantile)
-        for option, number in (
-            ("--permutations", self.permutations),
-            ("--draws", self.draws),
-        ):
+        for option in ("permutations", "draws"):
+            number = getattr(self, option)
             if number is not None and not 0 <= number <= MAX_REPETITIONS:
                 message = (
                     f"{option} takes 0 to {MAX_REPETITIONS:,}; {number} is not in that"
@@ -218,14 +211,12 @@ class Options(
         }
 
 
-KEPT_SETTINGS = {
-    declared.field: declared.option.flag
+SETTINGS = {
+    declared.field: declared
     for declared in (*declared_options(Options), *declared_options(Evaluation))
     if declared.option.is_kept
 }
-"""The settings that later calls with the same output folder use again, each with its
-flag.
-"""
+"""The options that later calls with the same output folder use again, by field."""
 
 
 def make_options(
@@ -244,41 +235,68 @@ def make_options(
             f" {type(evaluation).__name__}"
         )
         raise UsageError(message, code="wrong-type", field="evaluation")
-    given: dict[str, Any] = {}
-    for declared in declared_options(Options):
-        value = values.get(declared.field)
-        if (
-            declared.field == "labels"
-            and isinstance(value, Iterable)
-            and not isinstance(value, str)
-        ):
-            names = list(value)
-            message = (
-                f"labels must be a file or a preset, not {count(len(names), 'name')};"
-                " write these to a file"
-            )
-            raise UsageError(message, code="labels-list", count=len(names))
-        if value is not None:
-            given[declared.field] = declared.convert(value)
-    given_settings = KEPT_SETTINGS.keys() & given.keys()
+    labels = values.get("labels")
+    if isinstance(labels, Iterable) and not isinstance(labels, str):
+        number = len(list(labels))
+        message = (
+            f"labels must be a file or a preset, not {count(number, 'name')}; write"
+            " these to a file"
+        )
+        raise UsageError(message, code="labels-list", count=number)
+    converted = {
+        declared.field: declared.convert(values.get(declared.field))
+        for declared in declared_options(Options)
+    }
+    given = {name for name, value in converted.items() if value is not None}
     if evaluation.predictions is not None:
-        given_settings |= {"predictions"}
-    # "none" and an empty list of references count as given, so that no earlier value is
-    # used. They stand for the default.
-    for name, value in list(given.items()):
-        if (value in (NONE, (NONE,)) and name in KEPT_SETTINGS) or (
-            value == () and name == "references"
-        ):
-            del given[name]
+        given.add("predictions")
+    if evaluation.predictions == NONE:
+        evaluation = replace(evaluation, predictions=None)
+    # "none" and an empty list of references stand for the default. They are given, so
+    # that no earlier value is used.
+    used = {
+        name: converted[name]
+        for name in given & converted.keys()
+        if not (name in SETTINGS and converted[name] in (NONE, (NONE,), ()))
+    }
+    engine = {
+        declared.field: values[declared.field]
+        for declared in declared_options(groups.EngineChoice)
+        if values.get(declared.field) is not None
+    }
     return Options(
-        **given,
-        evaluation=(
-            replace(evaluation, predictions=None)
-            if evaluation.predictions == NONE
-            else evaluation
-        ),
-        engine=EngineOptions(
-            values["engine"], values["address"], values["gpus_per_task"]
-        ),
-        given_settings=frozenset(given_settings),
+        **used,
+        evaluation=evaluation,
+        engine=EngineOptions(engine.pop("engine", EngineOptions.name), **engine),
+        given=frozenset(given & SETTINGS.keys()),
     )
+
+
+Group = TypeVar("Group", Options, Evaluation)
+
+
+def with_local_files(options: Options) -> Options:
+    """Return options in which the paths of copies replace URLs; errors as
+    `dsi_cli.remote.download.localize`.
+    """
+    evaluation = _with_local_files(options.evaluation)
+    return replace(_with_local_files(options), evaluation=evaluation)
+
+
+def _with_local_files(group: Group) -> Group:
+    from dsi_cli.remote import download
+
+    local: dict[str, Any] = {}
+    for declared in declared_options(type(group)):
+        value = getattr(group, declared.field)
+        if value is None or declared.option.url is None:
+            continue
+        folder = download.copies_folder()
+        if declared.option.url == CACHE:
+            folder = download.cache_folder()
+        if isinstance(value, tuple):
+            parts = [download.localize(text, folder) for text in value]
+            local[declared.field] = tuple(parts)
+        else:
+            local[declared.field] = download.localize(value, folder)
+    return replace(group, **local)

@@ -1,22 +1,18 @@
 """The plan of an analysis: everything that a call names is read once and checked once,
 before long work begins.
-
-The steps are: find the runs, take over settings of earlier calls, open what the options
-name, scan each checkpoint, resolve epochs and duplicates, find labels, and choose the
-source of each evaluation.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.analysis import earlier_settings, previous_plan, scan
+from dsi_cli.analysis import previous_plan, scan
 from dsi_cli.analysis.cache import Cache, key_of
 from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner
 from dsi_cli.analysis.classifiers.heads import HeadParameters, Heads
@@ -29,26 +25,39 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
 from dsi_cli.analysis.epoch_rows import RowsPlan, walk_and_threads
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import ReportProgress, RunEvaluations
+from dsi_cli.analysis.evaluation.from_model import DatasetCache
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
-from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.options import Options, with_local_files
 from dsi_cli.analysis.previous_plan import PlannedCheckpoint, PlannedRun
 from dsi_cli.analysis.semantics import class_labels, hierarchy, references
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
-from dsi_cli.checkpoints.discovery import printable
+from dsi_cli.checkpoints.discovery import TrainingRun, printable
 from dsi_cli.checkpoints.names import ORDER
 from dsi_cli.checkpoints.records import SKIPPED, Record, unconfirmed_head
 from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
 from dsi_cli.engines import Engine
-from dsi_cli.errors import NothingToAnalyseError, OutputError, count
-from dsi_cli.labels import files
+from dsi_cli.errors import NothingToAnalyseError, count
+from dsi_cli.labels.files import read_labels_or_preset
 from dsi_cli.labels.label_list import LabelList
+from dsi_cli.predictions.files import PredictionFile, RunFolders
 from dsi_cli.store import layout
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the options name apart from checkpoints, opened and read."""
+
+    wordnet: WordNet
+    taxonomy: CustomTaxonomy | None
+    sources: tuple[ReferenceSource, ...]  # the references, the main one first
+    labels: LabelList | None
+    data: DatasetCache | None
+    predictions: PredictionFile | RunFolders | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class Plan:
     out: Path
     cache: Cache
     options: Options
+    settings: Mapping[str, Any]  # the settings for the next call
     runs: tuple[RunCheckpoints, ...]
     labels: Mapping[str, ClassLabels]  # by run
     logs: Mapping[str, TrainingLog | None]
@@ -73,12 +83,16 @@ class Plan:
     @property
     def curve_options(self) -> dict[str, Any]:
         """The options that affect rows, which the report shows."""
-        return self.options.shaping_curves | {
+        taxonomy = None
+        if self.taxonomy is not None:
+            taxonomy = {
+                "name": self.taxonomy.name,
+                "made_from": self.taxonomy.fingerprint,
+            }
+        return {
+            **self.options.shaping_curves,
             "references": [source.table_options for source in self.sources],
-            "taxonomy": (
-                self.taxonomy
-                and {"name": self.taxonomy.name, "made_from": self.taxonomy.fingerprint}
-            ),
+            "taxonomy": taxonomy,
         }
 
     @property
@@ -117,21 +131,17 @@ class Plan:
 
     def head_of(self, record: Record) -> HeadParameters | None:
         """Return the head of a checkpoint, or the text embeddings that serve as one."""
-        return (
-            self.evaluations.text_head(record)
-            if record.head is None
-            else self.heads.get(record.path)
-        )
+        if record.head is None:
+            return self.evaluations.text_head(record)
+        return self.heads.get(record.path)
 
     def head_key(self, record: Record) -> str | None:
         """Return the key of the head of a checkpoint; None if it has none."""
         if record.head is not None:
             return key_of("head", record.path, record.version, record.classes)
-        return (
-            None
-            if self.evaluations.text_head(record) is None
-            else key_of("text", self.evaluations.keys(record))
-        )
+        if self.evaluations.text_head(record) is None:
+            return None
+        return key_of("text", self.evaluations.keys(record))
 
     def for_next_call(
         self, runs: Sequence[RunCheckpoints], rows: Mapping[str, str]
@@ -139,11 +149,9 @@ class Plan:
         """Return all runs for the next call; `rows` has the keys of rows by the path of
         the checkpoint.
         """
-        planned = {
-            name: run
-            for name, run in self.previous.items()
-            if name not in self.replaced
-        }
+        planned = dict(self.previous)
+        for name in self.replaced:
+            del planned[name]
         earlier = {
             one.record.path: one
             for run in self.previous.values()
@@ -152,28 +160,44 @@ class Plan:
         for run in runs:
             checkpoints = []
             for record in run.records:
-                if (
-                    record.path in run.gone and record.path not in rows
-                ):  # --epochs leaves it out
+                is_left_out = record.path in run.gone and record.path not in rows
+                if is_left_out:  # by --epochs
                     checkpoints.append(earlier[record.path])
                     continue
-                splits = self.evaluations.splits[run.name]
-                saved = {
-                    split.split: one
-                    for split in splits
-                    if (one := split.saved(record)) is not None
-                }
-                head = self.heads.ids.get(record.path)
-                if head is not None or saved:
-                    checkpoints.append(
-                        PlannedCheckpoint(record, head, saved, rows.get(record.path))
-                    )
-            has_heads = any(record.head is not None for record in run.usable)
-            names = None if has_heads else run.names
-            planned[run.name] = PlannedRun(
-                self.options.shaping_matrices, names, tuple(checkpoints)
-            )
+                checkpoint = self._planned(record, run.name, rows.get(record.path))
+                if checkpoint.head is not None or checkpoint.evaluations:
+                    checkpoints.append(checkpoint)
+            planned[run.name] = self._planned_run(run, checkpoints)
         return planned
+
+    def _planned(self, record: Record, run: str, rows: str | None) -> PlannedCheckpoint:
+        evaluations = {}
+        for split in self.evaluations.splits[run]:
+            saved = split.saved(record)
+            if saved is not None:
+                evaluations[split.split] = saved
+        head = self.heads.ids.get(record.path)
+        return PlannedCheckpoint(record, head, evaluations, rows)
+
+    def _planned_run(
+        self, run: RunCheckpoints, checkpoints: Sequence[PlannedCheckpoint]
+    ) -> PlannedRun:
+        has_heads = any(record.head is not None for record in run.usable)
+        settings = None
+        if run.usable:  # a wrong --head must not hold in the next call
+            settings = dict(self.settings)
+            if run.given is None:
+                settings.pop("labels", None)
+                settings.pop("mapping", None)
+        label_list = self.labels[run.name].label_list
+        return PlannedRun(
+            folder=printable(str(run.training.folder)),
+            shaping=self.options.shaping_matrices,
+            names=None if has_heads else run.names,
+            labels_id=None if label_list is None else label_list.id,
+            settings=settings,
+            checkpoints=tuple(checkpoints),
+        )
 
 
 def make_plan(
@@ -187,138 +211,170 @@ def make_plan(
     """Return the plan of a call; the parameters and errors are those of
     `dsi_cli.analysis.analyze.analyze`.
     """
-    # Read what earlier calls recorded. The settings of dsi 0.2 stay valid.
-    earlier, previous = (
-        layout.earlier_options(out, CHECKPOINTS),
-        previous_plan.read(out),
-    )
-    folders, recorded = earlier.get("folders", {}), earlier.get("settings", {})
-
-    # Find the runs. A folder may contain several trainings, and then several runs are
-    # stored for it.
+    # Find the runs, and use the settings of the previous call again.
+    previous = previous_plan.read(out)
     names = options.names
-    given = options.given_settings
-    if given is not None and "names" not in given:
-        names = earlier_settings.kept_names(paths, folders, recorded)
+    if options.given is not None and "names" not in options.given:
+        names = previous_plan.kept_names(paths, previous)
     found = scan.find_runs(
-        paths, folders, options.revisions, partial(progress, "listing revisions"), names
+        paths,
+        {name: run.folder for name, run in previous.items()},
+        options.revisions,
+        partial(progress, "listing revisions"),
+        names,
     )
-    stored_runs: dict[str, list[str]] = {}
-    for run in found:
-        _log.debug(
-            "run %s in %s: %d files, %d others",
-            run.name,
-            run.folder,
-            len(run.checkpoints),
-            run.ignored,
-        )
-        stored_runs[run.name] = [
-            name for name in folders if folders[name] == printable(str(run.folder))
-        ]
-
-    # Take over the settings of earlier calls.
-    options, lines = earlier_settings.with_kept_settings(
-        options, recorded, {name for names in stored_runs.values() for name in names}
-    )
-    for line in lines:
-        say(line)
+    options, kept = _with_previous_settings(options, found, previous, say)
+    settings = previous_plan.settings_of(options)
 
     # Open everything that the options name, so that mistakes are found before long
     # work.
-    wordnet, taxonomy = (
-        load_wordnet(options.pos, options.wordnet),
-        hierarchy.open_taxonomy(options.taxonomy),
-    )
-    sources = references.open_references(options.references, taxonomy, wordnet)
-    data, predictions = collect.open_inputs(options, say, progress)
+    options = with_local_files(options)
+    inputs = open_inputs(options, say, progress)
     log = None if options.log is None else read_named_log(Path(options.log))
-    listed = (
-        None if options.labels is None else files.read_labels_or_preset(options.labels)
-    )
+    given = _GivenLabels(inputs.labels, previous, is_kept="labels" in kept)
 
     # Scan the checkpoints.
     cache = Cache(out)
     heads = Heads(cache)
-    scanner = CheckpointScanner(
-        options.choice,
-        may_lack_head=bool(options.evaluation.data) and options.evaluation.templates,
-        names_machine=engine is not None,
-    )
-    classes = None if listed is None else len(listed.names)
-    prepared = []
-    for run in found:
-        # Labels that are kept from an earlier call may not hold for the runs of a new
-        # folder.
-        is_new = earlier_settings.uses_labels_of_other_runs(
-            options, recorded, stored_runs[run.name]
-        )
-        known = _earlier_runs([run.name, *stored_runs[run.name]], previous, options)
-        prepared.append(
-            (run, replace(scanner, classes=None if is_new else classes), known)
-        )
-    runs = scan.scan_all(
-        prepared, heads, engine, partial(progress, "reading classifiers")
-    )
-    runs = [
-        replace(
-            run,
-            ignores_kept_labels=earlier_settings.uses_labels_of_other_runs(
-                options, recorded, [run.name]
-            ),
-        )
-        for run in runs
-    ]
+    runs = _scan(found, given, options, heads, engine, progress)
 
     # Resolve epochs and duplicates.
     runs, logs, log_warnings = scan.resolve_all_duplicates(
         runs, epoch_filter(options.epochs), log
     )
-    if listed is not None:
-        runs = fail_other_networks(runs, listed)
+    runs = [replace(run, given=given.of_runs([run.name])) for run in runs]
+    runs = fail_other_networks(runs)
     reason = reason_nothing_usable(runs)
     if reason is not None:
         raise NothingUsableError(reason, runs)
 
     # Find labels, and choose the source of each evaluation.
-    names_of_data = None if data is None else data.names
-    earlier_ids = _earlier_label_ids(out)
-    runs, labels, warnings = _find_labels(
-        runs, options, listed, names_of_data, earlier_ids, wordnet, taxonomy
-    )
-    warnings += log_warnings
-    references.check_references(sources, labels.values())
+    runs, labels_of_run, warnings = _find_labels(runs, options, inputs, previous)
+    references.check_references(inputs.sources, labels_of_run.values())
     evaluations = collect.prepare_evaluations(
-        cache, runs, labels, options, data, predictions, previous, progress
+        cache,
+        runs,
+        labels_of_run,
+        options,
+        inputs.data,
+        inputs.predictions,
+        previous,
+        progress,
     )
     warnings += _unconfirmed_heads(runs, logs, evaluations)
     return Plan(
         out=out,
         cache=cache,
         options=options,
+        settings=settings,
         runs=tuple(runs),
-        labels=labels,
+        labels=labels_of_run,
         logs=logs,
-        sources=tuple(sources),
-        taxonomy=taxonomy,
+        sources=inputs.sources,
+        taxonomy=inputs.taxonomy,
         heads=heads,
         evaluations=evaluations,
         previous=previous,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *log_warnings),
     )
 
 
-def _earlier_runs(
-    names: Sequence[str], previous: Mapping[str, PlannedRun], options: Options
-) -> dict[str, PlannedRun]:
-    """Return the runs of the previous call with these names whose heads were found with
-    the same options.
+def _with_previous_settings(
+    options: Options,
+    found: Sequence[TrainingRun],
+    previous: Mapping[str, PlannedRun],
+    say: Callable[[str], None],
+) -> tuple[Options, Mapping[str, Any]]:
+    """Return options with the settings of the previous call of the same folders, and
+    these settings.
     """
-    known = {name: previous[name] for name in dict.fromkeys(names) if name in previous}
-    return {
-        name: run
-        for name, run in known.items()
-        if run.shaping == options.shaping_matrices
-    }
+    runs: dict[str, PlannedRun] = {}
+    for run in found:
+        runs |= _earlier_runs(run, previous)
+    kept = previous_plan.kept_settings(options, runs)
+    options = previous_plan.with_settings(options, kept)
+    for name, value in kept.items():
+        if name != "predictions":  # the summary names these
+            title = name.replace("_", " ")
+            say(f"{title} from the earlier call: {previous_plan.shown(value)}")
+    return options, kept
+
+
+def _scan(
+    found: Sequence[TrainingRun],
+    given: _GivenLabels,
+    options: Options,
+    heads: Heads,
+    engine: Engine | None,
+    progress: ReportProgress,
+) -> list[RunCheckpoints]:
+    """Scan the checkpoints of the runs that were found, and return their trainings."""
+    scanner = CheckpointScanner(
+        options.choice,
+        may_lack_head=bool(options.evaluation.data) and options.evaluation.templates,
+        names_machine=engine is not None,
+    )
+    folders = []
+    for run in found:
+        earlier = _earlier_runs(run, given.previous)
+        labels = given.of_runs(earlier)
+        classes = None if labels is None else len(labels.names)
+        known = {
+            name: one
+            for name, one in earlier.items()
+            if one.shaping == options.shaping_matrices
+        }
+        folders.append((run, replace(scanner, classes=classes), known))
+    return scan.scan_all(
+        folders, heads, engine, partial(progress, "reading classifiers")
+    )
+
+
+def open_inputs(
+    options: Options, say: Callable[[str], None], progress: ReportProgress
+) -> Inputs:
+    """Open what the options name, apart from checkpoints and their log; raise
+    `UsageError` if something cannot be read.
+    """
+    wordnet = load_wordnet(options.pos, options.wordnet)
+    taxonomy = hierarchy.open_taxonomy(options.taxonomy)
+    sources = references.open_references(options.references, taxonomy, wordnet)
+    data, predictions = collect.open_inputs(options, say, progress)
+    labels = None
+    if options.labels is not None:
+        labels = read_labels_or_preset(options.labels)
+    return Inputs(wordnet, taxonomy, tuple(sources), labels, data, predictions)
+
+
+def _earlier_runs(
+    run: TrainingRun, previous: Mapping[str, PlannedRun]
+) -> dict[str, PlannedRun]:
+    """Return the runs of the previous call in the folder of a run. A folder may contain
+    several trainings.
+    """
+    folder = printable(str(run.folder))
+    return {name: one for name, one in previous.items() if one.folder == folder}
+
+
+@dataclass(frozen=True)
+class _GivenLabels:
+    """The labels that the user gave, in this call or in an earlier one (`is_kept`)."""
+
+    labels: LabelList | None
+    previous: Mapping[str, PlannedRun]
+    is_kept: bool
+
+    def of_runs(self, names: Iterable[str]) -> LabelList | None:
+        """Return the labels that the user gave for one of some runs. Labels that an
+        earlier call was given for others may not hold for a new one.
+        """
+        if not self.is_kept:
+            return self.labels
+        for name in names:
+            planned = self.previous.get(name, PlannedRun())
+            if "labels" in (planned.settings or {}):
+                return self.labels
+        return None
 
 
 class NothingUsableError(NothingToAnalyseError):
@@ -329,81 +385,39 @@ class NothingUsableError(NothingToAnalyseError):
         self.runs = runs
 
 
-def _earlier_label_ids(out: Path) -> dict[str, str | None]:
-    """Return the id of the labels of each run in an earlier call; empty if there was
-    none.
-    """
-    try:
-        classes = layout.read_table(out, CLASSES).select(["run", "labels_id"])
-    except OutputError:
-        return {}
-    return dict(zip(*(column.to_pylist() for column in classes.columns), strict=True))
-
-
 def _find_labels(
     runs: Sequence[RunCheckpoints],
     options: Options,
-    listed: LabelList | None,
-    names_of_data: tuple[str, ...] | None,
-    earlier_ids: Mapping[str, str | None],
-    wordnet: WordNet,
-    taxonomy: CustomTaxonomy | None,
+    inputs: Inputs,
+    previous: Mapping[str, PlannedRun],
 ) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
     """Return the runs with class names, the labels of each run, resolved in WordNet or
     the taxonomy, and warnings.
-
-    `listed` are the labels of the options, `names_of_data` the class names of the
-    labelled data, and `earlier_ids` the ids of the labels of each run in an earlier
-    call.
     """
     named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}
     warnings: list[str] = []
     for run in runs:
-        classes = run.classes
-        usable = {record.path for record in run.usable if record.classes == classes}
-        files = [
-            file for file in run.training.checkpoints if file.display_path in usable
-        ]
-        given, labels = None, None
-        run_warnings: list[str] = []
-        if classes != 0:
-            if run.ignores_kept_labels and listed is not None:
-                # Labels that an earlier call gave for other runs are used if the run
-                # has none of its own and as many classes.
-                own, _ = class_labels.find_labels(run.training, None, files, classes)
-                run = replace(
-                    run,
-                    ignores_kept_labels=own is not None or len(listed.names) != classes,
-                )
-            given = None if run.ignores_kept_labels else listed
-            names = names_of_data or run.names
-            is_read_anew = usable <= run.heads_read
-            earlier_id = None if is_read_anew else earlier_ids.get(run.name)
-            labels, run_warnings = class_labels.find_labels(
-                run.training, given, files, classes, names, earlier_id
-            )
-            # A later call opens no checkpoint that an earlier one has read.
-            if given is None and is_read_anew:
-                run_warnings += class_labels.contradictions_of_found(
-                    labels, run.training, files
-                )
+        earlier_id = previous.get(run.name, PlannedRun()).labels_id
+        run, labels, run_warnings = _labels_of_run(run, inputs, earlier_id)
         run_warnings += _run_warnings(run, labels)
         warnings += [f"{run.name}: {warning}" for warning in run_warnings]
         if labels is None:
             named_runs.append(replace(run, names=None))
             labels_of_run[run.name] = class_labels.without_labels(
-                classes or 0, wordnet, taxonomy
+                run.classes or 0, inputs.wordnet, inputs.taxonomy
             )
             continue
         named_runs.append(replace(run, names=labels.names))
-        if given is not None:
-            check_class_count(run, options.choice, labels)
+        if run.given is not None:
+            check_class_count(run, options.choice)
+        # A mapping belongs to the labels that the user gave, if there are any.
+        is_mapped = inputs.labels is None or run.given is not None
         choices = class_labels.read_choices(
-            options.mapping if given is listed else None, labels, wordnet
+            options.mapping if is_mapped else None, labels, inputs.wordnet
         )
         labels_of_run[run.name] = class_labels.resolve_labels(
-            labels, choices, wordnet, taxonomy
+            labels, choices, inputs.wordnet, inputs.taxonomy
         )
     return named_runs, labels_of_run, warnings
 
@@ -421,6 +435,40 @@ def _unconfirmed_heads(
         line = unconfirmed_head(run.usable)
         if run.names is None and not has_results and line is not None:
             yield f"{run.name}: {line}"
+
+
+def _labels_of_run(
+    run: RunCheckpoints, inputs: Inputs, earlier_id: str | None
+) -> tuple[RunCheckpoints, LabelList | None, list[str]]:
+    """Return a run with the labels that the user gave for it, its labels, and
+    warnings; `earlier_id` is the id of its labels in an earlier call.
+    """
+    if run.classes == 0:
+        return run, None, []
+    readable = {record.path for record in run.usable if record.classes == run.classes}
+    files = [file for file in run.training.checkpoints if file.display_path in readable]
+    if run.given is None and inputs.labels is not None:
+        # A new run uses the labels that an earlier call gave for other runs if it has
+        # none of its own and as many classes.
+        own, _ = class_labels.find_labels(run.training, None, files, run.classes)
+        if own is None and len(inputs.labels.names) == run.classes:
+            run = replace(run, given=inputs.labels)
+    names = run.names
+    if inputs.data is not None and inputs.data.names:
+        names = inputs.data.names
+    # A later call opens no checkpoint that an earlier one has read.
+    is_read_now = readable <= run.heads_read
+    labels, warnings = class_labels.find_labels(
+        run.training,
+        run.given,
+        files,
+        run.classes,
+        names,
+        None if is_read_now else earlier_id,
+    )
+    if run.given is None and is_read_now:
+        warnings += class_labels.contradictions_of_found(labels, run.training, files)
+    return run, labels, warnings
 
 
 def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:

@@ -8,6 +8,7 @@ import itertools
 import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -80,10 +81,9 @@ def scan_paths(
     found = find_runs(paths, revisions=revisions, names=names)
     listed = None if labels is None else read_labels_or_preset(labels)
     runs, _ = scan_resolved(found, choice, listed, progress)
-    if listed is not None:
-        runs = fail_other_networks(runs, listed)
-        for run in runs:
-            check_class_count(run, choice, listed)
+    runs = fail_other_networks([replace(run, given=listed) for run in runs])
+    for run in runs:
+        check_class_count(run, choice)
     return [(run.training, list(run.resolved)) for run in runs]
 
 

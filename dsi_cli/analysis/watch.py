@@ -16,9 +16,8 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-from dsi_cli.analysis.evaluation import collect
-from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics import hierarchy, references
+from dsi_cli.analysis.options import Options, with_local_files
+from dsi_cli.analysis.plan import open_inputs
 from dsi_cli.analysis.summary import Summary
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK
@@ -30,11 +29,9 @@ from dsi_cli.errors import (
     UnreachableError,
     UsageError,
 )
-from dsi_cli.labels.files import read_labels_or_preset
 from dsi_cli.remote.locations import Place
 from dsi_cli.store import atomic_write, layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
-from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 LISTING_INTERVAL_S = 10.0  # the seconds from one listing to the next
 LISTINGS_FOR_RUNS = 30
@@ -95,21 +92,15 @@ def check(paths: Sequence[AnyPath], out: AnyPath, options: Options) -> None:
     A training log that does not exist yet is accepted only in one of the watched
     folders.
     """
-    if options.labels is not None:
-        read_labels_or_preset(options.labels)
+    options = with_local_files(options)
     if options.log is not None:
         log = Path(options.log)
         if log.exists() or not any(
             log.absolute().is_relative_to(Path(path).absolute()) for path in paths
         ):
             read_named_log(log)
-    references.open_references(
-        options.references,
-        hierarchy.open_taxonomy(options.taxonomy),
-        load_wordnet(options.pos, options.wordnet),
-    )
     with lock.exclusive(Path(out)):
-        collect.open_inputs(options, lambda _: None, lambda *_: None)
+        open_inputs(options, lambda _: None, lambda *_: None)
 
 
 def watch(

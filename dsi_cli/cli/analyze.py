@@ -23,8 +23,8 @@ def analyze(values: Mapping[str, Any]) -> int:
     or test data and the model, it also analyses mistakes.
 
     Later calls with the same output folder use --labels, --map, --taxonomy,
-    --reference, --pos, --wordnet, --head, --ema, --keep-extra-classes and --predictions
-    again, until you give another value; the value none removes a setting.
+    --reference, --pos, --head, --ema and --predictions again, until you give another
+    value; the value none removes a setting.
 
     Examples
     --------
@@ -50,9 +50,7 @@ def analyze(values: Mapping[str, Any]) -> int:
             report_file.add_report(summary, display.update)
         summary.send_curves(trackers)
     summary.seconds = time.monotonic() - started
-    print_summary(
-        summary, as_json=output.json, quiet=output.quiet, per_epoch=output.per_epoch
-    )
+    print_summary(summary, as_json=output.json, quiet=output.quiet)
     return summary.exit_code
 
 

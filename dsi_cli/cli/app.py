@@ -131,9 +131,9 @@ def _with_signals(function: Callable[..., int]) -> Callable[..., int]:
                     signal.SIGTERM
                 ),  # a batch system sends it before it ends a job
                 console.log_on_stderr(verbose=verbose),
-                urls.with_local_paths(function.__name__, options) as local_options,
             ):
-                return function(*args, **local_options)
+                local = urls.with_local_paths(function.__name__, options)
+                return function(*args, **local)
         except (KeyboardInterrupt, BrokenPipeError) as stopped:
             raise _Stopped from stopped
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Json, PerEpoch, Quiet, option
+from dsi_cli.cli.options import Json, Quiet, option
 from dsi_cli.cli.summary import print_summary
 
 
@@ -15,7 +15,6 @@ def demo(
     out: Annotated[Path, option("--out -o", "DIR", "The output folder.")] = Path(
         "dsi-demo"
     ),
-    per_epoch: PerEpoch = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -37,5 +36,5 @@ def demo(
         summary = analyze([folder], out, progress=display.update)
         report_file.add_report(summary, display.update)
     summary.seconds = time.monotonic() - started
-    print_summary(summary, as_json=as_json, quiet=quiet, per_epoch=per_epoch)
+    print_summary(summary, as_json=as_json, quiet=quiet)
     return summary.exit_code

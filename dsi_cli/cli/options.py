@@ -13,12 +13,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
 from dsi_cli.analysis.option_groups import groups
-from dsi_cli.analysis.option_groups.declaration import Choices, Option, declared_options
+from dsi_cli.analysis.option_groups.declaration import (
+    Choices,
+    DeclaredOption,
+    Option,
+    declared_options,
+)
 from dsi_cli.errors import DsiError
 from dsi_cli.store.schema import MATRIX_KINDS
 
@@ -98,33 +103,12 @@ def takes(
     """Return a decorator that makes a command with some sections of options out of a
     function of `read_values`.
     """
-    parameters = []
-    for title, members in sections.items():
-        for declared in chain.from_iterable(map(declared_options, members)):
-            option, kind, default = declared.option, declared.type, declared.default
-            # The parameter has the type of the text on the command line. A tuple
-            # without a default is one text with several numbers, such as
-            # 0.485,0.456,0.406.
-            is_repeatable = get_origin(kind) is tuple and default is not None
-            if is_repeatable:
-                item = str if option.parse is not None else get_args(kind)[0]
-                kind = list[item]  # type: ignore[valid-type]
-            elif option.parse is not None:
-                kind, default = str, option.text_default
-            if not option.flags:
-                default = inspect.Parameter.empty
-            elif (
-                is_repeatable or option.is_kept or default is None
-            ):  # dsi has to see whether the option was given
-                kind, default = kind | None, None
-            parameter = inspect.Parameter(
-                declared.parameter, inspect.Parameter.KEYWORD_ONLY, default=default
-            )
-            parameters.append(
-                parameter.replace(
-                    annotation=Annotated[kind, _typer_info(option, title)]
-                )
-            )
+    parameters = [
+        _parameter(declared, title)
+        for title, members in sections.items()
+        for declared in chain.from_iterable(map(declared_options, members))
+        if not declared.option.is_python_only
+    ]
 
     def decorate(function: Callable[[Mapping[str, Any]], int]) -> Command:
         def command(**typed: Any) -> int:
@@ -137,6 +121,31 @@ def takes(
     return decorate
 
 
+def _parameter(declared: DeclaredOption, section: str) -> inspect.Parameter:
+    """Return an option as a parameter that has the type of the text on the command
+    line.
+    """
+    option, kind, default = declared.option, declared.type, declared.default
+    if declared.is_repeatable:
+        item = get_args(kind)[0] if option.parse is None else str
+        kind, default = list[item], None  # type: ignore[valid-type]
+    elif option.parse is not None:
+        kind, default = str, option.text_default
+    if not option.flags:
+        default = inspect.Parameter.empty
+    elif option.is_kept or default is None:
+        # dsi has to see whether the option was given
+        kind, default = kind | None, None
+    if declared.is_repeatable and option.flags:
+        option = option._replace(help=f"{option.help} Repeatable.")
+    return inspect.Parameter(
+        declared.parameter,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, _typer_info(option, section)],
+    )
+
+
 def read_values(sections: groups.Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
     """Return a command's values by the name of the field; raise `UsageError` if a text
     cannot be converted.
@@ -144,6 +153,8 @@ def read_values(sections: groups.Sections, typed: Mapping[str, Any]) -> dict[str
     values: dict[str, Any] = {}
     for group in chain.from_iterable(sections.values()):
         for declared in declared_options(group):
+            if declared.option.is_python_only:
+                continue
             value, parse = typed[declared.parameter], declared.option.parse
             if isinstance(value, list | tuple):
                 value = tuple(value) or None
@@ -217,7 +228,6 @@ def switch(flags: str, help: str) -> Any:
 
 # Options of dsi analyze.
 Json = Annotated[bool, typer_info(groups.OutputOptions, "json")]
-PerEpoch = Annotated[bool, typer_info(groups.OutputOptions, "per_epoch")]
 Quiet = Annotated[bool, typer_info(groups.OutputOptions, "quiet")]
 LogTo = Annotated[list[str] | None, typer_info(groups.OutputOptions, "log_to")]
 Head = Annotated[str | None, typer_info(groups.InputOptions, "head")]
@@ -227,10 +237,17 @@ Ema = Annotated[bool, typer_info(groups.InputOptions, "ema", flag="--ema")]
 Labels = Annotated[str | None, typer_info(groups.LabelOptions, "labels")]
 MapFile = Annotated[str | None, typer_info(groups.LabelOptions, "mapping")]
 PartOfSpeech = Annotated[str, typer_info(groups.LabelOptions, "pos")]
-WordNetName = Annotated[str | None, typer_info(groups.LabelOptions, "wordnet")]
 TaxonomyFile = Annotated[str | None, typer_info(groups.ComparisonOptions, "taxonomy")]
 
 # Options of other commands.
+WordNetName = Annotated[
+    str | None,
+    option(
+        "--wordnet",
+        "NAME",
+        "Another WordNet installed for NLTK, such as wordnet31.",
+    ),
+]
 LabelList = typer.Argument(
     metavar="LABELS",
     help="Label file (txt, csv, tsv, json, yaml) or a preset, for example imagenet1k.",

@@ -18,80 +18,12 @@ from dsi_cli.errors import listed
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
-    from dsi_cli.queries.epoch_summary import EpochField
-    from dsi_cli.queries.findings import Row
     from dsi_cli.tracking import Logged
 
-TYPICALITY_COLUMNS = (
-    ("epoch", "epoch", ">"),
-    ("right", "right", "z.3f"),
-    ("by chance", "right_chance", "z.3f"),
-    ("a sample", "right_sample", "z.3f"),
-    ("wrong", "wrong", "z.3f"),
-    ("by chance", "wrong_chance", "z.3f"),
-    ("a sample", "wrong_sample", "z.3f"),
-    ("classes", "wrong_classes", "z.0f"),
-)
-"""Title, field and format of each column, for `console.print_records`."""
 MAX_NAMED = 5  # labels, causes or runs that a message names; dsi counts the others
 
 
-def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
-    """Print the tables of all epochs of runs."""
-    from dsi_cli.queries import epoch_summary
-
-    for run in runs:
-        epochs = epoch_summary.epoch_summaries(out, run)
-        title = (
-            f"{run}: agreement: 0 is chance, 1 is perfect; z counts the deviations of"
-            " the SAI above chance"
-        )
-        _print_table(title, epochs, _columns(epoch_summary.EPOCH_FIELDS, epochs))
-        for split, mistakes in epoch_summary.mistake_summaries(out, run).items():
-            title = (
-                f"{run}: mistakes on {split}: NIDM and WIDM of mistakes are shares of"
-                " classes that are farther from the truth"
-            )
-            _print_table(
-                title, mistakes, _columns(epoch_summary.MISTAKE_FIELDS, mistakes)
-            )
-        for split, rows in epoch_summary.typicality_summary(out, run).items():
-            title = f"{run}: cosine with the class template on {split}"
-            _print_table(title, [asdict(row) for row in rows], TYPICALITY_COLUMNS)
-
-
-def _columns(
-    fields: Sequence[EpochField], rows: Sequence[Row]
-) -> list[tuple[str, str, str]]:
-    measure = next((row["measure"] for row in rows if row.get("measure")), "")
-    shown = [
-        (field.title.format(measure=measure), field.key, field.form)
-        for field in fields
-        if field.title
-    ]
-    return [("epoch", "epoch", ">"), *shown]
-
-
-def _print_table(
-    title: str, rows: Sequence[Row], columns: Sequence[tuple[str, str, str]]
-) -> None:
-    """Print a table unless it has epochs only; a checkpoint without an epoch number has
-    a dash.
-    """
-    records = [
-        row | {"epoch": "-" if row["epoch"] is None else row["epoch"]} for row in rows
-    ]
-    if any(
-        record[field] is not None for record in records for _, field, _ in columns[1:]
-    ):
-        print()
-        console.print_sentence(title)
-        console.print_records(columns, records)
-
-
-def print_summary(
-    summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bool = False
-) -> None:
+def print_summary(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     """Print the findings of an analysis, warnings and the next steps, or one JSON
     document.
     """
@@ -122,8 +54,6 @@ def print_summary(
         console.note(f"warning: {warning}", quiet=quiet)
         if command is not None:
             console.note_command(command, quiet=quiet)
-    if per_epoch:
-        print_epoch_tables(Path(summary.out), [run.name for run in summary.runs])
     if is_new:
         _print_next_steps(summary, quiet=quiet)
     for logged in summary.logged:

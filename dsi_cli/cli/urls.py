@@ -1,16 +1,14 @@
-"""Options whose value is a URL: a command gets local paths, and its messages show the
-URLs.
+"""URLs in the options of commands: a command that reads results, labels or lists gets
+local copies, and its messages show the URLs.
 
-dsi reads checkpoints in place, and downloads everything else. It writes results to
-local folders only.
+dsi reads checkpoints in place, and the plan of an analysis downloads what its options
+name. dsi writes results to local folders only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from itertools import chain
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +25,8 @@ class ResultsOption(NamedTuple):
     """The option that makes the command write to another path; the empty text if the
     command never writes to the folder.
     """
-    unread: tuple[
-        str, ...
-    ] = ()  # the folders and tables that the command does not read
+    # the folders and tables that the command does not read
+    unread: tuple[str, ...] = ()
 
 
 RESULTS = {
@@ -44,84 +41,57 @@ RESULTS = {
     "compare": ResultsOption("outputs", "", ("predictions",)),
 }
 """The results folder of each command."""
+ANALYSES = ("analyze", "watch")  # the commands whose options the plan resolves
+READ_IN_PLACE = ("checkpoints", "tensors", "first", "second", "log_to")
+DOWNLOADED = ("labels", "map_file", "measure", "taxonomy")
 _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 
 
-@contextmanager
-def with_local_paths(
-    command: str, options: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Yield a command's options with local paths in place of URLs.
+def with_local_paths(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a command's options with local paths in place of URLs.
 
     Raise `UsageError` if an option that needs a local path is a URL, or a URL leads to
     no file. Raise `OutputError` if a results folder cannot be downloaded.
     """
-    typed = {name: _as_typed(value) for name, value in options.items()}
-    values = {name: value for name, value in typed.items() if _has_url(value)}
-    if not values:
-        yield typed
-        return
-    from tempfile import TemporaryDirectory
+    values: dict[str, Any] = {}
+    results = RESULTS.get(command)
+    for name, value in options.items():
+        values[name] = typed = _as_typed(value)
+        if name in READ_IN_PLACE or not _has_url(typed):
+            continue
+        if results is not None and name == results.name:
+            values[name] = _with_copies(
+                typed, lambda url: _downloaded_results(url, results, options)
+            )
+        elif command in ANALYSES:
+            continue
+        elif name in DOWNLOADED:
+            values[name] = _with_copies(typed, _downloaded)
+        else:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} takes a path of this machine, not a URL",
+                code="url-not-allowed",
+                option=flag,
+            )
+    return values
 
-    # Imported here, so that dsi --help does not import it.
-    from dsi_cli.analysis.option_groups.declaration import (
-        AS_IT_IS,
-        CACHE,
-        DOWNLOAD,
-        declared_options,
-    )
-    from dsi_cli.analysis.option_groups.groups import ANALYZE
+
+def _with_copies(value: Any, download: Callable[[str], Any]) -> Any:
+    """Return a URL, or several paths and URLs, with paths of copies."""
+    if not isinstance(value, list):
+        return download(value)
+    return [download(text) if _has_url(text) else text for text in value]
+
+
+def _downloaded(url: str) -> str:
     from dsi_cli.remote import download
 
-    # What happens to a URL depends on the parameter. URLs in other parameters are
-    # refused.
-    handling = {
-        "map_file": DOWNLOAD,
-        "measure": DOWNLOAD,
-        "tensors": AS_IT_IS,
-        "first": AS_IT_IS,
-        "second": AS_IT_IS,
-    }
-    for declared in chain.from_iterable(
-        map(declared_options, chain.from_iterable(ANALYZE.values()))
-    ):
-        if declared.option.url is not None:
-            handling[declared.parameter] = declared.option.url
-    results = RESULTS.get(command)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
-        stack.enter_context(urls.urls_in_messages(folder))
-        local: dict[str, Any] = {}
-        for name, value in values.items():
-            if handling.get(name) == AS_IT_IS:
-                continue
-            texts = dict.fromkeys(value) if isinstance(value, list) else [value]
-            paths: dict[Any, str | Path] = {}
-            for text in filter(_has_url, texts):
-                if results is not None and results.name == name:
-                    paths[text] = _downloaded_results(text, results, folder, options)
-                elif name in handling:
-                    target = (
-                        download.cache_folder() if handling[name] == CACHE else folder
-                    )
-                    paths[text] = download.localize(text, target)
-                else:
-                    flag = f"--{name.replace('_', '-')}"
-                    raise UsageError(
-                        f"{flag} takes a path of this machine, not a URL",
-                        code="url-not-allowed",
-                        option=flag,
-                    )
-            local[name] = (
-                [paths.get(text, text) for text in texts]
-                if isinstance(value, list)
-                else paths[value]
-            )
-        yield typed | local
+    return download.localize(url, download.copies_folder())
 
 
 def _downloaded_results(
-    url: str, results: ResultsOption, folder: Path, options: Mapping[str, Any]
+    url: str, results: ResultsOption, options: Mapping[str, Any]
 ) -> Path:
     """Return the local copy of a results folder; raise `UsageError` if the command
     would write to the folder.
@@ -137,7 +107,6 @@ def _downloaded_results(
         )
         raise UsageError(message, code="url-output", option="--out")
     kind, epoch = options.get("kind"), options.get("epoch")
-    is_one_kind = results.name == "output" and isinstance(kind, str)
 
     def is_needed(path: str) -> bool:
         """Return whether the command needs a file, from its path in the results
@@ -146,14 +115,13 @@ def _downloaded_results(
         top, *rest = path.split("/")
         if top in results.unread:
             return False
-        if top != "csms" or not is_one_kind or len(rest) < 2:
+        if top != "csms" or not isinstance(kind, str) or len(rest) < 2:
             return True
-        is_kind = MatrixId.parse(rest[-2]).kind == kind
-        return is_kind and (
-            epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch)
-        )
+        if MatrixId.parse(rest[-2]).kind != kind:
+            return False
+        return epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch)
 
-    return download.fetch_results(url, folder, is_needed)
+    return download.fetch_results(url, download.copies_folder(), is_needed)
 
 
 def _as_typed(value: Any) -> Any:
@@ -164,12 +132,17 @@ def _as_typed(value: Any) -> Any:
         return [_as_typed(part) for part in value]
     if isinstance(value, str):
         return urls.local_path(value)
-    match = _FLATTENED.match(str(value)) if isinstance(value, Path) else None
-    if match is None or value.exists():
-        return Path(urls.local_path(value)) if isinstance(value, Path) else value
-    slashes = "///" if match[1].lower() in urls.LOCAL else "//"
-    url = f"{match[1]}:{slashes}{str(value)[match.end() :]}"
-    return url if urls.scheme_of(url) else Path(urls.local_path(url))
+    if not isinstance(value, Path):
+        return value
+    match = _FLATTENED.match(str(value))
+    if match is not None and not value.exists():
+        scheme, rest = match[1], str(value)[match.end() :]
+        slashes = "///" if scheme.lower() in urls.LOCAL else "//"
+        url = f"{scheme}:{slashes}{rest}"
+        if urls.scheme_of(url):
+            return url
+        return Path(urls.local_path(url))
+    return Path(urls.local_path(value))
 
 
 def _has_url(value: Any) -> bool:

@@ -265,12 +265,7 @@ class WatchPrinter:
             print()
             # the screen is about all that came while dsi watched
             last = replace(self.summary, unchanged=False)
-            print_summary(
-                last,
-                as_json=False,
-                quiet=self.is_quiet,
-                per_epoch=self.output.per_epoch,
-            )
+            print_summary(last, as_json=False, quiet=self.is_quiet)
         return code
 
 

@@ -80,7 +80,7 @@ class EngineOptions:
             for option in engine.options if engine.name != self.name else ():
                 if getattr(self, option) not in (None, 0.0):
                     message = (
-                        f"--{option.replace('_', '-')} is for --engine {engine.name};"
+                        f"{option} is for the engine {engine.name};"
                         f" the engine is {self.name}"
                     )
                     raise UsageError(
@@ -89,7 +89,7 @@ class EngineOptions:
         gpus = self.gpus_per_task
         if not (0 <= gpus <= 1 or (1 < gpus < 1000 and gpus == int(gpus))):
             message = (
-                "--gpus-per-task takes a part of a GPU (0.25) or whole ones (2);"
+                "gpus_per_task takes a part of a GPU (0.25) or whole ones (2);"
                 f" {gpus} is neither"
             )
             raise UsageError(message, code="invalid-gpus")

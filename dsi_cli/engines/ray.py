@@ -86,7 +86,7 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         if options.address is not None:
             message = (
-                f"--address {options.address}: this process is connected to Ray"
+                f"address {options.address}: this process is connected to Ray"
                 " already; leave the address out, or "
             )
             message += "call ray.shutdown() first"
@@ -132,7 +132,7 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
             ImportError,
             ray.exceptions.RayError,
         ) as error:
-            message = f"Ray cannot be used at --address {address} ({first_line(error)})"
+            message = f"Ray cannot be used at {address} ({first_line(error)})"
             raise UsageError(message, code="ray-unusable") from None
         except Exception as error:  # noqa: BLE001  Ray raises a bare Exception if a node does not start in time
             message = (
@@ -166,7 +166,7 @@ def _require_server(address: str) -> None:
     match = re.fullmatch(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
     if match is None:
         raise UsageError(
-            f"--address takes {_EXPECTED}; {address!r} is not one of them",
+            f"address takes {_EXPECTED}; {address!r} is not one of them",
             code="invalid-address",
         )
     host, port = match[1].strip("[]"), int(match[2])
@@ -178,7 +178,7 @@ def _require_server(address: str) -> None:
     reason = reason_no_response(host, port)
     if reason is not None:
         raise UsageError(
-            f"--address {address}: {reason} ({host}); expected {_EXPECTED}",
+            f"address {address}: {reason} ({host}); expected {_EXPECTED}",
             code="no-response",
         )
 
@@ -422,7 +422,7 @@ class RayEngine:
         if not cpus:
             message = (
                 f"no node of the Ray cluster has {gpus:g} GPUs; give a smaller number"
-                " to --gpus-per-task"
+                " to gpus_per_task"
             )
             raise UsageError(message, code="too-many-gpus")
         return TaskResources(max(1, min(cpus)), gpus)

@@ -102,7 +102,7 @@ def decode(
     if bad and not (skip_bad and kept):
         remedy = "replace them"
         if kept and not skip_bad:
-            remedy += ", or add --skip-bad-images to leave them out"
+            remedy += ", or give skip_bad_images=True in Python to leave them out"
         path, reason = bad[0]
         message = (
             f"{len(bad):,} of {len(samples):,} images cannot be decoded, such as"
@@ -163,8 +163,8 @@ def stream(
         if isinstance(row, str):
             if on_bad is None:
                 raise UsageError(
-                    f"{samples.locate(sample)} cannot be decoded ({row}); add"
-                    " --skip-bad-images to leave it out",
+                    f"{samples.locate(sample)} cannot be decoded ({row}); give"
+                    " skip_bad_images=True in Python to leave it out",
                     code="bad-image",
                     sample=sample,
                     reason=row,

@@ -100,7 +100,7 @@ class Preprocessing:
             raise UsageError(message, code="channels", channels=channels)
         if self.interpolation not in (None, *INTERPOLATIONS):
             message = (
-                f"--interpolation {self.interpolation!r}:"
+                f"interpolation {self.interpolation!r}:"
                 f" {expected(self.interpolation, INTERPOLATIONS)}"
             )
             raise UsageError(
@@ -123,7 +123,7 @@ class Preprocessing:
             )
         if self.crop_pct is not None and not 0 < self.crop_pct <= 4:
             raise UsageError(
-                f"--crop-pct {self.crop_pct:g}: expected a number above 0, up to 4",
+                f"crop_pct {self.crop_pct:g}: expected a number above 0, up to 4",
                 code="crop-share",
             )
         return replace(

@@ -99,8 +99,8 @@ def open_dataset(
     """
     if root is None:
         message = (
-            f"{named.name}: expected the folder of the data set (with --download, it is"
-            " created), found none; give "
+            f"{named.name}: expected the folder of the data set (in Python, download=True"
+            " creates it), found none; give "
         )
         message += "--data-root FOLDER"
         raise UsageError(message, code="no-data-root", name=named.name)
@@ -171,7 +171,7 @@ def _load(named: TorchvisionDataset, root: str, split: str, download: bool) -> A
     except (RuntimeError, OSError, ValueError) as error:
         remedy = "give another --data-root"
         if named.is_fetched and not download:
-            remedy += ", or --download to fetch it"
+            remedy += ", or download=True in Python to fetch it"
         text = str(error).split("\n")[0].split(". You")[0]
         message = (
             f"{named.name}: expected the data set in {root}, found it missing or"

@@ -50,7 +50,7 @@ BYTES_PER_VALUE = 130
 RANKED_ROWS = 16
 TILE_SIDE = 1024  # the rows and columns of the parts in which the file of ranks is read
 MEASURES = ("cosine", "mse", "pearson")  # the measures of a SAI that follow from sums
-SHORT_OF_MEMORY = "whole matrices in memory; give more with --memory"
+SHORT_OF_MEMORY = "whole matrices in memory; give more with memory= in Python"
 TOO_MANY_CLASSES = "whole matrices, which are not made above 4,096 classes"
 """The requirements of measures that are not computed by blocks of rows, as the end of
 the reason why they are missing.

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from dsi_cli.errors import NothingToAnalyseError, OutputError, UsageError
@@ -21,7 +20,7 @@ from dsi_cli.remote import locations, urls
 from dsi_cli.remote.filesystem import WORKERS
 
 if TYPE_CHECKING:
-    from dsi_cli.remote.remote_path import FileInfo, RemotePath
+    from dsi_cli.remote.remote_path import RemotePath
 
 _RESERVED_BYTES = 256 << 20  # disk space that copies leave free
 
@@ -32,27 +31,36 @@ def fetch(
     """Download a file, a folder with its selected files, or all matches of a pattern;
     return the local path.
 
-    A file is not downloaded again if the local copy has the same size and time.
+    `is_selected` takes the path of a file in the folder. A file is not downloaded again
+    if the local copy has the same size and time.
 
     Raise `UsageError` if nothing matches the URL, the disk has too little space, or the
     server refuses the download.
     """
+    shown = urls.without_secrets(url)
     try:
         paths = locations.match_url(url)
     except NothingToAnalyseError as error:
         raise UsageError(str(error), code="unreachable") from None
     if not paths:
+        raise UsageError(f"no such file or folder: {shown}", code="no-such-path")
+    try:
+        files: list[RemotePath] = []
+        for path in paths:
+            if path.is_file():
+                files.append(path)
+                continue
+            for file in path.files():
+                name = file.relative_to(path).as_posix()
+                files += [file] if is_selected(name) else []
+        _require_space(sum(file.listed_info().size for file in files), folder)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(lambda file: _download(file, folder), files))
+    except OSError as error:
         raise UsageError(
-            f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path"
-        )
-    for path in paths:
-        try:
-            fetch_below(path, urls.copy_path(str(path), folder), is_selected)
-        except OSError as error:
-            raise UsageError(
-                f"{path} could not be downloaded: {error.strerror or error}",
-                code="download-failed",
-            ) from None
+            f"{shown} could not be downloaded: {error.strerror or error}",
+            code="download-failed",
+        ) from None
     return urls.copy_path(url, folder)
 
 
@@ -92,45 +100,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
 
 
-def fetch_below(
-    path: RemotePath, target: Path, is_selected: Callable[[str], bool] = lambda _: True
-) -> None:
-    """Copy a file, or the selected files in a folder, to a local path.
-
-    Raise `OSError` if the server refuses to send a file, or the disk cannot store it,
-    and `UsageError` if the disk has too little space.
-    """
-    files = [(path, path.listed_info())] if path.is_file() else path.files()
-    jobs = [(file.relative_to(path).as_posix(), file, info) for file, info in files]
-    jobs = [job for job in jobs if is_selected(job[0])]
-    # Check the disk space before the first download.
-    size = sum(info.size for _, _, info in jobs)
-    folder = next(parent for parent in (target, *target.parents) if parent.exists())
-    free = shutil.disk_usage(folder).free
-    if size + _RESERVED_BYTES > free:
-        message = (
-            f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20}"
-            " MB free; free some space"
-        )
-        raise UsageError(message, code="disk-full")
-    with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(lambda job: _download(job[1], job[2], target / job[0]), jobs))
-
-
-_lock = Lock()
-
-
 def local_file(file: locations.Place) -> Path:
     """Return the path of a small file, or of its copy until the process ends; raise
     `OSError` if it is not sent.
     """
     if isinstance(file, Path):
         return file
-    info = file.listed_info()
-    with _lock:
-        path = urls.copy_path(str(file), _process_folder().path)
-        _download(file, info, path)
-    return path
+    return _download(file, copies_folder())
 
 
 class TemporaryFolder:
@@ -139,16 +115,36 @@ class TemporaryFolder:
     """
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="dsi-")).resolve()
+        self.path = Path(tempfile.mkdtemp(prefix=urls.COPIES)).resolve()
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 _process_folder = cache(TemporaryFolder)
 
 
-def _download(file: RemotePath, info: FileInfo, path: Path) -> None:
+def copies_folder() -> Path:
+    """Return the folder of copies that stay until the process ends."""
+    return _process_folder().path
+
+
+def _require_space(size: int, folder: Path) -> None:
+    """Raise `UsageError` if the disk of a folder has too little space for new files."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if size + _RESERVED_BYTES > free:
+        message = (
+            f"{size >> 20} MB would be downloaded to {existing}, which has"
+            f" {free >> 20} MB free; free some space"
+        )
+        raise UsageError(message, code="disk-full")
+
+
+def _download(file: RemotePath, folder: Path) -> Path:
+    """Return the copy of a file in a folder, after downloading it if it has changed."""
+    info = file.listed_info()
+    path = urls.copy_path(str(file), folder)
     if path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == info:
-        return
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -157,3 +153,4 @@ def _download(file: RemotePath, info: FileInfo, path: Path) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+    return path

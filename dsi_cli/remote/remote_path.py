@@ -178,51 +178,38 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
             (mode, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0), {"st_mtime_ns": time}
         )
 
-    def lstat(self) -> os.stat_result:
-        """Return `stat`, because a server has no links."""
-        return self.stat()
-
-    def _members(self) -> list[tuple[str, FileInfo | None]]:
-        """Return name and info (None for a folder) of the members of the folder,
-        sorted; empty if it does not exist.
+    def _entries(self) -> dict[str, str]:
+        """Return the type of each member of the folder, by its name; empty if the
+        folder does not exist.
         """
+        folder = self.path.rstrip("/")
         try:
-            entries = self._send(
-                lambda: self.fs.ls(self.path, detail=True), self.path.rstrip("/")
-            )
+            entries = self._send(lambda: self.fs.ls(self.path, detail=True), folder)
         except FileNotFoundError:
-            return []
-        members = {
-            entry["name"].rstrip("/"): _info(entry) if entry["type"] == "file" else None
-            for entry in entries
-        }
-        # some servers list an object with the folder's name
-        members.pop(self.path.rstrip("/"), None)
-        return [(name.rpartition("/")[2], members[name]) for name in sorted(members)]
+            return {}
+        types = {entry["name"].rstrip("/"): entry["type"] for entry in entries}
+        types.pop(folder, None)  # some servers list an object with the folder's name
+        return {name.rpartition("/")[2]: types[name] for name in sorted(types)}
 
     def iterdir(self) -> Iterator[RemotePath]:
         """Yield the members of the folder, sorted."""
-        return (self / name for name, _ in self._members())
+        return (self / name for name in self._entries())
 
     def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
         """Yield each folder with the names of its folders and files, top down; the
         caller may change the list of folders.
         """
-        members = self._members()
-        folders = [name for name, info in members if info is None]
-        yield self, folders, [name for name, info in members if info is not None]
+        types = self._entries()
+        folders = [name for name, kind in types.items() if kind != "file"]
+        yield self, folders, [name for name, kind in types.items() if kind == "file"]
         for name in folders:
             yield from (self / name).walk()
 
-    def files(self) -> Iterator[tuple[RemotePath, FileInfo]]:
-        """Yield all files in the folder and its subfolders, with their sizes and times
-        according to the listing.
-        """
-        for name, info in self._members():
-            if info is None:
-                yield from (self / name).files()
-            else:
-                yield self / name, info
+    def files(self) -> Iterator[RemotePath]:
+        """Yield all files in the folder and its subfolders."""
+        for folder, _, names in self.walk():
+            for name in names:
+                yield folder / name
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
         """Yield the files and folders that match, sorted; ``**`` matches any number of
@@ -230,10 +217,10 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         """
         expression = re.compile(glob_translate(pattern))
         for folder, folders, files in self.walk():
-            relative_folder = folder.relative_to(self)
             for name in [*files, *folders]:
-                if expression.match((relative_folder / name).as_posix()):
-                    yield folder / name
+                path = folder / name
+                if expression.match(path.relative_to(self).as_posix()):
+                    yield path
             if "/" not in pattern and "**" not in pattern:
                 return
 
@@ -286,23 +273,35 @@ def path_for_url(url: str) -> RemotePath:
 
 
 def _info(entry: dict[str, Any]) -> FileInfo:
+    """Return size and time of a file from its entry in a listing."""
     size = int(entry.get("size") or 0)
-    time: Any = next((entry[name] for name in _TIME_FIELDS if entry.get(name)), 0.0)
+    nanoseconds = int(_seconds(entry) * _NANO)
+    tag = _tag(entry)
+    if tag is not None:
+        whole_seconds = nanoseconds - nanoseconds % _NANO
+        nanoseconds = whole_seconds + zlib.crc32(tag.encode()) % _NANO
+    return FileInfo(size, nanoseconds)
+
+
+def _seconds(entry: dict[str, Any]) -> float:
+    """Return the time in an entry in seconds since 1970; 0 without a time."""
+    times = [entry[name] for name in _TIME_FIELDS if entry.get(name)]
+    time = times[0] if times else 0.0
     if isinstance(time, str):
         with suppress(ValueError):
             time = datetime.fromisoformat(time)
     if isinstance(time, datetime):
-        time = (
-            time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-        ).timestamp()
-    seconds = float(time) if isinstance(time, int | float) else 0.0
-    tag = _tag(entry)
-    if tag is None:
-        return FileInfo(size, int(seconds * _NANO))
-    return FileInfo(size, int(seconds) * _NANO + zlib.crc32(tag.encode()) % _NANO)
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=UTC)
+        return time.timestamp()
+    if isinstance(time, int | float):
+        return float(time)
+    return 0.0
 
 
 def _tag(entry: dict[str, Any]) -> str | None:
-    return next(
-        (str(entry[name]).strip('"') for name in _TAG_FIELDS if entry.get(name)), None
-    )
+    """Return the server's tag of the contents in an entry."""
+    for name in _TAG_FIELDS:
+        if entry.get(name):
+            return str(entry[name]).strip('"')
+    return None

@@ -2,8 +2,8 @@
 local copies of remote files.
 
 A copy has the names of the URL in a folder: ``s3://lab/runs/a`` becomes
-``FOLDER/s3/lab/runs/a``. Names therefore stay the same, and a message about a copy can
-show the URL.
+``dsi-copies-x1/s3/lab/runs/a``. Names therefore stay the same, and a message about a
+copy can show the URL.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from os import PathLike, fspath
 from pathlib import Path
 from urllib.parse import unquote
@@ -25,7 +24,8 @@ _TO_END = re.compile(r"[a-z][a-z0-9+.-]{1,40}://.*", re.IGNORECASE)
 _HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _IN_TEXT = re.compile(r"\b[a-z][a-z0-9+.-]{1,40}://[^\s'\"<>]+", re.IGNORECASE)
 LOCAL = ("file", "local")
-_folders: ContextVar[tuple[Path, ...]] = ContextVar("folders of copies", default=())
+# the beginning of the name of a temporary folder of copies
+COPIES = "dsi-copies-"
 
 
 def scheme_of(path: str | PathLike[str]) -> str | None:
@@ -86,32 +86,16 @@ def without_secrets(url: str) -> str:
 
 
 def require_local_output(out: str | PathLike[str]) -> None:
-    """Raise `UsageError` if an output folder is a URL; the message has the command that
-    uploads a local folder.
-    """
-    scheme = scheme_of(out)
-    if scheme is None:
+    """Raise `UsageError` if an output folder is a URL."""
+    if scheme_of(out) is None:
         return
     url = without_secrets(fspath(out)).rstrip("/")
     folder = url.rpartition("/")[2] or "dsi-out"
-    if scheme == "s3":
-        upload = f"aws s3 sync {shlex.quote(folder)} {shlex.quote(url)}"
-    elif scheme == "hf":
-        repository = "/".join(
-            url.removeprefix("hf://").removeprefix("datasets/").split("/")[:2]
-        )
-        upload = (
-            f"hf upload {shlex.quote(repository)} {shlex.quote(folder)}"
-            f" {shlex.quote(folder)}"
-        )
-    else:
-        call = (
-            f"import fsspec; fsspec.filesystem({scheme!r}).put({f'{folder}/'!r},"
-            f" {f'{url}/'!r}, recursive=True)"
-        )
-        upload = f"python -c {shlex.quote(call)}"
-    advice = f"give -o {shlex.quote(folder)}, and then run: {upload}"
-    message = f"the output must be a folder of this machine, not {url}; {advice}"
+    message = (
+        f"the output must be a folder of this machine, not {url}; give -o"
+        f" {shlex.quote(folder)}, and copy that folder to the server afterwards"
+        " (docs/remote.md has the commands)"
+    )
     raise UsageError(message, code="url-output", option="--out")
 
 
@@ -137,45 +121,35 @@ def copy_path(url: str, folder: Path) -> Path:
     )
 
 
-def restore_urls(text: str, folder: Path) -> str:
-    """Return a text in which URLs replace the paths of copies in a folder.
-
-    >>> restore_urls("no labels in /tmp/x/s3/lab/classes.txt", Path("/tmp/x"))
-    'no labels in s3://lab/classes.txt'
-    """
-    scheme_in_folder = re.escape(f"{folder}/") + r"([^/]*)(/?)"
-    return re.sub(
-        scheme_in_folder, lambda match: match[1] + ("://" if match[2] else ""), text
-    )
-
-
 @contextmanager
-def urls_in_messages(folder: Path) -> Iterator[None]:
-    """Make `show_urls`, `address` and errors that leave the block use URLs instead of
-    the paths of copies in a folder.
-    """
-    token = _folders.set((*_folders.get(), folder))
+def urls_in_messages() -> Iterator[None]:
+    """Make errors that leave the block name URLs instead of the paths of copies."""
     try:
         yield
     except DsiError as error:
-        error.args = (restore_urls(str(error), folder),)
+        error.args = (show_urls(str(error)),)
         raise
-    finally:
-        _folders.reset(token)
 
 
 def show_urls(text: str) -> str:
-    """Return a text in which URLs replace the paths of copies."""
-    for folder in _folders.get():
-        text = restore_urls(text, folder)
-    return text
+    """Return a text in which URLs replace the paths of copies.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.gettempdir()).resolve() / f"{COPIES}x1"
+    >>> show_urls(f"no labels in {folder}/s3/lab/classes.txt")
+    'no labels in s3://lab/classes.txt'
+    """
+    if COPIES not in text:
+        return text
+    import tempfile
+
+    parent = re.escape(str(Path(tempfile.gettempdir()).resolve()))
+    copy = rf"{parent}[\\/]{COPIES}\w+[\\/]([^\\/]*)([\\/]?)"
+    return re.sub(copy, lambda match: match[1] + ("://" if match[2] else ""), text)
 
 
 def address(path: Path) -> str:
     """Return the address that identifies a path in later calls: the URL for a copy, the
     resolved path otherwise.
     """
-    text = str(path.resolve())
-    for folder in _folders.get():
-        text = restore_urls(text, folder.resolve())
-    return text
+    return show_urls(str(path.resolve()))

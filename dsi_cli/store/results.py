@@ -18,7 +18,17 @@ from dsi_cli import similarity
 from dsi_cli.errors import UsageError, count, require_choice, suggestion
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 from dsi_cli.store import layout, parquet, schema
-from dsi_cli.store.schema import HEAD_KINDS, MATRIX_KINDS, SPLIT_KINDS, SPLITS, Table
+from dsi_cli.store.schema import (
+    HEAD_KINDS,
+    MATRIX_KINDS,
+    SPLIT_KINDS,
+    SPLITS,
+    MatrixId,
+    Table,
+)
+
+_Selected = tuple[NDArray[np.intp], ...]
+"""The indices of rows and columns as `numpy.ix_` returns them."""
 
 
 def _frame(table: Table, meaning: str) -> cached_property[pd.DataFrame]:
@@ -232,81 +242,31 @@ class Results:
         classifier in ``heads/``.
         """
         name = self.run_name(run)
-        if split is None and isinstance(kind, str):
-            kind, split = schema.MatrixId.parse(kind)
-        for text in (kind,) if split is None else (kind, split):
-            if not (isinstance(text, str) and text.isidentifier()):
-                hint = (
-                    f"; for an epoch write epoch={text}"
-                    if isinstance(text, Integral)
-                    else ""
-                )
-                message = (
-                    f"{text!r} is not a kind or split of a matrix; expected names like"
-                    f" ncsm, scsm, test{hint}"
-                )
-                raise UsageError(message, code="unknown-kind")
-        if split is not None:
-            require_choice("split", split, SPLITS)
-        if kind in HEAD_KINDS:
-            split = None  # a head has no split
+        matrix = _matrix_id(kind, split)
         labels = self._labels(name)
-        if kind == "scsm":
-            return self._part(self._reference(name, labels, reference), rows, classes)
+        selected = np.ix_(_class_indices(rows, labels), _class_indices(classes, labels))
+        if matrix.kind == "scsm":
+            path = self._reference_path(name, labels, reference)
+            return _named_part(parquet.read_matrix(path), labels, selected)
+
+        # A matrix of a checkpoint is stored as a whole.
         epoch = self._epoch_or_last(name, epoch)
-        if split is None and kind in SPLIT_KINDS:
-            split = next(
-                (
-                    part
-                    for part in SPLITS
-                    if layout.csm_path(
-                        self.path, name, kind, part, epoch, step
-                    ).is_file()
-                ),
-                None,
-            )
-        path = layout.csm_path(self.path, name, kind, split, epoch, step)
-        if path.is_file():
-            matrix = parquet.padded(parquet.read_matrix(path), len(labels))
-            return self._part(
-                pd.DataFrame(matrix, index=labels, columns=labels), rows, classes
-            )
+        for candidate in _with_default_split(matrix):
+            path = layout.csm_path(self.path, name, *candidate, epoch, step)
+            if path.is_file():
+                values = parquet.padded(parquet.read_matrix(path), len(labels))
+                return _named_part(values, labels, selected)
+
+        # A part of a large matrix is computed from the stored head.
         head = layout.head_path(self.path, name, epoch, step)
-        if not head.is_file() or kind not in HEAD_KINDS:
-            raise self._missing_matrix(name, kind, epoch, step)
-        # Compute a part of a large matrix from the stored head.
-        row_indices, column_indices = (
-            _class_indices(rows, labels),
-            _class_indices(classes, labels),
-        )
-        height, width = len(row_indices), len(column_indices)
-        if height * width > similarity.MAX_DENSE_CLASSES**2:
-            part = f"{height:,} x {width:,} values"
-            problem = (
-                f"the {kind} of {width:,} classes is not stored, and {part} are too"
-                " many at once"
-            )
-            advice = (
-                f"select a part with .csm({kind!r}, rows=[...], classes=[...]) or dsi"
-                " export --rows 0:100"
-            )
-            advice += "; neighbors/ holds the nearest classes of each class"
-            raise UsageError(f"{problem}; {advice}", code="matrix-too-large", kind=kind)
-        cosines = _cosines(head, kind, head.stat().st_mtime_ns)
-        values = np.full((height, width), np.nan, dtype=np.float32)
-        known = [
-            np.flatnonzero(indices < cosines.size)
-            for indices in (row_indices, column_indices)
-        ]
-        values[np.ix_(*known)] = cosines.between(
-            row_indices[known[0]], column_indices[known[1]]
-        )
-        return pd.DataFrame(
-            values, index=labels[row_indices], columns=labels[column_indices]
-        )
+        if matrix.kind in HEAD_KINDS and head.is_file():
+            return _part_from_head(head, matrix.kind, labels, selected)
+        raise self._missing_matrix(name, matrix.kind, epoch, step)
 
     def _epoch_or_last(self, run: str, epoch: int | None) -> int:
-        return max(self.epochs(run), default=0) if epoch is None else whole_epoch(epoch)
+        if epoch is None:
+            return max(self.epochs(run), default=0)
+        return whole_epoch(epoch)
 
     def _missing_matrix(
         self, run: str, kind: str, epoch: int, step: int | None
@@ -314,34 +274,18 @@ class Results:
         """Return the error for a matrix that does not exist; its message lists the
         existing matrices.
         """
-        kinds = sorted(
-            member.name
-            for member in (self.path / schema.CSMS.path / layout.folder_name(run)).glob(
-                "*/"
-            )
-        )
+        folder = self.path / schema.CSMS.path / layout.folder_name(run)
+        kinds = sorted(member.name for member in folder.glob("*/"))
         hint = "" if kind in MATRIX_KINDS else suggestion(kind, MATRIX_KINDS)
         where = f"epoch {epoch}" if step is None else f"epoch {epoch}, step {step},"
         message = (
             f"no {kind} of {where} in run {run!r}: its epochs are"
-            f" {brief_epochs(self.epochs(run))}"
+            f" {brief_epochs(self.epochs(run))}, its matrices"
+            f" {', '.join(kinds) or 'none'}{hint}"
         )
-        message += f", its matrices {', '.join(kinds) or 'none'}{hint}"
         return UsageError(
             message, code="unknown-matrix", run=run, kind=kind, epoch=epoch
         )
-
-    @staticmethod
-    def _part(
-        matrix: pd.DataFrame,
-        rows: Sequence[int | str] | None,
-        classes: Sequence[int | str] | None,
-    ) -> pd.DataFrame:
-        if rows is None and classes is None:
-            return matrix
-        return matrix.iloc[
-            _class_indices(rows, matrix.index), _class_indices(classes, matrix.columns)
-        ]
 
     def require_matrices(self, run: str | None = None) -> None:
         """Raise `UsageError` if a run has so many classes that no matrix is stored; for
@@ -515,11 +459,11 @@ class Results:
         ]
         return pd.Index(names, name="class")
 
-    def _reference(
+    def _reference_path(
         self, run: str, labels: pd.Index, reference: str | None
-    ) -> pd.DataFrame:
-        """Return a reference matrix of a run; without a name, its main reference
-        matrix.
+    ) -> Path:
+        """Return the file of a reference matrix of a run, by default of the main one;
+        raise `UsageError` if there is none.
         """
         names = self.references(run)
         if reference is not None and names:
@@ -528,29 +472,20 @@ class Results:
             )
             names = [reference]
         labels_ids = self.rows_of("classes", run)["labels_id"].dropna().unique()
-        for path in [
-            layout.reference_path(self.path, name, labels_id)
-            for name in names[:1]
-            for labels_id in labels_ids
-        ]:
+        if names and len(labels_ids):
+            path = layout.reference_path(self.path, names[0], labels_ids[0])
             if path.is_file():
-                return pd.DataFrame(
-                    parquet.read_matrix(path), index=labels, columns=labels
-                )
+                return path
         if self.is_vast(run):
-            advice = (
-                "dsi wordnet LABELS writes the nearest of each, and with --whole the"
+            message = (
+                f"the reference matrix of {len(labels):,} classes is not stored; dsi"
+                " wordnet LABELS writes the nearest of each, and with --whole the"
                 " matrix"
             )
-            message = (
-                f"the reference matrix of {len(labels):,} classes is not stored;"
-                f" {advice}"
-            )
             raise UsageError(message, code="matrix-too-large")
-        reason = "its labels are missing or not in WordNet"
         message = (
-            f"run {run!r} has no reference matrix, because {reason}; run dsi analyze"
-            " with --labels"
+            f"run {run!r} has no reference matrix, because its labels are missing or"
+            " not in WordNet; run dsi analyze with --labels"
         )
         raise UsageError(message, code="no-reference", run=run)
 
@@ -572,6 +507,70 @@ def brief_epochs(epochs: list[int]) -> str:
     if len(epochs) > 8:
         return f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"
     return ", ".join(map(str, epochs))
+
+
+def _matrix_id(kind: str, split: str | None) -> MatrixId:
+    """Return the matrix that the user names, without a split if its kind has none;
+    raise `UsageError` if a name is not one of a matrix.
+    """
+    if isinstance(kind, str) and split is None:
+        kind, split = MatrixId.parse(kind)
+    for text in (kind, split or SPLITS[0]):
+        if not isinstance(text, str) or not text.isidentifier():
+            message = (
+                f"{text!r} is not a kind or split of a matrix; expected names like"
+                " ncsm, scsm, test"
+            )
+            if isinstance(text, Integral):
+                message += f"; for an epoch write epoch={text}"
+            raise UsageError(message, code="unknown-kind")
+    if split is not None:
+        require_choice("split", split, SPLITS)
+    return MatrixId(kind, None if kind in HEAD_KINDS else split)
+
+
+def _with_default_split(matrix: MatrixId) -> list[MatrixId]:
+    """Return the matrix, or without a split, the matrices of all splits that may be
+    meant, the first one first.
+    """
+    if matrix.split is None and matrix.kind in SPLIT_KINDS:
+        return [MatrixId(matrix.kind, split) for split in SPLITS]
+    return [matrix]
+
+
+def _named_part(
+    values: NDArray[np.float32], labels: pd.Index, selected: _Selected
+) -> pd.DataFrame:
+    """Return the selected rows and columns of a matrix with the names of the
+    classes.
+    """
+    rows, columns = (indices.ravel() for indices in selected)
+    return pd.DataFrame(values[selected], index=labels[rows], columns=labels[columns])
+
+
+def _part_from_head(
+    head: Path, kind: str, labels: pd.Index, selected: _Selected
+) -> pd.DataFrame:
+    """Return the selected rows and columns of a matrix that is computed from a head;
+    NaN for classes that the head lacks. Raise `UsageError` if they are too many.
+    """
+    rows, columns = (indices.ravel() for indices in selected)
+    if len(rows) * len(columns) > similarity.MAX_DENSE_CLASSES**2:
+        message = (
+            f"the {kind} of {len(columns):,} classes is not stored, and"
+            f" {len(rows):,} x {len(columns):,} values are too many at once; select a"
+            f" part with .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows"
+            " 0:100; neighbors/ holds the nearest classes of each class"
+        )
+        raise UsageError(message, code="matrix-too-large", kind=kind)
+    cosines = _cosines(head, kind, head.stat().st_mtime_ns)
+    values = np.full((len(rows), len(columns)), np.nan, dtype=np.float32)
+    known_rows = np.flatnonzero(rows < cosines.size)
+    known_columns = np.flatnonzero(columns < cosines.size)
+    values[np.ix_(known_rows, known_columns)] = cosines.between(
+        rows[known_rows], columns[known_columns]
+    )
+    return pd.DataFrame(values, index=labels[rows], columns=labels[columns])
 
 
 def _class_indices(

@@ -132,7 +132,7 @@ def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
     require_sums(
         curves_of(out),
         curves_of(whole),
-        "needs whole matrices in memory; give more with --memory",
+        "needs whole matrices in memory; give more with memory= in Python",
     )
     key = ["epoch", "reference", "class_index", "group"]
     by_class = [

@@ -674,8 +674,6 @@ def test_evaluate_again_loads_no_torch(own_run, few, tmp_path):
         tmp_path / "out",
         "--test",
         few,
-        "--draws",
-        0,
         *own_run.options,
     ]
     ended = [
@@ -701,8 +699,8 @@ def test_evaluate_again_after_changed_options(own_run, evaluate, evaluations):
         ("--model-arg", "slow=0.0"),
     ]
     changes += [
-        ("--templates", "--autocast"),
-        ("--batch-size", 10, "--epochs", 1, "--centred"),
+        ("--templates",),
+        ("--batch-size", 10, "--epochs", 1),
     ]
     for options, count in zip(changes, [2] * 5 + [0], strict=True):
         del evaluations[:]

@@ -541,7 +541,7 @@ def test_a_named_log_wins_and_counts_for_all_runs(
     runs = [make_run("a"), make_run("b")]
     (runs[0] / "log.csv").write_text("epoch,test_loss\n0,9\n1,9\n2,9\n3,9\n")
     (tmp_path / "mine.csv").write_text("epoch,test_loss\n0,4\n1,3\n2,2\n3,1\n")
-    options = ["--log", tmp_path / "mine.csv", "--draws", 0, "--no-report"]
+    options = ["--log", tmp_path / "mine.csv", "--no-report"]
     assert dsi("analyze", *runs, "-o", tmp_path / "out", *options).code == 0
     losses = (
         Results(tmp_path / "out").curves.query("metric == 'loss'").sort_values("epoch")

@@ -74,8 +74,8 @@ def test_analyze_again_reads_no_head(make_run, tmp_path, monkeypatch, dsi):
     assert (told.read, told.reused, told.statuses, opened) == (0, 4, {"ok": 4}, [])
     assert contents(out) == before
     # the command also records its settings
-    dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
-    ended = dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
+    dsi("analyze", run, "-o", out, "--no-report")
+    ended = dsi("analyze", run, "-o", out, "--no-report")
     assert ended.code == 0
     assert ended.out.startswith("Nothing new: 4 of 4 checkpoints.")
 
@@ -100,10 +100,10 @@ def test_analyze_of_results_without_a_cache_sets_them_aside_and_keeps_their_sett
 ):
     run, out, labels = make_run(labels=None), tmp_path / "out", tmp_path / "animals.txt"
     labels.write_text("\n".join(ANIMALS), encoding="utf-8")
-    dsi("analyze", run, "-o", out, "--draws", 0, "--no-report", "--labels", labels)
+    dsi("analyze", run, "-o", out, "--no-report", "--labels", labels)
     shutil.rmtree(out / ".cache")
     before = contents(out)
-    ended = dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
+    ended = dsi("analyze", run, "-o", out, "--no-report")
     line = (
         f"{out} has results of dsi 0.2: they are now in {out}-before-1, and dsi"
         " analyses all checkpoints again"
@@ -113,7 +113,7 @@ def test_analyze_of_results_without_a_cache_sets_them_aside_and_keeps_their_sett
     assert contents(out) == before
     assert (
         "Nothing new: 4 of 4 checkpoints."
-        in dsi("analyze", run, "-o", out, "--draws", 0, "--no-report").out
+        in dsi("analyze", run, "-o", out, "--no-report").out
     )
 
 
@@ -303,8 +303,6 @@ def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(
         str(run),
         "-o",
         str(out),
-        "--draws",
-        "0",
     ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

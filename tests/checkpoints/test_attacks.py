@@ -233,7 +233,7 @@ def test_an_output_holds_nothing_outside_itself(dsi, tmp_path):
     save_head(run / "epoch_1.pt", heads(2)[1], epoch=1)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     out = tmp_path / "out"
-    assert dsi("analyze", run, "-o", out, "--draws", 0, "--no-report").code == 0
+    assert dsi("analyze", run, "-o", out, "--no-report").code == 0
     new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
     assert new
     assert all(path.is_relative_to(out) for path in new)

@@ -8,6 +8,8 @@ import shutil
 import pytest
 import torch
 
+from dsi_cli import Evaluation, analyze
+
 
 def refused(ran, message, code=2):
     """Assert that a call ended with one clear line and nothing else."""
@@ -38,13 +40,6 @@ def refused(ran, message, code=2):
         ),
         (("--std", "0"), r"^a standard deviation is above 0; \(0\.0,\) is not$"),
         (("--image-size", "big"), r"--image-size"),
-        (
-            ("--channels", 1),
-            (
-                r"^run 'own', epoch_0\.pt: the weights do not fit the model: 1 of"
-                r" another shape \(conv\.weight"
-            ),
-        ),
         (("--device", "gpu"), r"^--device gpu is not available: .*; try auto or cpu$"),
         pytest.param(
             ("--device", "cuda"),
@@ -152,30 +147,25 @@ def test_analyze_class_without_an_image_warns(own_run, evaluate, data, few, tmp_
     ].tolist() == [9]
 
 
-def test_analyze_undecodable_images_are_refused_or_skipped(own_run, evaluate, data):
+def test_analyze_undecodable_images_are_refused_or_skipped(
+    own_run, evaluate, data, tmp_path
+):
     bad = [sorted((data / "bear").iterdir())[3], sorted((data / "wolf").iterdir())[0]]
     bad[0].write_bytes(b"no image")
     bad[1].write_bytes(bad[1].read_bytes()[:200])
     ran = evaluate(own_run.folder, *own_run.options, data=data)
     refused(
         ran,
-        rf"{bad[0]}.* cannot be decoded.*--skip-bad-images to leave|such as {bad[0]}"
-        r" .*--skip-bad-images to leave",
+        rf"{bad[0]}.* cannot be decoded.*skip_bad_images=True in Python to leave|such as {bad[0]}"
+        r" .*skip_bad_images=True in Python",
     )
-    ran = evaluate(
-        own_run.folder,
-        *own_run.options,
-        "--skip-bad-images",
-        data=data,
-        out="skipped",
+    model = own_run.options[own_run.options.index("--model") + 1]
+    evaluation = Evaluation(test=data, model=model, skip_bad_images=True)
+    found = analyze(
+        own_run.folder, tmp_path / "skipped", evaluation=evaluation, labels="none"
     )
-    assert ran.code == 0, ran.stderr
-    assert (
-        "warning: test: dsi leaves out 2 images that cannot be decoded, such as "
-        in ran.stderr
-    )
-    assert str(bad[0]) in ran.stderr
-    found = ran.predictions(1)
-    assert (len(found), found["sample"].max()) == (98, 99)
-    assert not set(map(str, bad)) & set(found["path"])
-    assert ran.curves("metric == 'accuracy'")["samples_used"].tolist() == [98, 98]
+    predictions = found.predictions(1)
+    assert (len(predictions), predictions["sample"].max()) == (98, 99)
+    assert not set(map(str, bad)) & set(predictions["path"])
+    accuracy = found.curves.query("metric == 'accuracy'")
+    assert accuracy["samples_used"].tolist() == [98, 98]

@@ -33,7 +33,7 @@ def out(tmp_path_factory):
         ("dsi ana", ["analyze"]),
         ("dsi analyze x --labels cif", ["cifar10", "cifar100"]),
         ("dsi analyze x --measure s", ["ssim", "spearman"]),
-        ("dsi analyze x --lab", ["--labels", "--label-column"]),
+        ("dsi analyze x --mo", ["--model", "--model-arg"]),
         ("dsi plot x s", ["scatter", "sai", "severity"]),
         ("dsi analyze ./x", []),
         ("dsi neighbors {out} --run ", ["fast", "slow"]),

@@ -25,7 +25,7 @@ from helpers.outputs import (
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.store import lock
 
-QUICK = ("--draws", 0, "--no-report")
+QUICK = ("--no-report",)
 
 
 def failed(ended, code, line):
@@ -500,7 +500,7 @@ def test_names_with_control_characters_are_printed_escaped(dsi, make_run, tmp_pa
     shown = r"run\n\x1b[31mred\u202e"
     run, out = make_run(name, epochs=2), tmp_path / f"out\udcff {name}"
     save_head(run / f"epoch_2{name}.pt", torch.full((8, 8), torch.nan))
-    for ended in (dsi("analyze", run, "-o", out, "--draws", 0), dsi("scan", run)):
+    for ended in (dsi("analyze", run, "-o", out), dsi("scan", run)):
         assert ended.code == 4
         assert shown in ended.err
         assert shown in ended.out.replace("\n", "")

@@ -13,7 +13,7 @@ import torch
 from helpers.outputs import ANIMALS
 from sklearn.metrics import confusion_matrix
 
-QUICK = ("--draws", 0, "--no-report")
+QUICK = ("--no-report",)
 SORTED = sorted(ANIMALS)
 
 

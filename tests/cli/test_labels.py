@@ -176,10 +176,7 @@ def test_analyze_mapping_decides_senses(dsi, make_run, tmp_path):
     path.write_text(
         f"name,synset\n{ANIMALS[0]},dog.n.01\n{ANIMALS[1]},\n", encoding="utf-8"
     )
-    assert (
-        dsi("analyze", run, "-o", out, "--draws", 0, "--no-report", "--map", path).code
-        == 0
-    )
+    assert dsi("analyze", run, "-o", out, "--no-report", "--map", path).code == 0
     rows = pd.read_parquet(out / "classes.parquet")
     assert (rows["resolved_by"][:2].to_list(), rows["synset"][0]) == (
         ["map", "map"],
@@ -241,7 +238,7 @@ def test_labels_without_a_synset_in_the_map_are_not_called_certain(dsi, tmp_path
     assert (dsi(*again).code, dsi(*again, "--map", tmp_path / "map.csv").code) == (2, 0)
 
 
-QUICK = ("--draws", 0, "--no-report")
+QUICK = ("--no-report",)
 
 
 def test_placeholder_labels_ask_for_class_names(dsi, make_run, tmp_path, monkeypatch):

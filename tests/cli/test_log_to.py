@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("tensorboard", reason="the tracker that these tests log to")
 
-QUICK = ("--draws", 0, "--no-report")
+QUICK = ("--no-report",)
 
 
 def test_analyze_logs_and_says_where_and_export_logs_the_same(make_run, tmp_path, dsi):

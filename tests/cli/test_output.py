@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.outputs import ANIMALS, all_curves, assert_same_output, tables
+from helpers.outputs import ANIMALS, all_curves, assert_same_output
 from pandas.testing import assert_frame_equal
 
 import dsi_cli
@@ -21,7 +21,7 @@ from dsi_cli.cli.app import main_with_exit_code
 from dsi_cli.queries.epoch_summary import epoch_summaries
 from dsi_cli.queries.export import TABLES
 
-QUICK = ("--draws", 0, "--no-report")
+QUICK = ("--no-report",)
 
 
 PHASES = (
@@ -59,43 +59,28 @@ def one_document(ended):
 
 def test_analyze_command_equals_the_function(dsi, make_run, tmp_path):
     run = make_run()
-    ended = dsi(
-        *(
-            "analyze",
-            run,
-            "-o",
-            tmp_path / "command",
-            "--epochs",
-            "1:3:2",
-            "--centred",
-            "--measure",
-            "pearson",
-        ),
-        *(
-            "--measure",
-            "mae",
-            "--wsi-quantile",
-            0.8,
-            "--permutations",
-            30,
-            "--draws",
-            5,
-        ),
-    )
+    options = ("--epochs", "1:3:2", "--measure", "pearson", "--measure", "mae")
+    out = tmp_path / "command"
+    ended = dsi("analyze", run, "-o", out, *options, "--permutations", 30)
     assert ended.code == 0
     found = dsi_cli.analyze(
         run,
         tmp_path / "function",
         epochs="1:3:2",
-        centred=True,
         measures=["pearson", "mae"],
-        quantiles=[0.8],
         permutations=30,
-        draws=5,
     )
-    assert_same_output(tmp_path / "command", tmp_path / "function")
+    assert_same_output(out, tmp_path / "function")
     variants = set(found.curves.query("metric in ['sai', 'wsi']")["variant"].dropna())
-    assert variants == {"pearson", "mae", "mean", "max@0.8", "min@0.8"}
+    assert variants == {"pearson", "mae", "mean", "max", "min"}
+
+
+def test_analyze_keywords_of_python_alone_add_their_curves(make_run, tmp_path):
+    found = dsi_cli.analyze(
+        make_run(), tmp_path / "out", epochs="1", centred=True, quantiles=[0.8], draws=5
+    )
+    variants = set(found.curves.query("metric == 'wsi'")["variant"])
+    assert variants == {"mean", "max@0.8", "min@0.8"}
     assert set(found.curves.query("metric == 'sai'")["of"]) == {
         "ncsm,scsm",
         "ncsm_centred,scsm",
@@ -276,40 +261,6 @@ def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):
         assert quiet == told._replace(err="")
 
 
-def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(
-    dsi, make_run, tmp_path
-):
-    run, out = make_run(epochs=3), tmp_path / "out"
-    shown = dsi("analyze", run, "-o", out, *QUICK, "--per-epoch").out.splitlines()
-    header = "epoch agreement SAI (cosine) by chance z Max WSI Min WSI"
-    # no accuracy is known
-    (start,) = [
-        index for index, line in enumerate(shown) if line.split() == header.split()
-    ]
-    curves = tables(out)["curves"]
-    sai, agreement = (
-        curves.query(f"metric == 'sai' and variant == '{variant}'").set_index("epoch")
-        for variant in ("cosine", "pearson")
-    )
-    wsi = curves.query("metric == 'wsi'").set_index(["epoch", "variant"])["value"]
-    for epoch, line in enumerate(shown[start + 1 : start + 4]):
-        row = sai.loc[epoch]
-        expected = [
-            str(epoch),
-            *(
-                f"{number:.3f}"
-                for number in (
-                    agreement.loc[epoch, "value"],
-                    row["value"],
-                    row["null_mean"],
-                )
-            ),
-            f"{row['z']:.1f}",
-            *(f"{wsi[epoch, name]:.3f}" for name in ("max", "min")),
-        ]
-        assert line.split() == expected
-
-
 def test_analyze_screen_names_what_was_found(dsi, four_runs, tmp_path):
     ended = dsi(
         "analyze",
@@ -348,20 +299,6 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
         for name in ("garments", "cifar100-cnn")
     )
     assert dsi(*call).out == "Nothing new: 2 of 2 checkpoints.\n"
-
-
-def test_analyze_per_epoch_shows_shares_of_classes_in_percent(dsi, make_run, tmp_path):
-    run, out = make_run(epochs=2), tmp_path / "out"
-    np.save(
-        run / "preds.npy", np.tile((np.arange(40) + (np.arange(40) < 9)) % 8, (2, 1))
-    )
-    np.save(run / "targets.npy", np.arange(40) % 8)
-    shown = dsi("analyze", run, "-o", out, *QUICK, "--per-epoch").out
-    (nidm,) = tables(out)["curves"].query(
-        "metric == 'idm' and of == 'ncsm' and variant == 'errors' and epoch == 1"
-    )["value"]
-    table = shown.partition("shares of classes that are farther from the truth\n")[2]
-    assert f" {100 * nidm:.1f} % " in table.splitlines()[2]
 
 
 def test_analyze_without_labels_offers_a_command_with_a_placeholder(

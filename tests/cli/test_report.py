@@ -5,19 +5,19 @@ import json
 
 def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
     run, out = make_run(), tmp_path / "out"
-    ended = dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
+    ended = dsi("analyze", run, "-o", out, "--no-report")
     assert (ended.code, "report:" in ended.out, (out / "report.html").exists()) == (
         0,
         False,
         False,
     )
-    ended = dsi("analyze", run, "-o", out, "--draws", 0)
+    ended = dsi("analyze", run, "-o", out)
     assert ended.code == 0
     assert (
         ended.out
         == f"Nothing new: 4 of 4 checkpoints. {out}/report.html is up to date.\n"
     )
-    document = json.loads(dsi("analyze", run, "-o", out, "--draws", 0, "--json").out)
+    document = json.loads(dsi("analyze", run, "-o", out, "--json").out)
     assert (document["report"], document["report_problem"]) == (
         f"{out}/report.html",
         None,
@@ -36,7 +36,7 @@ def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
 def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, dsi):
     out = tmp_path / "out"
     (out / "report.html").mkdir(parents=True)
-    ended = dsi("analyze", make_run(), "-o", out, "--draws", 0)
+    ended = dsi("analyze", make_run(), "-o", out)
     assert ended.code == 5
     (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
     assert line.startswith(

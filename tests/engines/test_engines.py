@@ -22,22 +22,22 @@ def test_open_engine_uses_threads_by_default():
     ("options", "message"),
     [
         ({"name": "dask"}, r"^--engine takes local or ray; 'dask' is neither$"),
-        ({"address": "auto"}, r"^--address is for --engine ray; the engine is local$"),
+        ({"address": "auto"}, r"^address is for the engine ray; the engine is local$"),
         (
             {"gpus_per_task": 1},
-            r"^--gpus-per-task is for --engine ray; the engine is local$",
+            r"^gpus_per_task is for the engine ray; the engine is local$",
         ),
         (
             {"name": "ray", "gpus_per_task": 1.5},
-            r"^--gpus-per-task takes a part .*; 1\.5 is neither",
+            r"^gpus_per_task takes a part .*; 1\.5 is neither",
         ),
         (
             {"name": "ray", "gpus_per_task": -1},
-            r"^--gpus-per-task takes a part .*; -1 is neither$",
+            r"^gpus_per_task takes a part .*; -1 is neither$",
         ),
         (
             {"name": "ray", "gpus_per_task": float("nan")},
-            r"^--gpus-per-task takes a part .*; nan is neither$",
+            r"^gpus_per_task takes a part .*; nan is neither$",
         ),
     ],
 )

@@ -346,7 +346,7 @@ def test_the_command_starts_ray_for_itself_and_ctrl_c_leaves_nothing_of_it(
         "ray",
     ]
     started = subprocess.Popen(
-        [*command, "--draws", "50000"],
+        [*command, "--permutations", "200000"],
         env={**surroundings, "TMPDIR": home, "HOME": home},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -21,25 +21,25 @@ def refuses(job, reason):
         (
             "127.0.0.1:1",
             (
-                r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected"
+                r"^address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected"
                 r" auto, HOST:6379 or"
             ),
         ),
         (
             "ray://127.0.0.1:1",
             (
-                r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\);"
+                r"^address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\);"
                 r" expected auto"
             ),
         ),
         (
             "head",
             (
-                r"^--address takes auto, HOST:6379 or ray://HOST:10001; 'head' is not"
+                r"^address takes auto, HOST:6379 or ray://HOST:10001; 'head' is not"
                 r" one of them$"
             ),
         ),
-        ("127.0.0.1:99999", r"^--address 127\.0\.0\.1:99999: .*; expected auto"),
+        ("127.0.0.1:99999", r"^address 127\.0\.0\.1:99999: .*; expected auto"),
     ],
 )
 def test_an_address_where_nothing_answers(address, message):
@@ -64,7 +64,7 @@ def test_an_address_where_something_else_answers():
         with (
             open_engine(EngineOptions("ray", address)) as found,
             pytest.raises(
-                UsageError, match=f"^--address {address}: the server there is not Ray "
+                UsageError, match=f"^address {address}: the server there is not Ray "
             ),
         ):
             list(found.map_in_order(abs, [1], refuses))

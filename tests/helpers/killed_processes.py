@@ -33,7 +33,7 @@ PAUSE_SECONDS = 0.02
 """The longest pause between the file that is waited for and the kill, which hits the
 work until the next file as well.
 """
-QUICK = ("--draws", "0", "--permutations", "0", "--measure", "cosine", "--quiet")
+QUICK = ("--permutations", "0", "--measure", "cosine", "--quiet")
 FINAL = OUR_NAMES - {".lock", ".tmp"}
 
 

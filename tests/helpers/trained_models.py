@@ -32,7 +32,7 @@ FEW = (
     "tank",
     "wolf",
 )
-QUICK = ("--draws", 0, "--permutations", 0, "--measure", "cosine", "--no-report")
+QUICK = ("--permutations", 0, "--measure", "cosine", "--no-report")
 MEAN, STD = (0.5, 0.48, 0.44), (0.27, 0.26, 0.28)
 NETS = '''
 import time

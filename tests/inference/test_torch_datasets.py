@@ -422,7 +422,9 @@ def test_a_missing_data_set_is_not_downloaded(tmp_path, named, train):
         rf"^{named.name}: expected the data set in {tmp_path}, found it missing or"
         r" damaged \(Dataset not found.*\); "
     )
-    message = found + r"give another --data-root, or --download to fetch it$"
+    message = (
+        found + r"give another --data-root, or download=True in Python to fetch it$"
+    )
     with pytest.raises(UsageError, match=message):
         open_dataset(named, str(tmp_path), False, train)
     assert list(tmp_path.iterdir()) == []

@@ -173,7 +173,7 @@ def test_reasons_up_to_256_classes_and_above(make_pair):
         "cosine": None,
         "ssim": (
             "ssim has no ceiling: it depends on the order of classes; an interval of"
-            " ssim needs --draws"
+            " ssim needs draws in Python"
         ),
         "mae": f"{deviation} --permutations; no interval for mae: {extremes}",
         "mse": f"no interval for mse: {extremes}",
@@ -209,7 +209,7 @@ def test_reasons_up_to_256_classes_and_above(make_pair):
     ) * 5
     assert entry.reason.endswith(
         "the chance level of this measure needs --permutations; an interval of ssim"
-        " needs --draws"
+        " needs draws in Python"
     )
     assert alignments(a, b, ["ssim"], permutations=2)["ssim"].z is not None
 

@@ -110,4 +110,4 @@ def test_interval_of_ssim_without_draws_is_none_with_the_reason(make_pair):
     entry = alignments(a, b, ["ssim"])["ssim"]
     assert entry.value == sai(a, b, "ssim")
     assert (entry.low, entry.high) == (None, None)
-    assert "an interval of ssim needs --draws" in entry.reason
+    assert "an interval of ssim needs draws in Python" in entry.reason

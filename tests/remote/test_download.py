@@ -58,8 +58,7 @@ def test_fetch_to_a_full_disk_raises_before_the_download(memory, tmp_path, monke
 
 def test_the_command_lines_paths_get_their_slashes_back(tmp_path):
     def given(**options):
-        with urls.with_local_paths("scan", options) as brought:
-            return brought
+        return urls.with_local_paths("scan", options)
 
     assert given(checkpoints=["s3://lab/run"], tensors="s3://lab/a.pt") == {
         "checkpoints": ["s3://lab/run"],

@@ -26,6 +26,7 @@ from dsi_cli.engines import Engine, local
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files
 from dsi_cli.remote import filesystem
+from dsi_cli.remote.locations import Place
 
 _log = logging.getLogger(__name__)
 
@@ -48,45 +49,38 @@ class CheckpointScanner:
     # True if the reason for a missing file names the machine that cannot see it
     names_machine: bool = False
 
+    @property
+    def known_classes(self) -> int | None:
+        """The number of labels that the user gave, or else of those in a file."""
+        return self.classes_in_label_file if self.classes is None else self.classes
+
     def __call__(self, file: CheckpointFile) -> list[ScanResult]:
         """Return the checkpoint in a file, or each epoch of a file with several."""
         # Scan with the known number of classes; if no matrix fits it, scan without it,
         # so that the error can name both.
-        classes = (
-            self.classes if self.classes is not None else self.classes_in_label_file
-        )
-        results = again = scan_each(
-            file, self.options, classes, may_lack_head=self.may_lack_head
-        )
+        results = self._scan(file, self.known_classes)
         codes = {result.record.code for result in results}
+        is_unknown = self.known_classes is None and self.classes_in_targets is not None
         if "class-count" in codes:
-            again = scan_each(file, self.options, may_lack_head=self.may_lack_head)
-        elif (
-            codes & {"no-head", "backbone", "ambiguous-head"}
-            and classes is None
-            and self.classes_in_targets is not None
-        ):
-            again = scan_each(
-                file,
-                self.options,
-                self.classes_in_targets,
-                may_lack_head=self.may_lack_head,
-            )
-        if any(result.record.status == OK for result in again):
-            results = again
+            results = _better(results, self._scan(file, None))
+        elif is_unknown and codes & {"no-head", "backbone", "ambiguous-head"}:
+            results = _better(results, self._scan(file, self.classes_in_targets))
         is_missing = isinstance(file.path, Path) and not file.path.exists()
-        if self.names_machine and results[0].record.status == FAILED and is_missing:
+        first = results[0].record
+        if self.names_machine and is_missing and first.status == FAILED:
             reason = (
                 f"{platform.node()} cannot see it; put the checkpoints where every node"
                 " of the cluster sees them"
             )
             return [
                 replace(
-                    results[0],
-                    record=replace(results[0].record, reason=reason, code="not-shared"),
+                    results[0], record=replace(first, reason=reason, code="not-shared")
                 )
             ]
         return results
+
+    def _scan(self, file: CheckpointFile, classes: int | None) -> list[ScanResult]:
+        return scan_each(file, self.options, classes, may_lack_head=self.may_lack_head)
 
     def for_run(self, run: TrainingRun) -> CheckpointScanner:
         """Return a scanner that also uses the label list and targets next to a run's
@@ -94,53 +88,63 @@ class CheckpointScanner:
         """
         if self.classes is not None:
             return self
-        labels, classes, targets_file = None, None, run.folder / "targets.npy"
+        labels = None
         label_file = next(label_files.find_label_files(run.folder), None)
         if label_file is not None:
             with suppress(UsageError):
                 labels = len(label_files.read_labels_or_preset(str(label_file)).names)
-        with suppress(OSError, ValueError):
-            if isinstance(targets_file, Path) and targets_file.is_file():
-                targets = np.load(targets_file, mmap_mode="r", allow_pickle=False)
-                if (
-                    targets.ndim == 1
-                    and targets.size > 0
-                    and np.issubdtype(targets.dtype, np.integer)
-                ):
-                    classes = int(targets.max()) + 1
-        return replace(self, classes_in_label_file=labels, classes_in_targets=classes)
+        return replace(
+            self,
+            classes_in_label_file=labels,
+            classes_in_targets=_classes_in_targets(run.folder / "targets.npy"),
+        )
 
     def remembered(self, file: CheckpointFile, heads: Heads) -> list[ScanResult] | None:
         """Return what an earlier scan of a file gave, without the weights; None if it
         must be scanned.
         """
         results = heads.remembered(file, self.key(file))
+        if results is not None or self.known_classes is None:
+            return results
         # A head that was found without labels is also the one that has as many classes
         # as the labels.
-        wanted = (
-            self.classes if self.classes is not None else self.classes_in_label_file
+        without_labels = CheckpointScanner(
+            self.options, may_lack_head=self.may_lack_head
         )
-        if results is None and wanted is not None:
-            without_labels = replace(
-                self, classes=None, classes_in_label_file=None, classes_in_targets=None
-            )
-            results = heads.remembered(file, without_labels.key(file))
-            if results is not None and any(
-                result.record.classes != wanted for result in results
-            ):
+        results = heads.remembered(file, without_labels.key(file))
+        for result in results or ():
+            if result.record.classes != self.known_classes:
                 return None
         return results
 
     def key(self, file: CheckpointFile) -> str:
         """Return the key of what scanning a file gives."""
         version = [file.display_path, file.bytes, file.modified_ns, file.moment]
-        wanted = (
-            self.classes if self.classes is not None else self.classes_in_label_file
-        )
-        evidence = [wanted, self.classes_in_targets if wanted is None else None]
+        evidence = [self.known_classes, None]
+        if self.known_classes is None:
+            evidence = [None, self.classes_in_targets]
         return key_of(
             "head", version, asdict(self.options), evidence, self.may_lack_head
         )
+
+
+def _better(results: list[ScanResult], others: list[ScanResult]) -> list[ScanResult]:
+    """Return the second results if one of them is usable, or else the first ones."""
+    if any(result.record.status == OK for result in others):
+        return others
+    return results
+
+
+def _classes_in_targets(file: Place) -> int | None:
+    """Return the number of classes in a file of targets; None if there is none."""
+    if not isinstance(file, Path) or not file.is_file():
+        return None
+    with suppress(OSError, ValueError):
+        targets = np.load(file, mmap_mode="r", allow_pickle=False)
+        is_whole = np.issubdtype(targets.dtype, np.integer)
+        if targets.ndim == 1 and targets.size > 0 and is_whole:
+            return int(targets.max()) + 1
+    return None
 
 
 def scan_run(
@@ -157,57 +161,56 @@ def scan_run(
     `previous` are the runs of the folder in an earlier call with the same options for
     heads.
     """
-    remembered = {
-        file: results
-        for file in run.checkpoints
-        if (results := scanner.remembered(file, heads))
-    }
+    remembered: dict[CheckpointFile, list[ScanResult]] = {}
+    for file in run.checkpoints:
+        results = scanner.remembered(file, heads)
+        if results:
+            remembered[file] = results
     unread = [file for file in run.checkpoints if file not in remembered]
-
-    def lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
-        record = Record(
-            file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns
-        )
-        return [
-            ScanResult(
-                replace(record, status=FAILED, reason=reason, code="worker-lost"),
-                file=file,
-            )
-        ]
-
     if engine is not None:
-        new_results = engine.map_in_order(scanner, unread, lost)
+        new_results = engine.map_in_order(scanner, unread, _lost)
     else:  # remote files are read with more threads than there are cores
         is_remote = any(not isinstance(file.path, Path) for file in unread)
-        new_results = local.map_in_order(
-            scanner, unread, filesystem.WORKERS if is_remote else None
-        )
+        workers = filesystem.WORKERS if is_remote else None
+        new_results = local.map_in_order(scanner, unread, workers)
 
     records: list[Record] = []
     files: list[CheckpointFile] = []
     heads_read: set[str] = set()
     for file in run.checkpoints:
         results = remembered.get(file)
+        is_new = results is None
         if results is None:
             results = next(new_results)
             heads.add(scanner.key(file), results)
-            heads_read |= {
-                result.record.path
-                for result in results
-                if result.record.fingerprint is not None
-            }
         for result in results:
             files.append(result.file or file)
             records.append(result.record)
+            if is_new and result.record.fingerprint is not None:
+                heads_read.add(result.record.path)
             _log.debug("%s", result.record)
         progress()
-    names = next(
-        (planned.names for planned in previous.values() if planned.names), None
-    )
-    training = replace(run, checkpoints=tuple(files))
+    names = next((one.names for one in previous.values() if one.names), None)
     return RunCheckpoints(
-        training, tuple(records), heads_read=frozenset(heads_read), names=names
+        replace(run, checkpoints=tuple(files)),
+        tuple(records),
+        heads_read=frozenset(heads_read),
+        names=names,
     )
+
+
+def _lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
+    """Return the record of a file that a machine could not scan."""
+    record = Record(
+        file.run,
+        file.display_path,
+        bytes=file.bytes,
+        modified_ns=file.modified_ns,
+        status=FAILED,
+        reason=reason,
+        code="worker-lost",
+    )
+    return [ScanResult(record, file=file)]
 
 
 def split_trainings(

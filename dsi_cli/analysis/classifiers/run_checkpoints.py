@@ -45,10 +45,8 @@ class RunCheckpoints:
     """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their
     results.
     """
-    ignores_kept_labels: bool = False
-    """True if labels kept from an earlier call, which were given for other runs, are
-    not used for this run.
-    """
+    # the labels that the user gave for the run
+    given: LabelList | None = None
 
     def with_failures(self, reasons: Mapping[str, str], code: str) -> RunCheckpoints:
         """Return a copy in which some checkpoints failed after they had been scanned,
@@ -100,6 +98,11 @@ class RunCheckpoints:
         as for `classes`.
         """
         return min(self._class_counts, default=None if self.usable else 0)
+
+    @property
+    def fits_given_labels(self) -> bool:
+        """True if the user gave labels for the run, one for each class."""
+        return self.given is not None and self.classes == len(self.given.names)
 
     @property
     def _class_counts(self) -> list[int]:
@@ -159,38 +162,25 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
     return "; ".join(reasons[:3]) + more
 
 
-def fail_other_networks(
-    runs: Sequence[RunCheckpoints], labels: LabelList
-) -> list[RunCheckpoints]:
-    """Fail networks whose class count is not that of the labels, if another network in
-    the same folder fits the labels.
+def fail_other_networks(runs: Sequence[RunCheckpoints]) -> list[RunCheckpoints]:
+    """Fail networks whose class count is not that of the labels that the user gave, if
+    another network in the same folder fits the labels.
 
     A pretrained network next to the checkpoints of a training does not make the labels
-    wrong. Runs that do not use them stay.
+    wrong.
     """
-    classes = len(labels.names)
-    folders = {
-        run.training.folder
-        for run in runs
-        if run.classes == classes and not run.ignores_kept_labels
-    }
+    fitting = {run.training.folder for run in runs if run.fits_given_labels}
     checked = []
     for run in runs:
-        if (
-            run.training.folder in folders
-            and run.classes != classes
-            and not run.ignores_kept_labels
-        ):
-            has = f"{labels.source} has {count(classes, 'label')}"
-            known = [
-                (record.path, record.classes)
+        is_other = run.given is not None and not run.fits_given_labels
+        if run.given is not None and is_other and run.training.folder in fitting:
+            has = f"{run.given.source} has {count(len(run.given.names), 'label')}"
+            reasons = {
+                record.path: f"has {count(record.classes, 'class')}, {has}"
                 for record in run.usable
                 if record.classes is not None
-            ]
-            run = run.with_failures(
-                {path: f"has {count(size, 'class')}, {has}" for path, size in known},
-                "class-count",
-            )
+            }
+            run = run.with_failures(reasons, "class-count")
         checked.append(run)
     return checked
 
@@ -242,51 +232,52 @@ def fail_backbones(runs: Sequence[RunCheckpoints]) -> list[RunCheckpoints]:
     return checked
 
 
-def check_class_count(
-    run: RunCheckpoints, options: HeadOptions, labels: LabelList
-) -> None:
+def check_class_count(run: RunCheckpoints, options: HeadOptions) -> None:
     """Raise `UsageError` if the heads of a run have another number of rows than the
-    user's labels.
+    labels that the user gave.
 
     The message names a matrix with one row per label, if the file contains one.
     """
-    classes = len(labels.names)
-    if run.classes in (None, 0, classes):
+    if run.given is None or run.classes in (None, 0, len(run.given.names)):
         return
+    names = run.given.names
     other = next(record for record in run.usable if record.classes == run.classes)
     fields: dict[str, Any] = {
         "run": run.name,
         "classes": other.classes,
-        "labels": classes,
+        "labels": len(names),
     }
-    first = ", ".join(map(repr, labels.names[:3]))
+    first = ", ".join(map(repr, names[:3]))
     mismatch = (
-        f"{labels.source} has {count(classes, 'label')} ({first}, ...), but the"
-        f" classifier of run {run.name!r} has "
+        f"{run.given.source} has {count(len(names), 'label')} ({first}, ...), but the"
+        f" classifier of run {run.name!r} has {count(other.classes or 0, 'class')}"
     )
-    mismatch += count(other.classes or 0, "class")
-    # Look for the matrices in the checkpoint that have one row per label.
-    fitting: list[str] = []
-    file = next(
-        (file for file in run.training.checkpoints if file.display_path == other.path),
-        None,
-    )
-    if file is not None:
-        with suppress(CheckpointError):
-            fitting = [
-                candidate.title
-                for candidate in explain_head_choice(file, options, classes)[1]
-                if candidate.fits
-            ]
-    if not fitting:
+    # Look for a matrix in the checkpoint that has one row per label.
+    title = _fitting_matrix(run, other, options)
+    if title is None:
         raise UsageError(
             f"{mismatch}; give the list that the model was trained with",
             code="label-count",
             **fields,
         )
-    taken = f"{other.head}, by --head" if options.head is not None else other.head
-    name = fitting[0].partition(" ")[0]
+    taken = other.head if options.head is None else f"{other.head}, by --head"
+    name = title.partition(" ")[0]
     message = (
-        f"{mismatch} ({taken}); {fitting[0]} has {classes} rows, so add --head {name}"
+        f"{mismatch} ({taken}); {title} has {len(names)} rows, so add --head {name}"
     )
     raise UsageError(message, code="label-count", head=name, **fields)
+
+
+def _fitting_matrix(
+    run: RunCheckpoints, record: Record, options: HeadOptions
+) -> str | None:
+    """Return the title of a matrix in a checkpoint that has one row per given label;
+    None without one.
+    """
+    assert run.given is not None
+    for file in run.training.checkpoints:
+        if file.display_path == record.path:
+            with suppress(CheckpointError):
+                candidates = explain_head_choice(file, options, len(run.given.names))[1]
+                return next((one.title for one in candidates if one.fits), None)
+    return None

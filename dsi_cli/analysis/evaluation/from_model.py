@@ -377,7 +377,6 @@ class LoadedModel:
                     f"warning: images of {given} are enlarged to {usual}, which is"
                     f" usual for {self.spec}; if it was trained on smaller ones, add"
                     f" --image-size, for example --image-size {max(image.size)}"
-                    " --crop-pct 1"
                 )
 
     def load(self, record: Record) -> tuple[Evaluator, str | None]:

@@ -1,5 +1,5 @@
 """The declaration of an option: a field of a frozen dataclass, whose metadata describe
-the option of the command line.
+the option.
 
 The command line, the Python API and the documentation read these declarations. The
 module imports nothing that is slow to import.
@@ -19,12 +19,13 @@ Choices = Sequence[str] | Callable[[], Iterable[str]]
 
 
 class Option(NamedTuple):
-    """The form of one option on the command line.
+    """The form of one option.
 
     Attributes
     ----------
-    flags : the names, the long one first; ``--on/--off`` for a switch with two names;
-        empty for the positional argument.
+    flags : the names on the command line, the long one first; ``--on/--off`` for a
+        switch with two names; empty for the positional argument, and for an option of
+        the Python API alone.
     metavar : the placeholder of the value in the help, such as ``FILE``; empty for a
         switch.
     help : the sentence in the help and in the documentation.
@@ -34,8 +35,8 @@ class Option(NamedTuple):
     minimum : the smallest number that is allowed.
     is_kept : whether later calls with the same output folder use the value again; None
         then means "as before".
-    url : how dsi handles a value that is a URL: `DOWNLOAD`, `CACHE` or `AS_IT_IS`; None
-        if a URL is not allowed.
+    url : how dsi handles a value that is a URL: `DOWNLOAD` or `CACHE`; None if the
+        value is no file.
     is_terminal_only : whether the option has no meaning in Python.
     """
 
@@ -55,15 +56,20 @@ class Option(NamedTuple):
         """The name in messages, such as ``--ema``."""
         return self.flags[0].partition("/")[0]
 
+    @property
+    def is_python_only(self) -> bool:
+        """True if the command line does not have the option."""
+        return not self.flags and not self.metavar
 
-DOWNLOAD, CACHE, AS_IT_IS = "download", "cache", "as it is"
-"""Ways to handle a URL: dsi makes a copy for the time of the call, or a copy in the
-user's cache, or no copy.
+
+DOWNLOAD, CACHE = "download", "cache"
+"""Ways to handle a URL: dsi makes a copy for the time of the process, or a copy in the
+user's cache.
 """
 
 
 def option(form: str, help: str, *, default: Any = None, **more: Any) -> Any:
-    """Return a dataclass field that is an option.
+    """Return a dataclass field that is an option of the command line and of Python.
 
     Parameters
     ----------
@@ -75,14 +81,20 @@ def option(form: str, help: str, *, default: Any = None, **more: Any) -> Any:
     """
     flags = tuple(word for word in form.split() if word.startswith("-"))
     metavar = " ".join(word for word in form.split() if not word.startswith("-"))
-    default = False if default is None and not metavar else default
+    if default is None and not metavar:
+        default = False
     return field(default=default, metadata={_KEY: Option(flags, metavar, help, **more)})
 
 
-class DeclaredOption(NamedTuple):
-    """One option: a field of a group with its type, its default and its form on the
-    command line.
+def keyword(help: str, *, default: Any = None, **more: Any) -> Any:
+    """Return a dataclass field that is an option of the Python API alone; parameters as
+    for `option`.
     """
+    return field(default=default, metadata={_KEY: Option((), "", help, **more)})
+
+
+class DeclaredOption(NamedTuple):
+    """One option: a field of a group with its type, its default and its form."""
 
     field: str
     type: Any
@@ -93,13 +105,23 @@ class DeclaredOption(NamedTuple):
     @property
     def parameter(self) -> str:
         """The name of the command's parameter: the flag as an identifier, or the
-        field's name for the positional argument.
+        field's name without a flag.
         """
-        return (
-            self.option.flag.removeprefix("--").replace("-", "_")
-            if self.option.flags
-            else self.field
-        )
+        if not self.option.flags:
+            return self.field
+        return self.option.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def title(self) -> str:
+        """The name in messages: the flag, or the keyword in Python."""
+        return self.option.flag if self.option.flags else self.field
+
+    @property
+    def is_repeatable(self) -> bool:
+        """True if the option may be given several times. A tuple without a default is
+        one text with several numbers, such as 0.485,0.456,0.406.
+        """
+        return get_origin(self.type) is tuple and self.default is not None
 
     def convert(self, value: Any) -> Any:
         """Return a value of Python code as one of the option's type; raise `UsageError`
@@ -109,59 +131,53 @@ class DeclaredOption(NamedTuple):
         line makes of it, and an iterable or a single value a tuple, if the option takes
         several.
         """
-        value = (
-            self.option.parse(value)
-            if isinstance(value, str) and self.option.parse
-            else _plain(value)
-        )
+        if isinstance(value, str) and self.option.parse is not None:
+            value = self.option.parse(value)
+        value = _plain(value)
         if value is None:
             return None
-        takes_several = get_origin(self.type) is tuple
-        kind = get_args(self.type)[0] if takes_several else self.type
-        if takes_several:
-            one = isinstance(value, str) or not isinstance(value, Iterable)
-            value = (
-                (value,)
-                if one
-                else tuple(
-                    map(_plain, value.items() if isinstance(value, Mapping) else value)
-                )
-            )
+        if get_origin(self.type) is not tuple:
+            self._require(value, self.type)
+            return value
+        if isinstance(value, Mapping):
+            value = value.items()
+        elif isinstance(value, str) or not isinstance(value, Iterable):
+            value = [value]
+        parts = tuple(map(_plain, value))
+        for part in parts:
+            self._require(part, get_args(self.type)[0])
+        return parts
+
+    def _require(self, value: Any, kind: Any) -> None:
+        """Raise `UsageError` if a value is not of a type."""
         allowed = (float, int) if kind is float else get_origin(kind) or kind
-        for part in value if takes_several else (value,):
-            if not isinstance(part, allowed) or (
-                isinstance(part, bool) and kind is not bool
-            ):
-                form = (
-                    f"{_NOUNS.get(kind, 'a pair')} ({self.option.metavar})"
-                    if self.option.metavar
-                    else "True or False"
-                )
-                shown = (
-                    repr(part)
-                    if isinstance(part, str | float | int)
-                    else type(part).__name__
-                )
-                raise UsageError(
-                    f"{self.field} takes {form}, not {shown}",
-                    code="wrong-type",
-                    field=self.field,
-                )
-        return value
+        is_wrong_flag = isinstance(value, bool) and kind is not bool
+        if isinstance(value, allowed) and not is_wrong_flag:
+            return
+        is_plain = isinstance(value, str | float | int)
+        shown = repr(value) if is_plain else type(value).__name__
+        raise UsageError(
+            f"{self.field} takes {_NOUNS.get(kind, 'pairs')}, not {shown}",
+            code="wrong-type",
+            field=self.field,
+        )
 
 
-_NOUNS = {str: "a text", int: "a whole number", float: "a number"}
+_NOUNS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+}
 
 
 def _plain(value: Any) -> Any:
     """Return a path as text, and a single number of NumPy as a number of Python."""
     if isinstance(value, PathLike):
         return fspath(value)
-    return (
-        value.item()
-        if getattr(value, "ndim", None) == 0 and hasattr(value, "item")
-        else value
-    )
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
 
 
 def declared_options(group: Any) -> tuple[DeclaredOption, ...]:

@@ -2,13 +2,13 @@
 dataclass per group.
 
 A field's name and default are those of the Python API. Its metadata hold the flag, the
-placeholder and the help text of the command line
-(`dsi_cli.analysis.option_groups.declaration`). The command line and ``docs/cli.md`` are
-made from this module, and `dsi_cli.Options` and `dsi_cli.Evaluation` inherit their
-fields from the groups.
+placeholder and the help text (`dsi_cli.analysis.option_groups.declaration`). The
+command line, ``docs/cli.md`` and the docstring of `dsi_cli.analyze` are made from this
+module. `dsi_cli.Options` and `dsi_cli.Evaluation` inherit their fields from the groups.
 
-To add an option: add a field here, and a keyword to `dsi_cli.analyze` unless the field
-belongs to `dsi_cli.Evaluation`. A test compares names and defaults.
+To add an option: add a field here, and its type to
+`dsi_cli.analysis.option_groups.keywords` unless the field belongs to
+`dsi_cli.Evaluation`. A test compares the names.
 
 The groups lack ``==`` and a ``repr``, and those that are only base classes lack
 ``__init__``, because each method that `dataclass` generates delays every ``--help``.
@@ -23,7 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.analysis.option_groups import text_values
-from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, CACHE, DOWNLOAD, option
+from dsi_cli.analysis.option_groups.declaration import (
+    CACHE,
+    DOWNLOAD,
+    keyword,
+    option,
+)
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.engines import ENGINES
 from dsi_cli.engines import NAMES as ENGINE_NAMES
@@ -50,7 +55,6 @@ class CheckpointOptions:
         "Checkpoint files, folders, glob patterns, URLs (s3://...), or runs of a"
         " tracker (mlflow:RUN, wandb:RUN).",
         default=(),
-        url=AS_IT_IS,
     )
 
 
@@ -86,10 +90,10 @@ class InputOptions:
         "Use averaged (EMA) weights instead of raw ones.",
         is_kept=True,
     )
-    keep_extra_classes: bool = option(
-        "--keep-extra-classes/--no-keep-extra-classes",
+    keep_extra_classes: bool = keyword(
         "Keep the head's rows for no object or background.",
         is_kept=True,
+        default=False,
     )
     log: str | None = option(
         "--log FILE",
@@ -122,8 +126,7 @@ class LabelOptions:
         choices=("noun", "verb"),
         is_kept=True,
     )
-    wordnet: str | None = option(
-        "--wordnet NAME",
+    wordnet: str | None = keyword(
         "Another WordNet installed for NLTK, such as wordnet31.",
         is_kept=True,
     )
@@ -136,8 +139,8 @@ class ComparisonOptions:
     references: tuple[str, ...] = option(
         "--reference REFERENCE",
         "What the networks are compared with: path (default), wup, lch, res:FILE,"
-        " lin:FILE, jcn:FILE, or your own matrix (.csv, .parquet, .npy). Repeatable;"
-        " the first is the main one.",
+        " lin:FILE, jcn:FILE, or your own matrix (.csv, .parquet, .npy). The first"
+        " is the main one.",
         default=DEFAULT_REFERENCES,
         choices=("path", "wup", "lch", "res:", "lin:", "jcn:"),
         is_kept=True,
@@ -150,26 +153,25 @@ class ComparisonOptions:
         is_kept=True,
         url=DOWNLOAD,
     )
-    centred: bool = option(
-        "--centred", "Also compute the NCSM without the mean weight row."
+    centred: bool = keyword(
+        "Also compute the NCSM without the mean weight row.",
+        default=False,
     )
     measures: tuple[str, ...] = option(
         "--measure NAME",
-        f"SAI measure, instead of the default ones: {', '.join(MEASURES)}. Repeatable.",
+        f"SAI measure, instead of the default ones: {', '.join(MEASURES)}.",
         default=DEFAULT_MEASURES,
         choices=MEASURES,
     )
-    quantiles: tuple[float, ...] = option(
-        "--wsi-quantile FRACTION",
-        f"Quantile for the maximum and minimum WSI (default {WSI_QUANTILE:g})."
-        " Repeatable.",
+    quantiles: tuple[float, ...] = keyword(
+        f"Quantile for the maximum and minimum WSI (default {WSI_QUANTILE:g}).",
         default=(WSI_QUANTILE,),
     )
     permutations: int | None = option(
         "--permutations NUMBER", "Random relabellings for chance levels that need them."
     )
-    draws: int | None = option(
-        "--draws NUMBER", "A number above 0 adds the confidence interval of ssim."
+    draws: int | None = keyword(
+        "A number above 0 adds the confidence interval of ssim."
     )
 
 
@@ -195,11 +197,8 @@ class PredictionOptions:
         default="rows",
         choices=TRUTH,
     )
-    predictions_split: str = option(
-        "--predictions-split SPLIT",
-        "Split of the predictions: test or train.",
-        default="test",
-        choices=("test", "train"),
+    predictions_split: str = keyword(
+        "Split of the predictions: test or train.", default="test"
     )
 
 
@@ -219,8 +218,9 @@ class ModelOptions:
     data_root: str | None = option(
         "--data-root DIR", "Folder of torchvision's data sets."
     )
-    download: bool = option(
-        "--download", "Let torchvision download its data set into --data-root."
+    download: bool = keyword(
+        "Let torchvision download its data set into data_root.",
+        default=False,
     )
     model: str | None = option(
         "--model MODEL",
@@ -229,7 +229,7 @@ class ModelOptions:
     )
     model_arguments: tuple[tuple[str, Any], ...] = option(
         "--model-arg NAME=VALUE",
-        "Argument for the function that builds the model. Repeatable.",
+        "Argument for the function that builds the model.",
         default=(),
         parse=text_values.parse_arguments,
     )
@@ -240,12 +240,10 @@ class ModelOptions:
     image_size: int | None = option(
         "--image-size PIXELS", "Side of the input, in pixels."
     )
-    crop_pct: float | None = option(
-        "--crop-pct FRACTION",
+    crop_pct: float | None = keyword(
         "Side of the crop, divided by the side that images are resized to.",
     )
-    interpolation: str | None = option(
-        "--interpolation NAME",
+    interpolation: str | None = keyword(
         "Interpolation for resizing: nearest, bilinear, bicubic or lanczos.",
         choices=("nearest", "bilinear", "bicubic", "lanczos"),
     )
@@ -259,9 +257,10 @@ class ModelOptions:
         "Standard deviation per channel, in [0, 1]: 0.229,0.224,0.225.",
         parse=partial(text_values.parse_numbers, "--std"),
     )
-    channels: int | None = option("--channels NUMBER", "Channels of the input: 1 or 3.")
-    skip_bad_images: bool = option(
-        "--skip-bad-images", "Leave out images that cannot be decoded."
+    channels: int | None = keyword("Channels of the input: 1 or 3.")
+    skip_bad_images: bool = keyword(
+        "Leave out images that cannot be decoded.",
+        default=False,
     )
 
 
@@ -283,8 +282,9 @@ class InferenceOptions:
         parse=text_values.parse_batch_size,
         text_default="auto",
     )
-    autocast: bool = option(
-        "--autocast", "Compute in bfloat16; predictions close to a tie may change."
+    autocast: bool = keyword(
+        "Compute in bfloat16; predictions close to a tie may change.",
+        default=False,
     )
 
 
@@ -299,14 +299,11 @@ class EngineChoice:
         default=DEFAULT_ENGINE,
         choices=ENGINE_NAMES,
     )
-    address: str | None = option(
-        "--address ADDRESS",
-        "Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. By default"
-        " RAY_ADDRESS, else a new one here.",
-        url=AS_IT_IS,
+    address: str | None = keyword(
+        "Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. By default the"
+        " cluster of this process, or RAY_ADDRESS, or else a new one here.",
     )
-    gpus_per_task: float = option(
-        "--gpus-per-task NUMBER",
+    gpus_per_task: float = keyword(
         "GPUs of a task that runs a model, for example 1 or 0.25.",
         default=0.0,
     )
@@ -316,11 +313,10 @@ class EngineChoice:
 class MemoryOptions:
     """The memory of the analysis."""
 
-    memory: int | None = option(
-        "--memory SIZE",
+    memory: int | None = keyword(
         "Memory for comparing matrices, for example 4GB. By default half of what is"
         " free.",
-        parse=partial(text_values.parse_size, "--memory", least=1),
+        parse=partial(text_values.parse_size, "memory", least=1),
     )
 
 
@@ -332,15 +328,8 @@ class OutputOptions:
     report: bool = option("--report/--no-report", "Write report.html.", default=True)
     log_to: tuple[str, ...] = option(
         "--log-to TRACKER",
-        f"Also log the curves to a tracker: {', '.join(map(form, TRACKERS))}."
-        " Repeatable.",
+        f"Also log the curves to a tracker: {', '.join(map(form, TRACKERS))}.",
         default=(),
-        url=AS_IT_IS,
-    )
-    per_epoch: bool = option(
-        "--per-epoch",
-        "Also print tables with a row for each epoch.",
-        is_terminal_only=True,
     )
     json: bool = option(
         "--json", "Print one JSON document and nothing else.", is_terminal_only=True

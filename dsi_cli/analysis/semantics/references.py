@@ -74,37 +74,32 @@ class ReferenceMatrix:
         names and another size.
         """
         if self.names is None:
-            if len(self.values) != labels.classes:
-                size, classes = self.values.shape, labels.classes
-                message = (
-                    f"{self.path} is {_size(size)}, but there are {classes} classes;"
-                    " write one row per class"
-                )
-                raise UsageError(
-                    message, code="wrong-reference-size", size=size, classes=classes
-                )
-            return self.values
-        rows = {name: row for row, name in enumerate(self.names)}
-        names_of_classes = [
-            (entry.label, entry.synset, entry.wnid) for entry in labels.resolutions
-        ]
-        indices = [
-            next((rows[name] for name in names if name in rows), -1)
-            for names in names_of_classes
-        ]
-        missing = [
-            names[0]
-            for names, row in zip(names_of_classes, indices, strict=True)
-            if row < 0
-        ]
+            size, classes = self.values.shape, labels.classes
+            if size[0] == classes:
+                return self.values
+            message = (
+                f"{self.path} is {_size(size)}, but there are {classes} classes;"
+                " write one row per class"
+            )
+            raise UsageError(
+                message, code="wrong-reference-size", size=size, classes=classes
+            )
+        row_of = {name: row for row, name in enumerate(self.names)}
+        rows, missing = [], []
+        for entry in labels.resolutions:
+            names = (entry.label, entry.synset, entry.wnid)
+            known = [row_of[name] for name in names if name in row_of]
+            if known:
+                rows.append(known[0])
+            else:
+                missing.append(entry.label)
         if missing:
             message = (
-                f"{self.path} has no row for"
-                f" {listed([repr(label) for label in missing], 3)}; expected the name,"
-                " the synset or the WordNet id of each class"
+                f"{self.path} has no row for {listed(list(map(repr, missing)), 3)};"
+                " expected the name, the synset or the WordNet id of each class"
             )
             raise UsageError(message, code="class-not-in-reference", names=missing)
-        return self.values[np.ix_(indices, indices)]
+        return self.values[np.ix_(rows, rows)]
 
 
 def read_matrix(path: Path) -> ReferenceMatrix:
@@ -114,23 +109,7 @@ def read_matrix(path: Path) -> ReferenceMatrix:
     symmetric and finite, or has a name twice.
     """
     try:
-        path.open(
-            "rb"
-        ).close()  # pyarrow reports a missing file and a damaged one in the same way
-        names: Names = None
-        if path.suffix.lower() == ".npy":
-            with path.open(
-                "rb"
-            ) as array:  # np.load would call a file of another format pickled data
-                values = np.lib.format.read_array(array, allow_pickle=False).astype(
-                    np.float64, casting="same_kind"
-                )
-        elif path.suffix.lower() == ".parquet":
-            values, names = _read_parquet(path)
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-            values, names = _parse_cells([row for row in rows if any(row)])
+        values, names = _read_values(path)
     except OSError as error:
         message = f"the reference {path} cannot be read: {error.strerror or error}"
         raise UsageError(message, code="unreadable-reference", path=str(path)) from None
@@ -151,6 +130,20 @@ def read_matrix(path: Path) -> ReferenceMatrix:
         )
         raise UsageError(message, code="duplicate-name", name=name)
     return ReferenceMatrix(path, _symmetrized(path, values, names), names)
+
+
+def _read_values(path: Path) -> tuple[Values, Names]:
+    """Return the numbers in a file, and the names of the classes if it has them."""
+    with path.open("rb") as file:  # pyarrow has one error for missing and damaged files
+        if path.suffix.lower() == ".npy":
+            # np.load would call a file of another format pickled data
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            return array.astype(np.float64, casting="same_kind"), None
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path)
+    with path.open(newline="", encoding="utf-8-sig") as text:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text)]
+    return _parse_cells([row for row in rows if any(row)])
 
 
 def _symmetrized(path: Path, values: Values, names: Names) -> Values:
@@ -208,30 +201,22 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _read_parquet(path: Path) -> tuple[Values, Names]:
+    import pandas as pd
+
     table = parquet.read(path)
     if {"similarity", "name", "class_index"} <= set(table.column_names):
         matrix = parquet.to_matrix(table).astype(np.float64)
         return matrix, tuple(map(str, table.sort_by("class_index")["name"].to_pylist()))
-    # pandas writes an index as the last columns; in a CSV file the names come first.
-    metadata = table.schema.pandas_metadata
-    index = metadata.get("index_columns") if isinstance(metadata, dict) else None
-    is_index = [
-        isinstance(index, list) and name in index for name in table.column_names
-    ]
-    order = sorted(range(table.num_columns), key=lambda column: not is_index[column])
-    columns = [
-        [
-            "" if value is None else str(value)
-            for value in table.column(column).to_pylist()
-        ]
-        for column in order
-    ]
-    cells = [list(row) for row in zip(*columns, strict=True)]
-    header = [table.column_names[column] for column in order]
+    frame = table.to_pandas()
+    if not isinstance(frame.index, pd.RangeIndex):  # the names of the rows
+        frame = frame.reset_index()
+    cells = frame.astype(object).where(frame.notna(), "").astype(str)
+    header = list(map(str, frame.columns))
     # Names with one prefix and a number (column_0, column_1) are no names of classes
     # but count the columns.
     is_counted = len({name.rstrip("0123456789") for name in header}) < 2
-    return _parse_cells(cells if is_counted else [header, *cells])
+    rows = cells.to_numpy().tolist()
+    return _parse_cells(rows if is_counted else [header, *rows])
 
 
 def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
@@ -239,30 +224,38 @@ def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
     column unless it has a value too many.
     """
     header = rows[0] if rows else []
-    has_row_names = len(header) == len(rows) > 0 and not all(map(is_number, header))
-    is_named = has_row_names or (
-        len(header) == len(rows) - 1 and not any(map(is_number, header))
-    )
-    body = [row[has_row_names:] for row in rows[is_named:]]
-    if len({len(row) for row in body}) > 1:
-        raise ValueError("its rows differ in length")
-    values = np.array(
-        [[float(cell or "nan") for cell in row] for row in body], dtype=np.float64
-    )
-    if not has_row_names:
-        return values, tuple(header) if is_named else None
-    names, row_names = header[1:], [row[0] for row in rows[1:]]
-    if sorted(names) != sorted(row_names):
-        surplus = Counter(names)
-        surplus.subtract(row_names)
-        name = min(name for name, number in surplus.items() if number)
-        raise ValueError(
-            f"{name!r} is not in the first row as often as in the first column"
-        )
-    # Columns give the order. A name that occurs twice is refused later.
+    are_names = not any(map(is_number, header))
+    if header and len(header) == len(rows) and not all(map(is_number, header)):
+        return _parse_named_rows(rows)
+    if len(header) == len(rows) - 1 and are_names:
+        return _numbers(rows[1:]), tuple(header)
+    return _numbers(rows), None
+
+
+def _parse_named_rows(rows: list[list[str]]) -> tuple[Values, Names]:
+    """Return the numbers and the names, which are in the first row and column. The
+    columns give the order.
+    """
+    values = _numbers([row[1:] for row in rows[1:]])
+    names, row_names = rows[0][1:], [row[0] for row in rows[1:]]
+    for name in sorted({*names, *row_names}):
+        if names.count(name) != row_names.count(name):
+            raise ValueError(
+                f"{name!r} is not in the first row as often as in the first column"
+            )
+    # A name that occurs twice is refused later.
     if names != row_names:
         values = values[[row_names.index(name) for name in names]]
     return values, tuple(names)
+
+
+def _numbers(rows: list[list[str]]) -> Values:
+    """Return the numbers in cells, NaN for empty ones; raise `ValueError` if there are
+    others.
+    """
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("its rows differ in length")
+    return np.array([[float(cell or "nan") for cell in row] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -293,27 +286,23 @@ class ReferenceSource:
 
         Raise `UsageError` if the reference is a matrix that does not fit the classes.
         """
+        values: NDArray[np.float32] | PathRows
         if labels.label_list is None:
             size = 0 if by_rows else labels.classes
-            blank, no_classes = (
-                np.full((size, size), np.nan, dtype=np.float32),
-                np.empty(0, dtype=np.intp),
-            )
+            values = np.full((size, size), np.nan, dtype=np.float32)
+            classes = np.empty(0, dtype=np.intp)
             reason = labels.reason_no_reference()
-            return EpochMatrix(
-                SCSM, blank, no_classes, reference=self.name, reason_missing=reason
-            )
-        values: NDArray[np.float32] | PathRows
-        if by_rows and self.path_nodes is not None:
-            nodes = self.path_nodes(labels)
-            values, classes = (
-                PathRows(list(nodes.values()), self.taxonomy),
-                np.array(list(nodes), dtype=np.intp),
-            )
         else:
-            values = self.similarity(labels).astype(np.float32)
-            classes = np.flatnonzero(~np.isnan(np.diagonal(values)))
-        reason = labels.reason_too_few_known(len(classes), self.source, "an alignment")
+            if by_rows and self.path_nodes is not None:
+                nodes = self.path_nodes(labels)
+                values = PathRows(list(nodes.values()), self.taxonomy)
+                classes = np.array(list(nodes), dtype=np.intp)
+            else:
+                values = self.similarity(labels).astype(np.float32)
+                classes = np.flatnonzero(~np.isnan(np.diagonal(values)))
+            reason = labels.reason_too_few_known(
+                len(classes), self.source, "an alignment"
+            )
         return EpochMatrix(
             SCSM, values, classes, reference=self.name, reason_missing=reason
         )
@@ -385,81 +374,85 @@ def check_references(
 def _open_reference(
     spec: str, custom: CustomTaxonomy | None, wordnet: WordNet
 ) -> ReferenceSource:
-    # A measure between the nodes of classes in the custom taxonomy or in WordNet
-    kind = spec.removeprefix(WORDNET_PREFIX)
-    if kind in measures.BY_TAXONOMY:
-        name, made_from, source, taxonomy = (
-            wordnet.id,
-            None,
-            "WordNet",
-            wordnet.taxonomy,
-        )
-        nodes: NodesByClass = lambda labels: labels.nodes  # noqa: E731
-        if custom is not None and spec == kind:
-            name, made_from, source, taxonomy = (
-                custom.name,
-                custom.fingerprint,
-                custom.source,
-                custom.taxonomy,
-            )
-            nodes = lambda labels: custom.class_nodes(labels.label_list)  # noqa: E731
-        measure = measures.BY_TAXONOMY[kind]
-
-        def similarity(labels: ClassLabels) -> Values:
-            return scatter_to_classes(
-                nodes(labels), labels.classes, lambda known: measure(known, taxonomy)
-            )
-
-        path_nodes = nodes if kind == "path" else None
-        return ReferenceSource(
-            f"{name}-{kind}",
-            made_from,
-            similarity,
-            source,
-            path_nodes=path_nodes,
-            taxonomy=taxonomy,
-        )
-    # A measure with an information content file
-    kind, _, path = spec.partition(":")
-    if kind in measures.BY_INFORMATION and path:
-        by_information, information = (
-            measures.BY_INFORMATION[kind],
-            measures.read_information_content(path, wordnet),
-        )
-
-        def informed_similarity(labels: ClassLabels) -> Values:
-            known = {
-                index: node
-                for index, node in labels.nodes.items()
-                if information.counts[node] > 0
-            }
-            matrix = scatter_to_classes(
-                known, labels.classes, lambda nodes: by_information(nodes, information)
-            )
-            # The largest finite value replaces infinite values, and undefined ones on
-            # the diagonal. Unknown classes stay NaN.
-            has_values = np.logical_not(np.isnan(matrix).all(axis=1), dtype=bool)
-            is_undefined = (np.abs(matrix) >= UNKNOWN / 2) | (
-                np.isnan(matrix) & has_values[:, None] & has_values
-            )
-            finite = matrix[~is_undefined & ~np.isnan(matrix)]
-            return np.where(is_undefined, finite.max(initial=0.0), matrix)
-
-        file = Path(path)
-        name = f"{wordnet.id}-{kind}-{safe_filename(file.stem)}"
-        return ReferenceSource(
-            name, file_fingerprint(file), informed_similarity, file.name
-        )
-    # A matrix file
     file = Path(spec)
+    kind, _, counts = spec.partition(":")
+    measure = spec.removeprefix(WORDNET_PREFIX)
+    if measure in measures.BY_TAXONOMY:
+        is_custom = custom is not None and spec == measure
+        return _of_taxonomy(measure, custom if is_custom else None, wordnet)
+    if kind in measures.BY_INFORMATION and counts:
+        return _of_information(kind, Path(counts), wordnet)
     if file.suffix.lower() in SUFFIXES:
         matrix = read_matrix(file)
-        name, fingerprint = safe_filename(file.stem), file_fingerprint(file)
         return ReferenceSource(
-            name, fingerprint, matrix.for_labels, file.name, is_matrix=True
+            safe_filename(file.stem),
+            file_fingerprint(file),
+            matrix.for_labels,
+            file.name,
+            is_matrix=True,
         )
     message = (
         f"no reference {spec!r}: expected"
         f" {EXPECTED}{suggestion(spec, measures.BY_TAXONOMY)}"
     )
     raise UsageError(message, code="unknown-reference", reference=spec)
+
+
+def _of_taxonomy(
+    kind: str, custom: CustomTaxonomy | None, wordnet: WordNet
+) -> ReferenceSource:
+    """Return the reference of a measure between the nodes of classes in the custom
+    taxonomy, or in WordNet without one.
+    """
+    if custom is None:
+        name, source, made_from = wordnet.id, "WordNet", None
+        taxonomy = wordnet.taxonomy
+    else:
+        name, source, made_from = custom.name, custom.source, custom.fingerprint
+        taxonomy = custom.taxonomy
+    measure = measures.BY_TAXONOMY[kind]
+
+    def nodes(labels: ClassLabels) -> Mapping[int, int]:
+        if custom is None:
+            return labels.nodes
+        return custom.class_nodes(labels.label_list)
+
+    def similarity(labels: ClassLabels) -> Values:
+        return scatter_to_classes(
+            nodes(labels), labels.classes, lambda known: measure(known, taxonomy)
+        )
+
+    return ReferenceSource(
+        f"{name}-{kind}",
+        made_from,
+        similarity,
+        source,
+        path_nodes=nodes if kind == "path" else None,
+        taxonomy=taxonomy,
+    )
+
+
+def _of_information(kind: str, file: Path, wordnet: WordNet) -> ReferenceSource:
+    """Return the reference of a measure with an information content file."""
+    measure = measures.BY_INFORMATION[kind]
+    information = measures.read_information_content(str(file), wordnet)
+
+    def similarity(labels: ClassLabels) -> Values:
+        known = {
+            index: node
+            for index, node in labels.nodes.items()
+            if information.counts[node] > 0
+        }
+        matrix = scatter_to_classes(
+            known, labels.classes, lambda nodes: measure(nodes, information)
+        )
+        # The largest finite value replaces infinite values, and undefined ones on the
+        # diagonal. Unknown classes stay NaN.
+        has_values = np.logical_not(np.isnan(matrix).all(axis=1), dtype=bool)
+        is_undefined = np.isnan(matrix) & has_values[:, None] & has_values
+        is_undefined |= np.abs(matrix) >= UNKNOWN / 2
+        finite = matrix[~is_undefined & ~np.isnan(matrix)]
+        return np.where(is_undefined, finite.max(initial=0.0), matrix)
+
+    name = f"{wordnet.id}-{kind}-{safe_filename(file.stem)}"
+    return ReferenceSource(name, file_fingerprint(file), similarity, file.name)

@@ -10,8 +10,8 @@ from dsi_cli.analysis.option_groups import text_values
 NUMBERS = partial(text_values.parse_numbers, "--std")
 SECONDS = partial(text_values.parse_seconds, "--idle")
 CACHE, MEMORY = (
-    partial(text_values.parse_size, "--cache"),
-    partial(text_values.parse_size, "--memory", least=1),
+    partial(text_values.parse_size, "cache"),
+    partial(text_values.parse_size, "memory", least=1),
 )
 VALID = {
     NUMBERS: {
@@ -65,9 +65,9 @@ def test_parse_text_of_a_value_returns_it(parse, text, expected):
             CACHE,
             ("", "-1", "8XB", "GB", "1e9", "8GBs", "9" * 400),
             "not-a-size",
-            {"option": "--cache"},
+            {"option": "cache"},
         ),
-        (MEMORY, ("0", "much", "-1"), "not-a-size", {"option": "--memory"}),
+        (MEMORY, ("0", "much", "-1"), "not-a-size", {"option": "memory"}),
         (
             text_values.parse_batch_size,
             ("", "-1", "1.5", "Auto", "many", "9" * 10, "²"),
