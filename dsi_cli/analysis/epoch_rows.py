@@ -22,6 +22,7 @@ from dsi_cli.analysis.classifiers.heads import UNNAMED, HeadParameters
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import EpochContext, EpochMatrix
+from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
@@ -74,6 +75,34 @@ class RowsPlan:
         Path  # the folder of temporary files, which only a comparison in blocks needs
     )
     shaping: Mapping[str, Any]  # the options that affect rows
+
+    @classmethod
+    def make(
+        cls,
+        labels: ClassLabels,
+        sources: Sequence[ReferenceSource],
+        options: Options,
+        scratch: Path,
+        *,
+        common: int | None = None,
+        shaping: Mapping[str, Any] | None = None,
+    ) -> RowsPlan:
+        """Return the plan of a run with these labels, and choose whether matrices are
+        compared whole.
+        """
+        walk, threads = walk_and_threads(labels.classes, options)
+        is_vast = labels.classes > similarity.MAX_DENSE_CLASSES
+        matrices = [source.for_labels(labels, by_rows=is_vast) for source in sources]
+        return cls(
+            labels=labels,
+            references=tuple(matrices),
+            options=options,
+            common=common,
+            walk=walk,
+            threads=threads,
+            scratch=scratch,
+            shaping=shaping or {},
+        )
 
     @property
     def is_vast(self) -> bool:
