@@ -45,7 +45,16 @@ from dsi_cli.checkpoints.records import FAILED, Record
 from dsi_cli.engines import Engine, local, open_engine
 from dsi_cli.errors import NothingToAnalyseError, UsageError, listed
 from dsi_cli.store import layout, lock, parquet
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, EXTRA_CURVES, REFERENCES
+from dsi_cli.store.schema import (
+    CHECKPOINTS,
+    CLASSES,
+    CSMS,
+    CURVES,
+    EXTRA_CURVES,
+    HEADS,
+    NEIGHBORS,
+    REFERENCES,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -252,12 +261,12 @@ def _write_epoch(
             kind, KINDS[kind](head().weight) if matrix is None else matrix
         )
 
-    files.head(record, step, head_key, lambda: head_table(head()))
+    files.write(
+        HEADS, layout.WEIGHT, record, step, head_key, lambda: head_table(head())
+    )
     for kind in rows_plan.kinds:
-        if rows_plan.is_vast:
-            files.nearest(record, step, kind, key, partial(table, kind))
-        else:
-            files.matrix(record, step, kind, head_key, partial(table, kind))
+        stored, stored_key = (NEIGHBORS, key) if rows_plan.is_vast else (CSMS, head_key)
+        files.write(stored, kind, record, step, stored_key, partial(table, kind))
 
 
 def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:

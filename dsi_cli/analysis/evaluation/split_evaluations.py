@@ -100,36 +100,35 @@ class SplitEvaluations:
             and not self.cache.has(EVALUATIONS, wanted.key)
         )
 
-    def make(
-        self, record: Record, result: EvaluationResult | str | None = None
-    ) -> None:
-        """Make the result of a usable checkpoint if it is missing; a failure is added
-        to `failed`.
-
-        If another process has run the model, `result` is the new result, or the reason
-        why it failed; otherwise the source makes it.
+    def add(self, record: Record, result: EvaluationResult | str) -> None:
+        """Keep the result of a checkpoint that needs one, or the reason why it could
+        not be made.
         """
         wanted = self._wanted(record)
-        if wanted is None:
+        assert wanted is not None, "the checkpoint needs a result"
+        if (
+            not isinstance(result, str)
+            and result.counts is None
+            and result.tncsm is None
+        ):
+            result = (
+                f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes"
+                " are not compared"
+            )
+        if isinstance(result, str):
+            self.failed[record.path] = result
             return
-        if self.source is not None and not self.cache.has(EVALUATIONS, wanted.key):
-            if result is None:
-                result = evaluate_or_reason(self.source, record)
-            if (
-                isinstance(result, EvaluationResult)
-                and result.counts is None
-                and result.tncsm is None
-            ):
-                result = (
-                    f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes"
-                    " are not compared"
-                )
-            if isinstance(result, str):
-                self.failed[record.path] = result
-                return
-            self.cache.put(EVALUATIONS, wanted.key, _entry(result))
-            self.made += 1
-        self._saved[record.path] = wanted
+        self.cache.put(EVALUATIONS, wanted.key, _entry(result))
+        self.made += 1
+        self.keep(record)
+
+    def keep(self, record: Record) -> None:
+        """Make the result that counts, if there is one, the last one of a
+        checkpoint.
+        """
+        counting = self.counting(record)
+        if counting is not None:
+            self._saved[record.path] = counting
 
     def saved(self, record: Record) -> SavedEvaluation | None:
         """Return the last result of a checkpoint, even if it does not count in this
@@ -142,11 +141,9 @@ class SplitEvaluations:
         none yet.
         """
         wanted = self._wanted(record)
-        return (
-            wanted
-            if wanted is not None and self.cache.has(EVALUATIONS, wanted.key)
-            else None
-        )
+        if wanted is None or not self.cache.has(EVALUATIONS, wanted.key):
+            return None
+        return wanted
 
     def reason_missing(self, record: Record) -> str | None:
         """Return why a checkpoint has no result that counts; None if it has one, or if
