@@ -27,7 +27,6 @@ from dsi_cli.analysis.epoch_rows import (
     KINDS,
     Checkpoint,
     EpochRows,
-    RowsPlan,
     epoch_rows,
     matrix_table,
 )
@@ -35,6 +34,7 @@ from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.summary import Summary, summarise
 from dsi_cli.analysis.tables import curves, geometry

@@ -26,12 +26,12 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     fail_other_networks,
     reason_nothing_usable,
 )
-from dsi_cli.analysis.epoch_rows import RowsPlan
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import ReportProgress, RunEvaluations
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.previous_plan import PlannedCheckpoint, PlannedRun
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, references
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy

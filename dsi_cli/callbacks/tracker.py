@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from dsi_cli.analysis.classifiers.heads import HeadParameters
-from dsi_cli.analysis.epoch_rows import Checkpoint, RowsPlan, epoch_rows
+from dsi_cli.analysis.epoch_rows import Checkpoint, epoch_rows
 from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels, references, wordnet_matrix
 from dsi_cli.checkpoints import head_weight, trainers
 from dsi_cli.checkpoints.formats import CheckpointContent

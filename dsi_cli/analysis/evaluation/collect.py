@@ -142,19 +142,15 @@ class RunEvaluations:
         return next((head for head in heads if head is not None), None)
 
     def missing_rows(self, record: Record) -> list[Row]:
-        """Return the rows of the curves table that say why a checkpoint has no
-        result.
+        """Return the rows of the curves table that say why a checkpoint has no result,
+        without its run and epoch.
         """
-        reasons = {
-            split.split: split.reason_missing(record)
-            for split in self.splits[record.run]
-        }
-        return [
-            row
-            for split, reason in reasons.items()
-            if reason
-            for row in curves.missing_rows(split, reason, record)
-        ]
+        rows: list[Row] = []
+        for split in self.splits[record.run]:
+            reason = split.reason_missing(record)
+            if reason is not None:
+                rows += curves.missing_rows(split.split, reason)
+        return rows
 
     def typicality_rows(self, record: Record) -> list[Row]:
         """Return the rows of the table of typicality of a checkpoint."""

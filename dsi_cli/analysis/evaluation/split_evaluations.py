@@ -19,7 +19,6 @@ import numpy as np
 from dsi_cli import similarity
 from dsi_cli.analysis.cache import EVALUATIONS, Cache, Entry, key_of
 from dsi_cli.analysis.classifiers.heads import (
-    UNNAMED,
     HeadParameters,
     head_of_table,
     head_table,
@@ -256,7 +255,6 @@ class SplitEvaluations:
 
 def _entry(result: EvaluationResult) -> Entry:
     """Return a result as an entry of the cache."""
-    columns = UNNAMED.key_columns
     ccsm = None
     if (
         result.counts is not None
@@ -274,22 +272,18 @@ def _entry(result: EvaluationResult) -> Entry:
         }
         varying |= {"score": result.scores, "path": result.paths}
         known = {name: values for name, values in varying.items() if values is not None}
-        entry[PREDICTIONS.path] = parquet.from_columns(
-            PREDICTIONS, size, columns, known
-        )
+        entry[PREDICTIONS.path] = parquet.from_columns(PREDICTIONS, size, {}, known)
     for kind, matrix in zip(
         MATRIX_PARTS, (ccsm, result.tncsm, result.equal_tncsm), strict=True
     ):
         if matrix is not None:
             indices = {"class_index": range(len(matrix))}
-            entry[kind] = parquet.from_matrix(
-                CSMS, matrix, columns | {"kind": kind}, indices
-            )
+            entry[kind] = parquet.from_matrix(CSMS, matrix, {"kind": kind}, indices)
     # The counts of too many classes follow from the predictions, if these are stored.
     if result.counts is not None and (result.predictions is None or ccsm is not None):
         indices = {"class_index": range(result.counts.shape[0])}
         entry[CONFUSIONS.path] = parquet.from_matrix(
-            CONFUSIONS, result.counts, columns, indices
+            CONFUSIONS, result.counts, {}, indices
         )
     if result.text_weight is not None:
         entry[TEXT_HEAD] = head_table(HeadParameters(result.text_weight))

@@ -87,11 +87,9 @@ class RunRows:
         rows: list[Row] = []
         for record in self.records:
             of_record = self.evaluations.missing_rows(record)
-            computed = self.computed[record.path].curves
-            of_record += [row | record.key_columns for row in computed]
-            written = self.trainer_values(record)
-            rows += of_record
-            rows += curves.trainer_rows(record, written, of_record)
+            of_record += self.computed[record.path].curves
+            of_record += curves.trainer_rows(self.trainer_values(record), of_record)
+            rows += [row | record.key_columns for row in of_record]
         return sorted(rows, key=curves.sort_key)
 
     @cached_property
