@@ -313,8 +313,8 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
     head = layout.head_path(results.path, run, epoch)
     if not head.is_file():
         message = (
-            f"epoch {epoch} of run {run!r} in {results.path} has no classifier; dsi"
-            " diff compares the classifiers of two networks"
+            f"{results.path} has no classifier of run {run!r} at epoch {epoch}; if the"
+            " network has one, analyse its checkpoints again with dsi analyze"
         )
         raise UsageError(message, code="no-head", run=run, epoch=epoch)
     weight = np.asarray(parquet.read_weight(head), dtype=np.float32)

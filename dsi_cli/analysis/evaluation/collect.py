@@ -106,13 +106,13 @@ class RunEvaluations:
 
         The engine runs models elsewhere; without one, they run in this process.
         """
-        jobs = []
+        jobs: list[EvaluationJob] = []
         for record in [record for run in runs for record in run.usable]:
-            for split in self.splits[record.run]:
-                if split.source is not None and split.needs(record):
-                    jobs.append(EvaluationJob(split, split.source, record))
-                else:
-                    split.keep(record)
+            jobs += [
+                EvaluationJob(split, split.source, record)
+                for split in self.splits[record.run]
+                if split.source is not None and split.needs(record)
+            ]
         self._images = sum(job.source.images for job in jobs)
         if engine is not None:
             of_models = [

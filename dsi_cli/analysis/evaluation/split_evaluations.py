@@ -119,21 +119,12 @@ class SplitEvaluations:
             return
         self.cache.put(EVALUATIONS, wanted.key, _entry(result))
         self.made += 1
-        self.keep(record)
-
-    def keep(self, record: Record) -> None:
-        """Make the result that counts, if there is one, the last one of a
-        checkpoint.
-        """
-        counting = self.counting(record)
-        if counting is not None:
-            self._saved[record.path] = counting
 
     def saved(self, record: Record) -> SavedEvaluation | None:
         """Return the last result of a checkpoint, even if it does not count in this
         call.
         """
-        return self._saved.get(record.path)
+        return self.counting(record) or self._saved.get(record.path)
 
     def counting(self, record: Record) -> SavedEvaluation | None:
         """Return the result of a checkpoint that counts in this call; None if there is
@@ -212,11 +203,9 @@ class SplitEvaluations:
         without a text tower.
         """
         saved = self.counting(record)
-        entry = (
-            {}
-            if saved is None
-            else self.cache.read(EVALUATIONS, saved.key, [TEXT_HEAD])
-        )
+        if saved is None:
+            return None
+        entry = self.cache.read(EVALUATIONS, saved.key, [TEXT_HEAD])
         return head_of_table(entry[TEXT_HEAD]) if TEXT_HEAD in entry else None
 
     def _wanted(self, record: Record) -> SavedEvaluation | None:
@@ -231,36 +220,23 @@ class SplitEvaluations:
             return None
         # Predictions of a file are what they are; those of a model depend on all of the
         # checkpoint.
-        scanned = self._scanned[record.path]
-        version = (
-            asdict(replace(scanned, run=""))
-            if isinstance(self.source, ModelPredictions)
-            else None
-        )
+        version = None
+        if isinstance(self.source, ModelPredictions):
+            version = asdict(replace(self._scanned[record.path], run=""))
         source = key_of("evaluation", provenance, version)
-        equal = self.source.equal_samples
+        needs_templates, equal = self.source.needs_templates, self.source.equal_samples
         # A result with more than this call needs is not made again.
-        if (
-            saved is not None
-            and saved.source == source
-            and not self.source.needs_templates
-        ):
+        if saved is not None and saved.source == source and not needs_templates:
             return saved
-        additions = [
-            self.source.needs_templates,
-            None if equal is None else equal.tolist(),
-        ]
-        return SavedEvaluation(key_of(source, additions), source)
+        samples = None if equal is None else equal.tolist()
+        return SavedEvaluation(key_of(source, [needs_templates, samples]), source)
 
 
 def _entry(result: EvaluationResult) -> Entry:
     """Return a result as an entry of the cache."""
-    ccsm = None
-    if (
-        result.counts is not None
-        and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES
-    ):
-        ccsm = confusion_similarity(result.counts)
+    counts, ccsm = result.counts, None
+    if counts is not None and counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
+        ccsm = confusion_similarity(counts)
     entry: Entry = {}
     if result.predictions is not None:
         size = len(result.predictions)
@@ -269,8 +245,9 @@ def _entry(result: EvaluationResult) -> Entry:
             "target": result.targets,
             "prediction": result.predictions,
             "sample": samples,
+            "score": result.scores,
+            "path": result.paths,
         }
-        varying |= {"score": result.scores, "path": result.paths}
         known = {name: values for name, values in varying.items() if values is not None}
         entry[PREDICTIONS.path] = parquet.from_columns(PREDICTIONS, size, {}, known)
     for kind, matrix in zip(
@@ -280,24 +257,22 @@ def _entry(result: EvaluationResult) -> Entry:
             indices = {"class_index": range(len(matrix))}
             entry[kind] = parquet.from_matrix(CSMS, matrix, {"kind": kind}, indices)
     # The counts of too many classes follow from the predictions, if these are stored.
-    if result.counts is not None and (result.predictions is None or ccsm is not None):
-        indices = {"class_index": range(result.counts.shape[0])}
-        entry[CONFUSIONS.path] = parquet.from_matrix(
-            CONFUSIONS, result.counts, {}, indices
-        )
+    if counts is not None and (result.predictions is None or ccsm is not None):
+        indices = {"class_index": range(counts.shape[0])}
+        entry[CONFUSIONS.path] = parquet.from_matrix(CONFUSIONS, counts, {}, indices)
     if result.text_weight is not None:
         entry[TEXT_HEAD] = head_table(HeadParameters(result.text_weight))
+    equal = result.equal_samples
+    has_templates = bool(result.histograms)
     entry[INFO] = {
         "parts": [part for part in PARTS if part in entry],
         "from": result.description,
-        "classes": None if result.counts is None else result.counts.shape[0],
+        "classes": None if counts is None else counts.shape[0],
         "loss": result.loss,
         "top5": result.top5,
-        "typicality": list(result.typicality) if result.histograms else [],
+        "typicality": list(result.typicality) if has_templates else [],
         "histograms": result.histograms,
-        "collapse": result.collapse if result.histograms else {},
-        "equal_samples": (
-            None if result.equal_samples is None else result.equal_samples.tolist()
-        ),
+        "collapse": result.collapse if has_templates else {},
+        "equal_samples": None if equal is None else equal.tolist(),
     }
     return entry
