@@ -1,4 +1,6 @@
-"""What the checkpoints of a run are compared with, and how."""
+"""The plan by which the checkpoints of a run are compared: labels, references and
+options, and whether matrices are compared whole or in blocks of rows.
+"""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ class Tracker:
         rows = epoch_rows(self._plan, Checkpoint(head, evaluations)).curves
         values: dict[str, float] = {}
         for quantity in points.QUANTITIES:
-            for row in points.quantity_rows(quantity, rows, [self._source.name]):
+            for row in points.quantity_rows(quantity, rows):
                 values |= points.values_of(quantity, row)
                 if row["value"] is None:
                     self.reasons[quantity.name] = str(row["reason"])

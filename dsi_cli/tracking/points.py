@@ -21,12 +21,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
 from dsi_cli.remote import urls
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import NETWORK_MATRICES
+from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = Mapping[str, Any]
 """A row of the curves tables."""
@@ -34,30 +37,30 @@ PREFIX = "dsi/"
 
 
 class Quantity(NamedTuple):
-    """A quantity that is logged by default, and its rows in the curves table."""
+    """A quantity that is logged by default, and its rows in the curves table.
+
+    ``of`` contains ``{own}`` for the matrix of the network's similarity, and ``{kind}``
+    for this matrix without its split.
+    """
 
     name: str
     metric: str
-    of: tuple[str | None, ...]  # the first one that a run has counts
-    variant: str | None
+    of: str | None = None
+    variant: str | None = None
+    split: str | None = None  # `PREDICTIONS`, `MATRIX` or None
     column: str = "value"
 
 
+PREDICTIONS, MATRIX = "predictions", "matrix"
+"""The split of a row is that of the predictions, or of the network's matrix."""
 QUANTITIES = (
-    Quantity(
-        "agreement",
-        "sai",
-        tuple(f"{matrix},scsm" for matrix in NETWORK_MATRICES),
-        "pearson",
-        "excess",
-    ),
-    Quantity("widm", "idm", ("scsm",), "errors"),
-    Quantity("nidm", "idm", ("ncsm", "tncsm"), "errors"),
-    Quantity("max_wsi", "wsi", ("ncsm", "tncsm"), "max"),
-    Quantity("accuracy", "accuracy", (None,), None),
+    Quantity("agreement", "sai", "{own},scsm", "pearson", column="excess"),
+    Quantity("widm", "idm", "scsm", "errors", PREDICTIONS),
+    Quantity("nidm", "idm", "{kind}", "errors", PREDICTIONS),
+    Quantity("max_wsi", "wsi", "{kind}", "max", MATRIX),
+    Quantity("accuracy", "accuracy", split=PREDICTIONS),
 )
 """The agreement is the excess of Pearson's correlation with the main reference."""
-_SPLITS = (None, "test", "train")  # the first one that a run has counts
 # metrics that are meaningless without their chance level
 SIMILARITY_INDICES = ("sai", "idm")
 _SUFFIX_COLUMNS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}
@@ -111,15 +114,12 @@ def _points_of_run(results: Results, run: str, *, all_curves: bool) -> RunPoints
         for row in saves
         if _is_number(row["modified_ns"])
     }
-    curves = results.rows_of("curves", run)
-    rows: list[Any] = results.last_saves(curves, *_NAME_COLUMNS, "reference").to_dict(
-        "records"
-    )
     values: dict[int, dict[str, float]] = {}
+    main_rows = _last_rows(results, results.curves_of(run))
     for quantity in QUANTITIES:
-        for row in quantity_rows(quantity, rows, results.references(run)[:1]):
+        for row in quantity_rows(quantity, main_rows):
             values.setdefault(int(row["epoch"]), {}).update(values_of(quantity, row))
-    for row in rows:
+    for row in _last_rows(results, results.rows_of("curves", run)):
         of_epoch = values.setdefault(int(row["epoch"]), {})
         if all_curves:
             of_epoch |= named_values(row)
@@ -140,29 +140,40 @@ def _points_of_run(results: Results, run: str, *, all_curves: bool) -> RunPoints
     return RunPoints(run, key, output, epochs)
 
 
-def quantity_rows(
-    quantity: Quantity, rows: Sequence[Row], references: Sequence[str]
-) -> list[Row]:
-    """Return the rows of a quantity: those of the first matrix and the first split with
-    a value, compared with one of the references.
+def _last_rows(results: Results, curves: pd.DataFrame) -> list[Any]:
+    """Return rows of the curves tables, of which the last save of an epoch counts."""
+    last = results.last_saves(curves, *_NAME_COLUMNS, "reference")
+    return last.to_dict("records")
+
+
+def quantity_rows(quantity: Quantity, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a quantity among those of a run with its main reference: on
+    the test split, or on the training data if only these have values.
     """
-    found: dict[tuple[int, int], list[Row]] = {}
-    with_value = set()
-    for row in rows:
-        is_of_quantity = (
-            row["metric"] == quantity.metric
-            and _text(row["variant"]) == quantity.variant
-            and _text(row["of"]) in quantity.of
-            and _text(row["split"]) in _SPLITS
-        )
-        if is_of_quantity and _text(row["reference"]) in (None, *references):
-            order = quantity.of.index(_text(row["of"]))
-            place = order, _SPLITS.index(_text(row["split"]))
-            found.setdefault(place, []).append(row)
-            if _is_number(row[quantity.column]):
-                with_value.add(place)
-    place = min(with_value or found, default=(0, 0))
-    return found.get(place, [])
+    with_wsi = {
+        MatrixId(row["of"], _text(row["split"]))
+        for row in rows
+        if row["metric"] == "wsi"
+    }
+    ids = [MatrixId.parse(name) for name in NETWORK_MATRICES]
+    own = next((matrix for matrix in ids if matrix in with_wsi), ids[0])
+    of_split: dict[str, list[Row]] = {}
+    with_values = []
+    for split in ("test", "train"):
+        key = {
+            "metric": quantity.metric,
+            "of": quantity.of and quantity.of.format(own=own, kind=own.kind),
+            "variant": quantity.variant,
+            "split": {PREDICTIONS: split, MATRIX: own.split}.get(quantity.split or ""),
+        }
+        of_split[split] = [
+            row
+            for row in rows
+            if all(_text(row[name]) == value for name, value in key.items())
+        ]
+        if any(_is_number(row["value"]) for row in of_split[split]):
+            with_values.append(split)
+    return of_split["train"] if with_values == ["train"] else of_split["test"]
 
 
 def values_of(quantity: Quantity, row: Row) -> dict[str, float]:

@@ -72,27 +72,24 @@ def test_points_of_all_curves_have_the_names_of_their_rows(real):
             assert f"{name}_chance" in names, "no index without its chance level"
 
 
-def test_points_of_quantity_prefer_the_head_and_the_test_split():
-    widm = points.QUANTITIES[1]
-    agreement = points.QUANTITIES[0]
+def test_quantity_rows_prefer_the_head_and_the_test_split():
+    widm, agreement = points.QUANTITIES[1], points.QUANTITIES[0]
 
-    def row(of, split=None, value=1.0, variant="errors", metric="idm"):
-        names = ("metric", "of", "split", "variant", "value", "excess", "reference")
-        values = (metric, of, split, variant, value, value, "own")
-        return dict(zip(names, values, strict=True))
+    def row(metric, of, variant, split=None, value=1.0):
+        names = ("metric", "of", "variant", "split", "value")
+        return dict(zip(names, (metric, of, variant, split, value), strict=True))
 
-    train, test, other = row("scsm", "train"), row("scsm", "test"), row("x", "test")
-    assert points.quantity_rows(widm, [train, other, test], ["own"]) == [test]
+    train, test = (row("idm", "scsm", "errors", split) for split in ("train", "test"))
     missing = test | {"value": None}
-    assert points.quantity_rows(widm, [missing, train], ["own"]) == [train]
-    assert points.quantity_rows(widm, [missing], ["own"]) == [missing]
-    assert points.quantity_rows(widm, [test], ["other"]) == []
+    assert points.quantity_rows(widm, [train, test]) == [test]
+    assert points.quantity_rows(widm, [missing, train]) == [train]
+    assert points.quantity_rows(widm, [missing]) == [missing]
+    wsi = [row("wsi", "ncsm", "max"), row("wsi", "tncsm", "max", "test")]
     head, templates = (
-        row(of, variant="pearson", metric="sai")
-        for of in ("ncsm,scsm", "tncsm-test,scsm")
+        row("sai", of, "pearson") for of in ("ncsm,scsm", "tncsm-test,scsm")
     )
-    assert points.quantity_rows(agreement, [templates, head], ["own"]) == [head]
-    assert points.quantity_rows(agreement, [templates], ["own"]) == [templates]
+    assert points.quantity_rows(agreement, [templates, head, *wsi]) == [head]
+    assert points.quantity_rows(agreement, [templates, head, wsi[1]]) == [templates]
 
 
 def test_points_of_several_references_name_the_unusual_one():
