@@ -82,9 +82,9 @@ def _of_model(model: str, images: Any, targets: Any, setup: Setup) -> list[Row]:
     what = f"{model}, 100 classes, an epoch's"
     beside = f"epoch of {epoch.images:,} images of 32 px: {seconds(epoch.seconds)}"
     rows = [
-        _row(f"{what} SAI and WSI", epoch, "weights", beside, setup),
+        _row(f"{what} agreement and WSI", epoch, "weights", beside, setup),
         _row(
-            f"{what} SAI, WSI, and NIDM and WIDM of counts that validation has made",
+            f"{what} agreement, WSI, and NIDM and WIDM of counts that validation has made",
             epoch,
             "counts",
             beside,
@@ -100,7 +100,7 @@ def _of_model(model: str, images: Any, targets: Any, setup: Setup) -> list[Row]:
         *rows,
         Row(
             PART,
-            f"{what} SAI, WSI, NIDM and WIDM with a pass of its own over a fifth as many images",
+            f"{what} agreement, WSI, NIDM and WIDM with a pass of its own over a fifth as many images",
             _share(whole, epoch),
             beside,
             epoch.seconds / whole,
@@ -144,7 +144,7 @@ def _at_1000_classes(setup: Setup) -> Row:
         track(network)
         took.append(time.perf_counter() - began)
     least = median(took[1:]) / MOST_SHARE
-    what = "ResNet-18, 1,000 classes, an epoch's SAI and WSI"
+    what = "ResNet-18, 1,000 classes, an epoch's agreement and WSI"
     return Row(
         PART,
         what,

@@ -179,8 +179,10 @@ def _downloaded(out: _Path) -> tuple[Path, TemporaryFolder | None]:
         return download.fetch_results(fspath(out), copies.path), copies
 
 
-def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
-    """Log the curves of an output folder to a tracker as ``dsi export --log-to`` does,
+def log_curves(
+    out: _Path, log_to: str, *, run: str | None = None, all_curves: bool = False
+) -> Logged:
+    """Log the main curves of an output folder to a tracker as ``dsi export --log-to`` does,
     and return what was logged.
 
     A second call brings them up to date and logs no point twice.
@@ -191,6 +193,7 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     log_to : ``tensorboard:DIR``, ``wandb``, ``wandb:PROJECT``, ``mlflow`` or
         ``mlflow:URI``.
     run : the name of the run to log; all runs if None.
+    all_curves : bool, whether to log every row of the curves tables, too.
 
     Raises
     ------
@@ -203,7 +206,7 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     from dsi_cli.tracking import destination
 
     folder, _copies = _downloaded(out)
-    return destination(log_to).send(folder, run)
+    return destination(log_to).send(folder, run, all_curves=all_curves)
 
 
 def open_results(out: _Path = layout.DEFAULT) -> Results:

@@ -47,7 +47,7 @@ def docstrings(tree: ast.AST) -> list[ast.Expr]:
 
 
 def file_size(text: str) -> Size:
-    """Return the size of one module.
+    r"""Return the size of one module.
 
     >>> file_size('"A text."\\n# a comment\\nx = 1\\n')
     Size(files=1, nodes=5, lines=1)

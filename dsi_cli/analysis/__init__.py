@@ -3,6 +3,7 @@ metrics and tables.
 
 ``analyze``           the analysis itself: plan, rows, tables
 ``plan``              everything that a call names, read once and checked once
+``rows_plan``         what the checkpoints of a run are compared with
 ``epoch_rows``        what is computed from one checkpoint, a pure function
 ``cache``             what was read or computed once, under the hash of what it depends
                       on

@@ -26,7 +26,6 @@ from dsi_cli.analysis.epoch_rows import (
     KINDS,
     Checkpoint,
     EpochRows,
-    RowsPlan,
     epoch_rows,
     matrix_table,
 )
@@ -34,6 +33,7 @@ from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.summary import Summary, summarise
 from dsi_cli.analysis.tables import curves, geometry
@@ -43,7 +43,16 @@ from dsi_cli.checkpoints.records import FAILED, Record
 from dsi_cli.engines import Engine, local, open_engine
 from dsi_cli.errors import NothingToAnalyseError, UsageError, listed
 from dsi_cli.store import layout, lock, parquet
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, EXTRA_CURVES, REFERENCES
+from dsi_cli.store.schema import (
+    CHECKPOINTS,
+    CLASSES,
+    CSMS,
+    CURVES,
+    EXTRA_CURVES,
+    HEADS,
+    NEIGHBORS,
+    REFERENCES,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -213,13 +222,16 @@ def _write_epoch(
             values = KINDS[kind](head().weight)
         return matrix_table(kind, values)
 
-    files.head(record, step, head_key, lambda: head_table(head()))
+    files.write(
+        HEADS, layout.WEIGHT, record, step, head_key, lambda: head_table(head())
+    )
     for kind in made.rows_plan.kinds:
         if made.rows_plan.is_vast:
             key = made.keys[record.path]
-            files.nearest(record, step, kind, key, partial(rows.nearest.get, kind))
+            rows_of_kind = partial(rows.nearest.__getitem__, kind)
+            files.write(NEIGHBORS, kind, record, step, key, rows_of_kind)
         else:
-            files.matrix(record, step, kind, head_key, partial(matrix, kind))
+            files.write(CSMS, kind, record, step, head_key, partial(matrix, kind))
 
 
 def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -179,35 +180,22 @@ def _reason_no_angles(
     """Return why class vectors cannot be compared (None if they can), and their
     correlation.
     """
-    if first.weight is None or second.weight is None:
-        unknown = first if first.weight is None else second
-        return (
-            (
-                f"the class vectors of {unknown.title} are not stored; analyse its"
-                " checkpoints again"
-            ),
-            None,
-        )
     widths = first.weight.shape[1], second.weight.shape[1]
     if widths[0] != widths[1]:
-        return (
-            (
-                f"the heads have {widths[0]} and {widths[1]} features, so only"
-                " similarities are compared"
-            ),
-            None,
+        reason = (
+            f"the heads have {widths[0]} and {widths[1]} features, so only"
+            " similarities are compared"
         )
+        return reason, None
     z = correlation_z(first.weight, second.weight)
     if np.array_equal(first.weight, second.weight) or z is None or z > MIN_Z:
         return None, z
-    return (
-        (
-            f"the vectors of the same class are uncorrelated (z {z:.1f}, chance is 0),"
-            " as those of independently trained networks, so only similarities are"
-            " compared"
-        ),
-        z,
+    reason = (
+        f"the vectors of the same class are uncorrelated (z {z:.1f}, chance is 0),"
+        " as those of independently trained networks, so only similarities are"
+        " compared"
     )
+    return reason, z
 
 
 def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
@@ -231,20 +219,11 @@ def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
         chosen = before[-MAX_STEPS:] or steps[:MAX_STEPS]
         # Files whose names differ in a number may also be independent networks, such as
         # seeds.
-        if chosen and all(
-            one.weight is None or _reason_no_angles(one, other)[0] is None
-            for one, other in chosen
-        ):
+        reasons = [_reason_no_angles(one, other)[0] for one, other in chosen]
+        if chosen and set(reasons) == {None}:
             span = f"{chosen[0][0].epoch}–{chosen[-1][1].epoch}"
-            has_angles = all(
-                network.weight is not None for pair in chosen for network in pair
-            )
-            return Variation(
-                f"neighbouring checkpoints of epochs {span}",
-                _step(chosen),
-                chosen,
-                has_angles,
-            )
+            source = f"neighbouring checkpoints of epochs {span}"
+            return Variation(source, _step(chosen), chosen, has_angles=True)
     return None
 
 
@@ -291,6 +270,20 @@ def _variation_of_repetitions(side: Side, pattern: str) -> Variation:
     return Variation(source, "the usual difference", pairs, has_angles=False)
 
 
+def _side(
+    networks: Callable[[Item], Network], series: Sequence[Item], chosen: Item
+) -> Side:
+    """Return the network of an item of a series, and those next to it with an epoch and
+    the same shape.
+    """
+    network = networks(chosen)
+    around = _around(series, series.index(chosen))
+    near = [network if item == chosen else networks(item) for item in around]
+    shape = network.weight.shape
+    near = [one for one in near if one.epoch is not None and one.weight.shape == shape]
+    return Side(network, near)
+
+
 def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:
     results = Results(folder)
     name = results.run_name(run)
@@ -300,17 +293,8 @@ def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:
             f"run {name!r} in {folder} has no usable checkpoint", code="nothing-usable"
         )
     chosen = _chosen_epoch(epochs, epoch, f"run {name!r} in {folder}")
-    network = _stored_network(results, name, chosen)
-    series = [
-        _stored_network(results, name, one)
-        for one in _around(epochs, epochs.index(chosen))
-    ]
-    series = [
-        one
-        for one in series
-        if one.epoch is not None and one.classes == network.classes
-    ]
-    return Side(network, series, (results, name))
+    side = _side(partial(_stored_network, results, name), epochs, chosen)
+    return side._replace(results=(results, name))
 
 
 def _chosen_epoch(epochs: Sequence[int], epoch: int | None, where: str) -> int:
@@ -326,36 +310,35 @@ def _chosen_epoch(epochs: Sequence[int], epoch: int | None, where: str) -> int:
 
 def _stored_network(results: Results, run: str, epoch: int) -> Network:
     rows = results.usable_checkpoints(run)
-    rows = rows[rows["epoch"].fillna(0) == epoch]
-    classes = class_rows(results, run)
-    head, weight, similarity = layout.head_path(results.path, run, epoch), None, None
-    if head.is_file():
-        weight = np.asarray(parquet.read_weight(head), dtype=np.float32)
-        # the head of a later epoch may have more classes
-        classes = classes.iloc[: len(weight)]
-    else:
-        similarity = results.csm("ncsm", epoch, run=run).to_numpy()
+    row = rows[rows["epoch"].fillna(0) == epoch].iloc[-1]
+    head = layout.head_path(results.path, run, epoch)
+    if not head.is_file():
+        message = (
+            f"{results.path} has no classifier of run {run!r} at epoch {epoch}; if the"
+            " network has one, analyse its checkpoints again with dsi analyze"
+        )
+        raise UsageError(message, code="no-head", run=run, epoch=epoch)
+    weight = np.asarray(parquet.read_weight(head), dtype=np.float32)
+    # The head of a later epoch may have more classes.
+    classes = class_rows(results, run).iloc[: len(weight)]
     network = Network(
         title=run,
-        path=rows["path"].iloc[-1],
+        path=row["path"],
         weight=weight,
-        similarity=similarity,
-        dtype=rows["dtype"].iloc[-1] or "float32",
+        dtype=row["dtype"] or "float32",
         order=tuple(taxonomy_order(classes).tolist()),
     )
     if results.has_epochs(run):
         network = replace(network, title=f"{run}, epoch {epoch}", epoch=epoch)
-    if not classes["name"].isna().any():
-        groups = tuple(
-            group if isinstance(group, str) else None for group in classes["group"]
-        )
-        network = replace(
-            network,
-            names=tuple(classes["name"]),
-            readable_names=tuple(readable_names(classes)),
-            groups=groups,
-        )
-    return network
+    if classes["name"].isna().any():
+        return network
+    groups = [group if isinstance(group, str) else None for group in classes["group"]]
+    return replace(
+        network,
+        names=tuple(classes["name"]),
+        readable_names=tuple(readable_names(classes)),
+        groups=tuple(groups),
+    )
 
 
 def _read_checkpoints(
@@ -374,71 +357,67 @@ def _read_checkpoints(
     if is_single and local is not None:
         named = discover(_siblings(local))
     parts, heads = scan.scan_resolved(named, choice, listed)
-    part, record = (
-        _single(path, targets[0], epoch, parts)
-        if is_single
-        else _of_run(path, run, epoch, parts)
-    )
+    if is_single:
+        part, records = _records_of_file(path, targets[0], parts)
+    else:
+        part, records = _records_of_run(path, run, parts)
+    chosen = records[-1]
+    if len(records) > 1:
+        at = _chosen_epoch([record.epoch or 0 for record in records], epoch, path)
+        chosen = [record for record in records if (record.epoch or 0) == at][-1]
 
     # Find the labels, and read the heads that are not in memory.
     file_of = {file.display_path: file for file in part.training.checkpoints}
     label_list, _ = class_labels.find_labels(
-        part.training, listed, [file_of[record.path]], record.classes, part.names
+        part.training, listed, [file_of[chosen.path]], chosen.classes, part.names
     )
     check_class_count(replace(part, given=listed), choice)
-    known, names = class_labels.without_labels(record.classes or 0), None
+    known = class_labels.without_labels(chosen.classes or 0)
     if label_list is not None:
-        known, names = class_labels.resolve_labels(label_list), label_list.names
+        known = class_labels.resolve_labels(label_list)
+    readable = [
+        readable_name(entry.label, entry.wnid, entry.synset)
+        for entry in known.resolutions
+    ]
 
-    def network(one: Record) -> Network:
-        head = heads.get(one.path)
-        weight = (
-            scan_checkpoint(file_of[one.path], choice).weight
-            if head is None
-            else head.weight
-        )
+    def network(record: Record) -> Network:
+        head = heads.get(record.path)
+        weight = None if head is None else head.weight
+        if weight is None:
+            weight = scan_checkpoint(file_of[record.path], choice).weight
+        assert weight is not None, f"{record.path} was usable when dsi scanned it"
+        title = f"{part.name}, epoch {record.epoch}"
         return Network(
-            title=(
-                Path(one.path).name if is_single else f"{part.name}, epoch {one.epoch}"
-            ),
-            path=one.path,
-            epoch=one.epoch,
+            title=Path(record.path).name if is_single else title,
+            path=record.path,
+            epoch=record.epoch,
             weight=weight,
-            dtype=one.dtype or "float32",
-            names=names,
-            readable_names=tuple(
-                readable_name(entry.label, entry.wnid, entry.synset)
-                for entry in known.resolutions
-            ),
+            dtype=record.dtype or "float32",
+            names=None if label_list is None else label_list.names,
+            readable_names=tuple(readable),
             groups=known.groups,
             order=tuple(known.order.tolist()),
         )
 
-    shape = record.classes, record.features
-    series = [
-        one
-        for one in part.usable
-        if one.epoch is not None and (one.classes, one.features) == shape
-    ]
-    place = next(
-        (index for index, one in enumerate(series) if one.path == record.path),
-        len(series),
-    )
-    return Side(network(record), [network(one) for one in _around(series, place)])
+    series = list(part.usable)
+    if chosen not in series:
+        series.append(chosen)
+    return _side(network, series, chosen)
 
 
-def _single(
-    path: str, target: str, epoch: int | None, parts: Sequence[RunCheckpoints]
-) -> tuple[RunCheckpoints, Record]:
-    """Return the checkpoint of a path, which may be one of several epochs in a file,
-    and its run.
+def _records_of_file(
+    path: str, target: str, parts: Sequence[RunCheckpoints]
+) -> tuple[RunCheckpoints, list[Record]]:
+    """Return the checkpoints in a file, which are several epochs in rare formats, and
+    their run.
     """
     for part in parts:
-        if records := [
-            one
-            for one in part.resolved
-            if one.path == target or one.path.startswith(f"{target}[")
-        ]:
+        records = [
+            record
+            for record in part.resolved
+            if record.path == target or record.path.startswith(f"{target}[")
+        ]
+        if records:
             break
     usable = [
         record
@@ -446,48 +425,31 @@ def _single(
         if record.status in (OK, SKIPPED) and record.features is not None
     ]
     if not usable:
-        raise CheckpointError(
-            f"{path}: {records[0].reason}", path=path, reason=records[0].reason
-        )
-    if len(usable) > 1:
-        chosen = _chosen_epoch([record.epoch or 0 for record in usable], epoch, path)
-        usable = [record for record in usable if record.epoch == chosen]
-    return part, usable[-1]
+        reason = records[0].reason
+        raise CheckpointError(f"{path}: {reason}", path=path, reason=reason)
+    return part, usable
 
 
-def _of_run(
-    path: str, run: str | None, epoch: int | None, parts: list[RunCheckpoints]
-) -> tuple[RunCheckpoints, Record]:
-    """Return the checkpoint of an epoch in a folder, and its run."""
+def _records_of_run(
+    path: str, run: str | None, parts: Sequence[RunCheckpoints]
+) -> tuple[RunCheckpoints, list[Record]]:
+    """Return the usable checkpoints of a run in a folder, and the run."""
     names = [part.name for part in parts]
-    if (run is not None and run not in names) or (run is None and len(names) > 1):
+    chosen = names[0] if run is None and len(names) == 1 else run
+    if chosen not in names:
+        code = "ambiguous-run" if run is None else "unknown-run"
         message = (
             f"{path} holds the runs {', '.join(names)}; add --run {names[0]}, or"
             " another one"
         )
-        raise UsageError(
-            message, code="ambiguous-run" if run is None else "unknown-run", runs=names
-        )
-    part = parts[0] if run is None else parts[names.index(run)]
-    epochs = [record.epoch for record in part.usable if record.epoch is not None]
+        raise UsageError(message, code=code, runs=names)
+    part = parts[names.index(chosen)]
     if not part.usable:
-        reason = next(
-            (record.reason for record in part.resolved if record.reason),
-            "all are incomplete",
-        )
-        raise NothingToAnalyseError(
-            f"{path}: no checkpoint can be used: {reason}", code="nothing-usable"
-        )
-    if not epochs:
-        message = (
-            f"{path} holds {len(part.usable)} checkpoints without an epoch; give the"
-            " path of one of them"
-        )
-        raise UsageError(
-            message, code="not-one-checkpoint", path=path, count=len(part.usable)
-        )
-    chosen = _chosen_epoch(epochs, epoch, path)
-    return part, [one for one in part.usable if one.epoch == chosen][-1]
+        reasons = [record.reason for record in part.resolved if record.reason]
+        reason = reasons[0] if reasons else "all are incomplete"
+        message = f"{path}: no checkpoint can be used: {reason}"
+        raise NothingToAnalyseError(message, code="nothing-usable")
+    return part, list(part.usable)
 
 
 def _siblings(path: Path) -> list[Path]:
@@ -498,16 +460,13 @@ def _siblings(path: Path) -> list[Path]:
     alike = [
         other
         for other in path.absolute().parent.iterdir()
-        if pattern.fullmatch(other.name)
+        if pattern.fullmatch(other.name) and other.is_dir() == path.is_dir()
     ]
-    alike = sorted(
-        (other for other in alike if other.is_dir() == path.is_dir()),
-        key=lambda other: natural_key(other.name),
-    )
+    alike.sort(key=lambda other: natural_key(other.name))
     names = [other.name for other in alike]
-    return (
-        list(_around(alike, names.index(path.name))) if path.name in names else [path]
-    )
+    if path.name not in names:
+        return [path]
+    return list(_around(alike, names.index(path.name)))
 
 
 def _around(series: Sequence[Item], index: int) -> Sequence[Item]:

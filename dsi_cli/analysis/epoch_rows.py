@@ -9,31 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dsi_cli import engines, similarity
-from dsi_cli.analysis.cache import Entry, key_of
-from dsi_cli.analysis.classifiers.heads import UNNAMED, HeadParameters
-from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.epoch_context import EpochContext, EpochMatrix
+from dsi_cli import similarity
+from dsi_cli.analysis.cache import Entry
+from dsi_cli.analysis.classifiers.heads import HeadParameters
+from dsi_cli.analysis.rows_plan import RowsPlan
+from dsi_cli.analysis.semantics.epoch_context import EpochMatrix
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.curves import Row
-from dsi_cli.checkpoints.records import Record
-from dsi_cli.engines import local
-from dsi_cli.metrics.blockwise import (
-    SHORT_OF_MEMORY,
-    TOO_MANY_CLASSES,
-    BlockStatistics,
-    BlockWalk,
-    block_statistics,
-    rows_within,
-)
+from dsi_cli.metrics.blockwise import block_statistics
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import (
     Cosines,
@@ -42,68 +30,11 @@ from dsi_cli.similarity import (
     zero_rows,
 )
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import ALIGNMENT_BY_CLASS, CSMS, CURVES, NEIGHBORS, SPECTRUM
+from dsi_cli.store.schema import CSMS, CURVES, NEIGHBORS, SPECTRUM
 
 KINDS = {"ncsm": weight_similarity, "ncsm_centred": centred_weight_similarity}
 """The matrices that are made from weights alone, with the functions that make them."""
 STORED_NEIGHBORS = 50  # the number of nearest classes that are stored for each class
-# the number of classes up to which matrices are compared whole on every machine
-DENSE_WITHOUT_BUDGET = 256
-# the memory that comparing two whole matrices takes per value of one matrix, measured
-# and rounded up
-BYTES_PER_VALUE = 220
-
-
-@dataclass(frozen=True)
-class RowsPlan:
-    """The labels, references and options with which the checkpoints of a run are
-    compared.
-    """
-
-    labels: ClassLabels
-    # the reference matrices of the run, the main one first
-    references: Sequence[EpochMatrix]
-    options: Options
-    common: int | None  # the number of classes that all heads of the run have
-    # the iteration over blocks of rows; None if whole matrices are compared
-    walk: BlockWalk | None
-    # the number of threads that compare whole matrices, one checkpoint each; None for
-    # one per core
-    threads: int | None
-    scratch: (
-        Path  # the folder of temporary files, which only a comparison in blocks needs
-    )
-    shaping: Mapping[str, Any]  # the options that affect rows
-
-    @property
-    def is_vast(self) -> bool:
-        """True if the nearest classes replace matrices, which are too large to be
-        stored.
-        """
-        return self.labels.classes > similarity.MAX_DENSE_CLASSES
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The matrices that are made from weights alone."""
-        return tuple(KINDS) if self.options.centred else ("ncsm",)
-
-    def key(self, record: Record, evaluations: Mapping[str, str]) -> str:
-        """Return the key of the rows of a checkpoint, whose evaluations are given by
-        split.
-        """
-        walk = None if self.walk is None else self.walk.requirement
-        common = None if record.classes == self.common else self.common
-        weights = record.fingerprint, record.classes
-        return key_of(
-            "rows",
-            weights,
-            evaluations,
-            self.labels.semantics_id,
-            self.labels.classes,
-            self.shaping,
-            common,
-            walk,
-        )
 
 
 @dataclass(frozen=True)
@@ -161,78 +92,54 @@ class EpochRows:
         )
 
 
-def walk_and_threads(
-    classes: int, options: Options
-) -> tuple[BlockWalk | None, int | None]:
-    """Return the iteration over blocks of rows by which matrices of so many classes are
-    compared; None if they are whole.
-
-    Also return the number of threads that compare whole matrices, one epoch each; None
-    for one per core.
-    """
-    if classes <= DENSE_WITHOUT_BUDGET:
-        return None, None
-    if options.memory is None:
-        limit = engines.free_memory()
-        budget = limit // 2
-    else:
-        limit = budget = options.memory
-    cores = engines.usable_cores()
-    needed = classes**2 * BYTES_PER_VALUE
-    is_vast = classes > similarity.MAX_DENSE_CLASSES
-    if not is_vast and needed <= limit:
-        return None, min(max(budget // needed, 1), cores)
-    reason = TOO_MANY_CLASSES if is_vast else SHORT_OF_MEMORY
-    return (
-        BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason),
-        None,
-    )
-
-
 def epoch_rows(plan: RowsPlan, checkpoint: Checkpoint) -> EpochRows:
     """Return the rows of a checkpoint. The function runs in this process or on another
     machine.
     """
-    head = checkpoint.head
+    head, evaluations = checkpoint.head, checkpoint.evaluations
     # Make the matrices of the weights; above 4,096 classes, read them in blocks of
     # rows.
+    compared: list[EpochMatrix] = []
     matrices: dict[str, NDArray[np.float32]] = {}
     nearest: dict[str, pa.Table] = {}
-    statistics: dict[str, BlockStatistics] = {}
     if head is not None:
         for kind in plan.kinds:
             if plan.is_vast:
-                nearest[kind], statistics[kind] = _nearest_classes(
-                    head.weight, kind, plan
-                )
+                matrix, nearest[kind] = _vast_matrix(head.weight, kind, plan)
+                compared.append(matrix)
             else:
                 matrices[kind] = KINDS[kind](head.weight)
+                classes = np.arange(len(head.weight))
+                compared.append(EpochMatrix(kind, matrices[kind], classes))
 
     # Compare them with each other, with the evaluations and with the references.
-    context = EpochContext(
-        plan.labels, plan.references, plan.options, plan.walk, plan.scratch, UNNAMED
-    )
-    compared = curves.epoch_matrices(
-        matrices, head, statistics, checkpoint.evaluations, context, plan.common
-    )
-    rows, by_class = curves.curve_rows(compared, checkpoint.evaluations, context)
+    compared += curves.evaluation_matrices(evaluations, plan)
+    compared = curves.common_matrices(compared, plan.common)
+    rows, by_class = curves.curve_rows(compared, evaluations, plan)
 
     # Describe the class vectors.
     spectrum = parquet.from_rows(SPECTRUM, [])
     if head is not None:
         weight = head.weight[: plan.common]
         ratio = similarity.mean_row_ratio(weight)
-        rows.append(curves.mean_row(replace(UNNAMED, classes=plan.common), ratio))
-        geometry_rows, spectrum = geometry.head_rows(UNNAMED, weight)
+        rows.append(
+            {
+                "metric": "mean_row",
+                "of": "ncsm",
+                "value": ratio,
+                "classes_used": len(weight),
+            }
+        )
+        geometry_rows, spectrum = geometry.head_rows(weight)
         rows += geometry_rows
     samples = {
         one.split: one.counts.sum(axis=1).tolist()
-        for one in checkpoint.evaluations
+        for one in evaluations
         if one.counts is not None
     }
     return EpochRows(
         curves=parquet.from_rows(CURVES, rows).to_pylist(),
-        by_class=by_class or parquet.from_rows(ALIGNMENT_BY_CLASS, []),
+        by_class=by_class,
         spectrum=spectrum,
         zero_rows=[] if head is None else zero_rows(head.weight),
         samples=samples,
@@ -245,32 +152,33 @@ def matrix_table(kind: str, matrix: NDArray[np.float32]) -> pa.Table:
     """Return a matrix of weights as rows of the table of matrices, for a checkpoint
     without a name.
     """
-    constants = UNNAMED.key_columns | {"kind": kind}
-    return parquet.from_matrix(
-        CSMS, matrix, constants, {"class_index": range(len(matrix))}
-    )
+    indices = {"class_index": range(len(matrix))}
+    return parquet.from_matrix(CSMS, matrix, {"kind": kind}, indices)
 
 
-def _nearest_classes(
+def _vast_matrix(
     weight: NDArray[np.float32], kind: str, plan: RowsPlan
-) -> tuple[pa.Table, BlockStatistics]:
-    """Return the nearest classes as rows of the neighbors table, and the statistics of
-    the matrix.
+) -> tuple[EpochMatrix, pa.Table]:
+    """Return a matrix whose rows are made on demand, of the classes that all heads of
+    the run have, and the nearest classes as rows of the neighbors table.
     """
+    assert plan.walk is not None, "so many classes are compared in blocks"
     rows = Cosines.of(weight, centred=kind == "ncsm_centred")
-    assert plan.walk is not None
-    with_nearest = block_statistics(
-        rows, plan.walk, plan.options.quantiles, STORED_NEIGHBORS
-    )
-    nearest = with_nearest.nearest
-    assert nearest is not None
+    quantiles = plan.options.quantiles
+    statistics = block_statistics(rows, plan.walk, quantiles, STORED_NEIGHBORS)
+    nearest = statistics.nearest
+    assert nearest is not None, "neighbours were requested"
     varying = {
         "class_index": np.repeat(np.arange(len(weight)), nearest.neighbor.shape[1]),
         "neighbor": nearest.neighbor.ravel(),
         "rank": nearest.rank.ravel(),
         "similarity": nearest.value.ravel().astype(np.float64),
     }
-    table = parquet.from_columns(
-        NEIGHBORS, nearest.neighbor.size, UNNAMED.key_columns | {"kind": kind}, varying
-    )
-    return table, replace(with_nearest, nearest=None)
+    size = nearest.neighbor.size
+    table = parquet.from_columns(NEIGHBORS, size, {"kind": kind}, varying)
+    common = rows.take(np.arange(len(weight))[: plan.common])
+    if common.size < len(weight):
+        statistics = block_statistics(common, plan.walk, quantiles)
+    classes = np.arange(common.size)
+    statistics = replace(statistics, nearest=None)
+    return EpochMatrix(kind, common, classes, statistics=statistics), table

@@ -22,13 +22,13 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     fail_other_networks,
     reason_nothing_usable,
 )
-from dsi_cli.analysis.epoch_rows import RowsPlan, walk_and_threads
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import ReportProgress, RunEvaluations
 from dsi_cli.analysis.evaluation.from_model import DatasetCache
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.analysis.options import Options, with_local_files
 from dsi_cli.analysis.previous_plan import PlannedCheckpoint, PlannedRun
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels, hierarchy, references
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
@@ -112,22 +112,14 @@ class Plan:
 
     def rows_plan(self, run: RunCheckpoints) -> RowsPlan:
         """Return what the checkpoints of a run are compared with."""
-        labels = self.labels[run.name]
-        walk, threads = walk_and_threads(labels.classes, self.options)
-        plan = RowsPlan(
-            labels=labels,
-            references=(),
-            options=self.options,
+        return RowsPlan.make(
+            self.labels[run.name],
+            self.sources,
+            self.options,
+            layout.temporary_folder(self.out),
             common=run.common_classes,
-            walk=walk,
-            threads=threads,
-            scratch=layout.temporary_folder(self.out),
             shaping=self.curve_options,
         )
-        matrices = [
-            source.for_labels(labels, by_rows=plan.is_vast) for source in self.sources
-        ]
-        return replace(plan, references=tuple(matrices))
 
     def head_of(self, record: Record) -> HeadParameters | None:
         """Return the head of a checkpoint, or the text embeddings that serve as one."""

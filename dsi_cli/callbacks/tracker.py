@@ -1,26 +1,32 @@
-"""The similarity values of one epoch as a dict of floats, computed fast enough for
-every epoch of a training.
+"""The main quantities of one epoch as a dict of floats, computed fast enough for every
+epoch of a training.
 
-The tracker computes only values without sampling: the cosine SAI with WordNet and the
-IDM over mistakes, which have an exact chance level, and the WSI.
+The rows are those of the tables, from `dsi_cli.analysis.epoch_rows`. Nothing is drawn
+at random.
 """
 
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from math import isfinite, prod
+from math import prod
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.analysis.semantics import references, wordnet_matrix
+from dsi_cli.analysis.classifiers.heads import HeadParameters
+from dsi_cli.analysis.epoch_rows import Checkpoint, epoch_rows
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.rows_plan import RowsPlan
+from dsi_cli.analysis.semantics import class_labels, references, wordnet_matrix
 from dsi_cli.checkpoints import head_weight, trainers
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.head_choice import choose_head
@@ -34,36 +40,36 @@ from dsi_cli.errors import (
     UsageError,
 )
 from dsi_cli.metrics import DEFAULT_REFERENCES
-from dsi_cli.metrics.alignment import Alignment, alignments
-from dsi_cli.metrics.idm import Score, idm
-from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
-from dsi_cli.similarity import weight_similarity
+from dsi_cli.predictions.result import EvaluationResult
+from dsi_cli.tracking import points
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 
-PREFIX = "dsi/"
-_WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
-Index = Alignment | Score
+# Measures without random draws; the agreement is Pearson's correlation.
+OPTIONS = Options(measures=("pearson",), permutations=0, draws=0)
+OF_COUNTS = ("widm", "nidm", "accuracy")
 _log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """A function that computes the SAI, WSI and IDM of a model at the end of an epoch,
+    """A function that computes the main quantities of a model at the end of an epoch,
     for any logger.
 
     Parameters
     ----------
-    labels : a label file, the name of a preset, or the labels; needed for the SAI and
-        WIDM with WordNet.
+    labels : a label file, the name of a preset, or the labels; needed for the agreement
+        and the WIDM with WordNet.
     head : the name of the classifier's weight; needed only if dsi cannot find it.
     pos, wordnet : the part of speech and the WordNet for the labels, as in
         `dsi_cli.analyze`.
+    all_curves : bool, whether the values also contain every row of the curves tables,
+        under its full name (docs/integrations.md).
 
     Attributes
     ----------
     classes : int or None
         The number of rows of the classifier; None before the first model.
-    reasons : dict of str to str The reason why a quantity (``sai``, ``wsi``, ``nidm``,
-        ``widm``), or a part of it, is missing in the last values.
+    reasons : dict of str to str The reason why a quantity (``agreement``, ``widm``,
+        ``nidm``, ``max_wsi``, ``accuracy``) is missing in the last values.
 
     Raises
     ------
@@ -72,18 +78,18 @@ class Tracker:
 
     Notes
     -----
-    The keys are ``dsi/sai`` (cosine, NCSM with WordNet), ``dsi/nidm`` and ``dsi/widm``
-    (over mistakes only). Each of them also has keys with ``_chance`` (the mean over
-    random relabellings of the classes), ``_excess`` and ``_z``. The WSI has the keys
-    ``dsi/wsi_max``, ``dsi/wsi_min`` and ``dsi/wsi_mean``. A missing value has no key,
-    and no value is NaN.
+    The keys are ``dsi/agreement`` (the excess of Pearson's correlation with WordNet: 0
+    at chance, 1 for equal matrices), ``dsi/widm`` and ``dsi/nidm`` (over mistakes only),
+    ``dsi/max_wsi`` and ``dsi/accuracy``. The first three also have keys with
+    ``_chance`` (the chance level), ``_low`` and ``_high`` (the 95 % confidence
+    interval). A missing value has no key, and no value is NaN.
 
     Examples
     --------
     >>> track = Tracker(labels=["cat", "dog", "car", "truck"])
     >>> values = track({"fc.weight": np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0.1, 1], [0, 0.2, 1]])})
-    >>> round(values["dsi/sai"], 2), round(values["dsi/sai_chance"], 2), round(values["dsi/wsi_max"], 2)
-    (0.95, 0.38, 0.99)
+    >>> round(values["dsi/agreement"], 2), values["dsi/agreement_chance"], round(values["dsi/max_wsi"], 2)
+    (0.92, 0.0, 0.99)
     """
 
     def __init__(
@@ -93,29 +99,26 @@ class Tracker:
         head: str | None = None,
         pos: str = "noun",
         wordnet: str | None = None,
+        all_curves: bool = False,
     ) -> None:
-        self._label_count: int | None = None
-        self._no_reference_reason: str | None = (
-            "there are no labels to compare with WordNet; give them with labels="
-        )
-        self._reference: NDArray[np.float32] | None = None
+        database = load_wordnet(pos, wordnet)
+        self._source = references.open_measure(DEFAULT_REFERENCES[0], None, database)
+        self._labels: class_labels.ClassLabels | None = None
         if labels is not None:
             source = fspath(labels) if isinstance(labels, PathLike) else labels
-            database = load_wordnet(pos, wordnet)
-            resolved = wordnet_matrix.resolve_label_list(source, wordnet=database)
-            reference = references.open_measure(
-                DEFAULT_REFERENCES[0], None, database
-            ).for_labels(resolved)
-            self._label_count = resolved.classes
-            self._no_reference_reason = reference.reason_missing
-            if not self._no_reference_reason:
-                self._reference = reference.dense
+            self._labels = wordnet_matrix.resolve_label_list(source, wordnet=database)
         self._head_name = head
+        self._all_curves = all_curves
         self._head: Layer | None = None
-        self.classes: int | None = None
+        self._plan: RowsPlan | None = None
         self.reasons: dict[str, str] = {}
         self._logged: set[str] = set()
         self._has_warned = False
+
+    @property
+    def classes(self) -> int | None:
+        """The number of rows of the classifier; None before the first model."""
+        return None if self._plan is None else self._plan.labels.classes
 
     def start(self, model: Any) -> None:
         """Find the classifier and compare it with the labels; the first call does this
@@ -146,22 +149,23 @@ class Tracker:
                 " or more"
             )
             raise UsageError(message, code="too-few-classes")
-        if self._label_count not in (None, shape[0]):
-            counts = (
-                f"{self._label_count} labels for {shape[0]} classes ({name} has shape"
-                f" {shape})"
+        labels = self._labels or class_labels.without_labels(shape[0])
+        if labels.classes != shape[0]:
+            message = (
+                f"{labels.classes} labels for {shape[0]} classes ({name} has shape"
+                f" {shape}); give one label per class"
             )
-            fields = {"labels": self._label_count, "classes": shape[0]}
             raise UsageError(
-                f"{counts}; give one label per class", code="label-count", **fields
+                message, code="label-count", labels=labels.classes, classes=shape[0]
             )
-        self.classes = shape[0]
+        scratch = Path(tempfile.gettempdir())
+        self._plan = RowsPlan.make(labels, [self._source], OPTIONS, scratch)
 
     def weight(self, model: Any) -> NDArray[np.float32]:
         """Return the current weight ``(classes, features)`` of the classifier;
         parameters and errors as in `start`.
         """
-        if self.classes is None:
+        if self._plan is None:
             self.start(model)
         if self._head is None:
             return _array(model)
@@ -174,13 +178,14 @@ class Tracker:
 
     def _find_head(self, content: CheckpointContent) -> Layer:
         groups = trainers.state_dicts(content.tree)
+        classes = None if self._labels is None else self._labels.classes
         try:
             try:
                 return choose_head(
                     groups,
                     trainers.RAW,
                     head_name=self._head_name,
-                    classes=self._label_count,
+                    classes=classes,
                 )
             except ClassCountError:
                 # `start` reports both numbers.
@@ -216,7 +221,7 @@ class Tracker:
             first call. Later failures are in ``reasons``, and the first of them causes
             a warning. Also if both counts and a loader are given.
         """
-        is_first = self.classes is None
+        is_first = self._plan is None
         if is_first:
             self.start(model)
         if loader is not None:
@@ -228,79 +233,58 @@ class Tracker:
             counts = partial(_count, model, loader, self.classes or 0)
         self.reasons = {}
         values: dict[str, float] = {}
-        ncsm = confusion = None
+        evaluations: list[EvaluationResult] = []
         if counts is not None:
-            with self._guarded("nidm", "widm", is_first=is_first):
-                table: Any = counts() if callable(counts) else counts
-                confusion = np.asarray(
-                    table.cpu() if hasattr(table, "cpu") else table, dtype=np.int64
-                )
-        with threadpool_limits(
-            limits=1, user_api="blas"
-        ):  # a training uses the other cores, so more threads are slower
-            with self._guarded("sai", "wsi", is_first=is_first):
-                ncsm = weight_similarity(self.weight(model))
-                wsi_values = {
-                    f"{PREFIX}wsi_{name}": wsi(ncsm) for name, wsi in _WSI.items()
-                }
-                sai = None
-                if self._reference is not None:
-                    sai = alignments(
-                        ncsm, self._reference, ["cosine"], permutations=0, draws=0
-                    )["cosine"]
-                values |= wsi_values | self._index_values(
-                    "sai", sai, self._no_reference_reason
-                )
-            if confusion is not None:
-                with self._guarded("nidm", "widm", is_first=is_first):
-                    nidm, widm = (
-                        (
-                            None
-                            if csm is None
-                            else idm(confusion, csm, may_draw=False)["errors"]
-                        )
-                        for csm in (ncsm, self._reference)
-                    )
-                    idm_values = self._index_values(
-                        "nidm", nidm, self.reasons.get("wsi")
-                    )
-                    values |= idm_values | self._index_values(
-                        "widm", widm, self._no_reference_reason
-                    )
-        for reason in dict.fromkeys(self.reasons.values()):
+            with self._guarded(*OF_COUNTS, is_first=is_first):
+                evaluations.append(self._evaluation(counts))
+        names = [quantity.name for quantity in points.QUANTITIES]
+        # A training uses the other cores, so more threads are slower.
+        with (
+            threadpool_limits(limits=1, user_api="blas"),
+            self._guarded(*names, is_first=is_first),
+        ):
+            values = self._values(HeadParameters(self.weight(model)), evaluations)
+        for name, reason in self.reasons.items():
             if reason not in self._logged:
                 self._logged.add(reason)
-                names = [
-                    name
-                    for name, other_reason in self.reasons.items()
-                    if other_reason == reason
-                ]
-                _log.warning("values of %s are missing: %s", ", ".join(names), reason)
+                _log.warning("%s is missing: %s", name, reason)
         return values
 
-    def _index_values(
-        self, quantity: str, index: Index | None, missing: str | None
+    def _values(
+        self, head: HeadParameters, evaluations: Sequence[EvaluationResult]
     ) -> dict[str, float]:
-        """Return a similarity index with its chance level; empty if either is missing.
-        Null values have no key.
+        """Return the values of a head and its evaluations, and record why others are
+        missing.
         """
-        if index is None:
-            self.reasons[quantity] = str(missing)
-            return {}
-        parts = {
-            "": index.value,
-            "_chance": index.null_mean,
-            "_excess": index.excess,
-            "_z": index.z,
-        }
-        values = {
-            f"{PREFIX}{quantity}{part}": value
-            for part, value in parts.items()
-            if value is not None and isfinite(value)
-        }
-        if len(values) < len(parts):
-            self.reasons[quantity] = (index.reason or "not finite").partition("; ")[0]
-        return values if index.value is not None and index.null_mean is not None else {}
+        assert self._plan is not None
+        rows = epoch_rows(self._plan, Checkpoint(head, evaluations)).curves
+        values: dict[str, float] = {}
+        for quantity in points.QUANTITIES:
+            for row in points.quantity_rows(quantity, rows):
+                values |= points.values_of(quantity, row)
+                if row["value"] is None:
+                    self.reasons[quantity.name] = str(row["reason"])
+        if self._all_curves:
+            for row in rows:
+                values |= points.named_values(row)
+        return values
+
+    def _evaluation(
+        self, counts: NDArray[np.integer[Any]] | Callable[[], Any]
+    ) -> EvaluationResult:
+        """Return the evaluation result with these counts; raise `UsageError` if they
+        are not those of all classes.
+        """
+        table: Any = counts() if callable(counts) else counts
+        table = np.asarray(table.cpu() if hasattr(table, "cpu") else table)
+        shape = (self.classes, self.classes)
+        if table.shape != shape or table.min() < 0 or not table.any():
+            message = (
+                f"expected the numbers of samples {shape} by true and predicted class;"
+                f" the counts have shape {table.shape} and sum {table.sum()}"
+            )
+            raise UsageError(message, code="invalid-counts")
+        return EvaluationResult(table.astype(np.int64), split="test")
 
     @contextmanager
     def _guarded(self, *quantities: str, is_first: bool) -> Iterator[None]:
@@ -309,26 +293,21 @@ class Tracker:
         """
         try:
             yield
-        except (
-            Exception
-        ) as error:  # no failure in dsi or in the user's data may end a training
+        except Exception as error:  # no failure may end a training
             if is_first and isinstance(error, UsageError):
                 raise
-            reason = (
-                str(error)
-                if isinstance(error, DsiError)
-                else f"{type(error).__name__}: {error}"
-            )
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, DsiError):
+                reason = str(error)
             self.reasons |= dict.fromkeys(quantities, reason)
             self._logged.add(reason)
             if not self._has_warned:
                 self._has_warned = True
                 message = (
                     f"dsi leaves out {', '.join(quantities)} of this epoch: {reason}"
+                    " (later failures: Tracker.reasons)"
                 )
-                warnings.warn(
-                    f"{message} (later failures: Tracker.reasons)", stacklevel=4
-                )
+                warnings.warn(message, stacklevel=4)
 
 
 def _content(model: Any) -> CheckpointContent:

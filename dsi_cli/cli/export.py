@@ -74,6 +74,10 @@ def export(
         ),
     ] = None,
     log_to: LogTo = None,
+    all_curves: Annotated[
+        bool,
+        switch("--all-curves", "Log all curves, not only the main ones."),
+    ] = False,
     quiet: Quiet = False,
 ) -> int:
     """Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker.
@@ -109,12 +113,12 @@ def export(
             name for name, value in values.items() if value not in (None, False)
         ):
             message = (
-                f"--log-to logs all curves and takes no {', '.join(given)}; export to a"
+                f"--log-to logs curves and takes no {', '.join(given)}; export to a"
                 " file in a separate call"
             )
             raise UsageError(message, code="options-conflict", options=given)
         for destination in destinations(log_to):
-            print_logged(destination.send(output, run), quiet=quiet)
+            print_logged(destination.send(output, run, all_curves=all_curves))
         return DONE
     from dsi_cli.queries import export
     from dsi_cli.store.results import Results

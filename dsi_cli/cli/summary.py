@@ -57,7 +57,7 @@ def print_summary(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     if is_new:
         _print_next_steps(summary, quiet=quiet)
     for logged in summary.logged:
-        print_logged(logged, quiet=quiet)
+        print_logged(logged)
 
 
 def summary_document(summary: Summary) -> dict[str, object]:
@@ -251,14 +251,8 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
         )
 
 
-def print_logged(logged: Logged, *, quiet: bool) -> None:
+def print_logged(logged: Logged) -> None:
     """Print where the curves were logged, and the command that shows them."""
-    if logged.left_out:
-        left_out = (
-            "not logged, because they have no chance level:"
-            f" {', '.join(logged.left_out)}"
-        )
-        console.note(f"{left_out}; dsi analyze --permutations 200 adds it", quiet=quiet)
     counts = (
         f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
     )

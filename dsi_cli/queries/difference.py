@@ -22,8 +22,6 @@ from dsi_cli.store.schema import DIFF_CLASSES, DIFF_TABLES
 MAX_PAIRS = (
     1_000_000  # pairs in the table; of more pairs, it has those that changed most
 )
-# bound of the error of a stored similarity, which is a product in float32
-STORED_COSINE_ERROR = 2.0**-18
 MAX_NAMED = 5  # moved classes that the headline names
 
 
@@ -33,13 +31,8 @@ class Network:
 
     title: str
     path: str
+    weight: NDArray[np.float32]  # the head ``(C, d)``
     epoch: int | None = None
-    weight: NDArray[np.float32] | None = (
-        None  # the head ``(C, d)``; None if only similarities are known
-    )
-    similarity: NDArray[np.float32] | None = (
-        None  # the NCSM ``(C, C)`` of a network whose head is unknown
-    )
     dtype: str = "float32"
     names: tuple[str, ...] | None = None  # the labels; None without any
     readable_names: tuple[
@@ -51,23 +44,12 @@ class Network:
     @property
     def classes(self) -> int:
         """The number of classes."""
-        known = self.similarity if self.weight is None else self.weight
-        assert known is not None
-        return len(known)
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """The head of a network whose head is known."""
-        assert self.weight is not None
-        return self.weight
+        return len(self.weight)
 
     @property
     def cosines(self) -> Float64s:
         """The NCSM in float64."""
-        if self.weight is not None:
-            return head_geometry.cosines(self.weight)
-        assert self.similarity is not None
-        return self.similarity.astype(np.float64)
+        return head_geometry.cosines(self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +253,7 @@ def compare(
     # Quantities that cannot be compared stay NaN.
     rows = rows.reindex(columns=[column.name for column in DIFF_CLASSES.columns])
     if reason_no_angles is None:
-        one, other = first.vectors, second.vectors
+        one, other = first.weight, second.weight
         rows["change"] = head_geometry.relative_change(one, other)
         rows["angle"] = angles(one, other)
         rows["angle_rounding"] = rounding.angle
@@ -294,7 +276,7 @@ def compare(
         value, limit = rows["similarity_change"], float(np.quantile(usual_change, 0.95))
         if variation.has_angles and reason_no_angles is None:
             usual_angle = pd.DataFrame(
-                [angles(a.vectors, b.vectors) for a, b in variation.pairs]
+                [angles(a.weight, b.weight) for a, b in variation.pairs]
             )
             rows["angle_variation"] = usual_angle.median()
             value, limit = rows["angle"], float(np.quantile(usual_angle.stack(), 0.95))
@@ -355,14 +337,12 @@ def _rounding(
     """
     if reason_no_angles is None:
         return head_geometry.rounding(
-            first.vectors, second.vectors, (first.dtype, second.dtype)
+            first.weight, second.weight, (first.dtype, second.dtype)
         )
     unit = sum(
         head_geometry.PRECISIONS.get(network.dtype, (0.0, 0.0))[0]
         for network in (first, second)
     )
-    if first.weight is None or second.weight is None:
-        unit += STORED_COSINE_ERROR
     return head_geometry.Rounding(
         None, np.full(first.classes, np.nan), np.full(first.classes, unit)
     )

@@ -4,8 +4,7 @@ computation.
 This module reads the values of ``--log-to``, a tracker and a target in it, before long
 work begins. It imports no heavy package, so that ``--help`` is fast.
 
-- ``points``: the logged values by run, epoch and name, from the tables; a similarity
-  index is logged only with its chance level
+- ``points``: the logged values by run, epoch and name, from the tables
 - ``tensorboard``, ``wandb``, ``mlflow``: one module per tracker with a function
   ``send``, which may be called repeatedly
 
@@ -73,8 +72,6 @@ class Logged:
     runs: int
     points: int
     next_step: str  # the command that shows the curves
-    # the names of similarity indices without a chance level, which were not logged
-    left_out: list[str]
 
 
 class Destination(NamedTuple):
@@ -84,9 +81,11 @@ class Destination(NamedTuple):
     # the text after the colon of ``--log-to``; None for the tracker's default
     target: str | None
 
-    def send(self, out: Path, run: str | None = None) -> Logged:
-        """Log the curves of a results folder, or of one of its runs; existing points
-        are not logged again.
+    def send(
+        self, out: Path, run: str | None = None, *, all_curves: bool = False
+    ) -> Logged:
+        """Log the main curves of a results folder, or of one of its runs, or all
+        curves; existing points are not logged again.
 
         Raise `UsageError` if the target is invalid, or a package is missing, and
         `OutputError` if the tracker could not be written to.
@@ -94,7 +93,7 @@ class Destination(NamedTuple):
         from dsi_cli.store.results import Results
         from dsi_cli.tracking.points import points_of_results
 
-        runs = points_of_results(Results(out), run)
+        runs = points_of_results(Results(out), run, all_curves=all_curves)
         try:
             module = import_module(f"dsi_cli.tracking.{self.tracker.name}")
             place, next_step = module.send(runs, self.target)
@@ -106,16 +105,12 @@ class Destination(NamedTuple):
                 f" ({error}); update them"
             )
             raise UsageError(message, code="packages-do-not-fit") from None
-        left_out = list(
-            dict.fromkeys(name for points in runs for name in points.left_out)
-        )
         return Logged(
             self.tracker.name,
             place,
             len(runs),
             sum(points.count for points in runs),
             next_step,
-            left_out,
         )
 
 

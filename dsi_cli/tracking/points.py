@@ -1,31 +1,68 @@
-"""The logged values of each run: every curve under a name, with one step per epoch.
+"""The logged values of each run: the main curves under short names, with one step per
+epoch.
 
-A name consists of columns of the curves table, joined with ``/``: metric, ``of``,
-variant, split, and the reference if it is not the usual one. Examples are
-``sai/ncsm,scsm/spearman``, ``idm/scsm/errors/test`` and ``loss/train``. A curve with a
-chance level has further curves with the suffixes ``_chance``, ``_excess`` and ``_z``,
-as in the callbacks. A SAI or IDM without a chance level is not logged. If an epoch was
-saved several times, the last save counts.
+The names are those of `QUANTITIES`, as in the callbacks: ``dsi/agreement`` with
+``_chance``, ``_low`` and ``_high`` first. A run without predictions on the test split
+has the values of the training data. If an epoch was saved several times, the last save
+counts.
+
+With all curves, each row of the curves tables is logged, too. Its name consists of
+metric, ``of``, variant, split, and the reference if it is not the usual one. Examples
+are ``sai/ncsm,scsm/spearman``, ``idm/scsm/errors/test`` and ``loss/train``. A curve with
+a chance level has further curves with the suffixes ``_chance``, ``_excess`` and ``_z``.
+A SAI or IDM without a chance level is not logged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
 from dsi_cli.remote import urls
 from dsi_cli.store.results import Results
+from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
-# metrics that are meaningless without their chance level
-SIMILARITY_INDICES = (
-    "sai",
-    "idm",
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = Mapping[str, Any]
+"""A row of the curves tables."""
+PREFIX = "dsi/"
+
+
+class Quantity(NamedTuple):
+    """A quantity that is logged by default, and its rows in the curves table.
+
+    ``of`` contains ``{own}`` for the matrix of the network's similarity, and ``{kind}``
+    for this matrix without its split.
+    """
+
+    name: str
+    metric: str
+    of: str | None = None
+    variant: str | None = None
+    split: str | None = None  # `PREDICTIONS`, `MATRIX` or None
+    column: str = "value"
+
+
+PREDICTIONS, MATRIX = "predictions", "matrix"
+"""The split of a row is that of the predictions, or of the network's matrix."""
+QUANTITIES = (
+    Quantity("agreement", "sai", "{own},scsm", "pearson", column="excess"),
+    Quantity("widm", "idm", "scsm", "errors", PREDICTIONS),
+    Quantity("nidm", "idm", "{kind}", "errors", PREDICTIONS),
+    Quantity("max_wsi", "wsi", "{kind}", "max", MATRIX),
+    Quantity("accuracy", "accuracy", split=PREDICTIONS),
 )
+"""The agreement is the excess of Pearson's correlation with the main reference."""
+# metrics that are meaningless without their chance level
+SIMILARITY_INDICES = ("sai", "idm")
 _SUFFIX_COLUMNS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}
 _NAME_COLUMNS = ("metric", "of", "variant", "split")
 
@@ -51,7 +88,6 @@ class RunPoints:
     key: str
     output: str  # the path or URL of the results folder
     epochs: list[EpochPoints]
-    left_out: list[str]  # the names of similarity indices without a chance level
 
     @property
     def count(self) -> int:
@@ -59,15 +95,17 @@ class RunPoints:
         return sum(len(epoch.values) for epoch in self.epochs)
 
 
-def points_of_results(results: Results, run: str | None = None) -> list[RunPoints]:
+def points_of_results(
+    results: Results, run: str | None = None, *, all_curves: bool = False
+) -> list[RunPoints]:
     """Return the logged values of a run in a results folder, or of all runs; raise
     `UsageError` if the run does not exist.
     """
     names = results.names if run is None else [results.run_name(run)]
-    return [_points_of_run(results, name) for name in names]
+    return [_points_of_run(results, name, all_curves=all_curves) for name in names]
 
 
-def _points_of_run(results: Results, run: str) -> RunPoints:
+def _points_of_run(results: Results, run: str, *, all_curves: bool) -> RunPoints:
     saves: list[Any] = results.last_saves(results.usable_checkpoints(run)).to_dict(
         "records"
     )
@@ -77,22 +115,17 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
         if _is_number(row["modified_ns"])
     }
     values: dict[int, dict[str, float]] = {}
-    left_out: dict[str, None] = {}
-    curves = results.rows_of("curves", run)
-    points: list[Any] = results.last_saves(curves, *_NAME_COLUMNS, "reference").to_dict(
-        "records"
-    )
-    for row in points:
-        row_values = named_values(row)
-        if row_values is None:
-            left_out[name_of(row)] = None
-            continue
-        row_values |= {
-            column: float(row[column])
-            for column in ("epochs_completed", "step")
-            if _is_number(row[column])
-        }
-        values.setdefault(int(row["epoch"]), {}).update(row_values)
+    main_rows = _last_rows(results, results.curves_of(run))
+    for quantity in QUANTITIES:
+        for row in quantity_rows(quantity, main_rows):
+            values.setdefault(int(row["epoch"]), {}).update(values_of(quantity, row))
+    for row in _last_rows(results, results.rows_of("curves", run)):
+        of_epoch = values.setdefault(int(row["epoch"]), {})
+        if all_curves:
+            of_epoch |= named_values(row)
+        for column in ("epochs_completed", "step"):
+            if _is_number(row["value"]) and _is_number(row[column]):
+                of_epoch[column] = float(row[column])
     epochs = [
         EpochPoints(epoch, times.get(epoch, 0.0), named)
         for epoch, named in sorted(values.items())
@@ -104,23 +137,81 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
     first_classifier = [str(row["fingerprint"]) for row in saves[:1]]
     text = "\0".join([output, run, *first_classifier])
     key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
-    return RunPoints(run, key, output, epochs, list(left_out))
+    return RunPoints(run, key, output, epochs)
 
 
-def named_values(row: dict[str, Any]) -> dict[str, float] | None:
-    """Return the values in a row of the curves table by name; None for a similarity
+def _last_rows(results: Results, curves: pd.DataFrame) -> list[Any]:
+    """Return rows of the curves tables, of which the last save of an epoch counts."""
+    last = results.last_saves(curves, *_NAME_COLUMNS, "reference")
+    return last.to_dict("records")
+
+
+def quantity_rows(quantity: Quantity, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a quantity among those of a run with its main reference: on
+    the test split, or on the training data if only these have values.
+    """
+    with_wsi = {
+        MatrixId(row["of"], _text(row["split"]))
+        for row in rows
+        if row["metric"] == "wsi"
+    }
+    ids = [MatrixId.parse(name) for name in NETWORK_MATRICES]
+    own = next((matrix for matrix in ids if matrix in with_wsi), ids[0])
+    of_split: dict[str, list[Row]] = {}
+    with_values = []
+    for split in ("test", "train"):
+        key = {
+            "metric": quantity.metric,
+            "of": quantity.of and quantity.of.format(own=own, kind=own.kind),
+            "variant": quantity.variant,
+            "split": {PREDICTIONS: split, MATRIX: own.split}.get(quantity.split or ""),
+        }
+        of_split[split] = [
+            row
+            for row in rows
+            if all(_text(row[name]) == value for name, value in key.items())
+        ]
+        if any(_is_number(row["value"]) for row in of_split[split]):
+            with_values.append(split)
+    return of_split["train"] if with_values == ["train"] else of_split["test"]
+
+
+def values_of(quantity: Quantity, row: Row) -> dict[str, float]:
+    """Return the values in a row of a quantity by name, with chance level and 95 %
+    confidence interval; empty without a value.
+
+    >>> row = {"value": 0.8, "excess": 0.7, "null_mean": 0.4, "low": 0.6, "high": None}
+    >>> values_of(QUANTITIES[0], row)
+    {'dsi/agreement': 0.7, 'dsi/agreement_chance': 0.0, 'dsi/agreement_low': 0.6}
+    """
+    name = PREFIX + quantity.name
+    # An excess is 0 at chance.
+    chance = 0.0 if quantity.column == "excess" else row["null_mean"]
+    values = {
+        name: row[quantity.column],
+        f"{name}_chance": chance,
+        f"{name}_low": row["low"],
+        f"{name}_high": row["high"],
+    }
+    if not _is_number(row[quantity.column]):
+        return {}
+    return {key: float(value) for key, value in values.items() if _is_number(value)}
+
+
+def named_values(row: Row) -> dict[str, float]:
+    """Return the values in a row of the curves table by name; empty for a similarity
     index without a chance level.
 
     >>> row = {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine", "split": None, "reference": "wordnet3.0-path"}
     >>> named_values(row | {"value": 0.8, "null_mean": 0.7, "excess": 1 / 3, "z": None})
     {'sai/ncsm,scsm/cosine': 0.8, 'sai/ncsm,scsm/cosine_chance': 0.7, 'sai/ncsm,scsm/cosine_excess': 0.3333333333333333}
-    >>> named_values(row | {"value": 0.8, "null_mean": None, "excess": None, "z": None}) is None
-    True
+    >>> named_values(row | {"value": 0.8, "null_mean": None, "excess": None, "z": None})
+    {}
     """
     if not _is_number(row["value"]):
         return {}
     if row["metric"] in SIMILARITY_INDICES and not _is_number(row["null_mean"]):
-        return None
+        return {}
     name = name_of(row)
     return {
         f"{name}{suffix}": float(row[column])
@@ -129,15 +220,15 @@ def named_values(row: dict[str, Any]) -> dict[str, float] | None:
     }
 
 
-def name_of(row: dict[str, Any]) -> str:
+def name_of(row: Row) -> str:
     """Return the name of a row's curve.
 
     >>> name_of({"metric": "idm", "of": "scsm", "variant": "all", "split": "test", "reference": "wordnet3.0-wup"})
     'idm/scsm/all/test/wordnet3.0-wup'
     """
-    parts = [row[column] for column in _NAME_COLUMNS if isinstance(row[column], str)]
-    reference = row["reference"]
-    if isinstance(reference, str) and reference not in UNNAMED_REFERENCES:
+    parts = [row[column] for column in _NAME_COLUMNS if _text(row[column])]
+    reference = _text(row["reference"])
+    if reference is not None and reference not in UNNAMED_REFERENCES:
         parts.append(reference)
     return "/".join(parts)
 
@@ -154,3 +245,8 @@ def plain(name: str) -> str:
 def _is_number(value: Any) -> bool:
     """Return whether a cell holds a finite number, and not the NA of pandas."""
     return isinstance(value, Real) and isfinite(value)
+
+
+def _text(value: Any) -> str | None:
+    """Return the text in a cell; None if it is empty."""
+    return value if isinstance(value, str) else None

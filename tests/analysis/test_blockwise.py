@@ -12,7 +12,7 @@ from helpers.outputs import heads, save_head, tables
 from numpy.testing import assert_allclose
 
 from dsi_cli import engines, similarity
-from dsi_cli.analysis import epoch_rows
+from dsi_cli.analysis import rows_plan
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.metrics.measures import similarity_ranks
@@ -126,7 +126,7 @@ def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> No
 def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
     run_folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(epoch_rows, "DENSE_WITHOUT_BUDGET", 0)
+    monkeypatch.setattr(rows_plan, "DENSE_WITHOUT_BUDGET", 0)
     out = tmp_path / "out"
     analyze([run_folder], out, replace(OPTIONS, memory=1))
     require_sums(
@@ -153,16 +153,16 @@ def test_walk_and_threads_without_a_limit_uses_all_free_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        engines, "free_memory", lambda: 1000**2 * epoch_rows.BYTES_PER_VALUE
+        engines, "free_memory", lambda: 1000**2 * rows_plan.BYTES_PER_VALUE
     )
-    assert epoch_rows.walk_and_threads(1000, Options()) == (None, 1)
-    assert epoch_rows.walk_and_threads(1001, Options())[0] is not None
+    assert rows_plan.walk_and_threads(1000, Options()) == (None, 1)
+    assert rows_plan.walk_and_threads(1001, Options())[0] is not None
 
 
 @pytest.fixture
 def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the output of a run with more classes than `MAX_DENSE_CLASSES`."""
-    monkeypatch.setattr(epoch_rows, "DENSE_WITHOUT_BUDGET", 0)
+    monkeypatch.setattr(rows_plan, "DENSE_WITHOUT_BUDGET", 0)
     monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 12)
     analyze([run_folder], tmp_path / "out", OPTIONS)
     return tmp_path / "out"

@@ -3,8 +3,12 @@ calls, with changes in between.
 """
 
 import os
+import pickle
 import random
 import shutil
+import subprocess
+import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +27,24 @@ STEPS = 6
 EPOCHS = 12
 CUT_BYTES = 300
 OTHERS = ("cat", "dog", "ship", "truck", "rose", "oak", "chair", "cup")
-MEASURES = (("cosine",), ("pearson",), ("cosine", "mae"))
+SHAPING = (
+    {"measures": ("cosine",)},
+    {"measures": ("pearson",), "centred": True},
+    {"measures": ("cosine", "mae"), "permutations": 20, "seed": 3},
+    {"measures": ("pearson",), "quantiles": (0.9, 0.8)},
+    {"measures": ("cosine",), "centred": True, "head": "fc.weight"},
+)
+"""Options that affect rows or heads."""
+ANALYZE = """
+import pickle, sys
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.errors import BusyError
+try:
+    analyze(*pickle.load(sys.stdin.buffer))
+except BusyError:
+    sys.exit("busy")
+"""
+"""What another process does."""
 
 
 class Killed(BaseException):
@@ -69,8 +90,7 @@ class Story:
                 epochs=epochs,
             )
         self.labels: str | None = None
-        self.measures = MEASURES[0]
-        self.centred = False
+        self.shaping = SHAPING[0]
         self.predictions: str | None = None
         for _ in range(3):
             self.add()
@@ -86,14 +106,8 @@ class Story:
         )
         labels = None if self.labels is None else str(self.folder / self.labels)
         evaluation = Evaluation(predictions=file)
-        return Options(
-            draws=0,
-            permutations=0,
-            measures=self.measures,
-            labels=labels,
-            centred=self.centred,
-            evaluation=evaluation,
-        )
+        shaping = {"draws": 0, "permutations": 0} | self.shaping
+        return Options(labels=labels, evaluation=evaluation, **shaping)
 
     def names(self) -> list[str]:
         return sorted(path.name for path in self.run.glob("*.pt"))
@@ -151,15 +165,12 @@ class Story:
         self.labels = self.random.choice([None, "others.txt"])
 
     def change_options(self) -> None:
-        self.measures, self.centred = (
-            self.random.choice(MEASURES),
-            self.random.random() < 0.3,
-        )
+        self.shaping = self.random.choice(SHAPING)
 
     def change_predictions(self) -> None:
         self.predictions = self.random.choice(["one", "two", "fewer"])
 
-    def step(self, monkeypatch) -> None:
+    def step(self, monkeypatch, *, in_two_processes: bool) -> None:
         """Change something, and analyse; the call may be killed before, or find that
         another one is running.
         """
@@ -181,7 +192,9 @@ class Story:
         ) and before in ("one", "two")
         options = self.options(is_given=not (needs_none and self.random.random() < 0.5))
         disturbance = self.random.random()
-        if disturbance < 0.4:
+        if in_two_processes:
+            self.run_two_processes(options)
+        elif disturbance < 0.4:
             self.kill(options, monkeypatch)
         elif disturbance < 0.5:
             found = contents(self.out)
@@ -189,6 +202,25 @@ class Story:
                 analyze([self.run], self.out, options)
             assert contents(self.out) == found
         analyze([self.run], self.out, options)
+
+    def run_two_processes(self, options: Options) -> None:
+        """Let another process and this one analyse at the same time; one of them may
+        find the output folder locked.
+        """
+        other = subprocess.Popen(
+            [sys.executable, "-c", ANALYZE],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert other.stdin is not None
+        pickle.dump(([self.run], self.out, options), other.stdin)
+        other.stdin.close()
+        while other.poll() is None and not (self.out / ".lock").exists():
+            time.sleep(0.001)
+        with suppress(BusyError):
+            analyze([self.run], self.out, options)
+        errors = other.stderr.read().decode()
+        assert (other.wait(), errors) in [(0, ""), (1, "busy\n")]
 
     def kill(self, options: Options, monkeypatch) -> None:
         """Let a call die at a random write."""
@@ -250,8 +282,8 @@ def test_analyze_after_any_calls_equals_one_call(seed, tmp_path, monkeypatch):
     story = Story(tmp_path, seed)
     with suppress(NothingToAnalyseError):
         analyze([story.run], story.out, story.options())
-    for _ in range(STEPS):
-        story.step(monkeypatch)
+    for step in range(STEPS):
+        story.step(monkeypatch, in_two_processes=(step, seed % 3) == (2, 0))
     assert not list(tmp_path.glob("out-*")), "no results were set aside"
     found, expected = tables_of(story.out), story.tables_of_one_call()
     assert found.keys() == expected.keys()

@@ -18,10 +18,10 @@ from helpers.outputs import (
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels, references
-from dsi_cli.analysis.semantics.epoch_context import EpochContext, EpochMatrix
+from dsi_cli.analysis.semantics.epoch_context import EpochMatrix
 from dsi_cli.analysis.tables import curves
-from dsi_cli.checkpoints.records import Record
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.alignment import alignments
 
@@ -115,16 +115,13 @@ def test_curve_rows_without_a_classifier_use_the_test_templates():
         )
         for seed, name in enumerate(("tncsm-train", "tncsm-test", "ccsm-test"))
     ]
-    record = Record(run="r", path="p", bytes=1, modified_ns=1, epoch=3, status="ok")
-    found = [
-        source.for_labels(labels)
-        for source in references.open_references(["path"], None)
-    ]
-    context = EpochContext(labels, found, QUICK, None, Path(), record)
-    table = curves.curve_rows(matrices, [], context)[1].to_pandas()
+    plan = RowsPlan.make(
+        labels, references.open_references(["path"], None), QUICK, Path()
+    )
+    table = curves.curve_rows(matrices, [], plan)[1].to_pandas()
     assert set(table["of"]) == {"tncsm-test"}
     assert list(table["class_index"].dropna()) == list(range(7))
-    assert curves.curve_rows(matrices[2:], [], context)[1] is None
+    assert len(curves.curve_rows(matrices[2:], [], plan)[1]) == 0
 
 
 def test_analyze_keeps_other_runs_and_sorts_new_epochs(make_run, tmp_path):

@@ -141,16 +141,9 @@ def test_diff_of_folders_and_results_equals_that_of_files(tmp_path):
     assert "no effect" in mixed.notes[0]
     pd.testing.assert_frame_equal(mixed.pairs, by_file.pairs)
 
-    # Older results have similarities, but no heads.
-    for head in (tmp_path / "out" / "heads").rglob("*.parquet"):
-        head.unlink()
-    without = dsi_cli.diff(tmp_path / "out", epoch=[1, 20])
-    assert "not stored" in without.reason_no_angles
-    assert without.classes["angle"].isna().all()
-    expected = by_file.classes["similarity_change"]
-    np.testing.assert_allclose(
-        without.classes["similarity_change"], expected, atol=1e-6
-    )
+    shutil.rmtree(tmp_path / "out" / "heads")
+    with raises("no-head", UsageError, run="cifar100-cnn", epoch=1):
+        dsi_cli.diff(tmp_path / "out", epoch=[1, 20])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

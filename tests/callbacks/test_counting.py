@@ -56,11 +56,14 @@ def test_a_training_in_two_processes(fails, tmp_path):
     assert done.returncode == 0, done.stderr
     found, wanted = json.loads(out.read_text())
     kept = {
-        name: value for name, value in wanted.items() if not (fails and "idm" in name)
+        name: value
+        for name, value in wanted.items()
+        if not fails or name.startswith(("dsi/agreement", "dsi/max_wsi"))
     }
     assert found == pytest.approx(kept, abs=1e-5)
     assert (
-        "dsi leaves out nidm, widm of this epoch: OSError: disk gone" in done.stderr
+        "dsi leaves out widm, nidm, accuracy of this epoch: OSError: disk gone"
+        in done.stderr
     ) == bool(fails)
     assert ("the validation pass failed in another process" in done.stderr) == bool(
         fails

@@ -91,7 +91,7 @@ def fit(
 
 def logged(folder):
     frame = pd.read_csv(folder / "log" / "metrics.csv")
-    return frame.dropna(subset="dsi/wsi_max").set_index("epoch").filter(like="dsi/")
+    return frame.dropna(subset="dsi/max_wsi").set_index("epoch").filter(like="dsi/")
 
 
 @pytest.mark.parametrize("name", ["lightning.pytorch", "pytorch_lightning"])
@@ -111,7 +111,7 @@ def test_the_log_has_the_values_of_the_checkpoints(name, tmp_path):
             dsi_cli.read_head(path), counts_by_hand(net, images(80, seed=2))
         )
         assert found.loc[epoch].dropna().to_dict() == pytest.approx(wanted, abs=1e-5)
-    assert "dsi/sai_z" in trainer.callback_metrics
+    assert "dsi/agreement" in trainer.callback_metrics
     assert callback.tracker.reasons == {}
     assert model.stages.count("validating") == 2 + EPOCHS * 2 * 4, (
         "sanity check, Lightning's passes and ours"
@@ -175,7 +175,7 @@ def test_a_failure_ends_no_training(tmp_path):
     with pytest.warns(
         UserWarning,
         match=(
-            r"^dsi leaves out nidm, widm of this epoch: outputs \(24, 2\) and targets"
+            r"^dsi leaves out widm, nidm, accuracy of this epoch: outputs \(24, 2\) and targets"
         ),
     ) as seen:
         _, trainer = fit(tmp_path, [callback], net=Strange)

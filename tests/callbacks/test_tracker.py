@@ -23,7 +23,10 @@ from torch.utils.data import DataLoader
 
 import dsi_cli
 from dsi_cli.callbacks import Tracker
+from dsi_cli.callbacks.tracker import OF_COUNTS
 from dsi_cli.errors import UsageError
+from dsi_cli.store.results import Results
+from dsi_cli.tracking.points import points_of_results
 
 
 def train(net, epochs, after_epoch, train_loader=None):
@@ -60,7 +63,7 @@ def test_a_plain_loop_has_the_values_of_its_checkpoints(tmp_path):
         assert values == pytest.approx(
             expected(weight, counts_by_hand(net, images(80, seed=2))), abs=1e-6
         )
-    assert len({values["dsi/sai_z"] for values in found}) == 3
+    assert len({values["dsi/agreement"] for values in found}) == 3
 
 
 def test_training_is_the_same_to_the_last_bit_with_and_without():
@@ -158,7 +161,7 @@ def test_wrong_usage_is_raised_at_the_first_call():
         ),
     ):
         Tracker(LABELS)(TwoHeads())
-    assert "dsi/sai" in Tracker(LABELS, head="classifier")(TwoHeads())
+    assert "dsi/agreement" in Tracker(LABELS, head="classifier")(TwoHeads())
     with pytest.raises(
         UsageError,
         match=r"^no tensor is named nose; the best candidates are fc\.weight \(8, 6\)",
@@ -176,11 +179,9 @@ def test_wrong_usage_is_raised_at_the_first_call():
         Tracker()("net.pt")
     with raises("too-few-classes", UsageError):
         Tracker()(np.ones((1, 4)))
-    with pytest.raises(
-        UsageError,
-        match=r"^an IDM needs counts and a CSM of one size; .*\(3, 3\) and \(8, 8\)$",
-    ):
-        Tracker(LABELS)(net, np.eye(3, dtype=int))
+    for counts in (np.eye(3), np.zeros((8, 8)), -np.eye(8)):
+        with raises("invalid-counts", UsageError):
+            Tracker(LABELS)(net, counts.astype(int))
     with raises("invalid-batch", UsageError):
         Tracker(LABELS)(net, loader=[torch.ones(2, 3, 8, 8)])
     with raises("invalid-batch", UsageError):
@@ -192,19 +193,21 @@ def test_wrong_usage_is_raised_at_the_first_call():
 def test_later_failures_are_warned_of_once_and_end_nothing(recwarn):
     net, track = network(), Tracker(LABELS)
     whole = track(net, loader=loader())
-    assert len(whole) == 15
+    assert len(whole) == 14
     with pytest.warns(
         UserWarning,
-        match=r"^dsi leaves out nidm, widm of this epoch: OSError: disk gone",
+        match=r"^dsi leaves out widm, nidm, accuracy of this epoch: OSError: disk gone",
     ):
         found = track(net, loader=broken())
-    assert found == {name: value for name, value in whole.items() if "idm" not in name}
-    assert track.reasons == {"nidm": "OSError: disk gone", "widm": "OSError: disk gone"}
+    assert found == track(net)
+    assert found == {name: value for name, value in whole.items() if name in found}
+    track(net, loader=broken())
+    assert track.reasons == dict.fromkeys(OF_COUNTS, "OSError: disk gone")
     assert all(module.training for module in net.modules())
     with torch.no_grad():
         net.fc.weight[2, 0] = math.nan
-    assert (track(net), set(track.reasons)) == ({}, {"sai", "wsi"})
-    assert track.reasons["wsi"].startswith("NaN or infinite weights in class 2 of 8")
+    assert track(net) == {}
+    assert track.reasons["max_wsi"].startswith("NaN or infinite weights in class 2")
     assert not [warning for warning in recwarn if "dsi" in str(warning.message)]
 
 
@@ -218,16 +221,32 @@ def test_tracker_value_that_does_not_exist_has_the_reason(caplog):
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             values = track(net, np.eye(CLASSES, dtype=int))
-    assert set(values) == {"dsi/wsi_max", "dsi/wsi_min", "dsi/wsi_mean"}
-    assert track.reasons == {
-        "sai": "there are no labels to compare with WordNet; give them with labels=",
-        "widm": "there are no labels to compare with WordNet; give them with labels=",
-        "nidm": "no mistake",
+    assert values == {
+        "dsi/max_wsi": pytest.approx(expected(track.weight(net))["dsi/max_wsi"]),
+        "dsi/accuracy": 1.0,
     }
-    assert len(caplog.records) == 2
+    assert set(track.reasons) == {"agreement", "widm", "nidm"}
+    assert track.reasons["nidm"] == "no mistake"
+    assert len(caplog.records) == len(set(track.reasons.values()))
     few = Tracker(["cat", "qzx1", "qzx2", "qzx3", "qzx4", "qzx5", "qzx6", "qzx7"])
     few(net)
-    assert few.reasons["sai"].startswith("1 of 8 labels is known to WordNet")
+    assert few.reasons["agreement"].startswith("1 of 8 labels is known to WordNet")
+
+
+def test_tracker_all_curves_adds_the_rows_of_the_tables(tmp_path):
+    net = network()
+    counts = counts_by_hand(net, images(80, seed=2))
+    values = Tracker(LABELS, all_curves=True)(net, counts)
+    assert Tracker(LABELS)(net, counts).items() <= values.items()
+    torch.save({"state_dict": net.state_dict(), "epoch": 3}, tmp_path / "epoch_3.pt")
+    (tmp_path / "classes.txt").write_text("\n".join(LABELS), encoding="utf-8")
+    out = tmp_path / "out"
+    dsi_cli.analyze(tmp_path / "epoch_3.pt", out, measures=["pearson"], report=False)
+    (run,) = points_of_results(Results(out), all_curves=True)
+    analysed = run.epochs[0].values
+    common = values.keys() & analysed.keys()
+    assert {"dsi/agreement", "sai/ncsm,scsm/pearson", "stable_rank/weight/raw"} < common
+    assert values == pytest.approx(values | {name: analysed[name] for name in common})
 
 
 def test_callbacks_has_three_names_and_no_other():

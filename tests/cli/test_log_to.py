@@ -51,39 +51,14 @@ def test_analyze_failing_tracker_keeps_the_tables(make_run, tmp_path, dsi):
     assert dsi("export", out, "--log-to", f"tensorboard:{logs}").code == 0
 
 
-def test_log_to_leaves_out_values_without_chance_level(make_run, tmp_path, dsi):
-    out, told = (
-        tmp_path / "out",
-        (
-            "not logged, because they have no chance level: sai/ncsm,scsm/kendall; dsi"
-            " analyze --permutations 200 adds it"
-        ),
+def test_export_all_curves_logs_more_points(make_run, tmp_path, dsi):
+    out, log_to = tmp_path / "out", ("--log-to", f"tensorboard:{tmp_path}/logs")
+    dsi("analyze", make_run(), "-o", out, *QUICK)
+    main, every = (
+        dsi("export", out, *log_to, *options).out for options in ((), ("--all-curves",))
     )
-    measures = ("--measure", "cosine", "--measure", "kendall")
-    log_to = ("--log-to", f"tensorboard:{tmp_path}/logs")
-    assert (
-        told
-        in dsi(
-            "analyze", make_run(), "-o", out, *QUICK, *measures, *log_to
-        ).err.splitlines()
-    )
-    assert (
-        dsi("export", out, *log_to).err.splitlines(),
-        dsi("export", out, *log_to, "--quiet").err,
-    ) == ([told], "")
-    ended = dsi(
-        "analyze",
-        tmp_path / "run",
-        "-o",
-        out,
-        *QUICK,
-        *measures,
-        "--permutations",
-        20,
-        *log_to,
-        "--quiet",
-    )
-    assert ended.err == ""
+    assert "(1 run, 20 points)" in main
+    assert "(1 run, 20 points)" not in every
 
 
 @pytest.mark.parametrize(
@@ -103,7 +78,7 @@ def test_export_to_a_file_and_to_a_tracker_at_once_is_wrong_usage(
     assert ended.code == 2
     assert (
         ended.err
-        == f"dsi: --log-to logs all curves and takes no {named}; export to a file in a"
+        == f"dsi: --log-to logs curves and takes no {named}; export to a file in a"
         " separate call\n"
     )
     assert not (tmp_path / "logs").exists()

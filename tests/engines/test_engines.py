@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from dsi_cli import engines
-from dsi_cli.analysis import epoch_rows
+from dsi_cli.analysis import rows_plan
 from dsi_cli.analysis.options import Options
 from dsi_cli.engines import DEFAULT, EngineOptions, open_engine
 from dsi_cli.errors import UsageError
@@ -89,5 +89,5 @@ def test_matrices_are_whole_where_they_fit(
     classes, budget, requirement, threads, monkeypatch
 ):
     monkeypatch.setattr(engines, "usable_cores", lambda: 2)
-    walk, found = epoch_rows.walk_and_threads(classes, Options(memory=budget))
+    walk, found = rows_plan.walk_and_threads(classes, Options(memory=budget))
     assert (walk and walk.requirement, found) == (requirement, threads)

@@ -56,37 +56,28 @@ def counts_by_hand(net: nn.Module, data: TensorDataset) -> np.ndarray:
     return found
 
 
-def beside_chance(name: str, entry) -> dict[str, float]:
-    parts = {
-        "": entry.value,
-        "_chance": entry.null_mean,
-        "_excess": entry.excess,
-        "_z": entry.z,
-    }
-    return {f"dsi/{name}{part}": value for part, value in parts.items()}
-
-
 def expected(
     weight: np.ndarray, counts: np.ndarray | None = None, labels=LABELS
 ) -> dict[str, float]:
     """Return what the API for notebooks says of the same weight and counts."""
     import dsi_cli
 
-    ncsm, semantic = (
-        dsi_cli.weight_similarity(weight),
-        dsi_cli.wordnet_csm(labels).to_numpy(),
-    )
+    ncsm = dsi_cli.weight_similarity(weight)
+    semantic = dsi_cli.wordnet_csm(labels).to_numpy().astype(np.float32)
+    pearson = dsi_cli.alignments(ncsm, semantic, ["pearson"], permutations=0)["pearson"]
     values = {
-        "dsi/wsi_max": dsi_cli.max_wsi(ncsm),
-        "dsi/wsi_min": dsi_cli.min_wsi(ncsm),
-        "dsi/wsi_mean": dsi_cli.mean_wsi(ncsm),
+        "dsi/agreement": pearson.excess,
+        "dsi/agreement_chance": 0.0,
+        "dsi/agreement_low": pearson.low,
+        "dsi/agreement_high": pearson.high,
+        "dsi/max_wsi": dsi_cli.max_wsi(ncsm),
     }
-    values |= beside_chance(
-        "sai", dsi_cli.alignments(ncsm, semantic, ["cosine"])["cosine"]
-    )
     if counts is not None:
-        values |= beside_chance("nidm", dsi_cli.idm(counts, ncsm)["errors"])
-        values |= beside_chance(
-            "widm", dsi_cli.idm(counts, semantic.astype(np.float32))["errors"]
-        )
-    return values
+        values["dsi/accuracy"] = counts.trace() / counts.sum()
+        for name, csm in (("nidm", ncsm), ("widm", semantic)):
+            errors = dsi_cli.idm(counts, csm)["errors"]
+            values[f"dsi/{name}"] = errors.value
+            values[f"dsi/{name}_chance"] = errors.null_mean
+            values[f"dsi/{name}_low"] = errors.low
+            values[f"dsi/{name}_high"] = errors.high
+    return {name: value for name, value in values.items() if value is not None}

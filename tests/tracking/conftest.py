@@ -73,40 +73,42 @@ def grow(runs: Path) -> Callable[[Path], None]:
     return grown
 
 
+MAIN = {
+    "agreement": ("sai", "ncsm,scsm", "pearson", "excess"),
+    "widm": ("idm", "scsm", "errors", "value"),
+    "nidm": ("idm", "ncsm", "errors", "value"),
+    "max_wsi": ("wsi", "ncsm", "max", "value"),
+    "accuracy": ("accuracy", None, None, "value"),
+}
+"""Metric, matrices, variant and column of the curves that are logged by default."""
+
+
 @pytest.fixture
 def expected() -> Callable[[Path, str], Points]:
     """Return ``expected(out, run)``: what is to be logged of a run."""
 
     def of_table(out: Path, run: str) -> Points:
         points: Points = {}
-        for row in all_curves(out).itertuples():
-            if (
-                row.run != run
-                or isnan(row.value)
-                or (row.metric in ("sai", "idm") and isnan(row.null_mean))
-            ):
-                continue
-            name = "/".join(
-                text
-                for text in (row.metric, row.of, row.variant, row.split)
-                if isinstance(text, str)
-            )
-            columns = {
-                "": row.value,
-                "_chance": row.null_mean,
-                "_excess": row.excess,
-                "_z": row.z,
-            }
-            found = {
-                name + ending: value
-                for ending, value in columns.items()
-                if not isnan(value)
-            }
-            for key, value in (
-                found | {"epochs_completed": row.epochs_completed, "step": row.step}
-            ).items():
-                if not isnan(value):
-                    points.setdefault(key, {})[int(row.epoch)] = float(value)
+        for row in all_curves(out).query("run == @run").itertuples():
+            epoch = int(row.epoch)
+            if not isnan(row.value):
+                points.setdefault("step", {})[epoch] = float(row.step)
+            for name, (*columns, column) in MAIN.items():
+                cells = [row.metric, row.of, row.variant]
+                if [
+                    cell if isinstance(cell, str) else None for cell in cells
+                ] != columns:
+                    continue
+                chance = 0.0 if column == "excess" else row.null_mean
+                values = {
+                    "": getattr(row, column),
+                    "_chance": chance,
+                    "_low": row.low,
+                    "_high": row.high,
+                }
+                for ending, value in values.items():
+                    if not isnan(value):
+                        points.setdefault(f"dsi/{name}{ending}", {})[epoch] = value
         return points
 
     return of_table
@@ -126,7 +128,7 @@ def expected_plain(
 
 @pytest.fixture
 def change() -> Callable[[Path], float]:
-    """Return ``change(out)``: it changes one loss of the run cnn, at epoch 1, and
+    """Return ``change(out)``: it changes the accuracy of the run cnn at epoch 1, and
     returns the new one.
     """
 
@@ -134,8 +136,7 @@ def change() -> Callable[[Path], float]:
         curves = pd.read_parquet(out / "curves.parquet")
         at = (
             (curves["run"] == "cnn")
-            & (curves["metric"] == "loss")
-            & (curves["split"] == "train")
+            & (curves["metric"] == "accuracy")
             & (curves["epoch"] == 1)
         )
         assert at.sum() == 1

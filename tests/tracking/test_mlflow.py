@@ -58,13 +58,13 @@ def test_mlflow_has_what_the_tables_hold_and_again_no_point_twice(
     log_curves(out, f"mlflow:{mlflow_store}", run="cnn")
     grown = logged_runs(client, name)
     assert grown["cnn"] == (first["cnn"][0], expected_plain(out, "cnn"))
-    assert (grown["vit=1"], set(grown["cnn"][1]["loss/train"])) == (
+    assert (grown["vit=1"], set(grown["cnn"][1]["dsi/accuracy"])) == (
         first["vit=1"],
         {0, 1, 2, 3},
     )
     (point,) = [
         one
-        for one in client.get_metric_history(grown["cnn"][0], "loss/train")
+        for one in client.get_metric_history(grown["cnn"][0], "dsi/accuracy")
         if one.step == 2
     ]
     assert point.timestamp == pytest.approx(
@@ -83,7 +83,7 @@ def test_a_changed_value_makes_a_new_run_and_the_old_one_can_be_had_back(
     value = change(out)
     log_curves(out, "mlflow", run="cnn")
     second, values = logged_runs(client, request.node.name)["cnn"]
-    assert values["loss/train"] == {0: 2.0, 1: value, 2: 1.5}
+    assert values["dsi/accuracy"][1] == value
     assert second != first
     experiment = client.get_experiment_by_name(request.node.name).experiment_id
     assert [

@@ -39,61 +39,57 @@ def by_name(found):
     }
 
 
-def test_every_value_of_the_curves_table_is_logged_under_its_name(out, expected):
+def test_points_by_default_are_the_main_quantities_of_the_tables(out, expected):
     found = points.points_of_results(Results(out))
     assert [run.name for run in found] == ["cnn", "vit=1"]
     for run in found:
-        assert (by_name(run), run.count) == (
-            expected(out, run.name),
-            sum(map(len, expected(out, run.name).values())),
-        )
+        assert by_name(run) == expected(out, run.name)
+        assert run.count == sum(map(len, expected(out, run.name).values()))
+        assert max(len(epoch.values) for epoch in run.epochs) <= 20
+        assert next(iter(run.epochs[0].values)) == "dsi/agreement"
 
 
-def test_points_of_a_run_with_predictions_have_their_names(real):
-    (found,) = points.points_of_results(real)
+def test_points_of_all_curves_have_the_names_of_their_rows(real):
+    (found,) = points.points_of_results(real, all_curves=True)
     names = by_name(found)
     assert {
+        "dsi/agreement",
         "sai/ncsm,scsm/spearman",
         "sai/ncsm,ccsm-test/cosine_chance",
-        "sai/ccsm-test,scsm/ssim_z",
-        "wsi/ncsm/max",
         "idm/scsm/errors/test_excess",
         "loss/train",
-        "accuracy/test",
-        "learning_rate",
         "epochs_completed",
-        "severity/test_chance",
         "superclass_accuracy/test/cifar100-superclasses_z",
         "mean_row/ncsm",
     } <= set(names)
     assert list(names["sai/ncsm,scsm/spearman"]) == [0, 15, 30]
+    for name in names:
+        if name.startswith(("sai", "idm")) and name.rpartition("_")[2] not in (
+            "z",
+            "excess",
+            "chance",
+        ):
+            assert f"{name}_chance" in names, "no index without its chance level"
 
 
-def test_no_similarity_index_without_its_chance_level(real):
-    (found,) = points.points_of_results(real)
-    for epoch in found.epochs:
-        indices = [
-            n
-            for n in epoch.values
-            if n.startswith(("sai", "idm"))
-            and not n.endswith(("_z", "_excess", "_chance"))
-        ]
-        assert indices
-        assert [name for name in indices if f"{name}_chance" not in epoch.values] == []
+def test_quantity_rows_prefer_the_head_and_the_test_split():
+    widm, agreement = points.QUANTITIES[1], points.QUANTITIES[0]
 
+    def row(metric, of, variant, split=None, value=1.0):
+        names = ("metric", "of", "variant", "split", "value")
+        return dict(zip(names, (metric, of, variant, split, value), strict=True))
 
-def test_an_index_without_a_chance_level_is_left_out_and_named(out):
-    curves = pd.read_parquet(out / "curves.parquet")
-    curves.loc[
-        (curves["variant"] == "spearman") & (curves["of"] == "ncsm,scsm"), "null_mean"
-    ] = None
-    curves.to_parquet(out / "curves.parquet")
-    (found,) = points.points_of_results(Results(out), "cnn")
-    assert found.left_out == ["sai/ncsm,scsm/spearman"]
-    assert not [
-        name for name in by_name(found) if name.startswith("sai/ncsm,scsm/spearman")
-    ]
-    assert "sai/ncsm,scsm/cosine" in by_name(found)
+    train, test = (row("idm", "scsm", "errors", split) for split in ("train", "test"))
+    missing = test | {"value": None}
+    assert points.quantity_rows(widm, [train, test]) == [test]
+    assert points.quantity_rows(widm, [missing, train]) == [train]
+    assert points.quantity_rows(widm, [missing]) == [missing]
+    wsi = [row("wsi", "ncsm", "max"), row("wsi", "tncsm", "max", "test")]
+    head, templates = (
+        row("sai", of, "pearson") for of in ("ncsm,scsm", "tncsm-test,scsm")
+    )
+    assert points.quantity_rows(agreement, [templates, head, *wsi]) == [head]
+    assert points.quantity_rows(agreement, [templates, head, wsi[1]]) == [templates]
 
 
 def test_points_of_several_references_name_the_unusual_one():
@@ -121,7 +117,8 @@ def test_the_last_save_of_an_epoch_counts_in_whatever_order_the_rows_are(out):
         step=15, value=curves[first]["value"] + 1, null_mean=0.5
     )
     pd.concat([later, curves]).to_parquet(out / "curves.parquet")
-    found = by_name(points.points_of_results(Results(out), "cnn")[0])
+    (run,) = points.points_of_results(Results(out), "cnn", all_curves=True)
+    found = by_name(run)
     assert (found["step"], found["loss/train"]) == (
         {0: 0, 1: 15, 2: 20},
         {0: 2.0, 1: 2.75, 2: 1.5},

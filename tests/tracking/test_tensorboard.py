@@ -57,11 +57,11 @@ def test_an_event_has_the_time_of_its_checkpoint(out, tmp_path, runs):
     log_curves(out, f"tensorboard:{tmp_path}/tb")
     _, events = scalars(tmp_path / "tb/cnn")
     times = [(runs / "cnn" / f"epoch_{epoch}.pt").stat().st_mtime for epoch in range(3)]
-    assert [one.wall_time for one in events["loss/train"]] == pytest.approx(times)
+    assert [one.wall_time for one in events["dsi/accuracy"]] == pytest.approx(times)
 
 
 def test_our_own_reader_reads_it_but_takes_it_for_no_trainings_log(out, tmp_path):
-    log_curves(out, f"tensorboard:{tmp_path}/tb", run="cnn")
+    log_curves(out, f"tensorboard:{tmp_path}/tb", run="cnn", all_curves=True)
     folder = tmp_path / "tb/cnn"
     log = training_logs.read_log(file_of(folder))
     expected = {
@@ -95,7 +95,7 @@ def test_a_new_epoch_is_added_to_the_file_that_is_open(out, tmp_path, grow, expe
     assert now.startswith(before)
     assert len(now) > len(before)
     assert scalars(path.parent)[0] == as_float32(expected(out, "cnn"))
-    assert set(scalars(path.parent)[0]["loss/train"]) == {0, 1, 2, 3}
+    assert set(scalars(path.parent)[0]["dsi/accuracy"]) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("length", [0, 5, 1000, -1])
@@ -112,7 +112,7 @@ def test_a_changed_value_takes_the_place_of_the_old_one(out, tmp_path, change):
     log_curves(out, f"tensorboard:{tmp_path}/tb")
     value = change(out)
     log_curves(out, f"tensorboard:{tmp_path}/tb")
-    assert scalars(tmp_path / "tb/cnn")[0]["loss/train"] == {0: 2.0, 1: value, 2: 1.5}
+    assert scalars(tmp_path / "tb/cnn")[0]["dsi/accuracy"][1] == value
 
 
 def test_files_of_others_are_left_alone(out, tmp_path):

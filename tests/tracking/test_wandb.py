@@ -103,7 +103,7 @@ def test_wandb_has_what_the_tables_hold_and_again_no_point_twice(
     )
     again = logged_runs(tmp_path / "wandb")
     assert again["cnn"] == (first["cnn"][0], "other", expected_plain(out, "cnn"))
-    assert (again["vit=1"], set(again["cnn"][2]["loss/train"])) == (
+    assert (again["vit=1"], set(again["cnn"][2]["dsi/accuracy"])) == (
         first["vit=1"],
         {0, 1, 2, 3},
     )

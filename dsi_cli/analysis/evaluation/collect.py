@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import repeat
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,7 +48,6 @@ from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, RunFolders, shorten_epochs
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
 # takes a stage in words, the number of things done, and their total
 ReportProgress = Callable[[str, int, int], None]
@@ -101,23 +99,22 @@ class RunEvaluations:
 
         The engine runs models elsewhere; without one, they run in this process.
         """
-        records = [record for run in runs for record in run.usable]
-        jobs = [
-            (split, record) for record in records for split in self.splits[record.run]
-        ]
-        self._images = sum(
-            split.source.images
-            for split, record in jobs
-            if split.source and split.needs(record)
-        )
-        made_elsewhere = iter(
-            repeat(None)
-            if engine is None
-            else _results_from_cluster(jobs, self.add_images, engine)
-        )
-        for record in records:
-            for split in self.splits[record.run]:
-                split.make(record, next(made_elsewhere))
+        jobs: list[EvaluationJob] = []
+        for record in [record for run in runs for record in run.usable]:
+            jobs += [
+                EvaluationJob(split, split.source, record)
+                for split in self.splits[record.run]
+                if split.source is not None and split.needs(record)
+            ]
+        self._images = sum(job.source.images for job in jobs)
+        if engine is not None:
+            of_models = [
+                job for job in jobs if isinstance(job.source, ModelPredictions)
+            ]
+            jobs = [job for job in jobs if not isinstance(job.source, ModelPredictions)]
+            _run_on_cluster(of_models, self.add_images, engine)
+        for job in jobs:
+            job.split.add(job.record, evaluate_or_reason(job.source, job.record))
 
     def keys(self, record: Record) -> dict[str, str]:
         """Return the keys of the results of a checkpoint that count in this call, by
@@ -138,42 +135,37 @@ class RunEvaluations:
         return next((head for head in heads if head is not None), None)
 
     def missing_rows(self, record: Record) -> list[Row]:
-        """Return the rows of the curves table that say why a checkpoint has no
-        result.
+        """Return the rows of the curves table that say why a checkpoint has no result,
+        without its run and epoch.
         """
-        reasons = {
-            split.split: split.reason_missing(record)
-            for split in self.splits[record.run]
-        }
-        return [
-            row
-            for split, reason in reasons.items()
-            if reason
-            for row in curves.missing_rows(split, reason, record)
-        ]
-
-    def typicality_rows(self, record: Record) -> Iterator[tuple[Table, list[Row]]]:
-        """Yield the rows of the typicality tables of a checkpoint."""
+        rows: list[Row] = []
         for split in self.splits[record.run]:
-            info = split.info(record)
+            reason = split.reason_missing(record)
+            if reason is not None:
+                rows += curves.missing_rows(split.split, reason)
+        return rows
+
+    def typicality_rows(self, record: Record) -> list[Row]:
+        """Return the rows of the table of typicality of a checkpoint."""
+        rows: list[Row] = []
+        for split in self.splits[record.run]:
             columns = record.key_columns | {"split": split.split}
-            yield TYPICALITY, [columns | row for row in info.get("typicality", [])]
-            rows = []
-            for is_right, counts in zip(
-                (False, True), info.get("histograms", []), strict=False
-            ):
+            values = split.info(record).get("typicality", [])
+            rows += [columns | row for row in values]
+        return rows
+
+    def histogram_rows(self, record: Record) -> list[Row]:
+        """Return the rows of the histogram of typicality of a checkpoint."""
+        rows: list[Row] = []
+        for split in self.splits[record.run]:
+            columns = record.key_columns | {"split": split.split}
+            histograms = split.info(record).get("histograms", [])
+            for is_right, counts in zip((False, True), histograms, strict=False):
                 edges = np.linspace(-1.0, 1.0, len(counts) + 1).tolist()
                 for low, high, samples in zip(edges, edges[1:], counts, strict=False):
-                    rows.append(
-                        columns
-                        | {
-                            "correct": is_right,
-                            "low": low,
-                            "high": high,
-                            "samples": samples,
-                        }
-                    )
-            yield TYPICALITY_HISTOGRAM, rows
+                    bin_columns = {"low": low, "high": high, "samples": samples}
+                    rows.append(columns | {"correct": is_right} | bin_columns)
+        return rows
 
     def collapse(self, record: Record) -> dict[str, dict[str, Any]]:
         """Return the values by class of neural collapse at a checkpoint, by split."""
@@ -315,6 +307,14 @@ def _nearby_predictions(
     return sources, warnings
 
 
+class EvaluationJob(NamedTuple):
+    """A result that must be made."""
+
+    split: SplitEvaluations
+    source: PredictionSource
+    record: Record
+
+
 @dataclass
 class EvaluationWorker:
     """A callable that runs the models of some runs in another process, and collects
@@ -373,56 +373,33 @@ class EvaluationWorker:
         return data
 
 
-def _results_from_cluster(
-    jobs: Sequence[tuple[SplitEvaluations, Record]],
-    progress: Callable[[int], None],
-    engine: Engine,
-) -> Iterator[EvaluationResult | str | None]:
-    """Yield for each job the result of running its model on the cluster, or the reason
-    why it failed.
-
-    For jobs that need no model, yield None.
-    """
-    sources = [
-        (
-            split.source
-            if isinstance(split.source, ModelPredictions) and split.needs(record)
-            else None
-        )
-        for split, record in jobs
-    ]
-    needed = [source for source in sources if source is not None]
-    if not needed:
-        yield from repeat(None, len(jobs))
+def _run_on_cluster(
+    jobs: Sequence[EvaluationJob], progress: Callable[[int], None], engine: Engine
+) -> None:
+    """Add the results of running models on the cluster."""
+    runs = {}
+    for job in jobs:
+        assert isinstance(job.source, ModelPredictions)
+        data, model = job.source.data, job.source.model
+        runs[model.run.name] = (model.run, model.labels, model.has_fitted)
+    if not jobs:
         return
-    data, models = needed[0].data, [source.model for source in needed]
-    runs = {
-        model.run.name: (model.run, model.labels, model.has_fitted) for model in models
-    }
     data_ids = {split: samples.id for split, samples in data.samples.items()}
-    worker = EvaluationWorker(
-        runs, data_ids, models[0].options, engine.tasks_per_machine()
-    )
-    sent = [
-        (source.split, record)
-        for source, (_, record) in zip(sources, jobs, strict=True)
-        if source is not None
-    ]
+    worker = EvaluationWorker(runs, data_ids, model.options, engine.tasks_per_machine())
     results = engine.map_in_order(
-        worker, sent, lambda _job, reason: (reason, ()), per_machine=True
+        worker,
+        [(job.split.split, job.record) for job in jobs],
+        lambda _job, reason: (reason, ()),
+        per_machine=True,
     )
     shown_notes: set[str] = set()
-    for source in sources:
-        if source is None:
-            yield None
-            continue
-        result, notes = next(results)
+    for job, (result, notes) in zip(jobs, results, strict=True):
         for note in notes:
             if note not in shown_notes:
                 shown_notes.add(note)
                 data.notify(note)
-        progress(source.images)
-        yield result
+        progress(job.source.images)
+        job.split.add(job.record, result)
 
 
 def _require_same_labels(

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,14 +25,11 @@ class FilePredictions:
     `dsi_cli.analysis.evaluation.split_evaluations.PredictionSource`.
     """
 
-    name: str  # the name of the file
     description: str  # a description of the file and of the epochs that are used
-    results: dict[int, EvaluationResult]
-    digests: dict[int, str]
-    last_paths: frozenset[str]
-    """The paths of the last checkpoint of each epoch: predictions are taken to be those
-    of the last save.
-    """
+    # by the path of the checkpoint, which is the last save of its epoch
+    results: Mapping[str, EvaluationResult]
+    digests: Mapping[str, str]
+    missing: Mapping[str, str]  # the reason, by the path of the checkpoint
 
     # Files contain no features, and no image is read.
     needs_templates = False
@@ -41,29 +38,18 @@ class FilePredictions:
 
     def provenance(self, record: Record) -> dict[str, Any] | None:
         """Return a digest of the predictions of a checkpoint."""
-        digest = (
-            self.digests.get(record.epoch or 0)
-            if record.path in self.last_paths
-            else None
-        )
+        digest = self.digests.get(record.path)
         return None if digest is None else {"predictions": digest}
 
     def reason_missing(self, record: Record) -> str | None:
         """Return that the file has no predictions for the epoch of a checkpoint, if
         so.
         """
-        is_missing = (
-            record.path in self.last_paths and (record.epoch or 0) not in self.digests
-        )
-        return (
-            f"{self.name} has no predictions for epoch {record.epoch}"
-            if is_missing
-            else None
-        )
+        return self.missing.get(record.path)
 
     def evaluate(self, record: Record) -> EvaluationResult:
         """Return the predictions for the epoch of a checkpoint."""
-        return self.results[record.epoch or 0]
+        return self.results[record.path]
 
 
 def predictions_for_run(
@@ -123,20 +109,21 @@ def _file_predictions(
     # The stored description has no number of epochs, since a later call may use more of
     # them.
     description = {"source": predictions.describe(used, with_count=False)}
-    return FilePredictions(
-        predictions.name,
-        predictions.describe(used),
-        {
-            epoch: replace(result, description=description)
-            for epoch, result in results.items()
-        },
-        {epoch: _digest(result) for epoch, result in results.items()},
-        frozenset(
-            record.path
-            for record in run.usable
-            if run.is_last_of_epoch[record.epoch, record.step]
-        ),
-    )
+    of_paths: dict[str, EvaluationResult] = {}
+    digests: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    for record in run.usable:
+        # Predictions are taken to be those of the last save of an epoch.
+        if not run.is_last_of_epoch[record.epoch, record.step]:
+            continue
+        result = results.get(record.epoch or 0)
+        if result is None:
+            reason = f"{predictions.name} has no predictions for epoch {record.epoch}"
+            missing[record.path] = reason
+        else:
+            of_paths[record.path] = replace(result, description=description)
+            digests[record.path] = _digest(result)
+    return FilePredictions(predictions.describe(used), of_paths, digests, missing)
 
 
 def _all_epochs(run: RunCheckpoints) -> list[int]:

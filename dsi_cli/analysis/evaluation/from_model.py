@@ -404,15 +404,8 @@ class LoadedModel:
         try:
             self._head = models.load_weights(self._model, weights)
         except UnreadableError as error:
-            usable = self.run.usable
-            for other in [
-                usable[index]
-                for index in dict.fromkeys((0, len(usable) - 1, len(usable) // 2))
-            ]:
-                if not self.has_fitted and other is not record:
-                    with suppress(CheckpointError):
-                        models.load_weights(self._model, self._read_weights(other))
-                        self.has_fitted = True
+            if not self.has_fitted:
+                self.has_fitted = self._fits_another(record)
             if self.has_fitted:
                 raise
             message = (
@@ -426,6 +419,21 @@ class LoadedModel:
             self._head = "head" if self.text_weight is not None else None
         self._loaded, self.has_fitted = record.path, True
         return self._evaluator, self._head
+
+    def _fits_another(self, record: Record) -> bool:
+        """Return whether the weights of the run's first, last or middle checkpoint fit
+        the model; no more are tried, since each is read completely.
+        """
+        from dsi_cli.inference import models
+
+        usable = self.run.usable
+        for other in (usable[0], usable[-1], usable[len(usable) // 2]):
+            if other is record:
+                continue
+            with suppress(CheckpointError):
+                models.load_weights(self._model, self._read_weights(other))
+                return True
+        return False
 
     def _read_weights(self, record: Record) -> Any:
         if record.path not in self._files:

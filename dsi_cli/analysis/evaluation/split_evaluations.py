@@ -19,7 +19,6 @@ import numpy as np
 from dsi_cli import similarity
 from dsi_cli.analysis.cache import EVALUATIONS, Cache, Entry, key_of
 from dsi_cli.analysis.classifiers.heads import (
-    UNNAMED,
     HeadParameters,
     head_of_table,
     head_table,
@@ -100,53 +99,41 @@ class SplitEvaluations:
             and not self.cache.has(EVALUATIONS, wanted.key)
         )
 
-    def make(
-        self, record: Record, result: EvaluationResult | str | None = None
-    ) -> None:
-        """Make the result of a usable checkpoint if it is missing; a failure is added
-        to `failed`.
-
-        If another process has run the model, `result` is the new result, or the reason
-        why it failed; otherwise the source makes it.
+    def add(self, record: Record, result: EvaluationResult | str) -> None:
+        """Keep the result of a checkpoint that needs one, or the reason why it could
+        not be made.
         """
         wanted = self._wanted(record)
-        if wanted is None:
+        assert wanted is not None, "the checkpoint needs a result"
+        if (
+            not isinstance(result, str)
+            and result.counts is None
+            and result.tncsm is None
+        ):
+            result = (
+                f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes"
+                " are not compared"
+            )
+        if isinstance(result, str):
+            self.failed[record.path] = result
             return
-        if self.source is not None and not self.cache.has(EVALUATIONS, wanted.key):
-            if result is None:
-                result = evaluate_or_reason(self.source, record)
-            if (
-                isinstance(result, EvaluationResult)
-                and result.counts is None
-                and result.tncsm is None
-            ):
-                result = (
-                    f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes"
-                    " are not compared"
-                )
-            if isinstance(result, str):
-                self.failed[record.path] = result
-                return
-            self.cache.put(EVALUATIONS, wanted.key, _entry(result))
-            self.made += 1
-        self._saved[record.path] = wanted
+        self.cache.put(EVALUATIONS, wanted.key, _entry(result))
+        self.made += 1
 
     def saved(self, record: Record) -> SavedEvaluation | None:
         """Return the last result of a checkpoint, even if it does not count in this
         call.
         """
-        return self._saved.get(record.path)
+        return self.counting(record) or self._saved.get(record.path)
 
     def counting(self, record: Record) -> SavedEvaluation | None:
         """Return the result of a checkpoint that counts in this call; None if there is
         none yet.
         """
         wanted = self._wanted(record)
-        return (
-            wanted
-            if wanted is not None and self.cache.has(EVALUATIONS, wanted.key)
-            else None
-        )
+        if wanted is None or not self.cache.has(EVALUATIONS, wanted.key):
+            return None
+        return wanted
 
     def reason_missing(self, record: Record) -> str | None:
         """Return why a checkpoint has no result that counts; None if it has one, or if
@@ -216,11 +203,9 @@ class SplitEvaluations:
         without a text tower.
         """
         saved = self.counting(record)
-        entry = (
-            {}
-            if saved is None
-            else self.cache.read(EVALUATIONS, saved.key, [TEXT_HEAD])
-        )
+        if saved is None:
+            return None
+        entry = self.cache.read(EVALUATIONS, saved.key, [TEXT_HEAD])
         return head_of_table(entry[TEXT_HEAD]) if TEXT_HEAD in entry else None
 
     def _wanted(self, record: Record) -> SavedEvaluation | None:
@@ -235,37 +220,23 @@ class SplitEvaluations:
             return None
         # Predictions of a file are what they are; those of a model depend on all of the
         # checkpoint.
-        scanned = self._scanned[record.path]
-        version = (
-            asdict(replace(scanned, run=""))
-            if isinstance(self.source, ModelPredictions)
-            else None
-        )
+        version = None
+        if isinstance(self.source, ModelPredictions):
+            version = asdict(replace(self._scanned[record.path], run=""))
         source = key_of("evaluation", provenance, version)
-        equal = self.source.equal_samples
+        needs_templates, equal = self.source.needs_templates, self.source.equal_samples
         # A result with more than this call needs is not made again.
-        if (
-            saved is not None
-            and saved.source == source
-            and not self.source.needs_templates
-        ):
+        if saved is not None and saved.source == source and not needs_templates:
             return saved
-        additions = [
-            self.source.needs_templates,
-            None if equal is None else equal.tolist(),
-        ]
-        return SavedEvaluation(key_of(source, additions), source)
+        samples = None if equal is None else equal.tolist()
+        return SavedEvaluation(key_of(source, [needs_templates, samples]), source)
 
 
 def _entry(result: EvaluationResult) -> Entry:
     """Return a result as an entry of the cache."""
-    columns = UNNAMED.key_columns
-    ccsm = None
-    if (
-        result.counts is not None
-        and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES
-    ):
-        ccsm = confusion_similarity(result.counts)
+    counts, ccsm = result.counts, None
+    if counts is not None and counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
+        ccsm = confusion_similarity(counts)
     entry: Entry = {}
     if result.predictions is not None:
         size = len(result.predictions)
@@ -274,39 +245,34 @@ def _entry(result: EvaluationResult) -> Entry:
             "target": result.targets,
             "prediction": result.predictions,
             "sample": samples,
+            "score": result.scores,
+            "path": result.paths,
         }
-        varying |= {"score": result.scores, "path": result.paths}
         known = {name: values for name, values in varying.items() if values is not None}
-        entry[PREDICTIONS.path] = parquet.from_columns(
-            PREDICTIONS, size, columns, known
-        )
+        entry[PREDICTIONS.path] = parquet.from_columns(PREDICTIONS, size, {}, known)
     for kind, matrix in zip(
         MATRIX_PARTS, (ccsm, result.tncsm, result.equal_tncsm), strict=True
     ):
         if matrix is not None:
             indices = {"class_index": range(len(matrix))}
-            entry[kind] = parquet.from_matrix(
-                CSMS, matrix, columns | {"kind": kind}, indices
-            )
+            entry[kind] = parquet.from_matrix(CSMS, matrix, {"kind": kind}, indices)
     # The counts of too many classes follow from the predictions, if these are stored.
-    if result.counts is not None and (result.predictions is None or ccsm is not None):
-        indices = {"class_index": range(result.counts.shape[0])}
-        entry[CONFUSIONS.path] = parquet.from_matrix(
-            CONFUSIONS, result.counts, columns, indices
-        )
+    if counts is not None and (result.predictions is None or ccsm is not None):
+        indices = {"class_index": range(counts.shape[0])}
+        entry[CONFUSIONS.path] = parquet.from_matrix(CONFUSIONS, counts, {}, indices)
     if result.text_weight is not None:
         entry[TEXT_HEAD] = head_table(HeadParameters(result.text_weight))
+    equal = result.equal_samples
+    has_templates = bool(result.histograms)
     entry[INFO] = {
         "parts": [part for part in PARTS if part in entry],
         "from": result.description,
-        "classes": None if result.counts is None else result.counts.shape[0],
+        "classes": None if counts is None else counts.shape[0],
         "loss": result.loss,
         "top5": result.top5,
-        "typicality": list(result.typicality) if result.histograms else [],
+        "typicality": list(result.typicality) if has_templates else [],
         "histograms": result.histograms,
-        "collapse": result.collapse if result.histograms else {},
-        "equal_samples": (
-            None if result.equal_samples is None else result.equal_samples.tolist()
-        ),
+        "collapse": result.collapse if has_templates else {},
+        "equal_samples": None if equal is None else equal.tolist(),
     }
     return entry

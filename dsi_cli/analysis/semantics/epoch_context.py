@@ -6,14 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.blockwise import (
     BlockStatistics,
     BlockWalk,
@@ -116,19 +112,3 @@ def network_matrix(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:
     """
     by_name = {matrix.name: matrix for matrix in matrices}
     return next((by_name[name] for name in NETWORK_MATRICES if name in by_name), None)
-
-
-@dataclass(frozen=True)
-class EpochContext:
-    """One checkpoint, and what its matrices and predictions are compared with."""
-
-    labels: ClassLabels
-    # the reference matrices of the run, the main one first
-    references: Sequence[EpochMatrix]
-    options: Options
-    # the iteration over blocks of rows; None if whole matrices are compared
-    walk: BlockWalk | None
-    scratch: (
-        Path  # the folder of temporary files, which only a comparison in blocks needs
-    )
-    record: Record

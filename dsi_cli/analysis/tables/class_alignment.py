@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dsi_cli.analysis.semantics.epoch_context import Classes, EpochContext, EpochMatrix
+from dsi_cli.analysis.rows_plan import RowsPlan
+from dsi_cli.analysis.semantics.epoch_context import Classes, EpochMatrix
 from dsi_cli.metrics import class_alignment, jackknife
 from dsi_cli.metrics.blockwise import alignments_in_blocks
 from dsi_cli.metrics.class_alignment import GroupAlignment
@@ -23,7 +25,7 @@ def class_alignment_tables(
     reference: EpochMatrix,
     kept: Classes,
     pearson: Values | None,
-    context: EpochContext,
+    plan: RowsPlan,
 ) -> Iterator[pa.Table]:
     """Yield the rows of the classes at a checkpoint, and the rows of their groups.
 
@@ -33,7 +35,7 @@ def class_alignment_tables(
     if len(kept) < class_alignment.MIN_CLASSES:
         return
     without = np.full(len(kept), np.nan)
-    if context.walk is None:
+    if plan.walk is None:
         first, second = network.of_classes(kept), reference.of_classes(kept)
         pearson = class_alignment.align_rows(
             off_diagonal(first.matrix), off_diagonal(second.matrix)
@@ -42,11 +44,11 @@ def class_alignment_tables(
             without = jackknife.excess_without(first, second, "pearson")
     if pearson is None:
         return
-    constants = context.record.key_columns | {
+    constants: dict[str, Any] = {
         "of": network.name,
         "reference": reference.reference,
     }
-    groups = [context.labels.groups[index] for index in kept]
+    groups = [plan.labels.groups[index] for index in kept]
     varying = {
         "class_index": kept,
         "group": groups,
@@ -70,7 +72,7 @@ def class_alignment_tables(
                 f" {class_alignment.MIN_CLASSES} or more"
             )
             result = GroupAlignment(reason=reason)
-        elif context.walk is None:
+        elif plan.walk is None:
             square = np.ix_(members, members)
             result = class_alignment.align_group(
                 network.dense[square], reference.dense[square]
@@ -80,7 +82,7 @@ def class_alignment_tables(
                 network.rows(members),
                 reference.rows(members),
                 ["pearson"],
-                context.walk,
+                plan.walk,
             )
             entry = alignments["pearson"]
             result = GroupAlignment(

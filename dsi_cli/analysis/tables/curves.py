@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from dsi_cli import similarity
-from dsi_cli.analysis.classifiers.heads import HeadParameters
+from dsi_cli.analysis.rows_plan import RowsPlan
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import (
     SCSM,
     Classes,
-    EpochContext,
     EpochMatrix,
     network_matrix,
 )
@@ -36,7 +34,6 @@ from dsi_cli.metrics import (
 )
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import (
-    BlockStatistics,
     BlockWalk,
     alignments_in_blocks,
     block_statistics,
@@ -49,7 +46,9 @@ from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
+from dsi_cli.similarity import MAX_DENSE_CLASSES
+from dsi_cli.store import parquet
+from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
 Row = dict[str, Any]
 
@@ -70,55 +69,31 @@ ORDER = (
 """The order of matrices in the name of a SAI."""
 
 
-def epoch_matrices(
-    dense: Mapping[str, NDArray[np.float32]],
-    head: HeadParameters | None,
-    statistics_of_blocks: Mapping[str, BlockStatistics],
-    evaluations: Sequence[EvaluationResult],
-    context: EpochContext,
-    common: int | None = None,
+def evaluation_matrices(
+    evaluations: Sequence[EvaluationResult], plan: RowsPlan
 ) -> list[EpochMatrix]:
-    """Return the matrices of an epoch in `ORDER`, only with the first ``common``
-    classes, which all epochs of a run have.
-
-    `dense` are the matrices of the weights; without them, the head gives their rows,
-    and `statistics_of_blocks` their statistics.
-    """
-    matrices = {
-        kind: EpochMatrix(kind, matrix, np.arange(len(matrix)))
-        for kind, matrix in dense.items()
-    }
-    options = context.options
-    for kind, known in statistics_of_blocks.items():
-        assert head is not None, "the blocks were read from the head"
-        assert context.walk is not None, "the matrix was read in blocks"
-        weight = head.weight
-        rows = Cosines.of(weight, centred=kind == "ncsm_centred").take(
-            np.arange(len(weight))[:common]
-        )
-        statistics = (
-            known
-            if rows.size == len(weight)
-            else block_statistics(rows, context.walk, options.quantiles)
-        )
-        matrices[kind] = EpochMatrix(
-            kind, rows, np.arange(rows.size), statistics=statistics
-        )
+    """Return the matrices of evaluation results."""
+    matrices = []
     for evaluation in evaluations:
         if evaluation.tncsm is not None:
-            name, present = (
-                f"tncsm-{evaluation.split}",
-                np.flatnonzero(~np.isnan(np.diagonal(evaluation.tncsm))),
-            )
-            matrices[name] = EpochMatrix(name, evaluation.tncsm, present)
+            name = f"tncsm-{evaluation.split}"
+            present = np.flatnonzero(~np.isnan(np.diagonal(evaluation.tncsm)))
+            matrices.append(EpochMatrix(name, evaluation.tncsm, present))
         if evaluation.ccsm is not None and evaluation.counts is not None:
-            name, present = (
-                f"ccsm-{evaluation.split}",
-                np.flatnonzero(evaluation.counts.sum(axis=1) > 0),
-            )
-            split_half = reliability(evaluation.counts, seed=options.seed)
-            matrices[name] = EpochMatrix(name, evaluation.ccsm, present, split_half)
-    ordered = [matrices[name] for name in ORDER if name in matrices]
+            name = f"ccsm-{evaluation.split}"
+            present = np.flatnonzero(evaluation.counts.sum(axis=1) > 0)
+            split_half = reliability(evaluation.counts, seed=plan.options.seed)
+            matrices.append(EpochMatrix(name, evaluation.ccsm, present, split_half))
+    return matrices
+
+
+def common_matrices(
+    matrices: Sequence[EpochMatrix], common: int | None
+) -> list[EpochMatrix]:
+    """Return matrices in `ORDER`, only with the first ``common`` classes, which all
+    epochs of a run have.
+    """
+    ordered = sorted(matrices, key=lambda matrix: ORDER.index(matrix.name))
     if common is None or all(matrix.classes[-1:] < common for matrix in ordered):
         return ordered
     return [
@@ -130,85 +105,53 @@ def epoch_matrices(
 def curve_rows(
     matrices: Sequence[EpochMatrix],
     evaluations: Sequence[EvaluationResult],
-    context: EpochContext,
-) -> tuple[list[Row], pa.Table | None]:
+    plan: RowsPlan,
+) -> tuple[list[Row], pa.Table]:
     """Return all rows of an epoch's matrices and confusion counts, and its rows of the
     class alignment table.
     """
     rows: list[Row] = []
     for matrix in matrices:
         if matrix.kind != "ccsm":
-            rows += _wsi_rows(matrix, context)
+            rows += _wsi_rows(matrix, plan)
         if matrix.reliability is not None:
-            values = vars(matrix.reliability)
-            rows.append(
-                _row(
-                    context.record,
-                    metric="reliability",
-                    of=matrix.kind,
-                    split=matrix.split,
-                    **values,
-                )
-            )
-    alignment_rows, table = _alignment_rows(matrices, context)
+            row = {"metric": "reliability", "of": matrix.kind, "split": matrix.split}
+            rows.append(row | vars(matrix.reliability))
+    alignment_rows, table = _alignment_rows(matrices, plan)
     rows += alignment_rows
-    rows += _partial_rows(matrices, context)
-    rows += _gap_rows(matrices, evaluations, context)
+    rows += _partial_rows(matrices, plan)
+    rows += _gap_rows(matrices, evaluations, plan)
     for evaluation in evaluations:
-        collapse = evaluation.collapse.get("rows", [])
-        rows += [
-            _row(context.record, of="templates", split=evaluation.split, **row)
-            for row in collapse
-        ]
+        of_templates = {"of": "templates", "split": evaluation.split}
+        rows += [of_templates | row for row in evaluation.collapse.get("rows", [])]
         if evaluation.counts is None:
             continue
-        rows += _accuracy_rows(evaluation, context.record)
-        rows += _idm_rows(evaluation, matrices, context)
-        if context.labels.classes > similarity.MAX_DENSE_CLASSES:
-            left_out = {"split": evaluation.split, "reason": REASON_TOO_MANY}
-            labels, with_mistakes = context.labels, f"ncsm,ccsm-{evaluation.split}"
-            rows += [
-                _row(context.record, metric="reliability", of="ccsm", **left_out),
-                _row(
-                    context.record,
-                    metric="sai",
-                    of=with_mistakes,
-                    variant="cosine",
-                    reason=REASON_TOO_MANY,
-                ),
-                _row(
-                    context.record,
-                    metric="severity",
-                    reference=labels.hierarchy.name,
-                    **left_out,
-                ),
-                _row(
-                    context.record,
-                    metric="superclass_accuracy",
-                    reference=labels.superclass_source,
-                    **left_out,
-                ),
-            ]
+        rows += _accuracy_rows(evaluation)
+        rows += _idm_rows(evaluation, matrices, plan)
+        if plan.is_vast:
+            rows += _rows_left_out(evaluation.split, plan.labels)
         else:
-            rows += _hierarchy_rows(evaluation, context)
+            rows += _hierarchy_rows(evaluation, plan)
     return rows, table
 
 
-def missing_rows(split: str, reason: str, record: Record) -> list[Row]:
-    """Return rows with the reason why a checkpoint has no evaluation on a split."""
-    common = {"split": split, "reason": reason}
-    idm_rows = [
-        _row(record, metric="idm", of="ncsm", variant=variant, **common)
-        for variant in VARIANTS
+def _rows_left_out(split: str, labels: ClassLabels) -> list[Row]:
+    """Return the rows of what is not computed for so many classes."""
+    taxonomy, superclasses = labels.hierarchy.name, labels.superclass_source
+    rows: list[Row] = [
+        {"metric": "reliability", "of": "ccsm", "split": split},
+        {"metric": "sai", "of": f"ncsm,ccsm-{split}", "variant": "cosine"},
+        {"metric": "severity", "reference": taxonomy, "split": split},
+        {"metric": "superclass_accuracy", "reference": superclasses, "split": split},
     ]
-    return [_row(record, metric="accuracy", **common), *idm_rows]
+    return [row | {"reason": REASON_TOO_MANY} for row in rows]
 
 
-def mean_row(record: Record, value: float) -> Row:
-    """Return the row with the length of the mean weight vector."""
-    return _row(
-        record, metric="mean_row", of="ncsm", value=value, classes_used=record.classes
-    )
+def missing_rows(split: str, reason: str) -> list[Row]:
+    """Return rows with the reason why a checkpoint has no evaluation on a split."""
+    rows: list[Row] = [{"metric": "accuracy"}]
+    rows += [{"metric": "idm", "of": "ncsm", "variant": name} for name in VARIANTS]
+    return [row | {"split": split, "reason": reason} for row in rows]
 
 
 def trainer_values(
@@ -226,7 +169,7 @@ def trainer_values(
 
 
 def trainer_rows(
-    record: Record, trainer_values: Mapping[str, float], computed: Sequence[Row]
+    trainer_values: Mapping[str, float], computed: Sequence[Row]
 ) -> list[Row]:
     """Return the rows of values that the trainer wrote, in its log or in the
     checkpoint, if their curve was not computed.
@@ -236,20 +179,12 @@ def trainer_rows(
         for row in computed
         if row.get("value") is not None
     }
-    written = [
-        (CURVES[name], value)
-        for name, value in trainer_values.items()
-        if name in CURVES
-    ]
-    missing = [
-        (curve, value)
-        for curve, value in written
-        if (curve.metric, curve.split) not in known
-    ]
-    return [
-        _row(record, metric=curve.metric, split=curve.split, value=value)
-        for curve, value in missing
-    ]
+    rows: list[Row] = []
+    for name, value in trainer_values.items():
+        curve = CURVES.get(name)
+        if curve is not None and (curve.metric, curve.split) not in known:
+            rows.append({"metric": curve.metric, "split": curve.split, "value": value})
+    return rows
 
 
 def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -258,25 +193,19 @@ def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple((row.get(name) is not None, row.get(name)) for name in names)
 
 
-def _row(record: Record, **values: Any) -> Row:
-    return record.key_columns | values
-
-
-def _alignment_row(record: Record, entry: Alignment, **values: Any) -> Row:
+def _alignment_row(entry: Alignment, **values: Any) -> Row:
     columns = dict(vars(entry))
-    return _row(
-        record, metric="sai", **values, variant=columns.pop("measure"), **columns
-    )
+    variant = columns.pop("measure")
+    return {"metric": "sai", **values, "variant": variant, **columns}
 
 
-def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
+def _wsi_rows(matrix: EpochMatrix, plan: RowsPlan) -> list[Row]:
     """Return the mean, the largest and the smallest WSI of a matrix."""
     statistics = matrix.statistics
     if statistics is None:
-        walk = context.walk or BlockWalk()
-        statistics = block_statistics(
-            matrix.rows(matrix.classes), walk, context.options.quantiles
-        )
+        walk = plan.walk or BlockWalk()
+        rows_of_matrix = matrix.rows(matrix.classes)
+        statistics = block_statistics(rows_of_matrix, walk, plan.options.quantiles)
     values = {"mean": statistics.mean_wsi}
     for (name, quantile), value in statistics.wsi.items():
         suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
@@ -288,61 +217,53 @@ def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
         "classes_used": len(matrix.classes),
     }
     return [
-        _row(context.record, **common, variant=variant, value=value)
+        common | {"variant": variant, "value": value}
         for variant, value in values.items()
     ]
 
 
 def _alignment_rows(
-    matrices: Sequence[EpochMatrix], context: EpochContext
-) -> tuple[list[Row], pa.Table | None]:
+    matrices: Sequence[EpochMatrix], plan: RowsPlan
+) -> tuple[list[Row], pa.Table]:
     """Return the SAI of every two matrices, including the references, and the rows of
     the class alignment table.
     """
-    network, record = network_matrix(matrices), context.record
-    pairs_with_references = [
-        (matrix, reference) for reference in context.references for matrix in matrices
-    ]
+    network = network_matrix(matrices)
+    pairs = [*combinations(matrices, 2), *product(matrices, plan.references)]
     rows: list[Row] = []
-    tables: list[pa.Table] = []
-    for first, second in [*combinations(matrices, 2), *pairs_with_references]:
-        columns = {"of": f"{first.name},{second.name}"}
-        if second.reference is not None:
-            columns["reference"] = second.reference
+    tables = [parquet.from_rows(ALIGNMENT_BY_CLASS, [])]
+    for first, second in pairs:
+        columns = {"of": f"{first.name},{second.name}", "reference": second.reference}
         kept = second.classes
         if second.reason_missing is None:
             kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
-        alignments, pearson = _align(first, second, kept, context)
-        rows += [
-            _alignment_row(record, entry, **columns) for entry in alignments.values()
-        ]
-        if second.reason_missing is not None:
-            continue
-        if "pearson" in alignments:
-            corrected = _correct_for_noise(alignments["pearson"], first, second)
-            if corrected is not None:
-                rows.append(_alignment_row(record, corrected, **columns))
-        if second.reference is not None and first is network:
-            tables += class_alignment_tables(first, second, kept, pearson, context)
-    return rows, pa.concat_tables(tables) if tables else None
+        alignments, pearson = _align(first, second, kept, plan)
+        entries = list(alignments.values())
+        if second.reason_missing is None:
+            if "pearson" in alignments:
+                entries += _corrected(alignments["pearson"], first, second)
+            if second.reference is not None and first is network:
+                tables += class_alignment_tables(first, second, kept, pearson, plan)
+        rows += [_alignment_row(entry, **columns) for entry in entries]
+    return rows, pa.concat_tables(tables)
 
 
 def _align(
-    first: EpochMatrix, second: EpochMatrix, kept: Classes, context: EpochContext
+    first: EpochMatrix, second: EpochMatrix, kept: Classes, plan: RowsPlan
 ) -> tuple[dict[str, Alignment], Values | None]:
     """Return the SAI of two matrices of the kept classes, by measure; in blocks also
     the correlation of each class's rows.
     """
-    options, size = context.options, len(kept)
+    options, size = plan.options, len(kept)
     reason = second.reason_missing
-    if reason is None and context.walk is not None and size >= 2:
-        sums = first.sums(kept, context.walk), second.sums(kept, context.walk)
+    if reason is None and plan.walk is not None and size >= 2:
+        sums = first.sums(kept, plan.walk), second.sums(kept, plan.walk)
         return alignments_in_blocks(
-            first.rows(kept), second.rows(kept), options.measures, context.walk, sums
+            first.rows(kept), second.rows(kept), options.measures, plan.walk, sums
         )
     reason = reason or alignment.reason_too_few_classes(size)
     if reason is None:
-        order = alignment.display_order(kept, context.labels.order)
+        order = alignment.display_order(kept, plan.labels.order)
         pair = alignment.MatrixPair(
             first.of_classes(kept), second.of_classes(kept), order
         )
@@ -370,59 +291,47 @@ def _align(
     }, None
 
 
-def _correct_for_noise(
+def _corrected(
     pearson: Alignment, first: EpochMatrix, second: EpochMatrix
-) -> Alignment | None:
-    """Return Pearson's correlation divided by the root of the CCSMs' reliabilities, or
-    None if no matrix is a CCSM.
+) -> list[Alignment]:
+    """Return Pearson's correlation divided by the root of the CCSMs' reliabilities;
+    empty if no matrix is a CCSM.
     """
-    reliabilities = [
-        matrix.reliability
-        for matrix in (first, second)
-        if matrix.reliability is not None
-    ]
-    if not reliabilities:
-        return None
-    values = [entry.value for entry in reliabilities if entry.value is not None]
+    of_ccsms = [matrix.reliability for matrix in (first, second) if matrix.reliability]
+    if not of_ccsms:
+        return []
+    values = [entry.value for entry in of_ccsms if entry.value is not None]
     reason = None
     if pearson.value is None:
         reason = pearson.reason
-    elif len(values) < len(reliabilities):
-        reason = (
-            "no correction:"
-            f" {next(entry.reason for entry in reliabilities if entry.value is None)}"
-        )
+    elif len(values) < len(of_ccsms):
+        unknown = next(entry for entry in of_ccsms if entry.value is None)
+        reason = f"no correction: {unknown.reason}"
     elif min(values) <= 0:
         reason = (
             "no correction, because the CCSM has no reliability above 0, so its"
             " mistakes are noise"
         )
+    name, used = "pearson_corrected", pearson.classes_used
     if reason is not None:
-        return Alignment(
-            "pearson_corrected", classes_used=pearson.classes_used, reason=reason
-        )
-    known = {
-        name: getattr(pearson, name)
-        for name in ("value", "null_mean", "null_std", "ceiling", "low", "high")
-    }
-    scaled: dict[str, Any] = {
-        name: None if value is None else value / sqrt(prod(values))
-        for name, value in known.items()
-    }
-    return replace(
-        pearson, measure="pearson_corrected", **scaled, excess=scaled["value"]
-    )
+        return [Alignment(name, classes_used=used, reason=reason)]
+    scaled: dict[str, Any] = {}
+    for field in ("value", "null_mean", "null_std", "ceiling", "low", "high"):
+        value = getattr(pearson, field)
+        scaled[field] = None if value is None else value / sqrt(prod(values))
+    corrected = replace(pearson, measure=name, **scaled, excess=scaled["value"])
+    return [corrected]
 
 
-def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
+def _partial_rows(matrices: Sequence[EpochMatrix], plan: RowsPlan) -> list[Row]:
     """Return the partial correlations of the network's similarity with each reference,
     controlling for each other one.
     """
-    network, options = network_matrix(matrices), context.options
+    network, options = network_matrix(matrices), plan.options
     if network is None:
         return []
     rows = []
-    for first, control in permutations(context.references, 2):
+    for first, control in permutations(plan.references, 2):
         kept = reduce(np.intersect1d, [network.classes, first.classes, control.classes])
         reason = first.reason_missing or control.reason_missing
         if reason is None and len(kept) < alignment.MIN_CLASSES:
@@ -430,8 +339,8 @@ def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> lis
                 f"{len(kept)} classes in all three; an alignment needs"
                 f" {alignment.MIN_CLASSES} or more"
             )
-        if reason is None and context.walk is not None:
-            reason = f"a partial correlation needs {context.walk.requirement}"
+        if reason is None and plan.walk is not None:
+            reason = f"a partial correlation needs {plan.walk.requirement}"
         if reason is not None:
             entry = Alignment(
                 partial_mantel.NAME, classes_used=len(kept), reason=reason
@@ -447,14 +356,14 @@ def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> lis
             "of": f"{network.name},{SCSM}",
             "reference": f"{first.reference}|{control.reference}",
         }
-        rows.append(_alignment_row(context.record, entry, **columns))
+        rows.append(_alignment_row(entry, **columns))
     return rows
 
 
 def _gap_rows(
     matrices: Sequence[EpochMatrix],
     evaluations: Sequence[EvaluationResult],
-    context: EpochContext,
+    plan: RowsPlan,
 ) -> list[Row]:
     """Return the overfitting gap: the excess of SAI(NCSM, TNCSM-train) minus that of
     SAI(NCSM, TNCSM-test).
@@ -469,7 +378,7 @@ def _gap_rows(
     ]
     counts = {result.split: result.counts.sum(axis=1) for result in both}
     ncsm = next((matrix for matrix in matrices if matrix.name == "ncsm"), None)
-    if ncsm is None or context.walk is not None or set(counts) != {"train", "test"}:
+    if ncsm is None or plan.walk is not None or set(counts) != {"train", "test"}:
         return []
     equal = np.minimum(counts["train"], counts["test"])
     pairs = {}
@@ -482,30 +391,28 @@ def _gap_rows(
         )
         if tncsm is not None and is_equal:
             pairs[result.split] = CsmPair(ncsm.dense, tncsm)
-    used = {"classes_used": int((equal > 0).sum()), "samples_used": int(equal.sum())}
-    rows = []
+    rows: list[Row] = []
     for measure in jackknife.MEASURES:
         difference = Difference(reason=REASON_UNEQUAL)
         if len(pairs) == 2:
             difference = alignment_difference(pairs["train"], pairs["test"], measure)
-        columns = {
-            name: getattr(difference, name)
-            for name in ("value", "low", "high", "reason")
-        }
         rows.append(
-            _row(
-                context.record,
-                metric="gap",
-                of="ncsm,tncsm",
-                variant=measure,
-                **columns,
-                **used,
-            )
+            {
+                "metric": "gap",
+                "of": "ncsm,tncsm",
+                "variant": measure,
+                "value": difference.value,
+                "low": difference.low,
+                "high": difference.high,
+                "reason": difference.reason,
+                "classes_used": int((equal > 0).sum()),
+                "samples_used": int(equal.sum()),
+            }
         )
     return rows
 
 
-def _accuracy_rows(evaluation: EvaluationResult, record: Record) -> list[Row]:
+def _accuracy_rows(evaluation: EvaluationResult) -> list[Row]:
     """Return the accuracies and the number of mistakes, and loss and top-5 accuracy if
     dsi ran the model.
     """
@@ -527,38 +434,37 @@ def _accuracy_rows(evaluation: EvaluationResult, record: Record) -> list[Row]:
         "samples_used": total,
     }
     return [
-        _row(record, metric=metric, value=value, **used)
-        for metric, value in values.items()
+        {"metric": metric, "value": value} | used for metric, value in values.items()
     ]
 
 
 def _idm_rows(
-    evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], context: EpochContext
+    evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], plan: RowsPlan
 ) -> list[Row]:
     """Return the IDM of a split's counts by the NCSM, by the TNCSM of the split, and by
     the references.
     """
     from scipy.sparse import csr_array
 
-    counts, options = evaluation.counts, context.options
+    counts, options = evaluation.counts, plan.options
     rows: list[Row] = []
     by_network = [
         matrix
         for matrix in matrices
         if matrix.kind != "ccsm" and matrix.split in (None, evaluation.split)
     ]
-    for matrix in [*by_network, *context.references]:
+    for matrix in [*by_network, *plan.references]:
         classes = matrix.classes
         if matrix.reason_missing is not None:
             scores = no_idm(matrix.reason_missing)
-        elif context.walk is not None:
-            context.scratch.mkdir(parents=True, exist_ok=True)
+        elif plan.walk is not None:
+            plan.scratch.mkdir(parents=True, exist_ok=True)
             scores = idm_in_blocks(
                 csr_array(counts),
                 matrix.rows(classes),
                 classes,
-                context.walk,
-                context.scratch,
+                plan.walk,
+                plan.scratch,
             )
         else:
             kept = classes[counts[classes].sum(axis=1) > 0]
@@ -572,17 +478,15 @@ def _idm_rows(
             "split": evaluation.split,
             "reference": matrix.reference,
         }
-        rows += [
-            _row(context.record, **columns, **vars(score)) for score in scores.values()
-        ]
+        rows += [columns | vars(score) for score in scores.values()]
     return rows
 
 
-def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list[Row]:
+def _hierarchy_rows(evaluation: EvaluationResult, plan: RowsPlan) -> list[Row]:
     """Return the severity, superclass accuracy, precision, recall, F1, and accuracy at
     each level and of the path on a split.
     """
-    counts, labels = evaluation.counts, context.labels
+    counts, labels = evaluation.counts, plan.labels
     reason = labels.reason_no_hierarchy()
     if reason is not None:
         severity = missing = Score(reason=reason)
@@ -620,5 +524,5 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
             "split": evaluation.split,
             "reference": reference,
         }
-        rows.append(vars(score) | _row(context.record, **columns))
+        rows.append(vars(score) | columns)
     return rows

@@ -54,7 +54,7 @@ REASON_NO_DIRECTION = (
 
 
 def head_rows(
-    record: Record, weight: NDArray[np.float32]
+    weight: NDArray[np.float32],
 ) -> tuple[list[dict[str, Any]], pa.Table]:
     """Return the rows of the curves table and of the spectrum table for a head ``(C,
     d)``.
@@ -63,34 +63,28 @@ def head_rows(
     directions has no rows in the spectrum table.
     """
     classes, features = weight.shape
-    (values, spectrum), random = (
-        geometry_and_spectrum(weight),
-        random_heads(classes, features),
-    )
+    values, spectrum = geometry_and_spectrum(weight)
+    random = random_heads(classes, features)
     rows = []
     for name, (metric, variant) in INDICES.items():
         value = getattr(values, name)
-        ceiling = (
-            min(classes - (variant == "centred"), features)
-            if metric.endswith("rank")
-            else None
+        ceiling = None
+        if metric.endswith("rank"):
+            directions = classes - 1 if variant == "centred" else classes
+            ceiling = min(directions, features)
+        rows.append(
+            {
+                "metric": metric,
+                "of": "weight",
+                "variant": variant,
+                "value": value,
+                "classes_used": classes,
+                "null_mean": getattr(random.means, name),
+                "null_std": getattr(random.deviations, name),
+                "ceiling": ceiling,
+                "reason": REASON_NO_DIRECTION if value is None else None,
+            }
         )
-        row = {
-            "metric": metric,
-            "of": "weight",
-            "variant": variant,
-            "value": value,
-            "classes_used": classes,
-        }
-        row |= {
-            "null_mean": getattr(random.means, name),
-            "null_std": getattr(random.deviations, name),
-        }
-        row |= {
-            "ceiling": ceiling,
-            "reason": REASON_NO_DIRECTION if value is None else None,
-        }
-        rows.append(record.key_columns | row)
     if not spectrum.any():
         return rows, parquet.from_rows(SPECTRUM, [])
     shares = spectrum_shares(spectrum)
@@ -102,9 +96,8 @@ def head_rows(
         "null_mean": random.shares,
         "null_std": random.share_deviations,
     }
-    return rows, parquet.from_columns(
-        SPECTRUM, len(spectrum), record.key_columns | {"classes_used": classes}, columns
-    )
+    constants = {"classes_used": classes}
+    return rows, parquet.from_columns(SPECTRUM, len(spectrum), constants, columns)
 
 
 def _norms_and_units(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]
-AgreementWithoutEach = dict[tuple[int | None, int | None], NDArray[np.float64]]
-"""The agreement without each class ``(C,)``, by epoch and step."""
 COLUMNS = (
     "first_epoch",
     "last_epoch",
@@ -32,53 +30,29 @@ COLUMNS = (
     "is_censored",
     "reason",
 )
+WITHIN_CHANCE = (
+    "the 95 % confidence interval includes chance at every epoch, so the curve stays"
+    " within chance"
+)
+NOT_LEARNED = (
+    "the agreement stays within chance, so this curve is not that of a network that"
+    " learns"
+)
 
 
 def phase_rows(
-    curve_rows: Iterable[Point],
+    points: Sequence[Point],
     reference: str = REFERENCE,
-    class_alignment_of: Callable[[str], Sequence[pa.Table]] = lambda _run: (),
+    by_class: Sequence[pa.Table] = (),
 ) -> list[Row]:
-    """Return the phases of every run in some rows of the curves table; runs keep their
-    order.
+    """Return the phases of a run, whose rows of the curves table are given: of the
+    agreement with the main reference, of the Max WSI, and of the WIDM of each split.
 
-    The phases are those of the agreement with the main reference. `class_alignment_of`
-    returns the rows of a run's epochs in the table of alignments by class, for the
+    `by_class` are the rows of its epochs in the table of alignments by class, for the
     confidence intervals.
     """
-    points_of_runs: dict[str, list[Point]] = {}
-    for row in curve_rows:
-        if row["metric"] in ("sai", "wsi", "idm") and row["epoch"] is not None:
-            points_of_runs.setdefault(row["run"], []).append(row)
-    rows: list[Row] = []
-    for run, points in points_of_runs.items():
-        # The rows of classes with the main reference; those of groups have no class
-        # index.
-        without_each: AgreementWithoutEach = {}
-        for table in class_alignment_of(run):
-            classes = table.filter(
-                (pc.field("reference") == reference)
-                & pc.field("class_index").is_valid()
-            )
-            if len(classes):
-                key = classes["epoch"][0].as_py(), classes["step"][0].as_py()
-                without_each[key] = classes["pearson_without"].to_numpy()
-        for curve, result in _phases_of_run(points, reference, without_each):
-            if not result.found:
-                rows.append({"run": run, "curve": curve, "reason": result.reason})
-            for phase in result.found:
-                values = {name: getattr(phase, name) for name in COLUMNS}
-                rows.append({"run": run, "curve": curve, "phase": phase.name} | values)
-    return rows
-
-
-def _phases_of_run(
-    points: Sequence[Point],
-    reference: str,
-    agreement_without_each: AgreementWithoutEach,
-) -> Iterator[tuple[str, Phases]]:
-    """Yield the name and the phases of each curve of a run."""
-    # The first matrix of the network's similarity that the run has
+    points = [row for row in points if row["epoch"] is not None]
+    # Use the first matrix of the network's similarity that the run has.
     with_wsi = {
         (row["of"], row.get("split")) for row in points if row["metric"] == "wsi"
     }
@@ -88,71 +62,73 @@ def _phases_of_run(
     )
     kind, split = kinds[network]
 
-    measure, agreement = _agreement(
-        points, f"{network},{SCSM}", reference, agreement_without_each
-    )
-    name = "agreement" if measure in ("pearson", None) else f"excess of {measure}"
-    yield f"{name} {network},{SCSM}", agreement
-
-    # WSI max, which means nothing as long as the agreement stays within chance
-    if not agreement.found and "within chance" in (agreement.reason or ""):
-        reason = (
-            "the agreement stays within chance, so this curve is not that of a network"
-            " that learns"
-        )
-        yield "wsi max", Phases(reason=reason)
-    else:
-        columns = {"metric": "wsi", "of": kind, "variant": "max", "split": split}
-        yield "wsi max", _phases(_last_saves(_select(points, columns)), "value")
-
-    # WIDM of each split
-    widm = _select(
-        points,
-        {"metric": "idm", "of": SCSM, "variant": "errors", "reference": reference},
-    )
-    for part in sorted({row["split"] for row in widm}):
-        curve = _last_saves(row for row in widm if row["split"] == part)
-        chance = _column(curve, "null_mean")
-        start = float(np.nanmedian(chance)) if np.isfinite(chance).any() else None
-        min_gain = _min_gain(_column(curve, "null_std"))
-        yield f"widm {part}", _phases(curve, "value", start, min_gain)
-
-
-def _agreement(
-    points: Sequence[Point],
-    matrices: str,
-    reference: str,
-    agreement_without_each: AgreementWithoutEach,
-) -> tuple[str | None, Phases]:
-    """Return measure and phases of the agreement with a reference: Pearson's
-    correlation, or else the first measure's excess.
-    """
-    alignments = _select(points, {"metric": "sai", "of": matrices})
+    # The agreement is Pearson's correlation, or else the first measure's excess.
+    alignments = _select(points, metric="sai", of=f"{network},{SCSM}")
     measures = {row.get("variant") for row in alignments}
     order = ["pearson", *MEASURES]
     measure = next((name for name in order if name in measures), None)
-    curve = _last_saves(
-        _select(alignments, {"variant": measure, "reference": reference})
-    )
+    is_agreement = measure in ("pearson", None)
+    name = "agreement" if is_agreement else f"excess of {measure}"
+    curve = _last_saves(_select(alignments, variant=measure, reference=reference))
     spread = _column(curve, "null_std") / (1 - _column(curve, "null_mean"))
     without = None
-    if (
-        measure == "pearson"
-    ):  # the agreement without each class (n, C), unless an epoch lacks it
-        values = [
-            agreement_without_each.get((row["epoch"], row.get("step"))) for row in curve
-        ]
-        known = [value for value in values if value is not None]
-        if (
-            known
-            and len(known) == len(values)
-            and len({len(value) for value in known}) == 1
-        ):
-            without = np.stack(known)
-    return measure, _phases(curve, "excess", 0.0, _min_gain(spread), without)
+    if measure == "pearson":
+        without = _agreement_without_each(curve, reference, by_class)
+    agreement = _phases(curve, "excess", 0.0, _min_gain(spread), without)
+    rows = _rows_of(f"{name} {network},{SCSM}", agreement)
+
+    # The Max WSI means nothing as long as the agreement stays within chance.
+    max_wsi = Phases(reason=NOT_LEARNED)
+    if not agreement.is_within_chance:
+        of_network = _select(points, metric="wsi", of=kind, variant="max", split=split)
+        max_wsi = _phases(_last_saves(of_network), "value")
+    rows += _rows_of("wsi max", max_wsi)
+
+    # WIDM of each split
+    widm = _select(points, metric="idm", of=SCSM, variant="errors", reference=reference)
+    for part in sorted({row["split"] for row in widm}):
+        curve = _last_saves(_select(widm, split=part))
+        chance = _column(curve, "null_mean")
+        start = float(np.nanmedian(chance)) if np.isfinite(chance).any() else None
+        min_gain = _min_gain(_column(curve, "null_std"))
+        rows += _rows_of(f"widm {part}", _phases(curve, "value", start, min_gain))
+    return rows
 
 
-def _select(points: Sequence[Point], columns: Mapping[str, str | None]) -> list[Point]:
+def _rows_of(curve: str, result: Phases) -> list[Row]:
+    """Return the phases of a curve as rows, or one row with the reason."""
+    if not result.found:
+        return [{"curve": curve, "reason": result.reason}]
+    rows = []
+    for phase in result.found:
+        values = {name: getattr(phase, name) for name in COLUMNS}
+        rows.append({"curve": curve, "phase": phase.name} | values)
+    return rows
+
+
+def _agreement_without_each(
+    curve: Sequence[Point], reference: str, by_class: Sequence[pa.Table]
+) -> NDArray[np.float64] | None:
+    """Return the agreement without each class at the points of a curve ``(n, C)``; None
+    if an epoch lacks it.
+    """
+    # The rows of groups have no class index.
+    is_class = (pc.field("reference") == reference) & pc.field("class_index").is_valid()
+    without = {}
+    for table in by_class:
+        classes = table.filter(is_class)
+        if len(classes):
+            key = classes["epoch"][0].as_py(), classes["step"][0].as_py()
+            without[key] = classes["pearson_without"].to_numpy()
+    values = [without.get((row["epoch"], row.get("step"))) for row in curve]
+    known = [value for value in values if value is not None]
+    sizes = {len(value) for value in known}
+    if len(known) < len(values) or len(sizes) != 1:
+        return None
+    return np.stack(known)
+
+
+def _select(points: Sequence[Point], **columns: str | None) -> list[Point]:
     return [
         row
         for row in points
@@ -209,11 +185,7 @@ def _phases(
         without=without,
     )
     if result.found and start is not None and np.all(_column(points, "low") <= start):
-        reason = (
-            "the 95 % confidence interval includes chance at every epoch, so the curve"
-            " stays within chance"
-        )
-        return Phases(reason=reason)
+        return Phases(reason=WITHIN_CHANCE, is_within_chance=True)
     return result
 
 

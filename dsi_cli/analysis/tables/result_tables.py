@@ -30,7 +30,7 @@ from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.store import layout, parquet, schema
 from dsi_cli.store.schema import Table
 
-EXTRA_METRICS = (*geometry.METRICS, *HIERARCHY_METRICS, "gap")
+EXTRA = (*geometry.METRICS, *HIERARCHY_METRICS, "gap")
 """The metrics in ``extra_curves.parquet``; all others are in ``curves.parquet``."""
 
 
@@ -81,77 +81,61 @@ class RunRows:
             record, self.log, is_last=self.run.step_in_names(record) is None
         )
 
-    def rows_of(self, record: Record) -> list[Row]:
-        """Return all rows of a checkpoint in both tables of curves."""
-        rows = self.evaluations.missing_rows(record)
-        rows += [row | record.key_columns for row in self.computed[record.path].curves]
-        return [*rows, *curves.trainer_rows(record, self.trainer_values(record), rows)]
-
     @cached_property
     def curves(self) -> list[Row]:
         """The rows of both tables of curves, sorted."""
-        return sorted(
-            (row for record in self.records for row in self.rows_of(record)),
-            key=curves.sort_key,
-        )
+        rows: list[Row] = []
+        for record in self.records:
+            of_record = self.evaluations.missing_rows(record)
+            of_record += self.computed[record.path].curves
+            of_record += curves.trainer_rows(self.trainer_values(record), of_record)
+            rows += [row | record.key_columns for row in of_record]
+        return sorted(rows, key=curves.sort_key)
 
     @cached_property
     def by_class(self) -> list[pa.Table]:
         """The rows of each checkpoint in the table of alignments by class."""
-        return [
-            self._named(record, self.computed[record.path].by_class)
-            for record in self.records
-        ]
+        return self._named(lambda rows: rows.by_class)
 
-    @cached_property
-    def samples(self) -> dict[str, list[int]]:
-        """The number of samples of each class, by split."""
-        samples: dict[str, list[int]] = {}
-        for record in self.records:
-            samples |= self.computed[record.path].samples
-        return samples
-
-    def table(self, table: Table) -> pa.Table:
+    def rows(self, table: Table) -> pa.Table:
         """Return the rows of the run in a table at the top of the output folder."""
-        if table is schema.ALIGNMENT_BY_CLASS:
-            return pa.concat_tables([parquet.from_rows(table, []), *self.by_class])
-        if table is schema.SPECTRUM:
-            tables = [
-                self._named(record, self.computed[record.path].spectrum)
-                for record in self.records
-            ]
-            return pa.concat_tables([parquet.from_rows(table, []), *tables])
-        if table is schema.GEOMETRY:
-            return geometry.geometry_rows(
-                self.records, self.head_of, self.evaluations.collapse
-            )
-        return parquet.from_rows(table, self._rows(table))
-
-    def _rows(self, table: Table) -> list[Row]:
+        tables: list[pa.Table] = []
+        rows: list[Row] = []
         if table is schema.CHECKPOINTS:
-            return [vars(record) for record in self.run.resolved]
-        if table is schema.CLASSES:
-            return self.labels.class_rows(self.run.name, self.samples)
-        if table is schema.CURVES:
-            return [row for row in self.curves if row["metric"] not in EXTRA_METRICS]
-        if table is schema.EXTRA_CURVES:
-            return [row for row in self.curves if row["metric"] in EXTRA_METRICS]
-        if table is schema.PHASES:
-            return phases.phase_rows(
-                self.curves, self.main_reference, lambda _run: self.by_class
-            )
-        typicality = (
-            part
-            for record in self.records
-            for part in self.evaluations.typicality_rows(record)
-        )
-        return [
-            row for of_table, rows in typicality if of_table is table for row in rows
-        ]
+            rows = [vars(record) for record in self.run.resolved]
+        elif table is schema.CLASSES:
+            samples: dict[str, list[int]] = {}
+            for record in self.records:
+                samples |= self.computed[record.path].samples
+            rows = self.labels.class_rows(self.run.name, samples)
+        elif table is schema.ALIGNMENT_BY_CLASS:
+            tables = self.by_class
+        elif table is schema.SPECTRUM:
+            tables = self._named(lambda rows: rows.spectrum)
+        elif table is schema.EXTRA_CURVES:
+            rows = [row for row in self.curves if row["metric"] in EXTRA]
+        elif table is schema.CURVES:
+            rows = [row for row in self.curves if row["metric"] not in EXTRA]
+        elif table is schema.GEOMETRY:
+            collapse = self.evaluations.collapse
+            tables = [geometry.geometry_rows(self.records, self.head_of, collapse)]
+        elif table is schema.TYPICALITY:
+            for record in self.records:
+                rows += self.evaluations.typicality_rows(record)
+        elif table is schema.TYPICALITY_HISTOGRAM:
+            for record in self.records:
+                rows += self.evaluations.histogram_rows(record)
+        elif table is schema.PHASES:
+            found = phases.phase_rows(self.curves, self.main_reference, self.by_class)
+            rows = [{"run": self.run.name} | row for row in found]
+        return pa.concat_tables([parquet.from_rows(table, rows), *tables])
 
-    @staticmethod
-    def _named(record: Record, table: pa.Table) -> pa.Table:
-        return parquet.with_constants(table, record.key_columns)
+    def _named(self, part: Callable[[EpochRows], pa.Table]) -> list[pa.Table]:
+        """Return a part of the rows of each checkpoint, with its run and epoch."""
+        return [
+            parquet.with_constants(part(self.computed[record.path]), record.key_columns)
+            for record in self.records
+        ]
 
 
 TOP_TABLES = (
@@ -209,7 +193,7 @@ def write_tables(
         ):
             continue
         rows = pa.concat_tables(
-            [parquet.from_rows(table, []), *(run.table(table) for run in changed)]
+            [parquet.from_rows(table, []), *(run.rows(table) for run in changed)]
         )
         keys = {
             **keys,

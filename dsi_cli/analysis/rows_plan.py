@@ -1,0 +1,139 @@
+"""The plan by which the checkpoints of a run are compared: labels, references and
+options, and whether matrices are compared whole or in blocks of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsi_cli import engines, similarity
+from dsi_cli.analysis.cache import key_of
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.epoch_context import EpochMatrix
+from dsi_cli.analysis.semantics.references import ReferenceSource
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.engines import local
+from dsi_cli.metrics.blockwise import (
+    SHORT_OF_MEMORY,
+    TOO_MANY_CLASSES,
+    BlockWalk,
+    rows_within,
+)
+
+# the number of classes up to which matrices are compared whole on every machine
+DENSE_WITHOUT_BUDGET = 256
+# the memory that comparing two whole matrices takes per value of one matrix, measured
+# and rounded up
+BYTES_PER_VALUE = 220
+
+
+@dataclass(frozen=True)
+class RowsPlan:
+    """The labels, references and options with which the checkpoints of a run are
+    compared.
+    """
+
+    labels: ClassLabels
+    # the reference matrices of the run, the main one first
+    references: Sequence[EpochMatrix]
+    options: Options
+    common: int | None  # the number of classes that all heads of the run have
+    # the iteration over blocks of rows; None if whole matrices are compared
+    walk: BlockWalk | None
+    # the number of threads that compare whole matrices, one checkpoint each; None for
+    # one per core
+    threads: int | None
+    scratch: (
+        Path  # the folder of temporary files, which only a comparison in blocks needs
+    )
+    shaping: Mapping[str, Any]  # the options that affect rows
+
+    @classmethod
+    def make(
+        cls,
+        labels: ClassLabels,
+        sources: Sequence[ReferenceSource],
+        options: Options,
+        scratch: Path,
+        *,
+        common: int | None = None,
+        shaping: Mapping[str, Any] | None = None,
+    ) -> RowsPlan:
+        """Return the plan of a run with these labels, and choose whether matrices are
+        compared whole.
+        """
+        walk, threads = walk_and_threads(labels.classes, options)
+        is_vast = labels.classes > similarity.MAX_DENSE_CLASSES
+        matrices = [source.for_labels(labels, by_rows=is_vast) for source in sources]
+        return cls(
+            labels=labels,
+            references=tuple(matrices),
+            options=options,
+            common=common,
+            walk=walk,
+            threads=threads,
+            scratch=scratch,
+            shaping=shaping or {},
+        )
+
+    @property
+    def is_vast(self) -> bool:
+        """True if the nearest classes replace matrices, which are too large to be
+        stored.
+        """
+        return self.labels.classes > similarity.MAX_DENSE_CLASSES
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The matrices that are made from weights alone."""
+        return ("ncsm", "ncsm_centred") if self.options.centred else ("ncsm",)
+
+    def key(self, record: Record, evaluations: Mapping[str, str]) -> str:
+        """Return the key of the rows of a checkpoint, whose evaluations are given by
+        split.
+        """
+        walk = None if self.walk is None else self.walk.requirement
+        common = None if record.classes == self.common else self.common
+        weights = record.fingerprint, record.classes
+        return key_of(
+            "rows",
+            weights,
+            evaluations,
+            self.labels.semantics_id,
+            self.labels.classes,
+            self.shaping,
+            common,
+            walk,
+        )
+
+
+def walk_and_threads(
+    classes: int, options: Options
+) -> tuple[BlockWalk | None, int | None]:
+    """Return the iteration over blocks of rows by which matrices of so many classes are
+    compared; None if they are whole.
+
+    Also return the number of threads that compare whole matrices, one epoch each; None
+    for one per core.
+    """
+    if classes <= DENSE_WITHOUT_BUDGET:
+        return None, None
+    if options.memory is None:
+        limit = engines.free_memory()
+        budget = limit // 2
+    else:
+        limit = budget = options.memory
+    cores = engines.usable_cores()
+    needed = classes**2 * BYTES_PER_VALUE
+    is_vast = classes > similarity.MAX_DENSE_CLASSES
+    if not is_vast and needed <= limit:
+        return None, min(max(budget // needed, 1), cores)
+    reason = TOO_MANY_CLASSES if is_vast else SHORT_OF_MEMORY
+    return (
+        BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason),
+        None,
+    )
