@@ -41,10 +41,12 @@ from dsi_cli.checkpoints.epochs import ORDER
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
 from dsi_cli.engines import Engine
-from dsi_cli.errors import NothingToAnalyseError, OutputError, count
+from dsi_cli.errors import NothingToAnalyseError, OutputError
+from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.labels.label_list import LabelList
+from dsi_cli.queries.facts import from_rows
 from dsi_cli.store import layout
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES, FACTS
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
 _log = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ class Plan:
     heads: Heads
     evaluations: RunEvaluations
     previous: Mapping[str, PlannedRun]  # the runs of the previous call
-    warnings: tuple[str, ...]
+    facts: tuple[Fact, ...]  # what the steps of the plan noticed
 
     @property
     def curve_options(self) -> dict[str, Any]:
@@ -267,7 +269,7 @@ def make_plan(
     ]
 
     # Resolve epochs and duplicates.
-    runs, logs, log_warnings = scan.resolve_all_duplicates(
+    runs, logs, log_facts = scan.resolve_all_duplicates(
         runs, epoch_filter(options.epochs), log
     )
     if listed is not None:
@@ -279,10 +281,9 @@ def make_plan(
     # Find labels, and choose the source of each evaluation.
     names_of_data = None if data is None else data.names
     earlier_ids = _earlier_label_ids(out)
-    runs, labels, warnings = _find_labels(
-        runs, options, listed, names_of_data, earlier_ids, wordnet, taxonomy
+    runs, labels, label_facts = _find_labels(
+        out, runs, options, listed, names_of_data, earlier_ids, wordnet, taxonomy
     )
-    warnings += log_warnings
     references.check_references(sources, labels.values())
     evaluations = collect.prepare_evaluations(
         cache, runs, labels, options, data, predictions, previous, progress
@@ -299,7 +300,7 @@ def make_plan(
         heads=heads,
         evaluations=evaluations,
         previous=previous,
-        warnings=tuple(warnings),
+        facts=(*label_facts, *log_facts),
     )
 
 
@@ -337,6 +338,7 @@ def _earlier_label_ids(out: Path) -> dict[str, str | None]:
 
 
 def _find_labels(
+    out: Path,
     runs: Sequence[RunCheckpoints],
     options: Options,
     listed: LabelList | None,
@@ -344,9 +346,9 @@ def _find_labels(
     earlier_ids: Mapping[str, str | None],
     wordnet: WordNet,
     taxonomy: CustomTaxonomy | None,
-) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
+) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[Fact]]:
     """Return the runs with class names, the labels of each run, resolved in WordNet or
-    the taxonomy, and warnings.
+    the taxonomy, and what was noticed.
 
     `listed` are the labels of the options, `names_of_data` the class names of the
     labelled data, and `earlier_ids` the ids of the labels of each run in an earlier
@@ -354,7 +356,7 @@ def _find_labels(
     """
     named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}
-    warnings: list[str] = []
+    facts: list[Fact] = []
     for run in runs:
         classes = run.classes
         usable = {record.path for record in run.usable if record.classes == classes}
@@ -362,7 +364,7 @@ def _find_labels(
             file for file in run.training.checkpoints if file.display_path in usable
         ]
         given, labels = None, None
-        run_warnings: list[str] = []
+        of_run: list[Fact] = []
         if classes != 0:
             if run.ignores_kept_labels and listed is not None:
                 # Labels that an earlier call gave for other runs are used if the run
@@ -376,16 +378,17 @@ def _find_labels(
             names = names_of_data or run.names
             is_read_anew = usable <= run.heads_read
             earlier_id = None if is_read_anew else earlier_ids.get(run.name)
-            labels, run_warnings = class_labels.find_labels(
+            labels, of_run = class_labels.find_labels(
                 run.training, given, files, classes, names, earlier_id
             )
-            # A later call opens no checkpoint that an earlier one has read.
-            if given is None and is_read_anew:
-                run_warnings += class_labels.contradictions_of_found(
-                    labels, run.training, files
+            # A later call opens no checkpoint that an earlier one has read, and takes
+            # from the facts of that call what it noticed in the checkpoint.
+            if given is None:
+                of_run += class_labels.contradictions_of_found(
+                    labels, run.training, files if is_read_anew else ()
                 )
-        run_warnings += _run_warnings(run, labels)
-        warnings += [f"{run.name}: {warning}" for warning in run_warnings]
+            of_run += _facts_of_checkpoints(out, run.name, labels, earlier_id)
+        facts += about_run(run.name, [*of_run, *_facts_of_run(run, labels)])
         if labels is None:
             named_runs.append(replace(run, names=None))
             labels_of_run[run.name] = class_labels.without_labels(
@@ -401,40 +404,50 @@ def _find_labels(
         labels_of_run[run.name] = class_labels.resolve_labels(
             labels, choices, wordnet, taxonomy
         )
-    return named_runs, labels_of_run, warnings
+    return named_runs, labels_of_run, facts
 
 
-def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:
-    """Yield warnings about repeated labels, skipped checkpoints other than duplicates,
+def _facts_of_checkpoints(
+    out: Path, run: str, labels: LabelList | None, earlier_id: str | None
+) -> list[Fact]:
+    """Return what an earlier call noticed about labels in the checkpoints of a run;
+    nothing if the run has other labels now.
+    """
+    if labels is None or labels.id != earlier_id:
+        return []
+    rows = layout.earlier_rows(out, FACTS)
+    return [
+        one
+        for one in from_rows(rows)
+        if one.run == run and one.fields.get("in_checkpoint")
+    ]
+
+
+def _facts_of_run(run: RunCheckpoints, labels: LabelList | None) -> Iterator[Fact]:
+    """Yield facts about repeated labels, skipped checkpoints other than duplicates,
     growing heads and guessed epochs.
     """
     if labels is not None and labels.duplicates and labels.preset is None:
-        twice = ", ".join(map(repr, labels.duplicates[:3]))
-        yield (
-            f"{labels.source}: labels that occur twice ({twice}) get different senses"
-            " if there are several; check these"
+        yield fact(
+            "labels-repeated", source=labels.source, labels=list(labels.duplicates)
         )
     expected = ("duplicate", "not-in-epochs", "no-network")
     skipped = [
         r for r in run.resolved if r.status == SKIPPED and r.code not in expected
     ]
     if skipped:
-        are = "are" if len(skipped) > 1 else "is"
-        first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
-        yield f"{count(len(skipped), 'checkpoint')} {are} left out, such as {first}"
+        yield fact(
+            "checkpoints-left-out",
+            files=[record.name for record in skipped],
+            example=skipped[0].name,
+            reason=skipped[0].reason,
+        )
     if run.common_classes != run.classes:
-        yield (
-            f"the head grows from {run.common_classes:,} to {run.classes:,} classes, so"
-            f" curves are over the first {run.common_classes:,}, which every epoch has"
-        )
+        yield fact("head-grows", common=run.common_classes, classes=run.classes)
     if any(r.epoch_source == ORDER for r in run.usable) and len(run.usable) > 1:
-        by = "steps" if all(r.step is not None for r in run.usable) else "names"
-        if (
-            any(file.moment is not None for file in run.training.checkpoints)
-            and by == "names"
-        ):
+        by = "names"
+        if all(record.step is not None for record in run.usable):
+            by = "steps"
+        elif any(file.moment is not None for file in run.training.checkpoints):
             by = "revisions"
-        yield (
-            f"no file names its epoch, so dsi numbers them from 1 by their {by} and"
-            " joins no log"
-        )
+        yield fact("epochs-numbered", by=by)

@@ -113,7 +113,7 @@ def _label_status(run: RunSummary) -> str:
     if run.resolved < (run.classes or 0):
         return f"⚠ {name}, {run.resolved:,} of {run.classes:,} in {run.known_to}"
     if run.uncertain:
-        return f"⚠ {name}, {len(run.uncertain):,} uncertain"
+        return f"⚠ {name}, {run.uncertain:,} uncertain"
     return f"✓ {name}"
 
 

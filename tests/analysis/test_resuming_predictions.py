@@ -14,6 +14,7 @@ from helpers.outputs import (
     assert_same_output,
     contents,
     heads,
+    noticed,
     save_head,
     stored_counts,
     tables,
@@ -36,6 +37,7 @@ TOP = {
         "classes",
         "curves",
         "extra_curves",
+        "facts",
         "phases",
         "alignment_by_class",
         "geometry",
@@ -191,17 +193,18 @@ def test_analyze_rows_for_the_usable_epochs_alone_warn(make_run, tmp_path):
     (run / "epoch_1.pt").write_bytes(b"damaged")
     lay_beside(run, predictions)
     told = analyze([run], tmp_path / "all", QUICK)
-    assert not any("preds.npy" in warning for warning in told.warnings)
+    assert not any("file" in fields for fields in noticed(told).values())
     assert_answers_are(
         tmp_path / "all", {epoch: predictions[epoch] for epoch in (0, 2, 3)}
     )
     lay_beside(run, predictions[:3])
     told = analyze([run], tmp_path / "out", QUICK)
-    assert [warning for warning in told.warnings if "preds.npy" in warning] == [
-        "run: preds.npy has 3 rows and the run 4 epochs, so dsi takes the rows for"
-        " epochs 0, 2, 3, without the unused checkpoints of epoch 1; if they belong to"
-        " others, give an NPZ with `epochs`"
-    ]
+    assert noticed(told)["predictions-of-usable-epochs"] == {
+        "file": "preds.npy",
+        "of_run": 4,
+        "used": [0, 2, 3],
+        "left_out": [1],
+    }
     assert_answers_are(
         tmp_path / "out", dict(zip((0, 2, 3), predictions, strict=False))
     )
@@ -228,14 +231,9 @@ def test_predictions_beside_that_do_not_fit_are_told_and_what_is_there_stays(ans
     before = contents(out)
     lay_beside(run, drawn(7))
     summary = analyze([run], out, QUICK)
-    reason = (
-        "preds.npy has 7 rows, run 'run' has 4 epochs: give one row per epoch in the"
-        " run's order, or give an NPZ with `epochs`"
-    )
-    assert summary.warnings == [
-        f"run: preds.npy next to the checkpoints is not used: {reason}"
-    ]
-    assert contents(out) == before
+    (found,) = noticed(summary, "predictions-unusable").values()
+    assert found["reason"].startswith("preds.npy has 7 rows, run 'run' has 4 epochs")
+    assert contents(out) == before | {"facts.parquet": contents(out)["facts.parquet"]}
 
 
 def test_a_checkpoint_replaced_when_no_predictions_are_given_has_none(
@@ -262,9 +260,8 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
     analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
     before = contents(out)
     fewer = written(tmp_path / "two.npz", drawn(4, seed=1)[[1, 3]], [1, 3])
-    assert analyze([run], out, fewer).warnings == [
-        "run: two.npz has no predictions for 2 of 4 epochs: 0, 2"
-    ]
+    (fact,) = analyze([run], out, fewer).facts
+    assert (fact.code, fact.epochs) == ("epochs-without-predictions", (0, 2))
     assert not contents(out).keys() & (answers_of(0) | answers_of(2)), (
         "what does not count is in the cache alone"
     )
@@ -278,19 +275,16 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
         .query("epoch == 0 and of.str.contains('ccsm', na=False)")
         .empty
     )
-    (warning,) = analyze([run], out, QUICK).warnings
-    assert (
-        warning
-        == "run: the curves on test contain predictions from different sources: 2"
-        " epochs (0, 2) by one.npz (160 samples); 2 epochs (1, 3) by two.npz (160"
-        " samples); to make them comparable, run again for all epochs with --test or"
-        " --predictions"
-    )
+    found = analyze([run], out, QUICK).facts
+    assert [(fact.code, fact.epochs, fact.fields["source"]) for fact in found] == [
+        ("sources-differ", (0, 2), "one.npz (160 samples)"),
+        ("sources-differ", (1, 3), "two.npz (160 samples)"),
+    ]
     assert set(
         tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]
     ) == {0, 1, 2, 3}
     assert (
-        analyze([run], out, written(tmp_path / "one.npz", drawn(4))).warnings,
+        analyze([run], out, written(tmp_path / "one.npz", drawn(4))).facts,
         contents(out),
     ) == ([], before)
 
@@ -337,11 +331,11 @@ def test_analyze_epoch_without_predictions_has_the_reason(make_run, tmp_path):
         [2, 0, 9],
     )
     summary = analyze([run], out, options)
-    warning = (
-        "run: answers.npz has no predictions for 2 of 4 epochs: 1, 3; it has epoch 9,"
-        " which the run lacks"
-    )
-    assert (summary.exit_code, summary.warnings) == (0, [warning])
+    assert summary.exit_code == 0
+    assert [(fact.code, fact.epochs) for fact in summary.facts] == [
+        ("epochs-without-predictions", (1, 3)),
+        ("predictions-without-checkpoint", (9,)),
+    ]
     assert summary.runs[0].splits == {"test": "answers.npz (2 epochs, 160 samples)"}
     assert_answers_are(out, {0: predictions[0], 2: predictions[2]})
     lacking = tables(out)["curves"].query("split == 'test' and value.isna()")
