@@ -90,7 +90,7 @@ def error(message: str, hint: str | None = None) -> None:
     """Print an error on stderr, and on a line of its own what to do."""
     _print_labelled("error", message)
     if hint:
-        _print_labelled("hint", hint)
+        _print_labelled("hint", hint, is_command=True)
 
 
 def print_message(message: Message, *, quiet: bool = False) -> None:
@@ -100,18 +100,26 @@ def print_message(message: Message, *, quiet: bool = False) -> None:
     if quiet and message.severity != ERROR:
         return
     _print_labelled(message.severity, message.text)
-    hint = f"{message.hint} {message.command}".strip()
-    if hint and not quiet:
-        _print_labelled("hint", hint)
+    if quiet:
+        return
+    if message.hint:
+        _print_labelled("hint", message.hint)
+        note_command(message.command)
+    elif message.command:
+        _print_labelled("hint", message.command, is_command=True)
 
 
 LABEL_STYLES = {"error": "1;31", "warning": "1;33", "note": "1", "hint": "1;36"}
 """The codes of the colours of the words that begin lines on stderr."""
 
 
-def _print_labelled(label: str, text: str) -> None:
-    """Print a line that begins with a word, which has a colour on a terminal."""
-    line = _wrap(f"{label}: {terminal_text(text)}", sys.stderr, 2)
+def _print_labelled(label: str, text: str, *, is_command: bool = False) -> None:
+    """Print a line that begins with a word, which has a colour on a terminal; a command
+    is not wrapped, so that it can be pasted.
+    """
+    line = f"{label}: {terminal_text(text)}"
+    if not is_command:
+        line = _wrap(line, sys.stderr, 2)
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         line = f"\x1b[{LABEL_STYLES[label]}m{label}\x1b[0m" + line[len(label) :]
     print(line, file=sys.stderr)
@@ -127,7 +135,7 @@ def note_command(command: str, *, quiet: bool = False) -> None:
     """Print a command on stderr, on a separate line and without wrapping, so that it
     can be pasted.
     """
-    if not quiet:
+    if command and not quiet:
         print(f"  {terminal_text(command)}", file=sys.stderr)
 
 

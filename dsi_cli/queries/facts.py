@@ -81,37 +81,6 @@ KINDS = {
         " others is 0",
     ),
     # labels
-    "no-labels": Kind(
-        WARNING,
-        "dsi found no names for {classes:class}, so it cannot compare with a reference",
-        "Add --labels FILE with one class name per line, or --labels PRESET from this"
-        " list:",
-        "dsi labels --presets",
-    ),
-    "no-agreement": Kind(
-        WARNING,
-        "no agreement with {reference}: {reason}",
-        command="{command}",
-    ),
-    "senses-uncertain-all": Kind(
-        WARNING,
-        "{unknown:label} of {labels:label} are unknown to {source}, so the senses of"
-        " the others are uncertain, too",
-        "Add --taxonomy FILE or --reference FILE, or choose the synsets with --map"
-        " FILE.",
-        "{command}",
-    ),
-    "labels-unresolved": Kind(
-        WARNING,
-        "dsi leaves {labels:label} out of the comparison with {reference}: {labels}"
-        " ({reason})",
-        command="{command}",
-    ),
-    "senses-uncertain": Kind(
-        WARNING,
-        "dsi is unsure of the sense of {senses:label}: {senses}",
-        command="{command}",
-    ),
     "labels-repeated": Kind(
         WARNING,
         "{source} has labels that occur twice ({labels:quoted}), which get different"
@@ -143,6 +112,37 @@ KINDS = {
         WARNING,
         "{used} is used, but {source} next to the checkpoints has other classes"
         " ({labels:quoted}, ...)",
+    ),
+    "no-labels": Kind(
+        WARNING,
+        "dsi found no names for {classes:class}, so there is no agreement",
+        "Add --labels FILE with one class name per line, or --labels PRESET from this"
+        " list:",
+        "dsi labels --presets",
+    ),
+    "no-agreement": Kind(
+        WARNING,
+        "no agreement with {reference}: {reason}",
+        command="{command}",
+    ),
+    "senses-uncertain-all": Kind(
+        WARNING,
+        "{unknown} of {labels:label} are unknown to {source}, so the senses of"
+        " the others are uncertain, too",
+        "Add --taxonomy FILE or --reference FILE, or choose the synsets with --map"
+        " FILE.",
+        "{command}",
+    ),
+    "labels-unresolved": Kind(
+        WARNING,
+        "dsi leaves {labels:label} out of the comparison with {reference}: {labels}"
+        " ({reason})",
+        command="{command}",
+    ),
+    "senses-uncertain": Kind(
+        WARNING,
+        "dsi is unsure of the sense of {senses:label}: {senses}",
+        command="{command}",
     ),
     # training logs
     "log-without-run": Kind(

@@ -15,7 +15,7 @@ def refused(ran, message, code=2):
     assert ran.stdout == ""
     (error,) = ran.errors
     assert re.search(message, error), error
-    assert ran.stderr.endswith(f"dsi: {error}\n")
+    assert ran.stderr.endswith(f"error: {error}\n")
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_pickles_without_names_are_refused_in_one_line(dsi, tmp_path, content, f
     path.write_bytes(content)
     ended = dsi("labels", path)
     expected = (
-        f"dsi: {path}: expected a pickled LabelEncoder of scikit-learn, list of names"
+        f"error: {path}: expected a pickled LabelEncoder of scikit-learn, list of names"
         f" or index map, found {found}"
     )
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
@@ -207,7 +207,7 @@ def test_predictions_of_one_run_are_not_taken_for_several(
     assert (ended.code, ended.out) == (2, "")
     assert (
         ended.err
-        == "dsi: preds.npy does not name the run of its predictions, and there are 2:"
+        == "error: preds.npy does not name the run of its predictions, and there are 2:"
         " 'a', 'b'; analyse one run at a time (dsi analyze FOLDER --predictions"
         " preds.npy), or give a table with a column 'run'\n"
     )

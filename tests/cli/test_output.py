@@ -216,7 +216,7 @@ def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
         tmp_path / "y.parquet",
     )
     message = "--whole and --neighbors 2 exclude each other; leave one out"
-    assert (ended.code, ended.out, ended.err) == (2, "", f"dsi: {message}\n")
+    assert (ended.code, ended.out, ended.err) == (2, "", f"error: {message}\n")
     assert not (tmp_path / "y.parquet").exists()
     assert (
         one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))[
@@ -540,7 +540,7 @@ def test_export_to_a_terminal_escapes_control_characters(
 def test_export_refuses_a_terminal_for_bytes(analysed, dsi, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     hint = "add -o FILE, or --format csv"
-    error = f"dsi: stdout is a terminal, which cannot show Parquet or NPY: {hint}\n"
+    error = f"error: stdout is a terminal, which cannot show Parquet or NPY: {hint}\n"
     assert dsi("export", analysed.out, "--format", "npy") == (2, "", error)
 
 
@@ -602,7 +602,7 @@ def test_export_wrong_usage_is_one_line(
     monkeypatch.chdir(tmp_path)
     ended = dsi("export", analysed.out, *arguments)
     code = 5 if "written" in line else 2
-    assert ended == (code, "", f"dsi: {line.format(out=analysed.out)}\n")
+    assert ended == (code, "", f"error: {line.format(out=analysed.out)}\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -610,4 +610,4 @@ def test_export_of_another_folder_is_refused(dsi, tmp_path):
     (tmp_path / "x").mkdir()
     ended = dsi("export", tmp_path / "x")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(f"dsi: {tmp_path}/x is not a results folder")
+    assert ended.err.startswith(f"error: {tmp_path}/x is not a results folder")

@@ -200,7 +200,7 @@ def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
         "0.3s",
         "--json",
     )
-    error = {"error": told.err.removeprefix("dsi: ").rstrip(), "exit_code": told.code}
+    error = {"error": told.err.removeprefix("error: ").rstrip(), "exit_code": told.code}
     assert list(map(json.loads, told.out.splitlines())) == [error]
 
 
@@ -375,7 +375,7 @@ def test_watch_invalid_option_writes_nothing(options, line, make_run, dsi, tmp_p
     assert dsi("watch", make_run(), "-o", tmp_path / "out", *options.split()) == (
         2,
         "",
-        f"dsi: {line}\n",
+        f"error: {line}\n",
     )
     assert not (tmp_path / "out").exists()
 
