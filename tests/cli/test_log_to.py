@@ -43,9 +43,9 @@ def test_analyze_failing_tracker_keeps_the_tables(make_run, tmp_path, dsi):
         f"error: the curves were not logged: {logs}/run/events.out.tfevents.0.dsi."
     )
     assert line.endswith(
-        f"Not a directory; choose another output with --log-to tensorboard:DIR; to log them,"
-        f" run dsi export {out} --log-to"
+        "Not a directory; choose another output with --log-to tensorboard:DIR"
     )
+    assert f"\nhint: run dsi export {out} --log-to\n" in ended.err
     assert f"  Tables     {out}\n" in ended.out
     logs.unlink()
     assert dsi("export", out, "--log-to", f"tensorboard:{logs}").code == 0

@@ -169,4 +169,4 @@ def test_mistakes_wrong_usage_is_one_line(out, dsi, arguments, code, words):
     assert (ended.code, ended.out) == (code, "")
     assert ended.err.startswith("error: ")
     assert words in ended.err
-    assert ended.err.count("\n") == 1
+    assert ended.err.count("error: ") == 1

@@ -229,7 +229,7 @@ def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
 def test_analyze_json_equals_the_tables(dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     found = one_document(dsi("analyze", run, "-o", out, *QUICK, "--json"))
-    assert (found["out"], found["exit_code"], found["warnings"]) == (str(out), 0, [])
+    assert (found["out"], found["exit_code"], found["facts"]) == (str(out), 0, [])
     (told,) = found["runs"]
     assert (told["name"], told["folder"], told["statuses"], told["read"]) == (
         "run",
@@ -327,9 +327,8 @@ def test_analyze_screen_names_what_was_found(dsi, four_runs, tmp_path):
     (used,) = [line for line in ended.err.splitlines() if line.startswith("used: ")]
     assert (
         used
-        == "used: labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in"
-        " WordNet 3.0; losses and accuracies: log.csv; test: preds.npy (2 epochs,"
-        " 10,000 samples), truth from targets.npy"
+        == "used: classes.txt, which are the preset fashion-mnist; log.csv; preds.npy (2"
+        " epochs, 10,000 samples), truth from targets.npy"
     )
 
 
@@ -340,11 +339,11 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
     call = ("analyze", *runs, "-o", tmp_path / "out", "--epochs", "2:2", *QUICK)
     first = dsi(*call)
     assert (
-        "share of classes that are farther from the truth, chance 44 % to 49 %"
+        "nearer to the truth than this share of classes (chance 44 % to 49 %)"
         in first.out
     )
     assert all(
-        f"used for {name}: labels: " in first.err
+        f"used for {name}: classes.txt" in first.err
         for name in ("garments", "cifar100-cnn")
     )
     assert dsi(*call).out == "Nothing new: 2 of 2 checkpoints.\n"
