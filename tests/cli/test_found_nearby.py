@@ -282,7 +282,7 @@ def test_predictions_without_epoch_belong_to_the_last_one_and_a_line_says_so(
         )
         assert ended.code == 0, ended.err
         assert (
-            f"{name} names no epoch, so dsi takes its predictions for the last of 4,"
+            f"{name} names no epoch, so dsi takes its predictions for the last of 4 epochs,"
             " epoch 3\nhint: If they" in ended.err
         )
         assert accuracies(tmp_path / name.replace(".", "-")) == {("run", 3): 0.75}
