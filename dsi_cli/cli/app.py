@@ -336,8 +336,7 @@ def main_with_exit_code(arguments: list[str]) -> int:
     console.error(failure.error, failure.hint)
     # stdout cannot take a document if it is what could not be written
     if "--json" in arguments and failure.code != "stream":
-        document = failure._asdict() | {"fields": plain(failure.fields)}
-        console.print_json(document, is_line=arguments[0] == "watch")
+        console.print_json(failure._asdict(), is_line=arguments[0] == "watch")
     return failure.exit_code
 
 
@@ -420,16 +419,3 @@ def _bug(error: Exception) -> Failure:
         " with --verbose"
     )
     return Failure(BUG, message, "bug", hint)
-
-
-def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an error as values that JSON has; others become text."""
-    made: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, list | tuple | set | frozenset):
-            made[name] = [str(item) for item in value]
-        elif value is None or isinstance(value, str | int | float):
-            made[name] = value
-        else:
-            made[name] = str(value)
-    return made

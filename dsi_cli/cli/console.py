@@ -145,8 +145,9 @@ def print_json(document: Any, *, is_line: bool = False) -> None:
     """
     import json
 
+    # the fields of errors can be objects, such as paths
     text = json.dumps(
-        document, indent=None if is_line else 2, ensure_ascii=True, allow_nan=False
+        document, indent=None if is_line else 2, allow_nan=False, default=str
     )
     print(urls.show_urls(text), flush=is_line)
 

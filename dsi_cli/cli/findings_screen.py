@@ -183,7 +183,7 @@ def _print_mistakes(
             for run in findings
         }
     )
-    titles = ["", "#wrong", "#for the network", f"#in {findings[0].reference}"]
+    titles = ["", "#wrong", "#by own similarity", f"#by {findings[0].reference}"]
     titles.append("#accuracy")
     rows = [[names[name], *_mistake_cells(mistakes[name])] for name in shown]
     # Predictions can end before the last epoch.

@@ -113,6 +113,7 @@ class Phases:
 
     found: tuple[Phase, ...] = ()
     reason: str | None = None
+    is_within_chance: bool = False  # True if the reason is that the curve is no rise
     t90_draws: Values | None = field(default=None, compare=False, repr=False)
     """The t90 of random curves, for `t90_difference`."""
 
@@ -189,14 +190,16 @@ def phases(
     gain = float(medians.max()) - begin
     if gain <= 0:
         return Phases(
-            reason="the curve does not rise above its start, so it stays within chance"
+            reason="the curve does not rise above its start, so it stays within chance",
+            is_within_chance=True,
         )
     if gain <= least_gain:
         return Phases(
             reason=(
                 f"the curve rises by {gain:.3g}, which is within chance (up to"
                 f" {least_gain:.3g})"
-            )
+            ),
+            is_within_chance=True,
         )
     # Estimate the noise after the rise, from second differences. A curve without a
     # chance level must also rise by more than a random walk with the steps of its

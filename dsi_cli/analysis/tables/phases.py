@@ -95,7 +95,7 @@ def _phases_of_run(
     yield f"{name} {network},{SCSM}", agreement
 
     # WSI max, which means nothing as long as the agreement stays within chance
-    if not agreement.found and "within chance" in (agreement.reason or ""):
+    if agreement.is_within_chance:
         reason = (
             "the agreement stays within chance, so this curve is not that of a network"
             " that learns"
@@ -213,7 +213,7 @@ def _phases(
             "the 95 % confidence interval includes chance at every epoch, so the curve"
             " stays within chance"
         )
-        return Phases(reason=reason)
+        return Phases(reason=reason, is_within_chance=True)
     return result
 
 
