@@ -184,7 +184,7 @@ def test_commands_without_posix_and_heavy_packages_give_the_same_tables_or_name_
         assert done.err.startswith(
             f"error: {package} is not installed, which dsi needs for "
         )
-        assert done.err.endswith(f"; run pip install {package}\n")
+        assert done.err.endswith(f"\nhint: run pip install {package}\n")
     assert (
         dsi(
             "analyze",

@@ -193,7 +193,7 @@ def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
             of_runs = f" for {listed(users, MAX_NAMED)}" if len(names) > 1 else ""
             yield f"used{of_runs}: {used}"
     if reused := sum(run.reused for run in runs):
-        yield f"{console.count(reused, 'checkpoint')} of an earlier call not read again"
+        yield f"dsi had already analysed {console.count(reused, 'checkpoint')}"
     if gone := sum(run.gone for run in runs):
         yield (
             f"dsi keeps the results of {console.count(gone, 'checkpoint')} that no"

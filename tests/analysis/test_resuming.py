@@ -316,7 +316,7 @@ def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(
     assert (process.returncode, told) == (code, "")
     assert (
         errors
-        == "error: interrupted; finished work is kept, so run the same command again to"
+        == "error: interrupted\nhint: finished work is kept; run the same command again to"
         " continue\n"
     )
     assert not (out / ".tmp").exists()

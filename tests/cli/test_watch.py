@@ -200,8 +200,9 @@ def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
         "0.3s",
         "--json",
     )
-    error = {"error": told.err.removeprefix("error: ").rstrip(), "exit_code": told.code}
-    assert list(map(json.loads, told.out.splitlines())) == [error]
+    (document,) = map(json.loads, told.out.splitlines())
+    assert (document["exit_code"], document["code"]) == (told.code, "no-such-path")
+    assert told.err.startswith(f"error: {document['error']}\n")
 
 
 def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
