@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from dsi_cli.analysis.summary import RunSummary, Summary
-from dsi_cli.cli.doctor import Package
+from dsi_cli.cli.doctor import Lack, Package
 from dsi_cli.labels.presets import Preset
 from dsi_cli.queries import mistakes, neighbors
 from dsi_cli.queries.comparison import (
@@ -38,13 +38,18 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "analyze": (
         "analyze runs -o out --no-report",
         {
-            "": (Summary, "headline: The finding in one or two sentences.; exit_code"),
+            "": (
+                Summary,
+                (
+                    "headline: The finding in one or two sentences.; exit_code; facts:"
+                    " What dsi noticed: the columns of"
+                    " [`facts.parquet`](tables.md#factsparquet), and its words in"
+                    " `text`, `hint` and `command`."
+                ),
+            ),
             "runs": (
                 RunSummary,
-                (
-                    "epochs; mistakes: By split.; phases; findings: By quantity.;"
-                    " uncertain: Labels and synsets to check."
-                ),
+                ("epochs; mistakes: By split.; phases; findings: By quantity."),
             ),
             "runs.epochs": (
                 (
@@ -207,7 +212,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         {
             "": ("dsi; Python; system; machine; WordNet; packages; missing",),
             "packages": (Package,),
-            "missing": ("what; remedy; is_fatal",),
+            "missing": (Lack,),
         },
     ),
 }

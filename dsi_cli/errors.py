@@ -8,17 +8,17 @@ that messages share.
     ├── OutputError           5   the output could not be written or read back
     │   └── BusyError             another process writes to it now
     ├── EngineError           5   the machines that do the work are gone
-    └── CheckpointError           the reason of one file, which is a row of the
-        checkpoints table and never ends a run ├── PendingError          the file is
-        still being written ├── UnreadableError       the file is damaged, hostile, or
-        of a kind that dsi does not read ├── NoHeadError           the file has no
-        classifier │   ├── BackboneError     the network has no classifier │   └──
-        ClassCountError   no matrix has as many rows as there are classes ├──
-        AmbiguousHeadError    several tensors could be the classifier └── NotFiniteError
-        the classifier has NaN or infinite weights
+    └── CheckpointError           the reason of one file; it never ends a run
+        ├── PendingError          the file is still being written
+        ├── UnreadableError       the file is damaged, hostile, or of an unknown kind
+        ├── NoHeadError           the file has no classifier
+        │   ├── BackboneError     the network has no classifier
+        │   └── ClassCountError   no matrix has as many rows as there are classes
+        ├── AmbiguousHeadError    several tensors could be the classifier
+        └── NotFiniteError        the classifier has NaN or infinite weights
 
-A message says what was expected, what was found and what to do, in one line. Each error
-also has a stable `code` and the values of its message as `fields`.
+A message says what was expected and what was found, in one line, and a `hint` says what
+to do. Each error also has a stable `code` and the values of its message as `fields`.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ class DsiError(Exception):
 
     Parameters
     ----------
-    message : one line: what was expected, what was found and what to do.
+    message : one line: what was expected, and what was found.
     code : a stable name of the kind of error, such as ``unknown-run``; the class's own
         if None.
+    hint : what to do, best as a command that can be pasted; None without advice.
     fields : the values that the message names.
 
     Attributes
@@ -55,17 +56,33 @@ class DsiError(Exception):
     code : the stable name; messages may be reworded, codes are not.
     fields : the values, by name.
     exit_code : of the command.
+
+    Examples
+    --------
+    >>> str(UsageError("there is no file a.pt", hint="run dsi scan"))
+    'there is no file a.pt; run dsi scan'
     """
 
     exit_code = BUG
     code = "error"
 
     def __init__(
-        self, message: str, *, code: str | None = None, **fields: object
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        **fields: object,
     ) -> None:
         super().__init__(message)
+        self.message = message
         self.code = code or type(self).code
+        self.hint = hint
         self.fields = fields
+
+    def __str__(self) -> str:
+        """Return the message and the hint in one line."""
+        return self.message if self.hint is None else f"{self.message}; {self.hint}"
 
 
 class UsageError(DsiError, ValueError):
@@ -155,6 +172,37 @@ class NotFiniteError(CheckpointError):
     """The classifier holds NaN or infinite weights."""
 
     code = "not-finite"
+
+
+def wrong(
+    where: object,
+    expectation: str,
+    found: object,
+    hint: str | None = None,
+    *,
+    code: str,
+    kind: type[DsiError] = UsageError,
+    **fields: object,
+) -> DsiError:
+    """Return an error about a value that is not as expected.
+
+    Parameters
+    ----------
+    where : the file, option or parameter with the value.
+    expectation : what dsi expected there.
+    found : what it found instead.
+    hint : what to do, best as a command.
+    code : the stable name of the error.
+    kind : the class of the error.
+    fields : the values that the message names.
+
+    Examples
+    --------
+    >>> str(wrong("--epochs", "first:last:step", "'a:b'", "give 0:200:5", code="epochs"))
+    "--epochs: expected first:last:step, found 'a:b'; give 0:200:5"
+    """
+    message = f"{where}: expected {expectation}, found {found}"
+    return kind(message, code=code, hint=hint, **fields)
 
 
 def expected(name: str, known: Iterable[str]) -> str:

@@ -182,9 +182,9 @@ def test_commands_without_posix_and_heavy_packages_give_the_same_tables_or_name_
     for package, done in zip(fails.values(), ended[len(works) :], strict=True):
         assert done.code == 2
         assert done.err.startswith(
-            f"dsi: {package} is not installed, which dsi needs for "
+            f"error: {package} is not installed, which dsi needs for "
         )
-        assert done.err.endswith(f"; run pip install {package}\n")
+        assert done.err.endswith(f"\nhint: run pip install {package}\n")
     assert (
         dsi(
             "analyze",

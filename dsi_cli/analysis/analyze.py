@@ -29,19 +29,19 @@ from dsi_cli.analysis.epoch_rows import (
     epoch_rows,
     matrix_table,
 )
-from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.summary import Summary, summarise
-from dsi_cli.analysis.tables import curves, geometry
+from dsi_cli.analysis.tables import facts
 from dsi_cli.analysis.tables.epoch_files import EpochFiles
 from dsi_cli.analysis.tables.result_tables import RunRows, write_tables
 from dsi_cli.checkpoints.records import FAILED, Record
 from dsi_cli.engines import Engine, local, open_engine
-from dsi_cli.errors import NothingToAnalyseError, UsageError, listed
+from dsi_cli.errors import NothingToAnalyseError, UsageError
+from dsi_cli.facts import Fact
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import (
     CHECKPOINTS,
@@ -49,17 +49,13 @@ from dsi_cli.store.schema import (
     CSMS,
     CURVES,
     EXTRA_CURVES,
+    FACTS,
     HEADS,
     NEIGHBORS,
     REFERENCES,
 )
 
 _log = logging.getLogger(__name__)
-
-MIN_STEPS, UNRELATED_ANGLE = 2, 80.0
-"""dsi warns if at least so many steps between checkpoints all have at least this mean
-angle of the class vectors, in degrees.
-"""
 
 
 def analyze(
@@ -91,32 +87,15 @@ def analyze(
         # if dsi dies before it writes the new plan, the folder has the earlier one
         previous_plan.write(out, plan.previous)
         made = compute_rows(plan, engine, progress)
-        is_changed = write_results(plan, made)
+        is_changed, noticed = write_results(plan, made)
         for name in plan.replaced:
             say(
                 f"the checkpoints of {name} now belong to another run, so dsi removed"
                 " its earlier results"
             )
-    warnings = [*plan.warnings, *plan.evaluations.warnings]
-    for one in made:
-        warnings += _checkpoint_warnings(plan, one)
-    for one in made:
-        warnings += _unrelated_heads(out, one.run.name)
-    return Summary(
-        str(out),
-        [
-            summarise(
-                one.run,
-                plan,
-                reused=one.reused,
-                no_reference=one.rows_plan.references[0].reason_missing,
-            )
-            for one in made
-        ],
-        list(dict.fromkeys(warnings)),
-        time.monotonic() - started,
-        unchanged=not is_changed,
-    )
+    summaries = [summarise(one.run, plan, reused=one.reused) for one in made]
+    seconds = time.monotonic() - started
+    return Summary(str(out), summaries, noticed, seconds, unchanged=not is_changed)
 
 
 @dataclass
@@ -234,9 +213,9 @@ def _write_epoch(
             files.write(CSMS, kind, record, step, head_key, partial(matrix, kind))
 
 
-def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
-    """Write the tables and references, record the plan for the next call, and return
-    whether a table changed.
+def write_results(plan: Plan, made: Sequence[MadeRows]) -> tuple[bool, list[Fact]]:
+    """Write the tables and references, and record the plan for the next call; return
+    whether a table changed, and what all steps noticed.
     """
     _write_references(plan)
     runs = [
@@ -257,6 +236,12 @@ def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
     is_changed = write_tables(
         plan.out, runs, {CURVES: {"shaping": shaping}}, plan.replaced
     )
+    noticed = [*plan.facts, *plan.evaluations.facts]
+    for of_run, one in zip(runs, made, strict=True):
+        reason = one.rows_plan.references[0].reason_missing
+        noticed += facts.of_run(plan.out, of_run, reason)
+    names = [one.run.name for one in made]
+    is_changed |= facts.write(plan.out, noticed, names, plan.replaced)
     for name in plan.replaced:
         EpochFiles(plan.out, name).remove_others()
 
@@ -266,7 +251,7 @@ def write_results(plan: Plan, made: Sequence[MadeRows]) -> bool:
     previous_plan.write(plan.out, next_plan)
     plan.cache.prune({entry for run in next_plan.values() for entry in run.entries})
     _remove_references(plan.out)
-    return is_changed
+    return is_changed, noticed
 
 
 def _set_aside_other_results(out: Path, say: Callable[[str], None]) -> None:
@@ -301,7 +286,7 @@ def _write_reasons(out: Path, runs: Sequence[RunCheckpoints]) -> None:
         return
     names = [run.name for run in runs]
     previous_plan.write(out, {})
-    for table in (CLASSES, CURVES, EXTRA_CURVES):
+    for table in (CLASSES, CURVES, EXTRA_CURVES, FACTS):
         layout.write_runs(out, table, names, parquet.from_rows(table, []))
     rows = parquet.from_rows(CHECKPOINTS, [vars(record) for record in records])
     layout.write_runs(out, CHECKPOINTS, names, rows)
@@ -342,73 +327,3 @@ def _remove_references(out: Path) -> None:
             for name in layout.references_of(out, run)
         }
     layout.remove(set((out / REFERENCES.path).glob("*.parquet")) - used)
-
-
-def _checkpoint_warnings(plan: Plan, made: MadeRows) -> list[str]:
-    """Return one line for each warning about checkpoints of a run, with the epochs."""
-    run, labels = made.run.name, plan.labels[made.run.name].label_list
-    epochs_of: dict[str, list[int]] = {}
-    for record in made.run.usable:
-        rows, epoch = made.rows[record.path], record.epoch or 0
-        # Classes whose weights are all zero
-        if rows.zero_rows:
-            names = listed(
-                [
-                    repr(labels.names[index]) if labels else str(index)
-                    for index in rows.zero_rows
-                ],
-                3,
-            )
-            warning = (
-                f"{run}: zero weights in class {names}, so the similarity to all others"
-                " is 0"
-            )
-            epochs_of.setdefault(warning, []).append(epoch)
-        # Accuracies that differ from those that the trainer wrote
-        is_last = made.run.step_in_names(record) is None
-        splits = collect.splits_with_other_accuracy(
-            rows.curves, curves.trainer_values(record, plan.logs[run], is_last=is_last)
-        )
-        if splits:
-            check = (
-                "that predictions and truth have the same order of samples and classes"
-            )
-            evaluations = [
-                one for one in plan.evaluations.splits[run] if one.split in splits
-            ]
-            if any(
-                one.info(record).get("from", {}).get("model") for one in evaluations
-            ):
-                check = (
-                    "the images, their size, mean and std, and the order of the classes"
-                )
-            warning = (
-                f"{run}: accuracy on {' and '.join(splits)} is not what the trainer"
-                f" wrote; check {check}"
-            )
-            epochs_of.setdefault(warning, []).append(epoch)
-    lines = []
-    for warning, epochs in epochs_of.items():
-        when = (
-            f"epoch {epochs[0]}"
-            if len(epochs) == 1
-            else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
-        )
-        lines.append(f"{warning} ({when})")
-    return lines
-
-
-def _unrelated_heads(out: Path, run: str) -> Iterator[str]:
-    """Yield a warning if the checkpoints of a run seem to be separate trainings, by the
-    angles of their class vectors.
-    """
-    angles = geometry.angles_between_checkpoints(out, run)
-    if len(angles) >= MIN_STEPS and min(angles) >= UNRELATED_ANGLE:
-        found = (
-            "the class vectors of successive checkpoints are unrelated (angles of"
-            f" {min(angles):.0f}\u00b0 or more)"
-        )
-        yield (
-            f"{run}: {found}; if these are separate trainings, put each into a folder"
-            " of its own"
-        )

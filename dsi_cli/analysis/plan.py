@@ -38,11 +38,14 @@ from dsi_cli.checkpoints.names import ORDER
 from dsi_cli.checkpoints.records import SKIPPED, Record, unconfirmed_head
 from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
 from dsi_cli.engines import Engine
-from dsi_cli.errors import NothingToAnalyseError, count
+from dsi_cli.errors import NothingToAnalyseError
+from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.labels.files import read_labels_or_preset
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.predictions.files import PredictionFile, RunFolders
+from dsi_cli.queries.facts import from_rows
 from dsi_cli.store import layout
+from dsi_cli.store.schema import FACTS
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
 _log = logging.getLogger(__name__)
@@ -78,7 +81,7 @@ class Plan:
     heads: Heads
     evaluations: RunEvaluations
     previous: Mapping[str, PlannedRun]  # the runs of the previous call
-    warnings: tuple[str, ...]
+    facts: tuple[Fact, ...]  # what the steps of the plan noticed
 
     @property
     def curve_options(self) -> dict[str, Any]:
@@ -231,7 +234,7 @@ def make_plan(
     runs = _scan(found, given, options, heads, engine, progress)
 
     # Resolve epochs and duplicates.
-    runs, logs, log_warnings = scan.resolve_all_duplicates(
+    runs, logs, log_facts = scan.resolve_all_duplicates(
         runs, epoch_filter(options.epochs), log
     )
     runs = [replace(run, given=given.of_runs([run.name])) for run in runs]
@@ -241,7 +244,9 @@ def make_plan(
         raise NothingUsableError(reason, runs)
 
     # Find labels, and choose the source of each evaluation.
-    runs, labels_of_run, warnings = _find_labels(runs, options, inputs, previous)
+    runs, labels_of_run, label_facts = _find_labels(
+        out, runs, options, inputs, previous
+    )
     references.check_references(inputs.sources, labels_of_run.values())
     evaluations = collect.prepare_evaluations(
         cache,
@@ -253,7 +258,6 @@ def make_plan(
         previous,
         progress,
     )
-    warnings += _unconfirmed_heads(runs, logs, evaluations)
     return Plan(
         out=out,
         cache=cache,
@@ -267,7 +271,7 @@ def make_plan(
         heads=heads,
         evaluations=evaluations,
         previous=previous,
-        warnings=(*warnings, *log_warnings),
+        facts=(*label_facts, *log_facts, *_unconfirmed_heads(runs, logs, evaluations)),
     )
 
 
@@ -378,22 +382,22 @@ class NothingUsableError(NothingToAnalyseError):
 
 
 def _find_labels(
+    out: Path,
     runs: Sequence[RunCheckpoints],
     options: Options,
     inputs: Inputs,
     previous: Mapping[str, PlannedRun],
-) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
+) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[Fact]]:
     """Return the runs with class names, the labels of each run, resolved in WordNet or
-    the taxonomy, and warnings.
+    the taxonomy, and what was noticed.
     """
     named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}
-    warnings: list[str] = []
+    facts: list[Fact] = []
     for run in runs:
         earlier_id = previous.get(run.name, PlannedRun()).labels_id
-        run, labels, run_warnings = _labels_of_run(run, inputs, earlier_id)
-        run_warnings += _run_warnings(run, labels)
-        warnings += [f"{run.name}: {warning}" for warning in run_warnings]
+        run, labels, of_run = _labels_of_run(out, run, inputs, earlier_id)
+        facts += about_run(run.name, [*of_run, *_facts_of_run(run, labels)])
         if labels is None:
             named_runs.append(replace(run, names=None))
             labels_of_run[run.name] = class_labels.without_labels(
@@ -411,29 +415,29 @@ def _find_labels(
         labels_of_run[run.name] = class_labels.resolve_labels(
             labels, choices, inputs.wordnet, inputs.taxonomy
         )
-    return named_runs, labels_of_run, warnings
+    return named_runs, labels_of_run, facts
 
 
 def _unconfirmed_heads(
     runs: Sequence[RunCheckpoints],
     logs: Mapping[str, TrainingLog | None],
     evaluations: collect.RunEvaluations,
-) -> Iterator[str]:
-    """Yield a warning for each run in which nothing confirms that the head is a
+) -> Iterator[Fact]:
+    """Yield a fact for each run in which nothing confirms that the head is a
     classifier.
     """
     for run in runs:
         has_results = logs[run.name] is not None or evaluations.sources.get(run.name)
-        line = unconfirmed_head(run.usable)
-        if run.names is None and not has_results and line is not None:
-            yield f"{run.name}: {line}"
+        head = unconfirmed_head(run.usable)
+        if run.names is None and not has_results and head is not None:
+            yield from about_run(run.name, [head])
 
 
 def _labels_of_run(
-    run: RunCheckpoints, inputs: Inputs, earlier_id: str | None
-) -> tuple[RunCheckpoints, LabelList | None, list[str]]:
-    """Return a run with the labels that the user gave for it, its labels, and
-    warnings; `earlier_id` is the id of its labels in an earlier call.
+    out: Path, run: RunCheckpoints, inputs: Inputs, earlier_id: str | None
+) -> tuple[RunCheckpoints, LabelList | None, list[Fact]]:
+    """Return a run with the labels that the user gave for it, its labels, and what was
+    noticed; `earlier_id` is the id of its labels in an earlier call.
     """
     if run.classes == 0:
         return run, None, []
@@ -448,52 +452,62 @@ def _labels_of_run(
     names = run.names
     if inputs.data is not None and inputs.data.names:
         names = inputs.data.names
-    # A later call opens no checkpoint that an earlier one has read.
+    # A later call opens no checkpoint that an earlier one has read, and takes from the
+    # facts of that call what it noticed in the checkpoint.
     is_read_now = readable <= run.heads_read
-    labels, warnings = class_labels.find_labels(
-        run.training,
-        run.given,
-        files,
-        run.classes,
-        names,
-        None if is_read_now else earlier_id,
+    known_id = None if is_read_now else earlier_id
+    labels, facts = class_labels.find_labels(
+        run.training, run.given, files, run.classes, names, known_id
     )
-    if run.given is None and is_read_now:
-        warnings += class_labels.contradictions_of_found(labels, run.training, files)
-    return run, labels, warnings
+    if run.given is None:
+        facts += class_labels.contradictions_of_found(
+            labels, run.training, files if is_read_now else ()
+        )
+    facts += _facts_of_checkpoints(out, run.name, labels, known_id)
+    return run, labels, facts
 
 
-def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:
-    """Yield warnings about repeated labels, skipped checkpoints other than duplicates,
+def _facts_of_checkpoints(
+    out: Path, run: str, labels: LabelList | None, earlier_id: str | None
+) -> list[Fact]:
+    """Return what an earlier call noticed about labels in the checkpoints of a run;
+    nothing if the run has other labels now.
+    """
+    if labels is None or labels.id != earlier_id:
+        return []
+    rows = layout.earlier_rows(out, FACTS)
+    return [
+        one
+        for one in from_rows(rows)
+        if one.run == run and one.fields.get("in_checkpoint")
+    ]
+
+
+def _facts_of_run(run: RunCheckpoints, labels: LabelList | None) -> Iterator[Fact]:
+    """Yield facts about repeated labels, skipped checkpoints other than duplicates,
     growing heads and guessed epochs.
     """
     if labels is not None and labels.duplicates and labels.preset is None:
-        twice = ", ".join(map(repr, labels.duplicates[:3]))
-        yield (
-            f"{labels.source}: labels that occur twice ({twice}) get different senses"
-            " if there are several; check these"
+        yield fact(
+            "labels-repeated", source=labels.source, labels=list(labels.duplicates)
         )
     expected = ("duplicate", "not-in-epochs", "no-network")
     skipped = [
         r for r in run.resolved if r.status == SKIPPED and r.code not in expected
     ]
     if skipped:
-        are = "are" if len(skipped) > 1 else "is"
-        first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
-        yield f"{count(len(skipped), 'checkpoint')} {are} left out, such as {first}"
+        yield fact(
+            "checkpoints-left-out",
+            files=[record.name for record in skipped],
+            example=skipped[0].name,
+            reason=skipped[0].reason,
+        )
     if run.common_classes != run.classes:
-        yield (
-            f"the head grows from {run.common_classes:,} to {run.classes:,} classes, so"
-            f" curves are over the first {run.common_classes:,}, which every epoch has"
-        )
+        yield fact("head-grows", common=run.common_classes, classes=run.classes)
     if any(r.epoch_source == ORDER for r in run.usable) and len(run.usable) > 1:
-        by = "steps" if all(r.step is not None for r in run.usable) else "names"
-        if (
-            any(file.moment is not None for file in run.training.checkpoints)
-            and by == "names"
-        ):
+        by = "names"
+        if all(record.step is not None for record in run.usable):
+            by = "steps"
+        elif any(file.moment is not None for file in run.training.checkpoints):
             by = "revisions"
-        yield (
-            f"no file names its epoch, so dsi numbers them from 1 by their {by} and"
-            " joins no log"
-        )
+        yield fact("epochs-numbered", by=by)

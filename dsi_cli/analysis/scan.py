@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from dsi_cli.analysis.classifiers.checkpoint_scanner import (
     CheckpointScanner,
@@ -53,6 +54,7 @@ from dsi_cli.checkpoints.training_logs import (
 )
 from dsi_cli.engines import Engine
 from dsi_cli.errors import NothingToAnalyseError, count
+from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.labels.files import read_labels_or_preset
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.remote import urls
@@ -194,9 +196,9 @@ def scan_all(
 
 def resolve_all_duplicates(
     runs: Sequence[RunCheckpoints], epochs: range | None, log: TrainingLog | None = None
-) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None], list[str]]:
+) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None], list[Fact]]:
     """Return the runs with resolved epochs and duplicates, the training log of each,
-    and warnings about logs.
+    and facts about logs.
 
     The log is that of all runs, or else the one next to each run's checkpoints. It is
     None if there is none, and if its epochs cannot be those of the checkpoints.
@@ -205,7 +207,7 @@ def resolve_all_duplicates(
     siblings = Counter(folder.parent for folder in folders)
     resolved: list[RunCheckpoints] = []
     logs: dict[str, TrainingLog | None] = {}
-    warnings: list[str] = []
+    facts: list[Fact] = []
     for run in runs:
         places = _places_of_log(
             run.training, is_only_child=siblings[run.training.folder.parent] == 1
@@ -217,53 +219,50 @@ def resolve_all_duplicates(
             run, epochs, found is not None and found.begins_before_training
         )
         resolved.append(run)
-        joined, warning = None, None
+        joined = None
+        of_run: list[Fact] = []
         if run.usable and all(record.epoch_source != ORDER for record in run.usable):
             if found is not None:
-                joined, warning = _join_log(run, found, is_named=log is not None)
+                joined, of_run = _join_log(run, found, is_named=log is not None)
             elif log is not None:
-                warning = (
-                    f"{run.name}: the values in {log.path} that identify a training are"
-                    " not in the run's name"
-                )
+                of_run = [fact("log-without-run", log=printable(str(log.path)))]
             elif _epochs(run):
-                warnings += _warnings_of_other_logs(run, places)
+                of_run = list(_other_logs(run, places))
         logs[run.name] = joined
-        warnings += [] if warning is None else [warning]
+        facts += about_run(run.name, of_run)
     for run in runs:
-        warnings += run.training.notes
-    return fail_backbones(resolved), logs, list(dict.fromkeys(warnings))
+        facts += about_run(run.name, run.training.facts)
+    return fail_backbones(resolved), logs, facts
 
 
 def _join_log(
     run: RunCheckpoints, log: TrainingLog, *, is_named: bool
-) -> tuple[TrainingLog | None, str | None]:
+) -> tuple[TrainingLog | None, list[Fact]]:
     """Return a log with the numbers of a run's checkpoints, or None if it may number
-    the epochs differently, and a warning.
+    the epochs differently, and what was noticed.
     """
     shift, epochs = _shift_of_log(run, log), _epochs(run)
-    has = (
-        f"the epochs {_range(log.by_epoch)}"
-        if log.has_numbers
-        else f"{len(log.by_epoch)} rows without numbers of epochs"
-    )
-    numbers = f"{log.path.name} has {has}, and the checkpoints have {_range(epochs)}"
+    numbers: dict[str, Any] = {"log": log.path.name, "of_run": _range(epochs)}
     if shift is None and not is_named:
-        advice = (
-            "change the numbers in the log, or, if equal numbers are the same epochs,"
-            f" add {_log_option(log.path)}"
-        )
-        return None, f"{run.name}: {numbers}, so dsi does not join them; {advice}"
+        option = _log_option(log.path)
+        if log.has_numbers:
+            of_log = _range(log.by_epoch)
+            return None, [
+                fact("log-not-joined", of_log=of_log, option=option, **numbers)
+            ]
+        rows = len(log.by_epoch)
+        return None, [fact("log-without-epochs", rows=rows, option=option, **numbers)]
     if not shift or not log.has_numbers:
-        return log.shifted(shift or 0), None
+        return log.shifted(shift or 0), []
     first = min(epoch for epoch in epochs if epoch + shift in log.by_epoch)
-    return (
-        log.shifted(shift),
-        (
-            f"{run.name}: {numbers}, so dsi takes epoch {first + shift} of the log for"
-            f" epoch {first}"
-        ),
+    shifted = fact(
+        "log-shifted",
+        of_log=_range(log.by_epoch),
+        epoch_of_log=first + shift,
+        epoch_of_run=first,
+        **numbers,
     )
+    return log.shifted(shift), [shifted]
 
 
 def _log_option(path: Place) -> str:
@@ -277,20 +276,16 @@ def _range(epochs: Collection[int]) -> str:
     return f"{min(epochs)} to {max(epochs)}" if len(epochs) > 1 else str(*epochs)
 
 
-def _warnings_of_other_logs(
-    run: RunCheckpoints, places: Sequence[Place]
-) -> Iterator[str]:
-    """Yield a warning for each log near a run's checkpoints that dsi does not join,
-    with the option that does.
+def _other_logs(run: RunCheckpoints, places: Sequence[Place]) -> Iterator[Fact]:
+    """Yield a fact for each log near a run's checkpoints that dsi does not join, with
+    the option that does.
     """
     folder = run.training.folder
     paths = other_logs(folder, is_shared=False) + other_logs(
         folder.parent, is_shared=folder.parent not in places
     )
     for path in paths:
-        yield (
-            f"dsi does not join the log {path.name}; to use it, add {_log_option(path)}"
-        )
+        yield fact("log-nearby", log=path.name, option=_log_option(path))
 
 
 def _epochs(run: RunCheckpoints) -> set[int]:

@@ -13,6 +13,9 @@ from dsi_cli.analysis.plan import Plan
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING
 from dsi_cli.errors import DONE, OUTPUT, PARTIAL, OutputError, UsageError
+from dsi_cli.facts import Fact
+from dsi_cli.queries import facts
+from dsi_cli.queries.facts import Message
 from dsi_cli.tracking import Destination, Logged
 
 
@@ -30,22 +33,13 @@ class RunSummary:
     # the source of the labels, with the preset that they are, or that they are classes
     # of
     labels_described: str | None
-    labels_command: str | None
-    """The command ``dsi labels ...`` that shows the synset of each label; None if the
-    labels are not in a file.
-    """
     preset: str | None  # the preset whose labels these are, in its order
     # the name of the WordNet, or the file of the taxonomy, in which labels are looked
     # up
     known_to: str
     resolved: int
-    unresolved: list[tuple[str, str]]  # labels without a synset, with the reasons
-    # labels and synsets whose confidence is below `dsi_cli.store.schema.UNCERTAIN`
-    uncertain: list[tuple[str, str]]
-    are_placeholders: bool  # True if most labels are placeholders, such as ``class_7``
-    # the reason why all chosen senses are uncertain, and what to do; None if they are
-    # not
-    all_uncertain: str | None
+    # the number of synsets with a confidence below `dsi_cli.store.schema.UNCERTAIN`
+    uncertain: int
     log: str | None
     heads: list[str]
     weights_used: list[str]
@@ -54,8 +48,6 @@ class RunSummary:
     # the number of checkpoints of an earlier call that no longer exist and whose
     # results are kept
     gone: int
-    # the reason why nothing can be aligned with the main reference
-    no_reference: str | None
     # path, status and reason of each failed or pending checkpoint
     problems: list[tuple[str, str, str]]
     # the source of the predictions on each split, in words
@@ -77,7 +69,7 @@ class Summary:
 
     out: str
     runs: list[RunSummary]
-    warnings: list[str] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)  # what all steps noticed
     seconds: float = 0.0
     report: str | None = None  # the path of the HTML report; None without one
     report_problem: str | None = (
@@ -88,6 +80,11 @@ class Summary:
     logged: list[Logged] = field(default_factory=list)
     # the reason why curves could not be sent to a tracker
     logging_problems: list[str] = field(default_factory=list)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The facts in words, the most important first."""
+        return facts.messages(self.facts, [run.name for run in self.runs])
 
     @property
     def problems(self) -> list[str]:
@@ -132,9 +129,7 @@ def digest_of_tables(out: Path) -> str:
     return digest.hexdigest()
 
 
-def summarise(
-    run: RunCheckpoints, plan: Plan, *, reused: int, no_reference: str | None
-) -> RunSummary:
+def summarise(run: RunCheckpoints, plan: Plan, *, reused: int) -> RunSummary:
     """Return the summary of a run that was analysed."""
     name, usable, labels, log = (
         run.name,
@@ -151,23 +146,18 @@ def summarise(
         classes=labels.classes or None,
         labels=label_list.source if label_list else None,
         labels_described=label_list.description if label_list else None,
-        labels_command=labels.command,
         preset=(
             label_list.preset if label_list and not label_list.is_reordered else None
         ),
         known_to=labels.lookup_source,
         resolved=len(labels.hierarchy.nodes),
-        unresolved=labels.unknown_labels,
-        uncertain=labels.uncertain,
-        are_placeholders=labels.are_placeholders,
-        all_uncertain=labels.reason_all_uncertain(),
+        uncertain=len(labels.uncertain),
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),
         read=len(run.heads_read),
         reused=reused,
         gone=len(run.gone),
-        no_reference=no_reference,
         problems=[
             (r.path, r.status, r.reason or "")
             for r in run.resolved

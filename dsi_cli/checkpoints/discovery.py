@@ -28,7 +28,8 @@ from dsi_cli.checkpoints.folders import (
 from dsi_cli.checkpoints.name_pattern import NamePattern, example_of, option_text
 from dsi_cli.checkpoints.names import natural_key
 from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
-from dsi_cli.errors import UsageError, count, nearest
+from dsi_cli.errors import UsageError, nearest
+from dsi_cli.facts import Fact, fact
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place, TrackedRun, find_tracked_runs
 from dsi_cli.store.layout import folder_key, unique_run
@@ -111,7 +112,7 @@ class TrainingRun:
     names: NamePattern | None = None  # the pattern of ``--names``
     question: str | None = None
     """The reason why dsi asks for ``--names``, and uses none of the checkpoints."""
-    notes: tuple[str, ...] = ()  # lines about the names for the user
+    facts: tuple[Fact, ...] = ()  # what was noticed about the names
     tracked: TrackedRun | None = (
         None  # the run of an experiment tracker, which has the curves
     )
@@ -168,15 +169,15 @@ def discover(
     for folder, contents in found.items():
         runs.append(_training_run(run_names[folder], folder, contents, inputs))
     runs.sort(key=lambda run: natural_key(run.name))
-    runs = _with_notes_about_numbers(runs)
+    runs = _with_facts_about_numbers(runs)
     if pattern is None or not runs:
         return runs
     return _select_named(runs, pattern)
 
 
-def _with_notes_about_numbers(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
+def _with_facts_about_numbers(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
     """Return the runs; the first of several that are numbered folders with a single
-    checkpoint each has a note, because they may be epochs.
+    checkpoint each has a fact, because they may be epochs.
     """
     groups: dict[tuple[Place, str], list[int]] = {}
     for index, run in enumerate(runs):
@@ -186,13 +187,13 @@ def _with_notes_about_numbers(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
     noted = list(runs)
     for (parent, name), indices in groups.items():
         if len(indices) > 1:
-            option = option_text(f"{{epoch}}/{name}")
-            note = (
-                f"the numbered folders in {printable(parent.name)} are a run each; if"
-                f" they are epochs of one run, give {printable(str(parent))} with"
-                f" {option}"
+            numbered = fact(
+                "folders-numbered",
+                name=printable(parent.name),
+                path=printable(str(parent)),
+                option=option_text(f"{{epoch}}/{name}"),
             )
-            noted[indices[0]] = replace(runs[indices[0]], notes=(note,))
+            noted[indices[0]] = replace(runs[indices[0]], facts=(numbered,))
     return noted
 
 
@@ -217,7 +218,7 @@ def _join_given_folders(found: Folders, given: Sequence[Place | TrackedRun]) -> 
 def _select_named(
     runs: Sequence[TrainingRun], pattern: NamePattern
 ) -> list[TrainingRun]:
-    """Return the runs with the files that fit a pattern, and a note about the others.
+    """Return the runs with the files that fit a pattern, and a fact about the others.
 
     Raise `UsageError` if no file fits (``names-fit-nothing``).
     """
@@ -228,17 +229,19 @@ def _select_named(
         for file in run.checkpoints:
             is_fitting = pattern.read(file.names_in(run.folder)) is not None
             (fitting if is_fitting else others).append(file)
-        notes: tuple[str, ...] = ()
+        facts: tuple[Fact, ...] = ()
         if others:
-            first = others[0].names_in(run.folder)[0]
-            notes = (
-                f"{run.name}: {len(others)} of {count(len(run.checkpoints), 'file')} do"
-                f" not fit {option_text(pattern.text)} and are left out, such as"
-                f" {first}",
+            left_out = fact(
+                "names-do-not-fit",
+                others=len(others),
+                files=len(run.checkpoints),
+                option=option_text(pattern.text),
+                example=others[0].names_in(run.folder)[0],
             )
+            facts = (left_out,)
         if fitting:
             selected.append(
-                replace(run, checkpoints=tuple(fitting), names=pattern, notes=notes)
+                replace(run, checkpoints=tuple(fitting), names=pattern, facts=facts)
             )
     if not selected:
         name = runs[0].checkpoints[0].names_in(runs[0].folder)[0]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from dsi_cli.facts import Fact, fact
+
 OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
 
 
@@ -117,17 +119,18 @@ class Record:
         }
 
 
-def unconfirmed_head(records: Iterable[Record]) -> str | None:
-    """Return a line that names the head of a run, if nothing confirms that it is a
+def unconfirmed_head(records: Iterable[Record]) -> Fact | None:
+    """Return a fact about the head of a run if nothing confirms that it is a
     classifier.
     """
     for record in records:
         if record.status == OK and not record.is_confirmed:
-            return (
-                f"the head {record.head} ({record.classes} x {record.features}) was"
-                " taken, but nothing confirms that it is a classifier; dsi scan --why"
-                f" {shlex.quote(record.path)} shows the ranking, and --head NAME chooses"
-                " another"
+            return fact(
+                "head-unconfirmed",
+                head=record.head,
+                classes=record.classes,
+                features=record.features,
+                path=shlex.quote(record.path),
             )
     return None
 

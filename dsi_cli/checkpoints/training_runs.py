@@ -38,7 +38,8 @@ from dsi_cli.checkpoints.discovery import TrainingRun, relative_name
 from dsi_cli.checkpoints.name_pattern import NamePattern, option_text
 from dsi_cli.checkpoints.names import Reading
 from dsi_cli.checkpoints.records import OK, Record
-from dsi_cli.errors import count, listed
+from dsi_cli.errors import listed
+from dsi_cli.facts import Fact, fact
 from dsi_cli.similarity import centre, unit_rows
 from dsi_cli.store.layout import folder_key
 
@@ -95,14 +96,14 @@ def split_training_runs(
     read_head : reads the head of a checkpoint, to recognise a head that grows
         (`dsi_cli.checkpoints.training_runs`).
     """
-    notes = list(run.notes)
+    facts = list(run.facts)
     if run.names is None:
         readings = _readings(run, records)
         dated = [
             _with_moment_in_name(record, readings[record.path]) for record in records
         ]
     else:
-        readings, dated = _read_by_pattern(run, run.names, records, notes)
+        readings, dated = _read_by_pattern(run, run.names, records, facts)
 
     is_named = run.names is not None
     trainings = _trainings(dated, readings, read_head, is_named=is_named)
@@ -127,7 +128,7 @@ def split_training_runs(
             checkpoints=tuple(files),
             # The first run reports the other files of the folder.
             ignored=0 if runs else run.ignored,
-            notes=() if runs else tuple(notes),
+            facts=() if runs else tuple(facts),
             is_part=len(trainings) > 1 and name != run.name,
             question=training.question,
         )
@@ -211,10 +212,10 @@ def _read_by_pattern(
     run: TrainingRun,
     pattern: NamePattern,
     records: Sequence[Record],
-    notes: list[str],
+    facts: list[Fact],
 ) -> tuple[dict[str, Reading], list[Record]]:
     """Return the readings of `--names` and the records with their epochs and steps,
-    without those that do not match; add a note about contents with other epochs.
+    without those that do not match; add a fact about contents with other epochs.
     """
     files = {file.display_path: file for file in run.checkpoints}
     readings: dict[str, Reading] = {}
@@ -238,10 +239,14 @@ def _read_by_pattern(
         dated.append(record)
     if differing:
         record, epoch = differing[0]
-        notes.append(
-            f"{count(len(differing), 'checkpoint')} of {run.name} have other epochs in"
-            f" their contents than --names states ({record.name} has"
-            f" {record.epoch}); dsi takes those of --names ({epoch})"
+        facts.append(
+            fact(
+                "names-differ-from-contents",
+                files=len(differing),
+                example=record.name,
+                in_contents=record.epoch,
+                in_name=epoch,
+            )
         )
     return readings, dated
 

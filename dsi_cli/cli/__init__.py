@@ -35,6 +35,6 @@ def main() -> None:
 
         code = main_with_exit_code(sys.argv[1:])
     except KeyboardInterrupt:  # before the command begins, or after it has ended
-        print("dsi: interrupted", file=sys.stderr)
+        print("error: interrupted", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code)

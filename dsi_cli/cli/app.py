@@ -13,54 +13,75 @@ import os
 import signal
 import sys
 from collections import UserDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dsi_cli.cli import console, signals, urls
-from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError
+from dsi_cli.errors import (
+    BUG,
+    DONE,
+    INTERRUPTED,
+    OUTPUT,
+    TERMINATED,
+    USAGE,
+    DsiError,
+    nearest,
+)
 
 MAX_HELP_WIDTH = 110  # width of a help text, in columns
-COMMANDS = {
-    "analyze": (
-        "Compare the classifiers of checkpoints with WordNet, and with their own"
-        " mistakes"
-    ),
-    "watch": (
-        "Do as dsi analyze while training still writes, each checkpoint once it is"
-        " complete"
-    ),
-    "scan": "Show what dsi analyze would read",
-    "wordnet": "Build WordNet's similarity matrix of a label list",
-    "labels": (
-        "Show the WordNet sense of each label of a list, how sure dsi is, and why"
-    ),
-    "neighbors": (
-        "List the classes most similar to a class, or the closest pairs, with their"
-        " similarity in WordNet"
-    ),
-    "mistakes": "List the most telling mistakes of an epoch",
-    "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
-    "diff": "Show what differs between two checkpoints with the same classes",
-    "plot": "Draw the figures of an analysis",
-    "report": (
-        "Write one HTML file with all results: curves, matrices, neighbours, mistakes,"
-        " classes"
-    ),
-    "export": (
-        "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a"
-        " tracker"
-    ),
-    "demo": "Analyse two real runs that ship with the package",
-    "doctor": "Print versions, and which packages are missing",
+SECTIONS = {
+    "Analyse": {
+        "analyze": (
+            "Compare the classifiers of checkpoints with WordNet, and with their own"
+            " mistakes"
+        ),
+        "watch": (
+            "Do as dsi analyze while training still writes, each checkpoint once it is"
+            " complete"
+        ),
+        "scan": "Show what dsi analyze would read",
+    },
+    "Look at results": {
+        "report": (
+            "Write one HTML file with all results: curves, matrices, neighbours,"
+            " mistakes, classes"
+        ),
+        "plot": "Draw the figures of an analysis",
+        "neighbors": (
+            "List the classes most similar to a class, or the closest pairs, with their"
+            " similarity in WordNet"
+        ),
+        "mistakes": "List the most telling mistakes of an epoch",
+        "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
+        "diff": "Show what differs between two checkpoints with the same classes",
+        "export": (
+            "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a"
+            " tracker"
+        ),
+    },
+    "Labels": {
+        "labels": (
+            "Show the WordNet sense of each label of a list, how sure dsi is, and why"
+        ),
+        "wordnet": "Build WordNet's similarity matrix of a label list",
+    },
+    "Help": {
+        "demo": "Analyse two real runs that ship with the package",
+        "doctor": "Print versions, and which packages are missing",
+    },
 }
-"""The commands and their purpose, with which their docstrings begin. Each is a function
-in the module of the same name.
+"""The commands by section of ``dsi --help``, with their purpose, with which their
+docstrings begin. Each is a function in the module of the same name.
 """
+COMMANDS = {
+    name: purpose for section in SECTIONS.values() for name, purpose in section.items()
+}
+KEEP_WORK = ("analyze", "watch", "demo")  # commands that continue what was interrupted
 PATH_ERRORS = (
     "ENAMETOOLONG",
     "ENOENT",
@@ -78,36 +99,50 @@ Verbose = Annotated[
 ]
 
 
-def _usage_line(error: Any, arguments: Sequence[str]) -> str:
+class Failure(NamedTuple):
+    """The end of a call that failed: what the terminal and ``--json`` show."""
+
+    exit_code: int
+    error: str
+    code: str
+    hint: str | None = None
+    fields: Mapping[str, Any] = {}
+
+
+def _wrong_usage(error: Any, arguments: Sequence[str]) -> Failure:
     """Return what is wrong with a call, from click's error."""
-    if arguments[0] not in COMMANDS and os.path.exists(arguments[0]):  # noqa: PTH110 (False for a name that is too long)
-        return (
-            f"{arguments[0]} is a path, not a command; run dsi analyze {arguments[0]}"
-        )
-    message = (
-        str(error.format_message())
-        .replace(". Did you mean ", "; try ")
-        .rstrip(".?")
-        .partition(", unable to")[0]
-    )
+    name = arguments[0]
+    command = f"dsi {name}" if name in COMMANDS else "dsi"
+    help_hint = f"run {command} --help"
+    if name not in COMMANDS and not name.startswith("-"):
+        if os.path.exists(name):  # noqa: PTH110 (False for a name that is too long)
+            message = f"{name} is a path, not a command"
+            return Failure(USAGE, message, "path-as-command", f"run dsi analyze {name}")
+        near = nearest(name, COMMANDS)
+        hint = f"run dsi {near}" if near else help_hint
+        return Failure(USAGE, f"dsi has no command {name!r}", "unknown-command", hint)
+    if hasattr(error, "possibilities"):
+        known = error.possibilities or []
+        hint = f"use {' or '.join(known)}" if known else help_hint
+        message = f"{command} has no option {error.option_name}"
+        return Failure(USAGE, message, "unknown-option", hint)
+    message = str(error.format_message()).rstrip(".")
+    message = f"{message[:1].lower()}{message[1:]}"
     value = _wrong_value(error, arguments)
-    if value is not None and value not in message:
-        message += f"; found {value!r}"
-    command = " ".join(["dsi", *(word for word in arguments[:1] if word in COMMANDS)])
-    return f"{message[:1].lower()}{message[1:]}; run {command} --help"
+    if value is not None:
+        message += f" (found {value!r})"
+    return Failure(USAGE, message, "usage", help_hint)
 
 
 def _wrong_value(error: Any, arguments: Sequence[str]) -> str | None:
-    """Return the value of the option that click could not read; None if the error is
-    about no option.
+    """Return the value that click could not read; None if the error is about no
+    option.
     """
     flags = getattr(getattr(error, "param", None), "opts", [])
     for index, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
-        if flag in flags and equals:
-            return value
-        if flag in flags and index + 1 < len(arguments):
-            return arguments[index + 1]
+        if flag in flags:
+            return value if equals else "".join(arguments[index + 1 : index + 2])
     return None
 
 
@@ -242,17 +277,19 @@ class _Group(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (click's)
         """Write the purpose of each command, without importing the commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(section.items()))
 
 
 app = typer.Typer(
     name="dsi",
     cls=_Group,
     help=(
-        "Deep Similarity Inspector: how a classifier's perception of similarity"
-        " emerged, read out of its checkpoints."
+        "Deep Similarity Inspector: see which classes a classifier treats as similar,"
+        " epoch by epoch, and whether WordNet agrees."
     ),
+    epilog="Start with: dsi demo",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={
@@ -286,106 +323,99 @@ def _main(
 
 
 def main_with_exit_code(arguments: list[str]) -> int:
-    """Return the exit code of a call; an error is one line on stderr, and with
-    ``--json`` a document on stdout.
+    """Return the exit code of a call; an error is a line on stderr, and with ``--json``
+    a document on stdout.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the process was started with a closed stream
-            setattr(
-                sys,
-                name,
-                os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"),
-            )
-    code, error = _run(arguments)
-    if error is not None:
-        console.error(error)
-        if "--json" in arguments:
-            console.print_json(
-                {"error": error, "exit_code": code}, is_line=arguments[0] == "watch"
-            )
-    return code
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8"))
+    failure = run(arguments)
+    if isinstance(failure, int):
+        return failure
+    console.error(failure.error, failure.hint)
+    # stdout cannot take a document if it is what could not be written
+    if "--json" in arguments and failure.code != "stream":
+        console.print_json(failure._asdict(), is_line=arguments[0] == "watch")
+    return failure.exit_code
 
 
-def _run(arguments: list[str]) -> tuple[int, str | None]:
-    """Return the exit code of a call, and the error message if there is one."""
+def run(arguments: list[str]) -> int | Failure:
+    """Return the exit code of a call, or how it failed."""
     command: Any = typer.main.get_command(app)
-    interrupted = "interrupted"
-    if arguments[:1] in (
-        ["analyze"],
-        ["watch"],
-        ["demo"],
-    ):  # other commands keep no unfinished work
-        interrupted += (
-            "; finished work is kept, so run the same command again to continue"
-        )
     try:
         code = command.main(
             arguments or ["--help"], prog_name="dsi", standalone_mode=False
         )
         sys.stdout.flush()
-        # Typer returns 130 for Ctrl-C before the function of a command begins.
-        return code if isinstance(code, int) else DONE, (
-            interrupted if code == INTERRUPTED else None
-        )
+        if code == INTERRUPTED:  # Ctrl-C before the function of a command begins
+            return _interrupted(arguments, INTERRUPTED)
+        return code if isinstance(code, int) else DONE
     except typer.Exit as ended:
-        return int(ended.exit_code), None
+        return int(ended.exit_code)
     except DsiError as error:
-        return error.exit_code, str(error)
+        return Failure(
+            error.exit_code, error.message, error.code, error.hint, error.fields
+        )
     except (_Stopped, KeyboardInterrupt, BrokenPipeError) as stopped:
         cause = stopped.__cause__ or stopped
         if isinstance(cause, BrokenPipeError):
             # The reader of the output has closed the pipe. Python must not write to it
             # at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return DONE, None
-        code = TERMINATED if isinstance(cause, signals.Terminated) else INTERRUPTED
-        return code, interrupted
+            return DONE
+        is_terminated = isinstance(cause, signals.Terminated)
+        return _interrupted(arguments, TERMINATED if is_terminated else INTERRUPTED)
     except OSError as error:  # no other module handles it
-        reason = error.strerror or str(error)
-        if (
-            error.filename is None
-        ):  # most often a full disk behind `>`, so that stdout takes no more text
-            console.error(
-                "stdout, or a file that is open, could not be written or read:"
-                f" {reason}"
-            )
-            return OUTPUT, None
-        message = f"{os.fsdecode(error.filename)}: {reason}"
-        if errno.errorcode.get(error.errno or 0, "") in PATH_ERRORS:
-            return USAGE, f"{message}; check the path"
-        return OUTPUT, message
+        return _failed_by_system(error)
     except ModuleNotFoundError as error:
         return _missing_package(error)
     except Exception as error:  # noqa: BLE001 (the outermost function: a bug is reported, not shown as a traceback)
-        if hasattr(
-            error, "format_message"
-        ):  # only click's errors for wrong usage have this method
-            return USAGE, _usage_line(error, arguments)
-        return BUG, _bug(error)
+        # only click's errors for wrong usage have this method
+        if hasattr(error, "format_message"):
+            return _wrong_usage(error, arguments)
+        return _bug(error)
 
 
-def _missing_package(error: ModuleNotFoundError) -> tuple[int, str]:
-    """Return the exit code and the message for a missing package. It is a bug if every
-    command needs the package.
+def _interrupted(arguments: Sequence[str], exit_code: int) -> Failure:
+    hint = None
+    if arguments and arguments[0] in KEEP_WORK:
+        hint = "finished work is kept; run the same command again to continue"
+    return Failure(exit_code, "interrupted", "interrupted", hint)
+
+
+def _failed_by_system(error: OSError) -> Failure:
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        # most often a full disk behind `>`, so that stdout takes no more text
+        message = (
+            f"stdout, or a file that is open, could not be written or read: {reason}"
+        )
+        return Failure(OUTPUT, message, "stream")
+    message = f"{os.fsdecode(error.filename)}: {reason}"
+    if errno.errorcode.get(error.errno or 0, "") in PATH_ERRORS:
+        return Failure(USAGE, message, "path", "check the path")
+    return Failure(OUTPUT, message, "output")
+
+
+def _missing_package(error: ModuleNotFoundError) -> Failure:
+    """Return what a missing package is needed for. It is a bug if every command needs
+    the package.
     """
     from dsi_cli.cli.doctor import NAMES, SERVES
 
     module = (error.name or "").partition(".")[0]
     package = NAMES.get(module, module)
     if package not in SERVES:
-        return BUG, _bug(error)
-    return (
-        USAGE,
-        (
-            f"{package} is not installed, which dsi needs for {SERVES[package]}; run"
-            f" pip install {package}"
-        ),
-    )
+        return _bug(error)
+    message = f"{package} is not installed, which dsi needs for {SERVES[package]}"
+    return Failure(USAGE, message, "missing-package", f"run pip install {package}")
 
 
-def _bug(error: Exception) -> str:
-    advice = (
-        "please report it with what `dsi doctor` prints, and what the same command"
-        " prints with --verbose"
+def _bug(error: Exception) -> Failure:
+    message = f"this is a bug in dsi ({type(error).__name__}: {error})"
+    hint = (
+        "please report it with what dsi doctor prints, and what the same command prints"
+        " with --verbose"
     )
-    return f"this is a bug in dsi ({type(error).__name__}: {error}); {advice}"
+    return Failure(BUG, message, "bug", hint)

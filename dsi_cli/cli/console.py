@@ -7,6 +7,7 @@ progress bars on a terminal.
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import re
 import sys
@@ -22,11 +23,14 @@ from dsi_cli.cli import signals
 from dsi_cli.cli.text import cell, terminal_lines, terminal_text
 from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
+from dsi_cli.facts import ERROR
 from dsi_cli.remote import urls
 from dsi_cli.version import __version__
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from dsi_cli.queries.facts import Message
 
 _logger = logging.getLogger("dsi_cli")
 MIN_WIDTH = 40  # smallest width to which a sentence is wrapped, in columns
@@ -82,9 +86,43 @@ class _Format(logging.Formatter):
         return terminal_lines(super().format(record))
 
 
-def error(message: str) -> None:
-    """Print an error message as one line; on a terminal it is wrapped between words."""
-    print(_wrap(f"dsi: {terminal_text(message)}", sys.stderr, 5), file=sys.stderr)
+def error(message: str, hint: str | None = None) -> None:
+    """Print an error on stderr, and on a line of its own what to do."""
+    _print_labelled("error", message)
+    if hint:
+        _print_labelled("hint", hint, is_command=True)
+
+
+def print_message(message: Message, *, quiet: bool = False) -> None:
+    """Print a fact on stderr, and on a line of its own what to do; with ``quiet``, only
+    an error.
+    """
+    if quiet and message.severity != ERROR:
+        return
+    _print_labelled(message.severity, message.text)
+    if quiet:
+        return
+    if message.hint:
+        _print_labelled("hint", message.hint)
+        note_command(message.command)
+    elif message.command:
+        _print_labelled("hint", message.command, is_command=True)
+
+
+LABEL_STYLES = {"error": "1;31", "warning": "1;33", "note": "1", "hint": "1;36"}
+"""The codes of the colours of the words that begin lines on stderr."""
+
+
+def _print_labelled(label: str, text: str, *, is_command: bool = False) -> None:
+    """Print a line that begins with a word, which has a colour on a terminal; a command
+    is not wrapped, so that it can be pasted.
+    """
+    line = f"{label}: {terminal_text(text)}"
+    if not is_command:
+        line = _wrap(line, sys.stderr, 2)
+    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+        line = f"\x1b[{LABEL_STYLES[label]}m{label}\x1b[0m" + line[len(label) :]
+    print(line, file=sys.stderr)
 
 
 def note(message: str, *, quiet: bool = False) -> None:
@@ -97,7 +135,7 @@ def note_command(command: str, *, quiet: bool = False) -> None:
     """Print a command on stderr, on a separate line and without wrapping, so that it
     can be pasted.
     """
-    if not quiet:
+    if command and not quiet:
         print(f"  {terminal_text(command)}", file=sys.stderr)
 
 
@@ -107,8 +145,9 @@ def print_json(document: Any, *, is_line: bool = False) -> None:
     """
     import json
 
+    # the fields of errors can be objects, such as paths
     text = json.dumps(
-        document, indent=None if is_line else 2, ensure_ascii=True, allow_nan=False
+        document, indent=None if is_line else 2, allow_nan=False, default=str
     )
     print(urls.show_urls(text), flush=is_line)
 

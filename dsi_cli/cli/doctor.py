@@ -1,5 +1,5 @@
-"""``dsi doctor``: the parts of an installation, each on a line, with the command that
-installs what is missing.
+"""``dsi doctor``: what an installation has, and what is missing with the command that
+installs it.
 
 The facts are read from the metadata of the installed packages, and the ranges of
 versions from dsi's own metadata.
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.resources import files
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any
 
 from dsi_cli import engines
 from dsi_cli.cli import console
 from dsi_cli.cli.options import Json, switch
-from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, NOTHING, count
 from dsi_cli.version import __version__
 
@@ -64,13 +62,17 @@ class Package:
     extra: str | None
 
     @property
-    def text(self) -> str:
-        """The name with the installed version, or what is wrong with it."""
+    def problem(self) -> str:
+        """What is wrong with the package, in words."""
         if self.version is None:
             return f"{self.name} is not installed"
-        return f"{self.name} {self.version}" + (
-            "" if self.is_allowed else f" is not {self.wanted}"
-        )
+        return f"{self.name} {self.version} is not {self.wanted}"
+
+    @property
+    def is_fatal(self) -> bool:
+        """True if dsi cannot analyse anything without the package."""
+        is_missing = self.extra is None and self.version is None
+        return is_missing and self.name not in SERVES
 
 
 def facts() -> dict[str, str]:
@@ -89,7 +91,8 @@ def facts() -> dict[str, str]:
 
 def packages() -> list[Package]:
     """Return the packages that dsi's metadata ask for, extras last; none if dsi runs
-    without having been installed.
+    without having been installed. The extra "all" is left out, because it asks for what
+    the others ask for.
     """
     from packaging.requirements import Requirement
 
@@ -103,69 +106,55 @@ def packages() -> list[Package]:
     found = []
     for extra in (None, *extras):
         for requirement in requirements:
-            is_of_extra = "extra" in str(requirement.marker)
-            applies = requirement.marker is None or requirement.marker.evaluate(
-                {"extra": extra or ""}
-            )
-            if applies and is_of_extra == (extra is not None):
-                version = next(
-                    (
-                        copy.version
-                        for copy in metadata.distributions(name=requirement.name)
-                    ),
-                    None,
-                )
-                is_allowed = version is not None and requirement.specifier.contains(
-                    version, prereleases=True
-                )
-                found.append(
-                    Package(
-                        requirement.name,
-                        str(requirement.specifier),
-                        version,
-                        is_allowed,
-                        extra,
-                    )
-                )
+            marker = requirement.marker
+            is_of_extra = "extra" in str(marker)
+            if extra == "all" or is_of_extra != (extra is not None):
+                continue
+            if marker is None or marker.evaluate({"extra": extra or ""}):
+                found.append(_package(requirement, extra))
     return found
 
 
-class Part(NamedTuple):
-    """A package of every installation, or an extra."""
+def _package(requirement: Any, extra: str | None) -> Package:
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        version = None
+    is_allowed = version is not None and requirement.specifier.contains(
+        version, prereleases=True
+    )
+    wanted = str(requirement.specifier)
+    return Package(requirement.name, wanted, version, is_allowed, extra)
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A package of every installation, or an extra, that is missing or too old."""
 
     name: str
-    text: (
-        str  # the versions of its packages, or what is missing and for what dsi uses it
-    )
-    remedy: str | None  # the command that installs what is missing; None if nothing is
+    problem: str
+    remedy: str  # the command that installs it
     is_fatal: bool  # True if dsi cannot analyse anything without it
 
 
-def parts(packages: list[Package]) -> Iterator[Part]:
-    """Yield the parts of the installation. The extra "all" is left out, because it asks
-    for what the others ask for.
-    """
+def lacks(dependencies: list[Package]) -> list[Lack]:
+    """Return what is missing; the packages of an extra are installed together."""
     members: dict[str, list[Package]] = {}
-    for package in packages:
-        if package.extra != "all":
+    for package in dependencies:
+        if not package.is_allowed:
             members.setdefault(package.extra or package.name, []).append(package)
-    for name, of_part in members.items():
-        lacks = [package for package in of_part if not package.is_allowed]
-        text = ", ".join(
-            package.text.removeprefix(f"{name} ") for package in lacks or of_part
-        )
-        if not lacks:
-            yield Part(name, text, None, is_fatal=False)
-            continue
+    found = []
+    for name, missing in members.items():
+        problem = ", ".join(package.problem for package in missing)
         purpose = SERVES.get(name) or EXTRAS.get(name)
-        is_core = lacks[0].extra is None
-        remedy = (
-            f'pip install "{name}{lacks[0].wanted}"'
-            if is_core
-            else f'pip install "{DISTRIBUTION}[{name}]"'
-        )
-        is_fatal = is_core and lacks[0].version is None and name not in SERVES
-        yield Part(name, text + (f" ({purpose})" if purpose else ""), remedy, is_fatal)
+        if purpose:
+            problem += f" ({purpose})"
+        wanted = f"{DISTRIBUTION}[{name}]"
+        if missing[0].extra is None:
+            wanted = f"{name}{missing[0].wanted}"
+        is_fatal = any(package.is_fatal for package in missing)
+        found.append(Lack(name, problem, f'pip install "{wanted}"', is_fatal))
+    return found
 
 
 def doctor(
@@ -174,8 +163,9 @@ def doctor(
 ) -> int:
     """Print versions, and which packages are missing.
 
-    A line is marked ✓ if its part is ready, – if it is optional and missing, and ✗ if
-    dsi does not work without it. The exit code is 3 if a required package is missing.
+    A line is marked ✓ if its packages are ready, – if one is optional and missing, and
+    ✗ if dsi does not work without it. The exit code is 3 if a required package is
+    missing.
 
     Examples
     --------
@@ -183,38 +173,30 @@ def doctor(
     dsi doctor -q  # only what is missing
     """
     machine, dependencies = facts(), packages()
-    found = list(parts(dependencies))
-    missing = [part for part in found if part.remedy is not None]
+    missing = lacks(dependencies)
+    code = NOTHING if any(lack.is_fatal for lack in missing) else DONE
     if as_json:
-        rows = [
-            {
-                "what": f"{part.name}: {part.text}",
-                "remedy": part.remedy,
-                "is_fatal": part.is_fatal,
-            }
-            for part in missing
+        document = {
+            **machine,
+            "packages": [asdict(package) for package in dependencies],
+            "missing": [asdict(lack) for lack in missing],
+        }
+        console.print_json(document)
+        return code
+    if not quiet:
+        for name, fact in machine.items():
+            console.print_sentence(f"  {name:<10}{fact}", hanging=12)
+        ready = [
+            f"{package.name} {package.version}"
+            for package in dependencies
+            if package.is_allowed
         ]
-        console.print_json(
-            {
-                **machine,
-                "packages": [asdict(package) for package in dependencies],
-                "missing": rows,
-            }
+        packages_ready = count(len(dict.fromkeys(ready)), "package")
+        console.print_sentence(
+            f"✓ {packages_ready} ready: {', '.join(dict.fromkeys(ready))}"
         )
-    else:
-        width = (
-            max(len(name) for name in (*machine, *(part.name for part in found))) + 4
-        )
-        for name, fact in [] if quiet else machine.items():
-            console.print_sentence(f"  {name:<{width - 2}}{fact}", hanging=width)
-        for part in missing if quiet else found:
-            sign = "✓"
-            if part.remedy is not None:
-                sign = "✗" if part.is_fatal else "–"
-            console.print_sentence(
-                f"{sign} {part.name:<{width - 2}}{part.text}", hanging=width
-            )
-            if part.remedy is not None:
-                # a command stays on one line, so that it can be pasted
-                print(terminal_text(f"{'':<{width}}{part.remedy}"))
-    return NOTHING if any(part.is_fatal for part in missing) else DONE
+    for lack in missing:
+        console.print_sentence(f"{'✗' if lack.is_fatal else '–'} {lack.problem}")
+        # a command stays on one line, so that it can be pasted
+        print(f"    {lack.remedy}")
+    return code

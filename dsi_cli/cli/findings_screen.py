@@ -4,7 +4,7 @@ chance level and sparklines.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -26,8 +26,10 @@ from dsi_cli.queries.findings import (
 
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
 MIN_BARS, MAX_BARS = 8, 40  # range of the width of a sparkline, in columns
+COLUMNS = 37  # width of the columns of a trend without its name and sparkline
 # colours of runs in figures, without black, which a dark terminal does not show
 RUN_COLOURS = COLOURS[:-1]
+SIGNS = {"✓": "green", "⚠": "yellow", "✗": "red"}
 
 
 def print_findings(summary: Summary) -> None:
@@ -35,73 +37,65 @@ def print_findings(summary: Summary) -> None:
     question.
     """
     findings = [run_findings(Path(summary.out), run.name) for run in summary.runs]
-    styles = {
-        run.name: RUN_COLOURS[index % len(RUN_COLOURS)]
-        for index, run in enumerate(summary.runs)
-    }
-    _print_runs(summary.runs, findings, styles)
+    names = {}
+    for index, run in enumerate(summary.runs):
+        colour = RUN_COLOURS[index % len(RUN_COLOURS)]
+        names[run.name] = Text(terminal_text(run.name), colour)
+    _print_runs(summary.runs, findings, names)
     print()
     console.print_sentence(headline(findings), hanging=0)
-    agreements = {
-        run.run: run.agreement for run in findings if run.agreement is not None
-    }
-    reference = " and ".join(
-        dict.fromkeys(run.reference for run in findings if run.agreement is not None)
-    )
-    _print_trends(
-        f"Agreement with {reference}",
-        "0 is chance, 1 is perfect; · is within chance",
-        agreements,
-        styles,
-    )
-    if not agreements:
-        similarities = {
-            run.run: run.max_wsi for run in findings if run.max_wsi is not None
-        }
-        _print_trends(
-            "Similarity of neighbouring classes",
-            "mean cosine, at most 1 (Max WSI)",
-            similarities,
-            styles,
-        )
+    agreements = {run.run: run.agreement for run in findings if run.agreement}
+    references = [run.reference for run in findings if run.agreement]
+    if agreements:
+        title = f"Agreement with {' and '.join(dict.fromkeys(references))}"
+        legend = "0 is chance, 1 is perfect; · is within chance"
+        _print_trends(title, legend, agreements, names)
+    else:
+        wsi = {run.run: run.max_wsi for run in findings if run.max_wsi}
+        title = "Similarity of neighbouring classes"
+        _print_trends(title, "mean cosine, at most 1 (Max WSI)", wsi, names)
     for split in ("test", "train"):
-        _print_mistakes(
-            split, [run for run in findings if split in run.mistakes], styles
-        )
-    _print_phases(findings, styles)
+        with_mistakes = [run for run in findings if split in run.mistakes]
+        if with_mistakes:
+            _print_mistakes(split, with_mistakes, names)
+    if agreements:
+        _print_phases(findings, _shown_runs(agreements), names)
 
 
 def _print_runs(
-    runs: Sequence[RunSummary], findings: Sequence[RunFindings], styles: dict[str, str]
+    runs: Sequence[RunSummary],
+    findings: Sequence[RunFindings],
+    names: Mapping[str, Text],
 ) -> None:
     """Print a line for each run; of many runs, alike ones share a line."""
-    names_by_cells: dict[tuple[str, ...], list[str]] = {}
+    alike: dict[tuple[str, ...], list[Text]] = {}
     for run, found in zip(runs, findings, strict=True):
-        checkpoints = console.count(run.statuses.get("ok", 0), "checkpoint")
-        epochs = [epoch for epoch in found.epochs if epoch is not None]
-        if len(epochs) > 1:
-            checkpoints += f", epochs {epochs[0]}–{epochs[-1]}"
-        elif epochs:
-            checkpoints += f", epoch {epochs[0]}"
-        heads = ", ".join(run.heads) or "no head, so text embeddings or templates"
-        weights = [] if run.weights_used == ["raw"] else run.weights_used
-        head = (
-            ", ".join([heads, console.count(run.classes or 0, "class"), *weights])
-            if run.statuses.get("ok")
-            else ""
-        )
-        cells = (checkpoints, head, _label_status(run))
-        key = cells if len(runs) > MAX_RUNS else (*cells, run.name)
-        names_by_cells.setdefault(key, []).append(run.name)
-    colours = {"✓": "green", "⚠": "yellow", "✗": "red"}
+        cells = [_checkpoints(run, found), _head(run), _label_status(run)]
+        if len(runs) <= MAX_RUNS:
+            cells.append(run.name)
+        alike.setdefault(tuple(cells), []).append(names[run.name])
     rows: list[list[str | Text]] = []
-    for (checkpoints, head, status, *_), names in names_by_cells.items():
-        name = _name(names[0], styles) if len(names) == 1 else f"{len(names)} runs"
-        sign = (terminal_text(status[:1]), colours[status[:1]])
-        rows.append(
-            [name, checkpoints, head, Text.assemble(sign, terminal_text(status[1:]))]
-        )
+    for (checkpoints, head, status, *_), of_runs in alike.items():
+        name = of_runs[0] if len(of_runs) == 1 else f"{len(of_runs)} runs"
+        sign = Text(terminal_text(status[:1]), SIGNS[status[:1]])
+        rows.append([name, checkpoints, head, sign + terminal_text(status[1:])])
     console.print_columns([""] * 4, rows)
+
+
+def _checkpoints(run: RunSummary, found: RunFindings) -> str:
+    text = console.count(run.statuses.get("ok", 0), "checkpoint")
+    epochs = [epoch for epoch in found.epochs if epoch is not None]
+    if len(epochs) > 1:
+        return f"{text}, epochs {epochs[0]}–{epochs[-1]}"
+    return f"{text}, epoch {epochs[0]}" if epochs else text
+
+
+def _head(run: RunSummary) -> str:
+    if not run.statuses.get("ok"):
+        return ""
+    head = ", ".join(run.heads) or "no head, so text embeddings or templates"
+    weights = [] if run.weights_used == ["raw"] else run.weights_used
+    return ", ".join([head, console.count(run.classes or 0, "class"), *weights])
 
 
 def _label_status(run: RunSummary) -> str:
@@ -113,128 +107,103 @@ def _label_status(run: RunSummary) -> str:
     if run.resolved < (run.classes or 0):
         return f"⚠ {name}, {run.resolved:,} of {run.classes:,} in {run.known_to}"
     if run.uncertain:
-        return f"⚠ {name}, {len(run.uncertain):,} uncertain"
+        return f"⚠ {name}, {run.uncertain:,} uncertain"
     return f"✓ {name}"
 
 
 def _print_trends(
-    title: str, scale: str, trends: dict[str, Trend], styles: dict[str, str]
+    title: str, legend: str, trends: Mapping[str, Trend], names: Mapping[str, Text]
 ) -> None:
-    """Print a line for each run with the last value of a quantity, its peak and a
-    sparkline.
+    """Print a line for each run with the last value of a quantity, its interval, its
+    peak and a sparkline.
     """
     if not trends:
         return
-    console.print_title(title, scale)
+    console.print_title(title, legend)
     shown = _shown_runs(trends)
     epochs = sorted(
         {point.epoch or 0 for name in shown for point in trends[name].points}
     )
     high = max(trend.peak.value for trend in trends.values())
-    longest = max(map(len, shown))
-    width = min(MAX_BARS, max(MIN_BARS, console.stdout_width() - 37 - longest))
+    room = console.stdout_width() - COLUMNS - max(map(len, shown))
+    width = min(MAX_BARS, max(MIN_BARS, room))
+    has_intervals = any(trends[name].last.low is not None for name in shown)
     rows: list[list[str | Text]] = []
     for name in shown:
         last, peak = trends[name].last, trends[name].peak
-        interval = (
-            "-"
-            if last.low is None or last.high is None
-            else f"{last.low:.2f} to {last.high:.2f}"
-        )
+        row = [names[name], Text(f"{last.value:.2f}", "bold")]
+        if has_intervals:
+            row.append(Text(_interval(last.low, last.high)))
         bars = sparkline(_heights(trends[name], epochs), high, width)
-        row: list[str | Text] = [
-            _name(name, styles),
-            Text(f"{last.value:.2f}", "bold"),
-            interval,
-            f"{peak.value:.2f}",
-        ]
-        rows.append(
-            [
-                *row,
-                "" if peak.epoch is None else str(peak.epoch),
-                Text(terminal_text(bars), styles[name]),
-            ]
-        )
-    axis = f"epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else ""
-    titles = ["", "#last", "#95 % CI", "#peak", "#epoch", axis]
-    if all(trends[name].last.low is None for name in shown):
-        titles, rows = (
-            [*titles[:2], *titles[3:]],
-            [[*row[:2], *row[3:]] for row in rows],
-        )
+        epoch = "" if peak.epoch is None else str(peak.epoch)
+        drawing = Text(terminal_text(bars), names[name].style)
+        rows.append([*row, f"{peak.value:.2f}", epoch, drawing])
+    axis = f"|epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else "|"
+    interval = ["#95 % CI"] if has_intervals else []
+    titles = ["", "#last", *interval, "#peak", "#epoch", axis]
     console.print_columns(titles, rows, indent=2)
     _print_left_out(len(trends) - len(shown))
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
 
 
 def _heights(trend: Trend, epochs: Sequence[int]) -> list[float | None]:
     """Return the value of the last checkpoint at each epoch, 0 for a value within
     chance, and None outside of the run.
     """
+    known = {}
+    for point in trend.points:
+        is_within_chance = point.z is not None and not point.is_above_chance
+        known[point.epoch or 0] = 0.0 if is_within_chance else point.value
     heights: list[float | None] = []
-    known = {
-        point.epoch or 0: point.value
-        if point.z is None or point.is_above_chance
-        else 0.0
-        for point in trend.points
-    }
+    value = None
     for epoch in epochs:
-        value = known.get(epoch, heights[-1] if heights else None)
+        value = known.get(epoch, value)
         heights.append(value if epoch <= (trend.last.epoch or 0) else None)
     return heights
 
 
 def _print_mistakes(
-    split: str, findings: Sequence[RunFindings], styles: dict[str, str]
+    split: str, findings: Sequence[RunFindings], names: Mapping[str, Text]
 ) -> None:
-    if not findings:
-        return
+    """Print a line for each run with its mistakes at the last epoch with
+    predictions.
+    """
     mistakes = {run.run: run.mistakes[split] for run in findings}
-    idms = [
-        trend for of_run in mistakes.values() for trend in (of_run.nidm, of_run.widm)
-    ]
-    levels = percent_range(trend.last.chance for trend in idms if trend)
-    chance = f", chance {levels}" if levels else ""
-    console.print_title(
-        f"Mistakes on {split}",
-        f"share of classes that are farther from the truth{chance}",
+    idms = [idm for one in mistakes.values() for idm in (one.nidm, one.widm) if idm]
+    levels = percent_range(idm.last.chance for idm in idms)
+    chance = f" (chance {levels})" if levels else ""
+    legend = f"a mistake is nearer to the truth than this share of classes{chance}"
+    console.print_title(f"Mistakes on {split}", legend)
+    shown = _shown_runs(
+        {
+            run.run: run.agreement or mistakes[run.run].nidm or mistakes[run.run].wrong
+            for run in findings
+        }
     )
-    trends = {}
-    for run in findings:
-        of_run = mistakes[run.run]
-        trends[run.run] = run.agreement or of_run.nidm or of_run.widm or of_run.wrong
-    shown = _shown_runs(trends)
-    rows = [[_name(name, styles), *_mistake_cells(mistakes[name])] for name in shown]
-    titles = [
-        "",
-        "#wrong",
-        "#by own similarity",
-        f"#by {findings[0].reference}",
-        "#accuracy",
-        "#epoch",
-    ]
+    titles = ["", "#wrong", "#by own similarity", f"#by {findings[0].reference}"]
+    titles.append("#accuracy")
+    rows = [[names[name], *_mistake_cells(mistakes[name])] for name in shown]
     # Predictions can end before the last epoch.
-    if all(mistakes[run.run].wrong.last.epoch == run.epochs[-1] for run in findings):
-        titles, rows = titles[:-1], [row[:-1] for row in rows]
+    if any(mistakes[run.run].wrong.last.epoch != run.epochs[-1] for run in findings):
+        titles.append("#epoch")
+        for name, row in zip(shown, rows, strict=True):
+            row.append(str(mistakes[name].wrong.last.epoch))
     console.print_columns(titles, rows, indent=2)
     _print_left_out(len(mistakes) - len(shown))
-    for name in [name for name in shown if mistakes[name].left_out][:1]:
+    left_out = [name for name in shown if mistakes[name].left_out]
+    for name in left_out[:1]:
         console.print_sentence(f"{name}: {mistakes[name].left_out}", indent=2)
 
 
 def _mistake_cells(mistakes: Mistakes) -> list[str | Text]:
-    """Return the cells of a run: mistakes, IDMs, accuracy, and the epoch, which is the
-    last one with predictions.
-    """
+    """Return the number of mistakes of a run, its IDMs and its accuracy."""
     wrong = mistakes.wrong.last
     accuracy = mistakes.accuracy and mistakes.accuracy.at(wrong.epoch)
     shares = [_share(trend, wrong.epoch) for trend in (mistakes.nidm, mistakes.widm)]
-    epoch = "" if wrong.epoch is None else str(wrong.epoch)
-    return [
-        f"{wrong.value:,.0f}",
-        *shares,
-        cell(accuracy.value if accuracy else None),
-        epoch,
-    ]
+    return [f"{wrong.value:,.0f}", *shares, cell(accuracy.value if accuracy else None)]
 
 
 def _share(trend: Trend | None, epoch: int | None) -> Text:
@@ -243,43 +212,33 @@ def _share(trend: Trend | None, epoch: int | None) -> Text:
     """
     if trend is None:
         return Text("-")
-    text = percent(trend.last.value) + (
-        "" if trend.last.epoch == epoch else f" at epoch {trend.last.epoch}"
-    )
-    return (
-        Text(text, "bold")
-        if trend.last.is_above_chance
-        else Text(f"{text}, {trend.last.verdict}")
-    )
+    text = percent(trend.last.value)
+    if trend.last.epoch != epoch:
+        text += f" at epoch {trend.last.epoch}"
+    if trend.last.is_above_chance:
+        return Text(text, "bold")
+    return Text(f"{text}, {trend.last.verdict}")
 
 
-def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> None:
+def _print_phases(
+    findings: Sequence[RunFindings], shown: Sequence[str], names: Mapping[str, Text]
+) -> None:
     """Print a line of phases for each run, or one line with the reason why no run has
     phases.
     """
-    if not any(run.agreement for run in findings):
+    if any(run.phases for run in findings):
+        legend = "each ends at an epoch (95 % CI)"
+        console.print_title("Phases of the agreement", legend)
+        runs = [run for run in findings if run.run in shown]
+        rows: list[list[str | Text]] = [
+            [names[run.run], phases_text(run)] for run in runs
+        ]
+        console.print_columns(["", ""], rows, indent=2)
         return
-    if not any(run.phases for run in findings):
-        reasons = list(
-            dict.fromkeys(run.no_phases for run in findings if run.no_phases)
-        )
-        if (
-            len(reasons) == 1
-            and len(next(run for run in findings if run.no_phases).epochs) > 1
-        ):
-            print()
-            console.print_sentence(f"No phases: {reasons[0]}")
-        return
-    console.print_title("Phases of the agreement", "the last epoch with its 95 % CI")
-    shown = _shown_runs(
-        {run.run: run.agreement for run in findings if run.agreement is not None}
-    )
-    rows: list[list[str | Text]] = [
-        [_name(run.run, styles), phases_text(run)]
-        for run in findings
-        if run.run in shown
-    ]
-    console.print_columns(["", ""], rows, indent=2)
+    reasons = {run.no_phases for run in findings if run.no_phases}
+    if len(reasons) == 1 and any(len(run.epochs) > 1 for run in findings):
+        print()
+        console.print_sentence(f"No phases: {reasons.pop()}")
 
 
 def phases_text(run: RunFindings) -> str:
@@ -298,7 +257,7 @@ def phases_text(run: RunFindings) -> str:
     return ", ".join(parts) or f"none: {run.no_phases}"
 
 
-def _shown_runs(trends: dict[str, Trend]) -> list[str]:
+def _shown_runs(trends: Mapping[str, Trend]) -> list[str]:
     """Return the names of all runs in order, or of the highest and the lowest of many
     runs, by their last value.
     """
@@ -308,15 +267,8 @@ def _shown_runs(trends: dict[str, Trend]) -> list[str]:
     return [*ranked[: MAX_RUNS // 2], *ranked[-MAX_RUNS // 2 :]]
 
 
-def _print_left_out(count: int) -> None:
-    if count > 0:
+def _print_left_out(number: int) -> None:
+    if number > 0:
         half = MAX_RUNS // 2
-        sentence = (
-            f"… {count} more between the {half} of highest and the {half} of lowest"
-            " agreement"
-        )
-        console.print_sentence(sentence, indent=2, hanging=4)
-
-
-def _name(name: str, styles: dict[str, str]) -> Text:
-    return Text(terminal_text(name), styles[name])
+        text = f"… {number} more between the {half} highest and the {half} lowest"
+        console.print_sentence(text, indent=2, hanging=4)

@@ -224,8 +224,11 @@ def print_counts(
             quiet=quiet,
         )
         return
-    if why := labels.reason_all_uncertain():
-        console.note(why, quiet=quiet)
+    if labels.are_all_uncertain:
+        from dsi_cli.queries.facts import messages
+
+        for message in messages(labels.facts("WordNet", None), []):
+            console.print_message(message, quiet=quiet)
     other = "verb" if labels.wordnet.part == "noun" else "noun"
     ids_of_other = [
         row for row in labels.to_check if (row.reason or "").endswith(f"--pos {other}")

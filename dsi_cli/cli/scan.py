@@ -105,6 +105,7 @@ def scan(
     """
     from dsi_cli.analysis.scan import scan_paths
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
+    from dsi_cli.queries.facts import messages
 
     choice = HeadOptions(head, ema)
     if tensors is not None:
@@ -143,8 +144,8 @@ def scan(
                     " weights",
                     quiet=quiet,
                 )
-            for note in run.notes:
-                console.note(note, quiet=quiet)
+            for message in messages(run.facts, []):
+                console.print_message(message, quiet=quiet)
     if not any(record.status == "ok" for record in records):
         return NOTHING
     return PARTIAL if any(record.status == "failed" for record in records) else DONE
@@ -208,6 +209,7 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> No
 
 def _print_below(records: list[Record], common: list[str]) -> None:
     from dsi_cli.checkpoints.records import messages_by_cause, unconfirmed_head
+    from dsi_cli.queries.facts import messages
 
     for line in messages_by_cause(
         [(r.name, r.status, r.reason) for r in records if r.reason is not None]
@@ -215,7 +217,9 @@ def _print_below(records: list[Record], common: list[str]) -> None:
         console.print_sentence(line, indent=2, hanging=4)
     unconfirmed = unconfirmed_head(records)
     if unconfirmed is not None:
-        console.print_sentence(unconfirmed, indent=2, hanging=4)
+        (message,) = messages([unconfirmed], [])
+        line = f"{message.text}; {message.command} shows the ranking"
+        console.print_sentence(line, indent=2, hanging=4)
     statuses = Counter(record.status for record in records)
     summary = ", ".join(
         f"{statuses[status]} {status}" for status in STATUSES if statuses[status]

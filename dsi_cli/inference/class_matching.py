@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, listed
+from dsi_cli.facts import Fact, fact
 from dsi_cli.inference.dataset import Samples
 
 _SYNONYMS = re.compile(r",|\s-\s")
@@ -30,12 +31,12 @@ def match_classes(
     classes: int,
     names: Sequence[str] | None,
     wnids: Sequence[str | None] | None,
-) -> tuple[NDArray[np.int64], list[str]]:
+) -> tuple[NDArray[np.int64], list[Fact]]:
     """Return the samples' targets ``(N,)`` as the classifier's class numbers, and
-    warnings.
+    facts about them.
 
     ``names`` and ``wnids`` are those of the classifier's classes in its order, if
-    known. The warnings are about classes without an image, about names that are used as
+    known. The facts are about classes without an image, about names that are used as
     class numbers, and about sorted names that are used as the classifier's order.
 
     Raise `UsageError` if a class of the data has no match or several. If one side has
@@ -45,9 +46,9 @@ def match_classes(
     if samples.names is None or names is None:
         return _match_by_number(samples, classes)
     if samples.names == tuple(names):  # equal lists match even if a name is repeated
-        return samples.targets, _warn_without_image(samples, samples.targets, names)
+        return samples.targets, _without_image(samples, samples.targets, names)
     match = match_by_name(samples.names, samples.wnids, names, wnids)
-    warnings = []
+    facts = []
     if None in match and all(_is_number(name) for name in samples.names):
         # Numbers that are too high or repeated (``1`` and ``01``) have no match.
         numbers = [int(name) for name in samples.names]
@@ -55,19 +56,10 @@ def match_classes(
             number if number < classes and numbers.count(number) == 1 else None
             for number in numbers
         ]
-        warning = (
-            f"the class names of {samples.source} are numbers, so dsi takes them as the"
-            " classifier's class "
-        )
-        warning += "numbers, from 0"
-        if numbers != sorted(numbers):
-            first = ", ".join(samples.names[:3])
-            warning += (
-                "; if training sorted them as text, as torchvision's ImageFolder does"
-                f" ({first}, ...), "
-            )
-            warning += "give them the names of the labels"
-        warnings.append(warning)
+        is_sorted = numbers == sorted(numbers)
+        code = "class-names-are-numbers" if is_sorted else "class-names-unsorted"
+        first = list(samples.names[:_LISTED])
+        facts.append(fact(code, data=samples.source, names=first))
     missing = [
         name
         for name, number in zip(samples.names, match, strict=True)
@@ -94,7 +86,7 @@ def match_classes(
             message, code="unmatched-classes", classes=missing, unused=unused
         )
     targets = np.array(match, dtype=np.int64)[samples.targets]
-    return targets, warnings + _warn_without_image(samples, targets, names)
+    return targets, facts + _without_image(samples, targets, names)
 
 
 def match_by_name(
@@ -160,29 +152,28 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def _warn_without_image(
+def _without_image(
     samples: Samples, targets: NDArray[np.int64], names: Sequence[str] | range
-) -> list[str]:
-    """Return a warning about classes without an image; ``names`` are those of the
-    classes, or their numbers.
+) -> list[Fact]:
+    """Return a fact about classes without an image; ``names`` are those of the classes,
+    or their numbers.
     """
     empty = np.flatnonzero(np.bincount(targets, minlength=len(names)) == 0).tolist()
     if not empty:
         return []
-    kind = "numbers " if isinstance(names, range) else ""
-    have = "has" if len(empty) == 1 else "have"
-    examples = kind + listed(
-        [repr(names[number]) for number in empty], _LISTED, ", ..."
+    of_empty = [names[number] for number in empty]
+    found = fact(
+        "classes-without-image",
+        data=samples.source,
+        empty=of_empty,
+        classes=len(names),
     )
-    return [
-        f"{len(empty):,} of the {len(names):,} classes {have} no image in"
-        f" {samples.source}: {examples}"
-    ]
+    return [found]
 
 
 def _match_by_number(
     samples: Samples, classes: int
-) -> tuple[NDArray[np.int64], list[str]]:
+) -> tuple[NDArray[np.int64], list[Fact]]:
     """Return the targets unchanged, because one side has no names."""
     data_classes = samples.classes
     if data_classes > classes or (data_classes < classes and samples.names is not None):
@@ -199,25 +190,15 @@ def _match_by_number(
         raise UsageError(
             message, code="class-count", classes=classes, found=data_classes
         )
-    # Warn if sorted names are used as the classifier's order, or if numbers are sorted
+    # Notice if sorted names are used as the classifier's order, or if numbers are sorted
     # as text (10 before 2).
-    warnings = []
+    facts = []
     names = samples.names or ()
     if not all(_is_number(name) for name in names):
         if samples.is_sorted:
-            order = (
-                "dsi takes the class names of the data, in sorted order, as the"
-                " classifier's order"
-            )
-            warnings.append(f"{order}; give --labels if it is another")
+            facts.append(fact("class-order-sorted"))
     elif [int(name) for name in names] != sorted(map(int, names)):
-        warnings.append(
-            f"the class names of {samples.source} are numbers in alphabetical order"
-            f" ({', '.join(names[:3])}, ...), which dsi uses as torchvision's"
-            " ImageFolder does; give --labels with them in the classifier's order if"
-            " that is another"
-        )
+        first = list(names[:_LISTED])
+        facts.append(fact("class-order-as-text", data=samples.source, names=first))
     known = range(classes) if samples.names is None else samples.names
-    return samples.targets, warnings + _warn_without_image(
-        samples, samples.targets, known
-    )
+    return samples.targets, facts + _without_image(samples, samples.targets, known)

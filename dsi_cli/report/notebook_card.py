@@ -81,5 +81,5 @@ def card(results: Results) -> str:
         headline=headline(findings),
         runs=runs,
         more=len(findings) - len(runs),
-        warnings=[warning.text for warning in overview.result_warnings(results)],
+        warnings=[message.text for message in overview.result_messages(results)],
     )

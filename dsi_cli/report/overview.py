@@ -1,7 +1,5 @@
 """The text of the first screen: the finding, what was analysed, four tiles with values,
 warnings, and what the results do not show.
-
-Each cause of a warning has one warning, with the command that helps.
 """
 
 from __future__ import annotations
@@ -10,11 +8,14 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dsi_cli.errors import count, listed
+from dsi_cli.errors import count
+from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import MIN_EPOCHS
+from dsi_cli.queries import facts
+from dsi_cli.queries.facts import Message
 from dsi_cli.queries.findings import (
     RunFindings,
     Trend,
@@ -25,9 +26,9 @@ from dsi_cli.queries.findings import (
 )
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import UNCERTAIN
 
-MAX_NAMED = 5  # labels or curves that a warning names
+# metrics that need a reference, and therefore labels
+REFERENCE_METRICS = (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
 # runs that a tile shows at once; with more runs, it shows the chosen run and the range
 # of all runs
 MAX_ROWS = 4
@@ -45,122 +46,42 @@ PEAKS = (
 )
 
 
-class ResultWarning(NamedTuple):
-    """A warning about results."""
-
-    text: str
-    command: str = ""  # the command that helps, or shows more; empty without one
-
-
-def run_warnings(results: Results, run: str) -> list[ResultWarning]:
-    """Return warnings about unused checkpoints, missing, unresolved and uncertain
-    labels, and empty curves of a run.
+def result_messages(
+    results: Results, findings: Sequence[RunFindings] = ()
+) -> list[Message]:
+    """Return what was noticed about all runs: the facts of the analysis, curves without
+    values, and mistakes that `findings` leave out.
     """
-    found = []
-    # Checkpoints that are not used
-    checkpoints = results.rows_of("checkpoints", run)
-    folder = run_folder(results, run)
-    for status, problem in (
-        ("failed", "cannot be read or analysed"),
-        ("pending", "may still be being written"),
-    ):
-        rows = checkpoints[checkpoints["status"] == status]
-        if len(rows):
-            first = rows.iloc[0]
-            example = ", for example" if len(rows) > 1 else ""
-            skipped = (
-                f"dsi skipped {count(len(rows), 'checkpoint')} that {problem}{example}"
-            )
-            text = f"{skipped}, {Path(first['path']).name}: {first['reason']}"
-            found.append(ResultWarning(text, shlex.join(["dsi", "scan", folder])))
+    noticed = facts.of_results(results)
+    for run in results.names:
+        noticed += about_run(run, _curves_without_values(results, run))
+    for found in findings:
+        texts = [split.left_out for split in found.mistakes.values() if split.left_out]
+        left_out = [fact("mistakes-left-out", text=text) for text in texts]
+        noticed += about_run(found.run, left_out)
+    return facts.messages(noticed, results.names)
 
-    # Missing, unresolved and uncertain labels
-    classes = class_rows(results, run)
-    named = classes[classes["name"].notna()]
-    if named.empty:
-        command = (
-            shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"])
-            + " FILE"
-        )
-        advice = (
-            "replace FILE by a text file with one class name per line, or by a preset"
-            " that dsi labels --presets lists"
-        )
-        found.append(
-            ResultWarning(
-                f"To name the classes, run this command, and {advice}:", command
-            )
-        )
-    unresolved = named["synset"].isna()
-    uncertain = ~unresolved & (named["confidence"] < UNCERTAIN)
-    for mask, text in (
-        (
-            unresolved,
-            "The comparison with WordNet leaves out {labels} without a synset: {names}",
-        ),
-        (
-            uncertain,
-            (
-                f"{{labels}} may have a wrong synset (confidence below {UNCERTAIN} on a"
-                " scale from 0 to 1): {names}"
-            ),
-        ),
-    ):
-        if mask.any():
-            names = named.loc[mask, "name"].tolist()
-            text = text.format(
-                labels=count(len(names), "label"), names=listed(names, MAX_NAMED)
-            )
-            found.append(ResultWarning(text))
 
-    # Each reason why curves have no values has one warning; a curve with some values
-    # shows its gaps itself.
+def _curves_without_values(results: Results, run: str) -> Iterator[Fact]:
+    """Yield a fact for each reason why curves have no values; a curve with some values
+    shows its gaps itself, and missing labels have a fact of their own.
+    """
+    has_names = class_rows(results, run)["name"].notna().any()
     curves = results.rows_of("curves", run)
     curves = curves[curves["variant"] != "pearson_corrected"]
     names_of: dict[str, list[str]] = {}
     for (metric, matrices), rows in curves.groupby(["metric", "of"], dropna=False):
-        is_hierarchical = metric in (
-            *HIERARCHY_METRICS,
-            "severity",
-            "superclass_accuracy",
-        )
-        needs_reference = is_hierarchical or str(matrices).endswith("scsm")
+        needs_reference = metric in REFERENCE_METRICS or str(matrices).endswith("scsm")
         reasons = rows["reason"].dropna()
-        if (
-            rows["value"].notna().any()
-            or not len(reasons)
-            or (needs_reference and named.empty)
-        ):
+        has_value = rows["value"].notna().any()
+        if has_value or reasons.empty or (needs_reference and not has_names):
             continue
-        name = (
-            f"{str(metric).upper()}({matrices})"
-            if isinstance(matrices, str)
-            else str(metric).replace("_", " ")
-        )
+        name = str(metric).replace("_", " ")
+        if isinstance(matrices, str):
+            name = f"{str(metric).upper()}({matrices})"
         names_of.setdefault(reasons.iloc[0], []).append(name)
-    found += [
-        ResultWarning(f"{', '.join(names)}: no values, because {reason}")
-        for reason, names in names_of.items()
-    ]
-    return found
-
-
-def result_warnings(results: Results) -> list[ResultWarning]:
-    """Return the warnings of all runs; a warning that only some of several runs have
-    begins with their names.
-    """
-    runs_of: dict[ResultWarning, list[str]] = {}
-    for run in results.names:
-        for warning in run_warnings(results, run):
-            runs_of.setdefault(warning, []).append(run)
-    return [
-        (
-            warning
-            if len(runs) == len(results.names)
-            else warning._replace(text=f"{', '.join(runs)}: {warning.text}")
-        )
-        for warning, runs in runs_of.items()
-    ]
+    for reason, names in names_of.items():
+        yield fact("curves-without-values", curves=names, reason=reason)
 
 
 def run_folder(results: Results, run: str) -> str:
@@ -205,22 +126,13 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
     """Return the text of the first screen, with sentences on what the results show, and
     on what they do not show.
     """
-    left_out = [
-        (run.run, mistakes.left_out)
-        for run in findings
-        for mistakes in run.mistakes.values()
-        if mistakes.left_out
-    ]
     return {
         "headline": headline(findings),
         "analysed": analysed_line(results, findings),
         "tiles": tiles(findings),
         "shown": list(_shown(findings)),
         "not_shown": list(_not_shown(results, findings)),
-        "warnings": [
-            *result_warnings(results),
-            *(ResultWarning(f"{run}: {text}") for run, text in left_out),
-        ],
+        "warnings": result_messages(results, findings),
         "last_epoch": next((run.epochs[-1] for run in findings if run.epochs), None),
         "best": peaks_table(findings, BEST),
         "peaks": peaks_table(findings, PEAKS),

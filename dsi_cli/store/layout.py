@@ -24,6 +24,7 @@ from dsi_cli.store.schema import (
     CSMS,
     CURVES,
     EXTRA_CURVES,
+    FACTS,
     GEOMETRY,
     HEADS,
     NEIGHBORS,
@@ -67,7 +68,7 @@ to something else.
 """
 
 
-ALWAYS = (CHECKPOINTS, CLASSES, CURVES, EXTRA_CURVES, GEOMETRY)
+ALWAYS = (CHECKPOINTS, CLASSES, CURVES, EXTRA_CURVES, GEOMETRY, FACTS)
 """The tables that a results folder has even if they have no rows."""
 
 

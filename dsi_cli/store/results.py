@@ -90,6 +90,10 @@ class Results:
         schema.PHASES,
         "The phases of each run on its curves, or the reason why a curve has none.",
     )
+    facts = _frame(
+        schema.FACTS,
+        "What dsi noticed, such as warnings: a code, epochs and fields for each run.",
+    )
     checkpoints = _frame(
         schema.CHECKPOINTS, "All checkpoint files, with status and reason."
     )

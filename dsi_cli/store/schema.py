@@ -245,6 +245,20 @@ PHASES = Table(
         "reason", TEXT, "why there is no phase, or for a stabilisation no refinement"
     ),
 )
+FACTS = Table(
+    "facts.parquet", "one thing that dsi noticed, such as a warning"
+).with_columns(
+    _RUN,
+    Column("code", TEXT, "stable name of its kind, such as zero-weights; never null"),
+    Column("epochs", INTEGERS, "its epochs; empty if it is about the whole run"),
+    Column("fields", TEXT, "the values that describe it, as a JSON object"),
+    Column(
+        "severity",
+        TEXT,
+        "error if something could not be used, warning if a value may be wrong or is"
+        " missing, note otherwise; never null",
+    ),
+)
 CSMS = Table("csms", "the row of one class in one matrix").with_columns(
     _RUN,
     Column("kind", TEXT, "ncsm, ncsm_centred, ccsm, tncsm or tncsm_equal; never null"),
@@ -452,6 +466,7 @@ TABLES = (
     GEOMETRY,
     SPECTRUM,
     PHASES,
+    FACTS,
     CSMS,
     NEIGHBORS,
     HEADS,

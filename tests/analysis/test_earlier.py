@@ -135,7 +135,7 @@ def test_settings_of_classes_and_heads_hold_in_later_calls(
     tree.unlink()
     printed = call(run, code=2)
     end = "no longer exists; give --taxonomy FILE, or --taxonomy none to remove it\n"
-    assert printed == f"dsi: {tree}, the --taxonomy of the earlier call, {end}"
+    assert printed == f"error: {tree}, the --taxonomy of the earlier call, {end}"
     call(
         run,
         "--taxonomy",
@@ -181,7 +181,7 @@ def test_runs_keep_their_own_labels(call, make_run, lists, tmp_path):
     assert names(tmp_path, "a") == ANIMALS
     printed = call(one, two, code=2)
     assert printed.startswith(
-        "dsi: earlier calls gave the runs 'a' and 'b' different --labels ("
+        "error: earlier calls gave the runs 'a' and 'b' different --labels ("
     )
     assert printed.endswith("); give --labels again, or analyse one run at a time\n")
     call(one)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers.analysed_runs import Command, MakeRun
 from helpers.errors import raises
+from helpers.outputs import noticed
 from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
@@ -174,20 +175,14 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(
             (0, 1, 2),
             "log.csv",
             "epoch,test_acc\n1,0.1\n2,0.2\n3,0.3",
-            (
-                "log.csv has the epochs 1 to 3, and the checkpoints have 0 to 2, so dsi"
-                " takes epoch 1 of the log for epoch 0"
-            ),
+            "log-shifted",
             {0: 0.1, 1: 0.2, 2: 0.3},
         ),
         (
             (1, 2),
             "log.csv",
             "epoch,test_acc\n0,0.1\n1,0.2",
-            (
-                "log.csv has the epochs 0 to 1, and the checkpoints have 1 to 2, so dsi"
-                " takes epoch 0 of the log for epoch 1"
-            ),
+            "log-shifted",
             {1: 0.1, 2: 0.2},
         ),
         ((0, 1, 2), "log.csv", "epoch,test_acc\n1,0.5\n2,0.6", None, {1: 0.5, 2: 0.6}),
@@ -195,10 +190,7 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(
             (0, 2, 4),
             "log.csv",
             "epoch,test_acc" + "".join(f"\n{n},1" for n in range(1, 7)),
-            (
-                "log.csv has the epochs 1 to 6, and the checkpoints have 0 to 4, so dsi"
-                " does not join them; change the numbers"
-            ),
+            "log-not-joined",
             {},
         ),
         ((0, 2), "log.csv", "epoch,test_acc\n1,0.1\n2,0.2", None, {2: 0.2}),
@@ -206,10 +198,7 @@ def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(
             (1, 2),
             "history.json",
             '{"val_acc": [0.1, 0.2, 0.3]}',
-            (
-                "history.json has 3 rows without numbers of epochs, and the checkpoints"
-                " have 1 to 2, so dsi does not join them"
-            ),
+            "log-without-epochs",
             {},
         ),
         (
@@ -228,31 +217,26 @@ def test_analyze_log_of_another_first_epoch_is_shifted_or_left_out(
     for epoch in epochs:
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
     (tmp_path / "run" / name).write_text(text)
-    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert [
-        warning.startswith(f"run: {expected}")
-        for warning in warnings
-        if name in warning
-    ] == [True] * bool(expected)
+    found = noticed(analyze([tmp_path / "run"], tmp_path / "out", QUICK))
+    of_log = {code: values for code, values in found.items() if "log" in values}
+    assert list(of_log) == ([expected] if expected else [])
     assert curve(tmp_path / "out", metric="accuracy") == values
 
 
-@pytest.mark.parametrize(
-    ("shift", "printed"), [(0, []), (-1, ["takes epoch 11 of the log for epoch 12"])]
-)
+@pytest.mark.parametrize(("shift", "expected"), [(0, None), (-1, (11, 12))])
 def test_analyze_accuracy_in_a_checkpoint_decides_how_the_log_counts(
-    shift, printed, tmp_path
+    shift, expected, tmp_path
 ):
     for epoch in (12, 17, 23):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch, val_acc=epoch)
     log = "".join(f"{epoch + shift},{epoch}\n" for epoch in range(1, 31))
     (tmp_path / "run/log.csv").write_text("epoch,val_acc\n" + log)
-    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    shifted = noticed(
+        analyze([tmp_path / "run"], tmp_path / "out", QUICK), "log-shifted"
+    )
     assert [
-        warning.partition(", so dsi ")[2]
-        for warning in warnings
-        if "log.csv" in warning
-    ] == printed
+        (fields["epoch_of_log"], fields["epoch_of_run"]) for fields in shifted.values()
+    ] == ([expected] if expected else [])
     assert curve(tmp_path / "out", metric="accuracy") == {12: 0.12, 17: 0.17, 23: 0.23}
 
 
@@ -264,8 +248,9 @@ def test_analyze_log_whose_numbers_and_accuracies_show_different_shifts_is_left_
     (tmp_path / "run/log.csv").write_text(
         "epoch,val_loss,val_acc\n" + "".join(f"{n},{n},{n / 10}\n" for n in range(1, 9))
     )
-    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert any("so dsi does not join them" in warning for warning in warnings)
+    assert "log-not-joined" in noticed(
+        analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    )
     assert curve(tmp_path / "out", metric="loss") == {}
 
 
@@ -274,13 +259,13 @@ def test_analyze_named_log_that_may_be_shifted_joins_equal_numbers(tmp_path):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
     log = tmp_path / "run/log.csv"
     log.write_text("epoch,test_acc\n" + "".join(f"{n},0.{n:02}\n" for n in range(20)))
-    warning, _ = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert warning.endswith(f"add --log {log}")
+    found = noticed(analyze([tmp_path / "run"], tmp_path / "out", QUICK))
+    assert found["log-not-joined"]["option"] == f"--log {log}"
     assert curve(tmp_path / "out", metric="accuracy") == {}
-    warnings = analyze(
+    named = analyze(
         [tmp_path / "run"], tmp_path / "out", Options(draws=0, log=str(log))
-    ).warnings
-    assert not any("log.csv" in warning for warning in warnings)
+    )
+    assert not any("log" in fields for fields in noticed(named).values())
     assert curve(tmp_path / "out", metric="accuracy") == {5: 0.05, 10: 0.1, 15: 0.15}
 
 
@@ -308,13 +293,12 @@ def test_analyze_names_logs_that_it_does_not_join_with_the_option_that_does(tmp_
     with SummaryWriter(tmp_path / "other") as writer:
         writer.add_scalar("Accuracy/test", 0.25, 1)
     save(tmp_path / "other/epoch_1.pt", 1)
-    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    summary = analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     logs = [
         tmp_path / "run" / name for name in ("tb/first", "train_log.csv", "val_log.csv")
     ]
-    assert warnings == [
-        f"dsi does not join the log {log.name}; to use it, add --log {log}"
-        for log in logs
+    assert [fact.fields for fact in summary.facts if fact.code == "log-nearby"] == [
+        {"log": log.name, "option": f"--log {log}"} for log in logs
     ]
     splits = (("test", 0.25), ("train", 0.9), ("test", 0.5))
     for log, (split, value) in zip(logs, splits, strict=True):
@@ -328,22 +312,20 @@ def test_analyze_log_with_the_rows_of_several_runs_gives_each_run_its_own(tmp_pa
         save(tmp_path / "runs" / run / "epoch_1.pt", 1)
     log = tmp_path / "runs/results.csv"
     log.write_text("seed,epoch,test_acc\n1,1,0.25\n10,1,0.5\n3,1,0.75\n")
-    (warning,) = analyze([tmp_path / "runs"], tmp_path / "out", QUICK).warnings
-    assert (
-        warning == f"dsi does not join the log results.csv; to use it, add --log {log}"
-    )
+    summary = analyze([tmp_path / "runs"], tmp_path / "out", QUICK)
+    (message,) = [one for one in summary.messages if one.code == "log-nearby"]
+    assert (message.text, message.hint) == (
+        "dsi does not join the log results.csv",
+        f"To use it, add --log {log}",
+    ), "one message for both runs"
     analyze([tmp_path / "runs"], tmp_path / "out", Options(draws=0, log=str(log)))
     assert curve(tmp_path / "out", metric="accuracy", run="cnn_seed1") == {1: 0.25}
     assert curve(tmp_path / "out", metric="accuracy", run="cnn_seed10") == {1: 0.5}
     save(tmp_path / "vit/epoch_1.pt", 1)
-    (warning,) = analyze(
+    summary = analyze(
         [tmp_path / "vit"], tmp_path / "vit-out", Options(draws=0, log=str(log))
-    ).warnings
-    assert (
-        warning
-        == f"vit: the values in {log} that identify a training are not in the run's"
-        " name"
     )
+    assert noticed(summary) == {"log-without-run": {"log": str(log)}}
 
 
 def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
@@ -355,31 +337,32 @@ def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
     (tmp_path / "run/classes.txt").write_text("dog\ncat\n")
     summary = analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert summary.runs[0].resolved == 6
-    assert summary.warnings == [
-        "run: classes.txt is not used, because it has 2 labels and the classifier 6"
-        " classes"
-    ]
+    assert noticed(summary) == {
+        "labels-not-used": {
+            "source": "classes.txt",
+            "labels": 2,
+            "classes": 6,
+            "in_checkpoint": False,
+        }
+    }
 
 
 def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path):
     save(tmp_path / "run/epoch1.pt", 1)
     torch.save({"epoch": 1, "fc.weight": torch.ones(6, 8)}, tmp_path / "run/best.pt")
     (tmp_path / "run/classes.txt").write_text("dog\ncat\ncar\noak\nrose\ndog\n")
-    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert warnings[0].startswith("run: classes.txt: labels that occur twice ('dog')")
-    assert "best.pt: epoch 1 again, as in epoch1.pt, with other weights" in warnings[1]
+    found = noticed(analyze([tmp_path / "run"], tmp_path / "out", QUICK))
+    assert found["labels-repeated"] == {"source": "classes.txt", "labels": ["dog"]}
+    left_out = found["checkpoints-left-out"]
+    assert left_out["example"] == "best.pt"
+    assert left_out["reason"] == "epoch 1 again, as in epoch1.pt, with other weights"
     save(tmp_path / "inet/epoch1.pt", 1, rows=1000)
-    assert (
-        analyze(
-            [tmp_path / "inet"],
-            tmp_path / "out2",
-            Options(labels="imagenet1k", draws=0),
-        ).warnings
-        == []
-    )
+    named = Options(labels="imagenet1k", draws=0)
+    assert noticed(analyze([tmp_path / "inet"], tmp_path / "out2", named)) == {}
     save(tmp_path / "few/epoch1.pt", 1, rows=3, classes=["dog", "cat", "car"])
-    (few,) = analyze([tmp_path / "few"], tmp_path / "out3", QUICK).runs
-    assert few.no_reference == "3 classes; an alignment needs 4 or more"
+    few = noticed(analyze([tmp_path / "few"], tmp_path / "out3", QUICK), "no-agreement")
+    reason = few["no-agreement"]["reason"]
+    assert reason == "3 classes; an alignment needs 4 or more"
 
 
 def test_analyze_guessed_order_of_files_warns(tmp_path):
@@ -390,11 +373,8 @@ def test_analyze_guessed_order_of_files_warns(tmp_path):
             tmp_path / "run" / f"step_{step}.pt",
         )
     (tmp_path / "run/log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
-    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert warnings == [
-        "run: no file names its epoch, so dsi numbers them from 1 by their steps and"
-        " joins no log"
-    ]
+    summary = analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert noticed(summary) == {"epochs-numbered": {"by": "steps"}}
     assert curve(tmp_path / "out", metric="accuracy") == {}
 
 
@@ -419,50 +399,42 @@ def test_analyze_of_predictions_with_another_accuracy_than_the_log_asks_for_thei
     np.save(run / "targets.npy", np.repeat(np.arange(8), 20))
     np.save(run / "preds.npy", np.zeros((4, 160), dtype=int))
     (run / "log.csv").write_text("epoch,test_acc\n0,0.125\n1,0.9\n2,0.9\n3,0.9\n")
-    (warning,) = [
-        text
-        for text in analyze([run], tmp_path / "out", QUICK).warnings
-        if "trainer wrote" in text
-    ]
-    assert (
-        "check that predictions and truth have the same order of samples and classes"
-        in warning
-    )
+    summary = analyze([run], tmp_path / "out", QUICK)
+    (message,) = [one for one in summary.messages if one.code == "accuracy-differs"]
+    assert message.text.endswith(" (3 epochs from 1 to 3)")
 
 
 def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp_path):
     names = list(load_preset("cifar10").names)
     save(tmp_path / "run/epoch_1.pt", 1, rows=10, classes=names[::-1])
-    (warning,) = analyze(
-        [tmp_path / "run"], tmp_path / "out", Options(labels="cifar10", draws=0)
-    ).warnings
-    assert warning.startswith("run: the preset cifar10 is used, but ")
-    assert warning.endswith(
-        "has the same classes in another order: class 0 is 'truck' there and 'airplane'"
-        " here"
-    )
+    given = Options(labels="cifar10", draws=0)
+    for _ in range(2):  # the second call opens no checkpoint
+        found = noticed(analyze([tmp_path / "run"], tmp_path / "out", given))
+        assert found["labels-reordered"] == {
+            "used": "the preset cifar10",
+            "source": "classes in the checkpoint's metadata",
+            "in_checkpoint": True,
+            "index": 0,
+            "here": "airplane",
+            "there": "truck",
+        }
     assert analyze([tmp_path / "run"], tmp_path / "own", QUICK).runs[0].preset is None
-    for listed, what in (
-        (names, "the same classes in"),
-        ([*names[:9], "tree"], "some of the classes in"),
+    for listed, code in (
+        (names, "labels-reordered"),
+        ([*names[:9], "tree"], "labels-partly-reordered"),
     ):
         # a file that dsi finds
         (tmp_path / "run/classes.txt").write_text("\n".join(listed))
-        warning, *_ = analyze(
-            [tmp_path / "run"], tmp_path / f"found-{listed[9]}", QUICK
-        ).warnings
-        assert warning.startswith(
-            "run: classes in the checkpoint's metadata is used, but classes.txt next to"
-            " the checkpoints has "
+        found = noticed(
+            analyze([tmp_path / "run"], tmp_path / f"found-{listed[9]}", QUICK)
         )
-        assert f" has {what} another order: class " in warning
+        assert found[code]["used"] == "classes in the checkpoint's metadata"
+        assert found[code]["source"] == "classes.txt"
     # two names without a certain place
     (tmp_path / "run/classes.txt").write_text("\n".join([*names[:8], *names[:2]]))
     save(tmp_path / "run/epoch_1.pt", 1, rows=10, classes=[*names[:8], "boat", "lorry"])
-    assert not any(
-        "is used, but" in text
-        for text in analyze([tmp_path / "run"], tmp_path / "repeated", QUICK).warnings
-    )
+    repeated = noticed(analyze([tmp_path / "run"], tmp_path / "repeated", QUICK))
+    assert not any("used" in fields for fields in repeated.values())
 
 
 def test_find_labels_takes_names_in_a_checkpoint_before_files_but_numbers_after_them(
@@ -502,13 +474,8 @@ def test_find_labels_in_two_files_with_different_orders_raises(tmp_path, place):
     assert str(caught.value).endswith(
         f"with --labels {run / 'classes.txt'} or --labels {other}"
     )
-    (warning,) = analyze(
-        [run], tmp_path / "out", replace(QUICK, labels=str(other))
-    ).warnings
-    assert (
-        "class_to_idx.json is used, but classes.txt next to the checkpoints has the"
-        " same classes in another order" in warning
-    )
+    summary = analyze([run], tmp_path / "out", replace(QUICK, labels=str(other)))
+    assert noticed(summary)["labels-reordered"]["source"] == "classes.txt"
     # the names in a checkpoint decide
     save(run / "epoch_1.pt", 1, rows=10, classes=names)
     assert (
@@ -527,11 +494,12 @@ def test_find_labels_in_another_order_than_the_ids_or_numbers_in_the_checkpoint_
         (sorted(map(str, range(12))), "10"),
     ):  # 0, 1, 10, 11, 2
         save(tmp_path / name / "epoch_1.pt", 1, rows=12, classes=list(own))
-        (warning,) = analyze(
-            [tmp_path / name], tmp_path / "out", Options(labels=str(file), draws=0)
-        ).warnings
-        assert warning.endswith(
-            f"another order: class 2 is {name!r} there and {first.names[11]!r} here"
+        given = Options(labels=str(file), draws=0)
+        (found,) = noticed(analyze([tmp_path / name], tmp_path / "out", given)).values()
+        assert (found["index"], found["there"], found["here"]) == (
+            2,
+            name,
+            first.names[11],
         )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import oracles
-from helpers.outputs import assert_same_output, garble, heads
+from helpers.outputs import assert_same_output, garble, heads, noticed
 from numpy.testing import assert_allclose
 from safetensors.numpy import save_file
 
@@ -322,21 +322,15 @@ def test_analyze_unrelated_heads_of_one_run_give_a_warning(tmp_path):
         head = torch.randn(8, 64, generator=torch.Generator().manual_seed(epoch))
         save(tmp_path / "epochs" / f"epoch_{epoch}.pt", head)
         save(tmp_path / "folds" / f"model_{epoch}.pt", head)
-    (warning,) = analyze([tmp_path / "epochs"], tmp_path / "out", QUICK).warnings
-    assert warning.startswith(
-        "epochs: the class vectors of successive checkpoints are unrelated"
-    )
-    assert "put each into a folder of its own" in warning
+    found = noticed(analyze([tmp_path / "epochs"], tmp_path / "out", QUICK))
+    assert found["heads-unrelated"]["angle"] >= 80
     summary = analyze([tmp_path / "folds"], tmp_path / "apart", QUICK)
-    (warning,) = summary.warnings
-    found = (
-        "folds: the class vectors of model_0.pt, model_1.pt, model_2.pt are unrelated,"
-        " so each is a run"
-    )
-    assert (
-        warning == f"{found}; if they are epochs of one training, name them epoch_1,"
-        " epoch_2, ..."
-    )
+    assert noticed(summary) == {
+        "runs-separated": {
+            "name": "folds",
+            "files": ["model_0.pt", "model_1.pt", "model_2.pt"],
+        }
+    }
     assert [run.name for run in summary.runs] == [
         "folds/model_0",
         "folds/model_1",

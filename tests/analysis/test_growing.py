@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.outputs import assert_same_output, garble
+from helpers.outputs import assert_same_output, garble, noticed
 from numpy.testing import assert_array_equal
 from PIL import Image
 
@@ -70,10 +70,7 @@ def grown(tmp_path_factory):
 
 def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(grown):
     folder, weights, summary = grown
-    assert any(
-        "the head grows from 4 to 9 classes, so curves are over the first 4" in text
-        for text in summary.warnings
-    )
+    assert noticed(summary)["head-grows"] == {"common": 4, "classes": 9}
     results = dsi_cli.open_results(folder / "out")
     assert results.names == ["run"]
     assert results.checkpoints["classes"].tolist() == list(WIDTHS)

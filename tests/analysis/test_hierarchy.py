@@ -14,6 +14,7 @@ from helpers.outputs import (
     assert_like_a_first_call,
     assert_same_output,
     curve,
+    noticed,
     stored_counts,
     tables,
 )
@@ -165,7 +166,9 @@ def test_custom_taxonomy_gives_order_groups_and_severity(analyzed, tree):
     }
     summary = analyze([out.parent / "run"], out, options_of(tree))
     assert (summary.runs[0].known_to, summary.runs[0].resolved) == ("zoo.csv", 7)
-    assert summary.runs[0].unresolved == [("bird", "zoo.csv has no node of that name")]
+    (unresolved,) = noticed(summary, "labels-unresolved").values()
+    assert unresolved["labels"] == ["bird"]
+    assert unresolved["reason"] == "zoo.csv has no node of that name"
     classes = tables(out)["classes"].sort_values("class_index")
     groups = dict(zip(classes["name"], classes["group"], strict=True))
     assert {name for name, group in groups.items() if group == "pet"} == {"cat", "frog"}
@@ -371,19 +374,12 @@ def test_find_labels_that_contradict_the_file_of_the_run_warns(make_run, tmp_pat
             ]
         )
     )
-    (warning,) = analyze(
-        [run], tmp_path / "out", Options(labels=str(other), draws=0)
-    ).warnings
-    assert (
-        "classes.txt next to the checkpoints has other classes ('cat', 'dog', ...)"
-        in warning
-    )
+    given = Options(labels=str(other), draws=0)
+    found = noticed(analyze([run], tmp_path / "out", given))
+    assert found["labels-of-other-classes"]["labels"] == ["cat", "dog"]
     (run / "classes.txt").write_text("\n".join(name.upper() for name in ANIMALS))
     other.write_text("\n".join(ANIMALS))
-    assert (
-        analyze([run], tmp_path / "out2", Options(labels=str(other), draws=0)).warnings
-        == []
-    )
+    assert noticed(analyze([run], tmp_path / "out2", given)) == {}
 
 
 PRESETS = (

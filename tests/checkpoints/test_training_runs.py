@@ -241,8 +241,8 @@ def test_names_pattern_gives_runs_epochs_and_steps_and_leaves_others_out(tmp_pat
         run.name: [(one.epoch, one.epoch_source) for one in records]
         for run, records in scanned
     } == expected
-    (note,) = scanned[0][0].notes
-    assert note.startswith("run: 1 of 5 files do not fit --names 'm_{seed}_{epoch}.pt'")
+    (left_out,) = scanned[0][0].facts
+    assert (left_out.code, left_out.fields["others"]) == ("names-do-not-fit", 1)
 
 
 def test_names_pattern_over_folders_joins_numbered_folders_and_dates(tmp_path):
@@ -266,7 +266,11 @@ def test_names_pattern_has_precedence_over_contents_and_a_note_says_so(tmp_path)
     scanned = scan_paths([tmp_path / "run"], HeadOptions(), names="m_{epoch}.pt")
     ((run, records),) = scanned
     assert [(one.epoch, one.epochs_completed) for one in records] == [(1, 1), (2, 2)]
-    assert "2 checkpoints of run have other epochs in their contents" in run.notes[0]
+    (differing,) = run.facts
+    assert (differing.code, differing.fields["files"]) == (
+        "names-differ-from-contents",
+        2,
+    )
     # Without {epoch}, the contents count.
     found = runs_of(tmp_path, names="m_{run}.pt")
     assert [list(files.values()) for files in found.values()] == [[0], [1]]

@@ -20,6 +20,7 @@ def test_console_line_fits_the_terminal(show, columns, monkeypatch, capsys):
     assert whole.count("\n") == 1
     assert whole.endswith(f"{TEXT}\n")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
     show(TEXT)
     shown = capsys.readouterr().err
     assert max(map(len, shown.splitlines())) <= columns

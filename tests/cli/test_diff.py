@@ -118,5 +118,5 @@ def test_diff_networks_of_different_widths_have_no_angles(dsi):
 def test_diff_wrong_input_is_one_line(arguments, code, dsi):
     ended = dsi("diff", *arguments)
     assert (ended.code, ended.out) == (code, "")
-    assert ended.err.startswith("dsi: ")
+    assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1

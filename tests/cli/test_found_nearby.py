@@ -27,7 +27,7 @@ def test_class_to_idx_lies_in_the_runs_folder_or_above(dsi, make_run, tmp_path, 
     (tmp_path / place / "class_to_idx.json").write_text(
         json.dumps({name: k for k, name in enumerate(ANIMALS)})
     )
-    assert "labels: class_to_idx.json;" in dsi("analyze", run, "-o", out, *QUICK).err
+    assert "used: class_to_idx.json\n" in dsi("analyze", run, "-o", out, *QUICK).err
     assert names(out) == list(ANIMALS)
 
 
@@ -90,9 +90,7 @@ def test_the_truth_next_to_predictions_is_used_and_named(
     given = ("--predictions", answers / "preds.npy", *QUICK)
     ended = dsi("analyze", run, "-o", tmp_path / "out", *given)
     assert ended.code == 0
-    assert (
-        "test: preds.npy (4 epochs, 200 samples), truth from targets.npy\n" in ended.err
-    )
+    assert "preds.npy (4 epochs, 200 samples), truth from targets.npy\n" in ended.err
     assert (
         dsi(
             "analyze",
@@ -132,7 +130,7 @@ def test_predictions_of_one_run_are_not_taken_for_several(
     assert (ended.code, ended.out) == (2, "")
     assert (
         ended.err
-        == "dsi: preds.npy does not name the run of its predictions, and there are 2:"
+        == "error: preds.npy does not name the run of its predictions, and there are 2:"
         " 'a', 'b'; analyse one run at a time (dsi analyze FOLDER --predictions"
         " preds.npy), or give a table with a column 'run'\n"
     )
@@ -209,8 +207,8 @@ def test_predictions_without_epoch_belong_to_the_last_one_and_a_line_says_so(
         )
         assert ended.code == 0, ended.err
         assert (
-            f"{name} names no epoch, so dsi takes its predictions for the last of 4,"
-            " epoch 3; if they" in ended.err
+            f"{name} names no epoch, so dsi takes its predictions for the last of 4 epochs,"
+            " epoch 3\nhint: If they" in ended.err
         )
         assert accuracies(tmp_path / name.replace(".", "-")) == {("run", 3): 0.75}
 

@@ -148,7 +148,7 @@ def test_labels_presets_are_listed(dsi):
     ],
 )
 def test_labels_wrong_usage_is_one_line(dsi, arguments, message):
-    assert dsi("labels", *arguments) == (2, "", f"dsi: {message}\n")
+    assert dsi("labels", *arguments) == (2, "", f"error: {message}\n")
 
 
 def test_labels_interactive_asks_only_about_uncertain_senses(
@@ -274,7 +274,7 @@ def test_placeholder_labels_ask_for_class_names(dsi, make_run, tmp_path, monkeyp
         "none of 8 labels is known to WordNet: 'class_0' is a placeholder; give the"
         " real class name"
     )
-    assert dsi("wordnet", "run/classes.txt") == (3, "", f"dsi: {line}\n")
+    assert dsi("wordnet", "run/classes.txt") == (3, "", f"error: {line}\n")
     assert not list(tmp_path.glob("*.parquet"))
 
 
@@ -288,9 +288,8 @@ def test_labels_mostly_unknown_to_wordnet_are_all_uncertain(dsi, tmp_path):
     path, run, out = tmp_path / "makes.txt", tmp_path / "run", tmp_path / "out"
     path.write_text("\n".join(MAKES), encoding="utf-8")
     said = (
-        "19 of 26 labels are unknown to WordNet 3.0, so the senses of the others are"
-        " uncertain, too; add --taxonomy FILE or --reference FILE, or choose the"
-        " synsets with --map FILE"
+        "warning: 19 of 26 labels are unknown to WordNet 3.0, so the senses of the"
+        " others are uncertain, too"
     )
     assert said in dsi("labels", path).err.splitlines()
     assert said in dsi("wordnet", path, "-o", tmp_path / "x.parquet").err.splitlines()
@@ -305,9 +304,7 @@ def test_labels_mostly_unknown_to_wordnet_are_all_uncertain(dsi, tmp_path):
             run / f"epoch_{epoch}.pt",
         )
     ended = dsi("analyze", run, "-o", out, "--labels", path, *QUICK)
-    assert [line for line in ended.err.splitlines() if "warning" in line] == [
-        f"warning: {said}"
-    ]
+    assert [line for line in ended.err.splitlines() if "warning" in line] == [said]
     mapped = tmp_path / "map.csv"
     mapped.write_text(
         "name,synset\n" + "".join(f"{name},car.n.01\n" for name in MAKES),
@@ -325,10 +322,11 @@ def test_uncertain_senses_are_warned_of_once(dsi, make_run, tmp_path):
     shown = dsi(
         "labels", tmp_path / "runs" / "a" / "classes.txt", "--uncertain", "--json"
     )
-    rows = [(row["label"], row["synset"]) for row in json.loads(shown.out)["labels"]]
+    listed = sorted(json.loads(shown.out)["labels"], key=lambda row: row["confidence"])
+    rows = [(row["label"], row["synset"]) for row in listed]
     assert len(rows) > 1
-    told = ", ".join(f"{label} → {synset}" for label, synset in rows)
-    assert warning == f"warning: {len(rows)} labels are uncertain: {told}"
+    senses = ", ".join(f"{label} → {synset}" for label, synset in rows)
+    assert warning.endswith(f"of {len(rows)} labels: {senses}"), "least certain first"
     sure = tmp_path / "sure.csv"
     sure.write_text(
         "name,synset\n" + "".join(f"{label},{synset}\n" for label, synset in rows),

@@ -38,14 +38,14 @@ def test_analyze_failing_tracker_keeps_the_tables(make_run, tmp_path, dsi):
         "analyze", make_run(), "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}"
     )
     assert ended.code == 5
-    (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     assert line.startswith(
-        f"dsi: the curves were not logged: {logs}/run/events.out.tfevents.0.dsi."
+        f"error: the curves were not logged: {logs}/run/events.out.tfevents.0.dsi."
     )
     assert line.endswith(
-        f"Not a directory; choose another output with --log-to tensorboard:DIR; to log them,"
-        f" run dsi export {out} --log-to"
+        "Not a directory; choose another output with --log-to tensorboard:DIR"
     )
+    assert f"\nhint: run dsi export {out} --log-to\n" in ended.err
     assert f"  Tables     {out}\n" in ended.out
     logs.unlink()
     assert dsi("export", out, "--log-to", f"tensorboard:{logs}").code == 0
@@ -78,7 +78,7 @@ def test_export_to_a_file_and_to_a_tracker_at_once_is_wrong_usage(
     assert ended.code == 2
     assert (
         ended.err
-        == f"dsi: --log-to logs curves and takes no {named}; export to a file in a"
+        == f"error: --log-to logs curves and takes no {named}; export to a file in a"
         " separate call\n"
     )
     assert not (tmp_path / "logs").exists()

@@ -167,6 +167,6 @@ def test_mistakes_sheet_of_missing_images_warns(out, images, tmp_path, dsi):
 def test_mistakes_wrong_usage_is_one_line(out, dsi, arguments, code, words):
     ended = dsi("mistakes", out, *arguments)
     assert (ended.code, ended.out) == (code, "")
-    assert ended.err.startswith("dsi: ")
+    assert ended.err.startswith("error: ")
     assert words in ended.err
-    assert ended.err.count("\n") == 1
+    assert ended.err.count("error: ") == 1

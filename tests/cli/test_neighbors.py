@@ -115,4 +115,4 @@ def test_neighbors_wrong_usage_is_one_line(out, dsi, arguments, words):
     ended = dsi("neighbors", out, *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert words in ended.err
-    assert ended.err.count("\n") == 1
+    assert ended.err.count("error: ") == 1

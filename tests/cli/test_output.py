@@ -201,7 +201,7 @@ def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
         tmp_path / "y.parquet",
     )
     message = "--whole and --neighbors 2 exclude each other; leave one out"
-    assert (ended.code, ended.out, ended.err) == (2, "", f"dsi: {message}\n")
+    assert (ended.code, ended.out, ended.err) == (2, "", f"error: {message}\n")
     assert not (tmp_path / "y.parquet").exists()
     assert (
         one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))[
@@ -214,7 +214,7 @@ def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
 def test_analyze_json_equals_the_tables(dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     found = one_document(dsi("analyze", run, "-o", out, *QUICK, "--json"))
-    assert (found["out"], found["exit_code"], found["warnings"]) == (str(out), 0, [])
+    assert (found["out"], found["exit_code"], found["facts"]) == (str(out), 0, [])
     (told,) = found["runs"]
     assert (told["name"], told["folder"], told["statuses"], told["read"]) == (
         "run",
@@ -278,9 +278,8 @@ def test_analyze_screen_names_what_was_found(dsi, four_runs, tmp_path):
     (used,) = [line for line in ended.err.splitlines() if line.startswith("used: ")]
     assert (
         used
-        == "used: labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in"
-        " WordNet 3.0; losses and accuracies: log.csv; test: preds.npy (2 epochs,"
-        " 10,000 samples), truth from targets.npy"
+        == "used: classes.txt, which are the preset fashion-mnist; log.csv; preds.npy (2"
+        " epochs, 10,000 samples), truth from targets.npy"
     )
 
 
@@ -291,11 +290,11 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
     call = ("analyze", *runs, "-o", tmp_path / "out", "--epochs", "2:2", *QUICK)
     first = dsi(*call)
     assert (
-        "share of classes that are farther from the truth, chance 44 % to 49 %"
+        "nearer to the truth than this share of classes (chance 44 % to 49 %)"
         in first.out
     )
     assert all(
-        f"used for {name}: labels: " in first.err
+        f"used for {name}: classes.txt" in first.err
         for name in ("garments", "cifar100-cnn")
     )
     assert dsi(*call).out == "Nothing new: 2 of 2 checkpoints.\n"
@@ -477,7 +476,7 @@ def test_export_to_a_terminal_escapes_control_characters(
 def test_export_refuses_a_terminal_for_bytes(analysed, dsi, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     hint = "add -o FILE, or --format csv"
-    error = f"dsi: stdout is a terminal, which cannot show Parquet or NPY: {hint}\n"
+    error = f"error: stdout is a terminal, which cannot show Parquet or NPY: {hint}\n"
     assert dsi("export", analysed.out, "--format", "npy") == (2, "", error)
 
 
@@ -539,7 +538,7 @@ def test_export_wrong_usage_is_one_line(
     monkeypatch.chdir(tmp_path)
     ended = dsi("export", analysed.out, *arguments)
     code = 5 if "written" in line else 2
-    assert ended == (code, "", f"dsi: {line.format(out=analysed.out)}\n")
+    assert ended == (code, "", f"error: {line.format(out=analysed.out)}\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -547,4 +546,4 @@ def test_export_of_another_folder_is_refused(dsi, tmp_path):
     (tmp_path / "x").mkdir()
     ended = dsi("export", tmp_path / "x")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(f"dsi: {tmp_path}/x is not a results folder")
+    assert ended.err.startswith(f"error: {tmp_path}/x is not a results folder")

@@ -158,5 +158,5 @@ def test_plot_wrong_usage_says_what_to_do(
         assert (ended.code, message in ended.err) == (code, True), ended.err
     assert dsi("plot", tmp_path / "none").code == 2
     assert dsi("plot").err.startswith(
-        "dsi: expected a results folder, as in dsi plot dsi-out; "
+        "error: expected a results folder, as in dsi plot dsi-out; "
     )

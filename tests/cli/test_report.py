@@ -38,10 +38,10 @@ def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, 
     (out / "report.html").mkdir(parents=True)
     ended = dsi("analyze", make_run(), "-o", out)
     assert ended.code == 5
-    (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     assert line.startswith(
-        f"dsi: no report, because {out}/report.html could not be written: "
+        f"error: no report, because {out}/report.html could not be written: "
     )
-    assert line.endswith("the tables are complete, and this command writes it again:")
+    assert f"to write it again, run dsi report {out}\n" in ended.err
     assert f"  Tables     {out}\n" in ended.out
     assert (out / "curves.parquet").is_file()

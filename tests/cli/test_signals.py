@@ -67,7 +67,7 @@ def test_main_interrupted_before_the_command_begins_ends_with_130_and_one_line(
     monkeypatch.setitem(sys.modules, "dsi_cli.cli.app", module)
     with pytest.raises(SystemExit, match=r"^130$"):
         main()
-    assert capsys.readouterr().err == "dsi: interrupted\n"
+    assert capsys.readouterr().err == "error: interrupted\n"
 
 
 def test_interrupted_by_leaves_an_ignored_signal_ignored():

@@ -200,8 +200,9 @@ def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
         "0.3s",
         "--json",
     )
-    error = {"error": told.err.removeprefix("dsi: ").rstrip(), "exit_code": told.code}
-    assert list(map(json.loads, told.out.splitlines())) == [error]
+    (document,) = map(json.loads, told.out.splitlines())
+    assert (document["exit_code"], document["code"]) == (told.code, "no-such-path")
+    assert told.err.startswith(f"error: {document['error']}\n")
 
 
 def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
@@ -370,7 +371,7 @@ def test_watch_invalid_option_writes_nothing(options, line, make_run, dsi, tmp_p
     assert dsi("watch", make_run(), "-o", tmp_path / "out", *options.split()) == (
         2,
         "",
-        f"dsi: {line}\n",
+        f"error: {line}\n",
     )
     assert not (tmp_path / "out").exists()
 

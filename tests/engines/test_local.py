@@ -131,7 +131,7 @@ def test_an_interrupt_does_not_wait_for_a_file_that_cannot_be_read(tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
     assert process.returncode == 130
-    assert errors == "dsi: interrupted\n"
+    assert errors == "error: interrupted\n"
 
 
 def test_an_analysis_with_any_number_of_threads_gives_the_same_tables(

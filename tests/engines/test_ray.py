@@ -362,7 +362,7 @@ def test_the_command_starts_ray_for_itself_and_ctrl_c_leaves_nothing_of_it(
     assert (printed, said) == (
         "",
         (
-            "dsi: interrupted; finished work is kept, so run the same command again to"
+            "error: interrupted\nhint: finished work is kept; run the same command again to"
             " continue\n"
         ),
     )

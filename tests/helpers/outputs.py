@@ -13,6 +13,7 @@ import torch
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.summary import Summary
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
@@ -242,3 +243,17 @@ def write_csm(
     parquet.write(
         table, layout.csm_path(out, run, kind, split, epoch), {}, out / ".tmp"
     )
+
+
+def noticed(summary: Summary, *codes: str) -> dict[str, dict[str, object]]:
+    """Return the fields of what an analysis noticed, by code; only of some codes if any
+    are given. Labels that dsi is unsure of are left out.
+    """
+    return {
+        fact.code: dict(fact.fields)
+        for fact in summary.facts
+        if (fact.code in codes if codes else fact.code not in UNSURE)
+    }
+
+
+UNSURE = ("senses-uncertain", "labels-unresolved", "no-labels", "no-agreement")

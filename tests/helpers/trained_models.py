@@ -251,9 +251,9 @@ def evaluate(dsi: Callable[..., Any], few: Path, tmp_path: Path) -> Evaluate:
         ended = dsi("analyze", run, "-o", tmp_path / out, *given, *QUICK, *options)
         assert "Traceback" not in ended.err
         errors = [
-            line.removeprefix("dsi: ")
+            line.removeprefix("error: ")
             for line in ended.err.splitlines()
-            if line.startswith("dsi: ")
+            if line.startswith("error: ")
         ]
         return Ran(
             ended.code, ended.out, ended.err, tmp_path / out, Path(run).name, errors

@@ -65,13 +65,11 @@ def test_classes_are_matched_by_what_they_are_called(data, names, wnids, expecte
 @pytest.mark.parametrize("width", [0, 3])
 def test_names_that_are_numbers_are_class_numbers(width):
     data = tuple(sorted(str(number).zfill(width) for number in range(12)))
-    targets, (warning,) = match_classes(_samples(data), 12, list("abcdefghijkl"), None)
+    targets, (found,) = match_classes(_samples(data), 12, list("abcdefghijkl"), None)
     assert targets.tolist() == [int(name) for name in data]
-    assert warning.startswith(
-        "the class names of DATA are numbers, so dsi takes them as the classifier's"
-        " class numbers, from 0"
-    )
-    assert ("torchvision's ImageFolder does (0, 1, 10, ...)" in warning) == (width == 0)
+    is_unsorted = width == 0
+    code = "class-names-unsorted" if is_unsorted else "class-names-are-numbers"
+    assert (found.code, found.fields["names"]) == (code, list(data[:3]))
 
 
 def test_ids_of_the_data_tell_two_classes_of_one_name_apart():
@@ -131,12 +129,11 @@ def test_match_classes_without_a_single_match_raises(data, names, missing, unuse
 
 def test_classes_without_an_image_are_told():
     names = ("ant", "bear", "cat", "dog", "eel", "fox")
-    _, warnings = match_classes(_samples(("fox", "ant"), [0, 0]), 6, names, None)
-    assert warnings == [
-        "5 of the 6 classes have no image in DATA: 'ant', 'bear', 'cat', ..."
-    ]
-    _, warnings = match_classes(_samples(names, [0, 1, 2, 3, 5]), 6, names, None)
-    assert warnings == ["1 of the 6 classes has no image in DATA: 'eel'"]
+    _, (found,) = match_classes(_samples(("fox", "ant"), [0, 0]), 6, names, None)
+    assert found.code == "classes-without-image"
+    assert (found.fields["classes"], found.fields["empty"]) == (6, list(names[:5]))
+    _, (found,) = match_classes(_samples(names, [0, 1, 2, 3, 5]), 6, names, None)
+    assert found.fields["empty"] == ["eel"]
 
 
 def test_numbers_alone_are_taken_as_they_are():
@@ -146,9 +143,7 @@ def test_numbers_alone_are_taken_as_they_are():
     assert (targets.tolist(), warnings) == ([1, 0, 2], [])
     targets, warnings = match_classes(_samples(None, [1, 4]), 6, None, None)
     assert targets.tolist() == [1, 4]
-    assert warnings == [
-        "4 of the 6 classes have no image in DATA: numbers 0, 2, 3, ..."
-    ]
+    assert [found.fields["empty"] for found in warnings] == [[0, 2, 3, 5]]
 
 
 def test_a_classifier_without_names_takes_the_datas_order_and_a_sorted_one_is_told():
@@ -157,10 +152,7 @@ def test_a_classifier_without_names_takes_the_datas_order_and_a_sorted_one_is_to
     samples = replace(_samples(("a", "b"), [1, 0, 1]), is_sorted=True)
     targets, warnings = match_classes(samples, 2, None, None)
     assert targets.tolist() == [1, 0, 1]
-    assert warnings == [
-        "dsi takes the class names of the data, in sorted order, as the classifier's"
-        " order; give --labels if it is another"
-    ]
+    assert [found.code for found in warnings] == ["class-order-sorted"]
     assert match_classes(samples, 2, ("b", "a"), None)[1] == []
     assert (
         match_classes(replace(_samples(("0", "1")), is_sorted=True), 2, None, None)[1]

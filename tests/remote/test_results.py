@@ -158,13 +158,13 @@ def test_results_of_a_server_that_denies_access_are_an_output_error(s3, dsi):
     ended = dsi("neighbors", OUT, "--class", "cat")
     assert (ended.code, ended.err) == (
         5,
-        f"dsi: {OUT} cannot be listed: the server denies access (Forbidden)\n",
+        f"error: {OUT} cannot be listed: the server denies access (Forbidden)\n",
     )
     s3.status = None
     ended = dsi("neighbors", "s3://elsewhere/out", "--class", "cat")
     assert (ended.code, ended.err) == (
         2,
-        "dsi: no such file or folder: s3://elsewhere/out\n",
+        "error: no such file or folder: s3://elsewhere/out\n",
     )
 
 
@@ -175,7 +175,7 @@ def test_analyze_with_a_url_as_output_raises_before_it_reads(make_run, dsi, comm
     assert (ended.code, ended.err) == (
         2,
         (
-            "dsi: the output must be a folder of this machine, not"
+            "error: the output must be a folder of this machine, not"
             " s3://lab/results/resnet 18; give -o 'resnet 18', and copy that folder to"
             " the server afterwards (docs/remote.md has the commands)\n"
         ),
@@ -190,5 +190,5 @@ def test_report_and_plot_of_a_url_without_an_output_raise(dsi, command):
     ended = dsi(name, OUT, *figures)
     assert (ended.code, ended.err) == (
         2,
-        f"dsi: {OUT} cannot be written to; add -o with a path of this machine\n",
+        f"error: {OUT} cannot be written to; add -o with a path of this machine\n",
     )

@@ -163,14 +163,14 @@ def test_best_epochs_by_accuracy_and_loss_equal_the_curves_table(analysed):
 
 def test_warnings_name_unused_checkpoints_and_labels(run):
     # nothing on the severity, which only the last epoch lacks
-    first, second = overview.run_warnings(run, "run")
-    assert first.text.startswith(
-        "dsi skipped 1 checkpoint that cannot be read or analysed, epoch_9.pt: "
-    )
-    assert (
-        second.text
-        == "The comparison with WordNet leaves out 1 label without a synset: qzx"
-    )
+    found = overview.result_messages(run)
+    assert [message.code for message in found] == [
+        "checkpoints-failed",
+        "labels-unresolved",
+        "predictions-of-usable-epochs",
+    ]
+    assert found[0].text.startswith("epoch_9.pt cannot be used: ")
+    assert found[1].text.startswith("dsi leaves 1 label out of the comparison")
     empty = run.curves.query("epoch == 3 and value.isna() and variant != 'ssim'")
     assert set(empty["reason"]) == {"no mistake"}, "one cause is one warning"
 
@@ -185,11 +185,9 @@ def test_missing_labels_are_one_warning_with_a_command(make_run, tmp_path):
         "warnings"
     ]
     assert left_out.text.startswith(
-        "run: 5 of 33 mistakes are predictions of classes without samples, "
+        "5 of 33 mistakes are predictions of classes without samples, "
     )
-    assert (
-        warning.command == f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE"
-    )
+    assert (warning.code, warning.command) == ("no-labels", "dsi labels --presets")
 
 
 def test_explanations_without_an_agreement_do_not_mention_it(make_run, tmp_path):

@@ -43,10 +43,11 @@ from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
-from dsi_cli.errors import UsageError, count
+from dsi_cli.errors import UsageError
+from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import PredictionFile, RunFolders, shorten_epochs
+from dsi_cli.predictions.files import PredictionFile, RunFolders
 from dsi_cli.predictions.result import EvaluationResult
 
 # takes a stage in words, the number of things done, and their total
@@ -84,7 +85,7 @@ class RunEvaluations:
 
     report: ReportProgress
     splits: dict[str, list[SplitEvaluations]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)  # what was noticed
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     _images_done: int = 0
     _images: int = 0
@@ -199,9 +200,9 @@ def prepare_evaluations(
         files.require_runs(predictions, usable)
     for run in runs:
         sources: dict[str, PredictionSource] = {}
-        warnings: list[str] = []
+        facts: list[Fact] = []
         if run.usable and labels[run.name].classes:
-            sources, warnings = _sources(
+            sources, facts = _sources(
                 run,
                 labels[run.name],
                 options,
@@ -232,8 +233,8 @@ def prepare_evaluations(
                 earlier = infos[0][1]["from"].get("source", "unknown")
                 descriptions[split.split] = f"{earlier}, from an earlier call"
                 _require_same_labels(run, split.split, infos, labels[run.name])
-                warnings += _mixed_sources(split.split, infos)
-        evaluations.warnings += [f"{run.name}: {warning}" for warning in warnings]
+                facts += _mixed_sources(split.split, infos)
+        evaluations.facts += about_run(run.name, facts)
     return evaluations
 
 
@@ -244,48 +245,46 @@ def _sources(
     data: DatasetCache | None,
     predictions: PredictionFile | RunFolders | None,
     progress: Callable[[int], None],
-) -> tuple[dict[str, PredictionSource], list[str]]:
-    """Return the source of each split, and warnings; options come before predictions
+) -> tuple[dict[str, PredictionSource], list[Fact]]:
+    """Return the source of each split, and facts about them; options come before predictions
     next to the checkpoints.
     """
     sources: dict[str, PredictionSource] = {}
-    warnings: list[str | None] = []
+    facts: list[Fact] = []
     if data is not None:
-        models, class_warnings = model_for_run(data, run, labels, options, progress)
+        models, of_classes = model_for_run(data, run, labels, options, progress)
         sources |= models
-        warnings += class_warnings
+        facts += of_classes
     given_splits = {*sources}
     if predictions is not None:
         split = options.evaluation.predictions_split
         given_splits.add(split)
         of_run = predictions.of_run(run.name, run.training.folder)
         if of_run is None:
-            warnings.append(f"{predictions.name} has no predictions of this run")
+            facts.append(fact("predictions-of-other-runs", file=predictions.name))
         else:
-            sources[split], warning = from_file.predictions_for_run(of_run, run, labels)
-            warnings.append(warning)
+            sources[split], of_file = from_file.predictions_for_run(of_run, run, labels)
+            facts += of_file
     if options.evaluation.predictions_before is not None:
         given_splits.add(options.evaluation.predictions_before[1])
     if "test" not in given_splits:
-        sources_nearby, nearby_warnings = _nearby_predictions(run, labels)
+        sources_nearby, of_nearby = _nearby_predictions(run, labels)
         sources |= sources_nearby
-        warnings += nearby_warnings
-    return sources, [warning for warning in warnings if warning is not None]
+        facts += of_nearby
+    return sources, facts
 
 
 def _nearby_predictions(
     run: RunCheckpoints, labels: ClassLabels
-) -> tuple[dict[str, PredictionSource], list[str | None]]:
+) -> tuple[dict[str, PredictionSource], list[Fact]]:
     """Return the predictions next to the checkpoints of a run as the source of the test
-    split, if they fit, and warnings.
+    split, if they fit, and what was noticed.
     """
     sources: dict[str, PredictionSource] = {}
     folder = run.training.folder
     names = files.nearby_names(folder)
-    warnings: list[str | None] = [
-        f"{name} next to the checkpoints is not used, because {names[0]} is; choose"
-        " with --predictions FILE"
-        for name in names[1:]
+    facts = [
+        fact("predictions-not-used", file=name, used=names[0]) for name in names[1:]
     ]
     try:
         paths = files.find_prediction_files(folder)
@@ -295,16 +294,14 @@ def _nearby_predictions(
             else files.read_predictions(*paths).of_run(run.name, folder)
         )
         if found is not None:
-            sources["test"], warning = from_file.predictions_for_run(found, run, labels)
-            warnings.append(warning)
+            sources["test"], of_file = from_file.predictions_for_run(found, run, labels)
+            facts += of_file
         elif names:
-            warnings.append(
-                f"{names[0]} next to the checkpoints is not used, because its column"
-                " 'run' has other runs"
-            )
+            facts.append(fact("predictions-nearby-of-other-runs", file=names[0]))
     except UsageError as error:
-        warnings.append(f"{names[0]} next to the checkpoints is not used: {error}")
-    return sources, warnings
+        unusable = fact("predictions-unusable", file=names[0], reason=str(error))
+        facts.append(unusable)
+    return sources, facts
 
 
 class EvaluationJob(NamedTuple):
@@ -437,9 +434,9 @@ def _require_same_labels(
             raise UsageError(message, code="other-labels", run=run.name, split=split)
 
 
-def _mixed_sources(split: str, infos: Sequence[tuple[int, Entry]]) -> list[str]:
-    """Return a warning if the results of a split, whose epochs and values are given,
-    come from different sources.
+def _mixed_sources(split: str, infos: Sequence[tuple[int, Entry]]) -> Iterator[Fact]:
+    """Yield a fact for each source if the results of a split, whose epochs and values
+    are given, come from different sources.
     """
     # Group the epochs by what their results were made from: data, model and images in
     # words, and the model's source.
@@ -457,29 +454,18 @@ def _mixed_sources(split: str, infos: Sequence[tuple[int, Entry]]) -> list[str]:
         )
         epochs_of.setdefault(origin, []).append(epoch)
     if len(epochs_of) < 2:
-        return []
+        return
     differing = [
         index
         for index, values in enumerate(zip(*epochs_of, strict=True))
         if len(set(values)) > 1
     ]
     shown = [index for index in differing if index < READABLE_PARTS] or [0]
-    listed = []
+    differs_visibly = differing[0] < READABLE_PARTS
+    code = "sources-differ" if differs_visibly else "inputs-differ"
     for origin, epochs in epochs_of.items():
-        made_from = ", ".join(origin[index] for index in shown)
-        listed.append(
-            f"{count(len(epochs), 'epoch')} ({shorten_epochs(epochs)}) by {made_from}"
-        )
-    more = (
-        ""
-        if differing[0] < READABLE_PARTS
-        else ", with different data, code or arguments"
-    )
-    return [
-        f"the curves on {split} contain predictions from different sources:"
-        f" {'; '.join(listed)}{more}; to make them comparable, run again for all epochs"
-        f" with --{split} or --predictions"
-    ]
+        source = ", ".join(origin[index] for index in shown)
+        yield fact(code, epochs=epochs, split=split, source=source)
 
 
 def splits_with_other_accuracy(

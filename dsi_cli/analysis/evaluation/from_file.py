@@ -14,8 +14,9 @@ import numpy as np
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.records import SKIPPED, Record
-from dsi_cli.errors import UsageError, count
-from dsi_cli.predictions.files import PredictionFile, shorten_epochs
+from dsi_cli.errors import UsageError
+from dsi_cli.facts import Fact, fact
+from dsi_cli.predictions.files import PredictionFile
 from dsi_cli.predictions.result import EvaluationResult
 
 
@@ -54,8 +55,8 @@ class FilePredictions:
 
 def predictions_for_run(
     predictions: PredictionFile, run: RunCheckpoints, labels: ClassLabels
-) -> tuple[FilePredictions, str | None]:
-    """Return the predictions of one run, and a warning if their epochs are not exactly
+) -> tuple[FilePredictions, list[Fact]]:
+    """Return the predictions of one run, and facts about epochs that are not exactly
     those of the run.
 
     Raise `UsageError` if the predictions do not fit the classes or the epochs of the
@@ -67,9 +68,14 @@ def predictions_for_run(
     if len(every) > 1 and predictions.has_one_epoch(run.name):
         last = predictions.last_epoch(every, usable, run.name)
         results = predictions.results([last], labels.classes, names, run.name)
-        return _file_predictions(
-            predictions, run, results, [*results.values()]
-        ), _last_epoch_warning(predictions.name, every)
+        assumed = fact(
+            "predictions-without-epoch",
+            file=predictions.name,
+            of_run=len(every),
+            last=every[-1],
+        )
+        source = _file_predictions(predictions, run, results, [*results.values()])
+        return source, [assumed]
     first_error: UsageError | None = None
     # The rows of an array belong to all epochs of the run, or else to the usable ones.
     for epochs in filter(None, (every, usable)):
@@ -88,7 +94,14 @@ def predictions_for_run(
             continue
         source = _file_predictions(predictions, run, results, used)
         if epochs is not every and predictions.is_in_order:
-            return source, _usable_epochs_warning(predictions.name, every, usable)
+            assumed = fact(
+                "predictions-of-usable-epochs",
+                file=predictions.name,
+                of_run=len(every),
+                used=usable,
+                left_out=sorted({*every} - {*usable}),
+            )
+            return source, [assumed]
         others = predictions.unused_epochs(
             {record.epoch or 0 for record in run.resolved}, run.name
         )
@@ -141,44 +154,25 @@ def _all_epochs(run: RunCheckpoints) -> list[int]:
     )
 
 
-def _last_epoch_warning(name: str, epochs: Sequence[int]) -> str:
-    return (
-        f"{name} names no epoch, so dsi takes its predictions for the last of"
-        f" {len(epochs)}, epoch {epochs[-1]}; if they belong to another, add a column"
-        " 'epoch', or give an NPZ with `epochs`"
-    )
-
-
-def _usable_epochs_warning(
-    name: str, every: Sequence[int], usable: Sequence[int]
-) -> str:
-    left_out = [epoch for epoch in every if epoch not in usable]
-    return (
-        f"{name} has {count(len(usable), 'row')} and the run"
-        f" {count(len(every), 'epoch')}, so dsi takes the rows for {_epochs(usable)},"
-        f" without the unused checkpoints of {_epochs(left_out)}; if they belong to"
-        " others, give an NPZ with `epochs`"
-    )
-
-
 def _mismatch(
     name: str, usable: Sequence[int], found: Collection[int], others: Sequence[int]
-) -> str | None:
-    """Return the warning about epochs that only the run or only the file has; None
-    without any.
-    """
+) -> list[Fact]:
+    """Return facts about epochs that only the run or only the file has."""
+    facts = []
     missing = [epoch for epoch in usable if epoch not in found]
-    problems = []
     if missing:
-        number = f"{len(missing)} of {count(len(usable), 'epoch')}"
-        problems.append(f"has no predictions for {number}: {shorten_epochs(missing)}")
+        facts.append(
+            fact(
+                "epochs-without-predictions",
+                epochs=missing,
+                file=name,
+                missing=len(missing),
+                of_run=len(usable),
+            )
+        )
     if others:
-        problems.append(f"has {_epochs(others)}, which the run lacks")
-    return f"{name} {'; it '.join(problems)}" if problems else None
-
-
-def _epochs(epochs: Sequence[int]) -> str:
-    return f"epoch{'s' * (len(epochs) > 1)} {shorten_epochs(epochs)}"
+        facts.append(fact("predictions-without-checkpoint", epochs=others, file=name))
+    return facts
 
 
 def _digest(result: EvaluationResult) -> str:

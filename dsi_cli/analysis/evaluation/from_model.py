@@ -27,6 +27,7 @@ from dsi_cli.checkpoints import checkpoint_reader
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import free_memory
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
+from dsi_cli.facts import Fact
 from dsi_cli.inference import preprocess, user_code
 from dsi_cli.inference.preprocess import Preprocessing, recorded_preprocessing
 from dsi_cli.predictions.result import EvaluationResult
@@ -540,7 +541,7 @@ def model_for_run(
     labels: ClassLabels,
     options: Options,
     progress: Callable[[int], None],
-) -> tuple[dict[str, ModelPredictions], list[str]]:
+) -> tuple[dict[str, ModelPredictions], list[Fact]]:
     """Return the sources of one run, one per split, and warnings about the classes of
     the data.
 
@@ -579,10 +580,10 @@ def model_for_run(
             listed.names,
             [resolution.wnid for resolution in labels.resolutions],
         )
-    sources, warnings = {}, []
+    sources, facts = {}, []
     for split, samples in data.samples.items():
-        targets, class_warnings = match_classes(samples, labels.classes, names, wnids)
-        warnings += class_warnings
+        targets, of_classes = match_classes(samples, labels.classes, names, wnids)
+        facts += of_classes
         label_assumption = None
         if samples.names is None:
             label_assumption = "labels are taken as class numbers"
@@ -604,4 +605,4 @@ def model_for_run(
         equal = np.min(list(counts.values()), axis=0)
         for split, source in sources.items():
             source.equal_samples = equal if (counts[split] > equal).any() else None
-    return sources, warnings
+    return sources, facts

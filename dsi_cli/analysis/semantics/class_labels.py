@@ -24,6 +24,7 @@ from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy
 from dsi_cli.checkpoints.checkpoint_reader import read_metadata
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.errors import UsageError, count, quoted
+from dsi_cli.facts import Fact, fact
 from dsi_cli.labels import files, index_maps, presets
 from dsi_cli.labels.label_list import LabelList, are_ids, match_order, name_key
 from dsi_cli.wordnet.database import wordnet
@@ -209,13 +210,14 @@ class ClassLabels:
         ]
 
     @property
-    def uncertain(self) -> list[tuple[str, str]]:
-        """The labels and synsets that a person should check; none if a custom taxonomy
-        replaces WordNet.
+    def uncertain(self) -> list[list[str]]:
+        """The labels and synsets that a person should check, the least certain first;
+        none if a custom taxonomy replaces WordNet.
         """
         if self.taxonomy is not None:
             return []
-        return [(entry.label, entry.synset) for entry in self.to_check if entry.synset]
+        least_certain = sorted(self.to_check, key=lambda entry: entry.confidence or 0.0)
+        return [[entry.label, entry.synset] for entry in least_certain if entry.synset]
 
     @property
     def nodes(self) -> dict[int, int]:
@@ -227,32 +229,73 @@ class ClassLabels:
         }
         return {index: node for index, node in nodes.items() if node is not None}
 
-    def reason_all_uncertain(self) -> str | None:
-        """Return why all chosen senses are uncertain and what to do, or None if they
-        are not.
+    @property
+    def are_all_uncertain(self) -> bool:
+        """True if so many labels are unknown to WordNet that the chosen senses of the
+        others are uncertain.
         """
-        lacking = [
-            entry
-            for entry in self.unresolved
-            if entry.resolved_by not in resolve.CERTAIN
-        ]
+        lacking = self._without_certain_sense
         unknown = sum(entry.resolved_by != resolve.PLACEHOLDER for entry in lacking)
         is_any_chosen = any(
             entry.synset and entry.resolved_by not in resolve.CERTAIN
             for entry in self.resolutions
         )
-        if (
-            self.taxonomy is not None
-            or not is_any_chosen
-            or not resolve.is_foreign(unknown, len(lacking), self.classes)
-        ):
-            return None
         return (
-            f"{len(lacking)} of {count(self.classes, 'label')} are unknown to"
-            f" {self.lookup_source}, so the senses of the others are uncertain, too;"
-            " add --taxonomy FILE or --reference FILE, or choose the synsets with"
-            " --map FILE"
+            self.taxonomy is None
+            and is_any_chosen
+            and resolve.is_foreign(unknown, len(lacking), self.classes)
         )
+
+    @property
+    def _without_certain_sense(self) -> list[Resolution]:
+        return [
+            entry
+            for entry in self.unresolved
+            if entry.resolved_by not in resolve.CERTAIN
+        ]
+
+    def facts(self, reference: str, reason_no_agreement: str | None) -> Iterator[Fact]:
+        """Yield what a user should check or add so that labels can be compared.
+
+        `reference` is the main reference, and `reason_no_agreement` the reason why
+        nothing can be compared with it, or None.
+        """
+        if self.label_list is None:
+            if reason_no_agreement is not None:
+                yield fact("no-labels", classes=self.classes)
+            return
+        command = self.command or ""
+        unknown = [] if self.are_placeholders else self.unknown_labels
+        labels = [label for label, _ in unknown]
+        map_command = f"{command} --write-map map.csv" if command and unknown else ""
+        if reason_no_agreement is not None:
+            yield fact(
+                "no-agreement",
+                reference=reference,
+                reason=reason_no_agreement,
+                labels=labels,
+                command=map_command,
+            )
+        if self.are_all_uncertain:
+            yield fact(
+                "senses-uncertain-all",
+                unknown=len(self._without_certain_sense),
+                labels=self.classes,
+                source=self.lookup_source,
+                command=command,
+            )
+            return
+        if unknown and reason_no_agreement is None:
+            yield fact(
+                "labels-unresolved",
+                labels=labels,
+                reference=reference,
+                reason=unknown[0][1],
+                command=map_command,
+            )
+        senses = self.uncertain
+        if senses:
+            yield fact("senses-uncertain", senses=senses, command=command)
 
     def reason_no_reference(self) -> str | None:
         """Return why no alignment with WordNet is possible, or None if it is."""
@@ -506,9 +549,9 @@ def find_labels(
     classes: int | None,
     dataset_names: tuple[str, ...] | None = None,
     earlier_id: str | None = None,
-) -> tuple[LabelList | None, list[str]]:
-    """Return the labels of a run, and warnings about label lists that dsi found but
-    cannot use.
+) -> tuple[LabelList | None, list[Fact]]:
+    """Return the labels of a run, and facts about label lists that dsi found but cannot
+    use.
 
     Unless the user has given labels, dsi takes the first list with the right number of
     them. It searches in the first readable checkpoint, next to the checkpoints, in the
@@ -529,7 +572,7 @@ def find_labels(
     )
     if classes is None:
         return from_dataset, []
-    warnings: list[str] = []
+    facts: list[Fact] = []
     found: LabelList | None = None
     for candidate in _nearby_labels(run, readable, earlier_id):
         if found is not None and found.path is not None:
@@ -541,16 +584,16 @@ def find_labels(
             ):
                 _require_same_order(found, candidate)
         elif isinstance(candidate, UsageError):
-            warnings.append(str(candidate))
+            facts.append(fact("labels-unreadable", reason=str(candidate)))
         elif len(candidate.names) != classes:
-            number, expected = (
-                count(len(candidate.names), "label"),
-                count(classes, "class"),
+            unused = fact(
+                "labels-not-used",
+                source=candidate.source,
+                labels=len(candidate.names),
+                classes=classes,
+                in_checkpoint=candidate.path is None,
             )
-            warnings.append(
-                f"{candidate.source} is not used, because it has {number} and the"
-                f" classifier {expected}"
-            )
+            facts.append(unused)
         elif found is None:
             found = candidate
     if (
@@ -559,7 +602,7 @@ def find_labels(
         and len(from_dataset.names) == classes
     ):
         found = from_dataset
-    return found, warnings
+    return found, facts
 
 
 def _require_same_order(labels: LabelList, other: LabelList) -> None:
@@ -568,7 +611,7 @@ def _require_same_order(labels: LabelList, other: LabelList) -> None:
     if contradiction is not None and contradiction.is_order:
         first, second = (shlex.quote(path or "") for path in (labels.path, other.path))
         message = (
-            f"{labels.path} and {other.path} disagree, and the second has"
+            f"{labels.path} and {other.path} have classes in different order:"
             f" {contradiction.text}; choose one of them with "
         )
         message += f"--labels {first} or --labels {second}"
@@ -579,8 +622,8 @@ def _require_same_order(labels: LabelList, other: LabelList) -> None:
 
 def contradictions_of_found(
     labels: LabelList | None, run: TrainingRun, readable: Sequence[CheckpointFile]
-) -> list[str]:
-    """Return a warning if labels that were found for a run contradict those in a
+) -> list[Fact]:
+    """Return a fact if labels that were found for a run contradict those in a
     checkpoint or in a file.
     """
     if labels is None:
@@ -592,8 +635,8 @@ def contradictions_of_found(
 
 def _contradictions(
     labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]
-) -> list[str]:
-    """Return a warning if a list of the run has the same classes in another order, or a
+) -> list[Fact]:
+    """Return a fact if a list of the run has the same classes in another order, or a
     file has as many other classes.
     """
     for nearby in chain(_labels_in_files(run), _labels_in_checkpoint(readable)):
@@ -601,30 +644,41 @@ def _contradictions(
             continue  # this list is not used, so it need not be valid
         contradiction = _contradiction(labels, nearby)
         if contradiction is not None:
-            place = "" if nearby.path is None else " next to the checkpoints"
-            return [
-                f"{labels.source} is used, but {nearby.source}{place} has"
-                f" {contradiction.text}"
-            ]
+            found = fact(
+                contradiction.code,
+                used=labels.source,
+                source=nearby.source,
+                in_checkpoint=nearby.path is None,
+                **contradiction.fields,
+            )
+            return [found]
     return []
 
 
 class _Contradiction(NamedTuple):
     """A difference between two label lists."""
 
-    text: str
-    is_order: bool  # True if a class of both lists has another number
+    code: str  # of the fact
+    fields: dict[str, Any]
+
+    @property
+    def is_order(self) -> bool:
+        """True if a class of both lists has another number."""
+        return self.code in ("labels-reordered", "labels-partly-reordered")
+
+    @property
+    def text(self) -> str:
+        """The number and the names of the first class that differs."""
+        index, there, here = (self.fields[name] for name in ("index", "there", "here"))
+        return f"class {index} is {there!r} in the second and {here!r} in the first"
 
 
 def _contradiction(labels: LabelList, nearby: LabelList) -> _Contradiction | None:
     """Return how the classes of a list of the run differ from those of the labels, or
     None if they do not contradict them.
     """
-    order, what, is_order = (
-        match_order(labels.names, labels.wnids, nearby, {}),
-        "the same classes in another order",
-        True,
-    )
+    order = match_order(labels.names, labels.wnids, nearby, {})
+    code = "labels-reordered"
     there, here = (
         [name_key(name) for name in names] for names in (nearby.names, labels.names)
     )
@@ -639,7 +693,7 @@ def _contradiction(labels: LabelList, nearby: LabelList) -> _Contradiction | Non
             for index, number in enumerate(sorted(numbers))
             if number != numbers[index]
         ]
-        what, is_order = "numbers for names, perhaps in another order", False
+        code = "labels-numbered"
     else:
         most = Counter(there) | Counter(here)
         # a repeated name has no certain place
@@ -647,20 +701,20 @@ def _contradiction(labels: LabelList, nearby: LabelList) -> _Contradiction | Non
         has_ids = are_ids(nearby.names) or are_ids(labels.names)
         if nearby.path is not None and not has_ids and 2 * len(common) < len(here):
             return _Contradiction(
-                f"other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)",
-                is_order=False,
+                "labels-of-other-classes", {"labels": list(nearby.names[:2])}
             )
         moved = [
             index
             for index, key in enumerate(here)
             if key in common and key != there[index]
         ]
-        what = "some of the classes in another order"
+        code = "labels-partly-reordered"
     if len(moved) < 2:
         return None
-    name, other = quoted(labels.names[moved[0]]), quoted(nearby.names[moved[0]])
+    first = moved[0]
     return _Contradiction(
-        f"{what}: class {moved[0]} is {other} there and {name} here", is_order
+        code,
+        {"index": first, "here": labels.names[first], "there": nearby.names[first]},
     )
 
 

@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.analysis.semantics.epoch_context import SCSM
-from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import Phases, phases
-from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
+from dsi_cli.queries.quantities import (
+    PEARSON,
+    QUANTITIES,
+    SAI,
+    alignment,
+    network_matrix,
+    select,
+)
+from dsi_cli.store.schema import SPLITS
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]
@@ -52,27 +59,17 @@ def phase_rows(
     confidence intervals.
     """
     points = [row for row in points if row["epoch"] is not None]
-    # Use the first matrix of the network's similarity that the run has.
-    with_wsi = {
-        (row["of"], row.get("split")) for row in points if row["metric"] == "wsi"
-    }
-    kinds = {name: MatrixId.parse(name) for name in NETWORK_MATRICES}
-    network = next(
-        (name for name, kind in kinds.items() if kind in with_wsi), NETWORK_MATRICES[-1]
-    )
-    kind, split = kinds[network]
+    network = network_matrix(points)
 
     # The agreement is Pearson's correlation, or else the first measure's excess.
-    alignments = _select(points, metric="sai", of=f"{network},{SCSM}")
-    measures = {row.get("variant") for row in alignments}
-    order = ["pearson", *MEASURES]
-    measure = next((name for name in order if name in measures), None)
-    is_agreement = measure in ("pearson", None)
-    name = "agreement" if is_agreement else f"excess of {measure}"
-    curve = _last_saves(_select(alignments, variant=measure, reference=reference))
+    alignments = select(points, {"metric": SAI, "of": f"{network},{SCSM}"})
+    measure = alignment({row.get("variant") for row in alignments}).variant
+    name = "agreement" if measure == PEARSON else f"excess of {measure}"
+    key = {"variant": measure, "reference": reference}
+    curve = _last_saves(select(alignments, key))
     spread = _column(curve, "null_std") / (1 - _column(curve, "null_mean"))
     without = None
-    if measure == "pearson":
+    if measure == PEARSON:
         without = _agreement_without_each(curve, reference, by_class)
     agreement = _phases(curve, "excess", 0.0, _min_gain(spread), without)
     rows = _rows_of(f"{name} {network},{SCSM}", agreement)
@@ -80,14 +77,16 @@ def phase_rows(
     # The Max WSI means nothing as long as the agreement stays within chance.
     max_wsi = Phases(reason=NOT_LEARNED)
     if not agreement.is_within_chance:
-        of_network = _select(points, metric="wsi", of=kind, variant="max", split=split)
+        of_network = select(points, QUANTITIES["max_wsi"].key(network))
         max_wsi = _phases(_last_saves(of_network), "value")
     rows += _rows_of("wsi max", max_wsi)
 
     # WIDM of each split
-    widm = _select(points, metric="idm", of=SCSM, variant="errors", reference=reference)
-    for part in sorted({row["split"] for row in widm}):
-        curve = _last_saves(_select(widm, split=part))
+    for part in sorted(SPLITS):
+        key = QUANTITIES["widm"].key(network, part) | {"reference": reference}
+        curve = _last_saves(select(points, key))
+        if not curve:
+            continue
         chance = _column(curve, "null_mean")
         start = float(np.nanmedian(chance)) if np.isfinite(chance).any() else None
         min_gain = _min_gain(_column(curve, "null_std"))
@@ -126,14 +125,6 @@ def _agreement_without_each(
     if len(known) < len(values) or len(sizes) != 1:
         return None
     return np.stack(known)
-
-
-def _select(points: Sequence[Point], **columns: str | None) -> list[Point]:
-    return [
-        row
-        for row in points
-        if all(row.get(name) == value for name, value in columns.items())
-    ]
 
 
 def _last_saves(points: Iterable[Point]) -> list[Point]:

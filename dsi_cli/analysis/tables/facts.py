@@ -1,0 +1,135 @@
+"""The table of facts: what the steps of an analysis noticed about each run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from dsi_cli.analysis.cache import key_of
+from dsi_cli.analysis.evaluation import collect
+from dsi_cli.analysis.tables import geometry
+from dsi_cli.analysis.tables.result_tables import RunRows
+from dsi_cli.checkpoints.discovery import printable
+from dsi_cli.checkpoints.records import FAILED, PENDING, Record
+from dsi_cli.facts import Fact, about_run, fact
+from dsi_cli.queries import facts
+from dsi_cli.queries.findings import reference_name
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.schema import FACTS
+
+MIN_STEPS, UNRELATED_ANGLE = 2, 80.0
+"""The heads of a run are unrelated if at least so many steps between checkpoints all
+have at least this mean angle of the class vectors, in degrees.
+"""
+
+
+def of_run(out: Path, rows: RunRows, reason_no_agreement: str | None) -> list[Fact]:
+    """Return what the rows of a run show: files that failed, labels to check, zero
+    weights, other accuracies and unrelated heads.
+
+    `reason_no_agreement` is the reason why nothing can be compared with the main
+    reference, or None.
+    """
+    found = [*_unused_files(rows), *_missing_predictions(rows)]
+    if rows.run.usable:
+        reference = reference_name(rows.main_reference)
+        found += rows.labels.facts(reference, reason_no_agreement)
+    for record in rows.records:
+        found += _of_checkpoint(rows, record)
+    found += _unrelated_heads(out, rows.run.name)
+    return about_run(rows.run.name, found)
+
+
+def _unused_files(rows: RunRows) -> Iterator[Fact]:
+    """Yield a fact for each cause why checkpoints failed or are still being written."""
+    causes: dict[tuple[str, str | None], list[Record]] = {}
+    for record in rows.run.resolved:
+        if record.status in (FAILED, PENDING):
+            causes.setdefault((record.status, record.code), []).append(record)
+    for (status, cause), records in causes.items():
+        yield fact(
+            f"checkpoints-{status}",
+            cause=cause,
+            files=[record.name for record in records],
+            reason=records[0].reason,
+            folder=printable(str(rows.run.training.folder)),
+        )
+
+
+def _missing_predictions(rows: RunRows) -> Iterator[Fact]:
+    """Yield a fact for each reason why evaluations failed."""
+    names = {record.path: record.name for record in rows.run.resolved}
+    for split in rows.evaluations.splits[rows.run.name]:
+        causes: dict[str, list[str]] = {}
+        for path, reason in split.failed.items():
+            causes.setdefault(reason, []).append(names[path])
+        for reason, files in causes.items():
+            yield fact(
+                "predictions-missing", split=split.split, files=files, reason=reason
+            )
+
+
+def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
+    """Yield facts about zero weights of a checkpoint, and accuracies that differ from
+    those that the trainer wrote.
+    """
+    epochs, computed = [record.epoch or 0], rows.computed[record.path]
+    label_list = rows.labels.label_list
+    if computed.zero_rows:
+        classes = [
+            label_list.names[index] if label_list else str(index)
+            for index in computed.zero_rows
+        ]
+        yield fact("zero-weights", epochs=epochs, classes=classes)
+    splits = collect.splits_with_other_accuracy(
+        computed.curves, rows.trainer_values(record)
+    )
+    if not splits:
+        return
+    evaluations = [
+        split
+        for split in rows.evaluations.splits[rows.run.name]
+        if split.split in splits
+    ]
+    ran_model = any(
+        split.info(record).get("from", {}).get("model") for split in evaluations
+    )
+    code = "accuracy-of-model-differs" if ran_model else "accuracy-differs"
+    yield fact(code, epochs=epochs, splits=splits)
+
+
+def _unrelated_heads(out: Path, run: str) -> Iterator[Fact]:
+    """Yield a fact if the checkpoints of a run seem to be separate trainings, by the
+    angles of their class vectors.
+    """
+    angles = geometry.angles_between_checkpoints(out, run)
+    if len(angles) >= MIN_STEPS and min(angles) >= UNRELATED_ANGLE:
+        yield fact("heads-unrelated", angle=min(angles))
+
+
+def write(
+    out: Path, found: Sequence[Fact], runs: Sequence[str], removed: Collection[str]
+) -> bool:
+    """Write the facts of runs if they differ from those of an earlier call, and remove
+    those of some runs; return whether the table was written.
+    """
+    rows: dict[str, list[dict[str, object]]] = {run: [] for run in runs}
+    for row in facts.rows(found):
+        rows[row["run"]].append(row)
+    earlier = layout.earlier_options(out, FACTS).get("keys", {})
+    keys = {run: key_of("facts", of_run) for run, of_run in rows.items()}
+    others = {
+        run: key
+        for run, key in earlier.items()
+        if run not in rows and run not in removed
+    }
+    if (out / FACTS.path).is_file() and {**others, **keys} == earlier:
+        return False
+    every = [row for of_run in rows.values() for row in of_run]
+    return layout.write_runs(
+        out,
+        FACTS,
+        [*runs, *removed],
+        parquet.from_rows(FACTS, every),
+        {"keys": {**others, **keys}},
+    )

@@ -1,0 +1,458 @@
+"""The sentences of facts: one table that terminal, report, notebook and JSON read.
+
+A step notices something as a `dsi_cli.facts.Fact`. This module decides what comes
+first, which facts share a line, and how they read. No other module has their words.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dsi_cli.errors import count, listed
+from dsi_cli.facts import ERROR, SEVERITIES, WARNING, Fact
+
+if TYPE_CHECKING:
+    from dsi_cli.store.results import Results
+
+MAX_NAMED = 5  # labels, files or runs that a sentence names; dsi counts the others
+
+
+class Kind(NamedTuple):
+    """The words of one kind of fact, and its severity.
+
+    In a sentence and a command, ``{name}`` is a field. ``{name:label}`` is the number
+    of labels in it, ``{name:first}`` its first item with the number of the others, and
+    ``{name:quoted}`` its items in quotes.
+    """
+
+    severity: str
+    sentence: str
+    hint: str = ""  # what to do, in words
+    command: str = ""  # the command that helps, or shows more
+
+
+KINDS = {
+    # checkpoints
+    "checkpoints-failed": Kind(
+        ERROR,
+        "{files:first} cannot be used: {reason}",
+        command="dsi scan {folder}",
+    ),
+    "checkpoints-pending": Kind(
+        WARNING,
+        "{files:first} may still be being written: {reason}",
+        command="dsi scan {folder}",
+    ),
+    "predictions-missing": Kind(
+        ERROR, "{files:first} has no predictions on {split}: {reason}"
+    ),
+    "checkpoints-left-out": Kind(
+        WARNING, "dsi leaves out {files:checkpoint}, such as {example}: {reason}"
+    ),
+    "head-grows": Kind(
+        WARNING,
+        "the head grows from {common} to {classes:class}, so curves are over the first"
+        " {common}, which every epoch has",
+    ),
+    "epochs-numbered": Kind(
+        WARNING,
+        "no file names its epoch, so dsi numbers them from 1 by their {by} and joins no"
+        " log",
+    ),
+    "head-unconfirmed": Kind(
+        WARNING,
+        "the head {head} ({classes} x {features}) was taken, but nothing confirms that"
+        " it is a classifier",
+        "To choose another of the ranking, add --head NAME.",
+        "dsi scan --why {path}",
+    ),
+    "folders-numbered": Kind(
+        WARNING,
+        "the numbered folders in {name} are a run each",
+        "If they are epochs of one run, give {path} with {option}",
+    ),
+    "names-do-not-fit": Kind(
+        WARNING,
+        "{others} of {files:file} do not fit {option} and are left out, such as"
+        " {example}",
+    ),
+    "names-differ-from-contents": Kind(
+        WARNING,
+        "{files:checkpoint} have other epochs in their contents than --names states"
+        " ({example} has {in_contents}); dsi takes those of --names ({in_name})",
+    ),
+    "heads-unrelated": Kind(
+        WARNING,
+        "the class vectors of successive checkpoints are unrelated (angles of"
+        " {angle:.0f}° or more)",
+        "If these are separate trainings, put each into a folder of its own.",
+    ),
+    "zero-weights": Kind(
+        WARNING,
+        "the weights of class {classes:quoted} are zero, so its similarity to all"
+        " others is 0",
+    ),
+    # labels
+    "labels-repeated": Kind(
+        WARNING,
+        "{source} has labels that occur twice ({labels:quoted}), which get different"
+        " senses if there are several",
+        "Check these senses.",
+    ),
+    "labels-unreadable": Kind(WARNING, "{reason}"),
+    "labels-not-used": Kind(
+        WARNING,
+        "{source} is not used, because it has {labels:label} and the classifier"
+        " {classes:class}",
+    ),
+    "labels-reordered": Kind(
+        WARNING,
+        "{used} is used, but {source} has the same classes in another order: class"
+        " {index} is {there!r} there and {here!r} here",
+    ),
+    "labels-partly-reordered": Kind(
+        WARNING,
+        "{used} is used, but {source} has some of the classes in another order: class"
+        " {index} is {there!r} there and {here!r} here",
+    ),
+    "labels-numbered": Kind(
+        WARNING,
+        "{used} is used, but {source} has numbers for names, perhaps in another order:"
+        " class {index} is {there!r} there and {here!r} here",
+    ),
+    "labels-of-other-classes": Kind(
+        WARNING,
+        "{used} is used, but {source} next to the checkpoints has other classes"
+        " ({labels:quoted}, ...)",
+    ),
+    "no-labels": Kind(
+        WARNING,
+        "dsi found no names for {classes:class}, so there is no agreement",
+        "Add --labels FILE with one class name per line, or --labels PRESET from this"
+        " list:",
+        "dsi labels --presets",
+    ),
+    "no-agreement": Kind(
+        WARNING,
+        "no agreement with {reference}: {reason}",
+        command="{command}",
+    ),
+    "senses-uncertain-all": Kind(
+        WARNING,
+        "{unknown} of {labels:label} are unknown to {source}, so the senses of"
+        " the others are uncertain, too",
+        "Add --taxonomy FILE or --reference FILE, or choose the synsets with --map"
+        " FILE.",
+        "{command}",
+    ),
+    "labels-unresolved": Kind(
+        WARNING,
+        "dsi leaves {labels:label} out of the comparison with {reference}: {labels}"
+        " ({reason})",
+        command="{command}",
+    ),
+    "senses-uncertain": Kind(
+        WARNING,
+        "dsi is unsure of the sense of {senses:label}: {senses}",
+        command="{command}",
+    ),
+    # training logs
+    "log-without-run": Kind(
+        WARNING,
+        "the values in {log} that identify a training are not in the run's name",
+    ),
+    "log-not-joined": Kind(
+        WARNING,
+        "{log} has the epochs {of_log}, and the checkpoints have {of_run}, so dsi does"
+        " not join them",
+        "Change the numbers in the log, or, if equal numbers are the same epochs, add"
+        " {option}",
+    ),
+    "log-without-epochs": Kind(
+        WARNING,
+        "{log} has {rows:row} without numbers of epochs, and the checkpoints have"
+        " {of_run}, so dsi does not join them",
+        "Change the numbers in the log, or, if equal numbers are the same epochs, add"
+        " {option}",
+    ),
+    "log-shifted": Kind(
+        WARNING,
+        "{log} has the epochs {of_log}, and the checkpoints have {of_run}, so dsi"
+        " takes epoch {epoch_of_log} of the log for epoch {epoch_of_run}",
+    ),
+    "log-nearby": Kind(
+        WARNING, "dsi does not join the log {log}", "To use it, add {option}"
+    ),
+    # predictions
+    "predictions-of-other-runs": Kind(WARNING, "{file} has no predictions of this run"),
+    "predictions-not-used": Kind(
+        WARNING,
+        "{file} next to the checkpoints is not used, because {used} is",
+        "Choose with --predictions FILE",
+    ),
+    "predictions-nearby-of-other-runs": Kind(
+        WARNING,
+        "{file} next to the checkpoints is not used, because its column 'run' has"
+        " other runs",
+    ),
+    "predictions-unusable": Kind(
+        WARNING, "{file} next to the checkpoints is not used: {reason}"
+    ),
+    "predictions-without-epoch": Kind(
+        WARNING,
+        "{file} names no epoch, so dsi takes its predictions for the last of"
+        " {of_run:epoch}, epoch {last}",
+        "If they belong to another, add a column 'epoch', or give an NPZ with"
+        " `epochs`.",
+    ),
+    "predictions-of-usable-epochs": Kind(
+        WARNING,
+        "{file} has {used:row} and the run {of_run:epoch}, so dsi takes the rows for"
+        " {used:epochs}, without the unused checkpoints of {left_out:epochs}",
+        "If they belong to others, give an NPZ with `epochs`.",
+    ),
+    "epochs-without-predictions": Kind(
+        WARNING, "{file} has no predictions for {missing} of {of_run:epoch}"
+    ),
+    "predictions-without-checkpoint": Kind(
+        WARNING, "{file} has predictions for epochs that the run lacks"
+    ),
+    "sources-differ": Kind(
+        WARNING,
+        "the curves on {split} contain predictions from different sources, such as"
+        " {source}",
+        "To make them comparable, run again for all epochs with --{split} or"
+        " --predictions.",
+    ),
+    "inputs-differ": Kind(
+        WARNING,
+        "the curves on {split} contain predictions by {source} with different data,"
+        " code or arguments",
+        "To make them comparable, run again for all epochs with --{split} or"
+        " --predictions.",
+    ),
+    "accuracy-differs": Kind(
+        WARNING,
+        "the accuracy on {splits} is not what the trainer wrote",
+        "Check that predictions and truth have the same order of samples and classes.",
+    ),
+    "accuracy-of-model-differs": Kind(
+        WARNING,
+        "the accuracy on {splits} is not what the trainer wrote",
+        "Check the images, their size, mean and std, and the order of the classes.",
+    ),
+    # classes of a test set
+    "class-names-are-numbers": Kind(
+        WARNING,
+        "the class names of {data} are numbers, so dsi takes them as the classifier's"
+        " class numbers, from 0",
+    ),
+    "class-names-unsorted": Kind(
+        WARNING,
+        "the class names of {data} are numbers, so dsi takes them as the classifier's"
+        " class numbers, from 0",
+        "If training sorted them as text, as torchvision's ImageFolder does ({names},"
+        " ...), give them the names of the labels.",
+    ),
+    "class-order-sorted": Kind(
+        WARNING,
+        "dsi takes the class names of the data, in sorted order, as the classifier's"
+        " order",
+        "Give --labels if it is another.",
+    ),
+    "class-order-as-text": Kind(
+        WARNING,
+        "the class names of {data} are numbers in alphabetical order ({names}, ...),"
+        " which dsi uses as torchvision's ImageFolder does",
+        "Give --labels with them in the classifier's order if that is another.",
+    ),
+    "classes-without-image": Kind(
+        WARNING, "{data} has no image of {empty:class} (of {classes}): {empty:quoted}"
+    ),
+    # what tables lack
+    "curves-without-values": Kind(WARNING, "{curves}: no values, because {reason}"),
+    "mistakes-left-out": Kind(WARNING, "{text}"),
+}
+"""The kinds of facts by code; of equal severity, an earlier one is more important."""
+
+
+class _Words(string.Formatter):
+    """Formats the fields of a fact in a sentence."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Return a field as text; for the specifications see `Kind`."""
+        if isinstance(value, list | tuple):
+            return _list_text(value, format_spec)
+        if isinstance(value, int) and format_spec.isalpha():
+            return count(value, format_spec)
+        if isinstance(value, int) and not format_spec:
+            return f"{value:,}"
+        return str(super().format_field(value, format_spec))
+
+
+def _list_text(items: Sequence[Any], form: str) -> str:
+    names = [" → ".join(map(str, _parts(item))) for item in items]
+    if form == "first":
+        return listed(names, 1)
+    if form == "quoted":
+        return listed([repr(name) for name in names], MAX_NAMED)
+    if form == "epochs":
+        return f"epoch{'s' * (len(items) > 1)} {listed(names, MAX_NAMED)}"
+    if form:
+        return count(len(items), form)
+    return listed(names, MAX_NAMED)
+
+
+def _parts(item: Any) -> Sequence[Any]:
+    """Return the parts of an item: a label and its synset, or the item alone."""
+    return item if isinstance(item, list | tuple) else [item]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A fact in words.
+
+    Attributes
+    ----------
+    severity : ``error``, ``warning`` or ``note``.
+    code : the code of the fact.
+    text : the sentence; it begins with the runs if only some runs have the fact.
+    hint : what to do, in words; empty without advice.
+    command : a command that helps, or shows more; empty without one.
+    """
+
+    severity: str
+    code: str
+    text: str
+    hint: str = ""
+    command: str = ""
+
+
+def messages(facts: Iterable[Fact], runs: Sequence[str]) -> list[Message]:
+    """Return facts in words, the most important first.
+
+    Parameters
+    ----------
+    facts : the facts of all runs.
+    runs : the names of all runs. A fact that all of them have names none.
+    """
+    # Runs with the same fact share a message; its command is that of the first run.
+    owners: dict[str, list[Fact]] = {}
+    for one in in_order(facts):
+        shown = {name: one.fields[name] for name in one.fields if name not in _OF_RUN}
+        key = json.dumps([one.code, one.epochs, shown], sort_keys=True)
+        owners.setdefault(key, []).append(one)
+    made = []
+    for same in owners.values():
+        names = [one.run for one in same if one.run]
+        is_shared = len(names) in (0, len(runs))
+        made.append(_message(same[0], "" if is_shared else listed(names, MAX_NAMED)))
+    return made
+
+
+_OF_RUN = ("command", "folder")  # fields that differ between runs with the same fact
+
+
+def _message(one: Fact, owner: str) -> Message:
+    kind, words = KINDS[one.code], _Words()
+    text = words.vformat(kind.sentence, (), one.fields)
+    if one.epochs:
+        text += f" ({epochs_text(one.epochs)})"
+    if owner:
+        text = f"{owner}: {text}"
+    hint, command = (
+        words.vformat(template, (), one.fields)
+        for template in (kind.hint, kind.command)
+    )
+    return Message(kind.severity, one.code, text, hint, command)
+
+
+def epochs_text(epochs: Sequence[int]) -> str:
+    """Return epochs in words.
+
+    >>> epochs_text([4]), epochs_text([3, 4, 9, 12, 27, 30])
+    ('epoch 4', '6 epochs from 3 to 30')
+    """
+    if len(epochs) == 1:
+        return f"epoch {epochs[0]}"
+    return f"{len(epochs)} epochs from {min(epochs)} to {max(epochs)}"
+
+
+def in_order(facts: Iterable[Fact]) -> list[Fact]:
+    """Return facts with the most important ones first; facts that differ in their
+    epochs alone are one fact.
+    """
+    merged: dict[str, Fact] = {}
+    for one in facts:
+        key = json.dumps([one.code, one.run, one.fields], sort_keys=True)
+        known = merged.get(key, one)
+        epochs = tuple(sorted({*known.epochs, *one.epochs}))
+        merged[key] = replace(one, epochs=epochs)
+    codes = list(KINDS)
+
+    def rank(one: Fact) -> tuple[int, int]:
+        return SEVERITIES.index(KINDS[one.code].severity), codes.index(one.code)
+
+    return sorted(merged.values(), key=rank)
+
+
+def rows(facts: Iterable[Fact]) -> list[dict[str, Any]]:
+    """Return facts as rows of ``facts.parquet``, in the order of `in_order`."""
+    return [
+        {
+            "run": one.run,
+            "code": one.code,
+            "epochs": list(one.epochs),
+            "fields": json.dumps(one.fields, sort_keys=True, ensure_ascii=False),
+            "severity": KINDS[one.code].severity,
+        }
+        for one in in_order(facts)
+    ]
+
+
+def from_rows(stored: Iterable[Mapping[Any, Any]]) -> list[Fact]:
+    """Return the facts in rows of ``facts.parquet``; a later version of dsi may have
+    written codes that this one does not have, and these are left out.
+    """
+    return [
+        Fact(
+            row["code"],
+            row["run"],
+            tuple(int(epoch) for epoch in row["epochs"]),
+            json.loads(row["fields"]),
+        )
+        for row in stored
+        if row["code"] in KINDS
+    ]
+
+
+def of_results(results: Results, run: str | None = None) -> list[Fact]:
+    """Return the facts of all runs of a results folder, or of one run."""
+    frame = results.facts if run is None else results.rows_of("facts", run)
+    return from_rows(frame.to_dict("records"))
+
+
+def documents(facts: Iterable[Fact]) -> list[dict[str, Any]]:
+    """Return facts for JSON: the columns of the table, with the fields as an object,
+    and the words.
+    """
+    made = []
+    for one in in_order(facts):
+        message = _message(one, "")
+        made.append(
+            {
+                "run": one.run,
+                "code": one.code,
+                "epochs": list(one.epochs),
+                "fields": dict(one.fields),
+                "severity": message.severity,
+                "text": message.text,
+                "hint": message.hint or None,
+                "command": message.command or None,
+            }
+        )
+    return made
