@@ -14,7 +14,6 @@ from typing import Any
 from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli.doctor import Package
 from dsi_cli.labels.presets import Preset
-from dsi_cli.queries import mistakes, neighbors
 from dsi_cli.queries.comparison import (
     compare,
     equal_accuracy,
@@ -32,6 +31,20 @@ columns of a table, ``+COMMAND``.
 
 NEAR_AND_FAR = (
     "surprise: True if the two classes are near by one similarity and far by the other."
+)
+
+LISTING = (
+    "run; epoch; split; most: The maximum number of rows.; found: The number that"
+    " exists.; reference; title; legend; rows"
+)
+SIMILARITIES = (
+    "similarity; wordnet_similarity; wordnet_rank: From 1, ties share their mean rank."
+)
+PAIR_OF_CLASSES = f"place; first; second; first_index; second_index; {SIMILARITIES}"
+MISTAKE = (
+    "truth; prediction; truth_index; prediction_index; rank: By the network's"
+    " similarity.; wordnet_similarity; wordnet_rank; farness: The mean of the two"
+    " ranks, each divided by its largest rank."
 )
 
 JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
@@ -123,32 +136,45 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "neighbors": (
         "neighbors out --run a",
         {
-            "": (neighbors.NeighborQuery, neighbors.NeighborList),
-            "rows": (neighbors.ClassPair, NEAR_AND_FAR),
+            "": (LISTING, "kind; symmetric; wordnet_furthest: The largest rank.; vast"),
+            "rows": (PAIR_OF_CLASSES, NEAR_AND_FAR),
         },
     ),
     "neighbors --class": (
         "neighbors out --run a --class dog",
-        {"": ("+neighbors",), "rows": (neighbors.Neighbor, NEAR_AND_FAR)},
+        {
+            "": (LISTING, "kind; wordnet_furthest; vast; of: The class."),
+            "rows": ("place; name; class_index", SIMILARITIES, NEAR_AND_FAR),
+        },
     ),
     "neighbors --over-epochs": (
         "neighbors out --run a --class dog --over-epochs",
         {
-            "": (neighbors.NeighborQuery, neighbors.NeighborHistory),
-            "rows": (neighbors.NeighborTrack,),
-            "rows.stays": (neighbors.Interval,),
+            "": (LISTING, "kind; wordnet_furthest; vast; of; epochs"),
+            "rows": (
+                (
+                    "name; class_index; places: The rank at each of the epochs, from 1;"
+                    " null if one of the two classes has no similarity."
+                ),
+                SIMILARITIES,
+                NEAR_AND_FAR,
+            ),
         },
     ),
     "mistakes": (
         "mistakes out --run a",
         {
             "": (
-                mistakes.MistakeQuery,
-                mistakes.MistakeList,
-                "order: unreasonable or reasonable.; pairs: The most confused pairs.",
+                LISTING,
+                (
+                    "what: mistakes or pairs.; truth; prediction; order: unreasonable"
+                    " or reasonable.; own: The matrix of the ranks, ncsm or tncsm.;"
+                    " furthest: The largest rank in it.; wordnet_furthest; pairs: The"
+                    " most confused pairs."
+                ),
             ),
-            "rows": (mistakes.Mistake, NEAR_AND_FAR),
-            "pairs": (mistakes.ConfusedPair, NEAR_AND_FAR),
+            "rows": ("sample; path; score", MISTAKE, NEAR_AND_FAR),
+            "pairs": ("count; share: Of the class's samples.", MISTAKE, NEAR_AND_FAR),
         },
     ),
     "compare": (

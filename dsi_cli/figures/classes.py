@@ -25,7 +25,7 @@ from dsi_cli.figures.heatmaps import frames_at_epochs, requested_frames, short_n
 from dsi_cli.figures.style import CHANCE, COLOURS, MARKERS, POSITIVE_COLOURS
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries import matrices
-from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
+from dsi_cli.queries.neighbors import neighbor_history
 from dsi_cli.queries.run_classes import (
     agreement_rows,
     by_class,
@@ -174,19 +174,23 @@ def neighbors(results: Results, options: FigureOptions) -> Drawing | None:
     def draw() -> Figure:
         figure = drawing.grid(style, len(parts), across=2, share_y=True, aspect=1.2)
         for axes, (frames, name) in zip(figure.axes, parts, strict=True):
-            query = NeighborQuery(
-                frames.kind.name, split=frames.split, run=frames.run, most=MAX_RANK
+            history = neighbor_history(
+                results,
+                name,
+                kind=frames.kind.name,
+                split=frames.split,
+                run=frames.run,
+                most=MAX_RANK,
             )
-            history = neighbor_history(results, name, query)
-            epochs, colours = np.array(history.epochs), iter(range(NAMED_RANK))
-            for track in history.rows:
-                ranks = np.array(track.places, dtype=np.float64)
+            epochs, colours = np.array(history.attrs["epochs"]), iter(range(NAMED_RANK))
+            for track, places in zip(history["name"], history["places"], strict=True):
+                ranks = np.array(places, dtype=np.float64)
                 if ranks[-1] <= NAMED_RANK:
                     drawing.draw_line(
                         axes,
                         epochs,
                         ranks,
-                        short_name(track.name),
+                        short_name(track),
                         color=drawing.colour(next(colours)),
                     )
                 else:
@@ -194,7 +198,7 @@ def neighbors(results: Results, options: FigureOptions) -> Drawing | None:
                         axes, epochs, ranks, "_other", color="#cfcfcf", linewidth=0.7
                     )
             axes.set_title(
-                f"{drawing.short(frames.run)}: neighbours of {short_name(history.of)}"
+                f"{drawing.short(frames.run)}: neighbours of {short_name(history.attrs['of'])}"
             )
             axes.set(ylim=(MAX_RANK + 0.5, 0.5), yticks=[1, NAMED_RANK, MAX_RANK])
         figure.supylabel("rank by the network's similarity", fontsize=style.size)
