@@ -153,7 +153,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
             "": (LISTING, "kind; wordnet_furthest; vast; of; epochs"),
             "rows": (
                 (
-                    "name; class_index; places: The rank at each of the epochs, from 1;"
+                    "name; class_index; places: The rank at each of the epochs, from 1,"
                     " null if one of the two classes has no similarity."
                 ),
                 SIMILARITIES,

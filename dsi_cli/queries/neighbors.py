@@ -215,8 +215,8 @@ def neighbor_history(
         order = _falling(similarity)
         places[row, order] = np.arange(1, len(order) + 1)
     is_near: NDArray[np.bool_] = np.less_equal(places, min(most, len(names) - 1))
-    by_last = np.argsort(places[-1], kind="stable")
-    shown = by_last[is_near.any(axis=0)[by_last]]
+    near = np.flatnonzero(is_near.any(axis=0))
+    shown = near[np.argsort(places[-1, near], kind="stable")]
 
     frame = _compared(similarity, _reference_row(results, last.run, index), shown)
     known = places.astype(object)
