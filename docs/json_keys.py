@@ -14,12 +14,6 @@ from typing import Any
 from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli.doctor import Package
 from dsi_cli.labels.presets import Preset
-from dsi_cli.queries.comparison import (
-    compare,
-    equal_accuracy,
-    network_pairs,
-    repetitions,
-)
 from dsi_cli.queries.findings import Point
 from dsi_cli.store.schema import DIFF_TABLES, TABLES
 from dsi_cli.wordnet.disambiguation.resolve import Resolution
@@ -181,21 +175,65 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         "compare out",
         {
             "": (
-                compare.Comparison,
-                "figures: The paths of the figures.; page: The path of the page.",
+                (
+                    "epochs: The unit of at, x and aligned_at.; split; measures;"
+                    " reference; preferred: The group that is preferred to all"
+                    " others.; recommendation: The verdict in one sentence.; coverage:"
+                    " What the intervals cover.; notes; runs; pairs; chosen; criteria;"
+                    " classes; networks; curves; files"
+                ),
             ),
-            "runs": (compare.RunSummary,),
-            "between": (network_pairs.CrossAlignment,),
-            "between.points": (network_pairs.AlignmentPoint,),
-            "equal": (
-                equal_accuracy.EqualAccuracyComparison,
-                "classes: The ten classes that the networks see most differently.",
+            "runs": (
+                (
+                    "label; group; output; run; classes; first_epoch; last_epoch;"
+                    " best_accuracy; best_epoch; alignment: The excess of the SAI with"
+                    " WordNet at the last epoch.; aligned_at: The first epoch at which"
+                    " it was half of its maximum.; has_epochs"
+                ),
             ),
-            "equal.first_chosen": (equal_accuracy.MatchedEpoch,),
-            "equal.rows": (equal_accuracy.CriterionRow,),
-            "equal.classes": (network_pairs.ClassDifference,),
-            "verdicts": (compare.Verdict, "title: The verdict as a title."),
-            "curves": (repetitions.CurveBand,),
+            "pairs": (
+                (
+                    "first; second; answer; preferred; title; sentence; basis: equal"
+                    " accuracy or last epochs.; split; level: The accuracy that all"
+                    " runs reach.; reason"
+                ),
+            ),
+            "chosen": (
+                (
+                    "first; second; group; run; epoch; epochs_completed; accuracy;"
+                    " mistakes; has_epoch"
+                ),
+            ),
+            "criteria": (
+                (
+                    "first; second; quantity; title; is_criterion; is_main: The"
+                    " interval is corrected by Holm's method.; covers: classes, test"
+                    " images or seeds.; first_value; second_value; difference; low;"
+                    " high; level: Of the interval.; p_value; excludes_zero;"
+                    " seed_deviation; seed_range: 95 % of pairs of repetitions differ"
+                    " by at most this.; reason"
+                ),
+            ),
+            "classes": (
+                (
+                    "first; second; name; likeness: The correlation of its percentile"
+                    " ranks in the two networks.; first_agreement; second_agreement;"
+                    " first_nearest; second_nearest"
+                ),
+            ),
+            "networks": (
+                (
+                    "first; second; of; common_classes; classes_by; matched_by; at;"
+                    " first_epoch; second_epoch; measure; value; null_mean; null_std;"
+                    " z; excess; classes_used; reason"
+                ),
+            ),
+            "curves": (
+                (
+                    "curve; group; runs: Their number.; x; mean; low; high; chance;"
+                    " chance_std"
+                ),
+            ),
         },
     ),
     "diff": (

@@ -9,9 +9,8 @@ a run has one line, and a group of repetitions has one line with a band.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,8 @@ from matplotlib.figure import Figure
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
-from dsi_cli.figures.save import save
-from dsi_cli.figures.style import CHANCE, SCREEN, Style, using
+from dsi_cli.figures.style import CHANCE, Style
 from dsi_cli.queries import curve_panels, matrices
-from dsi_cli.queries.comparison.compare import Comparison
-from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
 from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
 from dsi_cli.store.results import Results
@@ -397,71 +393,3 @@ def draw_training(results: Results, options: FigureOptions) -> Drawing | None:
         return finish(figure, style, len(shown), len(by_run))
 
     return draw if by_run else None
-
-
-def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
-    """Yield the name and the figure of each quantity that has at least one line, in the
-    style of a screen.
-    """
-    for curve in (*CURVES, NETWORK_CURVE):
-        bands = [band for band in comparison.curves if band.curve == curve.name]
-        if not bands:
-            continue
-        with using(SCREEN):
-            figure = drawing.grid(SCREEN, 1)
-            (axes,) = figure.axes
-            is_excess = curve.column == "excess"
-            for index, band in enumerate(bands):
-                colour, epochs = (
-                    drawing.colour(index),
-                    np.array(band.x, dtype=np.float64),
-                )
-                label = drawing.short(band.group)
-                if len(band.runs) > 1:
-                    label += f": mean of {len(band.runs)}, {BAND}"
-                mean = np.array(band.mean, dtype=np.float64)
-                drawing.draw_line(
-                    axes,
-                    epochs,
-                    mean,
-                    label,
-                    color=colour,
-                    linestyle=drawing.line_style(index),
-                )
-                if band.low != band.high:
-                    axes.fill_between(
-                        band.x,
-                        band.low,
-                        band.high,
-                        color=colour,
-                        alpha=0.2,
-                        linewidth=0,
-                    )
-                if is_excess or curve.chance:
-                    level = (
-                        np.zeros(len(epochs))
-                        if is_excess
-                        else np.array(band.chance, dtype=np.float64)
-                    )
-                    std = np.array(band.chance_std, dtype=np.float64)
-                    if len(bands) > drawing.MAX_SHADED_CURVES:
-                        std[:] = np.nan  # the bands of chance would hide each other
-                    drawing.draw_chance(axes, epochs, level, std)
-            title = curve.title.replace("WordNet", comparison.reference)
-            axes.set(
-                ylabel=curve.axis_title(comparison.measures[0], comparison.split),
-                title=title,
-            )
-            drawing.format_epochs(figure, comparison.epochs)
-            yield curve.name, finish(figure)
-
-
-def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Path]:
-    """Write the figures into a folder, and return their paths; raise `OutputError` if
-    one cannot be written.
-    """
-    # The style stays in effect until the next figure is drawn.
-    return [
-        save(figure, folder / f"compare-{name}.{kind}", kind)
-        for name, figure in comparison_figures(comparison)
-    ]
