@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dsi_cli.errors import UsageError
-from dsi_cli.figures.catalogue import Drawing, FigureOptions, Opener
+from dsi_cli.figures.catalogue import FigureOptions, Opener
 from dsi_cli.figures.heatmaps import MAX_NAME_LENGTH, short_name
 from dsi_cli.figures.style import SCREEN, Style, using
 from dsi_cli.queries.mistakes import stored_epochs, worst_mistakes
@@ -34,31 +34,27 @@ TILE_ASPECT = 1.35  # height of an image with its caption relative to its width
 MAX_PIXELS = 512  # maximum length in pixels of the longer side of an image
 
 
-def draw(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of the grid of the first run with images at the last requested
-    epoch, or None if no run has images.
+def figure(results: Results, options: FigureOptions) -> Figure | None:
+    """Return the grid of the first run with images at the last requested epoch, or None
+    if no run has images.
 
     The split test is preferred over train. The figure spans two columns, because its
     captions are not legible on one.
     """
-    open_image = options.open_image
-    if open_image is None:
+    if options.open_image is None:
         return None
     for run, split in product(options.names(results), SPLITS):
         epochs = stored_epochs(results, PREDICTIONS, run, split)
-        epochs = [
-            epoch
-            for epoch in epochs
-            if options.epochs is None or epoch in options.epochs
-        ]
-        if epochs and not results.is_vast(run):  # very many classes have no ranks
-            listing = worst_mistakes(
-                results, run=run, epoch=epochs[-1], split=split, most=PLOT_IMAGES
-            )
-            if listing["path"].notna().any():
-                return lambda: grid(
-                    listing, open_image, options.style._replace(columns=2)
-                )[0]
+        if options.epochs is not None:
+            epochs = [epoch for epoch in epochs if epoch in options.epochs]
+        if not epochs or results.is_vast(run):  # very many classes have no ranks
+            continue
+        listing = worst_mistakes(
+            results, run=run, epoch=epochs[-1], split=split, most=PLOT_IMAGES
+        )
+        if listing["path"].notna().any():
+            style = options.style._replace(columns=2)
+            return grid(listing, options.open_image, style)[0]
     return None
 
 

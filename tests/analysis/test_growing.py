@@ -111,9 +111,9 @@ def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
     results = dsi_cli.open_results(grown[0] / "out")
     assert write_report(results.path, tmp_path / "report.html").is_file()
     drawn = save.write(
-        results, ("heatmaps", "geometry"), FigureOptions(), (), tmp_path / "figures"
+        results, ("heatmaps", "wsi"), FigureOptions(), (), tmp_path / "figures"
     )
-    assert {path.stem for path in drawn.files} == {"heatmaps", "geometry"}
+    assert {path.stem for path in drawn.files} == {"heatmaps", "wsi"}
 
 
 def test_neighbors_over_epochs_have_no_rank_before_their_class(grown):

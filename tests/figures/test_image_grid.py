@@ -150,8 +150,7 @@ def test_grid_heading_describes_the_listing_which_needs_paths():
     assert (
         " ".join(figure.get_supxlabel().split())
         == "The true class is bold, → is the prediction, and # is its rank. Furthest"
-        " from the truth first; ranks from 1, the most similar to the truth, to 7"
-        " (WordNet: 6)."
+        " from the truth first."
     )
     with raises("no-image-paths", UsageError):
         grid(listing([None, None]), tiny, STYLE)

@@ -156,7 +156,7 @@ def test_every_verb_says_plainly_what_it_cannot_do(
         needs in mistakes.err,
         dsi("plot", out, "-o", tmp_path / "figures").code,
     ) == (2, True, 0)
-    assert (tmp_path / "figures" / "sai.png").is_file()
+    assert (tmp_path / "figures" / "wsi.png").is_file()
     heatmaps = dsi("plot", out, "heatmaps", "-o", tmp_path / "figures")
     assert (heatmaps.code, needs in heatmaps.err) == (2, True)
 

@@ -139,8 +139,8 @@ def test_results_behind_a_url_are_read_by_commands_and_the_api(
     assert [path.rpartition("/")[2] for path in gets(s3, "results/out/csms")] == [
         "1.parquet"
     ]
-    assert dsi("plot", OUT, "sai", "-o", tmp_path / "figures").code == 0
-    assert (tmp_path / "figures" / "sai.png").read_bytes().startswith(b"\x89PNG")
+    assert dsi("plot", OUT, "wsi", "-o", tmp_path / "figures").code == 0
+    assert (tmp_path / "figures" / "wsi.png").read_bytes().startswith(b"\x89PNG")
     assert dsi("report", OUT, "-o", tmp_path / "page.html").code == 0
     run = open_results(OUT)
     assert run.epochs() == [0, 1]
@@ -207,7 +207,7 @@ def test_output_url_of_another_scheme_raises_with_a_command_that_uploads(tmp_pat
     subprocess.run([sys.executable, *arguments], check=True, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("command", [("report",), ("plot", "sai")])
+@pytest.mark.parametrize("command", [("report",), ("plot", "wsi")])
 def test_report_and_plot_of_a_url_without_an_output_raise(dsi, command):
     name, *figures = command
     ended = dsi(name, OUT, *figures)

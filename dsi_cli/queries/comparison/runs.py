@@ -157,7 +157,7 @@ class ComparedRun:
 
     @cached_property
     def kept(self) -> dict[Any, Any]:
-        """What was computed of this run for an earlier pair, by what it is."""
+        """The values that were computed of this run for an earlier pair, by their key."""
         return {}
 
 
