@@ -282,10 +282,7 @@ def sentence(text: str, names: Sequence[str] = ()) -> str:
 
 def render_difference(difference: Difference) -> str:
     """Return the HTML page of a difference; equal differences give equal pages."""
-    moved, pairs = (
-        difference.moved,
-        difference.pairs[difference.pairs["beyond_rounding"]],
-    )
+    moved, pairs = difference.moved, difference.moved_pairs
     order = list(
         (difference.first if difference.first.order else difference.second).order
     ) or list(range(len(moved)))
