@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SCALE = "0 is chance, 1 is perfect"
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
-HEAD_WIDTH = 8  # number of characters of a line of a name above a column
+HEAD_WIDTH = 9  # number of characters of a line of a name above a column
 FOREST_HALF = 7  # number of characters of the forest plot on each side of 0
 
 

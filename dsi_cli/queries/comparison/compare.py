@@ -273,6 +273,9 @@ class Comparison:
             )
             for name in ("chosen", "criteria", "classes")
         }
+        of_pairs["chosen"] = of_pairs["chosen"].astype(
+            {"epochs_completed": "Int64", "mistakes": "Int64"}
+        )
         bands = repetitions.network_bands(self.groups, self.networks)
         curves = pd.concat([self.curves, bands], ignore_index=True)
         tables = {"runs": self.runs, "pairs": pairs} | of_pairs

@@ -235,8 +235,7 @@ def _chosen(
                 "has_epoch": run.results.has_epochs(run.name),
             }
             rows.append(row)
-    counts = {"epochs_completed": "Int64", "mistakes": "Int64"}
-    return pd.DataFrame(rows).astype(counts)
+    return pd.DataFrame(rows)
 
 
 _COLUMNS = (

@@ -131,11 +131,14 @@ class ComparedRun:
         if rows.metric == "wsi":
             of, used = MatrixId.parse(of)
         key = (rows.metric, of, used or "", rows.variant.format(measure=measure))
-        found = self._curves.get(key)
-        if found is None:
-            empty: pd.DataFrame = next(iter(self._curves.values())).iloc[:0]
-            return empty.assign(shown=np.nan)
-        return found.assign(shown=found[rows.column].astype(np.float64))
+        selected = (*key, rows.column)
+        if selected not in self.kept:
+            empty = next(iter(self._curves.values())).iloc[:0]
+            found = self._curves.get(key, empty)
+            shown = found[rows.column].astype(np.float64)
+            self.kept[selected] = found.assign(shown=shown)
+        points: pd.DataFrame = self.kept[selected]
+        return points
 
     @cached_property
     def csm(self) -> Callable[[str, int], NDArray[np.float32]]:
