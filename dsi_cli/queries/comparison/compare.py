@@ -96,18 +96,20 @@ def verdict(equal: EqualAccuracy) -> Verdict:
         return undecided._replace(sentence=sentence)
 
     # The last accuracy has a section of its own.
-    known = equal.forest.dropna(subset="excludes_zero")
-    known = known.assign(higher=np.where(known["difference"] > 0, first, second))
-    criteria = known[known["is_criterion"]]
-    different = known[known["excludes_zero"].astype(bool)]
-    favoured = different.loc[different["is_criterion"], "higher"].unique()
+    known = equal.forest.dropna(subset="excludes_zero").to_dict("records")
+    for row in known:
+        row["higher"] = first if row["difference"] > 0 else second
+    criteria = [row for row in known if row["is_criterion"]]
+    favoured = list(
+        dict.fromkeys(row["higher"] for row in criteria if row["excludes_zero"])
+    )
     where = "at the last epochs"
     if equal.basis == EQUAL:
         where = f"at an accuracy of {equal.level:.3f}"
     trainings = "In these two runs"
     if max(equal.trainings) > 1:
         trainings = "Over {} and {} trainings".format(*equal.trainings)
-    if criteria.empty:
+    if not criteria:
         end = f"no criterion of {first} and {second} has a confidence interval"
         return undecided._replace(sentence=f"{trainings}, {where}, {end}")
 
@@ -118,40 +120,46 @@ def verdict(equal: EqualAccuracy) -> Verdict:
         if equal.basis == EQUAL and equal.is_repeated:
             answer, preferred = PREFERRED, favoured[0]
             title = OF_PAIRS[answer].replace("one network", favoured[0])
-    end = _claims(criteria, different, f"{first} and {second}")
-    if len(different) and equal.basis != EQUAL:
+    end = _claims(known, f"{first} and {second}")
+    is_different = any(row["excludes_zero"] for row in known)
+    if is_different and equal.basis != EQUAL:
         end += "; that may be due to their accuracy"
-    elif len(different) and not equal.is_repeated:
+    elif is_different and not equal.is_repeated:
         end += "; another training may reverse it"
     sentence = f"{trainings}, {where}, {end}"
     return Verdict(first, second, answer, preferred, title, sentence)
 
 
-def _claims(criteria: pd.DataFrame, different: pd.DataFrame, pair: str) -> str:
+def _claims(known: Sequence[dict[Any, Any]], pair: str) -> str:
     """Return in which criteria each network is higher, and then what only describes the
     networks.
     """
+    titles: dict[str, list[str]] = {}
+    for row in known:
+        if row["is_criterion"] and row["excludes_zero"]:
+            titles.setdefault(row["higher"], []).append(row["title"])
     claims = []
-    differing = different[different["is_criterion"]]
-    for name, rows in differing.groupby("higher", sort=False):
-        verb = "is" if len(rows) == 1 else "are"
-        claims.append(f"{_listed(rows['title'])} {verb} higher in {name}")
+    for name, higher in titles.items():
+        verb = "is" if len(higher) == 1 else "are"
+        claims.append(f"{_listed(higher)} {verb} higher in {name}")
     if not claims:
+        unclear = _listed([row["title"] for row in known if row["is_criterion"]])
         claims.append(
             f"no criterion tells {pair} apart: the 95 % confidence intervals of"
-            f" {_listed(criteria['title'])} include 0"
+            f" {unclear} include 0"
         )
     text = ", and ".join(claims)
-    for row in different[~different["is_criterion"]].to_dict("records"):
-        text += (
-            f"; {row['title']}, which only describes a network, is higher in"
-            f" {row['higher']}"
-        )
+    for row in known:
+        if row["excludes_zero"] and not row["is_criterion"]:
+            text += (
+                f"; {row['title']}, which only describes a network, is higher in"
+                f" {row['higher']}"
+            )
     return text
 
 
-def _listed(titles: pd.Series) -> str:
-    *texts, last = titles.str.replace("Agreement", "agreement")
+def _listed(titles: Sequence[str]) -> str:
+    *texts, last = (title.replace("Agreement", "agreement") for title in titles)
     return f"{', '.join(texts)} and {last}" if texts else last
 
 
