@@ -279,14 +279,11 @@ def _differing(
     Pairs share seeds, so that the interval of a share counts only as many pairs as
     share none (`disjoint`).
     """
-    found = [
-        {
-            row.quantity: bool(row.excludes_zero)
-            for row in at_equal_accuracy(*pair, MEASURES, 0.01, "test").rows
-            if row.is_main
-        }
-        for pair in pairs
-    ]
+    found = []
+    for pair in pairs:
+        rows = at_equal_accuracy(*pair, MEASURES, 0.01, "test").criteria
+        main = rows[rows["is_main"]].set_index("quantity")["excludes_zero"]
+        found.append(main.fillna(value=False).astype(bool).to_dict())
     shares = {
         SHORT_TITLES[name]: float(np.mean([one[name] for one in found]))
         for name in found[0]

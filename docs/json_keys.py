@@ -14,13 +14,6 @@ from typing import Any
 from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli.doctor import Lack, Package
 from dsi_cli.labels.presets import Preset
-from dsi_cli.queries import mistakes, neighbors
-from dsi_cli.queries.comparison import (
-    compare,
-    equal_accuracy,
-    network_pairs,
-    repetitions,
-)
 from dsi_cli.queries.findings import Point
 from dsi_cli.store.schema import DIFF_TABLES, TABLES
 from dsi_cli.wordnet.disambiguation.resolve import Resolution
@@ -32,6 +25,20 @@ columns of a table, ``+COMMAND``.
 
 NEAR_AND_FAR = (
     "surprise: True if the two classes are near by one similarity and far by the other."
+)
+
+LISTING = (
+    "run; epoch; split; most: The maximum number of rows.; found: The number that"
+    " exists.; reference; title; legend; rows"
+)
+SIMILARITIES = (
+    "similarity; wordnet_similarity; wordnet_rank: From 1, ties share their mean rank."
+)
+PAIR_OF_CLASSES = f"place; first; second; first_index; second_index; {SIMILARITIES}"
+MISTAKE = (
+    "truth; prediction; truth_index; prediction_index; rank: By the network's"
+    " similarity.; wordnet_similarity; wordnet_rank; farness: The mean of the two"
+    " ranks, each divided by its largest rank."
 )
 
 JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
@@ -128,53 +135,110 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
     "neighbors": (
         "neighbors out --run a",
         {
-            "": (neighbors.NeighborQuery, neighbors.NeighborList),
-            "rows": (neighbors.ClassPair, NEAR_AND_FAR),
+            "": (LISTING, "kind; symmetric; wordnet_furthest: The largest rank.; vast"),
+            "rows": (PAIR_OF_CLASSES, NEAR_AND_FAR),
         },
     ),
     "neighbors --class": (
         "neighbors out --run a --class dog",
-        {"": ("+neighbors",), "rows": (neighbors.Neighbor, NEAR_AND_FAR)},
+        {
+            "": (LISTING, "kind; wordnet_furthest; vast; of: The class."),
+            "rows": ("place; name; class_index", SIMILARITIES, NEAR_AND_FAR),
+        },
     ),
     "neighbors --over-epochs": (
         "neighbors out --run a --class dog --over-epochs",
         {
-            "": (neighbors.NeighborQuery, neighbors.NeighborHistory),
-            "rows": (neighbors.NeighborTrack,),
-            "rows.stays": (neighbors.Interval,),
+            "": (LISTING, "kind; wordnet_furthest; vast; of; epochs"),
+            "rows": (
+                (
+                    "name; class_index; places: The rank at each of the epochs, from 1,"
+                    " null if one of the two classes has no similarity."
+                ),
+                SIMILARITIES,
+                NEAR_AND_FAR,
+            ),
         },
     ),
     "mistakes": (
         "mistakes out --run a",
         {
             "": (
-                mistakes.MistakeQuery,
-                mistakes.MistakeList,
-                "order: unreasonable or reasonable.; pairs: The most confused pairs.",
+                LISTING,
+                (
+                    "what: mistakes or pairs.; truth; prediction; order: unreasonable"
+                    " or reasonable.; own: The matrix of the ranks, ncsm or tncsm.;"
+                    " furthest: The largest rank in it.; wordnet_furthest; pairs: The"
+                    " most confused pairs."
+                ),
             ),
-            "rows": (mistakes.Mistake, NEAR_AND_FAR),
-            "pairs": (mistakes.ConfusedPair, NEAR_AND_FAR),
+            "rows": ("sample; path; score", MISTAKE, NEAR_AND_FAR),
+            "pairs": ("count; share: Of the class's samples.", MISTAKE, NEAR_AND_FAR),
         },
     ),
     "compare": (
         "compare out",
         {
             "": (
-                compare.Comparison,
-                "figures: The paths of the figures.; page: The path of the page.",
+                (
+                    "epochs: The unit of at, x and aligned_at.; split; measures;"
+                    " reference; preferred: The group that is preferred to all"
+                    " others.; recommendation: The verdict in one sentence.; coverage:"
+                    " What the intervals cover.; notes; runs; pairs; chosen; criteria;"
+                    " classes; networks; curves; files"
+                ),
             ),
-            "runs": (compare.RunSummary,),
-            "between": (network_pairs.CrossAlignment,),
-            "between.points": (network_pairs.AlignmentPoint,),
-            "equal": (
-                equal_accuracy.EqualAccuracyComparison,
-                "classes: The ten classes that the networks see most differently.",
+            "runs": (
+                (
+                    "label; group; output; run; classes; first_epoch; last_epoch;"
+                    " best_accuracy; best_epoch; alignment: The excess of the SAI with"
+                    " WordNet at the last epoch.; aligned_at: The first epoch at which"
+                    " it was half of its maximum.; has_epochs"
+                ),
             ),
-            "equal.first_chosen": (equal_accuracy.MatchedEpoch,),
-            "equal.rows": (equal_accuracy.CriterionRow,),
-            "equal.classes": (network_pairs.ClassDifference,),
-            "verdicts": (compare.Verdict, "title: The verdict as a title."),
-            "curves": (repetitions.CurveBand,),
+            "pairs": (
+                (
+                    "first; second; answer; preferred; title; sentence; basis: equal"
+                    " accuracy or last epochs.; split; level: The accuracy that all"
+                    " runs reach.; reason"
+                ),
+            ),
+            "chosen": (
+                (
+                    "first; second; group; run; epoch; epochs_completed; accuracy;"
+                    " mistakes; has_epoch"
+                ),
+            ),
+            "criteria": (
+                (
+                    "first; second; quantity; title; is_criterion; is_main: The"
+                    " interval is corrected by Holm's method.; covers: classes, test"
+                    " images or seeds.; first_value; second_value; difference; low;"
+                    " high; level: Of the interval.; p_value; excludes_zero;"
+                    " seed_deviation; seed_range: 95 % of pairs of repetitions differ"
+                    " by at most this.; reason"
+                ),
+            ),
+            "classes": (
+                (
+                    "first; second; name; likeness: The correlation of its percentile"
+                    " ranks in the two networks.; first_agreement; second_agreement;"
+                    " first_nearest; second_nearest"
+                ),
+            ),
+            "networks": (
+                (
+                    "first; second; of; common_classes; classes_by; matched_by; at;"
+                    " first_epoch; second_epoch; measure; value; null_mean; null_std;"
+                    " z; excess; classes_used; reason"
+                ),
+            ),
+            "curves": (
+                (
+                    "curve; group; runs: Their number.; x; mean; low; high; chance;"
+                    " chance_std"
+                ),
+            ),
         },
     ),
     "diff": (

@@ -49,22 +49,13 @@ class Picture(NamedTuple):
 BOTH = FigureOptions((CNN, VIT))
 PICTURES = (
     Picture("agreement", BOTH, "alignment"),
-    Picture("agreement_accuracy", BOTH),
-    Picture("agreement_by_class", BOTH),
     Picture("scatter", BOTH),
-    Picture("sai", BOTH),
-    Picture("excess", BOTH),
-    Picture("training", BOTH),
     Picture("wsi", BOTH),
-    Picture("geometry", BOTH),
     Picture("idm_errors", BOTH),
-    Picture("accuracy", BOTH),
     Picture("heatmaps", FigureOptions((CNN,), (0, 1, 30))),
-    Picture("difference", FigureOptions((CNN,), (0, 1, 30))),
     Picture(
         "heatmaps", FigureOptions((VIT,), (1, 5, 30), kind="ccsm"), "heatmaps-ccsm"
     ),
-    Picture("neighbors", BOTH),
     Picture("dendrogram", FigureOptions((CNN,))),
 )
 ALIGNMENT = PICTURES[0].path
@@ -144,11 +135,7 @@ def main(out: Path) -> None:
             figure.savefig(buffer, dpi=DOTS_PER_INCH)
         with Image.open(buffer) as image:
             pixels = image.convert("RGB")
-        palette = (
-            map_palette()
-            if picture.name in ("heatmaps", "difference", "dendrogram")
-            else None
-        )
+        palette = map_palette() if picture.name in ("heatmaps", "dendrogram") else None
         pixels.quantize(COLOURS, palette=palette, dither=Image.Dither.NONE).save(
             picture.path, optimize=True
         )

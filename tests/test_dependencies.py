@@ -160,7 +160,7 @@ def test_commands_without_posix_and_heavy_packages_give_the_same_tables_or_name_
         ("wordnet", run / "classes.txt", "-o", tmp_path / "wordnet.csv"): "wordnet.csv",
     }
     fails = {
-        ("plot", out, "sai"): "matplotlib",
+        ("plot", out, "wsi"): "matplotlib",
         ("mistakes", out, "--sheet", out / "sheet.png"): "matplotlib",
         (
             "analyze",
@@ -252,7 +252,7 @@ def test_commands_that_read_no_images_load_no_heavy_package_and_plot_loads_no_to
             ("neighbors", out, "--run", "a", "--class", "cat"),
             ("mistakes", out, "--run", "a"),
             ("compare", out),
-            ("plot", out, "sai", "wsi", "-o", tmp_path / "figures"),
+            ("plot", out, "agreement", "wsi", "-o", tmp_path / "figures"),
         ]
     )
     for done in ended:

@@ -4,27 +4,28 @@ accuracy.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import console, tables
 from dsi_cli.cli.options import Html, Json, Quiet, complete_runs, option
 from dsi_cli.cli.text import cell, terminal_text
-from dsi_cli.errors import DONE, require_choice
+from dsi_cli.errors import DONE
 from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dsi_cli.queries.comparison.compare import Comparison
-    from dsi_cli.queries.comparison.equal_accuracy import (
-        CriterionRow,
-        EqualAccuracyComparison,
-    )
+    from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracy
 
 SCALE = "0 is chance, 1 is perfect"
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
+HEAD_WIDTH = 9  # number of characters of a line of a name above a column
 FOREST_HALF = 7  # number of characters of the forest plot on each side of 0
 
 
@@ -80,12 +81,9 @@ def compare(
         ),
     ] = None,
     out: Annotated[
-        Path | None, option("--out -o", "DIR", "Folder for figures and a page.")
+        Path | None, option("--out -o", "DIR", "Folder for tables and a page.")
     ] = None,
     html: Html = None,
-    as_format: Annotated[
-        str, option("--format", "FORMAT", "Format of the figures: png, svg or pdf.")
-    ] = "png",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -97,90 +95,103 @@ def compare(
     Examples
     --------
     dsi compare cnn-out vit-out --html comparison.html
-    dsi compare dsi-demo -o figures  # the runs of one output
+    dsi compare dsi-demo -o comparison  # tables and a page
     dsi compare out --group seed  # runs cnn_seed0, cnn_seed1, vit_seed0, ...
     """
-    from dsi_cli.figures.catalogue import FORMATS
-    from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions
+    from dsi_cli.queries.comparison.compare import MEASURES
     from dsi_cli.queries.comparison.compare import compare as compare_runs
     from dsi_cli.report import comparison_page
 
-    options = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES)
-    require_choice("format", as_format, FORMATS)
     if html is not None:
         atomic_write.require_suffix(html, (".html", ".htm"), "the comparison is a page")
     with console.progress(quiet=quiet or as_json) as display:
-        comparison = compare_runs(outputs, options, display.update)
-    figures = []
-    if out is not None:
-        from dsi_cli.figures import curves
-
-        figures = [
-            str(path) for path in curves.save_comparison(comparison, out, as_format)
-        ]
-        html = html or out / comparison_page.FILE
-    page = None
-    if html is not None:
-        page = str(comparison_page.save(comparison_page.render(comparison), html))
-    if as_json:
-        console.print_json({**asdict(comparison), "figures": figures, "page": page})
-        return DONE
-    _print(comparison, quiet=quiet)
+        comparison = compare_runs(
+            outputs,
+            names=run or (),
+            group=group,
+            tolerance=tolerance,
+            split=split,
+            measures=measure or MEASURES,
+            progress=display.update,
+        )
+        files = [] if out is None else _save_tables(comparison, out)
+        if out is not None or html is not None:
+            path = html or Path(out or ".") / comparison_page.FILE
+            page = comparison_page.render(comparison)
+            files.append(str(comparison_page.save(page, path)))
+        if as_json:
+            document = _document(comparison) | {"files": files}
+            console.print_json(tables.document(document))
+            return DONE
+        shown = _networks_shown(comparison)
+    _print(comparison, shown, quiet=quiet)
     for note in comparison.notes:
         console.note(f"note: {note}", quiet=quiet)
-    for path in figures:
-        print(f"figure: {terminal_text(path)}")
-    if page is not None:
-        print(f"page: {terminal_text(page)}")
+    for file in files:
+        print(terminal_text(f"  {file}"))
     return DONE
 
 
-def _print(comparison: Comparison, *, quiet: bool) -> None:
+def _save_tables(comparison: Comparison, folder: Path) -> list[str]:
+    """Write all tables into a folder, and return their paths."""
+    paths = []
+    for name, table in comparison.tables().items():
+        path = folder / f"{name}.parquet"
+        atomic_write.write_atomically(path, table.to_parquet(index=False))
+        paths.append(str(path))
+    return paths
+
+
+def _document(comparison: Comparison) -> dict[str, Any]:
+    names = (
+        "epochs",
+        "split",
+        "measures",
+        "reference",
+        "preferred",
+        "recommendation",
+        "coverage",
+        "notes",
+    )
+    values = {name: getattr(comparison, name) for name in names}
+    return values | comparison.tables()
+
+
+def _networks_shown(comparison: Comparison) -> pd.DataFrame:
+    """Return the SAI between the networks at their last common epoch, as bands."""
+    from dsi_cli.queries.comparison.repetitions import network_bands
+
+    networks = comparison.networks_at(last_only=not comparison.has_groups)
+    bands = network_bands(comparison.groups, networks)
+    bands.attrs["z"] = networks["z"].iloc[-1]
+    bands.attrs["matched_by"] = networks["matched_by"].iloc[-1]
+    # The verdicts name pairs without common classes.
+    is_other = networks["reason"].notna() & networks["classes_by"].notna()
+    bands.attrs["not_compared"] = networks[is_other & networks["at"].isna()]
+    return bands
+
+
+def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> None:
     from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.report.comparison_page import sentence
 
     # The verdict is first, then the differences, and last what describes the runs.
-    console.print_sentence(
-        sentence(comparison.recommendation, [line.group for line in comparison.runs])
-    )
+    console.print_sentence(sentence(comparison.recommendation, comparison.names))
     pairs = comparison.pairs
     if len(pairs) > 1:
         for verdict, _ in pairs[:MANY_PAIRS]:
             pair = f"{verdict.first} and {verdict.second}"
             start = "" if verdict.sentence.startswith(pair) else f"{pair}: "
             console.print_sentence(f"- {start}{verdict.sentence}")
-    # it repeats the numbers, so a narrow terminal has none
+    # The forest repeats the numbers, so a narrow terminal has none.
     has_forest = console.stdout_width() >= console.DEFAULT_WIDTH
-    for equal in [equal for _, equal in pairs if equal.rows][:MAX_TABLES]:
+    shown = [equal for _, equal in pairs if len(equal.criteria)][:MAX_TABLES]
+    for equal in shown:
         print()
         _print_differences(equal, has_forest=has_forest)
     print()
-    _print_legend(comparison, has_forest=has_forest)
-    _print_runs(comparison)
-    _print_between(comparison)
-    unlike = [
-        row.name
-        for equal in comparison.equal
-        for row in equal.classes
-        if row.likeness is None or row.likeness < 1
-    ]
-    if len(comparison.equal) == 1 and unlike:
-        console.print_sentence(f"Seen most differently: {', '.join(unlike[:5])}")
-    if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
-        console.note(
-            "not shown: other pairs; --run NAME chooses runs, and --json has all",
-            quiet=quiet,
-        )
-
-
-def _print_legend(comparison: Comparison, *, has_forest: bool) -> None:
-    """Print what the intervals and the dots of the forest plots show."""
-    from dsi_cli.report.comparison_page import sentence
-
     legend = [sentence(comparison.coverage)] if comparison.coverage else []
-    if has_forest and any(
-        row.seed_range for equal in comparison.equal for row in equal.forest
-    ):
+    if has_forest and any(equal.forest["seed_range"].notna().any() for equal in shown):
         legend.append(
             "Dots: 95 % of pairs of trainings of one group differ by less, to judge by"
             " these runs."
@@ -188,69 +199,87 @@ def _print_legend(comparison: Comparison, *, has_forest: bool) -> None:
     if legend:
         console.print_sentence(" ".join(legend))
         print()
+    _print_runs(comparison)
+    _print_networks(comparison, networks)
+    if len(comparison.equal) == 1:
+        classes = comparison.equal[0].classes
+        unlike = classes.loc[classes["likeness"] < 1, "name"]
+        if len(unlike):
+            listed = ", ".join(unlike.head(5))
+            console.print_sentence(f"Seen most differently: {listed}")
+    if len(comparison.compared) > MAX_TABLES:
+        console.note(
+            "not shown: other pairs; --run NAME chooses runs, and --json has all",
+            quiet=quiet,
+        )
 
 
-def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> None:
+def _print_differences(equal: EqualAccuracy, *, has_forest: bool) -> None:
     """Print the forest plot of two runs or groups: one line per main quantity."""
     from dsi_cli.queries.comparison.criteria import SHORT_TITLES
-    from dsi_cli.queries.comparison.equal_accuracy import describe_epochs
+    from dsi_cli.queries.comparison.equal_accuracy import largest_end
 
     if equal.reason is not None:
         console.print_sentence(f"At the last epochs: {equal.reason}")
-    ends = [
-        abs(end)
-        for row in equal.forest
-        for end in (row.low, row.high, row.difference)
-        if end is not None
+    rows = equal.criteria[equal.criteria["is_main"]].copy()
+    largest = largest_end(equal.forest)
+    rows["short"] = rows["quantity"].map(SHORT_TITLES).fillna(rows["title"])
+    rows["interval"] = [
+        "-" if low != low else f"{low:+.3f} to {high:+.3f}"
+        for low, high in zip(rows["low"], rows["high"], strict=True)
     ]
-    largest = max(ends, default=0.0) or 1.0
-    lines = []
-    missing: dict[str, list[str]] = {}
-    for row in equal.rows:
-        if not row.is_main:
-            continue
-        interval, covers = (
-            f"{cell(row.low, '+.3f')} to {cell(row.high, '+.3f')}",
-            row.covers.removeprefix("test "),
-        )
-        if row.low is None:
-            interval = covers = "-"
-            missing.setdefault(row.reason or "", []).append(row.title)
-        forest = "" if row is equal.accuracy else _forest_line(row, largest)
-        values = [cell(row.first), cell(row.second), cell(row.difference, "+.3f")]
-        lines.append(
-            [
-                SHORT_TITLES.get(row.quantity, row.title),
-                *values,
-                interval,
-                forest,
-                covers,
-            ]
-        )
-    columns = [
-        "",
-        "#first",
-        "#second",
-        "#diff.",
-        "#95 % CI",
-        "|<second|first >",
-        "CI over",
+    rows["covers"] = (
+        rows["covers"].str.removeprefix("test ").where(rows["low"].notna(), "-")
+    )
+    rows["forest"] = [
+        "" if row["quantity"] == "accuracy" else _forest_line(row, largest)
+        for row in rows.to_dict("records")
     ]
+    first, second = _short_names(equal.first, equal.second)
+    columns = {
+        "short": ("", ""),
+        "first_value": (_head(first), ".3f"),
+        "second_value": (_head(second), ".3f"),
+        "difference": ("diff.", "+.3f"),
+        "interval": ("#95 % CI", ""),
+        "forest": (f"|<{second[:6]:>6}|{first[:6]:<6}>", ""),
+        "covers": ("CI over", ""),
+    }
     if not has_forest:
-        for cells in (columns, *lines):
-            del cells[5]
-    console.print_columns(columns, lines)
-    console.print_sentence(
-        f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", hanging=8
-    )
-    console.print_sentence(
-        f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", hanging=8
-    )
-    for reason, titles in missing.items():
-        console.print_sentence(f"{'; '.join(titles)}: {reason}")
+        del columns["forest"]
+    tables.print_rows(rows, columns)
+    for short, name in ((first, equal.first), (second, equal.second)):
+        text = f"{short}: {name}, " if short != name else f"{name}: "
+        console.print_sentence(text + equal.described(name))
+    missing = rows[rows["low"].isna()]
+    for reason, of_reason in missing.groupby("reason", sort=False):
+        console.print_sentence(f"{'; '.join(of_reason['title'])}: {reason}")
 
 
-def _forest_line(row: CriterionRow, largest: float) -> str:
+def _short_names(first: str, second: str) -> tuple[str, str]:
+    """Return two names without the words with which both begin.
+
+    >>> _short_names("cifar100-cnn", "cifar100-vit"), _short_names("a", "b")
+    (('cnn', 'vit'), ('a', 'b'))
+    """
+    start = 0
+    for index, (one, other) in enumerate(zip(first, second, strict=False), start=1):
+        if one != other:
+            break
+        if one in "-_/.":
+            start = index
+    if len(first) == start or len(second) == start:
+        return first, second
+    return first[start:], second[start:]
+
+
+def _head(name: str) -> str:
+    """Return a name in lines that are as wide as a column of numbers."""
+    lines = textwrap.wrap(name, HEAD_WIDTH)
+    return "\n".join([*lines[:2], "..."] if len(lines) > 3 else lines)
+
+
+def _forest_line(row: Mapping[Any, Any], largest: float) -> str:
     """Return an interval as text, with 0 in the middle: ``|`` is 0, ``o`` the
     difference, brackets are the ends.
 
@@ -259,100 +288,86 @@ def _forest_line(row: CriterionRow, largest: float) -> str:
     """
 
     def place(value: float) -> int:
-        return FOREST_HALF + max(
-            -FOREST_HALF, min(FOREST_HALF, round(FOREST_HALF * value / largest))
-        )
+        offset = round(FOREST_HALF * value / largest)
+        return FOREST_HALF + max(-FOREST_HALF, min(FOREST_HALF, offset))
 
     def place_end(value: float) -> int:
         if value == 0 or place(value) != FOREST_HALF:
             return place(value)
         return FOREST_HALF + (1 if value > 0 else -1)
 
+    low, high, value = row["low"], row["high"], row["difference"]
     line = [" "] * (2 * FOREST_HALF + 1)
-    if row.seed_range is not None:
-        reach = place(row.seed_range) - FOREST_HALF
+    if row["seed_range"] == row["seed_range"]:
+        reach = place(row["seed_range"]) - FOREST_HALF
         line[FOREST_HALF - reach : FOREST_HALF + reach + 1] = "." * (2 * reach + 1)
-    difference = None if row.difference is None else place(row.difference)
-    if difference is not None and row.low is not None and row.high is not None:
-        low, high = place_end(row.low), place_end(row.high)
-        difference = max(low, min(high, difference))
-        line[low : high + 1] = "-" * (high - low + 1)
-        line[low], line[high] = "[", "]"
+    if value != value:
+        line[FOREST_HALF] = "|"
+        return "".join(line)
+    point = place(value)
+    if low == low:
+        start, end = place_end(low), place_end(high)
+        point = max(start, min(end, point))
+        line[start : end + 1] = "-" * (end - start + 1)
+        line[start], line[end] = "[", "]"
     line[FOREST_HALF] = "|"
-    if difference is not None:
-        line[difference] = "o"
+    line[point] = "o"
     return "".join(line)
 
 
 def _print_runs(comparison: Comparison) -> None:
+    from dsi_cli.queries.comparison.compare import run_texts
     from dsi_cli.queries.comparison.criteria import measure_title
 
-    title = measure_title(comparison.measures[0])
-    titles = [
-        "run",
-        "group",
-        "#classes",
-        "#epochs",
-        "#best\naccuracy",
-        f"#last\n{title}",
-        "#half of the\nhighest",
-    ]
-    rows = []
-    for line in comparison.runs:
-        rows.append([line.label, line.group, str(line.classes), line.span])
-        rows[-1] += [
-            cell(line.best_accuracy) + line.best_at,
-            cell(line.alignment),
-            line.half_at(comparison.epochs) or "-",
-        ]
+    runs = run_texts(comparison)
+    runs["best"] = runs["best_accuracy"].map(cell) + runs["best_at"]
+    runs["half_at"] = runs["half_at"].replace("", "-")
+    columns = {
+        "label": ("run", ""),
+        "group": ("group", ""),
+        "classes": ("classes", "d"),
+        "span": ("#epochs", ""),
+        "best": ("#best\naccuracy", ""),
+        "alignment": (f"last\n{measure_title(comparison.measures[0])}", ".3f"),
+        "half_at": ("#half of the\nhighest", ""),
+    }
     if not comparison.has_groups:
-        for cells in (titles, *rows):
-            del cells[1]
-    console.print_columns(titles, rows)
+        del columns["group"]
+    tables.print_rows(runs, columns)
 
 
-def _print_between(comparison: Comparison) -> None:
+def _print_networks(comparison: Comparison, bands: pd.DataFrame) -> None:
     """Print the similarity of networks at their last common epoch; that of groups is
     the mean over pairs of runs.
     """
     from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.comparison.criteria import measure_title
-    from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
+    from dsi_cli.queries.comparison.repetitions import BAND
 
     title = measure_title(comparison.measures[0])
-    titles = ["", "#pairs", "#epoch", f"#{title}", f"#{BAND}"]
-    rows = []
-    for band in [band for band in comparison.curves if band.curve == NETWORKS][
-        :MANY_PAIRS
-    ]:
-        span = f"{band.low[-1]:.3f} to {band.high[-1]:.3f}"
-        rows.append(
-            [
-                band.group,
-                str(len(band.runs)),
-                str(band.x[-1]),
-                cell(band.mean[-1]),
-                span,
-            ]
-        )
-    if not comparison.has_groups:
-        for cells in (titles, *rows):
-            del cells[4], cells[1]
     begin = f"{title[:1].upper()}{title[1:]} of the networks with each other"
-    if len(comparison.between) == len(rows) == 1:
-        (pair,) = comparison.between
-        z = "" if pair.points[-1].z is None else f" (z = {pair.points[-1].z:.0f})"
-        console.print_sentence(
-            f"{begin} ({SCALE}), by {pair.matched_by}: {rows[0][2]} at {rows[0][1]}{z}"
-        )
-    elif rows:
+    last = bands.groupby("group", sort=False).tail(1).head(MANY_PAIRS)
+    if len(last) == 1 and len(comparison.compared) == 2:
+        (row,) = last.to_dict("records")
+        by, z = bands.attrs["matched_by"], bands.attrs["z"]
+        text = f"{begin} ({SCALE}), by {by}: {row['mean']:.3f} at {row['x']}"
+        console.print_sentence(text if z != z else f"{text} (z = {z:.0f})")
+    elif len(last):
         console.print_title(begin, f"{SCALE}; at their last common epoch")
-        console.print_columns(titles, rows)
-    for pair in comparison.between[:MANY_PAIRS]:
-        if (
-            pair.reason is not None and pair.classes_by is not None
-        ):  # the verdicts name pairs without common classes
-            console.print_sentence(
-                f"{pair.first} and {pair.second} are not compared with each other:"
-                f" {pair.reason}"
-            )
+        spans = zip(last["low"], last["high"], strict=True)
+        last = last.assign(band=[f"{low:.3f} to {high:.3f}" for low, high in spans])
+        columns = {
+            "group": ("", ""),
+            "runs": ("pairs", "d"),
+            "x": ("epoch", "d"),
+            "mean": (title, ".3f"),
+            "band": (f"#{BAND}", ""),
+        }
+        if not comparison.has_groups:
+            del columns["runs"], columns["band"]
+        tables.print_rows(last, columns)
+    for row in bands.attrs["not_compared"].head(MANY_PAIRS).to_dict("records"):
+        console.print_sentence(
+            f"{row['first']} and {row['second']} are not compared with each other:"
+            f" {row['reason']}"
+        )

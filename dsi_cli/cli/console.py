@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
@@ -150,14 +149,6 @@ def print_json(document: Any, *, is_line: bool = False) -> None:
         document, indent=None if is_line else 2, allow_nan=False, default=str
     )
     print(urls.show_urls(text), flush=is_line)
-
-
-def query_document(listing: Any) -> dict[str, Any]:
-    """Return a list as a JSON document, in which the options of its query are next to
-    its other fields.
-    """
-    document = asdict(listing)
-    return {**document.pop("query"), **document}
 
 
 def print_sentence(text: str, *, indent: int = 0, hanging: int = 2) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import console, tables
 from dsi_cli.cli.options import Ema, Head, Html, Json, Labels, Quiet, option
 from dsi_cli.cli.text import cell, shorten, terminal_text
 from dsi_cli.errors import DONE
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_NAME_LENGTH = 20  # characters of a name in a table
 MIN_NEIGHBORS_LENGTH = 14
+MAX_LINE = 1000  # characters of other texts
 
 
 def diff(
@@ -126,20 +127,14 @@ def document(found: Difference) -> dict[str, Any]:
     """Return the differences as ``--json`` prints them: all classes and groups, and the
     hundred most changed pairs.
     """
-    from dsi_cli.queries.difference import records_of
-
-    sides = {
-        name: {
-            key: getattr(network, key) for key in ("title", "path", "epoch", "dtype")
-        }
-        for name, network in (("first", found.first), ("second", found.second))
-    }
-    tables = {
-        "classes": records_of(found.moved),
-        "pairs": records_of(found.pairs[found.pairs["beyond_rounding"]].head(100)),
-        "groups": records_of(found.groups),
-    }
-    return sides | {"headline": found.headline, "summary": found.summary} | tables
+    values: dict[str, Any] = {"headline": found.headline, "summary": found.summary}
+    for name, network in (("first", found.first), ("second", found.second)):
+        keys = ("title", "path", "epoch", "dtype")
+        values[name] = {key: getattr(network, key) for key in keys}
+    values["classes"] = found.moved
+    values["pairs"] = found.moved_pairs.head(100)
+    values["groups"] = found.groups
+    return tables.document(values)
 
 
 def _print(found: Difference, most: int) -> None:
@@ -175,88 +170,79 @@ def _print(found: Difference, most: int) -> None:
 
 
 def _print_classes(found: Difference, most: int) -> None:
-    shown = found.moved.head(most).to_dict("records")
-    names = [shorten(row["name"], MAX_NAME_LENGTH) for row in shown]
+    shown = found.moved.head(most).copy()
+    shown["name"] = [shorten(name, MAX_NAME_LENGTH) for name in shown["name"]]
     # The rest of the line is for the neighbours.
-    width = max(
-        (console.stdout_width() - 36 - max(map(len, names))) // 2, MIN_NEIGHBORS_LENGTH
-    )
-    rows = []
+    longest = int(shown["name"].str.len().max())
+    width = max((console.stdout_width() - 36 - longest) // 2, MIN_NEIGHBORS_LENGTH)
+    for key in ("gained", "lost"):
+        shown[key] = [shorten(", ".join(names), width) for names in shown[key]]
+    columns = {"name": ("", "")}
     if found.reason_no_angles is None:
         title = "Classes that moved most"
-        titles = ["", "#angle", "#usual", "#length"]
-        for row in shown:
-            angles = [_angle(row["angle"]), _angle(row["angle_variation"])]
-            rows.append([*angles, cell(100 * row["norm_change"], "+.0f", " %")])
+        shown["norm_change"] = 100 * shown["norm_change"]
+        shown["length"] = [cell(value, "+.0f", " %") for value in shown["norm_change"]]
+        for key in ("angle", "angle_variation"):
+            shown[key] = [_angle(value) for value in shown[key]]
+        columns |= {
+            "angle": ("#angle", ""),
+            "angle_variation": ("#usual", ""),
+            "length": ("#length", ""),
+        }
     else:
         title = "Classes that differ most"
-        titles = ["", "#change", "#usual"]
-        rows = [
-            [cell(row["similarity_change"]), cell(row["similarity_variation"])]
-            for row in shown
-        ]
-    for name, row, cells in zip(names, shown, rows, strict=True):
-        cells.insert(0, name)
-        cells += [shorten(", ".join(row[key]), width) for key in ("gained", "lost")]
+        columns["similarity_change"] = ("change", ".3f")
+        columns["similarity_variation"] = ("usual", ".3f")
+    columns |= {"gained": ("nearest: gained", ""), "lost": ("lost", "")}
     console.print_title(title, f"usual: {found.variation or 'unknown'}")
-    console.print_columns([*titles, "nearest: gained", "lost"], rows, indent=2)
+    tables.print_rows(shown, columns, MAX_LINE, indent=2)
 
 
 def _print_pairs(found: Difference, most: int) -> None:
     """Print the pairs that came together most, and those that came apart most."""
     import pandas as pd
 
-    pairs = found.pairs[found.pairs["beyond_rounding"]]
+    pairs = found.moved_pairs
     if pairs.empty:
         return
     console.print_title("Pairs of classes", "cosine in A and in B; + came together")
-    shown = pd.concat(
-        [
-            pairs[pairs["similarity_change"] > 0].head(most),
-            pairs[pairs["similarity_change"] < 0].head(most),
-        ]
+    is_nearer = pairs["similarity_change"] > 0
+    shown = pd.concat([pairs[is_nearer].head(most), pairs[~is_nearer].head(most)])
+    first, second = (
+        [shorten(name, MAX_NAME_LENGTH) for name in shown[key]]
+        for key in ("first_name", "second_name")
     )
-    rows = []
-    for row in shown.to_dict("records"):
-        names = ", ".join(
-            shorten(row[name], MAX_NAME_LENGTH)
-            for name in ("first_name", "second_name")
-        )
-        values = [
-            cell(row["similarity_first"]),
-            cell(row["similarity_second"]),
-            cell(row["similarity_change"], "+.3f"),
-        ]
-        rows.append([names, *values, cell(row["variation"])])
-    console.print_columns(["", "#A", "#B", "#change", "#usual"], rows, indent=2)
+    shown["names"] = [f"{a}, {b}" for a, b in zip(first, second, strict=True)]
+    columns = {
+        "names": ("", ""),
+        "similarity_first": ("A", ".3f"),
+        "similarity_second": ("B", ".3f"),
+        "similarity_change": ("change", "+.3f"),
+        "variation": ("usual", ".3f"),
+    }
+    tables.print_rows(shown, columns, MAX_LINE, indent=2)
 
 
 def _print_groups(found: Difference, most: int) -> None:
     from dsi_cli.queries.run_classes import synset_words
 
-    groups = found.groups[found.groups["moved"] > 0]
-    if groups.empty:
+    shown = found.groups[found.groups["moved"] > 0].head(most).copy()
+    if shown.empty:
         return
     console.print_title(
         "Groups of classes", "mean change of cosines in the group and to others"
     )
-    rows = []
-    for row in groups.head(most).to_dict("records"):
-        changes = [
-            cell(row["within_change"], "+.3f"),
-            cell(row["within_variation"]),
-            cell(row["between_change"], "+.3f"),
-        ]
-        rows.append(
-            [
-                synset_words(row["group"]),
-                f"{row['moved']:,} of {row['classes']:,}",
-                *changes,
-            ]
-        )
-    console.print_columns(
-        ["", "#moved", "#within", "#usual", "#others"], rows, indent=2
-    )
+    shown["group"] = [synset_words(group) for group in shown["group"]]
+    counts = zip(shown["moved"], shown["classes"], strict=True)
+    shown["moved"] = [f"{moved:,} of {classes:,}" for moved, classes in counts]
+    columns = {
+        "group": ("", ""),
+        "moved": ("#moved", ""),
+        "within_change": ("within", "+.3f"),
+        "within_variation": ("usual", ".3f"),
+        "between_change": ("others", "+.3f"),
+    }
+    tables.print_rows(shown, columns, MAX_LINE, indent=2)
 
 
 def _angle(value: float) -> str:

@@ -23,6 +23,8 @@ from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.export import TABLES
 
+MAX_SHOWN = 10  # rows, and columns of a matrix, that a terminal shows
+
 
 def export(
     output: Output,
@@ -82,6 +84,7 @@ def export(
 ) -> int:
     """Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker.
 
+    A terminal shows the first ten rows, unless you give --format csv.
     A second call with --log-to logs no point twice.
 
     Examples
@@ -91,66 +94,75 @@ def export(
     dsi export dsi-out --kind ccsm --split test --sorted --format csv
     dsi export dsi-out --log-to tensorboard:logs
     """
-    if log_to:
-        from dsi_cli.tracking import destinations
-
-        values = {
-            "--table": table,
-            "--epoch": epoch,
-            "--split": split,
-            "--step": step,
-            "--reference": reference,
-        }
-        values |= {"--format": as_format}
-        values |= {
-            "--kind": kind != "ncsm",
-            "--sorted": ranked,
-            "--out": out != "-",
-            "--rows": rows,
-            "--classes": classes,
-        }
-        if given := tuple(
-            name for name, value in values.items() if value not in (None, False)
-        ):
-            message = (
-                f"--log-to logs curves and takes no {', '.join(given)}; export to a"
-                " file in a separate call"
-            )
-            raise UsageError(message, code="options-conflict", options=given)
-        for destination in destinations(log_to):
-            print_logged(destination.send(output, run, all_curves=all_curves))
-        return DONE
     from dsi_cli.queries import export
     from dsi_cli.store.results import Results
 
-    file_format = export.export_format("" if out == "-" else out, as_format)
-    stream = None
-    if out == "-":
-        stream = (
-            sys.stdout.buffer
-            if file_format == "csv"
-            else console.binary_stdout("add -o FILE, or --format csv")
-        )
     selection: dict[str, Any] = {
         "epoch": epoch,
         "split": split,
         "step": step,
         "reference": reference,
         "kind": kind,
-    }
-    selection |= {
         "rows": export.parse_classes(rows, "--rows"),
         "classes": export.parse_classes(classes, "--classes"),
     }
+    if log_to:
+        given = {"table": table, "sorted": ranked, "format": as_format}
+        given |= selection | {
+            "out": out != "-",
+            "kind": kind != "ncsm",
+        }
+        _log(output, log_to, run, given, all_curves=all_curves, quiet=quiet)
+        return DONE
+    file_format = export.export_format("" if out == "-" else out, as_format)
+    stream = None
+    if out == "-" and file_format == "csv":
+        stream = sys.stdout.buffer
+    elif out == "-":
+        stream = console.binary_stdout("add -o FILE, or --format csv")
     frame = export.export_frame(
         Results(output), table, ranked=ranked, run=run, **selection
     )
-    if stream is not None:
-        show = terminal_text if sys.stdout.isatty() else str
-        export.write_stream(
-            frame, stream, file_format, is_matrix=table is None, show=show
-        )
+    if stream is None:
+        export.write_file(frame, Path(out), file_format, is_matrix=table is None)
+        console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)
         return DONE
-    export.write_file(frame, Path(out), file_format, is_matrix=table is None)
-    console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)
+    is_terminal, shown = sys.stdout.isatty(), frame
+    if is_terminal and as_format is None:
+        columns = MAX_SHOWN if table is None else len(frame.columns)
+        shown = frame.iloc[:MAX_SHOWN, :columns]
+    show = terminal_text if is_terminal else str
+    export.write_stream(shown, stream, file_format, is_matrix=table is None, show=show)
+    if shown.size < frame.size:
+        stream.flush()
+        size = f"{len(frame):,} x {len(frame.columns):,}"
+        console.note(
+            f"the first rows of {size}; -o FILE or --format csv writes all", quiet=quiet
+        )
     return DONE
+
+
+def _log(
+    output: Path,
+    log_to: list[str],
+    run: str | None,
+    options: dict[str, Any],
+    *,
+    all_curves: bool,
+    quiet: bool,
+) -> None:
+    """Log the curves to the trackers, which take none of the other options."""
+    from dsi_cli.tracking import destinations
+
+    given = tuple(
+        f"--{name}" for name, value in options.items() if value not in (None, False)
+    )
+    if given:
+        message = (
+            f"--log-to logs curves and takes no {', '.join(given)}; export to a"
+            " file in a separate call"
+        )
+        raise UsageError(message, code="options-conflict", options=given)
+    for destination in destinations(log_to):
+        logged = destination.send(output, run, all_curves=all_curves)
+        print_logged(logged, quiet=quiet)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from dsi_cli.cli import console
+from dsi_cli.cli import console, tables
 from dsi_cli.cli.options import (
     Epoch,
     Json,
@@ -19,28 +18,26 @@ from dsi_cli.cli.options import (
     option,
     switch,
 )
-from dsi_cli.cli.text import shorten, terminal_text
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.queries.matrices import SURPRISE_LEGEND
 from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.mistakes import ConfusedPair, Mistake, MistakeList
+    import pandas as pd
 
 MAX_NAME_LENGTH = 40  # characters of a name in a table
-_COLUMNS = (
-    ("sample", "sample", ""),
-    ("truth", "truth", ""),
-    ("prediction", "prediction", ""),
-    ("count", "count", "d"),
-    ("share", "share", ".3f"),
-    ("score", "score", ".3f"),
-    ("{own}\nrank", "rank", ".0f"),
-    ("{reference}\nsimilarity", "wordnet_similarity", ".3f"),
-    ("{reference}\nrank", "wordnet_rank", ".0f"),
-    ("", "surprise", ""),
-)
-"""Title, field and format of each column, for `console.print_records`."""
+_COLUMNS = {
+    "sample": ("sample", ""),
+    "truth": ("truth", ""),
+    "prediction": ("prediction", ""),
+    "count": ("count", "d"),
+    "share": ("share", ".3f"),
+    "score": ("score", ".3f"),
+    "rank": ("{own}\nrank", ".0f"),
+    "wordnet_similarity": ("{reference}\nsimilarity", ".3f"),
+    "wordnet_rank": ("{reference}\nrank", ".0f"),
+    "surprise": ("", ""),
+}
 
 
 def mistakes(
@@ -104,7 +101,7 @@ def mistakes(
     dsi mistakes dsi-out --pairs --truth whale
     dsi mistakes dsi-out --sheet mistakes.png  # with the images
     """
-    from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
+    from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
     from dsi_cli.store.results import Results
 
     if pairs and sheet is not None:
@@ -114,75 +111,79 @@ def mistakes(
         )
     if sheet is not None:
         atomic_write.require_suffix(sheet, (".png",), "a contact sheet is a PNG")
-    results, query = (
-        Results(output),
-        MistakeQuery(run, epoch, split, truth, prediction, order, most),
-    )
-    if pairs:
-        confused = confused_pairs(results, query)
-        if as_json:
-            console.print_json(console.query_document(confused))
-        else:
-            _print(confused)
-        return DONE
-    samples = worst_mistakes(results, query)
-    confused = confused_pairs(results, samples.query)
-    added: dict[str, Any] = {"pairs": [asdict(row) for row in confused.rows]}
-    if sheet is not None:
-        from dsi_cli.figures import image_grid
-        from dsi_cli.inference.open_dataset import image_at
-
-        failed = image_grid.save(samples, image_at, sheet)
-        unopened = {
-            samples.rows[index].sample: reason for index, reason in failed.items()
-        }
-        if unopened:
-            counts = f"{len(unopened)} of {console.count(len(samples.rows), 'image')}"
-            message = (
-                f"warning: {counts} could not be opened:"
-                f" {next(iter(unopened.values()))}"
-            )
-            console.note(message, quiet=quiet or as_json)
-        added |= {"sheet": str(sheet), "unopened": unopened}
+    results = Results(output)
+    selection: dict[str, Any] = {
+        "run": run,
+        "epoch": epoch,
+        "split": split,
+        "truth": truth,
+        "prediction": prediction,
+        "order": order,
+        "most": most,
+    }
+    samples = None if pairs else worst_mistakes(results, **selection)
+    if samples is not None:
+        selection["epoch"] = samples.attrs["epoch"]
+    confused = confused_pairs(results, **selection)
+    unopened: dict[int, str] = {}
+    if samples is not None and sheet is not None:
+        unopened = _save_sheet(samples, sheet, quiet=quiet or as_json)
     if as_json:
-        console.print_json(console.query_document(samples) | added)
+        _print_json(confused, samples, sheet, unopened)
         return DONE
-    if confused.rows:
-        _print(confused)
+    if samples is None:
+        tables.print_listing(confused, _COLUMNS, MAX_NAME_LENGTH)
+        return DONE
+    if len(confused):
+        tables.print_listing(confused, _COLUMNS, MAX_NAME_LENGTH)
         print()
-    _print(samples)
+    _print_samples(samples)
     if sheet is not None:
         print(f"sheet: {terminal_text(str(sheet))}")
     return DONE
 
 
-def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
-    """Print a list as a table, without empty columns, and paths without their common
-    folder.
+def _save_sheet(samples: pd.DataFrame, sheet: Path, *, quiet: bool) -> dict[int, str]:
+    """Write the images of some samples, and return why images could not be opened, by
+    sample.
     """
-    console.print_sentence(listing.title)
-    if not listing.rows:
+    from dsi_cli.figures import image_grid
+    from dsi_cli.inference.open_dataset import image_at
+
+    failed = image_grid.save(samples, image_at, sheet)
+    unopened = {int(samples["sample"][row]): reason for row, reason in failed.items()}
+    if unopened:
+        counts = f"{len(unopened)} of {console.count(len(samples), 'image')}"
+        reason = next(iter(unopened.values()))
+        console.note(f"warning: {counts} could not be opened: {reason}", quiet=quiet)
+    return unopened
+
+
+def _print_json(
+    confused: pd.DataFrame,
+    samples: pd.DataFrame | None,
+    sheet: Path | None,
+    unopened: dict[int, str],
+) -> None:
+    if samples is None:
+        tables.print_json(confused)
         return
-    console.print_sentence(listing.legend)
-    if any(row.surprise for row in listing.rows):
-        console.print_sentence(SURPRISE_LEGEND)
-    rows = [asdict(row) for row in listing.rows]
-    folder = ""
+    added: dict[str, Any] = {"pairs": confused}
+    if sheet is not None:
+        added |= {"sheet": str(sheet), "unopened": unopened}
+    tables.print_json(samples, **added)
+
+
+def _print_samples(samples: pd.DataFrame) -> None:
+    """Print samples; an image is shown as its path without the common folder."""
+    shown, folder = samples.copy(), ""
+    shown["sample"] = shown["sample"].astype(str)
+    paths = shown["path"].dropna()
+    folders = [os.path.dirname(path) for path in paths]  # noqa: PTH120
     with suppress(ValueError):  # the paths have no common folder, or there are none
-        paths = [row["path"] for row in rows if row.get("path")]
-        folders = [os.path.dirname(path) for path in paths]  # noqa: PTH120
         folder = os.path.commonpath(folders).rstrip("/")
-    for row in rows:
-        row["truth"], row["prediction"] = (
-            shorten(row[name], MAX_NAME_LENGTH) for name in ("truth", "prediction")
-        )
-        if row.get("path"):
-            row["sample"] = row["path"].removeprefix(f"{folder}/" if folder else "")
-    own = (listing.own or "").upper()
-    columns = [
-        (title.format(own=own, reference=listing.reference), field, form)
-        for title, field, form in _COLUMNS
-    ]
-    console.print_records(columns, rows)
+    for row, path in paths.items():
+        shown.loc[row, "sample"] = path.removeprefix(f"{folder}/" if folder else "")
+    tables.print_listing(shown, _COLUMNS, MAX_NAME_LENGTH)
     if folder:
         print(terminal_text(f"images in {folder}"))

@@ -5,10 +5,9 @@ neighbours changed.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from dsi_cli.cli import console
+from dsi_cli.cli import console, tables
 from dsi_cli.cli.options import (
     Epoch,
     Json,
@@ -21,27 +20,25 @@ from dsi_cli.cli.options import (
     option,
     switch,
 )
-from dsi_cli.cli.text import cell, shorten, sparkline
+from dsi_cli.cli.text import sparkline
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.epoch_sampling import log_spaced
-from dsi_cli.queries.matrices import SURPRISE_LEGEND
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.neighbors import NeighborHistory, NeighborList
+    import pandas as pd
 
 MAX_NAME_LENGTH = 28  # characters of a name in a table
 MAX_BARS = 24  # epochs that a row shows as bars
-_COLUMNS = (
-    ("", "place", "d"),
-    ("class", "name", ""),
-    ("class", "first", ""),
-    ("and", "second", ""),
-    ("similarity", "similarity", ".3f"),
-    ("{reference}\nsimilarity", "wordnet_similarity", ".3f"),
-    ("{reference}\nrank", "wordnet_rank", ",.0f"),
-    ("", "surprise", ""),
-)
-"""Title, field and format of each column, for `console.print_records`."""
+_COLUMNS = {
+    "place": ("", "d"),
+    "name": ("class", ""),
+    "first": ("class", ""),
+    "second": ("and", ""),
+    "similarity": ("similarity", ".3f"),
+    "wordnet_similarity": ("{reference}\nsimilarity", ".3f"),
+    "wordnet_rank": ("{reference}\nrank", ",.0f"),
+    "surprise": ("", ""),
+}
 
 
 def neighbors(
@@ -83,13 +80,7 @@ def neighbors(
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
-    from dsi_cli.queries.neighbors import (
-        NeighborHistory,
-        NeighborQuery,
-        closest_pairs,
-        nearest,
-        neighbor_history,
-    )
+    from dsi_cli.queries.neighbors import closest_pairs, nearest, neighbor_history
     from dsi_cli.store.results import Results
 
     if pairs and class_name is not None:
@@ -98,90 +89,67 @@ def neighbors(
         )
         raise UsageError(message, code="options-conflict")
     if over_epochs and class_name is None:
-        raise UsageError(
+        message = (
             "--over-epochs shows how the neighbours of one class changed; add --class"
-            " NAME",
-            code="no-class",
+            " NAME"
         )
-    results, query = Results(output), NeighborQuery(kind, epoch, split, run, most)
-    found: NeighborList | NeighborHistory
+        raise UsageError(message, code="no-class")
+    if over_epochs and epoch is not None:
+        message = "--over-epochs shows all epochs; leave out --epoch"
+        raise UsageError(message, code="options-conflict")
+    results = Results(output)
+    matrix: dict[str, Any] = {"kind": kind, "split": split, "run": run, "most": most}
     if class_name is None:
-        found = closest_pairs(results, query)
+        found = closest_pairs(results, epoch=epoch, **matrix)
     elif over_epochs:
-        found = neighbor_history(results, class_name, query)
+        found = neighbor_history(results, class_name, **matrix)
     else:
-        found = nearest(results, class_name, query)
+        found = nearest(results, class_name, epoch=epoch, **matrix)
     if as_json:
-        console.print_json(console.query_document(found))
-        return DONE
-    if isinstance(found, NeighborHistory):
+        tables.print_json(found)
+    elif over_epochs:
         _print_history(found, quiet=quiet)
-        return DONE
-    console.print_sentence(found.title)
-    if found.legend:
-        console.print_sentence(found.legend)
-    rows = [asdict(row) for row in found.rows]
-    if any(row["surprise"] for row in rows):
-        console.print_sentence(SURPRISE_LEGEND)
-    for row in rows:
-        row |= {
-            name: shorten(row[name], MAX_NAME_LENGTH)
-            for name in ("name", "first", "second")
-            if name in row
-        }
-    columns = [
-        (title.format(reference=found.reference), field, form)
-        for title, field, form in _COLUMNS
-    ]
-    console.print_records(columns, rows)
+    else:
+        tables.print_listing(found, _COLUMNS, MAX_NAME_LENGTH)
     return DONE
 
 
-def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
+def _print_history(history: pd.DataFrame, *, quiet: bool) -> None:
+    """Print the ranks of a class's neighbours as bars; the highest bar is rank 1."""
+    epochs, most = history.attrs["epochs"], history.attrs["most"]
     # Of many epochs, some decide which classes are shown; most are early, where most
     # changes.
-    shown, most = log_spaced(range(len(history.epochs))), history.query.most
-    rows = [
-        row
-        for row in history.rows
-        if any((row.places[index] or most + 1) <= most for index in shown)
+    chosen = log_spaced(range(len(epochs)))
+    is_shown = [
+        any((places[index] or most + 1) <= most for index in chosen)
+        for places in history["places"]
     ]
-    console.print_sentence(history.title)
-    console.print_sentence("rank 1 is the most similar class and has the highest bar")
-    if any(row.surprise for row in rows):
-        console.print_sentence(SURPRISE_LEGEND)
-    first, last = history.epochs[0], history.epochs[-1]
-    titles = [
-        "class",
-        f"#rank at\nepoch {first}",
-        f"rank, epochs {first} to {last}",
-        f"#rank at\nepoch {last}",
-    ]
-    # The bar of rank 1 is the highest. The logarithm shows differences between near
-    # classes.
-    furthest = math.log(max(2, *(place or 2 for row in rows for place in row.places)))
-    cells = []
-    for row in rows:
-        bars = sparkline(
-            [place and furthest - math.log(place) for place in row.places],
+    shown = history[is_shown].copy()
+    # The logarithm shows differences between near classes.
+    worst = max(2, *(place or 2 for places in shown["places"] for place in places))
+    furthest = math.log(worst)
+    shown["first"] = [places[0] for places in shown["places"]]
+    shown["last"] = [places[-1] for places in shown["places"]]
+    shown["bars"] = [
+        sparkline(
+            [place and furthest - math.log(place) for place in places],
             furthest,
             MAX_BARS,
         )
-        cells.append(
-            [
-                shorten(row.name, MAX_NAME_LENGTH),
-                cell(row.places[0], "d"),
-                bars,
-                cell(row.places[-1], "d"),
-            ]
-        )
-        if history.wordnet_furthest is not None:
-            cells[-1] += [cell(row.wordnet_rank, ".0f"), "!" if row.surprise else ""]
-    if history.wordnet_furthest is not None:
-        titles += [f"#{history.reference}\nrank", ""]
-    console.print_columns(titles, cells)
-    if len(rows) < len(history.rows):
-        left_out = len(history.rows) - len(rows)
+        for places in shown["places"]
+    ]
+    first, last = epochs[0], epochs[-1]
+    columns = {
+        "name": ("class", ""),
+        "first": (f"rank at\nepoch {first}", ".0f"),
+        "bars": (f"rank, epochs {first} to {last}", ""),
+        "last": (f"rank at\nepoch {last}", ".0f"),
+        "wordnet_rank": ("{reference}\nrank", ".0f"),
+        "surprise": ("", ""),
+    }
+    tables.print_listing(shown, columns, MAX_NAME_LENGTH)
+    left_out = len(history) - len(shown)
+    if left_out:
         noun = "class that was" if left_out == 1 else "classes that were"
         console.note(
             f"not shown: {left_out:,} {noun} among them at other epochs only; --json"

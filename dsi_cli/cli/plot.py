@@ -11,7 +11,6 @@ from dsi_cli.cli import console
 from dsi_cli.cli.options import (
     Json,
     Quiet,
-    complete_classes,
     complete_from,
     complete_runs,
     option,
@@ -122,16 +121,6 @@ def plot(
             SCALES,
         ),
     ] = "rank",
-    class_names: Annotated[
-        list[str] | None,
-        option(
-            "--class",
-            "NAME",
-            "Class for the figure neighbors. Repeatable. Default: the class of lowest"
-            " agreement.",
-            complete_classes,
-        ),
-    ] = None,
     listed: Annotated[
         bool, switch("--list", "List the figures; with OUTPUT, those with data first.")
     ] = False,
@@ -146,9 +135,8 @@ def plot(
     --------
     dsi plot --list
     dsi plot dsi-out --list  # which have data, and what the others need
-    dsi plot dsi-out sai wsi --style paper --columns 2 --format pdf
-    dsi plot dsi-out heatmaps difference --epochs 0,1,30 -o figures
-    dsi plot dsi-out neighbors --class dolphin
+    dsi plot dsi-out agreement wsi --style paper --columns 2 --format pdf
+    dsi plot dsi-out heatmaps --epochs 0,1,30 -o figures
     dsi plot dsi-out animation --format webp
     """
     from dsi_cli.figures import save
@@ -172,13 +160,12 @@ def plot(
         measure=measure,
         order=order,
         scale=scale,
-        class_names=tuple(class_names) if class_names else None,
         style=Style(style, columns),
         open_image=image_at,
     )
     save.check_options(results, options)
     if listed:
-        _list(save.with_data(results, options), as_json=as_json)
+        _list(catalogue.with_data(results), as_json=as_json)
         return DONE
     formats = tuple(dict.fromkeys(form or ()))
     with console.progress(quiet=quiet or as_json) as display:

@@ -3,12 +3,10 @@ never imports torch.
 
 ``catalogue``       the list of figures, and their options
 ``save``            checks options, draws figures and writes files
-``curves``          curves over epochs of all runs, and of a comparison
-``typicality``      typicality of right and wrong samples: curves, a table, histograms
-``heatmaps``        matrices at chosen epochs side by side, and their difference to
-                    WordNet's
-``classes``         the agreement of single classes, neighbours over epochs, the ranks
-                    of all pairs, and the geometry of classes
+``curves``          curves over epochs of all runs: agreement, NIDM and WIDM, WSI
+``typicality``      typicality of right and wrong samples over epochs
+``heatmaps``        matrices at chosen epochs side by side
+``scatter``         the ranks of all pairs in the network and in WordNet
 ``dendrogram``      trees of the network's classes and of WordNet's, facing each other
 ``image_grid``      the worst mistakes as a grid of images
 ``animation``       matrix, WordNet and agreement over the epochs

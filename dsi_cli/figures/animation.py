@@ -12,11 +12,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ from dsi_cli.figures.catalogue import ANIMATION, FigureOptions
 from dsi_cli.figures.save import Progress
 from dsi_cli.figures.style import SCREEN, using
 from dsi_cli.queries import epoch_sampling, matrices
-from dsi_cli.queries.curve_panels import Panel
 from dsi_cli.queries.matrices import MatrixFrames
 from dsi_cli.store import atomic_write, layout
 from dsi_cli.store.results import Results
@@ -157,9 +156,9 @@ def scene(
             frames.kind.values,
         )
     reference = matrices.reference_matrix(results, frames.run)
-    panel = curve_panel(results, frames, options.measure)
+    curve = curve_of(results, frames, options.measure)
     widths = [MAP_WIDTH] * (1 if reference is None else 2) + [CURVE_WIDTH] * (
-        panel is not None
+        curve is not None
     )
     figure = Figure(figsize=(sum(widths), HEIGHT), dpi=DPI, layout="constrained")
     map_axes, *others = figure.subplots(
@@ -196,11 +195,12 @@ def scene(
         )
         axes.set_title(title, pad=0.05 * MAP_WIDTH * 72, parse_math=False)
     cursor, point = None, None
-    if panel is not None:
-        curves.draw_curves(others[-1], panel.series, panel, [frames.run])
+    if curve is not None:
+        name, rows = curve
+        curves.draw_curves(others[-1], rows, [frames.run])
         others[-1].set(
-            title=curves.curve_title(panel.series[0], panel),
-            ylabel=panel.axis,
+            title=rows["title"].iloc[0],
+            ylabel=curves.AXES[name],
             xlabel="epoch",
         )
         (point,) = others[-1].plot(
@@ -215,35 +215,27 @@ def scene(
     def update(epoch: int) -> list[Any]:
         image.set_data(np.ma.masked_invalid(cells_at(epoch)))
         counter.set_text(f"epoch {results.shown_epoch(epoch, frames.run)}")
-        if panel is not None and cursor is not None and point is not None:
-            (series,) = panel.series
-            value = series.excess if panel.kind.column == "excess" else series.value
+        if curve is not None and cursor is not None and point is not None:
+            at = curve[1][curve[1]["epoch"] == epoch]
             cursor.set_xdata([epoch, epoch])
-            point.set_data(
-                series.epochs[series.epochs == epoch], value[series.epochs == epoch]
-            )
+            point.set_data(at["epoch"], at["value"])
         return [image, counter]
 
     return figure, update
 
 
-def curve_panel(
+def curve_of(
     results: Results, frames: MatrixFrames, measure: str | None = None
-) -> Panel | None:
-    """Return the first agreement of a run's matrix, or its max WSI if it has no
-    agreement; None without either.
+) -> tuple[str, pd.DataFrame] | None:
+    """Return the figure and the rows of the first agreement of a run's matrix, or its
+    max WSI if it has no agreement; None without either.
     """
-    for metric in ("agreement", "wsi"):
-        panel = curves.find_panel(metric, results, [frames.run], measure)
-        found = (
-            [
-                curve
-                for curve in panel.series
-                if frames.name in (curve.of or "").split(",")
-            ]
-            if panel
-            else []
-        )
-        if panel is not None and found:
-            return replace(panel, series=found[:1])
+    for name in ("agreement", "wsi"):
+        rows = curves.curve_rows(results, name, [frames.run], measure)
+        if rows.empty:
+            continue
+        is_of_matrix = [frames.name in str(of).split(",") for of in rows["of"]]
+        found = rows[is_of_matrix]
+        if len(found):
+            return name, found[found["label"] == found["label"].iloc[0]]
     return None

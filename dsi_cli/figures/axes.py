@@ -250,6 +250,17 @@ def draw_phases(
         )
 
 
+def finish(figure: Figure) -> Figure:
+    """Return the figure with names of its lines, and with titles that are wrapped to
+    the size of the axes.
+    """
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        set_title(axes, axes.get_title(loc="left"))
+    name_lines(figure)
+    return figure
+
+
 def name_lines(figure: Figure) -> None:
     """Write the name of each line at its right end, in its colour, or in a legend if
     the names do not fit.

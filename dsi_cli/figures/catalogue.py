@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.figures.style import SCREEN, Style
+from dsi_cli.queries import matrices, mistakes
+from dsi_cli.store.schema import PREDICTIONS, SPLITS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 Opener = Callable[[str], "Image"]
-# draws a figure whose data were found, in the style of the options
-Drawing = Callable[[], "Figure"]
 FORMATS = ("png", "svg", "pdf")
 # scales of a heat map: percentile ranks of pairs, or raw values
 SCALES = (
@@ -53,9 +53,6 @@ class FigureOptions:
         "taxonomy"  # order of the classes: one of `dsi_cli.queries.run_classes.ORDERS`
     )
     scale: str = "rank"  # scale of the heat maps: one of `SCALES`
-    class_names: tuple[str, ...] | None = (
-        None  # names of classes, for figures of single classes
-    )
     style: Style = SCREEN
     open_image: Opener | None = None
     """Opens the image at a sample's path, for the contact sheet. The text of its
@@ -73,182 +70,108 @@ class FigureSpec(NamedTuple):
     name: str  # the name on the command line and of the file
     title: str  # a description for the list of figures
     needs: (
-        str  # the data that the figure needs, for messages such as "sai needs labels"
+        str  # the data that the figure needs, for messages such as "wsi needs labels"
     )
-    source: str = "curves.draw"
-    """The module and the function that return the figure's `Drawing`, or None;
-    ``curves.draw`` also takes the name.
+    module: str = "curves"
+    """The module whose function ``figure`` returns the figure, or None without data;
+    that of ``curves`` also takes the name.
     """
-
-    def find(self, results: Results, options: FigureOptions) -> Drawing | None:
-        """Return the function that draws the figure, or None if the results folder has
-        no data for it.
-        """
-        module, _, name = self.source.partition(".")
-        function = getattr(import_module(f"dsi_cli.figures.{module}"), name)
-        arguments = (
-            (self.name, results, options)
-            if self.source == "curves.draw"
-            else (results, options)
-        )
-        return function(*arguments)
 
     def draw(self, results: Results, options: FigureOptions) -> Figure | None:
         """Return the figure in the style of the options, or None if the results folder
         has no data for it.
         """
-        drawing = self.find(results, options)
-        return None if drawing is None else drawing()
+        function = import_module(f"dsi_cli.figures.{self.module}").figure
+        if self.module == "curves":
+            return function(self.name, results, options)
+        return function(results, options)
 
 
 _PREDICTIONS = "predictions (--predictions, or --test with --model)"
-_MISTAKES = f"mistakes of three or more classes, from {_PREDICTIONS}"
 _LABELS = "labels of four or more classes in WordNet (--labels)"
-_ALIGNED = f"{_LABELS}, or {_PREDICTIONS}"
-_LOG = "a training log (--log)"
-_FEATURES = "features of samples (--test with --model)"
-_IMAGES = "image files (--test DATA with --model)"
 _MATRICES = "matrices, which dsi stores for up to 4,096 classes"
-_WITH_WORDNET = f"{_LABELS}, and {_MATRICES}"
-
 
 FIGURES = (
     FigureSpec(
         "agreement",
         "agreement of every two matrices with its 95 % CI: 0 is chance, 1 is perfect",
-        _ALIGNED,
+        f"{_LABELS}, or {_PREDICTIONS}",
     ),
     FigureSpec(
-        "agreement_accuracy",
-        "agreement with WordNet against accuracy",
-        f"{_LABELS}, and a training log (--log) or {_PREDICTIONS}",
-        "curves.draw_against_accuracy",
+        "idm_errors",
+        "NIDM and WIDM: how near mistakes fall to the true class, with chance level",
+        f"mistakes of three or more classes, from {_PREDICTIONS}",
     ),
-    FigureSpec(
-        "heatmaps",
-        "similarity matrices at chosen epochs next to WordNet's",
-        _MATRICES,
-        "heatmaps.figure",
-    ),
-    FigureSpec(
-        "difference",
-        "rank of each pair in the network minus that in WordNet",
-        _WITH_WORDNET,
-        "heatmaps.difference",
-    ),
-    FigureSpec(
-        "scatter",
-        "rank of each pair in the network against that in WordNet",
-        _WITH_WORDNET,
-        "classes.scatter",
-    ),
-    FigureSpec(
-        "agreement_by_class",
-        "agreement of each class with WordNet as dots",
-        _LABELS,
-        "classes.agreement",
-    ),
-    FigureSpec(
-        "neighbors",
-        "rank (bump) chart of a class's neighbours over epochs (--class)",
-        _MATRICES,
-        "classes.neighbors",
-    ),
-    FigureSpec(
-        "dendrogram",
-        "trees of network and WordNet, facing each other (tanglegram)",
-        _MATRICES,
-        "dendrogram.figure",
-    ),
-    FigureSpec("sai", "SAI of every two matrices with its chance level", _ALIGNED),
-    FigureSpec("excess", "SAI excess over chance: 0 is chance, 1 is perfect", _ALIGNED),
     FigureSpec(
         "wsi",
         "WSI: similarity of the classifier's weight rows (mean, max, min)",
         "a classifier",
     ),
     FigureSpec(
-        "idm",
-        "IDM: similarity of predictions to the true class, with chance level",
-        f"three or more classes, and {_PREDICTIONS}",
-    ),
-    FigureSpec("idm_errors", "IDM over mistakes only", _MISTAKES),
-    FigureSpec("accuracy", "accuracy", f"{_LOG}, or {_PREDICTIONS}"),
-    FigureSpec("loss", "loss", f"{_LOG}, or --test with --model"),
-    FigureSpec("learning_rate", "learning rate", _LOG),
-    FigureSpec(
-        "training",
-        "agreement with loss and learning rate",
-        f"{_LABELS}, and {_LOG}",
-        "curves.draw_training",
-    ),
-    FigureSpec("mistakes", "number of mistakes", _PREDICTIONS),
-    FigureSpec(
-        "severity",
-        "severity of mistakes: height of the lowest common hypernym",
-        f"{_LABELS}, and {_MISTAKES}",
+        "heatmaps",
+        "similarity matrices at chosen epochs next to WordNet's",
+        _MATRICES,
+        "heatmaps",
     ),
     FigureSpec(
-        "hierarchy",
-        "hierarchical precision, recall and F1",
-        f"{_LABELS}, and {_PREDICTIONS}",
+        "scatter",
+        "rank of each pair in the network against that in WordNet",
+        f"{_LABELS}, and {_MATRICES}",
+        "scatter",
     ),
     FigureSpec(
-        "levels",
-        "accuracy at each level of the hierarchy",
-        f"{_LABELS}, and {_PREDICTIONS}",
-    ),
-    FigureSpec(
-        "gap",
-        "overfitting gap: agreement with templates of train minus test",
-        _FEATURES,
-    ),
-    FigureSpec(
-        "reliability", "split-half reliability of the confusion matrix", _MISTAKES
-    ),
-    FigureSpec(
-        "mean_row", "length of the classifier's mean weight row", "a classifier"
-    ),
-    FigureSpec(
-        "geometry",
-        "norms and drift of class vectors, and their distance from a simplex",
-        "a classifier",
-        "classes.geometry",
+        "dendrogram",
+        "trees of network and WordNet, facing each other (tanglegram)",
+        _MATRICES,
+        "dendrogram",
     ),
     FigureSpec(
         "typicality",
         "typicality of right and wrong samples",
-        _FEATURES,
-        "typicality.curves",
-    ),
-    FigureSpec(
-        "typicality_table",
-        "typicality of right and wrong samples as a table",
-        _FEATURES,
-        "typicality.table",
-    ),
-    FigureSpec(
-        "typicality_histograms",
-        "histograms of the typicality of single samples",
-        _FEATURES,
-        "typicality.histograms",
+        "features of samples (--test with --model)",
+        "typicality",
     ),
     FigureSpec(
         "contact_sheet",
         "the worst mistakes of the last epoch as images",
-        _IMAGES,
-        "image_grid.draw",
+        "image files (--test DATA with --model)",
+        "image_grid",
     ),
 )
 ANIMATION_SPEC = FigureSpec(
     ANIMATION,
     "matrix, WordNet and agreement, epoch by epoch (only if requested by name)",
     _MATRICES,
-    "heatmaps.figure",
 )
-"""The animation, which `dsi_cli.figures.animation` writes. It needs the same data as
-the heat maps, so ``find`` is theirs.
-"""
+"""The animation, which `dsi_cli.figures.animation` writes."""
+_METRICS = {"agreement": "sai", "idm_errors": "idm", "wsi": "wsi"}
+"""The metric in the curves table of each figure of curves."""
+
+
+def with_data(results: Results) -> set[str]:
+    """Return the names of the figures for which the results have data; dsi draws none
+    of them.
+    """
+    metrics = set(results.curves["metric"])
+    names = {name for name, metric in _METRICS.items() if metric in metrics}
+    if not results.typicality.empty:
+        names.add("typicality")
+    for run in results.names:
+        if matrices.matrix_frames(results, run) is not None:
+            names |= {"heatmaps", "dendrogram", ANIMATION}
+            if matrices.reference_matrix(results, run) is not None:
+                names.add("scatter")
+        if _has_images(results, run):
+            names.add("contact_sheet")
+    return names
+
+
+def _has_images(results: Results, run: str) -> bool:
+    for split in SPLITS:
+        epochs = mistakes.stored_epochs(results, PREDICTIONS, run, split)
+        if epochs and results.predictions(epochs[-1], split, run)["path"].notna().any():
+            return not results.is_vast(run)  # very many classes have no ranks
+    return False
 
 
 def figure_spec(name: str) -> FigureSpec:
@@ -259,7 +182,8 @@ def figure_spec(name: str) -> FigureSpec:
     if name in by_name:
         return by_name[name]
     suggestion = nearest(name, by_name)
-    hint = f"use {suggestion}" if suggestion else "dsi plot --list shows all figures"
+    names = ", ".join(by_name)
+    hint = f"use {suggestion}" if suggestion else f"dsi plot draws {names}"
     raise UsageError(
         f"there is no figure {name!r}: {hint}",
         code="unknown-figure",

@@ -65,10 +65,8 @@ class ColorScale(NamedTuple):
 
 
 RANKS = ColorScale(MEDIAN, 1.0)
-DIFFERENCES = ColorScale(-1.0, 1.0)
 TICKS = {
     RANKS: {MEDIAN: "less similar\nhalf", 0.75: "nearest\n25 %", 1.0: "rank 1"},
-    DIFFERENCES: {-1.0: "100 %", -0.5: "50 %", 0.0: "0", 0.5: "50 %", 1.0: "100 %"},
 }
 """The texts next to the colour bars of ranks; matplotlib chooses those of other scales.
 """

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures.catalogue import Drawing, FigureOptions
+from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.heatmaps import (
     class_layout,
     group_colours,
@@ -57,8 +57,8 @@ class Tanglegram(NamedTuple):
     reference_title: str = "WordNet"
 
 
-def figure(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of the trees of the runs at the last requested epoch, or None
+def figure(results: Results, options: FigureOptions) -> Figure | None:
+    """Return the figure of the trees of the runs at the last requested epoch, or None
     if no run has such a matrix.
     """
     epoch = options.epochs[-1] if options.epochs else None
@@ -67,18 +67,12 @@ def figure(results: Results, options: FigureOptions) -> Drawing | None:
         for frames in requested_frames(results, options)
         if _has_tree(results, frames, epoch)
     ]
-
-    def draw_trees() -> Figure:
-        colours = group_colours(
-            [class_layout(results, frames, "taxonomy") for frames in all_frames]
-        )
-        return draw(
-            [tanglegram(results, frames, colours, epoch) for frames in all_frames],
-            colours,
-            options.style,
-        )
-
-    return draw_trees if all_frames else None
+    if not all_frames:
+        return None
+    layouts = [class_layout(results, frames, "taxonomy") for frames in all_frames]
+    colours = group_colours(layouts)
+    pairs = [tanglegram(results, frames, colours, epoch) for frames in all_frames]
+    return draw(pairs, colours, options.style)
 
 
 def _has_tree(results: Results, frames: MatrixFrames, epoch: int | None) -> bool:

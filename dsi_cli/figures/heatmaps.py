@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales
-from dsi_cli.figures.catalogue import Drawing, FigureOptions
+from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import NO_VALUE, Style
 from dsi_cli.queries import epoch_sampling, matrices, run_classes
 from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
@@ -71,42 +71,15 @@ class HeatmapRow(NamedTuple):
     panels: list[MatrixPanel]
 
 
-def figure(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of heat maps, one row per run, or None if no run has a
+def figure(results: Results, options: FigureOptions) -> Figure | None:
+    """Return the figure of heat maps, one row per run, or None if no run has a
     requested matrix at a requested epoch.
     """
     all_frames = frames_at_epochs(results, options)
-
-    def draw_matrices() -> Figure:
-        rows = heatmap_rows(results, all_frames, options.order, options.epochs)
-        return draw(rows, all_frames[0].kind, options.style, options.scale)
-
-    return draw_matrices if all_frames else None
-
-
-def difference(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of the percentile ranks in the network minus those in WordNet;
-    None without matrices or labels.
-    """
-    all_frames = frames_at_epochs(results, options, with_reference=True)
-
-    def draw_differences() -> Figure:
-        kind, rows = all_frames[0].kind, []
-        for row in heatmap_rows(results, all_frames, options.order, options.epochs):
-            *panels, reference = row.panels
-            of_wordnet = matrices.percentile_ranks(
-                color_scales.cell_values(reference.values, kind.name)
-            )
-            shown = [
-                panel._replace(
-                    values=matrices.percentile_ranks(panel.values) - of_wordnet
-                )
-                for panel in panels
-            ]
-            rows.append(row._replace(panels=shown))
-        return draw(rows, kind, options.style, "difference", reference.title)
-
-    return draw_differences if all_frames else None
+    if not all_frames:
+        return None
+    rows = heatmap_rows(results, all_frames, options.order, options.epochs)
+    return draw(rows, all_frames[0].kind, options.style, options.scale)
 
 
 def requested_frames(results: Results, options: FigureOptions) -> list[MatrixFrames]:
@@ -240,11 +213,8 @@ def draw(
     kind: MatrixKind,
     style: Style,
     scale: str = "rank",
-    other: str = "WordNet",
 ) -> Figure:
-    """Return the figure of rows of panels of a kind; the scale is rank, raw, or
-    difference for ranks minus those of `other`.
-    """
+    """Return the figure of rows of panels of a kind; the scale is rank or raw."""
     # The reference is shown once, unless runs have other classes.
     shown = [row.panels for row in rows]
     for index, row in enumerate(rows):
@@ -263,7 +233,7 @@ def draw(
 
     # The network's matrices share one scale, and raw values of the reference have
     # another.
-    scales = _scales([one for of_row in shown for one in of_row], kind, scale, other)
+    scales = _scales([one for of_row in shown for one in of_row], kind, scale)
     colours = group_colours([row.classes for row in rows])
     line = 0
     for row, of_row in zip(rows, shown, strict=True):
@@ -313,18 +283,11 @@ def _panel_width(rows: Sequence[HeatmapRow], across: int, style: Style) -> float
 
 
 def _scales(
-    panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str, other: str
+    panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str
 ) -> dict[bool, tuple[color_scales.ColorScale, str]]:
     """Return the scale and the text of its bar for the network's matrices (False) and,
     if there is one, the reference (True).
     """
-    if scale == "difference":
-        # Short lines, because the figure of one run is low.
-        text = (
-            f"\N{LEFTWARDS ARROW} nearer in {other}\nnearer in the network"
-            f" \N{RIGHTWARDS ARROW}\nshare of all ranks"
-        )
-        return {False: (color_scales.DIFFERENCES, text)}
     if scale == "rank":
         ranks = (color_scales.RANKS, "rank of a pair")
         return {False: ranks, True: ranks}

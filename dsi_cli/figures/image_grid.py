@@ -15,20 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dsi_cli.errors import UsageError
-from dsi_cli.figures.catalogue import Drawing, FigureOptions, Opener
+from dsi_cli.figures.catalogue import FigureOptions, Opener
 from dsi_cli.figures.heatmaps import MAX_NAME_LENGTH, short_name
 from dsi_cli.figures.style import SCREEN, Style, using
-from dsi_cli.queries.mistakes import (
-    Mistake,
-    MistakeList,
-    MistakeQuery,
-    stored_epochs,
-    worst_mistakes,
-)
+from dsi_cli.queries.mistakes import stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import PREDICTIONS, SPLITS
@@ -39,36 +34,32 @@ TILE_ASPECT = 1.35  # height of an image with its caption relative to its width
 MAX_PIXELS = 512  # maximum length in pixels of the longer side of an image
 
 
-def draw(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of the grid of the first run with images at the last requested
-    epoch, or None if no run has images.
+def figure(results: Results, options: FigureOptions) -> Figure | None:
+    """Return the grid of the first run with images at the last requested epoch, or None
+    if no run has images.
 
     The split test is preferred over train. The figure spans two columns, because its
     captions are not legible on one.
     """
-    open_image = options.open_image
-    if open_image is None:
+    if options.open_image is None:
         return None
     for run, split in product(options.names(results), SPLITS):
         epochs = stored_epochs(results, PREDICTIONS, run, split)
-        epochs = [
-            epoch
-            for epoch in epochs
-            if options.epochs is None or epoch in options.epochs
-        ]
-        if epochs and not results.is_vast(run):  # very many classes have no ranks
-            listing = worst_mistakes(
-                results, MistakeQuery(run, epochs[-1], split, most=PLOT_IMAGES)
-            )
-            if any(row.path for row in listing.rows):
-                return lambda: grid(
-                    listing, open_image, options.style._replace(columns=2)
-                )[0]
+        if options.epochs is not None:
+            epochs = [epoch for epoch in epochs if epoch in options.epochs]
+        if not epochs or results.is_vast(run):  # very many classes have no ranks
+            continue
+        listing = worst_mistakes(
+            results, run=run, epoch=epochs[-1], split=split, most=PLOT_IMAGES
+        )
+        if listing["path"].notna().any():
+            style = options.style._replace(columns=2)
+            return grid(listing, options.open_image, style)[0]
     return None
 
 
 def grid(
-    listing: MistakeList[Mistake], open_image: Opener, style: Style
+    listing: pd.DataFrame, open_image: Opener, style: Style
 ) -> tuple[Figure, dict[int, str]]:
     """Return the figure of a listing, row by row, and the reasons why images could not
     be opened, by row of the listing.
@@ -77,13 +68,13 @@ def grid(
     the reason on a grey tile. Raise `UsageError` if the listing has more than
     `MAX_IMAGES` rows, or no row has a path.
     """
-    if len(listing.rows) > MAX_IMAGES:
+    if len(listing) > MAX_IMAGES:
         message = (
-            f"{len(listing.rows)} images are too many for a contact sheet; use --most"
+            f"{len(listing)} images are too many for a contact sheet; use --most"
             f" {MAX_IMAGES} or less"
         )
-        raise UsageError(message, code="too-many-images", images=len(listing.rows))
-    if listing.rows and not any(row.path for row in listing.rows):
+        raise UsageError(message, code="too-many-images", images=len(listing))
+    if len(listing) and listing["path"].isna().all():
         message = (
             "the predictions contain no paths of images, which a contact sheet needs;"
             " run dsi analyze --test with image files"
@@ -93,9 +84,10 @@ def grid(
             " predictions"
         )
         raise UsageError(message, code="no-image-paths")
-    columns = min(max(len(listing.rows), 3), 5)
-    rows = max(1, math.ceil(len(listing.rows) / columns))
-    legend = f"{listing.legend[0].upper()}{listing.legend[1:]}."
+    columns = min(max(len(listing), 3), 5)
+    rows = max(1, math.ceil(len(listing) / columns))
+    legend = listing.attrs["legend"]
+    legend = f"{legend[0].upper()}{legend[1:]}."
     key = f"The true class is bold, → is the prediction, and # is its rank. {legend}"
     figure = Figure(
         figsize=(style.width, rows * style.width / columns * TILE_ASPECT + 0.5),
@@ -108,36 +100,38 @@ def grid(
         "parse_math": False,
     }
     figure.suptitle(
-        textwrap.fill(_printable(listing.title), 90), weight="bold", **heading
+        textwrap.fill(_printable(listing.attrs["title"]), 90), weight="bold", **heading
     )
     figure.supxlabel(textwrap.fill(key, 120), **heading)
     all_axes = figure.subplots(rows, columns, squeeze=False).flat
     unopened = {}
     for index, axes in enumerate(all_axes):
-        if index >= len(listing.rows):
+        if index >= len(listing):
             axes.remove()
             continue
-        row = listing.rows[index]
+        row = listing.iloc[index]
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        reason = _draw_image(axes, row.path, open_image, style)
+        path = row["path"] if isinstance(row["path"], str) else None
+        reason = _draw_image(axes, path, open_image, style)
         if reason is not None:
             unopened[index] = reason
-        named_ranks = (
-            ((listing.own or "").upper(), row.rank),
-            (listing.reference, row.wordnet_rank),
-        )
-        ranks = " · ".join(
-            f"{name} #{rank:g}" for name, rank in named_ranks if rank is not None
-        )
-        score = "" if row.score is None else f"score {row.score:.3f} · "
+        own = str(listing.attrs["own"]).upper()
+        named_ranks = {
+            own: row["rank"],
+            listing.attrs["reference"]: row["wordnet_rank"],
+        }
+        ranks = [
+            f"{name} #{rank:g}" for name, rank in named_ranks.items() if pd.notna(rank)
+        ]
+        score = "" if pd.isna(row["score"]) else f"score {row['score']:.3f} · "
         caption = [
-            f"→ {short_name(row.prediction)}",
-            ranks or "no rank",
-            f"{score}sample {row.sample}",
+            f"→ {short_name(row['prediction'])}",
+            " · ".join(ranks) or "no rank",
+            f"{score}sample {row['sample']}",
         ]
         axes.set_title(
-            short_name(row.truth),
+            short_name(row["truth"]),
             size=style.size * 0.75,
             weight="bold",
             loc="left",
@@ -149,9 +143,7 @@ def grid(
     return figure, unopened
 
 
-def save(
-    listing: MistakeList[Mistake], open_image: Opener, path: Path
-) -> dict[int, str]:
+def save(listing: pd.DataFrame, open_image: Opener, path: Path) -> dict[int, str]:
     """Write the grid of a listing as PNG, and return the reasons why images could not
     be opened, by row.
 

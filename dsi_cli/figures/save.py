@@ -155,17 +155,6 @@ def write(
     return DrawnFiles(folder, (*files, *animations), tuple(without_data), tuple(notes))
 
 
-def with_data(results: Results, options: FigureOptions) -> set[str]:
-    """Return the names of the figures for which the results have data, without drawing
-    them.
-    """
-    return {
-        spec.name
-        for spec in (*FIGURES, catalogue.ANIMATION_SPEC)
-        if spec.find(results, options) is not None
-    }
-
-
 def save(figure: Figure, path: Path, form: str) -> Path:
     """Write a figure in the current style, and return its path; raise `OutputError` if
     it cannot be written.

@@ -143,43 +143,60 @@ def alignment_difference(
     measure : a name from `dsi_cli.metrics.jackknife.MEASURES`
         The excess of ``pearson`` and ``spearman`` is the correlation itself.
     """
-    csms = [np.asarray(csm) for csm in (first.a, first.b, second.a, second.b)]
-    kept = np.flatnonzero(~np.any([np.isnan(np.diagonal(csm)) for csm in csms], axis=0))
+    kept = classes_of_all((first, second))
+    estimates = [alignment_estimate(pair, kept, measure) for pair in (first, second)]
+    return difference_of_alignments(estimates[0], estimates[1], len(kept))
+
+
+class AlignmentEstimate(NamedTuple):
+    """The excess of one network's SAI, and the excess without each class ``(C,)``."""
+
+    excess: float
+    without: NDArray[np.float64]
+
+
+def classes_of_all(pairs: Sequence[CsmPair]) -> NDArray[np.intp]:
+    """Return the indices of the classes that all matrices have."""
+    diagonals = [np.diagonal(csm) for pair in pairs for csm in (pair.a, pair.b)]
+    return np.flatnonzero(~np.isnan(diagonals).any(axis=0))
+
+
+def alignment_estimate(
+    pair: CsmPair, kept: NDArray[np.intp], measure: str
+) -> AlignmentEstimate | None:
+    """Return the excess of a network's SAI over some classes; None if they are too few
+    or a matrix is constant.
+    """
     if len(kept) < MIN_CLASSES:
-        return Difference(
-            reason=(
-                f"{len(kept)} classes in all matrices: a difference needs {MIN_CLASSES}"
-                " or more"
-            )
-        )
-    matrices = [PreparedMatrix(csm[np.ix_(kept, kept)]) for csm in csms]
-    if any(matrix.is_constant for matrix in matrices):
+        return None
+    square = np.ix_(kept, kept)
+    x, y = (PreparedMatrix(np.asarray(csm)[square]) for csm in (pair.a, pair.b))
+    if x.is_constant or y.is_constant:
+        return None
+    both = MatrixPair(x, y, np.arange(len(kept)))
+    entries = both.alignments([measure], 0, 0, 0, with_p_value=False)
+    excess = entries[measure].excess
+    assert excess is not None
+    scale = pair.reliability**0.5
+    without = jackknife.excess_without(x, y, measure)
+    return AlignmentEstimate(excess / scale, without / scale)
+
+
+def difference_of_alignments(
+    first: AlignmentEstimate | None, second: AlignmentEstimate | None, classes: int
+) -> Difference:
+    """Return the difference of two estimates over the same number of classes."""
+    if classes < MIN_CLASSES:
+        reason = f"{classes} classes in all matrices: a difference needs {MIN_CLASSES}"
+        return Difference(reason=f"{reason} or more")
+    if first is None or second is None:
         return Difference(reason=CONSTANT)
-    values, without = [], []
-    for x, y, reliability in zip(
-        matrices[::2],
-        matrices[1::2],
-        (first.reliability, second.reliability),
-        strict=True,
-    ):
-        excess = (
-            MatrixPair(x, y, np.arange(len(kept)))
-            .alignments([measure], 0, 0, 0)[measure]
-            .excess
-        )
-        assert excess is not None
-        values.append(excess / reliability**0.5)
-        without.append(jackknife.excess_without(x, y, measure) / reliability**0.5)
-    a, b = values
-    error = jackknife.standard_error(without[0] - without[1])
+    a, b = first.excess, second.excess
+    error = jackknife.standard_error(first.without - second.without)
     if error is None:
-        return Difference(
-            a,
-            b,
-            a - b,
-            reason="no interval: without one of the classes a matrix is constant",
-        )
-    return Difference(a, b, a - b, error, len(kept) - 1)
+        reason = "no interval: without one of the classes a matrix is constant"
+        return Difference(a, b, a - b, reason=reason)
+    return Difference(a, b, a - b, error, classes - 1)
 
 
 def max_wsi_difference(

@@ -4,7 +4,6 @@ and group, and what they say in sentences.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from dsi_cli.errors import count
 from dsi_cli.metrics import head_geometry
 from dsi_cli.metrics.head_geometry import Float64s, angles
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import DIFF_CLASSES, DIFF_TABLES
+from dsi_cli.store.schema import DIFF_CLASSES, DIFF_GROUPS, DIFF_TABLES
 
 MAX_PAIRS = (
     1_000_000  # pairs in the table; of more pairs, it has those that changed most
@@ -99,6 +98,11 @@ class Difference:
             kind="stable",
             na_position="first",
         )
+
+    @property
+    def moved_pairs(self) -> pd.DataFrame:
+        """The pairs that changed by more than rounding, the most changed first."""
+        return self.pairs[self.pairs["beyond_rounding"]]
 
     def save_tables(self, folder: Path) -> list[Path]:
         """Write the three tables into a folder, and return their paths; raise
@@ -207,11 +211,6 @@ def _times(value: float, usual: float) -> str:
     return f"{value / usual:{'.1f' if value < 10 * usual else ',.0f'}} times"
 
 
-def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table with None in place of missing values."""
-    return json.loads(frame.to_json(orient="records", double_precision=15))
-
-
 def compare(
     first: Network,
     second: Network,
@@ -230,22 +229,16 @@ def compare(
     before, after = first.cosines, second.cosines
     change = after - before
     rounding = _rounding(first, second, reason_no_angles)
-    bound = (
-        rounding.relative[:, None] + rounding.relative + 4 * np.finfo(np.float64).eps
-    )
-    usual = (
-        None
-        if variation is None
-        else [b.cosines - a.cosines for a, b in variation.pairs]
-    )
+    bound = rounding.relative[:, None] + rounding.relative
+    bound += 4 * np.finfo(np.float64).eps
     beyond = np.abs(change) > bound
-    exceeded: NDArray[np.bool_] = (
-        np.any(beyond, axis=1) if rounding.exceeded is None else rounding.exceeded
-    )
+    exceeded = rounding.exceeded
+    if exceeded is None:
+        exceeded = np.any(beyond, axis=1)
+    usual: list[Float64s] = []
+    if variation is not None:
+        usual = [after.cosines - before.cosines for before, after in variation.pairs]
 
-    # One row per class.
-    near, then = head_geometry.nearest(before), head_geometry.nearest(after)
-    off_diagonal = ~np.eye(len(names), dtype=bool)
     groups = list(labelled.groups) or [None] * len(names)
     rows = pd.DataFrame(
         {"class_index": np.arange(len(names)), "name": names, "group": groups}
@@ -253,80 +246,94 @@ def compare(
     # Quantities that cannot be compared stay NaN.
     rows = rows.reindex(columns=[column.name for column in DIFF_CLASSES.columns])
     if reason_no_angles is None:
-        one, other = first.weight, second.weight
-        rows["change"] = head_geometry.relative_change(one, other)
-        rows["angle"] = angles(one, other)
-        rows["angle_rounding"] = rounding.angle
-        rows["norm_first"], rows["norm_second"] = (
-            np.linalg.norm(head.astype(np.float64), axis=1) for head in (one, other)
-        )
-        rows["zeroed"] = ((one != 0) & (other == 0)).sum(axis=1)
-    rows["norm_change"] = np.where(
-        rows["norm_first"] > 0, rows["norm_second"] / rows["norm_first"] - 1, np.nan
-    )
-    rows["similarity_change"] = np.abs(change).mean(axis=1, where=off_diagonal)
+        _add_vectors(rows, first.weight, second.weight, rounding.angle)
+    rows["similarity_change"] = _mean_change(change)
+    near, then = head_geometry.nearest(before), head_geometry.nearest(after)
     rows["gained"] = _names_only_in(then, near, after, names)
     rows["lost"] = _names_only_in(near, then, before, names)
     rows["beyond_rounding"] = exceeded
-    if variation is not None and usual is not None:
-        usual_change = np.stack(
-            [np.abs(step).mean(axis=1, where=off_diagonal) for step in usual]
-        )
-        rows["similarity_variation"] = np.median(usual_change, axis=0)
-        value, limit = rows["similarity_change"], float(np.quantile(usual_change, 0.95))
-        if variation.has_angles and reason_no_angles is None:
-            usual_angle = pd.DataFrame(
-                [angles(a.weight, b.weight) for a, b in variation.pairs]
-            )
-            rows["angle_variation"] = usual_angle.median()
-            value, limit = rows["angle"], float(np.quantile(usual_angle.stack(), 0.95))
-        rows["beyond_variation"] = (value.isna() | (value > limit)).astype("boolean")
+    if variation is not None:
+        has_angles = variation.has_angles and reason_no_angles is None
+        _add_variation(rows, variation, usual, has_angles=has_angles)
 
     # One row per pair, the most changed first.
     row, column = np.triu_indices(len(names), 1)
     order = np.argsort(-np.abs(change[row, column]), kind="stable")[:MAX_PAIRS]
     row, column = row[order], column[order]
+    by_index = np.array(names, dtype=object)
     pairs = pd.DataFrame({"first_index": row, "second_index": column})
-    pairs["first_name"], pairs["second_name"] = (
-        np.array(names, dtype=object)[row],
-        np.array(names, dtype=object)[column],
-    )
-    pairs["similarity_first"], pairs["similarity_second"] = (
-        before[row, column],
-        after[row, column],
-    )
-    pairs["similarity_change"], pairs["rounding"] = (
-        change[row, column],
-        bound[row, column],
-    )
+    pairs["first_name"], pairs["second_name"] = by_index[row], by_index[column]
+    pairs["similarity_first"] = before[row, column]
+    pairs["similarity_second"] = after[row, column]
+    pairs["similarity_change"] = change[row, column]
+    pairs["rounding"] = bound[row, column]
     pairs["beyond_rounding"] = beyond[row, column] & (exceeded[row] | exceeded[column])
-    pairs["variation"] = (
-        np.nan
-        if usual is None
-        else np.sqrt(np.mean([step[row, column] ** 2 for step in usual], axis=0))
-    )
-    group_rows = _group_rows(rows, change, usual)
+    pairs["variation"] = np.nan
+    if usual:
+        squares = [step[row, column] ** 2 for step in usual]
+        pairs["variation"] = np.sqrt(np.mean(squares, axis=0))
     notes = []
     if len(row) == MAX_PAIRS < len(names) * (len(names) - 1) // 2:
-        notes.append(
-            f"the table of pairs has the {MAX_PAIRS:,} pairs that changed most"
-        )
-    source, step = (
-        (None, None) if variation is None else (variation.source, variation.step)
-    )
+        number = f"{MAX_PAIRS:,} pairs"
+        notes.append(f"the table of pairs has the {number} that changed most")
     return Difference(
-        first,
-        second,
-        names,
-        reason_no_angles,
-        z,
-        source,
-        step,
-        rows,
-        pairs,
-        group_rows,
-        notes,
+        first=first,
+        second=second,
+        names=names,
+        reason_no_angles=reason_no_angles,
+        correlation_z=z,
+        variation=None if variation is None else variation.source,
+        step=None if variation is None else variation.step,
+        classes=rows,
+        pairs=pairs,
+        groups=_group_rows(rows, change, usual),
+        notes=notes,
     )
+
+
+def _add_vectors(
+    rows: pd.DataFrame,
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    rounding: Float64s,
+) -> None:
+    """Add the changes of the class vectors."""
+    rows["change"] = head_geometry.relative_change(first, second)
+    rows["angle"] = angles(first, second)
+    rows["angle_rounding"] = rounding
+    lengths = np.linalg.norm(first.astype(np.float64), axis=1)
+    rows["norm_first"] = lengths
+    rows["norm_second"] = np.linalg.norm(second.astype(np.float64), axis=1)
+    change = rows["norm_second"] / np.where(lengths > 0, lengths, np.nan) - 1
+    rows["norm_change"] = change
+    rows["zeroed"] = ((first != 0) & (second == 0)).sum(axis=1)
+
+
+def _mean_change(change: Float64s) -> Float64s:
+    """Return the mean size of each class's changes of similarity."""
+    others = ~np.eye(len(change), dtype=bool)
+    mean: Float64s = np.abs(change).mean(axis=1, where=others)
+    return mean
+
+
+def _add_variation(
+    rows: pd.DataFrame,
+    variation: Variation,
+    usual: list[Float64s],
+    *,
+    has_angles: bool,
+) -> None:
+    """Add the usual changes, and whether a class moved more than 95 % of them."""
+    usual_change = np.stack([_mean_change(step) for step in usual])
+    rows["similarity_variation"] = np.median(usual_change, axis=0)
+    value, limit = rows["similarity_change"], float(np.quantile(usual_change, 0.95))
+    if has_angles:
+        usual_angle = pd.DataFrame(
+            [angles(a.weight, b.weight) for a, b in variation.pairs]
+        )
+        rows["angle_variation"] = usual_angle.median()
+        value, limit = rows["angle"], float(np.quantile(usual_angle.stack(), 0.95))
+    rows["beyond_variation"] = (value.isna() | (value > limit)).astype("boolean")
 
 
 def _rounding(
@@ -367,47 +374,31 @@ def _names_only_in(
 
 
 def _group_rows(
-    rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | None
+    rows: pd.DataFrame, change: Float64s, usual: list[Float64s]
 ) -> pd.DataFrame:
     """Return one row per group of two classes or more: changes within the group, and
     between it and the other classes.
     """
+    means = ["angle", "angle_variation", "norm_change"]
     found = []
     for name, members in rows.dropna(subset=["group"]).groupby("group"):
         inside = members["class_index"].to_numpy()
-        others = np.setdiff1d(rows["class_index"], inside)
         if len(inside) < 2:
             continue
         # The means are over each pair of classes in the group once.
         row, column = inside[np.array(np.triu_indices(len(inside), 1))]
-        steps = np.array([step[row, column].mean() for step in usual or ()])
-        found.append(
-            {
-                "group": name,
-                "classes": len(inside),
-                "angle": members["angle"].mean(),
-                "angle_variation": members["angle_variation"].mean(),
-                "norm_change": members["norm_change"].mean(),
-                "within_change": change[row, column].mean(),
-                "within_variation": (
-                    np.sqrt((steps**2).mean()) if len(steps) else np.nan
-                ),
-                "between_change": (
-                    change[np.ix_(inside, others)].mean() if len(others) else np.nan
-                ),
-                "moved": int(members["beyond_rounding"].sum()),
-            }
-        )
-    columns = [
-        "group",
-        "classes",
-        "angle",
-        "angle_variation",
-        "norm_change",
-        "within_change",
-        "within_variation",
-    ]
-    table = pd.DataFrame(found, columns=[*columns, "between_change", "moved"])
-    return table.sort_values(
-        "within_change", key=abs, ascending=False, kind="stable"
-    ).reset_index(drop=True)
+        steps = [step[row, column].mean() ** 2 for step in usual]
+        others = np.setdiff1d(rows["class_index"], inside)
+        to_others = change[np.ix_(inside, others)]
+        group = {"group": name, "classes": len(inside)} | members[
+            means
+        ].mean().to_dict()
+        group["within_change"] = change[row, column].mean()
+        group["within_variation"] = np.sqrt(np.mean(steps)) if steps else np.nan
+        group["between_change"] = to_others.mean() if len(others) else np.nan
+        group["moved"] = int(members["beyond_rounding"].sum())
+        found.append(group)
+    columns = [column.name for column in DIFF_GROUPS.columns]
+    table = pd.DataFrame(found, columns=columns)
+    by_change = table["within_change"].abs().sort_values(ascending=False, kind="stable")
+    return table.loc[by_change.index].reset_index(drop=True)

@@ -272,23 +272,6 @@ class ClassDistance:
         )
         return np.ma.masked_invalid(relative).mean(axis=0).filled(np.nan)
 
-    def pair(self, truth: int, prediction: int) -> dict[str, Any]:
-        """Return ranks, similarity and farness of one pair by name, with None for
-        missing values; see `is_surprise`.
-        """
-        matrices = (self.rank, self.wordnet, self.wordnet_rank, self.farness)
-        rank, similarity, wordnet_rank, farness = (
-            none_if_nan(matrix[truth, prediction]) for matrix in matrices
-        )
-        surprise = is_surprise(rank, self.furthest, wordnet_rank, self.wordnet_furthest)
-        values = {
-            "rank": rank,
-            "wordnet_similarity": similarity,
-            "wordnet_rank": wordnet_rank,
-            "farness": farness,
-        }
-        return values | {"surprise": surprise}
-
 
 def class_distance(
     results: Results, epoch: int | None, split: str, run: str | None

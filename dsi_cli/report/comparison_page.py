@@ -7,33 +7,33 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
-from dsi_cli.queries.comparison.compare import MANY_PAIRS, Comparison
+from dsi_cli.queries.comparison.compare import MANY_PAIRS, Comparison, run_texts
 from dsi_cli.queries.comparison.criteria import measure_title
-from dsi_cli.queries.comparison.equal_accuracy import (
-    CriterionRow,
-    describe_epochs,
-    runs_at_epochs,
-)
+from dsi_cli.queries.comparison.equal_accuracy import largest_end, runs_at_epochs
 from dsi_cli.queries.comparison.network_pairs import compare_classes
-from dsi_cli.queries.comparison.repetitions import CURVES, NETWORK_CURVE, RunCurve
-from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.comparison.repetitions import (
+    CURVES,
+    NETWORK_CURVE,
+    RunCurve,
+    network_bands,
+)
 from dsi_cli.queries.difference import Difference
 from dsi_cli.queries.matrices import block_means
+from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import synset_words, taxonomy_order
 from dsi_cli.report import html
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import atomic_write
-from dsi_cli.store.results import Results
 
 SCRIPTS = (
     "frame.js",
@@ -58,6 +58,9 @@ MAX_DIFFERENCE_SIDE = 400
 MAX_ROWS = 50
 
 
+CHANCE_COLUMNS = {"null_mean": "chance", "null_std": "chance_std"}
+
+
 def save(page: str, path: Path) -> Path:
     """Write a page, and return its path; raise `OutputError` if it cannot be
     written.
@@ -68,43 +71,39 @@ def save(page: str, path: Path) -> Path:
 
 def render(comparison: Comparison) -> str:
     """Return the HTML page of a comparison; equal comparisons give equal pages."""
-    pairs = []
-    for verdict, equal in comparison.pairs:
-        first, second = (
-            describe_epochs(equal.first_chosen),
-            describe_epochs(equal.second_chosen),
-        )
-        pairs.append(
-            {
-                "verdict": verdict,
-                "equal": equal,
-                "forest": forest(equal.forest),
-                "first": first,
-                "second": second,
-            }
-        )
-    names = list(dict.fromkeys(line.group for line in comparison.runs))
+    pairs = [
+        {
+            "verdict": verdict,
+            "equal": equal,
+            "rows": records(equal.criteria),
+            "forest": forest(equal.forest),
+            "first": equal.described(equal.first),
+            "second": equal.described(equal.second),
+        }
+        for verdict, equal in comparison.pairs
+    ]
+    names = comparison.names
     kind = "groups" if comparison.has_groups else "runs"
     pictures = _pictures(comparison)
+    networks = comparison.networks
+    last = networks.groupby(["first", "second"], sort=False).tail(1)
     variables = {
         "title": " and ".join(names) if len(names) == 2 else f"{len(names)} {kind}",
         "comparison": comparison,
         "has_groups": comparison.has_groups,
         "pairs": pairs,
         "pictures": pictures,
-        "between": comparison.between[:MANY_PAIRS],
+        "between": records(last.head(MANY_PAIRS)),
+        "pairs_of_runs": len(last),
+        "runs": records(run_texts(comparison)),
         "measure": measure_title(comparison.measures[0]),
         "number": number,
         "p_value_text": p_value_text,
         "sentence": lambda text: sentence(text, names),
         "most_pairs": MANY_PAIRS,
     }
-    return html.assemble(
-        "comparison.html",
-        SCRIPTS,
-        variables,
-        {**curves(comparison), "pictures": pictures},
-    )
+    data = curves(comparison) | {"pictures": pictures}
+    return html.assemble("comparison.html", SCRIPTS, variables, data)
 
 
 def curves(comparison: Comparison) -> dict[str, Any]:
@@ -114,74 +113,66 @@ def curves(comparison: Comparison) -> dict[str, Any]:
     The panel between networks has one band per pair of groups, or one line with its
     chance level per pair of runs.
     """
-    panels = [_panel(comparison, curve) for curve in CURVES]
-    networks = _panel(comparison, NETWORK_CURVE)
+    panels = [_panel(comparison, curve, comparison.curves) for curve in CURVES]
+    bands = network_bands(comparison.groups, comparison.networks)
+    networks = _panel(comparison, NETWORK_CURVE, bands)
     if not comparison.has_groups:
-        columns = {
-            "value": "value",
-            "chance": "null_mean",
-            "chance_std": "null_std",
-            "excess": "excess",
-            "z": "z",
-        }
-        networks["lines"] = []
-        for pair in [pair for pair in comparison.between[:MANY_PAIRS] if pair.points]:
-            line = {
-                "label": f"{pair.first} – {pair.second}",
-                "epochs": [point.at for point in pair.points],
-            }
-            values = {
-                key: six_digits([getattr(point, column) for point in pair.points])
-                for key, column in columns.items()
-            }
-            networks["lines"].append(line | values)
-    shown = [panel for panel in panels if panel["lines"]]
+        networks["lines"] = _lines_of_pairs(comparison.networks)
     return {
         "along": comparison.epochs,
         "reference": comparison.reference,
-        "panels": shown,
+        "panels": [panel for panel in panels if panel["lines"]],
         "networks": networks,
     }
 
 
-def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
-    is_excess = curve.column == "excess"
+def _lines_of_pairs(networks: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a line with its chance level for each of the first pairs of runs."""
+    known = networks.dropna(subset="at").rename(columns=CHANCE_COLUMNS)
+    lines = []
+    for (first, second), rows in known.groupby(["first", "second"], sort=False):
+        line = {"label": f"{first} – {second}", "epochs": rows["at"].tolist()}
+        for name in ("value", "chance", "chance_std", "excess", "z"):
+            line[name] = six_digits(rows[name])
+        lines.append(line)
+    return lines[:MANY_PAIRS]
+
+
+def _panel(
+    comparison: Comparison, curve: RunCurve, bands: pd.DataFrame
+) -> dict[str, Any]:
     axis = curve.axis_title(comparison.measures[0], comparison.split)
-    if is_excess:
+    if curve.is_excess:
         axis += ": 0 is chance, 1 is perfect"
     lines = []
-    for band in comparison.curves:
-        if band.curve != curve.name:
-            continue
+    of_curve = bands[bands["curve"] == curve.name]
+    for group, rows in of_curve.groupby("group", sort=False):
         line: dict[str, Any] = {
-            "label": band.group,
-            "epochs": band.x,
-            "value": six_digits(band.mean),
+            "label": group,
+            "epochs": rows["x"].tolist(),
+            "value": six_digits(rows["mean"]),
         }
-        if len(band.runs) > 1:
-            line["label"] += f", mean of {len(band.runs)}"
-            line |= {"low": six_digits(band.low), "high": six_digits(band.high)}
-        chance = [0.0] * len(band.x) if is_excess else band.chance
-        if (is_excess or curve.chance) and any(level is not None for level in chance):
+        runs = rows["runs"].iloc[0]
+        if runs > 1:
+            line["label"] = f"{group}, mean of {runs}"
+            line |= {name: six_digits(rows[name]) for name in ("low", "high")}
+        chance = rows["chance"]
+        if curve.is_excess:
+            chance = pd.Series(0.0, index=rows.index)
+        if (curve.is_excess or curve.chance) and chance.notna().any():
             line["chance"] = six_digits(chance)
-            line["margin"] = six_digits(
-                [
-                    None if std is None else NORMAL_QUANTILE * std
-                    for std in band.chance_std
-                ]
-            )
+            line["margin"] = six_digits(NORMAL_QUANTILE * rows["chance_std"])
         lines.append(line)
-    title = curve.title.replace("WordNet", comparison.reference)
     return {
         "name": curve.name,
-        "title": title,
+        "title": curve.title.replace("WordNet", comparison.reference),
         "axis": axis,
-        "isExcess": is_excess,
+        "isExcess": curve.is_excess,
         "lines": lines,
     }
 
 
-def forest(rows: Sequence[CriterionRow]) -> dict[str, Any]:
+def forest(rows: pd.DataFrame) -> dict[str, Any]:
     """Return the positions of some rows and of ticks with their texts in a forest plot,
     in percent of the width; None if missing.
 
@@ -189,31 +180,14 @@ def forest(rows: Sequence[CriterionRow]) -> dict[str, Any]:
     holds all intervals. The range of 95 % of pairs of repetitions, its start and its
     width, is cut off if it is larger.
     """
-    ends = [
-        abs(value)
-        for row in rows
-        for value in (row.low, row.high, row.difference)
-        if value is not None
-    ]
-    limit = 1.1 * (max(ends, default=0.0) or 1.0)
-
-    def position(value: float | None) -> float | None:
-        return (
-            None
-            if value is None
-            else round(50 + 50 * max(-1.0, min(1.0, value / limit)), 2)
-        )
-
-    placed = []
-    for row in rows:
-        seeds = None
-        if row.seed_range is not None:
-            half = min(50.0, 50 * row.seed_range / limit)
-            seeds = (round(50 - half, 2), round(2 * half, 2))
-        ends_of_row = {
-            name: position(getattr(row, name)) for name in ("difference", "low", "high")
-        }
-        placed.append({"row": row, "seeds": seeds, **ends_of_row})
+    ends = rows[["low", "high", "difference"]]
+    limit = 1.1 * largest_end(rows)
+    placed = records((50 + 50 * (ends / limit).clip(-1, 1)).round(2))
+    for item, row in zip(placed, records(rows), strict=True):
+        item["row"], item["seeds"] = row, None
+        if row["seed_range"] is not None:
+            half = min(50.0, 50 * row["seed_range"] / limit)
+            item["seeds"] = (round(50 - half, 2), round(2 * half, 2))
 
     # Choose the smallest round step that gives few ticks.
     unit = 10.0 ** np.floor(np.log10(limit))
@@ -226,9 +200,7 @@ def forest(rows: Sequence[CriterionRow]) -> dict[str, Any]:
     count = int(EDGE * limit / step)
     ticks = []
     for multiple in range(-count, count + 1):
-        text = (
-            "0" if multiple == 0 else f"{multiple * step:+.{digits}f}".replace("-", "−")
-        )
+        text = number(multiple * step, f"+.{digits}f") if multiple else "0"
         ticks.append((round(50 + 50 * multiple * step / limit, 2), text))
     return {"rows": placed, "ticks": ticks}
 
@@ -237,45 +209,31 @@ def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the matrices and classes of the first pairs of networks, in the display
     order of the first run.
     """
-    runs = {
-        line.label: ComparedRun(line.label, line.run, Results(line.output))
-        for line in comparison.runs
-    }
+    runs = {run.label: run for run in comparison.compared}
     pictures = []
-    for equal in [equal for _, equal in comparison.pairs if equal.classes][
-        :MAX_PICTURES
-    ]:
-        chosen = [*equal.first_chosen, *equal.second_chosen]
-        epochs = {matched.run: matched.epoch for matched in chosen}
-        at_epochs = runs_at_epochs(
-            [runs[matched.run] for matched in chosen], epochs, equal.split
-        )
-        assert not isinstance(at_epochs, str)
-        split_at = len(equal.first_chosen)
-        pair = compare_classes(at_epochs[:split_at], at_epochs[split_at:])
+    shown = [equal for _, equal in comparison.pairs if len(equal.classes)]
+    for equal in shown[:MAX_PICTURES]:
+        epochs = dict(zip(equal.chosen["run"], equal.chosen["epoch"], strict=True))
+        chosen = runs_at_epochs([runs[name] for name in epochs], epochs, equal.split)
+        assert not isinstance(chosen, str)
+        split_at = equal.trainings[0]
+        pair = compare_classes(chosen[:split_at], chosen[split_at:])
         assert pair is not None
-        order = taxonomy_order(at_epochs[0].run.classes)
-        classes = [pair.classes[index] for index in order]
+        order = taxonomy_order(chosen[0].run.classes)
+        classes = pair.classes.iloc[order]
         side, first = _packed_ranks(pair.first[np.ix_(order, order)])
         _, second = _packed_ranks(pair.second[np.ix_(order, order)])
-        names = [row.name for row in classes]
-        agreements = [
-            six_digits((row.first_agreement, row.second_agreement)) for row in classes
-        ]
+        agreements = classes[["first_agreement", "second_agreement"]].to_numpy()
         picture = {
             "first": equal.first,
             "second": equal.second,
             "side": side,
             "ranks": [first, second],
-            "names": names,
+            "names": classes["name"].tolist(),
+            "agreements": [six_digits(values) for values in agreements],
+            "classes": records(equal.classes),
         }
-        pictures.append(
-            picture
-            | {
-                "agreements": agreements,
-                "classes": [asdict(row) for row in equal.classes],
-            }
-        )
+        pictures.append(picture)
     return pictures
 
 
@@ -324,10 +282,7 @@ def sentence(text: str, names: Sequence[str] = ()) -> str:
 
 def render_difference(difference: Difference) -> str:
     """Return the HTML page of a difference; equal differences give equal pages."""
-    moved, pairs = (
-        difference.moved,
-        difference.pairs[difference.pairs["beyond_rounding"]],
-    )
+    moved, pairs = difference.moved, difference.moved_pairs
     order = list(
         (difference.first if difference.first.order else difference.second).order
     ) or list(range(len(moved)))

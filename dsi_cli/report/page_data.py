@@ -25,7 +25,8 @@ from dsi_cli.queries.findings import (
     is_agreement,
     reference_name,
 )
-from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
+from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
+from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
@@ -288,39 +289,27 @@ def mistake_data(
             (number.epoch for number in reversed(numbers) if number.value > 0), None
         )
         try:
-            listing = confused_pairs(
-                results, MistakeQuery(found.run, epoch, split, most=MAX_PAIRS)
+            pairs = confused_pairs(
+                results, run=found.run, epoch=epoch, split=split, most=MAX_PAIRS
             )
         except UsageError:
             continue  # there are no predictions on this split
-        epoch = listing.query.epoch
-        ranks = {
-            "own": listing.own,
-            "furthest": listing.furthest,
-            "wordnet_furthest": listing.wordnet_furthest,
-        }
-        pairs = [asdict(row) for row in listing.rows]
-        by_split[split] = {
-            "epoch": epoch,
-            **ranks,
-            "found": listing.found,
-            "pairs": pairs,
-            "mistakes": None,
-        }
-        with suppress(
-            UsageError
-        ):  # the run may have confusion counts, but no predictions per sample
+        epoch = pairs.attrs["epoch"]
+        described = ("epoch", "own", "furthest", "wordnet_furthest", "found")
+        by_split[split] = {name: pairs.attrs[name] for name in described}
+        by_split[split] |= {"pairs": records(pairs), "mistakes": None}
+        # The run may have confusion counts, but no predictions per sample.
+        with suppress(UsageError):
             samples = worst_mistakes(
-                results, MistakeQuery(found.run, epoch, split, most=MAX_MISTAKES)
+                results, run=found.run, epoch=epoch, split=split, most=MAX_MISTAKES
             )
-            images = [
-                asdict(row) | {"image": _data_url(row.path, open_image)}
-                for row in samples.rows
-            ]
+            rows = records(samples)
+            for row in rows:
+                row["image"] = _data_url(row["path"], open_image)
             by_split[split]["mistakes"] = {
-                "epoch": samples.query.epoch,
-                "found": samples.found,
-                "rows": images,
+                "epoch": samples.attrs["epoch"],
+                "found": samples.attrs["found"],
+                "rows": rows,
             }
     return by_split
 

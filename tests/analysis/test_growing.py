@@ -20,7 +20,7 @@ from dsi_cli.analysis.report_file import write_report
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import save
 from dsi_cli.figures.catalogue import FigureOptions
-from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
+from dsi_cli.queries.neighbors import neighbor_history
 from dsi_cli.similarity import weight_similarity
 
 QUICK = Options(draws=0, permutations=0)
@@ -108,16 +108,14 @@ def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
     results = dsi_cli.open_results(grown[0] / "out")
     assert write_report(results.path, tmp_path / "report.html").is_file()
     drawn = save.write(
-        results, ("heatmaps", "geometry"), FigureOptions(), (), tmp_path / "figures"
+        results, ("heatmaps", "wsi"), FigureOptions(), (), tmp_path / "figures"
     )
-    assert {path.stem for path in drawn.files} == {"heatmaps", "geometry"}
+    assert {path.stem for path in drawn.files} == {"heatmaps", "wsi"}
 
 
 def test_neighbors_over_epochs_have_no_rank_before_their_class(grown):
-    history = neighbor_history(
-        dsi_cli.open_results(grown[0] / "out"), "cat", NeighborQuery(most=8)
-    )
-    assert {row.name: row.places[:3] for row in history.rows}["wolf"] == [None] * 3
+    history = neighbor_history(dsi_cli.open_results(grown[0] / "out"), "cat", most=8)
+    assert history.set_index("name")["places"]["wolf"][:3] == [None] * 3
 
 
 def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path):

@@ -87,7 +87,7 @@ def test_analyze_again_reuses_the_matrix(out, dsi):
         ("mistakes", "{out}"),
         ("compare", "{out}", "{out}/../copy"),
         ("export", "{out}", "-o", "-"),
-        ("plot", "{out}", "heatmaps", "geometry", "-o", "{out}/../figures"),
+        ("plot", "{out}", "heatmaps", "wsi", "-o", "{out}/../figures"),
         ("report", "{out}"),
     ],
 )

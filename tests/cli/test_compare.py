@@ -3,14 +3,15 @@
 import json
 import re
 import sys
-from dataclasses import asdict, replace
+from math import nan
 
+import pandas as pd
 import pytest
 from helpers.table_comparison import write_output, write_run, write_two
 
 from dsi_cli.cli.compare import _forest_line
-from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
-from dsi_cli.queries.comparison.equal_accuracy import CriterionRow
+from dsi_cli.queries.comparison.compare import compare
+from dsi_cli.queries.records import records
 
 
 @pytest.fixture(scope="module")
@@ -18,39 +19,43 @@ def two(tmp_path_factory):
     return write_two(tmp_path_factory.mktemp("compared"))
 
 
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """Return two networks with two trainings each."""
+    top = tmp_path_factory.mktemp("seeds")
+    runs = [
+        write_run(top / f"{name}_seed{i}", (0.5, 0.8), seed=i)
+        for name in "ab"
+        for i in range(2)
+    ]
+    return write_output(top / "out", *runs)
+
+
+def assert_equals(document, comparison):
+    for name, table in comparison.tables().items():
+        assert document.pop(name) == json.loads(json.dumps(records(table))), name
+    assert document.pop("files") == []
+    assert document == {name: getattr(comparison, name) for name in document}
+
+
 def test_compare_json_equals_the_api(two, dsi):
     ended = dsi("compare", two, "--json")
     assert (ended.code, ended.err) == (0, "")
-    assert json.loads(ended.out) == {
-        **json.loads(json.dumps(asdict(compare([two])))),
-        "figures": [],
-        "page": None,
-    }
+    assert_equals(json.loads(ended.out), compare([two]))
 
 
 def test_compare_options_equal_those_of_the_api(two, tmp_path, dsi):
     other = write_output(tmp_path / "other", write_run(tmp_path / "third", seed=2))
-    ended = dsi(
-        *(
-            "compare",
-            two,
-            other,
-            "--run",
-            "fast",
-            "--run",
-            "third",
-            "--tolerance",
-            0.3,
-            "--measure",
-            "pearson",
-        ),
-        *("--split", "test", "--json"),
+    options = "--run fast --run third --tolerance 0.3 --measure pearson --split test"
+    ended = dsi("compare", two, other, *options.split(), "--json")
+    expected = compare(
+        [two, other],
+        names=("fast", "third"),
+        tolerance=0.3,
+        split="test",
+        measures=("pearson",),
     )
-    asked = ComparisonOptions(
-        ("fast", "third"), tolerance=0.3, split="test", measures=("pearson",)
-    )
-    expected = json.loads(json.dumps(asdict(compare([two, other], asked))))
-    assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
+    assert_equals(json.loads(ended.out), expected)
 
 
 def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
@@ -60,36 +65,32 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
     found = compare([two])
     assert lines[0] == f"{found.recommendation}."
     assert len(lines) <= 20
+    assert lines[2].split() == [
+        *("fast", "slow", "diff.", "95", "%", "CI"),
+        *("<", "slow|fast", ">", "CI", "over"),
+    ]
     (equal,) = found.equal
-    main = [row for row in equal.rows if row.is_main]
-    for row, line in zip(main, lines[3:], strict=False):
-        if row.low is not None:
-            assert f" {row.difference:+.3f}  {row.low:+.3f} to {row.high:+.3f}" in line
-            assert line.split()[-1] == row.covers.removeprefix("test ")
-    assert "first:  fast, epoch 1, accuracy 0.600, 160 mistakes" in lines
+    main = equal.criteria[equal.criteria["is_main"]]
+    for row, line in zip(records(main), lines[3:], strict=False):
+        if row["low"] is not None:
+            interval = f"{row['low']:+.3f} to {row['high']:+.3f}"
+            assert f" {row['difference']:+.3f}  {interval}" in line
+            assert line.split()[-1] == row["covers"].removeprefix("test ")
+    assert "fast: epoch 1, accuracy 0.600, 160 mistakes" in lines
     assert f"T{found.coverage[1:]}." in lines, "no dots without repetitions"
-    for line in found.runs:
-        shown = next(text for text in lines if text.startswith(f"{line.label} "))
-        assert shown.split()[:7] == [
-            line.label,
-            "8",
-            "0-2",
-            f"{line.best_accuracy:.3f}",
-            "at",
-            "epoch",
-            "2",
-        ]
-        assert shown.endswith(
-            f"at epoch {line.aligned_at}" if line.aligned_at is not None else "-"
-        )
-    assert (
-        f"Seen most differently: {', '.join(row.name for row in equal.classes[:5])}"
-        in lines
-    )
-    assert (ended.err, dsi("compare", two, "--quiet").err) == (
-        "".join(f"note: {note}\n" for note in found.notes),
-        "",
-    )
+    for row in records(found.runs):
+        (shown,) = (text for text in lines if text.startswith(f"{row['label']}  "))
+        best = f"{row['best_accuracy']:.3f} at epoch 2"
+        assert shown.split()[1:7] == ["8", "0-2", *best.split()]
+        at = row["aligned_at"]
+        assert shown.endswith("-" if at is None else f"at epoch {at}")
+    unlike = ", ".join(equal.classes["name"].head(5))
+    assert f"Seen most differently: {unlike}" in lines
+    assert ended.err == "".join(f"note: {note}\n" for note in found.notes)
+    assert dsi("compare", two, "--quiet").err == ""
+
+
+def test_compare_names_the_measure_that_was_chosen(two, dsi):
     between = (
         r"\nSAI excess, cosine of the networks with each other \([^)]*\), by epoch:"
         r" -?\d\.\d+ at 2 \(z = -?\d+\)\n"
@@ -123,51 +124,34 @@ def test_compare_screen_keeps_the_case_of_a_name_at_the_start(tmp_path, dsi):
     )
 
 
-ROW = CriterionRow(
-    *(
-        "widm",
-        "WIDM",
-        True,
-        True,
-        "images",
-        0.5,
-        0.4,
-        0.1,
-        0.05,
-        0.15,
-        0.95,
-        0.01,
-        True,
-    ),
-    0.01,
-    0.055,
-    None,
-)
-
-
 @pytest.mark.parametrize(
     ("low", "difference", "high", "seed_range", "line"),
     [
         (0.05, 0.1, 0.15, 0.055, "    ...|.[--o-]"),
-        (0.05, 0.1, 0.15, None, "       | [--o-]"),
+        (0.05, 0.1, 0.15, nan, "       | [--o-]"),
         (
             0.001,
             0.07,
             0.15,
-            None,
+            nan,
             "       |[-o---]",
         ),  # the interval excludes 0, though its end is near
-        (-0.15, -0.07, 0.001, None, "[---o--|]      "),
-        (-0.001, 0.0, 0.001, None, "      [o]      "),
-        (0.001, 0.004, 0.009, None, "       |o      "),
-        (None, 0.1, None, 0.5, ".......|....o.."),
-        (None, None, None, None, "       |       "),
+        (-0.15, -0.07, 0.001, nan, "[---o--|]      "),
+        (-0.001, 0.0, 0.001, nan, "      [o]      "),
+        (0.001, 0.004, 0.009, nan, "       |o      "),
+        (nan, 0.1, nan, 0.5, ".......|....o.."),
+        (nan, nan, nan, nan, "       |       "),
     ],
 )
 def test_forest_line_shows_on_which_side_of_0_the_interval_ends(
     low, difference, high, seed_range, line
 ):
-    row = replace(ROW, low=low, difference=difference, high=high, seed_range=seed_range)
+    row = {
+        "low": low,
+        "difference": difference,
+        "high": high,
+        "seed_range": seed_range,
+    }
     assert _forest_line(row, 0.15) == line
 
 
@@ -183,83 +167,54 @@ def test_compare_screen_has_0_in_one_column_of_all_rows(
         re.sub(r"\x1b\[[\d;]*m", "", line)
         for line in dsi("compare", two).out.splitlines()
     ]
-    first = next(index for index, line in enumerate(lines) if "<second|first >" in line)
+    head = "  slow|fast  >"
+    first = next(index for index, line in enumerate(lines) if head in line)
     zero = lines[first].index("|")
-    largest = max(abs(end) for row in equal.forest for end in (row.low, row.high))
-    for line, row in zip(lines[first + 1 :], equal.forest, strict=False):
+    rows = equal.forest.to_dict("records")
+    largest = equal.forest[["low", "high"]].abs().max(axis=None)
+    for line, row in zip(lines[first + 1 :], rows, strict=False):
         plot = line[zero - 7 : zero + 8]
         assert plot == _forest_line(row, largest)
         assert plot[7] in "|o"
-        assert line[: zero - 7].rstrip().endswith(f"{row.high:+.3f}")
-    assert len({_forest_line(row, largest).rstrip() for row in equal.forest}) > 1
+        assert line[: zero - 7].rstrip().endswith(f"{row['high']:+.3f}")
+    assert len({_forest_line(row, largest).rstrip() for row in rows}) > 1
 
 
-def test_compare_screen_of_a_group_and_a_single_training_explains_the_dots(
-    tmp_path, dsi
-):
-    runs = [
-        write_run(tmp_path / name, (0.5, 0.8), seed=seed)
-        for seed, name in enumerate(("a_seed0", "a_seed1", "b"))
-    ]
-    lines = dsi(
-        "compare", write_output(tmp_path / "out", *runs), "--group", "seed"
-    ).out.splitlines()
-    assert any("..." in line for line in lines[3:8])
+def test_compare_screen_of_groups_names_their_pairs_and_explains_the_dots(seeds, dsi):
+    lines = dsi("compare", seeds, "--group", "seed").out.splitlines()
+    assert "a: epochs 1, 1" in lines
     assert (
         "Dots: 95 % of pairs of trainings of one group differ by less, to judge by"
-        " these runs." in lines
+        " these runs." in " ".join(lines)
     )
-
-
-@pytest.mark.slow
-def test_compare_groups_writes_figures_and_page(tmp_path, dsi):
-    runs = [
-        write_run(tmp_path / f"{name}_seed{i}", (0.5, 0.8), seed=i)
-        for name in "ab"
-        for i in range(2)
-    ]
-    out = write_output(tmp_path / "out", *runs)
-    figures = tmp_path / "figures"
-    ended = dsi("compare", out, "--group", "seed", "-o", figures, "--format", "svg")
-    assert ended.code == 0
-    assert "first:  a, epochs 1, 1" in ended.out
-    assert (
-        "Dots: 95 % of pairs of trainings of one group differ by less, to judge by"
-        " these runs." in ended.out
-    )
-    lines = ended.out.splitlines()
     assert [line.split()[:3] for line in lines if "within" in line] == [
         ["within", "a", "1"],
         ["within", "b", "1"],
     ]
-    assert lines[-2:] == [
-        f"figure: {figures / 'compare-networks.svg'}",
-        f"page: {figures / 'comparison.html'}",
-    ]
-    assert len(list(figures.glob("compare-*.svg"))) == 7
+
+
+def test_compare_out_writes_all_tables_and_a_page(seeds, tmp_path, dsi):
+    folder = tmp_path / "new"
+    ended = dsi("compare", seeds, "--group", "seed", "-o", folder, "--quiet")
+    tables = compare([seeds], group="seed").tables()
+    paths = [folder / f"{name}.parquet" for name in tables]
+    paths.append(folder / "comparison.html")
+    assert ended.out.splitlines()[-8:] == [f"  {path}" for path in paths]
+    assert {*folder.iterdir()} == {*paths}
+    for path, table in zip(paths, tables.values(), strict=False):
+        assert len(pd.read_parquet(path)) == len(table)
+        assert [*pd.read_parquet(path)] == [*table]
 
 
 def test_compare_html_writes_the_page_alone(two, tmp_path, dsi):
-    ended = dsi("compare", two, "--html", tmp_path / "new" / "page.html", "--quiet")
-    assert (ended.code, ended.out.splitlines()[-1]) == (
-        0,
-        f"page: {tmp_path / 'new' / 'page.html'}",
-    )
-    assert compare([two]).recommendation in (tmp_path / "new" / "page.html").read_text()
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["page.html"]
+    page = tmp_path / "new" / "page.html"
+    ended = dsi("compare", two, "--html", page, "--quiet")
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, f"  {page}")
+    assert compare([two]).recommendation in page.read_text()
+    assert [*page.parent.iterdir()] == [page]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--tolerance", 2), "the tolerance of accuracy 2 is not in [0, 1)"),
-        (
-            ("-o", "x", "--format", "gif"),
-            "no format 'gif': expected one of png, svg, pdf",
-        ),
-    ],
-)
-def test_compare_wrong_usage_is_one_line(two, dsi, arguments, words):
-    ended = dsi("compare", two, *arguments, "--quiet")
+def test_compare_wrong_usage_is_one_line(two, dsi):
+    ended = dsi("compare", two, "--tolerance", 2, "--quiet")
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert words in ended.err
+    assert "the tolerance of accuracy 2 is not in [0, 1)" in ended.err

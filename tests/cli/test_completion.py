@@ -34,7 +34,7 @@ def out(tmp_path_factory):
         ("dsi analyze x --labels cif", ["cifar10", "cifar100"]),
         ("dsi analyze x --measure s", ["ssim", "spearman"]),
         ("dsi analyze x --mo", ["--model", "--model-arg"]),
-        ("dsi plot x s", ["scatter", "sai", "severity"]),
+        ("dsi plot x a", ["agreement", "animation"]),
         ("dsi analyze ./x", []),
         ("dsi neighbors {out} --run ", ["fast", "slow"]),
         ("dsi neighbors {out} --run slow --epoch ", ["10", "11"]),

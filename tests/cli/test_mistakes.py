@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
+from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
+from dsi_cli.queries.records import records
 from dsi_cli.store.results import Results
 
 
@@ -62,18 +62,12 @@ def test_mistakes_json_equals_the_api(out, dsi, option, make):
     ended = dsi("mistakes", out, *arguments, *option)
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
+    selection = {"epoch": 0, "most": 2, "order": "reasonable"}
     if not option:
-        pairs = confused_pairs(
-            Results(out), MistakeQuery(epoch=0, most=2, order="reasonable")
-        )
-        assert document.pop("pairs") == [asdict(row) for row in pairs.rows]
-    listing = make(Results(out), MistakeQuery(epoch=0, most=2, order="reasonable"))
-    assert document.pop("rows") == [asdict(row) for row in listing.rows]
-    expected = asdict(listing)
-    assert document == {
-        **expected.pop("query"),
-        **{key: value for key, value in expected.items() if key != "rows"},
-    }
+        pairs = confused_pairs(Results(out), **selection)
+        assert document.pop("pairs") == records(pairs)
+    expected = make(Results(out), **selection)
+    assert document == expected.attrs | {"rows": records(expected)}
 
 
 def test_mistakes_tables_equal_the_api_and_the_counts(out, images, dsi):
@@ -81,33 +75,20 @@ def test_mistakes_tables_equal_the_api_and_the_counts(out, images, dsi):
     assert (ended.code, ended.err) == (0, "")
     pairs, _, samples = ended.out.partition("\n\n")
     assert pairs + "\n" == dsi("mistakes", out, "--pairs").out
+    expected = worst_mistakes(Results(out))
     title, legend, *head, first, second, third, place = samples.splitlines()
-    assert title == "run, epoch 1, test: 3 of 3 mistakes"
-    assert legend.startswith(
-        "furthest from the truth first; ranks from 1, the most similar to the truth,"
-        " to 7"
-    )
-    assert (
-        " ".join(" ".join(head).split())
-        == "NCSM WordNet WordNet sample truth prediction score rank similarity rank"
+    assert (title, legend) == (expected.attrs["title"], expected.attrs["legend"])
+    assert " ".join(" ".join(head).split()) == (
+        "NCSM WordNet WordNet sample truth prediction score rank similarity rank"
     )
     assert place == f"images in {images}"
-    rows = worst_mistakes(Results(out)).rows
-    assert [line.split()[0] for line in (first, second, third)] == [
-        f"class{r.sample % 2}/{r.sample}.png" for r in rows
-    ]
-    for line, row in zip((first, second, third), rows, strict=True):
-        for value in (f"{row.score:.3f}", f"{row.rank:.0f}", row.truth):
+    for line, row in zip((first, second, third), records(expected), strict=True):
+        assert line.startswith(f"class{row['sample'] % 2}/{row['sample']}.png ")
+        for value in (f"{row['score']:.3f}", f"{row['rank']:.0f}", row["truth"]):
             assert value in line
     assert "[red]horse" in ended.out
     assert LONG[:40] + "..." in ended.out
-    ended = dsi("mistakes", out, "--pairs", "--truth", "cat")
-    title, _, *head, line = ended.out.splitlines()
-    assert title == "run, epoch 1, test: 1 of 1 pairs of cat"
-    assert (
-        " ".join(" ".join(head).split())
-        == "NCSM WordNet WordNet truth prediction count share rank similarity rank"
-    )
+    *_, line = dsi("mistakes", out, "--pairs", "--truth", "cat").out.splitlines()
     assert line.split()[:4] == ["cat", "dog", "1", "0.500"]
 
 

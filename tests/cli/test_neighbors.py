@@ -1,19 +1,15 @@
 """``dsi neighbors``: the same as the API says, as a table and as JSON."""
 
 import json
-from dataclasses import asdict
+from functools import partial
 
 import pytest
 from helpers.outputs import LONG, MARKED, write_checkpoints
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.neighbors import (
-    NeighborQuery,
-    closest_pairs,
-    nearest,
-    neighbor_history,
-)
+from dsi_cli.queries.neighbors import closest_pairs, nearest, neighbor_history
+from dsi_cli.queries.records import records
 from dsi_cli.store.results import Results
 
 
@@ -27,78 +23,50 @@ def out(tmp_path_factory):
 @pytest.mark.parametrize(
     ("arguments", "make"),
     [
-        (
-            ("--class", "cat", "--epoch", 2),
-            lambda run: nearest(run, "cat", NeighborQuery(epoch=2, most=3)),
-        ),
-        (
-            ("--pairs", "--epoch", 2),
-            lambda run: closest_pairs(run, NeighborQuery(epoch=2, most=3)),
-        ),
-        ((), lambda run: closest_pairs(run, NeighborQuery(most=3))),
-        (
-            ("--class", "cat", "--over-epochs"),
-            lambda run: neighbor_history(run, "cat", NeighborQuery(most=3)),
-        ),
+        (("--class", "cat", "--epoch", 2), partial(nearest, of="cat", epoch=2)),
+        (("--pairs", "--epoch", 2), partial(closest_pairs, epoch=2)),
+        ((), closest_pairs),
+        (("--class", "cat", "--over-epochs"), partial(neighbor_history, of="cat")),
     ],
 )
 def test_neighbors_json_equals_the_api(out, dsi, arguments, make):
     ended = dsi("neighbors", out, *arguments, "-k", 3, "--json")
     assert (ended.code, ended.err) == (0, "")
-    expected = asdict(make(Results(out)))
-    assert json.loads(ended.out) == {**expected.pop("query"), **expected}
+    expected = make(Results(out), most=3)
+    assert json.loads(ended.out) == expected.attrs | {"rows": records(expected)}
 
 
 def test_neighbors_tables_equal_the_api(out, dsi):
     ended = dsi("neighbors", out, "--class", "cat", "-n", 7)
-    rows = nearest(Results(out), "cat").rows
+    expected = nearest(Results(out), "cat")
     lines = ended.out.splitlines()
-    assert lines[0] == "run, NCSM, epoch 7: the 7 classes nearest to cat, of 7"
-    assert (
-        lines[1]
-        == "WordNet ranks from 1, the most similar, to 7; ties share their mean rank"
-    )
-    assert lines[2].startswith("! near") is any(row.surprise for row in rows)
-    for line, row in zip(lines[-7:], rows, strict=True):
-        assert line.startswith(f"{row.place}  {row.name[:28]}")
-        assert f"{row.similarity:.3f}" in line
-        rank = "-" if row.wordnet_rank is None else f"{int(row.wordnet_rank + 0.5)}"
+    assert lines[:2] == [expected.attrs["title"], expected.attrs["legend"]]
+    assert lines[2].startswith("! near") is bool(expected["surprise"].any())
+    for line, row in zip(lines[-7:], records(expected), strict=True):
+        assert line.startswith(f"{row['place']}  {row['name'][:28]}")
+        assert f"{row['similarity']:.3f}" in line
+        known = row["wordnet_rank"]
+        rank = "-" if known is None else f"{int(known + 0.5)}"
         assert line.rstrip("! ").split()[-1] == rank
-        assert line.endswith("!") is row.surprise
+        assert line.endswith("!") is row["surprise"]
     assert "[red]horse" in ended.out
     assert LONG[:28] + "..." in ended.out
-    ended = dsi("neighbors", out, "-k", 2)
-    assert ended.out.splitlines()[0] == "run, NCSM, epoch 7: the 2 closest of 28 pairs"
-    assert (
-        f"{closest_pairs(Results(out)).rows[0].similarity:.3f}"
-        in ended.out.splitlines()[-2]
-    )
 
 
 def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
     arguments = ("--run", "cifar100-cnn", "--class", "apple", "--over-epochs", "-k", 5)
     ended = dsi("neighbors", analysed.out, *arguments)
-    history = neighbor_history(
-        analysed.run, "apple", NeighborQuery(run="cifar100-cnn", most=5)
-    )
-    assert ended.out.splitlines()[0] == history.title
-    row = next(row for row in history.rows if row.places[-1] == 1)
+    history = neighbor_history(analysed.run, "apple", run="cifar100-cnn", most=5)
+    assert ended.out.splitlines()[0] == history.attrs["title"]
+    row = records(history)[0]
     (line,) = (
-        line for line in ended.out.splitlines() if line.startswith(f"{row.name} ")
+        line for line in ended.out.splitlines() if line.startswith(f"{row['name']} ")
     )
-    first, bars, last, rank = line.removeprefix(row.name).rstrip("! ").split()
-    assert (first, last, rank, len(bars), bars[-1]) == (
-        str(row.places[0]),
-        "1",
-        f"{int(row.wordnet_rank + 0.5)}",
-        24,
-        "▇",
-    )
-    assert (
-        ended.err
-        == "not shown: 1 class that was among them at other epochs only; --json has"
-        " all\n"
-    )
+    first, bars, last, rank = line.removeprefix(row["name"]).rstrip("! ").split()
+    assert (first, last) == (str(row["places"][0]), "1")
+    assert (rank, len(bars)) == (f"{int(row['wordnet_rank'] + 0.5)}", 24)
+    assert bars[-1] == "▇"
+    assert ended.err.startswith("not shown: 1 class that was among them at other")
     assert max(map(len, ended.out.splitlines()[3:])) <= 80
 
 
@@ -108,6 +76,7 @@ def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
         (("--class", "ct"), "no class 'ct': try cat"),
         (("--class", "cat", "--pairs"), "leave out --pairs, or --class"),
         (("--over-epochs",), "add --class NAME"),
+        (("--over-epochs", "--class", "cat", "--epoch", 1), "leave out --epoch"),
         (("-k", 0), "invalid value for '--most'"),
     ],
 )

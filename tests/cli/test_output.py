@@ -473,6 +473,18 @@ def test_export_to_a_terminal_escapes_control_characters(
     assert not set(b"\x1b\x07") & set(out)
 
 
+def test_export_to_a_terminal_shows_ten_rows(analysed, monkeypatch, capfd):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    where = ["export", str(analysed.out), "--run", "cifar100-cnn"]
+    assert main_with_exit_code(where) == 0
+    out, err = capfd.readouterr()
+    assert [line.count(",") for line in out.splitlines()] == [10] * 11
+    assert err.startswith("the first rows of 100 x 100; -o FILE or --format csv writes")
+    assert main_with_exit_code([*where, "--format", "csv"]) == 0
+    out, err = capfd.readouterr()
+    assert (len(out.splitlines()), err) == (101, "")
+
+
 def test_export_refuses_a_terminal_for_bytes(analysed, dsi, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     hint = "add -o FILE, or --format csv"

@@ -118,9 +118,9 @@ def test_animation_without_labels_shows_the_wsi(
     run = Results(tmp_path / "out")
     frames = matrices.matrix_frames(run, "run")
     assert frames is not None
-    shown = animation.curve_panel(run, frames)
+    shown = animation.curve_of(run, frames)
     assert shown is not None
-    assert {one.metric for one in shown.series} == {"wsi"}
+    assert (shown[0], set(shown[1]["label"])) == ("wsi", {"max"})
     monkeypatch.setattr(animation, "MAX_FRAMES", 2)
     found, notes = animation.animations(
         run, FigureOptions(("run", "other")), tmp_path / "films", ["webp"]

@@ -3,10 +3,8 @@ overlap, and files are reproducible.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -28,17 +26,13 @@ from dsi_cli.figures import curves, save
 from dsi_cli.figures.axes import draw_line, spread
 from dsi_cli.figures.catalogue import FIGURES, FigureOptions, figure_spec
 from dsi_cli.figures.style import STYLES, Style, using
-from dsi_cli.metrics.permutation_null import MIN_Z
-from dsi_cli.queries import curve_panels
 from dsi_cli.queries.findings import PHASE_NAMES
 from dsi_cli.store.results import Results
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 SCREEN = Style("screen")
-PANELS = {kind.name: kind for kind in curves.PANELS}
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 OWN_TESTS = ("heatmaps", "dendrogram")
-WITH_CHANCE = ("sai", "idm", "idm_errors")
 
 
 def drawn(
@@ -79,13 +73,7 @@ def test_figures_lists_and_comparisons_name_a_hierarchy_that_replaces_wordnet(
     analyze(
         [tmp_path / "runs"], out, Options(draws=0, taxonomy=str(tmp_path / "kinds.csv"))
     )
-    for name in (
-        "heatmaps",
-        "difference",
-        "scatter",
-        "agreement_by_class",
-        "dendrogram",
-    ):
+    for name in ("heatmaps", "scatter", "dendrogram"):
         texts = [
             text.get_text()
             for text in drawn(Results(out), name, ("run",)).findobj(Text)
@@ -125,117 +113,51 @@ def test_draw_line_marks_few_points_or_those_without_neighbours(
     assert np.flatnonzero(axes.get_lines()[0].get_markevery()).tolist() == marked
 
 
+SELECTED = {
+    "agreement": ("sai", "pearson", "excess"),
+    "idm_errors": ("idm", "errors", "value"),
+    "wsi": ("wsi", None, "value"),
+}
+
+
 @pytest.mark.parametrize("runs", [(CNN,), (CNN, VIT)])
-@pytest.mark.parametrize(
-    "name",
-    [
-        "agreement",
-        "sai",
-        "excess",
-        "wsi",
-        "idm",
-        "idm_errors",
-        "loss",
-        "learning_rate",
-        "mistakes",
-    ],
-)
-def test_curves_equal_the_table(analysed: Analysed, name: str, runs: tuple[str, ...]):
-    found = list(lines(drawn(analysed.run, name, runs), "curve"))
-    kind, table = PANELS[name], analysed.run.curves
-    rows = table[
-        table["metric"].isin(kind.metrics)
-        & table["run"].isin(runs)
-        & table[kind.column].notna()
-    ]
-    if "sai" in kind.metrics:
-        rows = rows[rows["variant"] == ("pearson" if name == "agreement" else "cosine")]
-    elif kind.variants is not None:
-        rows = rows[rows["variant"].isin(kind.variants)]
-    groups = rows.groupby(["run", "of", "split", "variant"], dropna=False)
-    assert len(found) == len(groups) > 0
-    for _, group in groups:
-        expected = group.sort_values("epoch")
-        assert any(
-            np.array_equal(x[np.isfinite(y)], expected["epoch"].astype(float))
-            and np.array_equal(y[np.isfinite(y)], expected[kind.column])
-            for x, y in found
-        )
-
-
-@pytest.mark.parametrize(
-    ("name", "runs"), list(product(WITH_CHANCE, [(CNN,), (CNN, VIT)]))
-)
-def test_curves_with_a_chance_level_show_it(
+@pytest.mark.parametrize("name", SELECTED)
+def test_curves_and_their_chance_levels_equal_the_table(
     analysed: Analysed, name: str, runs: tuple[str, ...]
 ):
-    figure = drawn(analysed.run, name, runs)
-    (panel,) = curve_panels.panels(analysed.run, runs, None, [PANELS[name]])
-    chance = [y for _, y in lines(figure, "chance")]
-    assert len(chance) == len(panel.series)
-    for one in panel.series:
-        assert any(np.array_equal(y, one.chance, equal_nan=True) for y in chance)
-    for one in figure.axes:
-        assert [area.get_gid() for area in one.collections].count("chance band") == len(
-            runs
-        )
-    assert "chance" in {text.get_text() for one in figure.axes for text in one.texts}
-
-
-@pytest.mark.parametrize("name", ["agreement", "excess"])
-def test_excess_shows_zero_as_chance_level(analysed: Analysed, name: str):
-    figure = drawn(analysed.run, name)
-    assert ([set(y) for _, y in lines(figure, "chance")], len(figure.axes)) == (
-        [{0.0}] * len(figure.axes),
-        3,
-    )
+    figure, table = drawn(analysed.run, name, runs), analysed.run.curves
+    metric, variant, column = SELECTED[name]
+    rows = table[table["metric"].eq(metric) & table["run"].isin(runs)]
+    rows = rows[rows[column].notna()]
+    if variant is not None:
+        rows = rows[rows["variant"] == variant]
+    curves, chance = list(lines(figure, "curve")), list(lines(figure, "chance"))
+    groups = rows.groupby(["run", "of", "split", "variant"], dropna=False)
+    assert len(curves) == len(groups) > 0
+    assert len(chance) == (0 if name == "wsi" else len(groups))
+    for _, group in groups:
+        expected = group.sort_values("epoch")
+        epochs = expected["epoch"].astype(float)
+        found = [y for x, y in curves if np.array_equal(x[np.isfinite(y)], epochs)]
+        assert any(np.array_equal(y[np.isfinite(y)], expected[column]) for y in found)
+        if name == "idm_errors":
+            level = expected["null_mean"].to_numpy()
+            assert any(np.array_equal(y, level) for _, y in chance)
+    if name == "agreement":
+        assert {level for _, y in chance for level in y} == {0.0}
 
 
 def test_curves_of_two_runs_have_a_panel_per_curve_and_a_colour_per_run(
     analysed: Analysed,
 ):
-    figure = drawn(analysed.run, "loss", (CNN, VIT))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "loss, test",
-        "loss, train",
-    ]
+    figure = drawn(analysed.run, "wsi", (CNN, VIT))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["max WSI", "mean WSI", "min WSI"]
     for axes in figure.axes:
         found = [line for line in axes.get_lines() if line.get_gid() == "curve"]
         assert len({to_hex(line.get_color()) for line in found}) == 2
-    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [
-        [],
-        [CNN, VIT],
-    ], "named once"
-
-
-def test_equal_accuracies_are_merged_into_one_curve(analysed: Analysed):
-    figure = drawn(analysed.run, "accuracy", style=Style("screen", 2))
-    titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == [
-        f"{CNN}: accuracy = balanced accuracy, test",
-        f"{CNN}: superclass accuracy, test",
-    ]
-    (_, guessed), _ = lines(figure, "chance")
-    assert set(guessed) == {1 / 100}
-
-
-def test_training_stacks_panels_with_one_axis_of_epochs(analysed: Analysed):
-    figure = drawn(analysed.run, "training")
-    assert [one.get_ylabel().split(":")[0] for one in figure.axes] == [
-        "agreement",
-        "loss",
-        "learning rate",
-    ]
-    assert {one.get_xlim() for one in figure.axes} == {(0, 30)}
-    assert [one.get_xlabel() for one in figure.axes] == ["", "", "epoch"]
-    assert figure.axes[2].get_xticks().tolist() == [0, 5, 10, 15, 20, 25, 30]
-    assert (figure.axes[2].get_yscale(), figure.get_suptitle()) == ("linear", "")
-    for name in ("training", "geometry"):
-        assert (
-            drawn(analysed.run, name, (CNN, VIT), Style("paper", 1))
-            .get_suptitle()
-            .startswith("1 of 2 runs")
-        )
+    names = [{text.get_text() for text in axes.texts} for axes in figure.axes]
+    assert names == [set(), set(), {CNN, VIT}], "named once"
 
 
 @pytest.mark.slow
@@ -250,32 +172,14 @@ def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, run
             if figure is not None:
                 assert_clear(figure)
                 looked += 1
-    assert looked >= 11
-
-
-@pytest.mark.parametrize("style", ALL_STYLES)
-def test_typicality_histograms_have_no_overlapping_texts(style: Style):
-    cells = product(("train", "test"), (0, 1, 3, 9), (True, False))
-    rows = [
-        ("r", split, epoch, correct, 0.5, 1.0, 9) for split, epoch, correct in cells
-    ]
-    frame = pd.DataFrame(
-        rows, columns=["run", "split", "epoch", "correct", "low", "high", "samples"]
-    )
-    assert_clear(
-        drawn(
-            SimpleNamespace(typicality_histogram=frame),
-            "typicality_histograms",
-            ("r",),
-            style,
-        )
-    )
+    assert looked >= 4
 
 
 def test_figure_spec_of_unknown_name_suggests_a_similar_name():
-    for name, suggestion in (("idm_error", "idm_errors"), ("xyzzy", None)):
-        with raises("unknown-figure", UsageError, figure=name, suggestion=suggestion):
+    for name, suggestion in (("idm_error", "idm_errors"), ("learning_rate", None)):
+        with raises("unknown-figure", figure=name, suggestion=suggestion) as caught:
             figure_spec(name)
+    assert "dsi plot draws agreement, idm_errors, wsi, " in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])
@@ -351,24 +255,20 @@ def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):
         "surge",
         "95 % CI of a boundary",
     }
-    (panel,) = curve_panels.panels(
-        analysed.run, [CNN], "pearson", [PANELS["agreement"]]
-    )
-    results = SimpleNamespace(
-        phases=pd.concat([rows.assign(run=f"run {number}") for number in range(8)])
-    )
-    for runs, count in ((6, 12), (7, 0), (8, 0)):
-        names = [f"run {number}" for number in range(runs)]
-        series = [replace(curve, run=name) for curve in panel.series for name in names]
-        with using(SCREEN):
-            options = SimpleNamespace(names=lambda _, names=names: names, style=SCREEN)
-            figure = curves.draw_panel(replace(panel, series=series), results, options)
-        assert [area.get_gid() for area in figure.axes[0].collections].count(
-            "phase"
-        ) == count
+    one = curves.curve_rows(analysed.run, "agreement", [CNN])
+    one = one[one["of"] == "ncsm,scsm"]
+    names = [f"run {number}" for number in range(8)]
+    many = pd.concat([one.assign(run=name) for name in names])
+    phases = pd.concat([rows.assign(run=name) for name in names])
+    axes = Figure().subplots()
+    with using(SCREEN):
+        curves.draw_curves(axes, many, names)
+        curves.draw_phases(axes, phases, many, names, ("agreement",))
+    areas = [area.get_gid() for area in axes.collections]
+    assert areas.count("phase") == 2 * len(names)
     looks = {
         (line.get_color(), line.get_linestyle())
-        for line in figure.axes[0].get_lines()
+        for line in axes.get_lines()
         if line.get_gid() == "curve"
     }
     assert len(looks) == len(names) == 8, "the palette has seven colours"
@@ -384,20 +284,3 @@ def test_spread_keeps_order_distance_and_bounds_and_what_is_far_apart(
     assert moved[-1] <= 100 + 1e-9
     if all(after - before >= 10 for before, after in pairwise(places)):
         np.testing.assert_allclose(moved, places, atol=1e-9)
-
-
-def test_agreement_by_class_draws_chance_up_to_the_threshold_of_all_values(
-    analysed: Analysed,
-):
-    figure = drawn(analysed.run, "agreement_by_class")
-    assert f"chance ± {MIN_Z:g} std" in [
-        text.get_text() for text in figure.findobj(Text)
-    ]
-    rows = analysed.run.alignment_by_class.query(
-        "run == @CNN and class_index.notna() and epoch == 30"
-    )
-    (band,) = figure.axes[0].collections[:1]
-    half_width = band.get_paths()[0].get_extents().x1
-    assert half_width == pytest.approx(
-        MIN_Z / np.sqrt(rows["class_index"].nunique() - 2)
-    )

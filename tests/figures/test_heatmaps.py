@@ -99,30 +99,6 @@ def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(
     assert_clear(figure)
 
 
-def test_difference_is_the_rank_in_the_network_minus_that_in_wordnet(
-    analysed: Analysed,
-):
-    with using(Style("screen")):
-        ranks = figure_spec("heatmaps").draw(analysed.run, FigureOptions((CNN,), (30,)))
-        figure = figure_spec("difference").draw(
-            analysed.run, FigureOptions((CNN,), (30,))
-        )
-    assert ranks is not None
-    assert figure is not None
-    of_network, of_wordnet = (axes.images[0].get_array() for axes in maps(ranks))
-    (shown,) = (axes.images[0] for axes in maps(figure))
-    np.testing.assert_allclose(
-        shown.get_array().compressed(), (of_network - of_wordnet).compressed()
-    )
-    assert shown.get_clim() == (-1, 1)
-    with using(Style("screen")):
-        low = figure_spec("difference").draw(analysed.run, FigureOptions((CNN,)))
-    assert low is not None
-    low.draw_without_rendering()
-    box = low.axes[-1].yaxis.label.get_window_extent()
-    assert 0 <= box.y0 < box.y1 <= low.bbox.height
-
-
 @pytest.mark.parametrize("style", TWO_STYLES, ids=lambda style: style.name)
 @pytest.mark.parametrize(
     ("classes", "grouped"),
@@ -189,7 +165,7 @@ def test_heatmaps_without_labels_have_no_reference_and_class_indices(
         )
     assert {"0", "7", "epoch 0", "epoch 3"} <= {text for text, _ in texts(figure)}
     assert "WordNet" not in {text for text, _ in texts(figure)}
-    assert figure_spec("difference").draw(run, FigureOptions()) is None
+    assert figure_spec("scatter").draw(run, FigureOptions()) is None
     assert_clear(figure)
 
 

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.errors import raises
 from helpers.overlap import assert_clear
@@ -13,7 +14,6 @@ from PIL import Image
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.image_grid import MAX_NAME_LENGTH, grid, save
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery
 
 STYLE = Style("screen", 2)
 
@@ -26,20 +26,22 @@ def noise(width, height, channels=3, seed=0):
 
 
 def listing(paths, truth="cat", prediction="dog", reference="WordNet", **fields):
-    ranks = {
+    frame = pd.DataFrame({"sample": range(len(paths)), "path": paths})
+    values = {
+        "truth": truth,
+        "prediction": prediction,
         "score": 0.5,
         "rank": 1.5,
-        "wordnet_similarity": 0.1,
         "wordnet_rank": 3.0,
-        "farness": 0.5,
-    } | fields
-    rows = [
-        Mistake(sample, path, truth, prediction, 0, 1, **ranks)
-        for sample, path in enumerate(paths)
-    ]
-    return MistakeList(
-        "mistakes", MistakeQuery("run", 3), "ncsm", 7, 6, len(rows), rows, reference
-    )
+    }
+    frame = frame.assign(**values | fields)
+    frame.attrs = {
+        "title": f"run, epoch 3, test: {len(paths)} mistakes",
+        "legend": "furthest from the truth first",
+        "own": "ncsm",
+        "reference": reference,
+    }
+    return frame
 
 
 def tiny(path):
@@ -144,12 +146,11 @@ def test_grid_cuts_names_and_keeps_them_in_their_tile(truth):
 
 def test_grid_heading_describes_the_listing_which_needs_paths():
     figure = drawn(listing(["a"]), tiny)[0][0].figure
-    assert figure.get_suptitle() == "run, epoch 3, test: 1 of 1 mistakes"
+    assert figure.get_suptitle() == "run, epoch 3, test: 1 mistakes"
     assert (
         " ".join(figure.get_supxlabel().split())
         == "The true class is bold, → is the prediction, and # is its rank. Furthest"
-        " from the truth first; ranks from 1, the most similar to the truth, to 7"
-        " (WordNet: 6)."
+        " from the truth first."
     )
     with raises("no-image-paths", UsageError):
         grid(listing([None, None]), tiny, STYLE)

@@ -34,16 +34,13 @@ from dsi_cli.queries.comparison.compare import (
     NO_DIFFERENCE,
     PREFERRED,
     UNDECIDED,
-    ComparisonOptions,
     compare,
     verdict,
 )
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
     LAST,
-    CriterionRow,
-    EqualAccuracyComparison,
-    MatchedEpoch,
+    EqualAccuracy,
     common_level,
 )
 from dsi_cli.queries.comparison.network_pairs import compare_classes
@@ -54,6 +51,7 @@ from dsi_cli.queries.comparison.runs import (
     match_classes,
     match_epochs,
 )
+from dsi_cli.queries.records import records
 from dsi_cli.store.results import Results
 
 
@@ -80,6 +78,12 @@ def seeds(tmp_path_factory):
         for i in range(3)
     ]
     return write_output(top / "out", *runs)
+
+
+def criteria_of(comparison):
+    """Return the rows of the only pair by quantity."""
+    (equal,) = comparison.equal
+    return {row["quantity"]: row for row in records(equal.criteria)}
 
 
 def test_runs_of_several_outputs_take_part(two, tmp_path):
@@ -139,18 +143,13 @@ def test_a_permuted_copy_is_the_same_network(tmp_path):
     a, b = compared_runs([out])
     match = match_classes(a, b)
     assert (match.common, match.by) == (8, "WordNet id")
-    assert ([order[place] for place in match.order], match_classes(a, a).by) == (
-        list(range(8)),
-        "label list",
-    )
+    assert [order[place] for place in match.order] == list(range(8))
+    assert match_classes(a, a).by == "label list"
     found = compare([out])
-    assert [point.value for point in found.between[0].points] == pytest.approx(
-        [1.0] * 3
-    )
-    (equal,) = found.equal
-    assert {row.excludes_zero for row in equal.rows} <= {False, None}
-    for row in equal.rows:
-        assert row.difference is None or row.difference == pytest.approx(0.0, abs=1e-6)
+    assert found.networks["value"].tolist() == pytest.approx([1.0] * 3)
+    rows = found.equal[0].criteria
+    assert not rows["excludes_zero"].fillna(value=False).any()
+    assert rows["difference"].dropna().to_numpy() == pytest.approx(0.0, abs=1e-6)
     assert (found.verdicts[0].answer, found.preferred) == (NO_DIFFERENCE, None)
     assert "no criterion tells a and b apart" in found.recommendation
 
@@ -177,16 +176,16 @@ def test_compare_runs_of_other_classes_has_the_reason(tmp_path):
     reason = (
         "2 classes in common, of 8 and 8: networks are compared on the same classes"
     )
-    assert (
-        found.between[0].points,
-        found.between[0].reason,
-        found.between[0].common_classes,
-    ) == ([], reason, 2)
-    assert (found.equal[0].rows, found.equal[0].reason) == ([], reason)
-    assert (repr(found), found.coverage) == (
-        f"Comparison(a, b: a and b cannot be compared: {reason})",
-        "",
-    )
+    (row,) = records(found.networks)
+    assert (row["reason"], row["common_classes"], row["at"]) == (reason, 2, None)
+    (equal,) = found.equal
+    assert (equal.criteria.empty, equal.reason) == (True, reason)
+    assert repr(found) == f"Comparison(a, b: a and b cannot be compared: {reason})"
+    assert found.coverage == ""
+    assert {name for name, table in found.tables().items() if table.empty} == {
+        "criteria",
+        "classes",
+    }
 
 
 def test_epochs_are_matched_on_those_completed(two, monkeypatch):
@@ -198,114 +197,97 @@ def test_epochs_are_matched_on_those_completed(two, monkeypatch):
 
 
 def test_sai_between_networks_is_that_of_their_stored_matrices(two):
-    found = compare([two]).between[0]
-    assert [point.at for point in found.points] == [0, 1, 2]
-    for point in found.points:
-        first, second = (stored(two, run, "ncsm", point.at) for run in ("fast", "slow"))
-        assert point.value == pytest.approx(
-            oracles.sai(first, second, "pearson"), abs=1e-9
+    found = compare([two])
+    points = records(found.networks)
+    assert [point["at"] for point in points] == [0, 1, 2]
+    for point in points:
+        first, second = (
+            stored(two, run, "ncsm", point["at"]) for run in ("fast", "slow")
         )
+        expected = oracles.sai(first, second, "pearson")
+        assert point["value"] == pytest.approx(expected, abs=1e-9)
         entry = alignments(first, second, ["pearson"], draws=0)["pearson"]
-        assert (point.null_mean, point.null_std, point.z, point.reason) == (
-            entry.null_mean,
-            entry.null_std,
-            entry.z,
-            None,
-        )
+        for name in ("null_mean", "null_std", "z"):
+            assert point[name] == getattr(entry, name)
+        assert point["reason"] is None
+    assert records(found.networks_at(last_only=True)) == points[-1:]
 
 
 def test_at_equal_accuracy_the_nearest_epochs_are_taken(two):
     (equal,) = compare([two]).equal
     assert (equal.basis, equal.level, equal.reason) == (EQUAL, 0.605, None)
-    (first,), (second,) = equal.first_chosen, equal.second_chosen
-    assert (first.epoch, first.accuracy, first.mistakes) == (1, 0.6, 160)
-    assert (second.epoch, second.accuracy, second.mistakes) == (2, 0.605, 158)
-
-
-def test_rows_are_the_differences_of_the_stored_matrices_and_predictions(two):
-    rows = {row.quantity: row for row in compare([two]).equal[0].rows}
-    reference, _ = stored_reference(two, "fast")
-    a, b = (
-        stored(two, run, "ncsm", epoch) for run, epoch in (("fast", 1), ("slow", 2))
-    )
-    frames = {
-        (run, epoch): Results(two).predictions(epoch, run=run)
-        for run, epoch in (("fast", 1), ("slow", 2), ("fast", 2))
-    }
-    first, second, last = (
-        LabelledPredictions(one["target"], one["prediction"]) for one in frames.values()
-    )
-    expected = {
-        **{
-            f"sai_{name}": alignment_difference(
-                CsmPair(a, reference), CsmPair(b, reference), name
-            )
-            for name in MEASURES
-        },
-        "widm": idm_difference((first, reference), (second, reference)),
-        "nidm": idm_difference((first, a), (second, b)),
-        "max_wsi": max_wsi_difference(a, b),
-        "accuracy": accuracy_difference(last, second),
-    }
-    main = ["sai_pearson", "widm", "nidm", "max_wsi", "accuracy"]
-    steps = dict(
-        zip(main, holm([expected[name].p_value for name in main]), strict=True)
-    )
-    for name, found in expected.items():
-        row = rows[name]
-        level, p_value = (
-            (0.95, found.p_value)
-            if name not in main
-            else (steps[name].level, steps[name].p_value)
-        )
-        assert (row.first, row.second, row.difference) == (
-            found.first,
-            found.second,
-            found.value,
-        ), name
-        assert (row.low, row.high) == found.interval(level), name
-        assert (row.level, row.p_value, row.is_main) == (
-            level,
-            p_value,
-            name in main,
-        ), name
-        assert row.excludes_zero is (row.p_value < 0.05), name
-    assert {name for name, row in rows.items() if row.covers == "test images"} == {
-        "widm",
-        "nidm",
-        "accuracy",
-    }
-    assert [row.quantity for row in rows.values() if row.is_criterion] == [
-        "sai_pearson",
-        "widm",
-        "nidm",
+    chosen = equal.chosen[["run", "epoch", "accuracy", "mistakes"]]
+    assert chosen.to_numpy().tolist() == [
+        ["fast", 1, 0.6, 160],
+        ["slow", 2, 0.605, 158],
     ]
 
 
+def test_rows_are_the_differences_of_the_stored_matrices_and_predictions(two):
+    rows = criteria_of(compare([two]))
+    reference, _ = stored_reference(two, "fast")
+    at = {"fast": 1, "slow": 2}
+    a, b = (stored(two, run, "ncsm", epoch) for run, epoch in at.items())
+
+    def predictions(run, epoch):
+        rows = Results(two).predictions(epoch, run=run)
+        return LabelledPredictions(rows["target"], rows["prediction"])
+
+    first, second = (predictions(run, epoch) for run, epoch in at.items())
+    expected = {
+        f"sai_{name}": alignment_difference(
+            CsmPair(a, reference), CsmPair(b, reference), name
+        )
+        for name in MEASURES
+    }
+    expected |= {
+        "widm": idm_difference((first, reference), (second, reference)),
+        "nidm": idm_difference((first, a), (second, b)),
+        "max_wsi": max_wsi_difference(a, b),
+        "accuracy": accuracy_difference(predictions("fast", 2), second),
+    }
+    main = ["sai_pearson", "widm", "nidm", "max_wsi", "accuracy"]
+    corrected = holm([expected[name].p_value for name in main])
+    steps = dict(zip(main, corrected, strict=True))
+    for name, found in expected.items():
+        row, level, p_value = rows[name], 0.95, found.p_value
+        if name in main:
+            level, p_value = steps[name].level, steps[name].p_value
+        values = [row[key] for key in ("first_value", "second_value", "difference")]
+        assert values == [found.first, found.second, found.value], name
+        assert (row["low"], row["high"]) == found.interval(level), name
+        assert (row["level"], row["p_value"]) == (level, p_value), name
+        assert row["is_main"] is (name in main), name
+        assert row["excludes_zero"] is (p_value < 0.05), name
+    over_images = {name for name, row in rows.items() if row["covers"] == "test images"}
+    assert over_images == {"widm", "nidm", "accuracy"}
+    criteria = [name for name, row in rows.items() if row["is_criterion"]]
+    assert criteria == ["sai_pearson", "widm", "nidm"]
+
+
 def test_mistakes_are_compared_from_counts_if_single_predictions_are_not_stored(two):
-    kept = {row.quantity: row for row in compare([two]).equal[0].rows}
+    kept = criteria_of(compare([two]))["widm"]
     shutil.rmtree(two / "predictions")
-    found = {row.quantity: row for row in compare([two]).equal[0].rows}
-    assert found["widm"].difference == pytest.approx(kept["widm"].difference)
-    assert found["widm"].p_value is not None
+    found = criteria_of(compare([two]))["widm"]
+    assert found["difference"] == pytest.approx(kept["difference"])
+    assert found["p_value"] is not None
 
 
-def test_compare_corrected_alignments_equal_the_curves(two):
-    rows = {row.quantity: row for row in compare([two]).equal[0].rows}
-    curves = Results(two).curves
-    for name, of in (
-        ("sai_ccsm_scsm", "ccsm-test,scsm"),
-        ("sai_own_ccsm", "ncsm,ccsm-test"),
-    ):
-        where = {"metric": "sai", "of": of, "variant": "pearson_corrected"}
-        found = [
-            curve(curves, run, **where)["value"].get(epoch)
-            for run, epoch in (("fast", 1), ("slow", 2))
-        ]
-        if any(value is None or np.isnan(value) for value in found):
-            assert "no reliability above 0" in rows[name].reason
-        else:
-            assert [rows[name].first, rows[name].second] == pytest.approx(found), name
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [("sai_ccsm_scsm", "ccsm-test,scsm"), ("sai_own_ccsm", "ncsm,ccsm-test")],
+)
+def test_compare_corrected_alignments_equal_the_curves(two, name, of):
+    row = criteria_of(compare([two]))[name]
+    where = {"metric": "sai", "of": of, "variant": "pearson_corrected"}
+    found = [
+        curve(Results(two).curves, run, **where)["value"].get(epoch, np.nan)
+        for run, epoch in (("fast", 1), ("slow", 2))
+    ]
+    if np.isnan(found).any():
+        assert "no reliability above 0" in row["reason"]
+    else:
+        assert [row["first_value"], row["second_value"]] == pytest.approx(found)
 
 
 @pytest.mark.parametrize(
@@ -355,21 +337,15 @@ def test_compare_without_predictions_uses_the_last_epochs(tmp_path):
         write_run(tmp_path / "s2"),
         write_run(tmp_path / "s10", None, seed=1),
     )
-    (equal,) = compare([out]).equal
-    assert (
-        [run.label for run in compare(out).runs]
-        == [run.label for run in compared_runs([out])]
-        == ["s2", "s10"]
-    )
-    assert (equal.basis, equal.level, equal.reason) == (
-        LAST,
-        None,
-        "s10 has no accuracy on test",
-    )
-    rows = {row.quantity: row for row in equal.rows}
-    assert rows["sai_cosine"].excludes_zero is not None
-    assert rows["widm"].excludes_zero is None
-    assert "no confusions of epoch 2 on test in run 's10'" in rows["widm"].reason
+    found = compare(out)
+    (equal,) = found.equal
+    assert found.runs["label"].tolist() == ["s2", "s10"]
+    assert (equal.basis, equal.level) == (LAST, None)
+    assert equal.reason == "s10 has no accuracy on test"
+    rows = criteria_of(found)
+    assert rows["sai_cosine"]["excludes_zero"] is not None
+    assert rows["widm"]["excludes_zero"] is None
+    assert "no confusions of epoch 2 on test in run 's10'" in rows["widm"]["reason"]
 
 
 def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
@@ -399,104 +375,84 @@ def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
 
 
 def test_groups_are_compared_by_their_means_and_ranges(seeds):
-    found = compare([seeds], ComparisonOptions(group="seed"))
+    found = compare([seeds], group="seed")
     (equal,) = found.equal
-    assert (equal.first, equal.second, equal.basis, equal.level) == (
-        "a",
-        "b",
-        EQUAL,
-        0.8,
-    )
-    curves = Results(seeds).curves
+    assert (equal.first, equal.second, equal.basis) == ("a", "b", EQUAL)
+    assert equal.level == 0.8
+    curves, rows = Results(seeds).curves, criteria_of(found)
+    agreement = {"metric": "sai", "of": "ncsm,scsm", "variant": "pearson"}
+    of_widm = {"metric": "idm", "of": "scsm", "variant": "errors"}
     for name, where, column in (
-        (
-            "sai_pearson",
-            {"metric": "sai", "of": "ncsm,scsm", "variant": "pearson"},
-            "excess",
-        ),
+        ("sai_pearson", agreement, "excess"),
         ("max_wsi", {"metric": "wsi", "variant": "max"}, "value"),
-        ("widm", {"metric": "idm", "of": "scsm", "variant": "errors"}, "value"),
+        ("widm", of_widm, "value"),
     ):
-        values = [
-            [curve(curves, f"{g}_seed{i}", **where)[column][2] for i in range(3)]
-            for g in "ab"
-        ]
-        row = next(row for row in equal.rows if row.quantity == name)
-        assert [row.first, row.second] == pytest.approx(
-            [np.mean(one) for one in values]
-        )
-        assert row.low < row.difference < row.high
-        assert row.seed_deviation == pytest.approx(
-            np.mean([np.var(one, ddof=1) for one in values]) ** 0.5
-        )
-        assert row.seed_range == pytest.approx(
-            stats.t(4).ppf(0.975) * 2**0.5 * row.seed_deviation
-        )
-    assert (len(found.between), replace(found.runs[0], last_epoch=0).span) == (15, "0")
-    bands = [band for band in found.curves if band.curve == "max_wsi"]
-    assert [(band.group, band.x) for band in bands] == [
-        ("a", [0, 1, 2]),
-        ("b", [0, 1, 2]),
-    ]
-    for band in bands:
         values = np.array(
             [
-                curve(curves, f"{band.group}_seed{i}", metric="wsi", variant="max")[
-                    "value"
-                ]
-                for i in range(3)
+                [curve(curves, f"{g}_seed{i}", **where)[column][2] for i in range(3)]
+                for g in "ab"
             ]
         )
-        assert (band.mean, band.low) == (
-            pytest.approx(values.mean(axis=0)),
-            values.min(axis=0).tolist(),
+        row = rows[name]
+        means = [row["first_value"], row["second_value"]]
+        assert means == pytest.approx(values.mean(axis=1))
+        assert row["low"] < row["difference"] < row["high"]
+        deviation = values.var(axis=1, ddof=1).mean() ** 0.5
+        assert row["seed_deviation"] == pytest.approx(deviation)
+        reach = stats.t(4).ppf(0.975) * 2**0.5 * deviation
+        assert row["seed_range"] == pytest.approx(reach)
+
+
+def test_bands_are_the_means_and_the_ends_of_the_runs(seeds):
+    tables = compare([seeds], group="seed").tables()
+    curves = Results(seeds).curves
+    for group in "ab":
+        band = tables["curves"].query(f"curve == 'max_wsi' and group == '{group}'")
+        where = {"metric": "wsi", "variant": "max"}
+        values = np.array(
+            [curve(curves, f"{group}_seed{i}", **where)["value"] for i in range(3)]
         )
-        assert band.high == values.max(axis=0).tolist()
+        assert band["x"].tolist() == [0, 1, 2]
+        assert band["mean"].to_numpy() == pytest.approx(values.mean(axis=0))
+        assert band["low"].tolist() == values.min(axis=0).tolist()
+        assert band["high"].tolist() == values.max(axis=0).tolist()
     # Networks are compared within and between groups.
-    bands = {band.group: band for band in found.curves if band.curve == "networks"}
-    assert {name: len(band.runs) for name, band in bands.items()} == {
+    networks, bands = tables["networks"], tables["curves"].query("curve == 'networks'")
+    assert bands.groupby("group")["runs"].first().to_dict() == {
         "within a": 3,
         "a – b": 9,
         "within b": 3,
     }
-    of = [
-        one
-        for one in found.between
-        if one.first.startswith("a") and one.second.startswith("b")
-    ]
-    values = np.array([[point.excess for point in one.points] for one in of])
-    assert bands["a – b"].mean == pytest.approx(values.mean(axis=0))
-    assert (bands["a – b"].low, bands["a – b"].high) == (
-        values.min(axis=0).tolist(),
-        values.max(axis=0).tolist(),
-    )
+    is_between = networks["first"].str[0] != networks["second"].str[0]
+    expected = networks[is_between].groupby("at")["excess"].agg(["mean", "min", "max"])
+    found = bands[bands["group"] == "a – b"][["mean", "low", "high"]]
+    assert found.to_numpy() == pytest.approx(expected.to_numpy())
 
 
 def row_of(quantity, difference=0.0, half=0.1, is_criterion=True, **changed):
     low, high = difference - half, difference + half
-    excludes = not low <= 0 <= high
-    row = CriterionRow(
-        *(quantity, quantity, is_criterion, True, "classes", 0.5, 0.5),
-        *(
-            difference,
-            low,
-            high,
-            0.95,
-            0.04 if excludes else 0.5,
-            excludes,
-            None,
-            None,
-            None,
-        ),
-    )
-    return replace(row, **changed)
+    row = {
+        "quantity": quantity,
+        "title": quantity,
+        "is_criterion": is_criterion,
+        "is_main": True,
+        "difference": difference,
+        "excludes_zero": not low <= 0 <= high,
+    }
+    return row | changed
 
 
 def equal_of(*rows, basis=EQUAL, trainings=1):
-    chosen = [MatchedEpoch("x", 1, 1, 0.6, 9)] * trainings
-    reason = None if basis == EQUAL else "why"
-    return EqualAccuracyComparison(
-        "a", "b", basis, "test", 0.6, 0.01, chosen, chosen, list(rows), reason
+    return EqualAccuracy(
+        first="a",
+        second="b",
+        basis=basis,
+        split="test",
+        level=0.6,
+        reason=None if basis == EQUAL else "why",
+        chosen=pd.DataFrame({"group": [*"ab"] * trainings}),
+        criteria=pd.DataFrame(rows).astype({"excludes_zero": "boolean"}),
+        classes=pd.DataFrame(),
     )
 
 
@@ -505,7 +461,8 @@ TWO, NONE = (
     f"In these two runs, {AT[11:]}",
     "no criterion tells a and b apart: the 95 % confidence intervals of",
 )
-MISSING = row_of("widm", low=None, high=None, excludes_zero=None, reason="no mistake")
+MISSING = row_of("widm", excludes_zero=None)
+DESCRIPTION = {"is_criterion": False}
 
 
 @pytest.mark.parametrize(
@@ -516,20 +473,17 @@ MISSING = row_of("widm", low=None, high=None, excludes_zero=None, reason="no mis
         ([row_of("sai_pearson"), row_of("widm", 0.5)], PREFERRED, "a"),
         ([row_of("sai_pearson", 0.5), row_of("widm", -0.5)], MIXED, None),
         (
-            [
-                row_of("sai_pearson"),
-                row_of("sai_cosine", 0.5, is_criterion=False, is_main=False),
-            ],
+            [row_of("sai_pearson"), row_of("x", 0.5, is_main=False, **DESCRIPTION)],
             NO_DIFFERENCE,
             None,
         ),
         (
-            [row_of("sai_pearson"), row_of("max_wsi", 0.5, is_criterion=False)],
+            [row_of("sai_pearson"), row_of("max_wsi", 0.5, **DESCRIPTION)],
             NO_DIFFERENCE,
             None,
         ),
         (
-            [row_of("sai_pearson"), row_of("accuracy", 0.5, is_criterion=False)],
+            [row_of("sai_pearson"), row_of("accuracy", 0.5, **DESCRIPTION)],
             NO_DIFFERENCE,
             None,
         ),
@@ -538,69 +492,48 @@ MISSING = row_of("widm", low=None, high=None, excludes_zero=None, reason="no mis
 )
 def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, preferred):
     found = verdict(equal_of(*rows, trainings=3))
-    assert (found.answer, found.preferred, len(found.reasons)) == (
-        answer,
-        preferred,
-        len(rows),
-    )
+    assert (found.answer, found.preferred) == (answer, preferred)
     assert found.sentence.startswith(
         "Over 3 and 3 trainings, at an accuracy of 0.600, "
     )
     single = verdict(equal_of(*rows))
-    assert (single.answer, single.preferred) == (
-        HIGHER if answer == PREFERRED else answer,
-        None,
-    )
+    of_single = HIGHER if answer == PREFERRED else answer
+    assert (single.answer, single.preferred) == (of_single, None)
     assert single.sentence.startswith("In these two runs, ")
-    assert single.title.startswith(
-        f"{preferred} is higher" if preferred else ("no ", "each ")
-    )
-    assert answer not in (PREFERRED, MIXED) or single.sentence.endswith(
-        "; another training may reverse it"
-    )
+    start = f"{preferred} is higher" if preferred else ("no ", "each ")
+    assert single.title.startswith(start)
+    if answer in (PREFERRED, MIXED):
+        assert single.sentence.endswith("; another training may reverse it")
+
+
+BOTH_HIGHER = (
+    f"{TWO}, agreement is higher in a, and widm is higher in b; max_wsi, which only"
+    " describes a network, is higher in a; another training may reverse it"
+)
+AT_LAST = (
+    "In these two runs, at the last epochs, agreement is higher in a; that may be due"
+    " to their accuracy"
+)
+REPEATED = (
+    f"Over 2 and 2 {AT}, {NONE} agreement and widm include 0; max_wsi, which only"
+    " describes a network, is higher in a"
+)
+WSI = row_of("max_wsi", 0.5, **DESCRIPTION)
 
 
 @pytest.mark.parametrize(
     ("equal", "sentence"),
     [
-        (
-            equal_of(
-                row_of("agreement", 0.5),
-                row_of("widm", -0.5),
-                row_of("max_wsi", 0.5, is_criterion=False),
-            ),
-            (
-                f"{TWO}, agreement is higher in a, and widm is higher in b; max_wsi,"
-                " which only describes a network, is higher in a; another training may"
-                " reverse it"
-            ),
-        ),
+        (equal_of(row_of("agreement", 0.5), row_of("widm", -0.5), WSI), BOTH_HIGHER),
         (
             equal_of(row_of("agreement", 0.02, 0.01)),
             f"{TWO}, agreement is higher in a; another training may reverse it",
         ),
-        (
-            equal_of(row_of("agreement", 0.5), basis=LAST),
-            (
-                "In these two runs, at the last epochs, agreement is higher in a; that"
-                " may be due to their accuracy"
-            ),
-        ),
-        (
-            equal_of(
-                row_of("agreement"),
-                row_of("widm"),
-                row_of("max_wsi", 0.5, is_criterion=False),
-                trainings=2,
-            ),
-            (
-                f"Over 2 and 2 {AT}, {NONE} agreement and widm include 0; max_wsi,"
-                " which only describes a network, is higher in a"
-            ),
-        ),
+        (equal_of(row_of("agreement", 0.5), basis=LAST), AT_LAST),
+        (equal_of(row_of("agreement"), row_of("widm"), WSI, trainings=2), REPEATED),
         (equal_of(row_of("agreement")), f"{TWO}, {NONE} agreement include 0"),
         (
-            equal_of(row_of("agreement"), row_of("accuracy", 0.5, is_criterion=False)),
+            equal_of(row_of("agreement"), row_of("accuracy", 0.5, **DESCRIPTION)),
             f"{TWO}, {NONE} agreement include 0",
         ),
     ],
@@ -609,55 +542,44 @@ def test_verdict_sentence_claims_no_more_than_the_intervals(equal, sentence):
     assert verdict(equal).sentence == sentence
 
 
-def test_reasons_state_if_the_confidence_interval_excludes_0():
-    found = verdict(
-        equal_of(
-            row_of("widm", 0.5),
-            row_of("nidm", 0.05),
-            replace(row_of("x"), difference=None, reason="no"),
-        )
-    )
-    assert found.reasons == [
-        (
-            "widm: 0.500 against 0.500: higher in a; the 95 % confidence interval of"
-            " the difference over classes, +0.400 to +0.600, excludes 0"
-        ),
-        (
-            "nidm: 0.500 against 0.500: the 95 % confidence interval of the difference"
-            " over classes, -0.050 to +0.150, includes 0"
-        ),
-        "x: not compared; no",
-    ]
-
-
 def test_coverage_excludes_the_seed_unless_all_are_repeated(two, seeds):
     found = compare([two])
     assert "but not of the seed." in found.coverage
-    assert {(row.seed_deviation, row.seed_range) for row in found.equal[0].rows} == {
-        (None, None)
-    }, "there are no seeds"
-    calls = []
-    found = compare(
-        [seeds], ComparisonOptions(group="seed"), lambda *call: calls.append(call)
-    )
+    repeated = ["seed_deviation", "seed_range"]
+    assert found.equal[0].criteria[repeated].isna().all(axis=None), "there are no seeds"
+    found = compare([seeds], group="seed")
     assert "over seeds" in found.coverage
-    assert calls == [
-        ("at equal accuracy", 1, 1),
-        *(("with each other", pair, 15) for pair in range(1, 16)),
-    ]
-    assert {row.covers for row in found.equal[0].rows} == {"seeds"}
+    assert set(found.equal[0].criteria["covers"]) == {"seeds"}
     runs = ["a_seed0", "a_seed1", "a_seed2", "b_seed0", "b_seed1"]
     assert (
         "over seeds, so"
-        in compare([seeds], ComparisonOptions(runs, "(a|b)_seed[01]")).coverage
+        in compare([seeds], names=runs, group="(a|b)_seed[01]").coverage
     )
-    assert compare([seeds], ComparisonOptions(runs[:4], "seed")).coverage == "", (
-        "a single training gives no interval"
-    )
-    assert (
-        "seed, unless they are over seeds."
-        in compare([seeds, two], ComparisonOptions(group="seed")).coverage
-    )
+    single = compare([seeds], names=runs[:4], group="seed")
+    assert single.coverage == "", "a single training gives no interval"
+    both = compare([seeds, two], group="seed")
+    assert "seed, unless they are over seeds." in both.coverage
+
+
+def test_pairs_of_runs_are_compared_with_each_other_only_when_they_are_asked_for(seeds):
+    calls = []
+    found = compare([seeds], group="seed", progress=lambda *call: calls.append(call))
+    assert calls == [("at equal accuracy", 1, 1)]
+    assert len(found.networks.groupby(["first", "second"])) == 15
+    assert calls[1:] == [("with each other", pair, 15) for pair in range(1, 16)]
+
+
+def test_runs_are_read_once_for_all_pairs(seeds, monkeypatch):
+    reads = []
+    csm = Results.csm
+
+    def counted(self, kind, epoch=None, split=None, run=None):
+        reads.append((kind, epoch, split, run))
+        return csm(self, kind, epoch, split, run)
+
+    monkeypatch.setattr(Results, "csm", counted)
+    assert len(compare([seeds]).tables()["pairs"]) == 15
+    assert len(set(reads)) == len(reads)
 
 
 def test_classes_seen_differently_are_those_whose_ranks_correlate_least(two):
@@ -671,21 +593,17 @@ def test_classes_seen_differently_are_those_whose_ranks_correlate_least(two):
         for k, name in enumerate(ANIMALS)
     }
     (equal,) = compare([two]).equal
-    assert [row.name for row in equal.classes] == sorted(likeness, key=likeness.get)
-    assert [row.likeness for row in equal.classes] == pytest.approx(
+    assert equal.classes["name"].tolist() == sorted(likeness, key=likeness.get)
+    assert equal.classes["likeness"].tolist() == pytest.approx(
         sorted(likeness.values())
     )
-    reference, _ = stored_reference(two, "fast")
-    for row in equal.classes:
-        k = ANIMALS.index(row.name)
-        agreement = np.corrcoef(csms[1][k][off[k]], np.asarray(reference)[k][off[k]])[
-            0, 1
-        ]
-        assert row.second_agreement == pytest.approx(agreement)
-        nearest = max(
-            (j for j in range(8) if j != k), key=lambda j, row_of=csms[0][k]: row_of[j]
-        )
-        assert row.first_nearest[0] == ANIMALS[nearest]
+    reference = np.asarray(stored_reference(two, "fast")[0])
+    for row in records(equal.classes):
+        k = ANIMALS.index(row["name"])
+        agreement = np.corrcoef(csms[1][k][off[k]], reference[k][off[k]])[0, 1]
+        assert row["second_agreement"] == pytest.approx(agreement)
+        similarity = np.where(off[k], csms[0][k], -np.inf)
+        assert row["first_nearest"][0] == ANIMALS[int(np.argmax(similarity))]
 
 
 def test_compare_notes_name_different_options(tmp_path):
@@ -707,20 +625,16 @@ def test_compare_notes_name_different_options(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "fields"),
+    ("options", "code"),
     [
-        (
-            ComparisonOptions(tolerance=1.5),
-            "tolerance-out-of-range",
-            {"tolerance": 1.5},
-        ),
-        (ComparisonOptions(split="val"), "unknown-split", {"split": "val"}),
-        (ComparisonOptions(measures=("ssim",)), "unknown-measure", {"measure": "ssim"}),
+        ({"tolerance": 1.5}, "tolerance-out-of-range"),
+        ({"split": "val"}, "unknown-split"),
+        ({"measures": ("ssim",)}, "unknown-measure"),
     ],
 )
-def test_compare_with_an_invalid_option_raises(two, options, code, fields):
-    with raises(code, **fields):
-        compare([two], options)
+def test_compare_with_an_invalid_option_raises(two, options, code):
+    with raises(code):
+        compare([two], **options)
 
 
 def test_networks_without_a_classifier_are_compared_by_their_templates(
@@ -736,16 +650,11 @@ def test_networks_without_a_classifier_are_compared_by_their_templates(
             write_csm(two, csm, "tncsm", "test", epoch=epoch, run=run)
     monkeypatch.setattr(ComparedRun, "own", "tncsm-test")
     found = compare([two])
-    assert found.between[0].of == "tncsm-test,tncsm-test"
-    assert found.between[0].points[1].value == pytest.approx(
-        oracles.sai(*csms.values(), "pearson"), abs=1e-9
-    )
-    assert {row.quantity: row for row in found.equal[0].rows}[
-        "max_wsi"
-    ].first == max_wsi(csms["fast"])
-    assert [band.curve for band in found.curves if band.curve == "nidm"] == [], (
-        "the curves table has none"
-    )
+    assert found.networks["of"][0] == "tncsm-test,tncsm-test"
+    expected = oracles.sai(*csms.values(), "pearson")
+    assert found.networks["value"][1] == pytest.approx(expected, abs=1e-9)
+    assert criteria_of(found)["max_wsi"]["first_value"] == max_wsi(csms["fast"])
+    assert "nidm" not in set(found.curves["curve"]), "the curves table has none"
 
 
 CSM = np.array(
@@ -772,7 +681,10 @@ def network(csm, names="abcd"):
 
     results = SimpleNamespace(rows_of=lambda *_: classes)
     return SimpleNamespace(
-        csm=read, order=np.arange(4), run=SimpleNamespace(results=results, name="r")
+        csm=read,
+        kept=lambda _what, make: make(),
+        order=np.arange(4),
+        run=SimpleNamespace(results=results, name="r"),
     )
 
 
@@ -780,14 +692,13 @@ def test_compare_classes_missing_class_is_no_neighbour():
     grown = CSM.copy()
     grown[3] = grown[:, 3] = np.nan
     pair = compare_classes([network(CSM)], [network(grown)])
-    assert [entry.first_nearest for entry in pair.classes] == [
+    assert pair.classes["first_nearest"].tolist() == [
         ["b", "c"],
         ["a", "c"],
         ["b", "a"],
         [],
     ]
-    assert [entry.likeness for entry in pair.classes] == [pytest.approx(1.0)] * 3 + [
-        None
-    ]
+    likeness = pair.classes["likeness"].to_numpy()
+    assert likeness == pytest.approx([1.0] * 3 + [np.nan], nan_ok=True)
     assert np.isnan(pair.second[3]).all()
     assert pair.second[0, 1] == pytest.approx(100 * 5 / 6)

@@ -8,8 +8,8 @@ import pytest
 from helpers.errors import raises
 from helpers.outputs import RUNS, curve, write_counts, write_csm, write_predictions
 
-from dsi_cli.errors import UsageError
-from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
+from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
+from dsi_cli.queries.records import records
 from dsi_cli.store import layout
 from dsi_cli.store.results import Results
 
@@ -74,8 +74,12 @@ def looked_up(run, epoch, split="test", name=None):
     return found
 
 
-def known_of(row):
-    return row.rank, row.wordnet_similarity, row.wordnet_rank
+def assert_known(row, expected):
+    rank, wordnet_similarity, wordnet_rank, farness = expected
+    assert row["rank"] == rank
+    assert row["wordnet_similarity"] == wordnet_similarity
+    assert row["wordnet_rank"] == wordnet_rank
+    assert row["farness"] == pytest.approx(farness, abs=1e-9)
 
 
 @pytest.mark.parametrize(("order", "sign"), [("unreasonable", -1), ("reasonable", 1)])
@@ -89,25 +93,18 @@ def test_samples_are_those_of_a_slow_loop(made, order, sign):
         for sample, (i, j, s) in enumerate(zip(target, prediction, score, strict=True))
         if i != j
     ]
-    found = worst_mistakes(Results(out), MistakeQuery(order=order, most=1000))
-    assert ([row.sample for row in found.rows], found.found) == (
-        [sample for _, _, sample in sorted(wrong)],
-        len(wrong),
-    )
-    for row in found.rows:
-        i, j = target[row.sample], prediction[row.sample]
-        assert (row.truth_index, row.prediction_index, row.score) == (
-            i,
-            j,
-            score[row.sample],
-        )
-        assert (row.truth, row.prediction) == (LABELS[i], LABELS[j])
-        assert (known_of(row), row.farness) == (
-            known[i, j][:3],
-            pytest.approx(known[i, j][3], abs=1e-9),
-        )
-        assert (row.wordnet_rank is None) == ("qwxzy" in (row.truth, row.prediction))
-    assert (found.own, found.furthest, found.wordnet_furthest) == ("ncsm", 7, 6)
+    found = worst_mistakes(Results(out), order=order, most=1000)
+    assert found["sample"].tolist() == [sample for _, _, sample in sorted(wrong)]
+    for row in records(found):
+        i, j = target[row["sample"]], prediction[row["sample"]]
+        assert (row["truth_index"], row["prediction_index"]) == (i, j)
+        assert (row["truth"], row["prediction"]) == (LABELS[i], LABELS[j])
+        assert row["score"] == score[row["sample"]]
+        assert_known(row, known[i, j])
+        has_wordnet = "qwxzy" not in (row["truth"], row["prediction"])
+        assert (row["wordnet_rank"] is not None) == has_wordnet
+    described = ("own", "furthest", "wordnet_furthest", "found")
+    assert [found.attrs[key] for key in described] == ["ncsm", 7, 6, len(wrong)]
 
 
 @pytest.mark.parametrize(("order", "sign"), [("unreasonable", -1), ("reasonable", 1)])
@@ -122,35 +119,31 @@ def test_pairs_are_those_of_a_slow_loop(made, order, sign):
     expected = sorted(
         number, key=lambda pair: (-number[pair], sign * known[pair][3], pair)
     )
-    found = confused_pairs(Results(out), MistakeQuery(order=order, most=1000))
-    assert [(row.truth_index, row.prediction_index) for row in found.rows] == expected
-    assert [row.count for row in found.rows] == [number[pair] for pair in expected]
-    for row in found.rows:
-        assert row.share == row.count / target.count(row.truth_index)
-        assert known_of(row) == known[row.truth_index, row.prediction_index][:3]
-        assert (row.truth, row.prediction) == (
-            LABELS[row.truth_index],
-            LABELS[row.prediction_index],
-        )
+    found = records(confused_pairs(Results(out), order=order, most=1000))
+    assert [(row["truth_index"], row["prediction_index"]) for row in found] == expected
+    for row, (i, j) in zip(found, expected, strict=True):
+        assert (row["truth"], row["prediction"]) == (LABELS[i], LABELS[j])
+        assert row["count"] == number[i, j]
+        assert row["share"] == number[i, j] / target.count(i)
+        assert_known(row, known[i, j])
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_ranks_of_all_mistakes_make_the_idm(analysed, run):
-    found = worst_mistakes(analysed.run, MistakeQuery(run=run, most=10**6))
+    found = worst_mistakes(analysed.run, run=run, most=10**6)
     errors = curve(
         analysed.run.curves, run, metric="idm", variant="errors", split="test"
-    ).loc[found.query.epoch]
+    ).loc[found.attrs["epoch"]]
     for of, rank, last in (
-        ("ncsm", "rank", found.furthest),
-        ("scsm", "wordnet_rank", found.wordnet_furthest),
+        ("ncsm", "rank", found.attrs["furthest"]),
+        ("scsm", "wordnet_rank", found.attrs["wordnet_furthest"]),
     ):
         value = errors[errors["of"] == of]["value"].item()
-        assert 1 - np.mean(
-            [getattr(row, rank) for row in found.rows]
-        ) / last == pytest.approx(value)
+        assert 1 - found[rank].mean() / last == pytest.approx(value)
 
 
-def test_mistakes_query_selects_epoch_classes_and_number(made):
+@pytest.mark.parametrize("make", [worst_mistakes, confused_pairs])
+def test_mistakes_are_selected_by_epoch_class_and_number(made, make):
     out = made()
     target, prediction, score = answers()
     counts = np.zeros((8, 8), int)
@@ -158,29 +151,16 @@ def test_mistakes_query_selects_epoch_classes_and_number(made):
     for epoch in (0, 1):
         write_predictions(out, target, prediction, score=score, epoch=epoch)
         write_counts(out, counts, epoch=epoch)
-    for make in (worst_mistakes, confused_pairs):
-        whole = make(Results(out), MistakeQuery(most=1000))
-        assert whole.query == MistakeQuery("run", 1, most=1000), "the last epoch"
-        few = make(Results(out), MistakeQuery(most=3))
-        assert (few.rows, few.found) == (whole.rows[:3], whole.found)
-        for truth, prediction_ in (("cat", None), (None, "dog"), ("lion", "bee")):
-            part = make(
-                Results(out),
-                MistakeQuery(truth=truth, prediction=prediction_, most=1000),
-            )
-            assert part.rows == [
-                row
-                for row in whole.rows
-                if row.truth == (truth or row.truth)
-                and row.prediction == (prediction_ or row.prediction)
-            ]
-            assert part.found == len(part.rows) > 0
-        assert (
-            make(Results(out), MistakeQuery(epoch=0, most=5)).rows != whole.rows[:5]
-        ), "ranks are those of the epoch"
-        assert (
-            make(Results(out), MistakeQuery(truth="cat", prediction="cat")).rows == []
-        )
+    every = make(Results(out), most=1000)
+    assert (every.attrs["run"], every.attrs["epoch"]) == ("run", 1), "the last epoch"
+    few = make(Results(out), most=3)
+    assert records(few) == records(every)[:3]
+    assert few.attrs["found"] == len(every)
+    for selected in ({"truth": "lion"}, {"truth": "lion", "prediction": "bee"}):
+        part = make(Results(out), most=1000, **selected)
+        is_part = np.all([every[key] == name for key, name in selected.items()], axis=0)
+        assert records(part) == records(every[is_part])
+        assert 0 < len(part) == part.attrs["found"] < len(every)
 
 
 def test_mistakes_without_a_classifier_use_templates(made):
@@ -188,25 +168,20 @@ def test_mistakes_without_a_classifier_use_templates(made):
     write_predictions(out, [0, 0, 0], [1, 2, 3])
     layout.csm_path(out, "run", "ncsm", None, 0).unlink()
     layout.head_path(out, "run", 0).unlink()
-    assert (listing := worst_mistakes(Results(out))).own is None
-    assert {row.rank for row in listing.rows} == {None}
-    assert listing.rows == sorted(
-        listing.rows, key=lambda row: (-row.wordnet_rank, row.sample)
-    )
+    listing = worst_mistakes(Results(out))
+    assert listing.attrs["own"] is None
+    assert listing["rank"].isna().all()
+    assert listing["wordnet_rank"].is_monotonic_decreasing
     templates = np.eye(8)
     templates[0, 1:] = templates[1:, 0] = [0.3, 0.1, 0.2, *[0.0] * 4]
     write_csm(out, templates, "tncsm", "test")
     listing = worst_mistakes(Results(out))
-    assert (listing.own, listing.furthest) == ("tncsm", 7)
-    assert {row.prediction: row.rank for row in listing.rows} == {
-        "dog": 1,
-        "horse": 3,
-        "frog": 2,
-    }
+    assert (listing.attrs["own"], listing.attrs["furthest"]) == ("tncsm", 7)
+    ranks = listing.set_index("prediction")["rank"].to_dict()
+    assert ranks == {"dog": 1, "horse": 3, "frog": 2}
     write_predictions(out, [0], [1], split="train")
-    assert worst_mistakes(Results(out), MistakeQuery(split="train")).own is None, (
-        "templates of another split"
-    )
+    of_train = worst_mistakes(Results(out), split="train")
+    assert of_train.attrs["own"] is None, "templates of another split"
 
 
 def test_mistakes_without_ranks_are_sorted_by_score(made):
@@ -214,59 +189,41 @@ def test_mistakes_without_ranks_are_sorted_by_score(made):
     layout.csm_path(out, "run", "ncsm", None, 0).unlink()
     layout.head_path(out, "run", 0).unlink()
     write_predictions(out, [0, 0, 0, 1], [1, 2, 3, 1], score=[0.5, None, 0.9, 1.0])
+    missing = ["rank", "wordnet_similarity", "wordnet_rank", "farness"]
     for order in ("unreasonable", "reasonable"):
-        listing = worst_mistakes(Results(out), MistakeQuery(order=order))
-        assert [row.sample for row in listing.rows] == [2, 0, 1]
-        assert {
-            (row.rank, row.wordnet_similarity, row.wordnet_rank, row.farness)
-            for row in listing.rows
-        } == {(None,) * 4}
-        assert (listing.own, listing.furthest, listing.wordnet_furthest) == (
-            None,
-            None,
-            None,
-        )
-    assert [
-        row.truth for row in worst_mistakes(Results(out), MistakeQuery(truth="0")).rows
-    ] == ["0", "0", "0"]
+        listing = worst_mistakes(Results(out), order=order)
+        assert listing["sample"].tolist() == [2, 0, 1]
+        assert listing[missing].isna().all(axis=None)
+        assert listing.attrs["furthest"] is listing.attrs["wordnet_furthest"] is None
+    assert set(worst_mistakes(Results(out), truth="0")["truth"]) == {"0"}
 
 
 def test_names_that_classes_share_have_their_index(made):
     out = made(labels=("crane", "dog", "crane", "frog", "bird", "lion", "whale", "bee"))
     write_predictions(out, [0, 2, 2, 1], [2, 0, 3, 0])
-    assert {
-        row.truth
-        for row in worst_mistakes(Results(out), MistakeQuery(truth="crane")).rows
-    } == {
-        "crane (class 0)",
-        "crane (class 2)",
-    }
-    (row,) = worst_mistakes(
-        Results(out), MistakeQuery(truth="crane (class 2)", prediction="crane")
-    ).rows
-    assert (row.sample, row.truth_index, row.prediction_index) == (1, 2, 0)
+    both = worst_mistakes(Results(out), truth="crane")
+    assert set(both["truth"]) == {"crane (class 0)", "crane (class 2)"}
+    one = worst_mistakes(Results(out), truth="crane (class 2)", prediction="crane")
+    assert one[["sample", "truth_index", "prediction_index"]].to_numpy().tolist() == [
+        [1, 2, 0]
+    ]
 
 
-def test_mistakes_title_and_legend_describe_the_query(made):
+def test_mistakes_title_and_legend_describe_the_selection(made):
     out = made()
     write_predictions(out, [0, 0, 1], [1, 1, 0])
     write_counts(out, np.eye(8, k=1, dtype=int))
-    listing = worst_mistakes(
-        Results(out), MistakeQuery(most=1, truth="cat", prediction="dog")
+    listing = worst_mistakes(Results(out), most=1, truth="cat", prediction="dog")
+    assert listing.attrs["title"] == (
+        "run, epoch 0, test: 1 of 2 mistakes of cat predicted as dog"
     )
-    assert (
-        listing.title == "run, epoch 0, test: 1 of 2 mistakes of cat predicted as dog"
-    )
-    assert (
-        listing.legend
-        == "furthest from the truth first; ranks from 1, the most similar to the truth,"
+    assert listing.attrs["legend"] == (
+        "furthest from the truth first; ranks from 1, the most similar to the truth,"
         " to 7 (WordNet: 6)"
     )
-    listing = confused_pairs(
-        Results(out), MistakeQuery(order="reasonable", truth="bee")
-    )
-    assert listing.title == "run, epoch 0, test: no pairs of bee"
-    assert listing.legend.startswith(
+    listing = confused_pairs(Results(out), order="reasonable", truth="bee")
+    assert listing.attrs["title"] == "run, epoch 0, test: no pairs of bee"
+    assert listing.attrs["legend"].startswith(
         "most frequent first, then nearest to the truth first; ranks"
     )
 
@@ -277,39 +234,32 @@ def test_mistakes_of_a_run_without_predictions_raise(made):
         with raises("no-predictions", run="run", split="test", other_split=None):
             function(Results(out))
     write_counts(out, np.eye(8, k=1, dtype=int), epoch=1)
-    with raises("no-predictions", table="predictions") as caught:
+    with raises("no-predictions", table="predictions"):
         worst_mistakes(Results(out))
-    assert "add --pairs" in str(caught.value)
-    assert confused_pairs(Results(out)).found == 7
-    with pytest.raises(
-        UsageError, match=r"^no confusions of epoch 0 on test in run 'run': there are 1"
-    ):
-        confused_pairs(Results(out), MistakeQuery(epoch=0))
+    assert confused_pairs(Results(out)).attrs["found"] == 7
+    with raises("no-confusions"):
+        confused_pairs(Results(out), epoch=0)
     with raises(
         "no-predictions", table="confusions", split="train", other_split="test"
     ):
-        confused_pairs(Results(out), MistakeQuery(split="train"))
+        confused_pairs(Results(out), split="train")
 
 
 @pytest.mark.parametrize(
-    ("query", "code", "fields"),
+    ("options", "code", "fields"),
     [
-        (MistakeQuery(truth="cta"), "unknown-class", {"name": "cta", "similar": "cat"}),
-        (
-            MistakeQuery(prediction="doog"),
-            "unknown-class",
-            {"name": "doog", "similar": "dog"},
-        ),
-        (MistakeQuery(truth="#########"), "unknown-class", {"similar": ""}),
-        (MistakeQuery(order="worst"), "unknown-order", {"order": "worst"}),
-        (MistakeQuery(split="val"), "unknown-split", {"split": "val"}),
-        (MistakeQuery(run="walk"), "unknown-run", {"run": "walk"}),
+        ({"truth": "cta"}, "unknown-class", {"name": "cta", "similar": "cat"}),
+        ({"prediction": "doog"}, "unknown-class", {"name": "doog", "similar": "dog"}),
+        ({"truth": "#########"}, "unknown-class", {"similar": ""}),
+        ({"order": "worst"}, "unknown-order", {"order": "worst"}),
+        ({"split": "val"}, "unknown-split", {"split": "val"}),
+        ({"run": "walk"}, "unknown-run", {"run": "walk"}),
     ],
 )
-def test_mistakes_of_a_query_that_cannot_be_answered_raise(made, query, code, fields):
+def test_mistakes_of_what_does_not_exist_raise(made, options, code, fields):
     out = made()
     write_predictions(out, [0], [1])
     write_counts(out, np.eye(8, k=1, dtype=int))
     for function in (worst_mistakes, confused_pairs):
         with raises(code, **fields):
-            function(Results(out), query)
+            function(Results(out), **options)

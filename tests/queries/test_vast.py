@@ -14,7 +14,7 @@ from dsi_cli import similarity
 from dsi_cli.analysis import report_file, rows_plan
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
+from dsi_cli.queries.neighbors import closest_pairs, nearest
 from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
 
@@ -107,20 +107,18 @@ def test_neighbours_and_pairs_are_those_of_the_whole_matrix(
     out: Path, weights: list[np.ndarray]
 ) -> None:
     expected = weight_similarity(weights[1]).astype(float)
-    listing = nearest(Results(out), "dog", NeighborQuery(most=3))
-    assert [row.class_index for row in listing.rows] == [
-        k for k in np.argsort(-expected[1]) if k != 1
-    ][:3]
-    assert listing.found == 7
-    assert "WordNet similarities are not available" in (listing.legend or "")
+    listing = nearest(Results(out), "dog", most=3)
+    order = [k for k in np.argsort(-expected[1]) if k != 1]
+    assert listing["class_index"].tolist() == order[:3]
+    assert listing.attrs["found"] == 7
+    assert "WordNet similarities are not available" in listing.attrs["legend"]
     first, second = np.triu_indices(8, 1)
     best = np.argsort(-expected[first, second])[:5]
-    pairs = closest_pairs(Results(out), NeighborQuery(most=5))
-    assert [(row.first_index, row.second_index) for row in pairs.rows] == list(
-        zip(first[best], second[best], strict=True)
-    )
+    pairs = closest_pairs(Results(out), most=5)
+    assert pairs["first_index"].tolist() == first[best].tolist()
+    assert pairs["second_index"].tolist() == second[best].tolist()
     with raises("too-many-pairs", classes=8, stored=7):
-        closest_pairs(Results(out), NeighborQuery(most=8))
+        closest_pairs(Results(out), most=8)
 
 
 def test_the_report_is_made_and_says_what_it_lacks(out: Path) -> None:
@@ -158,7 +156,7 @@ def test_every_verb_says_plainly_what_it_cannot_do(
         needs in mistakes.err,
         dsi("plot", out, "-o", tmp_path / "figures").code,
     ) == (2, True, 0)
-    assert (tmp_path / "figures" / "sai.png").is_file()
+    assert (tmp_path / "figures" / "wsi.png").is_file()
     heatmaps = dsi("plot", out, "heatmaps", "-o", tmp_path / "figures")
     assert (heatmaps.code, needs in heatmaps.err) == (2, True)
 

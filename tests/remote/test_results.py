@@ -134,8 +134,8 @@ def test_results_behind_a_url_are_read_by_commands_and_the_api(
     ]
     shown = dsi("neighbors", OUT, "--class", "cat", "--epoch", 1)
     assert (shown.code, shown.err) == (0, "")
-    assert dsi("plot", OUT, "sai", "-o", tmp_path / "figures").code == 0
-    assert (tmp_path / "figures" / "sai.png").read_bytes().startswith(b"\x89PNG")
+    assert dsi("plot", OUT, "wsi", "-o", tmp_path / "figures").code == 0
+    assert (tmp_path / "figures" / "wsi.png").read_bytes().startswith(b"\x89PNG")
     assert dsi("report", OUT, "-o", tmp_path / "page.html").code == 0
     run = open_results(OUT)
     assert run.epochs() == [0, 1]
@@ -184,7 +184,7 @@ def test_analyze_with_a_url_as_output_raises_before_it_reads(make_run, dsi, comm
         analyze(folder, "s3://lab/results/resnet")
 
 
-@pytest.mark.parametrize("command", [("report",), ("plot", "sai")])
+@pytest.mark.parametrize("command", [("report",), ("plot", "wsi")])
 def test_report_and_plot_of_a_url_without_an_output_raise(dsi, command):
     name, *figures = command
     ended = dsi(name, OUT, *figures)

@@ -8,10 +8,12 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.table_comparison import write_output, write_run
 
-from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
+from dsi_cli.queries.comparison.compare import compare
+from dsi_cli.queries.records import records
 from dsi_cli.report import comparison_page
 from dsi_cli.report.comparison_page import forest
 from dsi_cli.store.results import Results
@@ -36,12 +38,12 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(out):
-    return compare([out], ComparisonOptions(names=Results(out).names[::2]))
+    return compare([out], names=Results(out).names[::2])
 
 
 @pytest.fixture(scope="module")
 def groups(out):
-    return compare([out], ComparisonOptions(group="seed"))
+    return compare([out], group="seed")
 
 
 def saved(comparison, tmp_path):
@@ -88,16 +90,15 @@ def test_render_is_deterministic_and_has_no_external_requests(groups, tmp_path):
 def test_forest_places_all_intervals_on_one_scale_with_0_in_the_middle(two):
     rows = two.equal[0].forest
     plot = forest(rows)
-    ends = [abs(end) for row in rows for end in (row.low, row.high) if end is not None]
+    largest = rows[["low", "high"]].abs().max(axis=None)
     for item in plot["rows"]:
         for end, position in (
-            (getattr(item["row"], name), item[name])
-            for name in ("low", "difference", "high")
+            (item["row"][name], item[name]) for name in ("low", "difference", "high")
         ):
             assert (position is None) == (end is None)
             if end is not None:
                 assert position == pytest.approx(
-                    50 + 50 / 1.1 * end / max(ends), abs=0.01
+                    50 + 50 / 1.1 * end / largest, abs=0.01
                 )
         assert item["seeds"] is None
     assert (50.0, "0") in plot["ticks"]
@@ -109,9 +110,9 @@ def test_forest_places_all_intervals_on_one_scale_with_0_in_the_middle(two):
 
 def test_forest_of_repetitions_has_the_range_of_their_pairs(groups, two):
     rows = groups.equal[0].forest
-    largest = max(abs(end) for row in rows for end in (row.low, row.high))
+    largest = rows[["low", "high"]].abs().max(axis=None)
     for item in forest(rows)["rows"]:
-        half = 50 / 1.1 * item["row"].seed_range / largest
+        half = 50 / 1.1 * item["row"]["seed_range"] / largest
         assert item["seeds"] == pytest.approx(
             (max(0, 50 - half), min(100, 2 * half)), abs=0.02
         )
@@ -137,32 +138,32 @@ def test_page_shows_the_verdict_the_forest_and_the_tables(open_file, two, tmp_pa
     )
     (equal,) = two.equal
     assert page.locator(".forest .lane circle").count() == len(equal.forest) == 4
-    assert page.locator(".forest-row.excludes-zero").count() == sum(
-        row.excludes_zero is True for row in equal.forest
-    )
+    excluding = int(equal.forest["excludes_zero"].sum())
+    assert page.locator(".forest-row.excludes-zero").count() == excluding
     assert page.locator(".sides b").all_inner_texts() == [
         f"← higher in {equal.second}",
         f"higher in {equal.first} →",
     ]
     values = page.locator(".forest-row .values").all_inner_texts()
     assert values == [
-        f"{shown(row.difference, '+.3f')}\n{shown(row.low, '+.3f')} to"
-        f" {shown(row.high, '+.3f')}"
-        for row in equal.forest
+        f"{shown(row['difference'], '+.3f')}\n{shown(row['low'], '+.3f')} to"
+        f" {shown(row['high'], '+.3f')}"
+        for row in records(equal.forest)
     ]
-    for cells, row in zip(table(page, "values")[2:], equal.rows, strict=True):
-        assert cells[0].startswith(row.title)
-        assert cells[1:3] == [
-            "–" if one is None else shown(one) for one in (row.first, row.second)
-        ]
-        assert cells[6] == {True: "yes", False: "no", None: "–"}[row.excludes_zero]
-    last = (pair := two.between[0]).points[-1]
+    rows = records(equal.criteria)
+    for cells, row in zip(table(page, "values")[2:], rows, strict=True):
+        assert cells[0].startswith(row["title"])
+        values = [row["first_value"], row["second_value"]]
+        assert cells[1:3] == ["–" if one is None else shown(one) for one in values]
+        excludes_zero = {True: "yes", False: "no", None: "–"}[row["excludes_zero"]]
+        assert cells[6] == excludes_zero
+    last = records(two.networks)[-1]
     told = [
-        pair.first,
-        pair.second,
-        str(last.at),
-        shown(last.excess),
-        shown(last.z, "z.1f"),
+        last["first"],
+        last["second"],
+        str(last["at"]),
+        shown(last["excess"]),
+        shown(last["z"], "z.1f"),
     ]
     assert table(page, "networks") == [told]
 
@@ -171,13 +172,17 @@ def test_page_shows_both_matrices_and_their_difference(open_file, two, out, tmp_
     page = open_file(saved(two, tmp_path))
     assert page.locator(".matrices canvas.thumbnail").count() == 3
     (equal,) = two.equal
-    results, first = Results(out), equal.first_chosen[0]
+    results, first = Results(out), equal.chosen.iloc[0]
     names = (
-        results.classes[results.classes["run"] == first.run]
+        results.classes[results.classes["run"] == first["run"]]
         .sort_values("display_order")["name"]
         .tolist()
     )
-    csm = results.csm("ncsm", first.epoch, run=first.run).loc[names, names].to_numpy()
+    csm = (
+        results.csm("ncsm", first["epoch"], run=first["run"])
+        .loc[names, names]
+        .to_numpy()
+    )
     nearest = 100 * np.mean(csm[~np.eye(8, dtype=bool)] > csm[0, 1]) + 100 / 56
     (
         canvas := page.locator(".matrices canvas.thumbnail").first
@@ -190,22 +195,18 @@ def test_page_shows_both_matrices_and_their_difference(open_file, two, out, tmp_
     assert told.startswith(
         f"{names[0]} and {names[1]}: among the nearest {nearest:.0f} % in {equal.first}"
     )
-    assert [cells[0] for cells in table(page, "classes")] == [
-        row.name for row in equal.classes
-    ]
+    names = [cells[0] for cells in table(page, "classes")]
+    assert names == equal.classes["name"].tolist()
     assert page.locator(".scatter circle").count() == 8
 
 
 def test_lines_of_many_runs_differ_in_colour_or_dashes(open_file, two, tmp_path):
-    page = open_file(
-        saved(
-            replace(
-                two,
-                curves=[replace(two.curves[0], group=f"run {k}") for k in range(28)],
-            ),
-            tmp_path,
-        )
-    )
+    one = two.curves[two.curves["curve"] == "accuracy"]
+    one = one[one["group"] == one["group"].iloc[0]]
+    many = [one.assign(group=f"run {k}") for k in range(28)]
+    copy = replace(two)
+    vars(copy)["curves"] = pd.concat(many, ignore_index=True)
+    page = open_file(saved(copy, tmp_path))
     looks = (
         "all => all.map((line) => getComputedStyle(line)).map((style) => style.stroke +"
         " style.strokeDasharray)"
@@ -231,7 +232,8 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(
     open_file, two, tmp_path
 ):
     page = open_file(saved(two, tmp_path))
-    wanted = {band.group: band for band in two.curves if band.curve == "accuracy"}
+    accuracies = two.curves[two.curves["curve"] == "accuracy"]
+    wanted = accuracies.groupby("group")["mean"].first()
     plot = page.locator("svg.plot").nth(1)
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
@@ -240,14 +242,14 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(
     assert accuracy.count() == 2
     for row in accuracy.all():
         assert row.locator("td").first.inner_text() == shown(
-            wanted[row.locator("th").inner_text()].mean[0]
+            wanted[row.locator("th").inner_text()]
         )
     page.locator("#epoch").focus()
     page.keyboard.press("ArrowLeft")
-    point = two.between[0].points[-2]
-    assert page.locator("#epoch-number").inner_text() == str(point.at)
+    point = records(two.networks)[-2]
+    assert page.locator("#epoch-number").inner_text() == str(point["at"])
     told = page.locator("#network-panels .panel td").all_inner_texts()
-    assert told == [shown(point.excess), f"z {shown(point.z, 'z.1f')}"]
+    assert told == [shown(point["excess"]), f"z {shown(point['z'], 'z.1f')}"]
 
 
 def test_page_of_groups_shows_bands(open_file, groups, tmp_path):
@@ -271,15 +273,13 @@ def test_page_of_groups_shows_bands(open_file, groups, tmp_path):
     assert page.locator("img").count() == 0
     first = page.locator(".panel").nth(1)
     assert first.locator("polygon.interval").count() == 2
-    band = next(
-        one for one in groups.curves if one.curve == "alignment" and one.group == "cnn"
-    )
+    band = groups.curves.query("curve == 'alignment' and group == 'cnn'").iloc[-1]
     told = (
         first.locator("tr", has_text="cnn, mean of 2").locator("td").all_inner_texts()
     )
     assert told == [
-        shown(band.mean[-1]),
-        f"{shown(band.low[-1])} to {shown(band.high[-1])}",
+        shown(band["mean"]),
+        f"{shown(band['low'])} to {shown(band['high'])}",
     ]
     assert (
         page.locator("#network-panels tr")

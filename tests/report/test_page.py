@@ -30,7 +30,8 @@ from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.metrics.permutation_null import MIN_Z
-from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs
+from dsi_cli.queries.mistakes import confused_pairs
+from dsi_cli.queries.records import records
 from dsi_cli.report import matrices
 from dsi_cli.store.results import Results
 
@@ -787,9 +788,7 @@ def test_mistakes_follow_the_epoch(same_page, out):
             "document.querySelector('#mistakes-body h3').textContent == 'On test,"
             f" epoch {epoch}'",
         )
-        expected = confused_pairs(
-            Results(out), MistakeQuery("first", epoch, "test", most=200)
-        ).rows
+        expected = confused_pairs(Results(out), run="first", epoch=epoch, most=200)
         same_page.locator("#mistakes button", has_text="Show all").first.click()
         shown = [
             row.locator("td").all_inner_texts()
@@ -798,18 +797,17 @@ def test_mistakes_follow_the_epoch(same_page, out):
             )
         ]
         ranks = {
-            (row.truth, row.prediction): (
-                [str(row.count), f"{100 * row.share:.1f} %"]
+            (row["truth"], row["prediction"]): (
+                [str(row["count"]), f"{100 * row['share']:.1f} %"]
                 + [
                     "–" if rank is None else str(int(rank + 0.5))
-                    for rank in (row.rank, row.wordnet_rank)
+                    for rank in (row["rank"], row["wordnet_rank"])
                 ]
             )
-            for row in expected
+            for row in records(expected)
         }
-        assert [int(cells[2]) for cells in shown] == [row.count for row in expected][
-            : len(shown)
-        ]
+        counts = expected["count"].tolist()
+        assert [int(cells[2]) for cells in shown] == counts[: len(shown)]
         assert all(ranks[cells[0], cells[1]] == cells[2:6] for cells in shown)
         assert {cells[6] for cells in shown} <= {
             "both",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dsi_cli.inference.open_dataset import image_at
 from dsi_cli.queries.findings import run_findings
-from dsi_cli.queries.mistakes import MistakeQuery, worst_mistakes
+from dsi_cli.queries.mistakes import worst_mistakes
 from dsi_cli.report import page_data
 from dsi_cli.store.results import Results
 
@@ -33,10 +33,9 @@ def run(make_results, tmp_path):
 def test_mistake_data_equals_the_queries(run):
     found = page_data.mistake_data(run, run_findings(run.path, "run"), None)
     assert (list(found), found["test"]["epoch"]) == (["test"], 1)
-    expected = worst_mistakes(run, MistakeQuery("run", 1))
-    assert [row["sample"] for row in found["test"]["mistakes"]["rows"]] == [
-        row.sample for row in expected.rows
-    ]
+    expected = worst_mistakes(run, run="run", epoch=1)
+    rows = found["test"]["mistakes"]["rows"]
+    assert [row["sample"] for row in rows] == expected["sample"].tolist()
     assert {
         (row["truth_index"], row["prediction_index"]) for row in found["test"]["pairs"]
     } == {(0, 1), (1, 2), (2, 4)}

@@ -13,10 +13,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+import pandas as pd
 
 from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import jackknife
@@ -25,13 +29,19 @@ from dsi_cli.queries.comparison import repetitions
 from dsi_cli.queries.comparison.criteria import SEEDS
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
-    CriterionRow,
-    EqualAccuracyComparison,
+    EqualAccuracy,
     at_equal_accuracy,
 )
-from dsi_cli.queries.comparison.network_pairs import CrossAlignment, cross_alignment
-from dsi_cli.queries.comparison.repetitions import CurveBand, RepeatedRuns
-from dsi_cli.queries.comparison.runs import ComparedRun, common_reference, compared_runs
+from dsi_cli.queries.comparison.network_pairs import cross_alignment
+from dsi_cli.queries.comparison.repetitions import RepeatedRuns
+from dsi_cli.queries.comparison.runs import (
+    ACCURACY,
+    ALIGNMENT,
+    ComparedRun,
+    common_reference,
+    compared_runs,
+)
+from dsi_cli.queries.records import records
 from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLITS
 
@@ -63,8 +73,7 @@ HALF_MAX = 0.5
 MANY_PAIRS = 15  # number of pairs that a screen or page shows at once
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The verdict on two runs or groups."""
 
     first: str
@@ -74,217 +83,98 @@ class Verdict:
     the runs cannot be compared.
     """
     preferred: str | None  # the name of the preferred group; None for single trainings
-    sentence: str
     title: str  # the clause of `OF_PAIRS` with the name of the network that is higher
-    # for each quantity its difference with the interval, or why it was not compared
-    reasons: list[str]
+    sentence: str
 
 
-def verdict(equal: EqualAccuracyComparison) -> Verdict:
+def verdict(equal: EqualAccuracy) -> Verdict:
     """Return the verdict on a comparison at equal accuracy."""
-    first, second = equal.first, equal.second
-    reasons = [difference_sentence(equal, row) for row in equal.rows]
-    if not equal.rows:
+    first, second, rows = equal.first, equal.second, equal.criteria
+    undecided = Verdict(first, second, UNDECIDED, None, OF_PAIRS[UNDECIDED], "")
+    if rows.empty:
         sentence = f"{first} and {second} cannot be compared: {equal.reason}"
-        return Verdict(
-            first, second, UNDECIDED, None, sentence, OF_PAIRS[UNDECIDED], reasons
-        )
+        return undecided._replace(sentence=sentence)
 
-    # Collect the quantities in which each network is higher. The last accuracy has a
-    # section of its own.
-    known = [
-        row
-        for row in equal.rows
-        if row.is_main and row.quantity != "accuracy" and row.excludes_zero is not None
-    ]
-    different = [row for row in known if row.excludes_zero]
-    favoured = {_higher(equal, row) for row in different if row.is_criterion}
-    preferred = None
-    if not any(row.is_criterion for row in known):
-        answer, end = (
-            UNDECIDED,
-            f"no criterion of {first} and {second} has a confidence interval",
-        )
-    else:
-        answer = (NO_DIFFERENCE, HIGHER, MIXED)[len(favoured)]
-        end = _claims(equal, known)
-        if different:
-            end += _reservation(equal)
-    if answer == HIGHER and equal.basis == EQUAL and equal.is_repeated:
-        (preferred,) = favoured
-        answer = PREFERRED
-
-    where = (
-        f"at an accuracy of {equal.level:.3f}"
-        if equal.basis == EQUAL
-        else "at the last epochs"
+    # The last accuracy has a section of its own.
+    known = equal.forest.dropna(subset="excludes_zero").to_dict("records")
+    for row in known:
+        row["higher"] = first if row["difference"] > 0 else second
+    criteria = [row for row in known if row["is_criterion"]]
+    favoured = list(
+        dict.fromkeys(row["higher"] for row in criteria if row["excludes_zero"])
     )
+    where = "at the last epochs"
+    if equal.basis == EQUAL:
+        where = f"at an accuracy of {equal.level:.3f}"
     trainings = "In these two runs"
-    if max(len(equal.first_chosen), len(equal.second_chosen)) > 1:
-        trainings = (
-            f"Over {len(equal.first_chosen)} and {len(equal.second_chosen)} trainings"
-        )
-    title = OF_PAIRS[answer]
-    if len(favoured) == 1:
-        title = title.replace("one network", next(iter(favoured)))
-    return Verdict(
-        first, second, answer, preferred, f"{trainings}, {where}, {end}", title, reasons
-    )
+    if max(equal.trainings) > 1:
+        trainings = "Over {} and {} trainings".format(*equal.trainings)
+    if not criteria:
+        end = f"no criterion of {first} and {second} has a confidence interval"
+        return undecided._replace(sentence=f"{trainings}, {where}, {end}")
+
+    answer = (NO_DIFFERENCE, HIGHER, MIXED)[len(favoured)]
+    title, preferred = OF_PAIRS[answer], None
+    if answer == HIGHER:
+        title = title.replace("one network", favoured[0])
+        if equal.basis == EQUAL and equal.is_repeated:
+            answer, preferred = PREFERRED, favoured[0]
+            title = OF_PAIRS[answer].replace("one network", favoured[0])
+    end = _claims(known, f"{first} and {second}")
+    is_different = any(row["excludes_zero"] for row in known)
+    if is_different and equal.basis != EQUAL:
+        end += "; that may be due to their accuracy"
+    elif is_different and not equal.is_repeated:
+        end += "; another training may reverse it"
+    sentence = f"{trainings}, {where}, {end}"
+    return Verdict(first, second, answer, preferred, title, sentence)
 
 
-def _claims(equal: EqualAccuracyComparison, known: list[CriterionRow]) -> str:
+def _claims(known: Sequence[dict[Any, Any]], pair: str) -> str:
     """Return in which criteria each network is higher, and then what only describes the
     networks.
     """
-    criteria = [row for row in known if row.is_criterion]
     titles: dict[str, list[str]] = {}
-    for row in criteria:
-        if row.excludes_zero:
-            titles.setdefault(_higher(equal, row), []).append(_lower_case(row.title))
+    for row in known:
+        if row["is_criterion"] and row["excludes_zero"]:
+            titles.setdefault(row["higher"], []).append(row["title"])
     claims = []
     for name, higher in titles.items():
-        claims.append(
-            f"{_listed(higher)} {'is' if len(higher) == 1 else 'are'} higher in {name}"
-        )
+        verb = "is" if len(higher) == 1 else "are"
+        claims.append(f"{_listed(higher)} {verb} higher in {name}")
     if not claims:
-        unclear = _listed([_lower_case(row.title) for row in criteria])
-        pair = f"{equal.first} and {equal.second}"
+        unclear = _listed([row["title"] for row in known if row["is_criterion"]])
         claims.append(
             f"no criterion tells {pair} apart: the 95 % confidence intervals of"
             f" {unclear} include 0"
         )
     text = ", and ".join(claims)
     for row in known:
-        if row.excludes_zero and not row.is_criterion:
+        if row["excludes_zero"] and not row["is_criterion"]:
             text += (
-                f"; {row.title}, which only describes a network, is higher in"
-                f" {_higher(equal, row)}"
+                f"; {row['title']}, which only describes a network, is higher in"
+                f" {row['higher']}"
             )
     return text
 
 
-def _lower_case(title: str) -> str:
-    return title.replace("Agreement", "agreement")
+def _listed(titles: Sequence[str]) -> str:
+    *texts, last = (title.replace("Agreement", "agreement") for title in titles)
+    return f"{', '.join(texts)} and {last}" if texts else last
 
 
-def _listed(texts: list[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
-
-
-def _reservation(equal: EqualAccuracyComparison) -> str:
-    """Return why the differences may be due to something else."""
-    if equal.basis != EQUAL:
-        return "; that may be due to their accuracy"
-    if equal.is_repeated:
-        return ""
-    return "; another training may reverse it"
-
-
-def difference_sentence(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
-    """Return one sentence on one difference."""
-    if row.difference is None:
-        return f"{row.title}: not compared; {row.reason}"
-    values = f"{row.title}: {row.first:.3f} against {row.second:.3f}"
-    if row.low is None or row.high is None:
-        return f"{values}, a difference of {row.difference:+.3f}; {row.reason}"
-    interval = (
-        f"the 95 % confidence interval of the difference over {row.covers},"
-        f" {row.low:+.3f} to {row.high:+.3f},"
-    )
-    if row.excludes_zero:
-        return f"{values}: higher in {_higher(equal, row)}; {interval} excludes 0"
-    return f"{values}: {interval} includes 0"
-
-
-def _higher(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
-    assert row.difference is not None
-    return equal.first if row.difference > 0 else equal.second
-
-
-@dataclass(frozen=True)
-class ComparisonOptions:
-    """The options of a comparison."""
-
-    names: Sequence[str] = ()  # the names of runs; all if empty
-    group: str | None = None
-    """A regular expression whose first captured part names a group of repetitions;
-    ``seed`` for the usual suffixes.
-    """
-    tolerance: float = 0.01  # the largest difference of accuracies that count as equal
-    split: str | None = None
-    """The split of accuracy and mistakes, test or train; test if None, or train if a
-    run has no accuracy on test.
-    """
-    measures: Sequence[str] = (
-        # the measures of the SAI; the first is a criterion, the others describe
-        MEASURES
-    )
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """One compared run."""
-
-    label: str
-    group: str
-    output: str
-    run: str
-    classes: int
-    first_epoch: int
-    last_epoch: int
-    best_accuracy: float | None
-    best_epoch: int | None
-    # the excess of the SAI with WordNet at the last epoch, by the first measure
-    alignment: float | None
-    aligned_at: int | None
-    """The first epoch at which the excess was half of its maximum.
-
-    Epochs are numbers of completed epochs if all runs have them. None if the maximum is
-    less than 3 standard deviations above chance.
-    """
-    # False for a single checkpoint without an epoch number, which counts as epoch 0
-    has_epochs: bool = True
-
-    @property
-    def span(self) -> str:
-        """The first and the last epoch for display."""
-        ends = dict.fromkeys((self.first_epoch, self.last_epoch))
-        return "-".join(map(str, ends)) if self.has_epochs else "–"
-
-    @property
-    def best_at(self) -> str:
-        """The epoch with the best accuracy, to display after it."""
-        return (
-            f" at epoch {self.best_epoch}"
-            if self.best_epoch is not None and self.has_epochs
-            else ""
-        )
-
-    def half_at(self, unit: str) -> str:
-        """Return when the excess was half of its maximum, for display; ``unit`` is that
-        of `Comparison.epochs`.
-        """
-        if self.aligned_at is None or not self.has_epochs:
-            return ""
-        return (
-            f"at epoch {self.aligned_at}"
-            if unit == "epoch"
-            else f"after {count(self.aligned_at, 'epoch')}"
-        )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """The comparison of several runs."""
+    """The comparison of several runs. `tables` has all its tables."""
 
     epochs: (
         str  # the unit of ``at``, ``x`` and ``aligned_at``: epochs completed or epoch
     )
     split: str
     measures: list[str]
-    runs: list[RunSummary]
-    between: list[CrossAlignment]
-    equal: list[EqualAccuracyComparison]
+    reference: str  # what the agreement is with, for readers
+    groups: list[RepeatedRuns]
+    equal: list[EqualAccuracy]
     verdicts: list[Verdict]
     # the group of repetitions that is preferred to all others; None for single
     # trainings
@@ -292,18 +182,32 @@ class Comparison:
     recommendation: str  # the verdict in one sentence
     # what the confidence intervals cover, and what they do not; empty without intervals
     coverage: str
-    curves: list[CurveBand]
-    notes: list[str] = field(default_factory=list)
-    reference: str = "WordNet"  # what the agreement is with, for readers
+    notes: list[str]
+    progress: Progress
 
     def __repr__(self) -> str:
-        return (
-            f"Comparison({', '.join(run.label for run in self.runs)}:"
-            f" {self.recommendation})"
+        runs = ", ".join(run.label for run in self.compared)
+        return f"Comparison({runs}: {self.recommendation})"
+
+    @property
+    def compared(self) -> list[ComparedRun]:
+        """The runs in order of the groups."""
+        return [run for group in self.groups for run in group.runs]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the groups, which are those of the runs without repetitions."""
+        return [group.name for group in self.groups]
+
+    @property
+    def has_groups(self) -> bool:
+        """True if some runs are repetitions of one training."""
+        return any(
+            group.name != run.label for group in self.groups for run in group.runs
         )
 
     @property
-    def pairs(self) -> list[tuple[Verdict, EqualAccuracyComparison]]:
+    def pairs(self) -> list[tuple[Verdict, EqualAccuracy]]:
         """The pairs for display; of more than `MANY_PAIRS`, those that differ come
         first.
         """
@@ -312,78 +216,155 @@ class Comparison:
             pairs.sort(key=lambda pair: pair[0].answer in (NO_DIFFERENCE, UNDECIDED))
         return pairs
 
-    @property
-    def has_groups(self) -> bool:
-        """True if some runs are repetitions of one training."""
-        return any(run.group != run.label for run in self.runs)
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row per run: ``label``, ``group``, ``output``, ``run``, ``classes``,
+        ``first_epoch``, ``last_epoch``, ``best_accuracy``, ``best_epoch``,
+        ``alignment`` (the excess of the SAI with WordNet at the last epoch, by the
+        first measure), ``aligned_at`` (the first epoch at which the excess was half of
+        its maximum; missing if the maximum is less than 3 standard deviations above
+        chance), ``has_epochs`` (False for a single checkpoint without an epoch number,
+        which counts as epoch 0).
+        """
+        rows = [
+            _run_row(self, run, group.name)
+            for group in self.groups
+            for run in group.runs
+        ]
+        counts = {"best_epoch": "Int64", "aligned_at": "Int64"}
+        return pd.DataFrame(rows).astype(counts)
+
+    @cached_property
+    def networks(self) -> pd.DataFrame:
+        """The SAI between every two runs by epoch; `network_pairs.cross_alignment`
+        describes the columns.
+        """
+        return self.networks_at(last_only=False)
+
+    def networks_at(self, *, last_only: bool) -> pd.DataFrame:
+        """Return the SAI between every two runs, at all epochs or at the last common
+        one alone.
+        """
+        rows: list[dict[str, Any]] = []
+        pairs = _with_progress("with each other", self.compared, self.progress)
+        for first, second in pairs:
+            rows += cross_alignment(
+                first, second, self.measures[0], last_only=last_only
+            )
+        counts = dict.fromkeys(
+            ("at", "first_epoch", "second_epoch", "classes_used"), "Int64"
+        )
+        numbers = dict.fromkeys(
+            ("value", "null_mean", "null_std", "z", "excess"), "float64"
+        )
+        types = counts | numbers
+        frame = pd.DataFrame(rows)
+        return frame.reindex(columns=[*frame, *types.keys() - {*frame}]).astype(types)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The curves of all groups; `repetitions.curve_bands` describes the columns."""
+        return repetitions.curve_bands(self.groups, self.split, self.measures[0])
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return all tables: ``runs``, ``pairs`` with the verdicts, the ``chosen``
+        epochs, the ``criteria``, the ``classes`` that each pair sees most differently,
+        ``networks`` and ``curves``.
+        """
+        pairs = pd.DataFrame(self.verdicts)
+        for name in ("basis", "split", "level", "reason"):
+            pairs[name] = [getattr(equal, name) for equal in self.equal]
+        of_pairs = {
+            name: pd.concat(
+                [_of_pair(equal, getattr(equal, name)) for equal in self.equal],
+                ignore_index=True,
+            )
+            for name in ("chosen", "criteria", "classes")
+        }
+        of_pairs["chosen"] = of_pairs["chosen"].astype(
+            {"epochs_completed": "Int64", "mistakes": "Int64"}
+        )
+        bands = repetitions.network_bands(self.groups, self.networks)
+        curves = pd.concat([self.curves, bands], ignore_index=True)
+        tables = {"runs": self.runs, "pairs": pairs} | of_pairs
+        return tables | {"networks": self.networks, "curves": curves}
+
+
+def _of_pair(equal: EqualAccuracy, rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows.copy()
+    rows.insert(0, "first", equal.first)
+    rows.insert(1, "second", equal.second)
+    return rows
 
 
 def compare(
     outputs: Sequence[str | Path],
-    options: ComparisonOptions | None = None,
+    *,
+    names: Sequence[str] = (),
+    group: str | None = None,
+    tolerance: float = 0.01,
+    split: str | None = None,
+    measures: Sequence[str] = MEASURES,
     progress: Progress = lambda *_: None,
 ) -> Comparison:
     """Return a comparison of the runs of some results folders.
 
-    ``progress`` is called after each pair of runs with the stage, the number of its
-    finished pairs, and that of all its pairs. Raise `UsageError` if a folder is not a
-    results folder, fewer than two runs remain, or an option is invalid.
-    """
-    options = options or ComparisonOptions()
-    if not 0 <= options.tolerance < 1:
-        message = f"the tolerance of accuracy {options.tolerance:g} is not in [0, 1)"
-        raise UsageError(
-            message, code="tolerance-out-of-range", tolerance=options.tolerance
-        )
-    if options.split is not None:
-        require_choice("split", options.split, SPLITS)
-    for name in options.measures:
-        require_choice("measure", name, jackknife.MEASURES, "no comparison by measure")
+    Raise `UsageError` if a folder is not a results folder, fewer than two runs remain,
+    or an option is invalid.
 
-    runs = compared_runs(
-        [outputs] if isinstance(outputs, str | Path) else outputs, options.names
-    )
-    groups = repetitions.group_runs(runs, options.group)
-    by_completed = repetitions.all_know_completed_epochs(runs)
-    measure = options.measures[0]
-    split = options.split
-    if split is None:
-        split = next(
-            (
-                name
-                for name in SPLITS
-                if all(len(run.curve("accuracy", split=name)) for run in runs)
-            ),
-            SPLITS[0],
-        )
+    Parameters
+    ----------
+    outputs : the results folders.
+    names : the names of runs; all by default.
+    group : a regular expression whose first captured part names a group of repetitions;
+        ``seed`` for the usual suffixes.
+    tolerance : the largest difference of accuracies that count as equal.
+    split : the split of accuracy and mistakes, test or train; test by default, or train
+        if a run has no accuracy on test.
+    measures : the measures of the SAI; the first is a criterion, the others describe.
+    progress : called after each pair of runs with the stage, the number of its finished
+        pairs, and that of all its pairs.
+    """
+    if not 0 <= tolerance < 1:
+        message = f"the tolerance of accuracy {tolerance:g} is not in [0, 1)"
+        raise UsageError(message, code="tolerance-out-of-range", tolerance=tolerance)
+    if split is not None:
+        require_choice("split", split, SPLITS)
+    for name in measures:
+        require_choice("measure", name, jackknife.MEASURES, "no comparison by measure")
+    folders = [outputs] if isinstance(outputs, str | Path) else outputs
+    runs = compared_runs(folders, names)
+    groups = repetitions.group_runs(runs, group)
+    split = split or _common_split(runs)
     comparisons = [
-        at_equal_accuracy(first, second, options.measures, options.tolerance, split)
+        at_equal_accuracy(first, second, measures, tolerance, split)
         for first, second in _with_progress("at equal accuracy", groups, progress)
     ]
     verdicts = [verdict(comparison) for comparison in comparisons]
     preferred = _preferred(groups, verdicts)
-    pairs = _with_progress("with each other", runs, progress)
-    between = [cross_alignment(first, second, measure) for first, second in pairs]
+    by_completed = repetitions.all_know_completed_epochs(runs)
     return Comparison(
         epochs="epochs completed" if by_completed else "epoch",
         split=split,
-        measures=list(options.measures),
-        runs=[
-            _run_summary(run, group.name, split, measure, by_completed)
-            for group in groups
-            for run in group.runs
-        ],
-        between=between,
+        measures=list(measures),
+        reference=common_reference(runs),
+        groups=groups,
         equal=comparisons,
         verdicts=verdicts,
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
-        curves=repetitions.curve_bands(groups, split, measure)
-        + repetitions.network_bands(groups, between),
         notes=_notes(runs, split),
-        reference=common_reference(runs),
+        progress=progress,
     )
+
+
+def _common_split(runs: Sequence[ComparedRun]) -> str:
+    """Return the first split on which all runs have an accuracy, or else test."""
+    for split in SPLITS:
+        if all(len(run.points(ACCURACY, split)) for run in runs):
+            return split
+    return SPLITS[0]
 
 
 def _with_progress(
@@ -395,31 +376,48 @@ def _with_progress(
         progress(stage, done, len(pairs))
 
 
-def _run_summary(
-    run: ComparedRun, group: str, split: str, measure: str, by_completed: bool
-) -> RunSummary:
-    accuracy = run.curve("accuracy", split=split)["value"].dropna()
-    best_epoch = None if accuracy.empty else int(cast("int", accuracy.idxmax()))
-    rows = run.curve("sai", "{own},scsm", None, measure)
-    excess = rows["excess"].dropna()
+def _run_row(comparison: Comparison, run: ComparedRun, group: str) -> dict[str, Any]:
+    accuracy = run.points(ACCURACY, comparison.split)["shown"].dropna()
+    rows = run.points(ALIGNMENT, measure=comparison.measures[0])
+    excess = rows["shown"].dropna()
     aligned_at = None
     if len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) >= MIN_Z:
         epoch = excess.index[excess >= HALF_MAX * excess.max()][0]
-        aligned_at = int(rows["epochs_completed"][epoch] if by_completed else epoch)
-    return RunSummary(
-        label=run.label,
-        group=group,
-        output=str(run.results.path),
-        run=run.name,
-        classes=len(run.classes),
-        first_epoch=run.epochs[0],
-        last_epoch=run.epochs[-1],
-        best_accuracy=None if best_epoch is None else float(accuracy[best_epoch]),
-        best_epoch=best_epoch,
-        alignment=None if excess.empty else float(excess.iloc[-1]),
-        aligned_at=aligned_at,
-        has_epochs=run.results.has_epochs(run.name),
-    )
+        by_completed = comparison.epochs != "epoch"
+        aligned_at = rows["epochs_completed"][epoch] if by_completed else epoch
+    return {
+        "label": run.label,
+        "group": group,
+        "output": str(run.results.path),
+        "run": run.name,
+        "classes": len(run.classes),
+        "first_epoch": run.epochs[0],
+        "last_epoch": run.epochs[-1],
+        "best_accuracy": accuracy.max(),
+        "best_epoch": None if accuracy.empty else cast("int", accuracy.idxmax()),
+        "alignment": np.nan if excess.empty else excess.iloc[-1],
+        "aligned_at": aligned_at,
+        "has_epochs": run.results.has_epochs(run.name),
+    }
+
+
+def run_texts(comparison: Comparison) -> pd.DataFrame:
+    """Return the table of runs with columns for display: ``span``, the first and the
+    last epoch; ``best_at``, the epoch with the best accuracy, to display after it; and
+    ``half_at``, when the excess was half of its maximum.
+    """
+    runs = comparison.runs.copy()
+    spans, best, half = [], [], []
+    for row in records(runs):
+        ends = dict.fromkeys((row["first_epoch"], row["last_epoch"]))
+        spans.append("-".join(map(str, ends)) if row["has_epochs"] else "–")
+        at = f" at epoch {row['best_epoch']}"
+        best.append("" if row["best_epoch"] is None or not row["has_epochs"] else at)
+        after = f"after {count(row['aligned_at'] or 0, 'epoch')}"
+        if comparison.epochs == "epoch":
+            after = f"at epoch {row['aligned_at']}"
+        half.append("" if row["aligned_at"] is None or not row["has_epochs"] else after)
+    return runs.assign(span=spans, best_at=best, half_at=half)
 
 
 def _preferred(
@@ -427,12 +425,12 @@ def _preferred(
 ) -> str | None:
     """Return the run or group that all verdicts on it prefer, or None."""
     for group in groups:
-        preferences = [
+        preferences = {
             verdict.preferred
             for verdict in verdicts
             if group.name in (verdict.first, verdict.second)
-        ]
-        if preferences and all(preferred == group.name for preferred in preferences):
+        }
+        if preferences == {group.name}:
             return group.name
     return None
 
@@ -449,14 +447,12 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
     return f"of {len(verdicts)} pairs of networks, in {listed}"
 
 
-def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
+def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
     """Return what the intervals cover, and what they do not."""
-    covered = {
-        row.covers
-        for comparison in comparisons
-        for row in comparison.rows
-        if row.low is not None
-    }
+    covered: set[str] = set()
+    for comparison in comparisons:
+        rows = comparison.criteria
+        covered |= {*rows.loc[rows["low"].notna(), "covers"]}
     if not covered:
         return ""
     correction = "They are corrected for several criteria by Holm's method"
@@ -501,9 +497,7 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
         described[f"options of the analysis: {name} is"] = [
             f"{text} for" for text in texts
         ]
-    counts = [
-        run.curve("accuracy", split=split)["samples_used"].dropna() for run in runs
-    ]
+    counts = [run.points(ACCURACY, split)["samples_used"].dropna() for run in runs]
     described[f"{split} samples:"] = [
         "none for" if sizes.empty else f"{int(sizes.iloc[-1]):,} for"
         for sizes in counts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
-from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.comparison.runs import (
+    ACCURACY,
+    ALIGNMENT,
+    MAX_WSI,
+    NIDM,
+    RELIABILITY,
+    WIDM,
+    ComparedRun,
+    CurveRows,
+)
 
 CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"
 """The sources of variation that a confidence interval covers: other classes, other
@@ -30,6 +39,7 @@ SHORT_TITLES = {
     "max_wsi": "Max WSI",
     "accuracy": "last accuracy",
 }
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -41,14 +51,26 @@ class RunAtEpoch:
     order: NDArray[np.intp]  # the run's class index of each common class ``(C,)``
     split: str
 
+    def kept(self, what: Any, make: Callable[[], Value]) -> Value:
+        """Return what was made of this network at this epoch for an earlier pair, or
+        make it.
+        """
+        key = (self.epoch, self.order.tobytes(), self.split, what)
+        if key not in self.run.kept:
+            self.run.kept[key] = make()
+        found: Value = self.run.kept[key]
+        return found
+
     def csm(self, kind: str) -> NDArray[np.float32]:
         """Return a matrix in the common order; ``own`` is that of the network's
         similarity.
         """
-        name = {"own": self.run.own or "ncsm", "ccsm": f"ccsm-{self.split}"}.get(
-            kind, kind
-        )
-        matrix = self.run.csm(name, self.epoch)[np.ix_(self.order, self.order)]
+        return self.kept(kind, lambda: self._read_csm(kind))
+
+    def _read_csm(self, kind: str) -> NDArray[np.float32]:
+        names = {"own": self.run.own or "ncsm", "ccsm": f"ccsm-{self.split}"}
+        matrix = self.run.csm(names.get(kind, kind), self.epoch)
+        matrix = matrix[np.ix_(self.order, self.order)]
         if kind == "ccsm":  # classes without a sample have a NaN diagonal
             empty = np.flatnonzero(self.counts().sum(axis=1) == 0)
             matrix[empty, empty] = np.nan
@@ -56,40 +78,44 @@ class RunAtEpoch:
 
     def counts(self) -> NDArray[np.int64]:
         """Return the confusion counts in the common order."""
-        counts = self.run.results.confusion(
-            self.epoch, self.split, self.run.name
-        ).to_numpy()
+        results = self.run.results
+        counts = results.confusion(self.epoch, self.split, self.run.name).to_numpy()
         return np.asarray(counts[np.ix_(self.order, self.order)], dtype=np.int64)
 
     def predictions(self) -> LabelledPredictions:
         """Return targets and predictions as common classes, by sample; from the counts
         if single predictions are not stored.
         """
+        return self.kept("predictions", self._read_predictions)
+
+    def _read_predictions(self) -> LabelledPredictions:
+        results = self.run.results
         try:
-            rows = self.run.results.predictions(
-                self.epoch, self.split, self.run.name
-            ).sort_values("sample")
+            rows = results.predictions(self.epoch, self.split, self.run.name)
         except UsageError:
             return LabelledPredictions.from_counts(self.counts())
+        rows = rows.sort_values("sample")
         common = np.argsort(self.order)
-        return LabelledPredictions(
-            common[rows["target"].to_numpy()], common[rows["prediction"].to_numpy()]
-        )
+        targets = common[rows["target"].to_numpy()]
+        return LabelledPredictions(targets, common[rows["prediction"].to_numpy()])
 
-    def reliability(self) -> float:
-        """Return the reliability of the CCSM; raise `UsageError` if it is not above 0
-        (code ``unreliable-ccsm``).
+    def csm_pair(self, first: str, second: str) -> CsmPair:
+        """Return two matrices; with a CCSM, its reliability.
+
+        Raise `UsageError` if it is not above 0 (code ``unreliable-ccsm``).
         """
-        reliability = self.run.curve("reliability", "ccsm", self.split)["value"].get(
-            self.epoch, np.nan
-        )
+        pair = CsmPair(self.csm(first), self.csm(second))
+        if second != "ccsm":
+            return pair
+        points = self.run.points(RELIABILITY, self.split)["shown"]
+        reliability = points.get(self.epoch, np.nan)
         if not reliability > 0:
             message = (
                 f"the CCSM of {self.run.label} has no reliability above 0, so its"
                 " mistakes are noise"
             )
             raise UsageError(message, code="unreliable-ccsm", run=self.run.label)
-        return float(reliability)
+        return pair._replace(reliability=float(reliability))
 
 
 class Criterion(NamedTuple):
@@ -103,10 +129,7 @@ class Criterion(NamedTuple):
     # covers
     covers: str
     difference: Callable[[RunAtEpoch, RunAtEpoch], Difference]
-    row: tuple[str, str | None, bool, str | None, str]
-    """The rows of a run in the curves table: metric, of, True for rows with a split,
-    variant, column.
-    """
+    rows: CurveRows
 
 
 def criteria(measures: Sequence[str]) -> list[Criterion]:
@@ -136,101 +159,113 @@ def difference(
             return quantity.difference(first[0], second[0])
         except UsageError as error:
             return Difference(reason=str(error))
-    values = [
-        [stored_value(quantity, at_epoch) for at_epoch in runs]
-        for runs in (first, second)
-    ]
-    known = [[value for value in of_runs if not np.isnan(value)] for of_runs in values]
+    known = []
+    for runs in (first, second):
+        values = [stored_value(quantity, at_epoch) for at_epoch in runs]
+        known.append([value for value in values if not np.isnan(value)])
     return differences.mean_difference(*known)
 
 
 def stored_value(quantity: Criterion, at_epoch: RunAtEpoch) -> float:
     """Return the value of a quantity in a run's curves table; NaN if it is missing."""
-    metric, of, has_split, variant, column = quantity.row
-    name = of and of.replace("{split}", at_epoch.split)
-    points = at_epoch.run.curve(
-        metric, name, at_epoch.split if has_split else None, variant
+    points = at_epoch.run.points(quantity.rows, at_epoch.split)
+    return float(points["shown"].get(at_epoch.epoch, np.nan))
+
+
+def _alignment_difference(
+    first: RunAtEpoch,
+    second: RunAtEpoch,
+    kinds: tuple[str, str],
+    measure: str = "pearson",
+) -> Difference:
+    a, b = first.csm_pair(*kinds), second.csm_pair(*kinds)
+    kept = differences.classes_of_all([a, b])
+
+    def estimate(at_epoch: RunAtEpoch, pair: CsmPair) -> Any:
+        return at_epoch.kept(
+            (kinds, measure, kept.tobytes()),
+            lambda: differences.alignment_estimate(pair, kept, measure),
+        )
+
+    return differences.difference_of_alignments(
+        estimate(first, a), estimate(second, b), len(kept)
     )
-    return float(points[column].get(at_epoch.epoch, np.nan))
 
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
-    def sai_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
-        a, b = (CsmPair(run.csm("own"), run.csm("scsm")) for run in (first, second))
-        return differences.alignment_difference(a, b, measure)
-
     title = "Agreement with WordNet" if measure == "pearson" else measure_title(measure)
-    row = ("sai", "{own},scsm", False, measure, "excess")
     return Criterion(
-        f"sai_{measure}", title, is_main, is_main, CLASSES, sai_difference, row
+        name=f"sai_{measure}",
+        title=title,
+        is_criterion=is_main,
+        is_main=is_main,
+        covers=CLASSES,
+        difference=lambda first, second: _alignment_difference(
+            first, second, ("own", "scsm"), measure
+        ),
+        rows=ALIGNMENT._replace(variant=measure),
     )
 
 
-def _idm_criterion(name: str, title: str, kind: str, of: str) -> Criterion:
+def _idm_criterion(name: str, kind: str, rows: CurveRows) -> Criterion:
     def idm_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
         a, b = ((run.predictions(), run.csm(kind)) for run in (first, second))
         return differences.idm_difference(a, b)
 
     return Criterion(
-        name,
-        title,
-        True,
-        True,
-        IMAGES,
-        idm_difference,
-        ("idm", of, True, "errors", "value"),
+        name=name,
+        title=f"{name.upper()} of mistakes",
+        is_criterion=True,
+        is_main=True,
+        covers=IMAGES,
+        difference=idm_difference,
+        rows=rows,
     )
 
 
 def _corrected_criterion(name: str, matrices: str, kind: str, of: str) -> Criterion:
-    def sai_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
-        a, b = (
-            CsmPair(run.csm(kind), run.csm("ccsm"), run.reliability())
-            for run in (first, second)
-        )
-        return differences.alignment_difference(a, b, "pearson")
-
-    title = f"SAI({matrices}), corrected for the noise of the CCSM"
     return Criterion(
-        name,
-        title,
-        False,
-        False,
-        CLASSES,
-        sai_difference,
-        ("sai", of, False, "pearson_corrected", "value"),
+        name=name,
+        title=f"SAI({matrices}), corrected for the noise of the CCSM",
+        is_criterion=False,
+        is_main=False,
+        covers=CLASSES,
+        difference=lambda first, second: _alignment_difference(
+            first, second, (kind, "ccsm")
+        ),
+        rows=CurveRows("sai", of, variant="pearson_corrected"),
     )
 
 
-ACCURACY = Criterion(
-    "accuracy",
-    "Accuracy, last epochs",
-    False,
-    True,
-    IMAGES,
-    lambda first, second: differences.accuracy_difference(
+LAST_ACCURACY = Criterion(
+    name="accuracy",
+    title="Accuracy, last epochs",
+    is_criterion=False,
+    is_main=True,
+    covers=IMAGES,
+    difference=lambda first, second: differences.accuracy_difference(
         first.predictions(), second.predictions()
     ),
-    ("accuracy", None, True, None, "value"),
+    rows=ACCURACY,
 )
 """The accuracy, which is compared at the last epochs, because it is equal by choice
 where the other quantities are compared.
 """
 _MAIN = (
-    _idm_criterion("widm", "WIDM of mistakes", "scsm", "scsm"),
-    _idm_criterion("nidm", "NIDM of mistakes", "own", "{own}"),
+    _idm_criterion("widm", "scsm", WIDM),
+    _idm_criterion("nidm", "own", NIDM),
     Criterion(
-        "max_wsi",
-        "Max WSI",
-        False,
-        True,
-        CLASSES,
-        lambda first, second: differences.max_wsi_difference(
+        name="max_wsi",
+        title="Max WSI",
+        is_criterion=False,
+        is_main=True,
+        covers=CLASSES,
+        difference=lambda first, second: differences.max_wsi_difference(
             first.csm("own"), second.csm("own")
         ),
-        ("wsi", "{own}", False, "max", "value"),
+        rows=MAX_WSI,
     ),
-    ACCURACY,
+    LAST_ACCURACY,
 )
 _DESCRIPTIONS = (
     _corrected_criterion("sai_ccsm_scsm", "CCSM, SCSM", "scsm", "ccsm-{split},scsm"),

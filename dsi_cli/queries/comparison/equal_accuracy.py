@@ -9,105 +9,114 @@ the level is that of guessing. Accuracy itself is always compared at the last ep
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, cast
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pandas as pd
 
 from dsi_cli.errors import count
-from dsi_cli.metrics.differences import holm
+from dsi_cli.metrics.differences import Difference, holm
 from dsi_cli.metrics.jackknife import LEVEL
 from dsi_cli.queries.comparison import criteria
-from dsi_cli.queries.comparison.criteria import ACCURACY, SEEDS, Criterion, RunAtEpoch
-from dsi_cli.queries.comparison.network_pairs import ClassDifference, compare_classes
+from dsi_cli.queries.comparison.criteria import (
+    LAST_ACCURACY,
+    SEEDS,
+    Criterion,
+    RunAtEpoch,
+)
+from dsi_cli.queries.comparison.network_pairs import compare_classes
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
-from dsi_cli.queries.comparison.runs import ComparedRun, common_reference, match_classes
-from dsi_cli.queries.matrices import none_if_nan
+from dsi_cli.queries.comparison.runs import (
+    ACCURACY,
+    MISTAKES,
+    ComparedRun,
+    common_reference,
+    match_classes,
+)
 
 EQUAL, LAST = "equal accuracy", "last epochs"
 MOST_DIFFERENT = 10  # maximum number of classes that are listed as seen differently
 
 
-@dataclass(frozen=True)
-class MatchedEpoch:
-    """The epoch at which a run is compared."""
+@dataclass(frozen=True, eq=False)
+class EqualAccuracy:
+    """The comparison of two runs or groups.
 
-    run: str
-    epoch: int
-    epochs_completed: int | None
-    accuracy: float | None
-    mistakes: int | None
-    has_epoch: bool = (
-        True  # True if the checkpoint has an epoch number; otherwise ``epoch`` is 0
-    )
+    ``chosen`` has one row for each run: ``group``, ``run``, ``epoch`` (0 if ``has_epoch``
+    is False), ``epochs_completed``, ``accuracy``, ``mistakes``.
 
+    ``criteria`` has one row for each quantity: ``quantity``, ``title``,
+    ``is_criterion`` (the paper prefers the higher value), ``is_main`` (the interval is
+    corrected by Holm's method), ``covers`` (classes, test images, or seeds, which cover
+    everything), ``first_value``, ``second_value``, their ``difference`` with the ends
+    ``low`` and ``high`` of its confidence interval of a ``level``, the corrected
+    ``p_value`` of no difference, ``excludes_zero``, ``seed_deviation`` (standard
+    deviation between the repetitions of one network), ``seed_range`` (95 % of pairs of
+    repetitions differ by at most this), and the ``reason`` for a missing value.
 
-@dataclass(frozen=True)
-class CriterionRow:
-    """One quantity of two runs or groups and its difference; missing values are None
-    and have a ``reason``.
+    ``classes`` has the classes that are seen most differently, at most
+    `MOST_DIFFERENT`; `network_pairs.compare_classes` describes its columns.
     """
-
-    quantity: str
-    title: str
-    is_criterion: bool  # True if the paper prefers the network with the higher value
-    # True for agreement, IDM, Max WSI and accuracy, whose intervals are corrected by
-    # Holm's method
-    is_main: bool
-    # what the interval covers: classes, test images, or seeds, which cover everything
-    covers: str
-    first: float | None
-    second: float | None
-    difference: float | None  # the value of the first less that of the second
-    low: float | None  # the lower end of the confidence interval of the difference
-    high: float | None
-    level: float  # the level of the interval: 0.95, or more after the correction
-    # the two-sided p-value of no difference, after the correction
-    p_value: float | None
-    # True if the interval excludes 0; None without an interval
-    excludes_zero: bool | None
-    # standard deviation between the repetitions of one network; None if neither has two
-    seed_deviation: float | None
-    # 95 % of pairs of repetitions of one network differ by at most this
-    seed_range: float | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class EqualAccuracyComparison:
-    """The comparison of two runs or groups."""
 
     first: str
     second: str
     basis: str  # the compared epochs: equal accuracy or last epochs
     split: str
     level: float | None  # the accuracy that all runs reach
-    tolerance: float
-    first_chosen: list[MatchedEpoch]
-    second_chosen: list[MatchedEpoch]
-    rows: list[CriterionRow]
-    reason: str | None  # the reason for a missing level, or for missing rows
-    # those seen most differently, at most `MOST_DIFFERENT`
-    classes: list[ClassDifference] = field(default_factory=list)
+    reason: str | None  # the reason for a missing level, or for missing criteria
+    chosen: pd.DataFrame
+    criteria: pd.DataFrame
+    classes: pd.DataFrame
+
+    @property
+    def trainings(self) -> tuple[int, int]:
+        """The number of runs of each side."""
+        is_first = self.chosen["group"] == self.first
+        return int(is_first.sum()), int((~is_first).sum())
 
     @property
     def is_repeated(self) -> bool:
         """True if both sides are repetitions, so that the intervals cover other
         trainings.
         """
-        return min(len(self.first_chosen), len(self.second_chosen)) > 1
+        return min(self.trainings) > 1
 
     @property
-    def forest(self) -> list[CriterionRow]:
+    def forest(self) -> pd.DataFrame:
         """The rows of the forest plot: all main ones at equal accuracy."""
-        return [
-            row for row in self.rows if row.is_main and row.quantity != ACCURACY.name
-        ]
+        rows = self.criteria
+        return rows[rows["is_main"] & (rows["quantity"] != LAST_ACCURACY.name)]
 
     @property
-    def accuracy(self) -> CriterionRow | None:
-        """The accuracy at the last epochs; None if nothing was compared."""
-        return next((row for row in self.rows if row.quantity == ACCURACY.name), None)
+    def accuracy(self) -> dict[Any, Any] | None:
+        """The row of the accuracy at the last epochs; None if nothing was compared."""
+        rows = self.criteria[self.criteria["quantity"] == LAST_ACCURACY.name]
+        return None if rows.empty else rows.iloc[0].to_dict()
+
+    def described(self, group: str) -> str:
+        """Return the epochs of a group, or the epoch of a single run with its accuracy
+        and mistakes.
+        """
+        rows = self.chosen[self.chosen["group"] == group]
+        epochs = rows["epoch"].astype(str).where(rows["has_epoch"], "–")
+        if len(rows) > 1:
+            return f"epochs {', '.join(epochs)}"
+        (row,) = rows.to_dict("records")
+        text = f"epoch {epochs.iloc[0]}"
+        if not pd.isna(row["accuracy"]):
+            text += f", accuracy {row['accuracy']:.3f}"
+        if not pd.isna(row["mistakes"]):
+            text += f", {count(int(row['mistakes']), 'mistake')}"
+        return text
+
+
+def largest_end(rows: pd.DataFrame) -> float:
+    """Return the largest distance from 0 of a difference or an end of its interval, to
+    draw some rows on one scale; 1 if there is none.
+    """
+    ends = rows[["low", "high", "difference"]].to_numpy(dtype=np.float64)
+    return float(np.nan_to_num(np.abs(ends)).max(initial=0.0)) or 1.0
 
 
 class AccuracyLevel(NamedTuple):
@@ -125,7 +134,7 @@ def at_equal_accuracy(
     measures: Sequence[str],
     tolerance: float,
     split: str,
-) -> EqualAccuracyComparison:
+) -> EqualAccuracy:
     """Return the comparison of two runs, or groups of runs, at the highest accuracy
     that all reach.
 
@@ -135,37 +144,29 @@ def at_equal_accuracy(
     """
     runs = [*first.runs, *second.runs]
     level = common_level(runs, split, tolerance)
-    rows, classes, reason = [], [], level.reason
+    rows, classes, reason = pd.DataFrame(columns=_COLUMNS), None, level.reason
     # Compare the quantities if all runs have the classes of the first.
     chosen = runs_at_epochs(runs, level.epochs, split)
     if isinstance(chosen, str):
         reason = chosen
     else:
-        split_at = len(first.runs)
-        last = [replace(at_epoch, epoch=at_epoch.run.epochs[-1]) for at_epoch in chosen]
-        rows = _rows(criteria.criteria(measures), chosen, last, split_at)
-        pair = compare_classes(chosen[:split_at], chosen[split_at:])
-        if pair is not None:
-            known = [row for row in pair.classes if row.likeness is not None]
-            classes = sorted(known, key=lambda row: row.likeness or 0.0)[
-                :MOST_DIFFERENT
-            ]
-    return EqualAccuracyComparison(
+        at = len(first.runs)
+        rows = _rows(criteria.criteria(measures), chosen[:at], chosen[at:])
+        pair = compare_classes(chosen[:at], chosen[at:])
+        classes = None if pair is None else pair.classes
+    if classes is None:
+        classes = pd.DataFrame({"name": [], "likeness": []})
+    differing = classes.dropna(subset="likeness").sort_values("likeness", kind="stable")
+    return EqualAccuracy(
         first=first.name,
         second=second.name,
         basis=EQUAL if level.reason is None else LAST,
         split=split,
         level=level.value,
-        tolerance=tolerance,
-        first_chosen=[
-            _matched_epoch(run, level.epochs[run.label], split) for run in first.runs
-        ],
-        second_chosen=[
-            _matched_epoch(run, level.epochs[run.label], split) for run in second.runs
-        ],
-        rows=rows,
         reason=reason,
-        classes=classes,
+        chosen=_chosen([first, second], level.epochs, split),
+        criteria=rows,
+        classes=differing.head(MOST_DIFFERENT),
     )
 
 
@@ -193,118 +194,137 @@ def common_level(
     last = {run.label: run.epochs[-1] for run in runs}
     curves = {}
     for run in runs:
-        accuracy = run.curve("accuracy", split=split)["value"].dropna()
+        accuracy = run.points(ACCURACY, split)["shown"].dropna()
         curves[run.label] = accuracy[accuracy.index.isin(run.epochs)]
         if curves[run.label].empty:
             return AccuracyLevel(None, last, f"{run.label} has no accuracy on {split}")
-    level = float(min(curve.max() for curve in curves.values()))
+    worst = min(curves, key=lambda label: curves[label].max())
+    level = float(curves[worst].max())
     guessing = 1 / max(len(run.classes) for run in runs)
     if level <= guessing + tolerance:
-        worst = min(curves, key=lambda label: curves[label].max())
-        return AccuracyLevel(
-            None,
-            last,
-            f"{worst} does no better than guessing: its best accuracy is {level:.3f}",
-        )
-    epochs = {
-        label: int(cast("int", (curve - level).abs().idxmin()))
-        for label, curve in curves.items()
-    }
+        reason = f"{worst} does no better than guessing: its best accuracy is"
+        return AccuracyLevel(None, last, f"{reason} {level:.3f}")
+    epochs = {}
     for label, curve in curves.items():
-        if abs(curve[epochs[label]] - level) > tolerance:
-            nearest = (
-                f"the accuracy of {label} nearest to {level:.3f} is"
-                f" {curve[epochs[label]]:.3f}"
+        epochs[label] = int(cast("int", (curve - level).abs().idxmin()))
+        nearest = curve[epochs[label]]
+        if abs(nearest - level) > tolerance:
+            reason = (
+                f"no accuracy in common within {tolerance:g}: the accuracy of {label}"
+                f" nearest to {level:.3f} is {nearest:.3f}"
             )
-            return AccuracyLevel(
-                None, last, f"no accuracy in common within {tolerance:g}: {nearest}"
-            )
+            return AccuracyLevel(None, last, reason)
     return AccuracyLevel(level, epochs, None)
 
 
-def _matched_epoch(run: ComparedRun, epoch: int, split: str) -> MatchedEpoch:
-    accuracy = run.curve("accuracy", split=split)["value"].get(epoch, np.nan)
-    mistakes = run.curve("mistakes", split=split)["value"].get(epoch, np.nan)
-    return MatchedEpoch(
-        run=run.label,
-        epoch=epoch,
-        epochs_completed=None if run.completed is None else run.completed.get(epoch),
-        accuracy=none_if_nan(accuracy),
-        mistakes=None if np.isnan(mistakes) else int(mistakes),
-        has_epoch=run.results.has_epochs(run.name),
-    )
+def _chosen(
+    groups: Sequence[RepeatedRuns], epochs: Mapping[str, int], split: str
+) -> pd.DataFrame:
+    rows = []
+    for group in groups:
+        for run in group.runs:
+            epoch = epochs[run.label]
+            completed = run.completed or {}
+            row = {
+                "group": group.name,
+                "run": run.label,
+                "epoch": epoch,
+                "epochs_completed": completed.get(epoch),
+                "accuracy": run.points(ACCURACY, split)["shown"].get(epoch, np.nan),
+                "mistakes": run.points(MISTAKES, split)["shown"].get(epoch, np.nan),
+                "has_epoch": run.results.has_epochs(run.name),
+            }
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def describe_epochs(epochs: Sequence[MatchedEpoch]) -> str:
-    """Return the epochs of a group, or the epoch of a single run with its accuracy and
-    mistakes.
-    """
-    shown = ["–" if not matched.has_epoch else str(matched.epoch) for matched in epochs]
-    if len(epochs) > 1:
-        return "epochs " + ", ".join(shown)
-    (matched,) = epochs
-    parts = [f"epoch {shown[0]}"]
-    if matched.accuracy is not None:
-        parts.append(f"accuracy {matched.accuracy:.3f}")
-    if matched.mistakes is not None:
-        parts.append(count(matched.mistakes, "mistake"))
-    return ", ".join(parts)
+_COLUMNS = (
+    "quantity",
+    "title",
+    "is_criterion",
+    "is_main",
+    "covers",
+    "first_value",
+    "second_value",
+    "difference",
+    "low",
+    "high",
+    "level",
+    "p_value",
+    "excludes_zero",
+    "seed_deviation",
+    "seed_range",
+    "reason",
+)
+_NUMBERS = (
+    "first_value",
+    "second_value",
+    "difference",
+    "low",
+    "high",
+    "p_value",
+    "seed_deviation",
+    "seed_range",
+)
 
 
 def _rows(
     quantities: Sequence[Criterion],
-    chosen: Sequence[RunAtEpoch],
-    last: Sequence[RunAtEpoch],
-    split_at: int,
-) -> list[CriterionRow]:
+    first: Sequence[RunAtEpoch],
+    second: Sequence[RunAtEpoch],
+) -> pd.DataFrame:
     """Return one row per quantity; Holm's method corrects the intervals of the main
     ones.
     """
-    found = {}
-    for quantity in quantities:
-        runs = last if quantity is ACCURACY else chosen
-        found[quantity] = criteria.difference(
-            quantity, runs[:split_at], runs[split_at:]
-        )
-    main = [
-        quantity
-        for quantity in quantities
-        if quantity.is_main and found[quantity].p_value is not None
-    ]
-    steps = dict(
-        zip(
-            main,
-            holm([found[quantity].p_value or 0.0 for quantity in main]),
-            strict=True,
-        )
+    last, other_last = (
+        [replace(one, epoch=one.run.epochs[-1]) for one in side]
+        for side in (first, second)
     )
+    found: dict[str, Difference] = {}
+    for quantity in quantities:
+        if quantity is LAST_ACCURACY:
+            found[quantity.name] = criteria.difference(quantity, last, other_last)
+        else:
+            found[quantity.name] = criteria.difference(quantity, first, second)
+    p_values = {
+        quantity.name: found[quantity.name].p_value
+        for quantity in quantities
+        if quantity.is_main
+    }
+    main = {name: value for name, value in p_values.items() if value is not None}
+    corrected = dict(zip(main, holm(list(main.values())), strict=True))
 
-    rows, reference = [], common_reference([at_epoch.run for at_epoch in chosen])
-    for quantity, result in found.items():
-        level = steps[quantity].level if quantity in steps else LEVEL
+    reference = common_reference([one.run for one in (*first, *second)])
+    rows = []
+    for quantity in quantities:
+        result = found[quantity.name]
+        level, p_value = LEVEL, result.p_value
+        if quantity.name in corrected:
+            level = corrected[quantity.name].level
+            p_value = corrected[quantity.name].p_value
         low, high = result.interval(level) or (None, None)
-        rows.append(
-            CriterionRow(
-                quantity=quantity.name,
-                title=quantity.title.replace("WordNet", reference),
-                is_criterion=quantity.is_criterion,
-                is_main=quantity.is_main,
-                covers=SEEDS if len(chosen) > 2 else quantity.covers,
-                first=result.first,
-                second=result.second,
-                difference=result.value,
-                low=low,
-                high=high,
-                level=level,
-                p_value=(
-                    steps[quantity].p_value if quantity in steps else result.p_value
-                ),
-                excludes_zero=(
-                    None if low is None or high is None else not low <= 0.0 <= high
-                ),
-                seed_deviation=result.seed_deviation,
-                seed_range=result.seed_range,
-                reason=result.reason,
-            )
-        )
-    return rows
+        excludes_zero = None
+        if low is not None and high is not None:
+            excludes_zero = not low <= 0.0 <= high
+        row = {
+            "quantity": quantity.name,
+            "title": quantity.title.replace("WordNet", reference),
+            "is_criterion": quantity.is_criterion,
+            "is_main": quantity.is_main,
+            "covers": SEEDS if len(first) + len(second) > 2 else quantity.covers,
+            "first_value": result.first,
+            "second_value": result.second,
+            "difference": result.value,
+            "low": low,
+            "high": high,
+            "level": level,
+            "p_value": p_value,
+            "excludes_zero": excludes_zero,
+            "seed_deviation": result.seed_deviation,
+            "seed_range": result.seed_range,
+            "reason": result.reason,
+        }
+        rows.append(row)
+    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+    types = dict.fromkeys(_NUMBERS, "float64") | {"excludes_zero": "boolean"}
+    return frame.astype(types)

@@ -7,8 +7,7 @@ band is from the lowest to the highest run.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -17,9 +16,16 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.comparison.criteria import measure_title
-from dsi_cli.queries.comparison.network_pairs import CrossAlignment
-from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.queries.matrices import none_if_nan
+from dsi_cli.queries.comparison.runs import (
+    ACCURACY,
+    ALIGNMENT,
+    MAX_WSI,
+    MIN_WSI,
+    NIDM,
+    WIDM,
+    ComparedRun,
+    CurveRows,
+)
 
 SEED_PATTERN = (
     r"^(.*?)(?:[-_./]?(?:seed|run|rep|trial|fold)|(?:^|[-_./])[sr])[-_=]?\d+$"
@@ -39,98 +45,37 @@ class RepeatedRuns(NamedTuple):
 
 
 class RunCurve(NamedTuple):
-    """A curve that figures show for every run."""
+    """A curve that figures and pages show for every run."""
 
     name: str
     title: str
     axis: str
-    metric: str
-    # the column ``of`` of the curves table; ``{own}`` is the matrix of the network's
-    # similarity
-    of: str | None
-    has_split: bool
-    variant: str | None
-    column: str = "value"
+    rows: CurveRows
     chance: bool = False  # True if figures show the chance level
+
+    @property
+    def is_excess(self) -> bool:
+        """True if the values are an excess, whose chance level is 0."""
+        return self.rows.column == "excess"
 
     def axis_title(self, measure: str, split: str) -> str:
         """Return the title of the vertical axis."""
-        axis = measure_title(measure) if self.column == "excess" else self.axis
-        return f"{axis} ({split})" if self.has_split else axis
+        axis = measure_title(measure) if self.is_excess else self.axis
+        return f"{axis} ({split})" if self.rows.has_split else axis
 
 
+_NEAR = "How near mistakes fall, by"
+_SIMILARITY = "Similarity to the"
 CURVES = (
-    RunCurve("accuracy", "Accuracy", "accuracy", "accuracy", None, True, None),
-    RunCurve(
-        "alignment",
-        "Agreement with WordNet",
-        "",
-        "sai",
-        "{own},scsm",
-        False,
-        "{measure}",
-        "excess",
-    ),
-    RunCurve(
-        "max_wsi",
-        "Similarity to the most similar classes",
-        "max WSI",
-        "wsi",
-        "{own}",
-        False,
-        "max",
-    ),
-    RunCurve(
-        "min_wsi",
-        "Similarity to the least similar classes",
-        "min WSI",
-        "wsi",
-        "{own}",
-        False,
-        "min",
-    ),
-    RunCurve(
-        "widm",
-        "How near mistakes fall, by WordNet",
-        "WIDM of mistakes",
-        "idm",
-        "scsm",
-        True,
-        "errors",
-        chance=True,
-    ),
-    RunCurve(
-        "nidm",
-        "How near mistakes fall, by the network",
-        "NIDM of mistakes",
-        "idm",
-        "{own}",
-        True,
-        "errors",
-        chance=True,
-    ),
+    RunCurve("accuracy", "Accuracy", "accuracy", ACCURACY),
+    RunCurve("alignment", "Agreement with WordNet", "", ALIGNMENT),
+    RunCurve("max_wsi", f"{_SIMILARITY} most similar classes", "max WSI", MAX_WSI),
+    RunCurve("min_wsi", f"{_SIMILARITY} least similar classes", "min WSI", MIN_WSI),
+    RunCurve("widm", f"{_NEAR} WordNet", "WIDM of mistakes", WIDM, chance=True),
+    RunCurve("nidm", f"{_NEAR} the network", "NIDM of mistakes", NIDM, chance=True),
 )
-NETWORK_CURVE = RunCurve(
-    NETWORKS, "Similarity between the networks", "", "sai", None, False, None, "excess"
-)
+NETWORK_CURVE = RunCurve(NETWORKS, "Similarity between the networks", "", ALIGNMENT)
 """The curve of the SAI between two networks, which is in no table."""
-
-
-@dataclass(frozen=True)
-class CurveBand:
-    """One curve of one run or group."""
-
-    curve: str
-    group: str
-    runs: list[str]
-    # the numbers of completed epochs if all runs have them, or else the epoch numbers
-    x: list[int]
-    mean: list[float]
-    low: list[float]  # the lowest value of the runs; the mean for a single run
-    high: list[float]  # the highest value of the runs; the mean for a single run
-    chance: list[float | None]
-    # of the chance level on the scale of the curve; None for a group
-    chance_std: list[float | None]
 
 
 def group_runs(
@@ -194,107 +139,80 @@ def all_know_completed_epochs(runs: Sequence[ComparedRun]) -> bool:
 
 def curve_bands(
     groups: Sequence[RepeatedRuns], split: str, measure: str
-) -> list[CurveBand]:
-    """Return every curve of `CURVES` of every group that has it."""
-    by_completed = all_know_completed_epochs(
-        [run for group in groups for run in group.runs]
-    )
+) -> pd.DataFrame:
+    """Return every curve of `CURVES` of every group that has it, one row per epoch.
+
+    The columns are ``curve``, ``group``, ``runs`` (their number), ``x`` (the number of
+    completed epochs if all runs have it, or else the epoch number), ``mean``, ``low``
+    and ``high`` (the lowest and the highest run), ``chance``, and ``chance_std`` on the
+    scale of the curve, which is NaN for groups.
+    """
+    runs = [run for group in groups for run in group.runs]
+    by_completed = all_know_completed_epochs(runs)
     bands = []
     for curve, group in product(CURVES, groups):
         points = {
-            run.label: _points(curve, run, split, measure, by_completed)
+            run.label: _points(curve.rows, run, split, measure, by_completed)
             for run in group.runs
         }
-        values = (
-            pd.DataFrame({label: rows["value"] for label, rows in points.items()})
-            .dropna()
-            .sort_index()
-        )
-        chance = pd.DataFrame(
-            {label: rows["chance"] for label, rows in points.items()}
-        ).reindex(values.index)
-        band = replace(
-            _band(curve.name, group.name, values),
-            chance=[*map(none_if_nan, chance.mean(axis=1))],
-        )
+        values = {label: rows["value"] for label, rows in points.items()}
+        band = _band(curve.name, group.name, values)
+        chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()})
+        band["chance"] = chance.mean(axis=1).reindex(band["x"]).to_numpy()
         if len(points) == 1:
             (rows,) = points.values()
-            band = replace(
-                band,
-                chance_std=[
-                    *map(none_if_nan, rows["chance_std"].reindex(values.index))
-                ],
-            )
+            band["chance_std"] = rows["chance_std"].reindex(band["x"]).to_numpy()
         bands.append(band)
-    return [band for band in bands if band.x]
+    return pd.concat(bands, ignore_index=True)
 
 
 def network_bands(
-    groups: Sequence[RepeatedRuns], every: Sequence[CrossAlignment]
-) -> list[CurveBand]:
-    """Return the bands of the SAI excess between networks: for each two groups over
-    their pairs of runs, and within groups.
+    groups: Sequence[RepeatedRuns], networks: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the bands of the SAI excess between networks, with the columns of
+    `curve_bands`: for each two groups over their pairs of runs, and within groups.
     """
     group_of_run = {run.label: group.name for group in groups for run in group.runs}
     pairs: dict[str, dict[str, pd.Series]] = {}
-    for pair in every:
-        first, second = group_of_run[pair.first], group_of_run[pair.second]
+    known = networks.dropna(subset="excess")
+    for (one, other), rows in known.groupby(["first", "second"], sort=False):
+        first, second = group_of_run[str(one)], group_of_run[str(other)]
         name = f"within {first}" if first == second else f"{first} – {second}"
-        points = {
-            point.at: point.excess for point in pair.points if point.excess is not None
-        }
-        if points:
-            pairs.setdefault(name, {})[f"{pair.first} – {pair.second}"] = pd.Series(
-                points
-            )
-    bands = [
-        _band(NETWORKS, name, pd.DataFrame(series).dropna().sort_index())
-        for name, series in pairs.items()
-    ]
-    return [band for band in bands if band.x]
+        series = rows.set_index("at")["excess"]
+        pairs.setdefault(name, {})[f"{one} – {other}"] = series
+    bands = [_band(NETWORKS, name, series) for name, series in pairs.items()]
+    return pd.concat([_band(NETWORKS, "", {}), *bands], ignore_index=True)
 
 
-def _band(curve: str, group: str, values: pd.DataFrame) -> CurveBand:
-    """Return the band of values with one column per run or pair of runs, without a
-    chance level.
+def _band(curve: str, group: str, series: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return the band of values, one series per run or pair of runs, without a chance
+    level.
     """
-    return CurveBand(
-        curve=curve,
-        group=group,
-        runs=[str(name) for name in values],
-        x=[int(epoch) for epoch in values.index],
-        mean=values.mean(axis=1).tolist(),
-        low=values.min(axis=1).tolist(),
-        high=values.max(axis=1).tolist(),
-        chance=[None] * len(values),
-        chance_std=[None] * len(values),
-    )
+    values = pd.DataFrame(series).dropna().sort_index()
+    band = pd.DataFrame({"x": values.index.astype(int)})
+    band.insert(0, "curve", curve)
+    band.insert(1, "group", group)
+    band.insert(2, "runs", len(series))
+    band["mean"] = values.mean(axis=1).to_numpy()
+    band["low"] = values.min(axis=1).to_numpy()
+    band["high"] = values.max(axis=1).to_numpy()
+    return band.assign(chance=np.nan, chance_std=np.nan)
 
 
 def _points(
-    curve: RunCurve, run: ComparedRun, split: str, measure: str, by_completed: bool
+    selected: CurveRows, run: ComparedRun, split: str, measure: str, by_completed: bool
 ) -> pd.DataFrame:
     """Return the values, chance level and its deviation of a curve, by completed epochs
     or epoch number.
     """
-    variant = None if curve.variant is None else curve.variant.format(measure=measure)
-    rows = run.curve(
-        curve.metric, curve.of, split if curve.has_split else None, variant
-    )
+    rows = run.points(selected, split, measure)
     x = rows["epochs_completed"] if by_completed else rows.index.to_series()
     # The deviation of the chance level is on the scale of the value, so divide it to
     # get that of the excess.
-    std = rows["null_std"]
-    if curve.column == "excess":
-        std = std / (1 - rows["null_mean"])
-    values = {
-        "value": rows[curve.column],
-        "chance": rows["null_mean"],
-        "chance_std": std,
-    }
-    numbers = {
-        name: column.to_numpy(dtype=np.float64, na_value=np.nan)
-        for name, column in values.items()
-    }
-    frame = pd.DataFrame(numbers, index=x.to_numpy(dtype=np.float64, na_value=np.nan))
-    return frame[~np.isnan(frame.index)].astype(np.float64)
+    std = rows["null_std"].astype(np.float64)
+    if selected.column == "excess":
+        std = std / (1 - rows["null_mean"].astype(np.float64))
+    points = pd.DataFrame({"value": rows["shown"], "chance_std": std})
+    points["chance"] = rows["null_mean"].astype(np.float64)
+    points.index = pd.Index(x.to_numpy(dtype=np.float64, na_value=np.nan))
+    return points[points.index.notna()]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,37 @@ from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 MAX_CACHED_BYTES = 64 << 20
 
 
+class CurveRows(NamedTuple):
+    """The rows of a quantity in the curves table, and the column of its values.
+
+    In ``of`` and ``variant``, ``{own}`` is the matrix of the network's similarity,
+    ``{split}`` the split of the predictions, and ``{measure}`` the measure of the SAI.
+    """
+
+    metric: str
+    of: str = ""
+    has_split: bool = False
+    variant: str = ""
+    column: str = "value"
+
+
+ACCURACY = CurveRows("accuracy", has_split=True)
+MISTAKES = CurveRows("mistakes", has_split=True)
+RELIABILITY = CurveRows("reliability", "ccsm", has_split=True)
+ALIGNMENT = CurveRows("sai", "{own},scsm", variant="{measure}", column="excess")
+MAX_WSI = CurveRows("wsi", "{own}", variant="max")
+MIN_WSI = CurveRows("wsi", "{own}", variant="min")
+WIDM = CurveRows("idm", "scsm", has_split=True, variant="errors")
+NIDM = CurveRows("idm", "{own}", has_split=True, variant="errors")
+
+
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """One run of a results folder."""
+    """One run of a results folder.
+
+    Its tables are read once, and its matrices and predictions are kept, since pairs of
+    runs share them.
+    """
 
     # the unique label: the run's name, after a part of the folder's path if several
     # runs share the name
@@ -43,16 +71,6 @@ class ComparedRun:
     def classes(self) -> pd.DataFrame:
         """The run's rows of the classes table, in class order."""
         return class_rows(self.results, self.name).reset_index(drop=True)
-
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        """The run's rows of the curves table for its main reference; the last
-        checkpoint of an epoch counts.
-        """
-        rows = self.results.curves_of(self.name)
-        return self.results.last_saves(
-            rows, "metric", "of", "split", "variant", "reference"
-        )
 
     @cached_property
     def epochs(self) -> list[int]:
@@ -67,75 +85,83 @@ class ComparedRun:
         rows = self.results.usable_checkpoints(self.name)
         if rows.empty or rows["epochs_completed"].isna().any():
             return None
-        return {
-            int(epoch): int(completed)
-            for epoch, completed in zip(
-                rows["epoch"], rows["epochs_completed"], strict=True
-            )
-        }
+        epochs = zip(rows["epoch"], rows["epochs_completed"], strict=True)
+        return {int(epoch): int(completed) for epoch, completed in epochs}
+
+    @cached_property
+    def _curves(self) -> dict[Any, pd.DataFrame]:
+        """The points of all curves by epoch, for the main reference and the last
+        checkpoint of an epoch, by metric, of, split and variant.
+        """
+        rows = self.results.last_saves(
+            self.results.curves_of(self.name),
+            "metric",
+            "of",
+            "split",
+            "variant",
+            "reference",
+        )
+        points = rows.set_index("epoch").sort_index()
+        keys = [
+            points[name].fillna("") for name in ("metric", "of", "split", "variant")
+        ]
+        return dict(iter(points.groupby(keys, sort=False)))
 
     @cached_property
     def own(self) -> str | None:
         """The matrix of the network's similarity, one of `NETWORK_MATRICES`; None if
         the curves table has none of them.
         """
-        rows = self.curves[self.curves["metric"] == "wsi"]
-        splits = {
-            (of, None if pd.isna(split) else split)
-            for of, split in zip(rows["of"], rows["split"], strict=True)
-        }
-        return next(
-            (name for name in NETWORK_MATRICES if MatrixId.parse(name) in splits), None
-        )
+        known = {key[1:3] for key in self._curves if key[0] == "wsi"}
+        for name in NETWORK_MATRICES:
+            kind, split = MatrixId.parse(name)
+            if (kind, split or "") in known:
+                return name
+        return None
+
+    def points(
+        self, rows: CurveRows, split: str = "", measure: str = "pearson"
+    ) -> pd.DataFrame:
+        """Return the rows of a quantity by epoch, in order; the column ``shown`` has
+        its values.
+        """
+        of = rows.of.format(own=self.own, split=split)
+        used: str | None = split if rows.has_split else ""
+        # The split of a WSI is that of its matrix.
+        if rows.metric == "wsi":
+            of, used = MatrixId.parse(of)
+        key = (rows.metric, of, used or "", rows.variant.format(measure=measure))
+        selected = (*key, rows.column)
+        if selected not in self.kept:
+            empty = next(iter(self._curves.values())).iloc[:0]
+            found = self._curves.get(key, empty)
+            shown = found[rows.column].astype(np.float64)
+            self.kept[selected] = found.assign(shown=shown)
+        points: pd.DataFrame = self.kept[selected]
+        return points
 
     @cached_property
     def csm(self) -> Callable[[str, int], NDArray[np.float32]]:
         """The function that reads the matrix of an epoch by its kind and split, such as
         ``ncsm`` or ``ccsm-test``.
 
-        As many matrices as fit in `MAX_CACHED_BYTES` stay in memory, since pairs of
-        runs share them, so do not change a matrix. `Results.csm` documents the errors.
+        As many matrices as fit in `MAX_CACHED_BYTES` stay in memory, so do not change a
+        matrix. `Results.csm` documents the errors.
         """
         self.results.require_matrices(self.name)
+        bytes_of_one = max(1, 4 * len(self.classes) ** 2)
 
-        @lru_cache(
-            maxsize=max(2, MAX_CACHED_BYTES // max(1, 4 * len(self.classes) ** 2))
-        )
+        @lru_cache(maxsize=max(2, MAX_CACHED_BYTES // bytes_of_one))
         def read(kind: str, epoch: int) -> NDArray[np.float32]:
             name, split = MatrixId.parse(kind)
             return self.results.csm(name, epoch, split, self.name).to_numpy()
 
         return read
 
-    def curve(
-        self,
-        metric: str,
-        of: str | None = None,
-        split: str | None = None,
-        variant: str | None = None,
-    ) -> pd.DataFrame:
-        """Return the points of a curve by epoch, in order; None selects rows without a
-        value in the column.
-
-        In ``of``, ``{own}`` is replaced by the matrix of the network's similarity. The
-        split of a WSI is that of its matrix.
-        """
-        of = None if of is None else of.format(own=self.own)
-        if metric == "wsi" and of is not None:
-            of, split = MatrixId.parse(of)
-        key = (metric, of or "", split or "", variant or "")
-        return self._points.get(key, self.curves.iloc[:0].set_index("epoch"))
-
     @cached_property
-    def _points(self) -> dict[Any, pd.DataFrame]:
-        """The points of all curves by epoch, by metric, of, split and variant; an empty
-        text stands for a missing value.
-        """
-        points = self.curves.set_index("epoch").sort_index()
-        keys = [
-            points[name].fillna("") for name in ("metric", "of", "split", "variant")
-        ]
-        return dict(iter(points.groupby(keys, sort=False)))
+    def kept(self) -> dict[Any, Any]:
+        """The values that were computed of this run for an earlier pair, by their key."""
+        return {}
 
 
 def common_reference(runs: Sequence[ComparedRun]) -> str:
@@ -229,37 +255,34 @@ class CommonClasses:
 def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     """Return the common classes of two runs."""
     a, b = first.classes, second.classes
-    first_labels, second_labels = _labels_id(a), _labels_id(b)
-    if len(a) == len(b) and first_labels is not None and first_labels == second_labels:
-        return CommonClasses(len(a), np.arange(len(a)), "label list")
+    labels = [_labels_id(classes) for classes in (a, b)]
+    has_same_number = len(a) == len(b)
+    in_order = np.arange(len(a))
+    if has_same_number and labels[0] is not None and labels[0] == labels[1]:
+        return CommonClasses(len(a), in_order, "label list")
     most = 0
     for by, column in (("WordNet id", "wnid"), ("name", "name")):
-        keys, other_keys = _unique_texts(a[column]), _unique_texts(b[column])
-        if keys is not None and other_keys is not None:
-            common = len(set(keys) & set(other_keys))
-            if common == len(keys) == len(other_keys):
-                index_by_key = {key: index for index, key in enumerate(other_keys)}
-                return CommonClasses(
-                    common,
-                    np.array([index_by_key[key] for key in keys], dtype=np.intp),
-                    by,
-                )
-            most = max(most, common)
-    if len(a) == len(b) and first_labels is None and second_labels is None:
-        return CommonClasses(len(a), np.arange(len(a)), "class index")
-    for run, labels in ((first, first_labels), (second, second_labels)):
-        if labels is None:
-            return CommonClasses(
-                most,
-                reason=f"{run.label} has no labels, so its classes cannot be matched",
-            )
-    return CommonClasses(
-        most,
-        reason=(
-            f"{count(most, 'class')} in common, of {len(a)} and {len(b)}: networks are"
-            " compared on the same classes"
-        ),
+        if not (_identifies(a[column]) and _identifies(b[column])):
+            continue
+        order = pd.Index(b[column]).get_indexer(pd.Index(a[column]))
+        common = int((order >= 0).sum())
+        if has_same_number and common == len(a):
+            return CommonClasses(common, order.astype(np.intp), by)
+        most = max(most, common)
+    if has_same_number and labels == [None, None]:
+        return CommonClasses(len(a), in_order, "class index")
+    reason = (
+        f"{count(most, 'class')} in common, of {len(a)} and {len(b)}: networks are"
+        " compared on the same classes"
     )
+    unlabelled = [
+        run.label
+        for run, known in zip((first, second), labels, strict=True)
+        if known is None
+    ]
+    if unlabelled:
+        reason = f"{unlabelled[0]} has no labels, so its classes cannot be matched"
+    return CommonClasses(most, reason=reason)
 
 
 def match_epochs(
@@ -271,21 +294,16 @@ def match_epochs(
     Each common epoch is this number, and the numbers of the epoch in the first and in
     the second run.
     """
+    by = "epochs completed"
+    numbers = [first.completed, second.completed]
     if first.completed is None or second.completed is None:
-        return "epoch", [
-            (epoch, epoch, epoch)
-            for epoch in first.epochs
-            if epoch in set(second.epochs)
-        ]
-    second_epochs = {completed: epoch for epoch, completed in second.completed.items()}
-    in_both = [
-        (completed, epoch)
-        for epoch, completed in first.completed.items()
-        if completed in second_epochs
-    ]
-    return "epochs completed", sorted(
-        (completed, epoch, second_epochs[completed]) for completed, epoch in in_both
+        by = "epoch"
+        numbers = [{epoch: epoch for epoch in run.epochs} for run in (first, second)]
+    one, other = (
+        {number: epoch for epoch, number in (known or {}).items()} for known in numbers
     )
+    common = sorted(number for number in one if number in other)
+    return by, [(number, one[number], other[number]) for number in common]
 
 
 def _labels_id(classes: pd.DataFrame) -> str | None:
@@ -293,10 +311,6 @@ def _labels_id(classes: pd.DataFrame) -> str | None:
     return str(known[0]) if len(known) == 1 else None
 
 
-def _unique_texts(column: pd.Series) -> list[str] | None:
-    """Return the texts of a column, or None if one is missing or repeated."""
-    return (
-        None
-        if column.isna().any() or column.duplicated().any()
-        else [str(text) for text in column]
-    )
+def _identifies(column: pd.Series) -> bool:
+    """Return True if each class has a text of its own."""
+    return not column.isna().any() and column.is_unique
