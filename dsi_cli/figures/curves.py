@@ -22,11 +22,12 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.save import save
 from dsi_cli.figures.style import CHANCE, SCREEN, Style, using
-from dsi_cli.queries import curve_panels, matrices
+from dsi_cli.queries import curve_panels, matrices, quantities
 from dsi_cli.queries.comparison.compare import Comparison
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE
-from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
+from dsi_cli.queries.curve_panels import Panel, Series
 from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
+from dsi_cli.queries.quantities import PanelSpec
 from dsi_cli.store.results import Results
 
 AGREEMENT = PanelSpec(
@@ -39,7 +40,7 @@ AGREEMENT = PanelSpec(
 """The agreement of two matrices: Pearson's correlation, or the excess of another
 measure over its chance level.
 """
-PANELS = (AGREEMENT, *curve_panels.PANELS)
+PANELS = (AGREEMENT, *quantities.PANELS)
 # have one pair of axes per curve
 SEPARATE = (
     "agreement",

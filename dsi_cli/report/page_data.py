@@ -18,7 +18,7 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
 from dsi_cli.metrics.permutation_null import MIN_Z
-from dsi_cli.queries.curve_panels import PANELS, Panel, panels, sai_measures
+from dsi_cli.queries.curve_panels import Panel, panels, sai_measures
 from dsi_cli.queries.findings import (
     PHASE_NAMES,
     RunFindings,
@@ -26,6 +26,7 @@ from dsi_cli.queries.findings import (
     reference_name,
 )
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
+from dsi_cli.queries.quantities import PANELS
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
