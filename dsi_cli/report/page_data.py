@@ -143,9 +143,7 @@ def page_data(
 
     methods = [_method(results, run) for run in results.names]
     first_screen = overview.overview(results, findings)
-    data["tiles"] = [
-        [asdict(row) for row in tile.rows] for tile in first_screen["tiles"]
-    ]
+    data["tiles"] = [tile["rows"] for tile in first_screen["tiles"]]
     return PageData(methods, first_screen, data, lines)
 
 
