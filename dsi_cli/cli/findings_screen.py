@@ -42,19 +42,18 @@ def print_findings(summary: Summary) -> None:
     _print_runs(summary.runs, findings, styles)
     print()
     console.print_sentence(headline(findings), hanging=0)
-    agreements = {
-        run.run: run.agreement for run in findings if run.agreement is not None
-    }
-    reference = " and ".join(
-        dict.fromkeys(run.reference for run in findings if run.agreement is not None)
-    )
-    _print_trends(
-        f"Agreement with {reference}",
-        "0 is chance, 1 is perfect; · is within chance",
-        agreements,
-        styles,
-    )
-    if not agreements:
+    aligned = [run for run in findings if run.alignment is not None]
+    alignments = {run.run: run.alignment for run in aligned if run.alignment}
+    if aligned:
+        measured = aligned[0].measured
+        references = dict.fromkeys(run.reference for run in aligned)
+        _print_trends(
+            f"{measured.title} with {' and '.join(references)}",
+            f"{measured.axis}; · is within chance",
+            alignments,
+            styles,
+        )
+    else:
         similarities = {
             run.run: run.max_wsi for run in findings if run.max_wsi is not None
         }
@@ -201,7 +200,7 @@ def _print_mistakes(
     trends = {}
     for run in findings:
         of_run = mistakes[run.run]
-        trends[run.run] = run.agreement or of_run.nidm or of_run.widm or of_run.wrong
+        trends[run.run] = run.alignment or of_run.nidm or of_run.widm or of_run.wrong
     shown = _shown_runs(trends)
     rows = [[_name(name, styles), *_mistake_cells(mistakes[name])] for name in shown]
     titles = [
@@ -257,7 +256,8 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
     """Print a line of phases for each run, or one line with the reason why no run has
     phases.
     """
-    if not any(run.agreement for run in findings):
+    measured = next((run.measured for run in findings if run.alignment), None)
+    if measured is None:
         return
     if not any(run.phases for run in findings):
         reasons = list(
@@ -270,10 +270,9 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
             print()
             console.print_sentence(f"No phases: {reasons[0]}")
         return
-    console.print_title("Phases of the agreement", "the last epoch with its 95 % CI")
-    shown = _shown_runs(
-        {run.run: run.agreement for run in findings if run.agreement is not None}
-    )
+    name = measured.title.replace("Agreement", "the agreement")
+    console.print_title(f"Phases of {name}", "the last epoch with its 95 % CI")
+    shown = _shown_runs({run.run: run.alignment for run in findings if run.alignment})
     rows: list[list[str | Text]] = [
         [_name(run.run, styles), phases_text(run)]
         for run in findings
@@ -312,8 +311,8 @@ def _print_left_out(count: int) -> None:
     if count > 0:
         half = MAX_RUNS // 2
         sentence = (
-            f"… {count} more between the {half} of highest and the {half} of lowest"
-            " agreement"
+            f"… {count} more between the {half} of the highest and the {half} of the"
+            " lowest values"
         )
         console.print_sentence(sentence, indent=2, hanging=4)
 

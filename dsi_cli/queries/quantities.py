@@ -579,7 +579,7 @@ def network_matrix(rows: Iterable[Row]) -> str:
         if row["metric"] == SAI:
             known.add(row["of"].partition(",")[0])
         elif row["metric"] == WSI:
-            known.add(str(MatrixId(row["of"], row["split"])))
+            known.add(str(MatrixId(row["of"], row.get("split"))))
     named = (name for name in NETWORK_MATRICES if name in known)
     return next(named, NETWORK_MATRICES[0])
 

@@ -428,16 +428,22 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
 
 
 def peaks_table(
-    findings: Sequence[RunFindings], quantities: Mapping[str, str]
+    findings: Sequence[RunFindings], titles: Mapping[str, str]
 ) -> list[list[str]]:
     """Return the best epoch of each run by some quantities as rows of text below a
     heading; empty without several epochs.
+
+    ``titles`` has the title of the column of each quantity. The first measure stands
+    for an agreement that was not computed.
     """
     runs = [run for run in findings if len(run.epochs) > 1]
     columns = {}
-    for name, title in quantities.items():
-        cells = [_peak(run, QUANTITIES[name]) for run in runs]
+    for name, title in titles.items():
+        cells = [_peak(run, name) for run in runs]
         if any(cells):
+            measured = findings[0].measured
+            if name == AGREEMENT and measured.name != AGREEMENT:
+                title = f"highest {measured.title}"
             columns[title] = [cell or "–" for cell in cells]
     if not columns:
         return []
@@ -445,19 +451,17 @@ def peaks_table(
     return [["run", *columns], *map(list, rows)]
 
 
-def _peak(run: RunFindings, quantity: Quantity) -> str:
+def _peak(run: RunFindings, name: str) -> str:
     """Return the best value of a quantity with its epoch; empty without a value."""
-    trend = run.agreement
-    if quantity.name != AGREEMENT:
-        trend = _trend(run, quantity.name)
+    trend, quantity = _trend(run, name), QUANTITIES[name]
     if not trend:
         return ""
     best = trend.peak
     if quantity.better == "lower":
         best = min(trend.points, key=lambda point: point.value)
-    text = quantity.text(best.value)
-    if quantity.unit != "%":
-        text = f"{best.value:.3f}"
+    text = f"{best.value:.3f}"
+    if quantity.unit == "%":
+        text = quantity.text(best.value)
     return f"{text} at epoch {best.epoch}"
 
 

@@ -26,7 +26,7 @@ from dsi_cli.queries.findings import (
     reference_name,
 )
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
-from dsi_cli.queries.quantities import PANELS
+from dsi_cli.queries.quantities import PANELS, QUANTITIES, SAI
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
@@ -38,8 +38,8 @@ from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
 # receives the number of completed steps and the number of all steps
 Progress = Callable[[int, int], None]
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
-SAI = next(kind for kind in PANELS if kind.name == "sai")
-OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
+SAI_PANEL = next(kind for kind in PANELS if kind.name == SAI)
+OTHERS = tuple(kind for kind in PANELS if SAI not in kind.metrics)
 MAX_PAIRS = 30
 MAX_MISTAKES = 24
 THUMBNAIL_PIXELS = 64  # maximum length in pixels of the longer side of a thumbnail
@@ -203,50 +203,60 @@ def _option_text(value: Any) -> str:
 
 def curves(results: Results) -> dict[str, Any]:
     """Return all panels: the SAI for each measure, from which the page also draws the
-    excess, the other curves and the phases.
+    excess, the other curves, the phases, and the quantities of the SAI to choose from.
     """
     kinds = [
-        SAI._replace(variants=(measure,)) for measure in sai_measures(results.curves)
+        SAI_PANEL._replace(variants=(measure,))
+        for measure in sai_measures(results.curves)
     ]
+    panels_of_page: dict[str, Any] = {"sai": {}, "others": []}
     drawn = panels(results, kinds=[*kinds, *OTHERS])
-    sai = {
-        panel.measure: _panel(panel, results)
-        for panel in drawn
-        if panel.kind.name == "sai"
-    }
-    others = [_panel(panel, results) for panel in drawn if panel.kind.name != "sai"]
-    return {
-        "measures": list(sai),
-        "sai": sai,
-        "others": others,
-        "phases": phases(results),
-    }
+    excesses = set()
+    for panel in drawn:
+        data = _panel(panel, results)
+        if panel.kind.name != SAI:
+            panels_of_page["others"].append(data)
+            continue
+        panels_of_page["sai"][panel.measure] = data
+        if any("excess" in series for series in data["series"]):
+            excesses.add(panel.measure)
+    quantities = [
+        {
+            "name": quantity.name,
+            "title": quantity.title,
+            "axis": quantity.axis,
+            "measure": quantity.variant,
+            "isExcess": quantity.is_excess,
+        }
+        for quantity in QUANTITIES.values()
+        if quantity.metric == SAI
+        and quantity.variant in panels_of_page["sai"]
+        and (quantity.variant in excesses or not quantity.is_excess)
+    ]
+    return panels_of_page | {"quantities": quantities, "phases": phases(results)}
 
 
 def _panel(panel: Panel, results: Results) -> dict[str, Any]:
-    kind, series = panel.kind, []
+    series = []
     for curve in panel.series:
         # Phases belong to curves of the main reference or of no reference.
-        is_main = (
-            curve.reference is None
-            or curve.reference in results.references(curve.run)[:1]
-        )
-        run = results.names.index(curve.run)
+        references = [None, *results.references(curve.run)[:1]]
         data: dict[str, Any] = {
-            "run": run,
+            "run": results.names.index(curve.run),
             "of": curve.of,
             "split": curve.split,
             "label": curve.label,
+            "epochs": curve.epochs.tolist(),
+            "isMain": curve.reference in references,
         }
-        data |= {"epochs": curve.epochs.tolist(), "isMain": is_main}
         for name in FIELDS:
             values = getattr(curve, name)
             if not np.isnan(values).all():  # the page has no empty columns
                 data[name] = six_digits(values)
         series.append(data)
     return {
-        "name": kind.name,
-        "title": kind.title,
+        "name": panel.kind.name,
+        "title": panel.kind.title,
         "axis": panel.axis,
         "lower": panel.lower_is_closer,
         "series": series,

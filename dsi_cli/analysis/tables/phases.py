@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.analysis.semantics.epoch_context import SCSM
-from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import Phases, phases
-from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
+from dsi_cli.queries.quantities import (
+    IDM,
+    PEARSON,
+    QUANTITIES,
+    SAI,
+    WSI,
+    alignment,
+    network_matrix,
+    select,
+)
+from dsi_cli.store.schema import SPLITS
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]
@@ -48,7 +57,7 @@ def phase_rows(
     """
     points_of_runs: dict[str, list[Point]] = {}
     for row in curve_rows:
-        if row["metric"] in ("sai", "wsi", "idm") and row["epoch"] is not None:
+        if row["metric"] in (SAI, WSI, IDM) and row["epoch"] is not None:
             points_of_runs.setdefault(row["run"], []).append(row)
     rows: list[Row] = []
     for run, points in points_of_runs.items():
@@ -78,20 +87,11 @@ def _phases_of_run(
     agreement_without_each: AgreementWithoutEach,
 ) -> Iterator[tuple[str, Phases]]:
     """Yield the name and the phases of each curve of a run."""
-    # The first matrix of the network's similarity that the run has
-    with_wsi = {
-        (row["of"], row.get("split")) for row in points if row["metric"] == "wsi"
-    }
-    kinds = {name: MatrixId.parse(name) for name in NETWORK_MATRICES}
-    network = next(
-        (name for name, kind in kinds.items() if kind in with_wsi), NETWORK_MATRICES[-1]
-    )
-    kind, split = kinds[network]
-
+    network = network_matrix(points)
     measure, agreement = _agreement(
         points, f"{network},{SCSM}", reference, agreement_without_each
     )
-    name = "agreement" if measure in ("pearson", None) else f"excess of {measure}"
+    name = "agreement" if measure == PEARSON else f"excess of {measure}"
     yield f"{name} {network},{SCSM}", agreement
 
     # WSI max, which means nothing as long as the agreement stays within chance
@@ -102,16 +102,15 @@ def _phases_of_run(
         )
         yield "wsi max", Phases(reason=reason)
     else:
-        columns = {"metric": "wsi", "of": kind, "variant": "max", "split": split}
-        yield "wsi max", _phases(_last_saves(_select(points, columns)), "value")
+        max_wsi = select(points, QUANTITIES["max_wsi"].key(network))
+        yield "wsi max", _phases(_last_saves(max_wsi), "value")
 
     # WIDM of each split
-    widm = _select(
-        points,
-        {"metric": "idm", "of": SCSM, "variant": "errors", "reference": reference},
-    )
-    for part in sorted({row["split"] for row in widm}):
-        curve = _last_saves(row for row in widm if row["split"] == part)
+    for part in sorted(SPLITS):
+        key = QUANTITIES["widm"].key(network, part)
+        curve = _last_saves(select(points, key | {"reference": reference}))
+        if not curve:
+            continue
         chance = _column(curve, "null_mean")
         start = float(np.nanmedian(chance)) if np.isfinite(chance).any() else None
         min_gain = _min_gain(_column(curve, "null_std"))
@@ -127,18 +126,13 @@ def _agreement(
     """Return measure and phases of the agreement with a reference: Pearson's
     correlation, or else the first measure's excess.
     """
-    alignments = _select(points, {"metric": "sai", "of": matrices})
-    measures = {row.get("variant") for row in alignments}
-    order = ["pearson", *MEASURES]
-    measure = next((name for name in order if name in measures), None)
-    curve = _last_saves(
-        _select(alignments, {"variant": measure, "reference": reference})
-    )
+    rows = select(points, {"metric": SAI, "of": matrices})
+    measure = alignment({row.get("variant") for row in rows}).variant
+    curve = _last_saves(select(rows, {"variant": measure, "reference": reference}))
     spread = _column(curve, "null_std") / (1 - _column(curve, "null_mean"))
     without = None
-    if (
-        measure == "pearson"
-    ):  # the agreement without each class (n, C), unless an epoch lacks it
+    if measure == PEARSON:
+        # the agreement without each class (n, C), unless an epoch lacks it
         values = [
             agreement_without_each.get((row["epoch"], row.get("step"))) for row in curve
         ]
@@ -150,14 +144,6 @@ def _agreement(
         ):
             without = np.stack(known)
     return measure, _phases(curve, "excess", 0.0, _min_gain(spread), without)
-
-
-def _select(points: Sequence[Point], columns: Mapping[str, str | None]) -> list[Point]:
-    return [
-        row
-        for row in points
-        if all(row.get(name) == value for name, value in columns.items())
-    ]
 
 
 def _last_saves(points: Iterable[Point]) -> list[Point]:
