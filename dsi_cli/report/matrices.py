@@ -122,7 +122,7 @@ class RunMatrices:
             levels: sum(series.cost[levels] for series in self.series)
             for levels in LEVELS
         }
-        fixed = sum(map(len, self.nearest.values()))
+        fixed: float = sum(map(len, self.nearest.values()))
         fixed += sum(reference.matrix.size for reference in self.references) / 2
         block_means = 2 * block_count(self.classes) ** 2 * orders * len(self.series)
         return BudgetNeed(

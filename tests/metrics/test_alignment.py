@@ -39,14 +39,7 @@ def near_identical(
 
 def test_measures_table_equals_that_of_the_oracles():
     assert (ALL, set(oracles.DISTANCES)) == (oracles.MEASURES, metrics.DISTANCES)
-    assert metrics.DEFAULT_MEASURES == (
-        "cosine",
-        "ssim",
-        "mae",
-        "mse",
-        "pearson",
-        "spearman",
-    )
+    assert set(metrics.DEFAULT_MEASURES) <= set(ALL)
 
 
 @pytest.mark.parametrize("measure", oracles.VALUE_MEASURES)

@@ -214,8 +214,8 @@ function showTiles(epoch) {
   const [tile] = document.querySelectorAll(".tile");
   tile.querySelectorAll(".first-measure").forEach((node) => { node.hidden = !isFirst; });
   const other = tile.querySelector(".other-measure");
-  other.hidden = isFirst;
-  other.textContent = isFirst ? "" : `${quantity.title} of the network with ${run().reference}: ${quantity.axis}`;
+  if (other) other.hidden = isFirst; // a tile without values has only a reason
+  if (other) other.textContent = isFirst ? "" : `${quantity.title} of the network with ${run().reference}: ${quantity.axis}`;
 
   const own = DATA.tiles[0].find((row) => row.run === state.run);
   const point = own && tileAt(0, own, epoch);
