@@ -27,14 +27,14 @@ from dsi_cli.queries.comparison.compare import Comparison
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE
 from dsi_cli.queries.curve_panels import Panel, Series
 from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
-from dsi_cli.queries.quantities import PanelSpec
+from dsi_cli.queries.quantities import SAI, PanelSpec
 from dsi_cli.store.results import Results
 
 AGREEMENT = PanelSpec(
     "agreement",
     "Agreement",
     "agreement: 0 chance, 1 perfect",
-    ("sai",),
+    (SAI,),
     column="excess",
 )
 """The agreement of two matrices: Pearson's correlation, or the excess of another
@@ -180,7 +180,7 @@ def draw_curves(
             line += drawing.colour_round(index)
         # The interval of a SAI belongs to its excess, not to the raw value.
         if len(runs) <= drawing.MAX_SHADED_CURVES and (
-            is_excess or curve.metric != "sai"
+            is_excess or curve.metric != SAI
         ):
             drawing.draw_interval(axes, curve.epochs, curve.low, curve.high, colour)
         values, chance, chance_std = curve.value, curve.chance, curve.chance_std
