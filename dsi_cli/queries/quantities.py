@@ -166,7 +166,7 @@ _ENTRIES = (
         of="{kind}",
         split=MATRIX,
         variant="max",
-        axis="mean cosine with the nearest classes, at most 1",
+        axis="mean cosine, at most 1",
         range="−1 to 1",
         question=QUESTIONS[1],
         panel=WSI,
@@ -179,7 +179,7 @@ _ENTRIES = (
         of="{kind}",
         split=MATRIX,
         variant="mean",
-        axis="mean cosine of all pairs",
+        axis="mean cosine",
         range="−1 to 1",
         question=QUESTIONS[1],
         panel=WSI,
@@ -191,7 +191,7 @@ _ENTRIES = (
         of="{kind}",
         split=MATRIX,
         variant="min",
-        axis="mean cosine with the most distant classes",
+        axis="mean cosine",
         range="−1 to 1",
         question=QUESTIONS[1],
         panel=WSI,
@@ -435,7 +435,7 @@ _ENTRIES = (
         "nc2_norms",
         of="weight",
         variant="centred",
-        axis="0: simplex",
+        axis="0 is a simplex",
         range="0 or more",
         panel="simplex",
     ),
@@ -445,7 +445,7 @@ _ENTRIES = (
         "nc2_angles",
         of="weight",
         variant="deviation",
-        axis="0: simplex",
+        axis="0 is a simplex",
         range="0 or more",
         panel="simplex",
     ),
@@ -455,7 +455,7 @@ _ENTRIES = (
         "effective_rank",
         of="weight",
         variant="centred",
-        axis="directions of the class vectors",
+        axis="number of directions",
         range="1 or more",
         chance="rank of a random head",
     ),
@@ -611,8 +611,10 @@ def point(row: Row, entry: Quantity, classes: int | None = None) -> dict[str, An
             scale = chance if entry.variant in DISTANCES else 1 - chance
             spread = spread / scale if spread is not None and scale else None
             chance = 0.0
-    values |= {"value": row[entry.column], "chance": chance, "chance_std": spread}
-    return values
+    value = row[entry.column]
+    if value is None and entry.variant in CORRELATIONS:
+        value = row["value"]  # Kendall's tau needs --permutations for its excess
+    return values | {"value": value, "chance": chance, "chance_std": spread}
 
 
 CURVE_COLUMNS = (
@@ -647,14 +649,16 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
         own = network_matrix(_keys(rows))
         for part in SPLITS if split is None else (split,):
             found = select_frame(rows, entry.key(own, part))
-            found = found[found[entry.column].notna()]
+            found = found[found["value"].notna()]
             if len(found):
                 break
         keys = ["variant"] if entry.variant == ANY else []
         classes = len(results.rows_of("classes", run))
         for row in _records(results.last_saves(found, *keys)):
-            place = {column: row[column] for column in CURVE_COLUMNS[:5]}
-            points.append(place | point(row, entry, classes))
+            values = point(row, entry, classes)
+            if values["value"] is not None:
+                place = {column: row[column] for column in CURVE_COLUMNS[:5]}
+                points.append(place | values)
     frame = pd.DataFrame(points, columns=list(CURVE_COLUMNS))
     numbers = dict.fromkeys(CURVE_COLUMNS[5:], "float64")
     return frame.astype(numbers | {"epoch": "int64", "step": "Int64"})

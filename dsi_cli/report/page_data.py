@@ -8,7 +8,7 @@ import base64
 import io
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,7 +26,7 @@ from dsi_cli.queries.findings import (
     reference_name,
 )
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
-from dsi_cli.queries.quantities import PANELS, QUANTITIES, SAI
+from dsi_cli.queries.quantities import PANELS, QUANTITIES, QUESTIONS, SAI
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
@@ -90,9 +90,10 @@ def page_data(
         "classes": [],
         "hypernyms": [],
     }
-    data |= {"uncertain": UNCERTAIN, "min_z": MIN_Z, "curves": curves(results)}
-    lines: matrices.Lines = {}
     findings = overview.all_findings(results)
+    data |= {"uncertain": UNCERTAIN, "min_z": MIN_Z, "questions": QUESTIONS}
+    data["curves"] = curves(results, findings)
+    lines: matrices.Lines = {}
     shares = matrices.shares(needs)
     for run_matrices, orders, share, found in zip(
         all_matrices, all_orders, shares, findings, strict=True
@@ -201,10 +202,12 @@ def _option_text(value: Any) -> str:
     return json.dumps(value)
 
 
-def curves(results: Results) -> dict[str, Any]:
+def curves(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:
     """Return all panels: the SAI for each measure, from which the page also draws the
-    excess, the other curves, the phases, and the quantities of the SAI to choose from.
+    excess, the other curves, the phases, the quantities of the SAI to choose from, and
+    the texts of the other quantities.
     """
+    names_of_runs = [_quantity_names(found) for found in findings]
     kinds = [
         SAI_PANEL._replace(variants=(measure,))
         for measure in sai_measures(results.curves)
@@ -213,7 +216,7 @@ def curves(results: Results) -> dict[str, Any]:
     drawn = panels(results, kinds=[*kinds, *OTHERS])
     excesses = set()
     for panel in drawn:
-        data = _panel(panel, results)
+        data = _panel(panel, results, names_of_runs)
         if panel.kind.name != SAI:
             panels_of_page["others"].append(data)
             continue
@@ -233,16 +236,46 @@ def curves(results: Results) -> dict[str, Any]:
         and quantity.variant in panels_of_page["sai"]
         and (quantity.variant in excesses or not quantity.is_excess)
     ]
-    return panels_of_page | {"quantities": quantities, "phases": phases(results)}
+    texts = {
+        quantity.name: {
+            "title": quantity.title,
+            "axis": quantity.axis,
+            "panel": quantity.panel or quantity.name,
+        }
+        for quantity in QUANTITIES.values()
+        if quantity.metric != SAI
+    }
+    chosen = {"quantities": quantities, "texts": texts, "phases": phases(results)}
+    return panels_of_page | chosen
 
 
-def _panel(panel: Panel, results: Results) -> dict[str, Any]:
+def _quantity_names(found: RunFindings) -> dict[tuple[str | None, ...], str]:
+    """Return the names of the quantities of a run by metric, of, split and variant; on
+    the first split with predictions.
+    """
+    split = next(iter(found.mistakes), "test")
+    keys = {
+        name: quantity.key(found.own, split) for name, quantity in QUANTITIES.items()
+    }
+    return {(*key.values(),): name for name, key in keys.items()}
+
+
+def _panel(
+    panel: Panel,
+    results: Results,
+    names_of_runs: Sequence[Mapping[tuple[str | None, ...], str]],
+) -> dict[str, Any]:
     series = []
     for curve in panel.series:
+        run = results.names.index(curve.run)
+        # A WSI of another quantile, such as max@0.9, is in the same chart.
+        variant = curve.variant and curve.variant.partition("@")[0]
+        key = (curve.metric, curve.of, curve.split, variant)
         # Phases belong to curves of the main reference or of no reference.
         references = [None, *results.references(curve.run)[:1]]
         data: dict[str, Any] = {
-            "run": results.names.index(curve.run),
+            "run": run,
+            "quantity": names_of_runs[run].get(key),
             "of": curve.of,
             "split": curve.split,
             "label": curve.label,

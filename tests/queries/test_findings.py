@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from helpers.outputs import ANIMALS
 
+from dsi_cli.queries import quantities
 from dsi_cli.queries.findings import (
     Mistakes,
     Point,
@@ -20,49 +21,33 @@ def found(analysed):
     return {run: run_findings(analysed.out, run) for run in analysed.run.names}
 
 
-def test_trends_equal_the_curves_table(analysed, found):
-    queries = {
-        "agreement": "metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'",
-        "max_wsi": "metric == 'wsi' and variant == 'max'",
-        "accuracy": "metric == 'accuracy' and split == 'test'",
-    }
-    for run, findings in found.items():
-        curves = analysed.run.curves_of(run)
-        for name, query in queries.items():
-            rows = curves.query(query).set_index("epoch")["value"]
-            trend = getattr(findings, name)
-            assert {
-                point.epoch: point.value for point in trend.points
-            } == rows.to_dict()
-            assert trend.last.epoch == rows.index.max()
-        rows = curves.query(queries["agreement"])
-        assert [point.low for point in findings.agreement.points] == rows[
-            "low"
-        ].tolist()
-        assert [point.chance for point in findings.agreement.points] == rows[
-            "null_mean"
-        ].tolist()
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        (lambda run: run.agreement, "agreement"),
+        (lambda run: run.max_wsi, "max_wsi"),
+        (lambda run: run.accuracy, "accuracy"),
+        (lambda run: run.loss, "loss"),
+        (lambda run: run.mistakes["test"].wrong, "mistakes"),
+        (lambda run: run.mistakes["test"].nidm, "nidm"),
+        (lambda run: run.mistakes["test"].widm, "widm"),
+    ],
+)
+def test_trends_equal_the_curves_of_the_quantities(analysed, found, of, name):
+    for run in ("cifar100-cnn", "cifar100-vit"):
+        curve = quantities.curve(analysed.run[run], name, "test")
+        trend = of(found[run])
+        assert [point.epoch for point in trend.points] == curve["epoch"].tolist()
+        assert [point.value for point in trend.points] == curve["value"].tolist()
+        last = curve.iloc[-1]
+        if trend.last.low is not None:
+            assert (trend.last.low, trend.last.z) == (last["low"], last["z"])
 
 
-def test_mistakes_equal_the_curves_table(analysed, found):
-    curves = analysed.run.curves_of("cifar100-vit").query(
-        "split == 'test' and epoch == 30"
-    )
+def test_mistakes_are_the_wrong_share_of_the_samples(found):
     mistakes = found["cifar100-vit"].mistakes["test"]
-    errors = curves[
-        (curves["metric"] == "idm") & (curves["variant"] == "errors")
-    ].set_index("of")
-    assert (
-        mistakes.wrong.last.value
-        == curves.loc[curves["metric"] == "mistakes", "value"].item()
-    )
-    assert mistakes.wrong.last.value == pytest.approx(
-        (1 - mistakes.accuracy.last.value) * mistakes.samples
-    )
-    for of, trend in (("ncsm", mistakes.nidm), ("scsm", mistakes.widm)):
-        assert (trend.last.value, trend.last.chance, trend.last.low) == tuple(
-            errors.loc[of][["value", "null_mean", "low"]]
-        )
+    share = 1 - mistakes.accuracy.last.value
+    assert mistakes.wrong.last.value == pytest.approx(share * mistakes.samples)
 
 
 def test_phases_equal_the_phases_table(analysed, found):

@@ -8,7 +8,9 @@ from helpers.analysed_runs import Analysed
 from helpers.errors import raises
 
 from dsi_cli.queries import quantities
+from dsi_cli.queries.findings import run_findings
 from dsi_cli.queries.quantities import QUANTITIES
+from dsi_cli.store.results import Results
 
 RUN = "cifar100-cnn"
 # the rows of some quantities in the curves table, written out a second time
@@ -75,6 +77,18 @@ def test_curve_of_several_runs_has_one_row_per_run_and_epoch(analysed: Analysed)
 def test_curve_without_values_is_an_empty_table(analysed: Analysed):
     found = quantities.curve(analysed.run[RUN], "accuracy_top5")
     assert (len(found), tuple(found.columns)) == (0, quantities.CURVE_COLUMNS)
+
+
+def test_curve_of_a_correlation_without_a_chance_level_has_its_value(make_results):
+    results = Results(make_results(2, measures=("kendall", "ssim"), draws=0))
+    found = quantities.curve(results, "sai_kendall")
+    rows = results.curves.query("variant == 'kendall' and of == 'ncsm,scsm'")
+    assert found["value"].tolist() == rows["value"].tolist()
+    assert found["chance"].isna().all()
+    findings = run_findings(results.path, "run")
+    assert findings.measured.name in ("excess_ssim", "sai_ssim")
+    assert findings.alignment is not None
+    assert findings.agreement is None
 
 
 def test_curve_of_an_unknown_name_or_split_raises(analysed: Analysed):

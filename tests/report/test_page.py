@@ -178,15 +178,6 @@ def test_page_shows_each_matrix_and_section(same_page):
         assert same_page.locator(f"#{section}").inner_text().strip()
 
 
-def test_slider_changes_the_matrices(same_page):
-    set_epoch(same_page, EPOCHS - 1)
-    before = pixels(same_page)
-    set_epoch(same_page, 1)
-    assert [
-        one != other for one, other in zip(before, pixels(same_page), strict=True)
-    ] == [True, True, False, True]
-
-
 def test_tooltip_shows_the_values_of_the_tables(same_page, out):
     epoch = 1
     set_epoch(same_page, epoch)
@@ -265,20 +256,11 @@ def test_controls_are_reachable_by_tab_and_have_a_name(page):
 
 def test_raw_sai_is_shown_with_its_chance_level(page):
     page.get_by_label("Measure", exact=True).select_option("sai_cosine")
-    for shown in ("one", "all"):
-        page.get_by_label("Show", exact=True).select_option(shown)
-        title = page.locator(
-            "h3", has_text="Cosine SAI (raw) of the network with WordNet"
-        )
-        panel = page.locator("#questions .panel", has=title)
-        lines = panel.locator("path.curve").count()
-        assert lines == (1 if shown == "one" else 2)
-        assert (
-            panel.locator("path.chance").count(),
-            panel.locator("polygon.band").count(),
-        ) == (lines, lines)
-        assert panel.locator(".readings").inner_text().count("chance ") == lines
-        assert panel.locator(".chance-label").text_content() == "chance"
+    title = page.locator("h3", has_text="Cosine SAI (raw) of the network with WordNet")
+    panel = page.locator("#questions .panel", has=title)
+    for marks in ("path.curve", "path.chance", "polygon.band"):
+        assert panel.locator(marks).count() == 2
+    assert panel.locator(".readings").inner_text().count("chance ") == 2
 
 
 def changed(out, folder, name, rows):
@@ -972,24 +954,6 @@ def test_tile_of_an_epoch_without_a_value_shows_the_last_one_before_with_its_epo
     assert "at epoch" not in details.inner_text().split(";")[0], (
         "a value of the chosen epoch needs no epoch"
     )
-
-
-def test_headings_of_sections_name_their_epoch(same_page):
-    set_epoch(same_page, 2)
-    wait_for(
-        same_page,
-        "document.querySelector('#mistakes-body h3').textContent == 'On test, epoch 2'",
-    )
-    headings = same_page.locator(
-        "#matrices h2, #closest h2, #agreement h2"
-    ).all_inner_texts()
-    assert all(heading.endswith("at epoch 2") for heading in headings)
-    assert (
-        same_page.locator("#geometry h2").inner_text()
-        == "Class geometry at the last epoch"
-    )
-    furthest = same_page.locator("#mistakes caption").nth(1).inner_text()
-    assert f"at epoch {EPOCHS - 1}, the last one with mistakes" in furthest
 
 
 def test_another_measure_is_named_and_shown_by_every_title_tile_axis_and_bar(page, out):

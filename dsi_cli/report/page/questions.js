@@ -101,51 +101,50 @@ function questions(view) {
   const take = (curves) => { curves.forEach(({ series }) => used.add(series)); return curves; };
   const { reference, own } = DATA.runs[view.runs[0]];
   const name = own.toUpperCase();
-  const splitOf = (series) => DATA.runs[series.run].splits[0] ?? "test";
-  const isFirstSplit = (series) => series.split === splitOf(series);
+  const [agrees, neighbours, follows, reasonable] = DATA.questions.map((text) => text.replace("{reference}", reference));
   const ownOf = (series) => DATA.runs[series.run].own;
-  const mistakesOf = (series) => `ccsm-${splitOf(series)}`;
-  const chart = (title, axis, panelName, matches, options) =>
-    chartOf(view, title, axis, take(curvesOf(view, panelName, matches)), options);
-  const sai = (matrices, matches) => chart(`${view.quantity?.title} of ${matrices}`, view.quantity?.axis, "sai", matches);
-  const idm = (title, matches, phasesOf) => chart(title, "share of classes farther from the truth", "idm_errors",
-    (series) => isFirstSplit(series) && matches(series), { isLarge: true, phasesOf });
+  const mistakesOf = (series) => `ccsm-${DATA.runs[series.run].splits[0] ?? "test"}`;
+  const sai = (matrices, matches) => chartOf(view, `${view.quantity?.title} of ${matrices}`, view.quantity?.axis,
+    take(curvesOf(view, "sai", matches)));
+  const chart = (name, options = {}) => {
+    const { title, axis, panel } = DATA.curves.texts[name];
+    const curves = take(curvesOf(view, panel, ({ quantity, isMain }) => quantity === name && isMain));
+    return chartOf(view, options.title ?? title, axis, curves, options);
+  };
   take(curvesOf(view, "sai", isMainAgreement));
   const result = [
     {
-      title: `Does its similarity agree with ${reference}?`,
+      title: agrees,
       text: `The chart compares the similarities of all pairs of classes in the network (${name}) with those in ${reference}.`,
       charts: [referenceChart(view)],
     },
     {
-      title: "How similar are neighbouring classes?",
+      title: neighbours,
       text: "Max WSI is the mean cosine similarity of a class with its nearest classes, and Min WSI that with its most distant "
         + "classes. Mean WSI covers all pairs. They have no chance level.",
       charts: [
-        chart("Nearest classes (Max WSI)", "mean cosine, at most 1", "wsi", (series) => /^max/.test(series.label),
-          { isLarge: true, phasesOf: (phase) => phase.curve === "wsi max" }),
-        chart("All pairs (Mean WSI)", "mean cosine", "wsi", (series) => /^mean/.test(series.label)),
-        chart("Most distant classes (Min WSI)", "mean cosine", "wsi", (series) => /^min/.test(series.label)),
+        chart("max_wsi", { title: "Nearest classes (Max WSI)", isLarge: true, phasesOf: ({ curve }) => curve === "wsi max" }),
+        chart("mean_wsi", { title: "All pairs (Mean WSI)" }),
+        chart("min_wsi", { title: "Most distant classes (Min WSI)" }),
       ],
     },
     {
-      title: "Do mistakes follow its own similarity?",
+      title: follows,
       text: "NIDM of mistakes is the share of classes that the network finds less similar to the true class than the wrong "
         + "prediction. If a mistake falls on a random wrong class, half of the classes are.",
       charts: [
-        idm("NIDM of mistakes", (series) => series.of === ownOf(series).split("-")[0]),
+        chart("nidm", { isLarge: true }),
         sai("the network with its mistakes", (series) => series.of === `${ownOf(series)},${mistakesOf(series)}`),
       ],
     },
     {
-      title: "Are mistakes semantically reasonable?",
+      title: reasonable,
       text: `WIDM of mistakes is the share of classes that are less similar to the true class in ${reference} than the wrong `
         + "prediction.",
       charts: [
-        idm("WIDM of mistakes", ({ isMain, of }) => isMain && of === "scsm", ({ curve }) => curve.startsWith("widm test")),
+        chart("widm", { isLarge: true, phasesOf: ({ curve }) => curve.startsWith("widm test") }),
         sai(`the mistakes with ${reference}`, (series) => series.isMain && series.of === `${mistakesOf(series)},scsm`),
-        chart("Severity of mistakes", "height of the lowest common hypernym, lower is nearer", "severity",
-          (series) => isFirstSplit(series) && series.isMain),
+        chart("severity"),
       ],
     },
     geometryQuestion(view, chart),
