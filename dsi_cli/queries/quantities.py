@@ -44,7 +44,9 @@ QUESTIONS = (
 """The questions of the paper (arXiv 2505.21338) that quantities answer."""
 
 RELABELLED = "mean over random relabellings of the classes"
+SHUFFLED = "mean over predictions shuffled among the samples"
 UNIFORM = "1 / classes"
+RANDOM_HEAD = "value of a random head of the same shape"
 
 
 class Quantity(NamedTuple):
@@ -352,7 +354,7 @@ _ENTRIES = (
             variant="micro",
             axis="share of hypernyms, 1 is perfect",
             range="0 to 1",
-            chance=RELABELLED,
+            chance=SHUFFLED,
             better="higher",
             panel="hierarchy",
         )
@@ -371,7 +373,7 @@ _ENTRIES = (
         axis="accuracy",
         digits=3,
         range="0 to 1",
-        chance=RELABELLED,
+        chance=SHUFFLED,
         better="higher",
         panel="levels",
     ),
@@ -437,6 +439,7 @@ _ENTRIES = (
         variant="centred",
         axis="0 is a simplex",
         range="0 or more",
+        chance=RANDOM_HEAD,
         panel="simplex",
     ),
     Quantity(
@@ -447,6 +450,7 @@ _ENTRIES = (
         variant="deviation",
         axis="0 is a simplex",
         range="0 or more",
+        chance=RANDOM_HEAD,
         panel="simplex",
     ),
     Quantity(
@@ -457,7 +461,7 @@ _ENTRIES = (
         variant="centred",
         axis="number of directions",
         range="1 or more",
-        chance="rank of a random head",
+        chance=RANDOM_HEAD,
     ),
 )
 QUANTITIES = {entry.name: entry for entry in _ENTRIES}

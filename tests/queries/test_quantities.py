@@ -68,6 +68,15 @@ def test_curve_has_the_chance_level_and_the_interval_of_its_scale(
     np.testing.assert_allclose(distance[is_known], found["z"][is_known])
 
 
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_quantity_has_a_chance_level_exactly_if_its_rows_have_one(
+    analysed: Analysed, name
+):
+    found = quantities.curve(analysed.run[RUN], name)
+    if len(found):
+        assert found["chance"].notna().any() == bool(QUANTITIES[name].chance)
+
+
 def test_curve_of_several_runs_has_one_row_per_run_and_epoch(analysed: Analysed):
     found = quantities.curve(analysed.run, "agreement")
     assert set(found["run"]) == set(analysed.run.names)
@@ -86,7 +95,7 @@ def test_curve_of_a_correlation_without_a_chance_level_has_its_value(make_result
     assert found["value"].tolist() == rows["value"].tolist()
     assert found["chance"].isna().all()
     findings = run_findings(results.path, "run")
-    assert findings.measured.name in ("excess_ssim", "sai_ssim")
+    assert findings.measured.name == "sai_kendall"  # SSIM needs 12 classes
     assert findings.alignment is not None
     assert findings.agreement is None
 
