@@ -446,21 +446,33 @@ def headline(runs: Sequence[RunFindings]) -> str:
     if weak:
         sentences.append(_weak_sentence(weak))
     if not clear:
-        highs = [trend.peak.high for _, trend in weak]
-        is_tiny = all(high is not None and high < WEAK_AGREEMENT for high in highs)
+        is_tiny = all((trend.peak.high or 1.0) < WEAK_AGREEMENT for _, trend in weak)
         sentences.append(_accuracy_sentences(weak, has_advice=is_tiny))
     if rest:
-        is_lucky = any(trend.is_above_chance for _, trend in rest)
-        verb = "may be due to" if is_lucky else "stayed within"
-        sentences.append(f"The agreement of {_names(rest)} {verb} chance.")
-    misplaced = [run.run for run, _ in above if _has_unrelated_mistakes(run)]
-    if misplaced:
-        sentences.append(
-            f"The mistakes of {listed(misplaced, 3)} do not follow the network's own"
-            " similarity, so check that predictions and truth have the same order of"
-            " samples and classes."
-        )
+        sentences.append(_rest_sentence(rest))
+    sentences.append(_misplaced_sentence(above))
     return " ".join(filter(None, sentences))
+
+
+def _misplaced_sentence(networks: Sequence[Network]) -> str:
+    """Return the networks whose predictions may have another order than the truth;
+    empty without any.
+    """
+    misplaced = [run.run for run, _ in networks if _has_unrelated_mistakes(run)]
+    if not misplaced:
+        return ""
+    return (
+        f"The mistakes of {listed(misplaced, 3)} do not follow the network's own"
+        " similarity, so check that predictions and truth have the same order of"
+        " samples and classes."
+    )
+
+
+def _rest_sentence(networks: Sequence[Network]) -> str:
+    """Return a sentence on the networks without an agreement above chance."""
+    is_lucky = any(trend.is_above_chance for _, trend in networks)
+    verb = "may be due to" if is_lucky else "stayed within"
+    return f"The agreement of {_names(networks)} {verb} chance."
 
 
 def _above_chance(networks: Sequence[Network]) -> list[Network]:
@@ -623,17 +635,10 @@ def _accuracy_sentences(networks: Sequence[Network], has_advice: bool = True) ->
 
 
 def _without_agreement(usable: Sequence[RunFindings]) -> str:
-    """Return the other measure of the SAI or what mistakes show, and the reason why
-    there is no agreement.
+    """Return the measure that was computed in place of the agreement, or else what
+    mistakes show, and the reason why there is no agreement.
     """
     first = usable[0]
-    reason = (first.no_agreement or "").rstrip(".")
-    reason = f"The agreement with {first.reference} is unknown ({reason})."
-    if not any(run.has_names for run in usable):
-        reason = (
-            "The classes have no names, so dsi cannot compare them with"
-            f" {first.reference}."
-        )
     measured = [run for run in usable if run.other_measure]
     if measured:
         run = max(measured, key=lambda run: _last(run.other_measure))
@@ -641,7 +646,14 @@ def _without_agreement(usable: Sequence[RunFindings]) -> str:
         owner = "" if len(usable) == 1 else f" of {run.run}"
         return (
             f"The {run.measured.title}{owner} with {run.reference} is {value} at the"
-            f" last epoch ({run.measured.axis}). {reason}"
+            f" last epoch ({run.measured.axis})."
+        )
+    reason = (first.no_agreement or "").rstrip(".")
+    reason = f"The agreement with {first.reference} is unknown ({reason})."
+    if not any(run.has_names for run in usable):
+        reason = (
+            "The classes have no names, so dsi cannot compare them with"
+            f" {first.reference}."
         )
     following = []
     for run in usable:
