@@ -138,8 +138,46 @@ class Results(results.Results):
         name ``only``.
     """
 
-    # These methods need `dsi_cli.report`, which imports the `Results` of the store. So
-    # the store cannot import it.
+    # These methods need `dsi_cli.queries` and `dsi_cli.report`, which import the
+    # `Results` of the store. So the store cannot import them.
+
+    def curve(self, name: str, *, split: str | None = None) -> pd.DataFrame:
+        """Return the curve of a quantity, such as ``agreement``, ``widm`` or
+        ``accuracy``, in each run.
+
+        Parameters
+        ----------
+        name : the name of the quantity; `quantities` lists all.
+        split : ``test`` or ``train``, for a quantity of predictions; test if None, or
+            train without values on test.
+
+        Returns
+        -------
+        curve : one row per run and epoch with a value, from the main reference and the
+            last save of the epoch. The columns are ``run``, ``epoch``, ``step``,
+            ``split``, ``variant``, ``value``, the 95 % confidence interval from ``low``
+            to ``high``, the chance level ``chance`` with its standard deviation
+            ``chance_std``, ``z``, the number of standard deviations above chance, and
+            ``p_value``. Unknown values are NaN.
+
+        Raises
+        ------
+        UsageError
+            The quantity or the split is unknown.
+        """
+        from dsi_cli.queries import quantities
+
+        return quantities.curve(self, name, split)
+
+    @staticmethod
+    def quantities() -> pd.DataFrame:
+        """Return all quantities by name: title, rows in the curves table, axis, unit,
+        range, chance level, which direction is better, and the question that it
+        answers.
+        """
+        from dsi_cli.queries import quantities
+
+        return quantities.frame()
 
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: the runs with their best epochs, phases and

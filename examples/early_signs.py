@@ -19,7 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import models
 import numpy as np
@@ -257,33 +257,18 @@ def curves(out: Path) -> pd.DataFrame:
     """Return the signs of each run and epoch, one column each, with accuracy and
     loss.
     """
-    table = open_results(out).curves
-    columns: dict[str, Any] = {
-        "agreement": (
-            (table.metric == "sai")
-            & (table.of == "ncsm,scsm")
-            & (table.variant == "pearson"),
-            "value",
-        ),
-        "z": (
-            (table.metric == "sai")
-            & (table.of == "ncsm,scsm")
-            & (table.variant == "pearson"),
-            "z",
-        ),
-        "NIDM": (
-            (table.metric == "idm")
-            & (table.of == "ncsm")
-            & (table.variant == "errors"),
-            "value",
-        ),
-        "Max WSI": ((table.metric == "wsi") & (table.variant == "max"), "value"),
-        "accuracy": ((table.metric == "accuracy") & (table.split == "test"), "value"),
-        "loss": ((table.metric == "loss") & (table.split == "test"), "value"),
+    results = open_results(out)
+    columns = {
+        "agreement": ("agreement", "value"),
+        "z": ("agreement", "z"),
+        "NIDM": ("nidm", "value"),
+        "Max WSI": ("max_wsi", "value"),
+        "accuracy": ("accuracy", "value"),
+        "loss": ("loss", "value"),
     }
     signs = {
-        name: table[rows].set_index(["run", "epoch"])[column]
-        for name, (rows, column) in columns.items()
+        title: results.curve(name).set_index(["run", "epoch"])[column]
+        for title, (name, column) in columns.items()
     }
     return pd.DataFrame(signs).reset_index()
 

@@ -44,12 +44,13 @@ def print_findings(summary: Summary) -> None:
     _print_runs(summary.runs, findings, names)
     print()
     console.print_sentence(headline(findings), hanging=0)
-    agreements = {run.run: run.agreement for run in findings if run.agreement}
-    references = [run.reference for run in findings if run.agreement]
-    if agreements:
-        title = f"Agreement with {' and '.join(dict.fromkeys(references))}"
-        legend = "0 is chance, 1 is perfect; · is within chance"
-        _print_trends(title, legend, agreements, names)
+    aligned = [run for run in findings if run.alignment is not None]
+    alignments = {run.run: run.alignment for run in aligned if run.alignment}
+    if aligned:
+        measured = aligned[0].measured
+        references = dict.fromkeys(run.reference for run in aligned)
+        title = f"{measured.title} with {' and '.join(references)}"
+        _print_trends(title, f"{measured.axis}; · is within chance", alignments, names)
     else:
         wsi = {run.run: run.max_wsi for run in findings if run.max_wsi}
         title = "Similarity of neighbouring classes"
@@ -58,8 +59,9 @@ def print_findings(summary: Summary) -> None:
         with_mistakes = [run for run in findings if split in run.mistakes]
         if with_mistakes:
             _print_mistakes(split, with_mistakes, names)
-    if agreements:
-        _print_phases(findings, _shown_runs(agreements), names)
+    if aligned:
+        title = aligned[0].measured.title.replace("Agreement", "the agreement")
+        _print_phases(title, findings, _shown_runs(alignments), names)
 
 
 def _print_runs(
@@ -179,7 +181,7 @@ def _print_mistakes(
     console.print_title(f"Mistakes on {split}", legend)
     shown = _shown_runs(
         {
-            run.run: run.agreement or mistakes[run.run].nidm or mistakes[run.run].wrong
+            run.run: run.alignment or mistakes[run.run].nidm or mistakes[run.run].wrong
             for run in findings
         }
     )
@@ -221,14 +223,17 @@ def _share(trend: Trend | None, epoch: int | None) -> Text:
 
 
 def _print_phases(
-    findings: Sequence[RunFindings], shown: Sequence[str], names: Mapping[str, Text]
+    title: str,
+    findings: Sequence[RunFindings],
+    shown: Sequence[str],
+    names: Mapping[str, Text],
 ) -> None:
     """Print a line of phases for each run, or one line with the reason why no run has
     phases.
     """
     if any(run.phases for run in findings):
         legend = "each ends at an epoch (95 % CI)"
-        console.print_title("Phases of the agreement", legend)
+        console.print_title(f"Phases of {title}", legend)
         runs = [run for run in findings if run.run in shown]
         rows: list[list[str | Text]] = [
             [names[run.run], phases_text(run)] for run in runs

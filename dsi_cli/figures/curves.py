@@ -19,8 +19,8 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import CHANCE
 from dsi_cli.queries import curve_panels
-from dsi_cli.queries.curve_panels import PanelSpec
 from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
+from dsi_cli.queries.quantities import IDM, SAI, WSI, PanelSpec
 from dsi_cli.store.results import Results
 
 AXES = {
@@ -38,9 +38,9 @@ TITLES = {
 }
 """The words for each matrix in the titles of agreements."""
 _SPECS = {
-    "agreement": PanelSpec("agreement", "", "", ("sai",), column="excess"),
-    "idm_errors": PanelSpec("idm_errors", "", "", ("idm",), ("errors",)),
-    "wsi": PanelSpec("wsi", "", "", ("wsi",)),
+    "agreement": PanelSpec("agreement", "", "", (SAI,), column="excess"),
+    "idm_errors": PanelSpec("idm_errors", "", "", (IDM,), ("errors",)),
+    "wsi": PanelSpec("wsi", "", "", (WSI,)),
 }
 _PHASE_CURVES = {"agreement": AGREEMENT_PREFIXES, "wsi": ("wsi max",)}
 """The prefixes of the curve whose phases a figure shows, by figure."""

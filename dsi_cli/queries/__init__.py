@@ -1,6 +1,7 @@
 """Queries on the tables of a results folder: curves, mistakes, neighbours, phases and
 comparisons.
 
+``quantities``        the table of all quantities, and the curve of one quantity.
 ``curve_panels``      the curves of figures and of the report, grouped in panels.
 ``run_classes``       the names, display orders, groups and geometry of classes.
 ``matrices``          the matrices of a run, and the ranks of classes by the network and

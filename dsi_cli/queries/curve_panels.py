@@ -1,15 +1,15 @@
 """The curves of figures and of the report, grouped in panels, with chance levels and
 confidence intervals.
 
-A panel is one pair of axes. `PANELS` lists the panels, and `panels` fills them from the
-curves table of a results folder.
+A panel is one pair of axes. `PANELS` of `dsi_cli.queries.quantities` lists the panels,
+and `panels` fills them from the curves table of a results folder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,127 +17,10 @@ from numpy.typing import NDArray
 
 from dsi_cli.metrics import DISTANCES, MEASURES
 from dsi_cli.queries.epoch_sampling import evenly_spaced
+from dsi_cli.queries.quantities import PANELS, SAI, PanelSpec
 from dsi_cli.store.results import Results
 
 Values = NDArray[np.float64]
-
-
-class PanelSpec(NamedTuple):
-    """The definition of a panel."""
-
-    name: str  # the name for the command line and for files
-    title: str
-    # the label of the vertical axis; ``{measure}`` is replaced by the measure of the
-    # SAI
-    axis: str
-    metrics: tuple[str, ...]  # the values of the column ``metric`` in the curves table
-    variants: tuple[str, ...] | None = None
-    """The variants of the metrics; all if None. The variant of the SAI is the measure.
-    """
-    column: str = "value"  # the column of the curves table: value or excess
-
-
-# metrics of neural collapse that the weights alone give
-NC2 = (
-    "nc2_norms",
-    "nc2_angles",
-)
-PANELS = (
-    PanelSpec("sai", "Similarity alignment index", "SAI ({measure})", ("sai",)),
-    PanelSpec(
-        "excess",
-        "Alignment above chance",
-        "SAI excess: 0 chance, 1 perfect",
-        ("sai",),
-        column="excess",
-    ),
-    PanelSpec("wsi", "Weights similarity index", "WSI: cosine similarity", ("wsi",)),
-    PanelSpec(
-        "idm",
-        "How near predictions fall to the truth",
-        "IDM of all predictions",
-        ("idm",),
-        ("all",),
-    ),
-    PanelSpec(
-        "idm_errors",
-        "How near mistakes fall to the truth",
-        "IDM of mistakes",
-        ("idm",),
-        ("errors",),
-    ),
-    PanelSpec(
-        "accuracy",
-        "Accuracy",
-        "accuracy",
-        ("accuracy", "accuracy_top5", "balanced_accuracy", "superclass_accuracy"),
-    ),
-    PanelSpec("loss", "Loss", "loss", ("loss",)),
-    PanelSpec("learning_rate", "Learning rate", "learning rate", ("learning_rate",)),
-    PanelSpec("mistakes", "Number of mistakes", "mistakes", ("mistakes",)),
-    PanelSpec(
-        "severity",
-        "Severity of mistakes",
-        "height of the lowest common hypernym, lower is nearer",
-        ("severity",),
-    ),
-    PanelSpec(
-        "hierarchy",
-        "Scores by the hierarchy",
-        "share of hypernyms, 1 is perfect",
-        ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1"),
-        ("micro",),
-    ),
-    PanelSpec(
-        "levels", "Accuracy at levels of the hierarchy", "accuracy", ("level_accuracy",)
-    ),
-    PanelSpec(
-        "gap",
-        "Overfitting gap",
-        "agreement with templates, train minus test",
-        ("gap",),
-        ("pearson",),
-    ),
-    PanelSpec(
-        "reliability",
-        "Reliability of the confusion matrix",
-        "split-half reliability",
-        ("reliability",),
-    ),
-    PanelSpec(
-        "mean_row",
-        "Length of the mean weight row",
-        "relative to a row's mean length",
-        ("mean_row",),
-    ),
-    PanelSpec("nc1", "Variability within classes (NC1)", "0: collapse", ("nc1",)),
-    PanelSpec(
-        "nc3",
-        "Difference of class vectors and class means (NC3)",
-        "0: collapse, at most 4",
-        ("nc3",),
-    ),
-    PanelSpec(
-        "nc4",
-        "Predictions of the class with the nearest mean (NC4)",
-        "share of samples",
-        ("nc4",),
-    ),
-    PanelSpec(
-        "simplex",
-        "Distance of the class vectors from a simplex",
-        "0: simplex",
-        NC2,
-        ("centred", "deviation"),
-    ),
-    PanelSpec(
-        "effective_rank",
-        "Effective rank of the head",
-        "directions of the class vectors",
-        ("effective_rank",),
-        ("centred",),
-    ),
-)
 
 
 MAX_LEVELS = 6  # levels of the hierarchy that have a curve; the table has all
@@ -191,14 +74,14 @@ class Panel:
     @property
     def lower_is_closer(self) -> bool:
         """True if the values are distances."""
-        return self.kind.name == "sai" and self.measure in DISTANCES
+        return self.kind.name == SAI and self.measure in DISTANCES
 
 
 def sai_measures(curves: pd.DataFrame) -> list[str]:
     """Return the measures of the SAI in a curves table, in the order of
     `dsi_cli.metrics.MEASURES`.
     """
-    variants = set(curves.loc[curves["metric"] == "sai", "variant"])
+    variants = set(curves.loc[curves["metric"] == SAI, "variant"])
     return [measure for measure in MEASURES if measure in variants]
 
 
@@ -231,7 +114,7 @@ def panels(
     filled = [
         Panel(
             kind,
-            kind.variants[0] if "sai" in kind.metrics and kind.variants else measure,
+            kind.variants[0] if SAI in kind.metrics and kind.variants else measure,
         )
         for kind in kinds
     ]
@@ -281,7 +164,7 @@ def _of_panel(curves: Iterable[Series], panel: Panel) -> list[Series]:
     first.
     """
     kind = panel.kind
-    variants = (panel.measure,) if "sai" in kind.metrics else kind.variants
+    variants = (panel.measure,) if SAI in kind.metrics else kind.variants
     found = []
     for curve in curves:
         is_of_kind = curve.metric in kind.metrics and (
@@ -360,6 +243,8 @@ _METRIC_NAMES = {
     "accuracy_top5": "accuracy top-5",
     "hierarchical_f1": "hierarchical F1",
     "level_accuracy": "level",
+    "nc2_norms": "unequal norms",
+    "nc2_angles": "unequal angles",
 }
 # columns of the curves table that identify a curve
 _KEYS = [
@@ -388,7 +273,7 @@ def curve_label(key: dict[str, str | None]) -> str:
     'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
     of, split, reference = key["of"] or "", key["split"], key["reference"]
-    if key["metric"] == "sai":
+    if key["metric"] == SAI:
         matrices = (
             of.upper()
             .replace(",", ", ")
@@ -403,10 +288,6 @@ def curve_label(key: dict[str, str | None]) -> str:
         )
     elif key["metric"] == "wsi":
         name = f"{key['variant']}" + ("" if of == "ncsm" else f" of {of.upper()}")
-    elif key["metric"] in NC2:
-        name = {"nc2_norms": "unequal norms", "nc2_angles": "unequal angles"}[
-            str(key["metric"])
-        ]
     else:
         name = _METRIC_NAMES.get(
             str(key["metric"]), str(key["metric"]).replace("_", " ")

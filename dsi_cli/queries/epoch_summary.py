@@ -6,78 +6,65 @@ table H.1 of arXiv 2505.21338.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
-from dsi_cli.queries.findings import Row, network_matrix, table_rows
+from dsi_cli.queries.findings import Row, table_rows
 from dsi_cli.queries.matrices import none_if_nan
+from dsi_cli.queries.quantities import (
+    QUANTITIES,
+    SAI,
+    CurveKey,
+    measures,
+    network_matrix,
+    select,
+)
 from dsi_cli.store import layout
-from dsi_cli.store.schema import CURVES, EXTRA_CURVES, TYPICALITY, MatrixId
+from dsi_cli.store.schema import CURVES, EXTRA_CURVES, SPLITS, TYPICALITY
 
-_FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
-"""The suffix of the fields by column of the table."""
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class EpochField(NamedTuple):
     """A value of an epoch: its key, the title and format of its column in tables, and
-    the point of a curve that holds it.
+    its place in the curves table.
     """
 
     key: str
     title: str  # empty for a value that only JSON has
     form: str
-    # metric, of, split and variant, with names in braces
-    curve: tuple[str, str | None, str | None, str | None]
+    # a quantity, or one of the further curves of `_curve_keys`
+    curve: str
     column: str = "value"
 
 
-_SAI, _SAI_CCSM = (
-    ("sai", "{own},scsm", None, "{measure}"),
-    (
-        "sai",
-        "{own},ccsm-{split}",
-        None,
-        "{measure}",
-    ),
-)
-_NIDM, _WIDM = (
-    ("idm", "{kind}", "{split}", "errors"),
-    (
-        "idm",
-        "scsm",
-        "{split}",
-        "errors",
-    ),
-)
 EPOCH_FIELDS = (
-    EpochField(
-        "agreement", "agreement", "z.3f", ("sai", "{own},scsm", None, "pearson")
-    ),
-    EpochField("excess", "", "", _SAI, "excess"),
-    EpochField("measure", "", "", _SAI, "variant"),
-    EpochField("value", "SAI ({measure})", "z.3f", _SAI),
-    EpochField("chance", "by chance", "z.3f", _SAI, "null_mean"),
-    EpochField("z", "z", "z.1f", _SAI, "z"),
-    EpochField("max_wsi", "Max WSI", "z.3f", ("wsi", "{kind}", "{own_split}", "max")),
-    EpochField("min_wsi", "Min WSI", "z.3f", ("wsi", "{kind}", "{own_split}", "min")),
-    EpochField("accuracy", "accuracy", "z.3f", ("accuracy", None, "test", None)),
-    EpochField("reason", "", "", _SAI, "reason"),
+    EpochField("agreement", "agreement", "z.3f", "agreement"),
+    EpochField("excess", "", "", SAI, "excess"),
+    EpochField("measure", "", "", SAI, "variant"),
+    EpochField("value", "SAI ({measure})", "z.3f", SAI),
+    EpochField("chance", "by chance", "z.3f", SAI, "null_mean"),
+    EpochField("z", "z", "z.1f", SAI, "z"),
+    EpochField("max_wsi", "Max WSI", "z.3f", "max_wsi"),
+    EpochField("min_wsi", "Min WSI", "z.3f", "min_wsi"),
+    EpochField("accuracy", "accuracy", "z.3f", "accuracy"),
+    EpochField("reason", "", "", SAI, "reason"),
 )
-TRAIN_ACCURACY = EpochField("train_accuracy", "", "", ("accuracy", None, "train", None))
+TRAIN_ACCURACY = EpochField("train_accuracy", "", "", "train_accuracy")
 MISTAKE_FIELDS = (
-    EpochField("mistakes", "mistakes", "z.0f", ("mistakes", None, "{split}", None)),
-    EpochField("nidm", "NIDM", "z.1%", _NIDM),
-    EpochField("nidm_z", "z", "z.1f", _NIDM, "z"),
-    EpochField("widm", "WIDM", "z.1%", _WIDM),
-    EpochField("widm_z", "z", "z.1f", _WIDM, "z"),
-    EpochField("chance", "by chance", "z.1%", _NIDM, "null_mean"),
-    EpochField("ccsm", "SAI with CCSM", "z.3f", _SAI_CCSM, "excess"),
-    EpochField("ccsm_z", "z", "z.1f", _SAI_CCSM, "z"),
-    EpochField("gap", "gap", "z.3f", ("gap", "ncsm,tncsm", None, "{measure}")),
+    EpochField("mistakes", "mistakes", "z.0f", "mistakes"),
+    EpochField("nidm", "NIDM", "z.1%", "nidm"),
+    EpochField("nidm_z", "z", "z.1f", "nidm", "z"),
+    EpochField("widm", "WIDM", "z.1%", "widm"),
+    EpochField("widm_z", "z", "z.1f", "widm", "z"),
+    EpochField("chance", "by chance", "z.1%", "nidm", "null_mean"),
+    EpochField("ccsm", "SAI with CCSM", "z.3f", "ccsm", "excess"),
+    EpochField("ccsm_z", "z", "z.1f", "ccsm", "z"),
+    EpochField("gap", "gap", "z.3f", "gap_by_measure"),
 )
 
 
@@ -90,75 +77,65 @@ def epoch_summaries(
     The epoch of a single checkpoint without an epoch number is None, and so are missing
     values.
     """
-    rows, names = _run_curves(out, run)
-    return _summaries(rows, fields, names)
+    return _summaries(_run_curves(out, run), fields, "test")
 
 
 def mistake_summaries(out: Path, run: str) -> dict[str, list[Row]]:
     """Return `MISTAKE_FIELDS` of each epoch, in order, and the scores by the hierarchy,
     for each split with predictions.
     """
-    rows, names = _run_curves(out, run)
-    summaries: dict[str, list[Row]] = {}
-    for split in sorted(
-        {row["split"] for row in rows if row["metric"] == "mistakes"}, reverse=True
-    ):
-        scores: dict[int | None, dict[str, dict[str, float | None]]] = {}
+    rows = _run_curves(out, run)
+    summaries = {}
+    for split in SPLITS:
+        scores: dict[int | None, Row] = {}
         for row in rows:
-            if (
-                row["metric"] in HIERARCHY_METRICS
-                and row["split"] == split
-                and row["value"] is not None
-            ):
+            is_score = row["metric"] in HIERARCHY_METRICS and row["split"] == split
+            if is_score and row["value"] is not None:
                 name = "/".join(filter(None, (row["metric"], row["variant"])))
-                scores.setdefault(row["epoch"], {})[name] = {
-                    "value": row["value"],
-                    "chance": row["null_mean"],
-                }
-        found = _summaries(rows, MISTAKE_FIELDS, names | {"split": split})
-        summaries[split] = [
+                value = {"value": row["value"], "chance": row["null_mean"]}
+                scores.setdefault(row["epoch"], {})[name] = value
+        found = [
             row | {"hierarchy": scores.get(row["epoch"], {})}
-            for row in found
+            for row in _summaries(rows, MISTAKE_FIELDS, split)
             if row["mistakes"] is not None
         ]
+        if found:
+            summaries[split] = found
     return summaries
 
 
-def _run_curves(out: Path, run: str) -> tuple[list[Row], dict[str, str | None]]:
-    """Return a run's rows for its main reference, and the names that the curves of
-    fields contain.
-    """
-    others = set(layout.references_of(out, run)[1:])
+def _run_curves(out: Path, run: str) -> list[Row]:
+    """Return a run's rows for its main reference."""
+    others = layout.references_of(out, run)[1:]
     rows = [*table_rows(out, CURVES, run), *table_rows(out, EXTRA_CURVES, run)]
-    rows = [
+    return [
         row
         for row in rows
         if row["reference"] not in others and "|" not in (row["reference"] or "")
     ]
-    variants = {row["variant"] for row in rows if row["metric"] == "sai"}
+
+
+def _curve_keys(rows: list[Row], split: str) -> dict[str, CurveKey]:
+    """Return the keys of all quantities, and of curves by the first measure."""
     own = network_matrix(rows)
-    kind, split = MatrixId.parse(own)
-    measure = next((measure for measure in MEASURES if measure in variants), None)
-    return rows, {"own": own, "kind": kind, "own_split": split, "measure": measure}
+    keys = {name: entry.key(own, split) for name, entry in QUANTITIES.items()}
+    keys["train_accuracy"] = QUANTITIES["accuracy"].key(own, "train")
+    measure = next(iter(measures(rows)), None)
+    sai: CurveKey = {"metric": SAI, "split": None, "variant": measure}
+    keys[SAI] = sai | {"of": f"{own},scsm"}
+    keys["ccsm"] = sai | {"of": f"{own},ccsm-{split}"}
+    keys["gap_by_measure"] = keys["gap"] | {"variant": measure}
+    return keys
 
 
-def _summaries(
-    rows: list[Row], fields: Sequence[EpochField], names: Mapping[str, str | None]
-) -> list[Row]:
+def _summaries(rows: list[Row], fields: Sequence[EpochField], split: str) -> list[Row]:
     """Return the values of the fields of each epoch by key, in order."""
-    fields_of: dict[tuple[str, ...], list[EpochField]] = {}
+    keys = _curve_keys(rows, split)
+    empty = dict.fromkeys(field.key for field in fields)
+    epochs = {row["epoch"]: {"epoch": row["epoch"]} | empty for row in rows}
     for field in fields:
-        fields_of.setdefault(
-            tuple(str(part).format(**names) for part in field.curve), []
-        ).append(field)
-    epochs: dict[int | None, Row] = {}
-    for row in rows:
-        values = epochs.setdefault(
-            row["epoch"],
-            {"epoch": row["epoch"]} | dict.fromkeys(field.key for field in fields),
-        )
-        curve = tuple(str(row[name]) for name in ("metric", "of", "split", "variant"))
-        values |= {field.key: row[field.column] for field in fields_of.get(curve, [])}
+        for row in select(rows, keys[field.curve]):
+            epochs[row["epoch"]][field.key] = row[field.column]
     return sorted(epochs.values(), key=lambda values: values["epoch"] or 0)
 
 
@@ -173,13 +150,10 @@ class TypicalitySummary:
     """The cosine of a class's template with the mean feature of its correctly
     classified samples (the paper's figure).
     """
-    right_chance: float | None = (
-        None  # the cosine with the mean of as many random samples of the class
-    )
-    right_sample: float | None = (
-        # the cosine of a single such sample with the template of the other samples
-        None
-    )
+    # the cosine with the mean of as many random samples of the class
+    right_chance: float | None = None
+    # the cosine of a single such sample with the template of the other samples
+    right_sample: float | None = None
     right_classes: int = 0  # the number of classes with such samples
     wrong: float | None = None
     wrong_chance: float | None = None
@@ -192,23 +166,32 @@ def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]
     `OutputError` if the table cannot be read.
     """
     rows = layout.read_table(out, TYPICALITY, run).to_pandas()
-    summaries: dict[str, list[TypicalitySummary]] = {}
     # Of several checkpoints of an epoch, only the last step counts. A missing epoch or
     # step comes first.
     rows = rows.assign(epoch=rows["epoch"].fillna(-1), step=rows["step"].fillna(-1))
-    rows = rows[
-        rows["step"] == rows.groupby(["split", "epoch"])["step"].transform("max")
+    last_steps = rows.groupby(["split", "epoch"])["step"].transform("max")
+    rows = rows[rows["step"] == last_steps]
+    summaries: dict[str, list[TypicalitySummary]] = {}
+    for split in sorted(rows["split"].unique()):
+        of_split = rows[rows["split"] == split]
+        summaries[split] = [
+            TypicalitySummary(
+                None if epoch < 0 else int(epoch),
+                *_class_means(of_split[of_split["epoch"] == epoch], correct=True),
+                *_class_means(of_split[of_split["epoch"] == epoch], correct=False),
+            )
+            for epoch in sorted(of_split["epoch"].unique())
+        ]
+    return summaries
+
+
+def _class_means(rows: pd.DataFrame, *, correct: bool) -> list[Any]:
+    """Return the means over the classes with correct or with wrong samples, and their
+    number.
+    """
+    counted = rows[(rows["correct"] == correct) & (rows["samples"] > 0)]
+    columns = ("group_cosine", "null_mean", "sample_cosine")
+    return [
+        *(none_if_nan(counted[column].mean()) for column in columns),
+        len(counted),
     ]
-    for (split, epoch), group in cast(
-        "Iterable[Any]", rows.groupby(["split", "epoch"])
-    ):
-        fields: dict[str, Any] = {}
-        for name, is_right in (("right", True), ("wrong", False)):
-            of_kind = group[(group["correct"] == is_right) & (group["samples"] > 0)]
-            fields[f"{name}_classes"] = len(of_kind)
-            for column, suffix in _FIELDS.items():
-                fields[name + suffix] = none_if_nan(of_kind[column].mean())
-        summaries.setdefault(split, []).append(
-            TypicalitySummary(None if epoch < 0 else int(epoch), **fields)
-        )
-    return dict(sorted(summaries.items()))

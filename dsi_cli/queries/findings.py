@@ -12,6 +12,7 @@ semantically reasonable?
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,15 @@ from typing import Any
 from dsi_cli.errors import listed
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
+from dsi_cli.queries.quantities import (
+    AGREEMENT,
+    QUANTITIES,
+    SAI,
+    Quantity,
+    network_matrix,
+    point,
+    select,
+)
 from dsi_cli.store import layout
 from dsi_cli.store.schema import (
     CHECKPOINTS,
@@ -27,7 +37,7 @@ from dsi_cli.store.schema import (
     CURVES,
     NETWORK_MATRICES,
     PHASES,
-    MatrixId,
+    SPLITS,
     Table,
 )
 
@@ -46,9 +56,8 @@ MAX_RELATIVE_ERROR = 0.25
 WIDE_CHANCE = 0.2
 # an agreement from which the headline states that a network has learned structure
 CLEAR_AGREEMENT = 0.2
-WEAK_AGREEMENT = (
-    0.1  # a network with most of its classes in a wrong order can have this agreement
-)
+# a network with most of its classes in a wrong order can have this agreement
+WEAK_AGREEMENT = 0.1
 # a network with this multiple of the accuracy by chance has learned to classify
 LEARNED_MULTIPLE = 3.0
 ORDER_ADVICE = (
@@ -142,26 +151,21 @@ class Trend:
         """The p-value of all epochs together, by the method of Simes; None if no epoch
         has one.
         """
-        p_values = sorted(
-            point.p_value for point in self.points if point.p_value is not None
-        )
-        return min(
-            (
-                len(p_values) * p_value / rank
-                for rank, p_value in enumerate(p_values, start=1)
-            ),
-            default=None,
-        )
+        known = [point.p_value for point in self.points if point.p_value is not None]
+        scaled = [
+            len(known) * p_value / rank
+            for rank, p_value in enumerate(sorted(known), start=1)
+        ]
+        return min(scaled, default=None)
 
     @property
     def is_above_chance(self) -> bool:
         """True if any value is above chance, and the p-value of all epochs together is
         small.
         """
-        return (
-            any(point.is_above_chance for point in self.points)
-            and (self.p_value or 0.0) <= MAX_P_VALUE
-        )
+        if not any(point.is_above_chance for point in self.points):
+            return False
+        return (self.p_value or 0.0) <= MAX_P_VALUE
 
     def at(self, epoch: int | None) -> Point | None:
         """Return the point of an epoch; None if it has no value."""
@@ -181,10 +185,8 @@ class Mistakes:
     """
     # the share of classes that are farther from the truth by the reference
     widm: Trend | None
-    left_out: str | None = (
-        # a sentence on mistakes that IDMs leave out at the last epoch; None without any
-        None
-    )
+    # a sentence on mistakes that IDMs leave out at the last epoch; None without any
+    left_out: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,19 +213,26 @@ class RunFindings:
     own: str = NETWORK_MATRICES[0]
     # by split; test comes first
     mistakes: dict[str, Mistakes] = field(default_factory=dict)
-    phases: tuple[
-        Row, ...
-    ] = ()  # the rows of the phases of the agreement in the phases table
+    # the rows of the phases of the agreement in the phases table
+    phases: tuple[Row, ...] = ()
     no_phases: str | None = None  # the reason why the agreement has no phases
     t90: Point | None = None
     """The epoch at which the agreement has gone 90 % of the way from chance to its
     plateau, in ``value``, with its interval.
     """
-    first_classes: int | None = (
-        # classes of the smallest head, over which curves are; None without a classifier
-        None
-    )
+    # classes of the smallest head, over which curves are; None without a classifier
+    first_classes: int | None = None
     has_names: bool = True  # False if no class has a name
+    measured: Quantity = QUANTITIES[AGREEMENT]
+    """The agreement, or the first measure of the SAI if the agreement is not among the
+    measures.
+    """
+    other_measure: Trend | None = None  # ``measured`` if it is not the agreement
+
+    @property
+    def alignment(self) -> Trend | None:
+        """The curve of `measured`: the agreement, or another measure in its place."""
+        return self.agreement or self.other_measure
 
     @property
     def is_early(self) -> bool:
@@ -234,99 +243,100 @@ class RunFindings:
         return self.t90.high <= EARLY_SHARE * max(known)
 
 
+Network = tuple[RunFindings, Trend]
+"""A run with its agreement."""
+
+
 def run_findings(out: Path, run: str) -> RunFindings:
     """Return the findings of a run from the tables of a results folder; raise
     `OutputError` if one is unreadable.
     """
-    # Select the rows of the main reference. The last checkpoint of an epoch counts.
+    # The rows of the main reference
     references = layout.references_of(out, run)
-    curve_rows = [
+    rows = [
         row
         for row in table_rows(out, CURVES, run)
         if row["reference"] not in references[1:]
     ]
-    own = network_matrix(curve_rows)
-    kind, own_split = MatrixId.parse(own)
-
-    def trend(
-        metric: str,
-        of: str | None = None,
-        split: str | None = None,
-        variant: str | None = None,
-    ) -> Trend | None:
-        key = (metric, of, split, variant)
-        rows = [
-            row
-            for row in curve_rows
-            if (row["metric"], row["of"], row["split"], row["variant"]) == key
-        ]
-        columns = (
-            "epoch",
-            "value",
-            "low",
-            "high",
-            "null_mean",
-            "null_std",
-            "z",
-            "p_value",
-            "ceiling",
-        )
-        by_epoch = {
-            row["epoch"]: Point(*(row[column] for column in columns))
-            for row in rows
-            if row["value"] is not None
-        }
-        points = tuple(sorted(by_epoch.values(), key=lambda point: point.epoch or 0))
-        return Trend(points) if points else None
-
-    agreement = trend("sai", f"{own},scsm", None, "pearson")
-    accuracy = trend("accuracy", split="test")
-    mistakes = {}
-    for split in ("test", "train"):
-        wrong = trend("mistakes", split=split)
-        if wrong is not None:
-            counts = [
-                row["samples_used"]
-                for row in curve_rows
-                if row["metric"] == "mistakes" and row["split"] == split
-            ]
-            nidm, widm = (trend("idm", of, split, "errors") for of in (kind, "scsm"))
-            samples = next((count for count in reversed(counts) if count), None)
-            left_out = _left_out(curve_rows, ("idm", kind, split, "errors"), wrong.last)
-            mistakes[split] = Mistakes(
-                wrong, samples, trend("accuracy", split=split), nidm, widm, left_out
-            )
+    own = network_matrix(rows)
+    sai = select(rows, {"metric": SAI, "of": f"{own},scsm"})
+    measured, aligned = _alignment(rows, own)
+    agreement = aligned if measured.name == AGREEMENT else None
 
     checkpoints = [
         row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"
     ]
+    epochs = {row["epoch"] for row in checkpoints}
+    heads = [row["classes"] for row in checkpoints if row["classes"]]
     classes = table_rows(out, CLASSES, run)
     phases, no_phases, t90 = _agreement_phases(table_rows(out, PHASES, run))
     return RunFindings(
         run=run,
-        epochs=tuple(
-            sorted({row["epoch"] for row in checkpoints}, key=lambda epoch: epoch or 0)
-        ),
+        epochs=tuple(sorted(epochs, key=lambda epoch: epoch or 0)),
         classes=len(classes),
         reference=reference_name(references[0] if references else "wordnet"),
         agreement=agreement,
-        no_agreement=(
-            None if agreement else _reason_no_agreement(curve_rows, f"{own},scsm")
-        ),
-        first_trained=_first_trained(curve_rows, agreement),
-        max_wsi=trend("wsi", kind, own_split, "max"),
-        accuracy=accuracy,
-        loss=trend("loss", split="test"),
+        no_agreement=None if agreement else _reason_no_agreement(sai),
+        first_trained=_first_trained(rows, agreement),
+        max_wsi=trend(rows, QUANTITIES["max_wsi"], own),
+        accuracy=trend(rows, QUANTITIES["accuracy"], own, "test"),
+        loss=trend(rows, QUANTITIES["loss"], own, "test"),
         own=own,
-        mistakes=mistakes,
+        mistakes=_mistakes(rows, own),
         phases=phases,
         no_phases=no_phases,
         t90=t90,
-        first_classes=min(
-            (row["classes"] for row in checkpoints if row["classes"]), default=None
-        ),
+        first_classes=min(heads, default=None),
         has_names=any(row["name"] is not None for row in classes),
+        measured=measured,
+        other_measure=None if agreement else aligned,
     )
+
+
+def trend(
+    rows: Sequence[Row], quantity: Quantity, own: str, split: str | None = None
+) -> Trend | None:
+    """Return a quantity over the epochs in rows of the curves table; None without a
+    value. The last save of an epoch counts.
+    """
+    by_epoch = {}
+    for row in select(rows, quantity.key(own, split)):
+        values = point(row, quantity)
+        if values["value"] is not None:
+            by_epoch[row["epoch"]] = Point(row["epoch"], **values)
+    points = sorted(by_epoch.values(), key=lambda point: point.epoch or 0)
+    return Trend(tuple(points)) if points else None
+
+
+def _alignment(rows: Sequence[Row], own: str) -> tuple[Quantity, Trend | None]:
+    """Return the agreement, or else the first measure of the SAI that has a value."""
+    for quantity in QUANTITIES.values():
+        if quantity.metric == SAI:
+            found = trend(rows, quantity, own)
+            if found is not None:
+                return quantity, found
+    return QUANTITIES[AGREEMENT], None
+
+
+def _mistakes(rows: Sequence[Row], own: str) -> dict[str, Mistakes]:
+    """Return the mistakes of each split with predictions; test comes first."""
+    mistakes = {}
+    for split in SPLITS:
+        wrong = trend(rows, QUANTITIES["mistakes"], own, split)
+        if wrong is None:
+            continue
+        counted = select(rows, QUANTITIES["mistakes"].key(own, split))
+        samples = [row["samples_used"] for row in counted if row["samples_used"]]
+        nidm, widm = QUANTITIES["nidm"], QUANTITIES["widm"]
+        mistakes[split] = Mistakes(
+            wrong,
+            samples[-1] if samples else None,
+            trend(rows, QUANTITIES["accuracy"], own, split),
+            trend(rows, nidm, own, split),
+            trend(rows, widm, own, split),
+            _left_out(select(rows, nidm.key(own, split)), wrong.last),
+        )
+    return mistakes
 
 
 def reference_name(reference: str) -> str:
@@ -346,30 +356,15 @@ def is_agreement(curve: str) -> bool:
     return curve.startswith(AGREEMENT_PREFIXES)
 
 
-def network_matrix(rows: Sequence[Row]) -> str:
-    """Return the name of the matrix of the network's similarity in rows of the curves
-    table; ncsm if they have none.
-    """
-    pairs = {row["of"] for row in rows if row["metric"] == "sai"}
-    kinds = {row["of"] for row in rows if row["metric"] == "wsi"}
-    available = [name for name in NETWORK_MATRICES if f"{name},scsm" in pairs]
-    available += [
-        name for name in NETWORK_MATRICES if MatrixId.parse(name).kind in kinds
-    ]
-    return next(iter(available), NETWORK_MATRICES[0])
-
-
-def _reason_no_agreement(rows: Sequence[Row], pair: str) -> str:
-    aligned = [row for row in rows if row["metric"] == "sai" and row["of"] == pair]
-    if any(row["value"] is not None for row in aligned):
+def _reason_no_agreement(rows: Sequence[Row]) -> str:
+    """Return the reason from the rows of the SAI of the network with the reference."""
+    if any(row["value"] is not None for row in rows):
         return (
             "pearson is not among the measures; run dsi analyze without --measure, or"
             " with --measure pearson"
         )
-    return next(
-        (row["reason"] for row in aligned if row["reason"]),
-        "the classes have no reference matrix",
-    )
+    reasons = [row["reason"] for row in rows if row["reason"]]
+    return reasons[0] if reasons else "the classes have no reference matrix"
 
 
 def _first_trained(rows: Sequence[Row], agreement: Trend | None) -> Point | None:
@@ -383,23 +378,14 @@ def _first_trained(rows: Sequence[Row], agreement: Trend | None) -> Point | None
     return next((point for point in agreement.points if point.epoch in trained), None)
 
 
-def _left_out(
-    rows: Sequence[Row], key: tuple[str, str, str, str], wrong: Point
-) -> str | None:
-    """Return a sentence on the mistakes of an epoch that the IDM in rows with a key
-    leaves out, or None without any.
+def _left_out(rows: Sequence[Row], wrong: Point) -> str | None:
+    """Return a sentence on the mistakes of an epoch that the rows of an IDM leave out,
+    or None without any.
     """
-    idms = [
-        row
-        for row in rows
-        if (row["metric"], row["of"], row["split"], row["variant"]) == key
-    ]
-    used = next(
-        (row["samples_used"] for row in idms if row["epoch"] == wrong.epoch), None
-    )
-    if used is None or used >= wrong.value:
+    used = [row["samples_used"] for row in rows if row["epoch"] == wrong.epoch]
+    if not used or used[0] is None or used[0] >= wrong.value:
         return None
-    counts = f"{wrong.value - used:,.0f} of {wrong.value:,.0f} mistakes"
+    counts = f"{wrong.value - used[0]:,.0f} of {wrong.value:,.0f} mistakes"
     return (
         f"{counts} are predictions of classes without samples, and IDM, severity and"
         " superclass accuracy leave them out"
@@ -412,22 +398,17 @@ def _agreement_phases(
     """Return the rows of the agreement's phases in the phases table, the reason why it
     has none, and t90.
     """
-    of_agreement = [row for row in rows if is_agreement(row["curve"])]
-    phases = tuple(row for row in of_agreement if row["phase"] in PHASE_NAMES)
-    reason = next(
-        (
-            row["reason"]
-            for row in of_agreement
-            if row["phase"] is None and row["reason"]
-        ),
-        None,
-    )
-    times = (
-        Point(None, row["last_epoch"], row["low"], row["high"])
-        for row in of_agreement
-        if row["phase"] == "t90"
-    )
-    return phases, reason, next(times, None)
+    phases, no_phases, t90 = [], None, None
+    for row in rows:
+        if not is_agreement(row["curve"]):
+            continue
+        if row["phase"] in PHASE_NAMES:
+            phases.append(row)
+        elif row["phase"] == "t90":
+            t90 = Point(None, row["last_epoch"], row["low"], row["high"])
+        elif row["phase"] is None:
+            no_phases = row["reason"]
+    return tuple(phases), no_phases, t90
 
 
 def table_rows(out: Path, table: Table, run: str) -> list[Row]:
@@ -446,322 +427,251 @@ def headline(runs: Sequence[RunFindings]) -> str:
     usable = [run for run in runs if run.epochs]
     if not usable:
         return "dsi could not use any checkpoint."
-    aligned = [(run, run.agreement) for run in usable if run.agreement]
-    if not aligned:
-        return _headline_without_agreement(usable)
-    above = _above_chance(aligned)
+    networks = [(run, run.agreement) for run in usable if run.agreement]
+    if not networks:
+        return _without_agreement(usable)
+    above = _above_chance(networks)
     if not above:
-        return _headline_within_chance(aligned)
+        return _within_chance(networks)
 
     # Each network is in one sentence: that of clear agreements, of weak or uncertain
     # ones, or of the rest.
-    clear = [
-        (run, agreement)
-        for run, agreement in above
-        if agreement.peak.strength == "clear"
-    ]
-    others = [pair for pair in above if pair not in clear]
-    sentences = [
-        *_clear_sentences(clear, len(usable)),
-        *_weak_sentences(others, are_all=not clear),
-    ]
-    sentences.append(_rest_sentence([pair for pair in aligned if pair not in above]))
-    misplaced = [run.run for run, _ in above if _has_unrelated_mistakes(run)]
-    if misplaced:
-        sentences.append(
-            f"The mistakes of {listed(misplaced, 3)} do not follow the network's own"
-            " similarity, so check that predictions and truth have the same order of"
-            " samples and classes."
-        )
+    clear = [network for network in above if network[1].peak.strength == "clear"]
+    weak = [network for network in above if network not in clear]
+    rest = [network for network in networks if network not in above]
+    sentences = []
+    if clear:
+        sentences.append(f"{_subject(clear, len(usable))} {_learned_clause(clear)}")
+        sentences += _lost_sentences(clear)
+    if weak:
+        sentences.append(_weak_sentence(weak))
+    if not clear:
+        is_tiny = all((trend.peak.high or 1.0) < WEAK_AGREEMENT for _, trend in weak)
+        sentences.append(_accuracy_sentences(weak, has_advice=is_tiny))
+    if rest:
+        sentences.append(_rest_sentence(rest))
+    sentences.append(_misplaced_sentence(above))
     return " ".join(filter(None, sentences))
 
 
-def _above_chance(
-    aligned: Sequence[tuple[RunFindings, Trend]],
-) -> list[tuple[RunFindings, Trend]]:
+def _misplaced_sentence(networks: Sequence[Network]) -> str:
+    """Return the networks whose predictions may have another order than the truth;
+    empty without any.
+    """
+    misplaced = [run.run for run, _ in networks if _has_unrelated_mistakes(run)]
+    if not misplaced:
+        return ""
+    return (
+        f"The mistakes of {listed(misplaced, 3)} do not follow the network's own"
+        " similarity, so check that predictions and truth have the same order of"
+        " samples and classes."
+    )
+
+
+def _rest_sentence(networks: Sequence[Network]) -> str:
+    """Return a sentence on the networks without an agreement above chance."""
+    is_lucky = any(trend.is_above_chance for _, trend in networks)
+    verb = "may be due to" if is_lucky else "stayed within"
+    return f"The agreement of {_names(networks)} {verb} chance."
+
+
+def _above_chance(networks: Sequence[Network]) -> list[Network]:
     """Return the networks with an agreement above chance, of which 5 % at most are
     expected to be there by chance.
     """
-    above = [
-        (run.run, agreement.p_value or 0.0)
-        for run, agreement in aligned
-        if agreement.is_above_chance
-    ]
+    candidates = [network for network in networks if network[1].is_above_chance]
     # Correct the p-values for the number of networks by the method of Benjamini and
     # Hochberg (1995).
-    above.sort(key=lambda pair: pair[1])
-    ranks = [
-        rank
-        for rank, (_, p_value) in enumerate(above, start=1)
-        if p_value * len(aligned) <= rank * MAX_P_VALUE
-    ]
-    names = {name for name, _ in above[: max(ranks, default=0)]}
-    return [(run, agreement) for run, agreement in aligned if run.run in names]
+    p_values = sorted(trend.p_value or 0.0 for _, trend in candidates)
+    limit = -1.0
+    for rank, p_value in enumerate(p_values, start=1):
+        if p_value * len(networks) <= rank * MAX_P_VALUE:
+            limit = p_value
+    return [network for network in candidates if (network[1].p_value or 0.0) <= limit]
 
 
-def _clear_sentences(
-    clear: Sequence[tuple[RunFindings, Trend]], count: int
-) -> list[str]:
-    """Return what networks with a clear agreement learned, of ``count`` networks, and
-    whether it is clear at the last epoch.
-    """
-    if not clear:
-        return []
-    subject = clear[0][0].run
-    if 1 < len(clear) < count:
-        subject = f"{len(clear)} of {count} networks"
-    elif len(clear) > 1:
-        subject = "Both networks" if len(clear) == 2 else f"All {len(clear)} networks"
+def _subject(clear: Sequence[Network], count: int) -> str:
+    """Return the networks with a clear agreement, of ``count`` networks."""
+    if len(clear) == 1:
+        return clear[0][0].run
+    if len(clear) < count:
+        return f"{len(clear)} of {count} networks"
+    return "Both networks" if count == 2 else f"All {count} networks"
 
-    # Group the networks by the strength of the agreement at the last epoch.
-    strengths = [(agreement.last.strength, run.run) for run, agreement in clear]
-    lost = {
-        strength: [run for other, run in strengths if other == strength]
-        for strength, _ in strengths
-    }
-    lost.pop("clear", None)
-    at_end = [
+
+def _names(networks: Sequence[Network]) -> str:
+    names = [run.run for run, _ in networks]
+    return " and ".join(names) if len(names) <= 2 else f"{len(names)} networks"
+
+
+def _lost_sentences(clear: Sequence[Network]) -> list[str]:
+    """Return the networks whose agreement is no longer clear at the last epoch."""
+    lost: dict[str, list[str]] = {}
+    for run, trend in clear:
+        if trend.last.strength != "clear":
+            lost.setdefault(trend.last.strength, []).append(run.run)
+    return [
         f"At the last epoch, the agreement of {listed(names, 3)} is {strength}."
         for strength, names in lost.items()
     ]
-    return [f"{subject} {_learned_clause(clear)}", *at_end]
-
-
-def _rest_sentence(rest: Sequence[tuple[RunFindings, Trend]]) -> str:
-    """Return a sentence on the networks without an agreement above chance; empty if
-    there are none.
-    """
-    if not rest:
-        return ""
-    verb = (
-        "may be due to"
-        if any(agreement.is_above_chance for _, agreement in rest)
-        else "stayed within"
-    )
-    return f"The agreement of {_names([run.run for run, _ in rest])} {verb} chance."
-
-
-def _names(runs: Sequence[str]) -> str:
-    return " and ".join(runs) if len(runs) <= 2 else f"{len(runs)} networks"
 
 
 def _has_unrelated_mistakes(run: RunFindings) -> bool:
     """Return whether mistakes do not follow the network's similarity, although chance
     is known precisely enough to see it.
     """
-    points = [mistakes.nidm.last for mistakes in run.mistakes.values() if mistakes.nidm]
-    precise = [
-        point
-        for point in points
-        if point.chance_std is not None and MIN_Z * point.chance_std < WIDE_CHANCE / 2
-    ]
-    return any(not point.is_above_chance for point in precise)
+    for mistakes in run.mistakes.values():
+        if mistakes.nidm is None or mistakes.nidm.last.chance_std is None:
+            continue
+        is_precise = MIN_Z * mistakes.nidm.last.chance_std < WIDE_CHANCE / 2
+        if is_precise and not mistakes.nidm.last.is_above_chance:
+            return True
+    return False
 
 
-def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
+def _learned_clause(networks: Sequence[Network]) -> str:
     """Return what the networks learned, as the rest of a sentence after its subject,
     with the strongest evidence.
     """
-    runs = [run for run, _ in learned]
-    is_single = len(runs) == 1
+    runs = [run for run, _ in networks]
     structure = f"{runs[0].reference}-like structure"
+    run, evidence = _highest(networks)
+    name = "its agreement is"
+    if len(runs) > 1:
+        name = f"the highest agreement is that of {run.run},"
     if not all(run.is_early for run in runs):
-        return _peak_clause(learned, structure)
+        return f"learned {structure}: {name} {evidence}."
 
     # Name the network that was nearest to its peak after its first trained epoch, if
     # that value is precise enough.
-    precise = []
-    for run, agreement in learned:
+    highest = 0.0
+    for run, trend in networks:
         first = run.first_trained
-        if first is not None and first.is_precise:
-            precise.append((first.value / agreement.peak.value, first.epoch, run))
-    if precise:
-        share, epoch, run = max(precise, key=lambda network: network[0])
-        at_first = run.accuracy and run.accuracy.at(epoch)
-        accuracy = f", at {percent(at_first.value)} accuracy" if at_first else ""
-        name = "it" if is_single else run.run
-        return (
-            f"learned {structure} early: {name} had {percent(share)} of its peak"
-            f" agreement after epoch {epoch}{accuracy}."
-        )
-    times = [(run.t90, run) for run in runs if run.t90]
-    t90, run = min(times, key=lambda pair: pair[0].value)
-    name = "it" if is_single else run.run
-    interval = f"95 % CI {t90.low:.1f} to {t90.high:.1f}"
-    return (
-        f"learned {structure} early: {name} had 90 % of its plateau by epoch"
-        f" {t90.value:.1f} of {run.epochs[-1]} ({interval})."
-    )
+        if first is None or not first.is_precise:
+            continue
+        share = first.value / trend.peak.value
+        if share > highest:
+            highest = share
+            name = "it had" if len(runs) == 1 else f"{run.run} had"
+            evidence = f"{percent(share)} of its peak agreement after epoch"
+            evidence += f" {first.epoch}"
+            accuracy = run.accuracy.at(first.epoch) if run.accuracy else None
+            if accuracy:
+                evidence += f", at {percent(accuracy.value)} accuracy"
+    return f"learned {structure} early: {name} {evidence}."
 
 
-def _peak_clause(learned: Sequence[tuple[RunFindings, Trend]], structure: str) -> str:
-    """Return the highest agreement as the rest of a sentence on what the networks
-    learned.
-    """
-    is_single = len(learned) == 1
-    run, value = _highest(learned)
-    owner = (
-        "its agreement is"
-        if is_single
-        else f"the highest agreement is that of {run.run},"
-    )
-    verb = "learned"
-    if all(len(run.epochs) == 1 for run, _ in learned):
-        verb = "has" if is_single else "have"
-    return f"{verb} {structure}: {owner} {value}."
-
-
-def _highest(networks: Sequence[tuple[RunFindings, Trend]]) -> tuple[RunFindings, str]:
+def _highest(networks: Sequence[Network]) -> tuple[RunFindings, str]:
     """Return the network with the highest agreement, and this agreement as text with
     its epoch, scale and interval.
     """
-    run, agreement = max(networks, key=lambda pair: pair[1].peak.value)
-    peak = agreement.peak
-    epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
-    interval = (
-        ""
-        if peak.low is None or peak.high is None
-        else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
-    )
-    return run, f"{peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})"
+    run, trend = max(networks, key=lambda network: network[1].peak.value)
+    peak = trend.peak
+    text = f"{peak.value:.2f}"
+    if len(run.epochs) > 1:
+        text += f" at epoch {peak.epoch}"
+    text += " (0 is chance, 1 is perfect"
+    if peak.low is not None and peak.high is not None:
+        text += f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
+    return run, f"{text})"
 
 
-def _weak_sentences(
-    networks: Sequence[tuple[RunFindings, Trend]], are_all: bool
-) -> list[str]:
+def _weak_sentence(networks: Sequence[Network]) -> str:
     """Return what is known of networks with an agreement that is above chance, but
     small, or known too imprecisely.
-
-    If no network has a clear agreement (``are_all``), their accuracy follows.
     """
-    if not networks:
-        return []
     run, value = _highest(networks)
-    runs, peaks = (
-        [run for run, _ in networks],
-        [agreement.peak for _, agreement in networks],
-    )
-    highest = "" if len(networks) == 1 else f"the highest is that of {run.run}, "
-    but = " or ".join(sorted({peak.strength for peak in peaks}, reverse=True))
-    names = _names([run.run for run in runs])
-    sentence = (
-        f"The agreement of {names} with {run.reference} is above chance, but {but}:"
-        f" {highest}{value}."
-    )
-    is_tiny = all(
-        peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks
-    )
+    if len(networks) > 1:
+        value = f"the highest is that of {run.run}, {value}"
+    strengths = {trend.peak.strength for _, trend in networks}
     return (
-        [sentence, _accuracy_clause(runs, has_advice=is_tiny)]
-        if are_all
-        else [sentence]
+        f"The agreement of {_names(networks)} with {run.reference} is above chance, but"
+        f" {' or '.join(sorted(strengths, reverse=True))}: {value}."
     )
 
 
-def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str:
-    first = aligned[0][0]
-    subject = (
-        f"{first.run} shows no"
-        if len(aligned) == 1
-        else f"None of the {len(aligned)} networks shows"
-    )
-    points = [point for _, agreement in aligned for point in agreement.points]
+def _within_chance(networks: Sequence[Network]) -> str:
+    """Return that no network has a reliable agreement, and what may explain this."""
+    first = networks[0][0]
+    points = [point for _, trend in networks for point in trend.points]
+    subject = f"{first.run} shows no"
+    if len(networks) > 1:
+        subject = f"None of the {len(networks)} networks shows"
     zs = [point.z for point in points if point.z is not None]
     most = f" (z at most {max(zs):.1f})" if zs else ""
-    epochs = (
-        "" if all(len(run.epochs) == 1 for run, _ in aligned) else " at every epoch"
-    )
-    structure = f"{first.reference}-like structure"
-    above = sum(point.is_above_chance for point in points)
-    if above:
-        are = "is" if above == 1 else "are"
-        return (
-            f"{subject} {structure}: {above} of {len(points)} values {are} above"
-            f" chance, which chance alone can explain{most}."
-        )
-    if zs and max(zs) >= MIN_Z:
-        return (
-            f"{subject} {structure}: the 95 % confidence interval of the agreement"
-            f" includes chance{epochs}{most}."
-        )
-    verdicts = " or ".join(
-        sorted({point.verdict.split()[0] for point in points}, reverse=True)
-    )
     sentence = (
-        f"{subject} {structure}: the agreement is {verdicts} chance{epochs}{most}."
+        f"{subject} {first.reference}-like structure: the agreement is not reliably"
+        f" above chance{most}."
     )
 
-    # Tell what explains or qualifies this: a wide chance level, or an accuracy.
-    reach = min(
-        1.0,
-        max(
-            (
-                MIN_Z * point.chance_std
-                for point in points
-                if point.chance_std is not None
-            ),
-            default=0.0,
-        ),
-    )
+    # With few classes, the chance level is wide.
+    spreads = [point.chance_std for point in points if point.chance_std is not None]
+    reach = min(1.0, MIN_Z * max(spreads, default=0.0))
     if reach > WIDE_CHANCE:
-        return (
-            f"{sentence} With {first.first_classes or first.classes} classes, chance"
-            f" alone can reach {reach:.2f}."
-        )
-    return f"{sentence} {_accuracy_clause([run for run, _ in aligned])}".rstrip()
+        classes = first.first_classes or first.classes
+        return f"{sentence} With {classes} classes, chance alone can reach {reach:.2f}."
+    return f"{sentence} {_accuracy_sentences(networks)}".rstrip()
 
 
-def _accuracy_clause(runs: Sequence[RunFindings], has_advice: bool = True) -> str:
+def _accuracy_sentences(networks: Sequence[Network], has_advice: bool = True) -> str:
     """Return the accuracy of networks without clear structure, and what to check if
     they have learned to classify.
     """
     accuracies = [
-        point.value for run in runs if run.accuracy for point in run.accuracy.points
+        point.value
+        for run, _ in networks
+        if run.accuracy
+        for point in run.accuracy.points
     ]
     sentences = []
+    is_trained = True
     if accuracies:
-        sentences.append(
-            f"{'Its' if len(runs) == 1 else 'The highest'} accuracy reached"
-            f" {percent(max(accuracies))}."
-        )
-    if has_advice and (
-        not accuracies or max(accuracies) * runs[0].classes > LEARNED_MULTIPLE
-    ):
+        whose = "Its" if len(networks) == 1 else "The highest"
+        sentences.append(f"{whose} accuracy reached {percent(max(accuracies))}.")
+        is_trained = max(accuracies) * networks[0][0].classes > LEARNED_MULTIPLE
+    if has_advice and is_trained:
         sentences.append(ORDER_ADVICE)
     return " ".join(sentences)
 
 
-def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
-    """Return what mistakes show without an agreement, and the reason why it is
-    missing.
+def _without_agreement(usable: Sequence[RunFindings]) -> str:
+    """Return the measure that was computed in place of the agreement, or else what
+    mistakes show, and the reason why there is no agreement.
     """
-    reason = (
-        f"The agreement with {usable[0].reference} is unknown"
-        f" ({(usable[0].no_agreement or '').rstrip('.')})."
-    )
+    first = usable[0]
+    measured = [run for run in usable if run.other_measure]
+    if measured:
+        run = max(measured, key=lambda run: _last(run.other_measure))
+        value = run.measured.text(_last(run.other_measure))
+        owner = "" if len(usable) == 1 else f" of {run.run}"
+        return (
+            f"The {run.measured.title}{owner} with {run.reference} is {value} at the"
+            f" last epoch ({run.measured.axis})."
+        )
+    reason = (first.no_agreement or "").rstrip(".")
+    reason = f"The agreement with {first.reference} is unknown ({reason})."
     if not any(run.has_names for run in usable):
         reason = (
             "The classes have no names, so dsi cannot compare them with"
-            f" {usable[0].reference}."
+            f" {first.reference}."
         )
-    nidms = {
-        run.run: next((mistakes.nidm for mistakes in run.mistakes.values()), None)
-        for run in usable
-    }
-    following = [
-        (nidm.last, name)
-        for name, nidm in nidms.items()
-        if nidm and nidm.last.is_above_chance
-    ]
+    following = []
+    for run in usable:
+        nidm = next((split.nidm for split in run.mistakes.values()), None)
+        if nidm and nidm.last.is_above_chance:
+            following.append((nidm.last, run.run))
     if not following:
         return reason
     point, name = max(following, key=lambda pair: pair[0].value)
     chance = "" if point.chance is None else f" (chance {percent(point.chance)})"
-    follow = f"The mistakes of {name} follow its own similarity"
     return (
-        f"{follow}: {percent(point.value)} of classes are farther from the"
-        f" truth{chance}. {reason}"
+        f"The mistakes of {name} follow its own similarity: {percent(point.value)} of"
+        f" classes are farther from the truth{chance}. {reason}"
     )
+
+
+def _last(trend: Trend | None) -> float:
+    return trend.last.value if trend else -math.inf
 
 
 def percent(share: float) -> str:
@@ -780,7 +690,8 @@ def percent_range(shares: Iterable[float | None]) -> str:
     >>> percent_range([0.442, None, 0.495])
     '44 % to 50 %'
     """
-    known = sorted(share for share in shares if share is not None)
-    return " to ".join(
-        dict.fromkeys(percent(share) for share in known[:1] + known[-1:])
-    )
+    known = [share for share in shares if share is not None]
+    if not known:
+        return ""
+    low, high = percent(min(known)), percent(max(known))
+    return low if low == high else f"{low} to {high}"

@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries.matrices import REFERENCE, block_means
@@ -81,32 +80,18 @@ def _share(need: BudgetNeed, limit: float) -> tuple[BudgetShare, float]:
     """Return the share of a run that has at most ``limit`` bytes, and the bytes that it
     uses.
     """
-    # Keep as many complete epochs as allowed at the finest scale that fits.
-    most = (
-        need.epochs
-        if need.classes <= MANY_CLASSES
-        else min(MAX_COMPLETE_EPOCHS, need.epochs)
-    )
+    most = need.epochs
+    if need.classes > MANY_CLASSES:
+        most = min(MAX_COMPLETE_EPOCHS, most)
+    with_blocks = need.fixed + need.block_cost * need.epochs
+    # Keep as many complete epochs as allowed at the finest scale that fits, or else as
+    # many as fit at the coarsest scale.
     for levels in LEVELS:
-        used = (
-            need.fixed
-            + need.cost[levels] * most
-            + need.block_cost * (need.epochs - most)
-        )
-        if used <= limit:
-            return BudgetShare(most, levels), used
-    # Otherwise keep as many as fit at the coarsest scale.
-    levels = LEVELS[-1]
-    spare = limit - need.fixed - need.block_cost * need.epochs
-    complete = max(
-        0, min(most, int(spare // max(1.0, need.cost[levels] - need.block_cost)))
-    )
-    used = (
-        need.fixed
-        + need.cost[levels] * complete
-        + need.block_cost * (need.epochs - complete)
-    )
-    return BudgetShare(complete, levels), used
+        extra = need.cost[levels] - need.block_cost
+        complete = min(most, max(0, int((limit - with_blocks) // max(1.0, extra))))
+        if complete == most:
+            break
+    return BudgetShare(complete, levels), with_blocks + extra * complete
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,14 +109,10 @@ class RunMatrices:
     @property
     def own(self) -> MatrixSeries | None:
         """The network's similarity matrix, or None if the run has none."""
-        return next(
-            (
-                series
-                for series in self.series
-                if series.frames.name in NETWORK_MATRICES
-            ),
-            None,
-        )
+        for series in self.series:
+            if series.frames.name in NETWORK_MATRICES:
+                return series
+        return None
 
     def need(self, orders: int) -> BudgetNeed:
         """Return the size that the run needs in the page, with a number of display
@@ -141,13 +122,12 @@ class RunMatrices:
             levels: sum(series.cost[levels] for series in self.series)
             for levels in LEVELS
         }
-        blocks = block_count(self.classes)
-        fixed = (
-            sum(map(len, self.nearest.values()))
-            + sum(2 * reference.matrix.size for reference in self.references) / 4
+        fixed: float = sum(map(len, self.nearest.values()))
+        fixed += sum(reference.matrix.size for reference in self.references) / 2
+        block_means = 2 * block_count(self.classes) ** 2 * orders * len(self.series)
+        return BudgetNeed(
+            len(self.epochs), self.classes, cost, block_means * 0.9, fixed
         )
-        block_cost = 2 * blocks * blocks * orders * len(self.series) * 0.9
-        return BudgetNeed(len(self.epochs), self.classes, cost, block_cost, fixed)
 
 
 def run_matrices(results: Results, run: str) -> RunMatrices:
@@ -155,19 +135,16 @@ def run_matrices(results: Results, run: str) -> RunMatrices:
     classes are stored.
     """
     classes = len(results.rows_of("classes", run))
+    series: list[MatrixSeries] = []
+    nearest: dict[int, str] = {}
     if results.is_vast(run):
-        series, nearest = [], matrix_sources.nearest(results, run, classes)
+        nearest = matrix_sources.nearest(results, run, classes)
     else:
         series = matrix_sources.matrix_series(results, run)
-        nearest = next((of_kind.nearest for of_kind in series if of_kind.nearest), {})
-    return RunMatrices(
-        run,
-        results.epochs(run),
-        classes,
-        series,
-        matrix_sources.references(results, run),
-        nearest,
-    )
+        for of_kind in series:
+            nearest = nearest or of_kind.nearest
+    references = matrix_sources.references(results, run)
+    return RunMatrices(run, results.epochs(run), classes, series, references, nearest)
 
 
 def block_count(classes: int) -> int:
@@ -208,106 +185,92 @@ def pack(
     """
     # Complete matrices are at epochs between which the network's matrix changes most.
     own = matrices.own
-    change = dict.fromkeys(matrices.epochs, 1.0) if own is None else own.change
+    change = own.change if own else dict.fromkeys(matrices.epochs, 1.0)
     epochs = list(change)
-    complete = [
-        epochs[index]
-        for index in epoch_sampling.front_loaded(list(change.values()), share.complete)
-    ]
-    packed = [
-        _pack_series(series, share.levels, complete, orders, prefix, lines)
-        for series in matrices.series
-    ]
+    chosen = epoch_sampling.front_loaded(list(change.values()), share.complete)
+    complete = [epochs[index] for index in chosen]
+    packed = []
+    for series in matrices.series:
+        name = f"{prefix}-{series.frames.name}"
+        packed.append(_pack_series(series, share.levels, complete, name, lines))
+        packed[-1]["blocks"] = _pack_blocks(
+            series, share.levels, complete, orders, name, lines
+        )
     near: dict[str, Any] | None = None
     if matrices.nearest:
         lines[f"{prefix}-near"] = list(matrices.nearest.values())
-        of = "ncsm" if own is None else own.frames.name
-        near = {"lines": f"{prefix}-near", "of": of, "epochs": list(matrices.nearest)}
-        near |= {
+        near = {
+            "lines": f"{prefix}-near",
+            "of": own.frames.name if own else "ncsm",
+            "epochs": list(matrices.nearest),
             "count": matrix_codec.neighbor_count(matrices.classes),
             "pairs": matrix_codec.pair_count(matrices.classes),
+            **_scale_data(matrix_codec.NEIGHBOR_SCALE),
         }
-        near |= _scale_data(matrix_codec.NEIGHBOR_SCALE)
     return {"whole": complete, "matrices": packed, "near": near}
 
 
 def _pack_series(
+    series: MatrixSeries, levels: int, complete: Sequence[int], name: str, lines: Lines
+) -> dict[str, Any]:
+    """Return the description of some matrices, and add the complete ones to the
+    lines.
+    """
+    frames, kind = series.frames, series.frames.kind
+    scale = QuantizationScale(series.low, series.high, levels)
+    epochs = [epoch for epoch in frames.epochs if epoch in complete]
+    lines[name] = [_pack_matrix(series, epoch, scale) for epoch in epochs]
+    title = f"{kind.title[0].upper()}{kind.title[1:]}"
+    return {
+        "name": frames.name,
+        "title": f"{title}, {frames.split}" if frames.split else title,
+        "about": kind.about,
+        "symmetric": kind.is_symmetric,
+        "lines": name,
+        "epochs": epochs,
+        "withoutMistakes": [] if kind.is_symmetric else series.empty,
+        "shown": series.color_limits,
+        **_scale_data(scale),
+    }
+
+
+def _pack_blocks(
     series: MatrixSeries,
     levels: int,
     complete: Sequence[int],
     orders: Sequence[Mapping[str, Any]],
-    prefix: str,
+    name: str,
     lines: Lines,
-) -> dict[str, Any]:
-    # Pack the complete matrices.
-    kind, symmetric, name = (
-        series.frames.kind,
-        series.frames.kind.is_symmetric,
-        f"{prefix}-{series.frames.name}",
-    )
+) -> dict[str, Any] | None:
+    """Add the means of the values and of their percentile ranks in blocks to the lines,
+    at the epochs without a complete matrix and in each display order.
+    """
+    epochs = [epoch for epoch in series.frames.epochs if epoch not in complete]
+    if not epochs:
+        return None
+    symmetric = series.frames.kind.is_symmetric
     scale = QuantizationScale(series.low, series.high, levels)
-    complete_epochs = [epoch for epoch in series.frames.epochs if epoch in complete]
-    lines[name] = [
-        _pack_matrix(series.read(epoch), scale, symmetric=symmetric)
-        for epoch in complete_epochs
-    ]
-
-    # Pack the means of the values and of their percentile ranks in blocks, at the other
-    # epochs and in each display order.
-    block_epochs = [epoch for epoch in series.frames.epochs if epoch not in complete]
-    blocks: dict[str, Any] | None = None
-    if block_epochs:
-        coarse = QuantizationScale(series.low, series.high, LEVELS[-1])
-        starts = [
-            block_starts(len(order["order"]), order["groups"]) for order in orders
-        ]
-        lines[f"{name}-blocks"] = texts = []
-        for epoch in block_epochs:
-            matrix = series.read(epoch)
-            off_diagonal = scale.codes(
-                matrix_codec.off_diagonal(matrix, symmetric=symmetric)
-            )
-            ranks = matrix_codec.percentiles(off_diagonal, levels)[scale.codes(matrix)]
-            for order, edges in zip(orders, starts, strict=True):
-                means = coarse.codes(
-                    block_means(matrix, np.asarray(order["order"]), edges)
-                )
-                mean_ranks = RANK_SCALE.codes(
-                    block_means(ranks, np.asarray(order["order"]), edges)
-                )
-                texts.append(
-                    matrix_codec.pack(
-                        np.concatenate([means.ravel(), mean_ranks.ravel()]),
-                        coarse.levels,
-                    )
-                )
-        names = [order["name"] for order in orders]
-        blocks = {
-            "lines": f"{name}-blocks",
-            "epochs": block_epochs,
-            "orders": names,
-            "starts": starts,
-        }
-        blocks |= _scale_data(coarse)
-    title = f"{kind.title[0].upper()}{kind.title[1:]}" + (
-        f", {series.frames.split}" if series.frames.split else ""
-    )
-    described: dict[str, Any] = {
-        "name": series.frames.name,
-        "title": title,
-        "about": kind.about,
-        "symmetric": symmetric,
+    coarse = QuantizationScale(series.low, series.high, LEVELS[-1])
+    starts = [block_starts(len(order["order"]), order["groups"]) for order in orders]
+    lines[f"{name}-blocks"] = texts = []
+    for epoch in epochs:
+        matrix = series.read(epoch)
+        values = matrix_codec.off_diagonal(matrix, symmetric=symmetric)
+        ranks_by_code = matrix_codec.percentiles(scale.codes(values), levels)
+        ranks = ranks_by_code[scale.codes(matrix)]
+        for order, edges in zip(orders, starts, strict=True):
+            indices = np.asarray(order["order"])
+            means = coarse.codes(block_means(matrix, indices, edges))
+            mean_ranks = RANK_SCALE.codes(block_means(ranks, indices, edges))
+            both = np.concatenate([means.ravel(), mean_ranks.ravel()])
+            texts.append(matrix_codec.pack(both, coarse.levels))
+    return {
+        "lines": f"{name}-blocks",
+        "epochs": epochs,
+        "orders": [order["name"] for order in orders],
+        "starts": starts,
+        **_scale_data(coarse),
     }
-    described |= {
-        "lines": name,
-        "epochs": complete_epochs,
-        "withoutMistakes": [] if symmetric else series.empty,
-    }
-    return (
-        described
-        | {"blocks": blocks, "shown": series.color_limits}
-        | _scale_data(scale)
-    )
 
 
 def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]:
@@ -316,41 +279,38 @@ def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]
     """
     result = []
     for reference, file, matrix in matrices.references:
-        low, high, color_limits = matrix_sources.value_range(
-            matrix_codec.off_diagonal(matrix, symmetric=True)
-        )
-        scale = QuantizationScale(
-            low, high, LEVELS[0] if len(matrix) <= MAX_FINE_REFERENCE else LEVELS[-1]
-        )
+        values = matrix_codec.off_diagonal(matrix, symmetric=True)
+        low, high, color_limits = matrix_sources.value_range(values)
+        levels = LEVELS[0] if len(matrix) <= MAX_FINE_REFERENCE else LEVELS[-1]
+        scale = QuantizationScale(low, high, levels)
         key = f"reference-{file}"
         if key not in lines:
-            lines[key] = [_pack_matrix(matrix, scale, symmetric=True)]
+            lines[key] = [matrix_codec.pack(scale.codes(values), levels)]
         title, about = REFERENCE.title, REFERENCE.about
         if len(matrices.references) > 1:
             title = f"{title}, {reference}"
         if reference != "wordnet3.0-path":
             about = reference
-        described = {
-            "name": "scsm",
-            "title": title,
-            "about": about,
-            "symmetric": True,
-            "lines": key,
-            "epochs": None,
-        }
         result.append(
-            described | {"blocks": None, "shown": color_limits} | _scale_data(scale)
+            {
+                "name": "scsm",
+                "title": title,
+                "about": about,
+                "symmetric": True,
+                "lines": key,
+                "epochs": None,
+                "blocks": None,
+                "shown": color_limits,
+                **_scale_data(scale),
+            }
         )
     return result
 
 
-def _pack_matrix(
-    matrix: NDArray[Any], scale: QuantizationScale, *, symmetric: bool
-) -> str:
-    return matrix_codec.pack(
-        scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)),
-        scale.levels,
-    )
+def _pack_matrix(series: MatrixSeries, epoch: int, scale: QuantizationScale) -> str:
+    symmetric = series.frames.kind.is_symmetric
+    values = matrix_codec.off_diagonal(series.read(epoch), symmetric=symmetric)
+    return matrix_codec.pack(scale.codes(values), scale.levels)
 
 
 def _scale_data(scale: QuantizationScale) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.findings import headline
+from dsi_cli.queries.quantities import AGREEMENT, QUANTITIES
 from dsi_cli.report import html, overview
 from dsi_cli.store import layout
 from dsi_cli.store.results import Results
@@ -60,25 +61,23 @@ def card(results: Results) -> str:
     cannot be read.
     """
     findings = overview.all_findings(results)
+    shown = [run.measured for run in findings if run.alignment]
+    measured = shown[0] if shown else QUANTITIES[AGREEMENT]
     runs = []
     for run in findings[:MAX_RUNS]:
-        span = str(len(run.epochs)) + (
-            f", {run.epochs[0]} to {run.epochs[-1]}" if len(run.epochs) > 1 else ""
-        )
-        trends = (run.agreement, run.max_wsi, run.accuracy)
-        runs.append(
-            [
-                run.run,
-                span,
-                run.classes,
-                *(f"{trend.last.value:.3f}" if trend else "–" for trend in trends),
-            ]
-        )
+        span = str(len(run.epochs))
+        if len(run.epochs) > 1:
+            span += f", {run.epochs[0]} to {run.epochs[-1]}"
+        trends = (run.alignment, run.max_wsi, run.accuracy)
+        values = [f"{trend.last.value:.3f}" if trend else "–" for trend in trends]
+        runs.append([run.run, span, run.classes, *values])
     return html.fill_template(
         "card.html",
         path=str(results.path),
         has_report=(results.path / layout.REPORT).is_file(),
         headline=headline(findings),
+        measure=measured.title,
+        axis=measured.axis,
         runs=runs,
         more=len(findings) - len(runs),
         warnings=[message.text for message in overview.result_messages(results)],

@@ -5,8 +5,7 @@ warnings, and what the results do not show.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from dsi_cli.queries.findings import (
     RunFindings,
     Trend,
     headline,
-    percent,
     percent_range,
     run_findings,
 )
+from dsi_cli.queries.quantities import AGREEMENT, QUANTITIES, Quantity
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
 
@@ -33,17 +32,14 @@ REFERENCE_METRICS = (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
 # of all runs
 MAX_ROWS = 4
 FEW_CLASSES = 20
-# the criteria by which an epoch is worth keeping
-BEST = (
-    "highest accuracy",
-    "lowest loss",
-)
-PEAKS = (
-    "highest agreement",
-    "highest Max WSI",
-    "highest NIDM of mistakes",
-    "highest WIDM of mistakes",
-)
+# the quantities by which an epoch is worth keeping, with the titles of their columns
+BEST = {"accuracy": "highest accuracy", "loss": "lowest loss"}
+PEAKS = {
+    AGREEMENT: "highest agreement",
+    "max_wsi": "highest Max WSI",
+    "nidm": "highest NIDM of mistakes",
+    "widm": "highest WIDM of mistakes",
+}
 
 
 def result_messages(
@@ -90,38 +86,6 @@ def run_folder(results: Results, run: str) -> str:
     return str(Path(paths.iloc[0]).parent) if len(paths) else "CHECKPOINTS"
 
 
-@dataclass(frozen=True)
-class TilePoint:
-    """The value of one run at one epoch in a tile, as text."""
-
-    epoch: int | None
-    value: str
-    verdict: str  # above, within or below chance; empty without a chance level
-    # the 95 % confidence interval, and the peak and the first value over all epochs
-    details: str
-
-
-@dataclass(frozen=True)
-class TileRow:
-    """The values of one run in a tile, as text."""
-
-    run: int  # the index of the run
-    points: list[TilePoint]  # the epochs with a value, in order
-
-
-@dataclass(frozen=True)
-class Tile:
-    """The values that concern one question of the paper."""
-
-    question: str
-    scale: str
-    rows: list[TileRow]
-    range_text: str = (
-        ""  # the range of the values of all runs, if the tile shows only the chosen run
-    )
-    reason: str = ""  # the reason why no run has a value
-
-
 def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:
     """Return the text of the first screen, with sentences on what the results show, and
     on what they do not show.
@@ -143,33 +107,30 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
     """Return one line on the runs, checkpoints, classes, labels and predictions, with
     ranges where runs differ.
     """
-    parts = [count(len(findings), "run")]
     checkpoints = [len(run.epochs) for run in findings]
-    parts.append(
-        _range(checkpoints, "checkpoint")
-        + (" each" if len(findings) > 1 and len(set(checkpoints)) == 1 else "")
-    )
-    epochs = [epoch for run in findings for epoch in run.epochs if epoch is not None]
-    if len(set(epochs)) > 1:
+    every = _range(checkpoints, "checkpoint")
+    if len(findings) > 1 and len(set(checkpoints)) == 1:
+        every += " each"
+    parts = [count(len(findings), "run"), every]
+    epochs = {epoch for run in findings for epoch in run.epochs if epoch is not None}
+    if len(epochs) > 1:
         parts.append(f"epochs {min(epochs)} to {max(epochs)}")
 
-    known = results.classes.groupby("run", sort=False)["synset"].count()
     classes = _range([run.classes for run in findings], "class")
+    reference = findings[0].reference
+    known = results.classes.groupby("run", sort=False)["synset"].count()
     missing = [run.classes - int(known.get(run.run, 0)) for run in findings]
     if results.classes["name"].isna().all():
         parts.append(f"{classes} without names")
     elif not known.sum():
-        parts.append(f"{classes}, none of them in {findings[0].reference}")
+        parts.append(f"{classes}, none of them in {reference}")
     elif not any(missing):
-        parts.append(f"{classes}, all in {findings[0].reference}")
+        parts.append(f"{classes}, all in {reference}")
     else:
         parts.append(f"{classes}, {_range(missing, 'class')} without a synset")
 
-    samples = [
-        test.samples
-        for run in findings
-        if (test := run.mistakes.get("test")) and test.samples
-    ]
+    tests = [run.mistakes["test"] for run in findings if "test" in run.mistakes]
+    samples = [test.samples for test in tests if test.samples]
     parts.append(_range(samples, "test sample") if samples else "no predictions")
     return " · ".join(parts)
 
@@ -179,145 +140,142 @@ def _range(numbers: Sequence[int], noun: str) -> str:
     return count(high, noun) if low == high else f"{low:,} to {count(high, noun)}"
 
 
-def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
-    """Return a tile for each of the four questions, with the values of all epochs."""
-    # Find the reasons why values are missing.
-    reference = findings[0].reference
-    reason = (
-        next((run.no_agreement for run in findings if run.no_agreement), "")
-        .split(":")[0]
-        .rstrip(".")
-    )
-    no_agreement = f"{reason[:1].upper()}{reason[1:]}."
-    if not any(run.has_names for run in findings):
-        no_agreement = "The classes have no names."
-    no_mistakes = no_widm = "There are no predictions on labelled data."
-    if any(run.mistakes for run in findings):
-        no_mistakes = _reason_no_idm(findings)
-        no_widm = no_agreement if reason else no_mistakes
-    vectors = (
-        "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
-    )
-    nidms, widms = ([_idm(run, name) for run in findings] for name in ("nidm", "widm"))
+SCALES = {
+    AGREEMENT: (
+        "Are classes that are close in {reference} also close for the network? The"
+        " agreement is the correlation over all pairs of classes: 0 is chance, 1 is"
+        " perfect"
+    ),
+    "max_wsi": (
+        "Mean cosine similarity of the {vectors} of a class and of its nearest 5 % of"
+        " classes: 0 is unrelated, 1 is the same direction (Max WSI)"
+    ),
+    "nidm": (
+        "If a prediction is wrong: the share of classes that the network finds less"
+        " similar to the true class than this prediction{chance} (NIDM of mistakes)"
+    ),
+    "widm": (
+        "If a prediction is wrong: the share of classes that are farther from the true"
+        " class in {reference} than this prediction{chance} (WIDM of mistakes)"
+    ),
+}
+"""The quantity of each tile, with what it means and its scale."""
+OTHER_MEASURE = (
+    "Are classes that are close in {reference} also close for the network? {title} over"
+    " all pairs of classes: {axis}"
+)
 
-    questions: list[
-        tuple[str, str, list[Trend | None], Callable[[float], str], str]
-    ] = [
-        (
-            f"Does its similarity agree with {reference}?",
-            (
-                f"Are classes that are close in {reference} also close for the network?"
-                " The agreement is the correlation over all pairs of classes: 0 is"
-                " chance, 1 is perfect"
-            ),
-            [run.agreement for run in findings],
-            _decimal,
-            no_agreement,
-        ),
-        (
-            "How similar are neighbouring classes?",
-            (
-                f"Mean cosine similarity of the {vectors} of a class and of its nearest"
-                " 5 % of classes: 0 is unrelated, 1 is the same direction (Max WSI)"
-            ),
-            [run.max_wsi for run in findings],
-            _decimal,
-            "The matrices of this analysis have no WSI.",
-        ),
-        (
-            "Do mistakes follow its own similarity?",
-            (
-                "If a prediction is wrong: the share of classes that the network finds"
-                " less similar to the true class than this"
-                f" prediction{_idm_scale(nidms)} (NIDM of mistakes)"
-            ),
-            nidms,
-            percent,
-            no_mistakes,
-        ),
-        (
-            "Are mistakes semantically reasonable?",
-            (
-                "If a prediction is wrong: the share of classes that are farther from"
-                f" the true class in {reference} than this"
-                f" prediction{_idm_scale(widms)} (WIDM of mistakes)"
-            ),
-            widms,
-            percent,
-            no_widm,
-        ),
-    ]
+
+def tiles(findings: Sequence[RunFindings]) -> list[dict[str, Any]]:
+    """Return a tile for each of the four questions, with the values of all epochs.
+
+    A tile has a question, a scale, and a row for each run with values; or a reason why
+    no run has any. With more runs than `MAX_ROWS`, the page shows the row of the chosen
+    run, and the tile has the range of all runs.
+    """
+    first = findings[0]
+    texts = {"reference": first.reference, "vectors": "mean features"}
+    if first.own.startswith("ncsm"):
+        texts["vectors"] = "classifier weights"
+    reasons = _reasons(findings)
     made = []
-    for question, scale, trends, text, reason in questions:
-        known = {index: trend for index, trend in enumerate(trends) if trend}
-        rows = [
-            _row(index, trend, text, findings[index].epochs)
-            for index, trend in known.items()
-        ]
-        values = [trend.last.value for trend in known.values()]
-        range_text = ""
-        if len(values) > MAX_ROWS:
-            ends = dict.fromkeys((text(min(values)), text(max(values))))
-            range_text = (
-                f"{' to '.join(ends)} in {count(len(values), 'run')} at the last epoch"
+    for name, scale in SCALES.items():
+        quantity, trends = QUANTITIES[name], [_trend(run, name) for run in findings]
+        if name == AGREEMENT and not any(run.agreement for run in findings):
+            quantity = first.measured
+            texts |= {"title": quantity.title, "axis": quantity.axis}
+            scale = OTHER_MEASURE
+        points = [trend.last for trend in trends if trend]
+        chance = percent_range(point.chance for point in points)
+        ceiling = percent_range(point.ceiling for point in points)
+        texts["chance"] = ""
+        if chance and ceiling:
+            texts["chance"] = f"; chance {chance}, at most {ceiling}"
+        tile = {
+            "question": quantity.question.format(**texts),
+            "scale": scale.format(**texts),
+            "rows": [
+                _row(index, trend, quantity, findings[index])
+                for index, trend in enumerate(trends)
+                if trend
+            ],
+            "range_text": "",
+            "reason": "" if points else reasons[name],
+        }
+        if len(points) > MAX_ROWS:
+            values = [point.value for point in points]
+            ends = dict.fromkeys(
+                [quantity.text(min(values)), quantity.text(max(values))]
             )
-        made.append(Tile(question, scale, rows, range_text, "" if rows else reason))
+            runs = count(len(values), "run")
+            tile["range_text"] = f"{' to '.join(ends)} in {runs} at the last epoch"
+        made.append(tile)
     return made
 
 
-def _reason_no_idm(findings: Sequence[RunFindings]) -> str:
-    if any(
-        point.value
-        for run in findings
-        for split in run.mistakes.values()
-        for point in split.wrong.points
-    ):
-        return "dsi has no value; the warnings give the reason."
-    return "dsi has no value, because no network makes a mistake."
-
-
-def _idm_scale(trends: Sequence[Trend | None]) -> str:
-    """Return the chance level of an IDM of mistakes, and its maximum, which equal
-    similarities of the nearest classes lower.
+def _trend(run: RunFindings, name: str) -> Trend | None:
+    """Return the curve of a quantity; that of mistakes is on the first split with
+    predictions.
     """
-    last = [trend.last for trend in trends if trend]
-    levels, ceilings = (
-        percent_range(point.chance for point in last),
-        percent_range(point.ceiling for point in last),
-    )
-    return f"; chance {levels}, at most {ceilings}" if levels and ceilings else ""
+    if name == AGREEMENT:
+        return run.alignment
+    if name in ("nidm", "widm"):
+        mistakes = next(iter(run.mistakes.values()), None)
+        return getattr(mistakes, name, None)
+    trend: Trend | None = getattr(run, name)
+    return trend
+
+
+def _reasons(findings: Sequence[RunFindings]) -> dict[str, str]:
+    """Return the reason why the quantity of a tile has no value."""
+    unknown = [run.no_agreement for run in findings if run.no_agreement]
+    no_agreement = ""
+    if unknown:
+        no_agreement = unknown[0].partition(":")[0].rstrip(".")
+        no_agreement = f"{no_agreement[:1].upper()}{no_agreement[1:]}."
+    if not any(run.has_names for run in findings):
+        no_agreement = "The classes have no names."
+    no_mistakes = "dsi has no value, because no network makes a mistake."
+    splits = [split for run in findings for split in run.mistakes.values()]
+    if not splits:
+        no_mistakes = "There are no predictions on labelled data."
+    elif any(split.wrong.peak.value for split in splits):
+        no_mistakes = "dsi has no value; the warnings give the reason."
+    return {
+        AGREEMENT: no_agreement,
+        "max_wsi": "The matrices of this analysis have no WSI.",
+        "nidm": no_mistakes,
+        "widm": no_agreement if splits and unknown else no_mistakes,
+    }
 
 
 def _row(
-    run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[int | None]
-) -> TileRow:
-    last, peak = trend.last, trend.peak
+    index: int, trend: Trend, quantity: Quantity, run: RunFindings
+) -> dict[str, Any]:
+    """Return the values of a run in a tile, as text: the value, its verdict, which is
+    empty without a chance level, its interval, the peak and the first value.
+    """
+    last, peak, first = trend.last, trend.peak, trend.points[0]
     shared = []  # details that hold for all epochs
-    if len(epochs) > 1 and (last.z is None or trend.is_above_chance):
-        shared.append(f"peak {text(peak.value)} at epoch {peak.epoch}")
-    if last.z is None and len(trend.points) > 1 and peak != trend.points[0]:
-        shared.append(f"{text(trend.points[0].value)} at epoch {trend.points[0].epoch}")
+    if len(run.epochs) > 1 and (last.z is None or trend.is_above_chance):
+        shared.append(f"peak {quantity.text(peak.value)} at epoch {peak.epoch}")
+    if last.z is None and len(trend.points) > 1 and peak != first:
+        shared.append(f"{quantity.text(first.value)} at epoch {first.epoch}")
     points = []
     for point in trend.points:
-        interval = []
+        details = list(shared)
         if point.low is not None and point.high is not None:
-            interval = [f"95 % CI {text(point.low)} to {text(point.high)}"]
-        verdict = "" if point.z is None else point.verdict
+            low, high = quantity.text(point.low), quantity.text(point.high)
+            details.insert(0, f"95 % CI {low} to {high}")
         points.append(
-            TilePoint(
-                point.epoch, text(point.value), verdict, "; ".join(interval + shared)
-            )
+            {
+                "epoch": point.epoch,
+                "value": quantity.text(point.value),
+                "verdict": "" if point.z is None else point.verdict,
+                "details": "; ".join(details),
+            }
         )
-    return TileRow(run, points)
-
-
-def _decimal(value: float) -> str:
-    return f"{value:z.2f}".replace("-", "−")
-
-
-def _idm(run: RunFindings, name: str) -> Trend | None:
-    """Return the NIDM or WIDM of mistakes on the first split with predictions."""
-    return getattr(next(iter(run.mistakes.values()), None), name, None)
+    return {"run": index, "points": points}
 
 
 def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
@@ -382,39 +340,41 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
 
 
 def peaks_table(
-    findings: Sequence[RunFindings], titles: Sequence[str]
+    findings: Sequence[RunFindings], titles: Mapping[str, str]
 ) -> list[list[str]]:
-    """Return the best epoch of each run by some criteria as rows of text below a
+    """Return the best epoch of each run by some quantities as rows of text below a
     heading; empty without several epochs.
+
+    ``titles`` has the title of the column of each quantity. The first measure stands
+    for an agreement that was not computed.
     """
-    rows = {run.run: _peaks(run) for run in findings if len(run.epochs) > 1}
-    shown = [
-        title for title in titles if any(title in cells for cells in rows.values())
-    ]
-    table = [
-        [run, *(cells.get(title, "–") for title in shown)]
-        for run, cells in rows.items()
-    ]
-    return [["run", *shown], *table] if shown else []
+    runs = [run for run in findings if len(run.epochs) > 1]
+    columns = {}
+    for name, title in titles.items():
+        cells = [_peak(run, name) for run in runs]
+        if any(cells):
+            measured = findings[0].measured
+            if name == AGREEMENT and measured.name != AGREEMENT:
+                title = f"highest {measured.title}"
+            columns[title] = [cell or "–" for cell in cells]
+    if not columns:
+        return []
+    rows = zip((run.run for run in runs), *columns.values(), strict=True)
+    return [["run", *columns], *map(list, rows)]
 
 
-def _peaks(run: RunFindings) -> dict[str, str]:
-    trends: list[tuple[str, Trend | None, Callable[[float], str]]] = [
-        ("highest accuracy", run.accuracy, "{:.3f}".format),
-        ("highest agreement", run.agreement, "{:.3f}".format),
-        ("highest Max WSI", run.max_wsi, "{:.3f}".format),
-        ("highest NIDM of mistakes", _idm(run, "nidm"), percent),
-        ("highest WIDM of mistakes", _idm(run, "widm"), percent),
-    ]
-    cells = {
-        title: f"{text(trend.peak.value)} at epoch {trend.peak.epoch}"
-        for title, trend, text in trends
-        if trend
-    }
-    if run.loss:
-        lowest = min(run.loss.points, key=lambda point: point.value)
-        cells["lowest loss"] = f"{lowest.value:.3f} at epoch {lowest.epoch}"
-    return cells
+def _peak(run: RunFindings, name: str) -> str:
+    """Return the best value of a quantity with its epoch; empty without a value."""
+    trend, quantity = _trend(run, name), QUANTITIES[name]
+    if not trend:
+        return ""
+    best = trend.peak
+    if quantity.better == "lower":
+        best = min(trend.points, key=lambda point: point.value)
+    text = f"{best.value:.3f}"
+    if quantity.unit == "%":
+        text = quantity.text(best.value)
+    return f"{text} at epoch {best.epoch}"
 
 
 def all_findings(results: Results) -> list[RunFindings]:

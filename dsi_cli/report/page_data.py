@@ -8,9 +8,9 @@ import base64
 import io
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
 from dsi_cli.metrics.permutation_null import MIN_Z
-from dsi_cli.queries.curve_panels import PANELS, Panel, panels, sai_measures
+from dsi_cli.queries.curve_panels import Panel, panels, sai_measures
 from dsi_cli.queries.findings import (
     PHASE_NAMES,
     RunFindings,
@@ -26,6 +26,7 @@ from dsi_cli.queries.findings import (
     reference_name,
 )
 from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
+from dsi_cli.queries.quantities import PANELS, QUANTITIES, QUESTIONS, SAI
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
@@ -38,8 +39,8 @@ from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
 # receives the number of completed steps and the number of all steps
 Progress = Callable[[int, int], None]
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
-SAI = next(kind for kind in PANELS if kind.name == "sai")
-OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
+SAI_PANEL = next(kind for kind in PANELS if kind.name == SAI)
+OTHERS = tuple(kind for kind in PANELS if SAI not in kind.metrics)
 MAX_PAIRS = 30
 MAX_MISTAKES = 24
 THUMBNAIL_PIXELS = 64  # maximum length in pixels of the longer side of a thumbnail
@@ -90,9 +91,10 @@ def page_data(
         "classes": [],
         "hypernyms": [],
     }
-    data |= {"uncertain": UNCERTAIN, "min_z": MIN_Z, "curves": curves(results)}
-    lines: matrices.Lines = {}
     findings = overview.all_findings(results)
+    data |= {"uncertain": UNCERTAIN, "min_z": MIN_Z, "questions": QUESTIONS}
+    data["curves"] = curves(results, findings)
+    lines: matrices.Lines = {}
     shares = matrices.shares(needs)
     for run_matrices, orders, share, found in zip(
         all_matrices, all_orders, shares, findings, strict=True
@@ -143,9 +145,7 @@ def page_data(
 
     methods = [_method(results, run) for run in results.names]
     first_screen = overview.overview(results, findings)
-    data["tiles"] = [
-        [asdict(row) for row in tile.rows] for tile in first_screen["tiles"]
-    ]
+    data["tiles"] = [tile["rows"] for tile in first_screen["tiles"]]
     return PageData(methods, first_screen, data, lines)
 
 
@@ -203,52 +203,94 @@ def _option_text(value: Any) -> str:
     return json.dumps(value)
 
 
-def curves(results: Results) -> dict[str, Any]:
+def curves(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:
     """Return all panels: the SAI for each measure, from which the page also draws the
-    excess, the other curves and the phases.
+    excess, the other curves, the phases, the quantities of the SAI to choose from, and
+    the texts of the other quantities.
     """
+    names_of_runs = [_quantity_names(found) for found in findings]
     kinds = [
-        SAI._replace(variants=(measure,)) for measure in sai_measures(results.curves)
+        SAI_PANEL._replace(variants=(measure,))
+        for measure in sai_measures(results.curves)
     ]
+    panels_of_page: dict[str, Any] = {"sai": {}, "others": []}
     drawn = panels(results, kinds=[*kinds, *OTHERS])
-    sai = {
-        panel.measure: _panel(panel, results)
-        for panel in drawn
-        if panel.kind.name == "sai"
+    excesses = set()
+    for panel in drawn:
+        data = _panel(panel, results, names_of_runs)
+        if panel.kind.name != SAI:
+            panels_of_page["others"].append(data)
+            continue
+        panels_of_page["sai"][panel.measure] = data
+        if any("excess" in series for series in data["series"]):
+            excesses.add(panel.measure)
+    quantities = [
+        {
+            "name": quantity.name,
+            "title": quantity.title,
+            "axis": quantity.axis,
+            "measure": quantity.variant,
+            "isExcess": quantity.is_excess,
+        }
+        for quantity in QUANTITIES.values()
+        if quantity.metric == SAI
+        and quantity.variant in panels_of_page["sai"]
+        and (quantity.variant in excesses or not quantity.is_excess)
+    ]
+    texts = {
+        quantity.name: {
+            "title": quantity.title,
+            "axis": quantity.axis,
+            "panel": quantity.panel or quantity.name,
+        }
+        for quantity in QUANTITIES.values()
+        if quantity.metric != SAI
     }
-    others = [_panel(panel, results) for panel in drawn if panel.kind.name != "sai"]
-    return {
-        "measures": list(sai),
-        "sai": sai,
-        "others": others,
-        "phases": phases(results),
-    }
+    chosen = {"quantities": quantities, "texts": texts, "phases": phases(results)}
+    return panels_of_page | chosen
 
 
-def _panel(panel: Panel, results: Results) -> dict[str, Any]:
-    kind, series = panel.kind, []
+def _quantity_names(found: RunFindings) -> dict[tuple[str | None, ...], str]:
+    """Return the names of the quantities of a run by metric, of, split and variant; on
+    the first split with predictions.
+    """
+    split = next(iter(found.mistakes), "test")
+    keys = {
+        name: quantity.key(found.own, split) for name, quantity in QUANTITIES.items()
+    }
+    return {(*key.values(),): name for name, key in keys.items()}
+
+
+def _panel(
+    panel: Panel,
+    results: Results,
+    names_of_runs: Sequence[Mapping[tuple[str | None, ...], str]],
+) -> dict[str, Any]:
+    series = []
     for curve in panel.series:
-        # Phases belong to curves of the main reference or of no reference.
-        is_main = (
-            curve.reference is None
-            or curve.reference in results.references(curve.run)[:1]
-        )
         run = results.names.index(curve.run)
+        # A WSI of another quantile, such as max@0.9, is in the same chart.
+        variant = curve.variant and curve.variant.partition("@")[0]
+        key = (curve.metric, curve.of, curve.split, variant)
+        # Phases belong to curves of the main reference or of no reference.
+        references = [None, *results.references(curve.run)[:1]]
         data: dict[str, Any] = {
             "run": run,
+            "quantity": names_of_runs[run].get(key),
             "of": curve.of,
             "split": curve.split,
             "label": curve.label,
+            "epochs": curve.epochs.tolist(),
+            "isMain": curve.reference in references,
         }
-        data |= {"epochs": curve.epochs.tolist(), "isMain": is_main}
         for name in FIELDS:
             values = getattr(curve, name)
             if not np.isnan(values).all():  # the page has no empty columns
                 data[name] = six_digits(values)
         series.append(data)
     return {
-        "name": kind.name,
-        "title": kind.title,
+        "name": panel.kind.name,
+        "title": panel.kind.title,
         "axis": panel.axis,
         "lower": panel.lower_is_closer,
         "series": series,

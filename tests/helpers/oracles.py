@@ -22,7 +22,6 @@ from sklearn.metrics.pairwise import cosine_similarity
 Array = npt.NDArray[np.float64]
 
 DISTANCES = ("mae", "mse")
-VALUE_MEASURES = ("cosine", "mae", "mse", "pearson", "spearman", "kendall", "kendall_a")
 MEASURES = (
     "cosine",
     "ssim",
@@ -33,6 +32,7 @@ MEASURES = (
     "kendall",
     "kendall_a",
 )
+VALUE_MEASURES = tuple(measure for measure in MEASURES if measure != "ssim")
 SSIM_BORDER = 5
 SSIM_MIN_CLASSES = 12
 TOLERANCE = 1e-12

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from helpers.analysed_runs import Analysed
 
-from dsi_cli.queries import curve_panels
+from dsi_cli.queries import curve_panels, quantities
 
 RUN = "cifar100-cnn"
 
@@ -38,7 +38,7 @@ def test_a_run_with_predictions_fills_the_papers_panels(analysed: Analysed):
 
 def test_a_series_holds_the_tables_values(analysed: Analysed):
     (panel,) = curve_panels.panels(
-        analysed.run, [RUN], "spearman", [curve_panels.PANELS[0]]
+        analysed.run, [RUN], "spearman", [quantities.PANELS[1]]
     )
     one, curves = panel.series[0], analysed.run.curves
     rows = curves[
@@ -95,7 +95,7 @@ def test_the_last_save_of_an_epoch_counts_and_a_gap_is_nan():
 @pytest.mark.parametrize("measure", ["mae", "mse"])
 def test_a_distance_is_said_to_be_one(analysed: Analysed, measure: str):
     sai, excess = curve_panels.panels(
-        analysed.run, [RUN], measure, curve_panels.PANELS[:2]
+        analysed.run, [RUN], measure, quantities.PANELS[1::-1]
     )
     assert sai.lower_is_closer
     assert not excess.lower_is_closer

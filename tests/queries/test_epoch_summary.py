@@ -13,25 +13,49 @@ from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CHECKPOINTS, TYPICALITY
 
+SAI = "metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'"
+FOLLOWED = "of == 'ncsm,ccsm-test' and variant == 'cosine'"
+ERRORS = "metric == 'idm' and variant == 'errors'"
 
-def test_lines_are_the_curves(analysed):
-    curves = analysed.run.curves.query("run == 'cifar100-cnn'")
+
+@pytest.mark.parametrize(
+    ("field", "column", "where"),
+    [
+        ("value", "value", SAI),
+        ("chance", "null_mean", SAI),
+        ("excess", "excess", SAI),
+        ("z", "z", SAI),
+        ("max_wsi", "value", "metric == 'wsi' and variant == 'max'"),
+        ("min_wsi", "value", "metric == 'wsi' and variant == 'min'"),
+        ("accuracy", "value", "metric == 'accuracy' and split == 'test'"),
+    ],
+)
+def test_epoch_summaries_are_the_curves(analysed, field, column, where):
+    rows = analysed.run.curves.query(f"run == 'cifar100-cnn' and {where}")
     found = epoch_summaries(analysed.out, "cifar100-cnn")
     assert [line["epoch"] for line in found] == list(range(31))
-    sai = curves.query(
-        "metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'"
-    ).set_index("epoch")
-    for line in found:
-        row = sai.loc[line["epoch"]]
-        assert (line["value"], line["chance"], line["excess"], line["z"]) == tuple(
-            row[["value", "null_mean", "excess", "z"]]
-        )
-    for field, where in (
-        ("max_wsi", "metric == 'wsi' and variant == 'max'"),
-        ("min_wsi", "metric == 'wsi' and variant == 'min'"),
-        ("accuracy", "metric == 'accuracy' and split == 'test'"),
-    ):
-        assert [line[field] for line in found] == curves.query(where)["value"].to_list()
+    assert [line[field] for line in found] == rows[column].to_list()
+
+
+@pytest.mark.parametrize(
+    ("field", "column", "where"),
+    [
+        ("mistakes", "value", "metric == 'mistakes'"),
+        ("nidm", "value", f"{ERRORS} and of == 'ncsm'"),
+        ("nidm_z", "z", f"{ERRORS} and of == 'ncsm'"),
+        ("chance", "null_mean", f"{ERRORS} and of == 'ncsm'"),
+        ("widm", "value", f"{ERRORS} and of == 'scsm'"),
+        ("widm_z", "z", f"{ERRORS} and of == 'scsm'"),
+        ("ccsm", "excess", FOLLOWED),
+        ("ccsm_z", "z", FOLLOWED),
+    ],
+)
+def test_mistake_summaries_are_the_curves(analysed, field, column, where):
+    rows = analysed.run.curves.query(f"run == 'cifar100-vit' and {where}")
+    found = mistake_summaries(analysed.out, "cifar100-vit")
+    assert list(found) == ["test"]
+    assert [line[field] for line in found["test"]] == rows[column].to_list()
+    assert {line["gap"] for line in found["test"]} == {None}
 
 
 def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
@@ -46,33 +70,6 @@ def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
         .set_index("step")["value"]
     )
     assert (line["max_wsi"], curves.nunique()) == (curves[30], 3)
-
-
-def test_mistakes_are_the_curves(analysed):
-    curves = analysed.run.curves.query("run == 'cifar100-vit'")
-    found = mistake_summaries(analysed.out, "cifar100-vit")
-    assert (list(found), [line["epoch"] for line in found["test"]]) == (
-        ["test"],
-        list(range(31)),
-    )
-    errors = curves.query("metric == 'idm' and variant == 'errors'")
-    for field, column, where in (
-        ("nidm", "value", "of == 'ncsm'"),
-        ("nidm_z", "z", "of == 'ncsm'"),
-        ("chance", "null_mean", "of == 'ncsm'"),
-        ("widm", "value", "of == 'scsm'"),
-        ("widm_z", "z", "of == 'scsm'"),
-    ):
-        assert [line[field] for line in found["test"]] == errors.query(where)[
-            column
-        ].to_list()
-    followed = curves.query("of == 'ncsm,ccsm-test' and variant == 'cosine'")
-    assert [line["ccsm"] for line in found["test"]] == followed["excess"].to_list()
-    assert [line["ccsm_z"] for line in found["test"]] == followed["z"].to_list()
-    assert [line["mistakes"] for line in found["test"]] == curves.query(
-        "metric == 'mistakes'"
-    )["value"].to_list()
-    assert {line["gap"] for line in found["test"]} == {None}
 
 
 AGREEMENT = "agreement ncsm,scsm"

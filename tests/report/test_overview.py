@@ -9,6 +9,7 @@ import pytest
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.queries import quantities
 from dsi_cli.queries.findings import Point
 from dsi_cli.report import overview, page_data
 from dsi_cli.store.results import Results
@@ -43,67 +44,32 @@ def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed
     ).startswith(said)
 
 
-def test_tiles_equal_the_curves_table_and_have_no_peak_within_chance(analysed):
-    curves = analysed.run.curves
-    last = curves[(curves["run"] == "cifar100-vit") & (curves["epoch"] == 30)]
-    tiles, names = (
-        overview.tiles(overview.all_findings(analysed.run)),
-        analysed.run.names,
-    )
-    rows = [
-        next(row for row in tile.rows if row.run == names.index("cifar100-vit"))
-        for tile in tiles
-    ]
-    agreement = last.query(
-        "metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'"
-    ).iloc[0]
-    shown = rows[0].points[-1]
-    assert (shown.epoch, shown.value, shown.verdict) == (
-        30,
-        f"{agreement['value']:.2f}",
-        "above chance",
-    )
-    assert shown.details.startswith(
-        f"95 % CI {agreement['low']:.2f} to {agreement['high']:.2f}; peak 0.46 at"
-        " epoch 16"
-    )
-    wsi = last.query("metric == 'wsi' and variant == 'max'")["value"].item()
-    assert rows[1].points[-1].value == f"{wsi:.2f}"
-    for row, of in ((rows[2], "ncsm"), (rows[3], "scsm")):
-        idm = last[
-            (last["metric"] == "idm")
-            & (last["variant"] == "errors")
-            & (last["of"] == of)
-        ]["value"].item()
-        assert row.points[-1].value == f"{100 * idm:.0f} %"
-    shown = next(
-        row for row in tiles[0].rows if row.run == names.index("collapsed")
-    ).points[-1]
-    assert (shown.verdict, "peak" in shown.details) == ("within chance", False)
-
-
-def test_tiles_have_the_values_of_every_epoch_and_the_ceilings_of_the_table(analysed):
-    found = [
-        run for run in overview.all_findings(analysed.run) if run.run == "cifar100-cnn"
-    ]
-    tiles = overview.tiles(found)
-    curves = analysed.run.curves_of("cifar100-cnn")
-    errors = curves[
-        (curves["metric"] == "idm")
-        & (curves["variant"] == "errors")
-        & (curves["split"] == "test")
-    ]
-    for tile, of in ((tiles[2], "ncsm"), (tiles[3], "scsm")):
-        rows = errors[errors["of"] == of]
-        assert [(point.epoch, point.value) for point in tile.rows[0].points] == [
-            (epoch, f"{100 * value:.0f} %")
-            for epoch, value in zip(rows["epoch"], rows["value"], strict=True)
+def test_tiles_have_the_values_of_the_quantities_at_every_epoch(analysed):
+    tiles = overview.tiles(overview.all_findings(analysed.run))
+    names = ("agreement", "max_wsi", "nidm", "widm")
+    run = "cifar100-vit"
+    for tile, name in zip(tiles, names, strict=True):
+        curve = quantities.curve(analysed.run[run], name)
+        index = analysed.run.names.index(run)
+        (row,) = (row for row in tile["rows"] if row["run"] == index)
+        text = quantities.quantity(name).text
+        assert [(point["epoch"], point["value"]) for point in row["points"]] == [
+            (epoch, text(value))
+            for epoch, value in zip(curve["epoch"], curve["value"], strict=True)
         ]
-        assert f"at most {100 * rows['ceiling'].iloc[-1]:.0f} %" in tile.scale
-    assert ["at most 99 %" in tiles[2].scale, "at most 98 %" in tiles[3].scale] == [
-        True,
-        True,
-    ]
+
+
+def test_tile_has_the_interval_and_a_peak_unless_it_is_within_chance(analysed):
+    tile = overview.tiles(overview.all_findings(analysed.run))[0]
+    points = {analysed.run.names[row["run"]]: row["points"][-1] for row in tile["rows"]}
+    vit = quantities.curve(analysed.run["cifar100-vit"], "agreement").iloc[-1]
+    shown = points["cifar100-vit"]
+    assert shown["verdict"] == "above chance"
+    assert shown["details"].startswith(
+        f"95 % CI {vit['low']:.2f} to {vit['high']:.2f}; peak 0.46 at epoch 16"
+    )
+    shown = points["collapsed"]
+    assert (shown["verdict"], "peak" in shown["details"]) == ("within chance", False)
 
 
 def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
@@ -113,8 +79,8 @@ def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
     assert "8 classes without names" in overview.analysed_line(
         results, overview.all_findings(results)
     )
-    assert [bool(tile.reason) for tile in tiles] == [True, False, True, True]
-    assert (tiles[0].reason, tiles[2].reason[:24]) == (
+    assert [bool(tile["reason"]) for tile in tiles] == [True, False, True, True]
+    assert (tiles[0]["reason"], tiles[2]["reason"][:24]) == (
         "The classes have no names.",
         "There are no predictions",
     )
@@ -123,13 +89,13 @@ def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
 def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
     (found,) = overview.all_findings(run)
     agreement, _, nidm, _ = overview.tiles([found])
-    assert [point.epoch for point in nidm.rows[0].points] == [0, 1, 2]
-    assert "at most 86 %" in nidm.scale, "1 - 1 / 7"
-    assert agreement.rows[0].points[0].details.startswith("95 % CI")
+    assert [point["epoch"] for point in nidm["rows"][0]["points"]] == [0, 1, 2]
+    assert "at most 86 %" in nidm["scale"], "1 - 1 / 7"
+    assert agreement["rows"][0]["points"][0]["details"].startswith("95 % CI")
     # mistakes without ranks, as with two classes
     unranked = {"test": replace(found.mistakes["test"], nidm=None)}
     assert (
-        overview.tiles([replace(found, mistakes=unranked)])[2].reason
+        overview.tiles([replace(found, mistakes=unranked)])[2]["reason"]
         == "dsi has no value; the warnings give the reason."
     )
 

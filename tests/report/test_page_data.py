@@ -52,3 +52,14 @@ def test_mistake_data_contains_thumbnails_of_images_that_open(run):
     with Image.open(io.BytesIO(base64.b64decode(text))) as image:
         assert image.size == (64, 32)
         assert image.getpixel((5, 5)) == (250, 0, 0)
+
+
+def test_curves_offer_the_excess_of_a_measure_only_if_it_has_one(make_results):
+    results = Results(make_results(1))
+    found = [run_findings(results.path, "run")]
+    names = [one["name"] for one in page_data.curves(results, found)["quantities"]]
+    assert names[:3] == ["agreement", "excess_cosine", "sai_cosine"]
+    is_cosine = results.curves["variant"] == "cosine"
+    results.curves.loc[is_cosine, "excess"] = np.nan
+    names = [one["name"] for one in page_data.curves(results, found)["quantities"]]
+    assert names[:2] == ["agreement", "sai_cosine"]

@@ -72,10 +72,10 @@ function classOfKey(names, key) {
 
 /** What the charts show at first; the address has what differs from this. */
 const CHARTS = {
-  runs: DATA.runs.length > 1 ? "all" : "one", axis: "epoch", smoothing: "0", number: measures()[0]?.[0] ?? "pearson/excess",
+  runs: DATA.runs.length > 1 ? "all" : "one", axis: "epoch", smoothing: "0", number: DATA.curves.quantities[0]?.name ?? "agreement",
 };
-/** The first screen shows all runs by the agreement, or by the first measure without it. */
-const FIRST_SCREEN = { runs: DATA.runs.map((_, index) => index), number: CHARTS.number, smoothing: 0 };
+/** The first screen shows all runs, without smoothing. */
+const FIRST_SCREEN = { runs: DATA.runs.map((_, index) => index), smoothing: 0 };
 const state = { run: 0, epoch: null, cursor: null, ...CHARTS };
 const slider = byId("epoch");
 const chartActions = { point: setCursor, pick: setEpoch };
@@ -85,11 +85,12 @@ let maps = null;
 
 const run = () => DATA.runs[state.run];
 
-/** Return which runs the charts show, on which axis, with how much smoothing, and by which measure. */
+/** Return which runs the charts show, on which axis, with how much smoothing, and which quantity of two matrices. */
 function view() {
   const { number, axis, smoothing } = state;
+  const quantity = quantityOf(number);
   const runs = state.runs === "all" ? DATA.runs.map((_, index) => index) : [state.run];
-  return { runs, number, axis, smoothing: Number(smoothing) };
+  return { runs, quantity, axis, smoothing: Number(smoothing) };
 }
 
 function setRun(index) {
@@ -127,7 +128,10 @@ function completeEpochsNote({ whole, epochs, matrices }) {
 function chartOptions(name) {
   const hasCurves = view().runs.some((index) => DATA.runs[index].epochs.length > 2);
   if (name === "runs") return DATA.runs.length > 1 ? [["one", "this run"], ["all", "all runs"]] : [];
-  if (name === "number") return measures().length > 1 ? measures() : [];
+  if (name === "number") {
+    const { quantities } = DATA.curves;
+    return quantities.length > 1 ? quantities.map((quantity) => [quantity.name, quantity.title]) : [];
+  }
   if (!hasCurves) return [];
   return name === "axis" ? axesOf(view().runs) : [["0", "none"], ["3", "mean of 3 epochs"], ["7", "mean of 7 epochs"]];
 }
@@ -138,6 +142,7 @@ function drawControls() {
     drawControls();
     drawPanels();
     markPanels();
+    showTiles(state.epoch);
     saveState();
   }));
   byId("curve-controls").replaceChildren(list("Show", "runs"), list("Horizontal axis", "axis"), list("Smoothing", "smoothing"),
@@ -174,10 +179,6 @@ function setEpoch(epoch) {
   const epochText = run().has_epochs ? epoch : "–";
   slider.setAttribute("aria-valuetext", `epoch ${epochText}`);
   document.querySelectorAll(".epoch-now").forEach((node) => { node.textContent = epochText; });
-  const accuracy = accuracies[state.run].get(epoch);
-  const agreement = tileAt(DATA.tiles[0].find((row) => row.run === state.run), epoch);
-  byId("epoch-facts").textContent = [agreement?.epoch === epoch && `agreement ${agreement.value}`,
-    accuracy != null && `accuracy ${formatNumber(accuracy, 2)}`].filter(Boolean).join(" · ");
   showTiles(epoch);
   if (run().agreement.length) {
     const section = agreementSection(run(), namesOf(run()), epoch);
@@ -192,16 +193,35 @@ function setEpoch(epoch) {
 }
 
 /** Return the values of a run in a tile at an epoch, or else at its last epoch before, or at its first one. */
-const tileAt = (row, epoch) => row?.points.findLast((point) => point.epoch <= epoch) ?? row?.points[0];
+function tileAt(tile, row, epoch) {
+  if (tile === 0 && state.number !== CHARTS.number) return tilePoint(view(), row.run, epoch);
+  return row?.points.findLast((point) => point.epoch <= epoch) ?? row?.points[0];
+}
 
+/** Show the values at an epoch in the tiles and next to the slider; the first tile shows the chosen measure. */
 function showTiles(epoch) {
+  const { quantity } = view();
   for (const node of document.querySelectorAll(".tile-row")) {
-    const { epoch: at, value, verdict, details } = tileAt(DATA.tiles[node.dataset.tile][node.dataset.row], epoch);
+    const tile = Number(node.dataset.tile);
+    const point = tileAt(tile, DATA.tiles[tile][node.dataset.row], epoch) ?? { value: "–", verdict: "", details: "" };
+    const { epoch: at, value, verdict, details } = point;
     node.querySelector(".tile-value").textContent = value;
     const text = [at == null || at === epoch ? "" : `at epoch ${at}`, details].filter(Boolean).join("; ");
     const style = `verdict ${verdict.split(" ")[0]}`;
     node.querySelector(".tile-details").replaceChildren(element("span", { class: style }, verdict), ` ${text}`);
   }
+  const isFirst = state.number === CHARTS.number;
+  const [tile] = document.querySelectorAll(".tile");
+  tile.querySelectorAll(".first-measure").forEach((node) => { node.hidden = !isFirst; });
+  const other = tile.querySelector(".other-measure");
+  if (other) other.hidden = isFirst; // a tile without values has only a reason
+  if (other) other.textContent = isFirst ? "" : `${quantity.title} of the network with ${run().reference}: ${quantity.axis}`;
+
+  const own = DATA.tiles[0].find((row) => row.run === state.run);
+  const point = own && tileAt(0, own, epoch);
+  const accuracy = accuracies[state.run].get(epoch);
+  byId("epoch-facts").textContent = [point?.epoch === epoch && `${quantity.title.replace("Agreement", "agreement")} ${point.value}`,
+    accuracy != null && `accuracy ${formatNumber(accuracy, 2)}`].filter(Boolean).join(" · ");
 }
 
 async function showMistakes(epoch) {

@@ -1,49 +1,23 @@
 // The first screen, and the charts of the curves table by the four questions of the paper, with the rest under "More curves".
 
 const MAX_PHASE_ROWS = 3;
-const RAW = "raw";
-const EXCESS = "excess";
-const MEASURES = {
-  pearson: "Agreement", spearman: "Spearman correlation", kendall: "Kendall's tau", kendall_a: "Kendall's tau-a",
-  cosine: "Cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE",
-};
-const CORRELATIONS = ["pearson", "spearman", "kendall", "kendall_a"]; // their chance level is 0, so the excess is the value
 const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau. A "
   + "refinement is a decline beyond noise after it, and the rest is stabilisation. The box at a boundary is its 95 % confidence "
   + "interval.";
 
-/**
- * Return the measures of two matrices, as [value, title] for a drop-down list; the value is "measure/column".
- * A measure without a chance level, such as SSIM with many classes, has no excess.
- */
-function measures() {
-  const names = [...DATA.curves.measures].sort((a, b) => (b === "pearson") - (a === "pearson"));
-  return names.flatMap((name) => (CORRELATIONS.includes(name) ? [EXCESS] : [EXCESS, RAW]).map((column) => `${name}/${column}`))
-    .filter((number) => DATA.curves.sai[number.split("/")[0]].series.some((series) => hasNumber(series, number)))
-    .map((number) => [number, measureName(number)]);
-}
+/** Return the quantity that the charts of two matrices show: {name, title, axis, measure, isExcess}. */
+const quantityOf = (name) => DATA.curves.quantities.find((quantity) => quantity.name === name);
 
-const hasNumber = (series, number) => number.endsWith(RAW) || Boolean(series.excess);
-
-/** Return the name of a measure, which begins the titles of its charts. Only Pearson's correlation is called the agreement. */
-function measureName(number) {
-  const [measure, column] = number.split("/");
-  return `${MEASURES[measure] ?? measure}${CORRELATIONS.includes(measure) ? "" : ` (${column})`}`;
-}
-
-/** Return the text of the vertical axis for a measure. */
-function measureAxis(number) {
-  const [measure, column] = number.split("/");
-  if (column === EXCESS) return "0 is chance, 1 is perfect";
-  return `${DATA.curves.sai[measure].axis}${DATA.curves.sai[measure].lower ? ", lower is more similar" : ""}`;
-}
+/** Return whether a curve of two matrices has values of a quantity; a measure without a chance level has no excess. */
+const hasValues = (series, { isExcess }) => !isExcess || Boolean(series.excess);
 
 /** Return the curves of a panel of the table for some runs, those of two matrices by the chosen measure. */
 function curvesOf(view, panelName, matches = () => true) {
-  const isSai = panelName === "sai";
-  const panel = isSai ? DATA.curves.sai[view.number.split("/")[0]] : DATA.curves.others.find(({ name }) => name === panelName);
+  const quantity = panelName === "sai" ? view.quantity : null;
+  if (panelName === "sai" && !quantity) return [];
+  const panel = quantity ? DATA.curves.sai[quantity.measure] : DATA.curves.others.find(({ name }) => name === panelName);
   if (!panel) return [];
-  const isShown = (series) => view.runs.includes(series.run) && matches(series) && (!isSai || hasNumber(series, view.number));
+  const isShown = (series) => view.runs.includes(series.run) && matches(series) && (!quantity || hasValues(series, quantity));
   return panel.series.filter(isShown).map((series) => ({ series, panel }));
 }
 
@@ -59,7 +33,7 @@ function chartOf(view, title, axis, curves, options = {}) {
     // The interval of a SAI belongs to its excess, so a raw SAI has none.
     let line = { ...rawLine(series, colour, label), isShare: panel.name.startsWith("idm") };
     if (panel.name === "sai") line = { ...line, low: null, high: null };
-    if (panel.name === "sai" && view.number.endsWith(EXCESS)) line = excessLine(series, colour, label, panel.lower);
+    if (panel.name === "sai" && view.quantity.isExcess) line = excessLine(series, colour, label, panel.lower);
     const smooth = view.smoothing ? movingMean(line.value, view.smoothing) : undefined;
     return { ...line, smooth, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
@@ -115,9 +89,10 @@ const isMainAgreement = (series) => series.isMain && series.of === `${DATA.runs[
 
 /** Return the chart of all shown runs with the reference by the chosen measure. Phases belong to the first measure. */
 function referenceChart(view) {
-  const title = `${measureName(view.number)} of the network with ${DATA.runs[view.runs[0]].reference}`;
-  const options = { isLarge: true, phasesOf: (phase) => phase.of_agreement && view.number === measures()[0][0] };
-  return chartOf(view, title, measureAxis(view.number), curvesOf(view, "sai", isMainAgreement), options);
+  const { quantity } = view;
+  const title = `${quantity?.title} of the network with ${DATA.runs[view.runs[0]].reference}`;
+  const options = { isLarge: true, phasesOf: (phase) => phase.of_agreement && quantity === DATA.curves.quantities[0] };
+  return chartOf(view, title, quantity?.axis, curvesOf(view, "sai", isMainAgreement), options);
 }
 
 /** Return the four questions with their charts, and the charts of all remaining curves. */
@@ -126,51 +101,50 @@ function questions(view) {
   const take = (curves) => { curves.forEach(({ series }) => used.add(series)); return curves; };
   const { reference, own } = DATA.runs[view.runs[0]];
   const name = own.toUpperCase();
-  const splitOf = (series) => DATA.runs[series.run].splits[0] ?? "test";
-  const isFirstSplit = (series) => series.split === splitOf(series);
+  const [agrees, neighbours, follows, reasonable] = DATA.questions.map((text) => text.replace("{reference}", reference));
   const ownOf = (series) => DATA.runs[series.run].own;
-  const mistakesOf = (series) => `ccsm-${splitOf(series)}`;
-  const chart = (title, axis, panelName, matches, options) =>
-    chartOf(view, title, axis, take(curvesOf(view, panelName, matches)), options);
-  const sai = (matrices, matches) => chart(`${measureName(view.number)} of ${matrices}`, measureAxis(view.number), "sai", matches);
-  const idm = (title, matches, phasesOf) => chart(title, "share of classes farther from the truth", "idm_errors",
-    (series) => isFirstSplit(series) && matches(series), { isLarge: true, phasesOf });
+  const mistakesOf = (series) => `ccsm-${DATA.runs[series.run].splits[0] ?? "test"}`;
+  const sai = (matrices, matches) => chartOf(view, `${view.quantity?.title} of ${matrices}`, view.quantity?.axis,
+    take(curvesOf(view, "sai", matches)));
+  const chart = (name, options = {}) => {
+    const { title, axis, panel } = DATA.curves.texts[name];
+    const curves = take(curvesOf(view, panel, ({ quantity, isMain }) => quantity === name && isMain));
+    return chartOf(view, options.title ?? title, axis, curves, options);
+  };
   take(curvesOf(view, "sai", isMainAgreement));
   const result = [
     {
-      title: `Does its similarity agree with ${reference}?`,
+      title: agrees,
       text: `The chart compares the similarities of all pairs of classes in the network (${name}) with those in ${reference}.`,
       charts: [referenceChart(view)],
     },
     {
-      title: "How similar are neighbouring classes?",
+      title: neighbours,
       text: "Max WSI is the mean cosine similarity of a class with its nearest classes, and Min WSI that with its most distant "
         + "classes. Mean WSI covers all pairs. They have no chance level.",
       charts: [
-        chart("Nearest classes (Max WSI)", "mean cosine, at most 1", "wsi", (series) => /^max/.test(series.label),
-          { isLarge: true, phasesOf: (phase) => phase.curve === "wsi max" }),
-        chart("All pairs (Mean WSI)", "mean cosine", "wsi", (series) => /^mean/.test(series.label)),
-        chart("Most distant classes (Min WSI)", "mean cosine", "wsi", (series) => /^min/.test(series.label)),
+        chart("max_wsi", { title: "Nearest classes (Max WSI)", isLarge: true, phasesOf: ({ curve }) => curve === "wsi max" }),
+        chart("mean_wsi", { title: "All pairs (Mean WSI)" }),
+        chart("min_wsi", { title: "Most distant classes (Min WSI)" }),
       ],
     },
     {
-      title: "Do mistakes follow its own similarity?",
+      title: follows,
       text: "NIDM of mistakes is the share of classes that the network finds less similar to the true class than the wrong "
         + "prediction. If a mistake falls on a random wrong class, half of the classes are.",
       charts: [
-        idm("NIDM of mistakes", (series) => series.of === ownOf(series).split("-")[0]),
+        chart("nidm", { isLarge: true }),
         sai("the network with its mistakes", (series) => series.of === `${ownOf(series)},${mistakesOf(series)}`),
       ],
     },
     {
-      title: "Are mistakes semantically reasonable?",
+      title: reasonable,
       text: `WIDM of mistakes is the share of classes that are less similar to the true class in ${reference} than the wrong `
         + "prediction.",
       charts: [
-        idm("WIDM of mistakes", ({ isMain, of }) => isMain && of === "scsm", ({ curve }) => curve.startsWith("widm test")),
+        chart("widm", { isLarge: true, phasesOf: ({ curve }) => curve.startsWith("widm test") }),
         sai(`the mistakes with ${reference}`, (series) => series.isMain && series.of === `${mistakesOf(series)},scsm`),
-        chart("Severity of mistakes", "height of the lowest common hypernym, lower is nearer", "severity",
-          (series) => isFirstSplit(series) && series.isMain),
+        chart("severity"),
       ],
     },
     geometryQuestion(view, chart),
@@ -188,9 +162,9 @@ function remainingCharts(view, used) {
     if (!curves.length) return [];
     const { panel } = curves[0];
     const isSai = name === "sai";
-    const axis = isSai ? measureAxis(view.number) : panel.axis;
+    const axis = isSai ? view.quantity.axis : panel.axis;
     const labels = [...new Set(curves.map(({ series }) => series.label))];
-    const title = isSai ? `${measureName(view.number)} of other matrices` : panel.title;
+    const title = isSai ? `${view.quantity.title} of other matrices` : panel.title;
     if (view.runs.length === 1 || labels.length === 1) return [chartOf(view, title, axis, curves)];
     const labelled = (label) => curves.filter(({ series }) => series.label === label);
     return labels.map((label) => chartOf(view, `${title}: ${label}`, axis, labelled(label)));
@@ -221,9 +195,25 @@ function overviewCharts(view, actions) {
   const isSingle = overEpochs.lines.every((line) => line.epochs.length < 2);
   const charts = isSingle ? [] : [{ ...overEpochs, title: `${overEpochs.title} over epochs`, phases: [] }];
   const hasAccuracy = view.runs.every((index) => accuracies[index].size > 1);
-  const title = `${measureName(view.number)} against accuracy`;
+  const title = `${view.quantity.title} against accuracy`;
   if (hasAccuracy) charts.push({ ...referenceChart({ ...view, axis: "accuracy" }), title, phases: [] });
   return charts.map((chart) => curvePanel(chart, actions));
+}
+
+/** Return a run's value of the chosen quantity in a tile, at an epoch or at its last epoch before. */
+function tilePoint(view, run, epoch) {
+  const [curve] = curvesOf({ ...view, runs: [run] }, "sai", isMainAgreement);
+  const k = curve?.series.epochs.findLastIndex((at) => at <= epoch) ?? -1;
+  if (k < 0) return null;
+  const { series } = curve;
+  const { isExcess } = view.quantity;
+  const [low, high, z] = [series.low, series.high, series.z].map((values) => values?.[k] ?? null);
+  const value = formatNumber((isExcess ? series.excess : series.value)[k], 2);
+  const hasInterval = isExcess && low != null && high != null;
+  let verdict = z > -DATA.min_z ? "within chance" : "below chance";
+  if (z >= DATA.min_z && !(hasInterval && low <= 0)) verdict = "above chance";
+  const details = hasInterval ? `95 % CI ${formatNumber(low, 2)} to ${formatNumber(high, 2)}` : "";
+  return { epoch: series.epochs[k], value, verdict: z == null ? "" : verdict, details };
 }
 
 /** Return the small matrices of a run: the network at the first and the chosen epoch, its mistakes, and the reference. */

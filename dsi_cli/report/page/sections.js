@@ -170,16 +170,15 @@ function geometryQuestion(view, chart) {
   const fits = !data || data.features >= data.count - 1;
   const limit = fits ? ""
     : ` This head has ${data.features} features, too few for a simplex of ${data.count.toLocaleString("en")} classes.`;
-  const deviation = (title, label) => chart(title, "0 is a simplex", "simplex", (series) => series.label === label);
   return {
     title: "Do the class vectors become a simplex (neural collapse)?",
     text: "In a simplex, all class vectors have the same length and every two of them the same angle. Both deviations are then 0, "
       + "and the effective rank is the number of classes minus 1. A random head of many features is not far from a simplex, so "
       + `compare a curve with its grey chance level.${limit}`,
     charts: [
-      deviation("Angles: mean deviation of the cosines from those of a simplex", "unequal angles"),
-      deviation("Norms: standard deviation over mean", "unequal norms"),
-      chart("Effective rank of the centred head", "number of directions", "effective_rank", () => true),
+      chart("nc2_angles", { title: "Angles: mean deviation of the cosines from those of a simplex" }),
+      chart("nc2_norms", { title: "Norms: standard deviation over mean" }),
+      chart("effective_rank", { title: "Effective rank of the centred head" }),
     ],
   };
 }
