@@ -165,4 +165,4 @@ def _log(
         raise UsageError(message, code="options-conflict", options=given)
     for destination in destinations(log_to):
         logged = destination.send(output, run, all_curves=all_curves)
-        print_logged(logged, quiet=quiet)
+        print_logged(logged)
