@@ -134,7 +134,7 @@ def test_a_deleted_checkpoint_gives_way_to_a_new_file_of_its_epoch(make_run, tmp
     analyze([run], out, QUICK)
     (run / "epoch_2.pt").unlink()
     other = heads(1, seed=5)[0]
-    save_head(run / "epoch_2_again.pt", other, epoch=2)
+    save_head(run / "model_epoch_2.pt", other, epoch=2)
     (told,) = analyze([run], out, QUICK).runs
     assert (told.gone, told.statuses) == (0, {"ok": 4})
     assert_matrices_are(out, "run", dict(enumerate(heads(4))) | {2: other})
@@ -237,9 +237,9 @@ def test_analyze_run_of_the_same_name_from_another_folder_is_refused(
 
 def test_analyze_keeps_all_saves_within_an_epoch(make_run, tmp_path, monkeypatch):
     run, out, weights = make_run(epochs=0), tmp_path / "out", heads(4)
-    save_head(run / "a.pt", weights[0], epoch=0, global_step=10)
-    save_head(run / "b.pt", weights[1], epoch=1, global_step=20)
-    save_head(run / "c.pt", weights[2], epoch=1, global_step=30)
+    save_head(run / "step_10.pt", weights[0], epoch=0, global_step=10)
+    save_head(run / "step_20.pt", weights[1], epoch=1, global_step=20)
+    save_head(run / "step_30.pt", weights[2], epoch=1, global_step=30)
     (told,) = analyze([run], out, QUICK).runs
     assert told.statuses == {"ok": 3}
     folder = out / "csms" / "run" / "ncsm"
@@ -264,9 +264,9 @@ def test_analyze_keeps_all_saves_within_an_epoch(make_run, tmp_path, monkeypatch
         (1, 30),
     ]
 
-    save_head(run / "d.pt", weights[3], epoch=1, global_step=40)
+    save_head(run / "step_40.pt", weights[3], epoch=1, global_step=40)
     _, opened = again(run, out, monkeypatch)
-    assert opened == ["d.pt"], (
+    assert opened == ["step_40.pt"], (
         "the one that was the last until now keeps its matrix under another name"
     )
     assert set(stored()) == {"0.parquet", "1-20.parquet", "1-30.parquet", "1.parquet"}
