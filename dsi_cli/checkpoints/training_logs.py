@@ -592,10 +592,7 @@ def _log_of_rows(
         )
     epochs: dict[int, dict[str, float]] = {}
     steps: dict[tuple[int, int], dict[str, float]] = {}
-    split = ""
-    match = _SPLIT_IN_NAME.search(path.name)
-    if match is not None and path.name not in LOG_FILES:
-        split = _SPLITS[match[1].lower()]
+    split = _split_in_name(path.name)
     for row in rows:
         epoch, step = _finite_number(row.get("epoch")), _finite_number(row.get("step"))
         if epoch is None:
@@ -622,6 +619,14 @@ def _log_of_rows(
         0 in log.by_epoch and 0 not in with_loss and max(with_loss, default=0) > 0
     )
     return log
+
+
+def _split_in_name(name: str) -> str:
+    """Return the split of all rows of a file by its name, or an empty text."""
+    match = _SPLIT_IN_NAME.search(name)
+    if match is None or name in LOG_FILES:
+        return ""
+    return _SPLITS[match[1].lower()]
 
 
 def _rows_by_training(

@@ -171,8 +171,12 @@ def _trainings(
 def _readings(run: TrainingRun, records: Sequence[Record]) -> dict[str, Reading]:
     """Return what the name of each checkpoint says, by its path."""
     texts, stated, steps = [], [], []
+    revisions = {one.display_path for one in run.checkpoints if one.moment is not None}
     for record in records:
-        texts.append(relative_name(record.path, record.entry, run.folder))
+        text = relative_name(record.path, record.entry, run.folder)
+        # The file of a revision may have any name, except for a version of W&B.
+        is_revision = record.path in revisions and ":v" not in text
+        texts.append("" if is_revision else text)
         stated.append(record.epoch if _is_settled(record) else None)
         steps.append(record.step)
     found = names.read_names(texts, stated, steps)
