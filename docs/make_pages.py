@@ -226,6 +226,7 @@ def cli_page() -> str:
             ]
             lines += ["", f"Shared: {', '.join(flags)}."] if flags else []
         if name == "analyze":
+            lines += ["", "**In Python alone**", "", *python_lines()]
             lines[lines.index("## `dsi analyze`") + 2] += (
                 "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the"
                 " same name, unless this page gives another\none."
@@ -248,6 +249,18 @@ def option_line(
     # The help names defaults and bounds. The page has only defaults.
     text = BOUNDS.sub(lambda match: f"  [{match[1]}]" if match[1] else "", text)
     return f"- `{flags}`: {' '.join(text.split())}{note}"
+
+
+def python_lines() -> list[str]:
+    """Return a list item for each option that only the Python API has."""
+    evaluation = {declared.field for declared in declared_options(Evaluation)}
+    lines = []
+    for groups in ANALYZE.values():
+        for declared in (one for group in groups for one in declared_options(group)):
+            if declared.option.is_python_only:
+                prefix = "Evaluation." if declared.field in evaluation else ""
+                lines.append(f"- `{prefix}{declared.field}`: {declared.option.help}")
+    return lines
 
 
 def python_names() -> dict[str, str]:

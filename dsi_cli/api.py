@@ -53,7 +53,7 @@ def analyze(
         runs of a tracker (``mlflow:RUN``, ``wandb:ENTITY/PROJECT/RUN``).
     out : the output folder; a second call brings it up to date and reads only what is
         new.
-    {options}
+    **options : the options of ``dsi analyze``, and those of Python alone.
 
     Raises
     ------

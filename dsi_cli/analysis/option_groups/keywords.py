@@ -11,7 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from dsi_cli.analysis.option_groups import groups
-from dsi_cli.analysis.option_groups.declaration import DeclaredOption, declared_options
+from dsi_cli.analysis.option_groups.declaration import declared_options
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.options import Evaluation
@@ -28,9 +28,11 @@ _GROUPS: tuple[type, ...] = (
 )
 _EVALUATION = (
     "evaluation",
+    None,
     "The predictions on labelled data: from a file, or from data and a model.",
 )
-_POSITION = "{options}"  # the line of the docstring that the keywords replace
+_PLACE = "    **options : the options of ``dsi analyze``, and those of Python alone."
+"""The line of the docstring that the keywords replace."""
 
 
 class AnalyzeOptions(TypedDict, total=False):
@@ -63,30 +65,35 @@ class AnalyzeOptions(TypedDict, total=False):
     evaluation: Evaluation | None
 
 
-def keywords() -> Iterator[DeclaredOption]:
-    """Yield the declared options that are keywords of `dsi_cli.analyze`."""
+def _described() -> Iterator[tuple[str, Any, str]]:
+    """Yield the name, the default and the help text of each keyword. The default of a
+    setting that is kept is None, which means "as before".
+    """
     for group in _GROUPS:
         for declared in declared_options(group):
-            if declared.field != "out" and not declared.option.is_terminal_only:
-                yield declared
+            option = declared.option
+            if declared.field != "out" and not option.is_terminal_only:
+                default = None if option.is_kept else declared.default
+                yield declared.field, default, option.help
 
 
 def documented(function: Function) -> Function:
     """Return a function whose docstring and signature list the keywords of
-    `dsi_cli.analyze`, in place of a line with ``{options}`` and of ``**options``.
+    `dsi_cli.analyze` in place of ``**options``.
     """
-    texts = {declared.field: declared.option.help for declared in keywords()}
-    texts |= [_EVALUATION]
-    *parameters, _ = inspect.signature(function).parameters.values()
+    parameters = list(inspect.signature(function).parameters.values())[:-1]
     lines = []
-    for name, text in texts.items():
-        kept = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
-        parameters.append(kept)
-        lines += textwrap.wrap(
-            f"{name} : {text}", 84, initial_indent="    ", subsequent_indent=" " * 8
+    for name, default, description in [*_described(), _EVALUATION]:
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
         )
-    function.__doc__ = (function.__doc__ or "").replace(
-        f"    {_POSITION}", "\n".join(lines)
-    )
+        lines += textwrap.wrap(
+            f"{name} : {description}",
+            84,
+            initial_indent="    ",
+            subsequent_indent=" " * 8,
+        )
+    text = function.__doc__ or ""  # None with python -OO
+    function.__doc__ = text.replace(_PLACE, "\n".join(lines))
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return function
