@@ -168,7 +168,7 @@ def _numbers_in_front(names: Sequence[str]) -> tuple[list[int], list[str]] | Non
 def _class_numbers(names: Sequence[str], pattern: re.Pattern[str]) -> list[int]:
     """Return the numbers in the names by a pattern; none if they define no order."""
     matches = [match for name in names if (match := pattern.fullmatch(name))]
-    if len(matches) < len(names):
+    if len(matches) < max(len(names), 2):
         return []
     # "stage 1", "stage 2" and "stage 3" are names.
     if 2 * len({match["name"] for match in matches}) <= len(matches):
