@@ -8,7 +8,6 @@ the list.
 ``files``       label files, named by the user or found next to checkpoints, and the
                 user's mapping of classes to synsets
 ``parsers``     the text of a label file (lines, tables, JSON, YAML)
-``numbering``   class numbers next to names, and the order that they define
 ``index_maps``  lists and index maps in JSON files and in a checkpoint's metadata
 
 ``data/`` contains the presets (``scripts/compile_presets.py``), and ``aliases.json``

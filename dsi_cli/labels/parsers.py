@@ -137,6 +137,8 @@ def read_lines(text: str) -> IndexedNames:
     if has_marks and _numbers_in_front(names) is not None:
         raise ValueError("found two numbers, or an id and a number, in each line")
     _require_same_order(names)
+    if _class_numbers(names, _NUMBER_BEHIND):
+        raise ValueError("found a number after each name; write it before the name")
     return IndexedNames(tuple(names), wnids, first)
 
 
@@ -163,19 +165,26 @@ def _numbers_in_front(names: Sequence[str]) -> tuple[list[int], list[str]] | Non
     return [int(match["number"]) for match in matches], bare
 
 
+def _class_numbers(names: Sequence[str], pattern: re.Pattern[str]) -> list[int]:
+    """Return the numbers in the names by a pattern; none if they define no order."""
+    matches = [match for name in names if (match := pattern.fullmatch(name))]
+    if len(matches) < max(len(names), 2):
+        return []
+    # "stage 1", "stage 2" and "stage 3" are names.
+    if 2 * len({match["name"] for match in matches}) <= len(matches):
+        return []
+    numbers = [int(match["number"]) for match in matches]
+    return numbers if is_order(numbers) else []
+
+
 def _require_same_order(names: Sequence[str]) -> None:
     """Raise `ValueError` if numbers in the names define another order than that of the
     list, or if a name is too long.
     """
     require_short(names)
     for pattern in (_NUMBER_IN_FRONT, _NUMBER_BEHIND):
-        matches = [match for name in names if (match := pattern.fullmatch(name))]
-        if len(matches) < len(names):
-            continue
-        numbers = [int(match["number"]) for match in matches]
-        # "stage 1", "stage 2" and "stage 3" are names.
-        is_one_name = 2 * len({match["name"] for match in matches}) <= len(matches)
-        if is_one_name or not is_order(numbers) or numbers == sorted(numbers):
+        numbers = _class_numbers(names, pattern)
+        if numbers == sorted(numbers):
             continue
         first = names[numbers.index(min(numbers))]
         raise ValueError(

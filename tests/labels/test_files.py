@@ -206,6 +206,7 @@ def test_read_labels_reads_each_encoding(write, encoding, name):
         ("a.txt", "3 apple\n0 bear\n2 cat\n", "from 0 to 3 for 3 names"),
         ("a.txt", "1 euro coin\n2 dollar\n50 cent\n", "from 1 to 50 for 3 names"),
         ("a.txt", "apple 1\nbear 0\n", "found 'apple 1' before 'bear 0': the order"),
+        ("a.txt", "apple,0\nbear,1\n", "found a number after each name"),
         ("a.txt", "0 apple 1\n1 bear 0\n", "the order of the list is not that"),
         ("a.txt", "0 1 apple\n1 0 bear\n", "found two numbers, or an id and a number"),
         ("a.txt", "n02121620 1 cat\nn02084071 0 dog\n", "or an id and a number"),
