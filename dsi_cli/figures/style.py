@@ -28,7 +28,7 @@ PANELS_ACROSS = {
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
-LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D")
+LINES = ("-", "--", ":", "-.")
 CHANCE = (  # colour of chance levels, which are a thin grey line in a light grey band
     "#6b6b6b"
 )
