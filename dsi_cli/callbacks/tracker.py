@@ -237,7 +237,7 @@ class Tracker:
         if counts is not None:
             with self._guarded(*OF_COUNTS, is_first=is_first):
                 evaluations.append(self._evaluation(counts))
-        names = [quantity.name for quantity in points.QUANTITIES]
+        names = [quantity.name for quantity in points.LOGGED]
         # A training uses the other cores, so more threads are slower.
         with (
             threadpool_limits(limits=1, user_api="blas"),
@@ -259,7 +259,7 @@ class Tracker:
         assert self._plan is not None
         rows = epoch_rows(self._plan, Checkpoint(head, evaluations)).curves
         values: dict[str, float] = {}
-        for quantity in points.QUANTITIES:
+        for quantity in points.LOGGED:
             for row in points.quantity_rows(quantity, rows):
                 values |= points.values_of(quantity, row)
                 if row["value"] is None:

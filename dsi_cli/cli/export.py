@@ -112,7 +112,7 @@ def export(
             "out": out != "-",
             "kind": kind != "ncsm",
         }
-        _log(output, log_to, run, given, all_curves=all_curves, quiet=quiet)
+        _log(output, log_to, run, given, all_curves=all_curves)
         return DONE
     file_format = export.export_format("" if out == "-" else out, as_format)
     stream = None
@@ -149,7 +149,6 @@ def _log(
     options: dict[str, Any],
     *,
     all_curves: bool,
-    quiet: bool,
 ) -> None:
     """Log the curves to the trackers, which take none of the other options."""
     from dsi_cli.tracking import destinations

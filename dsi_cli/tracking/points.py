@@ -1,7 +1,7 @@
 """The logged values of each run: the main curves under short names, with one step per
 epoch.
 
-The names are those of `QUANTITIES`, as in the callbacks: ``dsi/agreement`` with
+The names are those of `dsi_cli.queries.quantities`, as in the callbacks: ``dsi/agreement`` with
 ``_chance``, ``_low`` and ``_high`` first. A run without predictions on the test split
 has the values of the training data. If an epoch was saved several times, the last save
 counts.
@@ -21,46 +21,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
+from dsi_cli.queries.quantities import QUANTITIES, Quantity, network_matrix
 from dsi_cli.remote import urls
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = Mapping[str, Any]
 """A row of the curves tables."""
-PREFIX = "dsi/"
-
-
-class Quantity(NamedTuple):
-    """A quantity that is logged by default, and its rows in the curves table.
-
-    ``of`` contains ``{own}`` for the matrix of the network's similarity, and ``{kind}``
-    for this matrix without its split.
-    """
-
-    name: str
-    metric: str
-    of: str | None = None
-    variant: str | None = None
-    split: str | None = None  # `PREDICTIONS`, `MATRIX` or None
-    column: str = "value"
-
-
-PREDICTIONS, MATRIX = "predictions", "matrix"
-"""The split of a row is that of the predictions, or of the network's matrix."""
-QUANTITIES = (
-    Quantity("agreement", "sai", "{own},scsm", "pearson", column="excess"),
-    Quantity("widm", "idm", "scsm", "errors", PREDICTIONS),
-    Quantity("nidm", "idm", "{kind}", "errors", PREDICTIONS),
-    Quantity("max_wsi", "wsi", "{kind}", "max", MATRIX),
-    Quantity("accuracy", "accuracy", split=PREDICTIONS),
+LOGGED = tuple(
+    QUANTITIES[name] for name in ("agreement", "widm", "nidm", "max_wsi", "accuracy")
 )
-"""The agreement is the excess of Pearson's correlation with the main reference."""
+"""The quantities that are logged by default, the most important first."""
 # metrics that are meaningless without their chance level
 SIMILARITY_INDICES = ("sai", "idm")
 _SUFFIX_COLUMNS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}
@@ -116,7 +92,7 @@ def _points_of_run(results: Results, run: str, *, all_curves: bool) -> RunPoints
     }
     values: dict[int, dict[str, float]] = {}
     main_rows = _last_rows(results, results.curves_of(run))
-    for quantity in QUANTITIES:
+    for quantity in LOGGED:
         for row in quantity_rows(quantity, main_rows):
             values.setdefault(int(row["epoch"]), {}).update(values_of(quantity, row))
     for row in _last_rows(results, results.rows_of("curves", run)):
@@ -150,26 +126,16 @@ def quantity_rows(quantity: Quantity, rows: Sequence[Row]) -> list[Row]:
     """Return the rows of a quantity among those of a run with its main reference: on
     the test split, or on the training data if only these have values.
     """
-    with_wsi = {
-        MatrixId(row["of"], _text(row["split"]))
-        for row in rows
-        if row["metric"] == "wsi"
-    }
-    ids = [MatrixId.parse(name) for name in NETWORK_MATRICES]
-    own = next((matrix for matrix in ids if matrix in with_wsi), ids[0])
+    texts = [{name: _text(row[name]) for name in _NAME_COLUMNS} for row in rows]
+    own = network_matrix(texts)
     of_split: dict[str, list[Row]] = {}
     with_values = []
     for split in ("test", "train"):
-        key = {
-            "metric": quantity.metric,
-            "of": quantity.of and quantity.of.format(own=own, kind=own.kind),
-            "variant": quantity.variant,
-            "split": {PREDICTIONS: split, MATRIX: own.split}.get(quantity.split or ""),
-        }
+        key = quantity.key(own, split)
         of_split[split] = [
             row
-            for row in rows
-            if all(_text(row[name]) == value for name, value in key.items())
+            for row, cells in zip(rows, texts, strict=True)
+            if all(cells[name] == value for name, value in key.items())
         ]
         if any(_is_number(row["value"]) for row in of_split[split]):
             with_values.append(split)
@@ -181,12 +147,12 @@ def values_of(quantity: Quantity, row: Row) -> dict[str, float]:
     confidence interval; empty without a value.
 
     >>> row = {"value": 0.8, "excess": 0.7, "null_mean": 0.4, "low": 0.6, "high": None}
-    >>> values_of(QUANTITIES[0], row)
+    >>> values_of(LOGGED[0], row)
     {'dsi/agreement': 0.7, 'dsi/agreement_chance': 0.0, 'dsi/agreement_low': 0.6}
     """
-    name = PREFIX + quantity.name
+    name = quantity.tracker
     # An excess is 0 at chance.
-    chance = 0.0 if quantity.column == "excess" else row["null_mean"]
+    chance = 0.0 if quantity.is_excess else row["null_mean"]
     values = {
         name: row[quantity.column],
         f"{name}_chance": chance,

@@ -73,7 +73,7 @@ def test_points_of_all_curves_have_the_names_of_their_rows(real):
 
 
 def test_quantity_rows_prefer_the_head_and_the_test_split():
-    widm, agreement = points.QUANTITIES[1], points.QUANTITIES[0]
+    widm, agreement = points.LOGGED[1], points.LOGGED[0]
 
     def row(metric, of, variant, split=None, value=1.0):
         names = ("metric", "of", "variant", "split", "value")
