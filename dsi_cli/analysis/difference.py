@@ -80,15 +80,22 @@ def diff(
     `dsi_cli.api.diff`.
     """
     if second is None and max(len(runs), len(epochs)) < 2:
-        message = (
-            "there is one path; add a second one, or name two of its epochs with"
-            " --epoch"
+        message = "there is one path"
+        raise UsageError(
+            message,
+            hint="add a second one, or name two of its epochs with --epoch",
+            code="one-side",
+            path=str(first),
         )
-        raise UsageError(message, code="one-side", path=str(first))
     for flag, values in (("--run", runs), ("--epoch", epochs)):
         if len(values) > 2:
-            message = f"{flag} is given {len(values)} times; give it once or twice"
-            raise UsageError(message, code="too-many-values", option=flag)
+            message = f"{flag} is given {len(values)} times"
+            raise UsageError(
+                message,
+                hint="give it once or twice",
+                code="too-many-values",
+                option=flag,
+            )
     # A run or an epoch that is given once is that of both sides. The default is the
     # only run and the last epoch.
     choice = choice or HeadOptions()
@@ -133,11 +140,11 @@ def _require_same_classes(first: Network, second: Network) -> None:
         )
         message = (
             f"{a} has {first.classes} classes and {b} has {second.classes}, but dsi"
-            " diff compares networks with the same classes; analyse both, and run dsi"
-            " compare"
+            " diff compares networks with the same classes"
         )
         raise UsageError(
             message,
+            hint="analyse both, and run dsi compare",
             code="different-classes",
             first=first.classes,
             second=second.classes,
@@ -461,12 +468,12 @@ def _of_run(
     """Return the checkpoint of an epoch in a folder, and its run."""
     names = [part.name for part in parts]
     if (run is not None and run not in names) or (run is None and len(names) > 1):
-        message = (
-            f"{path} holds the runs {', '.join(names)}; add --run {names[0]}, or"
-            " another one"
-        )
+        message = f"{path} holds the runs {', '.join(names)}"
         raise UsageError(
-            message, code="ambiguous-run" if run is None else "unknown-run", runs=names
+            message,
+            hint=f"add --run {names[0]}, or another one",
+            code="ambiguous-run" if run is None else "unknown-run",
+            runs=names,
         )
     part = parts[0] if run is None else parts[names.index(run)]
     epochs = [record.epoch for record in part.usable if record.epoch is not None]
@@ -479,12 +486,13 @@ def _of_run(
             f"{path}: no checkpoint can be used: {reason}", code="nothing-usable"
         )
     if not epochs:
-        message = (
-            f"{path} holds {len(part.usable)} checkpoints without an epoch; give the"
-            " path of one of them"
-        )
+        message = f"{path} holds {len(part.usable)} checkpoints without an epoch"
         raise UsageError(
-            message, code="not-one-checkpoint", path=path, count=len(part.usable)
+            message,
+            hint="give the path of one of them",
+            code="not-one-checkpoint",
+            path=path,
+            count=len(part.usable),
         )
     chosen = _chosen_epoch(epochs, epoch, path)
     return part, [one for one in part.usable if one.epoch == chosen][-1]

@@ -66,11 +66,14 @@ def with_kept_settings(
                 flag = KEPT_SETTINGS[name]
                 message = (
                     f"earlier calls gave the runs {first_run!r} and {run!r} different"
-                    f" {flag} ({_display(first_value)} and {_display(value)}); give"
-                    f" {flag} again, or analyse one run at a time"
+                    f" {flag} ({_display(first_value)} and {_display(value)})"
                 )
                 raise UsageError(
-                    message, code="settings-differ", option=flag, runs=(first_run, run)
+                    message,
+                    hint=f"give {flag} again, or analyse one run at a time",
+                    code="settings-differ",
+                    option=flag,
+                    runs=(first_run, run),
                 )
         # Predictions of an earlier call do not replace those that this call makes for
         # the same split.
@@ -194,9 +197,12 @@ def _localize(name: str, value: Any) -> Any:
             if name in ("labels", "mapping", "taxonomy")
             else ""
         )
-        message = (
-            f"{text}, the {flag} of the earlier call, no longer exists; give {flag}"
-            f" FILE{removal}"
+        message = f"{text}, the {flag} of the earlier call, no longer exists"
+        raise UsageError(
+            message,
+            hint=f"give {flag} FILE{removal}",
+            code="setting-gone",
+            option=flag,
+            path=text,
         )
-        raise UsageError(message, code="setting-gone", option=flag, path=text)
     return value

@@ -62,11 +62,10 @@ class Evaluation(
         has_predictions = self.predictions not in (None, NONE)
         split = self.predictions_split
         if has_predictions and split in self.data:
-            message = (
-                f"--predictions and --{split} both give the {split} split; leave one of"
-                " them out"
+            message = f"--predictions and --{split} both give the {split} split"
+            raise UsageError(
+                message, hint="leave one of them out", code="two-sources", split=split
             )
-            raise UsageError(message, code="two-sources", split=split)
         if self.targets is not None and not has_predictions:
             raise UsageError(
                 "--targets needs --predictions FILE", code="targets-without-predictions"
@@ -81,16 +80,19 @@ class Evaluation(
                 scaled = ",".join(
                     f"{value / MAX_PIXEL_VALUE:.4g}" for value in values or ()
                 )
-                message = (
-                    f"{option} takes {noun} in [0, 1], and {given} are not; write"
-                    f" {option} {scaled}"
+                message = f"{option} takes {noun} in [0, 1], and {given} are not"
+                raise UsageError(
+                    message,
+                    hint=f"write {option} {scaled}",
+                    code="not-in-unit-range",
+                    option=option,
                 )
-                raise UsageError(message, code="not-in-unit-range", option=option)
         for name in ("model", "templates", "download", "data_root"):
             if getattr(self, name) and not self.data:
                 flag = f"--{name.replace('_', '-')}"
                 raise UsageError(
-                    f"{flag} needs data; add --test DATA or --train DATA",
+                    f"{flag} needs data",
+                    hint="add --test DATA or --train DATA",
                     code="no-data",
                     option=flag,
                 )
@@ -149,7 +151,8 @@ class Options(
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         if not self.references:
             raise UsageError(
-                "no reference; leave --reference out for WordNet's path similarity",
+                "no reference",
+                hint="leave --reference out for WordNet's path similarity",
                 code="no-reference",
             )
         for name in self.measures:
@@ -251,10 +254,14 @@ def make_options(
         ):
             names = list(value)
             message = (
-                f"labels must be a file or a preset, not {count(len(names), 'name')};"
-                " write these to a file"
+                f"labels must be a file or a preset, not {count(len(names), 'name')}"
             )
-            raise UsageError(message, code="labels-list", count=len(names))
+            raise UsageError(
+                message,
+                hint="write these to a file",
+                code="labels-list",
+                count=len(names),
+            )
         if value is not None:
             given[declared.field] = declared.convert(value)
     given_settings = KEPT_SETTINGS.keys() & given.keys()

@@ -153,7 +153,7 @@ class Tracker:
             )
             fields = {"labels": self._label_count, "classes": shape[0]}
             raise UsageError(
-                f"{counts}; give one label per class", code="label-count", **fields
+                counts, hint="give one label per class", code="label-count", **fields
             )
         self.classes = shape[0]
 
@@ -222,7 +222,8 @@ class Tracker:
         if loader is not None:
             if counts is not None:
                 raise UsageError(
-                    "counts and a loader are both given; leave one of them out",
+                    "counts and a loader are both given",
+                    hint="leave one of them out",
                     code="counts-and-loader",
                 )
             counts = partial(_count, model, loader, self.classes or 0)

@@ -108,11 +108,13 @@ def export(
         if given := tuple(
             name for name, value in values.items() if value not in (None, False)
         ):
-            message = (
-                f"--log-to logs all curves and takes no {', '.join(given)}; export to a"
-                " file in a separate call"
+            message = f"--log-to logs all curves and takes no {', '.join(given)}"
+            raise UsageError(
+                message,
+                hint="export to a file in a separate call",
+                code="options-conflict",
+                options=given,
             )
-            raise UsageError(message, code="options-conflict", options=given)
         for destination in destinations(log_to):
             print_logged(destination.send(output, run), quiet=quiet)
         return DONE

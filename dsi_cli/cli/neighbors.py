@@ -93,14 +93,14 @@ def neighbors(
     from dsi_cli.store.results import Results
 
     if pairs and class_name is not None:
-        message = (
-            "the closest pairs are those of all classes; leave out --pairs, or --class"
+        message = "the closest pairs are those of all classes"
+        raise UsageError(
+            message, hint="leave out --pairs, or --class", code="options-conflict"
         )
-        raise UsageError(message, code="options-conflict")
     if over_epochs and class_name is None:
         raise UsageError(
-            "--over-epochs shows how the neighbours of one class changed; add --class"
-            " NAME",
+            "--over-epochs shows how the neighbours of one class changed",
+            hint="add --class NAME",
             code="no-class",
         )
     results, query = Results(output), NeighborQuery(kind, epoch, split, run, most)

@@ -78,11 +78,13 @@ def grid(
     `MAX_IMAGES` rows, or no row has a path.
     """
     if len(listing.rows) > MAX_IMAGES:
-        message = (
-            f"{len(listing.rows)} images are too many for a contact sheet; use --most"
-            f" {MAX_IMAGES} or less"
+        message = f"{len(listing.rows)} images are too many for a contact sheet"
+        raise UsageError(
+            message,
+            hint=f"use --most {MAX_IMAGES} or less",
+            code="too-many-images",
+            images=len(listing.rows),
         )
-        raise UsageError(message, code="too-many-images", images=len(listing.rows))
     if listing.rows and not any(row.path for row in listing.rows):
         message = (
             "the predictions contain no paths of images, which a contact sheet needs;"

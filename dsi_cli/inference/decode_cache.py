@@ -148,11 +148,14 @@ def stream(
     for sample, row in itertools.chain.from_iterable(results):
         if isinstance(row, str):
             if on_bad is None:
-                message = (
-                    f"{samples.locate(sample)} cannot be decoded ({row}); add"
-                    " --skip-bad-images to leave it out"
+                message = f"{samples.locate(sample)} cannot be decoded ({row})"
+                raise UsageError(
+                    message,
+                    hint="add --skip-bad-images to leave it out",
+                    code="bad-image",
+                    sample=sample,
+                    reason=row,
                 )
-                raise UsageError(message, code="bad-image", sample=sample, reason=row)
             on_bad(sample, row)
             continue
         first = first or (sample, row)

@@ -220,11 +220,12 @@ class Evaluator:
         )
         needs_features = templates and has_classifier and head is not None
         if needs_features and isinstance(self.model, torch.jit.ScriptModule):
-            message = (
-                "features within TorchScript are not accessible; give the model's"
-                " Python code with --model"
+            message = "features within TorchScript are not accessible"
+            raise UsageError(
+                message,
+                hint="give the model's Python code with --model",
+                code="torchscript-features",
             )
-            raise UsageError(message, code="torchscript-features")
         widths = {classes, columns or classes} if has_classifier else set()
         with record_head(self.model, head if has_classifier else None) as recorded:
             for rows, outputs in self._outputs_of_batches(
@@ -375,11 +376,12 @@ class Evaluator:
                     self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
                 return self._forward(images, widths, recorded)
             if not is_memory:
-                message = (
-                    f"the model cannot process these images: {first_line(error)}; check"
-                    " --channels and --image-size"
-                )
-                raise UsageError(message, code="model-failed") from None
+                message = f"the model cannot process these images: {first_line(error)}"
+                raise UsageError(
+                    message,
+                    hint="check --channels and --image-size",
+                    code="model-failed",
+                ) from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
             message = (
                 f"the model cannot process these images: {type(error).__name__}:"
@@ -387,11 +389,12 @@ class Evaluator:
             )
             raise UsageError(message, code="model-failed") from None
         if len(images) == 1:
-            message = (
-                "a single image is too large for the memory; add --device cpu, or a"
-                " smaller --image-size"
+            message = "a single image is too large for the memory"
+            raise UsageError(
+                message,
+                hint="add --device cpu, or a smaller --image-size",
+                code="out-of-memory",
             )
-            raise UsageError(message, code="out-of-memory")
         self._max_fitting_batch = len(images) // 2
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -594,8 +597,8 @@ def resolve_device(device: str) -> str:
     try:
         torch.zeros(1, device=device)
     except Exception as error:  # noqa: BLE001 (each back end raises other exceptions)
-        message = (
-            f"--device {device} is not available: {first_line(error)}; try auto or cpu"
-        )
-        raise UsageError(message, code="unknown-device", device=device) from None
+        message = f"--device {device} is not available: {first_line(error)}"
+        raise UsageError(
+            message, hint="try auto or cpu", code="unknown-device", device=device
+        ) from None
     return device

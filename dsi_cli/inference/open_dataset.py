@@ -86,7 +86,8 @@ def open_samples(
     if is_function(spec):
         return open_custom(spec, train)
     raise UsageError(
-        f"expected {EXPECTED}; found nothing at {spec[:200]!a}; check the path",
+        f"expected {EXPECTED}; found nothing at {spec[:200]!a}",
+        hint="check the path",
         code="no-such-data",
     )
 
@@ -154,6 +155,6 @@ def _open_shards(spec: str, files: list[Path], labels: str | None) -> Samples:
     )
     message = (
         f"{spec}: expected .parquet files or uncompressed .tar files, all of one kind,"
-        f" found {what}; name others"
+        f" found {what}"
     )
-    raise UsageError(message, code="not-shards")
+    raise UsageError(message, hint="name others", code="not-shards")

@@ -99,7 +99,8 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
             ]
     if not places:
         raise UsageError(
-            f"{shown}: expected a row for each image, found none; name another split",
+            f"{shown}: expected a row for each image, found none",
+            hint="name another split",
             code="empty-data-set",
         )
     wrong = next(
@@ -150,9 +151,11 @@ def row_bytes(file: Path, row: int) -> bytes:
     except (pa.ArrowException, OSError) as error:
         message = (
             f"{file}: expected a Parquet file, found none that can be read"
-            f" ({first_line(error)}); replace it"
+            f" ({first_line(error)})"
         )
-        raise UsageError(message, code="shard-not-readable") from None
+        raise UsageError(
+            message, hint="replace it", code="shard-not-readable"
+        ) from None
     with opened:
         rows = opened.metadata.num_rows
         if row >= rows:
@@ -199,11 +202,13 @@ def _datasets_library(shown: str) -> Iterator[Any]:
     try:
         import datasets
     except ImportError:
-        message = (
-            "this kind of data needs the package datasets; run pip install"
-            " 'dsi-cli[datasets]'"
-        )
-        raise UsageError(message, code="missing-package", package="datasets") from None
+        message = "this kind of data needs the package datasets"
+        raise UsageError(
+            message,
+            hint="run pip install 'dsi-cli[datasets]'",
+            code="missing-package",
+            package="datasets",
+        ) from None
     log = logging.getLogger("datasets")
     level, is_disabled = log.level, datasets.are_progress_bars_disabled()
     log.setLevel(logging.CRITICAL)
@@ -315,9 +320,9 @@ def _tar_rows(shown: str, files: Sequence[Path]) -> Any:
     if not any(name.endswith(TAR_IMAGES) for name in members):
         message = (
             f"{shown}: expected images ({', '.join(TAR_IMAGES)}) in the tars, found"
-            " none; check the path"
+            " none"
         )
-        raise UsageError(message, code="no-images")
+        raise UsageError(message, hint="check the path", code="no-images")
     # The library's decoders accept only class numbers, and read other members with
     # torch.load, CBOR and more. The library would also use a file in the working folder
     # as the image of the same name. So everything except the labels stays bytes.
@@ -336,11 +341,10 @@ def _tar_rows(shown: str, files: Sequence[Path]) -> Any:
     rows = builder.as_dataset(split="test")
     images = [name for name in rows.column_names if name.lower() in TAR_IMAGES]
     if len(images) != 1:
-        message = (
-            f"{shown}: expected one image per sample, found {', '.join(images)}; remove"
-            " the others"
+        message = f"{shown}: expected one image per sample, found {', '.join(images)}"
+        raise UsageError(
+            message, hint="remove the others", code="image-column", columns=images
         )
-        raise UsageError(message, code="image-column", columns=images)
     label = _label_column(
         shown,
         [name for name in TAR_LABELS if name in rows.column_names][:1],
@@ -373,11 +377,8 @@ def _plain_members(tar: Path) -> list[str]:
     names = [member.name for member in members]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        message = (
-            f"{tar}: expected each file once, found {twice[0][:200]!a} twice;"
-            " remove one"
-        )
-        raise UsageError(message, code="repeated-member")
+        message = f"{tar}: expected each file once, found {twice[0][:200]!a} twice"
+        raise UsageError(message, hint="remove one", code="repeated-member")
     return names
 
 
@@ -417,9 +418,11 @@ def _image_column(shown: str, schema: pa.Schema) -> str:
     )
     message = (
         f"{shown}: expected one image column (struct<bytes, path> or binary), found"
-        f" {found}; name it 'image'"
+        f" {found}"
     )
-    raise UsageError(message, code="image-column", columns=columns)
+    raise UsageError(
+        message, hint="name it 'image'", code="image-column", columns=columns
+    )
 
 
 def _is_image(kind: pa.DataType) -> bool:

@@ -183,17 +183,15 @@ def read_text(path: Place, expected: str = EXPECTED) -> str:
     if text is None or any(
         character < " " and character not in "\t\n\r\f" for character in set(text)
     ):
-        message = (
-            f"{path}: expected {expected}, found a file that is not text; save it as"
-            " UTF-8, or name another"
+        message = f"{path}: expected {expected}, found a file that is not text"
+        raise UsageError(
+            message, hint="save it as UTF-8, or name another", code="file-not-text"
         )
-        raise UsageError(message, code="file-not-text")
     if not text.strip():
-        message = (
-            f"{path}: expected {expected}, found an empty file; write the class names"
-            " into it"
+        message = f"{path}: expected {expected}, found an empty file"
+        raise UsageError(
+            message, hint="write the class names into it", code="file-empty"
         )
-        raise UsageError(message, code="file-empty")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -204,15 +202,16 @@ def read_bytes(path: Place, expected: str) -> bytes:
     try:
         if path.is_dir():
             raise UsageError(
-                f"{path}: expected {expected}, found a folder; name a file in it",
+                f"{path}: expected {expected}, found a folder",
+                hint="name a file in it",
                 code="file-is-folder",
             )
         with path.open("rb") as file:
             # stat does not know the size of a pipe
             data = file.read(MAX_LABEL_FILE_BYTES + 1)
     except FileNotFoundError:
-        message = f"{path}: expected {expected}, found no such file; check the path"
-        raise UsageError(message, code="file-missing") from None
+        message = f"{path}: expected {expected}, found no such file"
+        raise UsageError(message, hint="check the path", code="file-missing") from None
     except OSError as error:
         message = (
             f"{path}: expected {expected}, but the file could not be read"
@@ -222,11 +221,8 @@ def read_bytes(path: Place, expected: str) -> bytes:
             message, code="file-not-readable", reason=error.strerror
         ) from None
     if len(data) > MAX_LABEL_FILE_BYTES:
-        message = (
-            f"{path}: expected {expected} of at most 64 MB, found a larger file; name"
-            " another"
-        )
-        raise UsageError(message, code="file-too-large")
+        message = f"{path}: expected {expected} of at most 64 MB, found a larger file"
+        raise UsageError(message, hint="name another", code="file-too-large")
     return data
 
 
@@ -263,10 +259,14 @@ def read_mapping(
             if index in mapping:
                 message = (
                     f"{where}: class {index} ({quoted(labels.names[index])}) comes"
-                    " twice; delete one line"
+                    " twice"
                 )
                 raise UsageError(
-                    message, code="mapping-duplicate", line=line, index=index
+                    message,
+                    hint="delete one line",
+                    code="mapping-duplicate",
+                    line=line,
+                    index=index,
                 )
             mapping[index] = (
                 line,
@@ -291,12 +291,10 @@ def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[in
             raise UsageError(message, code="mapping-unknown-class", name=index)
         label = labels.names[int(index)]
         if name and name not in (label.strip(), spreadsheet.cell_text(label.strip())):
-            message = (
-                f"{where}: class {index} is {quoted(label)}, not {quoted(name)}; give"
-                " the mapping of these labels"
-            )
+            message = f"{where}: class {index} is {quoted(label)}, not {quoted(name)}"
             raise UsageError(
                 message,
+                hint="give the mapping of these labels",
                 code="mapping-other-labels",
                 index=int(index),
                 name=name,

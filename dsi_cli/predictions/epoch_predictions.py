@@ -187,10 +187,15 @@ def _require_one_kind(
         place = locate(int(np.argmax(labels.codes == unnamed[0])))
         message = (
             f"{place}: the {kind} {label} is the number of a class and no name, but"
-            f" {named[0]!a} is the name of class {by_name[named[0]]}; write only names,"
-            " or save integers in an NPY, NPZ or Parquet file"
+            f" {named[0]!a} is the name of class {by_name[named[0]]}"
         )
-        raise UsageError(message, code="unknown-class", values=kind, label=label)
+        raise UsageError(
+            message,
+            hint="write only names, or save integers in an NPY, NPZ or Parquet file",
+            code="unknown-class",
+            values=kind,
+            label=label,
+        )
 
 
 @dataclass(frozen=True)
@@ -250,10 +255,11 @@ class EpochPredictions:
         if counts is not None:
             if not counts.any():
                 message = (
-                    f"{self.location}: expected confusion counts, found only zeros;"
-                    " give an epoch that has samples"
+                    f"{self.location}: expected confusion counts, found only zeros"
                 )
-                raise UsageError(message, code="counts-zero")
+                raise UsageError(
+                    message, hint="give an epoch that has samples", code="counts-zero"
+                )
             if (
                 truth is not None
                 and (counts.sum(axis=1) != np.bincount(truth, minlength=classes)).any()
@@ -321,9 +327,11 @@ class EpochPredictions:
                 if len({*numbers.tolist()}) < len(numbers):
                     message = (
                         f"{self.location}: expected each class once, found one twice"
-                        f" among the {axis}s; rename it"
+                        f" among the {axis}s"
                     )
-                    raise UsageError(message, code="repeated-class", axis=axis)
+                    raise UsageError(
+                        message, hint="rename it", code="repeated-class", axis=axis
+                    )
                 indices.append(numbers)
             counts = np.zeros((classes, classes), dtype=np.int64)
             counts[np.ix_(*indices)] = self.counts

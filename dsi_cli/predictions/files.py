@@ -215,9 +215,11 @@ class PredictionFile:
         if run is None and len(runs) > 1:
             message = (
                 f"{self.name}: expected the predictions of one run, found"
-                f" {_shorten_names(runs)}; keep those of one"
+                f" {_shorten_names(runs)}"
             )
-            raise UsageError(message, code="several-runs", runs=runs)
+            raise UsageError(
+                message, hint="keep those of one", code="several-runs", runs=runs
+            )
         return [part for part in self.epochs if run is None or part.run in (None, run)]
 
     def _by_epoch(
@@ -250,10 +252,14 @@ class PredictionFile:
             if part.epoch in by_epoch:
                 both = f"{by_epoch[part.epoch].location} and {part.location}"
                 message = (
-                    f"{self.name}: expected epoch {part.epoch} once, found it in"
-                    f" {both}; keep one of them"
+                    f"{self.name}: expected epoch {part.epoch} once, found it in {both}"
                 )
-                raise UsageError(message, code="repeated-epoch", epoch=part.epoch)
+                raise UsageError(
+                    message,
+                    hint="keep one of them",
+                    code="repeated-epoch",
+                    epoch=part.epoch,
+                )
             by_epoch[part.epoch] = part
         common = {epoch: by_epoch[epoch] for epoch in epochs if epoch in by_epoch}
         if not common:
@@ -614,13 +620,12 @@ def _read_folder(
 def _require_file(path: Path, *other_suffixes: str) -> None:
     if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
         found = "a folder" if os.path.isdir(path) else "no such file"  # noqa: PTH112
-        message = (
-            f"{str(path)[:200]!a}: expected {EXPECTED}, found {found}; check the path"
-        )
-        raise UsageError(message, code="file-missing")
+        message = f"{str(path)[:200]!a}: expected {EXPECTED}, found {found}"
+        raise UsageError(message, hint="check the path", code="file-missing")
     if not os.access(path, os.R_OK):
         raise UsageError(
-            f"{path}: the file may not be read; allow it, or give another one",
+            f"{path}: the file may not be read",
+            hint="allow it, or give another one",
             code="not-allowed",
         )
     if path.suffix.lower() not in (*ARRAYS, *TABLES, *other_suffixes):

@@ -133,10 +133,9 @@ def confusion_counts(values: NDArray[Any], path: Path, axis: str) -> NDArray[np.
     counts = _whole_numbers(values, f"{path}, confusions", expected).astype(np.int64)
     if (counts < 0).any():
         message = (
-            f"{path}, confusions: expected counts of samples, found {counts.min()};"
-            " correct it"
+            f"{path}, confusions: expected counts of samples, found {counts.min()}"
         )
-        raise UsageError(message, code="negative-count")
+        raise UsageError(message, hint="correct it", code="negative-count")
     return counts
 
 
@@ -360,11 +359,8 @@ def _labels(values: NDArray[Any], location: str) -> EncodedLabels:
             .dictionary_encode()
         )
     except (pa.ArrowException, UnicodeError):
-        message = (
-            f"{location}: expected class names in UTF-8, found other bytes; save them"
-            " as UTF-8"
-        )
-        raise UsageError(message, code="not-utf8") from None
+        message = f"{location}: expected class names in UTF-8, found other bytes"
+        raise UsageError(message, hint="save them as UTF-8", code="not-utf8") from None
     return EncodedLabels(
         texts.indices.to_numpy().reshape(values.shape),
         tuple(texts.dictionary.to_pylist()),
@@ -398,16 +394,14 @@ def _whole_numbers(values: NDArray[Any], location: str, expected: str) -> Ints:
         values.dtype.kind != "f"
     ):  # whether a prediction is right would be read as the classes 0 and 1
         message = (
-            f"{location}: expected {expected}; found values of type {values.dtype};"
-            " save such numbers"
+            f"{location}: expected {expected}; found values of type {values.dtype}"
         )
-        raise UsageError(message, code="not-whole-numbers")
+        raise UsageError(message, hint="save such numbers", code="not-whole-numbers")
     with np.errstate(invalid="ignore"):
         numbers = values.astype(np.int64)
     if (numbers != values).any():
         message = (
-            f"{location}: expected {expected}; found"
-            f" {values[numbers != values][0]:.6g}; save such numbers"
+            f"{location}: expected {expected}; found {values[numbers != values][0]:.6g}"
         )
-        raise UsageError(message, code="not-whole-numbers")
+        raise UsageError(message, hint="save such numbers", code="not-whole-numbers")
     return numbers

@@ -179,9 +179,11 @@ def read_targets(path: Path) -> EncodedLabels:
         except (OSError, UnicodeError) as error:
             message = (
                 f"{path}: expected a target per line in UTF-8, found"
-                f" {first_line(error)}; write it again"
+                f" {first_line(error)}"
             )
-            raise UsageError(message, code="table-not-readable") from None
+            raise UsageError(
+                message, hint="write it again", code="table-not-readable"
+            ) from None
         code_of = {label: code for code, label in enumerate(dict.fromkeys(lines))}
         return EncodedLabels(
             np.array([code_of[line] for line in lines], dtype=np.int64), tuple(code_of)
@@ -239,14 +241,14 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
                 table = csv.read_csv(stream, convert_options=options)
         columns: Columns = {role: table.column(name) for role, name in names.items()}
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        message = (
-            f"{path}: expected a table with {expected}, found {first_line(error)};"
-            " write it again"
-        )
-        raise UsageError(message, code="table-not-readable") from None
+        message = f"{path}: expected a table with {expected}, found {first_line(error)}"
+        raise UsageError(
+            message, hint="write it again", code="table-not-readable"
+        ) from None
     if not len(columns[required]):
         raise UsageError(
-            f"{path}: expected {expected}; found no rows; give a table with rows",
+            f"{path}: expected {expected}; found no rows",
+            hint="give a table with rows",
             code="empty-table",
         )
     return columns
@@ -260,19 +262,15 @@ def _known_columns(
     """
     known = names_by_role(names, COLUMNS)
     if any(names.count(name) > 1 for name in known.values()):
-        message = (
-            f"{path}: expected each column once, found {', '.join(names[:12])}; rename"
-            " the others"
-        )
-        raise UsageError(message, code="repeated-column")
+        message = f"{path}: expected each column once, found {', '.join(names[:12])}"
+        raise UsageError(message, hint="rename the others", code="repeated-column")
     if (
         "count" in names and required in known
     ):  # a row for several samples would be read as one sample
-        message = (
-            f"{path}: expected one row per sample, found a column 'count'; give"
-            " confusion counts in an NPZ file"
+        message = f"{path}: expected one row per sample, found a column 'count'"
+        raise UsageError(
+            message, hint="give confusion counts in an NPZ file", code="count-column"
         )
-        raise UsageError(message, code="count-column")
     if required not in known:
         listed = ", ".join(ascii(name[:40]) for name in names[:12])
         remedy = "name the columns so"
@@ -327,11 +325,10 @@ def _texts(column: Any, name: str, path: Path) -> list[Any]:
     try:
         texts: list[Any] = column.to_pylist()
     except UnicodeDecodeError:
-        message = (
-            f"{path}: expected UTF-8 in the column {name}, found other bytes; write it"
-            " again"
-        )
-        raise UsageError(message, code="not-utf8", column=name) from None
+        message = f"{path}: expected UTF-8 in the column {name}, found other bytes"
+        raise UsageError(
+            message, hint="write it again", code="not-utf8", column=name
+        ) from None
     return texts
 
 
@@ -358,7 +355,8 @@ def _convert(column: Any, kind: str, name: str, path: Path) -> Any:
         return column.cast(kind)
     except (pa.ArrowException, UnicodeError) as error:
         message = (
-            f"{path}: expected {kind} in the column {name}, found {first_line(error)};"
-            " correct it"
+            f"{path}: expected {kind} in the column {name}, found {first_line(error)}"
         )
-        raise UsageError(message, code="column-type", column=name, type=kind) from None
+        raise UsageError(
+            message, hint="correct it", code="column-type", column=name, type=kind
+        ) from None

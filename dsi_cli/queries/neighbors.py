@@ -368,15 +368,17 @@ def neighbor_history(
     query = query or NeighborQuery()
     if query.epoch is not None:
         raise UsageError(
-            "neighbours over epochs are those of all epochs; leave out the epoch",
+            "neighbours over epochs are those of all epochs",
+            hint="leave out the epoch",
             code="epoch-not-applicable",
         )
     if query.kind == "scsm":
-        message = (
-            "the reference matrix is the same at every epoch; choose another kind, or"
-            " leave out the epochs"
+        message = "the reference matrix is the same at every epoch"
+        raise UsageError(
+            message,
+            hint="choose another kind, or leave out the epochs",
+            code="matrix-without-epochs",
         )
-        raise UsageError(message, code="matrix-without-epochs")
     query = _fill_defaults(results, query)
     names = class_names(results, query.run)
     index = class_index_by_name(of, names)
@@ -433,11 +435,13 @@ def _fill_defaults(results: Results, query: NeighborQuery) -> NeighborQuery:
     if query.split is not None:
         require_choice("split", query.split, SPLITS)
         if not has_splits:
-            message = (
-                f"a matrix of kind {query.kind} belongs to no split; leave out the"
-                f" split {query.split!r}"
+            message = f"a matrix of kind {query.kind} belongs to no split"
+            raise UsageError(
+                message,
+                hint=f"leave out the split {query.split!r}",
+                code="matrix-without-splits",
+                matrix=query.kind,
             )
-            raise UsageError(message, code="matrix-without-splits", matrix=query.kind)
     elif has_splits:
         stored = [
             name
@@ -448,11 +452,10 @@ def _fill_defaults(results: Results, query: NeighborQuery) -> NeighborQuery:
     # Check the epoch, or choose the last one.
     if query.kind == "scsm":
         if query.epoch is not None:
-            message = (
-                "the reference matrix (scsm) is the same at every epoch; leave out the"
-                " epoch"
+            message = "the reference matrix (scsm) is the same at every epoch"
+            raise UsageError(
+                message, hint="leave out the epoch", code="matrix-without-epochs"
             )
-            raise UsageError(message, code="matrix-without-epochs")
         return query
     epochs = stored_epochs(results, query)
     if not epochs:

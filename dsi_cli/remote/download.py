@@ -110,9 +110,9 @@ def fetch_below(
     if size + _RESERVED_BYTES > free:
         message = (
             f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20}"
-            " MB free; free some space"
+            " MB free"
         )
-        raise UsageError(message, code="disk-full")
+        raise UsageError(message, hint="free some space", code="disk-full")
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda job: _download(job[1], job[2], target / job[0]), jobs))
 

@@ -504,7 +504,7 @@ class Results:
                 if names
                 else "run dsi analyze first"
             )
-            raise UsageError(f"{listed}; {hint}", code="ambiguous-run", runs=names)
+            raise UsageError(listed, hint=hint, code="ambiguous-run", runs=names)
         raise UsageError(
             f"no run {name!r}: {listed}{suggestion(name, names)}",
             code="unknown-run",
@@ -552,11 +552,10 @@ class Results:
             )
             raise UsageError(message, code="matrix-too-large")
         reason = "its labels are missing or not in WordNet"
-        message = (
-            f"run {run!r} has no reference matrix, because {reason}; run dsi analyze"
-            " with --labels"
+        message = f"run {run!r} has no reference matrix, because {reason}"
+        raise UsageError(
+            message, hint="run dsi analyze with --labels", code="no-reference", run=run
         )
-        raise UsageError(message, code="no-reference", run=run)
 
 
 def whole_epoch(epoch: Any) -> int:

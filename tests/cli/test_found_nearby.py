@@ -92,7 +92,7 @@ def test_pickles_without_names_are_refused_in_one_line(dsi, tmp_path, content, f
         f"error: {path}: expected a pickled LabelEncoder of scikit-learn, list of names"
         f" or index map, found {found}"
     )
-    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert (ended.code, ended.out, ended.err.count("error: ")) == (2, "", 1)
     assert ended.err.startswith(expected)
 
 

@@ -280,7 +280,8 @@ def check_class_count(
             ]
     if not fitting:
         raise UsageError(
-            f"{mismatch}; give the list that the model was trained with",
+            mismatch,
+            hint="give the list that the model was trained with",
             code="label-count",
             **fields,
         )

@@ -55,12 +55,12 @@ def _read_label_encoder(path: Place) -> LabelList:
         labels = read_names(plain_pickle.read_class_names(data))
     except (UnreadableError, ValueError) as error:
         reason = str(error).removeprefix("found ")
-        message = (
-            f"{path}: expected {EXPECTED_CONTENT}, found {reason}; write the names into"
-            " a text file"
-        )
+        message = f"{path}: expected {EXPECTED_CONTENT}, found {reason}"
         raise UsageError(
-            message, code="invalid-label-encoder", path=str(path)
+            message,
+            hint="write the names into a text file",
+            code="invalid-label-encoder",
+            path=str(path),
         ) from None
     source = path.name + numbering.numbering_note(labels.first, len(labels.names))
     return replace(recognise(labels.names, source, labels.wnids), path=str(path))

@@ -169,11 +169,8 @@ def _read_text(file: Path) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        message = (
-            f"{file}: expected {EXPECTED}, found a file that is not text; save it as"
-            " UTF-8"
-        )
-        raise UsageError(message, code="taxonomy-not-text")
+        message = f"{file}: expected {EXPECTED}, found a file that is not text"
+        raise UsageError(message, hint="save it as UTF-8", code="taxonomy-not-text")
     return text
 
 
@@ -295,11 +292,13 @@ def _json_edges(file: Path, text: str) -> Edges:
     keys = {key for entry in entries for key in entry} if is_table else set()
     if "name" in keys and keys & PARENT_WORDS and keys.isdisjoint(CHILDREN):
         found = min(keys & PARENT_WORDS)
-        message = (
-            f"{file}: the objects have a {found} but no children; write CSV with a line"
-            " child,parent for each edge"
+        message = f"{file}: the objects have a {found} but no children"
+        raise UsageError(
+            message,
+            hint="write CSV with a line child,parent for each edge",
+            code="taxonomy-not-a-tree",
+            found=found,
         )
-        raise UsageError(message, code="taxonomy-not-a-tree", found=found)
     edges = Edges()
     _add_tree(edges, file, document, ())
     return edges
@@ -350,11 +349,13 @@ def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> Non
     parent = path[-1] if path else None
     if isinstance(tree, list):
         if any(isinstance(member, list) for member in tree):
-            message = (
-                f'{file}: a list in a list is no part of a tree; write {{"parent":'
-                ' ["child", ...]}, or CSV for edges'
+            message = f"{file}: a list in a list is no part of a tree"
+            raise UsageError(
+                message,
+                hint='write {"parent": ["child", ...]}, or CSV for edges',
+                code="taxonomy-not-a-tree",
+                found="list",
             )
-            raise UsageError(message, code="taxonomy-not-a-tree", found="list")
         for member in tree:
             _add_tree(edges, file, member, path)
     elif isinstance(tree, dict) and isinstance(tree.get("name"), str):
@@ -371,11 +372,13 @@ def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> Non
     elif isinstance(tree, dict):
         for name, below in tree.items():
             if isinstance(below, str):
-                message = (
-                    f"{file}: {name!r} has the text {below!r} as its value; write"
-                    ' {"parent": ["child", ...]}'
+                message = f"{file}: {name!r} has the text {below!r} as its value"
+                raise UsageError(
+                    message,
+                    hint='write {"parent": ["child", ...]}',
+                    code="taxonomy-not-a-tree",
+                    found=below,
                 )
-                raise UsageError(message, code="taxonomy-not-a-tree", found=below)
             _add_node(edges, file, name, below, path, None)
     elif isinstance(tree, str) and tree.strip():
         edges.add(tree.strip(), parent)
@@ -406,9 +409,11 @@ def _add_node(
     if edges.names.get(key, name) != name:
         message = (
             f"{file}: the nodes {edges.names[key]!r} and {name!r} have the same id"
-            f" {identity}; give each its own"
+            f" {identity}"
         )
-        raise UsageError(message, code="taxonomy-repeated-id", id=identity)
+        raise UsageError(
+            message, hint="give each its own", code="taxonomy-repeated-id", id=identity
+        )
     edges.add(key, parent)
     edges.names[key] = name
     if identity and taxonomy.is_wnid(identity):
@@ -448,11 +453,10 @@ def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
         above = error.args[1][:0:-1]  # from each child to its parent
         first = above.index(min(above))
         cycle = [*above[first:], *above[:first], above[first]]
-        message = (
-            f"{file}: expected a taxonomy, found the cycle {' -> '.join(cycle)}; remove"
-            " one edge"
-        )
-        raise UsageError(message, code="taxonomy-cycle", cycle=cycle) from None
+        message = f"{file}: expected a taxonomy, found the cycle {' -> '.join(cycle)}"
+        raise UsageError(
+            message, hint="remove one edge", code="taxonomy-cycle", cycle=cycle
+        ) from None
     _require_depth(file, max(depths.values()))
     names = sorted(parents)
     nodes = {name: node for node, name in enumerate(names)}
