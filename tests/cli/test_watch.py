@@ -346,7 +346,7 @@ def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
     [
         (
             "--epochs 5:9 --until-epoch 4",
-            "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them",
+            "--epochs 5:9 selects no epoch up to --until-epoch 4\nhint: change one of them",
         ),
         (
             "--log-to paper",

@@ -181,7 +181,7 @@ def test_analyze_with_a_url_as_output_raises_before_it_reads(make_run, dsi, comm
         2,
         (
             "error: the output must be a folder of this machine, not"
-            " s3://lab/results/resnet 18\nhint: give -o 'resnet 18', and then run: aws s3"
+            " s3://lab/results/resnet 18; give -o 'resnet 18', and then run: aws s3"
             " sync 'resnet 18' 's3://lab/results/resnet 18'\n"
         ),
     )
