@@ -297,11 +297,13 @@ def read_head(
         file for run in discovery.discover([checkpoint]) for file in run.checkpoints
     ]
     if len(files) != 1:
-        message = (
-            f"{checkpoint} holds {len(files)} checkpoints; give read_head one of them"
-        )
+        message = f"{checkpoint} holds {len(files)} checkpoints"
         raise UsageError(
-            message, code="not-one-checkpoint", path=str(checkpoint), count=len(files)
+            message,
+            hint="give read_head one of them",
+            code="not-one-checkpoint",
+            path=str(checkpoint),
+            count=len(files),
         )
     result = checkpoint_reader.scan_checkpoint(
         files[0], checkpoint_reader.HeadOptions(head, ema, keep_extra_classes)

@@ -283,10 +283,16 @@ def require_same_order(*matrices: Any) -> None:
         ):
             message = (
                 "the rows and columns of a matrix are not the same classes in the same"
-                " order; give both all classes with matrix.reindex(index=classes,"
-                " columns=classes, fill_value=0)"
+                " order"
             )
-            raise UsageError(message, code="class-order")
+            raise UsageError(
+                message,
+                hint=(
+                    "give both all classes with matrix.reindex(index=classes,"
+                    " columns=classes, fill_value=0)"
+                ),
+                code="class-order",
+            )
     for first, second in pairwise(_places(map(str, frame.columns)) for frame in frames):
         if any(second.get(name, place) != place for name, place in first.items()):
             message = (

@@ -90,11 +90,10 @@ class Cache:
         """
         entry = self.get(kind, key, names)
         if entry is None:
-            message = (
-                f"an entry of {self.folder} was damaged, and dsi has removed it; run"
-                " the same command again"
+            message = f"an entry of {self.folder} was damaged, and dsi has removed it"
+            raise OutputError(
+                message, hint="run the same command again", code="damaged-cache"
             )
-            raise OutputError(message, code="damaged-cache")
         return entry
 
     def put(self, kind: str, key: str, entry: Mapping[str, Any]) -> None:

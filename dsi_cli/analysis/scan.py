@@ -111,10 +111,12 @@ def find_runs(
             for path in paths
             if urls.scheme_of(path) is None
         ):
-            message = (
-                f"{listed} is a results folder; give the folder of the checkpoints"
+            message = f"{listed} is a results folder"
+            raise NothingToAnalyseError(
+                message,
+                hint="give the folder of the checkpoints",
+                code="is-results-folder",
             )
-            raise NothingToAnalyseError(message, code="is-results-folder")
         others, unread = find_other_files(paths)
         where = (
             f"under {listed} ({count(others, 'other file')})"

@@ -63,7 +63,7 @@ class Package:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the package, in words."""
+        """The problem with the package, in words."""
         if self.version is None:
             return f"{self.name} is not installed"
         return f"{self.name} {self.version} is not {self.wanted}"

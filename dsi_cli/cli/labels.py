@@ -86,11 +86,13 @@ def labels(
 
     if presets:
         if labels is not None:
-            message = (
-                "--presets lists the presets and takes no label list; leave out"
-                f" {labels[:60]!a}"
+            message = "--presets lists the presets and takes no label list"
+            raise UsageError(
+                message,
+                hint=f"leave out {labels[:60]!a}",
+                code="options-conflict",
+                labels=labels,
             )
-            raise UsageError(message, code="options-conflict", labels=labels)
         if as_json:
             console.print_json([asdict(preset) for preset in PRESETS])
             return DONE
@@ -277,10 +279,13 @@ def require_other(labels: str, out: Path | None, write_map: Path | None) -> None
             and Path(labels).exists()
             and target.samefile(labels)
         ):
-            message = (
-                f"{target} is the label list itself; give another name to --write-map"
+            message = f"{target} is the label list itself"
+            raise UsageError(
+                message,
+                hint="give another name to --write-map",
+                code="overwrites-labels",
+                path=str(target),
             )
-            raise UsageError(message, code="overwrites-labels", path=str(target))
     if write_map is not None:
         atomic_write.require_suffix(write_map, (".csv",), "--write-map writes CSV")
 
@@ -302,11 +307,13 @@ def require_unedited(
     )
     if not is_read and write_map.read_bytes() != wordnet_matrix.map_contents(labels):
         option = f"--map {shlex.quote(str(write_map))}"
-        message = (
-            f"{write_map} exists with other senses; add {option} to keep them, or"
-            " delete it"
+        message = f"{write_map} exists with other senses"
+        raise UsageError(
+            message,
+            hint=f"add {option} to keep them, or delete it",
+            code="map-exists",
+            path=str(write_map),
         )
-        raise UsageError(message, code="map-exists", path=str(write_map))
 
 
 def print_rows(rows: Sequence[Resolution]) -> None:
@@ -357,11 +364,12 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     from dsi_cli.wordnet.disambiguation.identifiers import look_up_id
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = (
-            "--interactive needs a terminal; use --write-map map.csv, edit the file,"
-            " then add --map map.csv"
+        message = "--interactive needs a terminal"
+        raise UsageError(
+            message,
+            hint="use --write-map map.csv, edit the file, then add --map map.csv",
+            code="not-a-terminal",
         )
-        raise UsageError(message, code="not-a-terminal")
     assert labels.label_list is not None
     uncertain = labels.to_check
     chosen = {

@@ -106,7 +106,8 @@ def mistakes(
 
     if pairs and sheet is not None:
         raise UsageError(
-            "a contact sheet shows samples; leave out --pairs, or --sheet",
+            "a contact sheet shows samples",
+            hint="leave out --pairs, or --sheet",
             code="options-conflict",
         )
     if sheet is not None:

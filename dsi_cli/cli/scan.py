@@ -116,7 +116,8 @@ def scan(
         return DONE
     if not checkpoints:
         raise UsageError(
-            "there is nothing to scan; give checkpoints, as in dsi scan ckpts/",
+            "there is nothing to scan",
+            hint="give checkpoints, as in dsi scan ckpts/",
             code="no-checkpoints",
         )
     with console.progress(quiet=quiet or as_json) as display:
@@ -166,7 +167,8 @@ def _locate_checkpoint(name: str) -> Place:
     model = next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
     if model is None:
         raise UsageError(
-            f"{path} is a folder; name one checkpoint in it",
+            f"{path} is a folder",
+            hint="name one checkpoint in it",
             code="is-folder",
             path=str(path),
         )

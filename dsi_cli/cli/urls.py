@@ -101,11 +101,13 @@ def _downloaded_results(
     if results.other_output is None:
         urls.require_local_output(url)
     elif results.other_output and options[results.other_output] is None:
-        message = (
-            f"{urls.without_secrets(url)} cannot be written to; add -o with a path of"
-            " this machine"
+        message = f"{urls.without_secrets(url)} cannot be written to"
+        raise UsageError(
+            message,
+            hint="add -o with a path of this machine",
+            code="url-output",
+            option="--out",
         )
-        raise UsageError(message, code="url-output", option="--out")
     kind, epoch = options.get("kind"), options.get("epoch")
 
     def is_needed(path: str) -> bool:

@@ -54,12 +54,13 @@ def watch(values: Mapping[str, Any]) -> int:
         idle, every, longer = map(
             format_seconds, (waiting.idle, waiting.every, 2 * waiting.every)
         )
-        message = (
-            f"--idle {idle} is not longer than --every {every}; use --idle {longer} or"
-            " longer"
-        )
+        message = f"--idle {idle} is not longer than --every {every}"
         raise UsageError(
-            message, code="idle-too-short", idle=waiting.idle, every=waiting.every
+            message,
+            hint=f"use --idle {longer} or longer",
+            code="idle-too-short",
+            idle=waiting.idle,
+            every=waiting.every,
         )
     trackers = destinations(output.log_to)
     options = read_options(values)
@@ -73,10 +74,11 @@ def watch(values: Mapping[str, Any]) -> int:
         if not selected:
             message = (
                 f"--epochs {options.epochs} selects no epoch up to --until-epoch"
-                f" {last_epoch}; change one of them"
+                f" {last_epoch}"
             )
             raise UsageError(
                 message,
+                hint="change one of them",
                 code="no-epoch-to-wait-for",
                 epochs=options.epochs,
                 until_epoch=last_epoch,

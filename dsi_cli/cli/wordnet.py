@@ -92,11 +92,13 @@ def wordnet(
     reference = references.open_measure(measure, custom, database)
     to_stdout = out == "-"
     if to_stdout and as_json:
-        message = (
-            "-o - writes the matrix to stdout, so --json cannot print there; leave out"
-            " one of them"
+        message = "-o - writes the matrix to stdout, so --json cannot print there"
+        raise UsageError(
+            message,
+            hint="leave out one of them",
+            code="options-conflict",
+            options=("--out", "--json"),
         )
-        raise UsageError(message, code="options-conflict", options=("--out", "--json"))
     stream = (
         console.binary_stdout("add -o FILE.parquet, or pipe it on")
         if to_stdout
@@ -174,12 +176,13 @@ def _require_dense(classes: int, file_format: str) -> None:
     from dsi_cli.analysis.semantics import wordnet_matrix
 
     if classes > wordnet_matrix.MAX_DENSE_CLASSES:
-        message = (
-            f"a matrix of {classes:,} labels is written only as Parquet; end the name"
-            " after -o in .parquet"
-        )
+        message = f"a matrix of {classes:,} labels is written only as Parquet"
         raise UsageError(
-            message, code="matrix-too-large", classes=classes, format=file_format
+            message,
+            hint="end the name after -o in .parquet",
+            code="matrix-too-large",
+            classes=classes,
+            format=file_format,
         )
 
 

@@ -66,11 +66,12 @@ def animations(
     is missing, and `OutputError` if a file could not be written.
     """
     if "mp4" in formats and shutil.which("ffmpeg") is None:
-        message = (
-            "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format"
-            " gif or webp"
+        message = "ffmpeg, which writes MP4, is not on PATH"
+        raise UsageError(
+            message,
+            hint="install ffmpeg, or use --format gif or webp",
+            code="no-ffmpeg",
         )
-        raise UsageError(message, code="no-ffmpeg")
     all_frames = heatmaps.frames_at_epochs(results, options)
     written, notes = [], []
     for frames in all_frames:
@@ -121,8 +122,13 @@ def _write_animation(
                 temporary, writer=writer(fps=rate), dpi=DPI, progress_callback=report
             )
         except (subprocess.SubprocessError, BrokenPipeError):
-            message = f"ffmpeg could not write {path}; use --format gif or webp"
-            raise OutputError(message, code="ffmpeg-failed", path=str(path)) from None
+            message = f"ffmpeg could not write {path}"
+            raise OutputError(
+                message,
+                hint="use --format gif or webp",
+                code="ffmpeg-failed",
+                path=str(path),
+            ) from None
         atomic_write.write_atomically(path, temporary.read_bytes())
     return path
 

@@ -106,18 +106,22 @@ def write(
     animation_formats = [form for form in formats if form in ANIMATION_FORMATS]
     if animation_formats and ANIMATION not in names:
         form = animation_formats[0]
-        message = (
-            f"only the animation can be written as {form}; run dsi plot OUT {ANIMATION}"
-            f" --format {form}"
+        message = f"only the animation can be written as {form}"
+        raise UsageError(
+            message,
+            hint=f"run dsi plot OUT {ANIMATION} --format {form}",
+            code="animation-format",
+            format=form,
         )
-        raise UsageError(message, code="animation-format", format=form)
     if figure_formats and set(names) == {ANIMATION}:
         form = figure_formats[0]
-        message = (
-            f"the animation cannot be written as {form}; use one of"
-            f" {', '.join(ANIMATION_FORMATS)}"
+        message = f"the animation cannot be written as {form}"
+        raise UsageError(
+            message,
+            hint=f"use one of {', '.join(ANIMATION_FORMATS)}",
+            code="figure-format",
+            format=form,
         )
-        raise UsageError(message, code="figure-format", format=form)
 
     specs = (
         [

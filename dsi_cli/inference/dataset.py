@@ -142,15 +142,18 @@ def pick_split(names: Iterable[str], train: bool, source: object) -> str:
     if not candidates:
         missing = "train" if train else "test"
         message = (
-            f"{source}: expected a {missing} split, found only {', '.join(splits)};"
-            " name its folder or file"
+            f"{source}: expected a {missing} split, found only {', '.join(splits)}"
         )
-        raise UsageError(message, code="no-split", split=missing)
+        raise UsageError(
+            message, hint="name its folder or file", code="no-split", split=missing
+        )
     if len(candidates) > 1:
         example = f"{source}{os.sep}{candidates[0]}"
-        message = (
-            f"{source}: expected one test split, found {' and '.join(candidates)}; name"
-            f" one, such as {example}"
+        message = f"{source}: expected one test split, found {' and '.join(candidates)}"
+        raise UsageError(
+            message,
+            hint=f"name one, such as {example}",
+            code="several-splits",
+            splits=candidates,
         )
-        raise UsageError(message, code="several-splits", splits=candidates)
     return candidates[0]

@@ -177,10 +177,10 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _fail(error: OSError) -> NoReturn:
-    message = (
-        f"{error.filename}: the folder cannot be read ({error.strerror}); check its"
-        " permissions"
-    )
+    message = f"{error.filename}: the folder cannot be read ({error.strerror})"
     raise UsageError(
-        message, code="folder-not-readable", reason=error.strerror
+        message,
+        hint="check its permissions",
+        code="folder-not-readable",
+        reason=error.strerror,
     ) from None

@@ -254,20 +254,20 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     try:
         import transformers
     except ImportError:
-        message = (
-            "--model transformers:... needs the package transformers; run pip install"
-            " 'dsi-cli[transformers]'"
-        )
+        message = "--model transformers:... needs the package transformers"
         raise UsageError(
-            message, code="missing-package", package="transformers"
+            message,
+            hint="run pip install 'dsi-cli[transformers]'",
+            code="missing-package",
+            package="transformers",
         ) from None
     folder = Path(name)
     if not (folder / "config.json").is_file():
         message = (
             f"--model transformers:{name}: expected a folder with a config.json, found"
-            " none; check the path"
+            " none"
         )
-        raise UsageError(message, code="no-config", folder=name)
+        raise UsageError(message, hint="check the path", code="no-config", folder=name)
     config = transformers.AutoConfig.from_pretrained(
         str(folder), local_files_only=True, trust_remote_code=False
     )
@@ -353,7 +353,8 @@ def _arguments(
     if missing:
         options = " ".join(f"--model-arg {name}=VALUE" for name in missing)
         raise UsageError(
-            f"{spec} needs {', '.join(missing)}; give {options}",
+            f"{spec} needs {', '.join(missing)}",
+            hint=f"give {options}",
             code="missing-model-argument",
             names=missing,
         )

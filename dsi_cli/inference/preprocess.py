@@ -215,12 +215,13 @@ def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] 
         return values
     if len(values) == 1:
         return values * channels
-    message = (
-        f"{len(values)} values of mean or std for {count(channels, 'channel')}; give"
-        " one value, or one per channel"
-    )
+    message = f"{len(values)} values of mean or std for {count(channels, 'channel')}"
     raise UsageError(
-        message, code="channel-values", values=len(values), channels=channels
+        message,
+        hint="give one value, or one per channel",
+        code="channel-values",
+        values=len(values),
+        channels=channels,
     )
 
 

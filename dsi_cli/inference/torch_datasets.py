@@ -160,10 +160,14 @@ def _load(named: TorchvisionDataset, root: str, split: str, download: bool) -> A
         root, split
     ).is_dir():  # torchvision would unpack 150 GB of archives here
         message = (
-            f"{named.name}: expected the unpacked folder {split} in {root}, found none;"
-            " give another --data-root"
+            f"{named.name}: expected the unpacked folder {split} in {root}, found none"
         )
-        raise UsageError(message, code="data-set-not-readable", name=named.name)
+        raise UsageError(
+            message,
+            hint="give another --data-root",
+            code="data-set-not-readable",
+            name=named.name,
+        )
     try:
         return getattr(importlib.import_module("torchvision.datasets"), named.name)(
             root, **options
@@ -267,10 +271,9 @@ def _class_names(
         isinstance(name, str) for name in names
     ):
         message = (
-            f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a};"
-            " correct or remove it"
+            f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}"
         )
-        raise UsageError(message, code="not-class-names")
+        raise UsageError(message, hint="correct or remove it", code="not-class-names")
     # A `target_transform`, for example, gives each class another number.
     stated = _integers(getattr(dataset, "targets", None))
     if stated is not None and stated.shape == targets.shape:
@@ -325,10 +328,10 @@ def _item(spec: str, dataset: Any, number: int) -> tuple[Any, int]:
         raise UsageError(message, code="not-a-pair", sample=number, type=kind)
     if not isinstance(item[0], Image.Image | torch.Tensor):
         kind = type(item[0]).__name__
-        message = (
-            f"{location}: expected a PIL image or a tensor, found {kind}; convert it"
+        message = f"{location}: expected a PIL image or a tensor, found {kind}"
+        raise UsageError(
+            message, hint="convert it", code="not-an-image", sample=number, type=kind
         )
-        raise UsageError(message, code="not-an-image", sample=number, type=kind)
     target = _integers(item[1])
     if target is None or target.shape not in ((), (1,)):
         message = (

@@ -109,10 +109,10 @@ def load_object(spec: str) -> Callable[..., Any]:
     """
     place, name, file, folder = _split_spec(spec)
     if file is not None and not file.is_file():
-        message = (
-            f"{spec}: expected a Python file, found nothing at {place}; check the path"
+        message = f"{spec}: expected a Python file, found nothing at {place}"
+        raise UsageError(
+            message, hint="check the path", code="file-missing", path=place
         )
-        raise UsageError(message, code="file-missing", path=place)
     if sys.path.count(folder) < 2:  # the first entry is that of `importable`
         sys.path.append(folder)
     with call_user_code(spec, "a module that can be imported"):
@@ -122,11 +122,10 @@ def load_object(spec: str) -> Callable[..., Any]:
             module = importlib.import_module(place)
         function = getattr(module, name, None)
     if not callable(function):
-        message = (
-            f"{spec}: expected a function {name!a} in {place}, found none; check its"
-            " name"
+        message = f"{spec}: expected a function {name!a} in {place}, found none"
+        raise UsageError(
+            message, hint="check its name", code="unknown-function", name=name
         )
-        raise UsageError(message, code="unknown-function", name=name)
     return function
 
 
@@ -143,9 +142,11 @@ def call_user_code(spec: str, expected: str) -> Iterator[None]:
         text = " ".join(str(error).split())
         message = (
             f"{spec}: expected {expected}, found that it fails ({type(error).__name__}:"
-            f" {text}); correct it"
+            f" {text})"
         )
-        raise UsageError(message, code="user-code-failed", spec=spec) from error
+        raise UsageError(
+            message, hint="correct it", code="user-code-failed", spec=spec
+        ) from error
 
 
 def _from_file(path: Path) -> Any:

@@ -44,11 +44,12 @@ def export_frame(
         if not ranked:
             return results.csm(**selection)
         if selection.pop("classes", None) is not None:
-            message = (
-                "--sorted ranks all classes of a row; leave out --classes; --rows"
-                " selects rows"
+            message = "--sorted ranks all classes of a row"
+            raise UsageError(
+                message,
+                hint="leave out --classes; --rows selects rows",
+                code="sorted-with-classes",
             )
-            raise UsageError(message, code="sorted-with-classes")
         return results.sorted(**selection)
     require_choice("table", table, TABLES)
     run = selection.pop("run", None)
@@ -59,11 +60,13 @@ def export_frame(
     ]
     given += ["--sorted"] * ranked
     if given:
-        message = (
-            f"--table {table} writes all rows and columns of the table; leave out"
-            f" {', '.join(given)}"
+        message = f"--table {table} writes all rows and columns of the table"
+        raise UsageError(
+            message,
+            hint=f"leave out {', '.join(given)}",
+            code="options-conflict",
+            options=tuple(given),
         )
-        raise UsageError(message, code="options-conflict", options=tuple(given))
     return getattr(results if run is None else results[run], table)
 
 
@@ -94,10 +97,13 @@ def parse_classes(text: str | None, option: str) -> list[int | str] | None:
             int(part) if part.isdecimal() and len(part) < 10 else part for part in parts
         )
     if not classes:
-        message = (
-            f"{option} {text!r} contains no class; write for example 0:100 or cat,dog"
+        message = f"{option} {text!r} contains no class"
+        raise UsageError(
+            message,
+            hint="write for example 0:100 or cat,dog",
+            code="no-classes",
+            option=option,
         )
-        raise UsageError(message, code="no-classes", option=option)
     return classes
 
 

@@ -128,8 +128,14 @@ def class_index_by_name(name: str, names: Sequence[str]) -> int:
     indices = np.flatnonzero(match_class_name(name, names))
     if len(indices) > 1:
         listed = " or ".join(repr(names[int(index)]) for index in indices)
-        message = f"{len(indices)} classes are called {name!r}; write {listed}"
-        raise UsageError(message, code="ambiguous-class", name=name, count=len(indices))
+        message = f"{len(indices)} classes are called {name!r}"
+        raise UsageError(
+            message,
+            hint=f"write {listed}",
+            code="ambiguous-class",
+            name=name,
+            count=len(indices),
+        )
     return int(indices[0])
 
 

@@ -67,11 +67,13 @@ def list_revisions(
     try:
         name, titles = server.send(lambda: _titles(fs, match, wanted, shown))
     except FileNotFoundError:
-        where = (
-            f"{shown} does not exist on the Hub; check the names of repository and"
-            f" revision{_LOGIN}"
-        )
-        raise UsageError(where, code="no-such-path", path=shown) from None
+        where = f"{shown} does not exist on the Hub"
+        raise UsageError(
+            where,
+            hint=f"check the names of repository and revision{_LOGIN}",
+            code="no-such-path",
+            path=shown,
+        ) from None
     except OSError as error:
         advice = _LOGIN if isinstance(error, PermissionError) else ""
         raise UnreachableError(

@@ -171,8 +171,10 @@ def find_tracked_runs(text: str) -> list[TrackedRun] | None:
     try:
         return import_module(f"dsi_cli.remote.{match[1]}_runs").find_runs(match[2])
     except ImportError:
-        message = (
-            f"{match[1]}: paths need a package that is not installed; run pip install"
-            f" 'dsi-cli[{match[1]}]'"
-        )
-        raise UsageError(message, code="package-missing", scheme=match[1]) from None
+        message = f"{match[1]}: paths need a package that is not installed"
+        raise UsageError(
+            message,
+            hint=f"run pip install 'dsi-cli[{match[1]}]'",
+            code="package-missing",
+            scheme=match[1],
+        ) from None

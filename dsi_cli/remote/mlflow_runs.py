@@ -81,11 +81,13 @@ def find_runs(name: str) -> list[TrackedRun]:
         else urls.local_path(uri)
     )
     if urlsplit(uri).scheme in ("", "file", "sqlite") and not Path(local).exists():
-        message = (
-            f"there is no MLflow store {shown}; set MLFLOW_TRACKING_URI to the address"
-            " of the server or the store"
+        message = f"there is no MLflow store {shown}"
+        raise UsageError(
+            message,
+            hint="set MLFLOW_TRACKING_URI to the address of the server or the store",
+            code="no-such-path",
+            path=shown,
         )
-        raise UsageError(message, code="no-such-path", path=shown)
     try:
         client = _client(uri)
         runs = _search(client, name)

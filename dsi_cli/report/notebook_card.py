@@ -49,7 +49,8 @@ def report_frame(results: Results, height: int) -> ReportFrame:
     if not path.is_file():
         command = shlex.join(["dsi", "report", str(results.path)])
         raise UsageError(
-            f"{results.path} has no report; run {command}",
+            f"{results.path} has no report",
+            hint=f"run {command}",
             code="no-report",
             path=str(results.path),
         )

@@ -218,15 +218,18 @@ def is_output(out: Path) -> bool:
 def require_output(out: Path) -> None:
     """Raise `UsageError` if a folder does not exist, or holds no tables."""
     if not out.is_dir():
-        message = (
-            f"there is no results folder {out}; run dsi analyze CHECKPOINTS -o {out}"
-            " first"
+        message = f"there is no results folder {out}"
+        raise UsageError(
+            message,
+            hint=f"run dsi analyze CHECKPOINTS -o {out} first",
+            code="no-output",
+            path=str(out),
         )
-        raise UsageError(message, code="no-output", path=str(out))
     if not is_output(out):
         problem = f"{out} is not a results folder, because it has no {CHECKPOINTS.path}"
         raise UsageError(
-            f"{problem}; give the folder that dsi analyze wrote",
+            problem,
+            hint="give the folder that dsi analyze wrote",
             code="not-an-output",
             path=str(out),
         )
@@ -238,16 +241,19 @@ def require_usable(out: object, names: Collection[str], *, is_file: bool) -> Non
     """
     if is_file:
         raise UsageError(
-            f"the output {out} is a file; give -o a folder",
+            f"the output {out} is a file",
+            hint="give -o a folder",
             code="output-is-a-file",
             path=str(out),
         )
     if CHECKPOINTS.path not in names and not OUR_NAMES.issuperset(names):
-        message = (
-            f"the output folder {out} holds other files; choose an empty or new one"
-            " with -o"
+        message = f"the output folder {out} holds other files"
+        raise UsageError(
+            message,
+            hint="choose an empty or new one with -o",
+            code="foreign-folder",
+            path=str(out),
         )
-        raise UsageError(message, code="foreign-folder", path=str(out))
 
 
 def read_table(out: Path, table: Table, run: str | None = None) -> pa.Table:

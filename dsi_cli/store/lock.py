@@ -61,7 +61,7 @@ def exclusive(out: Path) -> Iterator[None]:
         if holder or not _is_denied(path):
             problem = f"another dsi ({holder or 'unknown process'}) is writing to {out}"
             raise BusyError(
-                f"{problem}; wait for it, or choose another folder with -o"
+                problem, hint="wait for it, or choose another folder with -o"
             ) from None
         _warn_about_missing_locks(out, os.strerror(errno.EACCES))
     except OSError as error:

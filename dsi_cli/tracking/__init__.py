@@ -140,7 +140,8 @@ def destination(text: str) -> Destination:
         raise UsageError(message, code="unknown-tracker", tracker=text)
     if tracker.needs_target and not target:
         raise UsageError(
-            f"--log-to {tracker.name} needs a target; write --log-to {form(tracker)}",
+            f"--log-to {tracker.name} needs a target",
+            hint=f"write --log-to {form(tracker)}",
             code="missing-target",
         )
     if not is_installed(tracker.name):

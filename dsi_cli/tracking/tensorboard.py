@@ -44,8 +44,13 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
         ]
         if others:
             problem = f"{path.parent} holds the curves of something else ({others[0]})"
-            message = f"{problem}; name another folder in {OPTION}, or remove them"
-            raise UsageError(message, code="foreign-event-files", path=str(path.parent))
+            message = problem
+            raise UsageError(
+                message,
+                hint=f"name another folder in {OPTION}, or remove them",
+                code="foreign-event-files",
+                path=str(path.parent),
+            )
     for path, run in zip(paths, runs, strict=True):
         # A file has a record with the version, then one event per epoch.
         buffer = io.BytesIO()

@@ -134,7 +134,7 @@ def test_settings_of_classes_and_heads_hold_in_later_calls(
     assert_same_output(tmp_path / "out", tmp_path / "fresh")
     tree.unlink()
     printed = call(run, code=2)
-    end = "no longer exists; give --taxonomy FILE, or --taxonomy none to remove it\n"
+    end = "no longer exists\nhint: give --taxonomy FILE, or --taxonomy none to remove it\n"
     assert printed == f"error: {tree}, the --taxonomy of the earlier call, {end}"
     call(
         run,
@@ -183,7 +183,9 @@ def test_runs_keep_their_own_labels(call, make_run, lists, tmp_path):
     assert printed.startswith(
         "error: earlier calls gave the runs 'a' and 'b' different --labels ("
     )
-    assert printed.endswith("); give --labels again, or analyse one run at a time\n")
+    assert printed.endswith(
+        ")\nhint: give --labels again, or analyse one run at a time\n"
+    )
     call(one)
     assert names(tmp_path, "a") == ANIMALS
 

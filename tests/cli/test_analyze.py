@@ -17,7 +17,7 @@ def refused(ran, message, code=2):
     assert ran.stdout == ""
     (error,) = ran.errors
     assert re.search(message, error), error
-    assert f"error: {error}\n" in ran.stderr
+    assert f"error: {error}\n" in ran.stderr.replace("\nhint: ", "; ")
 
 
 @pytest.mark.parametrize(

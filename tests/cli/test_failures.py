@@ -388,7 +388,7 @@ def test_analyze_full_disk_can_be_continued(blocks, dsi, make_run, tmp_path):
         ended = dsi("analyze", run, "-o", out, *QUICK)
         assert (ended.code, ended.out, ended.err.count("\n")) == (5, "", 1), ended.err
         assert (
-            "could not be written: the disk is full; free some space and run the same"
+            "could not be written: the disk is full\nhint: free some space and run the same"
             " command again" in ended.err
         )
         for path in out.rglob("*.parquet"):
@@ -405,7 +405,7 @@ def test_analyze_output_locked_by_another_writer_exits_with_5(dsi, make_run, tmp
     with lock.exclusive(out):
         (out / "csms").mkdir()  # else the folder would go with the lock
         line = (
-            f"another dsi (process {os.getpid()}) is writing to {out}; wait for it, or"
+            f"another dsi (process {os.getpid()}) is writing to {out}\nhint: wait for it, or"
             " choose another folder with -o"
         )
         ended = dsi("analyze", run, "-o", out, *QUICK)

@@ -136,12 +136,12 @@ def test_labels_presets_are_listed(dsi):
         ),
         (
             ("cifar10", "--presets"),
-            "--presets lists the presets and takes no label list; leave out 'cifar10'",
+            "--presets lists the presets and takes no label list\nhint: leave out 'cifar10'",
         ),
         (
             ("cifar10", "-i"),
             (
-                "--interactive needs a terminal; use --write-map map.csv, edit the"
+                "--interactive needs a terminal\nhint: use --write-map map.csv, edit the"
                 " file, then add --map map.csv"
             ),
         ),

@@ -136,7 +136,7 @@ def test_mistakes_sheet_of_missing_images_warns(out, images, tmp_path, dsi):
         (
             ("--pairs", "--sheet", "x.png"),
             2,
-            "a contact sheet shows samples; leave out --pairs, or --sheet",
+            "a contact sheet shows samples\nhint: leave out --pairs, or --sheet",
         ),
         (
             ("--sheet", "none/x.png"),

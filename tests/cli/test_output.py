@@ -200,7 +200,7 @@ def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
         "-o",
         tmp_path / "y.parquet",
     )
-    message = "--whole and --neighbors 2 exclude each other; leave one out"
+    message = "--whole and --neighbors 2 exclude each other\nhint: leave one out"
     assert (ended.code, ended.out, ended.err) == (2, "", f"error: {message}\n")
     assert not (tmp_path / "y.parquet").exists()
     assert (
@@ -502,7 +502,7 @@ STORED = "its epochs are 0, 1, ... 15, its matrices ccsm-test, ncsm"
         (
             (),
             (
-                f"{{out}} holds {ALL}; add --run cifar100-cnn, or another one (in"
+                f"{{out}} holds {ALL}\nhint: add --run cifar100-cnn, or another one (in"
                 " Python run=)"
             ),
         ),
@@ -521,7 +521,7 @@ STORED = "its epochs are 0, 1, ... 15, its matrices ccsm-test, ncsm"
         (
             ("--table", "curves", "--epoch", 3),
             (
-                "--table curves writes all rows and columns of the table; leave out"
+                "--table curves writes all rows and columns of the table\nhint: leave out"
                 " --epoch"
             ),
         ),

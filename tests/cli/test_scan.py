@@ -98,7 +98,7 @@ def test_scan_why_of_a_folder_that_is_one_checkpoint_explains_its_head(tmp_path,
     )
     assert (
         dsi("scan", "--tensors", tmp_path).err
-        == f"error: {tmp_path} is a folder; name one checkpoint in it\n"
+        == f"error: {tmp_path} is a folder\nhint: name one checkpoint in it\n"
     )
 
 
@@ -116,7 +116,7 @@ def test_scan_a_results_folder_names_what_to_give_instead(two_heads, dsi):
     assert (found.code, found.err) == (
         3,
         (
-            f"error: {two_heads}/out is a results folder; give the folder of the"
+            f"error: {two_heads}/out is a results folder\nhint: give the folder of the"
             " checkpoints\n"
         ),
     )

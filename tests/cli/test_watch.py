@@ -341,7 +341,7 @@ def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
     [
         (
             "--epochs 5:9 --until-epoch 4",
-            "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them",
+            "--epochs 5:9 selects no epoch up to --until-epoch 4\nhint: change one of them",
         ),
         (
             "--log-to paper",
@@ -359,11 +359,11 @@ def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
         ),
         (
             "--idle 10s",
-            "--idle 10s is not longer than --every 10s; use --idle 20s or longer",
+            "--idle 10s is not longer than --every 10s\nhint: use --idle 20s or longer",
         ),
         (
             "--model timm:resnet18",
-            "--model needs data; add --test DATA or --train DATA",
+            "--model needs data\nhint: add --test DATA or --train DATA",
         ),
     ],
 )

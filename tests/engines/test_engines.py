@@ -51,7 +51,7 @@ def test_analyze_without_ray_names_the_install_command(
 ):
     monkeypatch.setitem(sys.modules, "ray", None)
     error = (
-        "error: --engine ray needs Ray, which is not installed; run pip install"
+        "error: --engine ray needs Ray, which is not installed\nhint: run pip install"
         " 'dsi-cli[ray]'\n"
     )
     assert dsi("analyze", make_run(), "-o", tmp_path / "out", "--engine", "ray") == (

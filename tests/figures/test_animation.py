@@ -196,14 +196,14 @@ def test_plot_command_makes_the_animation_only_by_name(
             "wsi",
             "gif",
             (
-                "only the animation can be written as gif; run dsi plot OUT animation"
+                "only the animation can be written as gif\nhint: run dsi plot OUT animation"
                 " --format gif"
             ),
         ),
         (
             "animation",
             "png",
-            "the animation cannot be written as png; use one of gif, webp, mp4",
+            "the animation cannot be written as png\nhint: use one of gif, webp, mp4",
         ),
     ):
         refused = dsi("plot", analysed.out, figure, "-f", kind, "-o", tmp_path)

@@ -252,7 +252,7 @@ def evaluate(dsi: Callable[..., Any], few: Path, tmp_path: Path) -> Evaluate:
         assert "Traceback" not in ended.err
         errors = [
             line.removeprefix("error: ")
-            for line in ended.err.splitlines()
+            for line in ended.err.replace("\nhint: ", "; ").splitlines()
             if line.startswith("error: ")
         ]
         return Ran(

@@ -256,7 +256,8 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions) -> None:
     title = _fitting_matrix(run, other, options)
     if title is None:
         raise UsageError(
-            f"{mismatch}; give the list that the model was trained with",
+            mismatch,
+            hint="give the list that the model was trained with",
             code="label-count",
             **fields,
         )

@@ -363,10 +363,17 @@ class EvaluationWorker:
             if samples.id != self.data_ids[split]:
                 message = (
                     f"{platform.node()}, a node of the cluster, has different {split}"
-                    " data at the same path; put the data where every node sees it, or"
-                    " copy it with the times of its files"
+                    " data at the same path"
                 )
-                raise UsageError(message, code="other-data", split=split)
+                raise UsageError(
+                    message,
+                    hint=(
+                        "put the data where every node sees it, or copy it with the"
+                        " times of its files"
+                    ),
+                    code="other-data",
+                    split=split,
+                )
         return data
 
 

@@ -252,10 +252,14 @@ class LoadedModel:
         )
         if self.spec is None:
             message = (
-                f"the checkpoints of run {self.run.name!r} do not name their model; add"
-                f" --model with {models.EXPECTED}"
+                f"the checkpoints of run {self.run.name!r} do not name their model"
             )
-            raise UsageError(message, code="unknown-model", run=self.run.name)
+            raise UsageError(
+                message,
+                hint=f"add --model with {models.EXPECTED}",
+                code="unknown-model",
+                run=self.run.name,
+            )
         channels = options.channels
         if channels is None and record.path in self._files:
             tensors = checkpoint_reader.state_dict_tensors(
@@ -411,10 +415,14 @@ class LoadedModel:
                 raise
             message = (
                 f"run {self.run.name!r}, {self._files[record.path].path.name}: {error};"
-                " no other checkpoint that was tried fits either; give the right model"
-                " with --model"
+                " no other checkpoint that was tried fits either"
             )
-            raise UsageError(message, code="wrong-model", run=self.run.name) from None
+            raise UsageError(
+                message,
+                hint="give the right model with --model",
+                code="wrong-model",
+                run=self.run.name,
+            ) from None
         if self._zero_shot is not None:
             self.text_weight = self._zero_shot.embed_text()
             self._head = "head" if self.text_weight is not None else None
@@ -558,13 +566,15 @@ def model_for_run(
         )
         message = (
             f"the head of run {run.name!r} grows from {run.common_classes} to"
-            f" {run.classes} classes, and a model is run with one number of classes;"
-            " analyse the checkpoints of each number separately, for example dsi"
-            f" analyze {example.name} -o OUT --test DATA; without --test and --train"
-            " the whole run is analysed"
+            f" {run.classes} classes, and a model is run with one number of classes"
         )
         raise UsageError(
             message,
+            hint=(
+                "analyse the checkpoints of each number separately, for example dsi"
+                f" analyze {example.name} -o OUT --test DATA; without --test and"
+                " --train the whole run is analysed"
+            ),
             code="growing-head",
             run=run.name,
             classes=(run.common_classes, run.classes),

@@ -442,12 +442,10 @@ def resolve_labels(
         if wordnet.part == "noun":
             wnids = [wnid and same_synset_in(wordnet, wnid) for wnid in wnids]
         elif labels.preset is not None:
-            message = (
-                f"the classes of the preset {labels.preset} are nouns; leave out --pos"
-                f" {wordnet.part}"
-            )
+            message = f"the classes of the preset {labels.preset} are nouns"
             raise UsageError(
                 message,
+                hint=f"leave out --pos {wordnet.part}",
                 code="preset-needs-nouns",
                 preset=labels.preset,
                 pos=wordnet.part,
@@ -523,10 +521,14 @@ def read_choices(
             if len(edited) > 1 and columns["synset"]:
                 message = (
                     f"{where}: {columns['synset']} and {columns['wnid']} are different"
-                    f" {wordnet.part}s; correct one, or delete the column wnid"
+                    f" {wordnet.part}s"
                 )
                 raise UsageError(
-                    message, code="mapping-columns-disagree", path=str(path), line=line
+                    message,
+                    hint="correct one, or delete the column wnid",
+                    code="mapping-columns-disagree",
+                    path=str(path),
+                    line=line,
                 )
             decisive = edited[0]
         choices[index] = columns[decisive]

@@ -69,10 +69,13 @@ def choose_neighbors(
     `UsageError` if both are given.
     """
     if whole and neighbors is not None:
-        message = (
-            f"--whole and --neighbors {neighbors} exclude each other; leave one out"
+        message = f"--whole and --neighbors {neighbors} exclude each other"
+        raise UsageError(
+            message,
+            hint="leave one out",
+            code="conflicting-options",
+            neighbors=neighbors,
         )
-        raise UsageError(message, code="conflicting-options", neighbors=neighbors)
     if neighbors is None and not whole and labels.classes > MAX_DENSE_CLASSES:
         return DEFAULT_NEIGHBORS
     return neighbors
@@ -91,11 +94,13 @@ def reference_tables(
     is_path = source.name == f"{labels.wordnet.id}-path"
     if neighbors is not None and not is_path:
         message = (
-            f"the nearest labels are by WordNet's path similarity, not {source.name};"
-            " add --whole instead of --neighbors"
+            f"the nearest labels are by WordNet's path similarity, not {source.name}"
         )
         raise UsageError(
-            message, code="neighbors-need-path-similarity", reference=source.name
+            message,
+            hint="add --whole instead of --neighbors",
+            code="neighbors-need-path-similarity",
+            reference=source.name,
         )
     matrix = source.for_labels(labels, by_rows=is_path)
     if not len(matrix.classes):

@@ -97,11 +97,13 @@ def group_runs(
     try:
         compiled = re.compile(expression)
     except re.error as error:
-        message = (
-            f"{expression!r} is not a regular expression ({error}); write --group seed"
-            " for the usual suffixes"
-        )
-        raise UsageError(message, code="invalid-pattern", pattern=expression) from None
+        message = f"{expression!r} is not a regular expression ({error})"
+        raise UsageError(
+            message,
+            hint="write --group seed for the usual suffixes",
+            code="invalid-pattern",
+            pattern=expression,
+        ) from None
     if compiled.groups < 1:
         message = (
             f"{expression!r} captures no group; for runs a_seed0 and a_seed1 write"

@@ -186,10 +186,11 @@ def compared_runs(
     for path, times in uses.items():
         if times > 1:
             message = (
-                f"{path} is given twice, so its runs would be compared with themselves;"
-                " leave one out"
+                f"{path} is given twice, so its runs would be compared with themselves"
             )
-            raise UsageError(message, code="repeated-folder", path=path)
+            raise UsageError(
+                message, hint="leave one out", code="repeated-folder", path=path
+            )
     runs = _labelled_runs(
         [(results, name) for results in map(Results, outputs) for name in results.names]
     )

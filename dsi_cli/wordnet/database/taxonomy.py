@@ -173,10 +173,15 @@ def check_nodes(nodes: Nodes, count: int) -> Rows:
         position = int(wrong[0])
         node = int(checked[position])
         message = (
-            f"expected nodes from 0 to {count - 1}, found {node} at position"
-            f" {position}; leave out unresolved labels"
+            f"expected nodes from 0 to {count - 1}, found {node} at position {position}"
         )
-        raise UsageError(message, code="unknown-node", node=node, position=position)
+        raise UsageError(
+            message,
+            hint="leave out unresolved labels",
+            code="unknown-node",
+            node=node,
+            position=position,
+        )
     return checked
 
 

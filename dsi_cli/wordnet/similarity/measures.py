@@ -111,10 +111,11 @@ def read_information_content(
         counts[node] = count
     if total <= 0 or counts.max() > total:
         message = (
-            f"{file}: expected a line ROOT for {wordnet.part}s with the largest count;"
-            " add it, or use another file"
+            f"{file}: expected a line ROOT for {wordnet.part}s with the largest count"
         )
-        raise UsageError(message, code="ic-no-root", total=total)
+        raise UsageError(
+            message, hint="add it, or use another file", code="ic-no-root", total=total
+        )
     return InformationContent(graph, counts, total)
 
 
@@ -291,9 +292,12 @@ def check_class_count(nodes: Nodes) -> npt.NDArray[np.intp]:
     if len(checked) > MAX_CLASSES:
         message = (
             f"all measures except path take {MAX_CLASSES} classes or fewer, found"
-            f" {len(checked)}; use path"
+            f" {len(checked)}"
         )
         raise UsageError(
-            message, code="too-many-classes-for-measure", classes=len(checked)
+            message,
+            hint="use path",
+            code="too-many-classes-for-measure",
+            classes=len(checked),
         )
     return checked
