@@ -82,15 +82,22 @@ def diff(
     `dsi_cli.api.diff`.
     """
     if second is None and max(len(runs), len(epochs)) < 2:
-        message = (
-            "there is one path; add a second one, or name two of its epochs with"
-            " --epoch"
+        message = "there is one path"
+        raise UsageError(
+            message,
+            hint="add a second one, or name two of its epochs with --epoch",
+            code="one-side",
+            path=str(first),
         )
-        raise UsageError(message, code="one-side", path=str(first))
     for flag, values in (("--run", runs), ("--epoch", epochs)):
         if len(values) > 2:
-            message = f"{flag} is given {len(values)} times; give it once or twice"
-            raise UsageError(message, code="too-many-values", option=flag)
+            message = f"{flag} is given {len(values)} times"
+            raise UsageError(
+                message,
+                hint="give it once or twice",
+                code="too-many-values",
+                option=flag,
+            )
     # A run or an epoch that is given once is that of both sides. The default is the
     # only run and the last epoch.
     choice = choice or HeadOptions()
@@ -135,11 +142,11 @@ def _require_same_classes(first: Network, second: Network) -> None:
         )
         message = (
             f"{a} has {first.classes} classes and {b} has {second.classes}, but dsi"
-            " diff compares networks with the same classes; analyse both, and run dsi"
-            " compare"
+            " diff compares networks with the same classes"
         )
         raise UsageError(
             message,
+            hint="analyse both, and run dsi compare",
             code="different-classes",
             first=first.classes,
             second=second.classes,
@@ -438,11 +445,10 @@ def _records_of_run(
     chosen = names[0] if run is None and len(names) == 1 else run
     if chosen not in names:
         code = "ambiguous-run" if run is None else "unknown-run"
-        message = (
-            f"{path} holds the runs {', '.join(names)}; add --run {names[0]}, or"
-            " another one"
+        message = f"{path} holds the runs {', '.join(names)}"
+        raise UsageError(
+            message, hint=f"add --run {names[0]}, or another one", code=code, runs=names
         )
-        raise UsageError(message, code=code, runs=names)
     part = parts[names.index(chosen)]
     if not part.usable:
         reasons = [record.reason for record in part.resolved if record.reason]

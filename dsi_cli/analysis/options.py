@@ -62,11 +62,10 @@ class Evaluation(
         has_predictions = self.predictions not in (None, NONE)
         split = self.predictions_split
         if has_predictions and split in self.data:
-            message = (
-                f"--predictions and --{split} both give the {split} split; leave one of"
-                " them out"
+            message = f"--predictions and --{split} both give the {split} split"
+            raise UsageError(
+                message, hint="leave one of them out", code="two-sources", split=split
             )
-            raise UsageError(message, code="two-sources", split=split)
         if self.targets is not None and not has_predictions:
             raise UsageError(
                 "--targets needs --predictions FILE", code="targets-without-predictions"
@@ -78,7 +77,8 @@ class Evaluation(
             is_given = getattr(self, declared.field) != declared.default
             if is_given and not is_about_data and not self.data:
                 raise UsageError(
-                    f"{declared.title} needs data; add --test DATA or --train DATA",
+                    f"{declared.title} needs data",
+                    hint="add --test DATA or --train DATA",
                     code="no-data",
                     option=declared.title,
                 )
@@ -107,10 +107,13 @@ def _require_unit_range(
         return
     given = ",".join(f"{value:g}" for value in values)
     scaled = ",".join(f"{value / MAX_PIXEL_VALUE:.4g}" for value in values)
-    message = (
-        f"{option} takes {noun} in [0, 1], and {given} are not; write {option} {scaled}"
+    message = f"{option} takes {noun} in [0, 1], and {given} are not"
+    raise UsageError(
+        message,
+        hint=f"write {option} {scaled}",
+        code="not-in-unit-range",
+        option=option,
     )
-    raise UsageError(message, code="not-in-unit-range", option=option)
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,8 @@ class Options(
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         if not self.references:
             raise UsageError(
-                "no reference; leave --reference out for WordNet's path similarity",
+                "no reference",
+                hint="leave --reference out for WordNet's path similarity",
                 code="no-reference",
             )
         for name in self.measures:
@@ -238,11 +242,10 @@ def make_options(
     labels = values.get("labels")
     if isinstance(labels, Iterable) and not isinstance(labels, str):
         number = len(list(labels))
-        message = (
-            f"labels must be a file or a preset, not {count(number, 'name')}; write"
-            " these to a file"
+        message = f"labels must be a file or a preset, not {count(number, 'name')}"
+        raise UsageError(
+            message, hint="write these to a file", code="labels-list", count=number
         )
-        raise UsageError(message, code="labels-list", count=number)
     converted = {
         declared.field: declared.convert(values.get(declared.field))
         for declared in declared_options(Options)

@@ -199,11 +199,14 @@ def _common_setting(name: str, runs: Mapping[str, PlannedRun]) -> Any:
             flag = SETTINGS[name].title
             message = (
                 f"earlier calls gave the runs {first!r} and {run!r} different {flag}"
-                f" ({shown(values[first])} and {shown(value)}); give {flag} again, or"
-                " analyse one run at a time"
+                f" ({shown(values[first])} and {shown(value)})"
             )
             raise UsageError(
-                message, code="settings-differ", option=flag, runs=(first, run)
+                message,
+                hint=f"give {flag} again, or analyse one run at a time",
+                code="settings-differ",
+                option=flag,
+                runs=(first, run),
             )
     return values[first]
 
@@ -252,11 +255,14 @@ def _require_file(name: str, value: str) -> None:
     if not path.is_absolute() or path.exists():
         return
     flag = SETTINGS[name].title
-    message = (
-        f"{text}, the {flag} of the earlier call, no longer exists; give {flag} FILE,"
-        f" or {flag} {NONE} to remove it"
+    message = f"{text}, the {flag} of the earlier call, no longer exists"
+    raise UsageError(
+        message,
+        hint=f"give {flag} FILE, or {flag} {NONE} to remove it",
+        code="setting-gone",
+        option=flag,
+        path=text,
     )
-    raise UsageError(message, code="setting-gone", option=flag, path=text)
 
 
 def shown(value: Any) -> str:

@@ -153,10 +153,14 @@ class Tracker:
         if labels.classes != shape[0]:
             message = (
                 f"{labels.classes} labels for {shape[0]} classes ({name} has shape"
-                f" {shape}); give one label per class"
+                f" {shape})"
             )
             raise UsageError(
-                message, code="label-count", labels=labels.classes, classes=shape[0]
+                message,
+                hint="give one label per class",
+                code="label-count",
+                labels=labels.classes,
+                classes=shape[0],
             )
         scratch = Path(tempfile.gettempdir())
         self._plan = RowsPlan.make(labels, [self._source], OPTIONS, scratch)
@@ -227,7 +231,8 @@ class Tracker:
         if loader is not None:
             if counts is not None:
                 raise UsageError(
-                    "counts and a loader are both given; leave one of them out",
+                    "counts and a loader are both given",
+                    hint="leave one of them out",
                     code="counts-and-loader",
                 )
             counts = partial(_count, model, loader, self.classes or 0)

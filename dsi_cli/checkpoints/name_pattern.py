@@ -58,7 +58,8 @@ class NamePattern:
             problem = "has a field twice"
         if problem is not None:
             raise UsageError(
-                f"{option_text(self.text)} {problem}; write for example {EXAMPLE}",
+                f"{option_text(self.text)} {problem}",
+                hint=f"write for example {EXAMPLE}",
                 code="malformed-names",
                 names=self.text,
             )

@@ -157,11 +157,13 @@ def _log(
         f"--{name}" for name, value in options.items() if value not in (None, False)
     )
     if given:
-        message = (
-            f"--log-to logs curves and takes no {', '.join(given)}; export to a"
-            " file in a separate call"
+        message = f"--log-to logs curves and takes no {', '.join(given)}"
+        raise UsageError(
+            message,
+            hint="export to a file in a separate call",
+            code="options-conflict",
+            options=given,
         )
-        raise UsageError(message, code="options-conflict", options=given)
     for destination in destinations(log_to):
         logged = destination.send(output, run, all_curves=all_curves)
         print_logged(logged)

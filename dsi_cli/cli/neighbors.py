@@ -84,19 +84,16 @@ def neighbors(
     from dsi_cli.store.results import Results
 
     if pairs and class_name is not None:
-        message = (
-            "the closest pairs are those of all classes; leave out --pairs, or --class"
+        message = "the closest pairs are those of all classes"
+        raise UsageError(
+            message, hint="leave out --pairs, or --class", code="options-conflict"
         )
-        raise UsageError(message, code="options-conflict")
     if over_epochs and class_name is None:
-        message = (
-            "--over-epochs shows how the neighbours of one class changed; add --class"
-            " NAME"
-        )
-        raise UsageError(message, code="no-class")
+        message = "--over-epochs shows how the neighbours of one class changed"
+        raise UsageError(message, hint="add --class NAME", code="no-class")
     if over_epochs and epoch is not None:
-        message = "--over-epochs shows all epochs; leave out --epoch"
-        raise UsageError(message, code="options-conflict")
+        message = "--over-epochs shows all epochs"
+        raise UsageError(message, hint="leave out --epoch", code="options-conflict")
     results = Results(output)
     matrix: dict[str, Any] = {"kind": kind, "split": split, "run": run, "most": most}
     if class_name is None:

@@ -263,11 +263,13 @@ def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
     job.
     """
     if not is_installed("ray"):
-        message = (
-            "--engine ray needs Ray, which is not installed; run pip install"
-            " 'dsi-cli[ray]'"
+        message = "--engine ray needs Ray, which is not installed"
+        raise UsageError(
+            message,
+            hint="run pip install 'dsi-cli[ray]'",
+            code="package-missing",
+            package="ray",
         )
-        raise UsageError(message, code="package-missing", package="ray")
     with ExitStack() as stack:
         yield RayEngine(options, stack)
 
@@ -403,11 +405,10 @@ class RayEngine:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
         if not nodes:
-            message = (
-                "the Ray cluster has no node left that does tasks; run the same command"
-                " again to continue"
+            message = "the Ray cluster has no node left that does tasks"
+            raise EngineError(
+                message, hint="run the same command again to continue", code="no-nodes"
             )
-            raise EngineError(message, code="no-nodes")
         return nodes
 
     def _resources_of_machine_job(self) -> TaskResources:
@@ -420,11 +421,12 @@ class RayEngine:
         slots_by_gpu = [(node, TaskResources(1, gpus).slots(node)) for node in nodes]
         cpus = [int(node["CPU"] // slots) for node, slots in slots_by_gpu if slots]
         if not cpus:
-            message = (
-                f"no node of the Ray cluster has {gpus:g} GPUs; give a smaller number"
-                " to gpus_per_task"
+            message = f"no node of the Ray cluster has {gpus:g} GPUs"
+            raise UsageError(
+                message,
+                hint="give a smaller number to gpus_per_task",
+                code="too-many-gpus",
             )
-            raise UsageError(message, code="too-many-gpus")
         return TaskResources(max(1, min(cpus)), gpus)
 
     def _slots(self, resources: TaskResources) -> int:
@@ -445,11 +447,10 @@ def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
     Ray resolves direct arguments.
     """
     if version != __version__:
-        message = (
-            f"{platform.node()} has dsi {__version__}, but here it is {version};"
-            " install the same on every node"
+        message = f"{platform.node()} has dsi {__version__}, but here it is {version}"
+        raise UsageError(
+            message, hint="install the same on every node", code="version-mismatch"
         )
-        raise UsageError(message, code="version-mismatch")
     function, callers_folder, per_machine = _shared_work(references[0])
     if Path(callers_folder).is_dir():
         os.chdir(callers_folder)

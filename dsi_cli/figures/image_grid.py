@@ -69,11 +69,13 @@ def grid(
     `MAX_IMAGES` rows, or no row has a path.
     """
     if len(listing) > MAX_IMAGES:
-        message = (
-            f"{len(listing)} images are too many for a contact sheet; use --most"
-            f" {MAX_IMAGES} or less"
+        message = f"{len(listing)} images are too many for a contact sheet"
+        raise UsageError(
+            message,
+            hint=f"use --most {MAX_IMAGES} or less",
+            code="too-many-images",
+            images=len(listing),
         )
-        raise UsageError(message, code="too-many-images", images=len(listing))
     if len(listing) and listing["path"].isna().all():
         message = (
             "the predictions contain no paths of images, which a contact sheet needs;"

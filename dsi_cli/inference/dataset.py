@@ -122,10 +122,14 @@ def require_range(
     if wrong:
         number = int(targets[wrong[0]])
         message = (
-            f"{locate(wrong[0])}: expected a class number of {allowed}, found {number};"
-            " use a split whose labels are public, or correct them"
+            f"{locate(wrong[0])}: expected a class number of {allowed}, found {number}"
         )
-        raise UsageError(message, code="class-number", number=number)
+        raise UsageError(
+            message,
+            hint="use a split whose labels are public, or correct them",
+            code="class-number",
+            number=number,
+        )
 
 
 def pick_split(names: Iterable[str], train: bool, source: object) -> str:

@@ -163,8 +163,8 @@ def stream(
         if isinstance(row, str):
             if on_bad is None:
                 raise UsageError(
-                    f"{samples.locate(sample)} cannot be decoded ({row}); give"
-                    " skip_bad_images=True in Python to leave it out",
+                    f"{samples.locate(sample)} cannot be decoded ({row})",
+                    hint="give skip_bad_images=True in Python to leave it out",
                     code="bad-image",
                     sample=sample,
                     reason=row,
@@ -190,9 +190,9 @@ def _require_same_size(
     )
     message = (
         "expected images of one size (channels, height, width) after the transform,"
-        f" found that {found}; give --image-size"
+        f" found that {found}"
     )
-    raise UsageError(message, code="image-sizes")
+    raise UsageError(message, hint="give --image-size", code="image-sizes")
 
 
 def _decode_sample(samples: Samples, number: int, transform: Transform) -> Pixels | str:

@@ -305,17 +305,19 @@ class Evaluator:
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
             if not _is_out_of_memory(error):
                 message = (
-                    "the model cannot process these images:"
-                    f" {type(error).__name__}: {first_line(error)}; check --model and"
-                    " --image-size"
+                    f"the model cannot process these images: {type(error).__name__}:"
+                    f" {first_line(error)}"
                 )
-                raise UsageError(message, code="model-failed") from None
+                raise UsageError(
+                    message, hint="check --model and --image-size", code="model-failed"
+                ) from None
         if len(images) == 1:
-            message = (
-                "a single image is too large for the memory; add --device cpu, or a"
-                " smaller --image-size"
+            message = "a single image is too large for the memory"
+            raise UsageError(
+                message,
+                hint="add --device cpu, or a smaller --image-size",
+                code="out-of-memory",
             )
-            raise UsageError(message, code="out-of-memory")
         self._max_fitting_batch = len(images) // 2
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -535,8 +537,8 @@ def resolve_device(device: str) -> str:
     try:
         torch.zeros(1, device=device)
     except Exception as error:  # noqa: BLE001 (each back end raises other exceptions)
-        message = (
-            f"--device {device} is not available: {first_line(error)}; try auto or cpu"
-        )
-        raise UsageError(message, code="unknown-device", device=device) from None
+        message = f"--device {device} is not available: {first_line(error)}"
+        raise UsageError(
+            message, hint="try auto or cpu", code="unknown-device", device=device
+        ) from None
     return device

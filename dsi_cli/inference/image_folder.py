@@ -125,10 +125,15 @@ def open_image_folder(folder: Path) -> Samples:
             contents = "no folder in it"
         message = (
             f"{folder}: expected a folder of images for each class"
-            f" ({', '.join(IMAGE_SUFFIXES)}), found {contents}; check the path, or give"
-            " file.py:function that returns a torch data set"
+            f" ({', '.join(IMAGE_SUFFIXES)}), found {contents}"
         )
-        raise UsageError(message, code="no-images")
+        raise UsageError(
+            message,
+            hint=(
+                "check the path, or give file.py:function that returns a torch data set"
+            ),
+            code="no-images",
+        )
     targets = np.repeat(
         np.arange(len(names), dtype=np.int64), [len(images) for images in found]
     )

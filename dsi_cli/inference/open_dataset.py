@@ -60,7 +60,8 @@ def open_samples(
     if is_function(spec):
         return open_custom(spec, train)
     raise UsageError(
-        f"expected {EXPECTED}; found nothing at {spec[:200]!a}; check the path",
+        f"expected {EXPECTED}; found nothing at {spec[:200]!a}",
+        hint="check the path",
         code="no-such-data",
     )
 
@@ -73,8 +74,7 @@ def image_at(path: str) -> Image:
         return image_folder.open_file(path)
     except Exception as error:
         reason = image_folder.reason_not_decoded(error)
-        message = (
-            f"{path}: expected an image, found none that can be read ({reason}); check"
-            " the file"
-        )
-        raise UsageError(message, code="image-not-readable", path=path) from error
+        message = f"{path}: expected an image, found none that can be read ({reason})"
+        raise UsageError(
+            message, hint="check the file", code="image-not-readable", path=path
+        ) from error

@@ -173,17 +173,15 @@ def read_text(path: Place, expected: str = EXPECTED) -> str:
     text = _decode(data)
     # Control characters, such as NUL or escape, show that the file is not text.
     if text is None or re.search(r"[\x00-\x08\x0b\x0e-\x1f]", text):
-        message = (
-            f"{path}: expected {expected}, found a file that is not text; save it as"
-            " UTF-8, or name another"
+        message = f"{path}: expected {expected}, found a file that is not text"
+        raise UsageError(
+            message, hint="save it as UTF-8, or name another", code="file-not-text"
         )
-        raise UsageError(message, code="file-not-text")
     if not text.strip():
-        message = (
-            f"{path}: expected {expected}, found an empty file; write the class names"
-            " into it"
+        message = f"{path}: expected {expected}, found an empty file"
+        raise UsageError(
+            message, hint="write the class names into it", code="file-empty"
         )
-        raise UsageError(message, code="file-empty")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -211,15 +209,16 @@ def read_bytes(path: Place, expected: str) -> bytes:
     try:
         if path.is_dir():
             raise UsageError(
-                f"{path}: expected {expected}, found a folder; name a file in it",
+                f"{path}: expected {expected}, found a folder",
+                hint="name a file in it",
                 code="file-is-folder",
             )
         with path.open("rb") as file:
             # stat does not know the size of a pipe
             data = file.read(MAX_LABEL_FILE_BYTES + 1)
     except FileNotFoundError:
-        message = f"{path}: expected {expected}, found no such file; check the path"
-        raise UsageError(message, code="file-missing") from None
+        message = f"{path}: expected {expected}, found no such file"
+        raise UsageError(message, hint="check the path", code="file-missing") from None
     except OSError as error:
         message = (
             f"{path}: expected {expected}, but the file could not be read"
@@ -229,11 +228,8 @@ def read_bytes(path: Place, expected: str) -> bytes:
             message, code="file-not-readable", reason=error.strerror
         ) from None
     if len(data) > MAX_LABEL_FILE_BYTES:
-        message = (
-            f"{path}: expected {expected} of at most 64 MB, found a larger file; name"
-            " another"
-        )
-        raise UsageError(message, code="file-too-large")
+        message = f"{path}: expected {expected} of at most 64 MB, found a larger file"
+        raise UsageError(message, hint="name another", code="file-too-large")
     return data
 
 
@@ -268,11 +264,13 @@ def read_mapping(
         for index in _find_classes(row, labels, where):
             if index in mapping:
                 name = quoted(labels.names[index])
-                message = (
-                    f"{where}: class {index} ({name}) comes twice; delete one line"
-                )
+                message = f"{where}: class {index} ({name}) comes twice"
                 raise UsageError(
-                    message, code="mapping-duplicate", line=line, index=index
+                    message,
+                    hint="delete one line",
+                    code="mapping-duplicate",
+                    line=line,
+                    index=index,
                 )
             mapping[index] = (line, senses)
     return mapping
@@ -309,12 +307,14 @@ def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[in
         raise UsageError(message, code="mapping-unknown-class", name=index)
     label = labels.names[number]
     if name and not _is_name(name, label):
-        message = (
-            f"{where}: class {index} is {quoted(label)}, not {quoted(name)}; give the"
-            " mapping of these labels"
-        )
+        message = f"{where}: class {index} is {quoted(label)}, not {quoted(name)}"
         raise UsageError(
-            message, code="mapping-other-labels", index=number, name=name, label=label
+            message,
+            hint="give the mapping of these labels",
+            code="mapping-other-labels",
+            index=number,
+            name=name,
+            label=label,
         )
     return [number]
 

@@ -122,9 +122,12 @@ def _are_confusions(
     targets = find_targets()
     if values.ndim == 2 and targets is not None and len(targets) == len(values):
         raise UsageError(
-            f"{path}: the array {values.shape} may be a confusion matrix, or the"
-            f" predictions of {len(values)} epochs, because there are as many targets;"
-            " save it in an NPZ file under the name confusions or predictions",
+            (
+                f"{path}: the array {values.shape} may be a confusion matrix, or the"
+                f" predictions of {len(values)} epochs, because there are as many"
+                " targets"
+            ),
+            hint="save it in an NPZ file under the name confusions or predictions",
             code="unclear-array",
         )
     return True

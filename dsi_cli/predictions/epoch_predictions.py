@@ -156,9 +156,11 @@ def class_numbers(
         examples = ", ".join(known[:3])
         expected += f", or only names of exactly one class ({examples}, ...)"
     raise UsageError(
-        f"{locate(first)}: the {kind} {label} is not a class; expected {expected};"
-        " correct it, or give the classes that the predictions were made with"
-        " (--labels)",
+        (f"{locate(first)}: the {kind} {label} is not a class; expected {expected}"),
+        hint=(
+            "correct it, or give the classes that the predictions were made with"
+            " (--labels)"
+        ),
         code="unknown-class",
         values=kind,
         label=label,
@@ -251,9 +253,11 @@ class EpochPredictions:
         if truth is not None and (targets != truth).any():
             index = int(np.argmax(targets != truth))
             raise UsageError(
-                f"{self._locate(index)}: the target is {targets[index]}, and"
-                f" {truth[index]} in {truth_name}; give the targets of these samples"
-                " in this order, or none",
+                (
+                    f"{self._locate(index)}: the target is {targets[index]}, and"
+                    f" {truth[index]} in {truth_name}"
+                ),
+                hint="give the targets of these samples in this order, or none",
                 code="targets-contradict",
             )
         counts = confusion_counts(targets, predictions, classes)

@@ -484,9 +484,14 @@ def require_runs(
         )
     if len(runs) > 1 and None in found:
         raise UsageError(
-            f"{predictions.name} does not name the run of its predictions, and there"
-            f" are {len(runs)}: {names}; analyse one run at a time (dsi analyze FOLDER"
-            f" --predictions {predictions.name}), or give a table with a column 'run'",
+            (
+                f"{predictions.name} does not name the run of its predictions, and"
+                f" there are {len(runs)}: {names}"
+            ),
+            hint=(
+                "analyse one run at a time (dsi analyze FOLDER --predictions"
+                f" {predictions.name}), or give a table with a column 'run'"
+            ),
             code="predictions-without-run",
             runs=[*runs],
         )
@@ -615,7 +620,8 @@ def _require_file(path: Path, *other_suffixes: str) -> None:
         raise unusable(name, EXPECTED, found, "check the path", "file-missing")
     if not os.access(path, os.R_OK):
         raise UsageError(
-            f"{path}: the file may not be read; allow it, or give another one",
+            f"{path}: the file may not be read",
+            hint="allow it, or give another one",
             code="not-allowed",
         )
     if path.suffix.lower() not in (*ARRAYS, *TABLES, *other_suffixes):

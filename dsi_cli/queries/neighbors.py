@@ -201,11 +201,12 @@ def neighbor_history(
     """
     last = _choose_matrix(results, kind, None, split, run)
     if kind == "scsm":
-        message = (
-            "the reference matrix is the same at every epoch; choose another kind, or"
-            " leave out the epochs"
+        message = "the reference matrix is the same at every epoch"
+        raise UsageError(
+            message,
+            hint="choose another kind, or leave out the epochs",
+            code="matrix-without-epochs",
         )
-        raise UsageError(message, code="matrix-without-epochs")
     names = class_names(results, last.run)
     index = class_index_by_name(of, names)
     epochs = stored_epochs(results, last)
@@ -341,15 +342,19 @@ def _choose_matrix(
     if split is not None:
         require_choice("split", split, SPLITS)
         if kind not in SPLIT_KINDS:
-            message = f"a matrix of kind {kind} has no split; leave out {split!r}"
-            raise UsageError(message, code="matrix-without-splits", matrix=kind)
+            message = f"a matrix of kind {kind} has no split"
+            raise UsageError(
+                message,
+                hint=f"leave out {split!r}",
+                code="matrix-without-splits",
+                matrix=kind,
+            )
     if kind == "scsm":
         if epoch is not None:
-            message = (
-                "the reference matrix (scsm) is the same at every epoch; leave out the"
-                " epoch"
+            message = "the reference matrix (scsm) is the same at every epoch"
+            raise UsageError(
+                message, hint="leave out the epoch", code="matrix-without-epochs"
             )
-            raise UsageError(message, code="matrix-without-epochs")
         return matrix
     # Without a split, choose the first one that has such a matrix.
     if split is None and kind in SPLIT_KINDS:

@@ -133,10 +133,10 @@ def _require_space(size: int, folder: Path) -> None:
     free = shutil.disk_usage(existing).free
     if size + _RESERVED_BYTES > free:
         message = (
-            f"{size >> 20} MB would be downloaded to {existing}, which has"
-            f" {free >> 20} MB free; free some space"
+            f"{size >> 20} MB would be downloaded to {existing}, which has {free >> 20}"
+            " MB free"
         )
-        raise UsageError(message, code="disk-full")
+        raise UsageError(message, hint="free some space", code="disk-full")
 
 
 def _download(file: RemotePath, folder: Path) -> Path:

@@ -91,12 +91,16 @@ def require_local_output(out: str | PathLike[str]) -> None:
         return
     url = without_secrets(fspath(out)).rstrip("/")
     folder = url.rpartition("/")[2] or "dsi-out"
-    message = (
-        f"the output must be a folder of this machine, not {url}; give -o"
-        f" {shlex.quote(folder)}, and copy that folder to the server afterwards"
-        " (docs/remote.md has the commands)"
+    message = f"the output must be a folder of this machine, not {url}"
+    raise UsageError(
+        message,
+        hint=(
+            f"give -o {shlex.quote(folder)}, and copy that folder to the server"
+            " afterwards (docs/remote.md has the commands)"
+        ),
+        code="url-output",
+        option="--out",
     )
-    raise UsageError(message, code="url-output", option="--out")
 
 
 def clean_message(text: str) -> str:

@@ -489,9 +489,11 @@ class Results:
             raise UsageError(message, code="matrix-too-large")
         message = (
             f"run {run!r} has no reference matrix, because its labels are missing or"
-            " not in WordNet; run dsi analyze with --labels"
+            " not in WordNet"
         )
-        raise UsageError(message, code="no-reference", run=run)
+        raise UsageError(
+            message, hint="run dsi analyze with --labels", code="no-reference", run=run
+        )
 
 
 def whole_epoch(epoch: Any) -> int:
@@ -561,12 +563,19 @@ def _part_from_head(
     rows, columns = (indices.ravel() for indices in selected)
     if len(rows) * len(columns) > similarity.MAX_DENSE_CLASSES**2:
         message = (
-            f"the {kind} of {len(columns):,} classes is not stored, and"
-            f" {len(rows):,} x {len(columns):,} values are too many at once; select a"
-            f" part with .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows"
-            " 0:100; neighbors/ holds the nearest classes of each class"
+            f"the {kind} of {len(columns):,} classes is not stored, and {len(rows):,} x"
+            f" {len(columns):,} values are too many at once"
         )
-        raise UsageError(message, code="matrix-too-large", kind=kind)
+        raise UsageError(
+            message,
+            hint=(
+                f"select a part with .csm({kind!r}, rows=[...], classes=[...]) or dsi"
+                " export --rows 0:100; neighbors/ holds the nearest classes of each"
+                " class"
+            ),
+            code="matrix-too-large",
+            kind=kind,
+        )
     cosines = _cosines(head, kind, head.stat().st_mtime_ns)
     values = np.full((len(rows), len(columns)), np.nan, dtype=np.float32)
     known_rows = np.flatnonzero(rows < cosines.size)

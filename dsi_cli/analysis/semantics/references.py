@@ -77,12 +77,13 @@ class ReferenceMatrix:
             size, classes = self.values.shape, labels.classes
             if size[0] == classes:
                 return self.values
-            message = (
-                f"{self.path} is {_size(size)}, but there are {classes} classes;"
-                " write one row per class"
-            )
+            message = f"{self.path} is {_size(size)}, but there are {classes} classes"
             raise UsageError(
-                message, code="wrong-reference-size", size=size, classes=classes
+                message,
+                hint="write one row per class",
+                code="wrong-reference-size",
+                size=size,
+                classes=classes,
             )
         row_of = {name: row for row, name in enumerate(self.names)}
         rows, missing = [], []
@@ -169,11 +170,13 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
     gaps = np.argwhere(~np.isfinite(inner))
     if len(gaps):
         pair = pair_names(gaps[0])
-        message = (
-            f"the reference {path} has no finite value for {' and '.join(pair)}; give"
-            " one, or leave out a whole class"
+        message = f"the reference {path} has no finite value for {' and '.join(pair)}"
+        raise UsageError(
+            message,
+            hint="give one, or leave out a whole class",
+            code="reference-not-finite",
+            classes=pair,
         )
-        raise UsageError(message, code="reference-not-finite", classes=pair)
     differences = np.abs(inner - inner.T)
     if len(others) and differences.max() > SYMMETRY_TOLERANCE * np.abs(others).max():
         row, column = np.unravel_index(differences.argmax(), differences.shape)
@@ -181,9 +184,14 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
         message = (
             f"the reference {path} is not symmetric: the value of {' and '.join(pair)}"
             f" is {inner[row, column]:g} above the diagonal or {inner[column, row]:g}"
-            " below it; make both equal"
+            " below it"
         )
-        raise UsageError(message, code="reference-not-symmetric", classes=pair)
+        raise UsageError(
+            message,
+            hint="make both equal",
+            code="reference-not-symmetric",
+            classes=pair,
+        )
     if len(others) and diagonal.max() <= others.min() < others.max():
         message = (
             f"the reference {path} has {diagonal.max():g} on its diagonal and larger"
