@@ -364,6 +364,9 @@ def _read_checkpoints(
     if is_single and local is not None:
         named = discover(_siblings(local))
     parts, heads = scan.scan_resolved(named, choice, listed)
+    if is_single and any(part.training.question for part in parts):
+        # The names of the files next to it do not show their epochs.
+        parts, heads = scan.scan_resolved(scan.find_runs([path]), choice, listed)
     if is_single:
         part, records = _records_of_file(path, targets[0], parts)
     else:

@@ -218,6 +218,9 @@ def make_plan(
         partial(progress, "listing revisions"),
         names,
     )
+    for run in found:
+        files = len(run.checkpoints)
+        _log.debug("run %s in %s: %d files", run.name, run.folder, files)
     options, kept = _with_previous_settings(options, found, previous, say)
     settings = previous_plan.settings_of(options)
 

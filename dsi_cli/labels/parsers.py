@@ -21,7 +21,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dsi_cli.labels.index_maps import (
     KEYS,
@@ -90,8 +90,8 @@ _OTHER_NOTATIONS = {
     "a label map": re.compile(r"\A\s*item\s*\{"),
     "a comment": re.compile(r"\A\s*(#|//)"),
     "bullets": re.compile(r"\A\s*[-*•]\s"),
-    "names in quotation marks": re.compile(r"\A\s*([\"']).*\1\s*,?\s*$", re.MULTILINE),
-    "a comma after each name": re.compile(r"\A(.*,\s*\n)+.*\Z"),
+    "names in quotation marks": re.compile(r"\A\s*([\"']).*\1[ \t,]*+$", re.MULTILINE),
+    "a comma after each name": re.compile(r"\A(?:[^\n]*+(?<=,)\n)+.*\Z"),
     "one line with several names": re.compile(r"\A[^\n]*[,;\t][^\n]*\Z"),
 }
 """Notations whose lines are no names."""
@@ -137,7 +137,7 @@ def read_lines(text: str) -> IndexedNames:
     if has_marks and _numbers_in_front(names) is not None:
         raise ValueError("found two numbers, or an id and a number, in each line")
     _require_same_order(names)
-    if _class_numbers(names, _NUMBER_BEHIND):
+    if _class_numbers(names, _NUMBER_BEHIND.fullmatch):
         raise ValueError("found a number after each name; write it before the name")
     return IndexedNames(tuple(names), wnids, first)
 
@@ -165,9 +165,13 @@ def _numbers_in_front(names: Sequence[str]) -> tuple[list[int], list[str]] | Non
     return [int(match["number"]) for match in matches], bare
 
 
-def _class_numbers(names: Sequence[str], pattern: re.Pattern[str]) -> list[int]:
-    """Return the numbers in the names by a pattern; none if they define no order."""
-    matches = [match for name in names if (match := pattern.fullmatch(name))]
+def _class_numbers(
+    names: Sequence[str], read: Callable[[str], re.Match[str] | None]
+) -> list[int]:
+    """Return the numbers in the names, as a pattern reads them; none if they define no
+    order.
+    """
+    matches = [match for name in names if (match := read(name))]
     if len(matches) < max(len(names), 2):
         return []
     # "stage 1", "stage 2" and "stage 3" are names.
@@ -182,8 +186,8 @@ def _require_same_order(names: Sequence[str]) -> None:
     list, or if a name is too long.
     """
     require_short(names)
-    for pattern in (_NUMBER_IN_FRONT, _NUMBER_BEHIND):
-        numbers = _class_numbers(names, pattern)
+    for read in (_NUMBER_IN_FRONT.fullmatch, _NUMBER_BEHIND.fullmatch):
+        numbers = _class_numbers(names, read)
         if numbers == sorted(numbers):
             continue
         first = names[numbers.index(min(numbers))]

@@ -55,8 +55,8 @@ class Story:
     """A run that changes between calls, its results folder, and the files that were
     removed from it.
 
-    `numbered` runs name their files by epoch, and the others are numbered by the order
-    of their names.
+    Numbered runs name their files by epoch, and the epochs of the others are numbered
+    by the order of their steps.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -123,12 +123,8 @@ class Story:
         """Add a checkpoint; one without an epoch may come before others, which get
         other epochs then.
         """
-        letters = [f"{letter}.pt" for letter in "abcdefghijkl"]
-        names = (
-            [f"epoch_{epoch}.pt" for epoch in range(EPOCHS)]
-            if self.is_numbered
-            else letters
-        )
+        word = "epoch" if self.is_numbered else "step"
+        names = [f"{word}_{number}.pt" for number in range(EPOCHS)]
         taken = {*self.names(), *(path.name for path in self.removed.iterdir())}
         free = [name for name in names if name not in taken]
         if free:
@@ -254,10 +250,16 @@ class Story:
 
 
 def tables_of(out: Path) -> dict[str, pd.DataFrame]:
-    """Return every table of an output by its name, with the rows in a fixed order."""
+    """Return every table of an output by its name, with the rows in a fixed order.
+
+    Facts about a file of predictions are left out: a call notices them only if it is
+    given the file.
+    """
     tables = {}
     for path in sorted(out.rglob("*.parquet")):
         frame = pd.read_parquet(path)
+        if path.name == "facts.parquet":
+            frame = frame[~frame["code"].str.startswith("predictions-")]
         keys = [
             name
             for name in frame.columns

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 
 QUICK = Options(draws=0, permutations=0)
@@ -324,16 +325,6 @@ def test_analyze_unrelated_heads_of_one_run_give_a_warning(tmp_path):
         save(tmp_path / "folds" / f"model_{epoch}.pt", head)
     found = noticed(analyze([tmp_path / "epochs"], tmp_path / "out", QUICK))
     assert found["heads-unrelated"]["angle"] >= 80
-    summary = analyze([tmp_path / "folds"], tmp_path / "apart", QUICK)
-    assert noticed(summary) == {
-        "runs-separated": {
-            "name": "folds",
-            "files": ["model_0.pt", "model_1.pt", "model_2.pt"],
-        }
-    }
-    assert [run.name for run in summary.runs] == [
-        "folds/model_0",
-        "folds/model_1",
-        "folds/model_2",
-    ]
-    assert summary.exit_code == 0
+    with pytest.raises(NothingToAnalyseError, match="are unrelated") as caught:
+        analyze([tmp_path / "folds"], tmp_path / "apart", QUICK)
+    assert "--names 'model_{epoch}.pt'" in str(caught.value)

@@ -95,7 +95,7 @@ def test_analyze_labels_of_one_network_fail_the_other_network(ckpts, dsi):
         "--no-report",
     )
     assert found.code == errors.PARTIAL, found.err
-    assert "imagenet.pt: has 9 classes, labels.txt has 5 labels" in found.err
+    assert "imagenet.pt cannot be used: has 9 classes, labels" in found.err
     assert "0 classes" not in found.out + found.err
 
 

@@ -144,8 +144,8 @@ def test_wordnet_screen_and_mapping_name_the_senses(dsi, tmp_path):
     assert "'qzx' is no noun in WordNet 3.0" in lines[1]
     assert lines[2:] == [f"matrix (4 x 4): {out}"]
     assert ended.err.startswith(
-        "3 of 4 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\nThe senses"
-        " are in "
+        "3 of 4 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\nwarning: the"
+        " least certain: 'qzx' (no synset)\nThe senses are in "
     )
     rows = pd.read_csv(mapping)
     assert list(rows.columns) == [

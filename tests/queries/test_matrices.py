@@ -55,10 +55,3 @@ def test_farness_is_the_mean_of_what_exists():
     )
     near = ClassDistance("ncsm", rank, 4, wordnet_rank, wordnet_rank, 2)
     assert_array_equal(near.farness, [[nan, 0.25], [(0.75 + 1.0) / 2, nan]])
-    missing = {"wordnet_similarity": None, "wordnet_rank": None}
-    assert near.pair(0, 1) == {
-        "rank": 1.0,
-        "farness": 0.25,
-        "surprise": False,
-        **missing,
-    }

@@ -20,8 +20,11 @@ def answered(folder, classes, labels, *, epochs, answered_epochs, steps=(None,))
     for epoch, weight in enumerate(heads(epochs, classes=classes)):
         for step in steps:
             named = {} if step is None else {"global_step": step + 100 * epoch}
+            name = (
+                f"epoch_{epoch}.pt" if step is None else f"epoch_{epoch}_step_{step}.pt"
+            )
             save_head(
-                folder / f"{epoch}-{step}.pt",
+                folder / name,
                 weight + (step or 0),
                 epoch=epoch,
                 **named,
