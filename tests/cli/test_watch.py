@@ -201,7 +201,7 @@ def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
         "--json",
     )
     (document,) = map(json.loads, told.out.splitlines())
-    assert (document["exit_code"], document["code"]) == (told.code, "no-such-path")
+    assert (document["exit_code"], document["code"]) == (told.code, "idle")
     assert told.err.startswith(f"error: {document['error']}\n")
 
 
