@@ -546,6 +546,24 @@ def _is_shortcut(network: Network, layer: Layer) -> str | None:
     return "is next to convolutions from its input to its output, as a shortcut is"
 
 
+def _is_generated(network: Network, layer: Layer) -> str | None:
+    # A hypernetwork computes the head from another input than the features: a matrix
+    # that the features are multiplied by, and a bias.
+    position = layer.position
+    for other in network.layers[max(position - 1, 0) : position + 2]:
+        if not are_siblings(other, layer) or other.width_in != layer.width_in:
+            continue
+        narrow, wide = sorted((layer.width_out, other.width_out))
+        features, rest = divmod(wide, max(narrow, 1))
+        is_product = rest == 0 and features > 1
+        if is_product and any(
+            end.kind == "other" and end.width_out == features
+            for end in network.unused[:_MAX_NEAR]
+        ):
+            return f"may compute the head with {other.name}, as in a hypernetwork"
+    return None
+
+
 def _has_tails(network: Network, layer: Layer) -> str | None:
     # The head of torch's AdaptiveLogSoftmaxWithLoss has rows for frequent classes and
     # for groups of rare ones.
@@ -747,6 +765,14 @@ RULES = (
         "unit.a.weight 32x16x3x3, unit.residual.weight 32x16x1x1,"
         " unit.b.weight 32x32x3x3",
         "unit.residual.weight",
+    ),
+    Rule(
+        Code.OTHER_HEAD,
+        "A hypernetwork computes the head.",
+        _is_generated,
+        "conv.weight 32x3x3x3, conv.bias 32, matrix.weight 640x16, matrix.bias 640,"
+        " bias.weight 20x16, bias.bias 20",
+        "bias.weight",
     ),
     Rule(
         Code.NAME,
