@@ -24,10 +24,12 @@ PART = "vast"
 SECONDS, BYTES = 180, 4 << 30
 _RUN = """
 import resource, sys
-from dsi_cli.cli.app import main_with_exit_code
-code = main_with_exit_code(sys.argv[1:])
+import dsi_cli
+run, labels, out, *memory = sys.argv[1:]
+few = {"memory": memory[0], "measures": ["cosine"]} if memory else {}
+dsi_cli.analyze(run, out, labels=labels, **few)
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(f"\\ncode {code} cpu {used.ru_utime + used.ru_stime}")
+print(f"\\ncpu {used.ru_utime + used.ru_stime}")
 """
 
 
@@ -40,22 +42,18 @@ def measure(setup: Setup) -> list[Row]:
     if not (run / "targets.npy").exists():
         timing.run([sys.executable, "-m", "benchmarks.vast", str(run), labels, width])
     shutil.rmtree(out, ignore_errors=True)
-    few = ("--memory", "10MB", "--measure", "cosine") if setup.quick else ()
-    done = timing.python(
-        _RUN, "analyze", str(run), "--labels", labels, "-o", str(out), "--quiet", *few
-    )
-    found = re.search(r"code (\d+) cpu ([\d.]+)", done.said)
-    if found is None or found[1] != "0":
-        raise RuntimeError(
-            f"dsi analyze of {labels} failed: {done.said.strip()[-200:]}"
-        )
+    memory = ["10MB"] if setup.quick else []
+    done = timing.python(_RUN, str(run), labels, str(out), *memory)
+    found = re.search(r"cpu ([\d.]+)", done.said)
+    if found is None:
+        raise RuntimeError(f"analyze of {labels} failed: {done.said.strip()[-200:]}")
     holds = None if setup.quick else done.seconds < SECONDS and done.peak < BYTES
     what = (
-        f"`dsi analyze`, one epoch of {labels}, width {width}, with predictions, report"
-        " and all"
+        f"`dsi_cli.analyze`, one epoch of {labels}, width {width}, with predictions,"
+        " report and all"
     )
     cost = (
-        f"{seconds(done.seconds)}, {seconds(float(found[2]))} of CPU,"
+        f"{seconds(done.seconds)}, {seconds(float(found[1]))} of CPU,"
         f" {megabytes(done.peak)} at most"
     )
     return [

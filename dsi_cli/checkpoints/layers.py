@@ -286,7 +286,24 @@ def _modules(group: NestedStateDict) -> list[_Module]:
             modules[path] = _Module(group, tuple(parts), {}, {}, 0, is_adapted)
         modules[path].names.setdefault(parameter, name)
         modules[path].parameters.setdefault(parameter, tensor)
+    _move_biases(modules)
     return [module for path, module in modules.items() if "lora" not in path.split(".")]
+
+
+def _move_biases(modules: Mapping[str, _Module]) -> None:
+    """Give the only layer of a module the bias that the module adds to its output
+    (graph convolutions, FM).
+    """
+    inner: dict[str, list[_Module]] = {}
+    for path, module in modules.items():
+        inner.setdefault(path.rpartition(".")[0], []).append(module)
+    for path, module in modules.items():
+        if not path or list(module.parameters) != ["bias"]:
+            continue
+        layers = inner.get(path, [])
+        if len(layers) == 1 and list(layers[0].parameters) == ["weight"]:
+            layers[0].parameters["bias"] = module.parameters["bias"]
+            layers[0].names["bias"] = module.names["bias"]
 
 
 def _split_name(name: str) -> tuple[str, str]:
