@@ -24,10 +24,12 @@ PART = "vast"
 SECONDS, BYTES = 180, 4 << 30
 _RUN = """
 import resource, sys
-from dsi_cli.cli.app import main_with_exit_code
-code = main_with_exit_code(sys.argv[1:])
+import dsi_cli
+run, out, labels, *few = sys.argv[1:]
+options = {"memory": "10MB", "measures": "cosine"} if few else {}
+dsi_cli.analyze(run, out, labels=labels, **options)
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(f"\\ncode {code} cpu {used.ru_utime + used.ru_stime}")
+print(f"\\ncpu {used.ru_utime + used.ru_stime}")
 """
 
 
@@ -40,12 +42,10 @@ def measure(setup: Setup) -> list[Row]:
     if not (run / "targets.npy").exists():
         timing.run([sys.executable, "-m", "benchmarks.vast", str(run), labels, width])
     shutil.rmtree(out, ignore_errors=True)
-    few = ("--memory", "10MB", "--measure", "cosine") if setup.quick else ()
-    done = timing.python(
-        _RUN, "analyze", str(run), "--labels", labels, "-o", str(out), "--quiet", *few
-    )
-    found = re.search(r"code (\d+) cpu ([\d.]+)", done.said)
-    if found is None or found[1] != "0":
+    few = ("few",) if setup.quick else ()
+    done = timing.python(_RUN, str(run), str(out), labels, *few)
+    found = re.search(r"cpu ([\d.]+)", done.said)
+    if found is None:
         raise RuntimeError(
             f"dsi analyze of {labels} failed: {done.said.strip()[-200:]}"
         )
@@ -55,7 +55,7 @@ def measure(setup: Setup) -> list[Row]:
         " and all"
     )
     cost = (
-        f"{seconds(done.seconds)}, {seconds(float(found[2]))} of CPU,"
+        f"{seconds(done.seconds)}, {seconds(float(found[1]))} of CPU,"
         f" {megabytes(done.peak)} at most"
     )
     return [
