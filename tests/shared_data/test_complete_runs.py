@@ -39,7 +39,7 @@ def out(real_runs, tmp_path_factory) -> Path:
     """Return the output of an analysis of all complete runs with default options."""
     out = tmp_path_factory.mktemp("complete") / "out"
     summary = analyze([real_runs], out)
-    assert (summary.exit_code, summary.warnings) == (0, [])
+    assert (summary.exit_code, summary.facts) == (0, [])
     return out
 
 

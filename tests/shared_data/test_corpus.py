@@ -15,6 +15,8 @@ from dsi_cli.checkpoints.discovery import CheckpointFile, discover
 from dsi_cli.checkpoints.epochs import epochs_completed
 from dsi_cli.checkpoints.formats import OpenFiles
 from dsi_cli.checkpoints.formats.jax import open_folder
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.training_runs import split_training_runs
 
 NAMELESS = ("fp32_flat_groups", "(kernel)")
 """Where the truth has no name for the head: under ZeRO-3, and in Keras' files."""
@@ -34,11 +36,24 @@ def _found(folder: Path) -> dict[str, CheckpointFile]:
     }
 
 
+def _records(folder: Path) -> dict[str, Record]:
+    """Return the records by file, with the epochs that only the names of all files of
+    a run tell.
+    """
+    found = {}
+    for run in discover([folder]):
+        scanned = [scan_checkpoint(file).record for file in run.checkpoints]
+        for part, records in split_training_runs(run, scanned):
+            for file, record in zip(part.checkpoints, records, strict=True):
+                found[file.checkpoint_path.relative_to(folder).as_posix()] = record
+    return found
+
+
 @pytest.mark.parametrize("case", _cases())
 def test_a_case_is_read_as_the_truth_says(case, corpus, truth):
-    found = _found(corpus / case)
+    found = _records(corpus / case)
     for file in truth["corpus"][case]["files"]:
-        record = scan_checkpoint(found[file["path"]]).record
+        record = found[file["path"]]
         assert record.epoch == file["epoch"]
         assert file["step"] is None or record.step == file["step"]
         assert epochs_completed(record.epoch, record.counts_from) in (
