@@ -58,7 +58,7 @@ def _demo_rows(setup: Setup, runs: Path) -> list[Row]:
     command = timing.dsi(
         "analyze", str(runs), "--labels", LABELS, "-o", str(setup.folder / "out")
     )
-    bare = [*command, "--draws", "0", "--permutations", "0"]
+    bare = [*command, "--permutations", "0"]
     reason = _why_not_by_hand(setup)
     cold, plain, again, hand, said = [], [], [], [], ""
     for _ in range(setup.rounds(3)):
@@ -102,7 +102,7 @@ def _demo_rows(setup: Setup, runs: Path) -> list[Row]:
         ),
         Row(
             PART,
-            f"{what}, `--draws 0 --permutations 0`",
+            f"{what}, `--permutations 0`",
             seconds(median(plain)),
             beside,
             median(hand) / median(plain),

@@ -97,8 +97,6 @@ def _analysed(setup: Setup, labels: str, epochs: int) -> Path:
             str(folder),
             "--labels",
             labels,
-            "--draws",
-            "0",
             "--no-report",
             "-o",
             str(out),

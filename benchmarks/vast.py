@@ -32,15 +32,13 @@ print(f"\\ncode {code} cpu {used.ru_utime + used.ru_stime}")
 
 
 def measure(setup: Setup) -> list[Row]:
-    """Return the row of this part; in quick mode of ImageNet-1k's classes, by blocks as
-    well.
-    """
+    """Return the row of this part; in quick mode of ImageNet-1k's classes."""
     labels, width = ("imagenet1k", "16") if setup.quick else ("imagenet22k", "1280")
     run, out = setup.folder / f"{labels}-{width}" / "run", setup.folder / "vast-out"
     if not (run / "targets.npy").exists():
         timing.run([sys.executable, "-m", "benchmarks.vast", str(run), labels, width])
     shutil.rmtree(out, ignore_errors=True)
-    few = ("--memory", "10MB", "--measure", "cosine") if setup.quick else ()
+    few = ("--measure", "cosine") if setup.quick else ()
     done = timing.python(
         _RUN, "analyze", str(run), "--labels", labels, "-o", str(out), "--quiet", *few
     )

@@ -386,7 +386,7 @@ def stored_epochs(results: Results, matrix: ChosenMatrix) -> list[int]:
 def _missing_matrix(results: Results, matrix: ChosenMatrix) -> UsageError:
     data = f"--{matrix.split or SPLITS[0]}"
     options = {
-        "ncsm_centred": "--centred",
+        "ncsm_centred": "centred=True in Python",
         "ccsm": f"{data} or --predictions",
         "tncsm": f"{data} and --templates",
     }
