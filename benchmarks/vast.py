@@ -34,9 +34,7 @@ print(f"\\ncpu {used.ru_utime + used.ru_stime}")
 
 
 def measure(setup: Setup) -> list[Row]:
-    """Return the row of this part; in quick mode of ImageNet-1k's classes, by blocks as
-    well.
-    """
+    """Return the row of this part; in quick mode of ImageNet-1k's classes."""
     labels, width = ("imagenet1k", "16") if setup.quick else ("imagenet22k", "1280")
     run, out = setup.folder / f"{labels}-{width}" / "run", setup.folder / "vast-out"
     if not (run / "targets.npy").exists():

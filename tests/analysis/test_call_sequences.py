@@ -35,6 +35,8 @@ SHAPING = (
     {"measures": ("cosine",), "centred": True, "head": "fc.weight"},
 )
 """Options that affect rows or heads."""
+OF_A_CALL = ("predictions-without-checkpoint", "epochs-without-predictions")
+"""Facts about a file of predictions, which only a call with this file has."""
 ANALYZE = """
 import pickle, sys
 from dsi_cli.analysis.analyze import analyze
@@ -55,8 +57,8 @@ class Story:
     """A run that changes between calls, its results folder, and the files that were
     removed from it.
 
-    Numbered runs name their files by epoch, and the epochs of the others are numbered
-    by the order of their steps.
+    `numbered` runs name their files by epoch, and the others by step, whose order
+    numbers them.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -123,8 +125,10 @@ class Story:
         """Add a checkpoint; one without an epoch may come before others, which get
         other epochs then.
         """
-        word = "epoch" if self.is_numbered else "step"
-        names = [f"{word}_{number}.pt" for number in range(EPOCHS)]
+        if self.is_numbered:
+            names = [f"epoch_{epoch}.pt" for epoch in range(EPOCHS)]
+        else:
+            names = [f"step_{step:02}.pt" for step in range(EPOCHS)]
         taken = {*self.names(), *(path.name for path in self.removed.iterdir())}
         free = [name for name in names if name not in taken]
         if free:
@@ -259,7 +263,7 @@ def tables_of(out: Path) -> dict[str, pd.DataFrame]:
     for path in sorted(out.rglob("*.parquet")):
         frame = pd.read_parquet(path)
         if path.name == "facts.parquet":
-            frame = frame[~frame["code"].str.startswith("predictions-")]
+            frame = frame[~frame["code"].isin(OF_A_CALL)]
         keys = [
             name
             for name in frame.columns

@@ -126,7 +126,7 @@ def test_analyze_of_results_without_a_cache_sets_them_aside(make_run, tmp_path, 
     ended = dsi("analyze", run, "-o", out, "--no-report")
     line = (
         f"{out} has results of dsi 0.2: they are now in {out}-before-1, and dsi"
-        " analyses all checkpoints again"
+        " analyses all checkpoints again; give labels and other settings again, too"
     )
     assert line in ended.err.splitlines()
     assert contents(tmp_path / "out-before-1") == before
@@ -370,7 +370,7 @@ def longer(tmp_path_factory):
     """Return a longer run and its undisturbed analysis."""
     folder = tmp_path_factory.mktemp("longer")
     write_checkpoints(folder / "run", LONG)
-    analyze([folder / "run"], folder / "out", QUICK)
+    analyze([folder / "run"], folder / "out", Options())
     return folder
 
 
@@ -407,7 +407,7 @@ def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(
     assert not (out / ".lock").exists()
     left = len(matrices(out))
     assert 5 <= left < LONG
-    (told,) = analyze([run], out, QUICK).runs
+    (told,) = analyze([run], out, Options()).runs
     # Rows are kept before the files of their epoch are written.
     assert told.reused in (left, left + 1)
     assert told.read == 0, "all heads had been read"

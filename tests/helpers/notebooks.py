@@ -10,11 +10,12 @@ from dsi_cli.store.results import Results
 
 class Shows(NamedTuple):
     """What a notebook has in its outputs; names in brackets are columns of the CNN's
-    last SAI.
+    last SAI by one measure.
     """
 
     figures: int = 0
     text: tuple[str, ...] = ()
+    measure: str = "cosine"
 
 
 NOTEBOOKS = sorted(
@@ -22,7 +23,9 @@ NOTEBOOKS = sorted(
 )
 SHOWS = {
     "tables": Shows(
-        0, ("30     {value:.3f}      {null_mean:.3f}", "they agree", "ReportFrame(")
+        0,
+        ("30     {value:.3f}  {low:.3f}  {high:.3f}", "they agree", "ReportFrame("),
+        "pearson",
     ),
     "pipes": Shows(
         0,
@@ -57,7 +60,7 @@ def assert_it_shows(name: str, notebook: nbformat.NotebookNode, out: Path) -> No
     curves = Results(out).curves
     cnn = (
         "run == 'cifar100-cnn' and epoch == 30 and metric == 'sai' and of =="
-        " 'ncsm,scsm' and variant == 'cosine'"
+        " 'ncsm,scsm' and variant == @shows.measure"
     )
     for part in shows.text:
         assert part.format(**curves.query(cnn).iloc[0]) in text
