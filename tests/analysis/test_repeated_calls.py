@@ -226,9 +226,9 @@ def test_analyze_keeps_all_saves_within_an_epoch(make_run, tmp_path, monkeypatch
         (1, 30),
     ]
 
-    save_head(run / "d.pt", weights[3], epoch=1, global_step=40)
+    save_head(run / "step_40.pt", weights[3], epoch=1, global_step=40)
     _, opened = again(run, out, monkeypatch)
-    assert opened == ["d.pt"], (
+    assert opened == ["step_40.pt"], (
         "the one that was the last until now keeps its matrix under another name"
     )
     assert set(stored()) == {"0.parquet", "1-20.parquet", "1-30.parquet", "1.parquet"}
