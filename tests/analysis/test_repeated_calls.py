@@ -34,7 +34,7 @@ from dsi_cli.queries.export import export_frame
 from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
 
-QUICK = Options(draws=0)
+QUICK = Options()
 LONG = 40
 SAMPLES = 160
 TARGETS = np.arange(SAMPLES) % len(ANIMALS)
@@ -118,18 +118,16 @@ def test_analyze_again_opens_no_checkpoint_and_writes_no_file(
     assert dsi(*command).out.startswith("Nothing new: 4 of 5 checkpoints.")
 
 
-def test_analyze_of_results_without_a_cache_sets_them_aside_and_keeps_their_settings(
-    make_run, tmp_path, dsi
-):
+def test_analyze_of_results_without_a_cache_sets_them_aside(make_run, tmp_path, dsi):
     run, out, labels = make_run(labels=None), tmp_path / "out", tmp_path / "animals.txt"
     labels.write_text("\n".join(ANIMALS), encoding="utf-8")
     dsi("analyze", run, "-o", out, "--no-report", "--labels", labels)
     shutil.rmtree(out / ".cache")
     before = contents(out)
-    ended = dsi("analyze", run, "-o", out, "--no-report")
+    ended = dsi("analyze", run, "-o", out, "--no-report", "--labels", labels)
     line = (
         f"{out} has results of dsi 0.2: they are now in {out}-before-1, and dsi"
-        " analyses all checkpoints again"
+        " analyses all checkpoints again; give labels and other settings again, too"
     )
     assert line in ended.err.splitlines()
     assert contents(tmp_path / "out-before-1") == before
@@ -157,7 +155,7 @@ def test_a_deleted_checkpoint_gives_way_to_a_new_file_of_its_epoch(make_run, tmp
     analyze([run], out, QUICK)
     (run / "epoch_2.pt").unlink()
     other = heads(1, seed=5)[0]
-    save_head(run / "epoch_2_again.pt", other, epoch=2)
+    save_head(run / "epoch_02.pt", other, epoch=2)
     (told,) = analyze([run], out, QUICK).runs
     assert (told.gone, told.statuses) == (0, {"ok": 4})
     assert_array_equal(Results(out).csm(epoch=2), weight_similarity(other.numpy()))
@@ -202,9 +200,9 @@ def test_analyze_run_of_the_same_name_from_another_folder_is_refused(
 
 def test_analyze_keeps_all_saves_within_an_epoch(make_run, tmp_path, monkeypatch):
     run, out, weights = make_run(epochs=0), tmp_path / "out", heads(4)
-    save_head(run / "a.pt", weights[0], epoch=0, global_step=10)
-    save_head(run / "b.pt", weights[1], epoch=1, global_step=20)
-    save_head(run / "c.pt", weights[2], epoch=1, global_step=30)
+    save_head(run / "step_10.pt", weights[0], epoch=0, global_step=10)
+    save_head(run / "step_20.pt", weights[1], epoch=1, global_step=20)
+    save_head(run / "step_30.pt", weights[2], epoch=1, global_step=30)
     (told,) = analyze([run], out, QUICK).runs
     assert told.statuses == {"ok": 3}
     folder = out / "csms" / "run" / "ncsm"
@@ -229,9 +227,9 @@ def test_analyze_keeps_all_saves_within_an_epoch(make_run, tmp_path, monkeypatch
         (1, 30),
     ]
 
-    save_head(run / "d.pt", weights[3], epoch=1, global_step=40)
+    save_head(run / "step_40.pt", weights[3], epoch=1, global_step=40)
     _, opened = again(run, out, monkeypatch)
-    assert opened == ["d.pt"], (
+    assert opened == ["step_40.pt"], (
         "the one that was the last until now keeps its matrix under another name"
     )
     assert set(stored()) == {"0.parquet", "1-20.parquet", "1-30.parquet", "1.parquet"}
@@ -245,12 +243,12 @@ def test_analyze_rows_for_the_usable_epochs_alone_warn(make_run, tmp_path):
     usable = (0, 2, 3)
     lay_beside(run, predictions)
     told = analyze([run], tmp_path / "all", QUICK)
-    assert not any("preds.npy" in str(warning) for warning in told.warnings)
+    assert not any("preds.npy" in str(warning) for warning in told.messages)
     expected = {epoch: predictions[epoch] for epoch in usable}
     assert accuracies(tmp_path / "all") == accuracies_of(expected)
     lay_beside(run, predictions[:3])
     told = analyze([run], tmp_path / "out", QUICK)
-    assert any("preds.npy" in str(warning) for warning in told.warnings)
+    assert any("preds.npy" in str(warning) for warning in told.messages)
     expected = dict(zip(usable, predictions, strict=False))
     assert accuracies(tmp_path / "out") == accuracies_of(expected)
 
@@ -261,7 +259,7 @@ def test_predictions_nearby_that_do_not_fit_leave_the_earlier_ones(make_run, tmp
     analyze([run], out, QUICK)
     before = contents(out)
     lay_beside(run, drawn(7))
-    assert len(analyze([run], out, QUICK).warnings) == 1
+    assert len(analyze([run], out, QUICK).messages) == 1
     assert_same_tables = contents(out)
     assert (
         assert_same_tables.items()
@@ -293,7 +291,7 @@ def test_predictions_of_fewer_epochs_count_alone_and_lose_no_others(make_run, tm
     told = analyze([run], out, QUICK)
     mixed = accuracies_of({0: one[0], 1: two[1], 2: one[2], 3: two[3]})
     assert accuracies(out) == mixed
-    assert told.warnings, "the predictions come from two files"
+    assert told.facts, "the predictions come from two files"
 
 
 def test_analyze_another_split_keeps_the_first(make_run, tmp_path):
@@ -325,11 +323,11 @@ def test_a_choice_of_epochs_keeps_the_evaluations_of_the_others(make_run, tmp_pa
 
 def test_evaluations_move_along_with_checkpoints_that_order_numbers(make_run, tmp_path):
     run, out, weights = make_run(epochs=0), tmp_path / "out", heads(5)
-    for name, weight in zip("cde", weights[2:], strict=True):
-        save_head(run / f"{name}.pt", weight)
+    for step, weight in zip((30, 40, 50), weights[2:], strict=True):
+        save_head(run / f"step_{step}.pt", weight)
     analyze([run], out, written(tmp_path / "found.npz", drawn(3)))
-    for name, weight in zip("ab", weights[:2], strict=True):
-        save_head(run / f"{name}.pt", weight)
+    for step, weight in zip((10, 20), weights[:2], strict=True):
+        save_head(run / f"step_{step}.pt", weight)
     (told,) = analyze([run], out, QUICK).runs
     assert told.evaluated == 0
     assert accuracies(out) == accuracies_of(dict(enumerate(drawn(3), start=3)))
@@ -403,8 +401,8 @@ def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(
     assert (process.returncode, told) == (code, "")
     assert (
         errors
-        == "dsi: interrupted; finished work is kept, so run the same command again to"
-        " continue\n"
+        == "error: interrupted\nhint: finished work is kept; run the same command again"
+        " to continue\n"
     )
     assert not (out / ".tmp").exists()
     assert not (out / ".lock").exists()

@@ -342,7 +342,7 @@ def test_summary_and_progress_are_complete(analysed):
         ("collapsed", {"ok": 16}, 16, 100, "cifar100"),
         ("garments", {"ok": 16}, 16, 10, "fashion-mnist"),
     ]
-    assert analysed.summary.warnings == []
+    assert analysed.summary.facts == []
     for stage in ("reading classifiers", "comparing matrices"):
         assert [event for event in analysed.events if event[0] == stage] == [
             (stage, n, 94) for n in range(1, 95)
