@@ -122,8 +122,9 @@ def _wrong_usage(error: Any, arguments: Sequence[str]) -> Failure:
         hint = f"run dsi {near}" if near else help_hint
         return Failure(USAGE, f"dsi has no command {name!r}", "unknown-command", hint)
     if hasattr(error, "possibilities"):
-        known = error.possibilities or []
-        hint = f"use {' or '.join(known)}" if known else help_hint
+        known = [option.lstrip("-") for option in error.possibilities or []]
+        near = nearest(error.option_name.lstrip("-"), known)
+        hint = f"use --{near}" if near else help_hint
         message = f"{command} has no option {error.option_name}"
         return Failure(USAGE, message, "unknown-option", hint)
     message = str(error.format_message()).rstrip(".")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from dsi_cli.errors import UsageError, nearest
+from dsi_cli.errors import UsageError, nearest, suggestion
 from dsi_cli.figures.style import SCREEN, Style
 from dsi_cli.queries import matrices, mistakes
 from dsi_cli.store.schema import PREDICTIONS, SPLITS
@@ -181,12 +181,11 @@ def figure_spec(name: str) -> FigureSpec:
     by_name = {spec.name: spec for spec in (*FIGURES, ANIMATION_SPEC)}
     if name in by_name:
         return by_name[name]
-    suggestion = nearest(name, by_name)
     names = ", ".join(by_name)
-    hint = f"use {suggestion}" if suggestion else f"dsi plot draws {names}"
     raise UsageError(
-        f"there is no figure {name!r}: {hint}",
+        f"there is no figure {name!r}: dsi plot draws {names}"
+        f"{suggestion(name, by_name)}",
         code="unknown-figure",
         figure=name,
-        suggestion=suggestion,
+        suggestion=nearest(name, by_name),
     )

@@ -90,9 +90,7 @@ _OTHER_NOTATIONS = {
     "a label map": re.compile(r"\A\s*item\s*\{"),
     "a comment": re.compile(r"\A\s*(#|//)"),
     "bullets": re.compile(r"\A\s*[-*•]\s"),
-    "names in quotation marks": re.compile(r"\A\s*([\"']).*\1[ \t,]*+$", re.MULTILINE),
     "a comma after each name": re.compile(r"\A(?:[^\n]*+(?<=,)\n)+.*\Z"),
-    "one line with several names": re.compile(r"\A[^\n]*[,;\t][^\n]*\Z"),
 }
 """Notations whose lines are no names."""
 
@@ -147,6 +145,12 @@ def _require_one_name_per_line(text: str) -> None:
     for notation, pattern in _OTHER_NOTATIONS.items():
         if pattern.search(text):
             raise ValueError(f"found {notation}")
+    first, *others = text.strip().split("\n")
+    first = first.rstrip(" \t,")
+    if first.startswith(("'", '"')) and first[1:].endswith(first[0]):
+        raise ValueError("found names in quotation marks")
+    if not others and any(mark in first for mark in ",;\t"):
+        raise ValueError("found one line with several names")
 
 
 def _numbers_in_front(names: Sequence[str]) -> tuple[list[int], list[str]] | None:

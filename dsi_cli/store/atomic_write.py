@@ -114,15 +114,11 @@ def write_error(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> Outp
     """Return the error that says why a path could not be written; ``option`` chooses
     another path.
     """
-    reason, code = (
-        f"{error.strerror or error}; choose another output with {option}",
-        "cannot-write",
-    )
+    reason = str(error.strerror or error)
+    hint, code = f"choose another output with {option}", "cannot-write"
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        reason, code = (
-            "the disk is full; free some space and run the same command again to go on",
-            DISK_FULL,
-        )
-    return OutputError(
-        f"{path} could not be written: {reason}", code=code, path=str(path)
-    )
+        reason = "the disk is full"
+        hint = "free some space and run the same command again to go on"
+        code = DISK_FULL
+    message = f"{path} could not be written: {reason}"
+    return OutputError(message, hint=hint, code=code, path=str(path))

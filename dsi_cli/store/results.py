@@ -443,12 +443,10 @@ class Results:
             return names[0]
         listed = f"{self.path} holds {', '.join(names) or 'none'}"
         if name is None:
-            hint = (
-                f"add --run {names[0]}, or another one (in Python run=)"
-                if names
-                else "run dsi analyze first"
-            )
-            raise UsageError(f"{listed}; {hint}", code="ambiguous-run", runs=names)
+            hint = "run dsi analyze first"
+            if names:
+                hint = f"add --run {names[0]}, or another one (in Python run=)"
+            raise UsageError(listed, hint=hint, code="ambiguous-run", runs=names)
         raise UsageError(
             f"no run {name!r}: {listed}{suggestion(name, names)}",
             code="unknown-run",

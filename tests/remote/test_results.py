@@ -176,8 +176,8 @@ def test_analyze_with_a_url_as_output_raises_before_it_reads(make_run, dsi, comm
         2,
         (
             "error: the output must be a folder of this machine, not"
-            " s3://lab/results/resnet 18; give -o 'resnet 18', and copy that folder to"
-            " the server afterwards (docs/remote.md has the commands)\n"
+            " s3://lab/results/resnet 18\nhint: give -o 'resnet 18', and copy that folder"
+            " to the server afterwards (docs/remote.md has the commands)\n"
         ),
     )
     with raises("url-output", UsageError):
@@ -190,5 +190,5 @@ def test_report_and_plot_of_a_url_without_an_output_raise(dsi, command):
     ended = dsi(name, OUT, *figures)
     assert (ended.code, ended.err) == (
         2,
-        f"error: {OUT} cannot be written to; add -o with a path of this machine\n",
+        f"error: {OUT} cannot be written to\nhint: add -o with a path of this machine\n",
     )

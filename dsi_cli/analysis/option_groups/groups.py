@@ -90,10 +90,10 @@ class InputOptions:
         "Use averaged (EMA) weights instead of raw ones.",
         is_kept=True,
     )
-    keep_extra_classes: bool = keyword(
+    keep_extra_classes: bool = option(
+        "--keep-extra-classes/--no-keep-extra-classes",
         "Keep the head's rows for no object or background.",
         is_kept=True,
-        default=False,
     )
     log: str | None = option(
         "--log FILE",
