@@ -23,6 +23,7 @@ one training only if all of this holds:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -150,7 +151,10 @@ def _trainings(
     usable = [record for record in records if record.status == OK]
     trainings: list[Training] = []
     for group in _group_by_network(usable):
-        trainings += _group_by_name(group, readings, is_named=is_named)
+        of_network = _group_by_name(group, readings, is_named=is_named)
+        if not is_named:
+            _ask_if_single(of_network)
+        trainings += of_network
     if not is_named:
         for training in trainings:
             _ask_if_unrelated(training, readings, read_head)
@@ -339,6 +343,30 @@ def _key(record: Record, reading: Reading) -> tuple[Any, ...]:
     file = None if record.entry is None else deduplication.file_path(record)
     is_averaged = trainers.is_averaged(record.name.replace("-", "_"))
     return file, record.fold, is_averaged, reading.label.lower()
+
+
+def _ask_if_single(trainings: Sequence[Training]) -> None:
+    """Ask if the trainings of a network are words in the names of single checkpoints,
+    whose contents have different epochs: they may be epochs of one training.
+    """
+    records = [record for training in trainings for record in training.records]
+    epochs = {record.epoch for record in records}
+    are_single = len(records) == len(trainings) == len(epochs) > 1
+    are_words = not any(re.search(r"\d", training.label) for training in trainings)
+    are_in_contents = all(one.epoch_source == names.CONTENTS for one in records)
+    if not (are_single and are_words and are_in_contents):
+        return
+    files = listed([record.name for record in records], 3)
+    suffix = PurePosixPath(records[0].name).suffix
+    advice = names.either_option(
+        option_text(f"{{}}{suffix}"), option_text(f"{{run}}{suffix}")
+    )
+    question = (
+        f"the contents of {files} have different epochs, and their names different"
+        f" words; {advice}"
+    )
+    for training in trainings:
+        training.question = training.question or question
 
 
 def _ask_if_unrelated(

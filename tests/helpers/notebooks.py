@@ -37,7 +37,7 @@ SHOWS = {
             "class,apple,",
         ),
     ),
-    "figures": Shows(6, ("figures/sai.pdf",)),
+    "figures": Shows(5, ("figures/agreement.pdf",)),
     "comparing": Shows(
         0,
         (
