@@ -25,16 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED, TERMINATED = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    130,
-    143,
-)
+DONE = 0
+BUG = 1
+USAGE = 2
+NOTHING = 3
+PARTIAL = 4
+OUTPUT = 5
+INTERRUPTED = 130
+TERMINATED = 143
 """The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not
 be used.
 """

@@ -105,9 +105,10 @@ def diff(
     for index, path in enumerate((first, first if second is None else second)):
         run = runs[min(index, len(runs) - 1)] if runs else None
         epoch = epochs[min(index, len(epochs) - 1)] if epochs else None
-        folder = (
-            None if urls.scheme_of(path) is not None else Path(urls.local_path(path))
-        )
+        if urls.scheme_of(path) is not None:
+            folder = None
+        else:
+            folder = Path(urls.local_path(path))
         if folder is not None and folder.is_dir() and layout.is_output(folder):
             sides.append(_read_results(folder, run, epoch))
         else:
@@ -117,11 +118,10 @@ def diff(
     a, b = (side.network for side in sides)
     _require_same_classes(a, b)
     reason, z = _reason_no_angles(a, b)
-    variation = (
-        _variation_of_epochs(sides)
-        if group is None
-        else _variation_of_repetitions(sides[0], group)
-    )
+    if group is None:
+        variation = _variation_of_epochs(sides)
+    else:
+        variation = _variation_of_repetitions(sides[0], group)
     found = compare(a, b, variation, reason, z)
     if any(side.results for side in sides) and (
         labels is not None or choice != HeadOptions()

@@ -118,11 +118,10 @@ def find_runs(
                 code="is-results-folder",
             )
         others, unread = find_other_files(paths)
-        where = (
-            f"under {listed} ({count(others, 'other file')})"
-            if paths
-            else "in an empty list of paths"
-        )
+        if paths:
+            where = f"under {listed} ({count(others, 'other file')})"
+        else:
+            where = "in an empty list of paths"
         message = f"no checkpoints {where}: expected {EXPECTED}"
         if unread is not None:
             # The reason why the file cannot be read says how to convert it.
@@ -154,10 +153,8 @@ def scan_resolved(
     The number of the user's labels (`listed`) is evidence for the head; `progress` is
     that of `scan_all`.
     """
-    scanner, heads = (
-        CheckpointScanner(choice, None if listed is None else len(listed.names)),
-        Heads(),
-    )
+    scanner = CheckpointScanner(choice, None if listed is None else len(listed.names))
+    heads = Heads()
     runs = scan_all([(run, scanner, {}) for run in found], heads, None, progress)
     resolved, _, _ = resolve_all_duplicates(runs, None)
     return resolved, heads
@@ -214,9 +211,10 @@ def resolve_all_duplicates(
         places = _places_of_log(
             run.training, is_only_child=siblings[run.training.folder.parent] == 1
         )
-        found = (
-            log.of_run(run.name) if log is not None else _find_log(run.training, places)
-        )
+        if log is not None:
+            found = log.of_run(run.name)
+        else:
+            found = _find_log(run.training, places)
         run = resolve_duplicates(
             run, epochs, found is not None and found.begins_before_training
         )

@@ -52,9 +52,8 @@ class RunSummary:
     problems: list[tuple[str, str, str]]
     # the source of the predictions on each split, in words
     splits: dict[str, str] = field(default_factory=dict)
-    evaluated: int = (
-        0  # the number of evaluation results made in this call, one per epoch and split
-    )
+    # the number of evaluation results made in this call, one per epoch and split
+    evaluated: int = 0
     not_evaluated: list[tuple[str, str, str]] = field(default_factory=list)
     """Path, split and reason of each evaluation result that could not be made."""
     # the names of the reference matrices, the main one first
@@ -72,9 +71,8 @@ class Summary:
     facts: list[Fact] = field(default_factory=list)  # what all steps noticed
     seconds: float = 0.0
     report: str | None = None  # the path of the HTML report; None without one
-    report_problem: str | None = (
-        None  # the reason why the report could not be written; the tables are complete
-    )
+    # the reason why the report could not be written; the tables are complete
+    report_problem: str | None = None
     unchanged: bool = False  # True if the tables are the same as before this call
     # the trackers that have the curves
     logged: list[Logged] = field(default_factory=list)
@@ -104,11 +102,9 @@ class Summary:
         """
         if self.problems:
             return OUTPUT
-        return (
-            PARTIAL
-            if any(run.statuses.get(FAILED) or run.not_evaluated for run in self.runs)
-            else DONE
-        )
+        if any(run.statuses.get(FAILED) or run.not_evaluated for run in self.runs):
+            return PARTIAL
+        return DONE
 
     def send_curves(self, destinations: Iterable[Destination]) -> None:
         """Send the curves to trackers, and record which have them, or why one has
@@ -131,12 +127,10 @@ def digest_of_tables(out: Path) -> str:
 
 def summarise(run: RunCheckpoints, plan: Plan, *, reused: int) -> RunSummary:
     """Return the summary of a run that was analysed."""
-    name, usable, labels, log = (
-        run.name,
-        run.usable,
-        plan.labels[run.name],
-        plan.logs[run.name],
-    )
+    name = run.name
+    usable = run.usable
+    labels = plan.labels[run.name]
+    log = plan.logs[run.name]
     label_list, evaluations = labels.label_list, plan.evaluations
     return RunSummary(
         name=name,

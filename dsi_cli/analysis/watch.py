@@ -170,10 +170,8 @@ def watch(
                 files.refresh()
                 break
             limit = LISTINGS_FOR_RUNS * every if idle is None else idle
-            previous, reached = (
-                reached,
-                ReachedEvent(tuple(sorted(analysed.runs)), limit),
-            )
+            previous = reached
+            reached = ReachedEvent(tuple(sorted(analysed.runs)), limit)
             if reached != previous:
                 yield reached
         if is_news:
@@ -289,10 +287,8 @@ class _Files:
 
     def _list(self) -> dict[Place, tuple[int, int]]:
         files: dict[Place, tuple[int, int]] = {}
-        reason, self.existing = (
-            f"no checkpoint yet under {', '.join(map(str, self.paths))}",
-            [],
-        )
+        reason = f"no checkpoint yet under {', '.join(map(str, self.paths))}"
+        self.existing = []
         for path in self.paths:
             try:
                 runs = discover([path], revisions=self._revisions, names=self._names)

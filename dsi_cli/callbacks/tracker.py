@@ -186,10 +186,7 @@ class Tracker:
         try:
             try:
                 return choose_head(
-                    groups,
-                    trainers.RAW,
-                    head_name=self._head_name,
-                    classes=classes,
+                    groups, trainers.RAW, head_name=self._head_name, classes=classes
                 )
             except ClassCountError:
                 # `start` reports both numbers.
@@ -333,10 +330,8 @@ def _content(model: Any) -> CheckpointContent:
     }
     tensors = {}
     for name, value in arrays.items():
-        dtype, shape = (
-            str(value.dtype).removeprefix("torch."),
-            tuple(map(int, value.shape)),
-        )
+        dtype = str(value.dtype).removeprefix("torch.")
+        shape = tuple(map(int, value.shape))
         if dtype in FLOATS:
             dtype = "float32"  # as which the values are read
         storage = Storage(

@@ -62,9 +62,8 @@ MAX_NAME_LENGTH = 4096
 """The maximum number of characters in the head's name, which is stored in a table. No
 network has longer names.
 """
-MAX_REASON_CHARACTERS = (
-    4000  # the maximum length of the reason why a checkpoint is not used
-)
+# the maximum length of the reason why a checkpoint is not used
+MAX_REASON_CHARACTERS = 4000
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
 """The name of the head in torchvision and Detectron2, where it always has a row for the
 background.
@@ -117,12 +116,10 @@ class ScanResult:
     """The record of a checkpoint, and its classifier's weight."""
 
     record: Record
-    weight: NDArray[np.float32] | None = (
-        None  # ``(classes, features)``; None if the record is not ``ok``
-    )
-    bias: NDArray[np.float32] | None = (
-        None  # ``(classes,)``; None if the classifier has no bias, or if it is unknown
-    )
+    # ``(classes, features)``; None if the record is not ``ok``
+    weight: NDArray[np.float32] | None = None
+    # ``(classes,)``; None if the classifier has no bias, or if it is unknown
+    bias: NDArray[np.float32] | None = None
     file: CheckpointFile | None = None
     """The checkpoint. If its file holds several epochs, this is only one of them."""
 
@@ -414,11 +411,10 @@ def _with_hugging_face_state(
     """Return the record with epoch and step from the metadata of a Hugging Face folder,
     if it is one.
     """
-    state = (
-        _sibling_json(file, "trainer_state.json")
-        if file.moment is None or file.moment.has_state
-        else None
-    )
+    if file.moment is None or file.moment.has_state:
+        state = _sibling_json(file, "trainer_state.json")
+    else:
+        state = None
     if isinstance(state, dict):
         stated = _with_epoch(
             replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state
@@ -618,10 +614,8 @@ def _head_of_base_model(
         if trainers.as_dict(config).get("bias", "none") == "none":
             bias = head_weight.head_bias(chosen, len(rows))
     # Add the adapter's change, if it changes the head.
-    layer, tree = (
-        f"base_model.model.{chosen.name.removesuffix('.weight')}",
-        trainers.as_dict(content.tree),
-    )
+    layer = f"base_model.model.{chosen.name.removesuffix('.weight')}"
+    tree = trainers.as_dict(content.tree)
     down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
     note = "the classifier of this adapter is that of its base model"
     if isinstance(down, Tensor) and isinstance(up, Tensor):

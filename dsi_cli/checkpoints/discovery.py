@@ -113,9 +113,8 @@ class TrainingRun:
     question: str | None = None
     """The reason why dsi asks for ``--names``, and uses none of the checkpoints."""
     facts: tuple[Fact, ...] = ()  # what was noticed about the names
-    tracked: TrackedRun | None = (
-        None  # the run of an experiment tracker, which has the curves
-    )
+    # the run of an experiment tracker, which has the curves
+    tracked: TrackedRun | None = None
 
 
 def discover(
@@ -334,11 +333,10 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
             yield from sorted(matches, key=lambda match: natural_key(str(match)))
         else:
             text = urls.local_path(path)
-            names = (
-                [text]
-                if os.path.lexists(text)
-                else sorted(glob.glob(text, recursive=True), key=natural_key)
-            )
+            if os.path.lexists(text):
+                names = [text]
+            else:
+                names = sorted(glob.glob(text, recursive=True), key=natural_key)
             if not names and glob.has_magic(text):
                 raise UsageError(
                     f"no file or folder fits the pattern {text}",

@@ -49,9 +49,8 @@ class EpochAndStep(NamedTuple):
     epoch: int | None = None
     source: str | None = None  # the source of ``epoch``, by `dsi_cli.checkpoints.names`
     step: int | None = None
-    has_state: bool = (
-        False  # True if a revision has a trainer's state, which has precedence
-    )
+    # True if a revision has a trainer's state, which has precedence
+    has_state: bool = False
 
 
 def epoch_and_step(tree: Any, file_names: Sequence[str]) -> EpochAndStep:

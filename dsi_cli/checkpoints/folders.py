@@ -48,10 +48,7 @@ MODEL_FILES = (
 )
 """The files that make a folder one checkpoint, the best first."""
 # the files with metadata in a folder that is one checkpoint
-STATE_FILES = (
-    "trainer_state.json",
-    "config.json",
-)
+STATE_FILES = ("trainer_state.json", "config.json")
 _OTHER_SUFFIXES = (
     ".json",
     ".txt",
@@ -88,10 +85,7 @@ _OUTPUT_TABLE = (  # the file that marks a results folder of dsi, which is skipp
     "checkpoints.parquet"
 )
 # folders with copies of checkpoints, which are searched only if the user names them
-TRACKER_FOLDERS = (
-    "wandb",
-    "mlruns",
-)
+TRACKER_FOLDERS = ("wandb", "mlruns")
 _IGNORED_FOLDERS = frozenset(
     {
         ".git",
@@ -119,11 +113,9 @@ class FolderContents:
     moments: list[EpochAndStep] = field(default_factory=list)
     """Epoch and step of each file if the files are revisions, the oldest first."""
     ignored: int = 0  # the number of other files
-    unread: Place | None = (
-        # the first of the other files that may contain weights in a form that dsi does
-        # not read
-        None
-    )
+    # the first of the other files that may contain weights in a form that dsi does not
+    # read
+    unread: Place | None = None
     name: str | None = None  # the name of the run in its tracker
     tracked: TrackedRun | None = None
 

@@ -109,9 +109,7 @@ _OTHER_NAMES = (
         r"recon|generator|^to_pixels?$|^decoder_pred",
     ),
     OtherName(
-        Code.NAME,
-        "a head for boxes or masks",
-        r"bbox(?!_head)|box_?reg|mask_head|rpn",
+        Code.NAME, "a head for boxes or masks", r"bbox(?!_head)|box_?reg|mask_head|rpn"
     ),
     OtherName(Code.NAME, "a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
     OtherName(Code.NAME, "a gate", r"gate|gating|router|squeeze|^se\d*$|excit"),

@@ -29,12 +29,10 @@ class EpochNumbers(NamedTuple):
     """The numbers of the epochs of checkpoints or of a log."""
 
     numbers: frozenset[int]
-    counts_from: int | None = (
-        None  # the number of the first finished epoch, if it is known
-    )
-    are_stated: bool = (
-        True  # False if a log has no numbers, and dsi counts its rows from 1
-    )
+    # the number of the first finished epoch, if it is known
+    counts_from: int | None = None
+    # False if a log has no numbers, and dsi counts its rows from 1
+    are_stated: bool = True
 
     @property
     def first(self) -> int | None:
@@ -82,21 +80,17 @@ def find_shift(
     if not possible:
         # A log may lack epochs, because not every epoch is evaluated, or because a
         # resumed training has begun a new log.
-        possible, enough = (
-            [
-                shift
-                for shift in SHIFTS
-                if log.numbers <= _shifted(files.numbers, shift)
-            ],
-            MIN_EVIDENCE,
-        )
+        possible = [
+            shift for shift in SHIFTS if log.numbers <= _shifted(files.numbers, shift)
+        ]
+        enough = MIN_EVIDENCE
     evidence = {shift: _evidence(files, log, shift, usual_shift) for shift in possible}
     if len(evidence) < 2:
         return next(iter(evidence), None)
     best, second = sorted(evidence, key=lambda shift: -evidence[shift])[:2]
-    return (
-        best if evidence[best] >= enough and evidence[best] > evidence[second] else None
-    )
+    if evidence[best] >= enough and evidence[best] > evidence[second]:
+        return best
+    return None
 
 
 def shift_by_values(files: ValuesByEpoch, log: ValuesByEpoch) -> int | None:

@@ -230,11 +230,7 @@ def _may_be_margin(layer: Layer, classes: int | None) -> bool:
 
 
 def _orient_parameter(
-    layer: Layer,
-    widths: set[int],
-    ends: _Ends,
-    classes: int | None,
-    may_be_table: bool,
+    layer: Layer, widths: set[int], ends: _Ends, classes: int | None, may_be_table: bool
 ) -> Layer:
     """Return a raw parameter with its classes as rows, if the number of classes or the
     widths of other layers show them.
@@ -261,11 +257,7 @@ def _orient_parameter(
 
 
 def _has_class_columns(
-    layer: Layer,
-    widths: set[int],
-    ends: _Ends,
-    classes: int | None,
-    may_be_table: bool,
+    layer: Layer, widths: set[int], ends: _Ends, classes: int | None, may_be_table: bool
 ) -> bool | None:
     """Return whether a raw parameter has a column for each class, or None if nothing
     shows it.

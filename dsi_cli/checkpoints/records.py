@@ -48,25 +48,17 @@ class Record:
     extra rows.
     """
     status: str = OK
-    reason: str | None = (
-        # the reason why the status is not ``ok``, or a note about a usable checkpoint
-        None
-    )
+    # the reason why the status is not ``ok``, or a note about a usable checkpoint
+    reason: str | None = None
     code: str | None = None
     """The stable name of the reason why the status is not ``ok``, such as ``cut-off``:
     reasons may be reworded, codes are not.
     """
     modified_ns: int = 0
-    counts_from: int | None = (
-        # the number that the trainer writes after its first epoch, if the contents show
-        # it
-        None
-    )
-    entry: str | None = (
-        # the label of one of several epochs in a file; None for a file with one
-        # checkpoint
-        None
-    )
+    # the number that the trainer writes after its first epoch, if the contents show it
+    counts_from: int | None = None
+    # the label of one of several epochs in a file; None for a file with one checkpoint
+    entry: str | None = None
     network: str | None = None
     """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head
     was found.
@@ -92,14 +84,15 @@ class Record:
         )
         if parts[0] == "wandb:":
             return "/".join(parts[-2:])
-        revision = (
-            next((index for index, part in enumerate(parts) if "@" in part), None)
-            if parts[0] == "hf:"
-            else None
-        )
-        return (
-            PurePath(self.path).name if revision is None else "/".join(parts[revision:])
-        )
+        if parts[0] == "hf:":
+            revision = next(
+                (index for index, part in enumerate(parts) if "@" in part), None
+            )
+        else:
+            revision = None
+        if revision is None:
+            return PurePath(self.path).name
+        return "/".join(parts[revision:])
 
     @property
     def version(self) -> tuple[int, int, str | None]:

@@ -72,11 +72,10 @@ def search_tracked_run(run: TrackedRun, runs: Folders) -> None:
         folders.search_folder(run.folder, found)
     for folder, contents in found.items():
         contents.tracked = run
-        contents.name = (
-            run.name
-            if len(found) == 1
-            else f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
-        )
+        if len(found) == 1:
+            contents.name = run.name
+        else:
+            contents.name = f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
     runs |= found
 
 
@@ -92,13 +91,10 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
     for revision in revisions:
         folder, files = _files_of_revision(revision)
         state = folder / folders.STATE_FILES[0]
-        state_tag = (
-            state.tag()
-            if revision.error is None
-            and not isinstance(state, Path)
-            and state.is_file()
-            else None
-        )
+        if revision.error is None and not isinstance(state, Path) and state.is_file():
+            state_tag = state.tag()
+        else:
+            state_tag = None
         for path, status in files:
             parts = [path, *folders.other_parts(path)] if revision.error is None else []
             identity = tuple(
@@ -113,11 +109,10 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
             have_state.append(state_tag is not None and state_tag not in seen)
         last_state = last_state if state_tag is None else state
         seen.add(state_tag)
-    log = (
-        None
-        if last_state is None
-        else as_dict(read_json_or_none(last_state)).get("log_history")
-    )
+    if last_state is None:
+        log = None
+    else:
+        log = as_dict(read_json_or_none(last_state)).get("log_history")
     contents.moments = _moments(
         texts, have_state, log if isinstance(log, list) else [], are_commits=are_commits
     )

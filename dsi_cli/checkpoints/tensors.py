@@ -117,10 +117,8 @@ class Quantiser(NamedTuple):
     # a number, or a tensor with one value for each index of ``axis``
     scale: float | Any
     zero: int | Any
-    axis: int | None = (
-        # the axis along which scale and zero differ; None if they are single numbers
-        None
-    )
+    # the axis along which scale and zero differ; None if they are single numbers
+    axis: int | None = None
 
 
 class Tensor(NamedTuple):

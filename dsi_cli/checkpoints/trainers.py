@@ -302,11 +302,10 @@ def _split_by_role(
     ):
         yield EMA, tensors
         return
-    averaged = (
-        {name for name in tensors if is_averaged(name.split(".", 1)[0])}
-        if role == RAW
-        else set()
-    )
+    if role == RAW:
+        averaged = {name for name in tensors if is_averaged(name.split(".", 1)[0])}
+    else:
+        averaged = set()
     if not averaged or len(averaged) == len(tensors):
         yield role, tensors
         return

@@ -217,10 +217,7 @@ def _with_moment_in_name(record: Record, reading: Reading) -> Record:
 
 
 def _read_by_pattern(
-    run: TrainingRun,
-    pattern: NamePattern,
-    records: Sequence[Record],
-    facts: list[Fact],
+    run: TrainingRun, pattern: NamePattern, records: Sequence[Record], facts: list[Fact]
 ) -> tuple[dict[str, Reading], list[Record]]:
     """Return the readings of `--names` and the records with their epochs and steps,
     without those that do not match; add a fact about contents with other epochs.

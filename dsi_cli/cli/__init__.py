@@ -29,9 +29,7 @@ def main() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         # imported now, so that the threshold applies to its objects
-        from dsi_cli.cli.app import (
-            main_with_exit_code,
-        )
+        from dsi_cli.cli.app import main_with_exit_code
 
         code = main_with_exit_code(sys.argv[1:])
     except KeyboardInterrupt:  # before the command begins, or after it has ended

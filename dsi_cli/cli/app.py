@@ -204,11 +204,10 @@ def split_docstring(function: Callable[..., int]) -> tuple[str, list[str]]:
 def _command(name: str) -> Any:
     function = command_function(name)
     description, examples = split_docstring(function)
-    epilog = (
-        "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
-        if examples
-        else None
-    )
+    if examples:
+        epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
+    else:
+        epilog = None
     single = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
     )
@@ -239,10 +238,7 @@ class _SectionedCommand(TyperCommand):
             title = "Options"
             if parameter.param_type_name == "argument":
                 # some versions of Typer add the type, as <list[str]>
-                title, name = (
-                    "Arguments",
-                    name.partition(" <")[0],
-                )
+                title, name = ("Arguments", name.partition(" <")[0])
             sections.setdefault(
                 getattr(parameter, "rich_help_panel", None) or title, []
             ).append((name, text))

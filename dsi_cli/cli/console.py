@@ -33,12 +33,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("dsi_cli")
 MIN_WIDTH = 40  # smallest width to which a sentence is wrapped, in columns
-MIN_TEXT_WIDTH = (
-    12  # width from which a column of text is not made narrower, in columns
-)
-DEFAULT_WIDTH = (
-    80  # width for which a screen is laid out if stdout is not a terminal, in columns
-)
+# width from which a column of text is not made narrower, in columns
+MIN_TEXT_WIDTH = 12
+# width for which a screen is laid out if stdout is not a terminal, in columns
+DEFAULT_WIDTH = 80
 # width of a table in a file or a pipe, in columns, so that no line is wrapped
 FILE_WIDTH = 10_000
 
@@ -286,11 +284,9 @@ def stdout_width() -> int:
     """Return the number of columns of the terminal, or 80 if stdout is a file or a
     pipe.
     """
-    return (
-        max(MIN_WIDTH, get_terminal_size().columns)
-        if sys.stdout.isatty()
-        else DEFAULT_WIDTH
-    )
+    if sys.stdout.isatty():
+        return max(MIN_WIDTH, get_terminal_size().columns)
+    return DEFAULT_WIDTH
 
 
 class ProgressDisplay(NamedTuple):

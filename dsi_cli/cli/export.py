@@ -77,8 +77,7 @@ def export(
     ] = None,
     log_to: LogTo = None,
     all_curves: Annotated[
-        bool,
-        switch("--all-curves", "Log all curves, not only the main ones."),
+        bool, switch("--all-curves", "Log all curves, not only the main ones.")
     ] = False,
     quiet: Quiet = False,
 ) -> int:
@@ -108,10 +107,7 @@ def export(
     }
     if log_to:
         given = {"table": table, "sorted": ranked, "format": as_format}
-        given |= selection | {
-            "out": out != "-",
-            "kind": kind != "ncsm",
-        }
+        given |= selection | {"out": out != "-", "kind": kind != "ncsm"}
         _log(output, log_to, run, given, all_curves=all_curves)
         return DONE
     file_format = export.export_format("" if out == "-" else out, as_format)

@@ -190,11 +190,10 @@ def print_counts(
     """
     assert labels.label_list is not None
     uncertain = len(labels.to_check)
-    certain_text = (
-        "all are certain"
-        if labels.resolved == labels.classes
-        else "the mapping leaves out the others"
-    )
+    if labels.resolved == labels.classes:
+        certain_text = "all are certain"
+    else:
+        certain_text = "the mapping leaves out the others"
     uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else certain_text
     known = (
         f"{labels.resolved} of {console.count(labels.classes, 'label')} in"
@@ -324,11 +323,10 @@ def print_rows(rows: Sequence[Resolution]) -> None:
     for row in rows:
         # 0.849 is not shown as 0.85, which needs no checking
         integer = math.floor if row.is_uncertain else round
-        sure = (
-            ""
-            if row.confidence is None
-            else f"{integer(100 * row.confidence) / 100:.2f}"
-        )
+        if row.confidence is None:
+            sure = ""
+        else:
+            sure = f"{integer(100 * row.confidence) / 100:.2f}"
         mark = "?" if row.is_uncertain else " "
         meaning = textwrap.shorten(row.definition or "", 70, placeholder="...")
         if row.synset is None:

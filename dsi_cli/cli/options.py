@@ -75,9 +75,10 @@ def complete_epochs(context: typer.Context, incomplete: str) -> list[str]:
     run = context.params.get("run")
     epochs = set()
     for out in _outputs(context):
-        folder = (
-            out / "csms" / folder_name(run) if isinstance(run, str) else out / "csms"
-        )
+        if isinstance(run, str):
+            folder = out / "csms" / folder_name(run)
+        else:
+            folder = out / "csms"
         epochs |= {
             path.stem for path in folder.glob("**/*.parquet") if path.stem.isdecimal()
         }
@@ -243,9 +244,7 @@ TaxonomyFile = Annotated[str | None, typer_info(groups.ComparisonOptions, "taxon
 WordNetName = Annotated[
     str | None,
     option(
-        "--wordnet",
-        "NAME",
-        "Another WordNet installed for NLTK, such as wordnet31.",
+        "--wordnet", "NAME", "Another WordNet installed for NLTK, such as wordnet31."
     ),
 ]
 LabelList = typer.Argument(

@@ -66,10 +66,8 @@ def summary_document(summary: Summary) -> dict[str, object]:
     out, runs = Path(summary.out), []
     findings = [run_findings(out, run.name) for run in summary.runs]
     for run, found in zip(summary.runs, findings, strict=True):
-        epochs, mistakes = (
-            epoch_summary.epoch_summaries(out, run.name),
-            epoch_summary.mistake_summaries(out, run.name),
-        )
+        epochs = epoch_summary.epoch_summaries(out, run.name)
+        mistakes = epoch_summary.mistake_summaries(out, run.name)
         # Of each quantity of the closing screen, the document has the last and the
         # highest value.
         trends = {
@@ -92,10 +90,7 @@ def summary_document(summary: Summary) -> dict[str, object]:
         runs.append(
             asdict(run)
             | tables
-            | {
-                "phases": table_rows(out, PHASES, run.name),
-                "findings": values,
-            }
+            | {"phases": table_rows(out, PHASES, run.name), "findings": values}
         )
     return asdict(summary) | {
         "facts": documents(summary.facts),

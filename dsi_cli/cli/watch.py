@@ -46,10 +46,8 @@ def watch(values: Mapping[str, Any]) -> int:
     from dsi_cli.tracking import destinations
 
     # Read and check all options before the first checkpoint exists.
-    waiting, output = (
-        instance(groups.WatchOptions, values),
-        instance(groups.WatchOutputOptions, values),
-    )
+    waiting = instance(groups.WatchOptions, values)
+    output = instance(groups.WatchOutputOptions, values)
     if waiting.idle is not None and waiting.idle <= waiting.every:
         idle, every, longer = map(
             format_seconds, (waiting.idle, waiting.every, 2 * waiting.every)

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.semantics.class_labels import ClassLabels
     from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 
-MAX_LISTED_LABELS = (
-    100  # labels without a sense that dsi lists if the matrix goes to stdout
-)
+# labels without a sense that dsi lists if the matrix goes to stdout
+MAX_LISTED_LABELS = 100
 
 
 def wordnet(
@@ -99,11 +98,10 @@ def wordnet(
             code="options-conflict",
             options=("--out", "--json"),
         )
-    stream = (
-        console.binary_stdout("add -o FILE.parquet, or pipe it on")
-        if to_stdout
-        else None
-    )
+    if to_stdout:
+        stream = console.binary_stdout("add -o FILE.parquet, or pipe it on")
+    else:
+        stream = None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     label_lists.require_other(labels, path, write_map)
     file_format = "parquet" if to_stdout else export.export_format(str(path), None)

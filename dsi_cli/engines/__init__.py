@@ -65,9 +65,8 @@ class EngineOptions:
     If None, the environment variable ``RAY_ADDRESS`` counts; without it, dsi starts Ray
     on this machine.
     """
-    gpus_per_task: float = (
-        0.0  # GPUs for running a model on images: a fraction of one GPU, or an integer
-    )
+    # GPUs for running a model on images: a fraction of one GPU, or an integer
+    gpus_per_task: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for invalid options."""

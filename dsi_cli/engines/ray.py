@@ -70,9 +70,8 @@ _LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 MAX_ATTEMPTS = 3  # attempts for a job that kills its worker
 # jobs per task; the first tasks have one job, so that a few jobs are distributed, too
 MAX_JOBS_PER_TASK = 16
-CLUSTER_CHECK_SECONDS = (
-    30.0  # time between two checks that the cluster still has a slot for a running task
-)
+# time between two checks that the cluster still has a slot for a running task
+CLUSTER_CHECK_SECONDS = 30.0
 
 
 @contextmanager
@@ -199,11 +198,9 @@ def reason_no_response(host: str, port: int) -> str | None:
         return f"no response within {PROBE_TIMEOUT_S:g} seconds"
     except OSError as error:
         return str(error.strerror or error)
-    return (
-        None
-        if reply[3:4] == bytes([_HTTP2_SETTINGS])
-        else "the server there is not Ray"
-    )
+    if reply[3:4] == bytes([_HTTP2_SETTINGS]):
+        return None
+    return "the server there is not Ray"
 
 
 @cache

@@ -41,11 +41,7 @@ MAX_SECONDS, MIN_FRAMES_PER_SECOND, PAUSE_SECONDS = 12, 2, 2
 epoch.
 """
 # inches: of a map, of the curve with its labels, and of the figure
-MAP_WIDTH, CURVE_WIDTH, HEIGHT = (
-    3.2,
-    3.2,
-    4.2,
-)
+MAP_WIDTH, CURVE_WIDTH, HEIGHT = (3.2, 3.2, 4.2)
 DPI = 100
 
 
@@ -81,11 +77,10 @@ def animations(
                 f"{frames.run}: the animation shows {MAX_FRAMES} of {count} epochs,"
                 " evenly spaced"
             )
-        name = (
-            ANIMATION
-            if len(all_frames) == 1
-            else f"{ANIMATION}-{layout.folder_name(frames.run)}"
-        )
+        if len(all_frames) == 1:
+            name = ANIMATION
+        else:
+            name = f"{ANIMATION}-{layout.folder_name(frames.run)}"
         written += [
             _write_animation(
                 results, frames, options, folder / f"{name}.{form}", progress
@@ -157,10 +152,8 @@ def scene(
     # Lay out the map of the network, that of WordNet if there are labels, and the curve
     # if there is one.
     if is_raw:
-        scale, text = (
-            color_scales.raw_scale(map(cells_at, epochs), kind),
-            frames.kind.values,
-        )
+        scale = color_scales.raw_scale(map(cells_at, epochs), kind)
+        text = frames.kind.values
     reference = matrices.reference_matrix(results, frames.run)
     curve = curve_of(results, frames, options.measure)
     widths = [MAP_WIDTH] * (1 if reference is None else 2) + [CURVE_WIDTH] * (
@@ -205,9 +198,7 @@ def scene(
         name, rows = curve
         curves.draw_curves(others[-1], rows, [frames.run])
         others[-1].set(
-            title=rows["title"].iloc[0],
-            ylabel=curves.AXES[name],
-            xlabel="epoch",
+            title=rows["title"].iloc[0], ylabel=curves.AXES[name], xlabel="epoch"
         )
         (point,) = others[-1].plot(
             [], [], "o", color="black", markersize=5, zorder=5, label="_epoch"

@@ -32,16 +32,12 @@ CHANCE_BAND: dict[str, Any] = {
     "zorder": 1,
     "gid": "chance band",
 }
-SINGLE_EPOCH_MARGIN = (
-    0.2  # epochs by which curves and bands of a single epoch extend to either side
-)
+# epochs by which curves and bands of a single epoch extend to either side
+SINGLE_EPOCH_MARGIN = 0.2
 MAX_MARKED_POINTS = 8  # points of which each has a marker
 MAX_SHADED_CURVES = 2  # curves on one pair of axes with shaded intervals
 # estimated width of a letter and height of a line relative to the font size
-LETTER_WIDTH, LINE_HEIGHT = (
-    0.58,
-    1.25,
-)
+LETTER_WIDTH, LINE_HEIGHT = (0.58, 1.25)
 # width of a name at the end of a line, relative to the panel; longer names are in a
 # legend
 MAX_NAME_SHARE = 0.45

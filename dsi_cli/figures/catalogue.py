@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 Opener = Callable[[str], "Image"]
 FORMATS = ("png", "svg", "pdf")
 # scales of a heat map: percentile ranks of pairs, or raw values
-SCALES = (
-    "rank",
-    "raw",
-)
+SCALES = ("rank", "raw")
 ANIMATION, ANIMATION_FORMATS = "animation", ("gif", "webp", "mp4")
 """The name of the animation and its formats. It takes long, so dsi draws it only if it
 is requested by name.
@@ -41,17 +38,14 @@ class FigureOptions:
     None.
     """
 
-    runs: tuple[str, ...] | None = (
-        None  # names of the runs in drawing order; all runs if None
-    )
-    epochs: tuple[int, ...] | None = (
-        None  # epoch numbers of the training run, for figures of single epochs
-    )
+    # names of the runs in drawing order; all runs if None
+    runs: tuple[str, ...] | None = None
+    # epoch numbers of the training run, for figures of single epochs
+    epochs: tuple[int, ...] | None = None
     kind: str | None = None  # kind of the matrices: ncsm, ncsm_centred, ccsm or tncsm
     measure: str | None = None  # measure of the SAI; the first in the table if None
-    order: str = (
-        "taxonomy"  # order of the classes: one of `dsi_cli.queries.run_classes.ORDERS`
-    )
+    # order of the classes: one of `dsi_cli.queries.run_classes.ORDERS`
+    order: str = "taxonomy"
     scale: str = "rank"  # scale of the heat maps: one of `SCALES`
     style: Style = SCREEN
     open_image: Opener | None = None

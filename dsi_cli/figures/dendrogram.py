@@ -33,10 +33,7 @@ MAX_HEIGHT = {"screen": 12.0, "paper": 9.0}  # height of a pair of trees in inch
 # smallest legible font size of class names in points; smaller names are left out
 MIN_FONT_SIZE = 3.6
 # of a tree and of the lines between the trees, relative to a run's figure
-TREE_WIDTH, LINK_WIDTH = (
-    0.24,
-    0.16,
-)
+TREE_WIDTH, LINK_WIDTH = (0.24, 0.16)
 DARK = "#404040"
 
 
@@ -100,10 +97,8 @@ def tanglegram(
         run_classes.synset_words(group) if isinstance(group, str) else ""
         for group in table["group"]
     ]
-    values, reference = (
-        matrices.epoch_matrix(results, frames, epoch),
-        matrices.reference_matrix(results, frames.run),
-    )
+    values = matrices.epoch_matrix(results, frames, epoch)
+    reference = matrices.reference_matrix(results, frames.run)
     known, other = np.arange(len(values)), None
     if reference is None or not np.isfinite(reference).any():
         network = _tree(values, known)
@@ -181,11 +176,10 @@ def _draw_pair(part: SubFigure, pair: Tanglegram, size: float, style: Style) -> 
     between them.
     """
     part.suptitle(pair.title, weight="bold", size=style.size, parse_math=False)
-    widths = (
-        [TREE_WIDTH, 1 - TREE_WIDTH]
-        if pair.reference is None
-        else [TREE_WIDTH, 1 - 2 * TREE_WIDTH, TREE_WIDTH]
-    )
+    if pair.reference is None:
+        widths = [TREE_WIDTH, 1 - TREE_WIDTH]
+    else:
+        widths = [TREE_WIDTH, 1 - 2 * TREE_WIDTH, TREE_WIDTH]
     left, middle, *right = part.subplots(1, len(widths), width_ratios=widths)
     draw_tree(left, pair.network)
     left.set_title("network", weight="normal")

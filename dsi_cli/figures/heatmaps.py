@@ -33,18 +33,12 @@ MIN_GROUP_SHARE, MIN_GROUPED_SHARE = 0.03, 0.33
 together.
 """
 # panels next to each other on one column and on two columns
-MAX_PANELS_ACROSS = {
-    "screen": (4, 6),
-    "paper": (2, 4),
-}
+MAX_PANELS_ACROSS = {"screen": (4, 6), "paper": (2, 4)}
 MAX_PANEL_SHARE = 0.4  # width of a panel relative to the figure
 DEFAULT_EPOCHS = 3  # number of epochs of a figure without requested epochs
 MAX_NAME_LENGTH = 22
 # distance and width of a strip of group colours relative to the map
-STRIP_GAP, STRIP_WIDTH = (
-    0.015,
-    0.035,
-)
+STRIP_GAP, STRIP_WIDTH = (0.015, 0.035)
 
 
 class MatrixPanel(NamedTuple):
@@ -209,10 +203,7 @@ def reorder(values: Values, order: Order) -> Values:
 
 
 def draw(
-    rows: Sequence[HeatmapRow],
-    kind: MatrixKind,
-    style: Style,
-    scale: str = "rank",
+    rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str = "rank"
 ) -> Figure:
     """Return the figure of rows of panels of a kind; the scale is rank or raw."""
     # The reference is shown once, unless runs have other classes.
@@ -337,15 +328,8 @@ def label_classes(
     pixels = np.full((len(classes.names), 3), to_rgb(NO_VALUE))
     for group in classes.groups:
         pixels[group.first : group.last + 1] = to_rgb(colours[group.name])
-    left, top = (
-        (-STRIP_GAP - STRIP_WIDTH, 0, STRIP_WIDTH, 1),
-        (
-            0,
-            1 + STRIP_GAP,
-            1,
-            STRIP_WIDTH,
-        ),
-    )
+    left = (-STRIP_GAP - STRIP_WIDTH, 0, STRIP_WIDTH, 1)
+    top = (0, 1 + STRIP_GAP, 1, STRIP_WIDTH)
     for place, strip_pixels in ((left, pixels[:, None]), (top, pixels[None])):
         strip = axes.inset_axes(place)
         strip.imshow(strip_pixels, aspect="auto", interpolation="nearest")
@@ -380,8 +364,6 @@ def short_name(name: str) -> str:
     line = "".join(letter if letter.isprintable() else " " for letter in name).strip()
     if len(line) > MAX_NAME_LENGTH:
         line = line.split(",")[0]
-    return (
-        line
-        if len(line) <= MAX_NAME_LENGTH
-        else line[: MAX_NAME_LENGTH - 1].rstrip() + "…"
-    )
+    if len(line) <= MAX_NAME_LENGTH:
+        return line
+    return line[: MAX_NAME_LENGTH - 1].rstrip() + "…"

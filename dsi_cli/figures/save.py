@@ -123,15 +123,14 @@ def write(
             format=form,
         )
 
-    specs = (
-        [
+    if names:
+        specs = [
             catalogue.figure_spec(name)
             for name in dict.fromkeys(names)
             if name != ANIMATION
         ]
-        if names
-        else list(FIGURES)
-    )
+    else:
+        specs = list(FIGURES)
     files: list[Path] = []
     without_data: list[str] = []
     for done, spec in enumerate(specs):

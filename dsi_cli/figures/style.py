@@ -15,17 +15,11 @@ from typing import Any, NamedTuple
 
 STYLES = ("screen", "paper")
 # widths in inches on one column and on two columns
-WIDTHS = {
-    "screen": (8.0, 12.0),
-    "paper": (3.35, 7.0),
-}
+WIDTHS = {"screen": (8.0, 12.0), "paper": (3.35, 7.0)}
 FONT_SIZES = {"screen": 9.0, "paper": 7.0}  # font sizes in points
 DOTS_PER_INCH = {"screen": 200, "paper": 300}
 # panels next to each other on one column and on two
-PANELS_ACROSS = {
-    "screen": (3, 3),
-    "paper": (1, 3),
-}
+PANELS_ACROSS = {"screen": (3, 3), "paper": (1, 3)}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
 LINES = ("-", "--", ":", "-.")

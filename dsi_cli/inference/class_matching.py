@@ -163,10 +163,7 @@ def _without_image(
         return []
     of_empty = [names[number] for number in empty]
     found = fact(
-        "classes-without-image",
-        data=samples.source,
-        empty=of_empty,
-        classes=len(names),
+        "classes-without-image", data=samples.source, empty=of_empty, classes=len(names)
     )
     return [found]
 

@@ -43,13 +43,10 @@ class LabelList:
     wnids: tuple[str | None, ...] | None
     source: str  # the source of the list, for messages
     preset: str | None = None  # the preset with the same classes
-    superclasses: tuple[str | None, ...] | None = (
-        None  # the superclass of each class; None if the list has no superclasses
-    )
-    subset_of: str | None = (
-        # the preset that contains all classes and others; the ids are then the preset's
-        None
-    )
+    # the superclass of each class; None if the list has no superclasses
+    superclasses: tuple[str | None, ...] | None = None
+    # the preset that contains all classes and others; the ids are then the preset's
+    subset_of: str | None = None
     # True if the classes of the preset are in another order
     is_reordered: bool = field(default=False, compare=False)
     # the file of the list, if any

@@ -18,9 +18,8 @@ from dsi_cli.similarity import confusion_counts
 
 # the axes of a confusion matrix, either of which may be the truth
 AXES = ("rows", "columns")
-MIN_BALANCED_CLASSES = (
-    10  # the number of classes from which predictions are not balanced by chance
-)
+# the number of classes from which predictions are not balanced by chance
+MIN_BALANCED_CLASSES = 10
 Ints = NDArray[np.integer[Any]]
 TARGET = (
     "target",
@@ -40,13 +39,7 @@ _NAME_END = re.compile(r"(_label|_class)?(es|s)?$")
 
 
 def unusable(
-    where: object,
-    expected: str,
-    found: str,
-    remedy: str,
-    code: str,
-    /,
-    **fields: Any,
+    where: object, expected: str, found: str, remedy: str, code: str, /, **fields: Any
 ) -> UsageError:
     """Return the error about predictions that cannot be used."""
     message = f"{where}: expected {expected}, found {found}; {remedy}"

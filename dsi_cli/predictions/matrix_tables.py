@@ -18,11 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.predictions.arrays import (
-    FindTargets,
-    confusion_counts,
-    epochs_of_arrays,
-)
+from dsi_cli.predictions.arrays import FindTargets, confusion_counts, epochs_of_arrays
 from dsi_cli.predictions.epoch_predictions import (
     PREDICTION,
     TARGET,

@@ -31,18 +31,14 @@ class EvaluationResult:
     ``predictions``, ``scores`` and ``samples``.
     """
     predictions: NDArray[np.integer[Any]] | None = None
-    scores: NDArray[np.floating[Any]] | None = (
-        None  # ``(N,)``, the probability of each prediction according to the network
-    )
-    samples: NDArray[np.int64] | None = (
-        None  # ``(N,)``, the number of each sample in the data; None for 0 to N-1
-    )
+    # ``(N,)``, the probability of each prediction according to the network
+    scores: NDArray[np.floating[Any]] | None = None
+    # ``(N,)``, the number of each sample in the data; None for 0 to N-1
+    samples: NDArray[np.int64] | None = None
     paths: Sequence[str | None] | None = None  # the path of each sample's image
     loss: float | None = None  # the mean cross-entropy over the samples
-    top5: int | None = (
-        # the number of samples whose true class has one of the five largest outputs
-        None
-    )
+    # the number of samples whose true class has one of the five largest outputs
+    top5: int | None = None
     text_weight: NDArray[np.float32] | None = None
     """``(C, d)``, for a network with a text tower: the embeddings of the class names,
     which serve as its head.
@@ -74,6 +70,5 @@ class EvaluationResult:
     """``(C, C)``, the same from the samples of ``equal_samples``; None unless this
     split has more samples of a class.
     """
-    equal_samples: NDArray[np.int64] | None = (
-        None  # ``(C,)``, the number of samples of each class in ``equal_tncsm``
-    )
+    # ``(C,)``, the number of samples of each class in ``equal_tncsm``
+    equal_samples: NDArray[np.int64] | None = None

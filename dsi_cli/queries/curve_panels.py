@@ -113,8 +113,7 @@ def panels(
     )
     filled = [
         Panel(
-            kind,
-            kind.variants[0] if SAI in kind.metrics and kind.variants else measure,
+            kind, kind.variants[0] if SAI in kind.metrics and kind.variants else measure
         )
         for kind in kinds
     ]
@@ -247,14 +246,7 @@ _METRIC_NAMES = {
     "nc2_angles": "unequal angles",
 }
 # columns of the curves table that identify a curve
-_KEYS = [
-    "run",
-    "metric",
-    "of",
-    "split",
-    "variant",
-    "reference",
-]
+_KEYS = ["run", "metric", "of", "split", "variant", "reference"]
 _COLUMNS = {"chance": "null_mean", "chance_std": "null_std"} | {
     name: name for name in ("value", "low", "high", "excess", "z")
 }

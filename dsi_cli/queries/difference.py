@@ -18,9 +18,8 @@ from dsi_cli.metrics.head_geometry import Float64s, angles
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import DIFF_CLASSES, DIFF_GROUPS, DIFF_TABLES
 
-MAX_PAIRS = (
-    1_000_000  # pairs in the table; of more pairs, it has those that changed most
-)
+# pairs in the table; of more pairs, it has those that changed most
+MAX_PAIRS = 1_000_000
 MAX_NAMED = 5  # moved classes that the headline names
 
 
@@ -141,11 +140,10 @@ class Difference:
             numbers[f"median_{column}"] = (
                 float(values.median()) if len(values) else None
             )
-        beyond = (
-            None
-            if self.variation is None
-            else int(self.classes["beyond_variation"].fillna(False).sum())
-        )
+        if self.variation is None:
+            beyond = None
+        else:
+            beyond = int(self.classes["beyond_variation"].fillna(False).sum())
         return numbers | {"moved_beyond_variation": beyond}
 
     @property
@@ -162,11 +160,10 @@ class Difference:
                 f"Nothing moved beyond rounding: {dtypes} explain every difference of"
                 f" {total}."
             )
-        rounding = (
-            f"All {total}"
-            if len(moved) == len(self.names)
-            else f"{len(moved):,} of {total}"
-        )
+        if len(moved) == len(self.names):
+            rounding = f"All {total}"
+        else:
+            rounding = f"{len(moved):,} of {total}"
         rounding += (
             " moved beyond rounding"
             if self.reason_no_angles is None
@@ -317,11 +314,7 @@ def _mean_change(change: Float64s) -> Float64s:
 
 
 def _add_variation(
-    rows: pd.DataFrame,
-    variation: Variation,
-    usual: list[Float64s],
-    *,
-    has_angles: bool,
+    rows: pd.DataFrame, variation: Variation, usual: list[Float64s], *, has_angles: bool
 ) -> None:
     """Add the usual changes, and whether a class moved more than 95 % of them."""
     usual_change = np.stack([_mean_change(step) for step in usual])

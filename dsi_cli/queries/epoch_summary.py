@@ -191,7 +191,4 @@ def _class_means(rows: pd.DataFrame, *, correct: bool) -> list[Any]:
     """
     counted = rows[(rows["correct"] == correct) & (rows["samples"] > 0)]
     columns = ("group_cosine", "null_mean", "sample_cosine")
-    return [
-        *(none_if_nan(counted[column].mean()) for column in columns),
-        len(counted),
-    ]
+    return [*(none_if_nan(counted[column].mean()) for column in columns), len(counted)]

@@ -38,9 +38,7 @@ class Kind(NamedTuple):
 KINDS = {
     # checkpoints
     "checkpoints-failed": Kind(
-        ERROR,
-        "{files:first} cannot be used: {reason}",
-        command="dsi scan {folder}",
+        ERROR, "{files:first} cannot be used: {reason}", command="dsi scan {folder}"
     ),
     "checkpoints-pending": Kind(
         WARNING,
@@ -137,9 +135,7 @@ KINDS = {
         "dsi labels --presets",
     ),
     "no-agreement": Kind(
-        WARNING,
-        "no agreement with {reference}: {reason}",
-        command="{command}",
+        WARNING, "no agreement with {reference}: {reason}", command="{command}"
     ),
     "senses-uncertain-all": Kind(
         WARNING,

@@ -122,9 +122,9 @@ class Point:
             return self.verdict
         if self.value < CLEAR_AGREEMENT:
             return "weak"
-        return (
-            "clear" if self.low is None or self.low >= WEAK_AGREEMENT else "uncertain"
-        )
+        if self.low is None or self.low >= WEAK_AGREEMENT:
+            return "clear"
+        return "uncertain"
 
 
 @dataclass(frozen=True)

@@ -240,13 +240,7 @@ def neighbor_history(
 
 def _row(results: Results, matrix: ChosenMatrix, index: int) -> Ranks:
     """Return the similarities of a class to the others; NaN for itself."""
-    csm = results.csm(
-        matrix.kind,
-        matrix.epoch,
-        matrix.split,
-        matrix.run,
-        rows=[index],
-    )
+    csm = results.csm(matrix.kind, matrix.epoch, matrix.split, matrix.run, rows=[index])
     row: Ranks = csm.to_numpy(dtype=np.float64)[0].copy()
     row[index] = np.nan
     return row

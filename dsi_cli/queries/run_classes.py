@@ -114,11 +114,9 @@ def _spellings(label: str) -> tuple[str, ...]:
     WordNet id in its label.
     """
     parts = _WITH_WNID.fullmatch(label)
-    return (
-        (label.casefold(), *(part.casefold() for part in parts.groups()))
-        if parts
-        else (label.casefold(),)
-    )
+    if parts:
+        return (label.casefold(), *(part.casefold() for part in parts.groups()))
+    return (label.casefold(),)
 
 
 def class_index_by_name(name: str, names: Sequence[str]) -> int:
@@ -182,11 +180,9 @@ def leaf_order(tree: NDArray[Any]) -> Order:
 
 def cluster_order(similarity: NDArray[Any]) -> Order:
     """Return the order of the leaves of `clustering`."""
-    return (
-        np.arange(len(similarity))
-        if len(similarity) < 2
-        else leaf_order(clustering(similarity))
-    )
+    if len(similarity) < 2:
+        return np.arange(len(similarity))
+    return leaf_order(clustering(similarity))
 
 
 def class_groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
@@ -236,11 +232,9 @@ def agreement_rows(
     """
     by_epoch = agreement_by_epoch(results, run)
     chosen = [epoch for epoch in by_epoch if epochs is None or epoch in epochs]
-    return (
-        by_epoch[max(chosen)]
-        if chosen
-        else results.rows_of("alignment_by_class", run).iloc[:0]
-    )
+    if chosen:
+        return by_epoch[max(chosen)]
+    return results.rows_of("alignment_by_class", run).iloc[:0]
 
 
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:

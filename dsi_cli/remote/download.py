@@ -88,11 +88,9 @@ def localize(text: str, folder: Path) -> str:
     'res:brown.csv'
     """
     match = urls.find_url(text)
-    return (
-        f"{text[: match.start()]}{fetch(match[0], folder)}"
-        if match
-        else urls.local_path(text)
-    )
+    if match:
+        return f"{text[: match.start()]}{fetch(match[0], folder)}"
+    return urls.local_path(text)
 
 
 def cache_folder() -> Path:

@@ -24,21 +24,14 @@ from dsi_cli.remote import urls
 
 Result = TypeVar("Result")
 MAX_TRIES = 3
-FIRST_PAUSE_SECONDS = (
-    0.3  # pause before a request is repeated; it doubles before each further repetition
-)
-MAX_FAILURES = (
-    3  # requests in a row that must fail finally before a server counts as lost
-)
+# pause before a request is repeated; it doubles before each further repetition
+FIRST_PAUSE_SECONDS = 0.3
+# requests in a row that must fail finally before a server counts as lost
+MAX_FAILURES = 3
 RETRY_AFTER_SECONDS = 2.0  # time in which dsi sends no request to a lost server
 WORKERS = 8  # parallel requests
 # the tested schemes; dsi also opens URLs of any other scheme that fsspec knows
-SCHEMES = (
-    "s3",
-    "gs",
-    "hf",
-    "memory",
-)
+SCHEMES = ("s3", "gs", "hf", "memory")
 _BOTOCORE_CONFIG = {
     "connect_timeout": 5,
     "read_timeout": 20,
@@ -68,11 +61,7 @@ _TRANSIENT_WORDS = (
     *("slowdown", "servererror", "protocolerror", "connecterror", "networkerror"),
 )
 # HTTP status; 501 says that a server never does what was asked
-_BUSY = (
-    429,
-    500,
-    *range(502, 600),
-)
+_BUSY = (429, 500, *range(502, 600))
 _CREDENTIAL_WORDS = ("credential", "token", "refresherror")
 
 

@@ -140,18 +140,17 @@ def _titles(
         commits = api.list_repo_commits(name, revision=revision, repo_type=kind)
         return name, {commit.commit_id: commit.title for commit in reversed(commits)}
     refs = api.list_repo_refs(name, repo_type=kind)
-    tags, branches = (
-        [tag.name for tag in refs.tags],
-        [branch.name for branch in refs.branches],
-    )
+    tags = [tag.name for tag in refs.tags]
+    branches = [branch.name for branch in refs.branches]
     fitting = [ref for ref in [*tags, *branches] if fnmatchcase(ref, wanted)]
     names = {TAGS: tags, BRANCHES: branches}.get(wanted, fitting)
     if not names:
         near = nearest(wanted, [*tags, *branches])
         what = wanted if wanted in (TAGS, BRANCHES) else f"tag or branch {wanted}"
-        advice = (
-            f"; try {near}" if near else ": list its commits with --revisions commits"
-        )
+        if near:
+            advice = f"; try {near}"
+        else:
+            advice = ": list its commits with --revisions commits"
         message = (
             f"{shown} has no {what} ({count(len(tags), 'tag')},"
             f" {count(len(branches), 'branch')}){advice}"

@@ -136,9 +136,8 @@ class Version(NamedTuple):
     title, or the name of a tag or branch.
     """
     error: OSError | None = None  # the reason why the version cannot be read
-    name: str | None = (
-        None  # the name of the file in the artifact, if ``folder`` is a file
-    )
+    # the name of the file in the artifact, if ``folder`` is a file
+    name: str | None = None
 
 
 @dataclass(frozen=True)

@@ -75,11 +75,10 @@ def find_runs(name: str) -> list[TrackedRun]:
     uri = str(get_tracking_uri())
     shown = urls.clean_message(uri)
     # MLflow would make an empty store.
-    local = (
-        urlsplit(uri).path.removeprefix("/")
-        if uri.startswith("sqlite:")
-        else urls.local_path(uri)
-    )
+    if uri.startswith("sqlite:"):
+        local = urlsplit(uri).path.removeprefix("/")
+    else:
+        local = urls.local_path(uri)
     if urlsplit(uri).scheme in ("", "file", "sqlite") and not Path(local).exists():
         message = f"there is no MLflow store {shown}"
         raise UsageError(
@@ -100,11 +99,10 @@ def find_runs(name: str) -> list[TrackedRun]:
         # A store on this machine needs no copies.
         artifacts = run.info.artifact_uri
         is_local = urlsplit(artifacts).scheme in ("", "file")
-        folder = (
-            Path(urls.local_path(artifacts))
-            if is_local
-            else locations.open_url(f"mlflow://{run.info.run_id}")
-        )
+        if is_local:
+            folder = Path(urls.local_path(artifacts))
+        else:
+            folder = locations.open_url(f"mlflow://{run.info.run_id}")
         run_name = run.info.run_name or run.info.run_id
         tracked.append(
             TrackedRun("MLflow", run_name, folder, partial(_read_scalars, client, run))
@@ -131,11 +129,10 @@ def _search(client: Any, name: str) -> list[Any]:
     }
     if name not in ids:
         near = nearest(name, [experiment.name for experiment in experiments])
-        advice = (
-            f"; try mlflow:{near}"
-            if near
-            else f" at {urls.clean_message(client.tracking_uri)}"
-        )
+        if near:
+            advice = f"; try mlflow:{near}"
+        else:
+            advice = f" at {urls.clean_message(client.tracking_uri)}"
         raise UsageError(
             f"MLflow has no run or experiment {name}{advice}",
             code="no-such-path",

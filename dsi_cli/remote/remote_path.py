@@ -254,9 +254,9 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         for small files.
         """
         data = io.BytesIO(self.read_bytes())
-        return (
-            data if "b" in mode else io.TextIOWrapper(data, encoding, errors, newline)
-        )
+        if "b" in mode:
+            return data
+        return io.TextIOWrapper(data, encoding, errors, newline)
 
 
 class _OtherPath(UPath):  # type: ignore[misc]

@@ -132,13 +132,9 @@ def _text(metadata: Any, aliases: Collection[str]) -> str:
     Lightning logged it, else the user's aliases.
     """
     name = (metadata or {}).get("original_filename")
-    return (
-        str(name)
-        if name
-        else " ".join(
-            alias for alias in aliases if not _AUTOMATIC_ALIAS.fullmatch(alias)
-        )
-    )
+    if name:
+        return str(name)
+    return " ".join(alias for alias in aliases if not _AUTOMATIC_ALIAS.fullmatch(alias))
 
 
 def _read_scalars(

@@ -295,10 +295,8 @@ def render_difference(difference: Difference) -> str:
         order = [index for index in order if index in shown]
     before, after = difference.first.cosines, difference.second.cosines
     square = np.ix_(order, order)
-    together, apart = (
-        pairs[pairs["similarity_change"] > 0],
-        pairs[pairs["similarity_change"] < 0],
-    )
+    together = pairs[pairs["similarity_change"] > 0]
+    apart = pairs[pairs["similarity_change"] < 0]
     variables = {
         "title": f"{difference.first.title} and {difference.second.title}",
         "difference": difference,

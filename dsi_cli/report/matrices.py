@@ -27,17 +27,15 @@ from dsi_cli.store.schema import NETWORK_MATRICES
 # size of all packed matrices as text: 4 MB less than the 25 MB of a page
 MAX_BYTES = 21_000_000
 MANY_CLASSES = 256
-MAX_COMPLETE_EPOCHS = (
-    20  # complete epochs of a run with more than `MANY_CLASSES` classes
-)
+# complete epochs of a run with more than `MANY_CLASSES` classes
+MAX_COMPLETE_EPOCHS = 20
 # blocks per row of a matrix of block means, without those that begin at the start of a
 # group
 MAX_BLOCKS = 64
 # scale of block means of percentile ranks
 RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])
-MAX_FINE_REFERENCE = (
-    2048  # classes of a reference matrix that is packed with the finest scale
-)
+# classes of a reference matrix that is packed with the finest scale
+MAX_FINE_REFERENCE = 2048
 # packed texts by name; each name becomes one element of the page with one line per text
 Lines = dict[str, list[str]]
 

@@ -26,11 +26,7 @@ from numpy.typing import NDArray
 from dsi_cli.queries.neighbors import closest_of_stored
 
 # numbers of distinct values of a scale, from fine to coarse
-LEVELS = (
-    65_535,
-    4_095,
-    255,
-)
+LEVELS = (65_535, 4_095, 255)
 
 Codes = NDArray[np.uint16]
 MAX_PAIRS = 20
@@ -49,9 +45,9 @@ class QuantizationScale(NamedTuple):
     @property
     def step(self) -> float:
         """The distance of adjacent codes; the rounding error is at most half of it."""
-        return (
-            (self.high - self.low) / (self.levels - 1) if self.high > self.low else 1.0
-        )
+        if self.high > self.low:
+            return (self.high - self.low) / (self.levels - 1)
+        return 1.0
 
     def codes(self, values: NDArray[Any]) -> Codes:
         """Return the nearest codes, from 1; 0 for NaN.
@@ -70,11 +66,10 @@ class QuantizationScale(NamedTuple):
 def off_diagonal(matrix: NDArray[Any], *, symmetric: bool) -> NDArray[Any]:
     """Return the values of a frame in its order."""
     size = len(matrix)
-    mask = (
-        np.triu(np.ones((size, size), dtype=bool), 1)
-        if symmetric
-        else ~np.eye(size, dtype=bool)
-    )
+    if symmetric:
+        mask = np.triu(np.ones((size, size), dtype=bool), 1)
+    else:
+        mask = ~np.eye(size, dtype=bool)
     return matrix[mask]
 
 

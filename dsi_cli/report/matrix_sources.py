@@ -36,9 +36,8 @@ MAX_CACHED_BYTES = 256 * 2**20
 MAX_NEIGHBOR_EPOCHS = 8  # epochs with nearest classes for a run with very many classes
 # classes for which the page shows nearest classes, because class indices have 16 bits
 MAX_PAGE_CLASSES = 2**16
-COST_SAMPLES = (
-    5  # number of matrices that are packed to estimate the size of a packed matrix
-)
+# number of matrices that are packed to estimate the size of a packed matrix
+COST_SAMPLES = 5
 
 Matrix = NDArray[np.float32]
 

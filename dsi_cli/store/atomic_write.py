@@ -14,10 +14,7 @@ from typing import IO
 from dsi_cli.errors import OutputError, UsageError
 
 # the errors of Windows for a file that another program has open
-_OPEN_ELSEWHERE = (
-    5,
-    32,
-)
+_OPEN_ELSEWHERE = (5, 32)
 _PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 DISK_FULL = (  # code of the error if the disk, or the user's share of it, is full
     "disk-full"

@@ -83,11 +83,9 @@ def _column(values: Any, kind: str) -> Any:
 
 
 def _escape(value: Any) -> Any:
-    return (
-        value.encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, str)
-        else value
-    )
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 def from_matrix(

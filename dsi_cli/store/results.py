@@ -598,11 +598,10 @@ def _class_indices(
     }
     indices = []
     for name_or_index in [classes] if isinstance(classes, str | Integral) else classes:
-        index = (
-            indices_by_name.get(name_or_index)
-            if isinstance(name_or_index, str)
-            else None
-        )
+        if isinstance(name_or_index, str):
+            index = indices_by_name.get(name_or_index)
+        else:
+            index = None
         if isinstance(name_or_index, Integral) and not isinstance(name_or_index, bool):
             index = int(name_or_index)
         if index is None or not 0 <= index < len(labels):

@@ -452,11 +452,7 @@ DIFF_GROUPS = Table(
     Column("between_change", FLOAT, "mean change of similarities to other classes"),
 )
 # the tables of ``dsi diff``, which are not in a results folder
-DIFF_TABLES = (
-    DIFF_CLASSES,
-    DIFF_PAIRS,
-    DIFF_GROUPS,
-)
+DIFF_TABLES = (DIFF_CLASSES, DIFF_PAIRS, DIFF_GROUPS)
 TABLES = (
     CHECKPOINTS,
     CLASSES,

@@ -34,11 +34,10 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
     try:
         client = MlflowClient(tracking_uri=target)
         existing = client.get_experiment_by_name(name)
-        experiment = (
-            client.create_experiment(name)
-            if existing is None
-            else existing.experiment_id
-        )
+        if existing is None:
+            experiment = client.create_experiment(name)
+        else:
+            experiment = existing.experiment_id
         for run in runs:
             _send(client, experiment, run)
     except (MlflowException, OSError) as error:

@@ -84,13 +84,6 @@ def test_other_data_at_the_same_place_are_told(evaluated, tmp_path):
 
 
 def test_data_that_a_node_does_not_see_are_told(evaluated, tmp_path):
-<<<<<<< HEAD
-    with pytest.raises(
-        UsageError,
-        match=rf"^{socket.gethostname()}, a node of the cluster: expected a folder",
-    ):
-=======
     node = f"{socket.gethostname()}, a node of the cluster"
     with pytest.raises(UsageError, match=f"^{node}: expected a folder of class"):
->>>>>>> small2
         evaluated(lambda: shutil.rmtree(tmp_path / "images"))

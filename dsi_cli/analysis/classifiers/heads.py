@@ -30,9 +30,8 @@ class HeadParameters(NamedTuple):
     """The parameters of a classifier head."""
 
     weight: NDArray[np.float32]  # ``(C, d)``
-    bias: NDArray[np.float32] | None = (
-        None  # ``(C,)``; None if the head has no bias, or if it is unknown
-    )
+    # ``(C,)``; None if the head has no bias, or if it is unknown
+    bias: NDArray[np.float32] | None = None
 
 
 class Heads:
@@ -59,9 +58,10 @@ class Heads:
         for position, row in enumerate(entry["records"]):
             record = replace(Record(**row), run=file.run)
             self.ids[record.path] = key, position
-            of_entry = (
-                file if record.entry is None else replace(file, entry=record.entry)
-            )
+            if record.entry is None:
+                of_entry = file
+            else:
+                of_entry = replace(file, entry=record.entry)
             results.append(ScanResult(record, file=of_entry))
         return results
 
@@ -131,9 +131,8 @@ def head_table(head: HeadParameters) -> pa.Table:
 
 def head_of_table(table: pa.Table) -> HeadParameters:
     """Return the head in rows of the heads table."""
-    bias = (
-        None
-        if table["bias"].null_count
-        else table["bias"].to_numpy().astype(np.float32)
-    )
+    if table["bias"].null_count:
+        bias = None
+    else:
+        bias = table["bias"].to_numpy().astype(np.float32)
     return HeadParameters(parquet.to_rows(table, "weight"), bias)

@@ -52,9 +52,8 @@ from dsi_cli.predictions.result import EvaluationResult
 
 # takes a stage in words, the number of things done, and their total
 ReportProgress = Callable[[str, int, int], None]
-READABLE_PARTS = (
-    3  # the number of parts of a result's origin that can be shown to the user
-)
+# the number of parts of a result's origin that can be shown to the user
+READABLE_PARTS = 3
 
 
 def open_inputs(
@@ -288,11 +287,10 @@ def _nearby_predictions(
     ]
     try:
         paths = files.find_prediction_files(folder)
-        found = (
-            None
-            if paths is None
-            else files.read_predictions(*paths).of_run(run.name, folder)
-        )
+        if paths is None:
+            found = None
+        else:
+            found = files.read_predictions(*paths).of_run(run.name, folder)
         if found is not None:
             sources["test"], of_file = from_file.predictions_for_run(found, run, labels)
             facts += of_file
@@ -350,10 +348,7 @@ class EvaluationWorker:
         evaluation = replace(self.options.evaluation, download=False)
         try:
             data = DatasetCache(
-                evaluation,
-                self._notes.append,
-                lambda *_: None,
-                self.tasks_per_machine,
+                evaluation, self._notes.append, lambda *_: None, self.tasks_per_machine
             )
         except UsageError as error:
             raise UsageError(
@@ -420,10 +415,8 @@ def _require_same_labels(
     used = {
         tuple((info["from"].get("class_numbers") or {}).items()) for _, info in infos
     }
-    names, wnids = (
-        [entry.label for entry in labels.resolutions],
-        [entry.wnid for entry in labels.resolutions],
-    )
+    names = [entry.label for entry in labels.resolutions]
+    wnids = [entry.wnid for entry in labels.resolutions]
     for numbers in used - {()} if names else ():
         now = match_by_name([name for name, _ in numbers], None, names, wnids)
         if any(

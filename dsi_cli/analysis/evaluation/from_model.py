@@ -149,12 +149,10 @@ class LoadedModel:
         options: Options,
         data: DatasetCache,
     ) -> None:
-        self.run, self.labels, self.options, self.notify = (
-            run,
-            labels,
-            options,
-            data.notify,
-        )
+        self.run = run
+        self.labels = labels
+        self.options = options
+        self.notify = data.notify
         self._files = {file.display_path: file for file in run.training.checkpoints}
         self.record = next(
             (record for record in run.usable if record.path in self._files),
@@ -231,11 +229,10 @@ class LoadedModel:
 
     def _requested_preprocessing(self) -> Preprocessing:
         options = self.options.evaluation
-        size = (
-            None
-            if options.image_size is None
-            else (options.image_size, options.image_size)
-        )
+        if options.image_size is None:
+            size = None
+        else:
+            size = (options.image_size, options.image_size)
         names = ("crop_pct", "interpolation", "mean", "std", "channels")
         return Preprocessing(size, **{name: getattr(options, name) for name in names})
 
@@ -245,11 +242,9 @@ class LoadedModel:
         """
         from dsi_cli.inference import evaluator, models
 
-        options, record, choice = (
-            self.options.evaluation,
-            self.record,
-            self.options.choice,
-        )
+        options = self.options.evaluation
+        record = self.record
+        choice = self.options.choice
         if self.spec is None:
             message = (
                 f"the checkpoints of run {self.run.name!r} do not name their model"
@@ -298,11 +293,10 @@ class LoadedModel:
             origin += "; classifier: text embeddings of the class names"
         elif self._zero_shot is not None:
             origin += "; without a tokenizer next to it: features only"
-        images = (
-            "tensors of the data set, without changes"
-            if self._takes_tensors
-            else self.prepared.describe()
-        )
+        if self._takes_tensors:
+            images = "tensors of the data set, without changes"
+        else:
+            images = self.prepared.describe()
         self.notify(f"{self.run.name}: model {self.spec}{origin}; images: {images}")
         ignored = [
             name
@@ -324,10 +318,8 @@ class LoadedModel:
                 " predictions depend on the batches"
             )
         mean, std = self.prepared.mean, self.prepared.std
-        network, device = (
-            built.zero_shot or built.model,
-            evaluator.resolve_device(options.device),
-        )
+        network = built.zero_shot or built.model
+        device = evaluator.resolve_device(options.device)
         return evaluator.Evaluator(
             network, mean, std, device, options.batch_size, options.autocast
         )
@@ -586,10 +578,8 @@ def model_for_run(
     if listed is not None and (
         listed.source != DATASET_CLASS_NAMES or model.record.head is None
     ):
-        names, wnids = (
-            listed.names,
-            [resolution.wnid for resolution in labels.resolutions],
-        )
+        names = listed.names
+        wnids = [resolution.wnid for resolution in labels.resolutions]
     sources, facts = {}, []
     for split, samples in data.samples.items():
         targets, of_classes = match_classes(samples, labels.classes, names, wnids)

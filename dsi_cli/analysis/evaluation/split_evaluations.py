@@ -18,11 +18,7 @@ import numpy as np
 
 from dsi_cli import similarity
 from dsi_cli.analysis.cache import EVALUATIONS, Cache, Entry, key_of
-from dsi_cli.analysis.classifiers.heads import (
-    HeadParameters,
-    head_of_table,
-    head_table,
-)
+from dsi_cli.analysis.classifiers.heads import HeadParameters, head_of_table, head_table
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation.from_file import FilePredictions
 from dsi_cli.analysis.evaluation.from_model import ModelPredictions

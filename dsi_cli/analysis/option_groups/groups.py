@@ -23,12 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.analysis.option_groups import text_values
-from dsi_cli.analysis.option_groups.declaration import (
-    CACHE,
-    DOWNLOAD,
-    keyword,
-    option,
-)
+from dsi_cli.analysis.option_groups.declaration import CACHE, DOWNLOAD, keyword, option
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.engines import ENGINES
 from dsi_cli.engines import NAMES as ENGINE_NAMES
@@ -127,8 +122,7 @@ class LabelOptions:
         is_kept=True,
     )
     wordnet: str | None = keyword(
-        "Another WordNet installed for NLTK, such as wordnet31.",
-        is_kept=True,
+        "Another WordNet installed for NLTK, such as wordnet31.", is_kept=True
     )
 
 
@@ -154,8 +148,7 @@ class ComparisonOptions:
         url=DOWNLOAD,
     )
     centred: bool = keyword(
-        "Also compute the NCSM without the mean weight row.",
-        default=False,
+        "Also compute the NCSM without the mean weight row.", default=False
     )
     measures: tuple[str, ...] = option(
         "--measure NAME",
@@ -219,8 +212,7 @@ class ModelOptions:
         "--data-root DIR", "Folder of torchvision's data sets."
     )
     download: bool = keyword(
-        "Let torchvision download its data set into data_root.",
-        default=False,
+        "Let torchvision download its data set into data_root.", default=False
     )
     model: str | None = option(
         "--model MODEL",
@@ -241,7 +233,7 @@ class ModelOptions:
         "--image-size PIXELS", "Side of the input, in pixels."
     )
     crop_pct: float | None = keyword(
-        "Side of the crop, divided by the side that images are resized to.",
+        "Side of the crop, divided by the side that images are resized to."
     )
     interpolation: str | None = keyword(
         "Interpolation for resizing: nearest, bilinear, bicubic or lanczos.",
@@ -259,8 +251,7 @@ class ModelOptions:
     )
     channels: int | None = keyword("Channels of the input: 1 or 3.")
     skip_bad_images: bool = keyword(
-        "Leave out images that cannot be decoded.",
-        default=False,
+        "Leave out images that cannot be decoded.", default=False
     )
 
 
@@ -283,8 +274,7 @@ class InferenceOptions:
         text_default="auto",
     )
     autocast: bool = keyword(
-        "Compute in bfloat16; predictions close to a tie may change.",
-        default=False,
+        "Compute in bfloat16; predictions close to a tie may change.", default=False
     )
 
 
@@ -301,11 +291,10 @@ class EngineChoice:
     )
     address: str | None = keyword(
         "Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. By default the"
-        " cluster of this process, or RAY_ADDRESS, or else a new one here.",
+        " cluster of this process, or RAY_ADDRESS, or else a new one here."
     )
     gpus_per_task: float = keyword(
-        "GPUs of a task that runs a model, for example 1 or 0.25.",
-        default=0.0,
+        "GPUs of a task that runs a model, for example 1 or 0.25.", default=0.0
     )
 
 

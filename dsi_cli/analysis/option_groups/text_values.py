@@ -48,11 +48,10 @@ def parse_size(option: str, text: str, least: int = 0) -> int:
     )
     size = -1 if match is None else int(float(match[1]) * _SIZE_UNITS[match[2]])
     if size < least:
-        form = (
-            "a size above 0, for example 4GB or 500MB"
-            if least
-            else "a size, for example 8GB or 0"
-        )
+        if least:
+            form = "a size above 0, for example 4GB or 500MB"
+        else:
+            form = "a size, for example 8GB or 0"
         raise _not_of_that_form(option, form, text, "not-a-size")
     return size
 

@@ -24,9 +24,8 @@ from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
-MAX_PREPARED_MATRICES = (
-    4  # the number of class subsets for which a matrix stays prepared
-)
+# the number of class subsets for which a matrix stays prepared
+MAX_PREPARED_MATRICES = 4
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,14 @@ class EpochMatrix:
     """
     classes: Classes  # the indices of the classes in the matrix
     reliability: Score | None = None  # the reliability of a CCSM
-    statistics: BlockStatistics | None = (
-        None  # the statistics of a blockwise matrix, if they are known already
-    )
+    # the statistics of a blockwise matrix, if they are known already
+    statistics: BlockStatistics | None = None
     reference: str | None = None
     """The name of a reference matrix in the tables, such as ``wordnet3.0-path``; None
     for matrices of an epoch.
     """
-    reason_missing: str | None = (
-        None  # the reason why nothing can be aligned with this reference
-    )
+    # the reason why nothing can be aligned with this reference
+    reason_missing: str | None = None
     _sums: dict[bytes, MatrixSums] = field(default_factory=dict)
     _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
 

@@ -46,9 +46,8 @@ superclasses and classes.
 Shares = tuple[float, float]
 DEFAULT_SHARES: Shares = (0.03, 0.40)
 MIN_CLASSES = 2
-MIN_GAIN = (
-    1e-12  # sums of gains that differ by less are considered equal, because of rounding
-)
+# sums of gains that differ by less are considered equal, because of rounding
+MIN_GAIN = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +73,8 @@ class CustomTaxonomy:
             self.taxonomy, labels.names, labels.wnids
         )
         nodes = {index: node for index, node in enumerate(matches) if node is not None}
-        root, inner = (
-            self.taxonomy.node(custom_taxonomy.ROOT),
-            set(self.taxonomy.parents.tolist()),
-        )
+        root = self.taxonomy.node(custom_taxonomy.ROOT)
+        inner = set(self.taxonomy.parents.tolist())
         tops = [
             node
             for node in nodes.values()

@@ -279,9 +279,8 @@ class ReferenceSource:
     reference lacks.
     """
     source: str  # the name of the taxonomy or file in messages
-    is_matrix: bool = (
-        False  # True for a matrix file, which may not fit the classes of a run
-    )
+    # True for a matrix file, which may not fit the classes of a run
+    is_matrix: bool = False
     path_nodes: NodesByClass | None = None
     """Returns the node of each class, for path similarity, whose rows can be made on
     demand.

@@ -109,11 +109,9 @@ def reference_tables(
         raise NothingToAnalyseError(
             message, code="no-label-known", classes=labels.classes, source=source.source
         )
-    return (
-        _matrix_blocks(labels, matrix)
-        if neighbors is None
-        else _neighbor_blocks(labels, matrix, neighbors)
-    )
+    if neighbors is None:
+        return _matrix_blocks(labels, matrix)
+    return _neighbor_blocks(labels, matrix, neighbors)
 
 
 def write_blocks(

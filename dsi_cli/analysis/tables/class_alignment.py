@@ -44,10 +44,7 @@ def class_alignment_tables(
             without = jackknife.excess_without(first, second, "pearson")
     if pearson is None:
         return
-    constants: dict[str, Any] = {
-        "of": network.name,
-        "reference": reference.reference,
-    }
+    constants: dict[str, Any] = {"of": network.name, "reference": reference.reference}
     groups = [plan.labels.groups[index] for index in kept]
     varying = {
         "class_index": kept,
@@ -79,10 +76,7 @@ def class_alignment_tables(
             )
         else:
             alignments, _ = alignments_in_blocks(
-                network.rows(members),
-                reference.rows(members),
-                ["pearson"],
-                plan.walk,
+                network.rows(members), reference.rows(members), ["pearson"], plan.walk
             )
             entry = alignments["pearson"]
             result = GroupAlignment(

@@ -513,11 +513,10 @@ def _hierarchy_rows(evaluation: EvaluationResult, plan: RowsPlan) -> list[Row]:
     } | scores
     rows = []
     for (metric, variant), score in scores.items():
-        reference = (
-            labels.superclass_source
-            if metric == "superclass_accuracy"
-            else labels.hierarchy.name
-        )
+        if metric == "superclass_accuracy":
+            reference = labels.superclass_source
+        else:
+            reference = labels.hierarchy.name
         columns = {
             "metric": metric,
             "variant": variant or None,

@@ -18,14 +18,7 @@ from dsi_cli.analysis.cache import key_of
 from dsi_cli.analysis.evaluation.split_evaluations import MATRIX_PARTS, SplitEvaluations
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.schema import (
-    CONFUSIONS,
-    CSMS,
-    HEADS,
-    NEIGHBORS,
-    PREDICTIONS,
-    Table,
-)
+from dsi_cli.store.schema import CONFUSIONS, CSMS, HEADS, NEIGHBORS, PREDICTIONS, Table
 
 TABLES = (CSMS, HEADS, NEIGHBORS, CONFUSIONS, PREDICTIONS)
 

@@ -53,9 +53,7 @@ REASON_NO_DIRECTION = (
 )
 
 
-def head_rows(
-    weight: NDArray[np.float32],
-) -> tuple[list[dict[str, Any]], pa.Table]:
+def head_rows(weight: NDArray[np.float32]) -> tuple[list[dict[str, Any]], pa.Table]:
     """Return the rows of the curves table and of the spectrum table for a head ``(C,
     d)``.
 
@@ -132,9 +130,10 @@ def geometry_rows(
     last = next(
         (head for head in map(head_of, reversed(records)) if head is not None), None
     )
-    last_unit = (
-        None if last is None else _norms_and_units(last.weight.astype(np.float64))[1]
-    )
+    if last is None:
+        last_unit = None
+    else:
+        last_unit = _norms_and_units(last.weight.astype(np.float64))[1]
     previous_unit = None
     # The heads are read in advance by other threads.
     for record, head in zip(records, local.map_in_order(head_of, records), strict=True):

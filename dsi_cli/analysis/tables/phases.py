@@ -146,11 +146,9 @@ def _min_gain(spread: NDArray[np.float64]) -> float:
     """Return the gain that exceeds chance, at most 1; 0 if the standard deviation of
     chance is unknown.
     """
-    return (
-        min(1.0, MIN_Z * float(np.nanmedian(spread)))
-        if np.isfinite(spread).any()
-        else 0.0
-    )
+    if np.isfinite(spread).any():
+        return min(1.0, MIN_Z * float(np.nanmedian(spread)))
+    return 0.0
 
 
 def _phases(

@@ -166,11 +166,9 @@ def write_tables(
     """
     is_changed = False
     for table in TOP_TABLES:
-        earlier, more, keys = (
-            layout.earlier_options(out, table),
-            options.get(table, {}),
-            {},
-        )
+        earlier = layout.earlier_options(out, table)
+        more = options.get(table, {})
+        keys = {}
         with suppress(
             OutputError
         ):  # no rows of a damaged table are valid, although its keys may be readable

@@ -28,9 +28,8 @@ elements in other files.
 class FileContents:
     """The contents of one file."""
 
-    read: Callable[[str], NDArray[Any]] | None = (
-        None  # returns the tensor with a key; without tensors, it is not called
-    )
+    # returns the tensor with a key; without tensors, it is not called
+    read: Callable[[str], NDArray[Any]] | None = None
     tensors: list[tuple[str, str, list[int], str]] = field(default_factory=list)
     """The name, dtype (named as in `dsi_cli.checkpoints.tensors`), shape and key of
     each tensor, in the network's order.

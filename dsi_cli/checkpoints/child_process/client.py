@@ -305,11 +305,10 @@ def _exit_error(
             " size: the file may be damaged"
         )
         return UnreadableError(message, code="time-limit", seconds=seconds)
-    cause = (
-        signal.Signals(-code).name
-        if -code in set(signal.Signals)
-        else f"exit code {code}"
-    )
+    if -code in set(signal.Signals):
+        cause = signal.Signals(-code).name
+    else:
+        cause = f"exit code {code}"
     message = (
         f"{package} crashed while it read the file ({cause}): the file may be damaged"
     )

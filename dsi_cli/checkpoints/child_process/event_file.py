@@ -36,11 +36,10 @@ def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
                 continue
             # TensorFlow 1 writes a number, TensorFlow 2 an array of one number; images
             # and histograms are skipped.
-            number = (
-                value.simple_value
-                if value.WhichOneof("value") == "simple_value"
-                else None
-            )
+            if value.WhichOneof("value") == "simple_value":
+                number = value.simple_value
+            else:
+                number = None
             if value.WhichOneof(
                 "value"
             ) == "tensor" and value.metadata.plugin_data.plugin_name in ("", "scalars"):

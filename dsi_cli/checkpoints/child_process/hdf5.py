@@ -96,11 +96,10 @@ def open_file(
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _problem(error) from None
     config = config or root.text("model_config") or ""
-    layers = (
-        _layers(parse_json_or_none(config.encode()))
-        if len(config) <= _MAX_CONFIG_LENGTH
-        else {}
-    )
+    if len(config) <= _MAX_CONFIG_LENGTH:
+        layers = _layers(parse_json_or_none(config.encode()))
+    else:
+        layers = {}
     top = root.members.get(_WEIGHTS)
     if not isinstance(top, _Group):
         top = root
@@ -165,11 +164,9 @@ def _read(opened: h5py.File, path: str) -> NDArray[Any]:
             code="missing-elements",
         )
     try:
-        return (
-            np.zeros(0, np.float32)
-            if dataset.shape is None
-            else np.asarray(dataset[()])
-        )
+        if dataset.shape is None:
+            return np.zeros(0, np.float32)
+        return np.asarray(dataset[()])
     except (OSError, RuntimeError) as error:
         raise _problem(error) from None
 
@@ -192,9 +189,10 @@ def _read_group(group: Any, path: str, depth: int, remaining: list[int]) -> _Gro
     for name in group.attrs:
         with suppress(OSError, TypeError, ValueError, RuntimeError, KeyError):
             value = group.attrs[name]
-            items = (
-                value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]
-            )
+            if isinstance(value, np.ndarray):
+                items = value.reshape(-1).tolist()
+            else:
+                items = [value]
             strings = [
                 item.decode("utf-8", "replace") if isinstance(item, bytes) else item
                 for item in items
@@ -458,11 +456,10 @@ def _layers(config: Any, depth: int = 0) -> _Layers:
     # Find the layers with weights that compute the model's outputs; layers without
     # weights are skipped.
     is_sequential = "output_layers" not in model
-    stack = (
-        names[-1:]
-        if is_sequential
-        else list(_referenced_layers(model["output_layers"]))
-    )
+    if is_sequential:
+        stack = names[-1:]
+    else:
+        stack = list(_referenced_layers(model["output_layers"]))
     outputs: set[str] = set()
     visited: set[str] = set()
     while stack:

@@ -113,11 +113,10 @@ def open_file(file: IO[bytes]) -> FileContents:
         dtype = f"type {tensor.data_type}"
         with suppress(KeyError, TypeError, ValueError):
             is_text = tensor.data_type == TensorProto.STRING
-            dtype = (
-                "string"
-                if is_text
-                else dtype_name(helper.tensor_dtype_to_np_dtype(tensor.data_type))
-            )
+            if is_text:
+                dtype = "string"
+            else:
+                dtype = dtype_name(helper.tensor_dtype_to_np_dtype(tensor.data_type))
         listing.tensors.append((weight.name, dtype, list(tensor.dims), key))
         is_matrix = len(tensor.dims) == 2
         if weight.is_convolution or (is_matrix and weight.is_transposed is not None):
@@ -201,9 +200,8 @@ class _Weight:
     # the module
     name_by_bias: str = ""
     name_by_module: str = ""
-    is_convolution: bool = (
-        False  # True if a convolution uses it, whose first axis is the output
-    )
+    # True if a convolution uses it, whose first axis is the output
+    is_convolution: bool = False
 
 
 class _Value(NamedTuple):

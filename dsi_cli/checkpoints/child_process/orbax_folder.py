@@ -22,10 +22,7 @@ from dsi_cli.checkpoints.names import natural_key
 from dsi_cli.errors import PendingError, UnreadableError
 
 # the driver of an array by the name of its metadata file
-_DRIVERS = {
-    ".zarray": "zarr",
-    "zarr.json": "zarr3",
-}
+_DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}
 _MAX_SCALARS = 64
 _Open = Callable[[], Any]
 

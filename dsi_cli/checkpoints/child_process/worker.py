@@ -122,20 +122,14 @@ def main() -> None:
             )
         except Exception as error:  # noqa: BLE001  the errors of libraries have no common base
             first_words = (" ".join(str(error).split()) or type(error).__name__)[:200]
-            text, code = (
-                f"damaged, or of a kind that dsi does not read: {first_words}",
-                "damaged",
-            )
+            text = f"damaged, or of a kind that dsi does not read: {first_words}"
+            code = "damaged"
             if isinstance(error, ImportError):
-                text, code = (
-                    f"a library cannot be imported ({first_words}); install it again",
-                    "package-missing",
-                )
+                text = f"a library cannot be imported ({first_words}); install it again"
+                code = "package-missing"
             elif isinstance(error, MemoryError | RecursionError):
-                text, code = (
-                    f"it asks for too much ({type(error).__name__})",
-                    "reader-failed",
-                )
+                text = f"it asks for too much ({type(error).__name__})"
+                code = "reader-failed"
             channel.send({"error": text, "code": code, "is_pending": False})
 
 

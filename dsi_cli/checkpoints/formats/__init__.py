@@ -373,11 +373,10 @@ def open_source(source: RandomAccessFile) -> CheckpointContent:
     )
     if head.startswith(_GZIP):
         # gunzip requires a name that ends in .gz.
-        command = (
-            f"gunzip {name}"
-            if source.path.suffix == ".gz"
-            else f"mv {name} {name}.gz && gunzip {name}.gz"
-        )
+        if source.path.suffix == ".gz":
+            command = f"gunzip {name}"
+        else:
+            command = f"mv {name} {name}.gz && gunzip {name}.gz"
         raise UnreadableError(f"gzip-compressed; run {command}", code="gzip-compressed")
     for magic, problem in _OTHER_CONTENTS.items():
         if head.startswith(magic):

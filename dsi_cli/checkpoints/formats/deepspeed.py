@@ -47,11 +47,10 @@ def open_folder(states: Place, files: OpenFiles) -> CheckpointContent:
         )
         raise UnreadableError(message, code="tensor-parallel")
     content = open_source(files.open(states))
-    groups = (
-        as_dict(content.tree).get("param_shapes")
-        if states.name == _FIRST_ZERO3_FILE
-        else None
-    )
+    if states.name == _FIRST_ZERO3_FILE:
+        groups = as_dict(content.tree).get("param_shapes")
+    else:
+        groups = None
     shapes: dict[str, tuple[int, ...]] = {}
     for group in groups if isinstance(groups, list) else []:
         for name, shape in as_dict(group).items():

@@ -48,9 +48,10 @@ def open_content(archive: Archive) -> CheckpointContent:
             )
         begin = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
         header = _HEADER.fullmatch(head[8 + width : begin])
-        dtype = (
-            DTYPES_BY_CODE.get(header["dtype"].decode()) if header is not None else None
-        )
+        if header is not None:
+            dtype = DTYPES_BY_CODE.get(header["dtype"].decode())
+        else:
+            dtype = None
         name = entry.removesuffix(".npy").replace("/", ".")
         if header is None or dtype is None:  # text, records or objects
             tree[name] = None

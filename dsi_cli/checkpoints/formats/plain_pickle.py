@@ -11,10 +11,7 @@ from typing import Any
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent, unread_format
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.pickle.objects import (
-    PickledObject,
-    array_of,
-)
+from dsi_cli.checkpoints.pickle.objects import PickledObject, array_of
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 

@@ -73,11 +73,9 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
 
     def first_byte(item: tuple[str, Any]) -> int:
         offsets = as_dict(item[1]).get("data_offsets")
-        return (
-            offsets[0]
-            if isinstance(offsets, list) and offsets and isinstance(offsets[0], int)
-            else -1
-        )
+        if isinstance(offsets, list) and offsets and isinstance(offsets[0], int):
+            return offsets[0]
+        return -1
 
     for name, entry in sorted(header.items(), key=first_byte):
         if name == METADATA:

@@ -133,11 +133,10 @@ def _tensors(
         # The properties are pickled as a dict or as a tuple.
         properties: Any = info.get("properties")
         properties = properties.state if isinstance(properties, PickledObject) else None
-        dtype = (
-            properties[0]
-            if isinstance(properties, tuple) and properties
-            else as_dict(properties).get("dtype")
-        )
+        if isinstance(properties, tuple) and properties:
+            dtype = properties[0]
+        else:
+            dtype = as_dict(properties).get("dtype")
         size: Any = info.get("size")
         if (
             not isinstance(name, str)

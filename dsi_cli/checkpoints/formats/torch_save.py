@@ -76,10 +76,8 @@ def open_content(archive: Archive | RandomAccessFile) -> CheckpointContent:
         )
         raise UnreadableError(message, code="several-pickles")
     root = pickles[0].removesuffix("data.pkl")
-    data, byte_order = (
-        archive.read_entry(pickles[0], MAX_PICKLE_BYTES),
-        f"{root}byteorder",
-    )
+    data = archive.read_entry(pickles[0], MAX_PICKLE_BYTES)
+    byte_order = f"{root}byteorder"
     is_big_endian = (
         byte_order in archive.sizes
         and archive.read_entry(byte_order, 16).strip() == b"big"

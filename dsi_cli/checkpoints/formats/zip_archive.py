@@ -22,9 +22,8 @@ compressed size.
 
 Compression makes trained weights only a tenth smaller.
 """
-_PREFETCH_EXTRA_BYTES = (
-    1024  # the space for extra fields, padding and a small following entry
-)
+# the space for extra fields, padding and a small following entry
+_PREFETCH_EXTRA_BYTES = 1024
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 

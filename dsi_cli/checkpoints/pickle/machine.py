@@ -49,9 +49,8 @@ _NESTED_STORAGE_COST, _MAX_NESTED_HEAD_BYTES = 1 << 15, 2048
 """The budget cost of a storage that is pickled inside the pickle, and the maximum
 length of its header.
 """
-_MIN_VIEW_BYTES = (
-    4096  # the size from which on bytes are returned as a view and not copied
-)
+# the size from which on bytes are returned as a view and not copied
+_MIN_VIEW_BYTES = 4096
 _MAX_INTEGER_BYTES = 64
 _MAX_LINE_BYTES = 1 << 16
 

@@ -45,13 +45,11 @@ from dsi_cli.queries.records import records
 from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLITS
 
-PREFERRED, HIGHER, NO_DIFFERENCE, MIXED, UNDECIDED = (
-    "preferred",
-    "higher",
-    "no difference shown",
-    "mixed",
-    "undecided",
-)
+PREFERRED = "preferred"
+HIGHER = "higher"
+NO_DIFFERENCE = "no difference shown"
+MIXED = "mixed"
+UNDECIDED = "undecided"
 OF_PAIRS = {
     PREFERRED: "the criteria prefer one network",
     HIGHER: "one network is higher in all criteria that differ",

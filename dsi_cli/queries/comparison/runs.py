@@ -209,11 +209,10 @@ def compared_runs(
         if run.epochs and (not names or run.label in names or run.name in names)
     ]
     if len(selected) < 2:
-        only = (
-            f"only {selected[0].label}"
-            if selected
-            else "no run with a usable checkpoint"
-        )
+        if selected:
+            only = f"only {selected[0].label}"
+        else:
+            only = "no run with a usable checkpoint"
         hint = "add another --run" if names else "name another results folder, too"
         message = f"a comparison needs two runs or more, and there is {only}; {hint}"
         raise UsageError(
@@ -247,9 +246,8 @@ class CommonClasses:
     """The second run's class index of each class of the first ``(C,)``; None if the
     runs have different classes.
     """
-    by: str | None = (
-        None  # the key of the match: label list, WordNet id, name or class index
-    )
+    # the key of the match: label list, WordNet id, name or class index
+    by: str | None = None
     reason: str | None = None  # the reason for a missing order
 
 

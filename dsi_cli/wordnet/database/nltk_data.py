@@ -26,10 +26,7 @@ _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 # a pointer from a synset to a hypernym or instance hypernym, in WordNet's files
 _HYPERNYM = re.compile(r" @i? (\d{8}) ")
 # the first characters of the sense codes in WordNet's count files
-_SENSE_NUMBERS = {
-    "noun": "1:",
-    "verb": "2:",
-}
+_SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}
 
 
 def installed_names() -> list[str]:

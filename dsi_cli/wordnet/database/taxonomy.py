@@ -28,14 +28,10 @@ Tables = Callable[[str], Any]
 """A function that returns one of five tables by name: ``graph``, ``glosses``,
 ``kinds``, ``lemmas``, ``exceptions``.
 """
-MAX_DEPTH = (
-    90  # the maximum number of edges from a root, because distances are stored as bytes
-)
+# the maximum number of edges from a root, because distances are stored as bytes
+MAX_DEPTH = 90
 # the parts of speech that have a taxonomy, and the first letter of their ids
-PARTS = {
-    "noun": "n",
-    "verb": "v",
-}
+PARTS = {"noun": "n", "verb": "v"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,20 +55,16 @@ class WordNet:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The synsets as a graph of hypernyms."""
-        return (
-            taxonomy.load(self.part)
-            if self.name == SHIPPED
-            else taxonomy.taxonomy_from_tables(self.tables, self.part)
-        )
+        if self.name == SHIPPED:
+            return taxonomy.load(self.part)
+        return taxonomy.taxonomy_from_tables(self.tables, self.part)
 
     @cached_property
     def words(self) -> Lexicon:
         """The lemmas."""
-        return (
-            lexicon.load(self.part)
-            if self.name == SHIPPED
-            else lexicon.lexicon_from_tables(self.tables, self.part)
-        )
+        if self.name == SHIPPED:
+            return lexicon.load(self.part)
+        return lexicon.lexicon_from_tables(self.tables, self.part)
 
     @cached_property
     def kinds(self) -> dict[str, npt.NDArray[np.int64]]:

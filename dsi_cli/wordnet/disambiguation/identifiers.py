@@ -99,10 +99,8 @@ def look_up_id(text: str, wordnet: WordNet) -> Meaning | None:
         )
     if not name:
         return None
-    nodes, sense = (
-        wordnet.words.senses("_".join(name["lemma"].split())),
-        int(name["sense"]),
-    )
+    nodes = wordnet.words.senses("_".join(name["lemma"].split()))
+    sense = int(name["sense"])
     if 1 <= sense <= len(nodes):
         return Meaning("synset", nodes[sense - 1])
     senses = count(len(nodes), f"{wordnet.part} sense")

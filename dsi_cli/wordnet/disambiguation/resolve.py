@@ -88,10 +88,8 @@ class Resolution:
 
     index: int  # the index of the label in the list
     label: str
-    synset: str | None = (
-        # the name of the synset; like id and gloss, None if the label is unresolved
-        None
-    )
+    # the name of the synset; like id and gloss, None if the label is unresolved
+    synset: str | None = None
     wnid: str | None = None
     definition: str | None = None
     resolved_by: str = "unresolved"  # one of ``RESOLVED_BY``

@@ -116,9 +116,8 @@ EVIDENCE = {
     "the other sense is above or below other labels": ("above others", "below others"),
 }
 """Groups of features by their description, for the reasons of choices."""
-MIN_GAIN = (
-    0.3  # the minimum difference of scores for a group of features to be mentioned
-)
+# the minimum difference of scores for a group of features to be mentioned
+MIN_GAIN = 0.3
 ROUNDS = 8  # the number of rounds of mean-field inference
 # the list length at which the weights for labels alone and the weights for lists count
 # equally
@@ -280,11 +279,9 @@ def _assign_senses(table: CandidateTable, chances: Floats) -> Rows:
             break
         # Several compounds may share a head ("annual crop" and "permanent crop"), and
         # several actions a verb.
-        label, node, may_share = (
-            table.label[row],
-            int(table.node[row]),
-            table.senses[row].how == HEAD,
-        )
+        label = table.label[row]
+        node = int(table.node[row])
+        may_share = table.senses[row].how == HEAD
         if assigned[label] < 0 and (node not in used or may_share):
             assigned[label] = row
             if not may_share:
