@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from dsi_cli.analysis import scan
+from dsi_cli.analysis.classifiers.heads import Heads
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
     check_class_count,
@@ -31,7 +32,7 @@ from dsi_cli.checkpoints.names import natural_key
 from dsi_cli.checkpoints.records import OK, SKIPPED, Record
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
 from dsi_cli.labels import files
-from dsi_cli.labels.label_list import name_key
+from dsi_cli.labels.label_list import LabelList, name_key
 from dsi_cli.metrics.head_geometry import correlation_z
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison.repetitions import group_runs
@@ -357,18 +358,11 @@ def _read_checkpoints(
     choice: HeadOptions,
 ) -> Side:
     """Return a checkpoint and the others of its run."""
-    named = scan.find_runs([path])
     listed = None if labels is None else files.read_labels_or_preset(labels)
-    targets = [file.display_path for training in named for file in training.checkpoints]
-    is_single = len(targets) == 1
-    if is_single and local is not None:
-        named = discover(_siblings(local))
-    parts, heads = scan.scan_resolved(named, choice, listed)
-    if is_single and any(part.training.question for part in parts):
-        # The names of the files next to it do not show their epochs.
-        parts, heads = scan.scan_resolved(scan.find_runs([path]), choice, listed)
-    if is_single:
-        part, records = _records_of_file(path, targets[0], parts)
+    parts, heads, target = _scan_with_siblings(path, local, choice, listed)
+    is_single = target is not None
+    if target is not None:
+        part, records = _records_of_file(path, target, parts)
     else:
         part, records = _records_of_run(path, run, parts)
     chosen = records[-1]
@@ -413,6 +407,24 @@ def _read_checkpoints(
     if chosen not in series:
         series.append(chosen)
     return _side(network, series, chosen)
+
+
+def _scan_with_siblings(
+    path: str, local: Path | None, choice: HeadOptions, listed: LabelList | None
+) -> tuple[list[RunCheckpoints], Heads, str | None]:
+    """Return the checkpoints of a path and their heads; of a single file also those
+    next to it, and the path of the file.
+    """
+    named = scan.find_runs([path])
+    targets = [file.display_path for training in named for file in training.checkpoints]
+    if len(targets) != 1:
+        return *scan.scan_resolved(named, choice, listed), None
+    found = named if local is None else discover(_siblings(local))
+    parts, heads = scan.scan_resolved(found, choice, listed)
+    if any(part.training.question for part in parts):
+        # The names of the files next to it do not show their epochs.
+        parts, heads = scan.scan_resolved(named, choice, listed)
+    return parts, heads, targets[0]
 
 
 def _records_of_file(
