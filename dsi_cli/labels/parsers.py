@@ -142,13 +142,13 @@ def read_lines(text: str) -> IndexedNames:
 
 def _require_one_name_per_line(text: str) -> None:
     """Raise `ValueError` if the text of a list has another notation."""
-    for notation, pattern in _OTHER_NOTATIONS.items():
-        if pattern.search(text):
-            raise ValueError(f"found {notation}")
     first, *others = text.strip().split("\n")
     first = first.rstrip(" \t,")
     if first.startswith(("'", '"')) and first[1:].endswith(first[0]):
         raise ValueError("found names in quotation marks")
+    for notation, pattern in _OTHER_NOTATIONS.items():
+        if pattern.search(text):
+            raise ValueError(f"found {notation}")
     if not others and any(mark in first for mark in ",;\t"):
         raise ValueError("found one line with several names")
 

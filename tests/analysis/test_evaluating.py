@@ -275,7 +275,7 @@ def test_tensors_of_a_data_set_are_not_said_to_be_normalised(
         " options do not apply " in ran.stderr
     )
     assert "a line" not in ran.stdout
-    assert "warning: accuracy on test is not what the trainer wrote" in ran.stderr
+    assert "warning: the accuracy on test is not what the trainer wrote" in ran.stderr
 
 
 def test_evaluate_malicious_checkpoint_is_not_run(own_run, tmp_path, evaluate):

@@ -387,7 +387,7 @@ def test_analyze_full_disk_can_be_continued(blocks, dsi, make_run, tmp_path):
     with tiny_disk(disk, f"{4 * blocks}k"):
         out = disk / "out"
         ended = dsi("analyze", run, "-o", out, *QUICK)
-        assert (ended.code, ended.out, ended.err.count("\n")) == (5, "", 1), ended.err
+        assert (ended.code, ended.out, ended.err.count("\n")) == (5, "", 2), ended.err
         assert (
             "could not be written: the disk is full\nhint: free some space and run the same"
             " command again" in ended.err

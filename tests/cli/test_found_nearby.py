@@ -131,7 +131,7 @@ def test_predictions_of_one_run_are_not_taken_for_several(
     assert (
         ended.err
         == "error: preds.npy does not name the run of its predictions, and there are 2:"
-        " 'a', 'b'; analyse one run at a time (dsi analyze FOLDER --predictions"
+        " 'a', 'b'\nhint: analyse one run at a time (dsi analyze FOLDER --predictions"
         " preds.npy), or give a table with a column 'run'\n"
     )
     rows = [

@@ -78,7 +78,7 @@ def test_export_to_a_file_and_to_a_tracker_at_once_is_wrong_usage(
     assert ended.code == 2
     assert (
         ended.err
-        == f"error: --log-to logs curves and takes no {named}; export to a file in a"
-        " separate call\n"
+        == f"error: --log-to logs curves and takes no {named}\nhint: export to a file"
+        " in a separate call\n"
     )
     assert not (tmp_path / "logs").exists()

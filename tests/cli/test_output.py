@@ -538,8 +538,8 @@ STORED = "its epochs are 0, 1, ... 15, its matrices ccsm-test, ncsm"
         (
             ("-o", "nowhere/x.csv", "--table", "curves"),
             (
-                "nowhere/x.csv could not be written: No such file or directory; choose"
-                " another output with -o"
+                "nowhere/x.csv could not be written: No such file or directory\nhint:"
+                " choose another output with -o"
             ),
         ),
     ],
