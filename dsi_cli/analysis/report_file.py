@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.summary import Summary, digest_of_tables
 from dsi_cli.checkpoints.discovery import printable
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import OutputError, wrong
 from dsi_cli.report import html, page_data
 from dsi_cli.store import atomic_write, layout, lock
 from dsi_cli.store.results import Results
@@ -121,11 +121,7 @@ def _open_image(path: str) -> Image:
     if any(
         other.exists() and not (other.is_file() or other.is_dir()) for other in paths
     ):
-        raise UsageError(
-            f"{path}: expected an image, found no regular file",
-            code="not-an-image",
-            path=path,
-        )
+        raise wrong(path, "an image", "no regular file", code="not-an-image", path=path)
     from dsi_cli.inference.open_dataset import image_at
 
     return image_at(path)

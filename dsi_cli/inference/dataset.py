@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsi_cli.errors import UsageError, count
+from dsi_cli.errors import count, wrong
 
 if TYPE_CHECKING:
     import torch
@@ -118,15 +118,14 @@ def require_range(
     allowed, end = "0 or more", np.iinfo(np.int64).max
     if names is not None:
         allowed, end = f"0 to {len(names) - 1} (it has {len(names)} names)", len(names)
-    wrong = np.flatnonzero((targets < 0) | (targets >= end)).tolist()
-    if wrong:
-        number = int(targets[wrong[0]])
-        message = (
-            f"{locate(wrong[0])}: expected a class number of {allowed}, found {number}"
-        )
-        raise UsageError(
-            message,
-            hint="use a split whose labels are public, or correct them",
+    outside = np.flatnonzero((targets < 0) | (targets >= end)).tolist()
+    if outside:
+        number = int(targets[outside[0]])
+        raise wrong(
+            locate(outside[0]),
+            f"a class number of {allowed}",
+            number,
+            "use a split whose labels are public, or correct them",
             code="class-number",
             number=number,
         )
@@ -145,18 +144,21 @@ def pick_split(names: Iterable[str], train: bool, source: object) -> str:
     candidates = [name for name in splits if (name == "train") == train]
     if not candidates:
         missing = "train" if train else "test"
-        message = (
-            f"{source}: expected a {missing} split, found only {', '.join(splits)}"
-        )
-        raise UsageError(
-            message, hint="name its folder or file", code="no-split", split=missing
+        raise wrong(
+            source,
+            f"a {missing} split",
+            f"only {', '.join(splits)}",
+            "name its folder or file",
+            code="no-split",
+            split=missing,
         )
     if len(candidates) > 1:
         example = f"{source}{os.sep}{candidates[0]}"
-        message = f"{source}: expected one test split, found {' and '.join(candidates)}"
-        raise UsageError(
-            message,
-            hint=f"name one, such as {example}",
+        raise wrong(
+            source,
+            "one test split",
+            " and ".join(candidates),
+            f"name one, such as {example}",
             code="several-splits",
             splits=candidates,
         )

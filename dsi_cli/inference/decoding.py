@@ -20,7 +20,7 @@ from PIL.Image import Image
 
 from dsi_cli.engines import usable_cores
 from dsi_cli.engines.local import run_in_order
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, wrong
 from dsi_cli.inference.dataset import Samples
 from dsi_cli.inference.image_folder import reason_not_decoded
 
@@ -210,10 +210,11 @@ def _decode_sample(samples: Samples, number: int, transform: Transform) -> Pixel
         image = image.float()
     array: NDArray[Any] = image.detach().cpu().numpy()
     if array.ndim != 3 or not (is_float or array.dtype == np.uint8):
-        message = (
-            f"{samples.locate(number)}: expected a tensor of (channels, height, width),"
-            f" floats or uint8, found {array.dtype} of shape {array.shape}; return"
-            " another, or a PIL image"
+        raise wrong(
+            samples.locate(number),
+            "a tensor of (channels, height, width), floats or uint8",
+            f"{array.dtype} of shape {array.shape}; return another, or a PIL image",
+            code="not-an-image-tensor",
+            shape=array.shape,
         )
-        raise UsageError(message, code="not-an-image-tensor", shape=array.shape)
     return array

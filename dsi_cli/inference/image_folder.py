@@ -21,7 +21,7 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, wrong
 from dsi_cli.inference.dataset import (
     SPLITS,
     Samples,
@@ -123,15 +123,11 @@ def open_image_folder(folder: Path) -> Samples:
             contents = f"{len(names):,} folders without an image"
         else:
             contents = "no folder in it"
-        message = (
-            f"{folder}: expected a folder of images for each class"
-            f" ({', '.join(IMAGE_SUFFIXES)}), found {contents}"
-        )
-        raise UsageError(
-            message,
-            hint=(
-                "check the path, or give file.py:function that returns a torch data set"
-            ),
+        raise wrong(
+            folder,
+            f"a folder of images for each class ({', '.join(IMAGE_SUFFIXES)})",
+            contents,
+            "check the path, or give file.py:function that returns a torch data set",
             code="no-images",
         )
     targets = np.repeat(

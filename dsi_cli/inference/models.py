@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.checkpoint_reader import StateDict
-from dsi_cli.errors import UnreadableError, UsageError, first_line, listed
+from dsi_cli.errors import UnreadableError, UsageError, first_line, listed, wrong
 from dsi_cli.inference import user_code
 from dsi_cli.inference.evaluator import full_precision
 from dsi_cli.inference.preprocess import Preprocessing, from_processor
@@ -263,11 +263,14 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
         ) from None
     folder = Path(name)
     if not (folder / "config.json").is_file():
-        message = (
-            f"--model transformers:{name}: expected a folder with a config.json, found"
-            " none"
+        raise wrong(
+            f"--model transformers:{name}",
+            "a folder with a config.json",
+            "none",
+            "check the path",
+            code="no-config",
+            folder=name,
         )
-        raise UsageError(message, hint="check the path", code="no-config", folder=name)
     config = transformers.AutoConfig.from_pretrained(
         str(folder), local_files_only=True, trust_remote_code=False
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, wrong
 from dsi_cli.inference import image_folder
 from dsi_cli.inference.dataset import Samples
 from dsi_cli.inference.torch_datasets import (
@@ -74,7 +74,11 @@ def image_at(path: str) -> Image:
         return image_folder.open_file(path)
     except Exception as error:
         reason = image_folder.reason_not_decoded(error)
-        message = f"{path}: expected an image, found none that can be read ({reason})"
-        raise UsageError(
-            message, hint="check the file", code="image-not-readable", path=path
+        raise wrong(
+            path,
+            "an image",
+            f"none that can be read ({reason})",
+            "check the file",
+            code="image-not-readable",
+            path=path,
         ) from error

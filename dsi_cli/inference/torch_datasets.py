@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, wrong
 from dsi_cli.inference import user_code
 from dsi_cli.inference.dataset import (
     Samples,
@@ -159,12 +159,11 @@ def _load(named: TorchvisionDataset, root: str, split: str, download: bool) -> A
     elif not Path(
         root, split
     ).is_dir():  # torchvision would unpack 150 GB of archives here
-        message = (
-            f"{named.name}: expected the unpacked folder {split} in {root}, found none"
-        )
-        raise UsageError(
-            message,
-            hint="give another --data-root",
+        raise wrong(
+            named.name,
+            f"the unpacked folder {split} in {root}",
+            "none",
+            "give another --data-root",
             code="data-set-not-readable",
             name=named.name,
         )
@@ -177,12 +176,12 @@ def _load(named: TorchvisionDataset, root: str, split: str, download: bool) -> A
         if named.is_fetched and not download:
             remedy += ", or download=True in Python to fetch it"
         text = str(error).split("\n")[0].split(". You")[0]
-        message = (
-            f"{named.name}: expected the data set in {root}, found it missing or"
-            f" damaged ({text}); {remedy}"
-        )
-        raise UsageError(
-            message, code="data-set-not-readable", name=named.name
+        raise wrong(
+            named.name,
+            f"the data set in {root}",
+            f"it missing or damaged ({text}); {remedy}",
+            code="data-set-not-readable",
+            name=named.name,
         ) from None
 
 
@@ -214,18 +213,21 @@ def open_custom(spec: str, train: bool) -> Samples:
         if isinstance(dataset, IterableDataset) or not (
             hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
         ):
-            message = (
-                f"{spec}: expected {EXPECTED}, found {kind}, which has no numbered"
-                " items; return one that has"
+            raise wrong(
+                spec,
+                EXPECTED,
+                f"{kind}, which has no numbered items; return one that has",
+                code="not-a-data-set",
+                type=kind,
             )
-            raise UsageError(message, code="not-a-data-set", type=kind)
         size = len(dataset)
         if not size:
-            message = (
-                f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with"
-                " items"
+            raise wrong(
+                spec,
+                EXPECTED,
+                f"an empty {kind}; return one with items",
+                code="empty-data-set",
             )
-            raise UsageError(message, code="empty-data-set")
         first_image, first = _item(spec, dataset, 0)
         targets = _stated_targets(spec, dataset, first)
         if targets is None:
@@ -270,10 +272,13 @@ def _class_names(
     if not isinstance(names, list | tuple) or not all(
         isinstance(name, str) for name in names
     ):
-        message = (
-            f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}"
+        raise wrong(
+            spec,
+            "a list of names in .classes",
+            f"{str(names)[:40]!a}",
+            "correct or remove it",
+            code="not-class-names",
         )
-        raise UsageError(message, hint="correct or remove it", code="not-class-names")
     # A `target_transform`, for example, gives each class another number.
     stated = _integers(getattr(dataset, "targets", None))
     if stated is not None and stated.shape == targets.shape:
@@ -321,24 +326,34 @@ def _item(spec: str, dataset: Any, number: int) -> tuple[Any, int]:
         item = dataset[number]
     if not isinstance(item, tuple | list) or len(item) != 2:
         kind = type(item).__name__
-        message = (
-            f"{location}: expected an (image, target) pair, found {kind}; return a"
-            " tuple of two"
+        raise wrong(
+            location,
+            "an (image, target) pair",
+            f"{kind}; return a tuple of two",
+            code="not-a-pair",
+            sample=number,
+            type=kind,
         )
-        raise UsageError(message, code="not-a-pair", sample=number, type=kind)
     if not isinstance(item[0], Image.Image | torch.Tensor):
         kind = type(item[0]).__name__
-        message = f"{location}: expected a PIL image or a tensor, found {kind}"
-        raise UsageError(
-            message, hint="convert it", code="not-an-image", sample=number, type=kind
+        raise wrong(
+            location,
+            "a PIL image or a tensor",
+            kind,
+            "convert it",
+            code="not-an-image",
+            sample=number,
+            type=kind,
         )
     target = _integers(item[1])
     if target is None or target.shape not in ((), (1,)):
-        message = (
-            f"{location}: expected a class number, found {str(item[1])[:40]!a}; return"
-            " an int"
+        raise wrong(
+            location,
+            "a class number",
+            f"{str(item[1])[:40]!a}; return an int",
+            code="not-a-class-number",
+            sample=number,
         )
-        raise UsageError(message, code="not-a-class-number", sample=number)
     return item[0], int(target.item())
 
 

@@ -16,7 +16,7 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, wrong
 
 _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*)")
 
@@ -109,9 +109,13 @@ def load_object(spec: str) -> Callable[..., Any]:
     """
     place, name, file, folder = _split_spec(spec)
     if file is not None and not file.is_file():
-        message = f"{spec}: expected a Python file, found nothing at {place}"
-        raise UsageError(
-            message, hint="check the path", code="file-missing", path=place
+        raise wrong(
+            spec,
+            "a Python file",
+            f"nothing at {place}",
+            "check the path",
+            code="file-missing",
+            path=place,
         )
     if sys.path.count(folder) < 2:  # the first entry is that of `importable`
         sys.path.append(folder)
@@ -122,9 +126,13 @@ def load_object(spec: str) -> Callable[..., Any]:
             module = importlib.import_module(place)
         function = getattr(module, name, None)
     if not callable(function):
-        message = f"{spec}: expected a function {name!a} in {place}, found none"
-        raise UsageError(
-            message, hint="check its name", code="unknown-function", name=name
+        raise wrong(
+            spec,
+            f"a function {name!a} in {place}",
+            "none",
+            "check its name",
+            code="unknown-function",
+            name=name,
         )
     return function
 
@@ -140,12 +148,13 @@ def call_user_code(spec: str, expected: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
-        message = (
-            f"{spec}: expected {expected}, found that it fails ({type(error).__name__}:"
-            f" {text})"
-        )
-        raise UsageError(
-            message, hint="correct it", code="user-code-failed", spec=spec
+        raise wrong(
+            spec,
+            expected,
+            f"that it fails ({type(error).__name__}: {text})",
+            "correct it",
+            code="user-code-failed",
+            spec=spec,
         ) from error
 
 

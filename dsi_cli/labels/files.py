@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dsi_cli.errors import UsageError, nearest, quoted, suggestion
+from dsi_cli.errors import UsageError, nearest, quoted, suggestion, wrong
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.parsers import (
     read_cells,
@@ -173,14 +173,20 @@ def read_text(path: Place, expected: str = EXPECTED) -> str:
     text = _decode(data)
     # Control characters, such as NUL or escape, show that the file is not text.
     if text is None or re.search(r"[\x00-\x08\x0b\x0e-\x1f]", text):
-        message = f"{path}: expected {expected}, found a file that is not text"
-        raise UsageError(
-            message, hint="save it as UTF-8, or name another", code="file-not-text"
+        raise wrong(
+            path,
+            expected,
+            "a file that is not text",
+            "save it as UTF-8, or name another",
+            code="file-not-text",
         )
     if not text.strip():
-        message = f"{path}: expected {expected}, found an empty file"
-        raise UsageError(
-            message, hint="write the class names into it", code="file-empty"
+        raise wrong(
+            path,
+            expected,
+            "an empty file",
+            "write the class names into it",
+            code="file-empty",
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -208,17 +214,16 @@ def read_bytes(path: Place, expected: str) -> bytes:
     """
     try:
         if path.is_dir():
-            raise UsageError(
-                f"{path}: expected {expected}, found a folder",
-                hint="name a file in it",
-                code="file-is-folder",
+            raise wrong(
+                path, expected, "a folder", "name a file in it", code="file-is-folder"
             )
         with path.open("rb") as file:
             # stat does not know the size of a pipe
             data = file.read(MAX_LABEL_FILE_BYTES + 1)
     except FileNotFoundError:
-        message = f"{path}: expected {expected}, found no such file"
-        raise UsageError(message, hint="check the path", code="file-missing") from None
+        raise wrong(
+            path, expected, "no such file", "check the path", code="file-missing"
+        ) from None
     except OSError as error:
         message = (
             f"{path}: expected {expected}, but the file could not be read"
@@ -228,8 +233,13 @@ def read_bytes(path: Place, expected: str) -> bytes:
             message, code="file-not-readable", reason=error.strerror
         ) from None
     if len(data) > MAX_LABEL_FILE_BYTES:
-        message = f"{path}: expected {expected} of at most 64 MB, found a larger file"
-        raise UsageError(message, hint="name another", code="file-too-large")
+        raise wrong(
+            path,
+            f"{expected} of at most 64 MB",
+            "a larger file",
+            "name another",
+            code="file-too-large",
+        )
     return data
 
 
@@ -252,8 +262,13 @@ def read_mapping(
     header = [cell.lower() for cell in rows[0][1]]
     if not {"index", "name"} & set(header) or not set(_MAPPING_COLUMNS) & set(header):
         found = ", ".join(map(ascii, header[:6]))
-        message = f"{path}: expected {EXPECTED_MAPPING}, found the columns {found}"
-        raise UsageError(message, code="mapping-columns", columns=header)
+        raise wrong(
+            path,
+            EXPECTED_MAPPING,
+            f"the columns {found}",
+            code="mapping-columns",
+            columns=header,
+        )
     mapping: dict[int, tuple[int, dict[str, str]]] = {}
     for line, cells in rows[1:]:
         if not any(cells):

@@ -224,19 +224,6 @@ def agreement_by_epoch(results: Results, run: str) -> dict[int, pd.DataFrame]:
     return {int(epoch): rows[rows["epoch"] == epoch] for epoch in epochs}
 
 
-def agreement_rows(
-    results: Results, run: str, epochs: Sequence[int] | None = None
-) -> pd.DataFrame:
-    """Return the agreement of classes and groups at the last epoch with a value, of
-    some epochs or all; empty without one.
-    """
-    by_epoch = agreement_by_epoch(results, run)
-    chosen = [epoch for epoch in by_epoch if epochs is None or epoch in epochs]
-    if chosen:
-        return by_epoch[max(chosen)]
-    return results.rows_of("alignment_by_class", run).iloc[:0]
-
-
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
     """Return a value of the geometry table by class index and epoch, of the last saves;
     empty without a classifier.

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import OutputError, wrong
 
 # the errors of Windows for a file that another program has open
 _OPEN_ELSEWHERE = (5, 32)
@@ -33,10 +33,13 @@ def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) 
         return
     *others, last = suffixes
     listed = f"{', '.join(others)} or {last}" if others else last
-    message = (
-        f"{description}: expected a name that ends in {listed}, found {str(path)!r}"
+    raise wrong(
+        description,
+        f"a name that ends in {listed}",
+        f"{str(path)!r}",
+        code="wrong-suffix",
+        path=str(path),
     )
-    raise UsageError(message, code="wrong-suffix", path=str(path))
 
 
 @contextmanager

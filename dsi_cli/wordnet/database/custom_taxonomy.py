@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, wrong
 from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, Taxonomy
 
@@ -425,10 +425,13 @@ def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
 
 def _require_depth(file: Path, depth: int) -> None:
     if depth > MAX_DEPTH:
-        message = (
-            f"{file}: expected a taxonomy of {MAX_DEPTH} levels or fewer, found {depth}"
+        raise wrong(
+            file,
+            f"a taxonomy of {MAX_DEPTH} levels or fewer",
+            depth,
+            code="taxonomy-too-deep",
+            depth=depth,
         )
-        raise UsageError(message, code="taxonomy-too-deep", depth=depth)
 
 
 def match_labels(
