@@ -97,7 +97,7 @@ def analyze(
         f"the tables in {out} are complete, but {problem}"
         for problem in summary.problems
     ]
-    texts = [message.text for message in summary.messages]
+    texts = [message.line for message in summary.messages]
     for text in (*texts, *problems):
         warnings.warn(urls.show_urls(text), stacklevel=2)
     return Results(folder)

@@ -119,6 +119,7 @@ def compute_rows(
     total = sum(len(run.usable) for run in plan.runs)
     done = 0
     made = []
+    new_keys: set[str] = set()  # runs with equal files have the same rows
     for run in plan.runs:
         of_run = MadeRows(run, plan.rows_plan(run))
         files = EpochFiles(plan.out, run.name)
@@ -127,7 +128,11 @@ def compute_rows(
             if isinstance(rows, EpochRows):
                 _write_epoch(plan, of_run, files, record, rows)
                 of_run.rows[record.path] = replace(rows, matrices={}, is_new=False)
-                of_run.reused += not rows.is_new
+                key = of_run.keys[record.path]
+                if rows.is_new:
+                    new_keys.add(key)
+                elif key not in new_keys:
+                    of_run.reused += 1
             else:
                 failed[record.path] = rows
                 del of_run.keys[record.path]

@@ -199,7 +199,7 @@ class Options(
             "measures": list(self.measures),
             "quantiles": list(self.quantiles),
             "permutations": self.permutations,
-            "draws": self.draws,
+            "draws": self.draws or 0,
             "seed": self.seed,
             "geometry": "ranks and NC2 of the raw and the centred class vectors",
             "hierarchy": (

@@ -327,6 +327,12 @@ class Message:
     hint: str = ""
     command: str = ""
 
+    @property
+    def line(self) -> str:
+        """The sentence with what to do, in one line."""
+        advice = " ".join(part for part in (self.hint, self.command) if part)
+        return f"{self.text}. {advice}" if advice else self.text
+
 
 def messages(facts: Iterable[Fact], runs: Sequence[str]) -> list[Message]:
     """Return facts in words, the most important first.

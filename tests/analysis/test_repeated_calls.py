@@ -412,3 +412,13 @@ def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(
     assert told.reused in (left, left + 1)
     assert told.read == 0, "all heads had been read"
     assert_same_output(out, longer / "out")
+
+
+def test_analyze_of_two_runs_with_equal_files_reuses_nothing_at_first(
+    make_run, tmp_path
+):
+    one, two = make_run("one"), make_run("two")
+    runs = analyze([one, two], tmp_path / "out", QUICK).runs
+    assert [run.reused for run in runs] == [0, 0]
+    runs = analyze([one, two], tmp_path / "out", Options()).runs
+    assert [run.reused for run in runs] == [4, 4], "no draws are the default"

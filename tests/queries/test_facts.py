@@ -11,7 +11,7 @@ from helpers.outputs import heads, save_head
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.facts import Fact
+from dsi_cli.facts import Fact, fact
 from dsi_cli.queries import facts
 
 PACKAGE = Path(dsi_cli.__file__).parent
@@ -93,3 +93,9 @@ def test_every_code_that_a_step_notices_has_words():
         used |= set(re.findall(r'\b(?:fact|Fact)\(\s*"([a-z-]+)"', text))
     assert used <= facts.KINDS.keys()
     assert len(used) > 20
+
+
+def test_line_of_a_message_has_what_to_do():
+    (message,) = facts.messages([fact("no-labels", classes=8)], [])
+    assert message.line.startswith("dsi found no names for 8 classes")
+    assert message.line.endswith("dsi labels --presets")
