@@ -120,7 +120,8 @@ def _whole_rows(
         shutil.rmtree(out, ignore_errors=True)
         run = _linked(run, paths)
         found.append(timing.python(_VERB, *command))
-        os.link(sorted(paths[0].parent.glob("*.pth"))[-1], run / "last_one.pth")
+        last = max(paths[0].parent.glob("*.pth"))
+        os.link(last, run / last.name)
         more.append(timing.python(_VERB, *command))
     shutil.rmtree(out, ignore_errors=True)
     took, peak = (
@@ -189,7 +190,7 @@ def _linked(folder: Path, paths: list[Path], number: int | None = None) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for index, path in zip(range(number or len(paths)), cycle(paths), strict=False):
-        os.link(path, folder / f"{index:05d}_{path.name}")
+        os.link(path, folder / f"epoch_{FIRST_EPOCH + index:05d}.pth")
     return folder
 
 
