@@ -94,7 +94,7 @@ clean:
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || python3 -m venv .venv
-	@echo "Installing dsi in $(BIN): this takes some minutes the first time, most of them for torch."
+	@echo "Installing dsi in $(BIN): this takes some minutes the first time."
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --editable .
 	touch $@

@@ -12,14 +12,14 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dsi_cli.cli import signals
-from dsi_cli.cli.text import cell, terminal_lines, terminal_text
+from dsi_cli.cli.text import terminal_lines, terminal_text
 from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
 from dsi_cli.facts import ERROR
@@ -230,31 +230,6 @@ def _print_with_rich(content: Any, width: int, *, soft_wrap: bool = False) -> No
         Console(width=width, highlight=False).print(content, soft_wrap=soft_wrap)
     except SystemExit:  # rich ends the process with 1
         raise BrokenPipeError from None
-
-
-def print_records(
-    columns: Iterable[tuple[str, str, str]], records: Sequence[Mapping[str, Any]]
-) -> None:
-    """Print records as columns of (title, field, format), without columns that have no
-    value.
-
-    The format of text, which may be wrapped, is empty. True is a mark (!).
-    """
-    shown = [
-        column
-        for column in columns
-        if any(record.get(column[1]) is not None for record in records)
-    ]
-    rows = []
-    for record in records:
-        values = [(record[field], form) for _, field, form in shown]
-        rows.append(
-            [
-                "!" * value if isinstance(value, bool) else cell(value, form)
-                for value, form in values
-            ]
-        )
-    print_columns([f"#{title}" if form else title for title, _, form in shown], rows)
 
 
 def print_styled(*parts: tuple[str, str]) -> None:
