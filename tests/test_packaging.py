@@ -23,9 +23,8 @@ from test_docs import commands, follow
 from dsi_cli.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
-    "project"
-]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 pytestmark = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").is_file(), reason="needs a checkout"
 )
@@ -95,6 +94,23 @@ def test_the_metadata_name_licences_extras_and_ranges(wheel):
     assert all(">=" in one and "==" not in one.partition(";")[0] for one in required)
 
 
+def test_readme_with_an_address_has_absolute_links_only(wheel):
+    """The one setting of CONTRIBUTING.md: the address behind the first ``\\1``."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"dsi_cli-{__version__}.dist-info/METADATA").decode()
+    assert metadata.endswith(readme), "without the setting, links stay relative"
+    hook = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    relative, pictures = hook["substitutions"]
+    address = relative["replacement"] + "https://host.example/dsi/blob/main/"
+    page = re.sub(relative["pattern"], address, readme)
+    page = re.sub(pictures["pattern"], pictures["replacement"], page)
+    targets = re.findall(r'(?:\]\(|src="|srcset=")([^)"]+)', page)
+    assert all(re.match("https?:|#", target) for target in targets)
+    assert "https://host.example/dsi/raw/main/docs/images/report-dark.png" in targets
+    assert "https://host.example/dsi/blob/main/CONTRIBUTING.md" in targets
+
+
 @pytest.fixture(scope="module")
 def clean(wheel, tmp_path_factory):
     """Return the programs of a new virtual environment with the wheel and what pip
@@ -113,9 +129,9 @@ def test_the_wheel_works_in_a_clean_environment_away_from_the_source(clean, tmp_
     assert Path(place.strip()).is_relative_to(clean.parent)
     versions = [
         printed([*program, "--version"], tmp_path)
-        for program in ([dsi], [python, "-m", "dsi_cli"])
+        for program in ([dsi], [clean / "dsi-cli"], [python, "-m", "dsi_cli"])
     ]
-    assert versions == [f"dsi {__version__}\n"] * 2
+    assert versions == [f"dsi {__version__}\n"] * 3
     assert "WordNet" in printed([dsi, "doctor"], tmp_path)
     assert "Both networks learned WordNet-like structure early" in printed(
         [dsi, "demo"], tmp_path
@@ -138,7 +154,7 @@ def test_getting_started_works_in_a_clean_environment(clean, tmp_path):
 
 @pytest.mark.slow
 def test_a_notebook_runs_as_written_with_what_its_page_installs(clean, tmp_path):
-    page = (ROOT / "docs/notebooks.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/figures.md").read_text(encoding="utf-8")
     (beside,) = re.findall("^pip install (.*)$", page, re.MULTILINE)
     install(clean.parent, *beside.split())
     notebook = shutil.copy(ROOT / "docs/notebooks/tables.ipynb", tmp_path)
