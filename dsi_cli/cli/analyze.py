@@ -30,7 +30,7 @@ def analyze(values: Mapping[str, Any]) -> int:
     --------
     dsi analyze ckpts/                           # tables, report: dsi-out
     dsi analyze ckpts/ --labels cifar100 -o out  # a preset, or a file
-    dsi analyze ckpts/ --epochs 0:30:10 --reference wup -o some
+    dsi analyze ckpts/ --epochs 0:30:10 --reference wup -o wup-every-10
     dsi analyze ckpts/ --predictions preds.npy --targets targets.npy
     dsi analyze ckpts/ --test data/test --model timm:resnet18
     """

@@ -40,10 +40,7 @@ SECTIONS = {
             "Compare the classifiers of checkpoints with WordNet, and with their own"
             " mistakes"
         ),
-        "watch": (
-            "Do as dsi analyze while training still writes, each checkpoint once it is"
-            " complete"
-        ),
+        "watch": "Analyse each checkpoint as training writes it",
         "scan": "Show what dsi analyze would read",
     },
     "Look at results": {
@@ -56,7 +53,7 @@ SECTIONS = {
             "List the classes most similar to a class, or the closest pairs, with their"
             " similarity in WordNet"
         ),
-        "mistakes": "List the most telling mistakes of an epoch",
+        "mistakes": "List the most confused pairs of classes and the worst mistakes",
         "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
         "diff": "Show what differs between two checkpoints with the same classes",
         "export": (
@@ -68,7 +65,7 @@ SECTIONS = {
         "labels": (
             "Show the WordNet sense of each label of a list, how sure dsi is, and why"
         ),
-        "wordnet": "Build WordNet's similarity matrix of a label list",
+        "wordnet": "Write the WordNet similarities of a label list",
     },
     "Help": {
         "demo": "Analyse two real runs that ship with the package",
@@ -226,6 +223,13 @@ class _SectionedCommand(TyperCommand):
     """A command whose help shows its options in sections: Typer's help panels, without
     the import of rich.
     """
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the usage, without the braces that some versions of Typer put around
+        the name of an argument.
+        """
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece.replace("{", "").replace("}", "") for piece in pieces]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write one section per help panel."""

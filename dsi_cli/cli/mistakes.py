@@ -1,4 +1,4 @@
-"""``dsi mistakes``: the most telling mistakes of an epoch."""
+"""``dsi mistakes``: the most confused pairs of classes and the worst mistakes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def mistakes(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """List the most telling mistakes of an epoch.
+    """List the most confused pairs of classes and the worst mistakes.
 
     dsi lists the most frequently confused pairs of classes, and then single samples.
     Samples are sorted by the mean rank of the prediction by the network (NCSM) and by

@@ -90,8 +90,9 @@ def scan(
     """Show what dsi analyze would read.
 
     dsi writes nothing. Files that differ only in name, epoch, step and size share a
-    row, unless you add --all. The epoch is the trainer's own number, and finished the
-    number of finished epochs, if dsi knows how the trainer counts.
+    row, unless you add --all. The column epoch is the trainer's own number. The column
+    finished counts completed epochs, if dsi knows how the trainer counts and the two
+    differ.
 
     Examples
     --------
@@ -190,6 +191,8 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> No
         if name not in shared and any(cells[name] != "-" for _, cells in files)
     ]
 
+    if all(cells["finished"] in ("-", cells["epoch"]) for _, cells in files):
+        columns = [name for name in columns if name != "finished"]
     groups = _fold(files, show_all=show_all)
     if len(groups) < len(files):
         columns.insert(1, "files")

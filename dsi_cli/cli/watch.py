@@ -29,8 +29,7 @@ STOPPED = "stopped"
 
 @takes(groups.WATCH)
 def watch(values: Mapping[str, Any]) -> int:
-    """Do as dsi analyze while training still writes, each checkpoint once it is
-    complete.
+    """Analyse each checkpoint as training writes it.
 
     The folder need not exist yet. dsi prints a line per new epoch, and at the end what
     dsi analyze prints. It ends by Ctrl-C, by --until-epoch or by --idle. A folder of

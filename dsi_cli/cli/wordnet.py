@@ -72,7 +72,7 @@ def wordnet(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Build WordNet's similarity matrix of a label list.
+    """Write the WordNet similarities of a label list.
 
     dsi prints the uncertain labels; dsi labels shows all.
 
