@@ -99,13 +99,13 @@ def scan_paths(
     for run in runs:
         training = run.training
         if history:
-            noticed = history_facts(run, _weights(run, heads, choice))
+            noticed = history_facts(run, head_reader(run, heads, choice))
             training = replace(training, facts=(*training.facts, *noticed))
         scanned.append((training, list(run.resolved)))
     return scanned
 
 
-def _weights(
+def head_reader(
     run: RunCheckpoints, heads: Heads, choice: HeadOptions
 ) -> Callable[[Record], NDArray[np.float32] | None]:
     """Return the function from a record to its head; one that is not in memory is read

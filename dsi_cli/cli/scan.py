@@ -148,7 +148,8 @@ def scan(
 def _print_json(
     runs: list[tuple[TrainingRun, list[Record]]], *, with_facts: bool
 ) -> None:
-    from dsi_cli.queries.facts import messages
+    from dsi_cli.facts import about_run
+    from dsi_cli.queries.facts import documents
 
     rows = [asdict(record) for _, records in runs for record in records]
     for row in rows:
@@ -157,9 +158,8 @@ def _print_json(
     if not with_facts:
         console.print_json(rows)
         return
-    noticed = messages([one for run, _ in runs for one in run.facts], [])
-    facts = [asdict(message) for message in noticed]
-    console.print_json({"checkpoints": rows, "facts": facts})
+    facts = [one for run, _ in runs for one in about_run(run.name, run.facts)]
+    console.print_json({"checkpoints": rows, "facts": documents(facts)})
 
 
 def _print_notices(run: TrainingRun, *, quiet: bool) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dsi_cli.analysis.scan import scan_paths
+from dsi_cli.analysis.classifiers.heads import Heads
+from dsi_cli.analysis.history import history_facts
+from dsi_cli.analysis.scan import find_runs, head_reader, scan_paths, scan_resolved
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 
 CLASSES, WIDTH = 6, 12
@@ -56,6 +58,13 @@ def test_history_names_the_checkpoint_whose_angle_to_the_last_head_rises(history
     assert found == {"angle-rises": fields}
 
 
+def test_history_reads_a_head_again_that_is_not_in_memory(history, tmp_path):
+    expected = history([0.1, 0.6, 0.3, 0.8, 1.0])
+    (run,), _ = scan_resolved(find_runs([tmp_path]), HeadOptions(), None)
+    (one,) = history_facts(run, head_reader(run, Heads(), HeadOptions()))
+    assert {one.code: dict(one.fields)} == expected
+
+
 def test_scan_with_history_prints_the_facts_and_has_them_in_json(
     history, tmp_path, dsi
 ):
@@ -64,5 +73,6 @@ def test_scan_with_history_prints_the_facts_and_has_them_in_json(
     assert "epoch_2.pt, epoch_3.pt have the same head" in " ".join(shown.err.split())
     assert "same head" not in dsi("scan", tmp_path).err
     printed = json.loads(dsi("scan", tmp_path, "--history", "--json").out)
-    assert [one["code"] for one in printed["facts"]] == ["heads-repeated"]
+    (fact,) = printed["facts"]
+    assert (fact["run"], fact["code"]) == (tmp_path.name, "heads-repeated")
     assert len(printed["checkpoints"]) == 5
