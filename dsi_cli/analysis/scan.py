@@ -13,6 +13,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsi_cli.analysis.classifiers.checkpoint_scanner import (
     CheckpointScanner,
     scan_run,
@@ -27,6 +30,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     is_filtered,
     resolve_duplicates,
 )
+from dsi_cli.analysis.history import history_facts
 from dsi_cli.analysis.previous_plan import PlannedRun
 from dsi_cli.checkpoints.checkpoint_reader import (
     HeadOptions,
@@ -69,9 +73,14 @@ def scan_paths(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     revisions: str | None = None,
     names: str | None = None,
+    *,
+    history: bool = False,
 ) -> list[tuple[TrainingRun, list[Record]]]:
     """Return the runs under the paths, each with the records of its checkpoints, as an
     analysis would find them.
+
+    With ``history``, the facts of a run also name the checkpoints that do not fit its
+    order (`history_facts`).
 
     The number of labels, from a file or a preset, is evidence for the head. `progress`
     takes the number of files read and their total, and `revisions` are those of
@@ -82,11 +91,38 @@ def scan_paths(
     """
     found = find_runs(paths, revisions=revisions, names=names)
     listed = None if labels is None else read_labels_or_preset(labels)
-    runs, _ = scan_resolved(found, choice, listed, progress)
+    runs, heads = scan_resolved(found, choice, listed, progress)
     runs = fail_other_networks([replace(run, given=listed) for run in runs])
     for run in runs:
         check_class_count(run, choice)
-    return [(run.training, list(run.resolved)) for run in runs]
+    scanned = []
+    for run in runs:
+        training = run.training
+        if history:
+            noticed = history_facts(run, head_reader(run, heads, choice))
+            training = replace(training, facts=(*training.facts, *noticed))
+        scanned.append((training, list(run.resolved)))
+    return scanned
+
+
+def head_reader(
+    run: RunCheckpoints, heads: Heads, choice: HeadOptions
+) -> Callable[[Record], NDArray[np.float32] | None]:
+    """Return the function from a record to its head; one that is not in memory is read
+    again.
+    """
+    files = {file.display_path: file for file in run.training.checkpoints}
+
+    def weight_of(record: Record) -> NDArray[np.float32] | None:
+        head = heads.get(record.path)
+        if head is not None:
+            return head.weight
+        file = files.get(record.path)
+        if file is None:
+            return None
+        return scan_checkpoint(file, choice, record.classes).weight
+
+    return weight_of
 
 
 def find_runs(

@@ -408,11 +408,15 @@ def _training_run(
         distinct[file.path] = (
             replace(file, step_folder=file.path.parent) if shares_folder else file
         )
+    facts: tuple[Fact, ...] = ()
+    if contents.repeated:
+        facts = (fact("files-repeated", revisions=contents.repeated),)
     return TrainingRun(
         name,
         folder,
         tuple(distinct.values()),
         contents.ignored,
+        facts=facts,
         tracked=contents.tracked,
     )
 

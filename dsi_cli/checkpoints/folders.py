@@ -112,6 +112,8 @@ class FolderContents:
     """The path, status and step folder of each checkpoint."""
     moments: list[EpochAndStep] = field(default_factory=list)
     """Epoch and step of each file if the files are revisions, the oldest first."""
+    # the revisions with the file of an earlier one, of which only that is a checkpoint
+    repeated: list[tuple[str, str]] = field(default_factory=list)
     ignored: int = 0  # the number of other files
     # the first of the other files that may contain weights in a form that dsi does not
     # read

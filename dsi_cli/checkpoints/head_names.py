@@ -15,7 +15,8 @@ CLASSIFIER_NAME = re.compile(
     r"^(clf|classif\w*|cls(_classifier|_score|_head|_seg)?|heads?|logits?|last_linear"
     r"|class_(predictor|embed|head)|class_labels_classifier|predictions?|predictor"
     r"|box_predictor|label_predictor|(mlp|linear|fc|decode)_head|head_(fc|dense)"
-    r"|conv_seg|to_logits|output_layer|final_layer|(.*_)?(predictions|logits|probs))$",
+    r"|conv_seg|to_logits|output_layer|final_layer|(.*_)?(predictions|logits|probs)"
+    r"|lm_head|embed_out)$",
     re.IGNORECASE,
 )
 """Names of modules that mean a classifier."""
@@ -89,12 +90,15 @@ _OTHER_NAMES = (
         r"|^(old|original)_(net|model|backbone)",
     ),
     OtherName(
-        Code.TABLE, "a table of positions", r"(^|_)pos($|_)|position|relative|rel_?pos"
+        Code.TABLE,
+        "a table of positions",
+        r"(^|_)pos($|_)|position|relative|rel_?pos|^wpe$",
     ),
     OtherName(
         Code.NAME,
         "an embedding or lookup table",
-        r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup|^latents?$",
+        r"^(?!embed_out$).*(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup"
+        r"|^latents?$|^wte$",
     ),
     OtherName(Code.NAME, "a memory", r"codebook|queue|bank|memory"),
     OtherName(

@@ -48,7 +48,7 @@ def search_revisions(
     if not history.are_commits:
         revisions = sorted(revisions, key=lambda revision: natural_key(revision.text))
         # A tag with a number has precedence over a branch like main at the same commit.
-        revisions.sort(key=lambda revision: not any(map(str.isdigit, revision.text)))
+        revisions.sort(key=lambda revision: not _has_number(revision.text))
     contents = _contents(revisions, are_commits=history.are_commits)
     if not contents.files:
         shown = urls.without_secrets(url)
@@ -86,7 +86,7 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
     contents = FolderContents()
     texts: list[str] = []
     have_state: list[bool] = []
-    seen: set[object] = set()
+    seen: dict[object, str] = {}  # the revision of each file
     last_state: Place | None = None
     for revision in revisions:
         folder, files = _files_of_revision(revision)
@@ -101,14 +101,19 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
                 (part.name, part.tag()) for part in parts if not isinstance(part, Path)
             ) or (str(path),)
             if identity in seen:
+                # Commits often leave the weights as they are, but the name of a step
+                # means other weights.
+                are_steps = all(map(_has_number, (revision.text, seen[identity])))
+                if are_steps and not are_commits:
+                    contents.repeated.append((revision.text, seen[identity]))
                 continue
-            seen.add(identity)
+            seen[identity] = revision.text
             contents.files.append((path, status, folder))
             is_named = are_commits and path.name not in folders.MODEL_FILES
             texts.append(f"{revision.text} {path.name}" if is_named else revision.text)
             have_state.append(state_tag is not None and state_tag not in seen)
         last_state = last_state if state_tag is None else state
-        seen.add(state_tag)
+        seen[state_tag] = revision.text
     if last_state is None:
         log = None
     else:
@@ -117,6 +122,10 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
         texts, have_state, log if isinstance(log, list) else [], are_commits=are_commits
     )
     return contents
+
+
+def _has_number(text: str) -> bool:
+    return any(map(str.isdigit, text))
 
 
 def _files_of_revision(

@@ -84,6 +84,9 @@ def scan(
     head: Head = None,
     ema: Ema = False,
     show_all: Annotated[bool, switch("--all", "Show a row for every file.")] = False,
+    history: Annotated[
+        bool, switch("--history", "Name checkpoints that do not fit their order.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -101,12 +104,12 @@ def scan(
     dsi scan ckpts/ --json                          # the same for a script
     dsi scan hf://org/model --revisions commits     # each commit of a hub
     dsi scan ckpts/ --names 'm_{seed}_{epoch}.pt'   # a run for each seed
+    dsi scan ckpts/ --history                       # repeated, or out of order?
     dsi scan --why ckpts/epoch_030.safetensors      # why is it the head?
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
     from dsi_cli.analysis.scan import scan_paths
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
-    from dsi_cli.queries.facts import messages
 
     choice = HeadOptions(head, ema)
     if tensors is not None:
@@ -129,28 +132,46 @@ def scan(
             lambda done, total: display.update("reading classifiers", done, total),
             revisions,
             names,
+            history=history,
         )
     records = [record for _, run_records in runs for record in run_records]
     if as_json:
-        rows = [asdict(record) for record in records]
-        for row in rows:
-            for key in NOT_PRINTED:
-                del row[key]
-        console.print_json(rows)
+        _print_json(runs, with_facts=history)
     else:
         for run, run_records in runs:
             _print_run(run, run_records, show_all=show_all)
-            if run.ignored:
-                console.note(
-                    f"{run.name}: {console.count(run.ignored, 'other file')} without"
-                    " weights",
-                    quiet=quiet,
-                )
-            for message in messages(run.facts, []):
-                console.print_message(message, quiet=quiet)
+            _print_notices(run, quiet=quiet)
     if not any(record.status == "ok" for record in records):
         return NOTHING
     return PARTIAL if any(record.status == "failed" for record in records) else DONE
+
+
+def _print_json(
+    runs: list[tuple[TrainingRun, list[Record]]], *, with_facts: bool
+) -> None:
+    from dsi_cli.facts import about_run
+    from dsi_cli.queries.facts import documents
+
+    rows = [asdict(record) for _, records in runs for record in records]
+    for row in rows:
+        for key in NOT_PRINTED:
+            del row[key]
+    if not with_facts:
+        console.print_json(rows)
+        return
+    facts = [one for run, _ in runs for one in about_run(run.name, run.facts)]
+    console.print_json({"checkpoints": rows, "facts": documents(facts)})
+
+
+def _print_notices(run: TrainingRun, *, quiet: bool) -> None:
+    """Print what was noticed about a run, on stderr."""
+    from dsi_cli.queries.facts import messages
+
+    if run.ignored:
+        others = console.count(run.ignored, "other file")
+        console.note(f"{run.name}: {others} without weights", quiet=quiet)
+    for message in messages(run.facts, []):
+        console.print_message(message, quiet=quiet)
 
 
 def _locate_checkpoint(name: str) -> Place:

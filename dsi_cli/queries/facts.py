@@ -56,6 +56,22 @@ KINDS = {
         "the head grows from {common} to {classes:class}, so curves are over the first"
         " {common}, which every epoch has",
     ),
+    "heads-repeated": Kind(
+        WARNING,
+        "{checkpoints} have the same head at different epochs or steps",
+        "Check that each file holds the checkpoint of its own epoch.",
+    ),
+    "files-repeated": Kind(
+        WARNING,
+        "{revisions:first} is left out, because its file is that of another revision",
+        "Compare the revisions: {revisions}.",
+    ),
+    "angle-rises": Kind(
+        WARNING,
+        "the angle between the head and that of the last checkpoint, {last}, rises at"
+        " {checkpoints}; it falls while training converges",
+        "Check the order of these checkpoints.",
+    ),
     "epochs-numbered": Kind(
         WARNING,
         "no file names its epoch, so dsi numbers them from 1 by their {by} and joins no"

@@ -145,27 +145,6 @@ def test_scan_of_a_saved_model_finds_the_last_dense_layer_and_every_parameter_in
             )
 
 
-@pytest.mark.parametrize("build", [functional, nested])
-def test_layers_of_one_class_stand_in_order_without_a_configuration(
-    build, keras, tmp_path
-):
-    model = build(keras)
-    _, _, found = content_of(save(model, tmp_path / "x.weights.h5"))
-    kernels = [
-        array
-        for name, array in found.items()
-        if name.startswith("layers.dense") and name.endswith(".kernel")
-    ]
-    wanted = [
-        layer.get_weights()[0]
-        for layer in model.layers
-        if isinstance(layer, keras.layers.Dense)
-    ]
-    assert len(kernels) == len(wanted)
-    for array, one in zip(kernels, wanted, strict=True):
-        assert_array_equal(array, one)
-
-
 def test_a_model_of_ones_own_class_goes_by_its_attributes(keras, tmp_path):
     class Own(keras.Model):
         def __init__(self):

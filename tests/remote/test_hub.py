@@ -107,6 +107,25 @@ def records_of(revisions: str = "commits", url: str = URL) -> list:
     return records
 
 
+def test_tags_of_steps_with_the_file_of_an_earlier_step_are_named(hub, tmp_path):
+    repository = hub.repositories["lab/animals"] = Repository()
+    for step, data in zip(
+        (100, 200, 300), models()[:1] * 2 + models()[1:2], strict=True
+    ):
+        repository.commit("save", {"model.safetensors": data}, tag=f"step{step}")
+    ((run, records),) = scan_paths([URL], HeadOptions(), revisions="tags")
+    assert [record.step for record in records] == [100, 300]
+    ((code, fields),) = [(one.code, one.fields) for one in run.facts]
+    assert (code, fields["revisions"]) == ("files-repeated", [("step200", "step100")])
+    results = [
+        dsi_cli.analyze(URL, tmp_path / "out", revisions="tags", report=False)
+        for _ in range(2)
+    ]
+    for found in results:
+        codes = list(found.facts["code"])
+        assert codes.count("files-repeated") == 1
+
+
 def test_commits_give_the_tables_of_the_same_checkpoints_in_a_folder(hub, tmp_path):
     trained(hub)
     for epoch, data in enumerate(models(), start=1):

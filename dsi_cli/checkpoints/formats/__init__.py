@@ -254,8 +254,6 @@ WHOLE_FOLDERS = tuple(
 """The marker files of folders that hold exactly one checkpoint and are not searched
 further.
 """
-FOLDER_FORMATS = frozenset(format_.name for format_ in FORMATS if format_.markers)
-"""The names of the formats whose checkpoints are folders."""
 EXPECTED = "a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy"
 
 

@@ -98,10 +98,8 @@ def open_content(archive: Archive | RandomAccessFile) -> CheckpointContent:
         return archive.read_range(entry, start, size)
 
     def load_storage(pid: Any) -> Storage:
-        storage = storage_of(pid)
-        return storage._replace(
-            read=PartReader(read, storage.key), is_big_endian=is_big_endian
-        )
+        key, dtype, size = storage_of(pid)[:3]
+        return Storage(key, dtype, size, PartReader(read, key), is_big_endian)
 
     tree, _ = read_pickle(data, persistent_load=load_storage)
     return CheckpointContent(tree, archive.notes)
