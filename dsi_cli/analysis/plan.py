@@ -120,7 +120,7 @@ class Plan:
             self.sources,
             self.options,
             layout.temporary_folder(self.out),
-            common=run.common_classes,
+            classes=run.common_classes,
             shaping=self.curve_options,
         )
 

@@ -220,7 +220,7 @@ def prepare_evaluations(
         descriptions = evaluations.sources[run.name] = {}
         for split in evaluations.splits[run.name]:
             infos = [
-                (record.epoch or 0, info)
+                (record.epoch_number, info)
                 for record in run.usable
                 if (info := split.info(record))
             ]

@@ -73,7 +73,7 @@ def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
     """Yield facts about zero weights of a checkpoint, and accuracies that differ from
     those that the trainer wrote.
     """
-    epochs, computed = [record.epoch or 0], rows.computed[record.path]
+    epochs, computed = [record.epoch_number], rows.computed[record.path]
     label_list = rows.labels.label_list
     if computed.zero_rows:
         classes = [
