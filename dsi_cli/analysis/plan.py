@@ -192,6 +192,7 @@ class Plan:
             labels_id=None if label_list is None else label_list.id,
             settings=settings,
             checkpoints=tuple(checkpoints),
+            noticed=self.evaluations.noticed[run.name],
         )
 
 
