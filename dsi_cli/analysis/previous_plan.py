@@ -69,7 +69,7 @@ class PlannedRun:
     settings: Mapping[str, Any] | None = None  # None if no checkpoint was usable
     checkpoints: tuple[PlannedCheckpoint, ...] = ()
     noticed: Mapping[str, Sequence[Fact]] = field(default_factory=dict)
-    """What the predictions or data of each split showed, when they were given."""
+    """The facts about the predictions or the data of each split, when they were given."""
 
     @property
     def entries(self) -> set[tuple[str, str]]:
