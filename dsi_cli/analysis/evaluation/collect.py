@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -103,22 +103,22 @@ class RunEvaluations:
 
         The engine runs models elsewhere; without one, they run in this process.
         """
-        jobs: list[EvaluationJob] = []
+        of_models: list[tuple[SplitEvaluations, ModelPredictions, Record]] = []
+        here: list[tuple[SplitEvaluations, PredictionSource, Record]] = []
         for record in [record for run in runs for record in run.usable]:
-            jobs += [
-                EvaluationJob(split, split.source, record)
-                for split in self.splits[record.run]
-                if split.source is not None and split.needs(record)
-            ]
-        self._images = sum(job.source.images for job in jobs)
-        if engine is not None:
-            of_models = [
-                job for job in jobs if isinstance(job.source, ModelPredictions)
-            ]
-            jobs = [job for job in jobs if not isinstance(job.source, ModelPredictions)]
+            for split in self.splits[record.run]:
+                source = split.source
+                if source is None or not split.needs(record):
+                    continue
+                self._images += source.images
+                if engine is not None and isinstance(source, ModelPredictions):
+                    of_models.append((split, source, record))
+                else:
+                    here.append((split, source, record))
+        if engine is not None and of_models:
             _run_on_cluster(of_models, self.add_images, engine)
-        for job in jobs:
-            job.split.add(job.record, evaluate_or_reason(job.source, job.record))
+        for split, source, record in here:
+            split.add(record, evaluate_or_reason(source, record))
 
     def keys(self, record: Record) -> dict[str, str]:
         """Return the keys of the results of a checkpoint that count in this call, by
@@ -308,14 +308,6 @@ def _nearby_predictions(
     return sources, facts
 
 
-class EvaluationJob(NamedTuple):
-    """A result that must be made."""
-
-    split: SplitEvaluations
-    source: PredictionSource
-    record: Record
-
-
 @dataclass
 class EvaluationWorker:
     """A callable that runs the models of some runs in another process, and collects
@@ -379,32 +371,31 @@ class EvaluationWorker:
 
 
 def _run_on_cluster(
-    jobs: Sequence[EvaluationJob], progress: Callable[[int], None], engine: Engine
+    jobs: Sequence[tuple[SplitEvaluations, ModelPredictions, Record]],
+    progress: Callable[[int], None],
+    engine: Engine,
 ) -> None:
     """Add the results of running models on the cluster."""
     runs = {}
-    for job in jobs:
-        assert isinstance(job.source, ModelPredictions)
-        data, model = job.source.data, job.source.model
+    for _, source, _ in jobs:
+        data, model = source.data, source.model
         runs[model.run.name] = (model.run, model.labels, model.has_fitted)
-    if not jobs:
-        return
     data_ids = {split: samples.id for split, samples in data.samples.items()}
     worker = EvaluationWorker(runs, data_ids, model.options, engine.tasks_per_machine())
     results = engine.map_in_order(
         worker,
-        [(job.split.split, job.record) for job in jobs],
+        [(split.split, record) for split, _, record in jobs],
         lambda _job, reason: (reason, ()),
         per_machine=True,
     )
     shown_notes: set[str] = set()
-    for job, (result, notes) in zip(jobs, results, strict=True):
+    for (split, source, record), (result, notes) in zip(jobs, results, strict=True):
         for note in notes:
             if note not in shown_notes:
                 shown_notes.add(note)
                 data.notify(note)
-        progress(job.source.images)
-        job.split.add(job.record, result)
+        progress(source.images)
+        split.add(record, result)
 
 
 def _require_same_labels(
