@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -32,7 +32,6 @@ from dsi_cli.analysis.epoch_rows import (
 from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
-from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.summary import Summary, summarise
 from dsi_cli.analysis.tables import facts
@@ -98,20 +97,9 @@ def analyze(
     return Summary(str(out), summaries, noticed, seconds, unchanged=not is_changed)
 
 
-@dataclass
-class MadeRows:
-    """The rows of one run; all mappings are by the path of the checkpoint."""
-
-    run: RunCheckpoints  # with the checkpoints that failed meanwhile
-    rows_plan: RowsPlan
-    keys: dict[str, str] = field(default_factory=dict)  # the keys of the rows
-    rows: dict[str, EpochRows] = field(default_factory=dict)
-    reused: int = 0  # the number of checkpoints whose rows were in the cache
-
-
 def compute_rows(
     plan: Plan, engine: Engine | None, progress: ReportProgress
-) -> list[MadeRows]:
+) -> list[RunRows]:
     """Make the missing evaluations and rows of all checkpoints, keep them in the cache,
     and write the files of each epoch.
     """
@@ -121,13 +109,13 @@ def compute_rows(
     made = []
     new_keys: set[str] = set()  # runs with equal files have the same rows
     for run in plan.runs:
-        of_run = MadeRows(run, plan.rows_plan(run))
+        of_run = RunRows(plan, run, plan.rows_plan(run))
         files = EpochFiles(plan.out, run.name)
         failed: dict[str, str] = {}
-        for record, rows in _rows_of_run(plan, of_run, engine):
+        for record, rows in _rows_of_run(of_run, engine):
             if isinstance(rows, EpochRows):
-                _write_epoch(plan, of_run, files, record, rows)
-                of_run.rows[record.path] = replace(rows, matrices={}, is_new=False)
+                _write_epoch(of_run, files, record, rows)
+                of_run.computed[record.path] = replace(rows, matrices={}, is_new=False)
                 key = of_run.keys[record.path]
                 if rows.is_new:
                     new_keys.add(key)
@@ -145,12 +133,12 @@ def compute_rows(
 
 
 def _rows_of_run(
-    plan: Plan, made: MadeRows, engine: Engine | None
+    made: RunRows, engine: Engine | None
 ) -> Iterator[tuple[Record, EpochRows | str]]:
     """Yield each checkpoint of a run with its rows, or the reason why the engine could
     not compute them: first those in the cache.
     """
-    missing = []
+    plan, missing = made.plan, []
     for record in made.run.usable:
         key = made.rows_plan.key(record, plan.evaluations.keys(record))
         made.keys[record.path] = key
@@ -185,9 +173,10 @@ def _checkpoint(plan: Plan, record: Record) -> Checkpoint:
 
 
 def _write_epoch(
-    plan: Plan, made: MadeRows, files: EpochFiles, record: Record, rows: EpochRows
+    made: RunRows, files: EpochFiles, record: Record, rows: EpochRows
 ) -> None:
     """Write the files of a checkpoint whose key differs."""
+    plan = made.plan
     step = made.run.step_in_names(record)
     for split in plan.evaluations.splits[record.run]:
         files.evaluation(record, step, split)
@@ -218,35 +207,19 @@ def _write_epoch(
             files.write(CSMS, kind, record, step, head_key, partial(matrix, kind))
 
 
-def write_results(plan: Plan, made: Sequence[MadeRows]) -> tuple[bool, list[Fact]]:
+def write_results(plan: Plan, made: Sequence[RunRows]) -> tuple[bool, list[Fact]]:
     """Write the tables and references, and record the plan for the next call; return
     whether a table changed, and what all steps noticed.
     """
     _write_references(plan)
-    runs = [
-        RunRows(
-            one.run,
-            plan.labels[one.run.name],
-            plan.logs[one.run.name],
-            plan.evaluations,
-            plan.sources[0].name,
-            one.rows,
-            one.keys,
-            plan.head_of,
-        )
-        for one in made
-    ]
-    shaping: dict[str, Any] = {one.run.name: plan.curve_options for one in made}
-    shaping |= dict.fromkeys(plan.replaced)
-    is_changed = write_tables(
-        plan.out, runs, {CURVES: {"shaping": shaping}}, plan.replaced
-    )
-    noticed = [*plan.facts, *plan.evaluations.facts]
-    for of_run, one in zip(runs, made, strict=True):
-        reason = one.rows_plan.references[0].reason_missing
-        noticed += facts.of_run(plan.out, of_run, reason)
     names = [one.run.name for one in made]
-    is_changed |= facts.write(plan.out, noticed, names, plan.replaced)
+    shaping: dict[str, Any] = dict.fromkeys(names, plan.curve_options)
+    shaping |= dict.fromkeys(plan.replaced)
+    is_changed = write_tables(made, {CURVES: {"shaping": shaping}}, plan)
+    noticed = [*plan.facts, *plan.evaluations.facts]
+    for one in made:
+        noticed += facts.of_run(one)
+    is_changed |= facts.write(plan, noticed, names)
     for name in plan.replaced:
         EpochFiles(plan.out, name).remove_others()
 

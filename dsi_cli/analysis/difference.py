@@ -367,8 +367,8 @@ def _read_checkpoints(
         part, records = _records_of_run(path, run, parts)
     chosen = records[-1]
     if len(records) > 1:
-        at = _chosen_epoch([record.epoch or 0 for record in records], epoch, path)
-        chosen = [record for record in records if (record.epoch or 0) == at][-1]
+        at = _chosen_epoch([record.epoch_number for record in records], epoch, path)
+        chosen = [record for record in records if record.epoch_number == at][-1]
 
     # Find the labels, and read the heads that are not in memory.
     file_of = {file.display_path: file for file in part.training.checkpoints}
@@ -390,9 +390,13 @@ def _read_checkpoints(
         if weight is None:
             weight = scan_checkpoint(file_of[record.path], choice).weight
         assert weight is not None, f"{record.path} was usable when dsi scanned it"
-        title = f"{part.name}, epoch {record.epoch}"
+        title = part.name
+        if is_single:
+            title = Path(record.path).name
+        elif part.has_epochs:
+            title += f", epoch {record.epoch}"
         return Network(
-            title=Path(record.path).name if is_single else title,
+            title=title,
             path=record.path,
             epoch=record.epoch,
             weight=weight,

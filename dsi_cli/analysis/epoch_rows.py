@@ -109,18 +109,18 @@ def epoch_rows(plan: RowsPlan, checkpoint: Checkpoint) -> EpochRows:
                 compared.append(matrix)
             else:
                 matrices[kind] = KINDS[kind](head.weight)
-                classes = np.arange(len(head.weight))
+                classes = np.arange(plan.classes)
                 compared.append(EpochMatrix(kind, matrices[kind], classes))
 
     # Compare them with each other, with the evaluations and with the references.
     compared += curves.evaluation_matrices(evaluations, plan)
-    compared = curves.common_matrices(compared, plan.common)
+    compared.sort(key=lambda matrix: curves.ORDER.index(matrix.name))
     rows, by_class = curves.curve_rows(compared, evaluations, plan)
 
     # Describe the class vectors.
     spectrum = parquet.from_rows(SPECTRUM, [])
     if head is not None:
-        weight = head.weight[: plan.common]
+        weight = head.weight[: plan.classes]
         ratio = similarity.mean_row_ratio(weight)
         rows.append(
             {
@@ -176,9 +176,9 @@ def _vast_matrix(
     }
     size = nearest.neighbor.size
     table = parquet.from_columns(NEIGHBORS, size, {"kind": kind}, varying)
-    common = rows.take(np.arange(len(weight))[: plan.common])
-    if common.size < len(weight):
-        statistics = block_statistics(common, plan.walk, quantiles)
-    classes = np.arange(common.size)
+    classes = np.arange(plan.classes)
+    if len(classes) < len(weight):
+        rows = rows.take(classes)
+        statistics = block_statistics(rows, plan.walk, quantiles)
     statistics = replace(statistics, nearest=None)
-    return EpochMatrix(kind, common, classes, statistics=statistics), table
+    return EpochMatrix(kind, rows, classes, statistics=statistics), table

@@ -120,7 +120,7 @@ class Plan:
             self.sources,
             self.options,
             layout.temporary_folder(self.out),
-            common=run.common_classes,
+            classes=run.common_classes,
             shaping=self.curve_options,
         )
 
@@ -192,6 +192,7 @@ class Plan:
             labels_id=None if label_list is None else label_list.id,
             settings=settings,
             checkpoints=tuple(checkpoints),
+            noticed=self.evaluations.noticed[run.name],
         )
 
 

@@ -21,6 +21,7 @@ from dsi_cli.analysis.classifiers.heads import HeadId
 from dsi_cli.analysis.options import NONE, SETTINGS, Options
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import UsageError
+from dsi_cli.facts import Fact
 from dsi_cli.remote import urls
 from dsi_cli.store import atomic_write, layout
 
@@ -67,6 +68,8 @@ class PlannedRun:
     labels_id: str | None = None
     settings: Mapping[str, Any] | None = None  # None if no checkpoint was usable
     checkpoints: tuple[PlannedCheckpoint, ...] = ()
+    noticed: Mapping[str, Sequence[Fact]] = field(default_factory=dict)
+    """The facts about the predictions or the data of each split, when they were given."""
 
     @property
     def entries(self) -> set[tuple[str, str]]:
@@ -129,6 +132,10 @@ def _run(values: Mapping[str, Any]) -> PlannedRun:
         labels_id=values["labels_id"],
         settings=values["settings"],
         checkpoints=tuple(checkpoints),
+        noticed={
+            split: [Fact(**one) for one in facts]
+            for split, facts in values["noticed"].items()
+        },
     )
 
 

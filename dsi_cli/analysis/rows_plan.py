@@ -41,7 +41,7 @@ class RowsPlan:
     # the reference matrices of the run, the main one first
     references: Sequence[EpochMatrix]
     options: Options
-    common: int | None  # the number of classes that all heads of the run have
+    classes: int  # the number of compared classes: those that all heads of the run have
     # the iteration over blocks of rows; None if whole matrices are compared
     walk: BlockWalk | None
     # the number of threads that compare whole matrices, one checkpoint each; None for
@@ -60,11 +60,13 @@ class RowsPlan:
         options: Options,
         scratch: Path,
         *,
-        common: int | None = None,
+        classes: int | None = None,
         shaping: Mapping[str, Any] | None = None,
     ) -> RowsPlan:
         """Return the plan of a run with these labels, and choose whether matrices are
         compared whole.
+
+        If the head grows, `classes` is the number of classes that all heads have.
         """
         walk, threads = walk_and_threads(labels.classes, options)
         is_vast = labels.classes > similarity.MAX_DENSE_CLASSES
@@ -73,7 +75,7 @@ class RowsPlan:
             labels=labels,
             references=tuple(matrices),
             options=options,
-            common=common,
+            classes=labels.classes if classes is None else classes,
             walk=walk,
             threads=threads,
             scratch=scratch,
@@ -97,7 +99,6 @@ class RowsPlan:
         split.
         """
         walk = None if self.walk is None else self.walk.requirement
-        common = None if record.classes == self.common else self.common
         weights = record.fingerprint, record.classes
         return key_of(
             "rows",
@@ -106,7 +107,7 @@ class RowsPlan:
             self.labels.semantics_id,
             self.labels.classes,
             self.shaping,
-            common,
+            self.classes,
             walk,
         )
 

@@ -344,18 +344,14 @@ def _shift_of_log(run: RunCheckpoints, log: TrainingLog) -> int | None:
         return 0
     finished = [record for record in run.usable if record.epochs_completed]
     firsts = {
-        (record.epoch or 0) - (record.epochs_completed or 0) + 1 for record in finished
+        record.epoch_number - (record.epochs_completed or 0) + 1 for record in finished
     }
     counts_from = firsts.pop() if len(firsts) == 1 else None
     files = EpochNumbers(frozenset(_epochs(run)), counts_from)
     # Keras counts the epochs in names from 1, and those in its log from 0.
     is_one_less = "keras" in trainers or stores_next_epoch(run.usable)
     by_numbers = find_shift(files, log.numbers, -1 if is_one_less else None)
-    stated = {
-        record.epoch: record.scalars
-        for record in run.usable
-        if record.epoch is not None
-    }
+    stated = {record.epoch_number: record.scalars for record in run.usable}
     by_values = shift_by_values(stated, log.by_epoch)
     # A checkpoint may state the accuracy of the epoch before.
     found = {by_numbers, by_values} - {None}

@@ -332,7 +332,7 @@ class _AnalysedCheckpoints:
         before, self._checkpoints = self._checkpoints, usable_checkpoints(self.out)
         return sorted(
             {
-                (run, epoch or 0)
+                (run, epoch)
                 for run, epoch, *_ in self._checkpoints - before
                 if run in self.runs
             }
@@ -346,7 +346,7 @@ class _AnalysedCheckpoints:
         """
         if epoch is None:
             return False
-        runs = {run for run, last, *_ in self._checkpoints if (last or 0) >= epoch}
+        runs = {run for run, last, *_ in self._checkpoints if last >= epoch}
         if left_out is not None:
             rows = layout.earlier_rows(self.out, CHECKPOINTS)
             runs |= {
@@ -359,9 +359,11 @@ class _AnalysedCheckpoints:
 
 def usable_checkpoints(
     out: Path,
-) -> set[tuple[str, int | None, int | None, str | None]]:
-    """Return run, epoch, step and fingerprint of the usable checkpoints in a results
-    folder; empty if it does not exist.
+) -> set[tuple[str, int, int | None, str | None]]:
+    """Return run, epoch (0 if there is none), step and fingerprint of the usable
+    checkpoints in a results folder; empty if it does not exist.
     """
     rows = [row for row in layout.earlier_rows(out, CHECKPOINTS) if row["status"] == OK]
-    return {(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows}
+    return {
+        (row["run"], row["epoch"] or 0, row["step"], row["fingerprint"]) for row in rows
+    }

@@ -49,7 +49,7 @@ def sort_by_epoch(records: Iterable[Record]) -> list[Record]:
     return sorted(
         usable,
         key=lambda record: (
-            record.epoch or 0,
+            record.epoch_number,
             record.step or 0,
             names.natural_key(record.path),
         ),
@@ -79,7 +79,7 @@ def stores_next_epoch(records: Sequence[Record]) -> bool:
     for record in originals(records):
         number = names.number_at_end(record.name)
         if record.epoch_source == names.CONTENTS and number is not None:
-            gaps.append((record.epoch or 0) - number)
+            gaps.append(record.epoch_number - number)
     return len(gaps) > 1 and set(gaps) == {1}
 
 
@@ -150,7 +150,7 @@ def _skip_copies(records: Sequence[Record]) -> list[Record]:
         if twin is not None and is_dated and is_secondary(record):
             is_named = is_copy(record) and twin.epoch_source == names.FILE_NAME
             is_final = record.trainer == trainers.HUGGING_FACE
-            gap = (record.epoch or 0) - (twin.epoch or 0)
+            gap = record.epoch_number - twin.epoch_number
             if is_named or is_final or abs(gap) == 1:
                 record = _skip_as_twin(record, twin)
         result.append(record)

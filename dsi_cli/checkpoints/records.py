@@ -102,6 +102,13 @@ class Record:
         return self.bytes, self.modified_ns, self.fingerprint
 
     @property
+    def epoch_number(self) -> int:
+        """The epoch of a usable checkpoint; 0 for the only one of a run without epochs,
+        whose epoch is null in the tables.
+        """
+        return self.epoch or 0
+
+    @property
     def key_columns(self) -> dict[str, Any]:
         """The columns that identify the checkpoint in every table."""
         return {

@@ -77,7 +77,7 @@ def csm_path(
     run: str,
     kind: str,
     split: str | None,
-    epoch: int | None,
+    epoch: int,
     step: int | None = None,
 ) -> Path:
     """Return the path of a matrix; ``step`` is set only for an earlier save of an epoch
@@ -87,7 +87,7 @@ def csm_path(
 
 
 def neighbors_path(
-    out: Path, run: str, kind: str, epoch: int | None, step: int | None = None
+    out: Path, run: str, kind: str, epoch: int, step: int | None = None
 ) -> Path:
     """Return the path of the nearest classes, which replace a matrix that is too large;
     ``step`` as in `csm_path`.
@@ -95,7 +95,7 @@ def neighbors_path(
     return split_path(out, NEIGHBORS, run, kind, epoch, step)
 
 
-def head_path(out: Path, run: str, epoch: int | None, step: int | None = None) -> Path:
+def head_path(out: Path, run: str, epoch: int, step: int | None = None) -> Path:
     """Return the path of the classifier head from which dsi computes parts of a large
     matrix; ``step`` as in `csm_path`.
     """
@@ -107,15 +107,13 @@ def split_path(
     table: Table,
     run: str,
     split: str,
-    epoch: int | None,
+    epoch: int,
     step: int | None = None,
 ) -> Path:
     """Return the path of the confusion counts or the predictions of a split; ``step``
     as in `csm_path`.
     """
-    # A checkpoint without an epoch is the only one of its run, and its files are named
-    # like those of epoch 0.
-    name = f"{epoch or 0}.parquet" if step is None else f"{epoch or 0}-{step}.parquet"
+    name = f"{epoch}.parquet" if step is None else f"{epoch}-{step}.parquet"
     return out / table.path / folder_name(run) / split / name
 
 

@@ -35,8 +35,6 @@ SHAPING = (
     {"measures": ("cosine",), "centred": True, "head": "fc.weight"},
 )
 """Options that affect rows or heads."""
-OF_A_CALL = ("predictions-without-checkpoint", "epochs-without-predictions")
-"""Facts about a file of predictions, which only a call with this file has."""
 ANALYZE = """
 import pickle, sys
 from dsi_cli.analysis.analyze import analyze
@@ -254,16 +252,10 @@ class Story:
 
 
 def tables_of(out: Path) -> dict[str, pd.DataFrame]:
-    """Return every table of an output by its name, with the rows in a fixed order.
-
-    Facts about a file of predictions are left out: a call notices them only if it is
-    given the file.
-    """
+    """Return every table of an output by its name, with the rows in a fixed order."""
     tables = {}
     for path in sorted(out.rglob("*.parquet")):
         frame = pd.read_parquet(path)
-        if path.name == "facts.parquet":
-            frame = frame[~frame["code"].isin(OF_A_CALL)]
         keys = [
             name
             for name in frame.columns

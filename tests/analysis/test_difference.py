@@ -241,6 +241,16 @@ def test_diff_of_two_files_has_no_usual_variation(write):
     assert found.groups.empty
 
 
+def test_diff_of_a_folder_without_epochs_names_no_epoch(write, tmp_path):
+    weight = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
+    (tmp_path / "run").mkdir()
+    write(weight, "run/network.safetensors")
+    write(weight, "run/best.safetensors")
+    found = dsi_cli.diff(tmp_path / "run", write(weight * 2))
+    assert (found.first.title, found.second.title) == ("run", "model.safetensors")
+    assert found.variation is None
+
+
 def test_diff_of_independent_networks_has_similarities_only(write):
     rng = np.random.default_rng(5)
     first, second = (rng.normal(size=(20, 32)).astype(np.float32) for _ in range(2))

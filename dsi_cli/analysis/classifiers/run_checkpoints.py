@@ -72,6 +72,11 @@ class RunCheckpoints:
         """The checkpoints that are in the results, in the order of their epochs."""
         return deduplication.sort_by_epoch(self.resolved)
 
+    @property
+    def has_epochs(self) -> bool:
+        """False if the only usable checkpoint has no epoch."""
+        return not self.usable or self.usable[0].epoch is not None
+
     @cached_property
     def classes(self) -> int | None:
         """The number of classes of the largest head; None without a classifier, 0
@@ -151,7 +156,7 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
         if r.status in (FAILED, PENDING, SKIPPED)
     ]
     if unusable and all(map(is_filtered, unusable)):
-        epochs = {record.epoch for record in unusable if record.epoch is not None}
+        epochs = {record.epoch_number for record in unusable}
         return f"--epochs selects none of the epochs {min(epochs)} to {max(epochs)}"
     problems = [
         (Path(record.path).name, record.status, record.reason or "")

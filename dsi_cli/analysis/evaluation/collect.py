@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -80,12 +81,15 @@ class RunEvaluations:
     ----------
     splits : the results of each run on each split.
     sources : a description of the source of the results, by run and split.
+    noticed : what the source of this call, or else that of the earlier results, showed,
+        by run and split.
     """
 
     report: ReportProgress
     splits: dict[str, list[SplitEvaluations]] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)  # what was noticed
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    noticed: dict[str, dict[str, Sequence[Fact]]] = field(default_factory=dict)
     _images_done: int = 0
     _images: int = 0
 
@@ -99,22 +103,22 @@ class RunEvaluations:
 
         The engine runs models elsewhere; without one, they run in this process.
         """
-        jobs: list[EvaluationJob] = []
+        of_models: list[tuple[SplitEvaluations, ModelPredictions, Record]] = []
+        here: list[tuple[SplitEvaluations, PredictionSource, Record]] = []
         for record in [record for run in runs for record in run.usable]:
-            jobs += [
-                EvaluationJob(split, split.source, record)
-                for split in self.splits[record.run]
-                if split.source is not None and split.needs(record)
-            ]
-        self._images = sum(job.source.images for job in jobs)
-        if engine is not None:
-            of_models = [
-                job for job in jobs if isinstance(job.source, ModelPredictions)
-            ]
-            jobs = [job for job in jobs if not isinstance(job.source, ModelPredictions)]
+            for split in self.splits[record.run]:
+                source = split.source
+                if source is None or not split.needs(record):
+                    continue
+                self._images += source.images
+                if engine is not None and isinstance(source, ModelPredictions):
+                    of_models.append((split, source, record))
+                else:
+                    here.append((split, source, record))
+        if engine is not None and of_models:
             _run_on_cluster(of_models, self.add_images, engine)
-        for job in jobs:
-            job.split.add(job.record, evaluate_or_reason(job.source, job.record))
+        for split, source, record in here:
+            split.add(record, evaluate_or_reason(source, record))
 
     def keys(self, record: Record) -> dict[str, str]:
         """Return the keys of the results of a checkpoint that count in this call, by
@@ -199,9 +203,10 @@ def prepare_evaluations(
         files.require_runs(predictions, usable)
     for run in runs:
         sources: dict[str, PredictionSource] = {}
-        facts: list[Fact] = []
+        noticed: dict[str, list[Fact]] = {}
+        earlier = previous.get(run.name, PlannedRun())
         if run.usable and labels[run.name].classes:
-            sources, facts = _sources(
+            sources, noticed = _sources(
                 run,
                 labels[run.name],
                 options,
@@ -209,10 +214,10 @@ def prepare_evaluations(
                 predictions,
                 evaluations.add_images,
             )
-        checkpoints = {
-            one.record.path: one
-            for one in previous.get(run.name, PlannedRun()).checkpoints
-        }
+        # Results of an earlier call count without a source, and so do the facts.
+        evaluations.noticed[run.name] = {**earlier.noticed, **noticed}
+        facts = list(chain(*evaluations.noticed[run.name].values()))
+        checkpoints = {one.record.path: one for one in earlier.checkpoints}
         evaluations.splits[run.name] = [
             SplitEvaluations(cache, run, split, sources.get(split), checkpoints)
             for split in SPLITS
@@ -220,7 +225,7 @@ def prepare_evaluations(
         descriptions = evaluations.sources[run.name] = {}
         for split in evaluations.splits[run.name]:
             infos = [
-                (record.epoch or 0, info)
+                (record.epoch_number, info)
                 for record in run.usable
                 if (info := split.info(record))
             ]
@@ -229,8 +234,8 @@ def prepare_evaluations(
                 if isinstance(split.source, ModelPredictions):
                     split.source.model.has_fitted |= bool(infos)
             elif infos:
-                earlier = infos[0][1]["from"].get("source", "unknown")
-                descriptions[split.split] = f"{earlier}, from an earlier call"
+                source = infos[0][1]["from"].get("source", "unknown")
+                descriptions[split.split] = f"{source}, from an earlier call"
                 _require_same_labels(run, split.split, infos, labels[run.name])
                 facts += _mixed_sources(split.split, infos)
         evaluations.facts += about_run(run.name, facts)
@@ -244,32 +249,33 @@ def _sources(
     data: DatasetCache | None,
     predictions: PredictionFile | RunFolders | None,
     progress: Callable[[int], None],
-) -> tuple[dict[str, PredictionSource], list[Fact]]:
-    """Return the source of each split, and facts about them; options come before predictions
+) -> tuple[dict[str, PredictionSource], dict[str, list[Fact]]]:
+    """Return the source of each split, and facts about it; options come before predictions
     next to the checkpoints.
     """
     sources: dict[str, PredictionSource] = {}
-    facts: list[Fact] = []
+    facts: dict[str, list[Fact]] = {}
     if data is not None:
-        models, of_classes = model_for_run(data, run, labels, options, progress)
+        models, facts = model_for_run(data, run, labels, options, progress)
         sources |= models
-        facts += of_classes
     given_splits = {*sources}
     if predictions is not None:
         split = options.evaluation.predictions_split
         given_splits.add(split)
         of_run = predictions.of_run(run.name, run.training.folder)
         if of_run is None:
-            facts.append(fact("predictions-of-other-runs", file=predictions.name))
+            facts[split] = [fact("predictions-of-other-runs", file=predictions.name)]
         else:
-            sources[split], of_file = from_file.predictions_for_run(of_run, run, labels)
-            facts += of_file
+            sources[split], facts[split] = from_file.predictions_for_run(
+                of_run, run, labels
+            )
     if options.evaluation.predictions_before is not None:
         given_splits.add(options.evaluation.predictions_before[1])
     if "test" not in given_splits:
         sources_nearby, of_nearby = _nearby_predictions(run, labels)
         sources |= sources_nearby
-        facts += of_nearby
+        if sources_nearby or of_nearby:
+            facts["test"] = of_nearby
     return sources, facts
 
 
@@ -300,14 +306,6 @@ def _nearby_predictions(
         unusable = fact("predictions-unusable", file=names[0], reason=str(error))
         facts.append(unusable)
     return sources, facts
-
-
-class EvaluationJob(NamedTuple):
-    """A result that must be made."""
-
-    split: SplitEvaluations
-    source: PredictionSource
-    record: Record
 
 
 @dataclass
@@ -373,32 +371,31 @@ class EvaluationWorker:
 
 
 def _run_on_cluster(
-    jobs: Sequence[EvaluationJob], progress: Callable[[int], None], engine: Engine
+    jobs: Sequence[tuple[SplitEvaluations, ModelPredictions, Record]],
+    progress: Callable[[int], None],
+    engine: Engine,
 ) -> None:
     """Add the results of running models on the cluster."""
     runs = {}
-    for job in jobs:
-        assert isinstance(job.source, ModelPredictions)
-        data, model = job.source.data, job.source.model
+    for _, source, _ in jobs:
+        data, model = source.data, source.model
         runs[model.run.name] = (model.run, model.labels, model.has_fitted)
-    if not jobs:
-        return
     data_ids = {split: samples.id for split, samples in data.samples.items()}
     worker = EvaluationWorker(runs, data_ids, model.options, engine.tasks_per_machine())
     results = engine.map_in_order(
         worker,
-        [(job.split.split, job.record) for job in jobs],
+        [(split.split, record) for split, _, record in jobs],
         lambda _job, reason: (reason, ()),
         per_machine=True,
     )
     shown_notes: set[str] = set()
-    for job, (result, notes) in zip(jobs, results, strict=True):
+    for (split, source, record), (result, notes) in zip(jobs, results, strict=True):
         for note in notes:
             if note not in shown_notes:
                 shown_notes.add(note)
                 data.notify(note)
-        progress(job.source.images)
-        job.split.add(job.record, result)
+        progress(source.images)
+        split.add(record, result)
 
 
 def _require_same_labels(

@@ -63,7 +63,7 @@ def predictions_for_run(
     run. Predictions of one epoch without its number are those of the last epoch.
     """
     names = labels.label_list.names if labels.label_list is not None else None
-    usable = sorted({record.epoch or 0 for record in run.usable})
+    usable = sorted({record.epoch_number for record in run.usable})
     every = _all_epochs(run)
     if len(every) > 1 and predictions.has_one_epoch(run.name):
         last = predictions.last_epoch(every, usable, run.name)
@@ -103,7 +103,7 @@ def predictions_for_run(
             )
             return source, [assumed]
         others = predictions.unused_epochs(
-            {record.epoch or 0 for record in run.resolved}, run.name
+            {record.epoch_number for record in run.resolved}, run.name
         )
         return source, _mismatch(predictions.name, usable, results, others)
     message = f"run {run.name!r} has no epoch that predictions could belong to"
@@ -129,7 +129,7 @@ def _file_predictions(
         # Predictions are taken to be those of the last save of an epoch.
         if not run.is_last_of_epoch[record.epoch, record.step]:
             continue
-        result = results.get(record.epoch or 0)
+        result = results.get(record.epoch_number)
         if result is None:
             reason = f"{predictions.name} has no predictions for epoch {record.epoch}"
             missing[record.path] = reason
@@ -143,7 +143,7 @@ def _all_epochs(run: RunCheckpoints) -> list[int]:
     """Return the epochs of all checkpoints that have one, usable or not; [0] if the
     only checkpoint has none.
     """
-    if run.usable and all(record.epoch is None for record in run.usable):
+    if not run.has_epochs:
         return [0]
     return sorted(
         {

@@ -541,9 +541,9 @@ def model_for_run(
     labels: ClassLabels,
     options: Options,
     progress: Callable[[int], None],
-) -> tuple[dict[str, ModelPredictions], list[Fact]]:
+) -> tuple[dict[str, ModelPredictions], dict[str, list[Fact]]]:
     """Return the sources of one run, one per split, and warnings about the classes of
-    the data.
+    the data of each split.
 
     Raise `UsageError` if the classes of the data are not those of the head, or if the
     head grows during the run.
@@ -580,10 +580,9 @@ def model_for_run(
     ):
         names = listed.names
         wnids = [resolution.wnid for resolution in labels.resolutions]
-    sources, facts = {}, []
+    sources, facts = {}, {}
     for split, samples in data.samples.items():
-        targets, of_classes = match_classes(samples, labels.classes, names, wnids)
-        facts += of_classes
+        targets, facts[split] = match_classes(samples, labels.classes, names, wnids)
         label_assumption = None
         if samples.names is None:
             label_assumption = "labels are taken as class numbers"

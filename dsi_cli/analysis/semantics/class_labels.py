@@ -216,8 +216,7 @@ class ClassLabels:
         """
         if self.taxonomy is not None:
             return []
-        least_certain = sorted(self.to_check, key=lambda entry: entry.confidence or 0.0)
-        return [[entry.label, entry.synset] for entry in least_certain if entry.synset]
+        return [[entry.label, entry.synset] for entry in self.to_check if entry.synset]
 
     @property
     def nodes(self) -> dict[int, int]:

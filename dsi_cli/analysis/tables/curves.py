@@ -72,34 +72,23 @@ ORDER = (
 def evaluation_matrices(
     evaluations: Sequence[EvaluationResult], plan: RowsPlan
 ) -> list[EpochMatrix]:
-    """Return the matrices of evaluation results."""
+    """Return the matrices of evaluation results, of the compared classes that have
+    images.
+    """
     matrices = []
     for evaluation in evaluations:
         if evaluation.tncsm is not None:
             name = f"tncsm-{evaluation.split}"
-            present = np.flatnonzero(~np.isnan(np.diagonal(evaluation.tncsm)))
+            diagonal = np.diagonal(evaluation.tncsm)[: plan.classes]
+            present = np.flatnonzero(~np.isnan(diagonal))
             matrices.append(EpochMatrix(name, evaluation.tncsm, present))
         if evaluation.ccsm is not None and evaluation.counts is not None:
             name = f"ccsm-{evaluation.split}"
-            present = np.flatnonzero(evaluation.counts.sum(axis=1) > 0)
+            samples = evaluation.counts.sum(axis=1)[: plan.classes]
+            present = np.flatnonzero(samples > 0)
             split_half = reliability(evaluation.counts, seed=plan.options.seed)
             matrices.append(EpochMatrix(name, evaluation.ccsm, present, split_half))
     return matrices
-
-
-def common_matrices(
-    matrices: Sequence[EpochMatrix], common: int | None
-) -> list[EpochMatrix]:
-    """Return matrices in `ORDER`, only with the first ``common`` classes, which all
-    epochs of a run have.
-    """
-    ordered = sorted(matrices, key=lambda matrix: ORDER.index(matrix.name))
-    if common is None or all(matrix.classes[-1:] < common for matrix in ordered):
-        return ordered
-    return [
-        replace(matrix, classes=matrix.classes[matrix.classes < common])
-        for matrix in ordered
-    ]
 
 
 def curve_rows(

@@ -43,7 +43,9 @@ class EpochFiles:
         """Write the file of a checkpoint in a part of a table, such as ``ncsm`` of the
         matrices; ``step`` is set only for an earlier save of an epoch.
         """
-        path = layout.split_path(self.out, table, self.run, part, record.epoch, step)
+        path = layout.split_path(
+            self.out, table, self.run, part, record.epoch_number, step
+        )
         metadata["key"] = key_of("file", key, record.key_columns)
         if parquet.options_of(path) != metadata:
             named = parquet.with_constants(rows(), record.key_columns)

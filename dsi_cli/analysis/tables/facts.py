@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.analysis.evaluation import collect
+from dsi_cli.analysis.plan import Plan
 from dsi_cli.analysis.tables import geometry
-from dsi_cli.analysis.tables.result_tables import RunRows
+from dsi_cli.analysis.tables.result_tables import RunRows, write_table
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
 from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.queries import facts
 from dsi_cli.queries.findings import reference_name
-from dsi_cli.store import layout, parquet
+from dsi_cli.store import parquet
 from dsi_cli.store.schema import FACTS
 
 MIN_STEPS, UNRELATED_ANGLE = 2, 80.0
@@ -23,20 +25,18 @@ have at least this mean angle of the class vectors, in degrees.
 """
 
 
-def of_run(out: Path, rows: RunRows, reason_no_agreement: str | None) -> list[Fact]:
+def of_run(rows: RunRows) -> list[Fact]:
     """Return what the rows of a run show: files that failed, labels to check, zero
-    weights, other accuracies and unrelated heads.
-
-    `reason_no_agreement` is the reason why nothing can be compared with the main
-    reference, or None.
+    weights, other accuracies and unrelated heads. Its tables are written.
     """
     found = [*_unused_files(rows), *_missing_predictions(rows)]
     if rows.run.usable:
         reference = reference_name(rows.main_reference)
-        found += rows.labels.facts(reference, reason_no_agreement)
+        reason = rows.rows_plan.references[0].reason_missing
+        found += rows.labels.facts(reference, reason)
     for record in rows.records:
         found += _of_checkpoint(rows, record)
-    found += _unrelated_heads(out, rows.run.name)
+    found += _unrelated_heads(rows.plan.out, rows.run.name)
     return about_run(rows.run.name, found)
 
 
@@ -59,7 +59,7 @@ def _unused_files(rows: RunRows) -> Iterator[Fact]:
 def _missing_predictions(rows: RunRows) -> Iterator[Fact]:
     """Yield a fact for each reason why evaluations failed."""
     names = {record.path: record.name for record in rows.run.resolved}
-    for split in rows.evaluations.splits[rows.run.name]:
+    for split in rows.plan.evaluations.splits[rows.run.name]:
         causes: dict[str, list[str]] = {}
         for path, reason in split.failed.items():
             causes.setdefault(reason, []).append(names[path])
@@ -73,7 +73,7 @@ def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
     """Yield facts about zero weights of a checkpoint, and accuracies that differ from
     those that the trainer wrote.
     """
-    epochs, computed = [record.epoch or 0], rows.computed[record.path]
+    epochs, computed = [record.epoch_number], rows.computed[record.path]
     label_list = rows.labels.label_list
     if computed.zero_rows:
         classes = [
@@ -88,7 +88,7 @@ def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
         return
     evaluations = [
         split
-        for split in rows.evaluations.splits[rows.run.name]
+        for split in rows.plan.evaluations.splits[rows.run.name]
         if split.split in splits
     ]
     ran_model = any(
@@ -107,29 +107,13 @@ def _unrelated_heads(out: Path, run: str) -> Iterator[Fact]:
         yield fact("heads-unrelated", angle=min(angles))
 
 
-def write(
-    out: Path, found: Sequence[Fact], runs: Sequence[str], removed: Collection[str]
-) -> bool:
-    """Write the facts of runs if they differ from those of an earlier call, and remove
-    those of some runs; return whether the table was written.
+def write(plan: Plan, found: Sequence[Fact], runs: Sequence[str]) -> bool:
+    """Write the facts of runs if they differ from those of an earlier call; return
+    whether the table was written.
     """
-    rows: dict[str, list[dict[str, object]]] = {run: [] for run in runs}
+    of_runs: dict[str, list[dict[str, object]]] = {run: [] for run in runs}
     for row in facts.rows(found):
-        rows[row["run"]].append(row)
-    earlier = layout.earlier_options(out, FACTS).get("keys", {})
-    keys = {run: key_of("facts", of_run) for run, of_run in rows.items()}
-    others = {
-        run: key
-        for run, key in earlier.items()
-        if run not in rows and run not in removed
-    }
-    if (out / FACTS.path).is_file() and {**others, **keys} == earlier:
-        return False
-    every = [row for of_run in rows.values() for row in of_run]
-    return layout.write_runs(
-        out,
-        FACTS,
-        [*runs, *removed],
-        parquet.from_rows(FACTS, every),
-        {"keys": {**others, **keys}},
-    )
+        of_runs[row["run"]].append(row)
+    keys = {run: key_of("facts", rows) for run, rows in of_runs.items()}
+    tables = {run: partial(parquet.from_rows, FACTS, of_runs[run]) for run in runs}
+    return write_table(plan.out, FACTS, keys, tables, plan.replaced)

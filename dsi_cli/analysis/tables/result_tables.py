@@ -1,4 +1,4 @@
-"""The tables at the top of an output folder, made from the rows of all checkpoints.
+"""The rows of each run, and the tables at the top of an output folder made from them.
 
 Each table has a key for every run, and the rows of a run are written again if and only
 if its key differs. Rows of runs that a call does not analyse stay.
@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from dsi_cli.analysis.cache import key_of
-from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.epoch_rows import EpochRows
-from dsi_cli.analysis.evaluation.collect import RunEvaluations
+from dsi_cli.analysis.plan import Plan
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.tables import curves, geometry, phases
 from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.training_logs import TrainingLog
 from dsi_cli.errors import OutputError
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.store import layout, parquet, schema
@@ -34,18 +33,28 @@ EXTRA = (*geometry.METRICS, *HIERARCHY_METRICS, "gap")
 """The metrics in ``extra_curves.parquet``; all others are in ``curves.parquet``."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunRows:
-    """The rows of one run in all tables."""
+    """The rows of one run: those of each checkpoint, and those in all tables; mappings
+    are by the path of the checkpoint.
+    """
 
-    run: RunCheckpoints
-    labels: ClassLabels
-    log: TrainingLog | None
-    evaluations: RunEvaluations
-    main_reference: str
-    computed: Mapping[str, EpochRows]  # by the path of the checkpoint
-    keys: Mapping[str, str]  # the keys of these rows, by the path of the checkpoint
-    head_of: Callable[[Record], HeadParameters | None]
+    plan: Plan
+    run: RunCheckpoints  # with the checkpoints that failed meanwhile
+    rows_plan: RowsPlan
+    keys: dict[str, str] = field(default_factory=dict)  # the keys of the rows
+    computed: dict[str, EpochRows] = field(default_factory=dict)
+    reused: int = 0  # the number of checkpoints whose rows were in the cache
+
+    @property
+    def labels(self) -> ClassLabels:
+        """The labels of the run."""
+        return self.plan.labels[self.run.name]
+
+    @property
+    def main_reference(self) -> str:
+        """The name of the main reference."""
+        return self.plan.sources[0].name
 
     @cached_property
     def key(self) -> str:
@@ -65,7 +74,7 @@ class RunRows:
             self.main_reference,
         ]
         written = [
-            [self.trainer_values(record), self.evaluations.missing_rows(record)]
+            [self.trainer_values(record), self.plan.evaluations.missing_rows(record)]
             for record in self.records
         ]
         return key_of("tables", checkpoints, semantics, written)
@@ -77,16 +86,16 @@ class RunRows:
 
     def trainer_values(self, record: Record) -> dict[str, float]:
         """Return the values that the trainer wrote for a checkpoint."""
-        return curves.trainer_values(
-            record, self.log, is_last=self.run.step_in_names(record) is None
-        )
+        log = self.plan.logs[self.run.name]
+        is_last = self.run.step_in_names(record) is None
+        return curves.trainer_values(record, log, is_last=is_last)
 
     @cached_property
     def curves(self) -> list[Row]:
         """The rows of both tables of curves, sorted."""
         rows: list[Row] = []
         for record in self.records:
-            of_record = self.evaluations.missing_rows(record)
+            of_record = self.plan.evaluations.missing_rows(record)
             of_record += self.computed[record.path].curves
             of_record += curves.trainer_rows(self.trainer_values(record), of_record)
             rows += [row | record.key_columns for row in of_record]
@@ -99,6 +108,7 @@ class RunRows:
 
     def rows(self, table: Table) -> pa.Table:
         """Return the rows of the run in a table at the top of the output folder."""
+        evaluations = self.plan.evaluations
         tables: list[pa.Table] = []
         rows: list[Row] = []
         if table is schema.CHECKPOINTS:
@@ -117,17 +127,19 @@ class RunRows:
         elif table is schema.CURVES:
             rows = [row for row in self.curves if row["metric"] not in EXTRA]
         elif table is schema.GEOMETRY:
-            collapse = self.evaluations.collapse
-            tables = [geometry.geometry_rows(self.records, self.head_of, collapse)]
+            found = geometry.geometry_rows(
+                self.records, self.plan.head_of, evaluations.collapse
+            )
+            tables = [found]
         elif table is schema.TYPICALITY:
             for record in self.records:
-                rows += self.evaluations.typicality_rows(record)
+                rows += evaluations.typicality_rows(record)
         elif table is schema.TYPICALITY_HISTOGRAM:
             for record in self.records:
-                rows += self.evaluations.histogram_rows(record)
+                rows += evaluations.histogram_rows(record)
         elif table is schema.PHASES:
-            found = phases.phase_rows(self.curves, self.main_reference, self.by_class)
-            rows = [{"run": self.run.name} | row for row in found]
+            of_run = phases.phase_rows(self.curves, self.main_reference, self.by_class)
+            rows = [{"run": self.run.name} | row for row in of_run]
         return pa.concat_tables([parquet.from_rows(table, rows), *tables])
 
     def _named(self, part: Callable[[EpochRows], pa.Table]) -> list[pa.Table]:
@@ -153,51 +165,56 @@ TOP_TABLES = (
 
 
 def write_tables(
-    out: Path,
     runs: Sequence[RunRows],
     options: Mapping[Table, Mapping[str, Any]],
-    removed: Sequence[str] = (),
+    plan: Plan,
 ) -> bool:
-    """Write the rows of runs whose key differs, and remove those of some runs; return
-    whether anything was written.
-
-    `options` are further metadata of some tables, by run: what later calls and the
-    report read. None removes those of a run.
+    """Write the tables at the top of the output folder; return whether anything was
+    written. The parameters are those of `write_table`.
     """
+    by_name = {run.run.name: run for run in runs}
     is_changed = False
     for table in TOP_TABLES:
-        earlier = layout.earlier_options(out, table)
+        keys = {name: key_of(run.key, table.path) for name, run in by_name.items()}
+        rows = {name: partial(run.rows, table) for name, run in by_name.items()}
         more = options.get(table, {})
-        keys = {}
-        with suppress(
-            OutputError
-        ):  # no rows of a damaged table are valid, although its keys may be readable
-            layout.read_table(out, table)
-            keys = earlier.get("keys", {})
-        changed = [
-            run for run in runs if keys.get(run.run.name) != key_of(run.key, table.path)
-        ]
-        merged = {}
-        for name, by_run in more.items():
-            every = {**earlier.get(name, {}), **by_run}
-            merged[name] = {
-                run: value for run, value in every.items() if value is not None
-            }
-        gone = [name for name in removed if name in keys]
-        if (
-            not changed
-            and not gone
-            and all(earlier.get(name) == by_run for name, by_run in merged.items())
-        ):
-            continue
-        rows = pa.concat_tables(
-            [parquet.from_rows(table, []), *(run.rows(table) for run in changed)]
-        )
-        keys = {
-            **keys,
-            **{run.run.name: key_of(run.key, table.path) for run in changed},
-        }
-        merged["keys"] = {run: key for run, key in keys.items() if run not in gone}
-        names = [*(run.run.name for run in changed), *gone]
-        is_changed |= layout.write_runs(out, table, names, rows, merged)
+        is_changed |= write_table(plan.out, table, keys, rows, plan.replaced, more)
     return is_changed
+
+
+def write_table(
+    out: Path,
+    table: Table,
+    keys: Mapping[str, str],
+    rows: Mapping[str, Callable[[], pa.Table]],
+    removed: Sequence[str],
+    options: Mapping[str, Any] = {},
+) -> bool:
+    """Write the rows of each run whose key differs, and remove those of some runs;
+    return whether anything was written.
+
+    `keys` and `rows` are by run. `options` are further metadata, by run: what later
+    calls and the report read. None removes those of a run.
+    """
+    earlier = layout.earlier_options(out, table)
+    known: dict[str, str] = {}
+    # No rows of a damaged table are valid, although its keys may be readable.
+    with suppress(OutputError):
+        layout.read_table(out, table)
+        known = earlier.get("keys", {})
+    changed = [run for run, key in keys.items() if known.get(run) != key]
+    gone = [run for run in removed if run in known]
+    merged = {}
+    for name, by_run in options.items():
+        every = {**earlier.get(name, {}), **by_run}
+        merged[name] = {run: one for run, one in every.items() if one is not None}
+    is_same = all(earlier.get(name) == by_run for name, by_run in merged.items())
+    if not changed and not gone and is_same:
+        return False
+    merged["keys"] = {
+        run: key for run, key in {**known, **keys}.items() if run not in gone
+    }
+    written = [parquet.from_rows(table, []), *(rows[run]() for run in changed)]
+    return layout.write_runs(
+        out, table, [*changed, *gone], pa.concat_tables(written), merged
+    )
