@@ -178,7 +178,7 @@ def alignment_estimate(
     excess = entries[measure].excess
     assert excess is not None
     scale = pair.reliability**0.5
-    without = jackknife.excess_without(x, y, measure)
+    without = jackknife.excess_without(both.matched(measure), measure)
     return AlignmentEstimate(excess / scale, without / scale)
 
 

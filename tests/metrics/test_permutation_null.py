@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from dsi_cli.metrics import DISTANCES, MEASURES, permutation_null
-from dsi_cli.metrics.alignment import EXACT, alignments
+from dsi_cli.metrics.alignment import alignments
+from dsi_cli.metrics.measures import EXACT
 
 ALL = MEASURES
 KINDS = ("symmetric", "asymmetric", "tied")
@@ -139,14 +140,14 @@ def test_permutations_equal_the_oracles_draw_for_draw(make_pair, kind, measure):
     assert missing == set(sampled)
 
 
-def test_ssims_null_is_200_relabellings_of_the_first_matrix_in_display_order_by_default(
+def test_ssims_null_is_40_relabellings_of_the_first_matrix_in_display_order_by_default(
     make_pair,
 ):
     a, b = make_pair("asymmetric", 13)
     order = np.random.default_rng(9).permutation(13)
     entry = alignments(a, b, ["ssim"], order=order, seed=3, draws=0)["ssim"]
     rng = np.random.default_rng(3)
-    there = [rng.permutation(13)[order] for _ in range(200)]
+    there = [rng.permutation(13)[order] for _ in range(40)]
     shown = b[np.ix_(order, order)]
     values = np.array(
         [oracles.sai(a[np.ix_(places, places)], shown, "ssim") for places in there]
