@@ -42,14 +42,11 @@ from dsi_cli.similarity import require_same_order
 Csm = ArrayLike
 # the default number of random relabellings for the chance level of ``ssim``
 SSIM_PERMUTATIONS = 40
-MIN_SHIFTED_CLASSES, SHIFTS = 80, 20
+MIN_SHIFTED_CLASSES, SHIFTS, THINNED_STEP = 60, 10, 4
 """With so many classes or more, each random relabelling for ``ssim`` is also shifted
-along the display order, which gives 20. Their windows are computed once. Over seeds,
-their deviation varies by 4 to 6 %, as that of independent relabellings does.
-"""
-MIN_THINNED_CLASSES, THINNED_STEP = 60, 4
-"""With so many classes or more, every fourth window is used for the chance level of
-``ssim``, down and across.
+along the display order, which gives 10, and every fourth window is used, down and
+across. The window means are computed once for all shifts. Over seeds, mean and
+deviation vary as those of independent relabellings do.
 """
 MAX_DEFAULT_CLASSES = 256
 """With more classes, the chance level of ``ssim`` and the draws of a comparison are
@@ -373,9 +370,9 @@ class MatrixPair:
                 f"ssim's window needs {ssim.MIN_CLASSES} classes or more, not {classes}"
             )
             return Alignment("ssim", classes_used=classes, reason=reason)
-        first = ssim.images(self.a.image, self.order[None])
+        image = self.a.images(self.order[None])
         value = ssim.mean_ssim(
-            ssim.bands(first, is_symmetric=self.is_symmetric),
+            ssim.bands(image, is_symmetric=self.is_symmetric),
             self.b.ssim_bands(self.order, is_symmetric=self.is_symmetric),
         )
         return Alignment(
@@ -464,22 +461,20 @@ class MatrixPair:
         """Return ``ssim`` for each relabelling ``(n, C)`` of the first matrix, with its
         shifts if there are many classes.
         """
-        classes = self.a.classes
-        x: NDArray[np.floating[Any]] = self.a.image
-        step, shifts = 1, [0]
-        if classes >= MIN_THINNED_CLASSES:
-            step, x = THINNED_STEP, x.astype(np.float32)
+        classes, step, shifts = self.a.classes, 1, [0]
+        dtype: Any = np.float64
         if classes >= MIN_SHIFTED_CLASSES:
+            step, dtype = THINNED_STEP, np.float32
             distance = classes // (SHIFTS * THINNED_STEP) * THINNED_STEP
             shifts = [shift * distance for shift in range(SHIFTS)]
         # An image that continues cyclically contains those of all shifts.
         orders = orders[:, self.order]
         orders = np.concatenate([orders, orders[:, : shifts[-1]]], axis=1)
-        second = self.b.ssim_windows(self.order, step, x.dtype)
-        size = max(1, PIXELS_PER_BATCH // x.size)
+        second = self.b.ssim_windows(self.order, step, dtype)
+        size = max(1, PIXELS_PER_BATCH // classes**2)
         values = []
         for first in range(0, len(orders), size):
-            batch = ssim.images(x, orders[first : first + size])
+            batch = self.a.images(orders[first : first + size], dtype)
             values.append(ssim.shifted_ssim(batch, second, shifts, step))
         return np.concatenate(values)
 
@@ -500,10 +495,7 @@ class MatrixPair:
             values = []
             for left_out in range(self.a.classes):
                 order = self.order[self.order != left_out][None]
-                x, y = (
-                    ssim.bands(ssim.images(matrix.image, order))
-                    for matrix in (self.a, self.b)
-                )
+                x, y = (ssim.bands(matrix.images(order)) for matrix in (self.a, self.b))
                 values.append(ssim.mean_ssim(x, y)[0])
             interval = jackknife.interval(
                 entry.excess, np.array(values) / (1 - entry.null_mean)

@@ -41,7 +41,7 @@ from dsi_cli.metrics.measures import (
 )
 from dsi_cli.metrics.permutation_null import Moments
 from dsi_cli.metrics.prepared_matrix import ROUNDING
-from dsi_cli.metrics.wsi import upper_tails
+from dsi_cli.metrics.wsi import lower_tails, upper_tails
 
 Indices = NDArray[np.intp]
 Single = NDArray[np.float32]
@@ -255,16 +255,9 @@ def block_statistics(
             values.sum(axis=1), values.sum(axis=0), squares, crossed, low, high, largest
         )
         # The WSI and the nearest classes
-        values = off.astype(np.float64)
-        tails = {}
-        for quantile in quantiles:
-            tails["max", quantile] = upper_tails(values, quantile)
-            tails["min", quantile] = -upper_tails(-values, quantile)
-        return (
-            sums,
-            tails,
-            nearest_of_rows(off, neighbors, start) if neighbors else None,
-        )
+        nearest = nearest_of_rows(off, neighbors, start) if neighbors else None
+        off.sort(axis=1)
+        return sums, tails_of_rows(off, quantiles), nearest
 
     of_blocks, tails, near = zip(
         *walk.map_blocks(matrix.size, values_of_block), strict=True
@@ -287,6 +280,19 @@ def block_statistics(
     else:
         nearest = None
     return BlockStatistics(matrix_sums, wsi, nearest)
+
+
+def tails_of_rows(
+    rising: Single, quantiles: Sequence[float]
+) -> dict[tuple[str, float], Values]:
+    """Return the max and min WSI of each class ``(B,)``, by ``max`` or ``min`` and the
+    quantile, from its values in rising order ``(B, C-1)``.
+    """
+    tails = {}
+    for quantile in quantiles:
+        tails["max", quantile] = upper_tails(rising, quantile)
+        tails["min", quantile] = lower_tails(rising, quantile)
+    return tails
 
 
 def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClasses:

@@ -189,6 +189,7 @@ class SortedPairs:
         self.order = rising_order(values)
         self.rising = values[self.order].astype(np.float64)
         self.low, self.high = float(self.rising[0]), float(self.rising[-1])
+        self.mean = float(self.rising.mean())
 
     @lazy_property
     def scaled(self) -> PairValues:
@@ -256,11 +257,15 @@ class PreparedMatrix:
         spread = self.all_pairs.high - self.all_pairs.low
         return bool(spread <= ROUNDING * float(np.abs(self.matrix).max()))
 
-    @lazy_property
-    def image(self) -> Values:
-        """The matrix scaled to [0, 1]; its diagonal has no meaning."""
+    def images(self, orders: Indices, dtype: Any = np.float64) -> Csm:
+        """Return the matrix without its diagonal, scaled to [0, 1], in several orders
+        of its classes ``(n, K)``: ``(K, n, K-1)``.
+        """
         low, high = self.all_pairs.low, self.all_pairs.high
-        return (self.matrix.astype(np.float64) - low) / (high - low)
+        images: Csm = ssim.images(self.matrix, orders).astype(dtype)
+        images -= low
+        images /= high - low
+        return images
 
     def ssim_bands(
         self, order: Indices, *, is_symmetric: bool
@@ -268,8 +273,8 @@ class PreparedMatrix:
         """Return the bands of the image in an order of its classes ``(C,)``."""
 
         def make() -> tuple[ssim.Band, ...]:
-            image = ssim.images(self.image, order[None])
-            return tuple(ssim.bands(image, is_symmetric=is_symmetric))
+            bands = ssim.bands(self.images(order[None]), is_symmetric=is_symmetric)
+            return tuple(bands)
 
         return self._once((order.tobytes(), is_symmetric), make)
 
@@ -277,8 +282,7 @@ class PreparedMatrix:
         """Return every ``step``-th window of the image in an order of its classes."""
 
         def make() -> ssim.Windows:
-            image = ssim.images(self.image.astype(dtype), order[None])
-            return ssim.Windows.of(image, step)
+            return ssim.Windows.of(self.images(order[None], dtype), step)
 
         return self._once((order.tobytes(), step, dtype), make)
 
