@@ -279,6 +279,17 @@ def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
     return result
 
 
+def angles_of_common_classes(first: Float64s, second: Float64s) -> Float64s:
+    """Return the result of `angles_of_units` for the first classes of two heads ``(C,)``;
+    NaN for classes that the second head lacks, or if it has another width.
+    """
+    drift = np.full(len(first), np.nan)
+    if first.shape[1] == second.shape[1]:
+        common = min(len(first), len(second))
+        drift[:common] = angles_of_units(first[:common], second[:common])
+    return drift
+
+
 def row_lengths(rows: Float64s) -> Float64s:
     """Return the Euclidean length of each row, without a temporary array of their
     squares.
