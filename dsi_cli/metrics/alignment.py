@@ -399,17 +399,13 @@ class MatrixPair:
         if value is None or not (is_complete or count):
             return entry
 
+        mean, std = entry.null_mean, entry.null_std
         # Few classes: the mean and deviation over all relabellings are exact.
         if is_complete:
-            values = self._relabelled_values(
-                entry.measure, permutation_null.every_relabelling(classes)
-            )
-            std = float(values.std())
-            entry = replace(
-                entry,
-                null_mean=float(values.mean()),
-                null_std=std if std > VALUE_TOLERANCE else 0.0,
-            )
+            relabellings = permutation_null.every_relabelling(classes)
+            values = self._relabelled_values(entry.measure, relabellings)
+            mean, std = float(values.mean()), float(values.std())
+            std = std if std > VALUE_TOLERANCE else 0.0
         # Otherwise random relabellings estimate only what is not known exactly.
         else:
             is_shifted = entry.measure == "ssim" and classes >= MIN_SHIFTED_CLASSES
@@ -417,26 +413,23 @@ class MatrixPair:
             rng = np.random.default_rng(seed)
             orders = (rng.permutation(classes) for _ in range(drawn))
             values = self._relabelled_values(entry.measure, orders)[:count]
-            if entry.null_mean is None:
-                entry = replace(entry, null_mean=float(values.mean()))
-            if entry.null_std is None and len(values) > 1:
-                entry = replace(entry, null_std=float(values.std(ddof=1)))
+            if mean is None:
+                mean = float(values.mean())
+            if std is None and len(values) > 1:
+                std = float(values.std(ddof=1))
 
-        # The p-value counts the relabellings that are at least as similar.
+        # The p-value counts the relabellings that are at least as similar. The given
+        # labels are one of all relabellings, but not of random ones.
         sign = -1.0 if entry.measure in DISTANCES else 1.0
         similar = int((sign * values >= sign * value - VALUE_TOLERANCE).sum())
-        if not similar and entry.measure in EXACT:
-            # The p-value is below what so few relabellings can show, and it is known
-            # without them.
-            return entry
-        return replace(
-            entry,
-            p_value=(
-                similar / len(values)
-                if is_complete
-                else (1 + similar) / (1 + len(values))
-            ),
-        )
+        p_value = None
+        if is_complete:
+            p_value = similar / len(values)
+        elif similar or entry.measure not in EXACT:
+            # Without a similar one, the p-value of an exact measure is below what so
+            # few relabellings can show, and it is known without them.
+            p_value = (1 + similar) / (1 + len(values))
+        return replace(entry, null_mean=mean, null_std=std, p_value=p_value)
 
     def _relabelled_values(
         self, name: str, relabellings: Iterable[NDArray[np.intp]]
@@ -542,14 +535,12 @@ def with_excess(entry: Alignment) -> Alignment:
     value, mean = entry.value, entry.null_mean
     if value is None or mean is None:
         return entry
-    is_distance = entry.measure in DISTANCES
-    entry = replace(
-        entry, excess=1 - value / mean if is_distance else (value - mean) / (1 - mean)
-    )
-    if not entry.null_std:
-        return entry
-    z = (value - mean) / entry.null_std
-    return replace(entry, z=-z if is_distance else z)
+    # Distances are smaller for matrices that are more similar.
+    gain, best = value - mean, 1 - mean
+    if entry.measure in DISTANCES:
+        gain, best = -gain, mean
+    z = gain / entry.null_std if entry.null_std else None
+    return replace(entry, excess=gain / best, z=z)
 
 
 def with_reasons(entry: Alignment, no_interval: str | None = None) -> Alignment:

@@ -257,7 +257,11 @@ def block_statistics(
         # The WSI and the nearest classes
         nearest = nearest_of_rows(off, neighbors, start) if neighbors else None
         off.sort(axis=1)
-        return sums, tails_of_rows(off, quantiles), nearest
+        tails = {}
+        for quantile in quantiles:
+            tails["max", quantile] = upper_tails(off, quantile)
+            tails["min", quantile] = lower_tails(off, quantile)
+        return sums, tails, nearest
 
     of_blocks, tails, near = zip(
         *walk.map_blocks(matrix.size, values_of_block), strict=True
@@ -280,19 +284,6 @@ def block_statistics(
     else:
         nearest = None
     return BlockStatistics(matrix_sums, wsi, nearest)
-
-
-def tails_of_rows(
-    rising: Single, quantiles: Sequence[float]
-) -> dict[tuple[str, float], Values]:
-    """Return the max and min WSI of each class ``(B,)``, by ``max`` or ``min`` and the
-    quantile, from its values in rising order ``(B, C-1)``.
-    """
-    tails = {}
-    for quantile in quantiles:
-        tails["max", quantile] = upper_tails(rising, quantile)
-        tails["min", quantile] = lower_tails(rising, quantile)
-    return tails
 
 
 def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClasses:

@@ -189,7 +189,6 @@ class SortedPairs:
         self.order = rising_order(values)
         self.rising = values[self.order].astype(np.float64)
         self.low, self.high = float(self.rising[0]), float(self.rising[-1])
-        self.mean = float(self.rising.mean())
 
     @lazy_property
     def scaled(self) -> PairValues:

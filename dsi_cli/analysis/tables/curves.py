@@ -34,10 +34,10 @@ from dsi_cli.metrics import (
 )
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import (
+    BlockWalk,
     alignments_in_blocks,
     block_statistics,
     idm_in_blocks,
-    tails_of_rows,
 )
 from dsi_cli.metrics.class_alignment import ClassAgreement
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
@@ -202,21 +202,13 @@ def _alignment_row(entry: Alignment, **values: Any) -> Row:
 
 def _wsi_rows(matrix: EpochMatrix, plan: RowsPlan) -> list[Row]:
     """Return the mean, the largest and the smallest WSI of a matrix."""
-    statistics, quantiles = matrix.statistics, plan.options.quantiles
-    if statistics is None and plan.walk is not None:
+    statistics = matrix.statistics
+    if statistics is None:
+        walk = plan.walk or BlockWalk()
         rows_of_matrix = matrix.rows(matrix.classes)
-        statistics = block_statistics(rows_of_matrix, plan.walk, quantiles)
-    if statistics is not None:
-        mean, wsi = statistics.mean_wsi, statistics.wsi
-    else:
-        prepared = matrix.of_classes(matrix.classes)
-        rising = off_diagonal(prepared.matrix)
-        rising.sort(axis=1)
-        tails = tails_of_rows(rising, quantiles)
-        mean = prepared.all_pairs.mean
-        wsi = {name: float(of_classes.mean()) for name, of_classes in tails.items()}
-    values = {"mean": mean}
-    for (name, quantile), value in wsi.items():
+        statistics = block_statistics(rows_of_matrix, walk, plan.options.quantiles)
+    values = {"mean": statistics.mean_wsi}
+    for (name, quantile), value in statistics.wsi.items():
         suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
         values[name + suffix] = value
     common = {
