@@ -169,6 +169,28 @@ class Results(results.Results):
 
         return quantities.curve(self, name, split)
 
+    def angle_last(self, run: str | None = None) -> pd.DataFrame:
+        """Return the angle in degrees of each class vector of a run to that at the last
+        epoch.
+
+        Parameters
+        ----------
+        run : the name of the run; not needed if there is only one.
+
+        Returns
+        -------
+        angles : one row per class index, one column per epoch. An angle is in [0, 180],
+            and 90 is chance; NaN if one of the vectors is zero or missing.
+
+        Raises
+        ------
+        UsageError
+            The run is unknown, or there are several.
+        """
+        from dsi_cli.queries import run_classes
+
+        return run_classes.angle_last(self, self.run_name(run))
+
     @staticmethod
     def quantities() -> pd.DataFrame:
         """Return all quantities by name: title, rows in the curves table, axis, unit,

@@ -233,10 +233,10 @@ def _peak(rows: NDArray[np.float64], axis: int | None = None) -> Any:
 
 def _cosine(rows: NDArray[np.float64]) -> Float32Array:
     unit = unit_rows(rows).astype(np.float32)
-    product = unit @ unit.T
-    # BLAS may sum (i, j) and (j, i) in different orders, so keep only one of them.
-    upper = np.triu(np.clip(product, -1.0, 1.0), 1)
-    similarity: Float32Array = upper + upper.T
+    # NumPy computes one half of a product with its own transpose and copies it (BLAS
+    # syrk), so the matrix is exactly symmetric.
+    similarity: Float32Array = unit @ unit.T
+    np.clip(similarity, -1.0, 1.0, out=similarity)
     np.fill_diagonal(similarity, 1.0)
     return similarity
 

@@ -29,21 +29,24 @@ from dsi_cli.metrics import (
     permutation_null,
     ssim,
 )
-from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.prepared_matrix import ComparedMatrix, PairValues, PreparedMatrix
+from dsi_cli.metrics.class_alignment import ClassAgreement, align_rows
+from dsi_cli.metrics.measures import EXACT, ProductMeasure, Values
+from dsi_cli.metrics.p_values import lazy_property
+from dsi_cli.metrics.prepared_matrix import (
+    MatchedValues,
+    PreparedMatrix,
+    SortedPairs,
+)
 from dsi_cli.similarity import require_same_order
 
 Csm = ArrayLike
 # the default number of random relabellings for the chance level of ``ssim``
-SSIM_PERMUTATIONS = 200
-MIN_SHIFTED_CLASSES, SHIFTS = 80, 20
+SSIM_PERMUTATIONS = 40
+MIN_SHIFTED_CLASSES, SHIFTS, THINNED_STEP = 60, 10, 4
 """With so many classes or more, each random relabelling for ``ssim`` is also shifted
-along the display order, which gives 20. Their windows are computed once. Over seeds,
-their deviation varies by 4 to 6 %, as that of independent relabellings does.
-"""
-MIN_THINNED_CLASSES, THINNED_STEP = 60, 4
-"""With so many classes or more, every fourth window is used for the chance level of
-``ssim``, down and across.
+along the display order, which gives 10, and every fourth window is used, down and
+across. The window means are computed once for all shifts. Over seeds, mean and
+deviation vary as those of independent relabellings do.
 """
 MAX_DEFAULT_CLASSES = 256
 """With more classes, the chance level of ``ssim`` and the draws of a comparison are
@@ -52,8 +55,6 @@ computed on request only.
 # the number of pixels that are relabelled at once, so that they fit into the
 # processor's cache
 PIXELS_PER_BATCH = 1 << 18
-# the measures whose chance level is exact
-EXACT = ("cosine", "mse", "pearson", "spearman")
 MIN_CLASSES = 4
 CONSTANT = "constant matrix: all off-diagonal values are the same, so there is no scale"
 # values of a measure that differ by less are equal up to rounding
@@ -151,7 +152,7 @@ def alignments(
     order : (C,) int, optional The display order of the classes, used only by ``ssim``.
         The given order if None.
     permutations : int, optional The number of random relabellings for the chance level
-        of ``ssim``. The default is 200 for up to 256 classes, else 0. A number also
+        of ``ssim``. The default is 40 for up to 256 classes, else 0. A number also
         gives the deviation of ``mae`` and the chance level of ``kendall``, and every
         ``p_value`` comes from it, unless no relabelling is as similar and the
         ``p_value`` is known without them. With 0 there is no ``p_value`` if its
@@ -240,6 +241,45 @@ class MatrixPair:
     b: PreparedMatrix
     order: NDArray[np.intp]
 
+    @property
+    def is_symmetric(self) -> bool:
+        """True if both matrices are symmetric, so that one value per pair suffices."""
+        return self.a.is_symmetric and self.b.is_symmetric
+
+    @lazy_property
+    def of_values(self) -> MatchedValues:
+        """The scaled values of both matrices."""
+        first, second = self._sorted_pairs()
+        return MatchedValues(first.scaled, second.scaled)
+
+    @lazy_property
+    def of_ranks(self) -> MatchedValues:
+        """The ranks of the values of both matrices."""
+        first, second = self._sorted_pairs()
+        return MatchedValues(first.ranked, second.ranked)
+
+    def _sorted_pairs(self) -> tuple[SortedPairs, SortedPairs]:
+        is_folded = self.is_symmetric
+        return self.a.pairs(is_folded=is_folded), self.b.pairs(is_folded=is_folded)
+
+    def matched(self, measure: str) -> MatchedValues:
+        """Return what a measure other than ``ssim`` compares."""
+        return self.of_ranks if measure == "spearman" else self.of_values
+
+    def class_agreement(self) -> ClassAgreement:
+        """Return the agreement of each class's rows in both matrices."""
+        is_constant = self.a.is_constant or self.b.is_constant
+        without = np.full(self.a.classes, np.nan)
+        if not is_constant:
+            without = jackknife.excess_without(self.of_values, "pearson")
+            if self.is_symmetric:
+                return ClassAgreement(self.of_values.row_correlations, without)
+        x, y = (
+            measures.off_diagonal(side.matrix.astype(np.float64))
+            for side in (self.a, self.b)
+        )
+        return ClassAgreement(align_rows(x, y), without)
+
     def alignments(
         self,
         which: Sequence[str],
@@ -252,8 +292,8 @@ class MatrixPair:
         """Return the alignment by each measure of ``which``; the function `alignments`
         documents the parameters.
 
-        ``with_p_value`` is False to leave out the p-values of `EXACT` measures, whose
-        sums take most of the time.
+        ``with_p_value`` is False to leave out the p-values of `EXACT` measures,
+        whose sums take most of the time.
         """
         missing = reason_too_few_classes(self.a.classes)
         if missing is None and (self.a.is_constant or self.b.is_constant):
@@ -264,65 +304,63 @@ class MatrixPair:
                 for name in which
             }
         entries: dict[str, Alignment] = {}
-        known: dict[ComparedMatrix, float | None] = {}
+        known: dict[MatchedValues, float | None] = {}
         for name in which:
             entry = self._exact_ssim() if name == "ssim" else self._exact(name)
             entry = with_excess(self._with_relabellings(entry, permutations, seed))
-            # Cosine, MSE and Pearson's correlation have the same z, and so the same
-            # p-value.
-            if (
-                with_p_value
-                and name in EXACT
-                and entry.z is not None
-                and entry.p_value is None
-            ):
-                a, b = self._compared(name)
-                if a not in known:
-                    known[a] = p_values.p_value(
-                        a, b, entry.z, seed, may_draw=permutations != 0
+            has_known_null = with_p_value and name in EXACT
+            if has_known_null and entry.z is not None and entry.p_value is None:
+                # Cosine, MSE and Pearson's correlation have the same z, and so the same
+                # p-value.
+                matched = self.matched(name)
+                if matched not in known:
+                    may_draw = permutations != 0
+                    known[matched] = p_values.p_value(
+                        matched.x, matched.y, entry.z, seed, may_draw=may_draw
                     )
-                entry = replace(entry, p_value=known[a])
+                entry = replace(entry, p_value=known[matched])
             entries[name] = with_reasons(self._with_interval(entry, draws or 0))
         return entries
-
-    def _compared(self, name: str) -> tuple[ComparedMatrix, ComparedMatrix]:
-        """Return what a measure compares, as matrices."""
-        return self.a.compared(name), self.b.compared(name)
-
-    def _values(self, name: str) -> tuple[PairValues, PairValues]:
-        """Return what a measure compares; one value per pair of classes suffices if
-        both matrices are symmetric.
-        """
-        x, y = self._compared(name)
-        if self.a.is_symmetric and self.b.is_symmetric:
-            return x.upper_pairs, y.upper_pairs
-        return x.all_pairs, y.all_pairs
 
     def _exact(self, name: str) -> Alignment:
         """Return the value, the ceiling and the exact part of the chance level of a
         measure other than ``ssim``.
         """
-        measure, (x, y) = measures.ON_VALUES[name], self._values(name)
-        value = float(measure(x.values, y.values))
-        ceiling = float(measure(x.rising, y.rising))
-        mean, std = None, None
-        if name == "mae":
-            mean = permutation_null.mean_absolute_difference(x.rising, y.rising)
-        elif name in EXACT:
+        matched = self.matched(name)
+        x, y = matched.x, matched.y
+        if name in EXACT:
             # The deviation is that of a sum over all ordered pairs.
-            number = len(x.values)
-            deviation = permutation_null.product_deviation(
-                *(matrix.moments for matrix in self._compared(name))
+            number, ordered = x.spread.number, x.classes * (x.classes - 1)
+            deviation = permutation_null.product_deviation(x.moments, y.moments)
+            return exact_alignment(
+                ProductMeasure.of(name, x.spread, y.spread),
+                Alignment(name, classes_used=x.classes),
+                matched.product,
+                deviation * number / ordered,
+                float(x.rising @ y.rising),
             )
-            deviation *= number / (self.a.classes * (self.a.classes - 1))
-            first, second = (
-                (float(pairs.values.sum()), float(pairs.values @ pairs.values))
-                for pairs in (x, y)
+        value = float(self._measure(name, x.deviations, y.deviations))
+        ceiling = float(self._measure(name, x.rising, y.rising))
+        mean = None
+        if name == "mae":
+            mean = permutation_null.mean_absolute_difference(
+                x.rising + (x.mean - y.mean), y.rising
             )
-            mean, std = chance_level(name, number, first, second, deviation)
-        return Alignment(
-            name, value, mean, std, ceiling=ceiling, classes_used=self.a.classes
-        )
+        return Alignment(name, value, mean, ceiling=ceiling, classes_used=x.classes)
+
+    def _measure(self, name: str, x: Values, y: Values) -> Any:
+        """Return a measure of the deviations ``(N,)`` of the first matrix, and those of
+        the second ``(N,)``, or ``(n, N)`` for n relabellings.
+        """
+        first, second = self.matched(name).x, self.matched(name).y
+        if name in EXACT:
+            measure = ProductMeasure.of(name, first.spread, second.spread)
+            return measure.values(y @ x)
+        if name == "mae":
+            difference = x - y
+            difference += first.mean - second.mean
+            return np.abs(difference, out=difference).mean(axis=-1)
+        return getattr(measures, name)(x, y)
 
     def _exact_ssim(self) -> Alignment:
         """Return the value of ``ssim``, which has no exact chance level."""
@@ -332,18 +370,14 @@ class MatrixPair:
                 f"ssim's window needs {ssim.MIN_CLASSES} classes or more, not {classes}"
             )
             return Alignment("ssim", classes_used=classes, reason=reason)
-        x, y = (
-            _images(matrix.scaled.values, self.order[None])
-            for matrix in (self.a, self.b)
-        )
-        value = float(
-            ssim.mean_ssim(
-                x, y, is_symmetric=self.a.is_symmetric and self.b.is_symmetric
-            )[0]
+        image = self.a.images(self.order[None])
+        value = ssim.mean_ssim(
+            ssim.bands(image, is_symmetric=self.is_symmetric),
+            self.b.ssim_bands(self.order, is_symmetric=self.is_symmetric),
         )
         return Alignment(
             "ssim",
-            value,
+            float(value[0]),
             classes_used=classes,
             reason="ssim has no ceiling: it depends on the order of classes",
         )
@@ -365,17 +399,13 @@ class MatrixPair:
         if value is None or not (is_complete or count):
             return entry
 
+        mean, std = entry.null_mean, entry.null_std
         # Few classes: the mean and deviation over all relabellings are exact.
         if is_complete:
-            values = self._relabelled_values(
-                entry.measure, permutation_null.every_relabelling(classes)
-            )
-            std = float(values.std())
-            entry = replace(
-                entry,
-                null_mean=float(values.mean()),
-                null_std=std if std > VALUE_TOLERANCE else 0.0,
-            )
+            relabellings = permutation_null.every_relabelling(classes)
+            values = self._relabelled_values(entry.measure, relabellings)
+            mean, std = float(values.mean()), float(values.std())
+            std = std if std > VALUE_TOLERANCE else 0.0
         # Otherwise random relabellings estimate only what is not known exactly.
         else:
             is_shifted = entry.measure == "ssim" and classes >= MIN_SHIFTED_CLASSES
@@ -383,26 +413,23 @@ class MatrixPair:
             rng = np.random.default_rng(seed)
             orders = (rng.permutation(classes) for _ in range(drawn))
             values = self._relabelled_values(entry.measure, orders)[:count]
-            if entry.null_mean is None:
-                entry = replace(entry, null_mean=float(values.mean()))
-            if entry.null_std is None and len(values) > 1:
-                entry = replace(entry, null_std=float(values.std(ddof=1)))
+            if mean is None:
+                mean = float(values.mean())
+            if std is None and len(values) > 1:
+                std = float(values.std(ddof=1))
 
-        # The p-value counts the relabellings that are at least as similar.
+        # The p-value counts the relabellings that are at least as similar. The given
+        # labels are one of all relabellings, but not of random ones.
         sign = -1.0 if entry.measure in DISTANCES else 1.0
         similar = int((sign * values >= sign * value - VALUE_TOLERANCE).sum())
-        if not similar and entry.measure in EXACT:
-            # The p-value is below what so few relabellings can show, and it is known
-            # without them.
-            return entry
-        return replace(
-            entry,
-            p_value=(
-                similar / len(values)
-                if is_complete
-                else (1 + similar) / (1 + len(values))
-            ),
-        )
+        p_value = None
+        if is_complete:
+            p_value = similar / len(values)
+        elif similar or entry.measure not in EXACT:
+            # Without a similar one, the p-value of an exact measure is below what so
+            # few relabellings can show, and it is known without them.
+            p_value = (1 + similar) / (1 + len(values))
+        return replace(entry, null_mean=mean, null_std=std, p_value=p_value)
 
     def _relabelled_values(
         self, name: str, relabellings: Iterable[NDArray[np.intp]]
@@ -412,48 +439,37 @@ class MatrixPair:
         """
         if name == "ssim":
             return self._ssim_of_relabellings(np.array(list(relabellings)))
-        measure = measures.ON_VALUES[name]
-        x, y = self._values(name)
-        square, remaining, values = self.b.compared(name).values, iter(relabellings), []
+        matched, remaining, values = self.matched(name), iter(relabellings), []
+        square = matched.y.values
         kept = ~np.eye(self.a.classes, dtype=bool)
-        if len(y.values) < kept.sum():  # one value per pair
+        if matched.x.layout.is_folded:
             kept = np.triu(kept)
         while batch := list(islice(remaining, max(1, PIXELS_PER_BATCH // square.size))):
             orders = np.stack(batch)
-            values.extend(
-                measure(
-                    x.values, square[orders[:, :, None], orders[:, None, :]][:, kept]
-                ).tolist()
-            )
+            relabelled = square[orders[:, :, None], orders[:, None, :]][:, kept]
+            values.extend(self._measure(name, matched.x.deviations, relabelled))
         return np.array(values)
 
     def _ssim_of_relabellings(self, orders: NDArray[np.intp]) -> Values:
         """Return ``ssim`` for each relabelling ``(n, C)`` of the first matrix, with its
         shifts if there are many classes.
         """
-        classes = self.a.classes
-        x: NDArray[np.floating[Any]] = self.a.scaled.values
-        y: NDArray[np.floating[Any]] = self.b.scaled.values
-        step, shifts = 1, [0]
-        if classes >= MIN_THINNED_CLASSES:
-            step, x, y = THINNED_STEP, x.astype(np.float32), y.astype(np.float32)
+        classes, step, shifts = self.a.classes, 1, [0]
+        dtype: Any = np.float64
         if classes >= MIN_SHIFTED_CLASSES:
+            step, dtype = THINNED_STEP, np.float32
             distance = classes // (SHIFTS * THINNED_STEP) * THINNED_STEP
             shifts = [shift * distance for shift in range(SHIFTS)]
         # An image that continues cyclically contains those of all shifts.
         orders = orders[:, self.order]
         orders = np.concatenate([orders, orders[:, : shifts[-1]]], axis=1)
-        second = _images(y, self.order[None])
-        size = max(1, PIXELS_PER_BATCH // x.size)
-        batches = (
-            orders[first : first + size] for first in range(0, len(orders), size)
-        )
-        return np.concatenate(
-            [
-                ssim.shifted_ssim(_images(x, batch), second, shifts, step)
-                for batch in batches
-            ]
-        )
+        second = self.b.ssim_windows(self.order, step, dtype)
+        size = max(1, PIXELS_PER_BATCH // classes**2)
+        values = []
+        for first in range(0, len(orders), size):
+            batch = self.a.images(orders[first : first + size], dtype)
+            values.append(ssim.shifted_ssim(batch, second, shifts, step))
+        return np.concatenate(values)
 
     def _with_interval(self, entry: Alignment, draws: int) -> Alignment:
         """Return the entry with the jackknife interval of its excess; for ``ssim`` only
@@ -463,20 +479,16 @@ class MatrixPair:
             return entry
         interval = None
         if entry.measure in jackknife.MEASURES:
-            variance = None
+            matched, variance = self.matched(entry.measure), None
             if entry.measure in ("pearson", "spearman"):
-                variance = jackknife.pair_variance(
-                    self.a, self.b, entry.measure, entry.excess
-                )
-            without = jackknife.excess_without(self.a, self.b, entry.measure)
+                variance = jackknife.pair_variance(matched, entry.excess)
+            without = jackknife.excess_without(matched, entry.measure)
             interval = jackknife.interval(entry.excess, without, variance)
         elif entry.measure == "ssim" and draws and self.a.classes > ssim.MIN_CLASSES:
             values = []
             for left_out in range(self.a.classes):
                 order = self.order[self.order != left_out][None]
-                x, y = (
-                    _images(matrix.scaled.values, order) for matrix in (self.a, self.b)
-                )
+                x, y = (ssim.bands(matrix.images(order)) for matrix in (self.a, self.b))
                 values.append(ssim.mean_ssim(x, y)[0])
             interval = jackknife.interval(
                 entry.excess, np.array(values) / (1 - entry.null_mean)
@@ -484,21 +496,6 @@ class MatrixPair:
         if interval is None:
             return entry
         return replace(entry, low=interval[0], high=interval[1])
-
-
-def _images(
-    matrix: NDArray[np.floating[Any]], orders: NDArray[np.intp]
-) -> NDArray[np.floating[Any]]:
-    """Return a matrix without its diagonal in several orders of its classes ``(n, K)``:
-    ``(K, n, K-1)``.
-    """
-    return np.stack(
-        [
-            measures.off_diagonal(matrix.take(order, 0).take(order, 1))
-            for order in orders
-        ],
-        axis=1,
-    )
 
 
 def reason_too_few_classes(classes: int) -> str | None:
@@ -512,29 +509,25 @@ def reason_too_few_classes(classes: int) -> str | None:
     )
 
 
-def chance_level(
-    name: str,
-    number: int,
-    first: tuple[float, float],
-    second: tuple[float, float],
+def exact_alignment(
+    measure: ProductMeasure,
+    empty: Alignment,
+    product: float,
     deviation: float,
-) -> tuple[float, float]:
-    """Return the exact mean and deviation over relabellings of ``cosine``, ``mse`` or a
-    correlation.
+    largest_product: float | None = None,
+) -> Alignment:
+    """Return an empty entry with its value, chance level and ceiling by a measure of
+    `EXACT`.
 
-    ``first`` and ``second`` are the sum of the scaled values of a matrix, and that of
-    their squares; ``number`` is the number of these values. ``deviation`` is that of
-    the sum of the products of both matrices' values.
+    ``product`` is the sum of the products of the deviations, ``deviation`` its
+    deviation over relabellings, and ``largest_product`` its maximum under any pairing.
     """
-    (x, xx), (y, yy) = first, second
-    if name == "cosine":
-        lengths = float(np.sqrt(xx * yy))
-        return x * y / number / lengths, deviation / lengths
-    if name == "mse":
-        return (xx + yy - 2 * x * y / number) / number, 2 * deviation / number
-    return 0.0, deviation / float(
-        np.sqrt((xx - x * x / number) * (yy - y * y / number))
-    )
+    mean, std = measure.chance_level(deviation)
+    ceiling = None
+    if largest_product is not None:
+        ceiling = float(measure.values(largest_product))
+    value = float(measure.values(product))
+    return replace(empty, value=value, null_mean=mean, null_std=std, ceiling=ceiling)
 
 
 def with_excess(entry: Alignment) -> Alignment:
@@ -542,14 +535,12 @@ def with_excess(entry: Alignment) -> Alignment:
     value, mean = entry.value, entry.null_mean
     if value is None or mean is None:
         return entry
-    is_distance = entry.measure in DISTANCES
-    entry = replace(
-        entry, excess=1 - value / mean if is_distance else (value - mean) / (1 - mean)
-    )
-    if not entry.null_std:
-        return entry
-    z = (value - mean) / entry.null_std
-    return replace(entry, z=-z if is_distance else z)
+    # Distances are smaller for matrices that are more similar.
+    gain, best = value - mean, 1 - mean
+    if entry.measure in DISTANCES:
+        gain, best = -gain, mean
+    z = gain / entry.null_std if entry.null_std else None
+    return replace(entry, excess=gain / best, z=z)
 
 
 def with_reasons(entry: Alignment, no_interval: str | None = None) -> Alignment:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.metrics import alignment, class_alignment, p_values, permutation_null
 from dsi_cli.metrics.alignment import Alignment
+from dsi_cli.metrics.class_alignment import ClassAgreement
 from dsi_cli.metrics.idm import (
     ChanceLevel,
     ConfusedPairs,
@@ -32,10 +32,16 @@ from dsi_cli.metrics.idm import (
     idm_variants,
     reason_no_idm,
 )
-from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
+from dsi_cli.metrics.measures import (
+    ProductMeasure,
+    Spread,
+    Values,
+    mid_ranks,
+    off_diagonal,
+)
 from dsi_cli.metrics.permutation_null import Moments
 from dsi_cli.metrics.prepared_matrix import ROUNDING
-from dsi_cli.metrics.wsi import upper_tails
+from dsi_cli.metrics.wsi import lower_tails, upper_tails
 
 Indices = NDArray[np.intp]
 Single = NDArray[np.float32]
@@ -174,11 +180,11 @@ class MatrixSums:
         return self.high - self.low <= ROUNDING * self.largest
 
     @property
-    def scaled(self) -> tuple[float, float]:
-        """The sum of the values scaled to [0, 1], and the sum of their squares."""
-        total, low, spread = float(self.rows.sum()), self.low, self.high - self.low
-        squares = self.squares - 2 * low * total + self.number * low**2
-        return (total - self.number * low) / spread, squares / spread**2
+    def spread(self) -> Spread:
+        """The spread of the values scaled to [0, 1]."""
+        mean, scale = float(self.rows.sum()) / self.number, self.high - self.low
+        squares = self.squares - self.number * mean**2
+        return Spread(self.number, (mean - self.low) / scale, squares / scale**2)
 
     @property
     def moments(self) -> Moments:
@@ -249,16 +255,13 @@ def block_statistics(
             values.sum(axis=1), values.sum(axis=0), squares, crossed, low, high, largest
         )
         # The WSI and the nearest classes
-        values = off.astype(np.float64)
+        nearest = nearest_of_rows(off, neighbors, start) if neighbors else None
+        off.sort(axis=1)
         tails = {}
         for quantile in quantiles:
-            tails["max", quantile] = upper_tails(values, quantile)
-            tails["min", quantile] = -upper_tails(-values, quantile)
-        return (
-            sums,
-            tails,
-            nearest_of_rows(off, neighbors, start) if neighbors else None,
-        )
+            tails["max", quantile] = upper_tails(off, quantile)
+            tails["min", quantile] = lower_tails(off, quantile)
+        return sums, tails, nearest
 
     of_blocks, tails, near = zip(
         *walk.map_blocks(matrix.size, values_of_block), strict=True
@@ -325,14 +328,13 @@ def alignments_in_blocks(
     which: Sequence[str],
     walk: BlockWalk,
     known: tuple[MatrixSums | None, MatrixSums | None] = (None, None),
-) -> tuple[dict[str, Alignment], Values | None]:
+) -> tuple[dict[str, Alignment], ClassAgreement | None]:
     """Return the SAI of two matrices of the same classes by each measure, and the
     correlation of each class's rows.
 
     Measures that are not in this module's `MEASURES` have a reason and no value. The
-    sums of a matrix are computed if they are not ``known``. The correlations are those
-    of `dsi_cli.metrics.class_alignment.align_rows`, or None if the matrices cannot be
-    aligned.
+    sums of a matrix are computed if they are not ``known``. There are no correlations
+    if the matrices cannot be aligned.
     """
     a = known[0] or block_statistics(first, walk).sums
     b = known[1] or block_statistics(second, walk).sums
@@ -345,18 +347,18 @@ def alignments_in_blocks(
             for name in which
         }, None
 
-    def scaled_rows(
+    def deviations(
         matrix: RowSource, sums: MatrixSums, start: int, stop: int
     ) -> Values:
         values: Values = without_diagonal(matrix.block(start, stop), start).astype(
             np.float64
         )
-        values -= sums.low
+        values -= float(sums.rows.sum()) / sums.number
         values /= sums.high - sums.low
         return values
 
     def product_and_correlations(start: int, stop: int) -> tuple[float, Values]:
-        x, y = scaled_rows(first, a, start, stop), scaled_rows(second, b, start, stop)
+        x, y = deviations(first, a, start, stop), deviations(second, b, start, stop)
         return float(np.einsum("ij,ij->", x, y)), class_alignment.align_rows(x, y)
 
     products, pearson = zip(
@@ -365,36 +367,26 @@ def alignments_in_blocks(
     entries = {
         name: _alignment(name, a, b, sum(products), walk.requirement) for name in which
     }
-    return entries, np.concatenate(pearson)
+    return entries, ClassAgreement(np.concatenate(pearson), np.full(first.size, np.nan))
 
 
 def _alignment(
     name: str, a: MatrixSums, b: MatrixSums, product: float, requirement: str
 ) -> Alignment:
     """Return the alignment by one measure; ``product`` is the sum of the products of
-    the scaled values.
+    the scaled deviations.
     """
+    empty = Alignment(name, classes_used=len(a.rows))
     if name not in MEASURES:
-        return Alignment(
-            name, classes_used=len(a.rows), reason=f"this measure needs {requirement}"
-        )
-    n, (x, xx), (y, yy) = a.number, a.scaled, b.scaled
-    if name == "cosine":
-        value = product / sqrt(xx * yy)
-    elif name == "mse":
-        value = max(xx + yy - 2 * product, 0.0) / n
-    else:
-        correlation = (product - x * y / n) / sqrt((xx - x * x / n) * (yy - y * y / n))
-        value = min(max(correlation, -1.0), 1.0)
+        return replace(empty, reason=f"this measure needs {requirement}")
     deviation = permutation_null.product_deviation(a.moments, b.moments) / (
         (a.high - a.low) * (b.high - b.low)
     )
-    mean, std = alignment.chance_level(name, n, (x, xx), (y, yy), deviation)
-    entry = alignment.with_excess(
-        Alignment(name, value, mean, std, classes_used=len(a.rows))
-    )
+    measure = ProductMeasure.of(name, a.spread, b.spread)
+    entry = alignment.exact_alignment(measure, empty, product, deviation)
     return alignment.with_reasons(
-        entry, f"a ceiling, an interval and a p-value need {requirement}"
+        alignment.with_excess(entry),
+        f"a ceiling, an interval and a p-value need {requirement}",
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import measures, permutation_null
+from dsi_cli.metrics import permutation_null
 from dsi_cli.metrics.measures import Values, off_diagonal
 
 Csm = NDArray[np.floating[Any]]
@@ -33,6 +33,17 @@ class GroupAlignment(NamedTuple):
     pearson: float | None = None
     z: float | None = None
     reason: str | None = None
+
+
+class ClassAgreement(NamedTuple):
+    """The agreement of each class of two matrices, two arrays ``(C,)``."""
+
+    pearson: Values
+    """The result of `align_rows`."""
+    without: Values
+    """Pearson's correlation of the matrices without the class; NaN if it is not
+    computed.
+    """
 
 
 def align_rows(x: Values, y: Values) -> Values:
@@ -61,20 +72,21 @@ def align_group(a: Csm, b: Csm) -> GroupAlignment:
 
     The group has `MIN_CLASSES` or more.
     """
-    square = [np.asarray(csm, dtype=np.float64) for csm in (a, b)]
-    x, y = (off_diagonal(csm).ravel() for csm in square)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
+    x, y = (
+        permutation_null.centred_off_diagonal(np.asarray(csm, dtype=np.float64))
+        for csm in (a, b)
+    )
+    if any(np.ptp(off_diagonal(csm)) == 0 for csm in (x, y)):
         return GroupAlignment(
             reason=(
                 "all similarities within the group are the same, so there is no"
                 " correlation"
             )
         )
-    first, second = map(permutation_null.Moments.of, square)
-    deviation = permutation_null.product_deviation(first, second) / float(
-        np.sqrt(first.sums[0] * second.sums[0])
-    )
-    pearson = measures.pearson(x, y)
+    first, second = map(permutation_null.Moments.of, (x, y))
+    length = float(np.sqrt(first.sums[0] * second.sums[0]))
+    pearson = min(max(float(np.vdot(x, y)) / length, -1.0), 1.0)
+    deviation = permutation_null.product_deviation(first, second) / length
     if deviation == 0:
         return GroupAlignment(
             pearson, reason="every relabelling gives the same value, so there is no z"

@@ -30,7 +30,7 @@ from dsi_cli.metrics.alignment import CONSTANT, MIN_CLASSES, MatrixPair
 from dsi_cli.metrics.jackknife import LEVEL
 from dsi_cli.metrics.measures import Values, off_diagonal, similarity_ranks
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
-from dsi_cli.metrics.wsi import max_wsi
+from dsi_cli.metrics.wsi import interpolated, max_wsi
 
 Csm = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -178,7 +178,7 @@ def alignment_estimate(
     excess = entries[measure].excess
     assert excess is not None
     scale = pair.reliability**0.5
-    without = jackknife.excess_without(x, y, measure)
+    without = jackknife.excess_without(both.matched(measure), measure)
     return AlignmentEstimate(excess / scale, without / scale)
 
 
@@ -406,13 +406,7 @@ def _max_wsi_without(csm: Csm, quantile: float) -> Values:
         ((position > lower) & (position <= upper), lower, upper + 1),
         (position > upper, lower, upper),
     ):
-        # This is NumPy's own expression, equal to the last bit, because it decides
-        # which values are above the quantile.
-        share, step = exact - lower, rising[:, above] - rising[:, below]
-        if share >= 0.5:
-            quantiles = rising[:, above] - step * (1 - share)
-        else:
-            quantiles = rising[:, below] + step * share
+        quantiles = interpolated(rising[:, below], rising[:, above], exact - lower)
         in_tail = rising >= quantiles[:, None]
         is_own = values >= quantiles[:, None]
         total = (rising * in_tail).sum(axis=1, keepdims=True) - values * is_own

@@ -23,7 +23,6 @@ that was rounded, or within half of the smallest subnormal number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -150,7 +149,7 @@ def geometry_and_spectrum(weight: ArrayLike) -> tuple[HeadGeometry, Float64s]:
         norm_variation(rows),
         *_ranks(squares),
         norm_variation(centred),
-        *_angles(centred, product),
+        *_angles(centred),
     )
     spectrum[: len(squares)] = scale * np.sqrt(squares[::-1])
     return geometry, spectrum
@@ -168,7 +167,7 @@ def norm_variation(rows: Float64s) -> float | None:
     """Return the standard deviation of the norms of rows over their mean (NC2); None if
     all are zero.
     """
-    norms = np.linalg.norm(rows, axis=1)
+    norms = row_lengths(rows)
     return float(norms.std() / norms.mean()) if norms.any() else None
 
 
@@ -222,37 +221,34 @@ def _ranks(squares: Float64s) -> tuple[float | None, float | None]:
     )
 
 
-def _angles(centred: Float64s, product: Float64s) -> tuple[float | None, float | None]:
+def _angles(centred: Float64s) -> tuple[float | None, float | None]:
     """Return the mean deviation of the cosines from those of a simplex, and their
     standard deviation.
     """
-    norms = np.linalg.norm(centred, axis=1)
-    kept = norms > 0
-    count = int(kept.sum())
+    norms = row_lengths(centred)
+    unit = centred[norms > 0] / norms[norms > 0, None]
+    count = len(unit)
     if count < 2:
         return None, None
-    unit = centred[kept] / norms[kept, None]
-    # The sum of all squared cosines follows from the smaller product: of the rows (C,
-    # C), or of the columns (d, d).
-    blocks: Iterable[Float64s]
-    if len(product) == len(centred):
-        product = product[np.ix_(kept, kept)] / np.outer(norms[kept], norms[kept])
-        blocks = [product]
+    # Sums over all pairs, with each class and itself.
+    squares, deviation, ideal = 0.0, 0.0, 1 / (count - 1)
+    if count <= MAX_PAIRED_CLASSES:
+        for start in range(0, count, BLOCK_ROWS):
+            block = unit[start : start + BLOCK_ROWS] @ unit.T
+            squares += float(np.vdot(block, block))
+            block += ideal
+            deviation += float(np.abs(block, out=block).sum())
     else:
+        # The product of the columns (d, d) has the same squares as that of the rows.
         product = unit.T @ unit
-        blocks = (
-            unit[at : at + BLOCK_ROWS] @ unit.T for at in range(0, count, BLOCK_ROWS)
-        )
+        squares = float(np.vdot(product, product))
     pairs = count * (count - 1)
-    mean = (float((unit.sum(axis=0) ** 2).sum()) - count) / pairs
-    spread = float(
-        np.sqrt(max((float(np.vdot(product, product)) - count) / pairs - mean**2, 0.0))
-    )
+    total = unit.sum(axis=0)
+    mean = (float(total @ total) - count) / pairs
+    spread = float(np.sqrt(max((squares - count) / pairs - mean**2, 0.0)))
     if count > MAX_PAIRED_CLASSES:
         return None, spread
-    ideal = 1 / (count - 1)
-    total = sum(float(np.abs(block + ideal).sum()) for block in blocks)
-    return max((total - count * (1 + ideal)) / pairs, 0.0), spread
+    return max((deviation - count * (1 + ideal)) / pairs, 0.0), spread
 
 
 def angles(
@@ -275,11 +271,23 @@ def angles(
 
 def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
     """Return the same as `angles` for rows that are of length 1 already, or zero."""
-    difference, total = row_lengths(first - second), row_lengths(first + second)
+    difference = row_lengths(first - second)
+    # The squares of the lengths of difference and sum are 4 together.
+    total = np.sqrt(np.maximum(4 - difference * difference, 0.0))
     result: Float64s = np.degrees(2 * np.arctan2(difference, total))
-    # The sum of both squares is 4, but 2 or 0 if a row is zero.
-    result[difference**2 + total**2 < 3] = np.nan
+    result[~(first.any(axis=1) & second.any(axis=1))] = np.nan
     return result
+
+
+def angles_of_common_classes(first: Float64s, second: Float64s) -> Float64s:
+    """Return the result of `angles_of_units` for the first classes of two heads ``(C,)``;
+    NaN for classes that the second head lacks, or if it has another width.
+    """
+    drift = np.full(len(first), np.nan)
+    if first.shape[1] == second.shape[1]:
+        common = min(len(first), len(second))
+        drift[:common] = angles_of_units(first[:common], second[:common])
+    return drift
 
 
 def row_lengths(rows: Float64s) -> Float64s:

@@ -19,11 +19,12 @@ coverage (measured in docs/method.md).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.permutation_null import centred_off_diagonal
-from dsi_cli.metrics.prepared_matrix import PreparedMatrix
+from dsi_cli.metrics.measures import Values, spread_of_sums
+from dsi_cli.metrics.prepared_matrix import MatchedValues
 
 MEASURES = ("cosine", "pearson", "spearman")  # the measures that have an interval
 SUBTRACTED = 0.5
@@ -70,71 +71,57 @@ def interval(
     return float(np.tanh(centre - half)), float(np.tanh(centre + half))
 
 
-def pair_variance(
-    a: PreparedMatrix, b: PreparedMatrix, measure: str, value: float
-) -> float:
+def pair_variance(matched: MatchedValues, value: float) -> float:
     """Return the part of the variance of a correlation that is due to single pairs of
     classes, which the jackknife counts twice.
 
     The effect of a pair on the correlation is what it adds to it less the mean effect
     of its two classes.
     """
-    x, y = (centred_off_diagonal(matrix.compared(measure).values) for matrix in (a, b))
-    classes = len(x)
-    pairs = classes * (classes - 1) / 2
-    x = x / np.sqrt((x * x).sum() / (2 * pairs))
-    y = y / np.sqrt((y * y).sum() / (2 * pairs))
-    effects = x * y - value / 2 * (x * x + y * y)
-    if not (a.is_symmetric and b.is_symmetric):
-        effects = (effects + effects.T) / 2
+    x, y, classes = matched.x, matched.y, matched.x.classes
+    number, pairs = x.spread.number, classes * (classes - 1) / 2
+    of_x, of_y = x.spread.squares / number, y.spread.squares / number
+    factors = 1 / np.sqrt(of_x * of_y), -value / 2 / of_x, -value / 2 / of_y
+    effects = _weighted_sum(factors, (matched.products, x.squares, y.squares))
+    effects = x.layout.fold(effects)
+    sums = matched.class_products, x.class_squares, y.class_squares
+    of_class = _weighted_sum(factors, sums) * pairs / number / (classes - 2)
     # The residuals of the additive fit are orthogonal to it, so their squares follow
     # from those of the effects and the fit.
-    of_class = effects.sum(axis=0) / (classes - 2)
-    residuals = float(np.vdot(effects, effects)) / 2 - (classes - 2) * float(
-        of_class @ of_class
-    )
-    return max(residuals, 0.0) / (pairs - classes) / pairs
+    fitted = (classes - 2) * float(of_class @ of_class)
+    return max(float(effects @ effects) - fitted, 0.0) / (pairs - classes) / pairs
 
 
-def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values:
+def _weighted_sum(factors: Sequence[float], arrays: Sequence[Values]) -> Values:
+    """Return the sum of the products of each factor with its array."""
+    total = factors[0] * arrays[0]
+    for factor, array in zip(factors[1:], arrays[1:], strict=True):
+        total += factor * array
+    return total
+
+
+def excess_without(matched: MatchedValues, measure: str) -> Values:
     """Return the excess over chance of a measure of `MEASURES` with each class left out
     in turn ``(C,)``.
 
     It is NaN if a matrix without the class is constant.
     """
-    first, second = a.compared(measure), b.compared(measure)
-    n = (a.classes - 1) * (a.classes - 2)
-    products = first.values * second.values
-    class_sums = (
-        *first.class_sums,
-        *second.class_sums,
-        products.sum(axis=0) + products.sum(axis=1),
+    first, second, classes = matched.x, matched.y, matched.x.classes
+    # the number of values without a class
+    n = first.spread.number * (classes - 2) / classes
+    x, xx = first.class_sums, first.class_squares
+    y, yy = second.class_sums, second.class_squares
+    # Each value belongs to two classes, so half the sum over classes is the sum of all.
+    x, xx, y, yy, xy = (
+        sums.sum() / 2 - sums for sums in (x, xx, y, yy, matched.class_products)
     )
-    # Each pair belongs to two classes, so half the sum over classes is the sum over
-    # pairs.
-    x, xx, y, yy, xy = (sums.sum() / 2 - sums for sums in class_sums)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if measure == "cosine":
-            # Without a class of a smallest pair, the values are scaled with another
-            # minimum.
-            p, q = a.least_without, b.least_without
-            xy = xy - p * y - q * x + n * p * q
-            x, xx, y, yy = (
-                x - n * p,
-                xx - 2 * p * x + n * p * p,
-                y - n * q,
-                yy - 2 * q * y + n * q * q,
-            )
-        # A spread that is only rounding belongs to a constant matrix.
-        x_spread, y_spread = xx - x * x / n, yy - y * y / n
-        x_spread[x_spread <= 1e-12 * xx] = np.nan
-        y_spread[y_spread <= 1e-12 * yy] = np.nan
-        if measure == "cosine":
-            lengths = np.sqrt(xx * yy)
-            chance = x * y / (n * lengths)
-            return np.where(
-                np.isfinite(x_spread * y_spread),
-                (xy / lengths - chance) / (1 - chance),
-                np.nan,
-            )
-        return np.clip((xy - x * y / n) / np.sqrt(x_spread * y_spread), -1.0, 1.0)
+    x_spread = spread_of_sums(n, x, xx, first.spread.squares)
+    y_spread = spread_of_sums(n, y, yy, second.spread.squares)
+    covariance = xy - x * y / n
+    if measure != "cosine":
+        return np.clip(covariance / np.sqrt(x_spread * y_spread), -1.0, 1.0)
+    # Without a class of a smallest pair, the values are scaled with another minimum.
+    x_mean = x / n + first.mean - first.least_without
+    y_mean = y / n + second.mean - second.least_without
+    lengths = np.sqrt((x_spread + n * x_mean**2) * (y_spread + n * y_mean**2))
+    return covariance / (lengths - n * x_mean * y_mean)

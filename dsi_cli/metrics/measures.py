@@ -9,14 +9,16 @@ and Kendall's correlation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from math import sqrt
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
+# a sum of squared deviations below this share of all squares is 0
+SPREAD_ROUNDING = 1e-12
 
 
 def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
@@ -34,6 +36,44 @@ def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
     return values.reshape(*leading, size, size - 1)
 
 
+def rising_order(values: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+    """Return the index of each value ``(N,)`` in rising order; equal values stay in
+    their order.
+
+    >>> rising_order(np.array([0.5, -2.0, 0.0, -0.0], dtype=np.float32)).tolist()
+    [1, 2, 3, 0]
+    """
+    if values.dtype != np.float32:
+        return np.argsort(values, kind="stable")
+    # The bits of a float32, as an integer, rise with its value if those of negative
+    # values are inverted. Zero is added because -0.0 equals 0.0.
+    bits = (values + np.float32(0)).view(np.uint32)
+    is_negative = bits >> np.uint32(31) == 1
+    keys = np.where(is_negative, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    # One sort of 64-bit keys, which hold value and index, is several times as fast as
+    # an indirect sort.
+    keys <<= np.uint64(32)
+    keys |= np.arange(len(values), dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64(2**32 - 1)).astype(np.intp)
+
+
+def rising_mid_ranks(rising: NDArray[Any]) -> Values:
+    """Return the ranks of values ``(..., n)`` in rising order along the last axis.
+
+    >>> rising_mid_ranks(np.array([0.1, 0.5, 0.5])).tolist()
+    [1.0, 2.5, 2.5]
+    """
+    # Equal values are adjacent. A group of them starts in the first column, or where
+    # the value changes.
+    is_start = np.ones(rising.shape, dtype=bool)
+    np.not_equal(rising[..., 1:], rising[..., :-1], out=is_start[..., 1:])
+    starts = np.flatnonzero(is_start)
+    sizes = np.diff(starts, append=is_start.size)
+    middles = starts % rising.shape[-1] + (sizes + 1) / 2
+    return np.repeat(middles, sizes).reshape(rising.shape)
+
+
 def mid_ranks(values: NDArray[Any]) -> Values:
     """Return the rank of each value along the last axis, from 1 for the smallest; equal
     values have the mean of their ranks.
@@ -43,17 +83,8 @@ def mid_ranks(values: NDArray[Any]) -> Values:
     """
     order = np.argsort(values, axis=-1)
     rising = np.take_along_axis(values, order, axis=-1)
-    # Equal values are adjacent in rising order. A group of them starts in the first
-    # column, or where the value changes.
-    is_start = np.ones(rising.shape, dtype=bool)
-    np.not_equal(rising[..., 1:], rising[..., :-1], out=is_start[..., 1:])
-    starts = np.flatnonzero(is_start)
-    sizes = np.diff(starts, append=is_start.size)
-    middles = starts % values.shape[-1] + (sizes + 1) / 2
     ranks = np.empty(values.shape)
-    np.put_along_axis(
-        ranks, order, np.repeat(middles, sizes).reshape(values.shape), axis=-1
-    )
+    np.put_along_axis(ranks, order, rising_mid_ranks(rising), axis=-1)
     return ranks
 
 
@@ -79,27 +110,70 @@ def similarity_ranks(
     return np.asarray(rankdata(negated, method=ties, axis=1) - 1, dtype=np.float64)
 
 
-def cosine(x: Values, y: Values) -> Any:
-    """Return the cosine of values in [0, 1]: in [0, 1]; its chance level is high."""
-    return y @ x / np.sqrt((x @ x) * np.einsum("...i,...i->...", y, y))
+class Spread(NamedTuple):
+    """The number of values, their mean, and the sum of their squared deviations from
+    it.
+    """
+
+    number: int
+    mean: float
+    squares: float
 
 
-def mae(x: Values, y: Values) -> Any:
-    """Return the mean absolute difference, in [0, 1]; lower is closer."""
-    return np.abs(x - y).mean(axis=-1)
+def spread_of_sums(
+    number: float, sums: Values, squares: Values, total: float | Values
+) -> Values:
+    """Return sums of squared deviations ``(C,)`` from sums of values and of squares.
+
+    It is NaN if it is only rounding compared with a ``total`` of squares.
+    """
+    spread: Values = squares - sums * sums / number
+    spread[spread <= SPREAD_ROUNDING * total] = np.nan
+    return spread
 
 
-def mse(x: Values, y: Values) -> Any:
-    """Return the mean squared difference, in [0, 1]; lower is closer."""
-    return np.square(x - y).mean(axis=-1)
+class ProductMeasure(NamedTuple):
+    """A measure of `EXACT` for two given sets of values: ``(base + factor * S) /
+    scale``, where S is the sum of the products of their deviations.
+
+    The mean of S over all relabellings of the classes is 0.
+    """
+
+    base: float
+    factor: float
+    scale: float
+    lowest: float
+    """The lowest possible value; the highest one is 1."""
+
+    @classmethod
+    def of(cls, name: str, x: Spread, y: Spread) -> ProductMeasure:
+        """Return the measure of two sets of equally many values."""
+        if name == "cosine":
+            base = x.number * x.mean * y.mean
+            x_squares = x.squares + x.number * x.mean**2
+            y_squares = y.squares + y.number * y.mean**2
+            return cls(base, 1.0, sqrt(x_squares * y_squares), 0.0)
+        if name == "mse":
+            base = x.squares + y.squares + x.number * (x.mean - y.mean) ** 2
+            return cls(base, -2.0, x.number, 0.0)
+        return cls(0.0, 1.0, sqrt(x.squares * y.squares), -1.0)
+
+    def values(self, products: Any) -> Any:
+        """Return the measure for one or several sums of products."""
+        value = (self.base + self.factor * products) / self.scale
+        return np.minimum(np.maximum(value, self.lowest), 1.0)
+
+    def chance_level(self, deviation: float) -> tuple[float, float]:
+        """Return the mean and the deviation over relabellings from the deviation of
+        S.
+        """
+        return self.base / self.scale, abs(self.factor) * deviation / self.scale
 
 
-def pearson(x: Values, y: Values) -> Any:
-    """Return Pearson's correlation, in [-1, 1]."""
-    x, y = x - x.mean(), y - y.mean(axis=-1, keepdims=True)
-    return np.clip(
-        y @ x / np.sqrt((x @ x) * np.einsum("...i,...i->...", y, y)), -1.0, 1.0
-    )
+EXACT = ("cosine", "mse", "pearson", "spearman")
+"""The measures that follow from a sum of products, so that their chance level is exact;
+``spearman`` is that of ranks.
+"""
 
 
 def kendall(x: Values, y: Values) -> Any:
@@ -123,17 +197,3 @@ def kendall_a(x: Values, y: Values) -> Any:
         for counts in (np.unique(v, return_counts=True)[1] for v in (x, y))
     ]
     return kendall(x, y) * np.sqrt(np.prod(untied))
-
-
-ON_VALUES: dict[str, Callable[[Values, Values], Any]] = {
-    "cosine": cosine,
-    "mae": mae,
-    "mse": mse,
-    "pearson": pearson,
-    "spearman": pearson,
-    "kendall": kendall,
-    "kendall_a": kendall_a,
-}
-"""The measures by name. ``spearman`` gets ranks in place of values; ``ssim`` compares
-images (`dsi_cli.metrics.ssim`).
-"""

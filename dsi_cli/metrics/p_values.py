@@ -121,14 +121,23 @@ class RelabelledMatrix:
         return permutation_null.Moments.of(self.values)
 
     @lazy_property
+    def centred(self) -> Values:
+        """The values less their mean, with a diagonal of 0."""
+        return permutation_null.centred_off_diagonal(self.values)
+
+    @lazy_property
+    def centred_product(self) -> NDArray[np.floating[Any]]:
+        """The product of the centred matrix with itself."""
+        return _product(self.centred)
+
+    @lazy_property
     def third_sums(self) -> Values:
         """The sums of products of three values, one for each of the 24 ways in which
         three pairs share classes.
         """
-        x = permutation_null.centred_off_diagonal(self.values)
+        x, product = self.centred, self.centred_product
         squares, crossed = x * x, x * x.T
         rows, columns, both = x.sum(axis=1), x.sum(axis=0), crossed.sum(axis=1)
-        product = _product(x)
         free = [
             *((squares * x).sum(), (crossed * x).sum()),
             *(
@@ -169,13 +178,11 @@ class RelabelledMatrix:
         An asymmetric matrix has the sums of its symmetric part, since S with a
         symmetric matrix depends on nothing else.
         """
-        if self.is_symmetric:
-            symmetric = self.values
-        else:
-            symmetric = (self.values + self.values.T) / 2
-        x = permutation_null.centred_off_diagonal(symmetric)
-        squares, product = x * x, _product(x)
-        rows = x.sum(axis=1)
+        x, product = self.centred, self.centred_product
+        if not self.is_symmetric:
+            x = (x + x.T) / 2
+            product = _product(x)
+        squares, rows = x * x, x.sum(axis=1)
         square_rows = squares.sum(axis=1)
         triangles = (product * x).sum(axis=1)
         paths, total, crossed = x @ rows, square_rows.sum(), rows @ rows
@@ -206,7 +213,7 @@ class RelabelledMatrix:
         """The number of rows, or of columns if it is smaller, that the squared
         deviations from the mean cover.
         """
-        squares = np.square(permutation_null.centred_off_diagonal(self.values))
+        squares = np.square(self.centred)
         return min(
             float(sums.sum() ** 2 / (sums @ sums))
             for sums in (squares.sum(axis=0), squares.sum(axis=1))

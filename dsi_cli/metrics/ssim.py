@@ -11,17 +11,20 @@ sliding filter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.metrics.measures import off_diagonal
+
 Values = NDArray[np.floating[Any]]
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
+REACH = 2 * RADIUS  # the rows and columns that a window covers beyond its first one
 # the smallest number of classes for which the image ``(C, C-1)`` holds a window
-MIN_CLASSES = 2 * RADIUS + 2
+MIN_CLASSES = REACH + 2
 MIN_BAND_ROWS, MAX_BANDS = 45, 8
 """The smallest number of window rows in a band, and the largest number of bands.
 Adjacent bands share ten pixel rows.
@@ -30,59 +33,91 @@ Adjacent bands share ten pixel rows.
 _PIXELS_PER_BLOCK = 32
 
 
-def window_bands(
-    classes: int, *, is_symmetric: bool
-) -> Iterator[tuple[tuple[slice, ...], NDArray[np.float32]]]:
-    """Yield bands of images ``(C, n, C-1)`` that together contain all windows, or for
-    two symmetric matrices half of them.
+class Windows(NamedTuple):
+    """Images ``(K, n, K-1)`` with the means of their windows."""
 
-    A band is the index of its rows and columns, and the weights ``(rows-10, 1,
-    columns-10)`` of its windows. In a symmetric matrix a window wholly above the
-    diagonal is the transpose of one below, which therefore has the weight 2.
+    image: Values
+    means: Values
+    variances: Values
+
+    @classmethod
+    def of(cls, image: Values, step: int = 1) -> Windows:
+        """Return every ``step``-th window of images, down and across."""
+        means = window_means(image, step)
+        return cls(image, means, window_means(image * image, step) - means * means)
+
+    def similarity(self, other: Windows, covariances: Values) -> Values:
+        """Return the SSIM of each window with that of one image or of as many
+        images.
+        """
+        index = 2 * covariances
+        index += K2**2
+        product = self.means * other.means
+        product *= 2
+        product += K1**2
+        index *= product
+        index /= self.means * self.means + (other.means * other.means + K1**2)
+        index /= self.variances + (other.variances + K2**2)
+        return index
+
+
+class Band(NamedTuple):
+    """A part of images, and the weights ``(rows-10, 1, columns-10)`` of its windows."""
+
+    windows: Windows
+    weights: NDArray[np.float32]
+
+
+def images(matrix: Values, orders: NDArray[np.intp]) -> Values:
+    """Return a matrix without its diagonal in several orders of its classes ``(n, K)``:
+    ``(K, n, K-1)``.
     """
-    reach = 2 * RADIUS
-    down, across = classes - reach, classes - 1 - reach
+    shown = [off_diagonal(matrix.take(order, 0).take(order, 1)) for order in orders]
+    return np.stack(shown, axis=1)
+
+
+def bands(images: Values, *, is_symmetric: bool = False) -> Iterator[Band]:
+    """Yield bands of images ``(C, n, C-1)`` that together contain all windows, or for
+    symmetric matrices half of them.
+
+    In a symmetric matrix a window wholly above the diagonal is the transpose of one
+    below, which therefore has the weight 2.
+    """
+    classes = len(images)
+    down, across = classes - REACH, classes - 1 - REACH
     if not is_symmetric:
-        yield np.s_[:, :, :], np.ones((down, 1, across), dtype=np.float32)
+        weights = np.ones((down, 1, across), dtype=np.float32)
+        yield Band(Windows.of(images), weights)
         return
     step = max(MIN_BAND_ROWS, -(-down // MAX_BANDS))
     for first in range(0, down, step):
         last = min(first + step, down)
-        right = min(last + reach - 1, across)
+        right = min(last + REACH - 1, across)
         offset = np.arange(right) - np.arange(first, last)[:, None]
-        weights = np.where(offset < -reach, 2, np.where(offset < reach, 1, 0)).astype(
-            np.float32
-        )
-        yield np.s_[first : last + reach, :, : right + reach], weights[:, None]
+        weights = np.where(offset < REACH, 1, 0).astype(np.float32)
+        weights[offset < -REACH] = 2
+        part = np.ascontiguousarray(images[first : last + REACH, :, : right + REACH])
+        yield Band(Windows.of(part), weights[:, None])
 
 
-def mean_ssim(
-    x: Values, y: Values, *, is_symmetric: bool = False
-) -> NDArray[np.float64]:
-    """Return the mean SSIM ``(n,)`` of images ``(C, n, C-1)`` with images ``(C, 1 or n,
-    C-1)``, each in [-1, 1].
-
-    If both are images of symmetric matrices (``is_symmetric``), half of the windows are
-    computed.
+def mean_ssim(x: Iterable[Band], y: Iterable[Band]) -> NDArray[np.float64]:
+    """Return the mean SSIM ``(n,)`` of n images with one image or as many, each in [-1,
+    1], from their `bands`.
     """
-    totals, weight = np.zeros(x.shape[1]), 0.0
-    for band, weights in window_bands(len(x), is_symmetric=is_symmetric):
-        first, second = np.ascontiguousarray(x[band]), np.ascontiguousarray(y[band])
-        x_means, xx, y_means, yy, xy = map(
-            window_means,
-            (first, first * first, second, second * second, first * second),
-        )
-        means, squares = x_means * y_means, x_means * x_means + y_means * y_means
-        index = (2 * means + K1**2) * (2 * (xy - means) + K2**2)
-        index /= (squares + K1**2) * (xx + yy - squares + K2**2)
+    totals: NDArray[np.float64] = np.zeros(1)
+    weight = 0.0
+    for (first, weights), (second, _) in zip(x, y, strict=True):
+        products = window_means(first.image * second.image)
+        products -= first.means * second.means
+        index = first.similarity(second, products)
         index *= weights
-        totals += index.sum(axis=2).sum(axis=0, dtype=np.float64)
+        totals = totals + index.sum(axis=2).sum(axis=0, dtype=np.float64)
         weight += float(weights.sum())
     return totals / weight
 
 
 def shifted_ssim(
-    x: Values, y: Values, shifts: Sequence[int], step: int
+    x: Values, y: Windows, shifts: Sequence[int], step: int
 ) -> NDArray[np.float64]:
     """Return the mean SSIM ``(shifts * n,)`` of parts of larger images ``(K, n, K-1)``
     with one image ``(C, 1, C-1)``.
@@ -92,32 +127,23 @@ def shifted_ssim(
 
     Parameters
     ----------
+    y : the windows of the image with the same ``step``.
     shifts : the first row and column of each part, multiples of ``step``.
     step : the distance of the windows that are used, down and across. With 4, the
         deviation over relabellings of 100 classes differs by less than 2 % from that of
         all windows.
     """
-    # The means and variances of the windows, of the larger images for all parts at once
-    x_means, x_squares, y_means, y_squares = (
-        window_means(image, step) for image in (x, x * x, y, y * y)
-    )
-    x_variances = x_squares - x_means * x_means
-    y_variances = y_squares - y_means * y_means
-    x_squares, y_squares = x_means * x_means, y_means * y_means
-    (rows, _, columns), (down, _, across) = y.shape, y_means.shape
-    products = np.empty((rows, x.shape[1], columns), dtype=x.dtype)
+    larger = Windows.of(x, step)
+    (rows, _, columns), (down, _, across) = y.image.shape, y.means.shape
     values = []
     for shift in shifts:
         first = shift // step
         part = np.s_[first : first + down, :, first : first + across]
-        np.multiply(
-            x[shift : shift + rows, :, shift : shift + columns], y, out=products
-        )
-        means = x_means[part] * y_means
-        index = 2 * (window_means(products, step) - means) + K2**2
-        index *= 2 * means + K1**2
-        index /= x_squares[part] + (y_squares + K1**2)
-        index /= x_variances[part] + (y_variances + K2**2)
+        shown = x[shift : shift + rows, :, shift : shift + columns]
+        windows = Windows(shown, larger.means[part], larger.variances[part])
+        products = window_means(shown * y.image, step)
+        products -= windows.means * y.means
+        index = windows.similarity(y, products)
         values.append(np.einsum("ijk->j", index, dtype=np.float64) / (down * across))
     return np.concatenate(values)
 
@@ -130,7 +156,7 @@ def window_means(images: Values, step: int = 1) -> Values:
     large matrices cover all images.
     """
     rows, *between, columns = images.shape
-    height, width = (-(-(size - 2 * RADIUS) // step) for size in (rows, columns))
+    height, width = (-(-(size - REACH) // step) for size in (rows, columns))
     down = np.empty((height, *between, columns), dtype=images.dtype)
     source, out = images.reshape(rows, -1), down.reshape(height, -1)
     for target, reach, band in _blocks(height, step, images.dtype):

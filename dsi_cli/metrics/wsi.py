@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -49,7 +51,8 @@ def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
         The matrix is not square or has fewer than two classes (code ``not-square``), or
         the quantile is outside [0, 1] (code ``quantile-out-of-range``).
     """
-    return float(upper_tails(off_diagonal(_checked(csm)), quantile).mean())
+    rising = np.sort(off_diagonal(_checked(csm)), axis=1)
+    return float(upper_tails(rising, quantile).mean())
 
 
 def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
@@ -70,18 +73,52 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     UsageError
         The errors are those of `max_wsi`.
     """
-    return -float(upper_tails(-off_diagonal(_checked(csm)), quantile).mean())
+    rising = np.sort(off_diagonal(_checked(csm)), axis=1)
+    return float(lower_tails(rising, quantile).mean())
 
 
-def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
-    """Return for each row ``(B, n)`` the mean of its values at or above its quantile;
-    `max_wsi` documents the errors.
+def upper_tails(
+    rising: NDArray[np.floating[Any]], quantile: float
+) -> NDArray[np.float64]:
+    """Return for each row ``(B, n)``, in rising order, the mean of its values at or
+    above its quantile; `max_wsi` documents the errors.
     """
     if not 0.0 <= quantile <= 1.0:
         message = f"the WSI quantile {quantile} is not between 0 and 1"
         raise UsageError(message, code="quantile-out-of-range", quantile=quantile)
-    kept = rows >= np.quantile(rows, quantile, axis=1, keepdims=True)
-    return np.where(kept, rows, 0.0).sum(axis=1) / kept.sum(axis=1)
+    exact = quantile * (rising.shape[1] - 1)
+    lower = int(exact)
+    upper = min(lower + 1, rising.shape[1] - 1)
+    quantiles = interpolated(rising[:, lower], rising[:, upper], exact - lower)
+    # The values from the upper one on are in the tail. So are others only if the lower
+    # one equals the quantile.
+    is_tied = bool((rising[:, lower] >= quantiles).any())
+    tail = rising[:, 0 if is_tied else upper :].astype(np.float64)
+    kept = tail >= quantiles[:, None]
+    return np.where(kept, tail, 0.0).sum(axis=1) / kept.sum(axis=1)
+
+
+def lower_tails(
+    rising: NDArray[np.floating[Any]], quantile: float
+) -> NDArray[np.float64]:
+    """Return for each row in rising order the mean of its values at or below its ``1 -
+    quantile`` quantile.
+    """
+    return -upper_tails(-rising[:, ::-1], quantile)
+
+
+def interpolated(
+    below: NDArray[np.floating[Any]], above: NDArray[np.floating[Any]], share: float
+) -> NDArray[np.float64]:
+    """Return the values at a share of the way from one array to another.
+
+    The expression is that of `numpy.quantile`, equal to the last bit, because it
+    decides which values are above a quantile.
+    """
+    low, high = below.astype(np.float64), above.astype(np.float64)
+    if share >= 0.5:
+        return high - (high - low) * (1 - share)
+    return low + (high - low) * share
 
 
 def _checked(csm: Csm) -> NDArray[np.float64]:

@@ -234,6 +234,33 @@ def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
     )
 
 
+def angle_last(
+    results: Results, run: str, epochs: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """Return the angle in degrees of each class vector to that at the last epoch, by
+    class index and epoch, from the stored heads.
+
+    The epochs are all with a head by default. An angle is in [0, 180]; 90 is chance,
+    and NaN if one of the vectors is zero or missing.
+    """
+    import pandas as pd
+
+    from dsi_cli.metrics.head_geometry import angles_of_common_classes
+    from dsi_cli.similarity import as_rows, unit_rows
+    from dsi_cli.store import layout, parquet
+
+    def unit(epoch: int) -> NDArray[np.float64]:
+        path = layout.head_path(results.path, run, epoch)
+        return unit_rows(as_rows(parquet.read_weight(path)))
+
+    known = [int(epoch) for epoch in by_class(results, run, "norm").columns]
+    columns = {}
+    for epoch in known if epochs is None else epochs:
+        angles = angles_of_common_classes(unit(epoch), unit(known[-1]))
+        columns[epoch] = pd.Series(angles)
+    return pd.DataFrame(columns).rename_axis("class_index").rename_axis("epoch", axis=1)
+
+
 def spectrum_by_epoch(results: Results, run: str) -> tuple[pd.DataFrame, pd.Series]:
     """Return the share of each singular value with a column per epoch, and the chance
     level of the shares at the last epoch.

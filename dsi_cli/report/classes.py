@@ -16,6 +16,7 @@ from dsi_cli.queries import run_classes
 from dsi_cli.queries.epoch_sampling import evenly_spaced
 from dsi_cli.queries.run_classes import (
     agreement_by_epoch,
+    angle_last,
     by_class,
     readable_names,
     spectrum_by_epoch,
@@ -172,17 +173,19 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
         features = parquet.read_weight(
             layout.head_path(results.path, run, int(last))
         ).shape[1]
-    parts = [
-        by_class(results, run, name).reindex(shown)
-        for name in ("bias", "angle_previous", "angle_last")
-    ]
+    bias, previous = (
+        by_class(results, run, name).loc[shown, last]
+        for name in ("bias", "angle_previous")
+    )
+    first = int(norms.columns[0])
+    drift = angle_last(results, run, [first])[first].reindex(shown)
     first_norms = norms.loc[shown].bfill(axis=1).iloc[:, 0]
     columns = [
         first_norms,
         norms.loc[shown, last],
-        parts[0][last],
-        parts[1][last],
-        parts[2][norms.columns[0]],
+        bias,
+        previous,
+        drift,
     ]
     rows = [
         [int(index), *six_digits(values)]

@@ -185,9 +185,9 @@ GEOMETRY = Table("geometry.parquet", "one class vector").with_columns(
     Column(
         "angle_previous",
         FLOAT,
-        "angle in degrees to the class vector at the previous checkpoint; 90 is chance",
+        "angle in degrees to the class vector at the previous checkpoint; 90 is chance."
+        " `results.angle_last()` has the angle to that at the last checkpoint",
     ),
-    Column("angle_last", FLOAT, "angle to that at the last checkpoint"),
     Column("self_duality_train", FLOAT, _SELF_DUALITY),
     Column("nearest_centre_train", FLOAT, _NEAREST_CENTRE),
     Column("self_duality_test", FLOAT, _SELF_DUALITY),

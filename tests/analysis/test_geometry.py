@@ -79,7 +79,7 @@ def test_analyze_writes_norm_bias_and_drift_of_each_class(made):
         assert_allclose(column(results, "bias", epoch), bias.numpy())
         last = weights[-1].double().numpy()
         assert_allclose(
-            column(results, "angle_last", epoch),
+            results.angle_last()[epoch],
             list(map(angle, rows, last)),
             atol=1e-5,
         )
@@ -91,7 +91,7 @@ def test_analyze_writes_norm_bias_and_drift_of_each_class(made):
                 atol=1e-5,
             )
     assert np.isnan(column(results, "angle_previous", 0)).all()
-    assert not column(results, "angle_last", 3).any()
+    assert not results.angle_last()[3].any()
 
 
 def test_analyze_curves_equal_the_oracle_with_chance_levels(made):
@@ -203,7 +203,7 @@ def test_analyze_zero_class_has_a_norm_of_zero_and_no_angle(tmp_path):
     results = dsi_cli.open_results(tmp_path / "out")
     assert column(results, "norm", 1)[3] == 0
     assert np.isnan(
-        [column(results, "angle_previous", 1)[3], column(results, "angle_last", 0)[3]]
+        [column(results, "angle_previous", 1)[3], results.angle_last()[0][3]]
     ).all()
     assert np.isnan(column(results, "bias", 0)).all()
 

@@ -79,7 +79,7 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(
 ) -> None:
     a, b = MATRICES[first](classes), MATRICES[second](classes)
     expected = alignment.alignments(a, b, permutations=0, draws=0)
-    found, pearson = alignments_in_blocks(
+    found, agreement = alignments_in_blocks(
         DenseRows(a), DenseRows(b), DEFAULT_MEASURES, WALK
     )
     assert list(found) == list(expected)
@@ -101,9 +101,9 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(
                 classes,
             )
         assert (entry.reason or "").endswith(TOO_MANY_CLASSES)
-    assert pearson is not None
+    assert agreement is not None
     assert_allclose(
-        pearson,
+        agreement.pearson,
         class_alignment.align_rows(
             *(off_diagonal(csm.astype(np.float64)) for csm in (a, b))
         ),
@@ -126,10 +126,10 @@ def test_blockwise_alignment_that_does_not_exist_has_the_reason(
         if constant
         else tied(classes)
     )
-    found, pearson = alignments_in_blocks(
+    found, agreement = alignments_in_blocks(
         DenseRows(cosines(classes)), DenseRows(other), ["cosine", "ssim"], WALK
     )
-    assert pearson is None
+    assert agreement is None
     assert (found["cosine"].reason or "").startswith(reason)
     assert alignment.alignments(cosines(classes), other, ["cosine", "ssim"]) == found
 

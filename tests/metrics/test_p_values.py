@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from dsi_cli.metrics import p_values, permutation_null
-from dsi_cli.metrics.alignment import EXACT, alignments
+from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.idm import idm
+from dsi_cli.metrics.measures import EXACT
 from dsi_cli.metrics.p_values import (
     RelabelledMatrix,
     excess_kurtosis,

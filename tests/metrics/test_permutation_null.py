@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from dsi_cli.metrics import DISTANCES, MEASURES, permutation_null
-from dsi_cli.metrics.alignment import EXACT, alignments
+from dsi_cli.metrics.alignment import alignments
+from dsi_cli.metrics.measures import EXACT
 
 ALL = MEASURES
 KINDS = ("symmetric", "asymmetric", "tied")
@@ -139,14 +140,14 @@ def test_permutations_equal_the_oracles_draw_for_draw(make_pair, kind, measure):
     assert missing == set(sampled)
 
 
-def test_ssims_null_is_200_relabellings_of_the_first_matrix_in_display_order_by_default(
+def test_ssims_null_is_40_relabellings_of_the_first_matrix_in_display_order_by_default(
     make_pair,
 ):
     a, b = make_pair("asymmetric", 13)
     order = np.random.default_rng(9).permutation(13)
     entry = alignments(a, b, ["ssim"], order=order, seed=3, draws=0)["ssim"]
     rng = np.random.default_rng(3)
-    there = [rng.permutation(13)[order] for _ in range(200)]
+    there = [rng.permutation(13)[order] for _ in range(40)]
     shown = b[np.ix_(order, order)]
     values = np.array(
         [oracles.sai(a[np.ix_(places, places)], shown, "ssim") for places in there]
@@ -156,24 +157,40 @@ def test_ssims_null_is_200_relabellings_of_the_first_matrix_in_display_order_by_
         [np.mean(values), np.std(values, ddof=1)],
         rtol=1e-7,
     )
-    assert entry.p_value == (1 + (values >= entry.value).sum()) / 201
+    assert entry.p_value == (1 + (values >= entry.value).sum()) / 41
 
 
 def test_ssims_null_of_many_classes_shifts_each_random_order(make_pair):
-    a, b = make_pair("asymmetric", 80)
-    order = np.random.default_rng(9).permutation(80)
+    a, b = make_pair("asymmetric", 60)
+    order = np.random.default_rng(9).permutation(60)
     entry = alignments(a, b, ["ssim"], order=order, permutations=23, seed=3)["ssim"]
     rng = np.random.default_rng(3)
-    drawn = [rng.permutation(80)[order] for _ in range(2)]
+    drawn = [rng.permutation(60)[order] for _ in range(3)]
     shown = b[np.ix_(order, order)]
     relabelled = [
-        np.roll(places, -shift) for shift in range(0, 80, 4) for places in drawn
+        np.roll(places, -shift) for shift in range(0, 40, 4) for places in drawn
     ][:23]
     values = [
         oracles.sai(a[np.ix_(places, places)], shown, "ssim") for places in relabelled
     ]
     assert entry.null_mean == pytest.approx(np.mean(values), abs=0.2 * np.std(values))
     assert entry.null_std == pytest.approx(np.std(values, ddof=1), rel=0.2)
+
+
+def test_ssims_null_by_default_is_within_the_sampling_error_of_its_relabellings(
+    make_pair,
+):
+    a, b = make_pair("symmetric", 100)
+    precise = alignments(a, b, ["ssim"], permutations=2000)["ssim"]
+    defaults = [alignments(a, b, ["ssim"], seed=seed)["ssim"] for seed in range(1, 25)]
+    errors = [entry.null_mean - precise.null_mean for entry in defaults]
+    # The mean of 40 relabellings, shifted or not, has this standard error.
+    standard_error = precise.null_std / np.sqrt(40)
+    assert np.abs(errors).max() < 4 * standard_error
+    assert np.std(errors) < 1.5 * standard_error
+    deviations = [entry.null_std for entry in defaults]
+    assert_allclose(deviations, precise.null_std, rtol=0.5)
+    assert np.mean(deviations) == pytest.approx(precise.null_std, rel=0.1)
 
 
 def test_null_of_one_permutation_has_no_deviation(make_pair):

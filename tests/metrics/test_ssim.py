@@ -10,9 +10,10 @@ from dsi_cli.metrics.alignment import alignments, sai
 from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.ssim import (
     MIN_CLASSES,
+    Windows,
+    bands,
     mean_ssim,
     shifted_ssim,
-    window_bands,
     window_means,
 )
 
@@ -24,7 +25,8 @@ def images(classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ssim(x: np.ndarray, y: np.ndarray, **options: object) -> float:
-    return float(mean_ssim(x[:, None], y[:, None], **options)[0])
+    shown = (bands(image[:, None], **options) for image in (x, y))
+    return float(mean_ssim(*shown)[0])
 
 
 def scikit_image(x: np.ndarray, y: np.ndarray, step: int = 1) -> float:
@@ -52,7 +54,8 @@ def test_ssim_equals_scikit_image(classes):
 @pytest.mark.parametrize("step", [1, 3])
 def test_shifted_ssim_equals_scikit_image_of_each_part(step):
     (x, _), (_, y) = images(90), images(61)
-    found = shifted_ssim(np.stack([x, 1 - x], axis=1), y[:, None], [0, 6, 27], step)
+    windows = Windows.of(y[:, None], step)
+    found = shifted_ssim(np.stack([x, 1 - x], axis=1), windows, [0, 6, 27], step)
     parts = [
         image[shift : shift + 61, shift : shift + 60]
         for shift in (0, 6, 27)
@@ -74,13 +77,12 @@ def test_ssim_windows_with_a_step_are_some_of_all():
 
 
 @pytest.mark.parametrize("classes", [12, 13, 24, 40, 100, 300])
-def test_window_bands_of_symmetric_matrices_give_the_ssim_of_whole_images(classes):
+def test_bands_of_symmetric_matrices_give_the_ssim_of_whole_images(classes):
     rng = np.random.default_rng(classes)
     x, y = (np.maximum(m, m.T) for m in rng.random((2, classes, classes)))
     x, y = off_diagonal(x), off_diagonal(0.5 * x + 0.5 * y)
-    assert sum(
-        weights.sum() for _, weights in window_bands(classes, is_symmetric=True)
-    ) == (classes - 10) * (classes - 11)
+    weights = [band.weights.sum() for band in bands(x[:, None], is_symmetric=True)]
+    assert sum(weights) == (classes - 10) * (classes - 11)
     assert_allclose(ssim(x, y, is_symmetric=True), scikit_image(x, y), rtol=1e-9)
 
 

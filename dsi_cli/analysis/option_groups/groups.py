@@ -161,7 +161,8 @@ class ComparisonOptions:
         default=(WSI_QUANTILE,),
     )
     permutations: int | None = option(
-        "--permutations NUMBER", "Random relabellings for chance levels that need them."
+        "--permutations NUMBER",
+        "Random relabellings for chance levels that need them (default: 40 for ssim).",
     )
     draws: int | None = keyword(
         "A number above 0 adds the confidence interval of ssim."

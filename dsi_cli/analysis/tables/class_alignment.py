@@ -10,10 +10,9 @@ import pyarrow as pa
 
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics.epoch_context import Classes, EpochMatrix
-from dsi_cli.metrics import class_alignment, jackknife
+from dsi_cli.metrics import class_alignment
 from dsi_cli.metrics.blockwise import alignments_in_blocks
-from dsi_cli.metrics.class_alignment import GroupAlignment
-from dsi_cli.metrics.measures import Values, off_diagonal
+from dsi_cli.metrics.class_alignment import ClassAgreement, GroupAlignment
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
@@ -24,26 +23,17 @@ def class_alignment_tables(
     network: EpochMatrix,
     reference: EpochMatrix,
     kept: Classes,
-    pearson: Values | None,
+    agreement: ClassAgreement | None,
     plan: RowsPlan,
 ) -> Iterator[pa.Table]:
     """Yield the rows of the classes at a checkpoint, and the rows of their groups.
 
-    Both matrices contain the `kept` classes. `pearson` is the correlation of each
-    class's rows, if the matrices are compared in blocks and it is known.
+    Both matrices contain the `kept` classes, whose agreement is None if the matrices
+    cannot be aligned.
     """
-    if len(kept) < class_alignment.MIN_CLASSES:
+    if agreement is None or len(kept) < class_alignment.MIN_CLASSES:
         return
-    without = np.full(len(kept), np.nan)
-    if plan.walk is None:
-        first, second = network.of_classes(kept), reference.of_classes(kept)
-        pearson = class_alignment.align_rows(
-            off_diagonal(first.matrix), off_diagonal(second.matrix)
-        )
-        if not first.is_constant and not second.is_constant:
-            without = jackknife.excess_without(first, second, "pearson")
-    if pearson is None:
-        return
+    pearson = agreement.pearson
     constants: dict[str, Any] = {"of": network.name, "reference": reference.reference}
     groups = [plan.labels.groups[index] for index in kept]
     varying = {
@@ -55,7 +45,7 @@ def class_alignment_tables(
         ],
         "pearson": pa.array(pearson, from_pandas=True),
         "z": pa.array(class_alignment.standardize(pearson), from_pandas=True),
-        "pearson_without": pa.array(without, from_pandas=True),
+        "pearson_without": pa.array(agreement.without, from_pandas=True),
     }
     yield parquet.from_columns(
         ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying

@@ -39,11 +39,12 @@ from dsi_cli.metrics.blockwise import (
     block_statistics,
     idm_in_blocks,
 )
+from dsi_cli.metrics.class_alignment import ClassAgreement
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
 from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score, idm_of_prepared
 from dsi_cli.metrics.idm import empty_result as no_idm
-from dsi_cli.metrics.measures import Values, off_diagonal
+from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import MAX_DENSE_CLASSES
@@ -226,22 +227,28 @@ def _alignment_rows(
         kept = second.classes
         if second.reason_missing is None:
             kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
-        alignments, pearson = _align(first, second, kept, plan)
+        by_class = second.reference is not None and first is network
+        alignments, agreement = _align(first, second, kept, plan, by_class=by_class)
         entries = list(alignments.values())
         if second.reason_missing is None:
             if "pearson" in alignments:
                 entries += _corrected(alignments["pearson"], first, second)
-            if second.reference is not None and first is network:
-                tables += class_alignment_tables(first, second, kept, pearson, plan)
+            if by_class:
+                tables += class_alignment_tables(first, second, kept, agreement, plan)
         rows += [_alignment_row(entry, **columns) for entry in entries]
     return rows, pa.concat_tables(tables)
 
 
 def _align(
-    first: EpochMatrix, second: EpochMatrix, kept: Classes, plan: RowsPlan
-) -> tuple[dict[str, Alignment], Values | None]:
-    """Return the SAI of two matrices of the kept classes, by measure; in blocks also
-    the correlation of each class's rows.
+    first: EpochMatrix,
+    second: EpochMatrix,
+    kept: Classes,
+    plan: RowsPlan,
+    *,
+    by_class: bool,
+) -> tuple[dict[str, Alignment], ClassAgreement | None]:
+    """Return the SAI of two matrices of the kept classes by measure, and the agreement
+    of each class if it is asked for.
     """
     options, size = plan.options, len(kept)
     reason = second.reason_missing
@@ -251,33 +258,35 @@ def _align(
             first.rows(kept), second.rows(kept), options.measures, plan.walk, sums
         )
     reason = reason or alignment.reason_too_few_classes(size)
+    agreement = None
     if reason is None:
         order = alignment.display_order(kept, plan.labels.order)
         pair = alignment.MatrixPair(
             first.of_classes(kept), second.of_classes(kept), order
         )
+        if by_class:
+            agreement = pair.class_agreement()
         constant = {
             matrix.kind: values
             for matrix, values in ((first, pair.a), (second, pair.b))
             if values.is_constant
         }
         if not constant:
-            return (
-                pair.alignments(
-                    options.measures, options.permutations, options.draws, options.seed
-                ),
-                None,
+            alignments = pair.alignments(
+                options.measures, options.permutations, options.draws, options.seed
             )
+            return alignments, agreement
         names = " and the ".join(map(str.upper, constant))
         reason = (
             f"all off-diagonal values of the {names} are the same, so there is no scale"
         )
         if "ccsm" in constant and not off_diagonal(constant["ccsm"].matrix).any():
             reason = NO_MISTAKE
-    return {
+    missing = {
         name: Alignment(name, classes_used=size, reason=reason)
         for name in options.measures
-    }, None
+    }
+    return missing, agreement
 
 
 def _corrected(

@@ -1,8 +1,7 @@
 """The geometry of the classifier's vectors: its rows of the curves table, its spectrum,
 and the table of classes by checkpoint.
 
-The rows of the geometry table need all heads of a run, because the angles to the last
-checkpoint change with every new checkpoint.
+The rows of the geometry table at a checkpoint need its head and the previous one.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
 from dsi_cli.metrics.head_geometry import (
-    angles_of_units,
+    angles_of_common_classes,
     geometry_and_spectrum,
     random_heads,
     row_lengths,
@@ -98,24 +97,6 @@ def head_rows(weight: NDArray[np.float32]) -> tuple[list[dict[str, Any]], pa.Tab
     return rows, parquet.from_columns(SPECTRUM, len(spectrum), constants, columns)
 
 
-def _norms_and_units(
-    weight: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    norm = row_lengths(weight)
-    return norm, weight / np.where(norm > 0, norm, 1.0)[:, None]
-
-
-def _drift(unit: NDArray[np.float64], other: NDArray[np.float64] | None) -> pa.Array:
-    """Return the angle of each unit class vector to that of another head; null for
-    classes that the other head lacks.
-    """
-    drift = np.full(len(unit), np.nan)
-    if other is not None and other.shape[1] == unit.shape[1]:
-        common = min(len(unit), len(other))
-        drift[:common] = angles_of_units(unit[:common], other[:common])
-    return pa.array(drift, from_pandas=True)
-
-
 def geometry_rows(
     records: Sequence[Record],
     head_of: Callable[[Record], HeadParameters | None],
@@ -127,27 +108,22 @@ def geometry_rows(
     `collapse` returns the values by class of neural collapse at a checkpoint, by split.
     """
     tables = [parquet.from_rows(GEOMETRY, [])]
-    last = next(
-        (head for head in map(head_of, reversed(records)) if head is not None), None
-    )
-    if last is None:
-        last_unit = None
-    else:
-        last_unit = _norms_and_units(last.weight.astype(np.float64))[1]
     previous_unit = None
     # The heads are read in advance by other threads.
     for record, head in zip(records, local.map_in_order(head_of, records), strict=True):
         if head is None:
             continue
         weight = head.weight.astype(np.float64)
-        norm, unit = _norms_and_units(weight)
+        norm = row_lengths(weight)
+        unit = weight / np.where(norm > 0, norm, 1.0)[:, None]
         columns = {
             "class_index": np.arange(len(weight)),
             "norm": norm,
             "centred_norm": row_lengths(centre(weight)),
-            "angle_previous": _drift(unit, previous_unit),
-            "angle_last": _drift(unit, last_unit),
         }
+        if previous_unit is not None:
+            drift = angles_of_common_classes(unit, previous_unit)
+            columns["angle_previous"] = pa.array(drift, from_pandas=True)
         if head.bias is not None:
             columns["bias"] = head.bias.astype(np.float64)
         for split, values in collapse(record).items():
