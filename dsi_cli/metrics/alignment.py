@@ -247,13 +247,13 @@ class MatrixPair:
         draws: int | None,
         seed: int,
         *,
-        with_p_value: bool = True,
+        with_inference: bool = True,
     ) -> dict[str, Alignment]:
         """Return the alignment by each measure of ``which``; the function `alignments`
         documents the parameters.
 
-        ``with_p_value`` is False to leave out the p-values of `EXACT` measures, whose
-        sums take most of the time.
+        ``with_inference`` is False to leave out the p-values of `EXACT` measures and
+        all intervals, which take most of the time.
         """
         missing = reason_too_few_classes(self.a.classes)
         if missing is None and (self.a.is_constant or self.b.is_constant):
@@ -268,14 +268,13 @@ class MatrixPair:
         for name in which:
             entry = self._exact_ssim() if name == "ssim" else self._exact(name)
             entry = with_excess(self._with_relabellings(entry, permutations, seed))
+            if not with_inference:
+                entries[name] = entry
+                continue
             # Cosine, MSE and Pearson's correlation have the same z, and so the same
             # p-value.
-            if (
-                with_p_value
-                and name in EXACT
-                and entry.z is not None
-                and entry.p_value is None
-            ):
+            is_exact = name in EXACT
+            if is_exact and entry.z is not None and entry.p_value is None:
                 a, b = self._compared(name)
                 if a not in known:
                     known[a] = p_values.p_value(
