@@ -33,7 +33,7 @@ from dsi_cli.queries.comparison.compare import MEASURES
 from dsi_cli.queries.comparison.criteria import (
     SHORT_TITLES,
     RunAtEpoch,
-    criteria,
+    main_criteria,
     stored_value,
 )
 from dsi_cli.queries.comparison.equal_accuracy import at_equal_accuracy
@@ -281,9 +281,8 @@ def _differing(
     """
     found = []
     for pair in pairs:
-        rows = at_equal_accuracy(*pair, MEASURES, 0.01, "test").criteria
-        main = rows[rows["is_main"]].set_index("quantity")["excludes_zero"]
-        found.append(main.fillna(value=False).astype(bool).to_dict())
+        rows = at_equal_accuracy(*pair, MEASURES, 0.01, "test").main_rows
+        found.append({row["quantity"]: bool(row["excludes_zero"]) for row in rows})
     shares = {
         SHORT_TITLES[name]: float(np.mean([one[name] for one in found]))
         for name in found[0]
@@ -314,9 +313,8 @@ def _within_dots(trainings: dict[str, list[ComparedRun]]) -> Row:
     """Return how often two seeds differ by less than the range that ``dsi compare``
     draws from three other seeds of each.
     """
-    quantities = [quantity for quantity in criteria(MEASURES) if quantity.is_main]
     shares = []
-    for quantity in quantities:
+    for quantity in main_criteria(MEASURES[0]):
         at_epochs = [
             [RunAtEpoch(run, run.epochs[-1], np.arange(0), "test") for run in runs]
             for runs in trainings.values()

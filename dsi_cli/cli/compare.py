@@ -159,9 +159,13 @@ def _document(comparison: Comparison) -> dict[str, Any]:
 
 def _networks_shown(comparison: Comparison) -> pd.DataFrame:
     """Return the SAI between the networks at their last common epoch, as bands."""
+    from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.comparison.repetitions import network_bands
 
-    networks = comparison.networks_at(last_only=not comparison.has_groups)
+    if comparison.has_groups:
+        networks = comparison.networks
+    else:
+        networks = comparison.networks_at(last_only=True, most=MANY_PAIRS)
     bands = network_bands(comparison.groups, networks)
     bands.attrs["z"] = networks["z"].iloc[-1]
     bands.attrs["matched_by"] = networks["matched_by"].iloc[-1]
@@ -185,7 +189,7 @@ def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> No
             console.print_sentence(f"- {start}{verdict.sentence}")
     # The forest repeats the numbers, so a narrow terminal has none.
     has_forest = console.stdout_width() >= console.DEFAULT_WIDTH
-    shown = [equal for _, equal in pairs if len(equal.criteria)][:MAX_TABLES]
+    shown = [equal for _, equal in pairs if equal.main_rows][:MAX_TABLES]
     for equal in shown:
         print()
         _print_differences(equal, has_forest=has_forest)
@@ -221,7 +225,7 @@ def _print_differences(equal: EqualAccuracy, *, has_forest: bool) -> None:
 
     if equal.reason is not None:
         console.print_sentence(f"At the last epochs: {equal.reason}")
-    rows = equal.criteria[equal.criteria["is_main"]].copy()
+    rows = equal.main.copy()
     largest = largest_end(equal.forest)
     rows["short"] = rows["quantity"].map(SHORT_TITLES).fillna(rows["title"])
     rows["interval"] = [

@@ -148,10 +148,10 @@ def alignment_difference(
     return difference_of_alignments(estimates[0], estimates[1], len(kept))
 
 
-class AlignmentEstimate(NamedTuple):
-    """The excess of one network's SAI, and the excess without each class ``(C,)``."""
+class ClassEstimate(NamedTuple):
+    """A metric of one network, and the metric without each class ``(C,)``."""
 
-    excess: float
+    value: float
     without: NDArray[np.float64]
 
 
@@ -163,7 +163,7 @@ def classes_of_all(pairs: Sequence[CsmPair]) -> NDArray[np.intp]:
 
 def alignment_estimate(
     pair: CsmPair, kept: NDArray[np.intp], measure: str
-) -> AlignmentEstimate | None:
+) -> ClassEstimate | None:
     """Return the excess of a network's SAI over some classes; None if they are too few
     or a matrix is constant.
     """
@@ -174,16 +174,16 @@ def alignment_estimate(
     if x.is_constant or y.is_constant:
         return None
     both = MatrixPair(x, y, np.arange(len(kept)))
-    entries = both.alignments([measure], 0, 0, 0, with_p_value=False)
+    entries = both.alignments([measure], 0, 0, 0, with_inference=False)
     excess = entries[measure].excess
     assert excess is not None
     scale = pair.reliability**0.5
     without = jackknife.excess_without(both.matched(measure), measure)
-    return AlignmentEstimate(excess / scale, without / scale)
+    return ClassEstimate(excess / scale, without / scale)
 
 
 def difference_of_alignments(
-    first: AlignmentEstimate | None, second: AlignmentEstimate | None, classes: int
+    first: ClassEstimate | None, second: ClassEstimate | None, classes: int
 ) -> Difference:
     """Return the difference of two estimates over the same number of classes."""
     if classes < MIN_CLASSES:
@@ -191,7 +191,7 @@ def difference_of_alignments(
         return Difference(reason=f"{reason} or more")
     if first is None or second is None:
         return Difference(reason=CONSTANT)
-    a, b = first.excess, second.excess
+    a, b = first.value, second.value
     error = jackknife.standard_error(first.without - second.without)
     if error is None:
         reason = "no interval: without one of the classes a matrix is constant"
@@ -208,16 +208,60 @@ def max_wsi_difference(
     A class with a NaN diagonal in one of them is left out.
     """
     kept = np.flatnonzero(~np.isnan(np.diagonal(first) + np.diagonal(second)))
-    first, second = (csm[np.ix_(kept, kept)] for csm in (first, second))
-    a, b = max_wsi(first, quantile), max_wsi(second, quantile)
-    if len(first) < MIN_CLASSES:
-        return Difference(
-            a, b, a - b, reason=f"no interval: it needs {MIN_CLASSES} classes or more"
-        )
-    error = jackknife.standard_error(
-        _max_wsi_without(first, quantile) - _max_wsi_without(second, quantile)
+    square = np.ix_(kept, kept)
+    return difference_of_max_wsi(
+        max_wsi_estimate(first[square], quantile),
+        max_wsi_estimate(second[square], quantile),
     )
-    return Difference(a, b, a - b, error, len(first) - 1)
+
+
+def max_wsi_estimate(csm: Csm, quantile: float = WSI_QUANTILE) -> ClassEstimate:
+    """Return the max WSI of a raw NCSM ``(C, C)`` without missing values.
+
+    It has no values without a class if there are fewer than `MIN_CLASSES` classes.
+    """
+    without = np.empty(0)
+    if len(csm) >= MIN_CLASSES:
+        without = _max_wsi_without(csm, quantile)
+    return ClassEstimate(max_wsi(csm, quantile), without)
+
+
+def difference_of_max_wsi(first: ClassEstimate, second: ClassEstimate) -> Difference:
+    """Return the difference of two estimates over the same classes."""
+    a, b = first.value, second.value
+    classes = len(first.without)
+    if not classes:
+        reason = f"no interval: it needs {MIN_CLASSES} classes or more"
+        return Difference(a, b, a - b, reason=reason)
+    error = jackknife.standard_error(first.without - second.without)
+    return Difference(a, b, a - b, error, classes - 1)
+
+
+class SampleMean(NamedTuple):
+    """The mean of a quantity over the samples of a split."""
+
+    samples: LabelledPredictions
+    value: float | None = None
+    effects: Values | None = None
+    """The effect of each sample on the mean ``(N,)``."""
+    counted: int = 0
+    """The number of samples of which it is the mean."""
+    reason: str | None = None
+    """The reason for a missing value."""
+
+
+def difference_of_means(first: SampleMean, second: SampleMean) -> Difference:
+    """Return the difference of two means over samples; it is paired if both networks
+    have the same targets.
+    """
+    a, b = first.value, second.value
+    if a is None or b is None:
+        return Difference(a, b, reason=first.reason or second.reason)
+    counted = min(first.counted, second.counted)
+    if counted < 2:
+        reason = "no interval: a network made only one mistake"
+        return Difference(a, b, a - b, reason=reason)
+    return Difference(a, b, a - b, _error_over_samples(first, second), counted - 1)
 
 
 def idm_difference(
@@ -229,39 +273,29 @@ def idm_difference(
     Each network has its samples and a CSM ``(C, C)``. Classes with a NaN diagonal and
     classes without a sample are left out.
     """
-    values, effects, mistakes = [], [], []
-    for samples, csm in (first, second):
-        kept = np.flatnonzero(
-            ~np.isnan(np.diagonal(csm)) & np.isin(np.arange(len(csm)), samples.targets)
-        )
-        if len(kept) < idm.MIN_CLASSES:
-            return Difference(reason=f"{len(kept)} classes: ranks need three or more")
-        ranks = np.full(csm.shape, np.nan)
-        ranks[np.ix_(kept, kept)] = similarity_ranks(
-            np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)]
-        )
-        distance = ranks[samples.targets, samples.predictions] / (len(kept) - 1)
-        is_mistake = (samples.targets != samples.predictions) & ~np.isnan(distance)
-        mistakes.append(int(is_mistake.sum()))
-        mean = distance[is_mistake].mean() if mistakes[-1] else np.nan
-        values.append(1 - float(mean) if mistakes[-1] else None)
-        effects.append(
-            np.where(is_mistake, mean - distance, 0.0) / max(1, mistakes[-1])
-        )
-    a, b = values
-    if a is None or b is None:
-        return Difference(a, b, reason=idm.NO_MISTAKE)
-    if min(mistakes) < 2:
-        return Difference(
-            a, b, a - b, reason="no interval: a network made only one mistake"
-        )
-    return Difference(
-        a,
-        b,
-        a - b,
-        _error_over_samples(first[0], second[0], effects),
-        min(mistakes) - 1,
-    )
+    return difference_of_means(mean_idm(*first), mean_idm(*second))
+
+
+def mean_idm(samples: LabelledPredictions, csm: Csm) -> SampleMean:
+    """Return a network's IDM over mistakes alone; `idm_difference` describes the
+    parameters.
+    """
+    has_sample = np.isin(np.arange(len(csm)), samples.targets)
+    kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & has_sample)
+    if len(kept) < idm.MIN_CLASSES:
+        reason = f"{len(kept)} classes: ranks need three or more"
+        return SampleMean(samples, reason=reason)
+    square = np.ix_(kept, kept)
+    ranks = np.full(csm.shape, np.nan)
+    ranks[square] = similarity_ranks(np.asarray(csm, dtype=np.float32)[square])
+    distance = ranks[samples.targets, samples.predictions] / (len(kept) - 1)
+    is_mistake = (samples.targets != samples.predictions) & ~np.isnan(distance)
+    mistakes = int(is_mistake.sum())
+    if not mistakes:
+        return SampleMean(samples, reason=idm.NO_MISTAKE)
+    mean = float(distance[is_mistake].mean())
+    effects = np.where(is_mistake, mean - distance, 0.0) / mistakes
+    return SampleMean(samples, 1 - mean, effects, mistakes)
 
 
 def accuracy_difference(
@@ -270,21 +304,16 @@ def accuracy_difference(
     """Return the difference of two networks' accuracy; it is paired if both networks
     have the same targets.
     """
-    hits = [
-        (samples.targets == samples.predictions).astype(np.float64)
-        for samples in (first, second)
-    ]
-    if min(map(len, hits)) < 2:
-        return Difference(reason="fewer than two samples")
-    a, b = (float(hit.mean()) for hit in hits)
-    effects = [(hit - hit.mean()) / len(hit) for hit in hits]
-    return Difference(
-        a,
-        b,
-        a - b,
-        _error_over_samples(first, second, effects),
-        min(map(len, hits)) - 1,
-    )
+    return difference_of_means(mean_accuracy(first), mean_accuracy(second))
+
+
+def mean_accuracy(samples: LabelledPredictions) -> SampleMean:
+    """Return a network's accuracy, if there are two samples or more."""
+    is_hit = (samples.targets == samples.predictions).astype(np.float64)
+    if len(is_hit) < 2:
+        return SampleMean(samples, reason="fewer than two samples")
+    effects = (is_hit - is_hit.mean()) / len(is_hit)
+    return SampleMean(samples, float(is_hit.mean()), effects, len(is_hit))
 
 
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
@@ -369,19 +398,18 @@ def holm(p_values: Sequence[float]) -> list[HolmStep]:
     ]
 
 
-def _error_over_samples(
-    first: LabelledPredictions, second: LabelledPredictions, effects: Sequence[Values]
-) -> float:
+def _error_over_samples(first: SampleMean, second: SampleMean) -> float:
     """Return the standard error of a difference from the effect of each sample on the
     value of each network.
     """
-    if (
-        first.are_ordered
-        and second.are_ordered
-        and np.array_equal(first.targets, second.targets)
-    ):
-        return float(np.linalg.norm(effects[0] - effects[1]))
-    return float(np.hypot(np.linalg.norm(effects[0]), np.linalg.norm(effects[1])))
+    assert first.effects is not None
+    assert second.effects is not None
+    one, other = first.samples, second.samples
+    are_ordered = one.are_ordered and other.are_ordered
+    if are_ordered and np.array_equal(one.targets, other.targets):
+        return float(np.linalg.norm(first.effects - second.effects))
+    norms = np.linalg.norm(first.effects), np.linalg.norm(second.effects)
+    return float(np.hypot(*norms))
 
 
 def _max_wsi_without(csm: Csm, quantile: float) -> Values:

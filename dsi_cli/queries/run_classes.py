@@ -211,19 +211,6 @@ def synset_words(synset: str) -> str:
     return synset.rsplit(".", 2)[0].replace("_", " ")
 
 
-def agreement_by_epoch(results: Results, run: str) -> dict[int, pd.DataFrame]:
-    """Return the agreement of classes and groups with the main reference at each epoch
-    with a value, in order.
-    """
-    rows = results.rows_of("alignment_by_class", run)
-    rows = results.fill_missing_epochs(
-        rows[rows["reference"].isin(results.references(run)[:1])]
-    )
-    rows = rows.drop_duplicates(["epoch", "class_index", "group"], keep="last")
-    epochs = sorted(rows.loc[rows["pearson"].notna(), "epoch"].unique())
-    return {int(epoch): rows[rows["epoch"] == epoch] for epoch in epochs}
-
-
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
     """Return a value of the geometry table by class index and epoch, of the last saves;
     empty without a classifier.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from dsi_cli import similarity
 from dsi_cli.queries import run_classes
 from dsi_cli.queries.epoch_sampling import evenly_spaced
+from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import (
-    agreement_by_epoch,
     angle_last,
     by_class,
     readable_names,
@@ -116,39 +116,39 @@ def class_agreements(results: Results, run: str, runs: int) -> list[dict[str, An
     The page has at most `MAX_AGREEMENTS` values of all ``runs`` together, or else fewer
     epochs, with the first and the last.
     """
-    by_epoch = agreement_by_epoch(results, run)
-    if not by_epoch:
+    rows = results.rows_of("alignment_by_class", run)
+    rows = rows[rows["reference"].isin(results.references(run)[:1])]
+    rows = results.fill_missing_epochs(rows)
+    rows = rows.drop_duplicates(["epoch", "class_index", "group"], keep="last")
+    counts = rows.groupby("epoch")["pearson"].agg(["size", "count"])
+    counts = counts[counts["count"] > 0]
+    if counts.empty:
         return []
-    epochs_shown = MAX_AGREEMENTS // (runs * max(map(len, by_epoch.values())))
-    shown = evenly_spaced(list(by_epoch), max(2, epochs_shown))
-    return [_class_agreement(epoch, by_epoch[epoch]) for epoch in shown]
+    epochs_shown = MAX_AGREEMENTS // (runs * int(counts["size"].max()))
+    shown = evenly_spaced(counts.index.tolist(), max(2, epochs_shown))
+    rows = rows[rows["epoch"].isin(shown)].sort_values(["epoch", "pearson"])
+
+    found: dict[int, dict[str, Any]] = {}
+    for row in records(rows):
+        epoch = int(row["epoch"])
+        empty = {"epoch": epoch, "of": row["of"], "classes": [], "groups": []}
+        of_epoch = found.setdefault(epoch, empty | {"small": 0})
+        # A row belongs either to a class or to a group; a group that is too small has
+        # no value.
+        if row["class_index"] is not None:
+            of_epoch["classes"].append([row["class_index"], *_rounded(row)])
+        elif row["pearson"] is not None:
+            name = synset_words(row["group"])
+            of_epoch["groups"].append([name, *_rounded(row), row["classes_used"]])
+        else:
+            of_epoch["small"] += 1
+    return list(found.values())
 
 
-def _class_agreement(epoch: int, rows: pd.DataFrame) -> dict[str, Any]:
-    rows = rows.sort_values("pearson", kind="stable")
-    # A row belongs either to a class or to a group; a group that is too small has no
-    # value.
-    is_class = rows["class_index"].notna()
-    classes = rows[is_class].to_dict("records")
-    groups = rows[~is_class & rows["pearson"].notna()].to_dict("records")
-    return {
-        "epoch": epoch,
-        "of": str(rows["of"].iloc[0]),
-        "classes": [[int(row["class_index"]), *_rounded(row)] for row in classes],
-        "groups": [
-            [synset_words(str(row["group"])), *_rounded(row), int(row["classes_used"])]
-            for row in groups
-        ],
-        "small": int((~is_class).sum()) - len(groups),
-    }
-
-
-def _rounded(row: dict[Any, Any]) -> list[float | None]:
+def _rounded(row: dict[str, Any]) -> list[float | None]:
     """Return the agreement and its z with four decimals; the page shows three."""
-    return [
-        None if pd.isna(value) else round(float(value), 4)
-        for value in (row["pearson"], row["z"])
-    ]
+    values = (row["pearson"], row["z"])
+    return [None if value is None else round(value, 4) for value in values]
 
 
 def geometry_data(results: Results, run: str) -> dict[str, Any] | None:

@@ -19,8 +19,7 @@ from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.comparison.compare import MANY_PAIRS, Comparison, run_texts
 from dsi_cli.queries.comparison.criteria import measure_title
-from dsi_cli.queries.comparison.equal_accuracy import largest_end, runs_at_epochs
-from dsi_cli.queries.comparison.network_pairs import compare_classes
+from dsi_cli.queries.comparison.equal_accuracy import largest_end
 from dsi_cli.queries.comparison.repetitions import (
     CURVES,
     NETWORK_CURVE,
@@ -209,17 +208,16 @@ def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the matrices and classes of the first pairs of networks, in the display
     order of the first run.
     """
-    runs = {run.label: run for run in comparison.compared}
-    pictures = []
-    shown = [equal for _, equal in comparison.pairs if len(equal.classes)]
-    for equal in shown[:MAX_PICTURES]:
-        epochs = dict(zip(equal.chosen["run"], equal.chosen["epoch"], strict=True))
-        chosen = runs_at_epochs([runs[name] for name in epochs], epochs, equal.split)
-        assert not isinstance(chosen, str)
-        split_at = equal.trainings[0]
-        pair = compare_classes(chosen[:split_at], chosen[split_at:])
+    pictures: list[dict[str, Any]] = []
+    for _, equal in comparison.pairs:
+        if len(pictures) == MAX_PICTURES:
+            break
+        if equal.classes.empty:
+            continue
+        pair = equal.networks()
         assert pair is not None
-        order = taxonomy_order(chosen[0].run.classes)
+        assert equal.sides is not None
+        order = taxonomy_order(equal.sides[0][0].run.classes)
         classes = pair.classes.iloc[order]
         side, first = _packed_ranks(pair.first[np.ix_(order, order)])
         _, second = _packed_ranks(pair.second[np.ix_(order, order)])

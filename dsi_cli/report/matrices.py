@@ -21,6 +21,7 @@ from dsi_cli.queries.matrices import REFERENCE, block_means
 from dsi_cli.report import matrix_codec, matrix_sources
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import MatrixSeries, StoredReference
+from dsi_cli.report.matrix_summaries import Summaries
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES
 
@@ -128,7 +129,7 @@ class RunMatrices:
         )
 
 
-def run_matrices(results: Results, run: str) -> RunMatrices:
+def run_matrices(results: Results, run: str, summaries: Summaries) -> RunMatrices:
     """Return the matrices of a training run; of very many classes, only the nearest
     classes are stored.
     """
@@ -138,7 +139,7 @@ def run_matrices(results: Results, run: str) -> RunMatrices:
     if results.is_vast(run):
         nearest = matrix_sources.nearest(results, run, classes)
     else:
-        series = matrix_sources.matrix_series(results, run)
+        series = matrix_sources.matrix_series(results, run, summaries)
         for of_kind in series:
             nearest = nearest or of_kind.nearest
     references = matrix_sources.references(results, run)

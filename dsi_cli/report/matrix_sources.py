@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.engines import local
 from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries.matrices import MatrixFrames, all_frames
 from dsi_cli.report import matrix_codec
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
+from dsi_cli.report.matrix_summaries import Summaries, Summary
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES
@@ -63,7 +63,9 @@ class MatrixSeries:
     nearest: dict[int, str]
 
 
-def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
+def matrix_series(
+    results: Results, run: str, summaries: Summaries
+) -> list[MatrixSeries]:
     """Return the matrix series of a run that have a value, in display order, without
     the reference.
     """
@@ -74,7 +76,13 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
         # The first of the network's own matrices has the nearest classes.
         is_own = classes > 1 and frames.name in NETWORK_MATRICES
         has_own = any(series.frames.name in NETWORK_MATRICES for series in all_series)
-        series = _summarise_series(frames, read, with_nearest=is_own and not has_own)
+        series = _summarise_series(
+            frames,
+            read,
+            classes,
+            summaries,
+            with_nearest=is_own and not has_own,
+        )
         if series is not None:
             all_series.append(series)
     return all_series
@@ -91,10 +99,14 @@ def _cached_reader(
     def read(epoch: int) -> Matrix:
         # `Results.csm` takes twice as long, because it makes a table with the names of
         # the classes.
-        path = layout.csm_path(out, frames.run, frames.kind.name, frames.split, epoch)
-        return parquet.padded(parquet.read_matrix(path), classes)
+        matrix = parquet.read_matrix(_path(out, frames, epoch))
+        return parquet.padded(matrix, classes)
 
     return read
+
+
+def _path(out: Path, frames: MatrixFrames, epoch: int) -> Path:
+    return layout.csm_path(out, frames.run, frames.kind.name, frames.split, epoch)
 
 
 def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
@@ -136,44 +148,46 @@ def references(results: Results, run: str) -> list[StoredReference]:
 
 
 def _summarise_series(
-    frames: MatrixFrames, read: Callable[[int], Matrix], *, with_nearest: bool
+    frames: MatrixFrames,
+    read: Callable[[int], Matrix],
+    classes: int,
+    summaries: Summaries,
+    *,
+    with_nearest: bool,
 ) -> MatrixSeries | None:
     """Return the series of some matrices; None if no matrix has a value."""
     symmetric, epochs = frames.kind.is_symmetric, frames.epochs
-    limits: list[tuple[float, ...]] = []
-    change: dict[int, float] = {}
-    empty: list[int] = []
-    nearest: dict[int, str] = {}
-    previous: NDArray[Any] | None = None
-    # The next matrix is read while this one is processed.
-    for epoch, matrix in zip(
-        epochs, local.map_in_order(read, epochs, workers=1), strict=True
-    ):
+
+    @lru_cache(2)
+    def values(epoch: int) -> NDArray[Any]:
+        return off_diagonal(read(epoch), symmetric=symmetric)
+
+    def summary(epoch: int, previous: int | None) -> Summary:
+        before = None if previous is None else values(previous)
+        found = _summary(values(epoch), before, is_sparse=not symmetric)
         if with_nearest:
-            nearest[epoch] = matrix_codec.pack_neighbors(matrix)
-        values = off_diagonal(matrix, symmetric=symmetric)
-        known = values[~np.isnan(values)]
-        if len(known):
-            limits.append(
-                (
-                    float(known.min()),
-                    *_quantiles(known, is_sparse=not symmetric),
-                    float(known.max()),
-                )
-            )
-        if not known.any():
-            empty.append(epoch)
-        change[epoch] = 0.0
-        if previous is not None and previous.shape == values.shape:
-            differences = np.abs(values - previous)
-            both = ~np.isnan(differences)
-            change[epoch] = float(differences[both].mean()) if both.any() else 0.0
-        previous = values
+            found["nearest"] = matrix_codec.pack_neighbors(read(epoch))
+        return found
+
+    found: dict[int, Summary] = {}
+    previous: int | None = None
+    for epoch in epochs:
+        used = [epoch] if previous is None else [epoch, previous]
+        files = [_path(summaries.out, frames, each) for each in used]
+        options = (classes, with_nearest)
+        found[epoch] = summaries.get(files, options, partial(summary, epoch, previous))
+        previous = epoch
+    limits = [one["limits"] for one in found.values() if one["limits"]]
     if not limits:
         return None
     lows, lower_quantiles, upper_quantiles, highs = zip(*limits, strict=True)
     low, high = min(lows), max(highs)
     color_limits = _color_limits(median(lower_quantiles), median(upper_quantiles), high)
+    change = {epoch: one["change"] for epoch, one in found.items()}
+    empty = [epoch for epoch, one in found.items() if one["is_empty"]]
+    nearest = {}
+    if with_nearest:
+        nearest = {epoch: one["nearest"] for epoch, one in found.items()}
 
     # The size of a packed matrix is the mean of a few.
     sampled = epoch_sampling.evenly_spaced(epochs, COST_SAMPLES)
@@ -187,6 +201,26 @@ def _summarise_series(
     return MatrixSeries(
         frames, read, low, high, color_limits, change, cost, empty, nearest
     )
+
+
+def _summary(
+    values: NDArray[Any], before: NDArray[Any] | None, *, is_sparse: bool
+) -> Summary:
+    """Return what a report needs of the off-diagonal values of a matrix and of those at
+    the epoch before: the ``limits`` (lowest value, quantiles, highest value), whether
+    it ``is_empty``, and its mean absolute ``change``.
+    """
+    known = values[~np.isnan(values)]
+    limits: list[float] = []
+    if len(known):
+        quantiles = _quantiles(known, is_sparse=is_sparse)
+        limits = [float(known.min()), *quantiles, float(known.max())]
+    change = 0.0
+    if before is not None and before.shape == values.shape:
+        differences = np.abs(values - before)
+        both = ~np.isnan(differences)
+        change = float(differences[both].mean()) if both.any() else 0.0
+    return {"limits": limits, "is_empty": not known.any(), "change": change}
 
 
 def value_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:

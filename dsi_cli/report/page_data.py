@@ -32,6 +32,7 @@ from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
+from dsi_cli.report.matrix_summaries import Summaries
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
@@ -69,12 +70,14 @@ def page_data(
     Without ``open_image``, the report has no images, and without ``common_hypernyms``
     no common hypernyms.
     """
-    # Read each matrix once to find the range of its values.
+    # Read each matrix once to find the range of its values, in all reports of it.
     steps = 2 * len(results.names)
     all_matrices = []
+    summaries = Summaries(results.path)
     for run in results.names:
-        all_matrices.append(matrices.run_matrices(results, run))
+        all_matrices.append(matrices.run_matrices(results, run, summaries))
         progress(len(all_matrices), steps)
+    summaries.save()
     all_orders = [
         classes.display_orders(class_rows(results, run.name), run.own)
         for run in all_matrices

@@ -57,6 +57,8 @@ class Results:
         self._only = None if only is None else Results(out).run_name(only)
         self._positions: dict[str, dict[Hashable, Any]] = {}
         """The positions of each run's rows, by the name of a table's attribute."""
+        self._known_labels: dict[str, pd.Index] = {}
+        """The names of each run's classes."""
 
     def __getitem__(self, run: str) -> Self:
         """Return the results of one training run, with the same attributes and methods.
@@ -454,12 +456,11 @@ class Results:
         )
 
     def _labels(self, run: str) -> pd.Index:
-        rows = self.rows_of("classes", run).sort_values("class_index")
-        names = [
-            index if pd.isna(name) else name
-            for index, name in zip(rows["class_index"], rows["name"], strict=True)
-        ]
-        return pd.Index(names, name="class")
+        if run not in self._known_labels:
+            rows = self.rows_of("classes", run).sort_values("class_index")
+            names = rows["name"].astype(object).fillna(rows["class_index"])
+            self._known_labels[run] = pd.Index(names.tolist(), name="class")
+        return self._known_labels[run]
 
     def _reference_path(
         self, run: str, labels: pd.Index, reference: str | None

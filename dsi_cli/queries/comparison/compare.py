@@ -12,12 +12,12 @@ several times, at least one criterion is higher, and none is lower.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,21 +26,22 @@ from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison import repetitions
-from dsi_cli.queries.comparison.criteria import SEEDS
+from dsi_cli.queries.comparison.criteria import LAST_ACCURACY, SEEDS
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
     EqualAccuracy,
     at_equal_accuracy,
+    chosen_table,
+    criteria_table,
 )
-from dsi_cli.queries.comparison.network_pairs import cross_alignment
+from dsi_cli.queries.comparison.network_pairs import networks_of
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
 from dsi_cli.queries.comparison.runs import (
-    ACCURACY,
-    ALIGNMENT,
     ComparedRun,
     common_reference,
     compared_runs,
 )
+from dsi_cli.queries.quantities import alignment
 from dsi_cli.queries.records import records
 from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLITS
@@ -59,7 +60,6 @@ OF_PAIRS = {
 }
 """The clause on each answer in a sentence on several pairs."""
 Progress = Callable[[str, int, int], None]
-_Member = TypeVar("_Member", RepeatedRuns, ComparedRun)
 MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's
 measure, and one of ranks **[choice]**.
@@ -87,16 +87,13 @@ class Verdict(NamedTuple):
 
 def verdict(equal: EqualAccuracy) -> Verdict:
     """Return the verdict on a comparison at equal accuracy."""
-    first, second, rows = equal.first, equal.second, equal.criteria
+    first, second = equal.first, equal.second
     undecided = Verdict(first, second, UNDECIDED, None, OF_PAIRS[UNDECIDED], "")
-    if rows.empty:
+    if not equal.main_rows:
         sentence = f"{first} and {second} cannot be compared: {equal.reason}"
         return undecided._replace(sentence=sentence)
 
-    # The last accuracy has a section of its own.
-    known = equal.forest.dropna(subset="excludes_zero").to_dict("records")
-    for row in known:
-        row["higher"] = first if row["difference"] > 0 else second
+    known = _with_intervals(equal)
     criteria = [row for row in known if row["is_criterion"]]
     favoured = list(
         dict.fromkeys(row["higher"] for row in criteria if row["excludes_zero"])
@@ -126,6 +123,18 @@ def verdict(equal: EqualAccuracy) -> Verdict:
         end += "; another training may reverse it"
     sentence = f"{trainings}, {where}, {end}"
     return Verdict(first, second, answer, preferred, title, sentence)
+
+
+def _with_intervals(equal: EqualAccuracy) -> list[dict[Any, Any]]:
+    """Return the main rows with an interval, and the name of the network that is
+    ``higher``; the last accuracy has a section of its own.
+    """
+    rows = []
+    for row in equal.main_rows:
+        if row["low"] is not None and row["quantity"] != LAST_ACCURACY.name:
+            higher = equal.first if row["difference"] > 0 else equal.second
+            rows.append(row | {"higher": higher})
+    return rows
 
 
 def _claims(known: Sequence[dict[Any, Any]], pair: str) -> str:
@@ -239,25 +248,18 @@ class Comparison:
         """
         return self.networks_at(last_only=False)
 
-    def networks_at(self, *, last_only: bool) -> pd.DataFrame:
+    def networks_at(self, *, last_only: bool, most: int | None = None) -> pd.DataFrame:
         """Return the SAI between every two runs, at all epochs or at the last common
-        one alone.
+        one alone; ``most`` is the number of pairs, all by default.
         """
-        rows: list[dict[str, Any]] = []
-        pairs = _with_progress("with each other", self.compared, self.progress)
-        for first, second in pairs:
-            rows += cross_alignment(
-                first, second, self.measures[0], last_only=last_only
-            )
-        counts = dict.fromkeys(
-            ("at", "first_epoch", "second_epoch", "classes_used"), "Int64"
+        return networks_of(
+            self.compared,
+            self.measures[0],
+            self.split,
+            last_only=last_only,
+            most=most,
+            progress=partial(self.progress, "with each other"),
         )
-        numbers = dict.fromkeys(
-            ("value", "null_mean", "null_std", "z", "excess"), "float64"
-        )
-        types = counts | numbers
-        frame = pd.DataFrame(rows)
-        return frame.reindex(columns=[*frame, *types.keys() - {*frame}]).astype(types)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -272,27 +274,26 @@ class Comparison:
         pairs = pd.DataFrame(self.verdicts)
         for name in ("basis", "split", "level", "reason"):
             pairs[name] = [getattr(equal, name) for equal in self.equal]
+        chosen, criteria, classes = [], [], []
+        for equal in self.equal:
+            names = {"first": equal.first, "second": equal.second}
+            chosen += [names | row for row in equal.chosen_rows]
+            criteria += [names | row for row in equal.criteria_rows]
+            classes.append(_of_pair(equal.classes, names))
         of_pairs = {
-            name: pd.concat(
-                [_of_pair(equal, getattr(equal, name)) for equal in self.equal],
-                ignore_index=True,
-            )
-            for name in ("chosen", "criteria", "classes")
+            "chosen": chosen_table(chosen),
+            "criteria": criteria_table(criteria, ["first", "second"]),
+            "classes": pd.concat(classes, ignore_index=True),
         }
-        of_pairs["chosen"] = of_pairs["chosen"].astype(
-            {"epochs_completed": "Int64", "mistakes": "Int64"}
-        )
         bands = repetitions.network_bands(self.groups, self.networks)
         curves = pd.concat([self.curves, bands], ignore_index=True)
         tables = {"runs": self.runs, "pairs": pairs} | of_pairs
         return tables | {"networks": self.networks, "curves": curves}
 
 
-def _of_pair(equal: EqualAccuracy, rows: pd.DataFrame) -> pd.DataFrame:
-    rows = rows.copy()
-    rows.insert(0, "first", equal.first)
-    rows.insert(1, "second", equal.second)
-    return rows
+def _of_pair(rows: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    rows = rows.assign(**names)
+    return rows[[*names, *rows.columns.drop([*names])]]
 
 
 def compare(
@@ -320,8 +321,8 @@ def compare(
     split : the split of accuracy and mistakes, test or train; test by default, or train
         if a run has no accuracy on test.
     measures : the measures of the SAI; the first is a criterion, the others describe.
-    progress : called after each pair of runs with the stage, the number of its finished
-        pairs, and that of all its pairs.
+    progress : called with the stage, the number of its finished steps, and that of all
+        its steps.
     """
     if not 0 <= tolerance < 1:
         message = f"the tolerance of accuracy {tolerance:g} is not in [0, 1)"
@@ -334,10 +335,12 @@ def compare(
     runs = compared_runs(folders, names)
     groups = repetitions.group_runs(runs, group)
     split = split or _common_split(runs)
-    comparisons = [
-        at_equal_accuracy(first, second, measures, tolerance, split)
-        for first, second in _with_progress("at equal accuracy", groups, progress)
-    ]
+    comparisons = []
+    pairs = list(combinations(groups, 2))
+    for done, (first, second) in enumerate(pairs, start=1):
+        equal = at_equal_accuracy(first, second, measures, tolerance, split)
+        comparisons.append(equal)
+        progress("at equal accuracy", done, len(pairs))
     verdicts = [verdict(comparison) for comparison in comparisons]
     preferred = _preferred(groups, verdicts)
     by_completed = repetitions.all_know_completed_epochs(runs)
@@ -360,29 +363,26 @@ def compare(
 def _common_split(runs: Sequence[ComparedRun]) -> str:
     """Return the first split on which all runs have an accuracy, or else test."""
     for split in SPLITS:
-        if all(len(run.points(ACCURACY, split)) for run in runs):
+        if all(len(run.points("accuracy", split)) for run in runs):
             return split
     return SPLITS[0]
 
 
-def _with_progress(
-    stage: str, members: Sequence[_Member], progress: Progress
-) -> Iterator[tuple[_Member, _Member]]:
-    pairs = list(combinations(members, 2))
-    for done, pair in enumerate(pairs, start=1):
-        yield pair
-        progress(stage, done, len(pairs))
-
-
 def _run_row(comparison: Comparison, run: ComparedRun, group: str) -> dict[str, Any]:
-    accuracy = run.points(ACCURACY, comparison.split)["shown"].dropna()
-    rows = run.points(ALIGNMENT, measure=comparison.measures[0])
-    excess = rows["shown"].dropna()
+    accuracy = run.known("accuracy", comparison.split)
+    quantity = alignment(comparison.measures[:1])
+    rows, excess = run.points(quantity), run.known(quantity)
     aligned_at = None
-    if len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) >= MIN_Z:
-        epoch = excess.index[excess >= HALF_MAX * excess.max()][0]
-        by_completed = comparison.epochs != "epoch"
-        aligned_at = rows["epochs_completed"][epoch] if by_completed else epoch
+    highest = max(excess, key=lambda epoch: excess[epoch], default=None)
+    if highest is not None and rows["z"][highest] >= MIN_Z:
+        aligned = (
+            epoch
+            for epoch, value in excess.items()
+            if value >= HALF_MAX * excess[highest]
+        )
+        aligned_at = next(aligned)
+        if comparison.epochs != "epoch":
+            aligned_at = rows["epochs_completed"][aligned_at]
     return {
         "label": run.label,
         "group": group,
@@ -391,11 +391,11 @@ def _run_row(comparison: Comparison, run: ComparedRun, group: str) -> dict[str, 
         "classes": len(run.classes),
         "first_epoch": run.epochs[0],
         "last_epoch": run.epochs[-1],
-        "best_accuracy": accuracy.max(),
-        "best_epoch": None if accuracy.empty else cast("int", accuracy.idxmax()),
-        "alignment": np.nan if excess.empty else excess.iloc[-1],
+        "best_accuracy": max(accuracy.values(), default=np.nan),
+        "best_epoch": max(accuracy, key=lambda epoch: accuracy[epoch], default=None),
+        "alignment": next(reversed(excess.values()), np.nan),
         "aligned_at": aligned_at,
-        "has_epochs": run.results.has_epochs(run.name),
+        "has_epochs": run.has_epochs,
     }
 
 
@@ -449,8 +449,8 @@ def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
     """Return what the intervals cover, and what they do not."""
     covered: set[str] = set()
     for comparison in comparisons:
-        rows = comparison.criteria
-        covered |= {*rows.loc[rows["low"].notna(), "covers"]}
+        known = (row for row in comparison.main_rows if row["low"] is not None)
+        covered |= {row["covers"] for row in known}
     if not covered:
         return ""
     correction = "They are corrected for several criteria by Holm's method"
@@ -495,7 +495,7 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
         described[f"options of the analysis: {name} is"] = [
             f"{text} for" for text in texts
         ]
-    counts = [run.points(ACCURACY, split)["samples_used"].dropna() for run in runs]
+    counts = [run.points("accuracy", split)["samples_used"].dropna() for run in runs]
     described[f"{split} samples:"] = [
         "none for" if sizes.empty else f"{int(sizes.iloc[-1]):,} for"
         for sizes in counts

@@ -8,7 +8,8 @@ correlation, called the agreement with WordNet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,17 +17,15 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences
-from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
-from dsi_cli.queries.comparison.runs import (
-    ACCURACY,
-    ALIGNMENT,
-    MAX_WSI,
-    NIDM,
-    RELIABILITY,
-    WIDM,
-    ComparedRun,
-    CurveRows,
+from dsi_cli.metrics.differences import (
+    ClassEstimate,
+    CsmPair,
+    Difference,
+    LabelledPredictions,
+    SampleMean,
 )
+from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.quantities import SAI, Quantity, alignment, quantity
 
 CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"
 """The sources of variation that a confidence interval covers: other classes, other
@@ -51,11 +50,16 @@ class RunAtEpoch:
     order: NDArray[np.intp]  # the run's class index of each common class ``(C,)``
     split: str
 
+    @cached_property
+    def key(self) -> tuple[str, int, bytes, str]:
+        """The values that identify the network."""
+        return (self.run.label, self.epoch, self.order.tobytes(), self.split)
+
     def kept(self, what: Any, make: Callable[[], Value]) -> Value:
         """Return what was made of this network at this epoch for an earlier pair, or
         make it.
         """
-        key = (self.epoch, self.order.tobytes(), self.split, what)
+        key = (*self.key[1:], what)
         if key not in self.run.kept:
             self.run.kept[key] = make()
         found: Value = self.run.kept[key]
@@ -65,6 +69,8 @@ class RunAtEpoch:
         """Return a matrix in the common order; ``own`` is that of the network's
         similarity.
         """
+        if kind == "scsm":  # all epochs have the same reference
+            return replace(self, epoch=-1).kept(kind, lambda: self._read_csm(kind))
         return self.kept(kind, lambda: self._read_csm(kind))
 
     def _read_csm(self, kind: str) -> NDArray[np.float32]:
@@ -107,15 +113,15 @@ class RunAtEpoch:
         pair = CsmPair(self.csm(first), self.csm(second))
         if second != "ccsm":
             return pair
-        points = self.run.points(RELIABILITY, self.split)["shown"]
-        reliability = points.get(self.epoch, np.nan)
-        if not reliability > 0:
+        known = self.run.known("reliability", self.split)
+        reliability = known.get(self.epoch, 0.0)
+        if reliability <= 0:
             message = (
                 f"the CCSM of {self.run.label} has no reliability above 0, so its"
                 " mistakes are noise"
             )
             raise UsageError(message, code="unreliable-ccsm", run=self.run.label)
-        return pair._replace(reliability=float(reliability))
+        return pair._replace(reliability=reliability)
 
 
 class Criterion(NamedTuple):
@@ -129,16 +135,20 @@ class Criterion(NamedTuple):
     # covers
     covers: str
     difference: Callable[[RunAtEpoch, RunAtEpoch], Difference]
-    rows: CurveRows
+    quantity: Quantity  # its values in the curves table
 
 
-def criteria(measures: Sequence[str]) -> list[Criterion]:
-    """Return the compared quantities, those of the forest plot first."""
-    main, *others = (
-        _sai_criterion(measure, is_main=index == 0)
-        for index, measure in enumerate(measures)
-    )
-    return [main, *_MAIN, *others, *_DESCRIPTIONS]
+def main_criteria(measure: str) -> list[Criterion]:
+    """Return the quantities on which a verdict is based, the SAI by a measure first."""
+    return [_sai_criterion(measure, is_main=True), *_MAIN]
+
+
+def descriptions(measures: Sequence[str]) -> list[Criterion]:
+    """Return the quantities that describe networks: the SAI by further measures, and
+    the SAI of the CCSM.
+    """
+    others = [_sai_criterion(measure, is_main=False) for measure in measures]
+    return [*others, *_DESCRIPTIONS]
 
 
 def measure_title(measure: str) -> str:
@@ -168,8 +178,8 @@ def difference(
 
 def stored_value(quantity: Criterion, at_epoch: RunAtEpoch) -> float:
     """Return the value of a quantity in a run's curves table; NaN if it is missing."""
-    points = at_epoch.run.points(quantity.rows, at_epoch.split)
-    return float(points["shown"].get(at_epoch.epoch, np.nan))
+    known = at_epoch.run.known(quantity.quantity, at_epoch.split)
+    return known.get(at_epoch.epoch, np.nan)
 
 
 def _alignment_difference(
@@ -181,7 +191,7 @@ def _alignment_difference(
     a, b = first.csm_pair(*kinds), second.csm_pair(*kinds)
     kept = differences.classes_of_all([a, b])
 
-    def estimate(at_epoch: RunAtEpoch, pair: CsmPair) -> Any:
+    def estimate(at_epoch: RunAtEpoch, pair: CsmPair) -> ClassEstimate | None:
         return at_epoch.kept(
             (kinds, measure, kept.tobytes()),
             lambda: differences.alignment_estimate(pair, kept, measure),
@@ -189,6 +199,23 @@ def _alignment_difference(
 
     return differences.difference_of_alignments(
         estimate(first, a), estimate(second, b), len(kept)
+    )
+
+
+def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+    diagonals = np.diagonal(first.csm("own")) + np.diagonal(second.csm("own"))
+    kept = np.flatnonzero(~np.isnan(diagonals))
+
+    def estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
+        csm = at_epoch.csm("own")[np.ix_(kept, kept)]
+        return differences.max_wsi_estimate(csm)
+
+    def kept_estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
+        key = ("max_wsi", kept.tobytes())
+        return at_epoch.kept(key, lambda: estimate(at_epoch))
+
+    return differences.difference_of_max_wsi(
+        kept_estimate(first), kept_estimate(second)
     )
 
 
@@ -203,67 +230,82 @@ def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
         difference=lambda first, second: _alignment_difference(
             first, second, ("own", "scsm"), measure
         ),
-        rows=ALIGNMENT._replace(variant=measure),
+        quantity=alignment([measure]),
     )
 
 
-def _idm_criterion(name: str, kind: str, rows: CurveRows) -> Criterion:
-    def idm_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
-        a, b = ((run.predictions(), run.csm(kind)) for run in (first, second))
-        return differences.idm_difference(a, b)
+def _sample_criterion(
+    name: str,
+    title: str,
+    mean: Callable[[RunAtEpoch], SampleMean],
+    *,
+    is_criterion: bool,
+) -> Criterion:
+    """Return a criterion that is a mean over samples, which is computed once for each
+    network.
+    """
+
+    def difference_of_means(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+        means = [
+            at_epoch.kept(name, partial(mean, at_epoch)) for at_epoch in (first, second)
+        ]
+        return differences.difference_of_means(*means)
 
     return Criterion(
         name=name,
-        title=f"{name.upper()} of mistakes",
-        is_criterion=True,
+        title=title,
+        is_criterion=is_criterion,
         is_main=True,
         covers=IMAGES,
-        difference=idm_difference,
-        rows=rows,
+        difference=difference_of_means,
+        quantity=quantity(name),
+    )
+
+
+def _idm_criterion(name: str, kind: str) -> Criterion:
+    return _sample_criterion(
+        name,
+        f"{name.upper()} of mistakes",
+        lambda run: differences.mean_idm(run.predictions(), run.csm(kind)),
+        is_criterion=True,
     )
 
 
 def _corrected_criterion(name: str, matrices: str, kind: str, of: str) -> Criterion:
+    title = f"SAI({matrices}), corrected for the noise of the CCSM"
     return Criterion(
         name=name,
-        title=f"SAI({matrices}), corrected for the noise of the CCSM",
+        title=title,
         is_criterion=False,
         is_main=False,
         covers=CLASSES,
         difference=lambda first, second: _alignment_difference(
             first, second, (kind, "ccsm")
         ),
-        rows=CurveRows("sai", of, variant="pearson_corrected"),
+        quantity=Quantity(name, title, SAI, of, variant="pearson_corrected"),
     )
 
 
-LAST_ACCURACY = Criterion(
-    name="accuracy",
-    title="Accuracy, last epochs",
+LAST_ACCURACY = _sample_criterion(
+    "accuracy",
+    "Accuracy, last epochs",
+    lambda run: differences.mean_accuracy(run.predictions()),
     is_criterion=False,
-    is_main=True,
-    covers=IMAGES,
-    difference=lambda first, second: differences.accuracy_difference(
-        first.predictions(), second.predictions()
-    ),
-    rows=ACCURACY,
 )
 """The accuracy, which is compared at the last epochs, because it is equal by choice
 where the other quantities are compared.
 """
 _MAIN = (
-    _idm_criterion("widm", "scsm", WIDM),
-    _idm_criterion("nidm", "own", NIDM),
+    _idm_criterion("widm", "scsm"),
+    _idm_criterion("nidm", "own"),
     Criterion(
         name="max_wsi",
         title="Max WSI",
         is_criterion=False,
         is_main=True,
         covers=CLASSES,
-        difference=lambda first, second: differences.max_wsi_difference(
-            first.csm("own"), second.csm("own")
-        ),
-        rows=MAX_WSI,
+        difference=_max_wsi_difference,
+        quantity=quantity("max_wsi"),
     ),
     LAST_ACCURACY,
 )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,11 +26,9 @@ from dsi_cli.queries.comparison.criteria import (
     Criterion,
     RunAtEpoch,
 )
-from dsi_cli.queries.comparison.network_pairs import compare_classes
+from dsi_cli.queries.comparison.network_pairs import NetworkPair, compare_classes
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
 from dsi_cli.queries.comparison.runs import (
-    ACCURACY,
-    MISTAKES,
     ComparedRun,
     common_reference,
     match_classes,
@@ -37,26 +36,15 @@ from dsi_cli.queries.comparison.runs import (
 
 EQUAL, LAST = "equal accuracy", "last epochs"
 MOST_DIFFERENT = 10  # maximum number of classes that are listed as seen differently
+Row = dict[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class EqualAccuracy:
     """The comparison of two runs or groups.
 
-    ``chosen`` has one row for each run: ``group``, ``run``, ``epoch`` (0 if ``has_epoch``
-    is False), ``epochs_completed``, ``accuracy``, ``mistakes``.
-
-    ``criteria`` has one row for each quantity: ``quantity``, ``title``,
-    ``is_criterion`` (the paper prefers the higher value), ``is_main`` (the interval is
-    corrected by Holm's method), ``covers`` (classes, test images, or seeds, which cover
-    everything), ``first_value``, ``second_value``, their ``difference`` with the ends
-    ``low`` and ``high`` of its confidence interval of a ``level``, the corrected
-    ``p_value`` of no difference, ``excludes_zero``, ``seed_deviation`` (standard
-    deviation between the repetitions of one network), ``seed_range`` (95 % of pairs of
-    repetitions differ by at most this), and the ``reason`` for a missing value.
-
-    ``classes`` has the classes that are seen most differently, at most
-    `MOST_DIFFERENT`; `network_pairs.compare_classes` describes its columns.
+    The main rows are computed at once, since a verdict needs those of all pairs. The
+    tables are made on first use.
     """
 
     first: str
@@ -65,15 +53,12 @@ class EqualAccuracy:
     split: str
     level: float | None  # the accuracy that all runs reach
     reason: str | None  # the reason for a missing level, or for missing criteria
-    chosen: pd.DataFrame
-    criteria: pd.DataFrame
-    classes: pd.DataFrame
-
-    @property
-    def trainings(self) -> tuple[int, int]:
-        """The number of runs of each side."""
-        is_first = self.chosen["group"] == self.first
-        return int(is_first.sum()), int((~is_first).sum())
+    trainings: tuple[int, int]  # the number of runs of each side
+    main_rows: list[Row]  # the rows of `criteria` with ``is_main``
+    chosen_rows: list[Row]
+    # the networks of both sides; None if their classes cannot be matched
+    sides: tuple[list[RunAtEpoch], list[RunAtEpoch]] | None = None
+    measures: Sequence[str] = ()  # those that only describe the networks
 
     @property
     def is_repeated(self) -> bool:
@@ -82,32 +67,79 @@ class EqualAccuracy:
         """
         return min(self.trainings) > 1
 
+    @cached_property
+    def chosen(self) -> pd.DataFrame:
+        """One row for each run: ``group``, ``run``, ``epoch`` (0 if ``has_epoch`` is
+        False), ``epochs_completed``, ``accuracy``, ``mistakes``.
+        """
+        return chosen_table(self.chosen_rows)
+
+    @cached_property
+    def main(self) -> pd.DataFrame:
+        """The rows of `criteria` with ``is_main``."""
+        return criteria_table(self.main_rows)
+
+    @cached_property
+    def criteria_rows(self) -> list[Row]:
+        """The rows of `criteria`."""
+        if self.sides is None:
+            return self.main_rows
+        return self.main_rows + _rows(criteria.descriptions(self.measures), *self.sides)
+
+    @cached_property
+    def criteria(self) -> pd.DataFrame:
+        """One row for each quantity: ``quantity``, ``title``, ``is_criterion`` (the
+        paper prefers the higher value), ``is_main`` (the interval is corrected by
+        Holm's method), ``covers`` (classes, test images, or seeds, which cover
+        everything), ``first_value``, ``second_value``, their ``difference`` with the
+        ends ``low`` and ``high`` of its confidence interval of a ``level``, the
+        corrected ``p_value`` of no difference, ``excludes_zero``, ``seed_deviation``
+        (standard deviation between the repetitions of one network), ``seed_range`` (95
+        % of pairs of repetitions differ by at most this), and the ``reason`` for a
+        missing value.
+        """
+        return criteria_table(self.criteria_rows)
+
+    def networks(self) -> NetworkPair | None:
+        """Return the percentile ranks of both sides; None if matrices are missing."""
+        return None if self.sides is None else compare_classes(*self.sides)
+
+    @cached_property
+    def classes(self) -> pd.DataFrame:
+        """The classes that are seen most differently, at most `MOST_DIFFERENT`;
+        `network_pairs.compare_classes` describes the columns.
+        """
+        networks = self.networks()
+        if networks is None:
+            return pd.DataFrame({"name": [], "likeness": []})
+        known = networks.classes.dropna(subset="likeness")
+        return known.sort_values("likeness", kind="stable").head(MOST_DIFFERENT)
+
     @property
     def forest(self) -> pd.DataFrame:
         """The rows of the forest plot: all main ones at equal accuracy."""
-        rows = self.criteria
-        return rows[rows["is_main"] & (rows["quantity"] != LAST_ACCURACY.name)]
+        return self.main[self.main["quantity"] != LAST_ACCURACY.name]
 
     @property
-    def accuracy(self) -> dict[Any, Any] | None:
+    def accuracy(self) -> Row | None:
         """The row of the accuracy at the last epochs; None if nothing was compared."""
-        rows = self.criteria[self.criteria["quantity"] == LAST_ACCURACY.name]
+        rows = self.main[self.main["quantity"] == LAST_ACCURACY.name]
         return None if rows.empty else rows.iloc[0].to_dict()
 
     def described(self, group: str) -> str:
         """Return the epochs of a group, or the epoch of a single run with its accuracy
         and mistakes.
         """
-        rows = self.chosen[self.chosen["group"] == group]
-        epochs = rows["epoch"].astype(str).where(rows["has_epoch"], "–")
+        rows = [row for row in self.chosen_rows if row["group"] == group]
+        epochs = [str(row["epoch"]) if row["has_epoch"] else "–" for row in rows]
         if len(rows) > 1:
             return f"epochs {', '.join(epochs)}"
-        (row,) = rows.to_dict("records")
-        text = f"epoch {epochs.iloc[0]}"
-        if not pd.isna(row["accuracy"]):
-            text += f", accuracy {row['accuracy']:.3f}"
-        if not pd.isna(row["mistakes"]):
-            text += f", {count(int(row['mistakes']), 'mistake')}"
+        text = f"epoch {epochs[0]}"
+        accuracy, mistakes = rows[0]["accuracy"], rows[0]["mistakes"]
+        if not np.isnan(accuracy):
+            text += f", accuracy {accuracy:.3f}"
+        if not np.isnan(mistakes):
+            text += f", {count(int(mistakes), 'mistake')}"
         return text
 
 
@@ -144,19 +176,16 @@ def at_equal_accuracy(
     """
     runs = [*first.runs, *second.runs]
     level = common_level(runs, split, tolerance)
-    rows, classes, reason = pd.DataFrame(columns=_COLUMNS), None, level.reason
+    main_rows: list[Row] = []
+    sides, reason = None, level.reason
     # Compare the quantities if all runs have the classes of the first.
     chosen = runs_at_epochs(runs, level.epochs, split)
     if isinstance(chosen, str):
         reason = chosen
     else:
         at = len(first.runs)
-        rows = _rows(criteria.criteria(measures), chosen[:at], chosen[at:])
-        pair = compare_classes(chosen[:at], chosen[at:])
-        classes = None if pair is None else pair.classes
-    if classes is None:
-        classes = pd.DataFrame({"name": [], "likeness": []})
-    differing = classes.dropna(subset="likeness").sort_values("likeness", kind="stable")
+        sides = chosen[:at], chosen[at:]
+        main_rows = _main_rows(measures[0], *sides)
     return EqualAccuracy(
         first=first.name,
         second=second.name,
@@ -164,9 +193,11 @@ def at_equal_accuracy(
         split=split,
         level=level.value,
         reason=reason,
-        chosen=_chosen([first, second], level.epochs, split),
-        criteria=rows,
-        classes=differing.head(MOST_DIFFERENT),
+        trainings=(len(first.runs), len(second.runs)),
+        main_rows=main_rows,
+        chosen_rows=_chosen_rows([first, second], level.epochs, split),
+        sides=sides,
+        measures=measures[1:],
     )
 
 
@@ -194,48 +225,53 @@ def common_level(
     last = {run.label: run.epochs[-1] for run in runs}
     curves = {}
     for run in runs:
-        accuracy = run.points(ACCURACY, split)["shown"].dropna()
-        curves[run.label] = accuracy[accuracy.index.isin(run.epochs)]
-        if curves[run.label].empty:
+        accuracy = run.known("accuracy", split)
+        curve = {epoch: accuracy[epoch] for epoch in run.epochs if epoch in accuracy}
+        if not curve:
             return AccuracyLevel(None, last, f"{run.label} has no accuracy on {split}")
-    worst = min(curves, key=lambda label: curves[label].max())
-    level = float(curves[worst].max())
+        curves[run.label] = curve
+    worst = min(curves, key=lambda label: max(curves[label].values()))
+    level = max(curves[worst].values())
     guessing = 1 / max(len(run.classes) for run in runs)
     if level <= guessing + tolerance:
         reason = f"{worst} does no better than guessing: its best accuracy is"
         return AccuracyLevel(None, last, f"{reason} {level:.3f}")
     epochs = {}
     for label, curve in curves.items():
-        epochs[label] = int(cast("int", (curve - level).abs().idxmin()))
-        nearest = curve[epochs[label]]
-        if abs(nearest - level) > tolerance:
+        epoch = min(curve, key=lambda epoch: abs(curve[epoch] - level))
+        epochs[label] = epoch
+        if abs(curve[epoch] - level) > tolerance:
             reason = (
                 f"no accuracy in common within {tolerance:g}: the accuracy of {label}"
-                f" nearest to {level:.3f} is {nearest:.3f}"
+                f" nearest to {level:.3f} is {curve[epoch]:.3f}"
             )
             return AccuracyLevel(None, last, reason)
     return AccuracyLevel(level, epochs, None)
 
 
-def _chosen(
+def _chosen_rows(
     groups: Sequence[RepeatedRuns], epochs: Mapping[str, int], split: str
-) -> pd.DataFrame:
+) -> list[Row]:
     rows = []
     for group in groups:
         for run in group.runs:
             epoch = epochs[run.label]
-            completed = run.completed or {}
             row = {
                 "group": group.name,
                 "run": run.label,
                 "epoch": epoch,
-                "epochs_completed": completed.get(epoch),
-                "accuracy": run.points(ACCURACY, split)["shown"].get(epoch, np.nan),
-                "mistakes": run.points(MISTAKES, split)["shown"].get(epoch, np.nan),
-                "has_epoch": run.results.has_epochs(run.name),
+                "epochs_completed": (run.completed or {}).get(epoch),
+                "accuracy": run.known("accuracy", split).get(epoch, np.nan),
+                "mistakes": run.known("mistakes", split).get(epoch, np.nan),
+                "has_epoch": run.has_epochs,
             }
             rows.append(row)
-    return pd.DataFrame(rows)
+    return rows
+
+
+def chosen_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return rows on the chosen epochs as a table."""
+    return pd.DataFrame(rows).astype({"epochs_completed": "Int64", "mistakes": "Int64"})
 
 
 _COLUMNS = (
@@ -268,44 +304,44 @@ _NUMBERS = (
 )
 
 
-def _rows(
-    quantities: Sequence[Criterion],
-    first: Sequence[RunAtEpoch],
-    second: Sequence[RunAtEpoch],
+def criteria_table(
+    rows: Sequence[Row], more_columns: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Return one row per quantity; Holm's method corrects the intervals of the main
-    ones.
+    """Return rows of `EqualAccuracy.criteria` as a table; ``more_columns`` are its first
+    columns.
     """
+    frame = pd.DataFrame(rows, columns=[*more_columns, *_COLUMNS])
+    types = dict.fromkeys(_NUMBERS, "float64") | {"excludes_zero": "boolean"}
+    return frame.astype(types)
+
+
+def _main_rows(
+    measure: str, first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]
+) -> list[Row]:
+    """Return one row per main quantity; Holm's method corrects their intervals."""
+    *at_level, accuracy = criteria.main_criteria(measure)
     last, other_last = (
         [replace(one, epoch=one.run.epochs[-1]) for one in side]
         for side in (first, second)
     )
-    found: dict[str, Difference] = {}
-    for quantity in quantities:
-        if quantity is LAST_ACCURACY:
-            found[quantity.name] = criteria.difference(quantity, last, other_last)
-        else:
-            found[quantity.name] = criteria.difference(quantity, first, second)
-    p_values = {
-        quantity.name: found[quantity.name].p_value
-        for quantity in quantities
-        if quantity.is_main
-    }
-    main = {name: value for name, value in p_values.items() if value is not None}
-    corrected = dict(zip(main, holm(list(main.values())), strict=True))
+    rows = _rows(at_level, first, second) + _rows([accuracy], last, other_last)
+    known = [row for row in rows if row["p_value"] is not None]
+    steps = holm([row["p_value"] for row in known])
+    for row, step in zip(known, steps, strict=True):
+        row |= {"p_value": step.p_value} | _interval(row["result"], step.level)
+    return rows
 
+
+def _rows(
+    quantities: Sequence[Criterion],
+    first: Sequence[RunAtEpoch],
+    second: Sequence[RunAtEpoch],
+) -> list[Row]:
+    """Return one row per quantity, without a correction for several of them."""
     reference = common_reference([one.run for one in (*first, *second)])
     rows = []
     for quantity in quantities:
-        result = found[quantity.name]
-        level, p_value = LEVEL, result.p_value
-        if quantity.name in corrected:
-            level = corrected[quantity.name].level
-            p_value = corrected[quantity.name].p_value
-        low, high = result.interval(level) or (None, None)
-        excludes_zero = None
-        if low is not None and high is not None:
-            excludes_zero = not low <= 0.0 <= high
+        result = criteria.difference(quantity, first, second)
         row = {
             "quantity": quantity.name,
             "title": quantity.title.replace("WordNet", reference),
@@ -315,16 +351,20 @@ def _rows(
             "first_value": result.first,
             "second_value": result.second,
             "difference": result.value,
-            "low": low,
-            "high": high,
-            "level": level,
-            "p_value": p_value,
-            "excludes_zero": excludes_zero,
+            "p_value": result.p_value,
             "seed_deviation": result.seed_deviation,
             "seed_range": result.seed_range,
             "reason": result.reason,
+            "result": result,
         }
-        rows.append(row)
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
-    types = dict.fromkeys(_NUMBERS, "float64") | {"excludes_zero": "boolean"}
-    return frame.astype(types)
+        rows.append(row | _interval(result, LEVEL))
+    return rows
+
+
+def _interval(result: Difference, level: float) -> Row:
+    """Return the columns of a row on the confidence interval of a level."""
+    low, high = result.interval(level) or (None, None)
+    excludes_zero = None
+    if low is not None and high is not None:
+        excludes_zero = not low <= 0.0 <= high
+    return {"low": low, "high": high, "level": level, "excludes_zero": excludes_zero}

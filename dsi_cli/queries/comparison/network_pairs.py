@@ -8,7 +8,8 @@ repetitions are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,22 +36,67 @@ from dsi_cli.queries.run_classes import class_names
 MAX_CLASSES_AT_ALL_EPOCHS = 256
 MAX_EPOCHS = 20
 NEAREST = 3  # number of nearest classes that are listed
-_FIELDS = ("value", "null_mean", "null_std", "z", "excess", "classes_used", "reason")
+_NUMBERS = ("value", "null_mean", "null_std", "z", "excess")
+_COUNTS = ("at", "first_epoch", "second_epoch", "classes_used")
+_FIELDS = (*_NUMBERS, "classes_used", "reason")
+_TYPES = dict.fromkeys(_COUNTS, "Int64") | dict.fromkeys(_NUMBERS, "float64")
+Row = dict[Any, Any]
 
 
-def cross_alignment(
-    first: ComparedRun, second: ComparedRun, measure: str, *, last_only: bool = False
-) -> list[dict[str, Any]]:
-    """Return the SAI of two networks' matrices at their common epochs, or at the last of
-    them, without confidence intervals; without an epoch, one row with the ``reason``.
+def networks_of(
+    runs: Sequence[ComparedRun],
+    measure: str,
+    split: str,
+    *,
+    last_only: bool = False,
+    most: int | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> pd.DataFrame:
+    """Return the SAI of the matrices of every two networks at their common epochs, or at
+    the last of them, without confidence intervals; without an epoch, one row with the
+    ``reason``.
 
-    The keys are ``first``, ``second``, ``of`` (the two matrices), ``common_classes``,
+    The columns are ``first``, ``second``, ``of`` (the two matrices), ``common_classes``,
     ``classes_by``, ``matched_by``, ``at`` (the number by which epochs are matched),
-    ``first_epoch``, ``second_epoch``, ``measure``, and the fields of `Alignment`.
+    ``first_epoch``, ``second_epoch``, ``measure``, and the fields of `Alignment`. With
+    ``most``, pairs beyond so many have only the rows with a reason. ``progress`` is
+    called with the number of finished epochs and that of all.
+    """
+    rows: list[Row] = []
+    jobs: dict[int, list[tuple[Row, RunAtEpoch, RunAtEpoch]]] = {}
+    aligned = 0
+    for first, second in combinations(runs, 2):
+        pair, reason, epochs = _matched(first, second, measure, split)
+        if reason is not None:
+            rows.append(pair | {"of": None, "reason": reason})
+            continue
+        aligned += 1
+        if most is not None and aligned > most:
+            continue
+        for at, one, other in epochs[-1:] if last_only else epochs:
+            numbers = {"at": at, "first_epoch": one.epoch, "second_epoch": other.epoch}
+            rows.append(pair | numbers)
+            jobs.setdefault(at, []).append((rows[-1], one, other))
+
+    # Each network is prepared once, and only those of one epoch are in memory.
+    for done, at in enumerate(sorted(jobs), start=1):
+        prepared: dict[Any, PreparedMatrix] = {}
+        for row, one, other in jobs[at]:
+            row |= _alignment(one, other, measure, prepared)
+        progress(done, len(jobs))
+    frame = pd.DataFrame(rows)
+    return frame.reindex(columns=[*frame, *_TYPES.keys() - {*frame}]).astype(_TYPES)
+
+
+def _matched(
+    first: ComparedRun, second: ComparedRun, measure: str, split: str
+) -> tuple[Row, str | None, list[tuple[int, RunAtEpoch, RunAtEpoch]]]:
+    """Return the description of two networks, the reason why they are not compared, and
+    the networks at their common epochs.
     """
     classes = match_classes(first, second)
     matched_by, epochs = match_epochs(first, second)
-    described: dict[str, Any] = {
+    described = {
         "first": first.label,
         "second": second.label,
         "of": f"{first.own},{second.own}",
@@ -63,31 +109,37 @@ def cross_alignment(
     if reason is None and not epochs:
         reason = f"no epoch in common, by {matched_by}"
     if reason is not None:
-        return [described | {"of": None, "reason": reason}]
-    if last_only:
-        epochs = epochs[-1:]
-    elif classes.common > MAX_CLASSES_AT_ALL_EPOCHS:
+        return described, reason, []
+    if classes.common > MAX_CLASSES_AT_ALL_EPOCHS:
         epochs = log_spaced(epochs, MAX_EPOCHS)
     assert classes.order is not None
     in_order = np.arange(classes.common)
-    rows = []
+    matched = []
     for at, first_epoch, second_epoch in epochs:
-        a = RunAtEpoch(first, first_epoch, in_order, "")
-        b = RunAtEpoch(second, second_epoch, classes.order, "")
-        diagonals = np.diagonal(a.csm("own")) + np.diagonal(b.csm("own"))
-        kept = np.flatnonzero(~np.isnan(diagonals))
-        pair = MatrixPair(_prepared(a, kept), _prepared(b, kept), np.arange(len(kept)))
-        entry = pair.alignments([measure], 0, 0, 0, with_p_value=False)[measure]
-        row = described | {
-            "at": at,
-            "first_epoch": first_epoch,
-            "second_epoch": second_epoch,
-        }
-        row |= {name: getattr(entry, name) for name in _FIELDS}
-        if entry.value is not None:
-            row["reason"] = None
-        rows.append(row)
-    return rows
+        one = RunAtEpoch(first, first_epoch, in_order, split)
+        other = RunAtEpoch(second, second_epoch, classes.order, split)
+        matched.append((at, one, other))
+    return described, None, matched
+
+
+def _alignment(
+    one: RunAtEpoch,
+    other: RunAtEpoch,
+    measure: str,
+    prepared: dict[Any, PreparedMatrix],
+) -> Row:
+    """Return the fields of the SAI of two networks."""
+    diagonals = np.diagonal(one.csm("own")) + np.diagonal(other.csm("own"))
+    kept = np.flatnonzero(~np.isnan(diagonals))
+    matrices = []
+    for network in (one, other):
+        key = (network.key, kept.tobytes())
+        if key not in prepared:
+            prepared[key] = PreparedMatrix(network.csm("own")[np.ix_(kept, kept)])
+        matrices.append(prepared[key])
+    pair = MatrixPair(matrices[0], matrices[1], np.arange(len(kept)))
+    entry = pair.alignments([measure], 0, 0, 0, with_inference=False)[measure]
+    return {name: getattr(entry, name) for name in _FIELDS}
 
 
 def _reason_not_compared(
@@ -96,16 +148,9 @@ def _reason_not_compared(
     for run in (first, second):
         if run.own is None:
             return f"{run.label} has neither an NCSM nor a TNCSM"
-        if run.results.is_vast(run.name):
+        if run.is_vast:
             return f"{run.label} has too many classes for its matrix to be stored"
     return classes.reason if classes.order is None else None
-
-
-def _prepared(at_epoch: RunAtEpoch, kept: NDArray[np.intp]) -> PreparedMatrix:
-    return at_epoch.kept(
-        ("prepared", kept.tobytes()),
-        lambda: PreparedMatrix(at_epoch.csm("own")[np.ix_(kept, kept)]),
-    )
 
 
 class NetworkPair(NamedTuple):

@@ -7,7 +7,7 @@ band is from the lowest to the highest run.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -16,15 +16,13 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.comparison.criteria import measure_title
-from dsi_cli.queries.comparison.runs import (
-    ACCURACY,
-    ALIGNMENT,
-    MAX_WSI,
-    MIN_WSI,
-    NIDM,
-    WIDM,
-    ComparedRun,
-    CurveRows,
+from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.quantities import (
+    AGREEMENT,
+    PREDICTIONS,
+    Quantity,
+    alignment,
+    quantity,
 )
 
 SEED_PATTERN = (
@@ -34,6 +32,9 @@ SEED_PATTERN = (
 repetitions.
 """
 BAND = "lowest to highest"
+BAND_COLUMNS = (
+    *("curve", "group", "runs", "x", "mean", "low", "high", "chance", "chance_std"),
+)
 NETWORKS = "networks"  # name of the curve of the SAI between two networks
 
 
@@ -50,31 +51,36 @@ class RunCurve(NamedTuple):
     name: str
     title: str
     axis: str
-    rows: CurveRows
+    of: str  # the name of the quantity; the agreement stands for the chosen measure
     chance: bool = False  # True if figures show the chance level
 
     @property
     def is_excess(self) -> bool:
         """True if the values are an excess, whose chance level is 0."""
-        return self.rows.column == "excess"
+        return self.of == AGREEMENT
+
+    def quantity(self, measure: str) -> Quantity:
+        """Return the quantity of the curve; ``measure`` is that of the SAI."""
+        return alignment([measure]) if self.is_excess else quantity(self.of)
 
     def axis_title(self, measure: str, split: str) -> str:
         """Return the title of the vertical axis."""
         axis = measure_title(measure) if self.is_excess else self.axis
-        return f"{axis} ({split})" if self.rows.has_split else axis
+        has_split = quantity(self.of).split == PREDICTIONS
+        return f"{axis} ({split})" if has_split else axis
 
 
 _NEAR = "How near mistakes fall, by"
 _SIMILARITY = "Similarity to the"
 CURVES = (
-    RunCurve("accuracy", "Accuracy", "accuracy", ACCURACY),
-    RunCurve("alignment", "Agreement with WordNet", "", ALIGNMENT),
-    RunCurve("max_wsi", f"{_SIMILARITY} most similar classes", "max WSI", MAX_WSI),
-    RunCurve("min_wsi", f"{_SIMILARITY} least similar classes", "min WSI", MIN_WSI),
-    RunCurve("widm", f"{_NEAR} WordNet", "WIDM of mistakes", WIDM, chance=True),
-    RunCurve("nidm", f"{_NEAR} the network", "NIDM of mistakes", NIDM, chance=True),
+    RunCurve("accuracy", "Accuracy", "accuracy", "accuracy"),
+    RunCurve("alignment", "Agreement with WordNet", "", AGREEMENT),
+    RunCurve("max_wsi", f"{_SIMILARITY} most similar classes", "max WSI", "max_wsi"),
+    RunCurve("min_wsi", f"{_SIMILARITY} least similar classes", "min WSI", "min_wsi"),
+    RunCurve("widm", f"{_NEAR} WordNet", "WIDM of mistakes", "widm", chance=True),
+    RunCurve("nidm", f"{_NEAR} the network", "NIDM of mistakes", "nidm", chance=True),
 )
-NETWORK_CURVE = RunCurve(NETWORKS, "Similarity between the networks", "", ALIGNMENT)
+NETWORK_CURVE = RunCurve(NETWORKS, "Similarity between the networks", "", AGREEMENT)
 """The curve of the SAI between two networks, which is in no table."""
 
 
@@ -151,21 +157,27 @@ def curve_bands(
     """
     runs = [run for group in groups for run in group.runs]
     by_completed = all_know_completed_epochs(runs)
-    bands = []
+    points = []
     for curve, group in product(CURVES, groups):
-        points = {
-            run.label: _points(curve.rows, run, split, measure, by_completed)
-            for run in group.runs
-        }
-        values = {label: rows["value"] for label, rows in points.items()}
-        band = _band(curve.name, group.name, values)
-        chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()})
-        band["chance"] = chance.mean(axis=1).reindex(band["x"]).to_numpy()
-        if len(points) == 1:
-            (rows,) = points.values()
-            band["chance_std"] = rows["chance_std"].reindex(band["x"]).to_numpy()
-        bands.append(band)
-    return pd.concat(bands, ignore_index=True)
+        for run in group.runs:
+            rows = run.points(curve.quantity(measure), split)
+            x = rows["epochs_completed"] if by_completed else rows.index.to_series()
+            # The deviation of the chance level is on the scale of the value, so divide
+            # it to get that of the excess.
+            std = rows["null_std"].astype(np.float64)
+            if curve.is_excess:
+                std = std / (1 - rows["null_mean"].astype(np.float64))
+            of_run = {
+                "curve": curve.name,
+                "group": group.name,
+                "member": run.label,
+                "x": x.to_numpy(dtype=np.float64, na_value=np.nan),
+                "value": rows["shown"].to_numpy(),
+                "chance": rows["null_mean"].to_numpy(dtype=np.float64),
+                "chance_std": std.to_numpy(),
+            }
+            points.append(pd.DataFrame(of_run))
+    return _bands(pd.concat(points, ignore_index=True))
 
 
 def network_bands(
@@ -175,46 +187,42 @@ def network_bands(
     `curve_bands`: for each two groups over their pairs of runs, and within groups.
     """
     group_of_run = {run.label: group.name for group in groups for run in group.runs}
-    pairs: dict[str, dict[str, pd.Series]] = {}
     known = networks.dropna(subset="excess")
-    for (one, other), rows in known.groupby(["first", "second"], sort=False):
-        first, second = group_of_run[str(one)], group_of_run[str(other)]
-        name = f"within {first}" if first == second else f"{first} – {second}"
-        series = rows.set_index("at")["excess"]
-        pairs.setdefault(name, {})[f"{one} – {other}"] = series
-    bands = [_band(NETWORKS, name, series) for name, series in pairs.items()]
-    return pd.concat([_band(NETWORKS, "", {}), *bands], ignore_index=True)
+    names, members = [], []
+    for one, other in zip(known["first"], known["second"], strict=True):
+        first, second = group_of_run[one], group_of_run[other]
+        names.append(f"within {first}" if first == second else f"{first} – {second}")
+        members.append(f"{one} – {other}")
+    points = {
+        "curve": NETWORKS,
+        "group": pd.Series(names, dtype=object),
+        "member": pd.Series(members, dtype=object),
+        "x": known["at"].to_numpy(dtype=np.float64),
+        "value": known["excess"].to_numpy(),
+    }
+    return _bands(pd.DataFrame(points).assign(chance=np.nan, chance_std=np.nan))
 
 
-def _band(curve: str, group: str, series: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """Return the band of values, one series per run or pair of runs, without a chance
-    level.
+def _bands(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the bands of points, one member per run or pair of runs, at every x that
+    all members of a group have.
     """
-    values = pd.DataFrame(series).dropna().sort_index()
-    band = pd.DataFrame({"x": values.index.astype(int)})
-    band.insert(0, "curve", curve)
-    band.insert(1, "group", group)
-    band.insert(2, "runs", len(series))
-    band["mean"] = values.mean(axis=1).to_numpy()
-    band["low"] = values.min(axis=1).to_numpy()
-    band["high"] = values.max(axis=1).to_numpy()
-    return band.assign(chance=np.nan, chance_std=np.nan)
-
-
-def _points(
-    selected: CurveRows, run: ComparedRun, split: str, measure: str, by_completed: bool
-) -> pd.DataFrame:
-    """Return the values, chance level and its deviation of a curve, by completed epochs
-    or epoch number.
-    """
-    rows = run.points(selected, split, measure)
-    x = rows["epochs_completed"] if by_completed else rows.index.to_series()
-    # The deviation of the chance level is on the scale of the value, so divide it to
-    # get that of the excess.
-    std = rows["null_std"].astype(np.float64)
-    if selected.column == "excess":
-        std = std / (1 - rows["null_mean"].astype(np.float64))
-    points = pd.DataFrame({"value": rows["shown"], "chance_std": std})
-    points["chance"] = rows["null_mean"].astype(np.float64)
-    points.index = pd.Index(x.to_numpy(dtype=np.float64, na_value=np.nan))
-    return points[points.index.notna()]
+    by = ["curve", "group"]
+    points = points.assign(runs=points.groupby(by)["member"].transform("nunique"))
+    known = points.dropna(subset=["x", "value"]).astype({"x": "int64"})
+    # The groups keep their order, which a stable sort by x would lose.
+    order = known.groupby(by, sort=False).ngroup()
+    known = known.assign(order=order)
+    bands = known.groupby(["order", "x", *by, "runs"]).agg(
+        mean=("value", "mean"),
+        low=("value", "min"),
+        high=("value", "max"),
+        chance=("chance", "mean"),
+        chance_std=("chance_std", "first"),
+        members=("value", "size"),
+    )
+    bands = bands.reset_index()
+    bands.loc[bands["runs"] > 1, "chance_std"] = np.nan
+    return bands.loc[bands["members"] == bands["runs"], list(BAND_COLUMNS)].reset_index(
+        drop=True
+    )

@@ -9,11 +9,11 @@ of completed epochs if both runs have it, or else by the trainers' epoch numbers
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,44 +21,24 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, count, suggestion
 from dsi_cli.queries.matrices import reference_title
+from dsi_cli.queries.quantities import WSI, Quantity, quantity
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
-# size of the matrices of a run that stay in memory between two reads
-MAX_CACHED_BYTES = 64 << 20
-
-
-class CurveRows(NamedTuple):
-    """The rows of a quantity in the curves table, and the column of its values.
-
-    In ``of`` and ``variant``, ``{own}`` is the matrix of the network's similarity,
-    ``{split}`` the split of the predictions, and ``{measure}`` the measure of the SAI.
-    """
-
-    metric: str
-    of: str = ""
-    has_split: bool = False
-    variant: str = ""
-    column: str = "value"
-
-
-ACCURACY = CurveRows("accuracy", has_split=True)
-MISTAKES = CurveRows("mistakes", has_split=True)
-RELIABILITY = CurveRows("reliability", "ccsm", has_split=True)
-ALIGNMENT = CurveRows("sai", "{own},scsm", variant="{measure}", column="excess")
-MAX_WSI = CurveRows("wsi", "{own}", variant="max")
-MIN_WSI = CurveRows("wsi", "{own}", variant="min")
-WIDM = CurveRows("idm", "scsm", has_split=True, variant="errors")
-NIDM = CurveRows("idm", "{own}", has_split=True, variant="errors")
+POINT_COLUMNS = (
+    *("epoch", "step", "epochs_completed", "samples_used"),
+    *("value", "excess", "null_mean", "null_std", "z"),
+)
+CURVE_KEYS = ("metric", "of", "split", "variant")
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
     """One run of a results folder.
 
-    Its tables are read once, and its matrices and predictions are kept, since pairs of
-    runs share them.
+    Its tables are read once, and all that a comparison derives from them is kept, since
+    pairs of runs share it.
     """
 
     # the unique label: the run's name, after a part of the folder's path if several
@@ -73,9 +53,30 @@ class ComparedRun:
         return class_rows(self.results, self.name).reset_index(drop=True)
 
     @cached_property
+    def labels_id(self) -> str | None:
+        """The id of the label list; None without labels."""
+        known = self.classes["labels_id"].dropna().unique()
+        return str(known[0]) if len(known) == 1 else None
+
+    @cached_property
+    def reference(self) -> str:
+        """The name of the main reference for readers."""
+        return reference_title(self.results, self.name)
+
+    @cached_property
     def epochs(self) -> list[int]:
         """The epochs with matrices."""
         return self.results.epochs(self.name)
+
+    @cached_property
+    def has_epochs(self) -> bool:
+        """False for a single checkpoint without an epoch number."""
+        return self.results.has_epochs(self.name)
+
+    @cached_property
+    def is_vast(self) -> bool:
+        """True if the run has too many classes for its matrices to be stored."""
+        return self.results.is_vast(self.name)
 
     @cached_property
     def completed(self) -> dict[int, int] | None:
@@ -89,74 +90,67 @@ class ComparedRun:
         return {int(epoch): int(completed) for epoch, completed in epochs}
 
     @cached_property
-    def _curves(self) -> dict[Any, pd.DataFrame]:
+    def _curves(self) -> pd.DataFrame:
         """The points of all curves by epoch, for the main reference and the last
-        checkpoint of an epoch, by metric, of, split and variant.
+        checkpoint of an epoch.
         """
-        rows = self.results.last_saves(
-            self.results.curves_of(self.name),
-            "metric",
-            "of",
-            "split",
-            "variant",
-            "reference",
-        )
-        points = rows.set_index("epoch").sort_index()
-        keys = [
-            points[name].fillna("") for name in ("metric", "of", "split", "variant")
-        ]
-        return dict(iter(points.groupby(keys, sort=False)))
+        rows = self.results.curves_of(self.name)
+        keys = (*CURVE_KEYS, "reference")
+        rows = rows[[*keys, *POINT_COLUMNS]]
+        points = self.results.last_saves(rows, *keys).set_index("epoch")
+        return points.fillna(dict.fromkeys(CURVE_KEYS, ""))
+
+    @cached_property
+    def _places(self) -> dict[Any, Any]:
+        """The places of the points of each curve, by the values of `CURVE_KEYS`."""
+        return self._curves.groupby(list(CURVE_KEYS), sort=False).indices
 
     @cached_property
     def own(self) -> str | None:
         """The matrix of the network's similarity, one of `NETWORK_MATRICES`; None if
         the curves table has none of them.
         """
-        known = {key[1:3] for key in self._curves if key[0] == "wsi"}
+        known = {(of, split) for metric, of, split, _ in self._places if metric == WSI}
         for name in NETWORK_MATRICES:
             kind, split = MatrixId.parse(name)
             if (kind, split or "") in known:
                 return name
         return None
 
-    def points(
-        self, rows: CurveRows, split: str = "", measure: str = "pearson"
-    ) -> pd.DataFrame:
-        """Return the rows of a quantity by epoch, in order; the column ``shown`` has
-        its values.
+    def points(self, of: str | Quantity, split: str | None = None) -> pd.DataFrame:
+        """Return the rows of a quantity, by name or as an entry, in the curves table by
+        epoch, in order; the column ``shown`` has its values.
         """
-        of = rows.of.format(own=self.own, split=split)
-        used: str | None = split if rows.has_split else ""
-        # The split of a WSI is that of its matrix.
-        if rows.metric == "wsi":
-            of, used = MatrixId.parse(of)
-        key = (rows.metric, of, used or "", rows.variant.format(measure=measure))
-        selected = (*key, rows.column)
-        if selected not in self.kept:
-            empty = next(iter(self._curves.values())).iloc[:0]
-            found = self._curves.get(key, empty)
-            shown = found[rows.column].astype(np.float64)
-            self.kept[selected] = found.assign(shown=shown)
-        points: pd.DataFrame = self.kept[selected]
+        if (of, split) not in self.kept:
+            entry = quantity(of) if isinstance(of, str) else of
+            key = entry.key(self.own or NETWORK_MATRICES[0], split)
+            place = tuple(key[name] or "" for name in CURVE_KEYS)
+            rows = self._curves.iloc[self._places.get(place, [])]
+            shown = rows[entry.column].astype(np.float64)
+            self.kept[of, split] = rows.assign(shown=shown)
+        points: pd.DataFrame = self.kept[of, split]
         return points
 
-    @cached_property
-    def csm(self) -> Callable[[str, int], NDArray[np.float32]]:
-        """The function that reads the matrix of an epoch by its kind and split, such as
-        ``ncsm`` or ``ccsm-test``.
+    def known(self, of: str | Quantity, split: str | None = None) -> dict[int, float]:
+        """Return the values of a quantity by epoch, without missing ones."""
+        key = (of, split, "known")
+        if key not in self.kept:
+            values = self.points(of, split)["shown"].dropna()
+            epochs = values.index.astype(int).tolist()
+            self.kept[key] = dict(zip(epochs, values.tolist(), strict=True))
+        known: dict[int, float] = self.kept[key]
+        return known
 
-        As many matrices as fit in `MAX_CACHED_BYTES` stay in memory, so do not change a
-        matrix. `Results.csm` documents the errors.
+    def csm(self, kind: str, epoch: int) -> NDArray[np.float32]:
+        """Return the matrix of an epoch by its kind and split, such as ``ncsm`` or
+        ``ccsm-test``.
+
+        `Results.csm` documents the errors.
         """
-        self.results.require_matrices(self.name)
-        bytes_of_one = max(1, 4 * len(self.classes) ** 2)
-
-        @lru_cache(maxsize=max(2, MAX_CACHED_BYTES // bytes_of_one))
-        def read(kind: str, epoch: int) -> NDArray[np.float32]:
-            name, split = MatrixId.parse(kind)
-            return self.results.csm(name, epoch, split, self.name).to_numpy()
-
-        return read
+        if self.is_vast:
+            self.results.require_matrices(self.name)
+        name, split = MatrixId.parse(kind)
+        return self.results.csm(name, epoch, split, self.name).to_numpy()
 
     @cached_property
     def kept(self) -> dict[Any, Any]:
@@ -168,7 +162,7 @@ def common_reference(runs: Sequence[ComparedRun]) -> str:
     """Return the name of the main reference for readers, without a name if the runs
     have different ones.
     """
-    names = {reference_title(run.results, run.name) for run in runs}
+    names = {run.reference for run in runs}
     return names.pop() if len(names) == 1 else "the reference"
 
 
@@ -254,7 +248,7 @@ class CommonClasses:
 def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     """Return the common classes of two runs."""
     a, b = first.classes, second.classes
-    labels = [_labels_id(classes) for classes in (a, b)]
+    labels = [first.labels_id, second.labels_id]
     has_same_number = len(a) == len(b)
     in_order = np.arange(len(a))
     if has_same_number and labels[0] is not None and labels[0] == labels[1]:
@@ -303,11 +297,6 @@ def match_epochs(
     )
     common = sorted(number for number in one if number in other)
     return by, [(number, one[number], other[number]) for number in common]
-
-
-def _labels_id(classes: pd.DataFrame) -> str | None:
-    known = classes["labels_id"].dropna().unique()
-    return str(known[0]) if len(known) == 1 else None
 
 
 def _identifies(column: pd.Series) -> bool:
