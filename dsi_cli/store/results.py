@@ -124,6 +124,15 @@ class Results:
         "The histogram of sample cosines with the class's template.",
     )
 
+    def suspects(self) -> pd.DataFrame:
+        """Return the classes, pairs and groups that deserve a look, the strongest
+        first; without rows if nothing is suspect at a false discovery rate of 10 %.
+
+        Runs with the same classes are judged together, and ``run`` has the strongest
+        evidence. ``docs/tables.md`` describes the columns.
+        """
+        return self._table(schema.SUSPECTS)
+
     @cached_property
     def names(self) -> list[str]:
         """The names of the runs in the folder, ``seed2`` before ``seed10``."""

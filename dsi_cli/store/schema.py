@@ -259,6 +259,41 @@ FACTS = Table(
         " missing, note otherwise; never null",
     ),
 )
+SUSPECT_KINDS = (
+    "wrong-label",
+    "duplicate",
+    "mislabelled-images",
+    "shortcut",
+    "wrong-sense",
+    "dead-class",
+)
+SUSPECTS = Table(
+    "suspects.parquet", "one suspect: a class, a pair or a group, the strongest first"
+).with_columns(
+    Column("kind", TEXT, f"{', '.join(SUSPECT_KINDS)}; never null"),
+    Column("run", TEXT, "the run with the strongest evidence; never null"),
+    _CLASS,
+    _NAME,
+    Column("other_index", INTEGER, "class_index of the other class of a pair"),
+    Column("other_name", TEXT, "its label"),
+    Column(
+        "members",
+        INTEGERS,
+        "class_index of all classes concerned; of a wrong-label, each has the next"
+        " one's name",
+    ),
+    Column("score", FLOAT, "the test statistic, which method.md defines for each kind"),
+    Column("null_mean", FLOAT, "its chance level"),
+    Column("null_std", FLOAT, "standard deviation of the chance level"),
+    Column(
+        "q_value", FLOAT, "false discovery rate at which this suspect is on the list"
+    ),
+    Column("epochs", INTEGER, "epochs of the run that show the suspect, each alone"),
+    Column("of_epochs", INTEGER, "stored epochs of the run after the first training"),
+    Column("seeds", INTEGER, "runs with these classes that show the suspect"),
+    Column("evidence", TEXT, "a sentence that names all classes concerned"),
+    Column("next_step", TEXT, "what to do, for example a command"),
+)
 CSMS = Table("csms", "the row of one class in one matrix").with_columns(
     _RUN,
     Column("kind", TEXT, "ncsm, ncsm_centred, ccsm, tncsm or tncsm_equal; never null"),
@@ -463,6 +498,7 @@ TABLES = (
     SPECTRUM,
     PHASES,
     FACTS,
+    SUSPECTS,
     CSMS,
     NEIGHBORS,
     HEADS,
