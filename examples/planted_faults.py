@@ -279,7 +279,7 @@ def make_split(
         if training and faulty and name == DEAD:
             continue
         labels = np.full(count, NAMES.index(name))
-        if training and faulty and name == MISLABELLED:
+        if faulty and name == MISLABELLED:
             labels[: round(SHARE * count)] = NAMES.index(TAKEN_FOR)
         images.append(drawn(look, count, generator, in_water=in_water))
         targets.append(labels)
@@ -370,7 +370,7 @@ def write_mapping(path: Path, *, faulty: bool) -> None:
         name, sense = WRONG_SENSE
         senses[name] = sense
     with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("label", "synset"), *senses.items()])
+        csv.writer(file).writerows([("name", "synset"), *senses.items()])
 
 
 def main() -> None:

@@ -72,6 +72,8 @@ def print_findings(summary: Summary) -> None:
 def _print_suspects(out: str) -> None:
     """Print the strongest suspects, a line each, and the command that lists all."""
     found = suspects_or_none(Results(out))
+    if found is None:
+        return
     if not found:
         print()
         console.print_sentence(f"{NO_SUSPECTS.capitalize()}.")

@@ -69,7 +69,7 @@ def _print(shown: pd.DataFrame, *, quiet: bool) -> None:
     console.print_sentence(f"{suspects} {RATE}, the strongest first")
     for row in described(shown):
         print()
-        console.print_styled((row["kind"], "bold"), (f"   {row['strength']}", "dim"))
+        console.print_styled((row["kind"], "bold"), (f"   {row['rate']}", "dim"))
         console.print_sentence(row["evidence"], indent=2)
         if not quiet:
             console.print_sentence(f"Next: {row['next_step']}", indent=2, hanging=4)
