@@ -35,7 +35,7 @@ from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.summary import Summary, summarise
-from dsi_cli.analysis.tables import facts
+from dsi_cli.analysis.tables import facts, suspects
 from dsi_cli.analysis.tables.epoch_files import EpochFiles
 from dsi_cli.analysis.tables.result_tables import RunRows, write_tables
 from dsi_cli.checkpoints.records import FAILED, Record
@@ -247,6 +247,7 @@ def write_results(plan: Plan, made: Sequence[MadeRows]) -> tuple[bool, list[Fact
         noticed += facts.of_run(plan.out, of_run, reason)
     names = [one.run.name for one in made]
     is_changed |= facts.write(plan.out, noticed, names, plan.replaced)
+    is_changed |= suspects.write(plan.out)
     for name in plan.replaced:
         EpochFiles(plan.out, name).remove_others()
 

@@ -1,0 +1,850 @@
+"""Classes, pairs and groups that deserve a look **[ours]**: names that fit another class
+better, pairs and groups that are close without a reason, classes that are not learned.
+
+What is usual is measured on the other classes and pairs of the same network, so each
+score has a chance level and a p-value. The procedure of Benjamini and Hochberg (1995,
+https://doi.org/10.1111/j.2517-6161.1995.tb02031.x) corrects the p-values of each kind.
+
+- The *residual* of a pair is its similarity (Fisher's z of the cosine) minus a
+  least-squares fit by the reference and by one effect for each of its two classes
+  (the additive model of a round robin, Warner, Kenny and Stoto 1979,
+  https://doi.org/10.1037/0022-3514.37.10.1742).
+- Every data set has natural look-alikes, so the upper tail of the residuals is taken to
+  be exponential, not normal (peaks over a threshold, Pickands 1975,
+  https://doi.org/10.1214/aos/1176343003).
+- The *fit* of the name ``k`` to class ``i`` is the correlation of row ``i`` of the
+  network with row ``k`` of the reference, plus the cosine of class vector ``i`` with
+  its prediction from the other classes (kriging with the reference as covariance,
+  Rasmussen and Williams 2006, section 5.4.2).
+- Symmetric confusions with class effects are quasi-symmetry (Caussinus 1965,
+  https://doi.org/10.5802/afst.519); what is left of a difference between both
+  directions of a pair is tested by the binomial distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import comb
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.metrics import class_alignment
+from dsi_cli.metrics.permutation_null import MIN_Z
+
+Values = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+FALSE_DISCOVERY_RATE = 0.1
+SINGLE_TEST = 0.05
+"""The p-value up to which an epoch or a run shows a suspect that is given."""
+MIN_CLASSES = 20  # below, only dead classes are found
+TAIL = 0.1
+"""The largest share of values that are the tail; of pairs, at most two per class, so
+that it consists of neighbours.
+"""
+DEGREES_OF_FREEDOM = 8
+"""Of Student's t for the scores of classes with the right name; lists of 100 classes of
+an ImageNet head have such tails.
+"""
+MAD_TO_DEVIATION = 1.4826  # for a normal distribution
+MAX_COSINE = 0.999  # keeps Fisher's z finite
+CYCLE_P, NAME_P = 0.001, 0.01
+"""The names of a cycle must gain as much on average as exchanges of the first p-value,
+and each as much as random names of the second one.
+"""
+MAX_ODDS = 50.0
+"""The most by which the prior odds of a sense raise its weight among the tests."""
+SAME = 0.5
+"""Up to this informedness (0 is chance, 1 is perfect), the predictions do not tell the
+two classes of a pair apart.
+"""
+MIN_SHARE = 0.1  # the share of a class that is predicted as another one
+GROUP_SIZES = range(3, 9)
+MIN_RESIDUAL, MAX_RESIDUAL = 1.0, 3.0
+"""Each pair of a group has at least the first; the second is the most that a pair counts,
+so that no single pair makes a group. Both are in standard deviations.
+"""
+TINY = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A class, a pair or a group that deserves a look.
+
+    ``members`` are the indices of its classes. Of names that are exchanged, each class
+    has the name of the next one. ``details`` are the values that its sentence needs.
+    """
+
+    kind: str
+    members: tuple[int, ...]
+    score: float
+    null_mean: float
+    null_std: float
+    q_value: float
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Senses:
+    """Other senses of the names: for each, the class, its row ``(n, C)`` of the
+    reference, and how probable it is in relation to the sense that was used.
+    """
+
+    owners: Indices
+    rows: Values
+    odds: Values
+
+
+@dataclass(frozen=True)
+class Network:
+    """The evidence of one network, or the mean over several networks with the same
+    classes.
+
+    Parameters
+    ----------
+    similarity : (C, C) float, Fisher's z of the cosines of the centred class vectors.
+    reference : (C, C) float, or None; larger values are more similar.
+    counts : by split, the confusion counts ``(C, C)``, possibly a mean over networks.
+    senses : the other senses of the names, or None.
+    """
+
+    similarity: Values
+    reference: Values | None = None
+    counts: Mapping[str, Values] = field(default_factory=dict)
+    senses: Senses | None = None
+
+    @cached_property
+    def has_learned(self) -> bool:
+        """Whether the agreement with the reference is above chance; without a
+        reference, True.
+        """
+        if self.reference is None:
+            return True
+        aligned = class_alignment.align_group(self.similarity, self.reference)
+        return aligned.z is not None and aligned.z >= MIN_Z
+
+    @cached_property
+    def plain(self) -> Values:
+        """The residuals of all pairs by the class effects alone."""
+        return pair_residuals(self.similarity)
+
+    @cached_property
+    def residuals(self) -> Values:
+        """The residuals of all pairs."""
+        return pair_residuals(self.similarity, self.reference)
+
+    @cached_property
+    def is_far(self) -> NDArray[np.bool_]:
+        """Whether the reference puts a pair ``(C, C)`` farther apart than the mean."""
+        if self.reference is None:
+            return np.zeros_like(self.residuals, dtype=bool)
+        far: NDArray[np.bool_] = self.reference < upper(self.reference).mean()
+        return far
+
+    @cached_property
+    def fits(self) -> Values:
+        """The fits ``(C, C)`` of all names to all classes."""
+        assert self.reference is not None
+        return name_fits(self.similarity, self.reference)
+
+    @cached_property
+    def gains(self) -> Values:
+        """How much better each other name fits each class than its own ``(C, C)``."""
+        gains: Values = self.fits - np.diag(self.fits)[:, None]
+        return gains
+
+    @cached_property
+    def exchanges(self) -> Values:
+        """The mean gain ``(C, C)`` if two names are exchanged."""
+        exchanges: Values = (self.gains + self.gains.T) / 2
+        return exchanges
+
+    @cached_property
+    def random_gains(self) -> Values:
+        """The gains of all other names."""
+        return off_diagonal(self.gains)
+
+    @cached_property
+    def exchange_tail(self) -> Tail:
+        """The tail of the exchanges of all pairs."""
+        return Tail.of(upper(self.exchanges))
+
+    @cached_property
+    def gain_tail(self) -> Tail:
+        """The tail of the gains of all other names."""
+        return Tail.of(self.random_gains)
+
+    @cached_property
+    def group_scores(self) -> Values:
+        """What each pair adds to a group."""
+        return group_scores(self.residuals, self.is_far)
+
+    @cached_property
+    def name_p_values(self) -> Values:
+        """The p-values ``(C,)`` of the classes' own names."""
+        return class_p_values(name_scores(self.gains))
+
+    @cached_property
+    def sense_gains(self) -> Values:
+        """How much better each other sense fits its class."""
+        assert self.reference is not None
+        assert self.senses is not None
+        fits = sense_fits(self.similarity, self.reference, self.senses)
+        gains: Values = fits - np.diag(self.fits)[self.senses.owners]
+        return gains
+
+
+# The tests
+
+
+def upper(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of all pairs, those above the diagonal."""
+    return matrix[np.triu_indices(len(matrix), 1)]
+
+
+def off_diagonal(matrix: Values) -> Values:
+    """Return all values but the diagonal."""
+    return matrix[~np.eye(len(matrix), dtype=bool)]
+
+
+def robust_deviation(values: Values) -> float:
+    """Return the standard deviation of normal values, by their median deviation."""
+    return float(MAD_TO_DEVIATION * np.median(np.abs(values - np.median(values))))
+
+
+class Tail(NamedTuple):
+    """The exponential upper tail of usual scores."""
+
+    share: float  # the share of the scores that are above the threshold
+    threshold: float
+    scale: float
+
+    @classmethod
+    def of(cls, usual: Values, share: float = TAIL) -> Tail:
+        """Return the tail of the usual scores.
+
+        The median of the excesses gives the scale, so that suspects among the usual
+        scores hardly change it.
+        """
+        threshold = float(np.quantile(usual, 1 - share))
+        excesses = usual[usual > threshold] - threshold
+        scale = np.median(excesses) / np.log(2) if len(excesses) else 0.0
+        return cls(share, threshold, max(float(scale), TINY))
+
+    @classmethod
+    def of_pairs(cls, matrix: Values) -> Tail:
+        """Return the tail of the pairs of a matrix, whose values belong to the nearest
+        classes.
+        """
+        return cls.of(upper(matrix), min(TAIL, 4 / (len(matrix) - 1)))
+
+    def p_values(self, scores: Values) -> Values:
+        """Return the probability of each score or more; 1 below the tail."""
+        above = np.maximum(scores - self.threshold, 0.0)
+        p_values = self.share * np.exp(-above / self.scale)
+        return np.where(scores > self.threshold, p_values, 1.0)
+
+    def quantile(self, p_value: float) -> float:
+        """Return the score of this p-value."""
+        return self.threshold + self.scale * float(np.log(self.share / p_value))
+
+
+def class_p_values(scores: Values) -> Values:
+    """Return the probability of each class's score or more, by Student's t around the
+    median of all classes.
+    """
+    from scipy.stats import t
+
+    deviation = max(robust_deviation(scores), TINY)
+    p_values: Values = t.sf(
+        (scores - np.median(scores)) / deviation, DEGREES_OF_FREEDOM
+    )
+    return p_values
+
+
+def q_values(p_values: Values, weights: Values | None = None) -> Values:
+    """Return the false discovery rate at which each test of a family is claimed
+    (Benjamini and Hochberg 1995).
+
+    Weights with a mean of 1 divide the p-values (Genovese, Roeder and Wasserman 2006,
+    https://doi.org/10.1093/biomet/93.3.509).
+    """
+    from scipy.stats import false_discovery_control
+
+    if not len(p_values):
+        return p_values
+    if weights is not None:
+        p_values = np.minimum(p_values / weights, 1.0)
+    adjusted: Values = false_discovery_control(p_values)
+    return adjusted
+
+
+# The statistics
+
+
+def fisher(cosines: NDArray[Any]) -> Values:
+    """Return Fisher's z of cosines, whose spread depends less on their size."""
+    clipped = np.clip(np.asarray(cosines, np.float64), -MAX_COSINE, MAX_COSINE)
+    transformed: Values = np.arctanh(clipped)
+    return transformed
+
+
+def without_class_effects(values: Values) -> Values:
+    """Return what a least-squares fit of one effect per class leaves of the off-diagonal
+    values of a symmetric matrix ``(C, C)``; 0 on the diagonal.
+    """
+    classes = len(values)
+    pairs = values.copy()
+    np.fill_diagonal(pairs, 0.0)
+    effects = pairs.sum(axis=1) / (classes - 2)
+    mean = pairs.sum() / ((classes - 1) * (classes - 2))
+    pairs -= effects[:, None] + effects - mean
+    np.fill_diagonal(pairs, 0.0)
+    return pairs
+
+
+def pair_residuals(similarity: Values, reference: Values | None = None) -> Values:
+    """Return how much closer each pair is than its classes and the reference explain
+    ``(C, C)``, in robust standard deviations; 0 on the diagonal.
+    """
+    residuals = without_class_effects(similarity)
+    if reference is not None:
+        explained = without_class_effects(reference)
+        squares = max((explained * explained).sum(), TINY)
+        residuals -= (residuals * explained).sum() / squares * explained
+    return residuals / max(robust_deviation(upper(residuals)), TINY)
+
+
+def name_fits(similarity: Values, reference: Values) -> Values:
+    """Return how well the name ``k`` of the reference fits the class ``i`` of the
+    network ``(C, C)``: the sum of two measures, each over its standard deviation.
+    """
+    cosines = np.tanh(similarity)
+    correlations = fisher(_unit_rows(similarity) @ _unit_rows(reference).T)
+    precision = np.linalg.inv(reference + np.eye(len(reference)))
+    weights = -precision / np.diag(precision)[:, None]
+    np.fill_diagonal(weights, 0.0)
+    predicted = _predicted_cosines(weights, cosines).T
+    return _scaled(correlations, correlations) + _scaled(predicted, predicted)
+
+
+def sense_fits(similarity: Values, reference: Values, senses: Senses) -> Values:
+    """Return how well other senses fit their classes ``(n,)``, on the scale of
+    `name_fits`.
+    """
+    owners = senses.owners
+    cosines = np.tanh(similarity)
+    every = np.arange(len(owners))
+    rows = senses.rows.copy()
+    rows[every, owners] = 0.0
+
+    # The correlation of the rows
+    means = rows.sum(axis=1, keepdims=True) / (len(reference) - 1)
+    centred = rows - means
+    centred[every, owners] = 0.0
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), TINY)
+    network = _unit_rows(similarity)
+    correlations = fisher((network[owners] * centred).sum(axis=1))
+    usual_correlations = fisher(network @ _unit_rows(reference).T)
+
+    # The prediction by the other classes, whose precision follows from that of all.
+    precision = np.linalg.inv(reference + np.eye(len(reference)))
+    weights = rows @ precision
+    own = weights[every, owners] / np.diag(precision)[owners]
+    weights -= own[:, None] * precision[owners]
+    weights[every, owners] = 0.0
+    predicted = _predicted_cosines(weights, cosines)[every, owners]
+    usual_weights = -precision / np.diag(precision)[:, None]
+    np.fill_diagonal(usual_weights, 0.0)
+    usual = _predicted_cosines(usual_weights, cosines).T
+    return _scaled(correlations, usual_correlations) + _scaled(predicted, usual)
+
+
+def _unit_rows(matrix: Values) -> Values:
+    """Return rows of mean 0 and length 1, in which the class itself is the mean."""
+    rows = matrix.copy()
+    np.fill_diagonal(rows, 0.0)
+    rows -= rows.sum(axis=1, keepdims=True) / (len(rows) - 1)
+    np.fill_diagonal(rows, 0.0)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), TINY)
+
+
+def _scaled(fits: Values, usual: Values) -> Values:
+    return fits / max(float(off_diagonal(usual).std()), TINY)
+
+
+def _predicted_cosines(weights: Values, cosines: Values) -> Values:
+    """Return the cosine ``(n, C)`` of predicted vectors, weighted sums ``(n, C)`` of the
+    class vectors, with the class vectors. No class predicts itself.
+    """
+    others = cosines.copy()
+    np.fill_diagonal(others, 0.0)
+    products = weights @ others
+    squares = (products * weights).sum(axis=1) + (weights * weights).sum(axis=1)
+    cosines_with: Values = products / np.sqrt(np.maximum(squares, TINY))[:, None]
+    return cosines_with
+
+
+def name_scores(gains: Values) -> Values:
+    """Return how much better other names fit each class than its own ``(C,)``: alone,
+    as an exchange of two names, and as a chain in which the other class is renamed, too.
+    """
+    gains = gains.copy()
+    np.fill_diagonal(gains, -np.inf)
+    best = gains.max(axis=1)
+    exchange = (gains + gains.T).max(axis=1) / 2
+    chain = (gains + best / 2).max(axis=1)
+    scores: Values = best + exchange + chain
+    return scores
+
+
+def name_cycles(
+    gains: Values, suspected: Sequence[int], min_gain: float
+) -> list[tuple[int, ...]]:
+    """Return the cycles of names with the largest sum of gains among the suspected
+    classes and those whose names fit these best; each change costs the minimum gain.
+
+    Each class of a cycle has the name of the next one. A suspected class that keeps its
+    name is a cycle of one.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    chain = gains - np.where(np.eye(len(gains), dtype=bool), np.inf, 0.0)
+    chain += chain.max(axis=1) / 2
+    best = chain[list(suspected)].argmax(axis=1).tolist()
+    candidates = sorted({*suspected, *best})
+    costs = min_gain * (1 - np.eye(len(candidates)))
+    _, names = linear_sum_assignment(costs - gains[np.ix_(candidates, candidates)])
+    following = {
+        one: candidates[name] for one, name in zip(candidates, names, strict=True)
+    }
+    cycles: list[tuple[int, ...]] = []
+    for first in suspected:
+        if any(first in cycle for cycle in cycles):
+            continue
+        cycle = [first]
+        while following[cycle[-1]] != first:
+            cycle.append(following[cycle[-1]])
+        cycles.append(tuple(cycle))
+    return cycles
+
+
+def group_scores(residuals: Values, is_far: NDArray[np.bool_]) -> Values:
+    """Return what each pair ``(C, C)`` adds to a group: its residual, limited and
+    standardised over the pairs that the reference puts far apart; 0 for other pairs.
+    """
+    limited = np.clip(residuals, -MAX_RESIDUAL, MAX_RESIDUAL)
+    far = limited[is_far & ~np.eye(len(residuals), dtype=bool)]
+    if not len(far):
+        return np.zeros_like(residuals)
+    return np.where(is_far, (limited - far.mean()) / max(far.std(), TINY), 0.0)
+
+
+def group_score(scores: Values, group: Sequence[int]) -> float:
+    """Return the sum over all pairs of a group over the root of their number, which is
+    about standard normal for random groups.
+    """
+    pairs = upper(scores[np.ix_(group, group)])
+    return float(pairs.sum() / np.sqrt(len(pairs)))
+
+
+def find_groups(
+    scores: Values, left_out: Sequence[int] = ()
+) -> list[tuple[float, float, tuple[int, ...]]]:
+    """Return disjoint groups with q-value and score, the strongest first.
+
+    From each class a group grows by the class with the largest sum of scores whose
+    pairs with all members reach `MIN_RESIDUAL`. The p-value of a group, by the normal
+    distribution, is multiplied by the number of groups of its size.
+    """
+    from scipy.stats import norm
+
+    classes = len(scores)
+    scores = scores.copy()
+    np.fill_diagonal(scores, -np.inf)
+    for one in left_out:
+        scores[one] = scores[:, one] = -np.inf
+    found: dict[tuple[int, ...], tuple[float, float]] = {}
+    for first in range(classes):
+        group = [first]
+        least, sums = scores[first].copy(), scores[first].copy()
+        total = 0.0
+        while len(group) < GROUP_SIZES.stop - 1:
+            allowed = np.where(least >= MIN_RESIDUAL, sums, -np.inf)
+            best = int(allowed.argmax())
+            if allowed[best] == -np.inf:
+                break
+            total += sums[best]
+            group.append(best)
+            least, sums = np.minimum(least, scores[best]), sums + scores[best]
+            size = len(group)
+            if size in GROUP_SIZES:
+                score = total / np.sqrt(comb(size, 2))
+                q_value = min(float(norm.sf(score)) * comb(classes, size), 1.0)
+                found[tuple(sorted(group))] = q_value, score
+    ordered = sorted((q, -score, members) for members, (q, score) in found.items())
+    chosen: list[tuple[float, float, tuple[int, ...]]] = []
+    for q_value, negative, members in ordered:
+        if not any(set(members) & set(other) for _, _, other in chosen):
+            chosen.append((q_value, -negative, members))
+    return chosen
+
+
+def informedness(counts: Values) -> Values:
+    """Return how well predictions tell the classes of each pair apart ``(C, C)``: the
+    sum of both recalls minus 1 (Youden 1950), among the predictions as one of the two;
+    0 is chance and 1 perfect, NaN without such predictions.
+    """
+    right = np.diag(counts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recalls = right[:, None] / (right[:, None] + counts)
+    apart: Values = recalls + recalls.T - 1
+    return apart
+
+
+def asymmetry_p_values(counts: Values) -> tuple[Values, Values]:
+    """Return the p-value ``(C, C)`` of the number of samples of class ``i`` that are
+    predicted as class ``j``, given the number of confusions in both directions, and the
+    share of the first direction that the two classes explain.
+
+    Under quasi-symmetry the log odds of the directions are a difference of one effect
+    per class (the model of Bradley and Terry 1952), which 50 steps of minorisation
+    (Hunter 2004, https://doi.org/10.1214/aos/1079120141) fit to the counts, with half a
+    confusion added to each direction.
+    """
+    from scipy.special import betainc
+
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0.0)
+    smooth = wrong + 0.5
+    np.fill_diagonal(smooth, 0.0)
+    both, outgoing = smooth + smooth.T, smooth.sum(axis=1)
+    strength = np.ones(len(counts))
+    for _ in range(50):
+        strength = outgoing / (both / (strength[:, None] + strength)).sum(axis=1)
+        strength /= strength.mean()
+    expected = strength[:, None] / (strength[:, None] + strength)
+    p_values = np.ones_like(wrong)
+    is_confused = wrong > 0
+    given = wrong[is_confused]
+    reverse = wrong.T[is_confused]
+    p_values[is_confused] = betainc(given, reverse + 1, expected[is_confused])
+    return p_values, expected
+
+
+# The search
+
+
+def find(network: Network, left_out: Sequence[int] = ()) -> list[Suspect]:
+    """Return the suspects of a network at a false discovery rate of 10 % for each kind,
+    except for dead classes, which are left out.
+
+    A class is listed under the first kind that explains it: exchanged names, a wrong
+    sense, a duplicate, mislabelled images, a shortcut, and last a single wrong name.
+    """
+    if len(network.similarity) < MIN_CLASSES or not network.has_learned:
+        return []
+    taken = set(left_out)
+    found: list[Suspect] = []
+    if network.reference is None:
+        return _add(close_pairs(network), taken)
+    names = [one for one in wrong_names(network) if not taken & {*one.members}]
+    found += _add([one for one in names if len(one.members) > 1], taken)
+    found += _add(wrong_senses(network), taken)
+    found += _add(close_pairs(network), taken)
+    found += _add(shortcuts(network, sorted(taken)), taken)
+    found += _add([one for one in names if len(one.members) == 1], taken)
+    return found
+
+
+def _add(suspects: Sequence[Suspect], taken: set[int]) -> list[Suspect]:
+    """Return the suspects without a class that is taken, and take their classes."""
+    added = [one for one in suspects if not taken & {*one.members}]
+    taken.update(member for one in added for member in one.members)
+    return added
+
+
+def dead_classes(norms: Values | None, counts: Mapping[str, Values]) -> list[Suspect]:
+    """Return classes whose vector is short in comparison with all others, or that are
+    never predicted although they have samples.
+
+    Parameters
+    ----------
+    norms : (C,) float, the lengths of the centred class vectors, or None.
+    counts : by split, the confusion counts ``(C, C)``.
+    """
+    p_values = dead_p_values(norms, counts)
+    q_of = q_values(p_values)
+    found = []
+    for one in np.flatnonzero(q_of <= FALSE_DISCOVERY_RATE).tolist():
+        samples = {
+            split: float(of_split[one].sum())
+            for split, of_split in counts.items()
+            if of_split[:, one].sum() == 0 and of_split[one].sum() > 0
+        }
+        if norms is not None:
+            score, mean = float(norms[one]), float(np.median(norms))
+            deviation = robust_deviation(norms)
+        else:
+            score, mean = 0.0, max(samples.values())
+            deviation = float(np.sqrt(mean))
+        details = {"never_predicted": samples}
+        q_value = float(q_of[one])
+        found.append(
+            Suspect("dead-class", (one,), score, mean, deviation, q_value, details)
+        )
+    return found
+
+
+def dead_p_values(norms: Values | None, counts: Mapping[str, Values]) -> Values:
+    """Return the p-value ``(C,)`` of each class as a dead class: the smallest of several
+    tests, multiplied by their number.
+
+    The logarithms of the lengths are compared by `class_p_values`. The number of
+    predictions as a class with ``n`` samples has the Poisson probability ``exp(-n)`` of
+    being 0. This is no evidence if the predictions name less than half of the classes,
+    because then the network has collapsed.
+    """
+    tests = []
+    if norms is not None:
+        tests.append(class_p_values(-np.log(np.maximum(norms, 1e-12))))
+    for of_split in counts.values():
+        samples, predicted = of_split.sum(axis=1), of_split.sum(axis=0)
+        is_collapsed = 2 * np.count_nonzero(predicted) < len(of_split)
+        is_missing = (predicted == 0) & np.logical_not(is_collapsed)
+        tests.append(np.where(is_missing, np.exp(-samples), 1.0))
+    smallest: Values = np.min(tests, axis=0)
+    return np.minimum(smallest * len(tests), 1.0)
+
+
+def wrong_names(network: Network) -> list[Suspect]:
+    """Return cycles of names that are exchanged, and single classes whose name fits much
+    worse than another one.
+
+    The family of tests of single classes is that of `name_scores`; the family of pairs
+    that of the exchanges.
+    """
+    gains, exchanges = network.gains, upper(network.exchanges)
+    q_class = q_values(network.name_p_values)
+    q_pair = np.ones_like(gains)
+    first, second = np.triu_indices(len(gains), 1)
+    q_pair[first, second] = q_values(network.exchange_tail.p_values(exchanges))
+    q_pair = np.minimum(q_pair, q_pair.T)
+    q_best = np.minimum(q_class, q_pair.min(axis=1))
+    suspected = np.flatnonzero(q_best <= FALSE_DISCOVERY_RATE).tolist()
+    if not suspected:
+        return []
+    suspected.sort(key=lambda one: q_best[one])
+    min_gain = max(network.exchange_tail.quantile(CYCLE_P), 0.0)
+    null = network.random_gains
+    min_single = max(network.gain_tail.quantile(NAME_P), 0.0)
+    cycles = []
+    for cycle in name_cycles(gains, suspected, min_gain):
+        if len(cycle) > 1 and gains[cycle, np.roll(cycle, -1)].min() < min_single:
+            cycles += [(one,) for one in cycle]
+        else:
+            cycles.append(cycle)
+    found = []
+    for cycle in cycles:
+        following = np.roll(cycle, -1)
+        if len(cycle) > 1:
+            gain = float(gains[cycle, following].mean())
+            q_value = float(q_best[list(cycle)].min())
+            details = {}
+        else:
+            others = np.where(
+                np.arange(len(gains)) == cycle[0], -np.inf, gains[cycle[0]]
+            )
+            gain, q_value = float(others.max()), float(q_class[cycle[0]])
+            details = {"best": int(others.argmax())}
+            if q_value > FALSE_DISCOVERY_RATE or gain <= 0:
+                continue
+        found.append(
+            Suspect(
+                "wrong-label",
+                cycle,
+                gain,
+                float(null.mean()),
+                float(null.std()),
+                q_value,
+                details,
+            )
+        )
+    return found
+
+
+def wrong_senses(network: Network) -> list[Suspect]:
+    """Return classes that another sense of their name fits better; each sense is a test.
+
+    The p-value is the share of random classes whose name would raise the fit by as much.
+    Its weight is 1 plus the prior odds of the sense.
+    """
+    senses = network.senses
+    if senses is None or not len(senses.owners):
+        return []
+    p_values = network.gain_tail.p_values(network.sense_gains)
+    weights = 1 + np.minimum(senses.odds, MAX_ODDS)
+    q_of = q_values(p_values, weights / weights.mean())
+    null = network.random_gains
+    found: dict[int, Suspect] = {}
+    for test in np.lexsort((-network.sense_gains, q_of)):
+        gain, owner = float(network.sense_gains[test]), int(senses.owners[test])
+        if q_of[test] > FALSE_DISCOVERY_RATE or gain <= 0 or owner in found:
+            continue
+        found[owner] = Suspect(
+            "wrong-sense",
+            (owner,),
+            gain,
+            float(null.mean()),
+            float(null.std()),
+            float(q_of[test]),
+            {"sense": int(test)},
+        )
+    return list(found.values())
+
+
+def close_pairs(network: Network) -> list[Suspect]:
+    """Return duplicates and pairs with mislabelled images, the strongest first.
+
+    Close pairs come from the residuals, and classes with the same synset from the
+    residuals without the reference. They are duplicates if each is the nearest of the
+    other, unless predictions tell them apart. One-sided confusions of classes that the
+    reference puts far apart are mislabelled images.
+    """
+    classes = len(network.residuals)
+    first, second = np.triu_indices(classes, 1)
+    values = upper(network.residuals)
+    q_of = q_values(Tail.of_pairs(network.residuals).p_values(values))
+    scores, nearest = values, network.residuals
+    if network.reference is not None:
+        # The reference explains that classes of the same synset are close.
+        reference = upper(network.reference)
+        same = reference >= np.diag(network.reference)[first]
+        plain = upper(network.plain)
+        q_of[same] = q_values(Tail.of_pairs(network.plain).p_values(plain[same]))
+        scores = np.where(same, plain, values)
+        nearest = np.where(network.reference >= 1, network.plain, nearest)
+    found = []
+    apart = {split: informedness(counts) for split, counts in network.counts.items()}
+    known = apart.get("test", next(iter(apart.values()), None))
+    best = nearest.argmax(axis=1)
+    for pair in np.flatnonzero((q_of <= FALSE_DISCOVERY_RATE) & (scores > 0)):
+        one, other = int(first[pair]), int(second[pair])
+        is_mutual = best[one] == other and best[other] == one
+        is_told_apart = known is not None and known[one, other] > SAME
+        kind = "duplicate"
+        if not is_mutual or is_told_apart:
+            kind = "mislabelled-images"
+            if best[one] != other and best[other] != one:
+                continue
+            if network.reference is not None and not network.is_far[one, other]:
+                continue  # natural look-alikes
+            if best[one] != other:
+                one, other = other, one
+        details = {"residual": float(scores[pair])}
+        if known is not None:
+            details["informedness"] = float(known[one, other])
+        score, q_value = float(scores[pair]), float(q_of[pair])
+        found.append(Suspect(kind, (one, other), score, 0.0, 1.0, q_value, details))
+    for split, counts in network.counts.items():
+        found += one_sided_confusions(network, split, counts)
+    return sorted(found, key=lambda suspect: suspect.q_value)
+
+
+def one_sided_confusions(network: Network, split: str, counts: Values) -> list[Suspect]:
+    """Return pairs of far classes of which one is often predicted as the other one, and
+    hardly ever the other way round.
+    """
+    p_values, expected = asymmetry_p_values(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    is_tested = network.is_far & (counts + counts.T > 0)
+    np.fill_diagonal(is_tested, False)
+    q_of = np.ones_like(counts)
+    q_of[is_tested] = q_values(p_values[is_tested])
+    is_found = (q_of <= FALSE_DISCOVERY_RATE) & (shares >= MIN_SHARE)
+    is_found &= ~(informedness(counts) <= SAME)
+    found = []
+    for one, other in np.argwhere(is_found).tolist():
+        both = counts[one, other] + counts[other, one]
+        share = expected[one, other]
+        found.append(
+            Suspect(
+                "mislabelled-images",
+                (one, other),
+                float(counts[one, other]),
+                float(both * share),
+                float(np.sqrt(both * share * (1 - share))),
+                float(q_of[one, other]),
+                {
+                    "split": split,
+                    "share": float(shares[one, other]),
+                    "reverse": float(shares[other, one]),
+                },
+            )
+        )
+    return found
+
+
+def shortcuts(network: Network, left_out: Sequence[int] = ()) -> list[Suspect]:
+    """Return groups of classes that are close for the network and far apart in the
+    reference; random groups are the chance level.
+    """
+    found = []
+    for q_value, score, members in find_groups(network.group_scores, left_out):
+        if q_value > FALSE_DISCOVERY_RATE:
+            break
+        details = {
+            split: _share_inside(counts, members)
+            for split, counts in network.counts.items()
+        }
+        found.append(
+            Suspect("shortcut", members, score, 0.0, 1.0, q_value, {"inside": details})
+        )
+    return found
+
+
+def _share_inside(counts: Values, members: Sequence[int]) -> float:
+    """Return the share of the mistakes of a group that stay in the group."""
+    rows = counts[list(members)]
+    inside = rows[:, list(members)]
+    right = float(np.trace(inside))
+    wrong = float(rows.sum()) - right
+    return (float(inside.sum()) - right) / wrong if wrong else float("nan")
+
+
+def p_value_of(network: Network, suspect: Suspect) -> float:
+    """Return the p-value of a given suspect in a network, without correction; 1 if
+    the network lacks the evidence.
+    """
+    members = suspect.members
+    p_values = [1.0]
+    if suspect.kind == "mislabelled-images":
+        counts = network.counts.get(suspect.details.get("split", ""))
+        if counts is not None:
+            p_values.append(float(asymmetry_p_values(counts)[0][members]))
+            return min(p_values)
+    if not network.has_learned:
+        return 1.0
+    if suspect.kind in ("duplicate", "mislabelled-images"):
+        for residuals in (network.residuals, network.plain):
+            score = np.array([residuals[members]])
+            p_values.append(float(Tail.of(upper(residuals)).p_values(score)[0]))
+    elif suspect.kind == "shortcut":
+        from scipy.stats import norm
+
+        score = group_score(network.group_scores, members)
+        p_values.append(float(norm.sf(score)))
+    elif suspect.kind == "wrong-sense":
+        gain = network.sense_gains[[suspect.details["sense"]]]
+        p_values.append(float(network.gain_tail.p_values(gain)[0]))
+    elif len(members) > 1:
+        gains = network.gains[list(members), np.roll(members, -1)].mean()
+        tail = network.exchange_tail
+        p_values.append(float(tail.p_values(np.array([gains]))[0]))
+    else:
+        p_values.append(float(network.name_p_values[members[0]]))
+    return min(p_values)
