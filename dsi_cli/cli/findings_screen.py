@@ -81,8 +81,9 @@ def _print_suspects(out: str) -> None:
     suspects = console.count(len(found), "suspect")
     command = shlex.join(["dsi", "suspects", out])
     console.print_title("Look at these classes", f"{suspects} {RATE}: {command}")
-    rows = [[row["kind"], row["evidence"]] for row in found[:MAX_SUSPECTS]]
-    console.print_columns(["", ""], rows, indent=2)
+    for row in found[:MAX_SUSPECTS]:
+        text = f"{row['kind']}: {row['evidence']}"
+        console.print_sentence(text, indent=2, hanging=4)
 
 
 def _print_runs(
