@@ -56,8 +56,11 @@ CYCLE_P, NAME_P = 0.001, 0.01
 """The names of a cycle must gain as much on average as exchanges of the first p-value,
 and each as much as random names of the second one.
 """
-MAX_ODDS = 50.0
-"""The most by which the prior odds of a sense raise its weight among the tests."""
+MIN_ODDS, MAX_ODDS = 0.1, 50.0
+"""The weight of a sense among the tests is its prior odds plus the first, which count up
+to the second.
+"""
+MIN_SENSE_GAIN = 0.5  # a smaller gain of the fit does not tell two senses apart
 SAME = 0.5
 """Up to this informedness (0 is chance, 1 is perfect), the predictions do not tell the
 two classes of a pair apart.
@@ -643,7 +646,7 @@ def wrong_names(network: Network) -> list[Suspect]:
     min_gain = max(network.exchange_tail.quantile(CYCLE_P), 0.0)
     null = network.random_gains
     min_single = max(network.gain_tail.quantile(NAME_P), 0.0)
-    cycles = []
+    cycles: list[tuple[int, ...]] = []
     for cycle in name_cycles(gains, suspected, min_gain):
         if len(cycle) > 1 and gains[cycle, np.roll(cycle, -1)].min() < min_single:
             cycles += [(one,) for one in cycle]
@@ -682,19 +685,20 @@ def wrong_senses(network: Network) -> list[Suspect]:
     """Return classes that another sense of their name fits better; each sense is a test.
 
     The p-value is the share of random classes whose name would raise the fit by as much.
-    Its weight is 1 plus the prior odds of the sense.
+    Its weight grows with the prior odds of the sense.
     """
     senses = network.senses
     if senses is None or not len(senses.owners):
         return []
     p_values = network.gain_tail.p_values(network.sense_gains)
-    weights = 1 + np.minimum(senses.odds, MAX_ODDS)
+    weights = MIN_ODDS + np.minimum(senses.odds, MAX_ODDS)
     q_of = q_values(p_values, weights / weights.mean())
     null = network.random_gains
     found: dict[int, Suspect] = {}
     for test in np.lexsort((-network.sense_gains, q_of)):
         gain, owner = float(network.sense_gains[test]), int(senses.owners[test])
-        if q_of[test] > FALSE_DISCOVERY_RATE or gain <= 0 or owner in found:
+        is_better = q_of[test] <= FALSE_DISCOVERY_RATE and gain >= MIN_SENSE_GAIN
+        if owner in found or not is_better:
             continue
         found[owner] = Suspect(
             "wrong-sense",
@@ -832,8 +836,8 @@ def p_value_of(network: Network, suspect: Suspect) -> float:
         return 1.0
     if suspect.kind in ("duplicate", "mislabelled-images"):
         for residuals in (network.residuals, network.plain):
-            score = np.array([residuals[members]])
-            p_values.append(float(Tail.of(upper(residuals)).p_values(score)[0]))
+            residual = np.array([residuals[members]])
+            p_values.append(float(Tail.of(upper(residuals)).p_values(residual)[0]))
     elif suspect.kind == "shortcut":
         from scipy.stats import norm
 
@@ -843,9 +847,9 @@ def p_value_of(network: Network, suspect: Suspect) -> float:
         gain = network.sense_gains[[suspect.details["sense"]]]
         p_values.append(float(network.gain_tail.p_values(gain)[0]))
     elif len(members) > 1:
-        gains = network.gains[list(members), np.roll(members, -1)].mean()
+        mean_gain = network.gains[list(members), np.roll(members, -1)].mean()
         tail = network.exchange_tail
-        p_values.append(float(tail.p_values(np.array([gains]))[0]))
+        p_values.append(float(tail.p_values(np.array([mean_gain]))[0]))
     else:
         p_values.append(float(network.name_p_values[members[0]]))
     return min(p_values)

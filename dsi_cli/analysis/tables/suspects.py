@@ -220,10 +220,10 @@ class RunEvidence:
         if not others:
             return None
         node = wordnet.taxonomy.node
-        own = [node(wnid) for wnid in rows["wnid"]]
-        nodes = [node(synset) for _, synset, _ in others]
-        every = PathRows([*own, *nodes], wordnet.taxonomy)
-        block = every.block(len(own), len(own) + len(nodes))[:, : len(own)]
+        keys = [*rows["wnid"], *(synset for _, synset, _ in others)]
+        nodes = np.array([node(key) for key in keys], dtype=np.intp)
+        every = PathRows(nodes, wordnet.taxonomy)
+        block = every.block(len(rows), len(nodes))[:, : len(rows)]
         owners = np.array([owner for owner, _, _ in others])
         odds = np.array([odds for _, _, odds in others])
         synsets = tuple(synset for _, synset, _ in others)
@@ -241,14 +241,14 @@ def _other_senses(rows: pd.DataFrame) -> Iterator[tuple[int, str, float]]:
     by_words: Sequence[Any] = ()
     if rows["resolved_by"].isin(CERTAIN).any():
         by_words = resolve(names)
-    for position, row in enumerate(rows.itertuples()):
-        candidates, scores = list(row.candidates), list(row.candidate_scores)
-        if by_words and row.resolved_by in CERTAIN:
+    for position, row in enumerate(rows.to_dict("records")):
+        candidates, scores = list(row["candidates"]), list(row["candidate_scores"])
+        if by_words and row["resolved_by"] in CERTAIN:
             candidates = list(by_words[position].candidates)
             scores = list(by_words[position].scores)
         probabilities = dict(zip(candidates, scores, strict=False))
-        own = max(probabilities.get(row.synset, MIN_PRIOR), MIN_PRIOR)
-        others = [synset for synset in candidates if synset != row.synset]
+        own = max(probabilities.get(row["synset"], MIN_PRIOR), MIN_PRIOR)
+        others = [synset for synset in candidates if synset != row["synset"]]
         for synset in others[:MAX_SENSES]:
             yield position, synset, probabilities.get(synset, 1.0) / own
 
@@ -293,16 +293,17 @@ def _rows_of_pool(
     lists = first.sense_lists
     senses = None if lists is None else lists.senses
     late = {one.run: one.evidence(one.late_epochs) for one in runs}
-    usable = {}
+    usable: dict[str, Network] = {}
     for one in runs:
-        reason = NO_NETWORK
-        if late[one.run].similarity is not None:
-            network = one.network(late[one.run], senses)
-            reason = _reason(network)
-            if reason is None or network.reference is None:
-                usable[one.run] = network
+        if late[one.run].similarity is None:
+            reasons[one.run] = NO_NETWORK
+            continue
+        network = one.network(late[one.run], senses)
+        reason = _reason(network)
         if reason is not None:
             reasons[one.run] = reason
+        if reason in (None, NO_REFERENCE):
+            usable[one.run] = network
 
     # The suspects of all runs together
     every = Evidence.mean(list(late.values()))
@@ -320,8 +321,8 @@ def _rows_of_pool(
     for suspect in [*dead, *found]:
         p_values = {}
         for one in runs:
-            network = usable.get(one.run)
-            p_values[one.run] = _p_value(suspect, late[one.run], network)
+            of_run = usable.get(one.run)
+            p_values[one.run] = _p_value(suspect, late[one.run], of_run)
         seeds = sum(p <= suspects.SINGLE_TEST for p in p_values.values())
         strongest = min(runs, key=lambda one: p_values[one.run])
         if strongest.run not in of_epochs:
