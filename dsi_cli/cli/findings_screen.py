@@ -48,7 +48,7 @@ def print_findings(summary: Summary) -> None:
     _print_runs(summary.runs, findings, names)
     print()
     console.print_sentence(headline(findings), hanging=0)
-    _print_suspects(summary.out)
+    print_suspects(summary.out)
     aligned = [run for run in findings if run.alignment is not None]
     alignments = {run.run: run.alignment for run in aligned if run.alignment}
     if aligned:
@@ -69,7 +69,7 @@ def print_findings(summary: Summary) -> None:
         _print_phases(title, findings, _shown_runs(alignments), names)
 
 
-def _print_suspects(out: str) -> None:
+def print_suspects(out: str) -> None:
     """Print the strongest suspects, a line each, and the command that lists all."""
     found = suspects_or_none(Results(out))
     if found is None:
