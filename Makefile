@@ -9,7 +9,7 @@ INSTALLED := $(BIN)/.dsi-installed
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-senses fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-senses bench-suspects fuzz clean
 
 demo: $(INSTALLED)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -75,6 +75,9 @@ bench-senses: $(READY)  ## how often the right sense of a label is chosen; write
 
 bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; writes benchmarks/results/statistics.md
 	$(BIN)/python -m benchmarks.statistics
+
+bench-suspects: $(READY)  ## how well suspects are found; needs DSI_SHARED; writes the tables of docs/method.md
+	$(BIN)/python -m benchmarks.suspects
 
 bench-phases: $(READY)  ## how often phases are claimed and their intervals hold, on simulated curves; writes the table of docs/phases.md
 	$(BIN)/python -m benchmarks.phases

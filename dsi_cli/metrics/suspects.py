@@ -47,7 +47,7 @@ TAIL = 0.1
 that it consists of neighbours.
 """
 DEGREES_OF_FREEDOM = 8
-"""Of Student's t for the scores of classes with the right name; lists of 100 classes of
+"""Degrees of freedom of Student's t for the scores of classes with the right name; lists of 100 classes of
 an ImageNet head have such tails.
 """
 MAD_TO_DEVIATION = 1.4826  # for a normal distribution
@@ -65,11 +65,16 @@ SAME = 0.5
 """Up to this informedness (0 is chance, 1 is perfect), the predictions do not tell the
 two classes of a pair apart.
 """
+MIN_CONFUSIONS = 5  # of a pair, in both directions, for a test of their difference
 MIN_SHARE = 0.1  # the share of a class that is predicted as another one
 GROUP_SIZES = range(3, 9)
 MIN_RESIDUAL, MAX_RESIDUAL = 1.0, 3.0
 """Each pair of a group has at least the first; the second is the most that a pair counts,
 so that no single pair makes a group. Both are in standard deviations.
+"""
+MAX_RATIO = 2.0
+"""A pair of a group belongs to the group up to this ratio of its residual to the mean of
+the other pairs.
 """
 TINY = float(np.finfo(np.float64).tiny)
 ROUNDING = 1e-6  # of cosines that are computed from float32 values
@@ -123,7 +128,7 @@ class Network:
 
     @cached_property
     def has_learned(self) -> bool:
-        """Whether the agreement with the reference is above chance; without a
+        """True if the agreement with the reference is above chance; without a
         reference, True.
         """
         if self.reference is None:
@@ -143,7 +148,7 @@ class Network:
 
     @cached_property
     def is_far(self) -> NDArray[np.bool_]:
-        """Whether the reference puts a pair ``(C, C)`` farther apart than the mean."""
+        """True if the reference puts a pair ``(C, C)`` farther apart than the mean."""
         if self.reference is None:
             return np.zeros_like(self.residuals, dtype=bool)
         far: NDArray[np.bool_] = self.reference < upper(self.reference).mean()
@@ -157,7 +162,7 @@ class Network:
 
     @cached_property
     def gains(self) -> Values:
-        """How much better each other name fits each class than its own ``(C, C)``."""
+        """The gains: how much better each other name fits each class than its own ``(C, C)``."""
         gains: Values = self.fits - np.diag(self.fits)[:, None]
         return gains
 
@@ -184,7 +189,7 @@ class Network:
 
     @cached_property
     def group_scores(self) -> Values:
-        """What each pair adds to a group."""
+        """The contribution of each pair to a group."""
         return group_scores(self.residuals, self.is_far)
 
     @cached_property
@@ -194,7 +199,7 @@ class Network:
 
     @cached_property
     def sense_gains(self) -> Values:
-        """How much better each other sense fits its class."""
+        """The gain of the fit by each other sense ``(n,)``."""
         assert self.reference is not None
         assert self.senses is not None
         fits = sense_fits(self.similarity, self.reference, self.senses)
@@ -548,7 +553,8 @@ def find(network: Network, left_out: Sequence[int] = ()) -> list[Suspect]:
     except for dead classes, which are left out.
 
     A class is listed under the first kind that explains it: exchanged names, a wrong
-    sense, a duplicate, mislabelled images, a shortcut, and last a single wrong name.
+    sense, a duplicate, mislabelled images, a shortcut, and last a single wrong name. A
+    pair within a shortcut is listed only if it is far closer than the other pairs.
     """
     if len(network.similarity) < MIN_CLASSES or not network.has_learned:
         return []
@@ -559,10 +565,28 @@ def find(network: Network, left_out: Sequence[int] = ()) -> list[Suspect]:
     names = [one for one in wrong_names(network) if not taken & {*one.members}]
     found += _add([one for one in names if len(one.members) > 1], taken)
     found += _add(wrong_senses(network), taken)
-    found += _add(close_pairs(network), taken)
+    groups = shortcuts(network, sorted(taken))
+    pairs = [
+        pair
+        for pair in close_pairs(network)
+        if not any(_explains(network, group.members, pair) for group in groups)
+    ]
+    found += _add(pairs, taken)
     found += _add(shortcuts(network, sorted(taken)), taken)
     found += _add([one for one in names if len(one.members) == 1], taken)
     return found
+
+
+def _explains(network: Network, group: Sequence[int], pair: Suspect) -> bool:
+    """Return whether a group holds both classes of a pair, and the pair is not far
+    closer than its other pairs.
+    """
+    if not {*pair.members} <= {*group}:
+        return False
+    residuals = upper(network.residuals[np.ix_(group, group)])
+    of_pair = network.residuals[pair.members]
+    others = (residuals.sum() - of_pair) / (len(residuals) - 1)
+    return bool(of_pair < MAX_RATIO * others)
 
 
 def _add(suspects: Sequence[Suspect], taken: set[int]) -> list[Suspect]:
@@ -665,7 +689,7 @@ def wrong_names(network: Network) -> list[Suspect]:
             )
             gain, q_value = float(others.max()), float(q_class[cycle[0]])
             details = {"best": int(others.argmax())}
-            if q_value > FALSE_DISCOVERY_RATE or gain <= 0:
+            if q_value > FALSE_DISCOVERY_RATE or gain < min_single:
                 continue
         found.append(
             Suspect(
@@ -681,18 +705,26 @@ def wrong_names(network: Network) -> list[Suspect]:
     return found
 
 
-def wrong_senses(network: Network) -> list[Suspect]:
-    """Return classes that another sense of their name fits better; each sense is a test.
+def sense_q_values(network: Network) -> Values:
+    """Return the false discovery rate of each other sense ``(n,)``.
 
     The p-value is the share of random classes whose name would raise the fit by as much.
     Its weight grows with the prior odds of the sense.
     """
+    assert network.senses is not None
+    p_values = network.gain_tail.p_values(network.sense_gains)
+    weights = MIN_ODDS + np.minimum(network.senses.odds, MAX_ODDS)
+    return q_values(p_values, weights / weights.mean())
+
+
+def wrong_senses(network: Network) -> list[Suspect]:
+    """Return classes that another sense of their name fits better; each sense is a
+    test.
+    """
     senses = network.senses
     if senses is None or not len(senses.owners):
         return []
-    p_values = network.gain_tail.p_values(network.sense_gains)
-    weights = MIN_ODDS + np.minimum(senses.odds, MAX_ODDS)
-    q_of = q_values(p_values, weights / weights.mean())
+    q_of = sense_q_values(network)
     null = network.random_gains
     found: dict[int, Suspect] = {}
     for test in np.lexsort((-network.sense_gains, q_of)):
@@ -766,7 +798,7 @@ def one_sided_confusions(network: Network, split: str, counts: Values) -> list[S
     """
     p_values, expected = asymmetry_p_values(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
-    is_tested = network.is_far & (counts + counts.T > 0)
+    is_tested = network.is_far & (counts + counts.T >= MIN_CONFUSIONS)
     np.fill_diagonal(is_tested, False)
     q_of = np.ones_like(counts)
     q_of[is_tested] = q_values(p_values[is_tested])

@@ -77,6 +77,11 @@ class Evidence:
     norms: NDArray[np.float64] | None
     counts: Mapping[str, NDArray[np.float64]]
 
+    @property
+    def is_known(self) -> bool:
+        """True if there is a head or a confusion matrix."""
+        return self.norms is not None or bool(self.counts)
+
     @classmethod
     def mean(cls, every: Sequence[Evidence]) -> Evidence:
         """Return the mean of the evidence of several runs."""
@@ -100,7 +105,7 @@ def _mean(values: Sequence[NDArray[np.float64] | None]) -> Any:
 
 
 class RunEvidence:
-    """What the files of one run show about its classes."""
+    """The evidence about the classes of a run, which its files hold."""
 
     def __init__(self, results: Results, run: str) -> None:
         self.results, self.run = results, run
@@ -112,7 +117,7 @@ class RunEvidence:
 
     @cached_property
     def pool(self) -> tuple[Any, ...]:
-        """What runs of one pool have in common: their classes and reference."""
+        """The classes and references, which all runs of a pool have in common."""
         synsets = self.classes["synset"].fillna("").to_list()
         names = self.classes["name"].fillna("").to_list()
         return tuple(names), tuple(synsets), tuple(self.results.references(self.run))
@@ -263,7 +268,7 @@ def write(out: Path) -> bool:
         return False
     results = Results(out)
     pools: dict[Any, list[RunEvidence]] = {}
-    reasons = {}
+    reasons: dict[str, str] = {}
     for run in results.names:
         one = RunEvidence(results, run)
         if not len(one.classes):
@@ -274,7 +279,10 @@ def write(out: Path) -> bool:
             pools.setdefault(one.pool, []).append(one)
     rows: list[dict[str, Any]] = []
     for runs in pools.values():
-        rows += _rows_of_pool(runs, reasons)
+        pool = Pool(runs)
+        rows += pool.rows()
+        found = {one.run: pool.reason(one.run) for one in runs}
+        reasons |= {run: reason for run, reason in found.items() if reason is not None}
     rows.sort(key=lambda row: row["q_value"])
     table = parquet.from_rows(SUSPECTS, rows)
     scratch = layout.temporary_folder(out)
@@ -283,101 +291,98 @@ def write(out: Path) -> bool:
     return True
 
 
-def _rows_of_pool(
-    runs: Sequence[RunEvidence], reasons: dict[str, str]
-) -> list[dict[str, Any]]:
-    """Return the rows of runs with the same classes, and add the reasons why suspects
-    are not sought in some of them.
-    """
-    first = runs[0]
-    lists = first.sense_lists
-    senses = None if lists is None else lists.senses
-    late = {one.run: one.evidence(one.late_epochs) for one in runs}
-    usable: dict[str, Network] = {}
-    for one in runs:
-        if late[one.run].similarity is None:
-            reasons[one.run] = NO_NETWORK
-            continue
-        network = one.network(late[one.run], senses)
-        reason = _reason(network)
-        if reason is not None:
-            reasons[one.run] = reason
-        if reason in (None, NO_REFERENCE):
-            usable[one.run] = network
+class Pool:
+    """The runs with one list of classes, and the evidence of their late epochs."""
 
-    # The suspects of all runs together
-    every = Evidence.mean(list(late.values()))
-    dead = suspects.dead_classes(every.norms, every.counts) if _has_any(every) else []
-    found: list[Suspect] = []
-    if usable:
-        pooled = Evidence.mean([late[run] for run in usable])
-        known = {int(index): position for position, index in enumerate(first.known)}
-        left_out = [known[one.members[0]] for one in dead if one.members[0] in known]
-        found = suspects.find(first.network(pooled, senses), left_out)
+    def __init__(self, runs: Sequence[RunEvidence]) -> None:
+        self.runs, self.first = runs, runs[0]
+        self.lists = self.first.sense_lists
+        self.senses = None if self.lists is None else self.lists.senses
+        self.late = {one.run: one.evidence(one.late_epochs) for one in runs}
+        self.networks = {
+            one.run: one.network(self.late[one.run], self.senses)
+            for one in runs
+            if self.late[one.run].similarity is not None
+        }
+        self._by_epoch: dict[str, list[tuple[Evidence, Network | None]]] = {}
 
-    # The runs and epochs that show each of them
-    rows = []
-    of_epochs: dict[str, list[tuple[Evidence, Network | None]]] = {}
-    for suspect in [*dead, *found]:
-        p_values = {}
-        for one in runs:
-            of_run = usable.get(one.run)
-            p_values[one.run] = _p_value(suspect, late[one.run], of_run)
-        seeds = sum(p <= suspects.SINGLE_TEST for p in p_values.values())
-        strongest = min(runs, key=lambda one: p_values[one.run])
-        if strongest.run not in of_epochs:
-            of_epochs[strongest.run] = [
-                _of_epoch(strongest, epoch, senses) for epoch in strongest.spread_epochs
-            ]
-        shown = [_p_value(suspect, *one) for one in of_epochs[strongest.run]]
-        epochs = sum(p <= suspects.SINGLE_TEST for p in shown)
-        members = suspect.members
+    def reason(self, run: str) -> str | None:
+        """Return why only some kinds of suspects are sought in a run, or None."""
+        network = self.networks.get(run)
+        if network is None:
+            return NO_NETWORK
+        if len(network.similarity) < MIN_CLASSES:
+            return TOO_FEW
+        if network.reference is None:
+            return NO_REFERENCE
+        return None if network.has_learned else NOT_LEARNED
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the suspects of all runs together."""
+        every = Evidence.mean(list(self.late.values()))
+        dead: list[Suspect] = []
+        if every.is_known:
+            dead = suspects.dead_classes(every.norms, every.counts)
+        found: list[Suspect] = []
+        usable = [
+            run for run in self.networks if self.reason(run) in (None, NO_REFERENCE)
+        ]
+        if usable:
+            pooled = Evidence.mean([self.late[run] for run in usable])
+            of_dead = [one.members[0] for one in dead]
+            left_out = np.flatnonzero(np.isin(self.first.known, of_dead)).tolist()
+            found = suspects.find(self.first.network(pooled, self.senses), left_out)
+        return [self.row(suspect) for suspect in [*dead, *found]]
+
+    def row(self, suspect: Suspect) -> dict[str, Any]:
+        """Return the row of a suspect, with the runs and epochs that show it."""
+        p_values = {
+            run: _p_value(suspect, late, self.networks.get(run))
+            for run, late in self.late.items()
+        }
+        seeds = sum(p_value <= suspects.SINGLE_TEST for p_value in p_values.values())
+        strongest = min(self.runs, key=lambda one: p_values[one.run])
+        shown = [_p_value(suspect, *one) for one in self.by_epoch(strongest)]
+        epochs = sum(p_value <= suspects.SINGLE_TEST for p_value in shown)
+        where = Where(strongest.run, epochs, len(shown), seeds, len(self.runs))
+
+        # The indices in the networks are those of the classes that the reference knows.
         if suspect.kind != "dead-class":
-            members = tuple(int(first.known[one]) for one in members)
-            if "best" in suspect.details:
-                best = int(first.known[suspect.details["best"]])
-                suspect = replace(suspect, details={**suspect.details, "best": best})
-        suspect = replace(suspect, members=members)
-        where = Where(strongest.run, epochs, len(shown), seeds, len(runs))
-        rows.append(_row(suspect, first.names, where, lists))
-    return rows
+            known = self.first.known
+            details = dict(suspect.details)
+            if "best" in details:
+                details["best"] = int(known[details["best"]])
+            members = tuple(int(known[one]) for one in suspect.members)
+            suspect = replace(suspect, members=members, details=details)
+        return _row(suspect, self.first.names, where, self.lists)
 
-
-def _has_any(evidence: Evidence) -> bool:
-    return evidence.norms is not None or bool(evidence.counts)
-
-
-def _of_epoch(
-    run: RunEvidence, epoch: int, senses: Senses | None
-) -> tuple[Evidence, Network | None]:
-    evidence = run.evidence([epoch])
-    if evidence.similarity is None:
-        return evidence, None
-    return evidence, run.network(evidence, senses)
+    def by_epoch(self, run: RunEvidence) -> list[tuple[Evidence, Network | None]]:
+        """Return the evidence of each epoch of a run alone."""
+        if run.run not in self._by_epoch:
+            found: list[tuple[Evidence, Network | None]] = []
+            for epoch in run.spread_epochs:
+                evidence = run.evidence([epoch])
+                network = None
+                if evidence.similarity is not None:
+                    network = run.network(evidence, self.senses)
+                found.append((evidence, network))
+            self._by_epoch[run.run] = found
+        return self._by_epoch[run.run]
 
 
 def _p_value(suspect: Suspect, evidence: Evidence, network: Network | None) -> float:
     """Return the p-value of a suspect in the evidence of one run or epoch."""
     if suspect.kind != "dead-class":
         return 1.0 if network is None else suspects.p_value_of(network, suspect)
-    if not _has_any(evidence):
+    if not evidence.is_known:
         return 1.0
     p_values = suspects.dead_p_values(evidence.norms, evidence.counts)
     return float(p_values[suspect.members[0]])
 
 
-def _reason(network: Network) -> str | None:
-    """Return why only some kinds of suspects are sought in a run, or None."""
-    if len(network.similarity) < MIN_CLASSES:
-        return TOO_FEW
-    if network.reference is None:
-        return NO_REFERENCE
-    return None if network.has_learned else NOT_LEARNED
-
-
 @dataclass(frozen=True)
 class Where:
-    """The run with the strongest evidence, and how many epochs and runs show it."""
+    """The run with the strongest evidence, and the numbers of epochs and runs with it."""
 
     run: str
     epochs: int
