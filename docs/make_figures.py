@@ -153,6 +153,7 @@ def planted_images() -> None:
         axis.text(-4, 16, name, ha="right", va="center")
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=DOTS_PER_INCH // 2)
+    plt.close(figure)
     with Image.open(buffer) as image:
         pixels = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
     pixels.save(IMAGES / "planted-images.png", optimize=True)

@@ -35,7 +35,9 @@ def suspects(
     """List the classes, pairs and groups that deserve a look, the strongest first.
 
     The kinds are wrong-label, duplicate, mislabelled-images, shortcut, wrong-sense and
-    dead-class. Each suspect has its evidence and the next step.
+    dead-class. Each suspect has its evidence and the next step. Runs with the same
+    classes are judged together; --run lists the suspects whose strongest evidence is in
+    this run.
 
     Examples
     --------
