@@ -55,9 +55,10 @@ format: $(READY)
 docs: $(DOCS_READY)  ## the documentation site, in site/
 	$(BIN)/python -m mkdocs build --strict
 
-figures: $(READY)  ## the pictures of README and docs, from the demo's run
+figures: $(READY)  ## the pictures of README and docs, from the demo's runs and those with planted faults
 	$(BIN)/dsi demo --quiet --out dsi-demo
-	$(BIN)/python docs/make_figures.py dsi-demo
+	$(BIN)/dsi analyze examples/planted/faulty --map examples/planted/faulty.csv --quiet --out dsi-planted
+	$(BIN)/python docs/make_figures.py dsi-demo dsi-planted
 
 findings: $(READY)  ## docs/findings.md: which of the paper's findings the demo's run shows
 	$(BIN)/dsi demo --quiet --out dsi-demo

@@ -24,7 +24,8 @@ columns of a table, ``+COMMAND``.
 """
 
 NEAR_AND_FAR = (
-    "surprise: True if the two classes are near by one similarity and far by the other."
+    "surprise: True if the network finds the two classes closer than their other"
+    " similarities and the reference explain."
 )
 
 LISTING = (
@@ -132,6 +133,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
             )
         },
     ),
+    "suspects": ("suspects out", {"": ("@suspects.parquet",)}),
     "neighbors": (
         "neighbors out --run a",
         {

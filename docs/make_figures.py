@@ -1,5 +1,5 @@
 """Draw the pictures of the README and the docs with dsi's own figures, from the results
-folder of ``dsi demo``: make figures.
+of ``dsi demo`` and of ``examples/planted/faulty``: make figures.
 
 Each is a PNG of few colours, at twice the resolution at which the pages show it. Equal
 tables and libraries give equal bytes.
@@ -29,6 +29,7 @@ from dsi_cli.figures.style import (
 )
 
 IMAGES = Path(__file__).parent / "images"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 DOTS_PER_INCH, COLOURS, MAX_BYTES = 200, 96, 200_000
 
@@ -79,7 +80,10 @@ def map_palette() -> Image.Image:
     return image
 
 
-NUMBERED = [".headline", ".tiles", "#hero", "#small-matrices", ".limits"]
+NUMBERED = [
+    *(".headline", ".suspects", ".tiles"),
+    *("#hero", "#small-matrices", ".limits"),
+]
 """The parts of the first screen, which docs/report.md explains by number."""
 ADD_NUMBERS = """parts => parts.forEach((part, index) => {
     const badge = document.createElement("b");
@@ -124,9 +128,64 @@ def report_pictures(out: Path) -> None:
         browser.close()
 
 
-def main(out: Path) -> None:
+ROW_IMAGES = 6  # images of each class in the picture of planted faults
+
+
+def planted_images() -> None:
+    """Draw images of the classes with planted faults, a row per class."""
+    from matplotlib import pyplot as plt
+
+    sys.path.insert(0, str(EXAMPLES))
+    import planted_faults as planted
+
+    looks = planted.looks(faulty=True)
+    shown = (*planted.DUPLICATE, *planted.LOOK_ALIKE, "owl", "hammer")
+    rows = [*shown, *planted.SHORTCUT, *planted.SWAPPED]
+    generator = np.random.default_rng(0)
+    figure, axes = plt.subplots(
+        len(rows) // 2, 2, figsize=(9, 0.85 * len(rows) / 2), layout="constrained"
+    )
+    for axis, name in zip(axes.flat, rows, strict=True):
+        in_water = name in planted.SHORTCUT
+        images = planted.drawn(looks[name], ROW_IMAGES, generator, in_water=in_water)
+        axis.imshow(np.concatenate(images.transpose(0, 2, 3, 1), axis=1))
+        axis.set_axis_off()
+        axis.text(-4, 16, name, ha="right", va="center")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=DOTS_PER_INCH // 2)
+    plt.close(figure)
+    with Image.open(buffer) as image:
+        pixels = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    pixels.save(IMAGES / "planted-images.png", optimize=True)
+
+
+def suspects_picture(out: Path) -> None:
+    """Take a picture of the suspects at the top of a report."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page(
+            viewport={"width": 1000, "height": 1200},
+            device_scale_factor=2,
+            color_scheme="light",
+        )
+        page.goto((out / "report.html").resolve().as_uri())
+        page.wait_for_selector(".suspect canvas")
+        picture = page.locator(".suspects").screenshot()
+        browser.close()
+    with Image.open(io.BytesIO(picture)) as image:
+        pixels = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    pixels.save(IMAGES / "suspects.png", optimize=True)
+
+
+def main(out: Path, planted: Path) -> None:
     results = open_results(out)
     report_pictures(out)
+    planted_images()
+    suspects_picture(planted)
     for picture in PICTURES:
         with using(Style("screen")):
             figure = figure_spec(picture.name).draw(results, picture.options)
@@ -143,4 +202,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -31,10 +31,11 @@ USAGE = 2
 NOTHING = 3
 PARTIAL = 4
 OUTPUT = 5
+SUSPECT = 6
 INTERRUPTED = 130
 TERMINATED = 143
 """The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not
-be used.
+be used, and ``SUSPECT`` that a suspect has a kind of ``--fail-on``.
 """
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.outputs import suspect, write_suspects
 
 from dsi_cli.checkpoints.formats import FORMATS
 from dsi_cli.checkpoints.trainers import TRAINERS
@@ -155,6 +156,8 @@ def test_keys_of_json_are_those_on_their_page(dsi, make_run, tmp_path, monkeypat
         np.save(run / "targets.npy", np.arange(40) // 5)
     made = runpy.run_path(str(ROOT / "docs/json_keys.py"))
     for call, parts in made["JSON"].values():
+        if call.startswith("suspects"):
+            write_suspects(tmp_path / "out", [suspect("duplicate", 0, 1, run="a")])
         printed = dsi(*call.split(), "--json").out
         assert {path: made["keys_at"](printed, path) for path in parts} == {
             path: made["keys"](*parts[path]) for path in parts

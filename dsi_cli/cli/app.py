@@ -44,6 +44,10 @@ SECTIONS = {
         "scan": "Show what dsi analyze would read",
     },
     "Look at results": {
+        "suspects": (
+            "List the classes, pairs and groups that deserve a look, the strongest"
+            " first"
+        ),
         "report": (
             "Write one HTML file with all results: curves, matrices, neighbours,"
             " mistakes, classes"

@@ -4,6 +4,7 @@ chance level and sparklines.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,10 @@ from dsi_cli.queries.findings import (
     percent_range,
     run_findings,
 )
+from dsi_cli.queries.suspect_texts import NO_SUSPECTS, RATE, suspects_or_none
+from dsi_cli.store.results import Results
 
+MAX_SUSPECTS = 3  # suspects that have a line
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
 MIN_BARS, MAX_BARS = 8, 40  # range of the width of a sparkline, in columns
 COLUMNS = 37  # width of the columns of a trend without its name and sparkline
@@ -44,6 +48,7 @@ def print_findings(summary: Summary) -> None:
     _print_runs(summary.runs, findings, names)
     print()
     console.print_sentence(headline(findings), hanging=0)
+    print_suspects(summary.out)
     aligned = [run for run in findings if run.alignment is not None]
     alignments = {run.run: run.alignment for run in aligned if run.alignment}
     if aligned:
@@ -62,6 +67,23 @@ def print_findings(summary: Summary) -> None:
     if aligned:
         title = aligned[0].measured.title.replace("Agreement", "the agreement")
         _print_phases(title, findings, _shown_runs(alignments), names)
+
+
+def print_suspects(out: str) -> None:
+    """Print the strongest suspects, a line each, and the command that lists all."""
+    found = suspects_or_none(Results(out))
+    if found is None:
+        return
+    if not found:
+        print()
+        console.print_sentence(f"{NO_SUSPECTS.capitalize()}.")
+        return
+    suspects = console.count(len(found), "suspect")
+    command = shlex.join(["dsi", "suspects", out])
+    console.print_title("Look at these classes", f"{suspects} {RATE}: {command}")
+    for row in found[:MAX_SUSPECTS]:
+        text = f"{row['kind']}: {row['evidence']}"
+        console.print_sentence(text, indent=2, hanging=4)
 
 
 def _print_runs(

@@ -35,6 +35,7 @@ RESULTS = {
     "demo": ResultsOption("out"),
     "report": ResultsOption("output", "file", ("predictions",)),
     "plot": ResultsOption("output", "out"),
+    "suspects": ResultsOption("output", "", ("predictions", "csms")),
     "mistakes": ResultsOption("output", ""),
     "neighbors": ResultsOption("output", "", ("predictions",)),
     "export": ResultsOption("output", "", ("predictions",)),

@@ -77,6 +77,7 @@ MAX_RATIO = 2.0
 the other pairs.
 """
 TINY = float(np.finfo(np.float64).tiny)
+ROUNDING = 1e-6  # of cosines that are computed from float32 values
 
 
 @dataclass(frozen=True)
@@ -323,7 +324,7 @@ def pair_residuals(similarity: Values, reference: Values | None = None) -> Value
         explained = without_class_effects(reference)
         squares = max((explained * explained).sum(), TINY)
         residuals -= (residuals * explained).sum() / squares * explained
-    return residuals / max(robust_deviation(upper(residuals)), TINY)
+    return residuals / max(robust_deviation(upper(residuals)), ROUNDING)
 
 
 def name_fits(similarity: Values, reference: Values) -> Values:

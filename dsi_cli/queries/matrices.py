@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics.measures import mid_ranks, similarity_ranks
+from dsi_cli.metrics.suspects import fisher, pair_residuals
 from dsi_cli.queries.findings import reference_name
 from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLIT_KINDS, SPLITS, MatrixId
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
 Values = NDArray[np.float32]
 Ranks = NDArray[np.float64]
-NEAR_SHARE = 0.1  # a class is near if its rank is in this share of the ranks, or 1
-# a class is far if its rank is beyond this share of the ranks, which is the mean at
-# chance level
-FAR_SHARE = 0.5
+COSINES = ("ncsm", "ncsm_centred", "tncsm")  # the kinds of matrices of cosines
+MIN_CLASSES = 4  # with fewer classes, effects of classes explain all pairs
+# a pair is a surprise from this residual on; 4 % of the pairs of the demo's networks are
+MIN_SURPRISE = 2.0  # robust standard deviations
 SURPRISE_LEGEND = (
-    "! near (first tenth) by one similarity, far (second half) by the other"
+    "! closer for the network than its classes and the reference explain, by at least 2"
+    " standard deviations"
 )
 
 
@@ -314,28 +316,35 @@ def ranks_among_known(csm: NDArray[Any]) -> tuple[Ranks, int | None]:
     return ranks, len(known) - 1
 
 
-def is_surprise(
-    rank: float | None,
-    furthest: int | None,
-    other_rank: float | None,
-    other_furthest: int | None,
-) -> bool:
-    """Return True if a class is near by one of two similarities and far by the other;
-    False if a rank is missing.
+def surprising_pairs(
+    results: Results, run: str, kind: str, epoch: int | None, split: str | None
+) -> NDArray[np.bool_]:
+    """Return which pairs ``(C, C)`` a matrix of cosines finds closer than their classes
+    and the reference explain, by at least `MIN_SURPRISE`; see `pair_residuals`.
 
-    >>> is_surprise(1, 99, 50, 99), is_surprise(80, 99, 9.5, 99), is_surprise(1, 99, 49, 99), is_surprise(1, 99, None, 99)
-    (True, True, False, False)
-    >>> is_surprise(1, 1, 1, 1)
-    False
+    The pairs of other kinds of matrices are judged by the network's similarity. No pair
+    of a run without a reference or without whole matrices is a surprise.
     """
-    if rank is None or other_rank is None or not furthest or not other_furthest:
-        return False
-    ranks = ((rank, furthest), (other_rank, other_furthest))
-    is_near, is_other_near = (
-        value <= max(1, NEAR_SHARE * last) for value, last in ranks
+    classes = len(results.rows_of("classes", run))
+    found = np.zeros((classes, classes), dtype=bool)
+    kinds = [kind] if kind in COSINES else ["ncsm", "tncsm"]
+    matrices = (
+        matrix_or_none(results, run, name, epoch, split if name == "tncsm" else None)
+        for name in kinds
     )
-    is_far, is_other_far = (value > max(1, FAR_SHARE * last) for value, last in ranks)
-    return (is_near and is_other_far) or (is_far and is_other_near)
+    similarity = next((matrix for matrix in matrices if matrix is not None), None)
+    reference = matrix_or_none(results, run, "scsm")
+    if similarity is None or reference is None or results.is_vast(run):
+        return found
+    known = ~np.isnan(np.diagonal(similarity)) & ~np.isnan(np.diagonal(reference))
+    if known.sum() < MIN_CLASSES:
+        return found
+    block = np.ix_(known, known)
+    expected_by = reference[block].astype(np.float64)
+    found[block] = pair_residuals(fisher(similarity[block]), expected_by) >= (
+        MIN_SURPRISE
+    )
+    return found
 
 
 def none_if_nan(value: float) -> float | None:

@@ -4,8 +4,8 @@ Each mistake has two ranks of the predicted class among the classes other than t
 truth: by the network's similarity at that epoch (``rank``) and by WordNet similarity
 (``wordnet_rank``), see `dsi_cli.queries.matrices`. Its ``farness`` is the mean of the
 two ranks, each divided by its largest rank, in (0, 1]; only the known one if the other
-is missing. Missing values are NaN. ``surprise`` is True if the prediction is near by
-one similarity and far by the other (`dsi_cli.queries.matrices.is_surprise`).
+is missing. Missing values are NaN. ``surprise`` is True if the network finds the two
+classes closer than WordNet explains (`dsi_cli.queries.matrices.surprising_pairs`).
 
 The ``attrs`` of a table describe it: ``title`` and ``legend`` for readers, the chosen
 ``run``, ``epoch``, ``split``, ``truth``, ``prediction``, ``order`` and ``most``, the
@@ -26,9 +26,8 @@ from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.queries.matrices import (
     ClassDistance,
     class_distance,
-    is_surprise,
-    none_if_nan,
     reference_title,
+    surprising_pairs,
 )
 from dsi_cli.queries.run_classes import class_names, match_class_name
 from dsi_cli.store import layout
@@ -166,15 +165,6 @@ def _add_distance(frame: pd.DataFrame, distance: ClassDistance) -> None:
     frame["wordnet_similarity"] = distance.wordnet[pairs]
     frame["wordnet_rank"] = distance.wordnet_rank[pairs]
     frame["farness"] = distance.farness[pairs]
-    frame["surprise"] = [
-        is_surprise(
-            none_if_nan(rank),
-            distance.furthest,
-            none_if_nan(wordnet_rank),
-            distance.wordnet_furthest,
-        )
-        for rank, wordnet_rank in zip(frame["rank"], frame["wordnet_rank"], strict=True)
-    ]
 
 
 def _described(
@@ -214,6 +204,10 @@ def _described(
         "title": title,
         "legend": legend,
     }
+    is_surprise = surprising_pairs(
+        results, selection.run, "ncsm", selection.epoch, selection.split
+    )
+    frame["surprise"] = is_surprise[frame["truth_index"], frame["prediction_index"]]
     return frame
 
 

@@ -4,8 +4,8 @@ of classes, as tables.
 Neighbours are sorted by falling similarity in the class's row of a CSM, with ties in
 order of class index, as in the SoCSM. Each row has the WordNet similarity of the same
 two classes and its rank from 1, in which ties share their mid-rank. Both are NaN if one
-of the two classes has no synset. ``surprise`` is True if two classes are near by one
-similarity and far by the other (`dsi_cli.queries.matrices.is_surprise`).
+of the two classes has no synset. ``surprise`` is True if the network finds two classes closer
+than WordNet explains (`dsi_cli.queries.matrices.surprising_pairs`).
 
 The ``attrs`` of a table describe it: ``title`` and ``legend`` for readers, the chosen
 ``run``, ``kind``, ``split``, ``epoch`` and ``most``, the number of neighbours or pairs
@@ -25,10 +25,9 @@ from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics.measures import mid_ranks
 from dsi_cli.queries.matrices import (
     Ranks,
-    is_surprise,
     matrix_or_none,
-    none_if_nan,
     reference_title,
+    surprising_pairs,
 )
 from dsi_cli.queries.run_classes import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
@@ -96,6 +95,7 @@ def nearest(
     frame.insert(0, "place", np.arange(1, len(shown) + 1))
     frame.insert(1, "name", [names[other] for other in shown])
     frame.insert(2, "class_index", shown)
+    frame["surprise"] = _surprising_pairs(results, matrix)[index, shown]
     _describe(frame, results, matrix, most, len(order))
     what = f"the {len(shown):,} classes nearest to {names[index]}, of {len(order):,}"
     return _titled(frame, f"{matrix.title}: {what}", of=names[index])
@@ -142,6 +142,8 @@ def closest_pairs(
     frame.insert(2, "second", names[second[shown]])
     frame.insert(3, "first_index", first[shown])
     frame.insert(4, "second_index", second[shown])
+    surprising = _surprising_pairs(results, matrix)
+    frame["surprise"] = surprising[frame["first_index"], frame["second_index"]]
     _describe(frame, results, matrix, most, found)
     if not is_symmetric:
         mean = "the similarity of a pair is the mean of its two directions"
@@ -226,6 +228,7 @@ def neighbor_history(
     frame.insert(0, "name", [names[other] for other in shown])
     frame.insert(1, "class_index", shown)
     frame.insert(2, "places", known[:, shown].T.tolist())
+    frame["surprise"] = _surprising_pairs(results, last)[index, shown]
     _describe(frame, results, last, most, len(shown))
     # The same classes may be the nearest at all epochs.
     neighbors = f"the {len(shown):,} classes nearest"
@@ -269,25 +272,21 @@ def _falling(similarity: Ranks) -> NDArray[np.intp]:
 def _compared(
     similarity: Ranks, semantic: Ranks, shown: NDArray[np.integer]
 ) -> pd.DataFrame:
-    """Return the shown ones of some classes or pairs, with their similarity, that of
-    the reference with its rank, and whether these two are a surprise.
+    """Return the shown ones of some classes or pairs, with their similarity, and that of
+    the reference with its rank.
     """
-    rank, furthest = _ranks(similarity)
     other_rank, other_furthest = _ranks(semantic)
     frame = pd.DataFrame({"similarity": similarity[shown]})
     frame["wordnet_similarity"] = semantic[shown]
     frame["wordnet_rank"] = other_rank[shown]
-    frame["surprise"] = [
-        is_surprise(
-            none_if_nan(rank[index]),
-            furthest,
-            none_if_nan(other_rank[index]),
-            other_furthest,
-        )
-        for index in shown
-    ]
     frame.attrs["wordnet_furthest"] = other_furthest
     return frame
+
+
+def _surprising_pairs(results: Results, matrix: ChosenMatrix) -> NDArray[np.bool_]:
+    return surprising_pairs(
+        results, matrix.run, matrix.kind, matrix.epoch, matrix.split
+    )
 
 
 def _ranks(similarity: Ranks) -> tuple[Ranks, int | None]:

@@ -78,6 +78,7 @@ def render(contents: PageData, title: str, digest: str) -> str:
         "title": title,
         "runs": contents.runs,
         "overview": contents.overview,
+        "suspects": contents.suspects,
         "min_z": min_z,
     }
     return assemble(

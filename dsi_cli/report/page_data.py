@@ -29,6 +29,7 @@ from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
 from dsi_cli.queries.quantities import PANELS, QUANTITIES, QUESTIONS, SAI
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
+from dsi_cli.queries.suspect_texts import suspects_or_none
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
@@ -56,6 +57,8 @@ class PageData:
     overview: dict[str, Any]  # the text of the first screen
     data: dict[str, Any]
     lines: matrices.Lines
+    # what deserves a look; None if an older version of dsi made the tables
+    suspects: list[dict[str, Any]] | None = None
 
 
 def page_data(
@@ -149,7 +152,12 @@ def page_data(
     methods = [_method(results, run) for run in results.names]
     first_screen = overview.overview(results, findings)
     data["tiles"] = [tile["rows"] for tile in first_screen["tiles"]]
-    return PageData(methods, first_screen, data, lines)
+    suspects = suspects_or_none(results)
+    data["suspects"] = [
+        {"run": results.names.index(row["run"]), "classes": row["members"]}
+        for row in suspects or ()
+    ]
+    return PageData(methods, first_screen, data, lines, suspects)
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:

@@ -130,8 +130,20 @@ class Results:
 
         Runs with the same classes are judged together, and ``run`` has the strongest
         evidence. ``docs/tables.md`` describes the columns.
+
+        Raise `UsageError` if an older version of dsi wrote the results.
         """
-        return self._table(schema.SUSPECTS)
+        if not (self.path / schema.SUSPECTS.path).is_file():
+            raise UsageError(
+                f"{self.path} has no {schema.SUSPECTS.path}, because an older version"
+                " of dsi wrote it",
+                hint="run dsi analyze again with the same output folder",
+                code="no-suspects",
+                path=str(self.path),
+            )
+        found = self._table(schema.SUSPECTS)
+        found["members"] = found["members"].map(np.ndarray.tolist)
+        return found
 
     @cached_property
     def names(self) -> list[str]:

@@ -1,8 +1,11 @@
 """The sentences of the findings on the terminal."""
 
 import pytest
+from helpers.outputs import suspect, write_checkpoints, write_suspects
 
-from dsi_cli.cli.findings_screen import phases_text
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.cli.findings_screen import phases_text, print_suspects
 from dsi_cli.queries.findings import RunFindings
 
 SURGE = {
@@ -42,3 +45,25 @@ def test_phases_text_has_the_ends_and_the_reason(phases, text):
         **(vars(run) | {"phases": phases, "no_phases": "the curve still rises"})
     )
     assert phases_text(run) == text
+
+
+def test_print_suspects_prints_the_three_strongest(tmp_path, capsys):
+    out = tmp_path / "out"
+    analyze([write_checkpoints(tmp_path / "run")], out, Options(draws=0))
+    kinds = ("duplicate", "shortcut", "wrong-sense", "dead-class")
+    write_suspects(out, [suspect(kind, 0, 1) for kind in kinds])
+    print_suspects(str(out))
+    empty, title, *lines = capsys.readouterr().out.splitlines()
+    assert empty == ""
+    assert title.split("   ") == [
+        "Look at these classes",
+        f"4 suspects at a false discovery rate of 10 %: dsi suspects {out}",
+    ]
+    assert [line.partition(":")[0] for line in lines] == [
+        f"  {kind}" for kind in kinds[:3]
+    ]
+
+    write_suspects(out, [])
+    print_suspects(str(out))
+    expected = "\nNo suspects at a false discovery rate of 10 %.\n"
+    assert capsys.readouterr().out == expected

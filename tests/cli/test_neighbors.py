@@ -41,7 +41,7 @@ def test_neighbors_tables_equal_the_api(out, dsi):
     expected = nearest(Results(out), "cat")
     lines = ended.out.splitlines()
     assert lines[:2] == [expected.attrs["title"], expected.attrs["legend"]]
-    assert lines[2].startswith("! near") is bool(expected["surprise"].any())
+    assert lines[2].startswith("! closer") is bool(expected["surprise"].any())
     for line, row in zip(lines[-7:], records(expected), strict=True):
         assert line.startswith(f"{row['place']}  {row['name'][:28]}")
         assert f"{row['similarity']:.3f}" in line

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.parquet as pq
 import torch
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.summary import Summary
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
+from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, SUSPECTS
 
 ANIMALS = ("cat", "dog", "horse", "frog", "bird", "lion", "whale", "bee")
 """Eight: with fewer, chance levels are enumerated, which takes its time."""
@@ -243,6 +244,34 @@ def write_csm(
     parquet.write(
         table, layout.csm_path(out, run, kind, split, epoch), {}, out / ".tmp"
     )
+
+
+def suspect(kind: str, *members: int, **values: object) -> dict[str, object]:
+    """Return a row of the table of suspects about some of the `ANIMALS`."""
+    row: dict[str, object] = {
+        "kind": kind,
+        "run": "run",
+        "class_index": members[0],
+        "name": ANIMALS[members[0]],
+        "members": members,
+        "score": 5.0,
+        "null_mean": 0.0,
+        "null_std": 1.0,
+        "q_value": 0.0123,
+        "epochs": 2,
+        "of_epochs": 3,
+        "seeds": 1,
+        "evidence": "They are \x1b[31m alike.",
+        "next_step": "Merge them.",
+    }
+    if len(members) == 2:
+        row |= {"other_index": members[1], "other_name": ANIMALS[members[1]]}
+    return row | values
+
+
+def write_suspects(out: Path, rows: Sequence[dict[str, object]]) -> None:
+    """Write the table of suspects."""
+    pq.write_table(parquet.from_rows(SUSPECTS, list(rows)), out / SUSPECTS.path)
 
 
 def noticed(summary: Summary, *codes: str) -> dict[str, dict[str, object]]:

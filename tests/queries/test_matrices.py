@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pytest
 from helpers.analysed_runs import Analysed
 from numpy.testing import assert_array_equal
 
@@ -55,3 +56,32 @@ def test_farness_is_the_mean_of_what_exists():
     )
     near = ClassDistance("ncsm", rank, 4, wordnet_rank, wordnet_rank, 2)
     assert_array_equal(near.farness, [[nan, 0.25], [(0.75 + 1.0) / 2, nan]])
+
+
+@pytest.mark.parametrize("run", [CNN, "cifar100-vit"])
+def test_surprising_pairs_equal_a_slow_least_squares_fit(analysed: Analysed, run):
+    epoch = 20
+    found = matrices.surprising_pairs(analysed.run, run, "ncsm", epoch, None)
+
+    first, second = np.triu_indices(100, 1)
+    cosines = analysed.run.csm("ncsm", epoch, run=run).to_numpy()
+    values = np.arctanh(cosines[first, second].astype(np.float64))
+    reference = analysed.run.csm("scsm", run=run).to_numpy()[first, second]
+    columns = [(first == k) | (second == k) for k in range(100)]
+    design = np.column_stack([*columns, reference]).astype(np.float64)
+    fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    residuals = values - fitted
+    middle = np.median(residuals)
+    deviation = 1.4826 * np.median(np.abs(residuals - middle))
+    expected = residuals >= 2 * deviation
+    assert_array_equal(found[first, second], expected)
+    assert_array_equal(found, found.T)
+    assert 0.01 < expected.mean() < 0.1
+
+
+def test_surprising_pairs_of_a_ccsm_are_those_of_the_network(analysed: Analysed):
+    ccsm, ncsm = (
+        matrices.surprising_pairs(analysed.run, CNN, kind, 20, "test")
+        for kind in ("ccsm", "ncsm")
+    )
+    assert_array_equal(ccsm, ncsm)

@@ -80,9 +80,7 @@ def test_ties_stand_in_order_of_class_index(made):
     assert pairs["second_index"].tolist() == [5, 1, 2, 3]
 
 
-def test_equal_similarities_are_not_near_so_only_what_wordnet_calls_near_surprises(
-    made,
-):
+def test_equal_similarities_are_no_surprise(made):
     out = made()
     write_csm(out, np.full((8, 8), 0.25, np.float32), "ncsm", None, epoch=2)
     for found in (
@@ -90,7 +88,14 @@ def test_equal_similarities_are_not_near_so_only_what_wordnet_calls_near_surpris
         closest_pairs(Results(out)),
         neighbor_history(Results(out), "bee"),
     ):
-        assert not (found.loc[found["surprise"], "wordnet_rank"] > 2).any()
+        assert not found["surprise"].any()
+
+
+def test_nearest_class_that_wordnet_ranks_eleventh_is_a_surprise(analysed):
+    found = nearest(analysed.run, "bus", run="cifar100-vit", most=3)
+    first = records(found)[0]
+    assert (first["name"], first["surprise"]) == ("pickup_truck", True)
+    assert 11 <= first["wordnet_rank"] < 50
 
 
 @pytest.mark.parametrize("symmetric", [True, False])

@@ -20,7 +20,9 @@ from helpers.outputs import (
     save_head,
     stored,
     stored_reference,
+    suspect,
     write_checkpoints,
+    write_suspects,
 )
 from helpers.table_comparison import write_output, write_run
 from scipy.stats import rankdata
@@ -600,6 +602,66 @@ def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
         == 1
     )
     assert ", best 1 at epoch " in panel.locator("svg.plot").get_attribute("aria-label")
+
+
+@pytest.fixture
+def suspects_page(open_page, out, tmp_path):
+    """The page of seven suspects of the second run, the strongest first."""
+    folder = tmp_path / "out"
+    shutil.copytree(out, folder)
+    rows = [
+        suspect("duplicate", 1, 2, run="second", evidence=HOSTILE),
+        suspect("shortcut", 1, 3, 5, run="second"),
+        *(suspect("dead-class", index, run="second") for index in range(5)),
+    ]
+    write_suspects(folder, rows)
+    return open_page(report_file.write_report(folder))
+
+
+def test_suspects_are_the_first_block_and_five_are_open(suspects_page):
+    following = suspects_page.locator("#overview > :is(div, ul)").first
+    assert following.get_attribute("class") == "suspects"
+    shown = suspects_page.locator(".suspect")
+    assert [item.is_visible() for item in shown.all()] == [True] * 5 + [False] * 2
+    assert HOSTILE in shown.first.inner_text()
+    assert "q = 0.012" in shown.first.inner_text()
+    suspects_page.locator(".suspects summary").click()
+    assert shown.last.is_visible()
+
+
+def test_suspects_have_the_rows_of_their_classes_as_pictures(suspects_page):
+    wait_for(suspects_page, "document.querySelectorAll('.suspect canvas').length == 7")
+    pictures = suspects_page.locator(".suspect canvas")
+    sizes = [
+        (picture.get_attribute("width"), picture.get_attribute("height"))
+        for picture in pictures.all()[:3]
+    ]
+    # marks, and for each class its rows in the network and WordNet and a gap
+    assert sizes == [(str(CLASSES), str(1 + 3 * rows)) for rows in (2, 3, 1)]
+    assert (
+        pictures.nth(1)
+        .get_attribute("aria-label")
+        .startswith("Rows of dog, frog, lion in the network and in WordNet")
+    )
+
+
+def test_a_click_on_a_suspect_selects_its_run_and_classes(suspects_page):
+    suspects_page.locator(".suspect button").first.click()
+    wait_for(
+        suspects_page,
+        "document.querySelector('#inspector h3').textContent == 'dog – horse'",
+    )
+    assert suspects_page.locator("#run").input_value() == "1"
+    wait_for(suspects_page, "location.hash.includes('class=dog&class=horse')")
+
+
+def test_results_without_suspects_say_so(open_page, out, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(out, folder)
+    write_suspects(folder, [])
+    page = open_page(report_file.write_report(folder))
+    text = page.locator(".suspects").inner_text().replace("\u00a0", " ")
+    assert text == "No suspects at a false discovery rate of 10 %"
 
 
 def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out):

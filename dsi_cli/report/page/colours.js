@@ -73,6 +73,31 @@ async function thumbnail(matrix, epoch, order) {
   return gridPicture(frame.starts ? rankedGrid(grid) : grid, items, rankShade);
 }
 
+/**
+ * Return a canvas with the rows of some classes at the last epoch of a run, in the network and below in the reference, coloured by
+ * rank; null if the page has no such rows. Marks above show the columns of the classes.
+ */
+async function rowsPicture(run, classes) {
+  const { own, reference } = mainMatrices(run);
+  const { order } = run.orders[0];
+  const matrices = [own, reference].filter(Boolean);
+  const frames = await Promise.all(matrices.map((matrix) => frameOf(matrix, run.epochs.at(-1), run.orders[0])));
+  if (!own || frames.includes(null)) return null;
+  const layers = matrices.map((matrix, k) => layerOf(matrix, frames[k], order, "rank"));
+  const { of, diagonal } = pixelsOf();
+  const positions = classes.map((index) => order.indexOf(index));
+  const gap = order.map(() => of(0));
+  const rows = [order.map((_, column) => of(positions.includes(column) ? 1 : 0))];
+  for (const row of positions) {
+    for (const at of layers) rows.push(order.map((_, column) => (column === row ? diagonal : of(rankShade(at(row, column))))));
+    rows.push(gap);
+  }
+  const pixels = rows.flat();
+  const canvas = pixelCanvas(order.length, rows.length, (k) => pixels[k]);
+  canvas.style.height = `${8 * rows.length}px`;
+  return canvas;
+}
+
 /** Give a canvas the look of a small matrix, and a description for screen readers. */
 function describeMatrix(canvas, text) {
   canvas.className = "thumbnail";

@@ -165,10 +165,11 @@ function heatMaps(run, names, actions) {
     if (items.length === 1) {
       box(-1, items[0], axis.size + 2, 1);
       box(items[0], -1, 1, axis.size + 2);
-    } else if (items.length === 2) {
-      const margin = Math.max(0, 9 / cell - 1) / 2; // a small cell gets a larger frame
-      const side = 1 + 2 * margin;
-      for (const [row, column] of [items, items.toReversed()]) box(column - margin, row - margin, side, side);
+    }
+    const margin = Math.max(0, 9 / cell - 1) / 2; // a small cell gets a larger frame
+    const side = 1 + 2 * margin;
+    for (const row of items) {
+      for (const column of items) if (row !== column) box(column - margin, row - margin, side, side);
     }
     if (pointed) {
       context.globalAlpha = 0.75;

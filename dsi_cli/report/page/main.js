@@ -243,9 +243,30 @@ async function showSmallMatrices() {
   byId("small-legend").replaceChildren(...(nodes.length ? [legend] : []));
 }
 
+/** Draw the rows of the classes of each suspect, and let its button select them in the matrices. */
+async function drawSuspects() {
+  for (const [k, node] of [...document.querySelectorAll(".suspect")].entries()) {
+    const { run: index, classes } = DATA.suspects[k];
+    const canvas = await rowsPicture(DATA.runs[index], classes);
+    if (!canvas) continue;
+    const names = classes.map((one) => namesOf(DATA.runs[index])[one]).join(", ");
+    const title = `Rows of ${names} in the network and in ${DATA.runs[index].reference}`;
+    Object.assign(canvas, { title, role: "img", ariaLabel: title });
+    node.querySelector("canvas")?.remove();
+    node.prepend(canvas);
+  }
+}
+
+document.querySelectorAll(".suspect button").forEach((button, k) => button.addEventListener("click", () => {
+  const { run: index, classes } = DATA.suspects[k];
+  if (index !== state.run) setRun(index);
+  document.querySelector('nav a[href="#matrices"]').click();
+  maps.select(classes);
+}));
+
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));
 byId("play").addEventListener("click", player(byId("play"), () => run().epochs, () => state.epoch, setEpoch));
-addEventListener("themechange", () => { maps?.paint(); showSmallMatrices(); });
+addEventListener("themechange", () => { maps?.paint(); showSmallMatrices(); drawSuspects(); });
 DATA.runs.forEach((item) => { item.steps = new Map(item.steps); });
 const classOf = (values) => Object.fromEntries(DATA.class_columns.map((name, k) => [name, values[k]]));
 DATA.classes = DATA.classes.map((rows) => rows.map(classOf));
@@ -289,6 +310,7 @@ search.addEventListener("keydown", (event) => {
 });
 pageKeys({ ",": () => stepEpoch(-1), ".": () => stepEpoch(1), r: () => maps.toggleScale(), f: () => maps.foldAll() });
 if (DATA.runs.length) restoreState();
+drawSuspects();
 
 /** Show the run, epoch, classes, colours and charts of the address; other values stay as they are. */
 function restoreState() {
@@ -298,7 +320,7 @@ function restoreState() {
   if (wanted.get("order")) selection.order = wanted.get("order");
   if (["rank", "raw"].includes(wanted.get("scale"))) selection.scale = wanted.get("scale");
   selection.difference = wanted.get("difference");
-  const classes = wanted.getAll("class").map((key) => classOfKey(names, key)).filter((one) => one >= 0).slice(0, 2);
+  const classes = wanted.getAll("class").map((key) => classOfKey(names, key)).filter((one) => one >= 0);
   if (classes.length) selection.classes = classes;
   state.run = index;
   for (const name of Object.keys(CHARTS)) {
