@@ -15,8 +15,7 @@ CLASSIFIER_NAME = re.compile(
     r"^(clf|classif\w*|cls(_classifier|_score|_head|_seg)?|heads?|logits?|last_linear"
     r"|class_(predictor|embed|head)|class_labels_classifier|predictions?|predictor"
     r"|box_predictor|label_predictor|(mlp|linear|fc|decode)_head|head_(fc|dense)"
-    r"|conv_seg|to_logits|output_layer|final_layer|(.*_)?(predictions|logits|probs)"
-    r"|lm_head|embed_out)$",
+    r"|conv_seg|to_logits|output_layer|final_layer|(.*_)?(predictions|logits|probs))$",
     re.IGNORECASE,
 )
 """Names of modules that mean a classifier."""
