@@ -266,12 +266,11 @@ def class_p_values(scores: Values) -> Values:
     """Return the probability of each class's score or more, by Student's t around the
     median of all classes.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     deviation = max(robust_deviation(scores), TINY)
-    p_values: Values = t.sf(
-        (scores - np.median(scores)) / deviation, DEGREES_OF_FREEDOM
-    )
+    standard = (scores - np.median(scores)) / deviation
+    p_values: Values = stdtr(DEGREES_OF_FREEDOM, -standard)
     return p_values
 
 
@@ -282,14 +281,14 @@ def q_values(p_values: Values, weights: Values | None = None) -> Values:
     Weights with a mean of 1 divide the p-values (Genovese, Roeder and Wasserman 2006,
     https://doi.org/10.1093/biomet/93.3.509).
     """
-    from scipy.stats import false_discovery_control
-
-    if not len(p_values):
-        return p_values
+    tests = len(p_values)
     if weights is not None:
-        p_values = np.minimum(p_values / weights, 1.0)
-    adjusted: Values = false_discovery_control(p_values)
-    return adjusted
+        p_values = p_values / weights
+    order = np.argsort(p_values)
+    ranked = p_values[order] * tests / np.arange(1, tests + 1)
+    adjusted = np.empty(tests)
+    adjusted[order] = np.minimum.accumulate(ranked[::-1])[::-1]
+    return np.minimum(adjusted, 1.0)
 
 
 # The statistics
@@ -470,7 +469,7 @@ def find_groups(
     pairs with all members reach `MIN_RESIDUAL`. The p-value of a group, by the normal
     distribution, is multiplied by the number of groups of its size.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     classes = len(scores)
     scores = scores.copy()
@@ -493,7 +492,7 @@ def find_groups(
             size = len(group)
             if size in GROUP_SIZES:
                 score = total / np.sqrt(comb(size, 2))
-                q_value = min(float(norm.sf(score)) * comb(classes, size), 1.0)
+                q_value = min(float(ndtr(-score)) * comb(classes, size), 1.0)
                 found[tuple(sorted(group))] = q_value, score
     ordered = sorted((q, -score, members) for members, (q, score) in found.items())
     chosen: list[tuple[float, float, tuple[int, ...]]] = []
@@ -871,10 +870,10 @@ def p_value_of(network: Network, suspect: Suspect) -> float:
             residual = np.array([residuals[members]])
             p_values.append(float(Tail.of(upper(residuals)).p_values(residual)[0]))
     elif suspect.kind == "shortcut":
-        from scipy.stats import norm
+        from scipy.special import ndtr
 
         score = group_score(network.group_scores, members)
-        p_values.append(float(norm.sf(score)))
+        p_values.append(float(ndtr(-score)))
     elif suspect.kind == "wrong-sense":
         gain = network.sense_gains[[suspect.details["sense"]]]
         p_values.append(float(network.gain_tail.p_values(gain)[0]))
