@@ -108,7 +108,7 @@ def report_pictures(out: Path) -> None:
         for name, scheme, height in (
             ("light", "light", 1180),
             ("dark", "dark", 1180),
-            ("numbered", "light", 1640),
+            ("numbered", "light", 2100),
         ):
             page = browser.new_page(
                 viewport={"width": 1280, "height": height},

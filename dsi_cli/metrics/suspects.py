@@ -85,7 +85,7 @@ class Suspect:
     """A class, a pair or a group that deserves a look.
 
     ``members`` are the indices of its classes. Of names that are exchanged, each class
-    has the name of the next one. ``details`` are the values that its sentence needs.
+    fits the name of the next one. ``details`` are the values that its sentence needs.
     """
 
     kind: str
@@ -416,7 +416,7 @@ def name_cycles(
     """Return the cycles of names with the largest sum of gains among the suspected
     classes and those whose names fit these best; each change costs the minimum gain.
 
-    Each class of a cycle has the name of the next one. A suspected class that keeps its
+    Each class of a cycle fits the name of the next one. A suspected class that keeps its
     name is a cycle of one.
     """
     from scipy.optimize import linear_sum_assignment

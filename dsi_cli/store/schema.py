@@ -279,8 +279,8 @@ SUSPECTS = Table(
     Column(
         "members",
         INTEGERS,
-        "class_index of all classes concerned; of a wrong-label, each has the next"
-        " one's name",
+        "class_index of all classes concerned; of a wrong-label, each class fits the"
+        " name of the next one",
     ),
     Column("score", FLOAT, "the test statistic, which method.md defines for each kind"),
     Column("null_mean", FLOAT, "its chance level"),

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_SENSES = 6  # the number of other senses of a name that are tested
-MAX_EPOCHS = 20
-"""The number of epochs, spread evenly, in which a suspect is sought if more are
-stored.
+MAX_EPOCHS, MANY_CLASSES, MAX_EPOCHS_OF_MANY = 20, 256, 5
+"""The number of epochs, spread evenly, in which a suspect is sought if more are stored:
+up to so many classes, and above, where an epoch takes 0.3 s.
 """
 MIN_PRIOR = 0.01  # of a sense that is not among those of the label's words
 TOO_MANY = (
@@ -205,10 +205,13 @@ class RunEvidence:
 
     @property
     def spread_epochs(self) -> list[int]:
-        """The trained epochs, or `MAX_EPOCHS` of them that are spread evenly."""
-        if len(self.epochs) <= MAX_EPOCHS:
+        """The trained epochs, or some of them that are spread evenly."""
+        most = MAX_EPOCHS
+        if len(self.classes) > MANY_CLASSES:
+            most = MAX_EPOCHS_OF_MANY
+        if len(self.epochs) <= most:
             return self.epochs
-        places = np.linspace(0, len(self.epochs) - 1, MAX_EPOCHS).round().astype(int)
+        places = np.linspace(0, len(self.epochs) - 1, most).round().astype(int)
         return [self.epochs[place] for place in places]
 
     @cached_property
