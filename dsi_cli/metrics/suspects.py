@@ -797,7 +797,10 @@ def one_sided_confusions(network: Network, split: str, counts: Values) -> list[S
     """
     p_values, expected = asymmetry_p_values(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
-    is_tested = network.is_far & (counts + counts.T >= MIN_CONFUSIONS)
+    # The test is conditional on the sum of both directions, so choosing pairs by this
+    # sum does not bias it.
+    fewest = np.maximum(MIN_SHARE * counts.sum(axis=1, keepdims=True), MIN_CONFUSIONS)
+    is_tested = network.is_far & (counts + counts.T >= fewest)
     np.fill_diagonal(is_tested, False)
     q_of = np.ones_like(counts)
     q_of[is_tested] = q_values(p_values[is_tested])
