@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks import by_hand, timing
+from benchmarks import by_hand, large, timing
 from benchmarks.rows import Row, seconds, skipped
 from benchmarks.scratch import Setup, small_run
 from benchmarks.wordnet import nltk_wordnet
@@ -155,73 +156,99 @@ def _require_same(
 
 
 def _classes_rows(setup: Setup) -> list[Row]:
-    """Return the time of one epoch of more and more classes, part by part, and of the
-    same values by hand.
+    """Return the processor time of one epoch of more and more classes, part by part,
+    compared with the same values by hand and with the plain composition.
     """
-    from dsi_cli import weight_similarity, wordnet_csm
-    from dsi_cli.metrics import DEFAULT_MEASURES
-    from dsi_cli.metrics.alignment import MAX_DEFAULT_CLASSES, MatrixPair
+    missing = _missing_for_values()
+    rows = []
+    for classes in (20, 40) if setup.quick else (100, 300, 1000):
+        parts = _epoch_parts(setup, classes)
+        others = {} if missing else _other_ways(setup, classes)
+        with threadpool_limits(limits=1):
+            found = timing.turns(
+                parts | others, setup.rounds(9), clock=time.process_time
+            )
+        size = f"one epoch of {classes:,} classes, width {_WIDTH}, one thread"
+        few = {name: found[name] for name in ("NCSM", "SAI", "Parquet")}
+        whole = {name: found[name] for name in parts}
+        for way, what, ours in (
+            ("six values by hand", "NCSM, SAI with chance level, Parquet", few),
+            ("plain composition", "all values", whole),
+        ):
+            total = sum(ours.values())
+            each = ", ".join(f"{name} {seconds(took)}" for name, took in ours.items())
+            beside = f"not measured: {missing}"
+            ratio = None
+            if not missing:
+                beside = f"{way}: {seconds(found[way])}"
+                ratio = found[way] / total
+            shown = f"{seconds(total)} ({each})"
+            rows.append(Row(PART, f"{size}: {what}", shown, beside, ratio))
+    return rows
+
+
+def _semantic_and_weight(classes: int) -> tuple[Any, Any]:
+    """Return the WordNet similarity of classes, and weights that agree with it."""
+    from dsi_cli import wordnet_csm
+
+    labels = "cifar100" if classes <= 100 else "imagenet1k"
+    semantic = wordnet_csm(labels).to_numpy(np.float32)
+    kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))[:classes]
+    semantic = np.asarray(semantic[np.ix_(kept, kept)])
+    noise, shared = np.random.default_rng(0).normal(size=(2, len(kept), _WIDTH))
+    root = np.linalg.cholesky(semantic + 0.3 * np.eye(len(kept)))
+    return semantic, (noise + root @ shared).astype(np.float32)
+
+
+def _epoch_parts(setup: Setup, classes: int) -> dict[str, Callable[[], Any]]:
+    """Return the parts of an epoch of an analysis, in their order."""
+    from dsi_cli import weight_similarity
+    from dsi_cli.analysis.tables.geometry import head_rows
+    from dsi_cli.metrics import DEFAULT_MEASURES, WSI_QUANTILE
+    from dsi_cli.metrics.alignment import MatrixPair
+    from dsi_cli.metrics.blockwise import BlockWalk, DenseRows, block_statistics
     from dsi_cli.metrics.prepared_matrix import PreparedMatrix
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
-    semantic = wordnet_csm("imagenet1k").to_numpy(np.float32)
-    rows = []
-    for classes in (20, 40) if setup.quick else (100, 300, 1000):
-        weight = (
-            np.random.default_rng(0).normal(size=(classes, _WIDTH)).astype(np.float32)
-        )
-        csm, scsm = weight_similarity(weight), semantic[:classes, :classes]
-        reference = PreparedMatrix(scsm)  # an analysis prepares it once for all epochs
-        # an analysis writes new files
-        paths = (setup.folder / f"csm-{classes}-{number}.parquet" for number in count())
+    semantic, weight = _semantic_and_weight(classes)
+    csm = weight_similarity(weight)
+    reference = PreparedMatrix(semantic)  # an analysis prepares it once for all epochs
+    # an analysis writes new files
+    paths = (setup.folder / f"csm-{classes}-{number}.parquet" for number in count())
 
-        def store(csm: Any = csm, paths: Iterator[Path] = paths) -> None:
-            path = next(paths)
-            table = parquet.from_matrix(
-                CSMS,
-                csm,
-                {"run": "a", "kind": "ncsm"},
-                {"class_index": range(len(csm))},
-            )
-            # as the matrix of an epoch
-            parquet.write(table, path, {}, path.parent, is_durable=False)
+    def store() -> None:
+        path = next(paths)
+        table = parquet.from_matrix(
+            CSMS, csm, {"run": "a", "kind": "ncsm"}, {"class_index": range(len(csm))}
+        )
+        # as the matrix of an epoch
+        parquet.write(table, path, {}, path.parent, is_durable=False)
 
-        parts = {
-            "NCSM": lambda weight=weight: weight_similarity(weight),
-            "SAI": (
-                lambda csm=csm, reference=reference: MatrixPair(
-                    PreparedMatrix(csm), reference, np.arange(len(csm))
-                ).alignments(DEFAULT_MEASURES, None, None, 0)
-            ),
-            "Parquet": store,
-        }
-        hand = (
-            {}
-            if _missing_for_values()
-            else {"hand": lambda weight=weight, scsm=scsm: _by_hand(weight, scsm)}
-        )
-        with threadpool_limits(limits=1):
-            found = timing.turns(parts | hand, setup.rounds(3))
-        beside = (
-            f"NCSM and six values by hand: {seconds(found['hand'])}"
-            if hand
-            else _missing_for_values()
-        )
-        whole = sum(found[name] for name in parts)
-        ours = (
-            f"{seconds(whole)}"
-            f" ({', '.join(f'{name} {seconds(found[name])}' for name in parts)})"
-        )
-        interval = " and interval" if classes <= MAX_DEFAULT_CLASSES else ""
-        what = (
-            f"one epoch of {classes:,} classes, width {_WIDTH}, one thread: NCSM, SAI"
-            f" with chance level{interval}, Parquet"
-        )
-        rows.append(
-            Row(PART, what, ours, beside, found["hand"] / whole if hand else None)
-        )
-    return rows
+    pair = MatrixPair(PreparedMatrix(csm), reference, np.arange(len(csm)))
+
+    def align() -> None:
+        nonlocal pair
+        pair = MatrixPair(PreparedMatrix(csm), reference, np.arange(len(csm)))
+        pair.alignments(DEFAULT_MEASURES, None, None, 0)
+
+    return {
+        "NCSM": lambda: weight_similarity(weight),
+        "SAI": align,
+        "by class": lambda: pair.class_agreement(),
+        "WSI": lambda: block_statistics(DenseRows(csm), BlockWalk(), [WSI_QUANTILE]),
+        "geometry": lambda: head_rows(weight),
+        "Parquet": store,
+    }
+
+
+def _other_ways(setup: Setup, classes: int) -> dict[str, Callable[[], Any]]:
+    semantic, weight = _semantic_and_weight(classes)
+    path = setup.folder / "plain.parquet"
+    return {
+        "six values by hand": lambda: _by_hand(weight, semantic),
+        "plain composition": lambda: large.plain(weight, semantic, path),
+    }
 
 
 def _missing_for_values() -> str:

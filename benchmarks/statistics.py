@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.rows import write
 from dsi_cli import analyze, read_head, wordnet_csm
 from dsi_cli.metrics import jackknife, p_values, permutation_null
+from dsi_cli.metrics.alignment import MatrixPair, alignments
 from dsi_cli.metrics.differences import mean_difference
 from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
@@ -73,11 +74,13 @@ class Training:
         """Return the phases of the agreement, from all epochs or from some."""
         kept = np.arange(len(self.csms)) if epochs is None else epochs
         reference = PreparedMatrix(self.reference)
-        without = [
-            jackknife.excess_without(
-                PreparedMatrix(self.csms[epoch]), reference, "pearson"
-            )
+        order = np.arange(reference.classes)
+        pairs = [
+            MatrixPair(PreparedMatrix(self.csms[epoch]), reference, order)
             for epoch in kept
+        ]
+        without = [
+            jackknife.excess_without(pair.of_values, "pearson") for pair in pairs
         ]
         return phases(kept, self.curve[kept], start=0.0, without=np.stack(without))
 
@@ -150,10 +153,10 @@ def agreement(a: Matrix, b: Matrix) -> float:
 
 def cosine_excess(a: Matrix, b: Matrix) -> tuple[float, float]:
     """Return the cosine SAI and its excess over chance."""
-    x, y = (PreparedMatrix(matrix).scaled.all_pairs.values for matrix in (a, b))
-    lengths = float(np.sqrt((x @ x) * (y @ y)))
-    value, chance = float(x @ y) / lengths, float(x.sum() * y.sum()) / len(x) / lengths
-    return value, (value - chance) / (1 - chance)
+    entry = alignments(a, b, ["cosine"], permutations=0)["cosine"]
+    assert entry.value is not None
+    assert entry.excess is not None
+    return entry.value, entry.excess
 
 
 def coverage(network: Matrix, reference: Matrix) -> Iterator[Row]:
@@ -170,10 +173,10 @@ def coverage(network: Matrix, reference: Matrix) -> Iterator[Row]:
             kept = np.ix_(*2 * [rng.choice(len(network), classes, replace=False)])
             a, b = PreparedMatrix(network[kept]), PreparedMatrix(reference[kept])
             value = agreement(a.matrix, b.matrix)
-            variance = jackknife.pair_variance(a, b, "pearson", value)
-            interval = jackknife.interval(
-                value, jackknife.excess_without(a, b, "pearson"), variance
-            )
+            pair = MatrixPair(a, b, np.arange(classes))
+            variance = jackknife.pair_variance(pair.of_values, value)
+            without = jackknife.excess_without(pair.of_values, "pearson")
+            interval = jackknife.interval(value, without, variance)
             assert interval is not None
             found.append((value, *interval, *cosine_excess(a.matrix, b.matrix)))
         value, low, high, cosine, excess = np.array(found).T
