@@ -33,7 +33,7 @@ class Summaries:
         # Without a readable file of this version, all summaries are made again.
         with suppress(OSError, ValueError):
             stored = json.loads(self._path.read_bytes())
-            if stored["version"] == __version__:
+            if stored.get("version") == __version__:
                 self._known = stored["summaries"]
 
     def get(
