@@ -223,6 +223,26 @@ assert gc.get_threshold() == before"""
     assert not doctor.modules & (HEAVY | {"numpy"})
 
 
+def test_analyze_of_weights_loads_neither_pandas_nor_what_only_a_report_needs(
+    tmp_path,
+):
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    for name in ("classes.txt", "preds.npy", "targets.npy"):
+        (run / name).unlink()
+    heavy = HEAVY | {"pandas", "scipy.special", "scipy.cluster", "jinja2"}
+    _, scanned, analyzed, reported = one_process.run(
+        [("scan", run), ("analyze", run, "-o", out, "--no-report"), ("report", out)]
+    )
+    for ended in (scanned, analyzed):
+        assert ended.code == 0, ended.err
+        assert not ended.modules & heavy
+    assert reported.code == 0, reported.err
+    assert "pandas" in reported.modules, "a later import finds pandas"
+    for up_to_date in one_process.run([("report", out), ("analyze", run, "-o", out)]):
+        assert up_to_date.code == 0, up_to_date.err
+        assert not up_to_date.modules & heavy
+
+
 def test_commands_that_read_no_images_load_no_heavy_package_and_plot_loads_no_torch(
     tmp_path,
 ):

@@ -19,9 +19,8 @@ from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.summary import Summary, digest_of_tables
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.errors import OutputError, wrong
-from dsi_cli.report import html, page_data
+from dsi_cli.report import html
 from dsi_cli.store import atomic_write, layout, lock
-from dsi_cli.store.results import Results
 from dsi_cli.store.schema import TABLES
 from dsi_cli.version import __version__
 
@@ -102,6 +101,10 @@ def _write_if_outdated(
         if f'name="{html.DIGEST}" content="{digest.hexdigest()}"' in beginning:
             _log.debug("%s is up to date", file)
             return file
+    # These imports are slow, and a page that is up to date does not need them.
+    from dsi_cli.report import page_data
+    from dsi_cli.store.results import Results
+
     data = page_data.page_data(
         Results(out), _open_image, partial(progress, STAGE), common_hypernyms
     )

@@ -7,6 +7,7 @@ imports Typer and rich.
 ``text``      text that a terminal can print
 ``urls``      options whose value is a URL
 ``signals``   Ctrl-C and SIGTERM
+``arrow``     Arrow without pandas
 """
 
 from __future__ import annotations

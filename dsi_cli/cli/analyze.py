@@ -34,6 +34,9 @@ def analyze(values: Mapping[str, Any]) -> int:
     dsi analyze ckpts/ --predictions preds.npy --targets targets.npy
     dsi analyze ckpts/ --test data/test --model timm:resnet18
     """
+    from dsi_cli.cli.arrow import start_without_pandas
+
+    start_without_pandas()
     from dsi_cli.analysis import report_file
     from dsi_cli.analysis.analyze import analyze as run_analysis
     from dsi_cli.tracking import destinations

@@ -34,6 +34,9 @@ def report(
     dsi report dsi-out
     dsi report dsi-out -o resnet18.html
     """
+    from dsi_cli.cli.arrow import start_without_pandas
+
+    start_without_pandas()
     from dsi_cli.analysis import report_file
     from dsi_cli.store import atomic_write
 

@@ -8,6 +8,7 @@ network.
 ``classes``          data of single classes: tables, orders, agreement with the
                      reference, geometry, common hypernyms
 ``matrix_sources``   the matrices of a run, read one at a time
+``matrix_summaries``  what a report derives from each matrix, kept for the next report
 ``matrix_codec``     packing of matrices and of nearest classes as whole numbers
 ``matrices``         the packed matrices of a run, and how many of them fit into the
                      page

@@ -17,10 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FunctionLoader
-from jinja2.utils import htmlsafe_json_dumps
-from markupsafe import Markup
-
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.version import __version__
 
@@ -100,6 +96,9 @@ def assemble(
     The digest is that of the tables from which the page is made; empty for a page that
     is always written.
     """
+    from jinja2.utils import htmlsafe_json_dumps
+    from markupsafe import Markup
+
     style, code = part(STYLE), script(scripts)
     # The content security policy allows this style sheet, this script and images in the
     # page, and nothing else.
@@ -133,6 +132,8 @@ def fill_template(template: str, **variables: Any) -> str:
     """Return a template of ``page/`` with its variables; values are escaped unless they
     are `Markup`.
     """
+    from jinja2 import Environment, FunctionLoader
+
     environment = Environment(
         loader=FunctionLoader(part),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""What a report derives from each matrix, remembered for the next report.
+"""The summaries of matrices, which a report derives and keeps for the next report.
 
 A report of hundreds of checkpoints reads each matrix for its range of values, its change
 and its nearest classes. The file ``OUT/.cache/report.json`` holds these summaries. Each
@@ -33,7 +33,7 @@ class Summaries:
         # Without a readable file of this version, all summaries are made again.
         with suppress(OSError, ValueError):
             stored = json.loads(self._path.read_bytes())
-            if stored["version"] == __version__:
+            if stored.get("version") == __version__:
                 self._known = stored["summaries"]
 
     def get(
