@@ -185,7 +185,8 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                     " reference; preferred: The group that is preferred to all"
                     " others.; recommendation: The verdict in one sentence.; coverage:"
                     " What the intervals cover.; notes; runs; pairs; chosen; criteria;"
-                    " classes; networks; curves; files"
+                    " classes; networks; curves; reliability; changes: Of repetitions,"
+                    " over the plateau.; files"
                 ),
             ),
             "runs": (
@@ -237,6 +238,23 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                 (
                     "curve; group; runs: Their number.; x; mean; low; high; chance;"
                     " chance_std"
+                ),
+            ),
+            "reliability": (
+                (
+                    "group; epoch; seeds: Their number.; classes_used; agreement: The"
+                    " mean over seeds.; agreement_low; agreement_high; reliability: The"
+                    " mean correlation of two seeds.; reliability_low;"
+                    " reliability_high; corrected: The agreement divided by the square"
+                    " root of the reliability.; low: Of the corrected agreement, over"
+                    " seeds and classes.; high; seeds_low: Over seeds alone.;"
+                    " seeds_high; classes_low; classes_high; reason"
+                ),
+            ),
+            "changes": (
+                (
+                    "group; quantity; first_epoch; last_epoch; change; low; high;"
+                    " falls: The interval is below 0."
                 ),
             ),
         },

@@ -179,6 +179,39 @@ class Results(results.Results):
 
         return quantities.frame()
 
+    def reliability(self, group: str = "seed") -> pd.DataFrame:
+        """Return the reliability of the similarities over the seeds of each training,
+        and the agreement corrected for it (0 at chance).
+
+        Each network needs two trainings that differ by the seed alone, and three for
+        intervals.
+
+        Parameters
+        ----------
+        group : a pattern of repetitions, as for ``dsi compare --group``.
+
+        Returns
+        -------
+        reliability : one row per ``group`` and ``epoch`` (epochs completed if all runs
+            have it). ``seeds`` is the number of runs, and ``classes_used`` that of
+            classes. ``agreement`` is the mean agreement of the runs with the main
+            reference, ``reliability`` the mean correlation of two runs' matrices, and
+            ``corrected`` the agreement divided by the square root of the reliability.
+            ``agreement_low`` to ``agreement_high``, ``reliability_low`` to
+            ``reliability_high``, and ``low`` to ``high`` (of ``corrected``) are 95 %
+            confidence intervals over seeds and classes. ``seeds_low`` to ``seeds_high``
+            and ``classes_low`` to ``classes_high`` are those of ``corrected`` over
+            seeds or classes alone. ``reason`` explains a missing value.
+
+        Raises
+        ------
+        UsageError
+            The pattern matches no run, or no group has two runs.
+        """
+        from dsi_cli.queries.comparison.reliability import results_reliability
+
+        return results_reliability(self, group).table
+
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: the runs with their best epochs, phases and
         warnings.

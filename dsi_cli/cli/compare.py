@@ -200,6 +200,7 @@ def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> No
         console.print_sentence(" ".join(legend))
         print()
     _print_runs(comparison)
+    _print_reliability(comparison)
     _print_networks(comparison, networks)
     if len(comparison.equal) == 1:
         classes = comparison.equal[0].classes
@@ -334,6 +335,39 @@ def _print_runs(comparison: Comparison) -> None:
     if not comparison.has_groups:
         del columns["group"]
     tables.print_rows(runs, columns)
+
+
+def _print_reliability(comparison: Comparison) -> None:
+    """Print the reliability of repetitions at their last common epoch, and whether it
+    explains a decline of the agreement.
+    """
+    found = comparison.reliability
+    last = found.table.groupby("group", sort=False).tail(1)
+    if last.empty:
+        return
+    console.print_title(
+        "Agreement and seeds", "corrected: without the noise of the seed"
+    )
+    spans = zip(last["low"], last["high"], strict=True)
+    last = last.assign(
+        interval=[
+            "-" if low != low else f"{low:.3f} to {high:.3f}" for low, high in spans
+        ]
+    )
+    columns = {
+        "group": ("", ""),
+        "seeds": ("seeds", "d"),
+        "epoch": ("epoch", "d"),
+        "agreement": ("agreement", ".3f"),
+        "reliability": ("reliability", ".3f"),
+        "corrected": ("corrected", ".3f"),
+        "interval": ("#95 % CI", ""),
+    }
+    tables.print_rows(last, columns)
+    for reason in last["reason"].dropna().unique():
+        console.print_sentence(f"No interval: {reason}")
+    for text in found.sentences:
+        console.print_sentence(text)
 
 
 def _print_networks(comparison: Comparison, bands: pd.DataFrame) -> None:

@@ -185,6 +185,8 @@ def test_compare_runs_of_other_classes_has_the_reason(tmp_path):
     assert {name for name, table in found.tables().items() if table.empty} == {
         "criteria",
         "classes",
+        "reliability",
+        "changes",
     }
 
 

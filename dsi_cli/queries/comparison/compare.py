@@ -33,6 +33,7 @@ from dsi_cli.queries.comparison.equal_accuracy import (
     at_equal_accuracy,
 )
 from dsi_cli.queries.comparison.network_pairs import cross_alignment
+from dsi_cli.queries.comparison.reliability import SeedReliability, seed_reliability
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
 from dsi_cli.queries.comparison.runs import (
     ACCURACY,
@@ -264,10 +265,18 @@ class Comparison:
         """The curves of all groups; `repetitions.curve_bands` describes the columns."""
         return repetitions.curve_bands(self.groups, self.split, self.measures[0])
 
+    @cached_property
+    def reliability(self) -> SeedReliability:
+        """The reliability of the groups of repetitions, and the agreement corrected for
+        it.
+        """
+        return seed_reliability(self.groups)
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return all tables: ``runs``, ``pairs`` with the verdicts, the ``chosen``
         epochs, the ``criteria``, the ``classes`` that each pair sees most differently,
-        ``networks`` and ``curves``.
+        ``networks``, ``curves``, and the ``reliability`` of repetitions with its
+        ``changes`` over the plateau.
         """
         pairs = pd.DataFrame(self.verdicts)
         for name in ("basis", "split", "level", "reason"):
@@ -285,7 +294,9 @@ class Comparison:
         bands = repetitions.network_bands(self.groups, self.networks)
         curves = pd.concat([self.curves, bands], ignore_index=True)
         tables = {"runs": self.runs, "pairs": pairs} | of_pairs
-        return tables | {"networks": self.networks, "curves": curves}
+        tables |= {"networks": self.networks, "curves": curves}
+        seeds = self.reliability
+        return tables | {"reliability": seeds.table, "changes": seeds.changes}
 
 
 def _of_pair(equal: EqualAccuracy, rows: pd.DataFrame) -> pd.DataFrame:
