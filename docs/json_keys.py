@@ -214,7 +214,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                 (
                     "first; second; quantity; title; is_criterion; is_main: The"
                     " interval is corrected by Holm's method.; covers: classes, test"
-                    " images or seeds.; first_value; second_value; difference; low;"
+                    " images, or for repetitions seeds and one of them.; first_value; second_value; difference; low;"
                     " high; level: Of the interval.; p_value; excludes_zero;"
                     " seed_deviation; seed_range: 95 % of pairs of repetitions differ"
                     " by at most this.; reason"

@@ -230,7 +230,7 @@ def _print_differences(equal: EqualAccuracy, *, has_forest: bool) -> None:
         for low, high in zip(rows["low"], rows["high"], strict=True)
     ]
     rows["covers"] = (
-        rows["covers"].str.removeprefix("test ").where(rows["low"].notna(), "-")
+        rows["covers"].str.replace("test ", "").where(rows["low"].notna(), "-")
     )
     rows["forest"] = [
         "" if row["quantity"] == "accuracy" else _forest_line(row, largest)

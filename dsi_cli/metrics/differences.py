@@ -51,6 +51,8 @@ class Difference:
     freedom: float = 0.0
     """The degrees of freedom of Student's t."""
     reason: str | None = None
+    covers: str | None = None
+    """What the standard error covers, if it is not what the metric has by default."""
     seed_deviation: float | None = None
     """The standard deviation between repetitions of one network, pooled over both
     networks; None if neither has two.

@@ -19,7 +19,8 @@ dual bootstrap of Schuett et al., where V_both is the sum of all three.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from dsi_cli.metrics.cluster_jackknife import (
     interval,
     variance,
 )
+from dsi_cli.metrics.differences import Difference
 from dsi_cli.metrics.measures import Values
 
 MIN_SEEDS = 3  # the number of seeds that an interval over seeds needs
@@ -150,3 +152,45 @@ def seed_estimates(
 def _without_row(correlations: Values, index: int) -> Values:
     """Return correlations ``(..., M, M)`` without one of the matrices."""
     return np.delete(np.delete(correlations, index, axis=-1), index, axis=-2)
+
+
+def joint_difference(
+    over_seeds: Difference,
+    between: Sequence[float],
+    within_first: Sequence[float],
+    within_second: Sequence[float],
+    freedom: float,
+) -> Difference:
+    """Return a difference of the means of two networks' repetitions with a standard
+    error over seeds and units together; the units are classes or test images.
+
+    The effect of a unit on the difference of the means is the mean of its effects on
+    the differences of single trainings. Their squared sum follows from the variances of
+    pairs of trainings, as the distance of two centroids from the distances of points.
+
+    Parameters
+    ----------
+    over_seeds : the difference with Welch's standard error.
+    between : the variance over units of the difference of each two trainings of
+        different networks (S T).
+    within_first, within_second : the same for each two trainings of one network
+        (S (S - 1) / 2).
+    freedom : the degrees of freedom of the variances over units.
+    """
+    if over_seeds.error is None:
+        return over_seeds
+    of_units, noise = float(np.mean(between)), 0.0
+    for within in (within_first, within_second):
+        # n trainings have n (n - 1) / 2 pairs.
+        trainings = (1 + np.sqrt(1 + 8 * len(within))) / 2
+        spread = float(np.sum(within)) / trainings**2
+        of_units -= spread
+        noise += spread / (trainings - 1)
+    of_units = max(of_units, 0.0)
+    of_seeds = over_seeds.error**2
+    total = of_seeds + of_units
+    joint = max(total - noise, of_seeds, of_units)
+    if total == 0:
+        return over_seeds
+    squares = of_seeds**2 / over_seeds.freedom + of_units**2 / freedom
+    return replace(over_seeds, error=joint**0.5, freedom=total**2 / squares)

@@ -199,7 +199,7 @@ def test_compare_out_writes_all_tables_and_a_page(seeds, tmp_path, dsi):
     tables = compare([seeds], group="seed").tables()
     paths = [folder / f"{name}.parquet" for name in tables]
     paths.append(folder / "comparison.html")
-    assert ended.out.splitlines()[-8:] == [f"  {path}" for path in paths]
+    assert ended.out.splitlines()[-len(paths) :] == [f"  {path}" for path in paths]
     assert {*folder.iterdir()} == {*paths}
     for path, table in zip(paths, tables.values(), strict=False):
         assert len(pd.read_parquet(path)) == len(table)

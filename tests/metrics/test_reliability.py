@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dsi_cli.metrics.reliability import SeedEstimate, seed_estimates
+from dsi_cli.metrics.differences import mean_difference
+from dsi_cli.metrics.reliability import SeedEstimate, joint_difference, seed_estimates
 
 
 def seeds(number, classes=10, noise=0.7, seed=0):
@@ -142,3 +143,38 @@ def test_intervals_over_clusters_are_those_of_the_clusters():
     ]
     assert found.without_cluster == pytest.approx(expected)
     assert found.variances()["classes"].freedom == 4
+
+
+def test_joint_difference_is_that_of_means_over_seeds_and_units():
+    """The values are plain means, whose effects are known."""
+    rng = np.random.default_rng(4)
+    first, second = rng.normal(size=(4, 30)), 0.5 + rng.normal(size=(3, 30))
+    first, second = first + rng.normal(size=30), second + rng.normal(size=30)
+
+    def variance(x, y):
+        return (x - y).var() / 29
+
+    between = [variance(x, y) for x in first for y in second]
+    within = [
+        [variance(x, y) for at, x in enumerate(side) for y in side[:at]]
+        for side in (first, second)
+    ]
+    welch = mean_difference(first.mean(axis=1), second.mean(axis=1))
+    found = joint_difference(welch, between, *within, 29)
+    of_units = variance(first.mean(axis=0), second.mean(axis=0))
+    noise = 0.0
+    for side in (first, second):
+        own = side - side.mean(axis=0)
+        own = own - own.mean(axis=1, keepdims=True)
+        noise += (own**2).sum() / 30 / 29 / len(side) / (len(side) - 1)
+    joint = max(welch.error**2 + of_units - noise, welch.error**2, of_units)
+    assert found.error == pytest.approx(joint**0.5)
+    assert found.value == welch.value
+    total = welch.error**2 + of_units
+    squares = welch.error**4 / welch.freedom + of_units**2 / 29
+    assert found.freedom == pytest.approx(total**2 / squares)
+
+
+def test_joint_difference_without_an_interval_over_seeds_stays():
+    welch = mean_difference([0.1], [0.2, 0.3])
+    assert joint_difference(welch, [0.1, 0.1], [], [0.1], 9) is welch

@@ -550,7 +550,7 @@ def test_coverage_excludes_the_seed_unless_all_are_repeated(two, seeds):
     repeated = ["seed_deviation", "seed_range"]
     assert found.equal[0].criteria[repeated].isna().all(axis=None), "there are no seeds"
     found = compare([seeds], group="seed")
-    assert "over seeds" in found.coverage
+    assert "cover other seeds together with" in found.coverage
     assert set(found.equal[0].criteria["covers"]) == {"seeds"}
     runs = ["a_seed0", "a_seed1", "a_seed2", "b_seed0", "b_seed1"]
     assert (

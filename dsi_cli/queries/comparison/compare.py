@@ -470,12 +470,16 @@ def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
             ", but not for several pairs, so up to 5 % of pairs of equal networks show"
             " a difference by chance"
         )
-    if covered == {SEEDS}:
-        return (
-            "the 95 % confidence intervals are over seeds, so they cover the choice of"
-            f" classes, test images and trainings. {correction}"
-        )
-    unless = ", unless they are over seeds" if SEEDS in covered else ""
+    if all(covers.startswith(SEEDS) for covers in covered):
+        text = "the 95 % confidence intervals cover other seeds"
+        if covered != {SEEDS}:
+            text += (
+                " together with other classes (agreement, Max WSI) or other test images"
+                " (WIDM, NIDM, accuracy)"
+            )
+        return f"{text}. {correction}"
+    has_seeds = any(covers.startswith(SEEDS) for covers in covered)
+    unless = ", unless they are over seeds" if has_seeds else ""
     return (
         "the 95 % confidence intervals cover the choice of classes or test images, but"
         f" not of the seed{unless}. {correction}. Train each network several times and"

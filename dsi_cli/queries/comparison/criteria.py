@@ -8,14 +8,15 @@ correlation, called the agreement with WordNet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations, product
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import differences
+from dsi_cli.metrics import differences, reliability
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
 from dsi_cli.queries.comparison.runs import (
     ACCURACY,
@@ -163,7 +164,44 @@ def difference(
     for runs in (first, second):
         values = [stored_value(quantity, at_epoch) for at_epoch in runs]
         known.append([value for value in values if not np.isnan(value)])
-    return differences.mean_difference(*known)
+    found = differences.mean_difference(*known)
+    complete = [len(runs) for runs in (first, second)] == [len(one) for one in known]
+    if found.error is None or not complete:
+        return found
+    try:
+        return _joint_difference(quantity, first, second, found)
+    except UsageError:
+        return found
+
+
+def _joint_difference(
+    quantity: Criterion,
+    first: Sequence[RunAtEpoch],
+    second: Sequence[RunAtEpoch],
+    over_seeds: Difference,
+) -> Difference:
+    """Return the difference of repetitions with an error over seeds together with
+    classes or test images; over seeds alone if a pair of trainings has no error.
+    """
+    variances: list[list[float]] = []
+    freedoms = []
+    all_pairs = (
+        product(first, second),
+        combinations(first, 2),
+        combinations(second, 2),
+    )
+    for pairs in all_pairs:
+        found = [quantity.difference(one, other) for one, other in pairs]
+        errors = [one.error for one in found if one.error is not None]
+        if len(errors) < len(found):
+            return over_seeds
+        variances.append([error**2 for error in errors])
+        freedoms += [one.freedom for one in found]
+    between, within_first, within_second = variances
+    joint = reliability.joint_difference(
+        over_seeds, between, within_first, within_second, min(freedoms)
+    )
+    return replace(joint, covers=f"{SEEDS}, {quantity.covers}")
 
 
 def stored_value(quantity: Criterion, at_epoch: RunAtEpoch) -> float:
