@@ -54,6 +54,15 @@ def compare(
             " group.",
         ),
     ] = None,
+    clusters: Annotated[
+        str | None,
+        option(
+            "--clusters",
+            "CHOICE",
+            "Clusters of classes that intervals leave out together: superclass, group,"
+            " or a CSV file of name,superclass.",
+        ),
+    ] = None,
     tolerance: Annotated[
         float,
         option(
@@ -98,12 +107,20 @@ def compare(
     dsi compare dsi-demo -o comparison  # tables and a page
     dsi compare out --group seed  # runs cnn_seed0, cnn_seed1, vit_seed0, ...
     """
+    from dsi_cli.analysis.semantics.class_clusters import read_clusters
     from dsi_cli.queries.comparison.compare import MEASURES
     from dsi_cli.queries.comparison.compare import compare as compare_runs
     from dsi_cli.report import comparison_page
+    from dsi_cli.store.results import Results
 
     if html is not None:
         atomic_write.require_suffix(html, (".html", ".htm"), "the comparison is a page")
+    chosen = None
+    if clusters is not None:
+        classes = Results(outputs[0]).classes
+        in_order = classes[classes["run"] == classes["run"].iloc[0]]
+        names = in_order.sort_values("class_index")["name"].tolist()
+        chosen = read_clusters(clusters, names)
     with console.progress(quiet=quiet or as_json) as display:
         comparison = compare_runs(
             outputs,
@@ -112,6 +129,7 @@ def compare(
             tolerance=tolerance,
             split=split,
             measures=measure or MEASURES,
+            clusters=chosen,
             progress=display.update,
         )
         files = [] if out is None else _save_tables(comparison, out)

@@ -21,12 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.metrics import WSI_QUANTILE
+from dsi_cli.metrics.alignment import CONSTANT
+from dsi_cli.metrics.differences import CsmPair, Difference, classes_of_all
 from dsi_cli.metrics.jackknife import LEVEL, ROUNDING, SUBTRACTED, standard_error
 from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.wsi import max_wsi
 
 Csm = NDArray[np.floating[Any]]
 Statistic = Callable[[Values], Values]
 """A function of correlation matrices ``(..., M, M)`` with one value each ``(...)``."""
+CLUSTERS = "clusters"  # what a standard error over clusters of classes covers
 GRADIENT_STEP = 1e-5  # the change of a correlation for a numerical derivative
 CONSTANT_SHARE = 1e-12  # a smaller share of the squared sum is rounding
 
@@ -196,3 +201,49 @@ def interval(
         return value - half, value + half
     centre, half = float(np.arctanh(value)), half / (1 - value**2)
     return float(np.tanh(centre - half)), float(np.tanh(centre + half))
+
+
+def clustered_difference(
+    first: CsmPair, second: CsmPair, clusters: NDArray[np.integer[Any]]
+) -> Difference:
+    """Return the difference of two networks' agreement with a standard error over
+    clusters of classes; the same cluster is left out for both.
+
+    ``clusters`` has the cluster of each class ``(C,)``. A class with a NaN diagonal in
+    one of the matrices is left out.
+    """
+    kept = classes_of_all((first, second))
+    square = np.ix_(kept, kept)
+    csms = [csm[square] for pair in (first, second) for csm in (pair.a, pair.b)]
+    matrices = CorrelatedMatrices(csms, np.asarray(clusters)[kept])
+    scales = [pair.reliability**0.5 for pair in (first, second)]
+    a, b = (float(matrices.whole[at, at + 1] / scales[at // 2]) for at in (0, 2))
+    if np.isnan(a + b):
+        return Difference(reason=CONSTANT)
+    without = matrices.without
+    error = standard_error(without[:, 0, 1] / scales[0] - without[:, 2, 3] / scales[1])
+    if error is None:
+        reason = "no interval: without one of the clusters a matrix is constant"
+        return Difference(a, b, a - b, reason=reason)
+    freedom = len(matrices.members) - 1
+    return Difference(a, b, a - b, error, freedom, covers=CLUSTERS)
+
+
+def clustered_max_wsi_difference(
+    first: Csm, second: Csm, clusters: NDArray[np.integer[Any]]
+) -> Difference:
+    """Return the difference of two networks' max WSI ``(C, C)`` with a standard error
+    over clusters of classes.
+    """
+    kept = np.flatnonzero(~np.isnan(np.diagonal(first) + np.diagonal(second)))
+    labels = np.asarray(clusters)[kept]
+    one, other = (csm[np.ix_(kept, kept)] for csm in (first, second))
+    a, b = max_wsi(one, WSI_QUANTILE), max_wsi(other, WSI_QUANTILE)
+    without = []
+    for cluster in np.unique(labels):
+        rest = np.ix_(labels != cluster, labels != cluster)
+        without.append(
+            max_wsi(one[rest], WSI_QUANTILE) - max_wsi(other[rest], WSI_QUANTILE)
+        )
+    error = standard_error(np.array(without))
+    return Difference(a, b, a - b, error, len(without) - 1, covers=CLUSTERS)

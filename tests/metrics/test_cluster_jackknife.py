@@ -4,14 +4,18 @@ of them.
 
 import numpy as np
 import pytest
+from helpers import oracles
 from scipy import stats
 
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.cluster_jackknife import (
     CorrelatedMatrices,
+    clustered_difference,
+    clustered_max_wsi_difference,
     gradient,
     interval,
 )
+from dsi_cli.metrics.differences import CsmPair
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 
 SINGLE = np.arange(12)
@@ -129,3 +133,40 @@ def test_interval_of_a_value_above_one_is_plain():
     assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 20) * 0.1)
     assert interval(np.nan, 0.01, 20) is None
     assert interval(0.5, None, 20) is None
+
+
+def test_clustered_difference_leaves_the_same_cluster_out_for_both():
+    matrices = csms(number=4)
+    matrices[0][7, :] = matrices[0][:, 7] = np.nan
+    found = clustered_difference(
+        CsmPair(matrices[0], matrices[2]),
+        CsmPair(matrices[1], matrices[3], reliability=0.8),
+        CLUSTERS,
+    )
+    known = np.delete(np.arange(12), 7)
+
+    def difference(kept):
+        square, off = np.ix_(kept, kept), ~np.eye(len(kept), dtype=bool)
+        a, b, x, y = (matrix[square] for matrix in matrices)
+        return correlation(a, x, off) - correlation(b, y, off) / np.sqrt(0.8)
+
+    assert found.value == pytest.approx(difference(known))
+    without = np.array(
+        [difference(known[CLUSTERS[known] != cluster]) for cluster in range(6)]
+    )
+    error = np.sqrt(5 / 6 * ((without - without.mean()) ** 2).sum())
+    assert found.error == pytest.approx(error)
+    assert (found.freedom, found.covers) == (5, "clusters")
+
+
+def test_clustered_max_wsi_difference_leaves_the_same_cluster_out_for_both():
+    matrices = csms(classes=12, number=2)
+    found = clustered_max_wsi_difference(*matrices, CLUSTERS)
+    without = []
+    for cluster in range(6):
+        square = np.ix_(cluster != CLUSTERS, cluster != CLUSTERS)
+        values = [oracles.wsi(matrix[square], "max") for matrix in matrices]
+        without.append(values[0] - values[1])
+    without = np.array(without)
+    error = np.sqrt(5 / 6 * ((without - without.mean()) ** 2).sum())
+    assert found.error == pytest.approx(error)

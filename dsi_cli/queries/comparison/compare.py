@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -24,8 +24,10 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import jackknife
+from dsi_cli.metrics.cluster_jackknife import CLUSTERS
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison import repetitions
+from dsi_cli.queries.comparison.clusters import Clusters
 from dsi_cli.queries.comparison.criteria import SEEDS
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
@@ -314,6 +316,7 @@ def compare(
     tolerance: float = 0.01,
     split: str | None = None,
     measures: Sequence[str] = MEASURES,
+    clusters: Clusters | None = None,
     progress: Progress = lambda *_: None,
 ) -> Comparison:
     """Return a comparison of the runs of some results folders.
@@ -331,6 +334,9 @@ def compare(
     split : the split of accuracy and mistakes, test or train; test by default, or train
         if a run has no accuracy on test.
     measures : the measures of the SAI; the first is a criterion, the others describe.
+    clusters : clusters of classes for the intervals of the agreement and of Max WSI:
+        ``group`` or the cluster by the name or WordNet id of a class; the intervals are
+        over single classes if None.
     progress : called after each pair of runs with the stage, the number of its finished
         pairs, and that of all its pairs.
     """
@@ -342,7 +348,7 @@ def compare(
     for name in measures:
         require_choice("measure", name, jackknife.MEASURES, "no comparison by measure")
     folders = [outputs] if isinstance(outputs, str | Path) else outputs
-    runs = compared_runs(folders, names)
+    runs = [replace(run, clusters=clusters) for run in compared_runs(folders, names)]
     groups = repetitions.group_runs(runs, group)
     split = split or _common_split(runs)
     comparisons = [
@@ -464,6 +470,9 @@ def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
         covered |= {*rows.loc[rows["low"].notna(), "covers"]}
     if not covered:
         return ""
+    classes = "classes like these"
+    if any(covers.endswith(CLUSTERS) for covers in covered):
+        classes = "clusters of classes like these"
     correction = "They are corrected for several criteria by Holm's method"
     if len(comparisons) > 1:
         correction += (
@@ -474,14 +483,14 @@ def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
         text = "the 95 % confidence intervals cover other seeds"
         if covered != {SEEDS}:
             text += (
-                " together with other classes (agreement, Max WSI) or other test images"
-                " (WIDM, NIDM, accuracy)"
+                f" together with other {classes} (agreement, Max WSI) or other test"
+                " images (WIDM, NIDM, accuracy)"
             )
         return f"{text}. {correction}"
     has_seeds = any(covers.startswith(SEEDS) for covers in covered)
     unless = ", unless they are over seeds" if has_seeds else ""
     return (
-        "the 95 % confidence intervals cover the choice of classes or test images, but"
+        f"the 95 % confidence intervals cover the choice of {classes} or test images, but"
         f" not of the seed{unless}. {correction}. Train each network several times and"
         " give --group to cover seeds"
     )

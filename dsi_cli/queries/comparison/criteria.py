@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences, reliability
+from dsi_cli.metrics.cluster_jackknife import (
+    clustered_difference,
+    clustered_max_wsi_difference,
+)
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
 from dsi_cli.queries.comparison.runs import (
     ACCURACY,
@@ -76,6 +80,11 @@ class RunAtEpoch:
             empty = np.flatnonzero(self.counts().sum(axis=1) == 0)
             matrix[empty, empty] = np.nan
         return matrix
+
+    def clusters(self) -> NDArray[np.intp] | None:
+        """Return the cluster of each common class; None for intervals over classes."""
+        of_class = self.run.cluster_of_class
+        return None if of_class is None else of_class[self.order]
 
     def counts(self) -> NDArray[np.int64]:
         """Return the confusion counts in the common order."""
@@ -201,7 +210,8 @@ def _joint_difference(
     joint = reliability.joint_difference(
         over_seeds, between, within_first, within_second, min(freedoms)
     )
-    return replace(joint, covers=f"{SEEDS}, {quantity.covers}")
+    covers = found[0].covers or quantity.covers
+    return replace(joint, covers=f"{SEEDS}, {covers}")
 
 
 def stored_value(quantity: Criterion, at_epoch: RunAtEpoch) -> float:
@@ -217,6 +227,9 @@ def _alignment_difference(
     measure: str = "pearson",
 ) -> Difference:
     a, b = first.csm_pair(*kinds), second.csm_pair(*kinds)
+    clusters = first.clusters()
+    if clusters is not None and measure == "pearson":
+        return clustered_difference(a, b, clusters)
     kept = differences.classes_of_all([a, b])
 
     def estimate(at_epoch: RunAtEpoch, pair: CsmPair) -> Any:
@@ -228,6 +241,13 @@ def _alignment_difference(
     return differences.difference_of_alignments(
         estimate(first, a), estimate(second, b), len(kept)
     )
+
+
+def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+    a, b, clusters = first.csm("own"), second.csm("own"), first.clusters()
+    if clusters is not None:
+        return clustered_max_wsi_difference(a, b, clusters)
+    return differences.max_wsi_difference(a, b)
 
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
@@ -298,9 +318,7 @@ _MAIN = (
         is_criterion=False,
         is_main=True,
         covers=CLASSES,
-        difference=lambda first, second: differences.max_wsi_difference(
-            first.csm("own"), second.csm("own")
-        ),
+        difference=_max_wsi_difference,
         rows=MAX_WSI,
     ),
     LAST_ACCURACY,

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import phases
@@ -190,29 +189,21 @@ def results_reliability(results: Results, pattern: str) -> SeedReliability:
     return seed_reliability(groups)
 
 
-def seed_reliability(
-    groups: Sequence[RepeatedRuns],
-    clusters: NDArray[np.integer[Any]] | None = None,
-) -> SeedReliability:
-    """Return the reliability of each group that has two runs or more.
-
-    ``clusters`` has the cluster of each class of the first run, for intervals over
-    clusters of classes.
-    """
+def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
+    """Return the reliability of each group that has two runs or more."""
     found = {}
     for group in groups:
         if len(group.runs) > 1:
-            found[group.name] = _epochs_of_seeds(group.runs, clusters)
+            found[group.name] = _epochs_of_seeds(group.runs)
     return SeedReliability(found)
 
 
-def _epochs_of_seeds(
-    runs: Sequence[ComparedRun], clusters: NDArray[np.integer[Any]] | None
-) -> list[EpochOfSeeds]:
+def _epochs_of_seeds(runs: Sequence[ComparedRun]) -> list[EpochOfSeeds]:
     """Return the estimates of the seeds at each epoch that all runs have."""
     orders = [match_classes(runs[0], run).order for run in runs]
     reference = matrix_or_none(runs[0].results, runs[0].name, "scsm")
     kinds = [run.own for run in runs]
+    clusters = runs[0].cluster_of_class
     if reference is None or any(order is None for order in orders) or None in kinds:
         return []
     squares = [np.ix_(order, order) for order in orders if order is not None]
