@@ -212,6 +212,76 @@ class Results(results.Results):
 
         return results_reliability(self, group).table
 
+    def variance_partition(
+        self, run: str | None = None, *, permutations: int = 999
+    ) -> pd.DataFrame:
+        """Return the shares of a run's similarity that its first two or three references
+        explain alone and together, by epoch.
+
+        Parameters
+        ----------
+        run : the run; needed only if the folder holds several runs.
+        permutations : the number of relabellings for the p-values.
+
+        Returns
+        -------
+        partition : one row per ``run``, ``epoch`` and ``part``: "only A" for each
+            reference, "A and B" for what they share, and "total". ``share`` is a share
+            of the variance (1 is all of it), with the 95 % confidence interval over
+            classes from ``low`` to ``high``. ``p_value`` is that of a reference given
+            the others, by double semi-partialing. ``classes_used`` is the number of
+            classes. ``attrs["sentence"]`` states the last epoch.
+
+        Raises
+        ------
+        UsageError
+            The run has fewer than two references, or one follows from the others.
+        """
+        from dsi_cli.queries.variance_partition import partition_by_epoch
+
+        return partition_by_epoch(self, run, permutations)
+
+    def robustness(
+        self,
+        run: str | None = None,
+        *,
+        epoch: int | None = None,
+        measures: Sequence[str] = ("path", "lch", "wup"),
+        clusters: str | None = None,
+    ) -> pd.DataFrame:
+        """Return the agreement of a run by several WordNet measures and correlations,
+        and within and between groups of classes.
+
+        Choose the main one before you look: path similarity and Pearson's correlation
+        by default.
+
+        Parameters
+        ----------
+        run : the run; needed only if the folder holds several runs.
+        epoch : the epoch; the last one if None.
+        measures : similarities of synsets, as for ``--reference``; ``lin:FILE`` needs a
+            file of information content. The first is the main one.
+        clusters : clusters of classes, as for ``dsi compare --clusters``; the intervals
+            are over single classes if None.
+
+        Returns
+        -------
+        robustness : one row per ``measure``, ``pairs`` (all, within groups, between
+            groups) and ``correlation`` (pearson, spearman). ``agreement`` is 0 at
+            chance; ``low`` to ``high`` is its 95 % confidence interval. ``null_mean``
+            and ``null_std`` describe relabellings, and ``z`` is the number of standard
+            deviations above. ``differs`` is true if the sign of the agreement, or
+            whether its interval excludes 0, differs from the main row.
+
+        Raises
+        ------
+        UsageError
+            The run or the epoch does not exist, or the run has no WordNet labels.
+        """
+        from dsi_cli.analysis.robustness import robustness
+
+        return robustness(self, run, epoch, measures, clusters)
+
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: the runs with their best epochs, phases and
         warnings.

@@ -52,7 +52,9 @@ class Difference:
     """The degrees of freedom of Student's t."""
     reason: str | None = None
     covers: str | None = None
-    """What the standard error covers, if it is not what the metric has by default."""
+    """The source of variation that the standard error covers, if it is not that of
+    single trainings.
+    """
     seed_deviation: float | None = None
     """The standard deviation between repetitions of one network, pooled over both
     networks; None if neither has two.

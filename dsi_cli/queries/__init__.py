@@ -14,5 +14,6 @@ comparisons.
                       and the closest pairs.
 ``difference``        the differences between two networks with the same classes.
 ``export``            one matrix or table as a file or on stdout.
+``variance_partition``  the shares of a run's similarity that several references explain.
 ``comparison``        the comparison of several runs.
 """
