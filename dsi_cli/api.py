@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsi_cli.metrics.differences import Difference as MetricDifference
     from dsi_cli.queries.difference import Difference
     from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.report.notebook_card import ReportFrame
@@ -281,6 +282,65 @@ class Results(results.Results):
         from dsi_cli.analysis.robustness import robustness
 
         return robustness(self, run, epoch, measures, clusters)
+
+    def error_consistency(
+        self, first: str, second: str, *, epoch: int | None = None, split: str = "test"
+    ) -> MetricDifference:
+        """Return Cohen's kappa of two runs being right on the same samples (Geirhos et
+        al. 2020).
+
+        It is 0 if they agree as often as independent networks of their accuracies, and
+        1 if they are right on exactly the same samples.
+
+        Parameters
+        ----------
+        first, second : the names of the runs.
+        epoch : the epoch; the last one of each run if None.
+        split : ``test`` or ``train``.
+
+        Returns
+        -------
+        kappa : ``value`` is kappa with its 95 % confidence interval over samples from
+            ``low`` to ``high``; ``first`` and ``second`` are the accuracies.
+
+        Raises
+        ------
+        UsageError
+            A run or its predictions do not exist, or the samples differ.
+        """
+        from dsi_cli.metrics.error_consistency import error_consistency
+
+        samples = [
+            self.predictions(epoch, split, run).sort_values("sample")
+            for run in (first, second)
+        ]
+        targets = [one["target"].to_numpy() for one in samples]
+        if not np.array_equal(targets[0], targets[1]):
+            message = f"{first} and {second} were not tested on the same samples"
+            raise UsageError(message, code="other-samples")
+        is_right = [(one["target"] == one["prediction"]).to_numpy() for one in samples]
+        return error_consistency(*is_right)
+
+    def to_rsatoolbox(self, run: str | None = None, kind: str | None = None) -> Any:
+        """Return a run's matrices of all epochs as an ``RDMs`` object of rsatoolbox.
+
+        The dissimilarities are 1 - similarity, and classes that a matrix lacks are NaN.
+        ``compare(RDMs, RDMs, "corr")`` of rsatoolbox equals the agreement.
+
+        Parameters
+        ----------
+        run : the run; needed only if the folder holds several runs.
+        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the
+            reference; the network's own if None.
+
+        Raises
+        ------
+        UsageError
+            rsatoolbox is not installed, or the run has no such matrix.
+        """
+        from dsi_cli.queries.rsa_toolbox import to_rsatoolbox
+
+        return to_rsatoolbox(self, run, kind)
 
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: the runs with their best epochs, phases and

@@ -1,5 +1,7 @@
 """The sentences of the findings on the terminal."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from dsi_cli.cli.findings_screen import phases_text
@@ -42,3 +44,10 @@ def test_phases_text_has_the_ends_and_the_reason(phases, text):
         **(vars(run) | {"phases": phases, "no_phases": "the curve still rises"})
     )
     assert phases_text(run) == text
+
+
+def test_decline_of_one_of_several_repetitions_is_not_called_a_refinement():
+    phase = {"phase": "refinement", "last_epoch": 9.0, "low": 8.0, "high": 10.0}
+    run = SimpleNamespace(phases=(phase,), no_phases=None)
+    assert phases_text(run) == "refinement to 9 (8–10)"
+    assert phases_text(run, is_repeated=True) == "decline to 9 (8–10)"
