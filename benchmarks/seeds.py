@@ -22,13 +22,18 @@ from dsi_cli.metrics.cluster_jackknife import CorrelatedMatrices
 from dsi_cli.metrics.differences import mean_difference
 from dsi_cli.metrics.jackknife import standard_error
 from dsi_cli.metrics.measures import Values, off_diagonal
-from dsi_cli.metrics.reliability import joint_difference, seed_estimates
+from dsi_cli.metrics.reliability import (
+    corrected_agreement,
+    joint_difference,
+    seed_estimates,
+)
 
 PAGE = Path(__file__).resolve().parent / "results" / "seeds.md"
 SEED = 20271
 POPULATION, CLASSES, CLUSTER_SIZE = 1000, 60, 5
-TRUE_SEEDS = 60  # the seeds whose mean over the population is the truth
-MANY_SEEDS = 3000  # the same for a few classes
+TRUE_SEEDS = 30  # the seeds of all classes of the population for the truth
+MANY_SEEDS = 2000  # the seeds of a few classes for the truth
+NOISES = ((True, 0.1), (True, 0.25), (False, 0.6), (False, 1.2))
 Indices = NDArray[np.intp]
 
 
@@ -64,15 +69,18 @@ class Network:
                 csms.append(cosines(np.hstack([features, drawn])))
         return np.array(csms)
 
-    def mean(self, classes: Indices, rng: np.random.Generator) -> Values:
-        """Return the mean similarities of many seeds; without noise in pairs, that
-        would only average out.
+    def corrected(
+        self, reference: Values, classes: Indices, rng: np.random.Generator
+    ) -> float:
+        """Return the true corrected agreement over some classes: that of the signal, or
+        of as many seeds as memory holds.
         """
         if self.in_pairs:
-            return cosines(self.features[classes])
+            return correlation(cosines(self.features[classes]), reference)
         number = TRUE_SEEDS if len(classes) == POPULATION else MANY_SEEDS
-        seeds = (self.seeds(1, classes, rng)[0] for _ in range(number))
-        return np.asarray(sum(seeds) / number)
+        csms = self.seeds(number, classes, rng)
+        whole = CorrelatedMatrices([*csms, reference]).whole
+        return float(corrected_agreement(whole))
 
 
 def rate(hits: list[bool]) -> str:
@@ -89,11 +97,11 @@ def of_corrected(trials: int) -> Iterator[str]:
     features, reference = np.hstack([common, own]), cosines(common)
     everything, fixed = np.arange(POPULATION), np.arange(CLASSES)
     fixed_square = np.ix_(fixed, fixed)
-    for in_pairs, noise in ((True, 0.1), (True, 0.25), (False, 0.6), (False, 1.2)):
+    for in_pairs, noise in NOISES:
         network = Network(features, noise, in_pairs=in_pairs)
         rng = np.random.default_rng([SEED, in_pairs, round(100 * noise)])
-        truth = correlation(network.mean(everything, rng), reference)
-        fixed_truth = correlation(network.mean(fixed, rng), reference[fixed_square])
+        truth = network.corrected(reference, everything, rng)
+        fixed_truth = network.corrected(reference[fixed_square], fixed, rng)
         for number in (3, 5, 12):
             errors, reliabilities = [], []
             of_seeds, of_both = [], []
