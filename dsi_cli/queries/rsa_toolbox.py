@@ -23,7 +23,7 @@ def to_rsatoolbox(results: Results, run: str | None, kind: str | None) -> Any:
     except ImportError:
         raise UsageError(
             "rsatoolbox is not installed",
-            hint="pip install rsatoolbox",
+            hint="pip install 'dsi-cli[rsa]'",
             code="missing-package",
             package="rsatoolbox",
         ) from None
