@@ -9,7 +9,7 @@ INSTALLED := $(BIN)/.dsi-installed
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-senses bench-suspects fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects fuzz clean
 
 demo: $(INSTALLED)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -81,6 +81,9 @@ bench-suspects: $(READY)  ## how well suspects are found; needs DSI_SHARED; writ
 
 bench-phases: $(READY)  ## how often phases are claimed and their intervals hold, on simulated curves; writes the table of docs/phases.md
 	$(BIN)/python -m benchmarks.phases
+
+bench-seeds: $(READY)  ## how often intervals over seeds, classes and clusters hold, on simulated networks; writes benchmarks/results/seeds.md
+	$(BIN)/python -m benchmarks.seeds
 
 OLDEST_TOOLS := pytest pytest-xdist h5py hypothesis playwright safetensors scikit-image scikit-learn
 OLDEST_TESTS := $(addprefix tests/, analysis cli engines figures labels metrics predictions queries report store test_api.py test_similarity.py wordnet) dsi_cli

@@ -187,7 +187,8 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                     " reference; preferred: The group that is preferred to all"
                     " others.; recommendation: The verdict in one sentence.; coverage:"
                     " What the intervals cover.; notes; runs; pairs; chosen; criteria;"
-                    " classes; networks; curves; files"
+                    " classes; networks; curves; reliability; changes: Of repetitions,"
+                    " over the plateau.; files"
                 ),
             ),
             "runs": (
@@ -215,7 +216,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                 (
                     "first; second; quantity; title; is_criterion; is_main: The"
                     " interval is corrected by Holm's method.; covers: classes, test"
-                    " images or seeds.; first_value; second_value; difference; low;"
+                    " images, or for repetitions seeds and one of them.; first_value; second_value; difference; low;"
                     " high; level: Of the interval.; p_value; excludes_zero;"
                     " seed_deviation; seed_range: 95 % of pairs of repetitions differ"
                     " by at most this.; reason"
@@ -239,6 +240,23 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                 (
                     "curve; group; runs: Their number.; x; mean; low; high; chance;"
                     " chance_std"
+                ),
+            ),
+            "reliability": (
+                (
+                    "group; epoch; seeds: Their number.; classes_used; agreement: The"
+                    " mean over seeds.; agreement_low; agreement_high; reliability: The"
+                    " mean correlation of two seeds.; reliability_low;"
+                    " reliability_high; corrected: The agreement divided by the square"
+                    " root of the reliability.; low: Of the corrected agreement, over"
+                    " seeds and classes.; high; seeds_low: Over seeds alone.;"
+                    " seeds_high; classes_low; classes_high; reason"
+                ),
+            ),
+            "changes": (
+                (
+                    "group; quantity; first_epoch; last_epoch; change; low; high;"
+                    " falls: The interval is below 0."
                 ),
             ),
         },

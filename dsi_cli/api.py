@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsi_cli.metrics.differences import Difference as MetricDifference
     from dsi_cli.queries.difference import Difference
     from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.report.notebook_card import ReportFrame
@@ -200,6 +201,168 @@ class Results(results.Results):
         from dsi_cli.queries import quantities
 
         return quantities.frame()
+
+    def reliability(self, group: str = "seed") -> pd.DataFrame:
+        """Return the reliability of the similarities over the seeds of each training,
+        and the agreement corrected for it (0 at chance).
+
+        Each network needs two trainings that differ by the seed alone, and three for
+        intervals.
+
+        Parameters
+        ----------
+        group : a pattern of repetitions, as for ``dsi compare --group``.
+
+        Returns
+        -------
+        reliability : one row per ``group`` and ``epoch`` (epochs completed if all runs
+            have it). ``seeds`` is the number of runs, and ``classes_used`` that of
+            classes. ``agreement`` is the mean agreement of the runs with the main
+            reference, ``reliability`` the mean correlation of two runs' matrices, and
+            ``corrected`` the agreement divided by the square root of the reliability.
+            ``agreement_low`` to ``agreement_high``, ``reliability_low`` to
+            ``reliability_high``, and ``low`` to ``high`` (of ``corrected``) are 95 %
+            confidence intervals over seeds and classes. ``seeds_low`` to ``seeds_high``
+            and ``classes_low`` to ``classes_high`` are those of ``corrected`` over
+            seeds or classes alone. ``reason`` explains a missing value.
+
+        Raises
+        ------
+        UsageError
+            The pattern matches no run, or no group has two runs.
+        """
+        from dsi_cli.queries.comparison.reliability import results_reliability
+
+        return results_reliability(self, group).table
+
+    def variance_partition(
+        self, run: str | None = None, *, permutations: int = 999
+    ) -> pd.DataFrame:
+        """Return the shares of a run's similarity that its first two or three references
+        explain alone and together, by epoch.
+
+        Parameters
+        ----------
+        run : the run; needed only if the folder holds several runs.
+        permutations : the number of relabellings for the p-values.
+
+        Returns
+        -------
+        partition : one row per ``run``, ``epoch`` and ``part``: "only A" for each
+            reference, "A and B" for what they share, and "total". ``share`` is a share
+            of the variance (1 is all of it), with the 95 % confidence interval over
+            classes from ``low`` to ``high``. ``p_value`` is that of a reference given
+            the others, by double semi-partialing. ``classes_used`` is the number of
+            classes. ``attrs["sentence"]`` states the last epoch.
+
+        Raises
+        ------
+        UsageError
+            The run has fewer than two references, or one follows from the others.
+        """
+        from dsi_cli.queries.variance_partition import partition_by_epoch
+
+        return partition_by_epoch(self, run, permutations)
+
+    def robustness(
+        self,
+        run: str | None = None,
+        *,
+        epoch: int | None = None,
+        measures: Sequence[str] = ("path", "lch", "wup"),
+        clusters: str | None = None,
+    ) -> pd.DataFrame:
+        """Return the agreement of a run by several WordNet measures and correlations,
+        and within and between groups of classes.
+
+        Choose the main one before you look: path similarity and Pearson's correlation
+        by default.
+
+        Parameters
+        ----------
+        run : the run; needed only if the folder holds several runs.
+        epoch : the epoch; the last one if None.
+        measures : similarities of synsets, as for ``--reference``; ``lin:FILE`` needs a
+            file of information content. The first is the main one.
+        clusters : clusters of classes, as for ``dsi compare --clusters``; the intervals
+            are over single classes if None.
+
+        Returns
+        -------
+        robustness : one row per ``measure``, ``pairs`` (all, within groups, between
+            groups) and ``correlation`` (pearson, spearman). ``agreement`` is 0 at
+            chance; ``low`` to ``high`` is its 95 % confidence interval. ``null_mean``
+            and ``null_std`` describe relabellings, and ``z`` is the number of standard
+            deviations above. ``differs`` is true if the sign of the agreement, or
+            whether its interval excludes 0, differs from the main row.
+
+        Raises
+        ------
+        UsageError
+            The run or the epoch does not exist, or the run has no WordNet labels.
+        """
+        from dsi_cli.analysis.robustness import robustness
+
+        return robustness(self, run, epoch, measures, clusters)
+
+    def error_consistency(
+        self, first: str, second: str, *, epoch: int | None = None, split: str = "test"
+    ) -> MetricDifference:
+        """Return Cohen's kappa of two runs being right on the same samples (Geirhos et
+        al. 2020).
+
+        It is 0 if they agree as often as independent networks of their accuracies, and
+        1 if they are right on exactly the same samples.
+
+        Parameters
+        ----------
+        first, second : the names of the runs.
+        epoch : the epoch; the last one of each run if None.
+        split : ``test`` or ``train``.
+
+        Returns
+        -------
+        kappa : ``value`` is kappa with its 95 % confidence interval over samples from
+            ``low`` to ``high``; ``first`` and ``second`` are the accuracies.
+
+        Raises
+        ------
+        UsageError
+            A run or its predictions do not exist, or the samples differ.
+        """
+        from dsi_cli.metrics.error_consistency import error_consistency
+
+        samples = [
+            self.predictions(epoch, split, run).sort_values("sample")
+            for run in (first, second)
+        ]
+        targets = [one["target"].to_numpy() for one in samples]
+        if not np.array_equal(targets[0], targets[1]):
+            message = f"{first} and {second} were not tested on the same samples"
+            raise UsageError(message, code="other-samples")
+        is_right = [(one["target"] == one["prediction"]).to_numpy() for one in samples]
+        return error_consistency(*is_right)
+
+    def to_rsatoolbox(self, run: str | None = None, kind: str | None = None) -> Any:
+        """Return a run's matrices of all epochs as an ``RDMs`` object of rsatoolbox.
+
+        The dissimilarities are 1 - similarity, and classes that a matrix lacks are NaN.
+        ``compare(RDMs, RDMs, "corr")`` of rsatoolbox equals the agreement.
+
+        Parameters
+        ----------
+        run : the run; needed only if the folder holds several runs.
+        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the
+            reference; the network's own if None.
+
+        Raises
+        ------
+        UsageError
+            rsatoolbox is not installed, or the run has no such matrix.
+        """
+        from dsi_cli.queries.rsa_toolbox import to_rsatoolbox
+
+        return to_rsatoolbox(self, run, kind)
 
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: the runs with their best epochs, phases and

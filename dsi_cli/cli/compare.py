@@ -54,6 +54,15 @@ def compare(
             " group.",
         ),
     ] = None,
+    clusters: Annotated[
+        str | None,
+        option(
+            "--clusters",
+            "CHOICE",
+            "Clusters of classes that intervals leave out together: superclass, group,"
+            " or a CSV file of name,superclass.",
+        ),
+    ] = None,
     tolerance: Annotated[
         float,
         option(
@@ -98,12 +107,20 @@ def compare(
     dsi compare dsi-demo -o comparison  # tables and a page
     dsi compare out --group seed  # runs cnn_seed0, cnn_seed1, vit_seed0, ...
     """
+    from dsi_cli.analysis.semantics.class_clusters import read_clusters
     from dsi_cli.queries.comparison.compare import MEASURES
     from dsi_cli.queries.comparison.compare import compare as compare_runs
     from dsi_cli.report import comparison_page
+    from dsi_cli.store.results import Results
 
     if html is not None:
         atomic_write.require_suffix(html, (".html", ".htm"), "the comparison is a page")
+    chosen = None
+    if clusters is not None:
+        classes = Results(outputs[0]).classes
+        in_order = classes[classes["run"] == classes["run"].iloc[0]]
+        names = in_order.sort_values("class_index")["name"].tolist()
+        chosen = read_clusters(clusters, names)
     with console.progress(quiet=quiet or as_json) as display:
         comparison = compare_runs(
             outputs,
@@ -112,6 +129,7 @@ def compare(
             tolerance=tolerance,
             split=split,
             measures=measure or MEASURES,
+            clusters=chosen,
             progress=display.update,
         )
         files = [] if out is None else _save_tables(comparison, out)
@@ -204,6 +222,7 @@ def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> No
         console.print_sentence(" ".join(legend))
         print()
     _print_runs(comparison)
+    _print_reliability(comparison)
     _print_networks(comparison, networks)
     if len(comparison.equal) == 1:
         classes = comparison.equal[0].classes
@@ -233,7 +252,7 @@ def _print_differences(equal: EqualAccuracy, *, has_forest: bool) -> None:
         for low, high in zip(rows["low"], rows["high"], strict=True)
     ]
     rows["covers"] = (
-        rows["covers"].str.removeprefix("test ").where(rows["low"].notna(), "-")
+        rows["covers"].str.replace("test ", "").where(rows["low"].notna(), "-")
     )
     rows["forest"] = [
         "" if row["quantity"] == "accuracy" else _forest_line(row, largest)
@@ -338,6 +357,39 @@ def _print_runs(comparison: Comparison) -> None:
     if not comparison.has_groups:
         del columns["group"]
     tables.print_rows(runs, columns)
+
+
+def _print_reliability(comparison: Comparison) -> None:
+    """Print the reliability of repetitions at their last common epoch, and whether it
+    explains a decline of the agreement.
+    """
+    found = comparison.reliability
+    last = found.table.groupby("group", sort=False).tail(1)
+    if last.empty:
+        return
+    console.print_title(
+        "Agreement and seeds", "corrected: without the noise of the seed"
+    )
+    spans = zip(last["low"], last["high"], strict=True)
+    last = last.assign(
+        interval=[
+            "-" if low != low else f"{low:.3f} to {high:.3f}" for low, high in spans
+        ]
+    )
+    columns = {
+        "group": ("", ""),
+        "seeds": ("seeds", "d"),
+        "epoch": ("epoch", "d"),
+        "agreement": ("agreement", ".3f"),
+        "reliability": ("reliability", ".3f"),
+        "corrected": ("corrected", ".3f"),
+        "interval": ("#95 % CI", ""),
+    }
+    tables.print_rows(last, columns)
+    for reason in last["reason"].dropna().unique():
+        console.print_sentence(f"No interval: {reason}")
+    for text in found.sentences:
+        console.print_sentence(text)
 
 
 def _print_networks(comparison: Comparison, bands: pd.DataFrame) -> None:

@@ -43,6 +43,7 @@ EXTRAS = {
     "onnx": "ONNX models",
     "ray": "--engine ray: a cluster",
     "remote": "folders on S3, Google Cloud and the Hugging Face hub",
+    "rsa": "results.to_rsatoolbox()",
     "tensorboard": "--log-to tensorboard, and curves from event files",
     "transformers": "--model transformers:FOLDER, and a callback for its Trainer",
     "wandb": "runs in Weights & Biases as inputs, and --log-to wandb",

@@ -10,8 +10,13 @@
                       the classes.
 ``p_values``          the p-value of a SAI or IDM under random relabellings.
 ``jackknife``         the confidence interval of a SAI: each class left out in turn.
+``cluster_jackknife`` statistics of the correlations of several CSMs, with intervals over
+                      classes or clusters of classes.
+``reliability``       the reliability over seeds, and the agreement corrected for it.
 ``class_alignment``   the SAI of single classes and of groups of classes.
 ``partial_mantel``    the correlation of two CSMs after a third one is regressed out.
+``variance_partition``  the shares of a CSM that several references explain.
+``error_consistency``   whether two networks are right on the same samples.
 ``wsi``               the WSI: how similar the rows of the classifier are to each other.
 ``idm``               the IDM: how similar confused classes are, from confusion counts
                       and a CSM.

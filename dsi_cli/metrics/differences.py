@@ -51,6 +51,10 @@ class Difference:
     freedom: float = 0.0
     """The degrees of freedom of Student's t."""
     reason: str | None = None
+    covers: str | None = None
+    """The source of variation that the standard error covers, if it is not that of
+    single trainings.
+    """
     seed_deviation: float | None = None
     """The standard deviation between repetitions of one network, pooled over both
     networks; None if neither has two.

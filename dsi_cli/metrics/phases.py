@@ -348,8 +348,7 @@ def _change_after(
     late = np.flatnonzero(time >= t95)[1:]
     if len(late) < MIN_LATE_EPOCHS:
         return None
-    since = time[late] - time[late].mean()
-    line = since / (since @ since) * (time[late[-1]] - time[late[0]])
+    line = line_of_change(time[late])
     change = float(line @ curve[late])
     lags = np.abs(np.subtract.outer(np.arange(len(late)), np.arange(len(late))))
     variance = noise.deviation**2 * float(line @ noise.autocorrelation**lags @ line)
@@ -362,6 +361,14 @@ def _change_after(
         return change, change, change
     half = float(stdtrit(total**2 / freedoms, 0.975)) * total**0.5
     return change, change - half, change + half
+
+
+def line_of_change(time: Values) -> Values:
+    """Return the weight of each value of a curve in the change of its least-squares line
+    over the time ``(n,)``.
+    """
+    since = time - time.mean()
+    return np.asarray(since / (since @ since) * (time[-1] - time[0]))
 
 
 def _noise(time: Values, curve: Values, risen: int, assumed: float) -> Noise:

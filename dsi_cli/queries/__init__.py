@@ -14,5 +14,7 @@ comparisons.
                       and the closest pairs.
 ``difference``        the differences between two networks with the same classes.
 ``export``            one matrix or table as a file or on stdout.
+``variance_partition``  the shares of a run's similarity that several references explain.
+``rsa_toolbox``       a run's matrices as an object of rsatoolbox.
 ``comparison``        the comparison of several runs.
 """

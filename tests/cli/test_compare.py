@@ -199,7 +199,7 @@ def test_compare_out_writes_all_tables_and_a_page(seeds, tmp_path, dsi):
     tables = compare([seeds], group="seed").tables()
     paths = [folder / f"{name}.parquet" for name in tables]
     paths.append(folder / "comparison.html")
-    assert ended.out.splitlines()[-8:] == [f"  {path}" for path in paths]
+    assert ended.out.splitlines()[-len(paths) :] == [f"  {path}" for path in paths]
     assert {*folder.iterdir()} == {*paths}
     for path, table in zip(paths, tables.values(), strict=False):
         assert len(pd.read_parquet(path)) == len(table)
@@ -218,3 +218,11 @@ def test_compare_wrong_usage_is_one_line(two, dsi):
     ended = dsi("compare", two, "--tolerance", 2, "--quiet")
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert "the tolerance of accuracy 2 is not in [0, 1)" in ended.err
+
+
+def test_compare_clusters_widens_no_interval_over_images(seeds, dsi):
+    ended = dsi("compare", seeds, "--group", "seed", "--clusters", "group", "--json")
+    rows = {row["quantity"]: row for row in json.loads(ended.out)["criteria"]}
+    assert rows["sai_pearson"]["covers"] == "seeds, clusters"
+    assert rows["max_wsi"]["covers"] == "seeds, clusters"
+    assert rows["widm"]["covers"] == "seeds, test images"

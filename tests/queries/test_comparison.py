@@ -185,6 +185,8 @@ def test_compare_runs_of_other_classes_has_the_reason(tmp_path):
     assert {name for name, table in found.tables().items() if table.empty} == {
         "criteria",
         "classes",
+        "reliability",
+        "changes",
     }
 
 
@@ -544,11 +546,12 @@ def test_coverage_excludes_the_seed_unless_all_are_repeated(two, seeds):
     repeated = ["seed_deviation", "seed_range"]
     assert found.equal[0].criteria[repeated].isna().all(axis=None), "there are no seeds"
     found = compare([seeds], group="seed")
-    assert "over seeds" in found.coverage
-    assert set(found.equal[0].criteria["covers"]) == {"seeds"}
+    assert "cover other seeds together with" in found.coverage
+    covers = {"seeds, classes", "seeds, test images"}
+    assert set(found.equal[0].criteria["covers"]) - {"seeds"} == covers
     runs = ["a_seed0", "a_seed1", "a_seed2", "b_seed0", "b_seed1"]
     assert (
-        "over seeds, so"
+        "cover other seeds"
         in compare([seeds], names=runs, group="(a|b)_seed[01]").coverage
     )
     single = compare([seeds], names=runs[:4], group="seed")

@@ -10,5 +10,7 @@ differ.
 ``criteria``        the criteria, and the confidence intervals of their differences.
 ``repetitions``     groups of repeated runs, such as seeds, and the bands of their
                     curves.
+``clusters``        clusters of classes, for intervals over clusters.
+``reliability``     the reliability over repetitions, and the agreement corrected for it.
 ``compare``         the whole comparison, with the verdict and its reasons.
 """

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
@@ -24,8 +24,10 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import jackknife
+from dsi_cli.metrics.cluster_jackknife import CLUSTERS
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison import repetitions
+from dsi_cli.queries.comparison.clusters import Clusters
 from dsi_cli.queries.comparison.criteria import LAST_ACCURACY, SEEDS
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
@@ -35,6 +37,7 @@ from dsi_cli.queries.comparison.equal_accuracy import (
     criteria_table,
 )
 from dsi_cli.queries.comparison.network_pairs import networks_of
+from dsi_cli.queries.comparison.reliability import SeedReliability, seed_reliability
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
 from dsi_cli.queries.comparison.runs import (
     ComparedRun,
@@ -266,10 +269,18 @@ class Comparison:
         """The curves of all groups; `repetitions.curve_bands` describes the columns."""
         return repetitions.curve_bands(self.groups, self.split, self.measures[0])
 
+    @cached_property
+    def reliability(self) -> SeedReliability:
+        """The reliability of the groups of repetitions, and the agreement corrected for
+        it.
+        """
+        return seed_reliability(self.groups)
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return all tables: ``runs``, ``pairs`` with the verdicts, the ``chosen``
         epochs, the ``criteria``, the ``classes`` that each pair sees most differently,
-        ``networks`` and ``curves``.
+        ``networks``, ``curves``, and the ``reliability`` of repetitions with its
+        ``changes`` over the plateau.
         """
         pairs = pd.DataFrame(self.verdicts)
         for name in ("basis", "split", "level", "reason"):
@@ -288,7 +299,9 @@ class Comparison:
         bands = repetitions.network_bands(self.groups, self.networks)
         curves = pd.concat([self.curves, bands], ignore_index=True)
         tables = {"runs": self.runs, "pairs": pairs} | of_pairs
-        return tables | {"networks": self.networks, "curves": curves}
+        tables |= {"networks": self.networks, "curves": curves}
+        seeds = self.reliability
+        return tables | {"reliability": seeds.table, "changes": seeds.changes}
 
 
 def _of_pair(rows: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
@@ -304,6 +317,7 @@ def compare(
     tolerance: float = 0.01,
     split: str | None = None,
     measures: Sequence[str] = MEASURES,
+    clusters: Clusters | None = None,
     progress: Progress = lambda *_: None,
 ) -> Comparison:
     """Return a comparison of the runs of some results folders.
@@ -321,6 +335,9 @@ def compare(
     split : the split of accuracy and mistakes, test or train; test by default, or train
         if a run has no accuracy on test.
     measures : the measures of the SAI; the first is a criterion, the others describe.
+    clusters : clusters of classes for the intervals of the agreement and of Max WSI:
+        ``group`` or the cluster by the name or WordNet id of a class; the intervals are
+        over single classes if None.
     progress : called with the stage, the number of its finished steps, and that of all
         its steps.
     """
@@ -332,7 +349,7 @@ def compare(
     for name in measures:
         require_choice("measure", name, jackknife.MEASURES, "no comparison by measure")
     folders = [outputs] if isinstance(outputs, str | Path) else outputs
-    runs = compared_runs(folders, names)
+    runs = [replace(run, clusters=clusters) for run in compared_runs(folders, names)]
     groups = repetitions.group_runs(runs, group)
     split = split or _common_split(runs)
     comparisons = []
@@ -453,20 +470,27 @@ def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
         covered |= {row["covers"] for row in known}
     if not covered:
         return ""
+    classes = "classes like these"
+    if any(covers.endswith(CLUSTERS) for covers in covered):
+        classes = "clusters of classes like these"
     correction = "They are corrected for several criteria by Holm's method"
     if len(comparisons) > 1:
         correction += (
             ", but not for several pairs, so up to 5 % of pairs of equal networks show"
             " a difference by chance"
         )
-    if covered == {SEEDS}:
-        return (
-            "the 95 % confidence intervals are over seeds, so they cover the choice of"
-            f" classes, test images and trainings. {correction}"
-        )
-    unless = ", unless they are over seeds" if SEEDS in covered else ""
+    if all(covers.startswith(SEEDS) for covers in covered):
+        text = "the 95 % confidence intervals cover other seeds"
+        if covered != {SEEDS}:
+            text += (
+                f" together with other {classes} (agreement, Max WSI) or other test"
+                " images (WIDM, NIDM, accuracy)"
+            )
+        return f"{text}. {correction}"
+    has_seeds = any(covers.startswith(SEEDS) for covers in covered)
+    unless = ", unless they are over seeds" if has_seeds else ""
     return (
-        "the 95 % confidence intervals cover the choice of classes or test images, but"
+        f"the 95 % confidence intervals cover the choice of {classes} or test images, but"
         f" not of the seed{unless}. {correction}. Train each network several times and"
         " give --group to cover seeds"
     )

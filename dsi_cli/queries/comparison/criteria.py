@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import combinations, product
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import differences
+from dsi_cli.metrics import differences, reliability
+from dsi_cli.metrics.cluster_jackknife import (
+    clustered_difference,
+    clustered_max_wsi_difference,
+)
 from dsi_cli.metrics.differences import (
     ClassEstimate,
     CsmPair,
@@ -81,6 +86,11 @@ class RunAtEpoch:
             empty = np.flatnonzero(self.counts().sum(axis=1) == 0)
             matrix[empty, empty] = np.nan
         return matrix
+
+    def clusters(self) -> NDArray[np.intp] | None:
+        """Return the cluster of each common class; None for intervals over classes."""
+        of_class = self.run.cluster_of_class
+        return None if of_class is None else of_class[self.order]
 
     def counts(self) -> NDArray[np.int64]:
         """Return the confusion counts in the common order."""
@@ -173,7 +183,45 @@ def difference(
     for runs in (first, second):
         values = [stored_value(quantity, at_epoch) for at_epoch in runs]
         known.append([value for value in values if not np.isnan(value)])
-    return differences.mean_difference(*known)
+    found = differences.mean_difference(*known)
+    complete = [len(runs) for runs in (first, second)] == [len(one) for one in known]
+    if found.error is None or not complete:
+        return found
+    try:
+        return _joint_difference(quantity, first, second, found)
+    except UsageError:
+        return found
+
+
+def _joint_difference(
+    quantity: Criterion,
+    first: Sequence[RunAtEpoch],
+    second: Sequence[RunAtEpoch],
+    over_seeds: Difference,
+) -> Difference:
+    """Return the difference of repetitions with an error over seeds together with
+    classes or test images; over seeds alone if a pair of trainings has no error.
+    """
+    variances: list[list[float]] = []
+    freedoms = []
+    all_pairs = (
+        product(first, second),
+        combinations(first, 2),
+        combinations(second, 2),
+    )
+    for pairs in all_pairs:
+        found = [quantity.difference(one, other) for one, other in pairs]
+        errors = [one.error for one in found if one.error is not None]
+        if len(errors) < len(found):
+            return over_seeds
+        variances.append([error**2 for error in errors])
+        freedoms += [one.freedom for one in found]
+    between, within_first, within_second = variances
+    joint = reliability.joint_difference(
+        over_seeds, between, within_first, within_second, min(freedoms)
+    )
+    covers = found[0].covers or quantity.covers
+    return replace(joint, covers=f"{SEEDS}, {covers}")
 
 
 def stored_value(quantity: Criterion, at_epoch: RunAtEpoch) -> float:
@@ -189,6 +237,9 @@ def _alignment_difference(
     measure: str = "pearson",
 ) -> Difference:
     a, b = first.csm_pair(*kinds), second.csm_pair(*kinds)
+    clusters = first.clusters()
+    if clusters is not None and measure == "pearson":
+        return clustered_difference(a, b, clusters)
     kept = differences.classes_of_all([a, b])
 
     def estimate(at_epoch: RunAtEpoch, pair: CsmPair) -> ClassEstimate | None:
@@ -203,6 +254,11 @@ def _alignment_difference(
 
 
 def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+    clusters = first.clusters()
+    if clusters is not None:
+        return clustered_max_wsi_difference(
+            first.csm("own"), second.csm("own"), clusters
+        )
     diagonals = np.diagonal(first.csm("own")) + np.diagonal(second.csm("own"))
     kept = np.flatnonzero(~np.isnan(diagonals))
 

@@ -90,8 +90,8 @@ class EqualAccuracy:
     def criteria(self) -> pd.DataFrame:
         """One row for each quantity: ``quantity``, ``title``, ``is_criterion`` (the
         paper prefers the higher value), ``is_main`` (the interval is corrected by
-        Holm's method), ``covers`` (classes, test images, or seeds, which cover
-        everything), ``first_value``, ``second_value``, their ``difference`` with the
+        Holm's method), ``covers`` (classes, test images, or for
+        repetitions seeds together with one of them), ``first_value``, ``second_value``, their ``difference`` with the
         ends ``low`` and ``high`` of its confidence interval of a ``level``, the
         corrected ``p_value`` of no difference, ``excludes_zero``, ``seed_deviation``
         (standard deviation between the repetitions of one network), ``seed_range`` (95
@@ -342,12 +342,13 @@ def _rows(
     rows = []
     for quantity in quantities:
         result = criteria.difference(quantity, first, second)
+        covers = SEEDS if len(first) + len(second) > 2 else quantity.covers
         row = {
             "quantity": quantity.name,
             "title": quantity.title.replace("WordNet", reference),
             "is_criterion": quantity.is_criterion,
             "is_main": quantity.is_main,
-            "covers": SEEDS if len(first) + len(second) > 2 else quantity.covers,
+            "covers": result.covers or covers,
             "first_value": result.first,
             "second_value": result.second,
             "difference": result.value,

@@ -140,6 +140,19 @@ def group_runs(
     return [RepeatedRuns(name, members) for name, members in groups.items()]
 
 
+def repeated_runs(names: Sequence[str]) -> set[str]:
+    """Return the names of the runs that are repetitions by `SEED_PATTERN`.
+
+    >>> sorted(repeated_runs(["cnn_seed0", "cnn_seed1", "vit_seed0", "resnet"]))
+    ['cnn_seed0', 'cnn_seed1']
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        if match := re.search(SEED_PATTERN, name):
+            groups.setdefault(match.group(1), []).append(name)
+    return {name for group in groups.values() if len(group) > 1 for name in group}
+
+
 def all_know_completed_epochs(runs: Sequence[ComparedRun]) -> bool:
     """Return True if the number of completed epochs is known for all runs."""
     return all(run.completed is not None for run in runs)

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, count, suggestion
+from dsi_cli.queries.comparison.clusters import Clusters, cluster_indices
 from dsi_cli.queries.matrices import reference_title
 from dsi_cli.queries.quantities import WSI, Quantity, quantity
 from dsi_cli.queries.run_classes import class_rows
@@ -46,6 +47,14 @@ class ComparedRun:
     label: str
     name: str  # the run's name in its results folder
     results: Results
+    clusters: Clusters | None = None  # for intervals over clusters of classes
+
+    @cached_property
+    def cluster_of_class(self) -> NDArray[np.intp] | None:
+        """The index of the cluster of each class ``(C,)``; None without clusters."""
+        if self.clusters is None:
+            return None
+        return cluster_indices(self.classes, self.clusters)
 
     @cached_property
     def classes(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 const MAX_PHASE_ROWS = 3;
 const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau. A "
   + "refinement is a decline beyond noise after it, and the rest is stabilisation. The box at a boundary is its 95 % confidence "
-  + "interval.";
+  + "interval. One training cannot show whether its decline is one of the reliability over seeds.";
 
 /** Return the quantity that the charts of two matrices show: {name, title, axis, measure, isExcess}. */
 const quantityOf = (name) => DATA.curves.quantities.find((quantity) => quantity.name === name);

@@ -1,0 +1,196 @@
+"""The reliability of a network's similarities over seeds, and the agreement corrected
+for it **[ours]**.
+
+Two trainings that differ only by the seed have different similarity matrices. Their
+mean correlation is the *reliability* (1 if the seed does not matter). Noise of the seed
+lowers the agreement with a reference by the square root of the reliability. The
+*corrected agreement* is the agreement divided by it (Spearman 1904,
+doi:10.2307/1412159), an estimate of the agreement of the mean matrix of infinitely many
+seeds. Noise ceilings of representational similarity analysis have the same purpose
+(Nili et al. 2014, doi:10.1371/journal.pcbi.1003553; Schuett et al. 2023,
+doi:10.7554/eLife.82566).
+
+The variance over seeds is that of the jackknife over seeds, and the variance over
+classes that of the jackknife over classes. Both contain the noise of single classes in
+single seeds. So the joint variance is their sum less this part, which is the variance
+of the interaction of both jackknives. It equals 2 (V_seeds + V_classes) - V_both of the
+dual bootstrap of Schuett et al., where V_both is the sum of all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.metrics.cluster_jackknife import (
+    CorrelatedMatrices,
+    Csm,
+    Statistic,
+    interval,
+    variance,
+)
+from dsi_cli.metrics.differences import Difference
+from dsi_cli.metrics.measures import Values
+
+MIN_SEEDS = 3  # the number of seeds that an interval over seeds needs
+
+
+def agreement(correlations: Values) -> Values:
+    """Return the mean correlation of the seeds with the reference, which is the last of
+    the correlated matrices ``(..., S + 1, S + 1)``.
+    """
+    return np.asarray(correlations[..., :-1, -1].mean(axis=-1))
+
+
+def reliability(correlations: Values) -> Values:
+    """Return the mean correlation of two seeds; NaN for a single seed."""
+    first, second = np.triu_indices(correlations.shape[-1] - 1, 1)
+    if not len(first):
+        return np.full(correlations.shape[:-2], np.nan)
+    return np.asarray(correlations[..., first, second].mean(axis=-1))
+
+
+def corrected_agreement(correlations: Values) -> Values:
+    """Return the agreement divided by the square root of the reliability; NaN if the
+    reliability is not above 0.
+    """
+    noise = reliability(correlations)
+    noise = np.where(noise > 0, noise, np.nan)
+    return np.asarray(agreement(correlations) / np.sqrt(noise))
+
+
+STATISTICS: Mapping[str, Statistic] = {
+    "agreement": agreement,
+    "reliability": reliability,
+    "corrected": corrected_agreement,
+}
+
+
+class Variance(NamedTuple):
+    """A variance with its degrees of freedom."""
+
+    value: float
+    freedom: float
+
+
+class SeedEstimate(NamedTuple):
+    """A statistic of several seeds, and its values without some of them."""
+
+    value: float
+    without_seed: Values  # (S,)
+    without_cluster: Values  # (G,)
+    without_both: Values  # (S, G)
+    pair_variance: float = 0.0  # see `CorrelatedMatrices.pair_variance`
+
+    def variances(self) -> dict[str, Variance]:
+        """Return the variance over ``seeds``, over ``classes`` (or clusters of
+        classes), and over ``both``, as far as they are known.
+        """
+        found = {}
+        seeds, clusters = self.without_both.shape
+        of_seeds = variance(self.without_seed)
+        of_classes = variance(self.without_cluster, self.pair_variance)
+        if of_seeds is not None:
+            found["seeds"] = Variance(of_seeds, seeds - 1)
+        if of_classes is not None:
+            found["classes"] = Variance(of_classes, clusters - 1)
+        if of_seeds is None or of_classes is None:
+            return found
+
+        # The interaction is what a class has of its own in a seed, in both jackknives.
+        own = self.without_both - self.without_seed[:, None] - self.without_cluster
+        own = own - own.mean(axis=0) - own.mean(axis=1)[:, None] + own.mean()
+        scale = (seeds - 1) / seeds * (clusters - 1) / clusters
+        total = of_seeds + of_classes
+        squares = of_seeds**2 / (seeds - 1) + of_classes**2 / (clusters - 1)
+        joint = max(
+            total - scale * float(np.square(own).sum()), max(of_seeds, of_classes)
+        )
+        freedom = total**2 / squares if squares > 0 else float(seeds - 1)
+        found["both"] = Variance(joint, freedom)
+        return found
+
+    def interval(self, over: str = "both") -> tuple[float, float] | None:
+        """Return the 95 % confidence interval over ``seeds``, ``classes`` or ``both``;
+        None if it is unknown.
+        """
+        known = self.variances().get(over)
+        return None if known is None else interval(self.value, *known)
+
+
+def seed_estimates(
+    csms: Csm,
+    reference: Csm,
+    clusters: NDArray[np.integer[Any]] | None = None,
+) -> dict[str, SeedEstimate]:
+    """Return the estimates of `STATISTICS` for the CSMs ``(S, C, C)`` of several seeds
+    and a reference ``(C, C)`` of the same classes.
+
+    ``clusters`` is the cluster of each class ``(C,)``, for variances over clusters of
+    classes. Values that are not known are NaN.
+    """
+    matrices = CorrelatedMatrices([*csms, reference], clusters)
+    seeds = range(len(csms))
+    whole_without = [_without_row(matrices.whole, seed) for seed in seeds]
+    both_without = [_without_row(matrices.without, seed) for seed in seeds]
+    return {
+        name: SeedEstimate(
+            value=float(statistic(matrices.whole)),
+            without_seed=np.array([statistic(one) for one in whole_without]),
+            without_cluster=statistic(matrices.without),
+            without_both=np.array([statistic(one) for one in both_without]),
+            pair_variance=matrices.pair_variance(statistic),
+        )
+        for name, statistic in STATISTICS.items()
+    }
+
+
+def _without_row(correlations: Values, index: int) -> Values:
+    """Return correlations ``(..., M, M)`` without one of the matrices."""
+    return np.delete(np.delete(correlations, index, axis=-1), index, axis=-2)
+
+
+def joint_difference(
+    over_seeds: Difference,
+    between: Sequence[float],
+    within_first: Sequence[float],
+    within_second: Sequence[float],
+    freedom: float,
+) -> Difference:
+    """Return a difference of the means of two networks' repetitions with a standard
+    error over seeds and units together; the units are classes or test images.
+
+    The effect of a unit on the difference of the means is the mean of its effects on
+    the differences of single trainings. Their squared sum follows from the variances of
+    pairs of trainings, as the distance of two centroids from the distances of points.
+
+    Parameters
+    ----------
+    over_seeds : the difference with Welch's standard error.
+    between : the variance over units of the difference of each two trainings of
+        different networks (S T).
+    within_first, within_second : the same for each two trainings of one network
+        (S (S - 1) / 2).
+    freedom : the degrees of freedom of the variances over units.
+    """
+    if over_seeds.error is None:
+        return over_seeds
+    of_units, noise = float(np.mean(between)), 0.0
+    for within in (within_first, within_second):
+        # n trainings have n (n - 1) / 2 pairs.
+        trainings = (1 + np.sqrt(1 + 8 * len(within))) / 2
+        spread = float(np.sum(within)) / trainings**2
+        of_units -= spread
+        noise += spread / (trainings - 1)
+    of_units = max(of_units, 0.0)
+    of_seeds = over_seeds.error**2
+    total = of_seeds + of_units
+    joint = max(total - noise, of_seeds, of_units)
+    if total == 0:
+        return over_seeds
+    squares = of_seeds**2 / over_seeds.freedom + of_units**2 / freedom
+    return replace(over_seeds, error=joint**0.5, freedom=total**2 / squares)

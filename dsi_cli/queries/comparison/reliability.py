@@ -1,0 +1,293 @@
+"""The reliability of similarities over the seeds of a training, the agreement corrected
+for it, and whether a decline of the agreement is one of the reliability.
+
+`dsi_cli.metrics.reliability` defines the quantities. A training run alone has no
+reliability: it is unknown how much of its agreement the next seed would share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics import phases
+from dsi_cli.metrics.alignment import MIN_CLASSES
+from dsi_cli.metrics.reliability import (
+    MIN_SEEDS,
+    STATISTICS,
+    SeedEstimate,
+    seed_estimates,
+)
+from dsi_cli.queries.comparison.repetitions import (
+    RepeatedRuns,
+    all_know_completed_epochs,
+    group_runs,
+)
+from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs, match_classes
+from dsi_cli.queries.matrices import matrix_or_none
+from dsi_cli.store.results import Results
+
+COLUMNS = (
+    "group",
+    "epoch",
+    "seeds",
+    "classes_used",
+    "agreement",
+    "agreement_low",
+    "agreement_high",
+    "reliability",
+    "reliability_low",
+    "reliability_high",
+    "corrected",
+    "low",
+    "high",
+    "seeds_low",
+    "seeds_high",
+    "classes_low",
+    "classes_high",
+    "reason",
+)
+MAX_VALUES = 2**27
+"""The most values of all matrices of a group at an epoch, which need 1 GiB."""
+CURVES_DRAWN = 100
+"""The number of random curves for the phases of a mean curve, whose intervals are not
+used.
+"""
+NO_SEEDS = f"an interval over seeds needs {MIN_SEEDS} trainings or more"
+UNRELIABLE = (
+    "the interval of the reliability includes 0, so the agreement cannot be corrected"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class EpochOfSeeds:
+    """The estimates of the seeds of one training at one epoch."""
+
+    epoch: int
+    seeds: int
+    classes_used: int
+    estimates: dict[str, SeedEstimate]
+    reason: str | None = None
+
+    @property
+    def is_reliable(self) -> bool:
+        """True if the 95 % confidence interval of the reliability is above 0."""
+        if "reliability" not in self.estimates:
+            return False
+        found = self.estimates["reliability"]
+        interval = found.interval("both") or found.interval("classes")
+        return interval is not None and interval[0] > 0
+
+    def row(self, group: str) -> dict[str, Any]:
+        """Return the row of `COLUMNS`."""
+        row = dict.fromkeys(COLUMNS, np.nan) | {
+            "group": group,
+            "epoch": self.epoch,
+            "seeds": self.seeds,
+            "classes_used": self.classes_used,
+            "reason": self.reason,
+        }
+        for name, estimate in self.estimates.items():
+            if name == "corrected" and not self.is_reliable:
+                row["reason"] = UNRELIABLE
+                continue
+            row[name] = estimate.value
+            prefix = "" if name == "corrected" else f"{name}_"
+            ends = {prefix: estimate.interval("both")}
+            if name == "corrected":
+                ends |= {
+                    f"{over}_": estimate.interval(over) for over in ("seeds", "classes")
+                }
+            for start, interval in ends.items():
+                if interval is not None:
+                    row[f"{start}low"], row[f"{start}high"] = interval
+        if self.reason is None and self.seeds < MIN_SEEDS and row["reason"] is None:
+            row["reason"] = NO_SEEDS
+        return row
+
+
+@dataclass(frozen=True, eq=False)
+class SeedReliability:
+    """The reliability of groups of repeated trainings."""
+
+    groups: dict[str, list[EpochOfSeeds]]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per group and epoch; `Results.reliability` describes the columns."""
+        rows = [one.row(name) for name, epochs in self.groups.items() for one in epochs]
+        return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    @cached_property
+    def changes(self) -> pd.DataFrame:
+        """The change of each quantity over the plateau of each group, from the epoch
+        after t95 of the mean agreement: ``group``, ``quantity``, ``first_epoch``,
+        ``last_epoch``, ``change``, its 95 % confidence interval over seeds and classes
+        from ``low`` to ``high``, and ``falls``, True if it is below 0.
+
+        The change is that of a line by least squares, as for phases. A group without a
+        plateau has no rows.
+        """
+        rows = [
+            row
+            for name, epochs in self.groups.items()
+            for row in _changes(name, epochs)
+        ]
+        columns = ("group", "quantity", "first_epoch", "last_epoch", "change")
+        return pd.DataFrame(rows, columns=[*columns, "low", "high", "falls"])
+
+    @cached_property
+    def sentences(self) -> list[str]:
+        """One sentence on each group whose agreement falls after its surge."""
+        found = []
+        for group, rows in self.changes.groupby("group", sort=False):
+            by_name = rows.set_index("quantity").to_dict("index")
+            if not by_name["agreement"]["falls"]:
+                continue
+            agreement, corrected = by_name["agreement"], by_name.get("corrected")
+            text = (
+                f"{group}: after epoch {agreement['first_epoch']}, the agreement falls"
+                f" by {-agreement['change']:.3f}"
+            )
+            if corrected is None:
+                continue
+            change = (
+                f"{corrected['change']:+.3f} [{corrected['low']:+.3f},"
+                f" {corrected['high']:+.3f}]"
+            )
+            if corrected["falls"]:
+                text += f", and so does the corrected agreement ({change})"
+            else:
+                text += (
+                    f", but the corrected agreement does not ({change}): the seeds"
+                    " become less alike, and this is no refinement"
+                )
+            found.append(text)
+        return found
+
+
+def results_reliability(results: Results, pattern: str) -> SeedReliability:
+    """Return the reliability of the repetitions in one results folder.
+
+    Raise `UsageError` if no group has two runs (code ``no-repetitions``), and for the
+    errors of `group_runs`.
+    """
+    runs = compared_runs([results.path], results.names)
+    groups = group_runs(runs, pattern, least=1)
+    if all(len(group.runs) < 2 for group in groups):
+        message = (
+            f"no group of --group {pattern!r} has two runs or more:"
+            f" {', '.join(group.name for group in groups)}"
+        )
+        raise UsageError(message, code="no-repetitions", pattern=pattern)
+    return seed_reliability(groups)
+
+
+def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
+    """Return the reliability of each group that has two runs or more."""
+    found = {}
+    for group in groups:
+        if len(group.runs) > 1:
+            found[group.name] = _epochs_of_seeds(group.runs)
+    return SeedReliability(found)
+
+
+def _epochs_of_seeds(runs: Sequence[ComparedRun]) -> list[EpochOfSeeds]:
+    """Return the estimates of the seeds at each epoch that all runs have."""
+    orders = [match_classes(runs[0], run).order for run in runs]
+    reference = matrix_or_none(runs[0].results, runs[0].name, "scsm")
+    kinds = [run.own for run in runs]
+    clusters = runs[0].cluster_of_class
+    if reference is None or any(order is None for order in orders) or None in kinds:
+        return []
+    squares = [np.ix_(order, order) for order in orders if order is not None]
+
+    found = []
+    for number, epochs in _common_epochs(runs).items():
+        csms = [
+            run.csm(str(kind), epoch)[square]
+            for run, kind, epoch, square in zip(
+                runs, kinds, epochs, squares, strict=True
+            )
+        ]
+        diagonals = np.array([np.diagonal(csm) for csm in (*csms, reference)])
+        kept = np.flatnonzero(~np.isnan(diagonals).any(axis=0))
+        reason = None
+        if len(kept) < MIN_CLASSES:
+            reason = f"{len(kept)} classes: the reliability needs {MIN_CLASSES} or more"
+        elif (len(csms) + 1) * len(kept) ** 2 > MAX_VALUES:
+            reason = f"{len(kept)} classes of {len(csms)} runs need too much memory"
+        estimates = {}
+        if reason is None:
+            block = np.ix_(kept, kept)
+            estimates = seed_estimates(
+                np.array([csm[block] for csm in csms]),
+                reference[block],
+                None if clusters is None else clusters[kept],
+            )
+        found.append(EpochOfSeeds(number, len(runs), len(kept), estimates, reason))
+    return found
+
+
+def _common_epochs(runs: Sequence[ComparedRun]) -> dict[int, list[int]]:
+    """Return the epoch of each run by the number that all runs have: the number of
+    completed epochs if it is known for all of them, or else the epoch.
+    """
+    by_number = []
+    has_completed = all_know_completed_epochs(runs)
+    for run in runs:
+        epochs = {epoch: epoch for epoch in run.epochs}
+        if has_completed and run.completed is not None:
+            epochs = {run.completed[epoch]: epoch for epoch in run.epochs}
+        by_number.append(epochs)
+    common = set.intersection(*(set(epochs) for epochs in by_number))
+    return {
+        number: [epochs[number] for epochs in by_number] for number in sorted(common)
+    }
+
+
+def _changes(group: str, epochs: Sequence[EpochOfSeeds]) -> list[dict[str, Any]]:
+    known = [one for one in epochs if one.estimates]
+    time = np.array([one.epoch for one in known], dtype=np.float64)
+    curve = np.array([one.estimates["agreement"].value for one in known])
+    of_curve = phases.phases(time, curve, start=0.0, draws=CURVES_DRAWN)
+    risen = next((one.last_epoch for one in of_curve.found if one.name == "t95"), None)
+    if risen is None:
+        return []
+    # The epoch that reaches t95 is left out, since it is chosen for its high value.
+    late = np.flatnonzero(time >= risen)[1:]
+    if len(late) < phases.MIN_LATE_EPOCHS:
+        return []
+    line = phases.line_of_change(time[late])
+    rows = []
+    for name in STATISTICS:
+        if name == "corrected" and not all(known[at].is_reliable for at in late):
+            continue
+        estimates = [known[at].estimates[name] for at in late]
+        change = SeedEstimate(
+            value=float(line @ [one.value for one in estimates]),
+            without_seed=line @ [one.without_seed for one in estimates],
+            without_cluster=line @ [one.without_cluster for one in estimates],
+            without_both=np.tensordot(
+                line, [one.without_both for one in estimates], axes=1
+            ),
+        )
+        low, high = change.interval() or (np.nan, np.nan)
+        row = {
+            "group": group,
+            "quantity": name,
+            "first_epoch": known[late[0]].epoch,
+            "last_epoch": known[late[-1]].epoch,
+            "change": change.value,
+            "low": low,
+            "high": high,
+            "falls": bool(high < 0),
+        }
+        rows.append(row)
+    return rows

@@ -1,0 +1,104 @@
+"""The variance partition of a run's similarity by its references, by epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics.variance_partition import (
+    MAX_REFERENCES,
+    PERMUTATIONS,
+    Share,
+    variance_partition,
+)
+from dsi_cli.queries.matrices import matrix_frames
+from dsi_cli.store.results import Results
+
+COLUMNS = (
+    "run",
+    "epoch",
+    "part",
+    "share",
+    "low",
+    "high",
+    "p_value",
+    "classes_used",
+)
+
+
+def partition_by_epoch(
+    results: Results, run: str | None = None, permutations: int = PERMUTATIONS
+) -> pd.DataFrame:
+    """Return the partition by the first two or three references of a run, by epoch;
+    `Results.variance_partition` describes the columns.
+
+    The text of the last epoch is in ``attrs["sentence"]``. Raise `UsageError` if the
+    run has only one reference or no matrix (code ``wrong-references``).
+    """
+    name = results.run_name(run)
+    names = results.references(name)[:MAX_REFERENCES]
+    frames = matrix_frames(results, name)
+    if frames is None or len(names) < 2:
+        raise UsageError(
+            f"{name} has {len(names)} reference, and a partition needs two or three",
+            hint="analyse it again with a second --reference",
+            code="wrong-references",
+            count=len(names),
+        )
+    references = [
+        results.csm("scsm", run=name, reference=one).to_numpy() for one in names
+    ]
+    rows, shares = [], []
+    for epoch in frames.epochs:
+        network = results.csm(frames.kind.name, epoch, frames.split, name).to_numpy()
+        diagonals = [np.diagonal(csm) for csm in (network, *references)]
+        lacks = np.isnan(diagonals).any(axis=0)
+        kept = np.ix_(~lacks, ~lacks)
+        shares = variance_partition(
+            network[kept],
+            [reference[kept] for reference in references],
+            permutations=permutations,
+        )
+        titles = [*(_title(share, names) for share in shares[:-1]), "total"]
+        for title, share in zip(titles, shares, strict=True):
+            row: dict[str, Any] = {
+                "run": name,
+                "epoch": epoch,
+                "part": title,
+                "share": share.value,
+                "low": share.low,
+                "high": share.high,
+                "p_value": share.p_value,
+                "classes_used": int((~lacks).sum()),
+            }
+            rows.append(row)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    numbers = dict.fromkeys(("share", "low", "high", "p_value"), "float64")
+    table = table.astype(numbers)
+    table.attrs["sentence"] = _sentence(shares, names)
+    return table
+
+
+def _title(share: Share, names: list[str]) -> str:
+    titles = [names[index] for index in share.references]
+    return f"only {titles[0]}" if len(titles) == 1 else " and ".join(titles)
+
+
+def _sentence(shares: list[Share], names: list[str]) -> str:
+    """Return what the references explain at the last epoch, as one sentence."""
+    *parts, total = shares
+    texts = []
+    for share in parts:
+        if len(share.references) == 1:
+            text = f"{100 * share.value:.1f} % only {names[share.references[0]]}"
+            if share.p_value is not None and share.p_value > 0.05:
+                text += " (within chance)"
+            texts.append(text)
+    shared = sum(share.value for share in parts if len(share.references) > 1)
+    return (
+        f"the references explain {100 * total.value:.1f} % of the variance of the"
+        f" network's similarity: {', '.join(texts)}, and {100 * shared:.1f} % shared"
+    )

@@ -1,0 +1,180 @@
+"""Reliability over seeds, the corrected agreement, and their variances."""
+
+import numpy as np
+import pytest
+
+from dsi_cli.metrics.differences import mean_difference
+from dsi_cli.metrics.reliability import SeedEstimate, joint_difference, seed_estimates
+
+
+def seeds(number, classes=10, noise=0.7, seed=0):
+    """Return the CSMs of some seeds, and a reference."""
+    rng = np.random.default_rng(seed)
+
+    def symmetric():
+        matrix = rng.normal(size=(classes, classes))
+        return matrix + matrix.T
+
+    signal = symmetric()
+    return (
+        np.array([signal + noise * symmetric() for _ in range(number)]),
+        signal + symmetric(),
+    )
+
+
+def slow(csms, reference):
+    """Return agreement, reliability and corrected agreement by their definitions."""
+    off = ~np.eye(len(reference), dtype=bool)
+    values = [csm[off] for csm in csms]
+    agreements = [np.corrcoef(x, reference[off])[0, 1] for x in values]
+    between = [
+        np.corrcoef(x, y)[0, 1] for at, x in enumerate(values) for y in values[:at]
+    ]
+    agreement, reliability = np.mean(agreements), np.mean(between)
+    return {
+        "agreement": agreement,
+        "reliability": reliability,
+        "corrected": agreement / np.sqrt(reliability),
+    }
+
+
+def squares(values):
+    values = np.asarray(values)
+    number = len(values)
+    return (number - 1) / number * ((values - values.mean()) ** 2).sum()
+
+
+def test_estimates_equal_the_definitions_and_slow_jackknives():
+    csms, reference = seeds(4)
+    found = seed_estimates(csms, reference)
+    without_seed = [slow(np.delete(csms, s, 0), reference) for s in range(4)]
+    kept = [np.ix_(*2 * [np.delete(np.arange(10), k)]) for k in range(10)]
+    without_class = [slow([m[k] for m in csms], reference[k]) for k in kept]
+    without_both = [
+        [slow([m[k] for m in np.delete(csms, s, 0)], reference[k]) for k in kept]
+        for s in range(4)
+    ]
+    for name, value in slow(csms, reference).items():
+        estimate = found[name]
+        assert estimate.value == pytest.approx(value, abs=1e-12)
+        of_seeds = squares([one[name] for one in without_seed])
+        of_classes = squares([one[name] for one in without_class])
+        both = np.array([[one[name] for one in row] for row in without_both])
+        own = both - [[one[name]] for one in without_seed]
+        own = own - [one[name] for one in without_class]
+        own = own - own.mean(axis=0) - own.mean(axis=1, keepdims=True) + own.mean()
+        interaction = (3 / 4) * (9 / 10) * (own**2).sum()
+        variances = estimate.variances()
+        assert variances["seeds"].value == pytest.approx(of_seeds)
+        of_classes -= min(estimate.pair_variance / 2, of_classes / 2)
+        assert variances["classes"].value == pytest.approx(of_classes)
+        joint = max(of_seeds + of_classes - interaction, of_seeds, of_classes)
+        assert variances["both"].value == pytest.approx(joint)
+        assert estimate.without_both == pytest.approx(both)
+
+
+def test_joint_variance_of_a_mean_is_that_of_seeds_and_classes_without_their_noise():
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(400):
+        seed, single = rng.normal(size=(6, 1)), 2.0 * rng.normal(size=8)
+        values = seed + single + 3.0 * rng.normal(size=(6, 8))
+        total, of_seed, of_class = values.sum(), values.sum(1), values.sum(0)
+        both = total - of_seed[:, None] - of_class + values
+        estimate = SeedEstimate(
+            values.mean(), (total - of_seed) / 40, (total - of_class) / 42, both / 35
+        )
+        variances = estimate.variances()
+        unclipped = variances["seeds"].value + variances["classes"].value
+        residual = values - values.mean(0) - values.mean(1, keepdims=True)
+        residual = residual + values.mean()
+        noise = (residual**2).sum() / (5 * 7) / (6 * 8)
+        assert variances["both"].value == pytest.approx(
+            max(
+                unclipped - noise,
+                variances["seeds"].value,
+                variances["classes"].value,
+            )
+        )
+        found.append(unclipped - noise)
+    assert np.mean(found) == pytest.approx(1 / 6 + 4 / 8 + 9 / 48, rel=0.05)
+
+
+def test_corrected_agreement_does_not_depend_on_the_noise_of_seeds():
+    for noise in (0.2, 0.6, 1.2):
+        rng = np.random.default_rng(5)
+        signal, reference = seeds(1, 60, noise=0.0, seed=9)
+        signal = signal[0]
+        drawn = rng.normal(size=(5, 60, 60))
+        csms = signal + noise * (drawn + drawn.transpose(0, 2, 1))
+        off = ~np.eye(60, dtype=bool)
+        truth = np.corrcoef(signal[off], reference[off])[0, 1]
+        found = seed_estimates(csms, reference)
+        assert found["corrected"].value == pytest.approx(truth, abs=0.03)
+        assert found["agreement"].value < truth
+
+
+def test_two_seeds_have_no_interval_over_seeds_of_the_reliability():
+    found = seed_estimates(*seeds(2))
+    assert found["reliability"].interval("seeds") is None
+    assert found["reliability"].interval("both") is None
+    assert found["reliability"].interval("classes") is not None
+
+
+def test_unrelated_seeds_have_no_corrected_agreement():
+    rng = np.random.default_rng(0)
+    csms = rng.normal(size=(3, 10, 10))
+    csms[1] = -csms[0]
+    csms[2] = 0.0 + rng.normal(size=(10, 10)) - csms[0]
+    found = seed_estimates(csms, rng.normal(size=(10, 10)))
+    assert found["reliability"].value < 0
+    assert np.isnan(found["corrected"].value)
+    assert found["corrected"].interval() is None
+
+
+def test_intervals_over_clusters_are_those_of_the_clusters():
+    csms, reference = seeds(3)
+    clusters = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+    found = seed_estimates(csms, reference, clusters)["agreement"]
+    kept = [np.flatnonzero(clusters != cluster) for cluster in range(5)]
+    expected = [
+        slow([m[np.ix_(k, k)] for m in csms], reference[np.ix_(k, k)])["agreement"]
+        for k in kept
+    ]
+    assert found.without_cluster == pytest.approx(expected)
+    assert found.variances()["classes"].freedom == 4
+
+
+def test_joint_difference_is_that_of_means_over_seeds_and_units():
+    """The values are plain means, whose effects are known."""
+    rng = np.random.default_rng(4)
+    first, second = rng.normal(size=(4, 30)), 0.5 + rng.normal(size=(3, 30))
+    first, second = first + rng.normal(size=30), second + rng.normal(size=30)
+
+    def variance(x, y):
+        return (x - y).var() / 29
+
+    between = [variance(x, y) for x in first for y in second]
+    within = [
+        [variance(x, y) for at, x in enumerate(side) for y in side[:at]]
+        for side in (first, second)
+    ]
+    welch = mean_difference(first.mean(axis=1), second.mean(axis=1))
+    found = joint_difference(welch, between, *within, 29)
+    of_units = variance(first.mean(axis=0), second.mean(axis=0))
+    noise = 0.0
+    for side in (first, second):
+        own = side - side.mean(axis=0)
+        own = own - own.mean(axis=1, keepdims=True)
+        noise += (own**2).sum() / 30 / 29 / len(side) / (len(side) - 1)
+    joint = max(welch.error**2 + of_units - noise, welch.error**2, of_units)
+    assert found.error == pytest.approx(joint**0.5)
+    assert found.value == welch.value
+    total = welch.error**2 + of_units
+    squares = welch.error**4 / welch.freedom + of_units**2 / 29
+    assert found.freedom == pytest.approx(total**2 / squares)
+
+
+def test_joint_difference_without_an_interval_over_seeds_stays():
+    welch = mean_difference([0.1], [0.2, 0.3])
+    assert joint_difference(welch, [0.1, 0.1], [], [0.1], 9) is welch
