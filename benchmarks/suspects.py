@@ -154,10 +154,10 @@ def _senses_line(shared: Path) -> str:
     claimed = listed[listed["kind"] == "wrong-sense"]["name"]
     right = [name for name in claimed if name in WRONG_SENSES]
     return (
-        f"Of the {len(WRONG_SENSES)} wrong senses of a published mapping of CIFAR-100,"
-        f" {len(first)} are among the first 10 of {len(run.names)} classes by their"
-        f" q-value, and {len(right)} of the {len(claimed)} that are listed:"
-        f" {', '.join(right)}."
+        f"A published mapping of CIFAR-100 has {len(WRONG_SENSES)} wrong senses."
+        f" {len(first)} of them are among the first 10 of {len(run.names)} classes by"
+        f" their q-value. dsi lists {len(claimed)} classes, of which {len(right)} are"
+        f" wrong: {', '.join(right)}."
     )
 
 

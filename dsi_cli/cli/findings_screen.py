@@ -81,9 +81,8 @@ def print_suspects(out: str) -> None:
     suspects = console.count(len(found), "suspect")
     command = shlex.join(["dsi", "suspects", out])
     console.print_title("Look at these classes", f"{suspects} {RATE}: {command}")
-    for row in found[:MAX_SUSPECTS]:
-        text = f"{row['kind']}: {row['evidence']}"
-        console.print_sentence(text, indent=2, hanging=4)
+    rows = [[row["kind"], row["classes"], row["rate"]] for row in found[:MAX_SUSPECTS]]
+    console.print_columns(["", "", ""], rows, indent=2)
 
 
 def _print_runs(

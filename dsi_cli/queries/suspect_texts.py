@@ -17,13 +17,22 @@ NO_SUSPECTS = f"no suspects {RATE}"
 
 
 def suspects_or_none(results: Results) -> list[dict[str, Any]] | None:
-    """Return the suspects as `described` does, or None if an older version of dsi wrote
-    the results.
+    """Return the suspects as `described` does, each with the names of its ``classes``;
+    None if an older version of dsi wrote the results.
     """
     try:
-        return described(results.suspects())
+        found = results.suspects()
     except UsageError:
         return None
+    classes = results.classes.set_index(["run", "class_index"])["name"]
+    rows = described(found)
+    for row in rows:
+        names = classes.loc[row["run"]].loc[row["members"]]
+        row["classes"] = ", ".join(
+            name if isinstance(name, str) else str(index)
+            for index, name in names.items()
+        )
+    return rows
 
 
 def described(found: pd.DataFrame) -> list[dict[str, Any]]:

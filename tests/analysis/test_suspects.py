@@ -112,17 +112,6 @@ def test_suspects_of_later_calls_are_those_of_one_call(runs, results, tmp_path):
     assert_frame_equal(again, results.suspects())
 
 
-def test_suspects_of_an_old_results_folder_are_empty(results, tmp_path):
-    copy = tmp_path / "out"
-    copy.mkdir()
-    for path in results.path.glob("*.parquet"):
-        if path.name != SUSPECTS.path:
-            (copy / path.name).write_bytes(path.read_bytes())
-    empty = open_results(copy).suspects()
-    assert len(empty) == 0
-    assert list(empty.columns) == [column.name for column in SUSPECTS.columns]
-
-
 def reasons(out: Path):
     return layout.earlier_options(out, SUSPECTS)["reasons"]
 

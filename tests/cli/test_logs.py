@@ -39,7 +39,7 @@ def test_log_of_analyze_has_what_it_found(dsi, make_run, tmp_path):
 def test_bug_says_what_to_report_and_verbose_has_the_traceback(
     dsi, make_run, monkeypatch
 ):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("no such luck\x1b[31m")
 
     monkeypatch.setattr("dsi_cli.analysis.scan.scan_paths", broken)

@@ -89,7 +89,7 @@ class RunEvaluations:
     splits: dict[str, list[SplitEvaluations]] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)  # what was noticed
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
-    noticed: dict[str, dict[str, Sequence[Fact]]] = field(default_factory=dict)
+    noticed: dict[str, Mapping[str, Sequence[Fact]]] = field(default_factory=dict)
     _images_done: int = 0
     _images: int = 0
 
@@ -203,7 +203,7 @@ def prepare_evaluations(
         files.require_runs(predictions, usable)
     for run in runs:
         sources: dict[str, PredictionSource] = {}
-        noticed: dict[str, list[Fact]] = {}
+        noticed: Mapping[str, Sequence[Fact]] = {}
         earlier = previous.get(run.name, PlannedRun())
         if run.usable and labels[run.name].classes:
             sources, noticed = _sources(
@@ -214,8 +214,12 @@ def prepare_evaluations(
                 predictions,
                 evaluations.add_images,
             )
-        # Results of an earlier call count without a source, and so do the facts.
-        evaluations.noticed[run.name] = {**earlier.noticed, **noticed}
+        # Results of an earlier call count without a source, and so do the facts, which
+        # depend on whether labels are given.
+        had_labels = "labels" in (earlier.settings or {})
+        if had_labels == (run.given is not None):
+            noticed = {**earlier.noticed, **noticed}
+        evaluations.noticed[run.name] = noticed
         facts = list(chain(*evaluations.noticed[run.name].values()))
         checkpoints = {one.record.path: one for one in earlier.checkpoints}
         evaluations.splits[run.name] = [
