@@ -30,7 +30,7 @@ SIZE = 32  # pixels of an image's side
 EPOCHS = 12
 BATCH = 64
 TRAIN_IMAGES = 100  # of each class
-TEST_IMAGES = 100
+TEST_IMAGES = 200
 SEEDS = (0, 1, 2)
 WIDTHS = (24, 48, 64)
 

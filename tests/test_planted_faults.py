@@ -1,5 +1,5 @@
-"""Of the trainings with planted faults in ``examples/planted``, every fault but one is
-found in its kind; of their clean twin, hardly anything is suspect.
+"""Of the trainings with planted faults in ``examples/planted``, every fault is found in
+its kind; of their clean twin, hardly anything is suspect.
 """
 
 import sys
@@ -13,10 +13,6 @@ from dsi_cli.analysis.options import Options
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MAX_OTHERS = 2  # suspects that were not planted
-MISSED = ("mislabelled-images", frozenset({"owl", "hammer"}))
-"""The fault that stands out no more than natural look-alikes, as docs/howto/faults.md
-tells.
-"""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +45,7 @@ def test_suspects_of_planted_faults_are_found_in_their_kind(planted, tmp_path):
         for kind, groups in planted.FAULTS.items()
         for names in groups
     }
-    assert expected - set(found) <= {MISSED}
+    assert expected <= set(found)
     assert len(set(found) - expected) <= MAX_OTHERS
 
 
