@@ -224,6 +224,13 @@ def off_diagonal(matrix: Values) -> Values:
     return matrix[~np.eye(len(matrix), dtype=bool)]
 
 
+def with_diagonal(matrix: Values, value: float) -> Values:
+    """Return a copy of a matrix with this value on its diagonal."""
+    copy = matrix.copy()
+    np.fill_diagonal(copy, value)
+    return copy
+
+
 def robust_deviation(values: Values) -> float:
     """Return the standard deviation of normal values, by their median deviation."""
     return float(MAD_TO_DEVIATION * np.median(np.abs(values - np.median(values))))
@@ -295,6 +302,15 @@ def q_values(p_values: Values, weights: Values | None = None) -> Values:
     return np.minimum(adjusted, 1.0)
 
 
+def q_values_where(p_values: Values, is_tested: NDArray[np.bool_]) -> Values:
+    """Return the false discovery rates of the tests of a matrix, which are a family; 1
+    for the other values.
+    """
+    q_of = np.ones_like(p_values)
+    q_of[is_tested] = q_values(p_values[is_tested])
+    return q_of
+
+
 # The statistics
 
 
@@ -310,13 +326,10 @@ def without_class_effects(values: Values) -> Values:
     values of a symmetric matrix ``(C, C)``; 0 on the diagonal.
     """
     classes = len(values)
-    pairs = values.copy()
-    np.fill_diagonal(pairs, 0.0)
+    pairs = with_diagonal(values, 0.0)
     effects = pairs.sum(axis=1) / (classes - 2)
     mean = pairs.sum() / ((classes - 1) * (classes - 2))
-    pairs -= effects[:, None] + effects - mean
-    np.fill_diagonal(pairs, 0.0)
-    return pairs
+    return with_diagonal(pairs - (effects[:, None] + effects - mean), 0.0)
 
 
 def pair_residuals(similarity: Values, reference: Values | None = None) -> Values:
@@ -396,9 +409,7 @@ def _predicted_cosines(weights: Values, cosines: Values) -> Values:
     """Return the cosine ``(n, C)`` of predicted vectors, weighted sums ``(n, C)`` of the
     class vectors, with the class vectors. No class predicts itself.
     """
-    others = cosines.copy()
-    np.fill_diagonal(others, 0.0)
-    products = weights @ others
+    products = weights @ with_diagonal(cosines, 0.0)
     squares = (products * weights).sum(axis=1) + (weights * weights).sum(axis=1)
     cosines_with: Values = products / np.sqrt(np.maximum(squares, TINY))[:, None]
     return cosines_with
@@ -408,8 +419,7 @@ def name_scores(gains: Values) -> Values:
     """Return how much better other names fit each class than its own ``(C,)``: alone,
     as an exchange of two names, and as a chain in which the other class is renamed, too.
     """
-    gains = gains.copy()
-    np.fill_diagonal(gains, -np.inf)
+    gains = with_diagonal(gains, -np.inf)
     best = gains.max(axis=1)
     exchange = (gains + gains.T).max(axis=1) / 2
     chain = (gains + best / 2).max(axis=1)
@@ -428,7 +438,7 @@ def name_cycles(
     """
     from scipy.optimize import linear_sum_assignment
 
-    chain = gains - np.where(np.eye(len(gains), dtype=bool), np.inf, 0.0)
+    chain = with_diagonal(gains, -np.inf)
     chain += chain.max(axis=1) / 2
     best = chain[list(suspected)].argmax(axis=1).tolist()
     candidates = sorted({*suspected, *best})
@@ -521,10 +531,8 @@ def asymmetry_p_values(counts: Values) -> tuple[Values, Values]:
     """
     from scipy.special import betainc
 
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0.0)
-    smooth = wrong + 0.5
-    np.fill_diagonal(smooth, 0.0)
+    wrong = with_diagonal(counts, 0.0)
+    smooth = with_diagonal(counts + 0.5, 0.0)
     both, outgoing = smooth + smooth.T, smooth.sum(axis=1)
     strength = np.ones(len(counts))
     for _ in range(50):
@@ -649,16 +657,15 @@ def wrong_names(network: Network) -> list[Suspect]:
     """
     gains, tail = network.gains, network.exchange_tail
     q_class = q_values(network.name_p_values)
-    q_pair = np.ones_like(gains)
-    exchanges = upper(gains + gains.T) / 2
-    q_pair[np.triu_indices(len(gains), 1)] = q_values(tail.p_values(exchanges))
-    q_best = np.minimum(q_class, np.minimum(q_pair.min(axis=0), q_pair.min(axis=1)))
+    # Each pair is twice in the matrix, which does not change its rate.
+    is_exchange = ~np.eye(len(gains), dtype=bool)
+    q_pair = q_values_where(tail.p_values((gains + gains.T) / 2), is_exchange)
+    q_best = np.minimum(q_class, q_pair.min(axis=1))
     suspected = np.flatnonzero(q_best <= FALSE_DISCOVERY_RATE).tolist()
     if not suspected:
         return []
     suspected.sort(key=lambda one: q_best[one])
-    others = gains.copy()
-    np.fill_diagonal(others, -np.inf)
+    others = with_diagonal(gains, -np.inf)
     min_single = max(network.gain_tail.quantile(NAME_P), 0.0)
     found = []
     for cycle in name_cycles(gains, suspected, max(tail.quantile(CYCLE_P), 0.0)):
@@ -733,19 +740,20 @@ def close_pairs(network: Network) -> list[Suspect]:
     reference puts far apart are mislabelled images.
     """
     residuals, plain = network.residuals, network.plain
-    q_of = q_values(Tail.of_pairs(residuals).p_values(upper(residuals)))
+    is_pair = np.triu(np.ones(residuals.shape, dtype=bool), 1)
+    q_of = q_values_where(Tail.of_pairs(residuals).p_values(residuals), is_pair)
     nearness = residuals
     if network.reference is not None:
         # The reference explains that classes of the same synset are close.
         is_same = network.reference >= np.diag(network.reference)[:, None]
         nearness = np.where(is_same, plain, residuals)
-        p_values = Tail.of_pairs(plain).p_values(upper(plain)[upper(is_same)])
-        q_of[upper(is_same)] = q_values(p_values)
-    scores, best = upper(nearness), nearness.argmax(axis=1)
-    first, second = np.triu_indices(len(nearness), 1)
+        p_values = Tail.of_pairs(plain).p_values(plain)
+        q_of = np.where(is_same, q_values_where(p_values, is_same & is_pair), q_of)
+    best = nearness.argmax(axis=1)
     found = []
-    for pair in np.flatnonzero((q_of <= FALSE_DISCOVERY_RATE) & (scores > 0)):
-        one, other = int(first[pair]), int(second[pair])
+    is_close = (q_of <= FALSE_DISCOVERY_RATE) & (nearness > 0)
+    for first, second in np.argwhere(is_close).tolist():
+        one, other = first, second
         if best[one] != other:
             one, other = other, one
         if best[one] != other:
@@ -758,7 +766,8 @@ def close_pairs(network: Network) -> list[Suspect]:
             continue
         else:
             kind = "mislabelled-images"
-        score, q_value = float(scores[pair]), float(q_of[pair])
+        score = float(nearness[first, second])
+        q_value = float(q_of[first, second])
         found.append(Suspect(kind, (one, other), score, q_value))
     for split, counts in network.counts.items():
         found += one_sided_confusions(network, split, counts)
@@ -776,8 +785,7 @@ def one_sided_confusions(network: Network, split: str, counts: Values) -> list[S
     fewest = np.maximum(MIN_SHARE * counts.sum(axis=1, keepdims=True), MIN_CONFUSIONS)
     is_tested = network.is_far & (counts + counts.T >= fewest)
     np.fill_diagonal(is_tested, False)
-    q_of = np.ones_like(counts)
-    q_of[is_tested] = q_values(p_values[is_tested])
+    q_of = q_values_where(p_values, is_tested)
     is_found = (q_of <= FALSE_DISCOVERY_RATE) & (shares >= MIN_SHARE)
     is_found &= ~(informedness(counts) <= SAME)
     both = counts + counts.T
@@ -806,8 +814,7 @@ def shortcuts(network: Network, left_out: Sequence[int] = ()) -> list[Suspect]:
     """
     from scipy.special import ndtr
 
-    scores = network.group_scores.copy()
-    np.fill_diagonal(scores, -np.inf)
+    scores = with_diagonal(network.group_scores, -np.inf)
     scores[list(left_out)] = scores[:, list(left_out)] = -np.inf
     groups: dict[tuple[int, ...], Suspect] = {}
     for first in range(len(scores)):
