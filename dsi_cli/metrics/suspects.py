@@ -1,5 +1,6 @@
-"""Classes, pairs and groups that deserve a look **[ours]**: names that fit another class
-better, pairs and groups that are close without a reason, classes that are not learned.
+"""Classes, pairs and groups that deserve a look **[ours]**: names that fit another
+class better, pairs and groups that are close without a reason, classes that are not
+learned.
 
 What is usual is measured on the other classes and pairs of the same network, so each
 score has a chance level and a p-value. The procedure of Benjamini and Hochberg (1995,
@@ -47,8 +48,8 @@ TAIL = 0.1
 that it consists of neighbours.
 """
 DEGREES_OF_FREEDOM = 8
-"""Degrees of freedom of Student's t for the scores of classes with the right name; lists
-of 100 classes of an ImageNet head have such tails.
+"""Degrees of freedom of Student's t for the scores of classes with the right name;
+lists of 100 classes of an ImageNet head have such tails.
 """
 MAD_TO_DEVIATION = 1.4826  # for a normal distribution
 MAX_COSINE = 0.999  # keeps Fisher's z finite
@@ -57,8 +58,8 @@ CYCLE_P, NAME_P = 0.001, 0.01
 and each as much as random names of the second one.
 """
 MIN_ODDS, MAX_ODDS = 0.1, 50.0
-"""The weight of a sense among the tests is its prior odds plus the first, which count up
-to the second.
+"""The weight of a sense among the tests is its prior odds plus the first, which count
+up to the second.
 """
 MIN_SENSE_GAIN = 0.5  # a smaller gain of the fit does not tell two senses apart
 SAME = 0.5
@@ -69,12 +70,12 @@ MIN_CONFUSIONS = 5  # of a pair, in both directions, for a test of their differe
 MIN_SHARE = 0.1  # the share of a class that is predicted as another one
 GROUP_SIZES = range(3, 9)
 MIN_RESIDUAL, MAX_RESIDUAL = 1.0, 3.0
-"""Each pair of a group has at least the first; the second is the most that a pair counts,
-so that no single pair makes a group. Both are in standard deviations.
+"""Each pair of a group has at least the first; the second is the most that a pair
+counts, so that no single pair makes a group. Both are in standard deviations.
 """
 MAX_RATIO = 2.0
-"""A pair of a group belongs to the group up to this ratio of its residual to the mean of
-the other pairs.
+"""A pair of a group belongs to the group up to this ratio of its residual to the mean
+of the other pairs.
 """
 TINY = float(np.finfo(np.float64).tiny)
 ROUNDING = 1e-6  # of cosines that are computed from float32 values
@@ -106,7 +107,8 @@ class Suspect:
 @dataclass(frozen=True)
 class Senses:
     """Other senses of the names: for each, the class, its row ``(n, C)`` of the
-    reference, how probable it is in relation to the sense that was used, and its synset.
+    reference, how probable it is in relation to the sense that was used, and its
+    synset.
     """
 
     owners: Indices
@@ -163,7 +165,7 @@ class Network:
 
     @cached_property
     def told_apart(self) -> Values:
-        """The informedness ``(C, C)`` of the test predictions, or else of the others."""
+        """The informedness ``(C, C)`` of the test predictions, or of the others."""
         splits = sorted(self.counts, key=lambda split: split != "test")
         if not splits:
             return np.full_like(self.similarity, np.nan)
@@ -322,8 +324,8 @@ def fisher(cosines: NDArray[Any]) -> Values:
 
 
 def without_class_effects(values: Values) -> Values:
-    """Return what a least-squares fit of one effect per class leaves of the off-diagonal
-    values of a symmetric matrix ``(C, C)``; 0 on the diagonal.
+    """Return what a least-squares fit of one effect per class leaves of the
+    off-diagonal values of a symmetric matrix ``(C, C)``; 0 on the diagonal.
     """
     classes = len(values)
     pairs = with_diagonal(values, 0.0)
@@ -373,7 +375,8 @@ def _fit_measures(
     """Return the two measures ``(C, n)`` of how well names fit classes: Fisher's z of
     the correlation of rows, and the cosine with the prediction by kriging.
 
-    A name is a row ``(n, C)`` of similarities, without that to its own class, the owner.
+    A name is a row ``(n, C)`` of similarities, without that to its own class, the
+    owner.
     """
     own = np.arange(len(owners)), owners
     classes = np.arange(len(reference))
@@ -406,8 +409,8 @@ def _spread(measure: Values) -> float:
 
 
 def _predicted_cosines(weights: Values, cosines: Values) -> Values:
-    """Return the cosine ``(n, C)`` of predicted vectors, weighted sums ``(n, C)`` of the
-    class vectors, with the class vectors. No class predicts itself.
+    """Return the cosine ``(n, C)`` of predicted vectors, weighted sums ``(n, C)`` of
+    the class vectors, with the class vectors. No class predicts itself.
     """
     products = weights @ with_diagonal(cosines, 0.0)
     squares = (products * weights).sum(axis=1) + (weights * weights).sum(axis=1)
@@ -417,14 +420,21 @@ def _predicted_cosines(weights: Values, cosines: Values) -> Values:
 
 def name_scores(gains: Values) -> Values:
     """Return how much better other names fit each class than its own ``(C,)``: alone,
-    as an exchange of two names, and as a chain in which the other class is renamed, too.
+    as an exchange of two names, and as a chain of two.
     """
-    gains = with_diagonal(gains, -np.inf)
-    best = gains.max(axis=1)
-    exchange = (gains + gains.T).max(axis=1) / 2
-    chain = (gains + best / 2).max(axis=1)
-    scores: Values = best + exchange + chain
+    others = with_diagonal(gains, -np.inf)
+    exchange = (others + others.T).max(axis=1) / 2
+    scores: Values = others.max(axis=1) + exchange + chains(gains).max(axis=1)
     return scores
+
+
+def chains(gains: Values) -> Values:
+    """Return the gain of each name for each class ``(C, C)``, plus half of the gain if
+    the class with this name is renamed, too; -inf for a class's own name.
+    """
+    others = with_diagonal(gains, -np.inf)
+    chained: Values = others + others.max(axis=1) / 2
+    return chained
 
 
 def name_cycles(
@@ -433,14 +443,12 @@ def name_cycles(
     """Return the cycles of names with the largest sum of gains among the suspected
     classes and those whose names fit these best; each change costs the minimum gain.
 
-    Each class of a cycle fits the name of the next one. A suspected class that keeps its
-    name is a cycle of one.
+    Each class of a cycle fits the name of the next one. A suspected class that keeps
+    its name is a cycle of one.
     """
     from scipy.optimize import linear_sum_assignment
 
-    chain = with_diagonal(gains, -np.inf)
-    chain += chain.max(axis=1) / 2
-    best = chain[list(suspected)].argmax(axis=1).tolist()
+    best = chains(gains)[list(suspected)].argmax(axis=1).tolist()
     candidates = sorted({*suspected, *best})
     costs = min_gain * (1 - np.eye(len(candidates)))
     _, names = linear_sum_assignment(costs - gains[np.ix_(candidates, candidates)])
@@ -628,8 +636,8 @@ def dead_classes(norms: Values | None, counts: Mapping[str, Values]) -> list[Sus
 
 
 def dead_p_values(norms: Values | None, counts: Mapping[str, Values]) -> Values:
-    """Return the p-value ``(C,)`` of each class as a dead class: the smallest of several
-    tests, multiplied by their number.
+    """Return the p-value ``(C,)`` of each class as a dead class: the smallest of
+    several tests, multiplied by their number.
 
     The logarithms of the lengths are compared by `class_p_values`. The number of
     predictions as a class with ``n`` samples has the Poisson probability ``exp(-n)`` of
@@ -649,8 +657,8 @@ def dead_p_values(norms: Values | None, counts: Mapping[str, Values]) -> Values:
 
 
 def wrong_names(network: Network) -> list[Suspect]:
-    """Return cycles of names that are exchanged, and single classes whose name fits much
-    worse than another one.
+    """Return cycles of names that are exchanged, and single classes whose name fits
+    much worse than another one.
 
     The family of tests of single classes is that of `name_scores`; the family of pairs
     that of the exchanges.
@@ -703,8 +711,8 @@ def _by_gain(
 def sense_q_values(network: Network) -> Values:
     """Return the false discovery rate of each other sense ``(n,)``.
 
-    The p-value is the share of random classes whose name would raise the fit by as much.
-    Its weight grows with the prior odds of the sense.
+    The p-value is the share of random classes whose name would raise the fit by as
+    much. Its weight grows with the prior odds of the sense.
     """
     assert network.senses is not None
     p_values = network.gain_tail.p_values(network.sense_gains)

@@ -53,8 +53,8 @@ TOO_FEW = (
     " classes are the chance level"
 )
 NOT_LEARNED = (
-    "only dead classes are sought, because the agreement with the reference stays within"
-    " chance"
+    "only dead classes are sought, because the agreement with the reference stays"
+    " within chance"
 )
 NO_REFERENCE = "only duplicates and dead classes are sought without a reference"
 NO_NETWORK = "suspects are not sought without a classifier head"
@@ -70,11 +70,12 @@ WORDS = {
     "wrong-sense": (
         "{better} fits what the network sees in {first} better than {used}, which is in"
         " use",
-        "Add the line {index},{first},{better} to the file of --map (index,name,synset)",
+        "Add the line {index},{first},{better} to the file of --map"
+        " (index,name,synset)",
     ),
     "duplicate": (
-        "{first} and {last} are nearer to each other ({z:.1f} sd) than any similarity of"
-        " their classes explains{more}",
+        "{first} and {last} are nearer to each other ({z:.1f} sd) than any similarity"
+        " of their classes explains{more}",
         "Merge {first} and {last}, or find out what tells them apart",
     ),
     "mislabelled-images": (
@@ -292,8 +293,8 @@ def _other_senses(rows: pd.DataFrame) -> Iterator[tuple[int, str, float]]:
 
 
 def write(out: Path) -> bool:
-    """Write the table of suspects if what it is made from has changed; return whether it
-    was written.
+    """Write the table of suspects if what it is made from has changed; return whether
+    it was written.
     """
     keys = layout.earlier_options(out, CURVES).get("keys", {})
     key = key_of("suspects", keys)
@@ -386,16 +387,11 @@ class Pool:
         of_runs = f"{seeds} of {count(len(self.runs), 'run')}"
         of_epochs = f"{epochs} of {count(len(by_epoch), 'epoch')} of {strongest.run}"
         evidence, next_step = self.words(suspect, network, members)
-        row = {
-            "kind": suspect.kind,
+        row = vars(suspect) | {
             "run": strongest.run,
             "class_index": members[0],
             "name": names[0],
             "members": members,
-            "score": suspect.score,
-            "null_mean": suspect.null_mean,
-            "null_std": suspect.null_std,
-            "q_value": suspect.q_value,
             "epochs": epochs,
             "of_epochs": len(by_epoch),
             "seeds": seeds,
@@ -430,8 +426,8 @@ class Pool:
             ),
             "quoted": [shlex.quote(name) for name in names],
             "score": suspect.score,
-            "z": (suspect.score - suspect.null_mean) / deviation,
             "split": suspect.split,
+            "z": (suspect.score - suspect.null_mean) / deviation,
         }
         if network is not None:
             values |= self._measured(suspect, network)
