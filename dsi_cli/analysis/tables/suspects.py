@@ -9,7 +9,7 @@ only count for dead classes.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -143,6 +143,10 @@ Shown = tuple[Evidence, Network | None]
 """The evidence of some epochs of a run, and its network, if there is a head."""
 
 
+def _read_counts(path: Path) -> NDArray[np.int64]:
+    return parquet.to_counts(parquet.read(path))
+
+
 class RunEvidence:
     """The evidence about the classes of a run, which its files hold."""
 
@@ -158,8 +162,8 @@ class RunEvidence:
     def pool(self) -> tuple[Any, ...]:
         """The classes and references, which all runs of a pool have in common."""
         synsets = self.classes["synset"].fillna("").to_list()
-        names = self.classes["name"].fillna("").to_list()
-        return tuple(names), tuple(synsets), tuple(self.results.references(self.run))
+        references = self.results.references(self.run)
+        return tuple(self.names), tuple(synsets), tuple(references)
 
     @cached_property
     def names(self) -> list[str]:
@@ -197,40 +201,36 @@ class RunEvidence:
         counts = {split: counts[square] for split, counts in evidence.counts.items()}
         return Network(evidence.similarity, reference, counts, senses)
 
-    def heads(self, epochs: Sequence[int]) -> list[NDArray[np.float32]]:
-        """Return the heads of some epochs, except for those that lack classes."""
-        paths = [layout.head_path(self.results.path, self.run, one) for one in epochs]
-        heads = [parquet.read_weight(path) for path in paths if path.is_file()]
-        return [head for head in heads if len(head) == len(self.classes)]
-
     def counts(self, epochs: Sequence[int]) -> dict[str, NDArray[np.float64]]:
         """Return the mean confusion counts ``(C, C)`` of some epochs, by split."""
         found = {}
         for split in SPLITS:
             folder = self.results.path, CONFUSIONS, self.run, split
             paths = [layout.split_path(*folder, epoch) for epoch in epochs]
-            tables = [parquet.read(path) for path in paths if path.is_file()]
-            counts = [parquet.to_counts(table) for table in tables]
-            counts = [one for one in counts if len(one) == len(self.classes)]
+            counts = self._of_classes(paths, _read_counts)
             if counts:
                 found[split] = np.mean(counts, axis=0)
         return found
 
+    def _of_classes(
+        self, paths: Sequence[Path], read: Callable[[Path], NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Return the arrays of the files that exist, except for those that lack
+        classes.
+        """
+        arrays = [read(path) for path in paths if path.is_file()]
+        return [one for one in arrays if len(one) == len(self.classes)]
+
     def evidence(self, epochs: Sequence[int]) -> Evidence:
         """Return the mean of the evidence over some epochs."""
-        heads = self.heads(epochs)
-        if not heads:
-            return Evidence(None, None, self.counts(epochs))
-        similarities = [
-            suspects.fisher(centred_weight_similarity(head[self.known]))
-            for head in heads
-        ]
-        norms = [np.linalg.norm(centre(as_rows(head)), axis=1) for head in heads]
-        return Evidence(
-            np.mean(similarities, axis=0),
-            np.mean([one / max(one.mean(), suspects.TINY) for one in norms], axis=0),
-            self.counts(epochs),
-        )
+        paths = [layout.head_path(self.results.path, self.run, one) for one in epochs]
+        similarities, norms = [], []
+        for head in self._of_classes(paths, parquet.read_weight):
+            cosines = centred_weight_similarity(head[self.known])
+            similarities.append(suspects.fisher(cosines))
+            lengths = np.linalg.norm(centre(as_rows(head)), axis=1)
+            norms.append(lengths / max(lengths.mean(), suspects.TINY))
+        return Evidence(_mean(similarities), _mean(norms), self.counts(epochs))
 
     @property
     def late_epochs(self) -> list[int]:
@@ -243,9 +243,8 @@ class RunEvidence:
         most = MAX_EPOCHS
         if len(self.classes) > MANY_CLASSES:
             most = MAX_EPOCHS_OF_MANY
-        if len(self.epochs) <= most:
-            return self.epochs
-        places = np.linspace(0, len(self.epochs) - 1, most).round().astype(int)
+        number = min(most, len(self.epochs))
+        places = np.linspace(0, len(self.epochs) - 1, number).round().astype(int)
         return [self.epochs[place] for place in places]
 
     @cached_property
