@@ -145,9 +145,8 @@ def _senses_line(shared: Path) -> str:
         run_folder = shared / "runs" / "cifar100-cnn"
         analyze(run_folder, out, labels=str(labels), report=False)
         run = RunEvidence(Results(out), "cifar100-cnn")
-        lists = run.sense_lists
-        assert lists is not None
-        network = run.network(run.evidence(run.late_epochs), lists.senses)
+        network = run.network(run.evidence(run.late_epochs), run.senses)
+        assert network is not None
         ranked = list(dict.fromkeys(_ranked_by_sense(run, network)))
         listed = Results(out).suspects()
     first = WRONG_SENSES.intersection(ranked[:10])

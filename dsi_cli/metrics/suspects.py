@@ -1,5 +1,6 @@
-"""Classes, pairs and groups that deserve a look **[ours]**: names that fit another class
-better, pairs and groups that are close without a reason, classes that are not learned.
+"""Classes, pairs and groups that deserve a look **[ours]**: names that fit another
+class better, pairs and groups that are close without a reason, classes that are not
+learned.
 
 What is usual is measured on the other classes and pairs of the same network, so each
 score has a chance level and a p-value. The procedure of Benjamini and Hochberg (1995,
@@ -23,7 +24,7 @@ https://doi.org/10.1111/j.2517-6161.1995.tb02031.x) corrects the p-values of eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import comb
@@ -47,8 +48,8 @@ TAIL = 0.1
 that it consists of neighbours.
 """
 DEGREES_OF_FREEDOM = 8
-"""Degrees of freedom of Student's t for the scores of classes with the right name; lists of 100 classes of
-an ImageNet head have such tails.
+"""Degrees of freedom of Student's t for the scores of classes with the right name;
+lists of 100 classes of an ImageNet head have such tails.
 """
 MAD_TO_DEVIATION = 1.4826  # for a normal distribution
 MAX_COSINE = 0.999  # keeps Fisher's z finite
@@ -57,8 +58,8 @@ CYCLE_P, NAME_P = 0.001, 0.01
 and each as much as random names of the second one.
 """
 MIN_ODDS, MAX_ODDS = 0.1, 50.0
-"""The weight of a sense among the tests is its prior odds plus the first, which count up
-to the second.
+"""The weight of a sense among the tests is its prior odds plus the first, which count
+up to the second.
 """
 MIN_SENSE_GAIN = 0.5  # a smaller gain of the fit does not tell two senses apart
 SAME = 0.5
@@ -69,12 +70,12 @@ MIN_CONFUSIONS = 5  # of a pair, in both directions, for a test of their differe
 MIN_SHARE = 0.1  # the share of a class that is predicted as another one
 GROUP_SIZES = range(3, 9)
 MIN_RESIDUAL, MAX_RESIDUAL = 1.0, 3.0
-"""Each pair of a group has at least the first; the second is the most that a pair counts,
-so that no single pair makes a group. Both are in standard deviations.
+"""Each pair of a group has at least the first; the second is the most that a pair
+counts, so that no single pair makes a group. Both are in standard deviations.
 """
 MAX_RATIO = 2.0
-"""A pair of a group belongs to the group up to this ratio of its residual to the mean of
-the other pairs.
+"""A pair of a group belongs to the group up to this ratio of its residual to the mean
+of the other pairs.
 """
 TINY = float(np.finfo(np.float64).tiny)
 ROUNDING = 1e-6  # of cosines that are computed from float32 values
@@ -84,28 +85,36 @@ ROUNDING = 1e-6  # of cosines that are computed from float32 values
 class Suspect:
     """A class, a pair or a group that deserves a look.
 
-    ``members`` are the indices of its classes. Of names that are exchanged, each class
-    fits the name of the next one. ``details`` are the values that its sentence needs.
+    Parameters
+    ----------
+    members : the indices of its classes. Of names that are exchanged, each class fits
+        the name of the next one; of images, the first class is predicted as the last.
+    score : the statistic, with the mean and standard deviation of its chance level.
+    fit : the name or the sense that fits a single class better, as an index.
+    split : the split whose predictions show the suspect, or None if none does.
     """
 
     kind: str
     members: tuple[int, ...]
     score: float
-    null_mean: float
-    null_std: float
     q_value: float
-    details: Mapping[str, Any] = field(default_factory=dict)
+    null_mean: float = 0.0
+    null_std: float = 1.0
+    fit: int | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
 class Senses:
     """Other senses of the names: for each, the class, its row ``(n, C)`` of the
-    reference, and how probable it is in relation to the sense that was used.
+    reference, how probable it is in relation to the sense that was used, and its
+    synset.
     """
 
     owners: Indices
     rows: Values
     odds: Values
+    synsets: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,14 @@ class Network:
         return far
 
     @cached_property
+    def told_apart(self) -> Values:
+        """The informedness ``(C, C)`` of the test predictions, or of the others."""
+        splits = sorted(self.counts, key=lambda split: split != "test")
+        if not splits:
+            return np.full_like(self.similarity, np.nan)
+        return informedness(self.counts[splits[0]])
+
+    @cached_property
     def fits(self) -> Values:
         """The fits ``(C, C)`` of all names to all classes."""
         assert self.reference is not None
@@ -162,35 +179,28 @@ class Network:
 
     @cached_property
     def gains(self) -> Values:
-        """The gains: how much better each other name fits each class than its own ``(C, C)``."""
+        """The gains ``(C, C)`` of fit of each class by each name over its own name."""
         gains: Values = self.fits - np.diag(self.fits)[:, None]
         return gains
 
     @cached_property
-    def exchanges(self) -> Values:
-        """The mean gain ``(C, C)`` if two names are exchanged."""
-        exchanges: Values = (self.gains + self.gains.T) / 2
-        return exchanges
-
-    @cached_property
-    def random_gains(self) -> Values:
-        """The gains of all other names."""
-        return off_diagonal(self.gains)
-
-    @cached_property
-    def exchange_tail(self) -> Tail:
-        """The tail of the exchanges of all pairs."""
-        return Tail.of(upper(self.exchanges))
+    def sense_gains(self) -> Values:
+        """The gains ``(n,)`` of fit by each other sense over the class's own name."""
+        assert self.reference is not None
+        assert self.senses is not None
+        fits = sense_fits(self.similarity, self.reference, self.senses)
+        gains: Values = fits - np.diag(self.fits)[self.senses.owners]
+        return gains
 
     @cached_property
     def gain_tail(self) -> Tail:
         """The tail of the gains of all other names."""
-        return Tail.of(self.random_gains)
+        return Tail.of(off_diagonal(self.gains))
 
     @cached_property
-    def group_scores(self) -> Values:
-        """The contribution of each pair to a group."""
-        return group_scores(self.residuals, self.is_far)
+    def exchange_tail(self) -> Tail:
+        """The tail of the mean gains of exchanges of two names."""
+        return Tail.of(upper(self.gains + self.gains.T) / 2)
 
     @cached_property
     def name_p_values(self) -> Values:
@@ -198,13 +208,9 @@ class Network:
         return class_p_values(name_scores(self.gains))
 
     @cached_property
-    def sense_gains(self) -> Values:
-        """The gain of the fit by each other sense ``(n,)``."""
-        assert self.reference is not None
-        assert self.senses is not None
-        fits = sense_fits(self.similarity, self.reference, self.senses)
-        gains: Values = fits - np.diag(self.fits)[self.senses.owners]
-        return gains
+    def group_scores(self) -> Values:
+        """The contribution of each pair to a group."""
+        return group_scores(self.residuals, self.is_far)
 
 
 # The tests
@@ -218,6 +224,13 @@ def upper(matrix: NDArray[Any]) -> NDArray[Any]:
 def off_diagonal(matrix: Values) -> Values:
     """Return all values but the diagonal."""
     return matrix[~np.eye(len(matrix), dtype=bool)]
+
+
+def with_diagonal(matrix: Values, value: float) -> Values:
+    """Return a copy of a matrix with this value on its diagonal."""
+    copy = matrix.copy()
+    np.fill_diagonal(copy, value)
+    return copy
 
 
 def robust_deviation(values: Values) -> float:
@@ -291,6 +304,15 @@ def q_values(p_values: Values, weights: Values | None = None) -> Values:
     return np.minimum(adjusted, 1.0)
 
 
+def q_values_where(p_values: Values, is_tested: NDArray[np.bool_]) -> Values:
+    """Return the false discovery rates of the tests of a matrix, which are a family; 1
+    for the other values.
+    """
+    q_of = np.ones_like(p_values)
+    q_of[is_tested] = q_values(p_values[is_tested])
+    return q_of
+
+
 # The statistics
 
 
@@ -302,17 +324,14 @@ def fisher(cosines: NDArray[Any]) -> Values:
 
 
 def without_class_effects(values: Values) -> Values:
-    """Return what a least-squares fit of one effect per class leaves of the off-diagonal
-    values of a symmetric matrix ``(C, C)``; 0 on the diagonal.
+    """Return what a least-squares fit of one effect per class leaves of the
+    off-diagonal values of a symmetric matrix ``(C, C)``; 0 on the diagonal.
     """
     classes = len(values)
-    pairs = values.copy()
-    np.fill_diagonal(pairs, 0.0)
+    pairs = with_diagonal(values, 0.0)
     effects = pairs.sum(axis=1) / (classes - 2)
     mean = pairs.sum() / ((classes - 1) * (classes - 2))
-    pairs -= effects[:, None] + effects - mean
-    np.fill_diagonal(pairs, 0.0)
-    return pairs
+    return with_diagonal(pairs - (effects[:, None] + effects - mean), 0.0)
 
 
 def pair_residuals(similarity: Values, reference: Values | None = None) -> Values:
@@ -331,13 +350,9 @@ def name_fits(similarity: Values, reference: Values) -> Values:
     """Return how well the name ``k`` of the reference fits the class ``i`` of the
     network ``(C, C)``: the sum of two measures, each over its standard deviation.
     """
-    cosines = np.tanh(similarity)
-    correlations = fisher(_unit_rows(similarity) @ _unit_rows(reference).T)
-    precision = np.linalg.inv(reference + np.eye(len(reference)))
-    weights = -precision / np.diag(precision)[:, None]
-    np.fill_diagonal(weights, 0.0)
-    predicted = _predicted_cosines(weights, cosines).T
-    return _scaled(correlations, correlations) + _scaled(predicted, predicted)
+    names = np.arange(len(reference))
+    correlations, predicted = _fit_measures(similarity, reference, reference, names)
+    return correlations / _spread(correlations) + predicted / _spread(predicted)
 
 
 def sense_fits(similarity: Values, reference: Values, senses: Senses) -> Values:
@@ -345,53 +360,59 @@ def sense_fits(similarity: Values, reference: Values, senses: Senses) -> Values:
     `name_fits`.
     """
     owners = senses.owners
-    cosines = np.tanh(similarity)
-    every = np.arange(len(owners))
-    rows = senses.rows.copy()
-    rows[every, owners] = 0.0
+    names = np.arange(len(reference))
+    usual = _fit_measures(similarity, reference, reference, names)
+    measures = _fit_measures(similarity, reference, senses.rows, owners)
+    fits = np.zeros(len(owners))
+    for of_senses, of_names in zip(measures, usual, strict=True):
+        fits += of_senses[owners, np.arange(len(owners))] / _spread(of_names)
+    return fits
 
-    # The correlation of the rows
-    means = rows.sum(axis=1, keepdims=True) / (len(reference) - 1)
-    centred = rows - means
-    centred[every, owners] = 0.0
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), TINY)
-    network = _unit_rows(similarity)
-    correlations = fisher((network[owners] * centred).sum(axis=1))
-    usual_correlations = fisher(network @ _unit_rows(reference).T)
 
-    # The prediction by the other classes, whose precision follows from that of all.
+def _fit_measures(
+    similarity: Values, reference: Values, rows: Values, owners: Indices
+) -> tuple[Values, Values]:
+    """Return the two measures ``(C, n)`` of how well names fit classes: Fisher's z of
+    the correlation of rows, and the cosine with the prediction by kriging.
+
+    A name is a row ``(n, C)`` of similarities, without that to its own class, the
+    owner.
+    """
+    own = np.arange(len(owners)), owners
+    classes = np.arange(len(reference))
+    network = _unit_rows(similarity, classes)
+    correlations = fisher(network @ _unit_rows(rows, owners).T)
+
+    # The precision of all classes but the owner follows from that of all.
     precision = np.linalg.inv(reference + np.eye(len(reference)))
-    weights = rows @ precision
-    own = weights[every, owners] / np.diag(precision)[owners]
-    weights -= own[:, None] * precision[owners]
-    weights[every, owners] = 0.0
-    predicted = _predicted_cosines(weights, cosines)[every, owners]
-    usual_weights = -precision / np.diag(precision)[:, None]
-    np.fill_diagonal(usual_weights, 0.0)
-    usual = _predicted_cosines(usual_weights, cosines).T
-    return _scaled(correlations, usual_correlations) + _scaled(predicted, usual)
+    others = rows.copy()
+    others[own] = 0.0
+    weights = others @ precision
+    of_owner = weights[own] / np.diag(precision)[owners]
+    weights -= of_owner[:, None] * precision[owners]
+    weights[own] = 0.0
+    return correlations, _predicted_cosines(weights, np.tanh(similarity)).T
 
 
-def _unit_rows(matrix: Values) -> Values:
+def _unit_rows(matrix: Values, owners: Indices) -> Values:
     """Return rows of mean 0 and length 1, in which the class itself is the mean."""
+    own = np.arange(len(owners)), owners
     rows = matrix.copy()
-    np.fill_diagonal(rows, 0.0)
-    rows -= rows.sum(axis=1, keepdims=True) / (len(rows) - 1)
-    np.fill_diagonal(rows, 0.0)
+    rows[own] = 0.0
+    rows -= rows.sum(axis=1, keepdims=True) / (rows.shape[1] - 1)
+    rows[own] = 0.0
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), TINY)
 
 
-def _scaled(fits: Values, usual: Values) -> Values:
-    return fits / max(float(off_diagonal(usual).std()), TINY)
+def _spread(measure: Values) -> float:
+    return max(float(off_diagonal(measure).std()), TINY)
 
 
 def _predicted_cosines(weights: Values, cosines: Values) -> Values:
-    """Return the cosine ``(n, C)`` of predicted vectors, weighted sums ``(n, C)`` of the
-    class vectors, with the class vectors. No class predicts itself.
+    """Return the cosine ``(n, C)`` of predicted vectors, weighted sums ``(n, C)`` of
+    the class vectors, with the class vectors. No class predicts itself.
     """
-    others = cosines.copy()
-    np.fill_diagonal(others, 0.0)
-    products = weights @ others
+    products = weights @ with_diagonal(cosines, 0.0)
     squares = (products * weights).sum(axis=1) + (weights * weights).sum(axis=1)
     cosines_with: Values = products / np.sqrt(np.maximum(squares, TINY))[:, None]
     return cosines_with
@@ -399,15 +420,21 @@ def _predicted_cosines(weights: Values, cosines: Values) -> Values:
 
 def name_scores(gains: Values) -> Values:
     """Return how much better other names fit each class than its own ``(C,)``: alone,
-    as an exchange of two names, and as a chain in which the other class is renamed, too.
+    as an exchange of two names, and as a chain of two.
     """
-    gains = gains.copy()
-    np.fill_diagonal(gains, -np.inf)
-    best = gains.max(axis=1)
-    exchange = (gains + gains.T).max(axis=1) / 2
-    chain = (gains + best / 2).max(axis=1)
-    scores: Values = best + exchange + chain
+    others = with_diagonal(gains, -np.inf)
+    exchange = (others + others.T).max(axis=1) / 2
+    scores: Values = others.max(axis=1) + exchange + chains(gains).max(axis=1)
     return scores
+
+
+def chains(gains: Values) -> Values:
+    """Return the gain of each name for each class ``(C, C)``, plus half of the gain if
+    the class with this name is renamed, too; -inf for a class's own name.
+    """
+    others = with_diagonal(gains, -np.inf)
+    chained: Values = others + others.max(axis=1) / 2
+    return chained
 
 
 def name_cycles(
@@ -416,14 +443,12 @@ def name_cycles(
     """Return the cycles of names with the largest sum of gains among the suspected
     classes and those whose names fit these best; each change costs the minimum gain.
 
-    Each class of a cycle fits the name of the next one. A suspected class that keeps its
-    name is a cycle of one.
+    Each class of a cycle fits the name of the next one. A suspected class that keeps
+    its name is a cycle of one.
     """
     from scipy.optimize import linear_sum_assignment
 
-    chain = gains - np.where(np.eye(len(gains), dtype=bool), np.inf, 0.0)
-    chain += chain.max(axis=1) / 2
-    best = chain[list(suspected)].argmax(axis=1).tolist()
+    best = chains(gains)[list(suspected)].argmax(axis=1).tolist()
     candidates = sorted({*suspected, *best})
     costs = min_gain * (1 - np.eye(len(candidates)))
     _, names = linear_sum_assignment(costs - gains[np.ix_(candidates, candidates)])
@@ -460,46 +485,26 @@ def group_score(scores: Values, group: Sequence[int]) -> float:
     return float(pairs.sum() / np.sqrt(len(pairs)))
 
 
-def find_groups(
-    scores: Values, left_out: Sequence[int] = ()
-) -> list[tuple[float, float, tuple[int, ...]]]:
-    """Return disjoint groups with q-value and score, the strongest first.
+def grown_groups(scores: Values, first: int) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Yield the groups of each size that grow from a class, with their scores.
 
-    From each class a group grows by the class with the largest sum of scores whose
-    pairs with all members reach `MIN_RESIDUAL`. The p-value of a group, by the normal
-    distribution, is multiplied by the number of groups of its size.
+    The class with the largest sum of scores is added, among those whose pairs with all
+    members reach `MIN_RESIDUAL`. Scores ``(C, C)`` of -inf leave a pair out.
     """
-    from scipy.special import ndtr
-
-    classes = len(scores)
-    scores = scores.copy()
-    np.fill_diagonal(scores, -np.inf)
-    for one in left_out:
-        scores[one] = scores[:, one] = -np.inf
-    found: dict[tuple[int, ...], tuple[float, float]] = {}
-    for first in range(classes):
-        group = [first]
-        least, sums = scores[first].copy(), scores[first].copy()
-        total = 0.0
-        while len(group) < GROUP_SIZES.stop - 1:
-            allowed = np.where(least >= MIN_RESIDUAL, sums, -np.inf)
-            best = int(allowed.argmax())
-            if allowed[best] == -np.inf:
-                break
-            total += sums[best]
-            group.append(best)
-            least, sums = np.minimum(least, scores[best]), sums + scores[best]
-            size = len(group)
-            if size in GROUP_SIZES:
-                score = total / np.sqrt(comb(size, 2))
-                q_value = min(float(ndtr(-score)) * comb(classes, size), 1.0)
-                found[tuple(sorted(group))] = q_value, score
-    ordered = sorted((q, -score, members) for members, (q, score) in found.items())
-    chosen: list[tuple[float, float, tuple[int, ...]]] = []
-    for q_value, negative, members in ordered:
-        if not any(set(members) & set(other) for _, _, other in chosen):
-            chosen.append((q_value, -negative, members))
-    return chosen
+    group = [first]
+    least, sums = scores[first].copy(), scores[first].copy()
+    total = 0.0
+    while len(group) < GROUP_SIZES.stop - 1:
+        allowed = np.where(least >= MIN_RESIDUAL, sums, -np.inf)
+        best = int(allowed.argmax())
+        if allowed[best] == -np.inf:
+            return
+        total += sums[best]
+        group.append(best)
+        least = np.minimum(least, scores[best])
+        sums = sums + scores[best]
+        if len(group) in GROUP_SIZES:
+            yield tuple(sorted(group)), total / np.sqrt(comb(len(group), 2))
 
 
 def informedness(counts: Values) -> Values:
@@ -514,6 +519,14 @@ def informedness(counts: Values) -> Values:
     return apart
 
 
+def confusion_shares(counts: Values) -> Values:
+    """Return the share of the samples of each class that are predicted as each class
+    ``(C, C)``; 0 without samples.
+    """
+    shares: Values = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    return shares
+
+
 def asymmetry_p_values(counts: Values) -> tuple[Values, Values]:
     """Return the p-value ``(C, C)`` of the number of samples of class ``i`` that are
     predicted as class ``j``, given the number of confusions in both directions, and the
@@ -526,10 +539,8 @@ def asymmetry_p_values(counts: Values) -> tuple[Values, Values]:
     """
     from scipy.special import betainc
 
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0.0)
-    smooth = wrong + 0.5
-    np.fill_diagonal(smooth, 0.0)
+    wrong = with_diagonal(counts, 0.0)
+    smooth = with_diagonal(counts + 0.5, 0.0)
     both, outgoing = smooth + smooth.T, smooth.sum(axis=1)
     strength = np.ones(len(counts))
     for _ in range(50):
@@ -558,11 +569,10 @@ def find(network: Network, left_out: Sequence[int] = ()) -> list[Suspect]:
     if len(network.similarity) < MIN_CLASSES or not network.has_learned:
         return []
     taken = set(left_out)
-    found: list[Suspect] = []
     if network.reference is None:
         return _add(close_pairs(network), taken)
-    names = [one for one in wrong_names(network) if not taken & {*one.members}]
-    found += _add([one for one in names if len(one.members) > 1], taken)
+    names = wrong_names(network)
+    found = _add([one for one in names if len(one.members) > 1], taken)
     found += _add(wrong_senses(network), taken)
     groups = shortcuts(network, sorted(taken))
     pairs = [
@@ -604,8 +614,7 @@ def dead_classes(norms: Values | None, counts: Mapping[str, Values]) -> list[Sus
     norms : (C,) float, the lengths of the centred class vectors, or None.
     counts : by split, the confusion counts ``(C, C)``.
     """
-    p_values = dead_p_values(norms, counts)
-    q_of = q_values(p_values)
+    q_of = q_values(dead_p_values(norms, counts))
     found = []
     for one in np.flatnonzero(q_of <= FALSE_DISCOVERY_RATE).tolist():
         samples = {
@@ -619,17 +628,16 @@ def dead_classes(norms: Values | None, counts: Mapping[str, Values]) -> list[Sus
         else:
             score, mean = 0.0, max(samples.values())
             deviation = float(np.sqrt(mean))
-        details = {"never_predicted": samples}
-        q_value = float(q_of[one])
+        q_value, split = float(q_of[one]), next(iter(samples), None)
         found.append(
-            Suspect("dead-class", (one,), score, mean, deviation, q_value, details)
+            Suspect("dead-class", (one,), score, q_value, mean, deviation, split=split)
         )
     return found
 
 
 def dead_p_values(norms: Values | None, counts: Mapping[str, Values]) -> Values:
-    """Return the p-value ``(C,)`` of each class as a dead class: the smallest of several
-    tests, multiplied by their number.
+    """Return the p-value ``(C,)`` of each class as a dead class: the smallest of
+    several tests, multiplied by their number.
 
     The logarithms of the lengths are compared by `class_p_values`. The number of
     predictions as a class with ``n`` samples has the Poisson probability ``exp(-n)`` of
@@ -649,66 +657,62 @@ def dead_p_values(norms: Values | None, counts: Mapping[str, Values]) -> Values:
 
 
 def wrong_names(network: Network) -> list[Suspect]:
-    """Return cycles of names that are exchanged, and single classes whose name fits much
-    worse than another one.
+    """Return cycles of names that are exchanged, and single classes whose name fits
+    much worse than another one.
 
     The family of tests of single classes is that of `name_scores`; the family of pairs
     that of the exchanges.
     """
-    gains, exchanges = network.gains, upper(network.exchanges)
+    gains, tail = network.gains, network.exchange_tail
     q_class = q_values(network.name_p_values)
-    q_pair = np.ones_like(gains)
-    first, second = np.triu_indices(len(gains), 1)
-    q_pair[first, second] = q_values(network.exchange_tail.p_values(exchanges))
-    q_pair = np.minimum(q_pair, q_pair.T)
+    # Each pair is twice in the matrix, which does not change its rate.
+    is_exchange = ~np.eye(len(gains), dtype=bool)
+    q_pair = q_values_where(tail.p_values((gains + gains.T) / 2), is_exchange)
     q_best = np.minimum(q_class, q_pair.min(axis=1))
     suspected = np.flatnonzero(q_best <= FALSE_DISCOVERY_RATE).tolist()
     if not suspected:
         return []
     suspected.sort(key=lambda one: q_best[one])
-    min_gain = max(network.exchange_tail.quantile(CYCLE_P), 0.0)
-    null = network.random_gains
+    others = with_diagonal(gains, -np.inf)
     min_single = max(network.gain_tail.quantile(NAME_P), 0.0)
-    cycles: list[tuple[int, ...]] = []
-    for cycle in name_cycles(gains, suspected, min_gain):
-        if len(cycle) > 1 and gains[cycle, np.roll(cycle, -1)].min() < min_single:
-            cycles += [(one,) for one in cycle]
-        else:
-            cycles.append(cycle)
     found = []
-    for cycle in cycles:
-        following = np.roll(cycle, -1)
-        if len(cycle) > 1:
-            gain = float(gains[cycle, following].mean())
-            q_value = float(q_best[list(cycle)].min())
-            details = {}
-        else:
-            others = np.where(
-                np.arange(len(gains)) == cycle[0], -np.inf, gains[cycle[0]]
+    for cycle in name_cycles(gains, suspected, max(tail.quantile(CYCLE_P), 0.0)):
+        of_cycle = gains[cycle, np.roll(cycle, -1)]
+        if len(cycle) > 1 and of_cycle.min() >= min_single:
+            q_value = q_best[list(cycle)].min()
+            found.append(
+                _by_gain(network, "wrong-label", cycle, of_cycle.mean(), q_value)
             )
-            gain, q_value = float(others.max()), float(q_class[cycle[0]])
-            details = {"best": int(others.argmax())}
-            if q_value > FALSE_DISCOVERY_RATE or gain < min_single:
-                continue
-        found.append(
-            Suspect(
-                "wrong-label",
-                cycle,
-                gain,
-                float(null.mean()),
-                float(null.std()),
-                q_value,
-                details,
-            )
-        )
+            continue
+        for one in cycle:
+            gain, best = others[one].max(), int(others[one].argmax())
+            if q_class[one] <= FALSE_DISCOVERY_RATE and gain >= min_single:
+                single = _by_gain(
+                    network, "wrong-label", (one,), gain, q_class[one], best
+                )
+                found.append(single)
     return found
+
+
+def _by_gain(
+    network: Network,
+    kind: str,
+    members: tuple[int, ...],
+    gain: float,
+    q_value: float,
+    fit: int | None = None,
+) -> Suspect:
+    """Return a suspect whose chance level are the gains of all other names."""
+    usual = off_diagonal(network.gains)
+    mean, deviation = float(usual.mean()), float(usual.std())
+    return Suspect(kind, members, float(gain), float(q_value), mean, deviation, fit)
 
 
 def sense_q_values(network: Network) -> Values:
     """Return the false discovery rate of each other sense ``(n,)``.
 
-    The p-value is the share of random classes whose name would raise the fit by as much.
-    Its weight grows with the prior odds of the sense.
+    The p-value is the share of random classes whose name would raise the fit by as
+    much. Its weight grows with the prior odds of the sense.
     """
     assert network.senses is not None
     p_values = network.gain_tail.p_values(network.sense_gains)
@@ -724,22 +728,14 @@ def wrong_senses(network: Network) -> list[Suspect]:
     if senses is None or not len(senses.owners):
         return []
     q_of = sense_q_values(network)
-    null = network.random_gains
     found: dict[int, Suspect] = {}
-    for test in np.lexsort((-network.sense_gains, q_of)):
-        gain, owner = float(network.sense_gains[test]), int(senses.owners[test])
-        is_better = q_of[test] <= FALSE_DISCOVERY_RATE and gain >= MIN_SENSE_GAIN
-        if owner in found or not is_better:
-            continue
-        found[owner] = Suspect(
-            "wrong-sense",
-            (owner,),
-            gain,
-            float(null.mean()),
-            float(null.std()),
-            float(q_of[test]),
-            {"sense": int(test)},
-        )
+    for sense in np.lexsort((-network.sense_gains, q_of)).tolist():
+        gain, owner = network.sense_gains[sense], int(senses.owners[sense])
+        is_better = q_of[sense] <= FALSE_DISCOVERY_RATE and gain >= MIN_SENSE_GAIN
+        if is_better and owner not in found:
+            found[owner] = _by_gain(
+                network, "wrong-sense", (owner,), gain, q_of[sense], sense
+            )
     return list(found.values())
 
 
@@ -751,41 +747,36 @@ def close_pairs(network: Network) -> list[Suspect]:
     other, unless predictions tell them apart. One-sided confusions of classes that the
     reference puts far apart are mislabelled images.
     """
-    classes = len(network.residuals)
-    first, second = np.triu_indices(classes, 1)
-    values = upper(network.residuals)
-    q_of = q_values(Tail.of_pairs(network.residuals).p_values(values))
-    scores, nearest = values, network.residuals
+    residuals, plain = network.residuals, network.plain
+    is_pair = np.triu(np.ones(residuals.shape, dtype=bool), 1)
+    q_of = q_values_where(Tail.of_pairs(residuals).p_values(residuals), is_pair)
+    nearness = residuals
     if network.reference is not None:
         # The reference explains that classes of the same synset are close.
-        reference = upper(network.reference)
-        same = reference >= np.diag(network.reference)[first]
-        plain = upper(network.plain)
-        q_of[same] = q_values(Tail.of_pairs(network.plain).p_values(plain[same]))
-        scores = np.where(same, plain, values)
-        nearest = np.where(network.reference >= 1, network.plain, nearest)
+        is_same = network.reference >= np.diag(network.reference)[:, None]
+        nearness = np.where(is_same, plain, residuals)
+        p_values = Tail.of_pairs(plain).p_values(plain)
+        q_of = np.where(is_same, q_values_where(p_values, is_same & is_pair), q_of)
+    best = nearness.argmax(axis=1)
     found = []
-    apart = {split: informedness(counts) for split, counts in network.counts.items()}
-    known = apart.get("test", next(iter(apart.values()), None))
-    best = nearest.argmax(axis=1)
-    for pair in np.flatnonzero((q_of <= FALSE_DISCOVERY_RATE) & (scores > 0)):
-        one, other = int(first[pair]), int(second[pair])
-        is_mutual = best[one] == other and best[other] == one
-        is_told_apart = known is not None and known[one, other] > SAME
-        kind = "duplicate"
-        if not is_mutual or is_told_apart:
+    is_close = (q_of <= FALSE_DISCOVERY_RATE) & (nearness > 0)
+    for first, second in np.argwhere(is_close).tolist():
+        one, other = first, second
+        if best[one] != other:
+            one, other = other, one
+        if best[one] != other:
+            continue
+        is_mutual = best[other] == one
+        is_natural = network.reference is not None and not network.is_far[one, other]
+        if is_mutual and not network.told_apart[one, other] > SAME:
+            kind = "duplicate"
+        elif is_natural:
+            continue
+        else:
             kind = "mislabelled-images"
-            if best[one] != other and best[other] != one:
-                continue
-            if network.reference is not None and not network.is_far[one, other]:
-                continue  # natural look-alikes
-            if best[one] != other:
-                one, other = other, one
-        details = {"residual": float(scores[pair])}
-        if known is not None:
-            details["informedness"] = float(known[one, other])
-        score, q_value = float(scores[pair]), float(q_of[pair])
-        found.append(Suspect(kind, (one, other), score, 0.0, 1.0, q_value, details))
+        score = float(nearness[first, second])
+        q_value = float(q_of[first, second])
+        found.append(Suspect(kind, (one, other), score, q_value))
     for split, counts in network.counts.items():
         found += one_sided_confusions(network, split, counts)
     return sorted(found, key=lambda suspect: suspect.q_value)
@@ -796,58 +787,63 @@ def one_sided_confusions(network: Network, split: str, counts: Values) -> list[S
     hardly ever the other way round.
     """
     p_values, expected = asymmetry_p_values(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    shares = confusion_shares(counts)
     # The test is conditional on the sum of both directions, so choosing pairs by this
     # sum does not bias it.
     fewest = np.maximum(MIN_SHARE * counts.sum(axis=1, keepdims=True), MIN_CONFUSIONS)
     is_tested = network.is_far & (counts + counts.T >= fewest)
     np.fill_diagonal(is_tested, False)
-    q_of = np.ones_like(counts)
-    q_of[is_tested] = q_values(p_values[is_tested])
+    q_of = q_values_where(p_values, is_tested)
     is_found = (q_of <= FALSE_DISCOVERY_RATE) & (shares >= MIN_SHARE)
     is_found &= ~(informedness(counts) <= SAME)
-    found = []
-    for one, other in np.argwhere(is_found).tolist():
-        both = counts[one, other] + counts[other, one]
-        share = expected[one, other]
-        found.append(
-            Suspect(
-                "mislabelled-images",
-                (one, other),
-                float(counts[one, other]),
-                float(both * share),
-                float(np.sqrt(both * share * (1 - share))),
-                float(q_of[one, other]),
-                {
-                    "split": split,
-                    "share": float(shares[one, other]),
-                    "reverse": float(shares[other, one]),
-                },
-            )
+    both = counts + counts.T
+    means = both * expected
+    deviations = np.sqrt(means * (1 - expected))
+    return [
+        Suspect(
+            "mislabelled-images",
+            (one, other),
+            float(counts[one, other]),
+            float(q_of[one, other]),
+            float(means[one, other]),
+            float(deviations[one, other]),
+            split=split,
         )
-    return found
+        for one, other in np.argwhere(is_found).tolist()
+    ]
 
 
 def shortcuts(network: Network, left_out: Sequence[int] = ()) -> list[Suspect]:
-    """Return groups of classes that are close for the network and far apart in the
-    reference; random groups are the chance level.
+    """Return disjoint groups of classes that are close for the network and far apart in
+    the reference, the strongest first.
+
+    Random groups are the chance level: the p-value of a group, by the normal
+    distribution, is multiplied by the number of groups of its size.
     """
+    from scipy.special import ndtr
+
+    scores = with_diagonal(network.group_scores, -np.inf)
+    scores[list(left_out)] = scores[:, list(left_out)] = -np.inf
+    groups: dict[tuple[int, ...], Suspect] = {}
+    for first in range(len(scores)):
+        for members, score in grown_groups(scores, first):
+            p_value = float(ndtr(-score))
+            q_value = min(p_value * comb(len(scores), len(members)), 1.0)
+            groups[members] = Suspect("shortcut", members, score, q_value)
+    taken: set[int] = set()
     found = []
-    for q_value, score, members in find_groups(network.group_scores, left_out):
-        if q_value > FALSE_DISCOVERY_RATE:
-            break
-        details = {
-            split: _share_inside(counts, members)
-            for split, counts in network.counts.items()
-        }
-        found.append(
-            Suspect("shortcut", members, score, 0.0, 1.0, q_value, {"inside": details})
-        )
+    for group in sorted(
+        groups.values(), key=lambda one: (one.q_value, -one.score, one.members)
+    ):
+        if group.q_value <= FALSE_DISCOVERY_RATE:
+            found += _add([group], taken)
     return found
 
 
-def _share_inside(counts: Values, members: Sequence[int]) -> float:
-    """Return the share of the mistakes of a group that stay in the group."""
+def share_inside(counts: Values, members: Sequence[int]) -> float:
+    """Return the share of the mistakes of a group that stay in the group, NaN without
+    mistakes.
+    """
     rows = counts[list(members)]
     inside = rows[:, list(members)]
     right = float(np.trace(inside))
@@ -859,31 +855,26 @@ def p_value_of(network: Network, suspect: Suspect) -> float:
     """Return the p-value of a given suspect in a network, without correction; 1 if
     the network lacks the evidence.
     """
+    from scipy.special import ndtr
+
     members = suspect.members
-    p_values = [1.0]
-    if suspect.kind == "mislabelled-images":
-        counts = network.counts.get(suspect.details.get("split", ""))
-        if counts is not None:
-            p_values.append(float(asymmetry_p_values(counts)[0][members]))
-            return min(p_values)
+    counts = network.counts.get(suspect.split or "")
+    if counts is not None:
+        p_values, _ = asymmetry_p_values(counts)
+        return float(p_values[members])
     if not network.has_learned:
         return 1.0
     if suspect.kind in ("duplicate", "mislabelled-images"):
-        for residuals in (network.residuals, network.plain):
-            residual = np.array([residuals[members]])
-            p_values.append(float(Tail.of(upper(residuals)).p_values(residual)[0]))
-    elif suspect.kind == "shortcut":
-        from scipy.special import ndtr
-
-        score = group_score(network.group_scores, members)
-        p_values.append(float(ndtr(-score)))
-    elif suspect.kind == "wrong-sense":
-        gain = network.sense_gains[[suspect.details["sense"]]]
-        p_values.append(float(network.gain_tail.p_values(gain)[0]))
-    elif len(members) > 1:
-        mean_gain = network.gains[list(members), np.roll(members, -1)].mean()
-        tail = network.exchange_tail
-        p_values.append(float(tail.p_values(np.array([mean_gain]))[0]))
-    else:
-        p_values.append(float(network.name_p_values[members[0]]))
-    return min(p_values)
+        tests = [
+            Tail.of(upper(residuals)).p_values(residuals[members])
+            for residuals in (network.residuals, network.plain)
+        ]
+        return float(min(tests))
+    if suspect.kind == "shortcut":
+        return float(ndtr(-group_score(network.group_scores, members)))
+    if suspect.kind == "wrong-sense":
+        return float(network.gain_tail.p_values(network.sense_gains[suspect.fit]))
+    if len(members) == 1:
+        return float(network.name_p_values[members[0]])
+    mean_gain = network.gains[members, np.roll(members, -1)].mean()
+    return float(network.exchange_tail.p_values(mean_gain))

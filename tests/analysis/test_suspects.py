@@ -1,5 +1,6 @@
 """The table of suspects: what an analysis finds in trainings with planted faults."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from pandas.testing import assert_frame_equal
 
 from dsi_cli import Results, analyze, open_results, wordnet_csm
 from dsi_cli.analysis.tables import suspects
+from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
+from dsi_cli.metrics.suspects import Suspect
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import SUSPECTS
 
@@ -95,7 +98,24 @@ def test_suspects_count_trained_epochs_and_runs(results):
     for kind in ("wrong-label", "duplicate", "dead-class"):
         row = row_of(results, kind)
         assert (row["epochs"], row["of_epochs"], row["seeds"]) == (2, 2, SEEDS)
-        assert "in 2 of 2 runs" in row["evidence"]
+        where = f"(2 of 2 runs, 2 of 2 epochs of {row['run']})."
+        assert row["evidence"].endswith(where)
+
+
+def test_words_of_one_sided_confusions_give_both_shares_and_the_command(results):
+    pool = suspects.Pool([suspects.RunEvidence(results, "seed0")])
+    _, network = pool.late["seed0"]
+    counts = np.diag(np.full(100, 75.0))
+    counts[4, 1], counts[1, 4] = 25.0, 0.0
+    network = replace(network, counts={"train": counts})
+    suspect = Suspect("mislabelled-images", (4, 1), 25.0, 0.01, split="train")
+    evidence, next_step = pool.words(suspect, network, [4, 1])
+    first, last = names()[4], names()[1]
+    assert evidence == (
+        f"25 % of {first} (train) are predicted as {last}, and 0 % of {last} as {first}"
+    )
+    command = f"dsi mistakes OUT --split train --truth {first} --prediction {last}"
+    assert command in next_step
 
 
 def test_suspects_without_changes_are_not_written_again(results, runs):
@@ -110,6 +130,16 @@ def test_suspects_of_later_calls_are_those_of_one_call(runs, results, tmp_path):
     analyze(runs / "seed1", tmp_path / "out", report=False)
     again = open_results(tmp_path / "out").suspects()
     assert_frame_equal(again, results.suspects())
+
+
+def test_suspects_of_an_old_results_folder_say_what_to_run(results, tmp_path):
+    copy = tmp_path / "out"
+    copy.mkdir()
+    for path in results.path.glob("*.parquet"):
+        if path.name != SUSPECTS.path:
+            (copy / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UsageError, match="older version"):
+        open_results(copy).suspects()
 
 
 def reasons(out: Path):

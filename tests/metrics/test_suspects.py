@@ -252,7 +252,7 @@ def test_find_a_wrong_sense_returns_the_better_one():
     senses = Senses(np.array([10, 20]), np.array([right, right]), np.array([0.5, 0.1]))
     suspect, *_ = suspects.find(network(vectors(0), reference, senses=senses))
     assert (suspect.kind, suspect.members) == ("wrong-sense", (10,))
-    assert suspect.details["sense"] == 0
+    assert suspect.fit == 0
 
 
 def test_find_in_an_untrained_network_returns_nothing():

@@ -8,8 +8,9 @@ only count for dead classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,19 +53,58 @@ TOO_FEW = (
     " classes are the chance level"
 )
 NOT_LEARNED = (
-    "only dead classes are sought, because the agreement with the reference stays within"
-    " chance"
+    "only dead classes are sought, because the agreement with the reference stays"
+    " within chance"
 )
 NO_REFERENCE = "only duplicates and dead classes are sought without a reference"
 NO_NETWORK = "suspects are not sought without a classifier head"
-
-
-@dataclass(frozen=True)
-class SenseLists:
-    """The other senses of a class list, with their synsets."""
-
-    senses: Senses
-    synsets: tuple[str, ...]
+WORDS = {
+    "exchanged": (
+        "{renamed} better than its own",
+        "Check the order of {all} in the label list",
+    ),
+    "wrong-label": (
+        "{first} fits its name badly, and the name {better} much better",
+        "Check the name {first} in the label list",
+    ),
+    "wrong-sense": (
+        "{better} fits what the network sees in {first} better than {used}, which is in"
+        " use",
+        "Add the line {index},{first},{better} to the file of --map"
+        " (index,name,synset)",
+    ),
+    "duplicate": (
+        "{first} and {last} are nearer to each other ({z:.1f} sd) than any similarity"
+        " of their classes explains{more}",
+        "Merge {first} and {last}, or find out what tells them apart",
+    ),
+    "mislabelled-images": (
+        "{first} is nearest to {last} ({z:.1f} sd), which the reference puts far away",
+        "Look at the images of {first} and {last}",
+    ),
+    "one-sided": (
+        "{share:.0f} % of {first} ({split}) are predicted as {last}, and"
+        " {reverse:.0f} % of {last} as {first}",
+        "Look at the images that dsi mistakes OUT --split {split} --truth {quoted[0]}"
+        " --prediction {quoted[1]} lists",
+    ),
+    "shortcut": (
+        "{all} are close for the network ({z:.1f} sd) although the reference puts them"
+        " far apart{more}",
+        "Look for what the images of {all} share",
+    ),
+    "dead-class": (
+        "{first} has a class vector of {score:.2g} times the mean length",
+        "Check whether the training data has images of {first}",
+    ),
+    "never-predicted": (
+        "{first} is never predicted",
+        "Check whether the training data has images of {first}",
+    ),
+}
+"""The evidence and the next step of each kind of suspect, without full stops."""
+BY_PREDICTIONS = {"mislabelled-images": "one-sided", "dead-class": "never-predicted"}
+"""The words of the kinds that predictions show."""
 
 
 @dataclass(frozen=True)
@@ -85,23 +125,26 @@ class Evidence:
     @classmethod
     def mean(cls, every: Sequence[Evidence]) -> Evidence:
         """Return the mean of the evidence of several runs."""
-        counts = {
-            split: np.mean(
-                [one.counts[split] for one in every if split in one.counts], 0
-            )
-            for split in SPLITS
-            if any(split in one.counts for one in every)
-        }
-        return cls(
-            _mean([one.similarity for one in every]),
-            _mean([one.norms for one in every]),
-            counts,
-        )
+        counts = {}
+        for split in SPLITS:
+            of_split = _mean([one.counts.get(split) for one in every])
+            if of_split is not None:
+                counts[split] = of_split
+        similarity = _mean([one.similarity for one in every])
+        return cls(similarity, _mean([one.norms for one in every]), counts)
 
 
 def _mean(values: Sequence[NDArray[np.float64] | None]) -> Any:
     known = [one for one in values if one is not None]
     return np.mean(known, axis=0) if known else None
+
+
+Shown = tuple[Evidence, Network | None]
+"""The evidence of some epochs of a run, and its network, if there is a head."""
+
+
+def _read_counts(path: Path) -> NDArray[np.int64]:
+    return parquet.to_counts(parquet.read(path))
 
 
 class RunEvidence:
@@ -119,8 +162,8 @@ class RunEvidence:
     def pool(self) -> tuple[Any, ...]:
         """The classes and references, which all runs of a pool have in common."""
         synsets = self.classes["synset"].fillna("").to_list()
-        names = self.classes["name"].fillna("").to_list()
-        return tuple(names), tuple(synsets), tuple(self.results.references(self.run))
+        references = self.results.references(self.run)
+        return tuple(self.names), tuple(synsets), tuple(references)
 
     @cached_property
     def names(self) -> list[str]:
@@ -147,24 +190,16 @@ class RunEvidence:
             return np.arange(len(self.classes))
         return np.flatnonzero(~np.isnan(np.diagonal(self.reference)))
 
-    def network(self, evidence: Evidence, senses: Senses | None) -> Network:
-        """Return the evidence about the classes that the reference knows."""
-        assert evidence.similarity is not None
+    def network(self, evidence: Evidence, senses: Senses | None) -> Network | None:
+        """Return the evidence about the classes that the reference knows, or None
+        without a head.
+        """
+        if evidence.similarity is None:
+            return None
         square = np.ix_(self.known, self.known)
-        reference = self.reference
+        reference = None if self.reference is None else self.reference[square]
         counts = {split: counts[square] for split, counts in evidence.counts.items()}
-        return Network(
-            evidence.similarity,
-            None if reference is None else reference[square],
-            counts,
-            senses,
-        )
-
-    def heads(self, epochs: Sequence[int]) -> list[NDArray[np.float32]]:
-        """Return the heads of some epochs, except for those that lack classes."""
-        paths = [layout.head_path(self.results.path, self.run, one) for one in epochs]
-        heads = [parquet.read_weight(path) for path in paths if path.is_file()]
-        return [head for head in heads if len(head) == len(self.classes)]
+        return Network(evidence.similarity, reference, counts, senses)
 
     def counts(self, epochs: Sequence[int]) -> dict[str, NDArray[np.float64]]:
         """Return the mean confusion counts ``(C, C)`` of some epochs, by split."""
@@ -172,31 +207,30 @@ class RunEvidence:
         for split in SPLITS:
             folder = self.results.path, CONFUSIONS, self.run, split
             paths = [layout.split_path(*folder, epoch) for epoch in epochs]
-            counts = [
-                parquet.to_counts(parquet.read(path))
-                for path in paths
-                if path.is_file()
-            ]
-            counts = [one for one in counts if len(one) == len(self.classes)]
+            counts = self._of_classes(paths, _read_counts)
             if counts:
                 found[split] = np.mean(counts, axis=0)
         return found
 
+    def _of_classes(
+        self, paths: Sequence[Path], read: Callable[[Path], NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Return the arrays of the files that exist, except for those that lack
+        classes.
+        """
+        arrays = [read(path) for path in paths if path.is_file()]
+        return [one for one in arrays if len(one) == len(self.classes)]
+
     def evidence(self, epochs: Sequence[int]) -> Evidence:
         """Return the mean of the evidence over some epochs."""
-        heads = self.heads(epochs)
-        if not heads:
-            return Evidence(None, None, self.counts(epochs))
-        similarities = [
-            suspects.fisher(centred_weight_similarity(head[self.known]))
-            for head in heads
-        ]
-        norms = [np.linalg.norm(centre(as_rows(head)), axis=1) for head in heads]
-        return Evidence(
-            np.mean(similarities, axis=0),
-            np.mean([one / max(one.mean(), suspects.TINY) for one in norms], axis=0),
-            self.counts(epochs),
-        )
+        paths = [layout.head_path(self.results.path, self.run, one) for one in epochs]
+        similarities, norms = [], []
+        for head in self._of_classes(paths, parquet.read_weight):
+            cosines = centred_weight_similarity(head[self.known])
+            similarities.append(suspects.fisher(cosines))
+            lengths = np.linalg.norm(centre(as_rows(head)), axis=1)
+            norms.append(lengths / max(lengths.mean(), suspects.TINY))
+        return Evidence(_mean(similarities), _mean(norms), self.counts(epochs))
 
     @property
     def late_epochs(self) -> list[int]:
@@ -209,13 +243,12 @@ class RunEvidence:
         most = MAX_EPOCHS
         if len(self.classes) > MANY_CLASSES:
             most = MAX_EPOCHS_OF_MANY
-        if len(self.epochs) <= most:
-            return self.epochs
-        places = np.linspace(0, len(self.epochs) - 1, most).round().astype(int)
+        number = min(most, len(self.epochs))
+        places = np.linspace(0, len(self.epochs) - 1, number).round().astype(int)
         return [self.epochs[place] for place in places]
 
     @cached_property
-    def sense_lists(self) -> SenseLists | None:
+    def senses(self) -> Senses | None:
         """The other senses of the names; None unless the main reference is WordNet's
         path similarity of nouns.
         """
@@ -227,15 +260,12 @@ class RunEvidence:
         others = list(_other_senses(rows))
         if not others:
             return None
-        node = wordnet.taxonomy.node
-        keys = [*rows["wnid"], *(synset for _, synset, _ in others)]
-        nodes = np.array([node(key) for key in keys], dtype=np.intp)
-        every = PathRows(nodes, wordnet.taxonomy)
+        owners, synsets, odds = zip(*others, strict=True)
+        nodes = [wordnet.taxonomy.node(key) for key in (*rows["wnid"], *synsets)]
+        every = PathRows(np.array(nodes, dtype=np.intp), wordnet.taxonomy)
         block = every.block(len(rows), len(nodes))[:, : len(rows)]
-        owners = np.array([owner for owner, _, _ in others])
-        odds = np.array([odds for _, _, odds in others])
-        synsets = tuple(synset for _, synset, _ in others)
-        return SenseLists(Senses(owners, block.astype(np.float64), odds), synsets)
+        similarities = block.astype(np.float64)
+        return Senses(np.array(owners), similarities, np.array(odds), synsets)
 
 
 def _other_senses(rows: pd.DataFrame) -> Iterator[tuple[int, str, float]]:
@@ -262,8 +292,8 @@ def _other_senses(rows: pd.DataFrame) -> Iterator[tuple[int, str, float]]:
 
 
 def write(out: Path) -> bool:
-    """Write the table of suspects if what it is made from has changed; return whether it
-    was written.
+    """Write the table of suspects if what it is made from has changed; return whether
+    it was written.
     """
     keys = layout.earlier_options(out, CURVES).get("keys", {})
     key = key_of("suspects", keys)
@@ -299,19 +329,18 @@ class Pool:
 
     def __init__(self, runs: Sequence[RunEvidence]) -> None:
         self.runs, self.first = runs, runs[0]
-        self.lists = self.first.sense_lists
-        self.senses = None if self.lists is None else self.lists.senses
-        self.late = {one.run: one.evidence(one.late_epochs) for one in runs}
-        self.networks = {
-            one.run: one.network(self.late[one.run], self.senses)
-            for one in runs
-            if self.late[one.run].similarity is not None
-        }
-        self._by_epoch: dict[str, list[tuple[Evidence, Network | None]]] = {}
+        self.senses = self.first.senses
+        self.late = {one.run: self.shown(one, one.late_epochs) for one in runs}
+        self._by_epoch: dict[str, list[Shown]] = {}
+
+    def shown(self, run: RunEvidence, epochs: Sequence[int]) -> Shown:
+        """Return the evidence of some epochs of a run, and its network."""
+        evidence = run.evidence(epochs)
+        return evidence, run.network(evidence, self.senses)
 
     def reason(self, run: str) -> str | None:
         """Return why only some kinds of suspects are sought in a run, or None."""
-        network = self.networks.get(run)
+        _, network = self.late[run]
         if network is None:
             return NO_NETWORK
         if len(network.similarity) < MIN_CLASSES:
@@ -322,55 +351,114 @@ class Pool:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the suspects of all runs together."""
-        every = Evidence.mean(list(self.late.values()))
+        every = Evidence.mean([evidence for evidence, _ in self.late.values()])
         dead: list[Suspect] = []
         if every.is_known:
             dead = suspects.dead_classes(every.norms, every.counts)
-        found: list[Suspect] = []
+        rows = [self.row(suspect, None) for suspect in dead]
         usable = [
-            run for run in self.networks if self.reason(run) in (None, NO_REFERENCE)
+            evidence
+            for run, (evidence, _) in self.late.items()
+            if self.reason(run) in (None, NO_REFERENCE)
         ]
-        if usable:
-            pooled = Evidence.mean([self.late[run] for run in usable])
+        network = self.first.network(Evidence.mean(usable), self.senses)
+        if network is not None:
             of_dead = [one.members[0] for one in dead]
             left_out = np.flatnonzero(np.isin(self.first.known, of_dead)).tolist()
-            found = suspects.find(self.first.network(pooled, self.senses), left_out)
-        return [self.row(suspect) for suspect in [*dead, *found]]
+            found = suspects.find(network, left_out)
+            rows += [self.row(suspect, network) for suspect in found]
+        return rows
 
-    def row(self, suspect: Suspect) -> dict[str, Any]:
-        """Return the row of a suspect, with the runs and epochs that show it."""
-        p_values = {
-            run: _p_value(suspect, late, self.networks.get(run))
-            for run, late in self.late.items()
-        }
+    def row(self, suspect: Suspect, network: Network | None) -> dict[str, Any]:
+        """Return the row of a suspect of the pooled network, or of a dead class, with
+        the runs and epochs that show it.
+        """
+        p_values = {run: _p_value(suspect, *late) for run, late in self.late.items()}
         seeds = sum(p_value <= suspects.SINGLE_TEST for p_value in p_values.values())
         strongest = min(self.runs, key=lambda one: p_values[one.run])
-        shown = [_p_value(suspect, *one) for one in self.by_epoch(strongest)]
-        epochs = sum(p_value <= suspects.SINGLE_TEST for p_value in shown)
-        where = Where(strongest.run, epochs, len(shown), seeds, len(self.runs))
+        by_epoch = [_p_value(suspect, *shown) for shown in self.by_epoch(strongest)]
+        epochs = sum(p_value <= suspects.SINGLE_TEST for p_value in by_epoch)
 
-        # The indices in the networks are those of the classes that the reference knows.
-        if suspect.kind != "dead-class":
-            known = self.first.known
-            details = dict(suspect.details)
-            if "best" in details:
-                details["best"] = int(known[details["best"]])
-            members = tuple(int(known[one]) for one in suspect.members)
-            suspect = replace(suspect, members=members, details=details)
-        return _row(suspect, self.first.names, where, self.lists)
+        members = list(suspect.members)
+        if network is not None:  # its classes are those that the reference knows
+            members = self.first.known[members].tolist()
+        names = [self.first.names[member] for member in members]
+        of_runs = f"{seeds} of {count(len(self.runs), 'run')}"
+        of_epochs = f"{epochs} of {count(len(by_epoch), 'epoch')} of {strongest.run}"
+        evidence, next_step = self.words(suspect, network, members)
+        row = vars(suspect) | {
+            "run": strongest.run,
+            "class_index": members[0],
+            "name": names[0],
+            "members": members,
+            "epochs": epochs,
+            "of_epochs": len(by_epoch),
+            "seeds": seeds,
+            "evidence": f"{evidence} ({of_runs}, {of_epochs}).",
+            "next_step": f"{next_step}.",
+        }
+        if len(members) == 2:
+            row |= {"other_index": members[1], "other_name": names[1]}
+        return row
 
-    def by_epoch(self, run: RunEvidence) -> list[tuple[Evidence, Network | None]]:
+    def by_epoch(self, run: RunEvidence) -> list[Shown]:
         """Return the evidence of each epoch of a run alone."""
         if run.run not in self._by_epoch:
-            found: list[tuple[Evidence, Network | None]] = []
-            for epoch in run.spread_epochs:
-                evidence = run.evidence([epoch])
-                network = None
-                if evidence.similarity is not None:
-                    network = run.network(evidence, self.senses)
-                found.append((evidence, network))
-            self._by_epoch[run.run] = found
+            alone = [self.shown(run, [epoch]) for epoch in run.spread_epochs]
+            self._by_epoch[run.run] = alone
         return self._by_epoch[run.run]
+
+    def words(
+        self, suspect: Suspect, network: Network | None, members: Sequence[int]
+    ) -> tuple[str, str]:
+        """Return the evidence of a suspect and what to do, without full stops."""
+        names = [self.first.names[member] for member in members]
+        renamed = zip(names, [*names[1:], names[0]], strict=True)
+        deviation = max(suspect.null_std, suspects.TINY)
+        values: dict[str, Any] = {
+            "index": members[0],
+            "first": names[0],
+            "last": names[-1],
+            "all": f"{', '.join(names[:-1])} and {names[-1]}",
+            "renamed": " and ".join(
+                f"{one} fits the name {name}" for one, name in renamed
+            ),
+            "quoted": [shlex.quote(name) for name in names],
+            "score": suspect.score,
+            "split": suspect.split,
+            "z": (suspect.score - suspect.null_mean) / deviation,
+        }
+        if network is not None:
+            values |= self._measured(suspect, network)
+        case = suspect.kind
+        if suspect.split is not None:
+            case = BY_PREDICTIONS[case]
+        elif case == "wrong-label" and len(members) > 1:
+            case = "exchanged"
+        evidence, next_step = WORDS[case]
+        return evidence.format(**values), next_step.format(**values)
+
+    def _measured(self, suspect: Suspect, network: Network) -> dict[str, Any]:
+        """Return what the words of a suspect tell of its network, by kind."""
+        members, fit = suspect.members, suspect.fit
+        if suspect.kind == "wrong-label" and fit is not None:
+            return {"better": self.first.names[self.first.known[fit]]}
+        if suspect.kind == "wrong-sense":
+            assert self.senses is not None
+            assert fit is not None
+            used = self.first.classes["synset"][self.first.known[members[0]]]
+            return {"better": self.senses.synsets[fit], "used": used}
+        if suspect.split is not None:
+            shares = 100 * suspects.confusion_shares(network.counts[suspect.split])
+            return {"share": shares[members], "reverse": shares[members[::-1]]}
+        more = ""
+        if suspect.kind == "duplicate" and network.told_apart[members] <= suspects.SAME:
+            more = ", and the predictions confuse them in both directions"
+        if suspect.kind == "shortcut" and "test" in network.counts:
+            inside = 100 * suspects.share_inside(network.counts["test"], members)
+            if not np.isnan(inside):
+                more = f"; {inside:.0f} % of their mistakes stay among them"
+        return {"more": more}
 
 
 def _p_value(suspect: Suspect, evidence: Evidence, network: Network | None) -> float:
@@ -381,94 +469,3 @@ def _p_value(suspect: Suspect, evidence: Evidence, network: Network | None) -> f
         return 1.0
     p_values = suspects.dead_p_values(evidence.norms, evidence.counts)
     return float(p_values[suspect.members[0]])
-
-
-@dataclass(frozen=True)
-class Where:
-    """The run with the strongest evidence, and the numbers of epochs and runs with it."""
-
-    run: str
-    epochs: int
-    of_epochs: int
-    seeds: int
-    of_seeds: int
-
-    def __str__(self) -> str:
-        runs = f"{self.seeds} of {count(self.of_seeds, 'run')}"
-        epochs = f"{self.epochs} of {count(self.of_epochs, 'epoch')}"
-        return f"in {runs}, and in {epochs} of {self.run}"
-
-
-def _row(
-    suspect: Suspect, names: Sequence[str], where: Where, lists: SenseLists | None
-) -> dict[str, Any]:
-    """Return the row of a suspect."""
-    members = list(suspect.members)
-    row = {name: getattr(suspect, name) for name in ("kind", "score", "q_value")}
-    row |= {"null_mean": suspect.null_mean, "null_std": suspect.null_std}
-    row |= {"run": where.run, "members": members, "class_index": members[0]}
-    row |= {"epochs": where.epochs, "of_epochs": where.of_epochs, "seeds": where.seeds}
-    row["name"] = names[members[0]]
-    if len(members) == 2:
-        row |= {"other_index": members[1], "other_name": names[members[1]]}
-    evidence, next_step = _words(suspect, names, lists)
-    row["evidence"] = f"{evidence} ({where})."
-    row["next_step"] = next_step
-    return row
-
-
-def _words(
-    suspect: Suspect, names: Sequence[str], lists: SenseLists | None
-) -> tuple[str, str]:
-    """Return the evidence of a suspect in words, without a full stop, and what to do."""
-    details = suspect.details
-    of_members = [names[member] for member in suspect.members]
-    first, last = of_members[0], of_members[-1]
-    z = (suspect.score - suspect.null_mean) / max(suspect.null_std, suspects.TINY)
-    if suspect.kind == "wrong-label" and len(of_members) > 1:
-        renamed = [
-            f"{name} fits the name {other}"
-            for name, other in zip(of_members, [*of_members[1:], first], strict=True)
-        ]
-        text = f"{' and '.join(renamed)} better than its own"
-        return text, f"Check the order of {_listed(of_members)} in the label list"
-    if suspect.kind == "wrong-label":
-        best = names[details["best"]]
-        text = f"the neighbours of {first} fit its name badly, and {best} much better"
-        return text, f"Check the name {first} in the label list"
-    if suspect.kind == "wrong-sense":
-        assert lists is not None
-        synset = lists.synsets[details["sense"]]
-        text = f"{synset} fits what the network sees in {first} better than its synset"
-        line = f"{suspect.members[0]},{first},{synset}"
-        return text, f"Add the line {line} to the file of --map (index,name,synset)"
-    if suspect.kind == "duplicate":
-        text = f"{first} and {last} are nearer to each other ({z:.1f} sd) than any"
-        text += " similarity of their classes explains"
-        if "informedness" in details and details["informedness"] <= suspects.SAME:
-            text += ", and the predictions confuse them in both directions"
-        return text, f"Merge {first} and {last}, or find out what tells them apart"
-    if suspect.kind == "mislabelled-images":
-        text = f"{first} is nearest to {last}, which the reference puts far away"
-        if "share" in details:
-            text = (
-                f"{details['share']:.0%} of {first} ({details['split']}) are predicted"
-            )
-            text += f" as {last}, and {details['reverse']:.0%} of {last} as {first}"
-        return text, f"Look at the images of {first} and {last}"
-    if suspect.kind == "shortcut":
-        text = f"{_listed(of_members)} are close for the network ({z:.1f} sd) although"
-        text += " the reference puts them far apart"
-        inside = details["inside"].get("test")
-        if inside is not None and inside == inside:
-            text += f"; {inside:.0%} of their mistakes stay among them"
-        return text, f"Look for what the images of {_listed(of_members)} share"
-    text = f"the class vector of {first} has {suspect.score:.2g} times the mean length"
-    samples = details["never_predicted"]
-    if samples:
-        text = f"{first} is never predicted"
-    return text, f"Check whether the training data has images of {first}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
