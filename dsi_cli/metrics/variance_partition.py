@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.cluster_jackknife import CorrelatedMatrices, Csm, Statistic
-from dsi_cli.metrics.differences import Difference
+from dsi_cli.metrics.intervals import plain_interval
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.permutation_null import centred_off_diagonal
 
@@ -133,10 +133,9 @@ def _share(
     p_value: float | None,
 ) -> Share:
     value, variance = float(statistic(matrices.whole)), matrices.variance(statistic)
-    error = None if variance is None else variance**0.5
-    freedom = len(matrices.members) - 1
-    ends = Difference(value=value, error=error, freedom=freedom).interval()
-    low, high = ends or (None, None)
+    if variance is None:
+        return Share(references, value, None, None, p_value)
+    low, high = plain_interval(value, variance**0.5, matrices.freedom)
     return Share(references, value, low, high, p_value)
 
 

@@ -18,10 +18,6 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences, reliability
-from dsi_cli.metrics.cluster_jackknife import (
-    clustered_difference,
-    clustered_max_wsi_difference,
-)
 from dsi_cli.metrics.differences import (
     ClassEstimate,
     CsmPair,
@@ -236,43 +232,49 @@ def _alignment_difference(
     kinds: tuple[str, str],
     measure: str = "pearson",
 ) -> Difference:
-    a, b = first.csm_pair(*kinds), second.csm_pair(*kinds)
-    clusters = first.clusters()
-    if clusters is not None and measure == "pearson":
-        return clustered_difference(a, b, clusters)
-    kept = differences.classes_of_all([a, b])
+    pairs = [at_epoch.csm_pair(*kinds) for at_epoch in (first, second)]
+    kept = differences.classes_of_all(pairs)
+    clusters = first.clusters() if measure == "pearson" else None
 
-    def estimate(at_epoch: RunAtEpoch, pair: CsmPair) -> ClassEstimate | None:
-        return at_epoch.kept(
-            (kinds, measure, kept.tobytes()),
-            lambda: differences.alignment_estimate(pair, kept, measure),
-        )
+    def estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
+        pair = at_epoch.csm_pair(*kinds)
+        return differences.alignment_estimate(pair, kept, measure, clusters)
 
-    return differences.difference_of_alignments(
-        estimate(first, a), estimate(second, b), len(kept)
+    return _difference_over_classes(
+        (first, second), (*kinds, measure), estimate, kept, clusters
     )
 
 
 def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+    diagonals = [np.diagonal(at_epoch.csm("own")) for at_epoch in (first, second)]
+    kept = np.flatnonzero(~np.isnan(diagonals).any(axis=0))
     clusters = first.clusters()
-    if clusters is not None:
-        return clustered_max_wsi_difference(
-            first.csm("own"), second.csm("own"), clusters
-        )
-    diagonals = np.diagonal(first.csm("own")) + np.diagonal(second.csm("own"))
-    kept = np.flatnonzero(~np.isnan(diagonals))
 
     def estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
-        csm = at_epoch.csm("own")[np.ix_(kept, kept)]
-        return differences.max_wsi_estimate(csm)
+        csm = at_epoch.csm("own")
+        return differences.max_wsi_estimate(csm, kept, clusters=clusters)
 
-    def kept_estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
-        key = ("max_wsi", kept.tobytes())
-        return at_epoch.kept(key, lambda: estimate(at_epoch))
-
-    return differences.difference_of_max_wsi(
-        kept_estimate(first), kept_estimate(second)
+    return _difference_over_classes(
+        (first, second), ("max_wsi",), estimate, kept, clusters
     )
+
+
+def _difference_over_classes(
+    both: tuple[RunAtEpoch, RunAtEpoch],
+    what: tuple[str, ...],
+    estimate: Callable[[RunAtEpoch], ClassEstimate],
+    kept: NDArray[np.intp],
+    clusters: NDArray[np.intp] | None,
+) -> Difference:
+    """Return the difference of two estimates, each of which is made once for a network,
+    some classes and their clusters.
+    """
+    units = kept.tobytes(), None if clusters is None else clusters.tobytes()
+    estimates = [
+        at_epoch.kept((*what, *units), partial(estimate, at_epoch)) for at_epoch in both
+    ]
+    over_clusters = clusters is not None
+    return differences.difference_of_estimates(*estimates, over_clusters=over_clusters)
 
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
