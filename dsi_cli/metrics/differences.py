@@ -35,7 +35,12 @@ from dsi_cli.metrics.intervals import (
     plain_interval,
     t_quantile,
 )
-from dsi_cli.metrics.measures import Values, off_diagonal, similarity_ranks
+from dsi_cli.metrics.measures import (
+    Values,
+    common_classes,
+    off_diagonal,
+    similarity_ranks,
+)
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.metrics.wsi import interpolated, max_wsi
 
@@ -185,17 +190,11 @@ def alignment_difference(
     clusters : (C,) int, optional
         The cluster of each class, for a standard error of ``pearson`` over clusters.
     """
-    kept = classes_of_all((first, second))
+    kept = common_classes([first.a, first.b, second.a, second.b])
     estimates = [
         alignment_estimate(pair, kept, measure, clusters) for pair in (first, second)
     ]
     return difference_of_estimates(*estimates, over_clusters=clusters is not None)
-
-
-def classes_of_all(pairs: Sequence[CsmPair]) -> NDArray[np.intp]:
-    """Return the indices of the classes that all matrices have."""
-    diagonals = [np.diagonal(csm) for pair in pairs for csm in (pair.a, pair.b)]
-    return np.flatnonzero(~np.isnan(diagonals).any(axis=0))
 
 
 def alignment_estimate(
@@ -242,7 +241,7 @@ def max_wsi_difference(
     A class with a NaN diagonal in one of them is left out. ``clusters`` is the cluster
     of each class ``(C,)``, for a standard error over clusters.
     """
-    kept = np.flatnonzero(~np.isnan(np.diagonal(first) + np.diagonal(second)))
+    kept = common_classes([first, second])
     estimates = [
         max_wsi_estimate(csm, kept, quantile, clusters) for csm in (first, second)
     ]

@@ -25,6 +25,7 @@ from dsi_cli.metrics.differences import (
     LabelledPredictions,
     SampleMean,
 )
+from dsi_cli.metrics.measures import common_classes
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.quantities import SAI, Quantity, alignment, quantity
 
@@ -232,8 +233,8 @@ def _alignment_difference(
     kinds: tuple[str, str],
     measure: str = "pearson",
 ) -> Difference:
-    pairs = [at_epoch.csm_pair(*kinds) for at_epoch in (first, second)]
-    kept = differences.classes_of_all(pairs)
+    a, b = first.csm_pair(*kinds), second.csm_pair(*kinds)
+    kept = common_classes([a.a, a.b, b.a, b.b])
     clusters = first.clusters() if measure == "pearson" else None
 
     def estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
@@ -246,8 +247,7 @@ def _alignment_difference(
 
 
 def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
-    diagonals = [np.diagonal(at_epoch.csm("own")) for at_epoch in (first, second)]
-    kept = np.flatnonzero(~np.isnan(diagonals).any(axis=0))
+    kept = common_classes([first.csm("own"), second.csm("own")])
     clusters = first.clusters()
 
     def estimate(at_epoch: RunAtEpoch) -> ClassEstimate:

@@ -8,16 +8,18 @@ reliability: it is unknown how much of its agreement the next seed would share.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import phases
 from dsi_cli.metrics.alignment import MIN_CLASSES
+from dsi_cli.metrics.measures import common_classes
 from dsi_cli.metrics.reliability import (
     MIN_SEEDS,
     STATISTICS,
@@ -196,37 +198,47 @@ def _epochs_of_seeds(runs: Sequence[ComparedRun]) -> list[EpochOfSeeds]:
     """Return the estimates of the seeds at each epoch that all runs have."""
     orders = [match_classes(runs[0], run).order for run in runs]
     reference = matrix_or_none(runs[0].results, runs[0].name, "scsm")
-    kinds = [run.own for run in runs]
-    clusters = runs[0].cluster_of_class
-    if reference is None or any(order is None for order in orders) or None in kinds:
+    if reference is None:
         return []
-    squares = [np.ix_(order, order) for order in orders if order is not None]
-
+    members = []
+    for run, order in zip(runs, orders, strict=True):
+        if order is None or run.own is None:
+            return []
+        members.append((run, run.own, np.ix_(order, order)))
     found = []
     for number, epochs in _common_epochs(runs).items():
         csms = [
-            run.csm(str(kind), epoch)[square]
-            for run, kind, epoch, square in zip(
-                runs, kinds, epochs, squares, strict=True
-            )
+            run.csm(kind, epoch)[square]
+            for (run, kind, square), epoch in zip(members, epochs, strict=True)
         ]
-        diagonals = np.array([np.diagonal(csm) for csm in (*csms, reference)])
-        kept = np.flatnonzero(~np.isnan(diagonals).any(axis=0))
-        reason = None
-        if len(kept) < MIN_CLASSES:
-            reason = f"{len(kept)} classes: the reliability needs {MIN_CLASSES} or more"
-        elif (len(csms) + 1) * len(kept) ** 2 > MAX_VALUES:
-            reason = f"{len(kept)} classes of {len(csms)} runs need too much memory"
-        estimates = {}
-        if reason is None:
-            block = np.ix_(kept, kept)
-            estimates = seed_estimates(
-                np.array([csm[block] for csm in csms]),
-                reference[block],
-                None if clusters is None else clusters[kept],
-            )
-        found.append(EpochOfSeeds(number, len(runs), len(kept), estimates, reason))
+        found.append(_epoch_of_seeds(number, csms, reference, runs[0].cluster_of_class))
     return found
+
+
+def _epoch_of_seeds(
+    epoch: int,
+    csms: Sequence[NDArray[np.floating]],
+    reference: NDArray[np.floating],
+    clusters: NDArray[np.intp] | None,
+) -> EpochOfSeeds:
+    """Return the estimates of matrices ``(C, C)`` of the same classes, which may have
+    the clusters ``(C,)``; or the reason why they are missing.
+    """
+    kept = common_classes([*csms, reference])
+    empty = EpochOfSeeds(epoch, len(csms), len(kept), {})
+    if len(kept) < MIN_CLASSES:
+        reason = f"{len(kept)} classes: the reliability needs {MIN_CLASSES} or more"
+        return replace(empty, reason=reason)
+    if (len(csms) + 1) * len(kept) ** 2 > MAX_VALUES:
+        reason = f"{len(kept)} classes of {len(csms)} runs need too much memory"
+        return replace(empty, reason=reason)
+    block = np.ix_(kept, kept)
+    estimates = seed_estimates(
+        np.array([csm[block] for csm in csms]),
+        reference[block],
+        None if clusters is None else clusters[kept],
+    )
+    return replace(empty, estimates=estimates)
 
 
 def _common_epochs(runs: Sequence[ComparedRun]) -> dict[int, list[int]]:
