@@ -136,13 +136,13 @@ class Criterion(NamedTuple):
 
     name: str
     title: str
-    is_criterion: bool  # True if the paper prefers the network with the higher value
-    is_main: bool  # True if its interval is corrected for several comparisons
-    # the source of variation that the interval of the difference of two trainings
-    # covers
-    covers: str
     difference: Callable[[RunAtEpoch, RunAtEpoch], Difference]
     quantity: Quantity  # its values in the curves table
+    # the source of variation that the interval of the difference of two trainings
+    # covers
+    covers: str = CLASSES
+    is_criterion: bool = False  # True if the paper prefers the higher value
+    is_main: bool = False  # True if its interval is corrected for several comparisons
 
 
 def main_criteria(measure: str) -> list[Criterion]:
@@ -282,13 +282,12 @@ def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
     return Criterion(
         name=f"sai_{measure}",
         title=title,
-        is_criterion=is_main,
-        is_main=is_main,
-        covers=CLASSES,
-        difference=lambda first, second: _alignment_difference(
-            first, second, ("own", "scsm"), measure
+        difference=partial(
+            _alignment_difference, kinds=("own", "scsm"), measure=measure
         ),
         quantity=alignment([measure]),
+        is_criterion=is_main,
+        is_main=is_main,
     )
 
 
@@ -297,7 +296,7 @@ def _sample_criterion(
     title: str,
     mean: Callable[[RunAtEpoch], SampleMean],
     *,
-    is_criterion: bool,
+    is_criterion: bool = False,
 ) -> Criterion:
     """Return a criterion that is a mean over samples, which is computed once for each
     network.
@@ -312,11 +311,11 @@ def _sample_criterion(
     return Criterion(
         name=name,
         title=title,
-        is_criterion=is_criterion,
-        is_main=True,
-        covers=IMAGES,
         difference=difference_of_means,
         quantity=quantity(name),
+        covers=IMAGES,
+        is_criterion=is_criterion,
+        is_main=True,
     )
 
 
@@ -334,12 +333,7 @@ def _corrected_criterion(name: str, matrices: str, kind: str, of: str) -> Criter
     return Criterion(
         name=name,
         title=title,
-        is_criterion=False,
-        is_main=False,
-        covers=CLASSES,
-        difference=lambda first, second: _alignment_difference(
-            first, second, (kind, "ccsm")
-        ),
+        difference=partial(_alignment_difference, kinds=(kind, "ccsm")),
         quantity=Quantity(name, title, SAI, of, variant="pearson_corrected"),
     )
 
@@ -348,7 +342,6 @@ LAST_ACCURACY = _sample_criterion(
     "accuracy",
     "Accuracy, last epochs",
     lambda run: differences.mean_accuracy(run.predictions()),
-    is_criterion=False,
 )
 """The accuracy, which is compared at the last epochs, because it is equal by choice
 where the other quantities are compared.
@@ -359,11 +352,9 @@ _MAIN = (
     Criterion(
         name="max_wsi",
         title="Max WSI",
-        is_criterion=False,
-        is_main=True,
-        covers=CLASSES,
         difference=_max_wsi_difference,
         quantity=quantity("max_wsi"),
+        is_main=True,
     ),
     LAST_ACCURACY,
 )

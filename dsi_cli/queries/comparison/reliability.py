@@ -26,12 +26,13 @@ from dsi_cli.metrics.reliability import (
     SeedEstimate,
     seed_estimates,
 )
-from dsi_cli.queries.comparison.repetitions import (
-    RepeatedRuns,
-    all_know_completed_epochs,
-    group_runs,
+from dsi_cli.queries.comparison.repetitions import RepeatedRuns, group_runs
+from dsi_cli.queries.comparison.runs import (
+    ComparedRun,
+    compared_runs,
+    match_classes,
+    match_epochs,
 )
-from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs, match_classes
 from dsi_cli.queries.matrices import matrix_or_none
 from dsi_cli.store.results import Results
 
@@ -206,7 +207,7 @@ def _epochs_of_seeds(runs: Sequence[ComparedRun]) -> list[EpochOfSeeds]:
             return []
         members.append((run, run.own, np.ix_(order, order)))
     found = []
-    for number, epochs in _common_epochs(runs).items():
+    for number, *epochs in match_epochs(*runs)[1]:
         csms = [
             run.csm(kind, epoch)[square]
             for (run, kind, square), epoch in zip(members, epochs, strict=True)
@@ -239,22 +240,6 @@ def _epoch_of_seeds(
         None if clusters is None else clusters[kept],
     )
     return replace(empty, estimates=estimates)
-
-
-def _common_epochs(runs: Sequence[ComparedRun]) -> dict[int, list[int]]:
-    """Return the epoch of each run by the number that all runs have: the number of
-    completed epochs if it is known for all of them, or else the epoch.
-    """
-    has_completed = all_know_completed_epochs(runs)
-    by_number = []
-    for run in runs:
-        completed = run.completed if has_completed else None
-        numbers = completed or {epoch: epoch for epoch in run.epochs}
-        by_number.append({numbers[epoch]: epoch for epoch in run.epochs})
-    common = set.intersection(*(set(epochs) for epochs in by_number))
-    return {
-        number: [epochs[number] for epochs in by_number] for number in sorted(common)
-    }
 
 
 def _changes(group: str, epochs: Sequence[EpochOfSeeds]) -> list[dict[str, Any]]:
