@@ -5,6 +5,7 @@ of classes, to see whether a conclusion depends on the choice **[ours]**.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,19 +25,6 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
-COLUMNS = (
-    "measure",
-    "pairs",
-    "correlation",
-    "agreement",
-    "low",
-    "high",
-    "null_mean",
-    "null_std",
-    "z",
-    "differs",
-    "classes_used",
-)
 RELABELLINGS = 200  # for the chance level
 
 
@@ -68,49 +56,52 @@ def robustness(
     known = np.flatnonzero(has_synset & ~np.isnan(np.diagonal(network)))
     synsets = classes["synset"].iloc[known].tolist()
     resolved = wordnet_matrix.resolve_label_list(synsets, None, database)
-    square = np.ix_(known, known)
-    groups = classes["group"].iloc[known].to_numpy(dtype=object)
+    groups = classes["group"].to_numpy(dtype=object)
     same_group = groups[:, None] == groups[None]
     masks = {"all": None, "within groups": same_group, "between groups": ~same_group}
     rows = []
     for measure in measures:
-        reference = references.open_measure(measure, None, database).similarity(
-            resolved
-        )
-        kept = np.flatnonzero(~np.isnan(np.diagonal(reference)))
-        block = np.ix_(kept, kept)
-        pair = [network[square][block], reference[block]]
-        for correlation in ("pearson", "spearman"):
-            csms = pair
-            if correlation == "spearman":
-                csms = [_ranks(csm) for csm in pair]
-            for pairs, mask in masks.items():
-                matrices = CorrelatedMatrices(
-                    csms,
-                    None if of_class is None else of_class[known][kept],
-                    None if mask is None else mask[block],
-                )
-                low, high = matrices.interval(_agreement) or (np.nan, np.nan)
-                null = _relabelled(csms, matrices.pairs)
-                value = float(matrices.whole[0, 1])
-                row = {
-                    "measure": measure,
-                    "pairs": pairs,
-                    "correlation": correlation,
-                    "agreement": value,
-                    "low": low,
-                    "high": high,
-                    "null_mean": null.mean(),
-                    "null_std": null.std(ddof=1),
-                    "z": (value - null.mean()) / null.std(ddof=1),
-                    "classes_used": len(kept),
-                }
-                rows.append(row)
+        opened = references.open_measure(measure, None, database)
+        reference = opened.similarity(resolved)
+        has_value = ~np.isnan(np.diagonal(reference))
+        kept = known[has_value]
+        square = np.ix_(kept, kept)
+        values = [network[square], reference[np.ix_(has_value, has_value)]]
+        by_correlation = {
+            "pearson": values,
+            "spearman": [_ranks(csm) for csm in values],
+        }
+        for correlation, (pairs, mask) in product(by_correlation, masks.items()):
+            matrices = CorrelatedMatrices(
+                by_correlation[correlation],
+                None if of_class is None else of_class[kept],
+                None if mask is None else mask[square],
+            )
+            row = {"measure": measure, "pairs": pairs, "correlation": correlation}
+            rows.append(row | _agreement_columns(matrices))
     table = pd.DataFrame(rows)
     excludes = (table["low"] > 0) | (table["high"] < 0)
     sign = np.sign(table["agreement"])
-    table["differs"] = (excludes != excludes.iloc[0]) | (sign != sign.iloc[0])
-    return table[list(COLUMNS)]
+    differs = (excludes != excludes.iloc[0]) | (sign != sign.iloc[0])
+    table.insert(len(table.columns) - 1, "differs", differs)
+    return table
+
+
+def _agreement_columns(matrices: CorrelatedMatrices) -> dict[str, float]:
+    """Return the correlation of two matrices with its interval and chance level."""
+    value = float(matrices.whole[0, 1])
+    low, high = matrices.interval(_agreement) or (np.nan, np.nan)
+    null = _relabelled(matrices)
+    mean, std = null.mean(), null.std(ddof=1)
+    return {
+        "agreement": value,
+        "low": low,
+        "high": high,
+        "null_mean": mean,
+        "null_std": std,
+        "z": (value - mean) / std,
+        "classes_used": len(matrices.counted),
+    }
 
 
 def _agreement(correlations: Values) -> Values:
@@ -126,15 +117,11 @@ def _ranks(csm: NDArray[np.floating]) -> Values:
     return ranks
 
 
-def _relabelled(csms: Sequence[Values], pairs: NDArray[np.bool_] | None) -> Values:
-    """Return the correlation over some pairs for random relabellings of the first
-    matrix.
-    """
+def _relabelled(matrices: CorrelatedMatrices) -> Values:
+    """Return the correlation of two matrices for random relabellings of the first."""
     rng = np.random.default_rng(0)
-    network, reference = csms
-    counted = ~np.eye(len(network), dtype=bool)
-    if pairs is not None:
-        counted &= pairs
+    network, reference = matrices.csms
+    counted = matrices.counted > 0
     of_reference = reference[counted]
     found = []
     for _ in range(RELABELLINGS):

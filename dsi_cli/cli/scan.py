@@ -198,23 +198,16 @@ def _locate_checkpoint(name: str) -> Place:
 
 
 def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> None:
-    # A value that all files share is in the line below the table.
     files = [(record, _cells(record)) for record in records]
+    # A value that all files share is in the line below the table.
     with_head = [cells for record, cells in files if record.head]
     shared = [
         name
         for name in SHARED_COLUMNS
         if len({cells[name] for cells in with_head}) <= 1
     ]
-    columns = [
-        name
-        for name in COLUMNS
-        if name not in shared and any(cells[name] != "-" for _, cells in files)
-    ]
-
-    if all(cells["finished"] in ("-", cells["epoch"]) for _, cells in files):
-        columns = [name for name in columns if name != "finished"]
     groups = _fold(files, show_all=show_all)
+    columns = _columns([cells for _, cells in files], shared)
     if len(groups) < len(files):
         columns.insert(1, "files")
     titles = [f"#{name}" if name in NUMBER_COLUMNS else name for name in columns]
@@ -222,18 +215,33 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> No
     console.print_sentence(f"{run.name}  ({run.folder})")
     console.print_columns(titles, rows)
 
-    # Below the table are the problems, the number of files per status, and the shared
-    # values.
-    common = [
-        f"{name} {cells[name]}"
-        for cells in with_head[:1]
-        for name in shared
-        if cells[name] != "-"
-    ]
+    common = []
+    if with_head:
+        common = _known_texts(with_head[0], shared)
     _print_below(records, common)
 
 
+def _columns(files: list[dict[str, str]], shared: list[str]) -> list[str]:
+    """Return the columns whose values the table shows, without those that are empty,
+    shared, or the same as another.
+    """
+    columns = []
+    for name in COLUMNS:
+        is_empty = all(cells[name] == "-" for cells in files)
+        if name not in shared and not is_empty:
+            columns.append(name)
+    if all(cells["finished"] in ("-", cells["epoch"]) for cells in files):
+        columns = [name for name in columns if name != "finished"]
+    return columns
+
+
+def _known_texts(cells: dict[str, str], names: list[str]) -> list[str]:
+    """Return the names and values of the columns that are not empty."""
+    return [f"{name} {cells[name]}" for name in names if cells[name] != "-"]
+
+
 def _print_below(records: list[Record], common: list[str]) -> None:
+    """Print the problems, the number of files per status, and the common values."""
     from dsi_cli.checkpoints.records import messages_by_cause, unconfirmed_head
     from dsi_cli.queries.facts import messages
 

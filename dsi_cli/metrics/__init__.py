@@ -9,6 +9,7 @@
 ``permutation_null``  the chance level: mean and deviation over random relabellings of
                       the classes.
 ``p_values``          the p-value of a SAI or IDM under random relabellings.
+``intervals``         confidence intervals with Student's t.
 ``jackknife``         the confidence interval of a SAI: each class left out in turn.
 ``cluster_jackknife`` statistics of the correlations of several CSMs, with intervals over
                       classes or clusters of classes.

@@ -213,7 +213,7 @@ def alignments(
             f" {len(a) - 1}"
         )
         raise UsageError(message, code="not-a-permutation", classes=len(a))
-    kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
+    kept = measures.common_classes([a, b])
     block = np.ix_(kept, kept)
     pair = MatrixPair(
         PreparedMatrix(a[block]), PreparedMatrix(b[block]), display_order(kept, order)

@@ -21,17 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import WSI_QUANTILE
-from dsi_cli.metrics.alignment import CONSTANT
-from dsi_cli.metrics.differences import CsmPair, Difference, classes_of_all
-from dsi_cli.metrics.jackknife import LEVEL, ROUNDING, SUBTRACTED, standard_error
+from dsi_cli.metrics import jackknife
+from dsi_cli.metrics.intervals import Interval, fisher_interval
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.wsi import max_wsi
 
 Csm = NDArray[np.floating[Any]]
 Statistic = Callable[[Values], Values]
 """A function of correlation matrices ``(..., M, M)`` with one value each ``(...)``."""
-CLUSTERS = "clusters"  # what a standard error over clusters of classes covers
 GRADIENT_STEP = 1e-5  # the change of a correlation for a numerical derivative
 CONSTANT_SHARE = 1e-12  # a smaller share of the squared sum is rounding
 
@@ -56,7 +52,8 @@ class CorrelatedMatrices:
     pairs: NDArray[np.bool_] | None = None
 
     @cached_property
-    def _counted(self) -> Values:
+    def counted(self) -> Values:
+        """1 for the pairs of classes that count, and 0 for others ``(C, C)``."""
         classes = len(self.csms[0])
         counted = np.ones((classes, classes)) if self.pairs is None else self.pairs
         return counted * (1.0 - np.eye(classes))
@@ -65,14 +62,14 @@ class CorrelatedMatrices:
     def _centred(self) -> Values:
         """The values less their mean ``(M, C, C)``; 0 for pairs that do not count."""
         values = np.asarray(self.csms, dtype=np.float64)
-        values = np.where(self._counted > 0, values, 0.0)
-        means = values.sum(axis=(1, 2)) / self._counted.sum()
-        return (values - means[:, None, None]) * self._counted
+        values = np.where(self.counted > 0, values, 0.0)
+        means = values.sum(axis=(1, 2)) / self.counted.sum()
+        return (values - means[:, None, None]) * self.counted
 
     @cached_property
     def members(self) -> list[NDArray[np.intp]]:
         """The class indices of each cluster."""
-        classes = np.arange(len(self._counted))
+        classes = np.arange(len(self.counted))
         of_class = classes if self.clusters is None else np.asarray(self.clusters)
         return [np.flatnonzero(of_class == cluster) for cluster in np.unique(of_class)]
 
@@ -80,12 +77,12 @@ class CorrelatedMatrices:
     def whole(self) -> Values:
         """The correlations over all classes ``(M, M)``; NaN for a constant CSM."""
         flat = self._centred.reshape(len(self.csms), -1)
-        return _correlations(flat @ flat.T, flat.sum(axis=1), self._counted.sum())
+        return _correlations(flat @ flat.T, flat.sum(axis=1), self.counted.sum())
 
     @cached_property
     def without(self) -> Values:
         """The correlations without each cluster of classes ``(G, M, M)``."""
-        values, counted = self._centred, self._counted
+        values, counted = self._centred, self.counted
         flat = values.reshape(len(values), -1)
         products, sums = flat @ flat.T, flat.sum(axis=1)
         found = []
@@ -106,14 +103,20 @@ class CorrelatedMatrices:
         """Return the variance of a statistic over classes, or over clusters of classes;
         None if a matrix without one of them is constant.
         """
-        return variance(statistic(self.without), self.pair_variance(statistic))
+        pair_variance = self.pair_variance(statistic)
+        return jackknife.variance(statistic(self.without), pair_variance)
 
-    def interval(self, statistic: Statistic) -> tuple[float, float] | None:
+    def interval(self, statistic: Statistic) -> Interval | None:
         """Return the 95 % confidence interval of a statistic over classes, or over
-        clusters of classes; see the function `interval`.
+        clusters of classes; None if it is unknown.
         """
         value = float(statistic(self.whole))
-        return interval(value, self.variance(statistic), len(self.members) - 1)
+        return interval(value, self.variance(statistic), self.freedom)
+
+    @property
+    def freedom(self) -> int:
+        """The degrees of freedom of a variance over classes or clusters."""
+        return len(self.members) - 1
 
     def pair_variance(self, statistic: Statistic) -> float:
         """Return the part of the variance that is due to single pairs of clusters; 0
@@ -129,7 +132,7 @@ class CorrelatedMatrices:
         if not lengths.all():
             return 0.0
         values = self._centred / lengths
-        effects = np.zeros_like(self._counted)
+        effects = np.zeros_like(self.counted)
         for (i, j), slope in gradient(statistic, self.whole).items():
             x, y, correlation = values[i], values[j], self.whole[i, j]
             effects += slope * (x * y - correlation / 2 * (x * x + y * y))
@@ -159,17 +162,6 @@ def _correlations(products: Values, sums: Values, number: float) -> Values:
     return np.asarray(np.clip(spreads / np.outer(lengths, lengths), -1.0, 1.0))
 
 
-def variance(without: Values, pair_variance: float = 0.0) -> float | None:
-    """Return the jackknife variance of a statistic from its values with each class or
-    cluster left out in turn ``(G,)``, less half of what is due to single pairs of them;
-    None if a value is NaN.
-    """
-    error = standard_error(np.asarray(without))
-    if error is None:
-        return None
-    return max(error**2 - SUBTRACTED * pair_variance, error**2 / 2)
-
-
 def gradient(statistic: Statistic, at: Values) -> dict[tuple[int, int], float]:
     """Return the derivative of a statistic by each correlation ``i < j`` of a matrix
     ``(M, M)``, numerically, where it is not 0.
@@ -184,66 +176,10 @@ def gradient(statistic: Statistic, at: Values) -> dict[tuple[int, int], float]:
     return {(i, j): slope for i, j, slope in places if slope != 0}
 
 
-def interval(
-    value: float, variance: float | None, freedom: float
-) -> tuple[float, float] | None:
-    """Return the 95 % confidence interval of a correlation with Student's t, on
-    Fisher's scale; None without a variance.
-
-    A value that is not below 1 in size, as after a correction, has the plain interval.
+def interval(value: float, variance: float | None, freedom: float) -> Interval | None:
+    """Return the 95 % confidence interval of a correlation on Fisher's scale; None
+    without a value or a variance.
     """
-    from scipy.special import stdtrit
-
     if variance is None or not np.isfinite(value) or freedom < 1:
         return None
-    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * float(np.sqrt(variance))
-    if abs(value) > 1 - ROUNDING:
-        return value - half, value + half
-    centre, half = float(np.arctanh(value)), half / (1 - value**2)
-    return float(np.tanh(centre - half)), float(np.tanh(centre + half))
-
-
-def clustered_difference(
-    first: CsmPair, second: CsmPair, clusters: NDArray[np.integer[Any]]
-) -> Difference:
-    """Return the difference of two networks' agreement with a standard error over
-    clusters of classes; the same cluster is left out for both.
-
-    ``clusters`` has the cluster of each class ``(C,)``. A class with a NaN diagonal in
-    one of the matrices is left out.
-    """
-    kept = classes_of_all((first, second))
-    square = np.ix_(kept, kept)
-    csms = [csm[square] for pair in (first, second) for csm in (pair.a, pair.b)]
-    matrices = CorrelatedMatrices(csms, np.asarray(clusters)[kept])
-    scales = [pair.reliability**0.5 for pair in (first, second)]
-    a, b = (float(matrices.whole[at, at + 1] / scales[at // 2]) for at in (0, 2))
-    if np.isnan(a + b):
-        return Difference(reason=CONSTANT)
-    without = matrices.without
-    error = standard_error(without[:, 0, 1] / scales[0] - without[:, 2, 3] / scales[1])
-    if error is None:
-        reason = "no interval: without one of the clusters a matrix is constant"
-        return Difference(a, b, a - b, reason=reason)
-    freedom = len(matrices.members) - 1
-    return Difference(a, b, a - b, error, freedom, covers=CLUSTERS)
-
-
-def clustered_max_wsi_difference(
-    first: Csm, second: Csm, clusters: NDArray[np.integer[Any]]
-) -> Difference:
-    """Return the difference of two networks' max WSI ``(C, C)`` with a standard error
-    over clusters of classes.
-    """
-    kept = np.flatnonzero(~np.isnan(np.diagonal(first) + np.diagonal(second)))
-    labels = np.asarray(clusters)[kept]
-    one, other = (csm[np.ix_(kept, kept)] for csm in (first, second))
-    a, b = max_wsi(one, WSI_QUANTILE), max_wsi(other, WSI_QUANTILE)
-    without = []
-    for cluster in np.unique(labels):
-        rest = np.ix_(labels != cluster, labels != cluster)
-        without.append(
-            max_wsi(one[rest], WSI_QUANTILE) - max_wsi(other[rest], WSI_QUANTILE)
-        )
-    error = standard_error(np.array(without))
-    return Difference(a, b, a - b, error, len(without) - 1, covers=CLUSTERS)
+    return fisher_interval(value, float(np.sqrt(variance)), freedom)

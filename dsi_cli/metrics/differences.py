@@ -4,8 +4,8 @@ p-value **[ours]**.
 Each difference has a standard error and degrees of freedom of Student's t, from which
 interval and p-value follow:
 
-- SAI and Max WSI: the jackknife over classes (`dsi_cli.metrics.jackknife`). The same
-  class is left out for both networks.
+- SAI and Max WSI: the jackknife over classes (`dsi_cli.metrics.jackknife`), or over
+  clusters of classes. The same class or cluster is left out for both networks.
 - IDM and accuracy: the linearization over samples (the infinitesimal jackknife, Jaeckel
   1972). If both networks were tested on the same samples, the effects of each sample on
   both are subtracted before they are squared.
@@ -19,7 +19,7 @@ Only the third covers other trainings. `holm` corrects for several comparisons (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,13 +27,26 @@ from numpy.typing import NDArray
 
 from dsi_cli.metrics import WSI_QUANTILE, idm, jackknife
 from dsi_cli.metrics.alignment import CONSTANT, MIN_CLASSES, MatrixPair
-from dsi_cli.metrics.jackknife import LEVEL
-from dsi_cli.metrics.measures import Values, off_diagonal, similarity_ranks
+from dsi_cli.metrics.cluster_jackknife import CorrelatedMatrices
+from dsi_cli.metrics.intervals import (
+    LEVEL,
+    Interval,
+    freedom_of_sum,
+    plain_interval,
+    t_quantile,
+)
+from dsi_cli.metrics.measures import (
+    Values,
+    common_classes,
+    off_diagonal,
+    similarity_ranks,
+)
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.metrics.wsi import interpolated, max_wsi
 
 Csm = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
+CLUSTERS = "clusters"  # what a standard error over clusters of classes covers
 
 
 @dataclass(frozen=True)
@@ -64,16 +77,13 @@ class Difference:
     one network is at most as large.
     """
 
-    def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
+    def interval(self, level: float = LEVEL) -> Interval | None:
         """Return the confidence interval of a level, such as 0.95; None without a
         standard error.
         """
-        from scipy.special import stdtrit
-
         if self.value is None or self.error is None:
             return None
-        half = float(stdtrit(self.freedom, (1 + level) / 2)) * self.error
-        return self.value - half, self.value + half
+        return plain_interval(self.value, self.error, self.freedom, level)
 
     @property
     def low(self) -> float | None:
@@ -134,8 +144,39 @@ class LabelledPredictions(NamedTuple):
         return cls(np.repeat(row, times), np.repeat(column, times), are_ordered=False)
 
 
+class ClassEstimate(NamedTuple):
+    """A metric of one network."""
+
+    value: float | None = None
+    without: Values | None = None
+    """The metric without each class ``(C,)``, or without each cluster ``(G,)``."""
+    reason: str | None = None
+    """The reason for missing values."""
+
+
+def difference_of_estimates(
+    first: ClassEstimate, second: ClassEstimate, *, over_clusters: bool = False
+) -> Difference:
+    """Return the difference of two estimates over the same classes or clusters."""
+    a, b, reason = first.value, second.value, first.reason or second.reason
+    if a is None or b is None:
+        return Difference(reason=reason)
+    if first.without is None or second.without is None:
+        return Difference(a, b, a - b, reason=reason)
+    error = jackknife.standard_error(first.without - second.without)
+    if error is None:
+        unit = "clusters" if over_clusters else "classes"
+        reason = f"no interval: without one of the {unit} a matrix is constant"
+        return Difference(a, b, a - b, reason=reason)
+    covers = CLUSTERS if over_clusters else None
+    return Difference(a, b, a - b, error, len(first.without) - 1, covers=covers)
+
+
 def alignment_difference(
-    first: CsmPair, second: CsmPair, measure: str = "cosine"
+    first: CsmPair,
+    second: CsmPair,
+    measure: str = "cosine",
+    clusters: Integers | None = None,
 ) -> Difference:
     """Return the difference of two networks' SAI excess over chance, which is 0 at
     chance and 1 at identity.
@@ -146,99 +187,89 @@ def alignment_difference(
         A class with a NaN diagonal in any of the four matrices is left out.
     measure : a name from `dsi_cli.metrics.jackknife.MEASURES`
         The excess of ``pearson`` and ``spearman`` is the correlation itself.
+    clusters : (C,) int, optional
+        The cluster of each class, for a standard error of ``pearson`` over clusters.
     """
-    kept = classes_of_all((first, second))
-    estimates = [alignment_estimate(pair, kept, measure) for pair in (first, second)]
-    return difference_of_alignments(estimates[0], estimates[1], len(kept))
-
-
-class ClassEstimate(NamedTuple):
-    """A metric of one network, and the metric without each class ``(C,)``."""
-
-    value: float
-    without: NDArray[np.float64]
-
-
-def classes_of_all(pairs: Sequence[CsmPair]) -> NDArray[np.intp]:
-    """Return the indices of the classes that all matrices have."""
-    diagonals = [np.diagonal(csm) for pair in pairs for csm in (pair.a, pair.b)]
-    return np.flatnonzero(~np.isnan(diagonals).any(axis=0))
+    kept = common_classes([first.a, first.b, second.a, second.b])
+    estimates = [
+        alignment_estimate(pair, kept, measure, clusters) for pair in (first, second)
+    ]
+    return difference_of_estimates(*estimates, over_clusters=clusters is not None)
 
 
 def alignment_estimate(
-    pair: CsmPair, kept: NDArray[np.intp], measure: str
-) -> ClassEstimate | None:
-    """Return the excess of a network's SAI over some classes; None if they are too few
-    or a matrix is constant.
+    pair: CsmPair,
+    kept: NDArray[np.intp],
+    measure: str,
+    clusters: Integers | None = None,
+) -> ClassEstimate:
+    """Return the excess of a network's SAI over some classes; `alignment_difference`
+    describes the parameters.
     """
     if len(kept) < MIN_CLASSES:
-        return None
+        reason = (
+            f"{len(kept)} classes in all matrices: a difference needs {MIN_CLASSES}"
+        )
+        return ClassEstimate(reason=f"{reason} or more")
     square = np.ix_(kept, kept)
-    x, y = (PreparedMatrix(np.asarray(csm)[square]) for csm in (pair.a, pair.b))
+    csms = [np.asarray(csm)[square] for csm in (pair.a, pair.b)]
+    x, y = (PreparedMatrix(csm) for csm in csms)
     if x.is_constant or y.is_constant:
-        return None
+        return ClassEstimate(reason=CONSTANT)
+    scale = pair.reliability**0.5
+    if clusters is not None:
+        matrices = CorrelatedMatrices(csms, clusters[kept])
+        value = float(matrices.whole[0, 1])
+        return ClassEstimate(value / scale, matrices.without[:, 0, 1] / scale)
     both = MatrixPair(x, y, np.arange(len(kept)))
     entries = both.alignments([measure], 0, 0, 0, with_inference=False)
     excess = entries[measure].excess
     assert excess is not None
-    scale = pair.reliability**0.5
     without = jackknife.excess_without(both.matched(measure), measure)
     return ClassEstimate(excess / scale, without / scale)
 
 
-def difference_of_alignments(
-    first: ClassEstimate | None, second: ClassEstimate | None, classes: int
-) -> Difference:
-    """Return the difference of two estimates over the same number of classes."""
-    if classes < MIN_CLASSES:
-        reason = f"{classes} classes in all matrices: a difference needs {MIN_CLASSES}"
-        return Difference(reason=f"{reason} or more")
-    if first is None or second is None:
-        return Difference(reason=CONSTANT)
-    a, b = first.value, second.value
-    error = jackknife.standard_error(first.without - second.without)
-    if error is None:
-        reason = "no interval: without one of the classes a matrix is constant"
-        return Difference(a, b, a - b, reason=reason)
-    return Difference(a, b, a - b, error, classes - 1)
-
-
 def max_wsi_difference(
-    first: Csm, second: Csm, quantile: float = WSI_QUANTILE
+    first: Csm,
+    second: Csm,
+    quantile: float = WSI_QUANTILE,
+    clusters: Integers | None = None,
 ) -> Difference:
     """Return the difference of two networks' max WSI, from raw NCSMs ``(C, C)`` of the
     same classes in the same order.
 
-    A class with a NaN diagonal in one of them is left out.
+    A class with a NaN diagonal in one of them is left out. ``clusters`` is the cluster
+    of each class ``(C,)``, for a standard error over clusters.
     """
-    kept = np.flatnonzero(~np.isnan(np.diagonal(first) + np.diagonal(second)))
-    square = np.ix_(kept, kept)
-    return difference_of_max_wsi(
-        max_wsi_estimate(first[square], quantile),
-        max_wsi_estimate(second[square], quantile),
-    )
+    kept = common_classes([first, second])
+    estimates = [
+        max_wsi_estimate(csm, kept, quantile, clusters) for csm in (first, second)
+    ]
+    return difference_of_estimates(*estimates, over_clusters=clusters is not None)
 
 
-def max_wsi_estimate(csm: Csm, quantile: float = WSI_QUANTILE) -> ClassEstimate:
-    """Return the max WSI of a raw NCSM ``(C, C)`` without missing values.
-
-    It has no values without a class if there are fewer than `MIN_CLASSES` classes.
+def max_wsi_estimate(
+    csm: Csm,
+    kept: NDArray[np.intp],
+    quantile: float = WSI_QUANTILE,
+    clusters: Integers | None = None,
+) -> ClassEstimate:
+    """Return the max WSI of a raw NCSM ``(C, C)`` over some classes;
+    `max_wsi_difference` describes the parameters.
     """
-    without = np.empty(0)
-    if len(csm) >= MIN_CLASSES:
-        without = _max_wsi_without(csm, quantile)
-    return ClassEstimate(max_wsi(csm, quantile), without)
-
-
-def difference_of_max_wsi(first: ClassEstimate, second: ClassEstimate) -> Difference:
-    """Return the difference of two estimates over the same classes."""
-    a, b = first.value, second.value
-    classes = len(first.without)
-    if not classes:
+    known = csm[np.ix_(kept, kept)]
+    value = max_wsi(known, quantile)
+    if len(kept) < MIN_CLASSES:
         reason = f"no interval: it needs {MIN_CLASSES} classes or more"
-        return Difference(a, b, a - b, reason=reason)
-    error = jackknife.standard_error(first.without - second.without)
-    return Difference(a, b, a - b, error, classes - 1)
+        return ClassEstimate(value, reason=reason)
+    if clusters is None:
+        return ClassEstimate(value, _max_wsi_without(known, quantile))
+    labels = clusters[kept]
+    without = []
+    for cluster in np.unique(labels):
+        rest = np.ix_(labels != cluster, labels != cluster)
+        without.append(max_wsi(known[rest], quantile))
+    return ClassEstimate(value, np.array(without))
 
 
 class SampleMean(NamedTuple):
@@ -332,23 +363,18 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
     if not len(a) or not len(b):
         return Difference(reason="no repetition has a value")
     means = float(a.mean()), float(b.mean())
-    value = means[0] - means[1]
     deviation, limit = _spread_of_repetitions(a, b)
+    found = Difference(
+        *means, means[0] - means[1], seed_deviation=deviation, seed_range=limit
+    )
     if len(a) < 2 or len(b) < 2:
         reason = "an interval over repetitions needs two or more of each"
-        return Difference(
-            *means, value, reason=reason, seed_deviation=deviation, seed_range=limit
-        )
-    variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+        return replace(found, reason=reason)
+    variances = [float(side.var(ddof=1)) / len(side) for side in (a, b)]
     freedom = len(a) + len(b) - 2.0
-    if variances.any():
-        freedom = float(
-            variances.sum() ** 2 / (variances**2 / [len(a) - 1, len(b) - 1]).sum()
-        )
-    error = float(variances.sum() ** 0.5)
-    return Difference(
-        *means, value, error, freedom, seed_deviation=deviation, seed_range=limit
-    )
+    if any(variances):
+        freedom = freedom_of_sum(variances, [len(a) - 1, len(b) - 1])
+    return replace(found, error=sum(variances) ** 0.5, freedom=freedom)
 
 
 def _spread_of_repetitions(a: Values, b: Values) -> tuple[float | None, float | None]:
@@ -359,14 +385,12 @@ def _spread_of_repetitions(a: Values, b: Values) -> tuple[float | None, float | 
     repetitions of one network, so few repetitions give a wide one. Both are None if no
     network has two repetitions.
     """
-    from scipy.special import stdtrit
-
     freedom = len(a) + len(b) - 2
     if freedom == 0:
         return None, None
     squares = ((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()
     deviation = float((squares / freedom) ** 0.5)
-    return deviation, float(stdtrit(freedom, (1 + LEVEL) / 2)) * 2**0.5 * deviation
+    return deviation, t_quantile(freedom) * 2**0.5 * deviation
 
 
 class HolmStep(NamedTuple):

@@ -9,6 +9,7 @@ and Kendall's correlation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import sqrt
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -34,6 +35,17 @@ def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
         *leading, size - 1, size + 1
     )[..., :-1]
     return values.reshape(*leading, size, size - 1)
+
+
+def common_classes(csms: Iterable[NDArray[np.floating[Any]]]) -> NDArray[np.intp]:
+    """Return the indices of the classes that all CSMs ``(C, C)`` have; a class that a
+    matrix lacks has a NaN diagonal.
+
+    >>> common_classes([np.diag([1, 1, np.nan]), np.diag([np.nan, 1, 1])]).tolist()
+    [1]
+    """
+    diagonals = [np.diagonal(csm) for csm in csms]
+    return np.flatnonzero(~np.isnan(diagonals).any(axis=0))
 
 
 def rising_order(values: NDArray[np.floating[Any]]) -> NDArray[np.intp]:

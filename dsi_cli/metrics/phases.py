@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import count
 from dsi_cli.metrics import jackknife
+from dsi_cli.metrics.intervals import freedom_of_sum, plain_interval
 from dsi_cli.metrics.measures import Values
 
 SURGE, REFINEMENT, STABILISATION = "surge", "refinement", "stabilisation"
@@ -343,24 +344,22 @@ def _change_after(
 
     The epoch that reaches t95 is left out, since it is chosen for its high value.
     """
-    from scipy.special import stdtrit
-
     late = np.flatnonzero(time >= t95)[1:]
     if len(late) < MIN_LATE_EPOCHS:
         return None
     line = line_of_change(time[late])
     change = float(line @ curve[late])
     lags = np.abs(np.subtract.outer(np.arange(len(late)), np.arange(len(late))))
-    variance = noise.deviation**2 * float(line @ noise.autocorrelation**lags @ line)
-    total, freedoms = variance, variance**2 / noise.freedom
+    of_noise = noise.deviation**2 * float(line @ noise.autocorrelation**lags @ line)
+    variances, freedoms = [of_noise], [noise.freedom]
     if without is not None:
-        of_classes = (jackknife.standard_error(line @ without[late]) or 0.0) ** 2
-        total = total + of_classes
-        freedoms = freedoms + of_classes**2 / (without.shape[1] - 1)
-    if total == 0:
+        of_classes = jackknife.variance(line @ without[late]) or 0.0
+        variances.append(of_classes)
+        freedoms.append(without.shape[1] - 1)
+    if not any(variances):
         return change, change, change
-    half = float(stdtrit(total**2 / freedoms, 0.975)) * total**0.5
-    return change, change - half, change + half
+    freedom = freedom_of_sum(variances, freedoms)
+    return change, *plain_interval(change, sum(variances) ** 0.5, freedom)
 
 
 def line_of_change(time: Values) -> Values:

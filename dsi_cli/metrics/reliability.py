@@ -31,9 +31,10 @@ from dsi_cli.metrics.cluster_jackknife import (
     Csm,
     Statistic,
     interval,
-    variance,
 )
 from dsi_cli.metrics.differences import Difference
+from dsi_cli.metrics.intervals import Interval, freedom_of_sum
+from dsi_cli.metrics.jackknife import variance
 from dsi_cli.metrics.measures import Values
 
 MIN_SEEDS = 3  # the number of seeds that an interval over seeds needs
@@ -105,16 +106,15 @@ class SeedEstimate(NamedTuple):
         own = self.without_both - self.without_seed[:, None] - self.without_cluster
         own = own - own.mean(axis=0) - own.mean(axis=1)[:, None] + own.mean()
         scale = (seeds - 1) / seeds * (clusters - 1) / clusters
-        total = of_seeds + of_classes
-        squares = of_seeds**2 / (seeds - 1) + of_classes**2 / (clusters - 1)
-        joint = max(
-            total - scale * float(np.square(own).sum()), max(of_seeds, of_classes)
-        )
-        freedom = total**2 / squares if squares > 0 else float(seeds - 1)
+        noise = scale * float(np.square(own).sum())
+        joint = max(of_seeds + of_classes - noise, of_seeds, of_classes)
+        freedom = seeds - 1.0
+        if joint > 0:
+            freedom = freedom_of_sum([of_seeds, of_classes], [seeds - 1, clusters - 1])
         found["both"] = Variance(joint, freedom)
         return found
 
-    def interval(self, over: str = "both") -> tuple[float, float] | None:
+    def interval(self, over: str = "both") -> Interval | None:
         """Return the 95 % confidence interval over ``seeds``, ``classes`` or ``both``;
         None if it is unknown.
         """
@@ -188,9 +188,8 @@ def joint_difference(
         noise += spread / (trainings - 1)
     of_units = max(of_units, 0.0)
     of_seeds = over_seeds.error**2
-    total = of_seeds + of_units
-    joint = max(total - noise, of_seeds, of_units)
-    if total == 0:
+    joint = max(of_seeds + of_units - noise, of_seeds, of_units)
+    if joint == 0:
         return over_seeds
-    squares = of_seeds**2 / over_seeds.freedom + of_units**2 / freedom
-    return replace(over_seeds, error=joint**0.5, freedom=total**2 / squares)
+    joint_freedom = freedom_of_sum([of_seeds, of_units], [over_seeds.freedom, freedom])
+    return replace(over_seeds, error=joint**0.5, freedom=joint_freedom)

@@ -16,6 +16,7 @@ which a test that permutes the network does not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain, combinations
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.cluster_jackknife import CorrelatedMatrices, Csm, Statistic
-from dsi_cli.metrics.differences import Difference
+from dsi_cli.metrics.intervals import plain_interval
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.permutation_null import centred_off_diagonal
 
@@ -38,9 +39,10 @@ class Share(NamedTuple):
 
     references: Subset  # the indices of the references that have this part in common
     value: float  # a share of 1, which may be slightly negative
-    low: float | None  # 95 % confidence interval over classes or clusters
-    high: float | None
-    p_value: float | None  # of a reference given the others; None for shared parts
+    low: float | None = None  # 95 % confidence interval over classes or clusters
+    high: float | None = None
+    # of a reference given the others; None for shared parts
+    p_value: float | None = None
 
 
 def squared_correlation(correlations: Values, references: Subset) -> Values:
@@ -112,32 +114,27 @@ def variance_partition(
         raise UsageError(message, code="references-alike")
     shares = []
     for some in subsets(range(number)):
-        if some:
-            p_value = None
-            if len(some) == 1:
-                p_value = partial_p_value(
-                    network, references, some[0], permutations, seed
-                )
-            shares.append(_share(matrices, some, part(some, number), p_value))
-
-    def total(correlations: Values) -> Values:
-        return squared_correlation(correlations, tuple(range(number)))
-
-    return [*shares, _share(matrices, tuple(range(number)), total, None)]
+        if not some:
+            continue
+        share = _share(matrices, some, part(some, number))
+        if len(some) == 1:
+            p_value = partial_p_value(network, references, *some, permutations, seed)
+            share = share._replace(p_value=p_value)
+        shares.append(share)
+    everything = tuple(range(number))
+    total = partial(squared_correlation, references=everything)
+    return [*shares, _share(matrices, everything, total)]
 
 
 def _share(
-    matrices: CorrelatedMatrices,
-    references: Subset,
-    statistic: Statistic,
-    p_value: float | None,
+    matrices: CorrelatedMatrices, references: Subset, statistic: Statistic
 ) -> Share:
     value, variance = float(statistic(matrices.whole)), matrices.variance(statistic)
-    error = None if variance is None else variance**0.5
-    freedom = len(matrices.members) - 1
-    ends = Difference(value=value, error=error, freedom=freedom).interval()
-    low, high = ends or (None, None)
-    return Share(references, value, low, high, p_value)
+    if variance is None:
+        return Share(references, value)
+    return Share(
+        references, value, *plain_interval(value, variance**0.5, matrices.freedom)
+    )
 
 
 def partial_p_value(

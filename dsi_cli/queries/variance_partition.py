@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError
+from dsi_cli.metrics.measures import common_classes
 from dsi_cli.metrics.variance_partition import (
     MAX_REFERENCES,
     PERMUTATIONS,
@@ -54,9 +55,8 @@ def partition_by_epoch(
     rows, shares = [], []
     for epoch in frames.epochs:
         network = results.csm(frames.kind.name, epoch, frames.split, name).to_numpy()
-        diagonals = [np.diagonal(csm) for csm in (network, *references)]
-        lacks = np.isnan(diagonals).any(axis=0)
-        kept = np.ix_(~lacks, ~lacks)
+        known = common_classes([network, *references])
+        kept = np.ix_(known, known)
         shares = variance_partition(
             network[kept],
             [reference[kept] for reference in references],
@@ -72,12 +72,11 @@ def partition_by_epoch(
                 "low": share.low,
                 "high": share.high,
                 "p_value": share.p_value,
-                "classes_used": int((~lacks).sum()),
+                "classes_used": len(known),
             }
             rows.append(row)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
     numbers = dict.fromkeys(("share", "low", "high", "p_value"), "float64")
-    table = table.astype(numbers)
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers)
     table.attrs["sentence"] = _sentence(shares, names)
     return table
 

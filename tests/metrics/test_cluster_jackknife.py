@@ -8,14 +8,17 @@ from helpers import oracles
 from scipy import stats
 
 from dsi_cli.metrics import jackknife
+from dsi_cli.metrics.alignment import MatrixPair
 from dsi_cli.metrics.cluster_jackknife import (
     CorrelatedMatrices,
-    clustered_difference,
-    clustered_max_wsi_difference,
     gradient,
     interval,
 )
-from dsi_cli.metrics.differences import CsmPair
+from dsi_cli.metrics.differences import (
+    CsmPair,
+    alignment_difference,
+    max_wsi_difference,
+)
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 
 SINGLE = np.arange(12)
@@ -74,10 +77,10 @@ def test_single_classes_are_the_clusters_by_default():
 def test_variance_of_one_correlation_is_that_of_the_interval_of_the_agreement():
     x, y = csms(number=2)
     found = CorrelatedMatrices([x, y])
-    a, b = PreparedMatrix(x), PreparedMatrix(y)
-    without = jackknife.excess_without(a, b, "pearson")
+    pair = MatrixPair(PreparedMatrix(x), PreparedMatrix(y), SINGLE)
+    without = jackknife.excess_without(pair.of_values, "pearson")
     value = float(found.whole[0, 1])
-    pair_variance = jackknife.pair_variance(a, b, "pearson", value)
+    pair_variance = jackknife.pair_variance(pair.of_values, value)
     assert found.pair_variance(first_pair) == pytest.approx(pair_variance, rel=1e-6)
     ends = jackknife.interval(value, without, pair_variance)
     assert found.interval(first_pair) == pytest.approx(ends, rel=1e-6)
@@ -135,12 +138,13 @@ def test_interval_of_a_value_above_one_is_plain():
     assert interval(0.5, None, 20) is None
 
 
-def test_clustered_difference_leaves_the_same_cluster_out_for_both():
+def test_alignment_difference_with_clusters_leaves_the_same_cluster_out_for_both():
     matrices = csms(number=4)
     matrices[0][7, :] = matrices[0][:, 7] = np.nan
-    found = clustered_difference(
+    found = alignment_difference(
         CsmPair(matrices[0], matrices[2]),
         CsmPair(matrices[1], matrices[3], reliability=0.8),
+        "pearson",
         CLUSTERS,
     )
     known = np.delete(np.arange(12), 7)
@@ -159,9 +163,9 @@ def test_clustered_difference_leaves_the_same_cluster_out_for_both():
     assert (found.freedom, found.covers) == (5, "clusters")
 
 
-def test_clustered_max_wsi_difference_leaves_the_same_cluster_out_for_both():
+def test_max_wsi_difference_with_clusters_leaves_the_same_cluster_out_for_both():
     matrices = csms(classes=12, number=2)
-    found = clustered_max_wsi_difference(*matrices, CLUSTERS)
+    found = max_wsi_difference(*matrices, clusters=CLUSTERS)
     without = []
     for cluster in range(6):
         square = np.ix_(cluster != CLUSTERS, cluster != CLUSTERS)

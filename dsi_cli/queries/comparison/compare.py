@@ -24,7 +24,7 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import jackknife
-from dsi_cli.metrics.cluster_jackknife import CLUSTERS
+from dsi_cli.metrics.differences import CLUSTERS
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison import repetitions
 from dsi_cli.queries.comparison.clusters import Clusters

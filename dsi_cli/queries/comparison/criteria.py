@@ -18,10 +18,6 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences, reliability
-from dsi_cli.metrics.cluster_jackknife import (
-    clustered_difference,
-    clustered_max_wsi_difference,
-)
 from dsi_cli.metrics.differences import (
     ClassEstimate,
     CsmPair,
@@ -29,6 +25,7 @@ from dsi_cli.metrics.differences import (
     LabelledPredictions,
     SampleMean,
 )
+from dsi_cli.metrics.measures import common_classes
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.quantities import SAI, Quantity, alignment, quantity
 
@@ -139,13 +136,13 @@ class Criterion(NamedTuple):
 
     name: str
     title: str
-    is_criterion: bool  # True if the paper prefers the network with the higher value
-    is_main: bool  # True if its interval is corrected for several comparisons
-    # the source of variation that the interval of the difference of two trainings
-    # covers
-    covers: str
     difference: Callable[[RunAtEpoch, RunAtEpoch], Difference]
     quantity: Quantity  # its values in the curves table
+    # the source of variation that the interval of the difference of two trainings
+    # covers
+    covers: str = CLASSES
+    is_criterion: bool = False  # True if the paper prefers the higher value
+    is_main: bool = False  # True if its interval is corrected for several comparisons
 
 
 def main_criteria(measure: str) -> list[Criterion]:
@@ -237,42 +234,47 @@ def _alignment_difference(
     measure: str = "pearson",
 ) -> Difference:
     a, b = first.csm_pair(*kinds), second.csm_pair(*kinds)
-    clusters = first.clusters()
-    if clusters is not None and measure == "pearson":
-        return clustered_difference(a, b, clusters)
-    kept = differences.classes_of_all([a, b])
+    kept = common_classes([a.a, a.b, b.a, b.b])
+    clusters = first.clusters() if measure == "pearson" else None
 
-    def estimate(at_epoch: RunAtEpoch, pair: CsmPair) -> ClassEstimate | None:
-        return at_epoch.kept(
-            (kinds, measure, kept.tobytes()),
-            lambda: differences.alignment_estimate(pair, kept, measure),
-        )
+    def estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
+        pair = at_epoch.csm_pair(*kinds)
+        return differences.alignment_estimate(pair, kept, measure, clusters)
 
-    return differences.difference_of_alignments(
-        estimate(first, a), estimate(second, b), len(kept)
+    return _difference_over_classes(
+        (first, second), (*kinds, measure), estimate, kept, clusters
     )
 
 
 def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+    kept = common_classes([first.csm("own"), second.csm("own")])
     clusters = first.clusters()
-    if clusters is not None:
-        return clustered_max_wsi_difference(
-            first.csm("own"), second.csm("own"), clusters
-        )
-    diagonals = np.diagonal(first.csm("own")) + np.diagonal(second.csm("own"))
-    kept = np.flatnonzero(~np.isnan(diagonals))
 
     def estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
-        csm = at_epoch.csm("own")[np.ix_(kept, kept)]
-        return differences.max_wsi_estimate(csm)
+        csm = at_epoch.csm("own")
+        return differences.max_wsi_estimate(csm, kept, clusters=clusters)
 
-    def kept_estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
-        key = ("max_wsi", kept.tobytes())
-        return at_epoch.kept(key, lambda: estimate(at_epoch))
-
-    return differences.difference_of_max_wsi(
-        kept_estimate(first), kept_estimate(second)
+    return _difference_over_classes(
+        (first, second), ("max_wsi",), estimate, kept, clusters
     )
+
+
+def _difference_over_classes(
+    both: tuple[RunAtEpoch, RunAtEpoch],
+    what: tuple[str, ...],
+    estimate: Callable[[RunAtEpoch], ClassEstimate],
+    kept: NDArray[np.intp],
+    clusters: NDArray[np.intp] | None,
+) -> Difference:
+    """Return the difference of two estimates, each of which is made once for a network,
+    some classes and their clusters.
+    """
+    units = kept.tobytes(), None if clusters is None else clusters.tobytes()
+    estimates = [
+        at_epoch.kept((*what, *units), partial(estimate, at_epoch)) for at_epoch in both
+    ]
+    over_clusters = clusters is not None
+    return differences.difference_of_estimates(*estimates, over_clusters=over_clusters)
 
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
@@ -280,13 +282,12 @@ def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
     return Criterion(
         name=f"sai_{measure}",
         title=title,
-        is_criterion=is_main,
-        is_main=is_main,
-        covers=CLASSES,
-        difference=lambda first, second: _alignment_difference(
-            first, second, ("own", "scsm"), measure
+        difference=partial(
+            _alignment_difference, kinds=("own", "scsm"), measure=measure
         ),
         quantity=alignment([measure]),
+        is_criterion=is_main,
+        is_main=is_main,
     )
 
 
@@ -295,7 +296,7 @@ def _sample_criterion(
     title: str,
     mean: Callable[[RunAtEpoch], SampleMean],
     *,
-    is_criterion: bool,
+    is_criterion: bool = False,
 ) -> Criterion:
     """Return a criterion that is a mean over samples, which is computed once for each
     network.
@@ -310,11 +311,11 @@ def _sample_criterion(
     return Criterion(
         name=name,
         title=title,
-        is_criterion=is_criterion,
-        is_main=True,
-        covers=IMAGES,
         difference=difference_of_means,
         quantity=quantity(name),
+        covers=IMAGES,
+        is_criterion=is_criterion,
+        is_main=True,
     )
 
 
@@ -332,12 +333,7 @@ def _corrected_criterion(name: str, matrices: str, kind: str, of: str) -> Criter
     return Criterion(
         name=name,
         title=title,
-        is_criterion=False,
-        is_main=False,
-        covers=CLASSES,
-        difference=lambda first, second: _alignment_difference(
-            first, second, (kind, "ccsm")
-        ),
+        difference=partial(_alignment_difference, kinds=(kind, "ccsm")),
         quantity=Quantity(name, title, SAI, of, variant="pearson_corrected"),
     )
 
@@ -346,7 +342,6 @@ LAST_ACCURACY = _sample_criterion(
     "accuracy",
     "Accuracy, last epochs",
     lambda run: differences.mean_accuracy(run.predictions()),
-    is_criterion=False,
 )
 """The accuracy, which is compared at the last epochs, because it is equal by choice
 where the other quantities are compared.
@@ -357,11 +352,9 @@ _MAIN = (
     Criterion(
         name="max_wsi",
         title="Max WSI",
-        is_criterion=False,
-        is_main=True,
-        covers=CLASSES,
         difference=_max_wsi_difference,
         quantity=quantity("max_wsi"),
+        is_main=True,
     ),
     LAST_ACCURACY,
 )

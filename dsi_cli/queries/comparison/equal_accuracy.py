@@ -18,7 +18,7 @@ import pandas as pd
 
 from dsi_cli.errors import count
 from dsi_cli.metrics.differences import Difference, holm
-from dsi_cli.metrics.jackknife import LEVEL
+from dsi_cli.metrics.intervals import LEVEL
 from dsi_cli.queries.comparison import criteria
 from dsi_cli.queries.comparison.criteria import (
     LAST_ACCURACY,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import MatrixPair
 from dsi_cli.metrics.class_alignment import align_rows
-from dsi_cli.metrics.measures import Values, off_diagonal
+from dsi_cli.metrics.measures import Values, common_classes, off_diagonal
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.queries.comparison.criteria import RunAtEpoch
 from dsi_cli.queries.comparison.runs import (
@@ -129,8 +129,7 @@ def _alignment(
     prepared: dict[Any, PreparedMatrix],
 ) -> Row:
     """Return the fields of the SAI of two networks."""
-    diagonals = np.diagonal(one.csm("own")) + np.diagonal(other.csm("own"))
-    kept = np.flatnonzero(~np.isnan(diagonals))
+    kept = common_classes([one.csm("own"), other.csm("own")])
     matrices = []
     for network in (one, other):
         key = (network.key, kept.tobytes())
@@ -176,13 +175,12 @@ def compare_classes(
     it alike), its ``first_agreement`` and ``second_agreement`` with WordNet, and the
     names of its nearest classes, ``first_nearest`` and ``second_nearest``.
     """
-    try:
-        diagonals = [np.diagonal(run.csm("own")) for run in (*first, *second)]
-    except UsageError:
-        return None
     # A head that grows, or a class without samples, leaves classes without a
     # similarity.
-    known = np.flatnonzero(~np.isnan(diagonals).any(axis=0))
+    try:
+        known = common_classes([run.csm("own") for run in (*first, *second)])
+    except UsageError:
+        return None
     square = np.ix_(known, known)
     ranks = [
         np.mean([_percentile_ranks(run, known) for run in side], axis=0)

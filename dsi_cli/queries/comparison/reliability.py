@@ -8,28 +8,31 @@ reliability: it is unknown how much of its agreement the next seed would share.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import phases
 from dsi_cli.metrics.alignment import MIN_CLASSES
+from dsi_cli.metrics.measures import common_classes
 from dsi_cli.metrics.reliability import (
     MIN_SEEDS,
     STATISTICS,
     SeedEstimate,
     seed_estimates,
 )
-from dsi_cli.queries.comparison.repetitions import (
-    RepeatedRuns,
-    all_know_completed_epochs,
-    group_runs,
+from dsi_cli.queries.comparison.repetitions import RepeatedRuns, group_runs
+from dsi_cli.queries.comparison.runs import (
+    ComparedRun,
+    compared_runs,
+    match_classes,
+    match_epochs,
 )
-from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs, match_classes
 from dsi_cli.queries.matrices import matrix_or_none
 from dsi_cli.store.results import Results
 
@@ -53,6 +56,14 @@ COLUMNS = (
     "classes_high",
     "reason",
 )
+INTERVALS = {
+    "agreement_": ("agreement", "both"),
+    "reliability_": ("reliability", "both"),
+    "": ("corrected", "both"),
+    "seeds_": ("corrected", "seeds"),
+    "classes_": ("corrected", "classes"),
+}
+"""The statistic of each interval and what it covers, by the start of its columns."""
 MAX_VALUES = 2**27
 """The most values of all matrices of a group at an epoch, which need 1 GiB."""
 CURVES_DRAWN = 100
@@ -86,29 +97,23 @@ class EpochOfSeeds:
 
     def row(self, group: str) -> dict[str, Any]:
         """Return the row of `COLUMNS`."""
-        row = dict.fromkeys(COLUMNS, np.nan) | {
+        known, reason = dict(self.estimates), self.reason
+        if known and not self.is_reliable:
+            del known["corrected"]
+            reason = UNRELIABLE
+        elif known and self.seeds < MIN_SEEDS:
+            reason = NO_SEEDS
+        row: dict[str, Any] = {
             "group": group,
             "epoch": self.epoch,
             "seeds": self.seeds,
             "classes_used": self.classes_used,
-            "reason": self.reason,
+            "reason": reason,
         }
-        for name, estimate in self.estimates.items():
-            if name == "corrected" and not self.is_reliable:
-                row["reason"] = UNRELIABLE
-                continue
-            row[name] = estimate.value
-            prefix = "" if name == "corrected" else f"{name}_"
-            ends = {prefix: estimate.interval("both")}
-            if name == "corrected":
-                ends |= {
-                    f"{over}_": estimate.interval(over) for over in ("seeds", "classes")
-                }
-            for start, interval in ends.items():
-                if interval is not None:
-                    row[f"{start}low"], row[f"{start}high"] = interval
-        if self.reason is None and self.seeds < MIN_SEEDS and row["reason"] is None:
-            row["reason"] = NO_SEEDS
+        row |= {name: estimate.value for name, estimate in known.items()}
+        for start, (name, over) in INTERVALS.items():
+            interval = known[name].interval(over) if name in known else None
+            row[f"{start}low"], row[f"{start}high"] = interval or (np.nan, np.nan)
         return row
 
 
@@ -134,11 +139,9 @@ class SeedReliability:
         The change is that of a line by least squares, as for phases. A group without a
         plateau has no rows.
         """
-        rows = [
-            row
-            for name, epochs in self.groups.items()
-            for row in _changes(name, epochs)
-        ]
+        rows: list[dict[str, Any]] = []
+        for name, epochs in self.groups.items():
+            rows += _changes(name, epochs)
         columns = ("group", "quantity", "first_epoch", "last_epoch", "change")
         return pd.DataFrame(rows, columns=[*columns, "low", "high", "falls"])
 
@@ -148,28 +151,25 @@ class SeedReliability:
         found = []
         for group, rows in self.changes.groupby("group", sort=False):
             by_name = rows.set_index("quantity").to_dict("index")
-            if not by_name["agreement"]["falls"]:
-                continue
-            agreement, corrected = by_name["agreement"], by_name.get("corrected")
-            text = (
-                f"{group}: after epoch {agreement['first_epoch']}, the agreement falls"
-                f" by {-agreement['change']:.3f}"
-            )
-            if corrected is None:
-                continue
-            change = (
-                f"{corrected['change']:+.3f} [{corrected['low']:+.3f},"
-                f" {corrected['high']:+.3f}]"
-            )
-            if corrected["falls"]:
-                text += f", and so does the corrected agreement ({change})"
-            else:
-                text += (
-                    f", but the corrected agreement does not ({change}): the seeds"
-                    " become less alike, and this is no refinement"
-                )
-            found.append(text)
+            if by_name["agreement"]["falls"] and "corrected" in by_name:
+                text = _sentence(by_name["agreement"], by_name["corrected"])
+                found.append(f"{group}: {text}")
         return found
+
+
+def _sentence(agreement: dict[Any, Any], corrected: dict[Any, Any]) -> str:
+    """Return whether the corrected agreement falls as the agreement does."""
+    text = (
+        f"after epoch {agreement['first_epoch']}, the agreement falls by"
+        f" {-agreement['change']:.3f}"
+    )
+    change = "{change:+.3f} [{low:+.3f}, {high:+.3f}]".format(**corrected)
+    if corrected["falls"]:
+        return f"{text}, and so does the corrected agreement ({change})"
+    return (
+        f"{text}, but the corrected agreement does not ({change}): the seeds become"
+        " less alike, and this is no refinement"
+    )
 
 
 def results_reliability(results: Results, pattern: str) -> SeedReliability:
@@ -191,65 +191,55 @@ def results_reliability(results: Results, pattern: str) -> SeedReliability:
 
 def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
     """Return the reliability of each group that has two runs or more."""
-    found = {}
-    for group in groups:
-        if len(group.runs) > 1:
-            found[group.name] = _epochs_of_seeds(group.runs)
-    return SeedReliability(found)
+    repeated = [group for group in groups if len(group.runs) > 1]
+    return SeedReliability({one.name: _epochs_of_seeds(one.runs) for one in repeated})
 
 
 def _epochs_of_seeds(runs: Sequence[ComparedRun]) -> list[EpochOfSeeds]:
     """Return the estimates of the seeds at each epoch that all runs have."""
     orders = [match_classes(runs[0], run).order for run in runs]
     reference = matrix_or_none(runs[0].results, runs[0].name, "scsm")
-    kinds = [run.own for run in runs]
-    clusters = runs[0].cluster_of_class
-    if reference is None or any(order is None for order in orders) or None in kinds:
+    if reference is None:
         return []
-    squares = [np.ix_(order, order) for order in orders if order is not None]
-
+    members = []
+    for run, order in zip(runs, orders, strict=True):
+        if order is None or run.own is None:
+            return []
+        members.append((run, run.own, np.ix_(order, order)))
     found = []
-    for number, epochs in _common_epochs(runs).items():
+    for number, *epochs in match_epochs(*runs)[1]:
         csms = [
-            run.csm(str(kind), epoch)[square]
-            for run, kind, epoch, square in zip(
-                runs, kinds, epochs, squares, strict=True
-            )
+            run.csm(kind, epoch)[square]
+            for (run, kind, square), epoch in zip(members, epochs, strict=True)
         ]
-        diagonals = np.array([np.diagonal(csm) for csm in (*csms, reference)])
-        kept = np.flatnonzero(~np.isnan(diagonals).any(axis=0))
-        reason = None
-        if len(kept) < MIN_CLASSES:
-            reason = f"{len(kept)} classes: the reliability needs {MIN_CLASSES} or more"
-        elif (len(csms) + 1) * len(kept) ** 2 > MAX_VALUES:
-            reason = f"{len(kept)} classes of {len(csms)} runs need too much memory"
-        estimates = {}
-        if reason is None:
-            block = np.ix_(kept, kept)
-            estimates = seed_estimates(
-                np.array([csm[block] for csm in csms]),
-                reference[block],
-                None if clusters is None else clusters[kept],
-            )
-        found.append(EpochOfSeeds(number, len(runs), len(kept), estimates, reason))
+        found.append(_epoch_of_seeds(number, csms, reference, runs[0].cluster_of_class))
     return found
 
 
-def _common_epochs(runs: Sequence[ComparedRun]) -> dict[int, list[int]]:
-    """Return the epoch of each run by the number that all runs have: the number of
-    completed epochs if it is known for all of them, or else the epoch.
+def _epoch_of_seeds(
+    epoch: int,
+    csms: Sequence[NDArray[np.floating]],
+    reference: NDArray[np.floating],
+    clusters: NDArray[np.intp] | None,
+) -> EpochOfSeeds:
+    """Return the estimates of matrices ``(C, C)`` of the same classes, which may have
+    the clusters ``(C,)``; or the reason why they are missing.
     """
-    by_number = []
-    has_completed = all_know_completed_epochs(runs)
-    for run in runs:
-        epochs = {epoch: epoch for epoch in run.epochs}
-        if has_completed and run.completed is not None:
-            epochs = {run.completed[epoch]: epoch for epoch in run.epochs}
-        by_number.append(epochs)
-    common = set.intersection(*(set(epochs) for epochs in by_number))
-    return {
-        number: [epochs[number] for epochs in by_number] for number in sorted(common)
-    }
+    kept = common_classes([*csms, reference])
+    empty = EpochOfSeeds(epoch, len(csms), len(kept), {})
+    if len(kept) < MIN_CLASSES:
+        reason = f"{len(kept)} classes: the reliability needs {MIN_CLASSES} or more"
+        return replace(empty, reason=reason)
+    if (len(csms) + 1) * len(kept) ** 2 > MAX_VALUES:
+        reason = f"{len(kept)} classes of {len(csms)} runs need too much memory"
+        return replace(empty, reason=reason)
+    block = np.ix_(kept, kept)
+    estimates = seed_estimates(
+        np.array([csm[block] for csm in csms]),
+        reference[block],
+        None if clusters is None else clusters[kept],
+    )
+    return replace(empty, estimates=estimates)
 
 
 def _changes(group: str, epochs: Sequence[EpochOfSeeds]) -> list[dict[str, Any]]:
@@ -270,13 +260,12 @@ def _changes(group: str, epochs: Sequence[EpochOfSeeds]) -> list[dict[str, Any]]
         if name == "corrected" and not all(known[at].is_reliable for at in late):
             continue
         estimates = [known[at].estimates[name] for at in late]
+        both = [one.without_both for one in estimates]
         change = SeedEstimate(
             value=float(line @ [one.value for one in estimates]),
             without_seed=line @ [one.without_seed for one in estimates],
             without_cluster=line @ [one.without_cluster for one in estimates],
-            without_both=np.tensordot(
-                line, [one.without_both for one in estimates], axes=1
-            ),
+            without_both=np.tensordot(line, both, axes=1),
         )
         low, high = change.interval() or (np.nan, np.nan)
         row = {

@@ -287,25 +287,20 @@ def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     return CommonClasses(most, reason=reason)
 
 
-def match_epochs(
-    first: ComparedRun, second: ComparedRun
-) -> tuple[str, list[tuple[int, int, int]]]:
-    """Return the number by which the epochs of two runs are matched, epochs completed
-    or epoch, and the common epochs in order.
+def match_epochs(*runs: ComparedRun) -> tuple[str, list[tuple[int, ...]]]:
+    """Return the number by which the epochs of runs are matched, epochs completed or
+    epoch, and the common epochs in order.
 
-    Each common epoch is this number, and the numbers of the epoch in the first and in
-    the second run.
+    Each common epoch is this number, and then the number of the epoch in each run.
     """
     by = "epochs completed"
-    numbers = [first.completed, second.completed]
-    if first.completed is None or second.completed is None:
+    numbers = [run.completed for run in runs if run.completed is not None]
+    if len(numbers) < len(runs):
         by = "epoch"
-        numbers = [{epoch: epoch for epoch in run.epochs} for run in (first, second)]
-    one, other = (
-        {number: epoch for epoch, number in (known or {}).items()} for known in numbers
-    )
-    common = sorted(number for number in one if number in other)
-    return by, [(number, one[number], other[number]) for number in common]
+        numbers = [{epoch: epoch for epoch in run.epochs} for run in runs]
+    epochs = [{number: epoch for epoch, number in of.items()} for of in numbers]
+    common = sorted(set.intersection(*map(set, epochs)))
+    return by, [(number, *(of[number] for of in epochs)) for number in common]
 
 
 def _identifies(column: pd.Series) -> bool:
