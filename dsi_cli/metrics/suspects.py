@@ -67,6 +67,8 @@ SAME = 0.5
 two classes of a pair apart.
 """
 MIN_CONFUSIONS = 5  # of a pair, in both directions, for a test of their difference
+MAX_DEAD_LENGTH = 0.5
+"""A longer class vector, in relation to the median length, is not dead."""
 MIN_SHARE = 0.1  # the share of a class that is predicted as another one
 GROUP_SIZES = range(3, 9)
 MIN_RESIDUAL, MAX_RESIDUAL = 1.0, 3.0
@@ -639,14 +641,17 @@ def dead_p_values(norms: Values | None, counts: Mapping[str, Values]) -> Values:
     """Return the p-value ``(C,)`` of each class as a dead class: the smallest of
     several tests, multiplied by their number.
 
-    The logarithms of the lengths are compared by `class_p_values`. The number of
+    The logarithms of the lengths are compared by `class_p_values`, if a length is at
+    most `MAX_DEAD_LENGTH` times the median. The number of
     predictions as a class with ``n`` samples has the Poisson probability ``exp(-n)`` of
     being 0. This is no evidence if the predictions name less than half of the classes,
     because then the network has collapsed.
     """
     tests = []
     if norms is not None:
-        tests.append(class_p_values(-np.log(np.maximum(norms, 1e-12))))
+        p_values = class_p_values(-np.log(np.maximum(norms, 1e-12)))
+        is_short = norms <= MAX_DEAD_LENGTH * np.median(norms)
+        tests.append(np.where(is_short, p_values, 1.0))
     for of_split in counts.values():
         samples, predicted = of_split.sum(axis=1), of_split.sum(axis=0)
         is_collapsed = 2 * np.count_nonzero(predicted) < len(of_split)
@@ -777,25 +782,30 @@ def close_pairs(network: Network) -> list[Suspect]:
         score = float(nearness[first, second])
         q_value = float(q_of[first, second])
         found.append(Suspect(kind, (one, other), score, q_value))
+    is_duplicate = np.zeros(residuals.shape, dtype=bool)
+    for suspect in found:
+        if suspect.kind == "duplicate":
+            is_duplicate[suspect.members] = is_duplicate[suspect.members[::-1]] = True
     for split, counts in network.counts.items():
-        found += one_sided_confusions(network, split, counts)
+        found += one_sided_confusions(network.is_far & ~is_duplicate, split, counts)
     return sorted(found, key=lambda suspect: suspect.q_value)
 
 
-def one_sided_confusions(network: Network, split: str, counts: Values) -> list[Suspect]:
-    """Return pairs of far classes of which one is often predicted as the other one, and
-    hardly ever the other way round.
+def one_sided_confusions(
+    is_possible: NDArray[np.bool_], split: str, counts: Values
+) -> list[Suspect]:
+    """Return the possible pairs of classes of which one is often predicted as the other
+    one, and hardly ever the other way round.
     """
     p_values, expected = asymmetry_p_values(counts)
     shares = confusion_shares(counts)
     # The test is conditional on the sum of both directions, so choosing pairs by this
     # sum does not bias it.
     fewest = np.maximum(MIN_SHARE * counts.sum(axis=1, keepdims=True), MIN_CONFUSIONS)
-    is_tested = network.is_far & (counts + counts.T >= fewest)
+    is_tested = is_possible & (counts + counts.T >= fewest)
     np.fill_diagonal(is_tested, False)
     q_of = q_values_where(p_values, is_tested)
     is_found = (q_of <= FALSE_DISCOVERY_RATE) & (shares >= MIN_SHARE)
-    is_found &= ~(informedness(counts) <= SAME)
     both = counts + counts.T
     means = both * expected
     deviations = np.sqrt(means * (1 - expected))

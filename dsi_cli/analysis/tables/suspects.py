@@ -60,7 +60,7 @@ NO_REFERENCE = "only duplicates and dead classes are sought without a reference"
 NO_NETWORK = "suspects are not sought without a classifier head"
 WORDS = {
     "exchanged": (
-        "{renamed} better than its own",
+        "{renamed} better than their own names",
         "Check the order of {all} in the label list",
     ),
     "wrong-label": (
@@ -74,9 +74,10 @@ WORDS = {
         " (index,name,synset)",
     ),
     "duplicate": (
-        "{first} and {last} are nearer to each other ({z:.1f} sd) than any similarity"
-        " of their classes explains{more}",
-        "Merge {first} and {last}, or find out what tells them apart",
+        "{first} and {last} are nearer to each other ({z:.1f} sd) than the reference and"
+        " their other similarities explain{more}",
+        "Check whether {first} and {last} are the same; natural look-alikes come with the"
+        " same statistic",
     ),
     "mislabelled-images": (
         "{first} is nearest to {last} ({z:.1f} sd), which the reference puts far away",
