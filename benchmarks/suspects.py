@@ -144,7 +144,7 @@ def _senses_line(shared: Path) -> str:
         labels = shared / "labels" / "cifar100-nbdt.tsv"
         run_folder = shared / "runs" / "cifar100-cnn"
         analyze(run_folder, out, labels=str(labels), report=False)
-        run = RunEvidence(Results(out), "cifar100-cnn")
+        run = RunEvidence(out, "cifar100-cnn")
         network = run.network(run.evidence(run.late_epochs), run.senses)
         assert network is not None
         ranked = list(dict.fromkeys(_ranked_by_sense(run, network)))

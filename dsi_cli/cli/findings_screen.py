@@ -24,7 +24,12 @@ from dsi_cli.queries.findings import (
     percent_range,
     run_findings,
 )
-from dsi_cli.queries.suspect_texts import NO_SUSPECTS, RATE, suspects_or_none
+from dsi_cli.queries.suspect_texts import (
+    NO_SUSPECTS,
+    RATE,
+    not_sought,
+    suspects_or_none,
+)
 from dsi_cli.store.results import Results
 
 MAX_SUSPECTS = 3  # suspects that have a line
@@ -71,12 +76,15 @@ def print_findings(summary: Summary) -> None:
 
 def print_suspects(out: str) -> None:
     """Print the strongest suspects, a line each, and the command that lists all."""
-    found = suspects_or_none(Results(out))
+    results = Results(out)
+    found = suspects_or_none(results)
     if found is None:
         return
     if not found:
         print()
         console.print_sentence(f"{NO_SUSPECTS.capitalize()}.")
+        for line in not_sought(results):
+            console.print_sentence(f"{line}.", indent=2, hanging=4)
         return
     suspects = console.count(len(found), "suspect")
     command = shlex.join(["dsi", "suspects", out])

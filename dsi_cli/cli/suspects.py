@@ -46,16 +46,25 @@ def suspects(
     dsi suspects dsi-out --fail-on duplicate --fail-on dead-class  # in CI
     """
     from dsi_cli.queries.records import records
+    from dsi_cli.queries.suspect_texts import not_sought
     from dsi_cli.store.results import Results
 
     for name in (*(kind or ()), *(fail_on or ())):
         require_choice("kind", name, SUSPECT_KINDS, "no kind of suspect")
-    found = Results(output, only=run).suspects()
+    results = Results(output, only=run)
+    found = results.suspects()
     shown = found[found["kind"].isin(kind)] if kind else found
     if as_json:
         console.print_json(records(shown))
     else:
         _print(shown, quiet=quiet)
+        for line in not_sought(results):
+            console.print_sentence(f"{line}.")
+        if len(shown) < len(found):
+            others = len(found) - len(shown)
+            console.print_sentence(
+                f"{console.count(others, 'suspect')} of other kinds."
+            )
     is_failure = found["kind"].isin(fail_on or ()).any()
     return SUSPECT if is_failure else DONE
 

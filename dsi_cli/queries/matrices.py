@@ -30,11 +30,12 @@ Values = NDArray[np.float32]
 Ranks = NDArray[np.float64]
 COSINES = ("ncsm", "ncsm_centred", "tncsm")  # the kinds of matrices of cosines
 MIN_CLASSES = 4  # with fewer classes, effects of classes explain all pairs
-# a pair is a surprise from this residual on; 4 % of the pairs of the demo's networks are
+# a pair is a surprise from this residual on, except for the nearest of the reference
 MIN_SURPRISE = 2.0  # robust standard deviations
+NEAREST = 0.9  # the quantile of the reference above which a pair is no surprise
 SURPRISE_LEGEND = (
     "! closer for the network than its classes and the reference explain, by at least 2"
-    " standard deviations"
+    " standard deviations of all pairs"
 )
 
 
@@ -320,7 +321,8 @@ def surprising_pairs(
     results: Results, run: str, kind: str, epoch: int | None, split: str | None
 ) -> NDArray[np.bool_]:
     """Return which pairs ``(C, C)`` a matrix of cosines finds closer than their classes
-    and the reference explain, by at least `MIN_SURPRISE`; see `pair_residuals`.
+    and the reference explain, by at least `MIN_SURPRISE` (see `pair_residuals`), but
+    not the nearest tenth of the pairs of the reference.
 
     The pairs of other kinds of matrices are judged by the network's similarity. No pair
     of a run without a reference or without whole matrices is a surprise.
@@ -341,9 +343,9 @@ def surprising_pairs(
         return found
     block = np.ix_(known, known)
     expected_by = reference[block].astype(np.float64)
-    found[block] = pair_residuals(fisher(similarity[block]), expected_by) >= (
-        MIN_SURPRISE
-    )
+    residuals = pair_residuals(fisher(similarity[block]), expected_by)
+    nearest = np.quantile(expected_by[np.triu_indices(len(expected_by), 1)], NEAREST)
+    found[block] = (residuals >= MIN_SURPRISE) & (expected_by <= nearest)
     return found
 
 

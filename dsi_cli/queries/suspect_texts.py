@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.records import records
+from dsi_cli.store import layout
+from dsi_cli.store.schema import SUSPECTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
 
 RATE = "at a false discovery rate of 10 %"
 NO_SUSPECTS = f"no suspects {RATE}"
+
+
+def not_sought(results: Results) -> list[str]:
+    """Return why some kinds of suspects are not sought, a line for each reason with its
+    runs.
+    """
+    runs_of: dict[str, list[str]] = {}
+    reasons = layout.earlier_options(results.path, SUSPECTS).get("reasons", {})
+    for run, reason in reasons.items():
+        runs_of.setdefault(reason, []).append(run)
+    return [f"{', '.join(runs)}: {reason}" for reason, runs in runs_of.items()]
 
 
 def suspects_or_none(results: Results) -> list[dict[str, Any]] | None:

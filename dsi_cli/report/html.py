@@ -75,6 +75,7 @@ def render(contents: PageData, title: str, digest: str) -> str:
         "runs": contents.runs,
         "overview": contents.overview,
         "suspects": contents.suspects,
+        "not_sought": contents.not_sought,
         "min_z": min_z,
     }
     return assemble(

@@ -31,7 +31,7 @@ from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
 from dsi_cli.queries.quantities import PANELS, QUANTITIES, QUESTIONS, SAI
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
-from dsi_cli.queries.suspect_texts import suspects_or_none
+from dsi_cli.queries.suspect_texts import not_sought, suspects_or_none
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
@@ -61,6 +61,7 @@ class PageData:
     lines: matrices.Lines
     # what deserves a look; None if an older version of dsi made the tables
     suspects: list[dict[str, Any]] | None = None
+    not_sought: Sequence[str] = ()  # why some kinds of suspects are not sought
 
 
 def page_data(
@@ -159,7 +160,7 @@ def page_data(
         {"run": results.names.index(row["run"]), "classes": row["members"]}
         for row in suspects or ()
     ]
-    return PageData(methods, first_screen, data, lines, suspects)
+    return PageData(methods, first_screen, data, lines, suspects, not_sought(results))
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:

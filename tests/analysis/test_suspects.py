@@ -103,7 +103,7 @@ def test_suspects_count_trained_epochs_and_runs(results):
 
 
 def test_words_of_one_sided_confusions_give_both_shares_and_the_command(results):
-    pool = suspects.Pool([suspects.RunEvidence(results, "seed0")])
+    pool = suspects.Pool([suspects.RunEvidence(results.path, "seed0")])
     _, network = pool.late["seed0"]
     counts = np.diag(np.full(100, 75.0))
     counts[4, 1], counts[1, 4] = 25.0, 0.0

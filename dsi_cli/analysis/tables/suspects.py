@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.cache import key_of
-from dsi_cli.errors import UsageError, count
+from dsi_cli.checkpoints.records import OK
+from dsi_cli.errors import count
 from dsi_cli.metrics import suspects
 from dsi_cli.metrics.suspects import MIN_CLASSES, Network, Senses, Suspect
 from dsi_cli.similarity import (
@@ -29,14 +30,17 @@ from dsi_cli.similarity import (
     centred_weight_similarity,
 )
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CONFUSIONS, CURVES, SPLITS, SUSPECTS
+from dsi_cli.store.schema import (
+    CHECKPOINTS,
+    CLASSES,
+    CONFUSIONS,
+    CURVES,
+    SPLITS,
+    SUSPECTS,
+)
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, resolve
 from dsi_cli.wordnet.similarity.path_similarity import PathRows
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_SENSES = 6  # the number of other senses of a name that are tested
 MAX_EPOCHS, MANY_CLASSES, MAX_EPOCHS_OF_MANY = 20, 256, 5
@@ -151,36 +155,41 @@ def _read_counts(path: Path) -> NDArray[np.int64]:
 class RunEvidence:
     """The evidence about the classes of a run, which its files hold."""
 
-    def __init__(self, results: Results, run: str) -> None:
-        self.results, self.run = results, run
-        classes = results.rows_of("classes", run).sort_values("class_index")
-        self.classes = classes.reset_index(drop=True)
-        every = results.epochs(run)
+    def __init__(self, out: Path, run: str) -> None:
+        self.out, self.run = out, run
+        classes = layout.read_table(out, CLASSES, run).to_pylist()
+        self.classes = sorted(classes, key=lambda row: row["class_index"])
+        checkpoints = layout.read_table(out, CHECKPOINTS, run).to_pylist()
+        usable = [row for row in checkpoints if row["status"] == OK]
+        every = sorted({row["epoch"] or 0 for row in usable})
         trained = [epoch for epoch in every if epoch != 0]
         self.epochs = trained or every
+        self.references = layout.references_of(out, run)
 
     @cached_property
     def pool(self) -> tuple[Any, ...]:
         """The classes and references, which all runs of a pool have in common."""
-        synsets = self.classes["synset"].fillna("").to_list()
-        references = self.results.references(self.run)
-        return tuple(self.names), tuple(synsets), tuple(references)
+        synsets = [row["synset"] for row in self.classes]
+        return tuple(self.names), tuple(synsets), tuple(self.references)
 
     @cached_property
     def names(self) -> list[str]:
         """The names of the classes, or else their indices."""
         return [
-            str(index) if name is None or name != name else str(name)
-            for index, name in enumerate(self.classes["name"].to_list())
+            f"class {row['class_index']}" if row["name"] is None else row["name"]
+            for row in self.classes
         ]
 
     @cached_property
     def reference(self) -> NDArray[np.float64] | None:
         """The main reference ``(C, C)``, NaN for missing classes; None without one."""
-        try:
-            values = self.results.csm("scsm", run=self.run).to_numpy(np.float64)
-        except UsageError:  # a run without labels has none
+        labels_id = self.classes[0]["labels_id"]
+        if labels_id is None or not self.references:
             return None
+        path = layout.reference_path(self.out, self.references[0], labels_id)
+        if not path.is_file():
+            return None
+        values = parquet.read_matrix(path).astype(np.float64)
         is_known = ~np.isnan(np.diagonal(values))
         return values if np.count_nonzero(is_known) >= MIN_CLASSES else None
 
@@ -206,7 +215,7 @@ class RunEvidence:
         """Return the mean confusion counts ``(C, C)`` of some epochs, by split."""
         found = {}
         for split in SPLITS:
-            folder = self.results.path, CONFUSIONS, self.run, split
+            folder = self.out, CONFUSIONS, self.run, split
             paths = [layout.split_path(*folder, epoch) for epoch in epochs]
             counts = self._of_classes(paths, _read_counts)
             if counts:
@@ -224,7 +233,7 @@ class RunEvidence:
 
     def evidence(self, epochs: Sequence[int]) -> Evidence:
         """Return the mean of the evidence over some epochs."""
-        paths = [layout.head_path(self.results.path, self.run, one) for one in epochs]
+        paths = [layout.head_path(self.out, self.run, one) for one in epochs]
         similarities, norms = [], []
         for head in self._of_classes(paths, parquet.read_weight):
             cosines = centred_weight_similarity(head[self.known])
@@ -254,37 +263,36 @@ class RunEvidence:
         path similarity of nouns.
         """
         wordnet = load_wordnet()
-        references = self.results.references(self.run)
-        if self.reference is None or references[0] != f"{wordnet.id}-path":
+        if self.reference is None or self.references[0] != f"{wordnet.id}-path":
             return None
-        rows = self.classes.iloc[self.known]
+        rows = [self.classes[index] for index in self.known]
         others = list(_other_senses(rows))
         if not others:
             return None
         owners, synsets, odds = zip(*others, strict=True)
-        nodes = [wordnet.taxonomy.node(key) for key in (*rows["wnid"], *synsets)]
+        keys = [*(row["wnid"] for row in rows), *synsets]
+        nodes = [wordnet.taxonomy.node(key) for key in keys]
         every = PathRows(np.array(nodes, dtype=np.intp), wordnet.taxonomy)
         block = every.block(len(rows), len(nodes))[:, : len(rows)]
         similarities = block.astype(np.float64)
         return Senses(np.array(owners), similarities, np.array(odds), synsets)
 
 
-def _other_senses(rows: pd.DataFrame) -> Iterator[tuple[int, str, float]]:
+def _other_senses(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[int, str, float]]:
     """Yield each other sense of the names: the position of the class, the synset, and
     its probability over that of the chosen synset.
 
     For a synset that an id or a mapping gives, the probabilities are those of the words
     alone.
     """
-    names = rows["name"].to_list()
     by_words: Sequence[Any] = ()
-    if rows["resolved_by"].isin(CERTAIN).any():
-        by_words = resolve(names)
-    for position, row in enumerate(rows.to_dict("records")):
-        candidates, scores = list(row["candidates"]), list(row["candidate_scores"])
+    if any(row["resolved_by"] in CERTAIN for row in rows):
+        by_words = resolve([row["name"] for row in rows])
+    for position, row in enumerate(rows):
+        candidates, scores = row["candidates"], row["candidate_scores"]
         if by_words and row["resolved_by"] in CERTAIN:
-            candidates = list(by_words[position].candidates)
-            scores = list(by_words[position].scores)
+            candidates = by_words[position].candidates
+            scores = by_words[position].scores
         probabilities = dict(zip(candidates, scores, strict=False))
         own = max(probabilities.get(row["synset"], MIN_PRIOR), MIN_PRIOR)
         others = [synset for synset in candidates if synset != row["synset"]]
@@ -300,22 +308,22 @@ def write(out: Path) -> bool:
     key = key_of("suspects", keys)
     if layout.earlier_options(out, SUSPECTS).get("key") == key:
         return False
-    results = Results(out)
+    runs = layout.read_table(out, CHECKPOINTS)["run"].to_pylist()
     pools: dict[Any, list[RunEvidence]] = {}
     reasons: dict[str, str] = {}
-    for run in results.names:
-        one = RunEvidence(results, run)
-        if not len(one.classes):
+    for run in dict.fromkeys(runs):
+        one = RunEvidence(out, run)
+        if not one.classes:
             continue
         if len(one.classes) > MAX_DENSE_CLASSES:
             reasons[run] = TOO_MANY
         else:
             pools.setdefault(one.pool, []).append(one)
     rows: list[dict[str, Any]] = []
-    for runs in pools.values():
-        pool = Pool(runs)
+    for of_pool in pools.values():
+        pool = Pool(of_pool)
         rows += pool.rows()
-        found = {one.run: pool.reason(one.run) for one in runs}
+        found = {one.run: pool.reason(one.run) for one in of_pool}
         reasons |= {run: reason for run, reason in found.items() if reason is not None}
     rows.sort(key=lambda row: row["q_value"])
     table = parquet.from_rows(SUSPECTS, rows)
@@ -447,7 +455,7 @@ class Pool:
         if suspect.kind == "wrong-sense":
             assert self.senses is not None
             assert fit is not None
-            used = self.first.classes["synset"][self.first.known[members[0]]]
+            used = self.first.classes[self.first.known[members[0]]]["synset"]
             return {"better": self.senses.synsets[fit], "used": used}
         if suspect.split is not None:
             shares = 100 * suspects.confusion_shares(network.counts[suspect.split])
