@@ -179,7 +179,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         },
     ),
     "compare": (
-        "compare out",
+        "compare out --group (.)",
         {
             "": (
                 (

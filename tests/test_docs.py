@@ -150,7 +150,7 @@ def test_pages_made_from_the_code_are_up_to_date(name):
 
 def test_keys_of_json_are_those_on_their_page(dsi, make_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for seed, name in enumerate("ab"):
+    for seed, name in enumerate(("a", "b", "a2", "b2")):
         run = make_run(f"runs/{name}", seed=seed)
         np.save(run / "preds.npy", [np.arange(40) // 7] * 4)
         np.save(run / "targets.npy", np.arange(40) // 5)
@@ -159,6 +159,7 @@ def test_keys_of_json_are_those_on_their_page(dsi, make_run, tmp_path, monkeypat
         if call.startswith("suspects"):
             write_suspects(tmp_path / "out", [suspect("duplicate", 0, 1, run="a")])
         printed = dsi(*call.split(), "--json").out
+        parts.pop("changes", None)  # four epochs have no phases, and so no changes
         assert {path: made["keys_at"](printed, path) for path in parts} == {
             path: made["keys"](*parts[path]) for path in parts
         }

@@ -30,7 +30,6 @@ from dsi_cli.queries.suspect_texts import (
     not_sought,
     suspects_or_none,
 )
-from dsi_cli.store.results import Results
 
 MAX_SUSPECTS = 3  # suspects that have a line
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
@@ -76,14 +75,13 @@ def print_findings(summary: Summary) -> None:
 
 def print_suspects(out: str) -> None:
     """Print the strongest suspects, a line each, and the command that lists all."""
-    results = Results(out)
-    found = suspects_or_none(results)
+    found = suspects_or_none(Path(out))
     if found is None:
         return
     if not found:
         print()
         console.print_sentence(f"{NO_SUSPECTS.capitalize()}.")
-        for line in not_sought(results):
+        for line in not_sought(Path(out)):
             console.print_sentence(f"{line}.", indent=2, hanging=4)
         return
     suspects = console.count(len(found), "suspect")

@@ -58,7 +58,7 @@ def suspects(
         console.print_json(records(shown))
     else:
         _print(shown, quiet=quiet)
-        for line in not_sought(results):
+        for line in not_sought(results.path):
             console.print_sentence(f"{line}.")
         if len(shown) < len(found):
             others = len(found) - len(shown)
@@ -71,6 +71,7 @@ def suspects(
 
 def _print(shown: pd.DataFrame, *, quiet: bool) -> None:
     """Print each suspect with its evidence and the next step."""
+    from dsi_cli.queries.records import records
     from dsi_cli.queries.suspect_texts import NO_SUSPECTS, RATE, described
 
     if not len(shown):
@@ -78,7 +79,7 @@ def _print(shown: pd.DataFrame, *, quiet: bool) -> None:
         return
     suspects = console.count(len(shown), "suspect")
     console.print_sentence(f"{suspects} {RATE}, the strongest first")
-    for row in described(shown):
+    for row in described(records(shown)):
         print()
         console.print_styled((row["kind"], "bold"), (f"   {row['rate']}", "dim"))
         console.print_sentence(row["evidence"], indent=2)

@@ -2,54 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
-from dsi_cli.errors import UsageError
-from dsi_cli.queries.records import records
 from dsi_cli.store import layout
-from dsi_cli.store.schema import SUSPECTS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dsi_cli.store.results import Results
+from dsi_cli.store.schema import CLASSES, SUSPECTS
 
 RATE = "at a false discovery rate of 10 %"
 NO_SUSPECTS = f"no suspects {RATE}"
 
 
-def not_sought(results: Results) -> list[str]:
-    """Return why some kinds of suspects are not sought, a line for each reason with its
-    runs.
+def not_sought(out: Path) -> list[str]:
+    """Return why some kinds of suspects are not sought in a results folder, a line for
+    each reason with its runs.
     """
     runs_of: dict[str, list[str]] = {}
-    reasons = layout.earlier_options(results.path, SUSPECTS).get("reasons", {})
+    reasons = layout.earlier_options(out, SUSPECTS).get("reasons", {})
     for run, reason in reasons.items():
         runs_of.setdefault(reason, []).append(run)
     return [f"{', '.join(runs)}: {reason}" for reason, runs in runs_of.items()]
 
 
-def suspects_or_none(results: Results) -> list[dict[str, Any]] | None:
-    """Return the suspects as `described` does, each with the names of its ``classes``;
-    None if an older version of dsi wrote the results.
+def suspects_or_none(out: Path) -> list[dict[str, Any]] | None:
+    """Return the suspects of a results folder as `described` does, each with the names
+    of its ``classes``; None if an older version of dsi wrote the results.
     """
-    try:
-        found = results.suspects()
-    except UsageError:
+    if not (out / SUSPECTS.path).is_file():
         return None
-    classes = results.classes.set_index(["run", "class_index"])["name"]
-    rows = described(found)
+    rows = described(layout.read_table(out, SUSPECTS).to_pylist())
+    names = {
+        (one["run"], one["class_index"]): one["name"]
+        for one in layout.read_table(out, CLASSES).to_pylist()
+        if rows
+    }
     for row in rows:
-        names = classes.loc[row["run"]].loc[row["members"]]
+        of_row = [names[row["run"], member] for member in row["members"]]
         row["classes"] = ", ".join(
-            name if isinstance(name, str) else str(index)
-            for index, name in names.items()
+            f"class {member}" if name is None else name
+            for member, name in zip(row["members"], of_row, strict=True)
         )
     return rows
 
 
-def described(found: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table of suspects, each with its false discovery rate as
-    text, ``rate``.
+def described(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of the table of suspects, each with its false discovery rate as text,
+    ``rate``.
     """
-    return [row | {"rate": f"q = {row['q_value']:.2g}"} for row in records(found)]
+    return [{**row, "rate": f"q = {row['q_value']:.2g}"} for row in rows]

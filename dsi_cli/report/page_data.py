@@ -155,12 +155,14 @@ def page_data(
     methods = [_method(results, run) for run in results.names]
     first_screen = overview.overview(results, findings)
     data["tiles"] = [tile["rows"] for tile in first_screen["tiles"]]
-    suspects = suspects_or_none(results)
+    suspects = suspects_or_none(results.path)
     data["suspects"] = [
         {"run": results.names.index(row["run"]), "classes": row["members"]}
         for row in suspects or ()
     ]
-    return PageData(methods, first_screen, data, lines, suspects, not_sought(results))
+    return PageData(
+        methods, first_screen, data, lines, suspects, not_sought(results.path)
+    )
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:
