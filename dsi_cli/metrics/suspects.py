@@ -649,9 +649,12 @@ def dead_p_values(norms: Values | None, counts: Mapping[str, Values]) -> Values:
     """
     tests = []
     if norms is not None:
-        p_values = class_p_values(-np.log(np.maximum(norms, 1e-12)))
         is_short = norms <= MAX_DEAD_LENGTH * np.median(norms)
-        tests.append(np.where(is_short, p_values, 1.0))
+        p_values = np.ones(len(norms))
+        if is_short.any():
+            lengths = np.maximum(norms, 1e-12)
+            p_values[is_short] = class_p_values(-np.log(lengths))[is_short]
+        tests.append(p_values)
     for of_split in counts.values():
         samples, predicted = of_split.sum(axis=1), of_split.sum(axis=0)
         is_collapsed = 2 * np.count_nonzero(predicted) < len(of_split)
