@@ -28,7 +28,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
 from dsi_cli.analysis.semantics import class_labels
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.names import natural_key
+from dsi_cli.checkpoints.file_names import natural_key
 from dsi_cli.checkpoints.records import OK, SKIPPED, Record
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
 from dsi_cli.labels import files

@@ -34,7 +34,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.checkpoints.discovery import TrainingRun, printable
-from dsi_cli.checkpoints.names import ORDER
+from dsi_cli.checkpoints.file_names import ORDER
 from dsi_cli.checkpoints.records import SKIPPED, Record, unconfirmed_head
 from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
 from dsi_cli.engines import Engine

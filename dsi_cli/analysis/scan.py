@@ -44,10 +44,10 @@ from dsi_cli.checkpoints.discovery import (
     find_other_files,
     printable,
 )
+from dsi_cli.checkpoints.file_names import ORDER, natural_key
 from dsi_cli.checkpoints.folders import TRACKER_FOLDERS
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.log_numbers import EpochNumbers, find_shift, shift_by_values
-from dsi_cli.checkpoints.names import ORDER, natural_key
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.checkpoints.trainers import HUGGING_FACE
 from dsi_cli.checkpoints.training_logs import (

@@ -22,12 +22,12 @@ from dsi_cli.checkpoints import (
     epochs,
     head_weight,
     layers,
-    names,
     trainers,
     training_logs,
 )
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.file_access import read_json_or_none
+from dsi_cli.checkpoints.file_names import CONTENTS, ORDER
 from dsi_cli.checkpoints.formats import (
     WHOLE_FOLDERS,
     CheckpointContent,
@@ -357,7 +357,7 @@ def _describe(
     if type(fold) is int:
         record = replace(record, fold=f"fold{fold}")
     if saved_epoch is not None and record.epoch is None:
-        source = names.CONTENTS if saved_epoch.is_numbered else names.ORDER
+        source = CONTENTS if saved_epoch.is_numbered else ORDER
         record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)
     if file.step_folder is not None:
         record = _with_hugging_face_state(record, file, file.step_folder.name)

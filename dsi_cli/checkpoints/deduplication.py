@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from dsi_cli.checkpoints import epochs, names, trainers, training_logs
+from dsi_cli.checkpoints import epochs, file_names, trainers, training_logs
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 
 
@@ -51,7 +51,7 @@ def sort_by_epoch(records: Iterable[Record]) -> list[Record]:
         key=lambda record: (
             record.epoch_number,
             record.step or 0,
-            names.natural_key(record.path),
+            file_names.natural_key(record.path),
         ),
     )
 
@@ -77,8 +77,8 @@ def stores_next_epoch(records: Sequence[Record]) -> bool:
     """
     gaps = []
     for record in originals(records):
-        number = names.number_at_end(record.name)
-        if record.epoch_source == names.CONTENTS and number is not None:
+        number = file_names.number_at_end(record.name)
+        if record.epoch_source == file_names.CONTENTS and number is not None:
             gaps.append(record.epoch_number - number)
     return len(gaps) > 1 and set(gaps) == {1}
 
@@ -93,7 +93,9 @@ def file_path(record: Record) -> str:
 def is_copy(record: Record) -> bool:
     """Return whether a file's name is that of a copy: ``best.pt``, ``last.ckpt``."""
     is_repository = record.path.startswith("hf://")
-    return names.is_copy(record.name) and not (is_repository and "@" in record.name)
+    return file_names.is_copy(record.name) and not (
+        is_repository and "@" in record.name
+    )
 
 
 def _fail(record: Record, reason: str, code: str) -> Record:
@@ -104,7 +106,7 @@ def _without_fraction(record: Record) -> Record:
     """Return the record; it is failed if only its name states its epoch, which is a
     fraction.
     """
-    fractions = names.parse(record.name).of_kind("fraction")
+    fractions = file_names.parse(record.name).of_kind("fraction")
     is_undated = record.status == OK and (record.epoch, record.step) == (None, None)
     if not fractions or not is_undated:
         return record
@@ -125,7 +127,7 @@ def _number_by_step(records: Sequence[Record]) -> list[Record]:
     for record in records:
         if record.status == OK and record.step in order and not is_secondary(record):
             epoch = order[record.step]
-            record = replace(record, epoch=epoch, epoch_source=names.ORDER)
+            record = replace(record, epoch=epoch, epoch_source=file_names.ORDER)
         numbered.append(record)
     return numbered
 
@@ -146,9 +148,9 @@ def _skip_copies(records: Sequence[Record]) -> list[Record]:
     result = []
     for record in records:
         twin = numbered.get(record.fingerprint or "")
-        is_dated = record.status == OK and record.epoch_source == names.CONTENTS
+        is_dated = record.status == OK and record.epoch_source == file_names.CONTENTS
         if twin is not None and is_dated and is_secondary(record):
-            is_named = is_copy(record) and twin.epoch_source == names.FILE_NAME
+            is_named = is_copy(record) and twin.epoch_source == file_names.FILE_NAME
             is_final = record.trainer == trainers.HUGGING_FACE
             gap = record.epoch_number - twin.epoch_number
             if is_named or is_final or abs(gap) == 1:
@@ -172,7 +174,7 @@ def _with_epochs_completed(
         counts_from = record.counts_from
         if counts_from is None:
             counts_from = common
-        if record.epoch_source == names.ORDER:
+        if record.epoch_source == file_names.ORDER:
             counts_from = None  # the position in an order is not the trainer's number
         completed = epochs.epochs_completed(record.epoch, counts_from)
         # Lightning also numbers the state before training 0.
@@ -211,7 +213,7 @@ def _resolve_epoch(records: Sequence[Record]) -> list[Record]:
     def precedence(index: int) -> tuple[Any, ...]:
         record = records[index]
         step = 1 if record.step is None else -record.step
-        key = names.natural_key(record.path)
+        key = file_names.natural_key(record.path)
         return is_copy(record), step, is_secondary(record), key
 
     for index in sorted(range(len(records)), key=precedence):
@@ -262,14 +264,14 @@ def is_secondary(record: Record) -> bool:
     """
     path = PurePosixPath(file_path(record))
     name, folder = record.name, path.parent.name
-    is_in_step = names.is_step_folder(folder) or folder.isdecimal()
+    is_in_step = file_names.is_step_folder(folder) or folder.isdecimal()
     has_number = is_in_step or any(map(str.isdigit, path.name))
     is_final = (
         record.trainer == trainers.HUGGING_FACE
-        and record.epoch_source == names.CONTENTS
-        and not names.is_step_folder(path.name)
+        and record.epoch_source == file_names.CONTENTS
+        and not file_names.is_step_folder(path.name)
     )
-    return names.is_copy(name) or not has_number or is_final
+    return file_names.is_copy(name) or not has_number or is_final
 
 
 def originals(records: Iterable[Record]) -> list[Record]:

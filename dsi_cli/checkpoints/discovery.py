@@ -19,6 +19,7 @@ from pathlib import Path, PurePath
 
 from dsi_cli.checkpoints import folders
 from dsi_cli.checkpoints.epochs import EpochAndStep
+from dsi_cli.checkpoints.file_names import natural_key
 from dsi_cli.checkpoints.folders import (
     FolderContents,
     Folders,
@@ -26,7 +27,6 @@ from dsi_cli.checkpoints.folders import (
     other_parts,
 )
 from dsi_cli.checkpoints.name_pattern import NamePattern, example_of, option_text
-from dsi_cli.checkpoints.names import natural_key
 from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.facts import Fact, fact

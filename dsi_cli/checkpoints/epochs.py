@@ -14,8 +14,15 @@ from contextlib import suppress
 from math import floor, isfinite
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints import names
-from dsi_cli.checkpoints.names import CONTENTS, FILE_NAME, FOLDER_NAME
+from dsi_cli.checkpoints.file_names import (
+    CONTENTS,
+    FILE_NAME,
+    FOLDER_NAME,
+    MIN_STEP_NUMBER,
+    epoch_alone,
+    is_copy,
+    parse,
+)
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, UnreadableError
 
@@ -47,7 +54,9 @@ class EpochAndStep(NamedTuple):
     """The time in training at which a checkpoint was written."""
 
     epoch: int | None = None
-    source: str | None = None  # the source of ``epoch``, by `dsi_cli.checkpoints.names`
+    source: str | None = (
+        None  # the source of ``epoch``, by `dsi_cli.checkpoints.file_names`
+    )
     step: int | None = None
     # True if a revision has a trainer's state, which has precedence
     has_state: bool = False
@@ -66,12 +75,12 @@ def epoch_and_step(tree: Any, file_names: Sequence[str]) -> EpochAndStep:
     name = file_names[0]
     epoch = _epoch_in_contents(tree, name, step)
     # A copy (best, last) with a negative epoch is dated by its name.
-    if epoch is not None and not (epoch < 0 and names.is_copy(name)):
+    if epoch is not None and not (epoch < 0 and is_copy(name)):
         return EpochAndStep(epoch, CONTENTS, step)
     for name, source in zip(file_names, (FILE_NAME, FOLDER_NAME), strict=False):
         if step is None:
-            step = names.parse(name).step
-        epoch = names.epoch_alone(name)
+            step = parse(name).step
+        epoch = epoch_alone(name)
         if epoch is not None:
             return EpochAndStep(epoch, source, step)
     return EpochAndStep(None, None, step)
@@ -101,14 +110,14 @@ def _epoch_in_contents(tree: Any, name: str, step: int | None) -> int | None:
         epoch
         and isinstance(version, str)
         and _STORES_NEXT_EPOCH.match(version)
-        and names.epoch_alone(name) != epoch
+        and epoch_alone(name) != epoch
     ):
         epoch -= 1
     if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
         # (model, optimizer, epoch): its only whole number is the epoch, unless it is
         # large enough for a step.
         numbers = [value for value in tree if type(value) is int]
-        if len(numbers) == 1 and 0 <= numbers[0] < names.MIN_STEP_NUMBER:
+        if len(numbers) == 1 and 0 <= numbers[0] < MIN_STEP_NUMBER:
             epoch = numbers[0]
     return epoch
 
@@ -120,7 +129,7 @@ def _stated_epoch(tree: Any, name: str, step: int | None) -> int | None:
     stated = _first_number(tree, EPOCH_KEYS)
     if stated is None or stated.is_integer() or step is not None:
         return None if stated is None else floor(stated)
-    if names.epoch_alone(name) is None:
+    if epoch_alone(name) is None:
         raise UnreadableError(
             fraction_of_epoch(f"{stated:g}"), code="fraction-of-epoch", epoch=stated
         )

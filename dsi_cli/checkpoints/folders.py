@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dsi_cli.checkpoints import names
+from dsi_cli.checkpoints import file_names
 from dsi_cli.checkpoints.epochs import EpochAndStep
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import UNREAD_SUFFIXES, WHOLE_FOLDERS, is_checkpoint
@@ -144,7 +144,7 @@ def search_folder(top: Place, folders: Folders) -> None:
 def model_file(files: Collection[str]) -> str | None:
     """Return the one of some files that makes their folder one checkpoint, or None."""
     has_epochs = any(
-        name.lower().endswith(SUFFIXES) and names.parse(name).epoch is not None
+        name.lower().endswith(SUFFIXES) and file_names.parse(name).epoch is not None
         for name in files
     )
     for name in MODEL_FILES:
@@ -165,25 +165,25 @@ def step_folder(
     """
     model = model_file(files)
     is_step = model in WHOLE_FOLDERS or (
-        names.is_step_folder(folder.name) and not (is_top and model is None)
+        file_names.is_step_folder(folder.name) and not (is_top and model is None)
     )
     # A part of a checkpoint is alone in its folder: ``iter_500/mp_rank_00/model.pt``.
     if (
         not is_top
-        and names.is_step_folder(folder.parent.name)
-        and not names.parse(folder.name).of_kind("setting")
+        and file_names.is_step_folder(folder.parent.name)
+        and not file_names.parse(folder.name).of_kind("setting")
     ):
         weights = [name for name in files if name.lower().endswith(SUFFIXES)]
         is_step = (
             is_step
             or model is not None
-            or (len(weights) == 1 and not names.is_copy(weights[0]))
+            or (len(weights) == 1 and not file_names.is_copy(weights[0]))
         )
     # The checkpoint is ``checkpoint-500`` of ``checkpoint-500/global_step500``, and
     # ``7`` of ``7/default``.
     step = folder
     while is_step and (
-        names.is_step_folder(step.parent.name)
+        file_names.is_step_folder(step.parent.name)
         or (step.name == "default" and step.parent.name.isdecimal())
     ):
         step = step.parent
@@ -225,11 +225,16 @@ def join_copies(folders: Folders) -> None:
     for folder, contents in list(folders.items()):
         run = folders.get(folder.parent)
         has_steps = run is not None and any(
-            step is not None and names.is_step_folder(step.name)
+            step is not None and file_names.is_step_folder(step.name)
             for _, _, step in run.files
         )
         is_model = [step for _, _, step in contents.files] == [folder]
-        if run is not None and has_steps and is_model and names.is_copy(folder.name):
+        if (
+            run is not None
+            and has_steps
+            and is_model
+            and file_names.is_copy(folder.name)
+        ):
             run.files += contents.files
             run.ignored += contents.ignored
             del folders[folder]

@@ -11,11 +11,11 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.checkpoints import folders, names
+from dsi_cli.checkpoints import file_names, folders
 from dsi_cli.checkpoints.epochs import EpochAndStep
 from dsi_cli.checkpoints.file_access import read_json_or_none
+from dsi_cli.checkpoints.file_names import natural_key, read_names
 from dsi_cli.checkpoints.folders import FolderContents, Folders
-from dsi_cli.checkpoints.names import natural_key, read_names
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.remote import urls
@@ -196,12 +196,14 @@ def _moments(
                 and (epoch, step) == (None, None)
                 and _FINAL_TITLE.search(text)
             )
-            source = names.COMMIT_TITLE if are_commits else names.REVISION_NAME
+            source = (
+                file_names.COMMIT_TITLE if are_commits else file_names.REVISION_NAME
+            )
             moments.append(
                 EpochAndStep(epoch, source, step, has_state and not is_final)
             )
         else:
-            moments.append(EpochAndStep(index, names.ORDER, None))
+            moments.append(EpochAndStep(index, file_names.ORDER, None))
     return moments
 
 

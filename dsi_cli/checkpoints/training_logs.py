@@ -38,9 +38,9 @@ from typing import IO, Any, NamedTuple
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
+from dsi_cli.checkpoints.file_names import natural_key
 from dsi_cli.checkpoints.folders import SUFFIXES
 from dsi_cli.checkpoints.log_numbers import EpochNumbers
-from dsi_cli.checkpoints.names import natural_key
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, first_line
 from dsi_cli.remote import download

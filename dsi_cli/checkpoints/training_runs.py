@@ -9,7 +9,7 @@ words or its weights, or to the only one.
 
 Numbers without a word for epoch or step (``m_1.pt``, ``m_2.pt``) are epochs only if the
 class vectors of two successive checkpoints are related. Otherwise dsi asks, as for all
-names that `dsi_cli.checkpoints.names` cannot read.
+names that `dsi_cli.checkpoints.file_names` cannot read.
 
 Checkpoints whose head grows (a class-incremental training with 10, 20, ... classes) are
 one training only if all of this holds:
@@ -34,10 +34,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import deduplication, names, trainers
+from dsi_cli.checkpoints import deduplication, file_names, trainers
 from dsi_cli.checkpoints.discovery import TrainingRun, relative_name
+from dsi_cli.checkpoints.file_names import Reading
 from dsi_cli.checkpoints.name_pattern import NamePattern, option_text
-from dsi_cli.checkpoints.names import Reading
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.errors import listed
 from dsi_cli.facts import Fact, fact
@@ -183,7 +183,7 @@ def _readings(run: TrainingRun, records: Sequence[Record]) -> dict[str, Reading]
         texts.append("" if is_revision else text)
         stated.append(record.epoch if _is_settled(record) else None)
         steps.append(record.step)
-    found = names.read_names(texts, stated, steps)
+    found = file_names.read_names(texts, stated, steps)
     return {
         record.path: reading for record, reading in zip(records, found, strict=True)
     }
@@ -191,7 +191,12 @@ def _readings(run: TrainingRun, records: Sequence[Record]) -> dict[str, Reading]
 
 def _is_settled(record: Record) -> bool:
     """Return whether the name does not change the epoch of a record."""
-    from_name = (None, names.FILE_NAME, names.FOLDER_NAME, names.NAME_PATTERN)
+    from_name = (
+        None,
+        file_names.FILE_NAME,
+        file_names.FOLDER_NAME,
+        file_names.NAME_PATTERN,
+    )
     return (
         record.trainer == trainers.HUGGING_FACE or record.epoch_source not in from_name
     )
@@ -211,8 +216,10 @@ def _with_moment_in_name(record: Record, reading: Reading) -> Record:
     step = reading.step if record.step is None else record.step
     source = None
     if reading.epoch is not None:
-        is_folder = record.epoch_source == names.FOLDER_NAME or "." not in record.name
-        source = names.FOLDER_NAME if is_folder else names.FILE_NAME
+        is_folder = (
+            record.epoch_source == file_names.FOLDER_NAME or "." not in record.name
+        )
+        source = file_names.FOLDER_NAME if is_folder else file_names.FILE_NAME
     return replace(record, epoch=reading.epoch, epoch_source=source, step=step)
 
 
@@ -238,7 +245,10 @@ def _read_by_pattern(
         if moment.epoch is None and not _is_settled(record):
             record = replace(record, epoch=None, epoch_source=None)
         if moment.epoch is not None and record.entry is None:
-            if record.epoch_source == names.CONTENTS and record.epoch != moment.epoch:
+            if (
+                record.epoch_source == file_names.CONTENTS
+                and record.epoch != moment.epoch
+            ):
                 differing.append((record, moment.epoch))
             record = _with_epoch_of_pattern(record, moment.epoch)
         dated.append(record)
@@ -261,11 +271,14 @@ def _with_epoch_of_pattern(record: Record, epoch: int) -> Record:
     epochs does not change.
     """
     counts_from = record.counts_from
-    stated = record.epoch if record.epoch_source == names.CONTENTS else None
+    stated = record.epoch if record.epoch_source == file_names.CONTENTS else None
     if counts_from is not None and stated is not None:
         counts_from += epoch - stated
     return replace(
-        record, epoch=epoch, epoch_source=names.NAME_PATTERN, counts_from=counts_from
+        record,
+        epoch=epoch,
+        epoch_source=file_names.NAME_PATTERN,
+        counts_from=counts_from,
     )
 
 
@@ -350,12 +363,12 @@ def _ask_if_single(trainings: Sequence[Training]) -> None:
     epochs = {record.epoch for record in records}
     are_single = len(records) == len(trainings) == len(epochs) > 1
     are_words = not any(re.search(r"\d", training.label) for training in trainings)
-    are_in_contents = all(one.epoch_source == names.CONTENTS for one in records)
+    are_in_contents = all(one.epoch_source == file_names.CONTENTS for one in records)
     if not (are_single and are_words and are_in_contents):
         return
     files = listed([record.name for record in records], 3)
     suffix = PurePosixPath(records[0].name).suffix
-    advice = names.either_option(
+    advice = file_names.either_option(
         option_text(f"{{}}{suffix}"), option_text(f"{{run}}{suffix}")
     )
     question = (
@@ -387,11 +400,11 @@ def _ask_if_unrelated(
         later = head
     name = ordered[0].name
     files = listed([record.name for record in ordered], 3)
-    epochs = option_text(names.pattern_of(name, "epoch"))
-    trainings = option_text(names.pattern_of(name, "run"))
+    epochs = option_text(file_names.pattern_of(name, "epoch"))
+    trainings = option_text(file_names.pattern_of(name, "run"))
     training.question = (
         f"the names do not show the epochs: the class vectors of {files} are unrelated"
-        f" (80 degrees or more); {names.either_option(epochs, trainings)}"
+        f" (80 degrees or more); {file_names.either_option(epochs, trainings)}"
     )
 
 

@@ -57,28 +57,28 @@ def suspects(
     if as_json:
         console.print_json(records(shown))
     else:
-        _print(shown, quiet=quiet)
+        _print(shown, len(found) - len(shown), quiet=quiet)
         for line in not_sought(results.path):
             console.print_sentence(f"{line}.")
-        if len(shown) < len(found):
-            others = len(found) - len(shown)
-            console.print_sentence(
-                f"{console.count(others, 'suspect')} of other kinds."
-            )
     is_failure = found["kind"].isin(fail_on or ()).any()
     return SUSPECT if is_failure else DONE
 
 
-def _print(shown: pd.DataFrame, *, quiet: bool) -> None:
-    """Print each suspect with its evidence and the next step."""
+def _print(shown: pd.DataFrame, others: int, *, quiet: bool) -> None:
+    """Print each suspect with its evidence and the next step, and the number of
+    ``others``, whose kinds were not asked for.
+    """
     from dsi_cli.queries.records import records
     from dsi_cli.queries.suspect_texts import NO_SUSPECTS, RATE, described
 
-    if not len(shown):
+    if len(shown):
+        suspects = console.count(len(shown), "suspect")
+        console.print_sentence(f"{suspects} {RATE}, the strongest first")
+    elif not others:
         console.print_sentence(NO_SUSPECTS)
-        return
-    suspects = console.count(len(shown), "suspect")
-    console.print_sentence(f"{suspects} {RATE}, the strongest first")
+    if others:
+        of_others = console.count(others, "suspect")
+        console.print_sentence(f"{of_others} of other kinds not shown")
     for row in described(records(shown)):
         print()
         console.print_styled((row["kind"], "bold"), (f"   {row['rate']}", "dim"))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.child_process import FileContents, dtype_name
 from dsi_cli.checkpoints.file_access import parse_json_or_none
-from dsi_cli.checkpoints.names import natural_key
+from dsi_cli.checkpoints.file_names import natural_key
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 

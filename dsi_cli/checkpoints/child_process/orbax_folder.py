@@ -18,7 +18,7 @@ import tensorstore
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.child_process import FileContents, dtype_name
-from dsi_cli.checkpoints.names import natural_key
+from dsi_cli.checkpoints.file_names import natural_key
 from dsi_cli.errors import PendingError, UnreadableError
 
 # the driver of an array by the name of its metadata file

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.file_access import find_sibling
+from dsi_cli.checkpoints.file_names import natural_key
 from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_source
-from dsi_cli.checkpoints.names import natural_key
 from dsi_cli.checkpoints.tensors import (
     PartReader,
     Storage,

@@ -5,14 +5,14 @@
 import pytest
 from helpers import errors
 
-from dsi_cli.checkpoints.name_pattern import NamedMoment, NamePattern, example_of
-from dsi_cli.checkpoints.names import (
+from dsi_cli.checkpoints.file_names import (
     epoch_alone,
     is_step_folder,
     natural_key,
     parse,
     read_names,
 )
+from dsi_cli.checkpoints.name_pattern import NamedMoment, NamePattern, example_of
 
 ALONE = {
     (0, None): "model_epoch_0.pth",
