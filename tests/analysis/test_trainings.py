@@ -96,7 +96,7 @@ def test_analyze_labels_of_one_network_fail_the_other_network(ckpts, dsi):
     )
     assert found.code == errors.PARTIAL, found.err
     assert "imagenet.pt cannot be used: has 9 classes, labels" in found.err
-    assert "0 classes" not in found.out + found.err
+    assert " 0 classes" not in found.out + found.err
 
 
 def test_analyze_runs_that_later_files_join_leave_no_results(dsi, tmp_path):
