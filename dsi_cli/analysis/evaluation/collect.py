@@ -51,6 +51,9 @@ from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, RunFolders
 from dsi_cli.predictions.result import EvaluationResult
 
+CLASS_ORDER = ("class-order-sorted", "class-order-as-text")
+"""The codes of facts about an order of classes that no labels state."""
+
 # takes a stage in words, the number of things done, and their total
 ReportProgress = Callable[[str, int, int], None]
 # the number of parts of a result's origin that can be shown to the user
@@ -203,10 +206,10 @@ def prepare_evaluations(
         files.require_runs(predictions, usable)
     for run in runs:
         sources: dict[str, PredictionSource] = {}
-        noticed: Mapping[str, Sequence[Fact]] = {}
+        noticed: dict[str, Sequence[Fact]] = {}
         earlier = previous.get(run.name, PlannedRun())
         if run.usable and labels[run.name].classes:
-            sources, noticed = _sources(
+            sources, of_sources = _sources(
                 run,
                 labels[run.name],
                 options,
@@ -214,11 +217,14 @@ def prepare_evaluations(
                 predictions,
                 evaluations.add_images,
             )
-        # Results of an earlier call count without a source, and so do the facts, which
-        # depend on whether labels are given.
-        had_labels = "labels" in (earlier.settings or {})
-        if had_labels == (run.given is not None):
-            noticed = {**earlier.noticed, **noticed}
+            noticed |= of_sources
+        # Results of an earlier call count without a source, and so do the facts, but
+        # labels that are given answer the question of the classes' order.
+        for name, remembered in earlier.noticed.items():
+            holding = remembered
+            if run.given is not None:
+                holding = [one for one in remembered if one.code not in CLASS_ORDER]
+            noticed.setdefault(name, holding)
         evaluations.noticed[run.name] = noticed
         facts = list(chain(*evaluations.noticed[run.name].values()))
         checkpoints = {one.record.path: one for one in earlier.checkpoints}
