@@ -289,7 +289,9 @@ SUSPECTS = Table(
         "q_value", FLOAT, "false discovery rate at which this suspect is on the list"
     ),
     Column("epochs", INTEGER, "epochs of the run that show the suspect, each alone"),
-    Column("of_epochs", INTEGER, "stored epochs of the run after the first training"),
+    Column(
+        "of_epochs", INTEGER, "trained epochs of the run that were tested, at most 20"
+    ),
     Column("seeds", INTEGER, "runs with these classes that show the suspect"),
     Column("evidence", TEXT, "a sentence that names all classes concerned"),
     Column("next_step", TEXT, "what to do, for example a command"),

@@ -227,9 +227,11 @@ def test_find_a_duplicate_that_predictions_tell_apart_returns_mislabelled_images
     assert ("mislabelled-images", {4, 50}) in found(network(weight, counts=counts))
 
 
-def test_find_one_sided_confusions_returns_mislabelled_images():
+@pytest.mark.parametrize("confused", [14, 60])
+def test_find_one_sided_confusions_returns_mislabelled_images(confused):
+    """Also if the class is predicted more often as the other one than as itself."""
     counts = np.diag(np.full(CLASSES, 40.0)) + 0.5
-    counts[4, 50] += 14
+    counts[4, 50] += confused
     of_network = network(vectors(0), counts={"train": counts})
     (suspect,) = suspects.find(of_network)
     assert (suspect.kind, suspect.members) == ("mislabelled-images", (4, 50))
@@ -274,6 +276,15 @@ def test_dead_classes_returns_short_vectors_and_classes_that_are_never_predicted
     counts[9] = np.roll(counts[9], 1)
     dead = suspects.dead_classes(norms, {"test": counts})
     assert [suspect.members for suspect in dead] == [(7,), (9,)]
+
+
+def test_dead_classes_leaves_out_vectors_of_more_than_half_the_median_length():
+    """Nearly equal lengths would make a slightly shorter one significant."""
+    norms = np.random.default_rng(11).normal(1.0, 0.01, CLASSES)
+    norms[7] = 0.8
+    assert suspects.dead_classes(norms, {}) == []
+    norms[7] = 0.4
+    assert [one.members for one in suspects.dead_classes(norms, {})] == [(7,)]
 
 
 def test_dead_classes_of_a_collapsed_network_returns_nothing():
