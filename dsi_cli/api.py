@@ -50,8 +50,7 @@ def analyze(
 
     Parameters
     ----------
-    checkpoints : one or several files, folders or glob patterns, or URLs of these, or
-        runs of a tracker (``mlflow:RUN``, ``wandb:ENTITY/PROJECT/RUN``).
+    checkpoints : one or several files, folders or glob patterns, or URLs of these.
     out : the output folder; a second call brings it up to date and reads only what is
         new.
     **options : the options of ``dsi analyze``, and those of Python alone.

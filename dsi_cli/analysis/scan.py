@@ -54,7 +54,6 @@ from dsi_cli.checkpoints.training_logs import (
     TrainingLog,
     find_log,
     other_logs,
-    read_tracked_log,
 )
 from dsi_cli.engines import Engine
 from dsi_cli.errors import NothingToAnalyseError, count
@@ -302,9 +301,7 @@ def _join_log(
 
 
 def _log_option(path: Place) -> str:
-    """Return the option that names a log; a tracker's log must be exported first."""
-    if isinstance(path, Path) and not path.exists():
-        return "--log FILE with these values as CSV"
+    """Return the option that names a log."""
     return shlex.join(["--log", printable(str(path))])
 
 
@@ -375,16 +372,11 @@ def _places_of_log(training: TrainingRun, *, is_only_child: bool) -> list[Place]
 
 
 def _find_log(training: TrainingRun, places: Sequence[Place]) -> TrainingLog | None:
-    """Return the log of a run in one of these folders, or that of its tracker.
+    """Return the log of a run in one of these folders.
 
     A log next to the checkpoints of several trainings counts only for the training with
     the folder's name, since nothing says which training wrote it.
     """
     if training.is_part:
         return None
-    if (
-        training.tracked is not None
-        and (log := read_tracked_log(training.tracked)) is not None
-    ):
-        return log
     return find_log(places)

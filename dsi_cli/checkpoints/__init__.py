@@ -2,8 +2,7 @@
 
 ``discovery``          finds checkpoints under given paths and groups them by run
 ``folders``            finds the checkpoints in folders, by names and contents of files
-``revisions``          finds the checkpoints of a repository's revisions and of a
-                       tracker's artifacts
+``revisions``          finds the checkpoints of a repository's revisions
 ``checkpoint_reader``  describes one checkpoint as a `Record`, and reads its head or all
                        weights
 ``formats``            reads one container format per module: lists tensors with shapes,

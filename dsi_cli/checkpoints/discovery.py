@@ -27,11 +27,11 @@ from dsi_cli.checkpoints.folders import (
     other_parts,
 )
 from dsi_cli.checkpoints.name_pattern import NamePattern, example_of, option_text
-from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
+from dsi_cli.checkpoints.revisions import search_revisions
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.facts import Fact, fact
 from dsi_cli.remote import locations, urls
-from dsi_cli.remote.locations import Place, TrackedRun, find_tracked_runs
+from dsi_cli.remote.locations import Place
 from dsi_cli.store.layout import folder_key, unique_run
 
 _NANO = 10**9
@@ -113,8 +113,6 @@ class TrainingRun:
     question: str | None = None
     """The reason why dsi asks for ``--names``, and uses none of the checkpoints."""
     facts: tuple[Fact, ...] = ()  # what was noticed about the names
-    # the run of an experiment tracker, which has the curves
-    tracked: TrackedRun | None = None
 
 
 def discover(
@@ -196,16 +194,14 @@ def _with_facts_about_numbers(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
     return noted
 
 
-def _join_given_folders(found: Folders, given: Sequence[Place | TrackedRun]) -> Folders:
+def _join_given_folders(found: Folders, given: Sequence[Place]) -> Folders:
     """Return the checkpoints under each given folder as those of one folder."""
-    tops = [
-        path for path in given if not isinstance(path, TrackedRun) and path.is_dir()
-    ]
+    tops = [path for path in given if path.is_dir()]
     tops.sort(key=lambda path: len(path.parts))
     joined: Folders = {}
     for folder, contents in found.items():
         around = [top for top in tops if top == folder or top in folder.parents]
-        if contents.tracked is not None or not around:
+        if not around:
             joined[folder] = contents
             continue
         whole = joined.setdefault(around[0], FolderContents())
@@ -296,12 +292,10 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _search(paths: Iterable[Place | TrackedRun]) -> Folders:
+def _search(paths: Iterable[Place]) -> Folders:
     found: Folders = {}
     for path in paths:
-        if isinstance(path, TrackedRun):
-            search_tracked_run(path, found)
-        elif path.is_dir():
+        if path.is_dir():
             folders.search_folder(path, found)
         else:
             # A file that the user named is a checkpoint, whatever it contains.
@@ -314,15 +308,10 @@ def _search(paths: Iterable[Place | TrackedRun]) -> Folders:
     return found
 
 
-def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | TrackedRun]:
-    """Yield the files, folders and tracked runs to which paths, patterns and URLs
-    refer.
-    """
+def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
+    """Yield the files and folders to which paths, patterns and URLs refer."""
     for path in paths:
-        runs = find_tracked_runs(os.fspath(path))
-        if runs is not None:
-            yield from runs
-        elif urls.scheme_of(path) is not None:
+        if urls.scheme_of(path) is not None:
             url = os.fspath(path)
             matches = locations.match_url(url)
             if not matches:
@@ -417,7 +406,6 @@ def _training_run(
         tuple(distinct.values()),
         contents.ignored,
         facts=facts,
-        tracked=contents.tracked,
     )
 
 
@@ -444,10 +432,7 @@ def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
             names[folder] = "/".join(common) or min(known_names, key=len)
             taken.add(folder_key(names[folder]))
             continue
-        unique = suffixes[folder]
-        name = printable(found[folder].name or "/".join(unique)) or "root"
-        if found[folder].name and folder_key(name) in taken:  # two runs of a tracker
-            name += "/" + "/".join(unique)
+        name = printable("/".join(suffixes[folder])) or "root"
         if name in known:
             message = (
                 f"the output has a run {name!r} from {known[name]}, and {text} would be"

@@ -174,7 +174,6 @@ class _RemoteRanges:
 
     def close(self) -> None:
         self._cache.clear()
-        self._path.release()
 
     def _range_to_request(self, offset: int, size: int) -> tuple[int, int]:
         """Return a range with the needed bytes and with the bytes that are probably

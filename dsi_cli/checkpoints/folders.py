@@ -20,7 +20,7 @@ from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import UNREAD_SUFFIXES, WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.errors import CheckpointError
 from dsi_cli.remote import locations
-from dsi_cli.remote.locations import Place, TrackedRun
+from dsi_cli.remote.locations import Place
 
 SUFFIXES = (
     ".pt",
@@ -118,8 +118,6 @@ class FolderContents:
     # the first of the other files that may contain weights in a form that dsi does not
     # read
     unread: Place | None = None
-    name: str | None = None  # the name of the run in its tracker
-    tracked: TrackedRun | None = None
 
 
 Folders = dict[Place, FolderContents]

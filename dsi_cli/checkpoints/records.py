@@ -82,8 +82,6 @@ class Record:
         parts = re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}(?=/|$)", r"@\1", self.path).split(
             "/"
         )
-        if parts[0] == "wandb:":
-            return "/".join(parts[-2:])
         if parts[0] == "hf:":
             revision = next(
                 (index for index, part in enumerate(parts) if "@" in part), None

@@ -1,6 +1,4 @@
-"""Find the checkpoint of each revision of a repository, or of each version of a
-tracker's artifact, with its epoch and step.
-"""
+"""Find the checkpoint of each revision of a repository, with its epoch and step."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from dsi_cli.checkpoints.folders import FolderContents, Folders
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.remote import urls
-from dsi_cli.remote.locations import Place, TrackedRun, Version
+from dsi_cli.remote.locations import Place, Version
 
 _EPOCH_IN_TITLE = re.compile(
     r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE
@@ -61,22 +59,6 @@ def search_revisions(
     runs[history.folder.parent if history.folder.is_file() else history.folder] = (
         contents
     )
-
-
-def search_tracked_run(run: TrackedRun, runs: Folders) -> None:
-    """Add the checkpoints among the artifacts of a tracker's run."""
-    found: Folders = {}
-    if run.versions:
-        found[run.folder] = _contents(run.versions, are_commits=False)
-    elif run.folder.is_dir():
-        folders.search_folder(run.folder, found)
-    for folder, contents in found.items():
-        contents.tracked = run
-        if len(found) == 1:
-            contents.name = run.name
-        else:
-            contents.name = f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
-    runs |= found
 
 
 def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderContents:
@@ -134,13 +116,10 @@ def _files_of_revision(
     """Return the folder of a revision and the checkpoints in it; one that fails to be
     read if the folder cannot be listed.
     """
-    path, name = revision.folder, revision.name
-    if name is not None and Path(name).suffix.lower() not in folders.SUFFIXES:
-        return path.parent, []
+    path = revision.folder
     if revision.error is not None:
-        folder = path if name is None else path.parent
-        file = folder / (folders.MODEL_FILES[1] if name is None else path.name)
-        return folder, [(file, os.stat_result((0,) * 10, {"st_mtime_ns": 0}))]
+        file = path / folders.MODEL_FILES[1]
+        return path, [(file, os.stat_result((0,) * 10, {"st_mtime_ns": 0}))]
     if isinstance(path, Path) or path.is_file():
         return path.parent, [(path, path.stat())]
     found: Folders = {}

@@ -13,7 +13,7 @@ If a history has no numbers of epochs, its values are epochs if each has one of 
 split and all lists have the same length. They count like the checkpoints, from 0 or 1
 (`dsi_cli.checkpoints.log_numbers`).
 
-dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
+dsi finds the epoch of a step in TensorBoard's files in two ways:
 
 1. The tag ``epoch`` (Lightning) or ``train/epoch`` (Hugging Face) states it: the last
    value at or before the step, rounded up.
@@ -44,7 +44,7 @@ from dsi_cli.checkpoints.log_numbers import EpochNumbers
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, first_line
 from dsi_cli.remote import download
-from dsi_cli.remote.locations import Place, Scalars, TrackedRun
+from dsi_cli.remote.locations import Place
 from dsi_cli.store import layout
 
 LOG_FILES = (
@@ -65,6 +65,8 @@ LOG_FILES = (
         "log.jsonl",
     ),
 )
+# last value of each step: ``{name in small letters: {step: value}}``
+_Scalars = dict[str, dict[int, float]]
 _EVENT_FILES = "events.out.tfevents.*"
 _MAX_EVENT_FILES = 64
 _OTHER_LOGS = re.compile(r"\.(csv|tsv|jsonl?|log|txt)$", re.IGNORECASE)
@@ -166,7 +168,7 @@ _LOG_ERRORS = (
 class TrainingLog:
     """The curves of one file, by the trainer's own epoch numbers."""
 
-    path: Place  # the file or folder; for a tracker only its name
+    path: Place  # the file or folder
     by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
     # by epoch, rounded down, and step
     by_step: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
@@ -378,9 +380,9 @@ def _read(path: Place) -> TrainingLog:
         return _log_of_rows(path, rows, is_history=path.stem == "history")
 
 
-def _scalars(path: Place) -> Scalars:
+def _scalars(path: Place) -> _Scalars:
     """Return the scalars in event files, by tag and step."""
-    scalars: Scalars = {}
+    scalars: _Scalars = {}
     tags = [*_CURVE_OF_COLUMN, *_EPOCH_TAGS]
     for file in _event_files(path):
         local = download.local_file(file)
@@ -440,17 +442,6 @@ def _rows_of_text(text: IO[str]) -> Iterator[dict[str, Any]]:
     yield from csv.DictReader(text, names, delimiter=delimiter, restkey="")
 
 
-def read_tracked_log(run: TrackedRun) -> TrainingLog | None:
-    """Return the curves of a run of an experiment tracker, or None if they have no
-    epochs or the tracker does not send them.
-    """
-    try:
-        rows = _rows_of_scalars(run.read_scalars([*_CURVE_OF_COLUMN, *_EPOCH_TAGS]))
-    except _LOG_ERRORS:
-        return None
-    return _log_of_rows(Path(run.tracker), rows, is_fraction=True)
-
-
 def _event_files(path: Place) -> list[Place]:
     """Return the event files of a path: the file itself, or the files directly in a
     folder that dsi did not write.
@@ -465,7 +456,7 @@ def _event_files(path: Place) -> list[Place]:
     return sorted(files, key=str)[:_MAX_EVENT_FILES]
 
 
-def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
+def _rows_of_scalars(scalars: _Scalars) -> list[dict[str, Any]]:
     """Return one row per step, in order, with its epoch and its values."""
     epochs = next(
         (sorted(scalars[tag].items()) for tag in _EPOCH_TAGS if tag in scalars), None

@@ -39,14 +39,14 @@ EXTRAS = {
     "jax": "checkpoints of Flax and Orbax",
     "keras": "checkpoints of Keras, and HDF5 files",
     "lightning": "a callback for Lightning",
-    "mlflow": "runs in MLflow as inputs, and --log-to mlflow",
+    "mlflow": "--log-to mlflow",
     "onnx": "ONNX models",
     "ray": "--engine ray: a cluster",
     "remote": "folders on S3, Google Cloud and the Hugging Face hub",
     "rsa": "results.to_rsatoolbox()",
     "tensorboard": "--log-to tensorboard, and curves from event files",
     "transformers": "--model transformers:FOLDER, and a callback for its Trainer",
-    "wandb": "runs in Weights & Biases as inputs, and --log-to wandb",
+    "wandb": "--log-to wandb",
 }
 """The purpose of each extra."""
 

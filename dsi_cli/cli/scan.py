@@ -67,9 +67,7 @@ def scan(
         list[str] | None,
         typer.Argument(
             metavar="CHECKPOINTS",
-            help=(
-                "Checkpoint files, folders, glob patterns, URLs, or runs of a tracker."
-            ),
+            help="Checkpoint files, folders, glob patterns, or URLs.",
         ),
     ] = None,
     tensors: Annotated[

@@ -2,12 +2,11 @@
 and universal_pathlib.
 
 - ``hub``: the revisions of a repository on the Hugging Face Hub
-- ``mlflow_runs``, ``wandb_runs``, ``artifacts``: runs of experiment trackers
 - ``urls``: recognises URLs, removes passwords and tokens, and names local copies
 - ``filesystem``: the file system behind a URL, with time limits and retries; every
   error is one plain `OSError`
-- ``locations``: from the text that a user typed to a local path, to a remote path whose
-  folder is listed, or to tracked runs
+- ``locations``: from the text that a user typed to a local path, or to a remote path
+  whose folder is listed
 - ``remote_path``: `RemotePath`, a path of universal_pathlib
 - ``download``: local copies of remote files
 

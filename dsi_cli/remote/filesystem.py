@@ -41,17 +41,6 @@ _OPTIONS = {"s3": {"config_kwargs": _BOTOCORE_CONFIG}}
 """The options of a file system by scheme; the user's configuration of fsspec takes
 precedence.
 """
-_ADDRESS_VARIABLES = {
-    "hf": ("endpoint", "HF_ENDPOINT"),
-    "mlflow": ("tracking_uri", "MLFLOW_TRACKING_URI"),
-}
-"""By scheme, the option that is the address of the server, and the environment variable
-with its value.
-"""
-_TRACKERS = {
-    "mlflow": "dsi_cli.remote.mlflow_runs.MlflowFileSystem",
-    "wandb": "dsi_cli.remote.wandb_runs.WandbFileSystem",
-}
 _TRIES: dict[Any, int] = {"hf": 2}
 """The number of tries by scheme, where it is not `MAX_TRIES`: huggingface_hub itself
 repeats a request five times.
@@ -138,10 +127,10 @@ def options_of(scheme: str) -> dict[str, Any]:
         for name, value in _OPTIONS.get(scheme, {}).items()
         if name not in user_options
     }
-    # The backend reads these variables once, when it is imported.
-    option, variable = _ADDRESS_VARIABLES.get(scheme, ("", ""))
-    if os.environ.get(variable) and option not in user_options:
-        options[option] = os.environ[variable]
+    # The backend reads this variable once, when it is imported.
+    endpoint = os.environ.get("HF_ENDPOINT")
+    if scheme == "hf" and endpoint and "endpoint" not in user_options:
+        options["endpoint"] = endpoint
     if scheme in ("http", "https") and "client_kwargs" not in user_options:
         from aiohttp import ClientTimeout
 
@@ -153,16 +142,6 @@ def options_of(scheme: str) -> dict[str, Any]:
     return options
 
 
-def register_trackers() -> None:
-    """Make the file systems of experiment trackers known to fsspec, without importing
-    them.
-    """
-    import fsspec
-
-    for scheme, name in _TRACKERS.items():
-        fsspec.register_implementation(scheme, name, clobber=True)
-
-
 def open_filesystem(url: str) -> tuple[Any, str]:
     """Return the file system of a URL, and the path in it; raise `UsageError` for an
     unknown scheme or a missing backend.
@@ -170,7 +149,6 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     scheme = urls.scheme_of(url) or ""
-    register_trackers()
     try:
         fs, path = url_to_fs(url, **options_of(scheme))
     except ImportError as error:

@@ -1,12 +1,7 @@
-"""Inputs by their text: a local `pathlib.Path`, a
-`dsi_cli.remote.remote_path.RemotePath` for a URL, or tracked runs.
+"""Inputs by their text: a local `pathlib.Path`, or a
+`dsi_cli.remote.remote_path.RemotePath` for a URL.
 
 dsi imports fsspec and universal_pathlib with the first URL.
-
-``mlflow:RUN_ID``, ``mlflow:EXPERIMENT`` and ``wandb:ENTITY/PROJECT/RUN`` name training
-runs in MLflow and Weights & Biases. Their artifacts are folders. The clients of the
-trackers find the server and the credentials in their usual places; dsi does not see
-them.
 """
 
 from __future__ import annotations
@@ -14,10 +9,8 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -28,10 +21,6 @@ if TYPE_CHECKING:
     from dsi_cli.remote.remote_path import RemotePath
 
 Place: TypeAlias = "Path | RemotePath"
-MLFLOW, WANDB = "mlflow", "wandb"
-_TRACKED = re.compile(rf"({MLFLOW}|{WANDB}):(?!//)(.+)")
-# last value of each step: ``{name in small letters: {step: value}}``
-Scalars = dict[str, dict[int, float]]
 
 
 def locate(location: str | os.PathLike[str]) -> Place:
@@ -128,52 +117,11 @@ def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:
 
 
 class Version(NamedTuple):
-    """One version of a tracker's artifact, or one revision of a repository."""
+    """One revision of a repository."""
 
-    folder: Place  # the folder, or the file, of this version
+    folder: Place  # the folder, or the file, at this revision
     text: str
-    """The text that may state the epoch: the file's name when it was logged, a commit's
-    title, or the name of a tag or branch.
+    """The text that may state the epoch: a commit's title, or the name of a tag or
+    branch.
     """
-    error: OSError | None = None  # the reason why the version cannot be read
-    # the name of the file in the artifact, if ``folder`` is a file
-    name: str | None = None
-
-
-@dataclass(frozen=True)
-class TrackedRun:
-    """One run of a tracker."""
-
-    tracker: str  # ``MLflow`` or ``W&B``
-    name: str
-    folder: Place  # the folder of its artifacts
-    read_scalars: Callable[[Collection[str]], Scalars]
-    """Takes the names of curves in small letters; raises `OSError` if the tracker does
-    not send them.
-    """
-    versions: tuple[Version, ...] = ()
-    """The versions of its artifacts, the oldest first; empty if the names of the files
-    tell the checkpoints apart.
-    """
-
-
-def find_tracked_runs(text: str) -> list[TrackedRun] | None:
-    """Return the runs of an input, or None if it does not name runs of a tracker.
-
-    Raise `UsageError` if the run does not exist (``no-such-path``), or the tracker's
-    package is missing (``package-missing``). Raise `UnreachableError` if the tracker
-    does not respond, or denies access.
-    """
-    match = _TRACKED.fullmatch(text)
-    if match is None:
-        return None
-    try:
-        return import_module(f"dsi_cli.remote.{match[1]}_runs").find_runs(match[2])
-    except ImportError:
-        message = f"{match[1]}: paths need a package that is not installed"
-        raise UsageError(
-            message,
-            hint=f"run pip install 'dsi-cli[{match[1]}]'",
-            code="package-missing",
-            scheme=match[1],
-        ) from None
+    error: OSError | None = None  # the reason why the revision cannot be read

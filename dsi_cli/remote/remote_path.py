@@ -238,11 +238,6 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         """Return the whole file; raise `OSError` if the server does not send it."""
         return self._send(lambda: bytes(self.fs.cat_file(self.path)))
 
-    def release(self) -> None:
-        """Remove the copy that some file systems keep while a file is read."""
-        if hasattr(self.fs, "release"):
-            self.fs.release(self.path)
-
     def open(
         self,
         mode: str = "r",
@@ -266,7 +261,6 @@ class _OtherPath(UPath):  # type: ignore[misc]
 def path_for_url(url: str) -> RemotePath:
     """Return the path of a URL."""
     scheme = urls.scheme_of(url) or ""
-    filesystem.register_trackers()
     if scheme not in available_implementations():
         register_implementation(scheme, _OtherPath)
     return RemotePath(url, **filesystem.options_of(scheme))

@@ -47,8 +47,7 @@ class CheckpointOptions:
 
     checkpoints: tuple[str, ...] = option(
         "CHECKPOINTS",
-        "Checkpoint files, folders, glob patterns, URLs (s3://...), or runs of a"
-        " tracker (mlflow:RUN, wandb:RUN).",
+        "Checkpoint files, folders, glob patterns, or URLs (s3://...).",
         default=(),
     )
 
