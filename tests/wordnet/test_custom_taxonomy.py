@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 from helpers.errors import raises
-from scipy.io import savemat
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.custom_taxonomy import ROOT, match_labels, read_taxonomy
@@ -267,90 +266,6 @@ def test_read_taxonomy_breeds_folder_has_names_of_its_file(tmp_path):
     ]
 
 
-def test_read_taxonomy_ilsvrc_synsets_have_their_children(tmp_path):
-    rows = [
-        (1, "n01", "cat, true cat", []),
-        (2, "n02", "dog", []),
-        (3, "n03", "pet", [1, 2]),
-    ]
-    dtype = [
-        ("ILSVRC2012_ID", object),
-        ("WNID", object),
-        ("words", object),
-        ("children", object),
-    ]
-    savemat(tmp_path / "meta.mat", {"synsets": np.array(rows, dtype=dtype)[:, None]})
-    tree = read_taxonomy(tmp_path / "meta.mat")
-    assert edges_of(tree) == {"cat": {"pet"}, "dog": {"pet"}, "pet": set()}
-    assert match_labels(tree, ["true cat", "n02"]) == [
-        tree.names.index("cat"),
-        tree.names.index("dog"),
-    ]
-
-
-def test_read_taxonomy_inaturalist_categories_have_their_ranks(tmp_path):
-    ranks = ("kingdom", "phylum", "class", "order", "family", "genus")
-    rows = [
-        (
-            "Animalia Arthropoda Insecta Lepidoptera Lycaenidae Satyrium",
-            "Satyrium titus",
-            "Coral Hairstreak",
-        ),
-        (
-            "Plantae Tracheophyta Magnoliopsida Santalales Santalaceae Satyrium",
-            "Satyrium carneum",
-            "Coral Hairstreak",
-        ),
-        (
-            "Animalia Arthropoda Insecta Lepidoptera Lycaenidae Satyrium",
-            "Satyrium acadica",
-            "Acadian Hairstreak",
-        ),
-    ]
-    categories = [
-        dict(zip(ranks, above.split(), strict=True))
-        | {
-            "id": k,
-            "name": name,
-            "common_name": common,
-            "image_dir_name": f"{k}_x",
-        }
-        for k, (above, name, common) in enumerate(rows)
-    ]
-    for document in (categories, {"categories": categories, "images": []}):
-        tree = read_text(tmp_path, json.dumps(document), "tree.json")
-        edges = edges_of(tree)
-        assert (
-            edges["Satyrium titus"]
-            == edges["Satyrium acadica"]
-            == {"Satyrium (Lycaenidae)"}
-        )
-        assert edges["Satyrium carneum"] == {"Satyrium (Santalaceae)"}
-        assert edges["Animalia"] == edges["Plantae"] == {ROOT}
-        found = match_labels(
-            tree, ["Satyrium_titus", "1_x", "acadian hairstreak", "Coral Hairstreak"]
-        )
-        assert [node if node is None else tree.names[node] for node in found] == [
-            "Satyrium titus",
-            "Satyrium carneum",
-            "Satyrium acadica",
-            None,
-        ]
-
-
-def test_read_taxonomy_coco_class_may_have_the_name_of_its_supercategory(tmp_path):
-    rows = [("person", "person"), ("vehicle", "car"), ("vehicle", "bus")]
-    document = {
-        "categories": [
-            {"id": k, "name": name, "supercategory": above}
-            for k, (above, name) in enumerate(rows)
-        ]
-    }
-    edges = edges_of(read_text(tmp_path, json.dumps(document), "tree.json"))
-    assert edges["person"] == {"person (/person)"}
-    assert edges["car"] == edges["bus"] == {"vehicle"}
-
-
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -376,14 +291,3 @@ def test_read_taxonomy_coco_class_may_have_the_name_of_its_supercategory(tmp_pat
 def test_read_taxonomy_invalid_json_is_refused(tmp_path, text, code):
     with raises(code, UsageError):
         read_text(tmp_path, text, "tree.json")
-
-
-def test_read_taxonomy_invalid_mat_file_is_refused(tmp_path):
-    with raises("taxonomy-not-readable", UsageError):
-        read_taxonomy(tmp_path / "meta.mat")
-    savemat(tmp_path / "other.mat", {"x": np.eye(2)})
-    (tmp_path / "broken.mat").write_bytes((tmp_path / "other.mat").read_bytes()[:200])
-    (tmp_path / "empty.mat").write_bytes(b"")
-    for name in ("other.mat", "broken.mat", "empty.mat"):
-        with raises("taxonomy-not-synsets", UsageError):
-            read_taxonomy(tmp_path / name)

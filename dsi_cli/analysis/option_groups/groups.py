@@ -142,7 +142,7 @@ class ComparisonOptions:
     taxonomy: str | None = option(
         "--taxonomy FILE",
         "Hierarchy that replaces WordNet: CSV of child,parent, a JSON tree, or a file"
-        " of ImageNet, BREEDS or iNaturalist.",
+        " of ImageNet or BREEDS.",
         is_kept=True,
         url=DOWNLOAD,
     )

@@ -8,10 +8,6 @@
 - ImageNet (``wordnet.is_a.txt``) and BREEDS (``class_hierarchy.txt``): a line ``parent
   child`` of ids for each edge. Names come from ``node_names.txt`` or ``words.txt`` in
   the same folder, or else from WordNet.
-- ILSVRC 2012 (``meta.mat``): synsets and their children.
-- iNaturalist (``categories.json``, or an annotation file with ``categories``): the
-  ranks from kingdom to genus.
-- COCO's annotation files: the supercategories.
 
 If there are several roots, `ROOT` is added above them, as NLTK does for verbs, so that
 any two nodes have a common hypernym.
@@ -20,12 +16,10 @@ any two nodes have a common hypernym.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from os import PathLike
@@ -60,9 +54,8 @@ PARENT_WORDS = frozenset(
 """
 EXPECTED = (
     "a taxonomy: CSV with a line 'child,parent' for each edge, a JSON tree such as"
-    ' {"pet": ["cat", "dog"]}, or a file of ImageNet, BREEDS or iNaturalist'
+    ' {"pet": ["cat", "dog"]}, or a file of ImageNet or BREEDS'
 )
-RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 CHILDREN = ("children", "subclasses")
 ROOT = "*ROOT*"
 
@@ -131,8 +124,6 @@ def read_edges(file: Path) -> Edges:
     """
     if file.is_dir():
         file /= "class_hierarchy.txt"
-    if file.suffix.lower() == ".mat":
-        return _ilsvrc_synsets(file)
     text = _read_text(file)
     if file.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
         return _json_edges(file, text)
@@ -186,7 +177,13 @@ def _words(cell: str) -> set[str]:
 
 
 def _read_text(file: Path) -> str:
-    data = _read_bytes(file)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        found = f"a file that could not be read ({error.strerror})"
+        raise _other_file(
+            file, found, "taxonomy-not-readable", reason=error.strerror
+        ) from None
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)
@@ -196,16 +193,6 @@ def _read_text(file: Path) -> str:
         found = "a file that is not text; save it as UTF-8"
         raise _other_file(file, found, "taxonomy-not-text")
     return text
-
-
-def _read_bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        found = f"a file that could not be read ({error.strerror})"
-        raise _other_file(
-            file, found, "taxonomy-not-readable", reason=error.strerror
-        ) from None
 
 
 def _id_edges(file: Path, pairs: Iterable[Sequence[str]]) -> Edges:
@@ -233,41 +220,6 @@ def _id_edges(file: Path, pairs: Iterable[Sequence[str]]) -> Edges:
     return edges
 
 
-def _ilsvrc_synsets(file: Path) -> Edges:
-    """Return the edges of the development kit of ILSVRC 2012."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    edges, data = Edges(), io.BytesIO(_read_bytes(file))
-    try:
-        synsets = loadmat(data)["synsets"].ravel()  # type: ignore[arg-type]  # it reads open files, too
-        keys = {}
-        for synset in synsets:
-            number = int(synset["ILSVRC2012_ID"].ravel()[0])
-            keys[number] = str(synset["WNID"].ravel()[0])
-        for synset, key in zip(synsets, keys.values(), strict=True):
-            words = str(synset["words"].ravel()[0])
-            synonyms = [word.strip() for word in words.split(",")]
-            edges.add(key, None)
-            edges.names[key] = synonyms[0]
-            edges.add_aliases(key, [key, words, *synonyms])
-            for child in synset["children"].ravel():
-                edges.add(keys[int(child)], key)
-    except (
-        MatReadError,
-        zlib.error,
-        OSError,
-        IndexError,
-        KeyError,
-        NotImplementedError,
-        TypeError,
-        ValueError,
-    ):
-        found = "another file than ILSVRC 2012's meta.mat"
-        raise _other_file(file, found, "taxonomy-not-synsets") from None
-    return edges
-
-
 def _json_edges(file: Path, text: str) -> Edges:
     def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """Return an object; JSON would keep one of several equal names."""
@@ -284,46 +236,13 @@ def _json_edges(file: Path, text: str) -> Edges:
         reason = "too deep" if isinstance(error, RecursionError) else str(error)
         found = f"damaged JSON ({reason})"
         raise _other_file(file, found, "taxonomy-not-json", reason=reason) from None
-    entries = document
-    if isinstance(document, dict):
-        entries = document.get("categories", document)
     edges = Edges()
-    if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
-        keys = {key for entry in entries for key in entry}
-        if "name" in keys and keys & {"kingdom", "supercategory"}:
-            return _category_edges(file, entries)
+    if isinstance(document, list) and all(isinstance(it, dict) for it in document):
+        keys = {key for entry in document for key in entry}
         if "name" in keys and keys & PARENT_WORDS and keys.isdisjoint(CHILDREN):
             found = f"objects with a {min(keys & PARENT_WORDS)} but no children"
             raise _other_file(file, found, "taxonomy-not-a-tree")
     _add_tree(edges, file, document, ())
-    return edges
-
-
-def _category_edges(file: Path, entries: Sequence[Mapping[str, Any]]) -> Edges:
-    """Return the edges from the ranks of iNaturalist's categories, or from COCO's
-    supercategories.
-    """
-    edges = Edges()
-    ranks: Sequence[str] = ("supercategory",)
-    if any("kingdom" in entry for entry in entries):
-        ranks = RANKS
-    for number, entry in enumerate(entries):
-        if "name" not in entry:
-            raise _other_file(file, "a category without a name", "taxonomy-not-a-tree")
-        above: str | None = None
-        path = ""
-        for rank in ranks:
-            name = str(entry.get(rank) or "").strip()
-            if name:
-                path += f"/{name}"
-                edges.add(path, above)
-                edges.names[path] = name
-                above = path
-        key = f"category {entry.get('id', number)}"
-        edges.add(key, above)
-        edges.names[key] = str(entry["name"])
-        others = [entry.get(name) for name in ("name", "common_name", "image_dir_name")]
-        edges.add_aliases(key, [str(alias) for alias in others if alias])
     return edges
 
 
