@@ -434,15 +434,9 @@ def _scan_with_siblings(
 def _records_of_file(
     path: str, target: str, parts: Sequence[RunCheckpoints]
 ) -> tuple[RunCheckpoints, list[Record]]:
-    """Return the checkpoints in a file, which are several epochs in rare formats, and
-    their run.
-    """
+    """Return the checkpoint in a file, and its run."""
     for part in parts:
-        records = [
-            record
-            for record in part.resolved
-            if record.path == target or record.path.startswith(f"{target}[")
-        ]
+        records = [record for record in part.resolved if record.path == target]
         if records:
             break
     usable = [

@@ -178,7 +178,7 @@ class Tracker:
             self._head.name not in content.tree
         ):  # the model has another wrapper than at the start
             self._head = self._find_head(content)
-        return head_weight.head_rows(content, self._head)
+        return head_weight.head_rows(self._head)
 
     def _find_head(self, content: CheckpointContent) -> Layer:
         groups = trainers.state_dicts(content.tree)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ from dsi_cli.checkpoints import (
 )
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.file_access import read_json_or_none
-from dsi_cli.checkpoints.file_names import CONTENTS, ORDER
 from dsi_cli.checkpoints.formats import (
     WHOLE_FOLDERS,
     CheckpointContent,
@@ -120,8 +119,6 @@ class ScanResult:
     weight: NDArray[np.float32] | None = None
     # ``(classes,)``; None if the classifier has no bias, or if it is unknown
     bias: NDArray[np.float32] | None = None
-    file: CheckpointFile | None = None
-    """The checkpoint. If its file holds several epochs, this is only one of them."""
 
 
 @dataclass(frozen=True)
@@ -136,40 +133,10 @@ def scan_checkpoint(
     file: CheckpointFile,
     options: HeadOptions = HeadOptions(),
     classes: int | None = None,
-) -> ScanResult:
-    """Return the record of one checkpoint and its classifier's weight; parameters as
-    for `scan_each`.
-    """
-    return scan_each(file, options, classes, is_split=False)[0]
-
-
-def open_checkpoint(file: CheckpointFile, files: OpenFiles) -> CheckpointContent:
-    """Return the result of `open_content`, restricted to one epoch if the file holds
-    several.
-
-    Raise `CheckpointError` if the file cannot be read, or no longer holds that epoch
-    (``epoch-gone``).
-    """
-    content = open_content(file.path, files)
-    if file.entry is None:
-        return content
-    for saved_epoch in trainers.saved_epochs(content.tree):
-        if saved_epoch.label == file.entry:
-            return replace(content, tree=saved_epoch.tree)
-    message = f"changed while it was read: it no longer holds the epoch {file.entry}"
-    raise UnreadableError(message, code="epoch-gone", epoch=file.entry)
-
-
-def scan_each(
-    file: CheckpointFile,
-    options: HeadOptions = HeadOptions(),
-    classes: int | None = None,
     *,
     may_lack_head: bool = False,
-    is_split: bool = True,
-) -> list[ScanResult]:
-    """Return the record and the classifier's weight of each checkpoint in a file, which
-    may hold several epochs.
+) -> ScanResult:
+    """Return the record of one checkpoint and its classifier's weight.
 
     Parameters
     ----------
@@ -179,61 +146,24 @@ def scan_each(
         rows is not the head.
     may_lack_head : whether weights without a classifier are usable; the record then has
         neither head nor fingerprint.
-    is_split : whether a file with several epochs has one result for each.
     """
+    record = _new_record(file)
     with OpenFiles() as files:
         try:
             content = open_content(file.path, files)
-            saved_epochs = []
-            if is_split or file.entry is not None:
-                saved_epochs = trainers.saved_epochs(content.tree)
+            record = replace(record, format=content.format)
+            record = _describe(record, file, content.tree)
+            try:
+                result = _scan_head(record, file, content, options, classes)
+            except BackboneError:
+                if not may_lack_head:
+                    raise
+                record = replace(record, weights_used=options.role, reason=HEADLESS)
+                result = ScanResult(record)
+            for source in files.sources:
+                source.require_unchanged()
         except _FILE_ERRORS as error:
-            return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
-        parts: list[_Part] = [
-            (
-                replace(file, entry=saved_epoch.label),
-                replace(content, tree=saved_epoch.tree),
-                saved_epoch,
-            )
-            for saved_epoch in saved_epochs
-            if file.entry in (None, saved_epoch.label)
-        ]
-        results = []
-        for part in parts or [(file, content, None)]:
-            result = _scan_part(part, files, options, classes, may_lack_head)
-            results.append(replace(result, file=part[0]))
-        return results
-
-
-_Part: TypeAlias = tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]
-"""A file or one epoch in it, its contents, and that epoch."""
-
-
-def _scan_part(
-    part: _Part,
-    files: OpenFiles,
-    options: HeadOptions,
-    classes: int | None,
-    may_lack_head: bool,
-) -> ScanResult:
-    """Return the record and the weight of one checkpoint of a file; parameters as for
-    `scan_each`.
-    """
-    file, content, saved_epoch = part
-    record = replace(_new_record(file), format=content.format)
-    try:
-        record = _describe(record, file, content.tree, saved_epoch)
-        try:
-            result = _scan_head(record, file, content, options, classes)
-        except BackboneError:
-            if not may_lack_head:
-                raise
-            record = replace(record, weights_used=options.role, reason=HEADLESS)
-            result = ScanResult(record)
-        for source in files.sources:
-            source.require_unchanged()
-    except _FILE_ERRORS as error:
-        return ScanResult(_with_error(record, file, error))
+            return ScanResult(_with_error(record, file, error))
     return result
 
 
@@ -243,7 +173,6 @@ def _new_record(file: CheckpointFile) -> Record:
         file.display_path,
         bytes=file.bytes,
         modified_ns=file.modified_ns,
-        entry=file.entry,
     )
 
 
@@ -275,7 +204,7 @@ def read_metadata(file: CheckpointFile) -> Any:
     """
     try:
         with OpenFiles() as files:
-            content = open_checkpoint(file, files)
+            content = open_content(file.path, files)
             return [
                 trainers.plain_data(content.tree),
                 _sibling_json(file, "config.json"),
@@ -293,7 +222,7 @@ def explain_head_choice(
     Raise `CheckpointError` if the file cannot be read, or holds no weights.
     """
     with OpenFiles() as files:
-        content = open_checkpoint(file, files)
+        content = open_content(file.path, files)
         stated = _stated_classes(file, content.tree)
         expected = classes if stated is None else stated
         groups = trainers.state_dicts(content.tree)
@@ -336,12 +265,7 @@ def _sibling_json(file: CheckpointFile, name: str) -> Any:
     return read_json_or_none(file.metadata_folder / name)
 
 
-def _describe(
-    record: Record,
-    file: CheckpointFile,
-    tree: Any,
-    saved_epoch: trainers.SavedEpoch | None,
-) -> Record:
+def _describe(record: Record, file: CheckpointFile, tree: Any) -> Record:
     """Return the record with trainer, epoch, step and logged values, which do not
     depend on the head.
     """
@@ -356,9 +280,6 @@ def _describe(
     fold = trainers.as_dict(tree).get("fold")
     if type(fold) is int:
         record = replace(record, fold=f"fold{fold}")
-    if saved_epoch is not None and record.epoch is None:
-        source = CONTENTS if saved_epoch.is_numbered else ORDER
-        record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)
     if file.step_folder is not None:
         record = _with_hugging_face_state(record, file, file.step_folder.name)
     is_plain = trainer.name == trainers.PLAIN and record.epoch == 0
@@ -393,7 +314,7 @@ def _with_epoch(
     else of the revision's commit or name.
     """
     file_names = [""]
-    if file is not None and file.entry is None and file.moment is None:
+    if file is not None and file.moment is None:
         file_names = ["" if file.path.name in WHOLE_FOLDERS else file.path.name]
         if file.step_folder is not None:
             file_names.append(file.step_folder.name)
@@ -447,39 +368,24 @@ def _scan_head(
             replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network")
         )
     # Find the head and compute its effective weight.
-    try:
-        chosen = choose_head(
-            groups,
-            options.role,
-            options.head,
-            expected,
-            content.outputs,
-            with_background=stated is not None,
-        )
-        if options.head is None:
-            _refuse_other_part(file, chosen)
-        _require_short_name(chosen.name)
-        config = None
-        if chosen.factors.kind == layers.LORA:
-            config = _sibling_json(file, head_weight.CONFIG_FILE)
-        rows = head_weight.head_rows(content, chosen, config)
-        bias = head_weight.head_bias(chosen, len(rows))
-        fingerprint = head_weight.fingerprint(chosen, rows)
-    except NoHeadError:
-        is_adapter = file.path.name.startswith("adapter_model.")
-        config = _sibling_json(file, head_weight.CONFIG_FILE) if is_adapter else None
-        if config is None:
-            raise
-        chosen, rows, bias = _head_of_base_model(
-            file, content, config, options, expected
-        )
-        fingerprint = head_weight.weight_hash(rows)
-    # Identify the network by the state dict of the head, which an adapter lacks.
+    chosen = choose_head(
+        groups,
+        options.role,
+        options.head,
+        expected,
+        content.outputs,
+        with_background=stated is not None,
+    )
+    if options.head is None:
+        _refuse_other_part(file, chosen)
+    _require_short_name(chosen.name)
+    rows = head_weight.head_rows(chosen)
+    bias = head_weight.head_bias(chosen, len(rows))
+    fingerprint = head_weight.fingerprint(chosen, rows)
+    # Identify the network by the state dict of the head.
     tensors = _state_dict_of(chosen, groups)
-    network = None
-    if tensors:
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        network = trainers.network_id(shapes)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    network = trainers.network_id(shapes)
     class_rows = _class_rows(chosen.name, len(rows), list(tensors), stated, classes)
     has_extra = class_rows != slice(None)
     if not options.keep_extra:
@@ -586,45 +492,6 @@ def _class_rows(
     return slice(1, None) if is_torchvision else slice(-1)
 
 
-def _head_of_base_model(
-    file: CheckpointFile,
-    content: CheckpointContent,
-    config: Any,
-    options: HeadOptions,
-    classes: int | None,
-) -> tuple[layers.Layer, NDArray[np.float32], NDArray[np.float32] | None]:
-    """Return the classifier of an adapter's base model, its weight with the adapter's
-    change, and its bias.
-
-    `file` and `content` are those of the adapter, and `config` is its configuration.
-    The bias is None if there is none, or the adapter may change it. Raise
-    `CheckpointError` if the base model cannot be read.
-    """
-    bias = None
-    with OpenFiles() as files:
-        base = head_weight.open_base_model(file.path, config, files, file.inputs)
-        chosen = choose_head(
-            trainers.state_dicts(base.tree),
-            options.role,
-            options.head,
-            classes,
-            base.outputs,
-        )
-        rows = head_weight.head_rows(base, chosen)
-        if trainers.as_dict(config).get("bias", "none") == "none":
-            bias = head_weight.head_bias(chosen, len(rows))
-    # Add the adapter's change, if it changes the head.
-    layer = f"base_model.model.{chosen.name.removesuffix('.weight')}"
-    tree = trainers.as_dict(content.tree)
-    down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
-    note = "the classifier of this adapter is that of its base model"
-    if isinstance(down, Tensor) and isinstance(up, Tensor):
-        rows = head_weight.apply_lora(rows, up, down, config, chosen.name)
-        note += ", changed by LoRA"
-    content.notes.append(note)
-    return chosen, rows, bias
-
-
 def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
     """Return the number of classes in the checkpoint's metadata or in a Hugging Face
     config; None if it is not stated.
@@ -682,7 +549,7 @@ def read_state_dict(
     no weights.
     """
     with OpenFiles() as files:
-        content = open_checkpoint(file, files)
+        content = open_content(file.path, files)
         tensors, head_name = _choose_state_dict(content, options, classes)
         # Refuse views of one storage that would take far more memory than the file.
         size = sum(
@@ -709,7 +576,7 @@ def state_dict_tensors(
     errors as for `read_state_dict`.
     """
     with OpenFiles() as files:
-        return _choose_state_dict(open_checkpoint(file, files), options, classes)[0]
+        return _choose_state_dict(open_content(file.path, files), options, classes)[0]
 
 
 def _choose_state_dict(
@@ -728,23 +595,15 @@ def _choose_state_dict(
         if not usable or options.head is not None:
             raise
         return max(usable, key=lambda group: len(group.tensors)).tensors, None
-    # A head in several parts is no single tensor.
-    tensors = _state_dict_of(chosen, groups)
-    return tensors, chosen.name if chosen.name in tensors else None
+    return _state_dict_of(chosen, groups), chosen.name
 
 
 def _state_dict_of(
     head: layers.Layer, groups: Sequence[NestedStateDict]
 ) -> dict[str, Tensor]:
-    """Return the state dict in which a head was found; empty for the head of another
-    file.
-    """
-    first = head.name.partition(",")[0]
+    """Return the state dict in which a head was found."""
     return next(
-        (
-            group.tensors
-            for group in groups
-            if group.path == head.path and first in group.tensors
-        ),
-        {},
+        group.tensors
+        for group in groups
+        if group.path == head.path and head.name in group.tensors
     )

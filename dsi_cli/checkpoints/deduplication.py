@@ -83,13 +83,6 @@ def stores_next_epoch(records: Sequence[Record]) -> bool:
     return len(gaps) > 1 and set(gaps) == {1}
 
 
-def file_path(record: Record) -> str:
-    """Return the path of a record's file, which may hold several epochs."""
-    if record.entry is None:
-        return record.path
-    return record.path.removesuffix(f"[{record.entry}]")
-
-
 def is_copy(record: Record) -> bool:
     """Return whether a file's name is that of a copy: ``best.pt``, ``last.ckpt``."""
     is_repository = record.path.startswith("hf://")
@@ -262,7 +255,7 @@ def is_secondary(record: Record) -> bool:
     """Return whether a file of the same epoch with a number in its name has precedence,
     or Hugging Face's folder of a step.
     """
-    path = PurePosixPath(file_path(record))
+    path = PurePosixPath(record.path)
     name, folder = record.name, path.parent.name
     is_in_step = file_names.is_step_folder(folder) or folder.isdecimal()
     has_number = is_in_step or any(map(str.isdigit, path.name))

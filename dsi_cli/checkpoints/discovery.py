@@ -53,14 +53,6 @@ class CheckpointFile:
     """Epoch and step of a revision if its contents do not state them; None for an
     ordinary file.
     """
-    entry: str | None = None
-    """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds
-    several epochs; None for a single checkpoint.
-    """
-    inputs: tuple[Path, ...] = ()
-    """The folders on this machine that the user named, in which an adapter's base model
-    may be; empty for other checkpoints.
-    """
 
     @property
     def metadata_folder(self) -> Place:
@@ -83,18 +75,15 @@ class CheckpointFile:
         a folder, and that of its file.
         """
         names = [
-            relative_name(printable(str(path)), None, folder)
+            relative_name(printable(str(path)), folder)
             for path in (self.checkpoint_path, self.path)
         ]
         return list(dict.fromkeys(names))
 
     @property
     def display_path(self) -> str:
-        """The absolute path as text that can be stored and printed, followed by
-        ``[label]`` for one of several epochs.
-        """
-        path = printable(str(self.checkpoint_path))
-        return path if self.entry is None else f"{path}[{self.entry}]"
+        """The absolute path as text that can be stored and printed."""
+        return printable(str(self.checkpoint_path))
 
 
 @dataclass(frozen=True)
@@ -143,12 +132,8 @@ def discover(
     """
     pattern = None if names is None else NamePattern(names)
     found: Folders = {}
-    inputs: tuple[Path, ...] = ()
     if revisions is None:
         expanded = list(_expand(paths))
-        inputs = tuple(
-            path for path in expanded if isinstance(path, Path) and path.is_dir()
-        )
         found = _search(expanded)
         if pattern is not None:
             found = _join_given_folders(found, expanded)
@@ -164,7 +149,7 @@ def discover(
     run_names = _run_names(found, known)
     runs = []
     for folder, contents in found.items():
-        runs.append(_training_run(run_names[folder], folder, contents, inputs))
+        runs.append(_training_run(run_names[folder], folder, contents))
     runs.sort(key=lambda run: natural_key(run.name))
     runs = _with_facts_about_numbers(runs)
     if pattern is None or not runs:
@@ -252,14 +237,10 @@ def _select_named(
     return selected
 
 
-def relative_name(path: str, entry: str | None, folder: Place) -> str:
+def relative_name(path: str, folder: Place) -> str:
     """Return the path of a checkpoint relative to a folder, with ``/``; empty for the
     folder itself and for a revision of a repository, whose name is no evidence.
-
-    ``entry`` is the label of one of several epochs in the file.
     """
-    if entry is not None:
-        path = path.removesuffix(f"[{entry}]")
     text = PurePath(path).as_posix()
     top = PurePath(printable(str(folder))).as_posix()
     if text == top or (path.startswith("hf://") and "@" in text):
@@ -348,9 +329,7 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
                 yield Path(os.path.abspath(name))
 
 
-def _training_run(
-    name: str, folder: Place, contents: FolderContents, inputs: tuple[Path, ...]
-) -> TrainingRun:
+def _training_run(name: str, folder: Place, contents: FolderContents) -> TrainingRun:
     files, moments = contents.files, contents.moments
     if not moments:
         files = sorted(
@@ -377,7 +356,6 @@ def _training_run(
         # change.
         modified = max(times) if max(times) >= _NANO else sum(times) % _NANO
         moment = moments[index] if moments else None
-        is_adapter = path.name.startswith("adapter_model.")
         file = CheckpointFile(
             name,
             folder,
@@ -386,7 +364,6 @@ def _training_run(
             size,
             modified,
             moment,
-            inputs=inputs if is_adapter else (),
         )
         checkpoints.append(file)
     # Two models in one step folder are two checkpoints.

@@ -14,25 +14,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from dsi_cli.checkpoints.connections import consumers
 from dsi_cli.checkpoints.head_candidates import HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.head_names import Code
 from dsi_cli.checkpoints.head_rules import WIDE
 from dsi_cli.checkpoints.layers import (
     IN_LOSS,
-    PLAIN,
     Layer,
     are_siblings,
     is_matrix,
-    is_registration_order,
-    is_sorted_by_name,
-    layers_of,
     stem,
 )
 from dsi_cli.checkpoints.named_head import (
     MAX_LISTED,
     find_named_head,
-    is_wide_convolution,
     plain_matrices,
     refused,
 )
@@ -87,8 +81,7 @@ def choose_head(
     role : ``raw`` or ``ema``; if a file has only averaged weights, they are also used
         as raw ones.
     head_name : the head's name as the user gave it: the complete name of a tensor or
-        layer, or the end of a name; for a head in several parts, their names in order
-        with commas between them.
+        layer, or the end of a name.
     classes : the number of classes, if labels or metadata state it.
     outputs : the names of the weights that compute outputs of the model, if the file
         has a graph.
@@ -454,9 +447,6 @@ def _several(heads: Sequence[HeadCandidate]) -> AmbiguousHeadError:
         f" {', '.join(titles[:MAX_LISTED])}; choose one, for example with --head"
         f" {example}"
     )
-    if _may_be_parts(heads):
-        names = ",".join(head.name for head in heads)
-        message += f"; if they are the parts of one classifier, add --head {names}"
     return AmbiguousHeadError(message, candidates=tuple(titles), example=example)
 
 
@@ -478,34 +468,12 @@ def _example(heads: Sequence[HeadCandidate]) -> str:
     return next(it.name for it in heads if it.layer.module == best.layer.module)
 
 
-def _may_be_parts(heads: Sequence[HeadCandidate]) -> bool:
-    """Return whether the rows of candidates may be the classes of one head, in order
-    (``fc1`` and ``fc2``, ``heads.0`` and on).
-    """
-    layers = [head.layer for head in heads]
-    places = {(it.path, stem(it), it.width_in) for it in layers}
-    is_plain = all(it.factors.kind == PLAIN and it.width_in > 0 for it in layers)
-    return len(layers) > 1 and len(places) == 1 and is_plain
-
-
 def _wrong_count(candidates: Sequence[HeadCandidate], classes: int) -> ClassCountError:
     titles = tuple(candidate.title for candidate in candidates[:MAX_LISTED])
     message = (
         f"no matrix has {classes} rows, one for each class; the best candidates are"
         f" {', '.join(titles)}"
     )
-    possible = [it for it in candidates if it.codes <= {Code.BLOCK}]
-    possible.sort(key=lambda candidate: candidate.layer.position)
-    if sum(it.rows for it in possible) == classes and _may_be_parts(possible):
-        names = ",".join(candidate.name for candidate in possible)
-        message += f"; if they are the parts of one classifier, add --head {names}"
-    best = candidates[0]
-    if best.is_certain and best.rows > classes and best.rows % classes == 0:
-        times = best.rows // classes
-        message += (
-            f"; {best.name} has {times} rows for each class, which dsi does not put"
-            " together"
-        )
     return ClassCountError(message, classes=classes, candidates=titles)
 
 
@@ -531,12 +499,10 @@ def _no_classifier_message(
             )
     count = "" if classes is None else f" with {classes} rows"
     message = f"no classifier{count} among {len(tensors)} tensors"
-    final = _final_convolution(groups)
-    if final is not None:
+    if any("lora_" in name for name, _ in tensors):
         return (
-            f"{message}; the last layer is the convolution {final.name}"
-            f" {final.tensor.shape}; if only global average pooling follows it, add"
-            f" --head {final.name}"
+            f"{message} of this adapter (LoRA); keep it with modules_to_save of peft, or"
+            " merge the adapter before saving (merge_and_unload)"
         )
     if not candidates:
         return f"{message}, {_advice_on_unknown_names(groups)}"
@@ -553,19 +519,6 @@ def _no_classifier_message(
         f" if one is the head, {advice}; a network without a head needs --templates,"
         " --test DATA and --model"
     )
-
-
-def _final_convolution(groups: Sequence[NestedStateDict]) -> Layer | None:
-    """Return the last layer if it is a convolution whose output no layer takes; the
-    user must name it as the head.
-    """
-    layers = layers_of(groups)
-    if not layers or not is_wide_convolution(layers[-1]):
-        return None
-    ordered = all(is_registration_order(group.tensors) for group in groups)
-    ordered = ordered and not is_sorted_by_name(groups)
-    is_used = layers[-1].position in consumers(layers, ordered=ordered)
-    return None if is_used else layers[-1]
 
 
 def _advice_on_unknown_names(groups: Sequence[NestedStateDict]) -> str:

@@ -57,8 +57,6 @@ class Record:
     modified_ns: int = 0
     # the number that the trainer writes after its first epoch, if the contents show it
     counts_from: int | None = None
-    # the label of one of several epochs in a file; None for a file with one checkpoint
-    entry: str | None = None
     network: str | None = None
     """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head
     was found.

@@ -23,7 +23,6 @@ one training only if all of this holds:
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,10 +150,7 @@ def _trainings(
     usable = [record for record in records if record.status == OK]
     trainings: list[Training] = []
     for group in _group_by_network(usable):
-        of_network = _group_by_name(group, readings, is_named=is_named)
-        if not is_named:
-            _ask_if_single(of_network)
-        trainings += of_network
+        trainings += _group_by_name(group, readings, is_named=is_named)
     if not is_named:
         for training in trainings:
             _ask_if_unrelated(training, readings, read_head)
@@ -177,10 +173,9 @@ def _readings(run: TrainingRun, records: Sequence[Record]) -> dict[str, Reading]
     texts, stated, steps = [], [], []
     revisions = {one.display_path for one in run.checkpoints if one.moment is not None}
     for record in records:
-        text = relative_name(record.path, record.entry, run.folder)
-        # The file of a revision may have any name, except for a version of W&B.
-        is_revision = record.path in revisions and ":v" not in text
-        texts.append("" if is_revision else text)
+        text = relative_name(record.path, run.folder)
+        # The file of a revision may have any name.
+        texts.append("" if record.path in revisions else text)
         stated.append(record.epoch if _is_settled(record) else None)
         steps.append(record.step)
     found = file_names.read_names(texts, stated, steps)
@@ -233,7 +228,7 @@ def _read_by_pattern(
     readings: dict[str, Reading] = {}
     dated, differing = [], []
     for record in records:
-        paths = [relative_name(record.path, record.entry, run.folder)]
+        paths = [relative_name(record.path, run.folder)]
         if record.path in files:
             paths = files[record.path].names_in(run.folder)
         moment = pattern.read(paths)
@@ -244,7 +239,7 @@ def _read_by_pattern(
             record = replace(record, step=moment.step)
         if moment.epoch is None and not _is_settled(record):
             record = replace(record, epoch=None, epoch_source=None)
-        if moment.epoch is not None and record.entry is None:
+        if moment.epoch is not None:
             if (
                 record.epoch_source == file_names.CONTENTS
                 and record.epoch != moment.epoch
@@ -332,7 +327,7 @@ def _group_by_name(
     for record in sorted(loose, key=lambda one: readings[one.path].is_copy):
         reading = readings[record.path]
         key = own = _key(record, reading)
-        similar = [one for one in dated if one[:3] == own[:3]]
+        similar = [one for one in dated if one[:2] == own[:2]]
         is_numbered = any(map(str.isdigit, reading.label))
         if own not in trainings:
             if record.fingerprint in by_weights:
@@ -350,33 +345,8 @@ def _group_by_name(
 
 def _key(record: Record, reading: Reading) -> tuple[Any, ...]:
     """Return what distinguishes the trainings of one network."""
-    file = None if record.entry is None else deduplication.file_path(record)
     is_averaged = trainers.is_averaged(record.name.replace("-", "_"))
-    return file, record.fold, is_averaged, reading.label.lower()
-
-
-def _ask_if_single(trainings: Sequence[Training]) -> None:
-    """Ask if the trainings of a network are words in the names of single checkpoints,
-    whose contents have different epochs: they may be epochs of one training.
-    """
-    records = [record for training in trainings for record in training.records]
-    epochs = {record.epoch for record in records}
-    are_single = len(records) == len(trainings) == len(epochs) > 1
-    are_words = not any(re.search(r"\d", training.label) for training in trainings)
-    are_in_contents = all(one.epoch_source == file_names.CONTENTS for one in records)
-    if not (are_single and are_words and are_in_contents):
-        return
-    files = listed([record.name for record in records], 3)
-    suffix = PurePosixPath(records[0].name).suffix
-    advice = file_names.either_option(
-        option_text(f"{{}}{suffix}"), option_text(f"{{run}}{suffix}")
-    )
-    question = (
-        f"the contents of {files} have different epochs, and their names different"
-        f" words; {advice}"
-    )
-    for training in trainings:
-        training.question = training.question or question
+    return record.fold, is_averaged, reading.label.lower()
 
 
 def _ask_if_unrelated(

@@ -2,7 +2,6 @@
 indices per checkpoint.
 """
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -13,7 +12,6 @@ import torch
 from helpers import oracles
 from helpers.outputs import assert_same_output, garble, heads, noticed
 from numpy.testing import assert_allclose
-from safetensors.numpy import save_file
 
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
@@ -277,45 +275,6 @@ def test_analyze_bias_loses_the_row_of_the_background(tmp_path):
         results.checkpoints["extra_classes"].tolist(),
         len(column(results, "bias", 0)),
     ) == ([1], 8)
-
-
-@pytest.mark.parametrize(("setting", "expected"), [("none", BIAS), ("lora_only", None)])
-def test_analyze_adapter_has_the_bias_of_its_base_model_unless_it_may_change_it(
-    setting, expected, tmp_path
-):
-    base, adapter = tmp_path / "run" / "base", tmp_path / "run" / "adapter"
-    base.mkdir(parents=True)
-    adapter.mkdir()
-    body = np.ones((12, 3), dtype=np.float32)
-    weights = {
-        "body.weight": body,
-        "score.weight": WEIGHT.numpy(),
-        "score.bias": BIAS.numpy(),
-    }
-    save_file(weights, base / "model.safetensors")
-    config = {
-        "base_model_name_or_path": "base",
-        "lora_alpha": 1,
-        "r": 1,
-        "bias": setting,
-    }
-    (adapter / "adapter_config.json").write_text(json.dumps(config))
-    factors = {
-        "A": np.ones((1, 3), dtype=np.float32),
-        "B": np.ones((12, 1), dtype=np.float32),
-    }
-    save_file(
-        {
-            f"base_model.model.body.lora_{name}.weight": factor
-            for name, factor in factors.items()
-        },
-        adapter / "adapter_model.safetensors",
-    )
-    analyze([adapter], tmp_path / "out", QUICK)
-    found = (
-        dsi_cli.open_results(tmp_path / "out").geometry["bias"].to_numpy(dtype=float)
-    )
-    assert_allclose(found, np.full(8, np.nan) if expected is None else expected.numpy())
 
 
 def test_analyze_unrelated_heads_of_one_run_give_a_warning(tmp_path):

@@ -3,7 +3,6 @@ what is lacking or damaged is said.
 """
 
 import json
-import os
 import pickle
 import shutil
 import warnings
@@ -16,7 +15,6 @@ import torch
 import torch.distributed.checkpoint as dcp
 from helpers.checkpoint_files import only
 from numpy.testing import assert_array_equal
-from safetensors.torch import save_file
 from torch import nn
 
 from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
@@ -439,174 +437,6 @@ def test_a_replicated_tensor_is_read(ranks, net, weight, tmp_path):
     }
     torch.save({"state_dict": whole, "epoch": 1}, tmp_path / "rank0.pt")
     assert_head(only(tmp_path), weight)
-
-
-@pytest.fixture
-def adapter(net, tmp_path):
-    """Return a run of one adapter beside its base model, which it changes at the
-    classifier.
-    """
-    (tmp_path / "base").mkdir()
-    save_file(net.state_dict(), tmp_path / "base" / "model.safetensors")
-    folder = tmp_path / "run" / "epoch_1"
-    folder.mkdir(parents=True)
-    (folder / "adapter_config.json").write_text(
-        json.dumps(
-            {"base_model_name_or_path": str(tmp_path / "base"), "lora_alpha": 6, "r": 3}
-        )
-    )
-    write_adapter(folder)
-    return folder
-
-
-def only_with_base(adapter: Path) -> CheckpointFile:
-    """Return the adapter, for a user who names its run and its base model."""
-    runs = discover([adapter.parent, adapter.parent.parent / "base"])
-    return next(
-        file
-        for run in runs
-        for file in run.checkpoints
-        if file.path.name.startswith("adapter_model")
-    )
-
-
-def write_adapter(
-    folder: Path, layer: str = "fc", rank: int = 3
-) -> tuple[np.ndarray, np.ndarray]:
-    generator = torch.Generator().manual_seed(1)
-    up, down = (
-        torch.randn(*shape, generator=generator)
-        for shape in ((CLASSES, rank), (rank, WIDTH))
-    )
-    parts = {
-        f"base_model.model.{layer}.lora_A.weight": down,
-        f"base_model.model.{layer}.lora_B.weight": up,
-    }
-    save_file(parts, folder / "adapter_model.safetensors")
-    return up.numpy(), down.numpy()
-
-
-def configured(folder: Path, **options: object) -> None:
-    path = folder / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | options))
-
-
-@pytest.mark.parametrize(
-    ("layer", "rslora", "scale"),
-    [("fc", False, 2), ("fc", True, 12**0.5), ("body", False, 0)],
-)
-def test_an_adapter_is_merged_with_its_base(layer, rslora, scale, adapter, weight):
-    configured(adapter, use_rslora=rslora)
-    up, down = write_adapter(adapter, layer)
-    scanned = scan_checkpoint(only_with_base(adapter))
-    np.testing.assert_allclose(
-        scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5
-    )
-    reason = (
-        "the classifier of this adapter is that of its base model"
-        + ", changed by LoRA" * bool(scale)
-    )
-    assert (scanned.record.head, scanned.record.reason) == ("fc.weight", reason)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"base_model_name_or_path": "org/name"},
-            "its base model 'org/name' is not here",
-        ),
-        ({"base_model_name_or_path": None}, "and it does not name its base model"),
-        (
-            {"use_dora": True},
-            "changes fc.weight in a way that dsi does not put together",
-        ),
-        (
-            {"fan_in_fan_out": True},
-            "changes fc.weight in a way that dsi does not put together",
-        ),
-        (
-            {"lora_alpha": "x"},
-            "changes fc.weight in a way that dsi does not put together",
-        ),
-    ],
-)
-def test_an_adapter_that_cannot_be_merged_says_why(options, message, adapter):
-    configured(adapter, **options)
-    assert message in refused(only_with_base(adapter))
-
-
-@pytest.mark.parametrize(
-    "contents",
-    [["text"], {f"base_model.model.fc.lora_{side}.weight": "text" for side in "AB"}],
-)
-def test_an_adapter_without_matrices_has_the_head_of_its_base(
-    contents, adapter, weight
-):
-    (adapter / "adapter_model.safetensors").unlink()
-    torch.save(contents, adapter / "adapter_model.bin")
-    np.testing.assert_array_equal(
-        scan_checkpoint(only_with_base(adapter)).weight, weight
-    )
-
-
-@pytest.mark.parametrize("name", ["base", "./base", "../base", "{run}/base"])
-def test_scan_checkpoint_of_an_adapter_with_its_base_near_it_reads_the_base(
-    name, adapter
-):
-    shutil.move(adapter.parent.parent / "base", adapter.parent / "base")
-    configured(adapter, base_model_name_or_path=name.format(run=adapter.parent))
-    scanned = [
-        scan_checkpoint(file) for run in discover([adapter]) for file in run.checkpoints
-    ]
-    assert [(result.record.status, result.record.head) for result in scanned] == [
-        ("ok", "fc.weight")
-    ]
-
-
-@pytest.mark.parametrize(
-    "name", ["{top}/base", "../../base", "link", "../../../etc", "/\ud800"]
-)
-def test_scan_checkpoint_of_an_adapter_with_its_base_elsewhere_asks_for_it(
-    name, adapter
-):
-    top = adapter.parent.parent
-    if name == "link":
-        (adapter / name).symlink_to(top / "base")
-    configured(adapter, base_model_name_or_path=name.format(top=top))
-    files = [file for run in discover([adapter.parent]) for file in run.checkpoints]
-    record = scan_checkpoint(
-        next(file for file in files if file.path.parent == adapter)
-    ).record
-    assert (record.status, record.code) == ("failed", "base-model-outside")
-    expected = (
-        os.path.normpath(adapter / name.format(top=top))
-        if name.isascii()
-        else "'/\\ud800'"
-    )
-    assert f"name it after the adapter: {expected}" in record.reason
-    if "base" in name or name == "link":
-        assert scan_checkpoint(only_with_base(adapter)).record.status == "ok"
-
-
-@pytest.mark.parametrize(
-    "name", ["\\\\host\\share", "//host/share", "\\/host/share", "/\\host/share"]
-)
-def test_scan_checkpoint_of_an_adapter_with_its_base_on_a_network_never_looks_for_it(
-    name, adapter, monkeypatch
-):
-    configured(adapter, base_model_name_or_path=name)
-    file = only_with_base(adapter)
-    looked_at = []
-    look = Path.stat
-    monkeypatch.setattr(
-        Path,
-        "stat",
-        lambda path, **options: looked_at.append(path) or look(path, **options),
-    )
-    assert scan_checkpoint(file).record.code == "base-model-outside"
-    assert looked_at
-    assert not [path for path in looked_at if "host" in str(path)]
 
 
 def test_fsdp_folders_of_accelerate_are_read(distributed, net):

@@ -9,7 +9,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_each
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 
@@ -62,69 +62,10 @@ def test_scan_reads_a_state_dict_within_a_list_or_tuple(saved, epoch, tmp_path):
         saved(SimpleNamespace(model=model, optimizer=optimizer)), tmp_path / "ckpt.pt"
     )
     (one,) = discover([tmp_path])[0].checkpoints
-    (scanned,) = scan_each(one)
+    scanned = scan_checkpoint(one)
     assert (scanned.record.status, scanned.record.reason) == ("ok", None)
     assert scanned.record.fingerprint == print_of(model)
     assert scanned.record.epoch == epoch
-
-
-@pytest.mark.parametrize(
-    ("saved", "source", "log_epochs"),
-    [
-        (
-            lambda states: dict(zip((1, 2, 10), states, strict=True)),
-            "contents",
-            [1, 2, 10],
-        ),
-        (
-            lambda states: {
-                f"epoch_{n}": state for n, state in zip((1, 2, 10), states, strict=True)
-            },
-            "contents",
-            [1, 2, 10],
-        ),
-        (list, "order", [1, 2, 3]),
-        (
-            lambda states: [
-                {"model": state, "epoch": n}
-                for n, state in zip((4, 5, 6), states, strict=True)
-            ],
-            "contents",
-            [4, 5, 6],
-        ),
-    ],
-)
-def test_scan_reads_each_of_several_epochs_in_one_file(
-    saved, source, log_epochs, tmp_path
-):
-    models = [network(seed) for seed in range(3)]
-    (tmp_path / "run").mkdir()
-    torch.save(
-        saved([model.state_dict() for model in models]), tmp_path / "run/history.pt"
-    )
-    records = records_of(tmp_path)
-    assert [record.fingerprint for record in records] == [
-        print_of(model) for model in models
-    ]
-    assert [(record.epoch, record.epoch_source) for record in records] == [
-        (epoch, source) for epoch in log_epochs
-    ]
-    assert len({record.path for record in records}) == 3
-
-
-def test_scan_takes_each_file_of_several_epochs_for_a_run(tmp_path):
-    (tmp_path / "ckpts").mkdir()
-    for place, name in enumerate(("adam", "sgd")):
-        torch.save(
-            [network(10 * place + seed).state_dict() for seed in (1, 2, 3)],
-            tmp_path / f"ckpts/{name}.pt",
-        )
-    torch.save(network(7).state_dict(), tmp_path / "ckpts/epoch_9.pt")
-    runs = {
-        run.name: [record.epoch for record in records]
-        for run, records in scan_paths([tmp_path], HeadOptions())
-    }
-    assert runs == {"ckpts": [9], "ckpts/adam": [1, 2, 3], "ckpts/sgd": [1, 2, 3]}
 
 
 def test_scan_skips_files_that_hold_no_network(tmp_path):

@@ -440,17 +440,3 @@ def test_join_growing_unrelated_or_unreadable_head_or_missing_epochs_begin_a_tra
     assert len(joined(*([one] for one in undated))) == 2
     heads = {0: None, 1: None}
     assert len(joined([record(0, 10)], [record(1, 20)], heads=heads)) == 2
-
-
-def test_single_files_of_different_words_with_epochs_in_their_contents_are_asked_about(
-    tmp_path,
-):
-    for epoch, name in enumerate("abc"):
-        contents = {"pytorch-lightning_version": "2.5.0", "epoch": epoch}
-        save(tmp_path / f"run/{name}.pt", seed=epoch, **contents)
-    scanned = scan_paths([tmp_path / "run"], HeadOptions())
-    records = [record for _, of_run in scanned for record in of_run]
-    assert {record.code for record in records} == {"open-names"}
-    assert "--names '{}.pt'" in records[0].reason
-    found = runs_of(tmp_path / "run", names="{}.pt")
-    assert [list(files.values()) for files in found.values()] == [[0, 1, 2]]

@@ -116,7 +116,7 @@ def hangs(*_, **__):
     print("begun", flush=True)
     time.sleep(600)
 
-checkpoint_scanner.scan_each = hangs
+checkpoint_scanner.scan_checkpoint = hangs
 main()
 """
 

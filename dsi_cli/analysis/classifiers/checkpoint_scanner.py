@@ -19,7 +19,11 @@ from dsi_cli.analysis.classifiers.heads import Heads
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.previous_plan import PlannedRun
 from dsi_cli.checkpoints import training_runs
-from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, scan_each
+from dsi_cli.checkpoints.checkpoint_reader import (
+    HeadOptions,
+    ScanResult,
+    scan_checkpoint,
+)
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, Record
 from dsi_cli.engines import Engine, local
@@ -55,7 +59,7 @@ class CheckpointScanner:
         return self.classes_in_label_file if self.classes is None else self.classes
 
     def __call__(self, file: CheckpointFile) -> list[ScanResult]:
-        """Return the checkpoint in a file, or each epoch of a file with several."""
+        """Return the checkpoint in a file."""
         # Scan with the known number of classes; if no matrix fits it, scan without it,
         # so that the error can name both.
         results = self._scan(file, self.known_classes)
@@ -80,7 +84,10 @@ class CheckpointScanner:
         return results
 
     def _scan(self, file: CheckpointFile, classes: int | None) -> list[ScanResult]:
-        return scan_each(file, self.options, classes, may_lack_head=self.may_lack_head)
+        result = scan_checkpoint(
+            file, self.options, classes, may_lack_head=self.may_lack_head
+        )
+        return [result]
 
     def for_run(self, run: TrainingRun) -> CheckpointScanner:
         """Return a scanner that also uses the label list and targets next to a run's
@@ -184,7 +191,7 @@ def scan_run(
             results = next(new_results)
             heads.add(scanner.key(file), results)
         for result in results:
-            files.append(result.file or file)
+            files.append(file)
             records.append(result.record)
             if is_new and result.record.fingerprint is not None:
                 heads_read.add(result.record.path)
@@ -210,7 +217,7 @@ def _lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
         reason=reason,
         code="worker-lost",
     )
-    return [ScanResult(record, file=file)]
+    return [ScanResult(record)]
 
 
 def split_trainings(

@@ -58,11 +58,7 @@ class Heads:
         for position, row in enumerate(entry["records"]):
             record = replace(Record(**row), run=file.run)
             self.ids[record.path] = key, position
-            if record.entry is None:
-                of_entry = file
-            else:
-                of_entry = replace(file, entry=record.entry)
-            results.append(ScanResult(record, file=of_entry))
+            results.append(ScanResult(record))
         return results
 
     def restore(self, path: str, head: HeadId | None) -> bool:
