@@ -47,7 +47,7 @@ from dsi_cli.checkpoints.discovery import (
 from dsi_cli.checkpoints.file_names import ORDER, natural_key
 from dsi_cli.checkpoints.folders import TRACKER_FOLDERS
 from dsi_cli.checkpoints.formats import EXPECTED
-from dsi_cli.checkpoints.log_numbers import EpochNumbers, find_shift, shift_by_values
+from dsi_cli.checkpoints.log_numbers import find_shift, shift_by_values
 from dsi_cli.checkpoints.records import OK, Record
 from dsi_cli.checkpoints.trainers import HUGGING_FACE
 from dsi_cli.checkpoints.training_logs import (
@@ -246,10 +246,7 @@ def resolve_all_duplicates(
         places = _places_of_log(
             run.training, is_only_child=siblings[run.training.folder.parent] == 1
         )
-        if log is not None:
-            found = log.of_run(run.name)
-        else:
-            found = _find_log(run.training, places)
+        found = _find_log(run.training, places) if log is None else log
         run = resolve_duplicates(
             run, epochs, found is not None and found.begins_before_training
         )
@@ -259,8 +256,6 @@ def resolve_all_duplicates(
         if run.usable and all(record.epoch_source != ORDER for record in run.usable):
             if found is not None:
                 joined, of_run = _join_log(run, found, is_named=log is not None)
-            elif log is not None:
-                of_run = [fact("log-without-run", log=printable(str(log.path)))]
             elif _epochs(run):
                 of_run = list(_other_logs(run, places))
         logs[run.name] = joined
@@ -344,10 +339,16 @@ def _shift_of_log(run: RunCheckpoints, log: TrainingLog) -> int | None:
         record.epoch_number - (record.epochs_completed or 0) + 1 for record in finished
     }
     counts_from = firsts.pop() if len(firsts) == 1 else None
-    files = EpochNumbers(frozenset(_epochs(run)), counts_from)
     # Keras counts the epochs in names from 1, and those in its log from 0.
     is_one_less = "keras" in trainers or stores_next_epoch(run.usable)
-    by_numbers = find_shift(files, log.numbers, -1 if is_one_less else None)
+    first_of_log = 1 if log.begins_before_training else min(log.by_epoch)
+    by_numbers = find_shift(
+        _epochs(run),
+        log.by_epoch.keys(),
+        counts_from,
+        first_of_log,
+        -1 if is_one_less else None,
+    )
     stated = {record.epoch_number: record.scalars for record in run.usable}
     by_values = shift_by_values(stated, log.by_epoch)
     # A checkpoint may state the accuracy of the epoch before.

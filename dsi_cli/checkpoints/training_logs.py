@@ -40,7 +40,6 @@ from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.file_names import natural_key
 from dsi_cli.checkpoints.folders import SUFFIXES
-from dsi_cli.checkpoints.log_numbers import EpochNumbers
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, first_line
 from dsi_cli.remote import download
@@ -176,10 +175,6 @@ class TrainingLog:
     """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was
     logged before training.
     """
-    trainings: dict[tuple[str, ...], TrainingLog] = field(default_factory=dict)
-    """The log of each training by the values that identify it, such as its seed, if the
-    rows are of several trainings.
-    """
     has_numbers: bool = (
         True  # False if the log does not number its epochs, so they count from 1
     )
@@ -203,30 +198,6 @@ class TrainingLog:
         return values | self.by_step.get(
             (epoch, step + _STEP_OFFSETS.get(trainer or "", 0)), {}
         )
-
-    def of_run(self, run: str) -> TrainingLog | None:
-        """Return the log of the training whose values are all in the run's name; None
-        if none or several are.
-
-        >>> log = TrainingLog(Path("log.csv"), trainings={(seed,): TrainingLog(Path(seed), {1: {}}) for seed in ("1", "10")})
-        >>> log.of_run("cnn_seed10").path.name, log.of_run("cnn_seed2")
-        ('10', None)
-        """
-        if not self.trainings:
-            return self
-        words = set(_words(run))
-        found = [
-            log
-            for values, log in self.trainings.items()
-            if all(words.issuperset(_words(text)) for text in values)
-        ]
-        return found[0] if len(found) == 1 and found[0].by_epoch else None
-
-    @property
-    def numbers(self) -> EpochNumbers:
-        """The numbers of the epochs in the log."""
-        counts_from = 1 if self.begins_before_training else None
-        return EpochNumbers(frozenset(self.by_epoch), counts_from, self.has_numbers)
 
     def shifted(self, shift: int) -> TrainingLog:
         """Return the log with the numbers of the checkpoints, which are lower than its
@@ -292,9 +263,7 @@ def other_logs(folder: Place, *, is_shared: bool) -> list[Place]:
             read_log(path) for path in sorted(candidates, key=str)[:_MAX_OTHER_LOGS]
         ]
         return [
-            log.path
-            for log in logs
-            if log is not None and (any(log.by_epoch.values()) or log.trainings)
+            log.path for log in logs if log is not None and any(log.by_epoch.values())
         ]
     return []
 
@@ -347,7 +316,7 @@ def read_named_log(path: Place) -> TrainingLog:
         raise UsageError(
             message, code="unreadable-log", path=str(path), reason=reason
         ) from None
-    if not any(log.by_epoch.values()) and not log.trainings:
+    if not any(log.by_epoch.values()):
         raise UsageError(
             f"the log {path} has no curve by epochs; {expected}",
             code="no-curves-in-log",
@@ -565,13 +534,13 @@ def _log_of_rows(
     test split.
     """
     log, rows = TrainingLog(path), list(rows)
-    trainings = _rows_by_training(rows)
-    if len(trainings) > 1:
-        log.trainings = {
-            values: _log_of_rows(path, rows_of_one)
-            for values, rows_of_one in trainings.items()
-        }
-        return log
+    for column in _TRAINING_COLUMNS:
+        if len({_word(row.get(column)) for row in rows} - {""}) > 1:
+            raise UnreadableError(
+                f"the column {column!r} names several trainings; write one log for"
+                " each run",
+                code="several-trainings",
+            )
     if (
         is_history
         and not any("epoch" in row for row in rows)
@@ -618,20 +587,6 @@ def _split_in_name(name: str) -> str:
     if match is None or name in LOG_FILES:
         return ""
     return _SPLITS[match[1].lower()]
-
-
-def _rows_by_training(
-    rows: Sequence[dict[str, Any]],
-) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Return the rows by the values that identify their training, without rows that
-    have none.
-    """
-    trainings: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        values = tuple(_word(row.get(column)) for column in _TRAINING_COLUMNS)
-        if any(values):
-            trainings.setdefault(values, []).append(row)
-    return trainings
 
 
 def _values_by_column(row: dict[str, Any], split: str) -> dict[str, float]:
@@ -689,11 +644,6 @@ def _columns_of_curves(epochs: Counter[str]) -> dict[str, str]:
         for curve, names in candidates.items()
         if names
     }
-
-
-def _words(text: str) -> list[str]:
-    """Return the words and numbers in a text: ``seed``, ``10``."""
-    return re.findall(r"[a-z]+|\d+", text.lower())
 
 
 def _word(value: Any) -> str:

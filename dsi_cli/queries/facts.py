@@ -173,10 +173,6 @@ KINDS = {
         command="{command}",
     ),
     # training logs
-    "log-without-run": Kind(
-        WARNING,
-        "the values in {log} that identify a training are not in the run's name",
-    ),
     "log-not-joined": Kind(
         WARNING,
         "{log} has the epochs {of_log}, and the checkpoints have {of_run}, so dsi does"

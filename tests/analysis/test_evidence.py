@@ -307,27 +307,6 @@ def test_analyze_names_logs_that_it_does_not_join_with_the_option_that_does(tmp_
         assert curve(out, metric="accuracy", split=split) == {1: value, 2: value}
 
 
-def test_analyze_log_with_the_rows_of_several_runs_gives_each_run_its_own(tmp_path):
-    for run in ("cnn_seed1", "cnn_seed10"):
-        save(tmp_path / "runs" / run / "epoch_1.pt", 1)
-    log = tmp_path / "runs/results.csv"
-    log.write_text("seed,epoch,test_acc\n1,1,0.25\n10,1,0.5\n3,1,0.75\n")
-    summary = analyze([tmp_path / "runs"], tmp_path / "out", QUICK)
-    (message,) = [one for one in summary.messages if one.code == "log-nearby"]
-    assert (message.text, message.hint) == (
-        "dsi does not join the log results.csv",
-        f"To use it, add --log {log}",
-    ), "one message for both runs"
-    analyze([tmp_path / "runs"], tmp_path / "out", Options(draws=0, log=str(log)))
-    assert curve(tmp_path / "out", metric="accuracy", run="cnn_seed1") == {1: 0.25}
-    assert curve(tmp_path / "out", metric="accuracy", run="cnn_seed10") == {1: 0.5}
-    save(tmp_path / "vit/epoch_1.pt", 1)
-    summary = analyze(
-        [tmp_path / "vit"], tmp_path / "vit-out", Options(draws=0, log=str(log))
-    )
-    assert noticed(summary) == {"log-without-run": {"log": str(log)}}
-
-
 def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
     save(
         tmp_path / "run/epoch_1.pt",

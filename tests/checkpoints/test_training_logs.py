@@ -251,15 +251,6 @@ def test_read_log_takes_no_row_of_a_fraction_of_an_epoch(tmp_path):
     assert log.by_epoch == {1: {"test_accuracy": 0.2}}
 
 
-def test_read_log_of_json_lines_of_several_seeds_has_no_common_curve(tmp_path):
-    rows = [{"seed": seed, "epoch": 1, "val_acc": seed / 10} for seed in (1, 2)]
-    log = read_log(
-        written(tmp_path / "metrics.jsonl", "\n".join(map(json.dumps, rows)))
-    )
-    assert log.by_epoch == {}
-    assert log.of_run("net_seed2").by_epoch == {1: {"test_accuracy": 0.2}}
-
-
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
