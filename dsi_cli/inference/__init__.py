@@ -12,7 +12,7 @@ imports torch.
                     of its model
 ``decoding``        decoded samples: kept for all checkpoints, or decoded again for
                     each
-``user_code``       ``file.py:NAME`` or ``module:NAME``: the user's function
+``user_code``       ``file.py:NAME``: the user's function
 ``models``          models from specifications, and the weights of a checkpoint in them
 ``evaluator``       evaluation of a model: logits and features, counts, predictions,
                     loss, templates

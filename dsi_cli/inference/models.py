@@ -1,7 +1,7 @@
 """Build models from specifications, and load the weights of a checkpoint into them.
 
 A specification is ``timm:NAME``, ``torchvision:NAME``, ``transformers:FOLDER`` (with a
-``config.json``), ``file.py:FUNCTION`` or ``module:FUNCTION``. Nothing is downloaded.
+``config.json``) or ``file.py:FUNCTION``. Nothing is downloaded.
 
 The classifier weight of a network with an image and a text tower (CLIP, SigLIP) is the
 text embeddings of the class names. Each name becomes ``a photo of a NAME``. An image's
@@ -32,10 +32,7 @@ from dsi_cli.inference.evaluator import full_precision
 from dsi_cli.inference.preprocess import Preprocessing, from_processor
 
 PROMPT = "a photo of a {}."
-EXPECTED = (
-    "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:FUNCTION or"
-    " module:FUNCTION"
-)
+EXPECTED = "timm:NAME, torchvision:NAME, transformers:FOLDER or file.py:FUNCTION"
 _CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
 _CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels")
 _INNER = re.compile(

@@ -42,8 +42,8 @@ def open_samples(
 
     Parameters
     ----------
-    spec : a folder of class folders, a name in `torch_datasets.DATASETS`,
-        ``module:function`` or ``file.py:function``.
+    spec : a folder of class folders, a name in `torch_datasets.DATASETS`, or
+        ``file.py:function``.
     root : the folder of a data set by name. With it, a name has priority over a folder
         of that name (``./MNIST`` is the folder).
     download : True to download a data set by name into ``root``.

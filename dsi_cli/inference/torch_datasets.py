@@ -1,8 +1,8 @@
 """Map-style data sets of torch: those of torchvision by name, and those from the user's
 function.
 
-torchvision's data sets are downloaded or unpacked only on request. The user's function,
-``module:function`` or ``file.py:function``, returns a data set of (image, target)
+torchvision's data sets are downloaded or unpacked only on request. The user's function
+``file.py:function`` returns a data set of (image, target)
 pairs, and its code is run. An image is a PIL image or a tensor that is ready for the
 model; a target is a class number. Targets come from ``.targets`` if it has a number for
 each item and there is no ``target_transform``. Otherwise each item is read once for its

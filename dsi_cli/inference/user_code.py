@@ -1,5 +1,5 @@
-"""Load objects of the user's code by the specification ``file.py:NAME`` or
-``module:NAME``. This runs the code.
+"""Load objects of the user's code by the specification ``file.py:NAME``. This runs the
+code.
 """
 
 from __future__ import annotations
@@ -11,84 +11,56 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from importlib.machinery import PathFinder
 from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
 from dsi_cli.errors import UsageError, wrong
 
-_SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*)")
+_SPEC = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)")
 
 
-def _split_spec(spec: str) -> tuple[str, str, Path | None, str]:
-    """Return the file or module as written, the name in it, the path if it is a file,
-    and the folder from which it imports.
-    """
+def _split_spec(spec: str) -> tuple[Path, str]:
+    """Return the file of a specification, and the name in it."""
     match = _SPEC.fullmatch(spec)
     assert match is not None
-    file = Path(match["place"]) if match["place"].endswith(".py") else None
-    folder = Path() if file is None else file.parent
-    return match["place"], match["name"], file, str(folder.absolute())
+    return Path(match["file"]), match["name"]
 
 
 def is_function(spec: str) -> bool:
-    """Return True for a text ``module:NAME`` or ``file.py:NAME``.
+    """Return True for a text ``file.py:NAME``.
 
-    >>> is_function("my.data:test_set"), is_function("data/test")
+    >>> is_function("data.py:test_set"), is_function("data/test")
     (True, False)
     """
     return _SPEC.fullmatch(spec) is not None
 
 
 def code_files(spec: str) -> list[Path]:
-    """Return the files of the user's code: the module's file, and the files in its
-    folder that it imports.
+    """Return the files of the user's code: the file, and those in its folder that it
+    imports.
 
     Imports are followed from file to file, including those within functions. Installed
-    packages are ignored. No code is run, not even that of the module's packages, which
-    ``importlib.util.find_spec`` would import. The list is empty if the file is missing.
+    packages are ignored. No code is run. The list is empty if the file is missing.
     """
-    place, _, script, folder = _split_spec(spec)
-    file = script
-    if file is None:
-        first, *rest = place.split(".")
-        with (
-            importable(spec),
-            contextlib.suppress(ImportError, ValueError),
-        ):  # an empty part, or a module without a file
-            module, name = importlib.util.find_spec(first), first
-            for part in rest:
-                name = f"{name}.{part}"
-                folders = None if module is None else module.submodule_search_locations
-                if folders is None:
-                    module = None
-                else:
-                    module = PathFinder.find_spec(name, [*folders])
-            if module is not None and module.origin is not None:
-                file = Path(module.origin)
-            else:
-                file = None
-    if file is None or not file.is_file():
+    file, _ = _split_spec(spec)
+    if not file.is_file():
         return []
-    finder = ModuleFinder(path=[folder])
+    finder = ModuleFinder(path=[str(file.parent.absolute())])
     with contextlib.suppress(
         Exception
     ):  # for example, a syntax error, which is reported when the code is run
-        if script is not None:
-            finder.load_file(str(file))
-        else:
-            finder.import_hook(place)
+        finder.load_file(str(file))
     paths = (getattr(module, "__file__", None) for module in finder.modules.values())
     return sorted({file, *(Path(path) for path in paths if path is not None)})
 
 
 @contextlib.contextmanager
 def importable(spec: str) -> Iterator[None]:
-    """Allow the user's code to import the modules next to its file or in the working
-    folder, including new ones.
+    """Allow the user's code to import the modules next to its file, including new
+    ones.
     """
-    folder = _split_spec(spec)[3]
+    folder = str(_split_spec(spec)[0].parent.absolute())
     sys.path.insert(0, folder)
     # the import system may miss files that were created within the clock's resolution
     importlib.invalidate_caches()
@@ -105,30 +77,27 @@ def load_object(spec: str) -> Callable[..., Any]:
     import a module when it loads an image. At the end, it does not hide modules of dsi
     and of libraries.
 
-    Raise `UsageError` if the file, module or name does not exist, or the import fails.
+    Raise `UsageError` if the file or the name does not exist, or the import fails.
     """
-    place, name, file, folder = _split_spec(spec)
-    if file is not None and not file.is_file():
+    file, name = _split_spec(spec)
+    folder = str(file.parent.absolute())
+    if not file.is_file():
         raise wrong(
             spec,
             "a Python file",
-            f"nothing at {place}",
+            f"nothing at {file}",
             "check the path",
             code="file-missing",
-            path=place,
+            path=str(file),
         )
     if sys.path.count(folder) < 2:  # the first entry is that of `importable`
         sys.path.append(folder)
     with call_user_code(spec, "a module that can be imported"):
-        if file is not None:
-            module = _from_file(file)
-        else:
-            module = importlib.import_module(place)
-        function = getattr(module, name, None)
+        function = getattr(_from_file(file), name, None)
     if not callable(function):
         raise wrong(
             spec,
-            f"a function {name!a} in {place}",
+            f"a function {name!a} in {file}",
             "none",
             "check its name",
             code="unknown-function",

@@ -143,7 +143,7 @@ def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(
         ("torchscript:gone.pt", {}, "unknown-model-format"),
         *(
             (f"{file}:build", {}, "user-code-failed")
-            for file in ("gone.module", "damaged.py", "imports.py", "ends.py")
+            for file in ("damaged.py", "imports.py", "ends.py")
         ),
         ("late.py:Net", {}, "model-not-built"),
     ],

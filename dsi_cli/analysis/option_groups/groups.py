@@ -216,8 +216,8 @@ class ModelOptions:
     )
     model: str | None = option(
         "--model MODEL",
-        "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:function or"
-        " module:function. By default the model that the trainer recorded.",
+        "timm:NAME, torchvision:NAME, transformers:FOLDER or file.py:function. By"
+        " default the model that the trainer recorded.",
     )
     model_arguments: tuple[tuple[str, Any], ...] = option(
         "--model-arg NAME=VALUE",
