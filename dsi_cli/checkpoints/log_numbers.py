@@ -3,8 +3,8 @@ lower.
 
 A shift is the number of an epoch in the log less that of its checkpoint: -1, 0 or 1. A
 shift is possible if each checkpoint has a row. If several shifts are possible, dsi
-joins the log only if the trainer's way of counting, the last number or the stored
-values show which one is right, because a value that is one epoch off looks right.
+joins the log only if the numbers, the trainer's way of counting or the stored values
+show which one is right, because a value that is one epoch off looks right.
 """
 
 from __future__ import annotations
@@ -43,27 +43,35 @@ def find_shift(
     >>> find_shift({12, 17}, set(range(20))) is None
     True
     """
-    possible = _possible_shifts(files, log)
+    # Epoch 0 may be from before the training.
+    trained = files if first_of_files == 0 else files - {0}
+    possible = [shift for shift in SHIFTS if _shifted(files, shift) <= log]
+    if 0 not in log and trained != files and trained <= log:
+        possible.append(0)
+    if not possible:
+        possible = _shifts_with_gaps(files, trained, log)
     if len(possible) == 1:
         return possible[0]
+    for shift in possible:
+        if _shifted(files, shift) == log:
+            return shift
     if first_of_files is not None and first_of_log is not None:
         usual_shift = first_of_log - first_of_files
+    elif 0 not in log:
+        usual_shift = None
     if usual_shift in possible:
         return usual_shift
     return 0 if 0 in possible and max(files) == max(log) else None
 
 
-def _possible_shifts(files: Set[int], log: Set[int]) -> list[int]:
-    """Return the shifts with a row for each checkpoint, or else for as many as can be
-    expected.
-    """
-    # Epoch 0 may be from before the training, and the last row may not be written yet.
-    for part in (files, files - {0}, files - {max(files)}):
+def _shifts_with_gaps(files: Set[int], trained: Set[int], log: Set[int]) -> list[int]:
+    """Return the shifts of a log that lacks rows that can be expected to be missing."""
+    # The last row may not be written yet.
+    for part in (trained, files - {max(files)}):
         possible = [shift for shift in SHIFTS if part and _shifted(part, shift) <= log]
         if possible:
             return possible
-    # A log lacks epochs if not every epoch is evaluated, or if a resumed training has
-    # begun a new log.
+    # Not every epoch is evaluated, or a resumed training has begun a new log.
     return [shift for shift in SHIFTS if log <= _shifted(files, shift)]
 
 

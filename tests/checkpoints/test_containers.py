@@ -120,30 +120,6 @@ def test_an_archive_of_flax_names(weight, tmp_path):
     assert scan_checkpoint(only(tmp_path)).record.step == 7
 
 
-@pytest.mark.parametrize("weights", ["torch", "keras"])
-@pytest.mark.parametrize("form", ["npz", "pickle", "torch-zip"])
-def test_a_list_of_arrays_is_read_as_layers(form, weights, net, weight, tmp_path):
-    arrays = [it.numpy() for it in net.state_dict().values()]
-    arrays.insert(2, np.array(7))  # a counter of batches
-    if weights == "keras":
-        arrays = [it.T for it in arrays]
-    if form == "npz":
-        np.savez(tmp_path / "round-1-weights", *arrays)
-    elif form == "pickle":
-        (tmp_path / "round-1-weights").write_bytes(pickle.dumps(arrays))
-    else:
-        torch.save(
-            [torch.from_numpy(it) for it in arrays], tmp_path / "round-1-weights"
-        )
-    (run,) = discover([tmp_path])
-    assert_head(
-        run.checkpoints[0],
-        weight,
-        "arr_3." + {"torch": "weight", "keras": "kernel"}[weights],
-        kind=form,
-    )
-
-
 def test_a_list_of_data_is_no_checkpoint(tmp_path):
     images, features = np.ones((20, 8, 8, 3)), np.ones((30, 5))
     np.savez(tmp_path / "images.npz", images, np.ones(20), images[:7], np.ones(7))

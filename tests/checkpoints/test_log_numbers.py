@@ -18,6 +18,8 @@ from dsi_cli.checkpoints.log_numbers import find_shift, shift_by_values
         (range(16, 21), range(20), -1),  # only the last files are kept
         (range(16, 21), range(1, 21), 0),
         (range(21), range(1, 21), 0),  # file 0 is from before the training
+        ([0, 2], [1, 2], 0),
+        ([0, 2, 4], range(1, 7), None),
         (range(1, 21), range(1, 20), 0),  # the last row is not written yet
         (range(1, 21), [5, 10, 15, 20], 0),
         (range(1, 21), range(11, 21), 0),  # a resumed training
