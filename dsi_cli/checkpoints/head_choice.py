@@ -284,7 +284,7 @@ def _is_rival(other: HeadCandidate, best: HeadCandidate) -> bool:
     if is_square and best.doubts and best.sides != {best.rows}:
         return True
     if other.layer.kind == "raw":
-        return _is_next_to_parameter(other, best) or _holds_vectors(other, best)
+        return _holds_vectors(other, best)
     if codes != {Code.NAME}:
         return False
     if not _are_twins(other, best):
@@ -316,33 +316,16 @@ def _is_parallel(other: HeadCandidate, best: HeadCandidate) -> bool:
     return is_in_list and {best.layer.width_in} < other.sides
 
 
-def _is_next_to_parameter(other: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether two parameters of one module have the same sides."""
-    is_plausible = other.codes <= {Code.NAME, Code.SIDE, Code.STATISTIC}
-    are_next = best.layer.kind == "raw" and are_siblings(other.layer, best.layer)
-    return is_plausible and are_next and _are_twins(other, best)
-
-
 def _holds_vectors(other: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether a parameter of the model may hold the vectors of the classes."""
-    layer, codes = other.layer, other.codes
-    is_best_parameter = best.layer.kind == "raw"
-    if codes == {Code.SIDE}:
-        if is_best_parameter and best.rows in other.sides:
-            return True
-        is_plain = not best.is_named and not best.layer.has_bias
-        is_like_best = is_plain and _are_twins(other, best)
-        return layer.is_in_loss or other.may_take_output or is_like_best
-    if codes == {Code.STATISTIC}:
-        # The centres of other classes than an unnamed candidate has.
-        has_other_rows = layer.width_out not in (0, best.rows)
-        return has_other_rows and not (layer.is_in_loss or best.is_named)
-    if not codes <= {Code.NAME, Code.SIDE} or not other.may_take_output:
+    if not other.codes <= {Code.NAME, Code.SIDE, Code.STATISTIC}:
         return False
-    if best.rows in other.sides and other.sides != best.sides:
-        return True
-    shared = best.tensor.shape[1] if is_best_parameter else best.rows
-    return shared in other.sides and not best.is_named
+    if best.layer.kind == "raw" and are_siblings(other.layer, best.layer):
+        return bool(best.sides & other.sides)
+    if other.may_take_output or other.layer.is_in_loss:
+        return best.rows in other.sides or not best.is_named
+    is_plain = not best.is_named and not best.layer.has_bias
+    return is_plain and _are_twins(other, best)
 
 
 def _experts(

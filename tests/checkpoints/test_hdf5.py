@@ -244,25 +244,3 @@ def test_open_content_of_a_chunk_with_an_unknown_filter_loads_no_plugin(
     with OpenFiles() as files, pytest.raises(UnreadableError):
         open_content(path, files).tree["fc.weight"].read()
     assert not plugin.exists()
-
-
-@pytest.mark.parametrize("flag", [0, h5py.h5z.FLAG_OPTIONAL])
-def test_read_of_a_dataset_with_a_missing_filter_is_refused(flag, tmp_path):
-    path = tmp_path / "model.h5"
-    with h5py.File(path, "w") as file:
-        pipeline = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        pipeline.set_chunk((5, 7))
-        pipeline.set_filter(32_123, h5py.h5z.FLAG_OPTIONAL)
-        space = h5py.h5s.create_simple((5, 7))
-        dataset = h5py.h5d.create(
-            file.create_group("fc").id, b"weight", h5py.h5t.IEEE_F32LE, space, pipeline
-        )
-        dataset.write_direct_chunk((0, 0), bytes(60))
-    data = path.read_bytes()
-    # The number of the filter, the length of its name and its flags; h5py writes no
-    # required filter that it lacks.
-    stored = (32_123).to_bytes(2, "little") + bytes(2)
-    start = data.index(stored) + len(stored)
-    path.write_bytes(data[:start] + flag.to_bytes(2, "little") + data[start + 2 :])
-    with OpenFiles() as files, raises("missing-filter", UnreadableError):
-        open_content(path, files).tree["fc.weight"].read()

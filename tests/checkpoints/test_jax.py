@@ -180,13 +180,9 @@ def chunked(shape: Any, chunks: Any) -> bytes:
 
 ONE = np.ones(1, np.float32)
 LIES = {
-    "list-beyond": (b"\x81\xa1a\xdd\xff\xff\xff\xff\xc0", PendingError, "cut-off"),
-    "map-beyond": (b"\x81\xa1a\xdf\xff\xff\xff\xff\xc0", PendingError, "cut-off"),
     "text-beyond": (b"\x81\xa1a\xdb\xff\xff\xff\xff\xc0", PendingError, "cut-off"),
     "text-cut": (b"\x81\xa1a\xa9abc", PendingError, "cut-off"),
-    "reserved": (b"\x81\xa1a\xc1", UnreadableError, "damaged"),
     "behind": (by_hand(TREE) + b"\0", UnreadableError, "trailing-bytes"),
-    "key": (b"\x82\xa1a\x01\x01\x01", UnreadableError, "damaged"),
     "long-key": (
         msgpack.packb({"a": 1, "k" * 5000: 1}),
         UnreadableError,
@@ -197,7 +193,6 @@ LIES = {
         UnreadableError,
         "damaged",
     ),
-    "deep-maps": (b"\x81\xa1a" * 100_000 + b"\xc0", UnreadableError, "damaged"),
     "much-text": (
         msgpack.packb({"a": ["x" * (1 << 20)] * 25}),
         UnreadableError,
@@ -205,25 +200,16 @@ LIES = {
     ),
     "size": (array(((2,), "float32", bytes(4))), UnreadableError, "damaged"),
     "huge": (array(((2**63, 2**63), "float32", bytes(4))), UnreadableError, "damaged"),
-    "negative": (array(((-1,), "float32", bytes(4))), UnreadableError, "damaged"),
-    "true": (array(((True,), "float32", bytes(4))), UnreadableError, "damaged"),
-    "text-shape": (array((("1",), "float32", bytes(4))), UnreadableError, "damaged"),
-    "no-dtype": (array(((1,), 3, bytes(4))), UnreadableError, "damaged"),
     "many-dims": (
         array(((1,) * 50, "float32", bytes(4))),
         UnreadableError,
         "impossible-shape",
     ),
-    "no-bytes": (array(((1,), "float32", "abcd")), UnreadableError, "damaged"),
     "burn": (
         msgpack.packb({"metadata": {"v": 1}, "item": {"fc": 1}}),
         UnreadableError,
         "unread-format",
     ),
-    "no-row": (array({"a": 1}), UnreadableError, "damaged"),
-    "no-chunks": (chunked({"0": 1}, {}), UnreadableError, "damaged-chunks"),
-    "chunk-shape": (chunked({"0": "a"}, {"0": ONE}), UnreadableError, "damaged-chunks"),
-    "chunk-kind": (chunked({"0": 1}, {"0": 3}), UnreadableError, "damaged-chunks"),
     "chunk-dtypes": (
         chunked({"0": 2}, {"0": ONE, "1": np.ones(1)}),
         UnreadableError,
@@ -273,33 +259,6 @@ def test_states_are_recognised_and_others_are_not(tmp_path):
     # as flax.training.checkpoints calls it
     (tmp_path / "checkpoint_7").write_bytes(by_hand(TREE))
     assert len(discover([tmp_path])[0].checkpoints) == 1
-
-
-def nested_names(leaves: int, depth: int, size: int, letter: str = "k") -> bytes:
-    """Return mappings within mappings, each under a long key, and many leaves in the
-    innermost.
-    """
-    tree = {str(place): place % 100 for place in range(leaves)}
-    for place in range(depth):
-        tree = {letter * size: tree} if place else {letter * size: tree, "x": 1}
-    return msgpack.packb({"params": tree})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("leaves", "depth", "size"),
-    [(100_000, 60, 4090), (100_000, 4, 250), (20_000, 1, 1010)],
-)
-@pytest.mark.parametrize("letter", ["k", "\U0001f600"])
-def test_names_that_repeat_long_keys_are_refused(leaves, depth, size, letter, tmp_path):
-    path = written(
-        nested_names(leaves, depth, size // len(letter.encode()), letter), tmp_path
-    )
-    _, reason = scanned(path)
-    assert (
-        "names of up to 1024 letters, and 8388608 in all, are read" in reason
-        or letter != "k"
-    )
 
 
 ORBAX_KERNEL = np.arange(80, dtype=np.float32).reshape(8, 10)
@@ -462,14 +421,6 @@ def test_a_folder_that_was_not_committed_is_pending(said, tmp_path):
     assert NAME in arrays(tmp_path / "_CHECKPOINT_METADATA")
 
 
-def test_a_data_file_that_is_not_there_is_pending(tmp_path):
-    main = store(tmp_path, {NAME: np.random.default_rng(0).random((500, 500))})
-    for file in (tmp_path / "d").iterdir():
-        file.unlink()
-    with raises("missing-part", PendingError):
-        arrays(main)
-
-
 @pytest.mark.parametrize(
     ("said", "code"),
     [
@@ -519,16 +470,6 @@ def test_orbax_links_out_of_the_checkpoint_are_refused(what, tmp_path):
     replace_by_links(what, tmp_path / "in/d", tmp_path / "private")
     with raises("outside-folder", UnreadableError):
         arrays(main)
-
-
-def test_orbax_links_in_the_cache_of_hugging_face_are_followed(tmp_path):
-    model = tmp_path / "models--org--name"
-    main = store(
-        model / "snapshots/0123abcd",
-        {NAME: np.random.default_rng(0).random((500, 500))},
-    )
-    replace_by_links("file", model / "snapshots/0123abcd/d", model / "blobs")
-    assert arrays(main)[NAME].shape == (500, 500)
 
 
 def test_orbax_pipe_in_place_of_a_file_is_refused(tmp_path):
