@@ -43,8 +43,6 @@ _TRUNK = re.compile(
     r"|extractor|resnet\w*|vit)$",
     re.IGNORECASE,
 )
-_COARSER = re.compile(r"coarse|(^|_)super(_|class|cat|$)", re.IGNORECASE)
-_BEST_COPY = re.compile(r"best", re.IGNORECASE)
 _IMPLAUSIBLE = 4
 _NAME_CODES = {Code.NAME, Code.TABLE, Code.STATISTIC, Code.OTHER_HEAD}
 _CONTRADICTIONS = {
@@ -191,53 +189,18 @@ def _tier(candidate: HeadCandidate) -> int:
 
 
 def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
-    """Return the candidates without those that another plausible candidate makes
-    unlikely.
-
-    A head in a part called a trunk and a single row are unlikely if another candidate
-    comes last. A 1x1 convolution is unlikely if a linear layer has the name of a
-    classifier. So is a head in a copy of the weights that the file keeps as the best
-    ones.
+    """Return the candidates; without 1x1 convolutions, if a linear layer has the name
+    of a classifier.
     """
-    last = max((it.layer.position for it in plausible), default=0)
-    remaining = _outside_trunk(plausible, last)
-    wide = [it for it in remaining if it.rows > 1]
-    if any(it.layer.position == last for it in wide):
-        remaining = wide
-    linear = [it for it in remaining if len(it.tensor.shape) == 2 or it.is_named]
+    linear = [it for it in plausible if len(it.tensor.shape) == 2 or it.is_named]
     if any(it.is_named for it in linear):
-        remaining = linear
-    return [it for it in remaining if not _is_best_copy(it)] or remaining
-
-
-def _outside_trunk(
-    plausible: Sequence[HeadCandidate], last: int
-) -> list[HeadCandidate]:
-    """Return the candidates outside parts called a trunk if one of them comes last, and
-    does not return features to a trunk.
-    """
-    outside = []
-    inputs = set()
-    for candidate in plausible:
-        if _is_in_trunk(candidate):
-            inputs.add(candidate.layer.width_in)
-        else:
-            outside.append(candidate)
-    for candidate in outside:
-        layer = candidate.layer
-        if layer.position == last and layer.width_out not in inputs:
-            return outside
+        return linear
     return list(plausible)
 
 
 def _is_in_trunk(candidate: HeadCandidate) -> bool:
     """Return whether a module around a candidate has the name of a trunk."""
     return any(map(_TRUNK.match, candidate.layer.module[:-1]))
-
-
-def _is_best_copy(candidate: HeadCandidate) -> bool:
-    """Return whether a candidate is in a copy of the weights called the best ones."""
-    return any(map(_BEST_COPY.search, candidate.layer.path))
 
 
 def _one_row_for_each_class(
@@ -271,15 +234,15 @@ def _is_rival(other: HeadCandidate, best: HeadCandidate) -> bool:
     it.
     """
     codes = other.codes
-    if other.hidden or codes == {Code.NORMALISED}:
-        return _is_parallel(other, best)
+    if codes == {Code.NORMALISED}:
+        return are_siblings(other.layer, best.layer) and _are_twins(other, best)
+    if other.hidden:
+        return False
     if codes == {Code.ONE_ROW}:
         # The classifier that a trunk was trained with may be unused, if layers with a
         # row for each label follow it.
         is_later = other.layer.position > best.layer.position
         return _is_in_trunk(best) and is_later
-    if Code.STACK in codes:
-        return not best.is_named
     is_square = codes <= {Code.SQUARE, Code.SIDE} and other.sides == {best.rows}
     if is_square and best.doubts and best.sides != {best.rows}:
         return True
@@ -299,21 +262,6 @@ def _is_rival(other: HeadCandidate, best: HeadCandidate) -> bool:
 def _are_twins(other: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether two candidates have the same sides."""
     return sorted(other.tensor.shape[:2]) == sorted(best.tensor.shape[:2])
-
-
-def _is_parallel(other: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether only a normalisation or a block distinguishes a candidate from the
-    best one.
-    """
-    layer, codes = other.layer, other.codes
-    if codes == {Code.NORMALISED}:
-        return layer.module[:-1] == best.layer.module[:-1] and _are_twins(other, best)
-    if codes == {Code.BLOCK}:
-        is_next = layer.name.rsplit(".", 2)[0] == best.layer.name.rsplit(".", 2)[0]
-        return other.fits is True and is_next
-    # One of several parallel matrices in a list takes the same input.
-    is_in_list = codes == {Code.BLOCK, Code.SIDE} and not best.is_named
-    return is_in_list and {best.layer.width_in} < other.sides
 
 
 def _holds_vectors(other: HeadCandidate, best: HeadCandidate) -> bool:
@@ -404,9 +352,8 @@ def _is_converted(
         # ``fc2`` and ``out``). A matrix of label noise has no bias.
         own, after = stem(layer), stem(taker)
         is_numbered = stems[own] > 1 and (own == after or stems[after] == 1)
-        is_chain = is_numbered and own[:-1] == after[:-1]
-        return not is_chain or layer.has_bias != taker.has_bias
-    return other.rows > best.rows and any(map(_COARSER.search, taker.module))
+        return not (is_numbered and own[:-1] == after[:-1])
+    return False
 
 
 def _are_copies(heads: Sequence[HeadCandidate]) -> bool:
