@@ -189,13 +189,15 @@ def _tier(candidate: HeadCandidate) -> int:
 
 
 def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
-    """Return the candidates; without 1x1 convolutions, if a linear layer has the name
-    of a classifier.
+    """Return the candidates that are not in a copy of the weights called the best ones;
+    without 1x1 convolutions, if a linear layer has the name of a classifier.
     """
-    linear = [it for it in plausible if len(it.tensor.shape) == 2 or it.is_named]
+    found = [it for it in plausible if not any("best" in key for key in it.layer.path)]
+    remaining = found or list(plausible)
+    linear = [it for it in remaining if len(it.tensor.shape) == 2 or it.is_named]
     if any(it.is_named for it in linear):
         return linear
-    return list(plausible)
+    return remaining
 
 
 def _is_in_trunk(candidate: HeadCandidate) -> bool:

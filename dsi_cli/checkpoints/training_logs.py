@@ -534,13 +534,7 @@ def _log_of_rows(
     test split.
     """
     log, rows = TrainingLog(path), list(rows)
-    for column in _TRAINING_COLUMNS:
-        if len({_word(row.get(column)) for row in rows} - {""}) > 1:
-            raise UnreadableError(
-                f"the column {column!r} names several trainings; write one log for"
-                " each run",
-                code="several-trainings",
-            )
+    _require_one_training(rows)
     if (
         is_history
         and not any("epoch" in row for row in rows)
@@ -579,6 +573,17 @@ def _log_of_rows(
         0 in log.by_epoch and 0 not in with_loss and max(with_loss, default=0) > 0
     )
     return log
+
+
+def _require_one_training(rows: Sequence[dict[str, Any]]) -> None:
+    """Raise `UnreadableError` if a column names several trainings."""
+    for column in _TRAINING_COLUMNS:
+        if len({_word(row.get(column)) for row in rows} - {""}) > 1:
+            raise UnreadableError(
+                f"the column {column!r} names several trainings; write one log for"
+                " each run",
+                code="several-trainings",
+            )
 
 
 def _split_in_name(name: str) -> str:
