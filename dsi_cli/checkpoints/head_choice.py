@@ -270,6 +270,8 @@ def _holds_vectors(other: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether a parameter of the model may hold the vectors of the classes."""
     if not other.codes <= {Code.NAME, Code.SIDE, Code.STATISTIC}:
         return False
+    if Code.STATISTIC in other.codes and other.layer.is_in_loss:
+        return False  # the centres of a loss are means of classes
     if best.layer.kind == "raw" and are_siblings(other.layer, best.layer):
         return bool(best.sides & other.sides)
     if other.may_take_output or other.layer.is_in_loss:

@@ -40,6 +40,7 @@ from dsi_cli.checkpoints.trainers import NestedStateDict
 WIDE = 256
 _MAX_NEAR = 64  # the number of layers that a rule compares with a layer
 _PROTOTYPES = re.compile(r"(^|_)prototypes?\d*$", re.IGNORECASE)
+_FITTED = re.compile(r"^(?!coef_$)\w*[a-z]_$|^_(fit|standard|average)_")
 _BODY_BLOCK = re.compile(
     r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\d+)(?:\.\d+)*\.[a-z_]",
     re.IGNORECASE,
@@ -240,7 +241,15 @@ def _feeds(network: Network, layer: Layer) -> str | None:
         inputs = network.inputs_in_modules
         if not any((taker.width_in, module) in inputs for module in modules):
             return None
-    return f"feeds {taker.name}"
+    # Parallel heads have the same widths and the same name in different modules.
+    is_parallel = (
+        is_named(layer)
+        and len(layer.module) > 1
+        and layer.module[-1:] == taker.module[-1:]
+        and layer.width_in == taker.width_in
+        and layer.width_out == taker.width_out
+    )
+    return None if is_parallel else f"feeds {taker.name}"
 
 
 def _is_in_block(network: Network, layer: Layer) -> str | None:
@@ -402,6 +411,12 @@ def _has_name(code: Code) -> Callable[[Network, Layer], str | None]:
 def _is_prototypes(_network: Network, layer: Layer) -> str | None:
     if layer.kind == "matrix" and any(map(_PROTOTYPES.search, layer.module)):
         return "may hold the prototypes of self-supervised training"
+    return None
+
+
+def _is_fitted_value(_network: Network, layer: Layer) -> str | None:
+    if layer.kind == "raw" and _FITTED.search(layer.module[-1]):
+        return "has the name of a fitted value of scikit-learn, not of coefficients"
     return None
 
 
@@ -691,6 +706,13 @@ RULES = (
         _is_prototypes,
         "fc.weight 64x32, fc.bias 64, prototypes.weight 300x64",
         "prototypes.weight",
+    ),
+    Rule(
+        Code.TABLE,
+        "scikit-learn stores the coefficients of each class in coef_.",
+        _is_fitted_value,
+        "cluster_centers_ 10x64",
+        "cluster_centers_",
     ),
     Rule(
         Code.SIDE,

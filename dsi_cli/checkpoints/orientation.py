@@ -96,6 +96,7 @@ def _orient_weights(
     without_bias = [layer for layer in layers if _may_have_class_columns(layer)]
     last = [layer for layer in without_bias if layer.position not in consumer]
     has_rows = _show_rows(without_bias, fed | consumer.keys())
+    all_ends = ends_by_width(unused_layers(layers, consumer), is_sorted=is_sorted)
     ends = _ends_without(last, layers, is_sorted=is_sorted)
     norms = _widths_of_norms(layers) if is_sorted else set()
     times = Counter(map(block_of, layers))
@@ -106,6 +107,9 @@ def _orient_weights(
         before = layers[position - 1] if position and not is_sorted else None
         if len(layers) == 1 and _may_be_margin(layer, classes):
             oriented[position] = _without_sides(layer)
+        elif layer.is_in_loss or (is_repeated and position not in fed):
+            if _may_take_rows(layer, before, all_ends):
+                oriented[position] = _without_sides(layer)
         elif is_repeated or _is_usual_square(layer, before, has_rows):
             continue
         elif _may_take_rows(layer, before, ends):
