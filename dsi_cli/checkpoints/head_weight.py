@@ -52,6 +52,15 @@ def _apply_mask(head: layers.Layer) -> NDArray[np.float32]:
             code="misfit-mask",
             head=head.name,
         )
+    is_of_torch = head.name.endswith("weight_orig")
+    if not is_of_torch and not np.isin(mask, (0, 1)).all():
+        raise NoHeadError(
+            f"{head.name} has a mask with other values than 0 and 1, and the file does"
+            " not contain its use",
+            code="unusable-head",
+            head=head.name,
+            shape=stored.shape,
+        )
     return stored * mask.reshape(stored.shape).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
@@ -154,6 +154,7 @@ class Layer(NamedTuple):
 def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
     """Return the layers of all state dicts, in the order in which they are stored."""
     modules = [module for group in groups for module in _modules(group)]
+    times = Counter(tuple(module.parameters) for module in modules)
     layers: list[Layer] = []
     for module in modules:
         module = module._replace(position=len(layers))
@@ -169,7 +170,7 @@ def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
         if layer is not None:
             layers.append(layer)
         elif not is_packed:
-            layers += _own_parameters(module)
+            layers += _own_parameters(module, times[tuple(module.parameters)] > 1)
     # Parts of a weight are only combined by rows.
     refusal = (
         "has a column for each output and is stored in parts, which dsi does not put"
@@ -320,6 +321,10 @@ def _split_name(name: str) -> tuple[str, str]:
     return module.removesuffix(suffix), parameter
 
 
+_Named: TypeAlias = tuple[str, Tensor]
+"""A parameter with its name in the module."""
+
+
 class _Module(NamedTuple):
     """The parameters of one module of a network."""
 
@@ -456,33 +461,122 @@ def _norm(module: _Module) -> Layer | None:
     return module.layer(name, "norm", width, width) if width > 1 else None
 
 
-def _own_parameters(module: _Module) -> list[Layer]:
+def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     """Return the matrices that are parameters of the model itself (``prototypes``), or
-    the coefficients of a linear model of scikit-learn, which have a row for each class.
+    its layers written by hand (``W1, b1``).
+
+    Layers written by hand have as many vectors as weights, and the i-th vector is the
+    bias of the i-th weight. A single pair of a weight and a vector is such a layer if
+    the names are repeated in another module, or the vector has the name of a bias.
     """
-    coefficients = module.parameters.get("coef_", module.parameters.get("coef"))
-    intercepts = module.parameters.get("intercept_", module.parameters.get("intercept"))
+    weights, biases = _weights_and_biases(module.parameters)
+    if _are_written_by_hand(weights, biases, is_repeated):
+        pairs = enumerate(zip(weights, biases, strict=True), module.position)
+        found = [
+            _linear_or_convolution(_written_by_hand(module, position, *pair))
+            for position, pair in pairs
+        ]
+        return [layer for layer in found if layer is not None]
     layers: list[Layer] = []
-    for name, tensor in module.parameters.items():
-        if len(tensor.shape) < 2 or _PART.match(name) or tensor.dtype not in FLOATS:
-            continue
+    for name, tensor in weights:
         is_convolution = len(tensor.shape) == 4 and is_matrix(tensor)
         is_raw = (len(tensor.shape) == 2 or is_convolution) and min(
             tensor.shape[:2]
         ) > 1
-        if is_raw or len(tensor.shape) == 3:
+        if (is_raw or len(tensor.shape) == 3) and tensor.dtype in FLOATS:
             layer = module.layer(name, "raw" if is_raw else "stack", 0, 0)
-            if tensor is coefficients and intercepts is not None:
-                tensor = tensor._replace(has_output_rows=True)
-                layer = layer._replace(has_bias=True, bias=(intercepts,))
+            position = module.position + len(layers)
             layers.append(
                 layer._replace(
-                    module=(*module.path, name),
-                    weight=tensor,
-                    position=module.position + len(layers),
+                    module=(*module.path, name), weight=tensor, position=position
                 )
             )
     return layers
+
+
+def _weights_and_biases(
+    parameters: Mapping[str, Tensor],
+) -> tuple[list[_Named], list[_Named]]:
+    """Return the parameters that may be the weights of layers written by hand, and
+    those that may be their biases.
+    """
+    weights = [
+        (name, it)
+        for name, it in parameters.items()
+        if len(it.shape) >= 2 and not _PART.match(name)
+    ]
+    biases = [
+        (name, it)
+        for name, it in parameters.items()
+        if len(it.shape) == 1 or _is_bias_in_matrix(name, it)
+    ]
+    # Only the names distinguish a bias from other vectors, such as losses.
+    if len(weights) != len(biases):
+        biases = [(name, it) for name, it in biases if _PART.match(name)]
+    # The coefficients of a linear model of scikit-learn have a row for each class.
+    coefficients = [(name, it) for name, it in weights if name in ("coef", "coef_")]
+    return (coefficients if len(biases) == 1 == len(coefficients) else weights), biases
+
+
+def _written_by_hand(
+    module: _Module, position: int, named_weight: _Named, named_bias: _Named
+) -> _Module:
+    """Return a weight and its bias as a module of their own; the bias shows which axis
+    of the weight is the output.
+    """
+    (name, weight), (bias_name, bias) = named_weight, named_bias
+    is_kernel = (
+        name.startswith("coefs_")
+        or bias.shape[-1:] == weight.shape[-1:] != weight.shape[:1]
+    )
+    has_row_or_column = len(bias.shape) == 2
+    if has_row_or_column:  # a column of biases is added to W @ x, and a row to x @ W
+        is_kernel = bias.shape[0] == 1
+        bias = bias._replace(shape=(max(bias.shape),), strides=(max(bias.strides),))
+    if name in ("coef", "coef_") or (has_row_or_column and not is_kernel):
+        weight = weight._replace(has_output_rows=True)
+    key = "kernel" if is_kernel else "weight"
+    names = {key: module.names[name], "bias": module.names[bias_name]}
+    return _Module(
+        module.group, (*module.path, name), names, {key: weight, "bias": bias}, position
+    )
+
+
+def _is_bias_in_matrix(name: str, tensor: Tensor) -> bool:
+    """Return whether a matrix of a single row or column has the name of a bias, as in
+    networks written with NumPy.
+    """
+    return (
+        len(tensor.shape) == 2
+        and min(tensor.shape) == 1
+        and _PART.match(name) is not None
+    )
+
+
+def _are_written_by_hand(
+    weights: Sequence[_Named], biases: Sequence[_Named], is_repeated: bool
+) -> bool:
+    """Return whether the i-th vector is the bias of the i-th weight; parameters as in
+    `_own_parameters`.
+    """
+    # A stack of a single matrix scores attention (GATv2).
+    if not 0 < len(weights) == len(biases) or any(
+        len(it.shape) == 3 and it.shape[0] == 1 for _, it in weights
+    ):
+        return False
+    pairs = list(zip(weights, biases, strict=True))
+    # A square weight and a vector do not show which axis is the output.
+    known = [
+        (name, bias_name)
+        for (name, weight), (bias_name, bias) in pairs
+        if name.startswith("coef") or len(set(weight.shape)) > 1 or len(bias.shape) == 2
+    ]
+    has_bias_name = any(_PART.match(bias_name) for _, bias_name in known)
+    is_clear = is_repeated or has_bias_name or (len(weights) > 1 and bool(known))
+    return is_clear and all(
+        max(bias.shape) in (weight.shape[0], weight.shape[-1])
+        for (_, weight), (_, bias) in pairs
+    )
 
 
 def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
@@ -519,8 +613,22 @@ def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
         return StoredWeight("_packed_params")
     for name in ("weight", "kernel"):
         if name in tensors and len(tensors[name].shape) >= 2:
-            return _plain_or_adapted(name, tensors)
+            return _masked(name, tensors) or _plain_or_adapted(name, tensors)
     return None
+
+
+def _masked(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeight | None:
+    """Return a weight with the mask next to it, with which layers written by hand
+    multiply it (SNIP, SynFlow); None without one.
+    """
+    mask = next((name for name in (f"{weight}_mask", "mask") if name in tensors), None)
+    if mask is None or tensors[mask].shape != tensors[weight].shape:
+        return None
+    # A further scale, threshold or adapter next to the weight is a reason to refuse it.
+    others = {name: tensor for name, tensor in tensors.items() if name != mask}
+    return _plain_or_adapted(weight, others)._replace(
+        factors=Factors(PRUNED, {"mask": tensors[mask]})
+    )
 
 
 def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeight:

@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, array_of
-from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 
 RAW, EMA = "raw", "ema"
 _AVERAGED = re.compile(
@@ -35,6 +35,10 @@ _LAYER_WEIGHT = re.compile(
     r"(^|\.)(weight\w*|kernel|parametrizations\.weight\.original\d)$"
 )
 """Names of the weights of layers."""
+_LISTS = (("coefs_", "weights", "W"), ("intercepts_", "biases", "b"))
+"""The names of the lists of weights and of biases of networks that are written without
+a library of layers.
+"""
 _MAX_DEPTH = 12
 _MAX_PLAIN_VALUES = 1_000_000
 _MAX_NAME_LENGTH = 1024
@@ -284,6 +288,9 @@ def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor
             for key, value in mapping.items()
             if (tensor := _tensor(key, value)) is not None
         }
+        tensors |= _layers_in_lists(mapping)
+        if not path and isinstance(node, list):
+            tensors = _named_by_position(node)
         if tensors:
             yield path, tensors
         # Search the containers within, the first one first.
@@ -297,6 +304,94 @@ def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor
                 and not _NOT_WEIGHTS.search(str(key))
             ):
                 pending.append(((*path, str(key)), value))
+
+
+def _layers_in_lists(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Return the weights and biases that a network of NumPy or scikit-learn keeps in
+    two lists, named by their numbers.
+    """
+    tensors: dict[str, Tensor] = {}
+    lists = [
+        [(key, mapping[key]) for key in keys if isinstance(mapping.get(key), list)]
+        for keys in _LISTS
+    ]
+    if any(len(found) != 1 for found in lists):
+        return {}
+    (weights_key, weights), (biases_key, biases) = lists[0][0], lists[1][0]
+    for index, (weight, bias) in enumerate(
+        zip(weights[:_MAX_NODES], biases, strict=False)
+    ):
+        for key, value in ((weights_key, weight), (biases_key, bias)):
+            tensor = _tensor(key, value)
+            if tensor is None or tensor.dtype not in FLOATS:
+                return {}
+            tensors[f"{key}{index}"] = tensor
+    return tensors
+
+
+def _named_by_position(arrays: Sequence[Any]) -> dict[str, Tensor]:
+    """Return the weights of a network that are stored as a list, in the order of its
+    layers; empty for any other list.
+
+    Flower stores the values of a state dict, and Keras has ``get_weights()``. Each
+    matrix begins a layer, whose bias may follow. Normalisations have an even number of
+    vectors.
+    """
+    layers: list[dict[int, Tensor]] = []
+    for index, item in enumerate(arrays[:_MAX_NODES]):
+        array = array_of(item) if isinstance(item, PickledObject) else item
+        if isinstance(array, int) or (isinstance(array, Tensor) and not array.shape):
+            continue  # a counter of batches
+        if (
+            not isinstance(array, Tensor)
+            or array.dtype not in FLOATS
+            or min(array.shape) < 1
+        ):
+            return {}
+        if len(array.shape) > 1 or not layers:
+            layers.append({})
+        layers[-1][index] = array
+    weight = _weight_name(
+        [[array.shape for array in layer.values()] for layer in layers]
+    )
+    if weight is None:
+        return {}
+    tensors: dict[str, Tensor] = {}
+    for layer in layers:
+        first, *vectors = layer
+        tensors[f"arr_{first}.{weight}"] = layer[first]
+        if len(vectors) % 2 == 1:
+            tensors[f"arr_{first}.bias"] = layer[vectors.pop(0)]
+        tensors |= {f"arr_{index}.weight": layer[index] for index in vectors}
+    return tensors
+
+
+def _weight_name(layers: Sequence[Sequence[tuple[int, ...]]]) -> str | None:
+    """Return whether matrices have a row (``weight``) or a column (``kernel``) for each
+    output; None for data or predictions.
+
+    ``layers`` has the shape of each matrix and those of the vectors after it.
+    """
+    pairs = [(vectors[0], matrix) for matrix, *vectors in layers if vectors]
+    columns = sum(
+        (vector == matrix[-1:]) - (vector == matrix[:1]) for vector, matrix in pairs
+    )
+    name, width_in, width_out = ("kernel", -2, -1) if columns > 0 else ("weight", 1, 0)
+    # In a network, a matrix takes the output of another one, or the flattened output of
+    # a convolution.
+    outputs, channels = set[int](), set[int]()
+    for shape, *_ in layers:
+        if len(shape) == 1:
+            continue
+        if pairs and (
+            shape[width_in] in outputs
+            or any(shape[width_in] % width == 0 for width in channels)
+        ):
+            return name
+        outputs.add(shape[width_out])
+        if len(shape) > 2 and shape[width_out] > 0:
+            channels.add(shape[width_out])
+    return None
 
 
 def _tensor(key: Any, value: Any) -> Tensor | None:

@@ -94,10 +94,24 @@ def test_scan_of_weights_that_overflow_fails_without_a_warning(tmp_path):
     assert found.record.status == "failed"
 
 
-@pytest.mark.parametrize("name", ["mask", "sparseThreshold", "gain", "scores"])
-def test_scan_of_a_weight_with_another_factor_next_to_it_is_refused(name, tmp_path):
+@pytest.mark.parametrize("name", ["mask", "weight_mask"])
+def test_scan_multiplies_a_weight_by_the_binary_mask_next_to_it(name, tmp_path):
     state = dict(network().state_dict())
-    shapes = {"sparseThreshold": (1, 1), "gain": (6,)}
-    factor = torch.ones(shapes.get(name, state["2.weight"].shape))
-    found = scanned(state | {f"2.{name}": factor}, tmp_path / "epoch_1.pt")
-    assert f"scaled by the parameter '{name}'" in (found.record.reason or "")
+    weight = state["2.weight"]
+    for mask in (weight > 0, (weight > 0).float()):
+        found = scanned(state | {f"2.{name}": mask}, tmp_path / "epoch_1.pt")
+        assert_allclose(found.weight, weight * mask)
+    assert (
+        "other values than 0 and 1"
+        in scanned(state | {f"2.{name}": weight}, tmp_path / "epoch_1.pt").record.reason
+    )
+    for masks in ({}, {f"2.{name}": (weight > 0).float()}):
+        for other, tensor in {
+            "sparseThreshold": torch.zeros(1, 1),
+            "gain": torch.ones(6),
+            "scores": weight,
+        }.items():
+            found = scanned(
+                state | masks | {f"2.{other}": tensor}, tmp_path / "epoch_1.pt"
+            )
+            assert f"scaled by the parameter '{other}'" in found.record.reason

@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose
 from dsi_cli.checkpoints.checkpoint_reader import (
     HeadOptions,
     ScanResult,
+    read_state_dict,
     require_file,
     scan_checkpoint,
 )
@@ -97,6 +98,18 @@ def test_scan_linear_model_of_scikit_learn_is_coef(features, tmp_path):
     assert_allclose(found.weight, model.coef_, rtol=1e-6)
 
 
+@pytest.mark.parametrize("hidden", [(16,), (6, 6)])
+def test_scan_mlp_of_scikit_learn_is_its_last_layer(hidden, tmp_path):
+    networks = pytest.importorskip("sklearn.neural_network")
+    data, labels = RANDOM.normal(size=(60, 20)), np.arange(60) % 6
+    model = networks.MLPClassifier(hidden, max_iter=2).fit(data, labels)
+    assert_allclose(
+        scanned(pickled(model, tmp_path / "x.pkl")).weight,
+        model.coefs_[-1].T,
+        rtol=1e-6,
+    )
+
+
 def test_scan_clusters_of_scikit_learn_are_no_head(tmp_path):
     cluster = pytest.importorskip("sklearn.cluster")
     model = cluster.KMeans(6, n_init=1).fit(RANDOM.normal(size=(60, 20)))
@@ -111,11 +124,79 @@ def test_scan_coef_and_intercept_of_npz_have_a_row_for_each_class(shape, tmp_pat
     assert_allclose(scanned(tmp_path / "x.npz").weight, coefficients, rtol=1e-6)
 
 
+@pytest.mark.parametrize("has_columns", [False, True])
+@pytest.mark.parametrize("bias", ["vector", "matrix"])
+def test_scan_network_of_numpy_finds_the_last_weight(bias, has_columns, tmp_path):
+    arrays = {}
+    for number, (width, following) in enumerate(
+        [(30, 20), (20, 10), (10, 10)], start=1
+    ):
+        arrays[f"W{number}"] = RANDOM.normal(
+            size=(width, following) if has_columns else (following, width)
+        )
+        shape = (1, following) if has_columns else (following, 1)
+        arrays[f"b{number}"] = np.zeros(shape if bias == "matrix" else following)
+    expected = arrays["W3"].T if has_columns else arrays["W3"]
+    np.savez(tmp_path / "x.npz", **arrays, losses=np.zeros(5))
+    assert_allclose(scanned(tmp_path / "x.npz").weight, expected, rtol=1e-6)
+    weights, biases = (
+        [arrays[f"{letter}{number}"] for number in (1, 2, 3)] for letter in "Wb"
+    )
+    path = pickled({"weights": weights, "biases": biases}, tmp_path / "x.pkl")
+    assert_allclose(scanned(path).weight, expected, rtol=1e-6)
+
+
 def test_scan_square_weights_of_numpy_asks(tmp_path):
     np.savez(
         tmp_path / "x.npz", W1=np.eye(8), b1=np.zeros(8), W2=np.eye(8), b2=np.zeros(8)
     )
     assert scanned(tmp_path / "x.npz", 8).record.code == "backbone"
+
+
+def parts_of_a_head() -> dict[str, torch.Tensor]:
+    return {
+        "conv.weight": torch.ones(8, 3, 3, 3),
+        "fc.fc1.weight": torch.randn(5, 8),
+        "fc.fc2.weight": torch.randn(2, 8),
+    }
+
+
+def test_scan_head_in_parts_joins_their_rows(tmp_path):
+    state = parts_of_a_head()
+    torch.save(state, tmp_path / "x.pt")
+    found = scanned(tmp_path / "x.pt", 7, head="fc.fc1.weight, fc.fc2")
+    assert (found.record.head, found.record.classes) == (
+        "fc.fc1.weight,fc.fc2.weight",
+        7,
+    )
+    assert_allclose(
+        found.weight, torch.cat([state["fc.fc1.weight"], state["fc.fc2.weight"]])
+    )
+    stored = read_state_dict(
+        require_file(tmp_path / "x.pt"), HeadOptions("fc.fc1,fc.fc2")
+    )
+    assert (set(stored.arrays), stored.head) == (set(state), None)
+
+
+def test_scan_parts_of_other_widths_are_refused(tmp_path):
+    torch.save(
+        {**parts_of_a_head(), "other.weight": torch.ones(3, 9)}, tmp_path / "x.pt"
+    )
+    assert scanned(tmp_path / "x.pt", head="fc.fc1,other").record.code == "misfit-parts"
+
+
+def test_scan_several_rows_for_each_class_says_so(tmp_path):
+    torch.save(
+        {
+            "conv.weight": torch.ones(8, 3, 3, 3),
+            "fc.weight": torch.ones(30, 8),
+            "fc.bias": torch.ones(30),
+        },
+        tmp_path / "x.pt",
+    )
+    found = scanned(tmp_path / "x.pt", 10).record
+    assert found.code == "class-count"
+    assert "fc.weight has 3 rows for each class" in (found.reason or "")
 
 
 def test_the_example_is_the_candidate_with_the_name_of_a_classifier(tmp_path):

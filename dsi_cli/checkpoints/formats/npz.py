@@ -70,6 +70,9 @@ def open_content(archive: Archive) -> CheckpointContent:
         )
         if not shape:
             tree[name] = tensor.read().item()
+    # Arrays that were saved without names are a list.
+    if all(name == f"arr_{index}" for index, name in enumerate(tree)):
+        return CheckpointContent(list(tree.values()), archive.notes)
     # A training state of Flax holds the optimiser next to the parameters.
     if any(name.startswith("params.") for name in tree):
         tree = {
