@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,14 +19,19 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.analysis import scan
-from dsi_cli.analysis.classifiers.heads import Heads
+from dsi_cli.analysis.classifiers.heads import HeadParameters, Heads
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
     check_class_count,
 )
+from dsi_cli.analysis.epoch_rows import Checkpoint, epoch_rows
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.file_names import natural_key
@@ -333,6 +339,7 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
         title=run,
         path=row["path"],
         weight=weight,
+        make_ncsm=partial(_stored_ncsm, results, run, epoch, len(weight)),
         dtype=row["dtype"] or "float32",
         order=tuple(taxonomy_order(classes).tolist()),
     )
@@ -347,6 +354,14 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
         readable_names=tuple(readable_names(classes)),
         groups=tuple(groups),
     )
+
+
+def _stored_ncsm(
+    results: Results, run: str, epoch: int, classes: int
+) -> NDArray[np.float32]:
+    """Return the NCSM of the classes of the head, without those of later heads."""
+    whole: NDArray[np.float32] = results.csm("ncsm", epoch, run=run).to_numpy()
+    return whole[:classes, :classes]
 
 
 def _read_checkpoints(
@@ -400,6 +415,7 @@ def _read_checkpoints(
             path=record.path,
             epoch=record.epoch,
             weight=weight,
+            make_ncsm=partial(_ncsm_of_head, HeadParameters(weight), known),
             dtype=record.dtype or "float32",
             names=None if label_list is None else label_list.names,
             readable_names=tuple(readable),
@@ -411,6 +427,15 @@ def _read_checkpoints(
     if chosen not in series:
         series.append(chosen)
     return _side(network, series, chosen)
+
+
+def _ncsm_of_head(head: HeadParameters, labels: ClassLabels) -> NDArray[np.float32]:
+    """Return the NCSM in the rows of a checkpoint, which are made without
+    references.
+    """
+    scratch = Path(tempfile.gettempdir())
+    plan = RowsPlan.make(labels, (), Options(), scratch)
+    return epoch_rows(plan, Checkpoint(head, ())).matrices["ncsm"]
 
 
 def _scan_with_siblings(
