@@ -168,6 +168,7 @@ class WatchPrinter:
         """Print an event: new epochs on stdout, the rest on stderr."""
         from dsi_cli.analysis import watch
         from dsi_cli.queries import epoch_summary
+        from dsi_cli.queries.findings import run_findings
 
         if isinstance(event, watch.WaitingEvent):
             self.note(f"waiting: {event.reason}")
@@ -195,11 +196,11 @@ class WatchPrinter:
             epochs += [
                 (run_name, line)
                 for line in summaries
-                if (run_name, line["epoch"] or 0) in event.new
+                if (run_name, line["epoch"]) in event.new
             ]
             # The results are those of the files that exist, or that were deleted, but
             # not of earlier contents of a file.
-            known = {line["epoch"] or 0 for line in summaries}
+            known = {line["epoch"] for line in summaries}
             if not known.issuperset(self._epochs_of.setdefault(run_name, known)):
                 overwritten = (
                     "the results lack epochs whose file was overwritten; save one file"
@@ -207,6 +208,9 @@ class WatchPrinter:
                 )
                 self.print_once(f"warning: {run_name}: {overwritten}", self.note)
             self._epochs_of[run_name] = known
+            if not run_findings(Path(event.summary.out), run_name).has_epochs:
+                for line in summaries:
+                    line["epoch"] = None
         if epochs and self.output.json:
             rows = [{"run": run, **line} for run, line in epochs]
             console.print_json({"event": "updated", "epochs": rows}, is_line=True)

@@ -34,7 +34,8 @@ class Network:
     weight: NDArray[np.float32]  # the head ``(C, d)``
     make_ncsm: Callable[[], NDArray[np.float32]]
     """Returns the stored NCSM ``(C, C)``, or that of the rows of a checkpoint."""
-    epoch: int | None = None
+    epoch: int = 0
+    has_epoch: bool = False  # False if no epoch is known
     dtype: str = "float32"
     names: tuple[str, ...] | None = None  # the labels; None without any
     readable_names: tuple[
