@@ -32,9 +32,7 @@ def watch(values: Mapping[str, Any]) -> int:
     """Analyse each checkpoint as training writes it.
 
     The folder need not exist yet. dsi prints a line per new epoch, and at the end what
-    dsi analyze prints. It ends by Ctrl-C, by --until-epoch or by --idle. A folder of
-    runs may get further runs. Once all its runs have reached --until-epoch, dsi goes on
-    until nothing was new for --idle.
+    dsi analyze prints. It ends by Ctrl-C, by --until-epoch or by --idle.
 
     Examples
     --------
@@ -96,7 +94,6 @@ def watch(values: Mapping[str, Any]) -> int:
             revisions=options.revisions,
             names=options.names,
             until_epoch=last_epoch,
-            until_left_out=waiting.until_epoch,
             idle=waiting.idle,
             sleep=signals.sleep,
         )
@@ -172,15 +169,6 @@ class WatchPrinter:
 
         if isinstance(event, watch.WaitingEvent):
             self.note(f"waiting: {event.reason}")
-        if isinstance(event, watch.ReachedEvent):
-            wait = (
-                f"dsi ends if nothing is new for {format_seconds(event.seconds)}"
-                " (--idle)"
-            )
-            self.note(
-                f"waiting for further runs: {console.count(len(event.runs), 'run')}"
-                f" reached the epoch; {wait}"
-            )
         if not isinstance(event, watch.UpdatedEvent):
             return
         self.summary = event.summary
