@@ -58,6 +58,7 @@ def phase_rows(
     `by_class` are the rows of its epochs in the table of alignments by class, for the
     confidence intervals.
     """
+    points = [row for row in points if row["epoch"] is not None]
     network = network_matrix(points)
 
     # The agreement is Pearson's correlation, or else the first measure's excess.
