@@ -151,9 +151,7 @@ def _rows_of_run(
     function = partial(epoch_rows, made.rows_plan)
     checkpoints = (_checkpoint(plan, record) for record in missing)
     computed: Iterator[EpochRows | str]
-    if made.rows_plan.walk is not None:  # the threads share the blocks of one epoch
-        computed = map(function, checkpoints)
-    elif engine is not None:
+    if engine is not None and not made.rows_plan.is_vast:
         computed = engine.map_in_order(
             function, checkpoints, lambda _checkpoint, reason: reason
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,14 +19,19 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.analysis import scan
-from dsi_cli.analysis.classifiers.heads import Heads
+from dsi_cli.analysis.classifiers.heads import HeadParameters, Heads
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
     check_class_count,
 )
+from dsi_cli.analysis.epoch_rows import Checkpoint, epoch_rows
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.file_names import natural_key
@@ -213,7 +219,7 @@ def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
     compared = {(side.network.path, side.network.epoch) for side in sides}
     by_series = sorted(
         (side for side in sides if len(side.series) > 1),
-        key=lambda side: -(side.network.epoch or 0),
+        key=lambda side: -side.network.epoch,
     )
     for side in by_series:
         steps = [
@@ -221,9 +227,7 @@ def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
             for pair in pairwise(side.series)
             if {(one.path, one.epoch) for one in pair} != compared
         ]
-        before = [
-            pair for pair in steps if (pair[1].epoch or 0) <= (side.network.epoch or 0)
-        ]
+        before = [pair for pair in steps if pair[1].epoch <= side.network.epoch]
         chosen = before[-MAX_STEPS:] or steps[:MAX_STEPS]
         # Files whose names differ in a number may also be independent networks, such as
         # seeds.
@@ -237,7 +241,7 @@ def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
 
 def _step(pairs: Sequence[tuple[Network, Network]]) -> str:
     """Return the name of one step between neighbouring checkpoints."""
-    lengths = {(after.epoch or 0) - (before.epoch or 0) for before, after in pairs}
+    lengths = {after.epoch - before.epoch for before, after in pairs}
     if lengths == {1}:
         return "one usual epoch"
     if len(lengths) == 1:
@@ -288,7 +292,7 @@ def _side(
     around = _around(series, series.index(chosen))
     near = [network if item == chosen else networks(item) for item in around]
     shape = network.weight.shape
-    near = [one for one in near if one.epoch is not None and one.weight.shape == shape]
+    near = [one for one in near if one.has_epoch and one.weight.shape == shape]
     return Side(network, near)
 
 
@@ -318,7 +322,7 @@ def _chosen_epoch(epochs: Sequence[int], epoch: int | None, where: str) -> int:
 
 def _stored_network(results: Results, run: str, epoch: int) -> Network:
     rows = results.usable_checkpoints(run)
-    row = rows[rows["epoch"].fillna(0) == epoch].iloc[-1]
+    row = results.fill_missing_epochs(rows).query("epoch == @epoch").iloc[-1]
     head = layout.head_path(results.path, run, epoch)
     if not head.is_file():
         message = (
@@ -332,12 +336,15 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
     network = Network(
         title=run,
         path=row["path"],
+        epoch=epoch,
+        has_epoch=results.has_epochs(run),
         weight=weight,
+        make_ncsm=partial(_stored_ncsm, results, run, epoch, len(weight)),
         dtype=row["dtype"] or "float32",
         order=tuple(taxonomy_order(classes).tolist()),
     )
-    if results.has_epochs(run):
-        network = replace(network, title=f"{run}, epoch {epoch}", epoch=epoch)
+    if network.has_epoch:
+        network = replace(network, title=f"{run}, epoch {epoch}")
     if classes["name"].isna().any():
         return network
     groups = [group if isinstance(group, str) else None for group in classes["group"]]
@@ -347,6 +354,14 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
         readable_names=tuple(readable_names(classes)),
         groups=tuple(groups),
     )
+
+
+def _stored_ncsm(
+    results: Results, run: str, epoch: int, classes: int
+) -> NDArray[np.float32]:
+    """Return the NCSM of the classes of the head, without those of later heads."""
+    whole: NDArray[np.float32] = results.csm("ncsm", epoch, run=run).to_numpy()
+    return whole[:classes, :classes]
 
 
 def _read_checkpoints(
@@ -398,8 +413,10 @@ def _read_checkpoints(
         return Network(
             title=title,
             path=record.path,
-            epoch=record.epoch,
+            epoch=record.epoch_number,
+            has_epoch=record.epoch is not None,
             weight=weight,
+            make_ncsm=partial(_ncsm_of_head, HeadParameters(weight), known),
             dtype=record.dtype or "float32",
             names=None if label_list is None else label_list.names,
             readable_names=tuple(readable),
@@ -411,6 +428,15 @@ def _read_checkpoints(
     if chosen not in series:
         series.append(chosen)
     return _side(network, series, chosen)
+
+
+def _ncsm_of_head(head: HeadParameters, labels: ClassLabels) -> NDArray[np.float32]:
+    """Return the NCSM in the rows of a checkpoint, which are made without
+    references.
+    """
+    scratch = Path(tempfile.gettempdir())
+    plan = RowsPlan.make(labels, (), Options(), scratch)
+    return epoch_rows(plan, Checkpoint(head, ())).matrices["ncsm"]
 
 
 def _scan_with_siblings(

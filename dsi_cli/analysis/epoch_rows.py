@@ -162,7 +162,6 @@ def _vast_matrix(
     """Return a matrix whose rows are made on demand, of the classes that all heads of
     the run have, and the nearest classes as rows of the neighbors table.
     """
-    assert plan.walk is not None, "so many classes are compared in blocks"
     rows = Cosines.of(weight, centred=kind == "ncsm_centred")
     quantiles = plan.options.quantiles
     statistics = block_statistics(rows, plan.walk, quantiles, STORED_NEIGHBORS)

@@ -1,5 +1,5 @@
 """The plan by which the checkpoints of a run are compared: labels, references and
-options, and whether matrices are compared whole or in blocks of rows.
+options, and how much memory that takes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,8 @@ from dsi_cli.analysis.semantics.epoch_context import EpochMatrix
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
-from dsi_cli.metrics.blockwise import (
-    SHORT_OF_MEMORY,
-    TOO_MANY_CLASSES,
-    BlockWalk,
-    rows_within,
-)
+from dsi_cli.metrics.blockwise import BlockWalk, rows_within
 
-# the number of classes up to which matrices are compared whole on every machine
-DENSE_WITHOUT_BUDGET = 256
 # the memory that comparing two whole matrices takes per value of one matrix, measured
 # and rounded up
 BYTES_PER_VALUE = 220
@@ -42,11 +35,8 @@ class RowsPlan:
     references: Sequence[EpochMatrix]
     options: Options
     classes: int  # the number of compared classes: those that all heads of the run have
-    # the iteration over blocks of rows; None if whole matrices are compared
-    walk: BlockWalk | None
-    # the number of threads that compare whole matrices, one checkpoint each; None for
-    # one per core
-    threads: int | None
+    walk: BlockWalk  # the iteration over blocks of rows
+    threads: int  # the number of checkpoints that are compared at the same time
     scratch: (
         Path  # the folder of temporary files, which only a comparison in blocks needs
     )
@@ -63,8 +53,7 @@ class RowsPlan:
         classes: int | None = None,
         shaping: Mapping[str, Any] | None = None,
     ) -> RowsPlan:
-        """Return the plan of a run with these labels, and choose whether matrices are
-        compared whole.
+        """Return the plan of a run with these labels.
 
         If the head grows, `classes` is the number of classes that all heads have.
         """
@@ -98,7 +87,6 @@ class RowsPlan:
         """Return the key of the rows of a checkpoint, whose evaluations are given by
         split.
         """
-        walk = None if self.walk is None else self.walk.requirement
         weights = record.fingerprint, record.classes
         return key_of(
             "rows",
@@ -108,33 +96,19 @@ class RowsPlan:
             self.labels.classes,
             self.shaping,
             self.classes,
-            walk,
         )
 
 
-def walk_and_threads(
-    classes: int, options: Options
-) -> tuple[BlockWalk | None, int | None]:
-    """Return the iteration over blocks of rows by which matrices of so many classes are
-    compared; None if they are whole.
+def walk_and_threads(classes: int, options: Options) -> tuple[BlockWalk, int]:
+    """Return the iteration over blocks of rows of so many classes, and the number of
+    checkpoints that are compared at the same time.
 
-    Also return the number of threads that compare whole matrices, one epoch each; None
-    for one per core.
+    Up to 4,096 classes, a matrix has one block, and each checkpoint has its thread.
+    Above, the threads share the blocks of one checkpoint.
     """
-    if classes <= DENSE_WITHOUT_BUDGET:
-        return None, None
-    if options.memory is None:
-        limit = engines.free_memory()
-        budget = limit // 2
-    else:
-        limit = budget = options.memory
+    budget = options.memory or engines.free_memory() // 2
     cores = engines.usable_cores()
-    needed = classes**2 * BYTES_PER_VALUE
-    is_vast = classes > similarity.MAX_DENSE_CLASSES
-    if not is_vast and needed <= limit:
-        return None, min(max(budget // needed, 1), cores)
-    reason = TOO_MANY_CLASSES if is_vast else SHORT_OF_MEMORY
-    return (
-        BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason),
-        None,
-    )
+    if classes > similarity.MAX_DENSE_CLASSES:
+        return BlockWalk(rows_within(budget, classes, cores), local.map_in_order), 1
+    needed = max(classes, 1) ** 2 * BYTES_PER_VALUE
+    return BlockWalk(classes), min(max(budget // needed, 1), cores)

@@ -45,7 +45,6 @@ from dsi_cli.checkpoints.discovery import (
     printable,
 )
 from dsi_cli.checkpoints.file_names import ORDER, natural_key
-from dsi_cli.checkpoints.folders import TRACKER_FOLDERS
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.log_numbers import find_shift, shift_by_values
 from dsi_cli.checkpoints.records import OK, Record
@@ -164,14 +163,6 @@ def find_runs(
                 f"; {unread.name}:"
                 f" {scan_checkpoint(require_file(unread)).record.reason}"
             )
-        trackers = [
-            Path(path, name)
-            for path in paths
-            if urls.scheme_of(path) is None
-            for name in TRACKER_FOLDERS
-        ]
-        if tracker := next((folder for folder in trackers if folder.is_dir()), None):
-            message += f"; dsi searches {tracker} only if you name it"
         raise NothingToAnalyseError(message, code="no-checkpoints")
     return runs
 

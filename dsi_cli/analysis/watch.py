@@ -34,10 +34,6 @@ from dsi_cli.store import atomic_write, layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
 
 LISTING_INTERVAL_S = 10.0  # the seconds from one listing to the next
-LISTINGS_FOR_RUNS = 30
-"""The number of listings without news after which no further run is expected in a
-folder whose runs have reached their epoch.
-"""
 REACHED, IDLE = "reached", "idle"
 """The reason why watching ends: all runs reached the epoch of ``--until-epoch``, or
 nothing was new for ``--idle``.
@@ -68,22 +64,13 @@ class UpdatedEvent(NamedTuple):
     new: list[tuple[str, int]]
 
 
-class ReachedEvent(NamedTuple):
-    """All runs have reached their epoch, but a watched folder may get further runs;
-    sent once for each set of runs.
-    """
-
-    runs: tuple[str, ...]
-    seconds: float  # the time without news until watching ends
-
-
 class EndedEvent(NamedTuple):
     """Watching has ended; this is always the last event."""
 
     why: str  # `REACHED` or `IDLE`
 
 
-Event = WaitingEvent | UpdatedEvent | ReachedEvent | EndedEvent
+Event = WaitingEvent | UpdatedEvent | EndedEvent
 
 
 def check(paths: Sequence[AnyPath], out: AnyPath, options: Options) -> None:
@@ -112,7 +99,6 @@ def watch(
     revisions: str | None = None,
     names: str | None = None,
     until_epoch: int | None = None,
-    until_left_out: int | None = None,
     idle: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -128,13 +114,8 @@ def watch(
     revisions : the revisions of repositories to read.
     names : the pattern of the names of files, as ``--names``.
     until_epoch : end when each path has checkpoints, and each run has a usable one of
-        this epoch or a later one. If a path is a folder of runs, which may get others,
-        dsi then goes on until nothing was new for ``idle`` seconds.
-    until_left_out : end also for runs that have a checkpoint of this epoch or a later
-        one which ``--epochs`` leaves out.
-    idle : end when nothing was new for this many seconds. For a folder of runs that
-        have reached ``until_epoch``, the default is the time of `LISTINGS_FOR_RUNS`
-        listings.
+        this epoch or a later one.
+    idle : end when nothing was new for this many seconds.
     sleep, clock : functions of time, for tests.
 
     Notes
@@ -146,7 +127,6 @@ def watch(
     files, analysed = _Files(paths, revisions, names), _AnalysedCheckpoints(Path(out))
     event: UpdatedEvent | WaitingEvent | None
     last_event: Event | None = None
-    reached: ReachedEvent | None = None
     why, last_news = IDLE, clock()
     while True:
         is_news, event = files.refresh(), files.waiting
@@ -159,24 +139,15 @@ def watch(
             yield event
             last_event = event
         if isinstance(event, UpdatedEvent):
-            has_reached = files.begun.issuperset(paths) and analysed.have_reached(
-                until_epoch, until_left_out
-            )
-            why = REACHED if has_reached else IDLE
-        limit = idle
-        if why == REACHED:
-            if not files.may_get_runs:
+            have_begun = files.begun.issuperset(paths)
+            if have_begun and analysed.have_reached(until_epoch):
+                why = REACHED
                 sleep(every)
                 files.refresh()
                 break
-            limit = LISTINGS_FOR_RUNS * every if idle is None else idle
-            previous = reached
-            reached = ReachedEvent(tuple(sorted(analysed.runs)), limit)
-            if reached != previous:
-                yield reached
         if is_news:
             last_news = clock()
-        elif limit is not None and clock() - last_news >= limit:
+        elif idle is not None and clock() - last_news >= idle:
             break
         sleep(every)
     # Analyse once more: trainers write after their last checkpoint, for example the
@@ -243,8 +214,6 @@ class _Files:
     at_rest : size and modification time of the files that have stopped changing and are
         not analysed yet, by path.
     begun : the paths that have had a checkpoint.
-    may_get_runs : whether a path is a folder of runs, so that another one may begin
-        later.
     """
 
     def __init__(
@@ -260,7 +229,6 @@ class _Files:
         self.waiting: WaitingEvent | None = None
         self.at_rest: dict[Place, tuple[int, int]] = {}
         self.begun: set[AnyPath] = set()
-        self.may_get_runs = False
         self._seen: dict[Place, tuple[int, int]] = {}
         self._analysed: dict[Place, tuple[int, int]] = {}
 
@@ -298,13 +266,6 @@ class _Files:
             self.existing.append(path)
             if runs:
                 self.begun.add(path)
-            # The run of a single folder has the name of this folder.
-            is_folder_of_run = (
-                len(runs) == 1 and runs[0].name == Path(path).absolute().name
-            )
-            self.may_get_runs |= len(runs) > 1 or (
-                bool(runs) and Path(path).is_dir() and not is_folder_of_run
-            )
             files |= {
                 file.path: (file.bytes, file.modified_ns)
                 for run in runs
@@ -338,22 +299,13 @@ class _AnalysedCheckpoints:
             }
         )
 
-    def have_reached(self, epoch: int | None, left_out: int | None) -> bool:
-        """Return whether each run has a usable checkpoint of ``epoch``, or one of
-        ``left_out`` that ``--epochs`` leaves out.
-
-        Later epochs count, too. Without ``epoch``, the result is False.
+    def have_reached(self, epoch: int | None) -> bool:
+        """Return whether each run has a usable checkpoint of an epoch or a later one;
+        False without an epoch.
         """
         if epoch is None:
             return False
         runs = {run for run, last, *_ in self._checkpoints if last >= epoch}
-        if left_out is not None:
-            rows = layout.earlier_rows(self.out, CHECKPOINTS)
-            runs |= {
-                row["run"]
-                for row in rows
-                if row["code"] == "not-in-epochs" and row["epoch"] >= left_out
-            }
         return self.runs <= runs
 
 

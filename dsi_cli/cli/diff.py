@@ -129,8 +129,9 @@ def document(found: Difference) -> dict[str, Any]:
     """
     values: dict[str, Any] = {"headline": found.headline, "summary": found.summary}
     for name, network in (("first", found.first), ("second", found.second)):
-        keys = ("title", "path", "epoch", "dtype")
+        keys = ("title", "path", "dtype")
         values[name] = {key: getattr(network, key) for key in keys}
+        values[name]["epoch"] = network.epoch if network.has_epoch else None
     values["classes"] = found.moved
     values["pairs"] = found.moved_pairs.head(100)
     values["groups"] = found.groups

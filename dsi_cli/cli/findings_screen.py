@@ -113,7 +113,7 @@ def _print_runs(
 
 def _checkpoints(run: RunSummary, found: RunFindings) -> str:
     text = console.count(run.statuses.get("ok", 0), "checkpoint")
-    epochs = [epoch for epoch in found.epochs if epoch is not None]
+    epochs = found.epochs if found.has_epochs else ()
     if len(epochs) > 1:
         return f"{text}, epochs {epochs[0]}–{epochs[-1]}"
     return f"{text}, epoch {epochs[0]}" if epochs else text
@@ -150,9 +150,7 @@ def _print_trends(
         return
     console.print_title(title, legend)
     shown = _shown_runs(trends)
-    epochs = sorted(
-        {point.epoch or 0 for name in shown for point in trends[name].points}
-    )
+    epochs = sorted({point.epoch for name in shown for point in trends[name].points})
     high = max(trend.peak.value for trend in trends.values())
     room = console.stdout_width() - COLUMNS - max(map(len, shown))
     width = min(MAX_BARS, max(MIN_BARS, room))
@@ -164,7 +162,7 @@ def _print_trends(
         if has_intervals:
             row.append(Text(_interval(last.low, last.high)))
         bars = sparkline(_heights(trends[name], epochs), high, width)
-        epoch = "" if peak.epoch is None else str(peak.epoch)
+        epoch = str(peak.epoch) if len(trends[name].points) > 1 else ""
         drawing = Text(terminal_text(bars), names[name].style)
         rows.append([*row, f"{peak.value:.2f}", epoch, drawing])
     axis = f"|epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else "|"
@@ -185,12 +183,12 @@ def _heights(trend: Trend, epochs: Sequence[int]) -> list[float | None]:
     known = {}
     for point in trend.points:
         is_within_chance = point.z is not None and not point.is_above_chance
-        known[point.epoch or 0] = 0.0 if is_within_chance else point.value
+        known[point.epoch] = 0.0 if is_within_chance else point.value
     heights: list[float | None] = []
     value = None
     for epoch in epochs:
         value = known.get(epoch, value)
-        heights.append(value if epoch <= (trend.last.epoch or 0) else None)
+        heights.append(value if epoch <= trend.last.epoch else None)
     return heights
 
 
@@ -235,7 +233,7 @@ def _mistake_cells(mistakes: Mistakes) -> list[str | Text]:
     return [f"{wrong.value:,.0f}", *shares, cell(accuracy.value if accuracy else None)]
 
 
-def _share(trend: Trend | None, epoch: int | None) -> Text:
+def _share(trend: Trend | None, epoch: int) -> Text:
     """Return the last share, with its epoch if there is no mistake at the given
     epoch.
     """

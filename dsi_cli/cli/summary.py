@@ -8,8 +8,9 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsi_cli.checkpoints.records import OK, SKIPPED
 from dsi_cli.cli import console
@@ -77,7 +78,7 @@ def summary_document(summary: Summary) -> dict[str, object]:
         }
         for split, of_split in found.mistakes.items():
             trends |= {f"nidm_{split}": of_split.nidm, f"widm_{split}": of_split.widm}
-        values = {}
+        values: dict[str, dict[str, Any]] = {}
         for name, trend in trends.items():
             if trend is not None:
                 last, peak = asdict(trend.last), asdict(trend.peak)
@@ -86,6 +87,11 @@ def summary_document(summary: Summary) -> dict[str, object]:
                     "peak": peak,
                     "is_above_chance": trend.is_above_chance,
                 }
+        if not found.has_epochs:  # null as in the tables
+            for row in chain(epochs, *mistakes.values()):
+                row["epoch"] = None
+            for points in values.values():
+                points["last"]["epoch"] = points["peak"]["epoch"] = None
         tables = {"epochs": epochs, "mistakes": mistakes}
         runs.append(
             asdict(run)

@@ -32,9 +32,7 @@ def watch(values: Mapping[str, Any]) -> int:
     """Analyse each checkpoint as training writes it.
 
     The folder need not exist yet. dsi prints a line per new epoch, and at the end what
-    dsi analyze prints. It ends by Ctrl-C, by --until-epoch or by --idle. A folder of
-    runs may get further runs. Once all its runs have reached --until-epoch, dsi goes on
-    until nothing was new for --idle.
+    dsi analyze prints. It ends by Ctrl-C, by --until-epoch or by --idle.
 
     Examples
     --------
@@ -96,7 +94,6 @@ def watch(values: Mapping[str, Any]) -> int:
             revisions=options.revisions,
             names=options.names,
             until_epoch=last_epoch,
-            until_left_out=waiting.until_epoch,
             idle=waiting.idle,
             sleep=signals.sleep,
         )
@@ -168,18 +165,10 @@ class WatchPrinter:
         """Print an event: new epochs on stdout, the rest on stderr."""
         from dsi_cli.analysis import watch
         from dsi_cli.queries import epoch_summary
+        from dsi_cli.queries.findings import run_findings
 
         if isinstance(event, watch.WaitingEvent):
             self.note(f"waiting: {event.reason}")
-        if isinstance(event, watch.ReachedEvent):
-            wait = (
-                f"dsi ends if nothing is new for {format_seconds(event.seconds)}"
-                " (--idle)"
-            )
-            self.note(
-                f"waiting for further runs: {console.count(len(event.runs), 'run')}"
-                f" reached the epoch; {wait}"
-            )
         if not isinstance(event, watch.UpdatedEvent):
             return
         self.summary = event.summary
@@ -195,11 +184,11 @@ class WatchPrinter:
             epochs += [
                 (run_name, line)
                 for line in summaries
-                if (run_name, line["epoch"] or 0) in event.new
+                if (run_name, line["epoch"]) in event.new
             ]
             # The results are those of the files that exist, or that were deleted, but
             # not of earlier contents of a file.
-            known = {line["epoch"] or 0 for line in summaries}
+            known = {line["epoch"] for line in summaries}
             if not known.issuperset(self._epochs_of.setdefault(run_name, known)):
                 overwritten = (
                     "the results lack epochs whose file was overwritten; save one file"
@@ -207,6 +196,9 @@ class WatchPrinter:
                 )
                 self.print_once(f"warning: {run_name}: {overwritten}", self.note)
             self._epochs_of[run_name] = known
+            if not run_findings(Path(event.summary.out), run_name).has_epochs:
+                for line in summaries:
+                    line["epoch"] = None
         if epochs and self.output.json:
             rows = [{"run": run, **line} for run, line in epochs]
             console.print_json({"event": "updated", "epochs": rows}, is_line=True)

@@ -7,6 +7,9 @@ follows from the sums for the cosine, Pearson's correlation and MSE, with their 
 chance levels. All else needs the whole matrix: SSIM, the measures by ranks, the chance
 level of MAE, ceilings, confidence intervals and p-values. For the IDM, the rows are
 ranked block by block.
+
+`pair_of` and `idm_of` compare matrices of one block, which are whole (`PreparedMatrix`),
+and of many blocks (`BlockMatrix`) alike.
 """
 
 from __future__ import annotations
@@ -21,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import alignment, class_alignment, p_values, permutation_null
-from dsi_cli.metrics.alignment import Alignment
+from dsi_cli.metrics.alignment import Alignment, MatrixPair
 from dsi_cli.metrics.class_alignment import ClassAgreement
 from dsi_cli.metrics.idm import (
     ChanceLevel,
     ConfusedPairs,
     Score,
     empty_result,
-    idm,
+    idm_of_prepared,
     idm_variants,
     reason_no_idm,
 )
@@ -39,8 +42,9 @@ from dsi_cli.metrics.measures import (
     mid_ranks,
     off_diagonal,
 )
+from dsi_cli.metrics.p_values import lazy_property
 from dsi_cli.metrics.permutation_null import Moments
-from dsi_cli.metrics.prepared_matrix import ROUNDING
+from dsi_cli.metrics.prepared_matrix import ROUNDING, PreparedMatrix
 from dsi_cli.metrics.wsi import lower_tails, upper_tails
 
 Indices = NDArray[np.intp]
@@ -56,11 +60,8 @@ BYTES_PER_VALUE = 130
 RANKED_ROWS = 16
 TILE_SIDE = 1024  # the rows and columns of the parts in which the file of ranks is read
 MEASURES = ("cosine", "mse", "pearson")  # the measures of a SAI that follow from sums
-SHORT_OF_MEMORY = "whole matrices in memory; give more with memory= in Python"
-TOO_MANY_CLASSES = "whole matrices, which are not made above 4,096 classes"
-"""The requirements of measures that are not computed by blocks of rows, as the end of
-the reason why they are missing.
-"""
+WHOLE_MATRICES = "whole matrices, which are not made above 4,096 classes"
+"""The end of the reason why a measure is missing that is not computed by blocks."""
 
 
 class RowSource(Protocol):
@@ -106,9 +107,6 @@ class BlockWalk:
     """The number of rows of a block."""
     map_in_order: Callable[..., Iterable[Any]] = map
     """A function like `map`; it may use several threads."""
-    requirement: str = TOO_MANY_CLASSES
-    """`SHORT_OF_MEMORY` or `TOO_MANY_CLASSES`, the reason why some measures are null.
-    """
 
     def map_blocks(
         self, size: int, function: Callable[[int, int], Result]
@@ -322,63 +320,99 @@ def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClas
 # SAI
 
 
-def alignments_in_blocks(
-    first: RowSource,
-    second: RowSource,
-    which: Sequence[str],
-    walk: BlockWalk,
-    known: tuple[MatrixSums | None, MatrixSums | None] = (None, None),
-) -> tuple[dict[str, Alignment], ClassAgreement | None]:
-    """Return the SAI of two matrices of the same classes by each measure, and the
-    correlation of each class's rows.
-
-    Measures that are not in this module's `MEASURES` have a reason and no value. The
-    sums of a matrix are computed if they are not ``known``. There are no correlations
-    if the matrices cannot be aligned.
+class BlockMatrix:
+    """A matrix that is compared in blocks of rows, as `PreparedMatrix` is for one in
+    memory. Its statistics are computed on first use if they are not ``known``.
     """
-    a = known[0] or block_statistics(first, walk).sums
-    b = known[1] or block_statistics(second, walk).sums
-    missing = alignment.reason_too_few_classes(first.size)
-    if a.is_constant or b.is_constant:
-        missing = missing or alignment.CONSTANT
-    if missing is not None:
-        return {
-            name: Alignment(name, classes_used=first.size, reason=missing)
-            for name in which
-        }, None
 
-    def deviations(
-        matrix: RowSource, sums: MatrixSums, start: int, stop: int
-    ) -> Values:
-        values: Values = without_diagonal(matrix.block(start, stop), start).astype(
-            np.float64
-        )
-        values -= float(sums.rows.sum()) / sums.number
-        values /= sums.high - sums.low
+    def __init__(
+        self, rows: RowSource, walk: BlockWalk, known: BlockStatistics | None = None
+    ) -> None:
+        self.rows, self.walk, self._known = rows, walk, known
+
+    @lazy_property
+    def sums(self) -> MatrixSums:
+        """The sums of the values."""
+        return (self._known or block_statistics(self.rows, self.walk)).sums
+
+    @property
+    def is_constant(self) -> bool:
+        """True if all values are equal up to float32 rounding."""
+        return self.sums.is_constant
+
+    def deviations(self, start: int, stop: int) -> Values:
+        """Return the scaled deviations of rows from the mean, without the diagonal."""
+        block = self.rows.block(start, stop)
+        values: Values = without_diagonal(block, start).astype(np.float64)
+        values -= float(self.sums.rows.sum()) / self.sums.number
+        values /= self.sums.high - self.sums.low or 1.0
         return values
 
-    def product_and_correlations(start: int, stop: int) -> tuple[float, Values]:
-        x, y = deviations(first, a, start, stop), deviations(second, b, start, stop)
-        return float(np.einsum("ij,ij->", x, y)), class_alignment.align_rows(x, y)
 
-    products, pearson = zip(
-        *walk.map_blocks(first.size, product_and_correlations), strict=True
-    )
-    entries = {
-        name: _alignment(name, a, b, sum(products), walk.requirement) for name in which
-    }
-    return entries, ClassAgreement(np.concatenate(pearson), np.full(first.size, np.nan))
+@dataclass(frozen=True)
+class BlockPair:
+    """Two matrices of the same classes that are compared in blocks of rows; the methods
+    are those of `dsi_cli.metrics.alignment.MatrixPair`.
+    """
+
+    a: BlockMatrix
+    b: BlockMatrix
+
+    @lazy_property
+    def _products(self) -> tuple[float, Values]:
+        """The sum of the products of the scaled deviations, and the correlation of each
+        class's rows.
+        """
+
+        def of_block(start: int, stop: int) -> tuple[float, Values]:
+            x, y = self.a.deviations(start, stop), self.b.deviations(start, stop)
+            return float(np.einsum("ij,ij->", x, y)), class_alignment.align_rows(x, y)
+
+        blocks = self.a.walk.map_blocks(self.a.rows.size, of_block)
+        products, pearson = zip(*blocks, strict=True)
+        return sum(products), np.concatenate(pearson)
+
+    def class_agreement(self) -> ClassAgreement:
+        """Return the correlation of each class's rows in both matrices."""
+        pearson = self._products[1]
+        return ClassAgreement(pearson, np.full(len(pearson), np.nan))
+
+    def alignments(
+        self,
+        which: Sequence[str],
+        _permutations: int | None = None,
+        _draws: int | None = None,
+        _seed: int = 0,
+    ) -> dict[str, Alignment]:
+        """Return the alignment of two matrices that are not constant by each measure.
+        Measures that are not in this module's `MEASURES` have a reason and no value.
+        """
+        product = self._products[0]
+        return {
+            name: _alignment(name, self.a.sums, self.b.sums, product) for name in which
+        }
 
 
-def _alignment(
-    name: str, a: MatrixSums, b: MatrixSums, product: float, requirement: str
-) -> Alignment:
+def pair_of(
+    a: PreparedMatrix | BlockMatrix, b: PreparedMatrix | BlockMatrix, order: Indices
+) -> MatrixPair | BlockPair:
+    """Return two matrices of the same classes as a pair; ``order`` is the display order
+    of the classes.
+    """
+    if isinstance(a, BlockMatrix) and isinstance(b, BlockMatrix):
+        return BlockPair(a, b)
+    assert isinstance(a, PreparedMatrix), "the size decides, which is the same"
+    assert isinstance(b, PreparedMatrix), "the size decides, which is the same"
+    return MatrixPair(a, b, order)
+
+
+def _alignment(name: str, a: MatrixSums, b: MatrixSums, product: float) -> Alignment:
     """Return the alignment by one measure; ``product`` is the sum of the products of
     the scaled deviations.
     """
     empty = Alignment(name, classes_used=len(a.rows))
     if name not in MEASURES:
-        return replace(empty, reason=f"this measure needs {requirement}")
+        return replace(empty, reason=f"this measure needs {WHOLE_MATRICES}")
     deviation = permutation_null.product_deviation(a.moments, b.moments) / (
         (a.high - a.low) * (b.high - b.low)
     )
@@ -386,45 +420,51 @@ def _alignment(
     entry = alignment.exact_alignment(measure, empty, product, deviation)
     return alignment.with_reasons(
         alignment.with_excess(entry),
-        f"a ceiling, an interval and a p-value need {requirement}",
+        f"a ceiling, an interval and a p-value need {WHOLE_MATRICES}",
     )
 
 
 # IDM
 
 
-def idm_in_blocks(
+def idm_of(
     counts: Any,
-    matrix: RowSource,
-    classes: Indices,
-    walk: BlockWalk,
+    matrix: PreparedMatrix | BlockMatrix,
     scratch: Path | None = None,
+    *,
+    seed: int = 0,
+    may_draw: bool = True,
 ) -> dict[str, Score]:
-    """Return the IDM of confusion counts by a matrix, equal to that of
-    `dsi_cli.metrics.idm.idm`.
+    """Return the IDM of the confusion counts of classes with samples by a matrix of
+    these classes, equal to that of `dsi_cli.metrics.idm.idm`.
 
     Parameters
     ----------
-    counts : scipy.sparse array (C, C) int Rows are the truth, columns the prediction.
-        Classes without a sample are left out.
-    matrix : the CSM of M of the classes.
-    classes : (M,) int, the class of each row of the matrix, in rising order.
-    scratch : the folder of the temporary file of ranks, 2 bytes each; that of the
-        system if None.
+    counts : array or scipy.sparse array (C, C) int Rows are the truth, columns the
+        prediction.
+    scratch : the folder of the temporary file of ranks, 2 bytes each, which only blocks
+        of rows need; that of the system if None.
+    seed, may_draw : as for whole matrices; p-values of blocks are those of the normal
+        approximation.
     """
     from scipy.sparse import csr_array
 
-    present = np.asarray(counts.sum(axis=1)).ravel()[classes] > 0
-    kept = classes[present]
-    counts = counts.tocsr()[kept][:, kept]
-    missing = reason_no_idm(len(kept), int(counts.sum()))
+    if isinstance(matrix, BlockMatrix):
+        return _idm_in_blocks(csr_array(counts), matrix, scratch)
+    whole = counts if isinstance(counts, np.ndarray) else counts.toarray()
+    return idm_of_prepared(whole, matrix, seed=seed, may_draw=may_draw)
+
+
+def _idm_in_blocks(
+    counts: Any, matrix: BlockMatrix, scratch: Path | None
+) -> dict[str, Score]:
+    from scipy.sparse import csr_array
+
+    classes, samples = matrix.rows.size, int(counts.sum())
+    missing = reason_no_idm(classes, samples)
     if missing is not None:
-        return empty_result(missing, len(kept), int(counts.sum()))
-    if len(kept) != matrix.size:
-        matrix = matrix.take(np.flatnonzero(present))
-    if len(kept) <= permutation_null.MAX_ENUMERATED_CLASSES:
-        return idm(counts.toarray(), matrix.block(0, matrix.size))
-    pairs, moments = _pairs_and_moments(counts.tocoo(), matrix, walk, scratch)
+        return empty_result(missing, classes, samples)
+    pairs, moments = _pairs_and_moments(counts.tocoo(), matrix, scratch)
 
     def chance_level(weight: Values) -> ChanceLevel:
         weights = csr_array((weight, (pairs.row, pairs.column)), shape=counts.shape)
@@ -458,12 +498,12 @@ def double_ranks(
 
 
 def _pairs_and_moments(
-    counts: Any, matrix: RowSource, walk: BlockWalk, scratch: Path | None
+    counts: Any, matrix: BlockMatrix, scratch: Path | None
 ) -> tuple[ConfusedPairs, Moments]:
     """Return the confused pairs with their ranks, and Mantel's sums of all ranks;
     ``counts`` are in row order.
     """
-    size = matrix.size
+    rows, walk, size = matrix.rows, matrix.walk, matrix.rows.size
     dtype = np.uint16 if 2 * size < 2**16 else np.uint32
     row, column = counts.row.astype(np.intp), counts.col.astype(np.intp)
     pair_ranks, nearest, columns, squares = [], [], np.zeros(size), 0.0
@@ -473,7 +513,7 @@ def _pairs_and_moments(
         every_rank = np.memmap(file, dtype, "w+", shape=(size, size))
         blocks = walk.map_blocks(
             size,
-            lambda start, stop: double_ranks(matrix.block(start, stop), start, dtype),
+            lambda start, stop: double_ranks(rows.block(start, stop), start, dtype),
         )
         for number, ranks in enumerate(blocks):
             start = number * walk.rows
@@ -505,5 +545,5 @@ def _pairs_and_moments(
     )
     # The ranks of each row are 1 to size - 1. All sums are of doubled ranks, and those
     # of products are quadrupled.
-    rows = np.full(size, size * (size - 1) / 2)
-    return pairs, Moments.of_sums(rows, columns / 2, squares / 4, crossed / 4)
+    row_sums = np.full(size, size * (size - 1) / 2)
+    return pairs, Moments.of_sums(row_sums, columns / 2, squares / 4, crossed / 4)

@@ -4,7 +4,9 @@ and group, and what they say in sentences.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,10 @@ class Network:
     title: str
     path: str
     weight: NDArray[np.float32]  # the head ``(C, d)``
-    epoch: int | None = None
+    make_ncsm: Callable[[], NDArray[np.float32]]
+    """Returns the stored NCSM ``(C, C)``, or that of the rows of a checkpoint."""
+    epoch: int = 0
+    has_epoch: bool = False  # False if no epoch is known
     dtype: str = "float32"
     names: tuple[str, ...] | None = None  # the labels; None without any
     readable_names: tuple[
@@ -44,10 +49,10 @@ class Network:
         """The number of classes."""
         return len(self.weight)
 
-    @property
-    def cosines(self) -> Float64s:
-        """The NCSM in float64."""
-        return head_geometry.cosines(self.weight)
+    @cached_property
+    def ncsm(self) -> Float64s:
+        """The float32 values of the NCSM ``(C, C)``, as float64."""
+        return self.make_ncsm().astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,18 +228,18 @@ def compare(
     """
     labelled = first if first.names is not None else second
     names = list(labelled.readable_names or map(str, range(first.classes)))
-    before, after = first.cosines, second.cosines
+    before, after = first.ncsm, second.ncsm
     change = after - before
     rounding = _rounding(first, second, reason_no_angles)
     bound = rounding.relative[:, None] + rounding.relative
-    bound += 4 * np.finfo(np.float64).eps
+    bound += 2 * head_geometry.COSINE_ROUNDING
     beyond = np.abs(change) > bound
     exceeded = rounding.exceeded
     if exceeded is None:
         exceeded = np.any(beyond, axis=1)
     usual: list[Float64s] = []
     if variation is not None:
-        usual = [after.cosines - before.cosines for before, after in variation.pairs]
+        usual = [after.ncsm - before.ncsm for before, after in variation.pairs]
 
     groups = list(labelled.groups) or [None] * len(names)
     rows = pd.DataFrame(

@@ -74,8 +74,8 @@ def epoch_summaries(
     """Return the fields of each epoch's last checkpoint, in order; raise `OutputError`
     if the curves are unreadable.
 
-    The epoch of a single checkpoint without an epoch number is None, and so are missing
-    values.
+    The epoch of a single checkpoint without an epoch number is 0. Missing values are
+    None.
     """
     return _summaries(_run_curves(out, run), fields, "test")
 
@@ -87,7 +87,7 @@ def mistake_summaries(out: Path, run: str) -> dict[str, list[Row]]:
     rows = _run_curves(out, run)
     summaries = {}
     for split in SPLITS:
-        scores: dict[int | None, Row] = {}
+        scores: dict[int, Row] = {}
         for row in rows:
             is_score = row["metric"] in HIERARCHY_METRICS and row["split"] == split
             if is_score and row["value"] is not None:
@@ -136,7 +136,7 @@ def _summaries(rows: list[Row], fields: Sequence[EpochField], split: str) -> lis
     for field in fields:
         for row in select(rows, keys[field.curve]):
             epochs[row["epoch"]][field.key] = row[field.column]
-    return sorted(epochs.values(), key=lambda values: values["epoch"] or 0)
+    return sorted(epochs.values(), key=lambda values: values["epoch"])
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class TypicalitySummary:
     such classes.
     """
 
-    epoch: int | None
+    epoch: int
     right: float | None = None
     """The cosine of a class's template with the mean feature of its correctly
     classified samples (the paper's figure).
@@ -166,9 +166,9 @@ def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]
     `OutputError` if the table cannot be read.
     """
     rows = layout.read_table(out, TYPICALITY, run).to_pandas()
-    # Of several checkpoints of an epoch, only the last step counts. A missing epoch or
-    # step comes first.
-    rows = rows.assign(epoch=rows["epoch"].fillna(-1), step=rows["step"].fillna(-1))
+    # Of several checkpoints of an epoch, only the last step counts. A missing step
+    # comes first.
+    rows = rows.assign(epoch=rows["epoch"].fillna(0), step=rows["step"].fillna(-1))
     last_steps = rows.groupby(["split", "epoch"])["step"].transform("max")
     rows = rows[rows["step"] == last_steps]
     summaries: dict[str, list[TypicalitySummary]] = {}
@@ -176,7 +176,7 @@ def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]
         of_split = rows[rows["split"] == split]
         summaries[split] = [
             TypicalitySummary(
-                None if epoch < 0 else int(epoch),
+                int(epoch),
                 *_class_means(of_split[of_split["epoch"] == epoch], correct=True),
                 *_class_means(of_split[of_split["epoch"] == epoch], correct=False),
             )

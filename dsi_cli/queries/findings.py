@@ -78,7 +78,7 @@ phases table.
 class Point:
     """The value of a quantity at one epoch; unknown values are None."""
 
-    epoch: int | None  # None if the only checkpoint of the run has no epoch number
+    epoch: int
     value: float
     low: float | None = None  # the lower end of the 95 % confidence interval
     high: float | None = None
@@ -167,7 +167,7 @@ class Trend:
             return False
         return (self.p_value or 0.0) <= MAX_P_VALUE
 
-    def at(self, epoch: int | None) -> Point | None:
+    def at(self, epoch: int) -> Point | None:
         """Return the point of an epoch; None if it has no value."""
         return next((point for point in self.points if point.epoch == epoch), None)
 
@@ -194,7 +194,7 @@ class RunFindings:
     """The findings of one run; what the tables do not have is None."""
 
     run: str
-    epochs: tuple[int | None, ...]
+    epochs: tuple[int, ...]
     classes: int
     reference: str  # the name of the reference matrix for readers, such as WordNet
     # Pearson's correlation of similarities with those of the reference: 0 is chance, 1
@@ -228,6 +228,9 @@ class RunFindings:
     measures.
     """
     other_measure: Trend | None = None  # ``measured`` if it is not the agreement
+    has_epochs: bool = (
+        True  # False if its only checkpoint has no epoch, which is 0 here
+    )
 
     @property
     def alignment(self) -> Trend | None:
@@ -237,10 +240,9 @@ class RunFindings:
     @property
     def is_early(self) -> bool:
         """True if the interval of t90 ends within the first half of the training."""
-        known = [epoch for epoch in self.epochs if epoch is not None]
-        if self.t90 is None or self.t90.high is None or not known:
+        if self.t90 is None or self.t90.high is None or not self.epochs:
             return False
-        return self.t90.high <= EARLY_SHARE * max(known)
+        return self.t90.high <= EARLY_SHARE * max(self.epochs)
 
 
 Network = tuple[RunFindings, Trend]
@@ -266,13 +268,13 @@ def run_findings(out: Path, run: str) -> RunFindings:
     checkpoints = [
         row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"
     ]
-    epochs = {row["epoch"] for row in checkpoints}
+    epochs = {row["epoch"] or 0 for row in checkpoints}
     heads = [row["classes"] for row in checkpoints if row["classes"]]
     classes = table_rows(out, CLASSES, run)
     phases, no_phases, t90 = _agreement_phases(table_rows(out, PHASES, run))
     return RunFindings(
         run=run,
-        epochs=tuple(sorted(epochs, key=lambda epoch: epoch or 0)),
+        epochs=tuple(sorted(epochs)),
         classes=len(classes),
         reference=reference_name(references[0] if references else "wordnet"),
         agreement=agreement,
@@ -290,6 +292,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
         has_names=any(row["name"] is not None for row in classes),
         measured=measured,
         other_measure=None if agreement else aligned,
+        has_epochs=all(row["epoch"] is not None for row in checkpoints),
     )
 
 
@@ -304,7 +307,7 @@ def trend(
         values = point(row, quantity)
         if values["value"] is not None:
             by_epoch[row["epoch"]] = Point(row["epoch"], **values)
-    points = sorted(by_epoch.values(), key=lambda point: point.epoch or 0)
+    points = sorted(by_epoch.values(), key=lambda point: point.epoch)
     return Trend(tuple(points)) if points else None
 
 
@@ -405,7 +408,8 @@ def _agreement_phases(
         if row["phase"] in PHASE_NAMES:
             phases.append(row)
         elif row["phase"] == "t90":
-            t90 = Point(None, row["last_epoch"], row["low"], row["high"])
+            epoch = row["last_epoch"]
+            t90 = Point(int(epoch), epoch, row["low"], row["high"])
         elif row["phase"] is None:
             no_phases = row["reason"]
     return tuple(phases), no_phases, t90
@@ -413,9 +417,14 @@ def _agreement_phases(
 
 def table_rows(out: Path, table: Table, run: str) -> list[Row]:
     """Return the rows of a run in a table; none if the results folder does not have the
-    table.
+    table. In all but the table of checkpoints, the epoch of a run without epochs is 0.
     """
-    return layout.read_table(out, table, run).to_pylist()
+    rows = layout.read_table(out, table, run).to_pylist()
+    if table is not CHECKPOINTS:
+        for row in rows:
+            if row.get("epoch", 0) is None:
+                row["epoch"] = 0
+    return rows
 
 
 def headline(runs: Sequence[RunFindings]) -> str:

@@ -291,7 +291,7 @@ def render_difference(difference: Difference) -> str:
             )
         )
         order = [index for index in order if index in shown]
-    before, after = difference.first.cosines, difference.second.cosines
+    before, after = difference.first.ncsm, difference.second.ncsm
     square = np.ix_(order, order)
     together = pairs[pairs["similarity_change"] > 0]
     apart = pairs[pairs["similarity_change"] < 0]

@@ -112,7 +112,7 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
     if len(findings) > 1 and len(set(checkpoints)) == 1:
         every += " each"
     parts = [count(len(findings), "run"), every]
-    epochs = {epoch for run in findings for epoch in run.epochs if epoch is not None}
+    epochs = {epoch for run in findings if run.has_epochs for epoch in run.epochs}
     if len(epochs) > 1:
         parts.append(f"epochs {min(epochs)} to {max(epochs)}")
 

@@ -56,14 +56,10 @@ def exclusive(out: Path) -> Iterator[None]:
         holder = ""
         with suppress(OSError):
             holder = path.read_text(encoding="utf-8", errors="replace")[:100].strip()
-        # filelock takes a denied lock for one that is held, because some file systems
-        # report both as EACCES.
-        if holder or not _is_denied(path):
-            problem = f"another dsi ({holder or 'unknown process'}) is writing to {out}"
-            raise BusyError(
-                problem, hint="wait for it, or choose another folder with -o"
-            ) from None
-        _warn_about_missing_locks(out, os.strerror(errno.EACCES))
+        problem = f"another dsi ({holder or 'unknown process'}) is writing to {out}"
+        raise BusyError(
+            problem, hint="wait for it, or choose another folder with -o"
+        ) from None
     except OSError as error:
         if error.errno not in _NO_LOCK_ERRORS:
             raise atomic_write.write_error(out, error) from None
@@ -79,22 +75,6 @@ def exclusive(out: Path) -> Iterator[None]:
         if is_new:
             with suppress(OSError):  # the folder is usually not empty
                 out.rmdir()
-
-
-def _is_denied(path: Path) -> bool:
-    """Return whether the system denies a lock, for which filelock has waited in
-    vain.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return False
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno == errno.EACCES
-    return False
 
 
 @cache

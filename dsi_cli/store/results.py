@@ -176,9 +176,8 @@ class Results:
         """Return the epochs of a run with matrices, in order; [0] if its only
         checkpoint has no epoch.
         """
-        return sorted(
-            {int(epoch) for epoch in self.usable_checkpoints(run)["epoch"].fillna(0)}
-        )
+        rows = self.fill_missing_epochs(self.usable_checkpoints(run))
+        return sorted({int(epoch) for epoch in rows["epoch"]})
 
     def has_epochs(self, run: str | None = None) -> bool:
         """Return whether a run's checkpoints have epochs; a run without epochs has only

@@ -468,7 +468,7 @@ DIFF_PAIRS = Table(
         "similarity (NCSM) in each network",
     ),
     Column("similarity_change", FLOAT, "second minus first"),
-    Column("rounding", FLOAT, "the largest change that the dtypes explain"),
+    Column("rounding", FLOAT, "the largest change that dtypes and float32 explain"),
     Column("variation", FLOAT, "its root mean square between neighbouring epochs"),
     Column("beyond_rounding", FLAG, "whether the change is larger than rounding"),
 )

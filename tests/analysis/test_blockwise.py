@@ -2,19 +2,18 @@
 instead of matrices of many classes.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.outputs import heads, save_head, tables
+from helpers.outputs import heads, save_head
 from numpy.testing import assert_allclose
 
-from dsi_cli import engines, similarity
-from dsi_cli.analysis import rows_plan
+from dsi_cli import similarity
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.metrics import blockwise
 from dsi_cli.metrics.measures import similarity_ranks
 from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
@@ -123,47 +122,11 @@ def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> No
     assert without["reason"].str.endswith(reason).all()
 
 
-def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
-    run_folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rows_plan, "DENSE_WITHOUT_BUDGET", 0)
-    out = tmp_path / "out"
-    analyze([run_folder], out, replace(OPTIONS, memory=1))
-    require_sums(
-        curves_of(out),
-        curves_of(whole),
-        "needs whole matrices in memory; give more with memory= in Python",
-    )
-    key = ["epoch", "reference", "class_index", "group"]
-    by_class = [
-        pd.read_parquet(one / "alignment_by_class.parquet").set_index(key)
-        for one in (out, whole)
-    ]
-    assert by_class[0]["pearson_without"].isna().all(), "it needs whole matrices"
-    require_same(
-        *(one.sort_index().drop(columns="pearson_without") for one in by_class)
-    )
-    for name in ("checkpoints", "classes"):
-        pd.testing.assert_frame_equal(tables(out)[name], tables(whole)[name])
-    analyze([run_folder], out, replace(OPTIONS, memory=1 << 30))
-    require_same(curves_of(out), curves_of(whole))
-
-
-def test_walk_and_threads_without_a_limit_uses_all_free_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        engines, "free_memory", lambda: 1000**2 * rows_plan.BYTES_PER_VALUE
-    )
-    assert rows_plan.walk_and_threads(1000, Options()) == (None, 1)
-    assert rows_plan.walk_and_threads(1001, Options())[0] is not None
-
-
 @pytest.fixture
 def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the output of a run with more classes than `MAX_DENSE_CLASSES`."""
-    monkeypatch.setattr(rows_plan, "DENSE_WITHOUT_BUDGET", 0)
     monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 12)
+    monkeypatch.setattr(blockwise, "MAX_BLOCK_ROWS", 7)
     analyze([run_folder], tmp_path / "out", OPTIONS)
     return tmp_path / "out"
 

@@ -21,7 +21,6 @@ from helpers.trained_models import QUICK
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from torch import nn
-from torchvision import models
 
 import dsi_cli
 from dsi_cli.checkpoints import checkpoint_reader
@@ -228,11 +227,6 @@ def test_what_the_weights_alone_do_not_tell_is_recorded_or_told(tmp_path, evalua
     scores = [ran.predictions(0)["score"] for ran in (usual, recorded, given)]
     assert_array_equal(scores[1], scores[2])
     assert abs(scores[0] - scores[1]).max() > 1e-5
-    state = models.googlenet(num_classes=10, init_weights=False).state_dict()
-    assert (
-        "add --model-arg transform_input=True"
-        in run("google", state, "torchvision:googlenet", *timms[1:]).stderr
-    )
     norm = (
         "nn.BatchNorm2d(3, track_running_stats=False), nn.AdaptiveAvgPool2d(4),"
         " nn.Flatten(), nn.Linear(48, 10)"
@@ -322,13 +316,10 @@ def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evalu
         rf"^run 'own', epoch_0\.pt: the weights do not fit the model: .*{message}",
         error,
     ), error
-    assert error.endswith(
-        "; no other checkpoint that was tried fits either; give the right model with"
-        " --model"
-    )
+    assert error.endswith("; give the right model with --model")
 
 
-def test_a_wrong_model_is_told_after_a_few_checkpoints(
+def test_a_wrong_model_is_told_after_one_checkpoint(
     make_own, tmp_path, evaluate, monkeypatch
 ):
     run, read = make_own(tmp_path / "own", epochs=9), []
@@ -339,7 +330,7 @@ def test_a_wrong_model_is_told_after_a_few_checkpoints(
         lambda found, *rest: (read.append(found.path.name), real(found, *rest))[1],
     )
     assert evaluate(run.folder, *run.options, "--model-arg", "width=8").code == 2
-    assert read == [f"epoch_{epoch}.pt" for epoch in (0, 8, 4)]
+    assert read == ["epoch_0.pt"]
 
 
 @pytest.fixture

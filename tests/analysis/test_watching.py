@@ -20,7 +20,6 @@ from dsi_cli.analysis.watch import (
     IDLE,
     REACHED,
     EndedEvent,
-    ReachedEvent,
     UpdatedEvent,
     WaitingEvent,
     check,
@@ -247,38 +246,6 @@ def test_watch_until_epoch_ends_with_the_epoch(make_run, watched):
     ], "already there"
 
 
-@pytest.mark.parametrize("idle", [None, 50])
-def test_watch_until_epoch_of_a_folder_of_runs_waits_for_others(
-    idle, make_run, watched, tmp_path
-):
-    runs = [make_run(f"runs/{name}", epochs=2, seed=ord(name)) for name in "ab"]
-    begins = lambda: make_run("runs/c", epochs=1, seed=3)  # noqa: E731
-    moments = (
-        *[nothing] * 4,
-        begins,
-        *[nothing] * 40,
-        saves(tmp_path / "runs" / "c", 1),
-        *[nothing] * 40,
-    )
-    options = {"until_epoch": 1} | ({} if idle is None else {"idle": idle})
-    events = watched([runs[0].parent], *moments, **options)
-    first = [
-        updated(("a", 0), ("a", 1), ("b", 0), ("b", 1)),
-        ReachedEvent(("a", "b"), idle or 300),
-    ]
-    if idle is None:
-        others = [
-            updated(("c", 0)),
-            updated(("c", 1)),
-            ReachedEvent(("a", "b", "c"), 300),
-            updated(),
-            EndedEvent(REACHED),
-        ]
-    else:
-        others = [updated(("c", 0)), updated(), EndedEvent(IDLE)]
-    assert events == first + others
-
-
 def test_watch_until_epoch_of_named_runs_ends_with_them(make_run, watched):
     paths = [make_run(f"runs/{name}", epochs=2, seed=ord(name)) for name in "ab"]
     new = updated(("a", 0), ("a", 1), ("b", 0), ("b", 1))
@@ -287,34 +254,6 @@ def test_watch_until_epoch_of_named_runs_ends_with_them(make_run, watched):
         updated(),
         EndedEvent(REACHED),
     ]
-
-
-def test_until_an_epoch_that_is_never_saved_ends_with_a_later_one_that_is_left_out(
-    make_run, watched, tmp_path
-):
-    """``--epochs 0:30:7 --until-epoch 30`` selects epoch 28 last, and the trainer saves
-    every fifth epoch.
-    """
-    run = make_run(epochs=1)
-    moments = (
-        nothing,
-        saves(run, 5),
-        nothing,
-        saves(run, 6),
-        nothing,
-        nothing,
-        nothing,
-    )
-
-    def analyse(there):
-        return analyze(there, tmp_path / "out", replace(QUICK, epochs="0:6:4"))
-
-    events = watched([run], *moments, analyse=analyse, until_epoch=4, until_left_out=6)
-    assert events == [
-        updated(("run", 0)),
-        *[updated()] * 3,
-        EndedEvent(REACHED),
-    ], "epoch 5 does not end it"
 
 
 def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):

@@ -282,33 +282,6 @@ def test_watch_prints_the_accuracy_of_a_log(column, title, make_run, dsi, tmp_pa
     ]
 
 
-def test_watch_of_a_folder_of_runs_prints_which_it_waited_for(make_run, dsi, tmp_path):
-    for name in "ab":
-        make_run(f"runs/{name}", epochs=2, seed=ord(name))
-    ended = dsi(
-        "watch",
-        tmp_path / "runs",
-        "-o",
-        tmp_path / "out",
-        *QUICK,
-        "--every",
-        "0.1s",
-        "--until-epoch",
-        1,
-        "--idle",
-        "0.5s",
-    )
-    assert ended.code == 0
-    assert (
-        "waiting for further runs: 2 runs reached the epoch; dsi ends if nothing is new"
-        " for 0.5s (--idle)\n" in ended.err
-    )
-    assert (
-        "2 runs have reached epoch 1: a, b; for runs that begin later, call dsi watch"
-        " again\n" in ended.err
-    )
-
-
 @pytest.mark.skipif(
     find_spec("tensorboard") is None, reason="the tracker that this test logs to"
 )

@@ -13,16 +13,16 @@ from numpy.testing import assert_allclose
 
 from dsi_cli.errors import DsiError
 from dsi_cli.metrics.head_geometry import (
+    COSINE_ROUNDING,
     angles,
     correlation_z,
-    cosines,
     geometry_and_spectrum,
     head_geometry,
     random_heads,
     rounding,
     spectrum_shares,
 )
-from dsi_cli.similarity import centre, unit_rows
+from dsi_cli.similarity import centre, unit_rows, weight_similarity
 
 SHAPES = [(5, 12), (12, 5), (10, 36), (30, 30), (3, 2)]
 
@@ -209,6 +209,18 @@ def normal_head(classes=6, features=40, seed=0):
     return (
         np.random.default_rng(seed).normal(size=(classes, features)).astype(np.float32)
     )
+
+
+def cosines(weight):
+    unit = unit_rows(weight.astype(np.float64))
+    return unit @ unit.T
+
+
+@pytest.mark.parametrize("features", [3, 320, 8192])
+def test_cosine_rounding_bounds_the_error_of_the_float32_ncsm(features):
+    weight = np.abs(normal_head(50, features))
+    error = np.abs(weight_similarity(weight) - cosines(weight))
+    assert error.max() < COSINE_ROUNDING
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-5, 1e-7, 300.0])

@@ -137,7 +137,7 @@ def made(
 
 def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
     late, early = (
-        headline([made(0, 0.1, 0.2, 0.3, 0.4, t90=Point(None, t, t - 0.1, t + 0.1))])
+        headline([made(0, 0.1, 0.2, 0.3, 0.4, t90=Point(0, t, t - 0.1, t + 0.1))])
         for t in (3.0, 1.0)
     )
     assert late.startswith(

@@ -11,7 +11,7 @@ from helpers.outputs import ANIMALS, heads, save_head
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli import similarity
-from dsi_cli.analysis import report_file, rows_plan
+from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.neighbors import closest_pairs, nearest
@@ -46,7 +46,6 @@ def out(weights: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> 
         folder / "run" / "preds.npy", np.stack([np.arange(16) % 7, np.arange(16) % 8])
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rows_plan, "DENSE_WITHOUT_BUDGET", 0)
         patched.setattr(similarity, "MAX_DENSE_CLASSES", LARGEST)
         analyze([folder / "run"], folder / "out")
     return folder / "out"

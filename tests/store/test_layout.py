@@ -106,9 +106,7 @@ def test_the_lock_goes_when_the_work_fails(tmp_path):
         pass
 
 
-@pytest.mark.parametrize(
-    "number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES]
-)
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_a_warning(
     number, tmp_path, monkeypatch, caplog
 ):

@@ -26,7 +26,7 @@ from dsi_cli.analysis.semantics.class_labels import DATASET_CLASS_NAMES, ClassLa
 from dsi_cli.checkpoints import checkpoint_reader
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import free_memory
-from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
+from dsi_cli.errors import UnreadableError, UsageError, count
 from dsi_cli.facts import Fact
 from dsi_cli.inference import preprocess, user_code
 from dsi_cli.inference.preprocess import Preprocessing, recorded_preprocessing
@@ -342,13 +342,6 @@ class LoadedModel:
         """Warn if something about it is unknown, or if images are smaller than the
         library's usual size, which is used.
         """
-        if (self.spec or "").startswith("torchvision:") and getattr(
-            self._model, "transform_input", None
-        ) is False:
-            self.notify(
-                "warning: if the training began with torchvision's weights, add"
-                " --model-arg transform_input=True"
-            )
         unknown = [
             name for name in ("mean", "std") if getattr(self.prepared, name) is None
         ]
@@ -386,9 +379,8 @@ class LoadedModel:
             The file is gone, has changed since it was scanned, or its weights do not
             fit the model.
         UsageError
-            The model is not known, or cannot be built. Or the weights of the run's
-            first, last and middle checkpoint do not fit either, so the model is a wrong
-            one. No more are tried, since each is read completely.
+            The model is not known, or cannot be built. Or no weights have fitted it
+            yet, so it is a wrong one.
         """
         from dsi_cli.inference import models
 
@@ -401,16 +393,11 @@ class LoadedModel:
         try:
             self._head = models.load_weights(self._model, weights)
         except UnreadableError as error:
-            if not self.has_fitted:
-                self.has_fitted = self._fits_another(record)
             if self.has_fitted:
                 raise
-            message = (
-                f"run {self.run.name!r}, {self._files[record.path].path.name}: {error};"
-                " no other checkpoint that was tried fits either"
-            )
+            name = self._files[record.path].path.name
             raise UsageError(
-                message,
+                f"run {self.run.name!r}, {name}: {error}",
                 hint="give the right model with --model",
                 code="wrong-model",
                 run=self.run.name,
@@ -420,21 +407,6 @@ class LoadedModel:
             self._head = "head" if self.text_weight is not None else None
         self._loaded, self.has_fitted = record.path, True
         return self._evaluator, self._head
-
-    def _fits_another(self, record: Record) -> bool:
-        """Return whether the weights of the run's first, last or middle checkpoint fit
-        the model; no more are tried, since each is read completely.
-        """
-        from dsi_cli.inference import models
-
-        usable = self.run.usable
-        for other in (usable[0], usable[-1], usable[len(usable) // 2]):
-            if other is record:
-                continue
-            with suppress(CheckpointError):
-                models.load_weights(self._model, self._read_weights(other))
-                return True
-        return False
 
     def _read_weights(self, record: Record) -> Any:
         if record.path not in self._files:

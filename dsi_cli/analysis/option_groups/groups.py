@@ -353,15 +353,13 @@ class WatchOptions:
     )
     until_epoch: int | None = option(
         "--until-epoch EPOCH",
-        "End once every run has this epoch (the trainer's own number). In a folder of"
-        " runs, dsi then waits for others (--idle).",
+        "End once every run has this epoch (the trainer's own number).",
         minimum=0,
         is_terminal_only=True,
     )
     idle: float | None = option(
         "--idle TIME",
-        "End when nothing was new for this long: 90s, 30m, 2h. Default for a folder of"
-        " runs after --until-epoch: 30 times --every.",
+        "End when nothing was new for this long: 90s, 30m, 2h.",
         parse=partial(text_values.parse_seconds, "--idle"),
         is_terminal_only=True,
     )

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics.blockwise import (
+    BlockMatrix,
     BlockStatistics,
     BlockWalk,
     DenseRows,
-    MatrixSums,
     RowSource,
-    block_statistics,
 )
 from dsi_cli.metrics.idm import Score
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
@@ -49,8 +48,7 @@ class EpochMatrix:
     """
     # the reason why nothing can be aligned with this reference
     reason_missing: str | None = None
-    _sums: dict[bytes, MatrixSums] = field(default_factory=dict)
-    _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
+    _prepared: dict[bytes, PreparedMatrix | BlockMatrix] = field(default_factory=dict)
 
     @property
     def dense(self) -> NDArray[np.float32]:
@@ -58,18 +56,29 @@ class EpochMatrix:
         assert isinstance(self.values, np.ndarray), f"the {self.name} is not dense"
         return self.values
 
-    def of_classes(self, kept: Classes) -> PreparedMatrix:
-        """Return the prepared dense matrix of some classes, from memory if it was asked
-        for recently.
+    def of_classes(
+        self, kept: Classes, walk: BlockWalk
+    ) -> PreparedMatrix | BlockMatrix:
+        """Return the matrix of some classes for a comparison, from memory if it was
+        asked for recently. It is whole if it has one block of rows.
         """
         key = kept.tobytes()
         prepared = self._prepared.get(key)
         if prepared is None:
-            prepared = PreparedMatrix(self.dense[np.ix_(kept, kept)])
+            if len(kept) <= walk.rows:
+                prepared = PreparedMatrix(self.whole(kept))
+            else:
+                has_all = len(kept) == len(self.classes)
+                known = self.statistics if has_all else None
+                prepared = BlockMatrix(self.rows(kept), walk, known)
             if len(self._prepared) >= MAX_PREPARED_MATRICES:
                 self._prepared.clear()
             self._prepared[key] = prepared
         return prepared
+
+    def whole(self, kept: Classes) -> NDArray[np.float32]:
+        """Return the matrix of some classes in memory."""
+        return self.rows(kept).block(0, len(kept))
 
     def rows(self, kept: Classes) -> RowSource:
         """Return the rows of the matrix of some classes."""
@@ -82,15 +91,6 @@ class EpochMatrix:
         if len(kept) == len(self.classes):
             return self.values
         return self.values.take(np.searchsorted(self.classes, kept))
-
-    def sums(self, kept: Classes, walk: BlockWalk) -> MatrixSums:
-        """Return the sums over the matrix of some classes; each is computed once."""
-        if self.statistics is not None and len(kept) == len(self.classes):
-            return self.statistics.sums
-        key = kept.tobytes()
-        if key not in self._sums:
-            self._sums[key] = block_statistics(self.rows(kept), walk).sums
-        return self._sums[key]
 
     @property
     def kind(self) -> str:

@@ -11,7 +11,6 @@ import pyarrow as pa
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics.epoch_context import Classes, EpochMatrix
 from dsi_cli.metrics import class_alignment
-from dsi_cli.metrics.blockwise import alignments_in_blocks
 from dsi_cli.metrics.class_alignment import ClassAgreement, GroupAlignment
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
@@ -59,18 +58,9 @@ def class_alignment_tables(
                 f" {class_alignment.MIN_CLASSES} or more"
             )
             result = GroupAlignment(reason=reason)
-        elif plan.walk is None:
-            square = np.ix_(members, members)
-            result = class_alignment.align_group(
-                network.dense[square], reference.dense[square]
-            )
         else:
-            alignments, _ = alignments_in_blocks(
-                network.rows(members), reference.rows(members), ["pearson"], plan.walk
-            )
-            entry = alignments["pearson"]
-            result = GroupAlignment(
-                entry.value, entry.z, entry.reason if entry.z is None else None
+            result = class_alignment.align_group(
+                network.whole(members), reference.whole(members)
             )
         rows.append(
             constants

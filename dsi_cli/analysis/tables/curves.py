@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dsi_cli import similarity
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import (
@@ -34,26 +35,25 @@ from dsi_cli.metrics import (
 )
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import (
-    BlockWalk,
-    alignments_in_blocks,
+    WHOLE_MATRICES,
     block_statistics,
-    idm_in_blocks,
+    idm_of,
+    pair_of,
 )
 from dsi_cli.metrics.class_alignment import ClassAgreement
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
-from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score, idm_of_prepared
+from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
 Row = dict[str, Any]
 
-REASON_TOO_MANY = f"left out above {MAX_DENSE_CLASSES:,} classes"
+REASON_TOO_MANY = f"left out above {similarity.MAX_DENSE_CLASSES:,} classes"
 REASON_UNEQUAL = (
     "the splits have unequal numbers of images per class; run `dsi analyze` with"
     " --train, --test and --templates again"
@@ -110,7 +110,7 @@ def curve_rows(
     alignment_rows, table = _alignment_rows(matrices, plan)
     rows += alignment_rows
     rows += _partial_rows(matrices, plan)
-    rows += _gap_rows(matrices, evaluations, plan)
+    rows += _gap_rows(matrices, evaluations)
     for evaluation in evaluations:
         of_templates = {"of": "templates", "split": evaluation.split}
         rows += [of_templates | row for row in evaluation.collapse.get("rows", [])]
@@ -193,9 +193,9 @@ def _wsi_rows(matrix: EpochMatrix, plan: RowsPlan) -> list[Row]:
     """Return the mean, the largest and the smallest WSI of a matrix."""
     statistics = matrix.statistics
     if statistics is None:
-        walk = plan.walk or BlockWalk()
         rows_of_matrix = matrix.rows(matrix.classes)
-        statistics = block_statistics(rows_of_matrix, walk, plan.options.quantiles)
+        quantiles = plan.options.quantiles
+        statistics = block_statistics(rows_of_matrix, plan.walk, quantiles)
     values = {"mean": statistics.mean_wsi}
     for (name, quantile), value in statistics.wsi.items():
         suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
@@ -251,24 +251,17 @@ def _align(
     of each class if it is asked for.
     """
     options, size = plan.options, len(kept)
-    reason = second.reason_missing
-    if reason is None and plan.walk is not None and size >= 2:
-        sums = first.sums(kept, plan.walk), second.sums(kept, plan.walk)
-        return alignments_in_blocks(
-            first.rows(kept), second.rows(kept), options.measures, plan.walk, sums
-        )
-    reason = reason or alignment.reason_too_few_classes(size)
+    reason = second.reason_missing or alignment.reason_too_few_classes(size)
     agreement = None
     if reason is None:
         order = alignment.display_order(kept, plan.labels.order)
-        pair = alignment.MatrixPair(
-            first.of_classes(kept), second.of_classes(kept), order
-        )
+        a, b = (one.of_classes(kept, plan.walk) for one in (first, second))
+        pair = pair_of(a, b, order)
         if by_class:
             agreement = pair.class_agreement()
         constant = {
-            matrix.kind: values
-            for matrix, values in ((first, pair.a), (second, pair.b))
+            matrix.kind: matrix
+            for matrix, values in ((first, a), (second, b))
             if values.is_constant
         }
         if not constant:
@@ -280,7 +273,7 @@ def _align(
         reason = (
             f"all off-diagonal values of the {names} are the same, so there is no scale"
         )
-        if "ccsm" in constant and not off_diagonal(constant["ccsm"].matrix).any():
+        if "ccsm" in constant and not off_diagonal(constant["ccsm"].whole(kept)).any():
             reason = NO_MISTAKE
     missing = {
         name: Alignment(name, classes_used=size, reason=reason)
@@ -337,16 +330,14 @@ def _partial_rows(matrices: Sequence[EpochMatrix], plan: RowsPlan) -> list[Row]:
                 f"{len(kept)} classes in all three; an alignment needs"
                 f" {alignment.MIN_CLASSES} or more"
             )
-        if reason is None and plan.walk is not None:
-            reason = f"a partial correlation needs {plan.walk.requirement}"
+        if reason is None and len(kept) > plan.walk.rows:
+            reason = f"a partial correlation needs {WHOLE_MATRICES}"
         if reason is not None:
             entry = Alignment(
                 partial_mantel.NAME, classes_used=len(kept), reason=reason
             )
         else:
-            a, b, c = (
-                matrix.dense[np.ix_(kept, kept)] for matrix in (network, first, control)
-            )
+            a, b, c = (matrix.whole(kept) for matrix in (network, first, control))
             entry = partial_mantel.partial_mantel(
                 a, b, c, permutations=options.permutations, seed=options.seed
             )
@@ -359,9 +350,7 @@ def _partial_rows(matrices: Sequence[EpochMatrix], plan: RowsPlan) -> list[Row]:
 
 
 def _gap_rows(
-    matrices: Sequence[EpochMatrix],
-    evaluations: Sequence[EvaluationResult],
-    plan: RowsPlan,
+    matrices: Sequence[EpochMatrix], evaluations: Sequence[EvaluationResult]
 ) -> list[Row]:
     """Return the overfitting gap: the excess of SAI(NCSM, TNCSM-train) minus that of
     SAI(NCSM, TNCSM-test).
@@ -376,7 +365,7 @@ def _gap_rows(
     ]
     counts = {result.split: result.counts.sum(axis=1) for result in both}
     ncsm = next((matrix for matrix in matrices if matrix.name == "ncsm"), None)
-    if ncsm is None or plan.walk is not None or set(counts) != {"train", "test"}:
+    if ncsm is None or set(counts) != {"train", "test"}:
         return []
     equal = np.minimum(counts["train"], counts["test"])
     pairs = {}
@@ -442,8 +431,6 @@ def _idm_rows(
     """Return the IDM of a split's counts by the NCSM, by the TNCSM of the split, and by
     the references.
     """
-    from scipy.sparse import csr_array
-
     counts, options = evaluation.counts, plan.options
     rows: list[Row] = []
     by_network = [
@@ -455,20 +442,14 @@ def _idm_rows(
         classes = matrix.classes
         if matrix.reason_missing is not None:
             scores = no_idm(matrix.reason_missing)
-        elif plan.walk is not None:
-            plan.scratch.mkdir(parents=True, exist_ok=True)
-            scores = idm_in_blocks(
-                csr_array(counts),
-                matrix.rows(classes),
-                classes,
-                plan.walk,
-                plan.scratch,
-            )
         else:
             kept = classes[counts[classes].sum(axis=1) > 0]
-            used, may_draw = counts[np.ix_(kept, kept)], options.permutations != 0
-            scores = idm_of_prepared(
-                used, matrix.of_classes(kept), seed=options.seed, may_draw=may_draw
+            scores = idm_of(
+                counts[np.ix_(kept, kept)],
+                matrix.of_classes(kept, plan.walk),
+                plan.scratch,
+                seed=options.seed,
+                may_draw=options.permutations != 0,
             )
         columns = {
             "metric": "idm",
