@@ -201,10 +201,10 @@ def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> No
     console.print_sentence(sentence(comparison.recommendation, comparison.names))
     pairs = comparison.pairs
     if len(pairs) > 1:
-        for verdict, _ in pairs[:MANY_PAIRS]:
-            pair = f"{verdict.first} and {verdict.second}"
-            start = "" if verdict.sentence.startswith(pair) else f"{pair}: "
-            console.print_sentence(f"- {start}{verdict.sentence}")
+        for verdict, equal in pairs[:MANY_PAIRS]:
+            # The sentence on two runs that cannot be compared begins with their names.
+            pair = f"{verdict.first} and {verdict.second}: " if equal.main_rows else ""
+            console.print_sentence(f"- {pair}{verdict.sentence}")
     # The forest repeats the numbers, so a narrow terminal has none.
     has_forest = console.stdout_width() >= console.DEFAULT_WIDTH
     shown = [equal for _, equal in pairs if equal.main_rows][:MAX_TABLES]

@@ -230,16 +230,7 @@ def print_counts(
 
         for message in messages(labels.facts("WordNet", None), []):
             console.print_message(message, quiet=quiet)
-    other = "verb" if labels.wordnet.part == "noun" else "noun"
-    ids_of_other = [
-        row for row in labels.to_check if (row.reason or "").endswith(f"--pos {other}")
-    ]
-    if ids_of_other and len(ids_of_other) == uncertain:
-        console.note(f"These labels are ids of {other}s:", quiet=quiet)
-        console.note_command(
-            f"{command.partition(' --pos ')[0]} --pos {other}", quiet=quiet
-        )
-    elif write_map is not None:
+    if write_map is not None:
         advice = f"Edit the column synset or wnid, then add --map {write_map}."
         console.note(f"The senses are in {write_map}. {advice}", quiet=quiet)
     elif uncertain:

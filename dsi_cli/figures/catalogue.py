@@ -49,8 +49,8 @@ class FigureOptions:
     scale: str = "rank"  # scale of the heat maps: one of `SCALES`
     style: Style = SCREEN
     open_image: Opener | None = None
-    """Opens the image at a sample's path, for the contact sheet. The text of its
-    ``UsageError`` appears on a grey tile.
+    """Opens the image at a sample's path, for the contact sheet. The field
+    ``reason`` of its `UsageError` appears on a grey tile.
     """
 
     def names(self, results: Results) -> list[str]:
