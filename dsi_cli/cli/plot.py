@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -24,15 +24,11 @@ from dsi_cli.figures.catalogue import (
     ANIMATION_FORMATS,
     FIGURES,
     FORMATS,
-    SCALES,
     FigureOptions,
 )
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store.schema import MATRIX_KINDS
-
-if TYPE_CHECKING:
-    from dsi_cli.figures.save import DrawnFiles
 
 
 def plot(
@@ -112,15 +108,6 @@ def plot(
             ORDERS,
         ),
     ] = "taxonomy",
-    scale: Annotated[
-        str,
-        option(
-            "--scale",
-            "SCALE",
-            "Colours of heat maps: rank (1 is the most similar pair) or raw (values).",
-            SCALES,
-        ),
-    ] = "rank",
     listed: Annotated[
         bool, switch("--list", "List the figures; with OUTPUT, those with data first.")
     ] = False,
@@ -159,7 +146,6 @@ def plot(
         kind=kind,
         measure=measure,
         order=order,
-        scale=scale,
         style=Style(style, columns),
         open_image=image_at,
     )
@@ -168,19 +154,27 @@ def plot(
         _list(catalogue.with_data(results), as_json=as_json)
         return DONE
     formats = tuple(dict.fromkeys(form or ()))
+    folder = out or output / "figures"
     with console.progress(quiet=quiet or as_json) as display:
         drawn = save.write(
             results,
             figures or (),
             options,
             formats,
-            out or output / "figures",
+            folder,
             display.update,
         )
-    _print_drawn(drawn, as_json=as_json, quiet=quiet)
-    if (
-        figures and drawn.without_data and not as_json
-    ):  # a figure that the user named must have data
+    if as_json:
+        document = {
+            "files": [str(path) for path in drawn.files],
+            "without_data": list(drawn.without_data),
+            "out": str(folder),
+        }
+        console.print_json(document)
+        return DONE
+    for path in drawn.files:
+        print(terminal_text(str(path)))
+    if figures and drawn.without_data:  # a figure that the user named must have data
         for name in options.names(results):
             results.require_matrices(name)
         needs = "; ".join(
@@ -201,21 +195,6 @@ def plot(
             quiet=quiet,
         )
     return DONE
-
-
-def _print_drawn(drawn: DrawnFiles, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        document = {
-            "files": [str(path) for path in drawn.files],
-            "without_data": list(drawn.without_data),
-            "out": str(drawn.folder),
-        }
-        console.print_json(document)
-        return
-    for note in drawn.notes:
-        console.note(note, quiet=quiet)
-    for path in drawn.files:
-        print(terminal_text(str(path)))
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:

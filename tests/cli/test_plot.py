@@ -116,7 +116,6 @@ def test_plot_wrong_usage_says_what_to_do(
             "this folder has no data for heatmaps with these options: heatmaps needs ",
         ),
         (("wsi", "--columns", "3"), 2, "--columns"),
-        (("heatmaps", "--scale", "log"), 2, "no scale 'log': expected rank or raw"),
     ):
         ended = dsi("plot", analysed.out, "-o", tmp_path, *arguments)
         assert (ended.code, message in ended.err) == (code, True), ended.err
