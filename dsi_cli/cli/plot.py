@@ -177,24 +177,18 @@ def plot(
     if figures and drawn.without_data:  # a figure that the user named must have data
         for name in options.names(results):
             results.require_matrices(name)
-        needs = "; ".join(
-            f"{name} needs {catalogue.figure_spec(name).needs}"
-            for name in drawn.without_data
-        )
-        problem = (
-            f"this folder has no data for {', '.join(drawn.without_data)} with these"
-            f" options: {needs}"
-        )
-        raise UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
-    absent = set(options.epochs or ()).difference(
-        *(results.epochs(name) for name in options.names(results))
-    )
-    if absent and epochs is not None and ":" not in epochs:
-        console.note(
-            f"warning: no run has epoch {', '.join(map(str, sorted(absent)))}",
-            quiet=quiet,
-        )
+        raise _nothing_to_draw(drawn.without_data)
     return DONE
+
+
+def _nothing_to_draw(names: tuple[str, ...]) -> UsageError:
+    needs = "; ".join(
+        f"{name} needs {catalogue.figure_spec(name).needs}" for name in names
+    )
+    message = (
+        f"this folder has no data for {', '.join(names)} with these options: {needs}"
+    )
+    return UsageError(message, code="nothing-to-draw", figures=names)
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:

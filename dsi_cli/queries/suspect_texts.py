@@ -29,7 +29,7 @@ NOT_SOUGHT = {
         " within chance"
     ),
 }
-"""Why only some kinds of suspects are sought in a run, by code."""
+"""The reasons why only some kinds of suspects are sought in a run, by code."""
 
 
 def not_sought(out: Path) -> list[str]:
