@@ -363,7 +363,7 @@ class MatrixPair:
             difference = x - y
             difference += first.mean - second.mean
             return np.abs(difference, out=difference).mean(axis=-1)
-        return getattr(measures, name)(x + first.mean, y + second.mean)
+        return getattr(measures, name)(x, y)
 
     def _exact_ssim(self) -> Alignment:
         """Return the value of ``ssim``, which has no exact chance level."""
