@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ from dsi_cli.figures.catalogue import (
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store.schema import MATRIX_KINDS
+
+if TYPE_CHECKING:
+    from dsi_cli.figures.save import DrawnFiles
 
 
 def plot(
@@ -164,6 +167,37 @@ def plot(
             folder,
             display.update,
         )
+    _print_drawn(drawn, folder, as_json=as_json)
+    absent = set(options.epochs or ()).difference(
+        *(results.epochs(name) for name in options.names(results))
+    )
+    missing = f"no run has epoch {', '.join(map(str, sorted(absent)))}"
+    if absent and drawn.without_data and not drawn.files:
+        hint = f"run dsi export {output} --table checkpoints to list the epochs"
+        raise UsageError(missing, hint=hint, code="nothing-to-draw")
+    # A figure that the user named must have data.
+    if figures and drawn.without_data and not as_json:
+        for name in options.names(results):
+            results.require_matrices(name)
+        raise _no_data(drawn)
+    if absent and ":" not in str(epochs):
+        console.note(f"warning: {missing}", quiet=quiet)
+    return DONE
+
+
+def _no_data(drawn: DrawnFiles) -> UsageError:
+    needs = "; ".join(
+        f"{name} needs {catalogue.figure_spec(name).needs}"
+        for name in drawn.without_data
+    )
+    problem = (
+        f"this folder has no data for {', '.join(drawn.without_data)} with these"
+        f" options: {needs}"
+    )
+    return UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
+
+
+def _print_drawn(drawn: DrawnFiles, folder: Path, *, as_json: bool) -> None:
     if as_json:
         document = {
             "files": [str(path) for path in drawn.files],
@@ -171,24 +205,9 @@ def plot(
             "out": str(folder),
         }
         console.print_json(document)
-        return DONE
+        return
     for path in drawn.files:
         print(terminal_text(str(path)))
-    if figures and drawn.without_data:  # a figure that the user named must have data
-        for name in options.names(results):
-            results.require_matrices(name)
-        raise _nothing_to_draw(drawn.without_data)
-    return DONE
-
-
-def _nothing_to_draw(names: tuple[str, ...]) -> UsageError:
-    needs = "; ".join(
-        f"{name} needs {catalogue.figure_spec(name).needs}" for name in names
-    )
-    message = (
-        f"this folder has no data for {', '.join(names)} with these options: {needs}"
-    )
-    return UsageError(message, code="nothing-to-draw", figures=names)
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:

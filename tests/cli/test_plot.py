@@ -80,6 +80,22 @@ def test_plot_list_of_an_output_says_what_lacks_data_and_draws_nothing(
     assert [one["name"] for one in document if not one["has_data"]] == names
 
 
+def test_plot_missing_epoch_warns(analysed: Analysed, dsi: Command, tmp_path: Path):
+    for epochs, warned in (("7,99", "warning: no run has epoch 99\n"), ("7:99:7", "")):
+        ended = dsi(
+            "plot",
+            analysed.out,
+            "heatmaps",
+            "--run",
+            "cifar100-cnn",
+            "--epochs",
+            epochs,
+            "-o",
+            tmp_path,
+        )
+        assert (ended.code, ended.err) == (0, warned)
+
+
 def test_plot_wrong_usage_says_what_to_do(
     analysed: Analysed, dsi: Command, tmp_path: Path
 ):
@@ -97,7 +113,7 @@ def test_plot_wrong_usage_says_what_to_do(
         (
             ("heatmaps", "--epochs", "99"),
             2,
-            "this folder has no data for heatmaps with these options: heatmaps needs ",
+            "no run has epoch 99\nhint: run dsi export ",
         ),
         (("wsi", "--columns", "3"), 2, "--columns"),
     ):
