@@ -308,6 +308,6 @@ def test_a_run_without_rows_in_a_shared_file_has_no_predictions(
     )
     assert (
         ended.code,
-        "expected rows of 'a', 'b', found only 'A'; correct the column 'run'"
+        "expected rows of 'a', 'b', found only 'A'\nhint: correct the column 'run'"
         in ended.err,
     ) == (2, True)
