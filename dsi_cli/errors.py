@@ -178,6 +178,7 @@ def wrong(
     expectation: str,
     found: object,
     hint: str | None = None,
+    /,
     *,
     code: str,
     kind: type[DsiError] = UsageError,

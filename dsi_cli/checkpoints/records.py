@@ -132,33 +132,29 @@ def unconfirmed_head(records: Iterable[Record]) -> Fact | None:
 
 
 def messages_by_cause(
-    problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}"
+    records: Iterable[Record], single: str = "{status}: {name}: {reason}"
 ) -> list[str]:
     """Return one line per cause, with the number of files that cannot be used and the
     first of them.
 
     Parameters
     ----------
-    problems : the name, status and reason of each file; reasons that differ only in
-        numbers are one cause.
+    records : files with a reason; equal codes are one cause.
     single : the format of the line if only one file has the cause.
 
-    >>> messages_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
-    ['2 checkpoints failed: no classifier; first a.pt', 'pending: c.pt: empty']
-    >>> messages_by_cause([("a.pt", "skipped", "a copy of 1.pt"), ("b.pt", "skipped", "a copy of 2.pt")])
-    ['2 checkpoints skipped, such as a.pt: a copy of 1.pt']
+    >>> values = {"status": FAILED, "reason": "no classifier", "code": "no-head"}
+    >>> messages_by_cause([Record("", name, **values) for name in ("a.pt", "b.pt")])
+    ['2 checkpoints failed: no classifier; first a.pt']
     """
-    causes: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for name, status, reason in problems:
-        causes.setdefault((status, re.sub(r"\d+", "#", reason)), []).append(
-            (name, reason)
-        )
+    causes: dict[tuple[str, str | None], list[Record]] = {}
+    for record in records:
+        causes.setdefault((record.status, record.code), []).append(record)
     lines = []
     for (status, _), files in causes.items():
-        name, reason = files[0]
+        name, reason = files[0].name, files[0].reason
         if len(files) == 1:
             lines.append(single.format(status=status, name=name, reason=reason))
-        elif len({reason for _, reason in files}) == 1:
+        elif len({record.reason for record in files}) == 1:
             lines.append(f"{len(files)} checkpoints {status}: {reason}; first {name}")
         else:
             lines.append(f"{len(files)} checkpoints {status}, such as {name}: {reason}")

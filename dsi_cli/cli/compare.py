@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from dsi_cli.queries.comparison.compare import Comparison
     from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracy
 
+SHORT_TITLES = {
+    "sai_pearson": "agreement",
+    "widm": "WIDM",
+    "nidm": "NIDM",
+    "accuracy": "last accuracy",
+}
+"""Titles that leave room for the forest plot in 80 columns."""
 SCALE = "0 is chance, 1 is perfect"
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
 HEAD_WIDTH = 9  # number of characters of a line of a name above a column
@@ -201,10 +208,10 @@ def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> No
     console.print_sentence(sentence(comparison.recommendation, comparison.names))
     pairs = comparison.pairs
     if len(pairs) > 1:
-        for verdict, _ in pairs[:MANY_PAIRS]:
-            pair = f"{verdict.first} and {verdict.second}"
-            start = "" if verdict.sentence.startswith(pair) else f"{pair}: "
-            console.print_sentence(f"- {start}{verdict.sentence}")
+        for verdict, equal in pairs[:MANY_PAIRS]:
+            # The sentence on two runs that cannot be compared begins with their names.
+            pair = f"{verdict.first} and {verdict.second}: " if equal.main_rows else ""
+            console.print_sentence(f"- {pair}{verdict.sentence}")
     # The forest repeats the numbers, so a narrow terminal has none.
     has_forest = console.stdout_width() >= console.DEFAULT_WIDTH
     shown = [equal for _, equal in pairs if equal.main_rows][:MAX_TABLES]
@@ -239,7 +246,6 @@ def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> No
 
 def _print_differences(equal: EqualAccuracy, *, has_forest: bool) -> None:
     """Print the forest plot of two runs or groups: one line per main quantity."""
-    from dsi_cli.queries.comparison.criteria import SHORT_TITLES
     from dsi_cli.queries.comparison.equal_accuracy import largest_end
 
     if equal.reason is not None:

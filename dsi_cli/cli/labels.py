@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,12 +27,8 @@ from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.semantics.class_labels import ClassLabels
-    from dsi_cli.wordnet.database.wordnet import WordNet
     from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
-Interactive = Annotated[
-    bool, switch("--interactive -i", "Ask about the uncertain labels.")
-]
 WriteMap = Annotated[
     Path | None,
     option(
@@ -48,7 +42,6 @@ MAX_TABLE_ROWS = 2000
 measuring the columns takes minutes.
 """
 MAX_LABEL_LENGTH = 40  # characters of a label in a table
-MAX_ALTERNATIVES = 9  # senses that are offered for a label
 MAX_SYNONYMS = 10  # groups of synonyms that are listed
 MAX_LEAST_CERTAIN = 3  # labels of a warning
 
@@ -57,7 +50,6 @@ def labels(
     labels: Annotated[str | None, LabelList] = None,
     map_file: MapFile = None,
     write_map: WriteMap = None,
-    interactive: Interactive = False,
     uncertain: Annotated[
         bool, switch("--uncertain", "Show only the uncertain labels.")
     ] = False,
@@ -69,14 +61,13 @@ def labels(
 ) -> int:
     """Show the WordNet sense of each label of a list, how sure dsi is, and why.
 
-    A question mark marks an uncertain label. Choose its sense with --interactive, or in
-    the file of --write-map.
+    A question mark marks an uncertain label. Choose its sense in the file of
+    --write-map.
 
     Examples
     --------
     dsi labels ckpts/classes.txt --uncertain
     dsi labels ckpts/classes.txt --write-map map.csv  # edit it, then --map
-    dsi labels ckpts/classes.txt --write-map map.csv -i  # the same by questions
     dsi labels --presets
     """
     from dsi_cli.analysis.semantics import wordnet_matrix
@@ -115,8 +106,6 @@ def labels(
         labels, map_file, load_wordnet(pos, wordnet)
     )
     require_unedited(resolved, write_map, map_file)
-    if interactive:
-        resolved = ask_senses(resolved, write_map)
     if write_map is not None:
         wordnet_matrix.write_map(resolved, write_map)
     rows: Sequence[Resolution] = resolved.resolutions
@@ -230,16 +219,7 @@ def print_counts(
 
         for message in messages(labels.facts("WordNet", None), []):
             console.print_message(message, quiet=quiet)
-    other = "verb" if labels.wordnet.part == "noun" else "noun"
-    ids_of_other = [
-        row for row in labels.to_check if (row.reason or "").endswith(f"--pos {other}")
-    ]
-    if ids_of_other and len(ids_of_other) == uncertain:
-        console.note(f"These labels are ids of {other}s:", quiet=quiet)
-        console.note_command(
-            f"{command.partition(' --pos ')[0]} --pos {other}", quiet=quiet
-        )
-    elif write_map is not None:
+    if write_map is not None:
         advice = f"Edit the column synset or wnid, then add --map {write_map}."
         console.note(f"The senses are in {write_map}. {advice}", quiet=quiet)
     elif uncertain:
@@ -348,112 +328,3 @@ def print_rows(rows: Sequence[Resolution]) -> None:
         print("\n".join(terminal_text("  ".join(texts)) for texts in cells))
     elif rows:
         console.print_columns(["", "#", "label", "synset", "#sure", "meaning"], cells)
-
-
-def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
-    """Return the labels with the senses that the user chooses for the uncertain ones.
-
-    Ctrl-C writes the choices so far to ``write_map``, without the labels that are still
-    to be asked about.
-
-    Raise `UsageError` if stdin or stderr is not a terminal.
-    """
-    from dsi_cli.analysis.semantics import class_labels, wordnet_matrix
-    from dsi_cli.wordnet.disambiguation.identifiers import look_up_id
-
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = "--interactive needs a terminal"
-        raise UsageError(
-            message,
-            hint="use --write-map map.csv, edit the file, then add --map map.csv",
-            code="not-a-terminal",
-        )
-    assert labels.label_list is not None
-    uncertain = labels.to_check
-    chosen = {
-        row.index: row.wnid or ""
-        for row in labels.resolutions
-        if row.resolved_by == "map"
-    }
-    resolve = partial(
-        class_labels.resolve_labels,
-        labels.label_list,
-        chosen,
-        labels.wordnet,
-        labels.taxonomy,
-    )
-    console.note(
-        f"{console.count(len(uncertain), 'label')} to ask about: a number, an id or a"
-        " synset name;"
-    )
-    console.note("Enter keeps the first, - leaves the label out, q ends the questions")
-    if write_map is None:
-        console.note(
-            "dsi does not keep your choices; to keep them for --map, press Ctrl-C and"
-            " add --write-map FILE"
-        )
-    try:
-        for number, row in enumerate(uncertain, start=1):
-            _offer(row, f"{number}/{len(uncertain)}", labels.wordnet)
-            while (
-                (sense := _read_sense(row)) is not None
-                and sense
-                and look_up_id(sense, labels.wordnet) is None
-            ):
-                console.note(
-                    f"  {sense!a} is neither a number above nor an id or synset name"
-                )
-            if sense is None:
-                break
-            chosen[row.index] = sense
-    except KeyboardInterrupt:
-        if write_map is not None:
-            answered = resolve()
-            certain = tuple(row for row in answered.resolutions if not row.is_uncertain)
-            wordnet_matrix.write_map(replace(answered, resolutions=certain), write_map)
-            print(file=sys.stderr)  # the terminal shows ^C on the line of the question
-            console.note(
-                f"{write_map} contains your choices so far; to continue with them, add"
-                f" --map {write_map}"
-            )
-        raise
-    return resolve()
-
-
-def _offer(row: Resolution, progress: str, wordnet: WordNet) -> None:
-    graph = wordnet.taxonomy
-    console.note(f"{progress}  {row.label}".replace("\n", ""))
-    if row.synset is None:
-        console.note(f"  {row.reason}")
-    names = row.candidates[:MAX_ALTERNATIVES]
-    glosses = wordnet.definitions(
-        [node for name in names if (node := graph.node(name)) is not None]
-    )
-    for number, (name, gloss) in enumerate(zip(names, glosses, strict=True), start=1):
-        score = f"{row.scores[number - 1]:.2f}" if row.scores else "    "
-        console.note(
-            f"  {number}  {score}  {name}:"
-            f" {textwrap.shorten(gloss, 90, placeholder='...')}"
-        )
-
-
-def _read_sense(row: Resolution) -> str | None:
-    """Return the id or synset name that the user chooses, an empty text to leave the
-    label out, or None to end.
-    """
-    print("  > ", end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
-    text = line.strip()
-    if not line:
-        print(file=sys.stderr)  # Ctrl-D leaves the cursor on the line of the question
-    if not line or text == "q":
-        return None
-    if text in ("", "-"):
-        return "" if text == "-" or row.synset is None else row.synset
-    if (
-        text.isascii()
-        and text.isdecimal()
-        and 1 <= int(text[:3]) <= min(len(row.candidates), MAX_ALTERNATIVES)
-    ):
-        return row.candidates[int(text) - 1]
-    return text

@@ -24,7 +24,6 @@ from dsi_cli.figures.catalogue import (
     ANIMATION_FORMATS,
     FIGURES,
     FORMATS,
-    SCALES,
     FigureOptions,
 )
 from dsi_cli.figures.style import STYLES, Style
@@ -112,15 +111,6 @@ def plot(
             ORDERS,
         ),
     ] = "taxonomy",
-    scale: Annotated[
-        str,
-        option(
-            "--scale",
-            "SCALE",
-            "Colours of heat maps: rank (1 is the most similar pair) or raw (values).",
-            SCALES,
-        ),
-    ] = "rank",
     listed: Annotated[
         bool, switch("--list", "List the figures; with OUTPUT, those with data first.")
     ] = False,
@@ -159,7 +149,6 @@ def plot(
         kind=kind,
         measure=measure,
         order=order,
-        scale=scale,
         style=Style(style, columns),
         open_image=image_at,
     )
@@ -168,52 +157,55 @@ def plot(
         _list(catalogue.with_data(results), as_json=as_json)
         return DONE
     formats = tuple(dict.fromkeys(form or ()))
+    folder = out or output / "figures"
     with console.progress(quiet=quiet or as_json) as display:
         drawn = save.write(
             results,
             figures or (),
             options,
             formats,
-            out or output / "figures",
+            folder,
             display.update,
         )
-    _print_drawn(drawn, as_json=as_json, quiet=quiet)
-    if (
-        figures and drawn.without_data and not as_json
-    ):  # a figure that the user named must have data
-        for name in options.names(results):
-            results.require_matrices(name)
-        needs = "; ".join(
-            f"{name} needs {catalogue.figure_spec(name).needs}"
-            for name in drawn.without_data
-        )
-        problem = (
-            f"this folder has no data for {', '.join(drawn.without_data)} with these"
-            f" options: {needs}"
-        )
-        raise UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
+    _print_drawn(drawn, folder, as_json=as_json)
     absent = set(options.epochs or ()).difference(
         *(results.epochs(name) for name in options.names(results))
     )
-    if absent and epochs is not None and ":" not in epochs:
-        console.note(
-            f"warning: no run has epoch {', '.join(map(str, sorted(absent)))}",
-            quiet=quiet,
-        )
+    missing = f"no run has epoch {', '.join(map(str, sorted(absent)))}"
+    if absent and drawn.without_data and not drawn.files:
+        hint = f"run dsi export {output} --table checkpoints to list the epochs"
+        raise UsageError(missing, hint=hint, code="nothing-to-draw")
+    # A figure that the user named must have data.
+    if figures and drawn.without_data and not as_json:
+        for name in options.names(results):
+            results.require_matrices(name)
+        raise _no_data(drawn)
+    if absent and ":" not in str(epochs):
+        console.note(f"warning: {missing}", quiet=quiet)
     return DONE
 
 
-def _print_drawn(drawn: DrawnFiles, *, as_json: bool, quiet: bool) -> None:
+def _no_data(drawn: DrawnFiles) -> UsageError:
+    needs = "; ".join(
+        f"{name} needs {catalogue.figure_spec(name).needs}"
+        for name in drawn.without_data
+    )
+    problem = (
+        f"this folder has no data for {', '.join(drawn.without_data)} with these"
+        f" options: {needs}"
+    )
+    return UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
+
+
+def _print_drawn(drawn: DrawnFiles, folder: Path, *, as_json: bool) -> None:
     if as_json:
         document = {
             "files": [str(path) for path in drawn.files],
             "without_data": list(drawn.without_data),
-            "out": str(drawn.folder),
+            "out": str(folder),
         }
         console.print_json(document)
         return
-    for note in drawn.notes:
-        console.note(note, quiet=quiet)
     for path in drawn.files:
         print(terminal_text(str(path)))
 

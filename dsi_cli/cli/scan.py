@@ -243,9 +243,7 @@ def _print_below(records: list[Record], common: list[str]) -> None:
     from dsi_cli.checkpoints.records import messages_by_cause, unconfirmed_head
     from dsi_cli.queries.facts import messages
 
-    for line in messages_by_cause(
-        [(r.name, r.status, r.reason) for r in records if r.reason is not None]
-    ):
+    for line in messages_by_cause(record for record in records if record.reason):
         console.print_sentence(line, indent=2, hanging=4)
     unconfirmed = unconfirmed_head(records)
     if unconfirmed is not None:

@@ -44,7 +44,6 @@ def wordnet(
     ] = None,
     map_file: MapFile = None,
     write_map: label_lists.WriteMap = None,
-    interactive: label_lists.Interactive = False,
     neighbors: Annotated[
         int | None,
         option(
@@ -107,8 +106,6 @@ def wordnet(
     file_format = "parquet" if to_stdout else export.export_format(str(path), None)
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, database)
     label_lists.require_unedited(resolved, write_map, map_file)
-    if interactive:
-        resolved = label_lists.ask_senses(resolved, write_map)
     neighbors = wordnet_matrix.choose_neighbors(resolved, neighbors, whole=whole)
     export.require_matrix(file_format, is_matrix=neighbors is None)
     if neighbors is None and file_format != "parquet":

@@ -1,5 +1,5 @@
-"""Pairs of axes for curves: their layout, confidence intervals, chance levels, phases,
-and names at the ends of lines.
+"""Pairs of axes for curves: their layout, confidence intervals, chance levels, phases
+and legend.
 
 A curve with a chance level is never drawn without it: a thin grey line in a light grey
 band of 1.96 standard deviations. The phases of a run are a bar above the axes, with the
@@ -38,9 +38,6 @@ MAX_MARKED_POINTS = 8  # points of which each has a marker
 MAX_SHADED_CURVES = 2  # curves on one pair of axes with shaded intervals
 # estimated width of a letter and height of a line relative to the font size
 LETTER_WIDTH, LINE_HEIGHT = (0.58, 1.25)
-# width of a name at the end of a line, relative to the panel; longer names are in a
-# legend
-MAX_NAME_SHARE = 0.45
 PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, STABILISATION: 0.18}
 MAX_PHASE_BARS = 6  # runs whose phases fit above the axes
 PHASE_HEIGHT = 0.05  # height of a bar of phases relative to the axes
@@ -89,13 +86,6 @@ def line_style(index: int) -> Any:
 def colour(index: int) -> str:
     """Return the colour of the run or curve with this index."""
     return COLOURS[index % len(COLOURS)]
-
-
-def colour_round(index: int) -> int:
-    """Return how many earlier runs have the colour of the run with this index; line
-    styles or markers distinguish these.
-    """
-    return index // len(COLOURS)
 
 
 def draw_line(axes: Axes, x: NDArray[Any], y: Values, label: str, **look: Any) -> None:
@@ -168,49 +158,34 @@ def _widen_single_epoch(epochs: NDArray[Any], *values: Values) -> tuple[Values, 
     return wide, *(np.repeat(column, 2) for column in values)
 
 
-def format_epochs(figure: Figure, text: str = "epoch") -> None:
-    """Let all axes show the same epochs from edge to edge, with ticks at round whole
-    numbers and faint horizontal lines.
+def format_epochs(figure: Figure) -> None:
+    """Let all axes show the epochs from edge to edge, with ticks at round whole numbers
+    and faint horizontal lines.
     """
-    lines = [
-        np.asarray(line.get_xdata(), dtype=float)
-        for axes in figure.axes
-        for line in axes.get_lines()
-    ]
-    epochs = np.concatenate([line for line in lines if len(line)])
     for axes in figure.axes:
-        if epochs.min() < epochs.max():
-            axes.set_xlim(epochs.min(), epochs.max())
+        axes.margins(x=0)
         axes.xaxis.set_major_locator(
             MaxNLocator(7, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
         )
         # The label of axes below serves these axes, too.
-        axes.set_xlabel(
-            text if axes.xaxis.get_major_ticks(1)[0].label1.get_visible() else ""
-        )
+        if axes.xaxis.get_major_ticks(1)[0].label1.get_visible():
+            axes.set_xlabel("epoch")
         axes.grid(axis="y", color="#e4e4e4", linewidth=0.5)
         axes.set_axisbelow(True)
 
 
-def set_title(axes: Axes, text: str) -> None:
-    """Write a title, in lines that fit, above the bars of phases."""
-    figure = cast("Figure", axes.figure)
-    size = text_size("axes.titlesize")
-    bars = [area for area in axes.collections if area.get_gid() == "phase"]
-    tops = [
-        float(np.max(np.asarray(bar.get_paths()[0].vertices)[:, 1])) for bar in bars
-    ]
-    pad = (max(tops, default=1.0) - 1.0) * axes.bbox.height / figure.dpi * 72
-    axes.set_title(wrap(text, axes.bbox.width / figure.dpi, size), pad=pad + 0.5 * size)
+def phase_bottom(level: int) -> float:
+    """Return where a bar of phases begins in axes coordinates; ``level`` counts the
+    bars below.
+    """
+    return 1.03 + level * 1.4 * PHASE_HEIGHT
 
 
 def draw_phases(
     axes: Axes, rows: Sequence[Mapping[Any, Any]], colour: str, level: int
 ) -> None:
-    """Draw the phases of a run as a bar above the axes; ``level`` counts the bars
-    below.
-    """
-    bottom = 1.03 + level * 1.4 * PHASE_HEIGHT
+    """Draw the phases of a run as a bar above the axes, at `phase_bottom`."""
+    bottom = phase_bottom(level)
     look: dict[str, Any] = {
         "transform": axes.get_xaxis_transform(),
         "clip_on": False,
@@ -228,11 +203,8 @@ def draw_phases(
             linewidth=0,
             **look,
         )
-    for row in rows[
-        :-1
-        # a line with ends is the 95 % confidence interval of the boundary between two
-        # phases
-    ]:
+    # A line with ends is the 95 % confidence interval of the boundary of two phases.
+    for row in rows[:-1]:
         ends, middle = [row["low"], row["high"]], [bottom + PHASE_HEIGHT / 2] * 2
         axes.plot(
             ends,
@@ -246,78 +218,31 @@ def draw_phases(
         )
 
 
-def finish(figure: Figure) -> Figure:
-    """Return the figure with names of its lines, and with titles that are wrapped to
-    the size of the axes.
-    """
-    figure.draw_without_rendering()
-    for axes in figure.axes:
-        set_title(axes, axes.get_title(loc="left"))
-    name_lines(figure)
-    return figure
+def set_title(axes: Axes, text: str, style: Style, bars: int = 0) -> None:
+    """Write a title in lines that fit the axes, above the bars of phases."""
+    figure = cast("Figure", axes.figure)
+    spec = axes.get_subplotspec()
+    columns = 1 if spec is None else spec.get_gridspec().ncols
+    width = 0.8 * figure.get_figwidth() / columns
+    axes.set_title(wrap(text, width, style.size), y=phase_bottom(bars))
 
 
-def name_lines(figure: Figure) -> None:
-    """Write the name of each line at its right end, in its colour, or in a legend if
-    the names do not fit.
-
-    Neighbouring axes with the same names have them once, to the right of the last of
-    these axes. A legend explains intervals and phases.
-    """
-    # the positions of the axes are known only after the layout
-    figure.draw_without_rendering()
-    size = text_size("legend.fontsize")
-    ends = [_line_ends(axes) for axes in figure.axes]
-    panel = figure.axes[0].bbox.width / figure.dpi * 72
-    longest = max((len(text) for found in ends for text, _ in found), default=0)
-    fits = longest * LETTER_WIDTH * size <= MAX_NAME_SHARE * panel
-    for axes, found in zip(figure.axes, ends, strict=True):
-        colours = [
-            colour
-            for (_, colour), (_, line) in found.items()
-            if line.get_gid() == "curve"
-        ]
-        # only a legend shows the line styles of curves with one colour
-        fits = fits and len(set(colours)) == len(colours)
-        fits = (
-            fits
-            and len(found) * LINE_HEIGHT * size <= axes.bbox.height / figure.dpi * 72
-        )
-    lines = {text: line for found in ends for (text, _), (_, line) in found.items()}
-    entries = ({} if fits else lines) | _band_handles(figure)
+def draw_legend_of_lines(figure: Figure) -> None:
+    """Draw a legend of the lines, intervals and phases of all axes."""
+    curves: dict[str, Any] = {}
+    chance: dict[str, Any] = {}
+    for line in (line for axes in figure.axes for line in axes.get_lines()):
+        label = str(line.get_label())
+        if not label.startswith("_"):
+            handles = curves if line.get_gid() == "curve" else chance
+            look: dict[str, Any] = {
+                "color": line.get_color(),
+                "linestyle": line.get_linestyle(),
+            }
+            handles[label] = Line2D([], [], **look)
+    entries = curves | chance | _band_handles(figure)
     if entries:
         draw_legend(figure, entries)
-        figure.draw_without_rendering()
-    for index, axes in enumerate(figure.axes):
-        following = figure.axes[index + 1 : index + 2]
-        is_last = not following or not np.isclose(
-            following[0].get_position().y0, axes.get_position().y0
-        )
-        if not fits or (not is_last and set(ends[index + 1]) == set(ends[index])):
-            continue
-        # The names are as near to the heights of their lines as they fit.
-        rising = sorted(_line_ends(axes).items(), key=lambda end: end[1][0])
-        places = spread(
-            [at for _, (at, _) in rising],
-            LINE_HEIGHT * size,
-            0,
-            axes.bbox.height / figure.dpi * 72,
-        )
-        look: dict[str, Any] = {
-            "xycoords": "axes fraction",
-            "textcoords": "offset points",
-            "va": "center",
-            "size": size,
-        }
-        for ((text, colour), _), place in zip(rising, places, strict=True):
-            axes.annotate(
-                text,
-                (1, 0),
-                (0.4 * size, place),
-                color=colour,
-                parse_math=False,
-                **look,
-            )
 
 
 def _band_handles(figure: Figure) -> dict[str, Any]:
@@ -335,47 +260,6 @@ def _band_handles(figure: Figure) -> dict[str, Any]:
             [], [], color="black", linewidth=0.8, marker="|", markersize=4
         )
     return handles
-
-
-def _line_ends(axes: Axes) -> dict[tuple[str, str], tuple[float, Any]]:
-    """Return the height in points at which each named line ends, and the line, by name
-    and colour.
-    """
-    found: dict[tuple[str, str], tuple[float, Any]] = {}
-    figure = cast("Figure", axes.figure)
-    for line in axes.get_lines():
-        heights = np.asarray(line.get_ydata(), dtype=float)
-        known = heights[np.isfinite(heights)]
-        name = str(line.get_label())
-        if len(known) and not name.startswith("_"):
-            pixels = axes.transData.transform((axes.get_xlim()[1], known[-1]))[1]
-            inside = np.clip(pixels - axes.bbox.y0, 0, axes.bbox.height)
-            found.setdefault(
-                (name, str(line.get_color())), (float(inside) * 72 / figure.dpi, line)
-            )
-    return found
-
-
-def spread(
-    positions: Sequence[float], distance: float, low: float, high: float
-) -> list[float]:
-    """Return rising positions moved so that neighbours are at least ``distance`` apart
-    and all are within ``low`` and ``high``.
-
-    The result is the mean of pushing the positions down from the top and up from the
-    bottom. Each of the two keeps the distances, so their mean does, too.
-
-    >>> spread([3, 3, 9], 2, 0, 10)
-    [2.0, 4.0, 9.0]
-    """
-    steps = np.arange(len(positions)) * distance
-    offsets = np.asarray(positions, dtype=np.float64) - steps
-    down = np.maximum.accumulate(offsets)
-    up = np.minimum.accumulate(offsets[::-1])[::-1]
-    moved = (
-        np.clip((down + up) / 2, low, max(low, high - steps.max(initial=0.0))) + steps
-    )
-    return [float(position) for position in moved]
 
 
 def draw_legend(figure: Figure, entries: dict[str, Any]) -> None:

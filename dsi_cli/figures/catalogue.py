@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 Opener = Callable[[str], "Image"]
 FORMATS = ("png", "svg", "pdf")
-# scales of a heat map: percentile ranks of pairs, or raw values
-SCALES = ("rank", "raw")
-ANIMATION, ANIMATION_FORMATS = "animation", ("gif", "webp", "mp4")
+ANIMATION, ANIMATION_FORMATS = "animation", ("gif", "webp")
 """The name of the animation and its formats. It takes long, so dsi draws it only if it
 is requested by name.
 """
@@ -46,11 +44,10 @@ class FigureOptions:
     measure: str | None = None  # measure of the SAI; the first in the table if None
     # order of the classes: one of `dsi_cli.queries.run_classes.ORDERS`
     order: str = "taxonomy"
-    scale: str = "rank"  # scale of the heat maps: one of `SCALES`
     style: Style = SCREEN
     open_image: Opener | None = None
-    """Opens the image at a sample's path, for the contact sheet. The text of its
-    ``UsageError`` appears on a grey tile.
+    """Opens the image at a sample's path, for the contact sheet. The field
+    ``reason`` of its `UsageError` appears on a grey tile.
     """
 
     def names(self, results: Results) -> list[str]:

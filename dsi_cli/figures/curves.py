@@ -104,16 +104,20 @@ def figure(name: str, results: Results, options: FigureOptions) -> Figure | None
     figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, part in zip(figure.axes, parts, strict=True):
         draw_curves(axes, part, names)
+        bars = 0
+        if name in _PHASE_CURVES and len(runs) <= drawing.MAX_PHASE_BARS:
+            bars = draw_phases(axes, results.phases, part, names, _PHASE_CURVES[name])
         title = part["title"].iloc[0]
         if part["label"].nunique() > 1:
             title = "Weights similarity index"
-        axes.set_title(title if len(runs) > 1 else f"{drawing.short(runs[0])}: {title}")
-        if name in _PHASE_CURVES and len(runs) <= drawing.MAX_PHASE_BARS:
-            draw_phases(axes, results.phases, part, names, _PHASE_CURVES[name])
+        if len(runs) == 1:
+            title = f"{drawing.short(runs[0])}: {title}"
+        drawing.set_title(axes, title, options.style, bars)
     drawing.format_epochs(figure)
     label = drawing.wrap(AXES[name], figure.get_figheight(), options.style.size)
     figure.supylabel(label, fontsize=options.style.size)
-    return drawing.finish(figure)
+    drawing.draw_legend_of_lines(figure)
+    return figure
 
 
 def draw_curves(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
@@ -123,13 +127,11 @@ def draw_curves(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
     runs, labels = list(rows["run"].unique()), list(rows["label"].unique())
     is_same = len(runs) == 1 or rows["chance"].round(6).nunique() == 1
     for (run, label), curve in rows.groupby(["run", "label"], sort=False):
-        line = labels.index(label)
-        if len(runs) == 1 and len(labels) > 1:
-            name, colour = str(label), drawing.colour(line)
-        else:
-            index = names.index(str(run))
-            name, colour = drawing.short(str(run)), drawing.colour(index)
-            line += drawing.colour_round(index)
+        index, name = names.index(str(run)), drawing.short(str(run))
+        if len(runs) == 1:
+            index = labels.index(label)
+            name = str(label) if len(labels) > 1 else "_only"
+        colour = drawing.colour(index)
         epochs = curve["epoch"].to_numpy()
         value, chance, std, low, high = (
             curve[column].to_numpy(dtype=np.float64)
@@ -138,14 +140,8 @@ def draw_curves(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
         if len(runs) <= drawing.MAX_SHADED_CURVES:
             drawing.draw_interval(axes, epochs, low, high, colour)
         drawing.draw_chance(axes, epochs, chance, std, CHANCE if is_same else colour)
-        drawing.draw_line(
-            axes,
-            epochs,
-            value,
-            name if len(runs) > 1 or len(labels) > 1 else "_only",
-            color=colour,
-            linestyle=drawing.line_style(line),
-        )
+        line = drawing.line_style(index)
+        drawing.draw_line(axes, epochs, value, name, color=colour, linestyle=line)
 
 
 def draw_phases(
@@ -154,9 +150,9 @@ def draw_phases(
     rows: pd.DataFrame,
     names: Sequence[str],
     prefixes: tuple[str, ...],
-) -> None:
+) -> int:
     """Draw the phases of each run above the axes with its agreement with the reference
-    or its Max WSI.
+    or its Max WSI, and return the number of bars.
     """
     has_phases = rows["of"].isin(["ncsm,scsm", "ncsm"])
     is_min_or_mean = rows["label"].str.startswith(("min", "mean"))
@@ -168,3 +164,4 @@ def draw_phases(
             colour = drawing.colour(names.index(run))
             drawing.draw_phases(axes, of_run.to_dict("records"), colour, level)
             level += 1
+    return level

@@ -24,7 +24,7 @@ from dsi_cli.figures import color_scales
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import NO_VALUE, Style
 from dsi_cli.queries import epoch_sampling, matrices, run_classes
-from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
+from dsi_cli.queries.matrices import MatrixFrames, Values
 from dsi_cli.queries.run_classes import ClassGroup, Order
 from dsi_cli.store.results import Results
 
@@ -37,16 +37,9 @@ MAX_PANELS_ACROSS = {"screen": (4, 6), "paper": (2, 4)}
 MAX_PANEL_SHARE = 0.4  # width of a panel relative to the figure
 DEFAULT_EPOCHS = 3  # number of epochs of a figure without requested epochs
 MAX_NAME_LENGTH = 22
-# distance and width of a strip of group colours relative to the map
-STRIP_GAP, STRIP_WIDTH = (0.015, 0.035)
-
-
-class MatrixPanel(NamedTuple):
-    """One matrix with its classes in display order."""
-
-    title: str
-    values: NDArray[Any]
-    is_reference: bool = False
+FILLED_SHARE = 0.8  # of the side of a map, at most filled by lines of names
+# width of a strip of group colours, and with its distance, relative to the map
+STRIP_WIDTH, STRIP_SPACE = (0.035, 0.05)
 
 
 class ClassLayout(NamedTuple):
@@ -58,22 +51,25 @@ class ClassLayout(NamedTuple):
 
 
 class HeatmapRow(NamedTuple):
-    """The panels of one run."""
+    """The maps of one run: percentile ranks ``(C, C)`` in display order by title."""
 
     title: str
     classes: ClassLayout
-    panels: list[MatrixPanel]
+    maps: dict[str, NDArray[Any]]
 
 
 def figure(results: Results, options: FigureOptions) -> Figure | None:
     """Return the figure of heat maps, one row per run, or None if no run has a
     requested matrix at a requested epoch.
     """
-    all_frames = frames_at_epochs(results, options)
-    if not all_frames:
-        return None
-    rows = heatmap_rows(results, all_frames, options.order, options.epochs)
-    return draw(rows, all_frames[0].kind, options.style, options.scale)
+    rows: list[HeatmapRow] = []
+    for frames in frames_at_epochs(results, options):
+        row = heatmap_row(results, frames, options)
+        # The reference is shown once, unless runs have other classes.
+        if rows and row.classes.names == rows[0].classes.names:
+            row.maps.pop(matrices.reference_title(results, frames.run), None)
+        rows.append(row)
+    return draw(rows, options.style) if rows else None
 
 
 def requested_frames(results: Results, options: FigureOptions) -> list[MatrixFrames]:
@@ -111,49 +107,30 @@ def frames_at_epochs(
     return all_frames
 
 
-def heatmap_rows(
-    results: Results,
-    all_frames: Sequence[MatrixFrames],
-    order: str = "taxonomy",
-    epochs: Sequence[int] | None = None,
-) -> list[HeatmapRow]:
-    """Return the panels of the runs that have a matrix at a requested epoch; the
-    reference matrix is the last panel of a row.
+def heatmap_row(
+    results: Results, frames: MatrixFrames, options: FigureOptions
+) -> HeatmapRow:
+    """Return the maps of a run at the requested epochs; the reference is the last.
 
     Without requested epochs, it has `DEFAULT_EPOCHS` epochs in logarithmic steps.
     """
-    rows = []
-    for frames in all_frames:
-        existing = frames.among(epochs)
-        if epochs is None:
-            existing = epoch_sampling.log_spaced(existing, DEFAULT_EPOCHS)
-        if not existing:
-            continue
-        classes, panels = class_layout(results, frames, order), []
-        for epoch in existing:
-            values = reorder(
-                matrices.epoch_matrix(results, frames, epoch), classes.order
-            )
-            title = f"epoch {results.shown_epoch(epoch, frames.run)}"
-            if (
-                frames.kind.name in color_scales.SQUARE_ROOT_KINDS
-                and not np.nan_to_num(values).any()
-            ):
-                title += ": no mistakes"
-            panels.append(
-                MatrixPanel(title, color_scales.cell_values(values, frames.kind.name))
-            )
-        reference = matrices.reference_matrix(results, frames.run)
-        if reference is not None:
-            name = matrices.reference_title(results, frames.run)
-            panels.append(
-                MatrixPanel(name, reorder(reference, classes.order), is_reference=True)
-            )
-        title = (
-            f"{drawing.short(frames.run)}: {matrix_title(frames, len(classes.names))}"
-        )
-        rows.append(HeatmapRow(title, classes, panels))
-    return rows
+    classes, kind = class_layout(results, frames, options.order), frames.kind.name
+    epochs = frames.among(options.epochs)
+    if options.epochs is None:
+        epochs = epoch_sampling.log_spaced(epochs, DEFAULT_EPOCHS)
+    maps = {}
+    for epoch in epochs:
+        values = matrices.epoch_matrix(results, frames, epoch)
+        title = f"epoch {results.shown_epoch(epoch, frames.run)}"
+        if kind == color_scales.CONFUSIONS and not np.nan_to_num(values).any():
+            title += ": no mistakes"
+        maps[title] = color_scales.cell_ranks(reorder(values, classes.order), kind)
+    reference = matrices.reference_matrix(results, frames.run)
+    if reference is not None:
+        title = matrices.reference_title(results, frames.run)
+        maps[title] = matrices.percentile_ranks(reorder(reference, classes.order))
+    title = matrix_title(frames, len(classes.names))
+    return HeatmapRow(f"{drawing.short(frames.run)}: {title}", classes, maps)
 
 
 def matrix_title(frames: MatrixFrames, classes: int) -> str:
@@ -202,134 +179,66 @@ def reorder(values: Values, order: Order) -> Values:
     return values[np.ix_(order, order)]
 
 
-def draw(
-    rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str = "rank"
-) -> Figure:
-    """Return the figure of rows of panels of a kind; the scale is rank or raw."""
-    # The reference is shown once, unless runs have other classes.
-    shown = [row.panels for row in rows]
-    for index, row in enumerate(rows):
-        if (
-            index
-            and row.classes.names == rows[index - 1].classes.names
-            and row.panels[-1].is_reference
-        ):
-            shown[index] = row.panels[:-1]
-    across = min(MAX_PANELS_ACROSS[style.name][style.columns - 1], max(map(len, shown)))
-    lines = [-(-len(panels) // across) for panels in shown]
-    panel = _panel_width(rows, across, style)
-    height = sum(lines) * (panel + 0.034 * style.size) + 0.02 * style.size * len(rows)
+def draw(rows: Sequence[HeatmapRow], style: Style) -> Figure:
+    """Return the figure of the maps of each run, in lines of equally many maps."""
+    most = max(len(row.maps) for row in rows)
+    across = min(MAX_PANELS_ACROSS[style.name][style.columns - 1], most)
+    lines = [-(-len(row.maps) // across) for row in rows]
+    # The title of a run and the colour bar need room at the sides.
+    room = 0.2 * style.size
+    side = min((style.width - room) / across, MAX_PANEL_SHARE * style.width)
+    height = sum(lines) * (side + 0.034 * style.size)
     figure = Figure(figsize=(style.width, height), layout="compressed")
     all_axes = figure.subplots(sum(lines), across, squeeze=False)
-
-    # The network's matrices share one scale, and raw values of the reference have
-    # another.
-    scales = _scales([one for of_row in shown for one in of_row], kind, scale)
     colours = group_colours([row.classes for row in rows])
     line = 0
-    for row, of_row in zip(rows, shown, strict=True):
-        places = all_axes[line : (line := line + -(-len(of_row) // across))].flat
-        for index, axes in enumerate(places):
-            if index >= len(of_row):
-                axes.remove()
-                continue
-            values, is_reference = of_row[index].values, of_row[index].is_reference
-            cells = matrices.percentile_ranks(values) if scale == "rank" else values
-            color_scales.draw_cells(
-                axes, cells, scales[is_reference][0], len(row.classes.names)
-            )
-            pad = 2 + (STRIP_GAP + STRIP_WIDTH) * panel * 72 * bool(row.classes.groups)
-            axes.set_title(of_row[index].title, weight="normal", pad=pad)
-            label_classes(
-                axes, row.classes, colours, panel, style, with_names=index % across == 0
-            )
-            if index == 0:
-                axes.set_ylabel(
-                    drawing.wrap(row.title, panel, style.size),
-                    weight="bold",
-                    labelpad=pad,
-                    parse_math=False,
-                )
-    maps = list(figure.axes)
-    for values_scale, text in dict.fromkeys(scales.values()):
-        color_scales.draw_bar(figure, maps, values_scale, text)
+    for row, of_run in zip(rows, lines, strict=True):
+        places = list(all_axes[line : line + of_run].flat)
+        line += of_run
+        for axes in places[len(row.maps) :]:
+            axes.remove()
+        for index, (title, ranks) in enumerate(row.maps.items()):
+            axes = places[index]
+            color_scales.draw_cells(axes, ranks, len(row.classes.names))
+            pad = 2 + STRIP_SPACE * side * 72 * bool(row.classes.groups)
+            axes.set_title(title, weight="normal", pad=pad)
+            side_of_names = 0 if index % across else side
+            label_classes(axes, row.classes, colours, style, side_of_names)
+        places[0].set_ylabel(
+            drawing.wrap(row.title, side, style.size),
+            weight="bold",
+            labelpad=pad,
+            parse_math=False,
+        )
+    color_scales.draw_bar(figure, list(figure.axes))
     if colours:
         drawing.draw_legend(figure, group_entries(colours))
     return figure
-
-
-def _panel_width(rows: Sequence[HeatmapRow], across: int, style: Style) -> float:
-    """Return the width of a panel in inches; names of classes, titles of runs and the
-    colour bar need room at the sides.
-    """
-    named = [
-        name
-        for row in rows
-        if len(row.classes.names) < 30 or not row.classes.groups
-        for name in row.classes.names
-    ]
-    longest = max((len(short_name(name)) for name in named), default=0)
-    room = 0.2 * style.size + longest * drawing.LETTER_WIDTH * (style.size - 2) / 72
-    return min((style.width - room) / across, MAX_PANEL_SHARE * style.width)
-
-
-def _scales(
-    panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str
-) -> dict[bool, tuple[color_scales.ColorScale, str]]:
-    """Return the scale and the text of its bar for the network's matrices (False) and,
-    if there is one, the reference (True).
-    """
-    if scale == "rank":
-        ranks = (color_scales.RANKS, "rank of a pair")
-        return {False: ranks, True: ranks}
-    own = [panel.values for panel in panels if not panel.is_reference]
-    scales = {False: (color_scales.raw_scale(own, kind.name), kind.values)}
-    references = [panel.values for panel in panels if panel.is_reference]
-    if references:
-        scales[True] = (
-            color_scales.raw_scale(references, "scsm"),
-            matrices.REFERENCE.values,
-        )
-    return scales
 
 
 def label_classes(
     axes: Axes,
     classes: ClassLayout,
     colours: Mapping[str, Any],
-    height: float,
     style: Style,
-    *,
-    with_names: bool,
+    side: float,
 ) -> None:
-    """Write the names of the classes next to a map if they fit its height in inches;
-    otherwise colour the groups.
+    """Colour the groups of the classes along the left and the upper edge of a map, and
+    write the names of the classes if they fit the `side` of the map in inches.
     """
-    size = style.size - 2
-    step = int(np.ceil(len(classes.names) * drawing.LINE_HEIGHT * size / (height * 72)))
-    if with_names and (
-        step == 1 or not classes.groups
-    ):  # without groups, every n-th class has its name
-        places = range(0, len(classes.names), step)
-        axes.set_yticks(
-            list(places),
-            [short_name(classes.names[place]) for place in places],
-            size=size,
-            parse_math=False,
-        )
-        axes.tick_params(
-            axis="y",
-            length=0,
-            pad=2 + (STRIP_GAP + STRIP_WIDTH) * height * 72 * bool(classes.groups),
-        )
+    line = drawing.LINE_HEIGHT * (style.size - 2) / 72
+    if len(classes.names) * line <= FILLED_SHARE * side:
+        names = [short_name(name) for name in classes.names]
+        places = range(len(names))
+        axes.set_yticks(places, names, size=style.size - 2, parse_math=False)
+        axes.tick_params(axis="y", length=0, pad=2 + 8 * bool(classes.groups))
     if not classes.groups:
         return
-    # The left and the upper edge of the map have the colour of each class's group.
     pixels = np.full((len(classes.names), 3), to_rgb(NO_VALUE))
     for group in classes.groups:
         pixels[group.first : group.last + 1] = to_rgb(colours[group.name])
-    left = (-STRIP_GAP - STRIP_WIDTH, 0, STRIP_WIDTH, 1)
-    top = (0, 1 + STRIP_GAP, 1, STRIP_WIDTH)
+    left = (-STRIP_SPACE, 0, STRIP_WIDTH, 1)
+    top = (0, 1 + STRIP_SPACE - STRIP_WIDTH, 1, STRIP_WIDTH)
     for place, strip_pixels in ((left, pixels[:, None]), (top, pixels[None])):
         strip = axes.inset_axes(place)
         strip.imshow(strip_pixels, aspect="auto", interpolation="nearest")

@@ -64,8 +64,8 @@ def grid(
     """Return the figure of a listing, row by row, and the reasons why images could not
     be opened, by row of the listing.
 
-    `open_image` opens the image of any mode at a path. The text of its `UsageError` is
-    the reason on a grey tile. Raise `UsageError` if the listing has more than
+    `open_image` opens the image of any mode at a path. The field ``reason`` of its
+    `UsageError` is on a grey tile. Raise `UsageError` if the listing has more than
     `MAX_IMAGES` rows, or no row has a path.
     """
     if len(listing) > MAX_IMAGES:
@@ -172,7 +172,7 @@ def _draw_image(
         try:
             image = open_image(path)
         except UsageError as error:
-            reason = str(error).removeprefix(f"{path}: ")
+            reason = str(error.fields["reason"])
     if reason is not None:
         lines = ["no image", *textwrap.wrap(_printable(reason), MAX_NAME_LENGTH)]
         axes.set(facecolor="#dcdcdc", aspect=1)

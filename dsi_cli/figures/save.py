@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from dsi_cli.errors import UsageError, require_choice
+from dsi_cli.errors import require_choice, wrong
 from dsi_cli.figures import catalogue
 from dsi_cli.figures import style as styles
 from dsi_cli.figures.catalogue import (
@@ -18,7 +18,6 @@ from dsi_cli.figures.catalogue import (
     ANIMATION_FORMATS,
     FIGURES,
     FORMATS,
-    SCALES,
     FigureOptions,
 )
 from dsi_cli.figures.style import STYLES
@@ -40,30 +39,22 @@ _METADATA: dict[str, dict[str, str | None]] = {
 class DrawnFiles(NamedTuple):
     """The files of a request."""
 
-    folder: Path
     files: tuple[Path, ...]
     # names of figures for which the results folder has no data
     without_data: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
 
 def check_options(results: Results, options: FigureOptions) -> None:
-    """Raise `UsageError` if a run, or the measure, order, style or scale of some
-    options, does not exist.
+    """Raise `UsageError` if a run, or the measure, order or style of some options, does
+    not exist.
     """
     for name in options.names(results):
         results.epochs(name)  # raises if there is no such run
     if options.measure is not None:
         measures = curve_panels.sai_measures(results.curves)
-        if not measures:
-            message = (
-                f"there is no measure {options.measure!r}: these results contain no SAI"
-            )
-            raise UsageError(message, code="unknown-measure", measure=options.measure)
         require_choice("measure", options.measure, measures, "there is no measure")
     require_choice("order", options.order, ORDERS, "there is no order")
     require_choice("style", options.style.name, STYLES, "there is no style")
-    require_choice("scale", options.scale, SCALES, "there is no scale")
 
 
 def parse_epochs(text: str | None) -> tuple[int, ...] | None:
@@ -76,10 +67,8 @@ def parse_epochs(text: str | None) -> tuple[int, ...] | None:
     if match is not None and int(match[3] or 1) > 0:
         return tuple(range(int(match[1]), int(match[2]) + 1, int(match[3] or 1)))
     if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text.strip()) is None:
-        hint = "use epochs such as 0,5,30 or a range first:last:step"
-        raise UsageError(
-            f"--epochs {text!r} cannot be read; {hint}", code="bad-epochs", epochs=text
-        )
+        expected = "epochs such as 0,5,30 or first:last:step"
+        raise wrong("--epochs", expected, repr(text), code="bad-epochs", epochs=text)
     return tuple(int(part) for part in text.split(","))
 
 
@@ -97,40 +86,20 @@ def write(
     Raise `UsageError` if a figure or a format does not exist, and `OutputError` if a
     file could not be written.
     """
-    # A format is for figures or for the animation, one of which must be requested.
+    usable: list[str] = []
+    if set(names) != {ANIMATION}:
+        usable += FORMATS
+    if ANIMATION in names:
+        usable += ANIMATION_FORMATS
     for form in formats:
-        require_choice(
-            "format", form, [*FORMATS, *ANIMATION_FORMATS], "there is no format"
-        )
-    figure_formats = [form for form in formats if form in FORMATS]
-    animation_formats = [form for form in formats if form in ANIMATION_FORMATS]
-    if animation_formats and ANIMATION not in names:
-        form = animation_formats[0]
-        message = f"only the animation can be written as {form}"
-        raise UsageError(
-            message,
-            hint=f"run dsi plot OUT {ANIMATION} --format {form}",
-            code="animation-format",
-            format=form,
-        )
-    if figure_formats and set(names) == {ANIMATION}:
-        form = figure_formats[0]
-        message = f"the animation cannot be written as {form}"
-        raise UsageError(
-            message,
-            hint=f"use one of {', '.join(ANIMATION_FORMATS)}",
-            code="figure-format",
-            format=form,
-        )
+        require_choice("format", form, usable, "these figures have no format")
+    figure_formats = [form for form in formats if form in FORMATS] or ["png"]
+    animation_formats = [one for one in formats if one in ANIMATION_FORMATS] or ["gif"]
 
+    specs = list(FIGURES)
     if names:
-        specs = [
-            catalogue.figure_spec(name)
-            for name in dict.fromkeys(names)
-            if name != ANIMATION
-        ]
-    else:
-        specs = list(FIGURES)
+        chosen = dict.fromkeys(name for name in names if name != ANIMATION)
+        specs = [catalogue.figure_spec(name) for name in chosen]
     files: list[Path] = []
     without_data: list[str] = []
     for done, spec in enumerate(specs):
@@ -139,23 +108,22 @@ def write(
             figure = spec.draw(results, options)
             if figure is None:
                 without_data.append(spec.name)
-            else:
-                files += [
-                    save(figure, folder / f"{spec.name}.{form}", form)
-                    for form in figure_formats or ["png"]
-                ]
+                continue
+            files += [
+                save(figure, folder / f"{spec.name}.{form}", form)
+                for form in figure_formats
+            ]
     progress("drawing figures", len(specs), len(specs))
-    if ANIMATION not in names:
-        return DrawnFiles(folder, tuple(files), tuple(without_data))
+    if ANIMATION in names:
+        from dsi_cli.figures import animation
 
-    from dsi_cli.figures import animation
-
-    animations, notes = animation.animations(
-        results, options, folder, animation_formats or ["gif"], progress
-    )
-    if not animations:
-        without_data.append(ANIMATION)
-    return DrawnFiles(folder, (*files, *animations), tuple(without_data), tuple(notes))
+        animations = animation.animations(
+            results, options, folder, animation_formats, progress
+        )
+        files += animations
+        if not animations:
+            without_data.append(ANIMATION)
+    return DrawnFiles(tuple(files), tuple(without_data))
 
 
 def save(figure: Figure, path: Path, form: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def draw_pairs(axes: Axes, pairs: pd.DataFrame) -> None:
 def _name(axes: Axes, pairs: pd.DataFrame, x: float, side: str, colour: str) -> None:
     """Write the names of some pairs below each other at a place of the horizontal axis."""
     rising = pairs.sort_values("network", kind="stable")
-    places = drawing.spread(rising["network"].tolist(), 0.055, 0.03, 0.97)
+    places = spread_apart(rising["network"].tolist(), 0.055, 0.03, 0.97)
     look: dict[str, Any] = {
         "size": drawing.text_size("legend.fontsize") - 1,
         "va": "center",
@@ -130,3 +131,25 @@ def _name(axes: Axes, pairs: pd.DataFrame, x: float, side: str, colour: str) -> 
         point = row["reference"], row["network"]
         axes.annotate(text, point, (x, place), **look)
         axes.plot(*point, "o", color=colour, markersize=3)
+
+
+def spread_apart(
+    positions: Sequence[float], distance: float, low: float, high: float
+) -> list[float]:
+    """Return rising positions moved so that neighbours are at least ``distance`` apart
+    and all are within ``low`` and ``high``.
+
+    The result is the mean of pushing the positions down from the top and up from the
+    bottom. Each of the two keeps the distances, so their mean does, too.
+
+    >>> spread_apart([3, 3, 9], 2, 0, 10)
+    [2.0, 4.0, 9.0]
+    """
+    steps = np.arange(len(positions)) * distance
+    offsets = np.asarray(positions, dtype=np.float64) - steps
+    down = np.maximum.accumulate(offsets)
+    up = np.minimum.accumulate(offsets[::-1])[::-1]
+    moved = (
+        np.clip((down + up) / 2, low, max(low, high - steps.max(initial=0.0))) + steps
+    )
+    return [float(position) for position in moved]

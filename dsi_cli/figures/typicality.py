@@ -36,10 +36,12 @@ def figure(results: Results, options: FigureOptions) -> Figure | None:
     figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, ((run, split), rows) in zip(figure.axes, parts.items(), strict=True):
         draw_typicality(axes, rows)
-        axes.set_title(f"{drawing.short(run)}: typicality on {split}")
+        title = f"{drawing.short(run)}: typicality on {split}"
+        drawing.set_title(axes, title, options.style)
     figure.supylabel("cosine with the class's template", fontsize=options.style.size)
     drawing.format_epochs(figure)
-    return drawing.finish(figure)
+    drawing.draw_legend_of_lines(figure)
+    return figure
 
 
 def draw_typicality(axes: Axes, rows: pd.DataFrame) -> None:

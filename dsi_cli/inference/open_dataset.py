@@ -81,4 +81,5 @@ def image_at(path: str) -> Image:
             "check the file",
             code="image-not-readable",
             path=path,
+            reason=reason,
         ) from error

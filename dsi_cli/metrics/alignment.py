@@ -581,6 +581,6 @@ def _reason_no_interval(measure: str) -> str:
         return "no interval: without one of the classes a matrix is constant"
     if measure == "ssim":
         return "an interval of ssim needs draws in Python"
-    if measure in DISTANCES:
+    if measure in ("mae", "mse"):
         return f"no interval for {measure}: it depends on the extremes of the matrix"
     return f"no interval for {measure}"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, count
+from dsi_cli.errors import DsiError, UsageError, count, wrong
 from dsi_cli.predictions.epoch_predictions import (
     PREDICTION,
     TARGET,
@@ -25,7 +25,6 @@ from dsi_cli.predictions.epoch_predictions import (
     EpochPredictions,
     Ints,
     names_by_role,
-    unusable,
 )
 
 EXPECTED = (
@@ -61,12 +60,12 @@ def epochs_of_arrays(
     axis : "rows" or "columns", the axis of a confusion matrix that is the truth.
     find_targets : returns the targets that are not among the arrays.
     """
-    other = unusable(
+    other = wrong(
         path,
         EXPECTED,
         describe(arrays),
         "save such arrays with numpy.save or numpy.savez",
-        "predictions-array",
+        code="predictions-array",
     )
     by_role = {
         role: arrays[name] for role, name in names_by_role(arrays, ARRAY_NAMES).items()
@@ -145,17 +144,17 @@ def confusion_counts(values: NDArray[Any], path: Path, axis: str) -> NDArray[np.
     )
     counts = whole_numbers(values, f"{path}, confusions", expected).astype(np.int64)
     if (counts < 0).any():
-        raise unusable(
+        raise wrong(
             f"{path}, confusions",
             "counts of samples",
             str(counts.min()),
             "correct it",
-            "negative-count",
+            code="negative-count",
         )
     return counts
 
 
-def _predictions(arrays: Arrays, path: Path, other: UsageError) -> list[dict[str, Any]]:
+def _predictions(arrays: Arrays, path: Path, other: DsiError) -> list[dict[str, Any]]:
     """Return the fields of each epoch; targets of ``(samples,)`` apply to all epochs.
 
     Raise the error ``other`` if the shapes do not fit each other.
@@ -207,13 +206,13 @@ def _require_numbers(scores: NDArray[Any], path: Path) -> None:
     if not len(places):
         return
     row = f", row {places[0][0]}" if len(scores) > 1 else ""
-    raise unusable(
+    raise wrong(
         f"{path}{row}, sample {places[0][1]}",
         "scores",
         f"NaN, as in {count(len(places), 'sample')}",
         "leave these samples out of the scores and the targets, or this epoch if all"
         " of them are NaN",
-        "nan-score",
+        code="nan-score",
         samples=len(places),
     )
 
@@ -228,12 +227,12 @@ def one_per_sample(values: NDArray[Any]) -> NDArray[Any]:
 def encode(values: NDArray[Any], location: str) -> EncodedLabels:
     """Return an array of whole numbers or texts as labels."""
     if values.dtype.kind == "S":
-        raise unusable(
+        raise wrong(
             location,
             "class names as text",
             "bytes",
             "save names.astype(str)",
-            "not-text",
+            code="not-text",
         )
     if values.dtype.kind != "U":
         expected = "class numbers, such as scores.argmax(axis=-1)"
@@ -250,12 +249,12 @@ def _epochs(
     numbers = whole_numbers(np.atleast_1d(values), f"{path}, epochs", "whole numbers")
     epochs: list[int] = numbers.tolist()
     if numbers.shape != (rows,) or len(set(epochs)) < rows:
-        raise unusable(
+        raise wrong(
             f"{path}, epochs",
             f"{rows} distinct numbers, one per row",
             str(epochs)[:80],
             "give the epoch of each row",
-            "epochs-array",
+            code="epochs-array",
             rows=rows,
         )
     return epochs
@@ -272,8 +271,10 @@ def whole_numbers(values: NDArray[Any], location: str, expected: str) -> Ints:
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             numbers = values.astype(np.int64)
-        wrong = values[numbers != values]
-        if not wrong.size:
+        unlike = values[numbers != values]
+        if not unlike.size:
             return numbers
-        found = f"{wrong[0]:.6g}"
-    raise unusable(location, expected, found, "save such numbers", "not-whole-numbers")
+        found = f"{unlike[0]:.6g}"
+    raise wrong(
+        location, expected, found, "save such numbers", code="not-whole-numbers"
+    )

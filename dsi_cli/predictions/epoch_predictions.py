@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, wrong
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import confusion_counts
 
@@ -36,14 +36,6 @@ PREDICTION = ("prediction", "y_pred", "pred", "predicted")
 certain first.
 """
 _NAME_END = re.compile(r"(_label|_class)?(es|s)?$")
-
-
-def unusable(
-    where: object, expected: str, found: str, remedy: str, code: str, /, **fields: Any
-) -> UsageError:
-    """Return the error about predictions that cannot be used."""
-    message = f"{where}: expected {expected}, found {found}; {remedy}"
-    return UsageError(message, code=code, **fields)
 
 
 def names_by_role(
@@ -136,10 +128,10 @@ def class_numbers(
             label = labels.names[code]
             by_label[code] = by_name.get(label, -1) if are_names else _number(label)
         numbers = by_label[labels.codes]
-    wrong = (numbers < 0) | (numbers >= classes)
-    if not wrong.any():
+    outside = (numbers < 0) | (numbers >= classes)
+    if not outside.any():
         return numbers
-    first = int(np.argmax(wrong))
+    first = int(np.argmax(outside))
     label = str(labels.codes[first])
     if labels.names is not None:
         label = ascii(labels.names[int(label)][:60])
@@ -225,12 +217,12 @@ class EpochPredictions:
             return self._result_of_counts(classes, names, truth, truth_name)
         assert self.predictions is not None
         if self.score_columns not in (None, classes):
-            raise unusable(
+            raise wrong(
                 self.location,
                 f"{classes} scores of each sample, as the classifier has classes",
                 str(self.score_columns),
                 "give the scores of this classifier",
-                "score-classes",
+                code="score-classes",
                 found=self.score_columns,
                 classes=classes,
             )
@@ -267,24 +259,24 @@ class EpochPredictions:
     ) -> EvaluationResult:
         counts = self._counts(classes, names)
         if not counts.any():
-            raise unusable(
+            raise wrong(
                 self.location,
                 "confusion counts",
                 "only zeros",
                 "give an epoch that has samples",
-                "counts-zero",
+                code="counts-zero",
             )
         if truth is not None:
             samples = np.bincount(truth, minlength=classes)
             if (counts.sum(axis=1) != samples).any():
-                raise unusable(
+                raise wrong(
                     self.location,
                     f"as many samples of each class as the targets in {truth_name}"
                     " have",
                     "others",
                     "give --truth columns if the truth is on the columns, or the"
                     " targets of this test set, or none",
-                    "counts-contradict-targets",
+                    code="counts-contradict-targets",
                 )
         return EvaluationResult(counts)
 
@@ -296,13 +288,13 @@ class EpochPredictions:
         if self.classes_of_counts is None:
             if len(self.counts) == classes:
                 return self.counts
-            raise unusable(
+            raise wrong(
                 self.location,
                 f"confusion counts of {classes} classes, as the classifier has",
                 str(len(self.counts)),
                 "give the counts of all classes of this classifier (scikit-learn:"
                 f" confusion_matrix(y_true, y_pred, labels=range({classes})))",
-                "counts-classes",
+                code="counts-classes",
                 found=len(self.counts),
                 classes=classes,
             )
@@ -312,12 +304,12 @@ class EpochPredictions:
             locate = f"{self.location}, {axis} {{}}".format
             numbers = class_numbers(labels, classes, names, "label", locate)
             if len(np.unique(numbers)) < len(numbers):
-                raise unusable(
+                raise wrong(
                     self.location,
                     "each class once",
                     f"one twice among the {axis}s",
                     "rename it",
-                    "repeated-class",
+                    code="repeated-class",
                     axis=axis,
                 )
             indices.append(numbers)
@@ -351,13 +343,13 @@ def require_truth_axis(
         expected = "as many samples of each class"
         if len(counts) > 1:
             expected = "the same samples of each class at every epoch"
-        raise unusable(
+        raise wrong(
             name,
             expected,
             f"that they differ along the {axis} and are the same along the other axis,"
             " which seems to be the truth",
             f"give --truth {other}",
-            "truth-axis",
+            code="truth-axis",
             axis=axis,
         )
 

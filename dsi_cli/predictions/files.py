@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsi_cli.errors import UsageError, count, listed
+from dsi_cli.errors import UsageError, count, listed, wrong
 from dsi_cli.predictions import numpy_files, tables
 from dsi_cli.predictions.arrays import FindTargets
 from dsi_cli.predictions.epoch_predictions import (
@@ -27,7 +27,6 @@ from dsi_cli.predictions.epoch_predictions import (
     Ints,
     class_numbers,
     require_truth_axis,
-    unusable,
 )
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
@@ -137,12 +136,12 @@ class PredictionFile:
             raise UsageError(message, code="epoch-count", rows=1, epochs=len(epochs))
         times = 1 if part.targets is None else _repetitions(part.targets.codes)
         if times > 1:
-            raise unusable(
+            raise wrong(
                 self.name,
                 "the targets of one epoch",
                 f"the same ones {times} times",
                 f"{remedy}, or add a column 'run' if these are several trainings",
-                "repeated-targets",
+                code="repeated-targets",
                 times=times,
             )
         return epochs[-1]
@@ -200,12 +199,12 @@ class PredictionFile:
         """
         runs = self.run_names
         if run is None and len(runs) > 1:
-            raise unusable(
+            raise wrong(
                 self.name,
                 "the predictions of one run",
                 _shorten_names(runs),
                 "keep those of one",
-                "several-runs",
+                code="several-runs",
                 runs=runs,
             )
         return [part for part in self.epochs if run is None or part.run in (None, run)]
@@ -235,12 +234,12 @@ class PredictionFile:
             assert part.epoch is not None
             other = by_epoch.setdefault(part.epoch, part)
             if other is not part:
-                raise unusable(
+                raise wrong(
                     self.name,
                     f"epoch {part.epoch} once",
                     f"it in {other.location} and {part.location}",
                     "keep one of them",
-                    "repeated-epoch",
+                    code="repeated-epoch",
                     epoch=part.epoch,
                 )
         self._require_same_numbering(sorted(by_epoch), epochs, run_name)
@@ -254,12 +253,12 @@ class PredictionFile:
         """
         found, own = shorten_epochs(numbers), shorten_epochs(epochs)
         if not set(numbers) & set(epochs):
-            raise unusable(
+            raise wrong(
                 self.name,
                 f"epochs of {run_name} ({own})",
                 f"{found}, none in common",
                 "number the epochs as the run does",
-                "no-common-epoch",
+                code="no-common-epoch",
             )
         if len(numbers) < 2 or len(numbers) != len(epochs):
             return
@@ -348,13 +347,13 @@ def read_predictions(
         part.predictions is not None and part.targets is None for part in epochs
     )
     if lacks_targets and not has_truth:
-        raise unusable(
+        raise wrong(
             path,
             "a target for each prediction",
             "none",
             "give them with --targets, or the counts of a confusion matrix as an array"
             " (C, C)",
-            "no-targets",
+            code="no-targets",
         )
     name = path.name or str(path)
     labels = find_targets() if lacks_targets or targets is not None else None
@@ -397,12 +396,12 @@ def _require_same_samples(
         remedy = "give both for the same samples"
         if part.epoch is None and part.rows is not None:
             remedy = "add a column 'epoch'"
-        raise unusable(
+        raise wrong(
             part.location,
             f"{len(targets):,} predictions, as {name} has targets",
             f"{len(part.predictions):,}",
             remedy,
-            "target-count",
+            code="target-count",
             predictions=len(part.predictions),
             targets=len(targets),
         )
@@ -413,12 +412,12 @@ def _require_same_samples(
         column, remedy = "path", "add a column 'sample' to both"
     else:
         return
-    raise unusable(
+    raise wrong(
         part.location,
         f"the samples of {name} in its order",
         f"others in the column {column!r}",
         remedy,
-        "targets-contradict",
+        code="targets-contradict",
     )
 
 
@@ -463,23 +462,23 @@ def require_runs(
     names = _shorten_names([*runs])
     if isinstance(predictions, RunFolders):
         if not any(predictions.find(run, folder) for run, folder in runs.items()):
-            raise unusable(
+            raise wrong(
                 predictions.name,
                 f"a subfolder with predictions ({', '.join(NEARBY_FILES)}) for a run",
                 f"none for {names}",
                 "name the subfolders as the runs",
-                "unknown-run",
+                code="unknown-run",
                 run=run,
             )
         return
     found = {part.run for part in predictions.epochs}
     if not found & {None, *runs}:
-        raise unusable(
+        raise wrong(
             predictions.name,
             f"rows of {names}",
             f"only {_shorten_names(predictions.run_names)}",
             "correct the column 'run', or drop it if the file has one run",
-            "unknown-run",
+            code="unknown-run",
             run=run,
         )
     if len(runs) > 1 and None in found:
@@ -567,13 +566,13 @@ def _read_folder(
                 parts.append(replace(part, epoch=epoch, location=str(path)))  # noqa: PERF401
     if not parts:
         files = ", ".join(ARRAYS + TABLES)
-        raise unusable(
+        raise wrong(
             folder,
             f"files ({files}) with the epoch as the last number in the name, or a"
             f" subfolder for each run with {' or '.join(NEARBY_FILES[:2])}",
             "neither",
             "name one file with all epochs",
-            "no-epoch-files",
+            code="no-epoch-files",
         )
     return sorted(parts, key=lambda part: (part.run or "", part.epoch or 0))
 
@@ -603,12 +602,12 @@ def _require_one_epoch(
     numbers = sorted(number for number in epochs if number is not None)
     if numbers:
         contents = f"epochs {shorten_epochs(numbers)}"
-    raise unusable(
+    raise wrong(
         path,
         f"the predictions of epoch {epoch} alone, the number in its name",
         contents,
         "name the file itself if it has all epochs, or rename it",
-        "several-epochs-in-file",
+        code="several-epochs-in-file",
         epoch=epoch,
     )
 
@@ -617,7 +616,7 @@ def _require_file(path: Path, *other_suffixes: str) -> None:
     if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
         found = "a folder" if os.path.isdir(path) else "no such file"  # noqa: PTH112
         name = ascii(str(path)[:200])
-        raise unusable(name, EXPECTED, found, "check the path", "file-missing")
+        raise wrong(name, EXPECTED, found, "check the path", code="file-missing")
     if not os.access(path, os.R_OK):
         raise UsageError(
             f"{path}: the file may not be read",
@@ -625,13 +624,13 @@ def _require_file(path: Path, *other_suffixes: str) -> None:
             code="not-allowed",
         )
     if path.suffix.lower() not in (*ARRAYS, *TABLES, *other_suffixes):
-        raise unusable(
+        raise wrong(
             path,
             EXPECTED,
             f"the suffix {path.suffix!a}",
             "save a table with the columns target and prediction, or arrays with the"
             " names targets and predictions",
-            "unknown-suffix",
+            code="unknown-suffix",
             suffix=path.suffix,
         )
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.errors import wrong
 from dsi_cli.predictions.arrays import FindTargets, confusion_counts, epochs_of_arrays
 from dsi_cli.predictions.epoch_predictions import (
     PREDICTION,
@@ -25,7 +26,6 @@ from dsi_cli.predictions.epoch_predictions import (
     EncodedLabels,
     EpochPredictions,
     names_by_role,
-    unusable,
 )
 
 DELIMITERS = ",;\t "
@@ -109,12 +109,12 @@ def _require_axis(
     is_transposed = row_role == "columns" or column_role == "rows"
     stated = "columns" if is_transposed else "rows"
     if is_usual != is_transposed and stated != axis:
-        raise unusable(
+        raise wrong(
             path,
             f"the truth on the {axis}",
             f"names in this table that give it on the {stated}",
             f"give --truth {stated}",
-            "truth-axis",
+            code="truth-axis",
             axis=axis,
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import first_line
+from dsi_cli.errors import first_line, wrong
 from dsi_cli.predictions.arrays import (
     ARRAY_NAMES,
     FindTargets,
@@ -24,7 +24,6 @@ from dsi_cli.predictions.epoch_predictions import (
     EncodedLabels,
     EpochPredictions,
     names_by_role,
-    unusable,
 )
 
 MAX_BYTES = 8 * 2**30  # the maximum size of all unpacked arrays in an NPZ file
@@ -52,12 +51,12 @@ def read_targets(path: Path) -> EncodedLabels:
     name = names_by_role(arrays, ARRAY_NAMES).get("targets", "")
     targets = one_per_sample(arrays.get(name, np.zeros(0)))
     if targets.ndim != 1 or not targets.size:
-        raise unusable(
+        raise wrong(
             path,
             "targets (samples,), in an NPZ file under this name",
             describe(arrays),
             "save them with numpy.save",
-            "targets-array",
+            code="targets-array",
         )
     return encode(targets, str(path))
 
@@ -84,12 +83,12 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                 raise TypeError(f"neither numbers nor text but {dtype}")
     except Exception as error:  # noqa: BLE001 (NumPy and zipfile raise many kinds of errors on damaged files)
         reason = first_line(error)
-        raise unusable(
+        raise wrong(
             path,
             "arrays that NumPy saved, without pickled objects",
             f"a file that cannot be read ({reason})",
             "write it again with numpy.save or numpy.savez",
-            "numpy-not-readable",
+            code="numpy-not-readable",
             reason=reason,
         ) from None
     return arrays

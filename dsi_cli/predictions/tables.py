@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, first_line
+from dsi_cli.errors import UsageError, first_line, wrong
 from dsi_cli.predictions import matrix_tables
 from dsi_cli.predictions.arrays import FindTargets
 from dsi_cli.predictions.epoch_predictions import (
@@ -23,7 +23,6 @@ from dsi_cli.predictions.epoch_predictions import (
     EncodedLabels,
     EpochPredictions,
     names_by_role,
-    unusable,
 )
 
 COLUMNS = {
@@ -135,12 +134,12 @@ def _require_distinct(
         remedy = "keep one row per sample, or add a column 'run'"
         if epoch is None:
             remedy = "add a column 'epoch'"
-        raise unusable(
+        raise wrong(
             location,
             "each sample once",
             f"sample {repeated[0]} twice",
             remedy,
-            "repeated-sample",
+            code="repeated-sample",
             sample=int(repeated[0]),
         )
     if "targets" not in fields:
@@ -152,12 +151,12 @@ def _require_distinct(
     if not others or len(first) < 2:
         return
     if all(np.array_equal(first, other) for other in others):
-        raise unusable(
+        raise wrong(
             location,
             "the epoch once",
             f"it {len(others) + 1} times with the same targets",
             "keep the rows of one run, or add a column 'run'",
-            "repeated-epoch",
+            code="repeated-epoch",
             epoch=epoch,
         )
 
@@ -190,12 +189,12 @@ def _read_target_lines(path: Path) -> EncodedLabels:
     try:
         lines = path.read_text(encoding="utf-8-sig").strip().splitlines()
     except (OSError, UnicodeError) as error:
-        raise unusable(
+        raise wrong(
             path,
             "a target per line in UTF-8",
             first_line(error),
             "write it again",
-            "table-not-readable",
+            code="table-not-readable",
         ) from None
     return _labels(pa.chunked_array([[line.strip() for line in lines]]), "target", path)
 
@@ -229,16 +228,16 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
                 table = file.read(columns=list(names.values()))
             columns = {role: table.column(name) for role, name in names.items()}
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        raise unusable(
+        raise wrong(
             path,
             f"a table with {expected}",
             first_line(error),
             "write it again",
-            "table-not-readable",
+            code="table-not-readable",
         ) from None
     if not table.num_rows:
-        raise unusable(
-            path, expected, "no rows", "give a table with rows", "empty-table"
+        raise wrong(
+            path, expected, "no rows", "give a table with rows", code="empty-table"
         )
     for role, kind in _TYPES.items():
         if role in columns:
@@ -258,17 +257,21 @@ def _known_columns(
     known = names_by_role(names, COLUMNS)
     listed = ", ".join(ascii(name[:40]) for name in names[:12])
     if any(names.count(name) > 1 for name in known.values()):
-        raise unusable(
-            path, "each column once", listed, "rename the others", "repeated-column"
+        raise wrong(
+            path,
+            "each column once",
+            listed,
+            "rename the others",
+            code="repeated-column",
         )
     # A row for several samples would be read as one sample.
     if "count" in names and required in known:
-        raise unusable(
+        raise wrong(
             path,
             "one row per sample",
             "a column 'count'",
             "give confusion counts in an NPZ file",
-            "count-column",
+            code="count-column",
         )
     if required in known:
         return known
@@ -278,18 +281,18 @@ def _known_columns(
             "; if this is a confusion matrix, write its counts alone (numpy.savetxt);"
             " if these are scores, write their argmax"
         )
-    raise unusable(path, expected, listed, remedy, "missing-column", column=required)
+    raise wrong(path, expected, listed, remedy, code="missing-column", column=required)
 
 
 def _require_values(column: Any, name: str, path: Path) -> None:
     """Raise `UsageError` if a value is missing in a column."""
     if column.null_count:
-        raise unusable(
+        raise wrong(
             path,
             f"a value in each row of the column {name}",
             f"{column.null_count:,} rows without one",
             "fill them in",
-            "missing-value",
+            code="missing-value",
             column=name,
             rows=column.null_count,
         )
@@ -323,12 +326,12 @@ def _convert(column: Any, kind: str, name: str, path: Path) -> Any:
         converted = column.cast(kind)
         converted.validate(full=True)  # texts in UTF-8
     except (pa.ArrowException, UnicodeError) as error:
-        raise unusable(
+        raise wrong(
             path,
             f"{kind} in the column {name}",
             first_line(error),
             "correct it",
-            "column-type",
+            code="column-type",
             column=name,
             type=kind,
         ) from None

@@ -6,11 +6,30 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dsi_cli.metrics.suspects import MIN_CLASSES
+from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CLASSES, SUSPECTS
 
 RATE = "at a false discovery rate of 10 %"
 NO_SUSPECTS = f"no suspects {RATE}"
+NOT_SOUGHT = {
+    "no-head": "suspects are not sought without a classifier head",
+    "many-classes": (
+        f"suspects are not sought above {MAX_DENSE_CLASSES:,} classes, because no matrix"
+        " is stored"
+    ),
+    "few-classes": (
+        f"only dead classes are sought below {MIN_CLASSES} classes, because the other"
+        " classes are the chance level"
+    ),
+    "no-reference": "only duplicates and dead classes are sought without a reference",
+    "within-chance": (
+        "only dead classes are sought, because the agreement with the reference stays"
+        " within chance"
+    ),
+}
+"""The reasons why only some kinds of suspects are sought in a run, by code."""
 
 
 def not_sought(out: Path) -> list[str]:
@@ -19,9 +38,9 @@ def not_sought(out: Path) -> list[str]:
     """
     runs_of: dict[str, list[str]] = {}
     reasons = layout.earlier_options(out, SUSPECTS).get("reasons", {})
-    for run, reason in reasons.items():
-        runs_of.setdefault(reason, []).append(run)
-    return [f"{', '.join(runs)}: {reason}" for reason, runs in runs_of.items()]
+    for run, code in reasons.items():
+        runs_of.setdefault(code, []).append(run)
+    return [f"{', '.join(runs)}: {NOT_SOUGHT[code]}" for code, runs in runs_of.items()]
 
 
 def suspects_or_none(out: Path) -> list[dict[str, Any]] | None:

@@ -22,12 +22,13 @@ from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.equal_accuracy import largest_end
 from dsi_cli.queries.comparison.repetitions import (
     CURVES,
-    NETWORK_CURVE,
-    RunCurve,
+    NETWORKS,
+    curve_quantity,
     network_bands,
 )
 from dsi_cli.queries.difference import Difference
 from dsi_cli.queries.matrices import block_means
+from dsi_cli.queries.quantities import PREDICTIONS
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import synset_words, taxonomy_order
 from dsi_cli.report import html
@@ -114,7 +115,7 @@ def curves(comparison: Comparison) -> dict[str, Any]:
     """
     panels = [_panel(comparison, curve, comparison.curves) for curve in CURVES]
     bands = network_bands(comparison.groups, comparison.networks)
-    networks = _panel(comparison, NETWORK_CURVE, bands)
+    networks = _panel(comparison, NETWORKS, bands)
     if not comparison.has_groups:
         networks["lines"] = _lines_of_pairs(comparison.networks)
     return {
@@ -137,14 +138,17 @@ def _lines_of_pairs(networks: pd.DataFrame) -> list[dict[str, Any]]:
     return lines[:MANY_PAIRS]
 
 
-def _panel(
-    comparison: Comparison, curve: RunCurve, bands: pd.DataFrame
-) -> dict[str, Any]:
-    axis = curve.axis_title(comparison.measures[0], comparison.split)
-    if curve.is_excess:
-        axis += ": 0 is chance, 1 is perfect"
+def _panel(comparison: Comparison, name: str, bands: pd.DataFrame) -> dict[str, Any]:
+    entry = curve_quantity(name, comparison.measures[0])
+    title, axis = entry.title, entry.axis
+    if name == NETWORKS:
+        title += " of the networks with each other"
+    elif entry.is_excess:
+        title += f" with {comparison.reference}"
+    if entry.split == PREDICTIONS:
+        axis += f" ({comparison.split})"
     lines = []
-    of_curve = bands[bands["curve"] == curve.name]
+    of_curve = bands[bands["curve"] == name]
     for group, rows in of_curve.groupby("group", sort=False):
         line: dict[str, Any] = {
             "label": group,
@@ -156,17 +160,17 @@ def _panel(
             line["label"] = f"{group}, mean of {runs}"
             line |= {name: six_digits(rows[name]) for name in ("low", "high")}
         chance = rows["chance"]
-        if curve.is_excess:
+        if entry.is_excess:
             chance = pd.Series(0.0, index=rows.index)
-        if (curve.is_excess or curve.chance) and chance.notna().any():
+        if chance.notna().any():
             line["chance"] = six_digits(chance)
             line["margin"] = six_digits(NORMAL_QUANTILE * rows["chance_std"])
         lines.append(line)
     return {
-        "name": curve.name,
-        "title": curve.title.replace("WordNet", comparison.reference),
+        "name": name,
+        "title": title,
         "axis": axis,
-        "isExcess": curve.is_excess,
+        "isExcess": entry.is_excess,
         "lines": lines,
     }
 

@@ -92,7 +92,7 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
 
 def test_compare_names_the_measure_that_was_chosen(two, dsi):
     between = (
-        r"\nSAI excess, cosine of the networks with each other \([^)]*\), by epoch:"
+        r"\nCosine SAI \(excess\) of the networks with each other \([^)]*\), by epoch:"
         r" -?\d\.\d+ at 2 \(z = -?\d+\)\n"
     )
     assert re.search(between, dsi("compare", two, "--measure", "cosine").out)

@@ -108,8 +108,8 @@ def test_the_truth_next_to_predictions_is_used_and_named(
     )
     (answers / "targets.npy").unlink()
     ended = dsi("analyze", run, "-o", tmp_path / "out3", *given)
-    assert (ended.code, ended.err.count("\n")) == (2, 1)
-    assert "give them with --targets" in ended.err
+    assert (ended.code, ended.err.count("\n")) == (2, 2)
+    assert "\nhint: give them with --targets" in ended.err
 
 
 def test_predictions_of_one_run_are_not_taken_for_several(
@@ -308,6 +308,6 @@ def test_a_run_without_rows_in_a_shared_file_has_no_predictions(
     )
     assert (
         ended.code,
-        "expected rows of 'a', 'b', found only 'A'; correct the column 'run'"
+        "expected rows of 'a', 'b', found only 'A'\nhint: correct the column 'run'"
         in ended.err,
     ) == (2, True)

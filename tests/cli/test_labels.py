@@ -1,18 +1,13 @@
 """``dsi labels``, and the mapping of one's own in the verbs that take one."""
 
-import csv
 import json
 import shlex
-import signal
-import sys
 
 import pandas as pd
 import pytest
 import torch
 from helpers.outputs import ANIMALS
 
-from dsi_cli.analysis.semantics import wordnet_matrix
-from dsi_cli.cli import labels
 from dsi_cli.labels.presets import PRESETS
 
 
@@ -138,37 +133,10 @@ def test_labels_presets_are_listed(dsi):
             ("cifar10", "--presets"),
             "--presets lists the presets and takes no label list\nhint: leave out 'cifar10'",
         ),
-        (
-            ("cifar10", "-i"),
-            (
-                "--interactive needs a terminal\nhint: use --write-map map.csv, edit the"
-                " file, then add --map map.csv"
-            ),
-        ),
     ],
 )
 def test_labels_wrong_usage_is_one_line(dsi, arguments, message):
     assert dsi("labels", *arguments) == (2, "", f"error: {message}\n")
-
-
-def test_labels_interactive_asks_only_about_uncertain_senses(
-    listed, dsi_on_terminal, tmp_path
-):
-    path = tmp_path / "map.csv"
-    ended = dsi_on_terminal(
-        "labels", listed, "-i", "--write-map", path, typed="1\nwhat\ngoldfish.n.01\n"
-    )
-    assert ended.code == 0, ended.err
-    for said in (
-        "2 labels to ask about",
-        "1/2  elefant",
-        "'what' is neither a number above nor an id or synset name",
-    ):
-        assert said in ended.err
-    rows = pd.read_csv(path)
-    assert rows["synset"].to_list()[3:] == ["elephant.n.01", "goldfish.n.01"]
-    assert rows["reason"].to_list()[3:] == ["map", "map"]
-    assert "elephant.n.01" in ended.out
 
 
 def test_analyze_mapping_decides_senses(dsi, make_run, tmp_path):
@@ -187,37 +155,6 @@ def test_analyze_mapping_decides_senses(dsi, make_run, tmp_path):
         "metric == 'sai' and of == 'ncsm,scsm'"
     )
     assert set(curves["classes_used"]) == {len(ANIMALS) - 1}
-
-
-def test_labels_interactive_interrupt_keeps_the_choices(
-    listed, tmp_path, monkeypatch, capsys
-):
-    answers = iter(["n02503517"])
-    monkeypatch.setattr(
-        labels,
-        "_read_sense",
-        lambda _row: next(answers, None) or signal.raise_signal(signal.SIGINT),
-    )
-    for stream in (sys.stdin, sys.stderr):
-        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
-    path = tmp_path / "map.csv"
-    with pytest.raises(KeyboardInterrupt):
-        labels.ask_senses(wordnet_matrix.resolve_label_list(str(listed)), path)
-    rows = {
-        row["name"]: row["synset"]
-        for row in csv.DictReader(path.open(encoding="utf-8"))
-    }
-    assert (rows["elefant"], rows["crane"], len(rows)) == (
-        "elephant.n.01",
-        "crane.n.05",
-        4,
-    )
-    assert "\\n" not in capsys.readouterr().err
-    with pytest.raises(KeyboardInterrupt):
-        labels.ask_senses(
-            wordnet_matrix.resolve_label_list(str(listed), str(path)), path
-        )
-    assert "1 label to ask about" in capsys.readouterr().err
 
 
 def test_labels_without_a_synset_in_the_map_are_not_called_certain(dsi, tmp_path):

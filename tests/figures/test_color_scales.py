@@ -4,42 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from dsi_cli.figures import color_scales
 from dsi_cli.figures.style import NEGATIVE_COLOURS, POSITIVE_COLOURS
 from dsi_cli.queries import matrices
-
-
-def _made(classes: int, seed: int = 0) -> np.ndarray:
-    values = (
-        np.random.default_rng(seed)
-        .normal(0.1, 0.2, (classes, classes))
-        .astype(np.float32)
-    )
-    np.fill_diagonal(values, np.nan)
-    return values
-
-
-def test_both_signs_reach_equally_far_and_0_is_white():
-    matrices = [_made(60, seed) for seed in range(3)]
-    scale = color_scales.raw_scale(iter(matrices), "ncsm")
-    assert scale.low == -scale.high
-    for values in matrices:
-        assert (
-            np.nanmean(np.abs(values) > scale.high) <= 2 * color_scales.CLIPPED_FRACTION
-        )
-    assert scale.palette(scale.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.01)
-
-
-def test_shares_begin_with_white_at_0_and_follow_the_square_root():
-    values = np.zeros((100, 100), dtype=np.float32)
-    values[:, :3] = 0.04
-    values[0, 5] = 1.0
-    scale = color_scales.raw_scale([values], "ccsm")
-    assert (scale, scale.norm(0.01)) == (
-        pytest.approx((0.0, 0.04, True)),
-        pytest.approx(0.5),
-    )
-    assert scale.palette(0.0) == (1, 1, 1, 1)
 
 
 @pytest.mark.parametrize("palette", [POSITIVE_COLOURS, NEGATIVE_COLOURS])

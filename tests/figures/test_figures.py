@@ -23,8 +23,9 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import curves, save
-from dsi_cli.figures.axes import draw_line, spread
+from dsi_cli.figures.axes import draw_line
 from dsi_cli.figures.catalogue import FIGURES, FigureOptions, figure_spec
+from dsi_cli.figures.scatter import spread_apart
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries.findings import PHASE_NAMES
 from dsi_cli.store.results import Results
@@ -156,8 +157,8 @@ def test_curves_of_two_runs_have_a_panel_per_curve_and_a_colour_per_run(
     for axes in figure.axes:
         found = [line for line in axes.get_lines() if line.get_gid() == "curve"]
         assert len({to_hex(line.get_color()) for line in found}) == 2
-    names = [{text.get_text() for text in axes.texts} for axes in figure.axes]
-    assert names == [set(), set(), {CNN, VIT}], "named once"
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[:2] == [CNN, VIT]
 
 
 @pytest.mark.slow
@@ -278,7 +279,7 @@ def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):
 def test_spread_keeps_order_distance_and_bounds_and_what_is_far_apart(
     places: list[float],
 ):
-    moved = spread(places, 10, 0, 100)
+    moved = spread_apart(places, 10, 0, 100)
     assert all(after - before >= 10 - 1e-9 for before, after in pairwise(moved))
     assert moved[0] >= -1e-9
     assert moved[-1] <= 100 + 1e-9

@@ -9,14 +9,13 @@ from matplotlib.figure import Figure
 
 from dsi_cli.figures import color_scales, heatmaps
 from dsi_cli.figures.catalogue import FigureOptions, figure_spec
-from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow, MatrixPanel
+from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import matrices, run_classes
 from dsi_cli.queries.run_classes import ORDERS, ClassGroup
 from dsi_cli.store.results import Results
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
-NCSM = matrices.KINDS[0]
 TWO_STYLES = [Style("paper", 1), Style("screen", 2)]
 
 
@@ -31,10 +30,9 @@ def made(classes: int, panels: int = 4, *, grouped: bool = True) -> HeatmapRow:
         ClassGroup(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + size - 1)
         for at in range(0, classes - size, size)
     ]
-    drawn = [
-        MatrixPanel(f"epoch {at}", one, is_reference=at == 3)
-        for at, one in enumerate(values)
-    ]
+    drawn = {
+        f"epoch {at}": matrices.percentile_ranks(one) for at, one in enumerate(values)
+    }
     order = ClassLayout(np.arange(classes), names, groups[:20] if grouped else [])
     return HeatmapRow("a run of a rather long name_with$signs$, NCSM", order, drawn)
 
@@ -47,15 +45,14 @@ def maps(figure: Figure) -> list[Axes]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_panel_with_raw_values_is_the_stored_matrix_in_display_order_without_diagonal(
+def test_map_has_the_ranks_of_the_stored_matrix_in_display_order_without_diagonal(
     analysed: Analysed, order: str
 ):
     run = analysed.run
-    frames = matrices.matrix_frames(run, CNN)
-    assert frames is not None
-    with using(Style("paper", 2)):
-        rows = heatmaps.heatmap_rows(run, [frames], order, [0, 7, 30])
-        figure = heatmaps.draw(rows, frames.kind, Style("paper", 2), "raw")
+    options = FigureOptions((CNN,), (0, 7, 30), order=order, style=Style("paper", 2))
+    with using(options.style):
+        figure = heatmaps.figure(run, options)
+    assert figure is not None
     classes = run.classes[run.classes["run"] == CNN]
     last = run.csm("ncsm", 30, run=CNN).to_numpy(copy=True)
     np.fill_diagonal(last, np.nan)
@@ -71,16 +68,15 @@ def test_panel_with_raw_values_is_the_stored_matrix_in_display_order_without_dia
         "epoch 30",
         "WordNet",
     ]
-    stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)] + [
-        run.csm("scsm", run=CNN)
-    ]
+    stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)]
+    stored.append(run.csm("scsm", run=CNN))
     for axes, matrix in zip(maps(figure), stored, strict=True):
+        values = matrix.to_numpy(copy=True)[np.ix_(places, places)]
+        np.fill_diagonal(values, np.nan)
         drawn = axes.images[0].get_array()
-        assert np.array_equal(np.ma.getmaskarray(drawn), np.eye(100, dtype=bool))
-        expected = np.ma.masked_array(
-            matrix.to_numpy()[np.ix_(places, places)], np.eye(100, dtype=bool)
+        np.testing.assert_array_equal(
+            np.ma.filled(drawn, np.nan), matrices.percentile_ranks(values)
         )
-        np.testing.assert_array_equal(drawn.compressed(), expected.compressed())
 
 
 def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(
@@ -106,22 +102,7 @@ def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(
 )
 def test_draw_has_no_overlapping_texts(classes: int, grouped: bool, style: Style):
     with using(style):
-        assert_clear(
-            heatmaps.draw([made(classes, grouped=grouped), made(10)], NCSM, style)
-        )
-
-
-@pytest.mark.parametrize("kind", matrices.KINDS, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("panels", [1, 7])
-def test_draw_of_every_kind_has_no_overlapping_bar_texts(
-    kind: matrices.MatrixKind, panels: int
-):
-    with using(Style("paper", 1)):
-        row = made(10, panels)
-        shares = row._replace(
-            panels=[panel._replace(values=np.abs(panel.values)) for panel in row.panels]
-        )
-        assert_clear(heatmaps.draw([shares], kind, Style("paper", 1), "raw"))
+        assert_clear(heatmaps.draw([made(classes, grouped=grouped), made(10)], style))
 
 
 def test_groups_have_a_strip_of_colours_and_a_legend(analysed: Analysed):
@@ -145,24 +126,21 @@ def test_groups_have_a_strip_of_colours_and_a_legend(analysed: Analysed):
     assert_clear(figure)
 
 
-def test_heatmap_rows_leave_out_missing_epochs(analysed: Analysed):
+def test_heatmaps_leave_out_missing_epochs(analysed: Analysed):
     frames = matrices.matrix_frames(analysed.run, CNN)
     assert frames is not None
-    (row,) = heatmaps.heatmap_rows(analysed.run, [frames], epochs=[2, 999])
-    assert [panel.title for panel in row.panels] == ["epoch 2", "WordNet"]
-    assert heatmaps.heatmap_rows(analysed.run, [frames], epochs=[999]) == []
+    row = heatmaps.heatmap_row(analysed.run, frames, FigureOptions(epochs=(2, 999)))
+    assert list(row.maps) == ["epoch 2", "WordNet"]
+    assert heatmaps.figure(analysed.run, FigureOptions((CNN,), (999,))) is None
 
 
 def test_heatmaps_without_labels_have_no_reference_and_class_indices(
     make_results: MakeRun,
 ):
     run = Results(make_results(labels=None))
-    frames = matrices.matrix_frames(run, "run")
-    assert frames is not None
     with using(Style("screen", 1)):
-        figure = heatmaps.draw(
-            heatmaps.heatmap_rows(run, [frames]), frames.kind, Style("screen", 1)
-        )
+        figure = heatmaps.figure(run, FigureOptions())
+    assert figure is not None
     assert {"0", "7", "epoch 0", "epoch 3"} <= {text for text, _ in texts(figure)}
     assert "WordNet" not in {text for text, _ in texts(figure)}
     assert figure_spec("scatter").draw(run, FigureOptions()) is None
@@ -177,20 +155,16 @@ def test_classes_with_wordnet_ids_have_words(make_results: MakeRun):
     assert heatmaps.class_layout(run, frames, "given").names[0] == "cat (n02121620)"
 
 
-def test_cell_values_of_a_large_ccsm_are_block_means():
-    values = np.random.default_rng(0).random((1000, 1000)) * (
-        np.random.default_rng(1).random((1000, 1000)) < 0.005
-    )
+def test_cells_of_a_large_ccsm_are_ranks_of_block_means():
+    generator = np.random.default_rng(0)
+    values = generator.random((1000, 1000)) * (generator.random((1000, 1000)) < 0.005)
     np.fill_diagonal(values, np.nan)
-    shown = color_scales.cell_values(values, "ccsm")
+    shown = color_scales.cell_ranks(values, "ccsm")
+    blocks = np.nanmean(values.reshape(125, 8, 125, 8), axis=(1, 3))
     assert shown.shape == (125, 125)
-    for row, column in ((0, 0), (3, 77), (124, 124)):
-        assert shown[row, column] == pytest.approx(
-            np.nanmean(values[8 * row : 8 * row + 8, 8 * column : 8 * column + 8])
-        )
-    assert color_scales.cell_values(values[:9, :9], "ccsm").shape == (9, 9)
-    assert color_scales.cell_values(values, "ncsm") is values
+    assert np.nanargmax(shown) == np.nanargmax(blocks)
+    assert color_scales.cell_ranks(values[:9, :9], "ccsm").shape == (9, 9)
+    assert color_scales.cell_ranks(values[:200, :200], "ncsm").shape == (200, 200)
     uneven = np.full((127, 127), np.nan)
     uneven[126, 125] = 0.5
-    assert np.isnan(color_scales.cell_values(uneven, "ccsm")).sum() == 64**2 - 1
-    assert color_scales.cell_values(uneven, "ccsm")[63, 62] == 0.5
+    assert np.isnan(color_scales.cell_ranks(uneven, "ccsm")).sum() == 64**2 - 1

@@ -102,16 +102,16 @@ def test_grid_opens_images_of_every_mode():
 def test_grid_shows_why_an_image_cannot_be_opened():
     def opener(path):
         if path == "bad.png":
-            raise UsageError("bad.png: expected an image, found a cat; feed it")
+            raise UsageError("bad.png", code="no-image", reason="a cat was found")
         return noise(28, 28)
 
     tiles, unopened, _ = drawn(listing(["good.png", "bad.png", None]), opener)
     assert unopened == {
-        1: "expected an image, found a cat; feed it",
+        1: "a cat was found",
         2: "the predictions contain no path of this image",
     }
     (text,) = tiles[1].texts
-    assert text.get_text() == "no image\nexpected an image,\nfound a cat; feed it"
+    assert text.get_text() == "no image\na cat was found"
     assert not tiles[1].images
 
 

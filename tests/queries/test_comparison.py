@@ -16,6 +16,7 @@ from helpers.table_comparison import write_output, write_run, write_two
 from scipy import stats
 
 from dsi_cli.errors import UsageError
+from dsi_cli.metrics import DEFAULT_MEASURES
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.differences import (
     CsmPair,
@@ -615,10 +616,8 @@ def test_compare_notes_name_different_options(tmp_path):
     )
     notes = compare([first, second]).notes
     said = "different options of the analysis: "
-    assert (
-        f"{said}measures is cosine, ssim, mae, mse, pearson, spearman for a, cosine"
-        " for b" in notes
-    )
+    measures = ", ".join(DEFAULT_MEASURES)
+    assert f"{said}measures is {measures} for a, cosine for b" in notes
     assert f"{said}quantiles is 0.95 for a, 0.9 for b" in notes
     assert not any("samples" in note for note in notes)
 

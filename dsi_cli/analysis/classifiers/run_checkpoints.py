@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from dsi_cli.checkpoints import deduplication
@@ -158,11 +157,7 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
     if unusable and all(map(is_filtered, unusable)):
         epochs = {record.epoch_number for record in unusable}
         return f"--epochs selects none of the epochs {min(epochs)} to {max(epochs)}"
-    problems = [
-        (Path(record.path).name, record.status, record.reason or "")
-        for record in unusable
-    ]
-    reasons = messages_by_cause(problems, single="{name}: {reason}")
+    reasons = messages_by_cause(unusable, single="{name}: {reason}")
     more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
     return "; ".join(reasons[:3]) + more
 

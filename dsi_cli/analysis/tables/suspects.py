@@ -48,20 +48,6 @@ MAX_EPOCHS, MANY_CLASSES, MAX_EPOCHS_OF_MANY = 20, 256, 5
 up to so many classes, and above, where an epoch takes 0.3 s.
 """
 MIN_PRIOR = 0.01  # of a sense that is not among those of the label's words
-TOO_MANY = (
-    f"suspects are not sought above {MAX_DENSE_CLASSES:,} classes, because no matrix is"
-    " stored"
-)
-TOO_FEW = (
-    f"only dead classes are sought below {MIN_CLASSES} classes, because the other"
-    " classes are the chance level"
-)
-NOT_LEARNED = (
-    "only dead classes are sought, because the agreement with the reference stays"
-    " within chance"
-)
-NO_REFERENCE = "only duplicates and dead classes are sought without a reference"
-NO_NETWORK = "suspects are not sought without a classifier head"
 WORDS = {
     "exchanged": (
         "{renamed} better than their own names",
@@ -316,7 +302,7 @@ def write(out: Path) -> bool:
         if not one.classes:
             continue
         if len(one.classes) > MAX_DENSE_CLASSES:
-            reasons[run] = TOO_MANY
+            reasons[run] = "many-classes"
         else:
             pools.setdefault(one.pool, []).append(one)
     rows: list[dict[str, Any]] = []
@@ -348,15 +334,17 @@ class Pool:
         return evidence, run.network(evidence, self.senses)
 
     def reason(self, run: str) -> str | None:
-        """Return why only some kinds of suspects are sought in a run, or None."""
+        """Return why only some kinds of suspects are sought in a run, as a code of
+        `NOT_SOUGHT`, or None.
+        """
         _, network = self.late[run]
         if network is None:
-            return NO_NETWORK
+            return "no-head"
         if len(network.similarity) < MIN_CLASSES:
-            return TOO_FEW
+            return "few-classes"
         if network.reference is None:
-            return NO_REFERENCE
-        return None if network.has_learned else NOT_LEARNED
+            return "no-reference"
+        return None if network.has_learned else "within-chance"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the suspects of all runs together."""
@@ -368,7 +356,7 @@ class Pool:
         usable = [
             evidence
             for run, (evidence, _) in self.late.items()
-            if self.reason(run) in (None, NO_REFERENCE)
+            if self.reason(run) in (None, "no-reference")
         ]
         network = self.first.network(Evidence.mean(usable), self.senses)
         if network is not None:

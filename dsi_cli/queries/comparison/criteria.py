@@ -27,19 +27,12 @@ from dsi_cli.metrics.differences import (
 )
 from dsi_cli.metrics.measures import common_classes
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.queries.quantities import SAI, Quantity, alignment, quantity
+from dsi_cli.queries.quantities import PEARSON, SAI, Quantity, alignment, quantity
 
 CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"
 """The sources of variation that a confidence interval covers: other classes, other
 samples, or other trainings.
 """
-SHORT_TITLES = {
-    "sai_pearson": "agreement",
-    "widm": "WIDM",
-    "nidm": "NIDM",
-    "max_wsi": "Max WSI",
-    "accuracy": "last accuracy",
-}
 Value = TypeVar("Value")
 
 
@@ -159,10 +152,10 @@ def descriptions(measures: Sequence[str]) -> list[Criterion]:
 
 
 def measure_title(measure: str) -> str:
-    """Return the name of the SAI by a measure: agreement by Pearson's correlation,
-    otherwise the excess over chance.
+    """Return the name of the SAI by a measure within a sentence: agreement by
+    Pearson's correlation, otherwise the title of its quantity.
     """
-    return "agreement" if measure == "pearson" else f"SAI excess, {measure}"
+    return "agreement" if measure == PEARSON else alignment([measure]).title
 
 
 def difference(
@@ -278,14 +271,14 @@ def _difference_over_classes(
 
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
-    title = "Agreement with WordNet" if measure == "pearson" else measure_title(measure)
+    entry = alignment([measure])
     return Criterion(
         name=f"sai_{measure}",
-        title=title,
+        title=f"{entry.title} with WordNet" if measure == PEARSON else entry.title,
         difference=partial(
             _alignment_difference, kinds=("own", "scsm"), measure=measure
         ),
-        quantity=alignment([measure]),
+        quantity=entry,
         is_criterion=is_main,
         is_main=is_main,
     )
@@ -322,7 +315,7 @@ def _sample_criterion(
 def _idm_criterion(name: str, kind: str) -> Criterion:
     return _sample_criterion(
         name,
-        f"{name.upper()} of mistakes",
+        quantity(name).title,
         lambda run: differences.mean_idm(run.predictions(), run.csm(kind)),
         is_criterion=True,
     )
@@ -351,7 +344,7 @@ _MAIN = (
     _idm_criterion("nidm", "own"),
     Criterion(
         name="max_wsi",
-        title="Max WSI",
+        title=quantity("max_wsi").title,
         difference=_max_wsi_difference,
         quantity=quantity("max_wsi"),
         is_main=True,

@@ -15,15 +15,8 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.queries.quantities import (
-    AGREEMENT,
-    PREDICTIONS,
-    Quantity,
-    alignment,
-    quantity,
-)
+from dsi_cli.queries.quantities import Quantity, alignment, quantity
 
 SEED_PATTERN = (
     r"^(.*?)(?:[-_./]?(?:seed|run|rep|trial|fold)|(?:^|[-_./])[sr])[-_=]?\d+$"
@@ -45,43 +38,18 @@ class RepeatedRuns(NamedTuple):
     runs: list[ComparedRun]
 
 
-class RunCurve(NamedTuple):
-    """A curve that figures and pages show for every run."""
-
-    name: str
-    title: str
-    axis: str
-    of: str  # the name of the quantity; the agreement stands for the chosen measure
-    chance: bool = False  # True if figures show the chance level
-
-    @property
-    def is_excess(self) -> bool:
-        """True if the values are an excess, whose chance level is 0."""
-        return self.of == AGREEMENT
-
-    def quantity(self, measure: str) -> Quantity:
-        """Return the quantity of the curve; ``measure`` is that of the SAI."""
-        return alignment([measure]) if self.is_excess else quantity(self.of)
-
-    def axis_title(self, measure: str, split: str) -> str:
-        """Return the title of the vertical axis."""
-        axis = measure_title(measure) if self.is_excess else self.axis
-        has_split = quantity(self.of).split == PREDICTIONS
-        return f"{axis} ({split})" if has_split else axis
+ALIGNMENT = "alignment"
+CURVES = ("accuracy", ALIGNMENT, "max_wsi", "min_wsi", "widm", "nidm")
+"""The curves that figures and pages show for every run: quantities, and the alignment,
+which is the agreement or the SAI by the chosen measure.
+"""
 
 
-_NEAR = "How near mistakes fall, by"
-_SIMILARITY = "Similarity to the"
-CURVES = (
-    RunCurve("accuracy", "Accuracy", "accuracy", "accuracy"),
-    RunCurve("alignment", "Agreement with WordNet", "", AGREEMENT),
-    RunCurve("max_wsi", f"{_SIMILARITY} most similar classes", "max WSI", "max_wsi"),
-    RunCurve("min_wsi", f"{_SIMILARITY} least similar classes", "min WSI", "min_wsi"),
-    RunCurve("widm", f"{_NEAR} WordNet", "WIDM of mistakes", "widm", chance=True),
-    RunCurve("nidm", f"{_NEAR} the network", "NIDM of mistakes", "nidm", chance=True),
-)
-NETWORK_CURVE = RunCurve(NETWORKS, "Similarity between the networks", "", AGREEMENT)
-"""The curve of the SAI between two networks, which is in no table."""
+def curve_quantity(name: str, measure: str) -> Quantity:
+    """Return the quantity of a curve of `CURVES` or `NETWORKS`; ``measure`` is that of
+    the SAI.
+    """
+    return alignment([measure]) if name in (ALIGNMENT, NETWORKS) else quantity(name)
 
 
 def group_runs(
@@ -171,17 +139,18 @@ def curve_bands(
     runs = [run for group in groups for run in group.runs]
     by_completed = all_know_completed_epochs(runs)
     points = []
-    for curve, group in product(CURVES, groups):
+    for name, group in product(CURVES, groups):
+        entry = curve_quantity(name, measure)
         for run in group.runs:
-            rows = run.points(curve.quantity(measure), split)
+            rows = run.points(entry, split)
             x = rows["epochs_completed"] if by_completed else rows.index.to_series()
             # The deviation of the chance level is on the scale of the value, so divide
             # it to get that of the excess.
             std = rows["null_std"].astype(np.float64)
-            if curve.is_excess:
+            if entry.is_excess:
                 std = std / (1 - rows["null_mean"].astype(np.float64))
             of_run = {
-                "curve": curve.name,
+                "curve": name,
                 "group": group.name,
                 "member": run.label,
                 "x": x.to_numpy(dtype=np.float64, na_value=np.nan),
