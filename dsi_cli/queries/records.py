@@ -16,4 +16,8 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     [{'name': 'cat', 'rank': 1.5}, {'name': None, 'rank': None}]
     """
     objects = frame.astype(object)
-    return objects.where(objects.notna(), None).to_dict("records")  # type: ignore[return-value]
+    objects = objects.where(objects.notna(), None)
+    columns = [objects[name].tolist() for name in objects]
+    return [
+        dict(zip(objects, values, strict=True)) for values in zip(*columns, strict=True)
+    ]
