@@ -17,7 +17,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """
     objects = frame.astype(object)
     objects = objects.where(objects.notna(), None)
-    columns = [objects[name].tolist() for name in objects]
-    return [
-        dict(zip(objects, values, strict=True)) for values in zip(*columns, strict=True)
-    ]
+    names = objects.columns.tolist()
+    columns = [objects[name].tolist() for name in names]
+    rows = zip(*columns, strict=True)
+    return [dict(zip(names, values, strict=True)) for values in rows]

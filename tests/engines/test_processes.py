@@ -59,7 +59,7 @@ def test_map_in_order_raises_the_error_of_a_job_whole():
 
     results = map_in_order(fails, range(1000), 2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(UsageError, match="^job 3") as caught:
+    with pytest.raises(UsageError, match=r"^job 3") as caught:
         next(results)
     assert caught.value.code == "the-code"
     assert no_process_is_left()
@@ -72,7 +72,7 @@ def test_map_in_order_of_a_result_that_cannot_be_sent_raises():
 
 
 def test_map_in_order_left_early_ends_the_processes():
-    results = map_in_order(lambda job: bytes(10**6), range(1000), 2)
+    results = map_in_order(lambda _: bytes(10**6), range(1000), 2)
     next(results)
     results.close()
     assert no_process_is_left()
