@@ -37,12 +37,12 @@ def map_in_order(
     and macOS), or if the process is a notebook. The results of processes are pickled.
     The first error of a job ends the iteration.
     """
-    workers = min(workers or usable_cores(), len(jobs))
-    if workers < 2 or len(jobs) < MIN_JOBS or not _can_fork():
+    processes = workers or usable_cores()
+    if processes == 1 or len(jobs) < MIN_JOBS or not _can_fork():
         yield from local.map_in_order(function, jobs, workers)
         return
     with threadpool_limits(limits=1):
-        yield from _in_processes(function, jobs, workers)
+        yield from _in_processes(function, jobs, processes)
 
 
 def _can_fork() -> bool:

@@ -5,8 +5,11 @@ import signal
 import sys
 
 import pytest
+from helpers.outputs import contents, heads, save_head
 from threadpoolctl import threadpool_info
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.engines import processes
 from dsi_cli.engines.processes import MIN_JOBS, map_in_order
 from dsi_cli.errors import EngineError, UsageError
@@ -87,3 +90,18 @@ def test_map_in_order_of_a_killed_process_raises_engine_error():
     with pytest.raises(EngineError, match="ran out of memory"):
         list(map_in_order(killed, range(MIN_JOBS), 2))
     assert no_process_is_left()
+
+
+def test_analyze_in_processes_gives_the_tables_of_threads(tmp_path, monkeypatch):
+    for epoch, weight in enumerate(heads(MIN_JOBS, classes=6)):
+        save_head(tmp_path / "run" / f"epoch_{epoch}.pt", weight, epoch=epoch)
+    monkeypatch.setattr(processes, "usable_cores", lambda: 2)
+    options = Options(draws=0, permutations=0)
+    events: dict[str, list] = {"processes": [], "threads": []}
+    for name, seen in events.items():
+        if name == "threads":
+            monkeypatch.setattr(processes, "MIN_JOBS", MIN_JOBS + 1)
+        progress = lambda *event, seen=seen: seen.append(event)  # noqa: E731
+        analyze([tmp_path / "run"], tmp_path / name, options, progress)
+    assert events["processes"] == events["threads"]
+    assert contents(tmp_path / "processes") == contents(tmp_path / "threads")
