@@ -69,13 +69,13 @@ def measure(setup: Setup) -> list[Row]:
     number = 2 if setup.quick else CHECKPOINTS
     run = write_sparse_run(setup.folder / f"resnet18-{number}", number + 1, LABELS)
     paths = sorted(run.glob("*.pth"))
-    loads, ours = _head_times(setup, paths)
-    whole, rows = _whole_rows(setup, paths[:-1], loads)
+    loads, mapped, ours = _head_times(setup, paths)
+    whole, rows = _whole_rows(setup, paths[:-1], loads, mapped)
     heads = Row(
         PART,
         "reading one head of these",
         seconds(ours),
-        f"torch.load: {seconds(loads)}",
+        f"torch.load: {seconds(loads)}; with mmap=True: {seconds(mapped)}",
         loads / ours,
         f"at least {HEAD_OVER_LOAD:g}x",
         loads / ours >= HEAD_OVER_LOAD,
@@ -89,33 +89,42 @@ def measure(setup: Setup) -> list[Row]:
     ]
 
 
-def _head_times(setup: Setup, paths: list[Path]) -> tuple[float, float]:
-    """Return the median seconds of `torch.load` and of our reader, each of one
-    checkpoint after another.
+def _head_times(setup: Setup, paths: list[Path]) -> tuple[float, float, float]:
+    """Return the median seconds of `torch.load`, without and with ``mmap=True``, and of
+    our reader, each of one checkpoint after another.
     """
     import torch
 
     from dsi_cli import read_head
 
-    theirs, ours = (cycle(paths[:_SAMPLE]) for _ in range(2))
+    theirs, mapped, ours = (cycle(paths[:_SAMPLE]) for _ in range(3))
+
+    def map_head() -> Any:
+        state = torch.load(next(mapped), mmap=True)["state_dict"]
+        return state["fc.weight"].clone()  # reads the bytes
+
     calls: dict[str, Callable[[], Any]] = {
         "torch": lambda: torch.load(next(theirs))["state_dict"]["fc.weight"],
+        "mapped": map_head,
         "ours": lambda: read_head(next(ours)),
     }
     found = timing.turns(calls, setup.rounds(_SAMPLE))
-    return found["torch"], found["ours"]
+    return found["torch"], found["mapped"], found["ours"]
 
 
 def _whole_rows(
-    setup: Setup, paths: list[Path], load: float
+    setup: Setup, paths: list[Path], load: float, mapped: float
 ) -> tuple[float, list[Row]]:
-    """Return the seconds of the whole command, and the rows of it and of a call after
-    one more checkpoint.
+    """Return the seconds of the whole command, and the rows of it, of a call after one
+    more checkpoint, and of a call without a new one.
+
+    `load` and `mapped` are the seconds of `torch.load` for one checkpoint, without and
+    with ``mmap=True``.
     """
     run = _linked(setup.folder / "many", paths)
     out = setup.folder / "out"
     command = ["analyze", str(run), "--labels", LABELS, "-o", str(out), "--json"]
-    found, more = [], []
+    found, more, unchanged = [], [], []
     for _ in range(setup.rounds(3)):
         shutil.rmtree(out, ignore_errors=True)
         run = _linked(run, paths)
@@ -123,6 +132,7 @@ def _whole_rows(
         last = max(paths[0].parent.glob("*.pth"))
         os.link(last, run / last.name)
         more.append(timing.python(_VERB, *command))
+        unchanged.append(timing.python(_VERB, *command))
     shutil.rmtree(out, ignore_errors=True)
     took, peak = (
         float(np.median([one.seconds for one in found])),
@@ -159,6 +169,13 @@ def _whole_rows(
         ),
         Row(
             PART,
+            "the same beside torch.load(mmap=True) of the heads alone",
+            seconds(took),
+            f"from {min(_SAMPLE, len(paths))} of them: {seconds(mapped * len(paths))}",
+            mapped * len(paths) / took,
+        ),
+        Row(
+            PART,
             "the same, peak memory of all its processes together",
             megabytes(peak),
             "",
@@ -174,6 +191,11 @@ def _whole_rows(
             took / again,
             f"below {ONE_MORE:g} s",
             again < ONE_MORE,
+        ),
+        Row(
+            PART,
+            "no new checkpoint in that folder",
+            seconds(float(np.median([one.seconds for one in unchanged]))),
         ),
     ]
     return took, rows

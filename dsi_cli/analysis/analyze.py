@@ -35,10 +35,10 @@ from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.summary import Summary, summarise
 from dsi_cli.analysis.tables import facts, suspects
-from dsi_cli.analysis.tables.epoch_files import EpochFiles
+from dsi_cli.analysis.tables.epoch_files import EpochFiles, remove_other_files
 from dsi_cli.analysis.tables.result_tables import RunRows, write_tables
 from dsi_cli.checkpoints.records import FAILED, Record
-from dsi_cli.engines import Engine, local, open_engine
+from dsi_cli.engines import Engine, open_engine, processes
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.facts import Fact
 from dsi_cli.store import layout, lock, parquet
@@ -110,12 +110,12 @@ def compute_rows(
     new_keys: set[str] = set()  # runs with equal files have the same rows
     for run in plan.runs:
         of_run = RunRows(plan, run, plan.rows_plan(run))
-        files = EpochFiles(plan.out, run.name)
+        written: set[Path] = set()
         failed: dict[str, str] = {}
-        for record, rows in _rows_of_run(of_run, engine):
+        for record, rows, files in _rows_of_run(of_run, engine):
+            written |= files
             if isinstance(rows, EpochRows):
-                _write_epoch(of_run, files, record, rows)
-                of_run.computed[record.path] = replace(rows, matrices={}, is_new=False)
+                of_run.computed[record.path] = replace(rows, is_new=False)
                 key = of_run.keys[record.path]
                 if rows.is_new:
                     new_keys.add(key)
@@ -127,16 +127,16 @@ def compute_rows(
             done += 1
             progress("comparing matrices", done, total)
         of_run.run = run.with_failures(failed, "unreadable")
-        files.remove_others()
+        remove_other_files(plan.out, run.name, written)
         made.append(of_run)
     return made
 
 
 def _rows_of_run(
     made: RunRows, engine: Engine | None
-) -> Iterator[tuple[Record, EpochRows | str]]:
-    """Yield each checkpoint of a run with its rows, or the reason why the engine could
-    not compute them: first those in the cache.
+) -> Iterator[tuple[Record, EpochRows | str, set[Path]]]:
+    """Yield each checkpoint of a run with its rows and the files of its epoch, or with
+    the reason why the engine could not compute them: first those in the cache.
     """
     plan, missing = made.plan, []
     for record in made.run.usable:
@@ -146,21 +146,32 @@ def _rows_of_run(
         if entry is None:
             missing.append(record)
         else:
-            yield record, EpochRows.of_entry(entry)
+            rows = EpochRows.of_entry(entry)
+            yield record, rows, _write_epoch(made, record, rows)
 
-    function = partial(epoch_rows, made.rows_plan)
-    checkpoints = (_checkpoint(plan, record) for record in missing)
-    computed: Iterator[EpochRows | str]
+    def keep(record: Record, rows: EpochRows) -> tuple[EpochRows, set[Path]]:
+        plan.cache.put(ROWS, made.keys[record.path], rows.as_entry())
+        files = _write_epoch(made, record, rows)
+        return replace(rows, matrices={}, nearest={}), files
+
+    def compute(record: Record) -> tuple[EpochRows, set[Path]]:
+        return keep(record, epoch_rows(made.rows_plan, _checkpoint(plan, record)))
+
     if engine is not None and not made.rows_plan.is_vast:
-        computed = engine.map_in_order(
+        function = partial(epoch_rows, made.rows_plan)
+        checkpoints = (_checkpoint(plan, record) for record in missing)
+        computed: Iterator[EpochRows | str] = engine.map_in_order(
             function, checkpoints, lambda _checkpoint, reason: reason
         )
-    else:
-        computed = local.map_in_order(function, checkpoints, made.rows_plan.threads)
-    for record, rows in zip(missing, computed, strict=True):
-        if isinstance(rows, EpochRows):
-            plan.cache.put(ROWS, made.keys[record.path], rows.as_entry())
-        yield record, rows
+        for record, found in zip(missing, computed, strict=True):
+            if isinstance(found, str):
+                yield record, found, set()
+            else:
+                yield record, *keep(record, found)
+        return
+    made_here = processes.map_in_order(compute, missing, made.rows_plan.threads)
+    for record, (rows, files) in zip(missing, made_here, strict=True):
+        yield record, rows, files
 
 
 def _checkpoint(plan: Plan, record: Record) -> Checkpoint:
@@ -170,17 +181,16 @@ def _checkpoint(plan: Plan, record: Record) -> Checkpoint:
     )
 
 
-def _write_epoch(
-    made: RunRows, files: EpochFiles, record: Record, rows: EpochRows
-) -> None:
-    """Write the files of a checkpoint whose key differs."""
+def _write_epoch(made: RunRows, record: Record, rows: EpochRows) -> set[Path]:
+    """Write the files of a checkpoint whose key differs, and return all its files."""
     plan = made.plan
+    files = EpochFiles(plan.out, made.run.name)
     step = made.run.step_in_names(record)
     for split in plan.evaluations.splits[record.run]:
         files.evaluation(record, step, split)
     head_key = plan.head_key(record)
     if head_key is None:
-        return
+        return files.written
 
     def head() -> HeadParameters:
         found = plan.head_of(record)
@@ -203,6 +213,7 @@ def _write_epoch(
             files.write(NEIGHBORS, kind, record, step, key, rows_of_kind)
         else:
             files.write(CSMS, kind, record, step, head_key, partial(matrix, kind))
+    return files.written
 
 
 def write_results(plan: Plan, made: Sequence[RunRows]) -> tuple[bool, list[Fact]]:
@@ -220,7 +231,7 @@ def write_results(plan: Plan, made: Sequence[RunRows]) -> tuple[bool, list[Fact]
     is_changed |= facts.write(plan, noticed, names)
     is_changed |= suspects.write(plan.out)
     for name in plan.replaced:
-        EpochFiles(plan.out, name).remove_others()
+        remove_other_files(plan.out, name, set())
 
     # Remove the references and the entries that no run uses.
     rows = {path: key for one in made for path, key in one.keys.items()}

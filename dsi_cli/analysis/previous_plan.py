@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,7 +108,7 @@ def write(out: Path, runs: Mapping[str, PlannedRun]) -> None:
     if this fails.
     """
     path = out / layout.CACHE / FILE
-    text = json.dumps({name: asdict(run) for name, run in runs.items()})
+    text = json.dumps(dict(runs), default=vars)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         atomic_write.write_atomically(path, text.encode(), layout.temporary_folder(out))
 

@@ -2,6 +2,7 @@
 in the order of the jobs.
 
 - ``local``: threads of this process
+- ``processes``: forked processes of this one, for many jobs; threads for few
 - ``ray``: tasks of a Ray cluster, or of Ray on this machine, as an `Engine`
 
 To add an `Engine`, add a module with ``open_engine(options)`` to this package, and a
@@ -47,7 +48,7 @@ class EngineSpec(NamedTuple):
 
 
 ENGINES = (
-    EngineSpec("local", "this machine, one thread per core"),
+    EngineSpec("local", "this machine, all cores"),
     EngineSpec("ray", "tasks of a Ray cluster", ("address", "gpus_per_task")),
 )
 NAMES = tuple(engine.name for engine in ENGINES)
@@ -131,8 +132,8 @@ class Engine(Protocol):
 
 
 def open_engine(options: EngineOptions) -> AbstractContextManager[Engine | None]:
-    """Return a context manager of the engine, or of None for threads of this process
-    (`dsi_cli.engines.local`).
+    """Return a context manager of the engine, or of None for this machine
+    (`dsi_cli.engines.local`, `dsi_cli.engines.processes`).
 
     Raise `UsageError` if the engine is not installed. The first job checks the address.
     """

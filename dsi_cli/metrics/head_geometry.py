@@ -134,16 +134,7 @@ def geometry_and_spectrum(weight: ArrayLike) -> tuple[HeadGeometry, Float64s]:
     rows, scale = below_one(as_rows(weight))
     centred, mean = centre(rows), rows.mean(axis=0)
 
-    # One product of the centred vectors is enough, because that of the vectors
-    # themselves follows from it.
-    if len(rows) <= rows.shape[1]:
-        product, shift = centred @ centred.T, centred @ mean
-        raw_product = product + shift[:, None] + shift + mean @ mean
-    else:
-        product = centred.T @ centred
-        raw_product = product + len(rows) * np.outer(mean, mean)
-    raw_squares = _squared_singular_values(raw_product)
-    squares = _squared_singular_values(product)
+    raw_squares, squares = _squared_singular_values(centred, mean)
     # Centred vectors have a rank of at most C - 1, but rounding can leave another
     # value.
     spectrum = np.zeros(min(len(rows) - 1, rows.shape[1]))
@@ -202,14 +193,71 @@ def random_heads(classes: int, features: int) -> RandomHeads:
     )
 
 
-def _squared_singular_values(product: Float64s) -> Float64s:
-    """Return the squared singular values above rounding in rising order, from the
-    product of the rows or of the columns.
+def _squared_singular_values(
+    centred: Float64s, mean: Float64s
+) -> tuple[Float64s, Float64s]:
+    """Return the squared singular values above rounding in rising order, of the class
+    vectors and of the centred ones.
+
+    One matrix is made tridiagonal for both. The first axis of the result is the first
+    axis of the matrix (Golub and Van Loan 2013, section 8.3.1), which is made the one
+    in which they differ: the mean of the rows, or the direction of the mean row.
     """
-    squares = np.linalg.eigvalsh(product)
-    return squares[
-        squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps
-    ]
+    classes, features = centred.shape
+    if classes <= features:
+        axis = np.full(classes, classes**-0.5)
+        product = _reflected(_reflected(centred @ centred.T, axis).T, axis)
+        product[0] = product[:, 0] = _reflected(centred @ mean, axis) / axis[0]
+        product[0, 0] = classes * (mean @ mean)
+        raw_diagonal, beside = _tridiagonal(product)
+        return (
+            _eigenvalues(raw_diagonal, beside),
+            _eigenvalues(raw_diagonal[1:], beside[1:]),
+        )
+    length = np.sqrt(mean @ mean)
+    product = centred.T @ centred
+    if length:
+        axis = mean / length
+        product = _reflected(_reflected(product, axis).T, axis)
+    diagonal, beside = _tridiagonal(product)
+    raw_diagonal = diagonal.copy()
+    raw_diagonal[0] += classes * length**2
+    return _eigenvalues(raw_diagonal, beside), _eigenvalues(diagonal, beside)
+
+
+def _reflected(rows: Float64s, axis: Float64s) -> Float64s:
+    """Return rows ``(..., n)`` after a reflection that makes a vector of length 1 the
+    first axis, or its opposite.
+    """
+    normal = axis.copy()
+    normal[0] += np.copysign(1.0, axis[0])
+    reflected: Float64s = rows - np.multiply.outer(
+        rows @ normal, 2 / (normal @ normal) * normal
+    )
+    return reflected
+
+
+def _tridiagonal(symmetric: Float64s) -> tuple[Float64s, Float64s]:
+    """Return the diagonal ``(n,)`` of a tridiagonal matrix with the same eigenvalues
+    and first axis, and the values beside it ``(n - 1,)``.
+    """
+    from scipy.linalg import lapack
+
+    size, _ = lapack.dsytrd_lwork(len(symmetric), lower=True)
+    _, diagonal, beside, _, _ = lapack.dsytrd(symmetric, lower=True, lwork=int(size))
+    return diagonal, beside
+
+
+def _eigenvalues(diagonal: Float64s, beside: Float64s) -> Float64s:
+    """Return the eigenvalues above rounding of a tridiagonal matrix, in rising
+    order.
+    """
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    found = eigvalsh_tridiagonal(diagonal, beside, lapack_driver="sterf")
+    values = np.asarray(found, dtype=np.float64)
+    largest = max(values[-1], 0.0)
+    return values[values > largest * len(values) * np.finfo(np.float64).eps]
 
 
 def _ranks(squares: Float64s) -> tuple[float | None, float | None]:

@@ -578,10 +578,10 @@ def select(rows: Iterable[Row], key: Mapping[str, str | None]) -> list[Any]:
     >>> select([row, row | {"variant": "min"}], key) == [row]
     True
     """
-    columns = list(key.items())
-    return [
-        row for row in rows if all(row.get(name) == value for name, value in columns)
-    ]
+    selected = list(rows)
+    for name, value in key.items():
+        selected = [row for row in selected if row.get(name) == value]
+    return selected
 
 
 def select_frame(curves: pd.DataFrame, key: Mapping[str, str | None]) -> pd.DataFrame:

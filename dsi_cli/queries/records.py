@@ -16,4 +16,8 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     [{'name': 'cat', 'rank': 1.5}, {'name': None, 'rank': None}]
     """
     objects = frame.astype(object)
-    return objects.where(objects.notna(), None).to_dict("records")  # type: ignore[return-value]
+    objects = objects.where(objects.notna(), None)
+    names = objects.columns.tolist()
+    columns = [objects[name].tolist() for name in names]
+    rows = zip(*columns, strict=True)
+    return [dict(zip(names, values, strict=True)) for values in rows]

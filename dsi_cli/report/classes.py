@@ -127,6 +127,7 @@ def class_agreements(results: Results, run: str, runs: int) -> list[dict[str, An
     epochs_shown = MAX_AGREEMENTS // (runs * int(counts["size"].max()))
     shown = evenly_spaced(counts.index.tolist(), max(2, epochs_shown))
     rows = rows[rows["epoch"].isin(shown)].sort_values(["epoch", "pearson"])
+    rows = rows[["epoch", "of", "class_index", "group", "pearson", "z", "classes_used"]]
 
     found: dict[int, dict[str, Any]] = {}
     for row in records(rows):

@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.tables import geometry
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 
@@ -166,6 +167,25 @@ def test_analyze_lost_table_is_made_from_stored_heads(table, tmp_path):
     (tmp_path / "out" / table).write_bytes(b"PAR1" + bytes(400) + data[404:])
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "copy")
+
+
+def test_analyze_one_checkpoint_more_computes_the_rows_of_two(tmp_path, monkeypatch):
+    write_run(tmp_path / "run", epochs=5)
+    late = tmp_path / "run" / "epoch_2.pt"
+    late.rename(tmp_path / "late")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    (tmp_path / "late").rename(late)
+
+    computed, rows_of_head = [], geometry._rows_of_head
+    monkeypatch.setattr(
+        geometry,
+        "_rows_of_head",
+        lambda *inputs: computed.append(inputs) or rows_of_head(*inputs),
+    )
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert len(computed) == 2  # the new one, and the one after it
+    analyze([tmp_path / "run"], tmp_path / "fresh", QUICK)
+    assert_same_output(tmp_path / "out", tmp_path / "fresh")
 
 
 def test_analyze_end_between_the_two_tables_of_curves_makes_them_again(tmp_path):

@@ -11,20 +11,20 @@ import pandas as pd
 import pytest
 from helpers.errors import raises
 
-from dsi_cli.analysis.tables.epoch_files import EpochFiles
+from dsi_cli.analysis.tables.epoch_files import remove_other_files
 from dsi_cli.errors import OutputError
 from dsi_cli.store import atomic_write, layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES
 
 
-def test_remove_others_keeps_the_files_of_a_run_inside_the_run(tmp_path):
+def test_remove_other_files_keeps_the_files_of_a_run_inside_the_run(tmp_path):
     paths = {
         run: layout.split_path(tmp_path, CONFUSIONS, run, "test", 0)
         for run in ("a", "a/test", "a/test/test", "b")
     }
     for path in paths.values():
         parquet.write(parquet.from_rows(CONFUSIONS, []), path, {}, tmp_path / ".tmp")
-    EpochFiles(tmp_path, "a").remove_others()
+    remove_other_files(tmp_path, "a", set())
     assert [run for run, path in paths.items() if path.is_file()] == [
         "a/test",
         "a/test/test",

@@ -26,7 +26,7 @@ from dsi_cli.checkpoints.checkpoint_reader import (
 )
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, Record
-from dsi_cli.engines import Engine, local
+from dsi_cli.engines import Engine, local, processes
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files
 from dsi_cli.remote import filesystem
@@ -176,10 +176,10 @@ def scan_run(
     unread = [file for file in run.checkpoints if file not in remembered]
     if engine is not None:
         new_results = engine.map_in_order(scanner, unread, _lost)
-    else:  # remote files are read with more threads than there are cores
-        is_remote = any(not isinstance(file.path, Path) for file in unread)
-        workers = filesystem.WORKERS if is_remote else None
-        new_results = local.map_in_order(scanner, unread, workers)
+    elif any(not isinstance(file.path, Path) for file in unread):  # remote files
+        new_results = local.map_in_order(scanner, unread, filesystem.WORKERS)
+    else:
+        new_results = processes.map_in_order(scanner, unread)
 
     records: list[Record] = []
     files: list[CheckpointFile] = []

@@ -7,7 +7,7 @@ and only if this key differs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ TABLES = (CSMS, HEADS, NEIGHBORS, CONFUSIONS, PREDICTIONS)
 
 
 class EpochFiles:
-    """The files of a run in an output folder."""
+    """The files of some checkpoints of a run; `written` has the paths of those that
+    belong to a checkpoint now.
+    """
 
     def __init__(self, out: Path, run: str) -> None:
         self.out, self.run = out, run
-        self._written: set[Path] = set()
+        self.written: set[Path] = set()
 
     def write(
         self,
@@ -53,7 +55,7 @@ class EpochFiles:
             # After a power failure, the footer or the checksums show that a file is
             # damaged.
             parquet.write(named, path, metadata, scratch, is_durable=False)
-        self._written.add(path)
+        self.written.add(path)
 
     def evaluation(
         self, record: Record, step: int | None, evaluation: SplitEvaluations
@@ -79,8 +81,9 @@ class EpochFiles:
             made = partial(rows, part)
             self.write(table, folder, record, step, saved.key, made, **more)
 
-    def remove_others(self) -> None:
-        """Remove the files of the run that belong to no checkpoint now."""
-        for table in TABLES:
-            folder = self.out / table.path / layout.folder_name(self.run)
-            layout.remove(set(folder.glob("*/*.parquet")) - self._written)
+
+def remove_other_files(out: Path, run: str, written: Set[Path]) -> None:
+    """Remove the files of a run that belong to no checkpoint now."""
+    for table in TABLES:
+        folder = out / table.path / layout.folder_name(run)
+        layout.remove(set(folder.glob("*/*.parquet")) - written)

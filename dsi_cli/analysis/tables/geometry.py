@@ -6,7 +6,8 @@ The rows of the geometry table at a checkpoint need its head and the previous on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.classifiers.heads import HeadParameters
+from dsi_cli.analysis.classifiers.heads import UNNAMED, HeadParameters
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.engines import local
 from dsi_cli.metrics.head_geometry import (
     angles_of_common_classes,
     geometry_and_spectrum,
@@ -101,41 +101,62 @@ def geometry_rows(
     records: Sequence[Record],
     head_of: Callable[[Record], HeadParameters | None],
     collapse: Callable[[Record], dict[str, dict[str, Any]]],
+    earlier: Callable[[Record], pa.Table | None],
 ) -> pa.Table:
-    """Return the rows of a run, whose checkpoints are in the order of their epochs;
-    those without a head have no rows.
+    """Return the rows of a run, whose checkpoints are in the order of their epochs and
+    have heads.
 
-    `collapse` returns the values by class of neural collapse at a checkpoint, by split.
+    `collapse` returns the values by class of neural collapse at a checkpoint, by split,
+    and `earlier` its rows from an earlier call, which are valid as long as it and the
+    checkpoint before it are the same.
     """
-    tables = [parquet.from_rows(GEOMETRY, [])]
-    previous_unit = None
-    # The heads are read in advance by other threads.
-    for record, head in zip(records, local.map_in_order(head_of, records), strict=True):
-        if head is None:
-            continue
+
+    @lru_cache(maxsize=2)  # a head is also the one before the next head
+    def vectors(position: int) -> tuple[HeadParameters, NDArray[np.float64]]:
+        """Return a head, and its class vectors with a length of 1."""
+        head = head_of(records[position])
+        assert head is not None, f"the cache has no head of {records[position].path}"
         weight = head.weight.astype(np.float64)
         norm = row_lengths(weight)
-        unit = weight / np.where(norm > 0, norm, 1.0)[:, None]
-        columns = {
-            "class_index": np.arange(len(weight)),
-            "norm": norm,
-            "centred_norm": row_lengths(centre(weight)),
-        }
-        if previous_unit is not None:
-            drift = angles_of_common_classes(unit, previous_unit)
-            columns["angle_previous"] = pa.array(drift, from_pandas=True)
-        if head.bias is not None:
-            columns["bias"] = head.bias.astype(np.float64)
-        for split, values in collapse(record).items():
-            for name in {"self_duality", "nearest_centre"} & values.keys():
-                column = np.full(len(weight), np.nan)
-                column[values["classes"]] = np.array(values[name], dtype=np.float64)
-                columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
-        tables.append(
-            parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns)
-        )
-        previous_unit = unit
+        return head, weight / np.where(norm > 0, norm, 1.0)[:, None]
+
+    tables = [parquet.from_rows(GEOMETRY, [])]
+    for position, record in enumerate(records):
+        rows = earlier(record)
+        if rows is None:
+            head, unit = vectors(position)
+            before = vectors(position - 1)[1] if position else None
+            rows = _rows_of_head(head, unit, before, collapse(record))
+        tables.append(parquet.with_constants(rows, record.key_columns))
     return pa.concat_tables(tables)
+
+
+def _rows_of_head(
+    head: HeadParameters,
+    unit: NDArray[np.float64],
+    before: NDArray[np.float64] | None,
+    collapse: Mapping[str, Mapping[str, Any]],
+) -> pa.Table:
+    """Return the rows of a checkpoint without its name; `unit` and `before` are its
+    class vectors with a length of 1 and those of the checkpoint before it, if any.
+    """
+    weight = head.weight.astype(np.float64)
+    columns = {
+        "class_index": np.arange(len(weight)),
+        "norm": row_lengths(weight),
+        "centred_norm": row_lengths(centre(weight)),
+    }
+    if before is not None:
+        drift = angles_of_common_classes(unit, before)
+        columns["angle_previous"] = pa.array(drift, from_pandas=True)
+    if head.bias is not None:
+        columns["bias"] = head.bias.astype(np.float64)
+    for split, values in collapse.items():
+        for name in {"self_duality", "nearest_centre"} & values.keys():
+            column = np.full(len(weight), np.nan)
+            column[values["classes"]] = np.array(values[name], dtype=np.float64)
+            columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
+    return parquet.from_columns(GEOMETRY, len(weight), UNNAMED.key_columns, columns)
 
 
 def angles_between_checkpoints(out: Path, run: str) -> list[float]:

@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dsi_cli.analysis.cache import key_of
@@ -127,10 +128,7 @@ class RunRows:
         elif table is schema.CURVES:
             rows = [row for row in self.curves if row["metric"] not in EXTRA]
         elif table is schema.GEOMETRY:
-            found = geometry.geometry_rows(
-                self.records, self.plan.head_of, evaluations.collapse
-            )
-            tables = [found]
+            tables = [self._geometry()]
         elif table is schema.TYPICALITY:
             for record in self.records:
                 rows += evaluations.typicality_rows(record)
@@ -141,6 +139,51 @@ class RunRows:
             of_run = phases.phase_rows(self.curves, self.main_reference, self.by_class)
             rows = [{"run": self.run.name} | row for row in of_run]
         return pa.concat_tables([parquet.from_rows(table, rows), *tables])
+
+    @cached_property
+    def geometry_keys(self) -> dict[str, str]:
+        """The key of the rows of each head in the geometry table, by its path, in the
+        order of the rows.
+        """
+        keys: dict[str, str] = {}
+        before = None
+        for record in self.records:
+            head = self.plan.head_key(record)
+            if head is not None:
+                evaluations = self.plan.evaluations.keys(record)
+                keys[record.path] = key_of("geometry", head, before, evaluations)
+                before = head
+        return keys
+
+    def _geometry(self) -> pa.Table:
+        """Return the rows of the geometry table; those of an earlier call stay if the
+        checkpoint and the one before it are the same.
+        """
+        keys, earlier = self.geometry_keys, self._earlier_geometry()
+        return geometry.geometry_rows(
+            [record for record in self.records if record.path in keys],
+            self.plan.head_of,
+            self.plan.evaluations.collapse,
+            lambda record: earlier.get(keys[record.path]),
+        )
+
+    def _earlier_geometry(self) -> dict[str, pa.Table]:
+        """Return the rows of each checkpoint in the stored geometry table, by key."""
+        out, run = self.plan.out, self.run.name
+        options = layout.earlier_options(out, schema.GEOMETRY)
+        keys = options.get("parts", {}).get(run, [])
+        with suppress(OutputError):
+            rows = layout.read_table(out, schema.GEOMETRY, run)
+            if not rows.schema.equals(parquet.from_rows(schema.GEOMETRY, []).schema):
+                return {}
+            # The rows of a checkpoint begin with the first class.
+            starts = np.flatnonzero(rows["class_index"].to_numpy() == 0).tolist()
+            lengths = np.diff([*starts, len(rows)]).tolist()
+            if len(starts) == len(keys):
+                parts = zip(starts, lengths, strict=True)
+                of_checkpoints = [rows.slice(*part) for part in parts]
+                return dict(zip(keys, of_checkpoints, strict=True))
+        return {}
 
     def _named(self, part: Callable[[EpochRows], pa.Table]) -> list[pa.Table]:
         """Return a part of the rows of each checkpoint, with its run and epoch."""
@@ -177,7 +220,12 @@ def write_tables(
     for table in TOP_TABLES:
         keys = {name: key_of(run.key, table.path) for name, run in by_name.items()}
         rows = {name: partial(run.rows, table) for name, run in by_name.items()}
-        more = options.get(table, {})
+        more = dict(options.get(table, {}))
+        if table is schema.GEOMETRY:
+            parts = {
+                name: [*run.geometry_keys.values()] for name, run in by_name.items()
+            }
+            more["parts"] = parts | dict.fromkeys(plan.replaced)
         is_changed |= write_table(plan.out, table, keys, rows, plan.replaced, more)
     return is_changed
 
