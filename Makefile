@@ -85,10 +85,10 @@ bench-phases: $(READY)  ## how often phases are claimed and their intervals hold
 bench-seeds: $(READY)  ## how often intervals over seeds, classes and clusters hold, on simulated networks; writes benchmarks/results/seeds.md
 	$(BIN)/python -m benchmarks.seeds
 
-OLDEST_TOOLS := pytest pytest-xdist h5py hypothesis playwright safetensors scikit-image scikit-learn
+OLDEST_TOOLS := pytest pytest-xdist h5py hypothesis playwright safetensors scikit-image scikit-learn tensorboard
 OLDEST_TESTS := $(addprefix tests/, analysis cli engines figures labels metrics predictions queries report store test_api.py test_similarity.py wordnet) dsi_cli
-# The doctests of the package want every module; these three want an extra, which the oldest set does not have.
-OLDEST_LACKS := $(addprefix --ignore=dsi_cli/, callbacks/huggingface.py callbacks/lightning.py checkpoints/child_process/onnx_model.py tracking/__init__.py)
+# The doctests of the package want every module; these want an extra, which the oldest set does not have.
+OLDEST_LACKS := $(addprefix --ignore=dsi_cli/, callbacks/huggingface.py callbacks/lightning.py checkpoints/child_process/onnx_model.py)
 
 INPUTS ?= 20000
 SEED ?= 1
