@@ -5,7 +5,7 @@ This module reads the values of ``--log-to``, a tracker and a target in it, befo
 work begins. It imports no heavy package, so that ``--help`` is fast.
 
 - ``points``: the logged values by run, epoch and name, from the tables
-- ``tensorboard``, ``wandb``, ``mlflow``: one module per tracker with a function
+- ``tensorboard``, ``wandb``, ``trackio``, ``mlflow``: one module per tracker with a function
   ``send``, which may be called repeatedly
 
 To add a tracker, add a line to `TRACKERS`, a module with its name to this package, and
@@ -45,6 +45,7 @@ TRACKERS = (
         False,
         "Weights & Biases, offline unless WANDB_MODE is online; project dsi",
     ),
+    Tracker("trackio", "PROJECT", False, "Trackio's local store; project dsi"),
     Tracker(
         "mlflow",
         "URI",
@@ -59,7 +60,7 @@ def form(tracker: Tracker) -> str:
     """Return the form of ``--log-to``'s value for a tracker.
 
     >>> [form(tracker) for tracker in TRACKERS]
-    ['tensorboard:DIR', 'wandb[:PROJECT]', 'mlflow[:URI]']
+    ['tensorboard:DIR', 'wandb[:PROJECT]', 'trackio[:PROJECT]', 'mlflow[:URI]']
     """
     if tracker.needs_target:
         return f"{tracker.name}:{tracker.target}"
