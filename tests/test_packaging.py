@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 
@@ -111,13 +110,27 @@ def test_readme_with_an_address_has_absolute_links_only(wheel):
     assert "https://host.example/dsi/blob/main/CONTRIBUTING.md" in targets
 
 
+def test_two_builds_are_the_same_bytes(built, wheel, tmp_path):
+    """Of a copy of the files, with other times of change."""
+    copy = shutil.copytree(built / f"dsi_cli-{__version__}", tmp_path / "copy")
+    for path in copy.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    hatch = [sys.executable, "-m", "hatchling", "build", "-d", tmp_path / "dist"]
+    subprocess.run(hatch, cwd=copy, check=True, capture_output=True)
+    first = {path.name: path.read_bytes() for path in built.iterdir() if path.is_file()}
+    again = {path.name: path.read_bytes() for path in (tmp_path / "dist").iterdir()}
+    assert sorted(again) == sorted(first)
+    assert again == first
+
+
 @pytest.fixture(scope="module")
 def clean(wheel, tmp_path_factory):
     """Return the programs of a new virtual environment with the wheel and what pip
-    fetches for it: nothing of this one.
+    fetches for it: nothing of this one. RELEASE_PYTHON may name another Python.
     """
     folder = tmp_path_factory.mktemp("clean") / "venv"
-    venv.create(folder, with_pip=True)
+    python = os.environ.get("RELEASE_PYTHON", sys.executable)
+    subprocess.run([python, "-m", "venv", folder], check=True)
     install(folder, str(wheel))
     return folder / "bin"
 
@@ -139,8 +152,9 @@ def test_the_wheel_works_in_a_clean_environment_away_from_the_source(clean, tmp_
 
 
 @pytest.mark.slow
-def test_getting_started_works_in_a_clean_environment(clean, tmp_path):
-    page = ROOT / "docs/index.md"
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_getting_started_works_in_a_clean_environment(name, clean, tmp_path):
+    page = ROOT / name
     assert {"dsi scan ckpts/", "dsi analyze ckpts/ --labels cifar100"} <= set(
         commands(page)
     )
