@@ -161,12 +161,8 @@ class Tracker:
         scratch = Path(tempfile.gettempdir())
         self._plan = RowsPlan.make(labels, [self._source], OPTIONS, scratch)
 
-    def weight(self, model: Any) -> NDArray[np.float32]:
-        """Return the current weight ``(classes, features)`` of the classifier;
-        parameters and errors as in `start`.
-        """
-        if self._plan is None:
-            self.start(model)
+    def _weight(self, model: Any) -> NDArray[np.float32]:
+        """Return the current weight ``(classes, features)`` of the classifier."""
         if _is_weight(model):
             return _array(model)
         content = _content(model)
@@ -237,7 +233,7 @@ class Tracker:
             threadpool_limits(limits=1, user_api="blas"),
             self._guarded(*names, is_first=is_first),
         ):
-            values = self._values(HeadParameters(self.weight(model)), evaluations)
+            values = self._values(HeadParameters(self._weight(model)), evaluations)
         for name, reason in self.reasons.items():
             if reason not in self._logged:
                 self._logged.add(reason)

@@ -32,27 +32,15 @@ class Tracker(NamedTuple):
     # in this package
     name: str
     target: str  # the placeholder for the text after the colon of ``--log-to``
-    needs_target: bool
-    meaning: str
+    needs_target: bool = False
     plugin: plugins.Plugin | None = None
 
 
 TRACKERS = (
-    Tracker("tensorboard", "DIR", True, "event files, a folder a run"),
-    Tracker(
-        "wandb",
-        "PROJECT",
-        False,
-        "Weights & Biases, offline unless WANDB_MODE is online; project dsi",
-    ),
-    Tracker("trackio", "PROJECT", False, "Trackio's local store; project dsi"),
-    Tracker(
-        "mlflow",
-        "URI",
-        False,
-        "a local store unless the URI or MLFLOW_TRACKING_URI names another;"
-        " experiment dsi",
-    ),
+    Tracker("tensorboard", "DIR", needs_target=True),
+    Tracker("wandb", "PROJECT"),
+    Tracker("trackio", "PROJECT"),
+    Tracker("mlflow", "URI"),
 )
 
 
@@ -142,7 +130,7 @@ def destination(text: str) -> Destination:
     tracker = next((tracker for tracker in TRACKERS if tracker.name == name), None)
     plugin = None if tracker else plugins.load(plugins.TRACKERS).get(name)
     if plugin is not None:
-        return Destination(Tracker(name, "TARGET", False, "", plugin), target or None)
+        return Destination(Tracker(name, "TARGET", plugin=plugin), target or None)
     if tracker is None:
         message = (
             f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is not one of"
