@@ -9,7 +9,7 @@ INSTALLED := $(BIN)/.dsi-installed
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest release-check check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects fuzz clean
 
 demo: $(INSTALLED)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -37,6 +37,14 @@ test-oldest:  ## what needs no images, with the oldest allowed dependencies, in 
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable . $(OLDEST_TOOLS)
 	.venv-oldest/bin/python -m pip check
 	.venv-oldest/bin/python -m pytest -m "not slow" -n auto --dist loadfile $(OLDEST_TESTS) $(OLDEST_LACKS)
+
+PYTHONS ?= python3
+
+release-check: $(READY)  ## two equal builds; the wheel, pip check, the demo and README in a clean environment of each of PYTHONS
+	@for python in $(PYTHONS); do \
+		echo "Release check with $$python"; \
+		RELEASE_PYTHON=$$python $(BIN)/python -m pytest tests/test_packaging.py || exit 1; \
+	done
 
 check: $(READY)  ## lint, format, types, import contracts, complexity, size, docstrings, prose
 	$(BIN)/python -m ruff check .
@@ -85,10 +93,10 @@ bench-phases: $(READY)  ## how often phases are claimed and their intervals hold
 bench-seeds: $(READY)  ## how often intervals over seeds, classes and clusters hold, on simulated networks; writes benchmarks/results/seeds.md
 	$(BIN)/python -m benchmarks.seeds
 
-OLDEST_TOOLS := pytest pytest-xdist h5py hypothesis playwright safetensors scikit-image scikit-learn
+OLDEST_TOOLS := pytest pytest-xdist h5py hypothesis playwright safetensors scikit-image scikit-learn tensorboard
 OLDEST_TESTS := $(addprefix tests/, analysis cli engines figures labels metrics predictions queries report store test_api.py test_similarity.py wordnet) dsi_cli
-# The doctests of the package want every module; these three want an extra, which the oldest set does not have.
-OLDEST_LACKS := $(addprefix --ignore=dsi_cli/, callbacks/huggingface.py callbacks/lightning.py checkpoints/child_process/onnx_model.py tracking/__init__.py)
+# The doctests of the package want every module; these want an extra, which the oldest set does not have.
+OLDEST_LACKS := $(addprefix --ignore=dsi_cli/, callbacks/huggingface.py callbacks/lightning.py checkpoints/child_process/onnx_model.py)
 
 INPUTS ?= 20000
 SEED ?= 1

@@ -413,8 +413,8 @@ def log_curves(
     Parameters
     ----------
     out : the output folder, or its URL.
-    log_to : ``tensorboard:DIR``, ``wandb``, ``wandb:PROJECT``, ``mlflow`` or
-        ``mlflow:URI``.
+    log_to : ``tensorboard:DIR``, ``wandb``, ``wandb:PROJECT``, ``trackio``,
+        ``trackio:PROJECT``, ``mlflow``, ``mlflow:URI``, or ``NAME:TARGET`` of a plug-in.
     run : the name of the run to log; all runs if None.
     all_curves : bool, whether to log every row of the curves tables, too.
 

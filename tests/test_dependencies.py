@@ -28,9 +28,9 @@ NOT_IMPORTED = {
     "sqlalchemy": "imported by MLflow's local store",
     "alembic": "imported by MLflow's local store",
 }
-EITHER = {"pytorch_lightning", "click"}
-"""Another name of Lightning, which is imported if it is there; and what Typer brings
-and hands out.
+EITHER = {"pytorch_lightning", "click", "keras"}
+"""Another name of Lightning, which is imported if it is there; what Typer brings and
+hands out; and what the user of a callback has imported.
 """
 ARRAYS = {
     "numpy",

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-import venv
 import zipfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import nbformat
@@ -111,13 +111,27 @@ def test_readme_with_an_address_has_absolute_links_only(wheel):
     assert "https://host.example/dsi/blob/main/CONTRIBUTING.md" in targets
 
 
+def test_two_builds_are_the_same_bytes(built, wheel, tmp_path):
+    """Of a copy of the files, with other times of change."""
+    copy = shutil.copytree(built / f"dsi_cli-{__version__}", tmp_path / "copy")
+    for path in copy.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    hatch = [sys.executable, "-m", "hatchling", "build", "-d", tmp_path / "dist"]
+    subprocess.run(hatch, cwd=copy, check=True, capture_output=True)
+    first = {path.name: path.read_bytes() for path in built.iterdir() if path.is_file()}
+    again = {path.name: path.read_bytes() for path in (tmp_path / "dist").iterdir()}
+    assert sorted(again) == sorted(first)
+    assert again == first
+
+
 @pytest.fixture(scope="module")
 def clean(wheel, tmp_path_factory):
     """Return the programs of a new virtual environment with the wheel and what pip
-    fetches for it: nothing of this one.
+    fetches for it: nothing of this one. RELEASE_PYTHON may name another Python.
     """
     folder = tmp_path_factory.mktemp("clean") / "venv"
-    venv.create(folder, with_pip=True)
+    python = os.environ.get("RELEASE_PYTHON", sys.executable)
+    subprocess.run([python, "-m", "venv", folder], check=True)
     install(folder, str(wheel))
     return folder / "bin"
 
@@ -139,8 +153,9 @@ def test_the_wheel_works_in_a_clean_environment_away_from_the_source(clean, tmp_
 
 
 @pytest.mark.slow
-def test_getting_started_works_in_a_clean_environment(clean, tmp_path):
-    page = ROOT / "docs/index.md"
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_getting_started_works_in_a_clean_environment(name, clean, tmp_path):
+    page = ROOT / name
     assert {"dsi scan ckpts/", "dsi analyze ckpts/ --labels cifar100"} <= set(
         commands(page)
     )
@@ -195,21 +210,29 @@ def printed(command, folder, environment=None):
     return ended.stdout
 
 
-def test_every_shipped_thing_that_is_no_code_has_a_licence_on_the_page():
+def test_every_shipped_file_that_is_no_code_or_text_has_a_licence_on_the_page(built):
     page = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
-    code = {".py", ".pyc", ".typed"}
-    others = {
-        path.relative_to(ROOT / "dsi_cli")
-        for path in (ROOT / "dsi_cli").rglob("*")
-        if path.is_file()
-    }
-    places = {
-        path.parts[0]
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
+    listed = [text for cell in cells for text in re.findall("`([^`]+)`", cell)]
+    ours = {".py", ".pyc", ".typed", ".md", ".ipynb", ".toml", ".yml", ".css", ".bib"}
+    names = {".gitignore", "run", "Makefile", "LICENSE", "LICENSE-timm"}
+    names |= {"PKG-INFO", "CITATION.cff"}
+    source = built / f"dsi_cli-{__version__}"
+    others = [
+        path.relative_to(source).as_posix().removeprefix("dsi_cli/")
+        for path in source.rglob("*")
+        if path.is_file() and path.suffix not in ours and path.name not in names
+    ]
+    assert len(others) > 100
+    unlisted = [
+        path
         for path in others
-        if path.suffix not in code and "__pycache__" not in path.parts
-    }
-    assert places == {"demo", "labels", "report", "wordnet"}
-    assert [place for place in sorted(places) if f"`{place}/" not in page] == []
+        if not any(
+            path.startswith(text) if text.endswith("/") else fnmatchcase(path, text)
+            for text in listed
+        )
+    ]
+    assert unlisted == []
 
 
 def test_the_oldest_versions_are_the_lower_bounds():

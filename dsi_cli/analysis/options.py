@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dsi_cli import plugins
 from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.declaration import CACHE, declared_options
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
@@ -155,7 +156,9 @@ class Options(
                 code="no-reference",
             )
         for name in self.measures:
-            require_choice("measure", name, MEASURES, "unknown measure")
+            plugins.require_choice(
+                plugins.MEASURES, "measure", name, MEASURES, "unknown measure"
+            )
         for quantile in self.quantiles:
             if not 0 < quantile < 1:
                 message = f"quantiles takes numbers between 0 and 1; {quantile} is not"
@@ -196,7 +199,7 @@ class Options(
             "centred": self.centred,
             "pos": self.pos,
             "wordnet": self.wordnet,
-            "measures": list(self.measures),
+            "measures": [_measure_id(name) for name in self.measures],
             "quantiles": list(self.quantiles),
             "permutations": self.permutations,
             "draws": self.draws or 0,
@@ -303,3 +306,10 @@ def _with_local_files(group: Group) -> Group:
         else:
             local[declared.field] = download.localize(value, folder)
     return replace(group, **local)
+
+
+def _measure_id(name: str) -> str:
+    """Return the name of a measure, with the version of its package for a plug-in."""
+    if name in MEASURES:
+        return name
+    return plugins.load(plugins.MEASURES)[name].id

@@ -5,6 +5,7 @@ epoch.
   training loop needs nothing else
 - ``lightning``: `LightningCallback`, based on the tracker
 - ``huggingface``: `HuggingFaceCallback`, based on the tracker
+- ``keras``: `KerasCallback`, based on the tracker
 - ``counting``: computes confusion counts from validation data without disturbing the
   training
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsi_cli.callbacks.huggingface import HuggingFaceCallback
+    from dsi_cli.callbacks.keras import KerasCallback
     from dsi_cli.callbacks.lightning import LightningCallback
     from dsi_cli.callbacks.tracker import Tracker
 
@@ -27,9 +29,10 @@ _MODULES = {
     "Tracker": "dsi_cli.callbacks.tracker",
     "LightningCallback": "dsi_cli.callbacks.lightning",
     "HuggingFaceCallback": "dsi_cli.callbacks.huggingface",
+    "KerasCallback": "dsi_cli.callbacks.keras",
 }
 
-__all__ = ["HuggingFaceCallback", "LightningCallback", "Tracker"]
+__all__ = ["HuggingFaceCallback", "KerasCallback", "LightningCallback", "Tracker"]
 
 
 def __getattr__(name: str) -> Any:

@@ -109,7 +109,6 @@ class Tracker:
             self._labels = wordnet_matrix.resolve_label_list(source, wordnet=database)
         self._head_name = head
         self._all_curves = all_curves
-        self._head: Layer | None = None
         self._plan: RowsPlan | None = None
         self.reasons: dict[str, str] = {}
         self._logged: set[str] = set()
@@ -135,14 +134,11 @@ class Tracker:
             No classifier was found, or several candidates were; or the number of
             classes differs from the number of labels.
         """
-        if hasattr(model, "shape") and not hasattr(
-            model, "state_dict"
-        ):  # the weight itself
-            self._head = None
+        if _is_weight(model):
             shape, name = tuple(model.shape), "the weight"
         else:
-            self._head = self._find_head(_content(model))
-            shape, name = self._head.tensor.shape, self._head.full_name
+            head = self._find_head(_content(model))
+            shape, name = head.tensor.shape, head.full_name
         if len(shape) < 2 or shape[0] < 2:
             message = (
                 f"{name} has shape {shape}; similarity needs the weights of two classes"
@@ -165,20 +161,12 @@ class Tracker:
         scratch = Path(tempfile.gettempdir())
         self._plan = RowsPlan.make(labels, [self._source], OPTIONS, scratch)
 
-    def weight(self, model: Any) -> NDArray[np.float32]:
-        """Return the current weight ``(classes, features)`` of the classifier;
-        parameters and errors as in `start`.
-        """
-        if self._plan is None:
-            self.start(model)
-        if self._head is None:
+    def _weight(self, model: Any) -> NDArray[np.float32]:
+        """Return the current weight ``(classes, features)`` of the classifier."""
+        if _is_weight(model):
             return _array(model)
         content = _content(model)
-        if (
-            self._head.name not in content.tree
-        ):  # the model has another wrapper than at the start
-            self._head = self._find_head(content)
-        return head_weight.head_rows(self._head)
+        return head_weight.head_rows(self._find_head(content))
 
     def _find_head(self, content: CheckpointContent) -> Layer:
         groups = trainers.state_dicts(content.tree)
@@ -245,7 +233,7 @@ class Tracker:
             threadpool_limits(limits=1, user_api="blas"),
             self._guarded(*names, is_first=is_first),
         ):
-            values = self._values(HeadParameters(self.weight(model)), evaluations)
+            values = self._values(HeadParameters(self._weight(model)), evaluations)
         for name, reason in self.reasons.items():
             if reason not in self._logged:
                 self._logged.add(reason)
@@ -310,6 +298,10 @@ class Tracker:
                     " (later failures: Tracker.reasons)"
                 )
                 warnings.warn(message, stacklevel=4)
+
+
+def _is_weight(model: Any) -> bool:
+    return hasattr(model, "shape") and not hasattr(model, "state_dict")
 
 
 def _content(model: Any) -> CheckpointContent:

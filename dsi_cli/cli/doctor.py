@@ -45,6 +45,7 @@ EXTRAS = {
     "remote": "folders on S3, Google Cloud and the Hugging Face hub",
     "rsa": "results.to_rsatoolbox()",
     "tensorboard": "--log-to tensorboard, and curves from event files",
+    "trackio": "--log-to trackio",
     "transformers": "--model transformers:FOLDER, and a callback for its Trainer",
     "wandb": "--log-to wandb",
 }

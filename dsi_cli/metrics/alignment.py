@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dsi_cli.errors import UsageError, require_choice
+from dsi_cli import plugins
+from dsi_cli.errors import UsageError
 from dsi_cli.metrics import (
     DEFAULT_MEASURES,
     DISTANCES,
@@ -188,7 +189,9 @@ def alignments(
     """
     names = [which] if isinstance(which, str) else list(which)
     for name in names:
-        require_choice("measure", name, MEASURES)
+        plugins.require_choice(
+            plugins.MEASURES, "measure", name, MEASURES, "no measure"
+        )
     require_same_order(a, b)
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 2 or a.shape != b.shape or a.shape[0] != a.shape[1]:
@@ -363,7 +366,14 @@ class MatrixPair:
             difference = x - y
             difference += first.mean - second.mean
             return np.abs(difference, out=difference).mean(axis=-1)
-        return getattr(measures, name)(x, y)
+        if name in MEASURES:
+            return getattr(measures, name)(x, y)
+        plugin = plugins.load(plugins.MEASURES)[name]
+        rows = [
+            plugin.call(float, x + first.mean, row + second.mean)
+            for row in np.atleast_2d(y)
+        ]
+        return np.array(rows) if y.ndim > 1 else rows[0]
 
     def _exact_ssim(self) -> Alignment:
         """Return the value of ``ssim``, which has no exact chance level."""

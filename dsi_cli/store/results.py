@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from dsi_cli import similarity
@@ -87,6 +88,31 @@ class Results:
         return pd.concat(
             [table for table in tables if len(table)] or tables[:1], ignore_index=True
         )
+
+    def table(self, name: str) -> pa.Table:
+        """Return a table as an Arrow table, which Polars and DuckDB read without pandas.
+
+        Parameters
+        ----------
+        name : the name of a Parquet file in the folder, such as ``classes``. As in
+            `Results.curves`, ``curves`` has the rows of ``extra_curves``, too.
+
+        Raises
+        ------
+        UsageError
+            There is no such table (``unknown-table``).
+        """
+        known = {
+            table.path.removesuffix(".parquet"): table
+            for table in schema.TABLES
+            if table.path.endswith(".parquet")
+        }
+        require_choice("table", name, known)
+        table = layout.read_table(self.path, known[name], self._only)
+        if name != "curves":
+            return table
+        extra = layout.read_table(self.path, schema.EXTRA_CURVES, self._only)
+        return pa.concat_tables([table, extra], promote_options="permissive")
 
     phases = _frame(
         schema.PHASES,

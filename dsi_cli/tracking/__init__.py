@@ -5,11 +5,12 @@ This module reads the values of ``--log-to``, a tracker and a target in it, befo
 work begins. It imports no heavy package, so that ``--help`` is fast.
 
 - ``points``: the logged values by run, epoch and name, from the tables
-- ``tensorboard``, ``wandb``, ``mlflow``: one module per tracker with a function
+- ``tensorboard``, ``wandb``, ``trackio``, ``mlflow``: one module per tracker with a function
   ``send``, which may be called repeatedly
 
 To add a tracker, add a line to `TRACKERS`, a module with its name to this package, and
-an extra with its name to ``pyproject.toml``.
+an extra with its name to ``pyproject.toml``. Another package can add one as a plug-in
+(`dsi_cli.plugins`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from dsi_cli import plugins
 from dsi_cli.errors import UsageError, is_installed
 
 
@@ -30,25 +32,15 @@ class Tracker(NamedTuple):
     # in this package
     name: str
     target: str  # the placeholder for the text after the colon of ``--log-to``
-    needs_target: bool
-    meaning: str
+    needs_target: bool = False
+    plugin: plugins.Plugin | None = None
 
 
 TRACKERS = (
-    Tracker("tensorboard", "DIR", True, "event files, a folder a run"),
-    Tracker(
-        "wandb",
-        "PROJECT",
-        False,
-        "Weights & Biases, offline unless WANDB_MODE is online; project dsi",
-    ),
-    Tracker(
-        "mlflow",
-        "URI",
-        False,
-        "a local store unless the URI or MLFLOW_TRACKING_URI names another;"
-        " experiment dsi",
-    ),
+    Tracker("tensorboard", "DIR", needs_target=True),
+    Tracker("wandb", "PROJECT"),
+    Tracker("trackio", "PROJECT"),
+    Tracker("mlflow", "URI"),
 )
 
 
@@ -56,7 +48,7 @@ def form(tracker: Tracker) -> str:
     """Return the form of ``--log-to``'s value for a tracker.
 
     >>> [form(tracker) for tracker in TRACKERS]
-    ['tensorboard:DIR', 'wandb[:PROJECT]', 'mlflow[:URI]']
+    ['tensorboard:DIR', 'wandb[:PROJECT]', 'trackio[:PROJECT]', 'mlflow[:URI]']
     """
     if tracker.needs_target:
         return f"{tracker.name}:{tracker.target}"
@@ -94,9 +86,13 @@ class Destination(NamedTuple):
         from dsi_cli.tracking.points import points_of_results
 
         runs = points_of_results(Results(out), run, all_curves=all_curves)
+        plugin = self.tracker.plugin
         try:
-            module = import_module(f"dsi_cli.tracking.{self.tracker.name}")
-            place, next_step = module.send(runs, self.target)
+            if plugin is None:
+                module = import_module(f"dsi_cli.tracking.{self.tracker.name}")
+                place, next_step = module.send(runs, self.target)
+            else:
+                place, next_step = plugin.call(_two_texts, runs, self.target)
         except ImportError as error:
             if isinstance(error, ModuleNotFoundError):
                 raise _missing_package(self.tracker, error.name) from None
@@ -132,6 +128,9 @@ def destination(text: str) -> Destination:
     """
     name, _, target = str(text).partition(":")
     tracker = next((tracker for tracker in TRACKERS if tracker.name == name), None)
+    plugin = None if tracker else plugins.load(plugins.TRACKERS).get(name)
+    if plugin is not None:
+        return Destination(Tracker(name, "TARGET", plugin=plugin), target or None)
     if tracker is None:
         message = (
             f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is not one of"
@@ -147,6 +146,11 @@ def destination(text: str) -> Destination:
     if not is_installed(tracker.name):
         raise _missing_package(tracker, tracker.name)
     return Destination(tracker, target or None)
+
+
+def _two_texts(result: tuple[str, str]) -> tuple[str, str]:
+    place, next_step = result
+    return str(place), str(next_step)
 
 
 def _missing_package(tracker: Tracker, package: str | None) -> UsageError:

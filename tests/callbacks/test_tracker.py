@@ -218,11 +218,12 @@ def broken():
 
 def test_tracker_value_that_does_not_exist_has_the_reason(caplog):
     net, track = network(), Tracker()
+    weight = net.fc.weight.detach().numpy()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             values = track(net, np.eye(CLASSES, dtype=int))
     assert values == {
-        "dsi/max_wsi": pytest.approx(expected(track.weight(net))["dsi/max_wsi"]),
+        "dsi/max_wsi": pytest.approx(expected(weight)["dsi/max_wsi"]),
         "dsi/accuracy": 1.0,
     }
     assert set(track.reasons) == {"agreement", "widm", "nidm"}
@@ -249,11 +250,21 @@ def test_tracker_all_curves_adds_the_rows_of_the_tables(tmp_path):
     assert values == pytest.approx(values | {name: analysed[name] for name in common})
 
 
-def test_callbacks_has_three_names_and_no_other():
+def test_tracker_of_copied_weights_reads_those_of_each_call():
+    """Other frameworks return new arrays after each epoch."""
+    track = Tracker(LABELS)
+    for seed in range(2):
+        weight = np.random.default_rng(seed).normal(size=(CLASSES, 6))
+        values = track({"fc.weight": weight.astype(np.float32)})
+        assert values == pytest.approx(expected(weight.astype(np.float32)))
+
+
+def test_callbacks_has_four_names_and_no_other():
     import dsi_cli.callbacks
 
     assert dir(dsi_cli.callbacks) == [
         "HuggingFaceCallback",
+        "KerasCallback",
         "LightningCallback",
         "Tracker",
     ]

@@ -319,8 +319,8 @@ def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
         (
             "--log-to paper",
             (
-                "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper'"
-                " is not one of these"
+                "--log-to takes tensorboard:DIR, wandb[:PROJECT], trackio[:PROJECT],"
+                " mlflow[:URI]; 'paper' is not one of these"
             ),
         ),
         (

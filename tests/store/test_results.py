@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.errors import raises
 from helpers.oracles_testset import confusion
 from helpers.outputs import ANIMALS, heads, save_head
 from numpy.testing import assert_array_equal
@@ -230,3 +231,28 @@ def test_the_answers_of_an_earlier_save_are_read_by_its_step(tmp_path):
         ),
     ):
         run.confusion(1, step=77)
+
+
+@pytest.mark.parametrize("name", ["curves", "classes", "checkpoints", "facts"])
+def test_table_has_the_rows_of_the_frame_for_polars_and_duckdb(name, of_two):
+    polars, duckdb = (
+        pytest.importorskip(package, reason="reads Arrow tables")
+        for package in ("polars", "duckdb")
+    )
+    results, _ = of_two
+    runs = [results, results[results.names[0]]]
+    for one in runs:
+        table_, frame = one.table(name), getattr(one, name)
+        assert table_.column_names == list(frame)
+        pd.testing.assert_frame_equal(
+            table_.to_pandas(), frame, check_dtype=False, check_column_type=False
+        )
+        assert hasattr(table_, "__arrow_c_stream__")
+        assert polars.DataFrame(table_)["run"].to_list() == frame["run"].to_list()
+        counted = duckdb.sql("SELECT count(*) FROM table_").fetchall()
+        assert counted == [(len(frame),)]
+
+
+def test_table_of_an_unknown_name_raises_unknown_table(of_two):
+    with raises("unknown-table", UsageError, table="curve"):
+        of_two[0].table("curve")

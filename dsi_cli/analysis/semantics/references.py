@@ -4,7 +4,8 @@ taxonomy, and matrix files.
 ``path``, ``wup`` and ``lch`` use the taxonomy of ``--taxonomy``, or else WordNet's
 nouns or what ``--pos`` and ``--wordnet`` select. ``wordnet:path`` always uses WordNet.
 ``res:FILE``, ``lin:FILE`` and ``jcn:FILE`` need an information content file. Everything
-else is the file of a matrix, such as human similarity judgements or text embeddings:
+else is a plug-in (`dsi_cli.plugins`), or the file of a matrix, such as human similarity
+judgements or text embeddings:
 
 - CSV: a header of names, and a first column of names, as ``dsi export`` writes, or
   none; or only numbers, in class order.
@@ -21,12 +22,14 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli import plugins
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import SCSM, EpochMatrix
 from dsi_cli.analysis.semantics.hierarchy import (
@@ -117,6 +120,11 @@ def read_matrix(path: Path) -> ReferenceMatrix:
     except (ValueError, TypeError, OutputError) as error:
         message = f"the reference {path} is not a matrix of numbers: {error}"
         raise UsageError(message, code="invalid-reference", path=str(path)) from None
+    return _matrix(path, values, names)
+
+
+def _matrix(path: Path, values: Values, names: Names) -> ReferenceMatrix:
+    """Return the matrix with these values; errors as `read_matrix`."""
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         message = (
             f"the reference {path} is {_size(values.shape)}; expected a square matrix,"
@@ -398,11 +406,23 @@ def _open_reference(
             file.name,
             is_matrix=True,
         )
+    plugin = plugins.load(plugins.REFERENCES).get(spec)
+    if plugin is not None:
+        return ReferenceSource(
+            spec, plugin.id, partial(_of_plugin, plugin), spec, is_matrix=True
+        )
     message = (
         f"no reference {spec!r}: expected"
         f" {EXPECTED}{suggestion(spec, measures.BY_TAXONOMY)}"
     )
     raise UsageError(message, code="unknown-reference", reference=spec)
+
+
+def _of_plugin(plugin: plugins.Plugin, labels: ClassLabels) -> Values:
+    """Return the matrix of a plug-in, which gets the names of the classes."""
+    names = [entry.label for entry in labels.resolutions]
+    values = plugin.call(partial(np.array, dtype=np.float64), names)
+    return _matrix(Path(plugin.name), values, None).for_labels(labels)
 
 
 def _of_taxonomy(

@@ -53,6 +53,7 @@ _PACKAGES = {
     "flax_msgpack": ("msgpack", "jax"),
     "orbax_folder": ("tensorstore", "jax"),
     "event_file": ("tensorboard", "tensorboard"),
+    "plugin": ("dsi_cli", ""),
 }
 """The package that each reader needs, and the extra that installs it."""
 _NO_PLUGINS = {

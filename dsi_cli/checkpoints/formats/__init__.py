@@ -22,6 +22,7 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from dsi_cli import plugins
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -305,13 +306,21 @@ def _format_of_head(head: bytes) -> Format | None:
     )
 
 
+def plugin_format(head: bytes) -> Format | None:
+    """Return the format of a plug-in whose files begin with these bytes, or None."""
+    for plugin in plugins.load(plugins.FORMATS).values():
+        if head.startswith(plugin.content.MAGIC):
+            return Format(plugin.name, "plugin")
+    return None
+
+
 def _recognise(source: RandomAccessFile) -> tuple[Format | None, Any]:
     """Return the format of a file, or None if it has none, and the file or the zip
     archive in it.
     """
     head = source.head(16)
     if not head.startswith(_ZIP):
-        return _format_of_head(head), source
+        return _format_of_head(head) or plugin_format(head), source
     from dsi_cli.checkpoints.formats.zip_archive import Archive
 
     archive = Archive(source)
