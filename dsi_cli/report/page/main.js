@@ -178,7 +178,7 @@ async function showSmallMatrices() {
   if (shown !== `${state.run} ${state.epoch} ${maps.order().name}`) return;
   byId("small-matrices").replaceChildren(...nodes);
   const legend = element("div", { class: "rank-legend" },
-    faint("One cell per pair of classes: less similar half"), colourBar(), faint("rank 1, the most similar pair"));
+    faint("Each cell is a pair: less similar half"), colourBar(), faint("rank 1, the most similar"));
   byId("small-legend").replaceChildren(...(nodes.length ? [legend] : []));
 }
 

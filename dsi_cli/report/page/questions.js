@@ -115,7 +115,6 @@ function questions(quantity) {
           title: `Mistakes by ${reference} (WIDM)`, isLarge: true, phasesOf: ({ curve }) => curve.startsWith("widm test"),
         }),
         sai(`the mistakes with ${reference}`, (series) => series.isMain && series.of === `${mistakesOf(series)},scsm`),
-        chart("severity"),
       ],
     },
   ];
@@ -130,13 +129,12 @@ function remainingCharts(quantity, used) {
   return names.flatMap((name) => {
     const curves = curvesOf(quantity, name, (series) => !used.has(series));
     const kindOf = ({ series }) => series.label.replace(`, ${series.split}`, "");
-    return [...new Set(curves.map(kindOf))].map((kind) => {
+    const kinds = [...new Set(curves.map(kindOf))];
+    return kinds.map((kind) => {
       const { panel } = curves[0];
       const ofKind = curves.filter((curve) => kindOf(curve) === kind);
       if (name === "sai") return chartOf(quantity, `${quantity.title}: ${kind}`, quantity.axis, ofKind);
-      const hasTitle = kind.toLowerCase().startsWith(panel.title.toLowerCase());
-      const title = hasTitle ? `${kind[0].toUpperCase()}${kind.slice(1)}` : `${panel.title}: ${kind}`;
-      return chartOf(quantity, title, panel.axis, ofKind);
+      return chartOf(quantity, kinds.length === 1 ? panel.title : `${panel.title}: ${kind}`, panel.axis, ofKind);
     });
   });
 }
@@ -164,12 +162,13 @@ function tilePoint(quantity, run, epoch) {
   if (k < 0) return null;
   const { series } = curve;
   const { isExcess } = quantity;
-  const [low, high, z] = [series.low, series.high, series.z].map((values) => values?.[k] ?? null);
+  const [low, high, z, chance] = [series.low, series.high, series.z, series.chance].map((values) => values?.[k] ?? null);
   const value = formatNumber((isExcess ? series.excess : series.value)[k], 2);
   const hasInterval = isExcess && low != null && high != null;
   let verdict = z > -DATA.min_z ? "within chance" : "below chance";
   if (z >= DATA.min_z && !(hasInterval && low <= 0)) verdict = "above chance";
-  const interval = hasInterval ? `${formatNumber(low, 2)} to ${formatNumber(high, 2)}` : "";
+  let interval = hasInterval ? `${formatNumber(low, 2)} to ${formatNumber(high, 2)}` : "";
+  if (!isExcess && chance != null) interval = `chance ${formatNumber(chance, 2)}`;
   return { epoch: series.epochs[k], value, verdict: z == null ? "" : verdict, interval };
 }
 
