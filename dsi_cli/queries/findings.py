@@ -584,7 +584,7 @@ def _highest(networks: Sequence[Network]) -> tuple[RunFindings, str]:
     text = f"{peak.value:.2f}"
     if len(run.epochs) > 1:
         text += f" at epoch {peak.epoch}"
-    text += " (0 is chance, 1 is perfect"
+    text += " (0 is chance, 1 is the same"
     if peak.low is not None and peak.high is not None:
         text += f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
     return run, f"{text})"

@@ -142,7 +142,7 @@ def _panel(
 ) -> dict[str, Any]:
     axis = curve.axis_title(comparison.measures[0], comparison.split)
     if curve.is_excess:
-        axis += ": 0 is chance, 1 is perfect"
+        axis += ": 0 is chance, 1 is the same"
     lines = []
     of_curve = bands[bands["curve"] == curve.name]
     for group, rows in of_curve.groupby("group", sort=False):

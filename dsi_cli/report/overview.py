@@ -146,8 +146,8 @@ def _range(numbers: Sequence[int], noun: str) -> str:
 SCALES = {
     AGREEMENT: "0 is chance, 1 is the same as {reference}",
     "max_wsi": "cosine with the nearest 5 % of classes",
-    "nidm": "classes farther than a mistake{chance}",
-    "widm": "classes farther than a mistake{chance}",
+    "nidm": "classes beyond the mistake{chance}",
+    "widm": "classes beyond the mistake{chance}",
 }
 """The quantity of each tile, with one line on its scale."""
 YARDSTICK = (

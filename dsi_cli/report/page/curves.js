@@ -77,10 +77,13 @@ function legendItem(line) {
 /** Return the values of lines at the cursor as text next to their points, moved apart where they would overlap. */
 function cursorLabels(shown, scale) {
   if (shown.length * LABEL_HEIGHT > scale.bottom - scale.top) return [];
+  const half = (scale.right - scale.left) / 2;
   const labels = shown.map(({ line, k }) => {
     const x = scale.x(line.x[k]);
-    const isRight = x > (scale.left + scale.right) / 2;
-    return { text: readingOf(line, k), colour: line.colour, x: x + (isRight ? -10 : 10), y: scale.y(line.value[k]), isRight };
+    const isRight = x > scale.left + half;
+    const reading = readingOf(line, k);
+    const text = textWidth(reading) + 10 > half ? valueText(line, line.value[k]) : reading;
+    return { text, colour: line.colour, x: x + (isRight ? -10 : 10), y: scale.y(line.value[k]), isRight };
   });
   return movedApart(labels, scale.bottom).map(({ text, colour, x, y, isRight }) => svgElement("text",
     { class: `cursor-label ${colour}`, x, y: y + 4, "text-anchor": isRight ? "end" : "start" }, text));
