@@ -31,7 +31,7 @@ from dsi_cli.figures.style import (
 IMAGES = Path(__file__).parent / "images"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
-DOTS_PER_INCH, COLOURS, MAX_BYTES = 200, 96, 200_000
+DOTS_PER_INCH, COLOURS, MAX_BYTES = 200, 192, 200_000
 
 
 class Picture(NamedTuple):
@@ -60,6 +60,7 @@ PICTURES = (
     Picture("dendrogram", FigureOptions((CNN,))),
 )
 ALIGNMENT = PICTURES[0].path
+MAPS = ("heatmaps", "dendrogram", "scatter")  # in the colours of `map_palette`
 
 
 def map_palette() -> Image.Image:
@@ -192,7 +193,7 @@ def main(out: Path, planted: Path) -> None:
             figure.savefig(buffer, dpi=DOTS_PER_INCH)
         with Image.open(buffer) as image:
             pixels = image.convert("RGB")
-        palette = map_palette() if picture.name in ("heatmaps", "dendrogram") else None
+        palette = map_palette() if picture.name in MAPS else None
         pixels.quantize(COLOURS, palette=palette, dither=Image.Dither.NONE).save(
             picture.path, optimize=True
         )
