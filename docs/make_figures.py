@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from PIL import Image
@@ -21,6 +20,7 @@ from PIL import Image
 from dsi_cli import open_results
 from dsi_cli.figures.catalogue import FigureOptions, figure_spec
 from dsi_cli.figures.style import (
+    GROUP_COLOURS,
     NEGATIVE_COLOURS,
     NO_VALUE,
     POSITIVE_COLOURS,
@@ -31,7 +31,7 @@ from dsi_cli.figures.style import (
 IMAGES = Path(__file__).parent / "images"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
-DOTS_PER_INCH, COLOURS, MAX_BYTES = 200, 96, 200_000
+DOTS_PER_INCH, COLOURS, MAX_BYTES = 200, 192, 200_000
 
 
 class Picture(NamedTuple):
@@ -60,6 +60,7 @@ PICTURES = (
     Picture("dendrogram", FigureOptions((CNN,))),
 )
 ALIGNMENT = PICTURES[0].path
+MAPS = ("heatmaps", "dendrogram", "scatter")  # in the colours of `map_palette`
 
 
 def map_palette() -> Image.Image:
@@ -72,17 +73,15 @@ def map_palette() -> Image.Image:
         for colours in (POSITIVE_COLOURS, NEGATIVE_COLOURS)
     ]
     greys = np.repeat(np.linspace(0, 1, 32)[:, None], 3, axis=1)
-    colours = np.vstack(
-        [*maps, mpl.colormaps["tab20"](range(20))[:, :3], [to_rgb(NO_VALUE)], greys]
-    )
+    colours = np.vstack([*maps, list(map(to_rgb, (*GROUP_COLOURS, NO_VALUE))), greys])
     image = Image.new("P", (1, 1))
     image.putpalette(np.round(255 * colours).astype(np.uint8).tobytes())
     return image
 
 
 NUMBERED = [
-    *(".headline", ".suspects", ".tiles"),
-    *("#hero", "#small-matrices", ".limits"),
+    *(".headline", "#hero", ".tiles"),
+    *("#small-matrices", ".suspects", ".limits"),
 ]
 """The parts of the first screen, which docs/report.md explains by number."""
 ADD_NUMBERS = """parts => parts.forEach((part, index) => {
@@ -194,7 +193,7 @@ def main(out: Path, planted: Path) -> None:
             figure.savefig(buffer, dpi=DOTS_PER_INCH)
         with Image.open(buffer) as image:
             pixels = image.convert("RGB")
-        palette = map_palette() if picture.name in ("heatmaps", "dendrogram") else None
+        palette = map_palette() if picture.name in MAPS else None
         pixels.quantize(COLOURS, palette=palette, dither=Image.Dither.NONE).save(
             picture.path, optimize=True
         )

@@ -250,7 +250,7 @@ def _band_handles(figure: Figure) -> dict[str, Any]:
     areas = {area.get_gid() for axes in figure.axes for area in axes.collections}
     handles: dict[str, Any] = {}
     if "interval" in areas:
-        handles["95 % CI"] = Patch(color=COLOURS[0], alpha=0.25, linewidth=0)
+        handles["95 % CI"] = Patch(color="#555555", alpha=0.25, linewidth=0)
     if "phase" in areas:
         handles |= {
             name: Patch(color="#555555", alpha=tint, linewidth=0)

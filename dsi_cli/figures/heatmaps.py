@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales
 from dsi_cli.figures.catalogue import FigureOptions
-from dsi_cli.figures.style import NO_VALUE, Style
+from dsi_cli.figures.style import GROUP_COLOURS, NO_VALUE, Style
 from dsi_cli.queries import epoch_sampling, matrices, run_classes
 from dsi_cli.queries.matrices import MatrixFrames, Values
 from dsi_cli.queries.run_classes import ClassGroup, Order
@@ -250,7 +249,8 @@ def group_colours(layouts: Sequence[ClassLayout]) -> dict[str, Any]:
     """Return a colour for each group of classes, by name."""
     names = dict.fromkeys(group.name for layout in layouts for group in layout.groups)
     return {
-        name: mpl.colormaps["tab20"](index % 20) for index, name in enumerate(names)
+        name: GROUP_COLOURS[index % len(GROUP_COLOURS)]
+        for index, name in enumerate(names)
     }
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.heatmaps import frames_at_epochs, short_name
-from dsi_cli.figures.style import CHANCE, COLOURS, POSITIVE_COLOURS
+from dsi_cli.figures.style import CHANCE, NEGATIVE_COLOURS, POSITIVE_COLOURS
 from dsi_cli.queries import matrices
 from dsi_cli.queries.matrices import MatrixFrames
 from dsi_cli.queries.run_classes import class_names
@@ -102,8 +102,9 @@ def draw_pairs(axes: Axes, pairs: pd.DataFrame) -> None:
     axes.plot((medians.index + 0.5) / 10, medians, color="black", label="median")
     of_difference = (pairs["reference"] - pairs["network"]).sort_values(kind="stable")
     most = min(OUTLIERS, number // 2)
-    _name(axes, pairs.loc[of_difference.index[:most]], 0.3, "left", COLOURS[1])
-    _name(axes, pairs.loc[of_difference.index[::-1][:most]], 0.7, "right", COLOURS[0])
+    near, far = of_difference.index[:most], of_difference.index[::-1][:most]
+    _name(axes, pairs.loc[near], 0.3, "left", POSITIVE_COLOURS[7])
+    _name(axes, pairs.loc[far], 0.7, "right", NEGATIVE_COLOURS[6])
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     # Both axes show percentiles. Their ticks are ranks at round numbers.
     step = max(1, int(float(f"{number / 4:.0e}")))

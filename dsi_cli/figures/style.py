@@ -22,6 +22,13 @@ DOTS_PER_INCH = {"screen": 200, "paper": 300}
 PANELS_ACROSS = {"screen": (3, 3), "paper": (1, 3)}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
+GROUP_COLOURS = (
+    *("#4a3aa7", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99"),
+    *("#aa4499", "#999933", "#cc6677"),
+)
+"""The colours of groups of classes, the same as in the report: the muted palette of
+Tol (2021), which no run has, in turns dark and light. They repeat after nine groups.
+"""
 LINES = ("-", "--", ":", "-.")
 CHANCE = (  # colour of chance levels, which are a thin grey line in a light grey band
     "#6b6b6b"

@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
-from dsi_cli.figures.style import COLOURS
+from dsi_cli.figures.style import NEGATIVE_COLOURS, POSITIVE_COLOURS
 from dsi_cli.queries.epoch_summary import typicality_summary
 from dsi_cli.store.results import Results
 
 _CURVES = (
-    ("right", COLOURS[0], "-", "right: mean of the class's right samples"),
-    ("right_sample", COLOURS[0], "--", "right: single samples"),
-    ("wrong", COLOURS[1], "-", "wrong: mean of the class's wrong samples"),
-    ("wrong_sample", COLOURS[1], "--", "wrong: single samples"),
+    ("right", POSITIVE_COLOURS[7], "-", "right: mean of the class's right samples"),
+    ("right_sample", POSITIVE_COLOURS[7], "--", "right: single samples"),
+    ("wrong", NEGATIVE_COLOURS[6], "-", "wrong: mean of the class's wrong samples"),
+    ("wrong_sample", NEGATIVE_COLOURS[6], "--", "wrong: single samples"),
 )
 
 

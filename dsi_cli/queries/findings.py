@@ -551,23 +551,37 @@ def _learned_clause(networks: Sequence[Network]) -> str:
     if not all(run.is_early for run in runs):
         return f"learned {structure}: {name} {evidence}."
 
-    # Name the network that was nearest to its peak after its first trained epoch, if
-    # that value is precise enough.
-    highest = 0.0
+    found = earliest(networks)
+    if found is not None:
+        run, first, share = found
+        name = "it had" if len(runs) == 1 else f"{run.run} had"
+        evidence = f"{percent(share)} of its peak agreement after epoch {first.epoch}"
+        accuracy = run.accuracy.at(first.epoch) if run.accuracy else None
+        if accuracy:
+            evidence += f", at {percent(accuracy.value)} accuracy"
+    return f"learned {structure} early: {name} {evidence}."
+
+
+def clear_networks(runs: Sequence[RunFindings]) -> list[Network]:
+    """Return the networks of which the headline states that they learned structure."""
+    networks = [(run, run.agreement) for run in runs if run.epochs and run.agreement]
+    above = _above_chance(networks)
+    return [network for network in above if network[1].peak.strength == "clear"]
+
+
+def earliest(networks: Sequence[Network]) -> tuple[RunFindings, Point, float] | None:
+    """Return the network that was nearest to its peak after its first trained epoch,
+    the point of this epoch and its share of the peak; None unless all networks learned
+    early and one such value is precise enough.
+    """
+    found: list[tuple[RunFindings, Point, float]] = []
     for run, trend in networks:
         first = run.first_trained
-        if first is None or not first.is_precise:
-            continue
-        share = first.value / trend.peak.value
-        if share > highest:
-            highest = share
-            name = "it had" if len(runs) == 1 else f"{run.run} had"
-            evidence = f"{percent(share)} of its peak agreement after epoch"
-            evidence += f" {first.epoch}"
-            accuracy = run.accuracy.at(first.epoch) if run.accuracy else None
-            if accuracy:
-                evidence += f", at {percent(accuracy.value)} accuracy"
-    return f"learned {structure} early: {name} {evidence}."
+        if first is not None and first.is_precise:
+            found.append((run, first, first.value / trend.peak.value))
+    if not found or not all(run.is_early for run, _ in networks):
+        return None
+    return max(found, key=lambda one: one[2])
 
 
 def _highest(networks: Sequence[Network]) -> tuple[RunFindings, str]:
@@ -579,7 +593,7 @@ def _highest(networks: Sequence[Network]) -> tuple[RunFindings, str]:
     text = f"{peak.value:.2f}"
     if len(run.epochs) > 1:
         text += f" at epoch {peak.epoch}"
-    text += " (0 is chance, 1 is perfect"
+    text += " (0 is chance, 1 is the same"
     if peak.low is not None and peak.high is not None:
         text += f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
     return run, f"{text})"

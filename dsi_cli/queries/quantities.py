@@ -133,7 +133,7 @@ def _alignments(measure: str) -> list[Quantity]:
         of="{own},scsm",
         variant=measure,
         column="excess",
-        axis="0 is chance, 1 is perfect",
+        axis="0 is chance, 1 is the same",
         range="at most 1",
         chance="0",
         better="higher",

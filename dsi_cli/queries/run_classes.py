@@ -246,22 +246,3 @@ def angle_last(
         angles = angles_of_common_classes(unit(epoch), unit(known[-1]))
         columns[epoch] = pd.Series(angles)
     return pd.DataFrame(columns).rename_axis("class_index").rename_axis("epoch", axis=1)
-
-
-def spectrum_by_epoch(results: Results, run: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the share of each singular value with a column per epoch, and the chance
-    level of the shares at the last epoch.
-
-    The index is the number of the singular value, from 1. The last save of an epoch
-    counts. Both are empty if the run has no classifier.
-    """
-    rows = results.last_saves(results.rows_of("spectrum", run), "index")
-    shares: pd.DataFrame = rows.pivot(
-        index="index", columns="epoch", values="share"
-    ).astype("float64")
-    chance: pd.Series = (
-        rows.drop_duplicates("index", keep="last")
-        .set_index("index")["null_mean"]
-        .sort_index()
-    )
-    return shares, chance

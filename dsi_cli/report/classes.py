@@ -1,5 +1,5 @@
 """Data of single classes for the page: tables, orders and groups, agreement with the
-reference, geometry, common hypernyms.
+reference, common hypernyms.
 """
 
 from __future__ import annotations
@@ -15,17 +15,9 @@ from dsi_cli import similarity
 from dsi_cli.queries import run_classes
 from dsi_cli.queries.epoch_sampling import evenly_spaced
 from dsi_cli.queries.records import records
-from dsi_cli.queries.run_classes import (
-    angle_last,
-    by_class,
-    readable_names,
-    spectrum_by_epoch,
-    synset_words,
-)
-from dsi_cli.report.html import six_digits
+from dsi_cli.queries.run_classes import readable_names, synset_words
 from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import MatrixSeries
-from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 
 CommonHypernyms = Callable[
@@ -35,24 +27,12 @@ CommonHypernyms = Callable[
 a name, -1 for no hypernym.
 """
 COLUMNS = (
-    *(
-        "name",
-        "synset",
-        "definition",
-        "resolved_by",
-        "confidence",
-        "candidates",
-        "group",
-    ),
+    *("name", "synset", "definition", "confidence", "candidates", "group"),
     *("samples_train", "samples_test"),
 )
 MAX_CANDIDATES = 6  # candidate synsets per label in the table
-# classes with a geometry; of more classes, those with the longest and the shortest
-# vectors
-MAX_CLASSES = 1000
 # agreements of single classes and groups on the page, of all runs and epochs
 MAX_AGREEMENTS = 40_000
-MAX_SINGULAR_VALUES = 200  # singular values on the page, in equal steps
 
 
 def class_table(classes: pd.DataFrame) -> list[list[Any]]:
@@ -95,7 +75,7 @@ def display_orders(
     if own is not None and len(classes) > 2:
         clusters = run_classes.cluster_order(own.read(own.frames.epochs[-1])).tolist()
         orders.append(
-            ("cluster", f"clusters of the last {own.frames.name.upper()}", clusters)
+            ("cluster", "clusters of the network at the last epoch", clusters)
         )
     described = []
     for name, title, order in orders:
@@ -150,73 +130,6 @@ def _rounded(row: dict[str, Any]) -> list[float | None]:
     """Return the agreement and its z with four decimals; the page shows three."""
     values = (row["pearson"], row["z"])
     return [None if value is None else round(value, 4) for value in values]
-
-
-def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
-    """Return the first and last epoch, the classes, the longest vector first, and the
-    spectrum; None without a classifier.
-    """
-    norms = by_class(results, run, "norm")
-    if norms.empty:
-        return None
-    last = norms.columns[-1]
-    falling = norms[last].sort_values(ascending=False, kind="stable").index
-    half = MAX_CLASSES // 2
-    shown = (
-        falling
-        if len(falling) <= MAX_CLASSES
-        else falling[:half].append(falling[-half:])
-    )
-    features = results.rows_of("checkpoints", run)["features"].max()
-    if pd.isna(
-        features
-    ):  # the head consists of text embeddings, which no checkpoint contains
-        features = parquet.read_weight(
-            layout.head_path(results.path, run, int(last))
-        ).shape[1]
-    bias, previous = (
-        by_class(results, run, name).loc[shown, last]
-        for name in ("bias", "angle_previous")
-    )
-    first = int(norms.columns[0])
-    drift = angle_last(results, run, [first])[first].reindex(shown)
-    first_norms = norms.loc[shown].bfill(axis=1).iloc[:, 0]
-    columns = [
-        first_norms,
-        norms.loc[shown, last],
-        bias,
-        previous,
-        drift,
-    ]
-    rows = [
-        [int(index), *six_digits(values)]
-        for index, *values in zip(shown, *columns, strict=True)
-    ]
-    # The spectrum has the cumulative shares of the singular values at the first and
-    # last epoch and by chance.
-    shares, chance = spectrum_by_epoch(results, run)
-    spectrum: dict[str, Any] | None = None
-    if len(shares) > 1:  # the single singular value of two classes makes no chart
-        numbers = evenly_spaced(list(shares.index), MAX_SINGULAR_VALUES)
-        spectrum = {
-            "numbers": [int(number) for number in numbers],
-            "epochs": [int(epoch) for epoch in shares.columns[[0, -1]]],
-        }
-        for name, column in (
-            ("chance", chance),
-            ("first", shares.iloc[:, 0]),
-            ("last", shares.iloc[:, -1]),
-        ):
-            spectrum[name] = [
-                float(f"{share:.4f}") for share in column.cumsum()[numbers]
-            ]
-    return {
-        "epochs": sorted({int(norms.columns[0]), int(last)}),
-        "features": int(features),
-        "count": len(falling),
-        "classes": rows,
-        "spectrum": spectrum,
-    }
 
 
 def hypernym_data(

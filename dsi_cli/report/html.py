@@ -24,17 +24,8 @@ if TYPE_CHECKING:
     from dsi_cli.report.page_data import PageData
 
 SCRIPTS = (
-    *(
-        "frame.js",
-        "exports.js",
-        "curves.js",
-        "questions.js",
-        "frames.js",
-        "colours.js",
-        "axis.js",
-        "heatmaps.js",
-    ),
-    *("inspector.js", "scatter.js", "explorer.js", "sections.js", "main.js"),
+    *("frame.js", "exports.js", "curves.js", "questions.js", "frames.js", "colours.js"),
+    *("heatmaps.js", "inspector.js", "explorer.js", "sections.js", "main.js"),
 )
 """Scripts of the report in the order in which they are joined."""
 STYLE = "style.css"

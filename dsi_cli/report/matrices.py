@@ -1,23 +1,20 @@
-"""The matrices of a training run, packed for the page: complete at some or all epochs,
-as block means at the other epochs.
+"""The matrices of a training run, packed for the page, at some or all epochs.
 
 All runs share `MAX_BYTES`. Runs are served in the order of their need, smallest first.
 Each run gets an equal part of the bytes that remain, so that a small run leaves its
-unused part to larger runs. A run with many classes keeps at most `MAX_COMPLETE_EPOCHS`
-complete epochs, because the page should open without delay.
+unused part to larger runs. A run with many classes keeps at most `MAX_EPOCHS` epochs,
+because the page should open without delay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from dsi_cli.queries import epoch_sampling
-from dsi_cli.queries.matrices import REFERENCE, block_means
+from dsi_cli.queries.findings import reference_name
+from dsi_cli.queries.matrices import REFERENCE
 from dsi_cli.report import matrix_codec, matrix_sources
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import MatrixSeries, StoredReference
@@ -28,13 +25,14 @@ from dsi_cli.store.schema import NETWORK_MATRICES
 # size of all packed matrices as text: 4 MB less than the 25 MB of a page
 MAX_BYTES = 21_000_000
 MANY_CLASSES = 256
-# complete epochs of a run with more than `MANY_CLASSES` classes
-MAX_COMPLETE_EPOCHS = 20
-# blocks per row of a matrix of block means, without those that begin at the start of a
-# group
-MAX_BLOCKS = 64
-# scale of block means of percentile ranks
-RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])
+# epochs of a run with more than `MANY_CLASSES` classes
+MAX_EPOCHS = 20
+# the titles of the matrices on the page, which has their abbreviations in brackets
+TITLES = {
+    "ncsm": "Network’s similarity",
+    "tncsm": "Network’s similarity by class means",
+    "ccsm": "Mistakes’ similarity",
+}
 # classes of a reference matrix that is packed with the finest scale
 MAX_FINE_REFERENCE = 2048
 # packed texts by name; each name becomes one element of the page with one line per text
@@ -46,18 +44,17 @@ class BudgetNeed(NamedTuple):
 
     epochs: int
     classes: int
-    # bytes of all complete matrices of an epoch, for each of `LEVELS`
+    # bytes of all matrices of an epoch, for each of `LEVELS`
     cost: Mapping[int, float]
-    block_cost: float  # bytes of the block means of an epoch
     fixed: float  # bytes that the run needs in any case
 
 
 class BudgetShare(NamedTuple):
-    """The number of complete epochs of a run, and the number of levels of their
+    """The number of epochs of a run on the page, and the number of levels of their
     scale.
     """
 
-    complete: int
+    epochs: int
     levels: int
 
 
@@ -81,16 +78,15 @@ def _share(need: BudgetNeed, limit: float) -> tuple[BudgetShare, float]:
     """
     most = need.epochs
     if need.classes > MANY_CLASSES:
-        most = min(MAX_COMPLETE_EPOCHS, most)
-    with_blocks = need.fixed + need.block_cost * need.epochs
-    # Keep as many complete epochs as allowed at the finest scale that fits, or else as
-    # many as fit at the coarsest scale.
+        most = min(MAX_EPOCHS, most)
+    # Keep as many epochs as allowed at the finest scale that fits, or else as many as
+    # fit at the coarsest scale.
     for levels in LEVELS:
-        extra = need.cost[levels] - need.block_cost
-        complete = min(most, max(0, int((limit - with_blocks) // max(1.0, extra))))
-        if complete == most:
+        cost = max(1.0, need.cost[levels])
+        epochs = min(most, max(0, int((limit - need.fixed) // cost)))
+        if epochs == most:
             break
-    return BudgetShare(complete, levels), with_blocks + extra * complete
+    return BudgetShare(epochs, levels), need.fixed + cost * epochs
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,20 +109,15 @@ class RunMatrices:
                 return series
         return None
 
-    def need(self, orders: int) -> BudgetNeed:
-        """Return the size that the run needs in the page, with a number of display
-        orders.
-        """
+    def need(self) -> BudgetNeed:
+        """Return the size that the run needs in the page."""
         cost = {
             levels: sum(series.cost[levels] for series in self.series)
             for levels in LEVELS
         }
         fixed: float = sum(map(len, self.nearest.values()))
         fixed += sum(reference.matrix.size for reference in self.references) / 2
-        block_means = 2 * block_count(self.classes) ** 2 * orders * len(self.series)
-        return BudgetNeed(
-            len(self.epochs), self.classes, cost, block_means * 0.9, fixed
-        )
+        return BudgetNeed(len(self.epochs), self.classes, cost, fixed)
 
 
 def run_matrices(results: Results, run: str, summaries: Summaries) -> RunMatrices:
@@ -146,55 +137,27 @@ def run_matrices(results: Results, run: str, summaries: Summaries) -> RunMatrice
     return RunMatrices(run, results.epochs(run), classes, series, references, nearest)
 
 
-def block_count(classes: int) -> int:
-    """Return the approximate number of blocks into which a row of a matrix is
-    divided.
-    """
-    return min(MAX_BLOCKS, max(1, classes // 2))
-
-
-def block_starts(classes: int, groups: Sequence[Sequence[Any]]) -> list[int]:
-    """Return the positions at which blocks begin in a display order. A group of classes
-    begins and ends with a block.
-
-    >>> block_starts(8, []), block_starts(8, [["dog", 1, 4]])
-    ([0, 2, 4, 6], [0, 1, 3, 5, 6])
-    """
-    edges = sorted(
-        {0, classes} | {edge for _, first, last in groups for edge in (first, last + 1)}
-    )
-    if len(edges) > MAX_BLOCKS:  # the order has scattered groups
-        edges = [0, classes]
-    starts = []
-    for first, last in pairwise(edges):
-        count = max(1, round((last - first) * block_count(classes) / classes))
-        starts += [first + k * (last - first) // count for k in range(count)]
-    return starts
-
-
 def pack(
     matrices: RunMatrices,
     share: BudgetShare,
-    orders: Sequence[Mapping[str, Any]],
     prefix: str,
     lines: Lines,
 ) -> dict[str, Any]:
     """Return a run's matrices for the page, and add their packed texts to ``lines``
     under names with the prefix.
     """
-    # Complete matrices are at epochs between which the network's matrix changes most.
+    # The page has the epochs between which the network's matrix changes most.
     own = matrices.own
     change = own.change if own else dict.fromkeys(matrices.epochs, 1.0)
     epochs = list(change)
-    chosen = epoch_sampling.front_loaded(list(change.values()), share.complete)
-    complete = [epochs[index] for index in chosen]
-    packed = []
-    for series in matrices.series:
-        name = f"{prefix}-{series.frames.name}"
-        packed.append(_pack_series(series, share.levels, complete, name, lines))
-        packed[-1]["blocks"] = _pack_blocks(
-            series, share.levels, complete, orders, name, lines
+    chosen = epoch_sampling.front_loaded(list(change.values()), share.epochs)
+    shown = [epochs[index] for index in chosen]
+    packed = [
+        _pack_series(
+            series, share.levels, shown, f"{prefix}-{series.frames.name}", lines
         )
+        for series in matrices.series
+    ]
     near: dict[str, Any] | None = None
     if matrices.nearest:
         lines[f"{prefix}-near"] = list(matrices.nearest.values())
@@ -206,69 +169,32 @@ def pack(
             "pairs": matrix_codec.pair_count(matrices.classes),
             **_scale_data(matrix_codec.NEIGHBOR_SCALE),
         }
-    return {"whole": complete, "matrices": packed, "near": near}
+    if not matrices.series:
+        shown = list(matrices.nearest)
+    return {"whole": shown, "matrices": packed, "near": near}
 
 
 def _pack_series(
-    series: MatrixSeries, levels: int, complete: Sequence[int], name: str, lines: Lines
+    series: MatrixSeries, levels: int, shown: Sequence[int], name: str, lines: Lines
 ) -> dict[str, Any]:
-    """Return the description of some matrices, and add the complete ones to the
+    """Return the description of some matrices, and add those of the shown epochs to the
     lines.
     """
     frames, kind = series.frames, series.frames.kind
     scale = QuantizationScale(series.low, series.high, levels)
-    epochs = [epoch for epoch in frames.epochs if epoch in complete]
+    epochs = [epoch for epoch in frames.epochs if epoch in shown]
     lines[name] = [_pack_matrix(series, epoch, scale) for epoch in epochs]
-    title = f"{kind.title[0].upper()}{kind.title[1:]}"
+    title = TITLES[kind.name]
     return {
         "name": frames.name,
         "title": f"{title}, {frames.split}" if frames.split else title,
-        "about": kind.about,
+        "about": f"({kind.title}) {kind.about}",
         "symmetric": kind.is_symmetric,
         "lines": name,
         "epochs": epochs,
         "withoutMistakes": [] if kind.is_symmetric else series.empty,
         "shown": series.color_limits,
         **_scale_data(scale),
-    }
-
-
-def _pack_blocks(
-    series: MatrixSeries,
-    levels: int,
-    complete: Sequence[int],
-    orders: Sequence[Mapping[str, Any]],
-    name: str,
-    lines: Lines,
-) -> dict[str, Any] | None:
-    """Add the means of the values and of their percentile ranks in blocks to the lines,
-    at the epochs without a complete matrix and in each display order.
-    """
-    epochs = [epoch for epoch in series.frames.epochs if epoch not in complete]
-    if not epochs:
-        return None
-    symmetric = series.frames.kind.is_symmetric
-    scale = QuantizationScale(series.low, series.high, levels)
-    coarse = QuantizationScale(series.low, series.high, LEVELS[-1])
-    starts = [block_starts(len(order["order"]), order["groups"]) for order in orders]
-    lines[f"{name}-blocks"] = texts = []
-    for epoch in epochs:
-        matrix = series.read(epoch)
-        values = matrix_codec.off_diagonal(matrix, symmetric=symmetric)
-        ranks_by_code = matrix_codec.percentiles(scale.codes(values), levels)
-        ranks = ranks_by_code[scale.codes(matrix)]
-        for order, edges in zip(orders, starts, strict=True):
-            indices = np.asarray(order["order"])
-            means = coarse.codes(block_means(matrix, indices, edges))
-            mean_ranks = RANK_SCALE.codes(block_means(ranks, indices, edges))
-            both = np.concatenate([means.ravel(), mean_ranks.ravel()])
-            texts.append(matrix_codec.pack(both, coarse.levels))
-    return {
-        "lines": f"{name}-blocks",
-        "epochs": epochs,
-        "orders": [order["name"] for order in orders],
-        "starts": starts,
-        **_scale_data(coarse),
     }
 
 
@@ -285,11 +211,11 @@ def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]
         key = f"reference-{file}"
         if key not in lines:
             lines[key] = [matrix_codec.pack(scale.codes(values), levels)]
-        title, about = REFERENCE.title, REFERENCE.about
+        title, about = reference_name(reference), reference
+        if reference == "wordnet3.0-path":
+            about = f"({REFERENCE.title}) {REFERENCE.about}"
         if len(matrices.references) > 1:
             title = f"{title}, {reference}"
-        if reference != "wordnet3.0-path":
-            about = reference
         result.append(
             {
                 "name": "scsm",
@@ -298,7 +224,7 @@ def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]
                 "symmetric": True,
                 "lines": key,
                 "epochs": None,
-                "blocks": None,
+                "withoutMistakes": [],
                 "shown": color_limits,
                 **_scale_data(scale),
             }

@@ -82,22 +82,6 @@ def pack(codes: Codes, levels: int) -> str:
     return base64.b64encode(zlib.compress(planes, 6)).decode()
 
 
-def percentiles(codes: Codes, levels: int) -> NDArray[np.float32]:
-    """Return the percentile rank of each code, ``(levels + 1,)``: the share of smaller
-    values, where equal values count half.
-
-    >>> percentiles(np.array([1, 1, 2, 3], dtype=np.uint16), 3)[1:].tolist()
-    [0.25, 0.625, 0.875]
-    """
-    counts = np.bincount(codes, minlength=levels + 1).astype(np.float64)
-    counts[0] = 0.0
-    ranks: NDArray[np.float32] = (
-        (np.cumsum(counts) - counts / 2) / max(1.0, counts.sum())
-    ).astype(np.float32)
-    ranks[0] = np.nan
-    return ranks
-
-
 NEIGHBOR_SCALE = QuantizationScale(-1.0, 1.0, LEVELS[0])
 
 

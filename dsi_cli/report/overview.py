@@ -18,7 +18,10 @@ from dsi_cli.queries.facts import Message
 from dsi_cli.queries.findings import (
     RunFindings,
     Trend,
+    clear_networks,
+    earliest,
     headline,
+    percent,
     percent_range,
     run_findings,
 )
@@ -141,29 +144,36 @@ def _range(numbers: Sequence[int], noun: str) -> str:
 
 
 SCALES = {
-    AGREEMENT: (
-        "Are classes that are close in {reference} also close for the network? The"
-        " agreement is the correlation over all pairs of classes: 0 is chance, 1 is"
-        " perfect"
-    ),
-    "max_wsi": (
-        "Mean cosine similarity of the {vectors} of a class and of its nearest 5 % of"
-        " classes: 0 is unrelated, 1 is the same direction (Max WSI)"
-    ),
-    "nidm": (
-        "If a prediction is wrong: the share of classes that the network finds less"
-        " similar to the true class than this prediction{chance} (NIDM of mistakes)"
-    ),
-    "widm": (
-        "If a prediction is wrong: the share of classes that are farther from the true"
-        " class in {reference} than this prediction{chance} (WIDM of mistakes)"
-    ),
+    AGREEMENT: "0 is chance, 1 is the same as {reference}",
+    "max_wsi": "cosine with the nearest 5 % of classes",
+    "nidm": "classes beyond the mistake{chance}",
+    "widm": "classes beyond the mistake{chance}",
 }
-"""The quantity of each tile, with what it means and its scale."""
-OTHER_MEASURE = (
-    "Are classes that are close in {reference} also close for the network? {title} over"
-    " all pairs of classes: {axis}"
+"""The quantity of each tile, with one line on its scale."""
+YARDSTICK = (
+    (0.0, "0.00 untrained"),
+    (0.02, "0.02 collapsed training"),
+    (0.35, "0.35 ImageNet head"),
+    (0.81, "0.81 two architectures"),
+    (0.94, "0.94 best possible"),
 )
+"""Agreements with WordNet for comparison; docs/report.md has their sources."""
+OTHER_MEASURE = "{title}: {axis}"
+
+
+def note(findings: Sequence[RunFindings]) -> dict[str, Any] | None:
+    """Return the run, the epoch and the rows of text of the point that the headline
+    names, for the charts; None if it names none.
+    """
+    found = earliest(clear_networks(findings))
+    if found is None:
+        return None
+    run, first, share = found
+    text = [f"epoch {first.epoch}:", f"{percent(share)} of its peak"]
+    accuracy = run.accuracy.at(first.epoch) if run.accuracy else None
+    if accuracy:
+        text = [f"{text[0]} {percent(accuracy.value)} accuracy,", text[1]]
+    return {"label": run.run, "epoch": first.epoch, "text": text}
 
 
 def tiles(findings: Sequence[RunFindings]) -> list[dict[str, Any]]:
@@ -174,9 +184,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[dict[str, Any]]:
     run, and the tile has the range of all runs.
     """
     first = findings[0]
-    texts = {"reference": first.reference, "vectors": "mean features"}
-    if first.own.startswith("ncsm"):
-        texts["vectors"] = "classifier weights"
+    texts = {"reference": first.reference}
     reasons = _reasons(findings)
     made = []
     for name, scale in SCALES.items():
@@ -187,21 +195,21 @@ def tiles(findings: Sequence[RunFindings]) -> list[dict[str, Any]]:
             scale = OTHER_MEASURE
         points = [trend.last for trend in trends if trend]
         chance = percent_range(point.chance for point in points)
-        ceiling = percent_range(point.ceiling for point in points)
-        texts["chance"] = ""
-        if chance and ceiling:
-            texts["chance"] = f"; chance {chance}, at most {ceiling}"
-        tile = {
+        texts["chance"] = f"; chance {chance}" if chance else ""
+        tile: dict[str, Any] = {
             "question": quantity.question.format(**texts),
             "scale": scale.format(**texts),
             "rows": [
-                _row(index, trend, quantity, findings[index])
+                _row(index, trend, quantity)
                 for index, trend in enumerate(trends)
                 if trend
             ],
+            "yardstick": [],
             "range_text": "",
             "reason": "" if points else reasons[name],
         }
+        if points and quantity.name == AGREEMENT and first.reference == "WordNet":
+            tile["yardstick"] = YARDSTICK
         if len(points) > MAX_ROWS:
             values = [point.value for point in points]
             ends = dict.fromkeys(
@@ -249,30 +257,21 @@ def _reasons(findings: Sequence[RunFindings]) -> dict[str, str]:
     }
 
 
-def _row(
-    index: int, trend: Trend, quantity: Quantity, run: RunFindings
-) -> dict[str, Any]:
+def _row(index: int, trend: Trend, quantity: Quantity) -> dict[str, Any]:
     """Return the values of a run in a tile, as text: the value, its verdict, which is
-    empty without a chance level, its interval, the peak and the first value.
+    empty without a chance level, and its interval.
     """
-    last, peak, first = trend.last, trend.peak, trend.points[0]
-    shared = []  # details that hold for all epochs
-    if len(run.epochs) > 1 and (last.z is None or trend.is_above_chance):
-        shared.append(f"peak {quantity.text(peak.value)} at epoch {peak.epoch}")
-    if last.z is None and len(trend.points) > 1 and peak != first:
-        shared.append(f"{quantity.text(first.value)} at epoch {first.epoch}")
     points = []
     for point in trend.points:
-        details = list(shared)
+        interval = ""
         if point.low is not None and point.high is not None:
-            low, high = quantity.text(point.low), quantity.text(point.high)
-            details.insert(0, f"95 % CI {low} to {high}")
+            interval = f"{quantity.text(point.low)} to {quantity.text(point.high)}"
         points.append(
             {
                 "epoch": point.epoch,
                 "value": quantity.text(point.value),
                 "verdict": "" if point.z is None else point.verdict,
-                "details": "; ".join(details),
+                "interval": interval,
             }
         )
     return {"run": index, "points": points}
@@ -372,7 +371,9 @@ def _peak(run: RunFindings, name: str) -> str:
     if quantity.better == "lower":
         best = min(trend.points, key=lambda point: point.value)
     text = f"{best.value:.3f}"
-    if quantity.unit == "%":
+    if name == "accuracy":
+        text = f"{best.value:.1%}".replace("%", " %")
+    elif quantity.unit == "%":
         text = quantity.text(best.value)
     return f"{text} at epoch {best.epoch}"
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
+from dsi_cli.figures.style import GROUP_COLOURS, NO_VALUE
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import REFINEMENT
 from dsi_cli.queries.comparison.repetitions import repeated_runs
@@ -90,10 +91,6 @@ def page_data(
     ]
 
     # Divide the size of the page among the runs, and pack their matrices.
-    needs = [
-        run_matrices.need(len(orders))
-        for run_matrices, orders in zip(all_matrices, all_orders, strict=True)
-    ]
     data: dict[str, Any] = {
         "runs": [],
         "class_columns": classes.COLUMNS,
@@ -101,16 +98,21 @@ def page_data(
         "hypernyms": [],
     }
     findings = overview.all_findings(results)
-    data |= {"uncertain": UNCERTAIN, "min_z": MIN_Z, "questions": QUESTIONS}
+    reference = findings[0].reference
+    data |= {
+        "uncertain": UNCERTAIN,
+        "min_z": MIN_Z,
+        "questions": [text.format(reference=reference) for text in QUESTIONS],
+        "note": overview.note(findings),
+        "group_colours": {"groups": GROUP_COLOURS, "none": NO_VALUE},
+    }
     data["curves"] = curves(results, findings)
     lines: matrices.Lines = {}
-    shares = matrices.shares(needs)
+    shares = matrices.shares([run_matrices.need() for run_matrices in all_matrices])
     for run_matrices, orders, share, found in zip(
         all_matrices, all_orders, shares, findings, strict=True
     ):
-        packed = matrices.pack(
-            run_matrices, share, orders, f"m{len(data['runs'])}", lines
-        )
+        packed = matrices.pack(run_matrices, share, f"m{len(data['runs'])}", lines)
         packed["matrices"] += matrices.pack_references(run_matrices, lines)
         # Runs with the same classes share their table and its common hypernyms.
         rows = class_rows(results, found.run)
@@ -127,10 +129,6 @@ def page_data(
                 lines[name] = [text]
             data["classes"].append(table)
             data["hypernyms"].append(hypernyms)
-        # The last checkpoint of an epoch has its optimiser steps.
-        last = results.last_saves(results.usable_checkpoints(found.run)).dropna(
-            subset=["step"]
-        )
         data["runs"].append(
             {
                 "name": found.run,
@@ -141,11 +139,9 @@ def page_data(
                 "reference": found.reference,
                 "own": found.own,
                 "splits": list(found.mistakes),
-                "steps": last[["epoch", "step"]].astype(int).to_numpy().tolist(),
                 "agreement": classes.class_agreements(
                     results, found.run, len(results.names)
                 ),
-                "geometry": classes.geometry_data(results, found.run),
                 "mistaken": mistake_data(results, found, open_image),
                 **packed,
             }

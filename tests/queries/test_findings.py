@@ -169,7 +169,7 @@ def test_headline_of_a_small_or_imprecise_agreement_states_it_plainly(
     )
     network = made(0.0, 0.0, agreement=agreement, accuracy=Trend((Point(1, 0.1),)))
     said = (
-        f"above chance, but {size}: {value:.2f} at epoch 1 (0 is chance, 1 is perfect,"
+        f"above chance, but {size}: {value:.2f} at epoch 1 (0 is chance, 1 is the same,"
         f" 95 % CI {low:.2f} to {high:.2f})."
     )
     text = headline([network])

@@ -4,12 +4,8 @@ geometry of its vector.
 
 import numpy as np
 import pytest
-import torch
-from helpers.outputs import heads, stored, stored_reference
+from helpers.outputs import stored, stored_reference
 
-import dsi_cli
-from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Options
 from dsi_cli.queries import findings
 from dsi_cli.report import classes, page_data
 from dsi_cli.store.results import Results
@@ -59,9 +55,9 @@ def test_class_agreement_with_several_references_uses_the_main_one(several):
     main, other = run.references("run")
     assert (main, other) == ("wordnet3.0-wup", "wordnet3.0-path")
     assert [matrix["title"] for matrix in found.data["runs"][0]["matrices"]] == [
-        "NCSM",
-        f"SCSM, {main}",
-        f"SCSM, {other}",
+        "Network’s similarity",
+        f"WordNet, {main}",
+        f"WordNet, {other}",
     ]
     rows = run.alignment_by_class.query(
         "reference == @main and epoch == 5 and class_index.notna()"
@@ -83,44 +79,3 @@ def test_class_agreement_with_several_references_uses_the_main_one(several):
     )["value"]
     trend = findings.run_findings(several, "run").agreement
     assert trend.last.value == agreement.iloc[-1]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("geometry")
-    for epoch, weight in enumerate(heads(3)):
-        (folder / "run").mkdir(exist_ok=True)
-        torch.save(
-            {"fc.weight": weight, "fc.bias": torch.arange(8.0)},
-            folder / "run" / f"epoch_{epoch}.pt",
-        )
-    analyze([folder / "run"], folder / "out", Options(draws=0, permutations=0))
-    return dsi_cli.open_results(folder / "out")
-
-
-def test_geometry_data_lists_the_longest_vector_first(results):
-    data = classes.geometry_data(results, "run")
-    norms = np.stack([weight.norm(dim=1).numpy() for weight in heads(3)], axis=1)
-    assert [row[0] for row in data["classes"]] == np.argsort(-norms[:, -1]).tolist()
-    assert (data["epochs"], data["features"], data["count"]) == ([0, 2], 8, 8)
-    for index, first, last, bias, previous, drift in data["classes"]:
-        assert (first, last, bias) == (
-            *(pytest.approx(norms[index, at], rel=1e-5) for at in (0, -1)),
-            index,
-        )
-        assert 0 < min(previous, drift) <= max(previous, drift) < 180
-
-
-def test_geometry_data_of_many_classes_has_both_ends(results, monkeypatch):
-    monkeypatch.setattr(classes, "MAX_CLASSES", 4)
-    spectrum = classes.spectrum_by_epoch
-    monkeypatch.setattr(
-        classes,
-        "spectrum_by_epoch",
-        lambda *run: [table[:1] for table in spectrum(*run)],
-    )
-    data = classes.geometry_data(results, "run")
-    falling = np.argsort(-heads(3)[-1].norm(dim=1).numpy())
-    assert [row[0] for row in data["classes"]] == [*falling[:2], *falling[-2:]]
-    assert (data["epochs"], data["count"]) == ([0, 2], 8)
-    assert data["spectrum"] is None, "a single value makes no chart"

@@ -1,4 +1,4 @@
-"""The complete matrices of a page: as many as fit, at the epochs between which most
+"""The matrices of a page: as many as fit, at the epochs between which most
 changes.
 """
 
@@ -8,14 +8,14 @@ import pytest
 from dsi_cli.report import matrices
 from dsi_cli.report.matrices import (
     MANY_CLASSES,
-    MAX_COMPLETE_EPOCHS,
+    MAX_EPOCHS,
     BudgetNeed,
     shares,
 )
 from dsi_cli.report.matrix_codec import LEVELS
 
 
-def need(epochs, classes, each, block_cost=0.0, fixed=0.0):
+def need(epochs, classes, each, fixed=0.0):
     """Return a run whose packed matrix takes ``each`` bytes at the coarsest levels, and
     more at finer levels.
     """
@@ -23,17 +23,12 @@ def need(epochs, classes, each, block_cost=0.0, fixed=0.0):
         epochs,
         classes,
         {levels: each * (1 + 0.5 * k) for k, levels in enumerate(reversed(LEVELS))},
-        block_cost,
         fixed,
     )
 
 
 def used_bytes(run, share):
-    return (
-        run.fixed
-        + share.complete * run.cost[share.levels]
-        + (run.epochs - share.complete) * run.block_cost
-    )
+    return run.fixed + share.epochs * run.cost[share.levels]
 
 
 def test_shares_of_small_runs_are_complete_and_fine_and_of_many_classes_have_20_epochs():
@@ -42,7 +37,7 @@ def test_shares_of_small_runs_are_complete_and_fine_and_of_many_classes_have_20_
         (16, LEVELS[0]),
     ]
     (share,) = shares([need(100, MANY_CLASSES + 1, 1_000)])
-    assert share == (MAX_COMPLETE_EPOCHS, LEVELS[0])
+    assert share == (MAX_EPOCHS, LEVELS[0])
 
 
 def test_shares_with_little_space_are_coarser_before_they_have_fewer_epochs():
@@ -57,8 +52,8 @@ def test_shares_with_little_space_are_coarser_before_they_have_fewer_epochs():
 def test_shares_of_a_small_run_leave_bytes_to_a_large_run():
     large, small = need(100, 200, 100_000), need(10, 10, 100)
     assert (
-        shares([large, small], 10_100_000)[0].complete,
-        shares([large, large], 10_100_000)[0].complete,
+        shares([large, small], 10_100_000)[0].epochs,
+        shares([large, large], 10_100_000)[0].epochs,
     ) == (100, 50)
 
 
@@ -70,7 +65,6 @@ def test_shares_never_exceed_the_maximum(seed):
             int(rng.integers(1, 500)),
             int(rng.integers(2, 3000)),
             float(rng.integers(100, 2_000_000)),
-            rng.integers(0, 90),
         )
         for _ in range(rng.integers(1, 8))
     ]
@@ -80,6 +74,6 @@ def test_shares_never_exceed_the_maximum(seed):
         <= matrices.MAX_BYTES
     )
     assert all(
-        0 <= share.complete <= run.epochs
+        0 <= share.epochs <= run.epochs
         for run, share in zip(needs, result, strict=True)
     )

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from helpers.packed_matrices import decode, unpack
 from numpy.testing import assert_allclose
-from scipy.stats import rankdata
 
 from dsi_cli.queries import matrices
 from dsi_cli.report import matrix_codec
@@ -58,14 +57,6 @@ def test_block_means_equal_a_slow_mean(matrix, blocks, is_complete):
                 np.mean(values, dtype=float) if values else np.nan,
                 atol=1e-6,
             )
-
-
-def test_percentiles_equal_those_of_scipy():
-    codes = np.random.default_rng(0).integers(0, 20, 200).astype(np.uint16)
-    known = codes[codes > 0]
-    found = matrix_codec.percentiles(codes, 20)
-    assert_allclose(found[known], (rankdata(known) - 0.5) / len(known), rtol=1e-6)
-    assert np.isnan(found[0])
 
 
 @pytest.mark.parametrize("size", [2, 3, 12, 40])

@@ -10,7 +10,7 @@ import pytest
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries import quantities
-from dsi_cli.queries.findings import Point
+from dsi_cli.queries.findings import Point, headline
 from dsi_cli.report import overview, page_data
 from dsi_cli.store.results import Results
 
@@ -59,17 +59,22 @@ def test_tiles_have_the_values_of_the_quantities_at_every_epoch(analysed):
         ]
 
 
-def test_tile_has_the_interval_and_a_peak_unless_it_is_within_chance(analysed):
+def test_tile_has_the_verdict_the_interval_and_a_yardstick(analysed):
     tile = overview.tiles(overview.all_findings(analysed.run))[0]
     points = {analysed.run.names[row["run"]]: row["points"][-1] for row in tile["rows"]}
     vit = quantities.curve(analysed.run["cifar100-vit"], "agreement").iloc[-1]
     shown = points["cifar100-vit"]
     assert shown["verdict"] == "above chance"
-    assert shown["details"].startswith(
-        f"95 % CI {vit['low']:.2f} to {vit['high']:.2f}; peak 0.46 at epoch 16"
-    )
-    shown = points["collapsed"]
-    assert (shown["verdict"], "peak" in shown["details"]) == ("within chance", False)
+    assert shown["interval"] == f"{vit['low']:.2f} to {vit['high']:.2f}"
+    assert points["collapsed"]["verdict"] == "within chance"
+    assert [text for _, text in tile["yardstick"]][-1] == "0.94 best possible"
+
+
+def test_note_is_the_point_that_the_headline_names(analysed):
+    found = overview.all_findings(analysed.run)
+    note = overview.note(found)
+    share = note["text"][1].removesuffix(" of its peak")
+    assert f"{note['label']} had {share} of its peak agreement after" in headline(found)
 
 
 def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
@@ -90,8 +95,8 @@ def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
     (found,) = overview.all_findings(run)
     agreement, _, nidm, _ = overview.tiles([found])
     assert [point["epoch"] for point in nidm["rows"][0]["points"]] == [0, 1, 2]
-    assert "at most 86 %" in nidm["scale"], "1 - 1 / 7"
-    assert agreement["rows"][0]["points"][0]["details"].startswith("95 % CI")
+    assert "; chance " in nidm["scale"]
+    assert " to " in agreement["rows"][0]["points"][0]["interval"]
     # mistakes without ranks, as with two classes
     unranked = {"test": replace(found.mistakes["test"], nidm=None)}
     assert (
@@ -122,7 +127,7 @@ def test_best_epochs_by_accuracy_and_loss_equal_the_curves_table(analysed):
     ]
     assert (
         cells["highest accuracy"]
-        == f"{accuracy.max():.3f} at epoch {accuracy.idxmax()}"
+        == f"{100 * accuracy.max():.1f} % at epoch {accuracy.idxmax()}"
     )
     assert cells["lowest loss"] == f"{loss.min():.3f} at epoch {loss.idxmin()}"
 

@@ -53,49 +53,44 @@ function pixelCanvas(width, height, pixelAt) {
   return canvas;
 }
 
-/** Return a canvas with one pixel per cell of a grid (see `gridOf`); `shade` gives the shade of a value. */
-function gridPicture(grid, items, shade) {
+/** Return a canvas with one pixel per cell of a layer (see `layerOf`); `shade` gives the shade of a value. */
+function layerPicture(layer, size, shade) {
   const { of, diagonal } = pixelsOf();
-  const size = items.length;
   return pixelCanvas(size, size, (k) => {
-    const item = k % (size + 1) === 0 ? items[k / (size + 1)] : null;
-    if (item && item.first === item.last) return diagonal;
-    return of(Number.isNaN(grid[k]) ? NaN : shade(grid[k]));
+    if (k % (size + 1) === 0) return diagonal;
+    const value = layer(Math.floor(k / size), k % size);
+    return of(Number.isNaN(value) ? NaN : shade(value));
   });
 }
 
-/** Return a canvas with one pixel per class of a matrix at an epoch, coloured by rank, or null if there is no such matrix. */
+/** Return a canvas with one pixel per pair of classes at an epoch, coloured by rank, or null if the matrix is not on the page. */
 async function thumbnail(matrix, epoch, order) {
-  const frame = await frameOf(matrix, epoch, order);
-  if (!frame) return null;
-  const items = order.order.map((_, position) => ({ first: position, last: position }));
-  const grid = gridOf(layerOf(matrix, frame, order.order, "rank"), items, matrix.symmetric);
-  return gridPicture(frame.starts ? rankedGrid(grid) : grid, items, rankShade);
+  const frame = await frameOf(matrix, epoch);
+  return frame && layerPicture(layerOf(matrix, frame, order, "rank"), order.length, rankShade);
 }
 
 /**
- * Return a canvas with the rows of some classes at the last epoch of a run, in the network and below in the reference, coloured by
- * rank; null if the page has no such rows. Marks above show the columns of the classes.
+ * Return, for each of some classes, its name and its row in the network and below in the reference, coloured by rank, at the last
+ * epoch on the page. Marks above show the columns of all these classes.
  */
-async function rowsPicture(run, classes) {
+async function rowPictures(run, names, classes) {
   const { own, reference } = mainMatrices(run);
   const { order } = run.orders[0];
   const matrices = [own, reference].filter(Boolean);
-  const frames = await Promise.all(matrices.map((matrix) => frameOf(matrix, run.epochs.at(-1), run.orders[0])));
-  if (!own || frames.includes(null)) return null;
+  const frames = await framesAt(run.whole.at(-1), ...matrices);
+  if (!own || frames.includes(null)) return [];
   const layers = matrices.map((matrix, k) => layerOf(matrix, frames[k], order, "rank"));
   const { of, diagonal } = pixelsOf();
   const positions = classes.map((index) => order.indexOf(index));
-  const gap = order.map(() => of(0));
-  const rows = [order.map((_, column) => of(positions.includes(column) ? 1 : 0))];
-  for (const row of positions) {
-    for (const at of layers) rows.push(order.map((_, column) => (column === row ? diagonal : of(rankShade(at(row, column))))));
-    rows.push(gap);
-  }
-  const pixels = rows.flat();
-  const canvas = pixelCanvas(order.length, rows.length, (k) => pixels[k]);
-  canvas.style.height = `${8 * rows.length}px`;
-  return canvas;
+  return positions.map((row, k) => {
+    const rows = [order.map((_, column) => of(positions.includes(column) ? 1 : 0)),
+      ...layers.map((at) => order.map((_, column) => (column === row ? diagonal : of(rankShade(at(row, column))))))];
+    const pixels = rows.flat();
+    const canvas = pixelCanvas(order.length, rows.length, (at) => pixels[at]);
+    describeMatrix(canvas, `Row of ${names[classes[k]]} in the network and in ${run.reference}`);
+    canvas.className = "strip";
+    return element("div", { class: "strip-row" }, faint(names[classes[k]]), canvas);
+  });
 }
 
 /** Give a canvas the look of a small matrix, and a description for screen readers. */

@@ -21,7 +21,7 @@ function coloured(line, index, isExcess) {
 }
 
 function markPanels(epoch) {
-  allPanels.forEach((panel) => panel.mark(epoch ?? currentEpoch));
+  allPanels.forEach((panel) => panel.mark(epoch ?? currentEpoch, epoch != null));
 }
 
 function setEpoch(epoch) {
@@ -29,7 +29,7 @@ function setEpoch(epoch) {
   slider.value = epochs.indexOf(epoch);
   slider.setAttribute("aria-valuetext", `${DATA.along} ${epoch}`);
   byId("epoch-number").textContent = epoch;
-  markPanels(epoch);
+  markPanels();
 }
 
 // Ranks are bytes from 0 to 250, the share of pairs that are less similar. A difference of this share in % has the darkest colour.
@@ -82,7 +82,7 @@ function agreementScatter(pair) {
     tickLabel(tick(value), across(value), size - bottom + 16),
     tickLabel(tick(value), left - 6, up(value) + 4, "end"),
   ]);
-  const dots = points.map(({ name, x, y }) => svgElement("circle", { class: "c0", cx: across(x), cy: up(y), r: 4 },
+  const dots = points.map(({ name, x, y }) => svgElement("circle", { class: "class-dot", cx: across(x), cy: up(y), r: 4 },
     svgElement("title", {}, `${name}: ${formatNumber(y, 2)} in ${pair.first}, ${formatNumber(x, 2)} in ${pair.second}`)));
   const title = `Agreement of each class with ${DATA.reference}`;
   const middle = (top + size - bottom) / 2;
@@ -128,7 +128,7 @@ DATA.pictures.forEach((pair, index) => {
 
 function drawPanels() {
   allPanels.forEach((panel) => panel.draw());
-  markPanels(currentEpoch);
+  markPanels();
 }
 
 byId("panels").replaceChildren(...panels.map((panel) => panel.node));
@@ -137,7 +137,6 @@ slider.max = Math.max(0, epochs.length - 1);
 slider.addEventListener("input", () => setEpoch(epochs[Number(slider.value)]));
 byId("curves").hidden = !panels.length;
 document.querySelector(".epoch-bar").hidden = epochs.length < 2;
-document.documentElement.dataset.print = "all";
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
 addEventListener("resize", drawPanels);
 drawPanels();

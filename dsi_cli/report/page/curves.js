@@ -1,39 +1,32 @@
 // Charts of curves, with chance levels, confidence bands, phases and a common cursor. Both pages use this file.
 //
-// A chart is {title, axis, lines, phases, along, isLarge}, where `along` is the label of the horizontal axis, by default "epoch".
-// A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the epochs; the
-// chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval {low, high}; z;
-// `smooth`, values for a smooth line over a faint one; `isFaint` for a dashed line; and `isShare` for values in percent. If `isLog`
-// is true for a chart, the horizontal axis is the logarithm of the epoch plus 1. If `isReversed` is true, small values are at the
-// top. If `isRange` is true, the table below the plot also shows low and high.
-// A chart may have its own `height`, and `rows`, its ticks {value, text} of the vertical axis; it then has no table. `file` is the
-// name of its downloads, by default `title`. A line without a colour is in the background and has no label. A line with a shorter
-// `name` for its end shows its label to a pointer. `exported` are its values as text, for CSV and screen readers, or else `value`.
-// `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high, reason}]}, where low and high belong to
-// `last`.
+// A chart is {title, axis, lines, phases, along, isLarge, note, control}, where `along` is the label of the horizontal axis, by
+// default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the
+// epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the ends {low, high} of the
+// confidence interval or, if `isRange` is true, of a range; `isFaint` for a dashed line; and `isShare` for values in percent. If
+// `isReversed` is true, small values are at the top. `note` is {label, epoch, text}, rows of text at one point of the line with
+// this label. `control` is an element next to the title. `phases` has one row per run: {label, colour, phases: [{name, first, last,
+// low, high, reason}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
 const DASHES = 4; // the classes round-0 to round-3 of the style sheet
-const HEIGHT = { small: 210, large: 330 };
+const HEIGHT = { small: 210, large: 290 };
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 38 };
 const LABEL_HEIGHT = 14;
 const PHASE_ROW_HEIGHT = 26;
-const NAMED_LINES = 4; // runs that the tiles name; the first page is printed with the readings of more lines
 const SINGLE_WIDTH = 16; // width of the chance band and the confidence interval of a single epoch, in pixels
 const NORMAL_QUANTILE = 1.96;
 const MANY_LINES = 6; // a chart of more lines has no confidence bands, and one chance band
 
-/** Return a chart: its `node`, `draw()` for the current width, and `mark(epoch)` for the cursor. */
+/** Return a chart: its `node`, `draw()` for the current width, and `mark(epoch, isPointed)` for the cursor. */
 function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
   chart = { ...chart, lines: chart.lines.map((line) => ({ ...line, x: line.x ?? line.epochs, hasDots: Boolean(line.x) })) };
   const plot = svgElement("svg", { class: chart.isLarge ? "plot large" : "plot", role: "img", "aria-label": describePanel(chart) });
-  if (chart.height) plot.style.height = `${chart.height}px`;
-  const readings = chart.rows ? [] : chart.lines.map(readingRow);
-  const table = element("table", { class: "readings" }, element("tbody", {}, readings.map((reading) => reading.row)));
-  const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" },
-    figureTitle(chart.title, chart.axis), plot, element("div", { class: "scroll" }, table),
-    exportMenu(chart.file ?? chart.title, { svg: () => plot, csv: () => curveRows(chart) }));
-  node.classList.toggle("many", chart.lines.length > NAMED_LINES);
+  const legend = element("ul", { class: "legend" }, chart.lines.map(legendItem));
+  const caption = figureTitle(chart.title, chart.axis);
+  if (chart.control) caption.append(chart.control);
+  const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" }, caption, plot, legend,
+    exportMenu(chart.title, { svg: () => plot, csv: () => curveRows(chart) }));
   let scale = null;
   // A pointer is on the epoch whose point on any line is nearest to it horizontally.
   const points = chart.lines.flatMap(({ epochs, x }) => epochs.map((epoch, k) => ({ epoch, x: x[k] })))
@@ -51,72 +44,99 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
     draw() {
       const height = plot.clientHeight || (chart.isLarge ? HEIGHT.large : HEIGHT.small);
       scale = scales(chart, Math.max(220, plot.clientWidth || 320), height);
+      legend.hidden = scale.isNamed || chart.lines.length < 2;
       plot.setAttribute("viewBox", `0 0 ${scale.width} ${scale.height}`);
       const hasBands = chart.lines.length <= MANY_LINES;
       const curves = chart.lines.flatMap((line) => curveMarks(line, scale, hasBands || line.isRange));
       plot.replaceChildren(...axes(scale), ...chanceMarks(chart, scale), ...curves, ...phaseMarks(chart, scale),
-        ...endLabels(scale), svgElement("g", { class: "cursor" }));
+        ...endLabels(scale), ...noteMarks(chart, scale), svgElement("g", { class: "cursor" }));
     },
-    mark(epoch) {
-      readings.forEach((reading) => reading.show(epoch));
+    mark(epoch, isPointed = false) {
       if (!scale) return;
-      const dots = chart.lines.filter(({ colour }) => colour).map((line) => dotAt(line, line.epochs.indexOf(epoch), 4, scale))
-        .filter(Boolean);
-      const column = dots.at(-1)?.getAttribute("cx");
-      if (column && chart.along !== "accuracy") {
-        dots.unshift(straightLine("cursor-line", [column, column], [scale.top, scale.bottom]));
+      const shown = chart.lines.map((line) => ({ line, k: line.epochs.indexOf(epoch) }))
+        .filter(({ line, k }) => line.value[k] != null && line.x[k] != null);
+      const marks = shown.map(({ line, k }) => dotAt(line, k, 4, scale));
+      if (marks.length && chart.along !== "accuracy") {
+        const column = marks.at(-1).getAttribute("cx");
+        marks.unshift(straightLine("cursor-line", [column, column], [scale.top, scale.bottom]));
       }
-      plot.querySelector(".cursor").replaceChildren(...dots);
+      // The labels at the ends of the lines have the values of the last epoch.
+      const isLast = scale.isNamed && shown.every(({ line, k }) => k === line.epochs.length - 1);
+      if (isPointed || !isLast) marks.push(...cursorLabels(shown, scale));
+      plot.querySelector(".cursor").replaceChildren(...marks);
     },
   };
+}
+
+/** Return the entry of a line in the legend, which is shown if the names do not fit at the ends of the lines. */
+function legendItem(line) {
+  return element("li", {}, svgElement("svg", { class: "swatch", viewBox: "0 0 14 8", "aria-hidden": "true" },
+    svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: `${line.colour} ${line.isFaint ? "second" : ""}` })), line.label);
+}
+
+/** Return the values of lines at the cursor as text next to their points, moved apart where they would overlap. */
+function cursorLabels(shown, scale) {
+  if (shown.length * LABEL_HEIGHT > scale.bottom - scale.top) return [];
+  const half = (scale.right - scale.left) / 2;
+  const labels = shown.map(({ line, k }) => {
+    const x = scale.x(line.x[k]);
+    const isRight = x > scale.left + half;
+    const reading = readingOf(line, k);
+    const text = textWidth(reading) + 10 > half ? valueText(line, line.value[k]) : reading;
+    return { text, colour: line.colour, x: x + (isRight ? -10 : 10), y: scale.y(line.value[k]), isRight };
+  });
+  return movedApart(labels, scale.bottom).map(({ text, colour, x, y, isRight }) => svgElement("text",
+    { class: `cursor-label ${colour}`, x, y: y + 4, "text-anchor": isRight ? "end" : "start" }, text));
+}
+
+/** Return the k-th value of a line as text, with its interval, and with its chance level if this is not 0. */
+function readingOf(line, k) {
+  const [low, high, chance] = [line.low, line.high, line.chance].map((values) => values?.[k] ?? null);
+  const parts = [valueText(line, line.value[k])];
+  if (low != null && high != null) parts.push(`[${valueText(line, low)}, ${valueText(line, high)}]`);
+  if (chance != null && !line.isExcess) parts.push(`chance ${valueText(line, chance)}`);
+  return parts.join(" ");
+}
+
+/** Return a ring and a text at the point of the chart's note. */
+function noteMarks({ note, lines }, scale) {
+  const line = note && lines.find(({ label }) => label === note.label);
+  const k = line?.epochs.indexOf(note.epoch) ?? -1;
+  const dot = k < 0 ? null : dotAt(line, k, 6, scale);
+  if (!dot) return [];
+  const [x, y] = [Number(dot.getAttribute("cx")), Number(dot.getAttribute("cy"))];
+  dot.setAttribute("class", "note-ring");
+  const width = Math.max(...note.text.map((row) => textWidth(row)));
+  const textX = Math.max(scale.left, Math.min(x + 26, scale.right - width));
+  const textY = Math.min(y + 40, scale.bottom - LABEL_HEIGHT * note.text.length);
+  const rows = note.text.map((row, at) =>
+    svgElement("text", { class: "note-text", x: textX, y: textY + at * LABEL_HEIGHT }, row));
+  return [straightLine("note-line", [x + 4, x + 22], [y + 5, textY - 6]), dot, ...rows];
 }
 
 /** Return the description of a chart for screen readers. */
 function describePanel(chart) {
-  const descriptions = chart.lines.filter(({ colour }) => colour).map((line) => {
-    const known = (line.exported ?? line.value).map((value, k) => [value, line.epochs[k]]).filter(([value]) => value != null);
+  const descriptions = chart.lines.map((line) => {
+    const known = line.value.map((value, k) => [value, line.epochs[k]]).filter(([value]) => value != null);
     if (!known.length) return `${line.label}: no values`;
     const sign = chart.isReversed ? -1 : 1;
     const extreme = known.reduce((best, point) => (sign * point[0] > sign * best[0] ? point : best));
-    const [first, last] = [known[0], known[known.length - 1]];
-    const at = ([value, position]) => `${valueText(line, value)} at ${chart.item ?? "epoch"} ${position}`;
-    return `${line.label}: ${at(first)}, ${at(last)}, ${chart.isReversed ? "best" : "highest"} ${at(extreme)}`;
+    const at = ([value, epoch]) => `${valueText(line, value)} at epoch ${epoch}`;
+    return `${line.label}: ${at(known[0])}, ${at(known.at(-1))}, ${chart.isReversed ? "best" : "highest"} ${at(extreme)}`;
   });
   return `${chart.title}. ${descriptions.join(". ")}.`;
 }
 
-/** Return the number of decimals of a line's values. */
-const digitsOf = ({ value }) => (value.every((number) => number == null || Number.isInteger(number)) ? 0 : 3);
+/** Return the number of decimals of a line's values: none for whole numbers, and three if all values are near 0. */
+function digitsOf({ value }) {
+  const known = value.filter((number) => number != null);
+  if (known.every(Number.isInteger)) return 0;
+  return known.every((number) => Math.abs(number) < 0.1) ? 3 : 2;
+}
 
 /** Return a value of a line as text; a share of classes is in percent, as everywhere on the page. */
 const valueText = (line, value, digits = digitsOf(line)) => (line.isShare && value != null
-  ? `${formatNumber(100 * value, digits < 3 ? 0 : 1)} %` : formatNumber(value, digits));
-
-/** Return the table row below a plot that shows the values of a curve at the cursor. */
-function readingRow(line) {
-  const value = element("td", { class: "number" });
-  const details = element("td", { class: "number faint" });
-  const swatch = svgElement("svg", { class: "swatch", viewBox: "0 0 14 8", "aria-hidden": "true" },
-    svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: `${line.colour} ${line.isFaint ? "second" : ""}` }));
-  const hasDetails = line.chance || line.low;
-  return {
-    row: element("tr", {}, element("th", { scope: "row" }, swatch, line.label), value, hasDetails ? details : null),
-    show(epoch) {
-      const k = line.epochs.indexOf(epoch);
-      const [low, high, chance, z] = [line.low, line.high, line.chance, line.z].map((values) => values?.[k] ?? null);
-      value.textContent = valueText(line, line.value[k]);
-      const parts = [];
-      // An end near 0 has the decimals of the other end.
-      const end = (number) => valueText(line, Math.max(-low, high) < 0.001 ? number : Math.round(number * 1000) / 1000, 3);
-      if (low != null && high != null) parts.push(`${line.isRange ? "" : "95 % CI "}${end(low)} to ${end(high)}`);
-      if (chance != null && !line.isRange && !line.isExcess) parts.push(`chance ${valueText(line, chance, 3)}`);
-      if (chance != null && !line.isRange && z != null && low == null) parts.push(`z ${deviations(z)}`);
-      details.textContent = parts.join(", ");
-    },
-  };
-}
-
-const deviations = (z) => (Math.round(z * 10) / 10).toFixed(1).replace("-", "−");
+  ? `${formatNumber(100 * value, 0)} %` : formatNumber(value, digits));
 
 /** Return the scales that map positions and values to a plot of the given width and height. */
 function scales(chart, width, height) {
@@ -139,19 +159,20 @@ function scales(chart, width, height) {
   [low, high] = [low === 0 ? 0 : low - padding, high + padding];
   if (chart.isReversed) low = Math.max(1, low);
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
-  const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
+  const isNamed = labels.length > 0;
+  // The chance levels of several runs can be far apart, so the label is at the first one.
+  const chance = chart.lines.map((line) => line.chance?.findLast((value) => value != null)).find((value) => value != null);
+  if (chance != null) labels.push({ text: "chance", value: chance, colour: null });
+  const labelWidth = Math.max(0, ...labels.map(({ text }) => textWidth(text) + 10));
   const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
-  const rows = chart.rows ?? rowTicks(low, high, height, chart.lines[0]?.isShare);
+  const rows = rowTicks(low, high, height, chart.lines[0]?.isShare);
   const left = Math.max(MARGIN.left, ...rows.map(({ text }) => textWidth(text) + 8));
   const right = width - Math.max(MARGIN.right, labelWidth);
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
   return {
-    width, height, first, last, low, high, left, right, top, bottom, labels, phaseRows, rows,
-    along: chart.along || "epoch", isLog: chart.isLog,
-    x: (position) => {
-      const [at, from, to] = [position, first, last].map((one) => (chart.isLog ? Math.log1p(Math.max(0, one)) : one));
-      return to === from ? (left + right) / 2 : left + ((at - from) / (to - from)) * (right - left);
-    },
+    width, height, first, last, low, high, left, right, top, bottom, labels, isNamed, phaseRows, rows,
+    along: chart.along || "epoch",
+    x: (position) => (last === first ? (left + right) / 2 : left + ((position - first) / (last - first)) * (right - left)),
     y: (value) => {
       const fraction = Math.min(1, Math.max(0, (value - low) / (high - low)));
       return top + (chart.isReversed ? fraction : 1 - fraction) * (bottom - top);
@@ -161,39 +182,39 @@ function scales(chart, width, height) {
 
 /** Return the labels at the right ends of the lines; none if they take more than 45 % of the width, or do not fit in the height. */
 function labelsAtEnds(chart, width, height) {
-  const labels = chart.lines.filter(({ colour }) => colour).map((line) => {
-    const k = line.value.findLastIndex((value) => value != null);
-    const value = valueText(line, line.value[k], 2);
-    let text = chart.isLarge ? `${line.label} ${value}` : line.name ?? line.label;
-    if (chart.lines.length === 1) text = value;
-    return { text, value: line.value[k], colour: line.colour, isBold: chart.isLarge };
+  const labels = chart.lines.map((line) => {
+    const last = line.value.findLast((value) => value != null);
+    const value = valueText(line, last);
+    return { text: chart.lines.length === 1 ? value : `${line.label} ${value}`, value: last, colour: line.colour };
   });
-  const isTooWide = labels.some(({ text, isBold }) => textWidth(text, isBold) > 0.45 * width);
-  const shown = isTooWide || labels.length * LABEL_HEIGHT > height ? [] : labels;
-  // The chance levels of several runs can be far apart, so the label is at the first one.
-  const chance = chart.lines.map((line) => line.chance?.findLast((value) => value != null)).find((value) => value != null);
-  if (chance != null) shown.push({ text: "chance", value: chance, colour: null });
-  return shown;
+  const isTooWide = labels.some(({ text }) => textWidth(text) > 0.45 * width);
+  return isTooWide || labels.length * LABEL_HEIGHT > height ? [] : labels;
 }
 
 const textMeasure = document.createElement("canvas").getContext("2d");
 
-function textWidth(text, isBold) {
-  textMeasure.font = `${isBold ? "600 12px" : "11px"} ${getComputedStyle(document.body).fontFamily}`;
+function textWidth(text) {
+  textMeasure.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
   return textMeasure.measureText(text).width;
 }
 
-/** Return the labels at the ends of the lines, moved apart where they would overlap. */
+/** Return the labels at the ends of the lines. */
 function endLabels(scale) {
-  const marks = scale.labels.map((label) => ({ ...label, y: scale.y(label.value) })).sort((a, b) => a.y - b.y);
+  const marks = scale.labels.map((label) => ({ ...label, y: scale.y(label.value) }));
+  return movedApart(marks, scale.bottom + 3).map(({ text, colour, y }) => svgElement("text",
+    { class: colour ? `end ${colour}` : "chance-label", x: scale.right + 6, y: y + 4 }, text));
+}
+
+/** Return labels with a height `y`, in the order of their heights, moved apart where they would overlap. */
+function movedApart(labels, bottom) {
+  const marks = labels.toSorted((a, b) => a.y - b.y);
   marks.forEach((mark, k) => { if (k) mark.y = Math.max(mark.y, marks[k - 1].y + LABEL_HEIGHT); });
-  let limit = scale.bottom + 3;
+  let limit = bottom;
   for (const mark of marks.toReversed()) {
     mark.y = Math.min(mark.y, limit);
     limit = mark.y - LABEL_HEIGHT;
   }
-  const styleOf = ({ colour, isBold }) => (colour ? `end ${colour} ${isBold ? "bold" : ""}` : "end chance-label");
-  return marks.map((mark) => svgElement("text", { class: styleOf(mark), x: scale.right + 6, y: mark.y + 4 }, mark.text));
+  return marks;
 }
 
 /** Return the ends of the chance band at one point of a line, or an empty array if the point has no chance level. */
@@ -210,20 +231,18 @@ function rowTicks(low, high, height, isShare) {
   return values.map((value) => ({ value, text: isShare ? `${tickText(100 * value, 100 * step)} %` : tickText(value, step) }));
 }
 
-function axes({ left, right, bottom, height, first, last, rows, x, y, along, isLog }) {
-  let positions = ticks(first, last, Math.max(3, Math.floor((right - left) / 60)));
-  if (isLog) { // 0, and 1, 2 and 5 times each power of ten
-    const powers = Array.from({ length: Math.floor(Math.log10(last)) + 1 }, (_, power) => 10 ** power);
-    positions = [0, ...powers.flatMap((power) => [power, 2 * power, 5 * power]).filter((value) => value <= last)];
-  }
-  const columns = positions.filter((value) => value >= first && (along === "accuracy" || Number.isInteger(value)));
+function axes({ left, right, bottom, height, first, last, rows, x, y, along }) {
+  const isAccuracy = along === "accuracy";
+  const columns = ticks(first, last, Math.max(3, Math.floor((right - left) / 60)))
+    .filter((value) => value >= first && (isAccuracy || Number.isInteger(value)));
   const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
     ...rows.flatMap(({ value, text }) => [
       straightLine("grid", [left, right], [y(value), y(value)]),
       tickLabel(text, left - 6, y(value) + 4, "end"),
     ]),
-    ...columns.map((value) => tickLabel(tickText(value, columnStep), x(value), height - 21)),
+    ...columns.map((value) =>
+      tickLabel(isAccuracy ? `${Math.round(100 * value)} %` : tickText(value, columnStep), x(value), height - 21)),
     tickLabel(along, (left + right) / 2, height - 4),
     straightLine("axis", [left, right], [bottom, bottom]),
   ];
@@ -281,17 +300,12 @@ function curveMarks(line, scale, hasBand) {
     const points = outline(line, (k) => line.low[k], (k) => line.high[k], scale);
     marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points }));
   }
-  const curve = (values, style) => {
-    // The path has a gap where a value is missing.
-    const isKnown = (k) => values[k] != null && line.x[k] != null;
-    const at = (k) => `${scale.x(line.x[k]).toFixed(1)} ${scale.y(values[k]).toFixed(1)}`;
-    const step = (k) => (isKnown(k - 1) ? `L${at(k)}` : `M${at(k)}h0`);
-    const d = values.map((_, k) => (isKnown(k) ? step(k) : "")).join("");
-    const title = line.name && svgElement("title", {}, line.label);
-    return svgElement("path", { class: `curve ${line.colour ?? "others"} ${style}`, d }, title);
-  };
-  if (line.smooth) marks.push(curve(line.value, "unsmoothed"));
-  marks.push(curve(line.smooth ?? line.value, line.isFaint ? "second" : ""));
+  // The path has a gap where a value is missing.
+  const isKnown = (k) => line.value[k] != null && line.x[k] != null;
+  const at = (k) => `${scale.x(line.x[k]).toFixed(1)} ${scale.y(line.value[k]).toFixed(1)}`;
+  const step = (k) => (isKnown(k - 1) ? `L${at(k)}` : `M${at(k)}h0`);
+  const d = line.value.map((_, k) => (isKnown(k) ? step(k) : "")).join("");
+  marks.push(svgElement("path", { class: `curve ${line.colour} ${line.isFaint ? "second" : ""}`, d }));
   const dots = line.hasDots ? line.x.map((_, k) => dotAt(line, k, 2.2, scale)).filter(Boolean) : [];
   return [...marks, ...dots];
 }

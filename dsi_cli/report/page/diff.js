@@ -23,5 +23,4 @@ const drawMaps = matrixFigures(byId("maps"), side, maps, (row, column) => {
 });
 
 addEventListener("themechange", drawMaps);
-document.documentElement.dataset.print = "all";
 drawMaps();

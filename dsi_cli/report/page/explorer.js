@@ -1,222 +1,118 @@
-// The section of matrices: the controls, the heat maps and their differences, the panel next to them, and surprising pairs below.
-//
-// A difference is {key, title, more, less, plus, minus}. Each side is {run, matrix, epoch}; epoch null is the shown epoch.
+// The section of matrices: the controls, the heat maps, the panel of the selected classes, and the surprising and closest pairs.
 
-const selection = { scale: "rank", order: null, folds: new Map(), difference: null, classes: [] };
+const selection = { scale: "rank", order: null, classes: [] };
 const REST_DELAY = 200; // milliseconds, so that a moving slider redraws only the maps
+const MANY_CLASSES = 100;
+const SURPRISES = 8;
 
 /**
- * Return the explorer of a run: `show(epoch)`, `select(classes)`, `toggleScale()`, `foldAll()`, and what the page calls for all
- * panels. `changed()` is called after each change of the order, the scale, the difference or the selected classes.
+ * Return the explorer of a run: `show(epoch)`, `select(classes)`, `order()`, and what the page calls for all panels. `changed()` is
+ * called after each change of the order, the scale or the selected classes.
  */
 function matrixExplorer(run, runIndex, names, chartActions, changed) {
-  const differences = differencesOf(run, runIndex);
-  const actions = { chart: chartActions, read: showReading, open: (...classes) => select(classes), fold: toggleFold };
+  const actions = { chart: chartActions, read: showReading, open: (...classes) => select(classes) };
   const maps = heatMaps(run, names, actions);
   let epoch = null;
   let charts = [];
-  let scatter = null;
-  const tokens = { inspector: 0, surprises: 0 };
   let rest = null;
   if (selection.classes.some((index) => index >= names.length)) selection.classes = [];
-
   byId("matrices").hidden = !run.matrices.length && !run.near;
-  byId("maps").dataset.count = maps.maps.length;
-  byId("maps").replaceChildren(...maps.maps.map(({ node }) => node));
-  maps.maps.forEach((map) => map.node.append(exportMenu(`${run.name} ${map.title}`,
-    { canvas: () => maps.exportCanvas(map), csv: () => maps.exportRows(map) })));
+  byId("maps").replaceChildren(...maps.nodes);
   drawControls();
 
   function order() {
     return run.orders.find((candidate) => candidate.name === selection.order) || run.orders[0];
   }
 
-  /** Return the differences at the shown epoch, without the difference of the epoch and itself. */
-  function availableDifferences() {
-    return differences.filter(({ minus }) => minus.epoch !== epoch);
-  }
-
-  function difference() {
-    return availableDifferences().find(({ key }) => key === selection.difference) || availableDifferences()[0] || null;
-  }
-
-  /** Return the folded segments of the order; with many classes, all groups are folded at first. */
-  function folded() {
-    const key = `${runIndex}/${order().name}`;
-    const isFolded = names.length > FOLD_ABOVE && isFoldable(order());
-    if (!selection.folds.has(key)) selection.folds.set(key, new Set(isFolded ? segmentsOf(order()).keys() : []));
-    return selection.folds.get(key);
-  }
-
-  /** Fold or unfold one segment, or all segments if none is given. */
-  function toggleFold(segment = null) {
-    if (!isFoldable(order())) return;
-    const all = folded();
-    if (segment != null && !all.has(segment)) all.add(segment);
-    else if (segment != null) all.delete(segment);
-    else if (all.size) all.clear();
-    else segmentsOf(order()).forEach((_, k) => all.add(k));
-    drawControls();
-    showMaps();
-  }
-
   function drawControls() {
     const orders = run.orders.map(({ name, title }) => [name, title]);
-    const canFold = isFoldable(order());
-    const isFolded = folded().size > 0;
-    const button = (text, onclick, attributes = {}) => element("button", { type: "button", ...attributes, onclick }, text);
+    const scales = [["rank", "rank of the pair"], ["raw", "raw values"]];
+    const button = (text, onclick, label) => element("button", { type: "button", "aria-label": label, onclick }, text);
     byId("matrix-controls").replaceChildren(
-      choice("Order of classes", orders, order().name, (name) => { change({ order: name }); drawControls(); }),
-      choice("Colours", [["rank", "rank of the pair"], ["raw", "raw values"]], selection.scale, setScale),
-      canFold ? button(isFolded ? "Unfold groups" : "Fold groups", () => toggleFold(), { id: "fold-groups" }) : "",
-      element("span", { class: "buttons" },
-        button("+", () => maps.zoom(1.5), { "aria-label": "Zoom in" }),
-        button("−", () => maps.zoom(1 / 1.5), { "aria-label": "Zoom out" }),
-        button("Show all", () => maps.reset())),
-      element("span", { class: "faint hint" }, "Click on a cell to open its pair of classes, and drag over a square to zoom in."
-        + (canFold ? " A click on the coloured edge folds or unfolds a group." : "")
-        + (isFolded ? " A block has the colour of its mean's rank among all blocks." : "")));
-    const swatch = (colour) => svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" },
-      svgElement("rect", { width: 10, height: 10, fill: groupColour(colour) }));
-    let legend = [...maps.groups.numbers].map(([name, colour]) => ({ name, colour }));
-    if (isFolded) { // all segments, with the numbers that the edges of the maps have
-      legend = segmentsOf(order()).map(({ title, first, last }, k) => {
-        const classes = order().order.slice(first, last + 1);
-        const members = classes.map((index) => names[index]);
-        return { name: `${k + 1} ${title ?? members[0]}`, colour: maps.groups.of[classes[0]], title: members.join(", ") };
-      });
-    }
-    byId("group-legend").replaceChildren(...legend.map(({ name, colour, title }) =>
-      element("li", { title }, swatch(colour), name)));
-    drawDifferences();
-  }
-
-  function drawDifferences() {
-    if (!difference()) return;
-    const options = availableDifferences().map(({ key, title }) => [key, title]);
-    const list = choice("Difference shown", options, difference().key, (key) => change({ difference: key }));
-    maps.differenceMap.caption.replaceChildren(element("h3", {}, "Difference"), list);
-  }
-
-  function change(values) {
-    Object.assign(selection, values);
-    showMaps();
-    changed();
-  }
-
-  function toggleScale() {
-    setScale(selection.scale === "rank" ? "raw" : "rank");
-    drawControls();
-  }
-
-  function setScale(scale) {
-    selection.scale = scale;
-    maps.paint();
-    changed();
-  }
-
-  function showMaps() {
-    return maps.show(epoch, order(), folded(), difference());
+      choice("Order of classes", orders, order().name, (name) => {
+        selection.order = name;
+        maps.show(epoch, order().order);
+        changed();
+      }),
+      choice("Colours", scales, selection.scale, (scale) => { selection.scale = scale; maps.paint(); changed(); }),
+      element("span", { class: "buttons" }, button("+", () => maps.zoom(1.5), "Zoom in"),
+        button("−", () => maps.zoom(1 / 1.5), "Zoom out"), button("Show all", maps.showAll, "Show all classes")),
+      faint("A click on a cell opens its pair of classes. Zoomed maps can be dragged."));
+    byId("group-legend").replaceChildren(...[...maps.groups.numbers].map(([name, k]) => element("li", {},
+      svgElement("svg", { class: "swatch", viewBox: "0 0 10 10", "aria-hidden": "true" },
+        svgElement("rect", { width: 10, height: 10, fill: groupColour(k) })), name)));
   }
 
   async function show(newEpoch) {
     epoch = newEpoch;
-    drawDifferences();
-    await showMaps();
+    await maps.show(epoch, order().order);
     clearTimeout(rest);
-    rest = setTimeout(async () => { await showSurprises(); await showInspector(); }, names.length > FOLD_ABOVE ? REST_DELAY : 0);
+    rest = setTimeout(async () => { await showPairs(); await showInspector(); }, names.length > MANY_CLASSES ? REST_DELAY : 0);
   }
 
-  async function showSurprises() {
-    const token = ++tokens.surprises;
+  async function showPairs() {
+    const shownEpoch = epoch;
     byId("closest").hidden = !run.near;
     if (!run.near) return;
-    const open = (i, j) => { select([i, j]); byId("inspector").scrollIntoView({ block: "nearest" }); };
-    const section = await surpriseSection(run, names, epoch, open);
-    if (token !== tokens.surprises) return;
-    byId("closest-body").replaceChildren(...section.parts.filter(Boolean));
-    ({ scatter } = section);
-    scatter?.draw();
-    if (!selection.classes.length) selection.classes = section.start ?? [0];
+    const pairs = await pairTables(run, names, shownEpoch, (i, j) => select([i, j]));
+    if (shownEpoch !== epoch) return;
+    byId("closest-body").replaceChildren(...pairs.tables);
+    if (!selection.classes.length) selection.classes = pairs.start;
     maps.showSelected();
     changed();
   }
 
   async function showInspector() {
-    const token = ++tokens.inspector;
+    const shown = `${epoch} ${selection.classes}`;
     const [i, j] = selection.classes;
     if (i == null) return;
-    const panel = await (j == null ? classPanel(run, names, i, epoch, actions) : pairPanel(run, names, i, j, epoch, actions));
-    if (token !== tokens.inspector) return;
-    byId("inspector").replaceChildren(...panel.parts.filter(Boolean));
+    const panel = j == null ? await classPanel(run, names, i, epoch, actions)
+      : await pairPanel(run, runIndex, names, i, j, epoch, actions);
+    if (shown !== `${epoch} ${selection.classes}`) return;
+    const closing = { type: "button", class: "close", "aria-label": "Close", onclick: () => openSheet(false) };
+    byId("inspector").replaceChildren(element("button", closing, "✕"), ...panel.parts.filter(Boolean));
     ({ charts } = panel);
     charts.forEach((chart) => { chart.draw(); chart.mark(epoch); });
   }
 
-  /** Open one class or a pair of classes in the panel, and mark it in the maps. */
+  /** Open one class or some classes in the panel, and mark them in the maps. */
   function select(classes) {
     selection.classes = classes;
-    // Unfold the groups of the classes.
-    const positions = classes.map((index) => order().order.indexOf(index));
-    const segments = positions.map((position) => segmentsOf(order()).findIndex(({ last }) => position <= last));
-    if (segments.filter((segment) => folded().delete(segment)).length) {
-      drawControls();
-      showMaps();
-    }
     maps.showSelected();
     changed();
+    openSheet(true);
     return showInspector();
   }
 
   return {
-    show, select, order, toggleScale, foldAll: () => toggleFold(),
-    paint: () => { drawControls(); maps.paint(); scatter?.draw(); },
-    draw: () => { maps.draw(); charts.forEach((chart) => chart.draw()); scatter?.draw(); },
-    mark: (at) => charts.forEach((chart) => chart.mark(at)),
+    show, select, order,
+    paint: () => maps.paint(),
+    draw: () => { maps.draw(); charts.forEach((chart) => chart.draw()); },
+    mark: (at, isPointed) => charts.forEach((chart) => chart.mark(at, isPointed)),
   };
 }
 
-/** Show the values of a cell in a tooltip next to the pointer, or, for the keyboard, in the line below the matrices. */
+/** Show or hide the panel of the selected classes, which is a sheet at the bottom of a small screen. */
+const openSheet = (isOpen) => byId("inspector").classList.toggle("open", isOpen);
+
+/** Show the values of a cell in a tooltip next to the mouse, or, for the keyboard, in the line below the matrices. */
 function showReading(reading, event = null) {
   const tip = byId("tip");
   const { row, column, values } = reading ?? { values: [] };
-  const lines = [`${row} × ${column}`, ...values.map(({ title, text }) => `${title} ${text}`)];
-  tip.hidden = !reading || !event;
-  byId("matrix-readout").textContent = reading && !event ? lines.join(" · ") : "";
+  const title = `${row} × ${column}`;
+  tip.hidden = !reading || event?.pointerType !== "mouse";
+  byId("matrix-readout").textContent = reading && !event
+    ? [title, ...values.map((one) => `${one.title} ${one.text}`)].join(" · ") : "";
   if (tip.hidden) return;
-  const rows = values.map(({ title, text }) => element("div", {}, element("span", {}, title), element("span", {}, text)));
-  tip.replaceChildren(element("b", {}, lines[0]), ...rows);
+  const rows = values.map((one) => element("div", {}, element("span", {}, one.title), element("span", {}, one.text)));
+  tip.replaceChildren(element("b", {}, title), ...rows);
   const [width, height] = [tip.offsetWidth, tip.offsetHeight];
   const right = event.clientX + 16 + width > document.documentElement.clientWidth;
   tip.style.left = `${Math.max(4, right ? event.clientX - width - 16 : event.clientX + 16)}px`;
   tip.style.top = `${Math.max(4, Math.min(innerHeight - height - 4, event.clientY + 16))}px`;
 }
 
-/** Return the differences that a run offers. */
-function differencesOf(run, runIndex) {
-  const { own, reference, mistakes } = mainMatrices(run);
-  const side = (matrix, epoch = null, of = run) => ({ run: of, matrix, epoch });
-  const result = [];
-  const add = (key, title, plus, minus, more, less) => result.push({ key, title, plus, minus, more, less });
-  const inNetwork = "nearer in the network";
-  if (!own) return result;
-  const name = run.reference;
-  if (reference) add("reference", `network − ${name}`, side(own), side(reference), inNetwork, `nearer in ${name}`);
-  if (mistakes) add("mistakes", "mistakes − network", side(mistakes), side(own), "more confused", inNetwork);
-  for (const epoch of own.epochs.length > 1 ? own.epochs : []) {
-    const title = `this epoch − epoch ${epoch}`;
-    add(`epoch-${epoch}`, title, side(own), side(own, epoch), "nearer at this epoch", `nearer at epoch ${epoch}`);
-  }
-  DATA.runs.forEach((other, k) => {
-    const { own: matrix } = mainMatrices(other);
-    if (k === runIndex || other.classes !== run.classes || matrix?.name !== own.name) return;
-    const title = `this run − ${other.name}`;
-    add(`run-${other.name}`, title, side(own), side(matrix, null, other), "nearer in this run", `nearer in ${other.name}`);
-  });
-  return result;
-}
-
-/** Return a matrix of a run, or undefined. */
+/** Return the matrix of a run with a name, or undefined. */
 const matrixOf = (run, wanted) => run.matrices.find(({ name }) => name === wanted);
 
 /** Return the similarity matrix of a run's network, its reference, and its first confusion matrix; undefined if missing. */
@@ -225,16 +121,53 @@ function mainMatrices(run) {
   return { own: matrixOf(run, run.near?.of), reference: matrixOf(run, "scsm"), mistakes };
 }
 
-/** Return the layer of a difference of percentiles (`layerOf`) at an epoch, or null if one of its matrices does not exist. */
-async function differenceLayer(difference, epoch, order) {
-  const sides = await Promise.all([difference.plus, difference.minus].map(async (side) => {
-    const frame = await frameOf(side.matrix, side.epoch ?? epoch, order);
-    return frame && { frame, at: layerOf(side.matrix, frame, order.order, "rank") };
-  }));
-  if (sides.includes(null)) return null;
-  // If one matrix has only means of blocks, the means of the same blocks are taken from the other one.
-  const starts = sides.map(({ frame }) => frame.starts).find(Boolean);
-  const [plus, minus] = sides.map(({ frame, at }) => (starts && !frame.starts ? blockLayer(at, starts, order.order.length) : at));
-  const symmetric = difference.plus.matrix.symmetric && difference.minus.matrix.symmetric;
-  return { at: (p, q) => plus(p, q) - minus(p, q), symmetric, starts };
+/** Call `visit(i, j, k)` for each pair of classes i < j in the order of a symmetric frame, where k is the index in the frame. */
+function forEachPair(size, visit) {
+  for (let k = 0, i = 0; i < size; i++) {
+    for (let j = i + 1; j < size; j++, k++) visit(i, j, k);
+  }
+}
+
+/** Return the pairs with the largest difference of the percentiles `y` and `x` in one direction: [{i, j, x, y}]. */
+function surprises(x, y, size, sign) {
+  const best = [];
+  let lowest = 0;
+  forEachPair(size, (i, j, k) => {
+    const difference = sign * (y[k] - x[k]);
+    if (!(difference > lowest)) return;
+    best.push({ i, j, x: x[k], y: y[k], difference });
+    if (best.length > 4 * SURPRISES) {
+      best.sort((a, b) => b.difference - a.difference);
+      best.length = SURPRISES;
+      lowest = best.at(-1).difference;
+    }
+  });
+  return best.sort((a, b) => b.difference - a.difference).slice(0, SURPRISES);
+}
+
+/** Return the tables of surprising and of closest pairs at an epoch, and the classes that are selected at first. */
+async function pairTables(run, names, epoch, open) {
+  const { own, reference } = mainMatrices(run);
+  const [near, frame, referenceFrame] = await Promise.all([nearestAt(run, epoch), frameOf(own, epoch), frameOf(reference, epoch)]);
+  const title = ({ i, j }) => `${names[i]} – ${names[j]}`;
+  const pair = { title: "pair", value: title, node: (row) => linkButton(title(row), () => open(row.i, row.j)) };
+  const percentiles = (of) => of && Float32Array.from(of.codes, (code) => ranksOf(of).percentile[code]);
+  const [x, y] = [percentiles(referenceFrame), percentiles(frame)];
+  const referenceRank = ({ i, j }) => {
+    const percentile = x[frameIndex({ symmetric: true }, names.length, i, j)];
+    return Number.isNaN(percentile) ? null : rankAt(percentile, ranksOf(referenceFrame).pairs);
+  };
+  const closest = dataTable("Closest pairs in the network", [
+    pair, numberColumn("similarity", "value"), x && rankColumn(run.reference, "referenceRank"),
+  ], (near?.pairs ?? []).map((row) => ({ ...row, referenceRank: x && referenceRank(row) })));
+  if (!x || !y) return { tables: [closest], start: near?.pairs.length ? [near.pairs[0].i, near.pairs[0].j] : [0] };
+  const rank = (name, key, { pairs }) =>
+    ({ ...numberColumn(`rank in ${name}`, key), text: (row) => roundedRank(rankAt(row[key], pairs)) });
+  const columns = [pair, rank("the network", "y", ranksOf(frame)), rank(run.reference, "x", ranksOf(referenceFrame))];
+  const [nearer, farther] = [1, -1].map((sign) => surprises(x, y, names.length, sign));
+  return {
+    tables: [dataTable(`Nearer in the network than in ${run.reference}`, columns, nearer),
+      dataTable(`Nearer in ${run.reference} than in the network`, columns, farther), closest],
+    start: nearer.length ? [nearer[0].i, nearer[0].j] : [0],
+  };
 }

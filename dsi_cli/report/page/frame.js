@@ -75,17 +75,17 @@ function choice(label, options, selected, onChange) {
 }
 
 const DATA = JSON.parse(byId("data").textContent);
-const THEME_KEY = "dsi-theme";
+const systemTheme = matchMedia("(prefers-color-scheme: dark)");
+const printing = matchMedia("print");
 
-/** Return the theme, light or dark: the choice of the reader if there is one, otherwise the setting of the system. */
+/** Return the theme, light or dark: the choice of the reader, or else that of the system; light on paper. */
 function theme() {
-  return document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  if (printing.matches) return "light";
+  return document.documentElement.dataset.theme || (systemTheme.matches ? "dark" : "light");
 }
 
-/** Set the theme, light or dark, or follow the system if no name is given. A canvas is drawn again at each "themechange". */
-function setTheme(name) {
-  if (name) document.documentElement.dataset.theme = name;
-  else delete document.documentElement.dataset.theme;
+/** Name the theme to which the button leads, and let each canvas be drawn again. */
+function showTheme() {
   byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
   dispatchEvent(new Event("themechange"));
 }
@@ -93,25 +93,10 @@ function setTheme(name) {
 /** Return a colour of the style sheet for a canvas, which does not know its names. */
 const styleColour = (name) => getComputedStyle(document.body).getPropertyValue(name);
 
-let themeBeforePrint = null;
-let remembered = null;
-try {
-  remembered = localStorage.getItem(THEME_KEY);
-} catch {
-  // A browser may forbid pages to remember anything.
-}
-setTheme(["light", "dark"].includes(remembered) ? remembered : null);
+showTheme();
 byId("theme").addEventListener("click", () => {
-  setTheme(theme() === "dark" ? "light" : "dark");
-  try {
-    localStorage.setItem(THEME_KEY, theme());
-  } catch {
-    // The theme is not remembered.
-  }
+  document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
+  showTheme();
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(document.documentElement.dataset.theme));
-addEventListener("beforeprint", () => {
-  themeBeforePrint = document.documentElement.dataset.theme;
-  setTheme("light");
-});
-addEventListener("afterprint", () => setTheme(themeBeforePrint));
+systemTheme.addEventListener("change", showTheme);
+printing.addEventListener("change", showTheme);

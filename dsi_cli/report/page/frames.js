@@ -1,11 +1,8 @@
 // Frames: the values of one matrix, packed by `matrix_codec.py`, unpacked when they are first shown, and ranked.
 //
-// A frame is {codes, scale, starts}: one code per pair of classes, and the scale of the codes. Code 0 is a missing value.
-// If `starts` is not null, the codes are means of blocks of classes, which begin at these positions in one order of classes, and
-// `rankCodes` are means of their percentiles.
+// A frame is {codes, scale}: one code per pair of classes, and the scale of the codes. Code 0 is a missing value.
 
 const MAX_CACHED_FRAMES = 40;
-const RANK_BINS = 65535;
 const frames = new Map();
 const rankTables = new WeakMap();
 
@@ -48,18 +45,15 @@ function frameIndex(matrix, size, i, j) {
 /** Return the value of a code, or null if the value is missing. */
 const valueOf = (scale, code) => (code === 0 ? null : scale.low + (code - 1) * scale.step);
 
-/** Return the frame of a matrix at an epoch: complete, as block means in an order of classes, or null. */
-async function frameOf(matrix, epoch, order) {
-  const index = matrix.epochs ? matrix.epochs.indexOf(epoch) : 0;
-  if (index >= 0) return { codes: await unpack(matrix.lines, index, matrix.levels), scale: matrix, starts: null };
-  const blocks = matrix.blocks;
-  const blockIndex = blocks ? blocks.epochs.indexOf(epoch) : -1;
-  if (blockIndex < 0) return null;
-  const k = blocks.orders.indexOf(order.name);
-  const codes = await unpack(blocks.lines, blockIndex * blocks.orders.length + k, blocks.levels);
-  const half = codes.length / 2;
-  return { codes: codes.subarray(0, half), rankCodes: codes.subarray(half), scale: blocks, starts: blocks.starts[k] };
+/** Return the frame of a matrix at an epoch, or null if the page does not contain it; a reference has one frame for all epochs. */
+async function frameOf(matrix, epoch) {
+  const index = matrix?.epochs ? matrix.epochs.indexOf(epoch) : 0;
+  if (!matrix || index < 0) return null;
+  return { codes: await unpack(matrix.lines, index, matrix.levels), scale: matrix };
 }
+
+/** Return the frames of some matrices at an epoch. */
+const framesAt = (epoch, ...matrices) => Promise.all(matrices.map((matrix) => frameOf(matrix, epoch)));
 
 /**
  * Return the ranks of the pairs in a frame: `pairs`, the number of pairs with a value; `percentile`, for each code the share of
@@ -71,20 +65,15 @@ function ranksOf({ codes, scale }) {
   for (let k = 0; k < codes.length; k++) counts[codes[k]]++;
   const pairs = codes.length - counts[0];
   counts[0] = 0;
-  const percentile = percentilesOf(counts, pairs);
+  let below = 0;
+  const percentile = Float32Array.from(counts, (count) => {
+    below += count;
+    return (below - count / 2) / pairs;
+  });
   percentile[0] = NaN;
   const ranks = { pairs, percentile, counts };
   rankTables.set(codes, ranks);
   return ranks;
-}
-
-/** Return for each code the share of smaller values from the number of values with each code; equal values count half. */
-function percentilesOf(counts, total) {
-  let below = 0;
-  return Float32Array.from(counts, (count) => {
-    below += count;
-    return (below - count / 2) / total;
-  });
 }
 
 /** Return the rank of a percentile among some pairs; rank 1 is the most similar pair, and equal values share their mean rank. */
@@ -105,77 +94,12 @@ function rankText(frame, code) {
  * On the scale "rank", the value is the percentile of the pair. On the scale "raw", it is the value of the matrix.
  */
 function layerOf(matrix, frame, order, scale) {
-  const isRank = scale === "rank";
-  const { levels } = frame.scale;
-  const valuesBy = (scaled) => Float32Array.from({ length: levels + 1 }, (_, code) => (code === 0 ? NaN : scaled(code)));
-  const rawValue = (code) => valueOf(frame.scale, code);
-  if (frame.starts) {
-    const { starts } = frame;
-    const codes = isRank ? frame.rankCodes : frame.codes;
-    const values = valuesBy(isRank ? (code) => (code - 1) / (levels - 1) : rawValue);
-    const blockOf = blocksOf(starts, order.length);
-    return (p, q) => (p === q ? NaN : values[codes[blockOf[p] * starts.length + blockOf[q]]]);
+  let values = ranksOf(frame).percentile;
+  if (scale !== "rank") {
+    values = Float32Array.from({ length: frame.scale.levels + 1 }, (_, code) => valueOf(frame.scale, code) ?? NaN);
   }
-  const values = isRank ? ranksOf(frame).percentile : valuesBy(rawValue);
   const size = order.length;
-  const { codes } = frame;
-  return (p, q) => (p === q ? NaN : values[codes[frameIndex(matrix, size, order[p], order[q])]]);
-}
-
-/** Return the block of each position. */
-function blocksOf(starts, size) {
-  const blockOf = new Uint16Array(size);
-  starts.forEach((start, block) => blockOf.fill(block, start));
-  return blockOf;
-}
-
-/** Return a layer with the means of blocks of another layer. */
-function blockLayer(at, starts, size) {
-  const items = starts.map((first, k) => ({ first, last: (starts[k + 1] ?? size) - 1 }));
-  const means = gridOf(at, items, false);
-  const blockOf = blocksOf(starts, size);
-  return (p, q) => (p === q ? NaN : means[blockOf[p] * items.length + blockOf[q]]);
-}
-
-/** Return the means of a layer in the cells of a grid, row by row. An item of the grid is a range {first, last} of positions. */
-function gridOf(at, items, symmetric) {
-  const size = items.length;
-  const grid = new Float32Array(size * size);
-  for (let row = 0; row < size; row++) {
-    for (let column = symmetric ? row : 0; column < size; column++) {
-      const mean = meanOf(at, items[row], items[column]);
-      grid[row * size + column] = mean;
-      if (symmetric) grid[column * size + row] = mean;
-    }
-  }
-  return grid;
-}
-
-/** Return the percentiles of the values of a grid, which are between 0 and 1; equal values share the middle of their ranks. */
-function rankedGrid(grid) {
-  const counts = new Uint32Array(RANK_BINS + 1);
-  const binOf = (value) => Math.round(value * RANK_BINS);
-  const known = grid.filter((value) => !Number.isNaN(value));
-  known.forEach((value) => { counts[binOf(value)]++; });
-  const percentile = percentilesOf(counts, known.length);
-  return grid.map((value) => percentile[binOf(value)] ?? NaN);
-}
-
-/** Return the mean of a layer in a cell, NaN if the cell has no values. */
-function meanOf(at, row, column) {
-  if (row.first === row.last && column.first === column.last) return at(row.first, column.first);
-  let sum = 0;
-  let count = 0;
-  for (let p = row.first; p <= row.last; p++) {
-    for (let q = column.first; q <= column.last; q++) {
-      const value = at(p, q);
-      if (value === value) { // not NaN
-        sum += value;
-        count++;
-      }
-    }
-  }
-  return count ? sum / count : NaN;
+  return (p, q) => (p === q ? NaN : values[frame.codes[frameIndex(matrix, size, order[p], order[q])]]);
 }
 
 /** Return the shade of a percentile; the lower half is white. */

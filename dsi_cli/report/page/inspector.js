@@ -1,6 +1,5 @@
-// The panel next to the matrices: one pair of classes, or one class with its neighbours and the chart of their ranks over epochs.
+// The panel next to the matrices, a sheet at the bottom of a small screen: one pair of classes, or one class with its neighbours.
 
-const nearest = new Map();
 const MAX_CONFUSIONS = 5;
 
 /** Return the neighbours of every class and the closest pairs at an epoch, or null; `matrix_codec.py` packs them. */
@@ -8,9 +7,7 @@ async function nearestAt(run, epoch) {
   const near = run.near;
   const line = near ? near.epochs.indexOf(epoch) : -1;
   if (line < 0) return null;
-  const key = `${near.lines}/${line}`;
-  if (!nearest.has(key)) nearest.set(key, await unpack(near.lines, line, near.levels));
-  const numbers = nearest.get(key);
+  const numbers = await unpack(near.lines, line, near.levels);
   const size = DATA.classes[run.classes].length;
   const part = (start, count) => [...numbers.subarray(start, start + count)];
   const valueAt = (k) => valueOf(near, numbers[k]);
@@ -26,12 +23,6 @@ async function nearestAt(run, epoch) {
 
 /** Return the title of an epoch of a run, which may have no epoch numbers. */
 const epochTitle = (run, epoch) => `epoch ${run.has_epochs ? epoch : "–"}`;
-
-/** Return the complete frames of some matrices at an epoch, null for each matrix without one. */
-function completeFramesAt(epoch, ...matrices) {
-  const isComplete = (matrix) => matrix && (!matrix.epochs || matrix.epochs.includes(epoch));
-  return Promise.all(matrices.map((matrix) => (isComplete(matrix) ? frameOf(matrix, epoch, null) : null)));
-}
 
 /** Return the rank of a class among the neighbours of another one in a matrix, from 1; equal values share their mean rank. */
 function neighbourRank(matrix, frame, size, i, j) {
@@ -59,26 +50,28 @@ function confusionText({ share, samples, count }) {
 const percentText = (share) => `${(100 * share).toFixed(1)} %`;
 
 /** Return the elements that describe a pair of classes at an epoch, and the charts among them. */
-async function pairPanel(run, names, i, j, epoch, actions) {
+async function pairPanel(run, runIndex, names, i, j, epoch, actions) {
   const size = names.length;
   const { own, reference, mistakes } = mainMatrices(run);
-  const [ownFrame, referenceFrame, mistakeFrame] = await completeFramesAt(epoch, own, reference, mistakes);
-  const frames = (own?.epochs || []).map(async (at) => ({ epoch: at, frame: await frameOf(own, at, null) }));
+  const [ownFrame, referenceFrame, mistakeFrame] = await framesAt(epoch, own, reference, mistakes);
+  const history = await Promise.all((own?.epochs ?? []).map(async (at) => ({ epoch: at, frame: await frameOf(own, at) })));
   const hypernyms = DATA.hypernyms[run.classes];
-  const [codes, ...history] = await Promise.all([hypernyms && unpack(hypernyms.lines, 0, hypernyms.levels), ...frames]);
+  const codes = hypernyms && await unpack(hypernyms.lines, 0, hypernyms.levels);
   const hypernym = hypernyms?.names[codes[frameIndex(hypernyms, size, i, j)] - 1]; // code 0 is a pair without one
   const rows = [[own, ownFrame], [reference, referenceFrame]].filter(([matrix]) => matrix);
   const [there, back] = [confusion(run, mistakeFrame, size, i, j), confusion(run, mistakeFrame, size, j, i)];
   const codeIn = (frame) => frame?.codes[frameIndex(frame.scale, size, i, j)];
   const percentiles = rows.map(([, frame]) => frame).filter(codeIn).map((frame) => ranksOf(frame).percentile[codeIn(frame)]);
-  const charts = pairCharts(own, history, reference, referenceFrame, size, i, j).map((chart) =>
-    curvePanel({ ...chart, file: `${run.name} ${names[i]} ${names[j]} ${chart.title}` }, actions.chart));
+  const rankIn = (frame) => (codeIn(frame) ? rankAt(ranksOf(frame).percentile[codeIn(frame)], ranksOf(frame).pairs) : null);
+  const line = { label: run.name, colour: colourOf(runIndex), epochs: history.map((one) => one.epoch),
+    value: history.map(({ frame }) => rankIn(frame)) };
+  const chart = history.length > 1 && curvePanel({ title: `${names[i]} and ${names[j]}: rank in the network over epochs`,
+    axis: "1 is the most similar pair", lines: [line], isReversed: true }, actions.chart);
   // The mistakes of the report's list that confuse the two classes may have images.
   const isPair = ({ truth_index: a, prediction_index: b }) => (a === i && b === j) || (a === j && b === i);
-  const images = Object.values(run.mistaken).flatMap(({ mistakes }) => mistakes?.rows || [])
-    .filter((row) => row.image && isPair(row));
-  const heads = ["matrix", "similarity", "rank of all pairs"].map((title, k) => headCell(title, k > 0));
-  return { charts, parts: [
+  const images = Object.values(run.mistaken).flatMap((data) => data.mistakes?.rows || []).filter((row) => row.image && isPair(row));
+  const heads = ["", "similarity", "rank of all pairs"].map((title, k) => headCell(title, k > 0));
+  return { charts: chart ? [chart] : [], parts: [
     element("h3", {}, linkButton(names[i], () => actions.open(i)), " – ", linkButton(names[j], () => actions.open(j))),
     verdictOf(percentiles, run.reference),
     hypernym ? element("p", {}, "Common hypernym: ", element("b", { class: "hypernym" }, hypernym)) : null,
@@ -88,7 +81,7 @@ async function pairPanel(run, names, i, j, epoch, actions) {
     there && element("p", { class: "confusions" },
       `${names[i]} predicted as ${names[j]}: ${confusionText(there)}.`, element("br"),
       `${names[j]} predicted as ${names[i]}: ${confusionText(back)}.`),
-    ...charts.map((chart) => chart.node),
+    chart?.node,
     images.length ? element("ul", { class: "gallery" }, images.map((row) =>
       element("li", {}, sampleImage(row), element("span", {}, `${row.truth} → ${row.prediction}`)))) : null,
   ] };
@@ -115,42 +108,24 @@ function verdictOf([network, reference], referenceName) {
   return element("p", { class: style, title: "near: among the 10 % most similar pairs; far: in the less similar half" }, text);
 }
 
-/** Return the charts of a pair: its similarity over epochs, and its rank in the network and the reference. */
-function pairCharts(own, history, reference, referenceFrame, size, i, j) {
-  if (history.length < 2) return [];
-  const k = frameIndex(own, size, i, j);
-  const epochs = history.map(({ epoch }) => epoch);
-  const codes = history.map(({ frame }) => frame.codes[k]);
-  const line = (matrix, colour, value) => ({ label: matrix.title, colour, epochs, value });
-  const rankOf = (frame, code) => (code ? rankAt(ranksOf(frame).percentile[code], ranksOf(frame).pairs) : null);
-  const lines = [line(own, "c0", history.map(({ frame }, at) => rankOf(frame, codes[at])))];
-  const code = referenceFrame?.codes[k];
-  if (code) lines.push(line(reference, "c1", epochs.map(() => rankOf(referenceFrame, code))));
-  return [
-    { title: "Similarity over epochs", axis: own.title, lines: [line(own, "c0", codes.map((value) => valueOf(own, value)))] },
-    { title: "Rank over epochs", axis: "1 is the most similar pair", lines, isReversed: true },
-  ];
-}
-
 /** Return the elements that describe a class at an epoch. */
 async function classPanel(run, names, index, epoch, actions) {
   const { reference, mistakes } = mainMatrices(run);
-  const [referenceFrame, mistakeFrame] = await completeFramesAt(epoch, reference, mistakes);
-  const [near, chart] = await Promise.all([nearestAt(run, epoch), rankChart(run, names, index, epoch, actions)]);
+  const [referenceFrame, mistakeFrame] = await framesAt(epoch, reference, mistakes);
+  const near = await nearestAt(run, epoch);
   const { definition } = DATA.classes[run.classes][index];
   const link = ({ other }) => linkButton(names[other], () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
   const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
-  return { charts: chart ? [chart] : [], parts: [
+  return { charts: [], parts: [
     element("h3", {}, names[index]),
     definition ? faint(definition, "p") : null,
     near ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, epoch)}`, [
       numberColumn("rank", "rank", 0),
       { title: "class", value: ({ other }) => names[other], node: link },
-      numberColumn(run.near.of.toUpperCase(), "value"),
+      numberColumn("similarity", "value"),
       referenceFrame && rankColumn(run.reference, "referenceRank"),
     ], rows) : element("p", {}, "The network has no class similarity matrix at this epoch."),
-    chart?.node,
     confusionList(run, names, mistakeFrame, index, actions),
   ] };
 }
@@ -170,30 +145,4 @@ function confusionList(run, names, frame, index, actions) {
   return element("div", { class: "confusions" },
     list(`${names[index]} was predicted as`, (other) => [index, other]),
     list(`Predicted as ${names[index]}`, (other) => [other, index]));
-}
-
-const MAX_RANK_LINES = 7;
-const RANK_HEIGHT = 20;
-
-/** Return the chart of a class's neighbours over the epochs, or null if the page has them at fewer than two epochs. */
-async function rankChart(run, names, index, epoch, actions) {
-  const { epochs = [], count = 0 } = run.near || {};
-  if (epochs.length < 2) return null;
-  const nearestByEpoch = await Promise.all(epochs.map((at) => nearestAt(run, at)));
-  const neighbours = nearestByEpoch.map((near) => near.neighbours(index).map(({ other }) => other));
-  const shown = neighbours[Math.max(0, epochs.indexOf(epoch))].slice(0, MAX_RANK_LINES);
-  const others = [...new Set(neighbours.flat())].filter((other) => !shown.includes(other));
-  // All classes that are not among the nearest share the last row.
-  const last = Math.min(count + 1, names.length - 1);
-  const line = (other, colour) => {
-    const ranks = neighbours.map((nearestClasses) => nearestClasses.indexOf(other) + 1 || null);
-    const name = names[other].length > 18 ? `${names[other].slice(0, 17)}…` : names[other];
-    return { label: names[other], name, colour, epochs, value: ranks.map((rank) => rank ?? last), exported: ranks };
-  };
-  const lines = [...others.map((other) => line(other, null)), ...shown.map((other, k) => line(other, `c${k % COLOURS}`))];
-  const rows = Array.from({ length: last }, (_, k) => ({ value: k + 1, text: k < count ? `${k + 1}` : `>${count}` }));
-  const axis = `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`;
-  const file = `${run.name} neighbours of ${names[index]}`;
-  return curvePanel({ title: `Neighbours of ${names[index]} over epochs`, file, axis, lines, rows,
-    height: (last + 2) * RANK_HEIGHT, isReversed: true }, actions.chart);
 }
