@@ -34,7 +34,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.summary import Summary, summarise
-from dsi_cli.analysis.tables import facts, suspects
+from dsi_cli.analysis.tables import facts, repeated_phases, suspects
 from dsi_cli.analysis.tables.epoch_files import EpochFiles
 from dsi_cli.analysis.tables.result_tables import RunRows, write_tables
 from dsi_cli.checkpoints.records import FAILED, Record
@@ -220,6 +220,7 @@ def write_results(plan: Plan, made: Sequence[RunRows]) -> tuple[bool, list[Fact]
     for one in made:
         noticed += facts.of_run(one)
     is_changed |= facts.write(plan, noticed, names)
+    is_changed |= repeated_phases.name_declines(plan.out)
     is_changed |= suspects.write(plan.out)
     for name in plan.replaced:
         EpochFiles(plan.out, name).remove_others()

@@ -193,6 +193,7 @@ class Options(
         """
         return {
             **self.shaping_matrices,
+            "clusters": self.clusters,
             "centred": self.centred,
             "pos": self.pos,
             "wordnet": self.wordnet,
@@ -207,7 +208,7 @@ class Options(
                 " set, else groups of classes"
             ),
             "hierarchical_scores": "sets without the root; levels on the longest path",
-            "interval": "95 %, of the excess, jackknife over classes",
+            "interval": "95 %, of the excess, jackknife over classes or clusters",
             "ssim": (
                 "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population"
                 " covariance, display order"

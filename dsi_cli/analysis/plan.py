@@ -12,6 +12,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsi_cli.analysis import previous_plan, scan
 from dsi_cli.analysis.cache import Cache, key_of
 from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner
@@ -30,6 +33,7 @@ from dsi_cli.analysis.options import Options, with_local_files
 from dsi_cli.analysis.previous_plan import PlannedCheckpoint, PlannedRun
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels, hierarchy, references
+from dsi_cli.analysis.semantics.class_clusters import clusters_of_labels
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
@@ -81,6 +85,8 @@ class Plan:
     heads: Heads
     evaluations: RunEvaluations
     previous: Mapping[str, PlannedRun]  # the runs of the previous call
+    # the cluster of each class ``(C,)`` by run, for intervals over clusters
+    clusters: Mapping[str, NDArray[np.intp]]
     facts: tuple[Fact, ...]  # what the steps of the plan noticed
 
     @property
@@ -122,6 +128,7 @@ class Plan:
             layout.temporary_folder(self.out),
             classes=run.common_classes,
             shaping=self.curve_options,
+            clusters=self.clusters.get(run.name),
         )
 
     def head_of(self, record: Record) -> HeadParameters | None:
@@ -252,6 +259,10 @@ def make_plan(
         out, runs, options, inputs, previous
     )
     references.check_references(inputs.sources, labels_of_run.values())
+    clusters = {}
+    if options.clusters is not None:
+        for name, labels in labels_of_run.items():
+            clusters[name] = clusters_of_labels(options.clusters, labels)
     evaluations = collect.prepare_evaluations(
         cache,
         runs,
@@ -275,6 +286,7 @@ def make_plan(
         heads=heads,
         evaluations=evaluations,
         previous=previous,
+        clusters=clusters,
         facts=(*label_facts, *log_facts, *_unconfirmed_heads(runs, logs, evaluations)),
     )
 

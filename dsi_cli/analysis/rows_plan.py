@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsi_cli import engines, similarity
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.analysis.options import Options
@@ -51,6 +54,8 @@ class RowsPlan:
         Path  # the folder of temporary files, which only a comparison in blocks needs
     )
     shaping: Mapping[str, Any]  # the options that affect rows
+    # the cluster of each class ``(C,)``, for intervals over clusters
+    clusters: NDArray[np.intp] | None = None
 
     @classmethod
     def make(
@@ -62,6 +67,7 @@ class RowsPlan:
         *,
         classes: int | None = None,
         shaping: Mapping[str, Any] | None = None,
+        clusters: NDArray[np.intp] | None = None,
     ) -> RowsPlan:
         """Return the plan of a run with these labels, and choose whether matrices are
         compared whole.
@@ -80,6 +86,7 @@ class RowsPlan:
             threads=threads,
             scratch=scratch,
             shaping=shaping or {},
+            clusters=clusters,
         )
 
     @property
@@ -109,6 +116,7 @@ class RowsPlan:
             self.shaping,
             self.classes,
             walk,
+            None if self.clusters is None else self.clusters.tolist(),
         )
 
 

@@ -14,7 +14,7 @@ from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, sparkline, terminal_text
 from dsi_cli.figures.style import COLOURS
-from dsi_cli.metrics.phases import REFINEMENT, STABILISATION
+from dsi_cli.metrics.phases import DECLINE, STABILISATION
 from dsi_cli.queries.findings import (
     Mistakes,
     RunFindings,
@@ -262,17 +262,12 @@ def _print_phases(
         legend = "each ends at an epoch (95 % CI)"
         console.print_title(f"Phases of {title}", legend)
         runs = [run for run in findings if run.run in shown]
-        repeated: set[str] = set()
-        if len(findings) > 1 and any(has_decline(run) for run in runs):
-            from dsi_cli.queries.comparison.repetitions import repeated_runs
-
-            repeated = repeated_runs([run.run for run in findings])
         rows: list[list[str | Text]] = [
-            [names[run.run], phases_text(run, is_repeated=run.run in repeated)]
-            for run in runs
+            [names[run.run], phases_text(run)] for run in runs
         ]
         console.print_columns(["", ""], rows, indent=2)
-        if any(has_decline(run) and run.run in repeated for run in runs):
+        shown_phases = [phase["phase"] for run in runs for phase in run.phases]
+        if DECLINE in shown_phases:
             console.print_sentence(
                 "  A decline of repetitions is a refinement only if the corrected"
                 " agreement declines, too; dsi compare --group seed shows it"
@@ -284,16 +279,8 @@ def _print_phases(
         console.print_sentence(f"No phases: {reasons.pop()}")
 
 
-def has_decline(run: RunFindings) -> bool:
-    """Return True if the agreement declines beyond noise after its surge."""
-    return any(phase["phase"] == REFINEMENT for phase in run.phases)
-
-
-def phases_text(run: RunFindings, *, is_repeated: bool = False) -> str:
-    """Return the phases of a run with their ends, or the reason why it has none.
-
-    A decline of one of several repetitions is not called a refinement.
-    """
+def phases_text(run: RunFindings) -> str:
+    """Return the phases of a run with their ends, or the reason why it has none."""
     parts = []
     for phase in run.phases:
         if phase["phase"] == STABILISATION:
@@ -302,10 +289,7 @@ def phases_text(run: RunFindings, *, is_repeated: bool = False) -> str:
         else:
             until = "by epoch" if phase.get("is_censored") else "to"
             interval = f"{phase['low']:.0f}–{phase['high']:.0f}"
-            name = phase["phase"]
-            if name == REFINEMENT and is_repeated:
-                name = "decline"
-            parts.append(f"{name} {until} {phase['last_epoch']:.0f} ({interval})")
+            parts.append(f"{phase['phase']} {until} {phase['last_epoch']:.0f} ({interval})")
     return ", ".join(parts) or f"none: {run.no_phases}"
 
 

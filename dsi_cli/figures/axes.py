@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
-from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
+from dsi_cli.metrics.phases import DECLINE, REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.curve_panels import Values
 
 CHANCE_BAND: dict[str, Any] = {
@@ -41,7 +41,7 @@ LETTER_WIDTH, LINE_HEIGHT = (0.58, 1.25)
 # width of a name at the end of a line, relative to the panel; longer names are in a
 # legend
 MAX_NAME_SHARE = 0.45
-PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, STABILISATION: 0.18}
+PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, DECLINE: 0.3, STABILISATION: 0.18}
 MAX_PHASE_BARS = 6  # runs whose phases fit above the axes
 PHASE_HEIGHT = 0.05  # height of a bar of phases relative to the axes
 

@@ -161,6 +161,33 @@ def _alignments(measure: str) -> list[Quantity]:
 _MEASURES = (PEARSON, *(measure for measure in MEASURES if measure != PEARSON))
 _ENTRIES = (
     *(entry for measure in _MEASURES for entry in _alignments(measure)),
+    *(
+        Quantity(
+            f"agreement_{pairs}",
+            f"Agreement {pairs} groups",
+            "group_agreement",
+            of="{own},scsm",
+            variant=pairs,
+            axis="0 is chance, 1 is perfect",
+            range="−1 to 1",
+            chance=RELABELLED,
+            better="higher",
+            question=QUESTIONS[0],
+            panel="group_agreement",
+        )
+        for pairs in ("within", "between")
+    ),
+    Quantity(
+        "variance_partition",
+        "Variance that references explain",
+        "variance_partition",
+        of="{own},scsm",
+        variant=ANY,
+        axis="share of the variance of the similarity",
+        range="at most 1",
+        chance="0",
+        question=QUESTIONS[0],
+    ),
     Quantity(
         "max_wsi",
         "Max WSI",
@@ -484,6 +511,10 @@ class PanelSpec(NamedTuple):
 
 
 _SHARED_PANELS = {
+    "group_agreement": (
+        "Agreement within and between groups",
+        "0 is chance, 1 is perfect",
+    ),
     "excess": ("Alignment above chance", "SAI excess: 0 chance, 1 perfect"),
     SAI: ("Similarity alignment index", "SAI ({measure})"),
     WSI: ("Weights similarity index", "WSI: cosine similarity"),

@@ -13,6 +13,7 @@ from dsi_cli.metrics.variance_partition import (
     MAX_REFERENCES,
     PERMUTATIONS,
     Share,
+    part_titles,
     variance_partition,
 )
 from dsi_cli.queries.matrices import matrix_frames
@@ -62,7 +63,7 @@ def partition_by_epoch(
             [reference[kept] for reference in references],
             permutations=permutations,
         )
-        titles = [*(_title(share, names) for share in shares[:-1]), "total"]
+        titles = part_titles(shares, names)
         for title, share in zip(titles, shares, strict=True):
             row: dict[str, Any] = {
                 "run": name,
@@ -79,11 +80,6 @@ def partition_by_epoch(
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers)
     table.attrs["sentence"] = _sentence(shares, names)
     return table
-
-
-def _title(share: Share, names: list[str]) -> str:
-    titles = [names[index] for index in share.references]
-    return f"only {titles[0]}" if len(titles) == 1 else " and ".join(titles)
 
 
 def _sentence(shares: list[Share], names: list[str]) -> str:

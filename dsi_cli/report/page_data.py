@@ -18,8 +18,6 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
 from dsi_cli.metrics.permutation_null import MIN_Z
-from dsi_cli.metrics.phases import REFINEMENT
-from dsi_cli.queries.comparison.repetitions import repeated_runs
 from dsi_cli.queries.curve_panels import Panel, panels, sai_measures
 from dsi_cli.queries.findings import (
     PHASE_NAMES,
@@ -320,11 +318,7 @@ def phases(results: Results) -> list[dict[str, Any]]:
         & results.phases["run"].isin(results.names)
     ]
     shown = []
-    repeated = repeated_runs(results.names)
     for row in rows.fillna({"reason": ""}).to_dict("records"):
-        # A decline of repetitions may be one of the reliability over seeds.
-        if row["phase"] == REFINEMENT and row["run"] in repeated:
-            row |= {"phase": "decline", "reason": "see dsi compare --group seed"}
         place, curve = results.names.index(row["run"]), row["curve"]
         data = {"place": place, "curve": curve, "of_agreement": is_agreement(curve)}
         data |= {"phase": row["phase"], "reason": row["reason"]}

@@ -20,7 +20,6 @@ from dsi_cli.analysis.semantics.class_labels import resolve_labels, without_labe
 from dsi_cli.analysis.semantics.hierarchy import open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.metrics.partial_mantel import partial_mantel
 from dsi_cli.queries import curve_panels, epoch_summary
 from dsi_cli.store.results import Results
 from dsi_cli.wordnet.database.taxonomy import ancestors, load
@@ -170,7 +169,7 @@ def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(
     names = ["wordnet3.0-wup", "wordnet3.0-path", "human-views"]
     assert summary.runs[0].references == Results(out).references() == names
     curves = tables(out)["curves"]
-    semantic = curves.query("of == 'ncsm,scsm' and variant != 'partial_pearson'")
+    semantic = curves.query("of == 'ncsm,scsm'")
     assert set(semantic["reference"]) == set(names)
     for _, rows in semantic.groupby(["reference", "epoch"]):
         assert sorted(rows["variant"]) == sorted(Options().measures)
@@ -195,31 +194,28 @@ def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(
     assert set(Results(out).alignment_by_class["reference"]) == set(names)
 
 
-def test_partial_correlations_match_the_stored_matrices(make_run, human, tmp_path):
+def test_partition_rows_match_the_stored_matrices(make_run, human, tmp_path):
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick("path", str(path)))
-    rows = tables(out)["curves"].query("variant == 'partial_pearson'")
-    assert set(rows["reference"]) == {
-        "wordnet3.0-path|human-views",
-        "human-views|wordnet3.0-path",
-    }
-    assert len(rows) == 8
-    for row in rows.itertuples():
-        first, given = (
-            Results(out).csm("scsm", reference=name).to_numpy()
-            for name in row.reference.split("|")
-        )
-        expected = partial_mantel(stored(out, "run", "ncsm", row.epoch), first, given)
-        assert (row.value, row.z) == (
-            pytest.approx(expected.value),
-            pytest.approx(expected.z),
-        )
-        assert (row.metric, row.of, row.null_mean, row.classes_used) == (
-            "sai",
-            "ncsm,scsm",
-            0.0,
-            8,
-        )
+    found = Results(out).curve("variance_partition").query("epoch == 2")
+    found = found.set_index("variant")["value"]
+    off = ~np.eye(8, dtype=bool)
+    network = stored(out, "run", "ncsm", 2)[off]
+    names = ["wordnet3.0-path", "human-views"]
+    a, b = (Results(out).csm("scsm", reference=name).to_numpy()[off] for name in names)
+
+    def r_squared(*columns):
+        x = np.stack([np.ones(len(network)), *columns], axis=1)
+        rest = network - x @ np.linalg.lstsq(x, network, rcond=None)[0]
+        return 1 - rest.var() / network.var()
+
+    both = r_squared(a, b)
+    assert found["total"] == pytest.approx(both, abs=1e-5)
+    expected = both - r_squared(b), both - r_squared(a)
+    alone = found[[f"only {name}" for name in names]].tolist()
+    assert alone == pytest.approx(expected, abs=1e-5)
+    shared = r_squared(a) + r_squared(b) - both
+    assert found[" and ".join(names)] == pytest.approx(shared, abs=1e-5)
 
 
 def test_summaries_and_panels_show_the_main_reference(make_run, human, tmp_path):

@@ -21,6 +21,8 @@ ROWS = {
     "sai_spearman": ("sai", "ncsm,scsm", None, "spearman", "value"),
     "nidm": ("idm", "ncsm", "test", "errors", "value"),
     "widm": ("idm", "scsm", "test", "errors", "value"),
+    "agreement_within": ("group_agreement", "ncsm,scsm", None, "within", "value"),
+    "agreement_between": ("group_agreement", "ncsm,scsm", None, "between", "value"),
     "max_wsi": ("wsi", "ncsm", None, "max", "value"),
     "accuracy": ("accuracy", None, "test", None, "value"),
     "learning_rate": ("learning_rate", None, None, None, "value"),

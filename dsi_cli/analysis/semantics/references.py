@@ -55,7 +55,7 @@ value outside the diagonal.
 NodesByClass = Callable[[ClassLabels], Mapping[int, int]]
 WORDNET_PREFIX = "wordnet:"
 EXPECTED = (
-    "path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
+    "path, wup, lch, lin, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
 )
 
 

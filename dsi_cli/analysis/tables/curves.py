@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
-from itertools import combinations, permutations, product
+from itertools import combinations, product
 from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
@@ -22,6 +22,7 @@ from dsi_cli.analysis.semantics.epoch_context import (
     EpochMatrix,
     network_matrix,
 )
+from dsi_cli.analysis.tables import agreement_details
 from dsi_cli.analysis.tables.class_alignment import class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
@@ -30,7 +31,6 @@ from dsi_cli.metrics import (
     alignment,
     hierarchy,
     jackknife,
-    partial_mantel,
 )
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import (
@@ -40,11 +40,18 @@ from dsi_cli.metrics.blockwise import (
     idm_in_blocks,
 )
 from dsi_cli.metrics.class_alignment import ClassAgreement
+from dsi_cli.metrics.cluster_jackknife import (
+    CorrelatedMatrices,
+    agreement,
+    cosine_excess_without,
+    rank_matrix,
+)
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
 from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score, idm_of_prepared
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import off_diagonal
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import MAX_DENSE_CLASSES
@@ -109,7 +116,8 @@ def curve_rows(
             rows.append(row | vars(matrix.reliability))
     alignment_rows, table = _alignment_rows(matrices, plan)
     rows += alignment_rows
-    rows += _partial_rows(matrices, plan)
+    rows += agreement_details.group_rows(matrices, plan)
+    rows += agreement_details.partition_rows(matrices, plan)
     rows += _gap_rows(matrices, evaluations, plan)
     for evaluation in evaluations:
         of_templates = {"of": "templates", "split": evaluation.split}
@@ -258,14 +266,14 @@ def _align(
             first.rows(kept), second.rows(kept), options.measures, plan.walk, sums
         )
     reason = reason or alignment.reason_too_few_classes(size)
-    agreement = None
+    of_classes = None
     if reason is None:
         order = alignment.display_order(kept, plan.labels.order)
         pair = alignment.MatrixPair(
             first.of_classes(kept), second.of_classes(kept), order
         )
         if by_class:
-            agreement = pair.class_agreement()
+            of_classes = pair.class_agreement()
         constant = {
             matrix.kind: values
             for matrix, values in ((first, pair.a), (second, pair.b))
@@ -275,7 +283,12 @@ def _align(
             alignments = pair.alignments(
                 options.measures, options.permutations, options.draws, options.seed
             )
-            return alignments, agreement
+            if plan.clusters is not None:
+                alignments = {
+                    name: _over_clusters(entry, pair.a, pair.b, plan.clusters[kept])
+                    for name, entry in alignments.items()
+                }
+            return alignments, of_classes
         names = " and the ".join(map(str.upper, constant))
         reason = (
             f"all off-diagonal values of the {names} are the same, so there is no scale"
@@ -286,7 +299,7 @@ def _align(
         name: Alignment(name, classes_used=size, reason=reason)
         for name in options.measures
     }
-    return missing, agreement
+    return missing, of_classes
 
 
 def _corrected(
@@ -321,41 +334,25 @@ def _corrected(
     return [corrected]
 
 
-def _partial_rows(matrices: Sequence[EpochMatrix], plan: RowsPlan) -> list[Row]:
-    """Return the partial correlations of the network's similarity with each reference,
-    controlling for each other one.
+def _over_clusters(
+    entry: Alignment,
+    first: PreparedMatrix,
+    second: PreparedMatrix,
+    clusters: NDArray[np.intp],
+) -> Alignment:
+    """Return a SAI with the confidence interval over clusters of classes; without one
+    for measures that have none.
     """
-    network, options = network_matrix(matrices), plan.options
-    if network is None:
-        return []
-    rows = []
-    for first, control in permutations(plan.references, 2):
-        kept = reduce(np.intersect1d, [network.classes, first.classes, control.classes])
-        reason = first.reason_missing or control.reason_missing
-        if reason is None and len(kept) < alignment.MIN_CLASSES:
-            reason = (
-                f"{len(kept)} classes in all three; an alignment needs"
-                f" {alignment.MIN_CLASSES} or more"
-            )
-        if reason is None and plan.walk is not None:
-            reason = f"a partial correlation needs {plan.walk.requirement}"
-        if reason is not None:
-            entry = Alignment(
-                partial_mantel.NAME, classes_used=len(kept), reason=reason
-            )
-        else:
-            a, b, c = (
-                matrix.dense[np.ix_(kept, kept)] for matrix in (network, first, control)
-            )
-            entry = partial_mantel.partial_mantel(
-                a, b, c, permutations=options.permutations, seed=options.seed
-            )
-        columns = {
-            "of": f"{network.name},{SCSM}",
-            "reference": f"{first.reference}|{control.reference}",
-        }
-        rows.append(_alignment_row(entry, **columns))
-    return rows
+    csms, found = [first.matrix, second.matrix], None
+    if entry.measure == "cosine" and entry.excess is not None:
+        without = cosine_excess_without(first.matrix, second.matrix, clusters)
+        found = jackknife.interval(entry.excess, without)
+    elif entry.measure in ("pearson", "spearman"):
+        if entry.measure == "spearman":
+            csms = [rank_matrix(csm) for csm in csms]
+        found = CorrelatedMatrices(csms, clusters).interval(agreement)
+    low, high = found or (None, None)
+    return replace(entry, low=low, high=high)
 
 
 def _gap_rows(

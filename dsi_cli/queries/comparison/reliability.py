@@ -122,6 +122,7 @@ class SeedReliability:
     """The reliability of groups of repeated trainings."""
 
     groups: dict[str, list[EpochOfSeeds]]
+    members: dict[str, list[str]]  # the names of the runs of each group
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -192,7 +193,10 @@ def results_reliability(results: Results, pattern: str) -> SeedReliability:
 def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
     """Return the reliability of each group that has two runs or more."""
     repeated = [group for group in groups if len(group.runs) > 1]
-    return SeedReliability({one.name: _epochs_of_seeds(one.runs) for one in repeated})
+    return SeedReliability(
+        {one.name: _epochs_of_seeds(one.runs) for one in repeated},
+        {one.name: [run.name for run in one.runs] for one in repeated},
+    )
 
 
 def _epochs_of_seeds(runs: Sequence[ComparedRun]) -> list[EpochOfSeeds]:
