@@ -193,6 +193,7 @@ class Options(
         """
         return {
             **self.shaping_matrices,
+            "classes": self.classes,
             "clusters": self.clusters,
             "centred": self.centred,
             "pos": self.pos,

@@ -35,6 +35,7 @@ from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels, hierarchy, references
 from dsi_cli.analysis.semantics.class_clusters import clusters_of_labels
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.class_selection import select_classes
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.checkpoints.discovery import TrainingRun, printable
@@ -85,6 +86,7 @@ class Plan:
     heads: Heads
     evaluations: RunEvaluations
     previous: Mapping[str, PlannedRun]  # the runs of the previous call
+    chosen: Mapping[str, NDArray[np.intp]]  # the classes of --classes by run
     # the cluster of each class ``(C,)`` by run, for intervals over clusters
     clusters: Mapping[str, NDArray[np.intp]]
     facts: tuple[Fact, ...]  # what the steps of the plan noticed
@@ -129,6 +131,7 @@ class Plan:
             classes=run.common_classes,
             shaping=self.curve_options,
             clusters=self.clusters.get(run.name),
+            chosen=self.chosen.get(run.name),
         )
 
     def head_of(self, record: Record) -> HeadParameters | None:
@@ -259,10 +262,14 @@ def make_plan(
         out, runs, options, inputs, previous
     )
     references.check_references(inputs.sources, labels_of_run.values())
-    clusters = {}
-    if options.clusters is not None:
-        for name, labels in labels_of_run.items():
+    clusters, chosen = {}, {}
+    for name, labels in labels_of_run.items():
+        if options.clusters is not None:
             clusters[name] = clusters_of_labels(options.clusters, labels)
+        if options.classes is not None:
+            chosen[name] = select_classes(options.classes, labels)
+        facts = references.facts(inputs.sources, labels)
+        label_facts += about_run(name, facts)
     evaluations = collect.prepare_evaluations(
         cache,
         runs,
@@ -286,6 +293,7 @@ def make_plan(
         heads=heads,
         evaluations=evaluations,
         previous=previous,
+        chosen=chosen,
         clusters=clusters,
         facts=(*label_facts, *log_facts, *_unconfirmed_heads(runs, logs, evaluations)),
     )

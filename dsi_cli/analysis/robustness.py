@@ -8,8 +8,8 @@ result was known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from dsi_cli.analysis.semantics import references, wordnet_matrix
 from dsi_cli.analysis.semantics.class_clusters import read_clusters
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.errors import UsageError
+from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import MIN_CLASSES
 from dsi_cli.metrics.cluster_jackknife import (
     CorrelatedMatrices,
@@ -26,10 +27,14 @@ from dsi_cli.metrics.cluster_jackknife import (
     agreement_columns,
     rank_matrix,
 )
+from dsi_cli.metrics.differences import Difference, mean_difference
+from dsi_cli.metrics.intervals import LEVEL
+from dsi_cli.metrics.reliability import joint_difference
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracy
     from dsi_cli.store.results import Results
 
 Row = dict[str, Any]
@@ -149,3 +154,61 @@ def robustness(
     columns = ("agreement", "low", "high", "null_mean", "null_std", "z")
     ordered = ["measure", "pairs", "correlation", *columns, "differs", "classes_used"]
     return table.astype(dict.fromkeys(columns, "float64"))[ordered]
+
+
+def compared_choices(equal: EqualAccuracy) -> list[Row]:
+    """Return the difference in agreement of two networks at equal accuracy by each of
+    the `choices`; none without WordNet labels or matrices.
+
+    The columns are ``first``, ``second``, those of the choice, ``first_value``,
+    ``second_value``, ``difference`` with its 95 % confidence interval from ``low`` to
+    ``high``, which is not corrected for several criteria, and ``differs``.
+    """
+    if equal.sides is None or not equal.main_rows:
+        return []
+    at_epochs = [*equal.sides[0], *equal.sides[1]]
+    main = at_epochs[0]
+    known = np.flatnonzero(main.run.classes["synset"].notna())
+    if len(known) < MIN_CLASSES or any(one.run.is_vast for one in at_epochs):
+        return []
+    synsets = main.run.classes["synset"].iloc[known].tolist()
+    labels = wordnet_matrix.resolve_label_list(synsets)
+    csms = [one.csm("own")[np.ix_(known, known)] for one in at_epochs]
+    clusters = main.clusters()
+    of_class = None if clusters is None else clusters[known]
+    measures = main_measure_first(main.run.results.references(main.run.name)[0])
+    rows = []
+    for choice, matrices in choices(csms, labels, of_class, measures):
+        found = _difference(matrices, len(equal.sides[0]))
+        low, high = found.interval(LEVEL) or (None, None)
+        columns = {"first": equal.first, "second": equal.second} | choice
+        values = {"first_value": found.first, "second_value": found.second}
+        values |= {"difference": found.value, "low": low, "high": high}
+        rows.append(columns | values)
+    return with_differences(rows, "difference")
+
+
+def _difference(matrices: CorrelatedMatrices, number: int) -> Difference:
+    """Return the difference of the mean agreements of the first CSMs, whose number is
+    given, and of the others; with an error over classes, and over seeds if there are
+    several.
+    """
+    values, without = matrices.whole[:-1, -1], matrices.without[:, :-1, -1]
+    first, second = range(number), range(number, len(values))
+    freedom = matrices.freedom
+
+    def variances(pairs: Iterable[tuple[int, int]]) -> list[float]:
+        errors = [
+            jackknife.standard_error(without[:, one] - without[:, other])
+            for one, other in pairs
+        ]
+        return [np.nan if error is None else error**2 for error in errors]
+
+    between = variances(product(first, second))
+    if len(values) == 2:
+        a, b = values.tolist()
+        return Difference(a, b, a - b, between[0] ** 0.5, freedom)
+    agreements = values.tolist()
+    over_seeds = mean_difference(agreements[:number], agreements[number:])
+    of_first, of_second = (variances(combinations(side, 2)) for side in (first, second))
+    return joint_difference(over_seeds, between, of_first, of_second, freedom)

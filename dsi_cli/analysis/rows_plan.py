@@ -56,6 +56,8 @@ class RowsPlan:
     shaping: Mapping[str, Any]  # the options that affect rows
     # the cluster of each class ``(C,)``, for intervals over clusters
     clusters: NDArray[np.intp] | None = None
+    # the indices of the compared classes; all that all heads have if None
+    chosen: NDArray[np.intp] | None = None
 
     @classmethod
     def make(
@@ -68,6 +70,7 @@ class RowsPlan:
         classes: int | None = None,
         shaping: Mapping[str, Any] | None = None,
         clusters: NDArray[np.intp] | None = None,
+        chosen: NDArray[np.intp] | None = None,
     ) -> RowsPlan:
         """Return the plan of a run with these labels, and choose whether matrices are
         compared whole.
@@ -87,7 +90,14 @@ class RowsPlan:
             scratch=scratch,
             shaping=shaping or {},
             clusters=clusters,
+            chosen=chosen,
         )
+
+    @property
+    def compared(self) -> NDArray[np.intp]:
+        """The indices of the compared classes, which all heads of the run have."""
+        classes = np.arange(self.classes)
+        return classes if self.chosen is None else np.intersect1d(classes, self.chosen)
 
     @property
     def is_vast(self) -> bool:
@@ -117,6 +127,7 @@ class RowsPlan:
             self.classes,
             walk,
             None if self.clusters is None else self.clusters.tolist(),
+            None if self.chosen is None else self.chosen.tolist(),
         )
 
 

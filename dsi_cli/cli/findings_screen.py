@@ -15,6 +15,11 @@ from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, sparkline, terminal_text
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.metrics.phases import DECLINE, STABILISATION
+from dsi_cli.queries.conclusions import (
+    last_parts,
+    partition_sentence,
+    robustness_sentence,
+)
 from dsi_cli.queries.findings import (
     Mistakes,
     RunFindings,
@@ -23,6 +28,7 @@ from dsi_cli.queries.findings import (
     percent,
     percent_range,
     run_findings,
+    table_rows,
 )
 from dsi_cli.queries.suspect_texts import (
     NO_SUSPECTS,
@@ -30,6 +36,7 @@ from dsi_cli.queries.suspect_texts import (
     not_sought,
     suspects_or_none,
 )
+from dsi_cli.store.schema import EXTRA_CURVES, ROBUSTNESS
 
 MAX_SUSPECTS = 3  # suspects that have a line
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
@@ -64,6 +71,7 @@ def print_findings(summary: Summary) -> None:
         wsi = {run.run: run.max_wsi for run in findings if run.max_wsi}
         title = "Similarity of neighbouring classes"
         _print_trends(title, "mean cosine, at most 1 (Max WSI)", wsi, names)
+    _print_conclusions(summary, findings)
     for split in ("test", "train"):
         with_mistakes = [run for run in findings if split in run.mistakes]
         if with_mistakes:
@@ -71,6 +79,22 @@ def print_findings(summary: Summary) -> None:
     if aligned:
         title = aligned[0].measured.title.replace("Agreement", "the agreement")
         _print_phases(title, findings, _shown_runs(alignments), names)
+
+
+def _print_conclusions(summary: Summary, findings: Sequence[RunFindings]) -> None:
+    """Print whether the conclusion about the agreement depends on the measure, and what
+    several references explain.
+    """
+    out = Path(summary.out)
+    runs = [run.run for run in findings]
+    changed = robustness_sentence([table_rows(out, ROBUSTNESS, run) for run in runs])
+    if changed is not None:
+        console.print_sentence(f"{changed[:1].upper()}{changed[1:]}", indent=2)
+    for run in runs[:MAX_RUNS]:
+        parts = last_parts(table_rows(out, EXTRA_CURVES, run))
+        text = partition_sentence(parts)
+        if text is not None:
+            console.print_sentence(f"{terminal_text(run)}: {text}", indent=2)
 
 
 def print_suspects(out: str) -> None:
@@ -289,7 +313,9 @@ def phases_text(run: RunFindings) -> str:
         else:
             until = "by epoch" if phase.get("is_censored") else "to"
             interval = f"{phase['low']:.0f}–{phase['high']:.0f}"
-            parts.append(f"{phase['phase']} {until} {phase['last_epoch']:.0f} ({interval})")
+            parts.append(
+                f"{phase['phase']} {until} {phase['last_epoch']:.0f} ({interval})"
+            )
     return ", ".join(parts) or f"none: {run.no_phases}"
 
 

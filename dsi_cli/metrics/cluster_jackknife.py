@@ -165,7 +165,10 @@ def cosine_excess_without(
     found = []
     for cluster in np.unique(clusters):
         kept = np.ix_(clusters != cluster, clusters != cluster)
-        x, y = (off_diagonal(csm[kept]).ravel().astype(np.float64) for csm in (first, second))
+        x, y = (
+            off_diagonal(csm[kept]).ravel().astype(np.float64)
+            for csm in (first, second)
+        )
         x, y = x - x.min(), y - y.min()
         length = float(np.sqrt((x @ x) * (y @ y)))
         chance = x.mean() * y.sum()

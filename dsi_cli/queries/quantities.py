@@ -178,6 +178,23 @@ _ENTRIES = (
         for pairs in ("within", "between")
     ),
     Quantity(
+        "seed_reliability",
+        "Reliability over seeds",
+        "seed_reliability",
+        axis="mean correlation of two seeds",
+        range="−1 to 1",
+        chance="0",
+    ),
+    Quantity(
+        "corrected_agreement",
+        "Agreement corrected for seeds",
+        "corrected_agreement",
+        axis="0 is chance, 1 is perfect",
+        chance="0",
+        better="higher",
+        question=QUESTIONS[0],
+    ),
+    Quantity(
         "variance_partition",
         "Variance that references explain",
         "variance_partition",
@@ -495,6 +512,15 @@ QUANTITIES = {entry.name: entry for entry in _ENTRIES}
 """The quantities by name; the first one is the agreement."""
 
 
+SEED_QUANTITIES = {
+    "seed_reliability": "reliability",
+    "corrected_agreement": "corrected",
+}
+"""The quantities of repeated trainings, which are in no table, with their columns of
+`dsi_cli.api.Results.reliability`.
+"""
+
+
 class PanelSpec(NamedTuple):
     """The definition of a panel, which is one pair of axes."""
 
@@ -663,8 +689,9 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     """Return the curve of a quantity in each run, with `CURVE_COLUMNS`.
 
     There is one row per run and epoch with a value, that of the last save of the epoch.
-    The rows are those of the main reference. Raise `UsageError` for an unknown quantity
-    or split.
+    The rows are those of the main reference. For a quantity of `SEED_QUANTITIES`, the
+    run is the name of a group of repetitions. Raise `UsageError` for an unknown
+    quantity or split, or without repetitions.
 
     Parameters
     ----------
@@ -675,6 +702,11 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     import pandas as pd
 
     entry = quantity(name)
+    if name in SEED_QUANTITIES:
+        from dsi_cli.queries.comparison.reliability import results_reliability
+
+        found = results_reliability(results, "seed").curve(name)
+        return found.reindex(columns=list(CURVE_COLUMNS))
     if split not in (None, *SPLITS):
         message = f"{split!r} is not a split: {expected(str(split), list(SPLITS))}"
         raise UsageError(message, code="unknown-split", split=split)

@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from dsi_cli.queries.quantities import PANELS, QUANTITIES, QUESTIONS, SAI
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.queries.suspect_texts import not_sought, suspects_or_none
-from dsi_cli.report import classes, matrices, overview
+from dsi_cli.report import classes, conclusions, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_summaries import Summaries
@@ -60,6 +60,7 @@ class PageData:
     # what deserves a look; None if an older version of dsi made the tables
     suspects: list[dict[str, Any]] | None = None
     not_sought: Sequence[str] = ()  # why some kinds of suspects are not sought
+    conclusions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def page_data(
@@ -158,8 +159,16 @@ def page_data(
         {"run": results.names.index(row["run"]), "classes": row["members"]}
         for row in suspects or ()
     ]
+    seeds = conclusions.repeated(results)
+    data["curves"]["others"] += conclusions.seed_panels(results, seeds)
     return PageData(
-        methods, first_screen, data, lines, suspects, not_sought(results.path)
+        methods,
+        first_screen,
+        data,
+        lines,
+        suspects,
+        not_sought(results.path),
+        conclusions.conclusions(results, seeds),
     )
 
 

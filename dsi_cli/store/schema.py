@@ -144,8 +144,7 @@ CURVES = Table("curves.parquet", "one point of a curve").with_columns(
     Column(
         "reference",
         TEXT,
-        "the reference matrix, e.g. wordnet3.0-path (A|B: A given B), taxonomy or"
-        " superclasses",
+        "the reference matrix, e.g. wordnet3.0-path, taxonomy or superclasses",
     ),
     Column("split", TEXT, "train or test; null without a split"),
     Column(

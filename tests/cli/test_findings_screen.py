@@ -1,7 +1,5 @@
 """The sentences of the findings on the terminal."""
 
-from types import SimpleNamespace
-
 import pytest
 from helpers.outputs import suspect, write_checkpoints, write_suspects
 

@@ -182,7 +182,7 @@ def test_cosine_excess_without_clusters_equals_that_of_the_smaller_matrices():
     first, second, _ = csms()
     found = cosine_excess_without(first, second, CLUSTERS)
     for index, cluster in enumerate(np.unique(CLUSTERS)):
-        kept = np.ix_(CLUSTERS != cluster, CLUSTERS != cluster)
+        kept = np.ix_(cluster != CLUSTERS, cluster != CLUSTERS)
         expected = oracles._excess_of(first[kept], second[kept], "cosine")
         assert found[index] == pytest.approx(expected)
 

@@ -9,7 +9,7 @@ from helpers.errors import raises
 
 from dsi_cli.queries import quantities
 from dsi_cli.queries.findings import run_findings
-from dsi_cli.queries.quantities import QUANTITIES
+from dsi_cli.queries.quantities import QUANTITIES, SEED_QUANTITIES
 from dsi_cli.store.results import Results
 
 RUN = "cifar100-cnn"
@@ -120,7 +120,9 @@ def test_quantities_have_different_rows_and_trackers():
 def test_every_curve_of_a_panel_belongs_to_a_metric_of_the_table(analysed: Analysed):
     drawn = {metric for panel in quantities.PANELS for metric in panel.metrics}
     assert drawn == {entry.metric for entry in QUANTITIES.values()}
+    # Partitions need a second reference, and seeds need repetitions.
     assert drawn <= set(analysed.run.curves["metric"]) | {
+        *("variance_partition", *SEED_QUANTITIES),
         *("accuracy_top5", "gap", "nc1", "nc3", "nc4"),
     }
 

@@ -147,6 +147,13 @@ class ComparisonOptions:
         is_kept=True,
         url=DOWNLOAD,
     )
+    classes: str | None = option(
+        "--classes FILE",
+        "Part of the classes to analyse: a label file with their names, a superclass, or"
+        " a synset such as animal.n.01.",
+        is_kept=True,
+        url=DOWNLOAD,
+    )
     clusters: str | None = option(
         "--clusters CHOICE",
         "Clusters of classes that intervals leave out together, for other superclasses"

@@ -231,9 +231,8 @@ class Hierarchy:
         nodes = [len(np.unique(level)) for level in paths.T]
         return paths[:, : nodes.index(nodes[-1]) + 1]
 
-
     def coarse_groups(self) -> NDArray[np.intp] | None:
-        """The coarse group of each class ``(C,)``: its node at the first level below
+        """Return the coarse group of each class ``(C,)``: its node at the first level below
         the root at which no node holds more than `MAX_COARSE_SHARE` of the classes; -1
         for classes that the taxonomy lacks, and None if there is no such level.
         """

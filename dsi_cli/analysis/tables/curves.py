@@ -77,6 +77,17 @@ ORDER = (
 """The order of matrices in the name of a SAI."""
 
 
+def of_chosen(evaluation: EvaluationResult, plan: RowsPlan) -> EvaluationResult:
+    """Return an evaluation of the samples of the chosen classes; without loss and top-5
+    accuracy, which are known of all samples together.
+    """
+    if plan.chosen is None or evaluation.counts is None:
+        return evaluation
+    counts = np.zeros_like(evaluation.counts)
+    counts[plan.chosen] = evaluation.counts[plan.chosen]
+    return replace(evaluation, counts=counts, loss=None, top5=None)
+
+
 def evaluation_matrices(
     evaluations: Sequence[EvaluationResult], plan: RowsPlan
 ) -> list[EpochMatrix]:
@@ -87,13 +98,13 @@ def evaluation_matrices(
     for evaluation in evaluations:
         if evaluation.tncsm is not None:
             name = f"tncsm-{evaluation.split}"
-            diagonal = np.diagonal(evaluation.tncsm)[: plan.classes]
-            present = np.flatnonzero(~np.isnan(diagonal))
+            has_values = ~np.isnan(np.diagonal(evaluation.tncsm))
+            present = plan.compared[has_values[plan.compared]]
             matrices.append(EpochMatrix(name, evaluation.tncsm, present))
         if evaluation.ccsm is not None and evaluation.counts is not None:
             name = f"ccsm-{evaluation.split}"
-            samples = evaluation.counts.sum(axis=1)[: plan.classes]
-            present = np.flatnonzero(samples > 0)
+            samples = evaluation.counts.sum(axis=1)[plan.compared]
+            present = plan.compared[samples > 0]
             split_half = reliability(evaluation.counts, seed=plan.options.seed)
             matrices.append(EpochMatrix(name, evaluation.ccsm, present, split_half))
     return matrices

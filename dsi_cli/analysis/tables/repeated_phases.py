@@ -44,12 +44,15 @@ def name_declines(out: Path) -> bool:
             reasons = _reasons(found)
         except UsageError:  # the runs have no common classes, for example
             pass
+    before = [(row["phase"], row["reason"]) for row in declines]
     for row in declines:
         row["phase"], row["reason"] = REFINEMENT, None
         if row["run"] in repeated:
             row["reason"] = reasons.get(row["run"], UNKNOWN)
         if row["reason"] is not None:
             row["phase"] = DECLINE
+    if before == [(row["phase"], row["reason"]) for row in declines]:
+        return False
     options = layout.earlier_options(out, PHASES)
     table = parquet.from_rows(PHASES, rows)
     return layout.write_runs(out, PHASES, results.names, table, options)
@@ -63,9 +66,10 @@ def _reasons(found: SeedReliability) -> dict[str, str | None]:
         rows = changes.set_index("quantity").to_dict("index")
         reason: str | None = UNKNOWN
         if "corrected" in rows:
-            change = "{change:+.3f} [{low:+.3f}, {high:+.3f}]".format(**rows["corrected"])
+            row = rows["corrected"]
+            change = f"{row['change']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
             reason = f"the agreement corrected for seeds does not decline ({change})"
-            if rows["corrected"]["falls"]:
+            if row["falls"]:
                 reason = None
         reasons |= dict.fromkeys(runs, reason)
     return reasons

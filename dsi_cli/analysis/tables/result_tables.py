@@ -163,9 +163,7 @@ class RunRows:
         last, plan = self.records[-1], self.rows_plan
         head = self.plan.head_of(last)
         if head is not None:
-            matrices = [
-                EpochMatrix("ncsm", KINDS["ncsm"](head.weight), np.arange(plan.classes))
-            ]
+            matrices = [EpochMatrix("ncsm", KINDS["ncsm"](head.weight), plan.compared)]
         else:
             splits = self.plan.evaluations.splits[self.run.name]
             evaluations = [split.result(last) for split in splits]
