@@ -690,8 +690,8 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
 
     There is one row per run and epoch with a value, that of the last save of the epoch.
     The rows are those of the main reference. For a quantity of `SEED_QUANTITIES`, the
-    run is the name of a group of repetitions. Raise `UsageError` for an unknown
-    quantity or split, or without repetitions.
+    run is the name of a group of repetitions, and there is no row without repetitions.
+    Raise `UsageError` for an unknown quantity or split.
 
     Parameters
     ----------
@@ -703,10 +703,9 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
 
     entry = quantity(name)
     if name in SEED_QUANTITIES:
-        from dsi_cli.queries.comparison.reliability import results_reliability
+        from dsi_cli.queries.comparison.reliability import seed_curve
 
-        found = results_reliability(results, "seed").curve(name)
-        return found.reindex(columns=list(CURVE_COLUMNS))
+        return seed_curve(results, name).reindex(columns=list(CURVE_COLUMNS))
     if split not in (None, *SPLITS):
         message = f"{split!r} is not a split: {expected(str(split), list(SPLITS))}"
         raise UsageError(message, code="unknown-split", split=split)

@@ -541,3 +541,30 @@ def test_read_matrix_does_not_run_a_pickle_in_an_npy(tmp_path):
     np.save(tmp_path / "m.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with raises("invalid-reference", UsageError):
         references.read_matrix(tmp_path / "m.npy")
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_embedding_gives_the_cosines_of_its_rows(tmp_path, header, suffix):
+    rows = np.random.default_rng(0).normal(size=(6, 3))
+    labels = labels_of("cat", "dog", "oak", "car", "rock", "horse")
+    cat, oak = labels.resolutions[0].wnid, labels.resolutions[2].synset
+    names = [oak, cat, "unknown thing", "dog", "car", "horse"]
+    file = tmp_path / f"things.{suffix}"
+    frame_of_rows = pd.DataFrame(rows, columns=["d1", "d2", "d3"])
+    frame_of_rows.insert(0, "name", names)
+    if suffix == "parquet":
+        frame_of_rows.to_parquet(file, index=False)
+    else:
+        frame_of_rows.to_csv(file, index=False, header=header)
+    (source,) = references.open_references([str(file)])
+    found = source.for_labels(labels)
+    assert found.classes.tolist() == [0, 1, 2, 3, 5]
+    places = [names.index(name) for name in (cat, "dog")]
+    a, b = rows[places]
+    expected = a @ b / np.sqrt((a @ a) * (b @ b))
+    assert found.dense[0, 1] == pytest.approx(expected, rel=1e-5)
+    assert np.isnan(found.dense[4]).all()
+    (noticed,) = references.facts([source], labels)
+    assert noticed.code == "classes-not-in-reference"
+    assert (noticed.fields["labels"], noticed.fields["classes"]) == (["rock"], 6)

@@ -265,7 +265,7 @@ def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
     if len(header) == len(rows) - 1 and are_names:
         return _numbers(rows[1:]), tuple(header)
     # The rows of an embedding have a name each, and the header may name the dimensions.
-    if rows and not any(is_number(row[0]) for row in rows[1:]):
+    if len(rows) > MIN_KNOWN_CLASSES and not any(is_number(row[0]) for row in rows[1:]):
         has_header = not all(map(is_number, header[1:]))
         rows = rows[1:] if has_header else rows
         return _numbers([row[1:] for row in rows]), tuple(row[0] for row in rows)

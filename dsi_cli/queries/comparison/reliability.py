@@ -26,7 +26,11 @@ from dsi_cli.metrics.reliability import (
     SeedEstimate,
     seed_estimates,
 )
-from dsi_cli.queries.comparison.repetitions import RepeatedRuns, group_runs
+from dsi_cli.queries.comparison.repetitions import (
+    RepeatedRuns,
+    group_runs,
+    repeated_runs,
+)
 from dsi_cli.queries.comparison.runs import (
     ComparedRun,
     compared_runs,
@@ -203,6 +207,16 @@ def results_reliability(results: Results, pattern: str) -> SeedReliability:
         )
         raise UsageError(message, code="no-repetitions", pattern=pattern)
     return seed_reliability(groups)
+
+
+def seed_curve(results: Results, quantity: str) -> pd.DataFrame:
+    """Return a quantity of the repetitions in a results folder, by the usual names of
+    seeds; `SeedReliability.curve` describes the columns.
+    """
+    found = SeedReliability({})
+    if repeated_runs(results.names):
+        found = results_reliability(results, "seed")
+    return found.curve(quantity)
 
 
 def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
