@@ -703,9 +703,10 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
 
     entry = quantity(name)
     if name in SEED_QUANTITIES:
-        from dsi_cli.queries.comparison.reliability import seed_curve
+        from dsi_cli.queries.comparison.reliability import usual_repetitions
 
-        return seed_curve(results, name).reindex(columns=list(CURVE_COLUMNS))
+        found = usual_repetitions(results).curve(name)
+        return found.reindex(columns=list(CURVE_COLUMNS))
     if split not in (None, *SPLITS):
         message = f"{split!r} is not a split: {expected(str(split), list(SPLITS))}"
         raise UsageError(message, code="unknown-split", split=split)

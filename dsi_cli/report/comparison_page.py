@@ -31,7 +31,7 @@ from dsi_cli.queries.matrices import block_means
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import synset_words, taxonomy_order
 from dsi_cli.report import html
-from dsi_cli.report.conclusions import compared_conclusions, seed_panels_of_groups
+from dsi_cli.report.conclusions import compared_conclusions, seed_panels
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import atomic_write
 
@@ -130,7 +130,7 @@ def curves(comparison: Comparison) -> dict[str, Any]:
         "along": comparison.epochs,
         "reference": comparison.reference,
         "panels": [panel for panel in panels if panel["lines"]]
-        + seed_panels_of_groups(comparison.reliability),
+        + seed_panels(comparison.reliability),
         "networks": networks,
     }
 

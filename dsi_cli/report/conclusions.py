@@ -1,4 +1,4 @@
-"""What the conclusions of a report depend on: the choice of the measure, other
+"""Data of the section on what conclusions depend on: the choice of the measure, other
 references, and the seeds.
 """
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from dsi_cli.queries.comparison.compare import Comparison
 from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracy
-from dsi_cli.queries.comparison.reliability import SeedReliability, results_reliability
-from dsi_cli.queries.comparison.repetitions import repeated_runs
+from dsi_cli.queries.comparison.reliability import SeedReliability
 from dsi_cli.queries.conclusions import (
     MAIN_CHOICE,
     UNKNOWN_RELIABILITY,
@@ -29,16 +28,7 @@ from dsi_cli.store.results import Results
 from dsi_cli.store.schema import EXTRA_CURVES, ROBUSTNESS
 
 
-def repeated(results: Results) -> SeedReliability | None:
-    """Return the reliability of the repetitions in a results folder, by the usual names
-    of seeds; None if there are none.
-    """
-    if not repeated_runs(results.names):
-        return None
-    return results_reliability(results, "seed")
-
-
-def conclusions(results: Results, seeds: SeedReliability | None) -> dict[str, Any]:
+def conclusions(results: Results, seeds: SeedReliability) -> dict[str, Any]:
     """Return the data of the section: a part for each run, and the groups of
     repetitions at their last epochs.
     """
@@ -57,10 +47,7 @@ def conclusions(results: Results, seeds: SeedReliability | None) -> dict[str, An
             "population": population(clusters),
         }
         runs.append(part)
-    if seeds is None:
-        return {"runs": runs} | _common([], [])
-    last = seeds.table.groupby("group", sort=False).tail(1)
-    return {"runs": runs} | _common(records(last), seeds.sentences)
+    return {"runs": runs} | _common(seeds)
 
 
 def number(value: float | None) -> str:
@@ -96,62 +83,44 @@ def compared_conclusions(
         for equal, rows in choices
         if rows
     ]
-    seeds = comparison.reliability
+    return {"pairs": pairs} | _common(comparison.reliability)
+
+
+def _common(seeds: SeedReliability) -> dict[str, Any]:
     last = seeds.table.groupby("group", sort=False).tail(1)
-    return {"pairs": pairs} | _common(records(last), seeds.sentences)
-
-
-def _common(seeds: list[dict[str, Any]], sentences: Sequence[str]) -> dict[str, Any]:
     return {
-        "seeds": seeds,
-        "sentences": sentences,
+        "seeds": records(last),
+        "sentences": seeds.sentences,
         "main_choice": MAIN_CHOICE,
         "unknown": UNKNOWN_RELIABILITY,
         "number": number,
     }
 
 
-def seed_panels_of_groups(seeds: SeedReliability) -> list[dict[str, Any]]:
-    """Return a panel for each quantity of repeated trainings on the comparison page,
-    with a line per group; none without repetitions.
+def seed_panels(
+    seeds: SeedReliability, places: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return a panel for each quantity of repeated trainings, with a line per group;
+    none without repetitions.
+
+    ``places`` are the names of the runs of a report, whose lines have the colour of
+    their first run; None on the page of a comparison.
     """
     panels = []
     for name in SEED_QUANTITIES:
         quantity = QUANTITIES[name]
         lines = []
         for group, rows in seeds.curve(name).groupby("run", sort=False):
-            line: dict[str, Any] = {"label": f"{group}, seeds and classes"}
+            line: dict[str, Any] = {"label": group, "epochs": rows["epoch"].tolist()}
             line |= {key: six_digits(rows[key]) for key in ("value", "low", "high")}
-            lines.append(line | {"epochs": rows["epoch"].tolist()})
-        panel = {"name": name, "title": quantity.title, "axis": quantity.axis}
+            if places is not None:
+                run = places.index(seeds.members[str(group)][0])
+                line |= {"run": run, "quantity": name, "isMain": True}
+            lines.append(line)
+        panel: dict[str, Any] = {"name": name, "title": quantity.title}
+        panel["axis"] = quantity.axis
+        panel |= {"isExcess": False, "lower": False}
+        panel["lines" if places is None else "series"] = lines
         if lines:
-            panels.append(panel | {"isExcess": False, "lines": lines})
-    return panels
-
-
-def seed_panels(
-    results: Results, seeds: SeedReliability | None
-) -> list[dict[str, Any]]:
-    """Return a panel for each quantity of repeated trainings, with a line per group,
-    which has the colour of its first run.
-    """
-    panels = []
-    for name in SEED_QUANTITIES if seeds is not None else ():
-        assert seeds is not None
-        quantity = QUANTITIES[name]
-        series = []
-        for group, rows in seeds.curve(name).groupby("run", sort=False):
-            line = {
-                "run": results.names.index(seeds.members[str(group)][0]),
-                "quantity": name,
-                "of": None,
-                "split": None,
-                "label": group,
-                "epochs": rows["epoch"].tolist(),
-                "isMain": True,
-            }
-            line |= {key: six_digits(rows[key]) for key in ("value", "low", "high")}
-            series.append(line)
-        panel = {"name": name, "title": quantity.title, "axis": quantity.axis}
-        panels.append(panel | {"lower": False, "series": series})
+            panels.append(panel)
     return panels

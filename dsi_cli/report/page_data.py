@@ -18,6 +18,7 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
 from dsi_cli.metrics.permutation_null import MIN_Z
+from dsi_cli.queries.comparison.reliability import usual_repetitions
 from dsi_cli.queries.curve_panels import Panel, panels, sai_measures
 from dsi_cli.queries.findings import (
     PHASE_NAMES,
@@ -159,8 +160,8 @@ def page_data(
         {"run": results.names.index(row["run"]), "classes": row["members"]}
         for row in suspects or ()
     ]
-    seeds = conclusions.repeated(results)
-    data["curves"]["others"] += conclusions.seed_panels(results, seeds)
+    seeds = usual_repetitions(results)
+    data["curves"]["others"] += conclusions.seed_panels(seeds, results.names)
     return PageData(
         methods,
         first_screen,

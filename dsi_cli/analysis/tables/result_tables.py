@@ -132,10 +132,9 @@ class RunRows:
             tables = self.by_class
         elif table is schema.SPECTRUM:
             tables = self._named(lambda rows: rows.spectrum)
-        elif table is schema.EXTRA_CURVES:
-            rows = [row for row in self.curves if row["metric"] in EXTRA]
-        elif table is schema.CURVES:
-            rows = [row for row in self.curves if row["metric"] not in EXTRA]
+        elif table in (schema.EXTRA_CURVES, schema.CURVES):
+            is_extra = table is schema.EXTRA_CURVES
+            rows = [row for row in self.curves if (row["metric"] in EXTRA) == is_extra]
         elif table is schema.GEOMETRY:
             found = geometry.geometry_rows(
                 self.records, self.plan.head_of, evaluations.collapse

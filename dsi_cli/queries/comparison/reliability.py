@@ -209,14 +209,13 @@ def results_reliability(results: Results, pattern: str) -> SeedReliability:
     return seed_reliability(groups)
 
 
-def seed_curve(results: Results, quantity: str) -> pd.DataFrame:
-    """Return a quantity of the repetitions in a results folder, by the usual names of
-    seeds; `SeedReliability.curve` describes the columns.
+def usual_repetitions(results: Results) -> SeedReliability:
+    """Return the reliability of the repetitions in a results folder, by the usual names
+    of seeds; without groups if there are none.
     """
-    found = SeedReliability({})
-    if repeated_runs(results.names):
-        found = results_reliability(results, "seed")
-    return found.curve(quantity)
+    if not repeated_runs(results.names):
+        return SeedReliability({})
+    return results_reliability(results, "seed")
 
 
 def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
