@@ -330,6 +330,7 @@ def _band_handles(figure: Figure) -> dict[str, Any]:
         handles |= {
             name: Patch(color="#555555", alpha=tint, linewidth=0)
             for name, tint in PHASE_TINTS.items()
+            if name != DECLINE
         }
         handles["95 % CI of a boundary"] = Line2D(
             [], [], color="black", linewidth=0.8, marker="|", markersize=4
