@@ -238,7 +238,7 @@ def _print(
         if changed:
             console.print_sentence(
                 f"{equal.first} and {equal.second}: the conclusion about the agreement"
-                f" depends on the measure; it is another one {changed}"
+                f" depends on measure and correlation; it is another one {changed}"
             )
     _print_runs(comparison)
     _print_reliability(comparison)

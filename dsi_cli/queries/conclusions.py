@@ -76,7 +76,7 @@ def robustness_sentence(tables: Sequence[Sequence[Row]]) -> str | None:
     if len(known) > 1:
         runs = f" in {len(changed)} of {count(len(known), 'run')}"
     text = (
-        f"the conclusion about the agreement depends on the choice of the measure{runs}"
+        f"the conclusion about the agreement depends on measure and correlation{runs}"
     )
     choices = changed_choices(in_all)
     return f"{text}: it is another one {choices}" if choices else text
