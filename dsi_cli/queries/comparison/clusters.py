@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GROUP = "group"
 Clusters = str | Mapping[str, str]
