@@ -27,7 +27,6 @@ from dsi_cli.metrics.alignment import MatrixPair, alignments
 from dsi_cli.metrics.differences import mean_difference
 from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
-from dsi_cli.metrics.partial_mantel import partial_mantel
 from dsi_cli.metrics.phases import Phases, phases
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.queries.comparison.compare import MEASURES
@@ -127,7 +126,6 @@ def measure(data: Path) -> Iterator[Row]:
     yield from times_of_seeds(seeds)
     yield from declines({"CNN": cnn, "ViT": vit})
     yield from tails(cnn)
-    yield from partial_correlations()
 
 
 def load_training(folder: Path, labels: str | None) -> Training:
@@ -451,33 +449,6 @@ def tails(run: Training) -> Iterator[Row]:
             f"share of relabellings with z above 3 ({name})",
             f"{100 * np.mean(z > 3):.2f} %",
             "normal: 0.13 %",
-        )
-
-
-def partial_correlations() -> Iterator[Row]:
-    """Yield how often a network that sees only B has a partial correlation with A given
-    B, by the noise of the known B.
-    """
-    rng, classes = np.random.default_rng(SEED), 50
-
-    def matrix(width: int) -> Matrix:
-        return np.corrcoef(rng.standard_normal((classes, width)))
-
-    for error in (0.0, 0.1, 0.2, 0.3):
-        positive = 0
-        for _ in range(TRIALS):
-            b = matrix(10)
-            network, a, known = b + matrix(10), b + matrix(10), b + error * matrix(10)
-            p_value = partial_mantel(network, a, known).p_value
-            positive += p_value is not None and p_value < 0.05
-        what = (
-            "partial correlation of a network that sees only B with A given B, known"
-            f" with an error of {error:g} of its spread"
-        )
-        yield (
-            f"{what}: p below 0.05",
-            f"{100 * positive / TRIALS:.0f} %",
-            "5 %" if not error else "",
         )
 
 

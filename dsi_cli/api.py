@@ -268,7 +268,7 @@ class Results(results.Results):
         run: str | None = None,
         *,
         epoch: int | None = None,
-        measures: Sequence[str] = ("path", "lch", "wup"),
+        measures: Sequence[str] = ("path", "lch", "wup", "lin"),
         clusters: str | None = None,
     ) -> pd.DataFrame:
         """Return the agreement of a run by several WordNet measures and correlations,
@@ -281,18 +281,19 @@ class Results(results.Results):
         ----------
         run : the run; needed only if the folder holds several runs.
         epoch : the epoch; the last one if None.
-        measures : similarities of synsets, as for ``--reference``; ``lin:FILE`` needs a
-            file of information content. The first is the main one.
+        measures : similarities of synsets, as for ``--reference``. The first is the
+            main one.
         clusters : clusters of classes, as for ``dsi compare --clusters``; the intervals
             are over single classes if None.
 
         Returns
         -------
         robustness : one row per ``measure``, ``pairs`` (all, within groups, between
-            groups) and ``correlation`` (pearson, spearman). ``agreement`` is 0 at
-            chance; ``low`` to ``high`` is its 95 % confidence interval. ``null_mean``
-            and ``null_std`` describe relabellings, and ``z`` is the number of standard
-            deviations above. ``differs`` is true if the sign of the agreement, or
+            groups) and ``correlation`` (pearson, spearman). The groups are those of the
+            quantity ``agreement_within``. ``agreement`` is 0 at chance; ``low`` to
+            ``high`` is its 95 % confidence interval. ``null_mean`` and ``null_std``
+            describe relabellings, and ``z`` is the number of standard deviations above.
+            ``differs`` is true if the sign of the agreement, or
             whether its interval excludes 0, differs from the main row.
 
         Raises

@@ -34,7 +34,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.plan import NothingUsableError, Plan, make_plan
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.summary import Summary, summarise
-from dsi_cli.analysis.tables import facts, suspects
+from dsi_cli.analysis.tables import facts, repeated_phases, suspects
 from dsi_cli.analysis.tables.epoch_files import EpochFiles, remove_other_files
 from dsi_cli.analysis.tables.result_tables import RunRows, write_tables
 from dsi_cli.checkpoints.records import FAILED, Record
@@ -229,6 +229,7 @@ def write_results(plan: Plan, made: Sequence[RunRows]) -> tuple[bool, list[Fact]
     for one in made:
         noticed += facts.of_run(one)
     is_changed |= facts.write(plan, noticed, names)
+    is_changed |= repeated_phases.name_declines(plan.out)
     is_changed |= suspects.write(plan.out)
     for name in plan.replaced:
         remove_other_files(plan.out, name, set())

@@ -96,7 +96,8 @@ def epoch_rows(plan: RowsPlan, checkpoint: Checkpoint) -> EpochRows:
     """Return the rows of a checkpoint. The function runs in this process or on another
     machine.
     """
-    head, evaluations = checkpoint.head, checkpoint.evaluations
+    head = checkpoint.head
+    evaluations = [curves.of_chosen(one, plan) for one in checkpoint.evaluations]
     # Make the matrices of the weights; above 4,096 classes, read them in blocks of
     # rows.
     compared: list[EpochMatrix] = []
@@ -109,8 +110,7 @@ def epoch_rows(plan: RowsPlan, checkpoint: Checkpoint) -> EpochRows:
                 compared.append(matrix)
             else:
                 matrices[kind] = KINDS[kind](head.weight)
-                classes = np.arange(plan.classes)
-                compared.append(EpochMatrix(kind, matrices[kind], classes))
+                compared.append(EpochMatrix(kind, matrices[kind], plan.compared))
 
     # Compare them with each other, with the evaluations and with the references.
     compared += curves.evaluation_matrices(evaluations, plan)
@@ -120,7 +120,7 @@ def epoch_rows(plan: RowsPlan, checkpoint: Checkpoint) -> EpochRows:
     # Describe the class vectors.
     spectrum = parquet.from_rows(SPECTRUM, [])
     if head is not None:
-        weight = head.weight[: plan.classes]
+        weight = head.weight[plan.compared]
         ratio = similarity.mean_row_ratio(weight)
         rows.append(
             {

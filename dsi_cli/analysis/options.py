@@ -196,6 +196,8 @@ class Options(
         """
         return {
             **self.shaping_matrices,
+            "classes": self.classes,
+            "clusters": self.clusters,
             "centred": self.centred,
             "pos": self.pos,
             "wordnet": self.wordnet,
@@ -210,7 +212,7 @@ class Options(
                 " set, else groups of classes"
             ),
             "hierarchical_scores": "sets without the root; levels on the longest path",
-            "interval": "95 %, of the excess, jackknife over classes",
+            "interval": "95 %, of the excess, jackknife over classes or clusters",
             "ssim": (
                 "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population"
                 " covariance, display order"

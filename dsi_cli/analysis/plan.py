@@ -12,6 +12,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsi_cli.analysis import previous_plan, scan
 from dsi_cli.analysis.cache import Cache, key_of
 from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner
@@ -30,7 +33,9 @@ from dsi_cli.analysis.options import Options, with_local_files
 from dsi_cli.analysis.previous_plan import PlannedCheckpoint, PlannedRun
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels, hierarchy, references
+from dsi_cli.analysis.semantics.class_clusters import clusters_of_labels
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.class_selection import select_classes
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.checkpoints.discovery import TrainingRun, printable
@@ -81,6 +86,9 @@ class Plan:
     heads: Heads
     evaluations: RunEvaluations
     previous: Mapping[str, PlannedRun]  # the runs of the previous call
+    chosen: Mapping[str, NDArray[np.intp]]  # the classes of --classes by run
+    # the cluster of each class ``(C,)`` by run, for intervals over clusters
+    clusters: Mapping[str, NDArray[np.intp]]
     facts: tuple[Fact, ...]  # what the steps of the plan noticed
 
     @property
@@ -122,6 +130,8 @@ class Plan:
             layout.temporary_folder(self.out),
             classes=run.common_classes,
             shaping=self.curve_options,
+            clusters=self.clusters.get(run.name),
+            chosen=self.chosen.get(run.name),
         )
 
     def head_of(self, record: Record) -> HeadParameters | None:
@@ -252,6 +262,14 @@ def make_plan(
         out, runs, options, inputs, previous
     )
     references.check_references(inputs.sources, labels_of_run.values())
+    clusters, chosen = {}, {}
+    for name, labels in labels_of_run.items():
+        if options.clusters is not None:
+            clusters[name] = clusters_of_labels(options.clusters, labels)
+        if options.classes is not None:
+            chosen[name] = select_classes(options.classes, labels)
+        facts = references.facts(inputs.sources, labels)
+        label_facts += about_run(name, facts)
     evaluations = collect.prepare_evaluations(
         cache,
         runs,
@@ -275,6 +293,8 @@ def make_plan(
         heads=heads,
         evaluations=evaluations,
         previous=previous,
+        chosen=chosen,
+        clusters=clusters,
         facts=(*label_facts, *log_facts, *_unconfirmed_heads(runs, logs, evaluations)),
     )
 

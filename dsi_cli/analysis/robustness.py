@@ -1,31 +1,122 @@
 """The agreement by several WordNet measures and correlations, within and between groups
 of classes, to see whether a conclusion depends on the choice **[ours]**.
+
+Path similarity and Pearson's correlation, over all pairs of classes, are the main
+choice. They are those of the paper (arXiv 2505.21338), so they were chosen before any
+result was known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics import references, wordnet_matrix
 from dsi_cli.analysis.semantics.class_clusters import read_clusters
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics.cluster_jackknife import CorrelatedMatrices
-from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
-from dsi_cli.queries.comparison.clusters import cluster_indices
-from dsi_cli.queries.matrices import matrix_frames
-from dsi_cli.queries.run_classes import class_rows
-from dsi_cli.wordnet.database.wordnet import load_wordnet
+from dsi_cli.metrics import jackknife
+from dsi_cli.metrics.alignment import MIN_CLASSES
+from dsi_cli.metrics.cluster_jackknife import (
+    CorrelatedMatrices,
+    Csm,
+    agreement_columns,
+    rank_matrix,
+)
+from dsi_cli.metrics.differences import Difference, mean_difference
+from dsi_cli.metrics.intervals import LEVEL
+from dsi_cli.metrics.reliability import joint_difference
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracy
     from dsi_cli.store.results import Results
 
-RELABELLINGS = 200  # for the chance level
+Row = dict[str, Any]
+MEASURES = ("path", "lch", "wup", "lin")
+"""The similarities of synsets, the main one first."""
+
+
+def choices(
+    csms: Sequence[Csm],
+    labels: ClassLabels,
+    clusters: NDArray[np.intp] | None,
+    measures: Sequence[str] = MEASURES,
+) -> Iterator[tuple[Row, CorrelatedMatrices]]:
+    """Yield the columns ``measure``, ``pairs`` and ``correlation`` of each choice, and
+    some CSMs ``(C, C)`` with the reference of this choice as the last one.
+
+    The CSMs and the clusters ``(C,)`` are of the classes of the labels. There are none
+    with fewer than `MIN_CLASSES` classes that all have.
+    """
+    groups = labels.coarse_groups
+    for measure in measures:
+        source = references.open_measure(measure, None, labels.wordnet)
+        everything = [*csms, source.similarity(labels)]
+        is_known = ~np.isnan([np.diagonal(csm) for csm in everything]).any(axis=0)
+        masks: dict[str, NDArray[np.bool_] | None] = {"all": None}
+        if groups is not None:
+            is_known &= groups >= 0
+            is_within = groups[is_known, None] == groups[is_known]
+            masks |= {"within groups": is_within, "between groups": ~is_within}
+        if is_known.sum() < MIN_CLASSES:
+            return
+        values = [csm[np.ix_(is_known, is_known)] for csm in everything]
+        by_correlation: dict[str, list[Csm]] = {
+            "pearson": values,
+            "spearman": list(map(rank_matrix, values)),
+        }
+        of_class = None if clusters is None else clusters[is_known]
+        for correlation, (pairs, mask) in product(by_correlation, masks.items()):
+            choice = {"measure": measure, "pairs": pairs, "correlation": correlation}
+            found = by_correlation[correlation]
+            yield choice, CorrelatedMatrices(found, of_class, mask)
+
+
+def robustness_rows(
+    network: Csm,
+    labels: ClassLabels,
+    clusters: NDArray[np.intp] | None,
+    measures: Sequence[str] = MEASURES,
+) -> list[Row]:
+    """Return a row for each of the `choices` of a network's CSM ``(C, C)``; the columns
+    are those of `dsi_cli.api.Results.robustness`.
+    """
+    rows = []
+    for choice, matrices in choices([network], labels, clusters, measures):
+        values: Row = agreement_columns(matrices)
+        values["agreement"] = values.pop("value")
+        rows.append(choice | values | {"classes_used": len(matrices.counted)})
+    return with_differences(rows, "agreement")
+
+
+def with_differences(rows: Sequence[Row], quantity: str) -> list[Row]:
+    """Return rows with a column ``differs``: whether the sign of a quantity, or whether
+    its interval excludes 0, is another than in the first row.
+    """
+
+    def conclusion(row: Row) -> tuple[bool, bool]:
+        has_interval = row["low"] is not None
+        excludes = has_interval and not row["low"] <= 0 <= row["high"]
+        return excludes, (row[quantity] or 0.0) > 0
+
+    return [row | {"differs": conclusion(row) != conclusion(rows[0])} for row in rows]
+
+
+def main_measure_first(reference: str) -> tuple[str, ...]:
+    """Return the measures, first that of a reference by its name in the tables.
+
+    >>> main_measure_first("wordnet3.0-wup")
+    ('wup', 'path', 'lch', 'lin')
+    """
+    main = reference.rpartition("-")[2]
+    others = [measure for measure in MEASURES if measure != main]
+    return (main, *others) if main in MEASURES else MEASURES
 
 
 def robustness(
@@ -38,6 +129,12 @@ def robustness(
     """Return the agreement of a run by several measures; `Results.robustness` describes
     the parameters and columns.
     """
+    import pandas as pd
+
+    from dsi_cli.queries.comparison.clusters import cluster_indices
+    from dsi_cli.queries.matrices import matrix_frames
+    from dsi_cli.queries.run_classes import class_rows
+
     name = results.run_name(run)
     frames = matrix_frames(results, name)
     classes = class_rows(results, name).reset_index(drop=True)
@@ -46,86 +143,72 @@ def robustness(
         raise UsageError(message, code="no-wordnet-labels", run=name)
     at = frames.epochs[-1] if epoch is None else epoch
     network = results.csm(frames.kind.name, at, frames.split, name).to_numpy()
+    known = np.flatnonzero(classes["synset"].notna())
     of_class = None
     if clusters is not None:
         chosen = read_clusters(clusters, classes["name"].tolist())
-        of_class = cluster_indices(classes, chosen)
-
-    database = load_wordnet("noun", None)
-    has_synset = classes["synset"].notna().to_numpy()
-    known = np.flatnonzero(has_synset & ~np.isnan(np.diagonal(network)))
-    synsets = classes["synset"].iloc[known].tolist()
-    resolved = wordnet_matrix.resolve_label_list(synsets, None, database)
-    groups = classes["group"].to_numpy(dtype=object)
-    same_group = groups[:, None] == groups[None]
-    masks = {"all": None, "within groups": same_group, "between groups": ~same_group}
-    rows = []
-    for measure in measures:
-        opened = references.open_measure(measure, None, database)
-        reference = opened.similarity(resolved)
-        has_value = ~np.isnan(np.diagonal(reference))
-        kept = known[has_value]
-        square = np.ix_(kept, kept)
-        values = [network[square], reference[np.ix_(has_value, has_value)]]
-        by_correlation = {
-            "pearson": values,
-            "spearman": [_ranks(csm) for csm in values],
-        }
-        for correlation, (pairs, mask) in product(by_correlation, masks.items()):
-            matrices = CorrelatedMatrices(
-                by_correlation[correlation],
-                None if of_class is None else of_class[kept],
-                None if mask is None else mask[square],
-            )
-            row = {"measure": measure, "pairs": pairs, "correlation": correlation}
-            rows.append(row | _agreement_columns(matrices))
-    table = pd.DataFrame(rows)
-    excludes = (table["low"] > 0) | (table["high"] < 0)
-    sign = np.sign(table["agreement"])
-    differs = (excludes != excludes.iloc[0]) | (sign != sign.iloc[0])
-    table.insert(len(table.columns) - 1, "differs", differs)
-    return table
+        of_class = cluster_indices(classes, chosen)[known]
+    labels = wordnet_matrix.resolve_label_list(classes["synset"].iloc[known].tolist())
+    square = np.ix_(known, known)
+    table = pd.DataFrame(robustness_rows(network[square], labels, of_class, measures))
+    columns = ("agreement", "low", "high", "null_mean", "null_std", "z")
+    ordered = ["measure", "pairs", "correlation", *columns, "differs", "classes_used"]
+    return table.astype(dict.fromkeys(columns, "float64"))[ordered]
 
 
-def _agreement_columns(matrices: CorrelatedMatrices) -> dict[str, float]:
-    """Return the correlation of two matrices with its interval and chance level."""
-    value = float(matrices.whole[0, 1])
-    low, high = matrices.interval(_agreement) or (np.nan, np.nan)
-    null = _relabelled(matrices)
-    mean, std = null.mean(), null.std(ddof=1)
-    return {
-        "agreement": value,
-        "low": low,
-        "high": high,
-        "null_mean": mean,
-        "null_std": std,
-        "z": (value - mean) / std,
-        "classes_used": len(matrices.counted),
-    }
+def compared_choices(equal: EqualAccuracy) -> list[Row]:
+    """Return the difference in agreement of two networks at equal accuracy by each of
+    the `choices`; none without WordNet labels or matrices.
 
-
-def _agreement(correlations: Values) -> Values:
-    return np.asarray(correlations[..., 0, 1])
-
-
-def _ranks(csm: NDArray[np.floating]) -> Values:
-    """Return the mid-ranks of the off-diagonal values ``(C, C)``, with a diagonal of
-    0.
+    The columns are ``first``, ``second``, those of the choice, ``first_value``,
+    ``second_value``, ``difference`` with its 95 % confidence interval from ``low`` to
+    ``high``, which is not corrected for several criteria, and ``differs``.
     """
-    ranks = np.zeros(csm.shape)
-    ranks[~np.eye(len(csm), dtype=bool)] = mid_ranks(off_diagonal(csm).ravel())
-    return ranks
+    if equal.sides is None or not equal.main_rows:
+        return []
+    at_epochs = [*equal.sides[0], *equal.sides[1]]
+    main = at_epochs[0]
+    known = np.flatnonzero(main.run.classes["synset"].notna())
+    if len(known) < MIN_CLASSES or any(one.run.is_vast for one in at_epochs):
+        return []
+    synsets = main.run.classes["synset"].iloc[known].tolist()
+    labels = wordnet_matrix.resolve_label_list(synsets)
+    csms = [one.csm("own")[np.ix_(known, known)] for one in at_epochs]
+    clusters = main.clusters()
+    of_class = None if clusters is None else clusters[known]
+    measures = main_measure_first(main.run.results.references(main.run.name)[0])
+    rows = []
+    for choice, matrices in choices(csms, labels, of_class, measures):
+        found = _difference(matrices, len(equal.sides[0]))
+        low, high = found.interval(LEVEL) or (None, None)
+        columns = {"first": equal.first, "second": equal.second} | choice
+        values = {"first_value": found.first, "second_value": found.second}
+        values |= {"difference": found.value, "low": low, "high": high}
+        rows.append(columns | values)
+    return with_differences(rows, "difference")
 
 
-def _relabelled(matrices: CorrelatedMatrices) -> Values:
-    """Return the correlation of two matrices for random relabellings of the first."""
-    rng = np.random.default_rng(0)
-    network, reference = matrices.csms
-    counted = matrices.counted > 0
-    of_reference = reference[counted]
-    found = []
-    for _ in range(RELABELLINGS):
-        order = rng.permutation(len(network))
-        relabelled = network[np.ix_(order, order)]
-        found.append(np.corrcoef(relabelled[counted], of_reference)[0, 1])
-    return np.array(found)
+def _difference(matrices: CorrelatedMatrices, number: int) -> Difference:
+    """Return the difference of the mean agreements of the first CSMs, whose number is
+    given, and of the others; with an error over classes, and over seeds if there are
+    several.
+    """
+    values, without = matrices.whole[:-1, -1], matrices.without[:, :-1, -1]
+    first, second = range(number), range(number, len(values))
+    freedom = matrices.freedom
+
+    def variances(pairs: Iterable[tuple[int, int]]) -> list[float]:
+        errors = [
+            jackknife.standard_error(without[:, one] - without[:, other])
+            for one, other in pairs
+        ]
+        return [np.nan if error is None else error**2 for error in errors]
+
+    between = variances(product(first, second))
+    if len(values) == 2:
+        a, b = values.tolist()
+        return Difference(a, b, a - b, between[0] ** 0.5, freedom)
+    agreements = values.tolist()
+    over_seeds = mean_difference(agreements[:number], agreements[number:])
+    of_first, of_second = (variances(combinations(side, 2)) for side in (first, second))
+    return joint_difference(over_seeds, between, of_first, of_second, freedom)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsi_cli import engines, similarity
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.analysis.options import Options
@@ -41,6 +44,10 @@ class RowsPlan:
         Path  # the folder of temporary files, which only a comparison in blocks needs
     )
     shaping: Mapping[str, Any]  # the options that affect rows
+    # the cluster of each class ``(C,)``, for intervals over clusters
+    clusters: NDArray[np.intp] | None = None
+    # the indices of the compared classes; all that all heads have if None
+    chosen: NDArray[np.intp] | None = None
 
     @classmethod
     def make(
@@ -52,6 +59,8 @@ class RowsPlan:
         *,
         classes: int | None = None,
         shaping: Mapping[str, Any] | None = None,
+        clusters: NDArray[np.intp] | None = None,
+        chosen: NDArray[np.intp] | None = None,
     ) -> RowsPlan:
         """Return the plan of a run with these labels.
 
@@ -69,7 +78,15 @@ class RowsPlan:
             threads=threads,
             scratch=scratch,
             shaping=shaping or {},
+            clusters=clusters,
+            chosen=chosen,
         )
+
+    @property
+    def compared(self) -> NDArray[np.intp]:
+        """The indices of the compared classes, which all heads of the run have."""
+        classes = np.arange(self.classes)
+        return classes if self.chosen is None else np.intersect1d(classes, self.chosen)
 
     @property
     def is_vast(self) -> bool:
@@ -96,6 +113,8 @@ class RowsPlan:
             self.labels.classes,
             self.shaping,
             self.classes,
+            None if self.clusters is None else self.clusters.tolist(),
+            None if self.chosen is None else self.chosen.tolist(),
         )
 
 

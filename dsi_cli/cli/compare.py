@@ -5,7 +5,7 @@ accuracy.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,6 +114,7 @@ def compare(
     dsi compare dsi-demo -o comparison  # tables and a page
     dsi compare out --group seed  # runs cnn_seed0, cnn_seed1, vit_seed0, ...
     """
+    from dsi_cli.analysis.robustness import compared_choices
     from dsi_cli.analysis.semantics.class_clusters import read_clusters
     from dsi_cli.queries.comparison.compare import MEASURES
     from dsi_cli.queries.comparison.compare import compare as compare_runs
@@ -139,17 +140,21 @@ def compare(
             clusters=chosen,
             progress=display.update,
         )
+        choices = [
+            (equal, compared_choices(equal))
+            for _, equal in comparison.pairs[:MAX_TABLES]
+        ]
         files = [] if out is None else _save_tables(comparison, out)
         if out is not None or html is not None:
             path = html or Path(out or ".") / comparison_page.FILE
-            page = comparison_page.render(comparison)
+            page = comparison_page.render(comparison, choices)
             files.append(str(comparison_page.save(page, path)))
         if as_json:
             document = _document(comparison) | {"files": files}
             console.print_json(tables.document(document))
             return DONE
         shown = _networks_shown(comparison)
-    _print(comparison, shown, quiet=quiet)
+    _print(comparison, shown, choices, quiet=quiet)
     for note in comparison.notes:
         console.note(f"note: {note}", quiet=quiet)
     for file in files:
@@ -200,8 +205,15 @@ def _networks_shown(comparison: Comparison) -> pd.DataFrame:
     return bands
 
 
-def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> None:
+def _print(
+    comparison: Comparison,
+    networks: pd.DataFrame,
+    choices: Sequence[tuple[EqualAccuracy, Sequence[dict[str, Any]]]],
+    *,
+    quiet: bool,
+) -> None:
     from dsi_cli.queries.comparison.compare import MANY_PAIRS
+    from dsi_cli.queries.conclusions import changed_choices
     from dsi_cli.report.comparison_page import sentence
 
     # The verdict is first, then the differences, and last what describes the runs.
@@ -228,6 +240,13 @@ def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> No
     if legend:
         console.print_sentence(" ".join(legend))
         print()
+    for equal, rows in choices:
+        changed = changed_choices(rows)
+        if changed:
+            console.print_sentence(
+                f"{equal.first} and {equal.second}: the conclusion about the agreement"
+                f" depends on measure and correlation; it is another one {changed}"
+            )
     _print_runs(comparison)
     _print_reliability(comparison)
     _print_networks(comparison, networks)

@@ -14,7 +14,12 @@ from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, sparkline, terminal_text
 from dsi_cli.figures.style import COLOURS
-from dsi_cli.metrics.phases import REFINEMENT, STABILISATION
+from dsi_cli.metrics.phases import DECLINE, STABILISATION
+from dsi_cli.queries.conclusions import (
+    last_parts,
+    partition_sentence,
+    robustness_sentence,
+)
 from dsi_cli.queries.findings import (
     Mistakes,
     RunFindings,
@@ -23,6 +28,7 @@ from dsi_cli.queries.findings import (
     percent,
     percent_range,
     run_findings,
+    table_rows,
 )
 from dsi_cli.queries.suspect_texts import (
     NO_SUSPECTS,
@@ -30,6 +36,7 @@ from dsi_cli.queries.suspect_texts import (
     not_sought,
     suspects_or_none,
 )
+from dsi_cli.store.schema import EXTRA_CURVES, ROBUSTNESS
 
 MAX_SUSPECTS = 3  # suspects that have a line
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
@@ -64,6 +71,7 @@ def print_findings(summary: Summary) -> None:
         wsi = {run.run: run.max_wsi for run in findings if run.max_wsi}
         title = "Similarity of neighbouring classes"
         _print_trends(title, "mean cosine, at most 1 (Max WSI)", wsi, names)
+    _print_conclusions(summary, findings)
     for split in ("test", "train"):
         with_mistakes = [run for run in findings if split in run.mistakes]
         if with_mistakes:
@@ -71,6 +79,22 @@ def print_findings(summary: Summary) -> None:
     if aligned:
         title = aligned[0].measured.title.replace("Agreement", "the agreement")
         _print_phases(title, findings, _shown_runs(alignments), names)
+
+
+def _print_conclusions(summary: Summary, findings: Sequence[RunFindings]) -> None:
+    """Print whether the conclusion about the agreement depends on the measure, and what
+    several references explain.
+    """
+    out = Path(summary.out)
+    runs = [run.run for run in findings]
+    changed = robustness_sentence([table_rows(out, ROBUSTNESS, run) for run in runs])
+    if changed is not None:
+        console.print_sentence(f"{changed[:1].upper()}{changed[1:]}", indent=2)
+    for run in runs[:MAX_RUNS]:
+        parts = last_parts(table_rows(out, EXTRA_CURVES, run))
+        text = partition_sentence(parts)
+        if text is not None:
+            console.print_sentence(f"{terminal_text(run)}: {text}", indent=2)
 
 
 def print_suspects(out: str) -> None:
@@ -260,17 +284,12 @@ def _print_phases(
         legend = "each ends at an epoch (95 % CI)"
         console.print_title(f"Phases of {title}", legend)
         runs = [run for run in findings if run.run in shown]
-        repeated: set[str] = set()
-        if len(findings) > 1 and any(has_decline(run) for run in runs):
-            from dsi_cli.queries.comparison.repetitions import repeated_runs
-
-            repeated = repeated_runs([run.run for run in findings])
         rows: list[list[str | Text]] = [
-            [names[run.run], phases_text(run, is_repeated=run.run in repeated)]
-            for run in runs
+            [names[run.run], phases_text(run)] for run in runs
         ]
         console.print_columns(["", ""], rows, indent=2)
-        if any(has_decline(run) and run.run in repeated for run in runs):
+        shown_phases = [phase["phase"] for run in runs for phase in run.phases]
+        if DECLINE in shown_phases:
             console.print_sentence(
                 "  A decline of repetitions is a refinement only if the corrected"
                 " agreement declines, too; dsi compare --group seed shows it"
@@ -282,16 +301,8 @@ def _print_phases(
         console.print_sentence(f"No phases: {reasons.pop()}")
 
 
-def has_decline(run: RunFindings) -> bool:
-    """Return True if the agreement declines beyond noise after its surge."""
-    return any(phase["phase"] == REFINEMENT for phase in run.phases)
-
-
-def phases_text(run: RunFindings, *, is_repeated: bool = False) -> str:
-    """Return the phases of a run with their ends, or the reason why it has none.
-
-    A decline of one of several repetitions is not called a refinement.
-    """
+def phases_text(run: RunFindings) -> str:
+    """Return the phases of a run with their ends, or the reason why it has none."""
     parts = []
     for phase in run.phases:
         if phase["phase"] == STABILISATION:
@@ -300,10 +311,9 @@ def phases_text(run: RunFindings, *, is_repeated: bool = False) -> str:
         else:
             until = "by epoch" if phase.get("is_censored") else "to"
             interval = f"{phase['low']:.0f}–{phase['high']:.0f}"
-            name = phase["phase"]
-            if name == REFINEMENT and is_repeated:
-                name = "decline"
-            parts.append(f"{name} {until} {phase['last_epoch']:.0f} ({interval})")
+            parts.append(
+                f"{phase['phase']} {until} {phase['last_epoch']:.0f} ({interval})"
+            )
     return ", ".join(parts) or f"none: {run.no_phases}"
 
 

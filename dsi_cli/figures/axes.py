@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
-from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
+from dsi_cli.metrics.phases import DECLINE, REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.curve_panels import Values
 
 CHANCE_BAND: dict[str, Any] = {
@@ -38,7 +38,7 @@ MAX_MARKED_POINTS = 8  # points of which each has a marker
 MAX_SHADED_CURVES = 2  # curves on one pair of axes with shaded intervals
 # estimated width of a letter and height of a line relative to the font size
 LETTER_WIDTH, LINE_HEIGHT = (0.58, 1.25)
-PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, STABILISATION: 0.18}
+PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, DECLINE: 0.3, STABILISATION: 0.18}
 MAX_PHASE_BARS = 6  # runs whose phases fit above the axes
 PHASE_HEIGHT = 0.05  # height of a bar of phases relative to the axes
 
@@ -255,6 +255,7 @@ def _band_handles(figure: Figure) -> dict[str, Any]:
         handles |= {
             name: Patch(color="#555555", alpha=tint, linewidth=0)
             for name, tint in PHASE_TINTS.items()
+            if name != DECLINE
         }
         handles["95 % CI of a boundary"] = Line2D(
             [], [], color="black", linewidth=0.8, marker="|", markersize=4

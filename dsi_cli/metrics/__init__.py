@@ -15,7 +15,6 @@
                       classes or clusters of classes.
 ``reliability``       the reliability over seeds, and the agreement corrected for it.
 ``class_alignment``   the SAI of single classes and of groups of classes.
-``partial_mantel``    the correlation of two CSMs after a third one is regressed out.
 ``variance_partition``  the shares of a CSM that several references explain.
 ``error_consistency``   whether two networks are right on the same samples.
 ``wsi``               the WSI: how similar the rows of the classifier are to each other.

@@ -23,7 +23,12 @@ from numpy.typing import NDArray
 
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.intervals import Interval, fisher_interval
-from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
+from dsi_cli.metrics.permutation_null import (
+    Moments,
+    centred_off_diagonal,
+    product_deviation,
+)
 
 Csm = NDArray[np.floating[Any]]
 Statistic = Callable[[Values], Values]
@@ -59,7 +64,7 @@ class CorrelatedMatrices:
         return counted * (1.0 - np.eye(classes))
 
     @cached_property
-    def _centred(self) -> Values:
+    def centred(self) -> Values:
         """The values less their mean ``(M, C, C)``; 0 for pairs that do not count."""
         values = np.asarray(self.csms, dtype=np.float64)
         values = np.where(self.counted > 0, values, 0.0)
@@ -76,13 +81,13 @@ class CorrelatedMatrices:
     @cached_property
     def whole(self) -> Values:
         """The correlations over all classes ``(M, M)``; NaN for a constant CSM."""
-        flat = self._centred.reshape(len(self.csms), -1)
+        flat = self.centred.reshape(len(self.csms), -1)
         return _correlations(flat @ flat.T, flat.sum(axis=1), self.counted.sum())
 
     @cached_property
     def without(self) -> Values:
         """The correlations without each cluster of classes ``(G, M, M)``."""
-        values, counted = self._centred, self.counted
+        values, counted = self.centred, self.counted
         flat = values.reshape(len(values), -1)
         products, sums = flat @ flat.T, flat.sum(axis=1)
         found = []
@@ -128,10 +133,10 @@ class CorrelatedMatrices:
         clusters = len(self.members)
         if self.pairs is not None or clusters < 4:
             return 0.0
-        lengths = np.sqrt(np.square(self._centred).sum(axis=(1, 2), keepdims=True))
+        lengths = np.sqrt(np.square(self.centred).sum(axis=(1, 2), keepdims=True))
         if not lengths.all():
             return 0.0
-        values = self._centred / lengths
+        values = self.centred / lengths
         effects = np.zeros_like(self.counted)
         for (i, j), slope in gradient(statistic, self.whole).items():
             x, y, correlation = values[i], values[j], self.whole[i, j]
@@ -149,6 +154,65 @@ class CorrelatedMatrices:
         of_cluster = effects.sum(axis=0) / (clusters - 2)
         left = np.square(effects).sum() / 2 - (clusters - 2) * of_cluster @ of_cluster
         return float(max(left, 0.0) / (number - clusters) * number)
+
+
+def cosine_excess_without(
+    first: Csm, second: Csm, clusters: NDArray[np.integer[Any]]
+) -> Values:
+    """Return the excess over chance of the cosine SAI of two CSMs ``(C, C)`` without
+    each cluster of classes ``(G,)``.
+    """
+    found = []
+    for cluster in np.unique(clusters):
+        kept = np.ix_(clusters != cluster, clusters != cluster)
+        x, y = (
+            off_diagonal(csm[kept]).ravel().astype(np.float64)
+            for csm in (first, second)
+        )
+        x, y = x - x.min(), y - y.min()
+        length = float(np.sqrt((x @ x) * (y @ y)))
+        chance = x.mean() * y.sum()
+        found.append((x @ y - chance) / (length - chance))
+    return np.array(found)
+
+
+def rank_matrix(csm: Csm) -> Values:
+    """Return the mid-ranks of the off-diagonal values of a CSM ``(C, C)``, with a
+    diagonal of 0.
+    """
+    ranks = np.zeros(csm.shape)
+    ranks[~np.eye(len(csm), dtype=bool)] = mid_ranks(off_diagonal(csm).ravel())
+    return ranks
+
+
+def agreement(correlations: Values) -> Values:
+    """Return the correlation of the first of some matrices with the last one."""
+    return np.asarray(correlations[..., 0, -1])
+
+
+def agreement_columns(matrices: CorrelatedMatrices) -> dict[str, float | None]:
+    """Return the correlation of two CSMs as ``value``, with its 95 % confidence
+    interval from ``low`` to ``high``, and the chance level ``null_mean`` with its
+    standard deviation ``null_std`` and ``z``; None if a CSM is constant.
+
+    The chance level is that of relabelled classes. The deviation of the covariance is
+    exact (Mantel 1967, https://pubmed.ncbi.nlm.nih.gov/6018555/); the variance of the
+    relabelled values over the pairs that count is taken as that over all pairs.
+    """
+    names = ("value", "low", "high", "null_mean", "null_std", "z")
+    columns: dict[str, float | None] = dict.fromkeys(names)
+    value = float(matrices.whole[0, 1])
+    if not np.isfinite(value):
+        return columns
+    low, high = matrices.interval(agreement) or (None, None)
+    network = centred_off_diagonal(np.asarray(matrices.csms[0], dtype=np.float64))
+    reference = matrices.centred[1]
+    number = network.size - len(network)
+    length = np.square(network).sum() * matrices.counted.sum() / number
+    length = float(np.sqrt(length * np.square(reference).sum()))
+    null_std = product_deviation(Moments.of(network), Moments.of(reference)) / length
+    found = (value, low, high, 0.0, null_std, value / null_std if null_std else None)
+    return dict(zip(names, found, strict=True))
 
 
 def _correlations(products: Values, sums: Values, number: float) -> Values:

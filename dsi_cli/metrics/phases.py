@@ -35,6 +35,8 @@ from dsi_cli.metrics.intervals import freedom_of_sum, plain_interval
 from dsi_cli.metrics.measures import Values
 
 SURGE, REFINEMENT, STABILISATION = "surge", "refinement", "stabilisation"
+# a decline of one of several repetitions that is not shown to be a refinement
+DECLINE = "decline"
 # shares of the way from the start to the plateau
 LEVELS = {"t50": 0.5, "t90": 0.9, "t95": 0.95}
 MIN_EPOCHS = 8

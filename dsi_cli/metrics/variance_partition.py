@@ -45,6 +45,17 @@ class Share(NamedTuple):
     p_value: float | None = None
 
 
+def part_titles(shares: Sequence[Share], names: Sequence[str]) -> list[str]:
+    """Return the title of each part, from the names of the references: "only A", "A and
+    B", and for the last one "total".
+    """
+    titles = []
+    for share in shares[:-1]:
+        title = " and ".join(names[index] for index in share.references)
+        titles.append(f"only {title}" if len(share.references) == 1 else title)
+    return [*titles, "total"]
+
+
 def squared_correlation(correlations: Values, references: Subset) -> Values:
     """Return R^2 of the first of the correlated matrices ``(..., M, M)`` on some
     references; reference 0 is the second matrix.
@@ -98,6 +109,7 @@ def variance_partition(
     last the total, which names all references.
 
     ``clusters`` is the cluster of each class ``(C,)``, for intervals over clusters.
+    Without permutations there are no p-values.
 
     Raise `UsageError` if there are fewer than two or more than three references (code
     ``wrong-references``), or a matrix is constant or the same as another up to scale
@@ -117,7 +129,7 @@ def variance_partition(
         if not some:
             continue
         share = _share(matrices, some, part(some, number))
-        if len(some) == 1:
+        if len(some) == 1 and permutations:
             p_value = partial_p_value(network, references, *some, permutations, seed)
             share = share._replace(p_value=p_value)
         shares.append(share)

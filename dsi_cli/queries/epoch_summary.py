@@ -108,11 +108,7 @@ def _run_curves(out: Path, run: str) -> list[Row]:
     """Return a run's rows for its main reference."""
     others = layout.references_of(out, run)[1:]
     rows = [*table_rows(out, CURVES, run), *table_rows(out, EXTRA_CURVES, run)]
-    return [
-        row
-        for row in rows
-        if row["reference"] not in others and "|" not in (row["reference"] or "")
-    ]
+    return [row for row in rows if row["reference"] not in others]
 
 
 def _curve_keys(rows: list[Row], split: str) -> dict[str, CurveKey]:

@@ -51,6 +51,11 @@ KINDS = {
     "checkpoints-left-out": Kind(
         WARNING, "dsi leaves out {files:checkpoint}, such as {example}: {reason}"
     ),
+    "classes-not-in-reference": Kind(
+        WARNING,
+        "{reference} lacks {labels:class} of {classes}, such as {labels:first}, so they"
+        " are left out of the comparison with it",
+    ),
     "head-grows": Kind(
         WARNING,
         "the head grows from {common} to {classes:class}, so curves are over the first"

@@ -20,7 +20,7 @@ from typing import Any
 
 from dsi_cli.errors import listed
 from dsi_cli.metrics.permutation_null import MIN_Z
-from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
+from dsi_cli.metrics.phases import DECLINE, REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.quantities import (
     AGREEMENT,
     QUANTITIES,
@@ -64,7 +64,7 @@ ORDER_ADVICE = (
     "Wrong labels, or labels in another order than the network's classes, would give"
     " the same result, so check them."
 )
-PHASE_NAMES = (SURGE, REFINEMENT, STABILISATION)
+PHASE_NAMES = (SURGE, REFINEMENT, DECLINE, STABILISATION)
 """The phases in order. The other rows of the phases table are the times t50, t90 and
 t95.
 """

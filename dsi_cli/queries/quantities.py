@@ -161,6 +161,50 @@ def _alignments(measure: str) -> list[Quantity]:
 _MEASURES = (PEARSON, *(measure for measure in MEASURES if measure != PEARSON))
 _ENTRIES = (
     *(entry for measure in _MEASURES for entry in _alignments(measure)),
+    *(
+        Quantity(
+            f"agreement_{pairs}",
+            f"Agreement {pairs} groups",
+            "group_agreement",
+            of="{own},scsm",
+            variant=pairs,
+            axis="0 is chance, 1 is perfect",
+            range="−1 to 1",
+            chance=RELABELLED,
+            better="higher",
+            question=QUESTIONS[0],
+            panel="group_agreement",
+        )
+        for pairs in ("within", "between")
+    ),
+    Quantity(
+        "seed_reliability",
+        "Reliability over seeds",
+        "seed_reliability",
+        axis="mean correlation of two seeds",
+        range="−1 to 1",
+        chance="0",
+    ),
+    Quantity(
+        "corrected_agreement",
+        "Agreement corrected for seeds",
+        "corrected_agreement",
+        axis="0 is chance, 1 is perfect",
+        chance="0",
+        better="higher",
+        question=QUESTIONS[0],
+    ),
+    Quantity(
+        "variance_partition",
+        "Variance that references explain",
+        "variance_partition",
+        of="{own},scsm",
+        variant=ANY,
+        axis="share of the variance of the similarity",
+        range="at most 1",
+        chance="0",
+        question=QUESTIONS[0],
+    ),
     Quantity(
         "max_wsi",
         "Max WSI",
@@ -468,6 +512,15 @@ QUANTITIES = {entry.name: entry for entry in _ENTRIES}
 """The quantities by name; the first one is the agreement."""
 
 
+SEED_QUANTITIES = {
+    "seed_reliability": "reliability",
+    "corrected_agreement": "corrected",
+}
+"""The quantities of repeated trainings, which are in no table, with their columns of
+`dsi_cli.api.Results.reliability`.
+"""
+
+
 class PanelSpec(NamedTuple):
     """The definition of a panel, which is one pair of axes."""
 
@@ -484,6 +537,10 @@ class PanelSpec(NamedTuple):
 
 
 _SHARED_PANELS = {
+    "group_agreement": (
+        "Agreement within and between groups",
+        "0 is chance, 1 is perfect",
+    ),
     "excess": ("Alignment above chance", "SAI excess: 0 chance, 1 perfect"),
     SAI: ("Similarity alignment index", "SAI ({measure})"),
     WSI: ("Weights similarity index", "WSI: cosine similarity"),
@@ -632,8 +689,9 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     """Return the curve of a quantity in each run, with `CURVE_COLUMNS`.
 
     There is one row per run and epoch with a value, that of the last save of the epoch.
-    The rows are those of the main reference. Raise `UsageError` for an unknown quantity
-    or split.
+    The rows are those of the main reference. For a quantity of `SEED_QUANTITIES`, the
+    run is the name of a group of repetitions, and there is no row without repetitions.
+    Raise `UsageError` for an unknown quantity or split.
 
     Parameters
     ----------
@@ -644,6 +702,11 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     import pandas as pd
 
     entry = quantity(name)
+    if name in SEED_QUANTITIES:
+        from dsi_cli.queries.comparison.reliability import usual_repetitions
+
+        found = usual_repetitions(results).curve(name)
+        return found.reindex(columns=list(CURVE_COLUMNS))
     if split not in (None, *SPLITS):
         message = f"{split!r} is not a split: {expected(str(split), list(SPLITS))}"
         raise UsageError(message, code="unknown-split", split=split)

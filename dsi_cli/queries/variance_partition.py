@@ -12,9 +12,10 @@ from dsi_cli.metrics.measures import common_classes
 from dsi_cli.metrics.variance_partition import (
     MAX_REFERENCES,
     PERMUTATIONS,
-    Share,
+    part_titles,
     variance_partition,
 )
+from dsi_cli.queries.conclusions import partition_sentence
 from dsi_cli.queries.matrices import matrix_frames
 from dsi_cli.store.results import Results
 
@@ -52,7 +53,8 @@ def partition_by_epoch(
     references = [
         results.csm("scsm", run=name, reference=one).to_numpy() for one in names
     ]
-    rows, shares = [], []
+    rows: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = []
     for epoch in frames.epochs:
         network = results.csm(frames.kind.name, epoch, frames.split, name).to_numpy()
         known = common_classes([network, *references])
@@ -62,8 +64,10 @@ def partition_by_epoch(
             [reference[kept] for reference in references],
             permutations=permutations,
         )
-        titles = [*(_title(share, names) for share in shares[:-1]), "total"]
+        titles = part_titles(shares, names)
+        parts = []
         for title, share in zip(titles, shares, strict=True):
+            parts.append(share._asdict() | {"variant": title})
             row: dict[str, Any] = {
                 "run": name,
                 "epoch": epoch,
@@ -77,27 +81,5 @@ def partition_by_epoch(
             rows.append(row)
     numbers = dict.fromkeys(("share", "low", "high", "p_value"), "float64")
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers)
-    table.attrs["sentence"] = _sentence(shares, names)
+    table.attrs["sentence"] = partition_sentence(parts)
     return table
-
-
-def _title(share: Share, names: list[str]) -> str:
-    titles = [names[index] for index in share.references]
-    return f"only {titles[0]}" if len(titles) == 1 else " and ".join(titles)
-
-
-def _sentence(shares: list[Share], names: list[str]) -> str:
-    """Return what the references explain at the last epoch, as one sentence."""
-    *parts, total = shares
-    texts = []
-    for share in parts:
-        if len(share.references) == 1:
-            text = f"{100 * share.value:.1f} % only {names[share.references[0]]}"
-            if share.p_value is not None and share.p_value > 0.05:
-                text += " (within chance)"
-            texts.append(text)
-    shared = sum(share.value for share in parts if len(share.references) > 1)
-    return (
-        f"the references explain {100 * total.value:.1f} % of the variance of the"
-        f" network's similarity: {', '.join(texts)}, and {100 * shared:.1f} % shared"
-    )

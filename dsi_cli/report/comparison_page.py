@@ -19,7 +19,7 @@ from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.comparison.compare import MANY_PAIRS, Comparison, run_texts
 from dsi_cli.queries.comparison.criteria import measure_title
-from dsi_cli.queries.comparison.equal_accuracy import largest_end
+from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracy, largest_end
 from dsi_cli.queries.comparison.repetitions import (
     CURVES,
     NETWORKS,
@@ -32,6 +32,7 @@ from dsi_cli.queries.quantities import PREDICTIONS
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import synset_words, taxonomy_order
 from dsi_cli.report import html
+from dsi_cli.report.conclusions import compared_conclusions, seed_panels
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import atomic_write
 
@@ -69,8 +70,15 @@ def save(page: str, path: Path) -> Path:
     return path
 
 
-def render(comparison: Comparison) -> str:
-    """Return the HTML page of a comparison; equal comparisons give equal pages."""
+def render(
+    comparison: Comparison,
+    choices: Sequence[tuple[EqualAccuracy, Sequence[dict[str, Any]]]] = (),
+) -> str:
+    """Return the HTML page of a comparison; equal comparisons give equal pages.
+
+    ``choices`` are pairs of networks with their rows of
+    `dsi_cli.analysis.robustness.compared_choices`.
+    """
     pairs = [
         {
             "verdict": verdict,
@@ -101,6 +109,7 @@ def render(comparison: Comparison) -> str:
         "p_value_text": p_value_text,
         "sentence": lambda text: sentence(text, names),
         "most_pairs": MANY_PAIRS,
+        "conclusions": compared_conclusions(comparison, choices),
     }
     data = curves(comparison) | {"pictures": pictures}
     return html.assemble("comparison.html", SCRIPTS, variables, data)
@@ -121,7 +130,8 @@ def curves(comparison: Comparison) -> dict[str, Any]:
     return {
         "along": comparison.epochs,
         "reference": comparison.reference,
-        "panels": [panel for panel in panels if panel["lines"]],
+        "panels": [panel for panel in panels if panel["lines"]]
+        + seed_panels(comparison.reliability),
         "networks": networks,
     }
 

@@ -29,7 +29,7 @@ SCRIPTS = (
 )
 """Scripts of the report in the order in which they are joined."""
 STYLE = "style.css"
-PARTS = ("frame.html", "page.html", "tables.html", STYLE, *SCRIPTS)
+PARTS = ("frame.html", "page.html", "conclusions.html", "tables.html", STYLE, *SCRIPTS)
 # name of the meta element with the digest of the tables from which the page was made
 DIGEST = "dsi-tables"
 
@@ -67,6 +67,7 @@ def render(contents: PageData, title: str, digest: str) -> str:
         "overview": contents.overview,
         "suspects": contents.suspects,
         "not_sought": contents.not_sought,
+        "conclusions": contents.conclusions,
         "min_z": min_z,
     }
     return assemble(

@@ -14,6 +14,7 @@ from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import MIN_EPOCHS
 from dsi_cli.queries import facts
+from dsi_cli.queries.conclusions import population
 from dsi_cli.queries.facts import Message
 from dsi_cli.queries.findings import (
     RunFindings,
@@ -27,6 +28,7 @@ from dsi_cli.queries.findings import (
 )
 from dsi_cli.queries.quantities import AGREEMENT, QUANTITIES, Quantity
 from dsi_cli.queries.run_classes import class_rows
+from dsi_cli.store import layout
 from dsi_cli.store.results import Results
 
 # metrics that need a reference, and therefore labels
@@ -97,7 +99,7 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
         "headline": headline(findings),
         "analysed": analysed_line(results, findings),
         "tiles": tiles(findings),
-        "shown": list(_shown(findings)),
+        "shown": list(_shown(results, findings)),
         "not_shown": list(_not_shown(results, findings)),
         "warnings": result_messages(results, findings),
         "last_epoch": next((run.epochs[-1] for run in findings if run.epochs), None),
@@ -277,8 +279,9 @@ def _row(index: int, trend: Trend, quantity: Quantity) -> dict[str, Any]:
     return {"run": index, "points": points}
 
 
-def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
+def _shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[str]:
     reference = findings[0].reference
+    clusters = layout.curve_options(results.path, findings[0].run).get("clusters")
     if any(run.agreement for run in findings):
         yield (
             "The agreement shows whether pairs of classes that are similar in"
@@ -286,8 +289,8 @@ def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
             " of the values that arise if the classes are relabelled at random."
         )
         yield (
-            "The interval of the agreement shows how much it would change with other"
-            " classes of the same kind."
+            "The interval of the agreement shows how much it would change with"
+            f" {population(clusters)}."
         )
     if " early" in headline(findings):
         yield (

@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
 from dsi_cli.figures.style import GROUP_COLOURS, NO_VALUE
 from dsi_cli.metrics.permutation_null import MIN_Z
-from dsi_cli.metrics.phases import REFINEMENT
-from dsi_cli.queries.comparison.repetitions import repeated_runs
+from dsi_cli.queries.comparison.reliability import usual_repetitions
 from dsi_cli.queries.curve_panels import Panel, panels, sai_measures
 from dsi_cli.queries.findings import (
     PHASE_NAMES,
@@ -33,7 +32,7 @@ from dsi_cli.queries.quantities import PANELS, QUANTITIES, QUESTIONS, SAI
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.queries.suspect_texts import not_sought, suspects_or_none
-from dsi_cli.report import classes, matrices, overview
+from dsi_cli.report import classes, conclusions, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_summaries import Summaries
@@ -63,6 +62,7 @@ class PageData:
     # what deserves a look; None if an older version of dsi made the tables
     suspects: list[dict[str, Any]] | None = None
     not_sought: Sequence[str] = ()  # why some kinds of suspects are not sought
+    conclusions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def page_data(
@@ -156,8 +156,16 @@ def page_data(
         {"run": results.names.index(row["run"]), "classes": row["members"]}
         for row in suspects or ()
     ]
+    seeds = usual_repetitions(results)
+    data["curves"]["others"] += conclusions.seed_panels(seeds, results.names)
     return PageData(
-        methods, first_screen, data, lines, suspects, not_sought(results.path)
+        methods,
+        first_screen,
+        data,
+        lines,
+        suspects,
+        not_sought(results.path),
+        conclusions.conclusions(results, seeds),
     )
 
 
@@ -316,11 +324,7 @@ def phases(results: Results) -> list[dict[str, Any]]:
         & results.phases["run"].isin(results.names)
     ]
     shown = []
-    repeated = repeated_runs(results.names)
     for row in rows.fillna({"reason": ""}).to_dict("records"):
-        # A decline of repetitions may be one of the reliability over seeds.
-        if row["phase"] == REFINEMENT and row["run"] in repeated:
-            row |= {"phase": "decline", "reason": "see dsi compare --group seed"}
         place, curve = results.names.index(row["run"]), row["curve"]
         data = {"place": place, "curve": curve, "of_agreement": is_agreement(curve)}
         data |= {"phase": row["phase"], "reason": row["reason"]}

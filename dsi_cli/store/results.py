@@ -229,10 +229,7 @@ class Results:
         name = self.run_name(run)
         others = self.references(name)[1:]
         rows = self.rows_of("curves", name)
-        is_other = rows["reference"].isin(others) | rows["reference"].str.contains(
-            "|", regex=False, na=False
-        )
-        return self.fill_missing_epochs(rows[~is_other])
+        return self.fill_missing_epochs(rows[~rows["reference"].isin(others)])
 
     @staticmethod
     def fill_missing_epochs(rows: pd.DataFrame) -> pd.DataFrame:

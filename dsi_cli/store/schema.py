@@ -144,8 +144,7 @@ CURVES = Table("curves.parquet", "one point of a curve").with_columns(
     Column(
         "reference",
         TEXT,
-        "the reference matrix, e.g. wordnet3.0-path (A|B: A given B), taxonomy or"
-        " superclasses",
+        "the reference matrix, e.g. wordnet3.0-path, taxonomy or superclasses",
     ),
     Column("split", TEXT, "train or test; null without a split"),
     Column(
@@ -218,7 +217,9 @@ PHASES = Table(
     Column(
         "phase",
         TEXT,
-        "surge, refinement, stabilisation; or t50, t90, t95; null if none is found",
+        "surge, refinement, stabilisation; decline instead of refinement for a run with"
+        " repetitions whose corrected agreement does not decline; or t50, t90, t95;"
+        " null if none is found",
     ),
     Column("first_epoch", FLOAT, "first epoch, interpolated"),
     Column(
@@ -242,8 +243,38 @@ PHASES = Table(
     ),
     *_pair("gain_low", "gain_high", FLOAT, "ends of its 95 % confidence interval"),
     Column(
-        "reason", TEXT, "why there is no phase, or for a stabilisation no refinement"
+        "reason",
+        TEXT,
+        "why there is no phase, or for a stabilisation or a decline no refinement",
     ),
+)
+ROBUSTNESS = Table(
+    "robustness.parquet",
+    "the agreement of a run at its last epoch by one choice of measure, pairs of"
+    " classes and correlation; the first row of a run is the main choice",
+).with_columns(
+    _RUN,
+    Column("epoch", INTEGER, "epoch of the matrix"),
+    Column("measure", TEXT, "similarity of synsets: path, lch, wup or lin"),
+    Column(
+        "pairs",
+        TEXT,
+        "all, within groups or between groups: the nodes at the first level below the"
+        " root at which none holds more than two thirds of the classes",
+    ),
+    Column("correlation", TEXT, "pearson or spearman"),
+    Column("agreement", FLOAT, "correlation with the reference: 0 is chance"),
+    *_pair("low", "high", FLOAT, "ends of its 95 % confidence interval"),
+    Column("null_mean", FLOAT, "chance level: mean over relabelled classes"),
+    Column("null_std", FLOAT, "standard deviation of the chance level"),
+    Column("z", FLOAT, "standard deviations above chance"),
+    Column(
+        "differs",
+        FLAG,
+        "true if the sign, or whether the interval excludes 0, is another than in the"
+        " main choice",
+    ),
+    Column("classes_used", INTEGER, "number of classes used"),
 )
 FACTS = Table(
     "facts.parquet", "one thing that dsi noticed, such as a warning"
@@ -499,6 +530,7 @@ TABLES = (
     GEOMETRY,
     SPECTRUM,
     PHASES,
+    ROBUSTNESS,
     FACTS,
     SUSPECTS,
     CSMS,

@@ -115,9 +115,7 @@ def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> No
     assert expected[is_sai & by_rows]["p_value"].notna().any()
     assert found[is_sai & by_rows]["p_value"].isna().all()
     without = found[is_sai & ~by_rows]
-    assert {"ssim", "mae", "spearman", "partial_pearson"} <= set(
-        without.index.get_level_values("variant")
-    )
+    assert {"ssim", "mae", "spearman"} <= set(without.index.get_level_values("variant"))
     assert without["value"].isna().all()
     assert without["reason"].str.endswith(reason).all()
 

@@ -20,8 +20,7 @@ from dsi_cli.analysis.semantics.class_labels import resolve_labels, without_labe
 from dsi_cli.analysis.semantics.hierarchy import open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.metrics.partial_mantel import partial_mantel
-from dsi_cli.queries import curve_panels, epoch_summary
+from dsi_cli.queries import curve_panels, epoch_summary, quantities
 from dsi_cli.store.results import Results
 from dsi_cli.wordnet.database.taxonomy import ancestors, load
 from dsi_cli.wordnet.similarity import measures
@@ -170,7 +169,7 @@ def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(
     names = ["wordnet3.0-wup", "wordnet3.0-path", "human-views"]
     assert summary.runs[0].references == Results(out).references() == names
     curves = tables(out)["curves"]
-    semantic = curves.query("of == 'ncsm,scsm' and variant != 'partial_pearson'")
+    semantic = curves.query("of == 'ncsm,scsm'")
     assert set(semantic["reference"]) == set(names)
     for _, rows in semantic.groupby(["reference", "epoch"]):
         assert sorted(rows["variant"]) == sorted(Options().measures)
@@ -195,31 +194,28 @@ def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(
     assert set(Results(out).alignment_by_class["reference"]) == set(names)
 
 
-def test_partial_correlations_match_the_stored_matrices(make_run, human, tmp_path):
+def test_partition_rows_match_the_stored_matrices(make_run, human, tmp_path):
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick("path", str(path)))
-    rows = tables(out)["curves"].query("variant == 'partial_pearson'")
-    assert set(rows["reference"]) == {
-        "wordnet3.0-path|human-views",
-        "human-views|wordnet3.0-path",
-    }
-    assert len(rows) == 8
-    for row in rows.itertuples():
-        first, given = (
-            Results(out).csm("scsm", reference=name).to_numpy()
-            for name in row.reference.split("|")
-        )
-        expected = partial_mantel(stored(out, "run", "ncsm", row.epoch), first, given)
-        assert (row.value, row.z) == (
-            pytest.approx(expected.value),
-            pytest.approx(expected.z),
-        )
-        assert (row.metric, row.of, row.null_mean, row.classes_used) == (
-            "sai",
-            "ncsm,scsm",
-            0.0,
-            8,
-        )
+    found = quantities.curve(Results(out), "variance_partition").query("epoch == 2")
+    found = found.set_index("variant")["value"]
+    off = ~np.eye(8, dtype=bool)
+    network = stored(out, "run", "ncsm", 2)[off]
+    names = ["wordnet3.0-path", "human-views"]
+    a, b = (Results(out).csm("scsm", reference=name).to_numpy()[off] for name in names)
+
+    def r_squared(*columns):
+        x = np.stack([np.ones(len(network)), *columns], axis=1)
+        rest = network - x @ np.linalg.lstsq(x, network, rcond=None)[0]
+        return 1 - rest.var() / network.var()
+
+    both = r_squared(a, b)
+    assert found["total"] == pytest.approx(both, abs=1e-5)
+    expected = both - r_squared(b), both - r_squared(a)
+    alone = found[[f"only {name}" for name in names]].tolist()
+    assert alone == pytest.approx(expected, abs=1e-5)
+    shared = r_squared(a) + r_squared(b) - both
+    assert found[" and ".join(names)] == pytest.approx(shared, abs=1e-5)
 
 
 def test_summaries_and_panels_show_the_main_reference(make_run, human, tmp_path):
@@ -320,6 +316,7 @@ def test_curves_of_and_phases_use_the_main_reference(make_run, human, tmp_path):
     analyze([run], out, quick(str(human[0]), "path"))
     analyze([run], tmp_path / "alone", quick(str(human[0])))
     rows = Results(out).curves_of("run")
+    rows = rows[rows["metric"] != "variance_partition"]
     assert set(rows.loc[rows["of"] == "ncsm,scsm", "reference"]) == {"human-views"}
     assert len(rows) == len(Results(tmp_path / "alone").curves)
     pd.testing.assert_frame_equal(
@@ -544,3 +541,30 @@ def test_read_matrix_does_not_run_a_pickle_in_an_npy(tmp_path):
     np.save(tmp_path / "m.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with raises("invalid-reference", UsageError):
         references.read_matrix(tmp_path / "m.npy")
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_embedding_gives_the_cosines_of_its_rows(tmp_path, header, suffix):
+    rows = np.random.default_rng(0).normal(size=(6, 3))
+    labels = labels_of("cat", "dog", "oak", "car", "rock", "horse")
+    cat, oak = labels.resolutions[0].wnid, labels.resolutions[2].synset
+    names = [oak, cat, "unknown thing", "dog", "car", "horse"]
+    file = tmp_path / f"things.{suffix}"
+    frame_of_rows = pd.DataFrame(rows, columns=["d1", "d2", "d3"])
+    frame_of_rows.insert(0, "name", names)
+    if suffix == "parquet":
+        frame_of_rows.to_parquet(file, index=False)
+    else:
+        frame_of_rows.to_csv(file, index=False, header=header)
+    (source,) = references.open_references([str(file)])
+    found = source.for_labels(labels)
+    assert found.classes.tolist() == [0, 1, 2, 3, 5]
+    places = [names.index(name) for name in (cat, "dog")]
+    a, b = rows[places]
+    expected = a @ b / np.sqrt((a @ a) * (b @ b))
+    assert found.dense[0, 1] == pytest.approx(expected, rel=1e-5)
+    assert np.isnan(found.dense[4]).all()
+    (noticed,) = references.facts([source], labels)
+    assert noticed.code == "classes-not-in-reference"
+    assert (noticed.fields["labels"], noticed.fields["classes"]) == (["rock"], 6)

@@ -1,7 +1,5 @@
 """The sentences of the findings on the terminal."""
 
-from types import SimpleNamespace
-
 import pytest
 from helpers.outputs import suspect, write_checkpoints, write_suspects
 
@@ -69,10 +67,3 @@ def test_print_suspects_prints_the_three_strongest(tmp_path, capsys):
     print_suspects(str(out))
     expected = "\nNo suspects at a false discovery rate of 10 %.\n"
     assert capsys.readouterr().out == expected
-
-
-def test_decline_of_one_of_several_repetitions_is_not_called_a_refinement():
-    phase = {"phase": "refinement", "last_epoch": 9.0, "low": 8.0, "high": 10.0}
-    run = SimpleNamespace(phases=(phase,), no_phases=None)
-    assert phases_text(run) == "refinement to 9 (8–10)"
-    assert phases_text(run, is_repeated=True) == "decline to 9 (8–10)"

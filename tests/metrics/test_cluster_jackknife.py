@@ -11,6 +11,8 @@ from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import MatrixPair
 from dsi_cli.metrics.cluster_jackknife import (
     CorrelatedMatrices,
+    agreement_columns,
+    cosine_excess_without,
     gradient,
     interval,
 )
@@ -174,3 +176,39 @@ def test_max_wsi_difference_with_clusters_leaves_the_same_cluster_out_for_both()
     without = np.array(without)
     error = np.sqrt(5 / 6 * ((without - without.mean()) ** 2).sum())
     assert found.error == pytest.approx(error)
+
+
+def test_cosine_excess_without_clusters_equals_that_of_the_smaller_matrices():
+    first, second, _ = csms()
+    found = cosine_excess_without(first, second, CLUSTERS)
+    for index, cluster in enumerate(np.unique(CLUSTERS)):
+        kept = np.ix_(cluster != CLUSTERS, cluster != CLUSTERS)
+        expected = oracles._excess_of(first[kept], second[kept], "cosine")
+        assert found[index] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("only_some", [True, False])
+def test_chance_level_of_agreement_columns_equals_relabellings(only_some):
+    first, second, _ = csms(classes=24)
+    pairs = None
+    counted = ~np.eye(24, dtype=bool)
+    if only_some:
+        groups = np.arange(24) // 6
+        pairs = groups[:, None] == groups
+        counted = counted & pairs
+    found = agreement_columns(CorrelatedMatrices([first, second], pairs=pairs))
+    assert found["value"] == pytest.approx(correlation(first, second, counted))
+    rng, relabelled = np.random.default_rng(0), []
+    for _ in range(4000):
+        order = rng.permutation(24)
+        moved = first[np.ix_(order, order)]
+        relabelled.append(correlation(moved, second, counted))
+    assert np.mean(relabelled) == pytest.approx(0.0, abs=0.01)
+    assert found["null_std"] == pytest.approx(np.std(relabelled), rel=0.05)
+    assert found["z"] == pytest.approx(found["value"] / found["null_std"])
+
+
+def test_agreement_columns_of_a_constant_matrix_are_missing():
+    first, _, _ = csms()
+    found = agreement_columns(CorrelatedMatrices([first, np.ones((12, 12))]))
+    assert set(found.values()) == {None}

@@ -9,7 +9,7 @@ from helpers.errors import raises
 
 from dsi_cli.queries import quantities
 from dsi_cli.queries.findings import run_findings
-from dsi_cli.queries.quantities import QUANTITIES
+from dsi_cli.queries.quantities import QUANTITIES, SEED_QUANTITIES
 from dsi_cli.store.results import Results
 
 RUN = "cifar100-cnn"
@@ -21,6 +21,8 @@ ROWS = {
     "sai_spearman": ("sai", "ncsm,scsm", None, "spearman", "value"),
     "nidm": ("idm", "ncsm", "test", "errors", "value"),
     "widm": ("idm", "scsm", "test", "errors", "value"),
+    "agreement_within": ("group_agreement", "ncsm,scsm", None, "within", "value"),
+    "agreement_between": ("group_agreement", "ncsm,scsm", None, "between", "value"),
     "max_wsi": ("wsi", "ncsm", None, "max", "value"),
     "accuracy": ("accuracy", None, "test", None, "value"),
     "learning_rate": ("learning_rate", None, None, None, "value"),
@@ -121,7 +123,9 @@ def test_quantities_have_different_rows_and_trackers():
 def test_every_curve_of_a_panel_belongs_to_a_metric_of_the_table(analysed: Analysed):
     drawn = {metric for panel in quantities.PANELS for metric in panel.metrics}
     assert drawn == {entry.metric for entry in QUANTITIES.values()}
+    # Partitions need a second reference, and seeds need repetitions.
     assert drawn <= set(analysed.run.curves["metric"]) | {
+        *("variance_partition", *SEED_QUANTITIES),
         *("accuracy_top5", "gap", "nc1", "nc3", "nc4"),
     }
 

@@ -2,6 +2,8 @@
 against values that other code computed.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -58,3 +60,35 @@ def test_corrected_agreement_of_text_networks_stays_while_the_agreement_falls(
     )
     assert late["agreement"] < early["agreement"] - 0.05
     assert late["corrected"] == pytest.approx(early["corrected"], abs=0.015)
+
+
+def rows_of_page(first_title):
+    """Return the rows of a table of the page of findings as numbers, by epoch."""
+    page = (Path(__file__).parents[2] / "docs" / "findings.md").read_text()
+    table = page[page.index(f"| epoch | {first_title}") :].split("\n\n")[0]
+    found = {}
+    for line in table.splitlines()[2:]:
+        epoch, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        found[int(epoch)] = [float(cell.split()[0]) for cell in cells]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "networks", "seeds"),
+    [("seeds-cifar100", ("cnn", "vit"), 6), ("seeds", ("mean", "attn"), 12)],
+)
+def test_tables_of_the_findings_are_those_of_the_trainings(
+    shared, folder, networks, seeds
+):
+    path = shared / "data" / folder
+    labels = "cifar100"
+    if folder == "seeds":
+        labels = str(path / "mean_seed0" / "classes.txt")
+    title = {"cnn": "CNN", "mean": "mean"}[networks[0]]
+    for epoch, values in rows_of_page(f"{title}: agreement").items():
+        for network, expected in zip(networks, (values[:3], values[3:]), strict=True):
+            *_, found = estimates(path, network, epoch, seeds, labels)
+            names = ("agreement", "reliability", "corrected")
+            assert [found[name].value for name in names] == pytest.approx(
+                expected, abs=6e-4
+            )

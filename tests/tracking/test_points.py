@@ -96,17 +96,17 @@ def test_points_of_several_references_name_the_unusual_one():
     row = {
         "metric": "sai",
         "of": "ncsm,scsm",
-        "variant": "partial_pearson",
+        "variant": "pearson_corrected",
         "split": None,
     }
     both = "mine|wordnet3.0-path"
     assert (
         points.name_of(row | {"reference": both})
-        == f"sai/ncsm,scsm/partial_pearson/{both}"
+        == f"sai/ncsm,scsm/pearson_corrected/{both}"
     )
     assert (
         points.name_of(row | {"reference": "wordnet3.0-path"})
-        == "sai/ncsm,scsm/partial_pearson"
+        == "sai/ncsm,scsm/pearson_corrected"
     )
 
 

@@ -131,11 +131,11 @@ class ComparisonOptions:
 
     references: tuple[str, ...] = option(
         "--reference REFERENCE",
-        "What the networks are compared with: path (default), wup, lch, res:FILE,"
+        "What the networks are compared with: path (default), wup, lch, lin, res:FILE,"
         " lin:FILE, jcn:FILE, or your own matrix (.csv, .parquet, .npy). The first"
         " is the main one.",
         default=DEFAULT_REFERENCES,
-        choices=("path", "wup", "lch", "res:", "lin:", "jcn:"),
+        choices=("path", "wup", "lch", "lin", "res:", "lin:", "jcn:"),
         is_kept=True,
         url=DOWNLOAD,
     )
@@ -143,6 +143,22 @@ class ComparisonOptions:
         "--taxonomy FILE",
         "Hierarchy that replaces WordNet: CSV of child,parent, a JSON tree, or a file"
         " of ImageNet or BREEDS.",
+        is_kept=True,
+        url=DOWNLOAD,
+    )
+    classes: str | None = option(
+        "--classes FILE",
+        "Part of the classes to analyse: a label file with their names, a superclass, or"
+        " a synset such as animal.n.01.",
+        is_kept=True,
+        url=DOWNLOAD,
+    )
+    clusters: str | None = option(
+        "--clusters CHOICE",
+        "Clusters of classes that intervals leave out together, for other superclasses"
+        " instead of other classes: superclass, group, or a CSV file of"
+        " name,superclass.",
+        choices=("superclass", "group"),
         is_kept=True,
         url=DOWNLOAD,
     )

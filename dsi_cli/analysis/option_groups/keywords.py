@@ -44,6 +44,8 @@ class AnalyzeOptions(TypedDict, total=False):
     wordnet: str | None
     references: Iterable[_Path] | _Path | None
     taxonomy: _Path | None
+    classes: _Path | None
+    clusters: _Path | None
     centred: bool
     measures: Iterable[str] | str
     quantiles: Iterable[float] | float

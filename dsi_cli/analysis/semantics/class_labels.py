@@ -122,6 +122,13 @@ class ClassLabels:
             return ()
         return self.list_superclasses or self.hierarchy.groups()
 
+    @cached_property
+    def coarse_groups(self) -> NDArray[np.intp] | None:
+        """The coarse group of each class in the hierarchy, as a number; None without
+        groups.
+        """
+        return self.hierarchy.coarse_groups()
+
     @property
     def list_superclasses(self) -> tuple[str | None, ...] | None:
         """The superclasses of the label list; None if it has none, or if a custom

@@ -46,6 +46,8 @@ superclasses and classes.
 Shares = tuple[float, float]
 DEFAULT_SHARES: Shares = (0.03, 0.40)
 MIN_CLASSES = 2
+# the largest share of the classes in one coarse group
+MAX_COARSE_SHARE = 2 / 3
 # sums of gains that differ by less are considered equal, because of rounding
 MIN_GAIN = 1e-12
 
@@ -228,6 +230,21 @@ class Hierarchy:
         )
         nodes = [len(np.unique(level)) for level in paths.T]
         return paths[:, : nodes.index(nodes[-1]) + 1]
+
+    def coarse_groups(self) -> NDArray[np.intp] | None:
+        """Return the coarse group of each class ``(C,)``: its node at the first level below
+        the root at which no node holds more than `MAX_COARSE_SHARE` of the classes; -1
+        for classes that the taxonomy lacks, and None if there is no such level.
+        """
+        if not self.nodes:
+            return None
+        for level in self.paths.T[:-1]:
+            _, sizes = np.unique(level, return_counts=True)
+            if sizes.max() <= MAX_COARSE_SHARE * len(level):
+                groups = np.full(self.classes, -1, dtype=np.intp)
+                groups[list(self.nodes)] = level
+                return groups
+        return None
 
 
 def scatter_to_classes(

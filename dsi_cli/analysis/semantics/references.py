@@ -8,12 +8,14 @@ else is a plug-in (`dsi_cli.plugins`), or the file of a matrix, such as human si
 judgements or text embeddings:
 
 - CSV: a header of names, and a first column of names, as ``dsi export`` writes, or
-  none; or only numbers, in class order.
+  none; or only numbers, in class order. A first column of names with another number of
+  columns is an embedding, whose rows are compared by their cosine.
 - Parquet: the same, or the rows of a ``references`` table.
 - NPY: only numbers.
 
-Larger values mean more similar. A class is missing if its row and its column contain
-only NaN or empty cells. dsi opens all references before any other work.
+Larger values mean more similar. Rows that are no class of a run are left out. A class
+is missing if it has no row, or if its row and its column contain only NaN or empty
+cells. dsi opens all references before any other work.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 
@@ -30,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli import plugins
-from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.class_labels import MIN_KNOWN_CLASSES, ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import SCSM, EpochMatrix
 from dsi_cli.analysis.semantics.hierarchy import (
     CustomTaxonomy,
@@ -39,10 +41,12 @@ from dsi_cli.analysis.semantics.hierarchy import (
     scatter_to_classes,
 )
 from dsi_cli.errors import OutputError, UsageError, listed, suggestion
+from dsi_cli.facts import Fact, fact
 from dsi_cli.predictions.matrix_tables import is_number
 from dsi_cli.store import parquet
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.disambiguation.resolve import Resolution
 from dsi_cli.wordnet.similarity import measures
 from dsi_cli.wordnet.similarity.measures import UNKNOWN
 from dsi_cli.wordnet.similarity.path_similarity import PathRows
@@ -57,9 +61,7 @@ value outside the diagonal.
 """
 NodesByClass = Callable[[ClassLabels], Mapping[int, int]]
 WORDNET_PREFIX = "wordnet:"
-EXPECTED = (
-    "path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
-)
+EXPECTED = "path, wup, lch, lin, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ class ReferenceMatrix:
     names: Names
 
     def for_labels(self, labels: ClassLabels) -> Values:
-        """Return the matrix of a run's classes ``(C, C)``, in their order.
+        """Return the matrix of a run's classes ``(C, C)``, in their order, NaN for
+        classes that it lacks.
 
-        Raise `UsageError` if the matrix lacks the name of a class, or if it has no
-        names and another size.
+        Raise `UsageError` if the matrix has fewer than four of the classes, or if it
+        has no names and another size.
         """
+        entries = labels.resolutions
         if self.names is None:
             size, classes = self.values.shape, labels.classes
             if size[0] == classes:
@@ -88,22 +92,33 @@ class ReferenceMatrix:
                 size=size,
                 classes=classes,
             )
-        row_of = {name: row for row, name in enumerate(self.names)}
-        rows, missing = [], []
-        for entry in labels.resolutions:
-            names = (entry.label, entry.synset, entry.wnid)
-            known = [row_of[name] for name in names if name in row_of]
-            if known:
-                rows.append(known[0])
-            else:
-                missing.append(entry.label)
-        if missing:
+        known = {index: self.row_of(entry) for index, entry in enumerate(entries)}
+        rows = {index: row for index, row in known.items() if row is not None}
+        if len(rows) < min(MIN_KNOWN_CLASSES, len(entries)):
+            missing = [entry.label for entry in entries if entry.index not in rows]
             message = (
                 f"{self.path} has no row for {listed(list(map(repr, missing)), 3)};"
                 " expected the name, the synset or the WordNet id of each class"
             )
             raise UsageError(message, code="class-not-in-reference", names=missing)
-        return self.values[np.ix_(rows, rows)]
+        found = np.full((len(entries), len(entries)), np.nan)
+        found[np.ix_(list(rows), list(rows))] = self.values[
+            np.ix_(list(rows.values()), list(rows.values()))
+        ]
+        return found
+
+    def row_of(self, entry: Resolution) -> int | None:
+        """Return the row of a class, by its label, synset or WordNet id; None if the
+        matrix lacks it.
+        """
+        found = (
+            self._rows.get(name) for name in (entry.label, entry.synset, entry.wnid)
+        )
+        return next((row for row in found if row is not None), None)
+
+    @cached_property
+    def _rows(self) -> dict[str | None, int]:
+        return {name: row for row, name in enumerate(self.names or ())}
 
 
 def read_matrix(path: Path) -> ReferenceMatrix:
@@ -125,6 +140,8 @@ def read_matrix(path: Path) -> ReferenceMatrix:
 
 def _matrix(path: Path, values: Values, names: Names) -> ReferenceMatrix:
     """Return the matrix with these values; errors as `read_matrix`."""
+    if names is not None and values.shape[0] != values.shape[1]:
+        values = _cosines(values)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         message = (
             f"the reference {path} is {_size(values.shape)}; expected a square matrix,"
@@ -139,6 +156,15 @@ def _matrix(path: Path, values: Values, names: Names) -> ReferenceMatrix:
         )
         raise UsageError(message, code="duplicate-name", name=name)
     return ReferenceMatrix(path, _symmetrized(path, values, names), names)
+
+
+def _cosines(embedding: Values) -> Values:
+    """Return the cosine similarity ``(N, N)`` of the rows of an embedding ``(N, d)``."""
+    lengths = np.linalg.norm(embedding, axis=1, keepdims=True)
+    rows = np.divide(
+        embedding, lengths, out=np.full_like(embedding, np.nan), where=lengths > 0
+    )
+    return np.asarray(rows @ rows.T)
 
 
 def _read_values(path: Path) -> tuple[Values, Names]:
@@ -245,6 +271,11 @@ def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
         return _parse_named_rows(rows)
     if len(header) == len(rows) - 1 and are_names:
         return _numbers(rows[1:]), tuple(header)
+    # The rows of an embedding have a name each, and the header may name the dimensions.
+    if len(rows) > MIN_KNOWN_CLASSES and not any(is_number(row[0]) for row in rows[1:]):
+        has_header = not all(map(is_number, header[1:]))
+        rows = rows[1:] if has_header else rows
+        return _numbers([row[1:] for row in rows]), tuple(row[0] for row in rows)
     return _numbers(rows), None
 
 
@@ -384,6 +415,26 @@ def check_references(
         [source for source in sources if source.is_matrix], labels_of_runs
     ):
         source.for_labels(labels)
+
+
+def facts(sources: Sequence[ReferenceSource], labels: ClassLabels) -> list[Fact]:
+    """Return a fact for each matrix file that lacks some of a run's classes."""
+    found = []
+    for source in sources:
+        if source.is_matrix and labels.label_list is not None:
+            known = source.for_labels(labels).classes
+            missing = np.setdiff1d(np.arange(labels.classes), known)
+            if len(missing):
+                names = [labels.resolutions[index].label for index in missing.tolist()]
+                found.append(
+                    fact(
+                        "classes-not-in-reference",
+                        reference=source.source,
+                        labels=names,
+                        classes=labels.classes,
+                    )
+                )
+    return found
 
 
 def _open_reference(

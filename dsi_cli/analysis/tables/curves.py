@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
-from itertools import combinations, permutations, product
+from itertools import combinations, product
 from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.analysis.rows_plan import RowsPlan
@@ -23,6 +23,7 @@ from dsi_cli.analysis.semantics.epoch_context import (
     EpochMatrix,
     network_matrix,
 )
+from dsi_cli.analysis.tables import agreement_details
 from dsi_cli.analysis.tables.class_alignment import class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
@@ -31,21 +32,26 @@ from dsi_cli.metrics import (
     alignment,
     hierarchy,
     jackknife,
-    partial_mantel,
 )
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import (
-    WHOLE_MATRICES,
     block_statistics,
     idm_of,
     pair_of,
 )
 from dsi_cli.metrics.class_alignment import ClassAgreement
+from dsi_cli.metrics.cluster_jackknife import (
+    CorrelatedMatrices,
+    agreement,
+    cosine_excess_without,
+    rank_matrix,
+)
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
 from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import off_diagonal
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.store import parquet
@@ -70,6 +76,17 @@ ORDER = (
 """The order of matrices in the name of a SAI."""
 
 
+def of_chosen(evaluation: EvaluationResult, plan: RowsPlan) -> EvaluationResult:
+    """Return an evaluation of the samples of the chosen classes; without loss and top-5
+    accuracy, which are known of all samples together.
+    """
+    if plan.chosen is None or evaluation.counts is None:
+        return evaluation
+    counts = np.zeros_like(evaluation.counts)
+    counts[plan.chosen] = evaluation.counts[plan.chosen]
+    return replace(evaluation, counts=counts, loss=None, top5=None)
+
+
 def evaluation_matrices(
     evaluations: Sequence[EvaluationResult], plan: RowsPlan
 ) -> list[EpochMatrix]:
@@ -80,13 +97,13 @@ def evaluation_matrices(
     for evaluation in evaluations:
         if evaluation.tncsm is not None:
             name = f"tncsm-{evaluation.split}"
-            diagonal = np.diagonal(evaluation.tncsm)[: plan.classes]
-            present = np.flatnonzero(~np.isnan(diagonal))
+            has_values = ~np.isnan(np.diagonal(evaluation.tncsm))
+            present = plan.compared[has_values[plan.compared]]
             matrices.append(EpochMatrix(name, evaluation.tncsm, present))
         if evaluation.ccsm is not None and evaluation.counts is not None:
             name = f"ccsm-{evaluation.split}"
-            samples = evaluation.counts.sum(axis=1)[: plan.classes]
-            present = np.flatnonzero(samples > 0)
+            samples = evaluation.counts.sum(axis=1)[plan.compared]
+            present = plan.compared[samples > 0]
             split_half = reliability(evaluation.counts, seed=plan.options.seed)
             matrices.append(EpochMatrix(name, evaluation.ccsm, present, split_half))
     return matrices
@@ -109,7 +126,8 @@ def curve_rows(
             rows.append(row | vars(matrix.reliability))
     alignment_rows, table = _alignment_rows(matrices, plan)
     rows += alignment_rows
-    rows += _partial_rows(matrices, plan)
+    rows += agreement_details.group_rows(matrices, plan)
+    rows += agreement_details.partition_rows(matrices, plan)
     rows += _gap_rows(matrices, evaluations)
     for evaluation in evaluations:
         of_templates = {"of": "templates", "split": evaluation.split}
@@ -252,13 +270,13 @@ def _align(
     """
     options, size = plan.options, len(kept)
     reason = second.reason_missing or alignment.reason_too_few_classes(size)
-    agreement = None
+    of_classes = None
     if reason is None:
         order = alignment.display_order(kept, plan.labels.order)
         a, b = (one.of_classes(kept, plan.walk) for one in (first, second))
         pair = pair_of(a, b, order)
         if by_class:
-            agreement = pair.class_agreement()
+            of_classes = pair.class_agreement()
         constant = {
             matrix.kind: matrix
             for matrix, values in ((first, a), (second, b))
@@ -268,7 +286,15 @@ def _align(
             alignments = pair.alignments(
                 options.measures, options.permutations, options.draws, options.seed
             )
-            return alignments, agreement
+            if (
+                plan.clusters is not None
+                and isinstance(a, PreparedMatrix)
+                and isinstance(b, PreparedMatrix)
+            ):
+                clusters = plan.clusters[kept]
+                for name, entry in alignments.items():
+                    alignments[name] = _over_clusters(entry, a, b, clusters)
+            return alignments, of_classes
         names = " and the ".join(map(str.upper, constant))
         reason = (
             f"all off-diagonal values of the {names} are the same, so there is no scale"
@@ -279,7 +305,7 @@ def _align(
         name: Alignment(name, classes_used=size, reason=reason)
         for name in options.measures
     }
-    return missing, agreement
+    return missing, of_classes
 
 
 def _corrected(
@@ -314,39 +340,25 @@ def _corrected(
     return [corrected]
 
 
-def _partial_rows(matrices: Sequence[EpochMatrix], plan: RowsPlan) -> list[Row]:
-    """Return the partial correlations of the network's similarity with each reference,
-    controlling for each other one.
+def _over_clusters(
+    entry: Alignment,
+    first: PreparedMatrix,
+    second: PreparedMatrix,
+    clusters: NDArray[np.intp],
+) -> Alignment:
+    """Return a SAI with the confidence interval over clusters of classes; without one
+    for measures that have none.
     """
-    network, options = network_matrix(matrices), plan.options
-    if network is None:
-        return []
-    rows = []
-    for first, control in permutations(plan.references, 2):
-        kept = reduce(np.intersect1d, [network.classes, first.classes, control.classes])
-        reason = first.reason_missing or control.reason_missing
-        if reason is None and len(kept) < alignment.MIN_CLASSES:
-            reason = (
-                f"{len(kept)} classes in all three; an alignment needs"
-                f" {alignment.MIN_CLASSES} or more"
-            )
-        if reason is None and len(kept) > plan.walk.rows:
-            reason = f"a partial correlation needs {WHOLE_MATRICES}"
-        if reason is not None:
-            entry = Alignment(
-                partial_mantel.NAME, classes_used=len(kept), reason=reason
-            )
-        else:
-            a, b, c = (matrix.whole(kept) for matrix in (network, first, control))
-            entry = partial_mantel.partial_mantel(
-                a, b, c, permutations=options.permutations, seed=options.seed
-            )
-        columns = {
-            "of": f"{network.name},{SCSM}",
-            "reference": f"{first.reference}|{control.reference}",
-        }
-        rows.append(_alignment_row(entry, **columns))
-    return rows
+    csms, found = [first.matrix, second.matrix], None
+    if entry.measure == "cosine" and entry.excess is not None:
+        without = cosine_excess_without(first.matrix, second.matrix, clusters)
+        found = jackknife.interval(entry.excess, without)
+    elif entry.measure in ("pearson", "spearman"):
+        if entry.measure == "spearman":
+            csms = [rank_matrix(csm) for csm in csms]
+        found = CorrelatedMatrices(csms, clusters).interval(agreement)
+    low, high = found or (None, None)
+    return replace(entry, low=low, high=high)
 
 
 def _gap_rows(

@@ -18,11 +18,14 @@ import pyarrow as pa
 
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
-from dsi_cli.analysis.epoch_rows import EpochRows
+from dsi_cli.analysis.epoch_rows import KINDS, EpochRows
 from dsi_cli.analysis.plan import Plan
+from dsi_cli.analysis.robustness import main_measure_first, robustness_rows
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.epoch_context import EpochMatrix, network_matrix
 from dsi_cli.analysis.tables import curves, geometry, phases
+from dsi_cli.analysis.tables.agreement_details import GROUP_AGREEMENT, PARTITION
 from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
@@ -30,7 +33,13 @@ from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.store import layout, parquet, schema
 from dsi_cli.store.schema import Table
 
-EXTRA = (*geometry.METRICS, *HIERARCHY_METRICS, "gap")
+EXTRA = (
+    *geometry.METRICS,
+    *HIERARCHY_METRICS,
+    "gap",
+    GROUP_AGREEMENT,
+    PARTITION,
+)
 """The metrics in ``extra_curves.parquet``; all others are in ``curves.parquet``."""
 
 
@@ -123,10 +132,9 @@ class RunRows:
             tables = self.by_class
         elif table is schema.SPECTRUM:
             tables = self._named(lambda rows: rows.spectrum)
-        elif table is schema.EXTRA_CURVES:
-            rows = [row for row in self.curves if row["metric"] in EXTRA]
-        elif table is schema.CURVES:
-            rows = [row for row in self.curves if row["metric"] not in EXTRA]
+        elif table in (schema.EXTRA_CURVES, schema.CURVES):
+            is_extra = table is schema.EXTRA_CURVES
+            rows = [row for row in self.curves if (row["metric"] in EXTRA) == is_extra]
         elif table is schema.GEOMETRY:
             tables = [self._geometry()]
         elif table is schema.TYPICALITY:
@@ -138,6 +146,8 @@ class RunRows:
         elif table is schema.PHASES:
             of_run = phases.phase_rows(self.curves, self.main_reference, self.by_class)
             rows = [{"run": self.run.name} | row for row in of_run]
+        elif table is schema.ROBUSTNESS:
+            rows = self._robustness_rows()
         return pa.concat_tables([parquet.from_rows(table, rows), *tables])
 
     @cached_property
@@ -185,6 +195,34 @@ class RunRows:
                 return dict(zip(keys, of_checkpoints, strict=True))
         return {}
 
+    def _robustness_rows(self) -> list[Row]:
+        """Return the agreement at the last epoch by each choice; none without WordNet
+        labels, or if matrices are compared in blocks.
+        """
+        if not self.records or self.rows_plan.is_vast:
+            return []
+        last, plan = self.records[-1], self.rows_plan
+        head = self.plan.head_of(last)
+        if head is not None:
+            matrices = [EpochMatrix("ncsm", KINDS["ncsm"](head.weight), plan.compared)]
+        else:
+            splits = self.plan.evaluations.splits[self.run.name]
+            evaluations = [split.result(last) for split in splits]
+            known = [one for one in evaluations if one is not None]
+            matrices = curves.evaluation_matrices(known, plan)
+        network = network_matrix(matrices)
+        if network is None or not self.labels.nodes:
+            return []
+        csm = network.dense
+        # The classes that some heads lack are left out.
+        absent = np.setdiff1d(np.arange(len(csm)), network.classes)
+        csm = csm.copy()
+        csm[absent] = np.nan
+        measures = main_measure_first(self.main_reference)
+        rows = robustness_rows(csm, self.labels, plan.clusters, measures)
+        columns = {"run": self.run.name, "epoch": last.epoch}
+        return [columns | row for row in rows]
+
     def _named(self, part: Callable[[EpochRows], pa.Table]) -> list[pa.Table]:
         """Return a part of the rows of each checkpoint, with its run and epoch."""
         return [
@@ -204,6 +242,7 @@ TOP_TABLES = (
     schema.TYPICALITY,
     schema.TYPICALITY_HISTOGRAM,
     schema.PHASES,
+    schema.ROBUSTNESS,
 )
 
 

@@ -8,7 +8,7 @@ reliability: it is unknown how much of its agreement the next seed would share.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,11 @@ from dsi_cli.metrics.reliability import (
     SeedEstimate,
     seed_estimates,
 )
-from dsi_cli.queries.comparison.repetitions import RepeatedRuns, group_runs
+from dsi_cli.queries.comparison.repetitions import (
+    RepeatedRuns,
+    group_runs,
+    repeated_runs,
+)
 from dsi_cli.queries.comparison.runs import (
     ComparedRun,
     compared_runs,
@@ -34,6 +38,7 @@ from dsi_cli.queries.comparison.runs import (
     match_epochs,
 )
 from dsi_cli.queries.matrices import matrix_or_none
+from dsi_cli.queries.quantities import SEED_QUANTITIES
 from dsi_cli.store.results import Results
 
 COLUMNS = (
@@ -122,12 +127,25 @@ class SeedReliability:
     """The reliability of groups of repeated trainings."""
 
     groups: dict[str, list[EpochOfSeeds]]
+    # the names of the runs of each group
+    members: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per group and epoch; `Results.reliability` describes the columns."""
         rows = [one.row(name) for name, epochs in self.groups.items() for one in epochs]
         return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    def curve(self, quantity: str) -> pd.DataFrame:
+        """Return a quantity of `SEED_QUANTITIES` of each group, where it is known:
+        ``run`` (the group), ``epoch``, ``value``, ``low``, ``high``, ``chance``.
+        """
+        column = SEED_QUANTITIES[quantity]
+        start = "" if column == "corrected" else f"{column}_"
+        names = {"group": "run", "epoch": "epoch", column: "value"}
+        names |= {f"{start}{end}": end for end in ("low", "high")}
+        found = self.table[list(names)].rename(columns=names)
+        return found.dropna(subset="value").assign(chance=0.0)
 
     @cached_property
     def changes(self) -> pd.DataFrame:
@@ -178,21 +196,35 @@ def results_reliability(results: Results, pattern: str) -> SeedReliability:
     Raise `UsageError` if no group has two runs (code ``no-repetitions``), and for the
     errors of `group_runs`.
     """
-    runs = compared_runs([results.path], results.names)
-    groups = group_runs(runs, pattern, least=1)
+    groups = []
+    if len(results.names) > 1:
+        runs = compared_runs([results.path], results.names)
+        groups = group_runs(runs, pattern, least=1)
     if all(len(group.runs) < 2 for group in groups):
         message = (
-            f"no group of --group {pattern!r} has two runs or more:"
-            f" {', '.join(group.name for group in groups)}"
+            f"no training has two runs by the group {pattern!r}, so the reliability is"
+            f" unknown; the runs are {', '.join(results.names)}"
         )
         raise UsageError(message, code="no-repetitions", pattern=pattern)
     return seed_reliability(groups)
 
 
+def usual_repetitions(results: Results) -> SeedReliability:
+    """Return the reliability of the repetitions in a results folder, by the usual names
+    of seeds; without groups if there are none.
+    """
+    if not repeated_runs(results.names):
+        return SeedReliability({})
+    return results_reliability(results, "seed")
+
+
 def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
     """Return the reliability of each group that has two runs or more."""
     repeated = [group for group in groups if len(group.runs) > 1]
-    return SeedReliability({one.name: _epochs_of_seeds(one.runs) for one in repeated})
+    return SeedReliability(
+        {one.name: _epochs_of_seeds(one.runs) for one in repeated},
+        {one.name: [run.name for run in one.runs] for one in repeated},
+    )
 
 
 def _epochs_of_seeds(runs: Sequence[ComparedRun]) -> list[EpochOfSeeds]:

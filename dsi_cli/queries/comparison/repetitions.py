@@ -74,14 +74,14 @@ def group_runs(
         message = f"{expression!r} is not a regular expression ({error})"
         raise UsageError(
             message,
-            hint="write --group seed for the usual suffixes",
+            hint="write seed for the usual suffixes",
             code="invalid-pattern",
             pattern=expression,
         ) from None
     if compiled.groups < 1:
         message = (
             f"{expression!r} captures no group; for runs a_seed0 and a_seed1 write"
-            " --group '(.*)_seed'"
+            " '(.*)_seed'"
         )
         raise UsageError(message, code="no-captured-group", pattern=expression)
     labels = ", ".join(run.label for run in runs)
@@ -95,7 +95,7 @@ def group_runs(
         groups.setdefault(name, []).append(run)
     if not matches:
         message = (
-            f"--group {pattern!r} matches the name of no run; the runs are {labels}"
+            f"the group {pattern!r} matches the name of no run; the runs are {labels}"
         )
         raise UsageError(message, code="no-match", pattern=pattern)
     if len(groups) < least:

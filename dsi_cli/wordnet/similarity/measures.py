@@ -8,6 +8,8 @@ bit-identical to NLTK's.
 ``res``  Resnik 1995: the information content of the most informative common hypernym.
 ``lin``  Lin 1998: twice the value of ``res``, divided by the sum of the information
          content of both nouns.
+         Without a file, the content is intrinsic: it follows from the number of nodes
+         below a node.
 ``jcn``  Jiang and Conrath 1997: one divided by the information content that the two
          nouns do not share.
 
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log
 from os import PathLike
 from pathlib import Path
@@ -32,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, load, parent_edges
 from dsi_cli.wordnet.database.wordnet import WordNet
 from dsi_cli.wordnet.similarity import path_similarity
 from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE
@@ -251,6 +254,39 @@ def lin_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
     return similarity
 
 
+def intrinsic_lin_similarity(
+    nodes: Nodes, taxonomy: Taxonomy | None = None
+) -> Similarities:
+    """Return Lin's similarity with the intrinsic information content of Seco, Veale and
+    Hayes (2004, https://dl.acm.org/doi/10.5555/3000001.3000272), in [0, 1], without a
+    file of counts.
+
+    The count of a node is the number of nodes below it, and one for itself. A root has
+    no content, so its similarity to other nodes is 0. Parameters and errors are those
+    of `wup_similarity`.
+    """
+    taxonomy = taxonomy or load()
+    counts = _nodes_below(taxonomy)
+    information = InformationContent(taxonomy, counts, float(len(counts)))
+    return np.nan_to_num(lin_similarity(nodes, information))
+
+
+@lru_cache(maxsize=4)
+def _nodes_below(taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
+    """Return the number of nodes below each node, and one for itself ``(M,)``."""
+    size = len(taxonomy.offsets)
+    # A pair of a node and one above it is the number node * size + above.
+    pairs = np.arange(size) * (size + 1)
+    found = [pairs]
+    while len(pairs):
+        nodes, above = np.divmod(pairs, size)
+        child, parents = parent_edges(taxonomy, above)
+        pairs = np.unique(nodes[child] * size + parents)
+        found.append(pairs)
+    above = np.unique(np.concatenate(found)) % size
+    return np.bincount(above, minlength=size).astype(np.float64)
+
+
 def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
     """Return Jiang and Conrath's similarity: NLTK's ``jcn_similarity``; parameters and
     errors as `res_similarity`.
@@ -276,6 +312,7 @@ BY_TAXONOMY: dict[str, Callable[[Nodes, Taxonomy | None], Similarities]] = {
     "path": path_similarity.path_similarity,
     "wup": wup_similarity,
     "lch": lch_similarity,
+    "lin": intrinsic_lin_similarity,
 }
 BY_INFORMATION: dict[str, Callable[[Nodes, InformationContent], Similarities]] = {
     "res": res_similarity,

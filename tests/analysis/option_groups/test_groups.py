@@ -32,6 +32,8 @@ VALUES = {
     "image_size": ("64", 64),
     "batch_size": ("16", 16),
     "references": ("wup", ("wup",)),
+    "classes": ("animal.n.01", "animal.n.01"),
+    "clusters": ("superclass", "superclass"),
     "measures": ("ssim", ("ssim",)),
     "model_arguments": ("depth=4", (("depth", 4),)),
     **dict.fromkeys(("mean", "std"), ("0.1,0.2,0.3", (0.1, 0.2, 0.3))),
@@ -44,7 +46,7 @@ NEEDS = {"targets": ("--predictions", "p.npy")} | dict.fromkeys(
     ("--train", "images"),
 )
 WATCH_ONLY = {"every", "until_epoch", "idle"}
-MAX_OPTIONS = {"analyze": 36, "watch": 37}
+MAX_OPTIONS = {"analyze": 38, "watch": 39}
 
 
 def options_of(verb):
