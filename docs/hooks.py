@@ -1,5 +1,5 @@
-"""Hooks of MkDocs: the report of the demo, public names, keys of JSON, links to the
-glossary, and the size of pictures.
+"""Hooks of MkDocs: the report of the demo, public names, links to the glossary, and
+the size of pictures.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import inspect
 import io
 import re
-import runpy
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -96,10 +95,6 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             for place, name in public_names()
         ]
         return markdown.replace("NAMES", "\n".join(lines))
-    if source == "json.md":
-        return markdown.replace(
-            "KEYS", runpy.run_path(str(HERE / "json_keys.py"))["page"]()
-        )
     if source in SKIPPED or source.startswith("api/"):
         return markdown
     glossary = "../" * source.count("/") + "glossary.md"

@@ -196,7 +196,7 @@ def printed(command, folder, environment=None):
 
 
 def test_every_shipped_thing_that_is_no_code_has_a_licence_on_the_page():
-    page = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
+    page = (ROOT / "NOTICE.md").read_text(encoding="utf-8")
     code = {".py", ".pyc", ".typed"}
     others = {
         path.relative_to(ROOT / "dsi_cli")
