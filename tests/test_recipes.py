@@ -1,4 +1,4 @@
-"""The recipe of ``docs/howto/training.md`` parses, and what it calls is run."""
+"""The recipe of ``docs/integrations.md`` parses, and what it calls is run."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ import pytest
 yaml = pytest.importorskip("yaml", reason="reads the recipe")
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs/howto/training.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/integrations.md").read_text(encoding="utf-8")
 (RECIPE,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 WORKFLOW = yaml.safe_load(RECIPE)
 

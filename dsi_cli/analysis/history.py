@@ -1,5 +1,5 @@
 """Find the checkpoints that do not fit the order of a run: the same head at several
-epochs or steps, and a head that is further from the last one than the head before it.
+epochs or steps, and a head whose angle to the last one is out of order.
 
 A published history may hold a checkpoint twice, or under the number of another one. The
 angle to the last head falls while training converges, so a rise shows a place to look
@@ -42,9 +42,14 @@ def history_facts(run: RunCheckpoints, weight_of: WeightOf) -> list[Fact]:
         if len(names) > 1
     ]
     rises = []
-    for (_, before), (record, angle) in pairwise(_angles_to_last(run, weight_of)):
-        if angle > before:
-            rises.append(f"{record.name} ({angle:.2f}° after {before:.2f}°)")
+    found = _angles_to_last(run, weight_of)
+    for index, ((low, before), (high, angle)) in enumerate(pairwise(found), start=1):
+        # If the angle stays larger, the earlier checkpoint is the one out of order.
+        stays = index + 1 < len(found) and found[index + 1][1] > before
+        if angle > before and stays:
+            rises.append(f"{low.name} ({before:.2f}° before {angle:.2f}°)")
+        elif angle > before:
+            rises.append(f"{high.name} ({angle:.2f}° after {before:.2f}°)")
     if rises:
         facts.append(fact("angle-rises", checkpoints=rises, last=run.usable[-1].name))
     return facts

@@ -62,7 +62,7 @@ class Tracker:
     pos, wordnet : the part of speech and the WordNet for the labels, as in
         `dsi_cli.analyze`.
     all_curves : bool, whether the values also contain every row of the curves tables,
-        under its full name (docs/howto/training.md).
+        under its full name (docs/integrations.md).
 
     Attributes
     ----------

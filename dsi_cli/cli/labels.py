@@ -67,7 +67,7 @@ def labels(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show the WordNet sense of each label of a list, how sure dsi is, and why.
+    """Show the WordNet sense of each label, how sure dsi is, and why.
 
     A question mark marks an uncertain label. Choose its sense with --interactive, or in
     the file of --write-map.
@@ -98,11 +98,9 @@ def labels(
             return DONE
         wide = max(len(preset.name) for preset in PRESETS)
         for preset in PRESETS:
-            text = (
-                f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title};"
-                f" {preset.source}"
-            )
+            text = f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}"
             console.print_sentence(text, hanging=wide + 10)
+        console.note("--json has the order of each list, too", quiet=quiet)
         return DONE
     if labels is None:
         raise UsageError(

@@ -178,6 +178,17 @@ def plot(
             display.update,
         )
     _print_drawn(drawn, as_json=as_json, quiet=quiet)
+    absent = set(options.epochs or ()).difference(
+        *(results.epochs(name) for name in options.names(results))
+    )
+    missing = f"no run has epoch {', '.join(map(str, sorted(absent)))}"
+    if drawn.without_data and absent and absent == set(options.epochs or ()):
+        raise UsageError(
+            missing,
+            hint=f"run dsi export {output} --table checkpoints to list the epochs",
+            code="nothing-to-draw",
+            figures=drawn.without_data,
+        )
     if (
         figures and drawn.without_data and not as_json
     ):  # a figure that the user named must have data
@@ -192,14 +203,8 @@ def plot(
             f" options: {needs}"
         )
         raise UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
-    absent = set(options.epochs or ()).difference(
-        *(results.epochs(name) for name in options.names(results))
-    )
     if absent and epochs is not None and ":" not in epochs:
-        console.note(
-            f"warning: no run has epoch {', '.join(map(str, sorted(absent)))}",
-            quiet=quiet,
-        )
+        console.note(f"warning: {missing}", quiet=quiet)
     return DONE
 
 

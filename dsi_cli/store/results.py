@@ -464,14 +464,16 @@ class Results:
             return str(name)
         if name is None and len(names) == 1:
             return names[0]
-        listed = f"{self.path} holds {', '.join(names) or 'none'}"
+        listed = f"{self.path} has {count(len(names), 'run')}"
+        if names:
+            listed += f": {', '.join(names)}"
         if name is None:
             hint = "run dsi analyze first"
             if names:
-                hint = f"add --run {names[0]}, or another one (in Python run=)"
+                hint = f"add --run {names[0]}, or another of them"
             raise UsageError(listed, hint=hint, code="ambiguous-run", runs=names)
         raise UsageError(
-            f"no run {name!r}: {listed}{suggestion(name, names)}",
+            f"no run {name!r}: {listed}",
             code="unknown-run",
             run=name,
         )

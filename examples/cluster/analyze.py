@@ -3,6 +3,7 @@ ADDRESS``.
 """
 
 import sys
+
 import dsi_cli
 
 evaluation = dsi_cli.Evaluation(test="data/val")

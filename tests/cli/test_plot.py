@@ -113,7 +113,7 @@ def test_plot_wrong_usage_says_what_to_do(
         (
             ("heatmaps", "--epochs", "99"),
             2,
-            "this folder has no data for heatmaps with these options: heatmaps needs ",
+            "no run has epoch 99\nhint: run dsi export ",
         ),
         (("wsi", "--columns", "3"), 2, "--columns"),
         (("heatmaps", "--scale", "log"), 2, "no scale 'log': expected rank or raw"),

@@ -57,6 +57,8 @@ def test_suspects_fail_on_a_kind_gives_exit_code_6(out, dsi, kinds, code):
 def test_suspects_kind_shows_only_this_kind(out, dsi):
     shown = json.loads(dsi("suspects", out, "--kind", "dead-class", "--json").out)
     assert [row["kind"] for row in shown] == ["dead-class"]
+    none = dsi("suspects", out, "--kind", "shortcut").out
+    assert none == "No suspect of this kind. 2 suspects of other kinds not shown.\n"
 
 
 def test_suspects_of_clean_results_says_so(out, dsi, tmp_path):
