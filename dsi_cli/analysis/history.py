@@ -9,7 +9,6 @@ at. It is no proof: a large learning rate or a restart makes the angle rise, too
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +42,12 @@ def history_facts(run: RunCheckpoints, weight_of: WeightOf) -> list[Fact]:
     ]
     rises = []
     found = _angles_to_last(run, weight_of)
-    for index, ((low, before), (high, angle)) in enumerate(pairwise(found), start=1):
-        # If the angle stays larger, the earlier checkpoint is the one out of order.
-        stays = index + 1 < len(found) and found[index + 1][1] > before
-        if angle > before and stays:
+    # The angle after the last one is 0.
+    following = [angle for _, angle in found[2:]] + [0.0]
+    for (low, before), (high, angle), later in zip(
+        found, found[1:], following, strict=False
+    ):
+        if angle > before and later > before:
             rises.append(f"{low.name} ({before:.2f}° before {angle:.2f}°)")
         elif angle > before:
             rises.append(f"{high.name} ({angle:.2f}° after {before:.2f}°)")

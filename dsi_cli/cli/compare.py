@@ -228,12 +228,9 @@ def _print(comparison: Comparison, networks: pd.DataFrame, *, quiet: bool) -> No
         classes = comparison.equal[0].classes
         unlike = classes[classes["likeness"] < 1].head(5)
         if len(unlike):
-            listed = ", ".join(
-                f"{row['name']} {row['likeness']:.2f}"
-                for row in unlike.to_dict("records")
-            )
+            named = unlike["name"] + unlike["likeness"].map(" {:.2f}".format)
             console.print_sentence(
-                f"Classes whose similarities correlate least: {listed}"
+                f"Classes whose similarities correlate least: {', '.join(named)}"
             )
     if len(comparison.compared) > MAX_TABLES:
         console.note(

@@ -100,7 +100,6 @@ def labels(
         for preset in PRESETS:
             text = f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}"
             console.print_sentence(text, hanging=wide + 10)
-        console.note("--json has the order of each list, too", quiet=quiet)
         return DONE
     if labels is None:
         raise UsageError(

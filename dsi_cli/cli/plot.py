@@ -182,13 +182,9 @@ def plot(
         *(results.epochs(name) for name in options.names(results))
     )
     missing = f"no run has epoch {', '.join(map(str, sorted(absent)))}"
-    if drawn.without_data and absent and absent == set(options.epochs or ()):
-        raise UsageError(
-            missing,
-            hint=f"run dsi export {output} --table checkpoints to list the epochs",
-            code="nothing-to-draw",
-            figures=drawn.without_data,
-        )
+    if absent and drawn.without_data and not drawn.files:
+        hint = f"run dsi export {output} --table checkpoints to list the epochs"
+        raise UsageError(missing, hint=hint, code="nothing-to-draw")
     if (
         figures and drawn.without_data and not as_json
     ):  # a figure that the user named must have data
