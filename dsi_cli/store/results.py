@@ -160,7 +160,7 @@ class Results:
 
     def rows_of(self, table: str, run: str | None = None) -> pd.DataFrame:
         """Return a run's rows of a table, which is given by the name of its attribute,
-        such as ``classes``.
+        such as ``classes``; raise `UsageError` if the run does not exist.
         """
         frame: pd.DataFrame = getattr(self, table)
         if table not in self._positions:
@@ -174,7 +174,7 @@ class Results:
 
     def epochs(self, run: str | None = None) -> list[int]:
         """Return the epochs of a run with matrices, in order; [0] if its only
-        checkpoint has no epoch.
+        checkpoint has no epoch. Raise `UsageError` if the run does not exist.
         """
         return sorted(
             {int(epoch) for epoch in self.usable_checkpoints(run)["epoch"].fillna(0)}
@@ -187,7 +187,9 @@ class Results:
         return not self.usable_checkpoints(run)["epoch"].isna().any()
 
     def usable_checkpoints(self, run: str | None = None) -> pd.DataFrame:
-        """Return a run's rows of the checkpoints table whose status is ok."""
+        """Return a run's rows of the checkpoints table whose status is ok; raise
+        `UsageError` if the run does not exist.
+        """
         rows = self.rows_of("checkpoints", run)
         return rows[rows["status"] == "ok"]
 
@@ -228,7 +230,7 @@ class Results:
 
     def references(self, run: str | None = None) -> list[str]:
         """Return the names of the reference matrices with which a run was compared, the
-        main one first.
+        main one first. Raise `UsageError` if the run does not exist.
         """
         return layout.references_of(self.path, self.run_name(run))
 
@@ -376,10 +378,11 @@ class Results:
         run: str | None = None,
         step: int | None = None,
     ) -> pd.DataFrame:
-        """Return the confusion counts ``(C, C)`` of a split: rows are the truth,
+        """Return the confusion counts ``(C, C)`` int64 of a split: rows are the truth,
         columns the prediction, named by class.
 
-        Parameters and errors are those of `csm`.
+        The parameters are those of `csm`. Raise `UsageError` if the run, the epoch or
+        the split has no predictions.
         """
         name = self.run_name(run)
         path = self._split_path(schema.CONFUSIONS, name, epoch, split, step)
@@ -395,8 +398,11 @@ class Results:
         run: str | None = None,
         step: int | None = None,
     ) -> pd.DataFrame:
-        """Return the samples of a split with target, prediction (class indices) and
-        score; parameters and errors as in `csm`.
+        """Return the samples of a split, one row each, with target, prediction (class
+        indices from 0) and score, if it is known.
+
+        The parameters are those of `csm`. Raise `UsageError` if the run, the epoch or
+        the split has no predictions.
         """
         path = self._split_path(
             schema.PREDICTIONS, self.run_name(run), epoch, split, step
@@ -430,11 +436,11 @@ class Results:
         reference: str | None = None,
         rows: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
-        """Return the SoCSM ``(C, C)``: class indices of each row by decreasing
-        similarity, the class itself first.
+        """Return the SoCSM ``(C, C)`` int64 (arXiv 2505.21338): class indices of each
+        row by decreasing similarity, the class itself first.
 
-        Ties keep the order of the class index. Parameters and errors are those of
-        `csm`.
+        Ties keep the order of the class index. The parameters are those of `csm`, and
+        so are the errors (`UsageError`).
         """
         matrix = self.csm(kind, epoch, split, run, step, reference, rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
