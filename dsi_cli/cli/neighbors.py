@@ -146,9 +146,7 @@ def _print_history(history: pd.DataFrame, *, quiet: bool) -> None:
     tables.print_listing(shown, columns, MAX_BARS)
     left_out = len(history) - len(shown)
     if left_out:
-        noun = "class that was" if left_out == 1 else "classes that were"
         console.note(
-            f"not shown: {left_out:,} {noun} among them at other epochs only; --json"
-            " has all",
+            f"--json has {left_out:,} more, which were near at other epochs only",
             quiet=quiet,
         )

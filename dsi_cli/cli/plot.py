@@ -185,23 +185,26 @@ def plot(
     if absent and drawn.without_data and not drawn.files:
         hint = f"run dsi export {output} --table checkpoints to list the epochs"
         raise UsageError(missing, hint=hint, code="nothing-to-draw")
-    if (
-        figures and drawn.without_data and not as_json
-    ):  # a figure that the user named must have data
+    # A figure that the user named must have data.
+    if figures and drawn.without_data and not as_json:
         for name in options.names(results):
             results.require_matrices(name)
-        needs = "; ".join(
-            f"{name} needs {catalogue.figure_spec(name).needs}"
-            for name in drawn.without_data
-        )
-        problem = (
-            f"this folder has no data for {', '.join(drawn.without_data)} with these"
-            f" options: {needs}"
-        )
-        raise UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
-    if absent and epochs is not None and ":" not in epochs:
+        raise _no_data(drawn)
+    if absent and ":" not in str(epochs):
         console.note(f"warning: {missing}", quiet=quiet)
     return DONE
+
+
+def _no_data(drawn: DrawnFiles) -> UsageError:
+    needs = "; ".join(
+        f"{name} needs {catalogue.figure_spec(name).needs}"
+        for name in drawn.without_data
+    )
+    problem = (
+        f"this folder has no data for {', '.join(drawn.without_data)} with these"
+        f" options: {needs}"
+    )
+    return UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
 
 
 def _print_drawn(drawn: DrawnFiles, *, as_json: bool, quiet: bool) -> None:
