@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 REPORT = "demo/report.html"
 PICTURE = re.compile(r'<img [^>]*src="(?P<src>[^"]+\.png)"[^>]*>')
 TERM = re.compile(r"^- \*\*(.+?)\*\*: ", re.MULTILINE)
-SKIPPED = {"glossary.md", "cli.md", "tables.md", "changelog.md"}
+SKIPPED = {"glossary.md", "cli.md", "tables.md"}
 PLACES = {"dsi_cli": dsi_cli, "dsi_cli.callbacks": callbacks}
 
 

@@ -75,7 +75,7 @@ def _print(shown: pd.DataFrame, others: int, *, quiet: bool) -> None:
         suspects = console.count(len(shown), "suspect")
         console.print_sentence(f"{suspects} {RATE}, the strongest first")
     elif not others:
-        console.print_sentence(NO_SUSPECTS)
+        console.print_sentence(f"{NO_SUSPECTS.capitalize()}.")
     if others:
         of_others = console.count(others, "suspect")
         is_none = "" if len(shown) else "No suspect of this kind. "

@@ -67,7 +67,7 @@ def test_suspects_of_clean_results_says_so(out, dsi, tmp_path):
     write_suspects(clean, [])
     ended = dsi("suspects", clean, "--fail-on", "duplicate")
     assert ended.code == 0
-    assert ended.out == "no suspects at a false discovery rate of 10 %\n"
+    assert ended.out == "No suspects at a false discovery rate of 10 %.\n"
     assert json.loads(dsi("suspects", clean, "--json").out) == []
 
 
