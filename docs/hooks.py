@@ -1,5 +1,5 @@
-"""Hooks of MkDocs: the report of the demo, public names, keys of JSON, links to the
-glossary, and the size of pictures.
+"""Hooks of MkDocs: the report of the demo, public names, links to the glossary, and
+the size of pictures.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import inspect
 import io
 import re
-import runpy
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 REPORT = "demo/report.html"
 PICTURE = re.compile(r'<img [^>]*src="(?P<src>[^"]+\.png)"[^>]*>')
 TERM = re.compile(r"^- \*\*(.+?)\*\*: ", re.MULTILINE)
-SKIPPED = {"glossary.md", "cli.md", "tables.md", "changelog.md", "contributing.md"}
+SKIPPED = {"glossary.md", "cli.md", "tables.md"}
 PLACES = {"dsi_cli": dsi_cli, "dsi_cli.callbacks": callbacks}
 
 
@@ -96,10 +95,6 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             for place, name in public_names()
         ]
         return markdown.replace("NAMES", "\n".join(lines))
-    if source == "json.md":
-        return markdown.replace(
-            "KEYS", runpy.run_path(str(HERE / "json_keys.py"))["page"]()
-        )
     if source in SKIPPED or source.startswith("api/"):
         return markdown
     glossary = "../" * source.count("/") + "glossary.md"

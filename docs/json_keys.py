@@ -1,5 +1,5 @@
-"""The keys of what each command prints with ``--json``, for the page ``json.md``; a
-test compares them with what is printed.
+"""The keys of what each command prints with ``--json``, for the page
+``cli.md``; a test compares them with what is printed.
 """
 
 from __future__ import annotations
@@ -379,7 +379,7 @@ def page() -> str:
     """Return the keys of all commands in Markdown."""
     lines = []
     for command, (_, parts) in JSON.items():
-        lines += ["", f"## `dsi {command}`"]
+        lines += ["", f"### Keys of `dsi {command}`"]
         for path, sources in parts.items():
             lines += ["", *([f"**{path}**", ""] if path else [])]
             found = notes(*sources)
@@ -398,7 +398,7 @@ def page() -> str:
                         f" [`{name}`](tables.md#{name.replace('.', '')}){without}"
                     )
                 elif key.startswith("+"):
-                    lines.append(f"- the keys of [`dsi {name}`](#dsi-{name})")
+                    lines.append(f"- the keys of [`dsi {name}`](#keys-of-dsi-{name})")
                 elif note:
                     text = (
                         " ".join(note.split())

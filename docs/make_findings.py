@@ -48,7 +48,7 @@ HAND = ("<!-- written by hand: begin -->", "<!-- written by hand: end -->")
 OUTRO = """## What these runs cannot show
 
 - **A run that hardly learns** (appendix E: similarity drops, then grows slowly). Both runs learn.
-- **Overfitting, and how typical right and wrong samples are** (appendix H). These need [images and a model](howto/testset.md).
+- **Overfitting, and how typical right and wrong samples are** (appendix H). These need [images and a model](howto/predictions.md).
 - **Other data sets and large networks.**
 """
 

@@ -1,5 +1,5 @@
 """Write the pages that are made from the code: ``tables.md`` from the schema,
-``cli.md`` from the commands.
+``cli.md`` from the commands and the keys of their JSON.
 
 python docs/make_pages.py writes them; the tests compare.
 """
@@ -7,6 +7,7 @@ python docs/make_pages.py writes them; the tests compare.
 from __future__ import annotations
 
 import re
+import runpy
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,6 +36,31 @@ DSI_ALONE = (
     "`dsi --version` prints the version, and `dsi --install-completion` installs shell"
     " completion."
 )
+
+EXIT_CODES = """## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | a bug in dsi |
+| 2 | wrong usage |
+| 3 | nothing could be analysed |
+| 4 | done, but some checkpoints could not be used |
+| 5 | the results could not be written |
+| 6 | `dsi suspects --fail-on KIND` found a suspect of this kind |
+| 130, 143 | interrupted; ended by SIGTERM |
+"""
+JSON = """## JSON
+
+`--json` prints one document with the keys below; null is a missing value. `dsi scan`
+and options that list something print a list of records, and `dsi demo` prints what
+`dsi analyze` does. `dsi watch` prints a line for each update (`event` is "updated",
+with new `epochs`), and at last the document below. An error prints on stdout, too:
+`error`, `hint` (what to do), `code` (its stable name), `fields` (the values that it
+names) and `exit_code`.
+
+A bold name is a part: `runs.epochs` is the list `epochs` in each of the `runs`, and
+NAME is any key. [Tables](tables.md) explains columns."""
 
 
 def tables_page() -> str:
@@ -173,7 +199,7 @@ def cli_page() -> str:
         "",
         (
             "More of them are at [`dsi analyze`](#dsi-analyze). Most commands take"
-            " `--json` ([keys](json.md)) and `-q`."
+            " `--json` ([keys](#json)) and `-q`."
         ),
         "",
     ]
@@ -231,7 +257,8 @@ def cli_page() -> str:
                 "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the"
                 " same name, unless this page gives another\none."
             )
-    return "\n".join(lines) + "\n"
+    keys = runpy.run_path(str(HERE / "json_keys.py"))["page"]()
+    return "\n".join([*lines, "", EXIT_CODES, JSON, keys]) + "\n"
 
 
 def option_line(

@@ -1,5 +1,5 @@
-"""Deep Similarity Inspector: how an image classifier's perception of similarity
-emerged, read out of its checkpoints.
+"""Deep Similarity Inspector: which classes a classifier treats as similar, epoch by
+epoch, and whether WordNet agrees.
 
 The Python API, whose names are loaded on first use::
 

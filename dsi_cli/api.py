@@ -73,6 +73,12 @@ def analyze(
         The results may be wrong, for example because labels have another order than
         next to the checkpoints. Or the report could not be written, or a tracker did
         not get the curves; then the tables are complete.
+
+    Examples
+    --------
+    >>> results = analyze("ckpts", "dsi-out", labels="cifar100", epochs="0:30:15")
+    >>> results.curve("agreement")["value"].round(2).tolist()
+    [-0.03, 0.49, 0.49]
     """
     from dsi_cli.analysis import analyze, report_file
     from dsi_cli.analysis.options import make_options
@@ -136,6 +142,17 @@ class Results(results.Results):
     UsageError
         The folder does not exist or is not a results folder, or it has no run of the
         name ``only``.
+
+    Examples
+    --------
+    >>> results = open_results("dsi-demo")
+    >>> results.names
+    ['cifar100-cnn', 'cifar100-vit']
+    >>> cnn = results["cifar100-cnn"]
+    >>> cnn.curve("agreement")["value"].iloc[-1].round(2)
+    np.float64(0.49)
+    >>> cnn.csm("ncsm").loc["oak_tree", "maple_tree"].round(2)
+    np.float32(0.66)
     """
 
     # These methods need `dsi_cli.queries` and `dsi_cli.report`, which import the
@@ -426,6 +443,16 @@ def log_curves(
         tracker's package is not installed.
     OutputError
         The tracker could not be written to.
+
+    Returns
+    -------
+    logged : the number of ``runs`` and of ``points``, the ``place``, and ``next_step``,
+        the command that shows the curves.
+
+    Examples
+    --------
+    >>> log_curves("dsi-demo", "tensorboard:logs").runs
+    2
     """
     from dsi_cli.tracking import destination
 
@@ -445,6 +472,11 @@ def open_results(out: _Path = layout.DEFAULT) -> Results:
     ------
     UsageError
         The folder does not exist, or is not a results folder.
+
+    Examples
+    --------
+    >>> open_results("dsi-demo").names
+    ['cifar100-cnn', 'cifar100-vit']
     """
     return Results(*_downloaded(out))
 
@@ -459,8 +491,8 @@ def read_head(
     ema: bool = False,
     keep_extra_classes: bool = True,
 ) -> NDArray[np.float32]:
-    """Return the classifier's weight ``(classes, features)`` of one checkpoint, without
-    executing code in the file.
+    """Return the classifier's weight ``(classes, features)`` float32 of one checkpoint,
+    without executing code in the file.
 
     Parameters
     ----------
@@ -474,6 +506,11 @@ def read_head(
         gives the reason.
     UsageError
         The path does not exist, or it is a folder of several checkpoints.
+
+    Examples
+    --------
+    >>> read_head("ckpts/epoch_030.safetensors").shape
+    (100, 320)
     """
     from dsi_cli.checkpoints import checkpoint_reader, discovery
     from dsi_cli.errors import CheckpointError
@@ -514,7 +551,7 @@ def diff(
     group: str | None = None,
 ) -> Difference:
     """Return what differs between two networks with the same classes: ``.headline``,
-    ``.classes``, ``.pairs``, ``.groups``.
+    ``.classes``, ``.pairs``, ``.groups``. Angles are in degrees, in [0, 180].
 
     Parameters
     ----------
@@ -532,6 +569,12 @@ def diff(
         A path, run or epoch does not exist, or the classes of the two networks differ.
     CheckpointError, NothingToAnalyseError
         A checkpoint cannot be used.
+
+    Examples
+    --------
+    >>> found = diff("ckpts/epoch_020.safetensors", "ckpts/epoch_030.safetensors")
+    >>> found.classes["angle"].median().round(1)
+    np.float64(4.9)
     """
     from dsi_cli.analysis import difference
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions

@@ -89,6 +89,11 @@ def centred_weight_similarity(weight: ArrayLike) -> Float32Array:
     ------
     NotFiniteError, UsageError
         The errors of `weight_similarity`.
+
+    Examples
+    --------
+    >>> centred_weight_similarity([[2, 1], [2, 3]]).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
     """
     return _cosine(centre(below_one(as_rows(weight))[0]))
 
@@ -157,6 +162,11 @@ def mean_row_ratio(weight: ArrayLike) -> float:
     ------
     NotFiniteError, UsageError
         The errors of `weight_similarity`.
+
+    Examples
+    --------
+    >>> mean_row_ratio([[1, 0], [-1, 0]]), mean_row_ratio([[1, 0], [1, 0]])
+    (0.0, 1.0)
     """
     rows, peak = below_one(as_rows(weight))
     if peak == 0.0:

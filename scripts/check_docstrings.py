@@ -1,9 +1,11 @@
-"""Reject docstrings that begin with a fragment: ``python scripts/check_docstrings.py
-FOLDER...`` exits with 1 if there are any.
+"""Reject docstrings that begin with a fragment, and public names without an example:
+``python scripts/check_docstrings.py FOLDER...`` exits with 1 if there are any.
 
 A docstring of a function begins with a verb ("Return ..."), any other with a noun
 phrase ("The ..."). Fragments that continue a line above them ("Of the two ...",
 "Whether ...") are not understood where documentation and editors show them alone.
+
+A public name is one in ``__all__`` of the folder. Pytest runs its example (``>>>``).
 """
 
 from __future__ import annotations
@@ -33,9 +35,31 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield statement.lineno, statement.value.value.strip()
 
 
+def without_example(folder: Path) -> list[str]:
+    """Return the names in ``__all__`` of a package whose functions and classes have no
+    example.
+    """
+    nodes = {
+        path: ast.parse(path.read_text(encoding="utf-8")).body
+        for path in sorted(folder.rglob("*.py"))
+    }
+    public: set[str] = set()
+    for node in nodes.get(folder / "__init__.py", []):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            public = set(ast.literal_eval(node.value))
+    shown = {"__version__"}
+    for node in (node for of_module in nodes.values() for node in of_module):
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) in shown:
+            shown.add(ast.unparse(node.targets[0]))  # another name of a function
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            text = ast.get_docstring(node) or ""
+            shown |= {node.name} if ">>> " in text else set()
+    return sorted(public - shown)
+
+
 def main(folders: list[str]) -> int:
-    """Print the docstrings that begin with a fragment; return 0 if there are none, 1 if
-    there are, 2 without any file.
+    """Print the docstrings that begin with a fragment, and the public names without an
+    example; return 0 if there are none, 1 if there are, 2 without any file.
     """
     paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
     if not paths:
@@ -56,7 +80,10 @@ def main(folders: list[str]) -> int:
             f"{len(found)} docstrings begin with a fragment: begin with a verb"
             " (functions) or with a noun phrase"
         )
-    return 1 if found else 0
+    missing = [name for folder in folders for name in without_example(Path(folder))]
+    if missing:
+        print(f"no example in the docstring: {', '.join(missing)}")
+    return 1 if found or missing else 0
 
 
 if __name__ == "__main__":

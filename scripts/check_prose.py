@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAX_WORDS = 30
-MAX_LONG_SENTENCES = 15
+MAX_LONG_SENTENCES = 12
 """Lists count as one sentence, so that some are inevitable."""
 HABITS = {
     "a text that says or is told something": (

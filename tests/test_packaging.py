@@ -211,7 +211,7 @@ def printed(command, folder, environment=None):
 
 
 def test_every_shipped_file_that_is_no_code_or_text_has_a_licence_on_the_page(built):
-    page = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
+    page = (ROOT / "NOTICE.md").read_text(encoding="utf-8")
     cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
     listed = [text for cell in cells for text in re.findall("`([^`]+)`", cell)]
     ours = {".py", ".pyc", ".typed", ".md", ".ipynb", ".toml", ".yml", ".css", ".bib"}

@@ -1,6 +1,4 @@
-"""The recipes of ``docs/integrations.md`` parse, and what they call is run; the
-repository's own workflows are complete.
-"""
+"""The recipe of ``docs/integrations.md`` parses, and what it calls is run."""
 
 import re
 import shlex
@@ -11,18 +9,17 @@ from pathlib import Path
 
 import pytest
 
-yaml = pytest.importorskip("yaml", reason="reads the recipes")
+yaml = pytest.importorskip("yaml", reason="reads the recipe")
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/integrations.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(yaml|snakemake)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-DVC, WORKFLOW = (yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml")
-(SNAKEFILE,) = (text for kind, text in BLOCKS if kind == "snakemake")
+(RECIPE,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+WORKFLOW = yaml.safe_load(RECIPE)
 
 
 @pytest.fixture
 def called(make_run, tmp_path, dsi, monkeypatch):
-    """Return a function that runs a command of a recipe in a folder with
+    """Return a function that runs a command of the recipe in a folder with
     checkpoints.
     """
     make_run("ckpts")
@@ -35,34 +32,6 @@ def called(make_run, tmp_path, dsi, monkeypatch):
         assert ended.code == 0, f"{command}: {ended.err}"
 
     return call
-
-
-def test_the_stages_of_dvc_make_what_they_say(called):
-    for stage in DVC["stages"].values():
-        assert all(Path(needed).exists() for needed in stage["deps"])
-        called(stage["cmd"])
-        outs = [
-            name
-            for out in stage["outs"]
-            for name in ([out] if isinstance(out, str) else out)
-        ]
-        assert all(Path(made).exists() for made in outs)
-    assert DVC["stages"]["similarity"]["outs"] == [{"dsi-out": {"persist": True}}]
-
-
-def test_the_rules_of_snakemake_make_what_they_say(called):
-    rules = re.findall(
-        r'rule \w+:\n    input: "(.*)"\n    output: "(.*)"\n    shell: "(.*)"\n',
-        SNAKEFILE,
-    )
-    assert len(rules) == SNAKEFILE.count("rule ") == 2
-    assert rules[0][0] == rules[1][1], (
-        "the first rule is the goal, and needs the second"
-    )
-    for needed, made, command in reversed(rules):
-        assert Path(needed).exists()
-        called(command.format(input=needed, output=made))
-        assert Path(made).exists()
 
 
 def test_the_steps_of_the_workflow_run(called):

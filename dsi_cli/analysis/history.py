@@ -1,5 +1,5 @@
 """Find the checkpoints that do not fit the order of a run: the same head at several
-epochs or steps, and a head that is further from the last one than the head before it.
+epochs or steps, and a head whose angle to the last one is out of order.
 
 A published history may hold a checkpoint twice, or under the number of another one. The
 angle to the last head falls while training converges, so a rise shows a place to look
@@ -9,7 +9,6 @@ at. It is no proof: a large learning rate or a restart makes the angle rise, too
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +41,16 @@ def history_facts(run: RunCheckpoints, weight_of: WeightOf) -> list[Fact]:
         if len(names) > 1
     ]
     rises = []
-    for (_, before), (record, angle) in pairwise(_angles_to_last(run, weight_of)):
-        if angle > before:
-            rises.append(f"{record.name} ({angle:.2f}° after {before:.2f}°)")
+    found = _angles_to_last(run, weight_of)
+    # The angle after the last one is 0.
+    following = [angle for _, angle in found[2:]] + [0.0]
+    for (low, before), (high, angle), later in zip(
+        found, found[1:], following, strict=False
+    ):
+        if angle > before and later > before:
+            rises.append(f"{low.name} ({before:.2f}° before {angle:.2f}°)")
+        elif angle > before:
+            rises.append(f"{high.name} ({angle:.2f}° after {before:.2f}°)")
     if rises:
         facts.append(fact("angle-rises", checkpoints=rises, last=run.usable[-1].name))
     return facts

@@ -45,6 +45,11 @@ class Evaluation(
     ------
     UsageError
         An option has a value that is not allowed, or two options contradict each other.
+
+    Examples
+    --------
+    >>> Evaluation(test="CIFAR100", data_root="data", mean="0.5,0.5,0.5").mean
+    (0.5, 0.5, 0.5)
     """
 
     predictions_before: tuple[str, str] | None = None
@@ -126,13 +131,17 @@ class Options(
 ):
     """The options of `dsi_cli.analysis.analyze.analyze`.
 
-    The command reference explains each option. A field holds a converted value:
-    `memory` is a number of bytes.
+    The command reference explains each option.
 
     Raises
     ------
     UsageError
         An option has a value that is not allowed.
+
+    Examples
+    --------
+    >>> Options(references=("path", "wup", "path")).references
+    ('path', 'wup')
     """
 
     seed: int = 0

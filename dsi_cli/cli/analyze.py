@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @takes(groups.ANALYZE)
 def analyze(values: Mapping[str, Any]) -> int:
-    """Compare the classifiers of checkpoints with WordNet, and with their own mistakes.
+    """Compare classifiers with WordNet, and with their own mistakes.
 
     dsi writes Parquet tables and report.html, a page that shows them. With predictions,
     or test data and the model, it also analyses mistakes.

@@ -36,39 +36,22 @@ from dsi_cli.errors import (
 MAX_HELP_WIDTH = 110  # width of a help text, in columns
 SECTIONS = {
     "Analyse": {
-        "analyze": (
-            "Compare the classifiers of checkpoints with WordNet, and with their own"
-            " mistakes"
-        ),
+        "analyze": "Compare classifiers with WordNet, and with their own mistakes",
         "watch": "Analyse each checkpoint as training writes it",
         "scan": "Show what dsi analyze would read",
     },
     "Look at results": {
-        "suspects": (
-            "List the classes, pairs and groups that deserve a look, the strongest"
-            " first"
-        ),
-        "report": (
-            "Write one HTML file with all results: curves, matrices, neighbours,"
-            " mistakes, classes"
-        ),
+        "suspects": "List classes, pairs and groups that deserve a look",
+        "report": "Write one HTML file with all results",
         "plot": "Draw the figures of an analysis",
-        "neighbors": (
-            "List the classes most similar to a class, or the closest pairs, with their"
-            " similarity in WordNet"
-        ),
+        "neighbors": "List the classes nearest to a class, or the closest pairs",
         "mistakes": "List the most confused pairs of classes and the worst mistakes",
         "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
         "diff": "Show what differs between two checkpoints with the same classes",
-        "export": (
-            "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a"
-            " tracker"
-        ),
+        "export": "Write a matrix or table to a file, or log curves to a tracker",
     },
     "Labels": {
-        "labels": (
-            "Show the WordNet sense of each label of a list, how sure dsi is, and why"
-        ),
+        "labels": "Show the WordNet sense of each label, how sure dsi is, and why",
         "wordnet": "Write the WordNet similarities of a label list",
     },
     "Help": {
@@ -292,9 +275,11 @@ app = typer.Typer(
     cls=_Group,
     help=(
         "Deep Similarity Inspector: see which classes a classifier treats as similar,"
-        " epoch by epoch, and whether WordNet agrees."
+        " epoch by epoch, and whether WordNet agrees.\n\n"
+        "Start with: dsi demo, and then dsi analyze ckpts/ --labels cifar100"
     ),
-    epilog="Start with: dsi demo",
+    options_metavar="",
+    subcommand_metavar="COMMAND ...",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={

@@ -252,10 +252,12 @@ def _print(
     _print_networks(comparison, networks)
     if len(comparison.equal) == 1:
         classes = comparison.equal[0].classes
-        unlike = classes.loc[classes["likeness"] < 1, "name"]
+        unlike = classes[classes["likeness"] < 1].head(5)
         if len(unlike):
-            listed = ", ".join(unlike.head(5))
-            console.print_sentence(f"Seen most differently: {listed}")
+            named = unlike["name"] + unlike["likeness"].map(" {:.2f}".format)
+            console.print_sentence(
+                f"Classes whose similarities correlate least: {', '.join(named)}"
+            )
     if len(comparison.compared) > MAX_TABLES:
         console.note(
             "not shown: other pairs; --run NAME chooses runs, and --json has all",
@@ -431,8 +433,10 @@ def _print_networks(comparison: Comparison, bands: pd.DataFrame) -> None:
     if len(last) == 1 and len(comparison.compared) == 2:
         (row,) = last.to_dict("records")
         by, z = bands.attrs["matched_by"], bands.attrs["z"]
-        text = f"{begin} ({SCALE}), by {by}: {row['mean']:.3f} at {row['x']}"
-        console.print_sentence(text if z != z else f"{text} (z = {z:.0f})")
+        chance = "0 is chance" if z != z else f"0 is chance, z = {z:.0f}"
+        console.print_sentence(
+            f"{begin} at {row['x']} ({by}): {row['mean']:.3f} ({chance})"
+        )
     elif len(last):
         console.print_title(begin, f"{SCALE}; at their last common epoch")
         spans = zip(last["low"], last["high"], strict=True)

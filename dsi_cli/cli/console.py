@@ -221,15 +221,14 @@ def print_columns(
 
 
 def _print_with_rich(content: Any, width: int, *, soft_wrap: bool = False) -> None:
-    """Print on stdout by rich; raise `BrokenPipeError` if the reader has closed the
-    pipe.
-    """
+    """Print on stdout by rich, without blanks at the ends of lines."""
     from rich.console import Console
 
-    try:
-        Console(width=width, highlight=False).print(content, soft_wrap=soft_wrap)
-    except SystemExit:  # rich ends the process with 1
-        raise BrokenPipeError from None
+    console = Console(width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(content, soft_wrap=soft_wrap)
+    for line in captured.get().removesuffix("\n").split("\n"):
+        print(line.rstrip())
 
 
 def print_styled(*parts: tuple[str, str]) -> None:

@@ -194,7 +194,10 @@ def _print_classes(found: Difference, most: int) -> None:
         title = "Classes that differ most"
         columns["similarity_change"] = ("change", ".3f")
         columns["similarity_variation"] = ("usual", ".3f")
-    columns |= {"gained": ("nearest: gained", ""), "lost": ("lost", "")}
+    columns |= {
+        "gained": ("new among 5 nearest", ""),
+        "lost": ("no longer", ""),
+    }
     console.print_title(title, f"usual: {found.variation or 'unknown'}")
     tables.print_rows(shown, columns, MAX_LINE, indent=2)
 
@@ -230,18 +233,16 @@ def _print_groups(found: Difference, most: int) -> None:
     shown = found.groups[found.groups["moved"] > 0].head(most).copy()
     if shown.empty:
         return
-    console.print_title(
-        "Groups of classes", "mean change of cosines in the group and to others"
-    )
+    console.print_title("Groups of classes", "mean change of cosines")
     shown["group"] = [synset_words(group) for group in shown["group"]]
     counts = zip(shown["moved"], shown["classes"], strict=True)
     shown["moved"] = [f"{moved:,} of {classes:,}" for moved, classes in counts]
     columns = {
         "group": ("", ""),
         "moved": ("#moved", ""),
-        "within_change": ("within", "+.3f"),
+        "within_change": ("in group", "+.3f"),
         "within_variation": ("usual", ".3f"),
-        "between_change": ("others", "+.3f"),
+        "between_change": ("to others", "+.3f"),
     }
     tables.print_rows(shown, columns, MAX_LINE, indent=2)
 

@@ -81,9 +81,9 @@ def export(
     ] = False,
     quiet: Quiet = False,
 ) -> int:
-    """Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker.
+    """Write a matrix or table to a file, or log curves to a tracker.
 
-    A terminal shows the first ten rows, unless you give --format csv.
+    A file is Parquet, CSV or NPY. A terminal shows the first ten rows, unless you give --format csv.
     A second call with --log-to logs no point twice.
 
     Examples
@@ -131,9 +131,10 @@ def export(
     export.write_stream(shown, stream, file_format, is_matrix=table is None, show=show)
     if shown.size < frame.size:
         stream.flush()
-        size = f"{len(frame):,} x {len(frame.columns):,}"
         console.note(
-            f"the first rows of {size}; -o FILE or --format csv writes all", quiet=quiet
+            f"{len(shown)} of {len(frame):,} rows and {len(shown.columns)} of"
+            f" {len(frame.columns):,} columns; -o FILE or --format csv writes all",
+            quiet=quiet,
         )
     return DONE
 

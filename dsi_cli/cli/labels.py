@@ -59,7 +59,7 @@ def labels(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show the WordNet sense of each label of a list, how sure dsi is, and why.
+    """Show the WordNet sense of each label, how sure dsi is, and why.
 
     A question mark marks an uncertain label. Choose its sense in the file of
     --write-map.
@@ -89,10 +89,7 @@ def labels(
             return DONE
         wide = max(len(preset.name) for preset in PRESETS)
         for preset in PRESETS:
-            text = (
-                f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title};"
-                f" {preset.source}"
-            )
+            text = f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}"
             console.print_sentence(text, hanging=wide + 10)
         return DONE
     if labels is None:

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_NAME_LENGTH = 28  # characters of a name in a table
-MAX_BARS = 24  # epochs that a row shows as bars
+MAX_BARS = 32  # epochs that a row shows as bars
 _COLUMNS = {
     "place": ("", "d"),
     "name": ("class", ""),
-    "first": ("class", ""),
-    "second": ("and", ""),
+    "first": ("class A", ""),
+    "second": ("class B", ""),
     "similarity": ("similarity", ".3f"),
     "wordnet_similarity": ("{reference}\nsimilarity", ".3f"),
     "wordnet_rank": ("{reference}\nrank", ",.0f"),
@@ -68,10 +68,9 @@ def neighbors(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """List the classes most similar to a class, or the closest pairs, with their
-    similarity in WordNet.
+    """List the classes nearest to a class, or the closest pairs.
 
-    If a matrix is not symmetric, the similarity of a pair is the mean of both
+    Each has its similarity in WordNet. If a matrix is not symmetric, the similarity of a pair is the mean of both
     directions.
 
     Examples
@@ -144,12 +143,10 @@ def _print_history(history: pd.DataFrame, *, quiet: bool) -> None:
         "wordnet_rank": ("{reference}\nrank", ".0f"),
         "surprise": ("", ""),
     }
-    tables.print_listing(shown, columns, MAX_NAME_LENGTH)
+    tables.print_listing(shown, columns, MAX_BARS)
     left_out = len(history) - len(shown)
     if left_out:
-        noun = "class that was" if left_out == 1 else "classes that were"
         console.note(
-            f"not shown: {left_out:,} {noun} among them at other epochs only; --json"
-            " has all",
+            f"--json has {left_out:,} more, which were near at other epochs only",
             quiet=quiet,
         )

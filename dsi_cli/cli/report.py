@@ -24,10 +24,10 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Write one HTML file with all results: curves, matrices, neighbours, mistakes,
-    classes.
+    """Write one HTML file with all results.
 
-    The page needs no other file and no network. dsi analyze writes it, too.
+    It shows curves, matrices, neighbours, mistakes and classes, and needs no other file
+    and no network. dsi analyze writes it, too.
 
     Examples
     --------

@@ -5,7 +5,6 @@ the next steps; or one JSON document.
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -43,7 +42,7 @@ def print_summary(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     for message in summary.messages:
         console.print_message(message, quiet=quiet)
     if is_new:
-        _print_next_steps(summary, quiet=quiet)
+        _print_next_steps(summary)
     for logged in summary.logged:
         print_logged(logged)
 
@@ -123,8 +122,6 @@ def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
         if used:
             of_runs = f" for {listed(users, MAX_NAMED)}" if len(names) > 1 else ""
             yield f"used{of_runs}: {used}"
-    if reused := sum(run.reused for run in runs):
-        yield f"dsi had already analysed {console.count(reused, 'checkpoint')}"
     if gone := sum(run.gone for run in runs):
         yield (
             f"dsi keeps the results of {console.count(gone, 'checkpoint')} that no"
@@ -143,7 +140,7 @@ def print_logged(logged: Logged) -> None:
     )
 
 
-def _print_next_steps(summary: Summary, *, quiet: bool) -> None:
+def _print_next_steps(summary: Summary) -> None:
     """Print where the results are and which commands go on."""
     out = summary.out
     if summary.report_problem is not None:
@@ -168,9 +165,6 @@ def _print_next_steps(summary: Summary, *, quiet: bool) -> None:
         ("Python", f"dsi_cli.open_results({out!r})"),
     ]
     print(flush=True)
-    console.note(
-        f"Done in {summary.seconds:.0f} s.", quiet=quiet or not sys.stderr.isatty()
-    )
     for title, text in steps:
         style = ""
         if title == "Report" and "://" not in text:

@@ -32,12 +32,12 @@ def suspects(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """List the classes, pairs and groups that deserve a look, the strongest first.
+    """List classes, pairs and groups that deserve a look.
 
     The kinds are wrong-label, duplicate, mislabelled-images, shortcut, wrong-sense and
-    dead-class. Each suspect has its evidence and the next step. Runs with the same
-    classes are judged together; --run lists the suspects whose strongest evidence is in
-    this run.
+    dead-class. Each suspect has its evidence and the next step, which -q leaves out.
+    Runs with the same classes are judged together; --run lists the suspects whose
+    strongest evidence is in this run.
 
     Examples
     --------
@@ -75,10 +75,11 @@ def _print(shown: pd.DataFrame, others: int, *, quiet: bool) -> None:
         suspects = console.count(len(shown), "suspect")
         console.print_sentence(f"{suspects} {RATE}, the strongest first")
     elif not others:
-        console.print_sentence(NO_SUSPECTS)
+        console.print_sentence(f"{NO_SUSPECTS.capitalize()}.")
     if others:
         of_others = console.count(others, "suspect")
-        console.print_sentence(f"{of_others} of other kinds not shown")
+        is_none = "" if len(shown) else "No suspect of this kind. "
+        console.print_sentence(f"{is_none}{of_others} of other kinds not shown.")
     for row in described(records(shown)):
         print()
         console.print_styled((row["kind"], "bold"), (f"   {row['rate']}", "dim"))

@@ -67,7 +67,16 @@ class Alignment:
     """The SAI of two CSMs by one measure, with its chance level, confidence interval
     and p-value.
 
-    A field is None if it does not exist; ``reason`` then explains why.
+    A field is None if it does not exist; ``reason`` then explains why. `alignments`
+    returns the ranges and errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> csm = np.corrcoef(np.random.default_rng(0).normal(size=(9, 4)))
+    >>> same = alignments(csm, csm, ["pearson"])["pearson"]
+    >>> round(same.value, 3), round(same.excess, 3), same.null_mean, same.classes_used
+    (1.0, 1.0, 0.0, 9)
     """
 
     measure: str
@@ -123,6 +132,13 @@ def sai(
     ------
     UsageError
         The errors are those of `alignments`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> csm = np.corrcoef(np.random.default_rng(0).normal(size=(9, 4)))
+    >>> round(sai(csm, csm), 3), round(sai(csm, -csm, "pearson"), 3)
+    (1.0, -1.0)
     """
     return alignments(a, b, [measure], order=order, permutations=0, draws=0)[
         measure

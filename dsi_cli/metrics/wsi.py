@@ -29,6 +29,13 @@ def mean_wsi(csm: Csm) -> float:
     ------
     UsageError
         The matrix is not square or has fewer than two classes (code ``not-square``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> csm = np.array([[1, 0.8, 0.1], [0.8, 1, 0.3], [0.1, 0.3, 1]])
+    >>> round(mean_wsi(csm), 2)
+    0.4
     """
     return float(off_diagonal(_checked(csm)).mean())
 
@@ -50,6 +57,13 @@ def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     UsageError
         The matrix is not square or has fewer than two classes (code ``not-square``), or
         the quantile is outside [0, 1] (code ``quantile-out-of-range``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> csm = np.array([[1, 0.8, 0.1], [0.8, 1, 0.3], [0.1, 0.3, 1]])
+    >>> round(max_wsi(csm), 2)
+    0.63
     """
     rising = np.sort(off_diagonal(_checked(csm)), axis=1)
     return float(upper_tails(rising, quantile).mean())
@@ -61,7 +75,8 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
 
     A row contributes the mean of its off-diagonal values ``<=`` its ``1 - quantile``
     quantile. The result is computed as ``-max_wsi(-csm)``, so that floating point
-    cannot make the two sets of values differ in size.
+    cannot make the two sets of values differ in size. Source: arXiv 2505.21338, section
+    3.3.
 
     Parameters
     ----------
@@ -72,6 +87,13 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     ------
     UsageError
         The errors are those of `max_wsi`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> csm = np.array([[1, 0.8, 0.1], [0.8, 1, 0.3], [0.1, 0.3, 1]])
+    >>> round(min_wsi(csm), 2)
+    0.17
     """
     rising = np.sort(off_diagonal(_checked(csm)), axis=1)
     return float(lower_tails(rising, quantile).mean())

@@ -73,8 +73,8 @@ KINDS = {
     ),
     "angle-rises": Kind(
         WARNING,
-        "the angle between the head and that of the last checkpoint, {last}, rises at"
-        " {checkpoints}; it falls while training converges",
+        "the angle to the head of the last checkpoint, {last}, falls while training"
+        " converges, but not at {checkpoints}",
         "Check the order of these checkpoints.",
     ),
     "epochs-numbered": Kind(

@@ -99,7 +99,7 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
     if mask.any():
         return mask
     similar = nearest(name, names) or ""
-    hint = "dsi export OUT --table classes lists them"
+    hint = "dsi export OUTPUT --table classes lists all"
     if similar:
         hint = f"try {similar}"
     elif len(names) <= MAX_LISTED_CLASSES:

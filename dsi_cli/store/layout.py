@@ -225,12 +225,11 @@ def require_output(out: Path) -> None:
         )
     if not is_output(out):
         problem = f"{out} is not a results folder, because it has no {CHECKPOINTS.path}"
-        raise UsageError(
-            problem,
-            hint="give the folder that dsi analyze wrote",
-            code="not-an-output",
-            path=str(out),
-        )
+        hint = "give the folder that dsi analyze wrote"
+        if (out / CACHE).is_dir():
+            problem = f"the analysis into {out} was interrupted, or it still runs"
+            hint = f"run dsi analyze CHECKPOINTS -o {out} again, which goes on with it"
+        raise UsageError(problem, hint=hint, code="not-an-output", path=str(out))
 
 
 def require_usable(out: object, names: Collection[str], *, is_file: bool) -> None:

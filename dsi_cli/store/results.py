@@ -186,7 +186,7 @@ class Results:
 
     def rows_of(self, table: str, run: str | None = None) -> pd.DataFrame:
         """Return a run's rows of a table, which is given by the name of its attribute,
-        such as ``classes``.
+        such as ``classes``; raise `UsageError` if the run does not exist.
         """
         frame: pd.DataFrame = getattr(self, table)
         if table not in self._positions:
@@ -200,7 +200,7 @@ class Results:
 
     def epochs(self, run: str | None = None) -> list[int]:
         """Return the epochs of a run with matrices, in order; [0] if its only
-        checkpoint has no epoch.
+        checkpoint has no epoch. Raise `UsageError` if the run does not exist.
         """
         rows = self.fill_missing_epochs(self.usable_checkpoints(run))
         return sorted({int(epoch) for epoch in rows["epoch"]})
@@ -212,7 +212,9 @@ class Results:
         return not self.usable_checkpoints(run)["epoch"].isna().any()
 
     def usable_checkpoints(self, run: str | None = None) -> pd.DataFrame:
-        """Return a run's rows of the checkpoints table whose status is ok."""
+        """Return a run's rows of the checkpoints table whose status is ok; raise
+        `UsageError` if the run does not exist.
+        """
         rows = self.rows_of("checkpoints", run)
         return rows[rows["status"] == "ok"]
 
@@ -250,7 +252,7 @@ class Results:
 
     def references(self, run: str | None = None) -> list[str]:
         """Return the names of the reference matrices with which a run was compared, the
-        main one first.
+        main one first. Raise `UsageError` if the run does not exist.
         """
         return layout.references_of(self.path, self.run_name(run))
 
@@ -398,10 +400,11 @@ class Results:
         run: str | None = None,
         step: int | None = None,
     ) -> pd.DataFrame:
-        """Return the confusion counts ``(C, C)`` of a split: rows are the truth,
+        """Return the confusion counts ``(C, C)`` int64 of a split: rows are the truth,
         columns the prediction, named by class.
 
-        Parameters and errors are those of `csm`.
+        The parameters are those of `csm`. Raise `UsageError` if the run, the epoch or
+        the split has no predictions.
         """
         name = self.run_name(run)
         path = self._split_path(schema.CONFUSIONS, name, epoch, split, step)
@@ -417,8 +420,11 @@ class Results:
         run: str | None = None,
         step: int | None = None,
     ) -> pd.DataFrame:
-        """Return the samples of a split with target, prediction (class indices) and
-        score; parameters and errors as in `csm`.
+        """Return the samples of a split, one row each, with target, prediction (class
+        indices from 0) and score, if it is known.
+
+        The parameters are those of `csm`. Raise `UsageError` if the run, the epoch or
+        the split has no predictions.
         """
         path = self._split_path(
             schema.PREDICTIONS, self.run_name(run), epoch, split, step
@@ -452,11 +458,11 @@ class Results:
         reference: str | None = None,
         rows: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
-        """Return the SoCSM ``(C, C)``: class indices of each row by decreasing
-        similarity, the class itself first.
+        """Return the SoCSM ``(C, C)`` int64 (arXiv 2505.21338): class indices of each
+        row by decreasing similarity, the class itself first.
 
-        Ties keep the order of the class index. Parameters and errors are those of
-        `csm`.
+        Ties keep the order of the class index. The parameters are those of `csm`, and
+        so are the errors (`UsageError`).
         """
         matrix = self.csm(kind, epoch, split, run, step, reference, rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
@@ -486,14 +492,16 @@ class Results:
             return str(name)
         if name is None and len(names) == 1:
             return names[0]
-        listed = f"{self.path} holds {', '.join(names) or 'none'}"
+        listed = f"{self.path} has {count(len(names), 'run')}"
+        if names:
+            listed += f": {', '.join(names)}"
         if name is None:
             hint = "run dsi analyze first"
             if names:
-                hint = f"add --run {names[0]}, or another one (in Python run=)"
+                hint = f"add --run {names[0]}, or another of them"
             raise UsageError(listed, hint=hint, code="ambiguous-run", runs=names)
         raise UsageError(
-            f"no run {name!r}: {listed}{suggestion(name, names)}",
+            f"no run {name!r}: {listed}",
             code="unknown-run",
             run=name,
         )

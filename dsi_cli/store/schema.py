@@ -430,7 +430,9 @@ TYPICALITY_HISTOGRAM = Table(
     Column("samples", INTEGER, "samples in the bin"),
 )
 EXTRA_CURVES = Table(
-    "extra_curves.parquet", "one point of a curve that the paper lacks", CURVES.columns
+    "extra_curves.parquet",
+    "one point of a curve beyond those of the paper",
+    CURVES.columns,
 )
 ALIGNMENT_BY_CLASS = Table(
     "alignment_by_class.parquet", "one class, or one group of classes"

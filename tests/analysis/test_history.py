@@ -58,6 +58,12 @@ def test_history_names_the_checkpoint_whose_angle_to_the_last_head_rises(history
     assert found == {"angle-rises": fields}
 
 
+def test_history_names_the_checkpoint_whose_angle_is_too_small(history):
+    (one,) = history([0.1, 0.9, 0.3, 0.5, 0.8, 1.0])["angle-rises"]["checkpoints"]
+    assert one.startswith("epoch_2.pt (")
+    assert "° before " in one
+
+
 def test_history_reads_a_head_again_that_is_not_in_memory(history, tmp_path):
     expected = history([0.1, 0.6, 0.3, 0.8, 1.0])
     (run,), _ = scan_resolved(find_runs([tmp_path]), HeadOptions(), None)

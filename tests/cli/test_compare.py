@@ -84,16 +84,18 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
         assert shown.split()[1:7] == ["8", "0-2", *best.split()]
         at = row["aligned_at"]
         assert shown.endswith("-" if at is None else f"at epoch {at}")
-    unlike = ", ".join(equal.classes["name"].head(5))
-    assert f"Seen most differently: {unlike}" in lines
+    unlike = ", ".join(
+        f"{row['name']} {row['likeness']:.2f}" for row in records(equal.classes.head(5))
+    )
+    assert f"Classes whose similarities correlate least: {unlike}" in lines
     assert ended.err == "".join(f"note: {note}\n" for note in found.notes)
     assert dsi("compare", two, "--quiet").err == ""
 
 
 def test_compare_names_the_measure_that_was_chosen(two, dsi):
     between = (
-        r"\nCosine SAI \(excess\) of the networks with each other \([^)]*\), by epoch:"
-        r" -?\d\.\d+ at 2 \(z = -?\d+\)\n"
+        r"\nCosine SAI \(excess\) of the networks with each other at 2 \(epoch\):"
+        r" -?\d\.\d+ \(0 is chance, z = -?\d+\)\n"
     )
     assert re.search(between, dsi("compare", two, "--measure", "cosine").out)
 

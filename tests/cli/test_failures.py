@@ -437,5 +437,5 @@ def test_names_with_control_characters_are_printed_escaped(dsi, make_run, tmp_pa
         assert not {"\x1b", "\u202e"} & set(ended.out + ended.err)
     ended = dsi("export", out, "--run", "x")
     assert ended.code == 2
-    assert f"no run 'x': {tmp_path}/out\\udcff {shown} holds {shown}" in ended.err
+    assert f"no run 'x': {tmp_path}/out\\udcff {shown} has 1 run: {shown}" in ended.err
     assert dsi("export", out, "--run", name).code == 0

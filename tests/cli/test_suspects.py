@@ -57,6 +57,8 @@ def test_suspects_fail_on_a_kind_gives_exit_code_6(out, dsi, kinds, code):
 def test_suspects_kind_shows_only_this_kind(out, dsi):
     shown = json.loads(dsi("suspects", out, "--kind", "dead-class", "--json").out)
     assert [row["kind"] for row in shown] == ["dead-class"]
+    none = dsi("suspects", out, "--kind", "shortcut").out
+    assert none == "No suspect of this kind. 2 suspects of other kinds not shown.\n"
 
 
 def test_suspects_of_clean_results_says_so(out, dsi, tmp_path):
@@ -65,7 +67,7 @@ def test_suspects_of_clean_results_says_so(out, dsi, tmp_path):
     write_suspects(clean, [])
     ended = dsi("suspects", clean, "--fail-on", "duplicate")
     assert ended.code == 0
-    assert ended.out == "no suspects at a false discovery rate of 10 %\n"
+    assert ended.out == "No suspects at a false discovery rate of 10 %.\n"
     assert json.loads(dsi("suspects", clean, "--json").out) == []
 
 

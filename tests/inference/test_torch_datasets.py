@@ -405,7 +405,7 @@ def test_open_custom_of_the_data_set_in_the_docs_reads_parquet_files(
     tmp_path, monkeypatch
 ):
     datasets = pytest.importorskip("datasets")
-    page = Path(__file__).resolve().parents[2] / "docs/howto/testset.md"
+    page = Path(__file__).resolve().parents[2] / "docs/howto/predictions.md"
     code = next(
         block
         for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)

@@ -12,9 +12,19 @@ import pytest
 from helpers.errors import raises
 
 from dsi_cli.analysis.tables.epoch_files import remove_other_files
-from dsi_cli.errors import OutputError
+from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import atomic_write, layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES
+
+
+def test_require_output_of_an_interrupted_analysis_raises_how_to_go_on(tmp_path):
+    with raises("not-an-output", UsageError, path=str(tmp_path)) as plain:
+        layout.require_output(tmp_path)
+    (tmp_path / layout.CACHE).mkdir()
+    with raises("not-an-output", UsageError, path=str(tmp_path)) as interrupted:
+        layout.require_output(tmp_path)
+    assert plain.value.hint != interrupted.value.hint
+    assert f"-o {tmp_path} again" in str(interrupted.value.hint)
 
 
 def test_remove_other_files_keeps_the_files_of_a_run_inside_the_run(tmp_path):

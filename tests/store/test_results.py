@@ -152,7 +152,7 @@ def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
         (
             lambda run: run.epochs("leters"),
             "unknown-run",
-            r"no run 'leters': .* holds animals, letters; try letters",
+            r"no run 'leters': .* has 2 runs: animals, letters",
         ),
         (lambda run: run[0], "unknown-run", "no run 0: "),
         (lambda run: run.csm("ccsm", 1, "test", run="letters"), "unknown-matrix", None),

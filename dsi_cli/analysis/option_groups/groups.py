@@ -307,7 +307,7 @@ class EngineChoice:
     )
     address: str | None = keyword(
         "Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. By default the"
-        " cluster of this process, or RAY_ADDRESS, or else a new one here."
+        " cluster of this process, or RAY_ADDRESS; otherwise dsi starts Ray."
     )
     gpus_per_task: float = keyword(
         "GPUs of a task that runs a model, for example 1 or 0.25.", default=0.0

@@ -396,7 +396,8 @@ def open_source(source: RandomAccessFile) -> CheckpointContent:
     if other is not None:
         raise unread_format(other)
     raise UnreadableError(
-        f"not a container that dsi reads: expected {EXPECTED}", code="unknown-container"
+        f"no checkpoint that dsi reads: expected {EXPECTED}",
+        code="unknown-container",
     )
 
 

@@ -10,7 +10,7 @@ hardly change (mean-field inference). Finally the synsets are assigned in the or
 falling probability, so that two labels share a synset only if no other fits.
 
 `NOUN_WEIGHTS` are few and general: they name no word, synset or list. ``python -m
-benchmarks.sense_weights`` fits them and prints the table; ``docs/senses.md`` gives
+benchmarks.sense_weights`` fits them and prints the table; ``docs/labels.md`` gives
 their accuracy under cross-validation. For lack of verb lists to fit on, verbs use the
 weights of nouns except for a few that were set by hand.
 """
