@@ -39,7 +39,7 @@ This page lists findings of the paper ([arXiv 2505.21338](https://arxiv.org/abs/
 dsi show them: a small CNN (639,180 parameters, SGD) and a tiny ViT (147,876, AdamW), each trained once for 30 epochs on
 CIFAR-100. Another training may differ, and the two also differ in optimiser, learning rate and size.
 
-The [agreement](glossary.md) is Pearson's correlation: 0 is chance, 1 is perfect. Brackets hold 95 % confidence intervals: over
+The [agreement](glossary.md) is Pearson's correlation: 0 is chance, 1 is the same. Brackets hold 95 % confidence intervals: over
 classes for agreement and WSI, over mistakes for IDM. A finding is called shown if these intervals exclude 0 in the stated
 direction.
 """

@@ -30,7 +30,7 @@ SHORT_TITLES = {
     "accuracy": "last accuracy",
 }
 """Titles that leave room for the forest plot in 80 columns."""
-SCALE = "0 is chance, 1 is perfect"
+SCALE = "0 is chance, 1 is the same"
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
 HEAD_WIDTH = 9  # number of characters of a line of a name above a column
 FOREST_HALF = 7  # number of characters of the forest plot on each side of 0
@@ -245,7 +245,7 @@ def _print(
         if changed:
             console.print_sentence(
                 f"{equal.first} and {equal.second}: the conclusion about the agreement"
-                f" depends on measure and correlation; it is another one {changed}"
+                f" depends on measure and correlation; it differs {changed}"
             )
     _print_runs(comparison)
     _print_reliability(comparison)

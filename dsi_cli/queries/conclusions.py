@@ -79,7 +79,7 @@ def robustness_sentence(tables: Sequence[Sequence[Row]]) -> str | None:
         f"the conclusion about the agreement depends on measure and correlation{runs}"
     )
     choices = changed_choices(in_all)
-    return f"{text}: it is another one {choices}" if choices else text
+    return f"{text}: it differs {choices}" if choices else text
 
 
 def partition_sentence(parts: Sequence[Row]) -> str | None:

@@ -168,7 +168,7 @@ _ENTRIES = (
             "group_agreement",
             of="{own},scsm",
             variant=pairs,
-            axis="0 is chance, 1 is perfect",
+            axis="0 is chance, 1 is the same",
             range="−1 to 1",
             chance=RELABELLED,
             better="higher",
@@ -189,7 +189,7 @@ _ENTRIES = (
         "corrected_agreement",
         "Agreement corrected for seeds",
         "corrected_agreement",
-        axis="0 is chance, 1 is perfect",
+        axis="0 is chance, 1 is the same",
         chance="0",
         better="higher",
         question=QUESTIONS[0],
@@ -539,7 +539,7 @@ class PanelSpec(NamedTuple):
 _SHARED_PANELS = {
     "group_agreement": (
         "Agreement within and between groups",
-        "0 is chance, 1 is perfect",
+        "0 is chance, 1 is the same",
     ),
     "excess": ("Alignment above chance", "SAI excess: 0 chance, 1 perfect"),
     SAI: ("Similarity alignment index", "SAI ({measure})"),

@@ -162,7 +162,7 @@ CURVES = Table("curves.parquet", "one point of a curve").with_columns(
         FLOAT,
         "standard deviations above the chance level; positive if more similar",
     ),
-    Column("excess", FLOAT, "0 is chance, 1 is perfect"),
+    Column("excess", FLOAT, "0 is chance, 1 is the same"),
     Column("ceiling", FLOAT, "the best value that could be reached"),
     Column("p_value", FLOAT, "share of relabellings that are at least as similar"),
     *_pair(
@@ -251,7 +251,7 @@ PHASES = Table(
 ROBUSTNESS = Table(
     "robustness.parquet",
     "the agreement of a run at its last epoch by one choice of measure, pairs of"
-    " classes and correlation; the first row of a run is the main choice",
+    " classes and correlation. The first row of a run is the main choice",
 ).with_columns(
     _RUN,
     Column("epoch", INTEGER, "epoch of the matrix"),
