@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.rows import write
 from dsi_cli import analyze, read_head, wordnet_csm
+from dsi_cli.cli.compare import SHORT_TITLES
 from dsi_cli.metrics import jackknife, p_values, permutation_null
 from dsi_cli.metrics.alignment import MatrixPair, alignments
 from dsi_cli.metrics.differences import mean_difference
@@ -31,7 +32,6 @@ from dsi_cli.metrics.phases import Phases, phases
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.queries.comparison.compare import MEASURES
 from dsi_cli.queries.comparison.criteria import (
-    SHORT_TITLES,
     RunAtEpoch,
     main_criteria,
     stored_value,
@@ -285,7 +285,7 @@ def _differing(
         rows = at_equal_accuracy(*pair, MEASURES, 0.01, "test").main_rows
         found.append({row["quantity"]: bool(row["excludes_zero"]) for row in rows})
     shares = {
-        SHORT_TITLES[name]: float(np.mean([one[name] for one in found]))
+        SHORT_TITLES.get(name, name): float(np.mean([one[name] for one in found]))
         for name in found[0]
     }
     shares["any"] = float(np.mean([any(one.values()) for one in found]))
@@ -336,7 +336,7 @@ def _within_dots(trainings: dict[str, list[ComparedRun]]) -> Row:
                 for of_network in drawn
                 for a, b in combinations(of_network[3:], 2)
             ]
-        shares.append(f"{SHORT_TITLES[quantity.name]} {100 * np.mean(holds):.0f} %")
+        shares.append(f"{SHORT_TITLES.get(quantity.name, quantity.title)} {100 * np.mean(holds):.0f} %")
     names = " and ".join(trainings)
     return (
         f"pairs of seeds within the dots that three other seeds of {names} give",

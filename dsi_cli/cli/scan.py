@@ -51,7 +51,6 @@ STATUSES = ("ok", "skipped", "pending", "failed")
 NOT_PRINTED = (
     "modified_ns",
     "counts_from",
-    "entry",
     "network",
     "is_confirmed",
     "fold",

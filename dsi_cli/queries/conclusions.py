@@ -40,7 +40,7 @@ def changed_choices(rows: Iterable[Row]) -> str:
 
     >>> row = {"measure": "wup", "pairs": "between groups", "differs": True}
     >>> changed_choices([row, row | {"measure": "lin"}])
-    'between groups by wup and lin'
+    'between groups by any measure'
     """
     changed: dict[str, dict[str, None]] = {}
     known = set()

@@ -538,10 +538,10 @@ class PanelSpec(NamedTuple):
 
 _SHARED_PANELS = {
     "group_agreement": (
-        "Agreement within and between groups",
+        "Within and between groups",
         "0 is chance, 1 is the same",
     ),
-    "excess": ("Alignment above chance", "SAI excess: 0 chance, 1 perfect"),
+    "excess": ("Alignment above chance", "SAI excess: 0 is chance, 1 is the same"),
     SAI: ("Similarity alignment index", "SAI ({measure})"),
     WSI: ("Weights similarity index", "WSI: cosine similarity"),
     IDM: ("How near predictions fall to the truth", "IDM of all predictions"),

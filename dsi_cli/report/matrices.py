@@ -30,6 +30,7 @@ MAX_EPOCHS = 20
 # the titles of the matrices on the page, which has their abbreviations in brackets
 TITLES = {
     "ncsm": "Network’s similarity",
+    "ncsm_centred": "Network’s similarity, centred",
     "tncsm": "Network’s similarity by class means",
     "ccsm": "Mistakes’ similarity",
 }

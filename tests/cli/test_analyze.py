@@ -89,7 +89,7 @@ def test_analyze_checkpoints_without_a_model_name_ask_for_model(own_run, evaluat
     refused(
         evaluate(own_run.folder),
         r"^the checkpoints of run 'own' do not name their model; add --model with"
-        r" timm:NAME, .* or module:FUNCTION$",
+        r" timm:NAME, .* or file\.py:FUNCTION$",
     )
 
 

@@ -37,8 +37,11 @@ def group_rows(matrices: Sequence[EpochMatrix], plan: RowsPlan) -> list[Row]:
     """Return the agreement with the main reference over the pairs of classes within the
     coarse groups of the hierarchy, and over the pairs between them.
     """
-    network, reference = network_matrix(matrices), plan.references[0]
-    if network is None or reference.reason_missing is not None:
+    network = network_matrix(matrices)
+    if network is None or not plan.references:
+        return []
+    reference = plan.references[0]
+    if reference.reason_missing is not None:
         return []
     groups = plan.labels.coarse_groups
     rows: list[Row] = []
