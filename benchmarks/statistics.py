@@ -336,7 +336,9 @@ def _within_dots(trainings: dict[str, list[ComparedRun]]) -> Row:
                 for of_network in drawn
                 for a, b in combinations(of_network[3:], 2)
             ]
-        shares.append(f"{SHORT_TITLES.get(quantity.name, quantity.title)} {100 * np.mean(holds):.0f} %")
+        shares.append(
+            f"{SHORT_TITLES.get(quantity.name, quantity.title)} {100 * np.mean(holds):.0f} %"
+        )
     names = " and ".join(trainings)
     return (
         f"pairs of seeds within the dots that three other seeds of {names} give",

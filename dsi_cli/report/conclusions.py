@@ -39,7 +39,7 @@ def conclusions(results: Results, seeds: SeedReliability) -> dict[str, Any]:
         clusters = layout.curve_options(results.path, run).get("clusters")
         part = {
             "name": run,
-            "epoch": rows[0]["epoch"] if rows else None,
+            "epoch": rows[0]["epoch"] if rows and results.has_epochs(run) else None,
             "choices": choice_table(rows, "agreement"),
             "changed": robustness_sentence([rows]),
             "parts": parts,

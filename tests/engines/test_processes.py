@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from helpers.outputs import contents, heads, save_head
@@ -17,17 +18,26 @@ from dsi_cli.errors import EngineError, UsageError
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no safe fork")
 
 
-def no_process_is_left():
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
-    return True
+def child_processes() -> set[str]:
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {child for task in tasks for child in task.read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left(monkeypatch):
+    """Other tests of this process may have imported the kernel of notebooks, and may
+    have processes of their own.
+    """
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    before = child_processes()
+    yield
+    assert child_processes() <= before
 
 
 def test_map_in_order_of_many_jobs_uses_processes_and_keeps_the_order():
     done = list(map_in_order(lambda job: (job, os.getpid()), range(MIN_JOBS + 1), 2))
     assert [job for job, _ in done] == list(range(MIN_JOBS + 1))
     assert len({process for _, process in done} - {os.getpid()}) == 2
-    assert no_process_is_left()
 
 
 @pytest.mark.parametrize(
@@ -65,20 +75,17 @@ def test_map_in_order_raises_the_error_of_a_job_whole():
     with pytest.raises(UsageError, match=r"^job 3") as caught:
         next(results)
     assert caught.value.code == "the-code"
-    assert no_process_is_left()
 
 
 def test_map_in_order_of_a_result_that_cannot_be_sent_raises():
     with pytest.raises(Exception, match="lambda"):
         list(map_in_order(lambda _: lambda: None, range(MIN_JOBS), 2))
-    assert no_process_is_left()
 
 
 def test_map_in_order_left_early_ends_the_processes():
     results = map_in_order(lambda _: bytes(10**6), range(1000), 2)
     next(results)
     results.close()
-    assert no_process_is_left()
 
 
 def test_map_in_order_of_a_killed_process_raises_engine_error():
@@ -89,7 +96,6 @@ def test_map_in_order_of_a_killed_process_raises_engine_error():
 
     with pytest.raises(EngineError, match="ran out of memory"):
         list(map_in_order(killed, range(MIN_JOBS), 2))
-    assert no_process_is_left()
 
 
 def test_analyze_in_processes_gives_the_tables_of_threads(tmp_path, monkeypatch):

@@ -25,7 +25,6 @@ from dsi_cli.checkpoints.checkpoint_reader import StateDict
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference.models import ModelSpec, build_model, load_weights
 from dsi_cli.inference.preprocess import Preprocessing
-from dsi_cli.store.results import Results
 
 NAMED = """
 from torch import nn
