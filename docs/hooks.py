@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
 import re
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from mkdocs.structure.files import File, Files
 import dsi_cli
 from dsi_cli import callbacks
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # TensorFlow may not be installed
 HERE = Path(__file__).resolve().parent
 REPORT = "demo/report.html"
 PICTURE = re.compile(r'<img [^>]*src="(?P<src>[^"]+\.png)"[^>]*>')
