@@ -31,7 +31,7 @@ def test_robustness_sentence_counts_runs_and_names_common_choices():
     second = table(("wup", "all"))
     text = robustness_sentence([first, second, table(), []])
     assert "in 2 of 3 runs" in text
-    assert text.endswith("another one over all pairs by wup")
+    assert text.endswith("it differs over all pairs by wup")
     assert robustness_sentence([table(), []]) is None
 
 
