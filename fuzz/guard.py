@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Any
 
+from dsi_cli import plugins
 from fuzz.inputs import Input
 from fuzz.readers import Reader
 
@@ -213,6 +214,7 @@ class Guard:
         os.chdir(self._work)
         for name in PRELOADED:
             importlib.import_module(name)
+        plugins.load(plugins.FORMATS)  # they are the user's choice, not a file's
         self._memory = _Memory()
         self._watch = _Watch(folder=f"{self._inputs}{os.sep}")
         signal.signal(signal.SIGALRM, _overdue)
