@@ -388,7 +388,7 @@ def _read_checkpoints(
     # Find the labels, and read the heads that are not in memory.
     file_of = {file.display_path: file for file in part.training.checkpoints}
     label_list, _ = class_labels.find_labels(
-        part.training, listed, [file_of[chosen.path]], chosen.classes, part.names
+        part.training, listed, [file_of[chosen.path]], chosen.classes
     )
     check_class_count(replace(part, given=listed), choice)
     known = class_labels.without_labels(chosen.classes or 0)

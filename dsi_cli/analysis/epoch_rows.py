@@ -159,8 +159,8 @@ def matrix_table(kind: str, matrix: NDArray[np.float32]) -> pa.Table:
 def _vast_matrix(
     weight: NDArray[np.float32], kind: str, plan: RowsPlan
 ) -> tuple[EpochMatrix, pa.Table]:
-    """Return a matrix whose rows are made on demand, of the classes that all heads of
-    the run have, and the nearest classes as rows of the neighbors table.
+    """Return a matrix whose rows are made on demand, and the nearest classes as rows of
+    the neighbors table.
     """
     rows = Cosines.of(weight, centred=kind == "ncsm_centred")
     quantiles = plan.options.quantiles
@@ -175,9 +175,6 @@ def _vast_matrix(
     }
     size = nearest.neighbor.size
     table = parquet.from_columns(NEIGHBORS, size, {"kind": kind}, varying)
-    classes = np.arange(plan.classes)
-    if len(classes) < len(weight):
-        rows = rows.take(classes)
-        statistics = block_statistics(rows, plan.walk, quantiles)
     statistics = replace(statistics, nearest=None)
+    classes = np.arange(len(weight))
     return EpochMatrix(kind, rows, classes, statistics=statistics), table

@@ -71,10 +71,9 @@ def _angles_to_last(
         return found
     for record in earlier:
         weight = weight_of(record)
-        if weight is None or weight.shape[1:] != last_weight.shape[1:]:
+        if weight is None:
             continue
-        common = min(len(weight), len(last_weight))
-        by_class = angles(weight[:common], last_weight[:common])
+        by_class = angles(weight, last_weight)
         if np.isfinite(by_class).any():
             found.append((record, float(np.nanmean(by_class))))
     return found

@@ -128,22 +128,26 @@ class Plan:
             self.sources,
             self.options,
             layout.temporary_folder(self.out),
-            classes=run.common_classes,
             shaping=self.curve_options,
             clusters=self.clusters.get(run.name),
             chosen=self.chosen.get(run.name),
         )
 
     def head_of(self, record: Record) -> HeadParameters | None:
-        """Return the head of a checkpoint, or the text embeddings that serve as one."""
+        """Return the head of a checkpoint, or the text embeddings that serve as one.
+
+        A head that grows is cut to the classes that all checkpoints of its run have.
+        """
         if record.head is None:
             return self.evaluations.text_head(record)
-        return self.heads.get(record.path)
+        head = self.heads.get(record.path)
+        return None if head is None else head.of_first(self.labels[record.run].classes)
 
     def head_key(self, record: Record) -> str | None:
         """Return the key of the head of a checkpoint; None if it has none."""
         if record.head is not None:
-            return key_of("head", record.path, record.version, record.classes)
+            classes = self.labels[record.run].classes
+            return key_of("head", record.path, record.version, classes)
         if self.evaluations.text_head(record) is None:
             return None
         return key_of("text", self.evaluations.keys(record))
@@ -194,12 +198,11 @@ class Plan:
             if run.given is None:
                 settings.pop("labels", None)
                 settings.pop("mapping", None)
-        label_list = self.labels[run.name].label_list
         return PlannedRun(
             folder=printable(str(run.training.folder)),
             shaping=self.options.shaping_matrices,
             names=None if has_heads else run.names,
-            labels_id=None if label_list is None else label_list.id,
+            labels_id=None if run.label_list is None else run.label_list.id,
             settings=settings,
             checkpoints=tuple(checkpoints),
             noticed=self.evaluations.noticed[run.name],
@@ -412,8 +415,8 @@ def _find_labels(
     inputs: Inputs,
     previous: Mapping[str, PlannedRun],
 ) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[Fact]]:
-    """Return the runs with class names, the labels of each run, resolved in WordNet or
-    the taxonomy, and what was noticed.
+    """Return the runs with their label lists, the labels of the classes that all
+    checkpoints of a run have, resolved in WordNet or the taxonomy, and what was noticed.
     """
     named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}
@@ -423,12 +426,12 @@ def _find_labels(
         run, labels, of_run = _labels_of_run(out, run, inputs, earlier_id)
         facts += about_run(run.name, [*of_run, *_facts_of_run(run, labels)])
         if labels is None:
-            named_runs.append(replace(run, names=None))
+            named_runs.append(run)
             labels_of_run[run.name] = class_labels.without_labels(
-                run.classes or 0, inputs.wordnet, inputs.taxonomy
+                run.common_classes or 0, inputs.wordnet, inputs.taxonomy
             )
             continue
-        named_runs.append(replace(run, names=labels.names))
+        named_runs.append(replace(run, label_list=labels))
         if run.given is not None:
             check_class_count(run, options.choice)
         # A mapping belongs to the labels that the user gave, if there are any.
@@ -436,6 +439,8 @@ def _find_labels(
         choices = class_labels.read_choices(
             options.mapping if is_mapped else None, labels, inputs.wordnet
         )
+        if run.common_classes != run.classes:
+            labels = labels.of_first(run.common_classes)
         labels_of_run[run.name] = class_labels.resolve_labels(
             labels, choices, inputs.wordnet, inputs.taxonomy
         )
@@ -473,7 +478,7 @@ def _labels_of_run(
         own, _ = class_labels.find_labels(run.training, None, files, run.classes)
         if own is None and len(inputs.labels.names) == run.classes:
             run = replace(run, given=inputs.labels)
-    names = run.names
+    names = run.names_from_data
     if inputs.data is not None and inputs.data.names:
         names = inputs.data.names
     # A later call opens no checkpoint that an earlier one has read, and takes from the

@@ -37,7 +37,6 @@ class RowsPlan:
     # the reference matrices of the run, the main one first
     references: Sequence[EpochMatrix]
     options: Options
-    classes: int  # the number of compared classes: those that all heads of the run have
     walk: BlockWalk  # the iteration over blocks of rows
     threads: int  # the number of checkpoints that are compared at the same time
     scratch: (
@@ -46,7 +45,7 @@ class RowsPlan:
     shaping: Mapping[str, Any]  # the options that affect rows
     # the cluster of each class ``(C,)``, for intervals over clusters
     clusters: NDArray[np.intp] | None = None
-    # the indices of the compared classes; all that all heads have if None
+    # the indices of the classes of --classes; all if None
     chosen: NDArray[np.intp] | None = None
 
     @classmethod
@@ -57,15 +56,11 @@ class RowsPlan:
         options: Options,
         scratch: Path,
         *,
-        classes: int | None = None,
         shaping: Mapping[str, Any] | None = None,
         clusters: NDArray[np.intp] | None = None,
         chosen: NDArray[np.intp] | None = None,
     ) -> RowsPlan:
-        """Return the plan of a run with these labels.
-
-        If the head grows, `classes` is the number of classes that all heads have.
-        """
+        """Return the plan of a run with these labels."""
         walk, threads = walk_and_threads(labels.classes, options)
         is_vast = labels.classes > similarity.MAX_DENSE_CLASSES
         matrices = [source.for_labels(labels, by_rows=is_vast) for source in sources]
@@ -73,7 +68,6 @@ class RowsPlan:
             labels=labels,
             references=tuple(matrices),
             options=options,
-            classes=labels.classes if classes is None else classes,
             walk=walk,
             threads=threads,
             scratch=scratch,
@@ -84,9 +78,8 @@ class RowsPlan:
 
     @property
     def compared(self) -> NDArray[np.intp]:
-        """The indices of the compared classes, which all heads of the run have."""
-        classes = np.arange(self.classes)
-        return classes if self.chosen is None else np.intersect1d(classes, self.chosen)
+        """The indices of the compared classes."""
+        return np.arange(self.labels.classes) if self.chosen is None else self.chosen
 
     @property
     def is_vast(self) -> bool:
@@ -104,15 +97,13 @@ class RowsPlan:
         """Return the key of the rows of a checkpoint, whose evaluations are given by
         split.
         """
-        weights = record.fingerprint, record.classes
         return key_of(
             "rows",
-            weights,
+            record.fingerprint,
             evaluations,
             self.labels.semantics_id,
             self.labels.classes,
             self.shaping,
-            self.classes,
             None if self.clusters is None else self.clusters.tolist(),
             None if self.chosen is None else self.chosen.tolist(),
         )

@@ -106,19 +106,18 @@ def scan_paths(
 def head_reader(
     run: RunCheckpoints, heads: Heads, choice: HeadOptions
 ) -> Callable[[Record], NDArray[np.float32] | None]:
-    """Return the function from a record to its head; one that is not in memory is read
-    again.
+    """Return the function from a record to the weight of the classes that all heads of
+    the run have; a head that is not in memory is read again.
     """
     files = {file.display_path: file for file in run.training.checkpoints}
 
     def weight_of(record: Record) -> NDArray[np.float32] | None:
         head = heads.get(record.path)
-        if head is not None:
-            return head.weight
+        weight = None if head is None else head.weight
         file = files.get(record.path)
-        if file is None:
-            return None
-        return scan_checkpoint(file, choice, record.classes).weight
+        if weight is None and file is not None:
+            weight = scan_checkpoint(file, choice, record.classes).weight
+        return None if weight is None else weight[: run.common_classes]
 
     return weight_of
 

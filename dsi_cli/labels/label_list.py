@@ -81,6 +81,16 @@ class LabelList:
         content = json.dumps([self.names, self.wnids]).encode("ascii")
         return hashlib.sha256(content).hexdigest()[:12]
 
+    def of_first(self, classes: int | None) -> LabelList:
+        """Return the labels of the first classes, which are no preset."""
+        return LabelList(
+            self.names[:classes],
+            self.wnids and self.wnids[:classes],
+            self.source,
+            superclasses=self.superclasses and self.superclasses[:classes],
+            path=self.path,
+        )
+
     @property
     def duplicates(self) -> tuple[str, ...]:
         """The names of several classes, in order and without repeats.

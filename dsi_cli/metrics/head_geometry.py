@@ -322,24 +322,17 @@ def angles(
 
 
 def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
-    """Return the same as `angles` for rows that are of length 1 already, or zero."""
+    """Return the same as `angles` for rows that are of length 1 already, or zero; NaN
+    for heads of different shapes.
+    """
+    if first.shape != second.shape:
+        return np.full(len(first), np.nan)
     difference = row_lengths(first - second)
     # The squares of the lengths of difference and sum are 4 together.
     total = np.sqrt(np.maximum(4 - difference * difference, 0.0))
     result: Float64s = np.degrees(2 * np.arctan2(difference, total))
     result[~(first.any(axis=1) & second.any(axis=1))] = np.nan
     return result
-
-
-def angles_of_common_classes(first: Float64s, second: Float64s) -> Float64s:
-    """Return the result of `angles_of_units` for the first classes of two heads ``(C,)``;
-    NaN for classes that the second head lacks, or if it has another width.
-    """
-    drift = np.full(len(first), np.nan)
-    if first.shape[1] == second.shape[1]:
-        common = min(len(first), len(second))
-        drift[:common] = angles_of_units(first[:common], second[:common])
-    return drift
 
 
 def row_lengths(rows: Float64s) -> Float64s:

@@ -24,7 +24,8 @@ class EvaluationResult:
 
     counts: Any = None
     """``(C, C)`` int64 confusion counts: rows are the truth, columns the prediction;
-    sparse for many classes.
+    sparse for many classes. If the head grows, one more column counts the predictions
+    of classes that not all heads have.
     """
     targets: NDArray[np.integer[Any]] | None = None
     """``(N,)``, the true class of each sample, in the order of the data like
@@ -72,3 +73,13 @@ class EvaluationResult:
     """
     # ``(C,)``, the number of samples of each class in ``equal_tncsm``
     equal_samples: NDArray[np.int64] | None = None
+
+    def of_first(self, classes: int) -> EvaluationResult:
+        """Return the counts of the samples of the first classes, with one more column
+        for all predictions of other classes; nothing else is kept.
+        """
+        counts = self.counts[:classes]
+        if not isinstance(counts, np.ndarray):
+            counts = counts.toarray()
+        others = counts[:, classes:].sum(axis=1)
+        return EvaluationResult(np.column_stack([counts[:, :classes], others]))

@@ -232,7 +232,7 @@ def angle_last(
     """
     import pandas as pd
 
-    from dsi_cli.metrics.head_geometry import angles_of_common_classes
+    from dsi_cli.metrics.head_geometry import angles_of_units
     from dsi_cli.similarity import as_rows, unit_rows
     from dsi_cli.store import layout, parquet
 
@@ -243,6 +243,6 @@ def angle_last(
     known = [int(epoch) for epoch in by_class(results, run, "norm").columns]
     columns = {}
     for epoch in known if epochs is None else epochs:
-        angles = angles_of_common_classes(unit(epoch), unit(known[-1]))
+        angles = angles_of_units(unit(epoch), unit(known[-1]))
         columns[epoch] = pd.Series(angles)
     return pd.DataFrame(columns).rename_axis("class_index").rename_axis("epoch", axis=1)

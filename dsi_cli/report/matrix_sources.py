@@ -99,8 +99,7 @@ def _cached_reader(
     def read(epoch: int) -> Matrix:
         # `Results.csm` takes twice as long, because it makes a table with the names of
         # the classes.
-        matrix = parquet.read_matrix(_path(out, frames, epoch))
-        return parquet.padded(matrix, classes)
+        return parquet.read_matrix(_path(out, frames, epoch))
 
     return read
 

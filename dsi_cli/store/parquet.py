@@ -164,13 +164,6 @@ def read_weight(path: Path) -> NDArray[np.float32]:
     return to_rows(read(path, columns=("class_index", "weight")), "weight")
 
 
-def padded(matrix: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
-    """Return a matrix ``(classes, classes)`` with NaN for the classes that a head did
-    not have yet when it grew.
-    """
-    return np.pad(matrix, (0, max(classes - len(matrix), 0)), constant_values=np.nan)
-
-
 def by_class(table: pa.Table) -> pa.Table:
     """Return a table in order of ``class_index``, which a table that dsi wrote has
     already.

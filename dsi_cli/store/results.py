@@ -288,9 +288,8 @@ class Results:
 
         Notes
         -----
-        If the head grows, classes that it does not have yet are NaN. Above 4,096
-        classes the matrix is not stored. dsi then computes a part of it from the
-        classifier in ``heads/``.
+        Above 4,096 classes the matrix is not stored. dsi then computes a part of it
+        from the classifier in ``heads/``.
         """
         name = self.run_name(run)
         matrix = _matrix_id(kind, split)
@@ -305,8 +304,7 @@ class Results:
         for candidate in _with_default_split(matrix):
             path = layout.csm_path(self.path, name, *candidate, epoch, step)
             if path.is_file():
-                values = parquet.padded(parquet.read_matrix(path), len(labels))
-                return _named_part(values, labels, selected)
+                return _named_part(parquet.read_matrix(path), labels, selected)
 
         # A part of a large matrix is computed from the stored head.
         head = layout.head_path(self.path, name, epoch, step)

@@ -1,5 +1,5 @@
-"""A class-incremental run, whose head grows, is one run: its matrices, curves, labels,
-tables, figures and report.
+"""A class-incremental run, whose head grows, is one run of the classes that all its
+heads have: its matrices, curves, labels, tables, figures and report.
 """
 
 import shutil
@@ -20,8 +20,7 @@ from dsi_cli.analysis.report_file import write_report
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import save
 from dsi_cli.figures.catalogue import FigureOptions
-from dsi_cli.queries.neighbors import neighbor_history
-from dsi_cli.similarity import weight_similarity
+from dsi_cli.similarity import centred_weight_similarity, weight_similarity
 
 QUICK = Options(draws=0, permutations=0)
 WIDTHS = (4, 4, 6, 9)
@@ -68,40 +67,36 @@ def grown(tmp_path_factory):
     return folder, weights, analyze([folder / "run"], folder / "out", options)
 
 
-def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(grown):
+def test_analyze_growing_head_is_one_run_of_the_classes_that_all_heads_have(grown):
     folder, weights, summary = grown
     assert noticed(summary)["head-grows"] == {"common": 4, "classes": 9}
     results = dsi_cli.open_results(folder / "out")
     assert results.names == ["run"]
     assert results.checkpoints["classes"].tolist() == list(WIDTHS)
-    assert results.classes["name"].tolist() == list(NAMES)
+    assert results.classes["name"].tolist() == list(NAMES[:4])
     curves = results.curves[
         results.curves["metric"].isin(["wsi", "mean_row", "effective_rank"])
     ]
     assert curves["classes_used"].eq(4).all()
     assert results.curves.query("metric == 'sai'")["classes_used"].max() <= 4
     for epoch, weight in enumerate(weights):
-        whole = results.csm("ncsm", epoch).to_numpy()
+        first = weight.numpy()[:4]
+        ncsm = weight_similarity(first)
+        assert_array_equal(results.csm("ncsm", epoch), ncsm)
         assert_array_equal(
-            whole[: len(weight), : len(weight)], weight_similarity(weight.numpy())
+            results.csm("ncsm_centred", epoch), centred_weight_similarity(first)
         )
-        assert np.isnan(whole[len(weight) :]).all()
-        assert_array_equal(
-            np.isnan(results.csm("ncsm_centred", epoch)), np.isnan(whole)
-        )
-        stored = weight_similarity(weight.numpy())[:4, :4]
         mean = curves.query(
             "metric == 'wsi' and variant == 'mean' and epoch == @epoch"
         )["value"]
         assert mean.tolist() == pytest.approx(
-            [stored[np.triu_indices(4, 1)].mean()], abs=1e-6
+            [ncsm[np.triu_indices(4, 1)].mean()], abs=1e-6
         )
-    assert results.geometry.groupby("epoch").size().tolist() == list(WIDTHS)
+    assert results.geometry.groupby("epoch").size().tolist() == [4] * 4
     assert results.spectrum.groupby("epoch").size().tolist() == [3] * 4
     assert results.spectrum["classes_used"].eq(4).all()
-    new = results.geometry.query("epoch == 2 and class_index >= 4")
-    assert new["angle_previous"].isna().all()
-    assert results.angle_last().notna().sum().tolist() == list(WIDTHS)
+    assert results.geometry.query("epoch > 0")["angle_previous"].notna().all()
+    assert results.angle_last().notna().to_numpy().all()
 
 
 def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
@@ -111,11 +106,6 @@ def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
         results, ("heatmaps", "wsi"), FigureOptions(), (), tmp_path / "figures"
     )
     assert {path.stem for path in drawn.files} == {"heatmaps", "wsi"}
-
-
-def test_neighbors_over_epochs_have_no_rank_before_their_class(grown):
-    history = neighbor_history(dsi_cli.open_results(grown[0] / "out"), "cat", most=8)
-    assert history.set_index("name")["places"]["wolf"][:3] == [None] * 3
 
 
 def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path):
@@ -161,9 +151,9 @@ def test_analyze_earlier_narrow_checkpoint_changes_the_classes_of_all_curves(tmp
     assert_same_output(tmp_path / "out", tmp_path / "at-once")
 
 
-def test_analyze_growing_head_with_predictions_of_the_classes_so_far(tmp_path):
-    """Each epoch has the samples of the classes that its head has. Accuracy is over
-    these, and the IDM over the first classes.
+def test_analyze_growing_head_counts_predictions_of_newer_classes_as_mistakes(tmp_path):
+    """Each epoch has the samples of the classes that its head has. The samples of the
+    first classes count, and the IDM is over their predictions among these classes.
     """
     write_run(tmp_path / "run")
     targets = [np.arange(30) % classes for classes in WIDTHS]
@@ -186,18 +176,37 @@ def test_analyze_growing_head_with_predictions_of_the_classes_so_far(tmp_path):
     analyze([tmp_path / "run"], tmp_path / "out", options)
     results = dsi_cli.open_results(tmp_path / "out")
     for epoch, (truth, predicted) in enumerate(zip(targets, predictions, strict=True)):
-        counts = results.confusion(epoch).to_numpy()
-        assert counts.sum() == 30
-        assert not counts[WIDTHS[epoch] :].any()
+        expected = np.zeros((4, 4), dtype=int)
+        newer = 0
+        hits = {class_index: [] for class_index in range(4)}
+        for target, prediction in zip(truth, predicted, strict=True):
+            if target >= 4:
+                continue
+            hits[target].append(target == prediction)
+            if prediction < 4:
+                expected[target, prediction] += 1
+            else:
+                newer += 1
+        assert (newer > 0) == (WIDTHS[epoch] > 4)
+        assert_array_equal(results.confusion(epoch), expected)
+        ccsm = expected / expected.sum(axis=1, keepdims=True)
+        np.fill_diagonal(ccsm, 1)
+        assert_array_equal(results.csm("ccsm", epoch), ccsm.astype(np.float32))
         rows = results.curves.query("epoch == @epoch").set_index(
             ["metric", "of", "variant"]
         )
-        assert rows.xs("accuracy")["value"].tolist() == [
-            pytest.approx((truth == predicted).mean())
-        ]
-        is_first = (truth < 4) & (predicted < 4)
-        assert rows.loc["idm", "ncsm", "all"]["samples_used"].item() == is_first.sum()
-        assert rows.loc["idm", "ncsm", "all"]["classes_used"].item() == 4
+        every = [hit for of_class in hits.values() for hit in of_class]
+        accuracy = rows.xs("accuracy")
+        assert accuracy["value"].tolist() == [pytest.approx(np.mean(every))]
+        assert accuracy["samples_used"].tolist() == [len(every)]
+        balanced = np.mean([np.mean(of_class) for of_class in hits.values()])
+        balanced_row = rows.xs("balanced_accuracy")
+        assert balanced_row["value"].tolist() == [pytest.approx(balanced)]
+        assert rows.xs("mistakes")["value"].tolist() == [len(every) - sum(every)]
+        idm = rows.loc["idm", "ncsm", "all"]
+        assert idm["samples_used"].item() == len(every) - newer
+        assert idm["classes_used"].item() == 4
+    assert results.classes["samples_test"].tolist() == [4, 4, 4, 3]
 
 
 def test_analyze_growing_head_with_a_model_is_an_error_with_both_numbers(tmp_path):
@@ -253,6 +262,5 @@ def test_analyze_label_file_of_the_last_head_next_to_the_checkpoints_is_used(tmp
     write_run(tmp_path / "run")
     write_labels(tmp_path / "run")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    assert dsi_cli.open_results(tmp_path / "out").classes["name"].tolist() == list(
-        NAMES
-    )
+    classes = dsi_cli.open_results(tmp_path / "out").classes
+    assert classes["name"].tolist() == list(NAMES[:4])

@@ -202,7 +202,7 @@ def scan_run(
         replace(run, checkpoints=tuple(files)),
         tuple(records),
         heads_read=frozenset(heads_read),
-        names=names,
+        names_from_data=names,
     )
 
 
@@ -270,7 +270,7 @@ def split_trainings(
                 run,
                 (*own, *missing),
                 heads_read=read,
-                names=scanned.names,
+                names_from_data=scanned.names_from_data,
                 gone=missing_paths,
             )
         )

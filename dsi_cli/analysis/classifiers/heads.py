@@ -33,6 +33,11 @@ class HeadParameters(NamedTuple):
     # ``(C,)``; None if the head has no bias, or if it is unknown
     bias: NDArray[np.float32] | None = None
 
+    def of_first(self, classes: int) -> HeadParameters:
+        """Return the parameters of the first classes."""
+        bias = None if self.bias is None else self.bias[:classes]
+        return HeadParameters(self.weight[:classes], bias)
+
 
 class Heads:
     """The heads of checkpoints by their path.

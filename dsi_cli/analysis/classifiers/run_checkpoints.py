@@ -39,7 +39,9 @@ class RunCheckpoints:
     ] = ()  # the records with their final epochs and statuses
     # the paths of the checkpoints whose heads were read in this call
     heads_read: frozenset[str] = frozenset()
-    names: tuple[str, ...] | None = None  # the names of the classes, if known
+    # the class names that labelled data gave in an earlier call, if it had no head
+    names_from_data: tuple[str, ...] | None = None
+    label_list: LabelList | None = None  # the labels of its largest head, if known
     gone: frozenset[str] = frozenset()
     """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their
     results.
@@ -70,6 +72,11 @@ class RunCheckpoints:
     def usable(self) -> list[Record]:
         """The checkpoints that are in the results, in the order of their epochs."""
         return deduplication.sort_by_epoch(self.resolved)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The class names of its largest head, if known."""
+        return None if self.label_list is None else self.label_list.names
 
     @property
     def has_epochs(self) -> bool:

@@ -57,30 +57,31 @@ def predictions_for_run(
     predictions: PredictionFile, run: RunCheckpoints, labels: ClassLabels
 ) -> tuple[FilePredictions, list[Fact]]:
     """Return the predictions of one run, and facts about epochs that are not exactly
-    those of the run.
+    those of the run. The predictions have the classes of the largest head.
 
     Raise `UsageError` if the predictions do not fit the classes or the epochs of the
     run. Predictions of one epoch without its number are those of the last epoch.
     """
-    names = labels.label_list.names if labels.label_list is not None else None
+    classes = run.classes or labels.classes
     usable = sorted({record.epoch_number for record in run.usable})
     every = _all_epochs(run)
     if len(every) > 1 and predictions.has_one_epoch(run.name):
         last = predictions.last_epoch(every, usable, run.name)
-        results = predictions.results([last], labels.classes, names, run.name)
+        results = predictions.results([last], classes, run.names, run.name)
         assumed = fact(
             "predictions-without-epoch",
             file=predictions.name,
             of_run=len(every),
             last=every[-1],
         )
-        source = _file_predictions(predictions, run, results, [*results.values()])
+        used = [*results.values()]
+        source = _file_predictions(predictions, run, labels, results, used)
         return source, [assumed]
     first_error: UsageError | None = None
     # The rows of an array belong to all epochs of the run, or else to the usable ones.
     for epochs in filter(None, (every, usable)):
         try:
-            results = predictions.results(epochs, labels.classes, names, run.name)
+            results = predictions.results(epochs, classes, run.names, run.name)
         except UsageError as error:
             if error.code == "shifted-epochs":
                 raise
@@ -92,7 +93,7 @@ def predictions_for_run(
         used = [results[epoch] for epoch in usable if epoch in results]
         if not used:
             continue
-        source = _file_predictions(predictions, run, results, used)
+        source = _file_predictions(predictions, run, labels, results, used)
         if epochs is not every and predictions.is_in_order:
             assumed = fact(
                 "predictions-of-usable-epochs",
@@ -113,6 +114,7 @@ def predictions_for_run(
 def _file_predictions(
     predictions: PredictionFile,
     run: RunCheckpoints,
+    labels: ClassLabels,
     results: dict[int, EvaluationResult],
     used: Sequence[EvaluationResult],
 ) -> FilePredictions:
@@ -134,6 +136,8 @@ def _file_predictions(
             reason = f"{predictions.name} has no predictions for epoch {record.epoch}"
             missing[record.path] = reason
         else:
+            if run.common_classes != run.classes:
+                result = result.of_first(labels.classes)
             of_paths[record.path] = replace(result, description=description)
             digests[record.path] = _digest(result)
     return FilePredictions(predictions.describe(used), of_paths, digests, missing)

@@ -174,6 +174,8 @@ class SplitEvaluations:
         counts = None
         if CONFUSIONS.path in tables:
             counts = parquet.to_counts(tables[CONFUSIONS.path])
+            if info["others"] is not None:
+                counts = np.column_stack([counts, info["others"]])
         elif PREDICTIONS.path in tables:
             samples = tables[PREDICTIONS.path]
             counts = confusion_counts(
@@ -228,9 +230,17 @@ class SplitEvaluations:
         return SavedEvaluation(key_of(source, [needs_templates, samples]), source)
 
 
+def _without_others(counts: Any) -> tuple[Any, list[int] | None]:
+    """Return square counts, and the column of other classes if there is one."""
+    if counts is None or counts.shape[0] == counts.shape[1]:
+        return counts, None
+    return counts[:, :-1], counts[:, -1].tolist()
+
+
 def _entry(result: EvaluationResult) -> Entry:
     """Return a result as an entry of the cache."""
-    counts, ccsm = result.counts, None
+    counts, others = _without_others(result.counts)
+    ccsm = None
     if counts is not None and counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
         ccsm = confusion_similarity(counts)
     entry: Entry = {}
@@ -264,6 +274,7 @@ def _entry(result: EvaluationResult) -> Entry:
         "parts": [part for part in PARTS if part in entry],
         "from": result.description,
         "classes": None if counts is None else counts.shape[0],
+        "others": others,
         "loss": result.loss,
         "top5": result.top5,
         "typicality": list(result.typicality) if has_templates else [],

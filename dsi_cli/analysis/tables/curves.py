@@ -104,7 +104,8 @@ def evaluation_matrices(
             name = f"ccsm-{evaluation.split}"
             samples = evaluation.counts.sum(axis=1)[plan.compared]
             present = plan.compared[samples > 0]
-            split_half = reliability(evaluation.counts, seed=plan.options.seed)
+            square = evaluation.counts[:, : len(evaluation.ccsm)]
+            split_half = reliability(square, seed=plan.options.seed)
             matrices.append(EpochMatrix(name, evaluation.ccsm, present, split_half))
     return matrices
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.classifiers.heads import UNNAMED, HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.head_geometry import (
-    angles_of_common_classes,
+    angles_of_units,
     geometry_and_spectrum,
     random_heads,
     row_lengths,
@@ -147,7 +147,7 @@ def _rows_of_head(
         "centred_norm": row_lengths(centre(weight)),
     }
     if before is not None:
-        drift = angles_of_common_classes(unit, before)
+        drift = angles_of_units(unit, before)
         columns["angle_previous"] = pa.array(drift, from_pandas=True)
     if head.bias is not None:
         columns["bias"] = head.bias.astype(np.float64)
