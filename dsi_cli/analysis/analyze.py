@@ -235,8 +235,12 @@ def write_results(plan: Plan, made: Sequence[RunRows]) -> tuple[bool, list[Fact]
         remove_other_files(plan.out, name, set())
 
     # Remove the references and the entries that no run uses.
-    rows = {path: key for one in made for path, key in one.keys.items()}
-    next_plan = plan.for_next_call([one.run for one in made], rows)
+    rows: dict[str, str] = {}
+    geometry: dict[str, str] = {}
+    for one in made:
+        rows |= one.keys
+        geometry |= one.geometry_keys
+    next_plan = plan.for_next_call([one.run for one in made], rows, geometry)
     previous_plan.write(plan.out, next_plan)
     plan.cache.prune({entry for run in next_plan.values() for entry in run.entries})
     _remove_references(plan.out)

@@ -28,9 +28,9 @@ from dsi_cli.store.atomic_write import open_atomically
 from dsi_cli.store.schema import SCHEMA_VERSION
 from dsi_cli.version import __version__
 
-HEADS, EVALUATIONS, ROWS = "heads", "evaluations", "rows"
+HEADS, EVALUATIONS, ROWS, GEOMETRY = "heads", "evaluations", "rows", "geometry"
 """The kinds of entries: what scanning a file gives, the evaluation of a checkpoint on a
-split, and the rows of a checkpoint.
+split, the rows of a checkpoint, and those that also depend on the checkpoint before it.
 """
 _ONE_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
 Entry = dict[str, Any]

@@ -153,10 +153,13 @@ class Plan:
         return key_of("text", self.evaluations.keys(record))
 
     def for_next_call(
-        self, runs: Sequence[RunCheckpoints], rows: Mapping[str, str]
+        self,
+        runs: Sequence[RunCheckpoints],
+        rows: Mapping[str, str],
+        geometry: Mapping[str, str],
     ) -> dict[str, PlannedRun]:
-        """Return all runs for the next call; `rows` has the keys of rows by the path of
-        the checkpoint.
+        """Return all runs for the next call; `rows` and `geometry` have the keys of
+        rows by the path of the checkpoint.
         """
         planned = dict(self.previous)
         for name in self.replaced:
@@ -173,20 +176,24 @@ class Plan:
                 if is_left_out:  # by --epochs
                     checkpoints.append(earlier[record.path])
                     continue
-                checkpoint = self._planned(record, run.name, rows.get(record.path))
+                checkpoint = replace(
+                    self._planned(record, run.name),
+                    rows=rows.get(record.path),
+                    geometry=geometry.get(record.path),
+                )
                 if checkpoint.head is not None or checkpoint.evaluations:
                     checkpoints.append(checkpoint)
             planned[run.name] = self._planned_run(run, checkpoints)
         return planned
 
-    def _planned(self, record: Record, run: str, rows: str | None) -> PlannedCheckpoint:
+    def _planned(self, record: Record, run: str) -> PlannedCheckpoint:
         evaluations = {}
         for split in self.evaluations.splits[run]:
             saved = split.saved(record)
             if saved is not None:
                 evaluations[split.split] = saved
         head = self.heads.ids.get(record.path)
-        return PlannedCheckpoint(record, head, evaluations, rows)
+        return PlannedCheckpoint(record, head, evaluations)
 
     def _planned_run(
         self, run: RunCheckpoints, checkpoints: Sequence[PlannedCheckpoint]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dsi_cli.analysis.cache import EVALUATIONS, HEADS, ROWS
+from dsi_cli.analysis.cache import EVALUATIONS, GEOMETRY, HEADS, ROWS
 from dsi_cli.analysis.classifiers.heads import HeadId
 from dsi_cli.analysis.options import NONE, SETTINGS, Options
 from dsi_cli.checkpoints.records import Record
@@ -54,6 +54,7 @@ class PlannedCheckpoint:
     predictions.
     """
     rows: str | None = None  # the key of its rows; None if it is not in the tables
+    geometry: str | None = None  # the key of its rows in the geometry table
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class PlannedRun:
                 used.add((HEADS, checkpoint.head[0]))
             if checkpoint.rows is not None:
                 used.add((ROWS, checkpoint.rows))
+            if checkpoint.geometry is not None:
+                used.add((GEOMETRY, checkpoint.geometry))
         return used
 
 
@@ -122,7 +125,9 @@ def _run(values: Mapping[str, Any]) -> PlannedRun:
         }
         head = None if one["head"] is None else (one["head"][0], one["head"][1])
         checkpoints.append(
-            PlannedCheckpoint(Record(**one["record"]), head, evaluations, one["rows"])
+            PlannedCheckpoint(
+                Record(**one["record"]), head, evaluations, one["rows"], one["geometry"]
+            )
         )
     names = tuple(values["names"]) if values["names"] else None
     return PlannedRun(

@@ -51,13 +51,6 @@ LOCAL_RAY = "local"  # Ray's address for starting Ray on this machine
 GCS_PORT, CLIENT_PORT = 6379, 10001  # default ports of Ray
 _EXPECTED = f"auto, HOST:{GCS_PORT} or ray://HOST:{CLIENT_PORT}"
 PROBE_TIMEOUT_S = 5.0
-_HTTP2_PREFACE = (
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-)
-"""The connection preface of HTTP/2 with an empty SETTINGS frame (RFC 9113, section
-3.4); a server replies with its SETTINGS.
-"""
-_HTTP2_SETTINGS = 0x04
 _MAX_FOLDER_LENGTH = 24
 """The maximum length of the temporary folder's path.
 
@@ -77,19 +70,11 @@ CLUSTER_CHECK_SECONDS = 30.0
 @contextmanager
 def ray_connection(options: EngineOptions) -> Iterator[None]:
     """Connect to Ray until the block ends; an existing connection of the process is
-    used and stays open.
+    used whatever the address, and stays open.
 
-    Raise `UsageError` if the address is invalid, no usable cluster responds, or the
-    process is already connected.
+    Raise `UsageError` if the address is invalid, or no usable cluster responds.
     """
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
-        if options.address is not None:
-            message = (
-                f"address {options.address}: this process is connected to Ray"
-                " already; leave the address out, or "
-            )
-            message += "call ray.shutdown() first"
-            raise UsageError(message, code="already-connected")
         with _silence():
             yield
         return
@@ -183,24 +168,16 @@ def _require_server(address: str) -> None:
 
 
 def reason_no_response(host: str, port: int) -> str | None:
-    """Return why no gRPC server responds, or None if one responds; Ray itself tries for
-    minutes, and prints each attempt.
+    """Return why no server accepts connections, or None if one does; Ray itself tries
+    for minutes, and prints each attempt.
     """
     try:
-        with socket.create_connection(
-            (host, port), timeout=PROBE_TIMEOUT_S
-        ) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") in ("1", "true"):
-                return None  # a TLS server does not respond to plain text
-            connection.sendall(_HTTP2_PREFACE)
-            reply = connection.recv(4)
+        socket.create_connection((host, port), timeout=PROBE_TIMEOUT_S).close()
     except TimeoutError:
         return f"no response within {PROBE_TIMEOUT_S:g} seconds"
     except OSError as error:
         return str(error.strerror or error)
-    if reply[3:4] == bytes([_HTTP2_SETTINGS]):
-        return None
-    return "the server there is not Ray"
+    return None
 
 
 @cache
@@ -362,23 +339,7 @@ class RayEngine:
             tasks.popleft()
             attempts = task.failed_attempts + 1
             if len(task.jobs) == 1 and attempts >= MAX_ATTEMPTS:
-                reasons = {
-                    exceptions.OutOfMemoryError: "it ran out of memory",
-                    exceptions.NodeDiedError: "its node is gone",
-                    exceptions.ObjectLostError: "its node is gone, with the result",
-                    exceptions.WorkerCrashedError: (
-                        "its process ended (out of memory, killed, or a crash)"
-                    ),
-                }
-                message = f"{type(error).__name__}: {first_line(error)}"
-                reason = next(
-                    (
-                        reason
-                        for kind, reason in reasons.items()
-                        if isinstance(error, kind)
-                    ),
-                    message,
-                )
+                reason = f"{type(error).__name__}: {first_line(error)}"
                 yield lost(
                     task.jobs[0], f"given up after {MAX_ATTEMPTS} attempts: {reason}"
                 )

@@ -236,15 +236,8 @@ KINDS = {
     ),
     "sources-differ": Kind(
         WARNING,
-        "the curves on {split} contain predictions from different sources, such as"
-        " {source}",
-        "To make them comparable, run again for all epochs with --{split} or"
-        " --predictions.",
-    ),
-    "inputs-differ": Kind(
-        WARNING,
-        "the curves on {split} contain predictions by {source} with different data,"
-        " code or arguments",
+        "the curves on {split} contain predictions that differ in their file, data,"
+        " model or arguments",
         "To make them comparable, run again for all epochs with --{split} or"
         " --predictions.",
     ),

@@ -606,7 +606,7 @@ def _part_from_head(
     head: Path, kind: str, labels: pd.Index, selected: _Selected
 ) -> pd.DataFrame:
     """Return the selected rows and columns of a matrix that is computed from a head;
-    NaN for classes that the head lacks. Raise `UsageError` if they are too many.
+    raise `UsageError` if they are too many.
     """
     rows, columns = (indices.ravel() for indices in selected)
     if len(rows) * len(columns) > similarity.MAX_DENSE_CLASSES**2:
@@ -624,13 +624,7 @@ def _part_from_head(
             code="matrix-too-large",
             kind=kind,
         )
-    cosines = _cosines(head, kind, head.stat().st_mtime_ns)
-    values = np.full((len(rows), len(columns)), np.nan, dtype=np.float32)
-    known_rows = np.flatnonzero(rows < cosines.size)
-    known_columns = np.flatnonzero(columns < cosines.size)
-    values[np.ix_(known_rows, known_columns)] = cosines.between(
-        rows[known_rows], columns[known_columns]
-    )
+    values = _cosines(head, kind, head.stat().st_mtime_ns).between(rows, columns)
     return pd.DataFrame(values, index=labels[rows], columns=labels[columns])
 
 

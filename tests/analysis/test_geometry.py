@@ -176,10 +176,10 @@ def test_analyze_one_checkpoint_more_computes_the_rows_of_two(tmp_path, monkeypa
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     (tmp_path / "late").rename(late)
 
-    computed, rows_of_head = [], geometry._rows_of_head
+    computed, rows_of_head = [], geometry.rows_of_head
     monkeypatch.setattr(
         geometry,
-        "_rows_of_head",
+        "rows_of_head",
         lambda *inputs: computed.append(inputs) or rows_of_head(*inputs),
     )
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)

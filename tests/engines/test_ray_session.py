@@ -1,8 +1,5 @@
 """Addresses where no Ray answers: one line, at once."""
 
-import socket
-import threading
-
 import pytest
 
 from dsi_cli.engines import EngineOptions, open_engine
@@ -48,26 +45,6 @@ def test_an_address_where_nothing_answers(address, message):
         pytest.raises(UsageError, match=message),
     ):
         list(found.map_in_order(abs, [1], refuses))
-
-
-def test_an_address_where_something_else_answers():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def greet():
-            line, _ = server.accept()
-            with line:
-                line.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
-                line.recv(100)
-
-        threading.Thread(target=greet, daemon=True).start()
-        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
-        with (
-            open_engine(EngineOptions("ray", address)) as found,
-            pytest.raises(
-                UsageError, match=f"^address {address}: the server there is not Ray "
-            ),
-        ):
-            list(found.map_in_order(abs, [1], refuses))
 
 
 def test_ray_that_does_not_start_in_time_is_an_error_of_the_engine(monkeypatch):

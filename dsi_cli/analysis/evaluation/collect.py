@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -46,7 +46,6 @@ from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
 from dsi_cli.errors import UsageError
 from dsi_cli.facts import Fact, about_run, fact
-from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, RunFolders
 from dsi_cli.predictions.result import EvaluationResult
@@ -56,8 +55,6 @@ CLASS_ORDER = ("class-order-sorted", "class-order-as-text")
 
 # takes a stage in words, the number of things done, and their total
 ReportProgress = Callable[[str, int, int], None]
-# the number of parts of a result's origin that can be shown to the user
-READABLE_PARTS = 3
 
 
 def open_inputs(
@@ -441,38 +438,14 @@ def _require_same_labels(
             raise UsageError(message, code="other-labels", run=run.name, split=split)
 
 
-def _mixed_sources(split: str, infos: Sequence[tuple[int, Entry]]) -> Iterator[Fact]:
-    """Yield a fact for each source if the results of a split, whose epochs and values
-    are given, come from different sources.
+def _mixed_sources(split: str, infos: Sequence[tuple[int, Entry]]) -> list[Fact]:
+    """Return a fact if the results of a split, whose epochs and values are given, were
+    not all made from the same predictions, or with the same data and model.
     """
-    # Group the epochs by what their results were made from: data, model and images in
-    # words, and the model's source.
-    epochs_of: dict[tuple[str, str, str, str], list[int]] = {}
-    for epoch, info in infos:
-        description = info["from"]
-        preprocessing = description.get("preprocessing")
-        images = Preprocessing(**preprocessing).describe() if preprocessing else ""
-        everything = description.get("origin", "")
-        origin = (
-            str(description.get("source", "unknown")),
-            str(description.get("model") or ""),
-            images,
-            everything,
-        )
-        epochs_of.setdefault(origin, []).append(epoch)
-    if len(epochs_of) < 2:
-        return
-    differing = [
-        index
-        for index, values in enumerate(zip(*epochs_of, strict=True))
-        if len(set(values)) > 1
-    ]
-    shown = [index for index in differing if index < READABLE_PARTS] or [0]
-    differs_visibly = differing[0] < READABLE_PARTS
-    code = "sources-differ" if differs_visibly else "inputs-differ"
-    for origin, epochs in epochs_of.items():
-        source = ", ".join(origin[index] for index in shown)
-        yield fact(code, epochs=epochs, split=split, source=source)
+    sources = {
+        (info["from"].get("source"), info["from"].get("origin")) for _, info in infos
+    }
+    return [fact("sources-differ", split=split)] if len(sources) > 1 else []
 
 
 def splits_with_other_accuracy(

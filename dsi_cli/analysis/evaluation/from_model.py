@@ -523,11 +523,6 @@ def model_for_run(
     from dsi_cli.inference.class_matching import match_classes
 
     if run.common_classes != run.classes:
-        example = next(
-            Path(record.path)
-            for record in reversed(run.usable)
-            if record.classes == run.classes
-        )
         message = (
             f"the head of run {run.name!r} grows from {run.common_classes} to"
             f" {run.classes} classes, and a model is run with one number of classes"
@@ -535,9 +530,8 @@ def model_for_run(
         raise UsageError(
             message,
             hint=(
-                "analyse the checkpoints of each number separately, for example dsi"
-                f" analyze {example.name} -o OUT --test DATA; without --test and"
-                " --train the whole run is analysed"
+                "leave out --test and --train, or give them with the checkpoints of one"
+                " number alone"
             ),
             code="growing-head",
             run=run.name,

@@ -6,8 +6,7 @@ The rows of the geometry table at a checkpoint need its head and the previous on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.heads import UNNAMED, HeadParameters
-from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.head_geometry import (
     angles_of_units,
     geometry_and_spectrum,
@@ -97,48 +95,15 @@ def head_rows(weight: NDArray[np.float32]) -> tuple[list[dict[str, Any]], pa.Tab
     return rows, parquet.from_columns(SPECTRUM, len(spectrum), constants, columns)
 
 
-def geometry_rows(
-    records: Sequence[Record],
-    head_of: Callable[[Record], HeadParameters | None],
-    collapse: Callable[[Record], dict[str, dict[str, Any]]],
-    earlier: Callable[[Record], pa.Table | None],
-) -> pa.Table:
-    """Return the rows of a run, whose checkpoints are in the order of their epochs and
-    have heads.
-
-    `collapse` returns the values by class of neural collapse at a checkpoint, by split,
-    and `earlier` its rows from an earlier call, which are valid as long as it and the
-    checkpoint before it are the same.
-    """
-
-    @lru_cache(maxsize=2)  # a head is also the one before the next head
-    def vectors(position: int) -> tuple[HeadParameters, NDArray[np.float64]]:
-        """Return a head, and its class vectors with a length of 1."""
-        head = head_of(records[position])
-        assert head is not None, f"the cache has no head of {records[position].path}"
-        weight = head.weight.astype(np.float64)
-        norm = row_lengths(weight)
-        return head, weight / np.where(norm > 0, norm, 1.0)[:, None]
-
-    tables = [parquet.from_rows(GEOMETRY, [])]
-    for position, record in enumerate(records):
-        rows = earlier(record)
-        if rows is None:
-            head, unit = vectors(position)
-            before = vectors(position - 1)[1] if position else None
-            rows = _rows_of_head(head, unit, before, collapse(record))
-        tables.append(parquet.with_constants(rows, record.key_columns))
-    return pa.concat_tables(tables)
-
-
-def _rows_of_head(
+def rows_of_head(
     head: HeadParameters,
-    unit: NDArray[np.float64],
-    before: NDArray[np.float64] | None,
+    before: HeadParameters | None,
     collapse: Mapping[str, Mapping[str, Any]],
 ) -> pa.Table:
-    """Return the rows of a checkpoint without its name; `unit` and `before` are its
-    class vectors with a length of 1 and those of the checkpoint before it, if any.
+    """Return the rows of a checkpoint in the geometry table, without its name.
+
+    ``before`` is the head of the checkpoint before it, if any, and ``collapse`` has the
+    values by class of neural collapse by split.
     """
     weight = head.weight.astype(np.float64)
     columns = {
@@ -147,7 +112,7 @@ def _rows_of_head(
         "centred_norm": row_lengths(centre(weight)),
     }
     if before is not None:
-        drift = angles_of_units(unit, before)
+        drift = angles_of_units(_units(weight), _units(before.weight))
         columns["angle_previous"] = pa.array(drift, from_pandas=True)
     if head.bias is not None:
         columns["bias"] = head.bias.astype(np.float64)
@@ -157,6 +122,13 @@ def _rows_of_head(
             column[values["classes"]] = np.array(values[name], dtype=np.float64)
             columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
     return parquet.from_columns(GEOMETRY, len(weight), UNNAMED.key_columns, columns)
+
+
+def _units(weight: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return class vectors of length 1, or zero."""
+    rows = weight.astype(np.float64)
+    norm = row_lengths(rows)
+    return rows / np.where(norm > 0, norm, 1.0)[:, None]
 
 
 def angles_between_checkpoints(out: Path, run: str) -> list[float]:

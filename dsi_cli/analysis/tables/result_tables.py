@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dsi_cli.analysis.cache import key_of
+from dsi_cli.analysis.cache import GEOMETRY, key_of
+from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.epoch_rows import KINDS, EpochRows
 from dsi_cli.analysis.plan import Plan
@@ -136,7 +137,7 @@ class RunRows:
             is_extra = table is schema.EXTRA_CURVES
             rows = [row for row in self.curves if (row["metric"] in EXTRA) == is_extra]
         elif table is schema.GEOMETRY:
-            tables = [self._geometry()]
+            tables = self._geometry()
         elif table is schema.TYPICALITY:
             for record in self.records:
                 rows += evaluations.typicality_rows(record)
@@ -165,35 +166,34 @@ class RunRows:
                 before = head
         return keys
 
-    def _geometry(self) -> pa.Table:
-        """Return the rows of the geometry table; those of an earlier call stay if the
-        checkpoint and the one before it are the same.
+    def _geometry(self) -> list[pa.Table]:
+        """Return the rows of each checkpoint in the geometry table; those that the
+        cache lacks are computed.
         """
-        keys, earlier = self.geometry_keys, self._earlier_geometry()
-        return geometry.geometry_rows(
-            [record for record in self.records if record.path in keys],
-            self.plan.head_of,
-            self.plan.evaluations.collapse,
-            lambda record: earlier.get(keys[record.path]),
-        )
+        cache, tables = self.plan.cache, []
+        head_of = lru_cache(maxsize=2)(self._head)
+        before: str | None = None
+        for path, key in self.geometry_keys.items():
+            entry = cache.get(GEOMETRY, key)
+            if entry is None:
+                head_before = None if before is None else head_of(before)
+                collapse = self.plan.evaluations.collapse(self._records_by_path[path])
+                rows = geometry.rows_of_head(head_of(path), head_before, collapse)
+                entry = {"rows": rows}
+                cache.put(GEOMETRY, key, entry)
+            columns = self._records_by_path[path].key_columns
+            tables.append(parquet.with_constants(entry["rows"], columns))
+            before = path
+        return tables
 
-    def _earlier_geometry(self) -> dict[str, pa.Table]:
-        """Return the rows of each checkpoint in the stored geometry table, by key."""
-        out, run = self.plan.out, self.run.name
-        options = layout.earlier_options(out, schema.GEOMETRY)
-        keys = options.get("parts", {}).get(run, [])
-        with suppress(OutputError):
-            rows = layout.read_table(out, schema.GEOMETRY, run)
-            if not rows.schema.equals(parquet.from_rows(schema.GEOMETRY, []).schema):
-                return {}
-            # The rows of a checkpoint begin with the first class.
-            starts = np.flatnonzero(rows["class_index"].to_numpy() == 0).tolist()
-            lengths = np.diff([*starts, len(rows)]).tolist()
-            if len(starts) == len(keys):
-                parts = zip(starts, lengths, strict=True)
-                of_checkpoints = [rows.slice(*part) for part in parts]
-                return dict(zip(keys, of_checkpoints, strict=True))
-        return {}
+    @cached_property
+    def _records_by_path(self) -> dict[str, Record]:
+        return {record.path: record for record in self.records}
+
+    def _head(self, path: str) -> HeadParameters:
+        head = self.plan.head_of(self._records_by_path[path])
+        assert head is not None, f"the cache has no head of {path}"
+        return head
 
     def _robustness_rows(self) -> list[Row]:
         """Return the agreement at the last epoch by each choice; none without WordNet
@@ -259,12 +259,7 @@ def write_tables(
     for table in TOP_TABLES:
         keys = {name: key_of(run.key, table.path) for name, run in by_name.items()}
         rows = {name: partial(run.rows, table) for name, run in by_name.items()}
-        more = dict(options.get(table, {}))
-        if table is schema.GEOMETRY:
-            parts = {
-                name: [*run.geometry_keys.values()] for name, run in by_name.items()
-            }
-            more["parts"] = parts | dict.fromkeys(plan.replaced)
+        more = options.get(table, {})
         is_changed |= write_table(plan.out, table, keys, rows, plan.replaced, more)
     return is_changed
 
