@@ -141,7 +141,7 @@ def robustness(
     if frames is None or classes["synset"].isna().all():
         message = f"{name} has no matrix of a network with WordNet labels"
         raise UsageError(message, code="no-wordnet-labels", run=name)
-    at = frames.epochs[-1] if epoch is None else epoch
+    at = frames.at(epoch)
     network = results.csm(frames.kind.name, at, frames.split, name).to_numpy()
     known = np.flatnonzero(classes["synset"].notna())
     of_class = None

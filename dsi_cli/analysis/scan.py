@@ -27,7 +27,6 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     check_class_count,
     fail_backbones,
     fail_other_networks,
-    is_filtered,
     resolve_duplicates,
 )
 from dsi_cli.analysis.history import history_facts
@@ -246,7 +245,7 @@ def resolve_all_duplicates(
         if run.usable and all(record.epoch_source != ORDER for record in run.usable):
             if found is not None:
                 joined, of_run = _join_log(run, found, is_named=log is not None)
-            elif _epochs(run):
+            elif run.epochs((OK,)):
                 of_run = list(_other_logs(run, places))
         logs[run.name] = joined
         facts += about_run(run.name, of_run)
@@ -261,7 +260,7 @@ def _join_log(
     """Return a log with the numbers of a run's checkpoints, or None if it may number
     the epochs differently, and what was noticed.
     """
-    shift, epochs = _shift_of_log(run, log), _epochs(run)
+    shift, epochs = _shift_of_log(run, log), run.epochs((OK,))
     numbers: dict[str, Any] = {"log": log.path.name, "of_run": _range(epochs)}
     if shift is None and not is_named:
         option = _log_option(log.path)
@@ -306,23 +305,13 @@ def _other_logs(run: RunCheckpoints, places: Sequence[Place]) -> Iterator[Fact]:
         yield fact("log-nearby", log=path.name, option=_log_option(path))
 
 
-def _epochs(run: RunCheckpoints) -> set[int]:
-    """Return the epochs of a run's checkpoints, also of those that ``--epochs`` leaves
-    out.
-    """
-    records = [
-        record for record in run.resolved if record.status == OK or is_filtered(record)
-    ]
-    return {record.epoch for record in records if record.epoch is not None}
-
-
 def _shift_of_log(run: RunCheckpoints, log: TrainingLog) -> int | None:
     """Return the number of an epoch in a log less that of its checkpoint, or None if it
     is unknown.
     """
     trainers = {record.trainer for record in run.usable}
     # Hugging Face's log and checkpoints state fractions of epochs.
-    if HUGGING_FACE in trainers or not _epochs(run):
+    if HUGGING_FACE in trainers or not run.epochs((OK,)):
         return 0
     finished = [record for record in run.usable if record.epochs_completed]
     firsts = {
@@ -333,7 +322,7 @@ def _shift_of_log(run: RunCheckpoints, log: TrainingLog) -> int | None:
     is_one_less = "keras" in trainers or stores_next_epoch(run.usable)
     first_of_log = 1 if log.begins_before_training else min(log.by_epoch)
     by_numbers = find_shift(
-        _epochs(run),
+        run.epochs((OK,)),
         log.by_epoch.keys(),
         counts_from,
         first_of_log,

@@ -76,7 +76,7 @@ def _has_tree(results: Results, frames: MatrixFrames, epoch: int | None) -> bool
     """Return whether a matrix exists at an epoch, by default the last, and has
     different values.
     """
-    epoch = frames.epochs[-1] if epoch is None else epoch
+    epoch = frames.at(epoch)
     if epoch not in frames.epochs:
         return False
     values = matrices.epoch_matrix(results, frames, epoch)
@@ -90,7 +90,7 @@ def tanglegram(
     epoch: int | None = None,
 ) -> Tanglegram:
     """Return a run's trees at an epoch, by default the last."""
-    epoch = frames.epochs[-1] if epoch is None else epoch
+    epoch = frames.at(epoch)
     table = run_classes.class_rows(results, frames.run)
     names = class_layout(results, frames, "given").names
     groups = [

@@ -112,6 +112,10 @@ class MatrixFrames(NamedTuple):
         """The kind with its split, such as ``ncsm`` or ``ccsm-test``."""
         return str(MatrixId(self.kind.name, self.split))
 
+    def at(self, epoch: int | None) -> int:
+        """Return the epoch; the last one if None."""
+        return self.epochs[-1] if epoch is None else epoch
+
     def among(self, epochs: Sequence[int] | None) -> list[int]:
         """Return the epochs that are in ``epochs``, in order; all if None."""
         return [epoch for epoch in self.epochs if epochs is None or epoch in epochs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -82,6 +82,17 @@ class RunCheckpoints:
     def has_epochs(self) -> bool:
         """False if the only usable checkpoint has no epoch."""
         return not self.usable or self.usable[0].epoch is not None
+
+    def epochs(self, statuses: Collection[str]) -> set[int]:
+        """Return the epochs of the checkpoints of some statuses, and of those that only
+        ``--epochs`` leaves out.
+        """
+        return {
+            record.epoch
+            for record in self.resolved
+            if record.epoch is not None
+            and (record.status in statuses or is_filtered(record))
+        }
 
     @cached_property
     def classes(self) -> int | None:

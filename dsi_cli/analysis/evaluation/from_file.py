@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.checkpoints.records import SKIPPED, Record
+from dsi_cli.checkpoints.records import FAILED, OK, PENDING, Record
 from dsi_cli.errors import UsageError
 from dsi_cli.facts import Fact, fact
 from dsi_cli.predictions.files import PredictionFile
@@ -64,7 +64,7 @@ def predictions_for_run(
     """
     classes = run.classes or labels.classes
     usable = sorted({record.epoch_number for record in run.usable})
-    every = _all_epochs(run)
+    every = sorted(run.epochs((OK, FAILED, PENDING))) if run.has_epochs else [0]
     if len(every) > 1 and predictions.has_one_epoch(run.name):
         last = predictions.last_epoch(every, usable, run.name)
         results = predictions.results([last], classes, run.names, run.name)
@@ -141,21 +141,6 @@ def _file_predictions(
             of_paths[record.path] = replace(result, description=description)
             digests[record.path] = _digest(result)
     return FilePredictions(predictions.describe(used), of_paths, digests, missing)
-
-
-def _all_epochs(run: RunCheckpoints) -> list[int]:
-    """Return the epochs of all checkpoints that have one, usable or not; [0] if the
-    only checkpoint has none.
-    """
-    if not run.has_epochs:
-        return [0]
-    return sorted(
-        {
-            r.epoch
-            for r in run.resolved
-            if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))
-        }
-    )
 
 
 def _mismatch(

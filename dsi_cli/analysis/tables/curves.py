@@ -172,8 +172,10 @@ def trainer_values(
     ``is_last`` is False for an earlier save of an epoch.
     """
     values = dict(record.scalars)
-    if log is not None and record.epoch is not None:
-        values |= log.at(record.epoch, record.trainer, record.step, is_last=is_last)
+    if log is not None:
+        values |= log.at(
+            record.epoch_number, record.trainer, record.step, is_last=is_last
+        )
     return values
 
 

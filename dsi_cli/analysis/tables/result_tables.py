@@ -97,7 +97,7 @@ class RunRows:
 
     def trainer_values(self, record: Record) -> dict[str, float]:
         """Return the values that the trainer wrote for a checkpoint."""
-        log = self.plan.logs[self.run.name]
+        log = self.plan.logs[self.run.name] if self.run.has_epochs else None
         is_last = self.run.step_in_names(record) is None
         return curves.trainer_values(record, log, is_last=is_last)
 
