@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -54,7 +53,7 @@ THUMBNAIL_PIXELS = 64  # maximum length in pixels of the longer side of a thumbn
 class PageData:
     """The data of a report."""
 
-    # for each run its name, command, unused files and options
+    # for each run its name, command and unused files
     runs: list[dict[str, Any]]
     overview: dict[str, Any]  # the text of the first screen
     data: dict[str, Any]
@@ -173,12 +172,6 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     rows = results.rows_of("checkpoints", run)
     unused = rows[rows["status"] != "ok"]
     heads = results.usable_checkpoints(run)["head"].dropna().unique()
-    options = sorted(layout.curve_options(results.path, run).items())
-    chosen = {
-        key.replace("_", " "): value
-        for key, value in options
-        if value not in (None, False)
-    }
     points = results.rows_of("curves", run)
     compared = points.loc[points["value"].notna(), "reference"].notna().any()
     # The newest predictions on a split name their source, if it is known.
@@ -207,20 +200,7 @@ def _method(results: Results, run: str) -> dict[str, Any]:
             (row["path"], row["status"], row["reason"] or "")
             for row in unused.to_dict("records")
         ],
-        "options": [(key, _option_text(value)) for key, value in chosen.items()],
     }
-
-
-def _option_text(value: Any) -> str:
-    if value is True:
-        return "yes"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return ", ".join(map(_option_text, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_option_text(item)}" for key, item in value.items())
-    return json.dumps(value)
 
 
 def curves(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:

@@ -173,7 +173,6 @@ def test_page_shows_each_matrix_and_section(same_page):
         "mistakes",
         "classes",
         "method",
-        "use",
     ):
         assert same_page.locator(f"#{section}").inner_text().strip()
 
@@ -941,18 +940,27 @@ def test_run_switch_changes_all_sections(page, out):
     assert value == pytest.approx(
         stored(out, "second", "ncsm", EPOCHS - 1)[order[2], order[5]], abs=error
     )
-    assert page.locator("#method article:visible").inner_text().count("second") == 1
+    told = page.locator("#method article:visible").inner_text()
+    assert "of second" in told
+    assert "first" not in told
 
 
-def test_theme_button_switches_the_colours(open_page, out):
+def test_page_follows_the_colours_of_the_system(open_page, out):
     page = open_page(out / "report.html", scheme="dark")
     first = page.evaluate(paper := "getComputedStyle(document.body).backgroundColor")
     assert first != "rgb(255, 255, 255)"
     before = pixels(page)
-    page.locator("#theme").click()
+    page.emulate_media(color_scheme="light")
     page.wait_for_timeout(100)
     assert page.evaluate(paper) != first
     assert pixels(page)[0] != before[0]
+
+
+def test_links_to_the_sections_are_in_one_line_on_a_laptop(same_page):
+    tops = same_page.evaluate(
+        "[...document.querySelectorAll('nav a')].map((link) => link.offsetTop)"
+    )
+    assert len(set(tops)) == 1
 
 
 def test_maps_of_an_epoch_that_the_page_lacks_are_those_of_the_nearest_one(
