@@ -32,7 +32,6 @@ from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.queries.suspect_texts import not_sought, suspects_or_none
 from dsi_cli.report import classes, conclusions, matrices, overview
-from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_summaries import Summaries
 from dsi_cli.store import layout, parquet
@@ -68,13 +67,11 @@ def page_data(
     results: Results,
     open_image: Opener | None = None,
     progress: Progress = lambda *_: None,
-    common_hypernyms: CommonHypernyms | None = None,
 ) -> PageData:
     """Return the data of the report of a results folder; raise `OutputError` if a table
     cannot be read.
 
-    Without ``open_image``, the report has no images, and without ``common_hypernyms``
-    no common hypernyms.
+    Without ``open_image``, the report has no images.
     """
     # Read each matrix once to find the range of its values, in all reports of it.
     steps = 2 * len(results.names)
@@ -94,7 +91,6 @@ def page_data(
         "runs": [],
         "class_columns": classes.COLUMNS,
         "classes": [],
-        "hypernyms": [],
     }
     findings = overview.all_findings(results)
     reference = findings[0].reference
@@ -113,21 +109,10 @@ def page_data(
     ):
         packed = matrices.pack(run_matrices, share, f"m{len(data['runs'])}", lines)
         packed["matrices"] += matrices.pack_references(run_matrices, lines)
-        # Runs with the same classes share their table and its common hypernyms.
-        rows = class_rows(results, found.run)
-        table, synsets = classes.class_table(rows), rows["synset"]
+        # Runs with the same classes share their table.
+        table = classes.class_table(class_rows(results, found.run))
         if table not in data["classes"]:
-            name, hypernyms = f"hypernyms-{len(data['classes'])}", None
-            if (
-                common_hypernyms is not None
-                and run_matrices.own is not None
-                and synsets.notna().any()
-            ):
-                known = synsets.astype(object).where(synsets.notna(), None).tolist()
-                hypernyms, text = classes.hypernym_data(known, common_hypernyms, name)
-                lines[name] = [text]
             data["classes"].append(table)
-            data["hypernyms"].append(hypernyms)
         data["runs"].append(
             {
                 "name": found.run,
