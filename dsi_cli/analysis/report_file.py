@@ -6,14 +6,11 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.summary import Summary, digest_of_tables
@@ -105,9 +102,7 @@ def _write_if_outdated(
     from dsi_cli.report import page_data
     from dsi_cli.store.results import Results
 
-    data = page_data.page_data(
-        Results(out), _open_image, partial(progress, STAGE), common_hypernyms
-    )
+    data = page_data.page_data(Results(out), _open_image, partial(progress, STAGE))
     page = html.render(data, out.resolve().name, digest.hexdigest())
     atomic_write.write_atomically(
         file, page.encode("utf-8", "backslashreplace"), temporary
@@ -128,30 +123,3 @@ def _open_image(path: str) -> Image:
     from dsi_cli.inference.open_dataset import image_at
 
     return image_at(path)
-
-
-def common_hypernyms(
-    synsets: Sequence[str | None],
-) -> tuple[Sequence[str], NDArray[np.int32]]:
-    """Return the names of all synsets, and the deepest common hypernym of every two
-    classes as an index of a name.
-
-    The index is -1 for two classes without a common hypernym, and for a synset that
-    WordNet does not contain.
-    """
-    from dsi_cli.wordnet.database.taxonomy import load
-    from dsi_cli.wordnet.similarity.path_similarity import (
-        NO_HYPERNYM,
-        lowest_common_hypernyms,
-    )
-
-    nodes = [
-        -1 if synset is None else (load().node(synset) or -1) for synset in synsets
-    ]
-    known = [index for index, node in enumerate(nodes) if node >= 0]
-    hypernyms = np.full((len(nodes), len(nodes)), NO_HYPERNYM, dtype=np.int32)
-    if known:
-        hypernyms[np.ix_(known, known)] = lowest_common_hypernyms(
-            [nodes[index] for index in known]
-        )
-    return load().names, hypernyms

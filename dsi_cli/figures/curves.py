@@ -24,7 +24,7 @@ from dsi_cli.queries.quantities import IDM, SAI, WSI, PanelSpec
 from dsi_cli.store.results import Results
 
 AXES = {
-    "agreement": "agreement: 0 chance, 1 perfect",
+    "agreement": "agreement: 0 chance, 1 same",
     "idm_errors": "IDM of mistakes",
     "wsi": "WSI: cosine similarity",
 }

@@ -6,7 +6,7 @@ network.
 ``page_data``        all data of the report, as JSON and packed matrices
 ``overview``         the text of the first screen: finding, tiles, warnings, limits
 ``classes``          data of single classes: tables, orders, agreement with the
-                     reference, geometry, common hypernyms
+                     reference
 ``matrix_sources``   the matrices of a run, read one at a time
 ``matrix_summaries``  what a report derives from each matrix, kept for the next report
 ``matrix_codec``     packing of matrices and of nearest classes as whole numbers

@@ -1,31 +1,22 @@
-"""Data of single classes for the page: tables, orders and groups, agreement with the
-reference, common hypernyms.
+"""Data of single classes for the page: tables, orders and groups, and agreement with the
+reference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.queries import run_classes
 from dsi_cli.queries.epoch_sampling import evenly_spaced
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import readable_names, synset_words
-from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import MatrixSeries
 from dsi_cli.store.results import Results
 
-CommonHypernyms = Callable[
-    [Sequence[str | None]], tuple[Sequence[str], NDArray[np.int32]]
-]
-"""Takes a synset name per class; returns names, and for every two classes the index of
-a name, -1 for no hypernym.
-"""
 COLUMNS = (
     *("name", "synset", "definition", "confidence", "candidates", "group"),
     *("samples_train", "samples_test"),
@@ -130,24 +121,3 @@ def _rounded(row: dict[str, Any]) -> list[float | None]:
     """Return the agreement and its z with four decimals; the page shows three."""
     values = (row["pearson"], row["z"])
     return [None if value is None else round(value, 4) for value in values]
-
-
-def hypernym_data(
-    synsets: Sequence[str | None], common_hypernyms: CommonHypernyms, lines_name: str
-) -> tuple[dict[str, Any], str]:
-    """Return the description of the common hypernyms for the page, and their packed
-    text.
-
-    Code 0 is a pair without a common hypernym, and code ``k`` is the ``k``-th name.
-    """
-    names, hypernyms = common_hypernyms(synsets)
-    pairs = off_diagonal(hypernyms, symmetric=True)
-    used = np.unique(pairs[pairs >= 0])
-    codes = np.where(pairs >= 0, np.searchsorted(used, pairs) + 1, 0).astype(np.uint16)
-    words = [synset_words(names[index]) for index in used.tolist()]
-    return {
-        "lines": lines_name,
-        "levels": LEVELS[0],
-        "symmetric": True,
-        "names": words,
-    }, pack(codes, LEVELS[0])

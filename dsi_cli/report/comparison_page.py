@@ -129,7 +129,6 @@ def curves(comparison: Comparison) -> dict[str, Any]:
         networks["lines"] = _lines_of_pairs(comparison.networks)
     return {
         "along": comparison.epochs,
-        "reference": comparison.reference,
         "panels": [panel for panel in panels if panel["lines"]]
         + seed_panels(comparison.reliability),
         "networks": networks,
@@ -235,14 +234,12 @@ def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
         classes = pair.classes.iloc[order]
         side, first = _packed_ranks(pair.first[np.ix_(order, order)])
         _, second = _packed_ranks(pair.second[np.ix_(order, order)])
-        agreements = classes[["first_agreement", "second_agreement"]].to_numpy()
         picture = {
             "first": equal.first,
             "second": equal.second,
             "side": side,
             "ranks": [first, second],
             "names": classes["name"].tolist(),
-            "agreements": [six_digits(values) for values in agreements],
             "classes": records(equal.classes),
         }
         pictures.append(picture)

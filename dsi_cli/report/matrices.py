@@ -194,7 +194,6 @@ def _pack_series(
         "lines": name,
         "epochs": epochs,
         "withoutMistakes": [] if kind.is_symmetric else series.empty,
-        "shown": series.color_limits,
         **_scale_data(scale),
     }
 
@@ -206,7 +205,7 @@ def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]
     result = []
     for reference, file, matrix in matrices.references:
         values = matrix_codec.off_diagonal(matrix, symmetric=True)
-        low, high, color_limits = matrix_sources.value_range(values)
+        low, high = matrix_sources.value_range(values)
         levels = LEVELS[0] if len(matrix) <= MAX_FINE_REFERENCE else LEVELS[-1]
         scale = QuantizationScale(low, high, levels)
         key = f"reference-{file}"
@@ -226,7 +225,6 @@ def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]
                 "lines": key,
                 "epochs": None,
                 "withoutMistakes": [],
-                "shown": color_limits,
                 **_scale_data(scale),
             }
         )

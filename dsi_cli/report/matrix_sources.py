@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,13 +23,6 @@ from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES
 
-COLOR_QUANTILES = (0.005, 0.995)
-"""Quantiles of the off-diagonal values at which the colours end, as the median over the
-epochs.
-
-A few extreme values would otherwise take all contrast from the others. In a confusion
-matrix most values are 0, so its upper quantile is that of the values above 0.
-"""
 # size of the matrices of one kind that stay in memory between two reads
 MAX_CACHED_BYTES = 256 * 2**20
 MAX_NEIGHBOR_EPOCHS = 8  # epochs with nearest classes for a run with very many classes
@@ -53,7 +45,6 @@ class MatrixSeries:
     read: Callable[[int], Matrix]
     low: float
     high: float
-    color_limits: tuple[float, float]  # the values at which the colours end
     # mean absolute difference from the previous epoch, by epoch; 0 for the first epoch
     change: dict[int, float]
     cost: dict[int, float]  # estimated bytes of a packed matrix for each of `LEVELS`
@@ -163,7 +154,7 @@ def _summarise_series(
 
     def summary(epoch: int, previous: int | None) -> Summary:
         before = None if previous is None else values(previous)
-        found = _summary(values(epoch), before, is_sparse=not symmetric)
+        found = _summary(values(epoch), before)
         if with_nearest:
             found["nearest"] = matrix_codec.pack_neighbors(read(epoch))
         return found
@@ -179,9 +170,7 @@ def _summarise_series(
     limits = [one["limits"] for one in found.values() if one["limits"]]
     if not limits:
         return None
-    lows, lower_quantiles, upper_quantiles, highs = zip(*limits, strict=True)
-    low, high = min(lows), max(highs)
-    color_limits = _color_limits(median(lower_quantiles), median(upper_quantiles), high)
+    low, high = min(map(min, limits)), max(map(max, limits))
     change = {epoch: one["change"] for epoch, one in found.items()}
     empty = [epoch for epoch, one in found.items() if one["is_empty"]]
     nearest = {}
@@ -197,23 +186,18 @@ def _summarise_series(
         cost[levels] = sum(
             len(pack(scale.codes(values), levels)) for values in samples
         ) / len(samples)
-    return MatrixSeries(
-        frames, read, low, high, color_limits, change, cost, empty, nearest
-    )
+    return MatrixSeries(frames, read, low, high, change, cost, empty, nearest)
 
 
-def _summary(
-    values: NDArray[Any], before: NDArray[Any] | None, *, is_sparse: bool
-) -> Summary:
+def _summary(values: NDArray[Any], before: NDArray[Any] | None) -> Summary:
     """Return what a report needs of the off-diagonal values of a matrix and of those at
-    the epoch before: the ``limits`` (lowest value, quantiles, highest value), whether
-    it ``is_empty``, and its mean absolute ``change``.
+    the epoch before: the ``limits`` (lowest and highest value), whether it
+    ``is_empty``, and its mean absolute ``change``.
     """
     known = values[~np.isnan(values)]
     limits: list[float] = []
     if len(known):
-        quantiles = _quantiles(known, is_sparse=is_sparse)
-        limits = [float(known.min()), *quantiles, float(known.max())]
+        limits = [float(known.min()), float(known.max())]
     change = 0.0
     if before is not None and before.shape == values.shape:
         differences = np.abs(values - before)
@@ -222,32 +206,11 @@ def _summary(
     return {"limits": limits, "is_empty": not known.any(), "change": change}
 
 
-def value_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:
-    """Return the ends of the values of a reference matrix and of their colours; 0 and 1
-    if all values are NaN.
+def value_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the lowest and the highest value of a reference matrix; 0 and 1 if all
+    values are NaN.
     """
     known = values[~np.isnan(values)]
     if not len(known):
-        return 0.0, 1.0, (0.0, 1.0)
-    low, high = float(known.min()), float(known.max())
-    return low, high, _color_limits(*_quantiles(known, is_sparse=False), high)
-
-
-def _quantiles(known: NDArray[Any], *, is_sparse: bool) -> tuple[float, float]:
-    values = known[known > 0] if is_sparse else known
-    if not len(values):
-        return 0.0, 0.0
-    lower, upper = np.quantile(values, COLOR_QUANTILES)
-    return 0.0 if is_sparse else float(lower), float(upper)
-
-
-def _color_limits(lower: float, upper: float, high: float) -> tuple[float, float]:
-    """Return the ends of the colours, symmetric about 0 if the values have both
-    signs.
-    """
-    if upper <= lower:  # almost all values are the same
-        upper = high if high > lower else lower + 1.0
-    if lower < 0 < upper:
-        limit = max(-lower, upper)
-        return -limit, limit
-    return lower, upper
+        return 0.0, 1.0
+    return float(known.min()), float(known.max())

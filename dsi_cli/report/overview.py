@@ -5,7 +5,7 @@ warnings, and what the results do not show.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,6 @@ MAX_ROWS = 4
 FEW_CLASSES = 20
 # the quantities by which an epoch is worth keeping, with the titles of their columns
 BEST = {"accuracy": "highest accuracy", "loss": "lowest loss"}
-PEAKS = {
-    AGREEMENT: "highest agreement",
-    "max_wsi": "highest Max WSI",
-    "nidm": "highest NIDM of mistakes",
-    "widm": "highest WIDM of mistakes",
-}
 
 
 def result_messages(
@@ -103,8 +97,7 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
         "not_shown": list(_not_shown(results, findings)),
         "warnings": result_messages(results, findings),
         "last_epoch": next((run.epochs[-1] for run in findings if run.epochs), None),
-        "best": peaks_table(findings, BEST),
-        "peaks": peaks_table(findings, PEAKS),
+        "best": best_epochs(findings),
     }
 
 
@@ -341,23 +334,15 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
         )
 
 
-def peaks_table(
-    findings: Sequence[RunFindings], titles: Mapping[str, str]
-) -> list[list[str]]:
-    """Return the best epoch of each run by some quantities as rows of text below a
+def best_epochs(findings: Sequence[RunFindings]) -> list[list[str]]:
+    """Return the best epoch of each run by accuracy and loss as rows of text below a
     heading; empty without several epochs.
-
-    ``titles`` has the title of the column of each quantity. The first measure stands
-    for an agreement that was not computed.
     """
     runs = [run for run in findings if len(run.epochs) > 1]
     columns = {}
-    for name, title in titles.items():
-        cells = [_peak(run, name) for run in runs]
+    for name, title in BEST.items():
+        cells = [_best(run, name) for run in runs]
         if any(cells):
-            measured = findings[0].measured
-            if name == AGREEMENT and measured.name != AGREEMENT:
-                title = f"highest {measured.title}"
             columns[title] = [cell or "–" for cell in cells]
     if not columns:
         return []
@@ -365,19 +350,16 @@ def peaks_table(
     return [["run", *columns], *map(list, rows)]
 
 
-def _peak(run: RunFindings, name: str) -> str:
-    """Return the best value of a quantity with its epoch; empty without a value."""
-    trend, quantity = _trend(run, name), QUANTITIES[name]
+def _best(run: RunFindings, name: str) -> str:
+    """Return the best accuracy or loss with its epoch; empty without a value."""
+    trend = _trend(run, name)
     if not trend:
         return ""
     best = trend.peak
-    if quantity.better == "lower":
+    text = f"{best.value:.1%}".replace("%", " %")
+    if name == "loss":
         best = min(trend.points, key=lambda point: point.value)
-    text = f"{best.value:.3f}"
-    if name == "accuracy":
-        text = f"{best.value:.1%}".replace("%", " %")
-    elif quantity.unit == "%":
-        text = quantity.text(best.value)
+        text = f"{best.value:.3f}"
     return f"{text} at epoch {best.epoch}"
 
 

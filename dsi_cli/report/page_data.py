@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -33,7 +32,6 @@ from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.queries.suspect_texts import not_sought, suspects_or_none
 from dsi_cli.report import classes, conclusions, matrices, overview
-from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_summaries import Summaries
 from dsi_cli.store import layout, parquet
@@ -54,7 +52,7 @@ THUMBNAIL_PIXELS = 64  # maximum length in pixels of the longer side of a thumbn
 class PageData:
     """The data of a report."""
 
-    # for each run its name, command, unused files and options
+    # for each run its name, command and unused files
     runs: list[dict[str, Any]]
     overview: dict[str, Any]  # the text of the first screen
     data: dict[str, Any]
@@ -69,13 +67,11 @@ def page_data(
     results: Results,
     open_image: Opener | None = None,
     progress: Progress = lambda *_: None,
-    common_hypernyms: CommonHypernyms | None = None,
 ) -> PageData:
     """Return the data of the report of a results folder; raise `OutputError` if a table
     cannot be read.
 
-    Without ``open_image``, the report has no images, and without ``common_hypernyms``
-    no common hypernyms.
+    Without ``open_image``, the report has no images.
     """
     # Read each matrix once to find the range of its values, in all reports of it.
     steps = 2 * len(results.names)
@@ -95,7 +91,6 @@ def page_data(
         "runs": [],
         "class_columns": classes.COLUMNS,
         "classes": [],
-        "hypernyms": [],
     }
     findings = overview.all_findings(results)
     reference = findings[0].reference
@@ -114,21 +109,10 @@ def page_data(
     ):
         packed = matrices.pack(run_matrices, share, f"m{len(data['runs'])}", lines)
         packed["matrices"] += matrices.pack_references(run_matrices, lines)
-        # Runs with the same classes share their table and its common hypernyms.
-        rows = class_rows(results, found.run)
-        table, synsets = classes.class_table(rows), rows["synset"]
+        # Runs with the same classes share their table.
+        table = classes.class_table(class_rows(results, found.run))
         if table not in data["classes"]:
-            name, hypernyms = f"hypernyms-{len(data['classes'])}", None
-            if (
-                common_hypernyms is not None
-                and run_matrices.own is not None
-                and synsets.notna().any()
-            ):
-                known = synsets.astype(object).where(synsets.notna(), None).tolist()
-                hypernyms, text = classes.hypernym_data(known, common_hypernyms, name)
-                lines[name] = [text]
             data["classes"].append(table)
-            data["hypernyms"].append(hypernyms)
         data["runs"].append(
             {
                 "name": found.run,
@@ -173,12 +157,6 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     rows = results.rows_of("checkpoints", run)
     unused = rows[rows["status"] != "ok"]
     heads = results.usable_checkpoints(run)["head"].dropna().unique()
-    options = sorted(layout.curve_options(results.path, run).items())
-    chosen = {
-        key.replace("_", " "): value
-        for key, value in options
-        if value not in (None, False)
-    }
     points = results.rows_of("curves", run)
     compared = points.loc[points["value"].notna(), "reference"].notna().any()
     # The newest predictions on a split name their source, if it is known.
@@ -207,20 +185,7 @@ def _method(results: Results, run: str) -> dict[str, Any]:
             (row["path"], row["status"], row["reason"] or "")
             for row in unused.to_dict("records")
         ],
-        "options": [(key, _option_text(value)) for key, value in chosen.items()],
     }
-
-
-def _option_text(value: Any) -> str:
-    if value is True:
-        return "yes"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return ", ".join(map(_option_text, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_option_text(item)}" for key, item in value.items())
-    return json.dumps(value)
 
 
 def curves(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:

@@ -159,7 +159,6 @@ def test_page_shows_each_matrix_and_section(same_page):
     assert same_page.locator("#questions .panel").count() >= 8
     assert same_page.title() == "out: similarity report"
     assert HOSTILE in same_page.locator("#classes-body tbody").text_content()
-    wait_for(same_page, "location.hash.includes('class=')")
     assert (same_page.locator("img").count(), same_page.evaluate("window.hacked")) == (
         0,
         None,
@@ -173,7 +172,6 @@ def test_page_shows_each_matrix_and_section(same_page):
         "mistakes",
         "classes",
         "method",
-        "use",
     ):
         assert same_page.locator(f"#{section}").inner_text().strip()
 
@@ -210,25 +208,10 @@ def test_order_switch_changes_the_maps(page, out):
     assert page.get_by_label("Order of classes").locator("option").count() == 3
 
 
-def test_keyboard_moves_the_slider_and_the_cell(page, out):
+def test_keyboard_moves_the_slider_and_buttons_zoom(page):
     page.locator("#epoch").focus()
     page.keyboard.press("ArrowLeft")
     assert page.locator("#epoch-number").inner_text() == str(EPOCHS - 2)
-    canvas = page.locator("canvas.map").first
-    canvas.focus()
-    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
-        page.keyboard.press(key)
-    _, order = stored_reference(out, "first")
-    told = page.locator("#matrix-readout").inner_text()
-    assert told.startswith(
-        f"{LABELS[order[1]]} × {LABELS[order[1]]} · {TITLES[0]} 1 (same class)"
-    )
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    assert (
-        page.locator("#inspector h3").first.inner_text()
-        == f"{LABELS[order[2]]} – {LABELS[order[1]]}"
-    )
     before = pixels(page)
     page.get_by_label("Zoom in").click()
     assert pixels(page)[0] != before[0]
@@ -311,11 +294,8 @@ def test_page_of_two_classes_has_its_one_mistake(open_page, tmp_path):
     analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
     page = open_page(report_file.write_report(tmp_path / "out"))
     said = (
-        (
-            "confused 1 pair of classes. Rank 1 is the class most similar to the true"
-            " class. “Near in”"
-        ),
-        "The 1 mistake furthest",
+        "confused 1 pair of classes. Rank 1 is the class most similar",
+        "Most confused pairs",
     )
     assert all(text in page.locator("#mistakes-body").text_content() for text in said)
 
@@ -515,9 +495,9 @@ def test_pair_panel_shows_the_numbers_of_the_tables(same_page, out):
         f" ({100 * ccsm[j, i]:.1f} %)."
     )
     set_epoch(same_page, 4)
-    wait_for(same_page, "Boolean(document.querySelector('#inspector .cursor-label'))")
     rank = rank_in(stored(out, "first", "ncsm", 4), i, j)
-    assert panel.locator(".cursor-label").text_content() == str(rank)
+    shown = panel.locator("table.ranks tbody tr").first.locator("td").last.inner_text()
+    assert shown.split()[0] == str(rank)
 
 
 @pytest.fixture(scope="module")
@@ -532,15 +512,8 @@ def grouped(tmp_path_factory):
     return folder / "out"
 
 
-def test_groups_have_the_colours_of_the_figures_and_pairs_their_hypernym(
-    open_page, grouped
-):
+def test_groups_have_the_colours_of_the_figures(open_page, grouped):
     page = open_page(grouped / "report.html")
-    page.evaluate("location.hash = 'class=cat&class=lion'")
-    wait_for(
-        page, "document.querySelector('#inspector h3').textContent == 'cat – lion'"
-    )
-    assert page.locator("#inspector .hypernym").inner_text() == "feline"
     names = ["canine", "feline", "motor vehicle"]
     assert page.locator("#group-legend li").all_inner_texts() == names
     colours = page.locator("#group-legend rect").all()
@@ -606,7 +579,6 @@ def test_a_click_on_a_suspect_selects_its_run_and_classes(suspects_page):
         "document.querySelector('#inspector h3').textContent == 'dog – horse'",
     )
     assert suspects_page.locator("#run").input_value() == "1"
-    wait_for(suspects_page, "location.hash.includes('class=dog&class=horse')")
 
 
 def test_results_without_suspects_say_so(open_page, out, tmp_path):
@@ -664,7 +636,6 @@ def test_mistakes_follow_the_epoch(same_page, out):
             f" epoch {epoch}'",
         )
         expected = confused_pairs(Results(out), run="first", epoch=epoch, most=200)
-        same_page.locator("#mistakes button", has_text="Show all").first.click()
         shown = [
             row.locator("td").all_inner_texts()
             for row in (
@@ -684,21 +655,14 @@ def test_mistakes_follow_the_epoch(same_page, out):
         counts = expected["count"].tolist()
         assert [int(cells[2]) for cells in shown] == counts[: len(shown)]
         assert all(ranks[cells[0], cells[1]] == cells[2:6] for cells in shown)
-        assert {cells[6] for cells in shown} <= {
-            "both",
-            "network",
-            "WordNet",
-            "neither",
-        }
 
 
 def test_search_opens_the_panel_of_a_class(page):
-    page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.id") == "search"
-    page.keyboard.type("ho")
+    page.locator("#search").focus()
+    page.keyboard.type("Ho")
     page.keyboard.press("Enter")
     assert page.locator("#inspector h3").first.inner_text() == "horse"
-    page.keyboard.press("/")
+    page.locator("#search").focus()
     page.keyboard.type("unicorn")
     page.keyboard.press("Enter")
     assert (
@@ -708,44 +672,7 @@ def test_search_opens_the_panel_of_a_class(page):
     assert page.locator("#inspector h3").first.inner_text() == "horse"
 
 
-def test_address_restores_the_view(page, open_page, out):
-    choices = {
-        "Matrices of": "1",
-        "Order of classes": "given",
-        "Colours": "raw",
-        "Measure": "sai_cosine",
-    }
-    for label, value in choices.items():
-        page.get_by_label(label, exact=True).select_option(value)
-    set_epoch(page, 3)
-    open_cell(page, 2, 6)
-    wait_for(page, "location.hash.includes('class=')")
-    page.wait_for_timeout(400)
-    title = page.locator("#inspector h3").first.inner_text()
-    again = open_page(out / "report.html")
-    again.evaluate(f"location.hash = {page.evaluate('location.hash')!r}")
-    wait_for(again, "document.querySelector('.epoch-now').textContent == '3'")
-    again.wait_for_timeout(300)
-    assert {
-        label: again.get_by_label(label, exact=True).input_value() for label in choices
-    } == choices
-    assert (
-        again.locator("#inspector h3").first.inner_text()
-        == title
-        == f"{LABELS[2]} – {LABELS[6]}"
-    )
-    page.mouse.move(0, 0)
-    page.wait_for_timeout(100)
-    assert pixels(again) == pixels(page)
-    again.locator('nav a[href="#mistakes"]').click()
-    assert "epoch=3" in again.evaluate("location.hash"), (
-        "a link to a section keeps the state"
-    )
-
-
 def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
-    page.get_by_label("Colours").select_option("raw")
-
     def downloaded(name):
         with page.expect_download() as waiting:
             page.get_by_label(name, exact=True).first.click()
@@ -846,15 +773,9 @@ def test_agreement_section_uses_the_threshold_of_all_values(open_page, out, tmp_
         row.locator("td").all_inner_texts()
         for row in page.locator("#agreement table").first.locator("tbody tr").all()
     ]
-    verdicts = {name: verdict for name, _, _, verdict in rows}
-    expected = (
-        "within chance",
-        "above chance",
-        "within chance",
-        "below chance",
-        "within chance",
-    )
-    assert [verdicts[name] for name in LABELS[1:6]] == list(expected)
+    shown = {name: z for name, _, z in rows}
+    expected = ["2.8", f"{MIN_Z:.1f}", "−2.9", f"−{MIN_Z:.1f}", "0.0"]
+    assert [shown[name] for name in LABELS[1:6]] == expected
     assert (
         f"above chance from a z of {MIN_Z:g} on"
         in page.locator("#agreement").inner_text()
@@ -941,18 +862,27 @@ def test_run_switch_changes_all_sections(page, out):
     assert value == pytest.approx(
         stored(out, "second", "ncsm", EPOCHS - 1)[order[2], order[5]], abs=error
     )
-    assert page.locator("#method article:visible").inner_text().count("second") == 1
+    told = page.locator("#method article:visible").inner_text()
+    assert "of second" in told
+    assert "first" not in told
 
 
-def test_theme_button_switches_the_colours(open_page, out):
+def test_page_follows_the_colours_of_the_system(open_page, out):
     page = open_page(out / "report.html", scheme="dark")
     first = page.evaluate(paper := "getComputedStyle(document.body).backgroundColor")
     assert first != "rgb(255, 255, 255)"
     before = pixels(page)
-    page.locator("#theme").click()
+    page.emulate_media(color_scheme="light")
     page.wait_for_timeout(100)
     assert page.evaluate(paper) != first
     assert pixels(page)[0] != before[0]
+
+
+def test_links_to_the_sections_are_in_one_line_on_a_laptop(same_page):
+    tops = same_page.evaluate(
+        "[...document.querySelectorAll('nav a')].map((link) => link.offsetTop)"
+    )
+    assert len(set(tops)) == 1
 
 
 def test_maps_of_an_epoch_that_the_page_lacks_are_those_of_the_nearest_one(

@@ -53,20 +53,20 @@ function pixelCanvas(width, height, pixelAt) {
   return canvas;
 }
 
-/** Return a canvas with one pixel per cell of a layer (see `layerOf`); `shade` gives the shade of a value. */
-function layerPicture(layer, size, shade) {
+/** Return a canvas with one pixel per cell of a layer (see `layerOf`). */
+function layerPicture(layer, size) {
   const { of, diagonal } = pixelsOf();
   return pixelCanvas(size, size, (k) => {
     if (k % (size + 1) === 0) return diagonal;
     const value = layer(Math.floor(k / size), k % size);
-    return of(Number.isNaN(value) ? NaN : shade(value));
+    return of(Number.isNaN(value) ? NaN : rankShade(value));
   });
 }
 
 /** Return a canvas with one pixel per pair of classes at an epoch, coloured by rank, or null if the matrix is not on the page. */
 async function thumbnail(matrix, epoch, order) {
   const frame = await frameOf(matrix, epoch);
-  return frame && layerPicture(layerOf(matrix, frame, order, "rank"), order.length, rankShade);
+  return frame && layerPicture(layerOf(matrix, frame, order), order.length);
 }
 
 /**
@@ -79,7 +79,7 @@ async function rowPictures(run, names, classes) {
   const matrices = [own, reference].filter(Boolean);
   const frames = await framesAt(run.whole.at(-1), ...matrices);
   if (!own || frames.includes(null)) return [];
-  const layers = matrices.map((matrix, k) => layerOf(matrix, frames[k], order, "rank"));
+  const layers = matrices.map((matrix, k) => layerOf(matrix, frames[k], order));
   const { of, diagonal } = pixelsOf();
   const positions = classes.map((index) => order.indexOf(index));
   return positions.map((row, k) => {
@@ -118,10 +118,13 @@ function matrixFigures(container, side, matrices, read) {
       describeMatrix(canvas, `Heat map of all pairs of classes: ${title}`);
       canvas.addEventListener("pointermove", point);
       return element("figure", { class: "heat" }, figureTitle(title), canvas, colourBar(from),
-        element("div", { class: "ends" }, ends.map((text) => element("span", {}, text))));
+        colourEnds(ends));
     }));
   };
 }
+
+/** Return the texts below a colour bar, from left to right. */
+const colourEnds = (texts) => element("div", { class: "ends" }, texts.map((text) => element("span", {}, text)));
 
 /** Return a canvas with the colours from a shade to 1, from left to right and one pixel high. */
 function colourBar(from = 0) {

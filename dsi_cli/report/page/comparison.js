@@ -62,68 +62,11 @@ function matricesOf(pair, container, readout) {
   });
 }
 
-const SCATTER = { size: 460, left: 52, bottom: 44, top: 12, right: 14 };
-const MAX_NAMED_CLASSES = 8;
-
-/** Return the scatter of the agreement of each class with WordNet in the second and the first network, or null without WordNet. */
-function agreementScatter(pair) {
-  const points = pair.agreements.map(([y, x], k) => ({ name: pair.names[k], y, x })).filter(({ x, y }) => x != null && y != null);
-  if (!points.length) return null;
-  const { size, left, bottom, top, right } = SCATTER;
-  const values = points.flatMap(({ x, y }) => [x, y]);
-  const [low, high] = [Math.min(0, ...values) - 0.04, Math.max(...values) + 0.04];
-  const across = (value) => left + ((value - low) / (high - low)) * (size - left - right);
-  const up = (value) => size - bottom - ((value - low) / (high - low)) * (size - bottom - top);
-  const steps = ticks(low, high, 4);
-  const tick = (value) => tickText(value, steps[1] - steps[0]);
-  const marks = steps.flatMap((value) => [
-    straightLine("grid", [across(value), across(value)], [top, size - bottom]),
-    straightLine("grid", [left, size - right], [up(value), up(value)]),
-    tickLabel(tick(value), across(value), size - bottom + 16),
-    tickLabel(tick(value), left - 6, up(value) + 4, "end"),
-  ]);
-  const dots = points.map(({ name, x, y }) => svgElement("circle", { class: "class-dot", cx: across(x), cy: up(y), r: 4 },
-    svgElement("title", {}, `${name}: ${formatNumber(y, 2)} in ${pair.first}, ${formatNumber(x, 2)} in ${pair.second}`)));
-  const title = `Agreement of each class with ${DATA.reference}`;
-  const middle = (top + size - bottom) / 2;
-  const upName = tickLabel(shorten(pair.first), 14, middle);
-  upName.setAttribute("transform", `rotate(-90 14 ${middle})`);
-  return element("figure", {},
-    element("figcaption", { class: "caption" }, title),
-    svgElement("svg", { class: "scatter", viewBox: `0 0 ${size} ${size}`, role: "img",
-      "aria-label": `${title} in ${pair.first} and in ${pair.second}` },
-      ...marks, straightLine("zero", [across(low), across(high)], [up(low), up(high)]), ...dots, ...classNames(points, across, up),
-      tickLabel(shorten(pair.second), (left + size - right) / 2, size - 8), upName),
-    faint(`Above the line, the agreement of a class is higher in ${pair.first}. The classes that differ most have names.`, "p"));
-}
-
-const shorten = (name) => (name.length > 48 ? `…${name.slice(-47)}` : name);
-
-/** Return the names of the classes that differ most, without those that would overlap another name or class. */
-function classNames(points, across, up) {
-  const placed = [];
-  const byDifference = [...points].sort((a, b) => Math.abs(b.x - b.y) - Math.abs(a.x - a.y));
-  for (const { name, x, y } of byDifference) {
-    if (placed.length === MAX_NAMED_CLASSES) break;
-    const width = name.length * 6.5;
-    const isLeft = across(x) + 8 + width > SCATTER.size - SCATTER.right;
-    const at = isLeft ? across(x) - 8 : across(x) + 8;
-    const [start, end, middle] = [isLeft ? at - width : at, isLeft ? at : at + width, up(y)];
-    const isNear = (column, row) => Math.abs(row - middle) < 8 && column > start - 2 && column < end + 2;
-    if (points.some((point) => isNear(across(point.x), up(point.y)))) continue;
-    if (placed.some((other) => Math.abs(other.middle - middle) < 14 && start < other.end && other.start < end)) continue;
-    placed.push({ name, start, end, middle, at, anchor: isLeft ? "end" : "start" });
-  }
-  return placed.map(({ name, at, middle, anchor }) =>
-    svgElement("text", { class: "class-name", x: at, y: middle + 4, "text-anchor": anchor }, name));
-}
-
 const atPair = (selector, index) => document.querySelector(`${selector}[data-pair="${index}"]`);
 DATA.pictures.forEach((pair, index) => {
   const drawMatrices = matricesOf(pair, atPair(".matrices", index), atPair(".readout", index));
   drawMatrices();
   addEventListener("themechange", drawMatrices);
-  atPair(".agreements", index).append(agreementScatter(pair) ?? "");
 });
 
 function drawPanels() {

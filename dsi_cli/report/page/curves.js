@@ -1,12 +1,12 @@
 // Charts of curves, with chance levels, confidence bands, phases and a common cursor. Both pages use this file.
 //
 // A chart is {title, axis, lines, phases, along, isLarge, note, control}, where `along` is the label of the horizontal axis, by
-// default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the
-// epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the ends {low, high} of the
-// confidence interval or, if `isRange` is true, of a range; `isFaint` for a dashed line; and `isShare` for values in percent. If
-// `isReversed` is true, small values are at the top. `note` is {label, epoch, text}, rows of text at one point of the line with
-// this label. `control` is an element next to the title. `phases` has one row per run: {label, colour, phases: [{name, first, last,
-// low, high, reason}]}, where low and high belong to `last`.
+// default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default
+// the epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the ends {low, high} of
+// the confidence interval or, if `isRange` is true, of a range; `isFaint` for a dashed line; and `isShare` for values in percent.
+// `note` is {label, epoch, text}, rows of text at one point of the line with this label. `control` is an element next to the
+// title. `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high, reason}]}, where low and high
+// belong to `last`.
 
 const COLOURS = 7;
 const DASHES = 4; // the classes round-0 to round-3 of the style sheet
@@ -119,20 +119,15 @@ function describePanel(chart) {
   const descriptions = chart.lines.map((line) => {
     const known = line.value.map((value, k) => [value, line.epochs[k]]).filter(([value]) => value != null);
     if (!known.length) return `${line.label}: no values`;
-    const sign = chart.isReversed ? -1 : 1;
-    const extreme = known.reduce((best, point) => (sign * point[0] > sign * best[0] ? point : best));
+    const highest = known.reduce((best, point) => (point[0] > best[0] ? point : best));
     const at = ([value, epoch]) => `${valueText(line, value)} at epoch ${epoch}`;
-    return `${line.label}: ${at(known[0])}, ${at(known.at(-1))}, ${chart.isReversed ? "best" : "highest"} ${at(extreme)}`;
+    return `${line.label}: ${at(known[0])}, ${at(known.at(-1))}, highest ${at(highest)}`;
   });
   return `${chart.title}. ${descriptions.join(". ")}.`;
 }
 
-/** Return the number of decimals of a line's values: none for whole numbers, and three if all values are near 0. */
-function digitsOf({ value }) {
-  const known = value.filter((number) => number != null);
-  if (known.every(Number.isInteger)) return 0;
-  return known.every((number) => Math.abs(number) < 0.1) ? 3 : 2;
-}
+/** Return the number of decimals of a line's values: three if all are near 0. */
+const digitsOf = ({ value }) => (value.every((number) => Math.abs(number) < 0.1) ? 3 : 2);
 
 /** Return a value of a line as text; a share of classes is in percent, as everywhere on the page. */
 const valueText = (line, value, digits = digitsOf(line)) => (line.isShare && value != null
@@ -157,7 +152,6 @@ function scales(chart, width, height) {
   // A range that is only rounding error, as that of the norms of two centred class vectors, counts as none.
   const padding = ([high - low, Math.abs(high)].find((size) => size > 1e-12) ?? 1) * 0.05;
   [low, high] = [low === 0 ? 0 : low - padding, high + padding];
-  if (chart.isReversed) low = Math.max(1, low);
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const isNamed = labels.length > 0;
   // The chance levels of several runs can be far apart, so the label is at the first one.
@@ -175,7 +169,7 @@ function scales(chart, width, height) {
     x: (position) => (last === first ? (left + right) / 2 : left + ((position - first) / (last - first)) * (right - left)),
     y: (value) => {
       const fraction = Math.min(1, Math.max(0, (value - low) / (high - low)));
-      return top + (chart.isReversed ? fraction : 1 - fraction) * (bottom - top);
+      return bottom - fraction * (bottom - top);
     },
   };
 }

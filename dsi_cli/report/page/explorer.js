@@ -1,19 +1,18 @@
 // The section of matrices: the controls, the heat maps, the panel of the selected classes, and the surprising and closest pairs.
 
-const selection = { scale: "rank", order: null, classes: [] };
+const selection = { order: null, classes: [] };
 const REST_DELAY = 200; // milliseconds, so that a moving slider redraws only the maps
 const MANY_CLASSES = 100;
 const SURPRISES = 8;
 
 /**
- * Return the explorer of a run: `show(epoch)`, `select(classes)`, `order()`, and what the page calls for all panels. `changed()` is
- * called after each change of the order, the scale or the selected classes.
+ * Return the explorer of a run: `show(epoch)`, `select(classes)`, `order()`, and what the page calls when it is drawn again.
+ * `reordered()` is called after a change of the order.
  */
-function matrixExplorer(run, runIndex, names, chartActions, changed) {
-  const actions = { chart: chartActions, read: showReading, open: (...classes) => select(classes) };
+function matrixExplorer(run, names, reordered) {
+  const actions = { read: showReading, open: (...classes) => select(classes) };
   const maps = heatMaps(run, names, actions);
   let epoch = null;
-  let charts = [];
   let rest = null;
   if (selection.classes.some((index) => index >= names.length)) selection.classes = [];
   byId("matrices").hidden = !run.matrices.length && !run.near;
@@ -26,15 +25,13 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 
   function drawControls() {
     const orders = run.orders.map(({ name, title }) => [name, title]);
-    const scales = [["rank", "rank of the pair"], ["raw", "raw values"]];
     const button = (text, onclick, label) => element("button", { type: "button", "aria-label": label, onclick }, text);
     byId("matrix-controls").replaceChildren(
       choice("Order of classes", orders, order().name, (name) => {
         selection.order = name;
         maps.show(epoch, order().order);
-        changed();
+        reordered();
       }),
-      choice("Colours", scales, selection.scale, (scale) => { selection.scale = scale; maps.paint(); changed(); }),
       element("span", { class: "buttons" }, button("+", () => maps.zoom(1.5), "Zoom in"),
         button("−", () => maps.zoom(1 / 1.5), "Zoom out"), button("Show all", maps.showAll, "Show all classes")),
       faint("A click on a cell opens its pair of classes. Zoomed maps can be dragged."));
@@ -59,7 +56,6 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
     byId("closest-body").replaceChildren(...pairs.tables);
     if (!selection.classes.length) selection.classes = pairs.start;
     maps.showSelected();
-    changed();
   }
 
   async function showInspector() {
@@ -67,45 +63,33 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
     const [i, j] = selection.classes;
     if (i == null) return;
     const panel = j == null ? await classPanel(run, names, i, epoch, actions)
-      : await pairPanel(run, runIndex, names, i, j, epoch, actions);
+      : await pairPanel(run, names, i, j, epoch, actions);
     if (shown !== `${epoch} ${selection.classes}`) return;
     const closing = { type: "button", class: "close", "aria-label": "Close", onclick: () => openSheet(false) };
-    byId("inspector").replaceChildren(element("button", closing, "✕"), ...panel.parts.filter(Boolean));
-    ({ charts } = panel);
-    charts.forEach((chart) => { chart.draw(); chart.mark(epoch); });
+    byId("inspector").replaceChildren(element("button", closing, "✕"), ...panel.filter(Boolean));
   }
 
   /** Open one class or some classes in the panel, and mark them in the maps. */
   function select(classes) {
     selection.classes = classes;
     maps.showSelected();
-    changed();
     openSheet(true);
     return showInspector();
   }
 
-  return {
-    show, select, order,
-    paint: () => maps.paint(),
-    draw: () => { maps.draw(); charts.forEach((chart) => chart.draw()); },
-    mark: (at, isPointed) => charts.forEach((chart) => chart.mark(at, isPointed)),
-  };
+  return { show, select, order, paint: maps.paint, draw: maps.draw };
 }
 
 /** Show or hide the panel of the selected classes, which is a sheet at the bottom of a small screen. */
 const openSheet = (isOpen) => byId("inspector").classList.toggle("open", isOpen);
 
-/** Show the values of a cell in a tooltip next to the mouse, or, for the keyboard, in the line below the matrices. */
-function showReading(reading, event = null) {
+/** Show the values of a cell in a tooltip next to the mouse. */
+function showReading(reading, event) {
   const tip = byId("tip");
-  const { row, column, values } = reading ?? { values: [] };
-  const title = `${row} × ${column}`;
-  tip.hidden = !reading || event?.pointerType !== "mouse";
-  byId("matrix-readout").textContent = reading && !event
-    ? [title, ...values.map((one) => `${one.title} ${one.text}`)].join(" · ") : "";
+  tip.hidden = !reading || event.pointerType !== "mouse";
   if (tip.hidden) return;
-  const rows = values.map((one) => element("div", {}, element("span", {}, one.title), element("span", {}, one.text)));
-  tip.replaceChildren(element("b", {}, title), ...rows);
+  const rows = reading.values.map((one) => element("div", {}, element("span", {}, one.title), element("span", {}, one.text)));
+  tip.replaceChildren(element("b", {}, `${reading.row} × ${reading.column}`), ...rows);
   const [width, height] = [tip.offsetWidth, tip.offsetHeight];
   const right = event.clientX + 16 + width > document.documentElement.clientWidth;
   tip.style.left = `${Math.max(4, right ? event.clientX - width - 16 : event.clientX + 16)}px`;

@@ -78,25 +78,12 @@ const DATA = JSON.parse(byId("data").textContent);
 const systemTheme = matchMedia("(prefers-color-scheme: dark)");
 const printing = matchMedia("print");
 
-/** Return the theme, light or dark: the choice of the reader, or else that of the system; light on paper. */
-function theme() {
-  if (printing.matches) return "light";
-  return document.documentElement.dataset.theme || (systemTheme.matches ? "dark" : "light");
-}
-
-/** Name the theme to which the button leads, and let each canvas be drawn again. */
-function showTheme() {
-  byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
-  dispatchEvent(new Event("themechange"));
-}
+/** Return the theme, light or dark: that of the system, but light on paper. */
+const theme = () => (systemTheme.matches && !printing.matches ? "dark" : "light");
 
 /** Return a colour of the style sheet for a canvas, which does not know its names. */
 const styleColour = (name) => getComputedStyle(document.body).getPropertyValue(name);
 
-showTheme();
-byId("theme").addEventListener("click", () => {
-  document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
-  showTheme();
-});
-systemTheme.addEventListener("change", showTheme);
-printing.addEventListener("change", showTheme);
+for (const query of [systemTheme, printing]) {
+  query.addEventListener("change", () => dispatchEvent(new Event("themechange"))); // each canvas is drawn again
+}

@@ -2,7 +2,6 @@
 //
 // A frame is {codes, scale}: one code per pair of classes, and the scale of the codes. Code 0 is a missing value.
 
-const MAX_CACHED_FRAMES = 40;
 const frames = new Map();
 const rankTables = new WeakMap();
 
@@ -14,12 +13,8 @@ const packedLines = new Promise((resolve) => { document.addEventListener("DOMCon
 /** Return the codes of a packed line: bytes, or 16-bit numbers if the scale has more than 255 levels. */
 async function unpack(name, lineIndex, levels) {
   const key = `${name}/${lineIndex}`;
-  const codes = frames.get(key) ?? await inflate(name, lineIndex, levels);
-  // The cache drops the frame that was not used for the longest time.
-  frames.delete(key);
-  frames.set(key, codes);
-  if (frames.size > MAX_CACHED_FRAMES) frames.delete(frames.keys().next().value);
-  return codes;
+  if (!frames.has(key)) frames.set(key, await inflate(name, lineIndex, levels));
+  return frames.get(key);
 }
 
 async function inflate(name, lineIndex, levels) {
@@ -88,33 +83,14 @@ function rankText(frame, code) {
   return `${rankAt(percentile[code], pairs).toLocaleString("en")}${tied} of ${pairs.toLocaleString("en")}`;
 }
 
-/**
- * Return a function (p, q) -> value of the classes at two positions of an order, NaN if it is missing or p is q.
- *
- * On the scale "rank", the value is the percentile of the pair. On the scale "raw", it is the value of the matrix.
- */
-function layerOf(matrix, frame, order, scale) {
-  let values = ranksOf(frame).percentile;
-  if (scale !== "rank") {
-    values = Float32Array.from({ length: frame.scale.levels + 1 }, (_, code) => valueOf(frame.scale, code) ?? NaN);
-  }
-  const size = order.length;
-  return (p, q) => (p === q ? NaN : values[frame.codes[frameIndex(matrix, size, order[p], order[q])]]);
+/** Return a function (p, q) -> percentile of the classes at two positions of an order, NaN if it is missing or p is q. */
+function layerOf(matrix, frame, order) {
+  const { percentile } = ranksOf(frame);
+  return (p, q) => (p === q ? NaN : percentile[frame.codes[frameIndex(matrix, order.length, order[p], order[q])]]);
 }
 
 /** Return the shade of a percentile; the lower half is white. */
 const rankShade = (percentile) => Math.max(0, 2 * percentile - 1);
-
-/**
- * Return the shade of a value between the ends of the colours of its matrix: from 0, white, to 1, or from -1 to 1 if values have
- * both signs. In a confusion matrix, the shade follows the square root of the value.
- */
-function rawShade(matrix, value) {
-  const [from, to] = matrix.shown;
-  if (from < 0) return Math.max(-1, Math.min(1, value / to));
-  const fraction = Math.max(0, Math.min(1, (value - from) / (to - from || 1)));
-  return matrix.symmetric ? fraction : Math.sqrt(fraction);
-}
 
 /** Return a value as text, with the digits that the precision of its scale allows. */
 function formatValue(value, scale) {

@@ -4,7 +4,6 @@ const MIN_VISIBLE = 4;
 const STRIP = 10; // the width in pixels of the strips with the colours of the groups
 const LABEL_HEIGHT_ON_MAP = 11;
 const MAX_TOP = 96;
-const MAP_HELP = "heat map. Arrow keys move to another cell, and Enter opens the pair.";
 
 /** Return the numbers of a run's groups by name, in the first order of the run, and the number of the group of each class. */
 function groupsOfRun(run) {
@@ -28,13 +27,11 @@ function heatMaps(run, names, actions) {
   const view = { x: 0, y: 0, size };
   let token = 0;
   const maps = run.matrices.map((matrix) => {
-    const label = `${matrix.title}: ${MAP_HELP}`;
-    const canvas = element("canvas", { class: "map", tabindex: "0", role: "application", "aria-label": label });
-    const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
-    const [ends, note] = [element("div", { class: "ends" }), element("p", { class: "faint note" })];
-    const map = { matrix, canvas, bar, ends, note, frame: null };
-    map.node = element("figure", { class: "heat" }, figureTitle(matrix.title, matrix.about), canvas,
-      element("div", { class: "legend-bar" }, bar, ends), note,
+    const label = `Heat map of all pairs of classes: ${matrix.title}`;
+    const canvas = element("canvas", { class: "map", role: "img", "aria-label": label });
+    const [legend, note] = [element("div", { class: "legend-bar" }), element("p", { class: "faint note" })];
+    const map = { matrix, canvas, legend, note, frame: null };
+    map.node = element("figure", { class: "heat" }, figureTitle(matrix.title, matrix.about), canvas, legend, note,
       exportMenu(`${run.name} ${matrix.title}`, { csv: () => exportRows(map) }));
     canvas.addEventListener("pointermove", (event) => (current.drag ? drag(event) : point(event)));
     canvas.addEventListener("pointerleave", () => point(null));
@@ -43,7 +40,6 @@ function heatMaps(run, names, actions) {
     });
     canvas.addEventListener("pointerup", drop);
     canvas.addEventListener("pointercancel", () => { current.drag = null; });
-    canvas.addEventListener("keydown", key);
     return map;
   });
 
@@ -57,18 +53,13 @@ function heatMaps(run, names, actions) {
     paint();
   }
 
-  /** Draw all heat maps in the colours of the theme and the scale. */
+  /** Draw all heat maps in the colours of the theme. */
   function paint() {
     for (const map of maps) {
       const { frame, matrix } = map;
-      const isRank = selection.scale === "rank";
-      const shade = isRank ? rankShade : (value) => rawShade(matrix, value);
-      map.layer = frame && layerOf(matrix, frame, current.order, selection.scale);
-      map.picture = frame && layerPicture(map.layer, size, shade);
+      map.picture = frame && layerPicture(layerOf(matrix, frame, current.order), size);
       map.note.textContent = noteOf(map);
-      const isSigned = !isRank && matrix.shown[0] < 0;
-      map.bar.getContext("2d").drawImage(colourBar(isSigned ? -1 : 0), 0, 0);
-      map.ends.replaceChildren(...barLabels(matrix).map((text) => element("span", {}, text)));
+      map.legend.replaceChildren(colourBar(), colourEnds(["less similar half", "nearest 25 %", "rank 1"]));
     }
     draw();
   }
@@ -76,22 +67,7 @@ function heatMaps(run, names, actions) {
   function noteOf({ matrix, frame }) {
     if (matrix.withoutMistakes.includes(current.epoch)) return "There are no mistakes at this epoch.";
     if (!frame) return `This page does not contain this matrix at epoch ${current.epoch}.`;
-    const isRounded = selection.scale === "raw" && frame.scale.step > 1e-3;
-    if (isRounded) return `The rounding error of the values is at most ${errorOf(frame.scale)}.`;
     return matrix.symmetric ? "" : "Empty cells are pairs that were never confused.";
-  }
-
-  /** Return the labels at the start, the middle and the end of a colour bar. */
-  function barLabels(matrix) {
-    if (selection.scale === "rank") return ["less similar half", "nearest 25 %", "rank 1"];
-    const [from, to] = matrix.shown;
-    const last = matrix.low + (matrix.levels - 1) * matrix.step;
-    const middle = matrix.symmetric ? (from + to) / 2 : from + (to - from) / 4;
-    return [
-      `${matrix.low < from - matrix.step ? "≤ " : ""}${formatNumber(from, 2)}`,
-      formatNumber(middle, 2),
-      `${last > to + matrix.step ? "≥ " : ""}${formatNumber(to, 2)}`,
-    ];
   }
 
   function draw() {
@@ -148,12 +124,12 @@ function heatMaps(run, names, actions) {
       context.textBaseline = "middle";
       const [rowName, columnName] = [view.y, view.x].map((start) => names[current.order[start + k]]);
       context.textAlign = "right";
-      context.fillText(shortened(context, rowName, left - strip - 8), left - strip - 6, top + (k + 0.5) * cell);
+      context.fillText(rowName, left - strip - 6, top + (k + 0.5) * cell, left - strip - 8);
       context.save();
       context.translate(left + (k + 0.5) * cell, top - strip - 6);
       context.rotate(-Math.PI / 2);
       context.textAlign = "left";
-      context.fillText(shortened(context, columnName, top - strip - 8), 0, 0);
+      context.fillText(columnName, 0, 0, top - strip - 8);
       context.restore();
     }
   }
@@ -236,22 +212,6 @@ function heatMaps(run, names, actions) {
     if (event.pointerType === "mouse") point(event);
   }
 
-  function key(event) {
-    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    if (step) moveCell(...step);
-    else if (event.key === "Enter" && current.cell) open(current.cell);
-    else return;
-    event.preventDefault();
-  }
-
-  function moveCell(down, right) {
-    const from = current.cell || { row: view.y, column: view.x - right };
-    const clamp = (position) => Math.min(size - 1, Math.max(0, position));
-    current.cell = { row: clamp(from.row + down), column: clamp(from.column + right) };
-    showCell(current.cell.row, current.cell.column);
-    actions.read(readingOf(current.cell));
-  }
-
   /** Move the visible part so that it contains a cell. */
   function showCell(row, column) {
     const scrolled = (position, start) => Math.min(position, Math.max(position + 1 - view.size, start));
@@ -281,20 +241,12 @@ function heatMaps(run, names, actions) {
     showCell(current.order.indexOf(selection.classes[0]), current.order.indexOf(selection.classes.at(-1)));
   }
 
-  /** Return the cells of a map as rows: values of the classes in display order, on the scale of the colours. */
-  function exportRows(map) {
-    const shown = current.order.map((index) => names[index]);
-    const rows = shown.map((name, row) => [name, ...shown.map((_, column) => map.layer?.(row, column))]);
-    return [["", ...shown], ...rows];
+  /** Return the values of a map as rows, in the order of the display. */
+  function exportRows({ matrix, frame }) {
+    const { order } = current;
+    const valueAt = (i, j) => (i === j || !frame ? null : valueOf(frame.scale, frame.codes[frameIndex(matrix, size, i, j)]));
+    return [["", ...order.map((j) => names[j])], ...order.map((i) => [names[i], ...order.map((j) => valueAt(i, j))])];
   }
 
   return { nodes: maps.map(({ node }) => node), groups, show, paint, draw, zoom, showSelected, showAll: () => setView(0, 0, size) };
-}
-
-/** Return a text that is not wider than a number of pixels; the end of a long text is replaced by an ellipsis. */
-function shortened(context, text, width) {
-  if (context.measureText(text).width <= width) return text;
-  let end = Math.min(text.length, 40);
-  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > width) end--;
-  return `${text.slice(0, end)}…`;
 }

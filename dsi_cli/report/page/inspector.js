@@ -49,42 +49,26 @@ function confusionText({ share, samples, count }) {
 
 const percentText = (share) => `${(100 * share).toFixed(1)} %`;
 
-/** Return the elements that describe a pair of classes at an epoch, and the charts among them. */
-async function pairPanel(run, runIndex, names, i, j, epoch, actions) {
+/** Return the elements that describe a pair of classes at an epoch. */
+async function pairPanel(run, names, i, j, epoch, actions) {
   const size = names.length;
   const { own, reference, mistakes } = mainMatrices(run);
   const [ownFrame, referenceFrame, mistakeFrame] = await framesAt(epoch, own, reference, mistakes);
-  const history = await Promise.all((own?.epochs ?? []).map(async (at) => ({ epoch: at, frame: await frameOf(own, at) })));
-  const hypernyms = DATA.hypernyms[run.classes];
-  const codes = hypernyms && await unpack(hypernyms.lines, 0, hypernyms.levels);
-  const hypernym = hypernyms?.names[codes[frameIndex(hypernyms, size, i, j)] - 1]; // code 0 is a pair without one
   const rows = [[own, ownFrame], [reference, referenceFrame]].filter(([matrix]) => matrix);
   const [there, back] = [confusion(run, mistakeFrame, size, i, j), confusion(run, mistakeFrame, size, j, i)];
   const codeIn = (frame) => frame?.codes[frameIndex(frame.scale, size, i, j)];
   const percentiles = rows.map(([, frame]) => frame).filter(codeIn).map((frame) => ranksOf(frame).percentile[codeIn(frame)]);
-  const rankIn = (frame) => (codeIn(frame) ? rankAt(ranksOf(frame).percentile[codeIn(frame)], ranksOf(frame).pairs) : null);
-  const line = { label: run.name, colour: colourOf(runIndex), epochs: history.map((one) => one.epoch),
-    value: history.map(({ frame }) => rankIn(frame)) };
-  const chart = history.length > 1 && curvePanel({ title: `${names[i]} and ${names[j]}: rank in the network over epochs`,
-    axis: "1 is the most similar pair", lines: [line], isReversed: true }, actions.chart);
-  // The mistakes of the report's list that confuse the two classes may have images.
-  const isPair = ({ truth_index: a, prediction_index: b }) => (a === i && b === j) || (a === j && b === i);
-  const images = Object.values(run.mistaken).flatMap((data) => data.mistakes?.rows || []).filter((row) => row.image && isPair(row));
   const heads = ["", "similarity", "rank of all pairs"].map((title, k) => headCell(title, k > 0));
-  return { charts: chart ? [chart] : [], parts: [
+  return [
     element("h3", {}, linkButton(names[i], () => actions.open(i)), " – ", linkButton(names[j], () => actions.open(j))),
     verdictOf(percentiles, run.reference),
-    hypernym ? element("p", {}, "Common hypernym: ", element("b", { class: "hypernym" }, hypernym)) : null,
     element("table", { class: "ranks" },
       element("thead", {}, element("tr", {}, heads)),
       element("tbody", {}, rows.map(([matrix, frame]) => rankRow(matrix, frame, size, i, j)))),
     there && element("p", { class: "confusions" },
       `${names[i]} predicted as ${names[j]}: ${confusionText(there)}.`, element("br"),
       `${names[j]} predicted as ${names[i]}: ${confusionText(back)}.`),
-    chart?.node,
-    images.length ? element("ul", { class: "gallery" }, images.map((row) =>
-      element("li", {}, sampleImage(row), element("span", {}, `${row.truth} → ${row.prediction}`)))) : null,
-  ] };
+  ];
 }
 
 function rankRow(matrix, frame, size, i, j) {
@@ -117,7 +101,7 @@ async function classPanel(run, names, index, epoch, actions) {
   const link = ({ other }) => linkButton(names[other], () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
   const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
-  return { charts: [], parts: [
+  return [
     element("h3", {}, names[index]),
     definition ? faint(definition, "p") : null,
     near ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, epoch)}`, [
@@ -127,7 +111,7 @@ async function classPanel(run, names, index, epoch, actions) {
       referenceFrame && rankColumn(run.reference, "referenceRank"),
     ], rows) : element("p", {}, "The network has no class similarity matrix at this epoch."),
     confusionList(run, names, mistakeFrame, index, actions),
-  ] };
+  ];
 }
 
 /** Return the classes that a class is most often confused with, in both directions, or null. */

@@ -9,55 +9,13 @@ let maps = null;
 
 const run = () => DATA.runs[state.run];
 
-/** Return the class that a text means: equal, otherwise the first that begins with it or contains it; −1 if there is none. */
-function findClass(names, text) {
-  const wanted = text.trim().toLowerCase();
-  const lower = names.map((name) => String(name).toLowerCase());
-  const tests = [(name) => name === wanted, (name) => name.startsWith(wanted), (name) => name.includes(wanted)];
-  return tests.map((test) => lower.findIndex(test)).find((index) => index >= 0) ?? -1;
-}
-
-const WRITE_DELAY = 250;
-let writeTimer = null;
-
-/** Write the state to the address after a short time without other changes. */
-function saveState() {
-  clearTimeout(writeTimer);
-  writeTimer = setTimeout(() => {
-    const names = namesOf(run());
-    const fragment = new URLSearchParams({ run: run().name, epoch: state.epoch, order: maps.order().name, scale: selection.scale });
-    if (state.number !== CHART_MEASURE) fragment.set("measure", state.number);
-    selection.classes.forEach((index) => fragment.append("class", names[index]));
-    try {
-      history.replaceState(null, "", `#${fragment}`);
-    } catch {
-      // Some frames do not allow a page to change its address.
-    }
-  }, WRITE_DELAY);
-}
-
-/** Show the run, epoch, measure, classes and colours of the address; other values stay as they are. */
-function restoreState() {
-  const wanted = new URLSearchParams(location.hash.slice(1));
-  const index = Math.max(0, DATA.runs.findIndex(({ name }) => name === wanted.get("run")));
-  const names = namesOf(DATA.runs[index]);
-  selection.order = wanted.get("order") ?? selection.order;
-  if (["rank", "raw"].includes(wanted.get("scale"))) selection.scale = wanted.get("scale");
-  const classes = wanted.getAll("class").map((name) => names.indexOf(name)).filter((one) => one >= 0);
-  if (classes.length) selection.classes = classes;
-  if (quantityOf(wanted.get("measure"))) state.number = wanted.get("measure");
-  drawPanels();
-  setRun(index);
-  if (wanted.has("epoch")) setEpoch(Number(wanted.get("epoch")));
-}
-
 function setRun(index) {
   state.run = index;
   byId("run").value = index;
   const { epochs } = run();
   slider.max = Math.max(0, epochs.length - 1);
   document.querySelectorAll(".run-part").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
-  maps = matrixExplorer(run(), index, namesOf(run()), chartActions, selectionChanged);
+  maps = matrixExplorer(run(), namesOf(run()), showSmallMatrices);
   byId("agreement").hidden = !run().agreement.length;
   document.querySelector('nav a[href="#agreement"]').hidden = !run().agreement.length;
   byId("classes-body").replaceChildren(classesSection(run()));
@@ -82,7 +40,6 @@ function drawPanels() {
     drawPanels();
     markPanels();
     showTiles(state.epoch);
-    saveState();
   });
   const overview = overviewCharts(quantity, control).map((chart) => curvePanel(chart, chartActions));
   const sections = questionSections(quantity, chartActions);
@@ -93,7 +50,7 @@ function drawPanels() {
 }
 
 function markPanels() {
-  [...panels, maps].forEach((panel) => panel.mark(state.cursor ?? state.epoch, state.cursor != null));
+  panels.forEach((panel) => panel.mark(state.cursor ?? state.epoch, state.cursor != null));
 }
 
 function setCursor(epoch) {
@@ -123,7 +80,6 @@ function setEpoch(epoch) {
   maps.show(matrixEpoch);
   showSmallMatrices();
   showMistakes(matrixEpoch);
-  saveState();
 }
 
 /** Return the values of a run in a tile at an epoch, or else at its last epoch before, or at its first one. */
@@ -191,11 +147,6 @@ async function drawSuspects() {
   }
 }
 
-function selectionChanged() {
-  saveState();
-  showSmallMatrices();
-}
-
 function redraw() {
   [...panels, maps].forEach((panel) => panel?.draw());
   markPanels();
@@ -222,15 +173,11 @@ byId("run").addEventListener("change", (event) => setRun(Number(event.target.val
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));
 addEventListener("themechange", () => { maps?.paint(); showSmallMatrices(); drawSuspects(); });
 addEventListener("resize", redraw);
-addEventListener("hashchange", () => { if (location.hash.includes("=")) restoreState(); });
 document.querySelectorAll("main > section:not(#overview)").forEach(makeFoldable);
 document.addEventListener("click", (event) => {
   const link = event.target.closest('a[href^="#"]');
-  if (!link) return;
-  event.preventDefault(); // the fragment of the address keeps the state
-  const target = document.querySelector(link.getAttribute("href"));
-  if (target.classList.contains("folded")) target.querySelector(".fold").click();
-  target.scrollIntoView();
+  const target = link && document.querySelector(link.getAttribute("href"));
+  if (target?.classList.contains("folded")) target.querySelector(".fold").click();
 });
 document.querySelectorAll(".suspect button").forEach((button, k) => button.addEventListener("click", () => {
   const { run: index, classes } = DATA.suspects[k];
@@ -239,6 +186,13 @@ document.querySelectorAll(".suspect button").forEach((button, k) => button.addEv
   maps.select(classes);
 }));
 
+/** Return the class with a name in small letters, otherwise the first that begins with it; −1 if there is none. */
+function findClass(wanted) {
+  const names = namesOf(run()).map((name) => name.toLowerCase());
+  const equal = names.indexOf(wanted);
+  return equal < 0 ? names.findIndex((name) => name.startsWith(wanted)) : equal;
+}
+
 const search = byId("search");
 search.addEventListener("focus", () => {
   byId("class-names").replaceChildren(...namesOf(run()).map((name) => element("option", { value: name })));
@@ -246,17 +200,15 @@ search.addEventListener("focus", () => {
 search.addEventListener("input", () => search.setCustomValidity(""));
 search.addEventListener("change", () => {
   if (!search.value.trim()) return;
-  const index = findClass(namesOf(run()), search.value);
+  const index = findClass(search.value.trim().toLowerCase());
   search.setCustomValidity(index < 0 ? "No class has this name." : "");
   if (!search.reportValidity()) return;
   search.value = "";
   document.querySelector('nav a[href="#matrices"]').click();
   maps.select([index]);
 });
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.target.closest("input:not([type=range]), select, textarea")) return;
-  event.preventDefault();
-  search.focus();
-});
-if (DATA.runs.length) restoreState();
+if (DATA.runs.length) {
+  drawPanels();
+  setRun(0);
+}
 drawSuspects();

@@ -1,22 +1,12 @@
 // The sections below the matrices (agreement of classes, mistakes, classes), and their tables.
 
-const SHOWN_ROWS = 12;
-const SHOWN_MISTAKES = 8;
 const MAX_CONFUSED_PAIRS = 30;
 
 /** Return the epoch whose agreement of single classes the page shows at an epoch, and tables of this agreement, lowest first. */
 function agreementSection(run, names, epochNow) {
   const epoch = nearestTo(epochNow, run.agreement.map(({ epoch: one }) => one));
   const { classes, groups, small } = run.agreement.find((one) => one.epoch === epoch);
-  const verdict = ({ z }) => {
-    if (z == null || Math.abs(z) < DATA.min_z) return z == null ? "" : "within chance";
-    return z > 0 ? "above chance" : "below chance";
-  };
-  const numbers = [
-    numberColumn("agreement", "pearson"),
-    numberColumn("z", "z", 1),
-    { title: "compared with chance", value: verdict, style: "faint" },
-  ];
+  const numbers = [numberColumn("agreement", "pearson"), numberColumn("z", "z", 1)];
   const without = small ? ` (without ${small} groups that have too few classes or only equal similarities)` : "";
   const nodes = [
     faint("The tables list the lowest agreement first. The agreement of a class is the Pearson correlation of its similarities to "
@@ -48,8 +38,7 @@ async function mistakesSection(run, names, epoch) {
       element("h3", {}, `On ${split}, ${epochTitle(run, found ? epoch : data.epoch)}`),
       faint(`The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} `
         + `${shown.found === 1 ? "pair" : "pairs"} of classes. `
-        + `Rank 1 is the class most similar to the true class${lastRank}. “Near in” names where the predicted class is among the `
-        + "nearest 10 %.", "p"),
+        + `Rank 1 is the class most similar to the true class${lastRank}.`, "p"),
       element("div", { class: "two" }, dataTable("Most confused pairs", [
         column("true class", "truth"),
         column("predicted class", "prediction"),
@@ -57,19 +46,11 @@ async function mistakesSection(run, names, epoch) {
         { ...numberColumn("share of the true class", "share"), text: ({ share }) => percentText(share) },
         data.own && rankColumn("the network", "rank"),
         rankColumn(run.reference, "wordnet_rank"),
-        { title: "near in", value: (row) => explanation(row, data, run.reference), style: "faint" },
-      ], shown.pairs, SHOWN_MISTAKES),
-      data.mistakes ? gallery(data.mistakes, data.own, run.reference) : ""),
+      ], shown.pairs),
+      data.mistakes?.rows.some((row) => row.image) ? gallery(data.mistakes, run.reference) : ""),
     ];
   }));
   return all.flat();
-}
-
-/** Return by which similarities a pair of confused classes is near, as text. */
-function explanation(row, { furthest, wordnet_furthest: last }, reference) {
-  const isNear = (rank, ranks) => rank != null && rank <= Math.max(1, 0.1 * ranks);
-  const near = [isNear(row.rank, furthest) ? "network" : null, isNear(row.wordnet_rank, last) ? reference : null].filter(Boolean);
-  return near.length === 2 ? "both" : near[0] ?? "neither";
 }
 
 /** Return the most confused pairs of a split at an epoch, computed from the matrices; null if the page does not have the matrix. */
@@ -99,23 +80,12 @@ function rankColumn(matrix, name) {
   return { ...numberColumn(`rank in ${matrix}`, name), text: (row) => roundedRank(row[name]) };
 }
 
-/** Return the mistakes that are furthest from the true class, as images if any can be opened, otherwise as a table. */
-function gallery(mistakes, own, reference) {
-  if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
+/** Return the mistakes that are furthest from the true class, as images. */
+function gallery(mistakes, reference) {
   const at = mistakes.epoch == null ? "" : ` at epoch ${mistakes.epoch}, the last one with mistakes`;
   const found = mistakes.found.toLocaleString("en");
   const most = mistakes.rows.length === 1 ? "1 mistake" : `${mistakes.rows.length} mistakes`;
   const caption = `The ${most} furthest from the true class${at}, out of ${found}`;
-  if (!mistakes.rows.some((row) => row.image)) {
-    return dataTable(`${caption}. Images are shown if the predictions name them`, [
-      { ...numberColumn("sample", "sample"), text: (row) => String(row.sample) },
-      column("true class", "truth"),
-      column("predicted class", "prediction"),
-      mistakes.rows.some((row) => row.score != null) && numberColumn("score", "score"),
-      own && rankColumn("the network", "rank"),
-      rankColumn(reference, "wordnet_rank"),
-    ], mistakes.rows, SHOWN_MISTAKES);
-  }
   const ranksOf = (row) => [["network", row.rank], [reference, row.wordnet_rank]].filter(([, rank]) => rank != null)
     .map(([name, rank]) => `${name} ${roundedRank(rank)}`).join(", ");
   const item = (row) => element("li", {},
@@ -166,23 +136,19 @@ const column = (title, name) => ({ title, value: (row) => row[name] });
 const numberColumn = (title, name, digits = 3) => ({ ...column(title, name), number: true, digits });
 
 /**
- * Return a table of some rows, with a button that shows all. A column is false or {title, value(row), text(row), node(row), number,
+ * Return a table of rows. A column is false or {title, value(row), text(row), node(row), number,
  * style}; title and value are required.
  */
-function dataTable(caption, allColumns, rows, first = SHOWN_ROWS) {
+function dataTable(caption, allColumns, rows) {
   const columns = allColumns.filter(Boolean);
   const cellOf = (row) => (column) =>
     element("td", { class: column.number ? "number" : column.style }, column.node ? column.node(row) : textOf(column, row));
-  const rowsOf = (shown) => shown.map((row) => element("tr", {}, columns.map(cellOf(row))));
   const nothing = element("tr", {}, element("td", { colspan: columns.length, class: "faint" }, "no rows"));
-  const body = element("tbody", {}, rows.length ? rowsOf(rows.slice(0, first)) : nothing);
-  const showAll = () => { body.replaceChildren(...rowsOf(rows)); more.remove(); };
-  const more = element("button", { type: "button", hidden: rows.length <= first, onclick: showAll },
-    `Show all ${rows.length.toLocaleString("en")} rows`);
+  const body = element("tbody", {}, rows.length ? rows.map((row) => element("tr", {}, columns.map(cellOf(row)))) : nothing);
   return element("div", { class: "data-table" },
     element("div", { class: "scroll bounded", tabindex: "0", role: "region", "aria-label": caption },
       element("table", {}, element("caption", {}, caption),
-        element("thead", {}, element("tr", {}, columns.map(({ title, number }) => headCell(title, number)))), body)), more);
+        element("thead", {}, element("tr", {}, columns.map(({ title, number }) => headCell(title, number)))), body)));
 }
 
 /** Return a cell of the head of a table. */

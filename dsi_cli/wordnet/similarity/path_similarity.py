@@ -281,24 +281,3 @@ def common_heights(
     negative = largest_over_common(levels, -heights, lacking)
     root = int(heights.max(initial=0)) + 1 if taxonomy.simulates_root else NO_HYPERNYM
     return np.where(negative == lacking, np.int16(root), -negative)
-
-
-def lowest_common_hypernyms(
-    nodes: Nodes, taxonomy: Taxonomy | None = None
-) -> npt.NDArray[np.int32]:
-    """Return the deepest common hypernym of all pairs: nodes ``(N, N)`` int32, or
-    ``NO_HYPERNYM``; parameters as `common_heights`.
-
-    >>> animals = lowest_common_hypernyms([load().node(name) for name in ("dog.n.01", "cat.n.01", "frog.n.01")])
-    >>> [load().names[node] for node in animals[0]]
-    ['dog.n.01', 'carnivore.n.01', 'vertebrate.n.01']
-    """
-    taxonomy = taxonomy or load()
-    levels = ancestor_levels(taxonomy, nodes)
-    # Rows are sorted by depth, so the largest row is a deepest hypernym.
-    rows = largest_over_common(
-        levels, np.arange(len(levels.nodes), dtype=np.int32), NO_HYPERNYM
-    )
-    return np.where(rows == NO_HYPERNYM, NO_HYPERNYM, levels.nodes[rows]).astype(
-        np.int32
-    )
