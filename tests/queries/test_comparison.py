@@ -558,7 +558,7 @@ def test_coverage_excludes_the_seed_unless_all_are_repeated(two, seeds):
     single = compare([seeds], names=runs[:4], group="seed")
     assert single.coverage == "", "a single training gives no interval"
     both = compare([seeds, two], group="seed")
-    assert "seed, unless they are over seeds." in both.coverage
+    assert "seeds, unless they are over seeds." in both.coverage
 
 
 def test_pairs_of_runs_are_compared_with_each_other_only_when_they_are_asked_for(seeds):
