@@ -84,10 +84,10 @@ bench-senses: $(READY)  ## how often the right sense of a label is chosen; write
 bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; writes benchmarks/results/statistics.md
 	$(BIN)/python -m benchmarks.statistics
 
-bench-suspects: $(READY)  ## how well suspects are found; needs DSI_SHARED; writes the tables of docs/method.md
+bench-suspects: $(READY)  ## how well suspects are found; needs DSI_SHARED; writes benchmarks/results/suspects.md
 	$(BIN)/python -m benchmarks.suspects
 
-bench-phases: $(READY)  ## how often phases are claimed and their intervals hold, on simulated curves; writes the table of docs/phases.md
+bench-phases: $(READY)  ## how often phases are claimed and their intervals hold, on simulated curves; writes benchmarks/results/phases.md
 	$(BIN)/python -m benchmarks.phases
 
 bench-seeds: $(READY)  ## how often intervals over seeds, classes and clusters hold, on simulated networks; writes benchmarks/results/seeds.md

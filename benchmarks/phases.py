@@ -1,5 +1,5 @@
 """How often phases are claimed, and how often their intervals hold: ``make
-bench-phases`` writes the table of ``docs/phases.md``.
+bench-phases`` writes ``benchmarks/results/phases.md``.
 
 The curves are simulated, so their true times are known: curves that saturate with or
 without a decline, with noise between epochs, and curves of noise alone. A curve with
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.rows import write
 from dsi_cli.metrics.phases import FINAL_NOISE_DEVIATIONS, REFINEMENT, Phases, phases
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "phases.md"
+PAGE = Path(__file__).resolve().parent / "results" / "phases.md"
 PLATEAU, CLASSES, SPREAD, DECLINE = 0.5, 40, 0.6, 0.05
 DRAWS = 1000  # of the random curves of an interval
 QUANTITIES = ("t50", "t90", "t95", "gain")

@@ -1,5 +1,5 @@
 """How well suspects are found: ``make bench-suspects`` writes the tables of
-``docs/method.md``.
+``benchmarks/results/suspects.md``.
 
 The data are the 1,000 classes of a published ImageNet classifier, two trainings on
 CIFAR-100, and a published mapping of CIFAR-100 with wrong senses. All draws are seeded.
@@ -25,7 +25,7 @@ from dsi_cli.metrics.suspects import Network
 from dsi_cli.similarity import centred_weight_similarity
 from dsi_cli.store.results import Results
 
-METHOD = Path(__file__).resolve().parent.parent / "docs" / "method.md"
+PAGE = Path(__file__).resolve().parent / "results" / "suspects.md"
 HEAD = "heads/imagenet1k-efficientnet-lite0.npy"
 DRAWS, CLEAN_DRAWS, EPOCH_DRAWS = 200, 300, 50
 EPOCHS = (1, 2, 3, 5, 10, 20, 30)
@@ -61,7 +61,7 @@ def main() -> None:
         ]
     text = "\n".join(lines)
     print(text)
-    write(METHOD, text)
+    write(PAGE, text)
 
 
 def permuted(size: int, wrong: int, generator: np.random.Generator) -> NDArray[np.intp]:

@@ -376,13 +376,17 @@ def keys_at(printed: str, path: str) -> set[str]:
 
 
 def page() -> str:
-    """Return the keys of all commands in Markdown."""
-    lines = []
+    """Return the keys of all commands in Markdown, each note where it first appears."""
+    lines, given = [], set[tuple[str, str]]()
     for command, (_, parts) in JSON.items():
         lines += ["", f"### Keys of `dsi {command}`"]
         for path, sources in parts.items():
             lines += ["", *([f"**{path}**", ""] if path else [])]
-            found = notes(*sources)
+            found = {
+                key: "" if (key, note) in given else note
+                for key, note in notes(*sources).items()
+            }
+            given |= set(found.items())
             bare = [
                 f"`{key}`"
                 for key, note in found.items()

@@ -60,7 +60,8 @@ with new `epochs`), and at last the document below. An error prints on stdout, t
 names) and `exit_code`.
 
 A bold name is a part: `runs.epochs` is the list `epochs` in each of the `runs`, and
-NAME is any key. [Tables](tables.md) explains columns."""
+NAME is any key. The page explains a key where it first appears, and
+[Tables](tables.md) explains columns."""
 
 
 def tables_page() -> str:

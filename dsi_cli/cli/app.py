@@ -405,7 +405,7 @@ def _missing_package(error: ModuleNotFoundError) -> Failure:
 def _bug(error: Exception) -> Failure:
     message = f"this is a bug in dsi ({type(error).__name__}: {error})"
     hint = (
-        "please report it with what dsi doctor prints, and what the same command prints"
-        " with --verbose"
+        "please report it with what dsi doctor --json prints, and what the same command"
+        " prints with --verbose"
     )
     return Failure(BUG, message, "bug", hint)

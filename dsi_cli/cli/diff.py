@@ -67,7 +67,7 @@ def diff(
     head: Head = None,
     ema: Ema = False,
     most: Annotated[
-        int, option("--most -n -k", "NUMBER", "Number of classes to print.", min=1)
+        int, option("--most -n", "NUMBER", "Number of classes to print.", min=1)
     ] = 5,
     out: Annotated[
         Path | None, option("--out -o", "DIR", "Folder for tables and a page.")

@@ -188,15 +188,9 @@ def doctor(
     if not quiet:
         for name, fact in machine.items():
             console.print_sentence(f"  {name:<10}{fact}", hanging=12)
-        ready = [
-            f"{package.name} {package.version}"
-            for package in dependencies
-            if package.is_allowed
-        ]
-        packages_ready = count(len(dict.fromkeys(ready)), "package")
-        console.print_sentence(
-            f"✓ {packages_ready} ready: {', '.join(dict.fromkeys(ready))}"
-        )
+        ready = {package.name for package in dependencies if package.is_allowed}
+        packages_ready = count(len(ready), "package")
+        console.print_sentence(f"✓ {packages_ready} ready; --json has their versions")
     for lack in missing:
         console.print_sentence(f"{'✗' if lack.is_fatal else '–'} {lack.problem}")
         # a command stays on one line, so that it can be pasted

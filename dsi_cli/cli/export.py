@@ -123,17 +123,24 @@ def export(
         export.write_file(frame, Path(out), file_format, is_matrix=table is None)
         console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)
         return DONE
-    is_terminal, shown = sys.stdout.isatty(), frame
+    is_terminal, shown, digits = sys.stdout.isatty(), frame, None
     if is_terminal and as_format is None:
         columns = MAX_SHOWN if table is None else len(frame.columns)
-        shown = frame.iloc[:MAX_SHOWN, :columns]
-    show = terminal_text if is_terminal else str
-    export.write_stream(shown, stream, file_format, is_matrix=table is None, show=show)
+        shown, digits = frame.iloc[:MAX_SHOWN, :columns], "%.6g"
+    export.write_stream(
+        shown,
+        stream,
+        file_format,
+        is_matrix=table is None,
+        show=terminal_text if is_terminal else str,
+        float_format=digits,
+    )
     if shown.size < frame.size:
         stream.flush()
         console.note(
             f"{len(shown)} of {len(frame):,} rows and {len(shown.columns)} of"
-            f" {len(frame.columns):,} columns; -o FILE or --format csv writes all",
+            f" {len(frame.columns):,} columns, 6 digits; -o FILE or --format csv writes"
+            " all",
             quiet=quiet,
         )
     return DONE

@@ -48,7 +48,7 @@ def mistakes(
     ] = "test",
     run: Run = None,
     most: Annotated[
-        int, option("--most -n -k", "NUMBER", "Number of rows of each table.", min=1)
+        int, option("--most -n", "NUMBER", "Number of rows of each table.", min=1)
     ] = 10,
     order: Annotated[
         str,

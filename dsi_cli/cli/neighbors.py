@@ -53,9 +53,7 @@ def neighbors(
         ),
     ] = None,
     epoch: Epoch = None,
-    most: Annotated[
-        int, option("--most -n -k", "NUMBER", "Number of rows.", min=1)
-    ] = 10,
+    most: Annotated[int, option("--most -n", "NUMBER", "Number of rows.", min=1)] = 10,
     kind: Kind = "ncsm",
     split: Split = None,
     run: Run = None,
@@ -75,7 +73,7 @@ def neighbors(
 
     Examples
     --------
-    dsi neighbors dsi-out --class dolphin --epoch 25 -k 5
+    dsi neighbors dsi-out --class dolphin --epoch 25 -n 5
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
@@ -135,10 +133,13 @@ def _print_history(history: pd.DataFrame, *, quiet: bool) -> None:
         for places in shown["places"]
     ]
     first, last = epochs[0], epochs[-1]
+    of_bars = f"rank, epochs {first} to {last}"
+    if len(epochs) > MAX_BARS:
+        of_bars = f"rank at {MAX_BARS} of\nepochs {first} to {last}"
     columns = {
         "name": ("class", ""),
         "first": (f"rank at\nepoch {first}", ".0f"),
-        "bars": (f"rank, epochs {first} to {last}", ""),
+        "bars": (of_bars, ""),
         "last": (f"rank at\nepoch {last}", ".0f"),
         "wordnet_rank": ("{reference}\nrank", ".0f"),
         "surprise": ("", ""),

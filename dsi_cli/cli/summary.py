@@ -117,11 +117,11 @@ def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
             files.insert(0, run.log)
         if run.labels_described:
             files.insert(0, run.labels_described)
-        names.setdefault("; ".join(files), []).append(run.name)
+        names.setdefault(", ".join(files), []).append(run.name)
     for used, users in names.items():
         if used:
-            of_runs = f" for {listed(users, MAX_NAMED)}" if len(names) > 1 else ""
-            yield f"used{of_runs}: {used}"
+            runs_named = f"for {listed(users, MAX_NAMED)}, " if len(names) > 1 else ""
+            yield f"{runs_named}dsi uses {used}"
     if gone := sum(run.gone for run in runs):
         yield (
             f"dsi keeps the results of {console.count(gone, 'checkpoint')} that no"

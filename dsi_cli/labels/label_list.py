@@ -58,14 +58,14 @@ class LabelList:
         messages.
 
         >>> LabelList(("cat", "dog"), None, "classes.txt", subset_of="cifar10").description
-        'classes.txt, which are classes of the preset cifar10'
+        'classes.txt (classes of the preset cifar10)'
         """
         if self.subset_of is not None:
-            return f"{self.source}, which are classes of the preset {self.subset_of}"
+            return f"{self.source} (classes of the preset {self.subset_of})"
         if self.preset is None or self.source == f"the preset {self.preset}":
             return self.source
         order = " in another order" if self.is_reordered else ""
-        return f"{self.source}, which are the preset {self.preset}{order}"
+        return f"{self.source} (the preset {self.preset}{order})"
 
     @cached_property
     def id(self) -> str:

@@ -239,7 +239,7 @@ def recognise(
     >>> recognise(["Plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]).preset
     'cifar10'
     >>> recognise(["car", "plane", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]).description
-    'the given labels, which are the preset cifar10 in another order'
+    'the given labels (the preset cifar10 in another order)'
     >>> recognise(["cat", "dog"]).preset is None
     True
     """

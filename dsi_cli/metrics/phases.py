@@ -66,7 +66,7 @@ to the time multiplied by it.
 ASSUMED_FOR_INTERVALS, ASSUMED_FOR_DECLINE = (0.3, 0.9)
 AUTOCORRELATION_ERRORS = 1.2
 """The autocorrelation is raised by this many standard errors, since few epochs
-understate it (docs/phases.md has the effect).
+understate it (benchmarks/results/phases.md has the effect).
 """
 NO_DECLINE = "no decline beyond noise"
 

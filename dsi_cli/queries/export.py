@@ -138,6 +138,7 @@ def write_stream(
     *,
     is_matrix: bool,
     show: Callable[[str], str] = str,
+    float_format: str | None = None,
 ) -> None:
     """Write a frame to an open stream; the first column ``class`` of a matrix holds its
     class names.
@@ -152,6 +153,7 @@ def write_stream(
     kind : the format: parquet, csv or npy.
     is_matrix : whether the frame is a matrix.
     show : changes each text of a CSV file, for example for a terminal.
+    float_format : the format of the floats of a CSV file; by default all digits.
     """
     require_matrix(kind, is_matrix=is_matrix)
     if kind == "npy":
@@ -184,7 +186,13 @@ def write_stream(
         **{name: frame[name].map(cell) for name in frame.columns[is_text]}
     )
     header = [show(spreadsheet.cell_text(str(name))) for name in frame.columns]
-    texts.to_csv(stream, index=False, header=header, lineterminator="\n")
+    texts.to_csv(
+        stream,
+        index=False,
+        header=header,
+        lineterminator="\n",
+        float_format=float_format,
+    )
 
 
 def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:

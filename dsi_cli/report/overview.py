@@ -292,8 +292,8 @@ def _shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[str]:
         )
     if any(run.mistakes for run in findings):
         yield (
-            "Questions 3 and 4 concern wrong predictions alone, so they do not depend"
-            " on how many there are. Their intervals are over the wrong predictions."
+            "Questions 3 and 4 use only wrong predictions, so accuracy does not enter."
+            " Their intervals are over the wrong predictions."
         )
 
 
@@ -306,8 +306,8 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
     else:
         command = shlex.join(["dsi", "compare", str(results.path)])
         yield (
-            "No interval covers another seed of the same training. Overlapping bands"
-            f" do not show that runs are equal: {command} compares them."
+            "No interval covers another seed of the same training. Runs can differ"
+            f" although their bands overlap: {command} compares them."
         )
     if any(run.agreement for run in findings):
         yield (
@@ -316,8 +316,8 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
         )
     if any(run.accuracy and len(run.accuracy.points) > 1 for run in findings):
         yield (
-            "The epoch with the best accuracy on test is chosen on test, so this"
-            " accuracy is a little too high."
+            "The best epoch was chosen on the test set, so its accuracy is slightly"
+            " optimistic."
         )
     classes = min(run.first_classes or run.classes for run in findings)
     if classes < FEW_CLASSES:

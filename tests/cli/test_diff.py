@@ -54,7 +54,7 @@ def test_diff_screen_has_finding_classes_pairs_and_groups(dsi):
     assert [
         line.split()[0] for line in lines if line.startswith(("Cl", "Pa", "Gr"))
     ] == ["Classes", "Pairs", "Groups"]
-    assert len(dsi("diff", FIRST, LAST, "-k", 9).out.splitlines()) > len(lines)
+    assert len(dsi("diff", FIRST, LAST, "-n", 9).out.splitlines()) > len(lines)
 
 
 def test_diff_screen_of_a_rounded_copy_has_the_bound(half, dsi):

@@ -49,15 +49,13 @@ def test_doctor_json_names_installed_packages(dsi):
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
-def test_doctor_screen_names_installed_packages(columns, dsi, monkeypatch):
+def test_doctor_screen_counts_installed_packages(columns, dsi, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     ended = dsi("doctor")
     assert (ended.code, ended.err) == (0, "")
     for said in (
         "WordNet 3.0, in the package",
-        f"numpy {metadata.version('numpy')}",
-        f"torch {metadata.version('torch')}",
-        "packages ready: ",
+        "packages ready; --json has their versions",
     ):
         assert said in " ".join(ended.out.split())
 

@@ -27,7 +27,7 @@ def test_class_to_idx_lies_in_the_runs_folder_or_above(dsi, make_run, tmp_path, 
     (tmp_path / place / "class_to_idx.json").write_text(
         json.dumps({name: k for k, name in enumerate(ANIMALS)})
     )
-    assert "used: class_to_idx.json\n" in dsi("analyze", run, "-o", out, *QUICK).err
+    assert "dsi uses class_to_idx.json\n" in dsi("analyze", run, "-o", out, *QUICK).err
     assert names(out) == list(ANIMALS)
 
 

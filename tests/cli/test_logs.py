@@ -45,8 +45,8 @@ def test_bug_says_what_to_report_and_verbose_has_the_traceback(
     monkeypatch.setattr("dsi_cli.analysis.scan.scan_paths", broken)
     line = (
         "error: this is a bug in dsi (ZeroDivisionError: no such luck\\x1b[31m)\n"
-        "hint: please report it with what dsi doctor prints, and what the same command"
-        " prints with --verbose\n"
+        "hint: please report it with what dsi doctor --json prints, and what the same"
+        " command prints with --verbose\n"
     )
     assert dsi("scan", make_run()) == (1, "", line)
     ended = dsi("scan", make_run("other"), "-v")

@@ -58,7 +58,7 @@ def out(images, tmp_path_factory):
     ("option", "make"), [((), worst_mistakes), (("--pairs",), confused_pairs)]
 )
 def test_mistakes_json_equals_the_api(out, dsi, option, make):
-    arguments = ("--epoch", 0, "-k", 2, "--sort", "reasonable", "--json")
+    arguments = ("--epoch", 0, "-n", 2, "--sort", "reasonable", "--json")
     ended = dsi("mistakes", out, *arguments, *option)
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)

@@ -30,7 +30,7 @@ def out(tmp_path_factory):
     ],
 )
 def test_neighbors_json_equals_the_api(out, dsi, arguments, make):
-    ended = dsi("neighbors", out, *arguments, "-k", 3, "--json")
+    ended = dsi("neighbors", out, *arguments, "-n", 3, "--json")
     assert (ended.code, ended.err) == (0, "")
     expected = make(Results(out), most=3)
     assert json.loads(ended.out) == expected.attrs | {"rows": records(expected)}
@@ -54,7 +54,7 @@ def test_neighbors_tables_equal_the_api(out, dsi):
 
 
 def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
-    arguments = ("--run", "cifar100-cnn", "--class", "apple", "--over-epochs", "-k", 5)
+    arguments = ("--run", "cifar100-cnn", "--class", "apple", "--over-epochs", "-n", 5)
     ended = dsi("neighbors", analysed.out, *arguments)
     history = neighbor_history(analysed.run, "apple", run="cifar100-cnn", most=5)
     assert ended.out.splitlines()[0] == history.attrs["title"]
@@ -70,6 +70,14 @@ def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
     assert max(map(len, ended.out.splitlines()[3:])) <= 80
 
 
+def test_neighbors_over_many_epochs_names_the_number_of_bars(dsi, make_run, tmp_path):
+    out = tmp_path / "out"
+    assert dsi("analyze", make_run(epochs=40), "-o", out, "--no-report").code == 0
+    printed = dsi("neighbors", out, "--class", "dog", "--over-epochs").out
+    assert "rank at 32 of" in printed
+    assert "epochs 0 to 39" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -77,7 +85,7 @@ def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
         (("--class", "cat", "--pairs"), "leave out --pairs, or --class"),
         (("--over-epochs",), "add --class NAME"),
         (("--over-epochs", "--class", "cat", "--epoch", 1), "leave out --epoch"),
-        (("-k", 0), "invalid value for '--most'"),
+        (("-n", 0), "invalid value for '--most'"),
     ],
 )
 def test_neighbors_wrong_usage_is_one_line(out, dsi, arguments, words):

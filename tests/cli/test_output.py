@@ -122,8 +122,8 @@ def test_wordnet_to_stdout_writes_parquet(four_runs, capfdbinary):
         np.stack(found["similarity"]), expected.to_numpy().astype(np.float32)
     )
     assert ended.err.decode().splitlines() == [
-        "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset"
-        " cifar100; all are certain"
+        "100 of 100 labels in WordNet 3.0, from classes.txt (the preset"
+        " cifar100); all are certain"
     ]
 
 
@@ -275,11 +275,11 @@ def test_analyze_screen_names_what_was_found(dsi, four_runs, tmp_path):
         "garments  2 checkpoints, epochs 0–1  fc.weight, 10 classes  ✓ fashion-mnist"
         in ended.out
     )
-    (used,) = [line for line in ended.err.splitlines() if line.startswith("used: ")]
+    (used,) = [line for line in ended.err.splitlines() if line.startswith("dsi uses ")]
     assert (
         used
-        == "used: classes.txt, which are the preset fashion-mnist; log.csv; preds.npy (2"
-        " epochs, 10,000 samples), truth from targets.npy"
+        == "dsi uses classes.txt (the preset fashion-mnist), log.csv, preds.npy (2 epochs,"
+        " 10,000 samples), truth from targets.npy"
     )
 
 
@@ -294,7 +294,7 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
         in first.out
     )
     assert all(
-        f"used for {name}: classes.txt" in first.err
+        f"for {name}, dsi uses classes.txt" in first.err
         for name in ("garments", "cifar100-cnn")
     )
     assert dsi(*call).out == "Nothing new: 2 of 2 checkpoints.\n"
@@ -479,7 +479,8 @@ def test_export_to_a_terminal_shows_ten_rows(analysed, monkeypatch, capfd):
     assert main_with_exit_code(where) == 0
     out, err = capfd.readouterr()
     assert [line.count(",") for line in out.splitlines()] == [10] * 11
-    assert err.startswith("10 of 100 rows and 10 of 100 columns; -o FILE or --format")
+    assert err.startswith("10 of 100 rows and 10 of 100 columns, 6 digits; -o FILE or")
+    assert max(map(len, out.splitlines()[1].split(","))) <= len("-0.000355524")
     assert main_with_exit_code([*where, "--format", "csv"]) == 0
     out, err = capfd.readouterr()
     assert (len(out.splitlines()), err) == (101, "")

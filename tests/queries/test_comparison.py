@@ -543,7 +543,7 @@ def test_verdict_sentence_claims_no_more_than_the_intervals(equal, sentence):
 
 def test_coverage_excludes_the_seed_unless_all_are_repeated(two, seeds):
     found = compare([two])
-    assert "but not of the seed." in found.coverage
+    assert "but not other seeds." in found.coverage
     repeated = ["seed_deviation", "seed_range"]
     assert found.equal[0].criteria[repeated].isna().all(axis=None), "there are no seeds"
     found = compare([seeds], group="seed")
@@ -558,7 +558,7 @@ def test_coverage_excludes_the_seed_unless_all_are_repeated(two, seeds):
     single = compare([seeds], names=runs[:4], group="seed")
     assert single.coverage == "", "a single training gives no interval"
     both = compare([seeds, two], group="seed")
-    assert "seed, unless they are over seeds." in both.coverage
+    assert "seeds, unless they are over seeds." in both.coverage
 
 
 def test_pairs_of_runs_are_compared_with_each_other_only_when_they_are_asked_for(seeds):

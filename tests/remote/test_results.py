@@ -99,7 +99,7 @@ def test_analyze_of_remote_checkpoints_gives_the_tables_of_local_ones(
     s3.put_folder(folder, "sweep/run")
     ended = dsi("analyze", f"s3://{BUCKET}/sweep", "-o", remote, *QUICK)
     assert ended.code == 0, ended.err
-    assert "used: classes.txt; log.csv\n" in ended.err
+    assert "dsi uses classes.txt, log.csv\n" in ended.err
     assert dsi("analyze", folder, "-o", local, *QUICK).code == 0
     assert set(contents(remote)) == set(contents(local))
     for path in local.rglob("*.parquet"):

@@ -491,7 +491,7 @@ def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
     unless = ", unless they are over seeds" if has_seeds else ""
     return (
         f"the 95 % confidence intervals cover the choice of {classes} or test images, but"
-        f" not of the seed{unless}. {correction}. Train each network several times and"
+        f" not other seeds{unless}. {correction}. Train each network several times and"
         " give --group to cover seeds"
     )
 
