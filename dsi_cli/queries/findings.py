@@ -5,6 +5,7 @@ All values come from the tables. They answer the four questions of the paper (ar
 neighbouring classes? Do mistakes follow the network's own similarity? Are mistakes
 semantically reasonable?
 
+``findings``      the last and the highest values of all runs, as a table
 ``run_findings``  the findings of one run
 ``headline``      one sentence about all runs, which states only what the intervals
                   support
@@ -16,7 +17,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsi_cli.errors import listed
 from dsi_cli.metrics.permutation_null import MIN_Z
@@ -40,6 +41,11 @@ from dsi_cli.store.schema import (
     SPLITS,
     Table,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsi_cli.store.results import Results
 
 Row = dict[str, Any]
 
@@ -294,6 +300,47 @@ def run_findings(out: Path, run: str) -> RunFindings:
         other_measure=None if agreement else aligned,
         has_epochs=all(row["epoch"] is not None for row in checkpoints),
     )
+
+
+COLUMNS = (
+    *("run", "quantity", "split", "epoch", "value", "low", "high", "chance"),
+    *("chance_std", "z", "p_value", "peak", "peak_epoch", "is_above_chance"),
+)
+"""The columns of `findings`."""
+
+
+def findings(results: Results) -> pd.DataFrame:
+    """Return the last value of each quantity of the closing screen in each run, and its
+    highest; `dsi_cli.Results.findings` documents the columns.
+    """
+    import pandas as pd
+
+    found = [run_findings(results.path, run) for run in results.names]
+    rows = []
+    for run in found:
+        trends: list[tuple[str, str | None, Trend | None]] = [
+            (run.measured.name, None, run.alignment),
+            ("max_wsi", None, run.max_wsi),
+            ("accuracy", "test", run.accuracy),
+        ]
+        for split, mistakes in run.mistakes.items():
+            trends.append(("nidm", split, mistakes.nidm))
+            trends.append(("widm", split, mistakes.widm))
+        for name, of_split, values in trends:
+            if values is None:
+                continue
+            row = vars(values.last) | {"run": run.run, "quantity": name}
+            row |= {"split": of_split, "is_above_chance": values.is_above_chance}
+            row |= {"peak": values.peak.value, "peak_epoch": values.peak.epoch}
+            if not run.has_epochs:
+                row |= {"epoch": None, "peak_epoch": None}
+            rows.append(row)
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    numbers = dict.fromkeys(COLUMNS[4:12], "float64")
+    epochs = dict.fromkeys(("epoch", "peak_epoch"), "Int64")
+    frame = frame.astype(numbers | epochs)
+    frame.attrs["headline"] = headline(found)
+    return frame
 
 
 def trend(
