@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.errors import listed
+from dsi_cli.facts import Fact, fact
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import DECLINE, REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.quantities import (
@@ -191,8 +192,16 @@ class Mistakes:
     """
     # the share of classes that are farther from the truth by the reference
     widm: Trend | None
-    # a sentence on mistakes that IDMs leave out at the last epoch; None without any
-    left_out: str | None = None
+    # the number of mistakes that IDMs leave out at the last epoch
+    left_out: int = 0
+
+    @property
+    def facts(self) -> list[Fact]:
+        """A fact about mistakes that are left out; none without any."""
+        if not self.left_out:
+            return []
+        wrong = int(self.wrong.last.value)
+        return [fact("mistakes-left-out", left_out=self.left_out, mistakes=wrong)]
 
 
 @dataclass(frozen=True)
@@ -428,18 +437,12 @@ def _first_trained(rows: Sequence[Row], agreement: Trend | None) -> Point | None
     return next((point for point in agreement.points if point.epoch in trained), None)
 
 
-def _left_out(rows: Sequence[Row], wrong: Point) -> str | None:
-    """Return a sentence on the mistakes of an epoch that the rows of an IDM leave out,
-    or None without any.
-    """
+def _left_out(rows: Sequence[Row], wrong: Point) -> int:
+    """Return the number of mistakes of an epoch that the rows of an IDM leave out."""
     used = [row["samples_used"] for row in rows if row["epoch"] == wrong.epoch]
-    if not used or used[0] is None or used[0] >= wrong.value:
-        return None
-    counts = f"{wrong.value - used[0]:,.0f} of {wrong.value:,.0f} mistakes"
-    return (
-        f"{counts} are predictions of classes without samples, and IDM, severity and"
-        " superclass accuracy leave them out"
-    )
+    if not used or used[0] is None:
+        return 0
+    return max(0, int(wrong.value - used[0]))
 
 
 def _agreement_phases(
