@@ -14,7 +14,6 @@ from typing import Any
 from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli.doctor import Lack, Package
 from dsi_cli.labels.presets import Preset
-from dsi_cli.queries.findings import Point
 from dsi_cli.store.schema import DIFF_TABLES, TABLES
 from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
@@ -57,39 +56,39 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
             ),
             "runs": (
                 RunSummary,
-                ("epochs; mistakes: By split.; phases; findings: By quantity."),
+                "epochs; mistakes; phases; findings",
             ),
             "runs.epochs": (
                 (
-                    "epoch; agreement: Pearson's correlation of NCSM and SCSM: 0 at"
+                    "run; epoch; agreement: Pearson's correlation of NCSM and SCSM: 0 at"
                     " chance, 1 if they are equal up to a positive linear rescaling.;"
                     " excess: The excess of SAI(NCSM, SCSM): 0 at chance, 1 at"
                     " identity.; z; measure: The measure of the SAI.; value; chance:"
-                    " The chance level of the SAI.; max_wsi; min_wsi; accuracy; reason:"
+                    " The chance level of the SAI.; max_wsi; min_wsi; accuracy;"
+                    " train_accuracy; reason:"
                     " The reason for a missing SAI."
                 ),
             ),
-            "runs.mistakes.NAME": (
+            "runs.mistakes": (
                 (
-                    "epoch; mistakes; nidm: The IDM over mistakes alone by the"
+                    "run; split; epoch; mistakes; nidm: The IDM over mistakes alone by the"
                     " network's similarity (NCSM or TNCSM).; nidm_z; widm: The IDM over"
                     " mistakes alone by WordNet similarity.; widm_z; chance: The chance"
                     " level of both IDMs.; ccsm: The excess of SAI(NCSM, CCSM).;"
                     " ccsm_z; gap: The excess of SAI(NCSM, TNCSM) on train minus that"
                     " on test, from equally many images: the paper's sign of"
-                    " overfitting.; hierarchy: Value and chance level of the scores by"
-                    " the hierarchy: ``hierarchical_f1/micro``,"
-                    " ``level_accuracy/1``, ..."
+                    " overfitting."
                 ),
             ),
             "runs.phases": ("@phases.parquet",),
-            "runs.findings.NAME": (
+            "runs.findings": (
                 (
-                    "last: The last value.; peak: The highest value, with the same"
-                    " keys.; is_above_chance: True if any epoch is."
+                    "run; quantity; split; epoch: The last one with a value.; value;"
+                    " low: The 95 % confidence interval.; high; chance; chance_std; z;"
+                    " p_value; peak: The highest value.; peak_epoch; is_above_chance:"
+                    " True if any epoch is."
                 ),
             ),
-            "runs.findings.NAME.last": (Point,),
         },
     ),
     "watch": (

@@ -186,6 +186,88 @@ class Results(results.Results):
 
         return quantities.curve(self, name, split)
 
+    def findings(self) -> pd.DataFrame:
+        """Return the last and the highest value of each quantity that the closing
+        screen of ``dsi analyze`` shows.
+
+        Returns
+        -------
+        findings : one row per ``run``, ``quantity`` and ``split``. ``value`` is that of
+            the last ``epoch`` with a value, with its 95 % confidence interval from
+            ``low`` to ``high``, its chance level ``chance`` with the standard deviation
+            ``chance_std``, ``z`` and ``p_value``. ``peak`` is the highest value, at
+            ``peak_epoch``. ``is_above_chance`` is true if the values of all epochs
+            together are above chance. Unknown values are missing. ``attrs["headline"]``
+            states the finding of all runs.
+
+        Examples
+        --------
+        >>> found = open_results("dsi-demo").findings().query("quantity == 'agreement'")
+        >>> found[["run", "epoch", "value", "peak_epoch"]].round(2).values.tolist()
+        [['cifar100-cnn', 30, 0.49, 18], ['cifar100-vit', 30, 0.46, 16]]
+        """
+        from dsi_cli.queries.findings import findings
+
+        return findings(self)
+
+    def summary(self) -> pd.DataFrame:
+        """Return the main values of each epoch of each run.
+
+        Returns
+        -------
+        summary : one row per ``run`` and ``epoch``, which is missing for a single
+            checkpoint without one. ``agreement`` is 0 at chance and 1 for equal
+            matrices. ``value`` is the raw SAI by the first ``measure``, with its chance
+            level ``chance``, the ``excess`` over it (0 at chance, 1 at identity), ``z``
+            and the ``reason`` for a missing value. ``max_wsi`` and ``min_wsi`` are
+            cosines in [-1, 1], and ``accuracy`` (on test) and ``train_accuracy`` are in
+            [0, 1].
+
+        Examples
+        --------
+        >>> found = open_results("dsi-demo")["cifar100-cnn"].summary()
+        >>> found[["epoch", "agreement", "accuracy"]].iloc[-1].round(2).tolist()
+        [30.0, 0.49, 0.64]
+        """
+        from dsi_cli.queries.epoch_summary import summary
+
+        return summary(self)
+
+    def difference(
+        self,
+        run: str | Sequence[str] | None = None,
+        epoch: int | Sequence[int] | None = None,
+    ) -> pd.DataFrame:
+        """Return what differs between two runs, or between two epochs of a run, by
+        class; `diff` compares checkpoints, too.
+
+        Parameters
+        ----------
+        run, epoch : one for both sides, or one for each side; the only run and the last
+            epoch by default.
+
+        Returns
+        -------
+        difference : one row per class that moved by more than rounding, the most
+            changed first, with the columns of ``diff_classes.parquet`` in
+            ``docs/tables.md``. ``attrs["headline"]`` states the finding.
+
+        Raises
+        ------
+        UsageError
+            A run or epoch does not exist, or the classes of the two runs differ.
+
+        Examples
+        --------
+        >>> found = open_results("dsi-demo").difference("cifar100-cnn", [1, 30])
+        >>> len(found), found["angle"].median().round(1)
+        (100, np.float64(58.9))
+        """
+        found = diff(self.path, run=run, epoch=epoch)
+        moved = found.moved
+        moved.attrs["headline"] = found.headline
+        return moved
+
     def angle_last(self, run: str | None = None) -> pd.DataFrame:
         """Return the angle in degrees of each class vector of a run to that at the last
         epoch.

@@ -193,6 +193,9 @@ def test_paths_numbers_of_numpy_and_texts_of_the_command_line_are_converted(
     )
     difference = dsi_cli.diff("~/out", run=None, epoch=(np.int64(0), "3"))
     assert difference.headline == dsi_cli.diff("~/out", epoch=[0, 3]).headline
+    table = found.difference(epoch=[0, 3])
+    assert table.attrs["headline"] == difference.headline
+    assert table["name"].tolist() == difference.moved["name"].tolist()
     assert dsi_cli.diff(found.path, found.path, epoch=np.int64(1)).headline.startswith(
         "The two heads are the same"
     )

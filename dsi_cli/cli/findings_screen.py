@@ -13,6 +13,7 @@ from rich.text import Text
 from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, sparkline, terminal_text
+from dsi_cli.facts import about_run
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.metrics.phases import DECLINE, STABILISATION
 from dsi_cli.queries.conclusions import (
@@ -20,6 +21,7 @@ from dsi_cli.queries.conclusions import (
     partition_sentence,
     robustness_sentence,
 )
+from dsi_cli.queries.facts import messages
 from dsi_cli.queries.findings import (
     Mistakes,
     RunFindings,
@@ -244,9 +246,9 @@ def _print_mistakes(
             row.append(str(mistakes[name].wrong.last.epoch))
     console.print_columns(titles, rows, indent=2)
     _print_left_out(len(mistakes) - len(shown))
-    left_out = [name for name in shown if mistakes[name].left_out]
-    for name in left_out[:1]:
-        console.print_sentence(f"{name}: {mistakes[name].left_out}", indent=2)
+    left_out = [one for name in shown for one in about_run(name, mistakes[name].facts)]
+    for message in messages(left_out[:1], ()):
+        console.print_sentence(message.text, indent=2)
 
 
 def _mistake_cells(mistakes: Mistakes) -> list[str | Text]:

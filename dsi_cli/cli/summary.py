@@ -7,9 +7,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsi_cli.checkpoints.records import OK, SKIPPED
 from dsi_cli.cli import console
@@ -58,50 +57,33 @@ def _print_nothing_new(summary: Summary) -> None:
 
 def summary_document(summary: Summary) -> dict[str, object]:
     """Return the summary of an analysis as ``--json`` prints it."""
+    from dsi_cli.cli import tables
     from dsi_cli.queries import epoch_summary
     from dsi_cli.queries.facts import documents
-    from dsi_cli.queries.findings import headline, run_findings, table_rows
-    from dsi_cli.store.schema import PHASES
+    from dsi_cli.queries.findings import findings
+    from dsi_cli.store.results import Results
 
-    out, runs = Path(summary.out), []
-    findings = [run_findings(out, run.name) for run in summary.runs]
-    for run, found in zip(summary.runs, findings, strict=True):
-        epochs = epoch_summary.epoch_summaries(out, run.name)
-        mistakes = epoch_summary.mistake_summaries(out, run.name)
-        # Of each quantity of the closing screen, the document has the last and the
-        # highest value.
-        trends = {
-            "agreement": found.agreement,
-            "max_wsi": found.max_wsi,
-            "accuracy": found.accuracy,
-        }
-        for split, of_split in found.mistakes.items():
-            trends |= {f"nidm_{split}": of_split.nidm, f"widm_{split}": of_split.widm}
-        values: dict[str, dict[str, Any]] = {}
-        for name, trend in trends.items():
-            if trend is not None:
-                last, peak = asdict(trend.last), asdict(trend.peak)
-                values[name] = {
-                    "last": last,
-                    "peak": peak,
-                    "is_above_chance": trend.is_above_chance,
-                }
-        if not found.has_epochs:  # null as in the tables
-            for row in chain(epochs, *mistakes.values()):
-                row["epoch"] = None
-            for points in values.values():
-                points["last"]["epoch"] = points["peak"]["epoch"] = None
-        tables = {"epochs": epochs, "mistakes": mistakes}
-        runs.append(
-            asdict(run)
-            | tables
-            | {"phases": table_rows(out, PHASES, run.name), "findings": values}
-        )
+    results = Results(summary.out)
+    of_runs = {
+        "epochs": epoch_summary.summary(results),
+        "mistakes": epoch_summary.mistake_summary(results),
+        "phases": results.phases,
+        "findings": findings(results),
+    }
     return asdict(summary) | {
         "facts": documents(summary.facts),
         "exit_code": summary.exit_code,
-        "headline": headline(findings),
-        "runs": runs,
+        "headline": of_runs["findings"].attrs["headline"],
+        "runs": [
+            asdict(run)
+            | tables.document(
+                {
+                    name: table[table["run"] == run.name]
+                    for name, table in of_runs.items()
+                }
+            )
+            for run in summary.runs
+        ],
     }
 
 

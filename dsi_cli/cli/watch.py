@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.analysis.option_groups import groups
@@ -165,7 +164,8 @@ class WatchPrinter:
         """Print an event: new epochs on stdout, the rest on stderr."""
         from dsi_cli.analysis import watch
         from dsi_cli.queries import epoch_summary
-        from dsi_cli.queries.findings import run_findings
+        from dsi_cli.queries.records import records
+        from dsi_cli.store.results import Results
 
         if isinstance(event, watch.WaitingEvent):
             self.note(f"waiting: {event.reason}")
@@ -174,37 +174,27 @@ class WatchPrinter:
         self.summary = event.summary
         self._show_problems(event.summary)
         # The values of the new epochs are in the tables.
-        epochs = []
-        for run_name in sorted({name for name, _ in event.new}):
-            more_fields = () if self.output.json else (epoch_summary.TRAIN_ACCURACY,)
-            fields = (*epoch_summary.EPOCH_FIELDS, *more_fields)
-            summaries = epoch_summary.epoch_summaries(
-                Path(event.summary.out), run_name, fields
-            )
-            epochs += [
-                (run_name, line)
-                for line in summaries
-                if (run_name, line["epoch"]) in event.new
-            ]
+        results = Results(event.summary.out)
+        epochs: list[Row] = []
+        for run in sorted({name for name, _ in event.new}):
+            summary = records(epoch_summary.summary(results[run]))
+            epochs += [row for row in summary if (run, row["epoch"] or 0) in event.new]
             # The results are those of the files that exist, or that were deleted, but
             # not of earlier contents of a file.
-            known = {line["epoch"] for line in summaries}
-            if not known.issuperset(self._epochs_of.setdefault(run_name, known)):
+            known = {row["epoch"] for row in summary}
+            if not known.issuperset(self._epochs_of.setdefault(run, known)):
                 overwritten = (
                     "the results lack epochs whose file was overwritten; save one file"
                     " per epoch"
                 )
-                self.print_once(f"warning: {run_name}: {overwritten}", self.note)
-            self._epochs_of[run_name] = known
-            if not run_findings(Path(event.summary.out), run_name).has_epochs:
-                for line in summaries:
-                    line["epoch"] = None
+                self.print_once(f"warning: {run}: {overwritten}", self.note)
+            self._epochs_of[run] = known
         if epochs and self.output.json:
-            rows = [{"run": run, **line} for run, line in epochs]
-            console.print_json({"event": "updated", "epochs": rows}, is_line=True)
-        elif epochs:
-            for name, line in epochs:
-                print(terminal_text(_epoch_line(name, line)), flush=True)
+            document = {"event": "updated", "epochs": epochs}
+            console.print_json(document, is_line=True)
+            return
+        for row in epochs:
+            print(terminal_text(_epoch_line(row)), flush=True)
 
     def _show_problems(self, summary: Summary) -> None:
         """Print what is wrong with checkpoints, except with those that training still
@@ -260,12 +250,12 @@ class WatchPrinter:
         return code
 
 
-def _epoch_line(run: str, summary: Row) -> str:
+def _epoch_line(summary: Row) -> str:
     """Return the line of an epoch: its values as far as they are known, with the SAI or
     the accuracy on train for missing ones.
     """
     epoch = "–" if summary["epoch"] is None else summary["epoch"]
-    parts = [f"{run}  epoch {epoch:>3}"]
+    parts = [f"{summary['run']}  epoch {epoch:>3}"]
     name, value = "agreement", summary["agreement"]
     if value is None:
         name, value = "SAI excess", summary["excess"]
@@ -280,7 +270,7 @@ def _epoch_line(run: str, summary: Row) -> str:
         )
     for name, value in (
         ("accuracy", summary["accuracy"]),
-        ("train accuracy", summary.get("train_accuracy")),
+        ("train accuracy", summary["train_accuracy"]),
     ):
         if value is not None:
             parts.append(f"{name} {cell(value, 'z.3f')}")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import NEGATIVE_COLOURS, POSITIVE_COLOURS
-from dsi_cli.queries.epoch_summary import typicality_summary
+from dsi_cli.queries.epoch_summary import typicality
 from dsi_cli.store.results import Results
 
 _CURVES = (
@@ -27,10 +27,11 @@ def figure(results: Results, options: FigureOptions) -> Figure | None:
     """Return the figure of the cosines with the class's template, or None without
     templates.
     """
+    found = typicality(results)
     parts = {}
     for run in options.names(results):
-        for split, summaries in typicality_summary(results.path, run).items():
-            parts[run, split] = pd.DataFrame(summaries).fillna({"epoch": 0})
+        for split, rows in found[found["run"] == run].groupby("split"):
+            parts[run, split] = rows
     if not parts:
         return None
     figure = drawing.grid(options.style, len(parts), share_y=True)

@@ -1,4 +1,5 @@
-"""Summaries of a run by epoch: alignment, WSI, accuracy, mistakes and typicality.
+"""Summaries of runs by epoch, as tables: alignment, WSI and accuracy; mistakes; and
+typicality.
 
 The typicality of correctly and wrongly classified samples is a mean over classes, as in
 table H.1 of arXiv 2505.21338.
@@ -6,14 +7,10 @@ table H.1 of arXiv 2505.21338.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.queries.findings import Row, table_rows
-from dsi_cli.queries.matrices import none_if_nan
 from dsi_cli.queries.quantities import (
     QUANTITIES,
     SAI,
@@ -23,91 +20,99 @@ from dsi_cli.queries.quantities import (
     select,
 )
 from dsi_cli.store import layout
-from dsi_cli.store.schema import CURVES, EXTRA_CURVES, SPLITS, TYPICALITY
+from dsi_cli.store.schema import CURVES, EXTRA_CURVES, SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsi_cli.store.results import Results
 
-class EpochField(NamedTuple):
-    """A value of an epoch: its key, the title and format of its column in tables, and
-    its place in the curves table.
+Columns = Mapping[str, tuple[str, str]]
+"""By the name of a column, the curve that it shows, which is a quantity or one of the
+further curves of `_curve_keys`, and the column of the curves table.
+"""
+SUMMARY: Columns = {
+    "agreement": ("agreement", "value"),
+    "excess": (SAI, "excess"),
+    "measure": (SAI, "variant"),
+    "value": (SAI, "value"),
+    "chance": (SAI, "null_mean"),
+    "z": (SAI, "z"),
+    "max_wsi": ("max_wsi", "value"),
+    "min_wsi": ("min_wsi", "value"),
+    "accuracy": ("accuracy", "value"),
+    "train_accuracy": ("train_accuracy", "value"),
+    "reason": (SAI, "reason"),
+}
+MISTAKES: Columns = {
+    "mistakes": ("mistakes", "value"),
+    "nidm": ("nidm", "value"),
+    "nidm_z": ("nidm", "z"),
+    "widm": ("widm", "value"),
+    "widm_z": ("widm", "z"),
+    "chance": ("nidm", "null_mean"),
+    "ccsm": ("ccsm", "excess"),
+    "ccsm_z": ("ccsm", "z"),
+    "gap": ("gap_by_measure", "value"),
+}
+_TEXTS = ("run", "split", "measure", "reason")
+_TYPICALITY = {
+    "group_cosine": "",
+    "null_mean": "_chance",
+    "sample_cosine": "_sample",
+    "class_index": "_classes",
+}
+
+
+def summary(results: Results) -> pd.DataFrame:
+    """Return ``run``, ``epoch`` and the columns of `SUMMARY` of each epoch's last
+    checkpoint; `dsi_cli.Results.summary` documents them.
     """
-
-    key: str
-    title: str  # empty for a value that only JSON has
-    form: str
-    # a quantity, or one of the further curves of `_curve_keys`
-    curve: str
-    column: str = "value"
+    rows = []
+    for run in results.names:
+        rows += _summary_rows(_run_curves(results, run), SUMMARY, "test")
+    return _frame(results, rows, ["run", "epoch", *SUMMARY])
 
 
-EPOCH_FIELDS = (
-    EpochField("agreement", "agreement", "z.3f", "agreement"),
-    EpochField("excess", "", "", SAI, "excess"),
-    EpochField("measure", "", "", SAI, "variant"),
-    EpochField("value", "SAI ({measure})", "z.3f", SAI),
-    EpochField("chance", "by chance", "z.3f", SAI, "null_mean"),
-    EpochField("z", "z", "z.1f", SAI, "z"),
-    EpochField("max_wsi", "Max WSI", "z.3f", "max_wsi"),
-    EpochField("min_wsi", "Min WSI", "z.3f", "min_wsi"),
-    EpochField("accuracy", "accuracy", "z.3f", "accuracy"),
-    EpochField("reason", "", "", SAI, "reason"),
-)
-TRAIN_ACCURACY = EpochField("train_accuracy", "", "", "train_accuracy")
-MISTAKE_FIELDS = (
-    EpochField("mistakes", "mistakes", "z.0f", "mistakes"),
-    EpochField("nidm", "NIDM", "z.1%", "nidm"),
-    EpochField("nidm_z", "z", "z.1f", "nidm", "z"),
-    EpochField("widm", "WIDM", "z.1%", "widm"),
-    EpochField("widm_z", "z", "z.1f", "widm", "z"),
-    EpochField("chance", "by chance", "z.1%", "nidm", "null_mean"),
-    EpochField("ccsm", "SAI with CCSM", "z.3f", "ccsm", "excess"),
-    EpochField("ccsm_z", "z", "z.1f", "ccsm", "z"),
-    EpochField("gap", "gap", "z.3f", "gap_by_measure"),
-)
+def mistake_summary(results: Results) -> pd.DataFrame:
+    """Return ``run``, ``split``, ``epoch`` and the columns of `MISTAKES` of each epoch
+    with predictions.
 
-
-def epoch_summaries(
-    out: Path, run: str, fields: Sequence[EpochField] = EPOCH_FIELDS
-) -> list[Row]:
-    """Return the fields of each epoch's last checkpoint, in order; raise `OutputError`
-    if the curves are unreadable.
-
-    The epoch of a single checkpoint without an epoch number is 0. Missing values are
-    None.
+    ``nidm`` and ``widm`` are over mistakes alone, and ``chance`` is the level of both.
+    ``ccsm`` is the excess of the SAI with the confusions, and ``gap`` that on train
+    minus that on test of the templates. ``nidm_z``, ``widm_z`` and ``ccsm_z`` are
+    standard deviations above chance.
     """
-    return _summaries(_run_curves(out, run), fields, "test")
+    rows = []
+    for run in results.names:
+        curves = _run_curves(results, run)
+        for split in SPLITS:
+            of_split = _summary_rows(curves, MISTAKES, split)
+            rows += [row for row in of_split if row["mistakes"] is not None]
+    return _frame(results, rows, ["run", "split", "epoch", *MISTAKES])
 
 
-def mistake_summaries(out: Path, run: str) -> dict[str, list[Row]]:
-    """Return `MISTAKE_FIELDS` of each epoch, in order, and the scores by the hierarchy,
-    for each split with predictions.
-    """
-    rows = _run_curves(out, run)
-    summaries = {}
-    for split in SPLITS:
-        scores: dict[int, Row] = {}
-        for row in rows:
-            is_score = row["metric"] in HIERARCHY_METRICS and row["split"] == split
-            if is_score and row["value"] is not None:
-                name = "/".join(filter(None, (row["metric"], row["variant"])))
-                value = {"value": row["value"], "chance": row["null_mean"]}
-                scores.setdefault(row["epoch"], {})[name] = value
-        found = [
-            row | {"hierarchy": scores.get(row["epoch"], {})}
-            for row in _summaries(rows, MISTAKE_FIELDS, split)
-            if row["mistakes"] is not None
-        ]
-        if found:
-            summaries[split] = found
-    return summaries
+def _frame(
+    results: Results, rows: Sequence[Row], columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return rows as a table, in which the epoch of a run without epochs is missing."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(columns))
+    numbers = [name for name in columns if name not in (*_TEXTS, "epoch")]
+    frame = frame.astype(dict.fromkeys(numbers, "float64") | {"epoch": "Int64"})
+    unnumbered = [run for run in results.names if not results.has_epochs(run)]
+    frame["epoch"] = frame["epoch"].mask(frame["run"].isin(unnumbered))
+    return frame
 
 
-def _run_curves(out: Path, run: str) -> list[Row]:
+def _run_curves(results: Results, run: str) -> list[Row]:
     """Return a run's rows for its main reference."""
-    others = layout.references_of(out, run)[1:]
-    rows = [*table_rows(out, CURVES, run), *table_rows(out, EXTRA_CURVES, run)]
+    others = layout.references_of(results.path, run)[1:]
+    rows = [
+        *table_rows(results.path, CURVES, run),
+        *table_rows(results.path, EXTRA_CURVES, run),
+    ]
     return [row for row in rows if row["reference"] not in others]
 
 
@@ -124,67 +129,44 @@ def _curve_keys(rows: list[Row], split: str) -> dict[str, CurveKey]:
     return keys
 
 
-def _summaries(rows: list[Row], fields: Sequence[EpochField], split: str) -> list[Row]:
-    """Return the values of the fields of each epoch by key, in order."""
+def _summary_rows(rows: list[Row], columns: Columns, split: str) -> list[Row]:
+    """Return the columns of each epoch of a run, in order."""
     keys = _curve_keys(rows, split)
-    empty = dict.fromkeys(field.key for field in fields)
-    epochs = {row["epoch"]: {"epoch": row["epoch"]} | empty for row in rows}
-    for field in fields:
-        for row in select(rows, keys[field.curve]):
-            epochs[row["epoch"]][field.key] = row[field.column]
+    epochs: dict[int, Row] = {}
+    for row in rows:
+        place = {"run": row["run"], "split": split, "epoch": row["epoch"]}
+        epochs[row["epoch"]] = place | dict.fromkeys(columns)
+    for name, (curve, column) in columns.items():
+        for row in select(rows, keys[curve]):
+            epochs[row["epoch"]][name] = row[column]
     return sorted(epochs.values(), key=lambda values: values["epoch"])
 
 
-@dataclass(frozen=True)
-class TypicalitySummary:
-    """One epoch on one split: means over the classes with such samples, or None without
-    such classes.
-    """
+def typicality(results: Results) -> pd.DataFrame:
+    """Return the typicality of samples by ``run``, ``split`` and ``epoch``, over the
+    classes with such samples; NaN without any.
 
-    epoch: int
-    right: float | None = None
-    """The cosine of a class's template with the mean feature of its correctly
-    classified samples (the paper's figure).
+    ``right`` is the mean cosine of a class's template with the mean feature of its
+    correctly classified samples. ``right_chance`` is that with as many random samples
+    of the class, and ``right_sample`` that of a single such sample with the template of
+    the other samples. ``right_classes`` is the number of classes. ``wrong`` and the
+    columns that begin with it are those of wrongly classified samples.
     """
-    # the cosine with the mean of as many random samples of the class
-    right_chance: float | None = None
-    # the cosine of a single such sample with the template of the other samples
-    right_sample: float | None = None
-    right_classes: int = 0  # the number of classes with such samples
-    wrong: float | None = None
-    wrong_chance: float | None = None
-    wrong_sample: float | None = None
-    wrong_classes: int = 0
+    import pandas as pd
 
-
-def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]]:
-    """Return the epochs of a run, in order, for each split with templates; raise
-    `OutputError` if the table cannot be read.
-    """
-    rows = layout.read_table(out, TYPICALITY, run).to_pandas()
+    keys = ["run", "split", "epoch"]
+    rows = results.typicality
     # Of several checkpoints of an epoch, only the last step counts. A missing step
     # comes first.
     rows = rows.assign(epoch=rows["epoch"].fillna(0), step=rows["step"].fillna(-1))
-    last_steps = rows.groupby(["split", "epoch"])["step"].transform("max")
-    rows = rows[rows["step"] == last_steps]
-    summaries: dict[str, list[TypicalitySummary]] = {}
-    for split in sorted(rows["split"].unique()):
-        of_split = rows[rows["split"] == split]
-        summaries[split] = [
-            TypicalitySummary(
-                int(epoch),
-                *_class_means(of_split[of_split["epoch"] == epoch], correct=True),
-                *_class_means(of_split[of_split["epoch"] == epoch], correct=False),
-            )
-            for epoch in sorted(of_split["epoch"].unique())
-        ]
-    return summaries
-
-
-def _class_means(rows: pd.DataFrame, *, correct: bool) -> list[Any]:
-    """Return the means over the classes with correct or with wrong samples, and their
-    number.
-    """
-    counted = rows[(rows["correct"] == correct) & (rows["samples"] > 0)]
-    columns = ("group_cosine", "null_mean", "sample_cosine")
-    return [*(none_if_nan(counted[column].mean()) for column in columns), len(counted)]
+    rows = rows[rows["step"] == rows.groupby(keys)["step"].transform("max")]
+    found = rows[keys].drop_duplicates().set_index(keys).sort_index()
+    for name, is_right in (("right", True), ("wrong", False)):
+        counted = rows[(rows["correct"] == is_right) & (rows["samples"] > 0)]
+        groups = counted.groupby(keys)
+        means = groups[list(_TYPICALITY)].mean()
+        means["class_index"] = groups.size()
+        means.columns = pd.Index([name + ending for ending in _TYPICALITY.values()])
+        found = found.join(means)
+        found[f"{name}_classes"] = found[f"{name}_classes"].fillna(0).astype(int)
+    return found.reset_index()

@@ -281,7 +281,11 @@ KINDS = {
     ),
     # what tables lack
     "curves-without-values": Kind(WARNING, "{curves}: no values, because {reason}"),
-    "mistakes-left-out": Kind(WARNING, "{text}"),
+    "mistakes-left-out": Kind(
+        WARNING,
+        "{left_out} of {mistakes:mistake} are predictions of classes without samples,"
+        " and IDM, severity and superclass accuracy leave them out",
+    ),
 }
 """The kinds of facts by code; of equal severity, an earlier one is more important."""
 

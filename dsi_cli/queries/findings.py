@@ -5,6 +5,7 @@ All values come from the tables. They answer the four questions of the paper (ar
 neighbouring classes? Do mistakes follow the network's own similarity? Are mistakes
 semantically reasonable?
 
+``findings``      the last and the highest values of all runs, as a table
 ``run_findings``  the findings of one run
 ``headline``      one sentence about all runs, which states only what the intervals
                   support
@@ -16,9 +17,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsi_cli.errors import listed
+from dsi_cli.facts import Fact, fact
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import DECLINE, REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.quantities import (
@@ -40,6 +42,11 @@ from dsi_cli.store.schema import (
     SPLITS,
     Table,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsi_cli.store.results import Results
 
 Row = dict[str, Any]
 
@@ -185,8 +192,16 @@ class Mistakes:
     """
     # the share of classes that are farther from the truth by the reference
     widm: Trend | None
-    # a sentence on mistakes that IDMs leave out at the last epoch; None without any
-    left_out: str | None = None
+    # the number of mistakes that IDMs leave out at the last epoch
+    left_out: int = 0
+
+    @property
+    def facts(self) -> list[Fact]:
+        """A fact about mistakes that are left out; none without any."""
+        if not self.left_out:
+            return []
+        wrong = int(self.wrong.last.value)
+        return [fact("mistakes-left-out", left_out=self.left_out, mistakes=wrong)]
 
 
 @dataclass(frozen=True)
@@ -296,6 +311,47 @@ def run_findings(out: Path, run: str) -> RunFindings:
     )
 
 
+COLUMNS = (
+    *("run", "quantity", "split", "epoch", "value", "low", "high", "chance"),
+    *("chance_std", "z", "p_value", "peak", "peak_epoch", "is_above_chance"),
+)
+"""The columns of `findings`."""
+
+
+def findings(results: Results) -> pd.DataFrame:
+    """Return the last value of each quantity of the closing screen in each run, and its
+    highest; `dsi_cli.Results.findings` documents the columns.
+    """
+    import pandas as pd
+
+    found = [run_findings(results.path, run) for run in results.names]
+    rows = []
+    for run in found:
+        trends: list[tuple[str, str | None, Trend | None]] = [
+            (run.measured.name, None, run.alignment),
+            ("max_wsi", None, run.max_wsi),
+            ("accuracy", "test", run.accuracy),
+        ]
+        for split, mistakes in run.mistakes.items():
+            trends.append(("nidm", split, mistakes.nidm))
+            trends.append(("widm", split, mistakes.widm))
+        for name, of_split, values in trends:
+            if values is None:
+                continue
+            row = vars(values.last) | {"run": run.run, "quantity": name}
+            row |= {"split": of_split, "is_above_chance": values.is_above_chance}
+            row |= {"peak": values.peak.value, "peak_epoch": values.peak.epoch}
+            if not run.has_epochs:
+                row |= {"epoch": None, "peak_epoch": None}
+            rows.append(row)
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    numbers = dict.fromkeys(COLUMNS[4:12], "float64")
+    epochs = dict.fromkeys(("epoch", "peak_epoch"), "Int64")
+    frame = frame.astype(numbers | epochs)
+    frame.attrs["headline"] = headline(found)
+    return frame
+
+
 def trend(
     rows: Sequence[Row], quantity: Quantity, own: str, split: str | None = None
 ) -> Trend | None:
@@ -381,18 +437,12 @@ def _first_trained(rows: Sequence[Row], agreement: Trend | None) -> Point | None
     return next((point for point in agreement.points if point.epoch in trained), None)
 
 
-def _left_out(rows: Sequence[Row], wrong: Point) -> str | None:
-    """Return a sentence on the mistakes of an epoch that the rows of an IDM leave out,
-    or None without any.
-    """
+def _left_out(rows: Sequence[Row], wrong: Point) -> int:
+    """Return the number of mistakes of an epoch that the rows of an IDM leave out."""
     used = [row["samples_used"] for row in rows if row["epoch"] == wrong.epoch]
-    if not used or used[0] is None or used[0] >= wrong.value:
-        return None
-    counts = f"{wrong.value - used[0]:,.0f} of {wrong.value:,.0f} mistakes"
-    return (
-        f"{counts} are predictions of classes without samples, and IDM, severity and"
-        " superclass accuracy leave them out"
-    )
+    if not used or used[0] is None:
+        return 0
+    return max(0, int(wrong.value - used[0]))
 
 
 def _agreement_phases(

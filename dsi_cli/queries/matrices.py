@@ -351,8 +351,3 @@ def surprising_pairs(
     nearest = np.quantile(expected_by[np.triu_indices(len(expected_by), 1)], NEAREST)
     found[block] = (residuals >= MIN_SURPRISE) & (expected_by <= nearest)
     return found
-
-
-def none_if_nan(value: float) -> float | None:
-    """Return the value as a Python float, or None for NaN."""
-    return None if np.isnan(value) else float(value)

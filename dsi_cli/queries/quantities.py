@@ -701,6 +701,8 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     """
     import pandas as pd
 
+    from dsi_cli.queries.records import records
+
     entry = quantity(name)
     if name in SEED_QUANTITIES:
         from dsi_cli.queries.comparison.reliability import usual_repetitions
@@ -713,7 +715,8 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     points = []
     for run in results.names:
         rows = results.curves_of(run)
-        own = network_matrix(_keys(rows))
+        curves = rows[["metric", "of", "split", "variant"]].drop_duplicates()
+        own = network_matrix(records(curves))
         for part in SPLITS if split is None else (split,):
             found = select_frame(rows, entry.key(own, part))
             found = found[found["value"].notna()]
@@ -721,7 +724,7 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
                 break
         keys = ["variant"] if entry.variant == ANY else []
         classes = len(results.rows_of("classes", run))
-        for row in _records(results.last_saves(found, *keys)):
+        for row in records(results.last_saves(found, *keys)):
             values = point(row, entry, classes)
             if values["value"] is not None:
                 place = {column: row[column] for column in CURVE_COLUMNS[:5]}
@@ -729,16 +732,6 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     frame = pd.DataFrame(points, columns=list(CURVE_COLUMNS))
     numbers = dict.fromkeys(CURVE_COLUMNS[5:], "float64")
     return frame.astype(numbers | {"epoch": "int64", "step": "Int64"})
-
-
-def _keys(curves: pd.DataFrame) -> Iterable[Row]:
-    """Return the different curves of the curves table as rows."""
-    return _records(curves[["metric", "of", "split", "variant"]].drop_duplicates())
-
-
-def _records(frame: pd.DataFrame) -> list[Any]:
-    """Return the rows of a DataFrame as dictionaries, with None for missing values."""
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def frame() -> pd.DataFrame:

@@ -51,9 +51,8 @@ def result_messages(
     for run in results.names:
         noticed += about_run(run, _curves_without_values(results, run))
     for found in findings:
-        texts = [split.left_out for split in found.mistakes.values() if split.left_out]
-        left_out = [fact("mistakes-left-out", text=text) for text in texts]
-        noticed += about_run(found.run, left_out)
+        for split in found.mistakes.values():
+            noticed += about_run(found.run, split.facts)
     return facts.messages(noticed, results.names)
 
 

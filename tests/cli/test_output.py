@@ -18,8 +18,10 @@ from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.cli import console
 from dsi_cli.cli.app import main_with_exit_code
-from dsi_cli.queries.epoch_summary import epoch_summaries
+from dsi_cli.queries.epoch_summary import summary
 from dsi_cli.queries.export import TABLES
+from dsi_cli.queries.records import records
+from dsi_cli.store.results import Results
 
 QUICK = ("--no-report",)
 
@@ -222,7 +224,7 @@ def test_analyze_json_equals_the_tables(dsi, make_run, tmp_path):
         {"ok": 3},
         3,
     )
-    assert told["epochs"] == epoch_summaries(out, "run")
+    assert told["epochs"] == records(summary(Results(out)))
 
 
 def test_scan_tensors_lists_shapes_as_json_and_text(dsi, make_run):

@@ -7,8 +7,8 @@ from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries import epoch_summary
-from dsi_cli.queries.epoch_summary import epoch_summaries, mistake_summaries
+from dsi_cli.queries.epoch_summary import mistake_summary, summary, typicality
+from dsi_cli.queries.records import records
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CHECKPOINTS, TYPICALITY
@@ -32,9 +32,9 @@ ERRORS = "metric == 'idm' and variant == 'errors'"
 )
 def test_epoch_summaries_are_the_curves(analysed, field, column, where):
     rows = analysed.run.curves.query(f"run == 'cifar100-cnn' and {where}")
-    found = epoch_summaries(analysed.out, "cifar100-cnn")
-    assert [line["epoch"] for line in found] == list(range(31))
-    assert [line[field] for line in found] == rows[column].to_list()
+    found = summary(analysed.run["cifar100-cnn"])
+    assert found["epoch"].to_list() == list(range(31))
+    assert found[field].to_list() == rows[column].to_list()
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,19 @@ def test_epoch_summaries_are_the_curves(analysed, field, column, where):
 )
 def test_mistake_summaries_are_the_curves(analysed, field, column, where):
     rows = analysed.run.curves.query(f"run == 'cifar100-vit' and {where}")
-    found = mistake_summaries(analysed.out, "cifar100-vit")
-    assert list(found) == ["test"]
-    assert [line[field] for line in found["test"]] == rows[column].to_list()
-    assert {line["gap"] for line in found["test"]} == {None}
+    found = mistake_summary(analysed.run["cifar100-vit"])
+    assert set(found["split"]) == {"test"}
+    assert found[field].to_list() == rows[column].to_list()
+    assert found["gap"].isna().all()
+
+
+def test_summary_of_a_checkpoint_without_an_epoch_has_no_epoch(make_run, tmp_path):
+    run, out = make_run(epochs=0), tmp_path / "out"
+    save_head(run / "model.pt", heads(1)[0])
+    analyze([run], out, Options(draws=0))
+    (row,) = records(summary(Results(out)))
+    assert (row["run"], row["epoch"]) == ("run", None)
+    assert row["max_wsi"] is not None
 
 
 def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
@@ -63,7 +72,7 @@ def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
     for step, weight in zip((30, 10, 20), heads(3), strict=True):
         save_head(run / f"{step}.pt", weight, epoch=1, global_step=step)
     analyze([run], out, Options(draws=0))
-    (line,) = epoch_summaries(out, "run")
+    (line,) = records(summary(Results(out)))
     curves = (
         Results(out)
         .curves.query("metric == 'wsi' and variant == 'max'")
@@ -121,15 +130,10 @@ def test_means_are_over_the_classes_that_have_such_samples(out):
     ]
     rows.append(entry(3, 1, False, 2, 0.25))
     layout.write_runs(out, TYPICALITY, ["run"], parquet.from_rows(TYPICALITY, rows))
-    (line,) = epoch_summary.typicality_summary(out, "run")["test"]
-    assert (
-        line.epoch,
-        line.right,
-        line.right_chance,
-        line.right_sample,
-        line.right_classes,
-    ) == (3, 0.75, 0.9, 0.5, 2)
-    assert (line.wrong, line.wrong_classes) == (0.25, 1)
+    (line,) = records(typicality(Results(out)))
+    right = [line[f"right{end}"] for end in ("", "_chance", "_sample", "_classes")]
+    assert (line["epoch"], right) == (3, [0.75, 0.9, 0.5, 2])
+    assert (line["wrong"], line["wrong_classes"]) == (0.25, 1)
 
 
 def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
@@ -140,9 +144,10 @@ def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
     ]
     rows.append(entry(1, 0, True, 1, 0.7, split="train"))
     layout.write_runs(out, TYPICALITY, ["run"], parquet.from_rows(TYPICALITY, rows))
-    found = epoch_summary.typicality_summary(out, "run")
-    assert (list(found), [(line.epoch, line.right) for line in found["test"]]) == (
-        ["test", "train"],
-        [(1, 0.3), (2, 0.1)],
-    )
-    assert found["test"][0].wrong is None
+    found = typicality(Results(out))
+    assert found[["split", "epoch", "right"]].to_numpy().tolist() == [
+        ["test", 1, 0.3],
+        ["test", 2, 0.1],
+        ["train", 1, 0.7],
+    ]
+    assert found["wrong"].isna().all()

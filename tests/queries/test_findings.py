@@ -11,14 +11,46 @@ from dsi_cli.queries.findings import (
     Point,
     RunFindings,
     Trend,
+    findings,
     headline,
     run_findings,
 )
+from dsi_cli.queries.records import records
 
 
 @pytest.fixture(scope="module")
 def found(analysed):
     return {run: run_findings(analysed.out, run) for run in analysed.run.names}
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("agreement", None),
+        ("max_wsi", None),
+        ("accuracy", "test"),
+        ("nidm", "test"),
+        ("widm", "test"),
+    ],
+)
+def test_findings_equal_the_last_and_the_highest_rows_of_the_curves(
+    analysed, name, split
+):
+    table = findings(analysed.run)
+    assert table.attrs["headline"] == headline(
+        [run_findings(analysed.out, run) for run in analysed.run.names]
+    )
+    for run in analysed.run.names:
+        (row,) = records(table[(table["run"] == run) & (table["quantity"] == name)])
+        curve = quantities.curve(analysed.run[run], name, split)
+        last = records(curve)[-1]
+        assert row["split"] == split
+        for column in ("epoch", "value", "low", "high", "z", "p_value"):
+            assert row[column] == last[column]
+        above = curve[(curve["z"] >= 3) & ~(curve["low"] <= curve["chance"])]
+        known = above if len(above) else curve
+        assert row["peak"] == known["value"].max()
+        assert row["peak_epoch"] == known["epoch"][known["value"].idxmax()]
 
 
 @pytest.mark.parametrize(
