@@ -186,22 +186,6 @@ class Network:
         return found
 
     @cached_property
-    def convolutions(self) -> dict[object, tuple[set[int], set[int]]]:
-        """The widths of the inputs and of the outputs of the layers with a window in
-        each module.
-        """
-        found: dict[object, tuple[set[int], set[int]]] = {}
-        for layer in self.computing:
-            if layer.kind != "other":
-                continue
-            for end in range(len(layer.module) + 1):
-                module = (layer.path, layer.module[:end])
-                inputs, outputs = found.setdefault(module, (set(), set()))
-                inputs.add(layer.width_in)
-                outputs.add(layer.width_out)
-        return found
-
-    @cached_property
     def modules(self) -> set[tuple[str, ...]]:
         """The modules of all layers, and the modules around them."""
         return {
@@ -527,40 +511,12 @@ def _may_classify(network: Network, layer: Layer) -> bool:
     return _is_normalised_convolution(network, layer) is None
 
 
-def _is_shortcut(network: Network, layer: Layer) -> str | None:
-    # A block may add a 1x1 convolution of its input to the output of its convolutions
-    # (the U-Net of MONAI), and a spline convolution has a matrix for the node itself.
+def _is_in_convolution(network: Network, layer: Layer) -> str | None:
+    # A spline convolution of a graph adds a matrix for the node itself.
     parent = layer.module[:-1]
-    if not parent or layer.weight is None or is_named(layer):
-        return None
-    inputs, outputs = network.convolutions.get((layer.path, parent), ((), ()))
-    if layer.width_in not in inputs or layer.width_out not in outputs:
-        return None
-    is_in_convolution = any(
-        other.kind == "other" and other.module == parent
-        for other in network.layers[max(layer.position - 1, 0) : layer.position]
-    )
-    is_linear = len(layer.weight.shape) == 2
-    if not is_in_convolution and (is_linear or layer.position == network.last):
-        return None
-    return "is next to convolutions from its input to its output, as a shortcut is"
-
-
-def _is_generated(network: Network, layer: Layer) -> str | None:
-    # A hypernetwork computes the head from another input than the features: a matrix
-    # that the features are multiplied by, and a bias.
-    position = layer.position
-    for other in network.layers[max(position - 1, 0) : position + 2]:
-        if not are_siblings(other, layer) or other.width_in != layer.width_in:
-            continue
-        narrow, wide = sorted((layer.width_out, other.width_out))
-        features, rest = divmod(wide, max(narrow, 1))
-        is_product = rest == 0 and features > 1
-        if is_product and any(
-            end.kind == "other" and end.width_out == features
-            for end in network.unused[:_MAX_NEAR]
-        ):
-            return f"may compute the head with {other.name}, as in a hypernetwork"
+    for other in network.layers[max(layer.position - 1, 0) : layer.position]:
+        if parent and other.kind == "other" and other.module == parent:
+            return f"is a part of the convolution {other.name}"
     return None
 
 
@@ -760,19 +716,11 @@ RULES = (
     ),
     Rule(
         Code.WINDOW,
-        "A shortcut around convolutions computes no classes.",
-        _is_shortcut,
-        "unit.a.weight 32x16x3x3, unit.residual.weight 32x16x1x1,"
-        " unit.b.weight 32x32x3x3",
-        "unit.residual.weight",
-    ),
-    Rule(
-        Code.OTHER_HEAD,
-        "A hypernetwork computes the head.",
-        _is_generated,
-        "conv.weight 32x3x3x3, conv.bias 32, matrix.weight 640x16, matrix.bias 640,"
-        " bias.weight 20x16, bias.bias 20",
-        "bias.weight",
+        "A matrix in a convolution computes a part of its output.",
+        _is_in_convolution,
+        "conv1.weight 2x48x32, conv1.lin.weight 32x48, conv2.weight 2x32x20,"
+        " conv2.lin.weight 20x32",
+        "conv2.lin.weight",
     ),
     Rule(
         Code.NAME,

@@ -112,24 +112,6 @@ def test_a_state_by_flax_is_read_as_flax_reads_it(tmp_path):
     assert found["complex"] is None
 
 
-def test_arrays_in_chunks_are_joined(tmp_path, monkeypatch):
-    from flax import serialization
-
-    monkeypatch.setattr(serialization, "MAX_CHUNK_SIZE", 20)
-    data = serialization.to_bytes(
-        {"params": {"kernel": KERNEL, "bias": np.ones(3, np.float32)}}
-    )
-    assert data.count(b"float32") == 3 + 1
-    path = written(data, tmp_path)
-    assert_array_equal(read_tree(path)["params"]["kernel"], KERNEL)
-    with OpenFiles() as files:
-        content = open_content(path, files)
-        whole = content.tree["params"]["kernel"]
-        assert_array_equal(
-            whole._replace(shape=(4,), strides=(2,), offset=4).read(), [4, 6, 8, 10]
-        )
-
-
 @pytest.mark.parametrize(
     "dtype",
     [
@@ -172,13 +154,6 @@ def array(parts: Any, kind: int = 1) -> bytes:
     )
 
 
-def chunked(shape: Any, chunks: Any) -> bytes:
-    return by_hand(
-        {"a": {"__msgpack_chunked_array__": True, "shape": shape, "chunks": chunks}}
-    )
-
-
-ONE = np.ones(1, np.float32)
 LIES = {
     "text-beyond": (b"\x81\xa1a\xdb\xff\xff\xff\xff\xc0", PendingError, "cut-off"),
     "text-cut": (b"\x81\xa1a\xa9abc", PendingError, "cut-off"),
@@ -209,16 +184,6 @@ LIES = {
         msgpack.packb({"metadata": {"v": 1}, "item": {"fc": 1}}),
         UnreadableError,
         "unread-format",
-    ),
-    "chunk-dtypes": (
-        chunked({"0": 2}, {"0": ONE, "1": np.ones(1)}),
-        UnreadableError,
-        "damaged-chunks",
-    ),
-    "chunk-size": (
-        chunked({"0": 3}, {"0": ONE, "1": ONE}),
-        UnreadableError,
-        "damaged-chunks",
     ),
 }
 

@@ -141,8 +141,7 @@ class ComparisonOptions:
     )
     taxonomy: str | None = option(
         "--taxonomy FILE",
-        "Hierarchy that replaces WordNet: CSV of child,parent, a JSON tree, or a file"
-        " of ImageNet or BREEDS.",
+        "Hierarchy that replaces WordNet: CSV of child,parent, or a JSON tree.",
         is_kept=True,
         url=DOWNLOAD,
     )

@@ -100,7 +100,7 @@ def open_taxonomy(path: str | None) -> CustomTaxonomy | None:
         return None
     graph, file = custom_taxonomy.read_taxonomy(path), Path(path)
     content = repr(
-        (graph.names, graph.parents.tolist(), graph.starts.tolist(), graph.aliases)
+        (graph.names, graph.parents.tolist(), graph.starts.tolist())
     ).encode()
     return CustomTaxonomy(
         safe_filename(file.stem),

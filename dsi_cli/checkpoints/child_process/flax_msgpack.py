@@ -2,9 +2,10 @@
 ``msgpack``: nested mappings of arrays and numbers.
 
 An array is an extension of type 1 with its shape, the name of its dtype and its bytes.
-An array above a gigabyte is a mapping with its shape and flat chunks. Arrays without
-dimensions (such as ``step``) become Python numbers. Names and matrices stay as in Flax:
-a ``kernel`` has the shape (inputs, outputs). Source: ``flax/serialization.py``.
+Flax splits arrays above a gigabyte, which no head reaches: their flat parts are listed.
+Arrays without dimensions (such as ``step``) become Python numbers. Names and matrices
+stay as in Flax: a ``kernel`` has the shape (inputs, outputs). Source:
+``flax/serialization.py``.
 """
 
 from __future__ import annotations
@@ -23,11 +24,9 @@ from dsi_cli.checkpoints.tensors import (
     decode,
     itemsize,
 )
-from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 
 _ARRAY, _SCALAR = 1, 3
-_CHUNKED = "__msgpack_chunked_array__"
 _MAX_TEXT_LENGTH = 1 << 20
 _MAX_NAME_LENGTH = 1024
 _MAX_NAME_CHARACTERS = 8 << 20
@@ -116,29 +115,6 @@ def _to_json(leaf: Any) -> Any:
     return leaf if isinstance(leaf, int | float | None) else None
 
 
-def _merge_chunks(tree: dict[str, Any]) -> _Array:
-    shape, chunks = (
-        list(as_dict(tree.get(key)).values()) for key in ("shape", "chunks")
-    )
-    are_sizes = all(type(size) is int and size >= 0 for size in shape)
-    has_one_dtype = all(
-        isinstance(chunk, _Array) and chunk.dtype == chunks[0].dtype for chunk in chunks
-    )
-    if not chunks or not are_sizes or not has_one_dtype:
-        raise UnreadableError(
-            "an array in chunks has no possible shape, or no chunks of one dtype",
-            code="damaged-chunks",
-        )
-    if sum(prod(chunk.shape) for chunk in chunks) != prod(shape):
-        raise UnreadableError(
-            f"the chunks of an array do not fit its shape {tuple(shape[:8])}",
-            code="damaged-chunks",
-        )
-    return _Array(
-        chunks[0].dtype, tuple(shape), b"".join(chunk.data for chunk in chunks)
-    )
-
-
 def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
     """Return the leaves of nested mappings by their names joined with dots; these
     repeat the keys above, so they are limited.
@@ -148,8 +124,8 @@ def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
     stack: list[tuple[str, Any]] = [("", tree)]
     while stack:
         name, node = stack.pop()
-        if not isinstance(node, dict) or node.get(_CHUNKED) is True:
-            leaves[name] = _merge_chunks(node) if isinstance(node, dict) else node
+        if not isinstance(node, dict):
+            leaves[name] = node
             continue
         for key, value in reversed(list(node.items())):
             child_name = f"{name}.{key}" if name else str(key)

@@ -1,13 +1,9 @@
-"""A custom taxonomy in place of WordNet, read from a file.
+"""A custom taxonomy in place of WordNet, read from a file; a node is its name.
 
 - CSV: a line ``child,parent`` for each edge, or the other order under a header
-  ``parent,child``; a node is its name.
-- A JSON tree: objects and lists (``{"pet": ["cat", "dog"]}``), or objects with ``name``
-  and ``children``, and optionally ``id``. A leaf that occurs twice has two parents.
-  Other nodes of the same name are different nodes if their parents differ.
-- ImageNet (``wordnet.is_a.txt``) and BREEDS (``class_hierarchy.txt``): a line ``parent
-  child`` of ids for each edge. Names come from ``node_names.txt`` or ``words.txt`` in
-  the same folder, or else from WordNet.
+  ``parent,child``.
+- A JSON tree of objects and lists: ``{"pet": ["cat", "dog"]}``. A leaf that occurs
+  twice has two parents.
 
 If there are several roots, `ROOT` is added above them, as NLTK does for verbs, so that
 any two nodes have a common hypernym.
@@ -18,18 +14,15 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dsi_cli.errors import UsageError, wrong
-from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, Taxonomy
 
 CHILD_WORDS = frozenset(
@@ -53,62 +46,21 @@ PARENT_WORDS = frozenset(
 ``node_id``, ``Parent class``), in either order.
 """
 EXPECTED = (
-    "a taxonomy: CSV with a line 'child,parent' for each edge, a JSON tree such as"
-    ' {"pet": ["cat", "dog"]}, or a file of ImageNet or BREEDS'
+    "a taxonomy: CSV with a line 'child,parent' for each edge, or a JSON tree such as"
+    ' {"pet": ["cat", "dog"]}'
 )
-CHILDREN = ("children", "subclasses")
 ROOT = "*ROOT*"
+Edges: TypeAlias = dict[str, list[str]]
+"""The parents of each node, in the order of the file."""
 
 
-@dataclass
-class Edges:
-    """The nodes of a file with their parents, and their names.
-
-    A key identifies a node. Its name is the key if ``names`` does not contain it.
-    """
-
-    parents: dict[str, list[str]] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    # further names of nodes, each with the key
-    aliases: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, child: str, parent: str | None) -> None:
-        """Add a node with one of its parents, or a root."""
-        known = self.parents.setdefault(child, [])
-        if parent is not None:
-            self.parents.setdefault(parent, [])
-            if parent not in known:
-                known.append(parent)
-
-    def add_aliases(self, key: str, names: Iterable[str]) -> None:
-        """Add further names of a node."""
-        self.aliases += [(name, key) for name in dict.fromkeys(names)]
-
-    def unique_names(self) -> dict[str, str]:
-        """Return a name for each key; names that several nodes have are followed by the
-        parent's name or the key.
-
-        A leaf keeps its name if it is the only leaf with it.
-        """
-        named = {key: self.names.get(key, key) for key in self.parents}
-        inner = {parent for parents in self.parents.values() for parent in parents}
-        leaves = Counter(name for key, name in named.items() if key not in inner)
-        total = Counter(named.values())
-        unique = {}
-        for key, name in named.items():
-            unique[key] = name
-            is_only_leaf = key not in inner and leaves[name] == 1
-            if total[name] == 1 or is_only_leaf:
-                continue
-            above = self.parents[key]
-            unique[key] = f"{name} ({key})"
-            if above and f"{name} ({named[above[0]]})" not in total:
-                unique[key] = f"{name} ({named[above[0]]})"
-        repeated = Counter(unique.values())
-        for key, name in named.items():
-            if repeated[unique[key]] > 1:
-                unique[key] = f"{name} ({key})"
-        return unique
+def _add(edges: Edges, child: str, parent: str | None) -> None:
+    """Add a node with one of its parents, or a root."""
+    known = edges.setdefault(child, [])
+    if parent is not None:
+        edges.setdefault(parent, [])
+        if parent not in known:
+            known.append(parent)
 
 
 def _other_file(file: Path, found: str, code: str, **fields: Any) -> UsageError:
@@ -122,21 +74,14 @@ def read_edges(file: Path) -> Edges:
 
     Raise `UsageError` if the file cannot be read or has another format.
     """
-    if file.is_dir():
-        file /= "class_hierarchy.txt"
     text = _read_text(file)
     if file.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
         return _json_edges(file, text)
-    lines = text.splitlines()
-    pairs = [line.split() for line in lines if line.strip()]
-    are_pairs = all(len(pair) == 2 for pair in pairs)
-    if are_pairs and any(taxonomy.is_wnid(pair[0]) for pair in pairs):
-        return _id_edges(file, pairs)
-    return _csv_edges(file, lines)
+    return _csv_edges(file, text.splitlines())
 
 
 def _csv_edges(file: Path, lines: Sequence[str]) -> Edges:
-    edges = Edges()
+    edges: Edges = {}
     first = next(filter(str.strip, lines), "")
     delimiter = max(",;\t", key=first.count)
     is_parent_first = False
@@ -159,7 +104,7 @@ def _csv_edges(file: Path, lines: Sequence[str]) -> Edges:
         child, parent = cells
         if is_parent_first:
             child, parent = parent, child
-        edges.add(child, parent)
+        _add(edges, child, parent)
     return edges
 
 
@@ -195,104 +140,48 @@ def _read_text(file: Path) -> str:
     return text
 
 
-def _id_edges(file: Path, pairs: Iterable[Sequence[str]]) -> Edges:
-    """Return edges between ids, with the names of a file in the same folder or of
-    WordNet.
-    """
-    edges = Edges()
-    for parent, child in pairs:
-        edges.add(child, parent)
-    known = {}
-    for name in ("words.txt", "node_names.txt"):
-        if file.with_name(name).is_file():
-            lines = _read_text(file.with_name(name)).splitlines()
-            known = dict(line.split("\t", 1) for line in lines if "\t" in line)
-    graph = taxonomy.load()
-    for key in edges.parents:
-        words = known.get(key, "").strip()
-        synonyms = [name.strip() for name in words.split(",") if name.strip()]
-        node = graph.node(key) if taxonomy.is_wnid(key) else None
-        if synonyms:
-            edges.names[key] = synonyms[0]
-        elif node is not None:
-            edges.names[key] = graph.names[node]
-        edges.add_aliases(key, [key, words or key, *synonyms])
-    return edges
-
-
 def _json_edges(file: Path, text: str) -> Edges:
-    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        """Return an object; JSON would keep one of several equal names."""
-        names = Counter(name for name, _ in pairs)
-        for name, number in names.items():
-            if number > 1:
-                found = f"the name {name!r} twice in one object; merge the two"
+    edges: Edges = {}
+    inner: set[str] = set()
+
+    def inner_nodes(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return an object, whose names are inner nodes; one that occurs twice would be
+        one node with the children of both.
+        """
+        for name, below in pairs:
+            if name in inner:
+                found = f"the name {name!r} twice above others; rename one of the two"
                 raise _other_file(file, found, "taxonomy-repeated-name", name=name)
+            if below:
+                inner.add(name)
         return dict(pairs)
 
     try:
-        document = json.loads(text, object_pairs_hook=without_repeats)
+        document = json.loads(text, object_pairs_hook=inner_nodes)
     except (json.JSONDecodeError, RecursionError) as error:
         reason = "too deep" if isinstance(error, RecursionError) else str(error)
         found = f"damaged JSON ({reason})"
         raise _other_file(file, found, "taxonomy-not-json", reason=reason) from None
-    edges = Edges()
-    if isinstance(document, list) and all(isinstance(it, dict) for it in document):
-        keys = {key for entry in document for key in entry}
-        if "name" in keys and keys & PARENT_WORDS and keys.isdisjoint(CHILDREN):
-            found = f"objects with a {min(keys & PARENT_WORDS)} but no children"
-            raise _other_file(file, found, "taxonomy-not-a-tree")
     _add_tree(edges, file, document, ())
     return edges
 
 
 def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> None:
-    """Add a part of a JSON tree below the node at a path of keys."""
+    """Add a part of a JSON tree below the node at a path of names."""
     _require_depth(file, len(path))
+    parent = path[-1] if path else None
     if isinstance(tree, list) and not any(isinstance(part, list) for part in tree):
         for part in tree:
             _add_tree(edges, file, part, path)
-    elif isinstance(tree, dict) and isinstance(tree.get("name"), str):
-        below = tree.get(CHILDREN[0]) or tree.get(CHILDREN[1])
-        identity = tree.get("wnid", tree.get("id"))
-        if not isinstance(identity, str | int):
-            identity = None
-        _add_node(edges, file, tree["name"], below, path, identity)
     elif isinstance(tree, dict) and not any(isinstance(v, str) for v in tree.values()):
         for name, below in tree.items():
-            _add_node(edges, file, name, below, path, None)
+            _add(edges, name, parent)
+            if below:
+                _add_tree(edges, file, below, (*path, name))
     elif isinstance(tree, str) and tree.strip():
-        edges.add(tree.strip(), path[-1] if path else None)
-    elif tree is not None or not path:
+        _add(edges, tree.strip(), parent)
+    else:
         raise _other_file(file, json.dumps(tree)[:40], "taxonomy-not-a-tree")
-
-
-def _add_node(
-    edges: Edges,
-    file: Path,
-    name: str,
-    below: Any,
-    path: tuple[str, ...],
-    identity: str | int | None,
-) -> None:
-    """Add a node and everything below it. An inner node is its id or its path; a leaf
-    is its id or its name.
-    """
-    name, parent = name.strip(), path[-1] if path else None
-    key = name
-    if identity is not None and identity != "":
-        key = str(identity)
-    elif below:
-        key = f"{parent or ''}/{name}"
-    if edges.names.get(key, name) != name:
-        found = f"the id {key} of both {edges.names[key]!r} and {name!r}"
-        raise _other_file(file, found, "taxonomy-repeated-id", id=key)
-    edges.add(key, parent)
-    edges.names[key] = name
-    if taxonomy.is_wnid(key):
-        edges.aliases.append((key, key))
-    if below:
-        _add_tree(edges, file, below, (*path, key))
 
 
 def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
@@ -302,13 +191,9 @@ def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
     `MAX_DEPTH` deep, or has a cycle, which the message names.
     """
     file = Path(path)
-    edges = read_edges(file)
-    if not edges.parents:
+    parents = read_edges(file)
+    if not parents:
         raise _other_file(file, "an empty file", "taxonomy-empty")
-    unique_names = edges.unique_names()
-    parents = {}
-    for key, above in edges.parents.items():
-        parents[unique_names[key]] = [unique_names[parent] for parent in above]
     roots = [name for name, above in parents.items() if not above]
     if len(roots) > 1:
         parents |= {root: [ROOT] for root in roots}
@@ -336,9 +221,6 @@ def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
         depths=np.array([depths[name] for name in names], dtype=np.uint8),
         starts=np.cumsum([0, *counts]).astype(np.int32),
         parents=np.array([nodes[name] for name in parent_names], dtype=np.int32),
-        aliases=tuple(
-            (alias, nodes[unique_names[key]]) for alias, key in edges.aliases
-        ),
     )
 
 
@@ -358,16 +240,12 @@ def match_labels(
 ) -> list[int | None]:
     """Return the node of each label, None for labels that the taxonomy lacks.
 
-    The WordNet id of a label has priority, then an exact name, then another name of a
-    node. Otherwise case and separators are ignored. A name that several nodes have
-    means none of them.
+    The WordNet id of a label has priority, then an exact name. Otherwise case and
+    separators are ignored. A name that several nodes have means none of them.
     """
-    names = [(name, node) for node, name in enumerate(taxonomy.names)]
-    exact = _unambiguous(taxonomy.aliases) | dict(names)
-    plain = _unambiguous(
-        [(_plain(name), node) for name, node in (*names, *taxonomy.aliases)]
-    )
-    nodes = []
+    exact = {name: node for node, name in enumerate(taxonomy.names)}
+    plain = _unambiguous((_plain(name), node) for name, node in exact.items())
+    nodes: list[int | None] = []
     for label, wnid in zip(labels, wnids or [None] * len(labels), strict=True):
         node = exact.get(wnid or "")
         if node is None:

@@ -48,8 +48,6 @@ class Taxonomy:
     parents: npt.NDArray[np.int32]
     letter: str = "n"  # the first letter of ids: ``n`` or ``v``
     simulates_root: bool = False  # True if all roots have a simulated common root
-    aliases: tuple[tuple[str, int], ...] = ()
-    """Further names of nodes, each with the node; only custom taxonomies have some."""
 
     def node(self, key: str | int) -> int | None:
         """Return the node of a WordNet id, an offset or a synset name; None if it is
