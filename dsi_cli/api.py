@@ -151,8 +151,8 @@ class Results(results.Results):
     >>> cnn = results["cifar100-cnn"]
     >>> print(cnn.curve("agreement")["value"].iloc[-1].round(2))
     0.49
-    >>> cnn.csm("ncsm").loc["oak_tree", "maple_tree"].round(2)
-    np.float32(0.66)
+    >>> print(cnn.csm("ncsm").loc["oak_tree", "maple_tree"].round(2))
+    0.66
     """
 
     # These methods need `dsi_cli.queries` and `dsi_cli.report`, which import the
