@@ -149,10 +149,10 @@ class Results(results.Results):
     >>> results.names
     ['cifar100-cnn', 'cifar100-vit']
     >>> cnn = results["cifar100-cnn"]
-    >>> cnn.curve("agreement")["value"].iloc[-1].round(2)
-    np.float64(0.49)
-    >>> cnn.csm("ncsm").loc["oak_tree", "maple_tree"].round(2)
-    np.float32(0.66)
+    >>> print(cnn.curve("agreement")["value"].iloc[-1].round(2))
+    0.49
+    >>> print(cnn.csm("ncsm").loc["oak_tree", "maple_tree"].round(2))
+    0.66
     """
 
     # These methods need `dsi_cli.queries` and `dsi_cli.report`, which import the
@@ -655,8 +655,8 @@ def diff(
     Examples
     --------
     >>> found = diff("ckpts/epoch_020.safetensors", "ckpts/epoch_030.safetensors")
-    >>> found.classes["angle"].median().round(1)
-    np.float64(4.9)
+    >>> print(found.classes["angle"].median().round(1))
+    4.9
     """
     from dsi_cli.analysis import difference
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions

@@ -203,7 +203,7 @@ def printed(command, folder, environment=None):
         env=environment or bare(folder),
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=3600,
         check=False,
     )
     assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"

@@ -20,6 +20,8 @@ import dsi_cli
 from dsi_cli import plugins
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
+from dsi_cli.queries.findings import run_findings
+from dsi_cli.report import page_data
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples/plugins"
 
@@ -116,6 +118,27 @@ def test_analyze_with_all_example_plugins_uses_each_of_them(
         [float(row["value"]) for row in agreement],
         results.curve("agreement")["value"],
     )
+
+
+def test_a_measure_of_a_plugin_is_in_summary_report_and_curves(
+    installed, run, tmp_path, dsi_process
+):
+    out = tmp_path / "out"
+    options = ["--measure", "concordance", "--permutations", "5"]
+    ended = dsi_process("analyze", run, "-o", out, *options, env=environment(installed))
+    assert ended.code == 0
+    assert "SAI by concordance (excess) with WordNet" in ended.out
+    # The results can be read where the plug-in is not installed.
+    results = dsi_cli.open_results(out)
+    rows = results.curves.query("variant == 'concordance' and of == 'ncsm,scsm'")
+    for name, column in (("sai", "value"), ("excess", "excess")):
+        curve = results.curve(f"{name}_concordance")
+        assert_allclose(curve["value"], rows[column])
+    drawn = page_data.curves(results, [run_findings(out, "ckpts")])
+    assert list(drawn["sai"]) == ["concordance"]
+    names = [entry["name"] for entry in drawn["quantities"]]
+    assert names == ["excess_concordance", "sai_concordance"]
+    assert dsi_process("plot", out, "--measure", "concordance").code == 0
 
 
 def scaled(values):

@@ -254,7 +254,9 @@ def _eigenvalues(diagonal: Float64s, beside: Float64s) -> Float64s:
     """
     from scipy.linalg import eigvalsh_tridiagonal
 
-    found = eigvalsh_tridiagonal(diagonal, beside, lapack_driver="sterf")
+    found = diagonal
+    if len(diagonal) > 1:  # SciPy 1.11 refuses a single value
+        found = eigvalsh_tridiagonal(diagonal, beside, lapack_driver="sterf")
     values = np.asarray(found, dtype=np.float64)
     largest = max(values[-1], 0.0)
     return values[values > largest * len(values) * np.finfo(np.float64).eps]

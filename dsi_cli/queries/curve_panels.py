@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import DISTANCES, MEASURES
+from dsi_cli.metrics import DISTANCES
 from dsi_cli.queries.epoch_sampling import evenly_spaced
-from dsi_cli.queries.quantities import PANELS, SAI, PanelSpec
+from dsi_cli.queries.quantities import PANELS, SAI, PanelSpec, measures
 from dsi_cli.store.results import Results
 
 Values = NDArray[np.float64]
@@ -78,11 +78,11 @@ class Panel:
 
 
 def sai_measures(curves: pd.DataFrame) -> list[str]:
-    """Return the measures of the SAI in a curves table, in the order of
-    `dsi_cli.metrics.MEASURES`.
+    """Return the measures of the SAI in a curves table, as in
+    `dsi_cli.queries.quantities.measures`.
     """
-    variants = set(curves.loc[curves["metric"] == SAI, "variant"])
-    return [measure for measure in MEASURES if measure in variants]
+    of_sai = curves.loc[curves["metric"] == SAI, "variant"].unique()
+    return measures({"metric": SAI, "variant": name} for name in of_sai)
 
 
 def panels(

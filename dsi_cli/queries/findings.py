@@ -28,9 +28,11 @@ from dsi_cli.queries.quantities import (
     QUANTITIES,
     SAI,
     Quantity,
+    measures,
     network_matrix,
     point,
     select,
+    with_measures,
 )
 from dsi_cli.store import layout
 from dsi_cli.store.schema import (
@@ -369,7 +371,7 @@ def trend(
 
 def _alignment(rows: Sequence[Row], own: str) -> tuple[Quantity, Trend | None]:
     """Return the agreement, or else the first measure of the SAI that has a value."""
-    for quantity in QUANTITIES.values():
+    for quantity in with_measures(measures(rows)).values():
         if quantity.metric == SAI:
             found = trend(rows, quantity, own)
             if found is not None:

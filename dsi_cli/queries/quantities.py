@@ -578,18 +578,30 @@ PANELS = _panels()
 """The panels in the order of the quantities."""
 
 
-def quantity(name: str) -> Quantity:
-    """Return a quantity by name; raise `UsageError` if there is none (code
-    ``unknown-quantity``).
+def with_measures(measures: Iterable[str | None]) -> dict[str, Quantity]:
+    """Return `QUANTITIES` with those of the measures that are plug-ins.
+
+    >>> [name for name in with_measures(["mae", "lin"]) if name not in QUANTITIES]
+    ['excess_lin', 'sai_lin']
     """
-    if name not in QUANTITIES:
+    plugins = [name for name in measures if name and name not in MEASURES]
+    entries = [entry for name in plugins for entry in _alignments(name)]
+    return QUANTITIES | {entry.name: entry for entry in entries}
+
+
+def quantity(name: str, measures: Iterable[str | None] = ()) -> Quantity:
+    """Return a quantity by name, with measures as in `with_measures`; raise
+    `UsageError` if there is none (code ``unknown-quantity``).
+    """
+    known = with_measures(measures)
+    if name not in known:
         raise UsageError(
-            f"no quantity {name!r}: {expected(name, list(QUANTITIES))};"
+            f"no quantity {name!r}: {expected(name, list(known))};"
             " results.quantities() describes them",
             code="unknown-quantity",
             name=name,
         )
-    return QUANTITIES[name]
+    return known[name]
 
 
 def alignment(measures: Collection[str | None]) -> Quantity:
@@ -599,18 +611,19 @@ def alignment(measures: Collection[str | None]) -> Quantity:
     >>> alignment(["cosine", "pearson"]).name, alignment(["spearman", "mae"]).name
     ('agreement', 'excess_mae')
     """
-    for entry in QUANTITIES.values():
+    for entry in with_measures(measures).values():
         if entry.is_excess and entry.variant in measures:
             return entry
     return QUANTITIES[AGREEMENT]
 
 
 def measures(rows: Iterable[Row]) -> list[str]:
-    """Return the measures of the SAI in rows of the curves table, in the order of
-    `MEASURES`.
+    """Return the measures of the SAI in rows of the curves table: those of `MEASURES`
+    in its order, then those of plug-ins.
     """
-    variants = {row["variant"] for row in rows if row["metric"] == SAI}
-    return [measure for measure in MEASURES if measure in variants]
+    variants = dict.fromkeys(row["variant"] for row in rows if row["metric"] == SAI)
+    own = [measure for measure in MEASURES if measure in variants]
+    return own + [name for name in variants if name not in MEASURES]
 
 
 def network_matrix(rows: Iterable[Row]) -> str:
@@ -703,7 +716,7 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
 
     from dsi_cli.queries.records import records
 
-    entry = quantity(name)
+    entry = quantity(name, measures(_keys(results.curves)))
     if name in SEED_QUANTITIES:
         from dsi_cli.queries.comparison.reliability import usual_repetitions
 

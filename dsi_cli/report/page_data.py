@@ -27,7 +27,13 @@ from dsi_cli.queries.findings import (
     reference_name,
 )
 from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
-from dsi_cli.queries.quantities import PANELS, QUANTITIES, QUESTIONS, SAI
+from dsi_cli.queries.quantities import (
+    PANELS,
+    QUANTITIES,
+    QUESTIONS,
+    SAI,
+    with_measures,
+)
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.queries.suspect_texts import not_sought, suspects_or_none
@@ -217,7 +223,7 @@ def curves(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:
             "measure": quantity.variant,
             "isExcess": quantity.is_excess,
         }
-        for quantity in QUANTITIES.values()
+        for quantity in with_measures(panels_of_page["sai"]).values()
         if quantity.metric == SAI
         and quantity.variant in panels_of_page["sai"]
         and (quantity.variant in excesses or not quantity.is_excess)

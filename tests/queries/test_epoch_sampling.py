@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsi_cli.queries.epoch_sampling import (
@@ -13,6 +13,7 @@ from dsi_cli.queries.epoch_sampling import (
 )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 900), st.integers(2, 300))
 def test_evenly_spaced_keeps_the_ends_and_steps_differ_by_one_at_most(
     count: int, most: int
