@@ -8,8 +8,8 @@ result was known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations, product
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from dsi_cli.analysis.semantics import references, wordnet_matrix
 from dsi_cli.analysis.semantics.class_clusters import read_clusters
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import MIN_CLASSES
 from dsi_cli.metrics.cluster_jackknife import (
     CorrelatedMatrices,
@@ -27,7 +26,12 @@ from dsi_cli.metrics.cluster_jackknife import (
     agreement_columns,
     rank_matrix,
 )
-from dsi_cli.metrics.differences import Difference, mean_difference
+from dsi_cli.metrics.differences import (
+    Difference,
+    agreement_estimate,
+    difference_of_estimates,
+    mean_difference,
+)
 from dsi_cli.metrics.intervals import LEVEL
 from dsi_cli.metrics.reliability import joint_difference
 
@@ -193,22 +197,10 @@ def _difference(matrices: CorrelatedMatrices, number: int) -> Difference:
     given, and of the others; with an error over classes, and over seeds if there are
     several.
     """
-    values, without = matrices.whole[:-1, -1], matrices.without[:, :-1, -1]
-    first, second = range(number), range(number, len(values))
-    freedom = matrices.freedom
-
-    def variances(pairs: Iterable[tuple[int, int]]) -> list[float]:
-        errors = [
-            jackknife.standard_error(without[:, one] - without[:, other])
-            for one, other in pairs
-        ]
-        return [np.nan if error is None else error**2 for error in errors]
-
-    between = variances(product(first, second))
+    values = matrices.whole[:-1, -1].tolist()
+    estimates = [agreement_estimate(matrices, index) for index in range(len(values))]
+    first, second = estimates[:number], estimates[number:]
     if len(values) == 2:
-        a, b = values.tolist()
-        return Difference(a, b, a - b, between[0] ** 0.5, freedom)
-    agreements = values.tolist()
-    over_seeds = mean_difference(agreements[:number], agreements[number:])
-    of_first, of_second = (variances(combinations(side, 2)) for side in (first, second))
-    return joint_difference(over_seeds, between, of_first, of_second, freedom)
+        return difference_of_estimates(*estimates)
+    over_seeds = mean_difference(values[:number], values[number:])
+    return joint_difference(first, second, difference_of_estimates, over_seeds)
