@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 MEASURES = ("path", "lch", "wup", "lin")
 """The similarities of synsets, the main one first."""
+COMPARED_COLUMNS = (
+    *("first", "second", "measure", "pairs", "correlation"),
+    *("first_value", "second_value", "difference", "low", "high", "differs"),
+)
+"""The columns of the difference in agreement of two networks by several choices."""
 
 
 def choices(
@@ -164,9 +169,8 @@ def compared_choices(equal: EqualAccuracy) -> list[Row]:
     """Return the difference in agreement of two networks at equal accuracy by each of
     the `choices`; none without WordNet labels or matrices.
 
-    The columns are ``first``, ``second``, those of the choice, ``first_value``,
-    ``second_value``, ``difference`` with its 95 % confidence interval from ``low`` to
-    ``high``, which is not corrected for several criteria, and ``differs``.
+    The columns are `COMPARED_COLUMNS`. ``low`` to ``high`` is the 95 % confidence
+    interval of the ``difference``, which is not corrected for several criteria.
     """
     if equal.sides is None or not equal.main_rows:
         return []
@@ -190,6 +194,16 @@ def compared_choices(equal: EqualAccuracy) -> list[Row]:
         values |= {"difference": found.value, "low": low, "high": high}
         rows.append(columns | values)
     return with_differences(rows, "difference")
+
+
+def robustness_table(
+    choices: Sequence[tuple[EqualAccuracy, Sequence[Row]]],
+) -> pd.DataFrame:
+    """Return the rows of `compared_choices` of several pairs of networks."""
+    import pandas as pd
+
+    rows = [row for _, of_pair in choices for row in of_pair]
+    return pd.DataFrame(rows, columns=list(COMPARED_COLUMNS))
 
 
 def _difference(matrices: CorrelatedMatrices, number: int) -> Difference:
