@@ -32,6 +32,7 @@ def seeds(tmp_path_factory):
 
 
 def assert_equals(document, comparison):
+    assert document.pop("robustness") is not None
     for name, table in comparison.tables().items():
         assert document.pop(name) == json.loads(json.dumps(records(table))), name
     assert document.pop("files") == []
