@@ -200,7 +200,7 @@ def test_compare_out_writes_all_tables_and_a_page(seeds, tmp_path, dsi):
     folder = tmp_path / "new"
     ended = dsi("compare", seeds, "--group", "seed", "-o", folder, "--quiet")
     tables = compare([seeds], group="seed").tables()
-    paths = [folder / f"{name}.parquet" for name in tables]
+    paths = [folder / f"{name}.parquet" for name in (*tables, "robustness")]
     paths.append(folder / "comparison.html")
     assert ended.out.splitlines()[-len(paths) :] == [f"  {path}" for path in paths]
     assert {*folder.iterdir()} == {*paths}
