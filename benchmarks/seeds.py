@@ -5,22 +5,28 @@ networks with a known truth: ``make bench-seeds`` writes the table of
 A population of classes has latent features. The reference is the cosine similarity of
 some of them. A network's similarities are those of all of them, with noise of its own in
 every seed: in each pair of classes, or in the features of each class. Some classes are
-drawn at random, or some clusters of five classes with common features.
+drawn at random, or some clusters of classes with common features.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rows import write
 from dsi_cli.metrics.cluster_jackknife import CorrelatedMatrices
-from dsi_cli.metrics.differences import mean_difference
-from dsi_cli.metrics.jackknife import standard_error
+from dsi_cli.metrics.differences import (
+    ClassEstimate,
+    Difference,
+    agreement_estimate,
+    difference_of_estimates,
+    mean_difference,
+)
 from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.reliability import (
     corrected_agreement,
@@ -34,6 +40,9 @@ POPULATION, CLASSES, CLUSTER_SIZE = 1000, 60, 5
 TRUE_SEEDS = 30  # the seeds of all classes of the population for the truth
 MANY_SEEDS = 2000  # the seeds of a few classes for the truth
 NOISES = ((True, 0.1), (True, 0.25), (False, 0.6), (False, 1.2))
+CLUSTER_CASES = ((10, 3, 0.6), (20, 3, 0.6), (20, 3, 1.5), (20, 6, 0.6), (40, 6, 0.6))
+"""The clusters, the seeds of each network, and the noise of a seed."""
+ESTIMATED = ("value", "without", "pair_residuals")
 Indices = NDArray[np.intp]
 
 
@@ -129,7 +138,7 @@ def of_corrected(trials: int) -> Iterator[str]:
 
 def of_differences(trials: int) -> Iterator[str]:
     """Yield the coverage of the difference of two networks' mean agreements."""
-    yield "| repetitions | Welch's interval | over classes | joint interval |"
+    yield "| repetitions | over seeds | over classes | seeds and classes |"
     yield "|---|---|---|---|"
     rng = np.random.default_rng(SEED + 1)
     common = rng.normal(size=(POPULATION, 16))
@@ -147,83 +156,142 @@ def of_differences(trials: int) -> Iterator[str]:
         means.append(np.mean(values))
     truth = means[0] - means[1]
     for number in (3, 6, 12):
-        hits: dict[str, list[bool]] = {"welch": [], "classes": [], "joint": []}
+        found = []
         for _ in range(trials):
             drawn = rng.choice(POPULATION, CLASSES, replace=False)
-            block = reference[np.ix_(drawn, drawn)]
-            whole, without = [], []
-            for network in networks:
-                csms = network.seeds(number, drawn, rng)
-                matrices = CorrelatedMatrices([*csms, block])
-                whole.append(matrices.whole[:-1, -1])
-                without.append(matrices.without[:, :-1, -1].T)
-            welch = mean_difference(whole[0], whole[1])
-            variances = [
-                [_variance(x, y) for x in without[0] for y in without[1]],
-                *(
-                    [_variance(x, y) for at, x in enumerate(side) for y in side[:at]]
-                    for side in without
-                ),
-            ]
-            joint = joint_difference(welch, *variances, CLASSES - 1)
-            of_classes = standard_error(
-                without[0].mean(axis=0) - without[1].mean(axis=0)
-            )
-            assert joint.low is not None
-            assert joint.high is not None
-            assert welch.low is not None
-            assert welch.high is not None
-            assert of_classes is not None
-            assert welch.value is not None
-            hits["welch"].append(welch.low <= truth <= welch.high)
-            hits["classes"].append(abs(welch.value - truth) <= 2.0 * of_classes)
-            hits["joint"].append(joint.low <= truth <= joint.high)
-        rates = " | ".join(rate(found) for found in hits.values())
+            csms = [network.seeds(number, drawn, rng) for network in networks]
+            found.append(differences(csms, reference[np.ix_(drawn, drawn)]))
+        rates = " | ".join(
+            coverage(of_draws, truth) for of_draws in zip(*found, strict=True)
+        )
         yield f"| {number} and {number} | {rates} |"
 
 
-def _variance(x: Values, y: Values) -> float:
-    error = standard_error(x - y)
-    assert error is not None
-    return error**2
+def differences(
+    csms: list[Values], reference: Values, clusters: Indices | None = None
+) -> tuple[Difference, Difference, Difference]:
+    """Return the difference of the mean agreements of two networks' seeds, each with
+    the CSMs ``(S, C, C)``, with an error over seeds, over classes or clusters, and over
+    both.
+    """
+    first, second = map(len, csms)
+    matrices = CorrelatedMatrices([*csms[0], *csms[1], reference], clusters)
+    trainings = [agreement_estimate(matrices, at) for at in range(first + second)]
+    values = matrices.whole[:-1, -1].tolist()
+    over_seeds = mean_difference(values[:first], values[first:])
+    means = [mean_estimate(trainings[:first]), mean_estimate(trainings[first:])]
+    over_units = difference_of_estimates(*means)
+    over_both = joint_difference(
+        trainings[:first], trainings[first:], difference_of_estimates, over_seeds
+    )
+    return over_seeds, over_units, over_both
+
+
+def mean_estimate(trainings: list[ClassEstimate]) -> ClassEstimate:
+    """Return the mean of the estimates of several seeds."""
+    names = [name for name in ESTIMATED if getattr(trainings[0], name) is not None]
+    of_name = {name: [getattr(one, name) for one in trainings] for name in names}
+    return ClassEstimate(**{name: np.mean(of_name[name], axis=0) for name in names})
+
+
+def coverage(found: Sequence[Difference], truth: float) -> str:
+    """Return how many intervals of differences hold the truth, in percent."""
+    ends = [one.interval() or (np.nan, np.nan) for one in found]
+    return rate([bool(low <= truth <= high) for low, high in ends])
+
+
+class Clustered(NamedTuple):
+    """A population of clusters of classes, whose features have a part in common."""
+
+    clusters: Indices  # of each class, in order
+
+    def features(self, width: int, rng: np.random.Generator) -> Values:
+        """Return features of all classes ``(C, width)``."""
+        of_clusters = rng.normal(size=(POPULATION, width))
+        own = rng.normal(size=(len(self.clusters), width))
+        return np.asarray(of_clusters[self.clusters] + 0.7 * own)
+
+    def drawn(self, number: int, rng: np.random.Generator) -> Indices:
+        """Return the classes of some random clusters."""
+        chosen = rng.choice(self.clusters.max() + 1, number, replace=False)
+        return np.flatnonzero(np.isin(self.clusters, chosen))
+
+
+def populations() -> dict[str, Clustered]:
+    """Return a population with clusters of five classes, and one of two to eight."""
+    numbers = np.arange(2 * POPULATION // CLUSTER_SIZE)
+    sizes = np.random.default_rng(SEED).integers(2, 9, size=len(numbers))
+    return {
+        "five": Clustered(np.repeat(numbers, CLUSTER_SIZE)),
+        "two to eight": Clustered(np.repeat(numbers, sizes)),
+    }
 
 
 def of_clusters(trials: int) -> Iterator[str]:
     """Yield the coverage of the agreement's interval over classes and clusters."""
-    yield "| clusters of five | over classes | over clusters |"
-    yield "|---|---|---|"
+    yield "| classes of a cluster | clusters | over classes | over clusters |"
+    yield "|---|---|---|---|"
     rng = np.random.default_rng(SEED + 2)
-    clusters = 2 * POPULATION // CLUSTER_SIZE
+    for name, population in populations().items():
+        common = population.features(16, rng)
+        network = cosines(np.hstack([common, population.features(12, rng)]))
+        reference = cosines(common)
+        for number in (10, 20, 40):
+            values = []
+            ends: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+            for _ in range(trials):
+                classes = population.drawn(number, rng)
+                square = np.ix_(classes, classes)
+                csms = [network[square], reference[square]]
+                values.append(correlation(*csms))
+                for by_cluster, found in ends.items():
+                    clusters = population.clusters[classes] if by_cluster else None
+                    matrices = CorrelatedMatrices(csms, clusters)
+                    found.append(matrices.interval(first_pair) or (np.nan, np.nan))
+            # The share of pairs within clusters depends on the number of clusters, so
+            # the truth is the mean over draws of as many.
+            truth = float(np.mean(values))
+            rates = [
+                rate([low <= truth <= high for low, high in found])
+                for found in ends.values()
+            ]
+            yield f"| {name} | {number} | {' | '.join(rates)} |"
 
-    def clustered(width: int) -> Values:
-        of_clusters = rng.normal(size=(clusters, width))
-        features = np.repeat(of_clusters, CLUSTER_SIZE, axis=0)
-        return features + 0.7 * rng.normal(size=features.shape)
 
-    common, own = clustered(16), clustered(12)
-    network, reference = cosines(np.hstack([common, own])), cosines(common)
-    for number in (10, 20, 40):
-        values = []
-        ends: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-        for _ in range(trials):
-            drawn = rng.choice(clusters, number, replace=False)
-            classes = (drawn[:, None] * CLUSTER_SIZE + np.arange(CLUSTER_SIZE)).ravel()
-            square = np.ix_(classes, classes)
-            values.append(correlation(network[square], reference[square]))
-            for by_cluster, found in ends.items():
-                matrices = CorrelatedMatrices(
-                    [network[square], reference[square]],
-                    np.repeat(np.arange(number), CLUSTER_SIZE) if by_cluster else None,
-                )
-                found.append(matrices.interval(first_pair) or (np.nan, np.nan))
-        # The share of pairs within clusters depends on the number of clusters, so the
-        # truth is the mean over draws of as many.
-        truth = float(np.mean(values))
-        rates = [
-            rate([low <= truth <= high for low, high in found])
-            for found in ends.values()
+def of_cluster_differences(trials: int) -> Iterator[str]:
+    """Yield the coverage of the difference of two networks' mean agreements over
+    clusters of classes and seeds.
+    """
+    yield (
+        "| classes of a cluster | clusters | repetitions | noise | over seeds |"
+        " over classes | seeds and classes | over clusters | seeds and clusters |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    rng = np.random.default_rng(SEED + 3)
+    for name, population in populations().items():
+        common = population.features(16, rng)
+        reference = cosines(common)
+        all_features = [
+            np.hstack([common, population.features(width, rng)]) for width in (12, 20)
         ]
-        yield f"| {number} | {' | '.join(rates)} |"
+        for clusters, number, noise in CLUSTER_CASES:
+            networks = [Network(one, noise, in_pairs=False) for one in all_features]
+            over_classes, over_clusters = [], []
+            for _ in range(trials):
+                drawn = population.drawn(clusters, rng)
+                csms = [network.seeds(number, drawn, rng) for network in networks]
+                block = reference[np.ix_(drawn, drawn)]
+                over_classes.append(differences(csms, block))
+                of_class = population.clusters[drawn]
+                over_clusters.append(differences(csms, block, of_class))
+            truth = float(np.mean([one.value for one, *_ in over_classes]))
+            rates = [
+                coverage(found, truth) for found in zip(*over_classes, strict=True)
+            ]
+            of_clusters = list(zip(*over_clusters, strict=True))[1:]
+            rates += [coverage(found, truth) for found in of_clusters]
+            case = f"{clusters} | {number} and {number} | {noise}"
+            yield f"| {name} | {case} | {' | '.join(rates)} |"
 
 
 def first_pair(correlations: Values) -> Values:
@@ -237,7 +305,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=300)
     options = parser.parse_args()
     found: list[str] = []
-    for table in (of_corrected, of_differences, of_clusters):
+    for table in (of_corrected, of_differences, of_clusters, of_cluster_differences):
         found.append("")
         for line in table(options.trials):
             found.append(line)

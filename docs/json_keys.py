@@ -187,7 +187,7 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                     " others.; recommendation: The verdict in one sentence.; coverage:"
                     " What the intervals cover.; notes; runs; pairs; chosen; criteria;"
                     " classes; networks; curves; reliability; changes: Of repetitions,"
-                    " over the plateau.; files"
+                    " over the plateau.; robustness: Of the first three pairs.; files"
                 ),
             ),
             "runs": (
@@ -256,6 +256,14 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
                 (
                     "group; quantity; first_epoch; last_epoch; change; low; high;"
                     " falls: The interval is below 0."
+                ),
+            ),
+            "robustness": (
+                (
+                    "first; second; measure: Of synsets.; pairs: all, within groups or"
+                    " between groups.; correlation; first_value; second_value;"
+                    " difference; low; high; differs: The conclusion is another than"
+                    " in the first row."
                 ),
             ),
         },

@@ -35,17 +35,22 @@ IDLE_FACTOR = 9
 
 
 def write_report(
-    out: Path, file: Path | None = None, progress: ReportProgress = lambda *_: None
+    out: Path,
+    file: Path | None = None,
+    progress: ReportProgress = lambda *_: None,
+    group: str | None = None,
 ) -> Path:
     """Write the report of a results folder, by default to ``report.html`` in it, unless
     it is up to date; return its path.
+
+    ``group`` is the pattern of repetitions; the usual names of seeds by default.
     """
     layout.require_output(out)
     if file is not None:
-        return _write_if_outdated(out, file, file.parent, progress)
+        return _write_if_outdated(out, file, file.parent, progress, group)
     with lock.exclusive(out):
         return _write_if_outdated(
-            out, out / layout.REPORT, layout.temporary_folder(out), progress
+            out, out / layout.REPORT, layout.temporary_folder(out), progress, group
         )
 
 
@@ -82,12 +87,16 @@ class ThrottledReport:
 
 
 def _write_if_outdated(
-    out: Path, file: Path, temporary: Path, progress: ReportProgress
+    out: Path,
+    file: Path,
+    temporary: Path,
+    progress: ReportProgress,
+    group: str | None,
 ) -> Path:
     # The digest changes with dsi, with the contents of the tables at the top, and with
     # the names of the files of single epochs. What these files were made from is
     # recorded in the curves table.
-    digest = hashlib.sha256(f"{__version__} {digest_of_tables(out)}".encode())
+    digest = hashlib.sha256(f"{__version__} {digest_of_tables(out)} {group}".encode())
     for name in html.PARTS:
         digest.update(html.part(name).encode())
     for table in TABLES:
@@ -102,7 +111,9 @@ def _write_if_outdated(
     from dsi_cli.report import page_data
     from dsi_cli.store.results import Results
 
-    data = page_data.page_data(Results(out), _open_image, partial(progress, STAGE))
+    data = page_data.page_data(
+        Results(out), _open_image, partial(progress, STAGE), group
+    )
     page = html.render(data, out.resolve().name, digest.hexdigest())
     atomic_write.write_atomically(
         file, page.encode("utf-8", "backslashreplace"), temporary

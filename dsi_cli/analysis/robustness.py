@@ -8,8 +8,8 @@ result was known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations, product
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from dsi_cli.analysis.semantics import references, wordnet_matrix
 from dsi_cli.analysis.semantics.class_clusters import read_clusters
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import MIN_CLASSES
 from dsi_cli.metrics.cluster_jackknife import (
     CorrelatedMatrices,
@@ -27,7 +26,12 @@ from dsi_cli.metrics.cluster_jackknife import (
     agreement_columns,
     rank_matrix,
 )
-from dsi_cli.metrics.differences import Difference, mean_difference
+from dsi_cli.metrics.differences import (
+    Difference,
+    agreement_estimate,
+    difference_of_estimates,
+    mean_difference,
+)
 from dsi_cli.metrics.intervals import LEVEL
 from dsi_cli.metrics.reliability import joint_difference
 
@@ -40,6 +44,11 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 MEASURES = ("path", "lch", "wup", "lin")
 """The similarities of synsets, the main one first."""
+COMPARED_COLUMNS = (
+    *("first", "second", "measure", "pairs", "correlation"),
+    *("first_value", "second_value", "difference", "low", "high", "differs"),
+)
+"""The columns of the difference in agreement of two networks by several choices."""
 
 
 def choices(
@@ -160,9 +169,8 @@ def compared_choices(equal: EqualAccuracy) -> list[Row]:
     """Return the difference in agreement of two networks at equal accuracy by each of
     the `choices`; none without WordNet labels or matrices.
 
-    The columns are ``first``, ``second``, those of the choice, ``first_value``,
-    ``second_value``, ``difference`` with its 95 % confidence interval from ``low`` to
-    ``high``, which is not corrected for several criteria, and ``differs``.
+    The columns are `COMPARED_COLUMNS`. ``low`` to ``high`` is the 95 % confidence
+    interval of the ``difference``, which is not corrected for several criteria.
     """
     if equal.sides is None or not equal.main_rows:
         return []
@@ -188,27 +196,25 @@ def compared_choices(equal: EqualAccuracy) -> list[Row]:
     return with_differences(rows, "difference")
 
 
+def robustness_table(
+    choices: Sequence[tuple[EqualAccuracy, Sequence[Row]]],
+) -> pd.DataFrame:
+    """Return the rows of `compared_choices` of several pairs of networks."""
+    import pandas as pd
+
+    rows = [row for _, of_pair in choices for row in of_pair]
+    return pd.DataFrame(rows, columns=list(COMPARED_COLUMNS))
+
+
 def _difference(matrices: CorrelatedMatrices, number: int) -> Difference:
     """Return the difference of the mean agreements of the first CSMs, whose number is
     given, and of the others; with an error over classes, and over seeds if there are
     several.
     """
-    values, without = matrices.whole[:-1, -1], matrices.without[:, :-1, -1]
-    first, second = range(number), range(number, len(values))
-    freedom = matrices.freedom
-
-    def variances(pairs: Iterable[tuple[int, int]]) -> list[float]:
-        errors = [
-            jackknife.standard_error(without[:, one] - without[:, other])
-            for one, other in pairs
-        ]
-        return [np.nan if error is None else error**2 for error in errors]
-
-    between = variances(product(first, second))
+    values = matrices.whole[:-1, -1].tolist()
+    estimates = [agreement_estimate(matrices, index) for index in range(len(values))]
+    first, second = estimates[:number], estimates[number:]
     if len(values) == 2:
-        a, b = values.tolist()
-        return Difference(a, b, a - b, between[0] ** 0.5, freedom)
-    agreements = values.tolist()
-    over_seeds = mean_difference(agreements[:number], agreements[number:])
-    of_first, of_second = (variances(combinations(side, 2)) for side in (first, second))
-    return joint_difference(over_seeds, between, of_first, of_second, freedom)
+        return difference_of_estimates(*estimates)
+    over_seeds = mean_difference(values[:number], values[number:])
+    return joint_difference(first, second, difference_of_estimates, over_seeds)

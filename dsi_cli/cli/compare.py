@@ -114,7 +114,7 @@ def compare(
     dsi compare dsi-demo -o comparison  # tables and a page
     dsi compare out --group seed  # runs cnn_seed0, cnn_seed1, vit_seed0, ...
     """
-    from dsi_cli.analysis.robustness import compared_choices
+    from dsi_cli.analysis.robustness import compared_choices, robustness_table
     from dsi_cli.analysis.semantics.class_clusters import read_clusters
     from dsi_cli.queries.comparison.compare import MEASURES
     from dsi_cli.queries.comparison.compare import compare as compare_runs
@@ -144,13 +144,15 @@ def compare(
             (equal, compared_choices(equal))
             for _, equal in comparison.pairs[:MAX_TABLES]
         ]
-        files = [] if out is None else _save_tables(comparison, out)
+        made = comparison.tables() if as_json or out is not None else {}
+        made["robustness"] = robustness_table(choices)
+        files = [] if out is None else _save_tables(made, out)
         if out is not None or html is not None:
             path = html or Path(out or ".") / comparison_page.FILE
             page = comparison_page.render(comparison, choices)
             files.append(str(comparison_page.save(page, path)))
         if as_json:
-            document = _document(comparison) | {"files": files}
+            document = _document(comparison) | made | {"files": files}
             console.print_json(tables.document(document))
             return DONE
         shown = _networks_shown(comparison)
@@ -162,10 +164,10 @@ def compare(
     return DONE
 
 
-def _save_tables(comparison: Comparison, folder: Path) -> list[str]:
-    """Write all tables into a folder, and return their paths."""
+def _save_tables(made: Mapping[str, pd.DataFrame], folder: Path) -> list[str]:
+    """Write tables into a folder, and return their paths."""
     paths = []
-    for name, table in comparison.tables().items():
+    for name, table in made.items():
         path = folder / f"{name}.parquet"
         atomic_write.write_atomically(path, table.to_parquet(index=False))
         paths.append(str(path))
@@ -183,8 +185,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "coverage",
         "notes",
     )
-    values = {name: getattr(comparison, name) for name in names}
-    return values | comparison.tables()
+    return {name: getattr(comparison, name) for name in names}
 
 
 def _networks_shown(comparison: Comparison) -> pd.DataFrame:

@@ -21,6 +21,14 @@ def report(
             "--out -o", "FILE", "File of the page; report.html in OUTPUT by default."
         ),
     ] = None,
+    group: Annotated[
+        str | None,
+        option(
+            "--group",
+            "PATTERN",
+            "Repetitions, as for dsi compare; the usual names of seeds by default.",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -33,6 +41,7 @@ def report(
     --------
     dsi report dsi-out
     dsi report dsi-out -o resnet18.html
+    dsi report out --group '(.*)-try'  # runs cnn-try1, cnn-try2, vit-try1, ...
     """
     from dsi_cli.cli.arrow import start_without_pandas
 
@@ -43,7 +52,7 @@ def report(
     if file is not None:
         atomic_write.require_suffix(file, (".html", ".htm"), "the report is a page")
     with console.progress(quiet=quiet or as_json) as display:
-        path = report_file.write_report(output, file, display.update)
+        path = report_file.write_report(output, file, display.update, group)
     if as_json:
         console.print_json({"report": str(path), "bytes": path.stat().st_size})
     else:

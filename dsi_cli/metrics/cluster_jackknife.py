@@ -126,16 +126,24 @@ class CorrelatedMatrices:
     def pair_variance(self, statistic: Statistic) -> float:
         """Return the part of the variance that is due to single pairs of clusters; 0
         if only some pairs of classes count.
+        """
+        return float(np.square(self.pair_residuals(statistic)).sum())
 
-        The effect of a pair on a correlation is what it adds to it. The part is the
-        variance of what the mean effects of its two clusters leave over.
+    def pair_residuals(self, statistic: Statistic) -> Values:
+        """Return what each pair of clusters adds to a statistic beyond the mean effects
+        of its two clusters ``(G, G)``, scaled so that the squared sum is the part of
+        the variance that is due to single pairs.
+
+        The effect of a pair on a correlation is what it adds to it. All residuals are 0
+        if only some pairs of classes count.
         """
         clusters = len(self.members)
+        none = np.zeros((clusters, clusters))
         if self.pairs is not None or clusters < 4:
-            return 0.0
+            return none
         lengths = np.sqrt(np.square(self.centred).sum(axis=(1, 2), keepdims=True))
         if not lengths.all():
-            return 0.0
+            return none
         values = self.centred / lengths
         effects = np.zeros_like(self.counted)
         for (i, j), slope in gradient(statistic, self.whole).items():
@@ -150,10 +158,12 @@ class CorrelatedMatrices:
             np.fill_diagonal(effects, 0.0)
         # Fit the effects of pairs by the sum of the effects of two clusters.
         number = clusters * (clusters - 1) / 2
-        effects = effects - effects.sum() / (2 * number) * (1.0 - np.eye(clusters))
+        effects = effects - effects.sum() / (2 * number)
+        np.fill_diagonal(effects, 0.0)
         of_cluster = effects.sum(axis=0) / (clusters - 2)
-        left = np.square(effects).sum() / 2 - (clusters - 2) * of_cluster @ of_cluster
-        return float(max(left, 0.0) / (number - clusters) * number)
+        residuals = effects - of_cluster - of_cluster[:, None]
+        np.fill_diagonal(residuals, 0.0)
+        return residuals * np.sqrt(number / (number - clusters) / 2)
 
 
 def cosine_excess_without(

@@ -5,7 +5,10 @@ Each difference has a standard error and degrees of freedom of Student's t, from
 interval and p-value follow:
 
 - SAI and Max WSI: the jackknife over classes (`dsi_cli.metrics.jackknife`), or over
-  clusters of classes. The same class or cluster is left out for both networks.
+  clusters of classes. The same class or cluster is left out for both networks. The
+  jackknife counts twice what is due to single pairs (Efron and Stein 1981,
+  doi:10.1214/aos/1176345462). Few clusters have few pairs, so this part is large for a
+  difference in agreement over clusters, and all of it is subtracted once.
 - IDM and accuracy: the linearization over samples (the infinitesimal jackknife, Jaeckel
   1972). If both networks were tested on the same samples, the effects of each sample on
   both are subtracted before they are squared.
@@ -150,6 +153,8 @@ class ClassEstimate(NamedTuple):
     value: float | None = None
     without: Values | None = None
     """The metric without each class ``(C,)``, or without each cluster ``(G,)``."""
+    pair_residuals: Values | None = None
+    """See `CorrelatedMatrices.pair_residuals`, for an agreement over clusters."""
     reason: str | None = None
     """The reason for missing values."""
 
@@ -163,13 +168,18 @@ def difference_of_estimates(
         return Difference(reason=reason)
     if first.without is None or second.without is None:
         return Difference(a, b, a - b, reason=reason)
-    error = jackknife.standard_error(first.without - second.without)
-    if error is None:
+    of_pairs = 0.0
+    if first.pair_residuals is not None and second.pair_residuals is not None:
+        residuals = first.pair_residuals - second.pair_residuals
+        of_pairs = float(np.square(residuals).sum())
+    variance = jackknife.variance(first.without - second.without, of_pairs, share=1.0)
+    if variance is None:
         unit = "clusters" if over_clusters else "classes"
         reason = f"no interval: without one of the {unit} a matrix is constant"
         return Difference(a, b, a - b, reason=reason)
     covers = CLUSTERS if over_clusters else None
-    return Difference(a, b, a - b, error, len(first.without) - 1, covers=covers)
+    freedom = len(first.without) - 1
+    return Difference(a, b, a - b, variance**0.5, freedom, covers=covers)
 
 
 def alignment_difference(
@@ -219,14 +229,29 @@ def alignment_estimate(
     scale = pair.reliability**0.5
     if clusters is not None:
         matrices = CorrelatedMatrices(csms, clusters[kept])
-        value = float(matrices.whole[0, 1])
-        return ClassEstimate(value / scale, matrices.without[:, 0, 1] / scale)
+        return agreement_estimate(matrices, 0, scale)
     both = MatrixPair(x, y, np.arange(len(kept)))
     entries = both.alignments([measure], 0, 0, 0, with_inference=False)
     excess = entries[measure].excess
     assert excess is not None
     without = jackknife.excess_without(both.matched(measure), measure)
     return ClassEstimate(excess / scale, without / scale)
+
+
+def agreement_estimate(
+    matrices: CorrelatedMatrices, index: int, scale: float = 1.0
+) -> ClassEstimate:
+    """Return the correlation of one of some CSMs with the last one, over classes or
+    clusters of classes; all values are divided by a scale.
+    """
+
+    def agreement(correlations: Values) -> Values:
+        return np.asarray(correlations[..., index, -1] / scale)
+
+    value, without = float(agreement(matrices.whole)), agreement(matrices.without)
+    if matrices.clusters is None:
+        return ClassEstimate(value, without)
+    return ClassEstimate(value, without, matrices.pair_residuals(agreement))
 
 
 def max_wsi_difference(

@@ -46,15 +46,16 @@ def standard_error(without: Values) -> float | None:
     return float(np.sqrt((number - 1) / number * squares))
 
 
-def variance(without: Values, pair_variance: float = 0.0) -> float | None:
-    """Return the square of the `standard_error`, less `SUBTRACTED` of what is due to
-    single pairs of classes or clusters, but at least half of it; None if a value is
-    NaN.
+def variance(
+    without: Values, pair_variance: float = 0.0, share: float = SUBTRACTED
+) -> float | None:
+    """Return the square of the `standard_error`, less a share of what is due to single
+    pairs of classes or clusters, but at least half of it; None if a value is NaN.
     """
     error = standard_error(without)
     if error is None:
         return None
-    return max(error**2 - SUBTRACTED * pair_variance, error**2 / 2)
+    return max(error**2 - share * pair_variance, error**2 / 2)
 
 
 def interval(

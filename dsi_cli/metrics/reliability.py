@@ -19,9 +19,10 @@ dual bootstrap of Schuett et al., where V_both is the sum of all three.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from itertools import combinations, product
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ from dsi_cli.metrics.intervals import Interval, freedom_of_sum
 from dsi_cli.metrics.jackknife import variance
 from dsi_cli.metrics.measures import Values
 
+Training = TypeVar("Training")
 MIN_SEEDS = 3  # the number of seeds that an interval over seeds needs
 
 
@@ -155,14 +157,14 @@ def _without_row(correlations: Values, index: int) -> Values:
 
 
 def joint_difference(
+    first: Sequence[Training],
+    second: Sequence[Training],
+    difference: Callable[[Training, Training], Difference],
     over_seeds: Difference,
-    between: Sequence[float],
-    within_first: Sequence[float],
-    within_second: Sequence[float],
-    freedom: float,
 ) -> Difference:
     """Return a difference of the means of two networks' repetitions with a standard
-    error over seeds and units together; the units are classes or test images.
+    error over seeds and units together, or over seeds alone if another error is
+    unknown; the units are classes, clusters of classes or test images.
 
     The effect of a unit on the difference of the means is the mean of its effects on
     the differences of single trainings. Their squared sum follows from the variances of
@@ -170,26 +172,37 @@ def joint_difference(
 
     Parameters
     ----------
-    over_seeds : the difference with Welch's standard error.
-    between : the variance over units of the difference of each two trainings of
-        different networks (S T).
-    within_first, within_second : the same for each two trainings of one network
-        (S (S - 1) / 2).
-    freedom : the degrees of freedom of the variances over units.
+    first, second : the trainings of each network.
+    difference : returns the difference of two trainings, with its error over units.
+    over_seeds : the difference of the means, with Welch's standard error.
     """
     if over_seeds.error is None:
         return over_seeds
-    of_units, noise = float(np.mean(between)), 0.0
-    for within in (within_first, within_second):
-        # n trainings have n (n - 1) / 2 pairs.
-        trainings = (1 + np.sqrt(1 + 8 * len(within))) / 2
-        spread = float(np.sum(within)) / trainings**2
-        of_units -= spread
-        noise += spread / (trainings - 1)
+    between = [difference(one, other) for one, other in product(first, second)]
+    found = list(between)
+    of_units, noise = _mean_variance(between), 0.0
+    for side in (first, second):
+        within = [difference(one, other) for one, other in combinations(side, 2)]
+        found += within
+        # half the variance of a difference is that of a training
+        own = _mean_variance(within) / 2
+        of_units -= own * (1 - 1 / len(side))
+        noise += own / len(side)
+    if any(pair.error is None for pair in found):
+        return over_seeds
     of_units = max(of_units, 0.0)
     of_seeds = over_seeds.error**2
     joint = max(of_seeds + of_units - noise, of_seeds, of_units)
     if joint == 0:
         return over_seeds
-    joint_freedom = freedom_of_sum([of_seeds, of_units], [over_seeds.freedom, freedom])
-    return replace(over_seeds, error=joint**0.5, freedom=joint_freedom)
+    freedoms = over_seeds.freedom, min(pair.freedom for pair in found)
+    freedom = freedom_of_sum([of_seeds, of_units], freedoms)
+    covers = between[0].covers
+    return replace(over_seeds, error=joint**0.5, freedom=freedom, covers=covers)
+
+
+def _mean_variance(found: Sequence[Difference]) -> float:
+    """Return the mean squared standard error of differences; one without an error
+    counts as 0.
+    """
+    return float(np.mean([(pair.error or 0.0) ** 2 for pair in found]))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dsi_cli.errors import count
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.quantities import QUANTITIES
 
 Row = Mapping[str, Any]
@@ -62,9 +63,16 @@ def changed_choices(rows: Iterable[Row]) -> str:
 def robustness_sentence(tables: Sequence[Sequence[Row]]) -> str | None:
     """Return one sentence on the choices that change the conclusion about the agreement
     of some runs, whose rows of the robustness table are given; None if there are none.
+
+    A run whose agreement is within chance has no conclusion that could change: a few of
+    its many other values exceed chance by accident.
     """
     known = [rows for rows in tables if rows]
-    changed = [rows for rows in known if changed_choices(rows)]
+    changed = [
+        rows
+        for rows in known
+        if changed_choices(rows) and (rows[0]["z"] or 0.0) >= MIN_Z
+    ]
     if not changed:
         return None
     # Name the choices that change the conclusion of all these runs.

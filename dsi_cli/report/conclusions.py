@@ -45,6 +45,7 @@ def conclusions(results: Results, seeds: SeedReliability) -> dict[str, Any]:
             "parts": parts,
             "partition": partition_sentence(parts),
             "population": population(clusters),
+            "has_clusters": clusters is not None,
         }
         runs.append(part)
     return {"runs": runs} | _common(seeds)

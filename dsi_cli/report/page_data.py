@@ -18,7 +18,10 @@ from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
 from dsi_cli.figures.style import GROUP_COLOURS, NO_VALUE
 from dsi_cli.metrics.permutation_null import MIN_Z
-from dsi_cli.queries.comparison.reliability import usual_repetitions
+from dsi_cli.queries.comparison.reliability import (
+    results_reliability,
+    usual_repetitions,
+)
 from dsi_cli.queries.curve_panels import Panel, panels, sai_measures
 from dsi_cli.queries.findings import (
     PHASE_NAMES,
@@ -73,11 +76,13 @@ def page_data(
     results: Results,
     open_image: Opener | None = None,
     progress: Progress = lambda *_: None,
+    group: str | None = None,
 ) -> PageData:
     """Return the data of the report of a results folder; raise `OutputError` if a table
     cannot be read.
 
-    Without ``open_image``, the report has no images.
+    Without ``open_image``, the report has no images. ``group`` is the pattern of
+    repetitions; the usual names of seeds by default.
     """
     # Read each matrix once to find the range of its values, in all reports of it.
     steps = 2 * len(results.names)
@@ -146,7 +151,10 @@ def page_data(
         {"run": results.names.index(row["run"]), "classes": row["members"]}
         for row in suspects or ()
     ]
-    seeds = usual_repetitions(results)
+    if group is None:
+        seeds = usual_repetitions(results)
+    else:
+        seeds = results_reliability(results, group)
     data["curves"]["others"] += conclusions.seed_panels(seeds, results.names)
     return PageData(
         methods,

@@ -32,6 +32,7 @@ def seeds(tmp_path_factory):
 
 
 def assert_equals(document, comparison):
+    assert document.pop("robustness") is not None
     for name, table in comparison.tables().items():
         assert document.pop(name) == json.loads(json.dumps(records(table))), name
     assert document.pop("files") == []
@@ -199,7 +200,7 @@ def test_compare_out_writes_all_tables_and_a_page(seeds, tmp_path, dsi):
     folder = tmp_path / "new"
     ended = dsi("compare", seeds, "--group", "seed", "-o", folder, "--quiet")
     tables = compare([seeds], group="seed").tables()
-    paths = [folder / f"{name}.parquet" for name in tables]
+    paths = [folder / f"{name}.parquet" for name in (*tables, "robustness")]
     paths.append(folder / "comparison.html")
     assert ended.out.splitlines()[-len(paths) :] == [f"  {path}" for path in paths]
     assert {*folder.iterdir()} == {*paths}

@@ -47,6 +47,41 @@ def corrected(correlations):
     return correlations[..., 0, 2] / np.sqrt(correlations[..., 0, 1])
 
 
+def cluster_sums(effects, clusters):
+    """Return the sum of effects over both directions of each pair of clusters."""
+    names = np.unique(clusters)
+    return np.array(
+        [
+            2 * effects[np.ix_(clusters == g, clusters == h)].sum()
+            for at, g in enumerate(names)
+            for h in names[:at]
+        ]
+    )
+
+
+def pair_effects(x, y, clusters):
+    """Return what each pair of clusters adds to the correlation of two matrices."""
+    off = ~np.eye(len(x), dtype=bool)
+    u, v = np.zeros_like(x), np.zeros_like(y)
+    u[off], v[off] = stats.zscore(x[off]), stats.zscore(y[off])
+    effects = u * v - correlation(x, y, off) / 2 * (u**2 + v**2)
+    return cluster_sums(effects, clusters) / off.sum()
+
+
+def variance_of_residuals(sums):
+    """Return the variance of a sum over pairs of clusters, less what an effect of each
+    cluster explains by least squares.
+    """
+    pairs = len(sums)
+    clusters = round((1 + np.sqrt(1 + 8 * pairs)) / 2)
+    design = np.zeros((pairs, clusters + 1))
+    at = [(g, h) for g in range(clusters) for h in range(g)]
+    for row, (g, h) in enumerate(at):
+        design[row, [g, h, -1]] = 1.0
+    residual = sums - design @ np.linalg.lstsq(design, sums, rcond=None)[0]
+    return (residual @ residual) / (pairs - clusters) * pairs
+
+
 @pytest.mark.parametrize("clusters", [SINGLE, CLUSTERS])
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("only_some", [True, False])
@@ -102,16 +137,8 @@ def test_pair_variance_equals_a_least_squares_fit_of_the_effects(clusters):
     first = z[0] * z[2] - r[0, 2] / 2 * (z[0] ** 2 + z[2] ** 2)
     second = z[0] * z[1] - r[0, 1] / 2 * (z[0] ** 2 + z[1] ** 2)
     effects = first / np.sqrt(r[0, 1]) - r[0, 2] / 2 / r[0, 1] ** 1.5 * second
-    names = np.unique(clusters)
-    number = len(names) * (len(names) - 1) // 2
-    design, sums = np.zeros((number, len(names) + 1)), np.zeros(number)
-    pairs = [(g, h) for g in range(len(names)) for h in range(g)]
-    for row, (g, h) in enumerate(pairs):
-        design[row, [g, h, -1]] = 1.0
-        block = np.ix_(clusters == names[g], clusters == names[h])
-        sums[row] = 2 * effects[block].sum() / off.sum()
-    residual = sums - design @ np.linalg.lstsq(design, sums, rcond=None)[0]
-    expected = (residual @ residual) / (number - len(names)) * number
+    sums = cluster_sums(effects, clusters) / off.sum()
+    expected = variance_of_residuals(sums)
     assert found.pair_variance(corrected) == pytest.approx(expected, rel=1e-6)
 
 
@@ -142,6 +169,9 @@ def test_interval_of_a_value_above_one_is_plain():
 
 def test_alignment_difference_with_clusters_leaves_the_same_cluster_out_for_both():
     matrices = csms(number=4)
+    # Effects of classes, so that single pairs have less than half of the variance.
+    of_class = np.random.default_rng(5).normal(size=(4, 12))
+    matrices += 3 * (of_class[:, :, None] + of_class[:, None])
     matrices[0][7, :] = matrices[0][:, 7] = np.nan
     found = alignment_difference(
         CsmPair(matrices[0], matrices[2]),
@@ -160,8 +190,14 @@ def test_alignment_difference_with_clusters_leaves_the_same_cluster_out_for_both
     without = np.array(
         [difference(known[CLUSTERS[known] != cluster]) for cluster in range(6)]
     )
-    error = np.sqrt(5 / 6 * ((without - without.mean()) ** 2).sum())
-    assert found.error == pytest.approx(error)
+    variance = 5 / 6 * ((without - without.mean()) ** 2).sum()
+    square = np.ix_(known, known)
+    a, b, x, y = (matrix[square] for matrix in matrices)
+    sums = pair_effects(a, x, CLUSTERS[known])
+    sums -= pair_effects(b, y, CLUSTERS[known]) / np.sqrt(0.8)
+    expected = variance - variance_of_residuals(sums)
+    assert variance / 2 < expected < variance
+    assert found.error == pytest.approx(np.sqrt(expected))
     assert (found.freedom, found.covers) == (5, "clusters")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dsi_cli.metrics.differences import mean_difference
+from dsi_cli.metrics.differences import Difference, mean_difference
 from dsi_cli.metrics.reliability import SeedEstimate, joint_difference, seed_estimates
 
 
@@ -154,13 +154,12 @@ def test_joint_difference_is_that_of_means_over_seeds_and_units():
     def variance(x, y):
         return (x - y).var() / 29
 
-    between = [variance(x, y) for x in first for y in second]
-    within = [
-        [variance(x, y) for at, x in enumerate(side) for y in side[:at]]
-        for side in (first, second)
-    ]
+    def difference(x, y):
+        value = x.mean() - y.mean()
+        return Difference(value=value, error=variance(x, y) ** 0.5, freedom=29)
+
     welch = mean_difference(first.mean(axis=1), second.mean(axis=1))
-    found = joint_difference(welch, between, *within, 29)
+    found = joint_difference(first, second, difference, welch)
     of_units = variance(first.mean(axis=0), second.mean(axis=0))
     noise = 0.0
     for side in (first, second):
@@ -175,6 +174,9 @@ def test_joint_difference_is_that_of_means_over_seeds_and_units():
     assert found.freedom == pytest.approx(total**2 / squares)
 
 
-def test_joint_difference_without_an_interval_over_seeds_stays():
-    welch = mean_difference([0.1], [0.2, 0.3])
-    assert joint_difference(welch, [0.1, 0.1], [], [0.1], 9) is welch
+@pytest.mark.parametrize(("second", "error"), [([0.2], 0.1), ([0.2, 0.4], None)])
+def test_joint_difference_without_an_error_is_that_over_seeds(second, error):
+    first = [0.1, 0.2]
+    welch = mean_difference(first, second)
+    found = joint_difference(first, second, lambda *_: Difference(error=error), welch)
+    assert found is welch

@@ -10,7 +10,7 @@ from dsi_cli.queries.conclusions import (
 
 
 def row(measure, pairs, *, differs):
-    return {"measure": measure, "pairs": pairs, "differs": differs}
+    return {"measure": measure, "pairs": pairs, "differs": differs, "z": 3.0}
 
 
 def table(*changed):
@@ -33,6 +33,13 @@ def test_robustness_sentence_counts_runs_and_names_common_choices():
     assert "in 2 of 3 runs" in text
     assert text.endswith("it differs over all pairs by wup")
     assert robustness_sentence([table(), []]) is None
+
+
+def test_robustness_sentence_of_a_run_within_chance_is_none():
+    rows = [one | {"z": 2.9} for one in table(("wup", "all"))]
+    assert robustness_sentence([rows]) is None
+    text = robustness_sentence([rows, table(("wup", "all"))])
+    assert "in 1 of 2 runs" in text
 
 
 def test_robustness_sentence_without_common_choices_names_none():

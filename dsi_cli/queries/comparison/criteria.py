@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import combinations, product
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -178,40 +177,12 @@ def difference(
     if found.error is None or not complete:
         return found
     try:
-        return _joint_difference(quantity, first, second, found)
+        joint = reliability.joint_difference(first, second, quantity.difference, found)
     except UsageError:
         return found
-
-
-def _joint_difference(
-    quantity: Criterion,
-    first: Sequence[RunAtEpoch],
-    second: Sequence[RunAtEpoch],
-    over_seeds: Difference,
-) -> Difference:
-    """Return the difference of repetitions with an error over seeds together with
-    classes or test images; over seeds alone if a pair of trainings has no error.
-    """
-    variances: list[list[float]] = []
-    freedoms = []
-    all_pairs = (
-        product(first, second),
-        combinations(first, 2),
-        combinations(second, 2),
-    )
-    for pairs in all_pairs:
-        found = [quantity.difference(one, other) for one, other in pairs]
-        errors = [one.error for one in found if one.error is not None]
-        if len(errors) < len(found):
-            return over_seeds
-        variances.append([error**2 for error in errors])
-        freedoms += [one.freedom for one in found]
-    between, within_first, within_second = variances
-    joint = reliability.joint_difference(
-        over_seeds, between, within_first, within_second, min(freedoms)
-    )
-    covers = found[0].covers or quantity.covers
-    return replace(joint, covers=f"{SEEDS}, {covers}")
+    if joint is found:
+        return found
+    return replace(joint, covers=f"{SEEDS}, {joint.covers or quantity.covers}")
 
 
 def stored_value(quantity: Criterion, at_epoch: RunAtEpoch) -> float:
