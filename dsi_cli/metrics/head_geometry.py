@@ -254,7 +254,7 @@ def _eigenvalues(diagonal: Float64s, beside: Float64s) -> Float64s:
     """
     from scipy.linalg import eigvalsh_tridiagonal
 
-    found = diagonal
+    found: Any = diagonal
     if len(diagonal) > 1:  # SciPy 1.11 refuses a single value
         found = eigvalsh_tridiagonal(diagonal, beside, lapack_driver="sterf")
     values = np.asarray(found, dtype=np.float64)

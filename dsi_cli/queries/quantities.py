@@ -728,8 +728,7 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     points = []
     for run in results.names:
         rows = results.curves_of(run)
-        curves = rows[["metric", "of", "split", "variant"]].drop_duplicates()
-        own = network_matrix(records(curves))
+        own = network_matrix(_keys(rows))
         for part in SPLITS if split is None else (split,):
             found = select_frame(rows, entry.key(own, part))
             found = found[found["value"].notna()]
@@ -745,6 +744,13 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
     frame = pd.DataFrame(points, columns=list(CURVE_COLUMNS))
     numbers = dict.fromkeys(CURVE_COLUMNS[5:], "float64")
     return frame.astype(numbers | {"epoch": "int64", "step": "Int64"})
+
+
+def _keys(curves: pd.DataFrame) -> Iterable[Row]:
+    """Return the different curves of the curves table as rows."""
+    from dsi_cli.queries.records import records
+
+    return records(curves[["metric", "of", "split", "variant"]].drop_duplicates())
 
 
 def frame() -> pd.DataFrame:
