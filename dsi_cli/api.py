@@ -203,8 +203,8 @@ class Results(results.Results):
         Examples
         --------
         >>> found = open_results("dsi-demo").findings().query("quantity == 'agreement'")
-        >>> found[["run", "epoch", "value", "peak_epoch"]].round(2).values.tolist()
-        [['cifar100-cnn', 30, 0.49, 18], ['cifar100-vit', 30, 0.46, 16]]
+        >>> found[["run", "epoch", "value"]].round(2).values.tolist()
+        [['cifar100-cnn', 30, 0.49], ['cifar100-vit', 30, 0.46]]
         """
         from dsi_cli.queries.findings import findings
 
@@ -259,9 +259,9 @@ class Results(results.Results):
 
         Examples
         --------
-        >>> found = open_results("dsi-demo").difference("cifar100-cnn", [1, 30])
-        >>> len(found), found["angle"].median().round(1)
-        (100, np.float64(58.9))
+        >>> found = open_results("dsi-demo").difference("cifar100-cnn", [15, 30])
+        >>> len(found), found["name"].iloc[0]
+        (100, 'otter')
         """
         found = diff(self.path, run=run, epoch=epoch)
         moved = found.moved

@@ -77,17 +77,12 @@ class Record:
         """The name of the file or folder; for a file of a repository with its revision,
         a commit in short.
         """
-        parts = re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}(?=/|$)", r"@\1", self.path).split(
-            "/"
-        )
-        if parts[0] == "hf:":
-            revision = next(
-                (index for index, part in enumerate(parts) if "@" in part), None
-            )
-        else:
-            revision = None
-        if revision is None:
+        is_in_repository = self.path.startswith("hf:/") and "@" in self.path
+        if not is_in_repository:
             return PurePath(self.path).name
+        short = re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}(?=/|$)", r"@\1", self.path)
+        parts = short.split("/")
+        revision = next(index for index, part in enumerate(parts) if "@" in part)
         return "/".join(parts[revision:])
 
     @property

@@ -136,8 +136,10 @@ def _summary_rows(rows: list[Row], columns: Columns, split: str) -> list[Row]:
     for row in rows:
         place = {"run": row["run"], "split": split, "epoch": row["epoch"]}
         epochs[row["epoch"]] = place | dict.fromkeys(columns)
+    curves = dict.fromkeys(curve for curve, _ in columns.values())
+    selected = {curve: select(rows, keys[curve]) for curve in curves}
     for name, (curve, column) in columns.items():
-        for row in select(rows, keys[curve]):
+        for row in selected[curve]:
             epochs[row["epoch"]][name] = row[column]
     return sorted(epochs.values(), key=lambda values: values["epoch"])
 

@@ -173,7 +173,6 @@ _ENTRIES = (
             chance=RELABELLED,
             better="higher",
             question=QUESTIONS[0],
-            panel="group_agreement",
         )
         for pairs in ("within", "between")
     ),
@@ -537,10 +536,6 @@ class PanelSpec(NamedTuple):
 
 
 _SHARED_PANELS = {
-    "group_agreement": (
-        "Within and between groups",
-        "0 is chance, 1 is the same",
-    ),
     "excess": ("Alignment above chance", "SAI excess: 0 is chance, 1 is the same"),
     SAI: ("Similarity alignment index", "SAI ({measure})"),
     WSI: ("Weights similarity index", "WSI: cosine similarity"),

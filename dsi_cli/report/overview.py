@@ -291,8 +291,8 @@ def _shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[str]:
         )
     if any(run.mistakes for run in findings):
         yield (
-            "Questions 3 and 4 use only wrong predictions, so accuracy does not enter."
-            " Their intervals are over the wrong predictions."
+            "Questions 3 and 4 use only wrong predictions, which are others in each"
+            " network. Their intervals are over these predictions, not over classes."
         )
 
 

@@ -837,7 +837,7 @@ def test_another_measure_is_named_and_shown_by_every_title_tile_axis_and_bar(pag
     curve = quantities.curve(Results(out)["first"], "excess_cosine")
     assert number(value)[0] == pytest.approx(curve["value"].iloc[-1], abs=0.005)
     facts = page.locator("#epoch-facts").inner_text()
-    assert facts.startswith(f"Cosine SAI (excess) {value} · accuracy ")
+    assert facts.startswith(f"first · Cosine SAI (excess) {value} · accuracy ")
 
 
 def test_idm_is_in_percent_in_charts(same_page, out):

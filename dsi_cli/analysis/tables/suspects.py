@@ -60,8 +60,8 @@ WORDS = {
     "wrong-sense": (
         "{better} fits what the network sees in {first} better than {used}, which is in"
         " use",
-        "Add the line {index},{first},{better} to the file of --map"
-        " (index,name,synset)",
+        "Read the definitions of both senses. If the images show {better}, add the line"
+        " {index},{first},{better} to the file of --map (index,name,synset)",
     ),
     "duplicate": (
         "{first} and {last} are nearer to each other ({z:.1f} sd) than the reference and"
@@ -80,8 +80,8 @@ WORDS = {
         " --prediction {quoted[1]} lists",
     ),
     "shortcut": (
-        "{all} are close for the network ({z:.1f} sd) although the reference puts them"
-        " far apart{more}",
+        "{all} are close for the network ({z:.1f} sd) although the reference does not"
+        " put them near one another{more}",
         "Look for what the images of {all} share",
     ),
     "dead-class": (

@@ -111,7 +111,7 @@ function showTiles(epoch) {
   const own = DATA.tiles[0].find((row) => row.run === state.run);
   const point = own && tileAt(0, own, epoch);
   const accuracy = accuracies[state.run].get(epoch);
-  byId("epoch-facts").textContent = [point?.epoch === epoch && `${quantity.title.replace("Agreement", "agreement")} ${point.value}`,
+  byId("epoch-facts").textContent = [run().name, point?.epoch === epoch && `${quantity.title.replace("Agreement", "agreement")} ${point.value}`,
     accuracy != null && `accuracy ${formatNumber(100 * accuracy, 0)} %`].filter(Boolean).join(" · ");
 }
 

@@ -100,7 +100,7 @@ function questions(quantity) {
     {
       title: follows,
       text: "The large chart shows the share of classes that the network finds less similar to the true class than the wrong "
-        + "prediction. Random mistakes would give 50 %.",
+        + "prediction. Random mistakes would give about 50 %.",
       charts: [
         chart("nidm", { title: "Mistakes by the network's similarity (NIDM)", isLarge: true }),
         sai("the network with its mistakes", (series) => series.of === `${ownOf(series)},${mistakesOf(series)}`),
