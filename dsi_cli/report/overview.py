@@ -284,7 +284,8 @@ def _shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[str]:
             "The interval of the agreement shows how much it would change with"
             f" {population(clusters)}."
         )
-    if " early" in headline(findings):
+    learned = clear_networks(findings)
+    if learned and all(run.is_early for run, _ in learned):
         yield (
             "Early means that 90 % of the rise of the agreement, with its interval,"
             " lies in the first half of the training."
