@@ -2,6 +2,8 @@
 
 import json
 
+from helpers.table_comparison import write_output, write_run
+
 
 def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
     run, out = make_run(), tmp_path / "out"
@@ -45,3 +47,22 @@ def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, 
     assert f"to write it again, run dsi report {out}\n" in ended.err
     assert f"  Tables     {out}\n" in ended.out
     assert (out / "curves.parquet").is_file()
+
+
+def test_report_with_a_group_shows_the_repetitions_of_that_name(tmp_path, dsi):
+    runs = [
+        write_run(tmp_path / f"cnn-try{number}", seed=number) for number in range(3)
+    ]
+    out = write_output(tmp_path / "out", *runs)
+
+    def page(*options):
+        ended = dsi("report", out, "-o", tmp_path / "page.html", *options)
+        assert (ended.code, ended.err) == (0, "")
+        return (tmp_path / "page.html").read_text(encoding="utf-8")
+
+    heading = "Repeated trainings at their last common epoch"
+    assert heading not in page()
+    grouped = page("--group", "(.*)-try")
+    assert heading in grouped
+    assert '<th scope="row">cnn</th><td class="number">3</td>' in grouped
+    assert heading not in page()
