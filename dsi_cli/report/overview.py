@@ -148,7 +148,7 @@ YARDSTICK = (
     (0.0, "0.00 untrained"),
     (0.02, "0.02 collapsed training"),
     (0.35, "0.35 ImageNet head"),
-    (0.81, "0.81 two architectures"),
+    (0.81, "0.81 CNN with ViT"),
     (0.94, "0.94 best possible"),
 )
 """Agreements with WordNet for comparison; docs/report.md has their sources."""

@@ -111,8 +111,10 @@ function showTiles(epoch) {
   const own = DATA.tiles[0].find((row) => row.run === state.run);
   const point = own && tileAt(0, own, epoch);
   const accuracy = accuracies[state.run].get(epoch);
-  byId("epoch-facts").textContent = [run().name, point?.epoch === epoch && `${quantity.title.replace("Agreement", "agreement")} ${point.value}`,
-    accuracy != null && `accuracy ${formatNumber(100 * accuracy, 0)} %`].filter(Boolean).join(" · ");
+  const facts = [run().name];
+  if (point?.epoch === epoch) facts.push(`${quantity.title.replace("Agreement", "agreement")} ${point.value}`);
+  if (accuracy != null) facts.push(`accuracy ${formatNumber(100 * accuracy, 0)} %`);
+  byId("epoch-facts").textContent = facts.join(" · ");
 }
 
 /** Move the mark of a run on the ruler of agreements. */
