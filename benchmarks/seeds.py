@@ -176,10 +176,15 @@ def differences(
     """
     first, second = map(len, csms)
     matrices = CorrelatedMatrices([*csms[0], *csms[1], reference], clusters)
-    trainings = [agreement_estimate(matrices, at) for at in range(first + second)]
+    trainings = [
+        agreement_estimate(matrices, at, is_repeated=True)
+        for at in range(first + second)
+    ]
     values = matrices.whole[:-1, -1].tolist()
     over_seeds = mean_difference(values[:first], values[first:])
     means = [mean_estimate(trainings[:first]), mean_estimate(trainings[first:])]
+    if clusters is None:  # the interval of two single trainings
+        means = [mean._replace(pair_residuals=None) for mean in means]
     over_units = difference_of_estimates(*means)
     over_both = joint_difference(
         trainings[:first], trainings[first:], difference_of_estimates, over_seeds
