@@ -176,10 +176,15 @@ def differences(
     """
     first, second = map(len, csms)
     matrices = CorrelatedMatrices([*csms[0], *csms[1], reference], clusters)
-    trainings = [agreement_estimate(matrices, at) for at in range(first + second)]
+    trainings = [
+        agreement_estimate(matrices, at, is_repeated=True)
+        for at in range(first + second)
+    ]
     values = matrices.whole[:-1, -1].tolist()
     over_seeds = mean_difference(values[:first], values[first:])
     means = [mean_estimate(trainings[:first]), mean_estimate(trainings[first:])]
+    if clusters is None:  # the interval of two single trainings
+        means = [mean._replace(pair_residuals=None) for mean in means]
     over_units = difference_of_estimates(*means)
     over_both = joint_difference(
         trainings[:first], trainings[first:], difference_of_estimates, over_seeds
@@ -302,12 +307,17 @@ def first_pair(correlations: Values) -> Values:
 def main() -> int:
     """Measure all rates, print the tables and write them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--trials", type=int, help="instead of 300 and 1,000")
     options = parser.parse_args()
     found: list[str] = []
-    for table in (of_corrected, of_differences, of_clusters, of_cluster_differences):
+    for table, trials in (
+        (of_corrected, 300),
+        (of_differences, 1000),
+        (of_clusters, 300),
+        (of_cluster_differences, 1000),
+    ):
         found.append("")
-        for line in table(options.trials):
+        for line in table(options.trials or trials):
             found.append(line)
             print(line, flush=True)
     write(PAGE, "\n".join(found))

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsi_cli.analysis.evaluation.collect import ReportProgress
+from dsi_cli.analysis.semantics.class_clusters import read_clusters
 from dsi_cli.analysis.summary import Summary, digest_of_tables
 from dsi_cli.checkpoints.discovery import printable
-from dsi_cli.errors import OutputError, wrong
+from dsi_cli.errors import OutputError, UsageError, wrong
 from dsi_cli.report import html
 from dsi_cli.store import atomic_write, layout, lock
 from dsi_cli.store.schema import TABLES
@@ -29,6 +30,9 @@ HEAD_BYTES = 4096  # the size of the beginning of a page, which contains its dig
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from dsi_cli.queries.comparison.clusters import Clusters
+    from dsi_cli.store.results import Results
+
 # ``dsi watch`` waits this many times as long as a report took before it writes the next
 # one
 IDLE_FACTOR = 9
@@ -39,19 +43,24 @@ def write_report(
     file: Path | None = None,
     progress: ReportProgress = lambda *_: None,
     group: str | None = None,
+    clusters: str | None = None,
 ) -> Path:
     """Write the report of a results folder, by default to ``report.html`` in it, unless
     it is up to date; return its path.
 
     ``group`` is the pattern of repetitions; the usual names of seeds by default.
+    ``clusters`` names the clusters of classes of their intervals; those of the analysis
+    by default. Raise `UsageError` if they are given for a folder without repetitions
+    (code ``no-repetitions``), and for the errors of `read_clusters`.
     """
     layout.require_output(out)
+    write = partial(
+        _write_if_outdated, out, progress=progress, group=group, clusters=clusters
+    )
     if file is not None:
-        return _write_if_outdated(out, file, file.parent, progress, group)
+        return write(file, file.parent)
     with lock.exclusive(out):
-        return _write_if_outdated(
-            out, out / layout.REPORT, layout.temporary_folder(out), progress, group
-        )
+        return write(out / layout.REPORT, layout.temporary_folder(out))
 
 
 def add_report(summary: Summary, progress: ReportProgress = lambda *_: None) -> None:
@@ -92,11 +101,13 @@ def _write_if_outdated(
     temporary: Path,
     progress: ReportProgress,
     group: str | None,
+    clusters: str | None,
 ) -> Path:
     # The digest changes with dsi, with the contents of the tables at the top, and with
     # the names of the files of single epochs. What these files were made from is
     # recorded in the curves table.
-    digest = hashlib.sha256(f"{__version__} {digest_of_tables(out)} {group}".encode())
+    chosen = f"{digest_of_tables(out)} {group} {clusters}"
+    digest = hashlib.sha256(f"{__version__} {chosen}".encode())
     for name in html.PARTS:
         digest.update(html.part(name).encode())
     for table in TABLES:
@@ -111,8 +122,13 @@ def _write_if_outdated(
     from dsi_cli.report import page_data
     from dsi_cli.store.results import Results
 
+    results = Results(out)
     data = page_data.page_data(
-        Results(out), _open_image, partial(progress, STAGE), group
+        results,
+        _open_image,
+        partial(progress, STAGE),
+        group,
+        _clusters_of_seeds(results, group, clusters),
     )
     page = html.render(data, out.resolve().name, digest.hexdigest())
     atomic_write.write_atomically(
@@ -120,6 +136,32 @@ def _write_if_outdated(
     )
     _log.debug("%s: %d characters", file, len(page))
     return file
+
+
+def _clusters_of_seeds(
+    results: Results, group: str | None, choice: str | None
+) -> Clusters | None:
+    """Return the clusters of classes for intervals over seeds."""
+    from dsi_cli.queries.comparison.repetitions import repeated_runs
+    from dsi_cli.queries.run_classes import class_rows
+
+    run = results.names[0]
+    names = class_rows(results, run)["name"].tolist()
+    if choice is None:
+        of_analysis = layout.curve_options(results.path, run).get("clusters")
+        if of_analysis is None:
+            return None
+        # Its file may be gone, and the page says what its intervals stand for.
+        with suppress(UsageError):
+            return read_clusters(of_analysis, names)
+        return None
+    if group is None and not repeated_runs(results.names):
+        raise UsageError(
+            "no training has repetitions, so --clusters would change no interval",
+            hint=f"give it to dsi analyze with -o {results.path}",
+            code="no-repetitions",
+        )
+    return read_clusters(choice, names)
 
 
 def _open_image(path: str) -> Image:

@@ -212,7 +212,10 @@ def _difference(matrices: CorrelatedMatrices, number: int) -> Difference:
     several.
     """
     values = matrices.whole[:-1, -1].tolist()
-    estimates = [agreement_estimate(matrices, index) for index in range(len(values))]
+    estimates = [
+        agreement_estimate(matrices, index, is_repeated=len(values) > 2)
+        for index in range(len(values))
+    ]
     first, second = estimates[:number], estimates[number:]
     if len(values) == 2:
         return difference_of_estimates(*estimates)

@@ -29,6 +29,15 @@ def report(
             "Repetitions, as for dsi compare; the usual names of seeds by default.",
         ),
     ] = None,
+    clusters: Annotated[
+        str | None,
+        option(
+            "--clusters",
+            "CHOICE",
+            "Clusters of classes for intervals over seeds, as for dsi compare; those of"
+            " the analysis by default.",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -42,6 +51,7 @@ def report(
     dsi report dsi-out
     dsi report dsi-out -o resnet18.html
     dsi report out --group '(.*)-try'  # runs cnn-try1, cnn-try2, vit-try1, ...
+    dsi report out --clusters superclass  # runs cnn_seed0, cnn_seed1, ...
     """
     from dsi_cli.cli.arrow import start_without_pandas
 
@@ -52,7 +62,7 @@ def report(
     if file is not None:
         atomic_write.require_suffix(file, (".html", ".htm"), "the report is a page")
     with console.progress(quiet=quiet or as_json) as display:
-        path = report_file.write_report(output, file, display.update, group)
+        path = report_file.write_report(output, file, display.update, group, clusters)
     if as_json:
         console.print_json({"report": str(path), "bytes": path.stat().st_size})
     else:

@@ -7,8 +7,8 @@ interval and p-value follow:
 - SAI and Max WSI: the jackknife over classes (`dsi_cli.metrics.jackknife`), or over
   clusters of classes. The same class or cluster is left out for both networks. The
   jackknife counts twice what is due to single pairs (Efron and Stein 1981,
-  doi:10.1214/aos/1176345462). Few clusters have few pairs, so this part is large for a
-  difference in agreement over clusters, and all of it is subtracted once.
+  doi:10.1214/aos/1176345462). All of this is subtracted once from the variance of a
+  difference in agreement over clusters, and in the interval over seeds and classes.
 - IDM and accuracy: the linearization over samples (the infinitesimal jackknife, Jaeckel
   1972). If both networks were tested on the same samples, the effects of each sample on
   both are subtracted before they are squared.
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.metrics import WSI_QUANTILE, idm, jackknife
 from dsi_cli.metrics.alignment import CONSTANT, MIN_CLASSES, MatrixPair
-from dsi_cli.metrics.cluster_jackknife import CorrelatedMatrices
+from dsi_cli.metrics.cluster_jackknife import CorrelatedMatrices, rank_matrix
 from dsi_cli.metrics.intervals import (
     LEVEL,
     Interval,
@@ -154,7 +154,9 @@ class ClassEstimate(NamedTuple):
     without: Values | None = None
     """The metric without each class ``(C,)``, or without each cluster ``(G,)``."""
     pair_residuals: Values | None = None
-    """See `CorrelatedMatrices.pair_residuals`, for an agreement over clusters."""
+    """See `CorrelatedMatrices.pair_residuals`; None if nothing is subtracted for single
+    pairs.
+    """
     reason: str | None = None
     """The reason for missing values."""
 
@@ -212,9 +214,11 @@ def alignment_estimate(
     kept: NDArray[np.intp],
     measure: str,
     clusters: Integers | None = None,
+    *,
+    is_repeated: bool = False,
 ) -> ClassEstimate:
     """Return the excess of a network's SAI over some classes; `alignment_difference`
-    describes the parameters.
+    describes the parameters, and `agreement_estimate` ``is_repeated``.
     """
     if len(kept) < MIN_CLASSES:
         reason = (
@@ -227,9 +231,12 @@ def alignment_estimate(
     if x.is_constant or y.is_constant:
         return ClassEstimate(reason=CONSTANT)
     scale = pair.reliability**0.5
-    if clusters is not None:
-        matrices = CorrelatedMatrices(csms, clusters[kept])
-        return agreement_estimate(matrices, 0, scale)
+    if clusters is not None or (is_repeated and measure != "cosine"):
+        if measure == "spearman":
+            csms = list(map(rank_matrix, csms))
+        of_class = None if clusters is None else clusters[kept]
+        matrices = CorrelatedMatrices(csms, of_class)
+        return agreement_estimate(matrices, 0, scale, is_repeated=is_repeated)
     both = MatrixPair(x, y, np.arange(len(kept)))
     entries = both.alignments([measure], 0, 0, 0, with_inference=False)
     excess = entries[measure].excess
@@ -239,17 +246,24 @@ def alignment_estimate(
 
 
 def agreement_estimate(
-    matrices: CorrelatedMatrices, index: int, scale: float = 1.0
+    matrices: CorrelatedMatrices,
+    index: int,
+    scale: float = 1.0,
+    *,
+    is_repeated: bool = False,
 ) -> ClassEstimate:
     """Return the correlation of one of some CSMs with the last one, over classes or
     clusters of classes; all values are divided by a scale.
+
+    Over clusters, and for one of several trainings (``is_repeated``), the estimate has
+    what is due to single pairs.
     """
 
     def agreement(correlations: Values) -> Values:
         return np.asarray(correlations[..., index, -1] / scale)
 
     value, without = float(agreement(matrices.whole)), agreement(matrices.without)
-    if matrices.clusters is None:
+    if matrices.clusters is None and not is_repeated:
         return ClassEstimate(value, without)
     return ClassEstimate(value, without, matrices.pair_residuals(agreement))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from dsi_cli.errors import count
 from dsi_cli.metrics.permutation_null import MIN_Z
+from dsi_cli.queries.comparison.clusters import GROUP
 from dsi_cli.queries.quantities import QUANTITIES
 
 Row = Mapping[str, Any]
@@ -24,15 +25,17 @@ UNKNOWN_RELIABILITY = (
 MAX_P_VALUE = 0.05
 
 
-def population(clusters: str | None) -> str:
-    """Return the population that intervals over classes, or over the clusters that
-    ``--clusters`` names, stand for.
+def population(clusters: object) -> str:
+    """Return the population that intervals over classes (None), or over the clusters
+    that ``--clusters`` names or that are known by class, stand for.
 
-    >>> population(None), population("superclass")
-    ('other classes like these', 'other superclasses like these')
+    >>> population(None), population("group"), population("superclass")
+    ('other classes like these', 'other groups like these', 'other superclasses like these')
     """
-    nouns = {None: "classes", "superclass": "superclasses", "group": "groups"}
-    return f"other {nouns.get(clusters, 'clusters of classes')} like these"
+    if clusters is None:
+        return "other classes like these"
+    # a file has the column superclass, too
+    return f"other {'groups' if clusters == GROUP else 'superclasses'} like these"
 
 
 def changed_choices(rows: Iterable[Row]) -> str:

@@ -91,6 +91,7 @@ def _common(seeds: SeedReliability) -> dict[str, Any]:
     last = seeds.table.groupby("group", sort=False).tail(1)
     return {
         "seeds": records(last),
+        "seed_population": population(seeds.clusters),
         "sentences": seeds.sentences,
         "main_choice": MAIN_CHOICE,
         "unknown": UNKNOWN_RELIABILITY,

@@ -18,6 +18,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Opener
 from dsi_cli.figures.style import GROUP_COLOURS, NO_VALUE
 from dsi_cli.metrics.permutation_null import MIN_Z
+from dsi_cli.queries.comparison.clusters import Clusters
 from dsi_cli.queries.comparison.reliability import (
     results_reliability,
     usual_repetitions,
@@ -77,12 +78,14 @@ def page_data(
     open_image: Opener | None = None,
     progress: Progress = lambda *_: None,
     group: str | None = None,
+    clusters: Clusters | None = None,
 ) -> PageData:
     """Return the data of the report of a results folder; raise `OutputError` if a table
     cannot be read.
 
     Without ``open_image``, the report has no images. ``group`` is the pattern of
-    repetitions; the usual names of seeds by default.
+    repetitions; the usual names of seeds by default. ``clusters`` are those of the
+    intervals over seeds and classes.
     """
     # Read each matrix once to find the range of its values, in all reports of it.
     steps = 2 * len(results.names)
@@ -152,9 +155,9 @@ def page_data(
         for row in suspects or ()
     ]
     if group is None:
-        seeds = usual_repetitions(results)
+        seeds = usual_repetitions(results, clusters)
     else:
-        seeds = results_reliability(results, group)
+        seeds = results_reliability(results, group, clusters)
     data["curves"]["others"] += conclusions.seed_panels(seeds, results.names)
     return PageData(
         methods,

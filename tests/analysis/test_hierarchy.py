@@ -29,6 +29,7 @@ from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses_of
 from dsi_cli.wordnet.database.taxonomy import (
     ancestors,
+    display_parents,
     hypernym_closure,
     load,
     taxonomy_order,
@@ -125,6 +126,28 @@ def test_hierarchical_rows_match_the_stored_counts(analyzed):
     assert levels == sorted(levels, reverse=True)
     assert levels[-1] == value["path_accuracy", None]
     assert levels[0] == 1, "all animals are physical entities"
+
+
+def test_the_path_of_a_class_is_the_first_of_the_longest_in_wordnets_order():
+    taxonomy, nodes = load(), preset_nodes("cifar100")
+    parents = display_parents(taxonomy, nodes)
+
+    def all_paths(node):
+        hypernyms = taxonomy.parents_of(node)
+        if not len(hypernyms):
+            return [[node]]
+        return [[node, *path] for parent in hypernyms for path in all_paths(parent)]
+
+    ties = 0
+    for node in nodes.tolist():
+        found = [node]
+        while parents[found[-1]] >= 0:
+            found.append(parents[found[-1]])
+        paths = all_paths(node)
+        longest = [path for path in paths if len(path) == max(map(len, paths))]
+        assert found == longest[0]
+        ties += len(longest) > 1
+    assert ties == 6
 
 
 def test_superclass_accuracy_prefers_the_superclasses_of_the_dataset(analysed):

@@ -3,7 +3,9 @@ each, and what later calls keep.
 """
 
 import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ from dsi_cli.store.results import Results
 from dsi_cli.wordnet.database.taxonomy import ancestors, load
 from dsi_cli.wordnet.similarity import measures
 
+ROOT = Path(__file__).parents[2]
 TREE = (
     "child,parent\ncat,pet\ndog,pet\nhorse,hoofed\nfrog,wet\nwhale,wet\nlion,wild\n"
     "pet,animal\nhoofed,animal\nwet,animal\nwild,animal\n"
@@ -192,6 +195,42 @@ def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(
         Results(out).csm("scsm"), Results(out).csm("scsm", reference=names[0])
     )
     assert set(Results(out).alignment_by_class["reference"]) == set(names)
+
+
+def test_files_of_things_become_a_reference_as_the_howto_says(
+    make_run, tmp_path, monkeypatch
+):
+    """The files have the layout of https://osf.io/z2784: an embedding without names or
+    header, the names of its rows, and a table of concepts in another order.
+    """
+    synsets = [entry.synset for entry in labels_of().resolutions]
+    known = dict(zip(ANIMALS[:-1], synsets, strict=False))  # the bee is no concept
+    concepts = known | {"aardvark": "aardvark.n.01", "zipline": None}
+    concepts |= {"cat2": known["cat"]}  # another concept of the same synset
+    embedding = np.random.default_rng(3).random((len(concepts), 49)).round(6)
+    lines = [" ".join(f"{value:.6f}" for value in row) + " \n" for row in embedding]
+    (tmp_path / "spose_embedding_49d_sorted.txt").write_text("".join(lines))
+    names = "".join(f"{name}\n" for name in concepts)
+    (tmp_path / "unique_id.txt").write_text(names)
+    table = pd.DataFrame({"Word": list(concepts), "uniqueID": list(concepts)})
+    table["Wordnet ID4"] = list(concepts.values())
+    table.sort_values("uniqueID").to_csv(
+        tmp_path / "things_concepts.tsv", sep="\t", index=False
+    )
+    page = ROOT / "docs" / "howto" / "human-judgements.md"
+    (code,) = re.findall(r"```text\n(import pandas.*?)```", page.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})  # noqa: S102
+
+    out = tmp_path / "out"
+    summary = analyze([make_run()], out, quick("things.csv", "path"))
+    assert summary.runs[0].references[0] == "things"
+    found = Results(out).csm("scsm", reference="things")
+    unit = embedding / np.linalg.norm(embedding, axis=1, keepdims=True)
+    assert_allclose(found.iloc[:7, :7], (unit @ unit.T)[:7, :7], atol=1e-6)
+    assert found.loc["bee"].isna().all()
+    rows = tables(out)["curves"].query("of == 'ncsm,scsm' and reference == 'things'")
+    assert set(rows["classes_used"]) == {7}
 
 
 def test_partition_rows_match_the_stored_matrices(make_run, human, tmp_path):

@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from dsi_cli.metrics.differences import Difference, mean_difference
+from dsi_cli.metrics.differences import (
+    CsmPair,
+    Difference,
+    alignment_estimate,
+    difference_of_estimates,
+    mean_difference,
+)
 from dsi_cli.metrics.reliability import SeedEstimate, joint_difference, seed_estimates
 
 
@@ -180,3 +187,96 @@ def test_joint_difference_without_an_error_is_that_over_seeds(second, error):
     welch = mean_difference(first, second)
     found = joint_difference(first, second, lambda *_: Difference(error=error), welch)
     assert found is welch
+
+
+@pytest.mark.parametrize("measure", ["pearson", "spearman"])
+def test_joint_difference_counts_what_is_due_to_single_pairs_of_classes_once(measure):
+    sides = [seeds(number, 24, seed=number) for number in (3, 4)]
+    # Effects of classes, so that single pairs have less than half of each variance.
+    rng = np.random.default_rng(5)
+    for csms, reference in sides:
+        for csm in (*csms, reference):
+            of_class = 4.0 * rng.normal(size=24)
+            csm += of_class + of_class[:, None]
+    kept = np.arange(24)
+
+    def difference(*pairs):
+        estimates = [
+            alignment_estimate(pair, kept, measure, is_repeated=True) for pair in pairs
+        ]
+        return difference_of_estimates(*estimates)
+
+    first, second = ([CsmPair(csm, side[1]) for csm in side[0]] for side in sides)
+    agreements = [[excess(pair, measure) for pair in side] for side in (first, second)]
+    welch = mean_difference(*agreements)
+    found = joint_difference(first, second, difference, welch)
+
+    # the jackknife of all trainings, and the fit of the effects of pairs
+    without = [
+        [[excess(without_class(pair, k), "pearson") for k in kept] for pair in side]
+        for side in (ranked(first, measure), ranked(second, measure))
+    ]
+    effects = [[pair_effects(p) for p in ranked(s, measure)] for s in (first, second)]
+    of_units = unit_variance(
+        np.mean(without[0], axis=0) - np.mean(without[1], axis=0),
+        np.mean(effects[0], axis=0) - np.mean(effects[1], axis=0),
+    )
+    noise = 0.0
+    for jackknifed, of_pairs in zip(without, effects, strict=True):
+        number = len(jackknifed)
+        own = [
+            unit_variance(one - np.mean(jackknifed, axis=0), pairs)
+            for one, pairs in zip(
+                jackknifed, of_pairs - np.mean(of_pairs, axis=0), strict=True
+            )
+        ]
+        noise += np.sum(own) / number / (number - 1)
+    joint = max(welch.error**2 + of_units - noise, welch.error**2, of_units)
+    assert found.error == pytest.approx(joint**0.5)
+
+
+def ranked(pairs, measure):
+    """Return pairs of matrices, for Spearman with the mid-ranks of their values."""
+    if measure == "pearson":
+        return pairs
+    off = ~np.eye(len(pairs[0].a), dtype=bool)
+    found = []
+    for pair in pairs:
+        ranks = np.zeros((2, *off.shape))
+        for rank, csm in zip(ranks, (pair.a, pair.b), strict=True):
+            rank[off] = stats.rankdata(csm[off])
+        found.append(CsmPair(*ranks))
+    return found
+
+
+def excess(pair, measure):
+    off = ~np.eye(len(pair.a), dtype=bool)
+    function = stats.pearsonr if measure == "pearson" else stats.spearmanr
+    return function(pair.a[off], pair.b[off]).statistic
+
+
+def without_class(pair, index):
+    square = np.ix_(*2 * [np.delete(np.arange(len(pair.a)), index)])
+    return CsmPair(pair.a[square], pair.b[square])
+
+
+def pair_effects(pair):
+    """Return what each pair of classes adds to the correlation of two matrices."""
+    upper = np.triu_indices(len(pair.a), 1)
+    x, y = (stats.zscore(csm[upper]) for csm in (pair.a, pair.b))
+    return (x * y - np.mean(x * y) / 2 * (x**2 + y**2)) / len(x)
+
+
+def unit_variance(without, effects):
+    """Return the jackknife's variance less that of the residuals of the effects of
+    pairs from effects of classes by least squares.
+    """
+    classes, pairs = len(without), len(effects)
+    design = np.zeros((pairs, classes + 1))
+    design[:, -1] = 1.0
+    for row, both in enumerate(zip(*np.triu_indices(classes, 1), strict=True)):
+        design[row, [*both]] = 1.0
+    residual = effects - design @ np.linalg.lstsq(design, effects, rcond=None)[0]
+    of_pairs = (residual @ residual) / (pairs - classes) * pairs
+    assert of_pairs < squares(without) / 2
+    return squares(without) - of_pairs

@@ -71,5 +71,5 @@ def test_last_parts_are_those_of_the_last_epoch():
     assert last_parts(rows + others) == rows[1:]
 
 
-def test_population_of_a_file_names_clusters():
-    assert population("mine.csv") == "other clusters of classes like these"
+def test_population_of_a_file_names_the_superclasses_of_its_column():
+    assert population("mine.csv") == "other superclasses like these"

@@ -135,6 +135,8 @@ class Criterion(NamedTuple):
     covers: str = CLASSES
     is_criterion: bool = False  # True if the paper prefers the higher value
     is_main: bool = False  # True if its interval is corrected for several comparisons
+    # the difference of two of several trainings, if it is another
+    repeated_difference: Callable[[RunAtEpoch, RunAtEpoch], Difference] | None = None
 
 
 def main_criteria(measure: str) -> list[Criterion]:
@@ -177,7 +179,8 @@ def difference(
     if found.error is None or not complete:
         return found
     try:
-        joint = reliability.joint_difference(first, second, quantity.difference, found)
+        of_trainings = quantity.repeated_difference or quantity.difference
+        joint = reliability.joint_difference(first, second, of_trainings, found)
     except UsageError:
         return found
     if joint is found:
@@ -196,6 +199,8 @@ def _alignment_difference(
     second: RunAtEpoch,
     kinds: tuple[str, str],
     measure: str = "pearson",
+    *,
+    is_repeated: bool = False,
 ) -> Difference:
     a, b = first.csm_pair(*kinds), second.csm_pair(*kinds)
     kept = common_classes([a.a, a.b, b.a, b.b])
@@ -203,7 +208,9 @@ def _alignment_difference(
 
     def estimate(at_epoch: RunAtEpoch) -> ClassEstimate:
         pair = at_epoch.csm_pair(*kinds)
-        return differences.alignment_estimate(pair, kept, measure, clusters)
+        return differences.alignment_estimate(
+            pair, kept, measure, clusters, is_repeated=is_repeated
+        )
 
     return _difference_over_classes(
         (first, second), (*kinds, measure), estimate, kept, clusters
@@ -243,12 +250,12 @@ def _difference_over_classes(
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
     entry = alignment([measure])
+    difference = partial(_alignment_difference, kinds=("own", "scsm"), measure=measure)
     return Criterion(
         name=f"sai_{measure}",
         title=f"{entry.title} with WordNet" if measure == PEARSON else entry.title,
-        difference=partial(
-            _alignment_difference, kinds=("own", "scsm"), measure=measure
-        ),
+        difference=difference,
+        repeated_difference=partial(difference, is_repeated=True),
         quantity=entry,
         is_criterion=is_main,
         is_main=is_main,
@@ -294,10 +301,12 @@ def _idm_criterion(name: str, kind: str) -> Criterion:
 
 def _corrected_criterion(name: str, matrices: str, kind: str, of: str) -> Criterion:
     title = f"SAI({matrices}), corrected for the noise of the CCSM"
+    difference = partial(_alignment_difference, kinds=(kind, "ccsm"))
     return Criterion(
         name=name,
         title=title,
-        difference=partial(_alignment_difference, kinds=(kind, "ccsm")),
+        difference=difference,
+        repeated_difference=partial(difference, is_repeated=True),
         quantity=Quantity(name, title, SAI, of, variant="pearson_corrected"),
     )
 

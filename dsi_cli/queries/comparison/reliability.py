@@ -26,6 +26,7 @@ from dsi_cli.metrics.reliability import (
     SeedEstimate,
     seed_estimates,
 )
+from dsi_cli.queries.comparison.clusters import Clusters
 from dsi_cli.queries.comparison.repetitions import (
     RepeatedRuns,
     group_runs,
@@ -129,6 +130,8 @@ class SeedReliability:
     groups: dict[str, list[EpochOfSeeds]]
     # the names of the runs of each group
     members: dict[str, list[str]] = field(default_factory=dict)
+    # the clusters of classes of the intervals; None for single classes
+    clusters: Clusters | None = None
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -190,8 +193,11 @@ def _sentence(agreement: dict[Any, Any], corrected: dict[Any, Any]) -> str:
     )
 
 
-def results_reliability(results: Results, pattern: str) -> SeedReliability:
-    """Return the reliability of the repetitions in one results folder.
+def results_reliability(
+    results: Results, pattern: str, clusters: Clusters | None = None
+) -> SeedReliability:
+    """Return the reliability of the repetitions in one results folder, with intervals
+    over single classes or over clusters of classes.
 
     Raise `UsageError` if no group has two runs (code ``no-repetitions``), and for the
     errors of `group_runs`.
@@ -199,6 +205,7 @@ def results_reliability(results: Results, pattern: str) -> SeedReliability:
     groups = []
     if len(results.names) > 1:
         runs = compared_runs([results.path], results.names)
+        runs = [replace(run, clusters=clusters) for run in runs]
         groups = group_runs(runs, pattern, least=1)
     if all(len(group.runs) < 2 for group in groups):
         message = (
@@ -209,13 +216,15 @@ def results_reliability(results: Results, pattern: str) -> SeedReliability:
     return seed_reliability(groups)
 
 
-def usual_repetitions(results: Results) -> SeedReliability:
+def usual_repetitions(
+    results: Results, clusters: Clusters | None = None
+) -> SeedReliability:
     """Return the reliability of the repetitions in a results folder, by the usual names
     of seeds; without groups if there are none.
     """
     if not repeated_runs(results.names):
         return SeedReliability({})
-    return results_reliability(results, "seed")
+    return results_reliability(results, "seed", clusters)
 
 
 def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
@@ -224,6 +233,7 @@ def seed_reliability(groups: Sequence[RepeatedRuns]) -> SeedReliability:
     return SeedReliability(
         {one.name: _epochs_of_seeds(one.runs) for one in repeated},
         {one.name: [run.name for run in one.runs] for one in repeated},
+        groups[0].runs[0].clusters,
     )
 
 
