@@ -163,7 +163,8 @@ def note(findings: Sequence[RunFindings]) -> dict[str, Any] | None:
     if found is None:
         return None
     run, first, share = found
-    text = [f"epoch {first.epoch}:", f"{percent(share)} of its peak"]
+    peak = first.value / share
+    text = [f"epoch {first.epoch}:", f"{percent(share)} of its peak, {peak:.2f}"]
     accuracy = run.accuracy.at(first.epoch) if run.accuracy else None
     if accuracy:
         text = [f"{text[0]} {percent(accuracy.value)} accuracy,", text[1]]

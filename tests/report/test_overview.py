@@ -73,8 +73,10 @@ def test_tile_has_the_verdict_the_interval_and_a_yardstick(analysed):
 def test_note_is_the_point_that_the_headline_names(analysed):
     found = overview.all_findings(analysed.run)
     note = overview.note(found)
-    share = note["text"][1].removesuffix(" of its peak")
-    assert f"{note['label']} had {share} of its peak agreement after" in headline(found)
+    share, peak = note["text"][1].split(" of its peak, ")
+    assert f"{note['label']} rose fastest, to {share} of its peak" in headline(found)
+    curve = quantities.curve(analysed.run[note["label"]], "agreement")
+    assert peak == f"{curve['value'].max():.2f}"
 
 
 def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
