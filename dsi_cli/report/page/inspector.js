@@ -98,7 +98,8 @@ async function classPanel(run, names, index, epoch, actions) {
   const [referenceFrame, mistakeFrame] = await framesAt(epoch, reference, mistakes);
   const near = await nearestAt(run, epoch);
   const { definition } = DATA.classes[run.classes][index];
-  const link = ({ other }) => linkButton(names[other], () => actions.open(index, other));
+  const openClass = ({ other }) => linkButton(names[other], () => actions.open(other));
+  const openPair = ({ other, value }) => linkButton(formatNumber(value), () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
   const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
   return [
@@ -106,8 +107,8 @@ async function classPanel(run, names, index, epoch, actions) {
     definition ? faint(definition, "p") : null,
     near ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, epoch)}`, [
       numberColumn("rank", "rank", 0),
-      { title: "class", value: ({ other }) => names[other], node: link },
-      numberColumn("similarity", "value"),
+      { title: "class", value: ({ other }) => names[other], node: openClass },
+      { ...numberColumn("similarity", "value"), node: openPair },
       referenceFrame && rankColumn(run.reference, "referenceRank"),
     ], rows) : element("p", {}, "The network has no class similarity matrix at this epoch."),
     confusionList(run, names, mistakeFrame, index, actions),
@@ -122,7 +123,8 @@ function confusionList(run, names, frame, index, actions) {
     const rows = all.map((other) => ({ other, ...confusion(run, frame, names.length, ...pairOf(other)) }))
       .filter(({ share }) => share > 0).sort((a, b) => b.share - a.share || a.other - b.other);
     const shown = rows.slice(0, MAX_CONFUSIONS).flatMap(({ other, count, share }, k) =>
-      [k ? ", " : "", linkButton(names[other], () => actions.open(index, other)), ` ${count ?? percentText(share)}`]);
+      [k ? ", " : "", linkButton(names[other], () => actions.open(other)), " ",
+        linkButton(count ?? percentText(share), () => actions.open(index, other))]);
     const more = rows.length > MAX_CONFUSIONS ? `, and ${rows.length - MAX_CONFUSIONS} more` : "";
     return element("p", {}, `${title}: `, ...(shown.length ? shown : ["no other class"]), more, ".");
   };
