@@ -149,10 +149,8 @@ def _range(numbers: Sequence[int], noun: str) -> str:
 SCALES = {
     AGREEMENT: "0 is chance, 1 is the same as {reference}",
     "max_wsi": "cosine with the nearest 5 % of classes",
-    "nidm": "classes farther from the truth than the mistake, by the"
-    " network{chance}",
-    "widm": "classes farther from the truth than the mistake, by"
-    " {reference}{chance}",
+    "nidm": "classes farther from the truth than the mistake, by the network{chance}",
+    "widm": "classes farther from the truth than the mistake, by {reference}{chance}",
 }
 """The quantity of each tile, with one line on its scale."""
 COVERED = dict.fromkeys(("nidm", "widm"), "these mistakes, not classes")

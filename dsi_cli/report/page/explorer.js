@@ -37,7 +37,8 @@ function matrixExplorer(run, names, reordered) {
       faint("A click on a cell opens its pair of classes. Zoomed maps can be dragged."));
     byId("group-legend").replaceChildren(...[...maps.groups.numbers].map(([name, k]) => element("li", {},
       svgElement("svg", { class: "swatch", viewBox: "0 0 10 10", "aria-hidden": "true" },
-        svgElement("rect", { width: 10, height: 10, fill: groupColour(k) })), name)));
+        svgElement("rect", { width: 10, height: 10, fill: groupColour(k) }),
+        groupLines(k).map((at) => svgElement("rect", { class: "group-line", x: 10 * at - 1, width: 2, height: 10 }))), name)));
   }
 
   async function show(newEpoch) {

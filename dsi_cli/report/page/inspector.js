@@ -97,14 +97,15 @@ async function classPanel(run, names, index, epoch, actions) {
   const { reference, mistakes } = mainMatrices(run);
   const [referenceFrame, mistakeFrame] = await framesAt(epoch, reference, mistakes);
   const near = await nearestAt(run, epoch);
-  const { definition } = DATA.classes[run.classes][index];
+  const { definition, group } = DATA.classes[run.classes][index];
+  const described = [definition, group && `Group: ${plainSynset(group)}`].filter(Boolean).join(". ");
   const openClass = ({ other }) => linkButton(names[other], () => actions.open(other));
   const openPair = ({ other, value }) => linkButton(formatNumber(value), () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
   const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
   return [
     element("h3", {}, names[index]),
-    definition ? faint(definition, "p") : null,
+    described ? faint(described, "p") : null,
     near ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, epoch)}`, [
       numberColumn("rank", "rank", 0),
       { title: "class", value: ({ other }) => names[other], node: openClass },
