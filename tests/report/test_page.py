@@ -684,7 +684,7 @@ def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out
     i, j = max(values, key=values.get)
     assert closest.locator("tbody tr").first.locator("td").all_inner_texts() == [
         f"{LABELS[i]} – {LABELS[j]}",
-        f"{ncsm[i, j]:.3f}".replace("-", "−"),
+        f"{ncsm[i, j]:.4f}".replace("-", "−"),
         str(rank_in(scsm, i, j)),
     ]
     all_pairs = dict(

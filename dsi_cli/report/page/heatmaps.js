@@ -16,7 +16,7 @@ function groupsOfRun(run) {
 /** Return the colour of the k-th group of classes, the same as in the figures; grey for classes without a group. */
 const groupColour = (k) => (k < 0 ? DATA.group_colours.none : DATA.group_colours.groups[k % DATA.group_colours.groups.length]);
 
-/** Return where lines cross the colour of the k-th group, as shares of its width: the colours repeat with one line more each time. */
+/** Return where lines cross the colour of the k-th group, from 0 to 1: each repetition of the colours has one line more. */
 function groupLines(k) {
   const count = Math.floor(Math.max(0, k) / DATA.group_colours.groups.length);
   return Array.from({ length: count }, (_, line) => (line + 1) / (count + 1));

@@ -1,19 +1,37 @@
 // The panel next to the matrices, a sheet at the bottom of a small screen: one pair of classes, or one class with its neighbours.
 
 const MAX_CONFUSIONS = 5;
+const MAX_NEIGHBOURS = 10;
+const MAX_PAIRS = 20;
 
-/** Return the neighbours of every class and the closest pairs at an epoch, or null; `matrix_codec.py` packs them. */
+/**
+ * Return the neighbours of every class and the closest pairs at an epoch, with the scale of their values, or null. Very many
+ * classes have no matrix, so `matrix_codec.py` packs their neighbours.
+ */
 async function nearestAt(run, epoch) {
-  const near = run.near;
-  const line = near ? near.epochs.indexOf(epoch) : -1;
+  const size = DATA.classes[run.classes].length;
+  if (run.near) return packedNearest(run.near, size, epoch);
+  const { own } = mainMatrices(run);
+  const frame = await frameOf(own, epoch);
+  if (!frame || size < 2) return null;
+  const codeOf = (i, j) => (i === j ? 0 : frame.codes[frameIndex(own, size, i, j)]);
+  const neighbours = (index) => namesOf(run).map((_, other) => ({ other, code: codeOf(index, other) }));
+  const highest = (rows, count) => rows.filter(({ code }) => code).sort((a, b) => b.code - a.code).slice(0, count)
+    .map((row) => ({ ...row, value: valueOf(own, row.code) }));
+  const pairs = highestPairs(size, (k) => frame.codes[k], MAX_PAIRS).map((pair) => ({ ...pair, code: pair.value }));
+  return { scale: own, neighbours: (index) => highest(neighbours(index), MAX_NEIGHBOURS), pairs: highest(pairs, MAX_PAIRS) };
+}
+
+async function packedNearest(near, size, epoch) {
+  const line = near.epochs.indexOf(epoch);
   if (line < 0) return null;
   const numbers = await unpack(near.lines, line, near.levels);
-  const size = DATA.classes[run.classes].length;
   const part = (start, count) => [...numbers.subarray(start, start + count)];
   const valueAt = (k) => valueOf(near, numbers[k]);
   const values = size * near.count; // the values of the neighbours are after their indices
   const pairs = 2 * values;
   return {
+    scale: near,
     neighbours: (index) => part(index * near.count, near.count)
       .map((other, k) => ({ other, value: valueAt(values + index * near.count + k) })),
     pairs: part(pairs, near.pairs)
@@ -100,7 +118,7 @@ async function classPanel(run, names, index, epoch, actions) {
   const { definition, group } = DATA.classes[run.classes][index];
   const described = [definition, group && `Group: ${plainSynset(group)}`].filter(Boolean).join(". ");
   const openClass = ({ other }) => linkButton(names[other], () => actions.open(other));
-  const openPair = ({ other, value }) => linkButton(formatNumber(value), () => actions.open(index, other));
+  const openPair = ({ other, value }) => linkButton(formatValue(value, near.scale), () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
   const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
   return [

@@ -210,8 +210,9 @@ function listFound() {
 search.addEventListener("focus", listFound);
 search.addEventListener("input", listFound);
 found.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus, so the list stays open
-search.parentNode.addEventListener("focusout", ({ relatedTarget }) => { found.hidden = !search.parentNode.contains(relatedTarget); });
-search.parentNode.addEventListener("keydown", (event) => {
+const finder = search.parentNode;
+finder.addEventListener("focusout", ({ relatedTarget }) => { found.hidden = !finder.contains(relatedTarget); });
+finder.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     event.preventDefault(); // a change of the text would open the list
     found.hidden = true;
