@@ -606,12 +606,17 @@ def _learned_clause(networks: Sequence[Network]) -> str:
     found = earliest(networks)
     if found is not None:
         run, first, share = found
-        name = "it had" if len(runs) == 1 else f"{run.run} had"
+        name = "it had" if len(runs) == 1 else f"{run.run} rose fastest, to"
         evidence = f"{percent(share)} of its peak agreement after epoch {first.epoch}"
         accuracy = run.accuracy.at(first.epoch) if run.accuracy else None
         if accuracy:
             evidence += f", at {percent(accuracy.value)} accuracy"
-    return f"learned {structure} early: {name} {evidence}."
+    early = "early"
+    if len(runs) > 1:
+        ends = sorted({round(run.t90.value) for run in runs if run.t90})
+        when = f"epochs {ends[0]} to {ends[-1]}" if ends[1:] else f"epoch {ends[0]}"
+        early = f"early, by {when}"
+    return f"learned {structure} {early}: {name} {evidence}."
 
 
 def clear_networks(runs: Sequence[RunFindings]) -> list[Network]:
@@ -624,16 +629,16 @@ def clear_networks(runs: Sequence[RunFindings]) -> list[Network]:
 def earliest(networks: Sequence[Network]) -> tuple[RunFindings, Point, float] | None:
     """Return the network that was nearest to its peak after its first trained epoch,
     the point of this epoch and its share of the peak; None unless all networks learned
-    early and one such value is precise enough.
+    early and this value is precise enough.
     """
     found: list[tuple[RunFindings, Point, float]] = []
     for run, trend in networks:
-        first = run.first_trained
-        if first is not None and first.is_precise:
-            found.append((run, first, first.value / trend.peak.value))
-    if not found or not all(run.is_early for run, _ in networks):
-        return None
-    return max(found, key=lambda one: one[2])
+        if run.first_trained is None or not run.is_early:
+            return None
+        share = run.first_trained.value / trend.peak.value
+        found.append((run, run.first_trained, share))
+    nearest = max(found, key=lambda one: one[2], default=None)
+    return nearest if nearest and nearest[1].is_precise else None
 
 
 def _highest(networks: Sequence[Network]) -> tuple[RunFindings, str]:

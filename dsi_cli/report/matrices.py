@@ -99,7 +99,7 @@ class RunMatrices:
     classes: int
     series: list[MatrixSeries]
     references: list[StoredReference]
-    # the packed nearest classes by epoch (`matrix_codec.pack_neighbors`)
+    # the packed nearest classes by epoch, of very many classes alone
     nearest: dict[int, str]
 
     @property
@@ -132,8 +132,6 @@ def run_matrices(results: Results, run: str, summaries: Summaries) -> RunMatrice
         nearest = matrix_sources.nearest(results, run, classes)
     else:
         series = matrix_sources.matrix_series(results, run, summaries)
-        for of_kind in series:
-            nearest = nearest or of_kind.nearest
     references = matrix_sources.references(results, run)
     return RunMatrices(run, results.epochs(run), classes, series, references, nearest)
 
@@ -164,10 +162,9 @@ def pack(
         lines[f"{prefix}-near"] = list(matrices.nearest.values())
         near = {
             "lines": f"{prefix}-near",
-            "of": own.frames.name if own else "ncsm",
             "epochs": list(matrices.nearest),
-            "count": matrix_codec.neighbor_count(matrices.classes),
-            "pairs": matrix_codec.pair_count(matrices.classes),
+            "count": matrix_codec.NEIGHBORS,
+            "pairs": matrix_codec.MAX_PAIRS,
             **_scale_data(matrix_codec.NEIGHBOR_SCALE),
         }
     if not matrices.series:

@@ -21,7 +21,6 @@ from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal,
 from dsi_cli.report.matrix_summaries import Summaries, Summary
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import NETWORK_MATRICES
 
 # size of the matrices of one kind that stay in memory between two reads
 MAX_CACHED_BYTES = 256 * 2**20
@@ -50,8 +49,6 @@ class MatrixSeries:
     cost: dict[int, float]  # estimated bytes of a packed matrix for each of `LEVELS`
     # epochs whose values are all 0; a confusion matrix without mistakes is empty
     empty: list[int]
-    # the packed nearest classes by epoch, if they were asked for
-    nearest: dict[int, str]
 
 
 def matrix_series(
@@ -61,19 +58,10 @@ def matrix_series(
     the reference.
     """
     classes = len(results.rows_of("classes", run))
-    all_series: list[MatrixSeries] = []
+    all_series = []
     for frames in all_frames(results, run):
         read = _cached_reader(results.path, frames, classes)
-        # The first of the network's own matrices has the nearest classes.
-        is_own = classes > 1 and frames.name in NETWORK_MATRICES
-        has_own = any(series.frames.name in NETWORK_MATRICES for series in all_series)
-        series = _summarise_series(
-            frames,
-            read,
-            classes,
-            summaries,
-            with_nearest=is_own and not has_own,
-        )
+        series = _summarise_series(frames, read, classes, summaries)
         if series is not None:
             all_series.append(series)
     return all_series
@@ -142,8 +130,6 @@ def _summarise_series(
     read: Callable[[int], Matrix],
     classes: int,
     summaries: Summaries,
-    *,
-    with_nearest: bool,
 ) -> MatrixSeries | None:
     """Return the series of some matrices; None if no matrix has a value."""
     symmetric, epochs = frames.kind.is_symmetric, frames.epochs
@@ -154,18 +140,14 @@ def _summarise_series(
 
     def summary(epoch: int, previous: int | None) -> Summary:
         before = None if previous is None else values(previous)
-        found = _summary(values(epoch), before)
-        if with_nearest:
-            found["nearest"] = matrix_codec.pack_neighbors(read(epoch))
-        return found
+        return _summary(values(epoch), before)
 
     found: dict[int, Summary] = {}
     previous: int | None = None
     for epoch in epochs:
         used = [epoch] if previous is None else [epoch, previous]
         files = [_path(summaries.out, frames, each) for each in used]
-        options = (classes, with_nearest)
-        found[epoch] = summaries.get(files, options, partial(summary, epoch, previous))
+        found[epoch] = summaries.get(files, classes, partial(summary, epoch, previous))
         previous = epoch
     limits = [one["limits"] for one in found.values() if one["limits"]]
     if not limits:
@@ -173,9 +155,6 @@ def _summarise_series(
     low, high = min(map(min, limits)), max(map(max, limits))
     change = {epoch: one["change"] for epoch, one in found.items()}
     empty = [epoch for epoch, one in found.items() if one["is_empty"]]
-    nearest = {}
-    if with_nearest:
-        nearest = {epoch: one["nearest"] for epoch, one in found.items()}
 
     # The size of a packed matrix is the mean of a few.
     sampled = epoch_sampling.evenly_spaced(epochs, COST_SAMPLES)
@@ -186,7 +165,7 @@ def _summarise_series(
         cost[levels] = sum(
             len(pack(scale.codes(values), levels)) for values in samples
         ) / len(samples)
-    return MatrixSeries(frames, read, low, high, change, cost, empty, nearest)
+    return MatrixSeries(frames, read, low, high, change, cost, empty)
 
 
 def _summary(values: NDArray[Any], before: NDArray[Any] | None) -> Summary:

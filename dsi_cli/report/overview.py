@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from dsi_cli.errors import count
 from dsi_cli.facts import Fact, about_run, fact
+from dsi_cli.metrics.differences import Difference
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import MIN_EPOCHS
 from dsi_cli.queries import facts
+from dsi_cli.queries.comparison.criteria import Criterion, difference, main_criteria
+from dsi_cli.queries.comparison.equal_accuracy import runs_at_epochs
+from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.conclusions import population
 from dsi_cli.queries.facts import Message
 from dsi_cli.queries.findings import (
@@ -26,7 +31,7 @@ from dsi_cli.queries.findings import (
     percent_range,
     run_findings,
 )
-from dsi_cli.queries.quantities import AGREEMENT, QUANTITIES, Quantity
+from dsi_cli.queries.quantities import AGREEMENT, PEARSON, QUANTITIES, Quantity
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store import layout
 from dsi_cli.store.results import Results
@@ -36,6 +41,7 @@ REFERENCE_METRICS = (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
 # runs that a tile shows at once; with more runs, it shows the chosen run and the range
 # of all runs
 MAX_ROWS = 4
+MAX_COMPARED = 3  # runs whose paired differences the page shows
 FEW_CLASSES = 20
 # the quantities by which an epoch is worth keeping, with the titles of their columns
 BEST = {"accuracy": "highest accuracy", "loss": "lowest loss"}
@@ -88,11 +94,14 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
     """Return the text of the first screen, with sentences on what the results show, and
     on what they do not show.
     """
+    clusters = layout.curve_options(results.path, findings[0].run).get("clusters")
     return {
         "headline": headline(findings),
         "analysed": analysed_line(results, findings),
-        "tiles": tiles(findings),
-        "shown": list(_shown(results, findings)),
+        "tiles": tiles(findings, clusters),
+        "differences": differences(results, findings),
+        "compare": shlex.join(["dsi", "compare", str(results.path)]),
+        "shown": list(_shown(findings)),
         "not_shown": list(_not_shown(results, findings)),
         "warnings": result_messages(results, findings),
         "last_epoch": next((run.epochs[-1] for run in findings if run.epochs), None),
@@ -140,10 +149,12 @@ def _range(numbers: Sequence[int], noun: str) -> str:
 SCALES = {
     AGREEMENT: "0 is chance, 1 is the same as {reference}",
     "max_wsi": "cosine with the nearest 5 % of classes",
-    "nidm": "classes beyond the mistake{chance}",
-    "widm": "classes beyond the mistake{chance}",
+    "nidm": "classes farther from the truth than the mistake, by the network{chance}",
+    "widm": "classes farther from the truth than the mistake, by {reference}{chance}",
 }
 """The quantity of each tile, with one line on its scale."""
+COVERED = dict.fromkeys(("nidm", "widm"), "these mistakes, not classes")
+"""What the intervals of mistakes cover, and what they do not."""
 YARDSTICK = (
     (0.0, "0.00 untrained"),
     (0.02, "0.02 collapsed training"),
@@ -163,19 +174,23 @@ def note(findings: Sequence[RunFindings]) -> dict[str, Any] | None:
     if found is None:
         return None
     run, first, share = found
-    text = [f"epoch {first.epoch}:", f"{percent(share)} of its peak"]
+    peak = first.value / share
+    text = [f"epoch {first.epoch}:", f"{percent(share)} of its peak, {peak:.2f}"]
     accuracy = run.accuracy.at(first.epoch) if run.accuracy else None
     if accuracy:
         text = [f"{text[0]} {percent(accuracy.value)} accuracy,", text[1]]
     return {"label": run.run, "epoch": first.epoch, "text": text}
 
 
-def tiles(findings: Sequence[RunFindings]) -> list[dict[str, Any]]:
+def tiles(
+    findings: Sequence[RunFindings], clusters: str | None = None
+) -> list[dict[str, Any]]:
     """Return a tile for each of the four questions, with the values of all epochs.
 
-    A tile has a question, a scale, and a row for each run with values; or a reason why
-    no run has any. With more runs than `MAX_ROWS`, the page shows the row of the chosen
-    run, and the tile has the range of all runs.
+    A tile has a question, a scale, what its intervals cover (classes, or ``clusters``
+    of them), and a row for each run with values; or a reason why no run has any. With
+    more runs than `MAX_ROWS`, the page shows the row of the chosen run, and the tile
+    has the range of all runs.
     """
     first = findings[0]
     texts = {"reference": first.reference}
@@ -189,7 +204,9 @@ def tiles(findings: Sequence[RunFindings]) -> list[dict[str, Any]]:
             scale = OTHER_MEASURE
         points = [trend.last for trend in trends if trend]
         chance = percent_range(point.chance for point in points)
-        texts["chance"] = f"; chance {chance}" if chance else ""
+        most = percent_range(point.ceiling for point in points)
+        texts["chance"] = f": chance {chance}" if chance else ""
+        texts["chance"] += f", at most {most}" if most else ""
         tile: dict[str, Any] = {
             "question": quantity.question.format(**texts),
             "scale": scale.format(**texts),
@@ -198,10 +215,14 @@ def tiles(findings: Sequence[RunFindings]) -> list[dict[str, Any]]:
                 for index, trend in enumerate(trends)
                 if trend
             ],
+            "covers": "",
             "yardstick": [],
             "range_text": "",
             "reason": "" if points else reasons[name],
         }
+        if any(point.low is not None for point in points):
+            over = COVERED.get(name, population(clusters))
+            tile["covers"] = f"95 % CI over {over}, not seeds"
         if points and quantity.name == AGREEMENT and first.reference == "WordNet":
             tile["yardstick"] = YARDSTICK
         if len(points) > MAX_ROWS:
@@ -271,18 +292,13 @@ def _row(index: int, trend: Trend, quantity: Quantity) -> dict[str, Any]:
     return {"run": index, "points": points}
 
 
-def _shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[str]:
+def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
     reference = findings[0].reference
-    clusters = layout.curve_options(results.path, findings[0].run).get("clusters")
     if any(run.agreement for run in findings):
         yield (
             "The agreement shows whether pairs of classes that are similar in"
             f" {reference} are also similar for the network. The chance band holds 95 %"
             " of the values that arise if the classes are relabelled at random."
-        )
-        yield (
-            "The interval of the agreement shows how much it would change with"
-            f" {population(clusters)}."
         )
     learned = clear_networks(findings)
     if learned and all(run.is_early for run, _ in learned):
@@ -293,7 +309,8 @@ def _shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[str]:
     if any(run.mistakes for run in findings):
         yield (
             "Questions 3 and 4 use only wrong predictions, which are others in each"
-            " network. Their intervals are over these predictions, not over classes."
+            " network. Question 3 measures them by the network's similarity, question 4"
+            f" by {reference}, so their values cannot be compared with each other."
         )
 
 
@@ -304,10 +321,9 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
             " interval here covers this."
         )
     else:
-        command = shlex.join(["dsi", "compare", str(results.path)])
         yield (
             "No interval covers another seed of the same training. Runs can differ"
-            f" although their bands overlap: {command} compares them."
+            " although their bands overlap, because they share their classes."
         )
     if any(run.agreement for run in findings):
         yield (
@@ -332,6 +348,57 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
             "The matrices have too many classes to be stored. The page shows the"
             " nearest classes of each class."
         )
+
+
+def differences(
+    results: Results, findings: Sequence[RunFindings]
+) -> list[dict[str, Any]]:
+    """Return the ``title`` and the ``lines`` of each pair of at most `MAX_COMPARED`
+    runs: one line per quantity with the paired difference at the last epochs and its
+    95 % confidence interval, which is not corrected for several quantities.
+    """
+    known = [run for run in findings if run.epochs and not results.is_vast(run.run)]
+    if len(known) > MAX_COMPARED:
+        return []
+    split = next(iter(known[0].mistakes), "test") if known else "test"
+    found = []
+    for pair in combinations(known, 2):
+        last = {run.run: run.epochs[-1] for run in pair}
+        runs = [ComparedRun(name, name, results) for name in last]
+        sides = runs_at_epochs(runs, last, split)
+        if isinstance(sides, str):  # the runs have different classes
+            continue
+        lines = []
+        for criterion in main_criteria(PEARSON):
+            value = difference(criterion, sides[:1], sides[1:])
+            if value.low is not None and value.high is not None:
+                lines.append(_difference_line(criterion, value))
+        epochs = dict.fromkeys(map(str, last.values()))
+        at = f"epoch{'s' if len(epochs) > 1 else ''} {' and '.join(epochs)}"
+        if lines:
+            found.append({"title": f"{' less '.join(last)}, {at}", "lines": lines})
+    return found
+
+
+def _difference_line(criterion: Criterion, found: Difference) -> dict[str, str]:
+    """Return the title, the value and the interval of a difference as text; those of
+    shares are in percentage points.
+    """
+    factor, digits, unit = 1, 3, ""
+    if criterion.quantity.unit == "%" or criterion.name == "accuracy":
+        factor, digits, unit = 100, 1, " points"
+    value, low, high = (
+        f"{factor * number:+.{digits}f}".replace("-", "−")
+        for number in (found.value or 0.0, found.low or 0.0, found.high or 0.0)
+    )
+    is_clear = not (found.low or 0.0) <= 0 <= (found.high or 0.0)
+    return {
+        "title": criterion.quantity.title,
+        "value": f"{value}{unit}",
+        "interval": f"{low} to {high}",
+        "covers": f"over {criterion.covers}",
+        "verdict": "excludes 0" if is_clear else "includes 0",
+    }
 
 
 def best_epochs(findings: Sequence[RunFindings]) -> list[list[str]]:

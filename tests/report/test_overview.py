@@ -73,8 +73,10 @@ def test_tile_has_the_verdict_the_interval_and_a_yardstick(analysed):
 def test_note_is_the_point_that_the_headline_names(analysed):
     found = overview.all_findings(analysed.run)
     note = overview.note(found)
-    share = note["text"][1].removesuffix(" of its peak")
-    assert f"{note['label']} had {share} of its peak agreement after" in headline(found)
+    share, peak = note["text"][1].split(" of its peak, ")
+    assert f"{note['label']} rose fastest, to {share} of its peak" in headline(found)
+    curve = quantities.curve(analysed.run[note["label"]], "agreement")
+    assert peak == f"{curve['value'].max():.2f}"
 
 
 def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
@@ -95,7 +97,9 @@ def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
     (found,) = overview.all_findings(run)
     agreement, _, nidm, _ = overview.tiles([found])
     assert [point["epoch"] for point in nidm["rows"][0]["points"]] == [0, 1, 2]
-    assert "; chance " in nidm["scale"]
+    assert ": chance " in nidm["scale"]
+    assert nidm["covers"].startswith("95 % CI over these mistakes, not classes")
+    assert agreement["covers"].startswith("95 % CI over other classes like these")
     assert " to " in agreement["rows"][0]["points"][0]["interval"]
     # mistakes without ranks, as with two classes
     unranked = {"test": replace(found.mistakes["test"], nidm=None)}
@@ -167,3 +171,42 @@ def test_explanations_without_an_agreement_do_not_mention_it(make_run, tmp_path)
         text for text in (*page["shown"], *page["not_shown"]) if "agreement" in text
     ]
     assert "A higher agreement" in str(overview.overview(results, [found])["not_shown"])
+
+
+def test_differences_are_paired_at_the_last_epochs_with_what_they_cover(analysed):
+    names = ("cifar100-cnn", "cifar100-vit")
+    found = [run for run in overview.all_findings(analysed.run) if run.run in names]
+    (pair,) = overview.differences(analysed.run, found)
+    assert pair["title"] == "cifar100-cnn less cifar100-vit, epoch 30"
+    lines = {line["title"]: line for line in pair["lines"]}
+    for name, factor in (
+        ("agreement", 1),
+        ("max_wsi", 1),
+        ("nidm", 100),
+        ("widm", 100),
+    ):
+        first, second = (
+            quantities.curve(analysed.run[run], name)["value"].iloc[-1] for run in names
+        )
+        line = lines[quantities.quantity(name).title]
+        texts = line["value"].removesuffix(" points"), *line["interval"].split(" to ")
+        value, low, high = (float(text.replace("−", "-")) for text in texts)
+        assert value == pytest.approx(factor * (first - second), abs=0.06)
+        assert (low + high) / 2 == pytest.approx(
+            value, abs=0.11 if factor > 1 else 2e-3
+        )
+        assert line["verdict"] == ("includes 0" if low <= 0 <= high else "excludes 0")
+        kind = "classes" if factor == 1 else "test images"
+        assert line["covers"] == f"over {kind}"
+    # the difference of the agreement is more precise than the two agreements
+    low, high = lines["Agreement"]["interval"].split(" to ")
+    assert float(high) - float(low) < 0.1
+    assert overview.differences(analysed.run, found * 2) == []
+
+
+def test_differences_of_networks_with_other_classes_are_missing(analysed):
+    found = overview.all_findings(analysed.run)
+    other = [run for run in found if run.classes != 100][:1]
+    first = [run for run in found if run.run == "cifar100-cnn"]
+    assert other
+    assert overview.differences(analysed.run, [*first, *other]) == []

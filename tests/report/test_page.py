@@ -233,6 +233,74 @@ def test_controls_are_reachable_by_tab_and_have_a_name(page):
     )
 
 
+CONTRASTS = """() => {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = (v) => (v <= 10 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const backgroundOf = (node) => {
+    const colour = rgba(getComputedStyle(node).backgroundColor);
+    return colour[3] === 255 ? colour : backgroundOf(node.parentElement);
+  };
+  const low = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const node = texts.currentNode.parentElement;
+    if (!texts.currentNode.textContent.trim() || !node.getClientRects().length || node.closest("option")) continue;
+    const { fill, color } = getComputedStyle(node);
+    const colours = [rgba(node.closest("svg") ? fill : color), backgroundOf(node)];
+    const [dark, light] = colours.map(luminance).sort((a, b) => a - b);
+    if ((light + 0.05) / (dark + 0.05) < 4.5) low.push(node.outerHTML);
+  }
+  return low;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_of_all_texts_is_at_least_4_5(open_page, out, scheme):
+    page = open_page(out / "report.html", scheme=scheme)
+    page.locator("#search").focus()
+    # a line has the colour of one of seven runs
+    page.evaluate(
+        """document.querySelectorAll(".end").forEach((node) => {
+             for (let k = 1; k < 7; k++) {
+               const copy = node.cloneNode(true);
+               copy.setAttribute("class", `end c${k}`);
+               node.after(copy);
+             }
+           })"""
+    )
+    assert page.evaluate(CONTRASTS) == []
+
+
+def test_every_control_shows_that_it_has_the_focus(page):
+    page.evaluate(
+        "document.querySelectorAll('details').forEach((node) => node.open = true)"
+    )
+    controls = "button, select, input, a[href], summary, [tabindex='0']"
+    hidden = page.evaluate(
+        f"""[...document.querySelectorAll("{controls}")].filter((node) => {{
+             node.focus({{ focusVisible: true, preventScroll: true }});
+             return node.offsetParent && (document.activeElement !== node
+               || getComputedStyle(node).outlineStyle === "none");
+           }}).map((node) => node.outerHTML)"""
+    )
+    assert hidden == []
+
+
+def test_sheet_does_not_move_for_readers_who_want_less_motion(open_page, out):
+    page = open_page(out / "report.html", width=400)
+    moving = "getComputedStyle(document.getElementById('inspector')).transitionDuration"
+    assert page.evaluate(moving) == "0.2s, 0.2s"
+    page.emulate_media(reduced_motion="reduce")
+    assert set(page.evaluate(moving).split(", ")) <= {"0s"}
+
+
 def cursor_labels(page, panel, epoch):
     """Return the values that a chart shows at an epoch, by the run's colour."""
     plot = panel.locator("svg.plot")
@@ -285,6 +353,8 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
         "stabilisation, epochs 1.25 to 5: no decline beyond noise",
         surge,
     ]
+    labels = panel.locator(".phase-name").all_text_contents()
+    assert labels == ["surge to 1 (1–3)", "stabilisation"]
 
 
 def test_page_of_two_classes_has_its_one_mistake(open_page, tmp_path):
@@ -533,6 +603,17 @@ def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
     assert panel.locator("tbody td:nth-child(2)").all_inner_texts() == [
         LABELS[k] for k in nearest
     ]
+    # the name of a neighbour opens it, and its value opens the pair
+    name = LABELS[nearest[0]]
+    panel.locator("tbody tr").first.locator("button").last.click()
+    title = "document.querySelector('#inspector h3').textContent == "
+    wait_for(same_page, f"{title}{LABELS[chosen] + ' – ' + name!r}")
+    panel.locator("h3 button").last.click()
+    wait_for(same_page, f"{title}{name!r}")
+    first = panel.locator("tbody button").first
+    following = first.inner_text()
+    first.click()
+    wait_for(same_page, f"{title}{following!r}")
 
 
 @pytest.fixture
@@ -603,7 +684,7 @@ def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out
     i, j = max(values, key=values.get)
     assert closest.locator("tbody tr").first.locator("td").all_inner_texts() == [
         f"{LABELS[i]} – {LABELS[j]}",
-        f"{ncsm[i, j]:.3f}".replace("-", "−"),
+        f"{ncsm[i, j]:.4f}".replace("-", "−"),
         str(rank_in(scsm, i, j)),
     ]
     all_pairs = dict(
@@ -664,12 +745,25 @@ def test_search_opens_the_panel_of_a_class(page):
     assert page.locator("#inspector h3").first.inner_text() == "horse"
     page.locator("#search").focus()
     page.keyboard.type("unicorn")
-    page.keyboard.press("Enter")
-    assert (
-        page.evaluate("document.getElementById('search').validationMessage")
-        == "No class has this name."
-    )
+    assert page.locator("#found").inner_text() == "No class has this name."
+    page.keyboard.press("Escape")
+    assert page.locator("#found").is_hidden()
     assert page.locator("#inspector h3").first.inner_text() == "horse"
+
+
+def test_list_of_found_classes_opens_a_class_by_a_tap_on_a_narrow_screen(
+    open_page, out
+):
+    page = open_page(out / "report.html", width=400)
+    page.locator("#search").click()
+    names = page.locator("#found button")
+    assert sorted(names.all_inner_texts()) == sorted(LABELS)
+    page.keyboard.type("o")
+    assert all("o" in name for name in names.all_inner_texts())
+    names.get_by_text("dog").click()
+    assert page.locator("#found").is_hidden()
+    wait_for(page, "document.querySelector('#inspector h3').textContent == 'dog'")
+    assert page.locator("#inspector").is_visible()
 
 
 def test_exports_contain_the_values_of_the_page(page, out, tmp_path):

@@ -310,6 +310,12 @@ function dotAt(line, k, r, scale) {
   return x == null || value == null ? null : svgElement("circle", { class: line.colour, cx: scale.x(x), cy: scale.y(value), r });
 }
 
+/** Return the epoch at which a phase ends, with its confidence interval, as text. */
+function endText({ last, low, high }) {
+  const interval = low < high ? ` (${[low, high].map(Math.round).join("–")})` : "";
+  return `${Math.round(last)}${interval}`;
+}
+
 /** Return a bar of phases for each run, above the plot. The boundary of two phases is drawn as its confidence interval. */
 function phaseMarks(chart, scale) {
   const bar = (style, y, height, x, width, { name, first, last, low, high, reason }) => {
@@ -320,12 +326,16 @@ function phaseMarks(chart, scale) {
   return scale.phaseRows.flatMap((row, k) => {
     const top = MARGIN.top + k * PHASE_ROW_HEIGHT;
     const at = (epoch) => scale.x(Math.min(scale.last, Math.max(scale.first, epoch)));
+    let free = scale.left; // the labels before it end here
     const bars = row.phases.flatMap((phase) => {
       const [from, to] = [at(phase.first), at(phase.last)];
-      const label = [phase.name, `${phase.name.slice(0, 4)}.`].find((text) => to - from > text.length * 6.3);
+      const end = phase === row.phases.at(-1) ? "" : ` to ${endText(phase)}`;
+      const [x, text] = [Math.max(free, from), `${phase.name}${end}`];
+      const isShown = end || x + textWidth(text) < scale.right;
+      if (isShown) free = x + textWidth(text) + 10;
       return [
         bar(`phase ${row.colour} ${phase.name}`, top + 10, 5, from, Math.max(0, to - from), phase),
-        label ? svgElement("text", { class: "phase-name", x: (from + to) / 2, y: top + 6, "text-anchor": "middle" }, label) : null,
+        isShown ? svgElement("text", { class: "phase-name", x, y: top + 6 }, text) : null,
       ];
     });
     const boundaries = row.phases.filter((phase) => phase.low < phase.high).flatMap((phase) => [

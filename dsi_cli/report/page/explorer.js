@@ -37,7 +37,8 @@ function matrixExplorer(run, names, reordered) {
       faint("A click on a cell opens its pair of classes. Zoomed maps can be dragged."));
     byId("group-legend").replaceChildren(...[...maps.groups.numbers].map(([name, k]) => element("li", {},
       svgElement("svg", { class: "swatch", viewBox: "0 0 10 10", "aria-hidden": "true" },
-        svgElement("rect", { width: 10, height: 10, fill: groupColour(k) })), name)));
+        svgElement("rect", { width: 10, height: 10, fill: groupColour(k) }),
+        groupLines(k).map((at) => svgElement("rect", { class: "group-line", x: 10 * at - 1, width: 2, height: 10 }))), name)));
   }
 
   async function show(newEpoch) {
@@ -49,8 +50,8 @@ function matrixExplorer(run, names, reordered) {
 
   async function showPairs() {
     const shownEpoch = epoch;
-    byId("closest").hidden = !run.near;
-    if (!run.near) return;
+    byId("closest").hidden = !run.near && !mainMatrices(run).own;
+    if (byId("closest").hidden) return;
     const pairs = await pairTables(run, names, shownEpoch, (i, j) => select([i, j]));
     if (shownEpoch !== epoch) return;
     byId("closest-body").replaceChildren(...pairs.tables);
@@ -102,7 +103,7 @@ const matrixOf = (run, wanted) => run.matrices.find(({ name }) => name === wante
 /** Return the similarity matrix of a run's network, its reference, and its first confusion matrix; undefined if missing. */
 function mainMatrices(run) {
   const mistakes = run.matrices.find(({ symmetric }) => !symmetric);
-  return { own: matrixOf(run, run.near?.of), reference: matrixOf(run, "scsm"), mistakes };
+  return { own: matrixOf(run, run.own), reference: matrixOf(run, "scsm"), mistakes };
 }
 
 /** Call `visit(i, j, k)` for each pair of classes i < j in the order of a symmetric frame, where k is the index in the frame. */
@@ -112,21 +113,20 @@ function forEachPair(size, visit) {
   }
 }
 
-/** Return the pairs with the largest difference of the percentiles `y` and `x` in one direction: [{i, j, x, y}]. */
-function surprises(x, y, size, sign) {
-  const best = [];
+/** Return the pairs with the highest values above 0, where `valueAt(k)` is the value of the k-th pair: [{i, j, k, value}]. */
+function highestPairs(size, valueAt, count) {
+  let best = [];
   let lowest = 0;
   forEachPair(size, (i, j, k) => {
-    const difference = sign * (y[k] - x[k]);
-    if (!(difference > lowest)) return;
-    best.push({ i, j, x: x[k], y: y[k], difference });
-    if (best.length > 4 * SURPRISES) {
-      best.sort((a, b) => b.difference - a.difference);
-      best.length = SURPRISES;
-      lowest = best.at(-1).difference;
+    const value = valueAt(k);
+    if (!(value > lowest)) return;
+    best.push({ i, j, k, value });
+    if (best.length > 4 * count) {
+      best = best.sort((a, b) => b.value - a.value).slice(0, count);
+      lowest = best.at(-1).value;
     }
   });
-  return best.sort((a, b) => b.difference - a.difference).slice(0, SURPRISES);
+  return best.sort((a, b) => b.value - a.value).slice(0, count);
 }
 
 /** Return the tables of surprising and of closest pairs at an epoch, and the classes that are selected at first. */
@@ -142,13 +142,15 @@ async function pairTables(run, names, epoch, open) {
     return Number.isNaN(percentile) ? null : rankAt(percentile, ranksOf(referenceFrame).pairs);
   };
   const closest = dataTable("Closest pairs in the network", [
-    pair, numberColumn("similarity", "value"), x && rankColumn(run.reference, "referenceRank"),
+    pair, { ...numberColumn("similarity", "value"), text: ({ value }) => formatValue(value, near.scale) },
+    x && rankColumn(run.reference, "referenceRank"),
   ], (near?.pairs ?? []).map((row) => ({ ...row, referenceRank: x && referenceRank(row) })));
   if (!x || !y) return { tables: [closest], start: near?.pairs.length ? [near.pairs[0].i, near.pairs[0].j] : [0] };
   const rank = (name, key, { pairs }) =>
     ({ ...numberColumn(`rank in ${name}`, key), text: (row) => roundedRank(rankAt(row[key], pairs)) });
   const columns = [pair, rank("the network", "y", ranksOf(frame)), rank(run.reference, "x", ranksOf(referenceFrame))];
-  const [nearer, farther] = [1, -1].map((sign) => surprises(x, y, names.length, sign));
+  const [nearer, farther] = [1, -1].map((sign) => highestPairs(names.length, (k) => sign * (y[k] - x[k]), SURPRISES)
+    .map((found) => ({ ...found, x: x[found.k], y: y[found.k] })));
   return {
     tables: [dataTable(`Nearer in the network than in ${run.reference}`, columns, nearer),
       dataTable(`Nearer in ${run.reference} than in the network`, columns, farther), closest],

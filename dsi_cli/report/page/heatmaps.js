@@ -16,6 +16,12 @@ function groupsOfRun(run) {
 /** Return the colour of the k-th group of classes, the same as in the figures; grey for classes without a group. */
 const groupColour = (k) => (k < 0 ? DATA.group_colours.none : DATA.group_colours.groups[k % DATA.group_colours.groups.length]);
 
+/** Return where lines cross the colour of the k-th group, from 0 to 1: each repetition of the colours has one line more. */
+function groupLines(k) {
+  const count = Math.floor(Math.max(0, k) / DATA.group_colours.groups.length);
+  return Array.from({ length: count }, (_, line) => (line + 1) / (count + 1));
+}
+
 /**
  * Return the heat maps of a run. `actions` are `read(reading, event)` and `open(...classes)`, which are called for a pointer on a
  * cell, and for a click on a class or a pair.
@@ -114,13 +120,19 @@ function heatMaps(run, names, actions) {
   function drawEdges(context, plot, { left, top, strip, hasNames }) {
     context.font = "11px system-ui, sans-serif";
     const cell = plot / view.size;
+    const [paper, ink] = ["--paper", "--ink"].map(styleColour);
     for (let k = 0; k < view.size; k++) {
-      context.fillStyle = groupColour(groups.of[current.order[view.y + k]]);
-      context.fillRect(left - strip - 2, top + k * cell, strip, cell + 0.5);
-      context.fillStyle = groupColour(groups.of[current.order[view.x + k]]);
-      context.fillRect(left + k * cell, top - strip - 2, cell + 0.5, strip);
+      const [row, column] = [view.y, view.x].map((start) => groups.of[current.order[start + k]]);
+      const [x, y] = [left - strip - 2, top - strip - 2];
+      context.fillStyle = groupColour(row);
+      context.fillRect(x, top + k * cell, strip, cell + 0.5);
+      context.fillStyle = groupColour(column);
+      context.fillRect(left + k * cell, y, cell + 0.5, strip);
+      context.fillStyle = paper;
+      groupLines(row).forEach((at) => context.fillRect(x + at * strip - 1, top + k * cell, 2, cell + 0.5));
+      groupLines(column).forEach((at) => context.fillRect(left + k * cell, y + at * strip - 1, cell + 0.5, 2));
       if (!hasNames) continue;
-      context.fillStyle = styleColour("--ink");
+      context.fillStyle = ink;
       context.textBaseline = "middle";
       const [rowName, columnName] = [view.y, view.x].map((start) => names[current.order[start + k]]);
       context.textAlign = "right";

@@ -1,19 +1,37 @@
 // The panel next to the matrices, a sheet at the bottom of a small screen: one pair of classes, or one class with its neighbours.
 
 const MAX_CONFUSIONS = 5;
+const MAX_NEIGHBOURS = 10;
+const MAX_PAIRS = 20;
 
-/** Return the neighbours of every class and the closest pairs at an epoch, or null; `matrix_codec.py` packs them. */
+/**
+ * Return the neighbours of every class and the closest pairs at an epoch, with the scale of their values, or null. Very many
+ * classes have no matrix, so `matrix_codec.py` packs their neighbours.
+ */
 async function nearestAt(run, epoch) {
-  const near = run.near;
-  const line = near ? near.epochs.indexOf(epoch) : -1;
+  const size = DATA.classes[run.classes].length;
+  if (run.near) return packedNearest(run.near, size, epoch);
+  const { own } = mainMatrices(run);
+  const frame = await frameOf(own, epoch);
+  if (!frame || size < 2) return null;
+  const codeOf = (i, j) => (i === j ? 0 : frame.codes[frameIndex(own, size, i, j)]);
+  const neighbours = (index) => namesOf(run).map((_, other) => ({ other, code: codeOf(index, other) }));
+  const highest = (rows, count) => rows.filter(({ code }) => code).sort((a, b) => b.code - a.code).slice(0, count)
+    .map((row) => ({ ...row, value: valueOf(own, row.code) }));
+  const pairs = highestPairs(size, (k) => frame.codes[k], MAX_PAIRS).map((pair) => ({ ...pair, code: pair.value }));
+  return { scale: own, neighbours: (index) => highest(neighbours(index), MAX_NEIGHBOURS), pairs: highest(pairs, MAX_PAIRS) };
+}
+
+async function packedNearest(near, size, epoch) {
+  const line = near.epochs.indexOf(epoch);
   if (line < 0) return null;
   const numbers = await unpack(near.lines, line, near.levels);
-  const size = DATA.classes[run.classes].length;
   const part = (start, count) => [...numbers.subarray(start, start + count)];
   const valueAt = (k) => valueOf(near, numbers[k]);
   const values = size * near.count; // the values of the neighbours are after their indices
   const pairs = 2 * values;
   return {
+    scale: near,
     neighbours: (index) => part(index * near.count, near.count)
       .map((other, k) => ({ other, value: valueAt(values + index * near.count + k) })),
     pairs: part(pairs, near.pairs)
@@ -97,17 +115,19 @@ async function classPanel(run, names, index, epoch, actions) {
   const { reference, mistakes } = mainMatrices(run);
   const [referenceFrame, mistakeFrame] = await framesAt(epoch, reference, mistakes);
   const near = await nearestAt(run, epoch);
-  const { definition } = DATA.classes[run.classes][index];
-  const link = ({ other }) => linkButton(names[other], () => actions.open(index, other));
+  const { definition, group } = DATA.classes[run.classes][index];
+  const described = [definition, group && `Group: ${plainSynset(group)}`].filter(Boolean).join(". ");
+  const openClass = ({ other }) => linkButton(names[other], () => actions.open(other));
+  const openPair = ({ other, value }) => linkButton(formatValue(value, near.scale), () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
   const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
   return [
     element("h3", {}, names[index]),
-    definition ? faint(definition, "p") : null,
+    described ? faint(described, "p") : null,
     near ? dataTable(`Nearest classes to ${names[index]} at ${epochTitle(run, epoch)}`, [
       numberColumn("rank", "rank", 0),
-      { title: "class", value: ({ other }) => names[other], node: link },
-      numberColumn("similarity", "value"),
+      { title: "class", value: ({ other }) => names[other], node: openClass },
+      { ...numberColumn("similarity", "value"), node: openPair },
       referenceFrame && rankColumn(run.reference, "referenceRank"),
     ], rows) : element("p", {}, "The network has no class similarity matrix at this epoch."),
     confusionList(run, names, mistakeFrame, index, actions),
@@ -122,7 +142,8 @@ function confusionList(run, names, frame, index, actions) {
     const rows = all.map((other) => ({ other, ...confusion(run, frame, names.length, ...pairOf(other)) }))
       .filter(({ share }) => share > 0).sort((a, b) => b.share - a.share || a.other - b.other);
     const shown = rows.slice(0, MAX_CONFUSIONS).flatMap(({ other, count, share }, k) =>
-      [k ? ", " : "", linkButton(names[other], () => actions.open(index, other)), ` ${count ?? percentText(share)}`]);
+      [k ? ", " : "", linkButton(names[other], () => actions.open(other)), " ",
+        linkButton(count ?? percentText(share), () => actions.open(index, other))]);
     const more = rows.length > MAX_CONFUSIONS ? `, and ${rows.length - MAX_CONFUSIONS} more` : "";
     return element("p", {}, `${title}: `, ...(shown.length ? shown : ["no other class"]), more, ".");
   };

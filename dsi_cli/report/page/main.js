@@ -2,6 +2,7 @@
 
 const CHART_MEASURE = DATA.curves.quantities[0]?.name ?? "agreement";
 const state = { run: 0, epoch: null, cursor: null, number: CHART_MEASURE };
+const MAX_FOUND = 100; // classes in the list below the field
 const slider = byId("epoch");
 const chartActions = { point: setCursor, pick: setEpoch };
 let panels = [];
@@ -188,26 +189,35 @@ document.querySelectorAll(".suspect button").forEach((button, k) => button.addEv
   maps.select(classes);
 }));
 
-/** Return the class with a name in small letters, otherwise the first that begins with it; −1 if there is none. */
-function findClass(wanted) {
-  const names = namesOf(run()).map((name) => name.toLowerCase());
-  const equal = names.indexOf(wanted);
-  return equal < 0 ? names.findIndex((name) => name.startsWith(wanted)) : equal;
+const search = byId("search");
+const found = byId("found");
+
+/** List the classes whose names contain the text of the field, those that begin with it first. */
+function listFound() {
+  const wanted = search.value.trim().toLowerCase();
+  const places = namesOf(run()).map((name, index) => ({ name, index, at: name.toLowerCase().indexOf(wanted) }));
+  const rows = places.filter(({ at }) => at >= 0).sort((a, b) => (a.at > 0) - (b.at > 0) || a.name.localeCompare(b.name));
+  const button = ({ name, index }) => linkButton(name, () => {
+    search.value = "";
+    found.hidden = true;
+    document.querySelector('nav a[href="#matrices"]').click();
+    maps.select([index]);
+  });
+  found.replaceChildren(...(rows.length ? rows.slice(0, MAX_FOUND).map(button) : [faint("No class has this name.")]));
+  found.hidden = false;
 }
 
-const search = byId("search");
-search.addEventListener("focus", () => {
-  byId("class-names").replaceChildren(...namesOf(run()).map((name) => element("option", { value: name })));
-});
-search.addEventListener("input", () => search.setCustomValidity(""));
-search.addEventListener("change", () => {
-  if (!search.value.trim()) return;
-  const index = findClass(search.value.trim().toLowerCase());
-  search.setCustomValidity(index < 0 ? "No class has this name." : "");
-  if (!search.reportValidity()) return;
-  search.value = "";
-  document.querySelector('nav a[href="#matrices"]').click();
-  maps.select([index]);
+search.addEventListener("focus", listFound);
+search.addEventListener("input", listFound);
+found.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus, so the list stays open
+const finder = search.parentNode;
+finder.addEventListener("focusout", ({ relatedTarget }) => { found.hidden = !finder.contains(relatedTarget); });
+finder.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    event.preventDefault(); // a change of the text would open the list
+    found.hidden = true;
+  }
+  if (event.key === "Enter" && event.target === search) found.querySelector("button")?.click();
 });
 if (DATA.runs.length) {
   drawPanels();
