@@ -354,7 +354,7 @@ def _best(run: RunFindings, name: str) -> str:
     if not trend:
         return ""
     best = trend.peak
-    text = f"{best.value:.1%}".replace("%", " %")
+    text = f"{100 * best.value:.1f} %"
     if name == "loss":
         best = min(trend.points, key=lambda point: point.value)
         text = f"{best.value:.3f}"

@@ -509,7 +509,7 @@ def read_choices(
             entry = identifiers.look_up_id(text, wordnet) if text else None
             nodes[column] = None if entry is None else entry.node
             if text and nodes[column] is None:
-                forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
+                forms = identifiers.expected_id(wordnet)
                 reason = (
                     f"{quoted(text)} is not an id; expected {forms}"
                     if entry is None
