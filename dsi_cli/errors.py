@@ -194,7 +194,8 @@ def wrong(
     hint : what to do, best as a command.
     code : the stable name of the error.
     kind : the class of the error.
-    fields : the values that the message names.
+    fields : the values that the message names; `where` and what was found, as
+        ``reason``, are fields of each such error.
 
     Examples
     --------
@@ -202,7 +203,8 @@ def wrong(
     "--epochs: expected first:last:step, found 'a:b'; give 0:200:5"
     """
     message = f"{where}: expected {expectation}, found {found}"
-    return kind(message, code=code, hint=hint, **fields)
+    named = {"where": str(where), "reason": f"found {found}", **fields}
+    return kind(message, code=code, hint=hint, **named)
 
 
 def expected(name: str, known: Iterable[str]) -> str:

@@ -160,9 +160,9 @@ def summarise(run: RunCheckpoints, plan: Plan, *, reused: int) -> RunSummary:
         splits=evaluations.sources[name],
         evaluated=sum(split.made for split in evaluations.splits[name]),
         not_evaluated=[
-            (path, s.split, reason)
+            (path, s.split, str(error))
             for s in evaluations.splits[name]
-            for path, reason in s.failed.items()
+            for path, error in s.failed.items()
         ],
         references=[source.name for source in plan.sources],
     )

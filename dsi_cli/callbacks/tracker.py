@@ -180,9 +180,12 @@ class Tracker:
                 # `start` reports both numbers.
                 return choose_head(groups, trainers.RAW, head_name=self._head_name)
         except (NoHeadError, AmbiguousHeadError) as error:
-            # In the command, the parameter is an option.
+            # The hint of the error is for the command line.
+            hint = None
+            if "example" in error.fields:
+                hint = f"choose one, for example with head={error.fields['example']!r}"
             raise UsageError(
-                str(error).replace("--head ", "head="), code=error.code
+                error.message, hint=hint, code=error.code, **error.fields
             ) from None
 
     def __call__(

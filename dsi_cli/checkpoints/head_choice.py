@@ -99,7 +99,7 @@ def choose_head(
             candidates = rank_candidates(groups, classes + 1, outputs)
         heads = _heads_by_count(candidates, classes)
     if not heads:
-        raise BackboneError(_no_classifier_message(groups, candidates, classes))
+        raise _no_classifier(groups, candidates, classes)
     if not _are_copies(heads):
         raise _several(heads)
     best = max(heads, key=lambda head: (len(head.layer.module), head.layer.position))
@@ -378,15 +378,17 @@ def _several(heads: Sequence[HeadCandidate]) -> AmbiguousHeadError:
     heads = sorted(heads, key=lambda candidate: candidate.layer.position)
     titles = [candidate.title for candidate in heads]
     example = _example(heads)
-    message = (
-        f"{len(titles)} tensors could be the classifier:"
-        f" {', '.join(titles[:MAX_LISTED])}; choose one, for example with --head"
-        f" {example}"
-    )
+    listed = ", ".join(titles[:MAX_LISTED])
+    hint = f"choose one, for example with --head {example}"
     if _may_be_parts(heads):
         names = ",".join(head.name for head in heads)
-        message += f"; if they are the parts of one classifier, add --head {names}"
-    return AmbiguousHeadError(message, candidates=tuple(titles), example=example)
+        hint += f"; if they are the parts of one classifier, add --head {names}"
+    return AmbiguousHeadError(
+        f"{len(titles)} tensors could be the classifier: {listed}",
+        hint=hint,
+        candidates=tuple(titles),
+        example=example,
+    )
 
 
 def _example(heads: Sequence[HeadCandidate]) -> str:
@@ -438,35 +440,43 @@ def _wrong_count(candidates: Sequence[HeadCandidate], classes: int) -> ClassCoun
     return ClassCountError(message, classes=classes, candidates=titles)
 
 
-def _no_classifier_message(
+def _no_classifier(
     groups: Sequence[NestedStateDict],
     candidates: Sequence[HeadCandidate],
     classes: int | None,
-) -> str:
+) -> BackboneError:
     tensors = [item for group in groups for item in group.tensors.items()]
     # A detector may predict classes by a convolution with a window (RetinaNet, FCOS,
     # SSD).
     for name, tensor in reversed(tensors):
         is_wide = len(tensor.shape) == 4 and not is_matrix(tensor)
         if is_wide and re.search(r"cls_logits|cls_score|classification_head", name):
-            return (
+            return BackboneError(
                 f"no classifier: {name} {tensor.shape} predicts classes by a"
                 " convolution larger than 1x1, so no row of it is a class"
             )
         if "flat_param" in name:
-            return (
-                f"no classifier: {name} holds the weights of one FSDP rank; save with"
-                " StateDictType.FULL_STATE_DICT"
+            return BackboneError(
+                f"no classifier: {name} holds the weights of one FSDP rank",
+                hint="save with StateDictType.FULL_STATE_DICT",
             )
     count = "" if classes is None else f" with {classes} rows"
     message = f"no classifier{count} among {len(tensors)} tensors"
     if any("lora_" in name for name, _ in tensors):
-        return (
-            f"{message} of this adapter (LoRA); keep it with modules_to_save of peft, or"
-            " merge the adapter before saving (merge_and_unload)"
+        return BackboneError(
+            f"{message} of this adapter (LoRA)",
+            hint="keep it with modules_to_save of peft, or merge the adapter before"
+            " saving (merge_and_unload)",
         )
     if not candidates:
-        return f"{message}, {_advice_on_unknown_names(groups)}"
+        likely = _likely_head(groups)
+        if likely is None:
+            return BackboneError(f"{message}, and no matrix at all")
+        return BackboneError(
+            f"{message}, whose names dsi does not know",
+            hint=f"add --head {likely}",
+            example=likely,
+        )
     best = candidates[0]
     advice = f"add --head {best.name}"
     if Code.SIDE in best.codes and classes is None and len(best.sides) == 2:
@@ -475,20 +485,20 @@ def _no_classifier_message(
         ", which ".join((candidate.title, *candidate.against[:1]))
         for candidate in candidates[:3]
     )
-    return (
-        f"{message}, as in a backbone or an adapter; the best candidates are {listed};"
-        f" if one is the head, {advice}; a network without a head needs --templates,"
-        " --test DATA and --model"
+    return BackboneError(
+        f"{message}, as in a backbone or an adapter; the best candidates are {listed}",
+        hint=f"if one is the head, {advice}; a network without a head needs"
+        " --templates, --test DATA and --model",
+        example=best.name,
     )
 
 
-def _advice_on_unknown_names(groups: Sequence[NestedStateDict]) -> str:
-    """Return the end of the message for a file without a known layer; a Bayesian layer
-    stores its mean first.
+def _likely_head(groups: Sequence[NestedStateDict]) -> str | None:
+    """Return the name of the last matrix of a file without a known layer, or None
+    without any; a Bayesian layer stores its mean first.
     """
     names = [layer.name for layer in plain_matrices(groups)]
     if not names:
-        return "and no matrix at all"
+        return None
     module = names[-1].rpartition(".")[0]
-    likely = next(name for name in names if name.rpartition(".")[0] == module)
-    return f"whose names dsi does not know; add --head {likely}"
+    return next(name for name in names if name.rpartition(".")[0] == module)

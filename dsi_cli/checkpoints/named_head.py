@@ -56,8 +56,8 @@ def _find_one(
         names = sorted(layer.full_name for layer in matches)
         listed = ", ".join(names[:MAX_LISTED])
         raise AmbiguousHeadError(
-            f"--head {head_name} fits {len(names)} tensors ({listed}); give the whole"
-            " name of one",
+            f"the name {head_name} fits {len(names)} tensors ({listed})",
+            hint="give the whole name of one",
             code="ambiguous-head-name",
             head=head_name,
             candidates=tuple(names),

@@ -215,10 +215,9 @@ def _print(
 ) -> None:
     from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.conclusions import changed_choices
-    from dsi_cli.report.comparison_page import sentence
 
     # The verdict is first, then the differences, and last what describes the runs.
-    console.print_sentence(sentence(comparison.recommendation, comparison.names))
+    console.print_sentence(comparison.recommendation)
     pairs = comparison.pairs
     if len(pairs) > 1:
         for verdict, equal in pairs[:MANY_PAIRS]:
@@ -232,7 +231,7 @@ def _print(
         print()
         _print_differences(equal, has_forest=has_forest)
     print()
-    legend = [sentence(comparison.coverage)] if comparison.coverage else []
+    legend = [comparison.coverage] if comparison.coverage else []
     if has_forest and any(equal.forest["seed_range"].notna().any() for equal in shown):
         legend.append(
             "Dots: 95 % of pairs of trainings of one group differ by less, to judge by"
@@ -279,9 +278,7 @@ def _print_differences(equal: EqualAccuracy, *, has_forest: bool) -> None:
         "-" if low != low else f"{low:+.3f} to {high:+.3f}"
         for low, high in zip(rows["low"], rows["high"], strict=True)
     ]
-    rows["covers"] = (
-        rows["covers"].str.replace("test ", "").where(rows["low"].notna(), "-")
-    )
+    rows["covers"] = rows["covers"].where(rows["low"].notna(), "-")
     rows["forest"] = [
         "" if row["quantity"] == "accuracy" else _forest_line(row, largest)
         for row in rows.to_dict("records")

@@ -32,6 +32,7 @@ from dsi_cli.queries.findings import (
     run_findings,
     table_rows,
 )
+from dsi_cli.queries.quantities import AGREEMENT
 from dsi_cli.queries.suspect_texts import (
     NO_SUSPECTS,
     RATE,
@@ -79,7 +80,8 @@ def print_findings(summary: Summary) -> None:
         if with_mistakes:
             _print_mistakes(split, with_mistakes, names)
     if aligned:
-        title = aligned[0].measured.title.replace("Agreement", "the agreement")
+        measured = aligned[0].measured
+        title = "the agreement" if measured.name == AGREEMENT else measured.title
         _print_phases(title, findings, _shown_runs(alignments), names)
 
 

@@ -344,7 +344,10 @@ def _print_evidence(
         verdict, candidates = explain_head_choice(require_file(path), choice, classes)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{path}: {error}", code=error.code, path=str(path)
+            f"{path}: {error.message}",
+            hint=error.hint,
+            code=error.code,
+            path=str(path),
         ) from None
     if as_json:
         keys = ("name", "shape", "for", "against")
@@ -375,7 +378,10 @@ def _print_tensors(path: Place, *, as_json: bool) -> None:
         tensors = list_tensors(file)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{path}: {error}", code=error.code, path=str(path)
+            f"{path}: {error.message}",
+            hint=error.hint,
+            code=error.code,
+            path=str(path),
         ) from None
     if as_json:
         keys = ("name", "shape", "dtype", "weights")

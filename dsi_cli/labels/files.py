@@ -124,6 +124,7 @@ def read_labels(path: str | Place) -> LabelList:
         raise UsageError(
             f"{path}: {error}; expected {EXPECTED}",
             code="label-file",
+            where=str(path),
             reason=str(error),
         ) from None
     labels = recognise(found.names, path.name + found.note, found.wnids)
@@ -230,7 +231,10 @@ def read_bytes(path: Place, expected: str) -> bytes:
             f" ({error.strerror})"
         )
         raise UsageError(
-            message, code="file-not-readable", reason=error.strerror
+            message,
+            code="file-not-readable",
+            where=str(path),
+            reason=error.strerror,
         ) from None
     if len(data) > MAX_LABEL_FILE_BYTES:
         raise wrong(

@@ -8,7 +8,7 @@ and `panels` fills them from the curves table of a results folder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -128,7 +128,7 @@ def panels(
                 )
             )
     for panel in filled:
-        panel.series[:] = _merge_accuracies(panel.series)
+        panel.series[:] = _without_equal_accuracies(panel.series)
     return [panel for panel in filled if panel.series]
 
 
@@ -185,34 +185,28 @@ def _of_panel(curves: Iterable[Series], panel: Panel) -> list[Series]:
     )
 
 
-def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
-    """Return curves in which accuracy and balanced accuracy are one if they are equal
-    in all runs, as for classes of equal size.
+def _without_equal_accuracies(curves: Sequence[Series]) -> list[Series]:
+    """Return curves without the balanced accuracy if it equals the accuracy in all
+    runs, as for classes of equal size.
     """
     accuracies = {
         (curve.run, curve.split): curve
         for curve in curves
         if curve.metric == "accuracy"
     }
-    balanced = {
-        (curve.run, curve.split): curve
-        for curve in curves
-        if curve.metric == "balanced_accuracy"
-    }
-    for key, curve in balanced.items():
-        twin = accuracies.get(key)
-        if twin is None or not np.array_equal(twin.epochs, curve.epochs):
-            return list(curves)
-        if not np.allclose(twin.value, curve.value, rtol=0, atol=1e-6, equal_nan=True):
-            return list(curves)
-        accuracies[key] = replace(
-            twin, label=twin.label.replace("accuracy", "accuracy = balanced accuracy")
-        )
     others = [curve for curve in curves if curve.metric != "balanced_accuracy"]
-    return [
-        accuracies[curve.run, curve.split] if curve.metric == "accuracy" else curve
-        for curve in others
-    ]
+    for curve in curves:
+        if curve.metric == "balanced_accuracy":
+            twin = accuracies.get((curve.run, curve.split))
+            if twin is None or not _are_equal(twin, curve):
+                return list(curves)
+    return others
+
+
+def _are_equal(first: Series, second: Series) -> bool:
+    return np.array_equal(first.epochs, second.epochs) and np.allclose(
+        first.value, second.value, rtol=0, atol=1e-6, equal_nan=True
+    )
 
 
 UNNAMED_REFERENCES = ("wordnet3.0-path", "wordnet3.0")

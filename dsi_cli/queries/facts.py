@@ -122,7 +122,11 @@ KINDS = {
         " senses if there are several",
         "Check these senses.",
     ),
-    "labels-unreadable": Kind(WARNING, "{reason}"),
+    "labels-unreadable": Kind(
+        WARNING,
+        "{source} is not used, because dsi cannot read labels in it: {reason}",
+        "Give the labels in another form with --labels FILE.",
+    ),
     "labels-not-used": Kind(
         WARNING,
         "{source} is not used, because it has {labels:label} and the classifier"

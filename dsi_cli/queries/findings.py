@@ -690,7 +690,7 @@ def _within_chance(networks: Sequence[Network]) -> str:
     if reach > WIDE_CHANCE:
         classes = first.first_classes or first.classes
         return f"{sentence} With {classes} classes, chance alone can reach {reach:.2f}."
-    return f"{sentence} {_accuracy_sentences(networks)}".rstrip()
+    return " ".join(filter(None, [sentence, _accuracy_sentences(networks)]))
 
 
 def _accuracy_sentences(networks: Sequence[Network], has_advice: bool = True) -> str:
@@ -728,8 +728,7 @@ def _without_agreement(usable: Sequence[RunFindings]) -> str:
             f"The {run.measured.title}{owner} with {run.reference} is {value} at the"
             f" last epoch ({run.measured.axis})."
         )
-    reason = (first.no_agreement or "").rstrip(".")
-    reason = f"The agreement with {first.reference} is unknown ({reason})."
+    reason = f"The agreement with {first.reference} is unknown ({first.no_agreement})."
     if not any(run.has_names for run in usable):
         reason = (
             "The classes have no names, so dsi cannot compare them with"

@@ -5,7 +5,6 @@ curves, tables), and that of ``dsi diff``.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
@@ -107,7 +106,6 @@ def render(
         "measure": measure_title(comparison.measures[0]),
         "number": number,
         "p_value_text": p_value_text,
-        "sentence": lambda text: sentence(text, names),
         "most_pairs": MANY_PAIRS,
         "conclusions": compared_conclusions(comparison, choices),
     }
@@ -275,18 +273,6 @@ def number(value: float | None, form: str = "z.3f") -> str:
     dash.
     """
     return "–" if value is None or isnan(value) else f"{value:{form}}".replace("-", "−")
-
-
-def sentence(text: str, names: Sequence[str] = ()) -> str:
-    """Return a message as a sentence. A run's name at the start keeps its case.
-
-    >>> sentence("no difference (-0.1 to -0.05)", ["cnn"])
-    'No difference (−0.1 to −0.05).'
-    """
-    text = re.sub(r"(?<![^\s(])-(?=\d)", "−", text)
-    return (
-        text if text.startswith(tuple(names)) else text[:1].upper() + text[1:]
-    ) + "."
 
 
 def render_difference(difference: Difference) -> str:

@@ -251,24 +251,22 @@ def _trend(run: RunFindings, name: str) -> Trend | None:
 
 def _reasons(findings: Sequence[RunFindings]) -> dict[str, str]:
     """Return the reason why the quantity of a tile has no value."""
-    unknown = [run.no_agreement for run in findings if run.no_agreement]
-    no_agreement = ""
-    if unknown:
-        no_agreement = unknown[0].partition(":")[0].rstrip(".")
-        no_agreement = f"{no_agreement[:1].upper()}{no_agreement[1:]}."
+    no_value = "dsi has no value; the warnings give the reason."
+    no_agreement = no_value
     if not any(run.has_names for run in findings):
         no_agreement = "The classes have no names."
     no_mistakes = "dsi has no value, because no network makes a mistake."
+    has_unknown = any(run.no_agreement for run in findings)
     splits = [split for run in findings for split in run.mistakes.values()]
     if not splits:
         no_mistakes = "There are no predictions on labelled data."
     elif any(split.wrong.peak.value for split in splits):
-        no_mistakes = "dsi has no value; the warnings give the reason."
+        no_mistakes = no_value
     return {
         AGREEMENT: no_agreement,
         "max_wsi": "The matrices of this analysis have no WSI.",
         "nidm": no_mistakes,
-        "widm": no_agreement if splits and unknown else no_mistakes,
+        "widm": no_agreement if splits and has_unknown else no_mistakes,
     }
 
 
@@ -423,7 +421,7 @@ def _best(run: RunFindings, name: str) -> str:
     if not trend:
         return ""
     best = trend.peak
-    text = f"{best.value:.1%}".replace("%", " %")
+    text = f"{100 * best.value:.1f} %"
     if name == "loss":
         best = min(trend.points, key=lambda point: point.value)
         text = f"{best.value:.3f}"

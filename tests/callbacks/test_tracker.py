@@ -157,7 +157,7 @@ def test_wrong_usage_is_raised_at_the_first_call():
         UsageError,
         match=(
             r"2 tensors could be the classifier: fc\.weight \(8, 6\).*with"
-            r" head=classifier\.weight$"
+            r" head='classifier\.weight'$"
         ),
     ):
         Tracker(LABELS)(TwoHeads())

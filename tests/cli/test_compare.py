@@ -64,7 +64,7 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
     assert ended.code == 0
     lines = ended.out.splitlines()
     found = compare([two])
-    assert lines[0] == f"{found.recommendation}."
+    assert lines[0] == found.recommendation
     assert len(lines) <= 20
     assert lines[2].split() == [
         *("fast", "slow", "diff.", "95", "%", "CI"),
@@ -76,9 +76,9 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
         if row["low"] is not None:
             interval = f"{row['low']:+.3f} to {row['high']:+.3f}"
             assert f" {row['difference']:+.3f}  {interval}" in line
-            assert line.split()[-1] == row["covers"].removeprefix("test ")
+            assert line.endswith(row["covers"])
     assert "fast: epoch 1, accuracy 0.600, 160 mistakes" in lines
-    assert f"T{found.coverage[1:]}." in lines, "no dots without repetitions"
+    assert found.coverage in lines, "no dots without repetitions"
     for row in records(found.runs):
         (shown,) = (text for text in lines if text.startswith(f"{row['label']}  "))
         best = f"{row['best_accuracy']:.3f} at epoch 2"

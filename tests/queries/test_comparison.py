@@ -502,7 +502,7 @@ def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, pre
     start = f"{preferred} is higher" if preferred else ("no ", "each ")
     assert single.title.startswith(start)
     if answer in (PREFERRED, MIXED):
-        assert single.sentence.endswith("; another training may reverse it")
+        assert single.sentence.endswith("; another training may reverse it.")
 
 
 BOTH_HIGHER = (
@@ -538,7 +538,7 @@ WSI = row_of("max_wsi", 0.5, **DESCRIPTION)
     ],
 )
 def test_verdict_sentence_claims_no_more_than_the_intervals(equal, sentence):
-    assert verdict(equal).sentence == sentence
+    assert verdict(equal).sentence == f"{sentence}."
 
 
 def test_coverage_excludes_the_seed_unless_all_are_repeated(two, seeds):

@@ -11,6 +11,7 @@ from typing import Any
 from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, explain_head_choice
 from dsi_cli.checkpoints.discovery import TrainingRun
+from dsi_cli.checkpoints.head_candidates import HeadCandidate
 from dsi_cli.checkpoints.records import (
     FAILED,
     OK,
@@ -271,8 +272,8 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions) -> None:
         f" classifier of run {run.name!r} has {count(other.classes or 0, 'class')}"
     )
     # Look for a matrix in the checkpoint that has one row per label.
-    title = _fitting_matrix(run, other, options)
-    if title is None:
+    fitting = _fitting_matrix(run, other, options)
+    if fitting is None:
         raise UsageError(
             mismatch,
             hint="give the list that the model was trained with",
@@ -280,17 +281,19 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions) -> None:
             **fields,
         )
     taken = other.head if options.head is None else f"{other.head}, by --head"
-    name = title.partition(" ")[0]
-    message = (
-        f"{mismatch} ({taken}); {title} has {len(names)} rows, so add --head {name}"
+    raise UsageError(
+        f"{mismatch} ({taken}); {fitting.title} has {len(names)} rows",
+        hint=f"add --head {fitting.name}",
+        code="label-count",
+        head=fitting.name,
+        **fields,
     )
-    raise UsageError(message, code="label-count", head=name, **fields)
 
 
 def _fitting_matrix(
     run: RunCheckpoints, record: Record, options: HeadOptions
-) -> str | None:
-    """Return the title of a matrix in a checkpoint that has one row per given label;
+) -> HeadCandidate | None:
+    """Return a matrix in a checkpoint that has one row per given label;
     None without one.
     """
     assert run.given is not None
@@ -298,5 +301,5 @@ def _fitting_matrix(
         if file.display_path == record.path:
             with suppress(CheckpointError):
                 candidates = explain_head_choice(file, options, len(run.given.names))[1]
-                return next((one.title for one in candidates if one.fits), None)
+                return next((one for one in candidates if one.fits), None)
     return None

@@ -33,7 +33,7 @@ from dsi_cli.analysis.evaluation.from_model import (
 from dsi_cli.analysis.evaluation.split_evaluations import (
     PredictionSource,
     SplitEvaluations,
-    evaluate_or_reason,
+    evaluate_or_error,
 )
 from dsi_cli.analysis.option_groups.groups import SPLITS
 from dsi_cli.analysis.options import Options
@@ -44,7 +44,7 @@ from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import CheckpointError, UsageError
 from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, RunFolders
@@ -118,7 +118,7 @@ class RunEvaluations:
         if engine is not None and of_models:
             _run_on_cluster(of_models, self.add_images, engine)
         for split, source, record in here:
-            split.add(record, evaluate_or_reason(source, record))
+            split.add(record, evaluate_or_error(source, record))
 
     def keys(self, record: Record) -> dict[str, str]:
         """Return the keys of the results of a checkpoint that count in this call, by
@@ -332,9 +332,9 @@ class EvaluationWorker:
 
     def __call__(
         self, job: tuple[str, Record]
-    ) -> tuple[EvaluationResult | str, tuple[str, ...]]:
-        """Return the result of a split and a checkpoint, or the reason why it failed,
-        and messages for the user.
+    ) -> tuple[EvaluationResult | CheckpointError, tuple[str, ...]]:
+        """Return the result of a split and a checkpoint, or the error because of which
+        it failed, and messages for the user.
         """
         split, record = job
         if record.run not in self._sources:
@@ -343,7 +343,7 @@ class EvaluationWorker:
                 self._data, run, labels, self.options, lambda _: None
             )
             self._sources[run.name][split].model.has_fitted = has_fitted
-        result = evaluate_or_reason(self._sources[record.run][split], record)
+        result = evaluate_or_error(self._sources[record.run][split], record)
         notes, self._notes[:] = tuple(self._notes), []
         return result, notes
 
@@ -392,7 +392,7 @@ def _run_on_cluster(
     results = engine.map_in_order(
         worker,
         [(split.split, record) for split, _, record in jobs],
-        lambda _job, reason: (reason, ()),
+        lambda _job, reason: (CheckpointError(reason, code="lost-task"), ()),
         per_machine=True,
     )
     shown_notes: set[str] = set()

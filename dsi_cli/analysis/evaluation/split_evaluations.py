@@ -37,11 +37,11 @@ PARTS = (*MATRIX_PARTS, CONFUSIONS.path, PREDICTIONS.path)
 INFO, TEXT_HEAD = "info", "text_head"
 
 
-def evaluate_or_reason(
+def evaluate_or_error(
     source: PredictionSource, record: Record
-) -> EvaluationResult | str:
-    """Return the result of a checkpoint, or the reason of its `CheckpointError`; other
-    errors are raised.
+) -> EvaluationResult | CheckpointError:
+    """Return the result of a checkpoint, or its `CheckpointError`; other errors are
+    raised.
     """
     try:
         with redirect_stdout(
@@ -49,7 +49,7 @@ def evaluate_or_reason(
         ):  # the user's code may print, and stdout holds only the results of dsi
             return source.evaluate(record)
     except CheckpointError as error:
-        return str(error)
+        return error
 
 
 class SplitEvaluations:
@@ -58,7 +58,7 @@ class SplitEvaluations:
 
     Attributes
     ----------
-    failed : the reason for each result that could not be made, by the path of the
+    failed : the error of each result that could not be made, by the path of the
         checkpoint.
     made : the number of results made in this call.
     """
@@ -72,7 +72,7 @@ class SplitEvaluations:
         previous: dict[str, PlannedCheckpoint],
     ) -> None:
         self.cache, self.split, self.source = cache, split, source
-        self.failed: dict[str, str] = {}
+        self.failed: dict[str, CheckpointError] = {}
         self.made = 0
         self._scanned = {record.path: record for record in run.records}
         # An evaluation belongs to a version of a file.
@@ -95,22 +95,23 @@ class SplitEvaluations:
             and not self.cache.has(EVALUATIONS, wanted.key)
         )
 
-    def add(self, record: Record, result: EvaluationResult | str) -> None:
-        """Keep the result of a checkpoint that needs one, or the reason why it could
-        not be made.
+    def add(self, record: Record, result: EvaluationResult | CheckpointError) -> None:
+        """Keep the result of a checkpoint that needs one, or the error because of which
+        it could not be made.
         """
         wanted = self._wanted(record)
         assert wanted is not None, "the checkpoint needs a result"
         if (
-            not isinstance(result, str)
+            not isinstance(result, CheckpointError)
             and result.counts is None
             and result.tncsm is None
         ):
-            result = (
+            message = (
                 f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes"
                 " are not compared"
             )
-        if isinstance(result, str):
+            result = CheckpointError(message, code="too-many-templates")
+        if isinstance(result, CheckpointError):
             self.failed[record.path] = result
             return
         self.cache.put(EVALUATIONS, wanted.key, _entry(result))
@@ -137,7 +138,8 @@ class SplitEvaluations:
         """
         if self.source is None or self.counting(record) is not None:
             return None
-        return self.failed.get(record.path) or self.source.reason_missing(record)
+        error = self.failed.get(record.path)
+        return self.source.reason_missing(record) if error is None else str(error)
 
     def info(self, record: Record) -> Entry:
         """Return the values that have no table, and the origin, of the result that

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.semantics import hierarchy
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy
 from dsi_cli.checkpoints.checkpoint_reader import read_metadata
-from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
+from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun, printable
 from dsi_cli.errors import UsageError, count, quoted
 from dsi_cli.facts import Fact, fact
 from dsi_cli.labels import files, index_maps, presets
@@ -509,7 +509,7 @@ def read_choices(
             entry = identifiers.look_up_id(text, wordnet) if text else None
             nodes[column] = None if entry is None else entry.node
             if text and nodes[column] is None:
-                forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
+                forms = identifiers.expected_id(wordnet)
                 reason = (
                     f"{quoted(text)} is not an id; expected {forms}"
                     if entry is None
@@ -592,7 +592,13 @@ def find_labels(
             ):
                 _require_same_order(found, candidate)
         elif isinstance(candidate, UsageError):
-            facts.append(fact("labels-unreadable", reason=str(candidate)))
+            unreadable = fact(
+                "labels-unreadable",
+                source=printable(str(candidate.fields["where"])),
+                cause=candidate.code,
+                reason=str(candidate.fields["reason"]),
+            )
+            facts.append(unreadable)
         elif len(candidate.names) != classes:
             unused = fact(
                 "labels-not-used",

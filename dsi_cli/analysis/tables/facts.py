@@ -57,15 +57,19 @@ def _unused_files(rows: RunRows) -> Iterator[Fact]:
 
 
 def _missing_predictions(rows: RunRows) -> Iterator[Fact]:
-    """Yield a fact for each reason why evaluations failed."""
+    """Yield a fact for each cause why evaluations failed."""
     names = {record.path: record.name for record in rows.run.resolved}
     for split in rows.plan.evaluations.splits[rows.run.name]:
         causes: dict[str, list[str]] = {}
-        for path, reason in split.failed.items():
-            causes.setdefault(reason, []).append(names[path])
-        for reason, files in causes.items():
+        for path, error in split.failed.items():
+            causes.setdefault(error.code, []).append(path)
+        for cause, paths in causes.items():
             yield fact(
-                "predictions-missing", split=split.split, files=files, reason=reason
+                "predictions-missing",
+                cause=cause,
+                split=split.split,
+                files=[names[path] for path in paths],
+                reason=str(split.failed[paths[0]]),
             )
 
 

@@ -24,11 +24,15 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import jackknife
-from dsi_cli.metrics.differences import CLUSTERS
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison import repetitions
 from dsi_cli.queries.comparison.clusters import Clusters
-from dsi_cli.queries.comparison.criteria import LAST_ACCURACY, SEEDS
+from dsi_cli.queries.comparison.criteria import (
+    LAST_ACCURACY,
+    OVER_CLUSTERS,
+    OVER_SEEDS,
+    SEEDS,
+)
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
     EqualAccuracy,
@@ -55,13 +59,14 @@ NO_DIFFERENCE = "no difference shown"
 MIXED = "mixed"
 UNDECIDED = "undecided"
 OF_PAIRS = {
-    PREFERRED: "the criteria prefer one network",
-    HIGHER: "one network is higher in all criteria that differ",
+    PREFERRED: "the criteria prefer {network}",
+    HIGHER: "{network} is higher in all criteria that differ",
     NO_DIFFERENCE: "no criterion differs",
     MIXED: "each network is higher in a criterion",
     UNDECIDED: "no comparison is possible",
 }
-"""The clause on each answer in a sentence on several pairs."""
+"""The clause on each answer."""
+ONE_NETWORK = "one network"  # its subject in a sentence on several pairs
 Progress = Callable[[str, int, int], None]
 MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's
@@ -84,7 +89,7 @@ class Verdict(NamedTuple):
     the runs cannot be compared.
     """
     preferred: str | None  # the name of the preferred group; None for single trainings
-    title: str  # the clause of `OF_PAIRS` with the name of the network that is higher
+    title: str  # the clause of `OF_PAIRS` on the network that is higher
     sentence: str
 
 
@@ -93,7 +98,7 @@ def verdict(equal: EqualAccuracy) -> Verdict:
     first, second = equal.first, equal.second
     undecided = Verdict(first, second, UNDECIDED, None, OF_PAIRS[UNDECIDED], "")
     if not equal.main_rows:
-        sentence = f"{first} and {second} cannot be compared: {equal.reason}"
+        sentence = f"{first} and {second} cannot be compared: {equal.reason}."
         return undecided._replace(sentence=sentence)
 
     known = _with_intervals(equal)
@@ -109,22 +114,20 @@ def verdict(equal: EqualAccuracy) -> Verdict:
         trainings = "Over {} and {} trainings".format(*equal.trainings)
     if not criteria:
         end = f"no criterion of {first} and {second} has a confidence interval"
-        return undecided._replace(sentence=f"{trainings}, {where}, {end}")
+        return undecided._replace(sentence=f"{trainings}, {where}, {end}.")
 
     answer = (NO_DIFFERENCE, HIGHER, MIXED)[len(favoured)]
-    title, preferred = OF_PAIRS[answer], None
-    if answer == HIGHER:
-        title = title.replace("one network", favoured[0])
-        if equal.basis == EQUAL and equal.is_repeated:
-            answer, preferred = PREFERRED, favoured[0]
-            title = OF_PAIRS[answer].replace("one network", favoured[0])
+    preferred = None
+    if answer == HIGHER and equal.basis == EQUAL and equal.is_repeated:
+        answer, preferred = PREFERRED, favoured[0]
+    title = OF_PAIRS[answer].format(network=", ".join(favoured))
     end = _claims(known, f"{first} and {second}")
     is_different = any(row["excludes_zero"] for row in known)
     if is_different and equal.basis != EQUAL:
         end += "; that may be due to their accuracy"
     elif is_different and not equal.is_repeated:
         end += "; another training may reverse it"
-    sentence = f"{trainings}, {where}, {end}"
+    sentence = f"{trainings}, {where}, {end}."
     return Verdict(first, second, answer, preferred, title, sentence)
 
 
@@ -169,7 +172,7 @@ def _claims(known: Sequence[dict[Any, Any]], pair: str) -> str:
 
 
 def _listed(titles: Sequence[str]) -> str:
-    *texts, last = (title.replace("Agreement", "agreement") for title in titles)
+    *texts, last = titles
     return f"{', '.join(texts)} and {last}" if texts else last
 
 
@@ -454,12 +457,13 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
     if len(verdicts) == 1:
         return verdicts[0].sentence
     if preferred is not None:
-        return f"the criteria prefer {preferred} to every other group"
+        return f"The criteria prefer {preferred} to every other group."
     answers = Counter(item.answer for item in verdicts)
     listed = "; in ".join(
-        f"{number} {OF_PAIRS[answer]}" for answer, number in answers.items()
+        f"{number} {OF_PAIRS[answer].format(network=ONE_NETWORK)}"
+        for answer, number in answers.items()
     )
-    return f"of {len(verdicts)} pairs of networks, in {listed}"
+    return f"Of {len(verdicts)} pairs of networks, in {listed}."
 
 
 def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
@@ -471,7 +475,7 @@ def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
     if not covered:
         return ""
     classes = "classes like these"
-    if any(covers.endswith(CLUSTERS) for covers in covered):
+    if covered & OVER_CLUSTERS:
         classes = "clusters of classes like these"
     correction = "They are corrected for several criteria by Holm's method"
     if len(comparisons) > 1:
@@ -479,20 +483,19 @@ def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
             ", but not for several pairs, so up to 5 % of pairs of equal networks show"
             " a difference by chance"
         )
-    if all(covers.startswith(SEEDS) for covers in covered):
-        text = "the 95 % confidence intervals cover other seeds"
+    if covered <= OVER_SEEDS:
+        text = "The 95 % confidence intervals cover other seeds"
         if covered != {SEEDS}:
             text += (
                 f" together with other {classes} (agreement, Max WSI) or other test"
                 " images (WIDM, NIDM, accuracy)"
             )
-        return f"{text}. {correction}"
-    has_seeds = any(covers.startswith(SEEDS) for covers in covered)
-    unless = ", unless they are over seeds" if has_seeds else ""
+        return f"{text}. {correction}."
+    unless = ", unless they are over seeds" if covered & OVER_SEEDS else ""
     return (
-        f"the 95 % confidence intervals cover the choice of {classes} or test images, but"
+        f"The 95 % confidence intervals cover the choice of {classes} or test images, but"
         f" not other seeds{unless}. {correction}. Train each network several times and"
-        " give --group to cover seeds"
+        " give --group to cover seeds."
     )
 
 

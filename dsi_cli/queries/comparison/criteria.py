@@ -32,6 +32,12 @@ CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"
 """The sources of variation that a confidence interval covers: other classes, other
 samples, or other trainings.
 """
+AND_SEEDS = {
+    name: f"{SEEDS}, {name}" for name in (CLASSES, IMAGES, differences.CLUSTERS)
+}
+"""The name of each source of variation together with other trainings."""
+OVER_SEEDS = {SEEDS, *AND_SEEDS.values()}
+OVER_CLUSTERS = {differences.CLUSTERS, AND_SEEDS[differences.CLUSTERS]}
 Value = TypeVar("Value")
 
 
@@ -185,7 +191,7 @@ def difference(
         return found
     if joint is found:
         return found
-    return replace(joint, covers=f"{SEEDS}, {joint.covers or quantity.covers}")
+    return replace(joint, covers=AND_SEEDS[joint.covers or quantity.covers])
 
 
 def stored_value(quantity: Criterion, at_epoch: RunAtEpoch) -> float:
@@ -253,7 +259,7 @@ def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
     difference = partial(_alignment_difference, kinds=("own", "scsm"), measure=measure)
     return Criterion(
         name=f"sai_{measure}",
-        title=f"{entry.title} with WordNet" if measure == PEARSON else entry.title,
+        title="agreement with {reference}" if measure == PEARSON else entry.title,
         difference=difference,
         repeated_difference=partial(difference, is_repeated=True),
         quantity=entry,

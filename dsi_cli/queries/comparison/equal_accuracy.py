@@ -345,7 +345,7 @@ def _rows(
         covers = SEEDS if len(first) + len(second) > 2 else quantity.covers
         row = {
             "quantity": quantity.name,
-            "title": quantity.title.replace("WordNet", reference),
+            "title": quantity.title.format(reference=reference),
             "is_criterion": quantity.is_criterion,
             "is_main": quantity.is_main,
             "covers": result.covers or covers,

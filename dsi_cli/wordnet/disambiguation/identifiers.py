@@ -59,13 +59,15 @@ class Meaning:
 
 def expected_label(wordnet: WordNet) -> str:
     """Return the description of a valid label for a message."""
+    return f"{expected_id(wordnet)} or an English {wordnet.part}"
+
+
+def expected_id(wordnet: WordNet) -> str:
+    """Return the description of a valid id for a message."""
     wnid, name = EXAMPLES[wordnet.part]
     # The example is an id of WordNet 3.0; other versions have other ids.
     example = f" ({wnid})" if wordnet.name == SHIPPED else ""
-    return (
-        f"a {wordnet.title} id{example}, a synset name ({name}) or an English"
-        f" {wordnet.part}"
-    )
+    return f"a {wordnet.title} id{example}, a synset name ({name})"
 
 
 def look_up_id(text: str, wordnet: WordNet) -> Meaning | None:
