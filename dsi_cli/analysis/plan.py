@@ -181,7 +181,7 @@ class Plan:
                     rows=rows.get(record.path),
                     geometry=geometry.get(record.path),
                 )
-                if checkpoint.head is not None or checkpoint.evaluations:
+                if checkpoint.head_key is not None or checkpoint.evaluations:
                     checkpoints.append(checkpoint)
             planned[run.name] = self._planned_run(run, checkpoints)
         return planned
@@ -192,7 +192,7 @@ class Plan:
             saved = split.saved(record)
             if saved is not None:
                 evaluations[split.split] = saved
-        head = self.heads.ids.get(record.path)
+        head = self.heads.keys.get(record.path)
         return PlannedCheckpoint(record, head, evaluations)
 
     def _planned_run(

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli.analysis.cache import EVALUATIONS, GEOMETRY, HEADS, ROWS
-from dsi_cli.analysis.classifiers.heads import HeadId
 from dsi_cli.analysis.options import NONE, SETTINGS, Options
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import UsageError
@@ -48,7 +47,7 @@ class PlannedCheckpoint:
     """A checkpoint with what was made from it."""
 
     record: Record  # as scanned, before epochs and duplicates are resolved
-    head: HeadId | None = None
+    head_key: str | None = None  # the key of its head
     evaluations: Mapping[str, SavedEvaluation] = field(default_factory=dict)
     """The last evaluation by split, even if the call that records it is given other
     predictions.
@@ -79,8 +78,8 @@ class PlannedRun:
         for checkpoint in self.checkpoints:
             for saved in checkpoint.evaluations.values():
                 used.add((EVALUATIONS, saved.key))
-            if checkpoint.head is not None:
-                used.add((HEADS, checkpoint.head[0]))
+            if checkpoint.head_key is not None:
+                used.add((HEADS, checkpoint.head_key))
             if checkpoint.rows is not None:
                 used.add((ROWS, checkpoint.rows))
             if checkpoint.geometry is not None:
@@ -123,10 +122,13 @@ def _run(values: Mapping[str, Any]) -> PlannedRun:
             split: SavedEvaluation(*saved)
             for split, saved in one["evaluations"].items()
         }
-        head = None if one["head"] is None else (one["head"][0], one["head"][1])
         checkpoints.append(
             PlannedCheckpoint(
-                Record(**one["record"]), head, evaluations, one["rows"], one["geometry"]
+                Record(**one["record"]),
+                one["head_key"],
+                evaluations,
+                one["rows"],
+                one["geometry"],
             )
         )
     names = tuple(values["names"]) if values["names"] else None

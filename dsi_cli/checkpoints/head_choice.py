@@ -11,17 +11,16 @@ plausible, dsi does not guess: it raises an error that lists the best ones.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from dsi_cli.checkpoints.head_candidates import HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.head_names import Code
+from dsi_cli.checkpoints.head_rivals import rivals
 from dsi_cli.checkpoints.head_rules import WIDE
 from dsi_cli.checkpoints.layers import (
     IN_LOSS,
     PLAIN,
     Layer,
-    are_siblings,
     is_matrix,
     stem,
 )
@@ -39,11 +38,6 @@ from dsi_cli.errors import (
     NoHeadError,
 )
 
-_TRUNK = re.compile(
-    r"^((\w+_)?backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?"
-    r"|extractor|resnet\w*|vit)$",
-    re.IGNORECASE,
-)
 _IMPLAUSIBLE = 4
 _NAME_CODES = {Code.NAME, Code.TABLE, Code.STATISTIC, Code.OTHER_HEAD}
 _CONTRADICTIONS = {
@@ -148,7 +142,7 @@ def _most_plausible(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
         return []
     pairs = zip(candidates, tiers, strict=True)
     heads = _without_unlikely([it for it, tier in pairs if tier == best])
-    return heads + _rivals(heads, candidates)
+    return _with_rivals(heads, candidates, None)
 
 
 def _heads_by_count(
@@ -158,9 +152,10 @@ def _heads_by_count(
     each class; several if dsi has to ask.
     """
     fitting = [candidate for candidate in candidates if candidate.fits]
-    parts = _one_row_for_each_class(candidates, classes)
-    if parts:
-        return parts + fitting
+    for best in [*fitting, *candidates][:1]:
+        rows = rivals(best, candidates, classes, is_confirmed=True)
+        if rows:
+            return [best, *rows]
     if not fitting and any(candidate.is_certain for candidate in candidates):
         raise _wrong_count(candidates, classes)
     possible = [it for it in fitting if not it.codes & _CONTRADICTIONS]
@@ -169,7 +164,22 @@ def _heads_by_count(
     not_hidden = [candidate for candidate in possible if not candidate.hidden]
     certain = [candidate for candidate in not_hidden if not candidate.doubts]
     heads = _without_unlikely(certain or not_hidden)
-    return heads + _rivals(heads, candidates)
+    return _with_rivals(heads, candidates, classes)
+
+
+def _with_rivals(
+    heads: list[HeadCandidate],
+    candidates: Sequence[HeadCandidate],
+    classes: int | None,
+) -> list[HeadCandidate]:
+    """Return the candidates that may be the head, and those about which dsi has to ask
+    nevertheless.
+    """
+    if not heads:
+        return []
+    chosen = set(heads)
+    others = rivals(heads[0], candidates, classes)
+    return heads + [it for it in others if it not in chosen]
 
 
 def _tier(candidate: HeadCandidate) -> int:
@@ -200,166 +210,6 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     if any(it.is_named for it in linear):
         return linear
     return remaining
-
-
-def _is_in_trunk(candidate: HeadCandidate) -> bool:
-    """Return whether a module around a candidate has the name of a trunk."""
-    return any(map(_TRUNK.match, candidate.layer.module[:-1]))
-
-
-def _one_row_for_each_class(
-    candidates: Sequence[HeadCandidate], classes: int
-) -> list[HeadCandidate]:
-    """Return the parts of a head with one layer for each class, which dsi does not put
-    together.
-    """
-    single_rows = [it for it in candidates if not it.hidden and it.rows == 1]
-    times = Counter(stem(candidate.layer) for candidate in single_rows)
-    return [it for it in single_rows if times[stem(it.layer)] == classes > 1]
-
-
-def _rivals(
-    heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate]
-) -> list[HeadCandidate]:
-    """Return the candidates about which dsi has to ask, although another one is more
-    plausible.
-    """
-    if not heads:
-        return []
-    best, chosen = heads[0], set(heads)
-    fitting = [it for it in candidates if it.fits is not False and it not in chosen]
-    rivals = [it for it in fitting if _is_rival(it, best)]
-    rivals += _experts(best, fitting)
-    return rivals or _logits_before(best, candidates)
-
-
-def _is_rival(other: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether a candidate with evidence against it may be the head, or a part of
-    it.
-    """
-    codes = other.codes
-    if codes == {Code.NORMALISED}:
-        return are_siblings(other.layer, best.layer) and _are_twins(other, best)
-    if other.hidden:
-        return False
-    if codes == {Code.ONE_ROW}:
-        # The classifier that a trunk was trained with may be unused, if layers with a
-        # row for each label follow it.
-        is_later = other.layer.position > best.layer.position
-        return _is_in_trunk(best) and is_later
-    is_square = codes <= {Code.SQUARE, Code.SIDE} and other.sides == {best.rows}
-    if is_square and best.doubts and best.sides != {best.rows}:
-        return True
-    if other.layer.kind == "raw":
-        return _holds_vectors(other, best)
-    if codes != {Code.NAME}:
-        return False
-    if not _are_twins(other, best):
-        return other.layer.width_in == best.rows and not best.is_named
-    # Several parts of a network have a classifier of the same name, or the outputs of
-    # two layers in one module are added.
-    if other.is_named:
-        return other.layer.module[-1:] == best.layer.module[-1:]
-    return are_siblings(other.layer, best.layer) and len(other.layer.module) > 1
-
-
-def _are_twins(other: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether two candidates have the same sides."""
-    return sorted(other.tensor.shape[:2]) == sorted(best.tensor.shape[:2])
-
-
-def _holds_vectors(other: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether a parameter of the model may hold the vectors of the classes."""
-    if not other.codes <= {Code.NAME, Code.SIDE, Code.STATISTIC}:
-        return False
-    if Code.STATISTIC in other.codes and other.layer.is_in_loss:
-        return False  # the centres of a loss are means of classes
-    if best.layer.kind == "raw" and are_siblings(other.layer, best.layer):
-        return bool(best.sides & other.sides)
-    if other.may_take_output or other.layer.is_in_loss:
-        return best.rows in other.sides or not best.is_named
-    is_plain = not best.is_named and not best.layer.has_bias
-    return is_plain and _are_twins(other, best)
-
-
-def _experts(
-    best: HeadCandidate, candidates: Sequence[HeadCandidate]
-) -> list[HeadCandidate]:
-    """Return the ends of several networks, if the best candidate has a row for each: it
-    may weight them (mixture of experts).
-    """
-    ends = [
-        it
-        for it in candidates
-        if it.codes == {Code.BLOCK} and len(it.tensor.shape) == 2
-    ]
-    times = Counter(
-        stem(it.layer) for it in ends if it.layer.width_out < it.layer.width_in
-    )
-    return [
-        it
-        for it in ends
-        if times[stem(it.layer)] == best.rows and not _is_rival(it, best)
-    ]
-
-
-def _logits_before(
-    best: HeadCandidate, candidates: Sequence[HeadCandidate]
-) -> list[HeadCandidate]:
-    """Return the candidates that may compute the logits, which the best one only
-    converts.
-
-    An unnamed layer after a layer with the name of a classifier may be an adapter, a
-    matrix of label noise, or a map of classes to coarser ones. A square layer after
-    another one is the classifier of a narrow network or a calibration. A parameter may
-    hold attributes or word vectors of the classes.
-    """
-    taker = best.layer
-    is_parameter = taker.kind == "raw" and not taker.is_in_loss
-    if not is_parameter and (best.is_named or taker.module[-1:] == ("fc",)):
-        return []
-    # One matrix for each annotator may convert the same logits.
-    stems = Counter(stem(candidate.layer) for candidate in candidates)
-    takers = {it.layer.position for it in candidates if stem(it.layer) == stem(taker)}
-    found = []
-    for other in candidates:
-        only_feeds = other.codes in ({Code.FEEDS}, {Code.FEEDS, Code.WINDOW})
-        if not only_feeds or other.layer.path != taker.path:
-            continue
-        if is_parameter:
-            is_logits = other.feeds == taker.position and _gives_vectors(other, best)
-        elif other.feeds in takers:
-            is_logits = _is_converted(other, best, stems)
-        else:
-            is_square = other.layer.width_in == other.layer.width_out
-            is_logits = other.is_named and is_square
-        if is_logits:
-            found.append(other)
-    return found
-
-
-def _gives_vectors(other: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether a classifier gives the input of a parameter in the same module."""
-    parent = best.layer.module[:-1]
-    is_around = other.layer.module[: len(parent)] == parent
-    has_name = other.is_named or other.layer.module[-1:] == ("fc",)
-    return is_around and has_name
-
-
-def _is_converted(
-    other: HeadCandidate, best: HeadCandidate, stems: Counter[tuple[str, ...]]
-) -> bool:
-    """Return whether the best candidate may convert the logits of one that feeds it."""
-    layer, taker = other.layer, best.layer
-    if other.is_named and other.rows >= best.rows:
-        return True
-    if taker.width_in == taker.width_out == other.rows:
-        # A narrow network often numbers its hidden layers (``0`` and ``2``, or ``fc1``,
-        # ``fc2`` and ``out``). A matrix of label noise has no bias.
-        own, after = stem(layer), stem(taker)
-        is_numbered = stems[own] > 1 and (own == after or stems[after] == 1)
-        return not (is_numbered and own[:-1] == after[:-1])
-    return False
 
 
 def _are_copies(heads: Sequence[HeadCandidate]) -> bool:

@@ -107,6 +107,8 @@ def split_training_runs(
 
     is_named = run.names is not None
     trainings = _trainings(dated, readings, read_head, is_named=is_named)
+    if not is_named:
+        facts += _facts_about_single(trainings, readings, read_head)
     # The pattern alone decides, so that a name does not change with further runs.
     known = {} if is_named else earlier or {}
     has_labels = is_named or len(trainings) > 1
@@ -401,6 +403,44 @@ def _without_epoch_of_single(
     if not _is_settled(record):
         index = training.records.index(record)
         training.records[index] = replace(record, epoch=None, epoch_source=None)
+
+
+def _facts_about_single(
+    trainings: Sequence[Training],
+    readings: Mapping[str, Reading],
+    read_head: ReadHead,
+) -> list[Fact]:
+    """Return facts about trainings of one checkpoint each that seem to be one training:
+    their contents state different epochs, and each head continues the one before.
+    """
+    groups: dict[Any, list[Record]] = {}
+    for training in trainings:
+        ordered = deduplication.originals(training.records)
+        if len(ordered) == 1 and ordered[0].epoch_source == file_names.CONTENTS:
+            (record,) = ordered
+            fold, is_averaged, _ = _key(record, readings[record.path])
+            key = record.network, record.classes, fold, is_averaged
+            groups.setdefault(key, []).append(record)
+    found = []
+    for records in groups.values():
+        records.sort(key=lambda record: record.epoch or 0)
+        epochs = {record.epoch for record in records}
+        if len(records) < 2 or len(epochs) < len(records):
+            continue
+        if not all(_is_continued(*pair, read_head) for pair in pairwise(records)):
+            continue
+        suffixes = {PurePosixPath(record.name).suffix for record in records}
+        pattern = f"*{suffixes.pop()}" if len(suffixes) == 1 else "*"
+        files = [record.name for record in records]
+        option = option_text(pattern)
+        found.append(fact("epochs-in-contents", files=files, option=option))
+    return found
+
+
+def _is_continued(before: Record, after: Record, read_head: ReadHead) -> bool:
+    """Return whether the head of a checkpoint is related to that of the next one."""
+    first, second = read_head(before), read_head(after)
+    return first is not None and second is not None and _are_related(second, first)
 
 
 def _run_names(

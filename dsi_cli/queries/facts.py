@@ -94,6 +94,12 @@ KINDS = {
         "the numbered folders in {name} are a run each",
         "If they are epochs of one run, give {path} with {option}",
     ),
+    "epochs-in-contents": Kind(
+        WARNING,
+        "{files:first} are a run each, although their contents state different epochs"
+        " and their class vectors are related",
+        "If they are the epochs of one training, add {option}",
+    ),
     "names-do-not-fit": Kind(
         WARNING,
         "{others} of {files:file} do not fit {option} and are left out, such as"

@@ -55,7 +55,9 @@ def test_a_head_in_parts_gives_scan_and_tracker_the_weight_that_the_network_uses
         rtol=1e-5,
         atol=1e-7,
     )
-    assert_allclose(Tracker()._weight(model), expected, rtol=1e-5, atol=1e-7)
+    of_model, of_weight = Tracker()(model), Tracker()(expected)
+    assert of_model == pytest.approx(of_weight, rel=1e-5)
+    assert of_model.keys() == {"dsi/max_wsi"}
 
 
 def test_scan_with_labels_takes_the_only_matrix_with_as_many_rows_under_any_name(

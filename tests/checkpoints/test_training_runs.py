@@ -222,6 +222,34 @@ def test_split_contents_state_the_epochs(files, expected, tmp_path):
     assert sorted(filter(None, found)) == epochs_in(expected)
 
 
+@pytest.mark.parametrize(
+    ("files", "trainings", "option"),
+    [
+        ("a.pt:1 b.pt:2", [0, 0], "--names '*.pt'"),
+        ("a.pt:1 b.pth:2 c.pt:3", [0, 0, 0], "--names '*'"),
+        ("a.pt:1 b.pt:2", [0, 1], None),
+        ("a.pt:1 b.pt:1", [0, 0], None),
+        ("a.pt:1 a_ema.pt:2", [0, 0], None),
+        ("a_1.pt:1 a_2.pt:2", [0, 0], None),
+    ],
+)
+def test_split_single_checkpoints_of_related_heads_gives_a_fact_with_the_option(
+    files, trainings, option, tmp_path
+):
+    for seed, text in enumerate(files.split()):
+        name, epoch = text.split(":")
+        training = trainings[seed]
+        path = tmp_path / f"run/{name}"
+        save(path, seed=seed, hidden=32, training=training, epoch=int(epoch))
+    runs = scan_paths([tmp_path], HeadOptions())
+    facts = [one for run, _ in runs for one in run.facts]
+    assert [one.fields["option"] for one in facts] == ([option] if option else [])
+    if option:
+        pattern = option.split("'")[1]
+        (epochs,) = runs_of(tmp_path, names=pattern).values()
+        assert list(epochs.values()) == [*range(1, len(trainings) + 1)]
+
+
 def test_split_folds_in_contents_are_apart(tmp_path):
     for fold in (0, 1):
         save(tmp_path / f"cv/best_{fold}.pt", seed=fold, epoch=9 + fold, fold=fold)

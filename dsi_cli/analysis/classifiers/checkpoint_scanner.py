@@ -58,36 +58,34 @@ class CheckpointScanner:
         """The number of labels that the user gave, or else of those in a file."""
         return self.classes_in_label_file if self.classes is None else self.classes
 
-    def __call__(self, file: CheckpointFile) -> list[ScanResult]:
+    def __call__(self, file: CheckpointFile) -> ScanResult:
         """Return the checkpoint in a file."""
         # Scan with the known number of classes; if no matrix fits it, scan without it,
         # so that the error can name both.
-        results = self._scan(file, self.known_classes)
-        codes = {result.record.code for result in results}
+        result = self._scan(file, self.known_classes)
+        code = result.record.code
         is_unknown = self.known_classes is None and self.classes_in_targets is not None
-        if "class-count" in codes:
-            results = _better(results, self._scan(file, None))
-        elif is_unknown and codes & {"no-head", "backbone", "ambiguous-head"}:
-            results = _better(results, self._scan(file, self.classes_in_targets))
+        other = None
+        if code == "class-count":
+            other = self._scan(file, None)
+        elif is_unknown and code in ("no-head", "backbone", "ambiguous-head"):
+            other = self._scan(file, self.classes_in_targets)
+        if other is not None and other.record.status == OK:
+            result = other
         is_missing = isinstance(file.path, Path) and not file.path.exists()
-        first = results[0].record
-        if self.names_machine and is_missing and first.status == FAILED:
+        if self.names_machine and is_missing and result.record.status == FAILED:
             reason = (
                 f"{platform.node()} cannot see it; put the checkpoints where every node"
                 " of the cluster sees them"
             )
-            return [
-                replace(
-                    results[0], record=replace(first, reason=reason, code="not-shared")
-                )
-            ]
-        return results
+            record = replace(result.record, reason=reason, code="not-shared")
+            return replace(result, record=record)
+        return result
 
-    def _scan(self, file: CheckpointFile, classes: int | None) -> list[ScanResult]:
-        result = scan_checkpoint(
+    def _scan(self, file: CheckpointFile, classes: int | None) -> ScanResult:
+        return scan_checkpoint(
             file, self.options, classes, may_lack_head=self.may_lack_head
         )
-        return [result]
 
     def for_run(self, run: TrainingRun) -> CheckpointScanner:
         """Return a scanner that also uses the label list and targets next to a run's
@@ -106,23 +104,20 @@ class CheckpointScanner:
             classes_in_targets=_classes_in_targets(run.folder / "targets.npy"),
         )
 
-    def remembered(self, file: CheckpointFile, heads: Heads) -> list[ScanResult] | None:
-        """Return what an earlier scan of a file gave, without the weights; None if it
-        must be scanned.
-        """
-        results = heads.remembered(file, self.key(file))
-        if results is not None or self.known_classes is None:
-            return results
+    def remembered(self, file: CheckpointFile, heads: Heads) -> Record | None:
+        """Return the record of an earlier scan of a file; None if it must be scanned."""
+        record = heads.remembered(file, self.key(file))
+        if record is not None or self.known_classes is None:
+            return record
         # A head that was found without labels is also the one that has as many classes
         # as the labels.
         without_labels = CheckpointScanner(
             self.options, may_lack_head=self.may_lack_head
         )
-        results = heads.remembered(file, without_labels.key(file))
-        for result in results or ():
-            if result.record.classes != self.known_classes:
-                return None
-        return results
+        record = heads.remembered(file, without_labels.key(file))
+        if record is not None and record.classes != self.known_classes:
+            return None
+        return record
 
     def key(self, file: CheckpointFile) -> str:
         """Return the key of what scanning a file gives."""
@@ -133,13 +128,6 @@ class CheckpointScanner:
         return key_of(
             "head", version, asdict(self.options), evidence, self.may_lack_head
         )
-
-
-def _better(results: list[ScanResult], others: list[ScanResult]) -> list[ScanResult]:
-    """Return the second results if one of them is usable, or else the first ones."""
-    if any(result.record.status == OK for result in others):
-        return others
-    return results
 
 
 def _classes_in_targets(file: Place) -> int | None:
@@ -168,11 +156,11 @@ def scan_run(
     `previous` are the runs of the folder in an earlier call with the same options for
     heads.
     """
-    remembered: dict[CheckpointFile, list[ScanResult]] = {}
+    remembered: dict[CheckpointFile, Record] = {}
     for file in run.checkpoints:
-        results = scanner.remembered(file, heads)
-        if results:
-            remembered[file] = results
+        record = scanner.remembered(file, heads)
+        if record is not None:
+            remembered[file] = record
     unread = [file for file in run.checkpoints if file not in remembered]
     if engine is not None:
         new_results = engine.map_in_order(scanner, unread, _lost)
@@ -182,31 +170,28 @@ def scan_run(
         new_results = processes.map_in_order(scanner, unread)
 
     records: list[Record] = []
-    files: list[CheckpointFile] = []
     heads_read: set[str] = set()
     for file in run.checkpoints:
-        results = remembered.get(file)
-        is_new = results is None
-        if results is None:
-            results = next(new_results)
-            heads.add(scanner.key(file), results)
-        for result in results:
-            files.append(file)
-            records.append(result.record)
-            if is_new and result.record.fingerprint is not None:
-                heads_read.add(result.record.path)
-            _log.debug("%s", result.record)
+        record = remembered.get(file)
+        if record is None:
+            result = next(new_results)
+            heads.add(scanner.key(file), result)
+            record = result.record
+            if record.fingerprint is not None:
+                heads_read.add(record.path)
+        records.append(record)
+        _log.debug("%s", record)
         progress()
     names = next((one.names for one in previous.values() if one.names), None)
     return RunCheckpoints(
-        replace(run, checkpoints=tuple(files)),
+        run,
         tuple(records),
         heads_read=frozenset(heads_read),
         names_from_data=names,
     )
 
 
-def _lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
+def _lost(file: CheckpointFile, reason: str) -> ScanResult:
     """Return the record of a file that a machine could not scan."""
     record = Record(
         file.run,
@@ -217,7 +202,7 @@ def _lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
         reason=reason,
         code="worker-lost",
     )
-    return [ScanResult(record)]
+    return ScanResult(record)
 
 
 def split_trainings(
@@ -246,7 +231,7 @@ def split_trainings(
     used = [
         one.record
         for one in deleted
-        if one.rows is not None and heads.restore(one.record.path, one.head)
+        if one.rows is not None and heads.restore(one.record.path, one.head_key)
     ]
     gone = [record for record in used if record.run not in present_runs]
 

@@ -4,7 +4,6 @@ memory if nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
@@ -20,8 +19,6 @@ from dsi_cli.store import parquet, schema
 
 MAX_BYTES_IN_MEMORY = 128 << 20
 """The total size of the heads that stay in memory if there is no cache."""
-HeadId = tuple[str, int]
-"""The key of an entry in the cache, and the position of the checkpoint in its file."""
 UNNAMED = Record("", "")
 """The checkpoint in entries of the cache, whose run and epoch do not matter."""
 
@@ -44,81 +41,58 @@ class Heads:
 
     Attributes
     ----------
-    ids : the id of each head in the cache, by the path of its checkpoint.
+    keys : the key of each head in the cache, by the path of its checkpoint.
     """
 
     def __init__(self, cache: Cache | None = None) -> None:
         self.cache = cache
-        self.ids: dict[str, HeadId] = {}
+        self.keys: dict[str, str] = {}
         self._in_memory: dict[str, HeadParameters] = {}
 
-    def remembered(self, file: CheckpointFile, key: str) -> list[ScanResult] | None:
-        """Return what scanning a file gave, without the weights; None if it must be
-        scanned.
-        """
-        entry = None if self.cache is None else self.cache.get(HEADS, key, ["records"])
+    def remembered(self, file: CheckpointFile, key: str) -> Record | None:
+        """Return the record that scanning a file gave; None if it must be scanned."""
+        entry = None if self.cache is None else self.cache.get(HEADS, key, ["record"])
         if entry is None:
             return None
-        results = []
-        for position, row in enumerate(entry["records"]):
-            record = replace(Record(**row), run=file.run)
-            self.ids[record.path] = key, position
-            results.append(ScanResult(record))
-        return results
+        record = replace(Record(**entry["record"]), run=file.run)
+        self.keys[record.path] = key
+        return record
 
-    def restore(self, path: str, head: HeadId | None) -> bool:
+    def restore(self, path: str, key: str | None) -> bool:
         """Make the head of a deleted checkpoint known; return whether the cache has it,
         or if it has no head.
         """
-        if head is None:
+        if key is None:
             return True
-        self.ids[path] = head
-        return self.cache is not None and self.cache.has(HEADS, head[0])
+        self.keys[path] = key
+        return self.cache is not None and self.cache.has(HEADS, key)
 
-    def add(self, key: str, results: Sequence[ScanResult]) -> None:
+    def add(self, key: str, result: ScanResult) -> None:
         """Keep what scanning a file gave, unless it failed for a reason that may
         disappear.
         """
+        record, head = result.record, None
+        if result.weight is not None:
+            head = HeadParameters(result.weight, result.bias)
         if self.cache is None:
-            size = sum(head.weight.nbytes for head in self._in_memory.values())
-            for result in results:
-                if (
-                    result.weight is not None
-                    and size + result.weight.nbytes <= MAX_BYTES_IN_MEMORY
-                ):
-                    self._in_memory[result.record.path] = HeadParameters(
-                        result.weight, result.bias
-                    )
+            size = sum(one.weight.nbytes for one in self._in_memory.values())
+            if head is not None and size + head.weight.nbytes <= MAX_BYTES_IN_MEMORY:
+                self._in_memory[record.path] = head
             return
-        if any(
-            result.record.status != OK and result.record.fingerprint is None
-            for result in results
-        ):
+        if record.status != OK and record.fingerprint is None:
             return
-        entry: dict[str, Any] = {
-            "records": [asdict(result.record) for result in results]
-        }
-        for position, result in enumerate(results):
-            self.ids[result.record.path] = key, position
-            if result.weight is not None:
-                entry[str(position)] = head_table(
-                    HeadParameters(result.weight, result.bias)
-                )
+        entry: dict[str, Any] = {"record": asdict(record)}
+        if head is not None:
+            entry["head"] = head_table(head)
+        self.keys[record.path] = key
         self.cache.put(HEADS, key, entry)
-
-    def table(self, path: str) -> pa.Table | None:
-        """Return the head of a checkpoint in the cache as rows of the heads table; None
-        if it has none.
-        """
-        if self.cache is None or path not in self.ids:
-            return None
-        key, position = self.ids[path]
-        return self.cache.read(HEADS, key, [str(position)]).get(str(position))
 
     def get(self, path: str) -> HeadParameters | None:
         """Return the head of a checkpoint; None if it has none."""
-        table = self.table(path)
-        return self._in_memory.get(path) if table is None else head_of_table(table)
+        if self.cache is None or path not in self.keys:
+            return self._in_memory.get(path)
+        table = self.cache.read(HEADS, self.keys[path], ["head"]).get("head")
+        return None if table is None else head_of_table(table)
 
 
 def head_table(head: HeadParameters) -> pa.Table:
