@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -72,11 +73,16 @@ class CorrelatedMatrices:
         return (values - means[:, None, None]) * self.counted
 
     @cached_property
-    def members(self) -> list[NDArray[np.intp]]:
-        """The class indices of each cluster."""
+    def cluster(self) -> NDArray[np.intp]:
+        """The index of the cluster of each class ``(C,)``, from 0 to G-1."""
         classes = np.arange(len(self.counted))
-        of_class = classes if self.clusters is None else np.asarray(self.clusters)
-        return [np.flatnonzero(of_class == cluster) for cluster in np.unique(of_class)]
+        of_class = classes if self.clusters is None else self.clusters
+        return np.unique(of_class, return_inverse=True)[1]
+
+    @property
+    def number(self) -> int:
+        """The number of clusters, G."""
+        return int(self.cluster.max()) + 1
 
     @cached_property
     def whole(self) -> Values:
@@ -87,22 +93,22 @@ class CorrelatedMatrices:
     @cached_property
     def without(self) -> Values:
         """The correlations without each cluster of classes ``(G, M, M)``."""
-        values, counted = self.centred, self.counted
-        flat = values.reshape(len(values), -1)
-        products, sums = flat @ flat.T, flat.sum(axis=1)
-        found = []
-        for members in self.members:
-            # The pairs of a cluster are in its rows or its columns; those in both are
-            # counted once.
-            rows = values[:, members].reshape(len(values), -1)
-            columns = values[:, :, members].reshape(len(values), -1)
-            both = values[:, members][:, :, members].reshape(len(values), -1)
-            removed = rows @ rows.T + columns @ columns.T - both @ both.T
-            sum_removed = rows.sum(axis=1) + columns.sum(axis=1) - both.sum(axis=1)
-            number = counted.sum() - 2 * counted[members].sum()
-            number += counted[np.ix_(members, members)].sum()
-            found.append(_correlations(products - removed, sums - sum_removed, number))
-        return np.array(found)
+        is_within = (self.cluster[:, None] == self.cluster).astype(np.float64)
+
+        def sums_without(values: Values) -> Values:
+            """Return the sum of values ``(C, C)`` without each cluster ``(G,)``."""
+            # The values within a cluster are in its rows and in its columns.
+            within = np.einsum("ij,ij->i", values, is_within)
+            of_class = values.sum(axis=0) + values.sum(axis=1) - within
+            return np.asarray(values.sum() - np.bincount(self.cluster, of_class))
+
+        matrices = len(self.csms)
+        products = np.empty((self.number, matrices, matrices))
+        for i, j in combinations_with_replacement(range(matrices), 2):
+            product = sums_without(self.centred[i] * self.centred[j])
+            products[:, i, j] = products[:, j, i] = product
+        sums = np.stack([sums_without(values) for values in self.centred], axis=1)
+        return _correlations(products, sums, sums_without(self.counted))
 
     def variance(self, statistic: Statistic) -> float | None:
         """Return the variance of a statistic over classes, or over clusters of classes;
@@ -121,7 +127,7 @@ class CorrelatedMatrices:
     @property
     def freedom(self) -> int:
         """The degrees of freedom of a variance over classes or clusters."""
-        return len(self.members) - 1
+        return self.number - 1
 
     def pair_variance(self, statistic: Statistic) -> float:
         """Return the part of the variance that is due to single pairs of clusters; 0
@@ -137,7 +143,7 @@ class CorrelatedMatrices:
         The effect of a pair on a correlation is what it adds to it. All residuals are 0
         if only some pairs of classes count.
         """
-        clusters = len(self.members)
+        clusters = self.number
         none = np.zeros((clusters, clusters))
         if self.pairs is not None or clusters < 4:
             return none
@@ -151,9 +157,7 @@ class CorrelatedMatrices:
             effects += slope * (x * y - correlation / 2 * (x * x + y * y))
         effects = effects + effects.T
         if self.clusters is not None:
-            indicator = np.zeros((clusters, len(effects)))
-            for cluster, members in enumerate(self.members):
-                indicator[cluster, members] = 1.0
+            indicator = np.arange(clusters)[:, None] == self.cluster
             effects = indicator @ effects @ indicator.T
             np.fill_diagonal(effects, 0.0)
         # Fit the effects of pairs by the sum of the effects of two clusters.
@@ -225,15 +229,19 @@ def agreement_columns(matrices: CorrelatedMatrices) -> dict[str, float | None]:
     return dict(zip(names, found, strict=True))
 
 
-def _correlations(products: Values, sums: Values, number: float) -> Values:
-    """Return correlations ``(M, M)`` from sums of products and sums of values."""
-    if number < 2:
-        return np.full(products.shape, np.nan)
-    spreads = products - np.outer(sums, sums) / number
-    squares = np.diagonal(spreads).copy()
-    squares[squares <= CONSTANT_SHARE * np.diagonal(products)] = np.nan
-    lengths = np.sqrt(squares)
-    return np.asarray(np.clip(spreads / np.outer(lengths, lengths), -1.0, 1.0))
+def _correlations(products: Values, sums: Values, number: Values) -> Values:
+    """Return correlations ``(..., M, M)`` from sums of products, sums of values
+    ``(..., M)`` and the numbers of values ``(...)``.
+    """
+    means = sums / np.maximum(number, 1.0)[..., None]
+    spreads = products - sums[..., :, None] * means[..., None, :]
+    squares, totals = (
+        np.diagonal(matrices, axis1=-2, axis2=-1) for matrices in (spreads, products)
+    )
+    is_constant = (squares <= CONSTANT_SHARE * totals) | (number < 2)[..., None]
+    lengths = np.sqrt(np.where(is_constant, np.nan, squares))
+    lengths = lengths[..., :, None] * lengths[..., None, :]
+    return np.asarray(np.clip(spreads / lengths, -1.0, 1.0))
 
 
 def gradient(statistic: Statistic, at: Values) -> dict[tuple[int, int], float]:

@@ -281,10 +281,20 @@ def _nodes_below(taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
     while len(pairs):
         nodes, above = np.divmod(pairs, size)
         child, parents = parent_edges(taxonomy, above)
-        pairs = np.unique(nodes[child] * size + parents)
+        pairs = _distinct(nodes[child] * size + parents)
         found.append(pairs)
-    above = np.unique(np.concatenate(found)) % size
+    above = _distinct(np.concatenate(found)) % size
     return np.bincount(above, minlength=size).astype(np.float64)
+
+
+def _distinct(numbers: Nodes) -> npt.NDArray[np.intp]:
+    """Return the different numbers in rising order.
+
+    The function `numpy.unique` of NumPy 2.3 and later takes 15 times as long, because
+    it hashes the numbers.
+    """
+    rising = np.sort(numbers)
+    return rising[np.diff(rising, prepend=-1) > 0]
 
 
 def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
