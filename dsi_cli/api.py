@@ -172,9 +172,9 @@ class Results(results.Results):
         -------
         curve : one row per run and epoch with a value, from the main reference and the
             last save of the epoch. The columns are ``run``, ``epoch``, ``step``,
-            ``split``, ``variant``, ``value``, the 95 % confidence interval from ``low``
-            to ``high``, the chance level ``chance`` with its standard deviation
-            ``chance_std``, ``z``, the number of standard deviations above chance, and
+            ``split``, ``variant`` and ``value``; the 95 % confidence interval from
+            ``low`` to ``high``; the chance level ``chance`` with its standard deviation
+            ``chance_std``; ``z``, the number of standard deviations above chance; and
             ``p_value``. Unknown values are NaN.
 
         Raises
@@ -195,10 +195,10 @@ class Results(results.Results):
         findings : one row per ``run``, ``quantity`` and ``split``. ``value`` is that of
             the last ``epoch`` with a value, with its 95 % confidence interval from
             ``low`` to ``high``, its chance level ``chance`` with the standard deviation
-            ``chance_std``, ``z`` and ``p_value``. ``peak`` is the highest value, at
-            ``peak_epoch``. ``is_above_chance`` is true if the values of all epochs
-            together are above chance. Unknown values are missing. ``attrs["headline"]``
-            states the finding of all runs.
+            ``chance_std``, ``z`` and ``p_value``; `quantities` has the ranges. ``peak``
+            is the highest value, at ``peak_epoch``. ``is_above_chance`` is true if the
+            values of all epochs together are above chance. Unknown values are missing.
+            ``attrs["headline"]`` states the finding of all runs.
 
         Examples
         --------
@@ -279,7 +279,7 @@ class Results(results.Results):
         Returns
         -------
         angles : one row per class index, one column per epoch. An angle is in [0, 180],
-            and 90 is chance; NaN if one of the vectors is zero or missing.
+            and about 90 is chance; NaN if one of the vectors is zero or missing.
 
         Raises
         ------
@@ -293,8 +293,7 @@ class Results(results.Results):
     @staticmethod
     def quantities() -> pd.DataFrame:
         """Return all quantities by name: title, rows in the curves table, axis, unit,
-        range, chance level, which direction is better, and the question that it
-        answers.
+        range, chance level, which direction is better, and its question.
         """
         from dsi_cli.queries import quantities
 
@@ -302,7 +301,7 @@ class Results(results.Results):
 
     def reliability(self, group: str = "seed") -> pd.DataFrame:
         """Return the reliability of the similarities over the seeds of each training,
-        and the agreement corrected for it (0 at chance).
+        and the agreement corrected for it (Spearman 1904). Both are 0 at chance.
 
         Each network needs two trainings that differ by the seed alone, and three for
         intervals.
@@ -315,9 +314,10 @@ class Results(results.Results):
         -------
         reliability : one row per ``group`` and ``epoch`` (epochs completed if all runs
             have it). ``seeds`` is the number of runs, and ``classes_used`` that of
-            classes. ``agreement`` is the mean agreement of the runs with the main
-            reference, ``reliability`` the mean correlation of two runs' matrices, and
-            ``corrected`` the agreement divided by the square root of the reliability.
+            classes. ``agreement`` in [-1, 1] is the mean agreement of the runs with the
+            main reference, ``reliability`` in [-1, 1] the mean correlation of two runs'
+            matrices, and ``corrected`` the agreement divided by the square root of the
+            reliability.
             ``agreement_low`` to ``agreement_high``, ``reliability_low`` to
             ``reliability_high``, and ``low`` to ``high`` (of ``corrected``) are 95 %
             confidence intervals over seeds and classes. ``seeds_low`` to ``seeds_high``
@@ -348,10 +348,11 @@ class Results(results.Results):
         -------
         partition : one row per ``run``, ``epoch`` and ``part``: "only A" for each
             reference, "A and B" for what they share, and "total". ``share`` is a share
-            of the variance (1 is all of it), with the 95 % confidence interval over
-            classes from ``low`` to ``high``. ``p_value`` is that of a reference given
-            the others, by double semi-partialing. ``classes_used`` is the number of
-            classes. ``attrs["sentence"]`` states the last epoch.
+            of the variance: at most 1, and a shared part may be negative. ``low`` to
+            ``high`` is its 95 % confidence interval over classes. ``p_value`` is that
+            of a reference given the others, by double semi-partialing (Dekker,
+            Krackhardt and Snijders 2007). ``classes_used`` is the number of classes.
+            ``attrs["sentence"]`` states the last epoch.
 
         Raises
         ------
@@ -389,10 +390,10 @@ class Results(results.Results):
         -------
         robustness : one row per ``measure``, ``pairs`` (all, within groups, between
             groups) and ``correlation`` (pearson, spearman). The groups are those of the
-            quantity ``agreement_within``. ``agreement`` is 0 at chance; ``low`` to
-            ``high`` is its 95 % confidence interval. ``null_mean`` and ``null_std``
-            describe relabellings, and ``z`` is the number of standard deviations above.
-            ``differs`` is true if the sign of the agreement, or
+            quantity ``agreement_within``. ``agreement`` is in [-1, 1] and 0 at chance;
+            ``low`` to ``high`` is its 95 % confidence interval. ``null_mean`` and
+            ``null_std`` describe relabellings, and ``z`` is the number of standard
+            deviations above. ``differs`` is true if the sign of the agreement, or
             whether its interval excludes 0, differs from the main row.
 
         Raises
@@ -410,8 +411,8 @@ class Results(results.Results):
         """Return Cohen's kappa of two runs being right on the same samples (Geirhos et
         al. 2020).
 
-        It is 0 if they agree as often as independent networks of their accuracies, and
-        1 if they are right on exactly the same samples.
+        It is in [-1, 1]: 0 if they agree as often as independent networks of their
+        accuracies, and 1 if they are right on exactly the same samples.
 
         Parameters
         ----------
@@ -445,8 +446,9 @@ class Results(results.Results):
     def to_rsatoolbox(self, run: str | None = None, kind: str | None = None) -> Any:
         """Return a run's matrices of all epochs as an ``RDMs`` object of rsatoolbox.
 
-        The dissimilarities are 1 - similarity, and classes that a matrix lacks are NaN.
-        ``compare(RDMs, RDMs, "corr")`` of rsatoolbox equals the agreement.
+        The dissimilarities are 1 - similarity, in [0, 2], as ``(epochs, C (C - 1) /
+        2)``; classes that a matrix lacks are NaN. ``compare(RDMs, RDMs, "corr")`` of
+        rsatoolbox equals the agreement.
 
         Parameters
         ----------
@@ -478,6 +480,10 @@ class Results(results.Results):
         Parameters
         ----------
         height : the height of the frame, in pixels.
+
+        Returns
+        -------
+        frame : the HTML of the frame is its ``_repr_html_()``.
 
         Raises
         ------
@@ -518,6 +524,11 @@ def log_curves(
     run : the name of the run to log; all runs if None.
     all_curves : bool, whether to log every row of the curves tables, too.
 
+    Returns
+    -------
+    logged : the number of ``runs`` and of ``points``, the ``place``, and ``next_step``,
+        the command that shows the curves.
+
     Raises
     ------
     UsageError
@@ -525,11 +536,6 @@ def log_curves(
         tracker's package is not installed.
     OutputError
         The tracker could not be written to.
-
-    Returns
-    -------
-    logged : the number of ``runs`` and of ``points``, the ``place``, and ``next_step``,
-        the command that shows the curves.
 
     Examples
     --------
@@ -574,7 +580,7 @@ def read_head(
     keep_extra_classes: bool = True,
 ) -> NDArray[np.float32]:
     """Return the classifier's weight ``(classes, features)`` float32 of one checkpoint,
-    without executing code in the file.
+    without executing code in the file. All values are finite.
 
     Parameters
     ----------
@@ -632,8 +638,11 @@ def diff(
     ema: bool = False,
     group: str | None = None,
 ) -> Difference:
-    """Return what differs between two networks with the same classes: ``.headline``,
-    ``.classes``, ``.pairs``, ``.groups``. Angles are in degrees, in [0, 180].
+    """Return what differs between two networks with the same classes.
+
+    Its ``.headline`` is a sentence. ``.classes``, ``.pairs`` and ``.groups`` are the
+    tables ``diff_classes``, ``diff_pairs`` and ``diff_groups`` of ``docs/tables.md``.
+    Angles are in degrees, in [0, 180], and cosines in [-1, 1].
 
     Parameters
     ----------
@@ -690,8 +699,9 @@ def wordnet_csm(
     ----------
     labels : a list of WordNet ids, synset names or words; or a label file, or a
         preset's name.
-    measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or
-        ``jcn:FILE``, with the values of NLTK.
+    measure : ``path`` or ``wup``, in (0, 1]; ``lin:FILE``, in [0, 1]; ``lch``,
+        ``res:FILE`` or ``jcn:FILE``, 0 or more. The values are those of NLTK, and
+        ``docs/method.md`` gives the source of each.
     taxonomy : a file that replaces WordNet.
     pos, wordnet : as for `analyze`.
 

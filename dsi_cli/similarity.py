@@ -37,7 +37,7 @@ Counts = NDArray[np.integer[Any]]
 
 def weight_similarity(weight: ArrayLike) -> Float32Array:
     """Return the cosine similarity of the classes' weight rows (the raw NCSM), in [-1,
-    1].
+    1]. Source: arXiv 2505.21338, section 3.1.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def centred_weight_similarity(weight: ArrayLike) -> Float32Array:
 
     Adding one vector to every row of a softmax classifier changes the NCSM, but no
     prediction and not this matrix. A row that equals the mean row up to rounding counts
-    as zero.
+    as zero. Centring is an addition of dsi to arXiv 2505.21338, section 3.1.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def mean_row_ratio(weight: ArrayLike) -> float:
     1]; 0 if all rows are zero.
 
     The ratio measures the part of the NCSM that comes from the shared direction, which
-    `centred_weight_similarity` removes.
+    `centred_weight_similarity` removes. It is an addition of dsi without a source.
 
     Parameters
     ----------
@@ -324,7 +324,7 @@ def confusion_similarity(counts: ArrayLike) -> NDArray[np.float32]:
     then the diagonal set to 1.
 
     The matrix is not symmetric in general. The row of a class without samples is 1 on
-    the diagonal and 0 elsewhere.
+    the diagonal and 0 elsewhere. Source: arXiv 2505.21338, section 3.1.
 
     Parameters
     ----------
@@ -364,7 +364,7 @@ def template_similarity(
     sums: NDArray[np.floating[Any]], samples: NDArray[np.integer[Any]]
 ) -> NDArray[np.float32]:
     """Return the cosine similarity of the classes' mean features (the TNCSM), in [-1,
-    1].
+    1]. Source: arXiv 2505.21338, section 3.1.
 
     Parameters
     ----------

@@ -65,10 +65,10 @@ VALUE_TOLERANCE = 1e-12
 @dataclass(frozen=True)
 class Alignment:
     """The SAI of two CSMs by one measure, with its chance level, confidence interval
-    and p-value.
+    and p-value, as `alignments` returns it.
 
-    A field is None if it does not exist; ``reason`` then explains why. `alignments`
-    returns the ranges and errors.
+    A field is None if it does not exist; ``reason`` then explains why. Source: arXiv
+    2505.21338, section 3.2; the fields on chance are an addition of dsi.
 
     Examples
     --------
@@ -81,6 +81,7 @@ class Alignment:
 
     measure: str
     value: float | None = None
+    """In [0, 1] for ``cosine``, ``mae`` and ``mse``, else in [-1, 1]."""
     null_mean: float | None = None
     """The mean over random relabellings of the classes: the chance level."""
     null_std: float | None = None
@@ -90,12 +91,12 @@ class Alignment:
     chance, for distances too.
     """
     excess: float | None = None
-    """The value relative to chance: 0 at chance, 1 at identity."""
+    """The value relative to chance: at most 1 (identity), 0 at chance."""
     ceiling: float | None = None
     """The best value that the two sets of values could reach under any pairing."""
     p_value: float | None = None
-    """The share of relabellings that are at least as similar, one-sided, from
-    `dsi_cli.metrics.p_values`.
+    """The share of relabellings that are at least as similar, one-sided, in [0, 1],
+    from `dsi_cli.metrics.p_values`.
     """
     low: float | None = None
     """The lower end of the 95 % confidence interval of the excess over the sampling of
@@ -112,12 +113,13 @@ def sai(
     """Return the value of one SAI, or None if it does not exist.
 
     Use `alignments` unless you know the chance level: a cosine SAI of 0.8 is mostly
-    chance.
+    chance. Source: arXiv 2505.21338, section 3.2.
 
     Parameters
     ----------
-    a, b : (C, C) float Two CSMs of the same classes in the same order. A class whose
-        diagonal is NaN is left out.
+    a, b : (C, C) float
+        Two CSMs of the same classes in the same order. A class whose diagonal is NaN is
+        left out.
     measure : a name from `dsi_cli.metrics.MEASURES`.
     order : (C,) int, optional
         The display order of the classes, used only by ``ssim``.
@@ -163,20 +165,23 @@ def alignments(
 
     Parameters
     ----------
-    a, b : (C, C) float Two CSMs of the same classes in the same order. A class whose
-        diagonal is NaN is left out.
+    a, b : (C, C) float
+        Two CSMs of the same classes in the same order. A class whose diagonal is NaN is
+        left out.
     which : names from `dsi_cli.metrics.MEASURES`.
-    order : (C,) int, optional The display order of the classes, used only by ``ssim``.
-        The given order if None.
-    permutations : int, optional The number of random relabellings for the chance level
-        of ``ssim``. The default is 40 for up to 256 classes, else 0. A number also
-        gives the deviation of ``mae`` and the chance level of ``kendall``, and every
-        ``p_value`` comes from it, unless no relabelling is as similar and the
-        ``p_value`` is known without them. With 0 there is no ``p_value`` if its
-        approximation is not accurate (`dsi_cli.metrics.p_values`). Up to 7 classes all
-        relabellings are used instead.
-    draws : int, optional Any number above 0 asks for the interval of ``ssim``, which
-        takes as long as its value once for each class.
+    order : (C,) int, optional
+        The display order of the classes, used only by ``ssim``. The given order if
+        None.
+    permutations : int, optional
+        The number of random relabellings for the chance level of ``ssim``. The default
+        is 40 for up to 256 classes, else 0. A number also gives the deviation of
+        ``mae`` and the chance level of ``kendall``, and every ``p_value`` comes from
+        it, unless no relabelling is as similar and the ``p_value`` is known without
+        them. With 0 there is no ``p_value`` if its approximation is not accurate
+        (`dsi_cli.metrics.p_values`). Up to 7 classes all relabellings are used instead.
+    draws : int, optional
+        Any number above 0 asks for the interval of ``ssim``, which takes as long as its
+        value once for each class.
     seed : int
         The seed of relabellings.
 

@@ -62,7 +62,7 @@ as float32.
 
 @dataclass(frozen=True)
 class HeadGeometry:
-    """The indices of one head; None if an index is not defined."""
+    """The ranks and deviations of one head; None if one is not defined."""
 
     effective_rank: float | None
     """1 for vectors of one direction, and at most ``min(C, d)``."""
@@ -95,18 +95,22 @@ class RandomHeads(NamedTuple):
 
 
 def head_geometry(weight: ArrayLike) -> HeadGeometry:
-    """Return the indices of a head.
+    """Return the effective and stable ranks of a head, and its deviations from neural
+    collapse.
+
+    Sources: Roy and Vetterli 2007 (effective rank); Papyan, Han and Donoho 2020, doi
+    10.1073/pnas.2015509117 (NC2).
 
     Parameters
     ----------
-    weight : (C, d) or (C, d, 1, 1) float, a zero row has a norm of 0 and takes no part
-        in angles.
+    weight : (C, d) or (C, d, 1, 1) float
+        A zero row has a norm of 0 and takes no part in angles.
 
     Returns
     -------
     HeadGeometry
         Ranks in [1, min(C, d)], and deviations of 0 or more; rows without a direction
-        have no index.
+        have none.
 
     Raises
     ------

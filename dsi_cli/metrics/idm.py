@@ -122,20 +122,23 @@ def idm(
     may_draw: bool = True,
 ) -> dict[str, Score]:
     """Return the IDM ``1 - mean rank / (C - 1)`` of a confusion matrix by a CSM, with
-    chance level and interval.
+    chance level and interval. Source: arXiv 2505.21338, section 3.4.
 
     Parameters
     ----------
-    counts : (C, C) int, rows are the truth, columns the prediction.
-    csm : (C, C) float Classes with a NaN diagonal and classes without a sample are left
-        out. Ranks and ``C`` are those of the other classes, and samples whose truth or
-        prediction is left out do not count.
+    counts : (C, C) int
+        Rows are the truth, columns the prediction.
+    csm : (C, C) float
+        Classes with a NaN diagonal and classes without a sample are left out. Ranks and
+        ``C`` are those of the other classes, and samples whose truth or prediction is
+        left out do not count.
     ties : {"average", "min", "max"}, the rank that equally similar classes share, as in
         `scipy.stats.rankdata`.
     seed : int, the seed of the random relabellings for the p-value of few classes, or
         of mistakes in few columns.
-    may_draw : bool Whether classes may be relabelled at random. Without it, such
-        p-values are missing.
+    may_draw : bool
+        Whether classes may be relabelled at random. Without it, such p-values are
+        missing.
 
     Returns
     -------

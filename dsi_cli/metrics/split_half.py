@@ -32,12 +32,13 @@ def reliability(counts: ArrayLike, halvings: int = HALVINGS, seed: int = 0) -> S
     counts, with r in [-1, 1].
 
     It is at most 1, and near or below 0 if the mistakes of the halves have nothing in
-    common. Chance levels are missing.
+    common. Chance levels are missing. Source: Spearman 1910 and Brown 1910.
 
     Parameters
     ----------
-    counts : (C, C) int Rows are the truth, columns the prediction. Classes with fewer
-        than two samples have no halves and are left out.
+    counts : (C, C) int
+        Rows are the truth, columns the prediction. Classes with fewer than two samples
+        have no halves and are left out.
     halvings : int, the number of times that the samples are divided into halves.
     seed : int, the seed of the halvings.
 

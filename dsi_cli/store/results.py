@@ -268,7 +268,8 @@ class Results:
         classes: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
         """Return a class similarity matrix ``(C, C)`` float32 with named rows and
-        columns, or a part of it.
+        columns, or a part of it: cosines in [-1, 1], or shares or WordNet similarities
+        in [0, 1]. Source: arXiv 2505.21338, section 3.1.
 
         Raise `UsageError` if the run, epoch or matrix does not exist, and the message
         lists the existing ones; or the matrix is too large.
@@ -366,8 +367,8 @@ class Results:
         run: str | None = None,
         step: int | None = None,
     ) -> pd.DataFrame:
-        """Return the stored nearest classes of each class, which replace a large
-        matrix; parameters as in `csm`.
+        """Return the stored nearest classes of each class, one row each, which replace
+        a large matrix; parameters as in `csm`. ``docs/tables.md`` lists the columns.
 
         Raise `UsageError` if no nearest classes are stored, because up to 4,096 classes
         the matrix itself is stored.
@@ -419,7 +420,7 @@ class Results:
         step: int | None = None,
     ) -> pd.DataFrame:
         """Return the samples of a split, one row each, with target, prediction (class
-        indices from 0) and score, if it is known.
+        indices from 0) and the score of the prediction, if it is known.
 
         The parameters are those of `csm`. Raise `UsageError` if the run, the epoch or
         the split has no predictions.
@@ -456,8 +457,8 @@ class Results:
         reference: str | None = None,
         rows: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
-        """Return the SoCSM ``(C, C)`` int64 (arXiv 2505.21338): class indices of each
-        row by decreasing similarity, the class itself first.
+        """Return the SoCSM ``(C, C)`` int64 (arXiv 2505.21338): class indices in [0, C)
+        of each row by decreasing similarity, the class itself first.
 
         Ties keep the order of the class index. The parameters are those of `csm`, and
         so are the errors (`UsageError`).
