@@ -9,7 +9,7 @@ network.
                      reference
 ``matrix_sources``   the matrices of a run, read one at a time
 ``matrix_summaries``  what a report derives from each matrix, kept for the next report
-``matrix_codec``     packing of matrices and of nearest classes as whole numbers
+``matrix_codec``     packing of matrices as whole numbers
 ``matrices``         the packed matrices of a run, and how many of them fit into the
                      page
 ``comparison_page``  the pages of a comparison of runs and of the difference of two

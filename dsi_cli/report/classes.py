@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dsi_cli import similarity
@@ -18,48 +17,29 @@ from dsi_cli.report.matrix_sources import MatrixSeries
 from dsi_cli.store.results import Results
 
 COLUMNS = (
-    *("name", "synset", "definition", "confidence", "candidates", "group"),
+    *("name", "synset", "definition", "confidence", "group"),
     *("samples_train", "samples_test"),
 )
-MAX_CANDIDATES = 6  # candidate synsets per label in the table
 # agreements of single classes and groups on the page, of all runs and epochs
 MAX_AGREEMENTS = 40_000
 
 
 def class_table(classes: pd.DataFrame) -> list[list[Any]]:
-    """Return one row per class with the values of `COLUMNS`; the long columns are empty
-    if there are very many classes.
+    """Return one row per class with the values of `COLUMNS`; definitions are empty if
+    there are very many classes.
     """
-    empty = (
-        ("definition", "candidates")
-        if len(classes) > similarity.MAX_DENSE_CLASSES
-        else ()
-    )
-    return [
-        [
-            None if column in empty else _json_value(row.get(column))
-            for column in COLUMNS
-        ]
-        for row in classes.assign(name=readable_names(classes)).to_dict("records")
-    ]
-
-
-def _json_value(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()[:MAX_CANDIDATES]
-    return None if pd.isna(value) else value
+    table = classes.assign(name=readable_names(classes)).reindex(columns=[*COLUMNS])
+    if len(classes) > similarity.MAX_DENSE_CLASSES:
+        table["definition"] = None
+    return [list(row.values()) for row in records(table)]
 
 
 def display_orders(
     classes: pd.DataFrame, own: MatrixSeries | None
 ) -> list[dict[str, Any]]:
-    """Return the orders of a run's classes, the first one shown, with their titles and
-    groups of neighbouring classes.
-    """
-    given, taxonomy = (
-        list(range(len(classes))),
-        run_classes.taxonomy_order(classes).tolist(),
-    )
+    """Return the orders of a run's classes, the first one shown, with their titles."""
+    given = list(range(len(classes)))
+    taxonomy = run_classes.taxonomy_order(classes).tolist()
     orders = [("given", "order of the classifier", given)]
     if classes["synset"].notna().any() or taxonomy != given:
         orders.insert(0, ("taxonomy", "taxonomy", taxonomy))
@@ -68,16 +48,9 @@ def display_orders(
         orders.append(
             ("cluster", "clusters of the network at the last epoch", clusters)
         )
-    described = []
-    for name, title, order in orders:
-        groups = [
-            list(group)
-            for group in run_classes.class_groups(classes, np.asarray(order))
-        ]
-        described.append(
-            {"name": name, "title": title, "order": order, "groups": groups}
-        )
-    return described
+    return [
+        {"name": name, "title": title, "order": order} for name, title, order in orders
+    ]
 
 
 def class_agreements(results: Results, run: str, runs: int) -> list[dict[str, Any]]:

@@ -99,8 +99,6 @@ class RunMatrices:
     classes: int
     series: list[MatrixSeries]
     references: list[StoredReference]
-    # the packed nearest classes by epoch, of very many classes alone
-    nearest: dict[int, str]
 
     @property
     def own(self) -> MatrixSeries | None:
@@ -116,24 +114,18 @@ class RunMatrices:
             levels: sum(series.cost[levels] for series in self.series)
             for levels in LEVELS
         }
-        fixed: float = sum(map(len, self.nearest.values()))
-        fixed += sum(reference.matrix.size for reference in self.references) / 2
+        fixed = sum(reference.matrix.size for reference in self.references) / 2
         return BudgetNeed(len(self.epochs), self.classes, cost, fixed)
 
 
 def run_matrices(results: Results, run: str, summaries: Summaries) -> RunMatrices:
-    """Return the matrices of a training run; of very many classes, only the nearest
-    classes are stored.
-    """
+    """Return the matrices of a training run; of very many classes, none are stored."""
     classes = len(results.rows_of("classes", run))
-    series: list[MatrixSeries] = []
-    nearest: dict[int, str] = {}
-    if results.is_vast(run):
-        nearest = matrix_sources.nearest(results, run, classes)
-    else:
+    series = []
+    if not results.is_vast(run):
         series = matrix_sources.matrix_series(results, run, summaries)
     references = matrix_sources.references(results, run)
-    return RunMatrices(run, results.epochs(run), classes, series, references, nearest)
+    return RunMatrices(run, results.epochs(run), classes, series, references)
 
 
 def pack(
@@ -157,19 +149,7 @@ def pack(
         )
         for series in matrices.series
     ]
-    near: dict[str, Any] | None = None
-    if matrices.nearest:
-        lines[f"{prefix}-near"] = list(matrices.nearest.values())
-        near = {
-            "lines": f"{prefix}-near",
-            "epochs": list(matrices.nearest),
-            "count": matrix_codec.NEIGHBORS,
-            "pairs": matrix_codec.MAX_PAIRS,
-            **_scale_data(matrix_codec.NEIGHBOR_SCALE),
-        }
-    if not matrices.series:
-        shown = list(matrices.nearest)
-    return {"whole": shown, "matrices": packed, "near": near}
+    return {"whole": shown if packed else [], "matrices": packed}
 
 
 def _pack_series(

@@ -1,5 +1,5 @@
-"""Packing of matrices and of nearest classes for the page: values become whole numbers,
-compressed with zlib, as text.
+"""Packing of matrices for the page: values become whole numbers, compressed with zlib,
+as text.
 
 A packed matrix, called a frame, has no diagonal, because its values are 1 by
 definition. A frame of a symmetric matrix holds the upper triangle row by row. A frame
@@ -7,11 +7,6 @@ of any other matrix holds all off-diagonal values row by row. All matrices of a 
 have one scale. Code 0 is a missing value, and code ``k`` is ``low + (k - 1) * step``.
 Codes of more than 8 bits are stored as two planes, first all low bytes and then all
 high bytes, because this compresses better.
-
-The nearest classes of very many classes, whose matrices are not stored, are 16-bit
-numbers. The class indices of the
-neighbours come first, row by row, and then the codes of their similarities. The first
-classes, second classes and similarity codes of the closest pairs follow.
 """
 
 from __future__ import annotations
@@ -21,17 +16,12 @@ import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-
-from dsi_cli.queries.neighbors import closest_of_stored
 
 # numbers of distinct values of a scale, from fine to coarse
 LEVELS = (65_535, 4_095, 255)
 
 Codes = NDArray[np.uint16]
-# the nearest classes of each class, and the closest pairs, of very many classes
-NEIGHBORS, MAX_PAIRS = 5, 20
 
 
 class QuantizationScale(NamedTuple):
@@ -79,24 +69,3 @@ def pack(codes: Codes, levels: int) -> str:
     if levels > 255:
         planes += (flat >> 8).astype(np.uint8).tobytes()
     return base64.b64encode(zlib.compress(planes, 6)).decode()
-
-
-NEIGHBOR_SCALE = QuantizationScale(-1.0, 1.0, LEVELS[0])
-
-
-def pack_stored_neighbors(table: pd.DataFrame, classes: int) -> str:
-    """Return the nearest classes and the closest pairs from the stored neighbours of
-    each class, which include these pairs.
-    """
-    neighbors, values = (
-        table[name].to_numpy().reshape(classes, -1)
-        for name in ("neighbor", "similarity")
-    )
-    pairs, similarity = closest_of_stored(table, MAX_PAIRS)
-    codes = NEIGHBOR_SCALE.codes
-    parts = (
-        *(neighbors[:, :NEIGHBORS], codes(values[:, :NEIGHBORS])),
-        *(*pairs.T, codes(similarity)),
-    )
-    numbers = np.concatenate([part.ravel() for part in parts])
-    return pack(numbers.astype(np.uint16), LEVELS[0])

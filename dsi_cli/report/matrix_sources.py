@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries.matrices import MatrixFrames, all_frames
-from dsi_cli.report import matrix_codec
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.report.matrix_summaries import Summaries, Summary
 from dsi_cli.store import layout, parquet
@@ -24,9 +23,6 @@ from dsi_cli.store.results import Results
 
 # size of the matrices of one kind that stay in memory between two reads
 MAX_CACHED_BYTES = 256 * 2**20
-MAX_NEIGHBOR_EPOCHS = 8  # epochs with nearest classes for a run with very many classes
-# classes for which the page shows nearest classes, because class indices have 16 bits
-MAX_PAGE_CLASSES = 2**16
 # number of matrices that are packed to estimate the size of a packed matrix
 COST_SAMPLES = 5
 
@@ -85,25 +81,6 @@ def _cached_reader(
 
 def _path(out: Path, frames: MatrixFrames, epoch: int) -> Path:
     return layout.csm_path(out, frames.run, frames.kind.name, frames.split, epoch)
-
-
-def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
-    """Return the packed nearest classes by epoch, at most `MAX_NEIGHBOR_EPOCHS`, of a
-    run whose matrices are not stored.
-    """
-    if classes > MAX_PAGE_CLASSES:
-        return {}
-    epochs = [
-        epoch
-        for epoch in results.epochs(run)
-        if layout.neighbors_path(results.path, run, "ncsm", epoch).is_file()
-    ]
-    return {
-        epoch: matrix_codec.pack_stored_neighbors(
-            results.neighbors("ncsm", epoch, run), classes
-        )
-        for epoch in epoch_sampling.evenly_spaced(epochs, MAX_NEIGHBOR_EPOCHS)
-    }
 
 
 class StoredReference(NamedTuple):

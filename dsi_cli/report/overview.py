@@ -22,6 +22,7 @@ from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.conclusions import population
 from dsi_cli.queries.facts import Message
 from dsi_cli.queries.findings import (
+    Point,
     RunFindings,
     Trend,
     clear_networks,
@@ -154,7 +155,7 @@ SCALES = {
 }
 """The quantity of each tile, with one line on its scale."""
 COVERED = dict.fromkeys(("nidm", "widm"), "these mistakes, not classes")
-"""What the intervals of mistakes cover, and what they do not."""
+"""The population of the intervals of mistakes."""
 YARDSTICK = (
     (0.0, "0.00 untrained"),
     (0.02, "0.02 collapsed training"),
@@ -203,10 +204,7 @@ def tiles(
             texts |= {"title": quantity.title, "axis": quantity.axis}
             scale = OTHER_MEASURE
         points = [trend.last for trend in trends if trend]
-        chance = percent_range(point.chance for point in points)
-        most = percent_range(point.ceiling for point in points)
-        texts["chance"] = f": chance {chance}" if chance else ""
-        texts["chance"] += f", at most {most}" if most else ""
+        texts["chance"] = _ends_text(points)
         tile: dict[str, Any] = {
             "question": quantity.question.format(**texts),
             "scale": scale.format(**texts),
@@ -226,14 +224,24 @@ def tiles(
         if points and quantity.name == AGREEMENT and first.reference == "WordNet":
             tile["yardstick"] = YARDSTICK
         if len(points) > MAX_ROWS:
-            values = [point.value for point in points]
-            ends = dict.fromkeys(
-                [quantity.text(min(values)), quantity.text(max(values))]
-            )
-            runs = count(len(values), "run")
-            tile["range_text"] = f"{' to '.join(ends)} in {runs} at the last epoch"
+            tile["range_text"] = _range_text(quantity, points)
         made.append(tile)
     return made
+
+
+def _ends_text(points: Sequence[Point]) -> str:
+    """Return the chance level and the maximum of shares, or nothing without them."""
+    chance = percent_range(point.chance for point in points)
+    most = percent_range(point.ceiling for point in points)
+    if not chance:
+        return ""
+    return f": chance {chance}" + (f", at most {most}" if most else "")
+
+
+def _range_text(quantity: Quantity, points: Sequence[Point]) -> str:
+    values = [point.value for point in points]
+    ends = dict.fromkeys(map(quantity.text, (min(values), max(values))))
+    return f"{' to '.join(ends)} in {count(len(values), 'run')} at the last epoch"
 
 
 def _trend(run: RunFindings, name: str) -> Trend | None:
@@ -343,8 +351,8 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
         yield f"With fewer than {MIN_EPOCHS} epochs, no phases can be found."
     if any(results.is_vast(run.run) for run in findings):
         yield (
-            "The matrices have too many classes to be stored. The page shows the"
-            " nearest classes of each class."
+            "The matrices have too many classes to be stored. dsi neighbors lists the"
+            " nearest classes of a class."
         )
 
 

@@ -62,7 +62,7 @@ THUMBNAIL_PIXELS = 64  # maximum length in pixels of the longer side of a thumbn
 class PageData:
     """The data of a report."""
 
-    # for each run its name, command and unused files
+    # for each run its name and command
     runs: list[dict[str, Any]]
     overview: dict[str, Any]  # the text of the first screen
     data: dict[str, Any]
@@ -171,8 +171,6 @@ def page_data(
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:
-    rows = results.rows_of("checkpoints", run)
-    unused = rows[rows["status"] != "ok"]
     heads = results.usable_checkpoints(run)["head"].dropna().unique()
     points = results.rows_of("curves", run)
     compared = points.loc[points["value"].notna(), "reference"].notna().any()
@@ -198,10 +196,6 @@ def _method(results: Results, run: str) -> dict[str, Any]:
         ),
         "heads": ", ".join(map(str, heads)),
         "predictions": predictions,
-        "files": [
-            (row["path"], row["status"], row["reason"] or "")
-            for row in unused.to_dict("records")
-        ],
     }
 
 

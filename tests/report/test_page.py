@@ -36,7 +36,7 @@ from dsi_cli.queries import quantities
 from dsi_cli.queries.mistakes import confused_pairs
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import ClassGroup
-from dsi_cli.report import matrices
+from dsi_cli.report import matrices, page_data
 from dsi_cli.store.results import Results
 
 require_chromium(module=True)
@@ -158,7 +158,7 @@ def test_page_shows_each_matrix_and_section(same_page):
     assert same_page.locator("#questions .question").count() == 3
     assert same_page.locator("#questions .panel").count() >= 8
     assert same_page.title() == "out: similarity report"
-    assert HOSTILE in same_page.locator("#classes-body tbody").text_content()
+    assert HOSTILE in same_page.locator("main").inner_text()
     assert (same_page.locator("img").count(), same_page.evaluate("window.hacked")) == (
         0,
         None,
@@ -170,7 +170,6 @@ def test_page_shows_each_matrix_and_section(same_page):
         "closest",
         "agreement",
         "mistakes",
-        "classes",
         "method",
     ):
         assert same_page.locator(f"#{section}").inner_text().strip()
@@ -351,7 +350,6 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
     assert panel.locator("title").all_text_contents() == [
         surge,
         "stabilisation, epochs 1.25 to 5: no decline beyond noise",
-        surge,
     ]
     labels = panel.locator(".phase-name").all_text_contents()
     assert labels == ["surge to 1 (1–3)", "stabilisation"]
@@ -590,6 +588,18 @@ def test_groups_have_the_colours_of_the_figures(open_page, grouped):
     shown = [colour.get_attribute("fill") for colour in colours]
     layout = ClassLayout(np.arange(8), [], [ClassGroup(name, 0, 1) for name in names])
     assert shown == list(group_colours([layout]).values())
+
+
+def test_colours_of_groups_repeat_with_a_line(
+    open_page, grouped, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(page_data, "GROUP_COLOURS", ("#110000", "#220000"))
+    page = open_page(report_file.write_report(grouped, tmp_path / "few.html"))
+    looks = [
+        [mark.get_attribute("fill") for mark in item.locator("rect").all()]
+        for item in page.locator("#group-legend li").all()
+    ]
+    assert looks == [["#110000"], ["#220000"], ["#110000", None]]
 
 
 def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):

@@ -270,10 +270,10 @@ function outline(line, lowAt, highAt, scale) {
   return [...pointsOf(line, highAt, scale), ...pointsOf(line, lowAt, scale).reverse()].join(" ");
 }
 
-/** Return the grey bands and lines of chance. Lines with the same level share one; of many lines, only the widest band is drawn. */
+/** Return the grey bands and lines of chance. Lines with the same level share one; of many lines, only the first band is drawn. */
 function chanceMarks(chart, scale) {
-  let lines = chart.lines.filter((line) => line.chance?.some((level) => level != null));
-  if (lines.length > MANY_LINES) lines = [lines.reduce((widest, line) => (meanMargin(line) > meanMargin(widest) ? line : widest))];
+  const known = chart.lines.filter((line) => line.chance?.some((level) => level != null));
+  const lines = known.length > MANY_LINES ? known.slice(0, 1) : known;
   const bands = lines.map((line) => outline(line, (k) => chanceBand(line, k)[0], (k) => chanceBand(line, k)[1], scale));
   const levelOf = (line) => pointsOf(line, (k) => line.chance[k], scale).join("L");
   const levels = lines.map((line) => (line.isExcess ? `M${scale.left} ${scale.y(0)}H${scale.right}` : `M${levelOf(line)}`));
@@ -281,10 +281,6 @@ function chanceMarks(chart, scale) {
     svgElement("g", { class: "bands" }, bands.map((points) => svgElement("polygon", { class: "band", points }))),
     ...[...new Set(levels)].map((d) => svgElement("path", { class: "chance", d })),
   ];
-}
-
-function meanMargin(line) {
-  return (line.margin ?? []).reduce((sum, margin) => sum + (margin ?? 0), 0) / line.epochs.length;
 }
 
 /** Return the SVG elements of a curve: its line, and its confidence band unless there are many lines. Single points become dots. */
@@ -316,7 +312,7 @@ function endText({ last, low, high }) {
   return `${Math.round(last)}${interval}`;
 }
 
-/** Return a bar of phases for each run, above the plot. The boundary of two phases is drawn as its confidence interval. */
+/** Return a bar of phases for each run, above the plot, with the epochs at which they end. */
 function phaseMarks(chart, scale) {
   const bar = (style, y, height, x, width, { name, first, last, low, high, reason }) => {
     const interval = low === high ? "" : ` (95 % CI of the end: ${low} to ${high})`;
@@ -338,11 +334,7 @@ function phaseMarks(chart, scale) {
         isShown ? svgElement("text", { class: "phase-name", x, y: top + 6 }, text) : null,
       ];
     });
-    const boundaries = row.phases.filter((phase) => phase.low < phase.high).flatMap((phase) => [
-      bar(`boundary ${row.colour}`, top + 8.5, 8, at(phase.low), Math.max(1, at(phase.high) - at(phase.low)), phase),
-      straightLine(`boundary ${row.colour}`, [at(phase.last), at(phase.last)], [top + 7, top + 18]),
-    ]);
-    return [...bars, ...boundaries].filter(Boolean);
+    return bars.filter(Boolean);
   });
 }
 

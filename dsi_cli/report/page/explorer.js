@@ -15,7 +15,7 @@ function matrixExplorer(run, names, reordered) {
   let epoch = null;
   let rest = null;
   if (selection.classes.some((index) => index >= names.length)) selection.classes = [];
-  byId("matrices").hidden = !run.matrices.length && !run.near;
+  byId("matrices").hidden = !run.matrices.length;
   byId("maps").replaceChildren(...maps.nodes);
   drawControls();
 
@@ -32,9 +32,9 @@ function matrixExplorer(run, names, reordered) {
         maps.show(epoch, order().order);
         reordered();
       }),
-      element("span", { class: "buttons" }, button("+", () => maps.zoom(1.5), "Zoom in"),
-        button("−", () => maps.zoom(1 / 1.5), "Zoom out"), button("Show all", maps.showAll, "Show all classes")),
-      faint("A click on a cell opens its pair of classes. Zoomed maps can be dragged."));
+      element("span", { class: "buttons" }, button("+", () => maps.showSelected(1.5), "Zoom in"),
+        button("−", () => maps.showSelected(1 / 1.5), "Zoom out"), button("Show all", maps.showAll, "Show all classes")),
+      faint("A click on a cell opens its pair of classes. Zoomed maps move to it."));
     byId("group-legend").replaceChildren(...[...maps.groups.numbers].map(([name, k]) => element("li", {},
       svgElement("svg", { class: "swatch", viewBox: "0 0 10 10", "aria-hidden": "true" },
         svgElement("rect", { width: 10, height: 10, fill: groupColour(k) }),
@@ -50,7 +50,7 @@ function matrixExplorer(run, names, reordered) {
 
   async function showPairs() {
     const shownEpoch = epoch;
-    byId("closest").hidden = !run.near && !mainMatrices(run).own;
+    byId("closest").hidden = !mainMatrices(run).own;
     if (byId("closest").hidden) return;
     const pairs = await pairTables(run, names, shownEpoch, (i, j) => select([i, j]));
     if (shownEpoch !== epoch) return;

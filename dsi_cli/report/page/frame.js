@@ -76,14 +76,11 @@ function choice(label, options, selected, onChange) {
 
 const DATA = JSON.parse(byId("data").textContent);
 const systemTheme = matchMedia("(prefers-color-scheme: dark)");
-const printing = matchMedia("print");
 
-/** Return the theme, light or dark: that of the system, but light on paper. */
-const theme = () => (systemTheme.matches && !printing.matches ? "dark" : "light");
+/** Return the theme of the system, light or dark. */
+const theme = () => (systemTheme.matches ? "dark" : "light");
 
 /** Return a colour of the style sheet for a canvas, which does not know its names. */
 const styleColour = (name) => getComputedStyle(document.body).getPropertyValue(name);
 
-for (const query of [systemTheme, printing]) {
-  query.addEventListener("change", () => dispatchEvent(new Event("themechange"))); // each canvas is drawn again
-}
+systemTheme.addEventListener("change", () => dispatchEvent(new Event("themechange"))); // each canvas is drawn again

@@ -29,7 +29,7 @@ function groupLines(k) {
 function heatMaps(run, names, actions) {
   const groups = groupsOfRun(run);
   const size = names.length;
-  const current = { epoch: null, order: run.orders[0].order, cell: null, drag: null };
+  const current = { epoch: null, order: run.orders[0].order, cell: null };
   const view = { x: 0, y: 0, size };
   let token = 0;
   const maps = run.matrices.map((matrix) => {
@@ -39,13 +39,9 @@ function heatMaps(run, names, actions) {
     const map = { matrix, canvas, legend, note, frame: null };
     map.node = element("figure", { class: "heat" }, figureTitle(matrix.title, matrix.about), canvas, legend, note,
       exportMenu(`${run.name} ${matrix.title}`, { csv: () => exportRows(map) }));
-    canvas.addEventListener("pointermove", (event) => (current.drag ? drag(event) : point(event)));
+    canvas.addEventListener("pointermove", point);
     canvas.addEventListener("pointerleave", () => point(null));
-    canvas.addEventListener("pointerdown", (event) => {
-      if (event.button === 0) current.drag = { from: { ...view }, x: event.clientX, y: event.clientY, moved: false };
-    });
-    canvas.addEventListener("pointerup", drop);
-    canvas.addEventListener("pointercancel", () => { current.drag = null; });
+    canvas.addEventListener("click", (event) => open(cellAt(event)));
     return map;
   });
 
@@ -203,31 +199,11 @@ function heatMaps(run, names, actions) {
   }
 
   /** Open the pair or the class of a cell. */
-  function open({ row, column }) {
-    const [i, j] = [row, column].map((position) => current.order[position]);
+  function open(cell) {
+    if (!cell) return;
+    const [i, j] = [cell.row, cell.column].map((position) => current.order[position]);
     if (i === j) actions.open(i);
     else actions.open(i, j);
-  }
-
-  /** Move the visible part. */
-  function drag(event) {
-    const { from, x, y } = current.drag;
-    const cell = (event.currentTarget.clientWidth - Number(event.currentTarget.dataset.left)) / view.size;
-    if (Math.hypot(event.clientX - x, event.clientY - y) > 5) current.drag.moved = true;
-    if (current.drag.moved) setView(from.x - (event.clientX - x) / cell, from.y - (event.clientY - y) / cell, from.size);
-  }
-
-  function drop(event) {
-    const cell = cellAt(event);
-    if (current.drag && !current.drag.moved && cell) open(cell);
-    current.drag = null;
-    if (event.pointerType === "mouse") point(event);
-  }
-
-  /** Move the visible part so that it contains a cell. */
-  function showCell(row, column) {
-    const scrolled = (position, start) => Math.min(position, Math.max(position + 1 - view.size, start));
-    setView(scrolled(column, view.x), scrolled(row, view.y), view.size);
   }
 
   /** Show a square of the matrices, which begins with a whole class. */
@@ -238,19 +214,12 @@ function heatMaps(run, names, actions) {
     draw();
   }
 
-  /** Zoom around the pointed cell or the selected classes. */
-  function zoom(factor) {
+  /** Mark the selected classes, and zoom around them. */
+  function showSelected(factor = 1) {
     const positions = selection.classes.map((index) => current.order.indexOf(index));
-    const selected = { row: positions[0] ?? view.y, column: positions.at(-1) ?? view.x };
-    const middle = current.cell ?? selected;
     const side = view.size / factor;
-    setView(middle.column + 0.5 - side / 2, middle.row + 0.5 - side / 2, side);
-  }
-
-  /** Mark the selected classes, and move the visible part to them. */
-  function showSelected() {
-    if (current.epoch == null || !selection.classes.length) return;
-    showCell(current.order.indexOf(selection.classes[0]), current.order.indexOf(selection.classes.at(-1)));
+    const [row, column] = positions.length ? [positions[0], positions.at(-1)] : [0, 0];
+    setView(column + 0.5 - side / 2, row + 0.5 - side / 2, side);
   }
 
   /** Return the values of a map as rows, in the order of the display. */
@@ -260,5 +229,5 @@ function heatMaps(run, names, actions) {
     return [["", ...order.map((j) => names[j])], ...order.map((i) => [names[i], ...order.map((j) => valueAt(i, j))])];
   }
 
-  return { nodes: maps.map(({ node }) => node), groups, show, paint, draw, zoom, showSelected, showAll: () => setView(0, 0, size) };
+  return { nodes: maps.map(({ node }) => node), groups, show, paint, draw, showSelected, showAll: () => setView(0, 0, size) };
 }

@@ -4,13 +4,9 @@ const MAX_CONFUSIONS = 5;
 const MAX_NEIGHBOURS = 10;
 const MAX_PAIRS = 20;
 
-/**
- * Return the neighbours of every class and the closest pairs at an epoch, with the scale of their values, or null. Very many
- * classes have no matrix, so `matrix_codec.py` packs their neighbours.
- */
+/** Return the neighbours of every class and the closest pairs at an epoch, with the scale of their values, or null. */
 async function nearestAt(run, epoch) {
   const size = DATA.classes[run.classes].length;
-  if (run.near) return packedNearest(run.near, size, epoch);
   const { own } = mainMatrices(run);
   const frame = await frameOf(own, epoch);
   if (!frame || size < 2) return null;
@@ -20,23 +16,6 @@ async function nearestAt(run, epoch) {
     .map((row) => ({ ...row, value: valueOf(own, row.code) }));
   const pairs = highestPairs(size, (k) => frame.codes[k], MAX_PAIRS).map((pair) => ({ ...pair, code: pair.value }));
   return { scale: own, neighbours: (index) => highest(neighbours(index), MAX_NEIGHBOURS), pairs: highest(pairs, MAX_PAIRS) };
-}
-
-async function packedNearest(near, size, epoch) {
-  const line = near.epochs.indexOf(epoch);
-  if (line < 0) return null;
-  const numbers = await unpack(near.lines, line, near.levels);
-  const part = (start, count) => [...numbers.subarray(start, start + count)];
-  const valueAt = (k) => valueOf(near, numbers[k]);
-  const values = size * near.count; // the values of the neighbours are after their indices
-  const pairs = 2 * values;
-  return {
-    scale: near,
-    neighbours: (index) => part(index * near.count, near.count)
-      .map((other, k) => ({ other, value: valueAt(values + index * near.count + k) })),
-    pairs: part(pairs, near.pairs)
-      .map((i, k) => ({ i, j: numbers[pairs + near.pairs + k], value: valueAt(pairs + 2 * near.pairs + k) })),
-  };
 }
 
 /** Return the title of an epoch of a run, which may have no epoch numbers. */
@@ -115,8 +94,10 @@ async function classPanel(run, names, index, epoch, actions) {
   const { reference, mistakes } = mainMatrices(run);
   const [referenceFrame, mistakeFrame] = await framesAt(epoch, reference, mistakes);
   const near = await nearestAt(run, epoch);
-  const { definition, group } = DATA.classes[run.classes][index];
-  const described = [definition, group && `Group: ${plainSynset(group)}`].filter(Boolean).join(". ");
+  const { synset, definition, confidence, group } = DATA.classes[run.classes][index];
+  const doubt = synset && confidence != null && confidence < DATA.uncertain;
+  const described = [synset, definition, group && `group ${plainSynset(group)}`,
+    doubt && `uncertain, confidence ${confidence.toFixed(2)} from 0 to 1`].filter(Boolean).join("; ");
   const openClass = ({ other }) => linkButton(names[other], () => actions.open(other));
   const openPair = ({ other, value }) => linkButton(formatValue(value, near.scale), () => actions.open(index, other));
   const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);

@@ -19,7 +19,6 @@ function setRun(index) {
   maps = matrixExplorer(run(), namesOf(run()), showSmallMatrices);
   byId("agreement").hidden = !run().agreement.length;
   document.querySelector('nav a[href="#agreement"]').hidden = !run().agreement.length;
-  byId("classes-body").replaceChildren(classesSection(run()));
   byId("matrix-note").textContent = completeEpochsNote(run());
   if (epochs.length) setEpoch(state.epoch == null ? epochs.at(-1) : nearestTo(state.epoch, epochs));
   else showMistakes(null);

@@ -3,9 +3,9 @@
 
 const MAX_PHASE_ROWS = 3;
 const SHARES = new Set(["idm", "idm_errors", "accuracy", "levels"]); // the panels whose values are shares of classes or of samples
-const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau. A "
-  + "refinement is a decline beyond noise after it, and the rest is stabilisation. The box at a boundary is its 95 % confidence "
-  + "interval. One training cannot show whether its decline is one of the reliability over seeds.";
+const PHASES = "The bar above a chart shows the phases of a curve and the epochs at which they end, with 95 % confidence "
+  + "intervals. The surge lasts until 90 % of the way to the plateau. A refinement is a decline beyond noise after it, the rest "
+  + "is stabilisation. One training cannot show whether its decline is one of the reliability over seeds.";
 
 /** Return the measure of two matrices with a name: {name, title, axis, measure, isExcess}. */
 const quantityOf = (name) => DATA.curves.quantities.find((quantity) => quantity.name === name);

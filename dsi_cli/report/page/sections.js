@@ -1,4 +1,4 @@
-// The sections below the matrices (agreement of classes, mistakes, classes), and their tables.
+// The sections below the matrices (agreement of classes, mistakes), and their tables.
 
 const MAX_CONFUSED_PAIRS = 30;
 
@@ -98,35 +98,6 @@ function gallery(mistakes, reference) {
 
 const sampleImage = ({ image, sample, truth }) => element("img", { src: image, alt: `sample ${sample}: ${truth}` });
 
-/** Return the table of all classes; labels that dsi is unsure about come first. */
-function classesSection(run) {
-  const rows = DATA.classes[run.classes].map((row, index) => ({ index, ...row }));
-  if (rows.every((row) => row.name == null)) {
-    return element("p", {}, `The ${rows.length} classes have no names. Add names with dsi analyze --labels FILE or PRESET.`);
-  }
-  const has = (name) => rows.some((row) => row[name] != null);
-  const confidence = ({ confidence: value }) => {
-    if (value == null) return "";
-    return value < DATA.uncertain ? element("strong", { class: "bad" }, `? ${value.toFixed(2)}`) : value.toFixed(2);
-  };
-  const others = (row) => (row.confidence === 1 ? "" : (row.candidates || []).filter((synset) => synset !== row.synset).join(", "));
-  const isSure = (row) => row.confidence == null || row.confidence >= DATA.uncertain;
-  const sorted = rows.toSorted((a, b) => isSure(a) - isSure(b));
-  return dataTable("All classes with their WordNet synsets; uncertain labels come first", [
-    { ...numberColumn("index", "index"), text: (row) => String(row.index) },
-    column("name", "name"),
-    ...(has("synset") ? [
-      { ...column("synset", "synset"), node: (row) => row.synset ?? element("strong", { class: "bad" }, "unresolved") },
-      { ...column("definition", "definition"), style: "wide" },
-      { ...numberColumn("confidence (0 to 1)", "confidence", 2), node: confidence },
-      { title: "other candidates", value: others, style: "others" },
-    ] : []),
-    has("group") && { ...column("group", "group"), text: (row) => plainSynset(row.group) },
-    has("samples_train") && numberColumn("train samples", "samples_train", 0),
-    has("samples_test") && numberColumn("test samples", "samples_test", 0),
-  ], sorted);
-}
-
 /** Return the name of a group without the suffix of its synset: carnivore for carnivore.n.01. */
 const plainSynset = (name) => (name == null ? "–" : name.replace(/\.[^.]*\.\d+$/, "").replaceAll("_", " "));
 
@@ -135,14 +106,11 @@ const column = (title, name) => ({ title, value: (row) => row[name] });
 
 const numberColumn = (title, name, digits = 3) => ({ ...column(title, name), number: true, digits });
 
-/**
- * Return a table of rows. A column is false or {title, value(row), text(row), node(row), number,
- * style}; title and value are required.
- */
+/** Return a table of rows. A column is false or {title, value(row)} with the options text(row), node(row), number and digits. */
 function dataTable(caption, allColumns, rows) {
   const columns = allColumns.filter(Boolean);
   const cellOf = (row) => (column) =>
-    element("td", { class: column.number ? "number" : column.style }, column.node ? column.node(row) : textOf(column, row));
+    element("td", { class: column.number ? "number" : null }, column.node ? column.node(row) : textOf(column, row));
   const nothing = element("tr", {}, element("td", { colspan: columns.length, class: "faint" }, "no rows"));
   const body = element("tbody", {}, rows.length ? rows.map((row) => element("tr", {}, columns.map(cellOf(row)))) : nothing);
   return element("div", { class: "data-table" },
