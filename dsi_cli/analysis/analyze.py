@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from dsi_cli import similarity
-from dsi_cli.analysis import previous_plan
+from dsi_cli.analysis import last_call, previous_plan
 from dsi_cli.analysis.cache import ROWS, key_of
 from dsi_cli.analysis.classifiers.heads import HeadParameters, head_table
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
@@ -83,10 +83,16 @@ def analyze(
         with _nothing_left_by_errors(out):
             plan = make_plan(paths, out, options, engine, progress, say)
         _set_aside_other_results(out, say)
-        # if dsi dies before it writes the new plan, the folder has the earlier one
-        previous_plan.write(out, plan.previous)
-        made = compute_rows(plan, engine, progress)
-        is_changed, noticed = write_results(plan, made)
+        plan.evaluations.make(plan.runs, engine)
+        made = [_rows_of_plan(plan, run) for run in plan.runs]
+        is_changed = False
+        noticed = last_call.facts_if_unchanged(plan, made)
+        if noticed is None:
+            # if dsi dies before it writes the new plan, the folder has the earlier one
+            previous_plan.write(out, plan.previous)
+            compute_rows(made, engine, progress)
+            is_changed, noticed = write_results(plan, made)
+            last_call.write(plan, made, noticed)
         for name in plan.replaced:
             say(
                 f"the checkpoints of {name} now belong to another run, so dsi removed"
@@ -97,39 +103,39 @@ def analyze(
     return Summary(str(out), summaries, noticed, seconds, unchanged=not is_changed)
 
 
+def _rows_of_plan(plan: Plan, run: RunCheckpoints) -> RunRows:
+    """Return the rows of a run before any is read or computed."""
+    rows_plan = plan.rows_plan(run)
+    keys = {
+        record.path: rows_plan.key(record, plan.evaluations.keys(record))
+        for record in run.usable
+    }
+    reused = sum(plan.cache.has(ROWS, key) for key in keys.values())
+    return RunRows(plan, run, rows_plan, keys, reused)
+
+
 def compute_rows(
-    plan: Plan, engine: Engine | None, progress: ReportProgress
-) -> list[RunRows]:
-    """Make the missing evaluations and rows of all checkpoints, keep them in the cache,
-    and write the files of each epoch.
+    made: Sequence[RunRows], engine: Engine | None, progress: ReportProgress
+) -> None:
+    """Read the rows of all checkpoints from the cache or compute them, and write the
+    files of each epoch.
     """
-    plan.evaluations.make(plan.runs, engine)
-    total = sum(len(run.usable) for run in plan.runs)
+    total = sum(len(of_run.run.usable) for of_run in made)
     done = 0
-    made = []
-    new_keys: set[str] = set()  # runs with equal files have the same rows
-    for run in plan.runs:
-        of_run = RunRows(plan, run, plan.rows_plan(run))
+    for of_run in made:
         written: set[Path] = set()
         failed: dict[str, str] = {}
         for record, rows, files in _rows_of_run(of_run, engine):
             written |= files
             if isinstance(rows, EpochRows):
-                of_run.computed[record.path] = replace(rows, is_new=False)
-                key = of_run.keys[record.path]
-                if rows.is_new:
-                    new_keys.add(key)
-                elif key not in new_keys:
-                    of_run.reused += 1
+                of_run.computed[record.path] = rows
             else:
                 failed[record.path] = rows
                 del of_run.keys[record.path]
             done += 1
             progress("comparing matrices", done, total)
-        of_run.run = run.with_failures(failed, "unreadable")
-        remove_other_files(plan.out, run.name, written)
-        made.append(of_run)
-    return made
+        of_run.run = of_run.run.with_failures(failed, "unreadable")
+        remove_other_files(of_run.plan.out, of_run.run.name, written)
 
 
 def _rows_of_run(
@@ -140,9 +146,7 @@ def _rows_of_run(
     """
     plan, missing = made.plan, []
     for record in made.run.usable:
-        key = made.rows_plan.key(record, plan.evaluations.keys(record))
-        made.keys[record.path] = key
-        entry = plan.cache.get(ROWS, key)
+        entry = plan.cache.get(ROWS, made.keys[record.path])
         if entry is None:
             missing.append(record)
         else:

@@ -60,7 +60,6 @@ class EpochRows:
     """The matrices ``(C, C)`` made from the weights; empty in rows that come from the
     cache.
     """
-    is_new: bool = True  # False for rows that come from the cache
 
     def as_entry(self) -> Entry:
         """Return the rows as an entry of the cache."""
@@ -88,7 +87,6 @@ class EpochRows:
             entry["zero_rows"],
             entry["samples"],
             nearest,
-            is_new=False,
         )
 
 

@@ -106,13 +106,10 @@ def read(out: Path) -> dict[str, PlannedRun]:
 
 
 def write(out: Path, runs: Mapping[str, PlannedRun]) -> None:
-    """Write the runs for the next call, unless they are the same; raise `OutputError`
-    if this fails.
-    """
+    """Write the runs for the next call; raise `OutputError` if this fails."""
     path = out / layout.CACHE / FILE
     text = json.dumps(dict(runs), default=vars)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        atomic_write.write_atomically(path, text.encode(), layout.temporary_folder(out))
+    atomic_write.write_atomically(path, text.encode(), layout.temporary_folder(out))
 
 
 def _run(values: Mapping[str, Any]) -> PlannedRun:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Any
 
 from dsi_cli.checkpoints import epochs, file_names, trainers, training_logs
@@ -255,16 +254,16 @@ def is_secondary(record: Record) -> bool:
     """Return whether a file of the same epoch with a number in its name has precedence,
     or Hugging Face's folder of a step.
     """
-    path = PurePosixPath(record.path)
-    name, folder = record.name, path.parent.name
+    parent, _, last = record.path.rpartition("/")
+    folder = parent.rpartition("/")[2]
     is_in_step = file_names.is_step_folder(folder) or folder.isdecimal()
-    has_number = is_in_step or any(map(str.isdigit, path.name))
+    has_number = is_in_step or any(map(str.isdigit, last))
     is_final = (
         record.trainer == trainers.HUGGING_FACE
         and record.epoch_source == file_names.CONTENTS
-        and not file_names.is_step_folder(path.name)
+        and not file_names.is_step_folder(last)
     )
-    return file_names.is_copy(name) or not has_number or is_final
+    return file_names.is_copy(record.name) or not has_number or is_final
 
 
 def originals(records: Iterable[Record]) -> list[Record]:
@@ -288,10 +287,10 @@ def _skip_without_epoch(records: Sequence[Record]) -> list[Record]:
     kept = [one for one in records if one.status == OK and one.epoch is not None]
     if not kept and len(originals(records)) == 1:
         kept = originals(records)
+    kept_ids = {id(one) for one in kept}
     resolved = []
     for record in records:
-        is_kept = any(record is one for one in kept)
-        if record.status == OK and not is_kept:
+        if record.status == OK and id(record) not in kept_ids:
             record = _skip_undated(record, kept)
         resolved.append(record)
     return resolved

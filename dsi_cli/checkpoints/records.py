@@ -4,11 +4,11 @@ for resuming.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 from dsi_cli.facts import Fact, fact
@@ -79,7 +79,7 @@ class Record:
         """
         is_in_repository = self.path.startswith("hf:/") and "@" in self.path
         if not is_in_repository:
-            return PurePath(self.path).name
+            return os.path.basename(self.path)  # noqa: PTH119 (ten times as fast)
         short = re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}(?=/|$)", r"@\1", self.path)
         parts = short.split("/")
         revision = next(index for index, part in enumerate(parts) if "@" in part)

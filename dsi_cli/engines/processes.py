@@ -50,7 +50,10 @@ def _can_fork() -> bool:
     program, which is no notebook.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    return sys.platform == "linux" and is_main and "ipykernel" not in sys.modules
+    # A notebook is a running kernel. Other programs may only have imported its package.
+    kernels = sys.modules.get("ipykernel.kernelapp")
+    is_notebook = kernels is not None and kernels.IPKernelApp.initialized()
+    return sys.platform == "linux" and is_main and not is_notebook
 
 
 def _in_processes(

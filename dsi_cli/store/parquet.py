@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -308,22 +307,14 @@ def options_of(path: Path) -> dict[str, Any]:
     written by dsi.
     """
     try:
-        stat = path.stat()
-        metadata = _read_metadata(path, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
+        stored = pq.read_schema(_source(path)).metadata or {}
+        metadata = json.loads(stored.get(_KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException):
         return {}
     if not isinstance(metadata, dict) or metadata.get("schema") != SCHEMA_VERSION:
         return {}
     options = metadata.get("options")
     return options if isinstance(options, dict) else {}
-
-
-@lru_cache(maxsize=100_000)
-def _read_metadata(path: Path, _identity: tuple[int, int, int]) -> Any:
-    """Return dsi's metadata of a file; cached, because a call asks several times for
-    the metadata of each stored file.
-    """
-    return json.loads((pq.read_schema(_source(path)).metadata or {}).get(_KEY, b"{}"))
 
 
 def _schema(table: Table) -> pa.Schema:

@@ -2,6 +2,7 @@
 calls (test_call_sequences.py) do not show.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -27,9 +28,11 @@ from helpers.outputs import (
 from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.cache import ROWS, Cache
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UsageError
+from dsi_cli.queries import facts
 from dsi_cli.queries.export import export_frame
 from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
@@ -116,6 +119,43 @@ def test_analyze_again_opens_no_checkpoint_and_writes_no_file(
     command = ("analyze", run, "-o", out, "--no-report")
     dsi(*command)
     assert dsi(*command).out.startswith("Nothing new: 4 of 5 checkpoints.")
+
+
+def test_analyze_again_reads_no_rows_and_notices_the_same(
+    make_run, tmp_path, monkeypatch
+):
+    run, out = make_run(), tmp_path / "out"
+    weight = heads(1, seed=5)[0]
+    weight[2] = 0
+    save_head(run / "epoch_4.pt", weight, epoch=4)
+    (run / "epoch_5.pt").write_bytes(b"no checkpoint")
+    first = analyze([run], out, QUICK)
+    real = Cache.get
+
+    def get(cache, kind, key, names=None):
+        assert kind != ROWS
+        return real(cache, kind, key, names)
+
+    monkeypatch.setattr(Cache, "get", get)
+    again = analyze([run], out, QUICK)
+    assert again.unchanged
+    assert {"zero-weights", "checkpoints-failed"} <= {one.code for one in first.facts}
+    assert facts.documents(again.facts) == facts.documents(first.facts)
+
+
+@pytest.mark.parametrize("name", ["curves.parquet", "csms/run/ncsm/2.parquet"])
+def test_analyze_again_makes_a_damaged_file_with_an_old_time_again(
+    make_run, tmp_path, name
+):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    before = contents(out)
+    path = out / name
+    stat = path.stat()
+    path.write_bytes(path.read_bytes()[:-9])
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    analyze([run], out, QUICK)
+    assert contents(out) == before
 
 
 def test_analyze_of_results_without_a_cache_sets_them_aside(make_run, tmp_path, dsi):

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.outputs import contents, heads, save_head
@@ -30,11 +31,8 @@ def child_processes() -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def no_process_is_left(monkeypatch):
-    """Other tests of this process may have imported the kernel of notebooks, and may
-    have processes of their own.
-    """
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+def no_process_is_left():
+    """Other tests of this process may have processes of their own."""
     before = child_processes()
     yield
     assert child_processes() <= before
@@ -47,14 +45,15 @@ def test_map_in_order_of_many_jobs_uses_processes_and_keeps_the_order():
 
 
 @pytest.mark.parametrize(
-    ("jobs", "workers", "modules"),
-    [(MIN_JOBS - 1, 2, []), (MIN_JOBS, 1, []), (MIN_JOBS, 2, ["ipykernel"])],
+    ("jobs", "workers", "is_notebook"),
+    [(MIN_JOBS - 1, 2, False), (MIN_JOBS, 1, False), (MIN_JOBS, 2, True)],
 )
 def test_map_in_order_of_few_jobs_or_in_a_notebook_uses_threads(
-    monkeypatch, jobs, workers, modules
+    monkeypatch, jobs, workers, is_notebook
 ):
-    for name in modules:
-        monkeypatch.setitem(sys.modules, name, processes)
+    kernel = SimpleNamespace(initialized=lambda: is_notebook)
+    module = SimpleNamespace(IPKernelApp=kernel)
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", module)
     done = set(map_in_order(lambda _: os.getpid(), range(jobs), workers))
     assert done == {os.getpid()}
 

@@ -29,15 +29,19 @@ def of_run(rows: RunRows) -> list[Fact]:
     """Return what the rows of a run show: files that failed, labels to check, zero
     weights, other accuracies and unrelated heads. Its tables are written.
     """
-    found = [*_unused_files(rows), *_missing_predictions(rows)]
-    if rows.run.usable:
-        reference = reference_name(rows.main_reference)
-        reason = rows.rows_plan.references[0].reason_missing
-        found += rows.labels.facts(reference, reason)
+    found = [*_unused_files(rows), *_missing_predictions(rows), *of_labels(rows)]
     for record in rows.records:
         found += _of_checkpoint(rows, record)
     found += _unrelated_heads(rows.plan.out, rows.run.name)
     return about_run(rows.run.name, found)
+
+
+def of_labels(rows: RunRows) -> list[Fact]:
+    """Return what the labels of a run with usable checkpoints show."""
+    if not rows.run.usable:
+        return []
+    reason = rows.rows_plan.references[0].reason_missing
+    return list(rows.labels.facts(reference_name(rows.main_reference), reason))
 
 
 def _unused_files(rows: RunRows) -> Iterator[Fact]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import REFERENCE
@@ -111,6 +110,8 @@ def _agreement_without_each(
     """Return the agreement without each class at the points of a curve ``(n, C)``; None
     if an epoch lacks it.
     """
+    import pyarrow.compute as pc  # a call without new rows does not need it
+
     # The rows of groups have no class index.
     is_class = (pc.field("reference") == reference) & pc.field("class_index").is_valid()
     without = {}

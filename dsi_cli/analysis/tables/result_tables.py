@@ -53,9 +53,9 @@ class RunRows:
     plan: Plan
     run: RunCheckpoints  # with the checkpoints that failed meanwhile
     rows_plan: RowsPlan
-    keys: dict[str, str] = field(default_factory=dict)  # the keys of the rows
+    keys: dict[str, str]  # the keys of the rows
+    reused: int  # the number of checkpoints whose rows were in the cache
     computed: dict[str, EpochRows] = field(default_factory=dict)
-    reused: int = 0  # the number of checkpoints whose rows were in the cache
 
     @property
     def labels(self) -> ClassLabels:
@@ -67,7 +67,7 @@ class RunRows:
         """The name of the main reference."""
         return self.plan.sources[0].name
 
-    @cached_property
+    @property
     def key(self) -> str:
         """The key of what all rows of the run are made from."""
         checkpoints = [
@@ -93,7 +93,7 @@ class RunRows:
     @property
     def records(self) -> list[Record]:
         """The checkpoints with rows, in the order of their epochs."""
-        return [record for record in self.run.usable if record.path in self.computed]
+        return [record for record in self.run.usable if record.path in self.keys]
 
     def trainer_values(self, record: Record) -> dict[str, float]:
         """Return the values that the trainer wrote for a checkpoint."""
@@ -254,11 +254,11 @@ def write_tables(
     """Write the tables at the top of the output folder; return whether anything was
     written. The parameters are those of `write_table`.
     """
-    by_name = {run.run.name: run for run in runs}
+    run_keys = {run.run.name: run.key for run in runs}
     is_changed = False
     for table in TOP_TABLES:
-        keys = {name: key_of(run.key, table.path) for name, run in by_name.items()}
-        rows = {name: partial(run.rows, table) for name, run in by_name.items()}
+        keys = {name: key_of(key, table.path) for name, key in run_keys.items()}
+        rows = {run.run.name: partial(run.rows, table) for run in runs}
         more = options.get(table, {})
         is_changed |= write_table(plan.out, table, keys, rows, plan.replaced, more)
     return is_changed
