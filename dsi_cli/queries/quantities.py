@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, expected, suggestion
 from dsi_cli.metrics import DISTANCES, MEASURES
 from dsi_cli.store.schema import NETWORK_MATRICES, SPLITS, MatrixId
 
@@ -591,8 +591,8 @@ def quantity(name: str, measures: Iterable[str | None] = ()) -> Quantity:
     known = with_measures(measures)
     if name not in known:
         raise UsageError(
-            f"no quantity {name!r}: {expected(name, list(known))};"
-            " results.quantities() describes them",
+            f"no quantity {name!r}: {expected(known)}",
+            hint=suggestion(name, known) or "results.quantities() describes them",
             code="unknown-quantity",
             name=name,
         )
@@ -718,8 +718,9 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
         found = usual_repetitions(results).curve(name)
         return found.reindex(columns=list(CURVE_COLUMNS))
     if split not in (None, *SPLITS):
-        message = f"{split!r} is not a split: {expected(str(split), list(SPLITS))}"
-        raise UsageError(message, code="unknown-split", split=split)
+        message = f"{split!r} is not a split: {expected(SPLITS)}"
+        hint = suggestion(split, SPLITS)
+        raise UsageError(message, hint=hint, code="unknown-split", split=split)
     points = []
     for run in results.names:
         rows = results.curves_of(run)

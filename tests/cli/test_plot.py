@@ -100,7 +100,7 @@ def test_plot_wrong_usage_says_what_to_do(
     analysed: Analysed, dsi: Command, tmp_path: Path
 ):
     for arguments, code, message in (
-        (("wsii",), 2, "animation; try wsi"),
+        (("wsii",), 2, "animation\nhint: try wsi"),
         (("learning_rate",), 2, "no figure 'learning_rate': dsi plot draws agreement"),
         (
             ("typicality",),
