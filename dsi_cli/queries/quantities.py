@@ -666,7 +666,7 @@ def point(row: Row, entry: Quantity, classes: int | None = None) -> dict[str, An
     The interval of a SAI is that of its excess, so a raw SAI has none. The chance level
     of an accuracy follows from the number of classes.
     """
-    names = ("low", "high", "z", "p_value", "ceiling")
+    names = ("low", "high", "z", "p_value")
     values = {name: row[name] for name in names}
     chance, spread = row["null_mean"], row["null_std"]
     if entry.chance == UNIFORM:
@@ -675,7 +675,6 @@ def point(row: Row, entry: Quantity, classes: int | None = None) -> dict[str, An
         values |= {"low": None, "high": None}
     if entry.is_excess and entry.variant != PEARSON:
         # The excess has its own scale, on which chance is 0.
-        values["ceiling"] = None
         if chance is not None:
             scale = chance if entry.variant in DISTANCES else 1 - chance
             spread = spread / scale if spread is not None and scale else None
