@@ -673,12 +673,11 @@ def point(row: Row, entry: Quantity, classes: int | None = None) -> dict[str, An
         chance = 1 / classes if classes else None
     if entry.metric == SAI and not entry.is_excess:
         values |= {"low": None, "high": None}
-    if entry.is_excess and entry.variant != PEARSON:
+    if entry.is_excess and entry.variant != PEARSON and chance is not None:
         # The excess has its own scale, on which chance is 0.
-        if chance is not None:
-            scale = chance if entry.variant in DISTANCES else 1 - chance
-            spread = spread / scale if spread is not None and scale else None
-            chance = 0.0
+        scale = chance if entry.variant in DISTANCES else 1 - chance
+        spread = spread / scale if spread is not None and scale else None
+        chance = 0.0
     value = row[entry.column]
     if value is None and entry.variant in CORRELATIONS:
         value = row["value"]  # Kendall's tau needs --permutations for its excess

@@ -223,7 +223,7 @@ def test_check_options_with_unknown_value_raises(analysed: Analysed, field: dict
     with raises(f"unknown-{next(iter(field))}", UsageError, **field):
         save.check_options(analysed.run, options)
     with raises("bad-epochs", UsageError, epochs="a"):
-        save.parse_epochs("a")
+        save.parse_epochs(analysed.run, (), "a")
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=10).map(sorted))
