@@ -193,13 +193,13 @@ def _analyse(
             and error.code != atomic_write.DISK_FULL
         ):
             raise
-        return WaitingEvent(error.message, is_blocked=True)
+        return WaitingEvent(str(error), is_blocked=True)
     except (NothingToAnalyseError, UsageError) as error:
         # An error about a wrong path does not count if the folder vanished between the
         # listing and the analysis.
         if files.note_analysed() and isinstance(error, UsageError):
             raise
-        return WaitingEvent(error.message)
+        return WaitingEvent(str(error))
     files.note_analysed()
     return UpdatedEvent(summary, analysed.add(summary))
 

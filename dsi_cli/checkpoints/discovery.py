@@ -320,7 +320,7 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
                 )
                 raise UsageError(
                     f"no such file or folder: {text}",
-                    hint=f"try {parent / similar}" if similar else "check the path",
+                    hint=f"try {parent / similar}" if similar else None,
                     code="no-such-path",
                     path=text,
                     similar=similar,
