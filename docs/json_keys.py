@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any
 
 from dsi_cli.analysis.summary import RunSummary, Summary
-from dsi_cli.cli.doctor import Lack, Package
 from dsi_cli.labels.presets import Preset
 from dsi_cli.store.schema import DIFF_TABLES, TABLES
 from dsi_cli.wordnet.disambiguation.resolve import Resolution
@@ -302,8 +301,21 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         "doctor",
         {
             "": ("dsi; Python; system; machine; WordNet; packages; missing",),
-            "packages": (Package,),
-            "missing": (Lack,),
+            "packages": (
+                (
+                    "name; wanted: The range of versions, empty for any.; version: The"
+                    " installed version, or null.;"
+                    " is_allowed: True if the package is installed in a version within"
+                    " the range.; extra: The extra that asks for the package, or null for"
+                    " what every installation has."
+                ),
+            ),
+            "missing": (
+                (
+                    "name; problem; remedy: The command that installs it.; is_fatal:"
+                    " True if dsi cannot analyse anything without it."
+                ),
+            ),
         },
     ),
 }

@@ -318,9 +318,9 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
                 similar = nearest(
                     Path(text).name, os.listdir(parent) if parent.is_dir() else []
                 )
-                advice = f"; try {parent / similar}" if similar else ""
                 raise UsageError(
-                    f"no such file or folder: {text}{advice}",
+                    f"no such file or folder: {text}",
+                    hint=f"try {parent / similar}" if similar else None,
                     code="no-such-path",
                     path=text,
                     similar=similar,

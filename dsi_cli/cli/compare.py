@@ -29,11 +29,10 @@ SHORT_TITLES = {
     "nidm": "NIDM",
     "accuracy": "last accuracy",
 }
-"""Titles that leave room for the forest plot in 80 columns."""
+"""Short titles of rows."""
 SCALE = "0 is chance, 1 is the same"
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
 HEAD_WIDTH = 9  # number of characters of a line of a name above a column
-FOREST_HALF = 7  # number of characters of the forest plot on each side of 0
 
 
 def compare(
@@ -224,21 +223,13 @@ def _print(
             # The sentence on two runs that cannot be compared begins with their names.
             pair = f"{verdict.first} and {verdict.second}: " if equal.main_rows else ""
             console.print_sentence(f"- {pair}{verdict.sentence}")
-    # The forest repeats the numbers, so a narrow terminal has none.
-    has_forest = console.stdout_width() >= console.DEFAULT_WIDTH
     shown = [equal for _, equal in pairs if equal.main_rows][:MAX_TABLES]
     for equal in shown:
         print()
-        _print_differences(equal, has_forest=has_forest)
+        _print_differences(equal)
     print()
-    legend = [comparison.coverage] if comparison.coverage else []
-    if has_forest and any(equal.forest["seed_range"].notna().any() for equal in shown):
-        legend.append(
-            "Dots: 95 % of pairs of trainings of one group differ by less, to judge by"
-            " these runs."
-        )
-    if legend:
-        console.print_sentence(" ".join(legend))
+    if comparison.coverage:
+        console.print_sentence(comparison.coverage)
         print()
     for equal, rows in choices:
         changed = changed_choices(rows)
@@ -265,24 +256,17 @@ def _print(
         )
 
 
-def _print_differences(equal: EqualAccuracy, *, has_forest: bool) -> None:
-    """Print the forest plot of two runs or groups: one line per main quantity."""
-    from dsi_cli.queries.comparison.equal_accuracy import largest_end
-
+def _print_differences(equal: EqualAccuracy) -> None:
+    """Print the differences of two runs or groups: one line per main quantity."""
     if equal.reason is not None:
         console.print_sentence(f"At the last epochs: {equal.reason}")
     rows = equal.main.copy()
-    largest = largest_end(equal.forest)
     rows["short"] = rows["quantity"].map(SHORT_TITLES).fillna(rows["title"])
     rows["interval"] = [
         "-" if low != low else f"{low:+.3f} to {high:+.3f}"
         for low, high in zip(rows["low"], rows["high"], strict=True)
     ]
     rows["covers"] = rows["covers"].where(rows["low"].notna(), "-")
-    rows["forest"] = [
-        "" if row["quantity"] == "accuracy" else _forest_line(row, largest)
-        for row in rows.to_dict("records")
-    ]
     first, second = _short_names(equal.first, equal.second)
     columns = {
         "short": ("", ""),
@@ -290,11 +274,8 @@ def _print_differences(equal: EqualAccuracy, *, has_forest: bool) -> None:
         "second_value": (_head(second), ".3f"),
         "difference": ("diff.", "+.3f"),
         "interval": ("#95 % CI", ""),
-        "forest": (f"|<{second[:6]:>6}|{first[:6]:<6}>", ""),
         "covers": ("CI over", ""),
     }
-    if not has_forest:
-        del columns["forest"]
     tables.print_rows(rows, columns)
     for short, name in ((first, equal.first), (second, equal.second)):
         text = f"{short}: {name}, " if short != name else f"{name}: "
@@ -325,42 +306,6 @@ def _head(name: str) -> str:
     """Return a name in lines that are as wide as a column of numbers."""
     lines = textwrap.wrap(name, HEAD_WIDTH)
     return "\n".join([*lines[:2], "..."] if len(lines) > 3 else lines)
-
-
-def _forest_line(row: Mapping[Any, Any], largest: float) -> str:
-    """Return an interval as text, with 0 in the middle: ``|`` is 0, ``o`` the
-    difference, brackets are the ends.
-
-    An end that is not 0 is left or right of 0, so that the line shows whether the
-    interval excludes 0.
-    """
-
-    def place(value: float) -> int:
-        offset = round(FOREST_HALF * value / largest)
-        return FOREST_HALF + max(-FOREST_HALF, min(FOREST_HALF, offset))
-
-    def place_end(value: float) -> int:
-        if value == 0 or place(value) != FOREST_HALF:
-            return place(value)
-        return FOREST_HALF + (1 if value > 0 else -1)
-
-    low, high, value = row["low"], row["high"], row["difference"]
-    line = [" "] * (2 * FOREST_HALF + 1)
-    if row["seed_range"] == row["seed_range"]:
-        reach = place(row["seed_range"]) - FOREST_HALF
-        line[FOREST_HALF - reach : FOREST_HALF + reach + 1] = "." * (2 * reach + 1)
-    if value != value:
-        line[FOREST_HALF] = "|"
-        return "".join(line)
-    point = place(value)
-    if low == low:
-        start, end = place_end(low), place_end(high)
-        point = max(start, min(end, point))
-        line[start : end + 1] = "-" * (end - start + 1)
-        line[start], line[end] = "[", "]"
-    line[FOREST_HALF] = "|"
-    line[point] = "o"
-    return "".join(line)
 
 
 def _print_runs(comparison: Comparison) -> None:

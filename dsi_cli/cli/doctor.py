@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.resources import files
 from typing import Annotated, Any
@@ -52,31 +51,6 @@ EXTRAS = {
 """The purpose of each extra."""
 
 
-@dataclass(frozen=True)
-class Package:
-    """A package that dsi depends on."""
-
-    name: str
-    wanted: str  # the range of versions, empty for any
-    version: str | None  # the installed version; None if the package is not installed
-    is_allowed: bool  # True if the package is installed in a version within the range
-    # the extra that asks for the package; None for what every installation has
-    extra: str | None
-
-    @property
-    def problem(self) -> str:
-        """The problem with the package, in words."""
-        if self.version is None:
-            return f"{self.name} is not installed"
-        return f"{self.name} {self.version} is not {self.wanted}"
-
-    @property
-    def is_fatal(self) -> bool:
-        """True if dsi cannot analyse anything without the package."""
-        is_missing = self.extra is None and self.version is None
-        return is_missing and self.name not in SERVES
-
-
 def facts() -> dict[str, str]:
     """Return versions and the machine in words; what a report of a bug needs."""
     return {
@@ -91,10 +65,14 @@ def facts() -> dict[str, str]:
     }
 
 
-def packages() -> list[Package]:
+def packages() -> list[dict[str, Any]]:
     """Return the packages that dsi's metadata ask for, extras last; none if dsi runs
     without having been installed. The extra "all" is left out, because it asks for what
     the others ask for.
+
+    Each has its ``name``, the ``wanted`` range of versions (empty for any), the
+    installed ``version`` or None, ``is_allowed`` (a version within the range is
+    installed), and the ``extra`` that asks for it or None.
     """
     from packaging.requirements import Requirement
 
@@ -113,50 +91,56 @@ def packages() -> list[Package]:
             if extra == "all" or is_of_extra != (extra is not None):
                 continue
             if marker is None or marker.evaluate({"extra": extra or ""}):
-                found.append(_package(requirement, extra))
+                found.append(_package(requirement) | {"extra": extra})
     return found
 
 
-def _package(requirement: Any, extra: str | None) -> Package:
+def _package(requirement: Any) -> dict[str, Any]:
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         version = None
-    is_allowed = version is not None and requirement.specifier.contains(
-        version, prereleases=True
-    )
-    wanted = str(requirement.specifier)
-    return Package(requirement.name, wanted, version, is_allowed, extra)
+    wanted = requirement.specifier
+    is_allowed = version is not None and wanted.contains(version, prereleases=True)
+    return {
+        "name": requirement.name,
+        "wanted": str(wanted),
+        "version": version,
+        "is_allowed": is_allowed,
+    }
 
 
-@dataclass(frozen=True)
-class Lack:
-    """A package of every installation, or an extra, that is missing or too old."""
+def lacks(dependencies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is missing or too old: a package of every installation, or an extra,
+    whose packages are installed together.
 
-    name: str
-    problem: str
-    remedy: str  # the command that installs it
-    is_fatal: bool  # True if dsi cannot analyse anything without it
-
-
-def lacks(dependencies: list[Package]) -> list[Lack]:
-    """Return what is missing; the packages of an extra are installed together."""
-    members: dict[str, list[Package]] = {}
+    Each has its ``name``, the ``problem`` in words, the ``remedy`` (the command that
+    installs it), and ``is_fatal`` (dsi cannot analyse anything without it).
+    """
+    members: dict[str, list[dict[str, Any]]] = {}
     for package in dependencies:
-        if not package.is_allowed:
-            members.setdefault(package.extra or package.name, []).append(package)
+        if not package["is_allowed"]:
+            name = package["extra"] or package["name"]
+            members.setdefault(name, []).append(package)
     found = []
     for name, missing in members.items():
-        problem = ", ".join(package.problem for package in missing)
+        problem = ", ".join(map(_problem, missing))
         purpose = SERVES.get(name) or EXTRAS.get(name)
         if purpose:
             problem += f" ({purpose})"
-        wanted = f"{DISTRIBUTION}[{name}]"
-        if missing[0].extra is None:
-            wanted = f"{name}{missing[0].wanted}"
-        is_fatal = any(package.is_fatal for package in missing)
-        found.append(Lack(name, problem, f'pip install "{wanted}"', is_fatal))
+        first = missing[0]
+        is_extra = first["extra"] is not None
+        wanted = f"{DISTRIBUTION}[{name}]" if is_extra else f"{name}{first['wanted']}"
+        lack = {"name": name, "problem": problem, "remedy": f'pip install "{wanted}"'}
+        is_needed = not is_extra and name not in SERVES
+        found.append(lack | {"is_fatal": is_needed and first["version"] is None})
     return found
+
+
+def _problem(package: dict[str, Any]) -> str:
+    if package["version"] is None:
+        return f"{package['name']} is not installed"
+    return f"{package['name']} {package['version']} is not {package['wanted']}"
 
 
 def doctor(
@@ -176,23 +160,18 @@ def doctor(
     """
     machine, dependencies = facts(), packages()
     missing = lacks(dependencies)
-    code = NOTHING if any(lack.is_fatal for lack in missing) else DONE
+    code = NOTHING if any(lack["is_fatal"] for lack in missing) else DONE
     if as_json:
-        document = {
-            **machine,
-            "packages": [asdict(package) for package in dependencies],
-            "missing": [asdict(lack) for lack in missing],
-        }
-        console.print_json(document)
+        console.print_json(machine | {"packages": dependencies, "missing": missing})
         return code
     if not quiet:
         for name, fact in machine.items():
             console.print_sentence(f"  {name:<10}{fact}", hanging=12)
-        ready = {package.name for package in dependencies if package.is_allowed}
+        ready = {package["name"] for package in dependencies if package["is_allowed"]}
         packages_ready = count(len(ready), "package")
         console.print_sentence(f"✓ {packages_ready} ready; --json has their versions")
     for lack in missing:
-        console.print_sentence(f"{'✗' if lack.is_fatal else '–'} {lack.problem}")
+        console.print_sentence(f"{'✗' if lack['is_fatal'] else '–'} {lack['problem']}")
         # a command stays on one line, so that it can be pasted
-        print(f"    {lack.remedy}")
+        print(f"    {lack['remedy']}")
     return code

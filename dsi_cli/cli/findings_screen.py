@@ -90,7 +90,7 @@ def _print_conclusions(summary: Summary, findings: Sequence[RunFindings]) -> Non
     several references explain.
     """
     out = Path(summary.out)
-    runs = [run.run for run in findings]
+    runs = [run.run for run in findings if run.agreement]
     changed = robustness_sentence([table_rows(out, ROBUSTNESS, run) for run in runs])
     if changed is not None:
         console.print_sentence(f"{changed[:1].upper()}{changed[1:]}", indent=2)

@@ -145,7 +145,7 @@ def plot(
     results = Results(output)
     options = FigureOptions(
         runs=tuple(run or ()),
-        epochs=save.parse_epochs(epochs),
+        epochs=save.parse_epochs(results, run or (), epochs),
         kind=kind,
         measure=measure,
         order=order,
@@ -168,20 +168,11 @@ def plot(
             display.update,
         )
     _print_drawn(drawn, folder, as_json=as_json)
-    absent = set(options.epochs or ()).difference(
-        *(results.epochs(name) for name in options.names(results))
-    )
-    missing = f"no run has epoch {', '.join(map(str, sorted(absent)))}"
-    if absent and drawn.without_data and not drawn.files:
-        hint = f"run dsi export {output} --table checkpoints to list the epochs"
-        raise UsageError(missing, hint=hint, code="nothing-to-draw")
     # A figure that the user named must have data.
     if figures and drawn.without_data and not as_json:
         for name in options.names(results):
             results.require_matrices(name)
         raise _no_data(drawn)
-    if absent and ":" not in str(epochs):
-        console.note(f"warning: {missing}", quiet=quiet)
     return DONE
 
 

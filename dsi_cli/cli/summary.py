@@ -137,7 +137,6 @@ def _print_next_steps(summary: Summary) -> None:
     steps: list[tuple[str, str]] = []
     if summary.report is not None:
         steps.append(("Report", summary.report))
-    steps += _labels_step(summary)
     if len(summary.runs) > 1:
         steps.append(("Compare", shlex.join(["dsi", "compare", out])))
     per_epoch = ["dsi", "export", out, "--table", "curves", "-o", "curves.csv"]
@@ -152,22 +151,3 @@ def _print_next_steps(summary: Summary) -> None:
         if title == "Report" and "://" not in text:
             style = f"link {Path(text).absolute().as_uri()}"
         console.print_styled((f"  {title:<11}", "dim"), (text, style))
-
-
-def _labels_step(summary: Summary) -> Iterator[tuple[str, str]]:
-    """Yield the command that names the classes of the only run, if it has no labels.
-
-    Several data sets have as many classes, so that only the user knows whether one of
-    the presets is right.
-    """
-    from dsi_cli.labels.presets import PRESETS
-
-    run = summary.runs[0]
-    if len(summary.runs) > 1 or run.labels is not None or not run.classes:
-        return
-    presets = [preset.name for preset in PRESETS if preset.classes == run.classes]
-    choice = "a text file with one class name per line"
-    if presets:
-        choice += f", or {' or '.join(presets)}"
-    command = shlex.join(["dsi", "analyze", run.folder, "-o", summary.out, "--labels"])
-    yield "Labels", f"{command} FILE  # {choice}"

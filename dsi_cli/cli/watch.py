@@ -251,14 +251,16 @@ class WatchPrinter:
 
 
 def _epoch_line(summary: Row) -> str:
-    """Return the line of an epoch: its values as far as they are known, with the SAI or
-    the accuracy on train for missing ones.
+    """Return the line of an epoch: its values as far as they are known, with another
+    measure of the SAI or the accuracy on train for missing ones.
     """
+    from dsi_cli.queries.quantities import alignment
+
     epoch = "–" if summary["epoch"] is None else summary["epoch"]
     parts = [f"{summary['run']}  epoch {epoch:>3}"]
     name, value = "agreement", summary["agreement"]
     if value is None:
-        name, value = "SAI excess", summary["excess"]
+        name, value = alignment([summary["measure"]]).title, summary["excess"]
     if value is not None:
         parts.append(
             f"{name} {cell(value, 'z.3f'):>6}  z {cell(summary['z'], 'z.1f'):>5}"

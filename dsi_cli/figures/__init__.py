@@ -10,8 +10,7 @@ never imports torch.
 ``dendrogram``      trees of the network's classes and of WordNet's, facing each other
 ``image_grid``      the worst mistakes as a grid of images
 ``animation``       matrix, WordNet and agreement over the epochs
-``axes``            pairs of axes for curves: layout, chance levels, intervals, phases,
-                    names at line ends
+``axes``            pairs of axes for curves: layout, chance levels, intervals, legend
 ``color_scales``    the colours of a matrix's values
 ``style``           sizes, fonts and colours
 """

@@ -1,15 +1,13 @@
-"""Pairs of axes for curves: their layout, confidence intervals, chance levels, phases
-and legend.
+"""Pairs of axes for curves: their layout, confidence intervals, chance levels and
+legend.
 
 A curve with a chance level is never drawn without it: a thin grey line in a light grey
-band of 1.96 standard deviations. The phases of a run are a bar above the axes, with the
-95 % confidence interval of each boundary.
+band of 1.96 standard deviations.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import matplotlib as mpl
@@ -23,7 +21,6 @@ from numpy.typing import NDArray
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
-from dsi_cli.metrics.phases import DECLINE, REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.curve_panels import Values
 
 CHANCE_BAND: dict[str, Any] = {
@@ -38,9 +35,6 @@ MAX_MARKED_POINTS = 8  # points of which each has a marker
 MAX_SHADED_CURVES = 2  # curves on one pair of axes with shaded intervals
 # estimated width of a letter and height of a line relative to the font size
 LETTER_WIDTH, LINE_HEIGHT = (0.58, 1.25)
-PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, DECLINE: 0.3, STABILISATION: 0.18}
-MAX_PHASE_BARS = 6  # runs whose phases fit above the axes
-PHASE_HEIGHT = 0.05  # height of a bar of phases relative to the axes
 
 
 def grid(
@@ -174,61 +168,17 @@ def format_epochs(figure: Figure) -> None:
         axes.set_axisbelow(True)
 
 
-def phase_bottom(level: int) -> float:
-    """Return where a bar of phases begins in axes coordinates; ``level`` counts the
-    bars below.
-    """
-    return 1.03 + level * 1.4 * PHASE_HEIGHT
-
-
-def draw_phases(
-    axes: Axes, rows: Sequence[Mapping[Any, Any]], colour: str, level: int
-) -> None:
-    """Draw the phases of a run as a bar above the axes, at `phase_bottom`."""
-    bottom = phase_bottom(level)
-    look: dict[str, Any] = {
-        "transform": axes.get_xaxis_transform(),
-        "clip_on": False,
-        "gid": "phase",
-    }
-    for row in rows:
-        ends = [row["first_epoch"], row["last_epoch"]]
-        tint = PHASE_TINTS[row["phase"]]
-        axes.fill_between(
-            ends,
-            bottom,
-            bottom + PHASE_HEIGHT,
-            color=colour,
-            alpha=tint,
-            linewidth=0,
-            **look,
-        )
-    # A line with ends is the 95 % confidence interval of the boundary of two phases.
-    for row in rows[:-1]:
-        ends, middle = [row["low"], row["high"]], [bottom + PHASE_HEIGHT / 2] * 2
-        axes.plot(
-            ends,
-            middle,
-            color="black",
-            linewidth=0.8,
-            marker="|",
-            markersize=4,
-            label="_boundary",
-            **look,
-        )
-
-
-def set_title(axes: Axes, text: str, style: Style, bars: int = 0) -> None:
-    """Write a title in lines that fit the axes, above the bars of phases."""
+def set_title(axes: Axes, text: str, style: Style) -> None:
+    """Write a title in lines that fit the axes."""
     figure = cast("Figure", axes.figure)
     spec = axes.get_subplotspec()
     columns = 1 if spec is None else spec.get_gridspec().ncols
     width = 0.8 * figure.get_figwidth() / columns
-    axes.set_title(wrap(text, width, style.size), y=phase_bottom(bars))
+    axes.set_title(wrap(text, width, style.size))
 
 
 def draw_legend_of_lines(figure: Figure) -> None:
-    """Draw a legend of the lines, intervals and phases of all axes."""
+    """Draw a legend of the lines and intervals of all axes."""
     curves: dict[str, Any] = {}
     chance: dict[str, Any] = {}
     for line in (line for axes in figure.axes for line in axes.get_lines()):
@@ -240,27 +190,12 @@ def draw_legend_of_lines(figure: Figure) -> None:
                 "linestyle": line.get_linestyle(),
             }
             handles[label] = Line2D([], [], **look)
-    entries = curves | chance | _band_handles(figure)
+    entries = curves | chance
+    areas = {area.get_gid() for axes in figure.axes for area in axes.collections}
+    if "interval" in areas:
+        entries["95 % CI"] = Patch(color="#555555", alpha=0.25, linewidth=0)
     if entries:
         draw_legend(figure, entries)
-
-
-def _band_handles(figure: Figure) -> dict[str, Any]:
-    """Return the legend of the intervals and phases that a figure contains."""
-    areas = {area.get_gid() for axes in figure.axes for area in axes.collections}
-    handles: dict[str, Any] = {}
-    if "interval" in areas:
-        handles["95 % CI"] = Patch(color="#555555", alpha=0.25, linewidth=0)
-    if "phase" in areas:
-        handles |= {
-            name: Patch(color="#555555", alpha=tint, linewidth=0)
-            for name, tint in PHASE_TINTS.items()
-            if name != DECLINE
-        }
-        handles["95 % CI of a boundary"] = Line2D(
-            [], [], color="black", linewidth=0.8, marker="|", markersize=4
-        )
-    return handles
 
 
 def draw_legend(figure: Figure, entries: dict[str, Any]) -> None:

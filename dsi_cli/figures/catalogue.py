@@ -174,8 +174,8 @@ def figure_spec(name: str) -> FigureSpec:
         return by_name[name]
     names = ", ".join(by_name)
     raise UsageError(
-        f"there is no figure {name!r}: dsi plot draws {names}"
-        f"{suggestion(name, by_name)}",
+        f"there is no figure {name!r}: dsi plot draws {names}",
+        hint=suggestion(name, by_name),
         code="unknown-figure",
         figure=name,
         suggestion=nearest(name, by_name),

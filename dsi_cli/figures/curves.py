@@ -19,7 +19,6 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import CHANCE
 from dsi_cli.queries import curve_panels
-from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
 from dsi_cli.queries.quantities import IDM, SAI, WSI, PanelSpec
 from dsi_cli.store.results import Results
 
@@ -42,8 +41,6 @@ _SPECS = {
     "idm_errors": PanelSpec("idm_errors", "", "", (IDM,), ("errors",)),
     "wsi": PanelSpec("wsi", "", "", (WSI,)),
 }
-_PHASE_CURVES = {"agreement": AGREEMENT_PREFIXES, "wsi": ("wsi max",)}
-"""The prefixes of the curve whose phases a figure shows, by figure."""
 
 
 def curve_rows(
@@ -104,15 +101,12 @@ def figure(name: str, results: Results, options: FigureOptions) -> Figure | None
     figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, part in zip(figure.axes, parts, strict=True):
         draw_curves(axes, part, names)
-        bars = 0
-        if name in _PHASE_CURVES and len(runs) <= drawing.MAX_PHASE_BARS:
-            bars = draw_phases(axes, results.phases, part, names, _PHASE_CURVES[name])
         title = part["title"].iloc[0]
         if part["label"].nunique() > 1:
             title = "Weights similarity index"
         if len(runs) == 1:
             title = f"{drawing.short(runs[0])}: {title}"
-        drawing.set_title(axes, title, options.style, bars)
+        drawing.set_title(axes, title, options.style)
     drawing.format_epochs(figure)
     label = drawing.wrap(AXES[name], figure.get_figheight(), options.style.size)
     figure.supylabel(label, fontsize=options.style.size)
@@ -142,26 +136,3 @@ def draw_curves(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
         drawing.draw_chance(axes, epochs, chance, std, CHANCE if is_same else colour)
         line = drawing.line_style(index)
         drawing.draw_line(axes, epochs, value, name, color=colour, linestyle=line)
-
-
-def draw_phases(
-    axes: Axes,
-    phases: pd.DataFrame,
-    rows: pd.DataFrame,
-    names: Sequence[str],
-    prefixes: tuple[str, ...],
-) -> int:
-    """Draw the phases of each run above the axes with its agreement with the reference
-    or its Max WSI, and return the number of bars.
-    """
-    has_phases = rows["of"].isin(["ncsm,scsm", "ncsm"])
-    is_min_or_mean = rows["label"].str.startswith(("min", "mean"))
-    shown = phases["curve"].str.startswith(prefixes) & phases["phase"].isin(PHASE_NAMES)
-    level = 0
-    for run in reversed(rows.loc[has_phases & ~is_min_or_mean, "run"].unique()):
-        of_run = phases[shown & (phases["run"] == run)].sort_values("first_epoch")
-        if len(of_run):
-            colour = drawing.colour(names.index(run))
-            drawing.draw_phases(axes, of_run.to_dict("records"), colour, level)
-            level += 1
-    return level

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from dsi_cli.errors import require_choice, wrong
+from dsi_cli.errors import UsageError, require_choice, wrong
 from dsi_cli.figures import catalogue
 from dsi_cli.figures import style as styles
 from dsi_cli.figures.catalogue import (
@@ -57,19 +57,34 @@ def check_options(results: Results, options: FigureOptions) -> None:
     require_choice("style", options.style.name, STYLES, "there is no style")
 
 
-def parse_epochs(text: str | None) -> tuple[int, ...] | None:
-    """Return the epochs of ``0,5,30`` or ``first:last:step``, or None for all; raise
-    `UsageError` for other texts.
+def parse_epochs(
+    results: Results, runs: Sequence[str], text: str | None
+) -> tuple[int, ...] | None:
+    """Return the epochs of ``0,5,30``, those of ``first:last:step`` that a run has, or
+    None for all; raise `UsageError` for other texts, and if no run has one of them.
     """
     if text is None:
         return None
+    known = {epoch for run in runs or results.names for epoch in results.epochs(run)}
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?", text.strip())
     if match is not None and int(match[3] or 1) > 0:
-        return tuple(range(int(match[1]), int(match[2]) + 1, int(match[3] or 1)))
-    if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text.strip()) is None:
+        wanted = range(int(match[1]), int(match[2]) + 1, int(match[3] or 1))
+        found = tuple(epoch for epoch in wanted if epoch in known)
+        absent = [] if found else list(wanted[:1])
+    elif re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text.strip()) is None:
         expected = "epochs such as 0,5,30 or first:last:step"
         raise wrong("--epochs", expected, repr(text), code="bad-epochs", epochs=text)
-    return tuple(int(part) for part in text.split(","))
+    else:
+        found = tuple(int(part) for part in text.split(","))
+        absent = sorted({*found} - known)
+    if absent:
+        raise UsageError(
+            f"no run has epoch {', '.join(map(str, absent))}",
+            hint=f"run dsi export {results.path} --table checkpoints to list the epochs",
+            code="unknown-epoch",
+            epochs=absent,
+        )
+    return found
 
 
 def write(

@@ -26,7 +26,7 @@ from dsi_cli.checkpoints import checkpoint_reader, trainers
 from dsi_cli.checkpoints.discovery import CheckpointFile
 from dsi_cli.checkpoints.file_access import read_json_or_none
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import UsageError, count, expected
+from dsi_cli.errors import UsageError, count, expected, suggestion
 from dsi_cli.remote.locations import Place
 
 if TYPE_CHECKING:
@@ -99,12 +99,11 @@ class Preprocessing:
             )
             raise UsageError(message, code="channels", channels=channels)
         if self.interpolation not in (None, *INTERPOLATIONS):
-            message = (
-                f"interpolation {self.interpolation!r}:"
-                f" {expected(self.interpolation, INTERPOLATIONS)}"
-            )
             raise UsageError(
-                message, code="interpolation", interpolation=self.interpolation
+                f"interpolation {self.interpolation!r}: {expected(INTERPOLATIONS)}",
+                hint=suggestion(self.interpolation, INTERPOLATIONS),
+                code="interpolation",
+                interpolation=self.interpolation,
             )
         if not all(map(isfinite, (*(self.mean or ()), *(self.std or ())))):
             raise UsageError(

@@ -98,9 +98,9 @@ def read_labels_or_preset(spec: str) -> LabelList:
     similar = suggestion(spec[:100], [preset.name for preset in PRESETS])
     message = (
         "expected a label file or a preset (dsi labels --presets lists them), found"
-        f" neither at {quoted(spec, 100)}{similar}"
+        f" neither at {quoted(spec, 100)}"
     )
-    raise UsageError(message, code="unknown-labels", spec=spec)
+    raise UsageError(message, hint=similar, code="unknown-labels", spec=spec)
 
 
 def read_labels(path: str | Place) -> LabelList:

@@ -180,11 +180,9 @@ def load_preset(name: str) -> LabelList:
     preset = find_preset(name)
     if preset is None:
         names = [preset.name for preset in PRESETS]
-        message = (
-            f"expected a preset ({', '.join(names)}), found"
-            f" {name!a}{suggestion(name, names)}"
-        )
-        raise UsageError(message, code="unknown-preset", name=name)
+        message = f"expected a preset ({', '.join(names)}), found {name!a}"
+        hint = suggestion(name, names)
+        raise UsageError(message, hint=hint, code="unknown-preset", name=name)
     return _load(preset.name)
 
 

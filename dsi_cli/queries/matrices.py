@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, expected, suggestion
 from dsi_cli.metrics.measures import mid_ranks, similarity_ranks
 from dsi_cli.metrics.suspects import fisher, pair_residuals
 from dsi_cli.queries.findings import reference_name
@@ -133,7 +133,8 @@ def matrix_frames(
     known = [matrix_kind.name for matrix_kind in KINDS]
     if kind is not None and kind not in known:
         raise UsageError(
-            f"{kind!r} is not a matrix of epochs: {expected(kind, known)}",
+            f"{kind!r} is not a matrix of epochs: {expected(known)}",
+            hint=suggestion(kind, known),
             code="unknown-kind",
             matrix=kind,
         )

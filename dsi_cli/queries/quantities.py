@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, expected, suggestion
 from dsi_cli.metrics import DISTANCES, MEASURES
 from dsi_cli.store.schema import NETWORK_MATRICES, SPLITS, MatrixId
 
@@ -591,8 +591,8 @@ def quantity(name: str, measures: Iterable[str | None] = ()) -> Quantity:
     known = with_measures(measures)
     if name not in known:
         raise UsageError(
-            f"no quantity {name!r}: {expected(name, list(known))};"
-            " results.quantities() describes them",
+            f"no quantity {name!r}: {expected(known)}",
+            hint=suggestion(name, known) or "results.quantities() describes them",
             code="unknown-quantity",
             name=name,
         )
@@ -666,20 +666,18 @@ def point(row: Row, entry: Quantity, classes: int | None = None) -> dict[str, An
     The interval of a SAI is that of its excess, so a raw SAI has none. The chance level
     of an accuracy follows from the number of classes.
     """
-    names = ("low", "high", "z", "p_value", "ceiling")
+    names = ("low", "high", "z", "p_value")
     values = {name: row[name] for name in names}
     chance, spread = row["null_mean"], row["null_std"]
     if entry.chance == UNIFORM:
         chance = 1 / classes if classes else None
     if entry.metric == SAI and not entry.is_excess:
         values |= {"low": None, "high": None}
-    if entry.is_excess and entry.variant != PEARSON:
+    if entry.is_excess and entry.variant != PEARSON and chance is not None:
         # The excess has its own scale, on which chance is 0.
-        values["ceiling"] = None
-        if chance is not None:
-            scale = chance if entry.variant in DISTANCES else 1 - chance
-            spread = spread / scale if spread is not None and scale else None
-            chance = 0.0
+        scale = chance if entry.variant in DISTANCES else 1 - chance
+        spread = spread / scale if spread is not None and scale else None
+        chance = 0.0
     value = row[entry.column]
     if value is None and entry.variant in CORRELATIONS:
         value = row["value"]  # Kendall's tau needs --permutations for its excess
@@ -718,8 +716,9 @@ def curve(results: Results, name: str, split: str | None = None) -> pd.DataFrame
         found = usual_repetitions(results).curve(name)
         return found.reindex(columns=list(CURVE_COLUMNS))
     if split not in (None, *SPLITS):
-        message = f"{split!r} is not a split: {expected(str(split), list(SPLITS))}"
-        raise UsageError(message, code="unknown-split", split=split)
+        message = f"{split!r} is not a split: {expected(SPLITS)}"
+        hint = suggestion(split, SPLITS)
+        raise UsageError(message, hint=hint, code="unknown-split", split=split)
     points = []
     for run in results.names:
         rows = results.curves_of(run)

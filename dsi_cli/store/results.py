@@ -326,15 +326,15 @@ class Results:
         """
         folder = self.path / schema.CSMS.path / layout.folder_name(run)
         kinds = sorted(member.name for member in folder.glob("*/"))
-        hint = "" if kind in MATRIX_KINDS else suggestion(kind, MATRIX_KINDS)
+        hint = None if kind in MATRIX_KINDS else suggestion(kind, MATRIX_KINDS)
         where = f"epoch {epoch}" if step is None else f"epoch {epoch}, step {step},"
         message = (
             f"no {kind} of {where} in run {run!r}: its epochs are"
             f" {brief_epochs(self.epochs(run))}, its matrices"
-            f" {', '.join(kinds) or 'none'}{hint}"
+            f" {', '.join(kinds) or 'none'}"
         )
         return UsageError(
-            message, code="unknown-matrix", run=run, kind=kind, epoch=epoch
+            message, hint=hint, code="unknown-matrix", run=run, kind=kind, epoch=epoch
         )
 
     def require_matrices(self, run: str | None = None) -> None:

@@ -302,21 +302,6 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
     assert dsi(*call).out == "Nothing new: 2 of 2 checkpoints.\n"
 
 
-def test_analyze_without_labels_offers_a_command_with_a_placeholder(
-    dsi, make_run, tmp_path
-):
-    run, out = make_run(labels=None), tmp_path / "out"
-    (line,) = [
-        line
-        for line in dsi("analyze", run, "-o", out, *QUICK).out.splitlines()
-        if line.startswith("  Labels")
-    ]
-    assert line.split(maxsplit=1)[1].startswith(
-        f"dsi analyze {run} -o {out} --labels FILE  # a text file with one class name"
-    )
-    assert not (run / "classes.txt").exists()
-
-
 @pytest.mark.parametrize(
     ("epochs", "line"), [(2, "accuracy  epoch"), (4, "at epoch 2")]
 )

@@ -80,8 +80,10 @@ def test_plot_list_of_an_output_says_what_lacks_data_and_draws_nothing(
     assert [one["name"] for one in document if not one["has_data"]] == names
 
 
-def test_plot_missing_epoch_warns(analysed: Analysed, dsi: Command, tmp_path: Path):
-    for epochs, warned in (("7,99", "warning: no run has epoch 99\n"), ("7:99:7", "")):
+def test_plot_missing_epoch_is_an_error_except_in_a_range(
+    analysed: Analysed, dsi: Command, tmp_path: Path
+):
+    for epochs, code in (("7,99", 2), ("7:99:7", 0)):
         ended = dsi(
             "plot",
             analysed.out,
@@ -93,14 +95,14 @@ def test_plot_missing_epoch_warns(analysed: Analysed, dsi: Command, tmp_path: Pa
             "-o",
             tmp_path,
         )
-        assert (ended.code, ended.err) == (0, warned)
+        assert (ended.code, "no run has epoch 99\n" in ended.err) == (code, code == 2)
 
 
 def test_plot_wrong_usage_says_what_to_do(
     analysed: Analysed, dsi: Command, tmp_path: Path
 ):
     for arguments, code, message in (
-        (("wsii",), 2, "animation; try wsi"),
+        (("wsii",), 2, "animation\nhint: try wsi"),
         (("learning_rate",), 2, "no figure 'learning_rate': dsi plot draws agreement"),
         (
             ("typicality",),

@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from helpers.analysed_runs import Analysed
 from helpers.errors import raises
@@ -22,12 +21,11 @@ from matplotlib.text import Text
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.figures import curves, save
+from dsi_cli.figures import save
 from dsi_cli.figures.axes import draw_line
 from dsi_cli.figures.catalogue import FIGURES, FigureOptions, figure_spec
 from dsi_cli.figures.scatter import spread_apart
 from dsi_cli.figures.style import STYLES, Style, using
-from dsi_cli.queries.findings import PHASE_NAMES
 from dsi_cli.store.results import Results
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -225,54 +223,7 @@ def test_check_options_with_unknown_value_raises(analysed: Analysed, field: dict
     with raises(f"unknown-{next(iter(field))}", UsageError, **field):
         save.check_options(analysed.run, options)
     with raises("bad-epochs", UsageError, epochs="a"):
-        save.parse_epochs("a")
-
-
-def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):
-    figure = drawn(analysed.run, "agreement", (CNN, VIT))
-    table = analysed.run.phases
-    rows = table[
-        table["run"].eq(CNN)
-        & table["curve"].eq("agreement ncsm,scsm")
-        & table["phase"].isin(PHASE_NAMES)
-    ]
-    bars = [
-        [area for area in one.collections if area.get_gid() == "phase"]
-        for one in figure.axes
-    ]
-    assert [len(found) for found in bars] == [
-        4,
-        0,
-        0,
-    ], "surge and stabilisation of two runs"
-    # the first run is on top
-    starts = sorted(bar.get_paths()[0].vertices[:, 0].min() for bar in bars[0][2:])
-    assert starts == pytest.approx(sorted(rows["first_epoch"]))
-    assert all(bar.get_paths()[0].vertices[:, 1].min() > 1 for bar in bars[0])
-    assert [x.tolist() for x, _ in lines(figure, "phase")][1:] == rows[
-        ["low", "high"]
-    ].to_numpy()[:1].tolist()
-    assert {text.get_text() for text in figure.legends[0].get_texts()} >= {
-        "surge",
-        "95 % CI of a boundary",
-    }
-    one = curves.curve_rows(analysed.run, "agreement", [CNN])
-    one = one[one["of"] == "ncsm,scsm"]
-    names = [f"run {number}" for number in range(8)]
-    many = pd.concat([one.assign(run=name) for name in names])
-    phases = pd.concat([rows.assign(run=name) for name in names])
-    axes = Figure().subplots()
-    with using(SCREEN):
-        curves.draw_curves(axes, many, names)
-        curves.draw_phases(axes, phases, many, names, ("agreement",))
-    areas = [area.get_gid() for area in axes.collections]
-    assert areas.count("phase") == 2 * len(names)
-    looks = {
-        (line.get_color(), line.get_linestyle())
-        for line in axes.get_lines()
-        if line.get_gid() == "curve"
-    }
-    assert len(looks) == len(names) == 8, "the palette has seven colours"
+        save.parse_epochs(analysed.run, (), "a")
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=10).map(sorted))

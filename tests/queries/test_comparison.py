@@ -181,7 +181,7 @@ def test_compare_runs_of_other_classes_has_the_reason(tmp_path):
     assert (row["reason"], row["common_classes"], row["at"]) == (reason, 2, None)
     (equal,) = found.equal
     assert (equal.criteria.empty, equal.reason) == (True, reason)
-    assert repr(found) == f"Comparison(a, b: a and b cannot be compared: {reason})"
+    assert repr(found) == f"Comparison(a, b: a and b cannot be compared: {reason}.)"
     assert found.coverage == ""
     assert {name for name, table in found.tables().items() if table.empty} == {
         "criteria",

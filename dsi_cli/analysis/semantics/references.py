@@ -462,11 +462,12 @@ def _open_reference(
         return ReferenceSource(
             spec, plugin.id, partial(_of_plugin, plugin), spec, is_matrix=True
         )
-    message = (
-        f"no reference {spec!r}: expected"
-        f" {EXPECTED}{suggestion(spec, measures.BY_TAXONOMY)}"
+    raise UsageError(
+        f"no reference {spec!r}: expected {EXPECTED}",
+        hint=suggestion(spec, measures.BY_TAXONOMY),
+        code="unknown-reference",
+        reference=spec,
     )
-    raise UsageError(message, code="unknown-reference", reference=spec)
 
 
 def _of_plugin(plugin: plugins.Plugin, labels: ClassLabels) -> Values:

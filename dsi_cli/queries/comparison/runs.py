@@ -201,11 +201,12 @@ def compared_runs(
     known = [*labels, *(run.name for run in runs)]
     for name in names:
         if name not in known:
-            message = (
-                f"there is no run {name!r} among"
-                f" {', '.join(labels) or 'no runs'}{suggestion(name, known)}"
+            raise UsageError(
+                f"there is no run {name!r} among {', '.join(labels) or 'no runs'}",
+                hint=suggestion(name, known),
+                code="unknown-run",
+                run=name,
             )
-            raise UsageError(message, code="unknown-run", run=name)
     selected = [
         run
         for run in runs
