@@ -318,7 +318,9 @@ def _no_classifier_message(
     if not candidates:
         return f"{message}, {_advice_on_unknown_names(groups)}"
     best = candidates[0]
-    advice = f"add --head {best.name}"
+    # A layer whose name means something else is no good example.
+    example = "NAME" if best.codes & _NAME_CODES else best.name
+    advice = f"add --head {example}"
     if Code.SIDE in best.codes and classes is None and len(best.sides) == 2:
         advice = "add --labels FILE, whose number of labels decides"
     listed = "; ".join(
