@@ -431,31 +431,20 @@ def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
 def _unique_suffixes(
     name_parts: dict[Place, tuple[str, ...]],
 ) -> dict[Place, tuple[str, ...]]:
-    """Return the shortest suffix of each folder's parts that no other folder has.
-
-    Suffixes that differ only in case are the same folder on macOS and Windows, so a
-    longer one is preferred if it helps.
-    """
-    keys = {
-        folder: tuple(map(folder_key, parts)) for folder, parts in name_parts.items()
-    }
-    counts, key_counts = (
-        Counter(
-            parts[-length:]
-            for parts in of_folders.values()
-            for length in range(1, len(parts))
-        )
-        for of_folders in (name_parts, keys)
+    """Return the shortest suffix of each folder's parts that no other folder has."""
+    counts = Counter(
+        parts[-length:]
+        for parts in name_parts.values()
+        for length in range(1, len(parts))
     )
     suffixes = {}
     for folder, parts in name_parts.items():
-        lengths = [
-            length for length in range(1, len(parts)) if counts[parts[-length:]] == 1
+        unique = [
+            parts[-length:]
+            for length in range(1, len(parts))
+            if counts[parts[-length:]] == 1
         ]
-        portable = [
-            length for length in lengths if key_counts[keys[folder][-length:]] == 1
-        ]
-        suffixes[folder] = parts[-min(portable or lengths) :] if lengths else parts[1:]
+        suffixes[folder] = unique[0] if unique else parts[1:]
     return suffixes
 
 

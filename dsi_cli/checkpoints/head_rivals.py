@@ -50,12 +50,12 @@ class Choice:
 
     @property
     def has_parameter(self) -> bool:
-        """Whether the best candidate is a parameter of the model, not of its loss."""
+        """Return whether the best candidate is a parameter of the model, not of its loss."""
         return self.best.layer.kind == "raw" and not self.best.layer.is_in_loss
 
     @property
     def may_convert(self) -> bool:
-        """Whether the best candidate is a layer without the name of a classifier."""
+        """Return whether the best candidate is a layer without the name of a classifier."""
         is_fc = self.best.layer.module[-1:] == ("fc",)
         return not (self.has_parameter or self.best.is_named or is_fc)
 

@@ -431,15 +431,7 @@ def _widths(weight: Tensor, bias_shape: tuple[int, ...] | None) -> tuple[int, in
         return width_in, width_out
     if width_in == 1:  # a depthwise convolution has as many inputs as outputs
         return width_out, width_out
-    if len(weight.shape) == 3 and bias_shape == weight.shape[2:] != (
-        width_out,
-    ) != bias_shape != (width_in,):
-        # a stack of matrices (a spline convolution) has a bias for each column
-        return (
-            width_in,
-            weight.shape[2],
-        )
-    # So has a transposed convolution.
+    # A transposed convolution has a bias for each column.
     return (
         (width_out, width_in)
         if bias_shape == (width_in,) != (width_out,)

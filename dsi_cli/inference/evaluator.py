@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -142,11 +142,8 @@ class Evaluator:
     std: tuple[float, ...] | None = None
     device: str = "cpu"
     batch_size: int | None = None
-    """None for batches of at most `BATCH_BYTES`; the size is halved permanently if the
-    memory is not sufficient.
-    """
+    """None for batches of at most `BATCH_BYTES`."""
     autocast: bool = False
-    _max_fitting_batch: int = field(default=MAX_BATCH_SIZE, init=False)
 
     def __post_init__(self) -> None:
         """Move the model to its device."""
@@ -257,8 +254,7 @@ class Evaluator:
         widths: Collection[int],
         recorded: dict[str, torch.Tensor],
     ) -> Iterator[tuple[Ints, torch.Tensor]]:
-        """Yield the sample numbers and the outputs of each batch; batches shrink if the
-        memory is not sufficient.
+        """Yield the sample numbers and the outputs of each batch.
 
         ``recorded`` receives the input and the output of the head in each batch
         (`record_head`).
@@ -268,24 +264,19 @@ class Evaluator:
             fitting = BATCH_BYTES // (first[0].size * 4)
             self.batch_size = int(max(1, min(MAX_BATCH_SIZE, fitting)))
         done = 0
-        while done < len(order):
-            size = min(self.batch_size, self._max_fitting_batch)
-            for images in split.batches(order[done:], size):
-                rows = order[done : done + len(images)]
-                outputs = self._forward(images, widths, recorded)
-                if outputs is None:
-                    break  # retry with smaller batches
-                yield rows, outputs
-                done += len(rows)
+        for images in split.batches(order, self.batch_size):
+            rows = order[done : done + len(images)]
+            yield rows, self._forward(images, widths, recorded)
+            done += len(rows)
 
     def _forward(
         self,
         images: NDArray[Any],
         widths: Collection[int],
         recorded: dict[str, torch.Tensor],
-    ) -> torch.Tensor | None:
-        """Return the model's outputs; if the memory is not sufficient, halve the batch
-        size and return None.
+    ) -> torch.Tensor:
+        """Return the model's outputs; raise `UsageError` if the memory is not sufficient
+        (``out-of-memory``).
         """
         autocast = torch.autocast(
             torch.device(self.device).type, torch.bfloat16, enabled=self.autocast
@@ -303,25 +294,19 @@ class Evaluator:
         except UsageError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
-            if not _is_out_of_memory(error):
-                message = (
-                    f"the model cannot process these images: {type(error).__name__}:"
-                    f" {first_line(error)}"
-                )
+            if _is_out_of_memory(error):
                 raise UsageError(
-                    message, hint="check --model and --image-size", code="model-failed"
+                    f"a batch of {len(images)} images is too large for the memory",
+                    hint=f"add --batch-size {max(1, len(images) // 4)}, or --device cpu",
+                    code="out-of-memory",
                 ) from None
-        if len(images) == 1:
-            message = "a single image is too large for the memory"
-            raise UsageError(
-                message,
-                hint="add --device cpu, or a smaller --image-size",
-                code="out-of-memory",
+            message = (
+                f"the model cannot process these images: {type(error).__name__}:"
+                f" {first_line(error)}"
             )
-        self._max_fitting_batch = len(images) // 2
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        return None
+            raise UsageError(
+                message, hint="check --model and --image-size", code="model-failed"
+            ) from None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

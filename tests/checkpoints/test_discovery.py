@@ -290,7 +290,7 @@ def test_discover_run_next_to_known_run_gets_another_name(tmp_path):
 @pytest.mark.parametrize(
     ("folders", "names"),
     [
-        (["x/Net", "y/net"], ["x/Net", "y/net"]),
+        (["x/Net", "y/net"], ["Net", "net-2"]),
         (["Net", "net"], ["Net", "net-2"]),
         (["cafe\u0301", "caf\xe9"], ["cafe\u0301", "caf\xe9-2"]),
         (["a/Net", "a/net", "b/net"], ["Net", "a/net", "b/net"]),

@@ -175,6 +175,17 @@ def test_choose_head_without_a_head_raises(shapes):
     assert not named or chosen(tensors(**shapes), head_name=named) == "fc.weight_mu"
 
 
+def test_choose_head_without_its_output_table_does_not_suggest_the_input_table():
+    layers = {
+        f"layers__{index}__{name}__weight": shape
+        for index in range(2)
+        for name, shape in {"fc1": (64, 16), "fc2": (16, 64)}.items()
+    }
+    with errors.raises("backbone", NoHeadError) as caught:
+        chosen(tensors(embed_in__weight=(48, 16), **layers))
+    assert "if one is the head, add --head NAME;" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "name", ["vit_small_patch14_dinov2", "resnet18", "mobilevit_xxs", "convnext_atto"]
 )
