@@ -596,15 +596,17 @@ def _choose_state_dict(
             raise
         return max(usable, key=lambda group: len(group.tensors)).tensors, None
     tensors = _state_dict_of(chosen, groups)
-    return tensors, chosen.name
+    # A head in several parts is no single tensor.
+    return tensors, chosen.name if chosen.name in tensors else None
 
 
 def _state_dict_of(
     head: layers.Layer, groups: Sequence[NestedStateDict]
 ) -> dict[str, Tensor]:
     """Return the state dict in which a head was found."""
+    first = head.name.partition(",")[0]
     return next(
         group.tensors
         for group in groups
-        if group.path == head.path and head.name in group.tensors
+        if group.path == head.path and first in group.tensors
     )

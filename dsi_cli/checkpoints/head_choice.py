@@ -19,8 +19,10 @@ from dsi_cli.checkpoints.head_rivals import rivals
 from dsi_cli.checkpoints.head_rules import WIDE
 from dsi_cli.checkpoints.layers import (
     IN_LOSS,
+    PLAIN,
     Layer,
     is_matrix,
+    stem,
 )
 from dsi_cli.checkpoints.named_head import (
     MAX_LISTED,
@@ -72,7 +74,8 @@ def choose_head(
     role : ``raw`` or ``ema``; if a file has only averaged weights, they are also used
         as raw ones.
     head_name : the head's name as the user gave it: the complete name of a tensor or
-        layer, or the end of a name.
+        layer, or the end of a name; for a head in several parts, their names in order
+        with commas between them.
     classes : the number of classes, if labels or metadata state it.
     outputs : the names of the weights that compute outputs of the model, if the file
         has a graph.
@@ -226,9 +229,13 @@ def _several(heads: Sequence[HeadCandidate]) -> AmbiguousHeadError:
     titles = [candidate.title for candidate in heads]
     example = _example(heads)
     listed = ", ".join(titles[:MAX_LISTED])
+    hint = f"choose one, for example with --head {example}"
+    if _may_be_parts(heads):
+        names = ",".join(head.name for head in heads)
+        hint += f"; if they are the parts of one classifier, add --head {names}"
     return AmbiguousHeadError(
         f"{len(titles)} tensors could be the classifier: {listed}",
-        hint=f"choose one, for example with --head {example}",
+        hint=hint,
         candidates=tuple(titles),
         example=example,
     )
@@ -252,12 +259,27 @@ def _example(heads: Sequence[HeadCandidate]) -> str:
     return next(it.name for it in heads if it.layer.module == best.layer.module)
 
 
+def _may_be_parts(heads: Sequence[HeadCandidate]) -> bool:
+    """Return whether the rows of candidates may be the classes of one head, in order
+    (``fc1`` and ``fc2``, ``heads.0`` and on).
+    """
+    layers = [head.layer for head in heads]
+    places = {(it.path, stem(it), it.width_in) for it in layers}
+    is_plain = all(it.factors.kind == PLAIN and it.width_in > 0 for it in layers)
+    return len(layers) > 1 and len(places) == 1 and is_plain
+
+
 def _wrong_count(candidates: Sequence[HeadCandidate], classes: int) -> ClassCountError:
     titles = tuple(candidate.title for candidate in candidates[:MAX_LISTED])
     message = (
         f"no matrix has {classes} rows, one for each class; the best candidates are"
         f" {', '.join(titles)}"
     )
+    possible = [it for it in candidates if it.codes <= {Code.BLOCK}]
+    possible.sort(key=lambda candidate: candidate.layer.position)
+    if sum(it.rows for it in possible) == classes and _may_be_parts(possible):
+        names = ",".join(candidate.name for candidate in possible)
+        message += f"; if they are the parts of one classifier, add --head {names}"
     best = candidates[0]
     if best.is_certain and best.rows > classes and best.rows % classes == 0:
         times = best.rows // classes

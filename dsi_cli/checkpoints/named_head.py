@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from dsi_cli.checkpoints.head_candidates import rank_candidates
 from dsi_cli.checkpoints.layers import (
+    PLAIN,
     Layer,
     is_matrix,
     is_sorted_by_name,
     layers_of,
 )
 from dsi_cli.checkpoints.orientation import orient
-from dsi_cli.checkpoints.tensors import FLOATS, Tensor
+from dsi_cli.checkpoints.tensors import FLOATS, Tensor, join_rows
 from dsi_cli.checkpoints.trainers import NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, NoHeadError
 
@@ -22,11 +23,21 @@ MAX_LISTED = 5
 def find_named_head(
     groups: Sequence[NestedStateDict], head_name: str, classes: int | None
 ) -> Layer:
-    """Return the layer with a name.
+    """Return the layer with a name; the names of several parts have commas between
+    them.
 
     Raise `AmbiguousHeadError` if several tensors have the name, and `NoHeadError` if
     none has it, or the tensor cannot be a head.
     """
+    names = [name.strip() for name in head_name.split(",")]
+    if len(names) > 1:
+        return _join([_find_one(groups, name, None) for name in names])
+    return _find_one(groups, head_name, classes)
+
+
+def _find_one(
+    groups: Sequence[NestedStateDict], head_name: str, classes: int | None
+) -> Layer:
     is_sorted = is_sorted_by_name(groups)
     layers = orient(layers_of(groups), classes, is_sorted=is_sorted, may_be_table=False)
     matches = [it for it in layers if it.weight is not None and _is(it, head_name)]
@@ -75,6 +86,30 @@ def refused(layer: Layer, name: str) -> NoHeadError:
         code="unusable-head",
         head=name,
         shape=layer.tensor.shape,
+    )
+
+
+def _join(parts: Sequence[Layer]) -> Layer:
+    """Return a head that is stored in several parts, whose rows follow one another."""
+    name = ",".join(part.name for part in parts)
+    features = {part.tensor.shape[1:] for part in parts}
+    if len(features) > 1 or any(part.factors.kind != PLAIN for part in parts):
+        shapes = ", ".join(str(part.tensor.shape) for part in parts)
+        raise NoHeadError(
+            f"{name} of the shapes {shapes} cannot be the parts of one classifier; give"
+            " plain weights of one width",
+            code="misfit-parts",
+            head=name,
+        )
+    weight = join_rows([part.tensor for part in parts])
+    biases = [
+        part.bias[0]
+        for part in parts
+        if len(part.bias) == 1 and len(part.bias[0].shape) == 1
+    ]
+    bias = (join_rows(biases),) if len(biases) == len(parts) else ()
+    return parts[0]._replace(
+        name=name, weight=weight, width_out=weight.shape[0], bias=bias
     )
 
 

@@ -8,7 +8,7 @@ exactly to float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -178,6 +178,19 @@ def contiguous(
         strides.append(step)
         step *= size
     return Tensor(dtype, shape, tuple(reversed(strides)), 0, storage)
+
+
+def join_rows(parts: Sequence[Tensor]) -> Tensor:
+    """Return a tensor with the rows of several tensors of equal width, one after the
+    other, in float32.
+    """
+    shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+
+    def read(start: int, size: int) -> bytes:
+        rows = np.concatenate([part.read().astype("<f4") for part in parts])
+        return rows.tobytes()[start : start + size]
+
+    return contiguous("float32", shape, Storage("", "float32", prod(shape), read))
 
 
 def span(tensor: Tensor) -> tuple[int, int]:

@@ -1,5 +1,5 @@
 """The axis of the classes: given by a graph or a format, or shown by the layers around
-a weight.
+a weight; and heads in several parts.
 """
 
 import os
@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose
 from dsi_cli.checkpoints.checkpoint_reader import (
     HeadOptions,
     ScanResult,
+    read_state_dict,
     require_file,
     scan_checkpoint,
 )
@@ -150,6 +151,38 @@ def test_scan_square_weights_of_numpy_asks(tmp_path):
         tmp_path / "x.npz", W1=np.eye(8), b1=np.zeros(8), W2=np.eye(8), b2=np.zeros(8)
     )
     assert scanned(tmp_path / "x.npz", 8).record.code == "backbone"
+
+
+def parts_of_a_head() -> dict[str, torch.Tensor]:
+    return {
+        "conv.weight": torch.ones(8, 3, 3, 3),
+        "fc.fc1.weight": torch.randn(5, 8),
+        "fc.fc2.weight": torch.randn(2, 8),
+    }
+
+
+def test_scan_head_in_parts_joins_their_rows(tmp_path):
+    state = parts_of_a_head()
+    torch.save(state, tmp_path / "x.pt")
+    found = scanned(tmp_path / "x.pt", 7, head="fc.fc1.weight, fc.fc2")
+    assert (found.record.head, found.record.classes) == (
+        "fc.fc1.weight,fc.fc2.weight",
+        7,
+    )
+    assert_allclose(
+        found.weight, torch.cat([state["fc.fc1.weight"], state["fc.fc2.weight"]])
+    )
+    stored = read_state_dict(
+        require_file(tmp_path / "x.pt"), HeadOptions("fc.fc1,fc.fc2")
+    )
+    assert (set(stored.arrays), stored.head) == (set(state), None)
+
+
+def test_scan_parts_of_other_widths_are_refused(tmp_path):
+    torch.save(
+        {**parts_of_a_head(), "other.weight": torch.ones(3, 9)}, tmp_path / "x.pt"
+    )
+    assert scanned(tmp_path / "x.pt", head="fc.fc1,other").record.code == "misfit-parts"
 
 
 def test_scan_several_rows_for_each_class_says_so(tmp_path):
