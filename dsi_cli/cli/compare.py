@@ -189,13 +189,12 @@ def _document(comparison: Comparison) -> dict[str, Any]:
 
 def _networks_shown(comparison: Comparison) -> pd.DataFrame:
     """Return the SAI between the networks at their last common epoch, as bands."""
-    from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.comparison.repetitions import network_bands
 
     if comparison.has_groups:
         networks = comparison.networks
     else:
-        networks = comparison.networks_at(last_only=True, most=MANY_PAIRS)
+        networks = comparison.networks_at(last_only=True)
     bands = network_bands(comparison.groups, networks)
     bands.attrs["z"] = networks["z"].iloc[-1]
     bands.attrs["matched_by"] = networks["matched_by"].iloc[-1]

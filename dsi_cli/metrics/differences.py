@@ -372,15 +372,6 @@ def mean_idm(samples: LabelledPredictions, csm: Csm) -> SampleMean:
     return SampleMean(samples, 1 - mean, effects, mistakes)
 
 
-def accuracy_difference(
-    first: LabelledPredictions, second: LabelledPredictions
-) -> Difference:
-    """Return the difference of two networks' accuracy; it is paired if both networks
-    have the same targets.
-    """
-    return difference_of_means(mean_accuracy(first), mean_accuracy(second))
-
-
 def mean_accuracy(samples: LabelledPredictions) -> SampleMean:
     """Return a network's accuracy, if there are two samples or more."""
     is_hit = (samples.targets == samples.predictions).astype(np.float64)

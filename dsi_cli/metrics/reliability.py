@@ -13,7 +13,9 @@ doi:10.7554/eLife.82566).
 The variance over seeds is that of the jackknife over seeds, and the variance over
 classes that of the jackknife over classes. Both contain the noise of single classes in
 single seeds. So the joint variance is their sum less this part, which is the variance
-of the interaction of both jackknives. It equals 2 (V_seeds + V_classes) - V_both of the
+of the interaction of both jackknives. What is due to single pairs of classes, which the
+jackknife counts twice, is subtracted once from both (Efron and Stein 1981,
+doi:10.1214/aos/1176345462). The joint variance equals 2 (V_seeds + V_classes) - V_both of the
 dual bootstrap of Schuett et al., where V_both is the sum of all three.
 """
 
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, product
 from typing import Any, NamedTuple, TypeVar
 
@@ -88,6 +91,7 @@ class SeedEstimate(NamedTuple):
     without_cluster: Values  # (G,)
     without_both: Values  # (S, G)
     pair_variance: float = 0.0  # see `CorrelatedMatrices.pair_variance`
+    pair_noise: float = 0.0  # the part of it that differs between seeds
 
     def variances(self) -> dict[str, Variance]:
         """Return the variance over ``seeds``, over ``classes`` (or clusters of
@@ -109,10 +113,13 @@ class SeedEstimate(NamedTuple):
         own = own - own.mean(axis=0) - own.mean(axis=1)[:, None] + own.mean()
         scale = (seeds - 1) / seeds * (clusters - 1) / clusters
         noise = scale * float(np.square(own).sum())
-        joint = max(of_seeds + of_classes - noise, of_seeds, of_classes)
+        # Both count twice what is due to single pairs, which is subtracted once.
+        noise = max(noise - self.pair_noise, noise / 2)
+        once = variance(self.without_cluster, self.pair_variance, share=1.0) or 0.0
+        joint = max(of_seeds + once - noise, of_seeds, once)
         freedom = seeds - 1.0
         if joint > 0:
-            freedom = freedom_of_sum([of_seeds, of_classes], [seeds - 1, clusters - 1])
+            freedom = freedom_of_sum([of_seeds, once], [seeds - 1, clusters - 1])
         found["both"] = Variance(joint, freedom)
         return found
 
@@ -146,9 +153,28 @@ def seed_estimates(
             without_cluster=statistic(matrices.without),
             without_both=np.array([statistic(one) for one in both_without]),
             pair_variance=matrices.pair_variance(statistic),
+            pair_noise=_pair_noise(matrices, statistic),
         )
         for name, statistic in STATISTICS.items()
     }
+
+
+def _pair_noise(matrices: CorrelatedMatrices, statistic: Statistic) -> float:
+    """Return the part of the interaction of the jackknives over seeds and over classes
+    that is due to single pairs of classes.
+    """
+    seeds = len(matrices.csms) - 1
+    total, squares = np.zeros(()), 0.0
+    for seed in range(seeds):
+        residuals = matrices.pair_residuals(partial(_without_seed, statistic, seed))
+        total = total + residuals
+        squares += float(np.square(residuals).sum())
+    of_mean = float(np.square(total).sum()) / seeds
+    return (seeds - 1) / seeds * (squares - of_mean)
+
+
+def _without_seed(statistic: Statistic, seed: int, correlations: Values) -> Values:
+    return statistic(_without_row(correlations, seed))
 
 
 def _without_row(correlations: Values, index: int) -> Values:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from dsi_cli.queries.quantities import PREDICTIONS
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import synset_words, taxonomy_order
 from dsi_cli.report import html
-from dsi_cli.report.conclusions import compared_conclusions, seed_panels
+from dsi_cli.report.conclusions import compared_conclusions, number, seed_panels
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import atomic_write
 
@@ -266,13 +265,6 @@ def p_value_text(value: float | None) -> str:
     ('< 0.001', '0.012', '–')
     """
     return "< 0.001" if value is not None and value < 0.001 else number(value)
-
-
-def number(value: float | None, form: str = "z.3f") -> str:
-    """Return a number as text with a typographic minus sign; None and NaN give a
-    dash.
-    """
-    return "–" if value is None or isnan(value) else f"{value:{form}}".replace("-", "−")
 
 
 def render_difference(difference: Difference) -> str:

@@ -5,6 +5,7 @@ references, and the seeds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Any
 
 from dsi_cli.queries.comparison.compare import Comparison
@@ -51,9 +52,11 @@ def conclusions(results: Results, seeds: SeedReliability) -> dict[str, Any]:
     return {"runs": runs} | _common(seeds)
 
 
-def number(value: float | None) -> str:
-    """Return a number with three decimals; a dash without one."""
-    return "–" if value is None else f"{value:z.3f}".replace("-", "−")
+def number(value: float | None, form: str = "z.3f") -> str:
+    """Return a number as text with a typographic minus sign; None and NaN give a
+    dash.
+    """
+    return "–" if value is None or isnan(value) else f"{value:{form}}".replace("-", "−")
 
 
 def choice_table(rows: Sequence[dict[str, Any]], quantity: str) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def test_files_of_things_become_a_reference_as_the_howto_says(
     page = ROOT / "docs" / "howto" / "human-judgements.md"
     (code,) = re.findall(r"```text\n(import pandas.*?)```", page.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    exec(code, {})  # noqa: S102
+    exec(code, {})
 
     out = tmp_path / "out"
     summary = analyze([make_run()], out, quick("things.csv", "path"))

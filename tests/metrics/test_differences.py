@@ -15,15 +15,20 @@ from dsi_cli.metrics.differences import (
     CsmPair,
     Difference,
     LabelledPredictions,
-    accuracy_difference,
     alignment_difference,
+    difference_of_means,
     holm,
     idm_difference,
     max_wsi_difference,
+    mean_accuracy,
     mean_difference,
 )
 from dsi_cli.metrics.idm import idm
 from dsi_cli.metrics.wsi import max_wsi
+
+
+def accuracy_difference(first, second):
+    return difference_of_means(mean_accuracy(first), mean_accuracy(second))
 
 
 @pytest.fixture

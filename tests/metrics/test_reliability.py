@@ -75,6 +75,16 @@ def test_estimates_equal_the_definitions_and_slow_jackknives():
         assert variances["seeds"].value == pytest.approx(of_seeds)
         of_classes -= min(estimate.pair_variance / 2, of_classes / 2)
         assert variances["classes"].value == pytest.approx(of_classes)
+        of_pairs = squared(pair_residuals(csms, reference)[name])
+        assert estimate.pair_variance == pytest.approx(of_pairs, rel=1e-6)
+        own_pairs = [
+            pair_residuals(np.delete(csms, seed, 0), reference)[name]
+            for seed in range(4)
+        ]
+        own_noise = 3 / 4 * squared(own_pairs - np.mean(own_pairs, axis=0))
+        interaction = max(interaction - own_noise, interaction / 2)
+        jackknifed = squares([one[name] for one in without_class])
+        of_classes = max(jackknifed - of_pairs, jackknifed / 2)
         joint = max(of_seeds + of_classes - interaction, of_seeds, of_classes)
         assert variances["both"].value == pytest.approx(joint)
         assert estimate.without_both == pytest.approx(both)
@@ -267,16 +277,48 @@ def pair_effects(pair):
     return (x * y - np.mean(x * y) / 2 * (x**2 + y**2)) / len(x)
 
 
-def unit_variance(without, effects):
-    """Return the jackknife's variance less that of the residuals of the effects of
-    pairs from effects of classes by least squares.
+def pair_residuals(csms, reference):
+    """Return for each statistic what pairs of classes add beyond the effects of their
+    classes.
     """
-    classes, pairs = len(without), len(effects)
+    with_reference = [pair_effects(CsmPair(csm, reference)) for csm in csms]
+    with_seeds = [
+        pair_effects(CsmPair(x, y)) for at, x in enumerate(csms) for y in csms[:at]
+    ]
+    agreement, reliability = (
+        np.mean(with_reference, axis=0),
+        np.mean(with_seeds, axis=0),
+    )
+    values = slow(csms, reference)
+    root = np.sqrt(values["reliability"])
+    corrected = agreement / root
+    corrected -= values["agreement"] / 2 / root**3 * reliability
+    effects = {"agreement": agreement, "reliability": reliability}
+    effects["corrected"] = corrected
+    return {name: residual_of(one, len(reference)) for name, one in effects.items()}
+
+
+def squared(values):
+    return (np.asarray(values) ** 2).sum()
+
+
+def residual_of(effects, classes):
+    """Return the residuals of effects of pairs by least squares, whose squared sum is
+    their variance.
+    """
+    pairs = len(effects)
     design = np.zeros((pairs, classes + 1))
     design[:, -1] = 1.0
     for row, both in enumerate(zip(*np.triu_indices(classes, 1), strict=True)):
         design[row, [*both]] = 1.0
     residual = effects - design @ np.linalg.lstsq(design, effects, rcond=None)[0]
-    of_pairs = (residual @ residual) / (pairs - classes) * pairs
+    return residual * np.sqrt(pairs / (pairs - classes))
+
+
+def unit_variance(without, effects):
+    """Return the jackknife's variance less that of the residuals of the effects of
+    pairs from effects of classes by least squares.
+    """
+    of_pairs = squared(residual_of(effects, len(without)))
     assert of_pairs < squares(without) / 2
     return squares(without) - of_pairs

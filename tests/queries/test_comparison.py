@@ -21,11 +21,12 @@ from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.differences import (
     CsmPair,
     LabelledPredictions,
-    accuracy_difference,
     alignment_difference,
+    difference_of_means,
     holm,
     idm_difference,
     max_wsi_difference,
+    mean_accuracy,
 )
 from dsi_cli.metrics.wsi import max_wsi
 from dsi_cli.queries.comparison.compare import (
@@ -247,7 +248,9 @@ def test_rows_are_the_differences_of_the_stored_matrices_and_predictions(two):
         "widm": idm_difference((first, reference), (second, reference)),
         "nidm": idm_difference((first, a), (second, b)),
         "max_wsi": max_wsi_difference(a, b),
-        "accuracy": accuracy_difference(predictions("fast", 2), second),
+        "accuracy": difference_of_means(
+            mean_accuracy(predictions("fast", 2)), mean_accuracy(second)
+        ),
     }
     main = ["sai_pearson", "widm", "nidm", "max_wsi", "accuracy"]
     corrected = holm([expected[name].p_value for name in main])

@@ -254,16 +254,15 @@ class Comparison:
         """
         return self.networks_at(last_only=False)
 
-    def networks_at(self, *, last_only: bool, most: int | None = None) -> pd.DataFrame:
+    def networks_at(self, *, last_only: bool) -> pd.DataFrame:
         """Return the SAI between every two runs, at all epochs or at the last common
-        one alone; ``most`` is the number of pairs, all by default.
+        one alone.
         """
         return networks_of(
             self.compared,
             self.measures[0],
             self.split,
             last_only=last_only,
-            most=most,
             progress=partial(self.progress, "with each other"),
         )
 

@@ -49,7 +49,6 @@ def networks_of(
     split: str,
     *,
     last_only: bool = False,
-    most: int | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> pd.DataFrame:
     """Return the SAI of the matrices of every two networks at their common epochs, or at
@@ -58,20 +57,15 @@ def networks_of(
 
     The columns are ``first``, ``second``, ``of`` (the two matrices), ``common_classes``,
     ``classes_by``, ``matched_by``, ``at`` (the number by which epochs are matched),
-    ``first_epoch``, ``second_epoch``, ``measure``, and the fields of `Alignment`. With
-    ``most``, pairs beyond so many have only the rows with a reason. ``progress`` is
-    called with the number of finished epochs and that of all.
+    ``first_epoch``, ``second_epoch``, ``measure``, and the fields of `Alignment`.
+    ``progress`` is called with the number of finished epochs and that of all.
     """
     rows: list[Row] = []
     jobs: dict[int, list[tuple[Row, RunAtEpoch, RunAtEpoch]]] = {}
-    aligned = 0
     for first, second in combinations(runs, 2):
         pair, reason, epochs = _matched(first, second, measure, split)
         if reason is not None:
             rows.append(pair | {"of": None, "reason": reason})
-            continue
-        aligned += 1
-        if most is not None and aligned > most:
             continue
         for at, one, other in epochs[-1:] if last_only else epochs:
             numbers = {"at": at, "first_epoch": one.epoch, "second_epoch": other.epoch}
