@@ -34,7 +34,7 @@ test-oldest:  ## what needs no images, with the oldest allowed dependencies, in 
 	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet packaging
 	.venv-oldest/bin/python scripts/oldest.py > .venv-oldest/oldest.txt
-	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable . $(OLDEST_TOOLS)
+	.venv-oldest/bin/python -m pip install --no-compile --quiet --constraint .venv-oldest/oldest.txt --editable . $(OLDEST_TOOLS)
 	.venv-oldest/bin/python -m pip check
 	.venv-oldest/bin/python -m pytest -m "not slow" -n auto --dist loadfile $(OLDEST_TESTS) $(OLDEST_LACKS)
 
@@ -110,18 +110,19 @@ fuzz: $(READY)  ## mutated real files against the reader; INPUTS and SEED choose
 clean:
 	rm -rf .venv .venv-oldest site .mypy_cache .ruff_cache .pytest_cache
 
+# Without --no-compile, pip compiles every file of torch and others, and takes twice as long.
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || python3 -m venv .venv
 	@echo "Installing dsi in $(BIN): this takes some minutes the first time."
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --editable .
+	$(BIN)/python -m pip install --no-compile --editable .
 	touch $@
 
 $(READY): $(INSTALLED)
 	@echo "Installing the tools of development in $(BIN): this takes some minutes the first time."
-	$(BIN)/python -m pip install --editable . --group dev
+	$(BIN)/python -m pip install --no-compile --editable . --group dev
 	touch $@
 
 $(DOCS_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python -m pip install --no-compile --quiet --group docs
 	touch $@

@@ -147,9 +147,6 @@ def test_the_wheel_works_in_a_clean_environment_away_from_the_source(clean, tmp_
     ]
     assert versions == [f"dsi {__version__}\n"] * 3
     assert "WordNet" in printed([dsi, "doctor"], tmp_path)
-    assert "Both networks learned WordNet-like structure early" in printed(
-        [dsi, "demo"], tmp_path
-    )
 
 
 @pytest.mark.slow
@@ -186,7 +183,7 @@ def install(folder, *what):
         for name, value in os.environ.items()
         if name not in ("PYTHONPATH", "VIRTUAL_ENV")
     }
-    for asked in (["install", "--quiet", *what], ["check"]):
+    for asked in (["install", "--no-compile", "--quiet", *what], ["check"]):
         printed([folder / "bin" / "python", "-m", "pip", *asked], folder, told)
 
 

@@ -43,10 +43,8 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
             if file.name != path.name
         ]
         if others:
-            problem = f"{path.parent} holds the curves of something else ({others[0]})"
-            message = problem
             raise UsageError(
-                message,
+                f"{path.parent} holds the curves of something else ({others[0]})",
                 hint=f"name another folder in {OPTION}, or remove them",
                 code="foreign-event-files",
                 path=str(path.parent),
