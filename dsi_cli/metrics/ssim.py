@@ -135,17 +135,24 @@ def shifted_ssim(
     """
     larger = Windows.of(x, step)
     (rows, _, columns), (down, _, across) = y.image.shape, y.means.shape
-    values = []
-    for shift in shifts:
-        first = shift // step
-        part = np.s_[first : first + down, :, first : first + across]
-        shown = x[shift : shift + rows, :, shift : shift + columns]
-        windows = Windows(shown, larger.means[part], larger.variances[part])
-        products = window_means(shown * y.image, step)
-        products -= windows.means * y.means
-        index = windows.similarity(y, products)
-        values.append(np.einsum("ijk->j", index, dtype=np.float64) / (down * across))
-    return np.concatenate(values)
+
+    def parts(values: Values, distance: int, height: int, width: int) -> Values:
+        """Return the parts of values at several distances next to each other."""
+        firsts = [shift // distance for shift in shifts]
+        found = [
+            values[first : first + height, :, first : first + width] for first in firsts
+        ]
+        return np.concatenate(found, axis=1)
+
+    shown = parts(x, 1, rows, columns)
+    means, variances = (
+        parts(values, step, down, across) for values in (larger.means, larger.variances)
+    )
+    shown *= y.image
+    products = window_means(shown, step)
+    products -= means * y.means
+    index = Windows(shown, means, variances).similarity(y, products)
+    return np.einsum("ijk->j", index, dtype=np.float64) / (down * across)
 
 
 def window_means(images: Values, step: int = 1) -> Values:
