@@ -175,7 +175,8 @@ class Results(results.Results):
             ``split``, ``variant`` and ``value``; the 95 % confidence interval from
             ``low`` to ``high``; the chance level ``chance`` with its standard deviation
             ``chance_std``; ``z``, the number of standard deviations above chance; and
-            ``p_value``. Unknown values are NaN.
+            ``p_value`` in [0, 1]. `quantities` has the range of each value. Unknown
+            values are NaN.
 
         Raises
         ------
@@ -292,8 +293,8 @@ class Results(results.Results):
 
     @staticmethod
     def quantities() -> pd.DataFrame:
-        """Return all quantities by name: title, rows in the curves table, axis, unit,
-        range, chance level, which direction is better, and its question.
+        """Return all quantities, one row per name: title, rows in the curves table,
+        axis, unit, range, chance level, which direction is better, and its question.
         """
         from dsi_cli.queries import quantities
 

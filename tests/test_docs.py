@@ -1,5 +1,6 @@
 """The commands and examples of the README and the docs do what they say."""
 
+import ast
 import os
 import re
 import runpy
@@ -7,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -148,6 +149,29 @@ def test_pages_made_from_the_code_are_up_to_date(name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, (
         "run python docs/make_pages.py"
     )
+
+
+def texts_of_the_package() -> Iterator[str]:
+    """Yield each text in the code of the package, with ``N`` for a value in it."""
+    for path in sorted((ROOT / "dsi_cli").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else "N"
+                    for part in node.values
+                )
+
+
+def test_every_message_on_the_page_of_troubleshooting_exists():
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^\*\*(`.+`)\.\*\*", page, re.MULTILINE)
+    quoted = {part for heading in headings for part in re.findall("`(.+?)`", heading)}
+    known = "\n".join(texts_of_the_package())
+    parts = {part for text in quoted for part in re.split(r"\b(?:\d+|N)\b", text)}
+    assert len(quoted) > 10
+    assert {part for part in parts if part.strip(" ,") not in known} == set()
 
 
 def test_keys_of_json_are_those_on_their_page(dsi, make_run, tmp_path, monkeypatch):

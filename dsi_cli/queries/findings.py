@@ -95,6 +95,7 @@ class Point:
     chance_std: float | None = None  # the standard deviation of the value by chance
     z: float | None = None
     p_value: float | None = None
+    ceiling: float | None = None  # the highest value that could be reached
 
     @property
     def is_above_chance(self) -> bool:

@@ -155,7 +155,8 @@ class Results:
         first; without rows if nothing is suspect at a false discovery rate of 10 %.
 
         Runs with the same classes are judged together, and ``run`` has the strongest
-        evidence. ``docs/tables.md`` describes the columns.
+        evidence. ``docs/tables.md`` describes the columns. ``q_value`` in [0, 0.1] is that of
+        Benjamini and Hochberg (1995).
 
         Raise `UsageError` if an older version of dsi wrote the results.
         """
@@ -368,7 +369,8 @@ class Results:
         step: int | None = None,
     ) -> pd.DataFrame:
         """Return the stored nearest classes of each class, one row each, which replace
-        a large matrix; parameters as in `csm`. ``docs/tables.md`` lists the columns.
+        a large matrix; parameters as in `csm`. Similarities are in [-1, 1], and
+        ``docs/tables.md`` lists the columns.
 
         Raise `UsageError` if no nearest classes are stored, because up to 4,096 classes
         the matrix itself is stored.
@@ -400,7 +402,7 @@ class Results:
         step: int | None = None,
     ) -> pd.DataFrame:
         """Return the confusion counts ``(C, C)`` int64 of a split: rows are the truth,
-        columns the prediction, named by class.
+        columns the prediction, named by class; each is 0 or more.
 
         The parameters are those of `csm`. Raise `UsageError` if the run, the epoch or
         the split has no predictions.
