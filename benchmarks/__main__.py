@@ -28,6 +28,7 @@ PARTS = (
     ("analysis", "A whole analysis"),
     ("many", "Hundreds of checkpoints"),
     ("large", "One epoch of 1,000 classes of width 2,048"),
+    ("compare", "A comparison of many runs"),
     ("growth", "Growth with the number of checkpoints and of classes"),
     ("vast", "Classes too many for a matrix to be stored"),
     ("evaluation", "Running a model on a test set at ten checkpoints"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def main(runs: Path, labels: Path) -> dict[str, dict[int, dict[str, float]]]:
@@ -78,6 +79,70 @@ def alignment(a: Any, b: Any) -> dict[str, float]:
         "pearson": float(pearsonr(x, y)[0]),
         "spearman": float(spearmanr(x, y)[0]),
     }
+
+
+def plain(
+    weight: NDArray[np.float32], semantic: NDArray[Any], path: Path
+) -> dict[str, float]:
+    """Return an epoch's figures by the usual libraries' calls, and write its matrix: no
+    interval, no table.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+    from scipy.stats import rankdata
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    csm = cosine_similarity(weight)
+    parquet.write_table(
+        pa.table({str(at): column for at, column in enumerate(csm.T)}),
+        path,
+        compression="zstd",
+    )
+    rows = csm[~np.eye(len(csm), dtype=bool)].reshape(len(csm), -1).astype(np.float64)
+    high, low = (
+        np.quantile(rows, share, axis=1, keepdims=True) for share in (0.95, 0.05)
+    )
+    found = {
+        "max": float(np.nanmean(np.where(rows >= high, rows, np.nan))),
+        "min": float(np.nanmean(np.where(rows <= low, rows, np.nan))),
+    }
+    x, y = (
+        off_diagonal(csm.astype(np.float64)),
+        off_diagonal(semantic.astype(np.float64)),
+    )
+    found |= alignment(x, y)
+    for name, first, second in (
+        ("values", x, y),
+        ("ranks", rankdata(x).reshape(x.shape), rankdata(y).reshape(y.shape)),
+    ):
+        a, b = np.sort(first.ravel()), np.sort(second.ravel())
+        found[f"ceiling of {name}"] = float(np.corrcoef(a, b)[0, 1])
+        found[f"null of {name}"] = _moments(first) * _moments(second)
+    below, sums = (
+        np.searchsorted(np.sort(y.ravel()), x.ravel()),
+        np.concatenate([[0.0], np.cumsum(np.sort(y.ravel()))]),
+    )
+    found["null of mae"] = float(
+        (x.ravel() * (2 * below - y.size) + sums[-1] - 2 * sums[below]).mean() / y.size
+    )
+    return found
+
+
+def _moments(values: NDArray[np.float64]) -> float:
+    """Return a number made of the sums that Mantel's second moment needs of one
+    matrix.
+    """
+    size = len(values)
+    square = np.zeros((size, size))
+    square[~np.eye(size, dtype=bool)] = (values - values.mean()).ravel()
+    rows, columns = square.sum(axis=1), square.sum(axis=0)
+    return float(
+        (square**2).sum()
+        + (square * square.T).sum()
+        + (rows**2).sum()
+        + (columns**2).sum()
+        + (rows * columns).sum()
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The time of a command before it does anything."""
+"""The time of a command before it does anything, and of a small analysis."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib.util import find_spec
 
@@ -12,6 +13,7 @@ from benchmarks.scratch import Setup, small_run
 PART = "startup"
 OVER_PASS = 8.0
 _SCAN = "`dsi scan` of one small file"
+SMALL_ANALYSIS_S = 1.2
 
 
 def measure(setup: Setup) -> list[Row]:
@@ -46,6 +48,7 @@ def measure(setup: Setup) -> list[Row]:
     if find_spec("torch") is None:
         return [
             *rows,
+            _analysis_row(setup),
             skipped(
                 PART, f"{_SCAN}, beside the import of torch", "torch is not installed"
             ),
@@ -55,6 +58,7 @@ def measure(setup: Setup) -> list[Row]:
     )["torch"]
     return [
         *rows,
+        _analysis_row(setup),
         Row(
             PART,
             _SCAN,
@@ -63,3 +67,24 @@ def measure(setup: Setup) -> list[Row]:
             torch / found["scan"],
         ),
     ]
+
+
+def _analysis_row(setup: Setup) -> Row:
+    """Return the row of a first analysis of three small checkpoints."""
+    run, out = small_run(setup.folder / "three", 3, 100), setup.folder / "three-out"
+    command = timing.dsi("analyze", str(run), "--labels", "cifar100", "-o", str(out))
+
+    def analyze() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        timing.run(command)
+
+    took = timing.turns({"ours": analyze}, setup.rounds(5), warm_up=False)["ours"]
+    return Row(
+        PART,
+        "`dsi analyze` of 3 checkpoints, whole command",
+        seconds(took),
+        "",
+        None,
+        f"below {SMALL_ANALYSIS_S:g} s",
+        took < SMALL_ANALYSIS_S,
+    )
