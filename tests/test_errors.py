@@ -36,3 +36,12 @@ def test_an_error_is_the_same_after_pickling(error):
         error.code,
         error.fields,
     )
+
+
+def test_wrong_has_the_place_and_what_was_found_as_fields():
+    error = errors.wrong("--epochs", "a number", "'a'", code="epochs", epochs="a")
+    assert error.fields == {
+        "where": "--epochs",
+        "reason": "found 'a'",
+        "epochs": "a",
+    }
