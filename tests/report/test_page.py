@@ -643,7 +643,10 @@ def suspects_page(open_page, out, tmp_path):
 def test_suspects_are_below_the_charts_and_five_are_open(suspects_page):
     blocks = suspects_page.locator("#overview > div")
     classes = [block.get_attribute("class") for block in blocks.all()]
-    assert classes.index("suspects") > classes.index("hero")
+    assert classes.index("hero") < classes.index("suspects")
+    assert classes.index("suspects") < classes.index("differences")
+    link = suspects_page.get_by_role("link", name="7 suspects, first")
+    assert link.get_attribute("href") == "#suspects"
     shown = suspects_page.locator(".suspect")
     assert [item.is_visible() for item in shown.all()] == [True] * 5 + [False] * 2
     assert HOSTILE in shown.first.inner_text()
