@@ -186,7 +186,12 @@ def test_analyze_with_one_more_checkpoint_makes_one_entry_of_each_kind(
     save_head(run / "epoch_4.pt", heads(1, seed=5)[0], epoch=4)
     analyze([run], out, QUICK)
     new = {str(path) for path in (out / ".cache").glob("*/*")} - before
-    assert sorted(path.split("/")[-2] for path in new) == ["geometry", "heads", "rows"]
+    assert sorted(path.split("/")[-2] for path in new) == [
+        "geometry",
+        "heads",
+        "last",
+        "rows",
+    ]
 
 
 def test_a_deleted_checkpoint_gives_way_to_a_new_file_of_its_epoch(make_run, tmp_path):
