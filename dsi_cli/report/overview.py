@@ -100,6 +100,7 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
         "headline": headline(findings),
         "analysed": analysed_line(results, findings),
         "tiles": tiles(findings, clusters),
+        "measured": findings[0].measured.name,
         "differences": differences(results, findings),
         "compare": shlex.join(["dsi", "compare", str(results.path)]),
         "shown": list(_shown(findings)),
@@ -367,6 +368,7 @@ def differences(
     if len(known) > MAX_COMPARED:
         return []
     split = next(iter(known[0].mistakes), "test") if known else "test"
+    criteria = main_criteria(findings[0].measured.variant or PEARSON)
     found = []
     for pair in combinations(known, 2):
         last = {run.run: run.epochs[-1] for run in pair}
@@ -375,7 +377,7 @@ def differences(
         if isinstance(sides, str):  # the runs have different classes
             continue
         lines = []
-        for criterion in main_criteria(PEARSON):
+        for criterion in criteria:
             value = difference(criterion, sides[:1], sides[1:])
             if value.low is not None and value.high is not None:
                 lines.append(_difference_line(criterion, value))
