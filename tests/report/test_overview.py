@@ -105,9 +105,9 @@ def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
     assert agreement["covers"].startswith("95 % CI over other classes like these")
     assert " to " in agreement["rows"][0]["points"][0]["interval"]
     # mistakes without ranks, as with two classes
-    unranked = {"test": replace(found.mistakes["test"], nidm=None)}
+    unranked = {key: trend for key, trend in found.trends.items() if key[0] != "nidm"}
     assert (
-        overview.tiles([replace(found, mistakes=unranked)])[2]["reason"]
+        overview.tiles([replace(found, trends=unranked)])[2]["reason"]
         == "dsi has no value; the warnings give the reason."
     )
 
@@ -167,7 +167,7 @@ def test_explanations_without_an_agreement_do_not_mention_it(make_run, tmp_path)
     analyze([make_run(epochs=4)], tmp_path / "out", Options(draws=0))
     results = Results(tmp_path / "out")
     (found,) = overview.all_findings(results)
-    early = replace(found, agreement=None, t90=Point(1, 1.0, high=1.0))
+    early = replace(found, trends={}, t90=Point(1, 1.0, high=1.0))
     assert early.is_early
     page = overview.overview(results, [early])
     assert not [
