@@ -189,7 +189,7 @@ class Results(results.Results):
 
     def findings(self) -> pd.DataFrame:
         """Return the last and the highest value of each quantity that the closing
-        screen of ``dsi analyze`` shows.
+        screen of ``dsi analyze`` shows, and of the loss.
 
         Returns
         -------

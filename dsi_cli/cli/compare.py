@@ -115,7 +115,6 @@ def compare(
     """
     from dsi_cli.analysis.robustness import compared_choices, robustness_table
     from dsi_cli.analysis.semantics.class_clusters import read_clusters
-    from dsi_cli.queries.comparison.compare import MEASURES
     from dsi_cli.queries.comparison.compare import compare as compare_runs
     from dsi_cli.report import comparison_page
     from dsi_cli.store.results import Results
@@ -135,7 +134,7 @@ def compare(
             group=group,
             tolerance=tolerance,
             split=split,
-            measures=measure or MEASURES,
+            measures=measure or (),
             clusters=chosen,
             progress=display.update,
         )

@@ -23,7 +23,6 @@ from dsi_cli.queries.conclusions import (
 )
 from dsi_cli.queries.facts import messages
 from dsi_cli.queries.findings import (
-    Mistakes,
     RunFindings,
     Trend,
     headline,
@@ -63,7 +62,7 @@ def print_findings(summary: Summary) -> None:
     print()
     console.print_sentence(headline(findings), hanging=0)
     print_suspects(summary.out)
-    aligned = [run for run in findings if run.alignment is not None]
+    aligned = [run for run in findings if run.alignment]
     alignments = {run.run: run.alignment for run in aligned if run.alignment}
     if aligned:
         measured = aligned[0].measured
@@ -71,12 +70,12 @@ def print_findings(summary: Summary) -> None:
         title = f"{measured.title} with {' and '.join(references)}"
         _print_trends(title, f"{measured.axis}; · is within chance", alignments, names)
     else:
-        wsi = {run.run: run.max_wsi for run in findings if run.max_wsi}
+        wsi = _of_runs(findings, "max_wsi")
         title = "Similarity of neighbouring classes"
         _print_trends(title, "mean cosine, at most 1 (Max WSI)", wsi, names)
     _print_conclusions(summary, findings)
     for split in ("test", "train"):
-        with_mistakes = [run for run in findings if split in run.mistakes]
+        with_mistakes = [run for run in findings if split in run.splits]
         if with_mistakes:
             _print_mistakes(split, with_mistakes, names)
     if aligned:
@@ -226,39 +225,43 @@ def _print_mistakes(
     """Print a line for each run with its mistakes at the last epoch with
     predictions.
     """
-    mistakes = {run.run: run.mistakes[split] for run in findings}
-    idms = [idm for one in mistakes.values() for idm in (one.nidm, one.widm) if idm]
-    levels = percent_range(idm.last.chance for idm in idms)
+    wrong = _of_runs(findings, "mistakes", split)
+    idms = [run.trend(name, split) for run in findings for name in ("nidm", "widm")]
+    levels = percent_range(idm.last.chance for idm in idms if idm)
     chance = f" (chance {levels})" if levels else ""
     legend = f"a mistake is nearer to the truth than this share of classes{chance}"
     console.print_title(f"Mistakes on {split}", legend)
-    shown = _shown_runs(
-        {
-            run.run: run.alignment or mistakes[run.run].nidm or mistakes[run.run].wrong
-            for run in findings
-        }
-    )
+    shown = _shown_runs(wrong)
+    runs = [run for run in findings if run.run in shown]
     titles = ["", "#wrong", "#by own similarity", f"#by {findings[0].reference}"]
     titles.append("#accuracy")
-    rows = [[names[name], *_mistake_cells(mistakes[name])] for name in shown]
+    rows = [[names[run.run], *_mistake_cells(run, split)] for run in runs]
     # Predictions can end before the last epoch.
-    if any(mistakes[run.run].wrong.last.epoch != run.epochs[-1] for run in findings):
+    if any(wrong[run.run].last.epoch != run.epochs[-1] for run in findings):
         titles.append("#epoch")
-        for name, row in zip(shown, rows, strict=True):
-            row.append(str(mistakes[name].wrong.last.epoch))
+        for run, row in zip(runs, rows, strict=True):
+            row.append(str(wrong[run.run].last.epoch))
     console.print_columns(titles, rows, indent=2)
-    _print_left_out(len(mistakes) - len(shown))
-    left_out = [one for name in shown for one in about_run(name, mistakes[name].facts)]
+    _print_left_out(len(wrong) - len(shown))
+    left_out = [one for run in runs for one in about_run(run.run, run.left_out(split))]
     for message in messages(left_out[:1], ()):
         console.print_sentence(message.text, indent=2)
 
 
-def _mistake_cells(mistakes: Mistakes) -> list[str | Text]:
+def _mistake_cells(run: RunFindings, split: str) -> list[str | Text]:
     """Return the number of mistakes of a run, its IDMs and its accuracy."""
-    wrong = mistakes.wrong.last
-    accuracy = mistakes.accuracy and mistakes.accuracy.at(wrong.epoch)
-    shares = [_share(trend, wrong.epoch) for trend in (mistakes.nidm, mistakes.widm)]
-    return [f"{wrong.value:,.0f}", *shares, cell(accuracy.value if accuracy else None)]
+    wrong, accuracy = run.trends["mistakes", split].last, run.trend("accuracy", split)
+    correct = accuracy.at(wrong.epoch) if accuracy else None
+    shares = [_share(run.trend(name, split), wrong.epoch) for name in ("nidm", "widm")]
+    return [f"{wrong.value:,.0f}", *shares, cell(correct.value if correct else None)]
+
+
+def _of_runs(
+    findings: Sequence[RunFindings], name: str, split: str | None = None
+) -> dict[str, Trend]:
+    """Return the curve of a quantity by run."""
+    trends = {run.run: run.trend(name, split) for run in findings}
+    return {run: trend for run, trend in trends.items() if trend}
 
 
 def _share(trend: Trend | None, epoch: int) -> Text:

@@ -100,7 +100,7 @@ def plot(
     ] = None,
     measure: Annotated[
         str | None,
-        option("--measure", "NAME", "Measure of the SAI; cosine by default."),
+        option("--measure", "NAME", "Measure of the SAI; the agreement by default."),
     ] = None,
     order: Annotated[
         str,

@@ -135,10 +135,11 @@ def scene(
     rows = pd.DataFrame({"epoch": [], "value": []})
     moving: list[Any] = []
     if curve is not None:
-        name, rows = curve
+        rows = curve
         axes = all_axes[-1]
         curves.draw_curves(axes, rows, [frames.run])
-        axes.set(title=rows["title"].iloc[0], ylabel=curves.AXES[name], xlabel="epoch")
+        axes.set(title=rows["title"].iloc[0], xlabel="epoch")
+        axes.set_ylabel(rows["axis"].iloc[0])
         moving = axes.plot([], [], "o", color="black", markersize=5, zorder=5)
 
     # The layout stays as it is, so that only what changes moves.
@@ -158,8 +159,8 @@ def scene(
 
 def curve_of(
     results: Results, frames: MatrixFrames, measure: str | None = None
-) -> tuple[str, pd.DataFrame] | None:
-    """Return the figure and the rows of the first agreement of a run's matrix, or its
+) -> pd.DataFrame | None:
+    """Return the rows of the first agreement of a run's matrix, or its
     max WSI if it has no agreement; None without either.
     """
     for name in ("agreement", "wsi"):
@@ -169,5 +170,5 @@ def curve_of(
         is_of_matrix = [frames.name in str(of).split(",") for of in rows["of"]]
         found = rows[is_of_matrix]
         if len(found):
-            return name, found[found["label"] == found["label"].iloc[0]]
+            return found[found["label"] == found["label"].iloc[0]]
     return None

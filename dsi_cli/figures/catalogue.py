@@ -85,7 +85,7 @@ _MATRICES = "matrices, which dsi stores for up to 4,096 classes"
 FIGURES = (
     FigureSpec(
         "agreement",
-        "agreement of every two matrices with its 95 % CI: 0 is chance, 1 is the same",
+        "agreement of every two matrices with its 95 % CI, or another --measure",
         f"{_LABELS}, or {_PREDICTIONS}",
     ),
     FigureSpec(

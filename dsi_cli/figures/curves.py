@@ -19,11 +19,11 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import CHANCE
 from dsi_cli.queries import curve_panels
-from dsi_cli.queries.quantities import IDM, SAI, WSI, PanelSpec
+from dsi_cli.queries.quantities import IDM, SAI, WSI, PanelSpec, alignment
 from dsi_cli.store.results import Results
 
 AXES = {
-    "agreement": "agreement: 0 chance, 1 same",
+    "agreement": "{title}: 0 chance, 1 same",
     "idm_errors": "IDM of mistakes",
     "wsi": "WSI: cosine similarity",
 }
@@ -47,14 +47,17 @@ def curve_rows(
     results: Results, name: str, runs: Sequence[str], measure: str | None = None
 ) -> pd.DataFrame:
     """Return the curves of a figure, one row per run, curve and epoch: ``run``, ``of``,
-    ``label``, ``title``, ``epoch``, ``value``, ``chance``, ``chance_std``, ``low`` and
-    ``high``.
+    ``label``, ``title``, ``axis``, ``epoch``, ``value``, ``chance``, ``chance_std``,
+    ``low`` and ``high``.
 
-    The agreement is the excess of a measure, by default of Pearson's correlation.
+    The figure of the agreement shows the excess of a measure: by default the agreement,
+    or the first measure if it is missing.
     """
-    known = curve_panels.sai_measures(results.curves)
-    if name == "agreement" and measure is None and "pearson" in known:
-        measure = "pearson"
+    measures = [measure] if measure else curve_panels.sai_measures(results.curves)
+    shown = alignment(measures)
+    if name == "agreement":
+        measure = shown.variant
+    axis = AXES[name].format(title=shown.title)
     parts = []
     for panel in curve_panels.panels(results, runs, measure, [_SPECS[name]]):
         for series in panel.series:
@@ -68,7 +71,7 @@ def curve_rows(
             if name == "agreement":
                 title = _agreement_title(series.label, series.of or "")
             keys = {"run": series.run, "of": series.of, "label": series.label}
-            parts.append(rows.assign(**keys, title=title))
+            parts.append(rows.assign(**keys, title=title, axis=axis))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -108,7 +111,9 @@ def figure(name: str, results: Results, options: FigureOptions) -> Figure | None
             title = f"{drawing.short(runs[0])}: {title}"
         drawing.set_title(axes, title, options.style)
     drawing.format_epochs(figure)
-    label = drawing.wrap(AXES[name], figure.get_figheight(), options.style.size)
+    label = drawing.wrap(
+        rows["axis"].iloc[0], figure.get_figheight(), options.style.size
+    )
     figure.supylabel(label, fontsize=options.style.size)
     drawing.draw_legend_of_lines(figure)
     return figure

@@ -13,9 +13,8 @@ semantically reasonable?
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +95,7 @@ class Point:
     z: float | None = None
     p_value: float | None = None
     ceiling: float | None = None  # the highest value that could be reached
+    samples: int | None = None  # the number of samples that the value uses
 
     @property
     def is_above_chance(self) -> bool:
@@ -181,29 +181,8 @@ class Trend:
         return next((point for point in self.points if point.epoch == epoch), None)
 
 
-@dataclass(frozen=True)
-class Mistakes:
-    """The mistakes of a run on one split over its epochs."""
-
-    wrong: Trend  # the number of mistakes
-    samples: int | None  # the number of samples at the last epoch
-    accuracy: Trend | None
-    nidm: Trend | None
-    """The share of classes that are farther from the truth than a mistake is, by the
-    network's similarity; over mistakes alone.
-    """
-    # the share of classes that are farther from the truth by the reference
-    widm: Trend | None
-    # the number of mistakes that IDMs leave out at the last epoch
-    left_out: int = 0
-
-    @property
-    def facts(self) -> list[Fact]:
-        """A fact about mistakes that are left out; none without any."""
-        if not self.left_out:
-            return []
-        wrong = int(self.wrong.last.value)
-        return [fact("mistakes-left-out", left_out=self.left_out, mistakes=wrong)]
+Key = tuple[str, str | None]
+"""The name of a quantity, and the split of its predictions; None without a split."""
 
 
 @dataclass(frozen=True)
@@ -214,22 +193,21 @@ class RunFindings:
     epochs: tuple[int, ...]
     classes: int
     reference: str  # the name of the reference matrix for readers, such as WordNet
-    # Pearson's correlation of similarities with those of the reference: 0 is chance, 1
-    # is perfect
-    agreement: Trend | None
-    no_agreement: str | None  # the reason for a missing agreement
-    first_trained: Point | None
+    trends: Mapping[Key, Trend]
+    """The curves that have a value, in the order of `findings`: ``measured``, Max WSI,
+    accuracy, loss, and for each split the number of mistakes, NIDM and WIDM.
+    """
+    measured: Quantity = QUANTITIES[AGREEMENT]
+    """The agreement, or the first measure of the SAI if the agreement is not among the
+    measures.
+    """
+    no_agreement: str | None = None  # the reason for a missing agreement
+    first_trained: Point | None = None
     """The agreement at the first epoch after which the network has been trained; None
     if unknown, or never above chance.
     """
-    # the similarity of each class to its nearest classes (Max WSI), a cosine in [-1, 1]
-    max_wsi: Trend | None
-    accuracy: Trend | None  # the accuracy on test
-    loss: Trend | None = None  # the loss on test
     # the network's similarity: ncsm, or without a classifier tncsm-test or tncsm-train
     own: str = NETWORK_MATRICES[0]
-    # by split; test comes first
-    mistakes: dict[str, Mistakes] = field(default_factory=dict)
     # the rows of the phases of the agreement in the phases table
     phases: tuple[Row, ...] = ()
     no_phases: str | None = None  # the reason why the agreement has no phases
@@ -240,19 +218,38 @@ class RunFindings:
     # classes of the smallest head, over which curves are; None without a classifier
     first_classes: int | None = None
     has_names: bool = True  # False if no class has a name
-    measured: Quantity = QUANTITIES[AGREEMENT]
-    """The agreement, or the first measure of the SAI if the agreement is not among the
-    measures.
-    """
-    other_measure: Trend | None = None  # ``measured`` if it is not the agreement
     has_epochs: bool = (
         True  # False if its only checkpoint has no epoch, which is 0 here
     )
 
+    def trend(self, name: str, split: str | None = None) -> Trend | None:
+        """Return the curve of a quantity; None without a value."""
+        return self.trends.get((name, split))
+
     @property
     def alignment(self) -> Trend | None:
         """The curve of `measured`: the agreement, or another measure in its place."""
-        return self.agreement or self.other_measure
+        return self.trend(self.measured.name)
+
+    @property
+    def agreement(self) -> Trend | None:
+        """Pearson's correlation of similarities with those of the reference."""
+        return self.trend(AGREEMENT)
+
+    @property
+    def accuracy(self) -> Trend | None:
+        """The accuracy on test."""
+        return self.trend("accuracy", "test")
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits with predictions; test comes first."""
+        return [split for split in SPLITS if self.trend("mistakes", split)]
+
+    @property
+    def split(self) -> str:
+        """The first split with predictions; test without any."""
+        return next(iter(self.splits), SPLITS[0])
 
     @property
     def is_early(self) -> bool:
@@ -260,6 +257,20 @@ class RunFindings:
         if self.t90 is None or self.t90.high is None or not self.epochs:
             return False
         return self.t90.high <= EARLY_SHARE * max(self.epochs)
+
+    def left_out(self, split: str) -> list[Fact]:
+        """Return a fact about mistakes of the last epoch that IDMs leave out; none
+        without any.
+        """
+        wrong, ranked = self.trend("mistakes", split), self.trend("nidm", split)
+        used = ranked.at(wrong.last.epoch) if wrong and ranked else None
+        if wrong is None or used is None or used.samples is None:
+            return []
+        mistakes = int(wrong.last.value)
+        if used.samples >= mistakes:
+            return []
+        left_out = mistakes - used.samples
+        return [fact("mistakes-left-out", left_out=left_out, mistakes=mistakes)]
 
 
 Network = tuple[RunFindings, Trend]
@@ -279,8 +290,14 @@ def run_findings(out: Path, run: str) -> RunFindings:
     ]
     own = network_matrix(rows)
     sai = select(rows, {"metric": SAI, "of": f"{own},scsm"})
-    measured, aligned = _alignment(rows, own)
-    agreement = aligned if measured.name == AGREEMENT else None
+    measured = _measured(rows, own)
+    trends = {}
+    wanted = [(measured, None), *((QUANTITIES[name], split) for name, split in SHOWN)]
+    for quantity, split in wanted:
+        found = trend(rows, quantity, own, split)
+        if found is not None:
+            trends[quantity.name, split] = found
+    agreement = trends.get((AGREEMENT, None))
 
     checkpoints = [
         row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"
@@ -294,25 +311,28 @@ def run_findings(out: Path, run: str) -> RunFindings:
         epochs=tuple(sorted(epochs)),
         classes=len(classes),
         reference=reference_name(references[0] if references else "wordnet"),
-        agreement=agreement,
+        trends=trends,
+        measured=measured,
         no_agreement=None if agreement else _reason_no_agreement(sai),
         first_trained=_first_trained(rows, agreement),
-        max_wsi=trend(rows, QUANTITIES["max_wsi"], own),
-        accuracy=trend(rows, QUANTITIES["accuracy"], own, "test"),
-        loss=trend(rows, QUANTITIES["loss"], own, "test"),
         own=own,
-        mistakes=_mistakes(rows, own),
         phases=phases,
         no_phases=no_phases,
         t90=t90,
         first_classes=min(heads, default=None),
         has_names=any(row["name"] is not None for row in classes),
-        measured=measured,
-        other_measure=None if agreement else aligned,
         has_epochs=all(row["epoch"] is not None for row in checkpoints),
     )
 
 
+SHOWN: tuple[Key, ...] = (
+    ("max_wsi", None),
+    ("accuracy", "test"),
+    ("loss", "test"),
+    *((name, "test") for name in ("mistakes", "nidm", "widm")),
+    *((name, "train") for name in ("accuracy", "mistakes", "nidm", "widm")),
+)
+"""The quantities of `findings` after the agreement."""
 COLUMNS = (
     *("run", "quantity", "split", "epoch", "value", "low", "high", "chance"),
     *("chance_std", "z", "p_value", "peak", "peak_epoch", "is_above_chance"),
@@ -329,17 +349,7 @@ def findings(results: Results) -> pd.DataFrame:
     found = [run_findings(results.path, run) for run in results.names]
     rows = []
     for run in found:
-        trends: list[tuple[str, str | None, Trend | None]] = [
-            (run.measured.name, None, run.alignment),
-            ("max_wsi", None, run.max_wsi),
-            ("accuracy", "test", run.accuracy),
-        ]
-        for split, mistakes in run.mistakes.items():
-            trends.append(("nidm", split, mistakes.nidm))
-            trends.append(("widm", split, mistakes.widm))
-        for name, of_split, values in trends:
-            if values is None:
-                continue
+        for (name, of_split), values in run.trends.items():
             row = vars(values.last) | {"run": run.run, "quantity": name}
             row |= {"split": of_split, "is_above_chance": values.is_above_chance}
             row |= {"peak": values.peak.value, "peak_epoch": values.peak.epoch}
@@ -364,40 +374,18 @@ def trend(
     for row in select(rows, quantity.key(own, split)):
         values = point(row, quantity)
         if values["value"] is not None:
-            by_epoch[row["epoch"]] = Point(row["epoch"], **values)
+            samples = row["samples_used"]
+            by_epoch[row["epoch"]] = Point(row["epoch"], **values, samples=samples)
     points = sorted(by_epoch.values(), key=lambda point: point.epoch)
     return Trend(tuple(points)) if points else None
 
 
-def _alignment(rows: Sequence[Row], own: str) -> tuple[Quantity, Trend | None]:
+def _measured(rows: Sequence[Row], own: str) -> Quantity:
     """Return the agreement, or else the first measure of the SAI that has a value."""
     for quantity in with_measures(measures(rows)).values():
-        if quantity.metric == SAI:
-            found = trend(rows, quantity, own)
-            if found is not None:
-                return quantity, found
-    return QUANTITIES[AGREEMENT], None
-
-
-def _mistakes(rows: Sequence[Row], own: str) -> dict[str, Mistakes]:
-    """Return the mistakes of each split with predictions; test comes first."""
-    mistakes = {}
-    for split in SPLITS:
-        wrong = trend(rows, QUANTITIES["mistakes"], own, split)
-        if wrong is None:
-            continue
-        counted = select(rows, QUANTITIES["mistakes"].key(own, split))
-        samples = [row["samples_used"] for row in counted if row["samples_used"]]
-        nidm, widm = QUANTITIES["nidm"], QUANTITIES["widm"]
-        mistakes[split] = Mistakes(
-            wrong,
-            samples[-1] if samples else None,
-            trend(rows, QUANTITIES["accuracy"], own, split),
-            trend(rows, nidm, own, split),
-            trend(rows, widm, own, split),
-            _left_out(select(rows, nidm.key(own, split)), wrong.last),
-        )
-    return mistakes
+        if quantity.metric == SAI and trend(rows, quantity, own) is not None:
+            return quantity
+    return QUANTITIES[AGREEMENT]
 
 
 def reference_name(reference: str) -> str:
@@ -437,14 +425,6 @@ def _first_trained(rows: Sequence[Row], agreement: Trend | None) -> Point | None
         return None
     trained = {row["epoch"] for row in rows if (row["epochs_completed"] or 0) >= 1}
     return next((point for point in agreement.points if point.epoch in trained), None)
-
-
-def _left_out(rows: Sequence[Row], wrong: Point) -> int:
-    """Return the number of mistakes of an epoch that the rows of an IDM leave out."""
-    used = [row["samples_used"] for row in rows if row["epoch"] == wrong.epoch]
-    if not used or used[0] is None:
-        return 0
-    return max(0, int(wrong.value - used[0]))
 
 
 def _agreement_phases(
@@ -581,11 +561,12 @@ def _has_unrelated_mistakes(run: RunFindings) -> bool:
     """Return whether mistakes do not follow the network's similarity, although chance
     is known precisely enough to see it.
     """
-    for mistakes in run.mistakes.values():
-        if mistakes.nidm is None or mistakes.nidm.last.chance_std is None:
+    for split in run.splits:
+        nidm = run.trend("nidm", split)
+        if nidm is None or nidm.last.chance_std is None:
             continue
-        is_precise = MIN_Z * mistakes.nidm.last.chance_std < WIDE_CHANCE / 2
-        if is_precise and not mistakes.nidm.last.is_above_chance:
+        is_precise = MIN_Z * nidm.last.chance_std < WIDE_CHANCE / 2
+        if is_precise and not nidm.last.is_above_chance:
             return True
     return False
 
@@ -719,10 +700,10 @@ def _without_agreement(usable: Sequence[RunFindings]) -> str:
     mistakes show, and the reason why there is no agreement.
     """
     first = usable[0]
-    measured = [run for run in usable if run.other_measure]
+    measured = [(run, run.alignment) for run in usable if run.alignment]
     if measured:
-        run = max(measured, key=lambda run: _last(run.other_measure))
-        value = run.measured.text(_last(run.other_measure))
+        run, aligned = max(measured, key=lambda network: network[1].last.value)
+        value = run.measured.text(aligned.last.value)
         owner = "" if len(usable) == 1 else f" of {run.run}"
         return (
             f"The {run.measured.title}{owner} with {run.reference} is {value} at the"
@@ -736,7 +717,7 @@ def _without_agreement(usable: Sequence[RunFindings]) -> str:
         )
     following = []
     for run in usable:
-        nidm = next((split.nidm for split in run.mistakes.values()), None)
+        nidm = run.trend("nidm", run.split)
         if nidm and nidm.last.is_above_chance:
             following.append((nidm.last, run.run))
     if not following:
@@ -747,10 +728,6 @@ def _without_agreement(usable: Sequence[RunFindings]) -> str:
         f"The mistakes of {name} follow its own similarity: {percent(point.value)} of"
         f" classes are farther from the truth{chance}. {reason}"
     )
-
-
-def _last(trend: Trend | None) -> float:
-    return trend.last.value if trend else -math.inf
 
 
 def percent(share: float) -> str:

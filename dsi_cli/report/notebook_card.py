@@ -69,7 +69,7 @@ def card(results: Results) -> str:
         span = str(len(run.epochs))
         if len(run.epochs) > 1:
             span += f", {run.epochs[0]} to {run.epochs[-1]}"
-        trends = (run.alignment, run.max_wsi, run.accuracy)
+        trends = (run.alignment, run.trend("max_wsi"), run.accuracy)
         values = [f"{trend.last.value:.3f}" if trend else "–" for trend in trends]
         runs.append([run.run, span, run.classes, *values])
     return html.fill_template(

@@ -58,8 +58,8 @@ def result_messages(
     for run in results.names:
         noticed += about_run(run, _curves_without_values(results, run))
     for found in findings:
-        for split in found.mistakes.values():
-            noticed += about_run(found.run, split.facts)
+        for split in found.splits:
+            noticed += about_run(found.run, found.left_out(split))
     return facts.messages(noticed, results.names)
 
 
@@ -100,6 +100,7 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
         "headline": headline(findings),
         "analysed": analysed_line(results, findings),
         "tiles": tiles(findings, clusters),
+        "measured": findings[0].measured.name,
         "differences": differences(results, findings),
         "compare": shlex.join(["dsi", "compare", str(results.path)]),
         "shown": list(_shown(findings)),
@@ -136,8 +137,8 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
     else:
         parts.append(f"{classes}, {_range(missing, 'class')} without a synset")
 
-    tests = [run.mistakes["test"] for run in findings if "test" in run.mistakes]
-    samples = [test.samples for test in tests if test.samples]
+    tests = [run.trend("mistakes", "test") for run in findings]
+    samples = [test.last.samples for test in tests if test and test.last.samples]
     parts.append(_range(samples, "test sample") if samples else "no predictions")
     return " · ".join(parts)
 
@@ -198,9 +199,10 @@ def tiles(
     reasons = _reasons(findings)
     made = []
     for name, scale in SCALES.items():
-        quantity, trends = QUANTITIES[name], [_trend(run, name) for run in findings]
-        if name == AGREEMENT and not any(run.agreement for run in findings):
-            quantity = first.measured
+        quantity = QUANTITIES[name]
+        trends = [run.trend(name) or run.trend(name, run.split) for run in findings]
+        if name == AGREEMENT and not any(trends):
+            quantity, trends = first.measured, [run.alignment for run in findings]
             texts |= {"title": quantity.title, "axis": quantity.axis}
             scale = OTHER_MEASURE
         points = [trend.last for trend in trends if trend]
@@ -244,19 +246,6 @@ def _range_text(quantity: Quantity, points: Sequence[Point]) -> str:
     return f"{' to '.join(ends)} in {count(len(values), 'run')} at the last epoch"
 
 
-def _trend(run: RunFindings, name: str) -> Trend | None:
-    """Return the curve of a quantity; that of mistakes is on the first split with
-    predictions.
-    """
-    if name == AGREEMENT:
-        return run.alignment
-    if name in ("nidm", "widm"):
-        mistakes = next(iter(run.mistakes.values()), None)
-        return getattr(mistakes, name, None)
-    trend: Trend | None = getattr(run, name)
-    return trend
-
-
 def _reasons(findings: Sequence[RunFindings]) -> dict[str, str]:
     """Return the reason why the quantity of a tile has no value."""
     no_value = "dsi has no value; the warnings give the reason."
@@ -265,16 +254,18 @@ def _reasons(findings: Sequence[RunFindings]) -> dict[str, str]:
         no_agreement = "The classes have no names."
     no_mistakes = "dsi has no value, because no network makes a mistake."
     has_unknown = any(run.no_agreement for run in findings)
-    splits = [split for run in findings for split in run.mistakes.values()]
-    if not splits:
+    mistakes = [
+        run.trend("mistakes", split) for run in findings for split in run.splits
+    ]
+    if not mistakes:
         no_mistakes = "There are no predictions on labelled data."
-    elif any(split.wrong.peak.value for split in splits):
+    elif any(wrong.peak.value for wrong in mistakes if wrong):
         no_mistakes = no_value
     return {
         AGREEMENT: no_agreement,
         "max_wsi": "The matrices of this analysis have no WSI.",
         "nidm": no_mistakes,
-        "widm": no_agreement if splits and has_unknown else no_mistakes,
+        "widm": no_agreement if mistakes and has_unknown else no_mistakes,
     }
 
 
@@ -312,7 +303,7 @@ def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
             "Early means that 90 % of the rise of the agreement, with its interval,"
             " lies in the first half of the training."
         )
-    if any(run.mistakes for run in findings):
+    if any(run.splits for run in findings):
         yield (
             "Questions 3 and 4 use only wrong predictions, which are others in each"
             " network. Question 3 measures them by the network's similarity, question 4"
@@ -366,7 +357,8 @@ def differences(
     known = [run for run in findings if run.epochs and not results.is_vast(run.run)]
     if len(known) > MAX_COMPARED:
         return []
-    split = next(iter(known[0].mistakes), "test") if known else "test"
+    split = known[0].split if known else "test"
+    criteria = main_criteria(findings[0].measured.variant or PEARSON)
     found = []
     for pair in combinations(known, 2):
         last = {run.run: run.epochs[-1] for run in pair}
@@ -375,7 +367,7 @@ def differences(
         if isinstance(sides, str):  # the runs have different classes
             continue
         lines = []
-        for criterion in main_criteria(PEARSON):
+        for criterion in criteria:
             value = difference(criterion, sides[:1], sides[1:])
             if value.low is not None and value.high is not None:
                 lines.append(_difference_line(criterion, value))
@@ -425,7 +417,7 @@ def best_epochs(findings: Sequence[RunFindings]) -> list[list[str]]:
 
 def _best(run: RunFindings, name: str) -> str:
     """Return the best accuracy or loss with its epoch; empty without a value."""
-    trend = _trend(run, name)
+    trend = run.trend(name, "test")
     if not trend:
         return ""
     best = trend.peak

@@ -136,7 +136,7 @@ def page_data(
                 "orders": orders,
                 "reference": found.reference,
                 "own": found.own,
-                "splits": list(found.mistakes),
+                "splits": found.splits,
                 "agreement": classes.class_agreements(
                     results, found.run, len(results.names)
                 ),
@@ -250,9 +250,9 @@ def _quantity_names(found: RunFindings) -> dict[tuple[str | None, ...], str]:
     """Return the names of the quantities of a run by metric, of, split and variant; on
     the first split with predictions.
     """
-    split = next(iter(found.mistakes), "test")
     keys = {
-        name: quantity.key(found.own, split) for name, quantity in QUANTITIES.items()
+        name: quantity.key(found.own, found.split)
+        for name, quantity in QUANTITIES.items()
     }
     return {(*key.values(),): name for name, key in keys.items()}
 
@@ -322,7 +322,8 @@ def mistake_data(
     """
     by_split: dict[str, Any] = {}
     for split in SPLITS:
-        numbers = found.mistakes[split].wrong.points if split in found.mistakes else ()
+        wrong = found.trend("mistakes", split)
+        numbers = wrong.points if wrong else ()
         epoch = next(
             (number.epoch for number in reversed(numbers) if number.value > 0), None
         )

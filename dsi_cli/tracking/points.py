@@ -2,7 +2,8 @@
 epoch.
 
 The names are those of `dsi_cli.queries.quantities`, as in the callbacks: ``dsi/agreement`` with
-``_chance``, ``_low`` and ``_high`` first. A run without predictions on the test split
+``_chance``, ``_low`` and ``_high`` first. Without the agreement, the first measure of the SAI
+stands for it, such as ``dsi/excess_cosine``. A run without predictions on the test split
 has the values of the training data. If an epoch was saved several times, the last save
 counts.
 
@@ -24,7 +25,13 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
-from dsi_cli.queries.quantities import QUANTITIES, Quantity, network_matrix
+from dsi_cli.queries.quantities import (
+    QUANTITIES,
+    Quantity,
+    alignment,
+    measures,
+    network_matrix,
+)
 from dsi_cli.remote import urls
 from dsi_cli.store.results import Results
 
@@ -92,7 +99,8 @@ def _points_of_run(results: Results, run: str, *, all_curves: bool) -> RunPoints
     }
     values: dict[int, dict[str, float]] = {}
     main_rows = _last_rows(results, results.curves_of(run))
-    for quantity in LOGGED:
+    aligned = alignment(measures(main_rows))  # the agreement, or another measure
+    for quantity in (aligned, *LOGGED[1:]):
         for row in quantity_rows(quantity, main_rows):
             values.setdefault(int(row["epoch"]), {}).update(values_of(quantity, row))
     for row in _last_rows(results, results.rows_of("curves", run)):
@@ -150,7 +158,7 @@ def values_of(quantity: Quantity, row: Row) -> dict[str, float]:
     >>> values_of(LOGGED[0], row)
     {'dsi/agreement': 0.7, 'dsi/agreement_chance': 0.0, 'dsi/agreement_low': 0.6}
     """
-    name = quantity.tracker
+    name = quantity.tracker or f"dsi/{quantity.name}"
     # An excess is 0 at chance.
     chance = 0.0 if quantity.is_excess else row["null_mean"]
     values = {

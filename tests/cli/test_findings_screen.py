@@ -38,12 +38,8 @@ NO_DECLINE = {"reason": "no decline beyond noise"}
     ],
 )
 def test_phases_text_has_the_ends_and_the_reason(phases, text):
-    run = RunFindings(
-        "a", tuple(range(10)), 100, "WordNet", None, None, None, None, None
-    )
-    run = RunFindings(
-        **(vars(run) | {"phases": phases, "no_phases": "the curve still rises"})
-    )
+    reason = "the curve still rises"
+    run = RunFindings("a", (), 100, "WordNet", {}, phases=phases, no_phases=reason)
     assert phases_text(run) == text
 
 

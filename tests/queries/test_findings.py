@@ -7,7 +7,6 @@ from helpers.outputs import ANIMALS
 
 from dsi_cli.queries import quantities
 from dsi_cli.queries.findings import (
-    Mistakes,
     Point,
     RunFindings,
     Trend,
@@ -54,21 +53,21 @@ def test_findings_equal_the_last_and_the_highest_rows_of_the_curves(
 
 
 @pytest.mark.parametrize(
-    ("of", "name"),
+    ("name", "split"),
     [
-        (lambda run: run.agreement, "agreement"),
-        (lambda run: run.max_wsi, "max_wsi"),
-        (lambda run: run.accuracy, "accuracy"),
-        (lambda run: run.loss, "loss"),
-        (lambda run: run.mistakes["test"].wrong, "mistakes"),
-        (lambda run: run.mistakes["test"].nidm, "nidm"),
-        (lambda run: run.mistakes["test"].widm, "widm"),
+        ("agreement", None),
+        ("max_wsi", None),
+        ("accuracy", "test"),
+        ("loss", "test"),
+        ("mistakes", "test"),
+        ("nidm", "test"),
+        ("widm", "test"),
     ],
 )
-def test_trends_equal_the_curves_of_the_quantities(analysed, found, of, name):
+def test_trends_equal_the_curves_of_the_quantities(analysed, found, name, split):
     for run in ("cifar100-cnn", "cifar100-vit"):
         curve = quantities.curve(analysed.run[run], name, "test")
-        trend = of(found[run])
+        trend = found[run].trends[name, split]
         assert [point.epoch for point in trend.points] == curve["epoch"].tolist()
         assert [point.value for point in trend.points] == curve["value"].tolist()
         last = curve.iloc[-1]
@@ -77,9 +76,9 @@ def test_trends_equal_the_curves_of_the_quantities(analysed, found, of, name):
 
 
 def test_mistakes_are_the_wrong_share_of_the_samples(found):
-    mistakes = found["cifar100-vit"].mistakes["test"]
-    share = 1 - mistakes.accuracy.last.value
-    assert mistakes.wrong.last.value == pytest.approx(share * mistakes.samples)
+    run = found["cifar100-vit"]
+    wrong = run.trends["mistakes", "test"].last
+    assert wrong.value == pytest.approx((1 - run.accuracy.last.value) * wrong.samples)
 
 
 def test_phases_equal_the_phases_table(analysed, found):
@@ -144,27 +143,18 @@ def test_headline_without_agreement_gives_the_reason(
 
 
 def made(
-    *values: float, z: float = 30.0, low_by: float = 0.05, **fields
+    *values: float, z: float = 30.0, low_by: float = 0.05, trends=None, **fields
 ) -> RunFindings:
     """Return the findings of a run with an agreement of these values from epoch 0
-    on.
+    on, and further curves.
     """
     points = tuple(
         Point(epoch, value, value - low_by, value + low_by, 0.0, 0.01, z)
         for epoch, value in enumerate(values)
     )
-    run = RunFindings(
-        "a",
-        tuple(range(len(values))),
-        100,
-        "WordNet",
-        Trend(points),
-        None,
-        None,
-        None,
-        None,
-    )
-    return replace(run, **fields)
+    epochs = tuple(range(len(values)))
+    curves = {("agreement", None): Trend(points)} | (trends or {})
+    return replace(RunFindings("a", epochs, 100, "WordNet", curves), **fields)
 
 
 def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
@@ -199,7 +189,9 @@ def test_headline_of_a_small_or_imprecise_agreement_states_it_plainly(
             Point(1, value, low, high, 0.0, 0.01, 4.0),
         )
     )
-    network = made(0.0, 0.0, agreement=agreement, accuracy=Trend((Point(1, 0.1),)))
+    accuracy = Trend((Point(1, 0.1),))
+    curves = {("agreement", None): agreement, ("accuracy", "test"): accuracy}
+    network = made(0.0, 0.0, trends=curves)
     said = (
         f"above chance, but {size}: {value:.2f} at epoch 1 (0 is chance, 1 is the same,"
         f" 95 % CI {low:.2f} to {high:.2f})."
@@ -229,9 +221,8 @@ def test_headline_needs_an_agreement_of_0_2_whose_interval_excludes_0_1():
             in headline([made(0.0, value, low_by=low_by)])
         ) == is_clear
     without_interval = Trend((Point(0, 0.2, z=9.0), Point(1, 0.3, z=9.0)))
-    assert headline([made(0.0, 0.0, agreement=without_interval)]).startswith(
-        "a learned WordNet-like structure"
-    )
+    network = made(0.0, 0.0, trends={("agreement", None): without_interval})
+    assert headline([network]).startswith("a learned WordNet-like structure")
 
 
 def test_headline_of_several_weak_networks_gives_the_highest():
@@ -261,15 +252,8 @@ def test_headline_of_a_lost_agreement_gives_its_state_at_the_last_epoch():
 
 @pytest.mark.parametrize(("std", "reach"), [(0.2, "0.60"), (0.5, "1.00")])
 def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance(std, reach):
-    text = headline(
-        [
-            replace(
-                made(0.1),
-                classes=5,
-                agreement=Trend((Point(0, 0.1, -0.2, 0.4, 0.0, std, 0.5),)),
-            )
-        ]
-    )
+    agreement = Trend((Point(0, 0.1, -0.2, 0.4, 0.0, std, 0.5),))
+    text = headline([made(0.1, classes=5, trends={("agreement", None): agreement})])
     assert text.endswith(
         "not reliably above chance (z at most 0.5). With 5 classes, chance alone can"
         f" reach {reach}."
@@ -283,9 +267,8 @@ def test_headline_of_mistakes_that_never_follow_the_similarity_asks_for_the_orde
     std, z, asks
 ):
     nidm = Trend((Point(0, 0.51, 0.5, 0.52, 0.49, std, z),))
-    text = headline(
-        [made(0.0, 0.4, mistakes={"test": Mistakes(nidm, 100, None, nidm, None)})]
-    )
+    curves = {("mistakes", "test"): nidm, ("nidm", "test"): nidm}
+    text = headline([made(0.0, 0.4, trends=curves)])
     assert (
         "The mistakes of a do not follow the network's own similarity, so check" in text
     ) == asks
@@ -298,8 +281,10 @@ def test_headline_of_a_trained_network_within_chance_asks_for_the_order_of_the_l
     accuracy, asks
 ):
     points = (Point(0, 0.0, -0.1, 0.1, 0.0, 0.02, 0.5),)
-    trend = None if accuracy is None else Trend((Point(0, accuracy),))
-    text = headline([replace(made(0.0), agreement=Trend(points), accuracy=trend)])
+    curves = {("agreement", None): Trend(points)}
+    if accuracy is not None:
+        curves["accuracy", "test"] = Trend((Point(0, accuracy),))
+    text = headline([made(0.0, trends=curves)])
     assert text.endswith("would give the same result, so check them.") == asks
     assert headline([made(0.02, low_by=0.01)]).endswith(
         "would give the same result, so check them."
@@ -323,7 +308,7 @@ def test_headline_is_corrected_for_the_number_of_epochs_and_runs(
         Point(1, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0, p_value),
     )
     assert headline(
-        [made(0.0, agreement=Trend(points))] * lucky
+        [made(0.0, trends={("agreement", None): Trend(points)})] * lucky
         + [made(0.0, z=0.0, run="b")] * others
     ).startswith(start)
 

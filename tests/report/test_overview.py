@@ -9,10 +9,13 @@ import pytest
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.figures.curves import curve_rows
 from dsi_cli.queries import quantities
+from dsi_cli.queries.comparison.compare import compare
 from dsi_cli.queries.findings import Point, headline
 from dsi_cli.report import overview, page_data
 from dsi_cli.store.results import Results
+from dsi_cli.tracking.points import points_of_results
 
 
 @pytest.fixture
@@ -102,9 +105,9 @@ def test_tiles_have_no_point_at_an_epoch_without_mistakes(run):
     assert agreement["covers"].startswith("95 % CI over other classes like these")
     assert " to " in agreement["rows"][0]["points"][0]["interval"]
     # mistakes without ranks, as with two classes
-    unranked = {"test": replace(found.mistakes["test"], nidm=None)}
+    unranked = {key: trend for key, trend in found.trends.items() if key[0] != "nidm"}
     assert (
-        overview.tiles([replace(found, mistakes=unranked)])[2]["reason"]
+        overview.tiles([replace(found, trends=unranked)])[2]["reason"]
         == "dsi has no value; the warnings give the reason."
     )
 
@@ -164,13 +167,34 @@ def test_explanations_without_an_agreement_do_not_mention_it(make_run, tmp_path)
     analyze([make_run(epochs=4)], tmp_path / "out", Options(draws=0))
     results = Results(tmp_path / "out")
     (found,) = overview.all_findings(results)
-    early = replace(found, agreement=None, t90=Point(1, 1.0, high=1.0))
+    early = replace(found, trends={}, t90=Point(1, 1.0, high=1.0))
     assert early.is_early
     page = overview.overview(results, [early])
     assert not [
         text for text in (*page["shown"], *page["not_shown"]) if "agreement" in text
     ]
     assert "A higher agreement" in str(overview.overview(results, [found])["not_shown"])
+
+
+def test_results_with_one_other_measure_name_and_show_it_everywhere(make_run, tmp_path):
+    runs = [make_run(name, epochs=2, seed=seed) for seed, name in enumerate("ab")]
+    out = tmp_path / "out"
+    analyze(runs, out, Options(draws=0, measures=("cosine",)))
+    results = Results(out)
+    findings = overview.all_findings(results)
+    page = overview.overview(results, findings)
+    assert page["measured"] == "excess_cosine"
+    assert page["headline"].startswith("The Cosine SAI (excess) of ")
+    assert page["tiles"][0]["scale"].startswith("Cosine SAI (excess): ")
+    (pair,) = page["differences"]
+    titles = {line["title"] for line in pair["lines"]}
+    assert "Cosine SAI (excess)" in titles
+    assert "Agreement" not in titles
+    axes = curve_rows(results, "agreement", results.names)["axis"]
+    assert set(axes) == {"Cosine SAI (excess): 0 chance, 1 same"}
+    assert compare([out]).measures == ["cosine"]
+    logged = points_of_results(results)[0].epochs[-1].values
+    assert next(iter(logged)) == "dsi/excess_cosine"
 
 
 def test_differences_are_paired_at_the_last_epochs_with_what_they_cover(analysed):

@@ -48,6 +48,7 @@ from dsi_cli.queries.comparison.runs import (
     common_reference,
     compared_runs,
 )
+from dsi_cli.queries.curve_panels import sai_measures
 from dsi_cli.queries.quantities import alignment
 from dsi_cli.queries.records import records
 from dsi_cli.store import layout
@@ -318,7 +319,7 @@ def compare(
     group: str | None = None,
     tolerance: float = 0.01,
     split: str | None = None,
-    measures: Sequence[str] = MEASURES,
+    measures: Sequence[str] = (),
     clusters: Clusters | None = None,
     progress: Progress = lambda *_: None,
 ) -> Comparison:
@@ -337,6 +338,7 @@ def compare(
     split : the split of accuracy and mistakes, test or train; test by default, or train
         if a run has no accuracy on test.
     measures : the measures of the SAI; the first is a criterion, the others describe.
+        By default those of `MEASURES` that the first run has, or else the first.
     clusters : clusters of classes for the intervals of the agreement and of Max WSI:
         ``group`` or the cluster by the name or WordNet id of a class; the intervals are
         over single classes if None.
@@ -353,6 +355,9 @@ def compare(
     folders = [outputs] if isinstance(outputs, str | Path) else outputs
     runs = [replace(run, clusters=clusters) for run in compared_runs(folders, names)]
     groups = repetitions.group_runs(runs, group)
+    if not measures:
+        known = sai_measures(runs[0].results.curves)
+        measures = [name for name in MEASURES if name in known] or MEASURES[:1]
     split = split or _common_split(runs)
     comparisons = []
     pairs = list(combinations(groups, 2))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import differences, reliability
+from dsi_cli.metrics import differences, jackknife, reliability
 from dsi_cli.metrics.differences import (
     ClassEstimate,
     CsmPair,
@@ -146,7 +146,11 @@ class Criterion(NamedTuple):
 
 
 def main_criteria(measure: str) -> list[Criterion]:
-    """Return the quantities on which a verdict is based, the SAI by a measure first."""
+    """Return the quantities on which a verdict is based, the SAI by a measure first, if
+    its differences have intervals.
+    """
+    if measure not in jackknife.MEASURES:
+        return list(_MAIN)
     return [_sai_criterion(measure, is_main=True), *_MAIN]
 
 
