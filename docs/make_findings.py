@@ -336,8 +336,8 @@ def simplex(run: Results) -> Finding:
         ),
         rows,
         "Unequal angles and norms are 0 for a simplex, and the effective rank is then"
-        " 99. It is shown if both are below those of a random head by more than two"
-        " standard deviations. Both networks first move away from the simplex and then"
+        " 99. A collapse is shown if the angles and norms are less unequal than those of"
+        " a random head, by more than two standard deviations. Both networks first move away from the simplex and then"
         " come closer. Neural collapse is described for much longer trainings, and the"
         " ViT's 64 features are too few for a simplex of 100 classes. The largest"
         " singular value ends with more of the squared sum than in a random head:"
@@ -379,7 +379,7 @@ def norms(run: Results) -> Finding:
         ),
         rows,
         "Correlations are Spearman's over the 100 classes, with 95 % confidence"
-        " intervals; 0 is chance. That of the norms in both networks is"
+        " intervals; 0 is chance. The norms of the CNN and those of the ViT correlate by"
         f" {correlation(*last.values())}. All classes have equally many training"
         " images.",
     )

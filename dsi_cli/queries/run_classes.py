@@ -99,11 +99,9 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
     if mask.any():
         return mask
     similar = nearest(name, names) or ""
-    hint = "dsi export OUTPUT --table classes lists all"
+    hint = f"expected a name such as {', '.join(names[:MAX_LISTED_CLASSES])}"
     if similar:
         hint = f"try {similar}"
-    elif len(names) <= MAX_LISTED_CLASSES:
-        hint = f"expected one of {', '.join(names)}"
     raise UsageError(
         f"no class {name!r}: {hint}", code="unknown-class", name=name, similar=similar
     )

@@ -314,9 +314,7 @@ def test_analyze_cut_off_file_is_pending_then_failed(
     assert codes(out) == [f"checkpoints-{status}"]
     found, reason = states(out)["epoch_2.pt"]
     assert found == status
-    assert reason.startswith(
-        "a zip archive without its directory, which is written last: cut off"
-    )
+    assert reason == "the file breaks off before the directory of its zip archive"
     path.write_bytes(whole)
     done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
     assert states(out)["epoch_2.pt"] == ("ok", None)

@@ -42,7 +42,7 @@ SHOWS = {
         0,
         (
             "agreement with WordNet is higher in cifar100-cnn",
-            "another training may reverse it",
+            "Another training may reverse this",
         ),
     ),
 }

@@ -505,19 +505,19 @@ def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, pre
     start = f"{preferred} is higher" if preferred else ("no ", "each ")
     assert single.title.startswith(start)
     if answer in (PREFERRED, MIXED):
-        assert single.sentence.endswith("; another training may reverse it.")
+        assert single.sentence.endswith(". Another training may reverse this.")
 
 
 BOTH_HIGHER = (
-    f"{TWO}, agreement is higher in a, and widm is higher in b; max_wsi, which only"
-    " describes a network, is higher in a; another training may reverse it"
+    f"{TWO}, agreement is higher in a, and widm is higher in b. max_wsi, which only"
+    " describes a network, is higher in a. Another training may reverse this"
 )
 AT_LAST = (
-    "In these two runs, at the last epochs, agreement is higher in a; that may be due"
+    "In these two runs, at the last epochs, agreement is higher in a. That may be due"
     " to their accuracy"
 )
 REPEATED = (
-    f"Over 2 and 2 {AT}, {NONE} agreement and widm include 0; max_wsi, which only"
+    f"Over 2 and 2 {AT}, {NONE} agreement and widm include 0. max_wsi, which only"
     " describes a network, is higher in a"
 )
 WSI = row_of("max_wsi", 0.5, **DESCRIPTION)
@@ -529,7 +529,7 @@ WSI = row_of("max_wsi", 0.5, **DESCRIPTION)
         (equal_of(row_of("agreement", 0.5), row_of("widm", -0.5), WSI), BOTH_HIGHER),
         (
             equal_of(row_of("agreement", 0.02, 0.01)),
-            f"{TWO}, agreement is higher in a; another training may reverse it",
+            f"{TWO}, agreement is higher in a. Another training may reverse this",
         ),
         (equal_of(row_of("agreement", 0.5), basis=LAST), AT_LAST),
         (equal_of(row_of("agreement"), row_of("widm"), WSI, trainings=2), REPEATED),

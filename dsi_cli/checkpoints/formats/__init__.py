@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli import plugins
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.errors import PendingError, UnreadableError, count
 from dsi_cli.remote.locations import Place
 
 
@@ -374,7 +374,9 @@ def open_source(source: RandomAccessFile) -> CheckpointContent:
         raise UnreadableError(message, code="unknown-archive")
     head = source.head(16)
     if any(magic.startswith(head) for magic in (_ZIP, _LEGACY, HDF5)):
-        raise PendingError("empty, or breaks off in its first bytes", code="empty-file")
+        raise PendingError(
+            "the file is empty, or breaks off in its first bytes", code="empty-file"
+        )
     name = shlex.quote(
         str(source.path).encode("utf-8", "backslashreplace").decode("utf-8")
     )
@@ -396,7 +398,7 @@ def open_source(source: RandomAccessFile) -> CheckpointContent:
     if other is not None:
         raise unread_format(other)
     raise UnreadableError(
-        f"no checkpoint that dsi reads: expected {EXPECTED}",
+        f"a file of {count(source.size, 'byte')}, but not {EXPECTED}",
         code="unknown-container",
     )
 

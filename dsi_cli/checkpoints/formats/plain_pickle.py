@@ -33,9 +33,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     try:
         tree, _ = read_pickle(data)
     except ExhaustedError as error:
-        raise PendingError(
-            f"{error}: cut off, or still being written", code="cut-off"
-        ) from None
+        raise PendingError(str(error), code="cut-off") from None
     except UnreadableError:
         # joblib writes the bytes of arrays between the instructions of the pickle.
         if b"joblib.numpy_pickle" in data:

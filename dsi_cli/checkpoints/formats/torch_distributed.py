@@ -60,10 +60,7 @@ def open_folder(metadata: Place, files: OpenFiles) -> CheckpointContent:
         try:
             tree, _ = read_pickle(source.read_at(0, source.size))
         except ExhaustedError:
-            raise PendingError(
-                "its metadata break off: cut off, or still being written",
-                code="cut-off",
-            ) from None
+            raise PendingError("its metadata break off", code="cut-off") from None
     state = _state(tree)
     if not isinstance(state.get("state_dict_metadata"), dict):
         raise UnreadableError(

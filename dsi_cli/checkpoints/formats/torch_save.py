@@ -148,10 +148,9 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
             values.append(value)
         except ExhaustedError:
             if len(data) == source.size:
-                message = (
-                    "breaks off inside its pickles: cut off, or still being written"
-                )
-                raise PendingError(message, code="cut-off") from None
+                raise PendingError(
+                    "the file breaks off inside its pickles", code="cut-off"
+                ) from None
             if size >= MAX_PICKLE_BYTES:
                 message = f"its pickles have more than {MAX_PICKLE_BYTES} bytes"
                 raise UnreadableError(message, code="pickle-too-large") from None

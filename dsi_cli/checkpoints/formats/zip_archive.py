@@ -42,10 +42,7 @@ class Archive:
                 RangeFile(source.size, self._read_directory)
             ).infolist()
         except zipfile.BadZipFile:
-            message = (
-                "a zip archive without its directory, which is written last: cut off,"
-                " or still being written"
-            )
+            message = "the file breaks off before the directory of its zip archive"
             raise PendingError(message, code="cut-off") from None
         except (
             ValueError,

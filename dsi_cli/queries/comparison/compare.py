@@ -122,13 +122,13 @@ def verdict(equal: EqualAccuracy) -> Verdict:
     if answer == HIGHER and equal.basis == EQUAL and equal.is_repeated:
         answer, preferred = PREFERRED, favoured[0]
     title = OF_PAIRS[answer].format(network=", ".join(favoured))
-    end = _claims(known, f"{first} and {second}")
+    claims = _claims(known, f"{first} and {second}")
     is_different = any(row["excludes_zero"] for row in known)
     if is_different and equal.basis != EQUAL:
-        end += "; that may be due to their accuracy"
+        claims.append("That may be due to their accuracy.")
     elif is_different and not equal.is_repeated:
-        end += "; another training may reverse it"
-    sentence = f"{trainings}, {where}, {end}."
+        claims.append("Another training may reverse this.")
+    sentence = f"{trainings}, {where}, {' '.join(claims)}"
     return Verdict(first, second, answer, preferred, title, sentence)
 
 
@@ -144,9 +144,9 @@ def _with_intervals(equal: EqualAccuracy) -> list[dict[Any, Any]]:
     return rows
 
 
-def _claims(known: Sequence[dict[Any, Any]], pair: str) -> str:
-    """Return in which criteria each network is higher, and then what only describes the
-    networks.
+def _claims(known: Sequence[dict[Any, Any]], pair: str) -> list[str]:
+    """Return a sentence on the criteria in which each network is higher, and one on each
+    quantity that only describes the networks.
     """
     titles: dict[str, list[str]] = {}
     for row in known:
@@ -162,14 +162,13 @@ def _claims(known: Sequence[dict[Any, Any]], pair: str) -> str:
             f"no criterion tells {pair} apart: the 95 % confidence intervals of"
             f" {unclear} include 0"
         )
-    text = ", and ".join(claims)
-    for row in known:
-        if row["excludes_zero"] and not row["is_criterion"]:
-            text += (
-                f"; {row['title']}, which only describes a network, is higher in"
-                f" {row['higher']}"
-            )
-    return text
+    sentences = [f"{', and '.join(claims)}."]
+    sentences += [
+        f"{row['title']}, which only describes a network, is higher in {row['higher']}."
+        for row in known
+        if row["excludes_zero"] and not row["is_criterion"]
+    ]
+    return sentences
 
 
 def _listed(titles: Sequence[str]) -> str:

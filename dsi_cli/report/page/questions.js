@@ -99,8 +99,8 @@ function questions(quantity) {
     },
     {
       title: follows,
-      text: "The large chart shows the share of classes that the network finds less similar to the true class than the wrong "
-        + "prediction. Random mistakes would give about 50 %.",
+      text: "The large chart shows how many classes lie farther from the true class than a wrong prediction, by the network's own "
+        + "similarity. Random mistakes would give about 50 %.",
       charts: [
         chart("nidm", { title: "Mistakes by the network's similarity (NIDM)", isLarge: true }),
         sai("the network with its mistakes", (series) => series.of === `${ownOf(series)},${mistakesOf(series)}`),
@@ -108,8 +108,7 @@ function questions(quantity) {
     },
     {
       title: reasonable,
-      text: `The large chart shows the share of classes that are less similar to the true class in ${reference} than the wrong `
-        + "prediction.",
+      text: `The large chart shows how many classes lie farther from the true class than a wrong prediction, by ${reference}.`,
       charts: [
         chart("widm", {
           title: `Mistakes by ${reference} (WIDM)`, isLarge: true, phasesOf: ({ curve }) => curve.startsWith("widm test"),
