@@ -223,13 +223,14 @@ assert gc.get_threshold() == before"""
     assert not doctor.modules & (HEAVY | {"numpy"})
 
 
-def test_analyze_of_weights_loads_neither_pandas_nor_what_only_a_report_needs(
+def test_scan_analyze_of_weights_and_an_arrow_table_load_nothing_that_only_a_report_needs(
     tmp_path,
 ):
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
     for name in ("classes.txt", "preds.npy", "targets.npy"):
         (run / name).unlink()
-    heavy = HEAVY | {"pandas", "scipy.special", "scipy.cluster", "jinja2"}
+    parts = ("cluster", "sparse", "spatial", "special", "stats")
+    heavy = HEAVY | {"pandas", "jinja2"} | {f"scipy.{part}" for part in parts}
     _, scanned, analyzed, reported = one_process.run(
         [("scan", run), ("analyze", run, "-o", out, "--no-report"), ("report", out)]
     )
@@ -238,7 +239,10 @@ def test_analyze_of_weights_loads_neither_pandas_nor_what_only_a_report_needs(
         assert not ended.modules & heavy
     assert reported.code == 0, reported.err
     assert "pandas" in reported.modules, "a later import finds pandas"
-    for up_to_date in one_process.run([("report", out), ("analyze", run, "-o", out)]):
+    read = f"import dsi_cli; dsi_cli.open_results({str(out)!r}).table('curves')"
+    for up_to_date in one_process.run(
+        [("report", out), ("analyze", run, "-o", out)], read
+    ):
         assert up_to_date.code == 0, up_to_date.err
         assert not up_to_date.modules & heavy
 

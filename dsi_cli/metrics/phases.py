@@ -45,6 +45,7 @@ MIN_LATE_EPOCHS = 5
 DRAWS = 5000  # the number of random curves for the intervals
 # the number of values of the random curves that are in memory at a time
 CHUNK = 4_000_000
+CACHED = 100_000  # the number of values of the random curves that are computed at once
 FINAL_NOISE_DEVIATIONS = 2.0
 """A curve has its final value if it is within this many standard deviations of the
 noise between epochs.
@@ -225,14 +226,12 @@ def phases(
     if without is not None:
         without = without[known]
         without = without if np.isfinite(without).all() else None
-    noise_after_rise = _noise(time, curve, risen, ASSUMED_FOR_INTERVALS)
-    change = _change_after(
-        time,
-        curve,
-        without,
-        float(measured[2]),
-        _noise(time, curve, risen, ASSUMED_FOR_DECLINE),
+    smooth = _local_parabolas(time, NOISE_WINDOW)
+    noise_after_rise, noise_of_decline = (
+        _noise(time, curve, smooth, risen, assumed)
+        for assumed in (ASSUMED_FOR_INTERVALS, ASSUMED_FOR_DECLINE)
     )
+    change = _change_after(time, curve, without, float(measured[2]), noise_of_decline)
     # The random curves have the curve itself as their centre up to t90, and a smooth
     # curve after it.
     centre = curve.copy()
@@ -372,12 +371,14 @@ def line_of_change(time: Values) -> Values:
     return np.asarray(since / (since @ since) * (time[-1] - time[0]))
 
 
-def _noise(time: Values, curve: Values, risen: int, assumed: float) -> Noise:
-    """Return the noise between epochs after the rise; with few epochs, its
-    autocorrelation is the assumed one.
+def _noise(
+    time: Values, curve: Values, smooth: Values, risen: int, assumed: float
+) -> Noise:
+    """Return the noise between epochs after the rise, given the matrix of
+    `_local_parabolas`; with few epochs, its autocorrelation is the assumed one.
     """
     # The residuals from local parabolas; epochs with few neighbours have none.
-    residual = (np.eye(len(time)) - _local_parabolas(time, NOISE_WINDOW))[risen:]
+    residual = (np.eye(len(time)) - smooth)[risen:]
     residual = residual[np.any(residual, axis=1)]
     if len(residual) < MIN_LATE_EPOCHS:
         late = curve[risen:] if len(curve) - risen >= MIN_LATE_EPOCHS else curve
@@ -390,14 +391,12 @@ def _noise(time: Values, curve: Values, risen: int, assumed: float) -> Noise:
     measured = residual @ curve
     # The sums of squares and of products of neighbours that a process with deviation 1
     # would have, for each autocorrelation
-    lags = range(1 - len(time), len(time))
-    squares, neighbours = np.zeros(len(time)), np.zeros(len(time))
-    for product, sums in (
-        (residual.T @ residual, squares),
-        (residual[1:].T @ residual[:-1], neighbours),
-    ):
-        for lag in lags:
-            sums[abs(lag)] += np.trace(product, lag)
+    index = np.arange(len(time))
+    lags = np.abs(np.subtract.outer(index, index)).ravel()
+    squares, neighbours = (
+        np.bincount(lags, (earlier.T @ residual[-len(earlier) :]).ravel())
+        for earlier in (residual, residual[:-1])
+    )
     grid = np.linspace(0, 0.95, 20)
     powers = grid[:, None] ** np.arange(len(time))
     expected = powers @ squares
@@ -418,7 +417,7 @@ def _random_curves(
     draws: int,
     seeds: tuple[int, int],
 ) -> Iterator[Values]:
-    """Yield random curves around a centre, in chunks ``(k, n)``."""
+    """Yield random curves around a centre, in parts ``(k, n)``."""
     seed, run = seeds
     of_classes = np.random.default_rng([seed, 0])
     of_noise = np.random.default_rng([seed, 1, run])
@@ -442,7 +441,8 @@ def _random_curves(
                 (classes - 1) / classes
             )
             curves += weights @ effects.T
-        yield curves
+        # Fewer curves at once stay in the processor's cache.
+        yield from np.array_split(curves, 1 + curves.size // CACHED)
 
 
 def _local_parabolas(time: Values, window: float) -> Values:
@@ -452,12 +452,18 @@ def _local_parabolas(time: Values, window: float) -> Values:
     An epoch with fewer than `MIN_LATE_EPOCHS` epochs in the window keeps its value.
     """
     since = time - time[0]
+    at = since[:, None]
+    near = (since <= at * window) & (since * window >= at)
+    is_smooth = np.count_nonzero(near, axis=1) >= MIN_LATE_EPOCHS
+    # The least-squares parabola of each epoch, in units of its largest distance
+    distance = np.where(near, since - at, 0.0)[is_smooth]
+    scaled = distance / np.abs(distance).max(axis=1, keepdims=True)
+    weights = near[is_smooth].astype(np.float64)
+    powers = np.stack([scaled**power for power in range(3)], axis=1)
+    moments = (powers * weights[:, None]) @ powers.swapaxes(1, 2)
+    at_epoch = np.linalg.solve(moments, np.eye(3)[:1].T)
     smoother = np.eye(len(time))
-    for index, at in enumerate(since):
-        near = np.flatnonzero((since <= at * window) & (since * window >= at))
-        if len(near) >= MIN_LATE_EPOCHS:
-            smoother[index] = 0
-            smoother[index, near] = np.linalg.pinv(np.vander(since[near] - at, 3))[2]
+    smoother[is_smooth] = weights * (at_epoch * powers).sum(axis=1)
     return smoother
 
 

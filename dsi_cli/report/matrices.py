@@ -161,7 +161,7 @@ def _pack_series(
     frames, kind = series.frames, series.frames.kind
     scale = QuantizationScale(series.low, series.high, levels)
     epochs = [epoch for epoch in frames.epochs if epoch in shown]
-    lines[name] = [_pack_matrix(series, epoch, scale) for epoch in epochs]
+    lines[name] = [series.packed(epoch, scale) for epoch in epochs]
     title = TITLES[kind.name]
     return {
         "name": frames.name,
@@ -206,12 +206,6 @@ def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]
             }
         )
     return result
-
-
-def _pack_matrix(series: MatrixSeries, epoch: int, scale: QuantizationScale) -> str:
-    symmetric = series.frames.kind.is_symmetric
-    values = matrix_codec.off_diagonal(series.read(epoch), symmetric=symmetric)
-    return matrix_codec.pack(scale.codes(values), scale.levels)
 
 
 def _scale_data(scale: QuantizationScale) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class MatrixSeries:
     frames: MatrixFrames
     # reads the matrix ``(C, C)`` of an epoch; missing values are NaN
     read: Callable[[int], Matrix]
+    # returns the packed matrix of an epoch
+    packed: Callable[[int, QuantizationScale], str]
     low: float
     high: float
     # mean absolute difference from the previous epoch, by epoch; 0 for the first epoch
@@ -119,6 +121,13 @@ def _summarise_series(
         before = None if previous is None else values(previous)
         return _summary(values(epoch), before)
 
+    def packed(epoch: int, scale: QuantizationScale) -> str:
+        def make() -> Summary:
+            return {"packed": pack(scale.codes(values(epoch)), scale.levels)}
+
+        file = _path(summaries.out, frames, epoch)
+        return str(summaries.get([file], scale, make)["packed"])
+
     found: dict[int, Summary] = {}
     previous: int | None = None
     for epoch in epochs:
@@ -135,14 +144,12 @@ def _summarise_series(
 
     # The size of a packed matrix is the mean of a few.
     sampled = epoch_sampling.evenly_spaced(epochs, COST_SAMPLES)
-    samples = [off_diagonal(read(epoch), symmetric=symmetric) for epoch in sampled]
     cost = {}
     for levels in LEVELS:
         scale = QuantizationScale(low, high, levels)
-        cost[levels] = sum(
-            len(pack(scale.codes(values), levels)) for values in samples
-        ) / len(samples)
-    return MatrixSeries(frames, read, low, high, change, cost, empty)
+        sizes = [len(packed(epoch, scale)) for epoch in sampled]
+        cost[levels] = sum(sizes) / len(sizes)
+    return MatrixSeries(frames, read, packed, low, high, change, cost, empty)
 
 
 def _summary(values: NDArray[Any], before: NDArray[Any] | None) -> Summary:

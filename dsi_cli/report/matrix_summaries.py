@@ -1,7 +1,7 @@
 """The summaries of matrices, which a report derives and keeps for the next report.
 
-A report of hundreds of checkpoints reads each matrix for its range of values, its change
-and its nearest classes. The file ``OUT/.cache/report.json`` holds these summaries. Each
+A report of hundreds of checkpoints reads each matrix for its range of values and its
+change, and packs it. The file ``OUT/.cache/report.json`` holds these summaries. Each
 has a key with the name, size and time of the files that it was made from, so that a
 file that is written again has a new summary.
 """

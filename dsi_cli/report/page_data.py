@@ -94,7 +94,6 @@ def page_data(
     for run in results.names:
         all_matrices.append(matrices.run_matrices(results, run, summaries))
         progress(len(all_matrices), steps)
-    summaries.save()
     all_orders = [
         classes.display_orders(class_rows(results, run.name), run.own)
         for run in all_matrices
@@ -145,6 +144,7 @@ def page_data(
             }
         )
         progress(len(results.names) + len(data["runs"]), steps)
+    summaries.save()
 
     methods = [_method(results, run) for run in results.names]
     first_screen = overview.overview(results, findings)

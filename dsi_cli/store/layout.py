@@ -293,9 +293,9 @@ def write_runs(
 
     others = parquet.from_rows(table, [])
     with suppress(OutputError):
-        earlier = read_table(out, table).filter(
-            ~pc.field("run").isin(pa.array(runs, pa.string()))
-        )
+        earlier = read_table(out, table)
+        is_replaced = pc.is_in(earlier["run"], pa.array(runs, pa.string()))
+        earlier = earlier.filter(pc.invert(is_replaced))
         # Another program may have written the same values with other types.
         every = pa.concat_tables([others, earlier], promote_options="permissive")
         others = every.select(rows.column_names).cast(rows.schema)

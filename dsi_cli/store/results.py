@@ -8,10 +8,9 @@ from contextlib import suppress
 from functools import cached_property, lru_cache
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -27,6 +26,9 @@ from dsi_cli.store.schema import (
     MatrixId,
     Table,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Selected = tuple[NDArray[np.intp], ...]
 """The indices of rows and columns as `numpy.ix_` returns them."""
@@ -84,6 +86,8 @@ class Results:
         """All curves of both tables, with one row per point; ``docs/tables.md``
         describes the columns.
         """
+        import pandas as pd  # Arrow tables do without it
+
         tables = [self._table(schema.CURVES), self._table(schema.EXTRA_CURVES)]
         return pd.concat(
             [table for table in tables if len(table)] or tables[:1], ignore_index=True
@@ -407,6 +411,8 @@ class Results:
         The parameters are those of `csm`. Raise `UsageError` if the run, the epoch or
         the split has no predictions.
         """
+        import pandas as pd
+
         name = self.run_name(run)
         path = self._split_path(schema.CONFUSIONS, name, epoch, split, step)
         labels = self._labels(name)
@@ -465,6 +471,8 @@ class Results:
         Ties keep the order of the class index. The parameters are those of `csm`, and
         so are the errors (`UsageError`).
         """
+        import pandas as pd
+
         matrix = self.csm(kind, epoch, split, run, step, reference, rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
         values[np.arange(len(values)), _class_indices(rows, matrix.columns)] = np.inf
@@ -508,6 +516,8 @@ class Results:
         )
 
     def _labels(self, run: str) -> pd.Index:
+        import pandas as pd
+
         if run not in self._known_labels:
             rows = self.rows_of("classes", run).sort_values("class_index")
             names = rows["name"].astype(object).fillna(rows["class_index"])
@@ -601,6 +611,8 @@ def _named_part(
     """Return the selected rows and columns of a matrix with the names of the
     classes.
     """
+    import pandas as pd
+
     rows, columns = (indices.ravel() for indices in selected)
     return pd.DataFrame(values[selected], index=labels[rows], columns=labels[columns])
 
@@ -611,6 +623,8 @@ def _part_from_head(
     """Return the selected rows and columns of a matrix that is computed from a head;
     raise `UsageError` if they are too many.
     """
+    import pandas as pd
+
     rows, columns = (indices.ravel() for indices in selected)
     if len(rows) * len(columns) > similarity.MAX_DENSE_CLASSES**2:
         message = (

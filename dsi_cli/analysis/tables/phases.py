@@ -112,11 +112,12 @@ def _agreement_without_each(
     """
     import pyarrow.compute as pc  # a call without new rows does not need it
 
-    # The rows of groups have no class index.
-    is_class = (pc.field("reference") == reference) & pc.field("class_index").is_valid()
     without = {}
     for table in by_class:
-        classes = table.filter(is_class)
+        # The rows of groups have no class index.
+        is_class = pc.is_valid(table["class_index"])
+        is_main = pc.equal(table["reference"], reference)
+        classes = table.filter(pc.and_(is_class, is_main))
         if len(classes):
             key = classes["epoch"][0].as_py(), classes["step"][0].as_py()
             without[key] = classes["pearson_without"].to_numpy()
