@@ -61,7 +61,10 @@ def print_findings(summary: Summary) -> None:
         names[run.name] = Text(terminal_text(run.name), colour)
     _print_runs(summary.runs, findings, names)
     print()
-    console.print_sentence(headline(findings), hanging=0)
+    claim, colon, evidence = headline(findings).partition(": ")
+    console.print_sentence(claim + colon.rstrip(), hanging=0)
+    if evidence:
+        console.print_sentence(evidence, hanging=0)
     print_suspects(summary.out)
     aligned = [run for run in findings if run.alignment is not None]
     alignments = {run.run: run.alignment for run in aligned if run.alignment}

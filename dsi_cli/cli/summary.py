@@ -139,10 +139,8 @@ def _print_next_steps(summary: Summary) -> None:
         steps.append(("Report", summary.report))
     if len(summary.runs) > 1:
         steps.append(("Compare", shlex.join(["dsi", "compare", out])))
-    per_epoch = ["dsi", "export", out, "--table", "curves", "-o", "curves.csv"]
     steps += [
         ("Tables", out),
-        ("Per epoch", shlex.join(per_epoch)),
         ("Python", f"dsi_cli.open_results({out!r})"),
     ]
     print(flush=True)
