@@ -146,6 +146,6 @@ def _print_next_steps(summary: Summary) -> None:
     print(flush=True)
     for title, text in steps:
         style = ""
-        if title == "Report" and "://" not in text:
+        if title == "Report":
             style = f"link {Path(text).absolute().as_uri()}"
         console.print_styled((f"  {title:<11}", "dim"), (text, style))
