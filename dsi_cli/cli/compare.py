@@ -234,7 +234,7 @@ def _print(
         if changed:
             console.print_sentence(
                 f"{equal.first} and {equal.second}: the conclusion about the agreement"
-                f" depends on measure and correlation; it differs {changed}"
+                f" depends on measure and correlation: it differs {changed}"
             )
     _print_runs(comparison)
     _print_reliability(comparison)

@@ -4,6 +4,7 @@ chance level and sparklines.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,7 +61,8 @@ def print_findings(summary: Summary) -> None:
         names[run.name] = Text(terminal_text(run.name), colour)
     _print_runs(summary.runs, findings, names)
     print()
-    console.print_sentence(headline(findings), hanging=0)
+    for line in re.split("(?<=:) ", headline(findings), maxsplit=1):
+        console.print_sentence(line, hanging=0)
     print_suspects(summary.out)
     aligned = [run for run in findings if run.alignment]
     alignments = {run.run: run.alignment for run in aligned if run.alignment}

@@ -139,15 +139,13 @@ def _print_next_steps(summary: Summary) -> None:
         steps.append(("Report", summary.report))
     if len(summary.runs) > 1:
         steps.append(("Compare", shlex.join(["dsi", "compare", out])))
-    per_epoch = ["dsi", "export", out, "--table", "curves", "-o", "curves.csv"]
     steps += [
         ("Tables", out),
-        ("Per epoch", shlex.join(per_epoch)),
         ("Python", f"dsi_cli.open_results({out!r})"),
     ]
     print(flush=True)
     for title, text in steps:
         style = ""
-        if title == "Report" and "://" not in text:
+        if title == "Report":
             style = f"link {Path(text).absolute().as_uri()}"
         console.print_styled((f"  {title:<11}", "dim"), (text, style))

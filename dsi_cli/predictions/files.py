@@ -351,8 +351,8 @@ def read_predictions(
             path,
             "a target for each prediction",
             "none",
-            "give them with --targets, or the counts of a confusion matrix as an array"
-            " (C, C)",
+            "give them with --targets FILE, or name the columns of a table target and"
+            " prediction",
             code="no-targets",
         )
     name = path.name or str(path)

@@ -60,7 +60,7 @@ def changed_choices(rows: Iterable[Row]) -> str:
         if len(measures) == len(known) > 1:
             by = "any measure"
         texts.append(f"{where} by {by}")
-    return "; ".join(texts)
+    return ", ".join(texts)
 
 
 def robustness_sentence(tables: Sequence[Sequence[Row]]) -> str | None:

@@ -21,7 +21,7 @@ def table(*changed):
 def test_changed_choices_of_all_measures_name_none():
     rows = table(("path", "between groups"), ("wup", "between groups"), ("wup", "all"))
     assert (
-        changed_choices(rows) == "between groups by any measure; over all pairs by wup"
+        changed_choices(rows) == "between groups by any measure, over all pairs by wup"
     )
     assert not changed_choices(table())
 
