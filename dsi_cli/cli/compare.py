@@ -260,10 +260,7 @@ def _print_differences(equal: EqualAccuracy) -> None:
         console.print_sentence(f"At the last epochs: {equal.reason}")
     rows = equal.main.copy()
     rows["short"] = rows["quantity"].map(SHORT_TITLES).fillna(rows["title"])
-    rows["interval"] = [
-        "-" if low != low else f"{low:+.3f} to {high:+.3f}"
-        for low, high in zip(rows["low"], rows["high"], strict=True)
-    ]
+    rows["interval"] = tables.intervals(rows, "+.3f")
     rows["covers"] = rows["covers"].where(rows["low"].notna(), "-")
     first, second = _short_names(equal.first, equal.second)
     columns = {
@@ -338,12 +335,7 @@ def _print_reliability(comparison: Comparison) -> None:
     console.print_title(
         "Agreement and seeds", "corrected: without the noise of the seed"
     )
-    spans = zip(last["low"], last["high"], strict=True)
-    last = last.assign(
-        interval=[
-            "-" if low != low else f"{low:.3f} to {high:.3f}" for low, high in spans
-        ]
-    )
+    last = last.assign(interval=tables.intervals(last))
     columns = {
         "group": ("", ""),
         "seeds": ("seeds", "d"),
@@ -380,8 +372,7 @@ def _print_networks(comparison: Comparison, bands: pd.DataFrame) -> None:
         )
     elif len(last):
         console.print_title(begin, f"{SCALE}; at their last common epoch")
-        spans = zip(last["low"], last["high"], strict=True)
-        last = last.assign(band=[f"{low:.3f} to {high:.3f}" for low, high in spans])
+        last = last.assign(band=tables.intervals(last))
         columns = {
             "group": ("", ""),
             "runs": ("pairs", "d"),

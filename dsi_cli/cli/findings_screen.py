@@ -13,7 +13,7 @@ from rich.text import Text
 
 from dsi_cli.analysis.summary import RunSummary, Summary
 from dsi_cli.cli import console
-from dsi_cli.cli.text import cell, sparkline, terminal_text
+from dsi_cli.cli.text import cell, interval, sparkline, terminal_text
 from dsi_cli.facts import about_run
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.metrics.phases import DECLINE, STABILISATION
@@ -187,22 +187,18 @@ def _print_trends(
     rows: list[list[str | Text]] = []
     for name in shown:
         last, peak = trends[name].last, trends[name].peak
-        row = [names[name], Text(f"{last.value:.2f}", "bold")]
+        row: list[str | Text] = [names[name], Text(f"{last.value:.2f}", "bold")]
         if has_intervals:
-            row.append(Text(_interval(last.low, last.high)))
+            row.append(interval(last.low, last.high, ".2f"))
         bars = sparkline(_heights(trends[name], epochs), high, width)
         epoch = str(peak.epoch) if len(trends[name].points) > 1 else ""
         drawing = Text(terminal_text(bars), names[name].style)
         rows.append([*row, f"{peak.value:.2f}", epoch, drawing])
     axis = f"|epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else "|"
-    interval = ["#95 % CI"] if has_intervals else []
-    titles = ["", "#last", *interval, "#peak", "#epoch", axis]
+    of_intervals = ["#95 % CI"] if has_intervals else []
+    titles = ["", "#last", *of_intervals, "#peak", "#epoch", axis]
     console.print_columns(titles, rows, indent=2)
     _print_left_out(len(trends) - len(shown))
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
 
 
 def _heights(trend: Trend, epochs: Sequence[int]) -> list[float | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,9 +30,6 @@ from dsi_cli.figures.catalogue import (
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store.schema import MATRIX_KINDS
-
-if TYPE_CHECKING:
-    from dsi_cli.figures.save import DrawnFiles
 
 
 def plot(
@@ -167,69 +165,47 @@ def plot(
             folder,
             display.update,
         )
-    _print_drawn(drawn, folder, as_json=as_json)
+    files = [str(path) for of_figure in drawn.values() for path in of_figure]
+    without_data = [name for name, of_figure in drawn.items() if not of_figure]
+    if as_json:
+        document = {"files": files, "without_data": without_data, "out": str(folder)}
+        console.print_json(document)
+        return DONE
+    for path in files:
+        print(terminal_text(path))
     # A figure that the user named must have data.
-    if figures and drawn.without_data and not as_json:
+    if figures and without_data:
         for name in options.names(results):
             results.require_matrices(name)
-        raise _no_data(drawn)
+        raise _no_data(without_data)
     return DONE
 
 
-def _no_data(drawn: DrawnFiles) -> UsageError:
+def _no_data(names: Sequence[str]) -> UsageError:
     needs = "; ".join(
-        f"{name} needs {catalogue.figure_spec(name).needs}"
-        for name in drawn.without_data
+        f"{name} needs {catalogue.figure_spec(name).needs}" for name in names
     )
     problem = (
-        f"this folder has no data for {', '.join(drawn.without_data)} with these"
-        f" options: {needs}"
+        f"this folder has no data for {', '.join(names)} with these options: {needs}"
     )
-    return UsageError(problem, code="nothing-to-draw", figures=drawn.without_data)
-
-
-def _print_drawn(drawn: DrawnFiles, folder: Path, *, as_json: bool) -> None:
-    if as_json:
-        document = {
-            "files": [str(path) for path in drawn.files],
-            "without_data": list(drawn.without_data),
-            "out": str(folder),
-        }
-        console.print_json(document)
-        return
-    for path in drawn.files:
-        print(terminal_text(str(path)))
+    return UsageError(problem, code="nothing-to-draw", figures=tuple(names))
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:
     """Print the names of all figures; ``with_data`` holds those with data, and is None
     without a results folder.
     """
-    specs = (*FIGURES, catalogue.ANIMATION_SPEC)
+    rows: list[dict[str, Any]] = []
+    for spec in (*FIGURES, catalogue.ANIMATION_SPEC):
+        has_data = None if with_data is None else spec.name in with_data
+        row: dict[str, Any] = {"name": spec.name, "title": spec.title}
+        rows.append(row | {"needs": spec.needs, "has_data": has_data})
     if as_json:
-        document = []
-        for spec in specs:
-            has_data = None if with_data is None else spec.name in with_data
-            document.append(
-                {
-                    "name": spec.name,
-                    "title": spec.title,
-                    "needs": spec.needs,
-                    "has_data": has_data,
-                }
-            )
-        console.print_json(document)
+        console.print_json(rows)
         return
-    without_data = [
-        spec for spec in specs if with_data is not None and spec.name not in with_data
-    ]
-    width = max(len(spec.name) for spec in specs) + 2
-    for spec in specs:
-        if spec not in without_data:
-            console.print_sentence(f"{spec.name:<{width}}{spec.title}", hanging=width)
-    if without_data:
-        print("\nwithout data in this output:")
-    for spec in without_data:
-        console.print_sentence(
-            f"{spec.name:<{width}}{spec.title}; needs {spec.needs}", hanging=width
-        )
+    width = max(len(row["name"]) for row in rows) + 2
+    for row in rows:
+        text = str(row["title"])
+        if row["has_data"] is False:
+            text += f"; without data here, because it needs {row['needs']}"
+        console.print_sentence(f"{row['name']:<{width}}{text}", hanging=width)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.cli import console
-from dsi_cli.cli.text import cell, shorten
+from dsi_cli.cli.text import cell, interval, shorten
 from dsi_cli.queries.matrices import SURPRISE_LEGEND
 from dsi_cli.queries.records import records
 
@@ -72,6 +72,12 @@ def print_rows(
         for row in records(frame)
     ]
     console.print_columns(titles, rows, indent)
+
+
+def intervals(frame: pd.DataFrame, form: str = ".3f") -> list[str]:
+    """Return the text of the interval from ``low`` to ``high`` in each row."""
+    ends = zip(frame["low"], frame["high"], strict=True)
+    return [interval(low, high, form) for low, high in ends]
 
 
 def _text(value: Any, form: str, most_letters: int) -> str:

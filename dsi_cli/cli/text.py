@@ -74,6 +74,17 @@ def cell(value: float | None, form: str = ".3f", unit: str = "") -> str:
     return text.replace("%", " %") + unit
 
 
+def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
+    """Return the text of an interval in a table; ``-`` if it is unknown.
+
+    >>> interval(0.1, 0.25, ".2f"), interval(None, None)
+    ('0.10 to 0.25', '-')
+    """
+    if low is None or high is None or low != low:
+        return "-"
+    return f"{low:{form}} to {high:{form}}"
+
+
 def sparkline(values: Sequence[float | None], high: float, width: int) -> str:
     """Return bars of the heights of values, or of evenly spaced ones if there are more
     than ``width``.

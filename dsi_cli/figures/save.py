@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -34,14 +33,6 @@ _METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None},
 }
 """Metadata that Matplotlib leaves out, so that equal tables give equal files."""
-
-
-class DrawnFiles(NamedTuple):
-    """The files of a request."""
-
-    files: tuple[Path, ...]
-    # names of figures for which the results folder has no data
-    without_data: tuple[str, ...]
 
 
 def check_options(results: Results, options: FigureOptions) -> None:
@@ -94,12 +85,13 @@ def write(
     formats: Sequence[str],
     folder: Path,
     progress: Progress = lambda *_: None,
-) -> DrawnFiles:
+) -> dict[str, list[Path]]:
     """Draw figures, all without names, and write each in each format, by default png,
     and gif for the animation.
 
-    Raise `UsageError` if a figure or a format does not exist, and `OutputError` if a
-    file could not be written.
+    Return the files by name of the figure; a figure without data has none. Raise
+    `UsageError` if a figure or a format does not exist, and `OutputError` if a file
+    could not be written.
     """
     usable: list[str] = []
     if set(names) != {ANIMATION}:
@@ -115,30 +107,24 @@ def write(
     if names:
         chosen = dict.fromkeys(name for name in names if name != ANIMATION)
         specs = [catalogue.figure_spec(name) for name in chosen]
-    files: list[Path] = []
-    without_data: list[str] = []
+    files: dict[str, list[Path]] = {}
     for done, spec in enumerate(specs):
         progress("drawing figures", done, len(specs))
         with styles.using(options.style):
             figure = spec.draw(results, options)
-            if figure is None:
-                without_data.append(spec.name)
-                continue
-            files += [
+            files[spec.name] = [
                 save(figure, folder / f"{spec.name}.{form}", form)
                 for form in figure_formats
+                if figure is not None
             ]
     progress("drawing figures", len(specs), len(specs))
     if ANIMATION in names:
         from dsi_cli.figures import animation
 
-        animations = animation.animations(
+        files[ANIMATION] = animation.animations(
             results, options, folder, animation_formats, progress
         )
-        files += animations
-        if not animations:
-            without_data.append(ANIMATION)
-    return DrawnFiles(tuple(files), tuple(without_data))
+    return files
 
 
 def save(figure: Figure, path: Path, form: str) -> Path:

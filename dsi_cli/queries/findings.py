@@ -215,8 +215,6 @@ class RunFindings:
     """The epoch at which the agreement has gone 90 % of the way from chance to its
     plateau, in ``value``, with its interval.
     """
-    # classes of the smallest head, over which curves are; None without a classifier
-    first_classes: int | None = None
     has_names: bool = True  # False if no class has a name
     has_epochs: bool = (
         True  # False if its only checkpoint has no epoch, which is 0 here
@@ -303,7 +301,6 @@ def run_findings(out: Path, run: str) -> RunFindings:
         row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"
     ]
     epochs = {row["epoch"] or 0 for row in checkpoints}
-    heads = [row["classes"] for row in checkpoints if row["classes"]]
     classes = table_rows(out, CLASSES, run)
     phases, no_phases, t90 = _agreement_phases(table_rows(out, PHASES, run))
     return RunFindings(
@@ -319,7 +316,6 @@ def run_findings(out: Path, run: str) -> RunFindings:
         phases=phases,
         no_phases=no_phases,
         t90=t90,
-        first_classes=min(heads, default=None),
         has_names=any(row["name"] is not None for row in classes),
         has_epochs=all(row["epoch"] is not None for row in checkpoints),
     )
@@ -669,8 +665,7 @@ def _within_chance(networks: Sequence[Network]) -> str:
     spreads = [point.chance_std for point in points if point.chance_std is not None]
     reach = min(1.0, MIN_Z * max(spreads, default=0.0))
     if reach > WIDE_CHANCE:
-        classes = first.first_classes or first.classes
-        return f"{sentence} With {classes} classes, chance alone can reach {reach:.2f}."
+        return f"{sentence} With {first.classes} classes, chance alone can reach {reach:.2f}."
     return " ".join(filter(None, [sentence, _accuracy_sentences(networks)]))
 
 

@@ -16,7 +16,7 @@ number of mistakes or pairs that were ``found``, the matrix of the ranks as ``ow
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,18 +41,6 @@ ORDERS = {
 # of the farness when it is sorted, so that values that differ only by rounding are ties
 FARNESS_DIGITS = 12
 Indices = NDArray[np.integer]
-
-
-class _Selection(NamedTuple):
-    """The mistakes that are listed; the functions below document the fields."""
-
-    run: str
-    epoch: int | None
-    split: str
-    truth: str | None
-    prediction: str | None
-    order: str
-    most: int
 
 
 def worst_mistakes(
@@ -85,14 +73,12 @@ def worst_mistakes(
     order : a key of `ORDERS`.
     most : the maximum number of rows.
     """
-    selection = _Selection(
-        _run_with_matrices(results, run), epoch, split, truth, prediction, order, most
-    )
-    selection = _with_epoch(results, selection, PREDICTIONS)
-    samples = results.predictions(selection.epoch, split, selection.run)
-    names = class_names(results, selection.run)
-    distance = class_distance(results, selection.epoch, split, selection.run)
-    is_listed = _pair_mask(names, selection)
+    require_choice("order", order, ORDERS)
+    run, epoch = _run_and_epoch(results, PREDICTIONS, run, epoch, split)
+    samples = results.predictions(epoch, split, run)
+    names = class_names(results, run)
+    distance = class_distance(results, epoch, split, run)
+    is_listed = _pair_mask(names, truth, prediction)
     wrong = samples[is_listed[samples["target"], samples["prediction"]]]
     # Missing values are last in each key.
     farness = distance.farness[wrong["target"], wrong["prediction"]]
@@ -103,10 +89,10 @@ def worst_mistakes(
     frame = shown[["sample", "path"]].reset_index(drop=True)
     _add_classes(frame, names, shown["target"], shown["prediction"])
     frame["score"] = shown["score"].to_numpy(dtype=np.float64)
-    _add_distance(frame, distance)
-    return _described(
-        frame, results, selection, distance, "mistakes", len(wrong), ORDERS[order]
-    )
+    frame.attrs |= {"run": run, "epoch": epoch, "split": split, "truth": truth}
+    frame.attrs |= {"prediction": prediction, "order": order, "most": most}
+    frame.attrs |= {"what": "mistakes", "found": len(wrong), "legend": ORDERS[order]}
+    return _described(frame, results, distance)
 
 
 def confused_pairs(
@@ -127,14 +113,13 @@ def confused_pairs(
 
     `worst_mistakes` documents the parameters and the errors.
     """
-    selection = _Selection(
-        _run_with_matrices(results, run), epoch, split, truth, prediction, order, most
-    )
-    selection = _with_epoch(results, selection, CONFUSIONS)
-    counts = results.confusion(selection.epoch, split, selection.run).to_numpy()
-    names = class_names(results, selection.run)
-    distance = class_distance(results, selection.epoch, split, selection.run)
-    target, predicted = np.nonzero(_pair_mask(names, selection) & (counts > 0))
+    require_choice("order", order, ORDERS)
+    run, epoch = _run_and_epoch(results, CONFUSIONS, run, epoch, split)
+    counts = results.confusion(epoch, split, run).to_numpy()
+    names = class_names(results, run)
+    distance = class_distance(results, epoch, split, run)
+    is_listed = _pair_mask(names, truth, prediction)
+    target, predicted = np.nonzero(is_listed & (counts > 0))
     farness = distance.farness[target, predicted]
     found = counts[target, predicted]
     keys = (predicted, target, _farness_key(farness, order), -found)
@@ -144,9 +129,11 @@ def confused_pairs(
     _add_classes(frame, names, target[shown], predicted[shown])
     frame["count"] = found[shown]
     frame["share"] = frame["count"] / counts.sum(axis=1)[target[shown]]
-    _add_distance(frame, distance)
     legend = f"most frequent first, then {ORDERS[order]}"
-    return _described(frame, results, selection, distance, "pairs", len(target), legend)
+    frame.attrs |= {"run": run, "epoch": epoch, "split": split, "truth": truth}
+    frame.attrs |= {"prediction": prediction, "order": order, "most": most}
+    frame.attrs |= {"what": "pairs", "found": len(target), "legend": legend}
+    return _described(frame, results, distance)
 
 
 def _add_classes(
@@ -158,80 +145,61 @@ def _add_classes(
     frame["prediction_index"] = np.asarray(prediction, dtype=np.int64)
 
 
-def _add_distance(frame: pd.DataFrame, distance: ClassDistance) -> None:
-    """Add the ranks and the similarity of truth and prediction."""
+def _described(
+    frame: pd.DataFrame, results: Results, distance: ClassDistance
+) -> pd.DataFrame:
+    """Return the table with the ranks and the similarity of truth and prediction, and
+    the rest of its description in ``attrs``.
+    """
     pairs = frame["truth_index"], frame["prediction_index"]
     frame["rank"] = distance.rank[pairs]
     frame["wordnet_similarity"] = distance.wordnet[pairs]
     frame["wordnet_rank"] = distance.wordnet_rank[pairs]
     frame["farness"] = distance.farness[pairs]
+    attrs = frame.attrs
+    run, epoch, split = attrs["run"], attrs["epoch"], attrs["split"]
+    frame["surprise"] = surprising_pairs(results, run, "ncsm", epoch, split)[pairs]
 
-
-def _described(
-    frame: pd.DataFrame,
-    results: Results,
-    selection: _Selection,
-    distance: ClassDistance,
-    what: str,
-    found: int,
-    legend: str,
-) -> pd.DataFrame:
-    """Return the table with its description in ``attrs``."""
     own, wordnet = distance.furthest, distance.wordnet_furthest
-    reference = reference_title(results, selection.run)
+    reference = reference_title(results, run)
     if own or wordnet:
-        legend += f"; ranks from 1, the most similar to the truth, to {own or wordnet}"
+        limit = own or wordnet
+        attrs["legend"] += f"; ranks from 1, the most similar to the truth, to {limit}"
     if own and wordnet and own != wordnet:
-        legend += f" ({reference}: {wordnet})"
-
-    title = f"{selection.run}, "
-    if selection.epoch is not None:
-        title += f"epoch {selection.epoch}, "
-    title += f"{selection.split}: "
-    title += f"{len(frame):,} of {found:,} {what}" if len(frame) else f"no {what}"
-    if selection.truth is not None:
-        title += f" of {selection.truth}"
-    if selection.prediction is not None:
-        title += f" predicted as {selection.prediction}"
-    frame.attrs |= selection._asdict()
+        attrs["legend"] += f" ({reference}: {wordnet})"
+    what, found = attrs["what"], attrs["found"]
+    place = run if epoch is None else f"{run}, epoch {epoch}"
+    listed = f"{len(frame):,} of {found:,} {what}" if len(frame) else f"no {what}"
+    title = f"{place}, {split}: {listed}"
+    if attrs["truth"] is not None:
+        title += f" of {attrs['truth']}"
+    if attrs["prediction"] is not None:
+        title += f" predicted as {attrs['prediction']}"
     frame.attrs |= {
-        "what": what,
-        "found": found,
         "own": distance.own,
         "furthest": own,
         "wordnet_furthest": wordnet,
         "reference": reference,
         "title": title,
-        "legend": legend,
     }
-    is_surprise = surprising_pairs(
-        results, selection.run, "ncsm", selection.epoch, selection.split
-    )
-    frame["surprise"] = is_surprise[frame["truth_index"], frame["prediction_index"]]
     return frame
 
 
-def _run_with_matrices(results: Results, run: str | None) -> str:
+def _run_and_epoch(
+    results: Results, table: Table, run: str | None, epoch: int | None, split: str
+) -> tuple[str, int | None]:
+    """Return the name of a run and its epoch, which is None for a run without epochs;
+    the reader of the table raises the error for an unknown epoch.
+    """
     name = results.run_name(run)
     results.require_matrices(name)
-    return name
-
-
-def _with_epoch(results: Results, selection: _Selection, table: Table) -> _Selection:
-    """Return the selection with its epoch; the reader of the table raises the error for
-    an unknown epoch.
-    """
-    require_choice("order", selection.order, ORDERS)
-    require_choice("split", selection.split, SPLITS)
-    run, split = selection.run, selection.split
-    epochs = stored_epochs(results, table, run, split)
+    require_choice("split", split, SPLITS)
+    epochs = stored_epochs(results, table, name, split)
     if not epochs:
-        raise _no_predictions(results, table, run, split)
-    if not results.has_epochs(run):
-        return selection._replace(epoch=None)
-    if selection.epoch is not None:
-        return selection
-    return selection._replace(epoch=epochs[-1])
+        raise _no_predictions(results, table, name, split)
+    if not results.has_epochs(name):
+        return name, None
+    return name, epochs[-1] if epoch is None else epoch
 
 
 def _no_predictions(results: Results, table: Table, run: str, split: str) -> UsageError:
@@ -258,13 +226,14 @@ def stored_epochs(results: Results, table: Table, run: str, split: str) -> list[
     return layout.stored_epochs(path.parent)
 
 
-def _pair_mask(names: list[str], selection: _Selection) -> NDArray[np.bool_]:
+def _pair_mask(
+    names: list[str], truth: str | None, prediction: str | None
+) -> NDArray[np.bool_]:
     """Return a mask of the pairs (truth, prediction) that are listed, without the
     diagonal.
     """
     matches = np.outer(
-        match_class_name(selection.truth, names),
-        match_class_name(selection.prediction, names),
+        match_class_name(truth, names), match_class_name(prediction, names)
     )
     np.fill_diagonal(matches, val=False)
     return matches

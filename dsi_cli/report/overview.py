@@ -332,7 +332,7 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
             "The best epoch was chosen on the test set, so its accuracy is slightly"
             " optimistic."
         )
-    classes = min(run.first_classes or run.classes for run in findings)
+    classes = min(run.classes for run in findings)
     if classes < FEW_CLASSES:
         yield (
             f"With {classes} classes, chance alone gives large values, and the"

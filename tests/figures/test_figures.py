@@ -187,9 +187,9 @@ def test_write_of_equal_tables_gives_equal_bytes(
 ):
     asked = FigureOptions((CNN,), style=Style("paper"))
     first, second = (
-        save.write(analysed.run, ["wsi"], asked, [form], tmp_path / folder)
-        .files[0]
-        .read_bytes()
+        save.write(analysed.run, ["wsi"], asked, [form], tmp_path / folder)["wsi"][
+            0
+        ].read_bytes()
         for folder in "ab"
     )
     assert first == second
