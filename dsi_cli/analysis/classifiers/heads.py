@@ -48,6 +48,7 @@ class Heads:
         self.cache = cache
         self.keys: dict[str, str] = {}
         self._in_memory: dict[str, HeadParameters] = {}
+        self._bytes_in_memory = 0
 
     def remembered(self, file: CheckpointFile, key: str) -> Record | None:
         """Return the record that scanning a file gave; None if it must be scanned."""
@@ -75,9 +76,8 @@ class Heads:
         if result.weight is not None:
             head = HeadParameters(result.weight, result.bias)
         if self.cache is None:
-            size = sum(one.weight.nbytes for one in self._in_memory.values())
-            if head is not None and size + head.weight.nbytes <= MAX_BYTES_IN_MEMORY:
-                self._in_memory[record.path] = head
+            if head is not None:
+                self._keep_in_memory(record.path, head)
             return
         if record.status != OK and record.fingerprint is None:
             return
@@ -86,6 +86,12 @@ class Heads:
             entry["head"] = head_table(head)
         self.keys[record.path] = key
         self.cache.put(HEADS, key, entry)
+
+    def _keep_in_memory(self, path: str, head: HeadParameters) -> None:
+        size = self._bytes_in_memory + head.weight.nbytes
+        if size <= MAX_BYTES_IN_MEMORY:
+            self._in_memory[path] = head
+            self._bytes_in_memory = size
 
     def get(self, path: str) -> HeadParameters | None:
         """Return the head of a checkpoint; None if it has none."""
