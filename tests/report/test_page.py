@@ -645,7 +645,7 @@ def test_suspects_are_below_the_charts_and_five_are_open(suspects_page):
     classes = [block.get_attribute("class") for block in blocks.all()]
     assert classes.index("hero") < classes.index("suspects")
     assert classes.index("suspects") < classes.index("differences")
-    link = suspects_page.get_by_role("link", name="7 suspects, first")
+    link = suspects_page.get_by_role("link", name="7 suspects, the strongest:")
     assert link.get_attribute("href") == "#suspects"
     shown = suspects_page.locator(".suspect")
     assert [item.is_visible() for item in shown.all()] == [True] * 5 + [False] * 2
