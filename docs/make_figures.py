@@ -81,7 +81,7 @@ def map_palette() -> Image.Image:
 
 NUMBERED = [
     *(".headline", "#hero", ".tiles"),
-    *("#small-matrices", ".suspects", ".limits"),
+    *(".suspects", "#small-matrices", ".limits"),
 ]
 """The parts of the first screen, which docs/report.md explains by number."""
 ADD_NUMBERS = """parts => parts.forEach((part, index) => {
