@@ -28,6 +28,8 @@ def main() -> None:
     gc.set_threshold(100_000)
     # Arrow's own memory pool keeps what it once needed: 50 MB more for 400 checkpoints.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # dsi compares one checkpoint per core. More threads would wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         # imported now, so that the threshold applies to its objects
         from dsi_cli.cli.app import main_with_exit_code
@@ -36,4 +38,5 @@ def main() -> None:
     except KeyboardInterrupt:  # before the command begins, or after it has ended
         print("error: interrupted", file=sys.stderr)
         code = INTERRUPTED
+    gc.freeze()  # at the end of the process, Python would look at all objects
     sys.exit(code)

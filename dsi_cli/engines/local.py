@@ -12,8 +12,10 @@ slower on two busy cores). Therefore, each call of them is limited to one thread
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import closing
+from itertools import islice
 from queue import SimpleQueue
 from threading import Thread
 
@@ -28,13 +30,22 @@ def map_in_order(
     """Yield ``function(job)`` for each job in order, while libraries for matrix
     products use one thread.
     """
-    with threadpool_limits(limits=1):
-        yield from run_in_order(function, jobs, workers or usable_cores())
+    yield from limited(run_in_order(function, jobs, workers or usable_cores()))
+
+
+def limited(results: Generator[Result, None, None]) -> Iterator[Result]:
+    """Yield the results of jobs while libraries for matrix products use one thread:
+    those that are loaded, and those that the first job loads.
+    """
+    with closing(results), threadpool_limits(limits=1):
+        yield from islice(results, 1)
+        with threadpool_limits(limits=1):
+            yield from results
 
 
 def run_in_order(
     function: Callable[[Job], Result], jobs: Iterable[Job], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``function(job)`` for each job in order; at most two jobs per worker are
     started in advance.
 

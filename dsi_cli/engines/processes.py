@@ -13,12 +13,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
-
-from threadpoolctl import threadpool_limits
 
 from dsi_cli.engines import Job, Result, local, usable_cores
 from dsi_cli.errors import EngineError
@@ -36,13 +34,15 @@ def map_in_order(
     Few jobs are done in threads, and all jobs if the system has no safe fork (Windows
     and macOS), or if the process is a notebook. The results of processes are pickled.
     The first error of a job ends the iteration.
+
+    The first job is done here, so that the processes have the libraries that it loads
+    and what it remembers.
     """
     processes = workers or usable_cores()
     if processes == 1 or len(jobs) < MIN_JOBS or not _can_fork():
         yield from local.map_in_order(function, jobs, workers)
         return
-    with threadpool_limits(limits=1):
-        yield from _in_processes(function, jobs, processes)
+    yield from local.limited(_in_processes(function, jobs, processes))
 
 
 def _can_fork() -> bool:
@@ -58,7 +58,9 @@ def _can_fork() -> bool:
 
 def _in_processes(
     function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
+    yield function(jobs[0])
+    others = jobs[1:]
     receivers: list[Connection] = []
     processes: list[int] = []
     try:
@@ -69,10 +71,10 @@ def _in_processes(
             if process == 0:
                 for one in receivers:  # so that a write fails when the caller is gone
                     one.close()
-                _work(function, jobs[first::workers], sender)
+                _work(function, others[first::workers], sender)
             processes.append(process)
             sender.close()
-        for position in range(len(jobs)):
+        for position in range(len(others)):
             yield _result(receivers[position % workers])
     finally:
         for receiver in receivers:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,6 +42,7 @@ def no_process_is_left():
 def test_map_in_order_of_many_jobs_uses_processes_and_keeps_the_order():
     done = list(map_in_order(lambda job: (job, os.getpid()), range(MIN_JOBS + 1), 2))
     assert [job for job, _ in done] == list(range(MIN_JOBS + 1))
+    assert done[0] == (0, os.getpid()), "the first job is done in this process"
     assert len({process for _, process in done} - {os.getpid()}) == 2
 
 
@@ -69,6 +71,27 @@ def test_map_in_order_limits_libraries_to_one_thread():
     assert {number for numbers in found for number in numbers} == {1}
 
 
+def test_map_in_order_limits_the_libraries_that_the_first_job_loads():
+    code = """
+import sys
+from dsi_cli.engines import local, processes
+from threadpoolctl import threadpool_info
+
+def threads(_):
+    import scipy.linalg
+    libraries = threadpool_info()
+    return [one["num_threads"] for one in libraries if one["user_api"] == "blas"]
+
+module = {"processes": processes, "threads": local}[sys.argv[1]]
+_, *found = module.map_in_order(threads, range(processes.MIN_JOBS), 2)
+assert found[-1], "no library of matrix products was loaded"
+assert set(found[-1]) == {1}, found
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    for way in ("processes", "threads"):
+        subprocess.run([sys.executable, "-c", code, way], env=environment, check=True)
+
+
 def test_map_in_order_raises_the_error_of_a_job_whole():
     def fails(job):
         if job == 3:
@@ -89,7 +112,7 @@ def test_map_in_order_of_a_result_that_cannot_be_sent_raises():
 
 def test_map_in_order_left_early_ends_the_processes():
     results = map_in_order(lambda _: bytes(10**6), range(1000), 2)
-    next(results)
+    assert len([next(results) for _ in range(3)]) == 3
     results.close()
 
 
