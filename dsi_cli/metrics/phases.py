@@ -461,7 +461,8 @@ def _local_parabolas(time: Values, window: float) -> Values:
     weights = near[is_smooth].astype(np.float64)
     powers = np.stack([scaled**power for power in range(3)], axis=1)
     moments = (powers * weights[:, None]) @ powers.swapaxes(1, 2)
-    at_epoch = np.linalg.solve(moments, np.eye(3)[:1].T)
+    # three dimensions: NumPy 1 would take fewer as a vector for each matrix
+    at_epoch = np.linalg.solve(moments, np.eye(3)[None, :, :1])
     smoother = np.eye(len(time))
     smoother[is_smooth] = weights * (at_epoch * powers).sum(axis=1)
     return smoother
