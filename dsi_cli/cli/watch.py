@@ -262,9 +262,9 @@ def _epoch_line(summary: Row) -> str:
     if value is None:
         name, value = alignment([summary["measure"]]).title, summary["excess"]
     if value is not None:
-        parts.append(
-            f"{name} {cell(value, 'z.3f'):>6}  z {cell(summary['z'], 'z.1f'):>5}"
-        )
+        parts.append(f"{name} {cell(value, 'z.3f'):>6}")
+    if summary["z"] is not None:
+        parts.append(f"z {cell(summary['z'], 'z.1f'):>5}")
     if summary["max_wsi"] is not None:
         parts.append(
             f"WSI max {cell(summary['max_wsi'], 'z.3f')} min"
