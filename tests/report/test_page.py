@@ -208,9 +208,14 @@ def test_order_switch_changes_the_maps(page, out):
 
 
 def test_keyboard_moves_the_slider_and_buttons_zoom(page):
+    of_last_epoch = pixels(page)[0]
     page.locator("#epoch").focus()
     page.keyboard.press("ArrowLeft")
     assert page.locator("#epoch-number").inner_text() == str(EPOCHS - 2)
+    page.wait_for_function(
+        "last => document.querySelector('canvas.map').toDataURL() !== last",
+        arg=of_last_epoch,
+    )
     before = pixels(page)
     page.get_by_label("Zoom in").click()
     assert pixels(page)[0] != before[0]
