@@ -461,8 +461,9 @@ def _local_parabolas(time: Values, window: float) -> Values:
     weights = near[is_smooth].astype(np.float64)
     powers = np.stack([scaled**power for power in range(3)], axis=1)
     moments = (powers * weights[:, None]) @ powers.swapaxes(1, 2)
-    # three dimensions: NumPy 1 would take fewer as a vector for each matrix
-    at_epoch = np.linalg.solve(moments, np.eye(3)[None, :, :1])
+    # With three dimensions, this is one column for all matrices in every NumPy.
+    first_unit_vector = np.eye(3)[None, :, :1]
+    at_epoch = np.linalg.solve(moments, first_unit_vector)
     smoother = np.eye(len(time))
     smoother[is_smooth] = weights * (at_epoch * powers).sum(axis=1)
     return smoother
