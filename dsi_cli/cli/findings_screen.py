@@ -35,11 +35,12 @@ from dsi_cli.queries.findings import (
 from dsi_cli.queries.quantities import AGREEMENT
 from dsi_cli.queries.suspect_texts import (
     NO_SUSPECTS,
-    RATE,
+    counted,
     not_sought,
     suspects_or_none,
 )
 from dsi_cli.store.schema import EXTRA_CURVES, ROBUSTNESS
+from dsi_cli.suspect_kinds import ORDINARY
 
 MAX_SUSPECTS = 3  # suspects that have a line
 MAX_RUNS = 8  # runs that all have a line; of more runs, the highest and lowest have one
@@ -107,17 +108,20 @@ def print_suspects(out: str) -> None:
     found = suspects_or_none(Path(out))
     if found is None:
         return
-    if not found:
+    notable = [row for row in found if row["grade"] != ORDINARY]
+    command = shlex.join(["dsi", "suspects", out])
+    if not notable:
         print()
-        console.print_sentence(f"{NO_SUSPECTS.capitalize()}.")
+        console.print_sentence(f"{NO_SUSPECTS.capitalize()}: {command} --all")
         for line in not_sought(Path(out)):
             console.print_sentence(f"{line}.", indent=2, hanging=4)
         return
-    suspects = console.count(len(found), "suspect")
-    command = shlex.join(["dsi", "suspects", out])
-    console.print_title("Look at these classes", f"{suspects} {RATE}: {command}")
-    rows = [[row["kind"], row["classes"], row["rate"]] for row in found[:MAX_SUSPECTS]]
-    console.print_columns(["", "", ""], rows, indent=2)
+    console.print_title("Look at these classes", f"{counted(notable)}: {command}")
+    rows = [
+        [row["kind"], row["classes"], row["grade"], row["since"]]
+        for row in notable[:MAX_SUSPECTS]
+    ]
+    console.print_columns(["", "", "", ""], rows, indent=2)
 
 
 def _print_runs(

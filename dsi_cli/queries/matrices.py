@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected, suggestion
 from dsi_cli.metrics.measures import mid_ranks, similarity_ranks
-from dsi_cli.metrics.suspects import fisher, pair_residuals
+from dsi_cli.metrics.pair_residuals import fisher, pair_residuals
 from dsi_cli.queries.findings import reference_name
 from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLIT_KINDS, SPLITS, MatrixId

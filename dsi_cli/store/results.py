@@ -156,11 +156,12 @@ class Results:
 
     def suspects(self) -> pd.DataFrame:
         """Return the classes, pairs and groups that deserve a look, the strongest
-        first; without rows if nothing is suspect at a false discovery rate of 10 %.
+        first, and the ordinary ones last.
 
-        Runs with the same classes are judged together, and ``run`` has the strongest
-        evidence. ``docs/tables.md`` describes the columns. ``q_value`` in [0, 0.1] is that of
-        Benjamini and Hochberg (1995).
+        ``rank`` is that within a kind, and ``grade`` is strong, worth a look or
+        ordinary. Runs with the same classes are judged together, and ``run`` has the
+        strongest evidence. ``docs/tables.md`` describes the columns. ``q_value`` in [0, 1] is
+        that of Benjamini and Hochberg (1995).
 
         Raise `UsageError` if an older version of dsi wrote the results.
         """
@@ -173,7 +174,8 @@ class Results:
                 path=str(self.path),
             )
         found = self._table(schema.SUSPECTS)
-        found["members"] = found["members"].map(np.ndarray.tolist)
+        for column in ("members", "epoch_ranks"):
+            found[column] = found[column].map(np.ndarray.tolist)
         return found
 
     @cached_property

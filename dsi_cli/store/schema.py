@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dsi_cli.suspect_kinds import GRADES, KIND_NAMES, SOURCES
+
 SCHEMA_VERSION = 1
 TEXT, INTEGER, FLOAT, FLAG = "string", "int64", "double", "bool"
 TEXTS, FLOATS, INTEGERS = "list<string>", "list<float>", "list<int64>"
@@ -290,18 +292,19 @@ FACTS = Table(
         " missing, note otherwise; never null",
     ),
 )
-SUSPECT_KINDS = (
-    "wrong-label",
-    "duplicate",
-    "mislabelled-images",
-    "shortcut",
-    "wrong-sense",
-    "dead-class",
-)
 SUSPECTS = Table(
-    "suspects.parquet", "one suspect: a class, a pair or a group, the strongest first"
+    "suspects.parquet",
+    "one suspect: a class, a pair or a group, the strongest first, ordinary ones last",
 ).with_columns(
-    Column("kind", TEXT, f"{', '.join(SUSPECT_KINDS)}; never null"),
+    Column("kind", TEXT, f"{', '.join(KIND_NAMES)}; never null"),
+    Column("rank", INTEGER, "1 for the strongest suspect of its kind; never null"),
+    Column("grade", TEXT, f"{', '.join(GRADES)}; never null"),
+    Column(
+        "source",
+        TEXT,
+        f"what shows it: {', '.join(SOURCES)} (the head alone, or also the predictions"
+        " of a split); never null",
+    ),
     Column("run", TEXT, "the run with the strongest evidence; never null"),
     _CLASS,
     _NAME,
@@ -310,18 +313,39 @@ SUSPECTS = Table(
     Column(
         "members",
         INTEGERS,
-        "class_index of all classes concerned; of a wrong-label, each class fits the"
-        " name of the next one",
+        "class_index of all classes concerned; of two exchanged names, each class fits"
+        " the other name; of images, the label and the class that they may show",
     ),
-    Column("score", FLOAT, "the test statistic, which method.md defines for each kind"),
-    Column("null_mean", FLOAT, "its chance level"),
-    Column("null_std", FLOAT, "standard deviation of the chance level"),
     Column(
-        "q_value", FLOAT, "false discovery rate at which this suspect is on the list"
+        "effect",
+        FLOAT,
+        "the size of what it shows, which method.md defines for each kind and source",
+    ),
+    Column("effect_low", FLOAT, "lower limit of the 95 % CI; null without a sample"),
+    Column("effect_high", FLOAT, "upper limit of the 95 % CI"),
+    Column("score", FLOAT, "the statistic that ranks it, which method.md defines"),
+    Column("null_mean", FLOAT, "median of the scores of all candidates of its kind"),
+    Column("null_std", FLOAT, "their robust standard deviation"),
+    Column(
+        "q_value",
+        FLOAT,
+        "false discovery rate if the upper tail of these scores is exponential; it"
+        " decides nothing",
     ),
     Column("epochs", INTEGER, "epochs of the run that show the suspect, each alone"),
     Column(
         "of_epochs", INTEGER, "trained epochs of the run that were tested, at most 20"
+    ),
+    Column(
+        "since_epoch",
+        INTEGER,
+        "first epoch from which all tested ones show it; null if the last does not",
+    ),
+    Column(
+        "epoch_ranks",
+        INTEGERS,
+        "its rank among all candidates of its kind in each tested epoch, 0 if it is no"
+        " candidate",
     ),
     Column("seeds", INTEGER, "runs with these classes that show the suspect"),
     Column("evidence", TEXT, "a sentence that names all classes concerned"),

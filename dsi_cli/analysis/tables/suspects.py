@@ -1,16 +1,16 @@
 """The table of suspects: classes, pairs and groups that deserve a look.
 
-The statistics are in `dsi_cli.metrics.suspects`. Faults of the data are the same in all
-trainings, so runs with the same classes are pooled: the evidence is the mean over the
-last quarter of the epochs of each run, and over the runs. Runs that have not learned
-only count for dead classes.
+The statistics are in `dsi_cli.metrics.suspects`, the words in `dsi_cli.suspect_kinds`.
+Faults of the data are the same in all trainings, so runs with the same classes are
+pooled: the evidence is the mean over the last epochs of each run, and over the runs.
+Runs that have not learned only count for dead classes.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.checkpoints.records import OK
-from dsi_cli.errors import count
 from dsi_cli.metrics import suspects
-from dsi_cli.metrics.suspects import MIN_CLASSES, Network, Senses, Suspect
+from dsi_cli.metrics.pair_confusions import Z_95, told_apart_interval, wilson
+from dsi_cli.metrics.pair_residuals import TINY, fisher, upper
+from dsi_cli.metrics.suspects import MIN_CLASSES, MIN_NAMES, Network, Senses, Suspect
 from dsi_cli.similarity import (
     MAX_DENSE_CLASSES,
     as_rows,
@@ -38,104 +39,28 @@ from dsi_cli.store.schema import (
     SPLITS,
     SUSPECTS,
 )
+from dsi_cli.suspect_kinds import (
+    KIND_NAMES,
+    KINDS_BY_NAME,
+    ORDINARY,
+    TEST,
+    TRAIN,
+    WEIGHTS,
+)
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, resolve
 from dsi_cli.wordnet.similarity.path_similarity import PathRows
 
 MAX_SENSES = 6  # the number of other senses of a name that are tested
+LATE_SHARE, MIN_LATE = 4, 3
+"""The evidence is that of the last epochs: one in so many, at least so many."""
 MAX_EPOCHS, MANY_CLASSES, MAX_EPOCHS_OF_MANY = 20, 256, 5
 """The number of epochs, spread evenly, in which a suspect is sought if more are stored:
 up to so many classes, and above, where an epoch takes 0.3 s.
 """
 MIN_PRIOR = 0.01  # of a sense that is not among those of the label's words
-WORDS = {
-    "exchanged": (
-        "{renamed} better than their own names",
-        "Check the order of {all} in the label list",
-    ),
-    "wrong-label": (
-        "{first} fits its name badly, and the name {better} much better",
-        "Check the name {first} in the label list",
-    ),
-    "wrong-sense": (
-        "{better} fits what the network sees in {first} better than {used}, which is in"
-        " use",
-        "Read the definitions of both senses. If the images show {better}, add the line"
-        " {index},{first},{better} to the file of --map (index,name,synset)",
-    ),
-    "duplicate": (
-        "{first} and {last} are nearer to each other ({z:.1f} sd) than the reference and"
-        " their other similarities explain{more}",
-        "Check whether {first} and {last} are the same; natural look-alikes come with the"
-        " same statistic",
-    ),
-    "mislabelled-images": (
-        "{first} is nearest to {last} ({z:.1f} sd), which the reference puts far away",
-        "Look at the images of {first} and {last}",
-    ),
-    "one-sided": (
-        "{share:.0f} % of {first} ({split}) are predicted as {last}, and"
-        " {reverse:.0f} % of {last} as {first}",
-        "Look at the images that dsi mistakes OUT --split {split} --truth {quoted[0]}"
-        " --prediction {quoted[1]} lists",
-    ),
-    "shortcut": (
-        "{all} are close for the network ({z:.1f} sd) although the reference does not"
-        " put them near one another{more}",
-        "Look for what the images of {all} share",
-    ),
-    "dead-class": (
-        "{first} has a class vector of {score:.2g} times the mean length",
-        "Check whether the training data has images of {first}",
-    ),
-    "never-predicted": (
-        "{first} is never predicted",
-        "Check whether the training data has images of {first}",
-    ),
-}
-"""The evidence and the next step of each kind of suspect, without full stops."""
-BY_PREDICTIONS = {"mislabelled-images": "one-sided", "dead-class": "never-predicted"}
-"""The words of the kinds that predictions show."""
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """The evidence of some epochs: the similarity ``(K, K)`` of the classes that the
-    reference knows, and the lengths ``(C,)`` and confusion counts ``(C, C)`` of all.
-    """
-
-    similarity: NDArray[np.float64] | None
-    norms: NDArray[np.float64] | None
-    counts: Mapping[str, NDArray[np.float64]]
-
-    @property
-    def is_known(self) -> bool:
-        """True if there is a head or a confusion matrix."""
-        return self.norms is not None or bool(self.counts)
-
-    @classmethod
-    def mean(cls, every: Sequence[Evidence]) -> Evidence:
-        """Return the mean of the evidence of several runs."""
-        counts = {}
-        for split in SPLITS:
-            of_split = _mean([one.counts.get(split) for one in every])
-            if of_split is not None:
-                counts[split] = of_split
-        similarity = _mean([one.similarity for one in every])
-        return cls(similarity, _mean([one.norms for one in every]), counts)
-
-
-def _mean(values: Sequence[NDArray[np.float64] | None]) -> Any:
-    known = [one for one in values if one is not None]
-    return np.mean(known, axis=0) if known else None
-
-
-Shown = tuple[Evidence, Network | None]
-"""The evidence of some epochs of a run, and its network, if there is a head."""
-
-
-def _read_counts(path: Path) -> NDArray[np.int64]:
-    return parquet.to_counts(parquet.read(path))
+Matrix = NDArray[np.float64]
 
 
 class RunEvidence:
@@ -167,7 +92,7 @@ class RunEvidence:
         ]
 
     @cached_property
-    def reference(self) -> NDArray[np.float64] | None:
+    def reference(self) -> Matrix | None:
         """The main reference ``(C, C)``, NaN for missing classes; None without one."""
         labels_id = self.classes[0]["labels_id"]
         if labels_id is None or not self.references:
@@ -175,29 +100,29 @@ class RunEvidence:
         path = layout.reference_path(self.out, self.references[0], labels_id)
         if not path.is_file():
             return None
-        values = parquet.read_matrix(path).astype(np.float64)
-        is_known = ~np.isnan(np.diagonal(values))
-        return values if np.count_nonzero(is_known) >= MIN_CLASSES else None
+        return parquet.read_matrix(path).astype(np.float64)
 
-    @cached_property
-    def known(self) -> NDArray[np.intp]:
-        """The classes with a row in the reference; without a reference, all."""
-        if self.reference is None:
-            return np.arange(len(self.classes))
-        return np.flatnonzero(~np.isnan(np.diagonal(self.reference)))
-
-    def network(self, evidence: Evidence, senses: Senses | None) -> Network | None:
-        """Return the evidence about the classes that the reference knows, or None
-        without a head.
-        """
-        if evidence.similarity is None:
+    def network(self, epochs: Sequence[int]) -> Network | None:
+        """Return the mean of the evidence over some epochs; None without any."""
+        paths = [layout.head_path(self.out, self.run, one) for one in epochs]
+        similarities, lengths = [], []
+        for head in self._of_classes(paths, parquet.read_weight):
+            similarities.append(fisher(centred_weight_similarity(head)))
+            of_rows = np.linalg.norm(centre(as_rows(head)), axis=1)
+            lengths.append(of_rows / max(of_rows.mean(), TINY))
+        counts = self._counts(epochs)
+        if not similarities and not counts:
             return None
-        square = np.ix_(self.known, self.known)
-        reference = None if self.reference is None else self.reference[square]
-        counts = {split: counts[square] for split, counts in evidence.counts.items()}
-        return Network(evidence.similarity, reference, counts, senses)
+        unknown = np.full((len(self.classes), len(self.classes)), np.nan)
+        return Network(
+            np.mean(similarities, axis=0) if similarities else unknown,
+            np.mean(lengths, axis=0) if lengths else None,
+            self.reference,
+            counts,
+            self.senses,
+        )
 
-    def counts(self, epochs: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    def _counts(self, epochs: Sequence[int]) -> dict[str, Matrix]:
         """Return the mean confusion counts ``(C, C)`` of some epochs, by split."""
         found = {}
         for split in SPLITS:
@@ -217,21 +142,10 @@ class RunEvidence:
         arrays = [read(path) for path in paths if path.is_file()]
         return [one for one in arrays if len(one) == len(self.classes)]
 
-    def evidence(self, epochs: Sequence[int]) -> Evidence:
-        """Return the mean of the evidence over some epochs."""
-        paths = [layout.head_path(self.out, self.run, one) for one in epochs]
-        similarities, norms = [], []
-        for head in self._of_classes(paths, parquet.read_weight):
-            cosines = centred_weight_similarity(head[self.known])
-            similarities.append(suspects.fisher(cosines))
-            lengths = np.linalg.norm(centre(as_rows(head)), axis=1)
-            norms.append(lengths / max(lengths.mean(), suspects.TINY))
-        return Evidence(_mean(similarities), _mean(norms), self.counts(epochs))
-
     @property
     def late_epochs(self) -> list[int]:
-        """The last quarter of the trained epochs, at least one."""
-        return self.epochs[-max(1, len(self.epochs) // 4) :]
+        """The last trained epochs, a quarter of them or three."""
+        return self.epochs[-max(MIN_LATE, len(self.epochs) // LATE_SHARE) :]
 
     @property
     def spread_epochs(self) -> list[int]:
@@ -251,39 +165,50 @@ class RunEvidence:
         wordnet = load_wordnet()
         if self.reference is None or self.references[0] != f"{wordnet.id}-path":
             return None
-        rows = [self.classes[index] for index in self.known]
-        others = list(_other_senses(rows))
+        others = list(_other_senses(self.classes))
         if not others:
             return None
         owners, synsets, odds = zip(*others, strict=True)
-        keys = [*(row["wnid"] for row in rows), *synsets]
+        known = np.flatnonzero(~np.isnan(np.diagonal(self.reference)))
+        keys = [*(self.classes[index]["wnid"] for index in known), *synsets]
         nodes = [wordnet.taxonomy.node(key) for key in keys]
         every = PathRows(np.array(nodes, dtype=np.intp), wordnet.taxonomy)
-        block = every.block(len(rows), len(nodes))[:, : len(rows)]
-        similarities = block.astype(np.float64)
-        return Senses(np.array(owners), similarities, np.array(odds), synsets)
+        block = every.block(len(known), len(nodes))[:, : len(known)]
+        rows = np.full((len(synsets), len(self.classes)), np.nan)
+        rows[:, known] = block.astype(np.float64)
+        return Senses(np.array(owners), rows, np.array(odds), synsets)
 
 
-def _other_senses(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[int, str, float]]:
-    """Yield each other sense of the names: the position of the class, the synset, and
-    its probability over that of the chosen synset.
+def _read_counts(path: Path) -> NDArray[np.int64]:
+    return parquet.to_counts(parquet.read(path))
 
-    For a synset that an id or a mapping gives, the probabilities are those of the words
+
+def _other_senses(
+    classes: Sequence[dict[str, Any]],
+) -> Iterator[tuple[int, str, float]]:
+    """Yield each other sense of the names: the index of the class, the synset, and its
+    probability over that of the chosen synset.
+
+    The synset of another class is no other sense: these classes may be the same. For a
+    synset that an id or a mapping gives, the probabilities are those of the words
     alone.
     """
     by_words: Sequence[Any] = ()
-    if any(row["resolved_by"] in CERTAIN for row in rows):
-        by_words = resolve([row["name"] for row in rows])
-    for position, row in enumerate(rows):
+    known = [row for row in classes if row["synset"] is not None]
+    if any(row["resolved_by"] in CERTAIN for row in known):
+        by_words = resolve([row["name"] for row in known])
+    used = {row["synset"] for row in known}
+    for position, row in enumerate(known):
         candidates, scores = row["candidates"], row["candidate_scores"]
         if by_words and row["resolved_by"] in CERTAIN:
             candidates = by_words[position].candidates
             scores = by_words[position].scores
         probabilities = dict(zip(candidates, scores, strict=False))
         own = max(probabilities.get(row["synset"], MIN_PRIOR), MIN_PRIOR)
-        others = [synset for synset in candidates if synset != row["synset"]]
+        others = [synset for synset in candidates if synset not in used]
         for synset in others[:MAX_SENSES]:
-            yield position, synset, probabilities.get(synset, 1.0) / own
+            odds = probabilities.get(synset, 1.0) / own
+            yield row["class_index"], synset, odds
 
 
 def write(out: Path) -> bool:
@@ -311,7 +236,6 @@ def write(out: Path) -> bool:
         rows += pool.rows()
         found = {one.run: pool.reason(one.run) for one in of_pool}
         reasons |= {run: reason for run, reason in found.items() if reason is not None}
-    rows.sort(key=lambda row: row["q_value"])
     table = parquet.from_rows(SUSPECTS, rows)
     scratch = layout.temporary_folder(out)
     options = {"key": key, "reasons": reasons}
@@ -324,145 +248,289 @@ class Pool:
 
     def __init__(self, runs: Sequence[RunEvidence]) -> None:
         self.runs, self.first = runs, runs[0]
-        self.senses = self.first.senses
-        self.late = {one.run: self.shown(one, one.late_epochs) for one in runs}
-        self._by_epoch: dict[str, list[Shown]] = {}
-
-    def shown(self, run: RunEvidence, epochs: Sequence[int]) -> Shown:
-        """Return the evidence of some epochs of a run, and its network."""
-        evidence = run.evidence(epochs)
-        return evidence, run.network(evidence, self.senses)
+        self.late = {one.run: one.network(one.late_epochs) for one in runs}
+        self._by_epoch: dict[str, list[Network | None]] = {}
 
     def reason(self, run: str) -> str | None:
         """Return why only some kinds of suspects are sought in a run, as a code of
         `NOT_SOUGHT`, or None.
         """
-        _, network = self.late[run]
-        if network is None:
+        network = self.late[run]
+        if network is None or network.lengths is None:
             return "no-head"
         if len(network.similarity) < MIN_CLASSES:
             return "few-classes"
+        if not network.has_learned:
+            return "within-chance"
         if network.reference is None:
             return "no-reference"
-        return None if network.has_learned else "within-chance"
+        return "few-names" if len(network.named) < MIN_NAMES else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the suspects of all runs together."""
-        every = Evidence.mean([evidence for evidence, _ in self.late.values()])
-        dead: list[Suspect] = []
-        if every.is_known:
-            dead = suspects.dead_classes(every.norms, every.counts)
-        rows = [self.row(suspect, None) for suspect in dead]
-        usable = [
-            evidence
-            for run, (evidence, _) in self.late.items()
-            if self.reason(run) in (None, "no-reference")
-        ]
-        network = self.first.network(Evidence.mean(usable), self.senses)
-        if network is not None:
-            of_dead = [one.members[0] for one in dead]
-            left_out = np.flatnonzero(np.isin(self.first.known, of_dead)).tolist()
-            found = suspects.find(network, left_out)
-            rows += [self.row(suspect, network) for suspect in found]
-        return rows
-
-    def row(self, suspect: Suspect, network: Network | None) -> dict[str, Any]:
-        """Return the row of a suspect of the pooled network, or of a dead class, with
-        the runs and epochs that show it.
+        """Return the rows of the suspects of all runs together, the strong ones first,
+        in the order of the kinds.
         """
-        p_values = {run: _p_value(suspect, *late) for run, late in self.late.items()}
-        seeds = sum(p_value <= suspects.SINGLE_TEST for p_value in p_values.values())
-        strongest = min(self.runs, key=lambda one: p_values[one.run])
-        by_epoch = [_p_value(suspect, *shown) for shown in self.by_epoch(strongest)]
-        epochs = sum(p_value <= suspects.SINGLE_TEST for p_value in by_epoch)
+        known = [network for network in self.late.values() if network is not None]
+        if not known:
+            return []
+        learned = [network for network in known if network.has_learned]
+        network = _mean(learned or known)
+        found = suspects.find(network)
+        rows = [
+            self.row(suspect, rank, network)
+            for kind in KIND_NAMES
+            for rank, suspect in enumerate(found[kind], 1)
+        ]
+        strengths = {
+            (suspect.kind, suspect.members, suspect.fit): suspect.strength
+            for of_kind in found.values()
+            for suspect in of_kind
+        }
+        return sorted(
+            rows,
+            key=lambda row: (
+                row["grade"] == ORDINARY,
+                -strengths[row["kind"], tuple(row["members"]), row["fit"]],
+            ),
+        )
 
+    def row(self, suspect: Suspect, rank: int, network: Network) -> dict[str, Any]:
+        """Return the row of a suspect of the pooled network, with the runs and epochs
+        that show it.
+        """
+        standings = {
+            run: None if of_run is None else suspects.standing(of_run, suspect)
+            for run, of_run in self.late.items()
+        }
+        seeds = sum(_is_shown(one) for one in standings.values())
+        strongest = min(self.runs, key=lambda one: _rank_or_last(standings[one.run]))
+        by_epoch = [
+            None if of_epoch is None else suspects.standing(of_epoch, suspect)
+            for of_epoch in self.by_epoch(strongest)
+        ]
+        epochs = strongest.spread_epochs
         members = list(suspect.members)
-        if network is not None:  # its classes are those that the reference knows
-            members = self.first.known[members].tolist()
         names = [self.first.names[member] for member in members]
-        of_runs = f"{seeds} of {count(len(self.runs), 'run')}"
-        of_epochs = f"{epochs} of {count(len(by_epoch), 'epoch')} of {strongest.run}"
-        evidence, next_step = self.words(suspect, network, members)
+        effect = _effect(suspect, network)
+        evidence, next_step = self.words(suspect, effect)
         row = vars(suspect) | {
             "run": strongest.run,
             "class_index": members[0],
             "name": names[0],
             "members": members,
-            "epochs": epochs,
+            "rank": rank,
+            "grade": suspect.grade,
+            "effect": effect["effect"],
+            "effect_low": effect.get("low"),
+            "effect_high": effect.get("high"),
+            "epochs": sum(_is_shown(one) for one in by_epoch),
             "of_epochs": len(by_epoch),
+            "since_epoch": _since(epochs, by_epoch),
+            "epoch_ranks": [0 if one is None else one[1] for one in by_epoch],
             "seeds": seeds,
-            "evidence": f"{evidence} ({of_runs}, {of_epochs}).",
+            "evidence": f"{evidence}.",
             "next_step": f"{next_step}.",
         }
         if len(members) == 2:
             row |= {"other_index": members[1], "other_name": names[1]}
         return row
 
-    def by_epoch(self, run: RunEvidence) -> list[Shown]:
+    def by_epoch(self, run: RunEvidence) -> list[Network | None]:
         """Return the evidence of each epoch of a run alone."""
         if run.run not in self._by_epoch:
-            alone = [self.shown(run, [epoch]) for epoch in run.spread_epochs]
+            alone = [run.network([epoch]) for epoch in run.spread_epochs]
             self._by_epoch[run.run] = alone
         return self._by_epoch[run.run]
 
-    def words(
-        self, suspect: Suspect, network: Network | None, members: Sequence[int]
-    ) -> tuple[str, str]:
+    def words(self, suspect: Suspect, effect: Mapping[str, float]) -> tuple[str, str]:
         """Return the evidence of a suspect and what to do, without full stops."""
-        names = [self.first.names[member] for member in members]
-        renamed = zip(names, [*names[1:], names[0]], strict=True)
-        deviation = max(suspect.null_std, suspects.TINY)
+        names = [self.first.names[member] for member in suspect.members]
+        listed = (
+            names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        )
         values: dict[str, Any] = {
-            "index": members[0],
+            "index": suspect.members[0],
             "first": names[0],
             "last": names[-1],
-            "all": f"{', '.join(names[:-1])} and {names[-1]}",
-            "renamed": " and ".join(
-                f"{one} fits the name {name}" for one, name in renamed
-            ),
+            "all": listed,
             "quoted": [shlex.quote(name) for name in names],
             "score": suspect.score,
-            "split": suspect.split,
-            "z": (suspect.score - suspect.null_mean) / deviation,
+            **effect,
         }
-        if network is not None:
-            values |= self._measured(suspect, network)
-        case = suspect.kind
-        if suspect.split is not None:
-            case = BY_PREDICTIONS[case]
-        elif case == "wrong-label" and len(members) > 1:
-            case = "exchanged"
-        evidence, next_step = WORDS[case]
+        if "low" in effect:
+            values["percent"] = 100 * effect["effect"]
+            low, high = 100 * effect["low"], 100 * effect["high"]
+            values["percents"] = f"{low:.0f} to {high:.0f} %"
+        if "closer_pairs" in effect:
+            values["closer"] = _closer(effect)
+        if "other" in effect:
+            values["other"] = self.first.names[int(effect["other"])]
+        if suspect.fit is not None:
+            assert self.first.senses is not None
+            values["better"] = self.first.senses.synsets[suspect.fit]
+            values["used"] = self.first.classes[suspect.members[0]]["synset"]
+        kind = KINDS_BY_NAME[suspect.kind]
+        measured = kind.measured[suspect.source]
+        evidence = measured.evidence
+        if len(names) == 1 and measured.evidence_of_one is not None:
+            evidence = measured.evidence_of_one
+        next_step = measured.next_step or kind.next_step
         return evidence.format(**values), next_step.format(**values)
 
-    def _measured(self, suspect: Suspect, network: Network) -> dict[str, Any]:
-        """Return what the words of a suspect tell of its network, by kind."""
-        members, fit = suspect.members, suspect.fit
-        if suspect.kind == "wrong-label" and fit is not None:
-            return {"better": self.first.names[self.first.known[fit]]}
-        if suspect.kind == "wrong-sense":
-            assert self.senses is not None
-            assert fit is not None
-            used = self.first.classes[self.first.known[members[0]]]["synset"]
-            return {"better": self.senses.synsets[fit], "used": used}
-        if suspect.split is not None:
-            shares = 100 * suspects.confusion_shares(network.counts[suspect.split])
-            return {"share": shares[members], "reverse": shares[members[::-1]]}
-        more = ""
-        if suspect.kind == "duplicate" and network.told_apart[members] <= suspects.SAME:
-            more = ", and the predictions confuse them in both directions"
-        if suspect.kind == "shortcut" and "test" in network.counts:
-            inside = 100 * suspects.share_inside(network.counts["test"], members)
-            if not np.isnan(inside):
-                more = f"; {inside:.0f} % of their mistakes stay among them"
-        return {"more": more}
+
+def _is_shown(standing: tuple[str, int] | None) -> bool:
+    """Return whether a run or an epoch alone shows a suspect."""
+    return standing is not None and standing[0] != ORDINARY
 
 
-def _p_value(suspect: Suspect, evidence: Evidence, network: Network | None) -> float:
-    """Return the p-value of a suspect in the evidence of one run or epoch."""
-    if suspect.kind != "dead-class":
-        return 1.0 if network is None else suspects.p_value_of(network, suspect)
-    if not evidence.is_known:
-        return 1.0
-    p_values = suspects.dead_p_values(evidence.norms, evidence.counts)
-    return float(p_values[suspect.members[0]])
+def _rank_or_last(standing: tuple[str, int] | None) -> float:
+    return np.inf if standing is None else standing[1]
+
+
+def _since(
+    epochs: Sequence[int], standings: Sequence[tuple[str, int] | None]
+) -> int | None:
+    """Return the first epoch from which all later ones show a suspect, or None."""
+    since = None
+    for epoch, one in zip(reversed(epochs), reversed(standings), strict=True):
+        if not _is_shown(one):
+            break
+        since = epoch
+    return since
+
+
+def _mean(networks: Sequence[Network]) -> Network:
+    """Return the mean of the evidence of several networks of a pool."""
+    if len(networks) == 1:
+        return networks[0]
+    with_head = [one for one in networks if one.lengths is not None]
+    counts = {}
+    for split in SPLITS:
+        of_split = [one.counts[split] for one in networks if split in one.counts]
+        if of_split:
+            counts[split] = np.mean(of_split, axis=0)
+    if not with_head:
+        return replace(networks[0], counts=counts)
+    return replace(
+        with_head[0],
+        similarity=np.mean([one.similarity for one in with_head], axis=0),
+        lengths=np.mean([one.lengths for one in with_head], axis=0),
+        counts=counts,
+    )
+
+
+# The effects, in the terms of users
+
+
+def _effect(suspect: Suspect, network: Network) -> dict[str, float]:
+    """Return the size of what a suspect shows, ``effect``, with its 95 % CI from
+    ``low`` to ``high`` if it has one, and what else the words name.
+    """
+    return EFFECTS[suspect.kind](suspect, network)
+
+
+def _of_pair(suspect: Suspect, network: Network) -> dict[str, float]:
+    close = suspects.closeness(suspects.pair_residuals(network.similarity))
+    values = _closer_pairs(close, suspect)
+    if suspect.source == TEST:
+        values |= _apart(network, *suspect.members)
+    return values
+
+
+def _of_group(suspect: Suspect, network: Network) -> dict[str, float]:
+    values = _closer_pairs(network.unexplained, suspect)
+    if suspect.source == TEST:
+        # The predictions of the pair that they tell apart least.
+        members = np.array(suspect.members)
+        apart = suspects.told_apart(network.counts[TEST])[np.ix_(members, members)]
+        apart[np.diag_indices(len(members))] = np.inf
+        first, second = np.unravel_index(np.nanargmin(apart), apart.shape)
+        values |= _apart(network, int(members[first]), int(members[second]))
+    return values
+
+
+def _apart(network: Network, first: int, second: int) -> dict[str, float]:
+    images, share, low, high = told_apart_interval(network.counts[TEST], first, second)
+    return {"images": images, "effect": share, "low": low, "high": high}
+
+
+def _closer_pairs(close: Matrix, suspect: Suspect) -> dict[str, float]:
+    """Return how many pairs are closer than the farthest pair of a suspect, of how
+    many; the effect is the share of the others.
+    """
+    farthest = upper(close[np.ix_(suspect.members, suspect.members)]).min()
+    pairs = upper(close)
+    pairs = pairs[np.isfinite(pairs)]
+    closer = int(np.count_nonzero(pairs > farthest))
+    return {
+        "effect": 1 - closer / len(pairs),
+        "closer_pairs": closer,
+        "pairs": len(pairs),
+    }
+
+
+def _closer(effect: Mapping[str, float]) -> str:
+    """Return the pairs that are farther as words: all of 780 pairs, or 778 of 780."""
+    pairs, closer = int(effect["pairs"]), int(effect["closer_pairs"])
+    if closer == 0:
+        return f"all of {pairs:,} pairs"
+    return f"{pairs - closer:,} of {pairs:,} pairs"
+
+
+def _of_images(suspect: Suspect, network: Network) -> dict[str, float]:
+    label, other = suspect.members
+    if suspect.source == WEIGHTS:
+        return _closer_pairs(network.unexplained, suspect)
+    test = network.counts[TEST]
+    # Test labels are right, so the network predicts the label for images of the other.
+    truth, prediction, counts = other, label, test
+    if suspect.source == TRAIN:
+        truth, prediction, counts = label, other, network.counts[TRAIN]
+    share, low, high = wilson(counts[truth, prediction], counts[truth].sum())
+    reverse, _, _ = wilson(test[label, other], test[label].sum())
+    return {"effect": share, "low": low, "high": high, "reverse": 100 * reverse}
+
+
+def _of_name(suspect: Suspect, network: Network) -> dict[str, float]:
+    place = int(np.searchsorted(network.named, suspect.members[0]))
+    fits = network.own_fit
+    correlation = float(fits[place])
+    # Fisher's interval over the other classes.
+    half = Z_95 / np.sqrt(max(len(fits) - 4, 1))
+    centre_of = np.arctanh(np.clip(correlation, -0.999, 0.999))
+    return {
+        "effect": correlation,
+        "low": float(np.tanh(centre_of - half)),
+        "high": float(np.tanh(centre_of + half)),
+        "usual": float(np.median(fits)),
+        # the name that fits the class best
+        "other": int(network.named[network.gains[place].argmax()]),
+    }
+
+
+def _of_dead(suspect: Suspect, network: Network) -> dict[str, float]:
+    one = suspect.members[0]
+    if suspect.source == WEIGHTS:
+        assert network.lengths is not None
+        return {"effect": float(network.lengths[one] / np.median(network.lengths))}
+    counts = network.counts[TEST]
+    images, predicted = float(counts[one].sum()), float(counts[:, one].sum())
+    share, low, high = wilson(min(predicted, images), images)
+    return {
+        "effect": share,
+        "low": low,
+        "high": high,
+        "images": images,
+        "predicted": predicted,
+    }
+
+
+EFFECTS: Mapping[str, Callable[[Suspect, Network], dict[str, float]]] = {
+    "duplicate": _of_pair,
+    "mislabelled-images": _of_images,
+    "shortcut": _of_group,
+    "wrong-label": _of_name,
+    "wrong-sense": _of_name,
+    "dead-class": _of_dead,
+}
+"""The effect of each kind."""
