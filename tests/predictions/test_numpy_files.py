@@ -108,8 +108,7 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
     read = read_predictions(right, truth)
     described = read.describe(read.results([0], 4).values())
     assert (
-        described
-        == "cm.npy (confusion counts; rows are the truth), checked against"
+        described == "cm.npy (confusion counts; rows are the truth), checked against"
         " t.npy"
     )
     with raises("counts-contradict-targets"):
